@@ -1,0 +1,35 @@
+import type { EndReason } from './state.ts';
+
+/** What can go wrong for somebody who asks; one table turns each kind into an HTTP problem. */
+export type Failure =
+  | { readonly kind: 'unauthorized' }
+  | { readonly kind: 'not_found'; readonly what: string }
+  | { readonly kind: 'invalid'; readonly faults: readonly Fault[] }
+  | { readonly kind: 'unknown_template'; readonly name: string; readonly known: readonly string[] }
+  | {
+      readonly kind: 'gone';
+      readonly id: string;
+      readonly reason: EndReason;
+      readonly message?: string | undefined;
+    }
+  | { readonly kind: 'starting'; readonly id: string }
+  | { readonly kind: 'start_failed'; readonly id: string; readonly message: string }
+  | { readonly kind: 'upstream_unreachable'; readonly id: string }
+  | { readonly kind: 'upstream_timeout'; readonly id: string }
+  | { readonly kind: 'store_unavailable' };
+
+/** One thing wrong with what somebody sent or wrote, and where. */
+export interface Fault {
+  /** Dotted path of the field, as `templates.demo.port`; empty for the whole. */
+  readonly path: string;
+  readonly detail: string;
+}
+
+export class FailureError extends Error {
+  readonly failure: Failure;
+  constructor(failure: Failure) {
+    super(failure.kind);
+    this.name = 'FailureError';
+    this.failure = failure;
+  }
+}

@@ -1,0 +1,53 @@
+import type { Lease } from './lease.ts';
+import type { EndReason, State } from './state.ts';
+import type { Template } from './template.ts';
+
+/** One container under one public id. Times are epoch milliseconds of the store's clock. */
+export interface Instance extends Lease {
+  readonly id: string;
+  /** Stamped at creation and at every change of upstream; a write with a lower one is refused. */
+  readonly generation: number;
+  /** The template as it was at creation: a later change of the configuration does not reach it. */
+  readonly template: Template;
+  readonly state: State;
+  readonly reason: EndReason | undefined;
+  /** For people: why it failed, what its start waits for. */
+  readonly message: string | undefined;
+  readonly lastTransitionAt: number;
+  /** The Docker daemon that it runs on, once a worker there has taken it. */
+  readonly host: string | undefined;
+  /** Where the container answers, without a port. */
+  readonly address: string | undefined;
+  /** Time to live asked for, milliseconds from ready. */
+  readonly timeout: number;
+  readonly createdAt: number;
+  readonly startedAt: number | undefined;
+  readonly env: Readonly<Record<string, string>>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** What a creation says of an instance; the store adds the generation, the times and the state. */
+export type InstanceDraft = Pick<Instance, 'id' | 'template' | 'timeout' | 'env' | 'metadata'>;
+
+/** What a proxy needs to know of an id, and no more. */
+export type Route =
+  | { readonly state: 'pending' | 'starting'; readonly generation: number }
+  | ReadyRoute
+  | {
+      readonly state: 'draining' | 'gone' | 'failed';
+      readonly generation: number;
+      readonly reason: EndReason;
+      readonly message?: string | undefined;
+    };
+
+export interface ReadyRoute {
+  readonly state: 'ready';
+  readonly generation: number;
+  readonly address: string;
+  /** Container ports by name; the first is the main one. */
+  readonly ports: Readonly<Record<string, number>>;
+  /** Epoch milliseconds of the store's clock. */
+  readonly expiresAt: number;
+  readonly stripPrefix: boolean;
+  readonly host: 'pass' | 'mask';
+}

@@ -1,0 +1,42 @@
+/**
+ * The one deadline of an instance. All times are epoch milliseconds of one clock, the store's
+ * (Redis `TIME`): a worker's or a proxy's own clock never decides how long an instance lives.
+ */
+export interface Lease {
+  readonly expiresAt: number;
+  readonly maxExpiresAt: number;
+}
+
+/** The lease of an instance that has not started: it must be ready within `startWithin` ms. */
+export function pendingLease(now: number, startWithin: number, maxTimeout: number): Lease {
+  const maxExpiresAt = now + maxTimeout;
+  return { expiresAt: Math.min(now + startWithin, maxExpiresAt), maxExpiresAt };
+}
+
+/** The lease of an instance that has become ready: its TTL counts from now, below the ceiling. */
+export function readyLease(now: number, timeout: number, pending: Lease): Lease {
+  return { ...pending, expiresAt: Math.min(now + timeout, pending.maxExpiresAt) };
+}
+
+export function isOverdue(lease: Lease, now: number): boolean {
+  return lease.expiresAt <= now;
+}
+
+export type TimeoutFault = { readonly kind: 'invalid_timeout'; readonly detail: string };
+
+/**
+ * Checks a visitor's `timeout` in whole seconds against a template, and gives milliseconds.
+ * Zero is a fault, never 'the default'.
+ */
+export function checkTimeout(
+  seconds: number,
+  maxTimeout: number,
+):
+  | { readonly ok: true; readonly timeout: number }
+  | { readonly ok: false; readonly detail: string } {
+  const max = Math.floor(maxTimeout / 1000);
+  if (Number.isSafeInteger(seconds) && seconds >= 1 && seconds <= max) {
+    return { ok: true, timeout: seconds * 1000 };
+  }
+  return { ok: false, detail: `timeout must be a whole number of seconds from 1 to ${max}` };
+}

@@ -1,0 +1,99 @@
+import type { Instance } from './instance.ts';
+import { isOverdue } from './lease.ts';
+import { isDead } from './state.ts';
+
+/** A labelled container as the daemon lists it. Times are epoch milliseconds. */
+export interface SeenContainer {
+  readonly containerId: string;
+  readonly id: string;
+  readonly generation: number;
+  readonly createdAt: number;
+  /** The first deadline, written at creation: all that is left when the store has lost the lease. */
+  readonly expiresAt: number;
+  readonly running: boolean;
+  readonly oomKilled: boolean;
+  readonly exitCode: number | undefined;
+}
+
+/** One thing to put right. */
+export type Repair =
+  /** Remove a container that no instance owns. */
+  | { readonly kind: 'remove_orphan'; readonly containerId: string; readonly id: string }
+  /** The container ended by itself. */
+  | {
+      readonly kind: 'end';
+      readonly id: string;
+      readonly reason: 'exited' | 'oom';
+      readonly exitCode: number | undefined;
+    }
+  /** The deadline has passed, or a kill was begun and not finished. */
+  | { readonly kind: 'finish'; readonly id: string }
+  /** The container is gone, though its instance should have one. */
+  | { readonly kind: 'lost'; readonly id: string }
+  /** The store has forgotten an instance that is still within its first deadline. */
+  | { readonly kind: 'rebuild'; readonly container: SeenContainer }
+  /** All is well; its kill job must exist. */
+  | { readonly kind: 'arm'; readonly instance: Instance };
+
+export interface Scan {
+  /** When the scan began, on the store's clock: whatever is younger is left alone. */
+  readonly startedAt: number;
+  readonly containers: readonly SeenContainer[];
+  /** What the store says of every id among the containers and of every instance of this host. */
+  readonly instances: ReadonlyMap<string, Instance>;
+}
+
+/** A started spawn may hold its container for a moment before it is listed, or between retries. */
+const YOUNG = 5_000;
+
+/**
+ * Joins what the daemon runs with what the store knows, and says what to do about each
+ * difference. Pure: the same scan always gives the same repairs, in the order of the scan.
+ */
+export function planRepairs(scan: Scan): Repair[] {
+  const repairs: Repair[] = [];
+  const owned = new Set<string>();
+  for (const container of scan.containers) {
+    const instance = scan.instances.get(container.id);
+    if (instance) owned.add(container.id);
+    const repair = joinContainer(container, instance, scan.startedAt);
+    if (repair) repairs.push(repair);
+  }
+  for (const instance of scan.instances.values()) {
+    const repair = joinInstance(instance, owned.has(instance.id), scan.startedAt);
+    if (repair) repairs.push(repair);
+  }
+  return repairs;
+}
+
+function joinContainer(
+  container: SeenContainer,
+  instance: Instance | undefined,
+  startedAt: number,
+): Repair | undefined {
+  const { containerId, id } = container;
+  if (container.createdAt >= startedAt) return undefined;
+  if (!instance) {
+    const alive = container.running && container.expiresAt > startedAt;
+    return alive ? { kind: 'rebuild', container } : { kind: 'remove_orphan', containerId, id };
+  }
+  if (isDead(instance.state)) return { kind: 'remove_orphan', containerId, id };
+  if (instance.state === 'ready' && !container.running) {
+    const reason = container.oomKilled ? 'oom' : 'exited';
+    return { kind: 'end', id, reason, exitCode: container.exitCode };
+  }
+  return undefined;
+}
+
+function joinInstance(instance: Instance, hasContainer: boolean, now: number): Repair | undefined {
+  if (isDead(instance.state)) return undefined;
+  const settled = instance.lastTransitionAt < now - YOUNG;
+  if (instance.state === 'draining') {
+    return settled ? { kind: 'finish', id: instance.id } : undefined;
+  }
+  if (isOverdue(instance, now)) return { kind: 'finish', id: instance.id };
+  if (instance.state === 'ready' && !hasContainer && settled) {
+    return { kind: 'lost', id: instance.id };
+  }
+  return instance.state === 'pending' ? undefined : { kind: 'arm', instance };
+}

@@ -1,0 +1,57 @@
+/** How a worker finds out that an instance serves. */
+export type Readiness =
+  | { readonly kind: 'tcp'; readonly within: number }
+  | {
+      readonly kind: 'http';
+      readonly path: string;
+      /** Accepted status codes, inclusive ranges. */
+      readonly status: readonly (readonly [from: number, to: number])[];
+      readonly within: number;
+    };
+
+/** What a container may use at most. */
+export interface Limits {
+  /** Bytes of memory; there is no swap on top. */
+  readonly memory: number;
+  /** CPUs, fractions allowed. */
+  readonly cpus: number;
+  /** Processes and threads. */
+  readonly pids: number;
+}
+
+/** What may be started. Durations are milliseconds, sizes bytes. */
+export interface Template {
+  readonly name: string;
+  readonly image: string;
+  /** Port names to container ports; the first is the one that a bare path reaches. */
+  readonly ports: Readonly<Record<string, number>>;
+  /** Time to live, counted from ready. */
+  readonly timeout: number;
+  /** Ceiling of the whole life, counted from creation. */
+  readonly maxTimeout: number;
+  readonly ready: Readiness;
+  /** How long a container may take to stop before it is killed. */
+  readonly stopGrace: number;
+  readonly limits: Limits;
+  readonly command: readonly string[] | undefined;
+  readonly env: Readonly<Record<string, string>>;
+  readonly user: string | undefined;
+  readonly readOnly: boolean;
+  /** Path in the container to size in bytes. */
+  readonly tmpfs: Readonly<Record<string, number>>;
+  /** Capabilities given back after all have been dropped. */
+  readonly capAdd: readonly string[];
+  /** Whether the container may open connections outwards. */
+  readonly egress: boolean;
+  /** Whether the path prefix is taken off towards the container. */
+  readonly stripPrefix: boolean;
+  /** Which `Host` header the container sees: the visitor's, or its own address. */
+  readonly host: 'pass' | 'mask';
+}
+
+/** The port that a request without a port in its address reaches. */
+export function mainPort(template: Pick<Template, 'name' | 'ports'>): number {
+  const [port] = Object.values(template.ports);
+  if (port === undefined) throw new Error(`template ${template.name} has no port`);
+  return port;
+}

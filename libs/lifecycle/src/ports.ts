@@ -1,0 +1,92 @@
+import type { EndReason, Instance, InstanceDraft, Lease, SeenContainer } from '@ephemera/domain';
+
+/** What became of an attempt to end an instance. */
+export type Ending =
+  /** It is draining now: nobody is sent to it any more. Asking again gives the same answer. */
+  | { readonly kind: 'draining'; readonly instance: Instance }
+  /** Its lease has `remaining` ms to run, so a kill for being overdue does not apply. */
+  | { readonly kind: 'leased'; readonly remaining: number }
+  /** There is nothing to end: it is dead already, or was never known. */
+  | { readonly kind: 'absent' };
+
+/** Why to end: `due` where the deadline has passed (the store decides), or a reason that stands. */
+export type Why = 'due' | EndReason;
+
+/** The store of instances. Every change is one atomic step, judged by the store's own clock. */
+export interface Instances {
+  /** Writes the intent: a `pending` instance with its lease and its route. */
+  create(draft: InstanceDraft): Promise<Instance>;
+  /** The instance or what its tombstone still tells; undefined where the id was never known. */
+  get(id: string): Promise<Instance | undefined>;
+  /**
+   * `pending → starting` on this host. Again on the same host gives the same answer, so a job
+   * taken over from a dead worker goes on. Undefined: killed meanwhile, or another host's.
+   */
+  begin(id: string, generation: number, host: string): Promise<Instance | undefined>;
+  /**
+   * `starting → ready`: the route appears and the TTL starts to count. Undefined where the
+   * generation was superseded: the caller then removes what it started.
+   */
+  publish(id: string, generation: number, address: string): Promise<Lease | undefined>;
+  /** Any live state `→ draining`, under a new generation. */
+  end(id: string, why: Why, message?: string): Promise<Ending>;
+  /** `draining → gone | failed`: leaves a tombstone that expires. */
+  bury(id: string, generation: number): Promise<void>;
+  /** Every live instance that a worker of this host has begun. */
+  ofHost(host: string): Promise<Instance[]>;
+  /** Live instances that no worker has begun and whose start deadline has passed. */
+  strandedBefore(time: number): Promise<Instance[]>;
+  /** Puts back an instance that the store has lost, from what its container's labels tell. */
+  restore(instance: Instance): Promise<boolean>;
+  /** The store's clock, epoch milliseconds. */
+  now(): Promise<number>;
+}
+
+/** The delayed jobs that end instances. */
+export interface Kills {
+  /** Makes sure that a kill job for this generation exists, due in `delay` ms. */
+  arm(instance: Pick<Instance, 'id' | 'generation' | 'host'>, delay: number): Promise<void>;
+}
+
+/** The addresses that a host gives to its containers: each is used again as late as possible. */
+export interface Addresses {
+  next(): Promise<string>;
+}
+
+export interface StartedContainer {
+  readonly containerId: string;
+  readonly address: string;
+}
+
+/** A start that will not succeed by trying again; the message is for people. */
+export class StartFault extends Error {
+  override readonly name = 'StartFault';
+}
+
+/** The Docker daemon, as far as a lifecycle needs it. */
+export interface Containers {
+  /**
+   * Creates and starts the container of an instance. A name that is taken means that it was
+   * done before: the container that is there is started and returned.
+   * @throws StartFault where the daemon refuses for good (no such image, bad option)
+   */
+  start(instance: Instance, nextAddress: () => Promise<string>): Promise<StartedContainer>;
+  /** Whether it still runs; `undefined` where it is gone. */
+  inspect(containerId: string): Promise<{ running: boolean; exitCode: number; oomKilled: boolean } | undefined>;
+  /** The last lines that it wrote, for the message of a failed start. */
+  lastLines(containerId: string, count: number): Promise<string>;
+  /** Stops (with the grace, ms) and removes every container of an id; none is success. */
+  removeInstance(id: string, stopGrace: number): Promise<void>;
+  /** Removes one container at once; gone already is success. */
+  remove(containerId: string): Promise<void>;
+  /** All labelled containers of this host. */
+  list(): Promise<SeenContainer[]>;
+  /** The instance that a container's labels tell of, for a store that has lost it. */
+  recall(containerId: string): Promise<Instance | undefined>;
+}
+
+/** Asks whether an instance serves. */
+export interface Probe {
+  /** One attempt, bounded in time by itself. */
+  (instance: Instance, address: string): Promise<boolean>;
+}
