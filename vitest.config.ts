@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+/** For every project: `vitest run` in a project's folder finds this file above it. */
+export default defineConfig({
+  test: {
+    include: ['**/src/**/*.test.ts', '**/test/**/*.test.ts'],
+    reporters: ['default', ['json', { outputFile: 'test-results/vitest.json' }]],
+    // A library may have nothing of its own to test; the whole run is refused when nothing ran.
+    passWithNoTests: true,
+    // Real containers start, real daemons are restarted: these catch what hangs, not what is slow.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+  },
+});
