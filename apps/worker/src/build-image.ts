@@ -1,0 +1,39 @@
+/**
+ * Builds an image through the Docker API, for machines that have an engine and no client:
+ *
+ *     node apps/worker/src/build-image.ts --context DIR --tag TAG [--build-arg NAME=VALUE]...
+ */
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import Docker from 'dockerode';
+
+import { buildImage } from './docker/build-image.ts';
+
+const { values } = parseArgs({
+  options: {
+    context: { type: 'string' },
+    tag: { type: 'string' },
+    'build-arg': { type: 'string', multiple: true, default: [] },
+  },
+});
+const { context, tag } = values;
+if (context === undefined || tag === undefined) {
+  process.stderr.write('build-image wants --context DIR and --tag TAG\n');
+  process.exit(2);
+}
+
+const args = Object.fromEntries(
+  values['build-arg'].map((pair) => {
+    const cut = pair.indexOf('=');
+    return [pair.slice(0, cut), pair.slice(cut + 1)];
+  }),
+);
+try {
+  const print = (line: string) => process.stdout.write(`${line}\n`);
+  const done = await buildImage(new Docker(), { context: resolve(context), tag, args }, print);
+  print(`${tag} ${done}`);
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

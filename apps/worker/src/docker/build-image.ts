@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import type Docker from 'dockerode';
+
+export interface ImageBuild {
+  /** The folder that holds the Dockerfile and all that it copies. */
+  readonly context: string;
+  readonly tag: string;
+  /** The image that an argument named `BASE` names is a part of the content. */
+  readonly args: Readonly<Record<string, string>>;
+}
+
+/** A hash of all that goes into the image; an image that carries the same one is up to date. */
+const contentLabel = 'ephemera.content';
+const withinMs = 10 * 60_000;
+const bookkeeping = /^(--->|Removing intermediate container)/;
+
+/**
+ * Builds an image from a folder, unless the tag already names one of the same content.
+ *
+ * @param tell receives the lines of the build, without their ends
+ * @returns what was done
+ * @throws with the daemon's message when a step fails
+ */
+export async function buildImage(
+  docker: Docker,
+  build: ImageBuild,
+  tell: (line: string) => void,
+): Promise<'built' | 'unchanged'> {
+  const files = await listFiles(build.context);
+  const base = build.args['BASE'];
+  const content = await hashContent(build, files, base && (await readImage(docker, base))?.id);
+  if ((await readImage(docker, build.tag))?.content === content) return 'unchanged';
+
+  const answer = await docker.buildImage(
+    { context: build.context, src: files },
+    {
+      t: build.tag,
+      buildargs: { ...build.args },
+      labels: { [contentLabel]: content },
+      forcerm: true,
+      abortSignal: AbortSignal.timeout(withinMs),
+    },
+  );
+  for await (const line of createInterface({ input: answer })) report(line, tell);
+  // A daemon that dies in the middle ends the answer without an error.
+  if ((await readImage(docker, build.tag))?.content !== content) {
+    throw new Error(`the build of ${build.tag} ended before the image was there`);
+  }
+  return 'built';
+}
+
+/** A line is `{"stream": "Step 1/2 : FROM …\n"}` or `{"error": "…"}`, or tells of layers. */
+function report(line: string, tell: (line: string) => void): void {
+  const { stream, error } = JSON.parse(line) as { stream?: string; error?: string };
+  if (error !== undefined) throw new Error(error);
+  const text = stream?.trim();
+  if (text && !bookkeeping.test(text)) tell(text);
+}
+
+async function readImage(docker: Docker, name: string) {
+  try {
+    const found = await docker.getImage(name).inspect();
+    const labels = found.Config.Labels as Record<string, string> | null;
+    return { id: found.Id, content: labels?.[contentLabel] };
+  } catch (error) {
+    if ((error as { statusCode?: number }).statusCode === 404) return undefined;
+    throw error;
+  }
+}
+
+async function listFiles(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort();
+}
+
+async function hashContent(
+  { context, tag, args }: ImageBuild,
+  files: readonly string[],
+  base: string | undefined,
+): Promise<string> {
+  const hash = createHash('sha256').update(
+    JSON.stringify([tag, Object.entries(args).sort(), base]),
+  );
+  for (const file of files) {
+    const { mode, size } = await stat(join(context, file));
+    hash
+      .update(JSON.stringify([file, mode & 0o777, size]))
+      .update(await readFile(join(context, file)));
+  }
+  return hash.digest('hex');
+}
