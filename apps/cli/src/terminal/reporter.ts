@@ -1,0 +1,85 @@
+/** Where the reporter writes: `process.stdout`, or anything of the same form. */
+export interface Screen {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/** Tells how a step goes on; the last note stays beside the finished step. */
+export type Tell = (note: string) => void;
+
+export interface Reporter {
+  /** Shows a step while `work` runs, and whether it went well. Failures pass through. */
+  step<T>(title: string, work: (tell: Tell) => Promise<T>): Promise<T>;
+  /** Shows a step that needed no work. */
+  done(title: string, note: string): void;
+  warn(text: string): void;
+  say(text: string): void;
+}
+
+const quietBetweenNotesMs = 4_000;
+
+/**
+ * A terminal sees one line a step, rewritten while it works; a file or a CI log, which cannot be
+ * rewritten, sees a note at most every few seconds.
+ */
+export function createReporter(screen: Screen, now: () => number = Date.now): Reporter {
+  const live = screen.isTTY === true;
+  const paint = (code: number, text: string) => (live ? `\x1b[${code}m${text}\x1b[0m` : text);
+  let current: string | undefined;
+
+  const erase = () => {
+    if (live) screen.write('\r\x1b[2K');
+  };
+  const draw = () => {
+    if (live && current !== undefined) screen.write(fit(current, screen.columns ?? 80));
+  };
+  const line = (text: string) => {
+    erase();
+    screen.write(`${text}\n`);
+    draw();
+  };
+
+  return {
+    async step(title, work) {
+      const begun = now();
+      let told = begun;
+      let last = '';
+      const show = (note: string) => {
+        current = `  … ${title}${note && `: ${note}`}`;
+        erase();
+        draw();
+      };
+      show('');
+      const tell = (note: string) => {
+        last = note;
+        if (live) {
+          show(note);
+        } else if (now() - told >= quietBetweenNotesMs) {
+          told = now();
+          line(`  … ${title}: ${note}`);
+        }
+      };
+      try {
+        const result = await work(tell);
+        current = undefined;
+        const seconds = (now() - begun) / 1000;
+        const took = seconds >= 1 ? paint(2, ` (${seconds.toFixed(1)} s)`) : '';
+        line(`  ${paint(32, '✓')} ${title}${last && `: ${last}`}${took}`);
+        return result;
+      } catch (error) {
+        current = undefined;
+        line(`  ${paint(31, '✗')} ${title}`);
+        throw error;
+      }
+    },
+    done: (title, note) => line(`  ${paint(32, '✓')} ${title}: ${note}`),
+    warn: (text) => line(`  ${paint(33, '!')} ${text}`),
+    say: (text) => line(text),
+  };
+}
+
+/** A line that wraps cannot be erased again, so it is cut to the terminal's width. */
+function fit(text: string, columns: number): string {
+  return text.length < columns ? text : `${text.slice(0, Math.max(columns - 2, 0))}…`;
+}

@@ -1,0 +1,33 @@
+import { Refusal } from '../refusal.ts';
+
+/** Where a Docker Engine listens. */
+export type DockerEndpoint =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+
+export const defaultDockerEndpoint: DockerEndpoint = { kind: 'unix', path: '/var/run/docker.sock' };
+
+/**
+ * Reads `DOCKER_HOST`: `unix:///path` or `tcp://host:port` (2375 where no port is given).
+ *
+ * @throws {Refusal} on every other form, ssh included.
+ */
+export function parseDockerHost(text: string): DockerEndpoint {
+  if (text.startsWith('unix://')) {
+    const path = text.slice('unix://'.length);
+    if (path.startsWith('/')) return { kind: 'unix', path };
+  }
+  if (text.startsWith('tcp://') && URL.canParse(text)) {
+    const { hostname, port } = new URL(text);
+    if (hostname !== '') {
+      return { kind: 'tcp', host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 2375) };
+    }
+  }
+  throw new Refusal(`DOCKER_HOST is "${text}"; it must be unix:///path or tcp://host:port.`);
+}
+
+export function describeEndpoint(endpoint: DockerEndpoint): string {
+  return endpoint.kind === 'unix'
+    ? `unix://${endpoint.path}`
+    : `tcp://${endpoint.host}:${endpoint.port}`;
+}

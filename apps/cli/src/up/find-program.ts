@@ -1,0 +1,20 @@
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+
+/** Daemons live in sbin, which is not on the PATH of every shell. */
+const alwaysSearched = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
+
+/** The full path of an installed program, or undefined. */
+export function findProgram(name: string, path = process.env['PATH'] ?? ''): string | undefined {
+  const folders = [...path.split(':').filter(Boolean), ...alwaysSearched];
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

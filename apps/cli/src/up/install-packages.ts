@@ -1,0 +1,74 @@
+import { Refusal } from '../refusal.ts';
+import type { Tell } from '../terminal/reporter.ts';
+import { findProgram } from './find-program.ts';
+import { runCommand } from './run-command.ts';
+import { hasServiceManager } from './service-manager.ts';
+
+/** A Debian package, and the program by which one sees that it is there. */
+export interface Package {
+  readonly name: string;
+  readonly program: string;
+}
+
+/** Those whose program is not on the machine. */
+export function missingPackages(
+  wanted: readonly Package[],
+  find: (program: string) => string | undefined = findProgram,
+): Package[] {
+  return wanted.filter(({ program }) => find(program) === undefined);
+}
+
+/**
+ * Installs Debian packages with apt-get.
+ *
+ * @throws {Refusal} with the command to run, where this is not root or there is no apt-get.
+ */
+export async function installPackages(packages: readonly Package[], tell: Tell): Promise<void> {
+  const names = packages.map(({ name }) => name);
+  const command = `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
+  if (findProgram('apt-get') === undefined) {
+    throw new Refusal(
+      `${names.join(', ')} must be installed, and this machine has no apt-get to do it with.\n` +
+        `Install what provides ${packages.map(({ program }) => program).join(', ')}, ` +
+        'or set DOCKER_HOST and EPHEMERA_REDIS_URL to a Docker Engine and a Redis that run.',
+    );
+  }
+  if (process.getuid?.() !== 0) {
+    throw new Refusal(
+      `${names.join(', ')} must be installed, which takes root. Run:\n\n    sudo sh -c '${command}'\n`,
+    );
+  }
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', ...withoutServices() };
+  const apt = ['-q', '-o', 'APT::Status-Fd=3', '-o', 'DPkg::Lock::Timeout=120'];
+  const onStatus = (line: string) => {
+    const note = aptProgress(line);
+    if (note !== undefined) tell(note);
+  };
+  tell('reading the package lists');
+  await runCommand('apt-get', [...apt, 'update'], { env, onStatus });
+  tell(`fetching ${names.join(' ')}`);
+  await runCommand('apt-get', [...apt, 'install', '-y', '--no-install-recommends', ...names], {
+    env,
+    onStatus,
+  });
+  tell(`installed ${names.join(', ')}`);
+}
+
+/**
+ * Without a service manager the packages' init scripts would start daemons that nobody looks
+ * after; runlevel 1 keeps invoke-rc.d from it, and we start what we need ourselves.
+ */
+function withoutServices(): NodeJS.ProcessEnv {
+  return hasServiceManager() ? {} : { RUNLEVEL: '1' };
+}
+
+/**
+ * Reads a line of apt's status protocol: `dlstatus:1:23.45:Retrieving file 3 of 9` or
+ * `pmstatus:docker.io:56.25:Unpacking docker.io (amd64)`.
+ */
+export function aptProgress(line: string): string | undefined {
+  const found = /^(dlstatus|pmstatus):[^:]*:([\d.]+):(.*)$/.exec(line);
+  if (!found) return undefined;
+  const [, kind, percent, what] = found;
+  return `${kind === 'dlstatus' ? 'download' : 'install'} ${Math.round(Number(percent))} % ${what}`;
+}

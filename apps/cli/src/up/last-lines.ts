@@ -1,0 +1,11 @@
+import { readFileSync } from 'node:fs';
+
+/** The end of a log file, indented; an empty text where there is none. */
+export function lastLines(file: string, count = 15): string {
+  try {
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n').slice(-count);
+    return lines.map((line) => `    ${line}`).join('\n');
+  } catch {
+    return '';
+  }
+}

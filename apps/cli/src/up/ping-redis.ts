@@ -1,0 +1,43 @@
+import { Redis } from 'ioredis';
+
+/** What came of asking a Redis whether it is there. */
+export type RedisAnswer =
+  | { readonly kind: 'running'; readonly version: string; readonly policy: string | undefined }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'refused'; readonly problem: string };
+
+/** Connects, pings and reads version and eviction policy, within `withinMs`. Never throws. */
+export async function pingRedis(url: string, withinMs = 3_000): Promise<RedisAnswer> {
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    connectTimeout: withinMs,
+    commandTimeout: withinMs,
+    maxRetriesPerRequest: 0,
+    enableReadyCheck: false,
+    retryStrategy: () => null,
+  });
+  let problem: NodeJS.ErrnoException | undefined;
+  redis.on('error', (error: NodeJS.ErrnoException) => (problem ??= error));
+  try {
+    await redis.connect();
+    await redis.ping();
+    const version = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1] ?? 'unknown';
+    return { kind: 'running', version, policy: await readPolicy(redis) };
+  } catch (error) {
+    const cause = problem ?? (error as NodeJS.ErrnoException);
+    if (cause.code === 'ECONNREFUSED') return { kind: 'absent' };
+    return { kind: 'refused', problem: cause.message };
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** Managed Redis often forbids CONFIG: then the policy is not known. */
+async function readPolicy(redis: Redis): Promise<string | undefined> {
+  try {
+    const [, policy] = await redis.config('GET', 'maxmemory-policy');
+    return policy;
+  } catch {
+    return undefined;
+  }
+}
