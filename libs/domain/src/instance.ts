@@ -7,6 +7,8 @@ export interface Instance extends Lease {
   readonly id: string;
   /** Stamped at creation and at every change of upstream; a write with a lower one is refused. */
   readonly generation: number;
+  /** The generation that the present one took over from: its kill job is not needed any more. */
+  readonly supersedes: number | undefined;
   /** The template as it was at creation: a later change of the configuration does not reach it. */
   readonly template: Template;
   readonly state: State;
@@ -44,7 +46,9 @@ export interface ReadyRoute {
   readonly state: 'ready';
   readonly generation: number;
   readonly address: string;
-  /** Container ports by name; the first is the main one. */
+  /** The container port that an address without a port reaches. */
+  readonly port: number;
+  /** Every container port that may be reached, by name. */
   readonly ports: Readonly<Record<string, number>>;
   /** Epoch milliseconds of the store's clock. */
   readonly expiresAt: number;

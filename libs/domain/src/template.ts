@@ -23,7 +23,9 @@ export interface Limits {
 export interface Template {
   readonly name: string;
   readonly image: string;
-  /** Port names to container ports; the first is the one that a bare path reaches. */
+  /** The container port that an address without a port reaches. */
+  readonly port: number;
+  /** Every container port that may be reached, by name. */
   readonly ports: Readonly<Record<string, number>>;
   /** Time to live, counted from ready. */
   readonly timeout: number;
@@ -47,11 +49,4 @@ export interface Template {
   readonly stripPrefix: boolean;
   /** Which `Host` header the container sees: the visitor's, or its own address. */
   readonly host: 'pass' | 'mask';
-}
-
-/** The port that a request without a port in its address reaches. */
-export function mainPort(template: Pick<Template, 'name' | 'ports'>): number {
-  const [port] = Object.values(template.ports);
-  if (port === undefined) throw new Error(`template ${template.name} has no port`);
-  return port;
 }

@@ -46,6 +46,8 @@ export interface Instances {
 export interface Kills {
   /** Makes sure that a kill job for this generation exists, due in `delay` ms. */
   arm(instance: Pick<Instance, 'id' | 'generation' | 'host'>, delay: number): Promise<void>;
+  /** Takes away the kill job of the generation that this one supersedes, where it still waits. */
+  disarm(instance: Pick<Instance, 'id' | 'supersedes' | 'host'>): Promise<void>;
 }
 
 /** The addresses that a host gives to its containers: each is used again as late as possible. */
@@ -72,7 +74,9 @@ export interface Containers {
    */
   start(instance: Instance, nextAddress: () => Promise<string>): Promise<StartedContainer>;
   /** Whether it still runs; `undefined` where it is gone. */
-  inspect(containerId: string): Promise<{ running: boolean; exitCode: number; oomKilled: boolean } | undefined>;
+  inspect(
+    containerId: string,
+  ): Promise<{ running: boolean; exitCode: number; oomKilled: boolean } | undefined>;
   /** The last lines that it wrote, for the message of a failed start. */
   lastLines(containerId: string, count: number): Promise<string>;
   /** Stops (with the grace, ms) and removes every container of an id; none is success. */

@@ -4,6 +4,7 @@ export interface Keys {
   readonly routePrefix: string;
   readonly generation: string;
   readonly instances: string;
+  readonly pending: string;
   readonly hosts: string;
   /** BullMQ's prefix: the braces keep all keys of a deployment in one hash slot. */
   readonly queuePrefix: string;
@@ -21,6 +22,7 @@ export function keysOf(namespace: string): Keys {
     routePrefix: `${base}:route:`,
     generation: `${base}:generation`,
     instances: `${base}:instances`,
+    pending: `${base}:pending`,
     hosts: `${base}:hosts`,
     queuePrefix: base,
     route: (id) => `${base}:route:${id}`,

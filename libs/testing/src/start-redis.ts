@@ -26,12 +26,26 @@ export async function freePort(): Promise<number> {
  * Starts a real Redis of the test's own on a free loopback port, with the policy that the product
  * wants and nothing written to disk unless `args` say so.
  */
-export async function startRedis(options: { port?: number; args?: string[] } = {}): Promise<StartedRedis> {
+export async function startRedis(
+  options: { port?: number; args?: string[] } = {},
+): Promise<StartedRedis> {
   const port = options.port ?? (await freePort());
   const dir = await mkdtemp(join(tmpdir(), 'ephemera-redis-'));
   const child = spawn(
     'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--maxmemory-policy', 'noeviction', ...(options.args ?? [])],
+    [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      dir,
+      '--save',
+      '',
+      '--maxmemory-policy',
+      'noeviction',
+      ...(options.args ?? []),
+    ],
     { stdio: 'ignore' },
   );
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));

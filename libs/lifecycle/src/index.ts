@@ -1,0 +1,6 @@
+export * from './create.ts';
+export * from './kill.ts';
+export * from './ports.ts';
+export * from './reconcile.ts';
+export * from './request-kill.ts';
+export * from './spawn.ts';

@@ -1,0 +1,104 @@
+import { planRepairs } from '@ephemera/domain';
+import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
+import { kill } from './kill.ts';
+import type { Containers, Instances, Kills } from './ports.ts';
+
+export interface ReconcilePorts {
+  readonly host: string;
+  readonly instances: Instances;
+  readonly containers: Containers;
+  readonly kills: Kills;
+  /** Told of every repair that changed something. */
+  readonly onRepair: (repair: Repair['kind'], id: string) => void;
+  /** Told of a repair that failed: it stands in nobody's way and is tried again next time. */
+  readonly onFault: (repair: Repair['kind'], id: string, error: unknown) => void;
+}
+
+/** How many repairs go to the daemon at once: one that hangs must not hold up the others. */
+const AT_ONCE = 8;
+
+/**
+ * Joins the labelled containers of this host with the instances that the store knows, and puts
+ * right every difference. Gives the number of repairs that changed something.
+ */
+export async function reconcile(ports: ReconcilePorts): Promise<number> {
+  const { instances, containers, host } = ports;
+  const startedAt = await instances.now();
+  // Containers first: an instance exists before its container, so none of these can be too new
+  // for the second reading.
+  const seen = await containers.list();
+  const known = new Map<string, Instance>();
+  for (const instance of await instances.ofHost(host)) known.set(instance.id, instance);
+  for (const { id } of seen) {
+    if (known.has(id)) continue;
+    const instance = await instances.get(id);
+    if (instance) known.set(id, instance);
+  }
+  const repairs = planRepairs({ startedAt, containers: seen, instances: known });
+  for (const instance of await instances.strandedBefore(startedAt)) {
+    repairs.push({ kind: 'finish', id: instance.id });
+  }
+  return carryOut(ports, repairs, startedAt);
+}
+
+async function carryOut(
+  ports: ReconcilePorts,
+  repairs: readonly Repair[],
+  now: number,
+): Promise<number> {
+  const queue = [...repairs];
+  let changed = 0;
+  const lane = async (): Promise<void> => {
+    for (let repair = queue.shift(); repair; repair = queue.shift()) {
+      const id = idOf(repair);
+      try {
+        if (!(await mend(ports, repair, now))) continue;
+        changed++;
+        ports.onRepair(repair.kind, id);
+      } catch (error) {
+        ports.onFault(repair.kind, id, error);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+  return changed;
+}
+
+/** Gives whether anything had to be changed. */
+async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise<boolean> {
+  const { containers, instances, kills } = ports;
+  switch (repair.kind) {
+    case 'remove_orphan':
+      await containers.remove(repair.containerId);
+      return true;
+    case 'end': {
+      const message = `The container exited with code ${repair.exitCode ?? '?'}.`;
+      return (await kill(ports, repair.id, repair.reason, message)).kind === 'killed';
+    }
+    case 'lost': {
+      const message = 'The container was removed by somebody else.';
+      return (await kill(ports, repair.id, 'exited', message)).kind === 'killed';
+    }
+    case 'finish':
+      return (await kill(ports, repair.id, 'due')).kind === 'killed';
+    case 'rebuild':
+      return rebuild(ports, repair.container);
+    case 'arm':
+      await kills.arm(repair.instance, Math.max(0, repair.instance.expiresAt - now));
+      return false;
+  }
+  // An instance that the store forgot while it was being rebuilt is looked at again next time.
+  async function rebuild({ host }: ReconcilePorts, container: SeenContainer): Promise<boolean> {
+    const instance = await containers.recall(container.containerId);
+    if (instance?.host !== host) return false;
+    if (!(await instances.restore(instance))) return false;
+    await kills.arm(instance, Math.max(0, instance.expiresAt - now));
+    return true;
+  }
+}
+
+function idOf(repair: Repair): string {
+  if (repair.kind === 'rebuild') return repair.container.id;
+  if (repair.kind === 'arm') return repair.instance.id;
+  return repair.id;
+}

@@ -1,0 +1,85 @@
+import type { Instance } from '@ephemera/domain';
+import { kill } from './kill.ts';
+import { StartFault } from './ports.ts';
+import type { Addresses, Containers, Instances, Kills, Probe } from './ports.ts';
+
+export interface SpawnPorts {
+  readonly host: string;
+  readonly instances: Instances;
+  readonly kills: Kills;
+  readonly addresses: Addresses;
+  readonly containers: Containers;
+  readonly probe: Probe;
+  /** Waits between two probes. */
+  readonly pause: (ms: number) => Promise<void>;
+}
+
+export type Spawned =
+  | { readonly kind: 'ready'; readonly instance: Instance }
+  /** Killed or taken elsewhere meanwhile; nothing of it was left running here. */
+  | { readonly kind: 'superseded' }
+  | { readonly kind: 'failed'; readonly message: string };
+
+const FIRST_PAUSE = 2;
+const LONGEST_PAUSE = 100;
+
+/**
+ * Brings a pending instance up: intent, kill job, container, probe, route; in this order, so that
+ * a crash after any step ends in a kill or in a second run of this job, never in a leak.
+ * Throws where trying again may help (the daemon or the store is away).
+ */
+export async function spawn(ports: SpawnPorts, id: string, generation: number): Promise<Spawned> {
+  const { host, instances, kills, addresses, containers } = ports;
+  const instance = await instances.begin(id, generation, host);
+  if (!instance) return { kind: 'superseded' };
+
+  // Due at the earliest moment that the deadline can be at: a kill job only ever moves later.
+  const untilStartDeadline = instance.expiresAt - (await instances.now());
+  await kills.arm(instance, Math.min(instance.timeout, Math.max(0, untilStartDeadline)));
+
+  try {
+    const { containerId, address } = await containers.start(instance, () => addresses.next());
+    await untilServing(ports, instance, containerId, address);
+    const lease = await instances.publish(id, generation, address);
+    if (!lease) {
+      await containers.removeInstance(id, instance.template.stopGrace);
+      return { kind: 'superseded' };
+    }
+    return { kind: 'ready', instance: { ...instance, ...lease, state: 'ready', address } };
+  } catch (error) {
+    if (!(error instanceof StartFault)) throw error;
+    await kill(ports, id, 'start_failed', error.message);
+    return { kind: 'failed', message: error.message };
+  }
+}
+
+/** Probes until the instance serves; a container that ends first, or never serves, is a fault. */
+async function untilServing(
+  { instances, containers, probe, pause }: SpawnPorts,
+  instance: Instance,
+  containerId: string,
+  address: string,
+): Promise<void> {
+  let wait = FIRST_PAUSE;
+  while (!(await probe(instance, address))) {
+    const seen = await containers.inspect(containerId);
+    if (!seen?.running) {
+      const how = seen?.oomKilled
+        ? 'ran out of memory'
+        : `exited with code ${seen?.exitCode ?? '?'}`;
+      throw new StartFault(await withLog(containers, containerId, `The container ${how}.`));
+    }
+    if (instance.expiresAt <= (await instances.now())) {
+      const waited = Math.round(instance.template.ready.within / 1000);
+      const text = `It did not answer on port ${instance.template.port} within ${waited} s.`;
+      throw new StartFault(await withLog(containers, containerId, text));
+    }
+    await pause(wait);
+    wait = Math.min(wait * 2, LONGEST_PAUSE);
+  }
+}
+
+async function withLog(containers: Containers, containerId: string, text: string): Promise<string> {
+  const lines = await containers.lastLines(containerId, 10);
+  return lines === '' ? text : `${text} Its last lines:\n${lines}`;
+}

@@ -1,0 +1,3 @@
+export * from './jobs.ts';
+export * from './producers.ts';
+export * from './queue-names.ts';

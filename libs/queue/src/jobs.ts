@@ -1,0 +1,46 @@
+import type { JobsOptions } from 'bullmq';
+
+export interface SpawnJob {
+  readonly id: string;
+  readonly generation: number;
+}
+
+export interface KillJob {
+  readonly id: string;
+  readonly generation: number;
+  /** When it was meant to fire, RFC 3339: for people who look at the queue. */
+  readonly dueAt: string;
+}
+
+/** Finished jobs stay for an hour, for people to look at; their ids carry a generation. */
+const RETENTION = {
+  removeOnComplete: { age: 3600, count: 5000 },
+  removeOnFail: { age: 86_400, count: 5000 },
+};
+
+/** A spawn is worth trying again only until its start deadline, so not for long. */
+export const SPAWN_OPTIONS: JobsOptions = {
+  ...RETENTION,
+  attempts: 10,
+  backoff: { type: 'exponential', delay: 200, jitter: 0.5 },
+};
+
+/** A kill is tried until it succeeds; reconciliation stands behind it. */
+export const KILL_OPTIONS: JobsOptions = {
+  ...RETENTION,
+  attempts: 1000,
+  backoff: { type: 'fixed', delay: 1000, jitter: 0.5 },
+};
+
+/** A worker that dies is noticed in seconds, and as often as it dies. */
+export const WORKER_OPTIONS = {
+  lockDuration: 5_000,
+  stalledInterval: 2_000,
+  maxStalledCount: 1000,
+  drainDelay: 5,
+};
+
+/** The id of the job for one generation of an instance: adding it twice is adding it once. */
+export function jobId({ id, generation }: { id: string; generation: number }): string {
+  return `${id}-${generation}`;
+}

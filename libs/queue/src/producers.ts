@@ -1,0 +1,66 @@
+import type { Ends, Kills, Spawns } from '@ephemera/lifecycle';
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { KILL_OPTIONS, SPAWN_OPTIONS, jobId } from './jobs.ts';
+import type { KillJob, SpawnJob } from './jobs.ts';
+import { SPAWN_QUEUE, killQueue } from './queue-names.ts';
+
+export interface Producers {
+  readonly spawns: Spawns;
+  readonly kills: Kills;
+  readonly ends: Ends;
+  close(): Promise<void>;
+}
+
+/** Puts jobs into the queues. `prefix` is the store's `queuePrefix`. */
+export function createProducers(connection: Redis, prefix: string): Producers {
+  const queues = new Map<string, Queue>();
+  const queue = (name: string): Queue => {
+    let found = queues.get(name);
+    if (!found) {
+      found = new Queue(name, { connection, prefix });
+      // The connection reports its own faults; a queue only repeats them.
+      found.on('error', () => undefined);
+      queues.set(name, found);
+    }
+    return found;
+  };
+  const kill = (host: string, job: KillJob, options: { jobId: string; delay: number }) =>
+    queue(killQueue(host)).add('kill', job, { ...KILL_OPTIONS, ...options });
+
+  const disarm = async (id: string, generation: number | undefined, host: string | undefined) => {
+    if (generation === undefined || host === undefined) return;
+    const job = await queue(killQueue(host)).getJob(jobId({ id, generation }));
+    // One that runs at this moment is locked, and finds nothing left to do.
+    if (await job?.isDelayed()) await job?.remove().catch(() => undefined);
+  };
+
+  return {
+    spawns: {
+      async add({ id, generation }) {
+        const job: SpawnJob = { id, generation };
+        await queue(SPAWN_QUEUE).add('spawn', job, { ...SPAWN_OPTIONS, jobId: jobId(job) });
+      },
+    },
+    kills: {
+      async arm({ id, generation, host }, delay) {
+        if (host === undefined) throw new Error(`instance ${id} has no host yet`);
+        const dueAt = new Date(Date.now() + delay).toISOString();
+        const job: KillJob = { id, generation, dueAt };
+        await kill(host, job, { jobId: jobId(job), delay });
+      },
+      disarm: ({ id, supersedes, host }) => disarm(id, supersedes, host),
+    },
+    ends: {
+      async finish({ id, generation, supersedes, host }) {
+        if (host === undefined) throw new Error(`instance ${id} has no host`);
+        const job: KillJob = { id, generation, dueAt: new Date().toISOString() };
+        await kill(host, job, { jobId: jobId(job), delay: 0 });
+        await disarm(id, supersedes, host);
+      },
+    },
+    async close() {
+      await Promise.all([...queues.values()].map((each) => each.close()));
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import type { Fault } from '@ephemera/domain';
+import { parseDuration } from '@ephemera/domain';
+import { z } from 'zod';
+
+/** A configuration that cannot be used, with everything that is wrong with it. */
+export class ConfigError extends Error {
+  readonly faults: readonly Fault[];
+  constructor(what: string, faults: readonly Fault[]) {
+    super(
+      [
+        `${what} cannot be used:`,
+        ...faults.map(({ path, detail }) => `  ${path || '(whole)'}: ${detail}`),
+      ].join('\n'),
+    );
+    this.name = 'ConfigError';
+    this.faults = faults;
+  }
+}
+
+/** What zod found, as faults with dotted paths. */
+export function faultsOf(error: z.ZodError): Fault[] {
+  return error.issues.flatMap((issue) => {
+    const path = issue.path.map(String).join('.');
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({
+        path: path === '' ? key : `${path}.${key}`,
+        detail: 'unknown field',
+      }));
+    }
+    return [{ path, detail: issue.message }];
+  });
+}
+
+/**
+ * Reads settings from the environment with a schema whose keys are the variables' names, and
+ * refuses with every fault at once. An empty variable counts as unset.
+ * @throws ConfigError
+ */
+export function readEnvironment<T extends z.ZodType>(
+  schema: T,
+  environment: Readonly<Record<string, string | undefined>>,
+): z.infer<T> {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const result = schema.safeParse(given);
+  if (!result.success) throw new ConfigError('The environment', faultsOf(result.error));
+  return result.data;
+}
+
+/** A TCP port, 1 to 65535. */
+export const port = (preset: number) =>
+  z.coerce
+    .number({ error: 'must be a port number' })
+    .int('must be a whole port number')
+    .min(1, 'must be a port from 1 to 65535')
+    .max(65535, 'must be a port from 1 to 65535')
+    .default(preset);
+
+/** A duration such as `90s`, `30m`; milliseconds. */
+export const duration = (preset: string) =>
+  z
+    .string()
+    .default(preset)
+    .transform((text, context) => {
+      const ms = parseDuration(text);
+      if (ms !== undefined) return ms;
+      context.addIssue({
+        code: 'custom',
+        message: `"${text}" is no duration such as 90s, 30m, 2h`,
+      });
+      return z.NEVER;
+    });
+
+/** A whole number within bounds. */
+export const count = (preset: number, min: number, max: number) =>
+  z.coerce
+    .number({ error: 'must be a number' })
+    .int('must be a whole number')
+    .min(min, `must be at least ${min}`)
+    .max(max, `must be at most ${max}`)
+    .default(preset);
+
+export const namespace = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens, at most 31')
+  .default('ephemera');
+
+export const redisUrl = z
+  .string()
+  .regex(/^rediss?:\/\//, 'must be a redis:// or rediss:// address')
+  .default('redis://127.0.0.1:6379/0');
+
+export const logLevel = z
+  .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+  .default('info');
+
+/** What every app reads. */
+export const COMMON = {
+  EPHEMERA_REDIS_URL: redisUrl,
+  EPHEMERA_NAMESPACE: namespace,
+  EPHEMERA_LOG_LEVEL: logLevel,
+  EPHEMERA_HOST: z.string().default('127.0.0.1'),
+};

@@ -1,0 +1,66 @@
+import type { Logger } from './logger.ts';
+
+/** What an app holds while it runs, given back in reverse order when it stops. */
+export interface Lifetime {
+  /** True once a stop was asked for: `/readyz` says no from then on. */
+  readonly stopping: boolean;
+  /** Adds something to give back; the last added is the first given back. */
+  onStop(what: string, release: () => unknown): void;
+  /** Gives everything back, and ends the process where it was asked by a signal. */
+  stop(): Promise<void>;
+}
+
+/** How long one release may take before the next is tried, milliseconds. */
+const RELEASE_WITHIN = 30_000;
+
+/**
+ * Stops on SIGTERM and SIGINT, in reverse order of what was taken; a second signal forces.
+ * One release that fails or hangs does not keep the others from running.
+ */
+export function createLifetime(logger: Logger): Lifetime {
+  const stack: { what: string; release: () => unknown }[] = [];
+  let stopped: Promise<void> | undefined;
+
+  const releaseAll = async (): Promise<void> => {
+    for (const { what, release } of stack.reverse()) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error('took too long')), RELEASE_WITHIN);
+      });
+      try {
+        await Promise.race([release(), late]);
+      } catch (error) {
+        logger.error({ err: error, what }, 'release failed');
+      } finally {
+        clearTimeout(timer);
+      }
+    }
+  };
+
+  const lifetime: Lifetime = {
+    get stopping() {
+      return stopped !== undefined;
+    },
+    onStop(what, release) {
+      stack.push({ what, release });
+    },
+    stop() {
+      stopped ??= releaseAll();
+      return stopped;
+    },
+  };
+
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals++;
+    if (signals > 1) process.exit(1);
+    logger.info({ signal }, 'stopping');
+    void lifetime.stop().then(() => {
+      logger.info('stopped');
+      process.exit(0);
+    });
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  return lifetime;
+}

@@ -1,0 +1,22 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { StartError } from './run-app.ts';
+
+/**
+ * Listens, and says in a sentence why it cannot. With `reusePort` several processes share the
+ * port, and the kernel spreads connections over them.
+ */
+export async function listen(
+  server: Server,
+  options: { host: string; port: number; reusePort?: boolean },
+): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const where = `${options.host}:${options.port}`;
+      const why = error.code === 'EADDRINUSE' ? 'the port is taken' : (error.code ?? error.message);
+      reject(new StartError(`cannot listen on ${where}: ${why}`));
+    });
+    server.listen(options, resolve);
+  });
+  return (server.address() as AddressInfo).port;
+}

@@ -1,0 +1,21 @@
+import { pino } from 'pino';
+import type { Logger } from 'pino';
+
+export type { Logger } from 'pino';
+
+/**
+ * The log of one app: JSON lines on stdout, a constant message and fields. The field `id` is
+ * always an instance's, so one instance can be followed through every app by it.
+ */
+export function createLogger(app: string, level: string): Logger {
+  return pino({
+    level,
+    base: { app, pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    redact: {
+      paths: ['token', '*.token', 'headers.authorization', 'headers.cookie', 'env', '*.env'],
+      censor: '[hidden]',
+    },
+  });
+}

@@ -1,0 +1,168 @@
+import { readFileSync } from 'node:fs';
+import { parseDuration, parseSize } from '@ephemera/domain';
+import type { Fault, Readiness, Template } from '@ephemera/domain';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { ConfigError, faultsOf } from './environment.ts';
+
+/** Reads text with a parser that gives undefined for what it does not understand. */
+function read<T>(parse: (text: string) => T | undefined, what: string) {
+  return z.string({ error: `must be ${what}` }).transform((text, context) => {
+    const value = parse(text);
+    if (value !== undefined) return value;
+    context.addIssue({ code: 'custom', message: `"${text}" is not ${what}` });
+    return z.NEVER;
+  });
+}
+
+const duration = read(parseDuration, 'a duration such as 90s, 30m, 2h');
+const positiveDuration = duration.refine((ms) => ms >= 1000, 'must be at least 1s');
+const size = read(parseSize, 'a size such as 256m, 1g');
+const portNumber = z
+  .int({ error: 'must be a port number' })
+  .min(1, 'must be a port from 1 to 65535')
+  .max(65535, 'must be a port from 1 to 65535');
+const name = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,40}$/, 'names are lowercase letters, digits and hyphens, at most 41');
+const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is no name of a variable');
+
+const statusRanges = z.union([z.string(), z.int()]).transform((given, context) => {
+  const ranges: [number, number][] = [];
+  for (const part of String(given).split(',')) {
+    const match = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part);
+    if (!match) {
+      context.addIssue({
+        code: 'custom',
+        message: `"${part}" is no status such as 200 or 200-399`,
+      });
+      return z.NEVER;
+    }
+    ranges.push([Number(match[1]), Number(match[2] ?? match[1])]);
+  }
+  return ranges;
+});
+
+const DEFAULT_WITHIN = '30s';
+
+const ready = z
+  .union([
+    z.literal('tcp'),
+    z.strictObject({ tcp: z.literal(true), within: positiveDuration.prefault(DEFAULT_WITHIN) }),
+    z.strictObject({
+      http: z.string().startsWith('/', 'must be a path that starts with /'),
+      status: statusRanges.prefault('200-399'),
+      within: positiveDuration.prefault(DEFAULT_WITHIN),
+    }),
+  ])
+  .prefault('tcp')
+  .transform((given): Readiness => {
+    if (given === 'tcp') return { kind: 'tcp', within: 30_000 };
+    if ('tcp' in given) return { kind: 'tcp', within: given.within };
+    return { kind: 'http', path: given.http, status: given.status, within: given.within };
+  });
+
+const limits = z
+  .strictObject({
+    memory: size.refine((bytes) => bytes >= 6 * 1024 ** 2, 'must be at least 6m').prefault('256m'),
+    cpus: z.number().min(0.01, 'must be at least 0.01').max(512).prefault(0.5),
+    pids: z.int().min(1, 'must be at least 1').max(1_000_000).prefault(128),
+  })
+  .prefault({});
+
+/** One template as it stands in the file; every field with its default. */
+export const templateSchema = z
+  .strictObject({
+    image: z.string().min(1, 'must name an image'),
+    port: portNumber.optional(),
+    ports: z.record(name, portNumber).optional(),
+    timeout: positiveDuration.prefault('30m'),
+    maxTimeout: positiveDuration.optional(),
+    ready,
+    stopGrace: duration.prefault('5s'),
+    limits,
+    command: z.array(z.string()).min(1).optional(),
+    env: z.record(variable, z.string()).prefault({}),
+    user: z.string().optional(),
+    readOnly: z.boolean().prefault(false),
+    tmpfs: z.record(z.string().startsWith('/'), size).prefault({}),
+    capAdd: z
+      .array(z.string().regex(/^[A-Z_]+$/, 'is no capability such as NET_BIND_SERVICE'))
+      .prefault([]),
+    egress: z.boolean().prefault(false),
+    stripPrefix: z.boolean().prefault(true),
+    host: z.enum(['pass', 'mask']).prefault('pass'),
+  })
+  .superRefine((given, context) => {
+    if ((given.port === undefined) === (given.ports === undefined)) {
+      context.addIssue({ code: 'custom', path: ['port'], message: 'give either port or ports' });
+    }
+    if (given.ports && Object.keys(given.ports).length === 0) {
+      context.addIssue({ code: 'custom', path: ['ports'], message: 'must name at least one port' });
+    }
+    if (given.maxTimeout !== undefined && given.maxTimeout < given.timeout) {
+      context.addIssue({
+        code: 'custom',
+        path: ['maxTimeout'],
+        message: 'must not be below timeout',
+      });
+    }
+  });
+
+const fileSchema = z
+  .strictObject({
+    default: name.optional(),
+    templates: z.record(name, templateSchema),
+  })
+  .superRefine((given, context) => {
+    const names = Object.keys(given.templates);
+    if (names.length === 0) {
+      context.addIssue({ code: 'custom', path: ['templates'], message: 'must have at least one' });
+    }
+    if (given.default !== undefined && !names.includes(given.default)) {
+      const message = `"${given.default}" is none of the templates: ${names.join(', ')}`;
+      context.addIssue({ code: 'custom', path: ['default'], message });
+    }
+  });
+
+export interface TemplateSet {
+  /** The template that `/{prefix}/new` starts. */
+  readonly preset: Template;
+  readonly templates: ReadonlyMap<string, Template>;
+}
+
+/**
+ * Reads the templates from YAML text.
+ * @throws ConfigError with every fault and its dotted path
+ */
+export function parseTemplates(text: string, what = 'The configuration'): TemplateSet {
+  const document = parseDocument(text, { prettyErrors: true });
+  if (document.errors.length > 0) {
+    const faults = document.errors.map((error): Fault => ({ path: '', detail: error.message }));
+    throw new ConfigError(what, faults);
+  }
+  const result = fileSchema.safeParse(document.toJS() ?? {});
+  if (!result.success) throw new ConfigError(what, faultsOf(result.error));
+  const templates = new Map<string, Template>();
+  for (const [key, given] of Object.entries(result.data.templates)) {
+    const { maxTimeout = given.timeout, port, ports = { web: port ?? 0 }, command, user } = given;
+    const main = port ?? Object.values(ports)[0] ?? 0;
+    templates.set(key, { ...given, name: key, maxTimeout, port: main, ports, command, user });
+  }
+  const preset = templates.get(result.data.default ?? '') ?? [...templates.values()][0];
+  if (!preset)
+    throw new ConfigError(what, [{ path: 'templates', detail: 'must have at least one' }]);
+  return { preset, templates };
+}
+
+/** Reads the templates from a file. */
+export function loadTemplates(path: string): TemplateSet {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new ConfigError(path, [{ path: '', detail: `cannot be read (${code})` }]);
+  }
+  return parseTemplates(text, path);
+}

@@ -1,0 +1,34 @@
+import type { Redis } from 'ioredis';
+import type { Keys } from './keys.ts';
+
+/** How long a host counts as alive after its last sign of life, milliseconds. */
+const ALIVE = 15_000;
+
+/** The hosts that workers have reported, with the time of their last sign of life. */
+export interface Hosts {
+  /** A worker says that it and its Docker daemon are well. */
+  beat(host: string, now: number): Promise<void>;
+  /** A worker leaves; others beside the same daemon go on beating. */
+  leave(host: string): Promise<void>;
+  /** Hosts that can take work now. */
+  alive(now: number): Promise<string[]>;
+  /** Every host ever seen: its queue may still hold jobs. */
+  all(): Promise<string[]>;
+}
+
+export function redisHosts(redis: Redis, keys: Keys): Hosts {
+  return {
+    async beat(host, now) {
+      await redis.zadd(keys.hosts, now, host);
+    },
+    async leave(host) {
+      await redis.zadd(keys.hosts, 0, host);
+    },
+    async alive(now) {
+      return redis.zrange(keys.hosts, String(now - ALIVE), '+inf', 'BYSCORE');
+    },
+    async all() {
+      return redis.zrange(keys.hosts, 0, -1);
+    },
+  };
+}

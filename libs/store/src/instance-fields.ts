@@ -1,0 +1,43 @@
+import type { EndReason, Instance, State, Template } from '@ephemera/domain';
+
+/** Reads the hash of an instance as `HGETALL` gives it to a script: names and values in turn. */
+export function readFields(flat: readonly string[]): Instance | undefined {
+  const fields: Record<string, string> = {};
+  for (let i = 0; i + 1 < flat.length; i += 2) fields[flat[i] ?? ''] = flat[i + 1] ?? '';
+  return readInstance(fields);
+}
+
+/** Reads the hash of an instance; undefined where there is none. */
+export function readInstance(fields: Readonly<Record<string, string>>): Instance | undefined {
+  const { id, template, state } = fields;
+  if (id === undefined || template === undefined || state === undefined) return undefined;
+  return {
+    id,
+    template: JSON.parse(template) as Template,
+    state: state as State,
+    generation: Number(fields['generation']),
+    supersedes: fields['supersedes'] === undefined ? undefined : Number(fields['supersedes']),
+    reason: fields['reason'] as EndReason | undefined,
+    message: fields['message'],
+    host: fields['host'],
+    address: fields['address'],
+    timeout: Number(fields['timeout']),
+    createdAt: Number(fields['createdAt']),
+    startedAt: fields['startedAt'] === undefined ? undefined : Number(fields['startedAt']),
+    lastTransitionAt: Number(fields['lastTransitionAt']),
+    expiresAt: Number(fields['expiresAt']),
+    maxExpiresAt: Number(fields['maxExpiresAt']),
+    env: JSON.parse(fields['env'] ?? '{}') as Record<string, string>,
+    metadata: JSON.parse(fields['metadata'] ?? '{}') as Record<string, string>,
+  };
+}
+
+/** Writes an instance as names and values in turn, as `HSET` takes them. */
+export function writeFields(instance: Instance): string[] {
+  const flat: string[] = [];
+  for (const [name, value] of Object.entries(instance)) {
+    if (value === undefined) continue;
+    flat.push(name, typeof value === 'object' ? JSON.stringify(value) : String(value));
+  }
+  return flat;
+}

@@ -1,0 +1,195 @@
+import type { Instance, InstanceDraft, Lease, Route } from '@ephemera/domain';
+import type { Ending, Instances, Why } from '@ephemera/lifecycle';
+import type { Redis } from 'ioredis';
+import { readFields, readInstance, writeFields } from './instance-fields.ts';
+import type { Keys } from './keys.ts';
+import { loadScript, runScript } from './run-script.ts';
+
+const scripts = {
+  create: loadScript('create'),
+  begin: loadScript('begin'),
+  publish: loadScript('publish'),
+  end: loadScript('end'),
+  bury: loadScript('bury'),
+  restore: loadScript('restore'),
+};
+
+/** How long a dead id still answers 410 with its reason, milliseconds. */
+export const TOMBSTONE = 3_600_000;
+
+/** How many instances are read in one round trip. */
+const BATCH = 500;
+
+export interface Page {
+  readonly items: Instance[];
+  /** Where the next page starts; undefined after the last. */
+  readonly nextCursor: number | undefined;
+}
+
+export interface InstanceStore extends Instances {
+  /** Live instances in the order of their creation, from a generation on. */
+  list(options: { cursor: number; limit: number }): Promise<Page>;
+  /** How many instances are alive. */
+  count(): Promise<number>;
+}
+
+/** The store of instances in Redis: a hash an instance, a string a route, and Lua between. */
+export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE): InstanceStore {
+  const readAll = async (ids: readonly string[]): Promise<Instance[]> => {
+    const found: Instance[] = [];
+    for (let i = 0; i < ids.length; i += BATCH) {
+      const pipeline = redis.pipeline();
+      for (const id of ids.slice(i, i + BATCH)) pipeline.hgetall(keys.instance(id));
+      for (const [error, fields] of (await pipeline.exec()) ?? []) {
+        if (error) throw error;
+        const instance = readInstance(fields as Record<string, string>);
+        if (instance) found.push(instance);
+      }
+    }
+    return found;
+  };
+
+  return {
+    async create(draft: InstanceDraft): Promise<Instance> {
+      const { id, template, timeout, env, metadata } = draft;
+      const reply = (await runScript(
+        redis,
+        scripts.create,
+        [keys.instance(id), keys.route(id), keys.instances, keys.generation, keys.pending],
+        [
+          id,
+          timeout,
+          template.ready.within,
+          template.maxTimeout,
+          JSON.stringify(template),
+          JSON.stringify(env),
+          JSON.stringify(metadata),
+        ],
+      )) as [number, number, number, number] | null;
+      if (!reply) throw new Error(`the id ${id} is taken`);
+      const [generation, createdAt, expiresAt, maxExpiresAt] = reply;
+      return {
+        ...draft,
+        generation,
+        state: 'pending',
+        reason: undefined,
+        message: undefined,
+        lastTransitionAt: createdAt,
+        supersedes: undefined,
+        host: undefined,
+        address: undefined,
+        createdAt,
+        startedAt: undefined,
+        expiresAt,
+        maxExpiresAt,
+      };
+    },
+
+    async get(id) {
+      return readInstance(await redis.hgetall(keys.instance(id)));
+    },
+
+    async begin(id, generation, host) {
+      const reply = await runScript(
+        redis,
+        scripts.begin,
+        [keys.instance(id), keys.route(id), keys.hostInstances(host), keys.pending],
+        [id, generation, host],
+      );
+      return reply === null ? undefined : readFields(reply as string[]);
+    },
+
+    async publish(id, generation, address): Promise<Lease | undefined> {
+      const reply = (await runScript(
+        redis,
+        scripts.publish,
+        [keys.instance(id), keys.route(id)],
+        [generation, address],
+      )) as [number, number, number] | null;
+      return reply ? { expiresAt: reply[0], maxExpiresAt: reply[1] } : undefined;
+    },
+
+    async end(id: string, why: Why, message = ''): Promise<Ending> {
+      const reply = (await runScript(
+        redis,
+        scripts.end,
+        [keys.instance(id), keys.route(id), keys.generation, keys.pending],
+        [id, why, message],
+      )) as ['absent'] | ['leased', number] | ['draining', string[]];
+      if (reply[0] === 'absent') return { kind: 'absent' };
+      if (reply[0] === 'leased') return { kind: 'leased', remaining: reply[1] };
+      const instance = readFields(reply[1]);
+      return instance ? { kind: 'draining', instance } : { kind: 'absent' };
+    },
+
+    async bury(id, generation) {
+      const host = (await redis.hget(keys.instance(id), 'host')) ?? '';
+      await runScript(
+        redis,
+        scripts.bury,
+        [keys.instance(id), keys.route(id), keys.instances, keys.hostInstances(host)],
+        [id, generation, tombstone],
+      );
+    },
+
+    async ofHost(host) {
+      return readAll(await redis.smembers(keys.hostInstances(host)));
+    },
+
+    async strandedBefore(time) {
+      return readAll(await redis.zrange(keys.pending, '-inf', String(time), 'BYSCORE'));
+    },
+
+    async restore(instance) {
+      const { id, generation, address = '', expiresAt, template, host = '' } = instance;
+      const route: Route = {
+        state: 'ready',
+        generation,
+        address,
+        port: template.port,
+        ports: template.ports,
+        expiresAt,
+        stripPrefix: template.stripPrefix,
+        host: template.host,
+      };
+      const reply = await runScript(
+        redis,
+        scripts.restore,
+        [
+          keys.instance(id),
+          keys.route(id),
+          keys.instances,
+          keys.hostInstances(host),
+          keys.generation,
+        ],
+        [id, JSON.stringify(route), generation, ...writeFields(instance)],
+      );
+      return reply === 1;
+    },
+
+    async now() {
+      const [seconds, micros] = await redis.time();
+      return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+    },
+
+    async list({ cursor, limit }) {
+      const ids = await redis.zrange(
+        keys.instances,
+        cursor,
+        '+inf',
+        'BYSCORE',
+        'LIMIT',
+        0,
+        limit + 1,
+      );
+      const items = await readAll(ids.slice(0, limit));
+      const next = ids[limit];
+      const nextCursor = next === undefined ? null : await redis.zscore(keys.instances, next);
+      return { items, nextCursor: nextCursor === null ? undefined : Number(nextCursor) };
+    },
+
+    async count() {
+      return redis.zcard(keys.instances);
+    },
+  };
+}

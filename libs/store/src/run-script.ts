@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+
+export interface Script {
+  readonly source: string;
+  readonly sha: string;
+}
+
+/** Reads one of the Lua scripts beside this file; its head tells KEYS, ARGV and what it returns. */
+export function loadScript(name: string): Script {
+  const source = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+  return { source, sha: createHash('sha1').update(source).digest('hex') };
+}
+
+/** Runs a script by its hash, and sends the text only to a Redis that has not seen it yet. */
+export async function runScript(
+  redis: Redis,
+  script: Script,
+  keys: readonly string[],
+  args: readonly (string | number)[],
+): Promise<unknown> {
+  try {
+    return await redis.evalsha(script.sha, keys.length, ...keys, ...args);
+  } catch (error) {
+    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+    return await redis.eval(script.source, keys.length, ...keys, ...args);
+  }
+}

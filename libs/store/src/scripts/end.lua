@@ -1,0 +1,33 @@
+-- Any live state → draining under a new generation: the one place where an end is decided, so a
+-- renewal and a kill at the same instant are one or the other, never half of each.
+-- KEYS: 1 instance  2 route  3 generation counter  4 pending
+-- ARGV: 1 id  2 why (due, or the reason)  3 message (empty: none)
+-- Returns {draining, fields} | {leased, remaining ms} | {absent}.
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
+if state == 'draining' then return { 'draining', redis.call('HGETALL', KEYS[1]) } end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local reason, message = ARGV[2], ARGV[3]
+if reason == 'due' then
+  local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
+  if remaining > 0 then return { 'leased', remaining } end
+  if state == 'ready' then
+    reason = 'ttl'
+  else
+    reason = 'start_failed'
+    message = 'It was not ready before its start deadline.'
+  end
+end
+local generation = redis.call('INCR', KEYS[3])
+redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('HSET', KEYS[1], 'supersedes', redis.call('HGET', KEYS[1], 'generation'))
+redis.call('HSET', KEYS[1], 'state', 'draining', 'generation', generation, 'reason', reason,
+  'lastTransitionAt', now)
+local route = { state = 'draining', generation = generation, reason = reason }
+if message ~= '' then
+  redis.call('HSET', KEYS[1], 'message', message)
+  route.message = message
+end
+redis.call('SET', KEYS[2], cjson.encode(route))
+return { 'draining', redis.call('HGETALL', KEYS[1]) }
