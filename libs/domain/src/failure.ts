@@ -33,3 +33,8 @@ export class FailureError extends Error {
     this.failure = failure;
   }
 }
+
+/** Something outside that an app needs is not there; the message says what, where, and what to do. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+}

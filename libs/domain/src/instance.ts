@@ -24,12 +24,14 @@ export interface Instance extends Lease {
   readonly timeout: number;
   readonly createdAt: number;
   readonly startedAt: number | undefined;
+  /** Where visitors reach it, absolute, ending in a slash. */
+  readonly url: string;
   readonly env: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** What a creation says of an instance; the store adds the generation, the times and the state. */
-export type InstanceDraft = Pick<Instance, 'id' | 'template' | 'timeout' | 'env' | 'metadata'>;
+export type InstanceDraft = Pick<Instance, 'id' | 'template' | 'timeout' | 'url' | 'env' | 'metadata'>;
 
 /** What a proxy needs to know of an id, and no more. */
 export type Route =

@@ -1,3 +1,4 @@
+export { StartError } from '@ephemera/domain';
 export * from './environment.ts';
 export * from './health-server.ts';
 export * from './lifetime.ts';

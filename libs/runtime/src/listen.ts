@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { StartError } from './run-app.ts';
+import { StartError } from '@ephemera/domain';
 
 /**
  * Listens, and says in a sentence why it cannot. With `reusePort` several processes share the

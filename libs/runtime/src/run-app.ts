@@ -1,3 +1,4 @@
+import { StartError } from '@ephemera/domain';
 import { ConfigError } from './environment.ts';
 
 const OLDEST = 26;
@@ -20,9 +21,4 @@ export async function runApp(main: () => Promise<void>): Promise<void> {
     process.stderr.write(`${text ?? 'unknown fault'}\n`);
     process.exit(1);
   }
-}
-
-/** Something outside that an app needs is not there; the message says what and what to do. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
 }

@@ -1,3 +1,4 @@
+import { StartError } from '@ephemera/domain';
 import { Redis } from 'ioredis';
 
 /**
@@ -21,4 +22,44 @@ export function connectRedis(
   });
   redis.on('error', onError);
   return redis;
+}
+
+/** How long a start waits for the first answer, milliseconds. */
+const FIRST_ANSWER = 5_000;
+
+/**
+ * Makes sure that Redis answers before anything else starts.
+ * @throws StartError that names the address, without its password
+ */
+export async function requireRedis(redis: Redis, url: string): Promise<void> {
+  let last: Error | undefined;
+  const note = (error: Error) => (last = error);
+  redis.on('error', note);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(last ?? new Error('no answer')), FIRST_ANSWER);
+  });
+  try {
+    await Promise.race([ready(redis), late]);
+  } catch (error) {
+    redis.disconnect();
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StartError(`Redis does not answer at ${withoutPassword(url)}: ${why}`);
+  } finally {
+    clearTimeout(timer);
+    redis.off('error', note);
+  }
+}
+
+async function ready(redis: Redis): Promise<void> {
+  if (redis.status !== 'ready') {
+    await new Promise<void>((resolve) => redis.once('ready', () => resolve()));
+  }
+  await redis.ping();
+}
+
+function withoutPassword(url: string): string {
+  const parsed = new URL(url);
+  if (parsed.password) parsed.password = '***';
+  return parsed.href;
 }

@@ -19,7 +19,7 @@ export interface Hosts {
 export function redisHosts(redis: Redis, keys: Keys): Hosts {
   return {
     async beat(host, now) {
-      await redis.zadd(keys.hosts, now, host);
+      await redis.zadd(keys.hosts, String(now), host);
     },
     async leave(host) {
       await redis.zadd(keys.hosts, 0, host);
@@ -28,7 +28,7 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
       return redis.zrange(keys.hosts, String(now - ALIVE), '+inf', 'BYSCORE');
     },
     async all() {
-      return redis.zrange(keys.hosts, 0, -1);
+      return redis.zrange(keys.hosts, '0', '-1');
     },
   };
 }

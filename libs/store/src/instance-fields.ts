@@ -27,6 +27,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     lastTransitionAt: Number(fields['lastTransitionAt']),
     expiresAt: Number(fields['expiresAt']),
     maxExpiresAt: Number(fields['maxExpiresAt']),
+    url: fields['url'] ?? '',
     env: JSON.parse(fields['env'] ?? '{}') as Record<string, string>,
     metadata: JSON.parse(fields['metadata'] ?? '{}') as Record<string, string>,
   };

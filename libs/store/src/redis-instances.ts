@@ -51,7 +51,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
 
   return {
     async create(draft: InstanceDraft): Promise<Instance> {
-      const { id, template, timeout, env, metadata } = draft;
+      const { id, template, timeout, url, env, metadata } = draft;
       const reply = (await runScript(
         redis,
         scripts.create,
@@ -64,6 +64,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
           JSON.stringify(template),
           JSON.stringify(env),
           JSON.stringify(metadata),
+          url,
         ],
       )) as [number, number, number, number] | null;
       if (!reply) throw new Error(`the id ${id} is taken`);

@@ -1,0 +1,66 @@
+import { COMMON, count, port, readEnvironment } from '@ephemera/runtime';
+import { z } from 'zod';
+
+const schema = z.object({
+  ...COMMON,
+  /** Health and metrics of the worker. */
+  EPHEMERA_WORKER_PORT: port(8083),
+  /** The Docker daemon: `unix:///path` or `tcp://host:port`, as Docker has it. */
+  DOCKER_HOST: z.string().default('unix:///var/run/docker.sock'),
+  /** Name of this Docker daemon among the hosts; the daemon's own name and id where unset. */
+  EPHEMERA_HOST_ID: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lowercase letters, digits and hyphens, at most 63')
+    .optional(),
+  /** The instances' network, an IPv4 /16; the first free of 10.231.0.0/16 and on where unset. */
+  EPHEMERA_SUBNET: z
+    .string()
+    .regex(/^\d{1,3}\.\d{1,3}\.0\.0\/16$/, 'must be an IPv4 /16 such as 10.231.0.0/16')
+    .optional(),
+  /** `auto` sets the rules where it can and warns where not; `required` refuses to start. */
+  EPHEMERA_FIREWALL: z.enum(['auto', 'required', 'off']).default('auto'),
+  /** An image with iptables, to set the rules from where the worker itself cannot. */
+  EPHEMERA_FIREWALL_IMAGE: z.string().optional(),
+  /** How many instances start at once. */
+  EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000),
+  /** How many instances end at once. */
+  EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000),
+  /** How long a dead id still answers with its reason, seconds. */
+  EPHEMERA_TOMBSTONE: count(3600, 1, 604_800),
+});
+
+/** Settings of the worker; durations in milliseconds. */
+export interface WorkerConfig {
+  readonly redisUrl: string;
+  readonly namespace: string;
+  readonly logLevel: string;
+  readonly bind: string;
+  readonly port: number;
+  readonly dockerHost: string;
+  readonly hostId: string | undefined;
+  readonly subnet: string | undefined;
+  readonly firewall: 'auto' | 'required' | 'off';
+  readonly firewallImage: string | undefined;
+  readonly spawnConcurrency: number;
+  readonly killConcurrency: number;
+  readonly tombstone: number;
+}
+
+export function readConfig(environment = process.env): WorkerConfig {
+  const given = readEnvironment(schema, environment);
+  return {
+    redisUrl: given.EPHEMERA_REDIS_URL,
+    namespace: given.EPHEMERA_NAMESPACE,
+    logLevel: given.EPHEMERA_LOG_LEVEL,
+    bind: given.EPHEMERA_HOST,
+    port: given.EPHEMERA_WORKER_PORT,
+    dockerHost: given.DOCKER_HOST,
+    hostId: given.EPHEMERA_HOST_ID,
+    subnet: given.EPHEMERA_SUBNET,
+    firewall: given.EPHEMERA_FIREWALL,
+    firewallImage: given.EPHEMERA_FIREWALL_IMAGE,
+    spawnConcurrency: given.EPHEMERA_SPAWN_CONCURRENCY,
+    killConcurrency: given.EPHEMERA_KILL_CONCURRENCY,
+    tombstone: given.EPHEMERA_TOMBSTONE * 1000,
+  };
+}

@@ -1,0 +1,14 @@
+import Docker from 'dockerode';
+
+/**
+ * A client of the daemon at a `DOCKER_HOST` address, `unix:///path` or `tcp://host:port`.
+ * @throws Error where the address is neither
+ */
+export function connectDocker(address: string): Docker {
+  const url = URL.parse(address);
+  if (url?.protocol === 'unix:' && url.pathname) return new Docker({ socketPath: url.pathname });
+  if (url?.protocol === 'tcp:' && url.hostname) {
+    return new Docker({ protocol: 'http', host: url.hostname, port: Number(url.port || 2375) });
+  }
+  throw new Error(`DOCKER_HOST must be unix:///path or tcp://host:port, not "${address}"`);
+}

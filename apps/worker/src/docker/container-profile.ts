@@ -1,0 +1,88 @@
+import type { Instance } from '@ephemera/domain';
+import type { ContainerCreateOptions, HostConfig } from 'dockerode';
+
+export interface Placement {
+  readonly name: string;
+  readonly network: string;
+  readonly address: string;
+  readonly labels: Record<string, string>;
+}
+
+/** What no template can lift: a visitor's container must not be able to hurt its host. */
+const ALWAYS: HostConfig = {
+  Privileged: false,
+  CapDrop: ['ALL'],
+  SecurityOpt: ['no-new-privileges:true'],
+  IpcMode: 'private',
+  Init: true,
+  RestartPolicy: { Name: 'no' },
+  OomScoreAdj: 500,
+  Ulimits: [
+    { Name: 'nofile', Soft: 16_384, Hard: 16_384 },
+    { Name: 'core', Soft: 0, Hard: 0 },
+  ],
+  LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },
+};
+
+/** The container of an instance, as the daemon's create call takes it. */
+export function containerProfile(instance: Instance, place: Placement): ContainerCreateOptions {
+  const { template } = instance;
+  const { memory, cpus, pids } = template.limits;
+  const fill = placeholders(instance);
+  return {
+    name: place.name,
+    Image: template.image,
+    Labels: place.labels,
+    Env: environment(instance).map(([name, value]) => `${name}=${fill(value)}`),
+    ...(template.command && { Cmd: template.command.map(fill) }),
+    ...(template.user !== undefined && { User: template.user }),
+    HostConfig: {
+      ...ALWAYS,
+      CapAdd: [...template.capAdd],
+      Memory: memory,
+      MemorySwap: memory,
+      NanoCpus: Math.round(cpus * 1e9),
+      PidsLimit: pids,
+      ReadonlyRootfs: template.readOnly,
+      Tmpfs: tmpfs(template.tmpfs),
+      NetworkMode: place.network,
+    },
+    NetworkingConfig: {
+      EndpointsConfig: {
+        [place.network]: { IPAMConfig: { IPv4Address: place.address } },
+      },
+    },
+  };
+}
+
+function environment(instance: Instance): [string, string][] {
+  return Object.entries({
+    ...instance.template.env,
+    ...instance.env,
+    EPHEMERA_ID: '{id}',
+    EPHEMERA_PORT: '{port}',
+    EPHEMERA_BASE_PATH: '{basePath}',
+    EPHEMERA_URL: '{url}',
+  });
+}
+
+/** Fills `{id}`, `{port}`, `{basePath}` and `{url}`; other braces stay as they are. */
+function placeholders(instance: Instance): (text: string) => string {
+  const values: Readonly<Record<string, string>> = {
+    id: instance.id,
+    port: String(instance.template.port),
+    basePath: new URL(instance.url).pathname.replace(/\/$/, ''),
+    url: instance.url,
+  };
+  return (text) =>
+    text.replace(/\{(id|port|basePath|url)\}/g, (_, key: string) => values[key] ?? '');
+}
+
+function tmpfs(sizes: Readonly<Record<string, number>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(sizes).map(([path, size]) => [
+      path,
+      `rw,noexec,nosuid,nodev,size=${size},mode=1777`,
+    ]),
+  );
+}

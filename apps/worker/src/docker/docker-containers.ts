@@ -1,0 +1,160 @@
+import type { Instance, SeenContainer } from '@ephemera/domain';
+import { StartFault } from '@ephemera/lifecycle';
+import type { Containers, StartedContainer } from '@ephemera/lifecycle';
+import type Docker from 'dockerode';
+import { containerProfile } from './container-profile.ts';
+import { QUICK, statusOf, unlessStatus, withDeadline, wordsOf } from './deadline.ts';
+import { LABEL, instanceOf, labelsOf } from './labels.ts';
+
+export interface DockerHost {
+  readonly docker: Docker;
+  readonly namespace: string;
+  /** The name of this daemon among the hosts. */
+  readonly host: string;
+  readonly network: string;
+}
+
+/** How long a start may take before the daemon counts as hung, milliseconds. */
+const START = 60_000;
+
+/** How often an address that turns out to be in use is replaced by the next. */
+const ADDRESS_TRIES = 20;
+
+/** The containers of one Docker daemon, ours only: others are never so much as listed. */
+export function dockerContainers(place: DockerHost): Containers {
+  const { docker, namespace, host, network } = place;
+  const labelled = (...more: string[]) => ({
+    all: true,
+    filters: {
+      label: [`${LABEL.namespace}=${namespace}`, `${LABEL.host}=${host}`, ...more],
+    },
+  });
+  const list = (...more: string[]) =>
+    withDeadline('list', QUICK, docker.listContainers(labelled(...more)));
+
+  const inspect = (containerId: string) =>
+    unlessStatus([404], withDeadline('inspect', QUICK, docker.getContainer(containerId).inspect()));
+
+  const remove = async (containerId: string): Promise<void> => {
+    const call = docker.getContainer(containerId).remove({ force: true, v: true });
+    // 409: a removal is under way already.
+    await unlessStatus([404, 409], withDeadline('remove', START, call));
+  };
+
+  const create = async (instance: Instance, address: string): Promise<string> => {
+    const name = `${namespace}-${instance.id}-${instance.generation}`;
+    const labels = labelsOf(namespace, host, instance);
+    const profile = containerProfile(instance, { name, network, address, labels });
+    try {
+      return (await withDeadline('create', START, docker.createContainer(profile))).id;
+    } catch (error) {
+      if (statusOf(error) === 409) return name;
+      throw refusal(error, instance.template.image);
+    }
+  };
+
+  return {
+    async start(instance, nextAddress): Promise<StartedContainer> {
+      for (let attempt = 1; ; attempt++) {
+        const container = docker.getContainer(await create(instance, await nextAddress()));
+        try {
+          await unlessStatus([304], withDeadline('start', START, container.start()));
+        } catch (error) {
+          if (!isAddressTaken(error)) throw refusal(error, instance.template.image);
+          await remove(container.id);
+          if (attempt < ADDRESS_TRIES) continue;
+          throw new StartFault(`No free address was found in ${attempt} tries.`);
+        }
+        const seen = await inspect(container.id);
+        const address = seen?.NetworkSettings.Networks[network]?.IPAddress;
+        // It has ended and been taken away already, or it lost its network as it ended.
+        if (!seen || !address) return { containerId: container.id, address: '' };
+        return { containerId: seen.Id, address };
+      }
+    },
+
+    async inspect(containerId) {
+      const seen = await inspect(containerId);
+      if (!seen) return undefined;
+      const { Running, ExitCode, OOMKilled } = seen.State;
+      return { running: Running, exitCode: ExitCode, oomKilled: OOMKilled };
+    },
+
+    async lastLines(containerId, count) {
+      const call = docker
+        .getContainer(containerId)
+        .logs({ stdout: true, stderr: true, tail: count, follow: false });
+      const raw = await unlessStatus([404, 409], withDeadline('logs', QUICK, call));
+      return raw ? unframe(raw) : '';
+    },
+
+    async removeInstance(id, stopGrace) {
+      const found = await list(`${LABEL.instance}=${id}`);
+      for (const { Id, State } of found) {
+        if (State === 'running' && stopGrace > 0) {
+          const seconds = Math.ceil(stopGrace / 1000);
+          const call = docker.getContainer(Id).stop({ t: seconds });
+          await unlessStatus([304, 404], withDeadline('stop', stopGrace + QUICK, call));
+        }
+        await remove(Id);
+      }
+    },
+
+    remove,
+
+    async list() {
+      const found = await list();
+      return found.map(({ Id, Labels, Created, State, Status }): SeenContainer => ({
+        containerId: Id,
+        id: Labels[LABEL.instance] ?? '',
+        generation: Number(Labels[LABEL.generation]),
+        createdAt: Created * 1000,
+        expiresAt: Date.parse(Labels[LABEL.expiresAt] ?? ''),
+        running: State === 'running' || State === 'paused' || State === 'restarting',
+        oomKilled: false,
+        exitCode: exitCodeOf(Status),
+      }));
+    },
+
+    async recall(containerId) {
+      const seen = await inspect(containerId);
+      const address = seen?.NetworkSettings.Networks[network]?.IPAddress;
+      if (!seen || !address) return undefined;
+      return instanceOf(seen.Config.Labels, address, Date.parse(seen.State.StartedAt));
+    },
+  };
+}
+
+/** A refusal that the next try would meet again, in the daemon's words; anything else as it is. */
+function refusal(error: unknown, image: string): unknown {
+  const status = statusOf(error);
+  const words = wordsOf(error);
+  if (status === 404 && /no such image/i.test(words)) {
+    return new StartFault(`The image ${image} is not on this host.`);
+  }
+  const final =
+    status === 400 || /OCI runtime create failed|executable file not found/i.test(words);
+  return final ? new StartFault(`The container could not be started: ${words}`) : error;
+}
+
+function isAddressTaken(error: unknown): boolean {
+  return /address already in use/i.test(wordsOf(error));
+}
+
+/** `Exited (137) 2 seconds ago` → 137. */
+function exitCodeOf(status: string): number | undefined {
+  const match = /^Exited \((\d+)\)/.exec(status);
+  return match ? Number(match[1]) : undefined;
+}
+
+/** Takes the 8-byte frame heads out of the log of a container without a terminal. */
+function unframe(raw: Buffer): string {
+  const parts: string[] = [];
+  let at = 0;
+  while (at + 8 <= raw.length) {
+    const length = raw.readUInt32BE(at + 4);
+    parts.push(raw.toString('utf8', at + 8, at + 8 + length));
+    at += 8 + length;
+  }
+  return parts.join('').trimEnd();
+}

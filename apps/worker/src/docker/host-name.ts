@@ -1,0 +1,16 @@
+import { createHash } from 'node:crypto';
+import type Docker from 'dockerode';
+import { QUICK, withDeadline } from './deadline.ts';
+
+/**
+ * The name of a daemon among the hosts: its machine's name and six digits of its own id, the same
+ * for every worker beside it and after every restart.
+ */
+export async function hostName(docker: Docker): Promise<string> {
+  const info = (await withDeadline('info', QUICK, docker.info())) as { Name: string; ID: string };
+  const name = info.Name.toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '');
+  const suffix = createHash('sha256').update(info.ID).digest('hex').slice(0, 6);
+  return `${name.slice(0, 40) || 'host'}-${suffix}`;
+}

@@ -1,0 +1,19 @@
+import type Docker from 'dockerode';
+import { QUICK, unlessStatus, withDeadline } from './deadline.ts';
+import { LABEL } from './labels.ts';
+
+/** How many containers are removed at once. */
+const AT_ONCE = 8;
+
+/** Removes every container of a deployment from a daemon, whatever its state. */
+export async function removeContainers(docker: Docker, namespace: string): Promise<void> {
+  const filters = { label: [`${LABEL.namespace}=${namespace}`] };
+  const found = await withDeadline('list', QUICK, docker.listContainers({ all: true, filters }));
+  const lane = async (): Promise<void> => {
+    for (let next = found.pop(); next; next = found.pop()) {
+      const call = docker.getContainer(next.Id).remove({ force: true, v: true });
+      await unlessStatus([404, 409], withDeadline('remove', 60_000, call));
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+}

@@ -1,0 +1,43 @@
+import type Docker from 'dockerode';
+import type { RunOnHost } from '../firewall.ts';
+import { withDeadline } from './deadline.ts';
+import { LABEL } from './labels.ts';
+
+/** How long the helper container may take, milliseconds. */
+const WITHIN = 60_000;
+
+/**
+ * For a worker that is a container itself: runs the script in a container of a moment that stands
+ * in the host's network and may change its firewall, so that the worker need not.
+ */
+export function runInHostNetwork(docker: Docker, namespace: string, image: string): RunOnHost {
+  return async (script) => {
+    const container = await docker.createContainer({
+      Image: image,
+      User: '0',
+      Entrypoint: ['/bin/sh', '-c'],
+      Cmd: [script],
+      Labels: { [LABEL.namespace]: namespace, 'ephemera.role': 'firewall' },
+      HostConfig: {
+        NetworkMode: 'host',
+        CapDrop: ['ALL'],
+        CapAdd: ['NET_ADMIN', 'NET_RAW'],
+        SecurityOpt: ['no-new-privileges:true'],
+        RestartPolicy: { Name: 'no' },
+      },
+    });
+    try {
+      await container.start();
+      const ended = (await withDeadline('firewall', WITHIN, container.wait())) as {
+        StatusCode: number;
+      };
+      if (ended.StatusCode === 0) return;
+      const log = await container.logs({ stdout: true, stderr: true, tail: 5 });
+      throw new Error(
+        `the rules were refused: ${log.toString('utf8').replace(/[^\x20-\x7e\n]/g, '')}`,
+      );
+    } finally {
+      await container.remove({ force: true }).catch(() => undefined);
+    }
+  };
+}

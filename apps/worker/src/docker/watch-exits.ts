@@ -1,0 +1,49 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createInterface } from 'node:readline';
+import type Docker from 'dockerode';
+import { QUICK, withDeadline } from './deadline.ts';
+import { LABEL } from './labels.ts';
+
+export interface Exit {
+  readonly id: string;
+  readonly containerId: string;
+}
+
+interface DockerEvent {
+  readonly time: number;
+  readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> };
+}
+
+/**
+ * Tells of every container of this host that ends, within moments, until `signal` aborts. The
+ * stream dies with the daemon: it is taken up again where it broke off. What is missed all the
+ * same, reconciliation finds.
+ */
+export async function watchExits(
+  docker: Docker,
+  scope: { namespace: string; host: string },
+  onExit: (exit: Exit) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  let since = Math.floor(Date.now() / 1000);
+  while (!signal.aborted) {
+    try {
+      const filters = {
+        type: ['container' as const],
+        event: ['die'],
+        label: [`${LABEL.namespace}=${scope.namespace}`, `${LABEL.host}=${scope.host}`],
+      };
+      const call = docker.getEvents({ since, filters, abortSignal: signal });
+      const stream = await withDeadline('events', QUICK, call);
+      for await (const line of createInterface({ input: stream })) {
+        const event = JSON.parse(line) as DockerEvent;
+        since = event.time;
+        const id = event.Actor.Attributes[LABEL.instance];
+        if (id !== undefined) onExit({ id, containerId: event.Actor.ID });
+      }
+    } catch {
+      // The daemon is away, or the stop has aborted the stream.
+    }
+    await sleep(500, undefined, { signal }).catch(() => undefined);
+  }
+}

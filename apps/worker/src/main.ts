@@ -1,0 +1,162 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { StartError } from '@ephemera/domain';
+import { kill, reconcile } from '@ephemera/lifecycle';
+import { createProducers } from '@ephemera/queue';
+import {
+  createHealthServer,
+  createLifetime,
+  createLogger,
+  createMetrics,
+  listen,
+  runApp,
+} from '@ephemera/runtime';
+import {
+  connectRedis,
+  keysOf,
+  redisAddresses,
+  redisHosts,
+  redisInstances,
+  requireRedis,
+  withHostLock,
+} from '@ephemera/store';
+import { readConfig } from './config.ts';
+import { connectDocker } from './docker/connect-docker.ts';
+import { QUICK, withDeadline, wordsOf } from './docker/deadline.ts';
+import { dockerContainers } from './docker/docker-containers.ts';
+import { hostName } from './docker/host-name.ts';
+import { ensureNetwork } from './docker/instances-network.ts';
+import { runInHostNetwork } from './docker/run-on-host.ts';
+import { watchExits } from './docker/watch-exits.ts';
+import { createFirewall, runHere } from './firewall.ts';
+import { startKillWorker } from './kill-worker.ts';
+import { probe } from './probe.ts';
+import { repeat } from './repeat.ts';
+import { startSpawnWorker } from './spawn-worker.ts';
+import { createWorkerMetrics } from './worker-metrics.ts';
+
+const RECONCILE_EVERY = 10_000;
+const BEAT_EVERY = 5_000;
+
+await runApp(async () => {
+  const config = readConfig();
+  const { namespace } = config;
+  const logger = createLogger('worker', config.logLevel);
+  const lifetime = createLifetime(logger);
+  const keys = keysOf(namespace);
+
+  const redis = connectRedis(config.redisUrl, 'job', (error) =>
+    logger.warn({ err: error }, 'redis fault'),
+  );
+  lifetime.onStop('redis', () => redis.quit());
+  await requireRedis(redis, config.redisUrl);
+
+  const docker = connectDocker(config.dockerHost);
+  await withDeadline('ping', QUICK, docker.ping()).catch((error: unknown) => {
+    throw new StartError(`Docker does not answer at ${config.dockerHost}: ${wordsOf(error)}`);
+  });
+  const host = config.hostId ?? (await hostName(docker));
+  const network = await ensureNetwork(docker, namespace, config.subnet);
+  const firewall = await createFirewall({
+    network,
+    mode: config.firewall,
+    runOnHost:
+      config.firewallImage === undefined
+        ? runHere
+        : runInHostNetwork(docker, namespace, config.firewallImage),
+    logger,
+  });
+
+  const instances = redisInstances(redis, keys, config.tombstone);
+  const hosts = redisHosts(redis, keys);
+  const { spawns: _, ...jobs } = createProducers(redis, keys.queuePrefix);
+  lifetime.onStop('queues', () => jobs.close());
+  const { kills } = jobs;
+  const containers = dockerContainers({ docker, namespace, host, network: network.name });
+  const addresses = redisAddresses(redis, keys, host, network.range);
+  const registry = createMetrics('worker');
+  const metrics = createWorkerMetrics(registry, () => instances.count());
+
+  const reconcileOnce = async (): Promise<void> => {
+    await firewall.assert();
+    const ended = metrics.reconcileSeconds.startTimer();
+    const work = () =>
+      reconcile({
+        host,
+        instances,
+        containers,
+        kills,
+        onRepair(kind, id) {
+          metrics.repairs.inc({ kind });
+          logger.info({ id, kind }, 'repaired');
+        },
+        onFault(kind, id, error) {
+          logger.warn({ err: error, id, kind }, 'repair failed');
+        },
+      });
+    await withHostLock(redis, keys.reconciler(host), 30_000, work);
+    ended();
+  };
+
+  // What became overdue while nobody was here goes before anything new is started.
+  await reconcileOnce();
+
+  const options = { connection: redis, prefix: keys.queuePrefix, logger, metrics };
+  const killWorker = startKillWorker({ instances, containers, kills }, host, {
+    ...options,
+    concurrency: config.killConcurrency,
+  });
+  lifetime.onStop('kill worker', () => killWorker.close());
+  const spawnWorker = startSpawnWorker(
+    { host, instances, kills, addresses, containers, probe, pause: sleep },
+    { ...options, concurrency: config.spawnConcurrency },
+  );
+  lifetime.onStop('spawn worker', () => spawnWorker.close());
+
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const loops = [
+    repeat('reconcile', RECONCILE_EVERY, reconcileOnce, { signal, logger }),
+    repeat('beat', BEAT_EVERY, beat, { signal, logger }),
+    watchExits(docker, { namespace, host }, onExit, signal),
+  ];
+  lifetime.onStop('loops', async () => {
+    stopping.abort();
+    await Promise.all(loops);
+  });
+
+  const health = createHealthServer({ readiness, metrics: registry });
+  await listen(health, { host: config.bind, port: config.port });
+  lifetime.onStop('health', () => health.close());
+  logger.info({ host, network: network.name, subnet: network.subnet }, 'worker ready');
+
+  async function beat(): Promise<void> {
+    await withDeadline('ping', QUICK, docker.ping());
+    await hosts.beat(host, await instances.now());
+  }
+
+  async function readiness() {
+    const answers = (call: Promise<unknown>) => call.then(() => true).catch(() => false);
+    const [redisUp, dockerUp] = await Promise.all([
+      answers(withDeadline('redis', 2_000, redis.ping())),
+      answers(withDeadline('docker', 2_000, docker.ping())),
+    ]);
+    const parts = { redis: redisUp, docker: dockerUp, running: !lifetime.stopping };
+    return { ready: Object.values(parts).every(Boolean), parts };
+  }
+
+  /** A container that ends while its instance is being killed is no news: `end` says so. */
+  function onExit({ id, containerId }: { id: string; containerId: string }): void {
+    void (async () => {
+      const instance = await instances.get(id);
+      if (instance?.state !== 'ready') return;
+      const seen = await containers.inspect(containerId);
+      const reason = seen?.oomKilled ? 'oom' : 'exited';
+      const message = `The container exited with code ${seen?.exitCode ?? '?'}.`;
+      const killed = await kill({ instances, containers, kills }, id, reason, message);
+      if (killed.kind === 'killed') {
+        metrics.kills.inc({ reason });
+        logger.info({ id, reason, exitCode: seen?.exitCode }, 'container exited');
+      }
+    })().catch((error: unknown) => logger.warn({ err: error, id }, 'exit not handled'));
+  }
+});

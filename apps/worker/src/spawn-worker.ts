@@ -1,0 +1,52 @@
+import { spawn } from '@ephemera/lifecycle';
+import type { SpawnPorts } from '@ephemera/lifecycle';
+import { SPAWN_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
+import type { SpawnJob } from '@ephemera/queue';
+import type { Logger } from '@ephemera/runtime';
+import { Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { WorkerMetrics } from './worker-metrics.ts';
+
+export interface QueueWorkerOptions {
+  readonly connection: Redis;
+  readonly prefix: string;
+  readonly concurrency: number;
+  readonly logger: Logger;
+  readonly metrics: WorkerMetrics;
+}
+
+/** Works off the spawn jobs: any worker of any host takes the next one. */
+export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions): Worker {
+  const { logger, metrics, ...rest } = options;
+  const worker = new Worker<SpawnJob, { kind: string; message?: string }>(
+    SPAWN_QUEUE,
+    async ({ data: { id, generation }, attemptsStarted }) => {
+      const log = logger.child({ id, generation });
+      log.info({ attempt: attemptsStarted }, 'spawn begins');
+      const spawned = await spawn(ports, id, generation);
+      metrics.spawns.inc({ outcome: spawned.kind });
+      if (spawned.kind === 'ready') {
+        const { startedAt = 0, createdAt, address, expiresAt, template } = spawned.instance;
+        const took = startedAt - createdAt;
+        metrics.spawnSeconds.observe(took / 1000);
+        log.info({ address, expiresAt, template: template.name, took }, 'instance ready');
+        return { kind: 'ready' };
+      }
+      if (spawned.kind === 'failed') log.warn({ message: spawned.message }, 'start failed');
+      else log.info('spawn superseded');
+      return spawned;
+    },
+    { ...WORKER_OPTIONS, ...rest },
+  );
+  reportFaults(worker, logger);
+  return worker;
+}
+
+/** A worker without a listener for `error` would end the process. */
+export function reportFaults(worker: Worker, logger: Logger): void {
+  worker.on('error', (error) => logger.warn({ err: error }, 'queue fault'));
+  worker.on('failed', (job, error) => {
+    const { id, generation } = (job?.data ?? {}) as { id?: string; generation?: number };
+    logger.warn({ err: error, id, generation, queue: worker.name }, 'job attempt failed');
+  });
+}
