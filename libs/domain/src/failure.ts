@@ -4,7 +4,9 @@ import type { EndReason } from './state.ts';
 export type Failure =
   | { readonly kind: 'unauthorized' }
   | { readonly kind: 'not_found'; readonly what: string }
-  | { readonly kind: 'invalid'; readonly faults: readonly Fault[] }
+  | { readonly kind: 'method_not_allowed'; readonly allow: string }
+  /** `status` where another 4xx than 400 says it better. */
+  | { readonly kind: 'invalid'; readonly faults: readonly Fault[]; readonly status?: number }
   | { readonly kind: 'unknown_template'; readonly name: string; readonly known: readonly string[] }
   | {
       readonly kind: 'gone';
@@ -16,7 +18,8 @@ export type Failure =
   | { readonly kind: 'start_failed'; readonly id: string; readonly message: string }
   | { readonly kind: 'upstream_unreachable'; readonly id: string }
   | { readonly kind: 'upstream_timeout'; readonly id: string }
-  | { readonly kind: 'store_unavailable' };
+  | { readonly kind: 'store_unavailable' }
+  | { readonly kind: 'internal' };
 
 /** One thing wrong with what somebody sent or wrote, and where. */
 export interface Fault {

@@ -31,7 +31,10 @@ export interface Instance extends Lease {
 }
 
 /** What a creation says of an instance; the store adds the generation, the times and the state. */
-export type InstanceDraft = Pick<Instance, 'id' | 'template' | 'timeout' | 'url' | 'env' | 'metadata'>;
+export type InstanceDraft = Pick<
+  Instance,
+  'id' | 'template' | 'timeout' | 'url' | 'env' | 'metadata'
+>;
 
 /** What a proxy needs to know of an id, and no more. */
 export type Route =

@@ -1,0 +1,40 @@
+import { z } from './openapi-zod.ts';
+
+const variable = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'is no name of a variable')
+  .refine((name) => !name.startsWith('EPHEMERA_'), 'names with EPHEMERA_ are taken');
+
+const key = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, 'is no key: letters, digits, . _ / -');
+
+const atMost = (most: number) => (record: Record<string, string>) =>
+  Object.keys(record).length <= most;
+
+/** The body of `POST /v1/instances`; unknown fields are refused. */
+export const createRequestSchema = z
+  .strictObject({
+    template: z.string().optional().openapi({ description: 'The default template where absent.' }),
+    timeout: z.number().optional().openapi({
+      description: "Seconds, whole, from 1 to the template's maximum, counted from ready.",
+    }),
+    env: z
+      .record(variable, z.string().max(32_768))
+      .refine(atMost(64), 'at most 64 variables')
+      .optional(),
+    metadata: z.record(key, z.string().max(1024)).refine(atMost(32), 'at most 32 keys').optional(),
+  })
+  .openapi('CreateInstance');
+
+export type CreateRequest = z.infer<typeof createRequestSchema>;
+
+/** The query of `GET /v1/instances`. */
+export const listQuerySchema = z.strictObject({
+  limit: z.coerce.number({ error: 'must be a number' }).int().min(1).max(1000).default(100),
+  cursor: z
+    .string()
+    .regex(/^\d{1,15}$/, 'is no cursor that a list has given')
+    .default('0')
+    .transform(Number),
+});

@@ -1,0 +1,4 @@
+export * from './create-request.ts';
+export * from './instance-resource.ts';
+export * from './openapi.ts';
+export * from './problem.ts';

@@ -1,0 +1,67 @@
+import type { Instance } from '@ephemera/domain';
+import { STATES } from '@ephemera/domain';
+import { z } from './openapi-zod.ts';
+
+const time = z.iso.datetime({ offset: true });
+
+export const statusSchema = z
+  .object({
+    state: z.enum(STATES as [string, ...string[]]),
+    reason: z
+      .enum(['ttl', 'idle', 'request', 'exited', 'oom', 'start_failed', 'orphan'])
+      .optional()
+      .openapi({ description: 'Why it ended; absent while it lives.' }),
+    message: z.string().optional().openapi({ description: 'For people.' }),
+    lastTransitionAt: time,
+  })
+  .openapi('Status');
+
+/** An instance as the control API gives it; times are RFC 3339. */
+export const instanceSchema = z
+  .object({
+    id: z.string(),
+    template: z.string(),
+    status: statusSchema,
+    url: z.url(),
+    timeout: z.int().openapi({ description: 'Time to live in seconds, counted from ready.' }),
+    createdAt: time,
+    startedAt: time.optional().openapi({ description: 'When it became ready.' }),
+    expiresAt: time.openapi({
+      description: 'When access ends. Until it is ready: the deadline of its start.',
+    }),
+    maxExpiresAt: time.openapi({ description: 'The ceiling that no renewal passes.' }),
+    metadata: z.record(z.string(), z.string()),
+  })
+  .openapi('Instance');
+
+export type InstanceResource = z.infer<typeof instanceSchema>;
+
+export const instancePageSchema = z
+  .object({
+    items: z.array(instanceSchema),
+    nextCursor: z.string().optional().openapi({ description: 'Absent on the last page.' }),
+  })
+  .openapi('InstancePage');
+
+export type InstancePage = z.infer<typeof instancePageSchema>;
+
+/** Turns an instance into what the control API shows of it: neither its address nor its env. */
+export function toResource(instance: Instance): InstanceResource {
+  const { id, template, state, reason, message, url, timeout, startedAt, metadata } = instance;
+  return {
+    id,
+    template: template.name,
+    status: { state, reason, message, lastTransitionAt: iso(instance.lastTransitionAt) },
+    url,
+    timeout: timeout / 1000,
+    createdAt: iso(instance.createdAt),
+    startedAt: startedAt === undefined ? undefined : iso(startedAt),
+    expiresAt: iso(instance.expiresAt),
+    maxExpiresAt: iso(instance.maxExpiresAt),
+    metadata,
+  };
+}
+
+function iso(time: number): string {
+  return new Date(time).toISOString();
+}

@@ -1,0 +1,96 @@
+import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
+import { createRequestSchema, listQuerySchema } from './create-request.ts';
+import { instancePageSchema, instanceSchema } from './instance-resource.ts';
+import { z } from './openapi-zod.ts';
+import { problemSchema } from './problem.ts';
+
+/** The description of the control API, OpenAPI 3.1, made from the schemas that it checks with. */
+export function openApiDocument(version: string): object {
+  const registry = new OpenAPIRegistry();
+  const bearer = registry.registerComponent('securitySchemes', 'token', {
+    type: 'http',
+    scheme: 'bearer',
+  });
+  const security = [{ [bearer.name]: [] }];
+  const json = (schema: z.ZodType, description: string) => ({
+    description,
+    content: { 'application/json': { schema } },
+  });
+  const problem = (description: string) => ({
+    description,
+    content: { 'application/problem+json': { schema: problemSchema } },
+  });
+  const refused = { 401: problem('No valid token'), 503: problem('Redis is away') };
+  const one = { params: z.object({ id: z.string() }) };
+
+  registry.registerPath({
+    method: 'post',
+    path: '/v1/instances',
+    summary: 'Start an instance',
+    security,
+    request: {
+      headers: z.object({
+        prefer: z.string().optional().openapi({ description: '`wait=N`: up to N s until ready' }),
+      }),
+      body: { content: { 'application/json': { schema: createRequestSchema } } },
+    },
+    responses: {
+      201: json(instanceSchema, 'It is ready (asked for with Prefer)'),
+      202: json(instanceSchema, 'It is starting; Location tells where to look'),
+      400: problem('Unknown template, invalid timeout, unknown field, broken JSON'),
+      502: problem('It could not be started (asked for with Prefer)'),
+      ...refused,
+    },
+  });
+  registry.registerPath({
+    method: 'get',
+    path: '/v1/instances',
+    summary: 'List live instances, oldest first',
+    security,
+    request: { query: listQuerySchema },
+    responses: {
+      200: json(instancePageSchema, 'A page'),
+      400: problem('Invalid query'),
+      ...refused,
+    },
+  });
+  registry.registerPath({
+    method: 'delete',
+    path: '/v1/instances',
+    summary: 'End all instances',
+    security,
+    responses: {
+      202: json(z.object({ ended: z.int() }), 'How many are ending'),
+      ...refused,
+    },
+  });
+  registry.registerPath({
+    method: 'get',
+    path: '/v1/instances/{id}',
+    summary: 'Read an instance, or what is left of it',
+    security,
+    request: one,
+    responses: {
+      200: json(instanceSchema, 'The instance'),
+      404: problem('Never known, or long gone'),
+      ...refused,
+    },
+  });
+  registry.registerPath({
+    method: 'delete',
+    path: '/v1/instances/{id}',
+    summary: 'End an instance',
+    security,
+    request: one,
+    responses: {
+      202: json(instanceSchema, 'It is ending'),
+      404: problem('Never known, or long gone'),
+      410: problem('It has ended already'),
+      ...refused,
+    },
+  });
+  return new OpenApiGeneratorV31(registry.definitions).generateDocument({
+    openapi: '3.1.0',
+    info: { title: 'Ephemera', version, description: 'The control API of Ephemera.' },
+  });
+}

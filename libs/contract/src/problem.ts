@@ -1,0 +1,115 @@
+import type { Failure, Fault } from '@ephemera/domain';
+import { z } from './openapi-zod.ts';
+
+/** An error as RFC 9457 has it, with what each kind adds. */
+export const problemSchema = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+  })
+  .openapi('Problem');
+
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly reason?: string;
+  readonly faults?: readonly Fault[];
+}
+
+export interface ProblemAnswer {
+  readonly problem: Problem;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ttl: 'its time was up',
+  idle: 'nobody used it',
+  request: 'it was asked to end',
+  exited: 'its container exited',
+  oom: 'its container ran out of memory',
+  start_failed: 'it could not be started',
+  orphan: 'it was left over',
+};
+
+/** The one table from what went wrong to what a client is told. */
+export function problemOf(failure: Failure): ProblemAnswer {
+  switch (failure.kind) {
+    case 'unauthorized':
+      return answer(
+        failure,
+        401,
+        'Unauthorized',
+        'A valid token is needed: Authorization: Bearer …',
+        {
+          'www-authenticate': 'Bearer realm="ephemera"',
+        },
+      );
+    case 'not_found':
+      return answer(failure, 404, 'Not found', `There is no ${failure.what}.`);
+    case 'method_not_allowed':
+      return answer(failure, 405, 'Method not allowed', `Allowed: ${failure.allow}.`, {
+        allow: failure.allow,
+      });
+    case 'invalid':
+      return answer(
+        failure,
+        failure.status ?? 400,
+        'Invalid request',
+        failure.faults.map(({ path, detail }) => (path ? `${path}: ${detail}` : detail)).join('; '),
+        {},
+        { faults: failure.faults },
+      );
+    case 'unknown_template':
+      return answer(
+        failure,
+        400,
+        'Unknown template',
+        `There is no template of this name; there are: ${failure.known.join(', ')}.`,
+      );
+    case 'gone':
+      return answer(
+        failure,
+        410,
+        'Gone',
+        [`The instance has ended: ${REASONS[failure.reason] ?? failure.reason}.`, failure.message]
+          .filter(Boolean)
+          .join(' '),
+        {},
+        { reason: failure.reason },
+      );
+    case 'starting':
+      return answer(failure, 503, 'Still starting', 'The instance is still starting.', {
+        'retry-after': '2',
+      });
+    case 'start_failed':
+      return answer(failure, 502, 'Start failed', failure.message);
+    case 'upstream_unreachable':
+      return answer(failure, 502, 'Bad gateway', 'The instance does not answer as it should.');
+    case 'upstream_timeout':
+      return answer(failure, 504, 'Gateway timeout', 'The instance did not answer in time.');
+    case 'store_unavailable':
+      return answer(failure, 503, 'Unavailable', 'The route cannot be looked up at the moment.', {
+        'retry-after': '1',
+      });
+    case 'internal':
+      return answer(failure, 500, 'Internal error', 'Something went wrong on this side.');
+  }
+}
+
+function answer(
+  { kind }: Failure,
+  status: number,
+  title: string,
+  detail: string,
+  headers: Readonly<Record<string, string>> = {},
+  more: Partial<Problem> = {},
+): ProblemAnswer {
+  return {
+    problem: { type: `urn:ephemera:problem:${kind}`, title, status, detail, ...more },
+    headers,
+  };
+}
