@@ -50,6 +50,7 @@ export class RouteTracking {
   readonly #clock: () => number;
   #up = false;
   #heartbeat: NodeJS.Timeout | undefined;
+  #silence: NodeJS.Timeout | undefined;
 
   constructor(redis: Redis, prefix: string, events: TrackingEvents, clock: () => number) {
     this.#redis = redis;
@@ -60,6 +61,7 @@ export class RouteTracking {
 
   /** Resolves as soon as the first attempt to connect has succeeded or failed; it goes on trying. */
   async start(): Promise<void> {
+    this.#redis.on('connect', () => this.#expectAnswer());
     this.#redis.on('ready', () => void this.#subscribe());
     this.#redis.on('close', () => this.#lost());
     this.#redis.on('messageBuffer', (channel: Buffer | string, message: unknown) => {
@@ -75,9 +77,10 @@ export class RouteTracking {
 
   stop(): void {
     clearTimeout(this.#heartbeat);
-    this.#redis.removeAllListeners('ready');
-    this.#redis.removeAllListeners('close');
-    this.#redis.removeAllListeners('messageBuffer');
+    clearTimeout(this.#silence);
+    for (const event of ['connect', 'ready', 'close', 'messageBuffer']) {
+      this.#redis.removeAllListeners(event);
+    }
     this.#redis.disconnect();
   }
 
@@ -94,6 +97,7 @@ export class RouteTracking {
       this.#redis.disconnect(true);
       return;
     }
+    clearTimeout(this.#silence);
     this.#up = true;
     this.#events.up(since);
     this.#redis.emit('tracking');
@@ -103,17 +107,22 @@ export class RouteTracking {
   #beat(): void {
     this.#heartbeat = setTimeout(() => {
       const since = this.#clock();
-      const silence = setTimeout(() => this.#redis.disconnect(true), SILENCE);
-      this.#redis
-        .ping()
-        .then(() => {
+      this.#expectAnswer();
+      this.#redis.ping().then(
+        () => {
+          clearTimeout(this.#silence);
           if (!this.#up) return;
           this.#events.proven(since);
           this.#beat();
-        })
-        .catch(() => undefined)
-        .finally(() => clearTimeout(silence));
+        },
+        () => undefined,
+      );
     }, HEARTBEAT);
+  }
+
+  #expectAnswer(): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#redis.disconnect(true), SILENCE);
   }
 
   #told(message: unknown): void {
@@ -126,6 +135,7 @@ export class RouteTracking {
 
   #lost(): void {
     clearTimeout(this.#heartbeat);
+    clearTimeout(this.#silence);
     if (!this.#up) return;
     this.#up = false;
     this.#events.down();

@@ -1,0 +1,297 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FailureError } from '@ephemera/domain';
+import type { Redis } from 'ioredis';
+import { Bells } from './bells.ts';
+import type { Keys } from './keys.ts';
+import { type CachedRoute, type RouteAnswers, RouteReader } from './route-reader.ts';
+import { RouteTracking } from './route-tracking.ts';
+
+export interface RouteCacheOptions {
+  /** The connection for reads; it must fail at once while Redis is away. */
+  readonly redis: Redis;
+  /** Makes the dedicated connection of the invalidations: `connectTracking`. */
+  readonly trackingRedis: () => Redis;
+  readonly keys: Keys;
+  /** How long a route may be used without proof that it still stands, ms. */
+  readonly lease?: number;
+  /** How long known routes are served while Redis is away, ms since they were known to be right. */
+  readonly grace?: number;
+  /** Routes held at most. */
+  readonly capacity?: number;
+  /** Monotonic milliseconds. */
+  readonly clock?: () => number;
+}
+
+/** A read under way; `overtaken` where a change was told meanwhile: its answer may be older. */
+interface Read {
+  overtaken: boolean;
+  promise: Promise<CachedRoute | undefined>;
+}
+
+/** A safety net below the pushed invalidations, for whoever waits, ms. */
+const LOOK_AGAIN = 2_000;
+const RELOAD_BATCH = 500;
+const RELOAD_PAUSE = 500;
+
+/**
+ * Routes by id, in memory, each used only as long as it is known to be right:
+ *
+ * - A change in Redis is pushed and drops the route at once. A read that was under way when the
+ *   push came is repeated, since its answer may be from before the change.
+ * - A route is leased: for `lease` ms from when its read was sent, or from when a heartbeat of
+ *   the invalidation connection was sent, whose answer proves that no push is outstanding.
+ * - A lost invalidation connection makes all routes stale: each is read again before it is used.
+ *   While Redis does not answer, stale routes serve for `grace` ms; when it is back, all are read
+ *   again at once.
+ */
+export class RouteCache {
+  readonly #lease: number;
+  readonly #grace: number;
+  readonly #capacity: number;
+  readonly #clock: () => number;
+  readonly #keys: Keys;
+  readonly #reader: RouteReader;
+  readonly #tracking: RouteTracking;
+  readonly #bells = new Bells();
+  readonly #reads = new Map<string, Set<Read>>();
+  readonly #dropListeners: ((id: string, generation: number) => void)[] = [];
+  readonly #entries = new Map<string, CachedRoute>();
+  /** Routes from before the invalidation connection was lost. */
+  readonly #stale = new Map<string, CachedRoute>();
+  #tracked = false;
+  /** Counts the invalidation connections: what was asked during one is not kept in the next. */
+  #epoch = 0;
+  /** When everything in `#entries` was last known to be right; the same for `#stale`. */
+  #provenAt = Number.NEGATIVE_INFINITY;
+  #staleProvenAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: RouteCacheOptions) {
+    this.#lease = options.lease ?? 5_000;
+    this.#grace = options.grace ?? 30_000;
+    this.#capacity = options.capacity ?? 200_000;
+    this.#clock = options.clock ?? (() => performance.now());
+    this.#keys = options.keys;
+    this.#reader = new RouteReader(options.redis, options.keys, this.#lease, this.#clock);
+    this.#tracking = new RouteTracking(
+      options.trackingRedis(),
+      options.keys.routePrefix,
+      {
+        up: (since) => this.#trackingUp(since),
+        proven: (since) => (this.#provenAt = since),
+        invalid: (key) => this.#invalidate(key),
+        down: () => this.#trackingDown(),
+      },
+      this.#clock,
+    );
+  }
+
+  /** Resolves when the invalidation connection stands, or has failed once; it goes on trying. */
+  start(): Promise<void> {
+    return this.#tracking.start();
+  }
+
+  stop(): Promise<void> {
+    this.#tracking.stop();
+    this.#trackingDown();
+    this.#bells.ringAll();
+    return Promise.resolve();
+  }
+
+  /** Whether reads and invalidations both work. */
+  get connected(): boolean {
+    return this.#tracked && this.#reader.available && this.#clock() < this.#provenAt + this.#lease;
+  }
+
+  /** Routes held in memory. */
+  get size(): number {
+    return this.#entries.size + this.#stale.size;
+  }
+
+  /** The route if it is in memory and known to be right; a ready one past its deadline is not. */
+  peek(id: string): CachedRoute | undefined {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return undefined;
+    const now = this.#clock();
+    if (now >= entry.deadline) return undefined;
+    return now < entry.validUntil || now < this.#provenAt + this.#lease ? entry : undefined;
+  }
+
+  /**
+   * The route from memory or from Redis; undefined where there is no such id. A ready route may
+   * be past its `deadline`: it is then to be refused.
+   * @throws FailureError `store_unavailable` where Redis is away and nothing usable is known
+   */
+  async find(id: string): Promise<CachedRoute | undefined> {
+    const fresh = this.peek(id);
+    if (fresh) return fresh;
+    const [underWay] = this.#reads.get(id) ?? [];
+    return await (underWay ?? this.#read(id)).promise;
+  }
+
+  /**
+   * The route as Redis has it after this call, never from memory while Redis answers: so it is
+   * true of everything that the caller did before. Otherwise like `find`.
+   */
+  async confirm(id: string): Promise<CachedRoute | undefined> {
+    return await this.#read(id).promise;
+  }
+
+  /**
+   * Waits until the route satisfies `until`; gives the last one known when the time is up or the
+   * signal is raised. @throws like `find`
+   */
+  async waitFor(
+    id: string,
+    until: (route: CachedRoute | undefined) => boolean,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<CachedRoute | undefined> {
+    const end = this.#clock() + timeoutMs;
+    for (;;) {
+      const bell = this.#bells.hang(id, signal);
+      try {
+        const found = await this.find(id);
+        const remaining = end - this.#clock();
+        if (until(found) || remaining <= 0 || signal?.aborted === true) return found;
+        await bell.rung(Math.min(remaining, LOOK_AGAIN));
+      } finally {
+        bell.take();
+      }
+    }
+  }
+
+  /** Hears of every generation that was in memory, ready, and is not the one to use any more. */
+  onDrop(listener: (id: string, generation: number) => void): void {
+    this.#dropListeners.push(listener);
+  }
+
+  #read(id: string): Read {
+    const read: Read = { overtaken: false, promise: Promise.resolve(undefined) };
+    const reads = this.#reads.get(id) ?? new Set();
+    this.#reads.set(id, reads.add(read));
+    read.promise = this.#readUntilClean(id, read).finally(() => {
+      reads.delete(read);
+      if (reads.size === 0) this.#reads.delete(id);
+    });
+    return read;
+  }
+
+  async #readUntilClean(id: string, read: Read): Promise<CachedRoute | undefined> {
+    for (;;) {
+      read.overtaken = !this.#tracked;
+      const answers = await this.#reader.read([id]);
+      if (answers === undefined) return this.#whileAway(id);
+      // Without tracking nobody would tell of a change: good for this once, and not kept as fresh.
+      if (!read.overtaken || !this.#tracked) {
+        this.#keep(id, answers[0], !read.overtaken);
+        return answers[0];
+      }
+    }
+  }
+
+  #whileAway(id: string): CachedRoute | undefined {
+    const entry = this.#entries.get(id);
+    const known = entry ?? this.#stale.get(id);
+    const provenAt = entry ? this.#provenAt : this.#staleProvenAt;
+    if (known) {
+      const rightAt = Math.max(provenAt, known.validUntil - this.#lease);
+      if (this.#clock() < rightAt + this.#grace) return known;
+    }
+    throw new FailureError({ kind: 'store_unavailable' });
+  }
+
+  /** Takes what Redis said of an id, and tells of the generation that it replaces. */
+  #keep(id: string, found: CachedRoute | undefined, fresh: boolean): void {
+    const before = this.#entries.get(id) ?? this.#stale.get(id);
+    this.#entries.delete(id);
+    this.#stale.delete(id);
+    if (found) (fresh ? this.#entries : this.#stale).set(id, found);
+    if (before && !(found?.route.state === 'ready' && sameGeneration(found, before))) {
+      this.#dropped(id, before);
+    }
+    if (this.#entries.size > this.#capacity) this.#evict();
+  }
+
+  #evict(): void {
+    for (const [id, entry] of this.#entries) {
+      this.#entries.delete(id);
+      this.#dropped(id, entry);
+      return;
+    }
+  }
+
+  #dropped(id: string, entry: CachedRoute): void {
+    if (entry.route.state !== 'ready') return;
+    for (const listener of this.#dropListeners) listener(id, entry.route.generation);
+  }
+
+  #invalidate(key: string | null): void {
+    if (key === null) {
+      for (const reads of this.#reads.values()) overtake(reads);
+      const ids = [...this.#entries.keys(), ...this.#stale.keys()];
+      for (const id of ids) this.#forget(id);
+      this.#bells.ringAll();
+      return;
+    }
+    const id = key.slice(this.#keys.routePrefix.length);
+    overtake(this.#reads.get(id) ?? []);
+    this.#forget(id);
+    this.#bells.ring(id);
+  }
+
+  /** A renewal changes a route as a kill does: only what stands there now tells which it was. */
+  #forget(id: string): void {
+    const before = this.#entries.get(id) ?? this.#stale.get(id);
+    if (!before) return;
+    this.#entries.delete(id);
+    this.#stale.delete(id);
+    if (before.route.state !== 'ready') return;
+    this.find(id).then(
+      (now) => {
+        if (now?.route.state !== 'ready' || !sameGeneration(now, before)) this.#dropped(id, before);
+      },
+      () => this.#dropped(id, before),
+    );
+  }
+
+  #trackingUp(since: number): void {
+    this.#tracked = true;
+    this.#provenAt = since;
+    this.#bells.ringAll();
+    void this.#reload(++this.#epoch);
+  }
+
+  #trackingDown(): void {
+    this.#tracked = false;
+    this.#staleProvenAt = this.#provenAt;
+    for (const reads of this.#reads.values()) overtake(reads);
+    for (const [id, entry] of this.#entries) this.#stale.set(id, entry);
+    this.#entries.clear();
+  }
+
+  /** Reads the stale routes again, so that generations that ended meanwhile are told of. */
+  async #reload(epoch: number): Promise<void> {
+    while (this.#tracked && epoch === this.#epoch && this.#stale.size > 0) {
+      const batch = [...this.#stale.entries().take(RELOAD_BATCH)];
+      const answers = await this.#reader.read(batch.map(([id]) => id));
+      if (!this.#tracked || epoch !== this.#epoch) return;
+      if (answers === undefined) await sleep(RELOAD_PAUSE);
+      else this.#reloaded(batch, answers);
+    }
+  }
+
+  #reloaded(batch: readonly (readonly [string, CachedRoute])[], answers: RouteAnswers): void {
+    for (const [index, [id, before]] of batch.entries()) {
+      // A change that was told while the batch was under way has taken its id out already.
+      if (this.#stale.get(id) === before) this.#keep(id, answers[index], true);
+    }
+  }
+}
+
+function sameGeneration(a: CachedRoute, b: CachedRoute): boolean {
+  return a.route.generation === b.route.generation;
+}
+
+function overtake(reads: Iterable<Read>): void {
+  for (const read of reads) read.overtaken = true;
+}
