@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal.ts';
+import { StartError } from '@ephemera/runtime';
 
 /** Where a Docker Engine listens. */
 export type DockerEndpoint =
@@ -10,7 +10,7 @@ export const defaultDockerEndpoint: DockerEndpoint = { kind: 'unix', path: '/var
 /**
  * Reads `DOCKER_HOST`: `unix:///path` or `tcp://host:port` (2375 where no port is given).
  *
- * @throws {Refusal} on every other form, ssh included.
+ * @throws {StartError} on every other form, ssh included.
  */
 export function parseDockerHost(text: string): DockerEndpoint {
   if (text.startsWith('unix://')) {
@@ -23,7 +23,7 @@ export function parseDockerHost(text: string): DockerEndpoint {
       return { kind: 'tcp', host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 2375) };
     }
   }
-  throw new Refusal(`DOCKER_HOST is "${text}"; it must be unix:///path or tcp://host:port.`);
+  throw new StartError(`DOCKER_HOST is "${text}"; it must be unix:///path or tcp://host:port.`);
 }
 
 export function describeEndpoint(endpoint: DockerEndpoint): string {

@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal.ts';
+import { StartError } from '@ephemera/runtime';
 import type { Reporter } from '../terminal/reporter.ts';
 import { defaultDockerEndpoint, describeEndpoint, parseDockerHost } from './docker-endpoint.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';
@@ -10,40 +10,46 @@ const enginePackages: readonly Package[] = [
   { name: 'iptables', program: 'iptables' },
 ];
 
+export interface DockerOptions {
+  /** DOCKER_HOST, where it is set. */
+  readonly dockerHost: string | undefined;
+  /** For the engine that has to be started. */
+  readonly logFile: string;
+  readonly stop: AbortSignal;
+}
+
 /**
  * Makes sure that a Docker Engine answers: the one that `DOCKER_HOST` names, else the machine's
  * own, which is installed and started where need be.
  *
  * @returns the value for `DOCKER_HOST`
  */
-export async function findDocker(
-  report: Reporter,
-  dockerHost: string | undefined,
-  logFile: string,
-): Promise<string> {
+export async function findDocker(report: Reporter, options: DockerOptions): Promise<string> {
+  const { dockerHost, stop } = options;
   const given = dockerHost ? parseDockerHost(dockerHost) : undefined;
   const endpoint = given ?? defaultDockerEndpoint;
   const address = describeEndpoint(endpoint);
   const answer = await pingDocker(endpoint);
   if (answer.kind === 'forbidden') {
-    throw new Refusal(
+    throw new StartError(
       `This user may not use ${address}. Run as root, or join the group that may:\n\n` +
         '    sudo usermod -aG docker "$USER"    # then log in again\n',
     );
   }
-  if (answer.kind === 'broken') throw new Refusal(`${address} is no Docker: ${answer.problem}.`);
+  if (answer.kind === 'broken') throw new StartError(`${address} is no Docker: ${answer.problem}.`);
   if (answer.kind === 'running') {
     report.done('Docker', `${answer.engine} at ${address}`);
     return address;
   }
-  if (given) throw new Refusal(`No Docker answers at ${address}, which DOCKER_HOST names.`);
+  if (given) throw new StartError(`No Docker answers at ${address}, which DOCKER_HOST names.`);
 
   const missing = missingPackages(enginePackages);
   if (missing.length > 0) {
     await report.step('Install Docker', (tell) => installPackages(missing, tell));
+    stop.throwIfAborted();
   }
   await report.step('Docker', async (tell) => {
-    tell(`${await startDocker(endpoint, logFile, tell)} started at ${address}`);
+    tell(`${await startDocker(endpoint, options, tell)} started at ${address}`);
   });
   return address;
 }

@@ -1,40 +1,43 @@
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
-import { Refusal } from '../refusal.ts';
+import { StartError } from '@ephemera/runtime';
 import type { Reporter } from '../terminal/reporter.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';
 import { pingRedis, type RedisAnswer } from './ping-redis.ts';
 import { hasServiceManager } from './service-manager.ts';
-import { startRedis, startRedisService, type OwnRedis } from './start-redis.ts';
+import { redisProcess, startRedisService } from './start-redis.ts';
+import type { Supervise } from './supervised-process.ts';
 
 const serverPackage: Package = { name: 'redis-server', program: 'redis-server' };
 const ownPort = 6379;
 
-export interface FoundRedis {
-  readonly url: string;
-  /** Present where this start had to run a process of its own. */
-  readonly own?: OwnRedis;
+export interface RedisOptions {
+  /** EPHEMERA_REDIS_URL, where it is set. */
+  readonly given: string | undefined;
+  /** Where its file and its log go, should a process of our own be needed. */
+  readonly stateFolder: string;
+  readonly supervise: Supervise;
+  readonly stop: AbortSignal;
 }
 
 /**
  * Makes sure that a Redis answers: the one that `EPHEMERA_REDIS_URL` names, else what answers on
  * the usual port, else one that is installed and started here.
+ *
+ * @returns its address
  */
-export async function findRedis(
-  report: Reporter,
-  given: string | undefined,
-  folder: string,
-): Promise<FoundRedis> {
+export async function findRedis(report: Reporter, options: RedisOptions): Promise<string> {
+  const { given, stateFolder, stop } = options;
   const url = given ?? `redis://127.0.0.1:${ownPort}/0`;
   const answer = await pingRedis(url);
   if (answer.kind === 'running') {
     report.done('Redis', `${answer.version} at ${withoutPassword(url)}`);
     warnOfEviction(report, answer);
-    return { url };
+    return url;
   }
-  if (given) throw new Refusal(unusable(url, answer));
+  if (given !== undefined) throw new StartError(unusable(url, answer));
   if (answer.kind === 'refused') {
-    throw new Refusal(
+    throw new StartError(
       `Port ${ownPort} is taken, and not by a Redis that may be used: ${answer.problem}.\n` +
         'Free the port, or set EPHEMERA_REDIS_URL to the Redis to use.',
     );
@@ -42,19 +45,22 @@ export async function findRedis(
   const missing = missingPackages([serverPackage]);
   if (missing.length > 0) {
     await report.step('Install Redis', (tell) => installPackages(missing, tell));
+    stop.throwIfAborted();
   }
-  return report.step('Redis', async (tell) => {
+  await report.step('Redis', async (tell) => {
     if (hasServiceManager()) {
       tell('systemctl start redis-server');
-      await startRedisService(url);
+      await startRedisService(url, stop);
       tell(`service started at ${url}`);
-      return { url };
+    } else {
+      const folder = join(stateFolder, 'redis');
+      const spec = redisProcess(folder, ownPort, join(stateFolder, 'logs/redis.log'));
+      const [server] = options.supervise([spec]);
+      await server?.ready(stop);
+      tell(`started at ${url}, its file in ${relative('.', folder)}`);
     }
-    tell('starting redis-server');
-    const own = await startRedis(join(folder, 'redis'), ownPort, join(folder, 'logs/redis.log'));
-    tell(`started at ${url}, its file in ${join(folder, 'redis')}`);
-    return { url, own };
   });
+  return url;
 }
 
 function unusable(url: string, answer: Exclude<RedisAnswer, { kind: 'running' }>): string {

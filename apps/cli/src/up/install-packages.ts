@@ -1,4 +1,4 @@
-import { Refusal } from '../refusal.ts';
+import { StartError } from '@ephemera/runtime';
 import type { Tell } from '../terminal/reporter.ts';
 import { findProgram } from './find-program.ts';
 import { runCommand } from './run-command.ts';
@@ -21,20 +21,20 @@ export function missingPackages(
 /**
  * Installs Debian packages with apt-get.
  *
- * @throws {Refusal} with the command to run, where this is not root or there is no apt-get.
+ * @throws {StartError} with the command to run, where this is not root or there is no apt-get.
  */
 export async function installPackages(packages: readonly Package[], tell: Tell): Promise<void> {
   const names = packages.map(({ name }) => name);
   const command = `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
   if (findProgram('apt-get') === undefined) {
-    throw new Refusal(
+    throw new StartError(
       `${names.join(', ')} must be installed, and this machine has no apt-get to do it with.\n` +
         `Install what provides ${packages.map(({ program }) => program).join(', ')}, ` +
         'or set DOCKER_HOST and EPHEMERA_REDIS_URL to a Docker Engine and a Redis that run.',
     );
   }
   if (process.getuid?.() !== 0) {
-    throw new Refusal(
+    throw new StartError(
       `${names.join(', ')} must be installed, which takes root. Run:\n\n    sudo sh -c '${command}'\n`,
     );
   }

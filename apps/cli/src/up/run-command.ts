@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-import { Refusal } from '../refusal.ts';
+import { StartError } from '@ephemera/runtime';
 
 export interface CommandOptions {
   readonly cwd?: string;
@@ -45,5 +45,5 @@ export async function runCommand(
   });
   if (outcome === undefined) return;
   const command = [file, ...args].join(' ');
-  throw new Refusal([`${command}: ${outcome}`, ...tail.map((line) => `    ${line}`)].join('\n'));
+  throw new StartError([`${command}: ${outcome}`, ...tail.map((line) => `    ${line}`)].join('\n'));
 }

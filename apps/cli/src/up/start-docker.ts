@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 
-import { Refusal } from '../refusal.ts';
+import { StartError } from '@ephemera/runtime';
 import type { Tell } from '../terminal/reporter.ts';
 import { describeEndpoint, type DockerEndpoint } from './docker-endpoint.ts';
 import { findProgram } from './find-program.ts';
@@ -19,12 +19,12 @@ const readyWithinMs = 60_000;
  */
 export async function startDocker(
   endpoint: DockerEndpoint,
-  logFile: string,
+  { logFile, stop }: { readonly logFile: string; readonly stop: AbortSignal },
   tell: Tell,
 ): Promise<string> {
   if (process.getuid?.() !== 0) {
     const start = hasServiceManager() ? 'systemctl start docker' : 'dockerd';
-    throw new Refusal(
+    throw new StartError(
       `Docker is installed but does not run, and to start it takes root. Run:\n\n    sudo ${start}\n`,
     );
   }
@@ -37,14 +37,18 @@ export async function startDocker(
     hasEnded = startDaemon(logFile);
   }
   let engine: string | undefined;
-  const up = await waitUntil(async () => {
-    const ended = hasEnded();
-    const answer = await pingDocker(endpoint);
-    if (answer.kind === 'running') engine = answer.engine;
-    return engine !== undefined || ended;
-  }, readyWithinMs);
+  const up = await waitUntil(
+    async () => {
+      const ended = hasEnded();
+      const answer = await pingDocker(endpoint);
+      if (answer.kind === 'running') engine = answer.engine;
+      return engine !== undefined || ended;
+    },
+    readyWithinMs,
+    stop,
+  );
   if (up && engine !== undefined) return engine;
-  throw new Refusal(
+  throw new StartError(
     `dockerd does not answer at ${describeEndpoint(endpoint)}. The end of ${logFile}:\n` +
       lastLines(logFile),
   );

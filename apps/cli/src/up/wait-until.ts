@@ -1,16 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+const everyMs = 50;
+
 /**
  * Asks again and again until the condition holds: true; or until the time is over: false. The
  * condition is asked at least once.
+ *
+ * @throws the signal's reason, when it is aborted
  */
 export async function waitUntil(
   condition: () => boolean | Promise<boolean>,
   withinMs: number,
-  everyMs = 50,
+  stop?: AbortSignal,
 ): Promise<boolean> {
   const deadline = performance.now() + withinMs;
   while (!(await condition())) {
+    stop?.throwIfAborted();
     if (performance.now() > deadline) return false;
     await sleep(everyMs);
   }

@@ -1,0 +1,115 @@
+import { StartError } from '@ephemera/runtime';
+
+/** An instance as the control API shows it; times are RFC 3339. */
+export interface ListedInstance {
+  readonly id: string;
+  readonly template: string;
+  readonly status: { readonly state: string; readonly reason?: string; readonly message?: string };
+  readonly url: string;
+  readonly createdAt: string;
+  readonly expiresAt?: string | null;
+}
+
+export interface InstanceRequest {
+  readonly template?: string;
+  /** Seconds. */
+  readonly timeout?: number;
+}
+
+/** What this program asks of the control API. Every refusal is a `StartError` of one line. */
+export interface AdminApi {
+  /** @param waitSeconds how long to wait for the instance to be ready; 0: not at all */
+  create(asked: InstanceRequest, waitSeconds: number): Promise<ListedInstance>;
+  /** Every instance, from all pages. */
+  list(): Promise<ListedInstance[]>;
+  get(id: string): Promise<ListedInstance>;
+  /** Begins to end an instance; one that is dead already is no fault. */
+  kill(id: string): Promise<void>;
+  killAll(): Promise<void>;
+}
+
+const answersWithinMs = 15_000;
+
+export function createAdminApi(baseUrl: string, token: string | undefined): AdminApi {
+  async function ask(method: string, path: string, more: Partial<Asked> = {}): Promise<unknown> {
+    const headers = new Headers(more.headers);
+    if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
+    if (more.body !== undefined) headers.set('content-type', 'application/json');
+    const response = await fetch(new URL(path, baseUrl), {
+      method,
+      headers,
+      body: more.body === undefined ? null : JSON.stringify(more.body),
+      signal: AbortSignal.timeout(answersWithinMs + (more.waitSeconds ?? 0) * 1000),
+    }).catch((error: unknown) => {
+      throw new StartError(`No control API answers at ${baseUrl} (${reasonOf(error)}).`);
+    });
+    const text = await response.text();
+    if (response.ok) return text === '' ? undefined : JSON.parse(text);
+    if (more.accepted?.includes(response.status)) return undefined;
+    throw new StartError(explain(response.status, text));
+  }
+  const one = (id: string) => `/v1/instances/${encodeURIComponent(id)}`;
+
+  return {
+    async create(body, waitSeconds) {
+      const headers: Record<string, string> =
+        waitSeconds > 0 ? { prefer: `wait=${waitSeconds}` } : {};
+      const made = await ask('POST', '/v1/instances', { body, headers, waitSeconds });
+      return made as ListedInstance;
+    },
+    async list() {
+      const items: ListedInstance[] = [];
+      let cursor: string | null | undefined;
+      do {
+        const query = cursor ? `?${new URLSearchParams({ cursor }).toString()}` : '';
+        const page = (await ask('GET', `/v1/instances${query}`)) as Page;
+        items.push(...page.items);
+        cursor = page.nextCursor;
+      } while (cursor);
+      return items;
+    },
+    async get(id) {
+      return (await ask('GET', one(id))) as ListedInstance;
+    },
+    async kill(id) {
+      await ask('DELETE', one(id), { accepted: [410] });
+    },
+    async killAll() {
+      await ask('DELETE', '/v1/instances');
+    },
+  };
+}
+
+interface Asked {
+  readonly body: unknown;
+  readonly headers: Record<string, string>;
+  readonly waitSeconds: number;
+  /** Statuses beside 2xx that are no fault. */
+  readonly accepted: readonly number[];
+}
+
+interface Page {
+  readonly items: readonly ListedInstance[];
+  readonly nextCursor?: string | null;
+}
+
+/** fetch says only "fetch failed"; what went wrong is its cause. */
+function reasonOf(error: unknown): string {
+  const { cause, message } = error as Error & { cause?: NodeJS.ErrnoException };
+  return cause?.code ?? cause?.message ?? message;
+}
+
+/** A problem+json answer in one line; `faults` name the fields of a refused request. */
+export function explain(status: number, body: string): string {
+  if (status === 401) {
+    return 'The control API refuses the token; set EPHEMERA_ADMIN_TOKEN to the one of this deployment.';
+  }
+  try {
+    const { title, detail } = JSON.parse(body) as { title?: string; detail?: string };
+    const text = [title, detail].filter(Boolean).join(': ');
+    if (text !== '') return text;
+  } catch {
+    // Not JSON: something else than the control API has answered.
+  }
+  return `The control API answered ${status}.`;
+}

@@ -1,0 +1,22 @@
+import { StartError } from '@ephemera/runtime';
+
+import type { AdminApi } from '../admin-api.ts';
+import { readArguments } from '../read-arguments.ts';
+
+/** `kill ID... | --all`: begins to end instances. */
+export async function kill(api: AdminApi, args: string[]): Promise<string> {
+  const { values, positionals } = readArguments({
+    args,
+    allowPositionals: true,
+    options: { all: { type: 'boolean', default: false } },
+  });
+  if (values.all === positionals.length > 0) {
+    throw new StartError('Say which instances to kill, or --all.');
+  }
+  if (values.all) {
+    await api.killAll();
+    return 'all instances are ending';
+  }
+  for (const id of positionals) await api.kill(id);
+  return positionals.map((id) => `${id} is ending`).join('\n');
+}

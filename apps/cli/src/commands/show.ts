@@ -1,0 +1,46 @@
+import { formatDuration } from '@ephemera/domain';
+
+import type { ListedInstance } from '../admin-api.ts';
+
+/** Instances as a table, the oldest first; `now` is for what is left of their time. */
+export function showTable(instances: readonly ListedInstance[], now: number): string {
+  const rows = instances
+    .toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))
+    .map((instance) => [
+      instance.id,
+      instance.template,
+      instance.status.state,
+      left(instance, now),
+      instance.url,
+    ]);
+  const table = [['ID', 'TEMPLATE', 'STATE', 'LEFT', 'URL'], ...rows];
+  const widths = table[0]?.map((_, column) =>
+    Math.max(...table.map((row) => row[column]?.length ?? 0)),
+  );
+  return table
+    .map((row) => row.map((cell, column) => cell.padEnd(widths?.[column] ?? 0)).join('  '))
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+/** An instance in lines of `name: value`. */
+export function showOne(instance: ListedInstance, now: number): string {
+  const { state, reason, message } = instance.status;
+  const lines = {
+    id: instance.id,
+    template: instance.template,
+    state: [state, reason && `(${reason})`, message].filter(Boolean).join(' '),
+    url: instance.url,
+    created: instance.createdAt,
+    left: left(instance, now),
+  };
+  return Object.entries(lines)
+    .map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`)
+    .join('\n');
+}
+
+/** What is left of its time; `-` where it has not begun or is over. */
+function left({ status, expiresAt }: ListedInstance, now: number): string {
+  if (status.state !== 'ready' || !expiresAt) return '-';
+  return formatDuration(Math.max(0, Date.parse(expiresAt) - now));
+}

@@ -1,0 +1,59 @@
+import { join, resolve } from 'node:path';
+
+import { COMMON, port, readEnvironment } from '@ephemera/runtime';
+import { z } from 'zod';
+
+/** The folder that the whole workspace lives in. */
+export const workspace = resolve(import.meta.dirname, '../../..');
+
+/** Where logs, the made token and Redis's file are kept between starts. */
+const stateFolder = join(workspace, '.ephemera');
+
+const schema = z.object({
+  ...COMMON,
+  EPHEMERA_REDIS_URL: COMMON.EPHEMERA_REDIS_URL.unwrap().optional(),
+  EPHEMERA_CONFIG: z.string().default('ephemera.yml'),
+  EPHEMERA_PREFIX: z.string().default('demo'),
+  EPHEMERA_PUBLIC_PORT: port(8080),
+  EPHEMERA_ADMIN_PORT: port(8081),
+  EPHEMERA_DASHBOARD_PORT: port(8082),
+  EPHEMERA_WORKER_PORT: port(8083),
+  EPHEMERA_ADMIN_TOKEN: z.string().optional(),
+  EPHEMERA_ADMIN_URL: z.url({ error: 'must be an http:// or https:// address' }).optional(),
+  DOCKER_HOST: z.string().optional(),
+});
+
+export type Config = ReturnType<typeof readConfig>;
+
+/**
+ * Reads what the command line client and `up` need.
+ * @throws ConfigError with every fault at once
+ */
+export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
+  const given = readEnvironment(schema, environment);
+  const host = given.EPHEMERA_HOST;
+  const loopback = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  const reached = loopback.includes(':') ? `[${loopback}]` : loopback;
+  return {
+    host,
+    /** The address by which this machine reaches what listens on `host`, as URLs have it. */
+    reached,
+    configFile: resolve(workspace, given.EPHEMERA_CONFIG),
+    prefix: given.EPHEMERA_PREFIX,
+    publicPort: given.EPHEMERA_PUBLIC_PORT,
+    adminPort: given.EPHEMERA_ADMIN_PORT,
+    dashboardPort: given.EPHEMERA_DASHBOARD_PORT,
+    workerPort: given.EPHEMERA_WORKER_PORT,
+    adminToken: given.EPHEMERA_ADMIN_TOKEN,
+    adminUrl: given.EPHEMERA_ADMIN_URL ?? `http://${reached}:${given.EPHEMERA_ADMIN_PORT}`,
+    redisUrl: given.EPHEMERA_REDIS_URL,
+    dockerHost: given.DOCKER_HOST,
+    /** Two deployments on one machine differ by namespace, and share no log or token. */
+    stateFolder:
+      given.EPHEMERA_NAMESPACE === 'ephemera'
+        ? stateFolder
+        : join(stateFolder, given.EPHEMERA_NAMESPACE),
+    /** Everything, for the processes that are started with it. */
+    environment,
+  };
+}

@@ -1,0 +1,19 @@
+export const help = `Ephemera: containers that are gone when their time is over.
+
+  ephemera up [--keep] [--proxies N] [--workers N]
+      Start everything on this machine: Docker and Redis where they do not run,
+      workers (1), proxies (2) and the dashboard. Ctrl-C stops it and kills the
+      instances that were made since; --keep leaves them.
+
+  ephemera run [TEMPLATE] [--timeout 30m] [--wait]
+      Start an instance; print its id and address.
+  ephemera ls
+      List the instances.
+  ephemera get ID
+      Show one.
+  ephemera kill ID... | --all
+      End them.
+
+The control API is found at EPHEMERA_ADMIN_URL (http://127.0.0.1:8081), with the
+token in EPHEMERA_ADMIN_TOKEN or the one that the last start has made.
+`;

@@ -1,0 +1,35 @@
+import { runApp, StartError } from '@ephemera/runtime';
+
+import { createAdminApi, type AdminApi } from './admin-api.ts';
+import { keptToken } from './admin-token.ts';
+import { get } from './commands/get.ts';
+import { kill } from './commands/kill.ts';
+import { ls } from './commands/ls.ts';
+import { run } from './commands/run.ts';
+import { readConfig } from './config.ts';
+import { help } from './help.ts';
+
+const commands: Readonly<Record<string, (api: AdminApi, args: string[]) => Promise<string>>> = {
+  run,
+  ls,
+  get,
+  kill,
+};
+
+await runApp(async () => {
+  const [name = '--help', ...args] = process.argv.slice(2);
+  if ([name, ...args].some((word) => word === '--help' || word === '-h')) {
+    process.stdout.write(help);
+    return;
+  }
+  const config = readConfig();
+  if (name === 'up') {
+    const { up } = await import('./up/up.ts');
+    process.exitCode = await up(config, args);
+    return;
+  }
+  const command = commands[name];
+  if (!command) throw new StartError(`There is no command "${name}". See: ephemera --help`);
+  const api = createAdminApi(config.adminUrl, config.adminToken ?? keptToken(config.stateFolder));
+  process.stdout.write(`${await command(api, args)}\n`);
+});

@@ -1,0 +1,44 @@
+/**
+ * Puts on the machine what the tests need beside npm's packages: Debian packages, a Docker Engine
+ * that runs, and the demo image. The Redis servers of the tests are their own.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { runApp } from '@ephemera/runtime';
+
+import { readConfig } from './config.ts';
+import { createReporter } from './terminal/reporter.ts';
+import { buildDemoImage } from './up/build-demo-image.ts';
+import { findDocker } from './up/find-docker.ts';
+import { installPackages, missingPackages, type Package } from './up/install-packages.ts';
+
+const wanted: readonly Package[] = [
+  { name: 'docker.io', program: 'dockerd' },
+  { name: 'iptables', program: 'iptables' },
+  { name: 'redis-server', program: 'redis-server' },
+  { name: 'busybox-static', program: 'busybox' },
+  { name: 'iproute2', program: 'ip' },
+  { name: 'docker-compose', program: 'docker-compose' },
+  { name: 'chromium', program: 'chromium' },
+];
+
+await runApp(async () => {
+  const config = readConfig();
+  const report = createReporter(process.stdout);
+  const logs = join(config.stateFolder, 'logs');
+  mkdirSync(logs, { recursive: true });
+  const missing = missingPackages(wanted);
+  if (missing.length > 0) {
+    await report.step('Install what tests need', (tell) => installPackages(missing, tell));
+  }
+  const dockerHost = await findDocker(report, {
+    dockerHost: config.dockerHost,
+    logFile: join(logs, 'dockerd.log'),
+    stop: new AbortController().signal,
+  });
+  await buildDemoImage(report, {
+    stateFolder: config.stateFolder,
+    environment: { ...config.environment, DOCKER_HOST: dockerHost },
+  });
+});

@@ -1,0 +1,14 @@
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+
+import { StartError } from '@ephemera/runtime';
+
+/** `parseArgs`, with its complaints as one line for the user. */
+export function readArguments<T extends ParseArgsConfig>(
+  config: T,
+): ReturnType<typeof parseArgs<T>> {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    throw new StartError(`${(error as Error).message} See: ephemera --help`);
+  }
+}

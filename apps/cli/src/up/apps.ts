@@ -1,0 +1,54 @@
+import { join } from 'node:path';
+
+import { workspace, type Config } from '../config.ts';
+import type { PortPlan } from './plan-ports.ts';
+import type { ProcessSpec } from './supervised-process.ts';
+
+export interface Backing {
+  readonly dockerHost: string;
+  readonly redisUrl: string;
+  readonly token: string;
+}
+
+/** The processes of one start, in the stages in which they stop from last to first. */
+export function planApps(config: Config, ports: PortPlan, backing: Backing): ProcessSpec[][] {
+  const shared = {
+    ...config.environment,
+    // The worker alone may know where Docker is.
+    DOCKER_HOST: undefined,
+    EPHEMERA_REDIS_URL: backing.redisUrl,
+    EPHEMERA_CONFIG: config.configFile,
+    EPHEMERA_ADMIN_TOKEN: backing.token,
+    EPHEMERA_PUBLIC_PORT: String(ports.public),
+    EPHEMERA_DASHBOARD_PORT: String(ports.dashboard),
+  };
+  const app = (kind: string, name: string, port: number, own: NodeJS.ProcessEnv): ProcessSpec => ({
+    name,
+    command: [process.execPath, join(workspace, 'apps', kind, 'src/main.ts')],
+    environment: { ...shared, ...own },
+    logFile: join(config.stateFolder, 'logs', `${name.replace(' ', '-')}.log`),
+    isReady: () => answersOk(`http://${config.reached}:${port}/readyz`),
+  });
+  const numbered = (name: string, index: number) => (index === 0 ? name : `${name} ${index + 1}`);
+
+  const workers = ports.workers.map((port, index) =>
+    app('worker', numbered('worker', index), port, {
+      EPHEMERA_WORKER_PORT: String(port),
+      DOCKER_HOST: backing.dockerHost,
+    }),
+  );
+  const proxies = ports.proxies.map((port, index) =>
+    app('proxy', numbered('proxy', index), port, { EPHEMERA_ADMIN_PORT: String(port) }),
+  );
+  return [workers, [...proxies, app('dashboard', 'dashboard', ports.dashboard, {})]];
+}
+
+async function answersOk(url: string): Promise<boolean> {
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+    await answer.arrayBuffer();
+    return answer.ok;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,55 @@
+import { copyFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { workspace } from '../config.ts';
+import type { Reporter, Tell } from '../terminal/reporter.ts';
+import { findProgram } from './find-program.ts';
+import { installPackages } from './install-packages.ts';
+import { runCommand } from './run-command.ts';
+import { isStaticBinary } from './static-binary.ts';
+
+export const demoImage = 'ephemera/demo';
+const baseImage = 'ephemera/busybox:local';
+const busyboxPackage = { name: 'busybox-static', program: 'busybox' };
+
+export interface ImageOptions {
+  /** Where the context of the base image is put together. */
+  readonly stateFolder: string;
+  /** The environment of the builds, DOCKER_HOST in it. */
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+/**
+ * Makes the demo image without a registry: a base image of the machine's static busybox, and the
+ * demo upon it. Where nothing has changed this takes no time.
+ */
+export async function buildDemoImage(report: Reporter, options: ImageOptions): Promise<void> {
+  const busybox = findStaticBusybox() ?? (await installBusybox(report));
+  await report.step('Demo image', async (tell) => {
+    const context = join(options.stateFolder, 'base-image');
+    mkdirSync(context, { recursive: true });
+    copyFileSync(busybox, join(context, 'busybox'));
+    copyFileSync(join(workspace, 'apps/cli/base-image/Dockerfile'), join(context, 'Dockerfile'));
+    await build(['--context', context, '--tag', baseImage], options.environment, tell);
+
+    const demo = join(workspace, 'apps/cli/demo-image');
+    const base = ['--build-arg', `BASE=${baseImage}`];
+    await build(['--context', demo, '--tag', demoImage, ...base], options.environment, tell);
+  });
+}
+
+/** The worker holds the only code that builds images, and is run here as a program. */
+async function build(args: readonly string[], env: NodeJS.ProcessEnv, tell: Tell): Promise<void> {
+  const program = join(workspace, 'apps/worker/src/build-image.ts');
+  await runCommand(process.execPath, [program, ...args], { env, onLine: tell });
+}
+
+function findStaticBusybox(): string | undefined {
+  const busybox = findProgram(busyboxPackage.program);
+  return busybox !== undefined && isStaticBinary(busybox) ? busybox : undefined;
+}
+
+async function installBusybox(report: Reporter): Promise<string> {
+  await report.step('Install busybox', (tell) => installPackages([busyboxPackage], tell));
+  return findStaticBusybox() ?? `/bin/${busyboxPackage.program}`;
+}

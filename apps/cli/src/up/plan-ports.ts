@@ -1,0 +1,82 @@
+import { createServer } from 'node:net';
+
+import { StartError } from '@ephemera/runtime';
+
+import type { Config } from '../config.ts';
+
+export interface PortPlan {
+  readonly public: number;
+  readonly dashboard: number;
+  /** The admin port of each proxy replica. */
+  readonly proxies: readonly number[];
+  /** The health port of each worker. */
+  readonly workers: readonly number[];
+}
+
+type Wanted = Pick<Config, 'host' | 'publicPort' | 'adminPort' | 'dashboardPort' | 'workerPort'>;
+
+/**
+ * Gives every process its port: the configured ones to the first of each kind, the next free ones
+ * above them to the others.
+ *
+ * @throws StartError naming every configured port that is taken or used twice
+ */
+export async function planPorts(
+  wanted: Wanted,
+  counts: { readonly proxies: number; readonly workers: number },
+  isFree: (host: string, port: number) => Promise<boolean> = isPortFree,
+): Promise<PortPlan> {
+  const configured: Readonly<Record<string, number>> = {
+    EPHEMERA_PUBLIC_PORT: wanted.publicPort,
+    EPHEMERA_ADMIN_PORT: wanted.adminPort,
+    EPHEMERA_DASHBOARD_PORT: wanted.dashboardPort,
+    EPHEMERA_WORKER_PORT: wanted.workerPort,
+  };
+  const seen = new Set<number>();
+  const faults: string[] = [];
+  for (const [name, port] of Object.entries(configured)) {
+    if (seen.has(port)) faults.push(`${port} (${name}) is asked for twice`);
+    else if (!(await isFree(wanted.host, port))) faults.push(`${port} (${name}) is taken`);
+    seen.add(port);
+  }
+  if (faults.length > 0) {
+    throw new StartError(
+      `Ports on ${wanted.host} that cannot be used:\n` +
+        faults.map((fault) => `    ${fault}\n`).join('') +
+        'Perhaps Ephemera runs already; else set these variables to other ports.',
+    );
+  }
+
+  let next = Math.max(...seen);
+  const more = async (count: number) => {
+    const ports: number[] = [];
+    while (ports.length < count) {
+      next += 1;
+      if (next > 65_535) throw new StartError('There are not enough free ports above those given.');
+      if (await isFree(wanted.host, next)) ports.push(next);
+    }
+    return ports;
+  };
+  return {
+    public: wanted.publicPort,
+    dashboard: wanted.dashboardPort,
+    proxies: [wanted.adminPort, ...(await more(counts.proxies - 1))],
+    workers: [wanted.workerPort, ...(await more(counts.workers - 1))],
+  };
+}
+
+/**
+ * Whether nobody listens on a port. The proxies of a start share their public port; asked here
+ * without `reusePort`, the port is taken all the same, so a second start does not slip in.
+ */
+export function isPortFree(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') resolve(false);
+      else
+        reject(new StartError(`Cannot listen on ${host}:${port}: ${error.code ?? error.message}.`));
+    });
+    probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve(true)));
+  });
+}

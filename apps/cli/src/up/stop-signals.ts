@@ -1,0 +1,28 @@
+/** Signals within this time are one wish: npm hands on what the terminal sent us as well. */
+const oneWishMs = 500;
+
+/** Why a start or a run ends: somebody asked for it. */
+export class Stopped extends Error {
+  override name = 'Stopped';
+}
+
+/**
+ * Aborts at the first Ctrl-C, SIGTERM or SIGHUP, and calls `force` at a second one.
+ *
+ * @param note is called at the first, to show that it was heard
+ */
+export function onStopSignals(note: () => void, force: () => void): AbortSignal {
+  const controller = new AbortController();
+  let firstAt: number | undefined;
+  const heard = () => {
+    if (firstAt === undefined) {
+      firstAt = performance.now();
+      note();
+      controller.abort(new Stopped());
+    } else if (performance.now() - firstAt > oneWishMs) {
+      force();
+    }
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, heard);
+  return controller.signal;
+}

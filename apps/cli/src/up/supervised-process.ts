@@ -1,0 +1,139 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, existsSync, openSync, renameSync, writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { StartError } from '@ephemera/runtime';
+
+import type { Reporter } from '../terminal/reporter.ts';
+import { lastLines } from './last-lines.ts';
+import { createTroubleFilter, type TroubleFilter } from './trouble.ts';
+import { waitUntil } from './wait-until.ts';
+
+export interface ProcessSpec {
+  /** For people: `worker`, `proxy 2`. */
+  readonly name: string;
+  readonly command: readonly [file: string, ...args: string[]];
+  readonly environment: NodeJS.ProcessEnv;
+  readonly logFile: string;
+  /** Whether it does its job; asked again and again after the start. */
+  readonly isReady: () => Promise<boolean>;
+}
+
+/** Starts processes that stop together, and remembers to stop them. */
+export type Supervise = (specs: readonly ProcessSpec[]) => SupervisedProcess[];
+
+const readyWithinMs = 60_000;
+const endsWithinMs = 45_000;
+const firstPauseMs = 500;
+const longestPauseMs = 30_000;
+/** A process that has run this long before it died starts again without an extra wait. */
+const steadyAfterMs = 60_000;
+
+/** A child process whose log goes to a file, and that is started again when it dies. */
+export class SupervisedProcess {
+  readonly #spec: ProcessSpec;
+  readonly #report: Reporter;
+  readonly #trouble: TroubleFilter;
+  readonly #log: number;
+  readonly #stopping = new AbortController();
+  #child: ChildProcess | undefined;
+  #exit = Promise.resolve('not started');
+  #wasReady = false;
+  #pauseMs = firstPauseMs;
+
+  constructor(spec: ProcessSpec, report: Reporter) {
+    this.#spec = spec;
+    this.#report = report;
+    this.#trouble = createTroubleFilter();
+    if (existsSync(spec.logFile)) renameSync(spec.logFile, `${spec.logFile}.1`);
+    this.#log = openSync(spec.logFile, 'w');
+    this.#spawn();
+  }
+
+  get name(): string {
+    return this.#spec.name;
+  }
+
+  /**
+   * Waits until the process says that it is ready.
+   *
+   * @throws StartError with the end of its log, where it ends or its time is over
+   */
+  async ready(stop: AbortSignal): Promise<void> {
+    let ended: string | undefined;
+    void this.#exit.then((how) => (ended = how));
+    const ready = await waitUntil(
+      async () => ended !== undefined || (await this.#spec.isReady()),
+      readyWithinMs,
+      stop,
+    );
+    if (ready && ended === undefined) {
+      this.#wasReady = true;
+      return;
+    }
+    const why = ended ?? `is not ready after ${readyWithinMs / 1000} s`;
+    throw new StartError(
+      `The ${this.#spec.name} ${why}. The end of ${this.#spec.logFile}:\n` +
+        lastLines(this.#spec.logFile),
+    );
+  }
+
+  /** Asks the process to end, and makes it end where it does not. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#child?.kill('SIGTERM');
+    const timer = setTimeout(() => this.kill(), endsWithinMs);
+    await this.#exit;
+    clearTimeout(timer);
+    closeSync(this.#log);
+  }
+
+  /** Ends it at once. */
+  kill(): void {
+    this.#stopping.abort();
+    this.#child?.kill('SIGKILL');
+  }
+
+  #spawn(): void {
+    const begun = performance.now();
+    // In a session of its own: Ctrl-C reaches us alone, and we end all in their order.
+    const [file, ...args] = this.#spec.command;
+    const child = spawn(file, args, {
+      env: this.#spec.environment,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on('line', (line) => this.#keep(line));
+    }
+    this.#exit = new Promise((resolve) => {
+      child.once('error', (error) => resolve(`could not be started: ${error.message}`));
+      child.once('close', (code, signal) => resolve(`ended with ${signal ?? `code ${code}`}`));
+    });
+    void this.#exit.then((how) => this.#again(how, performance.now() - begun));
+  }
+
+  #keep(line: string): void {
+    try {
+      writeSync(this.#log, `${line}\n`);
+    } catch {
+      // A full disk costs the log and nothing else.
+    }
+    const trouble = this.#trouble(line);
+    if (trouble !== undefined) this.#report.warn(`${this.#spec.name}: ${trouble}`);
+  }
+
+  /** Starts again what died after it had once been ready; a failed start is not tried again. */
+  async #again(how: string, ranMs: number): Promise<void> {
+    const { signal } = this.#stopping;
+    if (signal.aborted || !this.#wasReady) return;
+    if (ranMs > steadyAfterMs) this.#pauseMs = firstPauseMs;
+    const pause = this.#pauseMs;
+    this.#pauseMs = Math.min(pause * 2, longestPauseMs);
+    this.#report.warn(`the ${this.#spec.name} ${how}; it starts again in ${pause / 1000} s`);
+    await sleep(pause, undefined, { signal }).catch(() => undefined);
+    if (!this.#stopping.signal.aborted) this.#spawn();
+  }
+}

@@ -1,0 +1,142 @@
+import { mkdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+import { loadTemplates } from '@ephemera/runtime';
+
+import { createAdminApi, type AdminApi } from '../admin-api.ts';
+import { keptToken, makeToken } from '../admin-token.ts';
+import type { Config } from '../config.ts';
+import { createReporter, type Reporter } from '../terminal/reporter.ts';
+import { planApps } from './apps.ts';
+import { buildDemoImage, demoImage } from './build-demo-image.ts';
+import { findDocker } from './find-docker.ts';
+import { findRedis } from './find-redis.ts';
+import { killSince, livingIds } from './kill-since.ts';
+import { readUpOptions, type UpOptions } from './options.ts';
+import { planPorts } from './plan-ports.ts';
+import { onStopSignals, Stopped } from './stop-signals.ts';
+import { SupervisedProcess, type Supervise } from './supervised-process.ts';
+import { welcome } from './welcome.ts';
+
+/**
+ * Brings up the whole product on this machine, and keeps it up until Ctrl-C.
+ *
+ * @returns the exit code
+ * @throws StartError or ConfigError, with all that it had started stopped again
+ */
+export async function up(config: Config, args: string[]): Promise<number> {
+  const options = readUpOptions(args);
+  const report = createReporter(process.stdout);
+  const stages: SupervisedProcess[][] = [];
+  process.on('exit', () => stages.flat().forEach((started) => started.kill()));
+  const stop = onStopSignals(
+    () => report.say('\n  Stopping. Once more forces it.\n'),
+    () => process.exit(130),
+  );
+  const supervise: Supervise = (specs) => {
+    const started = specs.map((spec) => new SupervisedProcess(spec, report));
+    stages.push(started);
+    return started;
+  };
+  try {
+    const { api, before } = await start(config, options, { report, stop, supervise });
+    await new Promise((resolve) => stop.addEventListener('abort', resolve));
+    if (options.keep)
+      report.say('  Instances stay, to end at their time when Ephemera runs again.');
+    else await killInstances(api, before, report);
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+  } finally {
+    await stopAll(stages, report);
+  }
+  return 0;
+}
+
+interface Surroundings {
+  readonly report: Reporter;
+  readonly stop: AbortSignal;
+  readonly supervise: Supervise;
+}
+
+interface Started {
+  readonly api: AdminApi;
+  /** The instances that earlier starts have left. */
+  readonly before: ReadonlySet<string>;
+}
+
+async function start(config: Config, options: UpOptions, around: Surroundings): Promise<Started> {
+  const { report, stop, supervise } = around;
+  const { stateFolder } = config;
+  const begun = performance.now();
+  report.say('\n  Ephemera\n');
+  const templates = [...loadTemplates(config.configFile).templates.values()];
+  const ports = await planPorts(config, options);
+  const logs = join(stateFolder, 'logs');
+  mkdirSync(logs, { recursive: true });
+
+  const dockerHost = await findDocker(report, {
+    dockerHost: config.dockerHost,
+    logFile: join(logs, 'dockerd.log'),
+    stop,
+  });
+  stop.throwIfAborted();
+  const redisUrl = await findRedis(report, {
+    given: config.redisUrl,
+    stateFolder,
+    supervise,
+    stop,
+  });
+  stop.throwIfAborted();
+  if (templates.some(({ image }) => image === demoImage)) {
+    const environment = { ...config.environment, DOCKER_HOST: dockerHost };
+    await buildDemoImage(report, { stateFolder, environment });
+    stop.throwIfAborted();
+  }
+
+  const token = config.adminToken ?? keptToken(stateFolder) ?? makeToken(stateFolder);
+  const apps = planApps(config, ports, { dockerHost, redisUrl, token }).flatMap(supervise);
+  await report.step('Apps', async (tell) => {
+    let ready = 0;
+    tell(`0 of ${apps.length} ready`);
+    await Promise.all(
+      apps.map(async (app) => {
+        await app.ready(stop);
+        ready += 1;
+        tell(`${ready} of ${apps.length} ready`);
+      }),
+    );
+    tell(`${options.workers} worker(s), ${options.proxies} proxies, dashboard`);
+  });
+  const api = createAdminApi(`http://${config.reached}:${config.adminPort}`, token);
+  const before = await livingIds(api);
+  report.say(
+    welcome(config, { token, logs: relative('.', logs), tookMs: performance.now() - begun }),
+  );
+  return { api, before };
+}
+
+async function killInstances(
+  api: AdminApi,
+  before: ReadonlySet<string>,
+  report: Reporter,
+): Promise<void> {
+  try {
+    const left = await report.step('Instances', (tell) => killSince(api, before, tell));
+    if (left > 0) report.warn(`${left} instances are still ending; the next start sees to them.`);
+  } catch (error) {
+    report.warn(`The instances could not be killed: ${(error as Error).message}`);
+    report.warn('They end at their time when Ephemera runs again.');
+  }
+}
+
+/** Stops the last started first: what takes requests, then what serves them, then Redis. */
+async function stopAll(stages: readonly SupervisedProcess[][], report: Reporter): Promise<void> {
+  if (stages.length === 0) return;
+  await report.step('Stop', async (tell) => {
+    for (const stage of stages.toReversed()) {
+      tell(stage.map(({ name }) => name).join(', '));
+      await Promise.all(stage.map((started) => started.stop()));
+    }
+    tell('nothing is left running');
+  });
+}

@@ -1,0 +1,25 @@
+import type { Config } from '../config.ts';
+
+/** What a newcomer needs to know once all is up. */
+export function welcome(
+  config: Config,
+  made: { token: string; logs: string; tookMs: number },
+): string {
+  const site = (port: number) => `http://${config.reached}:${port}`;
+  const open = `${site(config.publicPort)}/${config.prefix}/new`;
+  return `
+  Ephemera is up (${(made.tookMs / 1000).toFixed(1)} s).
+
+    Visitors       ${open}
+    Control API    ${site(config.adminPort)}/v1/instances
+    Dashboard      ${site(config.dashboardPort)}
+    Admin token    ${made.token}
+    Logs           ${made.logs}
+
+  Try:
+
+    curl -L ${open}
+
+  Ctrl-C stops it.
+`;
+}
