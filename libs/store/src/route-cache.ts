@@ -272,7 +272,7 @@ export class RouteCache {
   /** Reads the stale routes again, so that generations that ended meanwhile are told of. */
   async #reload(epoch: number): Promise<void> {
     while (this.#tracked && epoch === this.#epoch && this.#stale.size > 0) {
-      const batch = [...this.#stale.entries().take(RELOAD_BATCH)];
+      const batch = firstOf(this.#stale, RELOAD_BATCH);
       const answers = await this.#reader.read(batch.map(([id]) => id));
       if (!this.#tracked || epoch !== this.#epoch) return;
       if (answers === undefined) await sleep(RELOAD_PAUSE);
@@ -286,6 +286,12 @@ export class RouteCache {
       if (this.#stale.get(id) === before) this.#keep(id, answers[index], true);
     }
   }
+}
+
+function firstOf<K, V>(map: ReadonlyMap<K, V>, count: number): [K, V][] {
+  const first: [K, V][] = [];
+  for (const entry of map) if (first.push(entry) === count) break;
+  return first;
 }
 
 function sameGeneration(a: CachedRoute, b: CachedRoute): boolean {
