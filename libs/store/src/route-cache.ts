@@ -59,7 +59,7 @@ export class RouteCache {
   /** Routes from before the invalidation connection was lost. */
   readonly #stale = new Map<string, CachedRoute>();
   #tracked = false;
-  /** Counts the invalidation connections: what was asked during one is not kept in the next. */
+  /** Counts the ups and downs of the invalidation connection: a reload belongs to one up. */
   #epoch = 0;
   /** When everything in `#entries` was last known to be right; the same for `#stale`. */
   #provenAt = Number.NEGATIVE_INFINITY;
@@ -263,6 +263,7 @@ export class RouteCache {
 
   #trackingDown(): void {
     this.#tracked = false;
+    this.#epoch++;
     this.#staleProvenAt = this.#provenAt;
     for (const reads of this.#reads.values()) overtake(reads);
     for (const [id, entry] of this.#entries) this.#stale.set(id, entry);
@@ -271,10 +272,10 @@ export class RouteCache {
 
   /** Reads the stale routes again, so that generations that ended meanwhile are told of. */
   async #reload(epoch: number): Promise<void> {
-    while (this.#tracked && epoch === this.#epoch && this.#stale.size > 0) {
+    while (epoch === this.#epoch && this.#stale.size > 0) {
       const batch = firstOf(this.#stale, RELOAD_BATCH);
       const answers = await this.#reader.read(batch.map(([id]) => id));
-      if (!this.#tracked || epoch !== this.#epoch) return;
+      if (epoch !== this.#epoch) return;
       if (answers === undefined) await sleep(RELOAD_PAUSE);
       else this.#reloaded(batch, answers);
     }
