@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import { runApp, StartError } from '@ephemera/runtime';
 
 import { createAdminApi, type AdminApi } from './admin-api.ts';
