@@ -63,3 +63,15 @@ function withoutPassword(url: string): string {
   if (parsed.password) parsed.password = '***';
   return parsed.href;
 }
+
+/** Whether an error means that Redis is out of reach, rather than that it refused a command. */
+export function isRedisAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return (
+    error.name === 'MaxRetriesPerRequestError' ||
+    error.name === 'AbortError' ||
+    /connection is closed|isn't writeable|command timed out|ECONNREFUSED|ECONNRESET|ETIMEDOUT|LOADING/i.test(
+      error.message,
+    )
+  );
+}

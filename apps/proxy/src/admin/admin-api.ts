@@ -1,0 +1,54 @@
+import Router from '@koa/router';
+import { openApiDocument } from '@ephemera/contract';
+import type { Readiness, Registry } from '@ephemera/runtime';
+import Koa from 'koa';
+import { answerThrown } from '../answer-thrown.ts';
+import { instancesRouter } from './instances-api.ts';
+import type { InstancesApi } from './instances-api.ts';
+import { requireToken } from './require-token.ts';
+
+export interface AdminApi extends InstancesApi {
+  readonly token: string;
+  readonly version: string;
+  readonly metrics: Registry;
+  readonly readiness: () => Promise<Readiness>;
+}
+
+/** The control API: health without a token, all else with it. */
+export function createAdminApi(api: AdminApi): Koa {
+  const app = new Koa();
+  app.use(answerThrown(api.logger));
+  app.use(async (ctx, next) => {
+    ctx.set('cache-control', 'no-store');
+    ctx.set('x-content-type-options', 'nosniff');
+    await next();
+  });
+
+  const open = new Router();
+  open.get('/healthz', (ctx) => {
+    ctx.body = { status: 'ok' };
+  });
+  open.get('/readyz', async (ctx) => {
+    const readiness = await api.readiness();
+    ctx.status = readiness.ready ? 200 : 503;
+    ctx.body = readiness;
+  });
+  app.use(open.routes());
+
+  app.use(requireToken(api.token));
+  const router = new Router();
+  const document = openApiDocument(api.version);
+  router.get('/openapi.json', (ctx) => {
+    ctx.body = document;
+  });
+  router.get('/metrics', async (ctx) => {
+    ctx.type = api.metrics.contentType;
+    ctx.body = await api.metrics.metrics();
+  });
+  const instances = instancesRouter(api);
+  for (const each of [router, instances]) {
+    app.use(each.routes());
+    app.use(each.allowedMethods());
+  }
+  return app;
+}

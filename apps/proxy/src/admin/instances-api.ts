@@ -1,0 +1,111 @@
+import bodyParser from '@koa/bodyparser';
+import Router from '@koa/router';
+import { createRequestSchema, listQuerySchema, toResource } from '@ephemera/contract';
+import { FailureError, isId } from '@ephemera/domain';
+import type { Instance } from '@ephemera/domain';
+import { requestKill } from '@ephemera/lifecycle';
+import type { RequestKillPorts } from '@ephemera/lifecycle';
+import type { Logger } from '@ephemera/runtime';
+import type { InstanceStore, RouteCache } from '@ephemera/store';
+import type { Middleware } from 'koa';
+import { startInstance } from '../entrance/start-instance.ts';
+import type { Starter } from '../entrance/start-instance.ts';
+import { readInput, readPreferredWait } from './read-input.ts';
+
+export interface InstancesApi {
+  readonly starter: Starter;
+  readonly instances: InstanceStore;
+  readonly killPorts: RequestKillPorts;
+  readonly routes: RouteCache;
+  readonly logger: Logger;
+}
+
+/** The longest that `Prefer: wait` is honoured, seconds. */
+const LONGEST_WAIT = 300;
+
+/** `/v1/instances`: create, list, get, delete. */
+export function instancesRouter(api: InstancesApi): Router {
+  const { instances, killPorts, routes, logger } = api;
+  const router = new Router({ prefix: '/v1/instances' });
+  const body = bodyParser({ enableTypes: ['json'], jsonLimit: '256kb', jsonStrict: false });
+
+  router.post('/', refuseOtherTypes, body, async (ctx) => {
+    const request = readInput(createRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
+    const wait = readPreferredWait(ctx.get('prefer'), LONGEST_WAIT);
+    const created = await startInstance(api.starter, request);
+    const { id, generation } = created;
+    logger.info(
+      { id, generation, template: created.template.name, by: 'token' },
+      'instance created',
+    );
+    ctx.set('location', `/v1/instances/${id}`);
+    const instance = wait === undefined ? created : await settled(id, wait * 1000, created);
+    if (wait !== undefined) ctx.set('preference-applied', `wait=${wait}`);
+    if (instance.reason === 'start_failed') {
+      const message = instance.message ?? 'The instance could not be started.';
+      throw new FailureError({ kind: 'start_failed', id, message });
+    }
+    ctx.status = instance.state === 'ready' ? 201 : 202;
+    ctx.body = toResource(instance);
+  });
+
+  router.get('/', async (ctx) => {
+    const query = readInput(listQuerySchema, Object.fromEntries(ctx.URL.searchParams));
+    const { items, nextCursor } = await instances.list(query);
+    ctx.body = { items: items.map(toResource), nextCursor: nextCursor?.toString() };
+  });
+
+  router.get('/:id', async (ctx) => {
+    ctx.body = toResource(await known(ctx.params['id']));
+  });
+
+  router.delete('/:id', async (ctx) => {
+    const instance = await known(ctx.params['id']);
+    const { id } = instance;
+    const ending = await requestKill(killPorts, id);
+    if (ending.kind !== 'draining') {
+      throw new FailureError({ kind: 'gone', id, reason: instance.reason ?? 'request' });
+    }
+    logger.info({ id, by: 'token' }, 'kill requested');
+    ctx.status = 202;
+    ctx.body = toResource(ending.instance);
+  });
+
+  router.delete('/', async (ctx) => {
+    let ended = 0;
+    let cursor: number | undefined = 0;
+    while (cursor !== undefined) {
+      const { items, nextCursor } = await instances.list({ cursor, limit: 100 });
+      const endings = await Promise.all(items.map(({ id }) => requestKill(killPorts, id)));
+      ended += endings.filter(({ kind }) => kind === 'draining').length;
+      cursor = nextCursor;
+    }
+    logger.info({ ended, by: 'token' }, 'kill of all requested');
+    ctx.status = 202;
+    ctx.body = { ended };
+  });
+
+  return router;
+
+  async function known(id: string | undefined): Promise<Instance> {
+    const instance = id !== undefined && isId(id) ? await instances.get(id) : undefined;
+    if (!instance) throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
+    return instance;
+  }
+
+  /** The instance once it is ready or dead, or as it is when the time is up. */
+  async function settled(id: string, within: number, created: Instance): Promise<Instance> {
+    const isSettled = (state: string | undefined) => state !== 'pending' && state !== 'starting';
+    await routes.waitFor(id, (found) => isSettled(found?.route.state), within);
+    return (await instances.get(id)) ?? created;
+  }
+}
+
+/** A body of another type than JSON would be taken for none, and its fields for their defaults. */
+const refuseOtherTypes: Middleware = async (ctx, next) => {
+  if (ctx.request.is('json') === false) {
+    const faults = [{ path: '', detail: 'the body must be application/json' }];
+    throw new FailureError({ kind: 'invalid', status: 415, faults });
+  }
+  await next();
+};

@@ -1,0 +1,36 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { problemOf } from '@ephemera/contract';
+import type { Failure } from '@ephemera/domain';
+import { failurePage } from './failure-page.ts';
+
+/**
+ * Answers with what went wrong: a page where the client is a browser that navigates, else
+ * problem+json (RFC 9457). Nothing that the client sent stands in it unescaped.
+ */
+export function answerFailure(req: IncomingMessage, res: ServerResponse, failure: Failure): void {
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  const { problem, headers } = problemOf(failure);
+  const html = prefersHtml(req.headers.accept);
+  const body = html ? failurePage(problem) : JSON.stringify(problem);
+  res.writeHead(problem.status, {
+    ...headers,
+    'content-type': html ? 'text/html; charset=utf-8' : 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...(html && { 'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'" }),
+  });
+  res.end(req.method === 'HEAD' ? undefined : body);
+}
+
+/** A browser names text/html in Accept; scripts and tools ask for JSON, or for anything. */
+export function prefersHtml(accept: string | undefined): boolean {
+  if (accept === undefined) return false;
+  const html = accept.indexOf('text/html');
+  if (html === -1) return false;
+  const json = accept.search(/application\/(problem\+)?json/);
+  return json === -1 || html < json;
+}

@@ -1,0 +1,97 @@
+import { COMMON, count, duration, port, readEnvironment } from '@ephemera/runtime';
+import { z } from 'zod';
+
+const schema = z.object({
+  ...COMMON,
+  /** The data path and the visitors' entrance. */
+  EPHEMERA_PUBLIC_PORT: port(8080),
+  /** The control API, health and metrics. */
+  EPHEMERA_ADMIN_PORT: port(8081),
+  /** Where the admin port is bound; EPHEMERA_HOST where unset. */
+  EPHEMERA_ADMIN_HOST: z.string().optional(),
+  EPHEMERA_ADMIN_TOKEN: z
+    .string({ error: 'must be set' })
+    .min(16, 'must have at least 16 characters'),
+  /** The templates. */
+  EPHEMERA_CONFIG: z.string().default('ephemera.yml'),
+  /** First segment of the path form. */
+  EPHEMERA_PREFIX: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens')
+    .default('demo'),
+  /** How visitors reach the public port; http://localhost:PORT where unset. */
+  EPHEMERA_PUBLIC_URL: z
+    .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
+    .optional(),
+  /** Each instance its own origin, `{id}.DOMAIN`; off where unset. */
+  EPHEMERA_DOMAIN: z
+    .string()
+    .regex(/^[a-z0-9.-]+(:\d+)?$/, 'must be a domain such as demos.example.org')
+    .optional(),
+  /** Load balancers whose X-Forwarded-* are believed: addresses or CIDRs, with commas. */
+  EPHEMERA_TRUSTED_PROXIES: z
+    .string()
+    .default('')
+    .transform((text) => text.split(/[\s,]+/).filter(Boolean)),
+  /** How long a request waits for an instance that still starts. */
+  EPHEMERA_HOLD: duration('30s'),
+  /** How long an instance may take until its answer begins. */
+  EPHEMERA_RESPONSE_TIMEOUT: duration('60s'),
+  /** How long known routes are used while Redis is away. */
+  EPHEMERA_REDIS_GRACE: duration('30s'),
+  /** How long a stop waits before it closes the ports, for the balancer to notice. */
+  EPHEMERA_UNREADY: duration('0s'),
+  /** How long a stop waits for open requests and tunnels. */
+  EPHEMERA_DRAIN: duration('10s'),
+  /** How many routes are kept in memory. */
+  EPHEMERA_ROUTES: count(200_000, 1, 10_000_000),
+});
+
+/** Settings of a proxy replica; durations in milliseconds. */
+export interface ProxyConfig {
+  readonly redisUrl: string;
+  readonly namespace: string;
+  readonly logLevel: string;
+  readonly bind: string;
+  readonly publicPort: number;
+  readonly adminPort: number;
+  readonly adminBind: string;
+  readonly adminToken: string;
+  readonly templatesPath: string;
+  readonly prefix: string;
+  readonly publicUrl: string;
+  readonly domain: string | undefined;
+  readonly trustedProxies: readonly string[];
+  readonly holdFor: number;
+  readonly responseTimeout: number;
+  readonly redisGrace: number;
+  readonly unreadyFor: number;
+  readonly drainFor: number;
+  readonly routes: number;
+}
+
+export function readConfig(environment = process.env): ProxyConfig {
+  const given = readEnvironment(schema, environment);
+  const publicPort = given.EPHEMERA_PUBLIC_PORT;
+  return {
+    redisUrl: given.EPHEMERA_REDIS_URL,
+    namespace: given.EPHEMERA_NAMESPACE,
+    logLevel: given.EPHEMERA_LOG_LEVEL,
+    bind: given.EPHEMERA_HOST,
+    publicPort,
+    adminPort: given.EPHEMERA_ADMIN_PORT,
+    adminBind: given.EPHEMERA_ADMIN_HOST ?? given.EPHEMERA_HOST,
+    adminToken: given.EPHEMERA_ADMIN_TOKEN,
+    templatesPath: given.EPHEMERA_CONFIG,
+    prefix: given.EPHEMERA_PREFIX,
+    publicUrl: (given.EPHEMERA_PUBLIC_URL ?? `http://localhost:${publicPort}`).replace(/\/$/, ''),
+    domain: given.EPHEMERA_DOMAIN,
+    trustedProxies: given.EPHEMERA_TRUSTED_PROXIES,
+    holdFor: given.EPHEMERA_HOLD,
+    responseTimeout: given.EPHEMERA_RESPONSE_TIMEOUT,
+    redisGrace: given.EPHEMERA_REDIS_GRACE,
+    unreadyFor: given.EPHEMERA_UNREADY,
+    drainFor: given.EPHEMERA_DRAIN,
+    routes: given.EPHEMERA_ROUTES,
+  };
+}

@@ -1,0 +1,54 @@
+import Router from '@koa/router';
+import { FailureError } from '@ephemera/domain';
+import type { Logger } from '@ephemera/runtime';
+import Koa from 'koa';
+import { answerThrown } from '../answer-thrown.ts';
+import { page } from '../failure-page.ts';
+import { startInstance } from './start-instance.ts';
+import type { Starter } from './start-instance.ts';
+
+/**
+ * The visitors' entrance, for all that is not under an id: `/{prefix}/new` starts an instance.
+ * `GET` and `POST` answer 307 and 303 to the instance, or its bare id with `?redirect=0`.
+ */
+export function createEntrance(starter: Starter, prefix: string, logger: Logger): Koa {
+  const app = new Koa();
+  app.use(answerThrown(logger));
+
+  const router = new Router();
+  router.all(`/${prefix}/new`, async (ctx) => {
+    if (ctx.method !== 'GET' && ctx.method !== 'POST') {
+      throw new FailureError({ kind: 'method_not_allowed', allow: 'GET, POST' });
+    }
+    const template = ctx.URL.searchParams.get('template') ?? undefined;
+    const { id, url, generation } = await startInstance(starter, { template });
+    logger.info({ id, generation, template, by: 'visitor' }, 'instance created');
+    ctx.set('cache-control', 'no-store');
+    if (ctx.URL.searchParams.get('redirect') === '0') {
+      ctx.type = 'text/plain';
+      ctx.body = id;
+      return;
+    }
+    // A path of one's own keeps the host and the scheme by which the visitor came.
+    const { pathname } = new URL(url);
+    ctx.status = ctx.method === 'POST' ? 303 : 307;
+    ctx.set('location', pathname === '/' ? url : pathname);
+    ctx.type = 'text/plain';
+    ctx.body = `${url}\n`;
+  });
+  router.get(['/', `/${prefix}`], (ctx) => {
+    ctx.type = 'html';
+    ctx.set(
+      'content-security-policy',
+      "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
+    );
+    ctx.body = page(
+      'Start an instance',
+      `<h1>Your own instance</h1>
+<p>It starts when you ask for it, is reached by you alone, and is gone when its time is up.</p>
+<form method="post" action="/${prefix}/new"><button>Start an instance</button></form>`,
+    );
+  });
+  app.use(router.routes());
+  return app;
+}
