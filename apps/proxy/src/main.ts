@@ -1,0 +1,114 @@
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createProducers } from '@ephemera/queue';
+import {
+  createLifetime,
+  createLogger,
+  createMetrics,
+  listen,
+  loadTemplates,
+  runApp,
+} from '@ephemera/runtime';
+import {
+  RouteCache,
+  connectRedis,
+  connectTracking,
+  keysOf,
+  redisHosts,
+  redisInstances,
+  requireRedis,
+} from '@ephemera/store';
+import { createAdminApi } from './admin/admin-api.ts';
+import { answerFailure } from './answer-failure.ts';
+import { readConfig } from './config.ts';
+import { createDataPath } from './data-path/data-path.ts';
+import { createPublicServer } from './data-path/public-server.ts';
+import { createEntrance } from './entrance/entrance.ts';
+import { registerDataPathMetrics } from './proxy-metrics.ts';
+
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+
+await runApp(async () => {
+  const config = readConfig();
+  const templates = loadTemplates(config.templatesPath);
+  const logger = createLogger('proxy', config.logLevel);
+  const lifetime = createLifetime(logger);
+  const keys = keysOf(config.namespace);
+
+  const onError = (error: Error) => logger.warn({ err: error }, 'redis fault');
+  const redis = connectRedis(config.redisUrl, 'request', onError);
+  lifetime.onStop('redis', () => redis.disconnect());
+  await requireRedis(redis, config.redisUrl);
+
+  const routes = new RouteCache({
+    redis,
+    trackingRedis: () => connectTracking(config.redisUrl, onError),
+    keys,
+    grace: config.redisGrace,
+    capacity: config.routes,
+  });
+  await routes.start();
+  lifetime.onStop('routes', () => routes.stop());
+
+  const instances = redisInstances(redis, keys);
+  const hosts = redisHosts(redis, keys);
+  const jobs = createProducers(redis, keys.queuePrefix);
+  lifetime.onStop('queues', () => jobs.close());
+  const metrics = createMetrics('proxy');
+
+  const { domain, prefix, publicUrl } = config;
+  const urlOf = (id: string) =>
+    domain === undefined
+      ? `${publicUrl}/${prefix}/${id}/`
+      : `${new URL(publicUrl).protocol}//${id}.${domain}/`;
+  const starter = { instances, spawns: jobs.spawns, templates, urlOf };
+
+  const admin = createServer(
+    createAdminApi({
+      token: config.adminToken,
+      version,
+      metrics,
+      readiness,
+      starter,
+      instances,
+      routes,
+      logger,
+      killPorts: { instances, ends: jobs.ends },
+    }).callback(),
+  );
+  await listen(admin, { host: config.adminBind, port: config.adminPort });
+  lifetime.onStop('admin port', () => admin.close());
+
+  const dataPath = createDataPath({
+    routes,
+    prefix,
+    domain,
+    trustedProxies: config.trustedProxies,
+    holdFor: config.holdFor,
+    responseTimeout: config.responseTimeout,
+    answerFailure,
+    logger,
+  });
+  registerDataPathMetrics(metrics, dataPath);
+  const server = createPublicServer(dataPath, createEntrance(starter, prefix, logger).callback());
+  await listen(server, { host: config.bind, port: config.publicPort, reusePort: true });
+  lifetime.onStop('public port', async () => {
+    // First the balancer hears that nothing more should come, then the port closes.
+    await sleep(config.unreadyFor);
+    server.close();
+    await dataPath.drain(config.drainFor);
+  });
+  logger.info({ publicPort: config.publicPort, adminPort: config.adminPort }, 'proxy ready');
+
+  /** Ready only when the whole job would work: routes, their invalidation, and a host to start on. */
+  async function readiness() {
+    const alive = async () => (await hosts.alive(await instances.now())).length > 0;
+    const parts = {
+      routes: routes.connected,
+      worker: await alive().catch(() => false),
+      running: !lifetime.stopping,
+    };
+    return { ready: Object.values(parts).every(Boolean), parts };
+  }
+});
