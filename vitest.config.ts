@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 /** For every project: `vitest run` in a project's folder finds this file above it. */
 export default defineConfig({
   test: {
-    include: ['**/src/**/*.test.ts', '**/test/**/*.test.ts'],
+    include: ['**/src/**/*.test.ts', '**/test/**/*.test.ts', '**/*.test.mjs'],
     reporters: ['default', ['json', { outputFile: 'test-results/vitest.json' }]],
     // A library may have nothing of its own to test; the whole run is refused when nothing ran.
     passWithNoTests: true,

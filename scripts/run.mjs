@@ -21,6 +21,8 @@ export function run(file, args, options) {
       console.error(`${file}: ${error.message}`);
       end(1);
     });
-    child.once('exit', (code, signal) => end(signal === null ? code : 128 + constants.signals[signal]));
+    child.once('exit', (code, signal) =>
+      end(signal === null ? code : 128 + constants.signals[signal]),
+    );
   });
 }

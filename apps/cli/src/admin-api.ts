@@ -1,31 +1,17 @@
+import type { CreateRequest, InstancePage, InstanceResource, Problem } from '@ephemera/contract';
 import { StartError } from '@ephemera/runtime';
-
-/** An instance as the control API shows it; times are RFC 3339. */
-export interface ListedInstance {
-  readonly id: string;
-  readonly template: string;
-  readonly status: { readonly state: string; readonly reason?: string; readonly message?: string };
-  readonly url: string;
-  readonly createdAt: string;
-  readonly expiresAt?: string | null;
-}
-
-export interface InstanceRequest {
-  readonly template?: string;
-  /** Seconds. */
-  readonly timeout?: number;
-}
 
 /** What this program asks of the control API. Every refusal is a `StartError` of one line. */
 export interface AdminApi {
   /** @param waitSeconds how long to wait for the instance to be ready; 0: not at all */
-  create(asked: InstanceRequest, waitSeconds: number): Promise<ListedInstance>;
+  create(asked: CreateRequest, waitSeconds: number): Promise<InstanceResource>;
   /** Every instance, from all pages. */
-  list(): Promise<ListedInstance[]>;
-  get(id: string): Promise<ListedInstance>;
+  list(): Promise<InstanceResource[]>;
+  get(id: string): Promise<InstanceResource>;
   /** Begins to end an instance; one that is dead already is no fault. */
   kill(id: string): Promise<void>;
-  killAll(): Promise<void>;
+  /** Begins to end all; their number. */
+  killAll(): Promise<number>;
 }
 
 const answersWithinMs = 15_000;
@@ -55,27 +41,27 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
       const headers: Record<string, string> =
         waitSeconds > 0 ? { prefer: `wait=${waitSeconds}` } : {};
       const made = await ask('POST', '/v1/instances', { body, headers, waitSeconds });
-      return made as ListedInstance;
+      return made as InstanceResource;
     },
     async list() {
-      const items: ListedInstance[] = [];
-      let cursor: string | null | undefined;
+      const items: InstanceResource[] = [];
+      let cursor: string | undefined;
       do {
         const query = cursor ? `?${new URLSearchParams({ cursor }).toString()}` : '';
-        const page = (await ask('GET', `/v1/instances${query}`)) as Page;
+        const page = (await ask('GET', `/v1/instances${query}`)) as InstancePage;
         items.push(...page.items);
         cursor = page.nextCursor;
       } while (cursor);
       return items;
     },
     async get(id) {
-      return (await ask('GET', one(id))) as ListedInstance;
+      return (await ask('GET', one(id))) as InstanceResource;
     },
     async kill(id) {
       await ask('DELETE', one(id), { accepted: [410] });
     },
     async killAll() {
-      await ask('DELETE', '/v1/instances');
+      return ((await ask('DELETE', '/v1/instances')) as { ended: number }).ended;
     },
   };
 }
@@ -88,26 +74,20 @@ interface Asked {
   readonly accepted: readonly number[];
 }
 
-interface Page {
-  readonly items: readonly ListedInstance[];
-  readonly nextCursor?: string | null;
-}
-
 /** fetch says only "fetch failed"; what went wrong is its cause. */
 function reasonOf(error: unknown): string {
   const { cause, message } = error as Error & { cause?: NodeJS.ErrnoException };
   return cause?.code ?? cause?.message ?? message;
 }
 
-/** A problem+json answer in one line; `faults` name the fields of a refused request. */
+/** A problem+json answer in words. */
 export function explain(status: number, body: string): string {
   if (status === 401) {
-    return 'The control API refuses the token; set EPHEMERA_ADMIN_TOKEN to the one of this deployment.';
+    return 'The control API refuses the token; EPHEMERA_ADMIN_TOKEN must be that of the deployment.';
   }
   try {
-    const { title, detail } = JSON.parse(body) as { title?: string; detail?: string };
-    const text = [title, detail].filter(Boolean).join(': ');
-    if (text !== '') return text;
+    const { title, detail } = JSON.parse(body) as Partial<Problem>;
+    if (title !== undefined) return [title, detail].filter(Boolean).join(': ');
   } catch {
     // Not JSON: something else than the control API has answered.
   }

@@ -14,8 +14,7 @@ export async function kill(api: AdminApi, args: string[]): Promise<string> {
     throw new StartError('Say which instances to kill, or --all.');
   }
   if (values.all) {
-    await api.killAll();
-    return 'all instances are ending';
+    return `${await api.killAll()} ending`;
   }
   for (const id of positionals) await api.kill(id);
   return positionals.map((id) => `${id} is ending`).join('\n');

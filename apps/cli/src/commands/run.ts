@@ -1,7 +1,8 @@
+import type { CreateRequest } from '@ephemera/contract';
 import { parseDuration } from '@ephemera/domain';
 import { StartError } from '@ephemera/runtime';
 
-import type { AdminApi, InstanceRequest } from '../admin-api.ts';
+import type { AdminApi } from '../admin-api.ts';
 import { readArguments } from '../read-arguments.ts';
 
 const waitSeconds = 60;
@@ -23,7 +24,7 @@ export async function run(api: AdminApi, args: string[]): Promise<string> {
 }
 
 /** @throws StartError where the timeout is no duration of whole seconds */
-export function readRequest(template?: string, timeout?: string): InstanceRequest {
+export function readRequest(template?: string, timeout?: string): CreateRequest {
   const request = template === undefined ? {} : { template };
   if (timeout === undefined) return request;
   const ms = parseDuration(timeout);

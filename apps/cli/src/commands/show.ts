@@ -1,9 +1,8 @@
+import type { InstanceResource } from '@ephemera/contract';
 import { formatDuration } from '@ephemera/domain';
 
-import type { ListedInstance } from '../admin-api.ts';
-
 /** Instances as a table, the oldest first; `now` is for what is left of their time. */
-export function showTable(instances: readonly ListedInstance[], now: number): string {
+export function showTable(instances: readonly InstanceResource[], now: number): string {
   const rows = instances
     .toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))
     .map((instance) => [
@@ -24,7 +23,7 @@ export function showTable(instances: readonly ListedInstance[], now: number): st
 }
 
 /** An instance in lines of `name: value`. */
-export function showOne(instance: ListedInstance, now: number): string {
+export function showOne(instance: InstanceResource, now: number): string {
   const { state, reason, message } = instance.status;
   const lines = {
     id: instance.id,
@@ -40,7 +39,7 @@ export function showOne(instance: ListedInstance, now: number): string {
 }
 
 /** What is left of its time; `-` where it has not begun or is over. */
-function left({ status, expiresAt }: ListedInstance, now: number): string {
-  if (status.state !== 'ready' || !expiresAt) return '-';
+function left({ status, expiresAt }: InstanceResource, now: number): string {
+  if (status.state !== 'ready') return '-';
   return formatDuration(Math.max(0, Date.parse(expiresAt) - now));
 }

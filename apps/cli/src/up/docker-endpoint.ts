@@ -27,7 +27,7 @@ export function parseDockerHost(text: string): DockerEndpoint {
 }
 
 export function describeEndpoint(endpoint: DockerEndpoint): string {
-  return endpoint.kind === 'unix'
-    ? `unix://${endpoint.path}`
-    : `tcp://${endpoint.host}:${endpoint.port}`;
+  if (endpoint.kind === 'unix') return `unix://${endpoint.path}`;
+  const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
+  return `tcp://${host}:${endpoint.port}`;
 }

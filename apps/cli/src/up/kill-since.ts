@@ -1,4 +1,5 @@
-import type { AdminApi, ListedInstance } from '../admin-api.ts';
+import type { InstanceResource } from '@ephemera/contract';
+import type { AdminApi } from '../admin-api.ts';
 import type { Tell } from '../terminal/reporter.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -35,6 +36,6 @@ export async function killSince(
   return left;
 }
 
-function isAlive({ status }: ListedInstance): boolean {
+function isAlive({ status }: InstanceResource): boolean {
   return status.state !== 'gone' && status.state !== 'failed';
 }

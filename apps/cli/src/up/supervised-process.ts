@@ -39,6 +39,7 @@ export class SupervisedProcess {
   readonly #stopping = new AbortController();
   #child: ChildProcess | undefined;
   #exit = Promise.resolve('not started');
+  #stopped: Promise<void> | undefined;
   #wasReady = false;
   #pauseMs = firstPauseMs;
 
@@ -79,20 +80,25 @@ export class SupervisedProcess {
     );
   }
 
-  /** Asks the process to end, and makes it end where it does not. */
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    this.#child?.kill('SIGTERM');
-    const timer = setTimeout(() => this.kill(), endsWithinMs);
-    await this.#exit;
-    clearTimeout(timer);
-    closeSync(this.#log);
+  /** Asks the process to end, and makes it end where it does not; may be called again. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#end();
+    return this.#stopped;
   }
 
   /** Ends it at once. */
   kill(): void {
     this.#stopping.abort();
     this.#child?.kill('SIGKILL');
+  }
+
+  async #end(): Promise<void> {
+    this.#stopping.abort();
+    this.#child?.kill('SIGTERM');
+    const timer = setTimeout(() => this.kill(), endsWithinMs);
+    await this.#exit;
+    clearTimeout(timer);
+    closeSync(this.#log);
   }
 
   #spawn(): void {

@@ -33,7 +33,8 @@ export async function buildImage(
   const files = await listFiles(build.context);
   const base = build.args['BASE'];
   const content = await hashContent(build, files, base && (await readImage(docker, base))?.id);
-  if ((await readImage(docker, build.tag))?.content === content) return 'unchanged';
+  const before = await readImage(docker, build.tag);
+  if (before?.content === content) return 'unchanged';
 
   const answer = await docker.buildImage(
     { context: build.context, src: files },
@@ -50,6 +51,7 @@ export async function buildImage(
   if ((await readImage(docker, build.tag))?.content !== content) {
     throw new Error(`the build of ${build.tag} ended before the image was there`);
   }
+  if (before?.content !== undefined) await removeUnused(docker, before.id);
   return 'built';
 }
 
@@ -69,6 +71,16 @@ async function readImage(docker: Docker, name: string) {
   } catch (error) {
     if ((error as { statusCode?: number }).statusCode === 404) return undefined;
     throw error;
+  }
+}
+
+/** The image that the tag named before has no name left; a container may still run on it. */
+async function removeUnused(docker: Docker, id: string): Promise<void> {
+  try {
+    await docker.getImage(id).remove();
+  } catch (error) {
+    const { statusCode } = error as { statusCode?: number };
+    if (statusCode !== 404 && statusCode !== 409) throw error;
   }
 }
 

@@ -1,0 +1,39 @@
+import type { InstanceResource } from '@ephemera/contract';
+import { expect, test } from 'vitest';
+
+import { showOne, showTable } from './show.ts';
+
+const instance: InstanceResource = {
+  id: 'abc',
+  template: 'demo',
+  status: { state: 'ready', lastTransitionAt: '2026-01-01T00:00:01.000Z' },
+  url: 'http://localhost:8080/demo/abc/',
+  timeout: 90,
+  createdAt: '2026-01-01T00:00:00.000Z',
+  startedAt: '2026-01-01T00:00:01.000Z',
+  expiresAt: '2026-01-01T00:01:31.000Z',
+  maxExpiresAt: '2026-01-01T00:01:31.000Z',
+  metadata: {},
+};
+const now = Date.parse('2026-01-01T00:00:30.000Z');
+
+test('a table has the oldest first, and aligns', () => {
+  const younger = {
+    ...instance,
+    id: 'longer',
+    createdAt: '2026-01-01T00:00:09.000Z',
+    status: { ...instance.status, state: 'starting' },
+  };
+  expect(showTable([younger, instance], now)).toBe(
+    [
+      'ID      TEMPLATE  STATE     LEFT  URL',
+      'abc     demo      ready     1m1s  http://localhost:8080/demo/abc/',
+      'longer  demo      starting  -     http://localhost:8080/demo/abc/',
+    ].join('\n'),
+  );
+});
+
+test('a dead instance tells why', () => {
+  const status = { ...instance.status, state: 'gone', reason: 'ttl' as const };
+  expect(showOne({ ...instance, status }, now)).toContain('state:    gone (ttl)');
+});

@@ -1,0 +1,52 @@
+import { expect, test } from 'vitest';
+
+import { createReporter } from './reporter.ts';
+
+function record(isTTY: boolean, now: () => number = () => 0) {
+  let text = '';
+  const screen = { isTTY, columns: 40, write: (more: string) => (text += more) };
+  return { report: createReporter(screen, now), shown: () => text };
+}
+
+test('a log gets a line a step, with its last note', async () => {
+  const { report, shown } = record(false);
+  const value = await report.step('Docker', (tell) => {
+    tell('looking');
+    tell('Docker 20.10');
+    return Promise.resolve(7);
+  });
+  expect(value).toBe(7);
+  expect(shown()).toBe('  ✓ Docker: Docker 20.10\n');
+});
+
+test('a log hears of a long step every few seconds, not at every note', async () => {
+  let now = 0;
+  const { report, shown } = record(false, () => now);
+  await report.step('Install', (tell) => {
+    for (const percent of [10, 20, 30, 40, 50]) {
+      now += 1_000;
+      tell(`${percent} %`);
+    }
+    return Promise.resolve();
+  });
+  expect(shown()).toBe('  … Install: 40 %\n  ✓ Install: 50 % (5.0 s)\n');
+});
+
+test('a failed step is marked, and its fault goes on', async () => {
+  const { report, shown } = record(false);
+  await expect(report.step('Redis', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  expect(shown()).toBe('  ✗ Redis\n');
+});
+
+test('a terminal keeps one line, cut to its width, below what else is said', async () => {
+  const { report, shown } = record(true);
+  await report.step('Build', (tell) => {
+    tell('x'.repeat(100));
+    report.warn('careful');
+    return Promise.resolve();
+  });
+  const lines = shown().split(/\r\u001b\[2K|\n/);
+  expect(lines.every((line) => line.replaceAll(/\u001b\[\d+m/g, '').length <= 111)).toBe(true);
+  expect(shown()).toContain('careful\n');
+  expect(lines.find((line) => line.startsWith('  … Build: x'))).toHaveLength(39);
+});

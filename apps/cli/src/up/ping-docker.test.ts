@@ -1,0 +1,49 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { freePort } from '@ephemera/testing';
+import { expect, onTestFinished, test } from 'vitest';
+
+import { defaultDockerEndpoint, parseDockerHost } from './docker-endpoint.ts';
+import { pingDocker } from './ping-docker.ts';
+
+const given = process.env['DOCKER_HOST'];
+
+test('a Docker Engine tells its version', async () => {
+  const endpoint = given ? parseDockerHost(given) : defaultDockerEndpoint;
+  const answer = await pingDocker(endpoint);
+  expect(answer.kind === 'running' && answer.engine).toMatch(/^Docker \d+\./);
+});
+
+test('no socket, or nobody behind a port, is an engine that is absent', async () => {
+  const port = await freePort();
+  expect(await pingDocker({ kind: 'unix', path: '/nowhere/docker.sock' })).toEqual({
+    kind: 'absent',
+  });
+  expect(await pingDocker({ kind: 'tcp', host: '127.0.0.1', port })).toEqual({ kind: 'absent' });
+});
+
+test('another server behind the port is not taken for Docker', async () => {
+  const port = await serve(200);
+  const answer = await pingDocker({ kind: 'tcp', host: '127.0.0.1', port });
+  expect(answer).toEqual({ kind: 'broken', problem: 'GET /_ping answered 200' });
+});
+
+test('a server that never answers does not hold the start up', async () => {
+  const port = await serve(undefined);
+  const answer = await pingDocker({ kind: 'tcp', host: '127.0.0.1', port }, 100);
+  expect(answer).toEqual({ kind: 'broken', problem: 'no answer' });
+});
+
+/** A server that is no Docker; without a status it never answers. */
+async function serve(status: number | undefined): Promise<number> {
+  const server = createServer((_, response) => {
+    if (status !== undefined) response.writeHead(status).end('hello');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return (server.address() as AddressInfo).port;
+}

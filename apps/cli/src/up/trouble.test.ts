@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest';
+
+import { createTroubleFilter } from './trouble.ts';
+
+test('warnings and errors are shown with their cause, all else is not', () => {
+  const trouble = createTroubleFilter();
+  expect(trouble('{"level":"info","msg":"request"}')).toBeUndefined();
+  expect(trouble('at Module._load (node:internal)')).toBeUndefined();
+  expect(trouble('{"level":"error", broken')).toBeUndefined();
+  expect(trouble('{"level":"warn","msg":"redis fault","err":{"message":"ECONNREFUSED"}}')).toBe(
+    'redis fault: ECONNREFUSED',
+  );
+});
+
+test('the same news is told again only after half a minute', () => {
+  let now = 0;
+  const trouble = createTroubleFilter(() => now);
+  const line = '{"level":"error","msg":"redis fault"}';
+  expect(trouble(line)).toBe('redis fault');
+  now = 29_000;
+  expect(trouble(line)).toBeUndefined();
+  now = 30_000;
+  expect(trouble(line)).toBe('redis fault');
+});
