@@ -68,6 +68,7 @@ export interface ProxyConfig {
   readonly unreadyFor: number;
   readonly drainFor: number;
   readonly routes: number;
+  readonly tombstone: number;
 }
 
 export function readConfig(environment = process.env): ProxyConfig {
@@ -93,5 +94,6 @@ export function readConfig(environment = process.env): ProxyConfig {
     unreadyFor: given.EPHEMERA_UNREADY,
     drainFor: given.EPHEMERA_DRAIN,
     routes: given.EPHEMERA_ROUTES,
+    tombstone: given.EPHEMERA_TOMBSTONE * 1000,
   };
 }

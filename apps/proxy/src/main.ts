@@ -51,7 +51,7 @@ await runApp(async () => {
   await routes.start();
   lifetime.onStop('routes', () => routes.stop());
 
-  const instances = redisInstances(redis, keys);
+  const instances = redisInstances(redis, keys, config.tombstone);
   const hosts = redisHosts(redis, keys);
   const jobs = createProducers(redis, keys.queuePrefix);
   lifetime.onStop('queues', () => jobs.close());

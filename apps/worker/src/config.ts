@@ -25,8 +25,6 @@ const schema = z.object({
   EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000),
   /** How many instances end at once. */
   EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000),
-  /** How long a dead id still answers with its reason, seconds. */
-  EPHEMERA_TOMBSTONE: count(3600, 1, 604_800),
 });
 
 /** Settings of the worker; durations in milliseconds. */

@@ -12,6 +12,11 @@ export type Ending =
 /** Why to end: `due` where the deadline has passed (the store decides), or a reason that stands. */
 export type Why = 'due' | EndReason;
 
+/** What an instance has from the moment that it is ready. */
+export interface Published extends Lease {
+  readonly startedAt: number;
+}
+
 /** The store of instances. Every change is one atomic step, judged by the store's own clock. */
 export interface Instances {
   /** Writes the intent: a `pending` instance with its lease and its route. */
@@ -27,7 +32,7 @@ export interface Instances {
    * `starting → ready`: the route appears and the TTL starts to count. Undefined where the
    * generation was superseded: the caller then removes what it started.
    */
-  publish(id: string, generation: number, address: string): Promise<Lease | undefined>;
+  publish(id: string, generation: number, address: string): Promise<Published | undefined>;
   /** Any live state `→ draining`, under a new generation. */
   end(id: string, why: Why, message?: string): Promise<Ending>;
   /** `draining → gone | failed`: leaves a tombstone that expires. */

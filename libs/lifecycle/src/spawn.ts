@@ -40,12 +40,12 @@ export async function spawn(ports: SpawnPorts, id: string, generation: number): 
   try {
     const { containerId, address } = await containers.start(instance, () => addresses.next());
     await untilServing(ports, instance, containerId, address);
-    const lease = await instances.publish(id, generation, address);
-    if (!lease) {
+    const published = await instances.publish(id, generation, address);
+    if (!published) {
       await containers.removeInstance(id, instance.template.stopGrace);
       return { kind: 'superseded' };
     }
-    return { kind: 'ready', instance: { ...instance, ...lease, state: 'ready', address } };
+    return { kind: 'ready', instance: { ...instance, ...published, state: 'ready', address } };
   } catch (error) {
     if (!(error instanceof StartFault)) throw error;
     await kill(ports, id, 'start_failed', error.message);

@@ -99,4 +99,6 @@ export const COMMON = {
   EPHEMERA_NAMESPACE: namespace,
   EPHEMERA_LOG_LEVEL: logLevel,
   EPHEMERA_HOST: z.string().default('127.0.0.1'),
+  /** How long a dead id still answers with its reason, seconds. */
+  EPHEMERA_TOMBSTONE: count(3600, 1, 604_800),
 };

@@ -1,4 +1,4 @@
-import type { Instance, InstanceDraft, Lease, Route } from '@ephemera/domain';
+import type { Instance, InstanceDraft, Route } from '@ephemera/domain';
 import type { Ending, Instances, Why } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
@@ -100,14 +100,16 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       return reply === null ? undefined : readFields(reply as string[]);
     },
 
-    async publish(id, generation, address): Promise<Lease | undefined> {
+    async publish(id, generation, address) {
       const reply = (await runScript(
         redis,
         scripts.publish,
         [keys.instance(id), keys.route(id)],
         [generation, address],
       )) as [number, number, number] | null;
-      return reply ? { expiresAt: reply[0], maxExpiresAt: reply[1] } : undefined;
+      if (!reply) return undefined;
+      const [expiresAt, maxExpiresAt, startedAt] = reply;
+      return { expiresAt, maxExpiresAt, startedAt };
     },
 
     async end(id: string, why: Why, message = ''): Promise<Ending> {
