@@ -15,7 +15,9 @@ const schema = z.object({
   EPHEMERA_CONFIG: z.string().default('ephemera.yml'),
   EPHEMERA_PREFIX: z.string().default('demo'),
   EPHEMERA_PUBLIC_PORT: port(8080),
+  EPHEMERA_PUBLIC_URL: z.string().optional(),
   EPHEMERA_ADMIN_PORT: port(8081),
+  EPHEMERA_ADMIN_HOST: z.string().optional(),
   EPHEMERA_DASHBOARD_PORT: port(8082),
   EPHEMERA_WORKER_PORT: port(8083),
   EPHEMERA_ADMIN_TOKEN: z.string().optional(),
@@ -32,12 +34,13 @@ export type Config = ReturnType<typeof readConfig>;
 export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
   const given = readEnvironment(schema, environment);
   const host = given.EPHEMERA_HOST;
-  const loopback = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  const reached = loopback.includes(':') ? `[${loopback}]` : loopback;
+  const adminHost = given.EPHEMERA_ADMIN_HOST ?? host;
+  const publicUrl = given.EPHEMERA_PUBLIC_URL ?? `http://localhost:${given.EPHEMERA_PUBLIC_PORT}`;
   return {
     host,
-    /** The address by which this machine reaches what listens on `host`, as URLs have it. */
-    reached,
+    adminHost,
+    /** How visitors reach the public port, without a slash at the end. */
+    publicUrl: publicUrl.replace(/\/$/, ''),
     configFile: resolve(workspace, given.EPHEMERA_CONFIG),
     prefix: given.EPHEMERA_PREFIX,
     publicPort: given.EPHEMERA_PUBLIC_PORT,
@@ -45,7 +48,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     dashboardPort: given.EPHEMERA_DASHBOARD_PORT,
     workerPort: given.EPHEMERA_WORKER_PORT,
     adminToken: given.EPHEMERA_ADMIN_TOKEN,
-    adminUrl: given.EPHEMERA_ADMIN_URL ?? `http://${reached}:${given.EPHEMERA_ADMIN_PORT}`,
+    adminUrl: given.EPHEMERA_ADMIN_URL ?? siteOf(adminHost, given.EPHEMERA_ADMIN_PORT),
     redisUrl: given.EPHEMERA_REDIS_URL,
     dockerHost: given.DOCKER_HOST,
     /** Two deployments on one machine differ by namespace, and share no log or token. */
@@ -56,4 +59,10 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     /** Everything, for the processes that are started with it. */
     environment,
   };
+}
+
+/** Where this machine reaches what listens on an address and a port. */
+export function siteOf(host: string, port: number): string {
+  const reached = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { workspace, type Config } from '../config.ts';
+import { siteOf, workspace, type Config } from '../config.ts';
 import type { PortPlan } from './plan-ports.ts';
 import type { ProcessSpec } from './supervised-process.ts';
 
@@ -22,25 +22,30 @@ export function planApps(config: Config, ports: PortPlan, backing: Backing): Pro
     EPHEMERA_PUBLIC_PORT: String(ports.public),
     EPHEMERA_DASHBOARD_PORT: String(ports.dashboard),
   };
-  const app = (kind: string, name: string, port: number, own: NodeJS.ProcessEnv): ProcessSpec => ({
+  const app = (kind: string, name: string, site: string, own: NodeJS.ProcessEnv): ProcessSpec => ({
     name,
     command: [process.execPath, join(workspace, 'apps', kind, 'src/main.ts')],
     environment: { ...shared, ...own },
     logFile: join(config.stateFolder, 'logs', `${name.replace(' ', '-')}.log`),
-    isReady: () => answersOk(`http://${config.reached}:${port}/readyz`),
+    isReady: () => answersOk(`${site}/readyz`),
   });
   const numbered = (name: string, index: number) => (index === 0 ? name : `${name} ${index + 1}`);
 
   const workers = ports.workers.map((port, index) =>
-    app('worker', numbered('worker', index), port, {
+    app('worker', numbered('worker', index), siteOf(config.host, port), {
       EPHEMERA_WORKER_PORT: String(port),
       DOCKER_HOST: backing.dockerHost,
     }),
   );
   const proxies = ports.proxies.map((port, index) =>
-    app('proxy', numbered('proxy', index), port, { EPHEMERA_ADMIN_PORT: String(port) }),
+    app('proxy', numbered('proxy', index), siteOf(config.adminHost, port), {
+      EPHEMERA_ADMIN_PORT: String(port),
+    }),
   );
-  return [workers, [...proxies, app('dashboard', 'dashboard', ports.dashboard, {})]];
+  return [
+    workers,
+    [...proxies, app('dashboard', 'dashboard', siteOf(config.host, ports.dashboard), {})],
+  ];
 }
 
 async function answersOk(url: string): Promise<boolean> {

@@ -6,6 +6,7 @@ import { isPortFree, planPorts } from './plan-ports.ts';
 
 const wanted = {
   host: '127.0.0.1',
+  adminHost: '127.0.0.1',
   publicPort: 8080,
   adminPort: 8081,
   dashboardPort: 8082,

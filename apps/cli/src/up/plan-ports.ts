@@ -13,7 +13,10 @@ export interface PortPlan {
   readonly workers: readonly number[];
 }
 
-type Wanted = Pick<Config, 'host' | 'publicPort' | 'adminPort' | 'dashboardPort' | 'workerPort'>;
+type Wanted = Pick<
+  Config,
+  'host' | 'adminHost' | 'publicPort' | 'adminPort' | 'dashboardPort' | 'workerPort'
+>;
 
 /**
  * Gives every process its port: the configured ones to the first of each kind, the next free ones
@@ -26,42 +29,43 @@ export async function planPorts(
   counts: { readonly proxies: number; readonly workers: number },
   isFree: (host: string, port: number) => Promise<boolean> = isPortFree,
 ): Promise<PortPlan> {
-  const configured: Readonly<Record<string, number>> = {
-    EPHEMERA_PUBLIC_PORT: wanted.publicPort,
-    EPHEMERA_ADMIN_PORT: wanted.adminPort,
-    EPHEMERA_DASHBOARD_PORT: wanted.dashboardPort,
-    EPHEMERA_WORKER_PORT: wanted.workerPort,
-  };
+  const { host, adminHost } = wanted;
+  const configured: readonly [name: string, host: string, port: number][] = [
+    ['EPHEMERA_PUBLIC_PORT', host, wanted.publicPort],
+    ['EPHEMERA_ADMIN_PORT', adminHost, wanted.adminPort],
+    ['EPHEMERA_DASHBOARD_PORT', host, wanted.dashboardPort],
+    ['EPHEMERA_WORKER_PORT', host, wanted.workerPort],
+  ];
   const seen = new Set<number>();
   const faults: string[] = [];
-  for (const [name, port] of Object.entries(configured)) {
+  for (const [name, on, port] of configured) {
     if (seen.has(port)) faults.push(`${port} (${name}) is asked for twice`);
-    else if (!(await isFree(wanted.host, port))) faults.push(`${port} (${name}) is taken`);
+    else if (!(await isFree(on, port))) faults.push(`${port} (${name}) is taken`);
     seen.add(port);
   }
   if (faults.length > 0) {
     throw new StartError(
-      `Ports on ${wanted.host} that cannot be used:\n` +
+      `Ports on ${host} that cannot be used:\n` +
         faults.map((fault) => `    ${fault}\n`).join('') +
         'Perhaps Ephemera runs already; else set these variables to other ports.',
     );
   }
 
-  let next = Math.max(...seen);
-  const more = async (count: number) => {
+  let last = Math.max(...seen);
+  const more = async (count: number, on: string) => {
     const ports: number[] = [];
     while (ports.length < count) {
-      next += 1;
-      if (next > 65_535) throw new StartError('There are not enough free ports above those given.');
-      if (await isFree(wanted.host, next)) ports.push(next);
+      last += 1;
+      if (last > 65_535) throw new StartError('There are not enough free ports above those given.');
+      if (await isFree(on, last)) ports.push(last);
     }
     return ports;
   };
   return {
     public: wanted.publicPort,
     dashboard: wanted.dashboardPort,
-    proxies: [wanted.adminPort, ...(await more(counts.proxies - 1))],
-    workers: [wanted.workerPort, ...(await more(counts.workers - 1))],
+    proxies: [wanted.adminPort, ...(await more(counts.proxies - 1, adminHost))],
+    workers: [wanted.workerPort, ...(await more(counts.workers - 1, host))],
   };
 }
 

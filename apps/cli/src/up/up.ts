@@ -5,7 +5,7 @@ import { loadTemplates } from '@ephemera/runtime';
 
 import { createAdminApi, type AdminApi } from '../admin-api.ts';
 import { keptToken, makeToken } from '../admin-token.ts';
-import type { Config } from '../config.ts';
+import { siteOf, type Config } from '../config.ts';
 import { createReporter, type Reporter } from '../terminal/reporter.ts';
 import { planApps } from './apps.ts';
 import { buildDemoImage, demoImage } from './build-demo-image.ts';
@@ -107,7 +107,7 @@ async function start(config: Config, options: UpOptions, around: Surroundings): 
     );
     tell(`${options.workers} worker(s), ${options.proxies} proxies, dashboard`);
   });
-  const api = createAdminApi(`http://${config.reached}:${config.adminPort}`, token);
+  const api = createAdminApi(siteOf(config.adminHost, config.adminPort), token);
   const before = await livingIds(api);
   report.say(
     welcome(config, { token, logs: relative('.', logs), tookMs: performance.now() - begun }),

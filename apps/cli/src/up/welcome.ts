@@ -1,18 +1,17 @@
-import type { Config } from '../config.ts';
+import { siteOf, type Config } from '../config.ts';
 
 /** What a newcomer needs to know once all is up. */
 export function welcome(
   config: Config,
   made: { token: string; logs: string; tookMs: number },
 ): string {
-  const site = (port: number) => `http://${config.reached}:${port}`;
-  const open = `${site(config.publicPort)}/${config.prefix}/new`;
+  const open = `${config.publicUrl}/${config.prefix}/new`;
   return `
   Ephemera is up (${(made.tookMs / 1000).toFixed(1)} s).
 
     Visitors       ${open}
-    Control API    ${site(config.adminPort)}/v1/instances
-    Dashboard      ${site(config.dashboardPort)}
+    Control API    ${siteOf(config.adminHost, config.adminPort)}/v1/instances
+    Dashboard      ${siteOf(config.host, config.dashboardPort)}
     Admin token    ${made.token}
     Logs           ${made.logs}
 
