@@ -1,50 +1,50 @@
-import { COMMON, count, duration, port, readEnvironment } from '@ephemera/runtime';
+import { COMMON, adminToken, count, duration, port, readEnvironment } from '@ephemera/runtime';
 import { z } from 'zod';
 
-const schema = z.object({
+/** The settings by their names in the environment; the reference is made from it. */
+export const schema = z.object({
   ...COMMON,
-  /** The data path and the visitors' entrance. */
-  EPHEMERA_PUBLIC_PORT: port(8080),
-  /** The control API, health and metrics. */
-  EPHEMERA_ADMIN_PORT: port(8081),
-  /** Where the admin port is bound; EPHEMERA_HOST where unset. */
-  EPHEMERA_ADMIN_HOST: z.string().optional(),
-  EPHEMERA_ADMIN_TOKEN: z
-    .string({ error: 'must be set' })
-    .min(16, 'must have at least 16 characters'),
-  /** The templates. */
-  EPHEMERA_CONFIG: z.string().default('ephemera.yml'),
-  /** First segment of the path form. */
+  EPHEMERA_PUBLIC_PORT: port(8080).describe("The data path and the visitors' entrance."),
+  EPHEMERA_ADMIN_PORT: port(8081).describe('The control API, health and metrics.'),
+  EPHEMERA_ADMIN_HOST: z
+    .string()
+    .optional()
+    .describe('Where the admin port is bound; EPHEMERA_HOST where unset.'),
+  EPHEMERA_ADMIN_TOKEN: adminToken,
+  EPHEMERA_CONFIG: z.string().default('ephemera.yml').describe('The templates.'),
   EPHEMERA_PREFIX: z
     .string()
     .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens')
-    .default('demo'),
-  /** How visitors reach the public port; http://localhost:PORT where unset. */
+    .default('demo')
+    .describe('First segment of the path form.'),
   EPHEMERA_PUBLIC_URL: z
     .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
-    .optional(),
-  /** Each instance its own origin, `{id}.DOMAIN`; off where unset. */
+    .optional()
+    .describe('How visitors reach the public port; http://localhost:PORT where unset.'),
   EPHEMERA_DOMAIN: z
     .string()
     .regex(/^[a-z0-9.-]+(:\d+)?$/, 'must be a domain such as demos.example.org')
-    .optional(),
-  /** Load balancers whose X-Forwarded-* are believed: addresses or CIDRs, with commas. */
+    .optional()
+    .describe('Each instance its own origin, `{id}.DOMAIN`; off where unset.'),
   EPHEMERA_TRUSTED_PROXIES: z
     .string()
     .default('')
-    .transform((text) => text.split(/[\s,]+/).filter(Boolean)),
-  /** How long a request waits for an instance that still starts. */
-  EPHEMERA_HOLD: duration('30s'),
-  /** How long an instance may take until its answer begins. */
-  EPHEMERA_RESPONSE_TIMEOUT: duration('60s'),
-  /** How long known routes are used while Redis is away. */
-  EPHEMERA_REDIS_GRACE: duration('30s'),
-  /** How long a stop waits before it closes the ports, for the balancer to notice. */
-  EPHEMERA_UNREADY: duration('0s'),
-  /** How long a stop waits for open requests and tunnels. */
-  EPHEMERA_DRAIN: duration('10s'),
-  /** How many routes are kept in memory. */
-  EPHEMERA_ROUTES: count(200_000, 1, 10_000_000),
+    .transform((text) => text.split(/[\s,]+/).filter(Boolean))
+    .describe('Load balancers whose X-Forwarded-* are believed: addresses or CIDRs, with commas.'),
+  EPHEMERA_HOLD: duration('30s').describe(
+    'How long a request waits for an instance that still starts.',
+  ),
+  EPHEMERA_RESPONSE_TIMEOUT: duration('60s').describe(
+    'How long an instance may take until its answer begins.',
+  ),
+  EPHEMERA_REDIS_GRACE: duration('30s').describe(
+    'How long known routes are used while Redis is away.',
+  ),
+  EPHEMERA_UNREADY: duration('0s').describe(
+    'How long a stop waits before it closes the ports, for the balancer to notice.',
+  ),
+  EPHEMERA_DRAIN: duration('10s').describe('How long a stop waits for open requests and tunnels.'),
+  EPHEMERA_ROUTES: count(200_000, 1, 10_000_000).describe('How many routes are kept in memory.'),
 });
 
 /** Settings of a proxy replica; durations in milliseconds. */

@@ -1,30 +1,40 @@
 import { COMMON, count, port, readEnvironment } from '@ephemera/runtime';
 import { z } from 'zod';
 
-const schema = z.object({
+/** The settings by their names in the environment; the reference is made from it. */
+export const schema = z.object({
   ...COMMON,
-  /** Health and metrics of the worker. */
-  EPHEMERA_WORKER_PORT: port(8083),
-  /** The Docker daemon: `unix:///path` or `tcp://host:port`, as Docker has it. */
-  DOCKER_HOST: z.string().default('unix:///var/run/docker.sock'),
-  /** Name of this Docker daemon among the hosts; the daemon's own name and id where unset. */
+  EPHEMERA_WORKER_PORT: port(8083).describe('Health and metrics of the worker.'),
+  DOCKER_HOST: z
+    .string()
+    .default('unix:///var/run/docker.sock')
+    .describe('The Docker daemon: `unix:///path` or `tcp://host:port`, as Docker has it.'),
   EPHEMERA_HOST_ID: z
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lowercase letters, digits and hyphens, at most 63')
-    .optional(),
-  /** The instances' network, an IPv4 /16; the first free of 10.231.0.0/16 and on where unset. */
+    .optional()
+    .describe(
+      "Name of this Docker daemon among the hosts; the daemon's own name and id where unset.",
+    ),
   EPHEMERA_SUBNET: z
     .string()
     .regex(/^\d{1,3}\.\d{1,3}\.0\.0\/16$/, 'must be an IPv4 /16 such as 10.231.0.0/16')
-    .optional(),
-  /** `auto` sets the rules where it can and warns where not; `required` refuses to start. */
-  EPHEMERA_FIREWALL: z.enum(['auto', 'required', 'off']).default('auto'),
-  /** An image with iptables, to set the rules from where the worker itself cannot. */
-  EPHEMERA_FIREWALL_IMAGE: z.string().optional(),
-  /** How many instances start at once. */
-  EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000),
-  /** How many instances end at once. */
-  EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000),
+    .optional()
+    .describe(
+      "The instances' network, an IPv4 /16; the first free of 10.231.0.0/16 and on where unset.",
+    ),
+  EPHEMERA_FIREWALL: z
+    .enum(['auto', 'required', 'off'])
+    .default('auto')
+    .describe(
+      '`auto` sets the rules where it can and warns where not; `required` refuses to start.',
+    ),
+  EPHEMERA_FIREWALL_IMAGE: z
+    .string()
+    .optional()
+    .describe('An image with iptables, to set the rules from where the worker itself cannot.'),
+  EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000).describe('How many instances start at once.'),
+  EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000).describe('How many instances end at once.'),
 });
 
 /** Settings of the worker; durations in milliseconds. */

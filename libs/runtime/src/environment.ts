@@ -93,12 +93,21 @@ export const logLevel = z
   .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
   .default('info');
 
+/** The bearer token of the control API, and what a person signs in to the dashboard with. */
+export const adminToken = z
+  .string({ error: 'must be set' })
+  .min(16, 'must have at least 16 characters')
+  .describe('The bearer token of the control API, and the password of the dashboard.');
+
 /** What every app reads. */
 export const COMMON = {
-  EPHEMERA_REDIS_URL: redisUrl,
-  EPHEMERA_NAMESPACE: namespace,
-  EPHEMERA_LOG_LEVEL: logLevel,
-  EPHEMERA_HOST: z.string().default('127.0.0.1'),
-  /** How long a dead id still answers with its reason, seconds. */
-  EPHEMERA_TOMBSTONE: count(3600, 1, 604_800),
+  EPHEMERA_REDIS_URL: redisUrl.describe('The Redis of the deployment, `redis://` or `rediss://`.'),
+  EPHEMERA_NAMESPACE: namespace.describe(
+    'Begins every Redis key, container and network name: two deployments on one machine differ by it.',
+  ),
+  EPHEMERA_LOG_LEVEL: logLevel.describe('What is logged: JSON lines on stdout.'),
+  EPHEMERA_HOST: z.string().default('127.0.0.1').describe('The address that ports are bound to.'),
+  EPHEMERA_TOMBSTONE: count(3600, 1, 604_800).describe(
+    'How long a dead id still answers with its reason, seconds.',
+  ),
 };

@@ -73,25 +73,59 @@ const limits = z
 /** One template as it stands in the file; every field with its default. */
 export const templateSchema = z
   .strictObject({
-    image: z.string().min(1, 'must name an image'),
-    port: portNumber.optional(),
-    ports: z.record(name, portNumber).optional(),
-    timeout: positiveDuration.prefault('30m'),
-    maxTimeout: positiveDuration.optional(),
-    ready,
-    stopGrace: duration.prefault('5s'),
-    limits,
-    command: z.array(z.string()).min(1).optional(),
-    env: z.record(variable, z.string()).prefault({}),
-    user: z.string().optional(),
-    readOnly: z.boolean().prefault(false),
-    tmpfs: z.record(z.string().startsWith('/'), size).prefault({}),
+    image: z.string().min(1, 'must name an image').describe('The image; it must be on the host.'),
+    port: portNumber
+      .optional()
+      .describe('The port that the container serves on; give this or `ports`.'),
+    ports: z
+      .record(name, portNumber)
+      .optional()
+      .describe('Several ports by name; the first is the main one.'),
+    timeout: positiveDuration.prefault('30m').describe('Time to live, counted from ready.'),
+    maxTimeout: positiveDuration
+      .optional()
+      .describe('Ceiling of the whole life, counted from creation; `timeout` where absent.'),
+    ready: ready.describe(
+      'When it counts as ready: `tcp`, `{tcp: true, within}` or `{http: /path, status: 200-399, within: 30s}`.',
+    ),
+    stopGrace: duration
+      .prefault('5s')
+      .describe('How long it may take to stop before it is killed.'),
+    limits: limits.describe(
+      '`memory`, without swap on top, `cpus`, and `pids`, processes and threads.',
+    ),
+    command: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe(
+        "Replaces the image's command; `{id}`, `{port}`, `{basePath}` and `{url}` are filled in.",
+      ),
+    env: z
+      .record(variable, z.string())
+      .prefault({})
+      .describe(
+        'Environment; filled in like `command`. `EPHEMERA_ID`, `_PORT`, `_BASE_PATH` and `_URL` are always there.',
+      ),
+    user: z.string().optional().describe("The user that it runs as; the image's own where absent."),
+    readOnly: z.boolean().prefault(false).describe('Whether its root file system is read-only.'),
+    tmpfs: z
+      .record(z.string().startsWith('/'), size)
+      .prefault({})
+      .describe('Writable paths in memory, with their sizes.'),
     capAdd: z
       .array(z.string().regex(/^[A-Z_]+$/, 'is no capability such as NET_BIND_SERVICE'))
-      .prefault([]),
-    egress: z.boolean().prefault(false),
-    stripPrefix: z.boolean().prefault(true),
-    host: z.enum(['pass', 'mask']).prefault('pass'),
+      .prefault([])
+      .describe('Capabilities given back; all are dropped.'),
+    egress: z.boolean().prefault(false).describe('Whether it may open connections outwards.'),
+    stripPrefix: z
+      .boolean()
+      .prefault(true)
+      .describe('Whether `/{prefix}/{id}` is taken off the path that the container sees.'),
+    host: z
+      .enum(['pass', 'mask'])
+      .prefault('pass')
+      .describe("`pass`: the container sees the visitor's Host; `mask`: its own address."),
   })
   .superRefine((given, context) => {
     if ((given.port === undefined) === (given.ports === undefined)) {
