@@ -4,6 +4,14 @@ import type { Keys } from './keys.ts';
 /** How long a host counts as alive after its last sign of life, milliseconds. */
 const ALIVE = 15_000;
 
+/** What a host was last heard of. */
+export interface HostSign {
+  readonly host: string;
+  /** Its last sign of life, epoch milliseconds; 0 where its last worker took leave. */
+  readonly seenAt: number;
+  readonly alive: boolean;
+}
+
 /** The hosts that workers have reported, with the time of their last sign of life. */
 export interface Hosts {
   /** A worker says that it and its Docker daemon are well. */
@@ -14,6 +22,8 @@ export interface Hosts {
   alive(now: number): Promise<string[]>;
   /** Every host ever seen: its queue may still hold jobs. */
   all(): Promise<string[]>;
+  /** Every host ever seen, with its last sign of life. */
+  signs(now: number): Promise<HostSign[]>;
 }
 
 export function redisHosts(redis: Redis, keys: Keys): Hosts {
@@ -29,6 +39,15 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
     },
     async all() {
       return redis.zrange(keys.hosts, '0', '-1');
+    },
+    async signs(now) {
+      const flat = await redis.zrange(keys.hosts, '0', '-1', 'WITHSCORES');
+      const signs: HostSign[] = [];
+      for (let i = 0; i + 1 < flat.length; i += 2) {
+        const seenAt = Number(flat[i + 1]);
+        signs.push({ host: flat[i] ?? '', seenAt, alive: seenAt >= now - ALIVE });
+      }
+      return signs;
     },
   };
 }

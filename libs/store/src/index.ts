@@ -1,3 +1,4 @@
+export * from './count-states.ts';
 export * from './keys.ts';
 export * from './redis-instances.ts';
 export * from './redis-addresses.ts';

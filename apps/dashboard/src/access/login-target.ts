@@ -1,0 +1,26 @@
+import type { Context } from 'koa';
+
+/**
+ * The parts that a session opens. Its cookie is bound to these paths and never sent to `/`: a
+ * browser sends cookies to every port of a name, so one for `/` would reach the instances that
+ * the proxy serves on another port of the same machine.
+ */
+export const SESSION_PATHS = ['/instances', '/queues'];
+
+export const HOME = '/instances';
+
+/** Where to go after the login: a page of the dashboard, whatever was asked for. */
+export function loginTarget(asked: unknown): string {
+  const url = typeof asked === 'string' ? URL.parse(asked, 'http://dashboard') : null;
+  if (url?.host !== 'dashboard') return HOME;
+  const known = SESSION_PATHS.some(
+    (path) => url.pathname === path || url.pathname.startsWith(`${path}/`),
+  );
+  return known ? `${url.pathname}${url.search}` : HOME;
+}
+
+/** The login page that leads back to what was asked for. */
+export function loginFor(ctx: Context): string {
+  const target = ctx.method === 'GET' ? loginTarget(ctx.url) : HOME;
+  return target === HOME ? '/login' : `/login?next=${encodeURIComponent(target)}`;
+}

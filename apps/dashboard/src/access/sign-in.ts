@@ -1,0 +1,67 @@
+import bodyParser from '@koa/bodyparser';
+import Router from '@koa/router';
+import type { Logger } from '@ephemera/runtime';
+import { loginPage } from '../pages/login-page.ts';
+import { equalSecrets } from './equal-secrets.ts';
+import { HOME, loginTarget } from './login-target.ts';
+import { requireSameOrigin } from './same-origin.ts';
+import { clearSessionCookie, setSessionCookie } from './session-cookie.ts';
+import type { Sessions } from './session.ts';
+import { createWrongGuesses } from './wrong-guesses.ts';
+
+export interface SignIn {
+  readonly token: string;
+  readonly sessions: Sessions;
+  readonly logger: Logger;
+  readonly now: () => number;
+}
+
+const GUESSES = { most: 10, within: 60_000 };
+
+/** The way in for a person, and the way out. */
+export function signInRouter({ token, sessions, logger, now }: SignIn): Router {
+  const guesses = createWrongGuesses(GUESSES, now);
+  const router = new Router();
+  const body = bodyParser({ enableTypes: ['form'], formLimit: '4kb' });
+
+  router.get('/', (ctx) => ctx.redirect(HOME));
+
+  router.get('/login', (ctx) => {
+    ctx.type = 'html';
+    ctx.body = loginPage({ next: loginTarget(ctx.query['next']) });
+  });
+
+  router.post('/login', body, (ctx) => {
+    requireSameOrigin(ctx);
+    const { token: offered, next } = ctx.request.body as { token?: unknown; next?: unknown };
+    const target = loginTarget(next);
+    const refuse = (status: number, fault: string) => {
+      ctx.status = status;
+      ctx.type = 'html';
+      ctx.body = loginPage({ next: target, fault });
+    };
+    if (!guesses.mayTry(ctx.ip)) {
+      ctx.set('retry-after', String(GUESSES.within / 1000));
+      refuse(429, 'Too many wrong tokens. Wait a minute, then try again.');
+      return;
+    }
+    if (typeof offered !== 'string' || !equalSecrets(offered.trim(), token)) {
+      guesses.note(ctx.ip);
+      logger.warn({ address: ctx.ip }, 'login refused');
+      refuse(401, 'That is not the admin token.');
+      return;
+    }
+    logger.info({ address: ctx.ip }, 'login');
+    setSessionCookie(ctx, sessions.begin());
+    ctx.status = 303;
+    ctx.redirect(target);
+  });
+
+  router.post('/logout', (ctx) => {
+    requireSameOrigin(ctx);
+    clearSessionCookie(ctx);
+    ctx.status = 303;
+    ctx.redirect('/login');
+  });
+  return router;
+}

@@ -1,0 +1,45 @@
+import type { Ends } from '@ephemera/lifecycle';
+import type { Logger } from '@ephemera/runtime';
+import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
+import type { Redis } from 'ioredis';
+import Koa from 'koa';
+import type { Middleware } from 'koa';
+import { admit } from './access/admit.ts';
+import { createSessions } from './access/session.ts';
+import { signInRouter } from './access/sign-in.ts';
+import { answerThrown } from './answer-thrown.ts';
+import { assetsRouter } from './assets-router.ts';
+import { healthRouter } from './health-router.ts';
+import { instancesRouter } from './instances/instances-router.ts';
+import { securityHeaders } from './security-headers.ts';
+
+export interface DashboardParts {
+  readonly redis: Redis;
+  readonly keys: Keys;
+  readonly instances: InstanceStore;
+  readonly hosts: Hosts;
+  readonly ends: Ends;
+  /** bull-board below `/queues`. */
+  readonly board: Middleware;
+  readonly token: string;
+  readonly stopping: () => boolean;
+  readonly logger: Logger;
+}
+
+/** The dashboard: health, assets and the login page for everybody, all else for who may. */
+export function createDashboard(parts: DashboardParts): Koa {
+  const { token, logger } = parts;
+  const sessions = createSessions(token, Date.now);
+  const app = new Koa();
+  // What fails once an answer has begun, mostly a client that has gone.
+  app.on('error', (error: Error) => logger.warn({ err: error }, 'answer failed'));
+  app.use(securityHeaders);
+  app.use(answerThrown(parts));
+  app.use(healthRouter(parts).routes());
+  app.use(assetsRouter().routes());
+  app.use(signInRouter({ token, sessions, logger, now: Date.now }).routes());
+  app.use(admit(token, sessions));
+  app.use(parts.board);
+  app.use(instancesRouter(parts).routes());
+  return app;
+}

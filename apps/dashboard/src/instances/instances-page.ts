@@ -1,0 +1,94 @@
+import type { State } from '@ephemera/domain';
+import { html } from '../pages/html.ts';
+import type { Html } from '../pages/html.ts';
+import { layout } from '../pages/layout.ts';
+import { instancesTable } from './instances-table.ts';
+import type { Overview } from './read-overview.ts';
+import { ago } from './tell-time.ts';
+
+export interface Notice {
+  readonly kind: 'ending' | 'absent';
+  readonly id: string;
+}
+
+const LIVE: readonly State[] = ['pending', 'starting', 'ready', 'draining'];
+
+/** The page that a person looks at; `#live` is what its script replaces by a newer one. */
+export function instancesPage(overview: Overview, notice?: Notice): string {
+  return layout({
+    title: 'Instances',
+    here: 'instances',
+    script: 'live.js',
+    body: html` <div class="head">
+        <h1>Instances</h1>
+        <label class="follow" hidden
+          ><input type="checkbox" id="follow" checked /> Keep up to date</label
+        >
+      </div>
+      <p id="notice" class="notice" role="status">${notice && tell(notice)}</p>
+      <div id="live">${live(overview)}</div>`,
+  });
+}
+
+function tell({ kind, id }: Notice): Html {
+  return kind === 'ending'
+    ? html`Instance <code>${id}</code> is being ended.`
+    : html`Instance <code>${id}</code> had ended already, or never was.`;
+}
+
+function live(overview: Overview): Html {
+  const { states, items, hosts, now } = overview;
+  const total = LIVE.reduce((sum, state) => sum + (states[state] ?? 0), 0);
+  return html` <dl class="tiles">
+      ${tile('live', total)} ${LIVE.map((state) => tile(state, states[state] ?? 0))}
+    </dl>
+    <section aria-labelledby="instances-title">
+      <h2 id="instances-title" class="unseen">Live instances</h2>
+      ${items.length > 0 ? instancesTable(items, now) : empty(overview)} ${pages(overview)}
+    </section>
+    <section aria-labelledby="hosts-title">
+      <h2 id="hosts-title">Hosts</h2>
+      ${
+        hosts.length > 0
+          ? html`<ul class="hosts">
+              ${hosts.map((host) => hostItem(host, now))}
+            </ul>`
+          : html`<p class="empty">No worker has reported a host yet.</p>`
+      }
+    </section>`;
+}
+
+function tile(name: string, count: number): Html {
+  return html`<div class="tile ${name}">
+    <dt>${name}</dt>
+    <dd>${count}</dd>
+  </div>`;
+}
+
+function empty({ cursor }: Overview): Html {
+  return cursor > 0
+    ? html`<p class="empty">No instance is left on this page.</p>`
+    : html`<p class="empty">
+        Nothing is alive. Instances stand here from the moment somebody asks for one until their
+        container is gone.
+      </p>`;
+}
+
+function pages({ cursor, nextCursor }: Overview): Html | undefined {
+  if (cursor === 0 && nextCursor === undefined) return undefined;
+  return html`<nav class="pages" aria-label="Pages">
+    ${cursor > 0 && html`<a href="/instances">Oldest</a>`}
+    ${nextCursor !== undefined && html`<a href="/instances?cursor=${nextCursor}" rel="next">Newer</a>`}
+  </nav>`;
+}
+
+function hostItem({ host, seenAt, alive }: Overview['hosts'][number], now: number): Html {
+  const sign = seenAt === 0 ? 'left' : `last sign of life ${ago(now - seenAt)}`;
+  return html`<li>
+    <span class="state ${alive ? 'ready' : 'failed'}">${alive ? 'alive' : 'away'}</span>
+    <strong>${host}</strong> <span class="soft">${sign}</span>
+    <a href="/queues/queue/instance-kill-${host}"
+      >kill jobs<span class="unseen"> of ${host}</span></a
+    >
+  </li>`;
+}

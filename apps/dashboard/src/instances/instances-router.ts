@@ -1,0 +1,54 @@
+import Router from '@koa/router';
+import { FailureError, isId } from '@ephemera/domain';
+import { requestKill } from '@ephemera/lifecycle';
+import type { Ends } from '@ephemera/lifecycle';
+import type { Logger } from '@ephemera/runtime';
+import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
+import type { Redis } from 'ioredis';
+import { instancesPage } from './instances-page.ts';
+import type { Notice } from './instances-page.ts';
+import { readOverview } from './read-overview.ts';
+
+export interface InstancesParts {
+  readonly redis: Redis;
+  readonly keys: Keys;
+  readonly instances: InstanceStore;
+  readonly hosts: Hosts;
+  readonly ends: Ends;
+  readonly logger: Logger;
+}
+
+/** `/instances`: what lives, and a way to end one. */
+export function instancesRouter(parts: InstancesParts): Router {
+  const router = new Router({ prefix: '/instances' });
+
+  router.get('/', async (ctx) => {
+    const asked = ctx.URL.searchParams;
+    const cursor = asked.get('cursor') ?? '';
+    const overview = await readOverview(parts, /^\d{1,15}$/.test(cursor) ? Number(cursor) : 0);
+    ctx.type = 'html';
+    ctx.body = instancesPage(overview, noticeOf(asked));
+  });
+
+  router.post('/:id/end', async (ctx) => {
+    const { id = '' } = ctx.params;
+    if (!isId(id)) throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
+    const { kind } = await requestKill(parts, id);
+    parts.logger.info(
+      { id, kind, by: ctx.state['by'] as string, address: ctx.ip },
+      'kill requested',
+    );
+    ctx.status = 303;
+    ctx.redirect(`/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
+  });
+  return router;
+}
+
+/** What became of the button that led here; anybody can write a link, so ids are checked. */
+function noticeOf(asked: URLSearchParams): Notice | undefined {
+  for (const kind of ['ending', 'absent'] as const) {
+    const id = asked.get(kind);
+    if (id !== null && isId(id)) return { kind, id };
+  }
+  return undefined;
+}

@@ -1,0 +1,67 @@
+import type { Instance } from '@ephemera/domain';
+import { html } from '../pages/html.ts';
+import type { Html } from '../pages/html.ts';
+import { ago, left } from './tell-time.ts';
+
+/** The table of live instances; `now` is the store's clock. */
+export function instancesTable(items: readonly Instance[], now: number): Html {
+  return html`<div class="scroll" role="region" aria-label="Table of live instances" tabindex="0">
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">Id</th>
+          <th scope="col">Template</th>
+          <th scope="col">State</th>
+          <th scope="col">Host</th>
+          <th scope="col">Created</th>
+          <th scope="col">Time left</th>
+          <th scope="col"><span class="unseen">Act</span></th>
+        </tr>
+      </thead>
+      <tbody>
+        ${items.map((instance) => row(instance, now))}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+function row(instance: Instance, now: number): Html {
+  const { id, template, state, reason, message, host, createdAt } = instance;
+  return html`<tr>
+    <th scope="row">${name(instance)}</th>
+    <td>${template.name}</td>
+    <td>
+      <span class="state ${state}">${state}</span>
+      ${reason && html`<span class="soft">${reason}</span>`}
+      ${message && html`<span class="soft message">${message}</span>`}
+    </td>
+    <td>${host ?? html`<span class="soft">none yet</span>`}</td>
+    <td>${moment(createdAt, ago(now - createdAt))}</td>
+    <td>${timeLeft(instance, now)}</td>
+    <td class="act">${state !== 'draining' && endForm(id)}</td>
+  </tr>`;
+}
+
+/** Only one that is ready has somewhere to go to. */
+function name({ id, state, url }: Instance): Html {
+  const code = html`<code>${id}</code>`;
+  const open = state === 'ready' && /^https?:\/\//.test(url);
+  return open ? html`<a href="${url}" target="_blank" rel="noreferrer">${code}</a>` : code;
+}
+
+function timeLeft({ state, expiresAt }: Instance, now: number): Html {
+  if (state === 'draining') return html`<span class="soft">ending</span>`;
+  const rest = moment(expiresAt, left(expiresAt - now));
+  return state === 'ready' ? rest : html`${rest} <span class="soft">to be ready</span>`;
+}
+
+function moment(at: number, text: string): Html {
+  const iso = new Date(at).toISOString();
+  return html`<time datetime="${iso}" title="${iso}">${text}</time>`;
+}
+
+function endForm(id: string): Html {
+  return html`<form method="post" action="/instances/${id}/end" data-confirm="End instance ${id}?">
+    <button id="end-${id}" class="end">End<span class="unseen"> instance ${id}</span></button>
+  </form>`;
+}

@@ -1,0 +1,43 @@
+import { createServer } from 'node:http';
+import { createProducers } from '@ephemera/queue';
+import { createLifetime, createLogger, listen, runApp } from '@ephemera/runtime';
+import { connectRedis, keysOf, redisHosts, redisInstances, requireRedis } from '@ephemera/store';
+import { readConfig } from './config.ts';
+import { createDashboard } from './dashboard.ts';
+import { createBoard } from './queues/board.ts';
+
+await runApp(async () => {
+  const config = readConfig();
+  const logger = createLogger('dashboard', config.logLevel);
+  const lifetime = createLifetime(logger);
+  const keys = keysOf(config.namespace);
+
+  const redis = connectRedis(config.redisUrl, 'request', (error) =>
+    logger.warn({ err: error }, 'redis fault'),
+  );
+  lifetime.onStop('redis', () => redis.disconnect());
+  await requireRedis(redis, config.redisUrl);
+
+  const hosts = redisHosts(redis, keys);
+  const producers = createProducers(redis, keys.queuePrefix);
+  lifetime.onStop('producers', () => producers.close());
+  const board = createBoard({ connection: redis, prefix: keys.queuePrefix, hosts });
+  lifetime.onStop('queues', () => board.close());
+
+  const app = createDashboard({
+    redis,
+    keys,
+    instances: redisInstances(redis, keys, config.tombstone),
+    hosts,
+    ends: producers.ends,
+    board: board.middleware,
+    token: config.adminToken,
+    stopping: () => lifetime.stopping,
+    logger,
+  });
+  const handle = app.callback();
+  const server = createServer((req, res) => void handle(req, res));
+  await listen(server, { host: config.bind, port: config.port });
+  lifetime.onStop('server', () => new Promise((resolve) => server.close(resolve)));
+  logger.info({ host: config.bind, port: config.port }, 'dashboard ready');
+});

@@ -1,0 +1,41 @@
+import { html } from './html.ts';
+import type { Html } from './html.ts';
+
+export interface Page {
+  readonly title: string;
+  /** The part of the navigation that is open; absent on pages for those without a session. */
+  readonly here?: 'instances';
+  readonly script?: string;
+  readonly body: Html;
+}
+
+/** A whole page. Style and script are files of our own: the content policy allows no others. */
+export function layout({ title, here, script, body }: Page): string {
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <title>${title} · Ephemera</title>
+        <link rel="icon" href="/assets/ring.svg" type="image/svg+xml" />
+        <link rel="stylesheet" href="/assets/style.css" />
+        ${script && html`<script type="module" src="/assets/${script}"></script>`}
+      </head>
+      <body>
+        ${here && banner(here)}
+        <main class="${here ? 'wide' : 'card'}">${body}</main>
+      </body>
+    </html> `.markup;
+}
+
+function banner(here: Page['here']): Html {
+  return html`<header>
+    <span class="brand"><img src="/assets/ring.svg" alt="" width="22" height="22" /> Ephemera</span>
+    <nav aria-label="Dashboard">
+      <a href="/instances" ${here === 'instances' && html`aria-current="page"`}>Instances</a>
+      <a href="/queues">Queues</a>
+    </nav>
+    <form method="post" action="/logout"><button class="quiet">Log out</button></form>
+  </header>`;
+}

@@ -1,0 +1,28 @@
+import { html } from './html.ts';
+import { layout } from './layout.ts';
+
+/** The way in: `next` is a page of the dashboard, `fault` what was wrong with the last try. */
+export function loginPage({ next, fault }: { next: string; fault?: string }): string {
+  return layout({
+    title: 'Log in',
+    body: html` <img src="/assets/ring.svg" alt="" width="56" height="56" />
+      <h1>Ephemera</h1>
+      <p class="soft">The dashboard shows instances and queues to who has the admin token.</p>
+      <form method="post" action="/login" class="login">
+        <input type="hidden" name="next" value="${next}" />
+        <label for="token">Admin token</label>
+        <input
+          id="token"
+          name="token"
+          type="password"
+          required
+          autofocus
+          autocomplete="current-password"
+          spellcheck="false"
+          ${fault && html`aria-invalid="true" aria-describedby="fault"`}
+        />
+        ${fault && html`<p id="fault" class="fault" role="alert">${fault}</p>`}
+        <button>Log in</button>
+      </form>`,
+  });
+}

@@ -1,0 +1,14 @@
+import type { Problem } from '@ephemera/contract';
+import { html } from './html.ts';
+import { layout } from './layout.ts';
+
+/** The page that a person sees in place of a problem. */
+export function messagePage({ status, title, detail }: Problem): string {
+  return layout({
+    title,
+    body: html` <p class="soft">${status}</p>
+      <h1>${title}</h1>
+      <p>${detail}</p>
+      <p><a href="/instances">Instances</a></p>`,
+  });
+}

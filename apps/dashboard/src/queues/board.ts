@@ -1,0 +1,80 @@
+import { createBullBoard } from '@bull-board/api';
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import { KoaAdapter } from '@bull-board/koa';
+import { SPAWN_QUEUE, killQueue } from '@ephemera/queue';
+import type { Hosts } from '@ephemera/store';
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Middleware } from 'koa';
+import { refuseForgery } from './allowed-acts.ts';
+import { jobName, shownData, shownResult } from './describe-job.ts';
+
+export interface Board {
+  readonly middleware: Middleware;
+  close(): Promise<void>;
+}
+
+const ABOUT_SPAWNS = 'Starts instances. Any worker of any host takes the next job.';
+const ABOUT_KILLS =
+  'Ends the instances of one host, each delayed to its deadline. A job is a hint: the lease decides.';
+
+/**
+ * bull-board below `/queues`, with the spawn queue and the kill queue of every host. A host that
+ * came since the last look is there at the next; one that left keeps its queue.
+ */
+export function createBoard(parts: {
+  connection: Redis;
+  prefix: string;
+  hosts: Pick<Hosts, 'all'>;
+}): Board {
+  const { connection, prefix, hosts } = parts;
+  const queues = new Map<string, Queue>();
+  const adapter = new KoaAdapter();
+  adapter.setBasePath('/queues');
+  const board = createBullBoard({
+    queues: [],
+    serverAdapter: adapter,
+    options: {
+      uiConfig: {
+        boardTitle: 'Ephemera queues',
+        boardLogo: { path: '/assets/ring.svg', width: 24, height: 24 },
+        favIcon: { default: '/assets/ring.svg', alternative: '/assets/ring.svg' },
+        miscLinks: [{ text: 'Instances', url: '/instances' }],
+        hideDocsLink: true,
+        sortQueues: true,
+      },
+      handlerHooks: { before: refuseForgery },
+    },
+  });
+  // Its own handler would tell a client the words of any error; ours is the one funnel.
+  adapter.setErrorHandler((error) => {
+    throw error;
+  });
+
+  const show = (name: string, description: string): void => {
+    if (queues.has(name)) return;
+    const queue = new Queue(name, { connection, prefix });
+    // The connection reports its own faults; a queue only repeats them.
+    queue.on('error', () => undefined);
+    queues.set(name, queue);
+    const shown = new BullMQAdapter(queue, { description });
+    shown.setFormatter('name', jobName);
+    shown.setFormatter('data', shownData);
+    shown.setFormatter('returnValue', shownResult);
+    board.addQueue(shown);
+  };
+
+  const plugin = adapter.registerPlugin();
+  return {
+    async middleware(ctx, next) {
+      if (ctx.path.startsWith('/queues/api/')) {
+        show(SPAWN_QUEUE, ABOUT_SPAWNS);
+        for (const host of await hosts.all()) show(killQueue(host), ABOUT_KILLS);
+      }
+      await plugin(ctx, next);
+    },
+    async close() {
+      await Promise.all([...queues.values()].map((queue) => queue.close()));
+    },
+  };
+}
