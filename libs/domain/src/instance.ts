@@ -1,6 +1,6 @@
 import type { Lease } from './lease.ts';
 import type { EndReason, State } from './state.ts';
-import type { Template } from './template.ts';
+import type { Activity, Template } from './template.ts';
 
 /** One container under one public id. Times are epoch milliseconds of the store's clock. */
 export interface Instance extends Lease {
@@ -24,6 +24,8 @@ export interface Instance extends Lease {
   readonly timeout: number;
   readonly createdAt: number;
   readonly startedAt: number | undefined;
+  /** When it was last used, as far as the proxies have told; undefined before it is ready. */
+  readonly activeAt?: number | undefined;
   /** Where visitors reach it, absolute, ending in a slash. */
   readonly url: string;
   readonly env: Readonly<Record<string, string>>;
@@ -58,5 +60,7 @@ export interface ReadyRoute {
   /** Epoch milliseconds of the store's clock. */
   readonly expiresAt: number;
   readonly stripPrefix: boolean;
+  /** What the proxies tell as use; absent where nothing ends it for being idle. */
+  readonly activity?: Activity | undefined;
   readonly host: 'pass' | 'mask';
 }

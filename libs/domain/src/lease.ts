@@ -18,6 +18,24 @@ export function readyLease(now: number, timeout: number, pending: Lease): Lease 
   return { ...pending, expiresAt: Math.min(now + timeout, pending.maxExpiresAt) };
 }
 
+/**
+ * How much later than its idle timeout an instance may end for being idle: the proxies tell of its
+ * use every `ACTIVITY_PERIOD`, and what one of them has not told yet must not be lost.
+ */
+export const ACTIVITY_PERIOD = 2_000;
+export const IDLE_SLACK = 2 * ACTIVITY_PERIOD;
+
+/** When an instance is due to end: at its deadline, or sooner where it lies idle. */
+export function dueAt(instance: {
+  readonly expiresAt: number;
+  readonly activeAt?: number | undefined;
+  readonly template: { readonly idleTimeout?: number | undefined };
+}): number {
+  const { expiresAt, activeAt, template } = instance;
+  if (template.idleTimeout === undefined || activeAt === undefined) return expiresAt;
+  return Math.min(expiresAt, activeAt + template.idleTimeout + IDLE_SLACK);
+}
+
 export function isOverdue(lease: Lease, now: number): boolean {
   return lease.expiresAt <= now;
 }

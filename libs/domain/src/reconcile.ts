@@ -1,5 +1,5 @@
 import type { Instance } from './instance.ts';
-import { isOverdue } from './lease.ts';
+import { dueAt } from './lease.ts';
 import { isDead } from './state.ts';
 
 /** A labelled container as the daemon lists it. Times are epoch milliseconds. */
@@ -91,7 +91,7 @@ function joinInstance(instance: Instance, hasContainer: boolean, now: number): R
   if (instance.state === 'draining') {
     return settled ? { kind: 'finish', id: instance.id } : undefined;
   }
-  if (isOverdue(instance, now)) return { kind: 'finish', id: instance.id };
+  if (dueAt(instance) <= now) return { kind: 'finish', id: instance.id };
   if (instance.state === 'ready' && !hasContainer && settled) {
     return { kind: 'lost', id: instance.id };
   }

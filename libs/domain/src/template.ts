@@ -9,6 +9,12 @@ export type Readiness =
       readonly within: number;
     };
 
+/**
+ * What keeps an instance from being idle: an open request or tunnel (`connections`), bytes that a
+ * client sent (`client-bytes`), or finished requests that were answered below 300 (`requests`).
+ */
+export type Activity = 'connections' | 'client-bytes' | 'requests';
+
 /** What a container may use at most. */
 export interface Limits {
   /** Bytes of memory; there is no swap on top. */
@@ -31,6 +37,10 @@ export interface Template {
   readonly timeout: number;
   /** Ceiling of the whole life, counted from creation. */
   readonly maxTimeout: number;
+  /** Ends before its time when it was not used for so long; undefined: never. */
+  readonly idleTimeout?: number | undefined;
+  /** What counts as use. */
+  readonly activity: Activity;
   readonly ready: Readiness;
   /** How long a container may take to stop before it is killed. */
   readonly stopGrace: number;

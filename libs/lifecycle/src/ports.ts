@@ -4,7 +4,7 @@ import type { EndReason, Instance, InstanceDraft, Lease, SeenContainer } from '@
 export type Ending =
   /** It is draining now: nobody is sent to it any more. Asking again gives the same answer. */
   | { readonly kind: 'draining'; readonly instance: Instance }
-  /** Its lease has `remaining` ms to run, so a kill for being overdue does not apply. */
+  /** Its lease has `remaining` ms to run, so neither being overdue nor a failed start applies. */
   | { readonly kind: 'leased'; readonly remaining: number }
   /** There is nothing to end: it is dead already, or was never known. */
   | { readonly kind: 'absent' };
@@ -29,11 +29,12 @@ export interface Instances {
    */
   begin(id: string, generation: number, host: string): Promise<Instance | undefined>;
   /**
-   * `starting → ready`: the route appears and the TTL starts to count. Undefined where the
-   * generation was superseded: the caller then removes what it started.
+   * `starting → ready`: the route appears and the TTL starts to count. Again with the same address
+   * gives the same answer. Undefined where the generation was superseded: the caller then removes
+   * what it started.
    */
   publish(id: string, generation: number, address: string): Promise<Published | undefined>;
-  /** Any live state `→ draining`, under a new generation. */
+  /** Any live state `→ draining`, under a new generation; `start_failed` only until it is ready. */
   end(id: string, why: Why, message?: string): Promise<Ending>;
   /** `draining → gone | failed`: leaves a tombstone that expires. */
   bury(id: string, generation: number): Promise<void>;

@@ -35,7 +35,9 @@ export async function spawn(ports: SpawnPorts, id: string, generation: number): 
 
   // Due at the earliest moment that the deadline can be at: a kill job only ever moves later.
   const untilStartDeadline = instance.expiresAt - (await instances.now());
-  await kills.arm(instance, Math.min(instance.timeout, Math.max(0, untilStartDeadline)));
+  const { timeout, template } = instance;
+  const earliest = Math.min(timeout, template.idleTimeout ?? timeout, untilStartDeadline);
+  await kills.arm(instance, Math.max(0, earliest));
 
   try {
     const { containerId, address } = await containers.start(instance, () => addresses.next());

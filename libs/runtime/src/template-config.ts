@@ -85,6 +85,15 @@ export const templateSchema = z
     maxTimeout: positiveDuration
       .optional()
       .describe('Ceiling of the whole life, counted from creation; `timeout` where absent.'),
+    idleTimeout: positiveDuration
+      .optional()
+      .describe('Ends it before its time when it was not used for so long; never where absent.'),
+    activity: z
+      .enum(['connections', 'client-bytes', 'requests'])
+      .prefault('connections')
+      .describe(
+        'What counts as use: open requests and tunnels, bytes that clients send, or requests answered below 300.',
+      ),
     ready: ready.describe(
       'When it counts as ready: `tcp`, `{tcp: true, within}` or `{http: /path, status: 200-399, within: 30s}`.',
     ),
@@ -179,9 +188,25 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
   if (!result.success) throw new ConfigError(what, faultsOf(result.error));
   const templates = new Map<string, Template>();
   for (const [key, given] of Object.entries(result.data.templates)) {
-    const { maxTimeout = given.timeout, port, ports = { web: port ?? 0 }, command, user } = given;
+    const {
+      maxTimeout = given.timeout,
+      port,
+      ports = { web: port ?? 0 },
+      command,
+      user,
+      idleTimeout,
+    } = given;
     const main = port ?? Object.values(ports)[0] ?? 0;
-    templates.set(key, { ...given, name: key, maxTimeout, port: main, ports, command, user });
+    templates.set(key, {
+      ...given,
+      name: key,
+      maxTimeout,
+      port: main,
+      ports,
+      command,
+      user,
+      idleTimeout,
+    });
   }
   const preset = templates.get(result.data.default ?? '') ?? [...templates.values()][0];
   if (!preset)

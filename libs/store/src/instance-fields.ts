@@ -24,6 +24,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     timeout: Number(fields['timeout']),
     createdAt: Number(fields['createdAt']),
     startedAt: fields['startedAt'] === undefined ? undefined : Number(fields['startedAt']),
+    activeAt: fields['activeAt'] === undefined ? undefined : Number(fields['activeAt']),
     lastTransitionAt: Number(fields['lastTransitionAt']),
     expiresAt: Number(fields['expiresAt']),
     maxExpiresAt: Number(fields['maxExpiresAt']),

@@ -1,3 +1,4 @@
+import { IDLE_SLACK } from '@ephemera/domain';
 import type { Instance, InstanceDraft, Route } from '@ephemera/domain';
 import type { Ending, Instances, Why } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
@@ -65,6 +66,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
           JSON.stringify(env),
           JSON.stringify(metadata),
           url,
+          template.idleTimeout ?? '',
         ],
       )) as [number, number, number, number] | null;
       if (!reply) throw new Error(`the id ${id} is taken`);
@@ -117,7 +119,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
         redis,
         scripts.end,
         [keys.instance(id), keys.route(id), keys.generation, keys.pending],
-        [id, why, message],
+        [id, why, message, IDLE_SLACK],
       )) as ['absent'] | ['leased', number] | ['draining', string[]];
       if (reply[0] === 'absent') return { kind: 'absent' };
       if (reply[0] === 'leased') return { kind: 'leased', remaining: reply[1] };
@@ -176,7 +178,8 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     },
 
     async list({ cursor, limit }) {
-      const ids = await redis.zrange(
+      // With the scores: a lookup of its own would find nothing where the next one dies meanwhile.
+      const flat = await redis.zrange(
         keys.instances,
         cursor,
         '+inf',
@@ -184,11 +187,12 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
         'LIMIT',
         0,
         limit + 1,
+        'WITHSCORES',
       );
+      const ids = flat.filter((_, i) => i % 2 === 0);
+      const next = flat[2 * limit + 1];
       const items = await readAll(ids.slice(0, limit));
-      const next = ids[limit];
-      const nextCursor = next === undefined ? null : await redis.zscore(keys.instances, next);
-      return { items, nextCursor: nextCursor === null ? undefined : Number(nextCursor) };
+      return { items, nextCursor: next === undefined ? undefined : Number(next) };
     },
 
     async count() {

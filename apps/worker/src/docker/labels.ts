@@ -63,6 +63,7 @@ export function instanceOf(
     host,
     address,
     startedAt,
+    activeAt: startedAt,
     expiresAt: Math.min(startedAt + recall.timeout, recall.maxExpiresAt),
     env: {},
   };
