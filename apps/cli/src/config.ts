@@ -9,7 +9,7 @@ export const workspace = resolve(import.meta.dirname, '../../..');
 /** Where logs, the made token and Redis's file are kept between starts. */
 const stateFolder = join(workspace, '.ephemera');
 
-const schema = z.object({
+export const schema = z.object({
   ...COMMON,
   EPHEMERA_REDIS_URL: COMMON.EPHEMERA_REDIS_URL.unwrap().optional(),
   EPHEMERA_CONFIG: z.string().default('ephemera.yml'),

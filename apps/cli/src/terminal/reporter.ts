@@ -32,7 +32,7 @@ export function createReporter(screen: Screen, now: () => number = Date.now): Re
     if (live) screen.write('\r\x1b[2K');
   };
   const draw = () => {
-    if (live && current !== undefined) screen.write(fit(current, screen.columns ?? 80));
+    if (live && current !== undefined) screen.write(fit(current, (screen.columns ?? 0) || 80));
   };
   const line = (text: string) => {
     erase();

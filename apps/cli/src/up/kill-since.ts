@@ -30,7 +30,7 @@ export async function killSince(
       found.add(id);
     }
     left = living.length;
-    if (found.size > 0) tell(`${found.size - left} of ${found.size} gone`);
+    tell(found.size > 0 ? `${found.size - left} of ${found.size} gone` : 'none to end');
     return left === 0;
   }, withinMs);
   return left;

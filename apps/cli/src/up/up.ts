@@ -105,7 +105,7 @@ async function start(config: Config, options: UpOptions, around: Surroundings): 
         tell(`${ready} of ${apps.length} ready`);
       }),
     );
-    tell(`${options.workers} worker(s), ${options.proxies} proxies, dashboard`);
+    tell(apps.map(({ name }) => name).join(', '));
   });
   const api = createAdminApi(siteOf(config.adminHost, config.adminPort), token);
   const before = await livingIds(api);

@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+
+import { freePort, startRedis, waitFor } from '@ephemera/testing';
+
+const workspace = join(import.meta.dirname, '../../..');
+const client = join(workspace, 'apps/cli/src/main.ts');
+
+export interface Finished {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface StartedUp {
+  readonly publicUrl: string;
+  /** All that `up` has said so far. */
+  said(): string;
+  /** Runs `ephemera` with the same settings. */
+  ephemera(...args: string[]): Promise<Finished>;
+  signal(name: NodeJS.Signals): void;
+  readonly ended: Promise<Finished>;
+}
+
+/** A namespace with its own Redis and ports, in which `up` may be run several times. */
+export async function makePlace() {
+  const namespace = `up-${randomBytes(4).toString('hex')}`;
+  const redis = await startRedis();
+  const publicPort = await freePort();
+  const environment = {
+    ...process.env,
+    EPHEMERA_REDIS_URL: redis.url,
+    EPHEMERA_NAMESPACE: namespace,
+    EPHEMERA_PUBLIC_PORT: String(publicPort),
+    EPHEMERA_ADMIN_PORT: String(await freePort()),
+    EPHEMERA_DASHBOARD_PORT: String(await freePort()),
+    EPHEMERA_WORKER_PORT: String(await freePort()),
+  };
+  const run = (file: string, args: readonly string[], more: NodeJS.ProcessEnv = {}) => {
+    const child = spawn(process.execPath, [file, ...args], {
+      cwd: workspace,
+      env: { ...environment, ...more },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const said: string[] = [];
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => said.push(chunk));
+    const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
+    const ended = Promise.all([exit, text(child.stderr)]).then(([code, err]): Finished => ({
+      code,
+      out: said.join(''),
+      err,
+    }));
+    return { child, said: () => said.join(''), ended };
+  };
+  return {
+    namespace,
+    stateFolder: join(workspace, '.ephemera', namespace),
+    /** Runs `ephemera` to its end. */
+    ephemera: (args: readonly string[], more?: NodeJS.ProcessEnv) => run(client, args, more).ended,
+    /** Brings everything up, and waits until it says so. */
+    async up(...args: string[]): Promise<StartedUp> {
+      const { child, said, ended } = run(client, ['up', ...args]);
+      let over: Finished | undefined;
+      void ended.then((finished) => (over = finished));
+      await waitFor('the start', () => said().includes('Ephemera is up') || over !== undefined);
+      if (over) throw new Error(`up ended:\n${over.out}${over.err}`);
+      return {
+        publicUrl: `http://127.0.0.1:${publicPort}`,
+        said,
+        ephemera: (...words) => run(client, words).ended,
+        signal: (name) => void child.kill(name),
+        ended,
+      };
+    },
+    async tidy() {
+      await run(join(workspace, 'apps/worker/src/remove-all.ts'), []).ended;
+      await redis.stop();
+      await rm(join(workspace, '.ephemera', namespace), { recursive: true, force: true });
+    },
+  };
+}

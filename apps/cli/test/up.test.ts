@@ -1,0 +1,121 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { waitFor } from '@ephemera/testing';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+
+import { makePlace } from './started-up.ts';
+
+let place: Awaited<ReturnType<typeof makePlace>>;
+beforeEach(async () => {
+  place = await makePlace();
+});
+afterEach(() => place.tidy());
+
+/** Processes whose environment has the namespace of this test. */
+function processes(): { pid: number; command: string }[] {
+  const pids = execFileSync('ps', ['-eo', 'pid='], { encoding: 'utf8' }).trim().split(/\s+/);
+  return pids.flatMap((pid) => {
+    try {
+      const environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+      const ours = environment.includes(`EPHEMERA_NAMESPACE=${place.namespace}\0`);
+      return ours ? [{ pid: Number(pid), command }] : [];
+    } catch {
+      // It has ended meanwhile.
+      return [];
+    }
+  });
+}
+
+const idOf = (line: string) => line.trim().split(/\s+/)[0] ?? '';
+
+test('up, an instance, Ctrl-C: nothing is left', async () => {
+  const started = await place.up();
+  expect(started.said()).toContain('curl -L');
+
+  const made = await started.ephemera('run', 'demo', '--timeout', '5m', '--wait');
+  expect(made).toMatchObject({ code: 0, err: '' });
+  const id = idOf(made.out);
+  const page = await fetch(`${started.publicUrl}/demo/${id}/`);
+  expect(await page.text()).toContain(id);
+  expect((await started.ephemera('ls')).out).toMatch(new RegExp(`${id} +demo +ready +\\d`));
+
+  started.signal('SIGINT');
+  const end = await started.ended;
+  expect(end).toMatchObject({ code: 0, err: '' });
+  expect(end.out).toContain('Instances: 1 of 1 gone');
+  expect(processes()).toEqual([]);
+  expect(containers()).toBe('');
+});
+
+test('a second start beside a running one is refused, and does it no harm', async () => {
+  const started = await place.up();
+  const second = await place.ephemera(['up']);
+  expect(second.code).toBe(1);
+  expect(second.err).toMatch(/EPHEMERA_PUBLIC_PORT\) is taken(.|\n)*Perhaps Ephemera runs already/);
+  expect((await started.ephemera('ls')).code).toBe(0);
+  started.signal('SIGTERM');
+  expect((await started.ended).code).toBe(0);
+});
+
+test('a proxy that is killed is back in a moment', async () => {
+  const started = await place.up('--proxies', '1');
+  const proxy = () => processes().find(({ command }) => command.endsWith('proxy/src/main.ts'));
+  const before = await waitFor('the proxy', () => proxy()?.pid);
+  process.kill(before, 'SIGKILL');
+  await waitFor('another proxy', async () => {
+    const now = proxy()?.pid;
+    return now !== undefined && now !== before && (await started.ephemera('ls')).code === 0;
+  });
+  expect(started.said()).toContain('the proxy ended with SIGKILL; it starts again');
+  started.signal('SIGINT');
+  await started.ended;
+});
+
+test('--keep leaves the instances to the next start, which does not take them for its own', async () => {
+  const first = await place.up('--keep', '--workers', '2');
+  const { out } = await first.ephemera('run', '--timeout', '5m', '--wait');
+  first.signal('SIGINT');
+  await first.ended;
+  expect(containers()).not.toBe('');
+  expect(processes()).toEqual([]);
+
+  const second = await place.up();
+  second.signal('SIGINT');
+  await second.ended;
+  expect(containers()).not.toBe('');
+
+  const third = await place.up();
+  expect((await third.ephemera('kill', idOf(out))).code).toBe(0);
+  await waitFor('its end', () => containers() === '');
+  third.signal('SIGINT');
+  await third.ended;
+});
+
+test('Ctrl-C in the middle of a start stops what has been started', async () => {
+  const started = place.up();
+  const find = (end: string) => processes().find(({ command }) => command.endsWith(end))?.pid;
+  await waitFor('the worker', () => find('worker/src/main.ts'));
+  const up = await waitFor('up itself', () => find('cli/src/main.ts up'));
+  process.kill(up, 'SIGINT');
+  await expect(started).rejects.toThrow('nothing is left running');
+  expect(processes()).toEqual([]);
+});
+
+test('every fault of a configuration is told before anything is started', async () => {
+  const file = join(tmpdir(), `${place.namespace}.yml`);
+  writeFileSync(file, 'templates: { a: { image: "", port: 0, colour: red } }');
+  onTestFinished(() => rmSync(file));
+  const { code, out, err } = await place.ephemera(['up'], { EPHEMERA_CONFIG: file });
+  expect(code).toBe(1);
+  expect(out).not.toContain('Docker');
+  for (const path of ['image', 'port', 'colour']) expect(err).toContain(`templates.a.${path}: `);
+});
+
+function containers(): string {
+  const filter = `name=^${place.namespace}-`;
+  return execFileSync('docker', ['ps', '-aq', '--filter', filter], { encoding: 'utf8' });
+}
