@@ -1,0 +1,160 @@
+import { describe, expect, test } from 'vitest';
+import { sampleTemplate } from '../sample.ts';
+import { waitFor } from '../wait-for.ts';
+import { drained } from './open-instances.ts';
+import type { OpenInstances } from './open-instances.ts';
+
+/** From live to a tombstone that expires. */
+export function endingContract(open: OpenInstances): void {
+  describe('end', () => {
+    test.each(['request', 'exited', 'oom', 'idle', 'orphan'] as const)(
+      'for %s drains a live instance under a higher generation',
+      async (reason) => {
+        const { instances, ready } = await open();
+        const before = await ready();
+        const ended = drained(await instances.end(before.id, reason, 'why'));
+        expect(ended).toMatchObject({ state: 'draining', reason, message: 'why' });
+        expect(ended.generation).toBeGreaterThan(before.generation);
+        expect(ended.supersedes).toBe(before.generation);
+        expect(await instances.get(before.id)).toEqual(ended);
+      },
+    );
+
+    test('when due leaves a lease that runs on alone, and says for how long', async () => {
+      const { instances, ready } = await open();
+      const { id, expiresAt } = await ready({ timeout: 30_000 });
+      const ending = await instances.end(id, 'due');
+      if (ending.kind !== 'leased') throw new Error(`the answer was ${ending.kind}`);
+      expect(ending.remaining).toBeGreaterThan(0);
+      expect(ending.remaining).toBeLessThanOrEqual(30_000);
+      expect(await instances.get(id)).toMatchObject({ state: 'ready', expiresAt });
+    });
+
+    test('when due ends a lease that is over, not a moment early', async () => {
+      const { instances, ready } = await open();
+      const { id, expiresAt } = await ready({ timeout: 40 });
+      const ended = await waitFor('the lease to be over', async () => {
+        const ending = await instances.end(id, 'due');
+        return ending.kind === 'draining' && ending.instance;
+      });
+      expect(ended).toMatchObject({ reason: 'ttl', message: undefined });
+      expect(ended.lastTransitionAt).toBeGreaterThanOrEqual(expiresAt);
+    });
+
+    test('when due calls what never became ready a failed start', async () => {
+      const { instances, create, begun } = await open();
+      const template = sampleTemplate({ ready: { kind: 'tcp', within: 20 } });
+      for (const { id } of [await create({ template }), await begun({ template })]) {
+        const ended = await waitFor('the start deadline', async () => {
+          const ending = await instances.end(id, 'due');
+          return ending.kind === 'draining' && ending.instance;
+        });
+        expect(ended).toMatchObject({ reason: 'start_failed' });
+        expect(ended.message).toMatch(/start deadline/);
+      }
+    });
+
+    test('a failed start is none any more once another run has published', async () => {
+      const { instances, ready } = await open();
+      const { id } = await ready();
+      expect(await instances.end(id, 'start_failed')).toMatchObject({ kind: 'leased' });
+      expect(await instances.get(id)).toMatchObject({ state: 'ready' });
+    });
+
+    test('again gives the same answer, and the first reason stands', async () => {
+      const { instances, others, ready } = await open();
+      const { id } = await ready();
+      const first = await instances.end(id, 'oom', 'first');
+      expect(await others.end(id, 'request', 'second')).toEqual(first);
+      expect(await others.end(id, 'due')).toEqual(first);
+    });
+
+    test('of the dead and the unknown is absent', async () => {
+      const { instances, draining } = await open();
+      const { id, generation } = await draining();
+      await instances.bury(id, generation);
+      expect(await instances.end(id, 'request')).toEqual({ kind: 'absent' });
+      expect(await instances.end('nobody', 'due')).toEqual({ kind: 'absent' });
+    });
+
+    test('of a pending instance takes it off the list of the stranded', async () => {
+      const { instances, create } = await open();
+      const { id, expiresAt } = await create();
+      expect(drained(await instances.end(id, 'request'))).toMatchObject({ host: undefined });
+      expect(await instances.strandedBefore(expiresAt)).toEqual([]);
+    });
+
+    // A kill and a start that ends at the same instant: were either done by halves, a route would
+    // lead to a container that is being removed, or a container would run that nobody knows.
+    test('against publish at the same instant is one or the other, 1,000 times', async () => {
+      const { instances, others, begun } = await open();
+      const seen = { ended: 0, published: 0 };
+      for (let round = 0; round < 1_000; round++) {
+        const { id, generation } = await begun();
+        const calls = [
+          () => instances.publish(id, generation, '10.0.0.9'),
+          () => others.end(id, 'request'),
+        ] as const;
+        const first = round % 2;
+        const started = first === 0 ? calls[0]() : undefined;
+        const ending = calls[1]();
+        const published = await (started ?? calls[0]());
+        const ended = drained(await ending);
+        seen[published ? 'published' : 'ended']++;
+        expect(ended).toMatchObject({ state: 'draining', reason: 'request' });
+        expect(ended.supersedes).toBe(generation);
+        expect(ended.startedAt).toBe(published?.startedAt);
+        expect(ended.address).toBe(published ? '10.0.0.9' : undefined);
+        expect(await instances.get(id)).toEqual(ended);
+      }
+      expect(seen.ended).toBeGreaterThan(0);
+      expect(seen.published).toBeGreaterThan(0);
+    });
+  });
+
+  describe('bury', () => {
+    test('leaves a tombstone with the reason, and neither address nor env', async () => {
+      const { instances, draining } = await open();
+      const { id, generation } = await draining({ env: { SECRET: 'x' } });
+      await instances.bury(id, generation);
+      expect(await instances.get(id)).toMatchObject({
+        state: 'gone',
+        reason: 'request',
+        generation,
+        address: undefined,
+        env: {},
+      });
+      expect(await instances.ofHost('a')).toEqual([]);
+    });
+
+    test('a failed start is failed, not gone, and its message stays', async () => {
+      const { instances, begun } = await open();
+      const { id } = await begun();
+      const { generation } = drained(await instances.end(id, 'start_failed', 'no such image'));
+      await instances.bury(id, generation);
+      expect(await instances.get(id)).toMatchObject({ state: 'failed', message: 'no such image' });
+    });
+
+    test('twice is once; a wrong generation and a live instance are left alone', async () => {
+      const { instances, ready, draining } = await open();
+      const ended = await draining();
+      await instances.bury(ended.id, ended.generation - 1);
+      expect(await instances.get(ended.id)).toEqual(ended);
+      await instances.bury(ended.id, ended.generation);
+      const buried = await instances.get(ended.id);
+      await instances.bury(ended.id, ended.generation);
+      expect(await instances.get(ended.id)).toEqual(buried);
+      const live = await ready();
+      await instances.bury(live.id, live.generation);
+      await instances.bury('nobody', 1);
+      expect(await instances.get(live.id)).toEqual(live);
+    });
+
+    test('the tombstone goes by itself', async () => {
+      const { instances, draining } = await open({ tombstone: 30 });
+      const { id, generation } = await draining();
+      await instances.bury(id, generation);
+      await waitFor('the tombstone to go', async () => (await instances.get(id)) === undefined);
+    });
+  });
+}

@@ -1,0 +1,13 @@
+import { endingContract } from './ending.ts';
+import { keepingContract } from './keeping.ts';
+import { opener } from './open-instances.ts';
+import type { InstancesMaker } from './open-instances.ts';
+import { startingContract } from './starting.ts';
+
+/** What every store of instances promises, whatever it keeps them in. */
+export function instancesContract(make: InstancesMaker): void {
+  const open = opener(make);
+  startingContract(open);
+  endingContract(open);
+  keepingContract(open);
+}

@@ -1,0 +1,66 @@
+import { describe, expect, test } from 'vitest';
+import { sampleTemplate } from '../sample.ts';
+import { byId, drained } from './open-instances.ts';
+import type { OpenInstances } from './open-instances.ts';
+
+/** What can be listed, and put back after a loss. */
+export function keepingContract(open: OpenInstances): void {
+  describe('lists', () => {
+    test('of a host hold what was begun there and lives', async () => {
+      const { instances, create, begun, ready, draining } = await open();
+      await create();
+      const mine = [await begun(), await ready(), await draining()];
+      const dead = await draining();
+      await instances.bury(dead.id, dead.generation);
+      const theirs = await create();
+      await instances.begin(theirs.id, theirs.generation, 'b');
+      expect(byId(await instances.ofHost('a'))).toEqual(byId(mine));
+    });
+
+    test('of the stranded hold what nobody has begun by its start deadline', async () => {
+      const { instances, create, begun } = await open();
+      const slow = await create({
+        template: sampleTemplate({ ready: { kind: 'tcp', within: 9_000 } }),
+      });
+      const slower = await create();
+      await begun();
+      expect(await instances.strandedBefore(slow.expiresAt - 1)).toEqual([]);
+      expect(await instances.strandedBefore(slow.expiresAt)).toEqual([slow]);
+      const all = await instances.strandedBefore(slower.expiresAt);
+      expect(byId(all)).toEqual(byId([slow, slower]));
+    });
+  });
+
+  describe('restore', () => {
+    test('puts back what the store has lost, as ready', async () => {
+      const { instances: before, ready } = await open();
+      const lost = await ready({ metadata: { who: 'x' } });
+      expect(await before.restore(lost)).toBe(false);
+      const { instances, create } = await open();
+      expect(await instances.restore(lost)).toBe(true);
+      expect(await instances.get(lost.id)).toEqual(lost);
+      expect(await instances.ofHost('a')).toEqual([lost]);
+      expect((await create()).generation).toBeGreaterThan(lost.generation);
+      const ended = drained(await instances.end(lost.id, 'request'));
+      expect(ended.generation).toBeGreaterThan(lost.generation);
+    });
+
+    test('by two at the same instant, one does it', async () => {
+      const { ready } = await open();
+      const lost = await ready();
+      const { instances, others } = await open();
+      const done = await Promise.all([instances.restore(lost), others.restore(lost)]);
+      expect(done.sort()).toEqual([false, true]);
+    });
+
+    test('never wakes the dead', async () => {
+      const { instances, ready } = await open();
+      const living = await ready();
+      const { generation } = drained(await instances.end(living.id, 'request'));
+      expect(await instances.restore(living)).toBe(false);
+      await instances.bury(living.id, generation);
+      expect(await instances.restore(living)).toBe(false);
+      expect(await instances.get(living.id)).toMatchObject({ state: 'gone' });
+    });
+  });
+}

@@ -1,0 +1,53 @@
+import type { Instance, InstanceDraft } from '@ephemera/domain';
+import type { Instances } from '@ephemera/lifecycle';
+import { onTestFinished } from 'vitest';
+import { sampleDraft } from '../sample.ts';
+
+export interface InstancesMaker {
+  /** A store of its own for one test; `tombstone` in milliseconds. */
+  (options: { tombstone?: number }): Promise<MadeInstances>;
+}
+
+export interface MadeInstances {
+  readonly instances: Instances;
+  /** The same store, as another process sees it. */
+  readonly others: Instances;
+  close(): Promise<void>;
+}
+
+/** Opens a store for one test, with short ways to an instance in each state. */
+export function opener(make: InstancesMaker) {
+  return async (options: { tombstone?: number } = {}) => {
+    const { instances, others, close } = await make(options);
+    onTestFinished(close);
+    const create = (given?: Partial<InstanceDraft>) => instances.create(sampleDraft(given));
+    const begun = async (given?: Partial<InstanceDraft>): Promise<Instance> => {
+      const { id, generation } = await create(given);
+      return present(await instances.begin(id, generation, 'a'));
+    };
+    const ready = async (given?: Partial<InstanceDraft>): Promise<Instance> => {
+      const { id, generation } = await begun(given);
+      present(await instances.publish(id, generation, '10.0.0.9'));
+      return present(await instances.get(id));
+    };
+    const draining = async (given?: Partial<InstanceDraft>): Promise<Instance> =>
+      drained(await instances.end((await ready(given)).id, 'request'));
+    return { instances, others, create, begun, ready, draining };
+  };
+}
+
+export type OpenInstances = ReturnType<typeof opener>;
+
+export function present<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the store refused');
+  return value;
+}
+
+export function drained(ending: Awaited<ReturnType<Instances['end']>>): Instance {
+  if (ending.kind !== 'draining') throw new Error(`the answer was ${ending.kind}`);
+  return ending.instance;
+}
+
+export function byId(instances: readonly Instance[]): Instance[] {
+  return [...instances].sort((a, b) => a.id.localeCompare(b.id));
+}

@@ -1,0 +1,142 @@
+import { describe, expect, test } from 'vitest';
+import { sampleDraft, sampleTemplate } from '../sample.ts';
+import { waitFor } from '../wait-for.ts';
+import { present } from './open-instances.ts';
+import type { OpenInstances } from './open-instances.ts';
+
+/** From nothing to ready. */
+export function startingContract(open: OpenInstances): void {
+  describe('create', () => {
+    test('writes the intent: pending, with the deadline of its start below the ceiling', async () => {
+      const { instances, create } = await open();
+      const template = sampleTemplate({
+        ready: { kind: 'tcp', within: 20_000 },
+        maxTimeout: 90_000,
+      });
+      const draft = sampleDraft({ template, env: { A: '1' }, metadata: { who: 'ä€😀' } });
+      const before = await instances.now();
+      const created = await create(draft);
+      expect(created).toMatchObject({ ...draft, state: 'pending', host: undefined });
+      expect(created.createdAt).toBeGreaterThanOrEqual(before);
+      expect(created.expiresAt).toBe(created.createdAt + 20_000);
+      expect(created.maxExpiresAt).toBe(created.createdAt + 90_000);
+      expect(await instances.get(draft.id)).toEqual(created);
+    });
+
+    test('never lets the start outlast the ceiling', async () => {
+      const { create } = await open();
+      const created = await create({ template: sampleTemplate({ maxTimeout: 5_000 }) });
+      expect(created.expiresAt).toBe(created.maxExpiresAt);
+    });
+
+    test('refuses an id that is taken, and leaves the one that has it as it is', async () => {
+      const { instances, create } = await open();
+      const first = await create();
+      await expect(create({ id: first.id, timeout: 1 })).rejects.toThrow(/taken/);
+      expect(await instances.get(first.id)).toEqual(first);
+    });
+
+    test('gives every instance a higher generation than the one before', async () => {
+      const { create } = await open();
+      const generations = [];
+      for (let i = 0; i < 5; i++) generations.push((await create()).generation);
+      expect(generations).toEqual([...new Set(generations)].sort((a, b) => a - b));
+    });
+
+    test('knows nothing of an id that it never had', async () => {
+      const { instances } = await open();
+      expect(await instances.get('nobody')).toBeUndefined();
+    });
+  });
+
+  describe('begin', () => {
+    test('takes a pending instance for a host', async () => {
+      const { instances, create } = await open();
+      const { id, generation, expiresAt } = await create();
+      const begun = await instances.begin(id, generation, 'a');
+      expect(begun).toMatchObject({ id, generation, expiresAt, state: 'starting', host: 'a' });
+      expect(await instances.ofHost('a')).toEqual([begun]);
+    });
+
+    test('again on the same host gives the same answer: a job taken over goes on', async () => {
+      const { instances, begun } = await open();
+      const first = await begun();
+      expect(await instances.begin(first.id, first.generation, 'a')).toEqual(first);
+    });
+
+    test('refuses another host, another generation, a dead and an unknown id', async () => {
+      const { instances, begun, draining } = await open();
+      const { id, generation } = await begun();
+      expect(await instances.begin(id, generation, 'b')).toBeUndefined();
+      expect(await instances.begin(id, generation + 1, 'a')).toBeUndefined();
+      const ended = await draining();
+      expect(await instances.begin(ended.id, ended.generation, 'a')).toBeUndefined();
+      await instances.bury(ended.id, ended.generation);
+      expect(await instances.begin(ended.id, ended.generation, 'a')).toBeUndefined();
+      expect(await instances.begin('nobody', 1, 'a')).toBeUndefined();
+      expect(await instances.ofHost('b')).toEqual([]);
+    });
+
+    test('by two hosts at the same instant, one has it', async () => {
+      const { instances, others, create } = await open();
+      for (let round = 0; round < 50; round++) {
+        const { id, generation } = await create();
+        const answers = await Promise.all([
+          instances.begin(id, generation, 'a'),
+          others.begin(id, generation, 'b'),
+        ]);
+        expect(answers.filter(Boolean)).toHaveLength(1);
+      }
+    });
+  });
+
+  describe('publish', () => {
+    test('counts the TTL from ready, not from creation', async () => {
+      const { instances, begun } = await open();
+      const template = sampleTemplate({ maxTimeout: 100_000 });
+      const { id, generation, createdAt, maxExpiresAt } = await begun({ template, timeout: 7_000 });
+      await waitFor('the clock to go on', async () => (await instances.now()) > createdAt + 5);
+      const published = present(await instances.publish(id, generation, '10.0.0.9'));
+      expect(published.startedAt).toBeGreaterThan(createdAt + 5);
+      expect(published.expiresAt).toBe(published.startedAt + 7_000);
+      expect(published.maxExpiresAt).toBe(maxExpiresAt);
+      expect(await instances.get(id)).toMatchObject({
+        ...published,
+        state: 'ready',
+        address: '10.0.0.9',
+      });
+    });
+
+    test('never passes the ceiling', async () => {
+      const { instances, begun } = await open();
+      const template = sampleTemplate({ maxTimeout: 5_000 });
+      const { id, generation, maxExpiresAt } = await begun({ template, timeout: 5_000 });
+      const published = await instances.publish(id, generation, '10.0.0.9');
+      expect(published?.expiresAt).toBe(maxExpiresAt);
+    });
+
+    test('again for the same container gives the same answer: a job may run twice', async () => {
+      const { instances, others, begun } = await open();
+      const { id, generation } = await begun();
+      const [one, two] = await Promise.all([
+        instances.publish(id, generation, '10.0.0.9'),
+        others.publish(id, generation, '10.0.0.9'),
+      ]);
+      expect(one).toBeDefined();
+      expect(two).toEqual(one);
+      expect(await instances.publish(id, generation, '10.0.0.8')).toBeUndefined();
+      expect(await instances.get(id)).toMatchObject({ address: '10.0.0.9' });
+    });
+
+    test('refuses what was superseded, what has not begun, and what is unknown', async () => {
+      const { instances, create, begun, draining } = await open();
+      const { id, generation } = await begun();
+      expect(await instances.publish(id, generation - 1, '10.0.0.9')).toBeUndefined();
+      const pending = await create();
+      expect(await instances.publish(pending.id, pending.generation, '10.0.0.9')).toBeUndefined();
+      const ended = await draining();
+      expect(await instances.publish(ended.id, ended.generation, '10.0.0.9')).toBeUndefined();
+      expect(await instances.publish('nobody', 1, '10.0.0.9')).toBeUndefined();
+    });
+  });
+}

@@ -1,0 +1,7 @@
+import { instancesContract } from './instances-contract/index.ts';
+import { memoryInstances } from './memory-instances.ts';
+
+instancesContract((options) => {
+  const instances = memoryInstances(options);
+  return Promise.resolve({ instances, others: instances, close: () => Promise.resolve() });
+});

@@ -1,0 +1,43 @@
+import { randomBytes } from 'node:crypto';
+import { makeId } from '@ephemera/domain';
+import type { InstanceDraft, Template } from '@ephemera/domain';
+
+/** A template with every field, for tests that care about a few. */
+export function sampleTemplate(given: Partial<Template> = {}): Template {
+  return {
+    name: 'demo',
+    image: 'ephemera/demo',
+    port: 8080,
+    ports: { web: 8080 },
+    timeout: 60_000,
+    maxTimeout: 3_600_000,
+    activity: 'connections',
+    ready: { kind: 'tcp', within: 30_000 },
+    stopGrace: 0,
+    limits: { memory: 64 * 1024 ** 2, cpus: 0.5, pids: 64 },
+    command: undefined,
+    env: {},
+    user: '65534',
+    readOnly: true,
+    tmpfs: { '/tmp': 8 * 1024 ** 2 },
+    capAdd: [],
+    egress: false,
+    stripPrefix: true,
+    host: 'pass',
+    ...given,
+  };
+}
+
+export function sampleDraft(given: Partial<InstanceDraft> = {}): InstanceDraft {
+  const id = given.id ?? makeId(randomBytes);
+  const template = given.template ?? sampleTemplate();
+  return {
+    id,
+    template,
+    timeout: template.timeout,
+    url: `http://127.0.0.1:8080/demo/${id}/`,
+    env: {},
+    metadata: {},
+    ...given,
+  };
+}
