@@ -1,7 +1,7 @@
 -- Any live state → draining under a new generation: the one place where an end is decided, so a
 -- renewal and a kill at the same instant are one or the other, never half of each.
 -- KEYS: 1 instance  2 route  3 generation counter  4 pending
--- ARGV: 1 id  2 why (due, or the reason)  3 message (empty: none)
+-- ARGV: 1 id  2 why (due, or the reason)  3 message (empty: none)  4 idle slack ms
 -- Returns {draining, fields} | {leased, remaining ms} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
@@ -9,10 +9,21 @@ if state == 'draining' then return { 'draining', redis.call('HGETALL', KEYS[1]) 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local reason, message = ARGV[2], ARGV[3]
+local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
+-- A start that failed beside another run that published: the instance serves.
+if reason == 'start_failed' and state == 'ready' then return { 'leased', remaining } end
 if reason == 'due' then
-  local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
-  if remaining > 0 then return { 'leased', remaining } end
-  if state == 'ready' then
+  local idle = redis.call('HMGET', KEYS[1], 'activeAt', 'idleTimeout')
+  local untilIdle = math.huge
+  if idle[1] and idle[2] then
+    untilIdle = tonumber(idle[1]) + tonumber(idle[2]) + tonumber(ARGV[4]) - now
+  end
+  if remaining > 0 and untilIdle > 0 then
+    return { 'leased', math.min(remaining, untilIdle) }
+  end
+  if remaining > 0 then
+    reason = 'idle'
+  elseif state == 'ready' then
     reason = 'ttl'
   else
     reason = 'start_failed'

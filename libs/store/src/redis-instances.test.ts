@@ -1,0 +1,190 @@
+import type { Instance, Route } from '@ephemera/domain';
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/testing';
+import type { StartedRedis } from '@ephemera/testing';
+import { instancesContract } from '@ephemera/testing/instances-contract';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { keysOf } from './keys.ts';
+import { redisInstances } from './redis-instances.ts';
+
+let server: StartedRedis;
+let stores = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+
+/** A store under a namespace of its own, seen over two connections. */
+function open(tombstone?: number) {
+  const keys = keysOf(`store-${++stores}`);
+  const [redis, other] = [new Redis(server.url), new Redis(server.url)];
+  const close = async () => {
+    await Promise.all([redis.quit(), other.quit()]);
+  };
+  const instances = redisInstances(redis, keys, tombstone);
+  return { keys, redis, instances, others: redisInstances(other, keys, tombstone), close };
+}
+
+function openForTest(tombstone?: number) {
+  const opened = open(tombstone);
+  onTestFinished(opened.close);
+  const { redis, keys, instances } = opened;
+  return {
+    ...opened,
+    async route(id: string): Promise<Route> {
+      return JSON.parse((await redis.get(keys.route(id))) ?? 'null') as Route;
+    },
+    async ready(given = {}): Promise<Instance> {
+      const { id, generation } = await instances.create(sampleDraft(given));
+      await instances.begin(id, generation, 'a');
+      await instances.publish(id, generation, '10.0.0.9');
+      const instance = await instances.get(id);
+      if (!instance) throw new Error('it is gone');
+      return instance;
+    },
+  };
+}
+
+instancesContract(({ tombstone }) => Promise.resolve(open(tombstone)));
+
+describe('the route at its key', () => {
+  test('follows every step of a life, with what a proxy needs and no more', async () => {
+    const { instances, redis, keys, route } = openForTest();
+    const template = sampleTemplate({
+      ports: { web: 8080, debug: 9229 },
+      stripPrefix: false,
+      host: 'mask',
+    });
+    const { id, generation } = await instances.create(sampleDraft({ template }));
+    expect(await route(id)).toEqual({ state: 'pending', generation });
+
+    await instances.begin(id, generation, 'a');
+    expect(await route(id)).toEqual({ state: 'starting', generation });
+
+    const published = await instances.publish(id, generation, '10.0.0.9');
+    expect(await route(id)).toEqual({
+      state: 'ready',
+      generation,
+      address: '10.0.0.9',
+      port: 8080,
+      ports: { web: 8080, debug: 9229 },
+      expiresAt: published?.expiresAt,
+      stripPrefix: false,
+      host: 'mask',
+    });
+
+    const ending = await instances.end(id, 'exited', 'code 3: "ä/€"\n');
+    if (ending.kind !== 'draining') throw new Error('it did not end');
+    const dead = {
+      generation: ending.instance.generation,
+      reason: 'exited',
+      message: 'code 3: "ä/€"\n',
+    };
+    expect(await route(id)).toEqual({ state: 'draining', ...dead });
+    expect(await redis.pttl(keys.route(id))).toBe(-1);
+
+    await instances.bury(id, dead.generation);
+    expect(await route(id)).toEqual({ state: 'gone', ...dead });
+  });
+
+  test('has no message where there is none', async () => {
+    const { instances, ready, route } = openForTest();
+    const { id, generation } = await ready();
+    await instances.end(id, 'request');
+    expect(await route(id)).toEqual({
+      state: 'draining',
+      generation: generation + 1,
+      reason: 'request',
+    });
+  });
+
+  test('of a restored instance is that of a ready one', async () => {
+    const { instances, ready, route, redis, keys } = openForTest();
+    const lost = await ready();
+    const before = await route(lost.id);
+    await redis.del(keys.route(lost.id), keys.instance(lost.id));
+    expect(await instances.restore(lost)).toBe(true);
+    expect(await route(lost.id)).toEqual(before);
+  });
+});
+
+test('a tombstone expires with its route, and nothing else of the instance stays', async () => {
+  const { instances, ready, redis, keys } = openForTest(60_000);
+  const { id } = await ready();
+  const ending = await instances.end(id, 'request');
+  if (ending.kind !== 'draining') throw new Error('it did not end');
+  await instances.bury(id, ending.instance.generation);
+  for (const key of [keys.instance(id), keys.route(id)]) {
+    const ttl = await redis.pttl(key);
+    expect(ttl).toBeGreaterThan(50_000);
+    expect(ttl).toBeLessThanOrEqual(60_000);
+  }
+  const all = await redis.keys(`${keys.queuePrefix}:*`);
+  expect(all.sort()).toEqual([keys.generation, keys.instance(id), keys.route(id)].sort());
+});
+
+test('every key of a store carries its namespace', async () => {
+  const { ready, redis, keys } = openForTest();
+  const before = new Set(await redis.keys('*'));
+  await ready();
+  const made = (await redis.keys('*')).filter((key) => !before.has(key));
+  expect(made.filter((key) => !key.startsWith(`{${keys.namespace}}:`))).toEqual([]);
+});
+
+test('scripts come back after Redis has forgotten them', async () => {
+  const { instances, redis } = openForTest();
+  await instances.create(sampleDraft());
+  await redis.script('FLUSH');
+  const { id, generation } = await instances.create(sampleDraft());
+  await redis.script('FLUSH');
+  expect(await instances.begin(id, generation, 'a')).toMatchObject({ state: 'starting' });
+});
+
+describe('list', () => {
+  test('pages through the living in the order of their creation', async () => {
+    const { instances } = openForTest();
+    const ids: string[] = [];
+    for (let i = 0; i < 7; i++) ids.push((await instances.create(sampleDraft())).id);
+    const seen: string[][] = [];
+    for (let cursor: number | undefined = 0; cursor !== undefined;) {
+      const page = await instances.list({ cursor, limit: 3 });
+      seen.push(page.items.map(({ id }) => id));
+      cursor = page.nextCursor;
+    }
+    expect(seen).toEqual([ids.slice(0, 3), ids.slice(3, 6), ids.slice(6)]);
+    expect(await instances.count()).toBe(7);
+  });
+
+  test('ends without a cursor where the last page is full', async () => {
+    const { instances } = openForTest();
+    for (let i = 0; i < 2; i++) await instances.create(sampleDraft());
+    expect(await instances.list({ cursor: 0, limit: 2 })).toMatchObject({ nextCursor: undefined });
+    expect(await openForTest().instances.list({ cursor: 0, limit: 2 })).toEqual({
+      items: [],
+      nextCursor: undefined,
+    });
+  });
+
+  // The next page was once looked up by its first instance: where that died meanwhile, the walk
+  // ended there, and a kill of all left the rest alive.
+  test('never ends early because an instance dies while the list is walked', async () => {
+    const { instances, others } = openForTest();
+    for (let round = 0; round < 20; round++) {
+      const dying: string[] = [];
+      for (let i = 0; i < 20; i++) dying.push((await instances.create(sampleDraft())).id);
+      const last = await instances.create(sampleDraft());
+      const deaths = dying.map(async (id) => {
+        const ending = await others.end(id, 'request');
+        if (ending.kind === 'draining') await others.bury(id, ending.instance.generation);
+      });
+      const walked = new Set<string>();
+      for (let cursor: number | undefined = 0; cursor !== undefined;) {
+        const page = await instances.list({ cursor, limit: 1 });
+        for (const { id } of page.items) walked.add(id);
+        cursor = page.nextCursor;
+      }
+      await Promise.all(deaths);
+      expect(walked).toContain(last.id);
+    }
+  });
+});
