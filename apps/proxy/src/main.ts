@@ -17,6 +17,7 @@ import {
   keysOf,
   redisHosts,
   redisInstances,
+  redisLeases,
   requireRedis,
 } from '@ephemera/store';
 import { createAdminApi } from './admin/admin-api.ts';
@@ -75,6 +76,11 @@ await runApp(async () => {
       routes,
       logger,
       killPorts: { instances, ends: jobs.ends },
+      renewPorts: {
+        leases: redisLeases(redis, keys),
+        kills: jobs.kills,
+        now: () => instances.now(),
+      },
     }).callback(),
   );
   await listen(admin, { host: config.adminBind, port: config.adminPort });

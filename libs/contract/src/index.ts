@@ -2,3 +2,4 @@ export * from './create-request.ts';
 export * from './instance-resource.ts';
 export * from './openapi.ts';
 export * from './problem.ts';
+export * from './renew-request.ts';

@@ -3,6 +3,7 @@ import { createRequestSchema, listQuerySchema } from './create-request.ts';
 import { instancePageSchema, instanceSchema } from './instance-resource.ts';
 import { z } from './openapi-zod.ts';
 import { problemSchema } from './problem.ts';
+import { renewRequestSchema } from './renew-request.ts';
 
 /** The description of the control API, OpenAPI 3.1, made from the schemas that it checks with. */
 export function openApiDocument(version: string): object {
@@ -86,6 +87,24 @@ export function openApiDocument(version: string): object {
       202: json(instanceSchema, 'It is ending'),
       404: problem('Never known, or long gone'),
       410: problem('It has ended already'),
+      ...refused,
+    },
+  });
+  registry.registerPath({
+    method: 'post',
+    path: '/v1/instances/{id}/renew',
+    summary: 'Move the deadline of a ready instance, below its ceiling',
+    security,
+    request: {
+      ...one,
+      body: { content: { 'application/json': { schema: renewRequestSchema } } },
+    },
+    responses: {
+      200: json(instanceSchema, 'With its new lease'),
+      400: problem('Invalid timeout or time'),
+      404: problem('Never known, or long gone'),
+      409: problem('Not ready yet'),
+      410: problem('Its end came first'),
       ...refused,
     },
   });

@@ -85,6 +85,13 @@ export function problemOf(failure: Failure): ProblemAnswer {
       return answer(failure, 503, 'Still starting', 'The instance is still starting.', {
         'retry-after': '2',
       });
+    case 'not_ready':
+      return answer(
+        failure,
+        409,
+        'Not ready',
+        'The instance is not ready yet: it has no lease to renew.',
+      );
     case 'start_failed':
       return answer(failure, 502, 'Start failed', failure.message);
     case 'upstream_unreachable':

@@ -1,21 +1,28 @@
 import bodyParser from '@koa/bodyparser';
 import Router from '@koa/router';
-import { createRequestSchema, listQuerySchema, toResource } from '@ephemera/contract';
+import {
+  createRequestSchema,
+  listQuerySchema,
+  renewRequestSchema,
+  toResource,
+} from '@ephemera/contract';
 import { FailureError, isId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { requestKill } from '@ephemera/lifecycle';
-import type { RequestKillPorts } from '@ephemera/lifecycle';
+import type { RenewPorts, RequestKillPorts } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/runtime';
 import type { InstanceStore, RouteCache } from '@ephemera/store';
 import type { Middleware } from 'koa';
 import { startInstance } from '../entrance/start-instance.ts';
 import type { Starter } from '../entrance/start-instance.ts';
 import { readInput, readPreferredWait } from './read-input.ts';
+import { renewInstance } from './renew-instance.ts';
 
 export interface InstancesApi {
   readonly starter: Starter;
   readonly instances: InstanceStore;
   readonly killPorts: RequestKillPorts;
+  readonly renewPorts: RenewPorts;
   readonly routes: RouteCache;
   readonly logger: Logger;
 }
@@ -57,6 +64,14 @@ export function instancesRouter(api: InstancesApi): Router {
 
   router.get('/:id', async (ctx) => {
     ctx.body = toResource(await known(ctx.params['id']));
+  });
+
+  router.post('/:id/renew', refuseOtherTypes, body, async (ctx) => {
+    const instance = await known(ctx.params['id']);
+    const request = readInput(renewRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
+    const renewed = await renewInstance(api.renewPorts, instance, request);
+    logger.info({ id: renewed.id, expiresAt: renewed.expiresAt, by: 'token' }, 'lease renewed');
+    ctx.body = toResource(renewed);
   });
 
   router.delete('/:id', async (ctx) => {
