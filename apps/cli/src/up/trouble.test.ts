@@ -10,6 +10,12 @@ test('warnings and errors are shown with their cause, all else is not', () => {
   expect(trouble('{"level":"warn","msg":"redis fault","err":{"message":"ECONNREFUSED"}}')).toBe(
     'redis fault: ECONNREFUSED',
   );
+  const failed = {
+    level: 'warn',
+    msg: 'no rules',
+    err: { message: 'set -e\niptables\nroot only\n' },
+  };
+  expect(trouble(JSON.stringify(failed))).toBe('no rules: root only');
 });
 
 test('the same news is told again only after half a minute', () => {

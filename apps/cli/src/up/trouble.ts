@@ -30,7 +30,9 @@ function troubleIn(line: string): string | undefined {
       err?: { message?: string };
     };
     if (!shownLevels.includes(level)) return undefined;
-    return [msg, err?.message].filter(Boolean).join(': ');
+    // A command that failed tells its whole script first, and what went wrong last.
+    const cause = err?.message?.trim().split('\n').at(-1);
+    return [msg, cause].filter(Boolean).join(': ');
   } catch {
     return undefined;
   }
