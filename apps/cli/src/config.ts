@@ -20,7 +20,7 @@ export const schema = z.object({
   EPHEMERA_ADMIN_HOST: z.string().optional(),
   EPHEMERA_DASHBOARD_PORT: port(8082),
   EPHEMERA_WORKER_PORT: port(8083),
-  EPHEMERA_ADMIN_TOKEN: z.string().optional(),
+  EPHEMERA_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
   EPHEMERA_ADMIN_URL: z.url({ error: 'must be an http:// or https:// address' }).optional(),
   DOCKER_HOST: z.string().optional(),
 });

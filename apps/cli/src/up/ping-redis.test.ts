@@ -27,9 +27,9 @@ test('a Redis that wants a password says so', async () => {
 });
 
 test.each([
-  ['answers in another protocol', 'HTTP/1.1 400 Bad Request\r\n\r\n'],
-  ['never answers', ''],
-])('what %s is not taken for a Redis', async (_, words) => {
+  ['answers in another protocol', 'HTTP/1.1 400 Bad Request\r\n\r\n', 'what answers is no Redis'],
+  ['never answers', '', 'Command timed out'],
+])('what %s is not taken for a Redis', async (_, words, problem) => {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.write(words);
@@ -40,7 +40,8 @@ test.each([
     server.close();
   });
   const { port } = server.address() as AddressInfo;
-  expect((await pingRedis(`redis://127.0.0.1:${port}`, 300)).kind).toBe('refused');
+  const answer = await pingRedis(`redis://127.0.0.1:${port}`, 300);
+  expect(answer).toEqual({ kind: 'refused', problem });
 });
 
 async function setPassword(url: string): Promise<void> {

@@ -26,7 +26,8 @@ export async function pingRedis(url: string, withinMs = 3_000): Promise<RedisAns
   } catch (error) {
     const cause = problem ?? (error as NodeJS.ErrnoException);
     if (cause.code === 'ECONNREFUSED') return { kind: 'absent' };
-    return { kind: 'refused', problem: cause.message };
+    const stranger = cause.message.startsWith('Unknown RESP type');
+    return { kind: 'refused', problem: stranger ? 'what answers is no Redis' : cause.message };
   } finally {
     redis.disconnect();
   }
