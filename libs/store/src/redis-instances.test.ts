@@ -6,6 +6,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
+import { redisLeases } from './redis-leases.ts';
 
 let server: StartedRedis;
 let stores = 0;
@@ -22,7 +23,8 @@ function open(tombstone?: number) {
     await Promise.all([redis.quit(), other.quit()]);
   };
   const instances = redisInstances(redis, keys, tombstone);
-  return { keys, redis, instances, others: redisInstances(other, keys, tombstone), close };
+  const others = redisInstances(other, keys, tombstone);
+  return { keys, redis, instances, others, leases: redisLeases(redis, keys), close };
 }
 
 function openForTest(tombstone?: number) {
@@ -100,12 +102,23 @@ describe('the route at its key', () => {
 
   test('of a restored instance is that of a ready one', async () => {
     const { instances, ready, route, redis, keys } = openForTest();
-    const lost = await ready();
+    const template = sampleTemplate({ idleTimeout: 60_000, activity: 'requests' });
+    const lost = await ready({ template });
     const before = await route(lost.id);
+    expect(before).toMatchObject({ activity: 'requests' });
     await redis.del(keys.route(lost.id), keys.instance(lost.id));
     expect(await instances.restore(lost)).toBe(true);
     expect(await route(lost.id)).toEqual(before);
   });
+});
+
+test('a renewal moves the deadline in the route, and nothing else there', async () => {
+  const { leases, ready, route } = openForTest();
+  const { id } = await ready();
+  const before = await route(id);
+  const renewed = await leases.renew(id, { timeout: 300_000, shorten: false });
+  if (renewed.kind !== 'renewed') throw new Error(renewed.kind);
+  expect(await route(id)).toEqual({ ...before, expiresAt: renewed.instance.expiresAt });
 });
 
 test('a tombstone expires with its route, and nothing else of the instance stays', async () => {

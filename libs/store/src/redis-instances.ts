@@ -155,8 +155,12 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
         ports: template.ports,
         expiresAt,
         stripPrefix: template.stripPrefix,
+        ...(template.idleTimeout !== undefined && { activity: template.activity }),
         host: template.host,
       };
+      // As `create` writes it, beside the template, where `end` looks for it.
+      const idleTimeout =
+        template.idleTimeout === undefined ? [] : ['idleTimeout', template.idleTimeout];
       const reply = await runScript(
         redis,
         scripts.restore,
@@ -167,7 +171,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
           keys.hostInstances(host),
           keys.generation,
         ],
-        [id, JSON.stringify(route), generation, ...writeFields(instance)],
+        [id, JSON.stringify(route), generation, ...writeFields(instance), ...idleTimeout],
       );
       return reply === 1;
     },

@@ -3,5 +3,10 @@ import { memoryInstances } from './memory-instances.ts';
 
 instancesContract((options) => {
   const instances = memoryInstances(options);
-  return Promise.resolve({ instances, others: instances, close: () => Promise.resolve() });
+  return Promise.resolve({
+    instances,
+    others: instances,
+    leases: instances,
+    close: () => Promise.resolve(),
+  });
 });

@@ -1,11 +1,11 @@
-import { endState, isDead, isOverdue, mayMove, pendingLease, readyLease } from '@ephemera/domain';
+import { dueAt, endState, isDead, mayMove, pendingLease, readyLease } from '@ephemera/domain';
 import type { Instance, State } from '@ephemera/domain';
-import type { Instances } from '@ephemera/lifecycle';
+import type { Instances, Leases } from '@ephemera/lifecycle';
 
 /** The store of instances in memory; every change is one synchronous step, so it is atomic. */
 export function memoryInstances(
   options: { now?: () => number; /** ms */ tombstone?: number } = {},
-): Instances {
+): Instances & Leases {
   const { now = Date.now, tombstone = 3_600_000 } = options;
   const known = new Map<string, Instance>();
   let counter = 0;
@@ -26,7 +26,7 @@ export function memoryInstances(
   const alive = (which: (instance: Instance) => boolean) =>
     [...known.values()].filter((instance) => !isDead(instance.state) && which(instance));
 
-  const instances: Synchronous<Instances> = {
+  const instances: Synchronous<Instances & Leases> = {
     create(draft) {
       if (find(draft.id)) throw new Error(`the id ${draft.id} is taken`);
       const instance: Instance = {
@@ -59,21 +59,24 @@ export function memoryInstances(
       if (instance.state === 'ready' && instance.address === address) return publishedOf(instance);
       if (instance.state !== 'starting') return undefined;
       const lease = readyLease(now(), instance.timeout, instance);
-      return publishedOf(move(instance, 'ready', { ...lease, address, startedAt: now() }));
+      return publishedOf(
+        move(instance, 'ready', { ...lease, address, startedAt: now(), activeAt: now() }),
+      );
     },
     end(id, why, message) {
       const instance = find(id);
       if (!instance || isDead(instance.state)) return { kind: 'absent' };
       if (instance.state === 'draining') return { kind: 'draining', instance };
-      const remaining = instance.expiresAt - now();
+      const remaining = dueAt(instance) - now();
       const starting = instance.state !== 'ready';
-      if (why === 'due' && !isOverdue(instance, now())) return { kind: 'leased', remaining };
+      if (why === 'due' && remaining > 0) return { kind: 'leased', remaining };
       if (why === 'start_failed' && !starting) return { kind: 'leased', remaining };
       const late = why === 'due' && starting;
+      const dueFor = instance.expiresAt > now() ? 'idle' : 'ttl';
       const ended = move(instance, 'draining', {
         supersedes: instance.generation,
         generation: ++counter,
-        reason: late ? 'start_failed' : why === 'due' ? 'ttl' : why,
+        reason: late ? 'start_failed' : why === 'due' ? dueFor : why,
         message: late ? 'It was not ready before its start deadline.' : message,
       });
       return { kind: 'draining', instance: ended };
@@ -94,6 +97,25 @@ export function memoryInstances(
       return true;
     },
     now,
+    renew(id, renewal) {
+      const instance = find(id);
+      if (!instance) return { kind: 'absent' };
+      const { state, expiresAt: held, maxExpiresAt } = instance;
+      if (state === 'pending' || state === 'starting') return { kind: 'starting' };
+      if (state !== 'ready' || held <= now()) return { kind: 'ended', instance };
+      const wanted = 'timeout' in renewal ? now() + renewal.timeout : renewal.expiresAt;
+      const below = Math.min(wanted, maxExpiresAt);
+      const expiresAt = renewal.shorten ? below : Math.max(below, held);
+      const renewed = { ...instance, expiresAt, activeAt: now() };
+      known.set(id, renewed);
+      return { kind: 'renewed', instance: renewed, shortened: expiresAt < held };
+    },
+    touch(ids) {
+      for (const id of ids) {
+        const instance = find(id);
+        if (instance?.state === 'ready') known.set(id, { ...instance, activeAt: now() });
+      }
+    },
   };
   return inTurn(instances);
 }
@@ -107,7 +129,7 @@ type Synchronous<T> = {
 };
 
 /** Answers in a later turn, as a store across a socket does: whatever may interleave, does. */
-function inTurn(instances: Synchronous<Instances>): Instances {
+function inTurn(instances: Synchronous<Instances & Leases>): Instances & Leases {
   const later = <A extends unknown[], R>(act: (...args: A) => R) => {
     return async (...args: A): Promise<R> => {
       await Promise.resolve();
@@ -125,5 +147,7 @@ function inTurn(instances: Synchronous<Instances>): Instances {
     strandedBefore: later(instances.strandedBefore),
     restore: later(instances.restore),
     now: later(instances.now),
+    renew: later(instances.renew),
+    touch: later(instances.touch),
   };
 }

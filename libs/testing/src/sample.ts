@@ -11,6 +11,7 @@ export function sampleTemplate(given: Partial<Template> = {}): Template {
     ports: { web: 8080 },
     timeout: 60_000,
     maxTimeout: 3_600_000,
+    idleTimeout: undefined,
     activity: 'connections',
     ready: { kind: 'tcp', within: 30_000 },
     stopGrace: 0,

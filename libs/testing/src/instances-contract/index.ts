@@ -2,12 +2,14 @@ import { endingContract } from './ending.ts';
 import { keepingContract } from './keeping.ts';
 import { opener } from './open-instances.ts';
 import type { InstancesMaker } from './open-instances.ts';
+import { renewingContract } from './renewing.ts';
 import { startingContract } from './starting.ts';
 
 /** What every store of instances promises, whatever it keeps them in. */
 export function instancesContract(make: InstancesMaker): void {
   const open = opener(make);
   startingContract(open);
+  renewingContract(open);
   endingContract(open);
   keepingContract(open);
 }

@@ -1,24 +1,23 @@
 import type { Instance, InstanceDraft } from '@ephemera/domain';
-import type { Instances } from '@ephemera/lifecycle';
+import type { Instances, Leases } from '@ephemera/lifecycle';
 import { onTestFinished } from 'vitest';
 import { sampleDraft } from '../sample.ts';
 
-export interface InstancesMaker {
-  /** A store of its own for one test; `tombstone` in milliseconds. */
-  (options: { tombstone?: number }): Promise<MadeInstances>;
-}
+/** Makes a store of its own for one test; `tombstone` in milliseconds. */
+export type InstancesMaker = (options: { tombstone?: number }) => Promise<MadeInstances>;
 
 export interface MadeInstances {
   readonly instances: Instances;
   /** The same store, as another process sees it. */
   readonly others: Instances;
+  readonly leases: Leases;
   close(): Promise<void>;
 }
 
 /** Opens a store for one test, with short ways to an instance in each state. */
 export function opener(make: InstancesMaker) {
   return async (options: { tombstone?: number } = {}) => {
-    const { instances, others, close } = await make(options);
+    const { instances, others, leases, close } = await make(options);
     onTestFinished(close);
     const create = (given?: Partial<InstanceDraft>) => instances.create(sampleDraft(given));
     const begun = async (given?: Partial<InstanceDraft>): Promise<Instance> => {
@@ -32,7 +31,7 @@ export function opener(make: InstancesMaker) {
     };
     const draining = async (given?: Partial<InstanceDraft>): Promise<Instance> =>
       drained(await instances.end((await ready(given)).id, 'request'));
-    return { instances, others, create, begun, ready, draining };
+    return { instances, others, leases, create, begun, ready, draining };
   };
 }
 

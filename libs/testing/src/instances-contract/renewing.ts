@@ -1,0 +1,131 @@
+import type { Renewed } from '@ephemera/lifecycle';
+import { describe, expect, test } from 'vitest';
+import { sampleTemplate } from '../sample.ts';
+import { waitFor } from '../wait-for.ts';
+import type { OpenInstances } from './open-instances.ts';
+
+/** The deadline moves, or stays, whole. */
+export function renewingContract(open: OpenInstances): void {
+  describe('renew', () => {
+    const longer = { timeout: 120_000, shorten: false };
+
+    test('counts the new TTL from now', async () => {
+      const { instances, leases, ready } = await open();
+      const { id, generation } = await ready();
+      const before = await instances.now();
+      const { instance, shortened } = renewed(await leases.renew(id, longer));
+      expect(shortened).toBe(false);
+      expect(instance.expiresAt).toBeGreaterThanOrEqual(before + 120_000);
+      expect(instance.expiresAt).toBeLessThan(before + 130_000);
+      expect(instance).toMatchObject({ state: 'ready', generation });
+      expect(await instances.get(id)).toEqual(instance);
+    });
+
+    test('to a moment, and never past the ceiling', async () => {
+      const { leases, ready } = await open();
+      const template = sampleTemplate({ maxTimeout: 100_000 });
+      const { id, expiresAt, maxExpiresAt } = await ready({ template });
+      const to = (at: number) => leases.renew(id, { expiresAt: at, shorten: false });
+      expect(renewed(await to(expiresAt + 9_000)).instance.expiresAt).toBe(expiresAt + 9_000);
+      expect(renewed(await to(maxExpiresAt + 1)).instance.expiresAt).toBe(maxExpiresAt);
+      expect(renewed(await leases.renew(id, longer)).instance.expiresAt).toBe(maxExpiresAt);
+    });
+
+    test('never shortens, unless it is asked to', async () => {
+      const { leases, ready } = await open();
+      const { id, expiresAt } = await ready();
+      const sooner = { expiresAt: expiresAt - 30_000 };
+      const kept = renewed(await leases.renew(id, { ...sooner, shorten: false }));
+      expect(kept).toMatchObject({ shortened: false, instance: { expiresAt } });
+      const shorter = renewed(await leases.renew(id, { ...sooner, shorten: true }));
+      expect(shorter).toMatchObject({ shortened: true, instance: sooner });
+    });
+
+    test('of what has no lease yet, or none any more, says so', async () => {
+      const { leases, create, begun, draining, instances } = await open();
+      expect(await leases.renew((await create()).id, longer)).toEqual({ kind: 'starting' });
+      expect(await leases.renew((await begun()).id, longer)).toEqual({ kind: 'starting' });
+      const ended = await draining();
+      expect(await leases.renew(ended.id, longer)).toEqual({ kind: 'ended', instance: ended });
+      await instances.bury(ended.id, ended.generation);
+      expect(await leases.renew(ended.id, longer)).toMatchObject({ kind: 'ended' });
+      expect(await leases.renew('nobody', longer)).toEqual({ kind: 'absent' });
+    });
+
+    test('comes too late at the deadline, though nobody has ended it yet', async () => {
+      const { instances, leases, ready } = await open();
+      const instance = await ready({ timeout: 30 });
+      await waitFor('the deadline', async () => (await instances.now()) >= instance.expiresAt);
+      expect(await leases.renew(instance.id, longer)).toEqual({ kind: 'ended', instance });
+      expect(await instances.end(instance.id, 'due')).toMatchObject({ kind: 'draining' });
+    });
+
+    // A renewal that is confirmed and an instance that is killed all the same is what users of
+    // other systems complain of most.
+    test('against a kill that is due, 1,000 times: renewed and alive, or ended', async () => {
+      const { instances, others, leases, ready } = await open();
+      const seen = { renewed: 0, ended: 0 };
+      for (let round = 0; round < 1_000; round++) {
+        const { id } = await ready({ timeout: 2 + (round % 3) });
+        let renewal = Promise.resolve<Renewed>({ kind: 'absent' });
+        const ending = waitFor('one or the other', async () => {
+          const answer = others.end(id, 'due');
+          renewal = leases.renew(id, longer);
+          const [end, renewed] = [await answer, await renewal];
+          return (end.kind === 'draining' || renewed.kind === 'renewed') && end;
+        });
+        const [end, answer] = [await ending, await renewal];
+        const stored = await instances.get(id);
+        if (answer.kind === 'renewed') {
+          seen.renewed++;
+          expect(end.kind).toBe('leased');
+          expect(stored).toEqual(answer.instance);
+        } else {
+          seen.ended++;
+          expect(answer).toMatchObject({ kind: 'ended', instance: { state: 'draining' } });
+          expect(stored).toMatchObject({ state: 'draining', reason: 'ttl' });
+        }
+      }
+      expect(seen.renewed).toBeGreaterThan(0);
+    });
+  });
+
+  describe('an instance that nobody uses', () => {
+    const template = sampleTemplate({ idleTimeout: 60_000 });
+
+    test('is due sooner than its deadline, and renewing or using it puts that off', async () => {
+      const { instances, leases, ready } = await open();
+      const { id } = await ready({ template, timeout: 600_000 });
+      const until = async () => {
+        const ending = await instances.end(id, 'due');
+        if (ending.kind !== 'leased') throw new Error(`the answer was ${ending.kind}`);
+        return ending.remaining;
+      };
+      expect(await until()).toBeGreaterThan(60_000);
+      expect(await until()).toBeLessThan(70_000);
+      const { activeAt = 0 } = (await instances.get(id)) ?? {};
+      await waitFor('the clock to go on', async () => (await instances.now()) > activeAt);
+      await leases.touch([id, 'nobody']);
+      const touched = await instances.get(id);
+      expect(touched?.activeAt).toBeGreaterThan(activeAt);
+      expect(await instances.get('nobody')).toBeUndefined();
+    });
+
+    test('ends for being idle, also where it was put back after a loss', async () => {
+      const { ready } = await open();
+      const lost = await ready({ template, timeout: 600_000 });
+      const { instances } = await open();
+      const activeAt = (await instances.now()) - 70_000;
+      await instances.restore({ ...lost, activeAt });
+      expect(await instances.end(lost.id, 'due')).toMatchObject({
+        kind: 'draining',
+        instance: { reason: 'idle' },
+      });
+    });
+  });
+}
+
+function renewed(answer: Renewed): Extract<Renewed, { kind: 'renewed' }> {
+  if (answer.kind !== 'renewed') throw new Error(`the answer was ${answer.kind}`);
+  return answer;
+}
