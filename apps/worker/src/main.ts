@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StartError } from '@ephemera/domain';
-import { kill, reconcile } from '@ephemera/lifecycle';
+import { exitMessage, kill, reconcile } from '@ephemera/lifecycle';
 import { createProducers } from '@ephemera/queue';
 import {
   createHealthServer,
@@ -151,8 +151,7 @@ await runApp(async () => {
       if (instance?.state !== 'ready') return;
       const seen = await containers.inspect(containerId);
       const reason = seen?.oomKilled ? 'oom' : 'exited';
-      const message = `The container exited with code ${seen?.exitCode ?? '?'}.`;
-      const killed = await kill({ instances, containers, kills }, id, reason, message);
+      const killed = await kill({ instances, containers, kills }, id, reason, exitMessage(seen));
       if (killed.kind === 'killed') {
         metrics.kills.inc({ reason });
         logger.info({ id, reason, exitCode: seen?.exitCode }, 'container exited');

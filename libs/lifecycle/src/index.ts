@@ -1,4 +1,5 @@
 export * from './create.ts';
+export * from './exit-message.ts';
 export * from './kill.ts';
 export * from './ports.ts';
 export * from './reconcile.ts';

@@ -95,8 +95,5 @@ export interface Containers {
   recall(containerId: string): Promise<Instance | undefined>;
 }
 
-/** Asks whether an instance serves. */
-export interface Probe {
-  /** One attempt, bounded in time by itself. */
-  (instance: Instance, address: string): Promise<boolean>;
-}
+/** Asks once whether an instance serves; bounded in time by itself. */
+export type Probe = (instance: Instance, address: string) => Promise<boolean>;

@@ -1,5 +1,6 @@
 import { planRepairs } from '@ephemera/domain';
 import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
+import { exitMessage } from './exit-message.ts';
 import { kill } from './kill.ts';
 import type { Containers, Instances, Kills } from './ports.ts';
 
@@ -72,7 +73,7 @@ async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise
       await containers.remove(repair.containerId);
       return true;
     case 'end': {
-      const message = `The container exited with code ${repair.exitCode ?? '?'}.`;
+      const message = exitMessage({ ...repair, oomKilled: repair.reason === 'oom' });
       return (await kill(ports, repair.id, repair.reason, message)).kind === 'killed';
     }
     case 'lost': {

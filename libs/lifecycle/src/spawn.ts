@@ -1,4 +1,5 @@
 import type { Instance } from '@ephemera/domain';
+import { exitMessage } from './exit-message.ts';
 import { kill } from './kill.ts';
 import { StartFault } from './ports.ts';
 import type { Addresses, Containers, Instances, Kills, Probe } from './ports.ts';
@@ -16,7 +17,7 @@ export interface SpawnPorts {
 
 export type Spawned =
   | { readonly kind: 'ready'; readonly instance: Instance }
-  /** Killed or taken elsewhere meanwhile; nothing of it was left running here. */
+  /** Killed or taken over meanwhile: this run has nothing to show, and left nothing running. */
   | { readonly kind: 'superseded' }
   | { readonly kind: 'failed'; readonly message: string };
 
@@ -50,8 +51,10 @@ export async function spawn(ports: SpawnPorts, id: string, generation: number): 
     return { kind: 'ready', instance: { ...instance, ...published, state: 'ready', address } };
   } catch (error) {
     if (!(error instanceof StartFault)) throw error;
-    await kill(ports, id, 'start_failed', error.message);
-    return { kind: 'failed', message: error.message };
+    const killed = await kill(ports, id, 'start_failed', error.message);
+    // A kill that came first takes the container away under the probe, and is no failed start.
+    const failed = killed.kind === 'killed' && killed.instance.reason === 'start_failed';
+    return failed ? { kind: 'failed', message: error.message } : { kind: 'superseded' };
   }
 }
 
@@ -66,10 +69,7 @@ async function untilServing(
   while (!(await probe(instance, address))) {
     const seen = await containers.inspect(containerId);
     if (!seen?.running) {
-      const how = seen?.oomKilled
-        ? 'ran out of memory'
-        : `exited with code ${seen?.exitCode ?? '?'}`;
-      throw new StartFault(await withLog(containers, containerId, `The container ${how}.`));
+      throw new StartFault(await withLog(containers, containerId, exitMessage(seen)));
     }
     if (instance.expiresAt <= (await instances.now())) {
       const waited = Math.round(instance.template.ready.within / 1000);

@@ -1,0 +1,104 @@
+import { describe, expect, test } from 'vitest';
+import { Crash, crashingAfter, oneHost, recording } from '../test/one-host.ts';
+
+test('nobody is sent there any more before the container is touched', async () => {
+  const host = oneHost();
+  const { id } = await host.ready();
+  const calls: string[] = [];
+  await host.kill(id, 'request', recording(calls));
+  expect(calls).toEqual(['end(request)', 'removeInstance', 'bury', 'disarm']);
+});
+
+test.each([
+  ['request', 'gone'],
+  ['idle', 'gone'],
+  ['oom', 'gone'],
+] as const)('for %s leaves no container, no kill job, and a tombstone', async (why, state) => {
+  const host = oneHost();
+  const { id } = await host.ready();
+  expect(await host.kill(id, why)).toMatchObject({ kind: 'killed', instance: { reason: why } });
+  expect(host.containersOf(id)).toEqual([]);
+  expect(host.kills.armed()).toEqual([]);
+  expect(await host.instances.get(id)).toMatchObject({ state, reason: why });
+});
+
+test('for being due leaves a lease alone that runs on', async () => {
+  const host = oneHost();
+  const { id } = await host.ready({ timeout: 9_000 });
+  host.clock.advance(4_000);
+  expect(await host.kill(id, 'due')).toEqual({ kind: 'leased', remaining: 5_000 });
+  expect(host.containersOf(id)).toHaveLength(1);
+  expect(await host.stateOf(id)).toBe('ready');
+});
+
+test('for being due ends at the deadline, once', async () => {
+  const host = oneHost();
+  const { id } = await host.ready({ timeout: 9_000 });
+  host.clock.advance(9_000);
+  await host.fireKills();
+  expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'ttl' });
+  expect(host.containersOf(id)).toEqual([]);
+  expect(host.kills.armed()).toEqual([]);
+});
+
+test('of what is dead or was never known is absent, and touches nothing', async () => {
+  const host = oneHost();
+  const { id } = await host.ready();
+  await host.kill(id, 'request');
+  const calls: string[] = [];
+  expect(await host.kill(id, 'request', recording(calls))).toEqual({ kind: 'absent' });
+  expect(await host.kill('nobody', 'due', recording(calls))).toEqual({ kind: 'absent' });
+  expect(calls).toEqual(['end(request)', 'end(due)']);
+});
+
+describe('twice', () => {
+  test('at once, both end it, for the reason that came first', async () => {
+    const host = oneHost();
+    const { id } = await host.ready();
+    const killed = await Promise.all([host.kill(id, 'oom'), host.kill(id, 'request')]);
+    for (const each of killed) {
+      expect(each).toMatchObject({ kind: 'killed', instance: { reason: 'oom' } });
+    }
+    expect(host.containersOf(id)).toEqual([]);
+    expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'oom' });
+  });
+
+  test('beside a spawn that is under way, at every interleaving, leaves nothing', async () => {
+    for (let turns = 0; turns < 40; turns++) {
+      const host = oneHost();
+      const instance = await host.pending();
+      const spawned = host.spawn(instance);
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      await Promise.all([host.kill(instance.id, 'request'), host.kill(instance.id, 'request')]);
+      await spawned;
+      expect(host.containersOf(instance.id)).toEqual([]);
+      expect(await host.stateOf(instance.id)).toBe('gone');
+      // A kill job may be left, armed after the kill looked for it; it finds nothing to do.
+      host.clock.advance(60_000);
+      await host.fireKills();
+      expect(host.kills.armed()).toEqual([]);
+    }
+  });
+});
+
+describe('a crash after step', () => {
+  test.each([1, 2, 3, 4])('%i and the kill run again: gone', async (step) => {
+    const host = oneHost();
+    const { id } = await host.ready();
+    await expect(host.kill(id, 'request', crashingAfter(step))).rejects.toThrow(Crash);
+    await host.kill(id, 'request');
+    expect(host.containersOf(id)).toEqual([]);
+    expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
+  });
+
+  test.each([1, 2, 3, 4])('%i and nobody asks again: reconciliation finishes it', async (step) => {
+    const host = oneHost();
+    const { id } = await host.ready();
+    await expect(host.kill(id, 'request', crashingAfter(step))).rejects.toThrow(Crash);
+    host.clock.advance(6_000);
+    await host.reconcile();
+    expect(host.faults).toEqual([]);
+    expect(host.containersOf(id)).toEqual([]);
+    expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
+  });
+});

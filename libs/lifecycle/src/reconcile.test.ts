@@ -1,0 +1,164 @@
+import { memoryInstances } from '@ephemera/testing';
+import { describe, expect, test } from 'vitest';
+import { Crash, crashingAfter, oneHost } from '../test/one-host.ts';
+
+test('finds nothing to do where all is well, and says so', async () => {
+  const host = oneHost();
+  await host.ready();
+  await host.pending();
+  host.clock.advance(10_000);
+  expect(await host.reconcile()).toBe(0);
+  expect(host.mended).toEqual([]);
+  expect(host.faults).toEqual([]);
+});
+
+test('arms a kill job that was lost, for the deadline that the lease has now', async () => {
+  const host = oneHost();
+  const { id, expiresAt } = await host.ready();
+  host.clock.advance(1_000);
+  host.kills.armed().forEach(({ generation }) => {
+    void host.kills.disarm({ id, supersedes: generation, host: 'a' });
+  });
+  await host.reconcile();
+  expect(host.kills.armed()).toMatchObject([{ id, host: 'a', dueAt: expiresAt }]);
+});
+
+test('ends what became overdue while no worker was there', async () => {
+  const host = oneHost();
+  const overdue = [await host.ready({ timeout: 5_000 }), await host.ready({ timeout: 6_000 })];
+  const { id: lasting } = await host.ready();
+  host.clock.advance(10_000);
+  expect(await host.reconcile()).toBe(2);
+  for (const { id } of overdue) {
+    expect(host.containersOf(id)).toEqual([]);
+    expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'ttl' });
+  }
+  expect(await host.stateOf(lasting)).toBe('ready');
+});
+
+test.each([
+  [{ exitCode: 3 }, 'exited', 'The container exited with code 3.'],
+  [{ exitCode: 137, oomKilled: true }, 'oom', 'The container ran out of memory.'],
+])('ends an instance whose container ended by itself: %o', async (how, reason, message) => {
+  const host = oneHost();
+  const { id } = await host.ready();
+  host.containers.exit(id, how);
+  host.clock.advance(1_000);
+  expect(await host.reconcile()).toBe(1);
+  expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason, message });
+  expect(host.containersOf(id)).toEqual([]);
+  expect(host.kills.armed()).toEqual([]);
+});
+
+test('ends an instance whose container somebody else removed', async () => {
+  const host = oneHost();
+  const { id } = await host.ready();
+  await host.containers.removeInstance(id, 0);
+  host.clock.advance(1_000);
+  expect(await host.reconcile()).toBe(0);
+  host.clock.advance(5_000);
+  expect(await host.reconcile()).toBe(1);
+  expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'exited' });
+});
+
+test('removes a container whose instance is dead', async () => {
+  const host = oneHost();
+  const { id, generation } = await host.ready();
+  const ending = await host.instances.end(id, 'request');
+  if (ending.kind !== 'draining') throw new Error(ending.kind);
+  await host.instances.bury(id, ending.instance.generation);
+  expect(generation).toBeLessThan(ending.instance.generation);
+  host.clock.advance(1);
+  expect(await host.reconcile()).toBe(1);
+  expect(host.containersOf(id)).toEqual([]);
+});
+
+describe('a store that has lost everything', () => {
+  // An empty Redis once looked like 'no instances', and every container like an orphan.
+  test('gets back every instance within its first deadline, and none beyond', async () => {
+    const host = oneHost();
+    const living = [await host.ready(), await host.ready()];
+    const late = await host.ready({ timeout: 1_000 });
+    const empty = memoryInstances({ now: host.clock.now });
+    host.clock.advance(40_000);
+    host.kills.takeDue();
+    await host.reconcile((ports) => ({ ...ports, instances: empty }));
+    expect(host.mended.sort()).toEqual(['rebuild', 'rebuild', 'remove_orphan']);
+    expect(host.containersOf(late.id)).toEqual([]);
+    for (const { id, generation, address } of living) {
+      expect(host.containersOf(id)).toHaveLength(1);
+      expect(await empty.get(id)).toMatchObject({ state: 'ready', generation, address, host: 'a' });
+      expect(host.kills.armed().map((job) => job.id)).toContain(id);
+    }
+    expect(await host.reconcile((ports) => ({ ...ports, instances: empty }))).toBe(0);
+  });
+});
+
+test('spares what is younger than the scan', async () => {
+  const host = oneHost();
+  const instance = await host.ready();
+  // Made in the very moment in which the scan began; the store has not heard of it.
+  const empty = memoryInstances({ now: host.clock.now });
+  expect(await host.reconcile((ports) => ({ ...ports, instances: empty }))).toBe(0);
+  expect(host.containersOf(instance.id)).toHaveLength(1);
+});
+
+test('one repair that fails keeps no other from being done', async () => {
+  const host = oneHost();
+  const all = [];
+  for (let i = 0; i < 20; i++) all.push(await host.ready({ timeout: 5_000 }));
+  host.clock.advance(6_000);
+  const stubborn = all[3]?.id ?? '';
+  await host.reconcile((ports) => ({
+    ...ports,
+    containers: {
+      ...ports.containers,
+      removeInstance: (id, grace) =>
+        id === stubborn
+          ? Promise.reject(new Error('the daemon hangs'))
+          : ports.containers.removeInstance(id, grace),
+    },
+  }));
+  expect(host.faults).toHaveLength(1);
+  expect([...host.containers.there.values()].map(({ id }) => id)).toEqual([stubborn]);
+  host.clock.advance(6_000);
+  expect(await host.reconcile()).toBe(1);
+  expect(host.containers.there.size).toBe(0);
+});
+
+test('twice at once is once', async () => {
+  const host = oneHost();
+  const { id } = await host.ready({ timeout: 5_000 });
+  const lasting = await host.ready();
+  host.clock.advance(6_000);
+  await Promise.all([host.reconcile(), host.reconcile()]);
+  expect(host.faults).toEqual([]);
+  expect(await host.stateOf(id)).toBe('gone');
+  expect(host.containersOf(lasting.id)).toHaveLength(1);
+  await host.fireKills();
+  expect(host.kills.armed()).toHaveLength(1);
+});
+
+test('a crash after any call, and the next run puts right what is left', async () => {
+  let crashed = true;
+  for (let step = 1; crashed; step++) {
+    const host = oneHost();
+    const overdue = await host.ready({ timeout: 5_000 });
+    const exited = await host.ready();
+    const fine = await host.ready();
+    host.containers.exit(exited.id, { exitCode: 1 });
+    host.clock.advance(6_000);
+    crashed = await host.reconcile(crashingAfter(step)).then(
+      () => host.faults.length > 0,
+      (error: unknown) => error instanceof Crash,
+    );
+    host.clock.advance(6_000);
+    host.faults.length = 0;
+    await host.reconcile();
+    expect(host.faults).toEqual([]);
+    expect([...host.containers.there.values()].map(({ id }) => id)).toEqual([fine.id]);
+    expect(await host.stateOf(overdue.id)).toBe('gone');
+    expect(await host.stateOf(exited.id)).toBe('gone');
+    expect(await host.stateOf(fine.id)).toBe('ready');
+  }
+});

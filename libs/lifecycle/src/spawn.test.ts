@@ -1,0 +1,270 @@
+import { sampleTemplate } from '@ephemera/testing';
+import { describe, expect, test } from 'vitest';
+import { Crash, crashingAfter, oneHost, recording } from '../test/one-host.ts';
+import { StartFault } from './ports.ts';
+
+test('the kill job stands before the container is created', async () => {
+  const host = oneHost();
+  const instance = await host.pending();
+  const calls: string[] = [];
+  const spawned = await host.spawn(instance, { through: recording(calls) });
+  expect(spawned).toMatchObject({ kind: 'ready', instance: { state: 'ready', host: 'a' } });
+  expect(calls).toEqual(['begin', 'arm', 'start', 'publish']);
+});
+
+test('the deadline that it gives is the one that the store has', async () => {
+  const host = oneHost();
+  const instance = await host.pending();
+  const spawned = await host.spawn(instance, { onProbe: () => host.clock.advance(700) });
+  if (spawned.kind !== 'ready') throw new Error(spawned.kind);
+  const { startedAt, expiresAt, address } = (await host.instances.get(instance.id)) ?? {};
+  expect(spawned.instance).toMatchObject({ startedAt, expiresAt, address });
+  expect(startedAt).toBe(instance.createdAt + 700);
+});
+
+test('the kill job is due at the earliest moment that the deadline can be at', async () => {
+  const host = oneHost();
+  const short = await host.pending({ timeout: 2_000 });
+  const long = await host.pending({ timeout: 50_000 });
+  host.clock.advance(10_000);
+  const begunAt = host.clock.now();
+  await host.spawn(short);
+  await host.spawn(long);
+  const due = new Map(host.kills.armed().map(({ id, dueAt }) => [id, dueAt]));
+  expect(due.get(short.id)).toBe(begunAt + 2_000);
+  expect(due.get(long.id)).toBe(long.expiresAt);
+});
+
+test('a probe that fails is tried again until the instance serves', async () => {
+  const host = oneHost();
+  const instance = await host.silent();
+  let probes = 0;
+  const spawned = await host.spawn(instance, {
+    onProbe: () => {
+      if (++probes === 5) host.serve(instance);
+    },
+  });
+  expect(spawned.kind).toBe('ready');
+  expect(probes).toBe(5);
+});
+
+describe('a start that fails', () => {
+  test('for good leaves no container, and a tombstone with the reason', async () => {
+    const host = oneHost({
+      beforeStart: () => {
+        throw new StartFault('The image nowhere is not on this host.');
+      },
+    });
+    const { id, generation } = await host.pending();
+    expect(await host.spawn({ id, generation })).toEqual({
+      kind: 'failed',
+      message: 'The image nowhere is not on this host.',
+    });
+    expect(host.containersOf(id)).toEqual([]);
+    expect(await host.instances.get(id)).toMatchObject({
+      state: 'failed',
+      reason: 'start_failed',
+      message: 'The image nowhere is not on this host.',
+    });
+    expect(host.kills.armed()).toEqual([]);
+  });
+
+  test('by an exit tells the code and the last lines', async () => {
+    const host = oneHost();
+    const { id, generation } = await host.silent();
+    const log = Array.from({ length: 20 }, (_, i) => `line ${i + 1}`).join('\n');
+    const spawned = await host.spawn(
+      { id, generation },
+      { onProbe: () => host.containers.exit(id, { exitCode: 3, log }) },
+    );
+    expect(spawned).toMatchObject({ kind: 'failed' });
+    const { message } = (await host.instances.get(id)) ?? {};
+    expect(message).toBe(
+      `The container exited with code 3. Its last lines:\n${log.split('\n').slice(-10).join('\n')}`,
+    );
+    expect(host.containersOf(id)).toEqual([]);
+  });
+
+  test('for want of memory says so', async () => {
+    const host = oneHost();
+    const { id, generation } = await host.silent();
+    const onProbe = () => host.containers.exit(id, { exitCode: 137, oomKilled: true });
+    expect(await host.spawn({ id, generation }, { onProbe })).toEqual({
+      kind: 'failed',
+      message: 'The container ran out of memory.',
+    });
+  });
+
+  test('by never answering ends at the start deadline', async () => {
+    const host = oneHost();
+    const template = sampleTemplate({ ready: { kind: 'tcp', within: 4_000 } });
+    const instance = await host.silent({ template });
+    const { id, expiresAt } = instance;
+    expect(await host.spawn(instance)).toEqual({
+      kind: 'failed',
+      message: 'It did not answer on port 8080 within 4 s.',
+    });
+    expect(host.clock.now()).toBeGreaterThanOrEqual(expiresAt);
+    expect(host.clock.now()).toBeLessThan(expiresAt + 200);
+    expect(await host.stateOf(id)).toBe('failed');
+    expect(host.containersOf(id)).toEqual([]);
+  });
+
+  test('for the time being is thrown, and the next run of the job brings it up', async () => {
+    let refused = 0;
+    const host = oneHost({
+      beforeStart: () => {
+        if (++refused <= 2) throw new Error('the daemon is away');
+      },
+    });
+    const instance = await host.pending();
+    await expect(host.spawn(instance)).rejects.toThrow('the daemon is away');
+    await expect(host.spawn(instance)).rejects.toThrow('the daemon is away');
+    expect(await host.spawn(instance)).toMatchObject({ kind: 'ready' });
+    expect(host.containersOf(instance.id)).toHaveLength(1);
+    expect(host.kills.armed()).toHaveLength(1);
+  });
+});
+
+describe('an instance that is killed', () => {
+  test('before its spawn job ran is not started', async () => {
+    const host = oneHost();
+    const { id, generation } = await host.pending();
+    await host.kill(id, 'request');
+    expect(await host.spawn({ id, generation })).toEqual({ kind: 'superseded' });
+    expect(host.containersOf(id)).toEqual([]);
+    expect(host.kills.armed()).toEqual([]);
+  });
+
+  // The kill found no container, as none was there yet; whoever makes it then must remove it.
+  test.each(['begin', 'arm', 'start'] as const)('right after %s leaves nothing', async (step) => {
+    const host = oneHost();
+    const { id, generation } = await host.pending();
+    const spawned = await host.spawn(
+      { id, generation },
+      {
+        through: (ports) => {
+          const then = <A extends unknown[], R>(act: (...args: A) => Promise<R>) => {
+            return async (...args: A): Promise<R> => {
+              const result = await act(...args);
+              await host.kill(id, 'request');
+              return result;
+            };
+          };
+          const { instances, kills, containers } = ports;
+          if (step === 'begin') {
+            return { ...ports, instances: { ...instances, begin: then(instances.begin) } };
+          }
+          if (step === 'arm') return { ...ports, kills: { ...kills, arm: then(kills.arm) } };
+          return { ...ports, containers: { ...containers, start: then(containers.start) } };
+        },
+      },
+    );
+    expect(spawned).toEqual({ kind: 'superseded' });
+    expect(host.containersOf(id)).toEqual([]);
+    expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
+  });
+
+  test('while it is probed is superseded, not failed', async () => {
+    const host = oneHost();
+    const { id, generation } = await host.silent();
+    const spawned = await host.spawn(
+      { id, generation },
+      {
+        onProbe: async () =>
+          expect(await host.kill(id, 'request')).toMatchObject({ kind: 'killed' }),
+      },
+    );
+    expect(spawned).toEqual({ kind: 'superseded' });
+    expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
+  });
+});
+
+describe('twice', () => {
+  test('in a row is once', async () => {
+    const host = oneHost();
+    const instance = await host.ready();
+    expect(await host.spawn(instance)).toEqual({ kind: 'superseded' });
+    expect(await host.stateOf(instance.id)).toBe('ready');
+    expect(host.containersOf(instance.id)).toHaveLength(1);
+  });
+
+  // A worker that stalls loses its job to another, and then goes on beside it.
+  test('at once is one container that both call ready', async () => {
+    const host = oneHost();
+    const instance = await host.pending();
+    const spawned = await Promise.all([host.spawn(instance), host.spawn(instance)]);
+    expect(spawned.map(({ kind }) => kind)).toEqual(['ready', 'ready']);
+    expect(host.containersOf(instance.id)).toHaveLength(1);
+    expect(await host.stateOf(instance.id)).toBe('ready');
+    expect(host.kills.armed()).toHaveLength(1);
+  });
+
+  test('at once, where one run fails after the other has published, leaves it serving', async () => {
+    const host = oneHost();
+    const instance = await host.pending();
+    let probes = 0;
+    const late = host.spawn(instance, {
+      async onProbe() {
+        // The slower run sees the instance through a fault of its own.
+        if (++probes > 1) return;
+        await host.spawn(instance);
+        throw new StartFault('it did not answer');
+      },
+    });
+    expect(await late).toEqual({ kind: 'superseded' });
+    expect(await host.stateOf(instance.id)).toBe('ready');
+    expect(host.containersOf(instance.id)).toHaveLength(1);
+  });
+});
+
+async function crashAt(step: number) {
+  const host = oneHost();
+  const instance = await host.pending({ timeout: 5_000 });
+  const crashed = await host.spawn(instance, { through: crashingAfter(step) }).then(
+    () => false,
+    (error: unknown) => error instanceof Crash,
+  );
+  return { host, instance, crashed };
+}
+
+const steps: number[] = [];
+while ((await crashAt(steps.length + 1)).crashed) steps.push(steps.length + 1);
+
+describe('a crash after any step', () => {
+  test('is tried after each of them', () => {
+    expect(steps.length).toBeGreaterThanOrEqual(5);
+  });
+
+  test.each(steps)('(%i) and the job run again: one container that serves', async (step) => {
+    const { host, instance } = await crashAt(step);
+    await host.spawn(instance);
+    expect(host.containersOf(instance.id)).toHaveLength(1);
+    expect(await host.stateOf(instance.id)).toBe('ready');
+    host.clock.advance(5_000);
+    await host.fireKills();
+    expect(host.containersOf(instance.id)).toEqual([]);
+  });
+
+  test.each(steps)('(%i) and nobody takes the job: its kill job ends it', async (step) => {
+    const { host, instance } = await crashAt(step);
+    const armed = host.kills.armed().length > 0;
+    host.clock.advance(30_000);
+    await host.fireKills();
+    expect(host.containersOf(instance.id)).toEqual([]);
+    // A crash ahead of the kill job is one ahead of the container, and left to reconciliation.
+    if (!armed) expect(await host.reconcile()).toBe(1);
+    expect(await host.stateOf(instance.id)).toMatch(/gone|failed/);
+  });
+
+  test.each(steps)('(%i) and the kill job lost as well: reconciliation ends it', async (step) => {
+    const { host, instance } = await crashAt(step);
+    host.clock.advance(30_000);
+    host.kills.takeDue();
+    await host.reconcile();
+    expect(host.faults).toEqual([]);
+    expect(host.containersOf(instance.id)).toEqual([]);
+    expect(await host.stateOf(instance.id)).toMatch(/gone|failed/);
+    expect(await host.reconcile()).toBe(0);
+  });
+});

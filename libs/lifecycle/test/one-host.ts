@@ -1,0 +1,150 @@
+import type { Instance, InstanceDraft } from '@ephemera/domain';
+import {
+  manualClock,
+  memoryContainers,
+  memoryInstances,
+  memoryKills,
+  sampleDraft,
+} from '@ephemera/testing';
+import { kill } from '../src/kill.ts';
+import type { Containers, Instances, Kills } from '../src/ports.ts';
+import { reconcile } from '../src/reconcile.ts';
+import { spawn } from '../src/spawn.ts';
+
+export interface Ports {
+  readonly instances: Instances;
+  readonly containers: Containers;
+  readonly kills: Kills;
+}
+
+type Given = Partial<InstanceDraft>;
+
+/** Watches, or breaks, the calls that one run makes; the state behind them stays. */
+export type Through = (ports: Ports) => Ports;
+
+/**
+ * One host in memory, with a clock that goes only when told to: what a worker does with it is
+ * done through the real verbs.
+ */
+export function oneHost(options: { beforeStart?: (instance: Instance) => void } = {}) {
+  const clock = manualClock();
+  const { now } = clock;
+  const instances = memoryInstances({ now });
+  const kills = memoryKills(now);
+  const containers = memoryContainers({ now, ...options });
+  const ports: Ports = { instances, containers, kills };
+  const serving = new Set<string>();
+  const mended: string[] = [];
+  const faults: unknown[] = [];
+  let addresses = 0;
+
+  const host = {
+    clock,
+    instances,
+    kills,
+    containers,
+    mended,
+    faults,
+    /** Makes the probe succeed. */
+    serve: (instance: { id: string }) => serving.add(instance.id),
+    /** An instance that will serve as soon as it has a container. */
+    async pending(given: Given = {}) {
+      const instance = await instances.create(sampleDraft(given));
+      serving.add(instance.id);
+      return instance;
+    },
+    /** An instance that serves only where it is told to. */
+    silent: (given: Given = {}) => instances.create(sampleDraft(given)),
+    spawn(
+      { id, generation }: { id: string; generation: number },
+      run: { through?: Through; onProbe?: (instance: Instance) => Promise<void> | void } = {},
+    ) {
+      return spawn(
+        {
+          ...(run.through?.(ports) ?? ports),
+          host: 'a',
+          addresses: { next: () => Promise.resolve(`10.0.0.${++addresses}`) },
+          async probe(instance) {
+            await run.onProbe?.(instance);
+            return serving.has(instance.id);
+          },
+          pause(ms) {
+            clock.advance(ms);
+            return Promise.resolve();
+          },
+        },
+        id,
+        generation,
+      );
+    },
+    kill: (id: string, why: Parameters<typeof kill>[2], through: Through = (all) => all) =>
+      kill(through(ports), id, why),
+    reconcile: (through: Through = (all) => all) =>
+      reconcile({
+        ...through(ports),
+        host: 'a',
+        onRepair: (kind) => mended.push(kind),
+        onFault: (_, __, error) => faults.push(error),
+      }),
+    /** Does the kill jobs that are due, as a worker does: one whose lease runs on waits again. */
+    async fireKills() {
+      for (const job of kills.takeDue()) {
+        const killed = await kill(ports, job.id, 'due');
+        if (killed.kind === 'leased') await kills.arm(job, killed.remaining);
+      }
+    },
+    async ready(given: Given = {}) {
+      const instance = await host.pending(given);
+      await host.spawn(instance);
+      const ready = await instances.get(instance.id);
+      if (ready?.state !== 'ready') throw new Error('it did not become ready');
+      return ready;
+    },
+    containersOf: (id: string) =>
+      [...containers.there.values()].filter((container) => container.id === id),
+    stateOf: async (id: string) => (await instances.get(id))?.state,
+  };
+  return host;
+}
+
+/** Writes down every call that changes something, as `what` or `what(why)`. */
+export function recording(calls: string[]): Through {
+  return wrapping((name, args, act) => {
+    const quiet = ['now', 'inspect', 'lastLines', 'list', 'get', 'ofHost', 'strandedBefore'];
+    if (!quiet.includes(name)) calls.push(name === 'end' ? `end(${String(args[1])})` : name);
+    return act();
+  });
+}
+
+export class Crash extends Error {}
+
+/** The process dies as soon as its nth call has been done: no call after it goes through. */
+export function crashingAfter(calls: number): Through {
+  let done = 0;
+  return wrapping(async (_, __, act) => {
+    if (done >= calls) throw new Crash();
+    const result = await act();
+    done++;
+    if (done >= calls) throw new Crash();
+    return result;
+  });
+}
+
+function wrapping(
+  call: (name: string, args: unknown[], act: () => Promise<unknown>) => Promise<unknown>,
+): Through {
+  const wrap = <T extends object>(port: T): T =>
+    new Proxy(port, {
+      get(target, name, receiver) {
+        const method: unknown = Reflect.get(target, name, receiver);
+        if (typeof method !== 'function') return method;
+        const act = method as (...args: unknown[]) => Promise<unknown>;
+        return (...args: unknown[]) => call(String(name), args, () => act(...args));
+      },
+    });
+  return ({ instances, containers, kills }) => ({
+    instances: wrap(instances),
+    containers: wrap(containers),
+    kills: wrap(kills),
+  });
+}
