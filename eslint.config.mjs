@@ -15,6 +15,10 @@ export default tseslint.config(
       ],
       '@typescript-eslint/consistent-type-definitions': 'off',
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { varsIgnorePattern: '^_', argsIgnorePattern: '^_' },
+      ],
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/consistent-type-imports': 'error',
       eqeqeq: 'error',
@@ -31,5 +35,10 @@ export default tseslint.config(
   {
     files: ['apps/*/src/config.ts', 'apps/cli/src/**/*.ts', '**/*.test.ts', '**/test/**/*.ts'],
     rules: { 'no-restricted-syntax': 'off', 'no-console': 'off' },
+  },
+  {
+    files: ['**/*.test.ts', '**/test/**/*.ts', 'libs/testing/**/*.ts'],
+    // Ports and what stands in for them are objects of closures, taken apart freely in tests.
+    rules: { '@typescript-eslint/unbound-method': 'off' },
   },
 );
