@@ -1,5 +1,6 @@
 /** Replaces what lives on the page by a newer one every few seconds, while somebody looks. */
 const EVERY = 5_000;
+const OLD = 'No answer; what you see is old.';
 
 const follow = document.querySelector('#follow');
 const notice = document.querySelector('#notice');
@@ -31,10 +32,9 @@ async function refresh() {
     document.querySelector('#live').replaceWith(page.querySelector('#live'));
     document.querySelector('.scroll')?.scrollTo({ left: scrolled });
     if (focused) document.getElementById(focused)?.focus();
-    delete document.body.dataset.stale;
+    if (notice.textContent === OLD) notice.textContent = '';
   } catch {
-    if (!document.body.dataset.stale) notice.textContent = 'No answer; what you see is old.';
-    document.body.dataset.stale = 'true';
+    notice.textContent = OLD;
   }
 }
 

@@ -7,7 +7,7 @@ export function loginPage({ next, fault }: { next: string; fault?: string }): st
     title: 'Log in',
     body: html` <img src="/assets/ring.svg" alt="" width="56" height="56" />
       <h1>Ephemera</h1>
-      <p class="soft">The dashboard shows instances and queues to who has the admin token.</p>
+      <p class="soft">Log in to see instances and queues.</p>
       <form method="post" action="/login" class="login">
         <input type="hidden" name="next" value="${next}" />
         <label for="token">Admin token</label>

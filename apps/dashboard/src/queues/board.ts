@@ -7,6 +7,7 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Middleware } from 'koa';
 import { refuseForgery } from './allowed-acts.ts';
+import { BOARD_LOOK } from './board-look.ts';
 import { jobName, shownData, shownResult } from './describe-job.ts';
 
 export interface Board {
@@ -35,14 +36,7 @@ export function createBoard(parts: {
     queues: [],
     serverAdapter: adapter,
     options: {
-      uiConfig: {
-        boardTitle: 'Ephemera queues',
-        boardLogo: { path: '/assets/ring.svg', width: 24, height: 24 },
-        favIcon: { default: '/assets/ring.svg', alternative: '/assets/ring.svg' },
-        miscLinks: [{ text: 'Instances', url: '/instances' }],
-        hideDocsLink: true,
-        sortQueues: true,
-      },
+      uiConfig: BOARD_LOOK,
       handlerHooks: { before: refuseForgery },
     },
   });
@@ -68,8 +62,9 @@ export function createBoard(parts: {
   return {
     async middleware(ctx, next) {
       if (ctx.path.startsWith('/queues/api/')) {
+        const seen = await hosts.all();
         show(SPAWN_QUEUE, ABOUT_SPAWNS);
-        for (const host of await hosts.all()) show(killQueue(host), ABOUT_KILLS);
+        for (const host of seen) show(killQueue(host), ABOUT_KILLS);
       }
       await plugin(ctx, next);
     },

@@ -12,7 +12,7 @@ export function shownData(data: unknown): Record<string, unknown> {
 }
 
 export function shownResult(result: unknown): unknown {
-  return only(['kind', 'reason', 'message'], result);
+  return result === null ? null : only(['kind', 'reason', 'message'], result);
 }
 
 function only(names: readonly string[], given: unknown): Record<string, unknown> {
