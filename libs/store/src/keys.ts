@@ -6,6 +6,8 @@ export interface Keys {
   readonly instances: string;
   readonly pending: string;
   readonly hosts: string;
+  readonly events: string;
+  readonly expiring: string;
   /** BullMQ's prefix: the braces keep all keys of a deployment in one hash slot. */
   readonly queuePrefix: string;
   route(id: string): string;
@@ -24,6 +26,8 @@ export function keysOf(namespace: string): Keys {
     instances: `${base}:instances`,
     pending: `${base}:pending`,
     hosts: `${base}:hosts`,
+    events: `${base}:events`,
+    expiring: `${base}:expiring`,
     queuePrefix: base,
     route: (id) => `${base}:route:${id}`,
     instance: (id) => `${base}:instance:${id}`,

@@ -133,7 +133,9 @@ test('a tombstone expires with its route, and nothing else of the instance stays
     expect(ttl).toBeLessThanOrEqual(60_000);
   }
   const all = await redis.keys(`${keys.queuePrefix}:*`);
-  expect(all.sort()).toEqual([keys.generation, keys.instance(id), keys.route(id)].sort());
+  expect(all.sort()).toEqual(
+    [keys.events, keys.generation, keys.instance(id), keys.route(id)].sort(),
+  );
 });
 
 test('every key of a store carries its namespace', async () => {

@@ -56,7 +56,14 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       const reply = (await runScript(
         redis,
         scripts.create,
-        [keys.instance(id), keys.route(id), keys.instances, keys.generation, keys.pending],
+        [
+          keys.instance(id),
+          keys.route(id),
+          keys.instances,
+          keys.generation,
+          keys.pending,
+          keys.events,
+        ],
         [
           id,
           timeout,
@@ -96,7 +103,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       const reply = await runScript(
         redis,
         scripts.begin,
-        [keys.instance(id), keys.route(id), keys.hostInstances(host), keys.pending],
+        [keys.instance(id), keys.route(id), keys.hostInstances(host), keys.pending, keys.events],
         [id, generation, host],
       );
       return reply === null ? undefined : readFields(reply as string[]);
@@ -106,8 +113,8 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       const reply = (await runScript(
         redis,
         scripts.publish,
-        [keys.instance(id), keys.route(id)],
-        [generation, address],
+        [keys.instance(id), keys.route(id), keys.events, keys.expiring],
+        [generation, address, id],
       )) as [number, number, number] | null;
       if (!reply) return undefined;
       const [expiresAt, maxExpiresAt, startedAt] = reply;
@@ -118,7 +125,14 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       const reply = (await runScript(
         redis,
         scripts.end,
-        [keys.instance(id), keys.route(id), keys.generation, keys.pending],
+        [
+          keys.instance(id),
+          keys.route(id),
+          keys.generation,
+          keys.pending,
+          keys.events,
+          keys.expiring,
+        ],
         [id, why, message, IDLE_SLACK],
       )) as ['absent'] | ['leased', number] | ['draining', string[]];
       if (reply[0] === 'absent') return { kind: 'absent' };
@@ -132,7 +146,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       await runScript(
         redis,
         scripts.bury,
-        [keys.instance(id), keys.route(id), keys.instances, keys.hostInstances(host)],
+        [keys.instance(id), keys.route(id), keys.instances, keys.hostInstances(host), keys.events],
         [id, generation, tombstone],
       );
     },
@@ -170,6 +184,8 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
           keys.instances,
           keys.hostInstances(host),
           keys.generation,
+          keys.events,
+          keys.expiring,
         ],
         [id, JSON.stringify(route), generation, ...writeFields(instance), ...idleTimeout],
       );

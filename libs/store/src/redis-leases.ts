@@ -20,8 +20,8 @@ export function redisLeases(redis: Redis, keys: Keys): Leases {
       const reply = (await runScript(
         redis,
         scripts.renew,
-        [keys.instance(id), keys.route(id)],
-        [timeout, expiresAt, renewal.shorten ? 1 : 0],
+        [keys.instance(id), keys.route(id), keys.events, keys.expiring],
+        [timeout, expiresAt, renewal.shorten ? 1 : 0, id],
       )) as Reply;
       if (reply[0] === 'absent' || reply[0] === 'starting') return { kind: reply[0] };
       const instance = readFields(reply[0] === 'ended' ? reply[1] : reply[2]);

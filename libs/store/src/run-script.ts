@@ -7,10 +7,16 @@ export interface Script {
   readonly sha: string;
 }
 
+const prelude = read('prelude');
+
 /** Reads one of the Lua scripts beside this file; its head tells KEYS, ARGV and what it returns. */
 export function loadScript(name: string): Script {
-  const source = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+  const source = `${prelude}\n${read(name)}`;
   return { source, sha: createHash('sha1').update(source).digest('hex') };
+}
+
+function read(name: string): string {
+  return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
 }
 
 /** Runs a script by its hash, and sends the text only to a Redis that has not seen it yet. */

@@ -1,11 +1,10 @@
 -- draining → gone, or failed where the start failed: a tombstone stays for a while.
--- KEYS: 1 instance  2 route  3 instances  4 instances of the host
+-- KEYS: 1 instance  2 route  3 instances  4 instances of the host  5 events
 -- ARGV: 1 id  2 generation  3 tombstone ms
 -- Returns 1 where it was buried now, 0 where another has done it or it is not draining.
 if redis.call('HGET', KEYS[1], 'state') ~= 'draining' then return 0 end
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[2] then return 0 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = clock()
 local reason = redis.call('HGET', KEYS[1], 'reason')
 local state = reason == 'start_failed' and 'failed' or 'gone'
 redis.call('HSET', KEYS[1], 'state', state, 'lastTransitionAt', now)
@@ -17,4 +16,5 @@ redis.call('SET', KEYS[2], cjson.encode(route), 'PX', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SREM', KEYS[4], ARGV[1])
+emit(KEYS[5], KEYS[1], state)
 return 1

@@ -1,12 +1,11 @@
 -- Writes the intent of an instance: pending, with its lease and its route.
 -- KEYS: 1 instance  2 route  3 instances (live, by generation)  4 generation counter
---       5 pending (by start deadline)
+--       5 pending (by start deadline)  6 events
 -- ARGV: 1 id  2 timeout ms  3 startWithin ms  4 maxTimeout ms  5 template JSON  6 env JSON
 --       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)
 -- Returns {generation, now, expiresAt, maxExpiresAt}, or nil where the id is taken.
 if redis.call('EXISTS', KEYS[1]) == 1 then return nil end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = clock()
 local generation = redis.call('INCR', KEYS[4])
 local ceiling = now + tonumber(ARGV[4])
 local deadline = math.min(now + tonumber(ARGV[3]), ceiling)
@@ -18,4 +17,5 @@ if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'idleTimeout', ARGV[9]) end
 redis.call('SET', KEYS[2], cjson.encode({ state = 'pending', generation = generation }))
 redis.call('ZADD', KEYS[3], generation, ARGV[1])
 redis.call('ZADD', KEYS[5], deadline, ARGV[1])
+emit(KEYS[6], KEYS[1], 'pending')
 return { generation, now, deadline, ceiling }

@@ -1,13 +1,12 @@
 -- Any live state → draining under a new generation: the one place where an end is decided, so a
 -- renewal and a kill at the same instant are one or the other, never half of each.
--- KEYS: 1 instance  2 route  3 generation counter  4 pending
+-- KEYS: 1 instance  2 route  3 generation counter  4 pending  5 events  6 expiring
 -- ARGV: 1 id  2 why (due, or the reason)  3 message (empty: none)  4 idle slack ms
 -- Returns {draining, fields} | {leased, remaining ms} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
 if state == 'draining' then return { 'draining', redis.call('HGETALL', KEYS[1]) } end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = clock()
 local reason, message = ARGV[2], ARGV[3]
 local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
 -- A start that failed beside another run that published: the instance serves.
@@ -32,6 +31,7 @@ if reason == 'due' then
 end
 local generation = redis.call('INCR', KEYS[3])
 redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('HSET', KEYS[1], 'supersedes', redis.call('HGET', KEYS[1], 'generation'))
 redis.call('HSET', KEYS[1], 'state', 'draining', 'generation', generation, 'reason', reason,
   'lastTransitionAt', now)
@@ -41,4 +41,5 @@ if message ~= '' then
   route.message = message
 end
 redis.call('SET', KEYS[2], cjson.encode(route))
+emit(KEYS[5], KEYS[1], 'draining')
 return { 'draining', redis.call('HGETALL', KEYS[1]) }

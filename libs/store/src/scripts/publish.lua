@@ -1,7 +1,7 @@
 -- starting → ready: the route appears, and the TTL counts from now, below the ceiling. Again for
 -- the same container gives the same answer: a job taken over may run beside the one it follows.
--- KEYS: 1 instance  2 route
--- ARGV: 1 generation  2 address
+-- KEYS: 1 instance  2 route  3 events  4 expiring
+-- ARGV: 1 generation  2 address  3 id
 -- Returns {expiresAt, maxExpiresAt, now}, or nil where the generation was superseded.
 local state = redis.call('HGET', KEYS[1], 'state')
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return nil end
@@ -10,8 +10,7 @@ if state == 'ready' and redis.call('HGET', KEYS[1], 'address') == ARGV[2] then
   return { tonumber(has[1]), tonumber(has[2]), tonumber(has[3]) }
 end
 if state ~= 'starting' then return nil end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = clock()
 local timeout = tonumber(redis.call('HGET', KEYS[1], 'timeout'))
 local ceiling = tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt'))
 local deadline = math.min(now + timeout, ceiling)
@@ -24,4 +23,6 @@ local route = {
   expiresAt = deadline, stripPrefix = template.stripPrefix, host = template.host }
 if redis.call('HEXISTS', KEYS[1], 'idleTimeout') == 1 then route.activity = template.activity end
 redis.call('SET', KEYS[2], cjson.encode(route))
+remind(KEYS[4], KEYS[1], ARGV[3])
+emit(KEYS[3], KEYS[1], 'ready')
 return { deadline, ceiling, now }

@@ -1,13 +1,12 @@
 -- Moves the deadline of a ready instance: later, or sooner only where that is asked for; never
 -- past the ceiling, and never once its end has begun.
--- KEYS: 1 instance  2 route
--- ARGV: 1 timeout ms from now (empty: none)  2 expiresAt (empty: none)  3 shorten (1 or 0)
+-- KEYS: 1 instance  2 route  3 events  4 expiring
+-- ARGV: 1 timeout ms from now (empty: none)  2 expiresAt (empty: none)  3 shorten (1 or 0)  4 id
 -- Returns {renewed, shortened (1 or 0), fields} | {starting} | {ended, fields} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return { 'absent' } end
 if state == 'pending' or state == 'starting' then return { 'starting' } end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = clock()
 local held = tonumber(redis.call('HGET', KEYS[1], 'expiresAt'))
 if state ~= 'ready' or held <= now then return { 'ended', redis.call('HGETALL', KEYS[1]) } end
 local wanted = ARGV[1] ~= '' and now + tonumber(ARGV[1]) or tonumber(ARGV[2])
@@ -18,5 +17,7 @@ if deadline ~= held then
   local route = cjson.decode(redis.call('GET', KEYS[2]))
   route.expiresAt = deadline
   redis.call('SET', KEYS[2], cjson.encode(route))
+  remind(KEYS[4], KEYS[1], ARGV[4])
 end
+emit(KEYS[3], KEYS[1], 'renewed')
 return { 'renewed', deadline < held and 1 or 0, redis.call('HGETALL', KEYS[1]) }

@@ -1,5 +1,6 @@
 -- Puts back an instance that the store has lost, with the route of a ready one.
 -- KEYS: 1 instance  2 route  3 instances  4 instances of the host  5 generation counter
+--       6 events  7 expiring
 -- ARGV: 1 id  2 route JSON  3 generation  4.. fields of the instance
 -- Returns 1, or 0 where the id is known again.
 if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
@@ -12,4 +13,6 @@ redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('SET', KEYS[2], ARGV[2])
 redis.call('ZADD', KEYS[3], generation, ARGV[1])
 redis.call('SADD', KEYS[4], ARGV[1])
+remind(KEYS[7], KEYS[1], ARGV[1])
+emit(KEYS[6], KEYS[1], 'ready')
 return 1

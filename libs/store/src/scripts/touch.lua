@@ -1,8 +1,7 @@
 -- Notes that instances were used; it moves no deadline and wakes no proxy.
 -- KEYS: instances
 -- Returns how many were noted.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = clock()
 local noted = 0
 for _, key in ipairs(KEYS) do
   if redis.call('HGET', key, 'state') == 'ready' then
