@@ -11,7 +11,11 @@ export function parseDuration(text: string): number | undefined {
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined;
   let total = 0;
   for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) {
-    total += Number(amount) * (UNITS[unit ?? ''] ?? Number.NaN);
+    const exact = Number(amount) * (UNITS[unit ?? ''] ?? Number.NaN);
+    const whole = Math.round(exact);
+    // 1.001 × 1000 is a hair off 1001; half a millisecond is none.
+    if (Math.abs(exact - whole) > 1e-3) return undefined;
+    total += whole;
   }
   return Number.isSafeInteger(total) ? total : undefined;
 }

@@ -40,8 +40,6 @@ export function isOverdue(lease: Lease, now: number): boolean {
   return lease.expiresAt <= now;
 }
 
-export type TimeoutFault = { readonly kind: 'invalid_timeout'; readonly detail: string };
-
 /**
  * Checks a visitor's `timeout` in whole seconds against a template, and gives milliseconds.
  * Zero is a fault, never 'the default'.

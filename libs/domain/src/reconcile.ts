@@ -53,13 +53,19 @@ const YOUNG = 5_000;
 export function planRepairs(scan: Scan): Repair[] {
   const repairs: Repair[] = [];
   const owned = new Set<string>();
+  /** Ids that a repair ends or rebuilds: what else would be done to them is done with that. */
+  const settled = new Set<string>();
   for (const container of scan.containers) {
-    const instance = scan.instances.get(container.id);
-    if (instance) owned.add(container.id);
+    const { id } = container;
+    const instance = scan.instances.get(id);
+    if (instance) owned.add(id);
     const repair = joinContainer(container, instance, scan.startedAt);
-    if (repair) repairs.push(repair);
+    if (!repair || settled.has(id)) continue;
+    if (repair.kind !== 'remove_orphan') settled.add(id);
+    repairs.push(repair);
   }
   for (const instance of scan.instances.values()) {
+    if (settled.has(instance.id)) continue;
     const repair = joinInstance(instance, owned.has(instance.id), scan.startedAt);
     if (repair) repairs.push(repair);
   }

@@ -1,0 +1,193 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Instance } from './instance.ts';
+import { planRepairs } from './reconcile.ts';
+import type { Repair, SeenContainer } from './reconcile.ts';
+import { STATES, isDead } from './state.ts';
+
+const NOW = 1_000_000;
+
+const template: Instance['template'] = {
+  name: 'demo',
+  image: 'ephemera/demo',
+  port: 8080,
+  ports: { web: 8080 },
+  timeout: 60_000,
+  maxTimeout: 60_000,
+  activity: 'connections',
+  ready: { kind: 'tcp', within: 30_000 },
+  stopGrace: 0,
+  limits: { memory: 1, cpus: 1, pids: 1 },
+  command: undefined,
+  env: {},
+  user: undefined,
+  readOnly: true,
+  tmpfs: {},
+  capAdd: [],
+  egress: false,
+  stripPrefix: true,
+  host: 'pass',
+};
+
+function instanceOf(given: Partial<Instance>): Instance {
+  return {
+    id: 'a',
+    generation: 1,
+    supersedes: undefined,
+    template,
+    state: 'ready',
+    reason: undefined,
+    message: undefined,
+    lastTransitionAt: NOW - 60_000,
+    host: 'host',
+    address: '10.0.0.9',
+    timeout: 60_000,
+    createdAt: NOW - 60_000,
+    startedAt: NOW - 60_000,
+    expiresAt: NOW + 60_000,
+    maxExpiresAt: NOW + 60_000,
+    url: 'http://127.0.0.1/demo/a/',
+    env: {},
+    metadata: {},
+    ...given,
+  };
+}
+
+function containerOf(given: Partial<SeenContainer>): SeenContainer {
+  return {
+    containerId: 'c',
+    id: 'a',
+    generation: 1,
+    createdAt: NOW - 60_000,
+    expiresAt: NOW + 60_000,
+    running: true,
+    oomKilled: false,
+    exitCode: undefined,
+    ...given,
+  };
+}
+
+function plan(instances: readonly Instance[], containers: readonly SeenContainer[]): Repair[] {
+  const known = new Map(instances.map((instance) => [instance.id, instance]));
+  return planRepairs({ startedAt: NOW, containers, instances: known });
+}
+
+const kinds = (repairs: readonly Repair[]) => repairs.map(({ kind }) => kind);
+
+describe('an instance and its container', () => {
+  test.each([
+    ['ready', {}, {}, ['arm']],
+    ['starting', { state: 'starting' }, {}, ['arm']],
+    ['ready, overdue', { expiresAt: NOW }, {}, ['finish']],
+    ['starting, overdue', { state: 'starting', expiresAt: NOW }, {}, ['finish']],
+    ['draining for long', { state: 'draining' }, {}, ['finish']],
+    ['draining just now', { state: 'draining', lastTransitionAt: NOW - 1 }, {}, []],
+    ['ready, stopped', {}, { running: false, exitCode: 3 }, ['end']],
+    ['starting, stopped: its spawn says why', { state: 'starting' }, { running: false }, ['arm']],
+    ['gone', { state: 'gone' }, {}, ['remove_orphan']],
+    ['failed', { state: 'failed' }, { running: false }, ['remove_orphan']],
+  ] as const)('%s', (_, instance, container, expected) => {
+    expect(kinds(plan([instanceOf(instance)], [containerOf(container)]))).toEqual(expected);
+  });
+});
+
+describe('an instance without a container', () => {
+  test.each([
+    ['pending: no worker has begun it', { state: 'pending', host: undefined }, []],
+    ['starting', { state: 'starting' }, ['arm']],
+    ['ready for long', {}, ['lost']],
+    ['ready just now', { lastTransitionAt: NOW - 1 }, ['arm']],
+    ['gone', { state: 'gone' }, []],
+  ] as const)('%s', (_, instance, expected) => {
+    expect(kinds(plan([instanceOf(instance)], []))).toEqual(expected);
+  });
+});
+
+describe('a container without an instance', () => {
+  test.each([
+    ['within its first deadline', {}, ['rebuild']],
+    ['past it', { expiresAt: NOW }, ['remove_orphan']],
+    ['stopped', { running: false }, ['remove_orphan']],
+    ['with a label that nobody can read', { expiresAt: Number.NaN }, ['remove_orphan']],
+    ['younger than the scan', { createdAt: NOW, running: false }, []],
+  ] as const)('%s', (_, container, expected) => {
+    expect(kinds(plan([], [containerOf(container)]))).toEqual(expected);
+  });
+});
+
+describe('whatever is found', () => {
+  const ids = ['a', 'b', 'c'];
+  const time = fc.integer({ min: NOW - 20_000, max: NOW + 20_000 });
+  const instances = fc.uniqueArray(
+    fc
+      .record({
+        id: fc.constantFrom(...ids),
+        state: fc.constantFrom(...STATES),
+        expiresAt: time,
+        lastTransitionAt: time,
+      })
+      .map(instanceOf),
+    { selector: ({ id }) => id },
+  );
+  const containers = fc
+    .array(
+      fc.record({
+        id: fc.constantFrom(...ids),
+        createdAt: time,
+        expiresAt: time,
+        running: fc.boolean(),
+        oomKilled: fc.boolean(),
+      }),
+      { maxLength: 5 },
+    )
+    .map((all) => all.map((each, i) => containerOf({ ...each, containerId: `c${i}` })));
+
+  test('nothing is done twice to one instance or to one container', () => {
+    fc.assert(
+      fc.property(instances, containers, (known, seen) => {
+        const touched = plan(known, seen).map((repair) => {
+          if (repair.kind === 'remove_orphan') return repair.containerId;
+          if (repair.kind === 'rebuild') return repair.container.id;
+          return repair.kind === 'arm' ? repair.instance.id : repair.id;
+        });
+        expect(touched).toEqual([...new Set(touched)]);
+      }),
+    );
+  });
+
+  test('no container that an instance within its lease runs in is removed', () => {
+    fc.assert(
+      fc.property(instances, containers, (known, seen) => {
+        for (const repair of plan(known, seen)) {
+          if (repair.kind !== 'remove_orphan') continue;
+          const owner = known.find(({ id }) => id === repair.id);
+          expect(!owner || isDead(owner.state)).toBe(true);
+        }
+      }),
+    );
+  });
+
+  test('whatever is overdue is ended, and nothing younger than the scan is touched', () => {
+    fc.assert(
+      fc.property(instances, containers, (known, seen) => {
+        const repairs = plan(known, seen);
+        const ended = new Set(
+          repairs.flatMap((repair) =>
+            repair.kind === 'finish' || repair.kind === 'end' ? [repair.id] : [],
+          ),
+        );
+        for (const { id, state, expiresAt } of known) {
+          const live = !isDead(state) && state !== 'draining';
+          if (live && expiresAt <= NOW) expect(ended).toContain(id);
+        }
+        const young = new Set(
+          seen.filter(({ createdAt }) => createdAt >= NOW).map(({ containerId }) => containerId),
+        );
+        for (const repair of repairs) {
+          if (repair.kind === 'remove_orphan') expect(young).not.toContain(repair.containerId);
+          if (repair.kind === 'rebuild') expect(young).not.toContain(repair.container.containerId);
+        }
+      }),
+    );
+  });
+});
