@@ -1,0 +1,81 @@
+/** Where instances are found in a request's address. */
+export interface AddressForms {
+  /** First segment of the path form, without slashes: `demo`. */
+  readonly prefix: string;
+  /** Domain of the host form, in lower case and without a port; undefined: path form only. */
+  readonly domain: string | undefined;
+}
+
+/** Which instance a request is for. */
+export interface Address {
+  readonly id: string;
+  /** Name or number of a port; undefined: the main one. */
+  readonly port: string | undefined;
+  /** What the path form puts before the instance's own path: `/demo/{id}`; empty in host form. */
+  readonly prefix: string;
+  /** Path and query below the prefix, as sent; without a slash at its start only for `/demo/{id}`. */
+  readonly path: string;
+}
+
+const ID_LENGTH = 26;
+const ID = /^[a-z][a-z0-9]{25}$/;
+const PORT = /^[a-zA-Z0-9][a-zA-Z0-9-]{0,31}$/;
+const HOST_LABEL = /^(?:([a-z0-9][a-z0-9-]{0,31})-)?([a-z][a-z0-9]{25})$/;
+
+/**
+ * Finds the instance that a request is for, by the raw bytes of its target and Host: nothing is
+ * decoded or normalised, so what looks like an id here is one. undefined: no instance's address.
+ */
+export function readAddress(
+  target: string,
+  host: string,
+  forms: AddressForms,
+): Address | undefined {
+  if (forms.domain !== undefined) {
+    const label = hostLabel(host, forms.domain);
+    if (label !== undefined) return inHost(label, target);
+  }
+  return inPath(target, forms.prefix);
+}
+
+function inPath(target: string, prefix: string): Address | undefined {
+  const start = prefix.length + 2;
+  if (target.charCodeAt(start - 1) !== 0x2f || !target.startsWith(prefix, 1)) return undefined;
+  const idEnd = start + ID_LENGTH;
+  const id = target.slice(start, idEnd);
+  if (!ID.test(id)) return undefined;
+  let end = idEnd;
+  let port: string | undefined;
+  if (target.charCodeAt(idEnd) === 0x3a) {
+    end = segmentEnd(target, idEnd);
+    port = target.slice(idEnd + 1, end);
+    if (!PORT.test(port)) return undefined;
+  }
+  const next = target.charCodeAt(end);
+  if (next !== 0x2f && next !== 0x3f && end !== target.length) return undefined;
+  return { id, port, prefix: target.slice(0, end), path: target.slice(end) };
+}
+
+function segmentEnd(target: string, from: number): number {
+  for (let at = from; at < target.length; at++) {
+    const code = target.charCodeAt(at);
+    if (code === 0x2f || code === 0x3f) return at;
+  }
+  return target.length;
+}
+
+function inHost(label: string, target: string): Address | undefined {
+  const match = HOST_LABEL.exec(label);
+  const id = match?.[2];
+  return id === undefined ? undefined : { id, port: match?.[1], prefix: '', path: target };
+}
+
+/** The part of a host before `.domain`, in lower case; undefined where the host is another. */
+function hostLabel(host: string, domain: string): string | undefined {
+  const colon = host.indexOf(':');
+  const name = (colon === -1 ? host : host.slice(0, colon)).toLowerCase();
+  const at = name.length - domain.length - 1;
+  return at > 0 && name.charCodeAt(at) === 0x2e && name.endsWith(domain)
+    ? name.slice(0, at)
+    : undefined;
+}

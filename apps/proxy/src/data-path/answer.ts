@@ -1,0 +1,108 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Passage, rewriteResponse } from './rewrite-response.ts';
+import { passableTrailers } from './trailers.ts';
+import type { ResponseHead } from './upstream/response-head.ts';
+
+/** Passes an instance's answer to the client. */
+export class Answer {
+  readonly #req: IncomingMessage;
+  readonly #res: ServerResponse;
+  #headWaits = false;
+  #ended = false;
+  #takesTrailers = false;
+
+  constructor(req: IncomingMessage, res: ServerResponse) {
+    this.#req = req;
+    this.#res = res;
+  }
+
+  get begun(): boolean {
+    return this.#res.headersSent;
+  }
+
+  /** Passes an informational head (1xx), which HTTP/1.0 does not have. */
+  inform(head: ResponseHead): void {
+    if (this.begun || this.#req.httpVersion === '1.0') return;
+    this.#res.writeInformation(head.status, head.fields.endToEnd);
+  }
+
+  /** Lets a client that waits for it send its body. */
+  letContinue(): void {
+    if (!this.begun) this.#res.writeContinue();
+  }
+
+  /** Begins the final answer. @param closes whether the connection is to end with it */
+  begin(head: ResponseHead, passage: Passage, closes: boolean): void {
+    const { status, reason, fields, framing } = head;
+    let headers = rewriteResponse(fields.endToEnd, passage);
+    if (status === 204) headers = withoutLength(headers);
+    this.#takesTrailers = framing === 'chunked' && this.#req.httpVersion !== '1.0';
+    if (this.#takesTrailers && fields.trailer !== undefined) {
+      headers = [...headers, 'trailer', fields.trailer];
+    }
+    if (closes) this.#res.shouldKeepAlive = false;
+    this.#res.writeHead(status, reason, headers as string[]);
+    this.#headWaits = true;
+  }
+
+  /** Passes a piece of the body; false where `whenDrained` is to be waited for. */
+  write(data: Buffer, last: boolean): boolean {
+    this.#headWaits = false;
+    if (!last) return this.#res.write(data);
+    this.#ended = true;
+    this.#res.end(data);
+    return true;
+  }
+
+  /** Nothing more has arrived: a head whose body is still to come goes out now. */
+  flush(): void {
+    if (!this.#headWaits) return;
+    this.#headWaits = false;
+    this.#res.flushHeaders();
+  }
+
+  /** Ends the answer; a client that does not take what is left is cut off after `timeoutMs`. */
+  end(trailers: readonly string[], timeoutMs: number): void {
+    if (!this.#ended) {
+      this.#ended = true;
+      if (trailers.length > 0 && this.#takesTrailers) {
+        this.#res.addTrailers(passableTrailers(trailers));
+      }
+      this.#res.end();
+    }
+    if ((this.#res.socket?.writableLength ?? 0) > 0) this.#cutAfter(timeoutMs, 'finish');
+  }
+
+  /** Calls back when the client has taken what it was sent, or cuts it off after `timeoutMs`. */
+  whenDrained(timeoutMs: number, resume: () => void): void {
+    this.#res.once('drain', resume);
+    this.#cutAfter(timeoutMs, 'drain');
+  }
+
+  /**
+   * Ends an answer that will not be complete so that the client cannot take it for complete. In
+   * HTTP/1.0 a mere close would be the regular end.
+   */
+  abort(): void {
+    if (this.#req.httpVersion === '1.0') this.#req.socket.resetAndDestroy();
+    else this.#req.socket.destroy();
+  }
+
+  #cutAfter(timeoutMs: number, unless: 'drain' | 'finish'): void {
+    const timer = setTimeout(() => this.abort(), timeoutMs);
+    const keep = () => {
+      clearTimeout(timer);
+      this.#res.off(unless, keep).off('close', keep);
+    };
+    this.#res.on(unless, keep).on('close', keep);
+  }
+}
+
+function withoutLength(headers: readonly string[]): readonly string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    if (name.toLowerCase() !== 'content-length') kept.push(name, headers[i + 1] ?? '');
+  }
+  return kept;
+}

@@ -1,0 +1,169 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Address, readAddress } from './address.ts';
+import type { DataPathContext } from './context.ts';
+import { Exchange } from './exchange.ts';
+import { isAnswering, type Peer, peerOf, readTrusted } from './peer.ts';
+import { refuse, refuseSocket, REFUSALS } from './refusal.ts';
+import { readRequestHead } from './request-head.ts';
+import { answerOn } from './socket-answer.ts';
+import { Upgrades } from './upgrades.ts';
+import { Agents } from './upstream/agents.ts';
+import { checkHandshake } from './websocket-handshake.ts';
+
+/** How many requests may wait behind one that is being answered on the same connection. */
+const MAX_PIPELINED = 100;
+/** How often a drain looks whether all is done, ms. */
+const DRAIN_LOOK = 20;
+
+/** Settings of a data path; durations are milliseconds. */
+export interface DataPathOptions extends Pick<
+  DataPathContext,
+  'routes' | 'answerFailure' | 'logger'
+> {
+  /** First segment of the path form. */
+  readonly prefix: string;
+  /** Domain of the host form, with a port or without; undefined: path form only. */
+  readonly domain: string | undefined;
+  /** Addresses or CIDRs whose X-Forwarded-* are believed. */
+  readonly trustedProxies: readonly string[];
+  /** How long a request waits for an instance that is starting. */
+  readonly holdFor?: number;
+  /** How long an instance may be silent before its answer begins; 0: for ever. */
+  readonly responseTimeout?: number;
+  readonly connectTimeout?: number;
+  /** How long idle connections to instances are kept; shorter than the instances keep them. */
+  readonly idleTimeout?: number;
+  /** How long a client may leave what it was sent untaken. */
+  readonly clientTimeout?: number;
+  readonly waitingPage?: DataPathContext['waitingPage'];
+}
+
+/** The way of every request that is for an instance. */
+export interface DataPath {
+  /** True where the request is the data path's, answered or being answered; else the entrance's. */
+  request(req: IncomingMessage, res: ServerResponse): boolean;
+  /** Takes every upgrade, and answers those that it refuses. */
+  upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void;
+  /** Waits until requests and tunnels have ended, and cuts what is left after `deadlineMs`. */
+  drain(deadlineMs: number): Promise<void>;
+  inFlight(): number;
+  openTunnels(): number;
+}
+
+export function createDataPath(options: DataPathOptions): DataPath {
+  const forms = {
+    prefix: options.prefix,
+    domain: options.domain?.replace(/:\d+$/, '').toLowerCase(),
+  };
+  const trusted = readTrusted(options.trustedProxies);
+  const responseTimeout =
+    options.responseTimeout === 0 ? Infinity : (options.responseTimeout ?? 60_000);
+  const agents = new Agents(options.routes, {
+    connectTimeout: options.connectTimeout ?? 1_200,
+    idleTimeout: options.idleTimeout ?? 4_000,
+    responseTimeout,
+  });
+  const context: DataPathContext = {
+    routes: options.routes,
+    agents,
+    holdFor: options.holdFor ?? 30_000,
+    responseTimeout,
+    clientTimeout: options.clientTimeout ?? 60_000,
+    answerFailure: options.answerFailure,
+    logger: options.logger,
+    waitingPage: options.waitingPage,
+    draining: false,
+    inFlight: 0,
+  };
+  const upgrades = new Upgrades(context);
+
+  return {
+    request(req, res) {
+      const peer = peerOf(req.socket, trusted);
+      if (peer.isRefused) {
+        req.socket.destroy();
+        return true;
+      }
+      peer.answer = res;
+      const head = readRequestHead(req, peer.isTrusted);
+      if ('status' in head) {
+        peer.isRefused = true;
+        refuse(req, res, head);
+        return true;
+      }
+      const target = req.url ?? '';
+      const address = readAddress(target, head.host, forms);
+      if (address === undefined) return false;
+      const method = req.method ?? '';
+      if (!address.path.startsWith('/') && (method === 'GET' || method === 'HEAD')) {
+        redirectBelow(address, res);
+        return true;
+      }
+      const exchange = new Exchange(context, req, res, { method, target, head, address, peer });
+      inTurn(res, peer, () => exchange.start());
+      return true;
+    },
+
+    upgrade(req, socket, rest) {
+      socket.on('error', () => socket.destroy());
+      const peer = peerOf(socket, trusted);
+      // Behind an answer that is still on its way, a 101 would be taken for that answer.
+      if (peer.isRefused || isAnswering(peer)) {
+        socket.destroy();
+        return;
+      }
+      const head = readRequestHead(req, peer.isTrusted);
+      const refusal = 'status' in head ? head : checkHandshake(req, head);
+      if ('status' in head || refusal) {
+        refuseSocket(socket, refusal ?? REFUSALS.upgrade);
+        return;
+      }
+      const target = req.url ?? '';
+      const address = readAddress(target, head.host, forms);
+      if (address === undefined) {
+        const failure = { kind: 'not_found', what: 'such page' } as const;
+        options.answerFailure(req, answerOn(socket, req), failure);
+        return;
+      }
+      const arrival = { method: 'GET', target, head, address, peer };
+      void upgrades.open({ req, socket, head: rest, arrival });
+    },
+
+    async drain(deadlineMs) {
+      context.draining = true;
+      const end = performance.now() + deadlineMs;
+      while (context.inFlight + upgrades.size > 0 && performance.now() < end) {
+        await sleep(DRAIN_LOOK);
+      }
+      upgrades.destroy();
+      agents.destroy();
+    },
+
+    inFlight: () => context.inFlight,
+    openTunnels: () => upgrades.size,
+  };
+}
+
+/** Starts when the answers to earlier requests of the connection have left (pipelining). */
+function inTurn(res: ServerResponse, peer: Peer, start: () => void): void {
+  if (res.socket) {
+    start();
+    return;
+  }
+  if (++peer.waiting > MAX_PIPELINED) {
+    res.req.socket.destroy();
+    return;
+  }
+  res.once('socket', () => {
+    peer.waiting--;
+    start();
+  });
+}
+
+/** `/demo/{id}` is the page's name; below its slash, relative links lead to the instance. */
+function redirectBelow({ prefix, path }: Address, res: ServerResponse): void {
+  res.writeHead(308, { location: `${prefix}/${path}`, 'content-length': 0 });
+  res.end();
+}

@@ -1,0 +1,79 @@
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { DataPath } from './data-path.ts';
+import { isAnswering, knownPeer } from './peer.ts';
+import { refuse, refuseSocket, REFUSALS, type Refusal } from './refusal.ts';
+
+type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
+
+/** Limits of the public port. */
+export interface PublicServerOptions {
+  /** How long the head of a request may take, ms. */
+  readonly headersTimeout?: number;
+  /** How long an idle connection is kept, ms: longer than any load balancer keeps it. */
+  readonly keepAliveTimeout?: number;
+  readonly maxConnections?: number;
+}
+
+/**
+ * The public port: what is for an instance goes the data path's way, the rest to the entrance.
+ * Every way that node:http has into a program is guarded.
+ */
+export function createPublicServer(
+  dataPath: DataPath,
+  entrance: Handler,
+  options: PublicServerOptions = {},
+): Server {
+  const server = createServer({
+    headersTimeout: options.headersTimeout ?? 15_000,
+    keepAliveTimeout: options.keepAliveTimeout ?? 75_000,
+    // Without this, node:http looks for slow heads only every 30 s.
+    connectionsCheckingInterval: 500,
+    // An upload takes as long as it takes: who is silent is cut, not who is slow.
+    requestTimeout: 0,
+    maxHeaderSize: 16 * 1024,
+    // The guards answer a missing Host, and in HTTP/1.0 too.
+    requireHostHeader: false,
+    noDelay: true,
+  });
+  // Past its limit node:http drops header fields, and with them what frames the body. So there is
+  // none, and the guards count.
+  server.maxHeadersCount = 0;
+  server.maxConnections = options.maxConnections ?? 20_000;
+
+  const handle: Handler = (req, res) => {
+    if (!dataPath.request(req, res)) entrance(req, res);
+  };
+  server.on('request', handle);
+  server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
+    if (dataPath.request(req, res)) return;
+    res.writeContinue();
+    entrance(req, res);
+  });
+  server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
+    refuse(req, res, REFUSALS.expectation);
+  });
+  server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
+    dataPath.upgrade(req, socket, head);
+  });
+  server.on('connect', (_req: IncomingMessage, socket: Socket) => {
+    socket.on('error', () => socket.destroy());
+    refuseSocket(socket, REFUSALS.method);
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    const peer = knownPeer(socket);
+    const isBetween = peer !== undefined && isAnswering(peer) && peer.answer?.headersSent === true;
+    if (!socket.writable || error.code === 'ECONNRESET' || isBetween) socket.destroy();
+    else refuseSocket(socket, REFUSAL_OF[error.code ?? ''] ?? REFUSALS.malformed);
+  });
+  return server;
+}
+
+/** What the parser of node:http found wrong, by its code; everything else is malformed. */
+const REFUSAL_OF: Readonly<Record<string, Refusal>> = {
+  HPE_HEADER_OVERFLOW: REFUSALS.headers,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: REFUSALS.chunkExtension,
+  HPE_PAUSED_H2_UPGRADE: REFUSALS.version,
+  ERR_HTTP_REQUEST_TIMEOUT: REFUSALS.timeout,
+};

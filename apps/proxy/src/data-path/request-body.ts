@@ -1,0 +1,70 @@
+import type { IncomingMessage } from 'node:http';
+import type { RequestHead } from './request-head.ts';
+import { passableTrailers } from './trailers.ts';
+import type { Arrival } from './upstream-head.ts';
+import type { Connection } from './upstream/connection.ts';
+
+/** Whether a request has a body to be sent on. */
+export function hasBody(head: RequestHead): boolean {
+  return head.chunked || (head.contentLength !== undefined && Number(head.contentLength) > 0);
+}
+
+/**
+ * Sends a request's body on as it comes, no faster than it is taken, framed anew: what arrived in
+ * one chunk leaves in one chunk.
+ */
+export class RequestBody {
+  readonly #req: IncomingMessage;
+  readonly #connection: Connection;
+  readonly #chunked: boolean;
+  readonly #isReusable: boolean;
+  readonly #onData = (data: Buffer) => this.#send(data);
+  readonly #onEnd = () => this.#end();
+
+  #awaitsClient = true;
+
+  constructor(req: IncomingMessage, connection: Connection, { head, method }: Arrival) {
+    this.#req = req;
+    this.#connection = connection;
+    this.#chunked = head.chunked;
+    // Who does not expect a body may leave it unread, and take it for the next request.
+    this.#isReusable = method !== 'GET' && method !== 'HEAD';
+    req.on('data', this.#onData);
+    req.on('end', this.#onEnd);
+  }
+
+  /** Whether there is more to come that the client has not sent yet. */
+  get awaitsClient(): boolean {
+    return this.#awaitsClient;
+  }
+
+  /** The instance takes more. */
+  onDrain(): void {
+    this.#awaitsClient = true;
+    this.#req.resume();
+  }
+
+  /** What is still to come is not sent on any more, only read off the connection. */
+  stop(): void {
+    this.#req.off('data', this.#onData);
+    this.#req.off('end', this.#onEnd);
+    this.#req.resume();
+  }
+
+  #send(data: Buffer): void {
+    const more = this.#chunked ? this.#connection.writeChunk(data) : this.#connection.write(data);
+    if (more) return;
+    this.#awaitsClient = false;
+    this.#req.pause();
+  }
+
+  #end(): void {
+    this.#awaitsClient = false;
+    if (this.#chunked) {
+      const trailers = passableTrailers(this.#req.rawTrailers);
+      const lines = trailers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+      this.#connection.writeLastChunk(lines);
+    }
+    if (this.#isReusable) this.#connection.endRequest();
+  }
+}

@@ -1,0 +1,42 @@
+import { fieldKinds } from './field-kinds.ts';
+
+/** What becomes of a request's header field. */
+export type RequestFieldKind =
+  /** End-to-end: passed on as it is. */
+  | 'pass'
+  /** Concerns this connection only, or only looks like a field that matters. */
+  | 'drop'
+  /** Says who the client is: believed from a trusted peer, else dropped. */
+  | 'forwarded'
+  | 'host'
+  | 'connection'
+  | 'content-length'
+  | 'transfer-encoding'
+  | 'expect'
+  | 'upgrade';
+
+const KINDS = new Map<string, RequestFieldKind>([
+  ['host', 'host'],
+  ['connection', 'connection'],
+  ['content-length', 'content-length'],
+  ['transfer-encoding', 'transfer-encoding'],
+  ['expect', 'expect'],
+  ['upgrade', 'upgrade'],
+  ['keep-alive', 'drop'],
+  ['te', 'drop'],
+  ['trailer', 'drop'],
+  ['http2-settings', 'drop'],
+  ['forwarded', 'forwarded'],
+  ['x-real-ip', 'forwarded'],
+]);
+
+/**
+ * The kind of a request's field. `Proxy` would become HTTP_PROXY in a CGI's environment, and
+ * there a name with an underscore cannot be told from the same with a hyphen: both are dropped.
+ */
+export const requestFieldKind = fieldKinds<RequestFieldKind>((name) => {
+  const kind = KINDS.get(name);
+  if (kind !== undefined) return kind;
+  if (name.startsWith('x-forwarded-')) return 'forwarded';
+  return name === 'proxy' || name.startsWith('proxy-') || name.includes('_') ? 'drop' : 'pass';
+});

@@ -1,0 +1,99 @@
+/** From where to where an answer travels, as far as its fields speak of addresses. */
+export interface Passage {
+  /** What the visitor's address puts before the instance's own path; empty in host form. */
+  readonly prefix: string;
+  /** Whether the prefix was taken off towards the instance. */
+  readonly stripped: boolean;
+  /** The instance's own `address:port`, which no visitor can reach. */
+  readonly upstream: string;
+  /** The name by which the visitor came. */
+  readonly host: string;
+}
+
+/**
+ * Makes an answer's fields right for the visitor: a Location that names the instance's own
+ * address or root comes under the prefix, a cookie stays with its instance, and a service worker
+ * may not reach beyond it. Other fields pass as they are.
+ *
+ * @param fields name, value, name, value, …
+ */
+export function rewriteResponse(fields: readonly string[], passage: Passage): readonly string[] {
+  let rewritten: string[] | undefined;
+  for (let i = fields.length - 2; i >= 0; i -= 2) {
+    const name = fields[i] ?? '';
+    // Most names can be told by their length alone.
+    if (name.length !== 8 && name.length !== 10 && name.length !== 22) continue;
+    const value = fields[i + 1] ?? '';
+    const becomes = rewriteField(name.toLowerCase(), value, passage);
+    if (becomes === value) continue;
+    rewritten ??= [...fields];
+    if (becomes === undefined) rewritten.splice(i, 2);
+    else rewritten[i + 1] = becomes;
+  }
+  return rewritten ?? fields;
+}
+
+function rewriteField(name: string, value: string, passage: Passage): string | undefined {
+  switch (name) {
+    case 'location':
+      return rewriteLocation(value, passage);
+    case 'set-cookie':
+      return rewriteCookie(value, passage.prefix);
+    case 'service-worker-allowed':
+      return passage.prefix === '' ? value : undefined;
+    default:
+      return value;
+  }
+}
+
+/** A Location that leads elsewhere, or is relative to the page, passes as it is. */
+export function rewriteLocation(location: string, passage: Passage): string {
+  const path = ownPath(location, passage);
+  if (path === undefined) return location;
+  return passage.stripped ? below(passage.prefix, path) : path;
+}
+
+/** The path of a Location that means the instance itself, by its address, the host or the root. */
+function ownPath(location: string, { upstream, host, prefix }: Passage): string | undefined {
+  if (location.startsWith('/') && !location.startsWith('//')) {
+    return prefix === '' ? undefined : location;
+  }
+  const match = /^(?:https?:)?\/\/([^/?#]*)([^]*)$/i.exec(location);
+  const [, authority = '', rest = ''] = match ?? [];
+  const isUpstream = authority === upstream || `${authority}:80` === upstream;
+  const isHost = prefix !== '' && authority.toLowerCase() === host.toLowerCase();
+  if (!match || !(isUpstream || isHost)) return undefined;
+  const path = rest.startsWith('/') ? rest : `/${rest}`;
+  // Standing alone, `//x` would be another host.
+  return path.startsWith('//') && prefix === '' ? `/.${path}` : path;
+}
+
+/**
+ * Confines a cookie to its instance: no Domain, and in path form every Path below the prefix. A
+ * cookie without Path stays below the page that set it by itself (RFC 6265 5.1.4).
+ */
+export function rewriteCookie(cookie: string, prefix: string): string {
+  const [pair = '', ...attributes] = cookie.split(';');
+  const kept = attributes
+    .filter((attribute) => !isAttribute(attribute, 'domain'))
+    .map((attribute) => {
+      const path = attribute.slice(attribute.indexOf('=') + 1).trim();
+      const isRewritten = prefix !== '' && isAttribute(attribute, 'path') && path.startsWith('/');
+      return isRewritten ? ` Path=${below(prefix, path)}` : attribute;
+    });
+  return [pair, ...kept].join(';');
+}
+
+function isAttribute(attribute: string, name: string): boolean {
+  const equals = attribute.indexOf('=');
+  const given = equals === -1 ? attribute : attribute.slice(0, equals);
+  return given.trim().toLowerCase() === name;
+}
+
+/** Puts a path below the prefix, unless the instance, which may know its prefix, has done so. */
+function below(prefix: string, path: string): string {
+  const isBelow =
+    path.startsWith(prefix) &&
+    (path.length === prefix.length || /[/?#]/.test(path.charAt(prefix.length)));
+  return isBelow ? path : prefix + path;
+}

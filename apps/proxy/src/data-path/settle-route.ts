@@ -1,0 +1,73 @@
+import { type Failure, FailureError, type ReadyRoute } from '@ephemera/domain';
+import type { CachedRoute, RouteCache } from '@ephemera/store';
+
+/** A route to use now, and until when on the monotonic clock. */
+export interface OpenRoute {
+  readonly route: ReadyRoute;
+  readonly deadline: number;
+}
+
+export type Settled = ({ readonly kind: 'open' } & OpenRoute) | Failure;
+
+/** How long to wait for an instance that starts. */
+export interface Holding {
+  readonly routes: Pick<RouteCache, 'find' | 'waitFor'>;
+  readonly holdFor: number;
+  /** Raised when whoever asks has gone. */
+  readonly signal: AbortSignal;
+  /** Called before the wait: true where there is to be none. */
+  readonly instead: () => boolean;
+}
+
+/**
+ * Finds out where a request for an id is to go, or why nowhere: waits for an instance that is
+ * starting. Never rejects; undefined where `instead` took the request over.
+ */
+export async function settleRoute(id: string, holding: Holding): Promise<Settled | undefined> {
+  const { routes, holdFor, signal, instead } = holding;
+  return await orFailure(async () => {
+    let found = await routes.find(id);
+    if (isStarting(found)) {
+      if (instead()) return undefined;
+      found = await routes.waitFor(id, (route) => !isStarting(route), holdFor, signal);
+    }
+    return verdict(id, found);
+  });
+}
+
+/** What the route of an id says at the moment. Never rejects. */
+export async function lookUpRoute(routes: Pick<RouteCache, 'find'>, id: string): Promise<Settled> {
+  return await orFailure(async () => verdict(id, await routes.find(id)));
+}
+
+async function orFailure<T>(look: () => Promise<T>): Promise<T | Failure> {
+  try {
+    return await look();
+  } catch (error) {
+    return error instanceof FailureError ? error.failure : { kind: 'store_unavailable' };
+  }
+}
+
+/** What a route says of an id: where it is, or why it is not to be had. */
+function verdict(id: string, found: CachedRoute | undefined): Settled {
+  if (!found) return { kind: 'not_found', what: 'instance' };
+  const { route, deadline } = found;
+  switch (route.state) {
+    case 'pending':
+    case 'starting':
+      return { kind: 'starting', id };
+    case 'ready':
+      return performance.now() < deadline
+        ? { kind: 'open', route, deadline }
+        : { kind: 'gone', id, reason: 'ttl' };
+    case 'failed':
+      return { kind: 'start_failed', id, message: route.message ?? 'It could not be started.' };
+    case 'draining':
+    case 'gone':
+      return { kind: 'gone', id, reason: route.reason, message: route.message };
+  }
+}
+
+function isStarting(found: CachedRoute | undefined): boolean {
+  return found?.route.state === 'pending' || found?.route.state === 'starting';
+}

@@ -1,0 +1,154 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { pipeline } from 'node:stream';
+import httpProxy from 'http-proxy';
+import { rewriteResponse } from './rewrite-response.ts';
+import type { Destination } from './sending.ts';
+import { answerOn } from './socket-answer.ts';
+import { TunnelAgent } from './tunnel-agent.ts';
+import { endToEnd, fieldsOf, toHeaders } from './tunnel-headers.ts';
+import { type Arrival, passageOf, upstreamLines, upstreamTarget } from './upstream-head.ts';
+import { ConnectFault } from './upstream/connect-fault.ts';
+import { accepts } from './websocket-handshake.ts';
+
+const MAX_INFORMATIONAL = 16;
+/** How often a live connection is asked whether the other side is still there. */
+const PROBE_AFTER = 30_000;
+
+/** A client's side of an upgrade. */
+export interface Upgrade {
+  readonly req: IncomingMessage;
+  readonly socket: Socket;
+  /** What came behind the handshake already. */
+  readonly head: Buffer;
+  readonly arrival: Arrival;
+}
+
+export type TunnelFault = 'unreachable' | 'superseded' | 'silent';
+
+/** What http-proxy does once the instance has switched protocols. */
+type Join = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
+
+/**
+ * Joins a client to an instance once that has switched protocols. http-proxy sends the handshake,
+ * writes the 101 and pipes. What it leaves open is closed here: it would make paths and headers
+ * its own, frame other answers wrongly, believe any 101, wait for ever, and let one side live on
+ * when the other has died.
+ *
+ * @param timeoutMs how long the instance may be silent
+ * @param onFault called once at most, while nothing has been answered
+ */
+export function openTunnel(
+  upgrade: Upgrade,
+  destination: Destination,
+  timeoutMs: number,
+  onFault: (fault: TunnelFault) => void,
+): void {
+  const { req, socket, arrival } = upgrade;
+  const request = sendHandshake(upgrade, destination);
+  const [join] = request.listeners('upgrade') as [Join];
+  for (const event of ['upgrade', 'response', 'error']) request.removeAllListeners(event);
+
+  const leave = () => request.destroy();
+  const timer = Number.isFinite(timeoutMs)
+    ? setTimeout(() => fail('silent'), timeoutMs)
+    : undefined;
+  let settled = false;
+  const settle = () => {
+    settled = true;
+    clearTimeout(timer);
+    socket.off('close', leave);
+  };
+  const fail = (fault: TunnelFault) => {
+    if (settled) return;
+    settle();
+    request.destroy();
+    if (!socket.destroyed) onFault(fault);
+  };
+
+  socket.once('close', leave);
+  request.on('error', (error) => fail(faultOf(error)));
+  let informational = 0;
+  request.on('information', () => {
+    if (++informational > MAX_INFORMATIONAL) fail('unreachable');
+  });
+  request.once('response', (response) => {
+    if (settled) return;
+    settle();
+    passAnswer(upgrade, destination, response);
+  });
+  request.once('upgrade', (response, upstream: Socket, head) => {
+    if (settled || !accepts(response.headers, req.headers['sec-websocket-key'])) {
+      upstream.destroy();
+      fail('unreachable');
+      return;
+    }
+    settle();
+    const fields = rewriteResponse(
+      endToEnd(response.rawHeaders),
+      passageOf(arrival, destination.route, destination.port),
+    );
+    response.headers = { ...toHeaders(fields), connection: 'Upgrade', upgrade: 'websocket' };
+    join(response, upstream, head);
+    endTogether(socket, upstream);
+  });
+}
+
+/** Has http-proxy send the handshake, with the target and the headers of this data path. */
+function sendHandshake(
+  { req, socket, head, arrival }: Upgrade,
+  { agent, port, route }: Destination,
+): ClientRequest {
+  const own = 'connection: Upgrade\r\nupgrade: websocket\r\n';
+  const lines = upstreamLines(arrival, route, port) + own;
+  const headers = { value: toHeaders(fieldsOf(lines)) };
+  const proxy = httpProxy.createProxyServer();
+  proxy.on('error', () => undefined);
+  let sent: ClientRequest | undefined;
+  proxy.once('proxyReqWs', (request) => {
+    request.path = upstreamTarget(arrival, route);
+    sent = request;
+  });
+  proxy.ws(Object.create(req, { headers }) as IncomingMessage, socket, head, {
+    target: { protocol: 'http:', host: route.address, port },
+    agent: new TunnelAgent(agent, port),
+    // Both keep http-proxy from reading the target, which it would rewrite.
+    toProxy: true,
+    ignorePath: true,
+  });
+  if (!sent) throw new Error('http-proxy sent no handshake');
+  return sent;
+}
+
+/** Passes an answer that refuses to switch protocols as any other answer is passed. */
+function passAnswer(
+  { req, socket, arrival }: Upgrade,
+  { route, port }: Destination,
+  response: IncomingMessage,
+): void {
+  const fields = rewriteResponse(endToEnd(response.rawHeaders), passageOf(arrival, route, port));
+  const res = answerOn(socket, req);
+  res.writeHead(response.statusCode ?? 502, response.statusMessage, fields as string[]);
+  pipeline(response, res, (error) => {
+    if (error) socket.destroy();
+  });
+}
+
+/** Has each side end with the other: in order where it ended in order, else at once. */
+function endTogether(one: Socket, other: Socket): void {
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    from.setKeepAlive(true, PROBE_AFTER);
+    from.on('error', () => from.destroy());
+    from.once('close', () => {
+      if (!from.readableEnded) to.destroy();
+      else to.destroySoon();
+    });
+  }
+}
+
+function faultOf(error: Error): TunnelFault {
+  return error instanceof ConnectFault ? error.kind : 'unreachable';
+}

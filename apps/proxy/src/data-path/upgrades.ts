@@ -1,0 +1,76 @@
+import type { Socket } from 'node:net';
+import type { Failure } from '@ephemera/domain';
+import { choosePort } from './choose-port.ts';
+import type { DataPathContext } from './context.ts';
+import { lookUpRoute, settleRoute } from './settle-route.ts';
+import { answerOn } from './socket-answer.ts';
+import { openTunnel, type Upgrade } from './tunnel.ts';
+
+/** How many routes may turn out to be superseded on the way before a handshake is given up. */
+const MAX_SUPERSEDED = 3;
+
+/** Takes a checked handshake to its instance; holds it while the instance starts. */
+export class Upgrades {
+  readonly #context: DataPathContext;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(context: DataPathContext) {
+    this.#context = context;
+  }
+
+  /** Tunnels that are open or being opened. */
+  get size(): number {
+    return this.#sockets.size;
+  }
+
+  async open(upgrade: Upgrade): Promise<void> {
+    const { socket } = upgrade;
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    await this.#route(upgrade, MAX_SUPERSEDED);
+  }
+
+  destroy(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async #route(upgrade: Upgrade, attempts: number): Promise<void> {
+    const { socket, arrival } = upgrade;
+    const { id, port: wanted } = arrival.address;
+    const { routes, holdFor, agents, responseTimeout } = this.#context;
+    const gone = new AbortController();
+    const leave = () => gone.abort();
+    socket.once('close', leave);
+    const signal = gone.signal;
+    const settled = await settleRoute(id, { routes, holdFor, signal, instead: () => false });
+    socket.off('close', leave);
+    if (socket.destroyed || settled === undefined) return;
+    if (settled.kind !== 'open') {
+      this.#fail(upgrade, settled);
+      return;
+    }
+    const { route, deadline } = settled;
+    const port = choosePort(route, wanted);
+    if (port === undefined) {
+      this.#fail(upgrade, { kind: 'not_found', what: 'such port' });
+      return;
+    }
+    const agent = agents.of(id, route, deadline);
+    openTunnel(upgrade, { route, deadline, agent, port }, responseTimeout, (fault) => {
+      if (fault === 'silent') this.#fail(upgrade, { kind: 'upstream_timeout', id });
+      else if (fault === 'superseded' && attempts > 1) void this.#route(upgrade, attempts - 1);
+      else void this.#failAsRouted(upgrade);
+    });
+  }
+
+  async #failAsRouted(upgrade: Upgrade): Promise<void> {
+    const { id } = upgrade.arrival.address;
+    const found = await lookUpRoute(this.#context.routes, id);
+    if (upgrade.socket.destroyed) return;
+    this.#fail(upgrade, found.kind === 'open' ? { kind: 'upstream_unreachable', id } : found);
+  }
+
+  #fail({ req, socket }: Upgrade, failure: Failure): void {
+    this.#context.answerFailure(req, answerOn(socket, req), failure);
+  }
+}

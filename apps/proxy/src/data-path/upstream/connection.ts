@@ -1,0 +1,191 @@
+import type { Socket } from 'node:net';
+import type { ResponseHead } from './response-head.ts';
+import { ResponseParser, type ResponseSink } from './response-parser.ts';
+
+/** Why an answer will not be completed. */
+export type Loss =
+  /** The other side closed, reset, or sent what is no HTTP. */
+  | 'broken'
+  /** It was silent for too long. */
+  | 'silent'
+  /** It was silent because the rest of the request did not come. */
+  | 'starved'
+  /** The generation that the connection belongs to is not the one to use any more. */
+  | 'dropped';
+
+/** Who sent a request on a connection. */
+export interface Requester extends ResponseSink {
+  /** All that has arrived so far was handed over. */
+  onArrived(): void;
+  /** What was written has left: more may follow. */
+  onDrain(): void;
+  /** There will be no more; `answered` tells whether a byte of an answer had come. */
+  onLost(loss: Loss, answered: boolean): void;
+}
+
+/** Who keeps the connection between requests. */
+export interface ConnectionKeeper {
+  /** Coarse monotonic milliseconds. */
+  readonly now: number;
+  onIdle(connection: Connection): void;
+  onClosed(connection: Connection): void;
+}
+
+/** One connection to one port of an instance. It serves one request at a time. */
+export class Connection implements ResponseSink {
+  readonly port: number;
+  /** Whether it has served a request before. */
+  isReused = false;
+  /** Last sign of life in either direction, or since when it is idle; the keeper's clock. */
+  activeAt: number;
+  /** How long the other side keeps it idle, ms, where it said so. */
+  idleLimit = Number.POSITIVE_INFINITY;
+  readonly #socket: Socket;
+  readonly #keeper: ConnectionKeeper;
+  readonly #parser = new ResponseParser();
+  #requester: Requester | undefined;
+  #answered = false;
+  #reusable = false;
+  #requestSent = false;
+  #answerComplete = false;
+
+  /** @param socket connected; from here on it is this connection's */
+  constructor(socket: Socket, port: number, keeper: ConnectionKeeper) {
+    this.#socket = socket;
+    this.port = port;
+    this.#keeper = keeper;
+    this.activeAt = keeper.now;
+    socket.on('data', (data: Buffer) => this.#onData(data));
+    socket.on('drain', () => this.#requester?.onDrain());
+    socket.on('end', () => this.#onEnd());
+    socket.on('error', () => this.destroy('broken'));
+    socket.on('close', () => {
+      this.destroy('broken');
+      keeper.onClosed(this);
+    });
+  }
+
+  get isUsable(): boolean {
+    return this.#requester === undefined && this.#socket.writable;
+  }
+
+  /** Whether a request is under way and its answer has not begun. */
+  get awaitsAnswer(): boolean {
+    return this.#requester !== undefined && !this.#answered;
+  }
+
+  /** Sends the head of a request: its answer goes to `requester`. */
+  send(head: string, method: string, requester: Requester): void {
+    this.#requester = requester;
+    this.#answered = false;
+    this.#reusable = false;
+    this.#requestSent = false;
+    this.#answerComplete = false;
+    this.activeAt = this.#keeper.now;
+    this.#parser.begin(method, this);
+    this.#socket.write(head, 'latin1');
+  }
+
+  /** Sends a piece of the body as it is; false where `onDrain` is to be waited for. */
+  write(data: Buffer): boolean {
+    this.activeAt = this.#keeper.now;
+    return this.#socket.write(data);
+  }
+
+  /** Sends a piece of the body as a chunk. */
+  writeChunk(data: Buffer): boolean {
+    this.#socket.cork();
+    this.#socket.write(`${data.length.toString(16)}\r\n`, 'latin1');
+    this.write(data);
+    const more = this.#socket.write('\r\n', 'latin1');
+    this.#socket.uncork();
+    return more;
+  }
+
+  /** Sends the end of a chunked body. @param trailers header lines */
+  writeLastChunk(trailers: string): void {
+    this.#socket.write(`0\r\n${trailers}\r\n`, 'latin1');
+  }
+
+  /** The request is sent in full: the connection may serve another one after the answer. */
+  endRequest(): void {
+    this.#requestSent = true;
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.activeAt = this.#keeper.now;
+    this.#socket.resume();
+  }
+
+  destroy(loss: Loss): void {
+    const requester = this.#requester;
+    this.#requester = undefined;
+    this.#socket.destroy();
+    requester?.onLost(loss, this.#answered);
+  }
+
+  /** Ends the connection without telling whoever sent the request. */
+  abandon(): void {
+    this.#requester = undefined;
+    this.#socket.destroy();
+  }
+
+  onHead(head: ResponseHead): void {
+    if (head.status >= 200) {
+      this.#reusable = head.reusable;
+      const { idleSeconds } = head.fields;
+      if (idleSeconds !== undefined) this.idleLimit = idleSeconds * 1000;
+    }
+    this.#requester?.onHead(head);
+  }
+
+  onBody(data: Buffer, last: boolean): void {
+    this.#requester?.onBody(data, last);
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    const requester = this.#requester;
+    this.#requester = undefined;
+    this.#answerComplete = true;
+    requester?.onEnd(trailers);
+  }
+
+  #onData(data: Buffer): void {
+    // A byte that nobody asked for is the answer to nothing: what follows it cannot be trusted.
+    if (!this.#parser.busy) {
+      this.destroy('broken');
+      return;
+    }
+    this.#answered = true;
+    this.activeAt = this.#keeper.now;
+    let taken: number;
+    try {
+      taken = this.#parser.push(data);
+    } catch {
+      this.destroy('broken');
+      return;
+    }
+    if (this.#answerComplete) this.#settle(taken === data.length);
+    else this.#requester?.onArrived();
+  }
+
+  #settle(isClean: boolean): void {
+    this.#answerComplete = false;
+    if (!isClean || !this.#reusable || !this.#requestSent || !this.#socket.writable) {
+      this.#socket.destroy();
+      return;
+    }
+    this.isReused = true;
+    this.#socket.resume();
+    this.#keeper.onIdle(this);
+  }
+
+  #onEnd(): void {
+    if (this.#parser.busy && this.#parser.end()) this.#socket.destroy();
+    else this.destroy('broken');
+  }
+}

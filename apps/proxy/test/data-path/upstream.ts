@@ -1,0 +1,72 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+
+/** One connection that an upstream was given, and all bytes that came over it. */
+export interface UpstreamConnection {
+  readonly socket: Socket;
+  received: string;
+  ended: boolean;
+  closed: boolean;
+}
+
+/** A raw TCP server in the place of a container, which counts what reaches it. */
+export interface Upstream {
+  readonly port: number;
+  readonly connections: UpstreamConnection[];
+  /** All bytes over all connections, latin1. */
+  readonly received: string;
+  /** Request lines seen over all connections. */
+  readonly requests: string[];
+  stop(): Promise<void>;
+}
+
+type Behaviour = (connection: UpstreamConnection, chunk: string) => void;
+
+/**
+ * Starts an upstream on 127.0.1.1. @param onData called for each piece that arrives
+ * @param onOpen called for each connection
+ */
+export async function startUpstream(
+  onData: Behaviour,
+  onOpen: (connection: UpstreamConnection) => void = () => undefined,
+): Promise<Upstream> {
+  const connections: UpstreamConnection[] = [];
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    const connection: UpstreamConnection = { socket, received: '', ended: false, closed: false };
+    connections.push(connection);
+    socket.on('data', (data) => {
+      const text = data.toString('latin1');
+      connection.received += text;
+      onData(connection, text);
+    });
+    socket.on('end', () => (connection.ended = true));
+    socket.on('error', () => undefined);
+    socket.on('close', () => (connection.closed = true));
+    onOpen(connection);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.1.1', resolve));
+  const received = () => connections.map((connection) => connection.received).join('');
+  return {
+    port: (server.address() as AddressInfo).port,
+    connections,
+    get received() {
+      return received();
+    },
+    get requests() {
+      return received().match(/^[A-Z]+ \S+ HTTP\/1\.[01]$/gm) ?? [];
+    },
+    async stop() {
+      for (const { socket } of connections) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Answers every request head with these bytes; bodies are not looked at. */
+export function answering(answer: string): Behaviour {
+  return (connection, chunk) => {
+    const heads = chunk.split('\r\n\r\n').length - 1;
+    for (let i = 0; i < heads; i++) connection.socket.write(answer, 'latin1');
+  };
+}
+
+export const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
