@@ -8,6 +8,8 @@ export interface AdminApi {
   /** Every instance, from all pages. */
   list(): Promise<InstanceResource[]>;
   get(id: string): Promise<InstanceResource>;
+  /** Moves the deadline to so many seconds from now; with its new lease. */
+  renew(id: string, seconds: number): Promise<InstanceResource>;
   /** Begins to end an instance; one that is dead already is no fault. */
   kill(id: string): Promise<void>;
   /** Begins to end all; their number. */
@@ -56,6 +58,9 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     },
     async get(id) {
       return (await ask('GET', one(id))) as InstanceResource;
+    },
+    async renew(id, timeout) {
+      return (await ask('POST', `${one(id)}/renew`, { body: { timeout } })) as InstanceResource;
     },
     async kill(id) {
       await ask('DELETE', one(id), { accepted: [410] });

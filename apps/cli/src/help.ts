@@ -11,6 +11,8 @@ export const help = `Ephemera: containers that are gone when their time is over.
       List the instances.
   ephemera get ID
       Show one.
+  ephemera renew ID --timeout 30m
+      Move its deadline to that long from now.
   ephemera kill ID... | --all
       End them.
 

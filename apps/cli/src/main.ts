@@ -6,6 +6,7 @@ import { keptToken } from './admin-token.ts';
 import { get } from './commands/get.ts';
 import { kill } from './commands/kill.ts';
 import { ls } from './commands/ls.ts';
+import { renew } from './commands/renew.ts';
 import { run } from './commands/run.ts';
 import { readConfig } from './config.ts';
 import { help } from './help.ts';
@@ -14,6 +15,7 @@ const commands: Readonly<Record<string, (api: AdminApi, args: string[]) => Promi
   run,
   ls,
   get,
+  renew,
   kill,
 };
 

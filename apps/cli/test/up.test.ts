@@ -43,6 +43,9 @@ test('up, an instance, Ctrl-C: nothing is left', async () => {
   expect(await page.text()).toContain(id);
   expect((await started.ephemera('ls')).out).toMatch(new RegExp(`${id} +demo +ready +\\d`));
 
+  const longer = await started.ephemera('renew', id, '--timeout', '20m');
+  expect(longer.out).toMatch(/left: +(20m|19m59s)/);
+
   started.signal('SIGINT');
   const end = await started.ended;
   expect(end).toMatchObject({ code: 0, err: '' });
