@@ -44,6 +44,14 @@ test('instances are counted by state, and none of their secrets is shown', async
   expect(text).not.toContain('hidden-in');
 });
 
+test('one that would end for being idle says so', async () => {
+  const template = sampleTemplate({ timeout: 1_800_000, idleTimeout: 300_000 });
+  await scene.startInstance('host-a', { template });
+  expect((await page()).replace(/\s+/g, ' ')).toMatch(
+    />[45]m(\d+s)?<\/time> <span class="soft">unless used/,
+  );
+});
+
 test('what names and messages hold stays text', async () => {
   const hostile = '<img src=x onerror=alert(1)>';
   const { id } = await scene.startInstance('<b>host</b>', {

@@ -1,9 +1,12 @@
 import type { State } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
+import { loadScript, runScript } from './run-script.ts';
 
-/** How many states are read in one round trip. */
-const BATCH = 5_000;
+const script = loadScript('count-states');
+
+/** How many are counted at once: Redis does nothing else meanwhile, so for about a millisecond. */
+const BATCH = 1_000;
 
 /** How many of the live instances stand in each state. */
 export async function countStates(
@@ -13,13 +16,11 @@ export async function countStates(
   const counts: Partial<Record<State, number>> = {};
   const ids = await redis.zrange(keys.instances, '0', '-1');
   for (let i = 0; i < ids.length; i += BATCH) {
-    const pipeline = redis.pipeline();
-    for (const id of ids.slice(i, i + BATCH)) pipeline.hget(keys.instance(id), 'state');
-    for (const [error, reply] of (await pipeline.exec()) ?? []) {
-      if (error) throw error;
-      // One that was buried meanwhile and is forgotten already has none.
-      const state = reply as State | null;
-      if (state !== null) counts[state] = (counts[state] ?? 0) + 1;
+    const batch = ids.slice(i, i + BATCH).map((id) => keys.instance(id));
+    const flat = (await runScript(redis, script, batch, [])) as (State | number)[];
+    for (let j = 0; j + 1 < flat.length; j += 2) {
+      const state = flat[j] as State;
+      counts[state] = (counts[state] ?? 0) + Number(flat[j + 1]);
     }
   }
   return counts;

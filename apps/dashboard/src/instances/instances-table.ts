@@ -1,3 +1,4 @@
+import { dueAt } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { html } from '../pages/html.ts';
 import type { Html } from '../pages/html.ts';
@@ -49,10 +50,13 @@ function name({ id, state, url }: Instance): Html {
   return open ? html`<a href="${url}" target="_blank" rel="noreferrer">${code}</a>` : code;
 }
 
-function timeLeft({ state, expiresAt }: Instance, now: number): Html {
+function timeLeft(instance: Instance, now: number): Html {
+  const { state, expiresAt } = instance;
   if (state === 'draining') return html`<span class="soft">ending</span>`;
-  const rest = moment(expiresAt, left(expiresAt - now));
-  return state === 'ready' ? rest : html`${rest} <span class="soft">to be ready</span>`;
+  const due = dueAt(instance);
+  const rest = moment(due, left(due - now));
+  if (state !== 'ready') return html`${rest} <span class="soft">to be ready</span>`;
+  return due < expiresAt ? html`${rest} <span class="soft">unless used</span>` : rest;
 }
 
 function moment(at: number, text: string): Html {
