@@ -1,4 +1,4 @@
-import type { Failure, Fault } from '@ephemera/domain';
+import type { Failure, Fault, Limit } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 
 /** An error as RFC 9457 has it, with what each kind adds. */
@@ -18,6 +18,7 @@ export interface Problem {
   readonly detail: string;
   readonly reason?: string;
   readonly faults?: readonly Fault[];
+  readonly limit?: Limit;
 }
 
 export interface ProblemAnswer {
@@ -34,6 +35,17 @@ const REASONS: Readonly<Record<string, string>> = {
   start_failed: 'it could not be started',
   orphan: 'it was left over',
 };
+
+const LIMITS: Readonly<Record<Limit, string>> = {
+  hosts: 'The hosts have no room for one more.',
+  template: 'As many instances of this template as there may be are alive.',
+  queue: 'There is no room for one more, and the queue is full.',
+  address: 'This address has as many instances as it may have.',
+  token: 'This token has as many instances as it may have.',
+};
+
+/** When to try again where there was no room, seconds. */
+const ROOM_AGAIN = '10';
 
 /** The one table from what went wrong to what a client is told. */
 export function problemOf(failure: Failure): ProblemAnswer {
@@ -98,6 +110,22 @@ export function problemOf(failure: Failure): ProblemAnswer {
       return answer(failure, 502, 'Bad gateway', 'The instance does not answer as it should.');
     case 'upstream_timeout':
       return answer(failure, 504, 'Gateway timeout', 'The instance did not answer in time.');
+    case 'full':
+      return answer(
+        failure,
+        429,
+        'Full',
+        LIMITS[failure.limit],
+        { 'retry-after': ROOM_AGAIN },
+        { limit: failure.limit },
+      );
+    case 'key_reused':
+      return answer(
+        failure,
+        422,
+        'Idempotency key reused',
+        'This Idempotency-Key came with another request before.',
+      );
     case 'store_unavailable':
       return answer(failure, 503, 'Unavailable', 'The route cannot be looked up at the moment.', {
         'retry-after': '1',

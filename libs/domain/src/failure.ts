@@ -1,3 +1,4 @@
+import type { Limit } from './capacity.ts';
 import type { EndReason } from './state.ts';
 
 /** What can go wrong for somebody who asks; one table turns each kind into an HTTP problem. */
@@ -19,6 +20,9 @@ export type Failure =
   | { readonly kind: 'start_failed'; readonly id: string; readonly message: string }
   | { readonly kind: 'upstream_unreachable'; readonly id: string }
   | { readonly kind: 'upstream_timeout'; readonly id: string }
+  | { readonly kind: 'full'; readonly limit: Limit }
+  /** The same idempotency key with another payload. */
+  | { readonly kind: 'key_reused' }
   | { readonly kind: 'store_unavailable' }
   | { readonly kind: 'internal' };
 

@@ -1,4 +1,6 @@
+export * from './capacity.ts';
 export * from './duration.ts';
+export * from './event.ts';
 export * from './failure.ts';
 export * from './id.ts';
 export * from './instance.ts';

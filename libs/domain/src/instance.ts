@@ -30,6 +30,10 @@ export interface Instance extends Lease {
   readonly url: string;
   readonly env: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, string>>;
+  /** The pool that it waits in for its first visitor; gone from the moment that it is claimed. */
+  readonly pool?: string | undefined;
+  /** Its template or the hosts are full: it has a place in the queue and no worker is asked yet. */
+  readonly queued?: boolean | undefined;
 }
 
 /** What a creation says of an instance; the store adds the generation, the times and the state. */

@@ -27,6 +27,12 @@ const template: Instance['template'] = {
   egress: false,
   stripPrefix: true,
   host: 'pass',
+  whenFull: 'refuse',
+  maxQueued: 0,
+  queueTimeout: 60_000,
+  pool: 0,
+  poolMaxAge: 60_000,
+  schedule: [],
 };
 
 function instanceOf(given: Partial<Instance>): Instance {

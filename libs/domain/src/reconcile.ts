@@ -1,6 +1,6 @@
 import type { Instance } from './instance.ts';
 import { dueAt } from './lease.ts';
-import { isDead } from './state.ts';
+import { isDead, isServing } from './state.ts';
 
 /** A labelled container as the daemon lists it. Times are epoch milliseconds. */
 export interface SeenContainer {
@@ -84,7 +84,7 @@ function joinContainer(
     return alive ? { kind: 'rebuild', container } : { kind: 'remove_orphan', containerId, id };
   }
   if (isDead(instance.state)) return { kind: 'remove_orphan', containerId, id };
-  if (instance.state === 'ready' && !container.running) {
+  if (isServing(instance.state) && !container.running) {
     const reason = container.oomKilled ? 'oom' : 'exited';
     return { kind: 'end', id, reason, exitCode: container.exitCode };
   }
@@ -98,7 +98,7 @@ function joinInstance(instance: Instance, hasContainer: boolean, now: number): R
     return settled ? { kind: 'finish', id: instance.id } : undefined;
   }
   if (dueAt(instance) <= now) return { kind: 'finish', id: instance.id };
-  if (instance.state === 'ready' && !hasContainer && settled) {
+  if (isServing(instance.state) && !hasContainer && settled) {
     return { kind: 'lost', id: instance.id };
   }
   return instance.state === 'pending' ? undefined : { kind: 'arm', instance };

@@ -59,4 +59,32 @@ export interface Template {
   readonly stripPrefix: boolean;
   /** Which `Host` header the container sees: the visitor's, or its own address. */
   readonly host: 'pass' | 'mask';
+  /** How long ahead of its deadline `expiring` is told; a tenth of the TTL, at most 60 s, if unset. */
+  readonly notice?: number | undefined;
+  /** How many may live at once; undefined: as many as the hosts hold. */
+  readonly maxInstances?: number | undefined;
+  /** What becomes of a request for one more than there is room for. */
+  readonly whenFull: 'queue' | 'refuse';
+  /** How many may wait in the queue. */
+  readonly maxQueued: number;
+  /** How long one may wait there. */
+  readonly queueTimeout: number;
+  /** How many are kept started ahead of their visitors. */
+  readonly pool: number;
+  /** How long a warm one waits for its visitor before another takes its place. */
+  readonly poolMaxAge: number;
+  /** Times at which more of them are kept. */
+  readonly schedule: readonly PoolSchedule[];
+}
+
+/** More warm instances for a while. */
+export interface PoolSchedule {
+  /** When filling begins: minute, hour, day of the month, month, day of the week. */
+  readonly cron: string;
+  /** How many are then kept ready. */
+  readonly ready: number;
+  /** For how long. */
+  readonly for: number;
+  /** IANA time zone. */
+  readonly tz: string;
 }

@@ -1,4 +1,6 @@
 export { StartError } from '@ephemera/domain';
+export { sharesSchema } from './capacity-config.ts';
+export type { Shares } from './capacity-config.ts';
 export * from './environment.ts';
 export * from './health-server.ts';
 export * from './lifetime.ts';

@@ -1,23 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { parseDuration, parseSize } from '@ephemera/domain';
 import type { Fault, Readiness, Template } from '@ephemera/domain';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { capacityFields, sharesSchema } from './capacity-config.ts';
+import type { Shares } from './capacity-config.ts';
+import { durationText as duration, positiveDuration, sizeText as size } from './config-values.ts';
 import { ConfigError, faultsOf } from './environment.ts';
 
-/** Reads text with a parser that gives undefined for what it does not understand. */
-function read<T>(parse: (text: string) => T | undefined, what: string) {
-  return z.string({ error: `must be ${what}` }).transform((text, context) => {
-    const value = parse(text);
-    if (value !== undefined) return value;
-    context.addIssue({ code: 'custom', message: `"${text}" is not ${what}` });
-    return z.NEVER;
-  });
-}
-
-const duration = read(parseDuration, 'a duration such as 90s, 30m, 2h');
-const positiveDuration = duration.refine((ms) => ms >= 1000, 'must be at least 1s');
-const size = read(parseSize, 'a size such as 256m, 1g');
 const portNumber = z
   .int({ error: 'must be a port number' })
   .min(1, 'must be a port from 1 to 65535')
@@ -135,6 +124,12 @@ export const templateSchema = z
       .enum(['pass', 'mask'])
       .prefault('pass')
       .describe("`pass`: the container sees the visitor's Host; `mask`: its own address."),
+    notice: positiveDuration
+      .optional()
+      .describe(
+        'How long ahead of its deadline `expiring` is told; a tenth of the TTL, at most a minute, where absent.',
+      ),
+    ...capacityFields,
   })
   .superRefine((given, context) => {
     if ((given.port === undefined) === (given.ports === undefined)) {
@@ -156,6 +151,7 @@ const fileSchema = z
   .strictObject({
     default: name.optional(),
     templates: z.record(name, templateSchema),
+    limits: sharesSchema,
   })
   .superRefine((given, context) => {
     const names = Object.keys(given.templates);
@@ -172,6 +168,8 @@ export interface TemplateSet {
   /** The template that `/{prefix}/new` starts. */
   readonly preset: Template;
   readonly templates: ReadonlyMap<string, Template>;
+  /** What one client may have at once. */
+  readonly shares: Shares;
 }
 
 /**
@@ -195,6 +193,7 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
       command,
       user,
       idleTimeout,
+      notice,
     } = given;
     const main = port ?? Object.values(ports)[0] ?? 0;
     templates.set(key, {
@@ -206,12 +205,13 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
       command,
       user,
       idleTimeout,
+      notice,
     });
   }
   const preset = templates.get(result.data.default ?? '') ?? [...templates.values()][0];
   if (!preset)
     throw new ConfigError(what, [{ path: 'templates', detail: 'must have at least one' }]);
-  return { preset, templates };
+  return { preset, templates, shares: result.data.limits };
 }
 
 /** Reads the templates from a file. */

@@ -25,6 +25,12 @@ export function sampleTemplate(given: Partial<Template> = {}): Template {
     egress: false,
     stripPrefix: true,
     host: 'pass',
+    whenFull: 'refuse',
+    maxQueued: 10,
+    queueTimeout: 60_000,
+    pool: 0,
+    poolMaxAge: 60_000,
+    schedule: [],
     ...given,
   };
 }
