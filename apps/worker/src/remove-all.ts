@@ -1,6 +1,7 @@
 /**
  * Takes everything of one deployment off a Docker daemon: containers, network, firewall rules.
  * For the end of a trial on one machine, and for tests; a worker that runs keeps what it needs.
+ * With `--keep-network` the network stays, for whoever has made it.
  */
 import { runApp } from '@ephemera/runtime';
 import { readConfig } from './config.ts';
@@ -20,6 +21,7 @@ await runApp(async () => {
   const runOnHost =
     firewallImage === undefined ? runHere : runInHostNetwork(docker, namespace, firewallImage);
   if (firewall !== 'off') await runOnHost(firewallRemovalScript(network));
+  if (process.argv.includes('--keep-network')) return;
   if (!(await removeNetwork(docker, namespace))) {
     process.stderr.write(`The network ${namespace} is still in use and stays.\n`);
     process.exitCode = 1;

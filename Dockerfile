@@ -1,0 +1,32 @@
+# One image for every app: the compose file says which one a container runs. Node runs TypeScript
+# by stripping the types, so nothing is compiled.
+
+FROM node:26-bookworm-slim AS manifests
+WORKDIR /app
+COPY . .
+# Only what npm reads, so that a change of the source does not install everything again.
+RUN find apps libs -type f ! -name package.json -delete \
+  && find apps libs -type d -empty -delete \
+  && rm -rf deploy ephemera.yml
+
+FROM node:26-bookworm-slim AS packages
+WORKDIR /app
+COPY --from=manifests /app ./
+# The optional packages carry a Node of their own, which this image has already.
+RUN npm ci --omit=dev --omit=optional --no-audit --no-fund && npm cache clean --force
+
+FROM node:26-bookworm-slim
+# For the container of a moment that sets the firewall rules of a host, made of this same image.
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends iptables \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+ENV NODE_ENV=production EPHEMERA_HOST=0.0.0.0
+COPY --from=packages /app ./
+COPY ephemera.yml ./
+COPY deploy/check-ready.mjs deploy/
+COPY libs libs
+COPY apps apps
+# The worker alone is run as root, which the Docker socket belongs to.
+USER node
+CMD ["node", "apps/proxy/src/main.ts"]
