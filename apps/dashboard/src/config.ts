@@ -1,16 +1,11 @@
-import { COMMON, count, port, readEnvironment } from '@ephemera/runtime';
+import { COMMON, adminToken, port, readEnvironment } from '@ephemera/runtime';
 import { z } from 'zod';
 
 /** The settings by their names in the environment; the reference is made from it. */
 export const schema = z.object({
   ...COMMON,
-  EPHEMERA_DASHBOARD_PORT: port(8082),
-  /** What a person signs in with, and a program sends as bearer token. */
-  EPHEMERA_ADMIN_TOKEN: z
-    .string({ error: 'must be set' })
-    .min(16, 'must have at least 16 characters'),
-  /** How long a dead id still answers with its reason, seconds. */
-  EPHEMERA_TOMBSTONE: count(3600, 1, 604_800),
+  EPHEMERA_DASHBOARD_PORT: port(8082).describe('The instances page and the queues.'),
+  EPHEMERA_ADMIN_TOKEN: adminToken,
 });
 
 /** Settings of the dashboard; durations in milliseconds. */
