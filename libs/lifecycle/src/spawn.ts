@@ -24,6 +24,9 @@ export type Spawned =
 const FIRST_PAUSE = 2;
 const LONGEST_PAUSE = 100;
 
+/** A start gives up this long before its deadline, so that it can tell why before its kill job. */
+const LAST_LOOK = 500;
+
 /**
  * Brings a pending instance up: intent, kill job, container, probe, route; in this order, so that
  * a crash after any step ends in a kill or in a second run of this job, never in a leak.
@@ -71,7 +74,7 @@ async function untilServing(
     if (!seen?.running) {
       throw new StartFault(await withLog(containers, containerId, exitMessage(seen)));
     }
-    if (instance.expiresAt <= (await instances.now())) {
+    if (instance.expiresAt - LAST_LOOK <= (await instances.now())) {
       const waited = Math.round(instance.template.ready.within / 1000);
       const text = `It did not answer on port ${instance.template.port} within ${waited} s.`;
       throw new StartFault(await withLog(containers, containerId, text));
