@@ -1,5 +1,14 @@
 import tseslint from 'typescript-eslint';
 
+const environment = {
+  selector: "MemberExpression[object.name='process'][property.name='env']",
+  message: "Only an app's config.ts reads the environment.",
+};
+const keys = [/^\}:/, /^\{\w*\}:/].map((pattern) => ({
+  selector: `:matches(TemplateElement[value.raw=${pattern}], Literal[value=${pattern}])`,
+  message: 'Redis keys are named in libs/store alone.',
+}));
+
 export default tseslint.config(
   {
     ignores: ['**/node_modules', '.nx', '.ephemera', '**/test-results', '**/bench-results'],
@@ -25,17 +34,24 @@ export default tseslint.config(
       '@typescript-eslint/consistent-type-imports': 'error',
       eqeqeq: 'error',
       'no-console': 'error',
-      'no-restricted-syntax': [
-        'error',
-        {
-          selector: "MemberExpression[object.name='process'][property.name='env']",
-          message: "Only an app's config.ts reads the environment.",
-        },
-      ],
+      'no-restricted-syntax': ['error', environment, ...keys],
     },
   },
   {
-    files: ['apps/*/src/config.ts', 'apps/cli/src/**/*.ts', '**/*.test.ts', '**/test/**/*.ts'],
+    files: ['apps/*/src/config.ts'],
+    rules: { 'no-restricted-syntax': ['error', ...keys] },
+  },
+  {
+    // The command line: what it prints is what it is for, and children inherit its environment.
+    files: ['apps/cli/src/**/*.ts'],
+    rules: { 'no-restricted-syntax': ['error', ...keys], 'no-console': 'off' },
+  },
+  {
+    files: ['libs/store/src/**/*.ts'],
+    rules: { 'no-restricted-syntax': ['error', environment] },
+  },
+  {
+    files: ['**/*.test.ts', '**/test/**/*.ts'],
     rules: { 'no-restricted-syntax': 'off', 'no-console': 'off' },
   },
   {
