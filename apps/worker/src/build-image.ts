@@ -6,9 +6,9 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import Docker from 'dockerode';
-
+import { readConfig } from './config.ts';
 import { buildImage } from './docker/build-image.ts';
+import { connectDocker } from './docker/connect-docker.ts';
 
 const { values } = parseArgs({
   options: {
@@ -31,7 +31,8 @@ const args = Object.fromEntries(
 );
 try {
   const print = (line: string) => process.stdout.write(`${line}\n`);
-  const done = await buildImage(new Docker(), { context: resolve(context), tag, args }, print);
+  const docker = connectDocker(readConfig().dockerHost);
+  const done = await buildImage(docker, { context: resolve(context), tag, args }, print);
   print(`${tag} ${done}`);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);

@@ -56,12 +56,15 @@ export async function removeNetwork(docker: Docker, namespace: string): Promise<
 }
 
 /** Gives the network of a deployment; undefined where there is none. */
-export async function findNetwork(docker: Docker, name: string): Promise<InstancesNetwork | undefined> {
-  const call = docker.getNetwork(name).inspect() as Promise<Docker.NetworkInspectInfo>;
+export async function findNetwork(
+  docker: Docker,
+  name: string,
+): Promise<InstancesNetwork | undefined> {
+  const call = docker.getNetwork(name).inspect();
   const found = await unlessStatus([404], withDeadline('network', QUICK, call));
   if (!found) return undefined;
-  const subnet = found.IPAM?.Config?.[0]?.['Subnet'];
-  if (found.Driver !== 'bridge' || subnet === undefined || !subnet.endsWith('/16')) {
+  const subnet = found.IPAM?.Config?.[0]?.Subnet;
+  if (found.Driver !== 'bridge' || !subnet?.endsWith('/16')) {
     throw new StartError(
       `the Docker network "${name}" is there, but it is no bridge with an IPv4 /16: ` +
         'remove it, or give another EPHEMERA_NAMESPACE',
