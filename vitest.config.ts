@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** For every project: `vitest run` in a project's folder finds this file above it. */
+/** For every project: their test scripts name this file. */
 export default defineConfig({
   test: {
     include: ['**/src/**/*.test.ts', '**/test/**/*.test.ts', '**/*.test.mjs'],
