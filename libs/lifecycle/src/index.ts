@@ -1,4 +1,7 @@
+export * from './admit.ts';
 export * from './create.ts';
+export * from './host-full.ts';
+export * from './intake.ts';
 export * from './exit-message.ts';
 export * from './kill.ts';
 export * from './ports.ts';

@@ -1,4 +1,11 @@
-import type { EndReason, Instance, InstanceDraft, Lease, SeenContainer } from '@ephemera/domain';
+import type {
+  EndReason,
+  Instance,
+  InstanceDraft,
+  Lease,
+  SeenContainer,
+  StartStep,
+} from '@ephemera/domain';
 
 /** What became of an attempt to end an instance. */
 export type Ending =
@@ -26,10 +33,12 @@ export interface Instances {
   /**
    * `pending → starting` on this host. Again on the same host gives the same answer, so a job
    * taken over from a dead worker goes on. Undefined: killed meanwhile, or another host's.
+   * @throws HostFull where this host has no room for it
    */
   begin(id: string, generation: number, host: string): Promise<Instance | undefined>;
   /**
-   * `starting → ready`: the route appears and the TTL starts to count. Again with the same address
+   * `starting → ready`: the route appears and the TTL starts to count; one of a pool becomes `warm`
+   * and has no route before it is claimed. Again with the same address
    * gives the same answer. Undefined where the generation was superseded: the caller then removes
    * what it started.
    */
@@ -61,6 +70,23 @@ export interface Addresses {
   next(): Promise<string>;
 }
 
+/** Tells of a start as it goes on, for whoever waits. */
+export interface Progress {
+  /**
+   * Notes a step. With `within` the start deadline is at least so many ms from now, below the
+   * ceiling; it is never put forward. Gives the deadline; undefined where the generation was
+   * superseded. An instance that serves is left as it is.
+   */
+  tell(
+    instance: Pick<Instance, 'id' | 'generation'>,
+    step: StartStep,
+    within?: number,
+  ): Promise<number | undefined>;
+}
+
+/** Tells of a step of a start; false where nobody wants the instance any more. */
+export type TellStep = (step: StartStep, within?: number) => Promise<boolean>;
+
 export interface StartedContainer {
   readonly containerId: string;
   readonly address: string;
@@ -75,10 +101,15 @@ export class StartFault extends Error {
 export interface Containers {
   /**
    * Creates and starts the container of an instance. A name that is taken means that it was
-   * done before: the container that is there is started and returned.
+   * done before: the container that is there is started and returned. An image that is not on
+   * the host is pulled; undefined where nobody wanted the instance any more meanwhile.
    * @throws StartFault where the daemon refuses for good (no such image, bad option)
    */
-  start(instance: Instance, nextAddress: () => Promise<string>): Promise<StartedContainer>;
+  start(
+    instance: Instance,
+    nextAddress: () => Promise<string>,
+    tell: TellStep,
+  ): Promise<StartedContainer | undefined>;
   /** Whether it still runs; `undefined` where it is gone. */
   inspect(
     containerId: string,

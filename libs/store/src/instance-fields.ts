@@ -18,7 +18,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     generation: Number(fields['generation']),
     supersedes: fields['supersedes'] === undefined ? undefined : Number(fields['supersedes']),
     reason: fields['reason'] as EndReason | undefined,
-    message: fields['message'],
+    message: fields['message'] ?? (state === 'starting' ? fields['progress'] : undefined),
     host: fields['host'],
     address: fields['address'],
     timeout: Number(fields['timeout']),
@@ -31,6 +31,8 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     url: fields['url'] ?? '',
     env: JSON.parse(fields['env'] ?? '{}') as Record<string, string>,
     metadata: JSON.parse(fields['metadata'] ?? '{}') as Record<string, string>,
+    ...(fields['pool'] !== undefined && { pool: fields['pool'] }),
+    ...(fields['queued'] !== undefined && { queued: true }),
   };
 }
 

@@ -10,11 +10,29 @@ export interface Keys {
   readonly expiring: string;
   /** BullMQ's prefix: the braces keep all keys of a deployment in one hash slot. */
   readonly queuePrefix: string;
+  /** Templates whose queue may hold somebody. */
+  readonly queues: string;
+  /** What is to be kept warm, by template. */
+  readonly pools: string;
+  /** Every pool that may have instances, those of earlier configurations too. */
+  readonly poolFingerprints: string;
+  readonly pendingUsed: string;
   route(id: string): string;
   instance(id: string): string;
   hostInstances(host: string): string;
   addresses(host: string): string;
   reconciler(host: string): string;
+  hostCapacity(host: string): string;
+  hostUsed(host: string): string;
+  /** Live instances of a template, those in its queue aside. */
+  templateInstances(template: string): string;
+  templateQueue(template: string): string;
+  /** More warm ones for a while, as an entry of the template's schedule has it. */
+  boost(template: string, entry: number): string;
+  /** Unclaimed instances of a pool, those that still start too. */
+  pool(fingerprint: string): string;
+  /** Those of them that may be claimed, by deadline. */
+  warm(fingerprint: string): string;
 }
 
 export function keysOf(namespace: string): Keys {
@@ -28,11 +46,22 @@ export function keysOf(namespace: string): Keys {
     hosts: `${base}:hosts`,
     events: `${base}:events`,
     expiring: `${base}:expiring`,
+    queues: `${base}:queues`,
+    pools: `${base}:pools`,
+    poolFingerprints: `${base}:pool-fingerprints`,
+    pendingUsed: `${base}:pending:used`,
     queuePrefix: base,
     route: (id) => `${base}:route:${id}`,
     instance: (id) => `${base}:instance:${id}`,
     hostInstances: (host) => `${base}:host:${host}:instances`,
     addresses: (host) => `${base}:host:${host}:addresses`,
     reconciler: (host) => `${base}:host:${host}:reconciler`,
+    hostCapacity: (host) => `${base}:host:${host}:capacity`,
+    hostUsed: (host) => `${base}:host:${host}:used`,
+    templateInstances: (template) => `${base}:template:${template}:instances`,
+    templateQueue: (template) => `${base}:template:${template}:queue`,
+    boost: (template, entry) => `${base}:template:${template}:boost:${entry}`,
+    pool: (fingerprint) => `${base}:pool:${fingerprint}`,
+    warm: (fingerprint) => `${base}:pool:${fingerprint}:warm`,
   };
 }

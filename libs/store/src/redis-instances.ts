@@ -1,13 +1,15 @@
-import { IDLE_SLACK } from '@ephemera/domain';
+import { FailureError, IDLE_SLACK } from '@ephemera/domain';
 import type { Instance, InstanceDraft, Route } from '@ephemera/domain';
+import { HostFull } from '@ephemera/lifecycle';
 import type { Ending, Instances, Why } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
 import { loadScript, runScript } from './run-script.ts';
+import { tellPositions } from './tell-position.ts';
+import { writeIntent } from './write-intent.ts';
 
 const scripts = {
-  create: loadScript('create'),
   begin: loadScript('begin'),
   publish: loadScript('publish'),
   end: loadScript('end'),
@@ -47,56 +49,20 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
         if (instance) found.push(instance);
       }
     }
-    return found;
+    return tellPositions(redis, keys, found);
   };
 
   return {
     async create(draft: InstanceDraft): Promise<Instance> {
-      const { id, template, timeout, url, env, metadata } = draft;
-      const reply = (await runScript(
-        redis,
-        scripts.create,
-        [
-          keys.instance(id),
-          keys.route(id),
-          keys.instances,
-          keys.generation,
-          keys.pending,
-          keys.events,
-        ],
-        [
-          id,
-          timeout,
-          template.ready.within,
-          template.maxTimeout,
-          JSON.stringify(template),
-          JSON.stringify(env),
-          JSON.stringify(metadata),
-          url,
-          template.idleTimeout ?? '',
-        ],
-      )) as [number, number, number, number] | null;
-      if (!reply) throw new Error(`the id ${id} is taken`);
-      const [generation, createdAt, expiresAt, maxExpiresAt] = reply;
-      return {
-        ...draft,
-        generation,
-        state: 'pending',
-        reason: undefined,
-        message: undefined,
-        lastTransitionAt: createdAt,
-        supersedes: undefined,
-        host: undefined,
-        address: undefined,
-        createdAt,
-        startedAt: undefined,
-        expiresAt,
-        maxExpiresAt,
-      };
+      const { reply, instance } = await writeIntent(redis, keys, draft, {});
+      if (instance) return instance;
+      if (reply[0] === 'full') throw new FailureError({ kind: 'full', limit: reply[1] });
+      throw new Error(`the id ${draft.id} is taken`);
     },
 
     async get(id) {
-      return readInstance(await redis.hgetall(keys.instance(id)));
+      const instance = readInstance(await redis.hgetall(keys.instance(id)));
+      return instance && (await tellPositions(redis, keys, [instance]))[0];
     },
 
     async begin(id, generation, host) {
@@ -106,6 +72,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
         [keys.instance(id), keys.route(id), keys.hostInstances(host), keys.pending, keys.events],
         [id, generation, host],
       );
+      if (reply === 'full') throw new HostFull(`the host ${host} has no room for ${id}`);
       return reply === null ? undefined : readFields(reply as string[]);
     },
 

@@ -12,9 +12,11 @@ redis.call('HDEL', KEYS[1], 'address', 'env')
 local route = { state = state, generation = tonumber(ARGV[2]), reason = reason }
 local message = redis.call('HGET', KEYS[1], 'message')
 if message then route.message = message end
-redis.call('SET', KEYS[2], cjson.encode(route), 'PX', ARGV[3])
+if redis.call('HEXISTS', KEYS[1], 'pool') == 0 then
+  redis.call('SET', KEYS[2], cjson.encode(route), 'PX', ARGV[3])
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('SREM', KEYS[4], ARGV[1])
+releaseRoom(baseOf(KEYS[1]), KEYS[4], KEYS[1], ARGV[1])
 emit(KEYS[5], KEYS[1], state)
 return 1

@@ -1,21 +1,54 @@
--- Writes the intent of an instance: pending, with its lease and its route.
+-- Writes the intent of an instance: pending, with its lease and its route. Where there is no room
+-- it takes its place in the queue, if it may: then nobody overtakes those who wait already.
 -- KEYS: 1 instance  2 route  3 instances (live, by generation)  4 generation counter
 --       5 pending (by start deadline)  6 events
 -- ARGV: 1 id  2 timeout ms  3 startWithin ms  4 maxTimeout ms  5 template JSON  6 env JSON
---       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)
--- Returns {generation, now, expiresAt, maxExpiresAt}, or nil where the id is taken.
-if redis.call('EXISTS', KEYS[1]) == 1 then return nil end
+--       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)  10 order JSON (write-intent.ts)
+-- Returns {created | queued, generation, now, expiresAt, maxExpiresAt} | {taken} |
+--         {full, limit} | {stocked} | {repeated, id, fields} | {reused}.
+if redis.call('EXISTS', KEYS[1]) == 1 then return { 'taken' } end
+local base, id = baseOf(KEYS[1]), ARGV[1]
+local template, order = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
+local kept = keptAnswer(base, order)
+if kept then return kept end
+local pool = order.pool and base .. 'pool:' .. order.pool
+if pool and redis.call('SCARD', pool) >= order.want then return { 'stocked' } end
+local limit = ownerFull(base, order.owner)
+if limit then return { 'full', limit } end
+local line = lineKey(base, template)
+local waiting = redis.call('ZCARD', line)
+local full = fullBy(base, template) or (waiting > 0 and 'template')
+if full and not order.queue then return { 'full', full } end
+if full and waiting >= template.maxQueued then return { 'full', 'queue' } end
+
 local now = clock()
 local generation = redis.call('INCR', KEYS[4])
-local ceiling = now + tonumber(ARGV[4])
-local deadline = math.min(now + tonumber(ARGV[3]), ceiling)
+local within = tonumber(full and template.queueTimeout or ARGV[3])
+local ceiling = now + tonumber(ARGV[4]) + (full and within or 0)
+local deadline = math.min(now + within, ceiling)
 redis.call('HSET', KEYS[1],
-  'id', ARGV[1], 'generation', generation, 'state', 'pending', 'template', ARGV[5],
+  'id', id, 'generation', generation, 'state', 'pending', 'template', ARGV[5],
   'timeout', ARGV[2], 'env', ARGV[6], 'metadata', ARGV[7], 'url', ARGV[8], 'createdAt', now,
   'lastTransitionAt', now, 'expiresAt', deadline, 'maxExpiresAt', ceiling)
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'idleTimeout', ARGV[9]) end
-redis.call('SET', KEYS[2], cjson.encode({ state = 'pending', generation = generation }))
-redis.call('ZADD', KEYS[3], generation, ARGV[1])
-redis.call('ZADD', KEYS[5], deadline, ARGV[1])
+redis.call('ZADD', KEYS[3], generation, id)
+redis.call('ZADD', KEYS[5], deadline, id)
+own(base, order.owner, KEYS[1], id)
+keepAnswer(base, order, id)
+if full then
+  redis.call('HSET', KEYS[1], 'queued', 'true')
+  redis.call('ZADD', line, generation, id)
+  redis.call('SADD', base .. 'queues', template.name)
+else
+  holdRoom(base, id, template)
+end
+if pool then
+  -- Nobody knows its id before it is claimed: it has no route until then.
+  redis.call('HSET', KEYS[1], 'pool', order.pool)
+  redis.call('SADD', pool, id)
+  redis.call('SADD', base .. 'pool-fingerprints', order.pool)
+else
+  redis.call('SET', KEYS[2], cjson.encode({ state = 'pending', generation = generation }))
+end
 emit(KEYS[6], KEYS[1], 'pending')
-return { generation, now, deadline, ceiling }
+return { full and 'queued' or 'created', generation, now, deadline, ceiling }

@@ -10,7 +10,8 @@ local now = clock()
 local reason, message = ARGV[2], ARGV[3]
 local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
 -- A start that failed beside another run that published: the instance serves.
-if reason == 'start_failed' and state == 'ready' then return { 'leased', remaining } end
+local serves = state == 'ready' or state == 'warm'
+if reason == 'start_failed' and serves then return { 'leased', remaining } end
 if reason == 'due' then
   local idle = redis.call('HMGET', KEYS[1], 'activeAt', 'idleTimeout')
   local untilIdle = math.huge
@@ -22,15 +23,23 @@ if reason == 'due' then
   end
   if remaining > 0 then
     reason = 'idle'
-  elseif state == 'ready' then
+  elseif serves then
     reason = 'ttl'
   else
     reason = 'start_failed'
-    message = 'It was not ready before its start deadline.'
+    message = redis.call('HEXISTS', KEYS[1], 'queued') == 1
+      and 'There was no room for it in time.'
+      or 'It was not ready before its start deadline.'
   end
 end
 local generation = redis.call('INCR', KEYS[3])
-redis.call('ZREM', KEYS[4], ARGV[1])
+local base = baseOf(KEYS[1])
+leavePending(base, KEYS[4], KEYS[1], ARGV[1])
+local pool = redis.call('HGET', KEYS[1], 'pool')
+if pool then
+  redis.call('SREM', base .. 'pool:' .. pool, ARGV[1])
+  redis.call('ZREM', base .. 'pool:' .. pool .. ':warm', ARGV[1])
+end
 redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('HSET', KEYS[1], 'supersedes', redis.call('HGET', KEYS[1], 'generation'))
 redis.call('HSET', KEYS[1], 'state', 'draining', 'generation', generation, 'reason', reason,
@@ -40,6 +49,6 @@ if message ~= '' then
   redis.call('HSET', KEYS[1], 'message', message)
   route.message = message
 end
-redis.call('SET', KEYS[2], cjson.encode(route))
+if not pool then redis.call('SET', KEYS[2], cjson.encode(route)) end
 emit(KEYS[5], KEYS[1], 'draining')
 return { 'draining', redis.call('HGETALL', KEYS[1]) }

@@ -5,7 +5,7 @@
 -- Returns {renewed, shortened (1 or 0), fields} | {starting} | {ended, fields} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return { 'absent' } end
-if state == 'pending' or state == 'starting' then return { 'starting' } end
+if state == 'pending' or state == 'starting' or state == 'warm' then return { 'starting' } end
 local now = clock()
 local held = tonumber(redis.call('HGET', KEYS[1], 'expiresAt'))
 if state ~= 'ready' or held <= now then return { 'ended', redis.call('HGETALL', KEYS[1]) } end

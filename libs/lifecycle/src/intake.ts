@@ -1,0 +1,66 @@
+import type { Instance, InstanceDraft, Limit } from '@ephemera/domain';
+
+/** On whose account an instance is. */
+export interface Owner {
+  /** Such as `address:192.0.2.7`. */
+  readonly name: string;
+  /** What is said to have been reached. */
+  readonly limit: Extract<Limit, 'address' | 'token'>;
+  /** How many it may have at once; undefined: no bound. */
+  readonly most: number | undefined;
+}
+
+/** A request that is answered once, however often it is sent. */
+export interface Idempotency {
+  /** Hash of the client's key and of who sent it. */
+  readonly key: string;
+  /** Hash of what was asked for. */
+  readonly digest: string;
+}
+
+/** What a request for an instance says beside the draft. */
+export interface Order {
+  readonly owner?: Owner | undefined;
+  readonly idempotency?: Idempotency | undefined;
+  /** An instance that was handed out for this request a moment ago and turned out to be dead. */
+  readonly replacing?: string | undefined;
+}
+
+/** What a request for an instance meets. */
+export type Refused =
+  | { readonly kind: 'full'; readonly limit: Limit }
+  /** The same key came before: the instance of then, as far as it is still known. */
+  | { readonly kind: 'repeated'; readonly id: string; readonly instance: Instance | undefined }
+  /** The same key came before with another payload. */
+  | { readonly kind: 'reused' };
+
+export type Taken =
+  | { readonly kind: 'created'; readonly instance: Instance }
+  /** There was no room: it waits in the queue, and no worker is to be asked yet. */
+  | { readonly kind: 'queued'; readonly instance: Instance }
+  | Refused;
+
+export type Claimed =
+  { readonly kind: 'claimed'; readonly instance: Instance } | { readonly kind: 'none' } | Refused;
+
+/** Where requests for instances meet the limits. Each is one atomic step. */
+export interface Intake {
+  /** Writes the intent of an instance, where the template, the hosts and the owner have room. */
+  take(draft: InstanceDraft, order: Order): Promise<Taken>;
+  /** Hands out a warm instance of a pool: lease and route count from now. */
+  claim(
+    pool: string,
+    wish: Pick<InstanceDraft, 'timeout' | 'metadata'>,
+    order: Order,
+  ): Promise<Claimed>;
+  /** Writes the intent of one more instance of a pool, where it has fewer than `want`. */
+  stock(draft: InstanceDraft, pool: string, want: number): Promise<Instance | undefined>;
+}
+
+/** The queues before templates and hosts that are full. */
+export interface Line {
+  /** The templates whose queue may hold somebody. */
+  templates(): Promise<string[]>;
+  /** Takes out the first where there is room for it; its start deadline counts from now. */
+  admit(template: string): Promise<Pick<Instance, 'id' | 'generation'> | undefined>;
+}

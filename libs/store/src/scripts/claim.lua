@@ -1,0 +1,30 @@
+-- warm → ready: hands the warm instance that waits longest to a visitor, in one step: its lease
+-- counts from now, its route appears under a new generation, and it is in no pool any more.
+-- KEYS: 1 warm instances of the pool (by deadline)  2 generation counter  3 events  4 expiring
+-- ARGV: 1 fingerprint of the pool  2 timeout ms  3 metadata JSON  4 order JSON (write-intent.ts)
+-- Returns {claimed, fields} | {none} | {full, limit} | {repeated, id, fields} | {reused}.
+local base, order = baseOf(KEYS[1]), cjson.decode(ARGV[4])
+local kept = keptAnswer(base, order)
+if kept then return kept end
+local limit = ownerFull(base, order.owner)
+if limit then return { 'full', limit } end
+local now = clock()
+local id = redis.call('ZRANGE', KEYS[1], '(' .. now, '+inf', 'BYSCORE', 'LIMIT', 0, 1)[1]
+if not id then return { 'none' } end
+local instance = base .. 'instance:' .. id
+local generation = redis.call('INCR', KEYS[2])
+local ceiling = now + templateOf(instance).maxTimeout
+redis.call('ZREM', KEYS[1], id)
+redis.call('SREM', base .. 'pool:' .. ARGV[1], id)
+redis.call('HDEL', instance, 'pool')
+redis.call('HSET', instance, 'supersedes', redis.call('HGET', instance, 'generation'))
+redis.call('HSET', instance, 'state', 'ready', 'generation', generation, 'timeout', ARGV[2],
+  'metadata', ARGV[3], 'createdAt', now, 'startedAt', now, 'activeAt', now,
+  'lastTransitionAt', now, 'expiresAt', math.min(now + tonumber(ARGV[2]), ceiling),
+  'maxExpiresAt', ceiling)
+own(base, order.owner, instance, id)
+keepAnswer(base, order, id)
+openRoute(base .. 'route:' .. id, instance)
+remind(KEYS[4], instance, id)
+emit(KEYS[3], instance, 'ready')
+return { 'claimed', redis.call('HGETALL', instance) }

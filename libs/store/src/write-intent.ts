@@ -1,0 +1,81 @@
+import type { Instance, InstanceDraft } from '@ephemera/domain';
+import type { Order } from '@ephemera/lifecycle';
+import type { Redis } from 'ioredis';
+import type { Keys } from './keys.ts';
+import { loadScript, runScript } from './run-script.ts';
+
+const create = loadScript('create');
+
+/** What `create.lua` and `claim.lua` take beside the draft. */
+export interface ScriptOrder extends Order {
+  /** Whether it may wait in the queue. */
+  readonly queue?: boolean;
+  /** Fingerprint of the pool that it is for, and how many that pool is to have. */
+  readonly pool?: string;
+  readonly want?: number;
+}
+
+export type IntentReply =
+  ['created' | 'queued', number, number, number, number] | ['taken'] | ['stocked'] | RefusalReply;
+
+export type RefusalReply =
+  | ['full', 'hosts' | 'template' | 'queue' | 'address' | 'token']
+  | ['repeated', string, string[]]
+  | ['reused'];
+
+/** Writes the intent of an instance, where there is room and nothing else stands against it. */
+export async function writeIntent(
+  redis: Redis,
+  keys: Keys,
+  draft: InstanceDraft,
+  order: ScriptOrder,
+): Promise<{ readonly reply: IntentReply; readonly instance: Instance | undefined }> {
+  const { id, template, timeout, url, env, metadata } = draft;
+  const { instances, generation, pending, events } = keys;
+  const reply = (await runScript(
+    redis,
+    create,
+    [keys.instance(id), keys.route(id), instances, generation, pending, events],
+    [
+      id,
+      timeout,
+      template.ready.within,
+      order.pool === undefined ? template.maxTimeout : template.maxTimeout + timeout,
+      JSON.stringify(template),
+      JSON.stringify(env),
+      JSON.stringify(metadata),
+      url,
+      template.idleTimeout ?? '',
+      JSON.stringify(order),
+    ],
+  )) as IntentReply;
+  if (reply[0] !== 'created' && reply[0] !== 'queued') return { reply, instance: undefined };
+  return { reply, instance: pendingInstance(draft, order, reply) };
+}
+
+function pendingInstance(
+  draft: InstanceDraft,
+  { pool }: ScriptOrder,
+  [kind, generation, createdAt, expiresAt, maxExpiresAt]: Extract<
+    IntentReply,
+    ['created' | 'queued', ...unknown[]]
+  >,
+): Instance {
+  return {
+    ...draft,
+    generation,
+    state: 'pending',
+    reason: undefined,
+    message: undefined,
+    lastTransitionAt: createdAt,
+    supersedes: undefined,
+    host: undefined,
+    address: undefined,
+    createdAt,
+    startedAt: undefined,
+    expiresAt,
+    maxExpiresAt,
+    ...(pool !== undefined && { pool }),
+    ...(kind === 'queued' && { queued: true }),
+  };
+}
