@@ -11,7 +11,10 @@ const projects = ['apps', 'libs']
 
 const { node, env } = await prepare();
 const prepared = await run(node, ['apps/cli/src/prepare-tests.ts'], { cwd: root, env });
-if (prepared !== 0) process.exit(prepared);
+if (prepared !== 0) {
+  console.log('The machine could not be made ready for the tests.\n0 passed, 0 failed');
+  process.exit(prepared);
+}
 
 forgetReports(projects);
 // The daemon would outlive the run; the terminal UI would hide what the tests print.
