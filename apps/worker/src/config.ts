@@ -1,4 +1,4 @@
-import { COMMON, count, port, readEnvironment } from '@ephemera/runtime';
+import { COMMON, count, duration, port, readEnvironment } from '@ephemera/runtime';
 import { z } from 'zod';
 
 /** The settings by their names in the environment; the reference is made from it. */
@@ -33,6 +33,9 @@ export const schema = z.object({
     .string()
     .optional()
     .describe('An image with iptables, to set the rules from where the worker itself cannot.'),
+  EPHEMERA_PULL_TIMEOUT: duration('10m').describe(
+    'How long it may take to pull an image that is not on the host.',
+  ),
   EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000).describe('How many instances start at once.'),
   EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000).describe('How many instances end at once.'),
 });
@@ -49,6 +52,7 @@ export interface WorkerConfig {
   readonly subnet: string | undefined;
   readonly firewall: 'auto' | 'required' | 'off';
   readonly firewallImage: string | undefined;
+  readonly pullTimeout: number;
   readonly spawnConcurrency: number;
   readonly killConcurrency: number;
   readonly tombstone: number;
@@ -67,6 +71,7 @@ export function readConfig(environment = process.env): WorkerConfig {
     subnet: given.EPHEMERA_SUBNET,
     firewall: given.EPHEMERA_FIREWALL,
     firewallImage: given.EPHEMERA_FIREWALL_IMAGE,
+    pullTimeout: given.EPHEMERA_PULL_TIMEOUT,
     spawnConcurrency: given.EPHEMERA_SPAWN_CONCURRENCY,
     killConcurrency: given.EPHEMERA_KILL_CONCURRENCY,
     tombstone: given.EPHEMERA_TOMBSTONE * 1000,

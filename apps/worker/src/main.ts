@@ -16,6 +16,7 @@ import {
   redisAddresses,
   redisHosts,
   redisInstances,
+  redisProgress,
   requireRedis,
   withHostLock,
 } from '@ephemera/store';
@@ -24,6 +25,7 @@ import { connectDocker } from './docker/connect-docker.ts';
 import { QUICK, withDeadline, wordsOf } from './docker/deadline.ts';
 import { dockerContainers } from './docker/docker-containers.ts';
 import { hostName } from './docker/host-name.ts';
+import { imagePulls } from './docker/pull-image.ts';
 import { ensureNetwork } from './docker/instances-network.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { watchExits } from './docker/watch-exits.ts';
@@ -71,7 +73,9 @@ await runApp(async () => {
   const { spawns: _, ...jobs } = createProducers(redis, keys.queuePrefix);
   lifetime.onStop('queues', () => jobs.close());
   const { kills } = jobs;
-  const containers = dockerContainers({ docker, namespace, host, network: network.name });
+  const pulls = imagePulls(docker, config.pullTimeout);
+  const containers = dockerContainers({ docker, namespace, host, network: network.name, pulls });
+  const progress = redisProgress(redis, keys);
   const addresses = redisAddresses(redis, keys, host, network.range);
   const registry = createMetrics('worker');
   const metrics = createWorkerMetrics(registry, () => instances.count());
@@ -107,7 +111,7 @@ await runApp(async () => {
   });
   lifetime.onStop('kill worker', () => killWorker.close());
   const spawnWorker = startSpawnWorker(
-    { host, instances, kills, addresses, containers, probe, pause: sleep },
+    { host, instances, kills, addresses, containers, probe, progress, pause: sleep },
     { ...options, concurrency: config.spawnConcurrency },
   );
   lifetime.onStop('spawn worker', () => spawnWorker.close());

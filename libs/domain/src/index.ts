@@ -8,4 +8,5 @@ export * from './lease.ts';
 export * from './reconcile.ts';
 export * from './size.ts';
 export * from './state.ts';
+export * from './step.ts';
 export * from './template.ts';

@@ -1,5 +1,6 @@
 import type { Lease } from './lease.ts';
 import type { EndReason, State } from './state.ts';
+import type { StartStep } from './step.ts';
 import type { Activity, Template } from './template.ts';
 
 /** One container under one public id. Times are epoch milliseconds of the store's clock. */
@@ -44,7 +45,9 @@ export type InstanceDraft = Pick<
 
 /** What a proxy needs to know of an id, and no more. */
 export type Route =
-  | { readonly state: 'pending' | 'starting'; readonly generation: number }
+  | ({ readonly state: 'pending' | 'starting'; readonly generation: number } & Partial<
+      Pick<StartStep, 'step' | 'done'>
+    >)
   | ReadyRoute
   | {
       readonly state: 'draining' | 'gone' | 'failed';

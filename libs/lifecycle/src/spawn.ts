@@ -2,7 +2,15 @@ import type { Instance } from '@ephemera/domain';
 import { exitMessage } from './exit-message.ts';
 import { kill } from './kill.ts';
 import { StartFault } from './ports.ts';
-import type { Addresses, Containers, Instances, Kills, Probe } from './ports.ts';
+import type {
+  Addresses,
+  Containers,
+  Instances,
+  Kills,
+  Probe,
+  Progress,
+  TellStep,
+} from './ports.ts';
 
 export interface SpawnPorts {
   readonly host: string;
@@ -11,6 +19,8 @@ export interface SpawnPorts {
   readonly addresses: Addresses;
   readonly containers: Containers;
   readonly probe: Probe;
+  /** Hears of every step; nobody does where absent. */
+  readonly progress?: Progress;
   /** Waits between two probes. */
   readonly pause: (ms: number) => Promise<void>;
 }
@@ -44,8 +54,17 @@ export async function spawn(ports: SpawnPorts, id: string, generation: number): 
   await kills.arm(instance, Math.max(0, earliest));
 
   try {
-    const { containerId, address } = await containers.start(instance, () => addresses.next());
-    await untilServing(ports, instance, containerId, address);
+    let { expiresAt } = instance;
+    const tell: TellStep = async (step, within) => {
+      const held = ports.progress ? await ports.progress.tell(instance, step, within) : expiresAt;
+      expiresAt = held ?? expiresAt;
+      return held !== undefined;
+    };
+    const started = await containers.start(instance, () => addresses.next(), tell);
+    if (!started) return { kind: 'superseded' };
+    const { containerId, address } = started;
+    await tell({ step: 'probing', message: 'Waiting for it to answer.' });
+    await untilServing(ports, { ...instance, expiresAt }, containerId, address);
     const published = await instances.publish(id, generation, address);
     if (!published) {
       await containers.removeInstance(id, instance.template.stopGrace);

@@ -5,6 +5,7 @@ import type Docker from 'dockerode';
 import { containerProfile } from './container-profile.ts';
 import { QUICK, statusOf, unlessStatus, withDeadline, wordsOf } from './deadline.ts';
 import { LABEL, instanceOf, labelsOf } from './labels.ts';
+import type { ImagePulls } from './pull-image.ts';
 
 export interface DockerHost {
   readonly docker: Docker;
@@ -12,6 +13,7 @@ export interface DockerHost {
   /** The name of this daemon among the hosts. */
   readonly host: string;
   readonly network: string;
+  readonly pulls: ImagePulls;
 }
 
 /** How long a start may take before the daemon counts as hung, milliseconds. */
@@ -22,7 +24,7 @@ const ADDRESS_TRIES = 20;
 
 /** The containers of one Docker daemon, ours only: others are never so much as listed. */
 export function dockerContainers(place: DockerHost): Containers {
-  const { docker, namespace, host, network } = place;
+  const { docker, namespace, host, network, pulls } = place;
   const labelled = (...more: string[]) => ({
     all: true,
     filters: {
@@ -41,7 +43,8 @@ export function dockerContainers(place: DockerHost): Containers {
     await unlessStatus([404, 409], withDeadline('remove', START, call));
   };
 
-  const create = async (instance: Instance, address: string): Promise<string> => {
+  /** Gives the container's name or id; undefined where the image is not on the host. */
+  const create = async (instance: Instance, address: string): Promise<string | undefined> => {
     const name = `${namespace}-${instance.id}-${instance.generation}`;
     const labels = labelsOf(namespace, host, instance);
     const profile = containerProfile(instance, { name, network, address, labels });
@@ -49,18 +52,27 @@ export function dockerContainers(place: DockerHost): Containers {
       return (await withDeadline('create', START, docker.createContainer(profile))).id;
     } catch (error) {
       if (statusOf(error) === 409) return name;
-      throw refusal(error, instance.template.image);
+      if (isImageMissing(error)) return undefined;
+      throw refusal(error);
     }
   };
 
   return {
-    async start(instance, nextAddress): Promise<StartedContainer> {
+    async start(instance, nextAddress, tell): Promise<StartedContainer | undefined> {
+      const { image, ready } = instance.template;
       for (let attempt = 1; ; attempt++) {
-        const container = docker.getContainer(await create(instance, await nextAddress()));
+        let made = await create(instance, await nextAddress());
+        if (made === undefined) {
+          if (!(await pulls.pull(image, ready.within, tell))) return undefined;
+          made = await create(instance, await nextAddress());
+        }
+        if (made === undefined) throw new StartFault(`The image ${image} is not on this host.`);
+        const container = docker.getContainer(made);
+        await tell({ step: 'starting', message: 'Starting the container.' });
         try {
           await unlessStatus([304], withDeadline('start', START, container.start()));
         } catch (error) {
-          if (!isAddressTaken(error)) throw refusal(error, instance.template.image);
+          if (!isAddressTaken(error)) throw refusal(error);
           await remove(container.id);
           if (attempt < ADDRESS_TRIES) continue;
           throw new StartFault(`No free address was found in ${attempt} tries.`);
@@ -126,15 +138,15 @@ export function dockerContainers(place: DockerHost): Containers {
 }
 
 /** A refusal that the next try would meet again, in the daemon's words; anything else as it is. */
-function refusal(error: unknown, image: string): unknown {
-  const status = statusOf(error);
+function refusal(error: unknown): unknown {
   const words = wordsOf(error);
-  if (status === 404 && /no such image/i.test(words)) {
-    return new StartFault(`The image ${image} is not on this host.`);
-  }
   const final =
-    status === 400 || /OCI runtime create failed|executable file not found/i.test(words);
+    statusOf(error) === 400 || /OCI runtime create failed|executable file not found/i.test(words);
   return final ? new StartFault(`The container could not be started: ${words}`) : error;
+}
+
+function isImageMissing(error: unknown): boolean {
+  return statusOf(error) === 404 && /no such image/i.test(wordsOf(error));
 }
 
 function isAddressTaken(error: unknown): boolean {

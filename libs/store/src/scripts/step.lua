@@ -1,0 +1,17 @@
+-- Notes what a start is at, and may put its start deadline off. The route wakes whoever waits; an
+-- instance of which nobody knows yet has none, and gets none. Of one that serves nothing is noted.
+-- KEYS: 1 instance  2 route
+-- ARGV: 1 generation  2 step  3 done, 0 to 1 (empty: not known)  4 message
+--       5 within ms: the deadline is at least so far from now, below the ceiling (0: as it is)
+-- Returns the start deadline, or nil where the generation was superseded.
+local has = redis.call('HMGET', KEYS[1], 'generation', 'state', 'expiresAt', 'maxExpiresAt')
+if has[1] ~= ARGV[1] then return nil end
+local deadline = tonumber(has[3])
+if has[2] ~= 'starting' then return deadline end
+if ARGV[5] ~= '0' then
+  deadline = math.max(deadline, math.min(clock() + tonumber(ARGV[5]), tonumber(has[4])))
+end
+redis.call('HSET', KEYS[1], 'progress', ARGV[4], 'expiresAt', deadline)
+redis.call('SET', KEYS[2], cjson.encode({
+  state = 'starting', generation = tonumber(ARGV[1]), step = ARGV[2], done = tonumber(ARGV[3]) }), 'XX')
+return deadline
