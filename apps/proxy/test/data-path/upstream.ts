@@ -4,8 +4,8 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 export interface UpstreamConnection {
   readonly socket: Socket;
   received: string;
-  ended: boolean;
-  closed: boolean;
+  /** The other side has closed, in order or not. */
+  left: boolean;
 }
 
 /** A raw TCP server in the place of a container, which counts what reaches it. */
@@ -31,16 +31,16 @@ export async function startUpstream(
 ): Promise<Upstream> {
   const connections: UpstreamConnection[] = [];
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    const connection: UpstreamConnection = { socket, received: '', ended: false, closed: false };
+    const connection: UpstreamConnection = { socket, received: '', left: false };
     connections.push(connection);
     socket.on('data', (data) => {
       const text = data.toString('latin1');
       connection.received += text;
       onData(connection, text);
     });
-    socket.on('end', () => (connection.ended = true));
-    socket.on('error', () => undefined);
-    socket.on('close', () => (connection.closed = true));
+    socket.on('end', () => (connection.left = true));
+    socket.on('error', () => (connection.left = true));
+    socket.on('close', () => (connection.left = true));
     onOpen(connection);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.1.1', resolve));

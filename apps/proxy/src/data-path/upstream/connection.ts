@@ -45,6 +45,7 @@ export class Connection implements ResponseSink {
   readonly #parser = new ResponseParser();
   #requester: Requester | undefined;
   #answered = false;
+  #headComplete = false;
   #reusable = false;
   #requestSent = false;
   #answerComplete = false;
@@ -69,15 +70,16 @@ export class Connection implements ResponseSink {
     return this.#requester === undefined && this.#socket.writable;
   }
 
-  /** Whether a request is under way and its answer has not begun. */
+  /** Whether a request is under way and the head of its answer is not there. */
   get awaitsAnswer(): boolean {
-    return this.#requester !== undefined && !this.#answered;
+    return this.#requester !== undefined && !this.#headComplete;
   }
 
   /** Sends the head of a request: its answer goes to `requester`. */
   send(head: string, method: string, requester: Requester): void {
     this.#requester = requester;
     this.#answered = false;
+    this.#headComplete = false;
     this.#reusable = false;
     this.#requestSent = false;
     this.#answerComplete = false;
@@ -135,7 +137,9 @@ export class Connection implements ResponseSink {
   }
 
   onHead(head: ResponseHead): void {
+    this.activeAt = this.#keeper.now;
     if (head.status >= 200) {
+      this.#headComplete = true;
       this.#reusable = head.reusable;
       const { idleSeconds } = head.fields;
       if (idleSeconds !== undefined) this.idleLimit = idleSeconds * 1000;
@@ -161,7 +165,6 @@ export class Connection implements ResponseSink {
       return;
     }
     this.#answered = true;
-    this.activeAt = this.#keeper.now;
     let taken: number;
     try {
       taken = this.#parser.push(data);
@@ -180,6 +183,7 @@ export class Connection implements ResponseSink {
       return;
     }
     this.isReused = true;
+    this.activeAt = this.#keeper.now;
     this.#socket.resume();
     this.#keeper.onIdle(this);
   }

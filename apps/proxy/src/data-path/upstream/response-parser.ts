@@ -96,12 +96,18 @@ export class ResponseParser {
     const stop = found ? end + END_OF_HEAD.length : input.length;
     if (before.length + stop - at > MAX_HEAD) throw new ProtocolError('head too large');
     const text = before + input.toString('latin1', at, stop);
-    this.#text = found ? '' : text;
-    if (found) onText(text);
+    this.#text = text;
+    if (found) {
+      onText(text);
+      return stop;
+    }
+    mustNotHaveBareLf(text, before.length);
+    if (this.#step === 'head') mustBeginLikeHttp(text);
     return stop;
   }
 
   #head(text: string): void {
+    this.#text = '';
     const head = readResponseHead(text, this.#method);
     if (head.status < 200) {
       if (head.status === 101) throw new ProtocolError('switches protocols unasked');
@@ -151,4 +157,15 @@ export class ResponseParser {
     this.#sink = undefined;
     sink?.onEnd(trailers);
   }
+}
+
+/** What has come of a head may show already that it is none: then nobody waits for the rest. */
+function mustBeginLikeHttp(text: string): void {
+  if (!text.startsWith('HTTP/1.') && !'HTTP/1.'.startsWith(text))
+    throw new ProtocolError('no HTTP');
+}
+
+/** @param from how much of the text was looked at before */
+function mustNotHaveBareLf(text: string, from: number): void {
+  if (/(?<!\r)\n/.test(text.slice(Math.max(0, from - 1)))) throw new ProtocolError('bare LF');
 }
