@@ -21,6 +21,7 @@ const wanted: readonly Package[] = [
   { name: 'iproute2', program: 'ip' },
   { name: 'docker-compose', program: 'docker-compose' },
   { name: 'chromium', program: 'chromium' },
+  { name: 'docker-registry', program: 'docker-registry' },
 ];
 
 await runApp(async () => {
