@@ -8,7 +8,8 @@ export interface CreatePorts {
 
 /** The jobs that bring instances up. */
 export interface Spawns {
-  add(instance: Pick<Instance, 'id' | 'generation'>): Promise<void>;
+  /** `ahead`: for a pool; whoever waits already goes first. */
+  add(instance: Pick<Instance, 'id' | 'generation'>, ahead?: 'ahead'): Promise<void>;
 }
 
 /**

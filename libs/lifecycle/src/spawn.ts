@@ -70,7 +70,8 @@ export async function spawn(ports: SpawnPorts, id: string, generation: number): 
       await containers.removeInstance(id, instance.template.stopGrace);
       return { kind: 'superseded' };
     }
-    return { kind: 'ready', instance: { ...instance, ...published, state: 'ready', address } };
+    const state = instance.pool === undefined ? 'ready' : 'warm';
+    return { kind: 'ready', instance: { ...instance, ...published, state, address } };
   } catch (error) {
     if (!(error instanceof StartFault)) throw error;
     const killed = await kill(ports, id, 'start_failed', error.message);

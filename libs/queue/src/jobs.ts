@@ -12,6 +12,20 @@ export interface KillJob {
   readonly dueAt: string;
 }
 
+/** Fills the pool of a template, or all where none is named. */
+export interface RefillJob {
+  readonly template?: string;
+}
+
+/** Begins a time of more warm instances; durations in milliseconds. */
+export interface BoostJob {
+  readonly template: string;
+  /** Which entry of the template's schedule it is. */
+  readonly entry: number;
+  readonly ready: number;
+  readonly for: number;
+}
+
 /** Finished jobs stay for an hour, for people to look at; their ids carry a generation. */
 const RETENTION = {
   removeOnComplete: { age: 3600, count: 5000 },
@@ -23,6 +37,15 @@ export const SPAWN_OPTIONS: JobsOptions = {
   ...RETENTION,
   attempts: 10,
   backoff: { type: 'exponential', delay: 200, jitter: 0.5 },
+};
+
+/** Whoever waits in person goes before whoever is expected. */
+export const SPAWN_AHEAD = { priority: 10 };
+
+/** The next one comes by itself, so one that failed is not tried again, and few are kept. */
+export const REFILL_OPTIONS: JobsOptions = {
+  removeOnComplete: { age: 600, count: 100 },
+  removeOnFail: { age: 3600, count: 100 },
 };
 
 /** A kill is tried until it succeeds; reconciliation stands behind it. */

@@ -1,7 +1,7 @@
 import type { Ends, Kills, Spawns } from '@ephemera/lifecycle';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { KILL_OPTIONS, SPAWN_OPTIONS, jobId } from './jobs.ts';
+import { KILL_OPTIONS, SPAWN_AHEAD, SPAWN_OPTIONS, jobId } from './jobs.ts';
 import type { KillJob, SpawnJob } from './jobs.ts';
 import { SPAWN_QUEUE, killQueue } from './queue-names.ts';
 
@@ -37,9 +37,13 @@ export function createProducers(connection: Redis, prefix: string): Producers {
 
   return {
     spawns: {
-      async add({ id, generation }) {
+      async add({ id, generation }, ahead) {
         const job: SpawnJob = { id, generation };
-        await queue(SPAWN_QUEUE).add('spawn', job, { ...SPAWN_OPTIONS, jobId: jobId(job) });
+        await queue(SPAWN_QUEUE).add('spawn', job, {
+          ...SPAWN_OPTIONS,
+          ...(ahead !== undefined && SPAWN_AHEAD),
+          jobId: jobId(job),
+        });
       },
     },
     kills: {

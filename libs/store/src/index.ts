@@ -8,6 +8,7 @@ export * from './redis-progress.ts';
 export * from './redis-addresses.ts';
 export * from './redis-intake.ts';
 export * from './redis-leases.ts';
+export * from './redis-pools.ts';
 export * from './hosts.ts';
 export * from './host-lock.ts';
 export * from './connect-redis.ts';

@@ -16,17 +16,13 @@ export function redisIntake(redis: Redis, keys: Keys): Intake {
     async take(draft, order): Promise<Taken> {
       const queue = draft.template.whenFull === 'queue';
       const { reply, instance } = await writeIntent(redis, keys, draft, { ...order, queue });
-      switch (reply[0]) {
-        case 'created':
-        case 'queued':
-          if (!instance) throw new Error('an instance that was written has to be told');
-          return { kind: reply[0], instance };
-        case 'taken':
-        case 'stocked':
-          throw new Error(`the id ${draft.id} is taken`);
-        default:
-          return refusal(reply);
+      if (reply[0] === 'created' || reply[0] === 'queued') {
+        if (instance) return { kind: reply[0], instance };
       }
+      if (reply[0] === 'full' || reply[0] === 'repeated' || reply[0] === 'reused') {
+        return refusal(reply);
+      }
+      throw new Error(`the id ${draft.id} is taken`);
     },
 
     async claim(pool, { timeout, metadata }, order: Order): Promise<Claimed> {

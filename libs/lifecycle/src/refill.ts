@@ -1,0 +1,68 @@
+import { randomBytes } from 'node:crypto';
+import { makeId } from '@ephemera/domain';
+import type { Spawns } from './create.ts';
+import type { Intake } from './intake.ts';
+import { warmDraft } from './pools.ts';
+import type { PoolWish, Pools } from './pools.ts';
+import { requestKill } from './request-kill.ts';
+import type { RequestKillPorts } from './request-kill.ts';
+
+export interface RefillPorts extends RequestKillPorts {
+  readonly pools: Pools;
+  readonly intake: Pick<Intake, 'stock'>;
+  readonly spawns: Spawns;
+}
+
+export interface Refilled {
+  readonly started: number;
+  readonly retired: number;
+}
+
+/**
+ * Brings the pools to what they are to have: of one template, or of all, and then those of earlier
+ * configurations are emptied too. May run any number of times at once: each start is counted
+ * against the pool in the step that writes its intent.
+ */
+export async function refill(ports: RefillPorts, template?: string): Promise<Refilled> {
+  const wishes = await ports.pools.wishes();
+  let [started, retired] = [0, 0];
+  for (const wish of wishes) {
+    if (template !== undefined && wish.template.name !== template) continue;
+    const want = await ports.pools.wanted(wish.template);
+    started += await fill(ports, wish, want);
+    retired += await thin(ports, wish.fingerprint, want);
+  }
+  if (template === undefined) {
+    const current = new Set(wishes.map(({ fingerprint }) => fingerprint));
+    for (const fingerprint of await ports.pools.fingerprints()) {
+      if (!current.has(fingerprint)) retired += await thin(ports, fingerprint, 0);
+    }
+  }
+  return { started, retired };
+}
+
+/** Starts what is missing; ends where the pool is full, or there is no room for more. */
+async function fill(
+  { intake, spawns }: RefillPorts,
+  wish: PoolWish,
+  want: number,
+): Promise<number> {
+  for (let started = 0; ; started++) {
+    const instance = await intake.stock(
+      warmDraft(wish, makeId(randomBytes)),
+      wish.fingerprint,
+      want,
+    );
+    if (!instance) return started;
+    await spawns.add(instance, 'ahead');
+  }
+}
+
+/** Ends what is too many. One that is retired cannot be claimed, so no visitor loses his. */
+async function thin(ports: RefillPorts, fingerprint: string, want: number): Promise<number> {
+  const surplus = (await ports.pools.count(fingerprint)) - want;
+  if (surplus <= 0) return 0;
+  const retired = await ports.pools.retire(fingerprint, surplus);
+  for (const id of retired) await requestKill(ports, id);
+  return retired.length;
+}
