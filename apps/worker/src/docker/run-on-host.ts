@@ -1,5 +1,6 @@
 import type Docker from 'dockerode';
 import type { RunOnHost } from '../firewall.ts';
+import { CHOOSE_IPTABLES } from './choose-iptables.ts';
 import { withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
@@ -16,7 +17,7 @@ export function runInHostNetwork(docker: Docker, namespace: string, image: strin
       Image: image,
       User: '0',
       Entrypoint: ['/bin/sh', '-c'],
-      Cmd: [script],
+      Cmd: [CHOOSE_IPTABLES + script],
       Labels: { [LABEL.namespace]: namespace, 'ephemera.role': 'firewall' },
       HostConfig: {
         NetworkMode: 'host',
