@@ -20,6 +20,7 @@ const wanted: readonly Package[] = [
   { name: 'busybox-static', program: 'busybox' },
   { name: 'iproute2', program: 'ip' },
   { name: 'docker-compose', program: 'docker-compose' },
+  { name: 'debootstrap', program: 'debootstrap' },
   { name: 'chromium', program: 'chromium' },
   { name: 'docker-registry', program: 'docker-registry' },
 ];
