@@ -7,10 +7,11 @@ import {
   createLogger,
   createMetrics,
   listen,
-  loadTemplates,
   runApp,
+  watchTemplates,
 } from '@ephemera/runtime';
 import {
+  EventFeed,
   RouteCache,
   connectRedis,
   connectTracking,
@@ -32,9 +33,10 @@ const { version } = createRequire(import.meta.url)('../package.json') as { versi
 
 await runApp(async () => {
   const config = readConfig();
-  const templates = loadTemplates(config.templatesPath);
   const logger = createLogger('proxy', config.logLevel);
+  const templates = watchTemplates(config.templatesPath, logger);
   const lifetime = createLifetime(logger);
+  lifetime.onStop('templates', () => templates.close());
   const keys = keysOf(config.namespace);
 
   const onError = (error: Error) => logger.warn({ err: error }, 'redis fault');
@@ -57,6 +59,13 @@ await runApp(async () => {
   const jobs = createProducers(redis, keys.queuePrefix);
   lifetime.onStop('queues', () => jobs.close());
   const metrics = createMetrics('proxy');
+  const events = new EventFeed({
+    redis,
+    blocking: connectRedis(config.redisUrl, 'watch', onError),
+    keys,
+  });
+  events.start();
+  lifetime.onStop('events', () => events.stop());
 
   const { domain, prefix, publicUrl } = config;
   const urlOf = (id: string) =>
@@ -74,6 +83,7 @@ await runApp(async () => {
       starter,
       instances,
       routes,
+      events,
       logger,
       killPorts: { instances, ends: jobs.ends },
       renewPorts: {

@@ -1,4 +1,5 @@
 export * from './create-request.ts';
+export * from './event-resource.ts';
 export * from './instance-resource.ts';
 export * from './openapi.ts';
 export * from './problem.ts';

@@ -4,11 +4,20 @@ import { z } from './openapi-zod.ts';
 
 const time = z.iso.datetime({ offset: true });
 
+export const endReasonSchema = z.enum([
+  'ttl',
+  'idle',
+  'request',
+  'exited',
+  'oom',
+  'start_failed',
+  'orphan',
+]);
+
 export const statusSchema = z
   .object({
     state: z.enum(STATES as [string, ...string[]]),
-    reason: z
-      .enum(['ttl', 'idle', 'request', 'exited', 'oom', 'start_failed', 'orphan'])
+    reason: endReasonSchema
       .optional()
       .openapi({ description: 'Why it ended; absent while it lives.' }),
     message: z.string().optional().openapi({ description: 'For people.' }),

@@ -1,11 +1,19 @@
 import { StartError } from '@ephemera/domain';
 import { Redis } from 'ioredis';
+import type { RedisOptions } from 'ioredis';
 
 /**
  * `request`: fails at once while Redis is away, for whoever answers a visitor.
  * `job`: waits for Redis, for whoever works off a queue.
+ * `watch`: waits for news as long as it asked to, and fails at once where the connection is lost.
  */
-export type Patience = 'request' | 'job';
+export type Patience = 'request' | 'job' | 'watch';
+
+const PATIENCE = {
+  request: { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 2_000 },
+  job: { maxRetriesPerRequest: null },
+  watch: { enableOfflineQueue: false, maxRetriesPerRequest: 0 },
+} as const satisfies Readonly<Record<Patience, RedisOptions>>;
 
 /** A connection that keeps reconnecting (at most 500 ms apart); `onError` hears of each failure. */
 export function connectRedis(
@@ -16,9 +24,7 @@ export function connectRedis(
   const redis = new Redis(url, {
     retryStrategy: (attempt) => Math.min(50 * attempt, 500),
     enableReadyCheck: true,
-    ...(patience === 'request'
-      ? { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 2_000 }
-      : { maxRetriesPerRequest: null }),
+    ...PATIENCE[patience],
   });
   redis.on('error', onError);
   return redis;

@@ -3,11 +3,13 @@ import { openApiDocument } from '@ephemera/contract';
 import type { Readiness, Registry } from '@ephemera/runtime';
 import Koa from 'koa';
 import { answerThrown } from '../answer-thrown.ts';
+import { eventsRouter } from './events-api.ts';
+import type { EventsApi } from './events-api.ts';
 import { instancesRouter } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { requireToken } from './require-token.ts';
 
-export interface AdminApi extends InstancesApi {
+export interface AdminApi extends InstancesApi, EventsApi {
   readonly token: string;
   readonly version: string;
   readonly metrics: Registry;
@@ -17,6 +19,8 @@ export interface AdminApi extends InstancesApi {
 /** The control API: health without a token, all else with it. */
 export function createAdminApi(api: AdminApi): Koa {
   const app = new Koa();
+  // What fails once an answer has begun: a client that has gone, mostly.
+  app.on('error', (error: Error) => api.logger.debug({ err: error }, 'answer ended early'));
   app.use(answerThrown(api.logger));
   app.use(async (ctx, next) => {
     ctx.set('cache-control', 'no-store');
@@ -46,7 +50,7 @@ export function createAdminApi(api: AdminApi): Koa {
     ctx.body = await api.metrics.metrics();
   });
   const instances = instancesRouter(api);
-  for (const each of [router, instances]) {
+  for (const each of [router, instances, eventsRouter(api)]) {
     app.use(each.routes());
     app.use(each.allowedMethods());
   }

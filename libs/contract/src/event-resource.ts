@@ -1,0 +1,58 @@
+import { EVENT_TYPES, STATES, isId } from '@ephemera/domain';
+import type { InstanceEvent } from '@ephemera/domain';
+import { endReasonSchema } from './instance-resource.ts';
+import { z } from './openapi-zod.ts';
+
+const time = z.iso.datetime({ offset: true });
+
+/** An event as the control API and webhooks give it; times are RFC 3339. */
+export const eventSchema = z
+  .object({
+    seq: z.string().openapi({ description: 'Its place among all events, the same everywhere.' }),
+    type: z.enum(EVENT_TYPES),
+    time,
+    id: z.string().openapi({ description: "The instance's." }),
+    template: z.string(),
+    state: z.enum(STATES as [string, ...string[]]),
+    reason: endReasonSchema.optional(),
+    message: z.string().optional(),
+    generation: z.int(),
+    expiresAt: time,
+    metadata: z.record(z.string(), z.string()),
+  })
+  .openapi('Event');
+
+export type EventResource = z.infer<typeof eventSchema>;
+
+export function toEventResource(event: InstanceEvent): EventResource {
+  return {
+    ...event,
+    time: new Date(event.time).toISOString(),
+    expiresAt: new Date(event.expiresAt).toISOString(),
+  };
+}
+
+const list = <T extends z.ZodType<unknown, string>>(one: T) =>
+  z
+    .string()
+    .transform((text) => text.split(','))
+    .pipe(z.array(one))
+    .optional();
+
+/** The query of `GET /v1/events`: each a list with commas, and only what all of them admit. */
+export const eventsQuerySchema = z.strictObject({
+  instance: list(z.string().refine(isId, 'is no id of an instance')),
+  template: list(z.string()),
+  type: list(z.enum(EVENT_TYPES)),
+});
+
+export type EventsQuery = z.infer<typeof eventsQuerySchema>;
+
+/** Whether an event is one of those that were asked for. */
+export function isWanted({ instance, template, type }: EventsQuery, event: InstanceEvent): boolean {
+  return (
+    (instance?.includes(event.id) ?? true) &&
+    (template?.includes(event.template) ?? true) &&
+    (type?.includes(event.type) ?? true)
+  );
+}

@@ -1,0 +1,195 @@
+import { FailureError } from '@ephemera/domain';
+import type { InstanceEvent } from '@ephemera/domain';
+import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/testing';
+import type { StartedRedis } from '@ephemera/testing';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { connectRedis } from './connect-redis.ts';
+import { EventFeed } from './event-feed.ts';
+import { FIRST, readEvents } from './event-log.ts';
+import { tellExpiring } from './expiring.ts';
+import { keysOf } from './keys.ts';
+import { redisInstances } from './redis-instances.ts';
+import { redisLeases } from './redis-leases.ts';
+
+let server: StartedRedis;
+let stores = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+
+function open(remembered?: number) {
+  const keys = keysOf(`events-${++stores}`);
+  const redis = new Redis(server.url);
+  const blocking = connectRedis(server.url, 'watch', () => undefined);
+  const feed = new EventFeed({ redis, blocking, keys, ...(remembered && { remembered }) });
+  onTestFinished(async () => {
+    await feed.stop();
+    redis.disconnect();
+  });
+  const instances = redisInstances(redis, keys);
+  const ready = async (template = sampleTemplate()) => {
+    const draft = sampleDraft({ template, metadata: { owner: 'ada' } });
+    const { id, generation } = await instances.create(draft);
+    await instances.begin(id, generation, 'a');
+    await instances.publish(id, generation, '10.0.0.9');
+    return { id, generation };
+  };
+  const kill = async (id: string) => {
+    const ending = await instances.end(id, 'request');
+    if (ending.kind === 'draining') await instances.bury(id, ending.instance.generation);
+  };
+  const all = async () => (await readEvents(redis, keys, FIRST, 1000)).events;
+  return {
+    keys,
+    redis,
+    blocking,
+    feed,
+    instances,
+    leases: redisLeases(redis, keys),
+    ready,
+    kill,
+    all,
+  };
+}
+
+const types = (events: readonly InstanceEvent[]) => events.map(({ type }) => type);
+
+describe('the stream', () => {
+  test('tells a life whole, in its order, with what was true at each moment', async () => {
+    const { ready, kill, leases, all } = open();
+    const { id, generation } = await ready();
+    await leases.renew(id, { timeout: 90_000, shorten: false });
+    await kill(id);
+    const told = await all();
+    expect(types(told)).toEqual(['pending', 'starting', 'ready', 'renewed', 'draining', 'gone']);
+    for (const event of told) {
+      expect(event).toMatchObject({ id, template: 'demo', metadata: { owner: 'ada' } });
+      expect(Math.abs(event.time - Date.now())).toBeLessThan(60_000);
+    }
+    expect(told[3]).toMatchObject({ state: 'ready', generation, reason: undefined });
+    expect((told[3]?.expiresAt ?? 0) - (told[2]?.expiresAt ?? 0)).toBeGreaterThan(29_000);
+    expect(told[5]).toMatchObject({ state: 'gone', generation: generation + 1, reason: 'request' });
+  });
+
+  // Workers and proxies repeat their steps after crashes: a repetition is no change.
+  test('tells nothing twice where every step is taken twice', async () => {
+    const { instances, all } = open();
+    const { id, generation } = await instances.create(sampleDraft());
+    for (let i = 0; i < 2; i++) await instances.begin(id, generation, 'a');
+    for (let i = 0; i < 2; i++) await instances.publish(id, generation, '10.0.0.9');
+    for (let i = 0; i < 2; i++) await instances.end(id, 'exited', 'code 1');
+    for (let i = 0; i < 2; i++) await instances.bury(id, generation + 1);
+    expect(types(await all())).toEqual(['pending', 'starting', 'ready', 'draining', 'gone']);
+  });
+});
+
+describe('a deadline that nears', () => {
+  test('is told once, however many workers look, and again for a new deadline', async () => {
+    const { ready, redis, keys, leases, all, instances } = open();
+    const { id } = await ready(sampleTemplate({ notice: 20_000 }));
+    const { expiresAt } = (await instances.get(id)) ?? { expiresAt: 0 };
+    expect(await redis.zscore(keys.expiring, id)).toBe(String(expiresAt - 20_000));
+    expect(await tellExpiring(redis, keys, await instances.now())).toBe(0);
+
+    const nears = async () => {
+      await redis.zadd(keys.expiring, 1, id);
+      const now = await instances.now();
+      const rounds = Array.from({ length: 5 }, () => tellExpiring(redis, keys, now));
+      return (await Promise.all(rounds)).reduce((sum, told) => sum + told);
+    };
+    expect(await nears()).toBe(1);
+    // A renewal that moves nothing is no new deadline.
+    await leases.renew(id, { timeout: 1_000, shorten: false });
+    expect(await redis.zscore(keys.expiring, id)).toBeNull();
+    await leases.renew(id, { timeout: 120_000, shorten: false });
+    expect(Number(await redis.zscore(keys.expiring, id))).toBeGreaterThan(expiresAt);
+    expect(await nears()).toBe(1);
+    expect(types(await all()).filter((type) => type === 'expiring')).toHaveLength(2);
+  });
+
+  test('is not told of an instance that has ended', async () => {
+    const { ready, kill, redis, keys } = open();
+    const { id } = await ready();
+    await kill(id);
+    expect(await redis.zcard(keys.expiring)).toBe(0);
+  });
+});
+
+describe('a feed', () => {
+  test('gives each reader what came after its own place, from memory and from Redis', async () => {
+    const { feed, ready, kill, all } = open(3);
+    feed.start();
+    const start = await feed.now();
+    const waiting = feed.next(start, 20_000);
+    const { id } = await ready();
+    expect(types((await waiting).events)[0]).toBe('pending');
+    await kill(id);
+    const told = await all();
+    for (const [index, { seq }] of told.entries()) {
+      const rest = told.slice(index + 1);
+      const read: InstanceEvent[] = [];
+      for (let place = seq; read.length < rest.length; place = read.at(-1)?.seq ?? place) {
+        read.push(...(await feed.next(place, 20_000)).events);
+      }
+      expect(read).toEqual(rest);
+    }
+  });
+
+  test('answers with nothing when the time is up or the reader has gone', async () => {
+    const { feed } = open();
+    feed.start();
+    expect(await feed.next(FIRST, 10)).toEqual({ events: [], gap: false });
+    const gone = new AbortController();
+    const waiting = feed.next(FIRST, 60_000, gone.signal);
+    gone.abort();
+    expect(await waiting).toEqual({ events: [], gap: false });
+  });
+
+  test('says where events between are not kept any more', async () => {
+    const { feed, ready, redis, keys, all } = open();
+    await ready();
+    const [first] = await all();
+    await redis.xtrim(keys.events, 'MAXLEN', 1);
+    feed.start();
+    const span = await feed.next(first?.seq ?? '', 1_000);
+    expect(span).toMatchObject({ gap: true, events: [{ type: 'ready' }] });
+    // A place that another Redis gave, which has lost everything since.
+    expect(await feed.next('99999999999999-0', 10)).toEqual({ events: [], gap: true });
+  });
+
+  test('loses nothing that happens while its connection is away', async () => {
+    const { feed, ready, redis, blocking } = open();
+    feed.start();
+    const start = await feed.now();
+    for (let round = 0; round < 3; round++) {
+      const connection = await waitFor('its connection', () => idOf(redis, blocking));
+      await redis.client('KILL', 'ID', connection);
+      await ready();
+    }
+    const read: InstanceEvent[] = [];
+    await waitFor('all events', async () => {
+      read.push(...(await feed.next(read.at(-1)?.seq ?? start, 100)).events);
+      return read.length >= 9;
+    });
+    expect(types(read)).toEqual(Array(3).fill(['pending', 'starting', 'ready']).flat());
+  });
+
+  test('says that Redis is away', async () => {
+    const { feed, redis } = open();
+    redis.disconnect();
+    await expect(feed.now()).rejects.toThrow(FailureError);
+    await expect(feed.next(FIRST, 10)).rejects.toThrow('store_unavailable');
+  });
+});
+
+/** The id of another connection, by the port that it comes from. */
+async function idOf(redis: Redis, other: Redis): Promise<number | undefined> {
+  const { localPort } = other.stream as { localPort?: number };
+  const line = String(await redis.client('LIST'))
+    .split('\n')
+    .find((each) => each.includes(`:${String(localPort)} `));
+  const id = /id=(\d+)/.exec(line ?? '')?.[1];
+  return id === undefined ? undefined : Number(id);
+}

@@ -1,0 +1,67 @@
+import type { EndReason, EventType, InstanceEvent, State } from '@ephemera/domain';
+import type { Redis } from 'ioredis';
+import type { Keys } from './keys.ts';
+
+/** Events in their order, from somewhere on. */
+export interface EventSpan {
+  readonly events: readonly InstanceEvent[];
+  /** Whether some that came in between are not kept any more. */
+  readonly gap: boolean;
+}
+
+/** Ahead of every event. */
+export const FIRST = '0-0';
+
+/** A stream's entry as Redis gives it: its id, and names and values in turn. */
+export type Entry = [seq: string, fields: string[]];
+
+/** The event that a stream's entry tells of. */
+export function readEvent([seq, flat]: Entry): InstanceEvent {
+  const fields: Record<string, string> = {};
+  for (let i = 0; i + 1 < flat.length; i += 2) fields[flat[i] ?? ''] = flat[i + 1] ?? '';
+  const { type, id = '', template = '', state, reason = '', message = '' } = fields;
+  return {
+    seq,
+    type: type as EventType,
+    time: Number(seq.split('-')[0]),
+    id,
+    template,
+    state: state as State,
+    reason: reason === '' ? undefined : (reason as EndReason),
+    message: message === '' ? undefined : message,
+    generation: Number(fields['generation']),
+    expiresAt: Number(fields['expiresAt']),
+    metadata: JSON.parse(fields['metadata'] ?? '{}') as Record<string, string>,
+  };
+}
+
+/**
+ * Reads at most `limit` events that came after the one at `after`. Where that one is not kept any
+ * more, neither may be what followed it: that is a gap.
+ */
+export async function readEvents(
+  redis: Redis,
+  keys: Keys,
+  after: string,
+  limit: number,
+): Promise<EventSpan> {
+  const answers = await redis
+    .multi()
+    .xrange(keys.events, after, after)
+    .xrange(keys.events, `(${after}`, '+', 'COUNT', limit)
+    .exec();
+  const [there, found] = (answers ?? []).map(([error, entries]) => {
+    if (error) throw error;
+    return entries as Entry[];
+  });
+  return {
+    events: (found ?? []).map(readEvent),
+    gap: after !== FIRST && there?.length === 0,
+  };
+}
+
+/** The place of the last event so far. */
+export async function lastEvent(redis: Redis, keys: Keys): Promise<string> {
+  const [last] = await redis.xrevrange(keys.events, '+', '-', 'COUNT', 1);
+  return last?.[0] ?? FIRST;
+}
