@@ -72,7 +72,14 @@ await runApp(async () => {
     domain === undefined
       ? `${publicUrl}/${prefix}/${id}/`
       : `${new URL(publicUrl).protocol}//${id}.${domain}/`;
-  const starter = { instances, spawns: jobs.spawns, templates, urlOf };
+  const starter = {
+    instances,
+    spawns: jobs.spawns,
+    get templates() {
+      return templates.current;
+    },
+    urlOf,
+  };
 
   const admin = createServer(
     createAdminApi({

@@ -47,6 +47,8 @@ export interface Template {
   readonly limits: Limits;
   readonly command: readonly string[] | undefined;
   readonly env: Readonly<Record<string, string>>;
+  /** Labels that the container gets beside Ephemera's own. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly user: string | undefined;
   readonly readOnly: boolean;
   /** Path in the container to size in bytes. */

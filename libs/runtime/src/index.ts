@@ -9,3 +9,4 @@ export * from './logger.ts';
 export * from './metrics.ts';
 export * from './run-app.ts';
 export * from './template-config.ts';
+export * from './templates/watch-templates.ts';

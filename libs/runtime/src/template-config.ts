@@ -16,6 +16,11 @@ const name = z
   .regex(/^[a-z][a-z0-9-]{0,40}$/, 'names are lowercase letters, digits and hyphens, at most 41');
 const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is no name of a variable');
 
+const label = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, 'is no key of a label')
+  .refine((key) => !key.startsWith('ephemera.'), 'keys with ephemera. are taken');
+
 const statusRanges = z.union([z.string(), z.int()]).transform((given, context) => {
   const ranges: [number, number][] = [];
   for (const part of String(given).split(',')) {
@@ -62,7 +67,10 @@ const limits = z
 /** One template as it stands in the file; every field with its default. */
 export const templateSchema = z
   .strictObject({
-    image: z.string().min(1, 'must name an image').describe('The image; it must be on the host.'),
+    image: z
+      .string()
+      .min(1, 'must name an image')
+      .describe('The image; pulled where it is not on the host.'),
     port: portNumber
       .optional()
       .describe('The port that the container serves on; give this or `ports`.'),
@@ -105,6 +113,10 @@ export const templateSchema = z
       .describe(
         'Environment; filled in like `command`. `EPHEMERA_ID`, `_PORT`, `_BASE_PATH` and `_URL` are always there.',
       ),
+    labels: z
+      .record(label, z.string())
+      .prefault({})
+      .describe("Labels of the container; Ephemera's own begin with `ephemera.`."),
     user: z.string().optional().describe("The user that it runs as; the image's own where absent."),
     readOnly: z.boolean().prefault(false).describe('Whether its root file system is read-only.'),
     tmpfs: z

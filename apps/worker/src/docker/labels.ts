@@ -32,6 +32,7 @@ export function labelsOf(
   const latest = Math.min(instance.expiresAt + timeout, maxExpiresAt);
   const recall: Recall = { template, timeout, createdAt, maxExpiresAt, url, metadata };
   return {
+    ...template.labels,
     [LABEL.namespace]: namespace,
     [LABEL.instance]: instance.id,
     [LABEL.generation]: String(instance.generation),
