@@ -3,6 +3,7 @@ import type { Failure } from '@ephemera/domain';
 import type { Logger } from '@ephemera/runtime';
 import type { RouteCache } from '@ephemera/store';
 import type { Agents } from './upstream/agents.ts';
+import type { Activity } from './watch-use.ts';
 
 /** What every request of a data path shares; durations are milliseconds. */
 export interface DataPathContext {
@@ -21,6 +22,8 @@ export interface DataPathContext {
     ((req: IncomingMessage, res: ServerResponse, id: string) => boolean) | undefined;
   /** Hears of instances that do not answer as they should. */
   readonly logger: Pick<Logger, 'warn'>;
+  /** Hears of the use of instances that end for being idle. */
+  readonly activity: Activity | undefined;
   /** Set once the data path drains: connections end with their next answer. */
   draining: boolean;
   /** Requests that have been taken and whose answer has not left. */

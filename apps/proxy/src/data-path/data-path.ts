@@ -38,6 +38,7 @@ export interface DataPathOptions extends Pick<
   /** How long a client may leave what it was sent untaken. */
   readonly clientTimeout?: number;
   readonly waitingPage?: DataPathContext['waitingPage'];
+  readonly activity?: DataPathContext['activity'];
 }
 
 /** The way of every request that is for an instance. */
@@ -74,6 +75,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
     answerFailure: options.answerFailure,
     logger: options.logger,
     waitingPage: options.waitingPage,
+    activity: options.activity,
     draining: false,
     inFlight: 0,
   };

@@ -8,6 +8,7 @@ import { hasBody } from './request-body.ts';
 import { type Destination, type Sender, Sending } from './sending.ts';
 import { lookUpRoute, type OpenRoute, settleRoute } from './settle-route.ts';
 import type { Arrival } from './upstream-head.ts';
+import { watchRequest } from './watch-use.ts';
 import { ConnectFault } from './upstream/connect-fault.ts';
 import type { Connection, Loss } from './upstream/connection.ts';
 
@@ -27,6 +28,7 @@ export class Exchange implements Sender {
   #gone: AbortController | undefined;
   #superseded = 0;
   #retried = false;
+  #watched = false;
   #done = false;
 
   constructor(
@@ -127,6 +129,14 @@ export class Exchange implements Sender {
   #send(destination: Destination, connection: Connection): void {
     this.#sending = new Sending(this, destination, connection);
     this.#sending.start();
+    this.#watchUse(destination);
+  }
+
+  #watchUse({ route, agent }: Destination): void {
+    const { activity } = this.context;
+    if (activity === undefined || route.activity === undefined || this.#watched) return;
+    this.#watched = true;
+    watchRequest(activity, agent.id, route, this.req, this.#res);
   }
 
   /** An instance may close an idle connection just as it is used again: then, and once. */

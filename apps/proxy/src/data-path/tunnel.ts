@@ -36,12 +36,14 @@ type Join = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
  * when the other has died.
  *
  * @param timeoutMs how long the instance may be silent
+ * @param onOpen called when bytes flow both ways
  * @param onFault called once at most, while nothing has been answered
  */
 export function openTunnel(
   upgrade: Upgrade,
   destination: Destination,
   timeoutMs: number,
+  onOpen: () => void,
   onFault: (fault: TunnelFault) => void,
 ): void {
   const { req, socket, arrival } = upgrade;
@@ -91,6 +93,7 @@ export function openTunnel(
     response.headers = { ...toHeaders(fields), connection: 'Upgrade', upgrade: 'websocket' };
     join(response, upstream, head);
     endTogether(socket, upstream);
+    onOpen();
   });
 }
 

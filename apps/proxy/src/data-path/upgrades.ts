@@ -5,6 +5,7 @@ import type { DataPathContext } from './context.ts';
 import { lookUpRoute, settleRoute } from './settle-route.ts';
 import { answerOn } from './socket-answer.ts';
 import { openTunnel, type Upgrade } from './tunnel.ts';
+import { watchTunnel } from './watch-use.ts';
 
 /** How many routes may turn out to be superseded on the way before a handshake is given up. */
 const MAX_SUPERSEDED = 3;
@@ -56,7 +57,11 @@ export class Upgrades {
       return;
     }
     const agent = agents.of(id, route, deadline);
-    openTunnel(upgrade, { route, deadline, agent, port }, responseTimeout, (fault) => {
+    const onOpen = () => {
+      const { activity } = this.#context;
+      if (activity) watchTunnel(activity, id, route, socket);
+    };
+    openTunnel(upgrade, { route, deadline, agent, port }, responseTimeout, onOpen, (fault) => {
       if (fault === 'silent') this.#fail(upgrade, { kind: 'upstream_timeout', id });
       else if (fault === 'superseded' && attempts > 1) void this.#route(upgrade, attempts - 1);
       else void this.#failAsRouted(upgrade);

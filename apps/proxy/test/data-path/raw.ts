@@ -72,7 +72,8 @@ export async function send(port: number, bytes: string): Promise<string> {
 }
 
 /** Whether a whole answer is there, framed by length or by chunks. */
-function isComplete(received: string): boolean {
+function isComplete(answers: string): boolean {
+  const received = answers.replace(/^(?:HTTP\/1\.1 1\d\d [^]*?\r\n\r\n)+/, '');
   const end = received.indexOf('\r\n\r\n');
   if (end === -1) return false;
   const head = received.slice(0, end);

@@ -15,6 +15,7 @@ export interface ResponseSink {
 const END_OF_HEAD = '\r\n\r\n';
 const MAX_HEAD = 64 * 1024;
 const MAX_INFORMATIONAL = 16;
+const BARE_LF = /(?<!\r)\n/g;
 
 type Step = 'idle' | 'head' | 'length' | 'chunked' | 'trailers' | 'until-close';
 
@@ -167,5 +168,6 @@ function mustBeginLikeHttp(text: string): void {
 
 /** @param from how much of the text was looked at before */
 function mustNotHaveBareLf(text: string, from: number): void {
-  if (/(?<!\r)\n/.test(text.slice(Math.max(0, from - 1)))) throw new ProtocolError('bare LF');
+  BARE_LF.lastIndex = from;
+  if (BARE_LF.test(text)) throw new ProtocolError('bare LF');
 }
