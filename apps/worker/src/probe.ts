@@ -32,12 +32,15 @@ function answers(
   { path, status }: Extract<Readiness, { kind: 'http' }>,
 ): Promise<boolean> {
   return new Promise((resolve) => {
-    const request = get({ host, port, path, agent: false, timeout: ATTEMPT }, (response) => {
+    // By the clock, not by silence: a head that trickles in must not hold a start for ever.
+    const signal = AbortSignal.timeout(ATTEMPT);
+    const request = get({ host, port, path, agent: false, signal }, (response) => {
       const code = response.statusCode ?? 0;
       response.destroy();
       resolve(status.some(([from, to]) => code >= from && code <= to));
     });
-    request.once('timeout', () => request.destroy());
-    request.once('error', () => resolve(false));
+    request.on('error', () => resolve(false));
+    // The only event after an unasked change of protocols.
+    request.once('close', () => resolve(false));
   });
 }
