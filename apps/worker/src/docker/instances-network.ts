@@ -45,7 +45,9 @@ export async function ensureNetwork(
 
 /** Removes the network where no container is on it any more. */
 export async function removeNetwork(docker: Docker, namespace: string): Promise<boolean> {
-  const call = docker.getNetwork(namespace).remove();
+  const found = await inspect(docker, namespace);
+  if (!found) return true;
+  const call = docker.getNetwork(found.Id).remove();
   try {
     await unlessStatus([404], withDeadline('network', QUICK, call));
     return true;
@@ -60,8 +62,7 @@ export async function findNetwork(
   docker: Docker,
   name: string,
 ): Promise<InstancesNetwork | undefined> {
-  const call = docker.getNetwork(name).inspect();
-  const found = await unlessStatus([404], withDeadline('network', QUICK, call));
+  const found = await inspect(docker, name);
   if (!found) return undefined;
   const subnet = found.IPAM?.Config?.[0]?.Subnet;
   if (found.Driver !== 'bridge' || !subnet?.endsWith('/16')) {
@@ -72,6 +73,16 @@ export async function findNetwork(
   }
   const bridge = found.Options?.['com.docker.network.bridge.name'] ?? `br-${found.Id.slice(0, 12)}`;
   return describe(name, bridge, subnet);
+}
+
+/** Docker also takes the beginning of an id for a name: what is found so is a stranger's. */
+async function inspect(
+  docker: Docker,
+  name: string,
+): Promise<Docker.NetworkInspectInfo | undefined> {
+  const call = docker.getNetwork(name).inspect();
+  const found = await unlessStatus([404], withDeadline('network', QUICK, call));
+  return found?.Name === name ? found : undefined;
 }
 
 function optionsFor(namespace: string, subnet: string): Docker.NetworkCreateOptions {

@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto';
+import { StartError } from '@ephemera/domain';
+import { expect, onTestFinished, test } from 'vitest';
+import { DOCKER_HOST, begunInstance, openDocker, removeAll } from '../../test/docker-scene.ts';
+import { connectDocker } from './connect-docker.ts';
+import { ensureNetwork, findNetwork, removeNetwork } from './instances-network.ts';
+
+const docker = connectDocker(DOCKER_HOST);
+
+function namespaceOfItsOwn(): string {
+  const namespace = `test-${randomBytes(4).toString('hex')}`;
+  onTestFinished(() => removeAll(namespace));
+  return namespace;
+}
+
+test('is a bridge whose containers do not reach each other, with room for the infrastructure', async () => {
+  const namespace = namespaceOfItsOwn();
+  const network = await ensureNetwork(docker, namespace);
+  const found = await docker.getNetwork(namespace).inspect();
+  expect(found).toMatchObject({
+    Driver: 'bridge',
+    EnableIPv6: false,
+    Labels: { 'ephemera.namespace': namespace },
+    Options: {
+      'com.docker.network.bridge.name': network.bridge,
+      'com.docker.network.bridge.enable_icc': 'false',
+    },
+  });
+  expect(found.IPAM?.Config).toEqual([
+    expect.objectContaining({ Subnet: network.subnet, IPRange: network.infrastructure }),
+  ]);
+  expect(network.bridge).toMatch(/^eph-[0-9a-f]{8}$/);
+  const base = network.subnet.replace('.0.0/16', '');
+  expect(network.infrastructure).toBe(`${base}.0.0/24`);
+  const last = network.range.first + network.range.count - 1;
+  expect([network.range.first & 0xffff, last & 0xffff]).toEqual([256, 65_534]);
+});
+
+test('made by several at once is one, and found again by the next', async () => {
+  const namespace = namespaceOfItsOwn();
+  const made = await Promise.all(Array.from({ length: 4 }, () => ensureNetwork(docker, namespace)));
+  for (const each of made) expect(each).toEqual(made[0]);
+  expect(await findNetwork(docker, namespace)).toEqual(made[0]);
+  expect(await ensureNetwork(docker, namespace)).toEqual(made[0]);
+  const named = await docker.listNetworks({ filters: { name: [namespace] } });
+  expect(named).toHaveLength(1);
+});
+
+test('takes the next subnet where one is in use', async () => {
+  const [one, two] = [namespaceOfItsOwn(), namespaceOfItsOwn()];
+  const networks = [await ensureNetwork(docker, one), await ensureNetwork(docker, two)];
+  expect(new Set(networks.map(({ subnet }) => subnet)).size).toBe(2);
+  expect(new Set(networks.map(({ bridge }) => bridge)).size).toBe(2);
+});
+
+test('says why none can be made where the one that was asked for is in use', async () => {
+  const { subnet } = await ensureNetwork(docker, namespaceOfItsOwn());
+  const refused = ensureNetwork(docker, namespaceOfItsOwn(), subnet);
+  await expect(refused).rejects.toThrow(StartError);
+  await expect(refused).rejects.toThrow(`${subnet}: `);
+});
+
+test('refuses one of that name that is of another kind', async () => {
+  const namespace = namespaceOfItsOwn();
+  await docker.createNetwork({
+    Name: namespace,
+    IPAM: { Driver: 'default', Config: [{ Subnet: '10.254.253.0/24' }] },
+  });
+  await expect(ensureNetwork(docker, namespace)).rejects.toThrow(/is no bridge with an IPv4 \/16/);
+  await docker.getNetwork(namespace).remove();
+});
+
+// Docker takes the beginning of a network's id for its name, so that a deployment named `c` would
+// have found, used and removed a stranger's network.
+test('is never one whose id begins with the name', async () => {
+  const { name, id } = await networkWithLetterId();
+  expect(await findNetwork(docker, id.slice(0, 6))).toBeUndefined();
+  expect(await removeNetwork(docker, id.slice(0, 6))).toBe(true);
+  expect((await docker.getNetwork(name).inspect()).Id).toBe(id);
+});
+
+test('stays as long as a container is on it, and is gone after that', async () => {
+  const { containers, start, namespace, close } = await openDocker();
+  onTestFinished(close);
+  const instance = begunInstance();
+  await start(instance);
+  expect(await removeNetwork(docker, namespace)).toBe(false);
+  await containers.removeInstance(instance.id, 0);
+  expect(await removeNetwork(docker, namespace)).toBe(true);
+  expect(await removeNetwork(docker, namespace)).toBe(true);
+  expect(await findNetwork(docker, namespace)).toBeUndefined();
+});
+
+/** Ids are random: a few tries give one that begins with a letter, as namespaces do. */
+async function networkWithLetterId(): Promise<{ name: string; id: string }> {
+  for (;;) {
+    const name = namespaceOfItsOwn();
+    await ensureNetwork(docker, name);
+    const { Id: id } = await docker.getNetwork(name).inspect();
+    if (/^[a-f]/.test(id)) return { name, id };
+  }
+}
