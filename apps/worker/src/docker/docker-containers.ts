@@ -116,16 +116,24 @@ export function dockerContainers(place: DockerHost): Containers {
 
     async list() {
       const found = await list();
-      return found.map(({ Id, Labels, Created, State, Status }): SeenContainer => ({
-        containerId: Id,
-        id: Labels[LABEL.instance] ?? '',
-        generation: Number(Labels[LABEL.generation]),
-        createdAt: Created * 1000,
-        expiresAt: Date.parse(Labels[LABEL.expiresAt] ?? ''),
-        running: State === 'running' || State === 'paused' || State === 'restarting',
-        oomKilled: false,
-        exitCode: exitCodeOf(Status),
-      }));
+      return Promise.all(
+        found.map(async ({ Id, Labels, Created, State }): Promise<SeenContainer> => {
+          const running = State === 'running' || State === 'paused' || State === 'restarting';
+          // Only an inspection tells how it ended; one that fails must not hold up the list.
+          const seen = running ? undefined : await inspect(Id).catch(() => undefined);
+          const ended = seen?.State;
+          return {
+            containerId: Id,
+            id: Labels[LABEL.instance] ?? '',
+            generation: Number(Labels[LABEL.generation]),
+            createdAt: Created * 1000,
+            expiresAt: Date.parse(Labels[LABEL.expiresAt] ?? ''),
+            running,
+            oomKilled: ended?.OOMKilled ?? false,
+            exitCode: ended?.ExitCode,
+          };
+        }),
+      );
     },
 
     async recall(containerId) {
@@ -137,11 +145,12 @@ export function dockerContainers(place: DockerHost): Containers {
   };
 }
 
+const FINAL = /OCI runtime create failed|executable file not found|unable to find (user|group)/i;
+
 /** A refusal that the next try would meet again, in the daemon's words; anything else as it is. */
 function refusal(error: unknown): unknown {
   const words = wordsOf(error);
-  const final =
-    statusOf(error) === 400 || /OCI runtime create failed|executable file not found/i.test(words);
+  const final = statusOf(error) === 400 || FINAL.test(words);
   return final ? new StartFault(`The container could not be started: ${words}`) : error;
 }
 
@@ -151,12 +160,6 @@ function isImageMissing(error: unknown): boolean {
 
 function isAddressTaken(error: unknown): boolean {
   return /address already in use/i.test(wordsOf(error));
-}
-
-/** `Exited (137) 2 seconds ago` → 137. */
-function exitCodeOf(status: string): number | undefined {
-  const match = /^Exited \((\d+)\)/.exec(status);
-  return match ? Number(match[1]) : undefined;
 }
 
 /** Takes the 8-byte frame heads out of the log of a container without a terminal. */
