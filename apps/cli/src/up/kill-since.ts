@@ -1,41 +1,53 @@
 import type { InstanceResource } from '@ephemera/contract';
+
 import type { AdminApi } from '../admin-api.ts';
 import type { Tell } from '../terminal/reporter.ts';
 import { waitUntil } from './wait-until.ts';
 
 const withinMs = 30_000;
 
-/** Ids of the instances that live: all but those whose end is over. */
-export async function livingIds(api: AdminApi): Promise<Set<string>> {
-  return new Set((await api.list()).filter(isAlive).map(({ id }) => id));
+/** Ids of the instances that live and are somebody's: those of a pool are nobody's yet. */
+export async function takenIds(api: AdminApi): Promise<Set<string>> {
+  return new Set((await api.list()).filter(isTaken).map(({ id }) => id));
 }
 
 /**
- * Kills the instances that were not there `before`, those that come up meanwhile included, and
- * waits until they are gone.
+ * Kills the instances that were not there `before`, and waits until they are gone. Instances in a
+ * pool stay: the workers would fill it up again, and the next start begins with it.
  *
- * @returns how many are left when the time is over
+ * @returns how many are left when the time is over, and how many wait in pools
  */
 export async function killSince(
   api: AdminApi,
   before: ReadonlySet<string>,
   tell: Tell,
-): Promise<number> {
-  const found = new Set<string>();
+): Promise<{ left: number; warm: number }> {
+  const killed = new Set<string>();
   let left = 0;
+  let warm = 0;
+  let first = true;
   await waitUntil(async () => {
-    const living = [...(await livingIds(api))].filter((id) => !before.has(id));
-    for (const id of living) {
-      if (!found.has(id)) await api.kill(id);
-      found.add(id);
+    const listed = await api.list();
+    const since = listed.filter((instance) => isTaken(instance) && !before.has(instance.id));
+    for (const { id, status } of since) {
+      // What only now begins to start may be meant for a pool; it is seen again when it is ready.
+      if (killed.has(id) || !(first || status.state === 'ready')) continue;
+      await api.kill(id);
+      killed.add(id);
     }
-    left = living.length;
-    tell(found.size > 0 ? `${found.size - left} of ${found.size} gone` : 'none to end');
+    first = false;
+    left = since.length;
+    warm = listed.filter(({ status }) => status.state === 'warm').length;
+    tell(
+      killed.size > 0 ? `${Math.max(killed.size - left, 0)} of ${killed.size} gone` : 'none to end',
+    );
     return left === 0;
   }, withinMs);
-  return left;
+  return { left, warm };
 }
 
-function isAlive({ status }: InstanceResource): boolean {
-  return status.state !== 'gone' && status.state !== 'failed';
+const nobodys: readonly string[] = ['warm', 'gone', 'failed'];
+
+function isTaken({ status }: InstanceResource): boolean {
+  return !nobodys.includes(status.state);
 }

@@ -11,7 +11,7 @@ import { planApps } from './apps.ts';
 import { buildDemoImage, demoImage } from './build-demo-image.ts';
 import { findDocker } from './find-docker.ts';
 import { findRedis } from './find-redis.ts';
-import { killSince, livingIds } from './kill-since.ts';
+import { killSince, takenIds } from './kill-since.ts';
 import { readUpOptions, type UpOptions } from './options.ts';
 import { planPorts } from './plan-ports.ts';
 import { onStopSignals, Stopped } from './stop-signals.ts';
@@ -108,7 +108,7 @@ async function start(config: Config, options: UpOptions, around: Surroundings): 
     tell(apps.map(({ name }) => name).join(', '));
   });
   const api = createAdminApi(siteOf(config.adminHost, config.adminPort), token);
-  const before = await livingIds(api);
+  const before = await takenIds(api);
   report.say(
     welcome(config, { token, logs: relative('.', logs), tookMs: performance.now() - begun }),
   );
@@ -121,8 +121,9 @@ async function killInstances(
   report: Reporter,
 ): Promise<void> {
   try {
-    const left = await report.step('Instances', (tell) => killSince(api, before, tell));
+    const { left, warm } = await report.step('Instances', (tell) => killSince(api, before, tell));
     if (left > 0) report.warn(`${left} instances are still ending; the next start sees to them.`);
+    if (warm > 0) report.warn(`${warm} warm instances stay in their pools for the next start.`);
   } catch (error) {
     report.warn(`The instances could not be killed: ${(error as Error).message}`);
     report.warn('They end at their time when Ephemera runs again.');
