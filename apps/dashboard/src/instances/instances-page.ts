@@ -1,4 +1,4 @@
-import type { State } from '@ephemera/domain';
+import { STATES, isDead } from '@ephemera/domain';
 import { html } from '../pages/html.ts';
 import type { Html } from '../pages/html.ts';
 import { layout } from '../pages/layout.ts';
@@ -11,7 +11,7 @@ export interface Notice {
   readonly id: string;
 }
 
-const LIVE: readonly State[] = ['pending', 'starting', 'ready', 'draining'];
+const LIVE = STATES.filter((state) => !isDead(state));
 
 /** The page that a person looks at; `#live` is what its script replaces by a newer one. */
 export function instancesPage(overview: Overview, notice?: Notice): string {

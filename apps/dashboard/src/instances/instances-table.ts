@@ -27,12 +27,13 @@ export function instancesTable(items: readonly Instance[], now: number): Html {
 }
 
 function row(instance: Instance, now: number): Html {
-  const { id, template, state, reason, message, host, createdAt } = instance;
+  const { id, template, state, queued, reason, message, host, createdAt } = instance;
   return html`<tr>
     <th scope="row">${name(instance)}</th>
     <td>${template.name}</td>
     <td>
       <span class="state ${state}">${state}</span>
+      ${queued === true && html`<span class="soft">in the queue</span>`}
       ${reason && html`<span class="soft">${reason}</span>`}
       ${message && html`<span class="soft message">${message}</span>`}
     </td>
@@ -55,6 +56,7 @@ function timeLeft(instance: Instance, now: number): Html {
   if (state === 'draining') return html`<span class="soft">ending</span>`;
   const due = dueAt(instance);
   const rest = moment(due, left(due - now));
+  if (state === 'warm') return html`${rest} <span class="soft">unless claimed</span>`;
   if (state !== 'ready') return html`${rest} <span class="soft">to be ready</span>`;
   return due < expiresAt ? html`${rest} <span class="soft">unless used</span>` : rest;
 }

@@ -1,7 +1,7 @@
 import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { KoaAdapter } from '@bull-board/koa';
-import { SPAWN_QUEUE, killQueue } from '@ephemera/queue';
+import { REFILL_QUEUE, SPAWN_QUEUE, killQueue } from '@ephemera/queue';
 import type { Hosts } from '@ephemera/store';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -16,11 +16,12 @@ export interface Board {
 }
 
 const ABOUT_SPAWNS = 'Starts instances. Any worker of any host takes the next job.';
+const ABOUT_REFILLS = 'Keeps the pools of warm instances filled.';
 const ABOUT_KILLS =
   'Ends the instances of one host, each delayed to its deadline. A job is a hint: the lease decides.';
 
 /**
- * bull-board below `/queues`, with the spawn queue and the kill queue of every host. A host that
+ * bull-board below `/queues`, with the queues that all hosts share and the kill queue of every host. A host that
  * came since the last look is there at the next; one that left keeps its queue.
  */
 export function createBoard(parts: {
@@ -64,6 +65,7 @@ export function createBoard(parts: {
       if (ctx.path.startsWith('/queues/api/')) {
         const seen = await hosts.all();
         show(SPAWN_QUEUE, ABOUT_SPAWNS);
+        show(REFILL_QUEUE, ABOUT_REFILLS);
         for (const host of seen) show(killQueue(host), ABOUT_KILLS);
       }
       await plugin(ctx, next);

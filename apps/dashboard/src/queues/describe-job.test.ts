@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
 import { jobName, shownData, shownResult } from './describe-job.ts';
 
-test('a kill says whose it is and when it is due', () => {
+test('a job says what it is about, and a kill when it is due', () => {
   const data = { id: 'abc', generation: 3, dueAt: '2030-01-01T00:00:00.000Z' };
   expect(jobName({ name: 'kill', data })).toBe('kill · abc · due 2030-01-01T00:00:00.000Z');
   expect(jobName({ name: 'spawn', data: { id: 'abc', generation: 3 } })).toBe('spawn · abc');
+  expect(jobName({ name: 'refill', data: { template: 'demo' } })).toBe('refill · demo');
 });
 
 test('what a job may come to carry beside that is not shown', () => {
