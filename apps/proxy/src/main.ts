@@ -1,7 +1,8 @@
 import { createServer } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createProducers } from '@ephemera/queue';
+import { createProducers, createRefills } from '@ephemera/queue';
 import {
   createLifetime,
   createLogger,
@@ -18,15 +19,22 @@ import {
   keysOf,
   redisHosts,
   redisInstances,
+  redisIntake,
   redisLeases,
+  redisPools,
   requireRedis,
 } from '@ephemera/store';
+import { ActivityReport } from './activity-report.ts';
 import { createAdminApi } from './admin/admin-api.ts';
 import { answerFailure } from './answer-failure.ts';
 import { readConfig } from './config.ts';
 import { createDataPath } from './data-path/data-path.ts';
+import { readTrusted } from './data-path/peer.ts';
 import { createPublicServer } from './data-path/public-server.ts';
+import { clientAddress } from './entrance/client-address.ts';
 import { createEntrance } from './entrance/entrance.ts';
+import { publishPools } from './entrance/publish-pools.ts';
+import { reachWarm } from './entrance/reach-warm.ts';
 import { registerDataPathMetrics } from './proxy-metrics.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
@@ -55,6 +63,7 @@ await runApp(async () => {
   lifetime.onStop('routes', () => routes.stop());
 
   const instances = redisInstances(redis, keys, config.tombstone);
+  const leases = redisLeases(redis, keys);
   const hosts = redisHosts(redis, keys);
   const jobs = createProducers(redis, keys.queuePrefix);
   lifetime.onStop('queues', () => jobs.close());
@@ -72,9 +81,21 @@ await runApp(async () => {
     domain === undefined
       ? `${publicUrl}/${prefix}/${id}/`
       : `${new URL(publicUrl).protocol}//${id}.${domain}/`;
+  const refills = createRefills(redis, keys.queuePrefix);
+  lifetime.onStop('pool queue', () => refills.close());
+  const pools = redisPools(redis, keys);
+  const publish = () => publishPools({ pools, refills }, templates.current, urlOf);
+  await publish();
+  templates.onChange(() => {
+    publish().catch((error: unknown) => logger.warn({ err: error }, 'pools not told'));
+  });
   const starter = {
+    ...jobs,
+    intake: redisIntake(redis, keys),
     instances,
-    spawns: jobs.spawns,
+    refills,
+    reach: reachWarm,
+    onFault: (error: unknown) => logger.warn({ err: error }, 'claim not settled'),
     get templates() {
       return templates.current;
     },
@@ -94,7 +115,7 @@ await runApp(async () => {
       logger,
       killPorts: { instances, ends: jobs.ends },
       renewPorts: {
-        leases: redisLeases(redis, keys),
+        leases,
         kills: jobs.kills,
         now: () => instances.now(),
       },
@@ -103,7 +124,11 @@ await runApp(async () => {
   await listen(admin, { host: config.adminBind, port: config.adminPort });
   lifetime.onStop('admin port', () => admin.close());
 
+  const activity = new ActivityReport(leases, logger);
+  activity.start();
+  lifetime.onStop('activity', () => activity.stop());
   const dataPath = createDataPath({
+    activity,
     routes,
     prefix,
     domain,
@@ -114,7 +139,12 @@ await runApp(async () => {
     logger,
   });
   registerDataPathMetrics(metrics, dataPath);
-  const server = createPublicServer(dataPath, createEntrance(starter, prefix, logger).callback());
+  const trusted = readTrusted(config.trustedProxies);
+  const addressOf = (req: IncomingMessage) => clientAddress(req, trusted);
+  const server = createPublicServer(
+    dataPath,
+    createEntrance({ starter, prefix, addressOf, logger }).callback(),
+  );
   await listen(server, { host: config.bind, port: config.publicPort, reusePort: true });
   lifetime.onStop('public port', async () => {
     // First the balancer hears that nothing more should come, then the port closes.

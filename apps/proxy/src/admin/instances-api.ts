@@ -16,6 +16,7 @@ import type { Middleware } from 'koa';
 import { startInstance } from '../entrance/start-instance.ts';
 import type { Starter } from '../entrance/start-instance.ts';
 import { readInput, readPreferredWait } from './read-input.ts';
+import { readOrder } from './read-order.ts';
 import { renewInstance } from './renew-instance.ts';
 
 export interface InstancesApi {
@@ -39,13 +40,15 @@ export function instancesRouter(api: InstancesApi): Router {
   router.post('/', refuseOtherTypes, body, async (ctx) => {
     const request = readInput(createRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
     const wait = readPreferredWait(ctx.get('prefer'), LONGEST_WAIT);
-    const created = await startInstance(api.starter, request);
+    const order = readOrder(ctx.req.headers, request, api.starter.templates.shares);
+    const { kind, instance: created } = await startInstance(api.starter, request, order);
     const { id, generation } = created;
     logger.info(
-      { id, generation, template: created.template.name, by: 'token' },
+      { id, generation, template: created.template.name, by: 'token', how: kind },
       'instance created',
     );
     ctx.set('location', `/v1/instances/${id}`);
+    if (kind === 'repeated') ctx.set('idempotency-replayed', 'true');
     const instance = wait === undefined ? created : await settled(id, wait * 1000, created);
     if (wait !== undefined) ctx.set('preference-applied', `wait=${wait}`);
     if (instance.reason === 'start_failed') {

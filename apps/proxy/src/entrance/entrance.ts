@@ -1,17 +1,28 @@
+import type { IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import { FailureError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/runtime';
 import Koa from 'koa';
 import { answerThrown } from '../answer-thrown.ts';
 import { page } from '../failure-page.ts';
+import { shareOf } from './client-address.ts';
 import { startInstance } from './start-instance.ts';
 import type { Starter } from './start-instance.ts';
+
+export interface Entrance {
+  readonly starter: Starter;
+  /** First segment of the path form. */
+  readonly prefix: string;
+  /** The address of the client, behind whatever is trusted. */
+  readonly addressOf: (req: IncomingMessage) => string;
+  readonly logger: Logger;
+}
 
 /**
  * The visitors' entrance, for all that is not under an id: `/{prefix}/new` starts an instance.
  * `GET` and `POST` answer 307 and 303 to the instance, or its bare id with `?redirect=0`.
  */
-export function createEntrance(starter: Starter, prefix: string, logger: Logger): Koa {
+export function createEntrance({ starter, prefix, addressOf, logger }: Entrance): Koa {
   const app = new Koa();
   app.use(answerThrown(logger));
 
@@ -21,8 +32,14 @@ export function createEntrance(starter: Starter, prefix: string, logger: Logger)
       throw new FailureError({ kind: 'method_not_allowed', allow: 'GET, POST' });
     }
     const template = ctx.URL.searchParams.get('template') ?? undefined;
-    const { id, url, generation } = await startInstance(starter, { template });
-    logger.info({ id, generation, template, by: 'visitor' }, 'instance created');
+    const owner = {
+      name: `address:${shareOf(addressOf(ctx.req))}`,
+      limit: 'address',
+      most: starter.templates.shares.perAddress,
+    } as const;
+    const { kind, instance } = await startInstance(starter, { template }, { owner });
+    const { id, url, generation } = instance;
+    logger.info({ id, generation, template, by: 'visitor', how: kind }, 'instance created');
     ctx.set('cache-control', 'no-store');
     if (ctx.URL.searchParams.get('redirect') === '0') {
       ctx.type = 'text/plain';

@@ -1,37 +1,62 @@
 import { randomBytes } from 'node:crypto';
 import type { CreateRequest } from '@ephemera/contract';
 import { FailureError, checkTimeout, makeId } from '@ephemera/domain';
-import type { Instance } from '@ephemera/domain';
-import { create } from '@ephemera/lifecycle';
-import type { CreatePorts } from '@ephemera/lifecycle';
+import type { Instance, Template } from '@ephemera/domain';
+import { obtain, wishOf } from '@ephemera/lifecycle';
+import type { ObtainPorts, Obtained, Order } from '@ephemera/lifecycle';
 import type { TemplateSet } from '@ephemera/runtime';
 
-export interface Starter extends CreatePorts {
+export interface Starter extends ObtainPorts {
   readonly templates: TemplateSet;
   /** Where visitors reach an id. */
   readonly urlOf: (id: string) => string;
 }
 
+export interface Started {
+  readonly kind: Exclude<Obtained['kind'], 'full' | 'reused'>;
+  readonly instance: Instance;
+}
+
 /**
- * Starts an instance as a visitor or a holder of the admin token asked for it.
- * @throws FailureError unknown_template, or invalid for a timeout out of bounds
+ * Starts an instance as a visitor or a holder of the admin token asked for it, or hands out a warm
+ * one. A container that runs takes no environment any more, so whoever gives one gets a new one.
+ * @throws FailureError unknown_template; invalid for a timeout out of bounds; full; key_reused
  */
-export async function startInstance(starter: Starter, request: CreateRequest): Promise<Instance> {
-  const { preset, templates } = starter.templates;
-  const template = request.template === undefined ? preset : templates.get(request.template);
-  if (!template) {
-    const known = [...templates.keys()];
-    throw new FailureError({ kind: 'unknown_template', name: request.template ?? '', known });
-  }
+export async function startInstance(
+  starter: Starter,
+  request: CreateRequest,
+  order: Order,
+): Promise<Started> {
+  const template = chosenTemplate(starter.templates, request.template);
   const id = makeId(randomBytes);
-  return create(starter, {
-    id,
-    template,
-    timeout: chosenTimeout(request.timeout, template),
-    url: starter.urlOf(id),
-    env: request.env ?? {},
-    metadata: request.metadata ?? {},
-  });
+  const { env = {}, metadata = {} } = request;
+  const timeout = chosenTimeout(request.timeout, template);
+  const draft = { id, template, timeout, url: starter.urlOf(id), env, metadata };
+  const bare = Object.keys(env).length === 0;
+  const wish = bare ? wishOf(template, starter.urlOf('{id}')) : undefined;
+  const obtained = await obtain(starter, draft, order, wish?.fingerprint);
+  switch (obtained.kind) {
+    case 'full':
+      throw new FailureError({ kind: 'full', limit: obtained.limit });
+    case 'reused':
+      throw new FailureError({ kind: 'key_reused' });
+    case 'repeated': {
+      const { instance } = obtained;
+      if (instance) return { kind: 'repeated', instance };
+      throw new FailureError({ kind: 'not_found', what: 'instance of this key any more' });
+    }
+    case 'created':
+    case 'queued':
+    case 'claimed':
+      return obtained;
+  }
+}
+
+function chosenTemplate({ preset, templates }: TemplateSet, name: string | undefined): Template {
+  const template = name === undefined ? preset : templates.get(name);
+  if (template) return template;
+  const known = [...templates.keys()];
+  throw new FailureError({ kind: 'unknown_template', name: name ?? '', known });
 }
 
 function chosenTimeout(

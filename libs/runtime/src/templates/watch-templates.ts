@@ -8,6 +8,8 @@ export interface Templates {
   readonly current: TemplateSet;
   /** Reads the file again; where it is broken the set stays, and the log tells every fault. */
   reload(): void;
+  /** Hears of every set that takes the place of another. */
+  onChange(listener: () => void): void;
   close(): void;
 }
 
@@ -24,6 +26,7 @@ const LOOK_EVERY = 1_000;
  */
 export function watchTemplates(path: string, logger: Logger): Templates {
   let current = loadTemplates(path);
+  const listeners: (() => void)[] = [];
 
   const reload = (): void => {
     try {
@@ -32,7 +35,9 @@ export function watchTemplates(path: string, logger: Logger): Templates {
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       logger.error({ path, faults: error.faults }, 'templates not usable, the last ones stay');
+      return;
     }
+    for (const listener of listeners) listener();
   };
 
   watchFile(path, { interval: LOOK_EVERY, persistent: false }, reload);
@@ -42,6 +47,7 @@ export function watchTemplates(path: string, logger: Logger): Templates {
       return current;
     },
     reload,
+    onChange: (listener) => listeners.push(listener),
     close() {
       unwatchFile(path, reload);
       process.off('SIGHUP', reload);
