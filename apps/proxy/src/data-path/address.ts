@@ -33,7 +33,7 @@ export function readAddress(
 ): Address | undefined {
   if (forms.domain !== undefined) {
     const label = hostLabel(host, forms.domain);
-    if (label !== undefined) return inHost(label, target);
+    if (label !== undefined) return inHost(label, target, forms.prefix);
   }
   return inPath(target, forms.prefix);
 }
@@ -64,9 +64,11 @@ function segmentEnd(target: string, from: number): number {
   return target.length;
 }
 
-function inHost(label: string, target: string): Address | undefined {
+/** The one path of an instance's own origin that is not the instance's is about its start. */
+function inHost(label: string, target: string, prefix: string): Address | undefined {
   const match = HOST_LABEL.exec(label);
   const id = match?.[2];
+  if (target.startsWith(`/${prefix}/-/${id}/`)) return undefined;
   return id === undefined ? undefined : { id, port: match?.[1], prefix: '', path: target };
 }
 

@@ -1,0 +1,73 @@
+import { expect, test } from 'vitest';
+import { readAddress } from './address.ts';
+
+const ID = 'abcdefghijklmnopqrstuvwxyz';
+const path = { prefix: 'demo', domain: undefined };
+const host = { prefix: 'demo', domain: 'demos.example' };
+
+test.each([
+  [`/demo/${ID}/`, { id: ID, port: undefined, prefix: `/demo/${ID}`, path: '/' }],
+  [`/demo/${ID}/a/b?c`, { id: ID, port: undefined, prefix: `/demo/${ID}`, path: '/a/b?c' }],
+  [`/demo/${ID}//x`, { id: ID, port: undefined, prefix: `/demo/${ID}`, path: '//x' }],
+  [`/demo/${ID}`, { id: ID, port: undefined, prefix: `/demo/${ID}`, path: '' }],
+  [`/demo/${ID}?a=/b`, { id: ID, port: undefined, prefix: `/demo/${ID}`, path: '?a=/b' }],
+  [`/demo/${ID}:9229/a`, { id: ID, port: '9229', prefix: `/demo/${ID}:9229`, path: '/a' }],
+  [`/demo/${ID}:debug`, { id: ID, port: 'debug', prefix: `/demo/${ID}:debug`, path: '' }],
+])('path form: %s', (target, address) => {
+  expect(readAddress(target, 'any.example', path)).toEqual(address);
+});
+
+test.each([
+  '/',
+  '/demo',
+  '/demo/',
+  '/demo/new',
+  `/demo/${ID}a/`,
+  `/demo/${ID.slice(1)}/`,
+  `/demo/${ID.toUpperCase()}/`,
+  `/demo/1${ID.slice(1)}/`,
+  `/demo/%61${ID.slice(1)}/`,
+  `/demo/${ID}%2f`,
+  `/demo//${ID}/`,
+  `/demO/${ID}/`,
+  `/demos/${ID}/`,
+  `//demo/${ID}/`,
+  `/x/demo/${ID}/`,
+  `/demo/${ID}:/`,
+  `/demo/${ID}:a:b/`,
+  `/demo/${ID}:-1/`,
+  `/demo/${ID}:../`,
+  `/demo/${ID}:${'9'.repeat(40)}/`,
+])('no address: %s', (target) => {
+  expect(readAddress(target, 'any.example', path)).toBeUndefined();
+});
+
+test.each([
+  [`${ID}.demos.example`, { id: ID, port: undefined }],
+  [`${ID}.demos.example:8080`, { id: ID, port: undefined }],
+  [`${ID.toUpperCase()}.Demos.Example`, { id: ID, port: undefined }],
+  [`9229-${ID}.demos.example`, { id: ID, port: '9229' }],
+  [`web-ui-${ID}.demos.example`, { id: ID, port: 'web-ui' }],
+])('host form: %s', (name, found) => {
+  expect(readAddress('/a?b', name, host)).toEqual({ ...found, prefix: '', path: '/a?b' });
+});
+
+test.each([
+  `${ID}.example`,
+  `${ID}xdemos.example`,
+  `${ID}.demos.example.evil`,
+  `a.${ID}.demos.example`,
+  `-${ID}.demos.example`,
+  `x${ID}.demos.example`,
+  'demos.example',
+  '.demos.example',
+])('no host form: %s', (name) => {
+  expect(readAddress('/', name, host)).toBeUndefined();
+});
+
+test('under the domain of the host form, the path names nothing', () => {
+  const other = 'zbcdefghijklmnopqrstuvwxyz';
+  const address = readAddress(`/demo/${other}/`, `${ID}.demos.example`, host);
+  expect(address?.id).toBe(ID);
+  expect(readAddress(`/demo/${other}/`, 'demos.example', host)?.id).toBe(other);
+});

@@ -1,0 +1,92 @@
+import { expect, test } from 'vitest';
+import {
+  type Passage,
+  rewriteCookie,
+  rewriteLocation,
+  rewriteResponse,
+} from './rewrite-response.ts';
+
+const path: Passage = {
+  prefix: '/demo/id',
+  stripped: true,
+  upstream: '10.0.0.2:8080',
+  host: 'demos.example:81',
+};
+const host: Passage = { ...path, prefix: '' };
+const unstripped: Passage = { ...path, stripped: false };
+
+test.each([
+  ['/', '/demo/id/'],
+  ['/login?to=/x', '/demo/id/login?to=/x'],
+  ['/demo/id', '/demo/id'],
+  ['/demo/id/login', '/demo/id/login'],
+  ['/demo/idx', '/demo/id/demo/idx'],
+  ['http://10.0.0.2:8080/a', '/demo/id/a'],
+  ['http://10.0.0.2:8080', '/demo/id/'],
+  ['http://10.0.0.2:8080?a', '/demo/id/?a'],
+  ['//10.0.0.2:8080/a', '/demo/id/a'],
+  ['http://10.0.0.2:8080//evil.example', '/demo/id//evil.example'],
+  ['http://demos.example:81/a', '/demo/id/a'],
+  ['https://Demos.example:81/a', '/demo/id/a'],
+  ['http://demos.example:81/demo/id/a', '/demo/id/a'],
+  ['a/b', 'a/b'],
+  ['?a', '?a'],
+  ['#a', '#a'],
+  ['', ''],
+  ['https://elsewhere.example/a', 'https://elsewhere.example/a'],
+  ['//elsewhere.example/a', '//elsewhere.example/a'],
+  ['http://demos.example/a', 'http://demos.example/a'],
+  ['http://10.0.0.2:8080@evil.example/', 'http://10.0.0.2:8080@evil.example/'],
+  ['mailto:a@b', 'mailto:a@b'],
+])('Location in path form: %s → %s', (location, becomes) => {
+  expect(rewriteLocation(location, path)).toBe(becomes);
+});
+
+test.each([
+  ['/a', '/a'],
+  ['http://10.0.0.2:8080/a', '/a'],
+  ['http://10.0.0.2:8080//evil.example/a', '/.//evil.example/a'],
+  ['http://demos.example:81/a', 'http://demos.example:81/a'],
+])('Location in host form: %s → %s', (location, becomes) => {
+  expect(rewriteLocation(location, host)).toBe(becomes);
+});
+
+test.each([
+  ['/demo/id/a', '/demo/id/a'],
+  ['http://10.0.0.2:8080/demo/id/a', '/demo/id/a'],
+])('Location of an instance that sees the prefix: %s → %s', (location, becomes) => {
+  expect(rewriteLocation(location, unstripped)).toBe(becomes);
+});
+
+test.each([
+  ['a=1', 'a=1'],
+  ['a=1; Path=/', 'a=1; Path=/demo/id/'],
+  ['a=1; path=/app/; HttpOnly', 'a=1; Path=/demo/id/app/; HttpOnly'],
+  ['a=1; Path=/demo/id/app', 'a=1; Path=/demo/id/app'],
+  ['a=1; Path=app', 'a=1; Path=app'],
+  ['a=1; Domain=demos.example; Secure', 'a=1; Secure'],
+  ['a=1; domain = .demos.example ;Path=/', 'a=1; Path=/demo/id/'],
+  ['a=Path=/; Path=/', 'a=Path=/; Path=/demo/id/'],
+  ['a=1;Path=/;Path=/x', 'a=1; Path=/demo/id/; Path=/demo/id/x'],
+])('Set-Cookie in path form: %s → %s', (cookie, becomes) => {
+  expect(rewriteCookie(cookie, '/demo/id')).toBe(becomes);
+});
+
+test('in host form a cookie keeps its Path, and reaches no other host', () => {
+  expect(rewriteCookie('a=1; Domain=demos.example; Path=/x', '')).toBe('a=1; Path=/x');
+});
+
+test('the other fields pass; those that are as they should be are not copied', () => {
+  const fields = ['Server', 'x', 'Location', 'a', 'Set-Cookie', 'a=1'];
+  expect(rewriteResponse(fields, path)).toBe(fields);
+  expect(
+    rewriteResponse(
+      ['LOCATION', '/', 'Service-Worker-Allowed', '/', 'set-cookie', 'a=1; Path=/', 'X', '/'],
+      path,
+    ),
+  ).toEqual(['LOCATION', '/demo/id/', 'set-cookie', 'a=1; Path=/demo/id/', 'X', '/']);
+  expect(rewriteResponse(['Service-Worker-Allowed', '/'], host)).toEqual([
+    'Service-Worker-Allowed',
+    '/',
+  ]);
+});
