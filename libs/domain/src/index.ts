@@ -10,3 +10,4 @@ export * from './size.ts';
 export * from './state.ts';
 export * from './step.ts';
 export * from './template.ts';
+export * from './webhook.ts';

@@ -1,3 +1,4 @@
+export * from './deliveries.ts';
 export * from './jobs.ts';
 export * from './producers.ts';
 export * from './queue-names.ts';

@@ -55,6 +55,17 @@ export const KILL_OPTIONS: JobsOptions = {
   backoff: { type: 'fixed', delay: 1000, jitter: 0.5 },
 };
 
+/**
+ * A delivery is tried fifteen times within a day: after 5 s, and then after twice as long each
+ * time, a quarter less at most, so that a receiver that comes back is not met by all at once.
+ */
+export const WEBHOOK_OPTIONS: JobsOptions = {
+  ...RETENTION,
+  removeOnFail: { age: 259_200, count: 5000 },
+  attempts: 15,
+  backoff: { type: 'exponential', delay: 5_000, jitter: 0.25 },
+};
+
 /** A worker that dies is noticed in seconds, and as often as it dies. */
 export const WORKER_OPTIONS = {
   lockDuration: 5_000,

@@ -1,6 +1,7 @@
 export { StartError } from '@ephemera/domain';
 export { sharesSchema } from './capacity-config.ts';
 export type { Shares } from './capacity-config.ts';
+export { sizeText } from './config-values.ts';
 export * from './environment.ts';
 export * from './health-server.ts';
 export * from './lifetime.ts';
@@ -9,4 +10,5 @@ export * from './logger.ts';
 export * from './metrics.ts';
 export * from './run-app.ts';
 export * from './template-config.ts';
+export * from './webhook-config.ts';
 export * from './templates/watch-templates.ts';

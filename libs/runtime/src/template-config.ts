@@ -6,6 +6,7 @@ import { capacityFields, sharesSchema } from './capacity-config.ts';
 import type { Shares } from './capacity-config.ts';
 import { durationText as duration, positiveDuration, sizeText as size } from './config-values.ts';
 import { ConfigError, faultsOf } from './environment.ts';
+import { webhooksSchema } from './webhook-config.ts';
 
 const portNumber = z
   .int({ error: 'must be a port number' })
@@ -164,6 +165,7 @@ const fileSchema = z
     default: name.optional(),
     templates: z.record(name, templateSchema),
     limits: sharesSchema,
+    webhooks: webhooksSchema,
   })
   .superRefine((given, context) => {
     const names = Object.keys(given.templates);

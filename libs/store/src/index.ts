@@ -1,5 +1,6 @@
 export * from './count-states.ts';
 export * from './event-feed.ts';
+export * from './event-group.ts';
 export * from './event-log.ts';
 export * from './expiring.ts';
 export * from './keys.ts';

@@ -1,0 +1,36 @@
+import type { InstanceEvent } from '@ephemera/domain';
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { WEBHOOK_OPTIONS } from './jobs.ts';
+import { WEBHOOK_QUEUE } from './queue-names.ts';
+
+/** One event for one webhook, which is only named: its URL and its secret are nobody's to see. */
+export interface WebhookJob {
+  readonly webhook: string;
+  readonly event: InstanceEvent;
+}
+
+export interface Deliveries {
+  /** Adds deliveries; one that is there already stays as it is. */
+  add(jobs: readonly WebhookJob[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function createDeliveries(connection: Redis, prefix: string): Deliveries {
+  const queue = new Queue(WEBHOOK_QUEUE, { connection, prefix });
+  // The connection reports its own faults; a queue only repeats them.
+  queue.on('error', () => undefined);
+  return {
+    async add(jobs) {
+      if (jobs.length === 0) return;
+      await queue.addBulk(
+        jobs.map((data) => ({
+          name: 'deliver',
+          data,
+          opts: { ...WEBHOOK_OPTIONS, jobId: `${data.webhook}-${data.event.seq}` },
+        })),
+      );
+    },
+    close: () => queue.close(),
+  };
+}

@@ -1,0 +1,47 @@
+import type { InstanceEvent } from '@ephemera/domain';
+import type { Redis } from 'ioredis';
+import { type Entry, readEvent } from './event-log.ts';
+import type { Keys } from './keys.ts';
+
+/** Readers that share the events: each event is given to one of them, until one has done it. */
+export interface EventGroup {
+  /** Makes the group where there is none: it begins with what happens from now on. */
+  ensure(): Promise<void>;
+  /** The next events for this reader, waiting at most `withinMs` for some. */
+  take(withinMs: number): Promise<InstanceEvent[]>;
+  /** Events that a reader took over `idleMs` ago and has not done: it may have died. */
+  takeOver(idleMs: number): Promise<InstanceEvent[]>;
+  done(events: readonly InstanceEvent[]): Promise<void>;
+}
+
+const BATCH = 100;
+
+/** @param redis a connection of its own, with the patience to `watch`: it blocks */
+export function redisEventGroup(
+  redis: Redis,
+  keys: Keys,
+  group: string,
+  reader: string,
+): EventGroup {
+  return {
+    async ensure() {
+      await redis.xgroup('CREATE', keys.events, group, '$', 'MKSTREAM').catch((error: unknown) => {
+        if (!(error instanceof Error && error.message.startsWith('BUSYGROUP'))) throw error;
+      });
+    },
+    async take(withinMs) {
+      const block = ['COUNT', BATCH, 'BLOCK', withinMs] as const;
+      const asked = ['GROUP', group, reader, ...block, 'STREAMS', keys.events, '>'] as const;
+      const reply = (await redis.xreadgroup(...asked)) as [string, Entry[]][] | null;
+      return (reply?.[0]?.[1] ?? []).map(readEvent);
+    },
+    async takeOver(idleMs) {
+      const asked = [keys.events, group, reader, idleMs, '0', 'COUNT', BATCH] as const;
+      const [, entries] = (await redis.xautoclaim(...asked)) as [string, (Entry | null)[]];
+      return entries.filter((entry) => entry !== null).map(readEvent);
+    },
+    async done(events) {
+      if (events.length > 0) await redis.xack(keys.events, group, ...events.map(({ seq }) => seq));
+    },
+  };
+}
