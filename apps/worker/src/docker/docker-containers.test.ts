@@ -3,6 +3,7 @@ import { waitFor } from '@ephemera/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { HOST, begunInstance, dotted, openDocker } from '../../test/docker-scene.ts';
 import type { DockerScene } from '../../test/docker-scene.ts';
+import { execInside } from '../../test/exec-inside.ts';
 import { dockerContainers } from './docker-containers.ts';
 import { LABEL } from './labels.ts';
 
@@ -48,9 +49,8 @@ describe('start', () => {
     expect(seen.Mounts).toEqual([]);
     expect(Object.keys(seen.NetworkSettings.Networks)).toEqual([scene.network.name]);
     expect(seen.Config.User).toBe('65534');
-    expect(await answer(containerId, 'cat /proc/1/status | grep -E "NoNewPrivs|CapEff"')).toMatch(
-      /CapEff:\s+0000000000000000\s+NoNewPrivs:\s+1/,
-    );
+    const { text } = await execInside(docker, containerId, 'grep -E "NoNew|CapEff" /proc/1/status');
+    expect(text).toMatch(/CapEff:\s+0000000000000000\s+NoNewPrivs:\s+1/);
   });
 
   test('tells the container who it is, and a visitor cannot tell it otherwise', async () => {
@@ -275,16 +275,3 @@ describe('what is ours', () => {
     expect(JSON.stringify(Labels)).not.toContain('not for labels');
   });
 });
-
-/** What a shell line prints inside a container. */
-async function answer(containerId: string, line: string): Promise<string> {
-  const exec = await scene.docker.getContainer(containerId).exec({
-    Cmd: [...SHELL, line],
-    AttachStdout: true,
-    Tty: true,
-  });
-  const stream = await exec.start({ Tty: true });
-  let text = '';
-  for await (const chunk of stream) text += String(chunk);
-  return text;
-}
