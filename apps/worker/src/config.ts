@@ -1,4 +1,14 @@
-import { COMMON, count, duration, port, readEnvironment } from '@ephemera/runtime';
+import type { Capacity } from '@ephemera/domain';
+import type { Webhook } from '@ephemera/domain';
+import {
+  COMMON,
+  count,
+  duration,
+  loadWebhooks,
+  port,
+  readEnvironment,
+  sizeText,
+} from '@ephemera/runtime';
 import { z } from 'zod';
 
 /** The settings by their names in the environment; the reference is made from it. */
@@ -36,6 +46,20 @@ export const schema = z.object({
   EPHEMERA_PULL_TIMEOUT: duration('10m').describe(
     'How long it may take to pull an image that is not on the host.',
   ),
+  EPHEMERA_CONFIG: z.string().default('ephemera.yml').describe('The templates and webhooks.'),
+  EPHEMERA_MAX_INSTANCES: count(1000, 1, 1_000_000).describe(
+    'How many instances this host holds; a bridge has 1,023 ports.',
+  ),
+  EPHEMERA_MAX_MEMORY: sizeText
+    .optional()
+    .describe(
+      "How much memory the instances of this host may be promised; 80 % of the daemon's where unset.",
+    ),
+  EPHEMERA_MAX_CPUS: z.coerce
+    .number({ error: 'must be a number' })
+    .min(0.01, 'must be at least 0.01')
+    .optional()
+    .describe('How many CPUs they may be promised; no bound where unset, since CPUs are shared.'),
   EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000).describe('How many instances start at once.'),
   EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000).describe('How many instances end at once.'),
 });
@@ -53,9 +77,11 @@ export interface WorkerConfig {
   readonly firewall: 'auto' | 'required' | 'off';
   readonly firewallImage: string | undefined;
   readonly pullTimeout: number;
+  readonly capacity: Capacity;
   readonly spawnConcurrency: number;
   readonly killConcurrency: number;
   readonly tombstone: number;
+  readonly webhooks: readonly Webhook[];
 }
 
 export function readConfig(environment = process.env): WorkerConfig {
@@ -72,8 +98,14 @@ export function readConfig(environment = process.env): WorkerConfig {
     firewall: given.EPHEMERA_FIREWALL,
     firewallImage: given.EPHEMERA_FIREWALL_IMAGE,
     pullTimeout: given.EPHEMERA_PULL_TIMEOUT,
+    capacity: {
+      instances: given.EPHEMERA_MAX_INSTANCES,
+      memory: given.EPHEMERA_MAX_MEMORY,
+      cpus: given.EPHEMERA_MAX_CPUS,
+    },
     spawnConcurrency: given.EPHEMERA_SPAWN_CONCURRENCY,
     killConcurrency: given.EPHEMERA_KILL_CONCURRENCY,
     tombstone: given.EPHEMERA_TOMBSTONE * 1000,
+    webhooks: loadWebhooks(given.EPHEMERA_CONFIG, environment),
   };
 }

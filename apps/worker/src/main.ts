@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StartError } from '@ephemera/domain';
-import { exitMessage, kill, reconcile } from '@ephemera/lifecycle';
-import { createProducers } from '@ephemera/queue';
+import { StartError, isServing } from '@ephemera/domain';
+import { admit, exitMessage, kill, reconcile } from '@ephemera/lifecycle';
+import { createProducers, createRefills } from '@ephemera/queue';
 import {
   createHealthServer,
   createLifetime,
@@ -16,8 +16,12 @@ import {
   redisAddresses,
   redisHosts,
   redisInstances,
+  redisIntake,
+  redisLine,
+  redisPools,
   redisProgress,
   requireRedis,
+  tellExpiring,
   withHostLock,
 } from '@ephemera/store';
 import { readConfig } from './config.ts';
@@ -30,14 +34,21 @@ import { ensureNetwork } from './docker/instances-network.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { watchExits } from './docker/watch-exits.ts';
 import { createFirewall, runHere } from './firewall.ts';
+import { hostCapacity } from './host-capacity.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { probe } from './probe.ts';
 import { repeat } from './repeat.ts';
+import { startRefillWorker } from './refill-worker.ts';
 import { startSpawnWorker } from './spawn-worker.ts';
+import { startWebhooks } from './webhooks/start-webhooks.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
 
 const RECONCILE_EVERY = 10_000;
 const BEAT_EVERY = 5_000;
+/** Room that opens is used at once; these only make up for what was missed. */
+const ADMIT_EVERY = 1_000;
+const REFILL_EVERY = 5_000;
+const EXPIRING_EVERY = 1_000;
 
 await runApp(async () => {
   const config = readConfig();
@@ -46,9 +57,8 @@ await runApp(async () => {
   const lifetime = createLifetime(logger);
   const keys = keysOf(namespace);
 
-  const redis = connectRedis(config.redisUrl, 'job', (error) =>
-    logger.warn({ err: error }, 'redis fault'),
-  );
+  const onRedisError = (error: Error) => logger.warn({ err: error }, 'redis fault');
+  const redis = connectRedis(config.redisUrl, 'job', onRedisError);
   lifetime.onStop('redis', () => redis.quit());
   await requireRedis(redis, config.redisUrl);
 
@@ -70,9 +80,14 @@ await runApp(async () => {
 
   const instances = redisInstances(redis, keys, config.tombstone);
   const hosts = redisHosts(redis, keys);
-  const { spawns: _, ...jobs } = createProducers(redis, keys.queuePrefix);
+  const jobs = createProducers(redis, keys.queuePrefix);
   lifetime.onStop('queues', () => jobs.close());
-  const { kills } = jobs;
+  const { kills, spawns } = jobs;
+  const refills = createRefills(redis, keys.queuePrefix);
+  lifetime.onStop('pool queue', () => refills.close());
+  const capacity = await hostCapacity(docker, config.capacity);
+  await hosts.offer(host, capacity);
+  const line = redisLine(redis, keys);
   const pulls = imagePulls(docker, config.pullTimeout);
   const containers = dockerContainers({ docker, namespace, host, network: network.name, pulls });
   const progress = redisProgress(redis, keys);
@@ -115,26 +130,60 @@ await runApp(async () => {
     { ...options, concurrency: config.spawnConcurrency },
   );
   lifetime.onStop('spawn worker', () => spawnWorker.close());
+  killWorker.on('completed', () => {
+    letIn().catch((error: unknown) => logger.warn({ err: error }, 'queue not looked at'));
+  });
+  const refillWorker = startRefillWorker(
+    {
+      instances,
+      ends: jobs.ends,
+      spawns,
+      pools: redisPools(redis, keys),
+      intake: redisIntake(redis, keys),
+    },
+    { connection: redis, prefix: keys.queuePrefix, logger },
+  );
+  lifetime.onStop('refill worker', () => refillWorker.close());
+  await refills.every(REFILL_EVERY);
 
   const stopping = new AbortController();
   const { signal } = stopping;
   const loops = [
     repeat('reconcile', RECONCILE_EVERY, reconcileOnce, { signal, logger }),
     repeat('beat', BEAT_EVERY, beat, { signal, logger }),
+    repeat('admit', ADMIT_EVERY, letIn, { signal, logger }),
     watchExits(docker, { namespace, host }, onExit, signal),
+    repeat('expiring', EXPIRING_EVERY, tellOfDeadlines, { signal, logger }),
   ];
   lifetime.onStop('loops', async () => {
     stopping.abort();
     await Promise.all(loops);
   });
 
+  // Where no webhook is known here, workers that know some do it alone.
+  if (config.webhooks.length > 0) {
+    const blocking = connectRedis(config.redisUrl, 'watch', onRedisError);
+    const { webhooks } = config;
+    lifetime.onStop('webhooks', startWebhooks({ webhooks, redis, blocking, keys, logger }));
+  }
+
   const health = createHealthServer({ readiness, metrics: registry });
   await listen(health, { host: config.bind, port: config.port });
   lifetime.onStop('health', () => health.close());
   logger.info({ host, network: network.name, subnet: network.subnet }, 'worker ready');
 
+  async function tellOfDeadlines(): Promise<void> {
+    await tellExpiring(redis, keys, await instances.now());
+  }
+
+  async function letIn(): Promise<void> {
+    const admitted = await admit({ line, spawns });
+    if (admitted > 0) logger.info({ admitted }, 'let in from the queue');
+  }
+
   async function beat(): Promise<void> {
     await withDeadline('ping', QUICK, docker.ping());
+    await hosts.offer(host, capacity);
     await hosts.beat(host, await instances.now());
   }
 
@@ -152,7 +201,7 @@ await runApp(async () => {
   function onExit({ id, containerId }: { id: string; containerId: string }): void {
     void (async () => {
       const instance = await instances.get(id);
-      if (instance?.state !== 'ready') return;
+      if (!instance || !isServing(instance.state)) return;
       const seen = await containers.inspect(containerId);
       const reason = seen?.oomKilled ? 'oom' : 'exited';
       const killed = await kill({ instances, containers, kills }, id, reason, exitMessage(seen));

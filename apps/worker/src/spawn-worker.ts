@@ -1,9 +1,10 @@
-import { spawn } from '@ephemera/lifecycle';
+import { HostFull, spawn } from '@ephemera/lifecycle';
 import type { SpawnPorts } from '@ephemera/lifecycle';
 import { SPAWN_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
 import type { SpawnJob } from '@ephemera/queue';
 import type { Logger } from '@ephemera/runtime';
-import { Worker } from 'bullmq';
+import { DelayedError, Worker } from 'bullmq';
+import type { Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
@@ -20,10 +21,11 @@ export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions)
   const { logger, metrics, ...rest } = options;
   const worker = new Worker<SpawnJob, { kind: string; message?: string }>(
     SPAWN_QUEUE,
-    async ({ data: { id, generation }, attemptsStarted }) => {
+    async (job, token) => {
+      const { id, generation } = job.data;
       const log = logger.child({ id, generation });
-      log.info({ attempt: attemptsStarted }, 'spawn begins');
-      const spawned = await spawn(ports, id, generation);
+      log.info({ attempt: job.attemptsStarted }, 'spawn begins');
+      const spawned = await orElsewhere(job, token, spawn(ports, id, generation));
       metrics.spawns.inc({ outcome: spawned.kind });
       if (spawned.kind === 'ready') {
         const { startedAt = 0, createdAt, address, expiresAt, template } = spawned.instance;
@@ -40,6 +42,20 @@ export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions)
   );
   reportFaults(worker, logger);
   return worker;
+}
+
+/** How long a job waits that this host has no room for, for another to take it, milliseconds. */
+const ELSEWHERE = 100;
+
+/** Puts a job back that this host has no room for; that spends no attempt. */
+async function orElsewhere<T>(job: Job, token: string | undefined, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof HostFull)) throw error;
+    await job.moveToDelayed(Date.now() + ELSEWHERE, token);
+    throw new DelayedError();
+  }
 }
 
 /** A worker without a listener for `error` would end the process. */

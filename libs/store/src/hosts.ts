@@ -1,3 +1,4 @@
+import type { Capacity } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
@@ -16,6 +17,8 @@ export interface HostSign {
 export interface Hosts {
   /** A worker says that it and its Docker daemon are well. */
   beat(host: string, now: number): Promise<void>;
+  /** A worker tells what its host holds at most; the last one's word stands. */
+  offer(host: string, capacity: Capacity): Promise<void>;
   /** A worker leaves; others beside the same daemon go on beating. */
   leave(host: string): Promise<void>;
   /** Hosts that can take work now. */
@@ -30,6 +33,17 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
   return {
     async beat(host, now) {
       await redis.zadd(keys.hosts, String(now), host);
+    },
+    async offer(host, { instances, memory, cpus }) {
+      const fields: Record<string, number> = {
+        ...(instances !== undefined && { instances }),
+        ...(memory !== undefined && { memory }),
+        // In thousandths, so that sums of them are exact.
+        ...(cpus !== undefined && { cpus: Math.round(cpus * 1000) }),
+      };
+      const change = redis.multi().del(keys.hostCapacity(host));
+      if (Object.keys(fields).length > 0) change.hset(keys.hostCapacity(host), fields);
+      await change.exec();
     },
     async leave(host) {
       await redis.zadd(keys.hosts, 0, host);
