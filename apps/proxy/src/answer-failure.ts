@@ -1,25 +1,32 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { problemOf } from '@ephemera/contract';
 import type { Failure } from '@ephemera/domain';
-import { failurePage } from './failure-page.ts';
+import { failurePage, type Offer } from './failure-page.ts';
 
 /**
  * Answers with what went wrong: a page where the client is a browser that navigates, else
- * problem+json (RFC 9457). Nothing that the client sent stands in it unescaped.
+ * problem+json (RFC 9457). Nothing that the client sent stands in it unescaped. The page may offer
+ * a way on.
  */
-export function answerFailure(req: IncomingMessage, res: ServerResponse, failure: Failure): void {
+export function answerFailure(
+  req: IncomingMessage,
+  res: ServerResponse,
+  failure: Failure,
+  offer?: Offer,
+): void {
   if (res.headersSent) {
     res.destroy();
     return;
   }
   const { problem, headers } = problemOf(failure);
   const html = prefersHtml(req.headers.accept);
-  const body = html ? failurePage(problem) : JSON.stringify(problem);
+  const body = html ? failurePage(problem, offer) : JSON.stringify(problem);
   res.writeHead(problem.status, {
     ...headers,
     'content-type': html ? 'text/html; charset=utf-8' : 'application/problem+json',
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
+    vary: 'Accept',
     'x-content-type-options': 'nosniff',
     ...(html && { 'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'" }),
   });

@@ -1,5 +1,6 @@
 import { COMMON, adminToken, count, duration, port, readEnvironment } from '@ephemera/runtime';
 import { z } from 'zod';
+import { THEMES, type ThemeName } from './waiting/theme.ts';
 
 /** The settings by their names in the environment; the reference is made from it. */
 export const schema = z.object({
@@ -11,7 +12,7 @@ export const schema = z.object({
     .optional()
     .describe('Where the admin port is bound; EPHEMERA_HOST where unset.'),
   EPHEMERA_ADMIN_TOKEN: adminToken,
-  EPHEMERA_CONFIG: z.string().default('ephemera.yml').describe('The templates.'),
+  EPHEMERA_CONFIG: z.string().default('ephemera.yml').describe('The templates and webhooks.'),
   EPHEMERA_PREFIX: z
     .string()
     .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens')
@@ -34,6 +35,14 @@ export const schema = z.object({
   EPHEMERA_HOLD: duration('30s').describe(
     'How long a request waits for an instance that still starts.',
   ),
+  EPHEMERA_THEME: z
+    .enum(THEMES)
+    .default('calm')
+    .describe('The look of the page that people see while an instance starts.'),
+  EPHEMERA_THEME_FILE: z
+    .string()
+    .optional()
+    .describe('An HTML page of your own in its place; see docs/WAITING.md.'),
   EPHEMERA_RESPONSE_TIMEOUT: duration('60s').describe(
     'How long an instance may take until its answer begins.',
   ),
@@ -63,6 +72,8 @@ export interface ProxyConfig {
   readonly domain: string | undefined;
   readonly trustedProxies: readonly string[];
   readonly holdFor: number;
+  readonly theme: ThemeName;
+  readonly themeFile: string | undefined;
   readonly responseTimeout: number;
   readonly redisGrace: number;
   readonly unreadyFor: number;
@@ -89,6 +100,8 @@ export function readConfig(environment = process.env): ProxyConfig {
     domain: given.EPHEMERA_DOMAIN,
     trustedProxies: given.EPHEMERA_TRUSTED_PROXIES,
     holdFor: given.EPHEMERA_HOLD,
+    theme: given.EPHEMERA_THEME,
+    themeFile: given.EPHEMERA_THEME_FILE,
     responseTimeout: given.EPHEMERA_RESPONSE_TIMEOUT,
     redisGrace: given.EPHEMERA_REDIS_GRACE,
     unreadyFor: given.EPHEMERA_UNREADY,

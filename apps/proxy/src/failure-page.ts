@@ -13,12 +13,24 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
 }
 
-/** The page that a person sees in place of a problem. */
-export function failurePage({ status, title, detail }: Problem): string {
-  return page(
-    `${status} ${title}`,
-    `<p class="status">${status}</p><h1>${escapeHtml(title)}</h1><p>${escapeHtml(detail)}</p>`,
-  );
+/** A way on from a failure: a form that is posted. */
+export interface Offer {
+  readonly label: 'Start another' | 'Try again';
+  readonly action: string;
+}
+
+/** The page that a person sees in place of a problem; what follows its first line is a log. */
+export function failurePage({ status, title, detail }: Problem, offer?: Offer): string {
+  const [sentence = '', ...log] = detail.split('\n');
+  const parts = [
+    `<p class="status">${status}</p>`,
+    `<h1>${escapeHtml(title)}</h1>`,
+    `<p>${escapeHtml(sentence)}</p>`,
+    log.length > 0 && `<pre tabindex="0">${escapeHtml(log.join('\n'))}</pre>`,
+    offer &&
+      `<form method="post" action="${escapeHtml(offer.action)}"><button>${offer.label}</button></form>`,
+  ];
+  return page(`${status} ${title}`, parts.filter(Boolean).join('\n'));
 }
 
 /** A small page without outside assets, dark or light as the visitor has it. */
@@ -40,7 +52,9 @@ body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding
 main { width: min(34rem, 100%); padding: 2rem; border-radius: .9rem; background: var(--card);
   box-shadow: 0 1px 3px #0003 }
 h1 { margin: 0 0 .6rem; font-size: 1.5rem; line-height: 1.25 }
-p { margin: .4rem 0; white-space: pre-line; overflow-wrap: anywhere }
+p { margin: .4rem 0; overflow-wrap: anywhere }
+pre { margin: 1rem 0 0; padding: .8rem 1rem; border-radius: .5rem; overflow-x: auto; background: var(--paper);
+  font: .8125rem/1.5 ui-monospace, monospace }
 .status { color: var(--soft); font-variant-numeric: tabular-nums }
 button { font: inherit; margin-top: 1rem; padding: .55rem 1.1rem; border: 0; border-radius: .5rem;
   color: var(--card); background: var(--accent); cursor: pointer }

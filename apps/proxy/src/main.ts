@@ -26,7 +26,6 @@ import {
 } from '@ephemera/store';
 import { ActivityReport } from './activity-report.ts';
 import { createAdminApi } from './admin/admin-api.ts';
-import { answerFailure } from './answer-failure.ts';
 import { readConfig } from './config.ts';
 import { createDataPath } from './data-path/data-path.ts';
 import { readTrusted } from './data-path/peer.ts';
@@ -35,7 +34,10 @@ import { clientAddress } from './entrance/client-address.ts';
 import { createEntrance } from './entrance/entrance.ts';
 import { publishPools } from './entrance/publish-pools.ts';
 import { reachWarm } from './entrance/reach-warm.ts';
+import { offeringAnother } from './offer-another.ts';
 import { registerDataPathMetrics } from './proxy-metrics.ts';
+import { loadTheme } from './waiting/theme.ts';
+import { answerWaiting } from './waiting/waiting-room.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
@@ -43,6 +45,7 @@ await runApp(async () => {
   const config = readConfig();
   const logger = createLogger('proxy', config.logLevel);
   const templates = watchTemplates(config.templatesPath, logger);
+  const theme = loadTheme(config.theme, config.themeFile);
   const lifetime = createLifetime(logger);
   lifetime.onStop('templates', () => templates.close());
   const keys = keysOf(config.namespace);
@@ -127,6 +130,7 @@ await runApp(async () => {
   const activity = new ActivityReport(leases, logger);
   activity.start();
   lifetime.onStop('activity', () => activity.stop());
+  const waiting = { routes, instances, prefix, theme };
   const dataPath = createDataPath({
     activity,
     routes,
@@ -135,7 +139,8 @@ await runApp(async () => {
     trustedProxies: config.trustedProxies,
     holdFor: config.holdFor,
     responseTimeout: config.responseTimeout,
-    answerFailure,
+    answerFailure: offeringAnother({ prefix, publicUrl, instances, templates }),
+    waitingPage: (req, res, id) => answerWaiting(waiting, req, res, id),
     logger,
   });
   registerDataPathMetrics(metrics, dataPath);
@@ -143,7 +148,7 @@ await runApp(async () => {
   const addressOf = (req: IncomingMessage) => clientAddress(req, trusted);
   const server = createPublicServer(
     dataPath,
-    createEntrance({ starter, prefix, addressOf, logger }).callback(),
+    createEntrance({ starter, prefix, addressOf, waiting, logger }).callback(),
   );
   await listen(server, { host: config.bind, port: config.publicPort, reusePort: true });
   lifetime.onStop('public port', async () => {

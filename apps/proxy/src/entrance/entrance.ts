@@ -5,6 +5,8 @@ import type { Logger } from '@ephemera/runtime';
 import Koa from 'koa';
 import { answerThrown } from '../answer-thrown.ts';
 import { page } from '../failure-page.ts';
+import { waitingRouter } from '../waiting/waiting-router.ts';
+import type { Waiting } from '../waiting/waiting-room.ts';
 import { shareOf } from './client-address.ts';
 import { startInstance } from './start-instance.ts';
 import type { Starter } from './start-instance.ts';
@@ -15,6 +17,7 @@ export interface Entrance {
   readonly prefix: string;
   /** The address of the client, behind whatever is trusted. */
   readonly addressOf: (req: IncomingMessage) => string;
+  readonly waiting: Waiting;
   readonly logger: Logger;
 }
 
@@ -22,7 +25,7 @@ export interface Entrance {
  * The visitors' entrance, for all that is not under an id: `/{prefix}/new` starts an instance.
  * `GET` and `POST` answer 307 and 303 to the instance, or its bare id with `?redirect=0`.
  */
-export function createEntrance({ starter, prefix, addressOf, logger }: Entrance): Koa {
+export function createEntrance({ starter, prefix, addressOf, waiting, logger }: Entrance): Koa {
   const app = new Koa();
   app.use(answerThrown(logger));
 
@@ -55,10 +58,8 @@ export function createEntrance({ starter, prefix, addressOf, logger }: Entrance)
   });
   router.get(['/', `/${prefix}`], (ctx) => {
     ctx.type = 'html';
-    ctx.set(
-      'content-security-policy',
-      "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
-    );
+    // No form-action: it would hold for where the form leads, the instance's own origin, too.
+    ctx.set('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'");
     ctx.body = page(
       'Start an instance',
       `<h1>Your own instance</h1>
@@ -67,5 +68,6 @@ export function createEntrance({ starter, prefix, addressOf, logger }: Entrance)
     );
   });
   app.use(router.routes());
+  app.use(waitingRouter(waiting).routes());
   return app;
 }

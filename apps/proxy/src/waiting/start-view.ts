@@ -1,0 +1,34 @@
+import type { Instance, Route } from '@ephemera/domain';
+
+/** What whoever waits is shown of a start. */
+export interface StartView {
+  readonly step: 'pending' | 'creating' | 'pulling' | 'starting' | 'probing';
+  /** For people: a sentence. */
+  readonly text: string;
+  /** How far along, 0 to 100: where the steps usually stand, not a measure. */
+  readonly percent: number;
+}
+
+type StartingRoute = Extract<Route, { state: 'pending' | 'starting' }>;
+
+const PERCENT = { pending: 5, creating: 15, pulling: 20, starting: 65, probing: 85 };
+/** How much of the bar a pull moves, from its start to its end. */
+const PULL = 40;
+
+export function isStarting(route: Route | undefined): route is StartingRoute {
+  return route?.state === 'pending' || route?.state === 'starting';
+}
+
+/** @param instance undefined where it could not be read: the route alone says enough */
+export function viewStart(route: StartingRoute, instance: Instance | undefined): StartView {
+  const step = route.state === 'pending' ? 'pending' : (route.step ?? 'creating');
+  const moved = step === 'pulling' ? PULL * (route.done ?? 0) : 0;
+  const usual = step === 'pending' ? 'Waiting for a host to take it.' : 'Creating the container.';
+  const text = sentence(instance?.message ?? usual);
+  return { step, text, percent: Math.round(PERCENT[step] + moved) };
+}
+
+/** `queued at position 2 of 5` → `Queued at position 2 of 5.` */
+function sentence(text: string): string {
+  return text.replace(/^./, (first) => first.toUpperCase()).replace(/[^.]$/, '$&.');
+}

@@ -1,0 +1,82 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Instance } from '@ephemera/domain';
+import type { InstanceStore, RouteCache } from '@ephemera/store';
+import { isNavigation } from './is-navigation.ts';
+import { isStarting, viewStart } from './start-view.ts';
+import type { Theme } from './theme.ts';
+
+export interface Waiting {
+  readonly routes: Pick<RouteCache, 'peek' | 'find' | 'waitFor'>;
+  readonly instances: Pick<InstanceStore, 'get'>;
+  readonly prefix: string;
+  readonly theme: Theme;
+}
+
+/**
+ * Where the steps of a start are told, on the origin of the instance's own pages in either form of
+ * address. `-` begins no id, and in host form the id stands in it: no application's path is hidden.
+ */
+export function eventsPath(prefix: string, id: string): string {
+  return `/${prefix}/-/${id}/events`;
+}
+
+/**
+ * Answers a browser that navigates to an instance which is still starting with the waiting page.
+ * False where it is no such request: those are held, since a script or an API client could not
+ * tell the page from what it asked for.
+ *
+ * The status is 503 with Retry-After, not 200: a page that stands in place of another must not be
+ * kept by a service worker, taken in by a crawler, or count as success for a monitor.
+ */
+export function answerWaiting(
+  waiting: Waiting,
+  req: IncomingMessage,
+  res: ServerResponse,
+  id: string,
+): boolean {
+  if (!isNavigation(req)) return false;
+  void readQuietly(waiting.instances, id).then((instance) => {
+    if (!res.destroyed) writePage(waiting, res, id, instance);
+  });
+  return true;
+}
+
+/** The page does without what Redis does not tell at the moment. */
+async function readQuietly(
+  instances: Waiting['instances'],
+  id: string,
+): Promise<Instance | undefined> {
+  return instances.get(id).catch(() => undefined);
+}
+
+function writePage(
+  { routes, prefix, theme }: Waiting,
+  res: ServerResponse,
+  id: string,
+  instance: Instance | undefined,
+): void {
+  const route = routes.peek(id)?.route;
+  const view = viewStart(isStarting(route) ? route : { state: 'pending', generation: 0 }, instance);
+  const nonce = randomBytes(18).toString('base64');
+  const body = theme({
+    ...view,
+    template: instance?.template.name ?? 'the instance',
+    id,
+    nonce,
+    events: eventsPath(prefix, id),
+  });
+  res.writeHead(503, {
+    'content-type': 'text/html; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'retry-after': '2',
+    vary: 'Accept, Sec-Fetch-Mode, Sec-Fetch-Dest',
+    'content-security-policy':
+      `default-src 'none'; style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; ` +
+      "connect-src 'self'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'",
+    'referrer-policy': 'no-referrer',
+    'x-content-type-options': 'nosniff',
+  });
+  res.end(body);
+}
