@@ -1,3 +1,5 @@
+import { request as httpRequest } from 'node:http';
+import type { ClientRequest } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '@ephemera/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -46,6 +48,14 @@ async function renew(id: string, body: object): Promise<Resource> {
   const answer = await site.api('POST', `/v1/instances/${id}/renew`, body);
   expect(answer.status).toBe(200);
   return (await answer.json()) as Resource;
+}
+
+/** A request whose body is announced and never comes: the instance waits for it. */
+function holdOpen(url: string): ClientRequest {
+  const request = httpRequest(url, { method: 'POST', headers: { 'content-length': 10 } });
+  request.on('error', () => undefined);
+  request.write('.');
+  return request;
 }
 
 const until = (time: string) => Date.parse(time);
@@ -127,18 +137,11 @@ describe('idleness', () => {
 
   test('an open request is use for as long as it is open, at either replica', async () => {
     const { id } = await start({ template: 'connections' });
-    const held = new AbortController();
-    const open = fetch(`${site.publicUrls[1]}/demo/${id}/cgi-bin/echo`, {
-      method: 'POST',
-      body: new ReadableStream({ start: () => undefined }),
-      duplex: 'half',
-      signal: held.signal,
-    } as RequestInit).catch(() => undefined);
+    const held = holdOpen(`${site.publicUrls[1]}/demo/${id}/cgi-bin/echo`);
     // Longer than an instance without use lives: its idle timeout, and the slack for what was not told.
     await sleep(9000);
     expect((await read(id)).status.state).toBe('ready');
-    held.abort();
-    await open;
+    held.destroy();
     expect(await ended(id)).toBe('idle');
   });
 
@@ -158,15 +161,8 @@ describe('idleness', () => {
 
   test('bytes of clients are use, an open connection without them is not', async () => {
     const { id } = await start({ template: 'client-bytes' });
-    const held = new AbortController();
-    const open = fetch(`${site.publicUrls[0]}/demo/${id}/cgi-bin/echo`, {
-      method: 'POST',
-      body: new ReadableStream({ start: () => undefined }),
-      duplex: 'half',
-      signal: held.signal,
-    } as RequestInit).catch(() => undefined);
+    const held = holdOpen(`${site.publicUrls[0]}/demo/${id}/cgi-bin/echo`);
     expect(await ended(id)).toBe('idle');
-    held.abort();
-    await open;
+    held.destroy();
   });
 });
