@@ -28,13 +28,3 @@ export const createRequestSchema = z
   .openapi('CreateInstance');
 
 export type CreateRequest = z.infer<typeof createRequestSchema>;
-
-/** The query of `GET /v1/instances`. */
-export const listQuerySchema = z.strictObject({
-  limit: z.coerce.number({ error: 'must be a number' }).int().min(1).max(1000).default(100),
-  cursor: z
-    .string()
-    .regex(/^\d{1,15}$/, 'is no cursor that a list has given')
-    .default('0')
-    .transform(Number),
-});

@@ -1,6 +1,7 @@
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
-import { createRequestSchema, listQuerySchema } from './create-request.ts';
+import { createRequestSchema } from './create-request.ts';
 import { instancePageSchema, instanceSchema } from './instance-resource.ts';
+import { listQuerySchema } from './list-query.ts';
 import { z } from './openapi-zod.ts';
 import { problemSchema } from './problem.ts';
 import { renewRequestSchema } from './renew-request.ts';

@@ -4,6 +4,7 @@ import type { EndReason, State } from './state.ts';
 export const EVENT_TYPES = [
   'pending',
   'starting',
+  'warm',
   'ready',
   'paused',
   'renewed',

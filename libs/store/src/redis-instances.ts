@@ -5,6 +5,8 @@ import type { Ending, Instances, Why } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
+import { listInstances } from './list-instances.ts';
+import type { ListQuery, Page } from './list-instances.ts';
 import { loadScript, runScript } from './run-script.ts';
 import { tellPositions } from './tell-position.ts';
 import { writeIntent } from './write-intent.ts';
@@ -23,15 +25,9 @@ export const TOMBSTONE = 3_600_000;
 /** How many instances are read in one round trip. */
 const BATCH = 500;
 
-export interface Page {
-  readonly items: Instance[];
-  /** Where the next page starts; undefined after the last. */
-  readonly nextCursor: number | undefined;
-}
-
 export interface InstanceStore extends Instances {
-  /** Live instances in the order of their creation, from a generation on. */
-  list(options: { cursor: number; limit: number }): Promise<Page>;
+  /** Live instances in the order of their creation; a page with filters may end short. */
+  list(query: ListQuery): Promise<Page>;
   /** How many instances are alive. */
   count(): Promise<number>;
 }
@@ -164,23 +160,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
     },
 
-    async list({ cursor, limit }) {
-      // With the scores: a lookup of its own would find nothing where the next one dies meanwhile.
-      const flat = await redis.zrange(
-        keys.instances,
-        cursor,
-        '+inf',
-        'BYSCORE',
-        'LIMIT',
-        0,
-        limit + 1,
-        'WITHSCORES',
-      );
-      const ids = flat.filter((_, i) => i % 2 === 0);
-      const next = flat[2 * limit + 1];
-      const items = await readAll(ids.slice(0, limit));
-      return { items, nextCursor: next === undefined ? undefined : Number(next) };
-    },
+    list: (query) => listInstances(redis, keys, readAll, query),
 
     async count() {
       return redis.zcard(keys.instances);

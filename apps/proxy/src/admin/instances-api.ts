@@ -2,6 +2,7 @@ import bodyParser from '@koa/bodyparser';
 import Router from '@koa/router';
 import {
   createRequestSchema,
+  listQueryOf,
   listQuerySchema,
   renewRequestSchema,
   toResource,
@@ -60,7 +61,7 @@ export function instancesRouter(api: InstancesApi): Router {
   });
 
   router.get('/', async (ctx) => {
-    const query = readInput(listQuerySchema, Object.fromEntries(ctx.URL.searchParams));
+    const query = readInput(listQuerySchema, listQueryOf(ctx.URL.searchParams));
     const { items, nextCursor } = await instances.list(query);
     ctx.body = { items: items.map(toResource), nextCursor: nextCursor?.toString() };
   });

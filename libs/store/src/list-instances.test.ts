@@ -1,0 +1,103 @@
+import type { Instance } from '@ephemera/domain';
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/testing';
+import type { StartedRedis } from '@ephemera/testing';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { keysOf } from './keys.ts';
+import type { ListQuery } from './list-instances.ts';
+import { redisInstances } from './redis-instances.ts';
+import type { InstanceStore } from './redis-instances.ts';
+
+let server: StartedRedis;
+let redis: Redis;
+let stores = 0;
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.url);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+const open = () => redisInstances(redis, keysOf(`list-${++stores}`));
+
+async function walk(instances: InstanceStore, query: Omit<ListQuery, 'cursor'>) {
+  const ids: string[] = [];
+  let pages = 0;
+  for (let cursor: number | undefined = 0; cursor !== undefined; pages++) {
+    const page = await instances.list({ ...query, cursor });
+    expect(page.items.length).toBeLessThanOrEqual(query.limit);
+    ids.push(...page.items.map(({ id }) => id));
+    cursor = page.nextCursor;
+  }
+  return { ids, pages };
+}
+
+test('filters by metadata, state and template, all together', async () => {
+  const instances = open();
+  const made: Instance[] = [];
+  for (let i = 0; i < 12; i++) {
+    const template = sampleTemplate({ name: i % 2 === 0 ? 'even' : 'odd' });
+    const metadata = { owner: i % 3 === 0 ? 'ada' : 'bob', 'course/key': 'a=b' };
+    made.push(await instances.create(sampleDraft({ template, metadata })));
+  }
+  for (const { id, generation } of made.slice(0, 6)) await instances.begin(id, generation, 'a');
+  const ids = (...which: number[]) => which.map((i) => made[i]?.id);
+  const limit = 2;
+  expect((await walk(instances, { limit, metadata: { owner: 'ada' } })).ids).toEqual(
+    ids(0, 3, 6, 9),
+  );
+  expect((await walk(instances, { limit, template: ['odd'], state: ['starting'] })).ids).toEqual(
+    ids(1, 3, 5),
+  );
+  const all = {
+    limit,
+    metadata: { owner: 'ada', 'course/key': 'a=b' },
+    state: ['pending' as const],
+  };
+  expect((await walk(instances, all)).ids).toEqual(ids(6, 9));
+  expect((await walk(instances, { limit, metadata: { owner: 'eve' } })).ids).toEqual([]);
+});
+
+// An end gives an instance a later generation, and must not let it jump ahead in the list.
+test('an instance keeps its place when its end begins', async () => {
+  const instances = open();
+  const made: Instance[] = [];
+  for (let i = 0; i < 6; i++) made.push(await instances.create(sampleDraft()));
+  for (const { id } of made.slice(0, 4)) await instances.end(id, 'request');
+  const { ids } = await walk(instances, { limit: 1, state: ['draining', 'pending'] });
+  expect(ids).toEqual(made.map(({ id }) => id));
+});
+
+test('10,000 are listed in pages, and no page keeps Redis from others', async () => {
+  const instances = open();
+  const probe = new Redis(server.url);
+  const owners = ['ada', 'bob'];
+  const batch = 500;
+  for (let i = 0; i < 10_000; i += batch) {
+    const drafts = Array.from({ length: batch }, (_, j) =>
+      sampleDraft({ metadata: { owner: i + j === 7_777 ? 'rare' : (owners[j % 2] ?? '') } }),
+    );
+    await Promise.all(drafts.map((draft) => instances.create(draft)));
+  }
+  const walked = new AbortController();
+  let worst = 0;
+  const pinging = (async () => {
+    while (!walked.signal.aborted) {
+      const sent = performance.now();
+      await probe.ping();
+      worst = Math.max(worst, performance.now() - sent);
+    }
+  })();
+  const rare = await walk(instances, { limit: 100, metadata: { owner: 'rare' } });
+  const everyone = await walk(instances, { limit: 1000 });
+  walked.abort();
+  await pinging;
+  probe.disconnect();
+  expect(rare.ids).toHaveLength(1);
+  expect(rare.pages).toBeGreaterThanOrEqual(10);
+  expect(new Set(everyone.ids).size).toBe(10_000);
+  expect(everyone.pages).toBe(10);
+  expect(worst).toBeLessThan(250);
+});

@@ -1,0 +1,68 @@
+import type { Instance, State } from '@ephemera/domain';
+import type { Redis } from 'ioredis';
+import type { Keys } from './keys.ts';
+
+export interface ListQuery {
+  /** A generation: the list goes on from there. */
+  readonly cursor: number;
+  readonly limit: number;
+  readonly state?: readonly State[] | undefined;
+  readonly template?: readonly string[] | undefined;
+  /** Every one of these must be so. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface Page {
+  readonly items: Instance[];
+  /** Where the next page starts; undefined after the last. */
+  readonly nextCursor: number | undefined;
+}
+
+/**
+ * How many instances one page looks at: where few of many match, a page ends short or empty with
+ * a cursor to go on from, so that no call keeps Redis or a replica for long.
+ */
+const LOOKED_AT = 1_000;
+const BATCH = 250;
+
+/** One page of the living in the order of their creation. */
+export async function listInstances(
+  redis: Redis,
+  keys: Keys,
+  readAll: (ids: readonly string[]) => Promise<Instance[]>,
+  query: ListQuery,
+): Promise<Page> {
+  const { limit } = query;
+  const items: Instance[] = [];
+  const isFiltered = query.state ?? query.template ?? query.metadata;
+  let cursor = query.cursor;
+  for (let looked = 0; looked < LOOKED_AT;) {
+    const wanted = isFiltered ? BATCH : Math.min(BATCH, limit - items.length);
+    // With the scores: a lookup of its own would find nothing where the next one dies meanwhile.
+    const span = ['BYSCORE', 'LIMIT', 0, wanted + 1, 'WITHSCORES'] as const;
+    const flat = await redis.zrange(keys.instances, cursor, '+inf', ...span);
+    // An instance keeps its place when its end gives it a later generation.
+    const places = new Map<string, number>();
+    for (let i = 0; i < flat.length; i += 2) places.set(flat[i] ?? '', Number(flat[i + 1]));
+    const ids = [...places.keys()].slice(0, wanted);
+    const next = flat[2 * wanted + 1];
+    for (const instance of await readAll(ids)) {
+      if (!matches(query, instance)) continue;
+      if (items.length === limit) return { items, nextCursor: places.get(instance.id) };
+      items.push(instance);
+    }
+    if (next === undefined) return { items, nextCursor: undefined };
+    looked += wanted;
+    cursor = Number(next);
+    if (items.length === limit && !isFiltered) break;
+  }
+  return { items, nextCursor: cursor };
+}
+
+function matches({ state, template, metadata = {} }: ListQuery, instance: Instance): boolean {
+  return (
+    (state?.includes(instance.state) ?? true) &&
+    (template?.includes(instance.template.name) ?? true) &&
+    Object.entries(metadata).every(([key, value]) => instance.metadata[key] === value)
+  );
+}
