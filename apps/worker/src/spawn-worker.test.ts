@@ -1,0 +1,106 @@
+import { sampleDraft, waitFor } from '@ephemera/testing';
+import type { Containers } from '@ephemera/lifecycle';
+import { StartFault } from '@ephemera/lifecycle';
+import { SPAWN_QUEUE } from '@ephemera/queue';
+import { Queue } from 'bullmq';
+import type { Worker } from 'bullmq';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { HOST } from '../test/docker-scene.ts';
+import { openQueues } from '../test/queue-scene.ts';
+import { startSpawnWorker } from './spawn-worker.ts';
+
+let scene: Awaited<ReturnType<typeof openQueues>>;
+let workers: Worker[] = [];
+beforeAll(async () => {
+  scene = await openQueues();
+});
+afterAll(() => scene.close());
+afterEach(async () => {
+  await Promise.all(workers.map((worker) => worker.close()));
+  workers = [];
+});
+
+function work(containers: Partial<Containers> = {}) {
+  const { instances, kills, options } = scene;
+  const addresses = { next: () => Promise.resolve('10.0.0.9') };
+  workers.push(
+    startSpawnWorker(
+      {
+        host: HOST,
+        instances,
+        kills,
+        addresses,
+        containers: { ...scene.containers, ...containers },
+        probe: () => Promise.resolve(true),
+        pause: () => Promise.resolve(),
+      },
+      options,
+    ),
+  );
+}
+
+async function asked() {
+  const instance = await scene.instances.create(sampleDraft());
+  await scene.spawns.add(instance);
+  return instance;
+}
+
+const inState = (id: string, state: string) =>
+  waitFor(`${id} to be ${state}`, async () => {
+    const instance = await scene.instances.get(id);
+    return instance?.state === state && instance;
+  });
+
+test('brings up what is asked for, once, however many workers there are', async () => {
+  let starts = 0;
+  const start: Containers['start'] = (...args) => {
+    starts++;
+    return scene.containers.start(...args);
+  };
+  work({ start });
+  work({ start });
+  const instances = await Promise.all(Array.from({ length: 20 }, asked));
+  for (const { id } of instances) await inState(id, 'ready');
+  expect(starts).toBe(20);
+  expect(await scene.killJobs.getDelayedCount()).toBe(20);
+  const text = await scene.registry.metrics();
+  expect(text).toContain('ephemera_spawns_total{outcome="ready",app="worker"} 20');
+  expect(text).toContain('ephemera_spawn_seconds_count{app="worker"} 20');
+});
+
+test('tries again what the daemon refuses for the moment', async () => {
+  let tries = 0;
+  work({
+    start(...args) {
+      if (++tries < 3) return Promise.reject(new Error('the daemon is away'));
+      return scene.containers.start(...args);
+    },
+  });
+  const { id } = await asked();
+  await inState(id, 'ready');
+  expect(tries).toBe(3);
+});
+
+test('does not try again what it refuses for good', async () => {
+  let tries = 0;
+  work({
+    start() {
+      tries++;
+      return Promise.reject(new StartFault('The image nowhere is not on this host.'));
+    },
+  });
+  const { id, generation } = await asked();
+  expect(await inState(id, 'failed')).toMatchObject({
+    reason: 'start_failed',
+    message: 'The image nowhere is not on this host.',
+  });
+  const { connection, prefix } = scene.options;
+  const queue = new Queue(SPAWN_QUEUE, { connection, prefix });
+  const job = await waitFor('the job to be done', async () => {
+    const found = await queue.getJob(`${id}-${generation}`);
+    return (await found?.isCompleted()) && found;
+  });
+  expect(job.returnvalue).toMatchObject({ kind: 'failed' });
+  expect(tries).toBe(1);
+  await queue.close();
+});

@@ -1,0 +1,127 @@
+import { startRedis } from '@ephemera/testing';
+import type { StartedRedis } from '@ephemera/testing';
+import { Queue } from 'bullmq';
+import type { Job } from 'bullmq';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { createProducers } from './producers.ts';
+import { SPAWN_QUEUE, killQueue } from './queue-names.ts';
+
+let server: StartedRedis;
+let opened = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+
+function open() {
+  const connection = new Redis(server.url, { maxRetriesPerRequest: null });
+  const prefix = `{queue-${++opened}}`;
+  const producers = createProducers(connection, prefix);
+  const queues: Queue[] = [];
+  const queue = (name: string) => {
+    const found = new Queue(name, { connection, prefix });
+    queues.push(found);
+    return found;
+  };
+  onTestFinished(async () => {
+    await producers.close();
+    await Promise.all(queues.map((each) => each.close()));
+    await connection.quit();
+  });
+  return {
+    ...producers,
+    connection,
+    prefix,
+    spawnQueue: queue(SPAWN_QUEUE),
+    killsOf: (host: string) => queue(killQueue(host)),
+  };
+}
+
+const instance = { id: 'a', generation: 3, host: 'h', supersedes: undefined };
+
+function dueIn(job: Job | undefined): number {
+  return (job?.timestamp ?? 0) + (job?.delay ?? 0) - Date.now();
+}
+
+test('a spawn that is added twice is one job', async () => {
+  const { spawns, spawnQueue } = open();
+  await Promise.all([spawns.add(instance), spawns.add(instance)]);
+  await spawns.add(instance);
+  expect(await spawnQueue.getJobCounts('waiting', 'prioritized', 'delayed')).toMatchObject({
+    waiting: 1,
+    delayed: 0,
+  });
+  const [job] = await spawnQueue.getJobs();
+  expect(job).toMatchObject({ id: 'a-3', data: { id: 'a', generation: 3 } });
+});
+
+test('a kill that is armed twice is one job, and the first due time stands', async () => {
+  const { kills, killsOf } = open();
+  await kills.arm(instance, 60_000);
+  await Promise.all([kills.arm(instance, 10), kills.arm(instance, 90_000)]);
+  const jobs = await killsOf('h').getJobs();
+  expect(jobs).toHaveLength(1);
+  expect(jobs[0]).toMatchObject({ id: 'a-3', name: 'kill', data: { id: 'a', generation: 3 } });
+  expect(dueIn(jobs[0])).toBeGreaterThan(50_000);
+  expect(dueIn(jobs[0])).toBeLessThanOrEqual(60_000);
+  const { dueAt } = jobs[0]?.data as { dueAt: string };
+  expect(Math.abs(Date.parse(dueAt) - Date.now() - 60_000)).toBeLessThan(10_000);
+});
+
+test('each host has its own kill jobs, each generation its own', async () => {
+  const { kills, killsOf } = open();
+  await kills.arm(instance, 60_000);
+  await kills.arm({ ...instance, generation: 4 }, 60_000);
+  await kills.arm({ ...instance, host: 'other' }, 60_000);
+  expect(await killsOf('h').getDelayedCount()).toBe(2);
+  expect(await killsOf('other').getDelayedCount()).toBe(1);
+});
+
+test('an instance without a host has no worker that could kill it', async () => {
+  const { kills, ends } = open();
+  const homeless = { ...instance, host: undefined };
+  await expect(kills.arm(homeless, 1)).rejects.toThrow('no host');
+  await expect(ends.finish(homeless)).rejects.toThrow('no host');
+  await kills.disarm({ ...homeless, supersedes: 3 });
+});
+
+test('disarming takes away what waits, of the superseded generation alone', async () => {
+  const { kills, killsOf } = open();
+  await kills.arm(instance, 60_000);
+  await kills.arm({ ...instance, generation: 4 }, 60_000);
+  const after = { ...instance, generation: 4, supersedes: 3 };
+  await kills.disarm(after);
+  await Promise.all([kills.disarm(after), kills.disarm(after)]);
+  await kills.disarm({ ...after, id: 'nobody' });
+  expect((await killsOf('h').getJobs()).map(({ id }) => id)).toEqual(['a-4']);
+});
+
+test('what was disarmed can be armed again', async () => {
+  const { kills, killsOf } = open();
+  await kills.arm(instance, 60_000);
+  await kills.disarm({ ...instance, supersedes: 3 });
+  await kills.arm(instance, 5_000);
+  const [job] = await killsOf('h').getJobs();
+  expect(dueIn(job)).toBeLessThanOrEqual(5_000);
+});
+
+test('finishing puts a job that is due now in the place of the one that waited', async () => {
+  const { kills, ends, killsOf } = open();
+  await kills.arm(instance, 60_000);
+  const draining = { ...instance, generation: 4, supersedes: 3 };
+  await Promise.all([ends.finish(draining), ends.finish(draining)]);
+  const queue = killsOf('h');
+  expect(await queue.getDelayedCount()).toBe(0);
+  expect((await queue.getWaiting()).map(({ id }) => id)).toEqual(['a-4']);
+});
+
+test('every key of the queues stays under the prefix of the deployment', async () => {
+  const { kills, spawns, connection, prefix } = open();
+  const before = new Set(await connection.keys('*'));
+  await kills.arm(instance, 60_000);
+  await spawns.add(instance);
+  const made = (await connection.keys('*')).filter((key) => !before.has(key));
+  expect(made.length).toBeGreaterThan(0);
+  for (const key of made) expect(key.startsWith(`${prefix}:`)).toBe(true);
+});
