@@ -16,7 +16,6 @@ export interface Keys {
   readonly pools: string;
   /** Every pool that may have instances, those of earlier configurations too. */
   readonly poolFingerprints: string;
-  readonly pendingUsed: string;
   route(id: string): string;
   instance(id: string): string;
   hostInstances(host: string): string;
@@ -49,7 +48,6 @@ export function keysOf(namespace: string): Keys {
     queues: `${base}:queues`,
     pools: `${base}:pools`,
     poolFingerprints: `${base}:pool-fingerprints`,
-    pendingUsed: `${base}:pending:used`,
     queuePrefix: base,
     route: (id) => `${base}:route:${id}`,
     instance: (id) => `${base}:instance:${id}`,

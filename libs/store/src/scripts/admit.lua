@@ -20,5 +20,5 @@ local deadline = math.min(now + template.ready.within, ceiling)
 redis.call('HSET', instance, 'expiresAt', deadline, 'maxExpiresAt', ceiling,
   'lastTransitionAt', now)
 redis.call('ZADD', KEYS[2], deadline, id)
-holdRoom(base, id, template)
+holdRoom(base, instance, id, template)
 return { id, tonumber(redis.call('HGET', instance, 'generation')) }

@@ -11,7 +11,7 @@ if state == 'starting' then
 end
 if state ~= 'pending' or redis.call('HEXISTS', KEYS[1], 'queued') == 1 then return nil end
 local base = baseOf(KEYS[1])
-if not fits(freeOn(base, ARGV[3]), sizeOf(templateOf(KEYS[1]))) then return 'full' end
+if not mayBegin(base, KEYS[1], ARGV[3]) then return 'full' end
 local now = clock()
 redis.call('HSET', KEYS[1], 'state', 'starting', 'host', ARGV[3], 'lastTransitionAt', now)
 if redis.call('HEXISTS', KEYS[1], 'pool') == 0 then
@@ -19,6 +19,7 @@ if redis.call('HEXISTS', KEYS[1], 'pool') == 0 then
     cjson.encode({ state = 'starting', generation = tonumber(ARGV[2]) }))
 end
 leavePending(base, KEYS[4], KEYS[1], ARGV[1])
-enterHost(base, ARGV[3], KEYS[3], KEYS[1], ARGV[1])
+takePlace(base, KEYS[1], ARGV[3])
+redis.call('SADD', KEYS[3], ARGV[1])
 emit(KEYS[5], KEYS[1], 'starting')
 return redis.call('HGETALL', KEYS[1])

@@ -17,6 +17,7 @@ if redis.call('HEXISTS', KEYS[1], 'pool') == 0 then
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('ZREM', KEYS[3], ARGV[1])
-releaseRoom(baseOf(KEYS[1]), KEYS[4], KEYS[1], ARGV[1])
+redis.call('SREM', KEYS[4], ARGV[1])
+releaseRoom(baseOf(KEYS[1]), KEYS[1], ARGV[1])
 emit(KEYS[5], KEYS[1], state)
 return 1

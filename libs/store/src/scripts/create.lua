@@ -40,7 +40,7 @@ if full then
   redis.call('ZADD', line, generation, id)
   redis.call('SADD', base .. 'queues', template.name)
 else
-  holdRoom(base, id, template)
+  holdRoom(base, KEYS[1], id, template)
 end
 if pool then
   -- Nobody knows its id before it is claimed: it has no route until then.

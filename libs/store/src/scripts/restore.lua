@@ -14,7 +14,9 @@ redis.call('SET', KEYS[2], ARGV[2])
 redis.call('ZADD', KEYS[3], generation, ARGV[1])
 local base, template = baseOf(KEYS[1]), templateOf(KEYS[1])
 redis.call('SADD', crewKey(base, template), ARGV[1])
-enterHost(base, redis.call('HGET', KEYS[1], 'host') or '', KEYS[4], KEYS[1], ARGV[1])
+redis.call('SADD', KEYS[4], ARGV[1])
+local host = redis.call('HGET', KEYS[1], 'host')
+if host then takePlace(base, KEYS[1], host) end
 remind(KEYS[7], KEYS[1], ARGV[1])
 emit(KEYS[6], KEYS[1], 'ready')
 return 1

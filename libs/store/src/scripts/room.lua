@@ -1,6 +1,6 @@
 -- Stands behind the prelude in every script: who holds how much room. What an instance holds is
--- the membership of its id in a set, changed in the same step as its state: so it is never held
--- twice, released twice or forgotten, whoever runs a step again. The sums move with the sets.
+-- noted of it, as its id in a set or as its place, and changed in the same step as its state: so
+-- it is never held twice, released twice or forgotten, whoever runs a step again.
 
 -- How long a host counts as alive after its last sign of life, as in hosts.ts.
 local HOST_ALIVE = 15000
@@ -51,64 +51,70 @@ local function freeOn(base, host)
   return free
 end
 
--- Whether some host has room for one more, and all of them for it beside those that no host has
--- begun yet. Where none is alive, those that were heard of count: one that restarts comes back.
-local function hostsHaveRoom(base, size)
+-- Gives the host with the most memory free among those that have room for one more: a name, true
+-- where none has told of itself yet, or nil. Where none is alive, those that were heard of count:
+-- one that restarts comes back.
+local function placeFor(base, size)
   local hosts = redis.call('ZRANGE', base .. 'hosts', clock() - HOST_ALIVE, '+inf', 'BYSCORE')
   if #hosts == 0 then hosts = redis.call('ZRANGE', base .. 'hosts', 0, -1) end
   if #hosts == 0 then return true end
-  local pending = redis.call('HMGET', base .. 'pending:used', unpack(AXES))
-  local sum, one = {}, false
-  for i in ipairs(AXES) do sum[i] = -tonumber(pending[i] or 0) end
+  local place, most
   for _, host in ipairs(hosts) do
     local free = freeOn(base, host)
-    one = one or fits(free, size)
-    for i in ipairs(AXES) do sum[i] = sum[i] + math.max(0, free[i]) end
+    if fits(free, size) and (not place or free[2] > most) then place, most = host, free[2] end
   end
-  return one and fits(sum, size)
+  return place
 end
 
 -- Gives the limit that leaves no room for one more of a template; nil where there is room.
 local function fullBy(base, template)
   local most = template.maxInstances
   if most and redis.call('SCARD', crewKey(base, template)) >= most then return 'template' end
-  if not hostsHaveRoom(base, sizeOf(template)) then return 'hosts' end
+  if not placeFor(base, sizeOf(template)) then return 'hosts' end
   return nil
 end
 
--- Takes the room for an instance that no host has begun.
-local function holdRoom(base, id, template)
-  if redis.call('SADD', crewKey(base, template), id) == 1 then
-    count(base .. 'pending:used', 1, sizeOf(template))
-  end
+-- Gives back the room that an instance holds on a host; `place` names it.
+local function leavePlace(base, instance)
+  local place = redis.call('HGET', instance, 'place')
+  if not place then return end
+  redis.call('HDEL', instance, 'place')
+  count(usedKey(base, place), -1, sizeOf(templateOf(instance)))
 end
 
--- An instance is pending no more: it leaves the queue, or its room passes on.
+local function takePlace(base, instance, host)
+  leavePlace(base, instance)
+  redis.call('HSET', instance, 'place', host)
+  count(usedKey(base, host), 1, sizeOf(templateOf(instance)))
+end
+
+-- Takes the room for an instance that no host has begun. Another host may begin it too, where it
+-- has room; the one that is noted here has it in any case.
+local function holdRoom(base, instance, id, template)
+  redis.call('SADD', crewKey(base, template), id)
+  local place = placeFor(base, sizeOf(template))
+  if place and place ~= true then takePlace(base, instance, place) end
+end
+
+-- Whether a host may begin an instance.
+local function mayBegin(base, instance, host)
+  if redis.call('HGET', instance, 'place') == host then return true end
+  return fits(freeOn(base, host), sizeOf(templateOf(instance)))
+end
+
+-- An instance is pending no more, and in no queue.
 local function leavePending(base, pending, instance, id)
-  if redis.call('ZREM', pending, id) == 0 then return end
-  local template = templateOf(instance)
-  if redis.call('HDEL', instance, 'queued') == 1 then
-    redis.call('ZREM', lineKey(base, template), id)
-  else
-    count(base .. 'pending:used', -1, sizeOf(template))
-  end
-end
-
-local function enterHost(base, host, crew, instance, id)
-  if redis.call('SADD', crew, id) == 1 then
-    count(usedKey(base, host), 1, sizeOf(templateOf(instance)))
-  end
+  redis.call('ZREM', pending, id)
+  if redis.call('HDEL', instance, 'queued') == 0 then return end
+  redis.call('ZREM', lineKey(base, templateOf(instance)), id)
 end
 
 -- Gives back all that an instance holds.
-local function releaseRoom(base, crew, instance, id)
-  local template = templateOf(instance)
-  local has = redis.call('HMGET', instance, 'host', 'owner')
-  redis.call('SREM', crewKey(base, template), id)
-  if has[2] then redis.call('SREM', base .. 'owner:' .. has[2], id) end
-  if has[1] and redis.call('SREM', crew, id) == 1 then
-    count(usedKey(base, has[1]), -1, sizeOf(template))
-  end
+local function releaseRoom(base, instance, id)
+  leavePlace(base, instance)
+  redis.call('SREM', crewKey(base, templateOf(instance)), id)
+  local owner = redis.call('HGET', instance, 'owner')
+  if owner then redis.call('SREM', base .. 'owner:' .. owner, id) end
 end
 
 -- Gives the limit that an owner {name, limit, most} has reached; nil where it has not.

@@ -1,0 +1,268 @@
+import type { Instance, Template } from '@ephemera/domain';
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/testing';
+import type { StartedRedis } from '@ephemera/testing';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { redisHosts } from './hosts.ts';
+import { keysOf } from './keys.ts';
+import { redisInstances } from './redis-instances.ts';
+import { redisIntake, redisLine } from './redis-intake.ts';
+
+let server: StartedRedis;
+let stores = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+
+/** A store under a namespace of its own, with a count of everything that is held in it. */
+function open() {
+  const keys = keysOf(`intake-${++stores}`);
+  const redis = new Redis(server.url);
+  onTestFinished(async () => {
+    await redis.quit();
+  });
+  const instances = redisInstances(redis, keys);
+  const intake = redisIntake(redis, keys);
+  const take = async (template: Partial<Template> = {}, owner?: string, most = 2) =>
+    intake.take(
+      sampleDraft({ template: sampleTemplate(template) }),
+      owner === undefined ? {} : { owner: { name: `address:${owner}`, limit: 'address', most } },
+    );
+  const bury = async (id: string) => {
+    const ending = await instances.end(id, 'request');
+    if (ending.kind !== 'draining') throw new Error(`the answer was ${ending.kind}`);
+    await instances.bury(id, ending.instance.generation);
+  };
+  return {
+    keys,
+    redis,
+    instances,
+    intake,
+    line: redisLine(redis, keys),
+    take,
+    bury,
+    async host(host: string, capacity: Parameters<ReturnType<typeof redisHosts>['offer']>[1]) {
+      const hosts = redisHosts(redis, keys);
+      await hosts.offer(host, capacity);
+      await hosts.beat(host, await instances.now());
+    },
+    /** Every key but the tombstones and the counters that live for ever. */
+    async held(): Promise<string[]> {
+      const all = await redis.keys(`${keys.queuePrefix}:*`);
+      const left = all.map((key) => key.slice(keys.queuePrefix.length + 1));
+      return left.filter((key) => !/^(instance:|route:|generation$|events$|host)/.test(key));
+    },
+  };
+}
+
+function created(taken: { kind: string; instance?: Instance | undefined }): Instance {
+  if (taken.kind !== 'created' || !taken.instance) throw new Error(`the answer was ${taken.kind}`);
+  return taken.instance;
+}
+
+function kinds(answers: readonly { kind: string; limit?: string }[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { kind, limit } of answers) {
+    const name = limit === undefined ? kind : `${kind} ${limit}`;
+    counts[name] = (counts[name] ?? 0) + 1;
+  }
+  return counts;
+}
+
+describe('of 10,000 creations at once', () => {
+  test('exactly as many as the template may have are made', async () => {
+    const { take, keys, redis } = open();
+    const asked = Array.from({ length: 10_000 }, () => take({ maxInstances: 137 }));
+    expect(kinds(await Promise.all(asked))).toEqual({ created: 137, 'full template': 9_863 });
+    expect(await redis.zcard(keys.instances)).toBe(137);
+  });
+
+  test('exactly as many as the hosts hold are made, and no host begins more than its own', async () => {
+    const { take, host, instances } = open();
+    await host('a', { instances: 40, memory: 10 * 1024 ** 3 });
+    await host('b', { instances: 90, memory: 50 * 64 * 1024 ** 2, cpus: 1000 });
+    const answers = await Promise.all(Array.from({ length: 10_000 }, () => take()));
+    expect(kinds(answers)).toEqual({ created: 90, 'full hosts': 9_910 });
+    const begun = { a: 0, b: 0, none: 0 };
+    for (const answer of answers) {
+      if (answer.kind !== 'created') continue;
+      const { id, generation } = answer.instance;
+      const on = (name: string) => instances.begin(id, generation, name).then(Boolean, () => false);
+      if (await on('a')) begun.a++;
+      else if (await on('b')) begun.b++;
+      else begun.none++;
+    }
+    expect(begun).toEqual({ a: 40, b: 50, none: 0 });
+  }, 30_000);
+
+  test('exactly as many as there is room and a queue for are taken', async () => {
+    const { take } = open();
+    const template = { maxInstances: 20, whenFull: 'queue', maxQueued: 30 } as const;
+    const answers = await Promise.all(Array.from({ length: 10_000 }, () => take(template)));
+    expect(kinds(answers)).toEqual({ created: 20, queued: 30, 'full queue': 9_950 });
+  });
+
+  test('an address gets its share', async () => {
+    const { take } = open();
+    const asked = Array.from({ length: 10_000 }, (_, i) => take({}, `192.0.2.${i % 5}`, 3));
+    expect(kinds(await Promise.all(asked))).toEqual({ created: 15, 'full address': 9_985 });
+  });
+});
+
+describe('room', () => {
+  test('comes back with the burial and not before, once however often it is asked for', async () => {
+    const { take, instances, held } = open();
+    const { id } = created(await take({ maxInstances: 1 }, 'a', 1));
+    const ending = await instances.end(id, 'request');
+    await instances.end(id, 'request');
+    expect((await take({ maxInstances: 1 }, 'b')).kind).toBe('full');
+    if (ending.kind !== 'draining') throw new Error('it did not end');
+    for (let i = 0; i < 3; i++) await instances.bury(id, ending.instance.generation);
+    const again = created(await take({ maxInstances: 1 }, 'a', 1));
+    expect((await take({ maxInstances: 1 }, 'b')).kind).toBe('full');
+    const last = await instances.end(again.id, 'request');
+    if (last.kind === 'draining') await instances.bury(again.id, last.instance.generation);
+    expect(await held()).toEqual([]);
+  });
+
+  test('of any life, however it ends, comes back in full', async () => {
+    const { take, host, instances, bury, redis, keys, held } = open();
+    await host('a', { instances: 100, memory: 1024 ** 4, cpus: 64 });
+    const ends = ['pending', 'begun', 'begun twice', 'ready', 'failed', 'restored', 'queued'];
+    for (const how of ends) {
+      const template = { maxInstances: 1, whenFull: 'queue' } as const;
+      const { id, generation } = created(await take(template, 'x', 5));
+      if (how === 'queued') {
+        const second = await take(template, 'x', 5);
+        if (second.kind !== 'queued') throw new Error(`the answer was ${second.kind}`);
+        await bury(second.instance.id);
+      }
+      if (how !== 'pending') await instances.begin(id, generation, 'a');
+      if (how === 'begun twice') await instances.begin(id, generation, 'a');
+      if (how === 'ready' || how === 'restored')
+        await instances.publish(id, generation, '10.0.0.9');
+      if (how === 'failed') await instances.end(id, 'start_failed', 'no');
+      if (how === 'restored') {
+        const lost = await instances.get(id);
+        if (!lost) throw new Error('it is gone');
+        await redis.flushall();
+        await instances.restore(lost);
+        await instances.restore(lost);
+      }
+      await bury(id);
+      expect([how, await held(), await redis.exists(keys.hostUsed('a'))]).toEqual([
+        how,
+        how === 'queued' ? ['queues'] : [],
+        0,
+      ]);
+    }
+  });
+
+  test('of a host that has told no bound has none; where none is alive, the last ones count', async () => {
+    const { take, host, redis, keys } = open();
+    expect((await take()).kind).toBe('created');
+    await host('a', {});
+    expect((await take()).kind).toBe('created');
+    await host('a', { instances: 2 });
+    await redis.zadd(keys.hosts, 0, 'a');
+    expect(kinds([await take(), await take()])).toEqual({ created: 1, 'full hosts': 1 });
+  });
+});
+
+describe('the queue', () => {
+  const template = { maxInstances: 1, whenFull: 'queue', maxQueued: 5 } as const;
+
+  test('lets in the first that came as soon as there is room, with its whole time before it', async () => {
+    const { take, bury, line, instances } = open();
+    const first = created(await take(template));
+    const [second, third] = [await take(template), await take(template)];
+    if (second.kind !== 'queued' || third.kind !== 'queued') throw new Error('it did not queue');
+    expect(await instances.get(second.instance.id)).toMatchObject({
+      state: 'pending',
+      message: 'queued at position 1 of 2',
+    });
+    expect(await instances.get(third.instance.id)).toMatchObject({
+      message: 'queued at position 2 of 2',
+    });
+    expect(await line.templates()).toEqual(['demo']);
+    expect(await line.admit('demo')).toBeUndefined();
+    // A worker cannot begin what waits, whatever it was told.
+    const { id, generation } = second.instance;
+    expect(await instances.begin(id, generation, 'a')).toBeUndefined();
+
+    await bury(first.id);
+    // Nobody overtakes: there is room for one, and the next to ask is told to wait.
+    expect((await take(template)).kind).toBe('queued');
+    expect(await line.admit('demo')).toEqual({ id, generation });
+    expect(await line.admit('demo')).toBeUndefined();
+    const now = await instances.now();
+    const admitted = await instances.get(id);
+    expect(admitted?.message).toBeUndefined();
+    expect(admitted?.expiresAt).toBeGreaterThan(now + 29_000);
+    expect(admitted?.maxExpiresAt).toBeGreaterThan(now + 3_599_000);
+    expect((await instances.begin(id, generation, 'a'))?.state).toBe('starting');
+  });
+
+  test('is left by whoever gives up, and the others move up', async () => {
+    const { take, bury, instances } = open();
+    created(await take(template));
+    const [second, third] = [await take(template), await take(template)];
+    if (second.kind !== 'queued' || third.kind !== 'queued') throw new Error('it did not queue');
+    await bury(second.instance.id);
+    expect((await instances.get(third.instance.id))?.message).toBe('queued at position 1 of 1');
+  });
+
+  test('does not hold anybody past the time that he may wait', async () => {
+    const { take, instances } = open();
+    created(await take(template));
+    const queued = await take({ ...template, queueTimeout: 1 });
+    if (queued.kind !== 'queued') throw new Error('it did not queue');
+    const { id, expiresAt } = queued.instance;
+    expect(expiresAt).toBe(queued.instance.createdAt + 1);
+    const stranded = await instances.strandedBefore((await instances.now()) + 5);
+    expect(stranded.map((each) => each.id)).toContain(id);
+    const ending = await instances.end(id, 'due');
+    expect(ending).toMatchObject({
+      instance: { reason: 'start_failed', message: 'There was no room for it in time.' },
+    });
+  });
+});
+
+describe('an idempotency key', () => {
+  const ask = (intake: ReturnType<typeof redisIntake>, key: string, digest: string) =>
+    intake.take(sampleDraft(), { idempotency: { key, digest } });
+
+  test('sent a thousand times at once makes one instance', async () => {
+    const { intake, instances } = open();
+    const answers = await Promise.all(Array.from({ length: 1000 }, () => ask(intake, 'k', 'd')));
+    expect(kinds(answers)).toEqual({ created: 1, repeated: 999 });
+    const ids = answers.flatMap((each) =>
+      each.kind === 'created' || each.kind === 'repeated' ? [each.instance?.id] : [],
+    );
+    expect(new Set(ids).size).toBe(1);
+    expect(await instances.count()).toBe(1);
+  });
+
+  test('with another payload is refused, and outlives its instance for a day', async () => {
+    const { intake, bury, redis, keys } = open();
+    const { id } = created(await ask(intake, 'k', 'd'));
+    expect((await ask(intake, 'k', 'other')).kind).toBe('reused');
+    await bury(id);
+    await redis.del(keys.instance(id), keys.route(id));
+    expect(await ask(intake, 'k', 'd')).toEqual({ kind: 'repeated', id, instance: undefined });
+    const ttl = await redis.pttl(`${keys.queuePrefix}:idempotency:k`);
+    expect(ttl).toBeGreaterThan(23 * 3_600_000);
+    expect(ttl).toBeLessThanOrEqual(24 * 3_600_000);
+  });
+
+  test('is free again where the request was refused', async () => {
+    const { intake, take, bury } = open();
+    const template = sampleTemplate({ maxInstances: 1 });
+    const only = created(await take({ maxInstances: 1 }));
+    const order = { idempotency: { key: 'k', digest: 'd' } };
+    expect((await intake.take(sampleDraft({ template }), order)).kind).toBe('full');
+    await bury(only.id);
+    expect((await intake.take(sampleDraft({ template }), order)).kind).toBe('created');
+  });
+});

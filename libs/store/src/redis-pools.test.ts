@@ -1,0 +1,245 @@
+import { randomBytes } from 'node:crypto';
+import { makeId } from '@ephemera/domain';
+import type { Instance } from '@ephemera/domain';
+import { warmDraft, wishOf } from '@ephemera/lifecycle';
+import { sampleTemplate, startRedis } from '@ephemera/testing';
+import type { StartedRedis } from '@ephemera/testing';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { keysOf } from './keys.ts';
+import { redisInstances } from './redis-instances.ts';
+import { redisIntake } from './redis-intake.ts';
+import { redisLeases } from './redis-leases.ts';
+import { redisPools } from './redis-pools.ts';
+
+let server: StartedRedis;
+let stores = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+
+const PATTERN = 'http://localhost:8080/demo/{id}/';
+
+function open(given: Parameters<typeof sampleTemplate>[0] = {}) {
+  const keys = keysOf(`pools-${++stores}`);
+  const redis = new Redis(server.url);
+  onTestFinished(async () => {
+    await redis.quit();
+  });
+  const wish = wishOf(sampleTemplate({ pool: 1, timeout: 9_000, ...given }), PATTERN);
+  if (!wish) throw new Error('it has no pool');
+  const instances = redisInstances(redis, keys);
+  const intake = redisIntake(redis, keys);
+  const { fingerprint } = wish;
+  const stock = (want = 100) =>
+    intake.stock(warmDraft(wish, makeId(randomBytes)), fingerprint, want);
+  return {
+    keys,
+    redis,
+    instances,
+    intake,
+    pools: redisPools(redis, keys),
+    wish,
+    stock,
+    claim: (metadata = {}, order = {}) =>
+      intake.claim(fingerprint, { timeout: 7_000, metadata }, order),
+    async warm(): Promise<Instance> {
+      const stocked = await stock();
+      if (!stocked) throw new Error('the pool is full');
+      const { id, generation } = stocked;
+      await instances.begin(id, generation, 'a');
+      await instances.publish(id, generation, '10.0.0.9');
+      const instance = await instances.get(id);
+      if (!instance) throw new Error('it is gone');
+      return instance;
+    },
+  };
+}
+
+describe('a warm instance', () => {
+  test('has no route at any step, is found by nobody, and cannot be renewed', async () => {
+    const { stock, instances, redis, keys } = open();
+    const stocked = await stock();
+    if (!stocked) throw new Error('the pool is full');
+    const { id, generation } = stocked;
+    expect(stocked.url).toBe(`http://localhost:8080/demo/${id}/`);
+    const route = () => redis.exists(keys.route(id));
+    expect(await route()).toBe(0);
+    await instances.begin(id, generation, 'a');
+    expect(await route()).toBe(0);
+    const published = await instances.publish(id, generation, '10.0.0.9');
+    // Run again by a job that was taken over, it is the same.
+    expect(await instances.publish(id, generation, '10.0.0.9')).toEqual(published);
+    expect(await route()).toBe(0);
+    expect(await instances.get(id)).toMatchObject({
+      state: 'warm',
+      pool: expect.any(String) as string,
+      expiresAt: (published?.startedAt ?? 0) + 60_000,
+    });
+    const leases = redisLeases(redis, keys);
+    expect(await leases.renew(id, { timeout: 1_000, shorten: false })).toEqual({
+      kind: 'starting',
+    });
+  });
+
+  test('of age ends for want of time, leaves no route behind, and can be claimed no more', async () => {
+    const { warm, instances, claim, redis, keys, pools, wish } = open({ poolMaxAge: 1 });
+    const { id } = await warm();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect((await claim()).kind).toBe('none');
+    const ending = await instances.end(id, 'due');
+    if (ending.kind !== 'draining') throw new Error('it did not end');
+    expect(ending.instance.reason).toBe('ttl');
+    await instances.bury(id, ending.instance.generation);
+    expect(await redis.exists(keys.route(id))).toBe(0);
+    expect(await pools.count(wish.fingerprint)).toBe(0);
+    expect(await pools.fingerprints()).toEqual([]);
+  });
+
+  test('that fails to start makes room for another', async () => {
+    const { stock, instances, pools, wish } = open();
+    const stocked = await stock(1);
+    expect(await stock(1)).toBeUndefined();
+    await instances.end(stocked?.id ?? '', 'start_failed', 'no');
+    expect(await pools.count(wish.fingerprint)).toBe(0);
+    expect(await stock(1)).toBeDefined();
+  });
+});
+
+describe('a claim', () => {
+  test('gives the claimer lease, metadata and route under a new generation, in one step', async () => {
+    const { warm, claim, instances, redis, keys } = open({ idleTimeout: 5_000 });
+    const before = await warm();
+    const now = await instances.now();
+    const claimed = await claim({ who: 'me' });
+    if (claimed.kind !== 'claimed') throw new Error(`the answer was ${claimed.kind}`);
+    const { instance } = claimed;
+    expect(instance).toMatchObject({
+      id: before.id,
+      state: 'ready',
+      generation: before.generation + 1,
+      supersedes: before.generation,
+      timeout: 7_000,
+      metadata: { who: 'me' },
+    });
+    expect(instance.pool).toBeUndefined();
+    expect(instance.createdAt).toBeGreaterThanOrEqual(now);
+    expect(instance.expiresAt).toBe(instance.createdAt + 7_000);
+    expect(instance.maxExpiresAt).toBe(instance.createdAt + 3_600_000);
+    expect(JSON.parse((await redis.get(keys.route(before.id))) ?? '')).toEqual({
+      state: 'ready',
+      generation: instance.generation,
+      address: '10.0.0.9',
+      port: 8080,
+      ports: { web: 8080 },
+      expiresAt: instance.expiresAt,
+      stripPrefix: true,
+      host: 'pass',
+      activity: 'connections',
+    });
+    // The kill job of its time in the pool asks again at the claimer's deadline, or for idleness.
+    const ending = await instances.end(before.id, 'due');
+    expect(ending.kind).toBe('leased');
+  });
+
+  test('never hands one out twice: 50 warm ones, 1,000 claims at once', async () => {
+    const { warm, claim } = open();
+    await Promise.all(Array.from({ length: 50 }, () => warm()));
+    const claims = await Promise.all(Array.from({ length: 1_000 }, () => claim()));
+    const ids = claims.flatMap((each) => (each.kind === 'claimed' ? [each.instance.id] : []));
+    expect(ids).toHaveLength(50);
+    expect(new Set(ids).size).toBe(50);
+    expect(claims.filter(({ kind }) => kind === 'none')).toHaveLength(950);
+  });
+
+  test('and a retirement at the same instant: one of them has it', async () => {
+    const { warm, claim, pools, wish } = open();
+    for (let round = 0; round < 200; round++) {
+      const { id } = await warm();
+      const [claimed, retired] = await Promise.all([claim(), pools.retire(wish.fingerprint, 1)]);
+      expect(claimed.kind === 'claimed' ? [] : [id]).toEqual(retired);
+    }
+  });
+
+  test('and its age-out at the same instant: one of them has it in full', async () => {
+    const { warm, claim, instances, redis, keys } = open({ poolMaxAge: 3 });
+    for (let round = 0; round < 200; round++) {
+      const { id } = await warm();
+      const [claimed, ending] = await Promise.all([
+        new Promise((resolve) => setTimeout(resolve, round % 5)).then(() => claim()),
+        new Promise((resolve) => setTimeout(resolve, 3)).then(() => instances.end(id, 'due')),
+      ]);
+      const route = await redis.exists(keys.route(id));
+      if (claimed.kind === 'claimed') {
+        expect([ending.kind, route]).toEqual(['leased', 1]);
+        await instances.end(id, 'request');
+      } else {
+        expect(route).toBe(0);
+        await instances.end(id, 'request');
+      }
+    }
+  });
+
+  test('counts against the share of its owner, and against the key that it came with', async () => {
+    const { warm, claim } = open();
+    await Promise.all([warm(), warm()]);
+    const owner = { name: 'address:192.0.2.1', limit: 'address', most: 1 } as const;
+    const order = { owner, idempotency: { key: 'k', digest: 'd' } };
+    const first = await claim({}, order);
+    if (first.kind !== 'claimed') throw new Error(`the answer was ${first.kind}`);
+    expect(await claim({}, order)).toMatchObject({ kind: 'repeated', id: first.instance.id });
+    expect(await claim({}, { owner })).toEqual({ kind: 'full', limit: 'address' });
+    // One that turned out to be dead is replaced under the same key.
+    const again = await claim({}, { ...order, owner: undefined, replacing: first.instance.id });
+    expect(again.kind).toBe('claimed');
+    expect(await claim({}, order)).toMatchObject({
+      kind: 'repeated',
+      id: again.kind === 'claimed' ? again.instance.id : '',
+    });
+  });
+});
+
+describe('a pool', () => {
+  test('never gets more than it is to have, however many fill it at once', async () => {
+    const { stock, redis, keys } = open();
+    const stocked = await Promise.all(Array.from({ length: 500 }, () => stock(7)));
+    expect(stocked.filter(Boolean)).toHaveLength(7);
+    expect(await redis.zcard(keys.instances)).toBe(7);
+  });
+
+  test('counts against its template, and yields to those who wait in its queue', async () => {
+    const { stock, intake, wish } = open({ maxInstances: 2, whenFull: 'queue' });
+    expect(await stock()).toBeDefined();
+    const ask = () => intake.take({ ...warmDraft(wish, makeId(randomBytes)) }, {});
+    expect([(await ask()).kind, (await ask()).kind]).toEqual(['created', 'queued']);
+    expect(await stock()).toBeUndefined();
+  });
+
+  test('of another content of the template is another pool; of another size it is the same', () => {
+    const of = (given: Parameters<typeof sampleTemplate>[0], pattern = PATTERN) =>
+      wishOf(sampleTemplate({ pool: 1, ...given }), pattern)?.fingerprint;
+    const before = of({});
+    expect(of({ pool: 5, maxInstances: 9, poolMaxAge: 1_000 })).toBe(before);
+    expect(of({ image: 'ephemera/other' })).not.toBe(before);
+    expect(of({ env: { A: '1' } })).not.toBe(before);
+    expect(of({}, 'http://elsewhere/{id}/')).not.toBe(before);
+    expect(of({ pool: 0 })).toBeUndefined();
+  });
+
+  test('is as large as the largest of its size and the times of its schedule', async () => {
+    const entry = { cron: '0 9 * * *', ready: 40, for: 60_000, tz: 'UTC' };
+    const { pools, wish } = open({ pool: 2, schedule: [entry, entry] });
+    expect(await pools.wanted(wish.template)).toBe(2);
+    await pools.boost('demo', 1, 40, 60_000);
+    expect(await pools.wanted(wish.template)).toBe(40);
+  });
+
+  test('is told to the workers whole, and what is told no more is forgotten', async () => {
+    const { pools, wish } = open();
+    await pools.publish([wish]);
+    expect(await pools.wishes()).toEqual([wish]);
+    await pools.publish([]);
+    expect(await pools.wishes()).toEqual([]);
+  });
+});
