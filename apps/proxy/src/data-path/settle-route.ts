@@ -60,11 +60,12 @@ function verdict(id: string, found: CachedRoute | undefined): Settled {
       return performance.now() < deadline
         ? { kind: 'open', route, deadline }
         : { kind: 'gone', id, reason: 'ttl' };
-    case 'failed':
-      return { kind: 'start_failed', id, message: route.message ?? 'It could not be started.' };
     case 'draining':
+    case 'failed':
     case 'gone':
-      return { kind: 'gone', id, reason: route.reason, message: route.message };
+      return route.reason === 'start_failed'
+        ? { kind: 'start_failed', id, message: route.message ?? 'It could not be started.' }
+        : { kind: 'gone', id, reason: route.reason, message: route.message };
   }
 }
 

@@ -5,6 +5,9 @@ const LF = 0x0a;
 /** 13 hex digits are 52 bits: what a number counts exactly. */
 const MAX_DIGITS = 13;
 const MAX_EXTENSION = 1_024;
+/** Extensions (RFC 9112 7.1.1), without the whitespace that it lets a recipient tolerate. */
+const EXTENSION =
+  /^(?:;[!#$%&'*+\-.^_`|~\dA-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~\dA-Za-z]+|"(?:[^"\\]|\\[^])*"))?)*$/;
 
 type Step = 'size' | 'extension' | 'size-lf' | 'data' | 'data-cr' | 'data-lf' | 'done';
 
@@ -17,7 +20,7 @@ export class ChunkedBody {
   #step: Step = 'size';
   #size = 0;
   #digits = 0;
-  #extension = 0;
+  #extension = '';
 
   get done(): boolean {
     return this.#step === 'done';
@@ -46,20 +49,17 @@ export class ChunkedBody {
     switch (this.#step) {
       case 'size':
         if (byte === CR && this.#digits > 0) this.#step = 'size-lf';
-        else if (byte === 0x3b && this.#digits > 0) this.#step = 'extension';
+        else if (byte === 0x3b && this.#digits > 0) this.#extend(byte);
         else this.#digit(byte);
         break;
       case 'extension':
-        if (byte === CR) this.#step = 'size-lf';
-        else if (!isText(byte) || ++this.#extension > MAX_EXTENSION) {
-          throw new ProtocolError('bad chunk extension');
-        }
+        if (byte === CR) this.#endExtension();
+        else this.#extend(byte);
         break;
       case 'size-lf':
         expect(byte, LF);
         this.#step = this.#size === 0 ? 'done' : 'data';
         this.#digits = 0;
-        this.#extension = 0;
         break;
       case 'data-cr':
         expect(byte, CR);
@@ -73,6 +73,20 @@ export class ChunkedBody {
       case 'done':
         break;
     }
+  }
+
+  #extend(byte: number): void {
+    this.#step = 'extension';
+    this.#extension += String.fromCharCode(byte);
+    if (!isText(byte) || this.#extension.length > MAX_EXTENSION) {
+      throw new ProtocolError('bad chunk extension');
+    }
+  }
+
+  #endExtension(): void {
+    if (!EXTENSION.test(this.#extension)) throw new ProtocolError('bad chunk extension');
+    this.#extension = '';
+    this.#step = 'size-lf';
   }
 
   #digit(byte: number): void {

@@ -67,10 +67,12 @@ export class ResponseFields {
         case 'drop':
           break;
         case 'content-length':
+          mustBePlain(field[2] ?? '');
           this.#length(value);
           this.endToEnd.push(name, value);
           break;
         case 'transfer-encoding':
+          mustBePlain(field[2] ?? '');
           this.#coding(value);
           break;
         case 'connection':
@@ -123,6 +125,11 @@ function without(fields: readonly string[], nominated: ReadonlySet<string>): str
     if (lower === 'content-length' || !nominated.has(lower)) kept.push(name, fields[i + 1] ?? '');
   }
   return kept;
+}
+
+/** Not everybody takes a tab for whitespace: where it would change the framing, there is none. */
+function mustBePlain(value: string): void {
+  if (value.includes('\t')) throw new ProtocolError('tab in the framing');
 }
 
 /** Without the optional whitespace around a value (RFC 9110 5.5), in time of its length. */

@@ -71,7 +71,7 @@ export class ResponseParser {
       case 'trailers':
         return this.#takeText(input, at, (text) => {
           // The text begins with the line end of the last chunk.
-          this.#finish(new ResponseFields(text, 2).endToEnd);
+          this.#trailers(new ResponseFields(text, 2));
         });
       case 'length':
         return this.#takeLength(input, at);
@@ -112,6 +112,7 @@ export class ResponseParser {
     const head = readResponseHead(text, this.#method);
     if (head.status < 200) {
       if (head.status === 101) throw new ProtocolError('switches protocols unasked');
+      if (head.fields.saysClose) throw new ProtocolError('closes before the answer');
       if (++this.#informational > MAX_INFORMATIONAL) throw new ProtocolError('1xx storm');
       this.#sink?.onHead(head);
       return;
@@ -150,6 +151,13 @@ export class ResponseParser {
       this.#text = '\r\n';
     }
     return stop;
+  }
+
+  #trailers(fields: ResponseFields): void {
+    if (fields.chunked || fields.contentLength !== undefined) {
+      throw new ProtocolError('framing in a trailer');
+    }
+    this.#finish(fields.endToEnd);
   }
 
   #finish(trailers: readonly string[]): void {

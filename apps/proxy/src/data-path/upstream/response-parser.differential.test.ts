@@ -1,0 +1,150 @@
+import { request } from 'node:http';
+import { Duplex } from 'node:stream';
+import { expect, test } from 'vitest';
+import { ResponseParser } from './response-parser.ts';
+
+// A parser of one's own is only worth having where it is as strict as the one that everybody
+// uses. So: whatever it accepts, llhttp accepts too (through node:http's client), as the same
+// status, fields and body. The cases are mutations of good answers, by a seed that a failure
+// names; EPHEMERA_FUZZ_CASES and EPHEMERA_FUZZ_SEED run more of them, or others.
+
+const CASES = Number(process.env['EPHEMERA_FUZZ_CASES'] ?? 5_000);
+const SEED = Number(process.env['EPHEMERA_FUZZ_SEED'] ?? 1);
+
+const SEEDS = [
+  'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello',
+  'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n00a\r\n0123456789\r\n0\r\nT: 1\r\n\r\n',
+  'HTTP/1.0 404 Not Found\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n',
+  'HTTP/1.1 204 No Content\r\nConnection: close, x\r\nX: 1\r\n\r\n',
+  'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+  'HTTP/1.1 200 OK\r\nServer: x\r\nKeep-Alive: timeout=5\r\n\r\nuntil the end',
+  'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nContent-Length: 4\r\n\r\n',
+];
+const PIECES = [
+  ...['\r', '\n', '\r\n', '\n\n', '\r\n\r\n', ' ', '\t', '\0', '\x0b', '\x7f', '\xff', ':', ';'],
+  ...[',', '0', '1', 'f', '-', '+', 'chunked', 'gzip, ', 'HTTP/1.1 200 OK\r\n', '101', '0\r\n\r\n'],
+  ...['Content-Length: 3\r\n', 'Transfer-Encoding: chunked\r\n', 'Connection: close\r\n', ' x'],
+  ...['Trailer: T\r\n', 'Content-Length', 'Transfer-Encoding', '\r\n x', 'HEAD'],
+];
+
+/** Random numbers that a seed repeats (mulberry32). */
+function randomness(seed: number): (below: number) => number {
+  let state = seed >>> 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+function mutate(random: (below: number) => number): string {
+  let bytes = SEEDS[random(SEEDS.length)] ?? '';
+  for (let count = random(4); count > 0; count--) {
+    const at = random(bytes.length + 1);
+    const until = at + random(6);
+    const piece = PIECES[random(PIECES.length)] ?? '';
+    const changes = [
+      () => bytes.slice(0, at) + piece + bytes.slice(at),
+      () => bytes.slice(0, at) + piece + bytes.slice(until),
+      () => bytes.slice(0, at) + bytes.slice(until),
+      () => bytes.slice(0, until) + bytes.slice(at),
+      () => bytes.slice(0, at) + String.fromCharCode(random(256)) + bytes.slice(at + 1),
+      () => bytes.replace('\r\n', piece),
+    ];
+    bytes = changes[random(changes.length)]?.() ?? bytes;
+  }
+  return bytes;
+}
+
+interface Reading {
+  readonly status: number;
+  readonly fields: readonly string[];
+  readonly body: string;
+}
+
+/**
+ * What the parser makes of bytes that come in random pieces, and how many it takes for the answer;
+ * undefined: refused or incomplete.
+ */
+function read(
+  bytes: string,
+  random: (below: number) => number,
+): (Reading & { taken: number }) | undefined {
+  let taken = 0;
+  let status = 0;
+  let fields: readonly string[] = [];
+  let body = '';
+  const parser = new ResponseParser();
+  parser.begin('GET', {
+    onHead: (head) => {
+      status = head.status;
+      fields = head.fields.endToEnd;
+    },
+    onBody: (data) => (body += data.toString('latin1')),
+    onEnd: () => undefined,
+  });
+  try {
+    for (let at = 0; at < bytes.length && parser.busy;) {
+      const end = at + 1 + random(random(4) === 0 ? 3 : 60);
+      taken += parser.push(Buffer.from(bytes.slice(at, end), 'latin1'));
+      at = end;
+    }
+  } catch {
+    return undefined;
+  }
+  return parser.end() ? { status, fields, body, taken } : undefined;
+}
+
+/** The same by llhttp. */
+function readByNode(bytes: string): Promise<Reading | undefined> {
+  return new Promise((resolve) => {
+    const connection = new Duplex({
+      read: () => undefined,
+      write: (_chunk, _encoding, done) => {
+        done();
+        connection.push(Buffer.from(bytes, 'latin1'));
+        connection.push(null);
+      },
+    });
+    connection.on('error', () => undefined);
+    const sent = request({ createConnection: () => connection, host: 'a' });
+    sent.on('error', () => resolve(undefined));
+    sent.on('upgrade', () => resolve(undefined));
+    sent.on('response', (response) => {
+      let body = '';
+      response.on('data', (data: Buffer) => (body += data.toString('latin1')));
+      response.on('error', () => resolve(undefined));
+      response.on('end', () => {
+        const status = response.statusCode ?? 0;
+        resolve({ status, fields: response.rawHeaders, body });
+      });
+    });
+    sent.end();
+  });
+}
+
+test(`${CASES} mutated answers of seed ${SEED}: none is accepted that llhttp would refuse`, async () => {
+  const random = randomness(SEED);
+  let accepted = 0;
+  for (let index = 0; index < CASES; index++) {
+    const bytes = mutate(random);
+    const reading = read(bytes, random);
+    if (!reading) continue;
+    accepted++;
+    const other = await readByNode(bytes.slice(0, reading.taken));
+    const told = `case ${index} of seed ${SEED}: ${JSON.stringify(bytes)}`;
+    expect({ status: other?.status, body: other?.body }, told).toEqual({
+      status: reading.status,
+      body: reading.body,
+    });
+    const kept = [...(other?.fields ?? [])];
+    for (const part of reading.fields) {
+      const at = kept.indexOf(part);
+      expect(at, told).not.toBe(-1);
+      kept.splice(0, at + 1);
+    }
+  }
+  // Otherwise nothing was compared.
+  expect(accepted).toBeGreaterThan(CASES / 20);
+});
