@@ -1,0 +1,425 @@
+import type { ReadyRoute, Route } from '@ephemera/domain';
+import { freePort, type StartedRedis, startRedis, waitFor } from '@ephemera/testing';
+import type { Redis } from 'ioredis';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { connectRedis } from './connect-redis.ts';
+import { keysOf } from './keys.ts';
+import { RouteCache, type RouteCacheOptions } from './route-cache.ts';
+import { connectTracking } from './route-tracking.ts';
+
+const ID = 'abcdefghijklmnopqrstuvwxyz';
+const OTHER = 'zbcdefghijklmnopqrstuvwxyz';
+const keys = keysOf('test');
+
+let started: StartedRedis;
+/** The connection of whoever changes routes: another process, as far as the cache knows. */
+let writer: Redis;
+const cleanups: (() => unknown)[] = [];
+
+beforeEach(async () => {
+  started = await startRedis();
+  writer = connectRedis(started.url, 'job', () => undefined);
+});
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  writer.disconnect();
+  await started.stop();
+});
+
+interface Watched {
+  readonly cache: RouteCache;
+  readonly redis: Redis;
+  readonly tracking: Redis;
+  readonly drops: string[];
+  /** Commands that the cache has sent over its connection for reads. */
+  reads(): number;
+}
+
+async function startCache(options: Partial<RouteCacheOptions> = {}): Promise<Watched> {
+  const redis = connectRedis(started.url, 'request', () => undefined);
+  await waitFor('a connection', () => redis.status === 'ready');
+  let reads = 0;
+  const { pipeline } = redis;
+  redis.pipeline = (...args: Parameters<typeof pipeline>) => {
+    reads++;
+    return pipeline.apply(redis, args);
+  };
+  const tracking = connectTracking(started.url, () => undefined);
+  const cache = new RouteCache({ redis, trackingRedis: () => tracking, keys, ...options });
+  const drops: string[] = [];
+  cache.onDrop((id, generation) => drops.push(`${id}:${generation}`));
+  await cache.start();
+  cleanups.push(async () => {
+    await cache.stop();
+    redis.disconnect();
+  });
+  return { cache, redis, tracking, drops, reads: () => reads };
+}
+
+const ready = (generation: number, more: Partial<ReadyRoute> = {}): ReadyRoute => ({
+  state: 'ready',
+  generation,
+  address: '127.0.1.1',
+  port: 8080,
+  ports: { main: 8080 },
+  expiresAt: Date.now() + 3_600_000,
+  stripPrefix: true,
+  host: 'pass',
+  ...more,
+});
+const put = (id: string, route: Route) => writer.set(keys.route(id), JSON.stringify(route));
+const generationOf = (cache: RouteCache, id = ID) => cache.peek(id)?.route.generation;
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+/** Ends the invalidation connection from Redis' side, as a fault would. */
+const cutTracking = () => writer.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+
+describe('a route in memory', () => {
+  test('is read once, and then taken from memory', async () => {
+    const { cache, reads } = await startCache();
+    await put(ID, ready(1));
+    expect(cache.peek(ID)).toBeUndefined();
+    const found = await Promise.all([cache.find(ID), cache.find(ID), cache.find(ID)]);
+    expect(found.map((route) => route?.route.generation)).toEqual([1, 1, 1]);
+    expect(generationOf(cache)).toBe(1);
+    await cache.find(ID);
+    expect(reads()).toBe(1);
+  });
+
+  test('is nothing where there is nothing, and that is not remembered', async () => {
+    const { cache } = await startCache();
+    expect(await cache.find(ID)).toBeUndefined();
+    expect(cache.size).toBe(0);
+    await put(ID, ready(1));
+    expect((await cache.find(ID))?.route.generation).toBe(1);
+  });
+
+  test('goes away as soon as it is changed, by whomever', async () => {
+    const { cache } = await startCache();
+    await put(ID, ready(1));
+    await cache.find(ID);
+    await put(ID, ready(2));
+    await waitFor('the change', () => generationOf(cache) !== 1);
+    expect((await cache.find(ID))?.route.generation).toBe(2);
+    await writer.del(keys.route(ID));
+    await waitFor('the end', () => cache.peek(ID) === undefined);
+    expect(await cache.find(ID)).toBeUndefined();
+  });
+
+  test('goes away with its key’s own expiry, and with FLUSHALL', async () => {
+    const { cache } = await startCache();
+    await put(ID, ready(1));
+    await cache.find(ID);
+    await writer.pexpire(keys.route(ID), 50);
+    await waitFor('the expiry', () => cache.peek(ID) === undefined);
+    await put(ID, ready(2));
+    await cache.find(ID);
+    await writer.flushall();
+    await waitFor('the flush', () => cache.peek(ID) === undefined);
+  });
+
+  test('is not touched by the change of another', async () => {
+    const { cache, reads } = await startCache();
+    await put(ID, ready(1));
+    await cache.find(ID);
+    await put(OTHER, ready(2));
+    await waitFor('the other', async () => (await cache.find(OTHER)) !== undefined);
+    expect(generationOf(cache)).toBe(1);
+    expect(reads()).toBe(2);
+  });
+
+  test('is not used past its deadline, whoever else is alive', async () => {
+    const { cache } = await startCache();
+    await put(ID, ready(1, { expiresAt: Date.now() + 200 }));
+    const found = await cache.find(ID);
+    expect(found?.deadline).toBeLessThanOrEqual(performance.now() + 200);
+    await sleep(250);
+    expect(cache.peek(ID)).toBeUndefined();
+    // Who asks all the same is told how things stand: the deadline is past.
+    expect((await cache.find(ID))?.deadline).toBeLessThan(performance.now());
+  });
+
+  test('has a deadline by Redis’ clock: this machine’s may be wrong', async () => {
+    const { cache } = await startCache();
+    const [seconds] = await writer.time();
+    await put(ID, ready(1, { expiresAt: Number(seconds) * 1000 + 60_000 }));
+    const deadline = (await cache.find(ID))?.deadline ?? 0;
+    expect(deadline - performance.now()).toBeGreaterThan(57_000);
+    expect(deadline - performance.now()).toBeLessThanOrEqual(60_000);
+  });
+
+  test('leaves when there are too many, and whoever uses it is told', async () => {
+    const { cache, drops } = await startCache({ capacity: 2 });
+    const ids = ['a', 'b', 'c'].map((letter) => letter + ID.slice(1));
+    for (const [index, id] of ids.entries()) {
+      await put(id, ready(index + 1));
+      await cache.find(id);
+    }
+    expect(cache.size).toBe(2);
+    expect(drops).toEqual([`${ids[0] ?? ''}:1`]);
+  });
+});
+
+describe('the lease', () => {
+  test('ends though no invalidation came: the connection may be dead without anybody noticing', async () => {
+    const { cache, tracking } = await startCache({ lease: 300 });
+    await put(ID, ready(1));
+    // A connection on which nothing arrives any more, and which nobody closes.
+    tracking.removeAllListeners('messageBuffer');
+    tracking.ping = () => new Promise<never>(() => undefined);
+    await cache.find(ID);
+    await put(ID, ready(2));
+    expect(generationOf(cache)).toBe(1);
+    await sleep(320);
+    expect(cache.peek(ID)).toBeUndefined();
+    expect((await cache.find(ID))?.route.generation).toBe(2);
+  });
+
+  test('counts from when the read was sent, not from when it was answered', async () => {
+    let skew = 0;
+    const { cache, redis } = await startCache({
+      lease: 1_000,
+      clock: () => performance.now() + skew,
+    });
+    await put(ID, ready(1));
+    const { pipeline } = redis;
+    redis.pipeline = (...args: Parameters<typeof pipeline>) => {
+      // This process stands still for 2 s while its read is under way.
+      queueMicrotask(() => (skew += 2_000));
+      return pipeline.apply(redis, args);
+    };
+    const found = await cache.find(ID);
+    expect(found?.validUntil).toBeLessThan(performance.now() + skew);
+    expect(cache.peek(ID)).toBeUndefined();
+  });
+
+  test('goes on without a read as long as the invalidation connection answers', async () => {
+    const { cache, reads } = await startCache({ lease: 1_500 });
+    await put(ID, ready(1));
+    await cache.find(ID);
+    for (let i = 0; i < 8; i++) {
+      await sleep(400);
+      expect(generationOf(cache)).toBe(1);
+    }
+    expect(reads()).toBe(1);
+  });
+});
+
+describe('a read that is overtaken by a change', () => {
+  test('is repeated: its answer may be from before', async () => {
+    const { cache, redis } = await startCache();
+    await put(ID, ready(1));
+    const { pipeline } = redis;
+    let held = 0;
+    redis.pipeline = (...args: Parameters<typeof pipeline>) => {
+      const commands = pipeline.apply(redis, args);
+      const { exec } = commands;
+      commands.exec = (async () => {
+        const answer = await exec.call(commands);
+        if (held++ === 0) {
+          // The answer is on its way when the route changes; the push arrives before it.
+          await put(ID, ready(2));
+          await sleep(50);
+        }
+        return answer;
+      }) as typeof exec;
+      return commands;
+    };
+    expect((await cache.find(ID))?.route.generation).toBe(2);
+    expect(generationOf(cache)).toBe(2);
+    expect(held).toBe(2);
+  });
+});
+
+describe('a lost invalidation connection', () => {
+  test('empties the cache until it is back', async () => {
+    const { cache, reads } = await startCache();
+    await put(ID, ready(1));
+    await cache.find(ID);
+    await cutTracking();
+    await waitFor('the loss', () => !cache.connected);
+    expect(cache.peek(ID)).toBeUndefined();
+    await waitFor('the connection', () => cache.connected);
+    await waitFor('the route', () => generationOf(cache) === 1);
+    expect(reads()).toBeGreaterThan(1);
+  });
+
+  test('hides no change: what ended meanwhile is told when it is back', async () => {
+    const { cache, drops, tracking } = await startCache();
+    await put(ID, ready(1));
+    await put(OTHER, ready(2));
+    await Promise.all([cache.find(ID), cache.find(OTHER)]);
+    tracking.disconnect();
+    await waitFor('the loss', () => !cache.connected);
+    await put(ID, ready(3));
+    await sleep(50);
+    expect(drops).toEqual([]);
+    await tracking.connect();
+    await waitFor('the news', () => drops.length > 0);
+    await waitFor('both', () => generationOf(cache) === 3 && generationOf(cache, OTHER) === 2);
+    expect(drops).toEqual([`${ID}:1`]);
+  });
+
+  test('has reads go to Redis each time, and none of them is kept as known', async () => {
+    const { cache, tracking } = await startCache();
+    await put(ID, ready(1));
+    tracking.disconnect();
+    await waitFor('the loss', () => !cache.connected);
+    expect((await cache.find(ID))?.route.generation).toBe(1);
+    expect(cache.peek(ID)).toBeUndefined();
+    await put(ID, ready(2));
+    expect((await cache.find(ID))?.route.generation).toBe(2);
+  });
+
+  test('is mended by itself, again and again', async () => {
+    const { cache } = await startCache();
+    await put(ID, ready(1));
+    for (let i = 2; i < 6; i++) {
+      await cutTracking();
+      await waitFor('the connection', () => cache.connected);
+      await cache.find(ID);
+      await put(ID, ready(i));
+      await waitFor('the change', async () => (await cache.find(ID))?.route.generation === i);
+    }
+  });
+});
+
+describe('what is told of generations', () => {
+  test('a new one, an end and a removal are; a renewal is not', async () => {
+    const { cache, drops } = await startCache();
+    await put(ID, ready(1));
+    await cache.find(ID);
+    const before = cache.peek(ID)?.deadline ?? 0;
+    await put(ID, ready(1, { expiresAt: Date.now() + 7_200_000 }));
+    await waitFor('the renewal', () => (cache.peek(ID)?.deadline ?? 0) > before + 1_000_000);
+    expect(drops).toEqual([]);
+    await put(ID, ready(2));
+    await waitFor('the new one', () => drops.length === 1);
+    await put(ID, { state: 'draining', generation: 3, reason: 'request' });
+    await waitFor('the end', () => drops.length === 2);
+    await put(ID, ready(4));
+    await cache.find(ID);
+    await writer.del(keys.route(ID));
+    await waitFor('the removal', () => drops.length === 3);
+    expect(drops).toEqual([`${ID}:1`, `${ID}:2`, `${ID}:4`]);
+  });
+});
+
+describe('waiting', () => {
+  test('ends with the change, without asking over and over', async () => {
+    const { cache, reads } = await startCache();
+    await put(ID, { state: 'starting', generation: 1 });
+    const waiting = cache.waitFor(ID, (route) => route?.route.state === 'ready', 10_000);
+    await sleep(300);
+    const before = performance.now();
+    await put(ID, ready(1));
+    expect((await waiting)?.route.state).toBe('ready');
+    expect(performance.now() - before).toBeLessThan(500);
+    expect(reads()).toBeLessThanOrEqual(3);
+  });
+
+  test('ends with the time, and with whoever waits', async () => {
+    const { cache } = await startCache();
+    await put(ID, { state: 'starting', generation: 1 });
+    expect((await cache.waitFor(ID, () => false, 100))?.route.state).toBe('starting');
+    const gone = new AbortController();
+    const waiting = cache.waitFor(ID, () => false, 60_000, gone.signal);
+    gone.abort();
+    expect((await waiting)?.route.state).toBe('starting');
+  });
+
+  test('ends with the removal of what was waited for', async () => {
+    const { cache } = await startCache();
+    await put(ID, { state: 'starting', generation: 1 });
+    const waiting = cache.waitFor(ID, (route) => route === undefined, 10_000);
+    await writer.del(keys.route(ID));
+    expect(await waiting).toBeUndefined();
+  });
+});
+
+describe('Redis is away', () => {
+  /** Time that a call takes, ms, and what it gives or its failure's kind. */
+  async function timed(call: Promise<unknown>) {
+    const before = performance.now();
+    const outcome = await call.catch((error: { failure: { kind: string } }) => error.failure.kind);
+    return { took: performance.now() - before, outcome };
+  }
+
+  /** Frozen it takes connections and answers nothing; dead it refuses them. */
+  const freeze = () => process.kill(started.pid, 'SIGSTOP');
+  const thaw = () => process.kill(started.pid, 'SIGCONT');
+
+  test.each(['frozen', 'dead'] as const)(
+    '%s: what is known serves for the grace, what is not fails within 250 ms',
+    async (how) => {
+      const port = await freePort();
+      await started.stop();
+      started = await startRedis({ port });
+      writer.disconnect();
+      writer = connectRedis(started.url, 'job', () => undefined);
+      const { cache } = await startCache({ lease: 500, grace: 4_000 });
+      await put(ID, ready(1));
+      await cache.find(ID);
+      if (how === 'frozen') freeze();
+      else await started.stop();
+      await waitFor('the loss', () => !cache.connected);
+      await sleep(600);
+      for (let i = 0; i < 5; i++) {
+        const unknown = await timed(cache.find(OTHER));
+        expect(unknown.outcome).toBe('store_unavailable');
+        expect(unknown.took).toBeLessThan(250);
+        const known = await timed(cache.find(ID));
+        expect(known.outcome).toMatchObject({ route: { generation: 1 } });
+        expect(known.took).toBeLessThan(250);
+      }
+      await waitFor('the end of the grace', async () => {
+        return (await timed(cache.find(ID))).outcome === 'store_unavailable';
+      });
+      const back = performance.now();
+      if (how === 'frozen') thaw();
+      else started = await startRedis({ port });
+      await put(ID, ready(2));
+      await waitFor('the recovery', async () => {
+        const { outcome } = await timed(cache.find(ID));
+        return (outcome as { route?: Route }).route?.generation === 2 && cache.connected;
+      });
+      expect(performance.now() - back).toBeLessThan(3_000);
+    },
+  );
+
+  test('the grace never reaches past the deadline', async () => {
+    const { cache } = await startCache({ lease: 100, grace: 60_000 });
+    await put(ID, ready(1, { expiresAt: Date.now() + 400 }));
+    await cache.find(ID);
+    freeze();
+    await sleep(500);
+    const found = await cache.find(ID);
+    expect(found?.deadline).toBeLessThan(performance.now());
+    thaw();
+  });
+
+  test('a whole restart with nothing kept: the routes are gone, and that is noticed', async () => {
+    const port = await freePort();
+    await started.stop();
+    started = await startRedis({ port });
+    writer.disconnect();
+    writer = connectRedis(started.url, 'job', () => undefined);
+    const { cache, drops } = await startCache();
+    await put(ID, ready(1));
+    await cache.find(ID);
+    await started.stop();
+    started = await startRedis({ port });
+    await waitFor('the news', () => drops.length === 1);
+    expect(await cache.find(ID)).toBeUndefined();
+  });
+});
+
+test('many routes are read again in batches after a loss', async () => {
+  const { cache, reads } = await startCache();
+  const ids = Array.from({ length: 1_200 }, (_, i) => `x${String(i).padStart(25, '0')}`);
+  await writer.mset(ids.flatMap((id, i) => [keys.route(id), JSON.stringify(ready(i + 1))]));
+  await Promise.all(ids.map((id) => cache.find(id)));
+  const before = reads();
+  await cutTracking();
+  await waitFor('all of them', () => ids.every((id) => cache.peek(id) !== undefined));
+  expect(reads() - before).toBeLessThanOrEqual(4);
+});
