@@ -26,7 +26,7 @@ export function failurePage({ status, title, detail }: Problem, offer?: Offer): 
     `<p class="status">${status}</p>`,
     `<h1>${escapeHtml(title)}</h1>`,
     `<p>${escapeHtml(sentence)}</p>`,
-    log.length > 0 && `<pre tabindex="0">${escapeHtml(log.join('\n'))}</pre>`,
+    log.length > 0 && `<pre>${escapeHtml(log.join('\n'))}</pre>`,
     offer &&
       `<form method="post" action="${escapeHtml(offer.action)}"><button>${offer.label}</button></form>`,
   ];
@@ -53,7 +53,8 @@ main { width: min(34rem, 100%); padding: 2rem; border-radius: .9rem; background:
   box-shadow: 0 1px 3px #0003 }
 h1 { margin: 0 0 .6rem; font-size: 1.5rem; line-height: 1.25 }
 p { margin: .4rem 0; overflow-wrap: anywhere }
-pre { margin: 1rem 0 0; padding: .8rem 1rem; border-radius: .5rem; overflow-x: auto; background: var(--paper);
+pre { margin: 1rem 0 0; padding: .8rem 1rem; border-radius: .5rem; background: var(--paper);
+  white-space: pre-wrap; overflow-wrap: anywhere;
   font: .8125rem/1.5 ui-monospace, monospace }
 .status { color: var(--soft); font-variant-numeric: tabular-nums }
 button { font: inherit; margin-top: 1rem; padding: .55rem 1.1rem; border: 0; border-radius: .5rem;

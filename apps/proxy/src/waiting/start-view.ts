@@ -11,7 +11,9 @@ export interface StartView {
 
 type StartingRoute = Extract<Route, { state: 'pending' | 'starting' }>;
 
-const PERCENT = { pending: 5, creating: 15, pulling: 20, starting: 65, probing: 85 };
+const PERCENT = { pending: 5, pulling: 20, creating: 60, starting: 65, probing: 85 };
+/** Creating begins without a word: it is told of only where a pull has come between. */
+const BEGUN = 15;
 /** How much of the bar a pull moves, from its start to its end. */
 const PULL = 40;
 
@@ -22,10 +24,14 @@ export function isStarting(route: Route | undefined): route is StartingRoute {
 /** @param instance undefined where it could not be read: the route alone says enough */
 export function viewStart(route: StartingRoute, instance: Instance | undefined): StartView {
   const step = route.state === 'pending' ? 'pending' : (route.step ?? 'creating');
-  const moved = step === 'pulling' ? PULL * (route.done ?? 0) : 0;
   const usual = step === 'pending' ? 'Waiting for a host to take it.' : 'Creating the container.';
-  const text = sentence(instance?.message ?? usual);
-  return { step, text, percent: Math.round(PERCENT[step] + moved) };
+  return { step, text: sentence(instance?.message ?? usual), percent: percentOf(route) };
+}
+
+function percentOf({ state, step, done = 0 }: StartingRoute): number {
+  if (state === 'pending') return PERCENT.pending;
+  if (step === undefined) return BEGUN;
+  return Math.round(PERCENT[step] + (step === 'pulling' ? PULL * done : 0));
 }
 
 /** `queued at position 2 of 5` → `Queued at position 2 of 5.` */

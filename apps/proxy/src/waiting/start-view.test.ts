@@ -1,0 +1,33 @@
+import type { Instance } from '@ephemera/domain';
+import { expect, test } from 'vitest';
+import { viewStart } from './start-view.ts';
+
+const instance = (message: string) => ({ message }) as Instance;
+const starting = { state: 'starting', generation: 1 } as const;
+
+test('the bar only ever moves on, with a pull and without', () => {
+  const withPull = [
+    viewStart({ state: 'pending', generation: 1 }, undefined),
+    viewStart(starting, undefined),
+    viewStart({ ...starting, step: 'pulling' }, undefined),
+    viewStart({ ...starting, step: 'pulling', done: 0.5 }, undefined),
+    viewStart({ ...starting, step: 'pulling', done: 1 }, undefined),
+    viewStart({ ...starting, step: 'creating' }, undefined),
+    viewStart({ ...starting, step: 'starting' }, undefined),
+    viewStart({ ...starting, step: 'probing' }, undefined),
+  ].map(({ percent }) => percent);
+  expect(withPull).toEqual([...withPull].sort((a, b) => a - b));
+  expect(withPull.at(-1)).toBeLessThan(100);
+});
+
+test('the text is a sentence, of what the instance says or of what is usual', () => {
+  const pending = { state: 'pending', generation: 1 } as const;
+  expect(viewStart(pending, undefined).text).toBe('Waiting for a host to take it.');
+  expect(viewStart(pending, instance('queued at position 2 of 5')).text).toBe(
+    'Queued at position 2 of 5.',
+  );
+  expect(viewStart(starting, instance('Pulling the image app (34 %).'))).toMatchObject({
+    step: 'creating',
+    text: 'Pulling the image app (34 %).',
+  });
+});
