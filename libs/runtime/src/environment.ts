@@ -19,16 +19,35 @@ export class ConfigError extends Error {
 
 /** What zod found, as faults with dotted paths. */
 export function faultsOf(error: z.ZodError): Fault[] {
-  return error.issues.flatMap((issue) => {
-    const path = issue.path.map(String).join('.');
-    if (issue.code === 'unrecognized_keys') {
+  return error.issues.flatMap((issue) => faultsIn(issue, []));
+}
+
+function faultsIn(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Fault[] {
+  const at = [...above, ...issue.path];
+  const path = at.map(String).join('.');
+  switch (issue.code) {
+    case 'unrecognized_keys':
       return issue.keys.map((key) => ({
         path: path === '' ? key : `${path}.${key}`,
         detail: 'unknown field',
       }));
+    case 'invalid_key':
+      return issue.issues.map(({ message }) => ({ path, detail: message }));
+    case 'invalid_union': {
+      const meant = branchMeant(issue.errors);
+      return meant?.flatMap((each) => faultsIn(each, at)) ?? [{ path, detail: issue.message }];
     }
-    return [{ path, detail: issue.message }];
-  });
+    default:
+      return [{ path, detail: issue.message }];
+  }
+}
+
+/** The one form of several that has all the fields that were given, so that only values are wrong. */
+function branchMeant(branches: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[] | undefined {
+  const fitting = branches.filter((issues) =>
+    issues.every(({ code, path }) => code !== 'unrecognized_keys' && path.length > 0),
+  );
+  return fitting.length === 1 ? fitting[0] : undefined;
 }
 
 /**

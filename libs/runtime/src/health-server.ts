@@ -8,19 +8,29 @@ export interface Readiness {
   readonly parts: Readonly<Record<string, boolean>>;
 }
 
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
 /** A small server for an app without an HTTP face of its own: health and metrics, GET only. */
 export function createHealthServer(options: {
   readiness: () => Promise<Readiness>;
   metrics: Registry;
 }): Server {
+  const json = 'application/json';
   return createServer((req, res) => {
-    void answer(req.url ?? '/').then(({ status, type, body }) => {
-      res.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(body);
-    });
+    const get = req.method === 'GET' || req.method === 'HEAD';
+    void (get ? answer(req.url ?? '/') : Promise.resolve(problem(405, 'Method not allowed')))
+      // A part that cannot be asked, such as Redis for a gauge.
+      .catch(() => problem(500, 'Internal error'))
+      .then(({ status, type, body }) => {
+        res.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(body);
+      });
   });
 
-  async function answer(path: string): Promise<{ status: number; type: string; body: string }> {
-    const json = 'application/json';
+  async function answer(path: string): Promise<Answer> {
     if (path === '/healthz') return { status: 200, type: json, body: '{"status":"ok"}' };
     if (path === '/readyz') {
       const readiness = await options.readiness();
@@ -30,6 +40,10 @@ export function createHealthServer(options: {
       const body = await options.metrics.metrics();
       return { status: 200, type: options.metrics.contentType, body };
     }
-    return { status: 404, type: json, body: '{"title":"Not found","status":404}' };
+    return problem(404, 'Not found');
+  }
+
+  function problem(status: number, title: string): Answer {
+    return { status, type: json, body: JSON.stringify({ title, status }) };
   }
 }

@@ -41,15 +41,18 @@ const statusRanges = z.union([z.string(), z.int()]).transform((given, context) =
 const DEFAULT_WITHIN = '30s';
 
 const ready = z
-  .union([
-    z.literal('tcp'),
-    z.strictObject({ tcp: z.literal(true), within: positiveDuration.prefault(DEFAULT_WITHIN) }),
-    z.strictObject({
-      http: z.string().startsWith('/', 'must be a path that starts with /'),
-      status: statusRanges.prefault('200-399'),
-      within: positiveDuration.prefault(DEFAULT_WITHIN),
-    }),
-  ])
+  .union(
+    [
+      z.literal('tcp'),
+      z.strictObject({ tcp: z.literal(true), within: positiveDuration.prefault(DEFAULT_WITHIN) }),
+      z.strictObject({
+        http: z.string().startsWith('/', 'must be a path that starts with /'),
+        status: statusRanges.prefault('200-399'),
+        within: positiveDuration.prefault(DEFAULT_WITHIN),
+      }),
+    ],
+    'must be tcp, {tcp: true, within} or {http: /path, status, within}',
+  )
   .prefault('tcp')
   .transform((given): Readiness => {
     if (given === 'tcp') return { kind: 'tcp', within: 30_000 };

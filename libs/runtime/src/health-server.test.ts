@@ -1,0 +1,50 @@
+import type { AddressInfo } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { createHealthServer } from './health-server.ts';
+import type { Readiness } from './health-server.ts';
+import { Gauge, createMetrics } from './metrics.ts';
+
+async function serve(readiness: () => Promise<Readiness>, metrics = createMetrics('test')) {
+  const server = createHealthServer({ readiness, metrics });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  return (path: string, method = 'GET') => fetch(`http://127.0.0.1:${port}${path}`, { method });
+}
+
+const ready = () => Promise.resolve({ ready: true, parts: { redis: true } });
+
+test('lives, is ready, and can be measured', async () => {
+  const ask = await serve(ready);
+  expect(await (await ask('/healthz')).json()).toEqual({ status: 'ok' });
+  const readyz = await ask('/readyz');
+  expect([readyz.status, await readyz.json()]).toEqual([
+    200,
+    { ready: true, parts: { redis: true } },
+  ]);
+  expect(await (await ask('/metrics')).text()).toMatch(/process_cpu_seconds_total\{app="test"\}/);
+  expect((await ask('/other')).status).toBe(404);
+  expect((await ask('/healthz', 'POST')).status).toBe(405);
+});
+
+test('says which part is not ready', async () => {
+  const parts = { redis: false, docker: true };
+  const ask = await serve(() => Promise.resolve({ ready: false, parts }));
+  const answer = await ask('/readyz');
+  expect([answer.status, await answer.json()]).toEqual([503, { ready: false, parts }]);
+});
+
+// A gauge that asks Redis fails while Redis is away; that once ended the process.
+test('a question that cannot be answered ends nothing', async () => {
+  const metrics = createMetrics('test');
+  new Gauge({
+    name: 'ephemera_away',
+    help: 'Never to be had',
+    registers: [metrics],
+    collect: () => Promise.reject(new Error('Redis is away')),
+  });
+  const ask = await serve(() => Promise.reject(new Error('Redis is away')), metrics);
+  expect((await ask('/metrics')).status).toBe(500);
+  expect((await ask('/readyz')).status).toBe(500);
+  expect((await ask('/healthz')).status).toBe(200);
+});
