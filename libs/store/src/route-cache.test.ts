@@ -1,4 +1,4 @@
-import type { ReadyRoute, Route } from '@ephemera/domain';
+import type { FailureError, ReadyRoute, Route } from '@ephemera/domain';
 import { freePort, type StartedRedis, startRedis, waitFor } from '@ephemera/testing';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -213,7 +213,7 @@ describe('a read that is overtaken by a change', () => {
     redis.pipeline = (...args: Parameters<typeof pipeline>) => {
       const commands = pipeline.apply(redis, args);
       const { exec } = commands;
-      commands.exec = (async () => {
+      commands.exec = async () => {
         const answer = await exec.call(commands);
         if (held++ === 0) {
           // The answer is on its way when the route changes; the push arrives before it.
@@ -221,7 +221,7 @@ describe('a read that is overtaken by a change', () => {
           await sleep(50);
         }
         return answer;
-      }) as typeof exec;
+      };
       return commands;
     };
     expect((await cache.find(ID))?.route.generation).toBe(2);
@@ -340,7 +340,7 @@ describe('Redis is away', () => {
   /** Time that a call takes, ms, and what it gives or its failure's kind. */
   async function timed(call: Promise<unknown>) {
     const before = performance.now();
-    const outcome = await call.catch((error: { failure: { kind: string } }) => error.failure.kind);
+    const outcome = await call.catch((error: unknown) => (error as FailureError).failure.kind);
     return { took: performance.now() - before, outcome };
   }
 

@@ -6,6 +6,7 @@ import type { DataPathContext } from './context.ts';
 import { refuse, REFUSALS } from './refusal.ts';
 import { hasBody } from './request-body.ts';
 import { type Destination, type Sender, Sending } from './sending.ts';
+import { logFault } from './log-fault.ts';
 import { lookUpRoute, type OpenRoute, settleRoute } from './settle-route.ts';
 import type { Arrival } from './upstream-head.ts';
 import { watchRequest } from './watch-use.ts';
@@ -88,6 +89,7 @@ export class Exchange implements Sender {
     this.#gone ??= new AbortController();
     const settled = await settleRoute(id, {
       routes,
+      isSuperseded: this.#superseded > 0,
       holdFor,
       signal: this.#gone.signal,
       instead: () => waitingPage?.(this.req, this.#res, id) === true,
@@ -160,6 +162,7 @@ export class Exchange implements Sender {
     this.#done = true;
     // The body is not going to be read: the connection cannot go on behind it.
     if (this.context.draining || !this.req.complete) this.#res.shouldKeepAlive = false;
+    logFault(this.context.logger, failure);
     this.context.answerFailure(this.req, this.#res, failure);
   }
 

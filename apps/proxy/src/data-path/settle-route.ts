@@ -11,7 +11,9 @@ export type Settled = ({ readonly kind: 'open' } & OpenRoute) | Failure;
 
 /** How long to wait for an instance that starts. */
 export interface Holding {
-  readonly routes: Pick<RouteCache, 'find' | 'waitFor'>;
+  readonly routes: Pick<RouteCache, 'find' | 'confirm' | 'waitFor'>;
+  /** Whether what is in memory has just turned out to be superseded. */
+  readonly isSuperseded: boolean;
   readonly holdFor: number;
   /** Raised when whoever asks has gone. */
   readonly signal: AbortSignal;
@@ -24,9 +26,9 @@ export interface Holding {
  * starting. Never rejects; undefined where `instead` took the request over.
  */
 export async function settleRoute(id: string, holding: Holding): Promise<Settled | undefined> {
-  const { routes, holdFor, signal, instead } = holding;
+  const { routes, isSuperseded, holdFor, signal, instead } = holding;
   return await orFailure(async () => {
-    let found = await routes.find(id);
+    let found = isSuperseded ? await routes.confirm(id) : await routes.find(id);
     if (isStarting(found)) {
       if (instead()) return undefined;
       found = await routes.waitFor(id, (route) => !isStarting(route), holdFor, signal);

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Failure } from '@ephemera/domain';
 import { choosePort } from './choose-port.ts';
 import type { DataPathContext } from './context.ts';
+import { logFault } from './log-fault.ts';
 import { lookUpRoute, settleRoute } from './settle-route.ts';
 import { answerOn } from './socket-answer.ts';
 import { openTunnel, type Upgrade } from './tunnel.ts';
@@ -28,22 +29,27 @@ export class Upgrades {
     const { socket } = upgrade;
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
-    await this.#route(upgrade, MAX_SUPERSEDED);
+    await this.#route(upgrade, 0);
   }
 
   destroy(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  async #route(upgrade: Upgrade, attempts: number): Promise<void> {
+  async #route(upgrade: Upgrade, superseded: number): Promise<void> {
     const { socket, arrival } = upgrade;
     const { id, port: wanted } = arrival.address;
     const { routes, holdFor, agents, responseTimeout } = this.#context;
     const gone = new AbortController();
     const leave = () => gone.abort();
     socket.once('close', leave);
-    const signal = gone.signal;
-    const settled = await settleRoute(id, { routes, holdFor, signal, instead: () => false });
+    const settled = await settleRoute(id, {
+      routes,
+      isSuperseded: superseded > 0,
+      holdFor,
+      signal: gone.signal,
+      instead: () => false,
+    });
     socket.off('close', leave);
     if (socket.destroyed || settled === undefined) return;
     if (settled.kind !== 'open') {
@@ -63,7 +69,8 @@ export class Upgrades {
     };
     openTunnel(upgrade, { route, deadline, agent, port }, responseTimeout, onOpen, (fault) => {
       if (fault === 'silent') this.#fail(upgrade, { kind: 'upstream_timeout', id });
-      else if (fault === 'superseded' && attempts > 1) void this.#route(upgrade, attempts - 1);
+      else if (fault === 'superseded' && superseded < MAX_SUPERSEDED)
+        void this.#route(upgrade, superseded + 1);
       else void this.#failAsRouted(upgrade);
     });
   }
@@ -76,6 +83,7 @@ export class Upgrades {
   }
 
   #fail({ req, socket }: Upgrade, failure: Failure): void {
+    logFault(this.#context.logger, failure);
     this.#context.answerFailure(req, answerOn(socket, req), failure);
   }
 }

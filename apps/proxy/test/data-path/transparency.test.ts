@@ -147,12 +147,15 @@ describe('answers', () => {
   test('an answer byte by byte', async () => {
     const answer =
       'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n3;e=1\r\nabc\r\n00a\r\n0123456789\r\n0\r\nZ: 1\r\n\r\n';
-    const id = await behind(async ({ socket }) => {
-      socket.setNoDelay(true);
+    const drip = async ({ socket }: UpstreamConnection) => {
       for (const byte of answer) {
         socket.write(byte);
         await new Promise((resolve) => setImmediate(resolve));
       }
+    };
+    const id = await behind((connection) => {
+      connection.socket.setNoDelay(true);
+      void drip(connection);
     });
     const received = await send(rig.port, get(id));
     expect(received).toMatch(/\r\nX: y\r\n/);

@@ -24,10 +24,12 @@ type Behaviour = (connection: UpstreamConnection, chunk: string) => void;
 /**
  * Starts an upstream on 127.0.1.1. @param onData called for each piece that arrives
  * @param onOpen called for each connection
+ * @param port a free one where 0
  */
 export async function startUpstream(
   onData: Behaviour,
   onOpen: (connection: UpstreamConnection) => void = () => undefined,
+  port = 0,
 ): Promise<Upstream> {
   const connections: UpstreamConnection[] = [];
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -43,7 +45,7 @@ export async function startUpstream(
     socket.on('close', () => (connection.left = true));
     onOpen(connection);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.1.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.1.1', resolve));
   const received = () => connections.map((connection) => connection.received).join('');
   return {
     port: (server.address() as AddressInfo).port,

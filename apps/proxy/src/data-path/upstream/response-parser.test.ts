@@ -24,7 +24,7 @@ test('an answer in one piece and the same in single bytes are the same', () => {
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Z\r\nX:  y \t\r\nEmpty:\r\n\r\n' +
     '3;name="value"\r\nabc\r\n0A\r\n0123456789\r\n000;x\r\nZ: 1\r\n\r\n';
   const whole = parse([bytes]);
-  const single = parse([...bytes]);
+  const single = parse(Array.from(bytes));
   for (const { heads, body, trailers, parser } of [whole, single]) {
     expect(heads.map(({ status }) => status)).toEqual([103, 200]);
     expect(heads[1]?.fields.endToEnd).toEqual(['X', 'y', 'Empty', '']);
@@ -115,7 +115,7 @@ test.each([
   'HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n\r\n',
 ])('%j is refused', (bytes) => {
   expect(() => parse([bytes])).toThrow(ProtocolError);
-  expect(() => parse([...bytes])).toThrow(ProtocolError);
+  expect(() => parse(Array.from(bytes))).toThrow(ProtocolError);
 });
 
 test('takes time in proportion to the length of a head, whatever is in it', () => {
