@@ -1,0 +1,75 @@
+import type { Route } from '@ephemera/domain';
+import { sampleDraft, sampleTemplate, type StartedRedis, startRedis } from '@ephemera/testing';
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connectRedis } from './connect-redis.ts';
+import { keysOf } from './keys.ts';
+import { redisInstances } from './redis-instances.ts';
+import { redisProgress } from './redis-progress.ts';
+
+const keys = keysOf('test');
+let started: StartedRedis;
+let redis: Redis;
+
+beforeAll(async () => {
+  started = await startRedis();
+  redis = connectRedis(started.url, 'job', () => undefined);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await started.stop();
+});
+
+const template = sampleTemplate({ ready: { kind: 'tcp', within: 5_000 }, maxTimeout: 60_000 });
+const pulling = { step: 'pulling', done: 0.5, message: 'Pulling.' } as const;
+const routeOf = async (id: string) => JSON.parse((await redis.get(keys.route(id))) ?? '') as Route;
+
+async function starting() {
+  const instances = redisInstances(redis, keys);
+  const { id, generation } = await instances.create(sampleDraft({ template }));
+  const begun = await instances.begin(id, generation, 'a');
+  if (typeof begun !== 'object') throw new Error('it was not begun');
+  return { instances, instance: begun };
+}
+
+test('a step is told in the instance and in its route, and leaves with the start', async () => {
+  const { instances, instance } = await starting();
+  const { id, generation } = instance;
+  expect(await redisProgress(redis, keys).tell(instance, pulling)).toBe(instance.expiresAt);
+  expect(await instances.get(id)).toMatchObject({ state: 'starting', message: 'Pulling.' });
+  expect(await routeOf(id)).toEqual({ state: 'starting', generation, step: 'pulling', done: 0.5 });
+
+  await instances.publish(id, generation, '10.0.0.1');
+  expect(await instances.get(id)).toMatchObject({ state: 'ready', message: undefined });
+});
+
+test('a start deadline is put off, never back, and not past the ceiling', async () => {
+  const { instance } = await starting();
+  const { tell } = redisProgress(redis, keys);
+  const off = await tell(instance, pulling, 20_000);
+  expect(off).toBeGreaterThan(instance.expiresAt + 10_000);
+  expect(await tell(instance, pulling, 1_000)).toBe(off);
+  expect(await tell(instance, pulling)).toBe(off);
+  expect(await tell(instance, pulling, 3_600_000)).toBe(instance.maxExpiresAt);
+});
+
+test('of an instance that serves nothing is told, and of one that was killed it says so', async () => {
+  const { instances, instance } = await starting();
+  const { id, generation } = instance;
+  const { tell } = redisProgress(redis, keys);
+  await instances.publish(id, generation, '10.0.0.1');
+  const [ready, route] = [await instances.get(id), await routeOf(id)];
+  expect(await tell(instance, pulling, 3_000_000)).toBe(ready?.expiresAt);
+  expect([await instances.get(id), await routeOf(id)]).toEqual([ready, route]);
+
+  await instances.end(id, 'request');
+  expect(await tell(instance, pulling)).toBeUndefined();
+  expect(await routeOf(id)).toMatchObject({ state: 'draining' });
+});
+
+test('one of a pool gets no route by it', async () => {
+  const { instance } = await starting();
+  await redis.del(keys.route(instance.id));
+  await redisProgress(redis, keys).tell(instance, pulling);
+  expect(await redis.get(keys.route(instance.id))).toBeNull();
+});
