@@ -243,3 +243,17 @@ describe('a pool', () => {
     expect(await pools.wishes()).toEqual([]);
   });
 });
+
+// The second run of a spawn job took a claim for a kill, and removed the visitor's container.
+test('a start that is published again after the claim is still that start', async () => {
+  const { warm, claim, instances } = open();
+  const { id, generation } = await warm();
+  const again = await instances.publish(id, generation, '10.0.0.9');
+  expect(again).toBeDefined();
+  const claimed = await claim();
+  if (claimed.kind !== 'claimed') throw new Error(claimed.kind);
+  const { expiresAt } = claimed.instance;
+  expect(await instances.publish(id, generation, '10.0.0.9')).toMatchObject({ expiresAt });
+  expect(await instances.publish(id, generation, '10.0.0.8')).toBeUndefined();
+  expect(await instances.get(id)).toEqual(claimed.instance);
+});

@@ -1,16 +1,17 @@
 -- starting → ready: the route appears, and the TTL counts from now, below the ceiling; one of a
--- pool becomes warm, has no route, and may be claimed. Again for the same container gives the same answer: a job taken over may run beside the one it follows.
+-- pool becomes warm, has no route, and may be claimed. Again for the same container gives the same
+-- answer, also after it was claimed: a job taken over may run beside the one that it follows.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 generation  2 address  3 id
 -- Returns {expiresAt, maxExpiresAt, now}, or nil where the generation was superseded.
 local state = redis.call('HGET', KEYS[1], 'state')
-if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return nil end
 local serves = state == 'ready' or state == 'warm'
 if serves and redis.call('HGET', KEYS[1], 'address') == ARGV[2] then
   local has = redis.call('HMGET', KEYS[1], 'expiresAt', 'maxExpiresAt', 'startedAt')
   return { tonumber(has[1]), tonumber(has[2]), tonumber(has[3]) }
 end
 if state ~= 'starting' then return nil end
+if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return nil end
 local now = clock()
 local timeout = tonumber(redis.call('HGET', KEYS[1], 'timeout'))
 local ceiling = tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt'))

@@ -82,7 +82,7 @@ export function renewingContract(open: OpenInstances): void {
           expect(stored).toEqual(answer.instance);
         } else {
           seen.ended++;
-          expect(answer).toMatchObject({ kind: 'ended', instance: { state: 'draining' } });
+          expect(answer.kind).toBe('ended');
           expect(stored).toMatchObject({ state: 'draining', reason: 'ttl' });
         }
       }
