@@ -1,0 +1,73 @@
+import type { Failure } from '@ephemera/domain';
+import { expect, test } from 'vitest';
+import { problemOf, problemSchema } from './problem.ts';
+
+const ID = 'a'.repeat(26);
+
+const TABLE: readonly (readonly [Failure, status: number, detail: string])[] = [
+  [{ kind: 'unauthorized' }, 401, 'A valid token is needed: Authorization: Bearer …'],
+  [{ kind: 'not_found', what: 'instance of this id' }, 404, 'There is no instance of this id.'],
+  [{ kind: 'method_not_allowed', allow: 'GET, POST' }, 405, 'Allowed: GET, POST.'],
+  [
+    {
+      kind: 'invalid',
+      faults: [
+        { path: 'timeout', detail: 'must be a number' },
+        { path: '', detail: 'broken JSON' },
+      ],
+    },
+    400,
+    'timeout: must be a number; broken JSON',
+  ],
+  [{ kind: 'invalid', faults: [{ path: '', detail: 'too long' }], status: 413 }, 413, 'too long'],
+  [
+    { kind: 'unknown_template', name: '<script>', known: ['demo', 'ide'] },
+    400,
+    'There is no template of this name; there are: demo, ide.',
+  ],
+  [{ kind: 'gone', id: ID, reason: 'ttl' }, 410, 'The instance has ended: its time was up.'],
+  [
+    { kind: 'gone', id: ID, reason: 'exited', message: 'The container exited with code 3.' },
+    410,
+    'The instance has ended: its container exited. The container exited with code 3.',
+  ],
+  [{ kind: 'starting', id: ID }, 503, 'The instance is still starting.'],
+  [{ kind: 'not_ready', id: ID }, 409, 'The instance is not ready yet: it has no lease to renew.'],
+  [{ kind: 'start_failed', id: ID, message: 'No such image.' }, 502, 'No such image.'],
+  [{ kind: 'upstream_unreachable', id: ID }, 502, 'The instance does not answer as it should.'],
+  [{ kind: 'upstream_timeout', id: ID }, 504, 'The instance did not answer in time.'],
+  [{ kind: 'full', limit: 'hosts' }, 429, 'The hosts have no room for one more.'],
+  [{ kind: 'store_unavailable' }, 503, 'The route cannot be looked up at the moment.'],
+  [{ kind: 'internal' }, 500, 'Something went wrong on this side.'],
+];
+
+test.each(TABLE)('%o is told with status %i', (failure, status, detail) => {
+  const { problem } = problemOf(failure);
+  expect(problem).toMatchObject({ status, detail });
+  expect(problem.type).toBe(`urn:ephemera:problem:${failure.kind}`);
+  expect(problemSchema.parse(JSON.parse(JSON.stringify(problem)))).toEqual(problem);
+});
+
+test('what a client may do next stands in the headers that say so', () => {
+  const headersOf = (failure: Failure) => problemOf(failure).headers;
+  expect(headersOf({ kind: 'unauthorized' })).toEqual({
+    'www-authenticate': 'Bearer realm="ephemera"',
+  });
+  expect(headersOf({ kind: 'method_not_allowed', allow: 'GET' })).toEqual({ allow: 'GET' });
+  for (const again of ['starting', 'store_unavailable', 'full'] as const) {
+    const headers = headersOf({ kind: again, id: ID, limit: 'hosts' } as Failure);
+    expect(Number(headers['retry-after'])).toBeGreaterThan(0);
+  }
+  expect(headersOf({ kind: 'gone', id: ID, reason: 'ttl' })).toEqual({});
+});
+
+test('programs read the reason and the faults in fields of their own', () => {
+  expect(problemOf({ kind: 'gone', id: ID, reason: 'oom' }).problem.reason).toBe('oom');
+  const faults = [{ path: 'env.1a', detail: 'is no name of a variable' }];
+  expect(problemOf({ kind: 'invalid', faults }).problem.faults).toEqual(faults);
+});
+
+test('what somebody sent is not said again', () => {
+  const { problem } = problemOf({ kind: 'unknown_template', name: '<script>', known: ['demo'] });
+  expect(JSON.stringify(problem)).not.toContain('script');
+});

@@ -1,0 +1,52 @@
+import { StartError } from '@ephemera/domain';
+import { freePort, startRedis, waitFor } from '@ephemera/testing';
+import { expect, onTestFinished, test } from 'vitest';
+import { connectRedis, isRedisAway, requireRedis } from './connect-redis.ts';
+import type { Patience } from './connect-redis.ts';
+
+function connect(url: string, patience: Patience = 'request') {
+  const redis = connectRedis(url, patience, () => undefined);
+  onTestFinished(() => redis.disconnect());
+  return redis;
+}
+
+test('a Redis that is not there is named, without its password', async () => {
+  const url = `redis://:hunter2@127.0.0.1:${await freePort()}/0`;
+  const required = requireRedis(connect(url, 'job'), url);
+  await expect(required).rejects.toThrow(StartError);
+  await expect(required).rejects.toThrow(/Redis does not answer at redis:\/\/:\*\*\*@127/);
+  await expect(required).rejects.not.toThrow(/hunter2/);
+});
+
+test('one that is there is found, and whoever answers a visitor hears at once when it goes', async () => {
+  const server = await startRedis();
+  const redis = connect(server.url);
+  await requireRedis(redis, server.url);
+  expect(await redis.ping()).toBe('PONG');
+  await server.stop();
+  await waitFor('the loss to be noticed', () => redis.status !== 'ready');
+  const began = Date.now();
+  const error: unknown = await redis.get('x').catch((reason: unknown) => reason);
+  expect(Date.now() - began).toBeLessThan(1_000);
+  expect(isRedisAway(error)).toBe(true);
+});
+
+test('whoever works off a queue waits until it is back', async () => {
+  const port = await freePort();
+  const redis = connect(`redis://127.0.0.1:${port}/0`, 'job');
+  const answer = redis.ping();
+  const server = await startRedis({ port });
+  expect(await answer).toBe('PONG');
+  await server.stop();
+});
+
+test('a command that Redis refuses is no absence', async () => {
+  const server = await startRedis();
+  const redis = connect(server.url);
+  await requireRedis(redis, server.url);
+  await redis.set('text', 'x');
+  const error: unknown = await redis.lpush('text', 'y').catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(Error);
+  expect(isRedisAway(error)).toBe(false);
+  await server.stop();
+});

@@ -1,0 +1,47 @@
+import { startRedis } from '@ephemera/testing';
+import type { StartedRedis } from '@ephemera/testing';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { withHostLock } from './host-lock.ts';
+
+let server: StartedRedis;
+let redis: Redis;
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.url);
+});
+afterAll(async () => {
+  await redis.quit();
+  await server.stop();
+});
+
+test('one works at a time, and the others go without', async () => {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const first = withHostLock(redis, 'one', 30_000, () => promise);
+  expect(await withHostLock(redis, 'one', 30_000, () => Promise.resolve('mine'))).toBeUndefined();
+  expect(await withHostLock(redis, 'other', 30_000, () => Promise.resolve('mine'))).toBe('mine');
+  resolve('done');
+  expect(await first).toBe('done');
+  expect(await withHostLock(redis, 'one', 30_000, () => Promise.resolve('mine'))).toBe('mine');
+});
+
+test('is given back where the work fails', async () => {
+  const failing = withHostLock(redis, 'fails', 30_000, () => Promise.reject(new Error('broken')));
+  await expect(failing).rejects.toThrow('broken');
+  expect(await redis.exists('fails')).toBe(0);
+});
+
+// A worker that is stopped for longer than the lock lasts must not give back the next one's.
+test('is given back by its holder alone', async () => {
+  await withHostLock(redis, 'late', 30_000, async () => {
+    await redis.set('late', 'somebody else');
+  });
+  expect(await redis.get('late')).toBe('somebody else');
+});
+
+test('of a holder that dies goes by itself', async () => {
+  void withHostLock(redis, 'dies', 30_000, () => new Promise(() => undefined));
+  const ttl = await redis.pttl('dies');
+  expect(ttl).toBeGreaterThan(0);
+  expect(ttl).toBeLessThanOrEqual(30_000);
+});

@@ -1,0 +1,40 @@
+import { startRedis } from '@ephemera/testing';
+import type { StartedRedis } from '@ephemera/testing';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { redisHosts } from './hosts.ts';
+import { keysOf } from './keys.ts';
+
+let server: StartedRedis;
+let redis: Redis;
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.url);
+});
+afterAll(async () => {
+  await redis.quit();
+  await server.stop();
+});
+
+const NOW = 1_900_000_000_000;
+
+test('a host is alive for 15 s after its last sign of life, and known for ever', async () => {
+  const hosts = redisHosts(redis, keysOf('alive'));
+  expect(await hosts.alive(NOW)).toEqual([]);
+  await hosts.beat('a', NOW - 15_000);
+  await hosts.beat('b', NOW - 15_001);
+  await hosts.beat('c', NOW - 60_000);
+  await hosts.beat('c', NOW);
+  expect((await hosts.alive(NOW)).sort()).toEqual(['a', 'c']);
+  expect((await hosts.all()).sort()).toEqual(['a', 'b', 'c']);
+});
+
+test('a host that takes leave is gone at once, until a worker beside it beats again', async () => {
+  const hosts = redisHosts(redis, keysOf('leave'));
+  await hosts.beat('a', NOW);
+  await hosts.leave('a');
+  expect(await hosts.alive(NOW)).toEqual([]);
+  expect(await hosts.signs(NOW)).toEqual([{ host: 'a', seenAt: 0, alive: false }]);
+  await hosts.beat('a', NOW);
+  expect(await hosts.signs(NOW)).toEqual([{ host: 'a', seenAt: NOW, alive: true }]);
+});
