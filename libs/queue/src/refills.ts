@@ -7,7 +7,7 @@ import { REFILL_QUEUE } from './queue-names.ts';
 
 /** The jobs that keep pools filled. */
 export interface Refills {
-  /** Asks for the pool of one template to be filled up now. */
+  /** Asks for the pool of one template to be filled up, in a moment. */
   request(template: string): Promise<void>;
   /** Has all pools looked after every `ms`, whatever was asked for or missed. */
   every(ms: number): Promise<void>;
@@ -15,6 +15,9 @@ export interface Refills {
   schedule(templates: readonly Pick<Template, 'name' | 'schedule'>[]): Promise<void>;
   close(): Promise<void>;
 }
+
+/** A visitor who just got a warm one has the machine to himself for his first requests, ms. */
+const HEAD_START = 200;
 
 /** The scheduler that looks after all pools. */
 const TICK = 'tick';
@@ -25,7 +28,7 @@ export function createRefills(connection: Redis, prefix: string): Refills {
   queue.on('error', () => undefined);
   return {
     async request(template) {
-      await queue.add('refill', { template }, REFILL_OPTIONS);
+      await queue.add('refill', { template }, { ...REFILL_OPTIONS, delay: HEAD_START });
     },
     async every(ms) {
       const job = { name: 'refill', data: {}, opts: REFILL_OPTIONS };

@@ -50,7 +50,8 @@ export function instancesRouter(api: InstancesApi): Router {
     );
     ctx.set('location', `/v1/instances/${id}`);
     if (kind === 'repeated') ctx.set('idempotency-replayed', 'true');
-    const instance = wait === undefined ? created : await settled(id, wait * 1000, created);
+    const isWaitedFor = wait !== undefined && created.state !== 'ready';
+    const instance = isWaitedFor ? await settled(id, wait * 1000, created) : created;
     if (wait !== undefined) ctx.set('preference-applied', `wait=${wait}`);
     if (instance.reason === 'start_failed') {
       const message = instance.message ?? 'The instance could not be started.';

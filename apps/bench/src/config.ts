@@ -1,0 +1,5 @@
+/** What the apps that a bench starts need of its own surroundings. */
+export const surroundings = {
+  PATH: process.env['PATH'],
+  DOCKER_HOST: process.env['DOCKER_HOST'],
+};
