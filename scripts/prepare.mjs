@@ -3,6 +3,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { installPackages } from './packages.mjs';
+import { makeRunnable } from './pinned-node.mjs';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -20,6 +21,11 @@ export async function prepare() {
   const node = join(root, `node_modules/node-linux-${process.arch}/bin/node`);
   if (!existsSync(node)) {
     fail(`${node} is missing: npm has left out the optional packages (see: npm config get omit).`);
+  }
+  try {
+    makeRunnable(node);
+  } catch (error) {
+    fail(error.message);
   }
   const path = [dirname(node), join(root, 'node_modules/.bin'), process.env.PATH];
   return { node, env: { ...process.env, PATH: path.join(delimiter) } };
