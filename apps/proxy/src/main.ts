@@ -13,13 +13,17 @@ import {
 } from '@ephemera/runtime';
 import {
   EventFeed,
+  RedisAsks,
   RouteCache,
   connectRedis,
   connectTracking,
   keysOf,
+  readRoom,
+  readTemplateRoom,
   redisHosts,
   redisInstances,
   redisIntake,
+  redisKeptLogs,
   redisLeases,
   redisPools,
   requireRedis,
@@ -40,6 +44,9 @@ import { loadTheme } from './waiting/theme.ts';
 import { answerWaiting } from './waiting/waiting-room.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+
+/** How often it is made sure that the workers know what to keep warm, milliseconds. */
+const TELL_POOLS_EVERY = 30_000;
 
 await runApp(async () => {
   const config = readConfig();
@@ -78,6 +85,13 @@ await runApp(async () => {
   });
   events.start();
   lifetime.onStop('events', () => events.stop());
+  const asks = new RedisAsks({
+    redis,
+    subscriber: connectRedis(config.redisUrl, 'job', onError),
+    keys,
+  });
+  await asks.start();
+  lifetime.onStop('asks', () => asks.stop());
 
   const { domain, prefix, publicUrl } = config;
   const urlOf = (id: string) =>
@@ -89,6 +103,8 @@ await runApp(async () => {
   const pools = redisPools(redis, keys);
   const publish = () => publishPools({ pools, refills }, templates.current, urlOf);
   await publish();
+  const retell = setInterval(() => void tellAgain(), TELL_POOLS_EVERY);
+  lifetime.onStop('pools', () => clearInterval(retell));
   templates.onChange(() => {
     publish().catch((error: unknown) => logger.warn({ err: error }, 'pools not told'));
   });
@@ -112,9 +128,15 @@ await runApp(async () => {
       metrics,
       readiness,
       starter,
+      room: {
+        hosts: async () => readRoom(redis, keys, await instances.now()),
+        of: (template) => readTemplateRoom(redis, keys, template, urlOf('{id}')),
+      },
       instances,
       routes,
       events,
+      asks,
+      keptLogs: redisKeptLogs(redis, keys, config.tombstone),
       logger,
       killPorts: { instances, ends: jobs.ends },
       renewPorts: {
@@ -158,6 +180,15 @@ await runApp(async () => {
     await dataPath.drain(config.drainFor);
   });
   logger.info({ publicPort: config.publicPort, adminPort: config.adminPort }, 'proxy ready');
+
+  /** A Redis that lost everything has lost what is to be kept warm too. */
+  async function tellAgain(): Promise<void> {
+    try {
+      if ((await pools.wishes()).length === 0) await publish();
+    } catch (error) {
+      logger.warn({ err: error }, 'pools not told');
+    }
+  }
 
   /** Ready only when the whole job would work: routes, their invalidation, and a host to start on. */
   async function readiness() {

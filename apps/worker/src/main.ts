@@ -17,13 +17,16 @@ import {
   redisHosts,
   redisInstances,
   redisIntake,
+  redisKeptLogs,
   redisLine,
   redisPools,
   redisProgress,
   requireRedis,
+  takeAsks,
   tellExpiring,
   withHostLock,
 } from '@ephemera/store';
+import { answerAsk } from './asks/answer-ask.ts';
 import { readConfig } from './config.ts';
 import { connectDocker } from './docker/connect-docker.ts';
 import { QUICK, withDeadline, wordsOf } from './docker/deadline.ts';
@@ -35,6 +38,7 @@ import { runInHostNetwork } from './docker/run-on-host.ts';
 import { watchExits } from './docker/watch-exits.ts';
 import { createFirewall, runHere } from './firewall.ts';
 import { hostCapacity } from './host-capacity.ts';
+import { keepLog } from './keep-log.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { probe } from './probe.ts';
 import { repeat } from './repeat.ts';
@@ -48,6 +52,7 @@ const BEAT_EVERY = 5_000;
 /** Room that opens is used at once; these only make up for what was missed. */
 const ADMIT_EVERY = 1_000;
 const REFILL_EVERY = 5_000;
+const ARM_REFILL_EVERY = 60_000;
 const EXPIRING_EVERY = 1_000;
 
 await runApp(async () => {
@@ -89,7 +94,14 @@ await runApp(async () => {
   await hosts.offer(host, capacity);
   const line = redisLine(redis, keys);
   const pulls = imagePulls(docker, config.pullTimeout);
-  const containers = dockerContainers({ docker, namespace, host, network: network.name, pulls });
+  const containers = dockerContainers({
+    docker,
+    namespace,
+    host,
+    network: network.name,
+    pulls,
+    keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
+  });
   const progress = redisProgress(redis, keys);
   const addresses = redisAddresses(redis, keys, host, network.range);
   const registry = createMetrics('worker');
@@ -144,19 +156,30 @@ await runApp(async () => {
     { connection: redis, prefix: keys.queuePrefix, logger },
   );
   lifetime.onStop('refill worker', () => refillWorker.close());
-  await refills.every(REFILL_EVERY);
 
+  const asking = connectRedis(config.redisUrl, 'watch', onRedisError);
   const stopping = new AbortController();
   const { signal } = stopping;
   const loops = [
     repeat('reconcile', RECONCILE_EVERY, reconcileOnce, { signal, logger }),
     repeat('beat', BEAT_EVERY, beat, { signal, logger }),
     repeat('admit', ADMIT_EVERY, letIn, { signal, logger }),
+    // Again and again: a Redis that lost everything has lost it too.
+    repeat('refill', ARM_REFILL_EVERY, () => refills.every(REFILL_EVERY), { signal, logger }),
     watchExits(docker, { namespace, host }, onExit, signal),
     repeat('expiring', EXPIRING_EVERY, tellOfDeadlines, { signal, logger }),
+    takeAsks({
+      redis,
+      blocking: asking,
+      keys,
+      host,
+      answer: (ask) => answerAsk({ docker, namespace, host }, ask),
+      signal,
+    }),
   ];
   lifetime.onStop('loops', async () => {
     stopping.abort();
+    asking.disconnect();
     await Promise.all(loops);
   });
 

@@ -126,6 +126,12 @@ export function problemOf(failure: Failure): ProblemAnswer {
         'Idempotency key reused',
         'This Idempotency-Key came with another request before.',
       );
+    case 'conflict':
+      return answer(failure, 409, 'Conflict', failure.detail);
+    case 'host_unavailable':
+      return answer(failure, 503, 'Unavailable', 'The host of the instance does not answer.', {
+        'retry-after': '5',
+      });
     case 'store_unavailable':
       return answer(failure, 503, 'Unavailable', 'The route cannot be looked up at the moment.', {
         'retry-after': '1',

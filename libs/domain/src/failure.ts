@@ -23,6 +23,10 @@ export type Failure =
   | { readonly kind: 'full'; readonly limit: Limit }
   /** The same idempotency key with another payload. */
   | { readonly kind: 'key_reused' }
+  /** What was asked for does not go with the state that the instance is in. */
+  | { readonly kind: 'conflict'; readonly detail: string }
+  /** No worker of the instance's host answers. */
+  | { readonly kind: 'host_unavailable' }
   | { readonly kind: 'store_unavailable' }
   | { readonly kind: 'internal' };
 

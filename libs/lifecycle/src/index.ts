@@ -1,4 +1,5 @@
 export * from './admit.ts';
+export * from './asks.ts';
 export * from './create.ts';
 export * from './host-full.ts';
 export * from './intake.ts';

@@ -20,6 +20,10 @@ export interface Keys {
   instance(id: string): string;
   hostInstances(host: string): string;
   addresses(host: string): string;
+  asks(host: string): string;
+  /** A channel, no key. */
+  answers(replica: string): string;
+  log(id: string): string;
   reconciler(host: string): string;
   hostCapacity(host: string): string;
   hostUsed(host: string): string;
@@ -53,6 +57,9 @@ export function keysOf(namespace: string): Keys {
     instance: (id) => `${base}:instance:${id}`,
     hostInstances: (host) => `${base}:host:${host}:instances`,
     addresses: (host) => `${base}:host:${host}:addresses`,
+    asks: (host) => `${base}:host:${host}:asks`,
+    answers: (replica) => `${base}:answers:${replica}`,
+    log: (id) => `${base}:log:${id}`,
     reconciler: (host) => `${base}:host:${host}:reconciler`,
     hostCapacity: (host) => `${base}:host:${host}:capacity`,
     hostUsed: (host) => `${base}:host:${host}:used`,

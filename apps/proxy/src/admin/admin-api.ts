@@ -5,11 +5,16 @@ import Koa from 'koa';
 import { answerThrown } from '../answer-thrown.ts';
 import { eventsRouter } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
+import type { LogPorts } from './follow-log.ts';
 import { instancesRouter } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
+import { lookingInRouter } from './looking-in.ts';
 import { requireToken } from './require-token.ts';
+import { templatesRouter } from './templates-api.ts';
+import type { TemplatesApi } from './templates-api.ts';
 
-export interface AdminApi extends InstancesApi, EventsApi {
+export interface AdminApi
+  extends InstancesApi, TemplatesApi, EventsApi, Omit<LogPorts, 'instances'> {
   readonly token: string;
   readonly version: string;
   readonly metrics: Registry;
@@ -50,7 +55,13 @@ export function createAdminApi(api: AdminApi): Koa {
     ctx.body = await api.metrics.metrics();
   });
   const instances = instancesRouter(api);
-  for (const each of [router, instances, eventsRouter(api)]) {
+  for (const each of [
+    router,
+    instances,
+    lookingInRouter(api),
+    eventsRouter(api),
+    templatesRouter(api),
+  ]) {
     app.use(each.routes());
     app.use(each.allowedMethods());
   }

@@ -14,6 +14,8 @@ export interface DockerHost {
   readonly host: string;
   readonly network: string;
   readonly pulls: ImagePulls;
+  /** Keeps what a container last wrote; called when it has stopped, before it is removed. */
+  readonly keepLog?: ((id: string, container: Docker.Container) => Promise<void>) | undefined;
 }
 
 /** How long a start may take before the daemon counts as hung, milliseconds. */
@@ -103,11 +105,13 @@ export function dockerContainers(place: DockerHost): Containers {
     async removeInstance(id, stopGrace) {
       const found = await list(`${LABEL.instance}=${id}`);
       for (const { Id, State } of found) {
+        const container = docker.getContainer(Id);
         if (State === 'running' && stopGrace > 0) {
           const seconds = Math.ceil(stopGrace / 1000);
-          const call = docker.getContainer(Id).stop({ t: seconds });
+          const call = container.stop({ t: seconds });
           await unlessStatus([304, 404], withDeadline('stop', stopGrace + QUICK, call));
         }
+        await place.keepLog?.(id, container);
         await remove(Id);
       }
     },

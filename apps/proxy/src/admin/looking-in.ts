@@ -1,0 +1,73 @@
+import { Readable } from 'node:stream';
+import Router from '@koa/router';
+import { logsQuerySchema } from '@ephemera/contract';
+import { FailureError, isDead, isId } from '@ephemera/domain';
+import type { Instance } from '@ephemera/domain';
+import type { LogLine } from '@ephemera/lifecycle';
+import { followLog } from './follow-log.ts';
+import type { LogPorts } from './follow-log.ts';
+import { readInput } from './read-input.ts';
+
+/** `/v1/instances/{id}/logs` and `/stats`: what only a worker of the instance's host can see. */
+export function lookingInRouter(ports: LogPorts): Router {
+  const router = new Router({ prefix: '/v1/instances/:id' });
+
+  router.get('/logs', async (ctx) => {
+    const { id } = await known(ctx.params['id']);
+    const query = readInput(logsQuerySchema, Object.fromEntries(ctx.URL.searchParams));
+    const gone = new AbortController();
+    ctx.res.once('close', () => gone.abort());
+    const pages = followLog(ports, id, query, gone.signal);
+    // The first page before the answer begins: what is wrong until then can still be said.
+    const first = await pages.next();
+    ctx.status = 200;
+    ctx.type = 'text/plain; charset=utf-8';
+    ctx.set('x-accel-buffering', 'no');
+    ctx.flushHeaders();
+    ctx.body = Readable.from(textOf(first, pages, query.timestamps), { objectMode: false });
+  });
+
+  router.get('/stats', async (ctx) => {
+    const { id, host, state, reason = 'request', message } = await known(ctx.params['id']);
+    if (isDead(state)) throw new FailureError({ kind: 'gone', id, reason, message });
+    const reply = host === undefined ? undefined : await ports.asks.ask(host, { op: 'stats', id });
+    if (host === undefined || reply?.kind === 'absent') {
+      throw new FailureError({
+        kind: 'conflict',
+        detail: `Nothing runs: the instance is ${state}.`,
+      });
+    }
+    if (reply?.kind !== 'done') throw new FailureError({ kind: 'host_unavailable' });
+    ctx.body = reply.value;
+  });
+
+  return router;
+
+  async function known(id: string | undefined): Promise<Instance> {
+    const found = id !== undefined && isId(id) ? await ports.instances.get(id) : undefined;
+    if (!found) throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
+    return found;
+  }
+}
+
+async function* textOf(
+  first: IteratorResult<readonly LogLine[]>,
+  rest: AsyncGenerator<readonly LogLine[]>,
+  timestamps: boolean,
+): AsyncGenerator<string> {
+  // Of a line in pieces, only the first is at the start of a line.
+  const isWithin = new Map<string, boolean>();
+  try {
+    for (let page = first; page.done !== true; page = await rest.next()) {
+      let text = '';
+      for (const line of page.value) {
+        if (timestamps && !isWithin.get(line.stream)) text += `${line.time} `;
+        isWithin.set(line.stream, !line.text.endsWith('\n'));
+        text += line.text;
+      }
+      if (text !== '') yield text;
+    }
+  } finally {
+    await rest.return(undefined);
+  }
+}

@@ -1,0 +1,19 @@
+import type Docker from 'dockerode';
+import { QUICK, withDeadline } from './deadline.ts';
+import { LABEL } from './labels.ts';
+
+/** The newest container of an instance, running or not; undefined where there is none. */
+export async function findContainer(
+  docker: Docker,
+  scope: { namespace: string; host: string },
+  id: string,
+): Promise<Docker.Container | undefined> {
+  const label = [
+    `${LABEL.namespace}=${scope.namespace}`,
+    `${LABEL.host}=${scope.host}`,
+    `${LABEL.instance}=${id}`,
+  ];
+  const call = docker.listContainers({ all: true, filters: { label } });
+  const [newest] = (await withDeadline('list', QUICK, call)).sort((a, b) => b.Created - a.Created);
+  return newest && docker.getContainer(newest.Id);
+}

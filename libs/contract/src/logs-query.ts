@@ -1,0 +1,36 @@
+import { z } from './openapi-zod.ts';
+
+const flag = z
+  .enum(['0', '1', 'true', 'false'], 'must be 1 or 0')
+  .default('0')
+  .transform((text) => text === '1' || text === 'true');
+
+/** The query of `GET /v1/instances/{id}/logs`. */
+export const logsQuerySchema = z.strictObject({
+  follow: flag.openapi({ description: 'Goes on until the instance ends.' }),
+  tail: z.coerce
+    .number({ error: 'must be a number' })
+    .int()
+    .min(0)
+    .max(100_000)
+    .optional()
+    .openapi({ description: 'Only so many of the last lines.' }),
+  timestamps: flag.openapi({ description: 'Each line begins with its time, RFC 3339.' }),
+});
+
+export type LogsQuery = z.infer<typeof logsQuerySchema>;
+
+/** What an instance uses at the moment. */
+export const usageSchema = z
+  .object({
+    readAt: z.iso.datetime({ offset: true }),
+    cpuSeconds: z.number().openapi({ description: 'CPU time since its start.' }),
+    memory: z
+      .object({ used: z.int(), limit: z.int() })
+      .openapi({ description: 'Bytes, without cached files.' }),
+    pids: z.int(),
+    network: z
+      .object({ received: z.int(), sent: z.int() })
+      .openapi({ description: 'Bytes since its start.' }),
+  })
+  .openapi('Usage');

@@ -1,0 +1,87 @@
+/** One entry of a container's log: a line with its end, or a piece of a line that is too long. */
+export interface LogLine {
+  /** RFC 3339 with nine digits of a second, so that times compare as text. */
+  readonly time: string;
+  readonly stream: 'stdout' | 'stderr';
+  readonly text: string;
+}
+
+/** A place in a log: behind the first `count` lines that bear this time. */
+export interface LogPlace {
+  readonly time: string;
+  readonly count: number;
+}
+
+export interface LogPage {
+  readonly lines: readonly LogLine[];
+  /** Whether there is more already behind these. */
+  readonly more: boolean;
+}
+
+/** What an instance uses at the moment. */
+export interface Usage {
+  /** RFC 3339. */
+  readonly readAt: string;
+  /** CPU time since its start, seconds. */
+  readonly cpuSeconds: number;
+  /** Bytes, without what the kernel caches of files. */
+  readonly memory: { readonly used: number; readonly limit: number };
+  readonly pids: number;
+  /** Bytes since its start. */
+  readonly network: { readonly received: number; readonly sent: number };
+}
+
+/** What a proxy may ask the workers of a host, who alone reach its daemon. */
+export type Ask =
+  | {
+      readonly op: 'logs';
+      readonly id: string;
+      readonly after?: LogPlace | undefined;
+      /** Only so many of the last lines; all where absent. */
+      readonly tail?: number | undefined;
+    }
+  | { readonly op: 'stats'; readonly id: string };
+
+/** What became of an ask; `absent`: there is no such container on that host. */
+export type Reply<T> =
+  | { readonly kind: 'done'; readonly value: T }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'failed'; readonly message: string };
+
+interface Values {
+  readonly logs: LogPage;
+  readonly stats: Usage;
+}
+
+export type ReplyTo<A extends Ask> = Reply<Values[A['op']]>;
+
+export interface Asks {
+  /**
+   * Asks the workers of a host, of whom one answers. An ask may be carried out though its answer
+   * comes too late: all of them may be asked again.
+   * @returns undefined where none of them answers in time
+   */
+  ask<A extends Ask>(host: string, ask: A): Promise<ReplyTo<A> | undefined>;
+}
+
+/** The place behind some lines of a log that were read from `after` on. */
+export function placeBehind(
+  after: LogPlace | undefined,
+  lines: readonly LogLine[],
+): LogPlace | undefined {
+  const time = lines.at(-1)?.time;
+  if (time === undefined) return after;
+  const count = lines.filter((line) => line.time === time).length;
+  return { time, count: count + (after?.time === time ? after.count : 0) };
+}
+
+/** The lines behind a place, of lines in their order. */
+export function linesBehind(
+  after: LogPlace | undefined,
+  lines: readonly LogLine[],
+): readonly LogLine[] {
+  if (!after) return lines;
+  const same = lines.filter(({ time }) => time === after.time);
+  const later = lines.filter(({ time }) => time > after.time);
+  return [...same.slice(after.count), ...later];
+}
