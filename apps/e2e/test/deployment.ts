@@ -30,6 +30,8 @@ export interface Deployment {
   readonly dashboardUrl: string | undefined;
   readonly proxies: readonly App[];
   readonly workers: App[];
+  /** The file that the templates are in. */
+  readonly config: string;
   startWorker(): Promise<App>;
   /** Asks the control API of one replica. */
   api(
@@ -121,6 +123,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     dashboardUrl: dashboard && `http://127.0.0.1:${dashboardPort}`,
     proxies,
     workers,
+    config,
     startWorker,
     api(method, path, body, headers = {}, replica = 0) {
       return fetch(`${adminUrls[replica] ?? ''}${path}`, {
