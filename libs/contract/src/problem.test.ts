@@ -55,7 +55,7 @@ test('what a client may do next stands in the headers that say so', () => {
   });
   expect(headersOf({ kind: 'method_not_allowed', allow: 'GET' })).toEqual({ allow: 'GET' });
   for (const again of ['starting', 'store_unavailable', 'full'] as const) {
-    const headers = headersOf({ kind: again, id: ID, limit: 'hosts' } as Failure);
+    const headers = headersOf({ kind: again, id: ID, limit: 'hosts' });
     expect(Number(headers['retry-after'])).toBeGreaterThan(0);
   }
   expect(headersOf({ kind: 'gone', id: ID, reason: 'ttl' })).toEqual({});
