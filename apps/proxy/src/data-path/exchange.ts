@@ -47,7 +47,7 @@ export class Exchange implements Sender {
 
   start(): void {
     this.context.inFlight++;
-    this.#res.once('close', () => this.#onClosed());
+    this.#res.on('close', () => this.#onClosed());
     const cached = this.context.routes.peek(this.arrival.address.id);
     if (cached?.route.state === 'ready') {
       this.#forward({ route: cached.route, deadline: cached.deadline });

@@ -8,6 +8,7 @@ const peer = (address: string): Peer => ({
   isRefused: false,
   answer: undefined,
   waiting: 0,
+  described: undefined,
 });
 const nothing: Said = {
   for: undefined,

@@ -25,12 +25,9 @@ export function forwardedLines(
 ): string {
   const { address } = peer;
   if (said === undefined) {
-    return (
-      `x-forwarded-for: ${address}\r\nx-real-ip: ${address}\r\n` +
-      `x-forwarded-proto: http\r\nx-forwarded-host: ${host}\r\n` +
-      (prefix === '' ? '' : `x-forwarded-prefix: ${prefix}\r\n`) +
-      `forwarded: ${element(address, host, 'http')}\r\n`
-    );
+    if (peer.described?.host !== host) peer.described = { host, lines: describe(address, host) };
+    const { lines } = peer.described;
+    return prefix === '' ? lines : `${lines}x-forwarded-prefix: ${prefix}\r\n`;
   }
   const outer = said.prefix?.replace(/\/$/, '') ?? '';
   const whole = outer + prefix;
@@ -42,6 +39,14 @@ export function forwardedLines(
     (whole === '' ? '' : `x-forwarded-prefix: ${whole}\r\n`) +
     `forwarded: ${said.forwarded === undefined ? '' : `${said.forwarded}, `}` +
     `${element(address, host, 'http')}\r\n`
+  );
+}
+
+function describe(address: string, host: string): string {
+  return (
+    `x-forwarded-for: ${address}\r\nx-real-ip: ${address}\r\n` +
+    `x-forwarded-proto: http\r\nx-forwarded-host: ${host}\r\n` +
+    `forwarded: ${element(address, host, 'http')}\r\n`
   );
 }
 

@@ -13,6 +13,8 @@ export interface Peer {
   answer: ServerResponse | undefined;
   /** Requests that wait for their turn behind it. */
   waiting: number;
+  /** The lines that describe it to instances, under the Host that it used last. */
+  described: { readonly host: string; readonly lines: string } | undefined;
 }
 
 const kPeer = Symbol('peer');
@@ -58,5 +60,12 @@ function lookAt(socket: Socket, trusted: BlockList): Peer {
   const address = remote.startsWith('::ffff:') ? remote.slice(7) : remote;
   const family = isIPv6(address) ? 'ipv6' : 'ipv4';
   const isTrusted = isIP(address) !== 0 && trusted.check(address, family);
-  return { address, isTrusted, isRefused: false, answer: undefined, waiting: 0 };
+  return {
+    address,
+    isTrusted,
+    isRefused: false,
+    answer: undefined,
+    waiting: 0,
+    described: undefined,
+  };
 }

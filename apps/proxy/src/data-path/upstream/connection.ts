@@ -44,6 +44,7 @@ export class Connection implements ResponseSink {
   readonly #keeper: ConnectionKeeper;
   readonly #parser = new ResponseParser();
   #requester: Requester | undefined;
+  #isOpen = true;
   #answered = false;
   #headComplete = false;
   #reusable = false;
@@ -67,7 +68,7 @@ export class Connection implements ResponseSink {
   }
 
   get isUsable(): boolean {
-    return this.#requester === undefined && this.#socket.writable;
+    return this.#requester === undefined && this.#isOpen;
   }
 
   /** Whether a request is under way and the head of its answer is not there. */
@@ -126,14 +127,14 @@ export class Connection implements ResponseSink {
   destroy(loss: Loss): void {
     const requester = this.#requester;
     this.#requester = undefined;
-    this.#socket.destroy();
+    this.#close();
     requester?.onLost(loss, this.#answered);
   }
 
   /** Ends the connection without telling whoever sent the request. */
   abandon(): void {
     this.#requester = undefined;
-    this.#socket.destroy();
+    this.#close();
   }
 
   onHead(head: ResponseHead): void {
@@ -178,8 +179,8 @@ export class Connection implements ResponseSink {
 
   #settle(isClean: boolean): void {
     this.#answerComplete = false;
-    if (!isClean || !this.#reusable || !this.#requestSent || !this.#socket.writable) {
-      this.#socket.destroy();
+    if (!isClean || !this.#reusable || !this.#requestSent || !this.#isOpen) {
+      this.#close();
       return;
     }
     this.isReused = true;
@@ -189,7 +190,13 @@ export class Connection implements ResponseSink {
   }
 
   #onEnd(): void {
-    if (this.#parser.busy && this.#parser.end()) this.#socket.destroy();
+    this.#isOpen = false;
+    if (this.#parser.busy && this.#parser.end()) this.#close();
     else this.destroy('broken');
+  }
+
+  #close(): void {
+    this.#isOpen = false;
+    this.#socket.destroy();
   }
 }
