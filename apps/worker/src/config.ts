@@ -11,6 +11,8 @@ import {
 } from '@ephemera/runtime';
 import { z } from 'zod';
 
+const SUBNET = 'must be an IPv4 /16 such as 10.231.0.0/16';
+
 /** The settings by their names in the environment; the reference is made from it. */
 export const schema = z.object({
   ...COMMON,
@@ -27,8 +29,8 @@ export const schema = z.object({
       "Name of this Docker daemon among the hosts; the daemon's own name and id where unset.",
     ),
   EPHEMERA_SUBNET: z
-    .string()
-    .regex(/^\d{1,3}\.\d{1,3}\.0\.0\/16$/, 'must be an IPv4 /16 such as 10.231.0.0/16')
+    .cidrv4(SUBNET)
+    .regex(/\.0\.0\/16$/, SUBNET)
     .optional()
     .describe(
       "The instances' network, an IPv4 /16; the first free of 10.231.0.0/16 and on where unset.",

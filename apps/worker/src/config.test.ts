@@ -1,0 +1,37 @@
+import { ConfigError } from '@ephemera/runtime';
+import { expect, test } from 'vitest';
+import { readConfig } from './config.ts';
+
+const nowhere = { EPHEMERA_CONFIG: '/nowhere/ephemera.yml' };
+
+test('has a default for everything', () => {
+  expect(readConfig(nowhere)).toMatchObject({
+    redisUrl: 'redis://127.0.0.1:6379/0',
+    namespace: 'ephemera',
+    bind: '127.0.0.1',
+    port: 8083,
+    dockerHost: 'unix:///var/run/docker.sock',
+    hostId: undefined,
+    subnet: undefined,
+    firewall: 'auto',
+    spawnConcurrency: 8,
+    killConcurrency: 32,
+    tombstone: 3_600_000,
+  });
+});
+
+test.each([
+  ['EPHEMERA_HOST_ID', 'Host:1', 'must be lowercase letters, digits and hyphens, at most 63'],
+  ['EPHEMERA_SUBNET', '10.0.0.0/8', 'must be an IPv4 /16 such as 10.231.0.0/16'],
+  ['EPHEMERA_FIREWALL', 'maybe', /auto.*required.*off/],
+  ['EPHEMERA_WORKER_PORT', '99999', 'must be a port from 1 to 65535'],
+  ['EPHEMERA_SPAWN_CONCURRENCY', '0', 'must be at least 1'],
+])('%s=%s is refused', (name, value, detail) => {
+  expect(() => readConfig({ ...nowhere, [name]: value })).toThrow(ConfigError);
+  expect(() => readConfig({ ...nowhere, [name]: value })).toThrow(detail);
+});
+
+// Each part is at most 255, or the network could not be made.
+test('a subnet that is none is refused at the start', () => {
+  expect(() => readConfig({ ...nowhere, EPHEMERA_SUBNET: '300.1.0.0/16' })).toThrow(ConfigError);
+});
