@@ -133,3 +133,28 @@ test('the same key gives the same instance, warm ones too', async () => {
   expect((await ask({ timeout: 31 })).status).toBe(422);
   await site.api('DELETE', `/v1/instances/${ids[0]}`);
 });
+
+test('the templates tell how many are warm, and the hosts how many more there may be', async () => {
+  await filled();
+  const templates = await (await site.api('GET', '/v1/templates')).json();
+  expect(templates).toEqual({
+    items: [
+      {
+        name: 'pooled',
+        isDefault: true,
+        port: 8080,
+        ports: { web: 8080 },
+        timeout: 60,
+        maxTimeout: 600,
+        limits: { memory: 64 * 1024 ** 2, cpus: 0.5, pids: 64 },
+        instances: 3,
+        queued: 0,
+        whenFull: 'queue',
+        isFull: false,
+        pool: { size: 3, warm: 3 },
+      },
+    ],
+  });
+  const stats = await (await site.api('GET', '/v1/stats')).json();
+  expect(stats).toEqual({ instances: 3, available: 997, capacity: 1000 });
+});

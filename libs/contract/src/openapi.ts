@@ -5,6 +5,7 @@ import { listQuerySchema } from './list-query.ts';
 import { z } from './openapi-zod.ts';
 import { problemSchema } from './problem.ts';
 import { renewRequestSchema } from './renew-request.ts';
+import { statsSchema, templateListSchema } from './template-resource.ts';
 
 /** The description of the control API, OpenAPI 3.1, made from the schemas that it checks with. */
 export function openApiDocument(version: string): object {
@@ -33,13 +34,18 @@ export function openApiDocument(version: string): object {
     request: {
       headers: z.object({
         prefer: z.string().optional().openapi({ description: '`wait=N`: up to N s until ready' }),
+        'idempotency-key': z.string().optional().openapi({
+          description: 'Kept for 24 hours: the same key and body give the same instance.',
+        }),
       }),
       body: { content: { 'application/json': { schema: createRequestSchema } } },
     },
     responses: {
-      201: json(instanceSchema, 'It is ready (asked for with Prefer)'),
-      202: json(instanceSchema, 'It is starting; Location tells where to look'),
+      201: json(instanceSchema, 'It is ready: a warm one, or asked for with Prefer'),
+      202: json(instanceSchema, 'It is starting, or queued; Location tells where to look'),
       400: problem('Unknown template, invalid timeout, unknown field, broken JSON'),
+      422: problem('The Idempotency-Key came with another body before'),
+      429: problem('Full: `limit` says what is, Retry-After when to try again'),
       502: problem('It could not be started (asked for with Prefer)'),
       ...refused,
     },
@@ -55,6 +61,20 @@ export function openApiDocument(version: string): object {
       400: problem('Invalid query'),
       ...refused,
     },
+  });
+  registry.registerPath({
+    method: 'get',
+    path: '/v1/templates',
+    summary: 'What may be started, and whether there is room',
+    security,
+    responses: { 200: json(templateListSchema, 'All templates'), ...refused },
+  });
+  registry.registerPath({
+    method: 'get',
+    path: '/v1/stats',
+    summary: 'How many instances there are, and how many more the hosts hold',
+    security,
+    responses: { 200: json(statsSchema, 'The sums of the hosts that are alive'), ...refused },
   });
   registry.registerPath({
     method: 'delete',

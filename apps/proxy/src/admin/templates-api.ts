@@ -1,11 +1,11 @@
 import Router from '@koa/router';
 import { toTemplateResource } from '@ephemera/contract';
 import type { Template } from '@ephemera/domain';
-import type { TemplateSet } from '@ephemera/runtime';
 import type { Room, TemplateRoom } from '@ephemera/store';
+import type { Starter } from '../entrance/start-instance.ts';
 
 export interface TemplatesApi {
-  readonly starter: { readonly templates: TemplateSet };
+  readonly starter: Starter;
   readonly room: {
     hosts(): Promise<Room>;
     of(template: Template): Promise<TemplateRoom>;

@@ -1,0 +1,79 @@
+import type { Template } from '@ephemera/domain';
+import { z } from './openapi-zod.ts';
+
+/** A template as the control API gives it: what may be asked for, and whether there is room. */
+export const templateResourceSchema = z
+  .object({
+    name: z.string(),
+    isDefault: z.boolean(),
+    port: z.int().openapi({ description: 'The main one.' }),
+    ports: z.record(z.string(), z.int()),
+    timeout: z.number().openapi({ description: 'Seconds, counted from ready.' }),
+    maxTimeout: z.number().openapi({ description: 'Seconds, counted from creation.' }),
+    idleTimeout: z.number().optional().openapi({ description: 'Seconds; absent: none.' }),
+    limits: z.object({
+      memory: z.int().openapi({ description: 'Bytes.' }),
+      cpus: z.number(),
+      pids: z.int(),
+    }),
+    instances: z.int().openapi({ description: 'Alive now, warm ones included.' }),
+    maxInstances: z.int().optional().openapi({ description: 'Absent: as many as hosts hold.' }),
+    queued: z.int().openapi({ description: 'How many wait for room.' }),
+    whenFull: z.enum(['queue', 'refuse']),
+    isFull: z
+      .boolean()
+      .openapi({ description: 'Whether one more would have to wait, or be refused.' }),
+    pool: z.object({
+      size: z.int().openapi({ description: 'How many are to be warm now.' }),
+      warm: z.int().openapi({ description: 'How many may be claimed now.' }),
+    }),
+  })
+  .openapi('Template');
+
+export type TemplateResource = z.infer<typeof templateResourceSchema>;
+
+export const templateListSchema = z
+  .object({ items: z.array(templateResourceSchema) })
+  .openapi('TemplateList');
+
+/** How many instances there are, and how many more the hosts hold; absent: no bound. */
+export const statsSchema = z
+  .object({
+    instances: z.int(),
+    available: z.int().optional(),
+    capacity: z.int().optional(),
+  })
+  .openapi('Stats');
+
+/** What is known of a template beside its definition. */
+interface Present {
+  readonly isDefault: boolean;
+  readonly instances: number;
+  readonly queued: number;
+  readonly wanted: number;
+  readonly warm: number;
+  /** How many more the hosts hold; undefined: no bound. */
+  readonly available: number | undefined;
+}
+
+export function toTemplateResource(template: Template, present: Present): TemplateResource {
+  const { name, port, ports, timeout, maxTimeout, idleTimeout, limits } = template;
+  const { maxInstances, whenFull } = template;
+  const { isDefault, instances, queued, wanted, warm, available } = present;
+  return {
+    name,
+    isDefault,
+    port,
+    ports,
+    timeout: timeout / 1000,
+    maxTimeout: maxTimeout / 1000,
+    idleTimeout: idleTimeout === undefined ? undefined : idleTimeout / 1000,
+    limits,
+    instances,
+    maxInstances,
+    queued,
+    whenFull,
+    isFull: queued > 0 || available === 0 || instances >= (maxInstances ?? Infinity),
+    pool: { size: wanted, warm },
+  };
+}
