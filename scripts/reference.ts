@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { templateSchema } from '@ephemera/runtime';
+import { sharesSchema, templateSchema } from '@ephemera/runtime';
 import { format, resolveConfig } from 'prettier';
 import { z } from 'zod';
 import { schema as cli } from '../apps/cli/src/config.ts';
@@ -58,8 +58,8 @@ function environmentTable(): string {
   );
 }
 
-function templateTable(): string {
-  const rows = fieldsOf(templateSchema).map(([name, field]) =>
+function fieldTable(schema: z.ZodType): string {
+  const rows = fieldsOf(schema).map(([name, field]) =>
     row([`\`${name}\``, shown(field.default), field.description ?? '']),
   );
   return [row(['field', 'default', 'meaning']), '|---|---|---|', ...rows].join('\n');
@@ -83,7 +83,11 @@ ${environmentTable()}
 \`/{prefix}/new\` starts, and \`templates\`, each by its name. Sizes are written as \`256m\`, \`1g\`
 (powers of 1024). Unknown fields are refused.
 
-${templateTable()}
+${fieldTable(templateSchema)}
+
+Beside the templates, \`limits\` says how much one client may have at once; more is refused with 429:
+
+${fieldTable(sharesSchema)}
 
 Every container also gets, whatever its template says: all capabilities dropped,
 \`no-new-privileges\`, memory without swap, a private IPC namespace, an init process, bounded logs
