@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A process that a run has started, and ends. */
+export interface Child {
+  readonly pid: number;
+  /** Everything that it has written so far. */
+  log(): string;
+  signal(name: NodeJS.Signals): void;
+  /** The exit code once it has ended, or the signal that ended it; undefined while it runs. */
+  ended(): number | string | undefined;
+  /** Waits until it has ended by itself. */
+  exit(): Promise<number | string>;
+  /** Asks it to end, continues it where it was stopped, and waits; forces it after `withinMs`. */
+  stop(withinMs?: number): Promise<void>;
+}
+
+export function startChild(
+  program: string,
+  args: readonly string[],
+  env?: Record<string, string>,
+): Child {
+  const child: ChildProcess = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(env && { env }),
+  });
+  const chunks: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
+  }
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  child.once('error', (error) => chunks.push(String(error)));
+  const ended = () => child.exitCode ?? child.signalCode ?? undefined;
+  return {
+    pid: child.pid ?? 0,
+    log: () => chunks.join(''),
+    signal: (name) => void child.kill(name),
+    ended,
+    async exit() {
+      await exited;
+      return ended() ?? 'nothing';
+    },
+    async stop(withinMs = 40_000) {
+      if (child.pid === undefined || ended() !== undefined) return;
+      child.kill('SIGCONT');
+      child.kill('SIGTERM');
+      const late = sleep(withinMs, 'late' as const, { ref: false });
+      if ((await Promise.race([exited, late])) === 'late') child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+/** How many file descriptors a process has open. */
+export function descriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** Memory of a process that is in RAM, MiB. */
+export function residentMegabytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+}

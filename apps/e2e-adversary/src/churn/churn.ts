@@ -1,0 +1,199 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Ground, newId, readyRoute, type Replica, startGround } from '../ground.ts';
+import { randomFrom, type Random } from '../random.ts';
+import { disturb } from './disturb.ts';
+import { type Fence, without } from './fences.ts';
+import { type Listening, startInstance, type Stray } from './instance.ts';
+import { type Relay, startRelay } from './relay.ts';
+import { Visitor } from './visitor.ts';
+
+export interface ChurnOptions {
+  /** Ends once so many answers of instances were looked at, or the time is up. */
+  readonly answers: number;
+  readonly atMostMs: number;
+  readonly seed: number;
+  /** What the replicas do without. */
+  readonly removed?: readonly Fence[];
+  /** Kills the container first and withdraws its route when the next one has its address. */
+  readonly killsFirst?: boolean;
+  /** Cuts one replica off from Redis as a whole, again and again. */
+  readonly partitions?: boolean;
+  /** Gives every instance an address that no other had: what the product's workers do. */
+  readonly freshAddresses?: boolean;
+  readonly onProgress?: (line: string) => void;
+}
+
+export interface ChurnResult {
+  readonly answers: number;
+  /** Answers from another instance than the one that was asked for. */
+  readonly wrongAnswers: number;
+  /** Requests that reached another instance, whether or not it answered. */
+  readonly strays: readonly Stray[];
+  readonly requestsArrived: number;
+  readonly instances: number;
+  /** 404, 410, 502, 503 and cut connections: what people get in place of another instance. */
+  readonly refused: Readonly<Record<string, number>>;
+  readonly disturbances: Readonly<Record<string, number>>;
+  readonly seconds: number;
+}
+
+/** One place that one instance after the other has. */
+interface Place {
+  current: Listening | undefined;
+  /** Ids of this place that are dead; visitors go on asking for them. */
+  readonly past: string[];
+}
+
+const PLACES = 16;
+const VISITORS = 12;
+const REPLICAS = 3;
+const PORT = 8080;
+const PAST = 3;
+
+/** Instances that live for half a second each, three replicas, and everything that may go wrong. */
+export async function churn(options: ChurnOptions): Promise<ChurnResult> {
+  const ground = await startGround();
+  const relays: Relay[] = [];
+  try {
+    return await churnOn(ground, relays, options);
+  } finally {
+    for (const relay of relays) relay.release();
+    await ground.stop();
+    for (const relay of relays) relay.stop();
+  }
+}
+
+async function churnOn(
+  ground: Ground,
+  relays: Relay[],
+  options: ChurnOptions,
+): Promise<ChurnResult> {
+  const started = performance.now();
+  const replicas: Replica[] = [];
+  for (let i = 0; i < REPLICAS; i++) {
+    const relay = await startRelay(ground.redisPort);
+    relays.push(relay);
+    const nodeArgs = without(options.removed ?? []);
+    replicas.push(await ground.replica({ nodeArgs, redisPort: relay.port }));
+  }
+  const count = { answers: 0, wrong: 0, arrived: 0, instances: 0 };
+  const strays: Stray[] = [];
+  const refused: Record<string, number> = {};
+  const stop = new AbortController();
+  const random = randomFrom(options.seed);
+  const places: Place[] = Array.from({ length: PLACES }, () => ({ current: undefined, past: [] }));
+
+  const onRequest = (stray: Stray | undefined) => {
+    count.arrived++;
+    if (stray) strays.push(stray);
+  };
+  const keepPlace = async (place: Place, index: number) => {
+    while (!stop.signal.aborted) {
+      const turn = count.instances++;
+      const address = options.freshAddresses
+        ? `127.1.${(turn >> 8) & 255}.${turn & 255}`
+        : `127.0.2.${index + 1}`;
+      await replace(ground, place, address, options.killsFirst === true, random, onRequest);
+      await sleep(300 + random(500));
+    }
+  };
+  const visit = async (replica: Replica) => {
+    const visitor = new Visitor(replica.publicPort);
+    while (!stop.signal.aborted) {
+      const place = places[random(PLACES)];
+      const dead = random(5) === 0 ? place?.past[random(PAST)] : undefined;
+      const id = dead ?? place?.current?.id;
+      if (id === undefined) {
+        await sleep(1);
+        continue;
+      }
+      const answer = await visitor.ask(id, random(50) === 0);
+      if (answer?.status === 200 || answer?.status === 101) {
+        count.answers++;
+        if (answer.from !== id) count.wrong++;
+      } else {
+        const what = answer ? String(answer.status) : 'cut';
+        refused[what] = (refused[what] ?? 0) + 1;
+        // Whoever is refused at once would otherwise ask for nothing else.
+        if (what === 'cut') await sleep(5);
+      }
+    }
+    visitor.leave();
+  };
+
+  const churning = places.map(keepPlace);
+  const disturbing = disturb(
+    { ground, replicas, relays, partitions: options.partitions === true },
+    randomFrom(options.seed + 1),
+    stop.signal,
+  );
+  const visiting = replicas.flatMap((replica) =>
+    Array.from({ length: VISITORS }, () => visit(replica)),
+  );
+  const end = performance.now() + options.atMostMs;
+  let told = performance.now();
+  while (count.answers < options.answers && performance.now() < end) {
+    await sleep(50);
+    const failed = replicas.find((replica) => replica.ended() !== undefined);
+    if (failed) throw new Error(`a replica ended:\n${failed.log()}`);
+    if (performance.now() - told > 10_000) {
+      told = performance.now();
+      options.onProgress?.(
+        `${count.answers} answers, ${count.wrong} wrong, ${strays.length} strays`,
+      );
+    }
+  }
+  stop.abort();
+  const disturbances = await disturbing;
+  await Promise.all([...churning, ...visiting]);
+  for (const { current } of places) current?.kill();
+  return {
+    answers: count.answers,
+    wrongAnswers: count.wrong,
+    strays,
+    requestsArrived: count.arrived,
+    instances: count.instances,
+    refused,
+    disturbances,
+    seconds: Math.round((performance.now() - started) / 1000),
+  };
+}
+
+/** Ends the instance of a place as a worker does, and starts the next one at the same address. */
+async function replace(
+  ground: Ground,
+  place: Place,
+  address: string,
+  killsFirst: boolean,
+  random: Random,
+  onRequest: (stray: Stray | undefined) => void,
+): Promise<void> {
+  const old = place.current;
+  const withdraw = async () => {
+    if (!old) return;
+    const gone = { generation: ground.generation(), reason: 'request' } as const;
+    await ground.put(old.id, { state: 'draining', ...gone });
+  };
+  if (old) {
+    place.past.unshift(old.id);
+    place.past.length = Math.min(place.past.length, PAST);
+    place.current = undefined;
+  }
+  if (!killsFirst) await withdraw();
+  old?.kill();
+  const id = newId();
+  // One answer in ten takes a while: instances are killed and replicas stopped under it.
+  const pauseOf = () => (random(10) === 0 ? 1 + random(60) : 0);
+  const next = await startInstance({ id, address, port: PORT }, pauseOf, onRequest);
+  await ground.put(id, readyRoute(ground.generation(), { address, port: PORT }));
+  place.current = next;
+  if (killsFirst) {
+    await sleep(100);
+    await withdraw();
+  }
+  if (old) await ground.put(old.id, tombstone(ground.generation()));
+}
+
+function tombstone(generation: number) {
+  return { state: 'gone', generation, reason: 'request' } as const;
+}

@@ -1,0 +1,53 @@
+import type { Options } from '../options.ts';
+import { print, table } from '../report.ts';
+import { churn, type ChurnOptions, type ChurnResult } from './churn.ts';
+import { type Fence, fenceNames } from './fences.ts';
+
+const SHORT = { answers: 40_000, atMostMs: 90_000 };
+
+/** The long churn with every fence, then short ones with each fence taken away, then with all. */
+export async function runChurn(options: Options): Promise<boolean> {
+  const seed = Number(options.seed ?? 1);
+  const answers = Number(options.answers ?? 1_000_000);
+  const whole = await churn({ answers, atMostMs: 40 * 60_000, seed, onProgress: print });
+  print(JSON.stringify({ ...whole, strays: whole.strays.slice(0, 5) }, undefined, 2));
+  const rows = [row('every fence', whole)];
+  for (const [name, more] of variants()) {
+    const result = await churn({ ...SHORT, seed, ...more });
+    rows.push(row(name, result));
+    print(rows.at(-1)?.join('  ') ?? '');
+  }
+  print(
+    table(['taken away', 'answers', 'wrong answers', 'strays', 'instances', 'refused, cut'], rows),
+  );
+  return whole.answers >= answers && whole.wrongAnswers === 0 && whole.strays.length === 0;
+}
+
+/** What the table compares; addresses are always used again at once, unless it says otherwise. */
+export function variants(): [string, Partial<ChurnOptions>][] {
+  const alone = fenceNames.map((fence): [string, Partial<ChurnOptions>] => [
+    fence,
+    { removed: [fence] },
+  ]);
+  const routes: Fence[] = ['lease', 'push', 'flush'];
+  return [
+    ...alone,
+    ['order of a kill', { killsFirst: true }],
+    ['lease, push and flush', { removed: routes }],
+    ['lease, push, flush and recheck', { removed: [...routes, 'recheck'] }],
+    ['sockets and recheck', { removed: ['sockets', 'recheck'] }],
+    ['all', { removed: fenceNames, killsFirst: true }],
+    ['all, with fresh addresses', { removed: fenceNames, freshAddresses: true }],
+    ['nothing, one replica without Redis', { partitions: true }],
+    [
+      'nothing, one replica without Redis, with fresh addresses',
+      { partitions: true, freshAddresses: true },
+    ],
+  ];
+}
+
+function row(name: string, result: ChurnResult): string[] {
+  const refused = Object.values(result.refused).reduce((sum, count) => sum + count, 0);
+  const { answers, wrongAnswers, strays, instances } = result;
+  return [name, ...[answers, wrongAnswers, strays.length, instances, refused].map(String)];
+}

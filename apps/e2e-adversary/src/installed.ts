@@ -1,0 +1,40 @@
+import { spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+
+const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/**
+ * The path of a program, with its Debian package installed where the machine has it not.
+ * @throws where it is not there afterwards
+ */
+export async function installed(program: string, debianPackage = program): Promise<string> {
+  const there = find(program);
+  if (there !== undefined) return there;
+  const apt = ['-qq', '-o', 'DPkg::Lock::Timeout=300'];
+  await run('apt-get', [...apt, 'update']);
+  await run('apt-get', [...apt, 'install', '-y', '--no-install-recommends', debianPackage]);
+  const now = find(program);
+  if (now === undefined) throw new Error(`${debianPackage} brought no ${program}`);
+  return now;
+}
+
+function find(program: string): string | undefined {
+  return FOLDERS.map((folder) => join(folder, program)).find((path) => {
+    try {
+      accessSync(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function run(program: string, args: readonly string[]): Promise<void> {
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const code = await new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', resolve);
+  });
+  if (code !== 0) throw new Error(`${program} ${args.join(' ')} ended with code ${String(code)}`);
+}
