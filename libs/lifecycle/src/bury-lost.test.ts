@@ -1,0 +1,59 @@
+import { manualClock, memoryInstances, sampleDraft } from '@ephemera/testing';
+import { expect, test } from 'vitest';
+import { buryLost } from './bury-lost.ts';
+
+// A host has burnt down. What it ran still stands in the store.
+
+function scene() {
+  const clock = manualClock();
+  const instances = memoryInstances({ now: () => clock.now() });
+  const signs: { host: string; seenAt: number }[] = [{ host: 'lost', seenAt: clock.now() }];
+  const hosts = { signs: () => Promise.resolve(signs) };
+  const ready = async (host: string, timeout: number) => {
+    const { id, generation } = await instances.create(sampleDraft({ timeout }));
+    await instances.begin(id, generation, host);
+    await instances.publish(id, generation, '10.0.0.9');
+    return id;
+  };
+  const stateOf = async (id: string) => (await instances.get(id))?.state;
+  return {
+    clock,
+    instances,
+    hosts,
+    signs,
+    ready,
+    stateOf,
+    bury: () => buryLost({ instances, hosts }),
+  };
+}
+
+test('what is overdue there is buried, what still has time is left', async () => {
+  const { clock, ready, stateOf, bury } = scene();
+  const [brief, long] = [await ready('lost', 10_000), await ready('lost', 600_000)];
+  clock.advance(50_000);
+  expect(await bury()).toBe(0);
+  clock.advance(20_000);
+  expect(await bury()).toBe(1);
+  expect([await stateOf(brief), await stateOf(long)]).toEqual(['gone', 'ready']);
+  clock.advance(600_000);
+  expect(await bury()).toBe(1);
+  expect(await bury()).toBe(0);
+});
+
+test('an end that its worker began and did not finish is finished', async () => {
+  const { clock, instances, ready, stateOf, bury } = scene();
+  const id = await ready('lost', 600_000);
+  await instances.end(id, 'request');
+  clock.advance(70_000);
+  expect(await bury()).toBe(1);
+  expect(await stateOf(id)).toBe('gone');
+});
+
+test('a host that is alive buries its own', async () => {
+  const { clock, signs, ready, stateOf, bury } = scene();
+  const id = await ready('alive', 1_000);
+  clock.advance(100_000);
+  signs.push({ host: 'alive', seenAt: clock.now() });
+  expect(await bury()).toBe(0);
+  expect(await stateOf(id)).toBe('ready');
+});

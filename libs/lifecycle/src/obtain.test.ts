@@ -1,0 +1,103 @@
+import type { Instance } from '@ephemera/domain';
+import { memoryInstances, sampleDraft } from '@ephemera/testing';
+import { expect, test } from 'vitest';
+import type { Claimed, Order } from './intake.ts';
+import { obtain } from './obtain.ts';
+
+/** A pool with these instances, of which some do not answer; notes everything that is done. */
+async function scene(options: { warm: number; dead?: readonly number[] }) {
+  const done: string[] = [];
+  const instances = memoryInstances();
+  const warm: Instance[] = [];
+  for (let i = 0; i < options.warm; i++) {
+    const { id, generation } = await instances.create(sampleDraft());
+    await instances.begin(id, generation, 'a');
+    await instances.publish(id, generation, '10.0.0.9');
+    const instance = await instances.get(id);
+    if (instance) warm.push(instance);
+  }
+  const nameOf = (id: string) => {
+    const at = warm.findIndex((each) => each.id === id);
+    return at === -1 ? 'new' : `warm ${at}`;
+  };
+  const orders: Order[] = [];
+  let claims = 0;
+  const note = (what: string) => {
+    done.push(what);
+    return Promise.resolve();
+  };
+  return {
+    done,
+    warm,
+    orders,
+    nameOf,
+    ports: {
+      instances,
+      intake: {
+        claim: async (_pool: string, _wish: unknown, order: Order): Promise<Claimed> => {
+          orders.push(order);
+          await note('claim');
+          const instance = warm[claims++];
+          return instance ? { kind: 'claimed', instance } : { kind: 'none' };
+        },
+        take: async (draft: Parameters<typeof instances.create>[0], order: Order) => {
+          orders.push(order);
+          return { kind: 'created' as const, instance: await instances.create(draft) };
+        },
+      },
+      spawns: { add: ({ id }: { id: string }) => note(`spawn ${nameOf(id)}`) },
+      kills: {
+        arm: ({ id }: { id: string }, delay: number) => note(`arm ${nameOf(id)} in ${delay}`),
+        disarm: ({ id }: { id: string }) => note(`disarm ${nameOf(id)}`),
+      },
+      ends: { finish: ({ id }: { id: string }) => note(`finish ${nameOf(id)}`) },
+      reach: ({ id }: Instance) =>
+        Promise.resolve(!options.dead?.includes(warm.findIndex((each) => each.id === id))),
+      refills: { request: (template: string) => note(`refill ${template}`) },
+      onFault: (error: unknown) => void note(`fault ${String(error)}`),
+    },
+  };
+}
+
+test('a warm one is handed out with a kill job before it and a refill after it', async () => {
+  const { ports, done, warm } = await scene({ warm: 1 });
+  const obtained = await obtain(ports, sampleDraft(), {}, 'pool');
+  expect(obtained).toEqual({ kind: 'claimed', instance: warm[0] });
+  expect(done).toEqual(['claim', 'arm warm 0 in 60000', 'disarm warm 0', 'refill demo']);
+});
+
+test('one that does not answer is ended, and the next takes its place under the same key', async () => {
+  const { ports, warm, orders } = await scene({ warm: 2, dead: [0] });
+  const idempotency = { key: 'k', digest: 'd' };
+  const obtained = await obtain(ports, sampleDraft(), { idempotency }, 'pool');
+  expect(obtained).toEqual({ kind: 'claimed', instance: warm[1] });
+  expect(await ports.instances.get(warm[0]?.id ?? '')).toMatchObject({
+    state: 'draining',
+    reason: 'exited',
+  });
+  expect(orders.map(({ replacing }) => replacing)).toEqual([undefined, warm[0]?.id]);
+});
+
+test('where none answers from here, a new one is started', async () => {
+  const { ports, done, orders, warm } = await scene({ warm: 5, dead: [0, 1, 2, 3, 4] });
+  const obtained = await obtain(ports, sampleDraft(), {}, 'pool');
+  expect(obtained.kind).toBe('created');
+  expect(done.filter((each) => each === 'claim')).toHaveLength(3);
+  expect(done.at(-1)).toBe('spawn new');
+  expect(orders.at(-1)?.replacing).toBe(warm[2]?.id);
+});
+
+test('without a pool no claim is tried', async () => {
+  const { ports, done } = await scene({ warm: 1 });
+  expect((await obtain(ports, sampleDraft(), {})).kind).toBe('created');
+  expect(done).toEqual(['spawn new']);
+});
+
+test('what fails after the claim is told, and the visitor keeps his instance', async () => {
+  const { ports, done } = await scene({ warm: 1 });
+  const refills = { request: () => Promise.reject(new Error('Redis is away')) };
+  const obtained = await obtain({ ...ports, refills }, sampleDraft(), {}, 'pool');
+  expect(obtained.kind).toBe('claimed');
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(done.at(-1)).toBe('fault Error: Redis is away');
+});
