@@ -84,10 +84,8 @@ export function createDataPath(options: DataPathOptions): DataPath {
   return {
     request(req, res) {
       const peer = peerOf(req.socket, trusted);
-      if (peer.isRefused) {
-        req.socket.destroy();
-        return true;
-      }
+      // The connection ends with the refusal: this stays without an answer.
+      if (peer.isRefused) return true;
       peer.answer = res;
       const head = readRequestHead(req, peer.isTrusted);
       if ('status' in head) {

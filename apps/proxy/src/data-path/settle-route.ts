@@ -23,15 +23,16 @@ export interface Holding {
 
 /**
  * Finds out where a request for an id is to go, or why nowhere: waits for an instance that is
- * starting. Never rejects; undefined where `instead` took the request over.
+ * starting, or is resumed by the wait. Never rejects; undefined where `instead` took the request over.
  */
 export async function settleRoute(id: string, holding: Holding): Promise<Settled | undefined> {
   const { routes, isSuperseded, holdFor, signal, instead } = holding;
   return await orFailure(async () => {
     let found = isSuperseded ? await routes.confirm(id) : await routes.find(id);
-    if (isStarting(found)) {
-      if (instead()) return undefined;
-      found = await routes.waitFor(id, (route) => !isStarting(route), holdFor, signal);
+    const isComing = (route: CachedRoute | undefined) => isStarting(route) || isResumable(route);
+    if (isComing(found)) {
+      if (isStarting(found) && instead()) return undefined;
+      found = await routes.waitFor(id, (route) => !isComing(route), holdFor, signal);
     }
     return verdict(id, found);
   });
@@ -62,6 +63,8 @@ function verdict(id: string, found: CachedRoute | undefined): Settled {
       return performance.now() < deadline
         ? { kind: 'open', route, deadline }
         : { kind: 'gone', id, reason: 'ttl' };
+    case 'paused':
+      return { kind: 'paused', id };
     case 'draining':
     case 'failed':
     case 'gone':
@@ -73,4 +76,9 @@ function verdict(id: string, found: CachedRoute | undefined): Settled {
 
 function isStarting(found: CachedRoute | undefined): boolean {
   return found?.route.state === 'pending' || found?.route.state === 'starting';
+}
+
+/** Whether it is paused until somebody wants it; whoever waits for its route does. */
+function isResumable(found: CachedRoute | undefined): boolean {
+  return found?.route.state === 'paused' && found.route.resume === 'request';
 }
