@@ -26,8 +26,8 @@ export function eventsPath(prefix: string, id: string): string {
  * False where it is no such request: those are held, since a script or an API client could not
  * tell the page from what it asked for.
  *
- * The status is 503 with Retry-After, not 200: a page that stands in place of another must not be
- * kept by a service worker, taken in by a crawler, or count as success for a monitor.
+ * The status is 200: a start is nothing wrong, and 5xx raises alarms, takes backends out of
+ * balancers and is replaced by them. A header tells it from the application's own pages.
  */
 export function answerWaiting(
   waiting: Waiting,
@@ -66,11 +66,11 @@ function writePage(
     nonce,
     events: eventsPath(prefix, id),
   });
-  res.writeHead(503, {
+  res.writeHead(200, {
     'content-type': 'text/html; charset=utf-8',
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
-    'retry-after': '2',
+    'ephemera-state': 'starting',
     vary: 'Accept, Sec-Fetch-Mode, Sec-Fetch-Dest',
     'content-security-policy':
       `default-src 'none'; style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; ` +
