@@ -98,6 +98,8 @@ export async function setScene(): Promise<Scene> {
         start: absent,
         inspect: absent,
         lastLines: absent,
+        pause: absent,
+        unpause: absent,
         list: absent,
         recall: absent,
         remove: absent,

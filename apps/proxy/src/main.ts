@@ -42,6 +42,7 @@ import { offeringAnother } from './offer-another.ts';
 import { registerDataPathMetrics } from './proxy-metrics.ts';
 import { loadTheme } from './waiting/theme.ts';
 import { answerWaiting } from './waiting/waiting-room.ts';
+import { wakePaused } from './wake-paused.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
@@ -155,7 +156,7 @@ await runApp(async () => {
   const waiting = { routes, instances, prefix, theme };
   const dataPath = createDataPath({
     activity,
-    routes,
+    routes: wakePaused({ routes, instances, asks, logger }),
     prefix,
     domain,
     trustedProxies: config.trustedProxies,

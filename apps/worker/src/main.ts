@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StartError, isServing } from '@ephemera/domain';
-import { admit, exitMessage, kill, reconcile } from '@ephemera/lifecycle';
+import { admit, buryLost, exitMessage, kill, reconcile } from '@ephemera/lifecycle';
 import { createProducers, createRefills } from '@ephemera/queue';
 import {
   createHealthServer,
@@ -20,6 +20,7 @@ import {
   redisKeptLogs,
   redisLine,
   redisPools,
+  redisSuspensions,
   redisProgress,
   requireRedis,
   takeAsks,
@@ -53,6 +54,7 @@ const BEAT_EVERY = 5_000;
 const ADMIT_EVERY = 1_000;
 const REFILL_EVERY = 5_000;
 const ARM_REFILL_EVERY = 60_000;
+const BURY_LOST_EVERY = 30_000;
 const EXPIRING_EVERY = 1_000;
 
 await runApp(async () => {
@@ -158,12 +160,15 @@ await runApp(async () => {
   lifetime.onStop('refill worker', () => refillWorker.close());
 
   const asking = connectRedis(config.redisUrl, 'watch', onRedisError);
+  const suspensions = redisSuspensions(redis, keys);
+  const answering = { docker, namespace, host, suspensions, instances, containers, kills };
   const stopping = new AbortController();
   const { signal } = stopping;
   const loops = [
     repeat('reconcile', RECONCILE_EVERY, reconcileOnce, { signal, logger }),
     repeat('beat', BEAT_EVERY, beat, { signal, logger }),
     repeat('admit', ADMIT_EVERY, letIn, { signal, logger }),
+    repeat('lost hosts', BURY_LOST_EVERY, buryLostOnce, { signal, logger }),
     // Again and again: a Redis that lost everything has lost it too.
     repeat('refill', ARM_REFILL_EVERY, () => refills.every(REFILL_EVERY), { signal, logger }),
     watchExits(docker, { namespace, host }, onExit, signal),
@@ -173,7 +178,7 @@ await runApp(async () => {
       blocking: asking,
       keys,
       host,
-      answer: (ask) => answerAsk({ docker, namespace, host }, ask),
+      answer: (ask) => answerAsk(answering, ask),
       signal,
     }),
   ];
@@ -197,6 +202,11 @@ await runApp(async () => {
 
   async function tellOfDeadlines(): Promise<void> {
     await tellExpiring(redis, keys, await instances.now());
+  }
+
+  async function buryLostOnce(): Promise<void> {
+    const buried = await buryLost({ instances, hosts });
+    if (buried > 0) logger.warn({ buried }, 'instances of lost hosts buried');
   }
 
   async function letIn(): Promise<void> {

@@ -97,6 +97,8 @@ export function problemOf(failure: Failure): ProblemAnswer {
       return answer(failure, 503, 'Still starting', 'The instance is still starting.', {
         'retry-after': '2',
       });
+    case 'paused':
+      return answer(failure, 503, 'Paused', 'The instance is paused until it is resumed.');
     case 'not_ready':
       return answer(
         failure,

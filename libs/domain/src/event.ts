@@ -7,6 +7,7 @@ export const EVENT_TYPES = [
   'warm',
   'ready',
   'paused',
+  'resumed',
   'renewed',
   'expiring',
   'draining',

@@ -17,6 +17,7 @@ export type Failure =
     }
   | { readonly kind: 'starting'; readonly id: string }
   | { readonly kind: 'not_ready'; readonly id: string }
+  | { readonly kind: 'paused'; readonly id: string }
   | { readonly kind: 'start_failed'; readonly id: string; readonly message: string }
   | { readonly kind: 'upstream_unreachable'; readonly id: string }
   | { readonly kind: 'upstream_timeout'; readonly id: string }

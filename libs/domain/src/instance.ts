@@ -50,6 +50,13 @@ export type Route =
     >)
   | ReadyRoute
   | {
+      readonly state: 'paused';
+      readonly generation: number;
+      readonly expiresAt: number;
+      /** What resumes it: the next request, or somebody who asks for just that. */
+      readonly resume: 'request' | 'manual';
+    }
+  | {
       readonly state: 'draining' | 'gone' | 'failed';
       readonly generation: number;
       readonly reason: EndReason;

@@ -1,3 +1,5 @@
+import type { State } from './state.ts';
+
 /**
  * The one deadline of an instance. All times are epoch milliseconds of one clock, the store's
  * (Redis `TIME`): a worker's or a proxy's own clock never decides how long an instance lives.
@@ -29,9 +31,11 @@ export const IDLE_SLACK = 2 * ACTIVITY_PERIOD;
 export function dueAt(instance: {
   readonly expiresAt: number;
   readonly activeAt?: number | undefined;
+  readonly state?: State;
   readonly template: { readonly idleTimeout?: number | undefined };
 }): number {
-  const { expiresAt, activeAt, template } = instance;
+  const { expiresAt, activeAt, template, state } = instance;
+  if (state === 'paused') return expiresAt;
   if (template.idleTimeout === undefined || activeAt === undefined) return expiresAt;
   return Math.min(expiresAt, activeAt + template.idleTimeout + IDLE_SLACK);
 }

@@ -1,5 +1,6 @@
 /** Where an instance stands in its life. */
-export type State = 'pending' | 'starting' | 'warm' | 'ready' | 'draining' | 'gone' | 'failed';
+export type State =
+  'pending' | 'starting' | 'warm' | 'ready' | 'paused' | 'draining' | 'gone' | 'failed';
 
 /** Why an instance ended. */
 export type EndReason = 'ttl' | 'idle' | 'request' | 'exited' | 'oom' | 'start_failed' | 'orphan';
@@ -12,7 +13,8 @@ export const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
   pending: ['starting', 'draining'],
   starting: ['warm', 'ready', 'draining'],
   warm: ['ready', 'draining'],
-  ready: ['draining'],
+  ready: ['paused', 'draining'],
+  paused: ['ready', 'draining'],
   draining: ['gone', 'failed'],
   gone: [],
   failed: [],
@@ -31,7 +33,7 @@ export function isDead(state: State): boolean {
 
 /** Its container runs and serves: one that ends by itself then has not failed to start. */
 export function isServing(state: State): boolean {
-  return state === 'ready' || state === 'warm';
+  return state === 'ready' || state === 'warm' || state === 'paused';
 }
 
 /** The state in which an end for this reason leaves the instance. */

@@ -63,6 +63,10 @@ export interface Template {
   readonly host: 'pass' | 'mask';
   /** How long ahead of its deadline `expiring` is told; a tenth of the TTL, at most 60 s, if unset. */
   readonly notice?: number | undefined;
+  /** What its deadline does to it; a paused one is killed at the ceiling. `kill` where unset. */
+  readonly onTimeout?: 'kill' | 'pause' | undefined;
+  /** What resumes a paused one; `manual` where unset. */
+  readonly resume?: 'request' | 'manual' | undefined;
   /** How many may live at once; undefined: as many as the hosts hold. */
   readonly maxInstances?: number | undefined;
   /** What becomes of a request for one more than there is room for. */

@@ -40,7 +40,7 @@ export type Ask =
       /** Only so many of the last lines; all where absent. */
       readonly tail?: number | undefined;
     }
-  | { readonly op: 'stats'; readonly id: string };
+  | { readonly op: 'stats' | 'pause' | 'resume'; readonly id: string };
 
 /** What became of an ask; `absent`: there is no such container on that host. */
 export type Reply<T> =
@@ -51,6 +51,8 @@ export type Reply<T> =
 interface Values {
   readonly logs: LogPage;
   readonly stats: Usage;
+  readonly pause: null;
+  readonly resume: null;
 }
 
 export type ReplyTo<A extends Ask> = Reply<Values[A['op']]>;

@@ -1,5 +1,6 @@
 export * from './admit.ts';
 export * from './asks.ts';
+export * from './bury-lost.ts';
 export * from './create.ts';
 export * from './host-full.ts';
 export * from './intake.ts';
@@ -13,3 +14,4 @@ export * from './refill.ts';
 export * from './renew.ts';
 export * from './request-kill.ts';
 export * from './spawn.ts';
+export * from './suspend.ts';

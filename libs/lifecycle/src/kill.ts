@@ -9,7 +9,7 @@ export interface KillPorts {
 
 export type Killed =
   | { readonly kind: 'killed'; readonly instance: Instance }
-  /** Its lease was renewed: ask again in `remaining` ms. */
+  /** Its lease was renewed, or its deadline paused it: ask again in `remaining` ms. */
   | { readonly kind: 'leased'; readonly remaining: number }
   | { readonly kind: 'absent' };
 
@@ -26,6 +26,10 @@ export async function kill(
   const ending = await instances.end(id, why, message);
   if (ending.kind === 'leased') return ending;
   if (ending.kind === 'absent') return ending;
+  if (ending.kind === 'paused') {
+    await containers.pause(id);
+    return { kind: 'leased', remaining: ending.remaining };
+  }
   const { instance } = ending;
   await containers.removeInstance(id, instance.template.stopGrace);
   await instances.bury(id, instance.generation);

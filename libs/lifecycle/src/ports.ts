@@ -13,6 +13,8 @@ export type Ending =
   | { readonly kind: 'draining'; readonly instance: Instance }
   /** Its lease has `remaining` ms to run, so neither being overdue nor a failed start applies. */
   | { readonly kind: 'leased'; readonly remaining: number }
+  /** Its deadline pauses it, and has; it ends in `remaining` ms. */
+  | { readonly kind: 'paused'; readonly remaining: number }
   /** There is nothing to end: it is dead already, or was never known. */
   | { readonly kind: 'absent' };
 
@@ -116,6 +118,9 @@ export interface Containers {
   ): Promise<{ running: boolean; exitCode: number; oomKilled: boolean } | undefined>;
   /** The last lines that it wrote, for the message of a failed start. */
   lastLines(containerId: string, count: number): Promise<string>;
+  /** Freezes every process of an instance; again, and of none, is success. */
+  pause(id: string): Promise<void>;
+  unpause(id: string): Promise<void>;
   /** Stops (with the grace, ms) and removes every container of an id; none is success. */
   removeInstance(id: string, stopGrace: number): Promise<void>;
   /** Removes one container at once; gone already is success. */

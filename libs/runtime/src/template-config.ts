@@ -145,6 +145,16 @@ export const templateSchema = z
       .describe(
         'How long ahead of its deadline `expiring` is told; a tenth of the TTL, at most a minute, where absent.',
       ),
+    onTimeout: z
+      .enum(['kill', 'pause'])
+      .prefault('kill')
+      .describe(
+        '`pause`: its deadline freezes it, and it is killed at its ceiling, so give `maxTimeout`.',
+      ),
+    resume: z
+      .enum(['request', 'manual'])
+      .prefault('manual')
+      .describe('What resumes a paused one: the next request, or only `POST …/resume`.'),
     ...capacityFields,
   })
   .superRefine((given, context) => {
@@ -153,6 +163,10 @@ export const templateSchema = z
     }
     if (given.ports && Object.keys(given.ports).length === 0) {
       context.addIssue({ code: 'custom', path: ['ports'], message: 'must name at least one port' });
+    }
+    if (given.onTimeout === 'pause' && (given.maxTimeout ?? 0) <= given.timeout) {
+      const message = 'must be above timeout where onTimeout is pause';
+      context.addIssue({ code: 'custom', path: ['maxTimeout'], message });
     }
     if (given.maxTimeout !== undefined && given.maxTimeout < given.timeout) {
       context.addIssue({

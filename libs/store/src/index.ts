@@ -21,3 +21,4 @@ export { connectTracking } from './route-tracking.ts';
 export * from './kept-logs.ts';
 export { RedisAsks } from './redis-asks.ts';
 export * from './take-asks.ts';
+export * from './redis-suspensions.ts';

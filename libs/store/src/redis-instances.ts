@@ -97,9 +97,9 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
           keys.expiring,
         ],
         [id, why, message, IDLE_SLACK],
-      )) as ['absent'] | ['leased', number] | ['draining', string[]];
+      )) as ['absent'] | ['leased' | 'paused', number] | ['draining', string[]];
       if (reply[0] === 'absent') return { kind: 'absent' };
-      if (reply[0] === 'leased') return { kind: 'leased', remaining: reply[1] };
+      if (reply[0] !== 'draining') return { kind: reply[0], remaining: reply[1] };
       const instance = readFields(reply[1]);
       return instance ? { kind: 'draining', instance } : { kind: 'absent' };
     },

@@ -12,6 +12,7 @@ export interface MemoryContainer extends SeenContainer {
   readonly address: string;
   readonly instance: Instance;
   readonly log: string;
+  readonly paused?: boolean;
 }
 
 /**
@@ -72,6 +73,14 @@ export function memoryContainers(
       await turn();
       const log = find(containerId)?.[1].log ?? '';
       return log.split('\n').slice(-count).join('\n');
+    },
+    async pause(id) {
+      await turn();
+      change((each) => each.id === id, { paused: true });
+    },
+    async unpause(id) {
+      await turn();
+      change((each) => each.id === id, { paused: false });
     },
     async removeInstance(id) {
       await turn();

@@ -1,14 +1,15 @@
 import { Readable } from 'node:stream';
 import Router from '@koa/router';
-import { logsQuerySchema } from '@ephemera/contract';
+import { logsQuerySchema, toResource } from '@ephemera/contract';
 import { FailureError, isDead, isId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import type { LogLine } from '@ephemera/lifecycle';
 import { followLog } from './follow-log.ts';
 import type { LogPorts } from './follow-log.ts';
 import { readInput } from './read-input.ts';
+import { suspendInstance } from './suspend-instance.ts';
 
-/** `/v1/instances/{id}/logs` and `/stats`: what only a worker of the instance's host can see. */
+/** `/v1/instances/{id}/logs`, `/stats`, `/pause` and `/resume`: what only a worker of the instance's host can do. */
 export function lookingInRouter(ports: LogPorts): Router {
   const router = new Router({ prefix: '/v1/instances/:id' });
 
@@ -40,6 +41,13 @@ export function lookingInRouter(ports: LogPorts): Router {
     if (reply?.kind !== 'done') throw new FailureError({ kind: 'host_unavailable' });
     ctx.body = reply.value;
   });
+
+  for (const op of ['pause', 'resume'] as const) {
+    router.post(`/${op}`, async (ctx) => {
+      const instance = await known(ctx.params['id']);
+      ctx.body = toResource(await suspendInstance(ports, instance, op));
+    });
+  }
 
   return router;
 

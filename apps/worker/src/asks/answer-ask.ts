@@ -1,10 +1,11 @@
-import type { Ask, Reply } from '@ephemera/lifecycle';
+import { pause, resume } from '@ephemera/lifecycle';
+import type { Ask, Reply, SuspendPorts } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import { findContainer } from '../docker/find-container.ts';
 import { pageOf, readLines } from '../docker/read-log.ts';
 import { readUsage } from '../docker/read-usage.ts';
 
-export interface AnswerPorts {
+export interface AnswerPorts extends SuspendPorts {
   readonly docker: Docker;
   readonly namespace: string;
   readonly host: string;
@@ -23,6 +24,12 @@ export async function answerAsk(ports: AnswerPorts, ask: Ask): Promise<Reply<unk
       const usage = await readUsage(container);
       return usage ? done(usage) : { kind: 'absent' };
     }
+    case 'pause':
+      await pause(ports, ask.id);
+      return done(null);
+    case 'resume':
+      await resume(ports, ask.id);
+      return done(null);
   }
 }
 

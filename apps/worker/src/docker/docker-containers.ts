@@ -102,6 +102,23 @@ export function dockerContainers(place: DockerHost): Containers {
       return raw ? unframe(raw) : '';
     },
 
+    async pause(id) {
+      for (const { Id } of await list(`${LABEL.instance}=${id}`)) {
+        // 409: it is paused already, or it has ended, which is told of otherwise.
+        const call = docker.getContainer(Id).pause();
+        await unlessStatus([404, 409], withDeadline('pause', QUICK, call));
+      }
+    },
+
+    async unpause(id) {
+      for (const { Id, State } of await list(`${LABEL.instance}=${id}`)) {
+        if (State !== 'paused') continue;
+        // 500: another has just done it.
+        const call = docker.getContainer(Id).unpause();
+        await unlessStatus([404, 409, 500], withDeadline('unpause', QUICK, call));
+      }
+    },
+
     async removeInstance(id, stopGrace) {
       const found = await list(`${LABEL.instance}=${id}`);
       for (const { Id, State } of found) {
@@ -144,6 +161,10 @@ export function dockerContainers(place: DockerHost): Containers {
       const seen = await inspect(containerId);
       const address = seen?.NetworkSettings.Networks[network]?.IPAddress;
       if (!seen || !address) return undefined;
+      // It comes back as a ready one.
+      if (seen.State.Paused) {
+        await withDeadline('unpause', QUICK, docker.getContainer(containerId).unpause());
+      }
       return instanceOf(seen.Config.Labels, address, Date.parse(seen.State.StartedAt));
     },
   };

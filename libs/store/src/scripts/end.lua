@@ -2,7 +2,7 @@
 -- renewal and a kill at the same instant are one or the other, never half of each.
 -- KEYS: 1 instance  2 route  3 generation counter  4 pending  5 events  6 expiring
 -- ARGV: 1 id  2 why (due, or the reason)  3 message (empty: none)  4 idle slack ms
--- Returns {draining, fields} | {leased, remaining ms} | {absent}.
+-- Returns {draining, fields} | {leased, remaining ms} | {paused, remaining ms} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
 if state == 'draining' then return { 'draining', redis.call('HGETALL', KEYS[1]) } end
@@ -10,16 +10,25 @@ local now = clock()
 local reason, message = ARGV[2], ARGV[3]
 local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
 -- A start that failed beside another run that published: the instance serves.
-local serves = state == 'ready' or state == 'warm'
+local serves = state == 'ready' or state == 'warm' or state == 'paused'
 if reason == 'start_failed' and serves then return { 'leased', remaining } end
 if reason == 'due' then
   local idle = redis.call('HMGET', KEYS[1], 'activeAt', 'idleTimeout')
   local untilIdle = math.huge
-  if idle[1] and idle[2] then
+  if idle[1] and idle[2] and state ~= 'paused' then
     untilIdle = tonumber(idle[1]) + tonumber(idle[2]) + tonumber(ARGV[4]) - now
   end
   if remaining > 0 and untilIdle > 0 then
     return { 'leased', math.min(remaining, untilIdle) }
+  end
+  local ceiling = tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt'))
+  if remaining <= 0 and now < ceiling and (state == 'ready' or state == 'paused')
+    and templateOf(KEYS[1]).onTimeout == 'pause' then
+    redis.call('HSET', KEYS[1], 'state', 'paused', 'expiresAt', ceiling, 'lastTransitionAt', now)
+    pauseRoute(KEYS[2], KEYS[1])
+    remind(KEYS[6], KEYS[1], ARGV[1])
+    if state == 'ready' then emit(KEYS[5], KEYS[1], 'paused') end
+    return { 'paused', ceiling - now }
   end
   if remaining > 0 then
     reason = 'idle'

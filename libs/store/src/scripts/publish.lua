@@ -5,7 +5,7 @@
 -- ARGV: 1 generation  2 address  3 id
 -- Returns {expiresAt, maxExpiresAt, now}, or nil where the generation was superseded.
 local state = redis.call('HGET', KEYS[1], 'state')
-local serves = state == 'ready' or state == 'warm'
+local serves = state == 'ready' or state == 'warm' or state == 'paused'
 if serves and redis.call('HGET', KEYS[1], 'address') == ARGV[2] then
   local has = redis.call('HMGET', KEYS[1], 'expiresAt', 'maxExpiresAt', 'startedAt')
   return { tonumber(has[1]), tonumber(has[2]), tonumber(has[3]) }

@@ -9,3 +9,11 @@ local function openRoute(route, instance)
     stripPrefix = template.stripPrefix, host = template.host,
     activity = has[5] and template.activity or nil }))
 end
+
+-- The route of a paused instance, as its hash says.
+local function pauseRoute(route, instance)
+  local has = redis.call('HMGET', instance, 'template', 'generation', 'expiresAt')
+  redis.call('SET', route, cjson.encode({
+    state = 'paused', generation = tonumber(has[2]), expiresAt = tonumber(has[3]),
+    resume = cjson.decode(has[1]).resume or 'manual' }))
+end

@@ -1,0 +1,54 @@
+import type { Instance } from '@ephemera/domain';
+import type { Containers, Instances, Kills } from './ports.ts';
+
+export type Resumed =
+  /** `sooner`: its deadline has come nearer by it. */
+  | { readonly kind: 'resumed'; readonly sooner: boolean; readonly instance: Instance }
+  /** It is not paused, or its time is up. */
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'absent' };
+
+export interface Suspensions {
+  /** `ready → paused`, route and all; again is the same. */
+  pause(id: string): Promise<'paused' | 'refused' | 'absent'>;
+  /** `paused → ready`; again is the same. */
+  resume(id: string): Promise<Resumed>;
+}
+
+export interface SuspendPorts {
+  readonly suspensions: Suspensions;
+  readonly instances: Pick<Instances, 'get' | 'now'>;
+  readonly containers: Pick<Containers, 'pause' | 'unpause'>;
+  readonly kills: Pick<Kills, 'arm' | 'disarm'>;
+}
+
+/**
+ * Pauses an instance: first its route, then its container, so that a crash between the two leaves
+ * one that runs and is reached by nobody, which the next resume puts right.
+ */
+export async function pause(
+  { suspensions, containers, instances }: SuspendPorts,
+  id: string,
+): Promise<'paused' | 'refused' | 'absent'> {
+  const paused = await suspensions.pause(id);
+  if (paused !== 'paused') return paused;
+  await containers.pause(id);
+  // A resume that overtook this one must not find its container frozen behind it.
+  if ((await instances.get(id))?.state === 'ready') await containers.unpause(id);
+  return 'paused';
+}
+
+/** Resumes an instance: its container first, and once more behind a pause that came between. */
+export async function resume(ports: SuspendPorts, id: string): Promise<Resumed['kind']> {
+  const { suspensions, containers, kills, instances } = ports;
+  await containers.unpause(id);
+  const resumed = await suspensions.resume(id);
+  if (resumed.kind !== 'resumed') return resumed.kind;
+  await containers.unpause(id);
+  if (resumed.sooner) {
+    const { instance } = resumed;
+    await kills.disarm({ ...instance, supersedes: instance.generation });
+    await kills.arm(instance, Math.max(0, instance.expiresAt - (await instances.now())));
+  }
+  return 'resumed';
+}

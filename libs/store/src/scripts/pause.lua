@@ -1,0 +1,11 @@
+-- ready → paused: nobody is sent to it, and its lease runs on. Again gives the same answer.
+-- KEYS: 1 instance  2 route  3 events
+-- Returns {paused} | {refused} | {absent}.
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state then return { 'absent' } end
+if state == 'paused' then return { 'paused' } end
+if state ~= 'ready' then return { 'refused' } end
+redis.call('HSET', KEYS[1], 'state', 'paused', 'lastTransitionAt', clock())
+pauseRoute(KEYS[2], KEYS[1])
+emit(KEYS[3], KEYS[1], 'paused')
+return { 'paused' }
