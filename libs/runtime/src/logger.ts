@@ -1,14 +1,18 @@
 import { pino } from 'pino';
-import type { Logger } from 'pino';
+import type { DestinationStream, Logger, LoggerOptions } from 'pino';
 
 export type { Logger } from 'pino';
 
 /**
- * The log of one app: JSON lines on stdout, a constant message and fields. The field `id` is
+ * The log of one app: JSON lines on `out`, a constant message and fields. The field `id` is
  * always an instance's, so one instance can be followed through every app by it.
  */
-export function createLogger(app: string, level: string): Logger {
-  return pino({
+export function createLogger(
+  app: string,
+  level: string,
+  out: DestinationStream = pino.destination(1),
+): Logger {
+  const options: LoggerOptions = {
     level,
     base: { app, pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
@@ -17,5 +21,6 @@ export function createLogger(app: string, level: string): Logger {
       paths: ['token', '*.token', 'headers.authorization', 'headers.cookie', 'env', '*.env'],
       censor: '[hidden]',
     },
-  });
+  };
+  return pino(options, out);
 }

@@ -1,11 +1,11 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { createLogger } from '@ephemera/runtime';
 import { EventFeed, connectRedis, keysOf, redisInstances } from '@ephemera/store';
 import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/testing';
 import type { StartedRedis } from '@ephemera/testing';
 import { Redis } from 'ioredis';
 import Koa from 'koa';
-import { pino } from 'pino';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { answerThrown } from '../answer-thrown.ts';
 import { eventsRouter } from './events-api.ts';
@@ -33,7 +33,7 @@ async function open(heartbeat = 15_000, remembered = 1_000) {
   };
   const app = new Koa();
   app.on('error', () => undefined);
-  app.use(answerThrown(pino({ level: 'silent' })));
+  app.use(answerThrown(createLogger('proxy', 'silent')));
   app.use(eventsRouter({ events, heartbeat }).routes());
   const handle = app.callback();
   const http = createServer((req, res) => void handle(req, res));

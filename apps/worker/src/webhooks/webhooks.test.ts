@@ -6,11 +6,11 @@ import { text } from 'node:stream/consumers';
 import type { EventResource } from '@ephemera/contract';
 import type { Webhook } from '@ephemera/domain';
 import { WEBHOOK_OPTIONS, WEBHOOK_QUEUE } from '@ephemera/queue';
+import { createLogger } from '@ephemera/runtime';
 import { connectRedis, keysOf, redisEventGroup, redisInstances } from '@ephemera/store';
 import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/testing';
 import type { StartedRedis } from '@ephemera/testing';
 import { Queue } from 'bullmq';
-import { pino } from 'pino';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { startWebhooks } from './start-webhooks.ts';
 
@@ -54,7 +54,7 @@ async function open(webhooks: readonly Omit<Webhook, 'secret'>[]) {
   const redis = connectRedis(server.url, 'job', () => undefined);
   const queue = new Queue(WEBHOOK_QUEUE, { connection: redis, prefix: keys.queuePrefix });
   const log: string[] = [];
-  const logger = pino({}, { write: (line: string) => void log.push(line) });
+  const logger = createLogger('worker', 'info', { write: (line) => void log.push(line) });
   const signed = webhooks.map((webhook) => ({ ...webhook, secret: SECRET }));
   const start = () => {
     const blocking = connectRedis(server.url, 'watch', () => undefined);
