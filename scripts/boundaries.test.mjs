@@ -25,7 +25,7 @@ const PLANTED = {
     'libs/store/src/other.ts': "import './index.ts';",
   },
   'domain-imports-nothing': { 'libs/domain/src/index.ts': "import 'node:path';" },
-  'lifecycle-takes-ports': { 'libs/lifecycle/src/index.ts': "import '@ephemera/store';" },
+  'lifecycle-takes-ports': { 'libs/lifecycle/src/index.ts': "import 'node:fs';" },
   'libraries-point-one-way-store': {
     'libs/store/src/index.ts': "import '@ephemera/queue';",
     'libs/queue/src/index.ts': 'export const queue = 1;',

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -29,9 +29,10 @@ export function unlistedIn(folder) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = join(import.meta.dirname, '..');
-  const faults = ['apps', 'libs'].flatMap((room) =>
-    readdirSync(join(root, room)).flatMap((folder) => unlistedIn(join(root, room, folder))),
-  );
+  const faults = ['apps', 'libs']
+    .flatMap((room) => readdirSync(join(root, room)).map((name) => join(root, room, name)))
+    .filter((folder) => existsSync(join(folder, 'package.json')))
+    .flatMap(unlistedIn);
   for (const fault of faults) console.error(fault);
   process.exitCode = faults.length === 0 ? 0 : 1;
 }
