@@ -38,7 +38,7 @@ import { ensureNetwork } from './docker/instances-network.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { watchExits } from './docker/watch-exits.ts';
 import { createFirewall, runHere } from './firewall.ts';
-import { hostCapacity } from './host-capacity.ts';
+import { hostCapacity } from './docker/host-capacity.ts';
 import { keepLog } from './keep-log.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { probe } from './probe.ts';

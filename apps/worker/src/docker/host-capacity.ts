@@ -1,6 +1,6 @@
 import type { Capacity } from '@ephemera/domain';
 import type Docker from 'dockerode';
-import { QUICK, withDeadline } from './docker/deadline.ts';
+import { QUICK, withDeadline } from './deadline.ts';
 
 /** How much of a machine's memory instances may have, unless it is said: the rest is its own. */
 const SHARE_OF_MEMORY = 0.8;
