@@ -46,12 +46,16 @@ test('up, an instance, Ctrl-C: nothing is left', async () => {
   const longer = await started.ephemera('renew', id, '--timeout', '20m');
   expect(longer.out).toMatch(/left: +(20m|19m59s)/);
 
+  const madeBridge = bridge();
+  expect(firewall()).toContain(`-i ${madeBridge}`);
   started.signal('SIGINT');
   const end = await started.ended;
   expect(end).toMatchObject({ code: 0, err: '' });
   expect(end.out).toContain('Instances: 1 of 1 gone');
   expect(processes()).toEqual([]);
   expect(containers()).toBe('');
+  expect(() => bridge()).toThrow(/not found|no such network/i);
+  expect(firewall()).not.toContain(madeBridge);
 });
 
 test('a second start beside a running one is refused, and does it no harm', async () => {
@@ -121,4 +125,15 @@ test('every fault of a configuration is told before anything is started', async 
 function containers(): string {
   const filter = `name=^${place.namespace}-`;
   return execFileSync('docker', ['ps', '-aq', '--filter', filter], { encoding: 'utf8' });
+}
+
+/** The interface of the instances' network. */
+function bridge(): string {
+  const format = '{{index .Options "com.docker.network.bridge.name"}}';
+  const args = ['network', 'inspect', '--format', format, place.namespace];
+  return execFileSync('docker', args, { encoding: 'utf8', stdio: 'pipe' }).trim();
+}
+
+function firewall(): string {
+  return execFileSync('iptables', ['-S'], { encoding: 'utf8' });
 }

@@ -13,18 +13,17 @@ export async function takenIds(api: AdminApi): Promise<Set<string>> {
 
 /**
  * Kills the instances that were not there `before`, and waits until they are gone. Instances in a
- * pool stay: the workers would fill it up again, and the next start begins with it.
+ * pool are left alone: the workers would fill it up again for as long as they run.
  *
- * @returns how many are left when the time is over, and how many wait in pools
+ * @returns how many are left when the time is over
  */
 export async function killSince(
   api: AdminApi,
   before: ReadonlySet<string>,
   tell: Tell,
-): Promise<{ left: number; warm: number }> {
+): Promise<number> {
   const killed = new Set<string>();
   let left = 0;
-  let warm = 0;
   let first = true;
   await waitUntil(async () => {
     const listed = await api.list();
@@ -37,13 +36,12 @@ export async function killSince(
     }
     first = false;
     left = since.length;
-    warm = listed.filter(({ status }) => status.state === 'warm').length;
     tell(
       killed.size > 0 ? `${Math.max(killed.size - left, 0)} of ${killed.size} gone` : 'none to end',
     );
     return left === 0;
   }, withinMs);
-  return { left, warm };
+  return left;
 }
 
 const nobodys: readonly string[] = ['warm', 'gone', 'failed'];

@@ -16,6 +16,7 @@ import { readUpOptions, type UpOptions } from './options.ts';
 import { planPorts } from './plan-ports.ts';
 import { onStopSignals, Stopped } from './stop-signals.ts';
 import { SupervisedProcess, type Supervise } from './supervised-process.ts';
+import { tidyDocker } from './tidy-docker.ts';
 import { welcome } from './welcome.ts';
 
 /**
@@ -38,16 +39,21 @@ export async function up(config: Config, args: string[]): Promise<number> {
     stages.push(started);
     return started;
   };
+  let tidy = (): Promise<void> => Promise.resolve();
   try {
-    const { api, before } = await start(config, options, { report, stop, supervise });
+    const { api, before, dockerHost } = await start(config, options, { report, stop, supervise });
     await new Promise((resolve) => stop.addEventListener('abort', resolve));
     if (options.keep)
       report.say('  Instances stay, to end at their time when Ephemera runs again.');
-    else await killInstances(api, before, report);
+    else {
+      await killInstances(api, before, report);
+      tidy = () => tidyDocker(before, { ...config.environment, DOCKER_HOST: dockerHost }, report);
+    }
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
   } finally {
     await stopAll(stages, report);
+    await tidy();
   }
   return 0;
 }
@@ -62,6 +68,7 @@ interface Started {
   readonly api: AdminApi;
   /** The instances that earlier starts have left. */
   readonly before: ReadonlySet<string>;
+  readonly dockerHost: string;
 }
 
 async function start(config: Config, options: UpOptions, around: Surroundings): Promise<Started> {
@@ -112,7 +119,7 @@ async function start(config: Config, options: UpOptions, around: Surroundings): 
   report.say(
     welcome(config, { token, logs: relative('.', logs), tookMs: performance.now() - begun }),
   );
-  return { api, before };
+  return { api, before, dockerHost };
 }
 
 async function killInstances(
@@ -121,9 +128,8 @@ async function killInstances(
   report: Reporter,
 ): Promise<void> {
   try {
-    const { left, warm } = await report.step('Instances', (tell) => killSince(api, before, tell));
+    const left = await report.step('Instances', (tell) => killSince(api, before, tell));
     if (left > 0) report.warn(`${left} instances are still ending; the next start sees to them.`);
-    if (warm > 0) report.warn(`${warm} warm instances stay in their pools for the next start.`);
   } catch (error) {
     report.warn(`The instances could not be killed: ${(error as Error).message}`);
     report.warn('They end at their time when Ephemera runs again.');

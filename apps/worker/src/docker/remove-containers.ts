@@ -5,10 +5,21 @@ import { LABEL } from './labels.ts';
 /** How many containers are removed at once. */
 const AT_ONCE = 8;
 
-/** Removes every container of a deployment from a daemon, whatever its state. */
-export async function removeContainers(docker: Docker, namespace: string): Promise<void> {
+/**
+ * Removes the containers of a deployment from a daemon, whatever their state, but for those of the
+ * instances to spare.
+ *
+ * @returns how many were spared
+ */
+export async function removeContainers(
+  docker: Docker,
+  namespace: string,
+  spare: ReadonlySet<string>,
+): Promise<number> {
   const filters = { label: [`${LABEL.namespace}=${namespace}`] };
-  const found = await withDeadline('list', QUICK, docker.listContainers({ all: true, filters }));
+  const listed = await withDeadline('list', QUICK, docker.listContainers({ all: true, filters }));
+  const found = listed.filter(({ Labels }) => !spare.has(Labels[LABEL.instance] ?? ''));
+  const spared = listed.length - found.length;
   const lane = async (): Promise<void> => {
     for (let next = found.pop(); next; next = found.pop()) {
       const call = docker.getContainer(next.Id).remove({ force: true, v: true });
@@ -16,4 +27,5 @@ export async function removeContainers(docker: Docker, namespace: string): Promi
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
+  return spared;
 }
