@@ -89,6 +89,7 @@ describe('an instance and its container', () => {
     ['draining for long', { state: 'draining' }, {}, ['finish']],
     ['draining just now', { state: 'draining', lastTransitionAt: NOW - 1 }, {}, []],
     ['ready, stopped', {}, { running: false, exitCode: 3 }, ['end']],
+    ['listed before it ran, ready since', { lastTransitionAt: NOW }, { running: false }, ['arm']],
     ['starting, stopped: its spawn says why', { state: 'starting' }, { running: false }, ['arm']],
     ['gone', { state: 'gone' }, {}, ['remove_orphan']],
     ['failed', { state: 'failed' }, { running: false }, ['remove_orphan']],

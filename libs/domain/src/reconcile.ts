@@ -84,7 +84,9 @@ function joinContainer(
     return alive ? { kind: 'rebuild', container } : { kind: 'remove_orphan', containerId, id };
   }
   if (isDead(instance.state)) return { kind: 'remove_orphan', containerId, id };
-  if (isServing(instance.state) && !container.running) {
+  // One that began to serve while the scan was under way may have been listed before it ran.
+  const served = isServing(instance.state) && instance.lastTransitionAt < startedAt;
+  if (served && !container.running) {
     const reason = container.oomKilled ? 'oom' : 'exited';
     return { kind: 'end', id, reason, exitCode: container.exitCode };
   }
