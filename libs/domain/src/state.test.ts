@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { STATES, TRANSITIONS, endState, isDead, mayMove } from './state.ts';
-import type { State } from './state.ts';
 
 test('only a paused instance comes back to where it was', () => {
   const order = STATES.indexOf.bind(STATES);

@@ -1,0 +1,33 @@
+import { Linter } from 'eslint';
+import tseslint from 'typescript-eslint';
+import { expect, test } from 'vitest';
+import config from '../eslint.config.mjs';
+
+/** The rules of the project's own, as they stand for a file; the last that fits it counts. */
+function faultsIn(file, code) {
+  const rules = config
+    .filter(({ files, rules }) => files && rules?.['no-restricted-syntax'])
+    .map(({ files, rules }) => ({
+      files,
+      rules: { 'no-restricted-syntax': rules['no-restricted-syntax'] },
+      languageOptions: { parser: tseslint.parser },
+    }));
+  return new Linter().verify(code, rules, { filename: file }).map(({ message }) => message);
+}
+
+const KEYS = 'Redis keys are named in libs/store alone.';
+const ENVIRONMENT = "Only an app's config.ts reads the environment.";
+
+test.each([
+  ['apps/worker/src/kill-worker.ts', 'redis.get(`{${namespace}}:route:${id}`);', [KEYS]],
+  ['apps/worker/src/kill-worker.ts', "redis.get('{ephemera}:hosts');", [KEYS]],
+  ['apps/proxy/src/config.ts', "redis.get('{ephemera}:hosts');", [KEYS]],
+  ['libs/store/src/keys.ts', 'const base = `{${namespace}}:`;', []],
+  ['apps/worker/src/kill-worker.ts', "log(`${id}: {a: 1}`, '{port}');", []],
+  ['apps/worker/src/kill-worker.ts', "process.env['HOME'];", [ENVIRONMENT]],
+  ['libs/store/src/keys.ts', 'process.env.HOME;', [ENVIRONMENT]],
+  ['apps/worker/src/config.ts', 'process.env.HOME;', []],
+  ['apps/worker/src/kill-worker.test.ts', "process.env.HOME; get('{ns}:hosts');", []],
+])('%s: %s', (file, code, expected) => {
+  expect(faultsIn(file, code)).toEqual(expected);
+});
