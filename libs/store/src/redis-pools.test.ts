@@ -97,13 +97,16 @@ describe('a warm instance', () => {
     expect(await pools.fingerprints()).toEqual([]);
   });
 
-  test('that fails to start makes room for another', async () => {
-    const { stock, instances, pools, wish } = open();
-    const stocked = await stock(1);
-    expect(await stock(1)).toBeUndefined();
+  test('that fails to start leaves its pool, which rests for a while before the next', async () => {
+    const { stock, instances, pools, wish, redis, keys } = open();
+    const stocked = await stock(2);
     await instances.end(stocked?.id ?? '', 'start_failed', 'no');
     expect(await pools.count(wish.fingerprint)).toBe(0);
-    expect(await stock(1)).toBeDefined();
+    expect(await stock(2)).toBeUndefined();
+    const resting = `${keys.pool(wish.fingerprint)}:resting`;
+    expect(await redis.pttl(resting)).toBeGreaterThan(25_000);
+    await redis.del(resting);
+    expect(await stock(2)).toBeDefined();
   });
 });
 

@@ -12,7 +12,9 @@ local template, order = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
 local kept = keptAnswer(base, order)
 if kept then return kept end
 local pool = order.pool and base .. 'pool:' .. order.pool
-if pool and redis.call('SCARD', pool) >= order.want then return { 'stocked' } end
+if pool and (isResting(base, order.pool) or redis.call('SCARD', pool) >= order.want) then
+  return { 'stocked' }
+end
 local limit = ownerFull(base, order.owner)
 if limit then return { 'full', limit } end
 local line = lineKey(base, template)

@@ -48,6 +48,7 @@ local pool = redis.call('HGET', KEYS[1], 'pool')
 if pool then
   redis.call('SREM', base .. 'pool:' .. pool, ARGV[1])
   redis.call('ZREM', base .. 'pool:' .. pool .. ':warm', ARGV[1])
+  if reason == 'start_failed' then restPool(base, pool) end
 end
 redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('HSET', KEYS[1], 'supersedes', redis.call('HGET', KEYS[1], 'generation'))

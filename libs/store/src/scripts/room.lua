@@ -117,6 +117,17 @@ local function releaseRoom(base, instance, id)
   if owner then redis.call('SREM', base .. 'owner:' .. owner, id) end
 end
 
+-- A pool in which a start has failed rests: what is broken would only fail again, over and over.
+local POOL_REST = 30000
+
+local function restPool(base, pool)
+  redis.call('SET', base .. 'pool:' .. pool .. ':resting', 1, 'PX', POOL_REST)
+end
+
+local function isResting(base, pool)
+  return redis.call('EXISTS', base .. 'pool:' .. pool .. ':resting') == 1
+end
+
 -- Gives the limit that an owner {name, limit, most} has reached; nil where it has not.
 local function ownerFull(base, owner)
   if not owner or not owner.most then return nil end
