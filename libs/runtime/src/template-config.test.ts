@@ -116,6 +116,15 @@ test.each([
   expect(faultsOf(text)).toEqual(expected);
 });
 
+test('labels are the operator’s own, and never those by which containers are known', () => {
+  const { preset } = parseTemplates(demo("labels: {team: core, com.example/tier: '1'}"));
+  expect(preset.labels).toEqual({ team: 'core', 'com.example/tier': '1' });
+  expect(faultsOf(demo('labels: {ephemera.instance: x, -a: y}'))).toEqual([
+    'templates.demo.labels.ephemera.instance: keys with ephemera. are taken',
+    'templates.demo.labels.-a: is no key of a label',
+  ]);
+});
+
 test('every fault is told at once, with its path', () => {
   const faults = faultsOf(`default: nobody
 templates:
