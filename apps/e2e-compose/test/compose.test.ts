@@ -1,5 +1,3 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { waitFor } from '@ephemera/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
@@ -8,7 +6,13 @@ import { lendBaseImages } from './base-images.ts';
 import { type Composed, composeUp } from './composed.ts';
 import { AT_ONCE, getAnew, getMeanwhile } from './get-anew.ts';
 import { containerOf } from './parts.ts';
-import { reachedFrom, reachedFromHere } from './reach.ts';
+import {
+  addressOfMachine,
+  isReachedByNode,
+  listenEverywhere,
+  reachedFrom,
+  reachedFromHere,
+} from './reach.ts';
 import { docker, run } from './run.ts';
 
 // The compose file itself, as a stranger runs it: three replicas and two workers behind one
@@ -114,7 +118,7 @@ test('the Docker socket is in the workers alone', async () => {
   expect(mounted).toEqual({
     balancer: [expect.stringMatching(/\/deploy\/haproxy\.cfg$/)],
     proxy: [expect.stringMatching(/\/ephemera\.yml$/)],
-    worker: [expect.stringMatching(/\/docker\.sock$/)],
+    worker: [expect.stringMatching(/\/ephemera\.yml$/), expect.stringMatching(/\/docker\.sock$/)],
     dashboard: [],
     redis: [],
     'demo-image': [],
@@ -125,8 +129,7 @@ test('the Docker socket is in the workers alone', async () => {
 test('from inside an instance nothing of the deployment can be reached', async () => {
   const { container, gateway } = await containerOf(await start());
   const other = await containerOf(await start());
-  const here = createServer((_, answer) => answer.end());
-  await new Promise<void>((resolve) => here.listen(0, '0.0.0.0', resolve));
+  const here = await listenEverywhere();
   const visitors = Number(new URL(site.publicUrl).port);
   const ports: Readonly<Record<string, number[]>> = {
     proxy: [visitors, 8081],
@@ -141,7 +144,8 @@ test('from inside an instance nothing of the deployment can be reached', async (
         (ports[service] ?? []).map((port) => `${address}:${port}`),
       ),
     )
-    .concat(`${other.address}:8080`, `${gateway}:${(here.address() as AddressInfo).port}`)
+    .concat(`${other.address}:8080`, `${gateway}:${here.port}`)
+    .concat(`${addressOfMachine()}:${here.port}`)
     .sort();
   try {
     // They are all there, and the probe is able to tell.
@@ -151,6 +155,21 @@ test('from inside an instance nothing of the deployment can be reached', async (
     ]);
   } finally {
     here.close();
+  }
+});
+
+test('workers reach what is outside, for webhooks; replicas do not', async () => {
+  const outside = await listenEverywhere();
+  const target = `${addressOfMachine()}:${outside.port}`;
+  try {
+    for (const { id } of await partsNamed('worker')) {
+      expect(await isReachedByNode(id, target)).toBe(true);
+    }
+    for (const { id } of await partsNamed('proxy')) {
+      expect(await isReachedByNode(id, target)).toBe(false);
+    }
+  } finally {
+    outside.close();
   }
 });
 

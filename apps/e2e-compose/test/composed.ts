@@ -63,7 +63,8 @@ export async function composeUp(scale: Readonly<Record<string, number>>): Promis
     `${service}=${count}`,
   ]);
   try {
-    await run('docker-compose', ['build'], env);
+    // One of the three that share an image.
+    await run('docker-compose', ['build', 'proxy', 'demo-image'], env);
     await run('docker-compose', ['up', '-d', ...scales], env);
   } catch (error) {
     await down();

@@ -21,6 +21,11 @@ interface Inspected {
 
 /** The containers of a compose project, without what its workers have started. */
 export async function partsOf(project: string): Promise<Part[]> {
+  const names: Readonly<Record<string, string>> = {
+    [project]: 'instances',
+    [`${project}_control`]: 'control',
+    [`Edge-${project}`]: 'edge',
+  };
   const label = `label=com.docker.compose.project=${project}`;
   return (await inspect(await docker('ps', '-aq', '--no-trunc', '--filter', label))).map(
     (seen) => ({
@@ -30,7 +35,7 @@ export async function partsOf(project: string): Promise<Part[]> {
       binds: bindsOf(seen),
       addresses: Object.fromEntries(
         Object.entries(seen.NetworkSettings.Networks).map(([network, { IPAddress }]) => [
-          network === project ? 'instances' : network.replace(`${project}_`, ''),
+          names[network] ?? network,
           IPAddress,
         ]),
       ),
@@ -51,7 +56,9 @@ export async function containerOf(
 }
 
 function bindsOf({ Mounts }: Inspected): string[] {
-  return Mounts.filter(({ Type }) => Type === 'bind').map(({ Source }) => Source);
+  return Mounts.filter(({ Type }) => Type === 'bind')
+    .map(({ Source }) => Source)
+    .sort();
 }
 
 async function inspect(ids: readonly string[]): Promise<Inspected[]> {

@@ -1,4 +1,7 @@
+import { createServer } from 'node:http';
 import { connect } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { docker } from './run.ts';
 
 /** Which of the targets, `address:port`, take a TCP connection from inside a container. */
@@ -6,11 +9,26 @@ export async function reachedFrom(
   container: string,
   targets: readonly string[],
 ): Promise<string[]> {
-  // All at once: what is blocked takes the whole timeout.
+  // Many at once, because what is blocked takes the whole timeout; not more than the container may
+  // have processes.
   const script = targets
-    .map((target) => `(nc -w 3 ${target.replace(':', ' ')} -e true && echo ${target}) &`)
+    .map((target, i) => {
+      const probe = `(nc -w 3 ${target.replace(':', ' ')} -e true && echo ${target}) &`;
+      return i % 15 === 14 ? `${probe}\nwait` : probe;
+    })
     .join('\n');
   return (await docker('exec', container, 'sh', '-c', `${script}\nwait`)).sort();
+}
+
+/** Whether the target takes one from inside a container that has a Node and no nc. */
+export async function isReachedByNode(container: string, target: string): Promise<boolean> {
+  const [host, port] = target.split(':');
+  const options = JSON.stringify({ host, port: Number(port), timeout: 3_000 });
+  const script = `
+    const socket = require('node:net').connect(${options});
+    const say = (word) => () => { console.log(word); process.exit(); };
+    socket.on('connect', say('reached')).on('error', say('not')).on('timeout', say('not'));`;
+  return (await docker('exec', container, 'node', '--eval', script)).includes('reached');
 }
 
 /** Which of them take one from this machine. */
@@ -25,4 +43,21 @@ export async function reachedFromHere(targets: readonly string[]): Promise<strin
     }).finally(() => socket.destroy());
   });
   return (await Promise.all(tries)).flat().sort();
+}
+
+/** A server on every address of this machine, for whoever ought not to reach it. */
+export async function listenEverywhere(): Promise<{ port: number; close(): void }> {
+  const server = createServer((_, answer) => answer.end());
+  await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve));
+  return { port: (server.address() as AddressInfo).port, close: () => server.close() };
+}
+
+/** An address of this machine that is on no bridge of a deployment. */
+export function addressOfMachine(): string {
+  const [found] = Object.entries(networkInterfaces())
+    .filter(([name]) => !/^(br-|eph)/.test(name))
+    .flatMap(([, addresses = []]) => addresses)
+    .filter(({ family, internal }) => family === 'IPv4' && !internal);
+  if (!found) throw new Error('this machine has no address beside its loopback');
+  return found.address;
 }

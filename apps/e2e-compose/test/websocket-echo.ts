@@ -13,6 +13,7 @@ server.on('upgrade', (request, socket) => {
       'Sec-WebSocket-Accept: ' + accept + '\\r\\n\\r\\n',
   );
   socket.on('error', () => socket.destroy());
+  socket.on('end', () => socket.end());
   socket.on('data', (frame) => {
     const length = frame[1] & 127;
     const mask = frame.subarray(2, 6);
@@ -24,7 +25,7 @@ server.listen(8080);
 process.on('SIGTERM', () => process.exit());
 `;
 
-/** The template \`echo\`, to be added to those of ephemera.yml. */
+/** The template `echo`, to be added to those of ephemera.yml. */
 export function echoTemplate(image: string): string {
   const template = {
     image,
