@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sharesSchema, templateSchema } from '@ephemera/runtime';
+import { sharesSchema, templateSchema, webhookSchema } from '@ephemera/runtime';
 import { format, resolveConfig } from 'prettier';
 import { z } from 'zod';
 import { schema as cli } from '../apps/cli/src/config.ts';
@@ -88,6 +88,15 @@ ${fieldTable(templateSchema)}
 Beside the templates, \`limits\` says how much one client may have at once; more is refused with 429:
 
 ${fieldTable(sharesSchema)}
+
+## Webhooks
+
+The list \`webhooks\` in the same file, which the workers read too; [API.md](API.md) tells what is
+sent.
+
+${fieldTable(webhookSchema)}
+
+## Every container
 
 Every container also gets, whatever its template says: all capabilities dropped,
 \`no-new-privileges\`, memory without swap, a private IPC namespace, an init process, bounded logs

@@ -2,6 +2,7 @@ import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-ope
 import { createRequestSchema } from './create-request.ts';
 import { instancePageSchema, instanceSchema } from './instance-resource.ts';
 import { listQuerySchema } from './list-query.ts';
+import { describeLookingIn } from './openapi-looking-in.ts';
 import { z } from './openapi-zod.ts';
 import { problemSchema } from './problem.ts';
 import { renewRequestSchema } from './renew-request.ts';
@@ -129,6 +130,7 @@ export function openApiDocument(version: string): object {
       ...refused,
     },
   });
+  describeLookingIn(registry, security, refused);
   return new OpenApiGeneratorV31(registry.definitions).generateDocument({
     openapi: '3.1.0',
     info: { title: 'Ephemera', version, description: 'The control API of Ephemera.' },

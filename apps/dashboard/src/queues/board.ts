@@ -1,7 +1,7 @@
 import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { KoaAdapter } from '@bull-board/koa';
-import { REFILL_QUEUE, SPAWN_QUEUE, killQueue } from '@ephemera/queue';
+import { REFILL_QUEUE, SPAWN_QUEUE, WEBHOOK_QUEUE, killQueue } from '@ephemera/queue';
 import type { Hosts } from '@ephemera/store';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -17,6 +17,7 @@ export interface Board {
 
 const ABOUT_SPAWNS = 'Starts instances. Any worker of any host takes the next job.';
 const ABOUT_REFILLS = 'Keeps the pools of warm instances filled.';
+const ABOUT_WEBHOOKS = 'Tells webhooks of events; what is not received is tried for a day.';
 const ABOUT_KILLS =
   'Ends the instances of one host, each delayed to its deadline. A job is a hint: the lease decides.';
 
@@ -66,6 +67,7 @@ export function createBoard(parts: {
         const seen = await hosts.all();
         show(SPAWN_QUEUE, ABOUT_SPAWNS);
         show(REFILL_QUEUE, ABOUT_REFILLS);
+        show(WEBHOOK_QUEUE, ABOUT_WEBHOOKS);
         for (const host of seen) show(killQueue(host), ABOUT_KILLS);
       }
       await plugin(ctx, next);

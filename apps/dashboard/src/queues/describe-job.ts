@@ -1,18 +1,28 @@
-import type { KillJob, RefillJob } from '@ephemera/queue';
+import type { KillJob, RefillJob, WebhookJob } from '@ephemera/queue';
+
+/** What is shown of a delivery. */
+interface Told {
+  readonly webhook: string;
+  readonly type: string;
+}
 
 /** What a list of jobs says of each: what it is about, and of a kill, when it is due. */
 export function jobName({ name, data }: { name: string; data: unknown }): string {
-  const { id, template, dueAt } = shownData(data) as Partial<KillJob & RefillJob>;
-  return [name, id, template, dueAt && `due ${dueAt}`].filter(Boolean).join(' · ');
+  const shown = shownData(data) as Partial<KillJob & RefillJob & Told>;
+  const { webhook, type, id, template, dueAt } = shown;
+  const parts = [name, webhook, type, id, template, dueAt && `due ${dueAt}`];
+  return parts.filter(Boolean).join(' · ');
 }
 
 /** The fields of a job that are for people. What else it may come to carry is not shown. */
 export function shownData(data: unknown): Record<string, unknown> {
+  const { webhook, event } = (data ?? {}) as Partial<WebhookJob>;
+  if (event) return { webhook, ...only(['type', 'id', 'reason', 'template', 'seq'], event) };
   return only(['id', 'generation', 'dueAt', 'template', 'entry'], data);
 }
 
 export function shownResult(result: unknown): unknown {
-  return result === null ? null : only(['kind', 'reason', 'message'], result);
+  return result === null ? null : only(['kind', 'reason', 'message', 'status'], result);
 }
 
 function only(names: readonly string[], given: unknown): Record<string, unknown> {
