@@ -386,6 +386,30 @@ describe('Redis is away', () => {
     },
   );
 
+  test('a Redis that is only late is waited for, before a connection is used', async () => {
+    // What ended meanwhile may have left its address to another instance: only a Redis that is
+    // away for everybody keeps that from happening.
+    const { cache } = await startCache();
+    await put(ID, ready(1));
+    const known = await cache.find(ID);
+    process.kill(started.pid, 'SIGSTOP');
+    const confirmed = cache.confirm(ID);
+    await sleep(600);
+    process.kill(started.pid, 'SIGCONT');
+    const answer = await confirmed;
+    expect(answer?.route.generation).toBe(1);
+    expect(answer).not.toBe(known);
+  });
+
+  test('a Redis that stays silent is away, and known routes are confirmed from memory', async () => {
+    const { cache } = await startCache();
+    await put(ID, ready(1));
+    await cache.find(ID);
+    process.kill(started.pid, 'SIGSTOP');
+    expect((await cache.confirm(ID))?.route.generation).toBe(1);
+    process.kill(started.pid, 'SIGCONT');
+  });
+
   test('the grace never reaches past the deadline', async () => {
     const { cache } = await startCache({ lease: 100, grace: 60_000 });
     await put(ID, ready(1, { expiresAt: Date.now() + 400 }));

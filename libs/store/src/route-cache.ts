@@ -30,6 +30,11 @@ interface Read {
 
 /** A safety net below the pushed invalidations, for whoever waits, ms. */
 const LOOK_AGAIN = 2_000;
+/** How long the invalidation connection must be lost for Redis to count as away, ms. */
+const AWAY_AFTER = 1_000;
+/** How long a confirmation waits for a Redis that is late but not away, and how often it asks, ms. */
+const CONFIRM_WITHIN = 8_000;
+const CONFIRM_AGAIN = 100;
 const RELOAD_BATCH = 500;
 const RELOAD_PAUSE = 500;
 
@@ -59,6 +64,8 @@ export class RouteCache {
   /** Routes from before the invalidation connection was lost. */
   readonly #stale = new Map<string, CachedRoute>();
   #tracked = false;
+  /** When the invalidation connection was lost last. */
+  #lostAt = Number.NEGATIVE_INFINITY;
   /** Counts the ups and downs of the invalidation connection: a reload belongs to one up. */
   #epoch = 0;
   /** When everything in `#entries` was last known to be right; the same for `#stale`. */
@@ -129,11 +136,24 @@ export class RouteCache {
   }
 
   /**
-   * The route as Redis has it after this call, never from memory while Redis answers: so it is
-   * true of everything that the caller did before. Otherwise like `find`.
+   * The route as Redis has it after this call: so it is true of everything that the caller did
+   * before. From memory only where Redis is away, and not merely late: a late Redis lets others
+   * end an instance and give its address to the next one. Otherwise like `find`.
    */
   async confirm(id: string): Promise<CachedRoute | undefined> {
-    return await this.#read(id).promise;
+    const askedAt = this.#clock();
+    for (;;) {
+      const found = await this.#read(id).promise;
+      if (found === undefined || found.validUntil - this.#lease >= askedAt) return found;
+      if (this.#isAway) return found;
+      if (this.#clock() >= askedAt + CONFIRM_WITHIN) break;
+      await sleep(CONFIRM_AGAIN);
+    }
+    throw new FailureError({ kind: 'store_unavailable' });
+  }
+
+  get #isAway(): boolean {
+    return !this.#tracked && this.#clock() >= this.#lostAt + AWAY_AFTER;
   }
 
   /**
@@ -263,6 +283,7 @@ export class RouteCache {
 
   #trackingDown(): void {
     this.#tracked = false;
+    this.#lostAt = this.#clock();
     this.#epoch++;
     this.#staleProvenAt = this.#provenAt;
     for (const reads of this.#reads.values()) overtake(reads);

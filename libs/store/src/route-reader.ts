@@ -16,6 +16,8 @@ export type RouteAnswers = readonly (CachedRoute | undefined)[];
 
 /** Leaves room for an answer to the visitor within 250 ms. */
 const TIMEOUT = 200;
+/** A timer that is later than this tells that the process did not run. */
+const STANDSTILL = 100;
 /** While Redis is silent, one read in this time finds out whether it is back. */
 const PAUSE = 500;
 
@@ -69,10 +71,19 @@ export class RouteReader {
   async #orSilence<T>(answer: Promise<T>): Promise<T | undefined> {
     let timer: NodeJS.Timeout | undefined;
     const silence = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => {
-        this.#silentUntil = this.#clock() + PAUSE;
-        resolve(undefined);
-      }, TIMEOUT);
+      const wait = () => {
+        const due = this.#clock() + TIMEOUT;
+        timer = setTimeout(() => {
+          // A process that stood still itself has not listened: the answer may be there already.
+          if (this.#clock() > due + STANDSTILL) {
+            wait();
+            return;
+          }
+          this.#silentUntil = this.#clock() + PAUSE;
+          resolve(undefined);
+        }, TIMEOUT);
+      };
+      wait();
     });
     try {
       return await Promise.race([answer, silence]);
