@@ -22,6 +22,8 @@ export interface Upgrade {
   /** What came behind the handshake already. */
   readonly head: Buffer;
   readonly arrival: Arrival;
+  /** Called once the socket is to be read as any other: until then it ends when its client does. */
+  readonly onJoin: () => void;
 }
 
 export type TunnelFault = 'unreachable' | 'superseded' | 'silent';
@@ -91,6 +93,7 @@ export function openTunnel(
       passageOf(arrival, destination.route, destination.port),
     );
     response.headers = { ...toHeaders(fields), connection: 'Upgrade', upgrade: 'websocket' };
+    upgrade.onJoin();
     join(response, upstream, head);
     endTogether(socket, upstream);
     onOpen();

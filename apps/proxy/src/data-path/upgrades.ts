@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Failure } from '@ephemera/domain';
 import { choosePort } from './choose-port.ts';
 import type { DataPathContext } from './context.ts';
+import { destroyOnEnd } from './destroy-on-end.ts';
 import { logFault } from './log-fault.ts';
 import { lookUpRoute, settleRoute } from './settle-route.ts';
 import { answerOn } from './socket-answer.ts';
@@ -25,8 +26,9 @@ export class Upgrades {
     return this.#sockets.size;
   }
 
-  async open(upgrade: Upgrade): Promise<void> {
-    const { socket } = upgrade;
+  async open(handshake: Omit<Upgrade, 'onJoin'>): Promise<void> {
+    const { socket } = handshake;
+    const upgrade = { ...handshake, onJoin: destroyOnEnd(socket) };
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     await this.#route(upgrade, 0);

@@ -469,4 +469,21 @@ describe('back-pressure', () => {
     await raw.until(/ok$/);
     raw.socket.destroy();
   });
+
+  test('a client that takes nothing for too long is cut, and its instance is let go', async () => {
+    const impatient = await startRig({ clientTimeout: 300 });
+    upstream = await startUpstream(({ socket }) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${SIZE}\r\n\r\n`);
+      socket.write(Buffer.alloc(SIZE));
+    });
+    const id = await impatient.ready(upstream.port);
+    const raw = open(impatient.port);
+    raw.socket.pause();
+    raw.send(get(id));
+    const connection = await connectionTo();
+    await waitFor('the instance to be let go', () => connection.left);
+    await waitFor('nothing in flight', () => impatient.dataPath.inFlight() === 0);
+    raw.socket.destroy();
+    await impatient.stop();
+  });
 });

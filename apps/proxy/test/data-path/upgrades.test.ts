@@ -295,6 +295,14 @@ describe('one side dies', () => {
   });
 });
 
+test('a handshake behind a refused request is not looked at', async () => {
+  const id = await echoing();
+  const raw = open(rig.port);
+  raw.send(`GET /demo/${id}/../ HTTP/1.1\r\nHost: a\r\n\r\n${handshake(id)}`);
+  expect(statusOf(await raw.untilClosed())).toBe(400);
+  expect(upstream.connections).toHaveLength(0);
+});
+
 describe('where there is nothing to join', () => {
   test.each([
     ['an id that nobody has', 'abcdefghijklmnopqrstuvwxyz', 404],
