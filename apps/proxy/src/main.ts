@@ -122,31 +122,30 @@ await runApp(async () => {
     urlOf,
   };
 
-  const admin = createServer(
-    createAdminApi({
-      token: config.adminToken,
-      version,
-      metrics,
-      readiness,
-      starter,
-      room: {
-        hosts: async () => readRoom(redis, keys, await instances.now()),
-        of: (template) => readTemplateRoom(redis, keys, template, urlOf('{id}')),
-      },
-      instances,
-      routes,
-      events,
-      asks,
-      keptLogs: redisKeptLogs(redis, keys, config.tombstone),
-      logger,
-      killPorts: { instances, ends: jobs.ends },
-      renewPorts: {
-        leases,
-        kills: jobs.kills,
-        now: () => instances.now(),
-      },
-    }).callback(),
-  );
+  const administer = createAdminApi({
+    token: config.adminToken,
+    version,
+    metrics,
+    readiness,
+    starter,
+    room: {
+      hosts: async () => readRoom(redis, keys, await instances.now()),
+      of: (template) => readTemplateRoom(redis, keys, template, urlOf('{id}')),
+    },
+    instances,
+    routes,
+    events,
+    asks,
+    keptLogs: redisKeptLogs(redis, keys, config.tombstone),
+    logger,
+    killPorts: { instances, ends: jobs.ends },
+    renewPorts: {
+      leases,
+      kills: jobs.kills,
+      now: () => instances.now(),
+    },
+  }).callback();
+  const admin = createServer((req, res) => void administer(req, res));
   await listen(admin, { host: config.adminBind, port: config.adminPort });
   lifetime.onStop('admin port', () => admin.close());
 
