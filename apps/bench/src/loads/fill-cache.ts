@@ -1,0 +1,31 @@
+import { Agent, request } from 'node:http';
+import type { Instance } from '../instances.ts';
+
+const AT_ONCE = 32;
+
+/**
+ * Makes a replica take routes into its memory without touching an instance: it looks each up, and
+ * answers that the port is none of the instance's.
+ */
+export async function fillCache(port: number, instances: readonly Instance[]): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
+  let next = 0;
+  const ask = (): Promise<void> => {
+    const instance = instances[next++];
+    if (instance === undefined) return Promise.resolve();
+    return new Promise<void>((resolve, reject) => {
+      const path = `/demo/${instance.id}:9/`;
+      request({ host: '127.0.0.1', port, path, agent }, (response) => {
+        response.resume().once('end', resolve);
+        if (response.statusCode !== 404) reject(new Error(`${path}: ${response.statusCode}`));
+      })
+        .once('error', reject)
+        .end();
+    }).then(ask);
+  };
+  try {
+    await Promise.all(Array.from({ length: AT_ONCE }, ask));
+  } finally {
+    agent.destroy();
+  }
+}

@@ -1,0 +1,33 @@
+import type { ReadyRoute } from '@ephemera/domain';
+import { keysOf } from '@ephemera/store';
+import type { Redis } from 'ioredis';
+import type { Instance } from './instances.ts';
+
+const BATCH = 1000;
+
+/** Puts routes into Redis as the script does by which a worker publishes an instance. */
+export async function publishRoutes(
+  redis: Redis,
+  namespace: string,
+  instances: readonly Instance[],
+): Promise<void> {
+  const keys = keysOf(namespace);
+  for (let from = 0; from < instances.length; from += BATCH) {
+    const batch = instances.slice(from, from + BATCH);
+    await redis.mset(batch.flatMap((instance) => [keys.route(instance.id), routeOf(instance)]));
+  }
+}
+
+export function routeOf({ address, port, number }: Instance): string {
+  const route: ReadyRoute = {
+    state: 'ready',
+    generation: Number(number),
+    address,
+    port,
+    ports: { web: port },
+    expiresAt: Date.now() + 3_600_000,
+    stripPrefix: true,
+    host: 'pass',
+  };
+  return JSON.stringify(route);
+}

@@ -1,0 +1,37 @@
+import type { Outcome, Spread } from './bench.ts';
+
+/** What a scenario found, as text: a line a contender, then the ratios. */
+export function report(title: string, { figures, rows, ratios, notes }: Outcome): string {
+  const [first] = Object.values(rows[0]?.figures ?? {});
+  const head = [`median (min–max) of ${first?.rounds ?? 0}`, ...figures];
+  const body = rows.map((row) => [row.name, ...figures.map((name) => cell(row.figures[name]))]);
+  const verdict = ratios.map(({ figure, against, ratio, lowest, highest, reach, isReached }) => [
+    `${figure} against ${against}`,
+    `${ratio.toFixed(2)} (${lowest.toFixed(2)}–${highest.toFixed(2)})`,
+    reach === undefined ? '' : `${reach} ${isReached === true ? 'reached' : 'NOT REACHED'}`,
+  ]);
+  return [`\n${title}`, ...align([head, ...body]), ...align(verdict), ...notes].join('\n') + '\n';
+}
+
+function cell(spread: Spread | undefined): string {
+  if (spread === undefined) return '';
+  const { median, min, max, rounds } = spread;
+  return rounds === 1 ? show(median) : `${show(median)} (${show(min)}–${show(max)})`;
+}
+
+function show(value: number): string {
+  return value >= 100 ? String(Math.round(value)) : value.toFixed(1);
+}
+
+function align(lines: readonly (readonly string[])[]): string[] {
+  const widths = (lines[0] ?? []).map((_, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  );
+  return lines.map((line) => {
+    const cells = line.map((text, column) => {
+      const width = widths[column] ?? 0;
+      return column === 0 ? text.padEnd(width) : text.padStart(width);
+    });
+    return `  ${cells.join('  ')}`.trimEnd();
+  });
+}

@@ -1,0 +1,66 @@
+import type { Bench, Outcome } from '../bench.ts';
+import type { Contender } from '../contenders/contender.ts';
+import { pathOf } from '../instances.ts';
+import type { Instance } from '../instances.ts';
+import { wrk } from '../loads/wrk.ts';
+import { compare, interleave, rowsOf, type Reach } from '../rounds.ts';
+import { SMALL } from '../upstreams.ts';
+import { verify } from '../verify.ts';
+import { costs, type Started, startAll, underLoad } from './running.ts';
+
+const CONNECTIONS = 64;
+/** Rounds are measured when compilers have done their work. */
+const WARM_UP_SECONDS = 2;
+const MIB = 1024 * 1024;
+
+/** As many requests as go through, over 64 kept connections, 1 KiB answers. */
+export async function throughput(
+  bench: Bench,
+  instances: readonly Instance[],
+  contenders: readonly Contender[],
+  reaches: Readonly<Record<string, Reach>>,
+): Promise<Outcome> {
+  await using stack = new AsyncDisposableStack();
+  const started = await startAll(bench, instances, contenders, stack);
+  const paths = instances.map((instance) => pathOf(instance));
+  const load = { dir: bench.dir, paths, connections: CONNECTIONS };
+  for (const { name, port } of started) {
+    await verify(port, instances);
+    const seconds = WARM_UP_SECONDS;
+    const { requests } = await wrk({ ...load, port, seconds, check: true });
+    bench.say(`  ${name}: ${requests} answers looked at, all right`);
+  }
+  const series = await interleave(
+    bench,
+    started.map(({ name, port, process }) => ({
+      name,
+      measure: async () => {
+        const measured = await underLoad([process], () =>
+          wrk({ ...load, port, seconds: bench.seconds }),
+        );
+        const { requests, perSecond, bytesEach, p99 } = measured.result;
+        if (bytesEach < SMALL) throw new Error(`${name} left out parts of answers`);
+        return { 'requests/s': perSecond, ...costs(measured, requests), 'p99 µs': p99 };
+      },
+    })),
+  );
+  for (const { port } of started) await verify(port, instances);
+  return {
+    figures: ['requests/s', 'CPU µs each', 'core busy %', 'p99 µs'],
+    rows: rowsOf(series),
+    ratios: contenders
+      .slice(1)
+      .map(({ name }) => compare(series, ['Ephemera', name], 'requests/s', reaches[name])),
+    notes: [memory(started, 'Ephemera', 'http-proxy')],
+  };
+}
+
+function memory(started: readonly Started[], one: string, other: string): string {
+  const of = (name: string) =>
+    (started.find((each) => each.name === name)?.process.resident() ?? Number.NaN) / MIB;
+  const [ours, theirs] = [of(one), of(other)];
+  return (
+    `Resident memory after the load: ${one} ${ours.toFixed(0)} MiB, ${other} ` +
+    `${theirs.toFixed(0)} MiB: ${(ours / theirs).toFixed(2)} (reach: ≤ 1.3).`
+  );
+}

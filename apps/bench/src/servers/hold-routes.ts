@@ -1,0 +1,59 @@
+/** Holds many routes in the product's route cache, and tells how much memory each took. */
+import { RouteCache, connectTracking, keysOf } from '@ephemera/store';
+import { Redis } from 'ioredis';
+import { makeInstances } from '../instances.ts';
+import { publishRoutes, routeOf } from '../publish-routes.ts';
+import type { RouteMemory } from '../route-memory.ts';
+
+const [, , redisUrl = '', count = ''] = process.argv;
+const NAMESPACE = 'bench-held-routes';
+const BATCH = 500;
+
+const redis = new Redis(redisUrl);
+const fresh = () =>
+  new RouteCache({
+    redis,
+    trackingRedis: () => connectTracking(redisUrl, () => undefined),
+    keys: keysOf(NAMESPACE),
+  });
+const total = Number(count);
+
+const usedBefore = await used();
+const [first] = makeInstances(1, 8080);
+if (first === undefined) throw new Error('no instance was made');
+const ids = await publish();
+const inRedis = ((await used()) - usedBefore) / total;
+
+const routes = fresh();
+await routes.start();
+// What the first look costs once is not what a route costs.
+await routes.find(ids[0] ?? '');
+const heapBefore = heap();
+for (let from = 1; from < total; from += BATCH) {
+  await Promise.all(ids.slice(from, from + BATCH).map((id) => routes.find(id)));
+}
+const taken = (heap() - heapBefore) / (total - 1);
+if (routes.size !== total) throw new Error(`${routes.size} routes are held, not ${total}`);
+// An id is a string that a request brings, apart from the list here.
+const result: RouteMemory = { heap: taken, inRedis, valueLength: routeOf(first).length };
+process.stdout.write(JSON.stringify(result));
+await routes.stop();
+redis.disconnect();
+
+async function publish(): Promise<string[]> {
+  const instances = makeInstances(total, 8080);
+  for (let from = 0; from < total; from += 250) {
+    await publishRoutes(redis, NAMESPACE, instances.slice(from, from + 250));
+  }
+  return instances.map(({ id }) => id);
+}
+
+async function used(): Promise<number> {
+  return Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]);
+}
+
+function heap(): number {
+  globalThis.gc?.();
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed;
+}

@@ -1,0 +1,12 @@
+/** An upstream that takes bodies, and answers how many bytes it got. */
+import { createServer } from 'node:http';
+
+const [, , port, host] = process.argv;
+createServer((req, res) => {
+  let received = 0;
+  req.on('data', (chunk: Buffer) => (received += chunk.length));
+  req.once('end', () => {
+    const body = String(received);
+    res.writeHead(200, { 'content-length': body.length }).end(body);
+  });
+}).listen(Number(port), host);

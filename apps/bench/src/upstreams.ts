@@ -1,0 +1,57 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CORES } from './cores.ts';
+import type { Instance } from './instances.ts';
+import { nginxMain } from './contenders/nginx.ts';
+import { startProcess } from './processes.ts';
+import type { Process } from './processes.ts';
+
+/** Length of the small answer, bytes. */
+export const SMALL = 1024;
+
+/** The larger answers, by name, bytes. */
+export const LARGE: Readonly<Record<string, number>> = { '64k': 64 * 1024, '1m': 1024 * 1024 };
+
+/** What stands after the number of the upstream and the number that was asked for. */
+export const FILLING = `${'.'.repeat(SMALL - 9)}!`;
+
+/**
+ * One nginx that answers for all instances, each on its own address: with its own number, the
+ * number that the request was meant for, and filling. So an answer of another instance shows
+ * itself, wherever it turns up.
+ */
+export async function startUpstreams(
+  dir: string,
+  instances: readonly Instance[],
+): Promise<Process> {
+  const [first] = instances;
+  if (first === undefined) throw new Error('there are no instances');
+  const files = join(dir, 'files');
+  mkdirSync(files, { recursive: true });
+  for (const [name, size] of Object.entries(LARGE)) {
+    writeFileSync(join(files, name), Buffer.alloc(size, `${name} `));
+  }
+  const servers = instances.map(
+    ({ address, port, number }) => `
+  server {
+    listen ${address}:${port} backlog=4096;
+    location / { return 200 "${number} $arg_n ${FILLING}"; }
+    location ~ /(64k|1m)$ { alias ${files}/$1; }
+  }`,
+  );
+  const config = join(dir, 'upstreams.conf');
+  writeFileSync(
+    config,
+    nginxMain(
+      join(dir, 'upstreams.pid'),
+      `default_type text/plain;
+  sendfile on; tcp_nopush on; open_file_cache max=10;
+  ${servers.join('')}`,
+    ),
+  );
+  return startProcess({
+    core: CORES.upstream,
+    command: ['nginx', '-p', dir, '-c', config],
+    ready: { host: first.address, port: first.port },
+  });
+}

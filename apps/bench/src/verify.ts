@@ -1,0 +1,48 @@
+import { Agent, request } from 'node:http';
+import { pathOf } from './instances.ts';
+import type { Instance } from './instances.ts';
+import { FILLING, LARGE } from './upstreams.ts';
+
+const AT_ONCE = 16;
+
+/**
+ * Asks for every instance over shared connections, and holds each answer against the request that
+ * it was given for. wrk's own check cannot see which request an answer belongs to.
+ * @throws where one is not the full answer of the right instance
+ */
+export async function verify(port: number, instances: readonly Instance[], name = '') {
+  const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
+  try {
+    for (let from = 0; from < instances.length; from += AT_ONCE) {
+      const batch = instances.slice(from, from + AT_ONCE);
+      await Promise.all(
+        batch.map(async (instance) => {
+          const path = pathOf(instance, name);
+          const { status, body } = await get(agent, port, path);
+          if (status === 200 && body === expected(instance, name)) return;
+          throw new Error(`${path} was answered ${status}: ${body.slice(0, 100)}`);
+        }),
+      );
+    }
+  } finally {
+    agent.destroy();
+  }
+}
+
+function expected({ number }: Instance, name: string): string {
+  const size = LARGE[name];
+  if (size === undefined) return `${number} ${number} ${FILLING}`;
+  return Buffer.alloc(size, `${name} `).toString();
+}
+
+function get(agent: Agent, port: number, path: string): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: '127.0.0.1', port, path, agent }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
+      response.once('error', reject);
+      response.once('end', () => resolve({ status: response.statusCode ?? 0, body }));
+    });
+    sent.once('error', reject).end();
+  });
+}
