@@ -15,9 +15,10 @@ interface Reading {
   readonly networks?: Readonly<Record<string, { rx_bytes: number; tx_bytes: number }>>;
 }
 
-/** Reads what a container uses, at once; undefined where it is gone or does not run. */
+/** Reads what a container uses; undefined where it is gone or does not run. */
 export async function readUsage(container: Docker.Container): Promise<Usage | undefined> {
-  // `one-shot`: without it the daemon waits a second for a reading to compare with.
+  // `one-shot`: without it the daemon waits for a reading to compare with. Of a container that was
+  // read a moment ago it gives the next reading all the same, up to a second later.
   const call = container.stats({ stream: false, 'one-shot': true });
   const reading = (await unlessStatus([404, 409], withDeadline('stats', QUICK, call))) as
     Reading | undefined;
