@@ -32,7 +32,7 @@ templates:
     image: ephemera/demo
     port: 8080
     stopGrace: 0s
-    command: ['/bin/sh', '-c', 'sleep 3; echo "<b>the disk</b> is missing"; exit 7']
+    command: ['/bin/sh', '-c', 'sleep 5; echo "<b>the disk</b> is missing"; exit 7']
   never-ready:
     image: ephemera/demo
     port: 8080
@@ -58,7 +58,7 @@ let browser: Browser;
 
 beforeAll(async () => {
   registry.on('connection', (socket) => void silent.add(socket.on('error', () => undefined)));
-  const env = { EPHEMERA_PULL_TIMEOUT: '4s' };
+  const env = { EPHEMERA_PULL_TIMEOUT: '7s' };
   site = await deploy({ templates: templates(await listen(registry)), env });
   base = site.publicUrls[0] ?? '';
   browser = await chromium.launch(CHROMIUM);
@@ -215,7 +215,7 @@ test('while its image is pulled a start outlives its deadline, and says what it 
   expect(told).toMatchObject({ status: { state: 'starting', message: await status.innerText() } });
   await page.getByRole('heading', { name: 'Start failed' }).waitFor();
   expect(await page.locator('main').innerText()).toMatch(
-    /The image 127\.0\.0\.1:\d+\/far is not on this host, and pulling it failed: .* 4000 ms/,
+    /The image 127\.0\.0\.1:\d+\/far is not on this host, and pulling it failed: .* 7000 ms/,
   );
   await page.context().close();
 });
