@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Failure } from '@ephemera/domain';
+import { type Failure, FailureError } from '@ephemera/domain';
 import { Answer } from './answer.ts';
 import { choosePort } from './choose-port.ts';
 import type { DataPathContext } from './context.ts';
@@ -123,7 +123,8 @@ export class Exchange implements Sender {
     } catch (fault) {
       if (this.#done) return;
       const isSuperseded = fault instanceof ConnectFault && fault.kind === 'superseded';
-      if (isSuperseded && ++this.#superseded < MAX_SUPERSEDED) void this.#lookUp();
+      if (fault instanceof FailureError) this.#fail(fault.failure);
+      else if (isSuperseded && ++this.#superseded < MAX_SUPERSEDED) void this.#lookUp();
       else this.#fail({ kind: 'upstream_unreachable', id: agent.id });
     }
   }

@@ -1,6 +1,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { pipeline } from 'node:stream';
+import { FailureError } from '@ephemera/domain';
 import httpProxy from 'http-proxy';
 import { rewriteResponse } from './rewrite-response.ts';
 import type { Destination } from './sending.ts';
@@ -26,7 +27,7 @@ export interface Upgrade {
   readonly onJoin: () => void;
 }
 
-export type TunnelFault = 'unreachable' | 'superseded' | 'silent';
+export type TunnelFault = 'unreachable' | 'superseded' | 'silent' | 'unconfirmed';
 
 /** What http-proxy does once the instance has switched protocols. */
 type Join = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
@@ -156,5 +157,6 @@ function endTogether(one: Socket, other: Socket): void {
 }
 
 function faultOf(error: Error): TunnelFault {
+  if (error instanceof FailureError) return 'unconfirmed';
   return error instanceof ConnectFault ? error.kind : 'unreachable';
 }

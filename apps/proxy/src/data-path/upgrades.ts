@@ -71,6 +71,7 @@ export class Upgrades {
     };
     openTunnel(upgrade, { route, deadline, agent, port }, responseTimeout, onOpen, (fault) => {
       if (fault === 'silent') this.#fail(upgrade, { kind: 'upstream_timeout', id });
+      else if (fault === 'unconfirmed') this.#fail(upgrade, { kind: 'store_unavailable' });
       else if (fault === 'superseded' && superseded < MAX_SUPERSEDED)
         void this.#route(upgrade, superseded + 1);
       else void this.#failAsRouted(upgrade);

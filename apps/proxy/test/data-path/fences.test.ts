@@ -1,3 +1,4 @@
+import { FailureError } from '@ephemera/domain';
 import { waitFor } from '@ephemera/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
@@ -23,6 +24,13 @@ afterEach(async () => {
 
 const get = (id: string, below = '') =>
   `GET /demo/${id}/${below} HTTP/1.1\r\nHost: a.example\r\n\r\n`;
+
+const handshake = (id: string) =>
+  get(id).replace(
+    /\r\n$/,
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+  );
 
 /** Somebody else's container, on the address that `mine` had. */
 async function takeOver(): Promise<Upstream> {
@@ -66,14 +74,23 @@ describe('a route that is stale', () => {
     await rig.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
     const other = await takeOver();
     const raw = open(rig.port);
-    raw.send(
-      get(id).replace(
-        '\r\n\r\n',
-        '\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
-      ),
-    );
+    raw.send(handshake(id));
     expect(statusOf(await raw.untilClosed())).toBe(410);
     expect(other.received).toBe('');
+  });
+
+  test('a store that cannot be asked opens nothing: no byte goes to an address on trust', async () => {
+    const id = await rig.ready(mine.port);
+    await rig.routes.find(id);
+    rig.routes.confirm = () => Promise.reject(new FailureError({ kind: 'store_unavailable' }));
+    for (const request of [get(id), handshake(id)]) {
+      const raw = open(rig.port);
+      raw.send(request);
+      await raw.until(/^HTTP\/1\.1 503 /);
+      raw.socket.destroy();
+    }
+    expect(mine.received).toBe('');
+    await waitFor('the sockets to be left', () => mine.connections.every((c) => c.left));
   });
 
   test('a request that meets a superseded route goes to the one that took over', async () => {

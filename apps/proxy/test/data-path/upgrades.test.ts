@@ -210,14 +210,20 @@ describe('an instance that does not keep to the handshake', () => {
 });
 
 describe('one side dies', () => {
-  test('a client that resets before the 101 ends no process', async () => {
-    const id = await behind(() => undefined);
-    const raw = open(rig.port);
-    raw.send(handshake(id));
-    await waitFor('the handshake', () => upstream.received.includes('\r\n\r\n'));
-    raw.socket.resetAndDestroy();
-    await waitFor('the upstream to be left', () => upstream.connections[0]?.left);
-  });
+  test.each(['resets', 'ends'] as const)(
+    'a client that %s before the 101 ends no process, and its instance knows within 200 ms',
+    async (how) => {
+      const id = await behind(() => undefined);
+      const raw = open(rig.port);
+      raw.send(handshake(id));
+      await waitFor('the handshake', () => upstream.received.includes('\r\n\r\n'));
+      const before = performance.now();
+      if (how === 'resets') raw.socket.resetAndDestroy();
+      else raw.socket.end();
+      await waitFor('the upstream to be left', () => upstream.connections[0]?.left);
+      expect(performance.now() - before).toBeLessThan(200);
+    },
+  );
 
   test('a client that resets while the instance is connected to leaves no socket', async () => {
     const id = await behind(() => undefined);

@@ -10,7 +10,10 @@ export interface AgentContext {
   readonly now: number;
   /** How long a connection may take to open, ms. */
   readonly connectTimeout: number;
-  /** Whether the store, asked now, still says that this generation is the one to use. */
+  /**
+   * Whether the store, asked now, still says that this generation is the one to use.
+   * @throws FailureError `store_unavailable`
+   */
   confirms(id: string, generation: number): Promise<boolean>;
 }
 
@@ -56,7 +59,7 @@ export class Agent implements ConnectionKeeper {
     return undefined;
   }
 
-  /** Opens a connection to serve requests. @throws ConnectFault */
+  /** Opens a connection to serve requests. @throws like `open` */
   async connect(port: number): Promise<Connection> {
     const socket = await this.open(port, false);
     const connection = new Connection(socket, port, this);
@@ -69,7 +72,7 @@ export class Agent implements ConnectionKeeper {
    * first byte: while it says that this generation is ready, the address cannot have been given
    * to another container, so the socket that is open already leads to this one.
    *
-   * @throws ConnectFault
+   * @throws ConnectFault, or FailureError where the store does not answer
    */
   async open(port: number, allowHalfOpen: boolean): Promise<Socket> {
     this.#mustBeCurrent();

@@ -50,7 +50,7 @@ export class Agents implements AgentContext {
   }
 
   async confirms(id: string, generation: number): Promise<boolean> {
-    const found = await this.#routes.confirm(id).catch(() => undefined);
+    const found = await this.#routes.confirm(id);
     return isCurrent(found, generation);
   }
 
