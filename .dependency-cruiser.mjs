@@ -88,7 +88,7 @@ export default {
       name: 'forwarding-in-one-folder',
       comment: 'The guards against hostile requests stand on one path.',
       severity: 'error',
-      from: { pathNot: '^apps/proxy/(src|test)/data-path/' },
+      from: { pathNot: ['^apps/proxy/(src|test)/data-path/', '^apps/bench/'] },
       to: { path: 'node_modules/(undici|http-proxy|@types/http-proxy)/' },
     },
     {
