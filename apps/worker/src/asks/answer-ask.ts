@@ -1,12 +1,12 @@
 import { pause, resume } from '@ephemera/lifecycle';
 import type { Ask, Reply, SuspendPorts } from '@ephemera/lifecycle';
-import type Docker from 'dockerode';
+import type { DockerClient } from '../docker/connect-docker.ts';
 import { findContainer } from '../docker/find-container.ts';
 import { pageOf, readLines } from '../docker/read-log.ts';
 import { readUsage } from '../docker/read-usage.ts';
 
 export interface AnswerPorts extends SuspendPorts {
-  readonly docker: Docker;
+  readonly docker: DockerClient;
   readonly namespace: string;
   readonly host: string;
 }

@@ -1,10 +1,13 @@
 import Docker from 'dockerode';
 
+/** A client of one daemon, for who only hands it on. */
+export type DockerClient = Docker;
+
 /**
  * A client of the daemon at a `DOCKER_HOST` address, `unix:///path` or `tcp://host:port`.
  * @throws Error where the address is neither
  */
-export function connectDocker(address: string): Docker {
+export function connectDocker(address: string): DockerClient {
   const url = URL.parse(address);
   if (url?.protocol === 'unix:' && url.pathname) return new Docker({ socketPath: url.pathname });
   if (url?.protocol === 'tcp:' && url.hostname) {

@@ -1,7 +1,7 @@
 import type { Logger } from '@ephemera/runtime';
 import type { KeptLogs } from '@ephemera/store';
 import type Docker from 'dockerode';
-import { readLines } from './docker/read-log.ts';
+import { readLines } from './read-log.ts';
 
 /** How many of the last lines are looked at. */
 const LINES = 500;
