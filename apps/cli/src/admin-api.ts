@@ -12,6 +12,8 @@ export interface AdminApi {
   renew(id: string, seconds: number): Promise<InstanceResource>;
   /** Begins to end an instance; one that is dead already is no fault. */
   kill(id: string): Promise<void>;
+  /** Hands on the log of an instance as it comes, until it ends where it is followed. */
+  logs(id: string, query: URLSearchParams, tell: (text: string) => void): Promise<void>;
   /** Begins to end all; their number. */
   killAll(): Promise<number>;
 }
@@ -19,17 +21,21 @@ export interface AdminApi {
 const answersWithinMs = 15_000;
 
 export function createAdminApi(baseUrl: string, token: string | undefined): AdminApi {
+  async function reach(path: string, init: RequestInit): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
+    return await fetch(new URL(path, baseUrl), { ...init, headers }).catch((error: unknown) => {
+      throw new StartError(`No control API answers at ${baseUrl} (${reasonOf(error)}).`);
+    });
+  }
   async function ask(method: string, path: string, more: Partial<Asked> = {}): Promise<unknown> {
     const headers = new Headers(more.headers);
-    if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
     if (more.body !== undefined) headers.set('content-type', 'application/json');
-    const response = await fetch(new URL(path, baseUrl), {
+    const response = await reach(path, {
       method,
       headers,
       body: more.body === undefined ? null : JSON.stringify(more.body),
       signal: AbortSignal.timeout(answersWithinMs + (more.waitSeconds ?? 0) * 1000),
-    }).catch((error: unknown) => {
-      throw new StartError(`No control API answers at ${baseUrl} (${reasonOf(error)}).`);
     });
     const text = await response.text();
     if (response.ok) return text === '' ? undefined : JSON.parse(text);
@@ -64,6 +70,12 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     },
     async kill(id) {
       await ask('DELETE', one(id), { accepted: [410] });
+    },
+    async logs(id, query, tell) {
+      const response = await reach(`${one(id)}/logs?${query.toString()}`, {});
+      if (!response.ok) throw new StartError(explain(response.status, await response.text()));
+      for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? [])
+        tell(text);
     },
     async killAll() {
       return ((await ask('DELETE', '/v1/instances')) as { ended: number }).ended;

@@ -13,6 +13,8 @@ export const help = `Ephemera: containers that are gone when their time is over.
       Show one.
   ephemera renew ID --timeout 30m
       Move its deadline to that long from now.
+  ephemera logs ID [--follow] [--tail N] [--timestamps]
+      What it writes.
   ephemera kill ID... | --all
       End them.
 

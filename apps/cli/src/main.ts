@@ -5,6 +5,7 @@ import { createAdminApi, type AdminApi } from './admin-api.ts';
 import { keptToken } from './admin-token.ts';
 import { get } from './commands/get.ts';
 import { kill } from './commands/kill.ts';
+import { logs } from './commands/logs.ts';
 import { ls } from './commands/ls.ts';
 import { renew } from './commands/renew.ts';
 import { run } from './commands/run.ts';
@@ -17,6 +18,7 @@ const commands: Readonly<Record<string, (api: AdminApi, args: string[]) => Promi
   get,
   renew,
   kill,
+  logs,
 };
 
 await runApp(async () => {
@@ -34,5 +36,6 @@ await runApp(async () => {
   const command = commands[name];
   if (!command) throw new StartError(`There is no command "${name}". See: ephemera --help`);
   const api = createAdminApi(config.adminUrl, config.adminToken ?? keptToken(config.stateFolder));
-  process.stdout.write(`${await command(api, args)}\n`);
+  const said = await command(api, args);
+  if (said !== '') process.stdout.write(`${said}\n`);
 });

@@ -70,6 +70,14 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     ...options.env,
   };
 
+  const apps: App[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(apps.map(terminate));
+    await removeAll(common);
+    await redis.stop();
+    await rm(dir, { recursive: true, force: true });
+  };
+
   const startApp = async (
     name: string,
     port: number,
@@ -83,6 +91,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
     const app: App = { name, child, port, log: () => chunks.join('') };
+    apps.push(app);
     await healthy(app);
     return app;
   };
@@ -95,12 +104,10 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   };
 
   const workers: App[] = [];
-  // One after another: the first makes the network, and none has to wait for it.
-  for (let i = 0; i < (options.workers ?? 1); i++) await startWorker();
+  const proxies: App[] = [];
   const publicUrls: string[] = [];
   const adminUrls: string[] = [];
-  const proxies: App[] = [];
-  for (let i = 0; i < (options.proxies ?? 1); i++) {
+  const startProxy = async (): Promise<void> => {
     const [publicPort, adminPort] = [await freePort(), await freePort()];
     const env = {
       EPHEMERA_PUBLIC_PORT: String(publicPort),
@@ -109,18 +116,26 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     proxies.push(await startApp('proxy', adminPort, env));
     publicUrls.push(`http://127.0.0.1:${publicPort}`);
     adminUrls.push(`http://127.0.0.1:${adminPort}`);
-  }
+  };
+
   const dashboardPort = await freePort();
-  const dashboard = options.dashboard
-    ? await startApp('dashboard', dashboardPort, { EPHEMERA_DASHBOARD_PORT: String(dashboardPort) })
-    : undefined;
+  try {
+    // One after another: the first makes the network, and none has to wait for it.
+    for (let i = 0; i < (options.workers ?? 1); i++) await startWorker();
+    for (let i = 0; i < (options.proxies ?? 1); i++) await startProxy();
+    const env = { EPHEMERA_DASHBOARD_PORT: String(dashboardPort) };
+    if (options.dashboard) await startApp('dashboard', dashboardPort, env);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 
   return {
     namespace,
     redis,
     publicUrls,
     adminUrls,
-    dashboardUrl: dashboard && `http://127.0.0.1:${dashboardPort}`,
+    dashboardUrl: options.dashboard ? `http://127.0.0.1:${dashboardPort}` : undefined,
     proxies,
     workers,
     config,
@@ -136,13 +151,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
         ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
     },
-    async stop() {
-      const apps = [...proxies, ...workers, ...(dashboard ? [dashboard] : [])];
-      await Promise.all(apps.map(terminate));
-      await removeAll(common);
-      await redis.stop();
-      await rm(dir, { recursive: true, force: true });
-    },
+    stop,
   };
 }
 

@@ -26,7 +26,7 @@ templates:
   never-ready:
     image: ephemera/demo
     port: 8080
-    ready: { tcp: true, within: 2s }
+    ready: { tcp: true, within: 4s }
     command: ['/bin/sh', '-c', 'echo waiting for nothing; sleep 60']
   exits:
     image: ephemera/demo

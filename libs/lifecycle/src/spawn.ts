@@ -34,8 +34,11 @@ export type Spawned =
 const FIRST_PAUSE = 2;
 const LONGEST_PAUSE = 100;
 
-/** A start gives up this long before its deadline, so that it can tell why before its kill job. */
-const LAST_LOOK = 500;
+/**
+ * A start gives up this long before its deadline, so that it can tell why before its kill job
+ * would end it without a word; a daemon under load takes its time to hand out a log.
+ */
+const LAST_LOOK = 2_000;
 
 /**
  * Brings a pending instance up: intent, kill job, container, probe, route; in this order, so that
@@ -94,8 +97,9 @@ async function untilServing(
     if (!seen?.running) {
       throw new StartFault(await withLog(containers, containerId, exitMessage(seen)));
     }
-    if (instance.expiresAt - LAST_LOOK <= (await instances.now())) {
-      const waited = Math.round(instance.template.ready.within / 1000);
+    const { within } = instance.template.ready;
+    if (instance.expiresAt - Math.min(LAST_LOOK, within / 4) <= (await instances.now())) {
+      const waited = Math.round(within / 1000);
       const text = `It did not answer on port ${instance.template.port} within ${waited} s.`;
       throw new StartFault(await withLog(containers, containerId, text));
     }
