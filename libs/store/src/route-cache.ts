@@ -3,6 +3,7 @@ import { FailureError } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import { Bells } from './bells.ts';
 import type { Keys } from './keys.ts';
+import { type DropListener, KnownRoutes } from './known-routes.ts';
 import { type CachedRoute, type RouteAnswers, RouteReader } from './route-reader.ts';
 import { RouteTracking } from './route-tracking.ts';
 
@@ -52,30 +53,27 @@ const RELOAD_PAUSE = 500;
 export class RouteCache {
   readonly #lease: number;
   readonly #grace: number;
-  readonly #capacity: number;
   readonly #clock: () => number;
   readonly #keys: Keys;
   readonly #reader: RouteReader;
   readonly #tracking: RouteTracking;
   readonly #bells = new Bells();
   readonly #reads = new Map<string, Set<Read>>();
-  readonly #dropListeners: ((id: string, generation: number) => void)[] = [];
-  readonly #entries = new Map<string, CachedRoute>();
-  /** Routes from before the invalidation connection was lost. */
-  readonly #stale = new Map<string, CachedRoute>();
+  /** Stale are those from before the invalidation connection was lost. */
+  readonly #known: KnownRoutes;
   #tracked = false;
   /** When the invalidation connection was lost last. */
   #lostAt = Number.NEGATIVE_INFINITY;
   /** Counts the ups and downs of the invalidation connection: a reload belongs to one up. */
   #epoch = 0;
-  /** When everything in `#entries` was last known to be right; the same for `#stale`. */
+  /** When all fresh routes were last known to be right; the same for the stale ones. */
   #provenAt = Number.NEGATIVE_INFINITY;
   #staleProvenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: RouteCacheOptions) {
     this.#lease = options.lease ?? 5_000;
     this.#grace = options.grace ?? 30_000;
-    this.#capacity = options.capacity ?? 200_000;
+    this.#known = new KnownRoutes(options.capacity ?? 200_000);
     this.#clock = options.clock ?? (() => performance.now());
     this.#keys = options.keys;
     this.#reader = new RouteReader(options.redis, options.keys, this.#lease, this.#clock);
@@ -111,12 +109,12 @@ export class RouteCache {
 
   /** Routes held in memory. */
   get size(): number {
-    return this.#entries.size + this.#stale.size;
+    return this.#known.size;
   }
 
   /** The route if it is in memory and known to be right; a ready one past its deadline is not. */
   peek(id: string): CachedRoute | undefined {
-    const entry = this.#entries.get(id);
+    const entry = this.#known.fresh.get(id);
     if (entry === undefined) return undefined;
     const now = this.#clock();
     if (now >= entry.deadline) return undefined;
@@ -153,7 +151,8 @@ export class RouteCache {
   }
 
   get #isAway(): boolean {
-    return !this.#tracked && this.#clock() >= this.#lostAt + AWAY_AFTER;
+    const lostFor = this.#tracked ? 0 : this.#clock() - this.#lostAt;
+    return lostFor >= AWAY_AFTER && this.#reader.isAway;
   }
 
   /**
@@ -181,8 +180,8 @@ export class RouteCache {
   }
 
   /** Hears of every generation that was in memory, ready, and is not the one to use any more. */
-  onDrop(listener: (id: string, generation: number) => void): void {
-    this.#dropListeners.push(listener);
+  onDrop(listener: DropListener): void {
+    this.#known.onDrop(listener);
   }
 
   #read(id: string): Read {
@@ -203,16 +202,16 @@ export class RouteCache {
       if (answers === undefined) return this.#whileAway(id);
       // Without tracking nobody would tell of a change: good for this once, and not kept as fresh.
       if (!read.overtaken || !this.#tracked) {
-        this.#keep(id, answers[0], !read.overtaken);
+        this.#known.keep(id, answers[0], !read.overtaken);
         return answers[0];
       }
     }
   }
 
   #whileAway(id: string): CachedRoute | undefined {
-    const entry = this.#entries.get(id);
-    const known = entry ?? this.#stale.get(id);
-    const provenAt = entry ? this.#provenAt : this.#staleProvenAt;
+    const fresh = this.#known.fresh.get(id);
+    const known = fresh ?? this.#known.stale.get(id);
+    const provenAt = fresh ? this.#provenAt : this.#staleProvenAt;
     if (known) {
       const rightAt = Math.max(provenAt, known.validUntil - this.#lease);
       if (this.#clock() < rightAt + this.#grace) return known;
@@ -220,36 +219,10 @@ export class RouteCache {
     throw new FailureError({ kind: 'store_unavailable' });
   }
 
-  /** Takes what Redis said of an id, and tells of the generation that it replaces. */
-  #keep(id: string, found: CachedRoute | undefined, fresh: boolean): void {
-    const before = this.#entries.get(id) ?? this.#stale.get(id);
-    this.#entries.delete(id);
-    this.#stale.delete(id);
-    if (found) (fresh ? this.#entries : this.#stale).set(id, found);
-    if (before && !(found?.route.state === 'ready' && sameGeneration(found, before))) {
-      this.#dropped(id, before);
-    }
-    if (this.#entries.size > this.#capacity) this.#evict();
-  }
-
-  #evict(): void {
-    for (const [id, entry] of this.#entries) {
-      this.#entries.delete(id);
-      this.#dropped(id, entry);
-      return;
-    }
-  }
-
-  #dropped(id: string, entry: CachedRoute): void {
-    if (entry.route.state !== 'ready') return;
-    for (const listener of this.#dropListeners) listener(id, entry.route.generation);
-  }
-
   #invalidate(key: string | null): void {
     if (key === null) {
       for (const reads of this.#reads.values()) overtake(reads);
-      const ids = [...this.#entries.keys(), ...this.#stale.keys()];
-      for (const id of ids) this.#forget(id);
+      for (const id of this.#known.ids) this.#forget(id);
       this.#bells.ringAll();
       return;
     }
@@ -261,16 +234,11 @@ export class RouteCache {
 
   /** A renewal changes a route as a kill does: only what stands there now tells which it was. */
   #forget(id: string): void {
-    const before = this.#entries.get(id) ?? this.#stale.get(id);
-    if (!before) return;
-    this.#entries.delete(id);
-    this.#stale.delete(id);
-    if (before.route.state !== 'ready') return;
+    const before = this.#known.remove(id);
+    if (before?.route.state !== 'ready') return;
     this.find(id).then(
-      (now) => {
-        if (now?.route.state !== 'ready' || !sameGeneration(now, before)) this.#dropped(id, before);
-      },
-      () => this.#dropped(id, before),
+      (now) => this.#known.replaced(id, before, now),
+      () => this.#known.replaced(id, before, undefined),
     );
   }
 
@@ -287,14 +255,13 @@ export class RouteCache {
     this.#epoch++;
     this.#staleProvenAt = this.#provenAt;
     for (const reads of this.#reads.values()) overtake(reads);
-    for (const [id, entry] of this.#entries) this.#stale.set(id, entry);
-    this.#entries.clear();
+    this.#known.goStale();
   }
 
   /** Reads the stale routes again, so that generations that ended meanwhile are told of. */
   async #reload(epoch: number): Promise<void> {
-    while (epoch === this.#epoch && this.#stale.size > 0) {
-      const batch = firstOf(this.#stale, RELOAD_BATCH);
+    while (epoch === this.#epoch && this.#known.stale.size > 0) {
+      const batch = this.#known.someStale(RELOAD_BATCH);
       const answers = await this.#reader.read(batch.map(([id]) => id));
       if (epoch !== this.#epoch) return;
       if (answers === undefined) await sleep(RELOAD_PAUSE);
@@ -305,19 +272,9 @@ export class RouteCache {
   #reloaded(batch: readonly (readonly [string, CachedRoute])[], answers: RouteAnswers): void {
     for (const [index, [id, before]] of batch.entries()) {
       // A change that was told while the batch was under way has taken its id out already.
-      if (this.#stale.get(id) === before) this.#keep(id, answers[index], true);
+      if (this.#known.stale.get(id) === before) this.#known.keep(id, answers[index], true);
     }
   }
-}
-
-function firstOf<K, V>(map: ReadonlyMap<K, V>, count: number): [K, V][] {
-  const first: [K, V][] = [];
-  for (const entry of map) if (first.push(entry) === count) break;
-  return first;
-}
-
-function sameGeneration(a: CachedRoute, b: CachedRoute): boolean {
-  return a.route.generation === b.route.generation;
 }
 
 function overtake(reads: Iterable<Read>): void {
