@@ -1,21 +1,18 @@
-/** The suites as programs: `node apps/e2e-adversary/src/main.ts SUITE [--name value ...]`. */
+/** The suites as programs: `node apps/e2e-adversary/src/main.ts SUITE [--count N] [--seed N] [--case N]`. */
 import { parseArgs } from 'node:util';
-import { runChurn } from './churn/run-churn.ts';
+import { runChurn, runFences } from './churn/run-churn.ts';
+import { runFuzz } from './fuzz/run-fuzz.ts';
 import type { Options } from './options.ts';
 
 const suites: Record<string, (options: Options) => Promise<boolean>> = {
   churn: runChurn,
+  fences: runFences,
+  fuzz: runFuzz,
 };
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: {
-    answers: { type: 'string' },
-    cases: { type: 'string' },
-    case: { type: 'string' },
-    seed: { type: 'string' },
-    side: { type: 'string' },
-  },
+  options: { count: { type: 'string' }, seed: { type: 'string' }, case: { type: 'string' } },
 });
 const chosen = positionals.length > 0 ? positionals : Object.keys(suites);
 for (const name of chosen) {

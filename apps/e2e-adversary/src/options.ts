@@ -1,2 +1,8 @@
 /** What a suite was asked for on the command line. */
-export type Options = Readonly<Record<string, string | undefined>>;
+export interface Options {
+  /** How many answers, cases, connections or restarts; each suite has its own full measure. */
+  readonly count?: string | undefined;
+  readonly seed?: string | undefined;
+  /** The one case to run again. */
+  readonly case?: string | undefined;
+}

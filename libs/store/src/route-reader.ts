@@ -16,6 +16,10 @@ export type RouteAnswers = readonly (CachedRoute | undefined)[];
 
 /** Leaves room for an answer to the visitor within 250 ms. */
 const TIMEOUT = 200;
+/** So many reads in a row without an answer, however late, tell that Redis is away. */
+const AWAY_AFTER = 4;
+/** Reads that are closer together than this tell the same, ms. */
+const APART = 300;
 /** A timer that is later than this tells that the process did not run. */
 const STANDSTILL = 100;
 /** While Redis is silent, one read in this time finds out whether it is back. */
@@ -28,6 +32,8 @@ export class RouteReader {
   readonly #lease: number;
   readonly #clock: () => number;
   #silentUntil = Number.NEGATIVE_INFINITY;
+  #silences = 0;
+  #silentAt = Number.NEGATIVE_INFINITY;
 
   constructor(redis: Redis, keys: Keys, lease: number, clock: () => number) {
     this.#redis = redis;
@@ -40,15 +46,28 @@ export class RouteReader {
     return this.#redis.status === 'ready' && this.#clock() >= this.#silentUntil;
   }
 
+  /** Whether Redis has not answered for a while, rather than been late. */
+  get isAway(): boolean {
+    return this.#silences >= AWAY_AFTER;
+  }
+
   /** The routes of some ids as Redis has them now; undefined where it does not answer in time. */
   async read(ids: readonly string[]): Promise<RouteAnswers | undefined> {
-    if (!this.available) return undefined;
+    if (!this.available) {
+      if (this.#redis.status !== 'ready') this.#noteSilence();
+      return undefined;
+    }
     const sentAt = this.#clock();
     const answer = this.#redis
       .pipeline()
       .time()
       .mget(ids.map((id) => this.#keys.route(id)))
       .exec()
+      .then((answer) => {
+        // A command that timed out is an entry with an error, and no answer.
+        if (answer?.some(([error]) => error === null)) this.#silences = 0;
+        return answer;
+      })
       .catch(() => undefined);
     const [time, values] = (await this.#orSilence(answer)) ?? [];
     if (!time || !values || time[0] || values[0]) return undefined;
@@ -68,6 +87,13 @@ export class RouteReader {
     };
   }
 
+  #noteSilence(): void {
+    const now = this.#clock();
+    if (now < this.#silentAt + APART) return;
+    this.#silentAt = now;
+    this.#silences++;
+  }
+
   async #orSilence<T>(answer: Promise<T>): Promise<T | undefined> {
     let timer: NodeJS.Timeout | undefined;
     const silence = new Promise<undefined>((resolve) => {
@@ -79,6 +105,7 @@ export class RouteReader {
             wait();
             return;
           }
+          this.#noteSilence();
           this.#silentUntil = this.#clock() + PAUSE;
           resolve(undefined);
         }, TIMEOUT);

@@ -33,7 +33,7 @@ export async function disturb(
 
 /** Every invalidation connection is killed. */
 async function cut({ ground }: Scene): Promise<void> {
-  await ground.redis.client('KILL', 'TYPE', 'pubsub');
+  await ground.redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
 }
 
 /** One replica hears nothing of changes for a while, and of all of them then. */

@@ -6,6 +6,8 @@ interface Patch {
   readonly instead: string;
 }
 
+export type Fence = 'lease' | 'push' | 'flush' | 'sockets' | 'recheck';
+
 const CACHE = 'libs/store/src/route-cache.ts';
 const TRACKING = 'libs/store/src/route-tracking.ts';
 const AGENTS = 'apps/proxy/src/data-path/upstream/agents.ts';
@@ -15,7 +17,7 @@ const AGENTS = 'apps/proxy/src/data-path/upstream/agents.ts';
  * The product has no switch for any of this: the source is changed while it is loaded, and a place
  * that is not found any more ends the replica at its start.
  */
-export const FENCES = {
+export const FENCES: Readonly<Record<Fence, readonly Patch[]>> = {
   /** A cached route is used without proof that it still stands. */
   lease: [
     {
@@ -53,9 +55,7 @@ export const FENCES = {
   recheck: [
     { file: AGENTS, text: 'return isCurrent(found, generation);', instead: 'return true;' },
   ],
-} as const satisfies Record<string, readonly Patch[]>;
-
-export type Fence = keyof typeof FENCES;
+};
 
 export const fenceNames = Object.keys(FENCES) as Fence[];
 
@@ -68,7 +68,7 @@ export function without(fences: readonly Fence[]): string[] {
 
 /** The source of a file with the fences taken away; undefined where none is in it. */
 export function taken(path: string, source: string, fences: readonly Fence[]): string | undefined {
-  const patches: Patch[] = fences.flatMap((fence) => FENCES[fence]);
+  const patches = fences.flatMap((fence) => FENCES[fence]);
   const here = patches.filter(({ file }) => path.endsWith(file));
   if (here.length === 0) return undefined;
   return here.reduce((text, { file, text: found, instead }) => {

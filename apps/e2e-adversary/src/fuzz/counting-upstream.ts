@@ -1,0 +1,59 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { type Arrived, readCanonical } from './canonical.ts';
+
+export interface CountingUpstream {
+  readonly port: number;
+  /** Ends every connection in order: no more of an answer comes. */
+  endAll(): void;
+  stop(): void;
+}
+
+export interface UpstreamListener {
+  /** The head of a request is there. */
+  onHead(head: string): void;
+  /** The whole request is there; what is given back is its answer, in latin1. */
+  onRequest(request: Arrived): string;
+  /** What came can be read in two ways. */
+  onAmbiguity(what: string): void;
+}
+
+/** A server in the place of a container that reads what comes in the one plain form, and counts. */
+export async function startCountingUpstream(listener: UpstreamListener): Promise<CountingUpstream> {
+  const sockets = new Set<Socket>();
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    let rest = '';
+    let isHeadCounted = false;
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    socket.on('end', () => socket.end());
+    socket.on('data', (data) => {
+      const stream = readCanonical(rest + data.toString('latin1'));
+      rest = stream.rest;
+      for (const request of stream.arrived) {
+        if (!isHeadCounted) listener.onHead(request.head);
+        isHeadCounted = false;
+        if (socket.writable) socket.write(listener.onRequest(request), 'latin1');
+      }
+      const end = rest.indexOf('\r\n\r\n');
+      if (end !== -1 && !isHeadCounted && stream.ambiguity === undefined) {
+        isHeadCounted = true;
+        listener.onHead(rest.slice(0, end));
+      }
+      if (stream.ambiguity === undefined) return;
+      listener.onAmbiguity(stream.ambiguity);
+      socket.destroy();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.1.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    endAll() {
+      for (const socket of sockets) socket.end();
+    },
+    stop() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}

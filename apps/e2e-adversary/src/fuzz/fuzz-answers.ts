@@ -1,0 +1,108 @@
+import { connect, type Socket } from 'node:net';
+import type { Ground } from '../ground.ts';
+import { randomFrom } from '../random.ts';
+import { ANSWERS } from './answers.ts';
+import { type CountingUpstream, startCountingUpstream } from './counting-upstream.ts';
+import { type Findings, tally } from './finding.ts';
+import { markOf, marksIn } from './mark.ts';
+import { mutate, pick } from './mutate.ts';
+import { readAnswer } from './strict-answers.ts';
+
+/** How long an instance keeps quiet before it ends its connection, ms. */
+const QUIET = 150;
+const PATIENCE = 10_000;
+
+export function answerCase(seed: number, number: number): string {
+  const random = randomFrom(seed ^ Math.imul(number, 0xc2b2ae35));
+  const mark = markOf(number);
+  return mutate(pick(ANSWERS, random)(mark), pick(ANSWERS, random)(mark), random);
+}
+
+/** One lane: a client that asks on the same connection as long as it stands, and its instance. */
+export class AnswerLane {
+  readonly #findings: Findings;
+  readonly #counts: Record<string, number>;
+  #upstream: CountingUpstream | undefined;
+  #id = '';
+  #socket: Socket | undefined;
+  #received = '';
+  #isClosed = true;
+  #wake: () => void = () => undefined;
+  #bytes = '';
+  #arrivedNow = 0;
+  requestsArrived = 0;
+
+  constructor(findings: Findings, counts: Record<string, number>) {
+    this.#findings = findings;
+    this.#counts = counts;
+  }
+
+  async start(ground: Ground): Promise<void> {
+    this.#upstream = await startCountingUpstream({
+      onHead: () => {
+        this.requestsArrived++;
+        this.#arrivedNow++;
+      },
+      onRequest: () => this.#bytes,
+      onAmbiguity: (what) => this.#found(`sent on in no plain form: ${what}`, -1),
+    });
+    this.#id = await ground.ready({ port: this.#upstream.port });
+  }
+
+  async run(port: number, seed: number, number: number): Promise<void> {
+    this.#bytes = answerCase(seed, number);
+    this.#arrivedNow = 0;
+    this.#received = '';
+    const socket = this.#open(port);
+    const method = number % 8 === 0 ? 'HEAD' : 'GET';
+    socket.write(`${method} /demo/${this.#id}/ HTTP/1.1\r\nHost: a.example\r\n\r\n`);
+    const quiet = setTimeout(() => this.#upstream?.endAll(), QUIET);
+    const late = setTimeout(() => socket.destroy(), PATIENCE);
+    for (;;) {
+      const answer = readAnswer(this.#received, method, this.#isClosed);
+      if (answer.kind === 'wrong') this.#found(`answered in no plain form: ${answer.why}`, number);
+      if (answer.kind === 'whole' && answer.surplus > 0) this.#found('a surplus', number);
+      if (answer.kind !== 'more' || this.#isClosed) {
+        tally(this.#counts, answer.kind === 'whole' ? String(answer.status) : 'cut');
+        if (answer.kind === 'whole' && answer.closes) socket.destroy();
+        break;
+      }
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    clearTimeout(quiet);
+    clearTimeout(late);
+    for (const mark of marksIn(this.#received)) {
+      if (mark !== number) this.#found(`an answer to case ${mark}`, number);
+    }
+    // A bodyless request may be sent once more where its connection broke before an answer.
+    if (this.#arrivedNow > 2) this.#found(`${this.#arrivedNow} requests arrived`, number);
+  }
+
+  stop(): void {
+    this.#socket?.destroy();
+    this.#upstream?.stop();
+  }
+
+  #open(port: number): Socket {
+    if (this.#socket?.writable && !this.#isClosed) return this.#socket;
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    this.#socket = socket;
+    this.#isClosed = false;
+    socket.on('data', (data) => {
+      if (this.#socket !== socket) return;
+      this.#received += data.toString('latin1');
+      this.#wake();
+    });
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      if (this.#socket !== socket) return;
+      this.#isClosed = true;
+      this.#wake();
+    });
+    return socket;
+  }
+
+  #found(what: string, number: number): void {
+    this.#findings.add({ what, case: number, bytes: this.#bytes.slice(0, 2_000) });
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The requests in a stretch of bytes as the strictest reader sees them (RFC 9112): what it would
+ * not accept ends the count. It is written apart from the product's own parsing, to judge that.
+ */
+export interface Reading {
+  /** Requests whose head is there and right. */
+  readonly requests: number;
+  /** Those whose body is there in full, too. */
+  readonly complete: number;
+  /** Why nothing more is read; undefined where the bytes simply end. */
+  readonly fault: string | undefined;
+}
+
+const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\s\0-\x20\x7f]+) HTTP\/1\.([01])$/;
+const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)$/;
+const CHUNK = /^([0-9A-Fa-f]{1,16})(?:;[^\0-\x08\x0a-\x1f\x7f]*)?$/;
+
+interface Head {
+  readonly fields: readonly (readonly [string, string])[];
+  readonly minor: string;
+  readonly method: string;
+}
+
+export function readStrictly(bytes: string): Reading {
+  let rest = bytes;
+  let requests = 0;
+  let complete = 0;
+  const stop = (fault?: string): Reading => ({ requests, complete, fault });
+  for (;;) {
+    // Empty lines ahead of a request line are to be ignored (RFC 9112 2.2).
+    while (rest.startsWith('\r\n')) rest = rest.slice(2);
+    const end = rest.indexOf('\r\n\r\n');
+    if (end === -1) return stop(rest === '' ? undefined : 'no end of the head');
+    const head = readHead(rest.slice(0, end));
+    if (typeof head === 'string') return stop(head);
+    const framing = framingOf(head);
+    if (framing === 'framing') return stop(framing);
+    requests++;
+    rest = rest.slice(end + 4);
+    if (framing === 'chunked') {
+      const after = skipChunks(rest);
+      if (after === undefined) return stop('chunks');
+      rest = after;
+    } else {
+      if (rest.length < framing) return stop('short body');
+      rest = rest.slice(framing);
+    }
+    complete++;
+    if (endsConnection(head)) return stop();
+  }
+}
+
+function readHead(text: string): Head | string {
+  const [first = '', ...lines] = text.split('\r\n');
+  const line = REQUEST_LINE.exec(first);
+  if (!line) return 'request line';
+  const fields: [string, string][] = [];
+  for (const one of lines) {
+    const field = FIELD.exec(one);
+    if (!field) return 'field';
+    fields.push([(field[1] ?? '').toLowerCase(), (field[2] ?? '').replace(/[ \t]+$/, '')]);
+  }
+  const hosts = fields.filter(([name]) => name === 'host');
+  if (hosts.length !== 1) return 'host';
+  return { fields, minor: line[3] ?? '', method: line[1] ?? '' };
+}
+
+function framingOf({ fields, minor }: Head): number | 'chunked' | 'framing' {
+  const lengths = fields.filter(([name]) => name === 'content-length').map(([, value]) => value);
+  const codings = fields.filter(([name]) => name === 'transfer-encoding').map(([, value]) => value);
+  if (codings.length > 0) {
+    const isPlain = codings.length === 1 && codings[0]?.toLowerCase() === 'chunked';
+    return isPlain && lengths.length === 0 && minor === '1' ? 'chunked' : 'framing';
+  }
+  if (lengths.length === 0) return 0;
+  const [length = ''] = lengths;
+  return lengths.length === 1 && /^\d{1,15}$/.test(length) ? Number(length) : 'framing';
+}
+
+/** What follows a chunked body; undefined where it is wrong or not all there. */
+function skipChunks(bytes: string): string | undefined {
+  let rest = bytes;
+  for (;;) {
+    const end = rest.indexOf('\r\n');
+    const size = end === -1 ? undefined : CHUNK.exec(rest.slice(0, end))?.[1];
+    if (size === undefined) return undefined;
+    rest = rest.slice(end + 2);
+    const length = parseInt(size, 16);
+    if (length === 0) break;
+    if (rest.slice(length, length + 2) !== '\r\n') return undefined;
+    rest = rest.slice(length + 2);
+  }
+  for (;;) {
+    const end = rest.indexOf('\r\n');
+    if (end === -1) return undefined;
+    if (end > 0 && !FIELD.test(rest.slice(0, end))) return undefined;
+    rest = rest.slice(end + 2);
+    if (end === 0) return rest;
+  }
+}
+
+function endsConnection({ fields, minor }: Head): boolean {
+  const options = fields
+    .filter(([name]) => name === 'connection')
+    .flatMap(([, value]) =>
+      value
+        .toLowerCase()
+        .split(',')
+        .map((option) => option.trim()),
+    );
+  if (options.includes('close')) return true;
+  if (options.includes('upgrade') && fields.some(([name]) => name === 'upgrade')) return true;
+  return minor === '0' && !options.includes('keep-alive');
+}
