@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(async () => {
   if (isUp) await site.down();
   await takeBack();
-});
+}, 180_000);
 
 async function partsNamed(service: string) {
   return (await site.parts()).filter((part) => part.service === service);
@@ -215,4 +215,4 @@ test('down leaves nothing behind, though instances were alive', async () => {
   expect(await docker('network', 'ls', '-q', '--filter', `name=${project}`)).toEqual([]);
   expect(await docker('volume', 'ls', '-q', '--filter', `name=${project}`)).toEqual([]);
   expect((await run('iptables', ['-S'])).toLowerCase()).not.toContain(bridge);
-});
+}, 180_000);
