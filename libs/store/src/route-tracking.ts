@@ -30,6 +30,7 @@ export function connectTracking(url: string, onError: (error: Error) => void): R
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     connectTimeout: 2_000,
+    disconnectTimeout: 200,
     retryStrategy: (attempt) => Math.min(50 * attempt, 500),
   });
   redis.on('error', onError);
@@ -122,7 +123,11 @@ export class RouteTracking {
 
   #expectAnswer(): void {
     clearTimeout(this.#silence);
-    this.#silence = setTimeout(() => this.#redis.disconnect(true), SILENCE);
+    this.#silence = setTimeout(() => {
+      // A peer that is frozen does not even close: the loss counts from here.
+      this.#lost();
+      this.#redis.disconnect(true);
+    }, SILENCE);
   }
 
   #told(message: unknown): void {
