@@ -65,13 +65,14 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 
 installContenders(say);
 // What the bench starts without a core of its own, Redis among them, stays off the contenders'.
-execFileSync('taskset', ['-acp', String(CORES.load), String(process.pid)]);
+execFileSync('taskset', ['-cp', String(CORES.load), String(process.pid)]);
 const dir = mkdtempSync(join(tmpdir(), 'ephemera-bench-'));
 process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
 const redis = await startRedis();
 process.once('exit', () => process.kill(redis.pid, 'SIGKILL'));
 const instances = makeInstances(INSTANCES, await freePort());
 const found: Record<string, Outcome> = {};
+const failed: Record<string, string> = {};
 {
   await using _upstreams = await startUpstreams(dir, instances);
   const bench: Bench = {
@@ -87,13 +88,18 @@ const found: Record<string, Outcome> = {};
     if (chosen && !chosen.includes(name)) continue;
     if (performance.now() > bench.until) break;
     say(`\n${name} …`);
-    const outcome = await run(bench);
-    found[name] = outcome;
-    say(report(title, outcome));
+    try {
+      const outcome = await run(bench);
+      found[name] = outcome;
+      say(report(title, outcome));
+    } catch (error) {
+      failed[name] = String(error);
+      say(`${name} FAILED: ${failed[name]}`);
+    }
     write({ rounds: bench.rounds, seconds: bench.seconds });
   }
 }
-process.exit();
+process.exit(Object.keys(failed).length);
 
 function write(settings: { rounds: number; seconds: number }): void {
   const results = join(import.meta.dirname, '../../../bench-results');
@@ -105,6 +111,7 @@ function write(settings: { rounds: number; seconds: number }): void {
     placement: CORES,
     ...settings,
     scenarios: found,
+    failed,
   };
   writeFileSync(join(results, 'data-path.json'), `${JSON.stringify(all, null, 2)}\n`);
 }

@@ -27,6 +27,12 @@ export interface Start {
 /** Clock ticks a second of /proc, fixed by Linux' interface to programs (`getconf CLK_TCK`). */
 const TICKS = 100;
 
+/** Nothing outlives the bench, however it ends. */
+const alive = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of alive) child.kill('SIGKILL');
+});
+
 /**
  * Starts a process that listens, and waits until it does.
  * @throws with what it wrote, where it ends before
@@ -52,8 +58,7 @@ export async function startProcess({ core, command, env, ready }: Start): Promis
 
 function asProcess(child: ChildProcess, dir: string): Process {
   const { pid = 0 } = child;
-  const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
+  alive.add(child);
   return {
     pid,
     cpu() {
@@ -69,11 +74,11 @@ function asProcess(child: ChildProcess, dir: string): Process {
       if (child.exitCode === null && child.signalCode === null) {
         const ended = once(child, 'exit');
         child.kill('SIGTERM');
-        const timer = setTimeout(kill, 3_000);
+        const timer = setTimeout(() => child.kill('SIGKILL'), 3_000);
         await ended;
         clearTimeout(timer);
       }
-      process.off('exit', kill);
+      alive.delete(child);
       rmSync(dir, { recursive: true, force: true });
     },
   };

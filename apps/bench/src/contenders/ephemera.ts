@@ -11,6 +11,9 @@ import type { Contender, Ground, Running } from './contender.ts';
 
 const MAIN = join(import.meta.dirname, '../../../proxy/src/main.ts');
 
+/** As `npm start` and the image have it. */
+const NEW_SPACE = '--max-semi-space-size=8';
+
 export interface Replica {
   readonly namespace: string;
   readonly core?: number;
@@ -48,7 +51,7 @@ export async function startReplica(
   const adminPort = await freePort();
   const process = await startProcess({
     core,
-    command: [globalThis.process.execPath, ...nodeArguments, MAIN],
+    command: [globalThis.process.execPath, NEW_SPACE, ...nodeArguments, MAIN],
     env: {
       ...surroundings,
       EPHEMERA_REDIS_URL: redisUrl,
