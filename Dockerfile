@@ -21,7 +21,8 @@ RUN apt-get update \
   && apt-get install -y --no-install-recommends iptables \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
-ENV NODE_ENV=production EPHEMERA_HOST=0.0.0.0
+# V8 would let the space for new objects grow under load, to no use; see docs/PERFORMANCE.md.
+ENV NODE_ENV=production EPHEMERA_HOST=0.0.0.0 NODE_OPTIONS=--max-semi-space-size=8
 COPY --from=packages /app ./
 COPY ephemera.yml ./
 COPY deploy/check-ready.mjs deploy/
