@@ -31,6 +31,10 @@ export function startChild(
   }
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   child.once('error', (error) => chunks.push(String(error)));
+  // Whatever ends the run, its children end with it.
+  const endToo = () => void child.kill('SIGKILL');
+  process.once('exit', endToo);
+  child.once('exit', () => process.off('exit', endToo));
   const ended = () => child.exitCode ?? child.signalCode ?? undefined;
   return {
     pid: child.pid ?? 0,

@@ -44,7 +44,7 @@ export const newId = (): string => makeId(randomBytes);
 
 export async function startGround(): Promise<Ground> {
   const started = await startRedis({ args: ['--maxclients', '1000'] });
-  const redis = connectRedis(started.url, 'request', () => undefined);
+  const redis = connectRedis(started.url, 'job', () => undefined);
   await new Promise<void>((resolve) => redis.once('ready', () => resolve()));
   const namespace = `adversary-${randomBytes(3).toString('hex')}`;
   const keys = keysOf(namespace);

@@ -1,6 +1,8 @@
 /** The suites as programs: `node apps/e2e-adversary/src/main.ts SUITE [--count N] [--seed N] [--case N]`. */
 import { parseArgs } from 'node:util';
 import { runChurn, runFences } from './churn/run-churn.ts';
+import { runIdle, runRestart } from './restart/run-restart.ts';
+import { runAborts, runSlow } from './slow/run-slow.ts';
 import { runFuzz } from './fuzz/run-fuzz.ts';
 import type { Options } from './options.ts';
 
@@ -8,6 +10,10 @@ const suites: Record<string, (options: Options) => Promise<boolean>> = {
   churn: runChurn,
   fences: runFences,
   fuzz: runFuzz,
+  slow: runSlow,
+  aborts: runAborts,
+  restart: runRestart,
+  idle: runIdle,
 };
 
 const { positionals, values } = parseArgs({

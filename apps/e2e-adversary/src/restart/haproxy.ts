@@ -1,0 +1,92 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort, waitFor } from '@ephemera/testing';
+import { type Child, startChild } from '../child.ts';
+import { installed } from '../installed.ts';
+
+export interface Balancer {
+  readonly port: number;
+  /** What haproxy has to say of its servers: `show stat` as CSV. */
+  readonly stats: () => Promise<string>;
+  log(): string;
+  stop(): Promise<void>;
+}
+
+export interface Behind {
+  readonly publicPort: number;
+  readonly adminPort: number;
+}
+
+/**
+ * Debian's haproxy before replicas, told by their readiness alone which of them take requests, as
+ * an operator would set it up. @param idleMs how long it keeps idle connections to them
+ */
+export async function startHaproxy(behind: readonly Behind[], idleMs = 60_000): Promise<Balancer> {
+  const haproxy = await installed('haproxy');
+  const folder = await mkdtemp(join(tmpdir(), 'ephemera-haproxy-'));
+  const port = await freePort();
+  const socket = join(folder, 'stats.sock');
+  const servers = behind.map(
+    ({ publicPort, adminPort }, index) =>
+      `  server r${index} 127.0.0.1:${publicPort} check port ${adminPort} inter 200ms fall 1 rise 1`,
+  );
+  const config = join(folder, 'haproxy.cfg');
+  await writeFile(config, text(port, socket, idleMs, servers));
+  const child: Child = startChild(haproxy, ['-db', '-f', config]);
+  await waitFor('haproxy to listen', () => child.ended() !== undefined || reaches(port));
+  if (child.ended() !== undefined) throw new Error(`haproxy ended:\n${child.log()}`);
+  return {
+    port,
+    stats: () => ask(socket, 'show stat\n'),
+    log: () => child.log(),
+    async stop() {
+      await child.stop(5_000);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function text(port: number, socket: string, idleMs: number, servers: readonly string[]): string {
+  return `global
+  maxconn 8000
+  stats socket ${socket}
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 75s
+  timeout server 75s
+  timeout http-keep-alive 75s
+  timeout check 2s
+frontend in
+  bind 127.0.0.1:${port}
+  default_backend replicas
+backend replicas
+  balance roundrobin
+  option httpchk GET /readyz
+  http-check expect status 200
+  http-reuse always
+  default-server pool-purge-delay ${idleMs}ms pool-max-conn -1 pool-low-conn 10000
+${servers.join('\n')}
+`;
+}
+
+async function reaches(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const probe = connect(port, '127.0.0.1', () => resolve(true));
+  probe.on('error', () => resolve(false));
+  const reached = await promise;
+  probe.destroy();
+  return reached;
+}
+
+async function ask(socket: string, question: string): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const way = connect(socket, () => way.write(question));
+  let answer = '';
+  way.on('data', (data) => (answer += data.toString('utf8')));
+  way.on('end', () => resolve(answer));
+  way.on('error', reject);
+  return await promise;
+}

@@ -1,0 +1,51 @@
+import { Agent } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startGround } from '../ground.ts';
+import { newEchoInstance } from '../plain-instance.ts';
+import { randomFrom } from '../random.ts';
+import { startHaproxy } from './haproxy.ts';
+import { get } from './load.ts';
+
+export interface IdleRaceResult {
+  readonly requests: number;
+  readonly outcomes: Readonly<Record<string, number>>;
+}
+
+/**
+ * Many clients of a balancer ask, keep quiet for about as long as the balancer keeps a connection
+ * to a replica, and ask again: a replica that closed first would now and then be asked on a
+ * connection that it is closing, which is a 502.
+ *
+ * @param idleMs how long the balancer keeps idle connections
+ */
+export async function idleRace(requests: number, idleMs: number): Promise<IdleRaceResult> {
+  const ground = await startGround();
+  const instance = await newEchoInstance();
+  try {
+    const id = await ground.ready({ port: instance.port });
+    const replica = await ground.replica();
+    const balancer = await startHaproxy([replica], idleMs);
+    const random = randomFrom(1);
+    const outcomes: Record<string, number> = {};
+    const rounds = 4;
+    const ask = async () => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      await sleep(random(10_000));
+      for (let round = 0; round < rounds; round++) {
+        const outcome = await get(agent, balancer.port, `/demo/${id}/`);
+        outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+        if (round < rounds - 1) await sleep(idleMs * 0.8 + random(idleMs * 0.4));
+      }
+      agent.destroy();
+    };
+    try {
+      await Promise.all(Array.from({ length: Math.ceil(requests / rounds) }, ask));
+    } finally {
+      await balancer.stop();
+    }
+    return { requests: Object.values(outcomes).reduce((sum, n) => sum + n, 0), outcomes };
+  } finally {
+    instance.stop();
+    await ground.stop();
+  }
+}

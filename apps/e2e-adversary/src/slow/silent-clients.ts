@@ -1,0 +1,52 @@
+import { connect } from 'node:net';
+import { startGround } from '../ground.ts';
+import { newEchoInstance } from '../plain-instance.ts';
+
+/** A client that falls silent: in its head, in its body, or in taking what it asked for. */
+export const SILENCES = ['head', 'body', 'reading'] as const;
+export type Silence = (typeof SILENCES)[number];
+
+export interface SilenceResult {
+  readonly kind: Silence;
+  readonly connections: number;
+  /** When the first and the last of them was cut, seconds after it fell silent. */
+  readonly firstCut: number;
+  readonly lastCut: number;
+}
+
+/** Opens connections that fall silent at once, and waits until the replica has cut them all. */
+export async function silentClients(kind: Silence, connections: number): Promise<SilenceResult> {
+  const ground = await startGround();
+  const instance = await newEchoInstance();
+  try {
+    const id = await ground.ready({ port: instance.port });
+    const { publicPort } = await ground.replica();
+    const head = { head: '', body: 'Content-Length: 10\r\n\r\nhalf', reading: '\r\n' }[kind];
+    const method = kind === 'body' ? 'POST' : 'GET';
+    const path = `/demo/${id}/${kind === 'reading' ? 'big' : ''}`;
+    const bytes = `${method} ${path} HTTP/1.1\r\nHost: a.example\r\n${head}`;
+    const cut = async () => {
+      const socket = connect({ port: publicPort, host: '127.0.0.1' });
+      const { promise, resolve } = Promise.withResolvers<number>();
+      let silentSince = performance.now();
+      socket.on('connect', () => {
+        socket.write(bytes);
+        silentSince = performance.now();
+        if (kind === 'reading') socket.pause();
+        else socket.resume();
+      });
+      socket.on('error', () => socket.destroy());
+      socket.on('close', () => resolve((performance.now() - silentSince) / 1000));
+      // A paused socket sees no end: writing shows whether the other side is still there.
+      const probe = setInterval(() => kind === 'reading' && socket.write('\r\n'), 1_000);
+      const seconds = await promise;
+      clearInterval(probe);
+      return seconds;
+    };
+    const cuts = await Promise.all(Array.from({ length: connections }, cut));
+    return { kind, connections, firstCut: Math.min(...cuts), lastCut: Math.max(...cuts) };
+  } finally {
+    instance.stop();
+    await ground.stop();
+  }
+}
