@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { waitFor } from '@ephemera/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
@@ -222,16 +225,58 @@ describe('silence', () => {
     expect(statusOf(await send(rig.port, get(id)))).toBe(502);
   });
 
-  test('a dead address fails in about 1.2 s, not in the minutes of TCP', async () => {
+  test('an address that swallows what is sent to it: 502 in about 1.2 s, not the minutes of TCP', async () => {
     upstream = await startUpstream(() => undefined);
-    // Addresses for documentation (RFC 5737) lead nowhere: whatever the machine does with them,
-    // the answer comes in time.
+    const deaf = await startDeaf();
+    try {
+      const id = await rig.ready(deaf.port);
+      const before = performance.now();
+      expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+      const took = performance.now() - before;
+      expect(took).toBeGreaterThan(1_000);
+      expect(took).toBeLessThan(3_000);
+    } finally {
+      deaf.stop();
+    }
+  });
+
+  test('an address that leads nowhere', async () => {
+    upstream = await startUpstream(() => undefined);
+    // An address for documentation (RFC 5737): whatever the machine makes of it.
     const id = await rig.ready(80, { address: '192.0.2.1' });
-    const before = performance.now();
     expect(statusOf(await send(rig.port, get(id)))).toBe(502);
-    expect(performance.now() - before).toBeLessThan(3_000);
   });
 });
+
+/**
+ * A listener that never accepts, with its queue full: to the kernel's eyes a dead address, which
+ * lets every attempt to connect hang.
+ */
+async function startDeaf(): Promise<{ port: number; stop: () => void }> {
+  const program = `const s = require('net').createServer().listen(0, '127.0.1.1', 1,
+    () => console.log(s.address().port))`;
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  const port = Number(line.toString());
+  child.kill('SIGSTOP');
+  const fillers: Socket[] = [];
+  let isFull = false;
+  while (!isFull) {
+    const filler = connect(port, '127.0.1.1').on('error', () => undefined);
+    fillers.push(filler);
+    isFull = await Promise.race([
+      once(filler, 'connect').then(() => false),
+      new Promise<boolean>((resolve) => setTimeout(resolve, 300, true)),
+    ]);
+  }
+  return {
+    port,
+    stop: () => {
+      for (const filler of fillers) filler.destroy();
+      child.kill('SIGKILL');
+    },
+  };
+}
 
 test('after all that the process still serves', async () => {
   const id = await answers(OK);

@@ -267,8 +267,8 @@ describe('one side dies', () => {
     raw.send(handshake(id));
     await raw.until(/\r\n\r\n$/);
     await rig.put(id, { state: 'draining', generation: newGeneration(), reason: 'request' });
-    await raw.untilClosed();
-    await waitFor('the upstream to be left', () => upstream.connections[0]?.left);
+    // At once, by the news: not when the route is looked at again.
+    await waitFor('both sides to end', () => raw.closed && upstream.connections[0]?.left, 2_000);
   });
 
   test('the deadline takes tunnels along, whoever else is alive', async () => {
