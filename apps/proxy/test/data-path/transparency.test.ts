@@ -292,6 +292,16 @@ describe('connections', () => {
     expect(upstream.connections).toHaveLength(2);
   });
 
+  test('an idle connection is given up before the instance does', async () => {
+    const id = await behind(
+      answering('HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok'),
+    );
+    const before = performance.now();
+    await send(rig.port, get(id));
+    await waitFor('the connection to be left', () => upstream.connections[0]?.left);
+    expect(performance.now() - before).toBeLessThan(1_900);
+  });
+
   test('an instance of HTTP/1.0', async () => {
     const id = await behind(({ socket }) => socket.end('HTTP/1.0 200 OK\r\n\r\nold'));
     expect(await send(rig.port, get(id))).toMatch(/old\r\n0\r\n\r\n$/);

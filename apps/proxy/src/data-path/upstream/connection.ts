@@ -2,6 +2,9 @@ import type { Socket } from 'node:net';
 import type { ResponseHead } from './response-head.ts';
 import { ResponseParser, type ResponseSink } from './response-parser.ts';
 
+/** How long before its other side an idle connection is given up, ms. */
+const IDLE_MARGIN = 1_000;
+
 /** Why an answer will not be completed. */
 export type Loss =
   /** The other side closed, reset, or sent what is no HTTP. */
@@ -143,7 +146,7 @@ export class Connection implements ResponseSink {
       this.#headComplete = true;
       this.#reusable = head.reusable;
       const { idleSeconds } = head.fields;
-      if (idleSeconds !== undefined) this.idleLimit = idleSeconds * 1000;
+      if (idleSeconds !== undefined) this.idleLimit = idleSeconds * 1000 - IDLE_MARGIN;
     }
     this.#requester?.onHead(head);
   }
