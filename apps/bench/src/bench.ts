@@ -7,6 +7,8 @@ export interface Bench {
   readonly redisUrl: string;
   /** 200 of them, all answering. */
   readonly instances: readonly Instance[];
+  /** Where they give larger answers, by name. */
+  readonly largePorts: Readonly<Record<string, number>>;
   readonly rounds: number;
   /** Length of a round. */
   readonly seconds: number;

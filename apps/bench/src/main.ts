@@ -26,7 +26,7 @@ import { rate } from './scenarios/rate.ts';
 import { replicas } from './scenarios/replicas.ts';
 import { single } from './scenarios/single.ts';
 import { uploads } from './scenarios/uploads.ts';
-import { startUpstreams } from './upstreams.ts';
+import { LARGE, startUpstreams } from './upstreams.ts';
 
 const SCENARIOS: readonly Scenario[] = [
   fleet,
@@ -71,14 +71,17 @@ process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
 const redis = await startRedis();
 process.once('exit', () => process.kill(redis.pid, 'SIGKILL'));
 const instances = makeInstances(INSTANCES, await freePort());
+const largePorts: Record<string, number> = {};
+for (const name of Object.keys(LARGE)) largePorts[name] = await freePort();
 const found: Record<string, Outcome> = {};
 const failed: Record<string, string> = {};
 {
-  await using _upstreams = await startUpstreams(dir, instances);
+  await using _upstreams = await startUpstreams(dir, instances, largePorts);
   const bench: Bench = {
     dir,
     redisUrl: redis.url,
     instances,
+    largePorts,
     rounds: Number(values.rounds ?? (values.quick ? 1 : 5)),
     seconds: Number(values.seconds ?? (values.quick ? 1 : 2)),
     until: performance.now() + BOUND,

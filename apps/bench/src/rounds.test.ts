@@ -6,6 +6,7 @@ const bench: Bench = {
   dir: '',
   redisUrl: '',
   instances: [],
+  largePorts: {},
   rounds: 3,
   seconds: 1,
   until: Infinity,

@@ -18,25 +18,31 @@ export const FILLING = `${'.'.repeat(SMALL - 9)}!`;
 /**
  * One nginx that answers for all instances, each on its own address: with its own number, the
  * number that the request was meant for, and filling. So an answer of another instance shows
- * itself, wherever it turns up.
+ * itself, wherever it turns up. The larger answers are files, each size on a port of its own.
  */
 export async function startUpstreams(
   dir: string,
   instances: readonly Instance[],
+  largePorts: Readonly<Record<string, number>>,
 ): Promise<Process> {
   const [first] = instances;
   if (first === undefined) throw new Error('there are no instances');
   const files = join(dir, 'files');
   mkdirSync(files, { recursive: true });
-  for (const [name, size] of Object.entries(LARGE)) {
+  const large = Object.entries(LARGE).map(([name, size]) => {
     writeFileSync(join(files, name), Buffer.alloc(size, `${name} `));
-  }
-  const servers = instances.map(
+    const listens = instances.map(({ address }) => `listen ${address}:${largePorts[name]};`);
+    return `
+  server {
+    ${listens.join(' ')}
+    location / { root ${files}; try_files /${name} =404; }
+  }`;
+  });
+  const small = instances.map(
     ({ address, port, number }) => `
   server {
     listen ${address}:${port} backlog=4096;
     location / { return 200 "${number} $arg_n ${FILLING}"; }
-    location ~ /(64k|1m)$ { alias ${files}/$1; }
   }`,
   );
   const config = join(dir, 'upstreams.conf');
@@ -46,7 +52,7 @@ export async function startUpstreams(
       join(dir, 'upstreams.pid'),
       `default_type text/plain;
   sendfile on; tcp_nopush on; open_file_cache max=10;
-  ${servers.join('')}`,
+  ${[...small, ...large].join('')}`,
     ),
   );
   return startProcess({

@@ -17,7 +17,7 @@ http {
   access_log off;
   keepalive_requests 1000000000;
   client_max_body_size 0;
-  server_names_hash_bucket_size 128;
+  map_hash_bucket_size 128; map_hash_max_size 4096;
   ${http}
 }
 `;
@@ -60,8 +60,7 @@ export const nginxMap: Contender = {
     start(ground, 'map', ({ instances }) => {
       const entries = instances.map(({ id, address, port }) => `${id} ${address}:${port};`);
       return [
-        `map_hash_bucket_size 128; map_hash_max_size 4096;
-  map $id $target { ${entries.join('\n    ')} }`,
+        `map $id $target { ${entries.join('\n    ')} }`,
         `proxy_set_header Connection $connection_header;
     proxy_set_header Upgrade $http_upgrade;
     location ~ ^/demo/(?<id>[a-z0-9]+)(?<rest>/.*)$ {

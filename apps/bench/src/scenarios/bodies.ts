@@ -21,7 +21,9 @@ function bodies(name: string, title: string): Scenario {
     async run(bench) {
       await using stack = new AsyncDisposableStack();
       const contenders = [ephemera, nginxGroups, httpProxy];
-      const some = bench.instances.slice(0, CONNECTIONS);
+      const port = bench.largePorts[name];
+      if (port === undefined) throw new Error(`no upstream gives ${name}`);
+      const some = bench.instances.slice(0, CONNECTIONS).map((one) => ({ ...one, port }));
       const started = await startAll(bench, some, contenders, stack);
       const paths = some.map((instance) => pathOf(instance, name));
       const load = { dir: bench.dir, paths, connections: CONNECTIONS };
