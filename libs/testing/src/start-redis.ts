@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,6 +23,20 @@ export async function freePort(): Promise<number> {
 }
 
 /**
+ * Ends its Redis, and takes its folder away, when its input ends: also where the process that
+ * started it was killed, so that no test that is broken off leaves a server behind.
+ */
+const KEEPER = `
+command -v redis-server >/dev/null || exit 127
+folder=$1; shift
+redis-server --dir "$folder" "$@" >/dev/null 2>&1 &
+echo $!
+read -r _
+kill -CONT $! 2>/dev/null; kill $! 2>/dev/null; wait $!
+rm -rf "$folder"
+`;
+
+/**
  * Starts a real Redis of the test's own on a free loopback port, with the policy that the product
  * wants and nothing written to disk unless `args` say so.
  */
@@ -30,37 +44,31 @@ export async function startRedis(
   options: { port?: number; args?: string[] } = {},
 ): Promise<StartedRedis> {
   const port = options.port ?? (await freePort());
-  const dir = await mkdtemp(join(tmpdir(), 'ephemera-redis-'));
-  const child = spawn(
-    'redis-server',
-    [
-      '--port',
-      String(port),
-      '--bind',
-      '127.0.0.1',
-      '--dir',
-      dir,
-      '--save',
-      '',
-      '--maxmemory-policy',
-      'noeviction',
-      ...(options.args ?? []),
-    ],
-    { stdio: 'ignore' },
-  );
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  const failed = new Promise<never>((_, reject) => child.once('error', reject));
+  const folder = await mkdtemp(join(tmpdir(), 'ephemera-redis-'));
+  const settings = ['--bind', '127.0.0.1', '--save', '', '--maxmemory-policy', 'noeviction'];
+  const args = [folder, '--port', String(port), ...settings, ...(options.args ?? [])];
+  const keeper = spawn('/bin/sh', ['-c', KEEPER, 'sh', ...args], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    // A signal from the terminal is for the tests; they end it in their own time.
+    detached: true,
+  });
+  const exited = new Promise<void>((resolve) => keeper.once('exit', () => resolve()));
+  const pid = new Promise<number>((resolve) => {
+    keeper.stdout.once('data', (text: Buffer) => resolve(Number(text.toString())));
+  });
+  const failed = exited.then(() => {
+    throw new Error('redis-server is not installed');
+  });
   const url = `redis://127.0.0.1:${port}/0`;
   await Promise.race([answers(url), failed]);
+  failed.catch(() => undefined);
   return {
     url,
     port,
-    pid: child.pid ?? 0,
+    pid: await pid,
     async stop() {
-      child.kill('SIGCONT');
-      child.kill('SIGTERM');
+      keeper.stdin.end();
       await exited;
-      await rm(dir, { recursive: true, force: true });
     },
   };
 }
