@@ -1,8 +1,10 @@
 /** The suites as programs: `node apps/e2e-adversary/src/main.ts SUITE [--count N] [--seed N] [--case N]`. */
 import { parseArgs } from 'node:util';
 import { runChurn, runFences } from './churn/run-churn.ts';
+import { runRedisAway } from './redis-away.ts';
 import { runIdle, runRestart } from './restart/run-restart.ts';
 import { runAborts, runSlow } from './slow/run-slow.ts';
+import { runCompare } from './compare/run-compare.ts';
 import { runFuzz } from './fuzz/run-fuzz.ts';
 import type { Options } from './options.ts';
 
@@ -10,6 +12,8 @@ const suites: Record<string, (options: Options) => Promise<boolean>> = {
   churn: runChurn,
   fences: runFences,
   fuzz: runFuzz,
+  compare: runCompare,
+  away: runRedisAway,
   slow: runSlow,
   aborts: runAborts,
   restart: runRestart,
@@ -20,6 +24,8 @@ const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: { count: { type: 'string' }, seed: { type: 'string' }, case: { type: 'string' } },
 });
+// What a run has started ends with it, also where it is told to stop.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1));
 const chosen = positionals.length > 0 ? positionals : Object.keys(suites);
 for (const name of chosen) {
   const suite = suites[name];

@@ -46,7 +46,7 @@ function faultOf(head: string): string | undefined {
   const lengths = head.match(/\r\ncontent-length:/gi)?.length ?? 0;
   const codings = head.match(/\r\ntransfer-encoding:/gi)?.length ?? 0;
   if (lengths + codings > 1) return 'framing';
-  if (lengths === 1 && !/\r\ncontent-length: \d{1,15}(?:\r\n|$)/i.test(head)) return 'length';
+  if (lengths === 1 && !/\r\ncontent-length: \d{1,19}(?:\r\n|$)/i.test(head)) return 'length';
   if (codings === 1 && !/\r\ntransfer-encoding: chunked(?:\r\n|$)/i.test(head)) return 'coding';
   return undefined;
 }

@@ -27,8 +27,8 @@ export function readStrictly(bytes: string): Reading {
   let complete = 0;
   const stop = (fault?: string): Reading => ({ requests, complete, fault });
   for (;;) {
-    // Empty lines ahead of a request line are to be ignored (RFC 9112 2.2).
-    while (rest.startsWith('\r\n')) rest = rest.slice(2);
+    // Line ends ahead of a request line are ignored (RFC 9112 2.2), by all servers in any form.
+    rest = rest.replace(/^[\r\n]+/, '');
     const end = rest.indexOf('\r\n\r\n');
     if (end === -1) return stop(rest === '' ? undefined : 'no end of the head');
     const head = readHead(rest.slice(0, end));
@@ -74,7 +74,7 @@ function framingOf({ fields, minor }: Head): number | 'chunked' | 'framing' {
   }
   if (lengths.length === 0) return 0;
   const [length = ''] = lengths;
-  return lengths.length === 1 && /^\d{1,15}$/.test(length) ? Number(length) : 'framing';
+  return lengths.length === 1 && /^\d{1,19}$/.test(length) ? Number(length) : 'framing';
 }
 
 /** What follows a chunked body; undefined where it is wrong or not all there. */

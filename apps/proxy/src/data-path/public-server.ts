@@ -42,6 +42,12 @@ export function createPublicServer(
   server.maxHeadersCount = 0;
   server.maxConnections = options.maxConnections ?? 20_000;
 
+  /** Connections that were refused outside of the data path. */
+  const refused = new WeakSet<Socket>();
+  /** What follows a refusal on its connection gets no answer: the connection ends with the first. */
+  const isRefused = (socket: Socket) =>
+    refused.has(socket) || knownPeer(socket)?.isRefused === true;
+
   const handle: Handler = (req, res) => {
     if (!dataPath.request(req, res)) entrance(req, res);
   };
@@ -52,6 +58,7 @@ export function createPublicServer(
     entrance(req, res);
   });
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
+    refused.add(req.socket);
     refuse(req, res, REFUSALS.expectation);
   });
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
@@ -59,12 +66,14 @@ export function createPublicServer(
   });
   server.on('connect', (_req: IncomingMessage, socket: Socket) => {
     socket.on('error', () => socket.destroy());
-    refuseSocket(socket, REFUSALS.method);
+    if (isRefused(socket)) socket.destroySoon();
+    else refuseSocket(socket, REFUSALS.method);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const peer = knownPeer(socket);
     const isBetween = peer !== undefined && isAnswering(peer) && peer.answer?.headersSent === true;
     if (!socket.writable || error.code === 'ECONNRESET' || isBetween) socket.destroy();
+    else if (isRefused(socket)) socket.destroySoon();
     else refuseSocket(socket, REFUSAL_OF[error.code ?? ''] ?? REFUSALS.malformed);
   });
   return server;

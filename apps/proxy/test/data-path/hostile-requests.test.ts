@@ -428,6 +428,23 @@ describe('upgrades and expectations', () => {
   });
 });
 
+test.each([
+  ['what is no request', 'an expectation', 'Expect: the-unexpected\r\n', '\0\r\n\r\n'],
+  ['what is no request', 'a coding', 'Transfer-Encoding: gzip, chunked\r\n', '\0\r\n\r\n'],
+  ['CONNECT', 'a second Host', 'Host: b\r\n', 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n'],
+])('%s behind a refusal of %s is not answered', async (_what, _why, lines, behind) => {
+  const raw = open(rig.port);
+  raw.send(get(path(), lines));
+  await raw.until(/HTTP\/1\.1 4|HTTP\/1\.1 5/);
+  raw.send(behind);
+  await raw.untilClosed();
+  const together = open(rig.port);
+  together.send(get(path(), lines) + behind);
+  await together.untilClosed();
+  expect(raw.received.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
+  expect(together.received.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
+});
+
 describe('slowness', () => {
   test.each([
     ['silence', ''],
