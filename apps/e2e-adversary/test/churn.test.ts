@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest';
+import { churn } from '../src/churn/churn.ts';
+import { fenceNames } from '../src/churn/fences.ts';
+
+// Instances are killed and created without pause, each at the address of the one before, while
+// invalidations are cut and replicas stand still. `npm run test:adversary -- churn` is the whole.
+
+test('no answer comes from another instance', { timeout: 120_000 }, async () => {
+  const result = await churn({ answers: 8_000, atMostMs: 60_000, seed: 1 });
+  expect(result.answers).toBeGreaterThan(1_000);
+  expect(result.wrongAnswers).toBe(0);
+  expect(result.strays).toEqual([]);
+});
+
+test('with every fence taken away the same churn shows it', { timeout: 120_000 }, async () => {
+  const removed = fenceNames;
+  const result = await churn({
+    answers: 2_000,
+    atMostMs: 60_000,
+    seed: 1,
+    removed,
+    killsFirst: true,
+  });
+  expect(result.wrongAnswers).toBeGreaterThan(0);
+});

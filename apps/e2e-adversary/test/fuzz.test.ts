@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { compare, isLaxer } from '../src/compare/compare.ts';
+import { fuzz } from '../src/fuzz/fuzz.ts';
+import { readStrictly } from '../src/fuzz/strict-requests.ts';
+
+test.each(['client', 'container'] as const)(
+  'mutated bytes from the %s: one request in, one at most out, and nothing is left',
+  { timeout: 120_000 },
+  async (side) => {
+    const result = await fuzz({ side, cases: 1_500, seed: 1 });
+    expect(result.findings).toEqual([]);
+    expect(result.cases).toBe(1_500);
+    expect(result.requestsArrived).toBeGreaterThan(0);
+  },
+);
+
+test('nothing is sent on that haproxy and nginx both refuse', { timeout: 180_000 }, async () => {
+  const results = await compare(0, 1);
+  expect(results.filter(isLaxer)).toEqual([]);
+});
+
+test.each([
+  ['one', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', 1],
+  ['two', 'GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n', 2],
+  ['chunks', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 1],
+  [
+    'two framings',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na',
+    0,
+  ],
+  ['what follows a close', 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET / ', 1],
+])('the judge counts %s', (_what, bytes, requests) => {
+  expect(readStrictly(bytes).requests).toBe(requests);
+});
