@@ -42,6 +42,7 @@ import { offeringAnother } from './offer-another.ts';
 import { registerDataPathMetrics } from './proxy-metrics.ts';
 import { loadTheme } from './waiting/theme.ts';
 import { answerWaiting } from './waiting/waiting-room.ts';
+import { weighBuffers } from './weigh-buffers.ts';
 import { wakePaused } from './wake-paused.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
@@ -50,6 +51,7 @@ const { version } = createRequire(import.meta.url)('../package.json') as { versi
 const TELL_POOLS_EVERY = 30_000;
 
 await runApp(async () => {
+  weighBuffers();
   const config = readConfig();
   const logger = createLogger('proxy', config.logLevel);
   const templates = watchTemplates(config.templatesPath, logger);
