@@ -16,25 +16,32 @@ export interface UploadResult {
   readonly uploads: number;
   readonly wrong: number;
   readonly bytesPerSecond: number;
+  /** What came in place of the right answer, the last time. */
+  readonly fault: string;
 }
 
 const agent = new Agent({ keepAlive: true, maxSockets: options.connections });
-const PIECE = Buffer.alloc(64 * 1024, 'x');
+const PIECE = Buffer.alloc(1024 * 1024, 'x');
 const began = performance.now();
 const end = began + options.seconds * 1000;
 let uploads = 0;
 let wrong = 0;
+let fault = '';
 
 await Promise.all(Array.from({ length: options.connections }, uploadUntilEnd));
 const seconds = (performance.now() - began) / 1000;
 const bytesPerSecond = ((uploads - wrong) * options.size) / seconds;
-process.stdout.write(JSON.stringify({ uploads, wrong, bytesPerSecond } satisfies UploadResult));
+const result: UploadResult = { uploads, wrong, bytesPerSecond, fault };
+process.stdout.write(JSON.stringify(result));
 agent.destroy();
 
 async function uploadUntilEnd(): Promise<void> {
   while (performance.now() < end) {
     uploads++;
-    if ((await upload()) !== String(options.size)) wrong++;
+    const answer = await upload();
+    if (answer === String(options.size)) continue;
+    wrong++;
+    fault = answer;
   }
 }
 
@@ -47,7 +54,9 @@ function upload(): Promise<string> {
     sent.once('response', (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-      response.once('close', () => resolve(response.statusCode === 200 ? text : 'refused'));
+      response.once('close', () =>
+        resolve(response.statusCode === 200 ? text : `${response.statusCode} ${text}`),
+      );
     });
     let left = size;
     const write = () => {

@@ -15,6 +15,8 @@ import { costs, startAll, underLoad } from './running.ts';
 
 const SIZE = 10_000_000;
 const CONNECTIONS = 4;
+/** Without it the upstream would look for garbage most of the time, and be the limit. */
+const WEIGH_BUFFERS = '--external-memory-accounted-in-global-limit';
 
 export const uploads: Scenario = {
   name: 'uploads',
@@ -27,7 +29,7 @@ export const uploads: Scenario = {
     stack.use(
       await startProcess({
         core: CORES.upstream,
-        command: [process.execPath, file, String(sink.port), sink.address],
+        command: [process.execPath, WEIGH_BUFFERS, file, String(sink.port), sink.address],
         env: surroundings,
         ready: { host: sink.address, port: sink.port },
       }),
