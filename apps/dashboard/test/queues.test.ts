@@ -29,7 +29,7 @@ const ask = async (method: string, path: string, body?: unknown) => {
 
 test("a host's queue is there as soon as the host is, and stays when it has left", async () => {
   const names = async () => (await shown()).map(({ name }) => name);
-  expect(await names()).toEqual(['instance-spawn', 'pool-refill']);
+  expect(await names()).toEqual(['instance-spawn', 'pool-refill', 'webhook']);
   await scene.hosts.beat('host-a', await scene.instances.now());
   expect(await names()).toContain('instance-kill-host-a');
   await scene.hosts.leave('host-a');
