@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { kill } from '@ephemera/lifecycle';
 import { createProducers, killQueue } from '@ephemera/queue';
@@ -108,11 +109,13 @@ export async function setScene(): Promise<Scene> {
       const worker = new Worker<KillJob>(
         killQueue(host),
         async ({ data }) => {
-          const killed = await kill(
-            { instances, containers, kills: producers.kills },
-            data.id,
-            'due',
-          );
+          const ports = { instances, containers, kills: producers.kills };
+          let killed = await kill(ports, data.id, 'due');
+          // A job is armed before its instance is ready, and so may fire a moment early.
+          while (killed.kind === 'leased') {
+            await sleep(killed.remaining);
+            killed = await kill(ports, data.id, 'due');
+          }
           return killed.kind === 'killed'
             ? { kind: killed.kind, reason: killed.instance.reason }
             : { kind: killed.kind };
