@@ -16,5 +16,7 @@ createServer()
     );
     if (head.length > 0) socket.write(head);
     socket.on('data', (data) => socket.write(data)).on('error', () => socket.destroy());
+    // Sockets of node:http may be open in one direction alone.
+    socket.on('end', () => socket.end());
   })
   .listen(Number(port), host);
