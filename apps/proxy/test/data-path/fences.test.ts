@@ -2,7 +2,7 @@ import { FailureError } from '@ephemera/domain';
 import { waitFor } from '@ephemera/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
-import { newGeneration, type Rig, startRig } from './rig.ts';
+import { newGeneration, newId, readyRoute, type Rig, startRig } from './rig.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
 // Docker gives a freed address to the next container at once. Here the next container is another
@@ -169,28 +169,33 @@ describe('sockets belong to a generation', () => {
 });
 
 test('a changing crowd of instances on few addresses: nobody is answered by another', async () => {
-  // Four places, and in each of them one instance after another, which answers with its own name.
-  const names: string[] = ['', '', '', ''];
-  const places = await Promise.all(
-    names.map((_, place) =>
-      startUpstream(({ socket }, chunk) => {
-        for (let i = chunk.split('\r\n\r\n').length; i > 1; i--) {
-          socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n${names[place] ?? ''}`);
-        }
-      }),
-    ),
-  );
-  for (const place of places) cleanups.push(() => place.stop());
-  const ids: string[] = [];
-  for (const [index, place] of places.entries()) {
-    ids[index] = names[index] = await rig.ready(place.port);
-  }
+  // Four places, and in each of them one container after another, which answers with its own id.
+  const places: { id: string; container: Upstream }[] = [];
+  const move = async (place: number) => {
+    const before = places[place];
+    if (before) {
+      // The order of a kill: first the route, then the container.
+      const ended = { state: 'gone', generation: newGeneration(), reason: 'request' } as const;
+      await rig.put(before.id, ended);
+      await before.container.stop();
+    }
+    const id = newId();
+    const container = await startUpstream(
+      answering(OK.replace('2', '26').replace('ok', id)),
+      undefined,
+      before?.container.port,
+    );
+    places[place] = { id, container };
+    await rig.put(id, { ...readyRoute(container.port), generation: newGeneration() });
+  };
+  for (let place = 0; place < 4; place++) await move(place);
+
   let requests = 0;
   let strangers = 0;
   let isRunning = true;
   const visit = async (place: number) => {
     while (isRunning) {
-      const id = ids[place] ?? '';
+      const id = places[place]?.id ?? '';
       const answer = await send(rig.port, get(id));
       requests++;
       if (statusOf(answer) === 200 && !answer.endsWith(id)) strangers++;
@@ -199,20 +204,12 @@ test('a changing crowd of instances on few addresses: nobody is answered by anot
   const visitors = [0, 1, 2, 3, 0, 1, 2, 3].map(visit);
   for (let round = 0; round < 60; round++) {
     const before = requests;
-    const place = round % 4;
-    await rig.put(ids[place] ?? '', {
-      state: 'gone',
-      generation: newGeneration(),
-      reason: 'request',
-    });
-    // The next container has the address from here on; the old id may still be asked for.
-    const next = await rig.ready(places[place]?.port ?? 0);
-    names[place] = next;
-    ids[place] = next;
+    await move(round % 4);
     await waitFor('some more visits', () => requests >= before + 8);
   }
   isRunning = false;
   await Promise.all(visitors);
+  for (const { container } of places) await container.stop();
   expect(strangers).toBe(0);
   expect(requests).toBeGreaterThan(200);
 });

@@ -42,6 +42,20 @@ let lastGeneration = 0;
 export const newId = (): string => makeId(randomBytes);
 export const newGeneration = (): number => ++lastGeneration;
 
+/** A route to a port of 127.0.1.1, for an hour. */
+export function readyRoute(port: number): ReadyRoute {
+  return {
+    state: 'ready',
+    generation: 0,
+    address: '127.0.1.1',
+    port,
+    ports: { main: port },
+    expiresAt: Date.now() + 3_600_000,
+    stripPrefix: true,
+    host: 'pass',
+  };
+}
+
 export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const startedRedis = await startRedis();
   const redis = connectRedis(startedRedis.url, 'request', () => undefined);
@@ -86,17 +100,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     put,
     async ready(port, { lifetime = 3_600_000, ...more } = {}) {
       const id = newId();
-      await put(id, {
-        state: 'ready',
-        generation: newGeneration(),
-        address: '127.0.1.1',
-        port,
-        ports: { main: port },
-        expiresAt: Date.now() + lifetime,
-        stripPrefix: true,
-        host: 'pass',
-        ...more,
-      });
+      const expiresAt = Date.now() + lifetime;
+      await put(id, { ...readyRoute(port), expiresAt, generation: newGeneration(), ...more });
       return id;
     },
     async stop() {

@@ -107,6 +107,7 @@ test.each([
   'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
   'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\t\r\n\r\n',
   'HTTP/1.2 200 OK\r\n\r\n',
+  'SSH-2.0-OpenSSH_9.2\r\n',
   'HTTP/1.1  200 OK\r\n\r\n',
   'HTTP/1.1 20 OK\r\n\r\n',
   'HTTP/1.1 2000 OK\r\n\r\n',
