@@ -7,9 +7,9 @@ test.each(['client', 'container'] as const)(
   'mutated bytes from the %s: one request in, one at most out, and nothing is left',
   { timeout: 120_000 },
   async (side) => {
-    const result = await fuzz({ side, cases: 1_500, seed: 1 });
+    const result = await fuzz({ side, cases: 600, seed: 1 });
     expect(result.findings).toEqual([]);
-    expect(result.cases).toBe(1_500);
+    expect(result.cases).toBe(600);
     expect(result.requestsArrived).toBeGreaterThan(0);
   },
 );

@@ -56,7 +56,7 @@ export class AnswerLane {
     const socket = this.#open(port);
     const method = number % 8 === 0 ? 'HEAD' : 'GET';
     socket.write(`${method} /demo/${this.#id}/ HTTP/1.1\r\nHost: a.example\r\n\r\n`);
-    const quiet = setTimeout(() => this.#upstream?.endAll(), QUIET);
+    const quiet = setInterval(() => this.#upstream?.endAll(), QUIET);
     const late = setTimeout(() => socket.destroy(), PATIENCE);
     for (;;) {
       const answer = readAnswer(this.#received, method, this.#isClosed);
@@ -69,7 +69,7 @@ export class AnswerLane {
       }
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
-    clearTimeout(quiet);
+    clearInterval(quiet);
     clearTimeout(late);
     for (const mark of marksIn(this.#received)) {
       if (mark !== number) this.#found(`an answer to case ${mark}`, number);
