@@ -13,6 +13,8 @@ import { spreadOf } from '../rounds.ts';
 
 const SECONDS = 4;
 const SHOWN = 24;
+/** Rooms below this share of the time are left out. */
+const LEAST = 0.005;
 
 /** Where the time goes in the product's process, by V8's own sampling. */
 export const profile: Scenario = {
@@ -46,7 +48,10 @@ export const profile: Scenario = {
     });
     return {
       figures: ['self time %'],
-      rows: [...rooms.map(row), ...functions.slice(0, SHOWN).map(row)],
+      rows: [
+        ...rooms.filter(([, share]) => share >= LEAST).map(row),
+        ...functions.slice(0, SHOWN).map(row),
+      ],
       ratios: [],
       notes: ['First by room, then by function.'],
     };
