@@ -43,6 +43,16 @@ export const instanceSchema = z
   })
   .openapi('Instance');
 
+/** The answer to a creation: the only one that tells the token, where the template asks for one. */
+export const createdSchema = instanceSchema
+  .extend({
+    token: z
+      .string()
+      .optional()
+      .openapi({ description: 'What `{token}` was filled in with; told only here.' }),
+  })
+  .openapi('CreatedInstance');
+
 export type InstanceResource = z.infer<typeof instanceSchema>;
 
 export const instancePageSchema = z

@@ -1,6 +1,6 @@
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
 import { createRequestSchema } from './create-request.ts';
-import { instancePageSchema, instanceSchema } from './instance-resource.ts';
+import { createdSchema, instancePageSchema, instanceSchema } from './instance-resource.ts';
 import { listQuerySchema } from './list-query.ts';
 import { describeLookingIn } from './openapi-looking-in.ts';
 import { z } from './openapi-zod.ts';
@@ -42,8 +42,8 @@ export function openApiDocument(version: string): object {
       body: { content: { 'application/json': { schema: createRequestSchema } } },
     },
     responses: {
-      201: json(instanceSchema, 'It is ready: a warm one, or asked for with Prefer'),
-      202: json(instanceSchema, 'It is starting, or queued; Location tells where to look'),
+      201: json(createdSchema, 'It is ready: a warm one, or asked for with Prefer'),
+      202: json(createdSchema, 'It is starting, or queued; Location tells where to look'),
       400: problem('Unknown template, invalid timeout, unknown field, broken JSON'),
       422: problem('The Idempotency-Key came with another body before'),
       429: problem('Full: `limit` says what is, Retry-After when to try again'),

@@ -24,6 +24,12 @@ export function makeId(random: (size: number) => Uint8Array): string {
   return id;
 }
 
+/**
+ * The secret of an instance whose template asks for one: as unguessable as its id, and shown only
+ * to whoever creates it.
+ */
+export const makeToken = makeId;
+
 export function isId(text: string): boolean {
   return ID_PATTERN.test(text);
 }

@@ -29,6 +29,8 @@ export interface Instance extends Lease {
   readonly activeAt?: number | undefined;
   /** Where visitors reach it, absolute, ending in a slash. */
   readonly url: string;
+  /** A secret between the container and whoever created it; only where the template asks for one. */
+  readonly token?: string | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, string>>;
   /** The pool that it waits in for its first visitor; gone from the moment that it is claimed. */
@@ -40,7 +42,7 @@ export interface Instance extends Lease {
 /** What a creation says of an instance; the store adds the generation, the times and the state. */
 export type InstanceDraft = Pick<
   Instance,
-  'id' | 'template' | 'timeout' | 'url' | 'env' | 'metadata'
+  'id' | 'template' | 'timeout' | 'url' | 'token' | 'env' | 'metadata'
 >;
 
 /** What a proxy needs to know of an id, and no more. */

@@ -25,6 +25,11 @@ export interface Limits {
   readonly pids: number;
 }
 
+/** Whether a template fills in a token of the instance's own. */
+export function asksForToken({ command = [], env }: Pick<Template, 'command' | 'env'>): boolean {
+  return [...command, ...Object.values(env)].some((text) => text.includes('{token}'));
+}
+
 /** What may be started. Durations are milliseconds, sizes bytes. */
 export interface Template {
   readonly name: string;

@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { asksForToken, makeToken } from '@ephemera/domain';
 import type { InstanceDraft, Template } from '@ephemera/domain';
 
 /** What is to be kept warm of one template. */
@@ -55,5 +56,6 @@ function fingerprintOf(template: Template, urlPattern: string): string {
 /** The draft of one more instance of a pool: its time to live is the time that it may wait. */
 export function warmDraft({ template, urlPattern }: PoolWish, id: string): InstanceDraft {
   const url = urlPattern.replace('{id}', id);
-  return { id, template, timeout: template.poolMaxAge, url, env: {}, metadata: {} };
+  const token = asksForToken(template) ? makeToken(randomBytes) : undefined;
+  return { id, template, timeout: template.poolMaxAge, url, token, env: {}, metadata: {} };
 }

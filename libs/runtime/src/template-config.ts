@@ -85,7 +85,9 @@ export const templateSchema = z
     timeout: positiveDuration.prefault('30m').describe('Time to live, counted from ready.'),
     maxTimeout: positiveDuration
       .optional()
-      .describe('Ceiling of the whole life, counted from creation; `timeout` where absent.'),
+      .describe(
+        'Ceiling of the whole life, counted from creation; `timeout` and the start deadline where absent.',
+      ),
     idleTimeout: positiveDuration
       .optional()
       .describe('Ends it before its time when it was not used for so long; never where absent.'),
@@ -109,7 +111,7 @@ export const templateSchema = z
       .min(1)
       .optional()
       .describe(
-        "Replaces the image's command; `{id}`, `{port}`, `{basePath}` and `{url}` are filled in.",
+        "Replaces the image's command; `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}` are filled in.",
       ),
     env: z
       .record(variable, z.string())
@@ -218,7 +220,8 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
   const templates = new Map<string, Template>();
   for (const [key, given] of Object.entries(result.data.templates)) {
     const {
-      maxTimeout = given.timeout,
+      // Enough for the whole time to live, however late in its start it becomes ready.
+      maxTimeout = given.timeout + given.ready.within,
       port,
       ports = { web: port ?? 0 },
       command,

@@ -31,6 +31,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     url: fields['url'] ?? '',
     env: JSON.parse(fields['env'] ?? '{}') as Record<string, string>,
     metadata: JSON.parse(fields['metadata'] ?? '{}') as Record<string, string>,
+    ...(fields['token'] !== undefined && { token: fields['token'] }),
     ...(fields['pool'] !== undefined && { pool: fields['pool'] }),
     ...(fields['queued'] !== undefined && { queued: true }),
   };

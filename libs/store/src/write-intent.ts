@@ -46,7 +46,7 @@ export async function writeIntent(
       JSON.stringify(metadata),
       url,
       template.idleTimeout ?? '',
-      JSON.stringify(order),
+      JSON.stringify({ ...order, secret: draft.token }),
     ],
   )) as IntentReply;
   if (reply[0] !== 'created' && reply[0] !== 'queued') return { reply, instance: undefined };

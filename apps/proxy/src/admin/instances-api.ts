@@ -58,7 +58,8 @@ export function instancesRouter(api: InstancesApi): Router {
       throw new FailureError({ kind: 'start_failed', id, message });
     }
     ctx.status = instance.state === 'ready' ? 201 : 202;
-    ctx.body = toResource(instance);
+    // The only answer that tells it.
+    ctx.body = { ...toResource(instance), token: created.token };
   });
 
   router.get('/', async (ctx) => {

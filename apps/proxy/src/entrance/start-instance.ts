@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { CreateRequest } from '@ephemera/contract';
-import { FailureError, checkTimeout, makeId } from '@ephemera/domain';
+import { FailureError, asksForToken, checkTimeout, makeId, makeToken } from '@ephemera/domain';
 import type { Instance, Template } from '@ephemera/domain';
 import { obtain, wishOf } from '@ephemera/lifecycle';
 import type { ObtainPorts, Obtained, Order } from '@ephemera/lifecycle';
@@ -31,7 +31,8 @@ export async function startInstance(
   const id = makeId(randomBytes);
   const { env = {}, metadata = {} } = request;
   const timeout = chosenTimeout(request.timeout, template);
-  const draft = { id, template, timeout, url: starter.urlOf(id), env, metadata };
+  const token = asksForToken(template) ? makeToken(randomBytes) : undefined;
+  const draft = { id, template, timeout, url: starter.urlOf(id), token, env, metadata };
   const bare = Object.keys(env).length === 0;
   const wish = bare ? wishOf(template, starter.urlOf('{id}')) : undefined;
   const obtained = await obtain(starter, draft, order, wish?.fingerprint);

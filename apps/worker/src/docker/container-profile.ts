@@ -66,16 +66,17 @@ function environment(instance: Instance): [string, string][] {
   });
 }
 
-/** Fills `{id}`, `{port}`, `{basePath}` and `{url}`; other braces stay as they are. */
+/** Fills `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}`; other braces stay as they are. */
 function placeholders(instance: Instance): (text: string) => string {
   const values: Readonly<Record<string, string>> = {
     id: instance.id,
     port: String(instance.template.port),
     basePath: new URL(instance.url).pathname.replace(/\/$/, ''),
     url: instance.url,
+    token: instance.token ?? '',
   };
   return (text) =>
-    text.replace(/\{(id|port|basePath|url)\}/g, (_, key: string) => values[key] ?? '');
+    text.replace(/\{(id|port|basePath|url|token)\}/g, (_, key: string) => values[key] ?? '');
 }
 
 function tmpfs(sizes: Readonly<Record<string, number>>): Record<string, string> {

@@ -8,7 +8,7 @@ local now = clock()
 local reason = redis.call('HGET', KEYS[1], 'reason')
 local state = reason == 'start_failed' and 'failed' or 'gone'
 redis.call('HSET', KEYS[1], 'state', state, 'lastTransitionAt', now)
-redis.call('HDEL', KEYS[1], 'address', 'env')
+redis.call('HDEL', KEYS[1], 'address', 'env', 'token')
 local route = { state = state, generation = tonumber(ARGV[2]), reason = reason }
 local message = redis.call('HGET', KEYS[1], 'message')
 if message then route.message = message end

@@ -33,6 +33,7 @@ redis.call('HSET', KEYS[1],
   'timeout', ARGV[2], 'env', ARGV[6], 'metadata', ARGV[7], 'url', ARGV[8], 'createdAt', now,
   'lastTransitionAt', now, 'expiresAt', deadline, 'maxExpiresAt', ceiling)
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'idleTimeout', ARGV[9]) end
+if order.secret then redis.call('HSET', KEYS[1], 'token', order.secret) end
 redis.call('ZADD', KEYS[3], generation, id)
 redis.call('ZADD', KEYS[5], deadline, id)
 own(base, order.owner, KEYS[1], id)
