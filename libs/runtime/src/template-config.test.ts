@@ -23,7 +23,7 @@ test('two fields make a template; everything else has a default', () => {
     port: 80,
     ports: { web: 80 },
     timeout: 1_800_000,
-    maxTimeout: 1_800_000,
+    maxTimeout: 1_830_000,
     idleTimeout: undefined,
     ready: { kind: 'tcp', within: 30_000 },
     stopGrace: 5_000,
