@@ -81,7 +81,7 @@ export class RequestLane {
     // Where the mark was mutated away it may be any of the last ones that has sent it.
     const one =
       known.find((candidate) => candidate !== undefined) ??
-      [...this.#cases.values()].findLast(({ arrived, requests }) => arrived < requests) ??
+      [...this.#cases.values()].find(({ arrived, requests }) => arrived < requests) ??
       this.#current;
     if (!one) return;
     one.arrived++;

@@ -49,10 +49,18 @@ export function createPublicServer(
     refused.has(socket) || knownPeer(socket)?.isRefused === true;
 
   const handle: Handler = (req, res) => {
+    if (refused.has(req.socket)) {
+      req.socket.destroySoon();
+      return;
+    }
     if (!dataPath.request(req, res)) entrance(req, res);
   };
   server.on('request', handle);
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
+    if (refused.has(req.socket)) {
+      req.socket.destroySoon();
+      return;
+    }
     if (dataPath.request(req, res)) return;
     res.writeContinue();
     entrance(req, res);
@@ -62,7 +70,8 @@ export function createPublicServer(
     refuse(req, res, REFUSALS.expectation);
   });
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
-    dataPath.upgrade(req, socket, head);
+    if (refused.has(socket)) socket.destroySoon();
+    else dataPath.upgrade(req, socket, head);
   });
   server.on('connect', (_req: IncomingMessage, socket: Socket) => {
     socket.on('error', () => socket.destroy());

@@ -445,6 +445,17 @@ test.each([
   expect(together.received.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
 });
 
+test('a request behind a refused expectation is not looked at, whenever it comes', async () => {
+  for (let pause = 0; pause < 20; pause++) {
+    const raw = open(rig.port);
+    raw.send(post('Expect: the-unexpected\r\nContent-Length: 3\r\n', 'abc'));
+    await new Promise((resolve) => setTimeout(resolve, pause / 4));
+    raw.send(smuggled());
+    await raw.untilClosed();
+  }
+  expect(upstream.connections).toHaveLength(0);
+});
+
 describe('slowness', () => {
   test.each([
     ['silence', ''],
