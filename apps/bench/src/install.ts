@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { wholeEnvironment } from './config.ts';
 
@@ -7,6 +7,8 @@ const root = join(import.meta.dirname, '../../..');
 
 /** Where the rivals from npm are installed; their lock is apps/bench/rivals/package-lock.json. */
 export const rivals = join(root, '.ephemera/cache/bench-rivals');
+
+const wantedRivals = join(root, 'apps/bench/rivals');
 
 const DEBIAN = ['nginx', 'haproxy', 'caddy', 'wrk'] as const;
 /** While it answers 101, packages that are installed start no services (Debian Policy 9.3.3.1). */
@@ -20,16 +22,23 @@ const SERVICE_POLICY = '/usr/sbin/policy-rc.d';
 export function installContenders(say: (line: string) => void): void {
   const missing = DEBIAN.filter((name) => !isInstalled(name));
   if (missing.length > 0) installPackages(missing, say);
-  if (!existsSync(join(rivals, 'node_modules/.package-lock.json'))) {
+  if (!areRivalsInstalled()) {
     say('Installing configurable-http-proxy (npm ci) …');
     mkdirSync(rivals, { recursive: true });
-    cpSync(join(root, 'apps/bench/rivals'), rivals, { recursive: true });
+    cpSync(wantedRivals, rivals, { recursive: true });
     execFileSync('npm', ['ci', '--ignore-scripts', '--loglevel=error'], {
       cwd: rivals,
       env: wholeEnvironment,
       stdio: ['ignore', 'ignore', 'inherit'],
     });
   }
+}
+
+/** npm writes its own lock last, and the copied one tells what that was for. */
+function areRivalsInstalled(): boolean {
+  if (!existsSync(join(rivals, 'node_modules/.package-lock.json'))) return false;
+  const lockIn = (folder: string) => readFileSync(join(folder, 'package-lock.json'), 'utf8');
+  return lockIn(rivals) === lockIn(wantedRivals);
 }
 
 function isInstalled(program: string): boolean {
