@@ -10,7 +10,7 @@ export const rivals = join(root, '.ephemera/cache/bench-rivals');
 
 const wantedRivals = join(root, 'apps/bench/rivals');
 
-const DEBIAN = ['nginx', 'haproxy', 'caddy', 'wrk'] as const;
+const DEBIAN = ['nginx', 'haproxy', 'caddy', 'wrk', 'redis-server'] as const;
 /** While it answers 101, packages that are installed start no services (Debian Policy 9.3.3.1). */
 const SERVICE_POLICY = '/usr/sbin/policy-rc.d';
 
