@@ -73,10 +73,9 @@ export class Sending implements Requester {
   }
 
   onHead(head: ResponseHead): void {
-    const { answer, arrival, context, req } = this.#sender;
-    const { expectsContinue } = arrival.head;
+    const { answer, arrival, context } = this.#sender;
     if (head.status === 100) {
-      if (expectsContinue) answer.letContinue();
+      if (arrival.head.expectsContinue) answer.letContinue();
       return;
     }
     if (head.status < 200) {
@@ -86,8 +85,7 @@ export class Sending implements Requester {
     clearTimeout(this.#continueTimer);
     const { route, port } = this.destination;
     const passage = passageOf(arrival, route, port);
-    // A client that was not told to continue may keep its body: what follows could be misread.
-    answer.begin(head, passage, context.draining || (expectsContinue && !req.complete));
+    answer.begin(head, passage, context.draining);
   }
 
   onBody(data: Buffer, last: boolean): void {
