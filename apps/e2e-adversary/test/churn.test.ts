@@ -15,7 +15,7 @@ test('no answer comes from another instance', { timeout: 120_000 }, async () => 
 test('with every fence taken away the same churn shows it', { timeout: 120_000 }, async () => {
   const removed = fenceNames;
   const result = await churn({
-    answers: 2_000,
+    answers: 20_000,
     atMostMs: 60_000,
     seed: 1,
     removed,
