@@ -69,7 +69,8 @@ execFileSync('taskset', ['-cp', String(CORES.load), String(process.pid)]);
 const dir = mkdtempSync(join(tmpdir(), 'ephemera-bench-'));
 process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
 const redis = await startRedis();
-process.once('exit', () => process.kill(redis.pid, 'SIGKILL'));
+const killRedis = () => process.kill(redis.pid, 'SIGKILL');
+process.once('exit', killRedis);
 const instances = makeInstances(INSTANCES, await freePort());
 const largePorts: Record<string, number> = {};
 for (const name of Object.keys(LARGE)) largePorts[name] = await freePort();
@@ -102,6 +103,8 @@ const failed: Record<string, string> = {};
     write({ rounds: bench.rounds, seconds: bench.seconds });
   }
 }
+await redis.stop();
+process.off('exit', killRedis);
 process.exit(Object.keys(failed).length);
 
 function write(settings: { rounds: number; seconds: number }): void {
