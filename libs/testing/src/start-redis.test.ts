@@ -30,7 +30,7 @@ test('can be stopped where it stands still, or is dead already', async () => {
 test('is gone with the process that started it, however that ends', async () => {
   const code = `
     const { startRedis } = await import(${JSON.stringify(join(import.meta.dirname, 'start-redis.ts'))});
-    console.log((await startRedis()).pid);
+    process.stdout.write(String((await startRedis()).pid));
     setInterval(() => undefined, 1000);
   `;
   const starter = spawn(process.execPath, ['--input-type=module', '-e', code]);
