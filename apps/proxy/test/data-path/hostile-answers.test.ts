@@ -255,7 +255,7 @@ describe('silence', () => {
  */
 async function startDeaf(): Promise<{ port: number; stop: () => void }> {
   const program = `const s = require('net').createServer().listen(0, '127.0.1.1', 1,
-    () => console.log(s.address().port))`;
+    () => process.stdout.write(String(s.address().port)))`;
   const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   const port = Number(line.toString());
