@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { waitFor } from '@ephemera/testing';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
 import { type Rig, startRig } from './rig.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
@@ -228,17 +228,12 @@ describe('silence', () => {
 
   test('an address that swallows what is sent to it: 502 in about 1.2 s, not the minutes of TCP', async () => {
     upstream = await startUpstream(() => undefined);
-    const deaf = await startDeaf();
-    try {
-      const id = await rig.ready(deaf.port);
-      const before = performance.now();
-      expect(statusOf(await send(rig.port, get(id)))).toBe(502);
-      const took = performance.now() - before;
-      expect(took).toBeGreaterThan(1_000);
-      expect(took).toBeLessThan(3_000);
-    } finally {
-      deaf.stop();
-    }
+    const id = await rig.ready(await startDeaf());
+    const before = performance.now();
+    expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+    const took = performance.now() - before;
+    expect(took).toBeGreaterThan(1_000);
+    expect(took).toBeLessThan(3_000);
   });
 
   test('an address that leads nowhere', async () => {
@@ -251,16 +246,20 @@ describe('silence', () => {
 
 /**
  * A listener that never accepts, with its queue full: to the kernel's eyes a dead address, which
- * lets every attempt to connect hang.
+ * lets every attempt to connect hang. It is gone when the test is over, however that ends.
  */
-async function startDeaf(): Promise<{ port: number; stop: () => void }> {
+async function startDeaf(): Promise<number> {
   const program = `const s = require('net').createServer().listen(0, '127.0.1.1', 1,
     () => process.stdout.write(String(s.address().port)))`;
-  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const fillers: Socket[] = [];
+  onTestFinished(() => {
+    for (const filler of fillers) filler.destroy();
+    child.kill('SIGKILL');
+  });
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   const port = Number(line.toString());
   child.kill('SIGSTOP');
-  const fillers: Socket[] = [];
   let isFull = false;
   while (!isFull) {
     const filler = connect(port, '127.0.1.1').on('error', () => undefined);
@@ -270,13 +269,7 @@ async function startDeaf(): Promise<{ port: number; stop: () => void }> {
       new Promise<boolean>((resolve) => setTimeout(resolve, 300, true)),
     ]);
   }
-  return {
-    port,
-    stop: () => {
-      for (const filler of fillers) filler.destroy();
-      child.kill('SIGKILL');
-    },
-  };
+  return port;
 }
 
 test('after all that the process still serves', async () => {
