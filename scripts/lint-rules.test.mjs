@@ -25,6 +25,7 @@ test.each([
   ['libs/store/src/keys.ts', 'const base = `{${namespace}}:`;', []],
   ['apps/worker/src/kill-worker.ts', "log(`${id}: {a: 1}`, '{port}');", []],
   ['apps/worker/src/kill-worker.ts', "process.env['HOME'];", [ENVIRONMENT]],
+  ['apps/cli/src/up/run-command.ts', 'process.env.HOME;', [ENVIRONMENT]],
   ['libs/store/src/keys.ts', 'process.env.HOME;', [ENVIRONMENT]],
   ['apps/worker/src/config.ts', 'process.env.HOME;', []],
   ['apps/worker/src/kill-worker.test.ts', "process.env.HOME; get('{ns}:hosts');", []],

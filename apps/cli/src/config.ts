@@ -25,13 +25,16 @@ export const schema = z.object({
   DOCKER_HOST: z.string().optional(),
 });
 
+/** What children inherit where nothing else is said. */
+export const inherited: NodeJS.ProcessEnv = process.env;
+
 export type Config = ReturnType<typeof readConfig>;
 
 /**
  * Reads what the command line client and `up` need.
  * @throws ConfigError with every fault at once
  */
-export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
+export function readConfig(environment = inherited) {
   const given = readEnvironment(schema, environment);
   const host = given.EPHEMERA_HOST;
   const adminHost = given.EPHEMERA_ADMIN_HOST ?? host;

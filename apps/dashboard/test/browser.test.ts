@@ -1,12 +1,11 @@
 import { createServer } from 'node:http';
 import { listen } from '@ephemera/runtime';
-import { waitFor } from '@ephemera/testing';
+import { CHROMIUM, waitFor } from '@ephemera/testing';
 import axe from 'axe-core';
 import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { CHROMIUM } from './chromium.ts';
 import { TOKEN, setScene } from './scene.ts';
 import type { Scene } from './scene.ts';
 

@@ -1,9 +1,9 @@
 import { get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { CHROMIUM } from '@ephemera/testing';
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CHROMIUM } from './chromium.ts';
 import { type Deployment, deploy } from './deployment.ts';
 
 // One instance with two ports of its own, reached by every form of address, and by no other port.

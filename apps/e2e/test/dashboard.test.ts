@@ -1,7 +1,7 @@
+import { CHROMIUM } from '@ephemera/testing';
 import { chromium } from 'playwright-core';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CHROMIUM } from './chromium.ts';
 import { TOKEN, type Deployment, deploy } from './deployment.ts';
 import { TEMPLATES } from './templates.ts';
 

@@ -1,8 +1,7 @@
-import { waitFor } from '@ephemera/testing';
+import { CHROMIUM, waitFor } from '@ephemera/testing';
 import { chromium } from 'playwright-core';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CHROMIUM } from './chromium.ts';
 import { type Deployment, deploy } from './deployment.ts';
 import { NODE_RED_IMAGE, buildNodeRedImage } from './node-red-image.ts';
 

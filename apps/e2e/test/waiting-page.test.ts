@@ -6,13 +6,12 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { waitFor } from '@ephemera/testing';
+import { CHROMIUM, waitFor } from '@ephemera/testing';
 import axe from 'axe-core';
 import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { CHROMIUM } from './chromium.ts';
 import { type Deployment, deploy } from './deployment.ts';
 
 // A person opens an instance that is not ready yet, sees its start, and lands in it.

@@ -1,3 +1,4 @@
+export * from './chromium.ts';
 export * from './manual-clock.ts';
 export * from './memory-containers.ts';
 export * from './memory-instances.ts';

@@ -1,11 +1,12 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
+import { inherited } from '../config.ts';
 
 /** Daemons live in sbin, which is not on the PATH of every shell. */
 const alwaysSearched = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
 
 /** The full path of an installed program, or undefined. */
-export function findProgram(name: string, path = process.env['PATH'] ?? ''): string | undefined {
+export function findProgram(name: string, path = inherited['PATH'] ?? ''): string | undefined {
   const folders = [...path.split(':').filter(Boolean), ...alwaysSearched];
   return folders.map((folder) => join(folder, name)).find(isExecutable);
 }

@@ -1,4 +1,5 @@
 import { StartError } from '@ephemera/runtime';
+import { inherited } from '../config.ts';
 import type { Tell } from '../terminal/reporter.ts';
 import { findProgram } from './find-program.ts';
 import { runCommand } from './run-command.ts';
@@ -38,7 +39,7 @@ export async function installPackages(packages: readonly Package[], tell: Tell):
       `${names.join(', ')} must be installed, which takes root. Run:\n\n    sudo sh -c '${command}'\n`,
     );
   }
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', ...withoutServices() };
+  const env = { ...inherited, DEBIAN_FRONTEND: 'noninteractive', ...withoutServices() };
   const apt = ['-q', '-o', 'APT::Status-Fd=3', '-o', 'DPkg::Lock::Timeout=120'];
   const onStatus = (line: string) => {
     const note = aptProgress(line);

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
 import { StartError } from '@ephemera/runtime';
+import { inherited } from '../config.ts';
 
 export interface CommandOptions {
   readonly cwd?: string;
@@ -22,7 +23,7 @@ export async function runCommand(
 ): Promise<void> {
   const child = spawn(file, args, {
     cwd: options.cwd,
-    env: options.env ?? process.env,
+    env: options.env ?? inherited,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
   const tail: string[] = [];

@@ -1,7 +1,5 @@
-import type { LaunchOptions } from 'playwright-core';
-
-/** Debian's Chromium, without the connections that it would open by itself. */
-export const CHROMIUM: LaunchOptions = {
+/** How playwright launches Debian's Chromium, without the connections that it would open by itself. */
+export const CHROMIUM = {
   executablePath: '/usr/bin/chromium',
   args: [
     '--no-sandbox',
