@@ -8,7 +8,9 @@ import {
   createLogger,
   createMetrics,
   listen,
+  registerClock,
   runApp,
+  tellSkew,
   watchTemplates,
 } from '@ephemera/runtime';
 import {
@@ -27,6 +29,7 @@ import {
   redisLeases,
   redisPools,
   requireRedis,
+  watchClock,
 } from '@ephemera/store';
 import { ActivityReport } from './activity-report.ts';
 import { createAdminApi } from './admin/admin-api.ts';
@@ -78,9 +81,15 @@ await runApp(async () => {
   const instances = redisInstances(redis, keys, config.tombstone);
   const leases = redisLeases(redis, keys);
   const hosts = redisHosts(redis, keys);
-  const jobs = createProducers(redis, keys.queuePrefix);
+  const clock = watchClock({
+    redis,
+    onSkew: (ahead, isSkewed) => tellSkew(logger, ahead, isSkewed),
+  });
+  lifetime.onStop('clock', () => clock.stop());
+  const jobs = createProducers(redis, keys.queuePrefix, clock.now);
   lifetime.onStop('queues', () => jobs.close());
   const metrics = createMetrics('proxy');
+  registerClock(metrics, () => clock.ahead);
   const events = new EventFeed({
     redis,
     blocking: connectRedis(config.redisUrl, 'watch', onError),
@@ -101,7 +110,7 @@ await runApp(async () => {
     domain === undefined
       ? `${publicUrl}/${prefix}/${id}/`
       : `${new URL(publicUrl).protocol}//${id}.${domain}/`;
-  const refills = createRefills(redis, keys.queuePrefix);
+  const refills = createRefills(redis, keys.queuePrefix, clock.now);
   lifetime.onStop('pool queue', () => refills.close());
   const pools = redisPools(redis, keys);
   const publish = () => publishPools({ pools, refills }, templates.current, urlOf);

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { HOST } from '../test/docker-scene.ts';
 import { openQueues } from '../test/queue-scene.ts';
 import { startKillWorker } from './kill-worker.ts';
+import { hastenLateKills } from './late-kills.ts';
 
 let scene: Awaited<ReturnType<typeof openQueues>>;
 let worker: Worker;
@@ -64,6 +65,18 @@ test('a renewed instance lives on to its new deadline, whatever its job was arme
   if (renewed.kind !== 'renewed') throw new Error(renewed.kind);
   const { lastTransitionAt } = await dead(id);
   expect(lastTransitionAt).toBeGreaterThanOrEqual(renewed.instance.expiresAt);
+});
+
+// A clock that is set back by an hour while a job waits makes it an hour late.
+test('a job that the queue takes for not due is hastened at the deadline', async () => {
+  const late = hastenLateKills({ kills: scene.kills, within: 5_000, onFault: () => undefined });
+  const instance = await scene.ready({ timeout: 300 }, -3_600_000);
+  late.expect(instance, 20_000);
+  late.expect(instance, instance.expiresAt - (await scene.instances.now()));
+  const { reason, lastTransitionAt } = await dead(instance.id);
+  expect(reason).toBe('ttl');
+  expect(lastTransitionAt).toBeGreaterThanOrEqual(instance.expiresAt);
+  late.stop();
 });
 
 test('finishes what was ended elsewhere, at once', async () => {

@@ -8,7 +8,9 @@ import {
   createLogger,
   createMetrics,
   listen,
+  registerClock,
   runApp,
+  tellSkew,
 } from '@ephemera/runtime';
 import {
   connectRedis,
@@ -25,6 +27,7 @@ import {
   requireRedis,
   takeAsks,
   tellExpiring,
+  watchClock,
   withHostLock,
 } from '@ephemera/store';
 import { answerAsk } from './asks/answer-ask.ts';
@@ -41,6 +44,7 @@ import { watchExits } from './docker/watch-exits.ts';
 import { createFirewall, runHere } from './firewall.ts';
 import { hostCapacity } from './docker/host-capacity.ts';
 import { startKillWorker } from './kill-worker.ts';
+import { hastenLateKills } from './late-kills.ts';
 import { probe } from './probe.ts';
 import { repeat } from './repeat.ts';
 import { startRefillWorker } from './refill-worker.ts';
@@ -101,13 +105,26 @@ await runApp(async () => {
     namespace,
     host,
     network: network.name,
+    now: () => instances.now(),
     pulls,
     keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
   });
   const progress = redisProgress(redis, keys);
   const addresses = redisAddresses(redis, keys, host, network.range);
   const registry = createMetrics('worker');
+  const clock = watchClock({
+    redis,
+    onSkew: (ahead, isSkewed) => tellSkew(logger, ahead, isSkewed),
+  });
+  lifetime.onStop('clock', () => clock.stop());
   const metrics = createWorkerMetrics(registry, () => instances.count());
+  registerClock(registry, () => clock.ahead);
+  const late = hastenLateKills({
+    kills,
+    within: 2 * RECONCILE_EVERY,
+    onFault: (err, id) => logger.warn({ err, id }, 'kill job not hastened'),
+  });
+  lifetime.onStop('late kills', () => late.stop());
 
   const reconcileOnce = async (): Promise<void> => {
     await firewall.assert();
@@ -118,6 +135,7 @@ await runApp(async () => {
         instances,
         containers,
         kills,
+        onLease: (instance, remaining) => late.expect(instance, remaining),
         onRepair(kind, id) {
           metrics.repairs.inc({ kind });
           logger.info({ id, kind }, 'repaired');

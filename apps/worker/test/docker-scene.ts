@@ -28,7 +28,8 @@ export async function openDocker() {
   const network = await ensureNetwork(docker, namespace);
   const { first } = network.range;
   const pulls = imagePulls(docker, 20_000);
-  const place = { docker, namespace, host: HOST, network: network.name, pulls };
+  const now = () => Promise.resolve(Date.now());
+  const place = { docker, namespace, host: HOST, network: network.name, now, pulls };
   const containers = dockerContainers(place);
   let turn = 0;
   /** The addresses of the range, one after the other. */

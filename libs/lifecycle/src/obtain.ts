@@ -8,7 +8,7 @@ export interface ObtainPorts {
   readonly intake: Pick<Intake, 'take' | 'claim'>;
   readonly instances: Pick<Instances, 'end'>;
   readonly spawns: Spawns;
-  readonly kills: Kills;
+  readonly kills: Pick<Kills, 'arm' | 'disarm'>;
   readonly ends: Ends;
   /** Whether a claimed instance answers from here: one attempt, bounded by itself. */
   readonly reach: (instance: Instance) => Promise<boolean>;

@@ -1,4 +1,4 @@
-import { planRepairs } from '@ephemera/domain';
+import { dueAt, planRepairs } from '@ephemera/domain';
 import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
 import { exitMessage } from './exit-message.ts';
 import { kill } from './kill.ts';
@@ -9,6 +9,8 @@ export interface ReconcilePorts {
   readonly instances: Instances;
   readonly containers: Containers;
   readonly kills: Kills;
+  /** Told of every instance that goes on, and of how long it has, ms. */
+  readonly onLease?: (instance: Instance, remaining: number) => void;
   /** Told of every repair that changed something. */
   readonly onRepair: (repair: Repair['kind'], id: string) => void;
   /** Told of a repair that failed: it stands in nobody's way and is tried again next time. */
@@ -86,6 +88,7 @@ async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise
       return rebuild(ports, repair.container);
     case 'arm':
       await kills.arm(repair.instance, Math.max(0, repair.instance.expiresAt - now));
+      ports.onLease?.(repair.instance, Math.max(0, dueAt(repair.instance) - now));
       return false;
   }
   // An instance that the store forgot while it was being rebuilt is looked at again next time.

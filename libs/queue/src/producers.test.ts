@@ -14,10 +14,10 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-function open() {
+function open(now?: () => number) {
   const connection = new Redis(server.url, { maxRetriesPerRequest: null });
   const prefix = `{queue-${++opened}}`;
-  const producers = createProducers(connection, prefix);
+  const producers = createProducers(connection, prefix, now);
   const queues: Queue[] = [];
   const queue = (name: string) => {
     const found = new Queue(name, { connection, prefix });
@@ -114,6 +114,26 @@ test('finishing puts a job that is due now in the place of the one that waited',
   const queue = killsOf('h');
   expect(await queue.getDelayedCount()).toBe(0);
   expect((await queue.getWaiting()).map(({ id }) => id)).toEqual(['a-4']);
+});
+
+test('a kill job that is hastened waits no more, and only once', async () => {
+  const { kills, killsOf } = open();
+  await kills.arm(instance, 60_000);
+  await kills.hasten({ ...instance, generation: 2 });
+  expect(await killsOf('h').getDelayedCount()).toBe(1);
+  await Promise.all([kills.hasten(instance), kills.hasten(instance)]);
+  await kills.hasten(instance);
+  expect((await killsOf('h').getWaiting()).map(({ id }) => id)).toEqual(['a-3']);
+  expect(await killsOf('h').getDelayedCount()).toBe(0);
+});
+
+// A job falls due by the clock of the worker that takes it; who adds it may have another.
+test('a delay counts from the clock that it is given', async () => {
+  const { kills, killsOf } = open(() => Date.now() - 3_600_000);
+  await kills.arm(instance, 3_600_000 + 60_000);
+  const [job] = await killsOf('h').getJobs();
+  expect(dueIn(job)).toBeGreaterThan(50_000);
+  expect(dueIn(job)).toBeLessThanOrEqual(60_000);
 });
 
 test('every key of the queues stays under the prefix of the deployment', async () => {

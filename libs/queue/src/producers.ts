@@ -12,8 +12,16 @@ export interface Producers {
   close(): Promise<void>;
 }
 
-/** Puts jobs into the queues. `prefix` is the store's `queuePrefix`. */
-export function createProducers(connection: Redis, prefix: string): Producers {
+/**
+ * Puts jobs into the queues. `prefix` is the store's `queuePrefix`; `now` the clock that delays
+ * count from. A delayed job falls due by the clock of the worker that takes it, so a worker counts
+ * by its own and everybody else by the one that all share.
+ */
+export function createProducers(
+  connection: Redis,
+  prefix: string,
+  now: () => number = Date.now,
+): Producers {
   const queues = new Map<string, Queue>();
   const queue = (name: string): Queue => {
     let found = queues.get(name);
@@ -26,7 +34,7 @@ export function createProducers(connection: Redis, prefix: string): Producers {
     return found;
   };
   const kill = (host: string, job: KillJob, options: { jobId: string; delay: number }) =>
-    queue(killQueue(host)).add('kill', job, { ...KILL_OPTIONS, ...options });
+    queue(killQueue(host)).add('kill', job, { ...KILL_OPTIONS, timestamp: now(), ...options });
 
   const disarm = async (id: string, generation: number | undefined, host: string | undefined) => {
     if (generation === undefined || host === undefined) return;
@@ -49,16 +57,22 @@ export function createProducers(connection: Redis, prefix: string): Producers {
     kills: {
       async arm({ id, generation, host }, delay) {
         if (host === undefined) throw new Error(`instance ${id} has no host yet`);
-        const dueAt = new Date(Date.now() + delay).toISOString();
+        const dueAt = new Date(now() + delay).toISOString();
         const job: KillJob = { id, generation, dueAt };
         await kill(host, job, { jobId: jobId(job), delay });
+      },
+      async hasten({ id, generation, host }) {
+        if (host === undefined) return;
+        const job = await queue(killQueue(host)).getJob(jobId({ id, generation }));
+        // One that does not wait any more runs, or has run.
+        if (await job?.isDelayed()) await job?.promote().catch(() => undefined);
       },
       disarm: ({ id, supersedes, host }) => disarm(id, supersedes, host),
     },
     ends: {
       async finish({ id, generation, supersedes, host }) {
         if (host === undefined) throw new Error(`instance ${id} has no host`);
-        const job: KillJob = { id, generation, dueAt: new Date().toISOString() };
+        const job: KillJob = { id, generation, dueAt: new Date(now()).toISOString() };
         await kill(host, job, { jobId: jobId(job), delay: 0 });
         await disarm(id, supersedes, host);
       },

@@ -22,13 +22,26 @@ const HEAD_START = 200;
 /** The scheduler that looks after all pools. */
 const TICK = 'tick';
 
-export function createRefills(connection: Redis, prefix: string): Refills {
+/** `now` is the clock that delays count from, as in `createProducers`. */
+export function createRefills(
+  connection: Redis,
+  prefix: string,
+  now: () => number = Date.now,
+): Refills {
   const queue = new Queue<RefillJob | BoostJob>(REFILL_QUEUE, { connection, prefix });
   // The connection reports its own faults; a queue only repeats them.
   queue.on('error', () => undefined);
   return {
     async request(template) {
-      await queue.add('refill', { template }, { ...REFILL_OPTIONS, delay: HEAD_START });
+      await queue.add(
+        'refill',
+        { template },
+        {
+          ...REFILL_OPTIONS,
+          timestamp: now(),
+          delay: HEAD_START,
+        },
+      );
     },
     async every(ms) {
       const job = { name: 'refill', data: {}, opts: REFILL_OPTIONS };

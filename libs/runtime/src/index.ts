@@ -2,6 +2,7 @@ export { StartError } from '@ephemera/domain';
 export { sharesSchema } from './capacity-config.ts';
 export type { Shares } from './capacity-config.ts';
 export { sizeText } from './config-values.ts';
+export * from './clock-skew.ts';
 export * from './environment.ts';
 export * from './health-server.ts';
 export * from './lifetime.ts';

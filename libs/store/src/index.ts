@@ -1,3 +1,4 @@
+export * from './clock-watch.ts';
 export * from './count-states.ts';
 export * from './event-feed.ts';
 export * from './event-group.ts';

@@ -29,10 +29,16 @@ export function memoryKills(now: () => number = Date.now): MemoryKills {
     await Promise.resolve();
     if (supersedes !== undefined) jobs.delete(keyOf(id, supersedes));
   };
+  const hasten: Kills['hasten'] = async ({ id, generation }) => {
+    await Promise.resolve();
+    const job = jobs.get(keyOf(id, generation));
+    if (job) jobs.set(keyOf(id, generation), { ...job, dueAt: Math.min(job.dueAt, now()) });
+  };
   const armed = () => [...jobs.values()].sort((a, b) => a.dueAt - b.dueAt);
   return {
     arm,
     disarm,
+    hasten,
     async finish(instance) {
       await arm(instance, 0);
       await disarm(instance);

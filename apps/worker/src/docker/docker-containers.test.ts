@@ -259,6 +259,23 @@ describe('what is ours', () => {
     });
   });
 
+  // Deadlines are by the store's clock; the daemon's may be another.
+  test.each([3_600_000, -3_600_000])('is dated by a store that is %i ms behind', async (off) => {
+    const { start, place } = scene;
+    const now = () => Promise.resolve(Date.now() - off);
+    const containers = dockerContainers({ ...place, now });
+    const before = await now();
+    const { containerId } = await start(begunInstance());
+    const seen = (await containers.list()).find((each) => each.containerId === containerId);
+    const recalled = await containers.recall(containerId);
+    const after = await now();
+    for (const time of [seen?.createdAt, recalled?.startedAt]) {
+      // The daemon gives whole seconds.
+      expect(time).toBeGreaterThan(before - 1_001);
+      expect(time).toBeLessThanOrEqual(after + 1_000);
+    }
+  });
+
   test('can be recalled from its labels, by a store that has lost it', async () => {
     const { containers, start, docker } = scene;
     const instance = begunInstance({ idleTimeout: 90_000 }, { SECRET: 'not for labels' });

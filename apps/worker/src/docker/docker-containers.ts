@@ -3,6 +3,7 @@ import { StartFault } from '@ephemera/lifecycle';
 import type { Containers, StartedContainer } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import { containerProfile } from './container-profile.ts';
+import { daemonAhead } from './daemon-clock.ts';
 import { QUICK, statusOf, unlessStatus, withDeadline, wordsOf } from './deadline.ts';
 import { LABEL, instanceOf, labelsOf } from './labels.ts';
 import type { ImagePulls } from './pull-image.ts';
@@ -13,6 +14,8 @@ export interface DockerHost {
   /** The name of this daemon among the hosts. */
   readonly host: string;
   readonly network: string;
+  /** The store's clock. */
+  readonly now: () => Promise<number>;
   readonly pulls: ImagePulls;
   /** Keeps what a container last wrote; called when it has stopped, before it is removed. */
   readonly keepLog?: ((id: string, container: Docker.Container) => Promise<void>) | undefined;
@@ -136,7 +139,7 @@ export function dockerContainers(place: DockerHost): Containers {
     remove,
 
     async list() {
-      const found = await list();
+      const [ahead, found] = await Promise.all([daemonAhead(docker, place.now), list()]);
       return Promise.all(
         found.map(async ({ Id, Labels, Created, State }): Promise<SeenContainer> => {
           const running = State === 'running' || State === 'paused' || State === 'restarting';
@@ -147,7 +150,7 @@ export function dockerContainers(place: DockerHost): Containers {
             containerId: Id,
             id: Labels[LABEL.instance] ?? '',
             generation: Number(Labels[LABEL.generation]),
-            createdAt: Created * 1000,
+            createdAt: Created * 1000 - ahead,
             expiresAt: Date.parse(Labels[LABEL.expiresAt] ?? ''),
             running,
             oomKilled: ended?.OOMKilled ?? false,
@@ -165,7 +168,8 @@ export function dockerContainers(place: DockerHost): Containers {
       if (seen.State.Paused) {
         await withDeadline('unpause', QUICK, docker.getContainer(containerId).unpause());
       }
-      return instanceOf(seen.Config.Labels, address, Date.parse(seen.State.StartedAt));
+      const startedAt = Date.parse(seen.State.StartedAt) - (await daemonAhead(docker, place.now));
+      return instanceOf(seen.Config.Labels, address, Math.round(startedAt));
     },
   };
 }
