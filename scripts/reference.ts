@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sharesSchema, templateSchema, webhookSchema } from '@ephemera/runtime';
+import { sharesSchema, templateSchema, tokenSchema, webhookSchema } from '@ephemera/runtime';
 import { format, resolveConfig } from 'prettier';
 import { z } from 'zod';
 import { schema as cli } from '../apps/cli/src/config.ts';
@@ -88,6 +88,14 @@ ${fieldTable(templateSchema)}
 Beside the templates, \`limits\` says how much one client may have at once; more is refused with 429:
 
 ${fieldTable(sharesSchema)}
+
+## Tokens
+
+The map \`tokens\` in the same file, by name, which the dashboard reads too. It is read again when it
+changes: a token is let in, replaced or shut out without a restart. \`ephemera token NAME --scope create\`
+makes one.
+
+${fieldTable(tokenSchema)}
 
 ## Webhooks
 

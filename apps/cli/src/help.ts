@@ -18,6 +18,9 @@ export const help = `Ephemera: containers that are gone when their time is over.
   ephemera kill ID... | --all
       End them.
 
+  ephemera token NAME --scope read|create|admin
+      Make a token; print it, and the line for ephemera.yml that lets it in.
+
 The control API is found at EPHEMERA_ADMIN_URL (http://127.0.0.1:8081), with the
 token in EPHEMERA_ADMIN_TOKEN or the one that the last start has made.
 `;

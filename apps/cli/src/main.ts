@@ -9,6 +9,7 @@ import { logs } from './commands/logs.ts';
 import { ls } from './commands/ls.ts';
 import { renew } from './commands/renew.ts';
 import { run } from './commands/run.ts';
+import { token } from './commands/token.ts';
 import { readConfig } from './config.ts';
 import { help } from './help.ts';
 
@@ -25,6 +26,10 @@ await runApp(async () => {
   const [name = '--help', ...args] = process.argv.slice(2);
   if ([name, ...args].some((word) => word === '--help' || word === '-h')) {
     process.stdout.write(help);
+    return;
+  }
+  if (name === 'token') {
+    process.stdout.write(`${token(args)}\n`);
     return;
   }
   const config = readConfig();

@@ -6,6 +6,10 @@ export const schema = z.object({
   ...COMMON,
   EPHEMERA_DASHBOARD_PORT: port(8082).describe('The instances page and the queues.'),
   EPHEMERA_ADMIN_TOKEN: adminToken,
+  EPHEMERA_CONFIG: z
+    .string()
+    .default('ephemera.yml')
+    .describe('The templates, tokens and webhooks.'),
 });
 
 /** Settings of the dashboard; durations in milliseconds. */
@@ -15,7 +19,9 @@ export interface DashboardConfig {
   readonly logLevel: string;
   readonly bind: string;
   readonly port: number;
-  readonly adminToken: string;
+  readonly adminToken: string | undefined;
+  /** The file that tokens are read from, where there is one. */
+  readonly tokensPath: string;
   readonly tombstone: number;
 }
 
@@ -29,6 +35,7 @@ export function readConfig(environment = process.env): DashboardConfig {
     bind: given.EPHEMERA_HOST,
     port: given.EPHEMERA_DASHBOARD_PORT,
     adminToken: given.EPHEMERA_ADMIN_TOKEN,
+    tokensPath: given.EPHEMERA_CONFIG,
     tombstone: given.EPHEMERA_TOMBSTONE * 1000,
   };
 }

@@ -1,5 +1,5 @@
 import type { Ends } from '@ephemera/lifecycle';
-import type { Logger } from '@ephemera/runtime';
+import type { Logger, TokenSet } from '@ephemera/runtime';
 import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
 import Koa from 'koa';
@@ -21,15 +21,17 @@ export interface DashboardParts {
   readonly ends: Ends;
   /** bull-board below `/queues`. */
   readonly board: Middleware;
-  readonly token: string;
+  readonly tokens: TokenSet;
+  /** Signs sessions. */
+  readonly sessionKey: string;
   readonly stopping: () => boolean;
   readonly logger: Logger;
 }
 
 /** The dashboard: health, assets and the login page for everybody, all else for who may. */
 export function createDashboard(parts: DashboardParts): Koa {
-  const { token, logger } = parts;
-  const sessions = createSessions(token, Date.now);
+  const { tokens, logger } = parts;
+  const sessions = createSessions(parts.sessionKey, tokens, Date.now);
   const app = new Koa();
   // What fails once an answer has begun, mostly a client that has gone.
   app.on('error', (error: Error) => logger.warn({ err: error }, 'answer failed'));
@@ -37,8 +39,8 @@ export function createDashboard(parts: DashboardParts): Koa {
   app.use(answerThrown(parts));
   app.use(healthRouter(parts).routes());
   app.use(assetsRouter().routes());
-  app.use(signInRouter({ token, sessions, logger, now: Date.now }).routes());
-  app.use(admit(token, sessions));
+  app.use(signInRouter({ tokens, sessions, logger, now: Date.now }).routes());
+  app.use(admit(tokens, sessions));
   app.use(parts.board);
   app.use(instancesRouter(parts).routes());
   return app;

@@ -1,6 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createProducers } from '@ephemera/queue';
-import { createLifetime, createLogger, listen, runApp } from '@ephemera/runtime';
+import {
+  createLifetime,
+  createLogger,
+  createTokens,
+  listen,
+  runApp,
+  watchTokens,
+} from '@ephemera/runtime';
 import { connectRedis, keysOf, redisHosts, redisInstances, requireRedis } from '@ephemera/store';
 import { readConfig } from './config.ts';
 import { createDashboard } from './dashboard.ts';
@@ -9,7 +17,10 @@ import { createBoard } from './queues/board.ts';
 await runApp(async () => {
   const config = readConfig();
   const logger = createLogger('dashboard', config.logLevel);
+  const watched = watchTokens(config.tokensPath, logger);
+  const tokens = createTokens(config.adminToken, () => watched.current);
   const lifetime = createLifetime(logger);
+  lifetime.onStop('tokens', () => watched.close());
   const keys = keysOf(config.namespace);
 
   const redis = connectRedis(config.redisUrl, 'request', (error) =>
@@ -31,7 +42,9 @@ await runApp(async () => {
     hosts,
     ends: producers.ends,
     board: board.middleware,
-    token: config.adminToken,
+    tokens,
+    // Without it, whoever is logged in logs in again after a restart.
+    sessionKey: config.adminToken ?? randomBytes(32).toString('base64url'),
     stopping: () => lifetime.stopping,
     logger,
   });

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createTokens, hashToken } from '@ephemera/runtime';
 import { SESSION, createSessions } from '../src/access/session.ts';
-import { BEARER, HTML, TOKEN, postForm, setScene, signIn } from './scene.ts';
+import { BEARER, HTML, READER, TOKEN, entries, postForm, setScene, signIn } from './scene.ts';
 import type { Scene } from './scene.ts';
+
+const tokens = createTokens(TOKEN, () => ({}));
 
 let scene: Scene;
 let cookie: string;
@@ -70,22 +73,67 @@ test('behind TLS the cookie is for TLS alone', async () => {
 
 test('a cookie that was changed, made up or made for another token opens nothing', async () => {
   const [name = '', value = ''] = cookie.split('=');
-  const [expires = '', signature = ''] = value.split('.');
-  const other = createSessions('another-token-of-somebody', Date.now).begin();
+  const [expires = '', holder = '', print = '', signature = ''] = value.split('.');
+  const who = { name: holder, fingerprint: print };
+  const other = createSessions('another-key-of-somebody', tokens, Date.now).begin(who);
   const later = String(Number(expires) + 1);
-  for (const bad of [`${later}.${signature}`, `${expires}.`, expires, '.', '', other]) {
+  const rest = `${holder}.${print}`;
+  for (const bad of [
+    `${later}.${rest}.${signature}`,
+    `${expires}.looker.${print}.${signature}`,
+    `${expires}.${rest}.`,
+    expires,
+    '.',
+    '...',
+    '',
+    other,
+  ]) {
     expect((await get('/instances', { cookie: `${name}=${bad}` })).status, bad).toBe(401);
   }
 });
 
+test('a token of scope read looks, and changes nothing', async () => {
+  const bearer = { authorization: `Bearer ${READER}` };
+  const own = await signIn(scene.url, READER);
+  const { id } = await scene.draftInstance();
+  for (const headers of [bearer, { cookie: own }]) {
+    for (const path of ['/instances', '/queues/api/queues']) {
+      expect((await get(path, headers)).status).toBe(200);
+    }
+    expect((await postForm(`${scene.url}/instances/${id}/end`, {}, headers)).status).toBe(403);
+    const paused = await fetch(`${scene.url}/queues/api/queues/pause`, {
+      method: 'PUT',
+      headers: { ...headers, origin: scene.url },
+    });
+    expect(paused.status).toBe(403);
+  }
+  expect(await scene.instances.get(id)).toMatchObject({ state: 'pending' });
+});
+
+test('a session ends with the token that began it, replaced or taken away', async () => {
+  const before = entries['looker'];
+  const own = await signIn(scene.url, READER);
+  const status = async () => (await get('/instances', { cookie: own })).status;
+  expect(await status()).toBe(200);
+  entries['looker'] = { hash: [hashToken('another-of-the-name')], scopes: ['read'] };
+  expect(await status()).toBe(401);
+  if (before) entries['looker'] = before;
+  expect(await status()).toBe(200);
+  entries['looker'] = { hash: before?.hash ?? [], scopes: ['create'] };
+  expect(await status()).toBe(403);
+  if (before) entries['looker'] = before;
+});
+
 test('a session ends after twelve hours', () => {
   let now = 1_000;
-  const sessions = createSessions(TOKEN, () => now);
-  const value = sessions.begin();
+  const sessions = createSessions(TOKEN, tokens, () => now);
+  const who = tokens.identify(TOKEN);
+  if (!who) throw new Error('the token is not known');
+  const value = sessions.begin(who);
   now += SESSION - 1;
-  expect(sessions.holds(value)).toBe(true);
+  expect(sessions.holder(value)).toEqual({ name: 'admin', scopes: ['admin'] });
   now += 1;
-  expect(sessions.holds(value)).toBe(false);
+  expect(sessions.holder(value)).toBeUndefined();
 });
 
 test('logging out takes the cookies away', async () => {

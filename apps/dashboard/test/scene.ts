@@ -4,7 +4,8 @@ import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { kill } from '@ephemera/lifecycle';
 import { createProducers, killQueue } from '@ephemera/queue';
 import type { KillJob, Producers } from '@ephemera/queue';
-import { createLogger, listen } from '@ephemera/runtime';
+import { createLogger, createTokens, hashToken, listen } from '@ephemera/runtime';
+import type { TokenEntries } from '@ephemera/runtime';
 import { connectRedis, keysOf, redisHosts, redisInstances } from '@ephemera/store';
 import type { Hosts, InstanceStore } from '@ephemera/store';
 import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/testing';
@@ -15,6 +16,7 @@ import { createDashboard } from '../src/dashboard.ts';
 import { createBoard } from '../src/queues/board.ts';
 
 export const TOKEN = 'correct-horse-battery-staple';
+export const READER = 'a-token-to-look-with-alone';
 export const BEARER = { authorization: `Bearer ${TOKEN}` };
 
 /** Long enough for a test to see it, with secrets that no page may show. */
@@ -41,6 +43,11 @@ export interface Scene {
   stop(): Promise<void>;
 }
 
+/** Tokens beside the admin's, as the configuration has them; a test may change them. */
+export const entries: Record<string, TokenEntries[string]> = {
+  looker: { hash: [hashToken(READER)], scopes: ['read'] },
+};
+
 /** A dashboard on real HTTP over a real Redis with real jobs; only Docker is not there. */
 export async function setScene(): Promise<Scene> {
   const store = await startRedis();
@@ -60,7 +67,8 @@ export async function setScene(): Promise<Scene> {
     hosts,
     ends: producers.ends,
     board: board.middleware,
-    token: TOKEN,
+    tokens: createTokens(TOKEN, () => entries),
+    sessionKey: TOKEN,
     stopping: () => false,
     logger: createLogger('dashboard', 'silent'),
   });
@@ -158,7 +166,7 @@ export function postForm(
 }
 
 /** Signs in, and gives the `Cookie` header of the session. */
-export async function signIn(url: string): Promise<string> {
-  const answer = await postForm(`${url}/login`, { token: TOKEN });
+export async function signIn(url: string, token = TOKEN): Promise<string> {
+  const answer = await postForm(`${url}/login`, { token });
   return answer.headers.getSetCookie()[0]?.split(';')[0] ?? '';
 }

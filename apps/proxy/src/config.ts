@@ -12,7 +12,10 @@ export const schema = z.object({
     .optional()
     .describe('Where the admin port is bound; EPHEMERA_HOST where unset.'),
   EPHEMERA_ADMIN_TOKEN: adminToken,
-  EPHEMERA_CONFIG: z.string().default('ephemera.yml').describe('The templates and webhooks.'),
+  EPHEMERA_CONFIG: z
+    .string()
+    .default('ephemera.yml')
+    .describe('The templates, tokens and webhooks.'),
   EPHEMERA_PREFIX: z
     .string()
     .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens')
@@ -65,7 +68,7 @@ export interface ProxyConfig {
   readonly publicPort: number;
   readonly adminPort: number;
   readonly adminBind: string;
-  readonly adminToken: string;
+  readonly adminToken: string | undefined;
   readonly templatesPath: string;
   readonly prefix: string;
   readonly publicUrl: string;

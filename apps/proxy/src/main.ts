@@ -7,6 +7,7 @@ import {
   createLifetime,
   createLogger,
   createMetrics,
+  createTokens,
   listen,
   registerClock,
   runApp,
@@ -58,6 +59,7 @@ await runApp(async () => {
   const config = readConfig();
   const logger = createLogger('proxy', config.logLevel);
   const templates = watchTemplates(config.templatesPath, logger);
+  const tokens = createTokens(config.adminToken, () => templates.current.tokens);
   const theme = loadTheme(config.theme, config.themeFile);
   const lifetime = createLifetime(logger);
   lifetime.onStop('templates', () => templates.close());
@@ -134,7 +136,7 @@ await runApp(async () => {
   };
 
   const administer = createAdminApi({
-    token: config.adminToken,
+    tokens,
     version,
     metrics,
     readiness,

@@ -48,7 +48,10 @@ export const schema = z.object({
   EPHEMERA_PULL_TIMEOUT: duration('10m').describe(
     'How long it may take to pull an image that is not on the host.',
   ),
-  EPHEMERA_CONFIG: z.string().default('ephemera.yml').describe('The templates and webhooks.'),
+  EPHEMERA_CONFIG: z
+    .string()
+    .default('ephemera.yml')
+    .describe('The templates, tokens and webhooks.'),
   EPHEMERA_MAX_INSTANCES: count(1000, 1, 1_000_000).describe(
     'How many instances this host holds; a bridge has 1,023 ports.',
   ),

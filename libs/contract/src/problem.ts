@@ -60,6 +60,10 @@ export function problemOf(failure: Failure): ProblemAnswer {
           'www-authenticate': 'Bearer realm="ephemera"',
         },
       );
+    case 'forbidden':
+      return answer(failure, 403, 'Forbidden', `This needs a token of scope ${failure.needs}.`, {
+        'www-authenticate': `Bearer realm="ephemera", error="insufficient_scope", scope="${failure.needs}"`,
+      });
     case 'not_found':
       return answer(failure, 404, 'Not found', `There is no ${failure.what}.`);
     case 'method_not_allowed':

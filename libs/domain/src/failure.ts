@@ -1,9 +1,12 @@
 import type { Limit } from './capacity.ts';
+import type { Scope } from './principal.ts';
 import type { EndReason } from './state.ts';
 
 /** What can go wrong for somebody who asks; one table turns each kind into an HTTP problem. */
 export type Failure =
   | { readonly kind: 'unauthorized' }
+  /** Who asks is known, and may not. */
+  | { readonly kind: 'forbidden'; readonly needs: Scope }
   | { readonly kind: 'not_found'; readonly what: string }
   | { readonly kind: 'method_not_allowed'; readonly allow: string }
   /** `status` where another 4xx than 400 says it better. */

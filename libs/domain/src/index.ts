@@ -5,6 +5,7 @@ export * from './failure.ts';
 export * from './id.ts';
 export * from './instance.ts';
 export * from './lease.ts';
+export * from './principal.ts';
 export * from './reconcile.ts';
 export * from './size.ts';
 export * from './state.ts';

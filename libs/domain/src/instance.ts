@@ -35,6 +35,8 @@ export interface Instance extends Lease {
   readonly metadata: Readonly<Record<string, string>>;
   /** The pool that it waits in for its first visitor; gone from the moment that it is claimed. */
   readonly pool?: string | undefined;
+  /** Whose account it is on: `token:ci`, `address:192.0.2.7`. */
+  readonly owner?: string | undefined;
   /** Its template or the hosts are full: it has a place in the queue and no worker is asked yet. */
   readonly queued?: boolean | undefined;
 }

@@ -112,11 +112,14 @@ export const logLevel = z
   .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
   .default('info');
 
-/** The bearer token of the control API, and what a person signs in to the dashboard with. */
+/** A token of scope `admin`: of the control API, and what a person signs in to the dashboard with. */
 export const adminToken = z
-  .string({ error: 'must be set' })
+  .string()
   .min(16, 'must have at least 16 characters')
-  .describe('The bearer token of the control API, and the password of the dashboard.');
+  .optional()
+  .describe(
+    'A token that may do everything on the control API, and the password of the dashboard. Not needed where the configuration has a token of scope `admin`.',
+  );
 
 /** What every app reads. */
 export const COMMON = {

@@ -13,3 +13,7 @@ export * from './run-app.ts';
 export * from './template-config.ts';
 export * from './webhook-config.ts';
 export * from './templates/watch-templates.ts';
+export * from './tokens/token-set.ts';
+export { tokenSchema } from './tokens/token-config.ts';
+export type { TokenEntries } from './tokens/token-config.ts';
+export * from './tokens/watch-tokens.ts';

@@ -6,6 +6,7 @@ import { capacityFields, sharesSchema } from './capacity-config.ts';
 import type { Shares } from './capacity-config.ts';
 import { durationText as duration, positiveDuration, sizeText as size } from './config-values.ts';
 import { ConfigError, faultsOf } from './environment.ts';
+import { type TokenEntries, tokensSchema } from './tokens/token-config.ts';
 import { webhooksSchema } from './webhook-config.ts';
 
 const portNumber = z
@@ -184,6 +185,7 @@ const fileSchema = z
     default: name.optional(),
     templates: z.record(name, templateSchema),
     limits: sharesSchema,
+    tokens: tokensSchema,
     webhooks: webhooksSchema,
   })
   .superRefine((given, context) => {
@@ -203,6 +205,8 @@ export interface TemplateSet {
   readonly templates: ReadonlyMap<string, Template>;
   /** What one client may have at once. */
   readonly shares: Shares;
+  /** The tokens of the control API. */
+  readonly tokens: TokenEntries;
 }
 
 /**
@@ -245,7 +249,7 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
   const preset = templates.get(result.data.default ?? '') ?? [...templates.values()][0];
   if (!preset)
     throw new ConfigError(what, [{ path: 'templates', detail: 'must have at least one' }]);
-  return { preset, templates, shares: result.data.limits };
+  return { preset, templates, shares: result.data.limits, tokens: result.data.tokens };
 }
 
 /** Reads the templates from a file. */

@@ -55,7 +55,7 @@ export async function writeIntent(
 
 function pendingInstance(
   draft: InstanceDraft,
-  { pool }: ScriptOrder,
+  { pool, owner }: ScriptOrder,
   [kind, generation, createdAt, expiresAt, maxExpiresAt]: Extract<
     IntentReply,
     ['created' | 'queued', ...unknown[]]
@@ -75,6 +75,7 @@ function pendingInstance(
     startedAt: undefined,
     expiresAt,
     maxExpiresAt,
+    ...(owner !== undefined && { owner: owner.name }),
     ...(pool !== undefined && { pool }),
     ...(kind === 'queued' && { queued: true }),
   };

@@ -1,26 +1,35 @@
-import { FailureError } from '@ephemera/domain';
-import type { Middleware } from 'koa';
-import { equalSecrets } from './equal-secrets.ts';
+import { FailureError, allows } from '@ephemera/domain';
+import type { Principal } from '@ephemera/domain';
+import { bearerOf } from '@ephemera/runtime';
+import type { TokenSet } from '@ephemera/runtime';
+import type { Context, Middleware } from 'koa';
 import { requireSameOrigin } from './same-origin.ts';
 import { SESSION_COOKIE } from './session-cookie.ts';
 import type { Sessions } from './session.ts';
 
 /**
- * Lets through who sends the admin token, or the cookie of a session that it began; the state
- * `by` tells which.
- * @throws FailureError unauthorized; 403 where another site's page asks
+ * Lets through who sends a token, or the cookie of a session that one began: to look with scope
+ * `read`, to change something with `admin`. The state `principal` is who, `by` tells how.
+ * @throws FailureError unauthorized, forbidden; 403 where another site's page asks
  */
-export function admit(token: string, sessions: Sessions): Middleware {
+export function admit(tokens: TokenSet, sessions: Sessions): Middleware {
   return async (ctx, next) => {
-    const bearer = /^Bearer (\S+)$/i.exec(ctx.get('authorization'))?.[1];
-    if (bearer !== undefined && equalSecrets(bearer, token)) {
-      ctx.state['by'] = 'token';
-    } else if (bearer === undefined && sessions.holds(ctx.cookies.get(SESSION_COOKIE))) {
-      requireSameOrigin(ctx);
-      ctx.state['by'] = 'session';
-    } else {
-      throw new FailureError({ kind: 'unauthorized' });
-    }
+    const bearer = bearerOf(ctx.get('authorization'));
+    const principal =
+      bearer === undefined
+        ? sessions.holder(ctx.cookies.get(SESSION_COOKIE))
+        : tokens.identify(bearer);
+    if (!principal) throw new FailureError({ kind: 'unauthorized' });
+    if (bearer === undefined) requireSameOrigin(ctx);
+    const needs = ctx.method === 'GET' || ctx.method === 'HEAD' ? 'read' : 'admin';
+    if (!allows(principal, needs)) throw new FailureError({ kind: 'forbidden', needs });
+    ctx.state['principal'] = principal;
+    ctx.state['by'] = bearer === undefined ? 'session' : 'token';
     await next();
   };
+}
+
+/** Who asks, behind `admit`. */
+export function principalOf(ctx: Pick<Context, 'state'>): Principal {
+  return (ctx.state as { readonly principal: Principal }).principal;
 }

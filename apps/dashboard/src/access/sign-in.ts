@@ -1,8 +1,8 @@
 import bodyParser from '@koa/bodyparser';
 import Router from '@koa/router';
-import type { Logger } from '@ephemera/runtime';
+import { allows } from '@ephemera/domain';
+import type { Logger, TokenSet } from '@ephemera/runtime';
 import { loginPage } from '../pages/login-page.ts';
-import { equalSecrets } from './equal-secrets.ts';
 import { HOME, loginTarget } from './login-target.ts';
 import { requireSameOrigin } from './same-origin.ts';
 import { clearSessionCookie, setSessionCookie } from './session-cookie.ts';
@@ -10,7 +10,7 @@ import type { Sessions } from './session.ts';
 import { createWrongGuesses } from './wrong-guesses.ts';
 
 export interface SignIn {
-  readonly token: string;
+  readonly tokens: Pick<TokenSet, 'identify'>;
   readonly sessions: Sessions;
   readonly logger: Logger;
   readonly now: () => number;
@@ -19,7 +19,7 @@ export interface SignIn {
 const GUESSES = { most: 10, within: 60_000 };
 
 /** The way in for a person, and the way out. */
-export function signInRouter({ token, sessions, logger, now }: SignIn): Router {
+export function signInRouter({ tokens, sessions, logger, now }: SignIn): Router {
   const guesses = createWrongGuesses(GUESSES, now);
   const router = new Router();
   const body = bodyParser({ enableTypes: ['form'], formLimit: '4kb' });
@@ -45,14 +45,15 @@ export function signInRouter({ token, sessions, logger, now }: SignIn): Router {
       refuse(429, 'Too many wrong tokens. Wait a minute, then try again.');
       return;
     }
-    if (typeof offered !== 'string' || !equalSecrets(offered.trim(), token)) {
+    const who = typeof offered === 'string' ? tokens.identify(offered.trim()) : undefined;
+    if (!who || !allows(who, 'read')) {
       guesses.note(ctx.ip);
       logger.warn({ address: ctx.ip }, 'login refused');
-      refuse(401, 'That is not the admin token.');
+      refuse(401, 'That is no token that opens this.');
       return;
     }
-    logger.info({ address: ctx.ip }, 'login');
-    setSessionCookie(ctx, sessions.begin());
+    logger.info({ address: ctx.ip, by: who.name }, 'login');
+    setSessionCookie(ctx, sessions.begin(who));
     ctx.status = 303;
     ctx.redirect(target);
   });

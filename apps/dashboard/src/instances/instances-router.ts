@@ -1,10 +1,11 @@
 import Router from '@koa/router';
-import { FailureError, isId } from '@ephemera/domain';
+import { FailureError, accountOf, isId } from '@ephemera/domain';
 import { requestKill } from '@ephemera/lifecycle';
 import type { Ends } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/runtime';
 import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
+import { principalOf } from '../access/admit.ts';
 import { instancesPage } from './instances-page.ts';
 import type { Notice } from './instances-page.ts';
 import { readOverview } from './read-overview.ts';
@@ -35,7 +36,7 @@ export function instancesRouter(parts: InstancesParts): Router {
     if (!isId(id)) throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
     const { kind } = await requestKill(parts, id);
     parts.logger.info(
-      { id, kind, by: ctx.state['by'] as string, address: ctx.ip },
+      { id, kind, by: accountOf(principalOf(ctx)), address: ctx.ip },
       'kill requested',
     );
     ctx.status = 303;

@@ -10,7 +10,7 @@ export function loginPage({ next, fault }: { next: string; fault?: string }): st
       <p class="soft">Log in to see instances and queues.</p>
       <form method="post" action="/login" class="login">
         <input type="hidden" name="next" value="${next}" />
-        <label for="token">Admin token</label>
+        <label for="token">Token</label>
         <input
           id="token"
           name="token"

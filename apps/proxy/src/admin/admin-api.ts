@@ -1,6 +1,6 @@
 import Router from '@koa/router';
 import { openApiDocument } from '@ephemera/contract';
-import type { Readiness, Registry } from '@ephemera/runtime';
+import type { Readiness, Registry, TokenSet } from '@ephemera/runtime';
 import Koa from 'koa';
 import { answerThrown } from '../answer-thrown.ts';
 import { eventsRouter } from './events-api.ts';
@@ -9,19 +9,20 @@ import type { LogPorts } from './follow-log.ts';
 import { instancesRouter } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { lookingInRouter } from './looking-in.ts';
+import { requireScope } from './require-scope.ts';
 import { requireToken } from './require-token.ts';
 import { templatesRouter } from './templates-api.ts';
 import type { TemplatesApi } from './templates-api.ts';
 
 export interface AdminApi
   extends InstancesApi, TemplatesApi, EventsApi, Omit<LogPorts, 'instances'> {
-  readonly token: string;
+  readonly tokens: TokenSet;
   readonly version: string;
   readonly metrics: Registry;
   readonly readiness: () => Promise<Readiness>;
 }
 
-/** The control API: health without a token, all else with it. */
+/** The control API: health without a token, all else with one of enough scope. */
 export function createAdminApi(api: AdminApi): Koa {
   const app = new Koa();
   // What fails once an answer has begun: a client that has gone, mostly.
@@ -44,7 +45,8 @@ export function createAdminApi(api: AdminApi): Koa {
   });
   app.use(open.routes());
 
-  app.use(requireToken(api.token));
+  app.use(requireToken(api.tokens));
+  app.use(requireScope(api.instances));
   const router = new Router();
   const document = openApiDocument(api.version);
   router.get('/openapi.json', (ctx) => {

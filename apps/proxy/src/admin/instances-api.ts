@@ -7,7 +7,7 @@ import {
   renewRequestSchema,
   toResource,
 } from '@ephemera/contract';
-import { FailureError, isId } from '@ephemera/domain';
+import { FailureError, accountOf, isId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { requestKill } from '@ephemera/lifecycle';
 import type { RenewPorts, RequestKillPorts } from '@ephemera/lifecycle';
@@ -19,6 +19,7 @@ import type { Starter } from '../entrance/start-instance.ts';
 import { readInput, readPreferredWait } from './read-input.ts';
 import { readOrder } from './read-order.ts';
 import { renewInstance } from './renew-instance.ts';
+import { principalOf } from './require-token.ts';
 
 export interface InstancesApi {
   readonly starter: Starter;
@@ -41,11 +42,19 @@ export function instancesRouter(api: InstancesApi): Router {
   router.post('/', refuseOtherTypes, body, async (ctx) => {
     const request = readInput(createRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
     const wait = readPreferredWait(ctx.get('prefer'), LONGEST_WAIT);
-    const order = readOrder(ctx.req.headers, request, api.starter.templates.shares);
+    const { shares } = api.starter.templates;
+    const key = ctx.req.headers['idempotency-key'];
+    const order = readOrder(key, request, shares, principalOf(ctx));
     const { kind, instance: created } = await startInstance(api.starter, request, order);
     const { id, generation } = created;
     logger.info(
-      { id, generation, template: created.template.name, by: 'token', how: kind },
+      {
+        id,
+        generation,
+        template: created.template.name,
+        by: accountOf(principalOf(ctx)),
+        how: kind,
+      },
       'instance created',
     );
     ctx.set('location', `/v1/instances/${id}`);
@@ -76,7 +85,8 @@ export function instancesRouter(api: InstancesApi): Router {
     const instance = await known(ctx.params['id']);
     const request = readInput(renewRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
     const renewed = await renewInstance(api.renewPorts, instance, request);
-    logger.info({ id: renewed.id, expiresAt: renewed.expiresAt, by: 'token' }, 'lease renewed');
+    const by = accountOf(principalOf(ctx));
+    logger.info({ id: renewed.id, expiresAt: renewed.expiresAt, by }, 'lease renewed');
     ctx.body = toResource(renewed);
   });
 
@@ -87,7 +97,7 @@ export function instancesRouter(api: InstancesApi): Router {
     if (ending.kind !== 'draining') {
       throw new FailureError({ kind: 'gone', id, reason: instance.reason ?? 'request' });
     }
-    logger.info({ id, by: 'token' }, 'kill requested');
+    logger.info({ id, by: accountOf(principalOf(ctx)) }, 'kill requested');
     ctx.status = 202;
     ctx.body = toResource(ending.instance);
   });
@@ -101,7 +111,7 @@ export function instancesRouter(api: InstancesApi): Router {
       ended += endings.filter(({ kind }) => kind === 'draining').length;
       cursor = nextCursor;
     }
-    logger.info({ ended, by: 'token' }, 'kill of all requested');
+    logger.info({ ended, by: accountOf(principalOf(ctx)) }, 'kill of all requested');
     ctx.status = 202;
     ctx.body = { ended };
   });

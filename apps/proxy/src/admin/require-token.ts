@@ -1,17 +1,21 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { FailureError } from '@ephemera/domain';
-import type { Middleware } from 'koa';
+import type { Principal } from '@ephemera/domain';
+import { bearerOf } from '@ephemera/runtime';
+import type { TokenSet } from '@ephemera/runtime';
+import type { Context, Middleware } from 'koa';
 
-/** Lets only holders of the token pass; compares in a time that tells nothing about it. */
-export function requireToken(token: string): Middleware {
-  const expected = digest(token);
+/** Lets only holders of a token pass; who it is, is then in the state `principal`. */
+export function requireToken(tokens: Pick<TokenSet, 'identify'>): Middleware {
   return async (ctx, next) => {
-    const given = /^Bearer (\S+)$/i.exec(ctx.get('authorization'))?.[1] ?? '';
-    if (!timingSafeEqual(digest(given), expected)) throw new FailureError({ kind: 'unauthorized' });
+    const given = bearerOf(ctx.get('authorization'));
+    const principal = given === undefined ? undefined : tokens.identify(given);
+    if (!principal) throw new FailureError({ kind: 'unauthorized' });
+    ctx.state['principal'] = principal;
     await next();
   };
 }
 
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+/** Who asks, behind `requireToken`. */
+export function principalOf(ctx: Pick<Context, 'state'>): Principal {
+  return (ctx.state as { readonly principal: Principal }).principal;
 }

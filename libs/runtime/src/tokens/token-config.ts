@@ -1,0 +1,39 @@
+import { SCOPES } from '@ephemera/domain';
+import { z } from 'zod';
+
+/** The name of the principal that `EPHEMERA_ADMIN_TOKEN` stands for. */
+export const ADMIN = 'admin';
+
+const hash = z
+  .string()
+  .regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hex digits; see: ephemera token');
+
+/** One token as it stands in the file. */
+export const tokenSchema = z.strictObject({
+  hash: z
+    .union([hash, z.array(hash).min(1).max(8)], 'must be a hash or a list of hashes')
+    .transform((given) => [given].flat())
+    .describe(
+      'What `ephemera token NAME` prints: `sha256:` and 64 hex digits. Of a list each is valid, so that a token can be replaced without a gap.',
+    ),
+  scopes: z
+    .array(z.enum(SCOPES, `must be one of ${SCOPES.join(', ')}`))
+    .min(1, 'must have at least one scope')
+    .describe(
+      '`read`: look at everything; `create`: start instances, and see, renew and end those of its own; `admin`: everything.',
+    ),
+});
+
+/** The field `tokens` of the file: the tokens of the control API by name. */
+export const tokensSchema = z
+  .record(
+    z
+      .string()
+      .regex(/^[a-z][a-z0-9-]{0,40}$/, 'names are lowercase letters, digits and hyphens')
+      .refine((name) => name !== ADMIN, 'is the name of EPHEMERA_ADMIN_TOKEN'),
+    tokenSchema,
+  )
+  .prefault({});
+
+/** Tokens by name, with the hashes of what they are. */
+export type TokenEntries = z.infer<typeof tokensSchema>;
