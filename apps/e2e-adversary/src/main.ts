@@ -1,4 +1,4 @@
-/** The suites as programs: `node apps/e2e-adversary/src/main.ts SUITE [--count N] [--seed N] [--case N]`. */
+/** The suites as programs: `node apps/e2e-adversary/src/main.ts SUITE [--count N] [--seed N] …`. */
 import { parseArgs } from 'node:util';
 import { runChurn, runFences } from './churn/run-churn.ts';
 import { runRedisAway } from './redis-away.ts';
@@ -22,7 +22,13 @@ const suites: Record<string, (options: Options) => Promise<boolean>> = {
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { count: { type: 'string' }, seed: { type: 'string' }, case: { type: 'string' } },
+  options: {
+    count: { type: 'string' },
+    seed: { type: 'string' },
+    case: { type: 'string' },
+    from: { type: 'string' },
+    side: { type: 'string' },
+  },
 });
 // What a run has started ends with it, also where it is told to stop.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1));

@@ -5,4 +5,7 @@ export interface Options {
   readonly seed?: string | undefined;
   /** The one case to run again. */
   readonly case?: string | undefined;
+  /** The first case of the fuzzer, and whose bytes: `client` or `container`. */
+  readonly from?: string | undefined;
+  readonly side?: string | undefined;
 }

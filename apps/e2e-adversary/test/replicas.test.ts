@@ -1,4 +1,8 @@
-import { expect, test } from 'vitest';
+import { createServer } from 'node:net';
+import { freePort } from '@ephemera/testing';
+import { expect, onTestFinished, test } from 'vitest';
+import { startGround } from '../src/ground.ts';
+import { reaches } from '../src/reaches.ts';
 import { redisAway } from '../src/redis-away.ts';
 import { idleRace } from '../src/restart/idle-race.ts';
 import { rollingRestart } from '../src/restart/rolling-restart.ts';
@@ -13,6 +17,26 @@ test(
     expect(result.tunnelsDrained).toBe(2);
   },
 );
+
+// A balancer sends requests as soon as it hears that a replica is ready: on a port that is not open
+// yet they would fail.
+test('a replica whose public port is not open is not ready', { timeout: 60_000 }, async () => {
+  const ground = await startGround();
+  onTestFinished(() => ground.stop());
+  const publicPort = await freePort();
+  const adminPort = await freePort();
+  const taken = createServer().listen(publicPort);
+  onTestFinished(() => void taken.close());
+  let failure: unknown;
+  const start = ground.replica({ publicPort, adminPort }).catch((error: unknown) => {
+    failure = error;
+  });
+  let asked = 0;
+  for (; failure === undefined; asked++) expect(await reaches(adminPort)).toBe(false);
+  await start;
+  expect((failure as Error).message).toContain('cannot listen');
+  expect(asked).toBeGreaterThan(10);
+});
 
 test('idle connections of a balancer are not closed under it', { timeout: 120_000 }, async () => {
   const { outcomes } = await idleRace(200, 1_000);

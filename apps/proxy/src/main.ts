@@ -51,6 +51,8 @@ import { wakePaused } from './wake-paused.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
+/** What closing the public port may take beyond what it is told to wait, milliseconds. */
+const CLOSE_WITHIN = 5_000;
 /** How often it is made sure that the workers know what to keep warm, milliseconds. */
 const TELL_POOLS_EVERY = 30_000;
 
@@ -159,7 +161,6 @@ await runApp(async () => {
     },
   }).callback();
   const admin = createServer((req, res) => void administer(req, res));
-  await listen(admin, { host: config.adminBind, port: config.adminPort });
   lifetime.onStop('admin port', () => admin.close());
 
   const activity = new ActivityReport(leases, logger);
@@ -186,12 +187,16 @@ await runApp(async () => {
     createEntrance({ starter, prefix, addressOf, waiting, logger }).callback(),
   );
   await listen(server, { host: config.bind, port: config.publicPort, reusePort: true });
-  lifetime.onStop('public port', async () => {
+  const stopsWithin = config.unreadyFor + config.drainFor + CLOSE_WITHIN;
+  const closePublicPort = async () => {
     // First the balancer hears that nothing more should come, then the port closes.
     await sleep(config.unreadyFor);
     server.close();
     await dataPath.drain(config.drainFor);
-  });
+  };
+  lifetime.onStop('public port', closePublicPort, stopsWithin);
+  // Last: who is told that this replica is ready sends requests at once.
+  await listen(admin, { host: config.adminBind, port: config.adminPort });
   logger.info({ publicPort: config.publicPort, adminPort: config.adminPort }, 'proxy ready');
 
   /** A Redis that lost everything has lost what is to be kept warm too. */

@@ -36,6 +36,15 @@ test('one release that fails keeps no other from running', async () => {
   expect(released).toEqual(['first', 'last']);
 });
 
+test('a release that takes longer than it said keeps no other from running', async () => {
+  const lifetime = createLifetime(logger);
+  const released: string[] = [];
+  lifetime.onStop('last', () => released.push('last'));
+  lifetime.onStop('hangs', () => new Promise(() => undefined), 20);
+  await lifetime.stop();
+  expect(released).toEqual(['last']);
+});
+
 /** An app in a process of its own, whose one release takes as long as it is let. */
 function start(release: string) {
   const code = `

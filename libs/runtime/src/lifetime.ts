@@ -4,13 +4,16 @@ import type { Logger } from './logger.ts';
 export interface Lifetime {
   /** True once a stop was asked for: `/readyz` says no from then on. */
   readonly stopping: boolean;
-  /** Adds something to give back; the last added is the first given back. */
-  onStop(what: string, release: () => unknown): void;
+  /**
+   * Adds something to give back; the last added is the first given back.
+   * @param withinMs how long that may take before the next is tried
+   */
+  onStop(what: string, release: () => unknown, withinMs?: number): void;
   /** Gives everything back, and ends the process where it was asked by a signal. */
   stop(): Promise<void>;
 }
 
-/** How long one release may take before the next is tried, milliseconds. */
+/** How long one release may take where nothing else is said, milliseconds. */
 const RELEASE_WITHIN = 30_000;
 
 /**
@@ -18,14 +21,14 @@ const RELEASE_WITHIN = 30_000;
  * One release that fails or hangs does not keep the others from running.
  */
 export function createLifetime(logger: Logger): Lifetime {
-  const stack: { what: string; release: () => unknown }[] = [];
+  const stack: { what: string; release: () => unknown; withinMs: number }[] = [];
   let stopped: Promise<void> | undefined;
 
   const releaseAll = async (): Promise<void> => {
-    for (const { what, release } of stack.reverse()) {
+    for (const { what, release, withinMs } of stack.reverse()) {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Error('took too long')), RELEASE_WITHIN);
+        timer = setTimeout(() => reject(new Error('took too long')), withinMs);
       });
       try {
         await Promise.race([release(), late]);
@@ -41,8 +44,8 @@ export function createLifetime(logger: Logger): Lifetime {
     get stopping() {
       return stopped !== undefined;
     },
-    onStop(what, release) {
-      stack.push({ what, release });
+    onStop(what, release, withinMs = RELEASE_WITHIN) {
+      stack.push({ what, release, withinMs });
     },
     stop() {
       stopped ??= releaseAll();

@@ -1,31 +1,45 @@
 import type { Ground } from '../ground.ts';
-import { randomFrom } from '../random.ts';
+import { type Random, randomFrom } from '../random.ts';
 import type { Arrived } from './canonical.ts';
+import { ClientConnection } from './client-connection.ts';
 import { type CountingUpstream, startCountingUpstream } from './counting-upstream.ts';
-import { exchange, statusesIn } from './exchange.ts';
+import { statusesIn } from './exchange.ts';
 import { type Findings, tally } from './finding.ts';
 import { markOf, marksIn } from './mark.ts';
 import { mutate, pick } from './mutate.ts';
-import { REQUESTS } from './requests.ts';
+import { PASSED, REQUESTS } from './requests.ts';
 import { readStrictly } from './strict-requests.ts';
 
 const SEEDS = Object.values(REQUESTS);
-/** A request that was begun may arrive after its client has gone: for so many further cases. */
-const LATE = 30;
+const PASSED_SEEDS = PASSED.map((name) => REQUESTS[name]);
+/** What arrives late, behind the end of its client's connection, is from one of so many cases. */
+const LATE = 3;
+/** How long an answer may take that must come. */
+const PATIENCE = 20_000;
 
 interface Case {
   readonly number: number;
   readonly bytes: string;
   /** Requests that the strictest reader finds in the bytes. */
   readonly requests: number;
+  readonly isWhole: boolean;
+  readonly connection: ClientConnection;
   arrived: number;
 }
 
 /** The bytes of a case: the same for the same seed and number, whatever ran before. */
 export function requestCase(seed: number, number: number, id: string): string {
-  const random = randomFrom(seed ^ Math.imul(number, 0x85ebca6b));
+  return makeCase(randomOf(seed, number), number, id);
+}
+
+function randomOf(seed: number, number: number): Random {
+  return randomFrom(seed ^ Math.imul(number, 0x85ebca6b));
+}
+
+function makeCase(random: Random, number: number, id: string): string {
   const path = `/demo/${id}/${markOf(number)}`;
-  return mutate(pick(SEEDS, random)(path), pick(SEEDS, random)(path), random);
+  const from = random(2) === 0 ? PASSED_SEEDS : SEEDS;
+  return mutate(pick(from, random)(path), pick(SEEDS, random)(path), random);
 }
 
 /** One lane of cases, one after the other, with an instance of its own to count what arrives. */
@@ -52,16 +66,41 @@ export class RequestLane {
     this.#id = await ground.ready({ port: this.#upstream.port });
   }
 
-  async run(port: number, seed: number, number: number): Promise<void> {
-    const bytes = requestCase(seed, number, this.#id);
-    const { requests, complete } = readStrictly(bytes);
-    const one: Case = { number, bytes, requests, arrived: 0 };
-    this.#current = one;
-    this.#cases.set(number, one);
-    const received = await exchange(port, bytes, complete === requests ? complete : 0);
+  /** Opens the connection of a case and sends its bytes; of one case in four only the beginning. */
+  async begin(port: number, seed: number, number: number): Promise<void> {
+    const random = randomOf(seed, number);
+    const bytes = makeCase(random, number, this.#id);
+    const cut = random(4) === 0 ? random(bytes.length + 1) : bytes.length;
+    const { requests, complete, fault } = readStrictly(bytes);
+    const isWhole = complete === requests && fault === undefined;
+    const pieces = [bytes.slice(0, cut), bytes.slice(cut)];
+    const connection = new ClientConnection(port, pieces, isWhole ? complete : 0);
+    this.#current = { number, bytes, requests, isWhole, connection, arrived: 0 };
+    this.#cases.set(number, this.#current);
+    await connection.sent();
+  }
+
+  sendRest(): void {
+    this.#current?.connection.sendRest();
+  }
+
+  async answered(): Promise<void> {
+    await this.#current?.connection.answered(PATIENCE);
+  }
+
+  /** Judges the case, of which the proxy has nothing more in hand, and ends its connection. */
+  end(): void {
+    const one = this.#current;
+    if (!one) return;
+    const { connection, requests, bytes } = one;
+    const { received } = connection;
+    connection.end();
     const statuses = statusesIn(received);
     for (const status of statuses.length > 0 ? statuses : ['none']) tally(this.#counts, status);
     if (statuses.length > requests + 1) this.#found('more answers than requests', one);
+    if (one.isWhole && !connection.closed && !connection.isAnswered) {
+      this.#found('neither answered nor closed', one);
+    }
     for (const mark of marksIn(received)) {
       if (!bytes.includes(markOf(mark))) this.#found(`an answer to case ${mark}`, one);
     }

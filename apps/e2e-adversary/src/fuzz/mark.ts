@@ -1,4 +1,4 @@
-const MARK = /m(\d+)k([0-9a-z]+)z/g;
+const MARK = /m(0|[1-9]\d*)k([0-9a-z]+)z/g;
 
 /** What tells a case's bytes from those of every other case, and survives no mutation unnoticed. */
 export function markOf(number: number): string {

@@ -2,14 +2,20 @@ import type { Options } from '../options.ts';
 import { print } from '../report.ts';
 import { fuzz } from './fuzz.ts';
 
-/** Half of the cases come from clients and half from containers; `--case` runs one of each again. */
+/**
+ * So many cases from clients and half as many from containers, `--from` one on; `--side` runs those
+ * of one side alone, and `--case` one of each again.
+ */
 export async function runFuzz(options: Options): Promise<boolean> {
   const seed = Number(options.seed ?? 1);
   const only = options.case === undefined ? undefined : Number(options.case);
-  const cases = only === undefined ? Number(options.count ?? 1_000_000) / 2 : 1;
+  const from = only ?? Number(options.from ?? 0);
+  const count = only === undefined ? Number(options.count ?? 1_000_000) : 1;
   let clean = true;
   for (const side of ['client', 'container'] as const) {
-    const result = await fuzz({ side, seed, cases, from: only ?? 0, onProgress: print });
+    if (options.side !== undefined && options.side !== side) continue;
+    const cases = side === 'client' ? count : Math.ceil(count / 2);
+    const result = await fuzz({ side, seed, cases, from, onProgress: print });
     print(JSON.stringify(result, undefined, 2));
     clean &&= result.findingsInAll === 0;
   }

@@ -11,7 +11,8 @@ export interface Reading {
   readonly fault: string | undefined;
 }
 
-const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\s\0-\x20\x7f]+) HTTP\/1\.([01])$/;
+/** More than one space between its parts is every server's to take for one (RFC 9112 3). */
+const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) +([^\s\0-\x20\x7f]+) +HTTP\/1\.([01])$/;
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)$/;
 const CHUNK = /^([0-9A-Fa-f]{1,16})(?:;[^\0-\x08\x0a-\x1f\x7f]*)?$/;
 

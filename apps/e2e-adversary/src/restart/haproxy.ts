@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { freePort, waitFor } from '@ephemera/testing';
 import { type Child, startChild } from '../child.ts';
 import { installed } from '../installed.ts';
+import { reaches } from '../reaches.ts';
 
 export interface Balancer {
   readonly port: number;
@@ -70,15 +71,6 @@ backend replicas
   default-server pool-purge-delay ${idleMs}ms pool-max-conn -1 pool-low-conn 10000
 ${servers.join('\n')}
 `;
-}
-
-async function reaches(port: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const probe = connect(port, '127.0.0.1', () => resolve(true));
-  probe.on('error', () => resolve(false));
-  const reached = await promise;
-  probe.destroy();
-  return reached;
 }
 
 async function ask(socket: string, question: string): Promise<string> {
