@@ -41,7 +41,8 @@ export default tseslint.config(
     },
   },
   {
-    files: ['apps/*/src/config.ts'],
+    // The tests' own deployment hands its environment on to the processes that it starts.
+    files: ['apps/*/src/config.ts', 'libs/testing/src/deployment.ts'],
     rules: { 'no-restricted-syntax': ['error', ...keys] },
   },
   {
@@ -58,7 +59,7 @@ export default tseslint.config(
     rules: { 'no-restricted-syntax': 'off', 'no-console': 'off' },
   },
   {
-    files: ['**/*.test.ts', '**/test/**/*.ts', 'libs/testing/**/*.ts'],
+    files: ['**/*.test.ts', '**/test/**/*.ts', 'libs/testing/**/*.ts', 'apps/e2e-faults/**/*.ts'],
     // Ports and what stands in for them are objects of closures, taken apart freely in tests.
     rules: { '@typescript-eslint/unbound-method': 'off' },
   },

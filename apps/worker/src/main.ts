@@ -148,6 +148,15 @@ await runApp(async () => {
     ended();
   };
 
+  // Before anything changes, so that nothing goes untold. Where no webhook is known here, workers
+  // that know some do it alone.
+  if (config.webhooks.length > 0) {
+    const blocking = connectRedis(config.redisUrl, 'watch', onRedisError);
+    const { webhooks } = config;
+    const stop = await startWebhooks({ webhooks, redis, blocking, keys, logger });
+    lifetime.onStop('webhooks', stop);
+  }
+
   // What became overdue while nobody was here goes before anything new is started.
   await reconcileOnce();
 
@@ -205,13 +214,6 @@ await runApp(async () => {
     asking.disconnect();
     await Promise.all(loops);
   });
-
-  // Where no webhook is known here, workers that know some do it alone.
-  if (config.webhooks.length > 0) {
-    const blocking = connectRedis(config.redisUrl, 'watch', onRedisError);
-    const { webhooks } = config;
-    lifetime.onStop('webhooks', startWebhooks({ webhooks, redis, blocking, keys, logger }));
-  }
 
   const health = createHealthServer({ readiness, metrics: registry });
   await listen(health, { host: config.bind, port: config.port });

@@ -16,9 +16,14 @@ export interface EventGroup {
 
 const BATCH = 100;
 
-/** @param redis a connection of its own, with the patience to `watch`: it blocks */
+export interface EventGroupConnections {
+  readonly redis: Redis;
+  /** A connection of its own, with the patience to `watch`. */
+  readonly blocking: Redis;
+}
+
 export function redisEventGroup(
-  redis: Redis,
+  { redis, blocking }: EventGroupConnections,
   keys: Keys,
   group: string,
   reader: string,
@@ -32,7 +37,7 @@ export function redisEventGroup(
     async take(withinMs) {
       const block = ['COUNT', BATCH, 'BLOCK', withinMs] as const;
       const asked = ['GROUP', group, reader, ...block, 'STREAMS', keys.events, '>'] as const;
-      const reply = (await redis.xreadgroup(...asked)) as [string, Entry[]][] | null;
+      const reply = (await blocking.xreadgroup(...asked)) as [string, Entry[]][] | null;
       return (reply?.[0]?.[1] ?? []).map(readEvent);
     },
     async takeOver(idleMs) {

@@ -21,11 +21,15 @@ export interface WebhookParts {
 const WITHIN = 10_000;
 const AT_ONCE = 20;
 
-/** Tells the webhooks of events. Gives what ends it, after the deliveries that are under way. */
-export function startWebhooks(parts: WebhookParts): () => Promise<void> {
+/**
+ * Tells the webhooks of events, of all that happen once it has resolved. Gives what ends it, after
+ * the deliveries that are under way.
+ */
+export async function startWebhooks(parts: WebhookParts): Promise<() => Promise<void>> {
   const { webhooks, redis, blocking, keys, logger } = parts;
   const deliveries = createDeliveries(redis, keys.queuePrefix);
-  const events = redisEventGroup(blocking, keys, 'webhooks', randomUUID());
+  const events = redisEventGroup({ redis, blocking }, keys, 'webhooks', randomUUID());
+  await events.ensure();
   const stopping = new AbortController();
   const { signal } = stopping;
   const feeding = queueDeliveries({ webhooks, events, deliveries }, { signal, logger });

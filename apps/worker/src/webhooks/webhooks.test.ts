@@ -49,7 +49,8 @@ async function receiver(answer: (event: EventResource, nth: number) => number | 
   return { received, url };
 }
 
-async function open(webhooks: readonly Omit<Webhook, 'secret'>[]) {
+/** A deployment, with an earlier reader of its events; none where it is `fresh`. */
+async function open(webhooks: readonly Omit<Webhook, 'secret'>[], fresh?: 'fresh') {
   const keys = keysOf(`hooks-${++sites}`);
   const redis = connectRedis(server.url, 'job', () => undefined);
   const queue = new Queue(WEBHOOK_QUEUE, { connection: redis, prefix: keys.queuePrefix });
@@ -58,19 +59,19 @@ async function open(webhooks: readonly Omit<Webhook, 'secret'>[]) {
   const signed = webhooks.map((webhook) => ({ ...webhook, secret: SECRET }));
   const start = () => {
     const blocking = connectRedis(server.url, 'watch', () => undefined);
-    const stop = startWebhooks({ webhooks: signed, redis, blocking, keys, logger });
+    const started = startWebhooks({ webhooks: signed, redis, blocking, keys, logger });
     let stopped: Promise<void> | undefined;
-    const once = () => (stopped ??= stop());
+    const once = () => (stopped ??= started.then((stop) => stop()));
     onTestFinished(once);
-    return once;
+    return { started, stop: once };
   };
   onTestFinished(async () => {
     await queue.close();
     redis.disconnect();
   });
   const blocking = connectRedis(server.url, 'job', () => undefined);
-  const dead = redisEventGroup(blocking, keys, 'webhooks', 'dead');
-  await dead.ensure();
+  const dead = redisEventGroup({ redis, blocking }, keys, 'webhooks', 'dead');
+  if (!fresh) await dead.ensure();
   onTestFinished(() => blocking.disconnect());
   const instances = redisInstances(redis, keys);
   return {
@@ -124,6 +125,16 @@ test('every event of a life is delivered once, signed, by any number of workers'
     'ephemera-event': first?.event.type,
     'ephemera-delivery': first?.event.seq,
   });
+});
+
+// The very first worker of a deployment begins its work as soon as its webhooks are started.
+test('nothing goes untold from the moment that webhooks are started', async () => {
+  const { received, url } = await receiver(() => 204);
+  const { life, start } = await open([{ name: 'first', url, ...all }], 'fresh');
+  await start().started;
+  await life();
+  await waitFor('all deliveries', () => received.length === 5);
+  expect(received.map(({ event }) => event.type).sort()).toEqual(LIFE);
 });
 
 test('a webhook hears of what it asked for alone', async () => {
@@ -190,7 +201,7 @@ test('what a dead worker had taken is delivered all the same', async () => {
 test('neither the secret nor the URL is in Redis or in the log', async () => {
   const { url } = await receiver((_, nth) => (nth === 1 ? 500 : 200));
   const { life, start, queue, redis, keys, log } = await open([{ name: 'quiet', url, ...all }]);
-  const stop = start();
+  const { stop } = start();
   await life();
   await waitFor('the rest', async () => (await queue.getCompletedCount()) === 4);
   await stop();

@@ -1,0 +1,118 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connectRedis, keysOf } from '@ephemera/store';
+import type { Keys } from '@ephemera/store';
+import { type Deployment, type Random, deploy, print, randomFrom } from '@ephemera/testing';
+import type { Redis } from 'ioredis';
+import { type Broken, INVARIANTS, check } from './invariants/invariants.ts';
+import { Judge } from './invariants/judge.ts';
+import { look } from './invariants/look.ts';
+import type { Invariant, Scene } from './invariants/scene.ts';
+import { type Background, startBackground } from './work/background.ts';
+import type { ClientPorts } from './work/clients.ts';
+import { type Daemon, daemonOf } from './work/daemon.ts';
+import { Ledger } from './work/ledger.ts';
+import { startReceiver } from './work/receiver.ts';
+import { templatesOf } from './work/templates.ts';
+
+/** A deployment under work, with somebody who looks at everything. */
+export interface Ground extends ClientPorts {
+  readonly redis: Redis;
+  readonly keys: Keys;
+  readonly daemon: Daemon;
+  readonly random: Random;
+  readonly background: Background;
+  /** Looks at everything there is now. */
+  look(): Promise<Scene>;
+  /** Pauses the background and waits until every invariant holds; tells what does not. */
+  recovered(options?: RecoveredOptions): Promise<Recovery>;
+  /** Takes everything away again. */
+  stop(): Promise<void>;
+}
+
+export interface RecoveredOptions {
+  /** All of them where absent. */
+  readonly invariants?: readonly Invariant[];
+  /** When the recovery began, on the monotonic clock; now where absent. */
+  readonly since?: number;
+}
+
+export interface Recovery {
+  /** How long it took until every invariant held, ms. */
+  readonly took: number;
+  /** What did not hold when the time was up. */
+  readonly broken: readonly Broken[];
+}
+
+export interface GroundOptions {
+  readonly seed: number;
+  readonly workers?: number;
+  readonly proxies?: number;
+  readonly redisArgs?: string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Where the daemon listens; the one of this machine where absent. */
+  readonly socketPath?: string;
+}
+
+export async function startGround(options: GroundOptions): Promise<Ground> {
+  const { seed, socketPath = '/var/run/docker.sock' } = options;
+  const receiver = await startReceiver();
+  const site = await deploy({
+    templates: templatesOf(receiver.port),
+    workers: options.workers ?? 1,
+    proxies: options.proxies ?? 2,
+    redisArgs: options.redisArgs ?? ['--appendonly', 'yes'],
+    env: { DOCKER_HOST: `unix://${socketPath}`, ...options.env },
+  }).catch(async (error: unknown) => {
+    await receiver.stop();
+    throw error;
+  });
+  const redis = connectRedis(site.redis.url, 'job', () => undefined);
+  const keys = keysOf(site.namespace);
+  const daemon = daemonOf(site.namespace, socketPath);
+  const ends = new Map<string, number[]>();
+  const unwatch = await daemon.watchEnds((id, at) => ends.set(id, [...(ends.get(id) ?? []), at]));
+  const ledger = new Ledger();
+  const random = randomFrom(seed);
+  const clients = { site, ledger, random };
+  const background = startBackground(clients);
+  const ports = { site, redis, keys, daemon, ledger, ends, deliveries: receiver.received };
+  return {
+    ...clients,
+    redis,
+    keys,
+    daemon,
+    background,
+    look: () => look(ports),
+    async recovered({ invariants = INVARIANTS, since = performance.now() } = {}) {
+      await background.pause();
+      const judge = new Judge();
+      for (;;) {
+        const took = performance.now() - since;
+        const broken = check(await look(ports), invariants);
+        if (!judge.hear(broken, took)) continue;
+        if (judge.verdict.length > 0) keepLogs(site);
+        return { took, broken: judge.verdict };
+      }
+    },
+    async stop() {
+      await background.pause();
+      unwatch();
+      redis.disconnect();
+      await site.stop();
+      await receiver.stop();
+    },
+  };
+}
+
+/** What every process has written, for whoever asks why something was broken. */
+function keepLogs({ namespace, workers, proxies }: Deployment): void {
+  const folder = join(import.meta.dirname, '../test-results');
+  mkdirSync(folder, { recursive: true });
+  const texts = [...workers, ...proxies].map(
+    ({ name, child, log }) => `=== ${name} ${child.pid}\n${log()}`,
+  );
+  const file = join(folder, `${namespace}.log`);
+  writeFileSync(file, texts.join('\n'));
+  print(`the logs are in ${file}`);
+}

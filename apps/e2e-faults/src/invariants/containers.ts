@@ -1,0 +1,72 @@
+import { dueAt } from '@ephemera/domain';
+import { type Invariant, containerId, differences, liveOf } from './scene.ts';
+
+/** How much later than its deadline a container may be seen that is being killed, ms. */
+const UNDER_WAY = 1_000;
+
+export const noneOverdue: Invariant = {
+  name: 'no container past its deadline',
+  broken: ({ containers, instances, now }) =>
+    containers.flatMap((container) => {
+      const instance = instances.get(containerId(container));
+      const late = instance ? now - dueAt(instance) : 0;
+      return late > UNDER_WAY ? [`${containerId(container)} is ${late} ms late`] : [];
+    }),
+};
+
+export const oneContainerAnId: Invariant = {
+  name: 'one container an id',
+  broken: ({ containers }) => {
+    const ids = containers.map(containerId);
+    return ids.filter((id, i) => ids.indexOf(id) !== i).map((id) => `${id} has two`);
+  },
+};
+
+export const sameSets: Invariant = {
+  name: 'live instances = containers = kill jobs, and their routes',
+  broken: (scene) => {
+    const live = liveOf(scene).filter(({ queued }) => queued !== true);
+    const instances = { name: 'live instance', ids: live.map(({ id }) => id) };
+    const running = scene.containers.filter(({ State }) => State === 'running');
+    const visited = live.filter(({ pool }) => pool === undefined).map(({ id }) => id);
+    const open = [...scene.routes].filter(
+      ([, { state }]) => state !== 'gone' && state !== 'failed',
+    );
+    return [
+      ...differences(instances, { name: 'container', ids: scene.containers.map(containerId) }),
+      ...differences(instances, { name: 'running container', ids: running.map(containerId) }),
+      ...differences(instances, { name: 'kill job', ids: scene.killJobs.map(({ id }) => id) }),
+      ...differences(
+        { name: 'live instance outside a pool', ids: visited },
+        { name: 'live route', ids: open.map(([id]) => id) },
+      ),
+    ];
+  },
+};
+
+export const settled: Invariant = {
+  name: 'nothing half done',
+  broken: (scene) => {
+    const serving = new Set(['warm', 'ready', 'paused']);
+    const open = liveOf(scene).filter(({ state }) => !serving.has(state));
+    return [
+      ...open.map(({ id, state, queued }) => `${id} is ${queued ? 'queued' : state}`),
+      ...scene.spawnJobs.map(({ id }) => `${id} has a spawn job that waits or runs`),
+      ...scene.failedJobs,
+    ];
+  },
+};
+
+export const noStrayNetworks: Invariant = {
+  name: 'no network and no address without an owner',
+  broken: ({ networks, containers, namespace }) => [
+    ...networks.filter(({ Name }) => Name !== namespace).map(({ Name }) => `network ${Name}`),
+    ...differences(
+      { name: 'container', ids: containers.map(({ Id }) => Id) },
+      {
+        name: 'holder of an address',
+        ids: networks.flatMap(({ Containers }) => Object.keys(Containers ?? {})),
+      },
+    ),
+  ],
+};

@@ -1,0 +1,41 @@
+import type { Broken } from './invariants.ts';
+
+/** How long a recovery may take, ms. */
+const RECOVERY = 30_000;
+/** How long what is broken is looked at again once its time is up, ms. */
+const CERTAIN = 4_000;
+
+/**
+ * Hears what is broken, look after look, and says when enough was seen. What is still broken when
+ * its time is up counts, unless a look soon after does not find it any more: then it was life that
+ * went on, such as a warm instance that was just being replaced.
+ */
+export class Judge {
+  readonly #late = new Map<string, { readonly broken: Broken; readonly until: number }>();
+  #verdict: Broken[] = [];
+
+  get verdict(): readonly Broken[] {
+    return this.#verdict;
+  }
+
+  /** @returns whether nothing more is to be waited for, `took` ms after the recovery began */
+  hear(broken: readonly Broken[], took: number): boolean {
+    const now = new Map(broken.map((each) => [`${each.invariant}: ${each.what}`, each]));
+    for (const name of this.#late.keys()) {
+      if (!now.has(name)) this.#late.delete(name);
+    }
+    for (const [name, each] of now) {
+      const { within = RECOVERY } = each;
+      if (took <= within || this.#late.has(name)) continue;
+      this.#late.set(name, { broken: each, until: took + CERTAIN });
+    }
+    this.#verdict = [...this.#late.values()]
+      .filter(({ until }) => took >= until)
+      .map((each) => each.broken);
+    return broken.every((each) => this.#counted(each));
+  }
+
+  #counted({ invariant, what }: Broken): boolean {
+    return this.#verdict.some((each) => each.invariant === invariant && each.what === what);
+  }
+}

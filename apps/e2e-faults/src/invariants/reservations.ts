@@ -1,0 +1,81 @@
+import type { Instance } from '@ephemera/domain';
+import { type Invariant, type Scene, differences, liveOf } from './scene.ts';
+
+/** Which live instances a set of ids is to hold; undefined where the set is not known. */
+function ownersOf(name: string, live: readonly Instance[]): Instance[] | undefined {
+  const [kind, which, what] = name.split(':');
+  switch (kind) {
+    case 'instances':
+      return [...live];
+    case 'pending':
+      return live.filter(({ state }) => state === 'pending');
+    case 'host':
+      return live.filter(({ host }) => host === which);
+    case 'template':
+      return live.filter(
+        ({ template, queued }) =>
+          template.name === which && (what === 'queue') === (queued === true),
+      );
+    case 'pool':
+      return live.filter(
+        ({ pool, state }) => pool === which && (what !== 'warm' || state === 'warm'),
+      );
+    default:
+      return undefined;
+  }
+}
+
+export const setsOwned: Invariant = {
+  name: 'no reservation without an owner',
+  broken: (scene) => {
+    const live = liveOf(scene);
+    const found = [...scene.sets].flatMap(([name, ids]) => {
+      const owners = ownersOf(name, live);
+      if (owners) {
+        return differences(
+          { name: `member of ${name}`, ids },
+          { name: `live instance that belongs to ${name}`, ids: owners.map(({ id }) => id) },
+        );
+      }
+      // Told of already, or not yet to be told of: who is in it must only be alive.
+      const alive = new Set(live.map(({ id }) => id));
+      return ids.filter((id) => !alive.has(id)).map((id) => `${id} is in ${name} and dead`);
+    });
+    return [...found, ...roomHeld(scene, live)];
+  },
+};
+
+function roomHeld({ used }: Scene, live: readonly Instance[]): string[] {
+  return [...used].flatMap(([host, held]) => {
+    const here = live.filter((instance) => instance.host === host);
+    const sum = (size: (instance: Instance) => number) =>
+      here.reduce((total, each) => total + size(each), 0);
+    const wanted = {
+      instances: here.length,
+      memory: sum(({ template }) => template.limits.memory),
+      cpus: sum(({ template }) => Math.round(template.limits.cpus * 1000)),
+    };
+    return Object.entries(wanted)
+      .filter(([axis, amount]) => Number(held[axis] ?? 0) !== amount)
+      .map(([axis, amount]) => `${host} holds ${held[axis] ?? 0} ${axis} for ${amount}`);
+  });
+}
+
+/** Keys that stay as long as the deployment, or whose life the set of live instances bounds. */
+const LASTING =
+  /^(generation|events|hosts|pools|pool-fingerprints|queues|instances|pending|expiring|host:[^:]+:(instances|addresses|capacity|used)|template:[^:]+:(instances|queue)|pool:[0-9a-f]+(:warm)?|owner:.+)$/;
+/** BullMQ's own, which look after themselves; their jobs are looked at apart. */
+const QUEUES = /^(instance-spawn|instance-kill-[^:]+|pool-refill|webhook):/;
+
+export const keysOwned: Invariant = {
+  name: 'no key without an owner',
+  broken: (scene) => {
+    const live = new Set(liveOf(scene).map(({ id }) => id));
+    return [...scene.keys].flatMap(([name, life]) => {
+      if (life !== -1 || LASTING.test(name) || QUEUES.test(name)) return [];
+      const [kind, id = ''] = name.split(':');
+      const owned = (kind === 'instance' || kind === 'route') && live.has(id);
+      return owned ? [] : [`${name} has no end`];
+    });
+  },
+};

@@ -1,0 +1,38 @@
+/** The scenarios as a program: `node apps/e2e-faults/src/main.ts [SCENARIO…] [--seed N] [--runs N]`. */
+import { parseArgs } from 'node:util';
+import { print } from '@ephemera/testing';
+import type { Options } from './options.ts';
+import { workerKilled } from './scenarios/worker-killed.ts';
+
+/** Each tells whether everything held. */
+const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
+  'worker-killed': workerKilled,
+};
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: 'string', default: '1' },
+    runs: { type: 'string' },
+    step: { type: 'string' },
+    without: { type: 'string', default: '' },
+  },
+});
+const options: Options = {
+  seed: Number(values.seed),
+  runs: values.runs === undefined ? undefined : Number(values.runs),
+  step: values.step,
+  without: values.without.split(',').filter(Boolean),
+};
+const chosen = positionals.length > 0 ? positionals : Object.keys(scenarios);
+for (const name of chosen) {
+  const scenario = scenarios[name];
+  if (!scenario)
+    throw new Error(`there is no ${name}; there are ${Object.keys(scenarios).join(', ')}`);
+  print(`\n${name}, seed ${options.seed}`);
+  const held = await scenario(options);
+  print(held ? `${name}: every invariant held` : `${name}: NOT every invariant held`);
+  if (!held) process.exitCode = 1;
+}
+// Nothing that a scenario has left open may keep the command from ending.
+process.exit();

@@ -1,0 +1,30 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** Somebody who is told of events by webhook. */
+export interface Receiver {
+  readonly port: number;
+  /** How often each event has arrived, by its place in the stream. */
+  readonly received: ReadonlyMap<string, number>;
+  stop(): Promise<void>;
+}
+
+export async function startReceiver(): Promise<Receiver> {
+  const received = new Map<string, number>();
+  const server = createServer((req, res) => {
+    const seq = String(req.headers['ephemera-delivery']);
+    req.resume().once('end', () => {
+      received.set(seq, (received.get(seq) ?? 0) + 1);
+      res.writeHead(204).end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    received,
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -1,0 +1,220 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort, startRedis } from './start-redis.ts';
+import type { StartedRedis } from './start-redis.ts';
+
+const root = join(import.meta.dirname, '../../..');
+
+export const TOKEN = randomBytes(24).toString('base64url');
+
+/** A process of the deployment, by what it does. */
+export interface App {
+  readonly name: string;
+  readonly child: ChildProcess;
+  /** Where it answers for its health: a worker's own port, a proxy's admin port. */
+  readonly port: number;
+  /** Everything that it has written so far. */
+  log(): string;
+}
+
+/** How a process is started, beside what the whole deployment has. */
+export interface AppOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Arguments of node, such as a module to import first. */
+  readonly nodeArgs?: readonly string[];
+  /** Gives the process at once, before it is healthy: one that may end at its start. */
+  readonly unawaited?: boolean;
+}
+
+export interface Deployment {
+  readonly namespace: string;
+  readonly redis: StartedRedis;
+  /** The public address of every replica. */
+  readonly publicUrls: readonly string[];
+  readonly adminUrls: readonly string[];
+  readonly dashboardUrl: string | undefined;
+  readonly proxies: readonly App[];
+  readonly workers: App[];
+  /** The file that the templates are in. */
+  readonly config: string;
+  startWorker(options?: AppOptions): Promise<App>;
+  /** Starts a replica; in the place, and on the ports, of an earlier one where its number is given. */
+  startProxy(options?: AppOptions, replica?: number): Promise<App>;
+  /** Asks the control API of one replica. */
+  api(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+    replica?: number,
+  ): Promise<Response>;
+  stop(): Promise<void>;
+}
+
+export interface DeploymentOptions {
+  readonly proxies?: number;
+  readonly workers?: number;
+  readonly dashboard?: boolean;
+  /** The templates, as `ephemera.yml` has them. */
+  readonly templates: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Settings of its Redis, such as an append-only file. */
+  readonly redisArgs?: string[];
+}
+
+/** Starts a whole deployment of its own, as real processes on free ports with a Redis beside it. */
+export async function deploy(options: DeploymentOptions): Promise<Deployment> {
+  const namespace = `e2e-${randomBytes(4).toString('hex')}`;
+  const redis = await startRedis({ args: options.redisArgs ?? [] });
+  const dir = await mkdtemp(join(tmpdir(), 'ephemera-e2e-'));
+  const config = join(dir, 'ephemera.yml');
+  await writeFile(config, options.templates);
+  const common = {
+    PATH: process.env['PATH'],
+    DOCKER_HOST: process.env['DOCKER_HOST'],
+    EPHEMERA_REDIS_URL: redis.url,
+    EPHEMERA_NAMESPACE: namespace,
+    EPHEMERA_CONFIG: config,
+    EPHEMERA_ADMIN_TOKEN: TOKEN,
+    ...options.env,
+  };
+
+  const apps: App[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(apps.map(terminate));
+    await removeAll(common);
+    await redis.stop();
+    await rm(dir, { recursive: true, force: true });
+  };
+
+  const startApp = async (
+    name: string,
+    port: number,
+    env: Record<string, string>,
+    more: AppOptions = {},
+  ): Promise<App> => {
+    const args = [...(more.nodeArgs ?? []), join(root, `apps/${name}/src/main.ts`)];
+    const child = spawn(process.execPath, args, {
+      env: { ...common, ...env, ...more.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const chunks: string[] = [];
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
+    // Whatever ends the tests, what they have started ends with them.
+    const endToo = () => void child.kill('SIGKILL');
+    process.once('exit', endToo);
+    child.once('exit', () => process.off('exit', endToo));
+    const app: App = { name, child, port, log: () => chunks.join('') };
+    apps.push(app);
+    if (!more.unawaited) await healthy(app);
+    return app;
+  };
+
+  const workers: App[] = [];
+  const startWorker = async (more?: AppOptions): Promise<App> => {
+    const port = await freePort();
+    const worker = await startApp('worker', port, { EPHEMERA_WORKER_PORT: String(port) }, more);
+    workers.push(worker);
+    return worker;
+  };
+
+  const proxies: App[] = [];
+  const publicUrls: string[] = [];
+  const adminUrls: string[] = [];
+  const startProxy = async (more?: AppOptions, replica = proxies.length): Promise<App> => {
+    const portOf = async (url: string | undefined) =>
+      url === undefined ? freePort() : Number(new URL(url).port);
+    const publicPort = await portOf(publicUrls[replica]);
+    const adminPort = await portOf(adminUrls[replica]);
+    const env = {
+      EPHEMERA_PUBLIC_PORT: String(publicPort),
+      EPHEMERA_ADMIN_PORT: String(adminPort),
+    };
+    const proxy = await startApp('proxy', adminPort, env, more);
+    proxies[replica] = proxy;
+    publicUrls[replica] = `http://127.0.0.1:${publicPort}`;
+    adminUrls[replica] = `http://127.0.0.1:${adminPort}`;
+    return proxy;
+  };
+
+  const dashboardPort = await freePort();
+  try {
+    // One after another: the first makes the network, and none has to wait for it.
+    for (let i = 0; i < (options.workers ?? 1); i++) await startWorker();
+    for (let i = 0; i < (options.proxies ?? 1); i++) await startProxy();
+    const env = { EPHEMERA_DASHBOARD_PORT: String(dashboardPort) };
+    if (options.dashboard) await startApp('dashboard', dashboardPort, env);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+
+  return {
+    namespace,
+    redis,
+    publicUrls,
+    adminUrls,
+    dashboardUrl: options.dashboard ? `http://127.0.0.1:${dashboardPort}` : undefined,
+    proxies,
+    workers,
+    config,
+    startWorker,
+    startProxy,
+    api(method, path, body, headers = {}, replica = 0) {
+      return fetch(`${adminUrls[replica] ?? ''}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${TOKEN}`,
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      });
+    },
+    stop,
+  };
+}
+
+/** Ends a process as an operator would, and waits until it has ended. */
+export async function terminate({ child, name, log }: App): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGCONT');
+  child.kill('SIGTERM');
+  const late = sleep(40_000, 'late', { ref: false });
+  if ((await Promise.race([ended, late])) === 'late') {
+    child.kill('SIGKILL');
+    throw new Error(`${name} did not stop:\n${log()}`);
+  }
+}
+
+/** Removes what the deployment has on the Docker daemon, as the product itself does it. */
+async function removeAll(env: Record<string, string | undefined>): Promise<void> {
+  const child = spawn(process.execPath, [join(root, 'apps/worker/src/remove-all.ts')], {
+    env,
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  const [errors, code] = await Promise.all([
+    text(child.stderr),
+    new Promise((resolve) => child.once('exit', resolve)),
+  ]);
+  if (code !== 0) throw new Error(`something was left on the Docker daemon: ${errors}`);
+}
+
+async function healthy({ name, child, port, log }: App): Promise<void> {
+  for (let i = 0; i < 600; i++) {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new Error(`${name} ended at its start:\n${log()}`);
+    }
+    const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
+    if (answer?.ok) return;
+    await sleep(50);
+  }
+  throw new Error(`${name} did not become healthy:\n${log()}`);
+}
