@@ -4,7 +4,14 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sharesSchema, templateSchema, tokenSchema, webhookSchema } from '@ephemera/runtime';
+import {
+  allowSchema,
+  imagesSchema,
+  sharesSchema,
+  templateSchema,
+  tokenSchema,
+  webhookSchema,
+} from '@ephemera/runtime';
 import { format, resolveConfig } from 'prettier';
 import { z } from 'zod';
 import { schema as cli } from '../apps/cli/src/config.ts';
@@ -89,6 +96,18 @@ Beside the templates, \`limits\` says how much one client may have at once; more
 
 ${fieldTable(sharesSchema)}
 
+## What templates may ask for
+
+What weakens the host is refused unless \`allow\` names it, as in
+\`allow: {capabilities: [NET_BIND_SERVICE], runtimes: [runsc]}\`. Workers look at it again before
+they create a container, in their own copy of the file; one without a file allows nothing.
+
+${fieldTable(allowSchema)}
+
+\`images\` bounds which images there may be:
+
+${fieldTable(imagesSchema)}
+
 ## Tokens
 
 The map \`tokens\` in the same file, by name, which the dashboard reads too. It is read again when it
@@ -108,7 +127,8 @@ ${fieldTable(webhookSchema)}
 
 Every container also gets, whatever its template says: all capabilities dropped,
 \`no-new-privileges\`, memory without swap, a private IPC namespace, an init process, bounded logs
-and descriptors, no restarts, no binds, no devices, never privileged.
+and descriptors, no restarts, no binds, no devices, never privileged. With a read-only root file
+system, a \`tmpfs\` of 64m stands in the place of each volume that its image declares.
 `;
 
 const options = (await resolveConfig(path)) ?? {};

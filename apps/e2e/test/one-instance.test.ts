@@ -38,7 +38,8 @@ test('GET /demo/new answers 307 to an instance of its own, whose page is proxied
     '{{.Names}}',
   );
   expect(names).toHaveLength(1);
-  expect(names[0]).toMatch(new RegExp(`^${site.namespace}-${id}-\\d+$`));
+  // The name is known to every container of the network, and the id is the key to the instance.
+  expect(names[0]).toMatch(new RegExp(`^${site.namespace}-[0-9a-f]{24}-\\d+$`));
 });
 
 test('?redirect=0 answers the bare id as text', async () => {
@@ -59,8 +60,8 @@ test('at its TTL the id answers 410 with the reason, and its container is gone',
   });
   expect(await dead.json()).toMatchObject({ status: 410, reason: 'ttl' });
   await waitFor('its removal', async () => {
-    const names = await containersOf(site.namespace);
-    return !names.some((name) => name.includes(id));
+    const label = `label=ephemera.instance=${id}`;
+    return (await docker('ps', '-a', '--filter', label, '--format', '{{.Names}}')).length === 0;
   });
   // The tombstone says the same on the control API.
   const left = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;

@@ -51,7 +51,7 @@ export const schema = z.object({
   EPHEMERA_CONFIG: z
     .string()
     .default('ephemera.yml')
-    .describe('The templates, tokens and webhooks.'),
+    .describe('The templates, what they may ask for, tokens and webhooks.'),
   EPHEMERA_MAX_INSTANCES: count(1000, 1, 1_000_000).describe(
     'How many instances this host holds; a bridge has 1,023 ports.',
   ),
@@ -87,6 +87,7 @@ export interface WorkerConfig {
   readonly killConcurrency: number;
   readonly tombstone: number;
   readonly webhooks: readonly Webhook[];
+  readonly configFile: string;
 }
 
 export function readConfig(environment = process.env): WorkerConfig {
@@ -111,6 +112,7 @@ export function readConfig(environment = process.env): WorkerConfig {
     spawnConcurrency: given.EPHEMERA_SPAWN_CONCURRENCY,
     killConcurrency: given.EPHEMERA_KILL_CONCURRENCY,
     tombstone: given.EPHEMERA_TOMBSTONE * 1000,
+    configFile: given.EPHEMERA_CONFIG,
     webhooks: loadWebhooks(given.EPHEMERA_CONFIG, environment),
   };
 }

@@ -11,6 +11,7 @@ import {
   registerClock,
   runApp,
   tellSkew,
+  watchPolicy,
 } from '@ephemera/runtime';
 import {
   connectRedis,
@@ -30,6 +31,7 @@ import {
   watchClock,
   withHostLock,
 } from '@ephemera/store';
+import { againstPolicy } from './against-policy.ts';
 import { answerAsk } from './asks/answer-ask.ts';
 import { readConfig } from './config.ts';
 import { connectDocker } from './docker/connect-docker.ts';
@@ -43,6 +45,7 @@ import { runInHostNetwork } from './docker/run-on-host.ts';
 import { watchExits } from './docker/watch-exits.ts';
 import { createFirewall, runHere } from './firewall.ts';
 import { hostCapacity } from './docker/host-capacity.ts';
+import { guardStarts } from './guard-starts.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { hastenLateKills } from './late-kills.ts';
 import { probe } from './probe.ts';
@@ -100,15 +103,20 @@ await runApp(async () => {
   await hosts.offer(host, capacity);
   const line = redisLine(redis, keys);
   const pulls = imagePulls(docker, config.pullTimeout);
-  const containers = dockerContainers({
-    docker,
-    namespace,
-    host,
-    network: network.name,
-    now: () => instances.now(),
-    pulls,
-    keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
-  });
+  const policy = watchPolicy(config.configFile, logger);
+  lifetime.onStop('policy', () => policy.close());
+  const containers = guardStarts(
+    dockerContainers({
+      docker,
+      namespace,
+      host,
+      network: network.name,
+      now: () => instances.now(),
+      pulls,
+      keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
+    }),
+    [againstPolicy(() => policy.current)],
+  );
   const progress = redisProgress(redis, keys);
   const addresses = redisAddresses(redis, keys, host, network.range);
   const registry = createMetrics('worker');

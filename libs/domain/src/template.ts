@@ -54,6 +54,7 @@ export interface Template {
   readonly env: Readonly<Record<string, string>>;
   /** Labels that the container gets beside Ephemera's own. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Undefined: as whom the image says. */
   readonly user: string | undefined;
   readonly readOnly: boolean;
   /** Path in the container to size in bytes. */
@@ -62,6 +63,16 @@ export interface Template {
   readonly capAdd: readonly string[];
   /** Whether the container may open connections outwards. */
   readonly egress: boolean;
+  /** Whether it may run where the firewall could not be set. */
+  readonly trusted?: boolean | undefined;
+  /** The runtime of the daemon that runs it, `runsc` say; the daemon's own choice if unset. */
+  readonly runtime?: string | undefined;
+  /** `unconfined`, or the absolute path of a profile on the worker; the daemon's own if unset. */
+  readonly seccomp?: string | undefined;
+  /** An AppArmor profile that the host has loaded; the daemon's own if unset. */
+  readonly apparmor?: string | undefined;
+  /** `remapped`: only where the daemon maps root to nobody; `host`: not even there. */
+  readonly userns?: 'remapped' | 'host' | undefined;
   /** Whether the path prefix is taken off towards the container. */
   readonly stripPrefix: boolean;
   /** Which `Host` header the container sees: the visitor's, or its own address. */

@@ -12,6 +12,8 @@ export * from './metrics.ts';
 export * from './run-app.ts';
 export * from './template-config.ts';
 export * from './webhook-config.ts';
+export { allowSchema, imagesSchema } from './isolation-config.ts';
+export * from './templates/watch-policy.ts';
 export * from './templates/watch-templates.ts';
 export * from './tokens/token-set.ts';
 export { tokenSchema } from './tokens/token-config.ts';

@@ -30,8 +30,12 @@ test('two fields make a template; everything else has a default', () => {
     limits: { memory: 268_435_456, cpus: 0.5, pids: 128 },
     command: undefined,
     env: {},
+    user: '65534:65534',
+    readOnly: true,
+    tmpfs: { '/tmp': 67_108_864 },
     capAdd: [],
     egress: false,
+    trusted: false,
     stripPrefix: true,
     host: 'pass',
   });
@@ -42,7 +46,7 @@ test('reads every field in the units that people write', () => {
     demo(`timeout: 90s, maxTimeout: 2h, idleTimeout: 10m, stopGrace: 250ms,
       limits: {memory: 1.5g, cpus: 2, pids: 10}, tmpfs: {/tmp: 8m}, user: "1000:1000",
       ready: {http: /health, status: "200-299,401", within: 1m}, command: [serve, "{port}"],
-      env: {A: b}, readOnly: true, host: mask, stripPrefix: false, capAdd: [NET_BIND_SERVICE]`),
+      env: {A: b}, readOnly: true, host: mask, stripPrefix: false`),
   );
   expect(preset).toMatchObject({
     timeout: 90_000,
@@ -114,6 +118,55 @@ test.each([
   [`${demo()}\nother: 1`, ['other: unknown field']],
 ])('%s', (text, expected) => {
   expect(faultsOf(text)).toEqual(expected);
+});
+
+test('the safe defaults can be taken back, each by its own field', () => {
+  const { preset } = parseTemplates(demo('user: image, readOnly: false, egress: true'));
+  expect(preset).toMatchObject({ user: undefined, readOnly: false, tmpfs: {}, egress: true });
+  const own = parseTemplates(demo('tmpfs: {/run: 1m, /tmp: 2m}')).preset;
+  expect(own.tmpfs).toEqual({ '/run': 1_048_576, '/tmp': 2_097_152 });
+  const more = parseTemplates(demo('tmpfs: {/run: 1m}')).preset;
+  expect(more.tmpfs).toEqual({ '/run': 1_048_576, '/tmp': 67_108_864 });
+});
+
+test('what weakens the host is refused unless it is allowed by name, all of it at once', () => {
+  const text = `
+templates:
+  a: {image: a, port: 80, capAdd: [NET_BIND_SERVICE, NET_ADMIN], runtime: runsc}
+  b: {image: b, port: 80, seccomp: unconfined, apparmor: loose, userns: host}
+  c: {image: c, port: 80, userns: remapped}
+`;
+  expect(faultsOf(text)).toEqual([
+    'templates.a.capAdd.0: "NET_BIND_SERVICE" is not in allow.capabilities',
+    'templates.a.capAdd.1: "NET_ADMIN" is not in allow.capabilities',
+    'templates.a.runtime: "runsc" is not in allow.runtimes',
+    'templates.b.seccomp: "unconfined" is not in allow.seccomp',
+    'templates.b.apparmor: "loose" is not in allow.apparmor',
+    'templates.b.userns: "host" is not in allow.userns',
+  ]);
+  const allow = `allow: {capabilities: [NET_BIND_SERVICE, NET_ADMIN], runtimes: [runsc],
+  seccomp: [unconfined], apparmor: [loose], userns: [host]}`;
+  expect(faultsOf(text + allow)).toEqual([]);
+});
+
+test('images fit a pattern and name a digest where the operator wants that', () => {
+  const images = 'images: {allow: [ghcr.io/acme/*], requireDigest: true}';
+  expect(faultsOf(`${demo()}\n${images}`)).toEqual([
+    'templates.demo.image: "a" fits none of images.allow',
+    'templates.demo.image: "a" does not name a digest',
+  ]);
+  const image = `ghcr.io/acme/app@sha256:${'0a'.repeat(32)}`;
+  expect(faultsOf(`templates: {demo: {image: "${image}", port: 80}}\n${images}`)).toEqual([]);
+});
+
+test.each([
+  ['seccomp: loose.json', 'seccomp: must be unconfined, or the absolute path of a profile'],
+  ['runtime: ../runc', 'runtime: is no name'],
+  ['apparmor: "a=b,c"', 'apparmor: is no name'],
+  ['userns: "container:x"', 'userns: Invalid option: expected one of "remapped"|"host"'],
+  ['user: ""', 'user: must name a user, or be image'],
+])('%s is refused', (fields, fault) => {
+  expect(faultsOf(demo(fields))).toContain(`templates.demo.${fault}`);
 });
 
 test('labels are the operator’s own, and never those by which containers are known', () => {

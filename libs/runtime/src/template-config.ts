@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
-import type { Fault, Readiness, Template } from '@ephemera/domain';
+import { policyFaults } from '@ephemera/domain';
+import type { Fault, Policy, Readiness, Template } from '@ephemera/domain';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { capacityFields, sharesSchema } from './capacity-config.ts';
 import type { Shares } from './capacity-config.ts';
+import { isolationFields, policyOf, policySchema } from './isolation-config.ts';
 import { durationText as duration, positiveDuration, sizeText as size } from './config-values.ts';
 import { ConfigError, faultsOf } from './environment.ts';
 import { type TokenEntries, tokensSchema } from './tokens/token-config.ts';
@@ -40,6 +42,13 @@ const statusRanges = z.union([z.string(), z.int()]).transform((given, context) =
 });
 
 const DEFAULT_WITHIN = '30s';
+
+/** Nobody and nogroup: with no group given, Docker would take that of root. */
+const NOBODY = '65534:65534';
+/** What stands for the user of the image. */
+const AS_THE_IMAGE_SAYS = 'image';
+/** Of `/tmp` where the root file system is read-only; what is in it counts as memory. */
+const TMP_SIZE = 64 * 1024 ** 2;
 
 const ready = z
   .union(
@@ -124,17 +133,22 @@ export const templateSchema = z
       .record(label, z.string())
       .prefault({})
       .describe("Labels of the container; Ephemera's own begin with `ephemera.`."),
-    user: z.string().optional().describe("The user that it runs as; the image's own where absent."),
-    readOnly: z.boolean().prefault(false).describe('Whether its root file system is read-only.'),
+    user: z
+      .string()
+      .min(1, 'must name a user, or be image')
+      .prefault(NOBODY)
+      .describe(
+        "The user, and the group after a colon, that it runs as; `image`: the image's own.",
+      ),
+    readOnly: z
+      .boolean()
+      .prefault(true)
+      .describe('Whether its root file system is read-only; `/tmp` is then a `tmpfs` of 64m.'),
     tmpfs: z
       .record(z.string().startsWith('/'), size)
       .prefault({})
       .describe('Writable paths in memory, with their sizes.'),
-    capAdd: z
-      .array(z.string().regex(/^[A-Z_]+$/, 'is no capability such as NET_BIND_SERVICE'))
-      .prefault([])
-      .describe('Capabilities given back; all are dropped.'),
-    egress: z.boolean().prefault(false).describe('Whether it may open connections outwards.'),
+    ...isolationFields,
     stripPrefix: z
       .boolean()
       .prefault(true)
@@ -187,6 +201,7 @@ const fileSchema = z
     limits: sharesSchema,
     tokens: tokensSchema,
     webhooks: webhooksSchema,
+    ...policySchema,
   })
   .superRefine((given, context) => {
     const names = Object.keys(given.templates);
@@ -196,6 +211,13 @@ const fileSchema = z
     if (given.default !== undefined && !names.includes(given.default)) {
       const message = `"${given.default}" is none of the templates: ${names.join(', ')}`;
       context.addIssue({ code: 'custom', path: ['default'], message });
+    }
+    const policy = policyOf(given);
+    for (const [each, template] of Object.entries(given.templates)) {
+      for (const { path, detail } of policyFaults(policy, template)) {
+        const at = ['templates', each, ...path.split('.')];
+        context.addIssue({ code: 'custom', path: at, message: detail });
+      }
     }
   });
 
@@ -207,6 +229,8 @@ export interface TemplateSet {
   readonly shares: Shares;
   /** The tokens of the control API. */
   readonly tokens: TokenEntries;
+  /** What templates may ask for. */
+  readonly policy: Policy;
 }
 
 /**
@@ -229,9 +253,9 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
       port,
       ports = { web: port ?? 0 },
       command,
-      user,
       idleTimeout,
       notice,
+      user,
     } = given;
     const main = port ?? Object.values(ports)[0] ?? 0;
     templates.set(key, {
@@ -241,7 +265,8 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
       port: main,
       ports,
       command,
-      user,
+      user: user === AS_THE_IMAGE_SAYS ? undefined : user,
+      tmpfs: { ...(given.readOnly && { '/tmp': TMP_SIZE }), ...given.tmpfs },
       idleTimeout,
       notice,
     });
@@ -249,7 +274,8 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
   const preset = templates.get(result.data.default ?? '') ?? [...templates.values()][0];
   if (!preset)
     throw new ConfigError(what, [{ path: 'templates', detail: 'must have at least one' }]);
-  return { preset, templates, shares: result.data.limits, tokens: result.data.tokens };
+  const { limits: shares, tokens } = result.data;
+  return { preset, templates, shares, tokens, policy: policyOf(result.data) };
 }
 
 /** Reads the templates from a file. */

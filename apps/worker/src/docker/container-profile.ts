@@ -1,4 +1,4 @@
-import type { Instance } from '@ephemera/domain';
+import type { Instance, Template } from '@ephemera/domain';
 import type { ContainerCreateOptions, HostConfig } from 'dockerode';
 
 export interface Placement {
@@ -6,13 +6,16 @@ export interface Placement {
   readonly network: string;
   readonly address: string;
   readonly labels: Record<string, string>;
+  /** Where the image wants volumes. */
+  readonly volumes: readonly string[];
+  /** Runtime, profiles and users, as this host has them. */
+  readonly isolation: HostConfig;
 }
 
 /** What no template can lift: a visitor's container must not be able to hurt its host. */
 const ALWAYS: HostConfig = {
   Privileged: false,
   CapDrop: ['ALL'],
-  SecurityOpt: ['no-new-privileges:true'],
   IpcMode: 'private',
   Init: true,
   RestartPolicy: { Name: 'no' },
@@ -23,6 +26,9 @@ const ALWAYS: HostConfig = {
   ],
   LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },
 };
+
+/** Of what stands in the place of an image's volume; what is in it counts as memory. */
+const VOLUME_SIZE = 64 * 1024 ** 2;
 
 /** The container of an instance, as the daemon's create call takes it. */
 export function containerProfile(instance: Instance, place: Placement): ContainerCreateOptions {
@@ -37,6 +43,7 @@ export function containerProfile(instance: Instance, place: Placement): Containe
     ...(template.command && { Cmd: template.command.map(fill) }),
     ...(template.user !== undefined && { User: template.user }),
     HostConfig: {
+      ...place.isolation,
       ...ALWAYS,
       CapAdd: [...template.capAdd],
       Memory: memory,
@@ -44,7 +51,7 @@ export function containerProfile(instance: Instance, place: Placement): Containe
       NanoCpus: Math.round(cpus * 1e9),
       PidsLimit: pids,
       ReadonlyRootfs: template.readOnly,
-      Tmpfs: tmpfs(template.tmpfs),
+      Tmpfs: tmpfs({ ...inPlaceOf(place.volumes, template), ...template.tmpfs }),
       NetworkMode: place.network,
     },
     NetworkingConfig: {
@@ -77,6 +84,18 @@ function placeholders(instance: Instance): (text: string) => string {
   };
   return (text) =>
     text.replace(/\{(id|port|basePath|url|token)\}/g, (_, key: string) => values[key] ?? '');
+}
+
+/**
+ * Docker would make a volume on the host's disk for each that an image declares: writable where
+ * the root file system is not, and without a bound.
+ */
+function inPlaceOf(
+  volumes: readonly string[],
+  { readOnly, limits }: Template,
+): Record<string, number> {
+  if (!readOnly) return {};
+  return Object.fromEntries(volumes.map((path) => [path, Math.min(VOLUME_SIZE, limits.memory)]));
 }
 
 function tmpfs(sizes: Readonly<Record<string, number>>): Record<string, string> {

@@ -1,9 +1,13 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { StartFault } from '@ephemera/lifecycle';
 import { waitFor } from '@ephemera/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { HOST, begunInstance, dotted, openDocker } from '../../test/docker-scene.ts';
 import type { DockerScene } from '../../test/docker-scene.ts';
 import { execInside } from '../../test/exec-inside.ts';
+import { containerName } from './container-name.ts';
 import { dockerContainers } from './docker-containers.ts';
 import { LABEL } from './labels.ts';
 
@@ -21,7 +25,7 @@ describe('start', () => {
     const instance = begunInstance();
     const { containerId } = await start(instance);
     const seen = await docker.getContainer(containerId).inspect();
-    expect(seen.Name).toBe(`/${namespace}-${instance.id}-${instance.generation}`);
+    expect(seen.Name).toBe(`/${containerName(namespace, instance)}`);
     expect(seen.HostConfig).toMatchObject({
       Privileged: false,
       Memory: 64 * 1024 ** 2,
@@ -51,6 +55,50 @@ describe('start', () => {
     expect(seen.Config.User).toBe('65534');
     const { text } = await execInside(docker, containerId, 'grep -E "NoNew|CapEff" /proc/1/status');
     expect(text).toMatch(/CapEff:\s+0000000000000000\s+NoNewPrivs:\s+1/);
+  });
+
+  // Docker makes a volume on the host's disk for each, writable and unbounded.
+  test('puts a bounded tmpfs in the place of every volume that the image declares', async () => {
+    const { docker, start, namespace } = scene;
+    const image = `ephemera/${namespace}-volumes`;
+    const maker = await docker.createContainer({
+      Image: 'ephemera/demo',
+      Volumes: { '/data': {} },
+    });
+    await maker.commit({ repo: image, changes: 'VOLUME /data' });
+    await maker.remove({ v: true });
+    onTestFinished(async () => {
+      await docker.getImage(image).remove({ force: true });
+    });
+    const { containerId } = await start(begunInstance({ image }));
+    const seen = await docker.getContainer(containerId).inspect();
+    expect(seen.HostConfig.Tmpfs?.['/data']).toBe('rw,noexec,nosuid,nodev,size=67108864,mode=1777');
+    const { text } = await execInside(docker, containerId, 'grep " /data " /proc/mounts');
+    expect(text).toMatch(/^tmpfs \/data tmpfs/);
+  });
+
+  test('names what the daemon lacks of that which a template asks for, all at once', async () => {
+    const { start } = scene;
+    const wishes = { runtime: 'no-such', seccomp: '/no/such.json', userns: 'remapped' } as const;
+    const started = start(begunInstance({ ...wishes, apparmor: 'none-such' }));
+    await expect(started).rejects.toThrow(StartFault);
+    await expect(started).rejects.toThrow(/the daemon has no runtime "no-such", it has .*runc/);
+    await expect(started).rejects.toThrow(/\/no\/such.json is no readable seccomp profile/);
+    await expect(started).rejects.toThrow(/the daemon does not map users/);
+  });
+
+  test('gives a seccomp profile of the template to the daemon, in place of its own', async () => {
+    const { start, docker } = scene;
+    const folder = await mkdtemp(join(tmpdir(), 'ephemera-seccomp-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const seccomp = join(folder, 'no-mkdir.json');
+    const rule = { names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO' };
+    const profile = { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [rule] };
+    await writeFile(seccomp, JSON.stringify(profile));
+    const command = [...SHELL, 'sleep 60'];
+    const { containerId } = await start(begunInstance({ seccomp, command }));
+    const { text } = await execInside(docker, containerId, 'mkdir /tmp/a; touch /tmp/b && echo ok');
+    expect(text).toMatch(/Operation not permitted\s+ok/);
   });
 
   test('tells the container who it is, and a visitor cannot tell it otherwise', async () => {

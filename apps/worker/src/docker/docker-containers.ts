@@ -2,9 +2,11 @@ import type { Instance, SeenContainer } from '@ephemera/domain';
 import { StartFault } from '@ephemera/lifecycle';
 import type { Containers, StartedContainer } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
+import { containerName } from './container-name.ts';
 import { containerProfile } from './container-profile.ts';
 import { daemonAhead } from './daemon-clock.ts';
 import { QUICK, statusOf, unlessStatus, withDeadline, wordsOf } from './deadline.ts';
+import { isolationOptions } from './isolation-options.ts';
 import { LABEL, instanceOf, labelsOf } from './labels.ts';
 import type { ImagePulls } from './pull-image.ts';
 
@@ -48,12 +50,24 @@ export function dockerContainers(place: DockerHost): Containers {
     await unlessStatus([404, 409], withDeadline('remove', START, call));
   };
 
+  /** Undefined where the image is not on the host. */
+  const volumesOf = async (image: string): Promise<string[] | undefined> => {
+    const call = docker.getImage(image).inspect();
+    const seen = await unlessStatus([404], withDeadline('inspect', QUICK, call));
+    const declared = seen?.Config.Volumes as Record<string, object> | null | undefined;
+    return seen && Object.keys(declared ?? {});
+  };
+
   /** Gives the container's name or id; undefined where the image is not on the host. */
   const create = async (instance: Instance, address: string): Promise<string | undefined> => {
-    const name = `${namespace}-${instance.id}-${instance.generation}`;
+    const name = containerName(namespace, instance);
     const labels = labelsOf(namespace, host, instance);
-    const profile = containerProfile(instance, { name, network, address, labels });
+    const isolation = await isolationOptions(docker, instance.template);
     try {
+      const volumes = await volumesOf(instance.template.image);
+      if (!volumes) return undefined;
+      const place = { name, network, address, labels, volumes, isolation };
+      const profile = containerProfile(instance, place);
       return (await withDeadline('create', START, docker.createContainer(profile))).id;
     } catch (error) {
       if (statusOf(error) === 409) return name;

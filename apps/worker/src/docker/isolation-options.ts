@@ -1,0 +1,60 @@
+import { readFile } from 'node:fs/promises';
+import type { Template } from '@ephemera/domain';
+import { StartFault } from '@ephemera/lifecycle';
+import type Docker from 'dockerode';
+import type { HostConfig } from 'dockerode';
+import { QUICK, withDeadline } from './deadline.ts';
+
+/** What a daemon says of itself, as far as a template may depend on it. */
+interface DaemonInfo {
+  readonly Runtimes?: Readonly<Record<string, unknown>>;
+  readonly SecurityOptions?: readonly string[];
+}
+
+const NO_NEW_PRIVILEGES = 'no-new-privileges:true';
+
+/**
+ * The runtime, the profiles and the users that a template asks for. The daemon is asked whether
+ * it has them: one without AppArmor would leave out a profile without a word.
+ * @throws StartFault with everything that this host does not have
+ */
+export async function isolationOptions(docker: Docker, template: Template): Promise<HostConfig> {
+  const { runtime, seccomp, apparmor, userns } = template;
+  const asksForNothing = [runtime, seccomp, apparmor, userns].every((each) => each === undefined);
+  if (asksForNothing) return { SecurityOpt: [NO_NEW_PRIVILEGES] };
+  const info = (await withDeadline('info', QUICK, docker.info())) as DaemonInfo;
+  const has = (name: string) =>
+    (info.SecurityOptions ?? []).some((each) => each.split(',')[0] === `name=${name}`);
+  const profile = await readProfile(seccomp);
+  const faults = [
+    runtime !== undefined && !(runtime in (info.Runtimes ?? {})) && noRuntime(runtime, info),
+    seccomp !== undefined && !has('seccomp') && 'the daemon has no seccomp',
+    seccomp !== undefined && profile === undefined && `${seccomp} is no readable seccomp profile`,
+    apparmor !== undefined && !has('apparmor') && 'the daemon has no AppArmor',
+    userns === 'remapped' && !has('userns') && 'the daemon does not map users (userns-remap)',
+  ].filter((fault) => fault !== false);
+  if (faults.length > 0) throw new StartFault(`This host does not start it: ${faults.join('; ')}.`);
+  return {
+    ...(runtime !== undefined && { Runtime: runtime }),
+    ...(userns === 'host' && { UsernsMode: 'host' }),
+    SecurityOpt: [
+      NO_NEW_PRIVILEGES,
+      ...(profile === undefined ? [] : [`seccomp=${profile}`]),
+      ...(apparmor === undefined ? [] : [`apparmor=${apparmor}`]),
+    ],
+  };
+}
+
+function noRuntime(runtime: string, { Runtimes = {} }: DaemonInfo): string {
+  return `the daemon has no runtime "${runtime}", it has ${Object.keys(Runtimes).join(', ')}`;
+}
+
+/** The profile as the daemon takes it; undefined where there is none, or none that is JSON. */
+async function readProfile(seccomp: string | undefined): Promise<string | undefined> {
+  if (seccomp === undefined || seccomp === 'unconfined') return seccomp;
+  try {
+    return JSON.stringify(JSON.parse(await readFile(seccomp, 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
