@@ -68,7 +68,12 @@ test('behind TLS the cookie is for TLS alone', async () => {
     { token: TOKEN },
     { 'x-forwarded-proto': 'https' },
   );
-  for (const each of answer.headers.getSetCookie()) expect(each).toMatch(/; Secure$/);
+  const [cookie = '', ...more] = answer.headers.getSetCookie();
+  expect(more).toEqual([]);
+  expect(cookie).toMatch(/^__Host-ephemera-dashboard=[^;]+; Path=\/; .*; Secure$/);
+  const pair = { cookie: cookie.split(';')[0] ?? '' };
+  expect((await get('/instances', { ...pair, 'x-forwarded-proto': 'https' })).status).toBe(200);
+  expect((await get('/instances', pair)).status).toBe(401);
 });
 
 test('a cookie that was changed, made up or made for another token opens nothing', async () => {
@@ -122,6 +127,12 @@ test('a session ends with the token that began it, replaced or taken away', asyn
   entries['looker'] = { hash: before?.hash ?? [], scopes: ['create'] };
   expect(await status()).toBe(403);
   if (before) entries['looker'] = before;
+});
+
+// A page of an instance on another port of this name may set one alike, and have it sent first.
+test('a forged cookie before the right one changes nothing', async () => {
+  const forged = `ephemera-dashboard=forged; ${cookie}; ephemera-dashboard=`;
+  expect((await get('/instances', { cookie: forged })).status).toBe(200);
 });
 
 test('a session ends after twelve hours', () => {

@@ -32,6 +32,8 @@ templates:
 `;
 
 let site: Deployment;
+/** The same instances without a domain, for the path form. */
+let plain: Deployment;
 let base: string;
 let id: string;
 
@@ -39,24 +41,33 @@ beforeAll(async () => {
   site = await deploy({ templates: TEMPLATES, env: { EPHEMERA_DOMAIN: DOMAIN } });
   base = site.publicUrls[0] ?? '';
   id = await (await fetch(`${base}/demo/new?redirect=0`)).text();
+  plain = await deploy({ templates: TEMPLATES });
 });
-afterAll(() => site.stop());
+afterAll(async () => {
+  await site.stop();
+  await plain.stop();
+});
 
-async function ask(path: string, headers: Record<string, string> = {}) {
+async function ask(path: string, headers: Record<string, string> = {}, at = base) {
   const res = await new Promise<IncomingMessage>((resolve, reject) => {
-    get(`${base}${path}`, { headers, agent: false }, resolve).once('error', reject);
+    get(`${at}${path}`, { headers, agent: false }, resolve).once('error', reject);
   });
   return { status: res.statusCode, body: (await text(res)).trim() };
 }
+const askPath = (path: string, headers: Record<string, string> = {}) =>
+  ask(path, headers, plain.publicUrls[0]);
 const askHost = (label: string, path: string) => ask(path, { host: `${label}.${DOMAIN}` });
 
 test('a path without a port leads to the first, and with one to the one that it names', async () => {
-  expect(await ask(`/demo/${id}/id`)).toEqual({ status: 200, body: id });
-  expect(await ask(`/demo/${id}:8080/id`)).toEqual({ status: 200, body: id });
-  expect(await ask(`/demo/${id}:web/id`)).toEqual({ status: 200, body: id });
-  const debug = { status: 200, body: `debug of ${id}` };
-  expect(await ask(`/demo/${id}:9229/page`)).toEqual(debug);
-  expect(await ask(`/demo/${id}:debug/page`)).toEqual(debug);
+  const own = await (await fetch(`${plain.publicUrls[0]}/demo/new?redirect=0`)).text();
+  expect(await askPath(`/demo/${own}/id`)).toEqual({ status: 200, body: own });
+  expect(await askPath(`/demo/${own}:8080/id`)).toEqual({ status: 200, body: own });
+  expect(await askPath(`/demo/${own}:web/id`)).toEqual({ status: 200, body: own });
+  const debug = { status: 200, body: `debug of ${own}` };
+  expect(await askPath(`/demo/${own}:9229/page`)).toEqual(debug);
+  expect(await askPath(`/demo/${own}:debug/page`)).toEqual(debug);
+  expect((await askPath(`/demo/${own}:7000/page`)).status).toBe(404);
+  await plain.api('DELETE', `/v1/instances/${own}`);
 });
 
 test('each port has an origin of its own', async () => {
@@ -69,13 +80,9 @@ test('each port has an origin of its own', async () => {
 
 test('a port that the template does not name is not there, though the container listens', async () => {
   for (const port of ['7000', '22', 'ssh', '09229', 'constructor']) {
-    for (const refused of [
-      await ask(`/demo/${id}:${port}/page`),
-      await askHost(`${port}-${id}`, '/page'),
-    ]) {
-      expect(refused.status).toBe(404);
-      expect(JSON.parse(refused.body)).toMatchObject({ detail: 'There is no such port.' });
-    }
+    const refused = await askHost(`${port}-${id}`, '/page');
+    expect(refused.status).toBe(404);
+    expect(JSON.parse(refused.body)).toMatchObject({ detail: 'There is no such port.' });
   }
   const handshake = {
     connection: 'Upgrade',

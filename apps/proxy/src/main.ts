@@ -172,6 +172,7 @@ await runApp(async () => {
     routes: wakePaused({ routes, instances, asks, logger }),
     prefix,
     domain,
+    scheme: publicUrl.startsWith('https:') ? 'https' : 'http',
     trustedProxies: config.trustedProxies,
     holdFor: config.holdFor,
     responseTimeout: config.responseTimeout,

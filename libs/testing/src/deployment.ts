@@ -60,6 +60,8 @@ export interface DeploymentOptions {
   readonly proxies?: number;
   readonly workers?: number;
   readonly dashboard?: boolean;
+  /** Gives each instance an origin below it, on the public port of its replica. */
+  readonly domain?: string;
   /** The templates, as `ephemera.yml` has them. */
   readonly templates: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -135,6 +137,9 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     const env = {
       EPHEMERA_PUBLIC_PORT: String(publicPort),
       EPHEMERA_ADMIN_PORT: String(adminPort),
+      ...(options.domain !== undefined && {
+        EPHEMERA_DOMAIN: `${options.domain}:${publicPort}`,
+      }),
     };
     const proxy = await startApp('proxy', adminPort, env, more);
     proxies[replica] = proxy;

@@ -4,7 +4,7 @@ import { bearerOf } from '@ephemera/runtime';
 import type { TokenSet } from '@ephemera/runtime';
 import type { Context, Middleware } from 'koa';
 import { requireSameOrigin } from './same-origin.ts';
-import { SESSION_COOKIE } from './session-cookie.ts';
+import { sessionCookies } from './session-cookie.ts';
 import type { Sessions } from './session.ts';
 
 /**
@@ -17,7 +17,9 @@ export function admit(tokens: TokenSet, sessions: Sessions): Middleware {
     const bearer = bearerOf(ctx.get('authorization'));
     const principal =
       bearer === undefined
-        ? sessions.holder(ctx.cookies.get(SESSION_COOKIE))
+        ? sessionCookies(ctx)
+            .map((each) => sessions.holder(each))
+            .find(Boolean)
         : tokens.identify(bearer);
     if (!principal) throw new FailureError({ kind: 'unauthorized' });
     if (bearer === undefined) requireSameOrigin(ctx);

@@ -2,9 +2,15 @@ import type { Context } from 'koa';
 import { SESSION_PATHS } from './login-target.ts';
 import { SESSION } from './session.ts';
 
-export const SESSION_COOKIE = 'ephemera-dashboard';
+const NAME = 'ephemera-dashboard';
+/**
+ * Over TLS the name makes the browser itself see to it that no other host, and no page of a longer
+ * path, sets one (RFC 6265bis 4.1.3.2). Its path must be `/` then; the proxy keeps what is named
+ * `ephemera-` from instances.
+ */
+const SECURE_NAME = `__Host-${NAME}`;
 
-/** Sets the session's cookie, once for each part that it opens. */
+/** Sets the session's cookie, without TLS once for each part that it opens. */
 export function setSessionCookie(ctx: Context, value: string): void {
   writeCookies(ctx, value, SESSION / 1000);
 }
@@ -13,11 +19,32 @@ export function clearSessionCookie(ctx: Context): void {
   writeCookies(ctx, '', 0);
 }
 
+/**
+ * What a browser sent as the session. It may be several: a page of an instance on another port
+ * of this name can set a cookie alike for a longer path, which is then sent first.
+ */
+export function sessionCookies(ctx: Context): string[] {
+  const name = isSecure(ctx) ? SECURE_NAME : NAME;
+  return ctx
+    .get('cookie')
+    .split(';')
+    .map((pair) => pair.trim())
+    .filter((pair) => pair.startsWith(`${name}=`))
+    .map((pair) => pair.slice(name.length + 1));
+}
+
 function writeCookies(ctx: Context, value: string, maxAge: number): void {
-  // Anyone may send this header, but only harms their own login by lying.
-  const secure = ctx.secure || ctx.get('x-forwarded-proto').split(',')[0]?.trim() === 'https';
-  for (const path of SESSION_PATHS) {
-    const cookie = `${SESSION_COOKIE}=${value}; Path=${path}; Max-Age=${maxAge}; HttpOnly; SameSite=Strict`;
-    ctx.append('set-cookie', secure ? `${cookie}; Secure` : cookie);
+  const ends = `Max-Age=${maxAge}; HttpOnly; SameSite=Strict`;
+  if (isSecure(ctx)) {
+    ctx.append('set-cookie', `${SECURE_NAME}=${value}; Path=/; ${ends}; Secure`);
+    return;
   }
+  for (const path of SESSION_PATHS) {
+    ctx.append('set-cookie', `${NAME}=${value}; Path=${path}; ${ends}`);
+  }
+}
+
+/** Anyone may send this header, but only harms their own login by lying. */
+function isSecure(ctx: Context): boolean {
+  return ctx.secure || ctx.get('x-forwarded-proto').split(',')[0]?.trim() === 'https';
 }

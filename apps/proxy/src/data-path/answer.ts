@@ -21,9 +21,9 @@ export class Answer {
   }
 
   /** Passes an informational head (1xx), which HTTP/1.0 does not have. */
-  inform(head: ResponseHead): void {
+  inform(head: ResponseHead, passage: Passage): void {
     if (this.begun || this.#req.httpVersion === '1.0') return;
-    this.#res.writeInformation(head.status, head.fields.endToEnd);
+    this.#res.writeInformation(head.status, rewriteResponse(head.fields.endToEnd, passage));
   }
 
   /** Lets a client that waits for it send its body. */

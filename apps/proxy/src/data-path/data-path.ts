@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Failure } from '@ephemera/domain';
 import { type Address, readAddress } from './address.ts';
 import type { DataPathContext } from './context.ts';
 import { Exchange } from './exchange.ts';
@@ -26,6 +27,8 @@ export interface DataPathOptions extends Pick<
   readonly prefix: string;
   /** Domain of the host form, with a port or without; undefined: path form only. */
   readonly domain: string | undefined;
+  /** How visitors reach the host form; `http` where absent. */
+  readonly scheme?: 'http' | 'https';
   /** Addresses or CIDRs whose X-Forwarded-* are believed. */
   readonly trustedProxies: readonly string[];
   /** How long a request waits for an instance that is starting. */
@@ -97,6 +100,14 @@ export function createDataPath(options: DataPathOptions): DataPath {
       const address = readAddress(target, head.host, forms);
       if (address === undefined) return false;
       const method = req.method ?? '';
+      if (address.prefix !== '' && options.domain !== undefined) {
+        leadToOwnOrigin(address, `${options.scheme ?? 'http'}:`, options.domain, res);
+        return true;
+      }
+      if (address.prefix !== '' && head.isServiceWorker) {
+        options.answerFailure(req, res, NO_SERVICE_WORKER);
+        return true;
+      }
       if (!address.path.startsWith('/') && (method === 'GET' || method === 'HEAD')) {
         redirectBelow(address, res);
         return true;
@@ -160,6 +171,33 @@ function inTurn(res: ServerResponse, peer: Peer, start: () => void): void {
     peer.waiting--;
     start();
   });
+}
+
+/** A service worker of one instance would live on among the pages of all that share the origin. */
+const NO_SERVICE_WORKER = {
+  kind: 'invalid',
+  status: 403,
+  faults: [{ path: '', detail: 'where instances share an origin there are no service workers' }],
+} as const satisfies Failure;
+
+/**
+ * Where there is a domain, no page of an instance is shown on the origin that the path form shares.
+ * Temporary, because a browser would remember it longer than the configuration stands.
+ */
+function leadToOwnOrigin(
+  { id, port, path }: Address,
+  scheme: string,
+  domain: string,
+  res: ServerResponse,
+): void {
+  const label = port === undefined ? id : `${port.toLowerCase()}-${id}`;
+  const below = path.startsWith('/') ? path : `/${path}`;
+  res.writeHead(307, {
+    location: `${scheme}//${label}.${domain}${below}`,
+    'content-length': 0,
+    'cache-control': 'no-store',
+  });
+  res.end();
 }
 
 /** `/demo/{id}` is the page's name; below its slash, relative links lead to the instance. */

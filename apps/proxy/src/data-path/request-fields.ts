@@ -9,6 +9,10 @@ export type RequestFieldKind =
   /** Says who the client is: believed from a trusted peer, else dropped. */
   | 'forwarded'
   | 'host'
+  /** Passed on without the product's own. */
+  | 'cookie'
+  /** Passed on, and tells that a browser asks for the script of a service worker. */
+  | 'service-worker'
   | 'connection'
   | 'content-length'
   | 'transfer-encoding'
@@ -17,6 +21,8 @@ export type RequestFieldKind =
 
 const KINDS = new Map<string, RequestFieldKind>([
   ['host', 'host'],
+  ['cookie', 'cookie'],
+  ['service-worker', 'service-worker'],
   ['connection', 'connection'],
   ['content-length', 'content-length'],
   ['transfer-encoding', 'transfer-encoding'],

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { requestFieldKind } from './request-fields.ts';
 import type { Said } from './forwarded.ts';
 import { REFUSALS, type Refusal } from './refusal.ts';
+import { withoutReserved } from './reserved-cookies.ts';
 import { isPlainTarget } from './target.ts';
 
 /** A request's head after the guards: what is passed on, and what decides how. */
@@ -17,6 +18,8 @@ export interface RequestHead {
   readonly expectsContinue: boolean;
   /** The Upgrade header as sent. */
   readonly upgrade: string | undefined;
+  /** Whether a browser asks for the script of a service worker (Service Workers 4.2.9). */
+  readonly isServiceWorker: boolean;
   /** What a trusted peer said of the client; undefined where the peer is not trusted. */
   readonly said: Said | undefined;
 }
@@ -45,6 +48,7 @@ export function readRequestHead(req: IncomingMessage, trusted: boolean): Request
   let upgrade: string | undefined;
   let nominated: Set<string> | undefined;
   let said: Said | undefined;
+  let isServiceWorker = false;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
     const value = rawHeaders[i + 1] ?? '';
@@ -53,6 +57,15 @@ export function readRequestHead(req: IncomingMessage, trusted: boolean): Request
         lines += `${name}: ${value}\r\n`;
         break;
       case 'drop':
+        break;
+      case 'cookie': {
+        const kept = withoutReserved(value);
+        if (kept !== undefined) lines += `${name}: ${kept}\r\n`;
+        break;
+      }
+      case 'service-worker':
+        isServiceWorker = true;
+        lines += `${name}: ${value}\r\n`;
         break;
       case 'host':
         if (host !== undefined) return REFUSALS.host;
@@ -91,6 +104,7 @@ export function readRequestHead(req: IncomingMessage, trusted: boolean): Request
     chunked: coding !== undefined,
     expectsContinue: expect !== undefined && httpVersion === '1.1',
     upgrade,
+    isServiceWorker,
     said: trusted ? (said ?? NOTHING) : undefined,
   };
 }

@@ -76,6 +76,40 @@ test('in host form a cookie keeps its Path, and reaches no other host', () => {
   expect(rewriteCookie('a=1; Domain=demos.example; Path=/x', '')).toBe('a=1; Path=/x');
 });
 
+test.each([
+  ['"cache", "cookies", "storage"', ['Clear-Site-Data', '"cache", "storage"']],
+  ['"*"', ['Clear-Site-Data', '"cache", "storage", "executionContexts"']],
+  ['"cookies"', []],
+  ['"storage"', ['Clear-Site-Data', '"storage"']],
+])('in host form only its own is cleared: %s', (value, becomes) => {
+  expect(rewriteResponse(['Clear-Site-Data', value], host)).toEqual(becomes);
+});
+
+// One field of an instance that speaks for the origin speaks for every other instance on it: `NEL`
+// alone would have a visitor's browser send a stranger the address of each.
+test.each([
+  'Alt-Svc',
+  'Clear-Site-Data',
+  'NEL',
+  'Public-Key-Pins',
+  'Report-To',
+  'Service-Worker-Allowed',
+  'Strict-Transport-Security',
+])('in path form %s is not for an instance to say', (name) => {
+  expect(rewriteResponse(['X', '1', name, '"x"'], path)).toEqual(['X', '1']);
+  expect(rewriteResponse(['X', '1', name, '"x"'], host)).toEqual(['X', '1', name, '"x"']);
+});
+
+test('no instance sets a cookie of the product, in either form', () => {
+  for (const passage of [path, host]) {
+    const cookie = 'ephemera-dashboard=1; Path=/instances';
+    expect(rewriteResponse(['Set-Cookie', 'a=1', 'Set-Cookie', cookie], passage)).toEqual([
+      'Set-Cookie',
+      'a=1',
+    ]);
+  }
+});
+
 test('the other fields pass; those that are as they should be are not copied', () => {
   const fields = ['Server', 'x', 'Location', 'a', 'Set-Cookie', 'a=1'];
   expect(rewriteResponse(fields, path)).toBe(fields);

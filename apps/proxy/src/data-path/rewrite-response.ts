@@ -1,3 +1,5 @@
+import { setsReserved } from './reserved-cookies.ts';
+
 /** From where to where an answer travels, as far as its fields speak of addresses. */
 export interface Passage {
   /** What the visitor's address puts before the instance's own path; empty in host form. */
@@ -11,9 +13,29 @@ export interface Passage {
 }
 
 /**
+ * What speaks for a whole origin, or for all its ports: in path form that is every other
+ * instance's too. `NEL` would have the browser tell a stranger of every address that it asks for.
+ */
+const OF_ORIGIN = new Set([
+  'alt-svc',
+  'clear-site-data',
+  'nel',
+  'public-key-pins',
+  'report-to',
+  'service-worker-allowed',
+  'strict-transport-security',
+]);
+
+/** The lengths of the names that are looked at, as bits: most names can be told by it alone. */
+const LENGTHS = ['location', 'set-cookie', ...OF_ORIGIN].reduce(
+  (bits, { length }) => bits | (1 << length),
+  0,
+);
+
+/**
  * Makes an answer's fields right for the visitor: a Location that names the instance's own
- * address or root comes under the prefix, a cookie stays with its instance, and a service worker
- * may not reach beyond it. Other fields pass as they are.
+ * address or root comes under the prefix, a cookie stays with its instance, and nothing is said
+ * for an origin that others share. Other fields pass as they are.
  *
  * @param fields name, value, name, value, …
  */
@@ -21,8 +43,7 @@ export function rewriteResponse(fields: readonly string[], passage: Passage): re
   let rewritten: string[] | undefined;
   for (let i = fields.length - 2; i >= 0; i -= 2) {
     const name = fields[i] ?? '';
-    // Most names can be told by their length alone.
-    if (name.length !== 8 && name.length !== 10 && name.length !== 22) continue;
+    if (name.length > 30 || ((LENGTHS >> name.length) & 1) === 0) continue;
     const value = fields[i + 1] ?? '';
     const becomes = rewriteField(name.toLowerCase(), value, passage);
     if (becomes === value) continue;
@@ -38,13 +59,29 @@ function rewriteField(name: string, value: string, passage: Passage): string | u
     case 'location':
       return rewriteLocation(value, passage);
     case 'set-cookie':
-      return rewriteCookie(value, passage.prefix);
-    case 'service-worker-allowed':
-      return passage.prefix === '' ? value : undefined;
+      return setsReserved(value) ? undefined : rewriteCookie(value, passage.prefix);
     default:
-      return value;
+      if (!OF_ORIGIN.has(name)) return value;
+      if (passage.prefix !== '') return undefined;
+      return name === 'clear-site-data' ? clearOwn(value) : value;
   }
 }
+
+/**
+ * Clearing cookies clears those of the whole registrable domain, the other instances' among them
+ * (Clear Site Data 4.2.2): what an origin has alone may go, its cookies it can end one by one.
+ */
+function clearOwn(value: string): string | undefined {
+  const kept = value
+    .split(',')
+    .map((type) => type.trim())
+    .flatMap((type) => (type === '"*"' ? EVERYTHING : type))
+    .filter((type) => type !== '"cookies"');
+  return kept.length === 0 ? undefined : kept.join(', ');
+}
+
+/** What `"*"` stands for, without the cookies. */
+const EVERYTHING = ['"cache"', '"storage"', '"executionContexts"'];
 
 /** A Location that leads elsewhere, or is relative to the page, passes as it is. */
 export function rewriteLocation(location: string, passage: Passage): string {

@@ -78,13 +78,13 @@ export class Sending implements Requester {
       if (arrival.head.expectsContinue) answer.letContinue();
       return;
     }
+    const { route, port } = this.destination;
+    const passage = passageOf(arrival, route, port);
     if (head.status < 200) {
-      answer.inform(head);
+      answer.inform(head, passage);
       return;
     }
     clearTimeout(this.#continueTimer);
-    const { route, port } = this.destination;
-    const passage = passageOf(arrival, route, port);
     answer.begin(head, passage, context.draining);
   }
 
