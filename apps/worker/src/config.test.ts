@@ -12,7 +12,8 @@ test('has a default for everything', () => {
     port: 8083,
     dockerHost: 'unix:///var/run/docker.sock',
     hostId: undefined,
-    subnet: undefined,
+    subnets: undefined,
+    networkInstances: 1000,
     firewall: 'auto',
     spawnConcurrency: 8,
     killConcurrency: 32,
@@ -22,13 +23,18 @@ test('has a default for everything', () => {
 
 test.each([
   ['EPHEMERA_HOST_ID', 'Host:1', 'must be lowercase letters, digits and hyphens, at most 63'],
-  ['EPHEMERA_SUBNET', '10.0.0.0/8', 'must be an IPv4 /16 such as 10.231.0.0/16'],
+  ['EPHEMERA_SUBNET', '10.0.0.0/8', 'must be IPv4 /16s such as 10.231.0.0/16, with commas'],
   ['EPHEMERA_FIREWALL', 'maybe', /auto.*required.*off/],
   ['EPHEMERA_WORKER_PORT', '99999', 'must be a port from 1 to 65535'],
   ['EPHEMERA_SPAWN_CONCURRENCY', '0', 'must be at least 1'],
 ])('%s=%s is refused', (name, value, detail) => {
   expect(() => readConfig({ ...nowhere, [name]: value })).toThrow(ConfigError);
   expect(() => readConfig({ ...nowhere, [name]: value })).toThrow(detail);
+});
+
+test('several subnets are taken in their order', () => {
+  const given = { ...nowhere, EPHEMERA_SUBNET: '10.9.0.0/16,10.3.0.0/16' };
+  expect(readConfig(given).subnets).toEqual(['10.9.0.0/16', '10.3.0.0/16']);
 });
 
 // Each part is at most 255, or the network could not be made.

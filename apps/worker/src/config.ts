@@ -11,7 +11,9 @@ import {
 } from '@ephemera/runtime';
 import { z } from 'zod';
 
-const SUBNET = 'must be an IPv4 /16 such as 10.231.0.0/16';
+const SUBNETS = 'must be IPv4 /16s such as 10.231.0.0/16, with commas';
+/** `a.b.0.0/16`, once or more. */
+const SUBNET_LIST = /^(?:\d{1,3}\.\d{1,3}\.0\.0\/16)(?:,\d{1,3}\.\d{1,3}\.0\.0\/16)*$/;
 
 /** The settings by their names in the environment; the reference is made from it. */
 export const schema = z.object({
@@ -29,11 +31,13 @@ export const schema = z.object({
       "Name of this Docker daemon among the hosts; the daemon's own name and id where unset.",
     ),
   EPHEMERA_SUBNET: z
-    .cidrv4(SUBNET)
-    .regex(/\.0\.0\/16$/, SUBNET)
+    .string()
+    .regex(SUBNET_LIST, SUBNETS)
+    .transform((text) => text.split(','))
+    .pipe(z.array(z.cidrv4(SUBNETS)))
     .optional()
     .describe(
-      "The instances' network, an IPv4 /16; the first free of 10.231.0.0/16 and on where unset.",
+      "The instances' networks, IPv4 /16s with commas: the first is used until it is full, and so on; the free ones of 10.231.0.0/16 to 10.254.0.0/16 where unset.",
     ),
   EPHEMERA_FIREWALL: z
     .enum(['auto', 'required', 'off'])
@@ -53,7 +57,10 @@ export const schema = z.object({
     .default('ephemera.yml')
     .describe('The templates, what they may ask for, tokens and webhooks.'),
   EPHEMERA_MAX_INSTANCES: count(1000, 1, 1_000_000).describe(
-    'How many instances this host holds; a bridge has 1,023 ports.',
+    'How many instances this host holds, on as many networks as that takes.',
+  ),
+  EPHEMERA_NETWORK_INSTANCES: count(1000, 1, 1000).describe(
+    'How many instances one network takes before a further one is made; a bridge has 1,023 ports.',
   ),
   EPHEMERA_MAX_MEMORY: sizeText
     .optional()
@@ -78,7 +85,8 @@ export interface WorkerConfig {
   readonly port: number;
   readonly dockerHost: string;
   readonly hostId: string | undefined;
-  readonly subnet: string | undefined;
+  readonly subnets: readonly string[] | undefined;
+  readonly networkInstances: number;
   readonly firewall: 'auto' | 'required' | 'off';
   readonly firewallImage: string | undefined;
   readonly pullTimeout: number;
@@ -100,7 +108,8 @@ export function readConfig(environment = process.env): WorkerConfig {
     port: given.EPHEMERA_WORKER_PORT,
     dockerHost: given.DOCKER_HOST,
     hostId: given.EPHEMERA_HOST_ID,
-    subnet: given.EPHEMERA_SUBNET,
+    subnets: given.EPHEMERA_SUBNET,
+    networkInstances: given.EPHEMERA_NETWORK_INSTANCES,
     firewall: given.EPHEMERA_FIREWALL,
     firewallImage: given.EPHEMERA_FIREWALL_IMAGE,
     pullTimeout: given.EPHEMERA_PULL_TIMEOUT,

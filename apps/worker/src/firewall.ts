@@ -11,6 +11,8 @@ export type RunOnHost = (script: string) => Promise<void>;
 export interface Firewall {
   /** Sets the rules again where they are gone, as after a restart of the daemon. */
   assert(): Promise<void>;
+  /** Sets the rules of one more network. @throws StartError where they are required and cannot be set */
+  secure(network: InstancesNetwork): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -22,7 +24,7 @@ export const runHere: RunOnHost = async (script) => {
 };
 
 /**
- * Sets the rules for the instances' network. Where that is not possible, `required` refuses to
+ * Sets the rules for the instances' networks. Where that is not possible, `required` refuses to
  * start; `auto` goes on, and says so each time that the reason changes.
  */
 export async function createFirewall(options: {
@@ -31,20 +33,21 @@ export async function createFirewall(options: {
   runOnHost: RunOnHost;
   logger: Logger;
 }): Promise<Firewall> {
-  const { network, mode, runOnHost, logger } = options;
+  const { mode, runOnHost, logger } = options;
+  const networks = new Map<string, InstancesNetwork>();
   let lastFault: string | undefined;
 
-  const assert = async (): Promise<void> => {
+  const set = async (chosen: readonly InstancesNetwork[]): Promise<void> => {
     if (mode === 'off') return;
     try {
-      await runOnHost(firewallScript(network));
+      await runOnHost(chosen.map(firewallScript).join('\n'));
       if (lastFault !== undefined) logger.info('firewall rules are set again');
       lastFault = undefined;
     } catch (error) {
       const fault = error instanceof Error ? error.message : String(error);
       if (fault !== lastFault) {
         logger.warn(
-          { err: error, bridge: network.bridge },
+          { err: error, bridges: chosen.map(({ bridge }) => bridge) },
           'firewall rules could not be set: instances may reach this host and the network',
         );
       }
@@ -52,14 +55,20 @@ export async function createFirewall(options: {
     }
   };
 
-  await assert();
-  if (mode === 'required' && lastFault !== undefined) {
+  const secure = async (network: InstancesNetwork): Promise<void> => {
+    networks.set(network.name, network);
+    await set([network]);
+    if (mode !== 'required' || lastFault === undefined) return;
     throw new StartError(`the firewall rules for ${network.bridge} could not be set: ${lastFault}`);
-  }
+  };
+
+  await secure(options.network);
   return {
-    assert,
+    assert: () => set([...networks.values()]),
+    secure,
     async remove() {
-      if (mode !== 'off') await runOnHost(firewallRemovalScript(network));
+      if (mode !== 'off')
+        await runOnHost([...networks.values()].map(firewallRemovalScript).join('\n'));
     },
   };
 }

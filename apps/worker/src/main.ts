@@ -40,11 +40,12 @@ import { dockerContainers } from './docker/docker-containers.ts';
 import { hostName } from './docker/host-name.ts';
 import { imagePulls } from './docker/pull-image.ts';
 import { ensureNetwork } from './docker/instances-network.ts';
+import { instancesNetworks } from './docker/instances-networks.ts';
 import { keepLog } from './docker/keep-log.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { watchExits } from './docker/watch-exits.ts';
 import { createFirewall, runHere } from './firewall.ts';
-import { hostCapacity } from './docker/host-capacity.ts';
+import { hostCapacity, withinNetworks } from './docker/host-capacity.ts';
 import { guardStarts } from './guard-starts.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { hastenLateKills } from './late-kills.ts';
@@ -81,14 +82,21 @@ await runApp(async () => {
     throw new StartError(`Docker does not answer at ${config.dockerHost}: ${wordsOf(error)}`);
   });
   const host = config.hostId ?? (await hostName(docker));
-  const network = await ensureNetwork(docker, namespace, config.subnet);
   const firewall = await createFirewall({
-    network,
+    network: await ensureNetwork(docker, namespace, config.subnets),
     mode: config.firewall,
     runOnHost:
       config.firewallImage === undefined
         ? runHere
         : runInHostNetwork(docker, namespace, config.firewallImage),
+    logger,
+  });
+  const networks = await instancesNetworks({
+    docker,
+    namespace,
+    subnets: config.subnets,
+    portsEach: config.networkInstances,
+    prepare: (network) => firewall.secure(network),
     logger,
   });
 
@@ -110,7 +118,7 @@ await runApp(async () => {
       docker,
       namespace,
       host,
-      network: network.name,
+      networks,
       now: () => instances.now(),
       pulls,
       keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
@@ -118,7 +126,7 @@ await runApp(async () => {
     [againstPolicy(() => policy.current)],
   );
   const progress = redisProgress(redis, keys);
-  const addresses = redisAddresses(redis, keys, host, network.range);
+  const addresses = redisAddresses(redis, keys, host);
   const registry = createMetrics('worker');
   const clock = watchClock({
     redis,
@@ -135,6 +143,7 @@ await runApp(async () => {
   lifetime.onStop('late kills', () => late.stop());
 
   const reconcileOnce = async (): Promise<void> => {
+    await networks.refresh();
     await firewall.assert();
     const ended = metrics.reconcileSeconds.startTimer();
     const work = () =>
@@ -226,7 +235,7 @@ await runApp(async () => {
   const health = createHealthServer({ readiness, metrics: registry });
   await listen(health, { host: config.bind, port: config.port });
   lifetime.onStop('health', () => health.close());
-  logger.info({ host, network: network.name, subnet: network.subnet }, 'worker ready');
+  logger.info({ host, networks: networks.all }, 'worker ready');
 
   async function tellOfDeadlines(): Promise<void> {
     await tellExpiring(redis, keys, await instances.now());
@@ -244,7 +253,7 @@ await runApp(async () => {
 
   async function beat(): Promise<void> {
     await withDeadline('ping', QUICK, docker.ping());
-    await hosts.offer(host, capacity);
+    await hosts.offer(host, withinNetworks(capacity, networks.most));
     await hosts.beat(host, await instances.now());
   }
 

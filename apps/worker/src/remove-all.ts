@@ -1,14 +1,15 @@
 /**
- * Takes everything of one deployment off a Docker daemon: containers, network, firewall rules.
+ * Takes everything of one deployment off a Docker daemon: containers, networks, firewall rules.
  * For the end of a trial on one machine, and for tests; a worker that runs keeps what it needs.
- * With `--keep-network` the network stays, for whoever has made it; with `--spare id,id` so do these
+ * With `--keep-network` the first network stays, for whoever has made it; with `--spare id,id` so do these
  * instances, and what they need.
  */
 import { parseArgs } from 'node:util';
 import { runApp } from '@ephemera/runtime';
 import { readConfig } from './config.ts';
 import { connectDocker } from './docker/connect-docker.ts';
-import { findNetwork, removeNetwork } from './docker/instances-network.ts';
+import { dismissInfrastructure } from './docker/infrastructure.ts';
+import { findNetworks, removeNetwork } from './docker/instances-network.ts';
 import { removeContainers } from './docker/remove-containers.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { runHere } from './firewall.ts';
@@ -26,14 +27,17 @@ await runApp(async () => {
   const docker = connectDocker(dockerHost);
   const spared = await removeContainers(docker, namespace, new Set(values.spare.split(',')));
   if (spared > 0) return;
-  const network = await findNetwork(docker, namespace);
-  if (!network) return;
+  const networks = await findNetworks(docker, namespace);
+  if (networks.length === 0) return;
   const runOnHost =
     firewallImage === undefined ? runHere : runInHostNetwork(docker, namespace, firewallImage);
-  if (firewall !== 'off') await runOnHost(firewallRemovalScript(network));
-  if (values['keep-network']) return;
-  if (!(await removeNetwork(docker, namespace))) {
-    process.stderr.write(`The network ${namespace} is still in use and stays.\n`);
+  if (firewall !== 'off') await runOnHost(networks.map(firewallRemovalScript).join('\n'));
+  for (const { name } of networks) {
+    // Only the first may have been made by somebody else.
+    if (name === namespace && values['keep-network']) continue;
+    if (name !== namespace) await dismissInfrastructure(docker, name);
+    if (await removeNetwork(docker, name)) continue;
+    process.stderr.write(`The network ${name} is still in use and stays.\n`);
     process.exitCode = 1;
   }
 });

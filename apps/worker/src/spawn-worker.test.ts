@@ -22,7 +22,7 @@ afterEach(async () => {
 
 function work(containers: Partial<Containers> = {}) {
   const { instances, kills, options } = scene;
-  const addresses = { next: () => Promise.resolve('10.0.0.9') };
+  const addresses = { next: () => Promise.resolve(9) };
   workers.push(
     startSpawnWorker(
       {

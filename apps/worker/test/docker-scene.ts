@@ -4,11 +4,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Instance, Template } from '@ephemera/domain';
 import { pendingLease } from '@ephemera/domain';
+import { createLogger } from '@ephemera/runtime';
 import { sampleDraft, sampleTemplate } from '@ephemera/testing';
 import type Docker from 'dockerode';
 import { connectDocker } from '../src/docker/connect-docker.ts';
 import { dockerContainers } from '../src/docker/docker-containers.ts';
 import { ensureNetwork } from '../src/docker/instances-network.ts';
+import { instancesNetworks } from '../src/docker/instances-networks.ts';
+import type { NetworksOptions } from '../src/docker/instances-networks.ts';
 import { imagePulls } from '../src/docker/pull-image.ts';
 
 export const DOCKER_HOST = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock';
@@ -16,31 +19,41 @@ export const HOST = 'test-host';
 const IMAGE = 'ephemera/demo';
 
 const run = promisify(execFile);
+const logger = createLogger('test', 'silent');
 
 /**
  * A deployment of the test's own on the machine's Docker daemon: a namespace that nobody else
  * has, its network, and everything gone again after `close`.
  */
-export async function openDocker() {
+export async function openDocker(options: Partial<NetworksOptions> = {}) {
   const docker = connectDocker(DOCKER_HOST);
   await requireImage(docker);
   const namespace = `test-${randomBytes(4).toString('hex')}`;
   const network = await ensureNetwork(docker, namespace);
-  const { first } = network.range;
+  const networks = await instancesNetworks({
+    docker,
+    namespace,
+    subnets: undefined,
+    portsEach: 1000,
+    prepare: () => Promise.resolve(),
+    logger,
+    ...options,
+  });
   const pulls = imagePulls(docker, 20_000);
   const now = () => Promise.resolve(Date.now());
-  const place = { docker, namespace, host: HOST, network: network.name, now, pulls };
+  const place = { docker, namespace, host: HOST, networks, now, pulls };
   const containers = dockerContainers(place);
   let turn = 0;
   /** The addresses of the range, one after the other. */
-  const nextAddress = () => Promise.resolve(dotted(first + ++turn));
+  const nextTurn = () => Promise.resolve(++turn);
   return {
     docker,
     namespace,
     network,
+    networks,
     place,
     containers,
-    async start(instance: Instance, next = nextAddress) {
+    async start(instance: Instance, next = nextTurn) {
       const started = await containers.start(instance, next, () => Promise.resolve(true));
       if (!started) throw new Error('it was ended meanwhile');
       return started;
@@ -77,8 +90,9 @@ export function begunInstance(template: Partial<Template> = {}, env = {}): Insta
   };
 }
 
-export function dotted(address: number): string {
-  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
+/** An address as a number. */
+export function numbered(address: string): number {
+  return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
 }
 
 async function requireImage(docker: Docker): Promise<void> {

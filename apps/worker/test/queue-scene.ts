@@ -43,7 +43,7 @@ export async function openQueues() {
       if (!begun) throw new Error('it could not be begun');
       await containers.start(
         begun,
-        () => Promise.resolve('10.0.0.9'),
+        () => Promise.resolve(9),
         () => Promise.resolve(true),
       );
       await instances.publish(id, generation, '10.0.0.9');

@@ -69,9 +69,10 @@ export interface Kills {
   hasten(instance: Pick<Instance, 'id' | 'generation' | 'host'>): Promise<void>;
 }
 
-/** The addresses that a host gives to its containers: each is used again as late as possible. */
+/** Where a host is in the walk over its addresses: each is used again as late as possible. */
 export interface Addresses {
-  next(): Promise<string>;
+  /** The next turn: how many addresses were given before it. */
+  next(): Promise<number>;
 }
 
 /** Tells of a start as it goes on, for whoever waits. */
@@ -111,7 +112,7 @@ export interface Containers {
    */
   start(
     instance: Instance,
-    nextAddress: () => Promise<string>,
+    nextTurn: () => Promise<number>,
     tell: TellStep,
   ): Promise<StartedContainer | undefined>;
   /** Whether it still runs; `undefined` where it is gone. */

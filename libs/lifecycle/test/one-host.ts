@@ -63,7 +63,7 @@ export function oneHost(options: { beforeStart?: (instance: Instance) => void } 
         {
           ...(run.through?.(ports) ?? ports),
           host: 'a',
-          addresses: { next: () => Promise.resolve(`10.0.0.${++addresses}`) },
+          addresses: { next: () => Promise.resolve(++addresses) },
           async probe(instance) {
             await run.onProbe?.(instance);
             return serving.has(instance.id);

@@ -16,38 +16,19 @@ afterAll(async () => {
   await server.stop();
 });
 
-const FIRST = 10 * 2 ** 24 + 231 * 2 ** 16 + 256;
-
-test('walks the whole range before it gives an address again, across workers', async () => {
+test('never gives a turn twice, across workers', async () => {
   const keys = keysOf('walk');
-  const range = { first: FIRST, count: 300 };
-  const workers = [
-    redisAddresses(redis, keys, 'a', range),
-    redisAddresses(redis, keys, 'a', range),
-  ];
+  const [one, two] = [redisAddresses(redis, keys, 'a'), redisAddresses(redis, keys, 'a')];
   const given = await Promise.all(
-    Array.from({ length: 300 }, (_, i) => workers[i % 2]?.next() ?? Promise.resolve('')),
+    Array.from({ length: 300 }, (_, i) => (i % 2 === 0 ? one : two).next()),
   );
   expect(new Set(given).size).toBe(300);
-  expect(given).toContain('10.231.1.0');
-  expect(given).toContain('10.231.2.43');
-  expect(await workers[0]?.next()).toBe(given[0]);
 });
 
 test('goes on after a restart where it was, each host for itself', async () => {
   const keys = keysOf('restart');
-  const range = { first: FIRST, count: 65_279 };
-  const next = (host: string) => redisAddresses(redis, keys, host, range).next();
-  expect(await next('a')).toBe('10.231.1.1');
-  expect(await next('a')).toBe('10.231.1.2');
-  expect(await next('b')).toBe('10.231.1.1');
-});
-
-test('never leaves the range, and never takes the broadcast address', async () => {
-  const keys = keysOf('edge');
-  const range = { first: FIRST, count: 65_279 };
-  const addresses = redisAddresses(redis, keys, 'a', range);
-  await redis.set(keys.addresses('a'), 65_277);
-  expect(await addresses.next()).toBe('10.231.255.254');
-  expect(await addresses.next()).toBe('10.231.1.0');
+  const first = await redisAddresses(redis, keys, 'a').next();
+  expect(await redisAddresses(redis, keys, 'a').next()).toBe(first + 1);
+  await redisAddresses(redis, keys, 'b').next();
+  expect(await redisAddresses(redis, keys, 'a').next()).toBe(first + 2);
 });

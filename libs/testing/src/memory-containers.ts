@@ -39,8 +39,8 @@ export function memoryContainers(
     exit(id, { exitCode, oomKilled = false, log = '' }) {
       change((each) => each.id === id, { running: false, exitCode, oomKilled, log });
     },
-    async start(instance, nextAddress) {
-      const address = await nextAddress();
+    async start(instance, nextTurn) {
+      const address = `10.0.0.${await nextTurn()}`;
       beforeStart?.(instance);
       const name = `${instance.id}-${instance.generation}`;
       let container = there.get(name);

@@ -6,6 +6,9 @@ export class DaemonTimeout extends Error {
 /** How long a short question to the daemon may take, milliseconds. */
 export const QUICK = 15_000;
 
+/** How long a start or a removal may take before the daemon counts as hung, milliseconds. */
+export const START = 60_000;
+
 /**
  * Gives up waiting for a call after `ms`. A daemon that dies in the middle of an answer leaves the
  * promise of its client open for ever, whatever signal the call was given.

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { StartFault } from '@ephemera/lifecycle';
 import { waitFor } from '@ephemera/testing';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { HOST, begunInstance, dotted, openDocker } from '../../test/docker-scene.ts';
+import { HOST, begunInstance, numbered, openDocker } from '../../test/docker-scene.ts';
 import type { DockerScene } from '../../test/docker-scene.ts';
 import { execInside } from '../../test/exec-inside.ts';
 import { containerName } from './container-name.ts';
@@ -162,12 +162,12 @@ describe('start', () => {
   test('takes the next address where one is in use', async () => {
     const { start, network } = scene;
     const taken = (await start(begunInstance())).address;
-    const free = dotted(network.range.first + 5_000);
-    const offered = [taken, taken, free];
+    const turn = numbered(taken) - network.range.first;
+    const offered = [turn, turn, 5_000];
     const { address } = await start(begunInstance(), () =>
-      Promise.resolve(offered.shift() ?? free),
+      Promise.resolve(offered.shift() ?? 5_000),
     );
-    expect(address).toBe(free);
+    expect(numbered(address)).toBe(network.range.first + 5_000);
     expect(offered).toEqual([]);
   });
 

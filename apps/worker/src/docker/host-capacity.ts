@@ -15,3 +15,9 @@ export async function hostCapacity(docker: Docker, given: Capacity): Promise<Cap
   const total = info.MemTotal ?? 0;
   return { ...given, memory: total > 0 ? Math.floor(total * SHARE_OF_MEMORY) : undefined };
 }
+
+/** What a host offers while its networks hold only `most` instances. */
+export function withinNetworks(capacity: Capacity, most: number | undefined): Capacity {
+  if (most === undefined) return capacity;
+  return { ...capacity, instances: Math.min(capacity.instances ?? most, most) };
+}

@@ -55,7 +55,7 @@ test('takes the next subnet where one is in use', async () => {
 
 test('says why none can be made where the one that was asked for is in use', async () => {
   const { subnet } = await ensureNetwork(docker, namespaceOfItsOwn());
-  const refused = ensureNetwork(docker, namespaceOfItsOwn(), subnet);
+  const refused = ensureNetwork(docker, namespaceOfItsOwn(), [subnet]);
   await expect(refused).rejects.toThrow(StartError);
   await expect(refused).rejects.toThrow(`${subnet}: `);
 });

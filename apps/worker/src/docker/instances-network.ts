@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto';
 import { StartError } from '@ephemera/domain';
-import type { AddressRange } from '@ephemera/store';
 import type Docker from 'dockerode';
 import { QUICK, statusOf, unlessStatus, withDeadline, wordsOf } from './deadline.ts';
 import { LABEL } from './labels.ts';
+
+/** The part of a network that instances take addresses from. */
+export interface AddressRange {
+  /** First address, as a number. */
+  readonly first: number;
+  readonly count: number;
+}
 
 export interface InstancesNetwork {
   readonly name: string;
@@ -15,37 +21,53 @@ export interface InstancesNetwork {
   readonly range: AddressRange;
 }
 
-const SUBNETS = Array.from({ length: 9 }, (_, i) => `10.${231 + i}.0.0/16`);
+const SUBNETS = Array.from({ length: 24 }, (_, i) => `10.${231 + i}.0.0/16`);
 
 /**
  * Finds or makes the bridge that the instances of this host are on. One that is there is used as
  * it is: the compose file, or another worker, may have made it.
+ *
+ * @param subnets the /16s that may be used, in their order; all of ours where absent
+ * @param turn 0 for the first network of the host, 1 for the second
  */
 export async function ensureNetwork(
   docker: Docker,
   namespace: string,
-  subnet?: string,
+  subnets: readonly string[] = SUBNETS,
+  turn = 0,
 ): Promise<InstancesNetwork> {
-  const found = await findNetwork(docker, namespace);
+  const name = networkName(namespace, turn);
+  const found = await findNetwork(docker, name);
   if (found) return found;
   const refusals: string[] = [];
-  for (const candidate of subnet === undefined ? SUBNETS : [subnet]) {
+  for (const candidate of subnets) {
     try {
-      await withDeadline('network', QUICK, docker.createNetwork(optionsFor(namespace, candidate)));
+      const options = optionsFor(namespace, turn, candidate);
+      await withDeadline('network', QUICK, docker.createNetwork(options));
     } catch (error) {
       if (statusOf(error) === undefined) throw error;
       refusals.push(`${candidate}: ${wordsOf(error)}`);
     }
     // Made here, or by another worker a moment before.
-    const made = await findNetwork(docker, namespace);
+    const made = await findNetwork(docker, name);
     if (made) return made;
   }
   throw new StartError(`no network for the instances could be made:\n  ${refusals.join('\n  ')}`);
 }
 
-/** Removes the network where no container is on it any more. */
-export async function removeNetwork(docker: Docker, namespace: string): Promise<boolean> {
-  const found = await inspect(docker, namespace);
+/** The networks of a deployment on this host, the first one first. */
+export async function findNetworks(docker: Docker, namespace: string): Promise<InstancesNetwork[]> {
+  const filters = { label: [`${LABEL.namespace}=${namespace}`] };
+  const listed = await withDeadline('networks', QUICK, docker.listNetworks({ filters }));
+  // The first may have been made by the compose file, and has no label then.
+  const names = new Set([namespace, ...listed.map(({ Name }) => Name)]);
+  const found = await Promise.all([...names].map((name) => findNetwork(docker, name)));
+  return found.filter((each) => each !== undefined).sort((a, b) => turnOf(a.name) - turnOf(b.name));
+}
+
+/** Removes a network where no container is on it any more. */
+export async function removeNetwork(docker: Docker, name: string): Promise<boolean> {
+  const found = await inspectNetwork(docker, name);
   if (!found) return true;
   const call = docker.getNetwork(found.Id).remove();
   try {
@@ -57,12 +79,12 @@ export async function removeNetwork(docker: Docker, namespace: string): Promise<
   }
 }
 
-/** Gives the network of a deployment; undefined where there is none. */
+/** Gives one of the networks of a deployment; undefined where there is none of that name. */
 export async function findNetwork(
   docker: Docker,
   name: string,
 ): Promise<InstancesNetwork | undefined> {
-  const found = await inspect(docker, name);
+  const found = await inspectNetwork(docker, name);
   if (!found) return undefined;
   const subnet = found.IPAM?.Config?.[0]?.Subnet;
   if (found.Driver !== 'bridge' || !subnet?.endsWith('/16')) {
@@ -76,7 +98,7 @@ export async function findNetwork(
 }
 
 /** Docker also takes the beginning of an id for a name: what is found so is a stranger's. */
-async function inspect(
+export async function inspectNetwork(
   docker: Docker,
   name: string,
 ): Promise<Docker.NetworkInspectInfo | undefined> {
@@ -85,17 +107,18 @@ async function inspect(
   return found?.Name === name ? found : undefined;
 }
 
-function optionsFor(namespace: string, subnet: string): Docker.NetworkCreateOptions {
-  const { infrastructure } = describe(namespace, '', subnet);
+function optionsFor(namespace: string, turn: number, subnet: string): Docker.NetworkCreateOptions {
+  const name = networkName(namespace, turn);
+  const { infrastructure } = describe(name, '', subnet);
   return {
-    Name: namespace,
+    Name: name,
     CheckDuplicate: true,
     Driver: 'bridge',
     EnableIPv6: false,
     Labels: { [LABEL.namespace]: namespace },
     IPAM: { Driver: 'default', Config: [{ Subnet: subnet, IPRange: infrastructure }] },
     Options: {
-      'com.docker.network.bridge.name': bridgeName(namespace),
+      'com.docker.network.bridge.name': bridgeName(namespace, turn),
       'com.docker.network.bridge.enable_icc': 'false',
     },
   };
@@ -113,8 +136,20 @@ function describe(name: string, bridge: string, subnet: string): InstancesNetwor
   };
 }
 
+/** A namespace has no dot, so the second network of one is never the first of another. */
+function networkName(namespace: string, turn: number): string {
+  return turn === 0 ? namespace : `${namespace}.${turn + 1}`;
+}
+
+/** Which of a host's networks it is, by its name; the first is 0. */
+export function turnOf(name: string): number {
+  const dot = name.indexOf('.');
+  return dot === -1 ? 0 : Number(name.slice(dot + 1)) - 1;
+}
+
 /** An interface's name has at most 15 characters; two deployments must not share one. */
-function bridgeName(namespace: string): string {
-  if (namespace === 'ephemera') return 'eph0';
-  return `eph-${createHash('sha256').update(namespace).digest('hex').slice(0, 8)}`;
+function bridgeName(namespace: string, turn: number): string {
+  if (namespace === 'ephemera') return `eph${turn}`;
+  const digest = createHash('sha256').update(namespace).digest('hex').slice(0, 8);
+  return turn === 0 ? `eph-${digest}` : `eph-${digest}-${turn}`;
 }

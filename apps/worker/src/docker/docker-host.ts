@@ -1,0 +1,17 @@
+import type Docker from 'dockerode';
+import type { InstancesNetworks } from './instances-networks.ts';
+import type { ImagePulls } from './pull-image.ts';
+
+/** What is needed to run the containers of one daemon. */
+export interface DockerHost {
+  readonly docker: Docker;
+  readonly namespace: string;
+  /** The name of this daemon among the hosts. */
+  readonly host: string;
+  /** The store's clock. */
+  readonly now: () => Promise<number>;
+  readonly networks: Pick<InstancesNetworks, 'hold'>;
+  readonly pulls: ImagePulls;
+  /** Keeps what a container last wrote; called when it has stopped, before it is removed. */
+  readonly keepLog?: ((id: string, container: Docker.Container) => Promise<void>) | undefined;
+}

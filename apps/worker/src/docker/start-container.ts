@@ -1,0 +1,150 @@
+import type { Instance } from '@ephemera/domain';
+import { StartFault } from '@ephemera/lifecycle';
+import type { Containers, StartedContainer, TellStep } from '@ephemera/lifecycle';
+import type Docker from 'dockerode';
+import { containerName } from './container-name.ts';
+import { containerProfile } from './container-profile.ts';
+import { QUICK, START, statusOf, unlessStatus, withDeadline, wordsOf } from './deadline.ts';
+import type { DockerHost } from './docker-host.ts';
+import { isolationOptions } from './isolation-options.ts';
+import type { AddressRange, InstancesNetwork } from './instances-network.ts';
+import type { HeldPort } from './instances-networks.ts';
+import { LABEL, labelsOf } from './labels.ts';
+
+/** How often an address that turns out to be in use, or a full bridge, is replaced by the next. */
+const PLACE_TRIES = 20;
+
+/** How one container is looked at, and taken away. */
+interface Single {
+  readonly inspect: (containerId: string) => Promise<Docker.ContainerInspectInfo | undefined>;
+  readonly remove: (containerId: string) => Promise<void>;
+}
+
+/** Creates and starts the containers of instances on a host. */
+export function containerStarter(
+  place: DockerHost,
+  { inspect, remove }: Single,
+): Containers['start'] {
+  const { docker, namespace, host, networks, pulls } = place;
+
+  /** Undefined where the image is not on the host. */
+  const volumesOf = async (image: string): Promise<string[] | undefined> => {
+    const call = docker.getImage(image).inspect();
+    const seen = await unlessStatus([404], withDeadline('inspect', QUICK, call));
+    const declared = seen?.Config.Volumes as Record<string, object> | null | undefined;
+    return seen && Object.keys(declared ?? {});
+  };
+
+  /** Gives the container's name or id; undefined where the image is not on the host. */
+  const create = async (
+    instance: Instance,
+    { name: network, range }: InstancesNetwork,
+    turn: number,
+  ): Promise<string | undefined> => {
+    const name = containerName(namespace, instance);
+    const labels = labelsOf(namespace, host, instance);
+    const address = addressIn(range, turn);
+    const isolation = await isolationOptions(docker, instance.template);
+    try {
+      const volumes = await volumesOf(instance.template.image);
+      if (!volumes) return undefined;
+      const spot = { name, network, address, labels, volumes, isolation };
+      const profile = containerProfile(instance, spot);
+      return (await withDeadline('create', START, docker.createContainer(profile))).id;
+    } catch (error) {
+      if (statusOf(error) === 409) return madeBefore(instance, name);
+      if (isImageMissing(error)) return undefined;
+      throw refusal(error);
+    }
+  };
+
+  /** The container that has the name already; one that is not of this instance is nobody's to start. */
+  const madeBefore = async (instance: Instance, name: string): Promise<string> => {
+    const seen = await inspect(name);
+    if (!seen) throw new Error(`the name ${name} is taken, and nobody has it`);
+    if (seen.Config.Labels[LABEL.instance] === instance.id) return seen.Id;
+    throw new StartFault(`The name ${name} is taken by a container of somebody else.`);
+  };
+
+  /** Creates and starts it on one network; undefined where there is no place for it there. */
+  const tryOn = async (
+    instance: Instance,
+    port: HeldPort,
+    nextTurn: () => Promise<number>,
+    tell: TellStep,
+  ): Promise<StartedContainer | 'unwanted' | undefined> => {
+    const { image, ready } = instance.template;
+    const { network } = port;
+    let made = await create(instance, network, await nextTurn());
+    if (made === undefined) {
+      if (!(await pulls.pull(image, ready.within, tell))) return 'unwanted';
+      made = await create(instance, network, await nextTurn());
+    }
+    if (made === undefined) throw new StartFault(`The image ${image} is not on this host.`);
+    const container = docker.getContainer(made);
+    await tell({ step: 'starting', message: 'Starting the container.' });
+    try {
+      await unlessStatus([304], withDeadline('start', START, container.start()));
+    } catch (error) {
+      const isFull = isBridgeFull(error);
+      if (!isFull && !isAddressTaken(error)) throw refusal(error);
+      if (isFull) port.refused();
+      await remove(container.id);
+      return undefined;
+    }
+    const seen = await inspect(container.id);
+    // It has ended and been taken away already, or it lost its network as it ended.
+    if (!seen) return { containerId: container.id, address: '' };
+    return { containerId: seen.Id, address: addressOf(seen) };
+  };
+
+  return async (instance, nextTurn, tell) => {
+    for (let attempt = 1; attempt <= PLACE_TRIES; attempt++) {
+      const port = await networks.hold();
+      try {
+        const started = await tryOn(instance, port, nextTurn, tell);
+        if (started === 'unwanted') return undefined;
+        if (!started) continue;
+        port.use();
+        return started;
+      } finally {
+        port.release();
+      }
+    }
+    throw new StartFault(`No free address was found in ${PLACE_TRIES} tries.`);
+  };
+}
+
+const FINAL = /OCI runtime create failed|executable file not found|unable to find (user|group)/i;
+
+/** A refusal that the next try would meet again, in the daemon's words; anything else as it is. */
+function refusal(error: unknown): unknown {
+  const words = wordsOf(error);
+  const final = statusOf(error) === 400 || FINAL.test(words);
+  return final ? new StartFault(`The container could not be started: ${words}`) : error;
+}
+
+function isImageMissing(error: unknown): boolean {
+  return statusOf(error) === 404 && /no such image/i.test(wordsOf(error));
+}
+
+function isAddressTaken(error: unknown): boolean {
+  return /address already in use/i.test(wordsOf(error));
+}
+
+/** The kernel's word where a bridge has 1,023 ports: EXFULL. */
+function isBridgeFull(error: unknown): boolean {
+  return /exchange full/i.test(wordsOf(error));
+}
+
+/** Where a container answers: on the network that it was created on; empty where it has ended. */
+export function addressOf(seen: Docker.ContainerInspectInfo): string {
+  const network = seen.HostConfig.NetworkMode ?? '';
+  return seen.NetworkSettings.Networks[network]?.IPAddress ?? '';
+}
+
+/** The address of a turn: the whole range is walked before one is given again. */
+function addressIn({ first, count }: AddressRange, turn: number): string {
+  const address = first + (turn % count);
+  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
+}
