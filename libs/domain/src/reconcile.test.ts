@@ -67,6 +67,7 @@ function containerOf(given: Partial<SeenContainer>): SeenContainer {
     createdAt: NOW - 60_000,
     expiresAt: NOW + 60_000,
     running: true,
+    frozen: false,
     oomKilled: false,
     exitCode: undefined,
     ...given,
@@ -75,7 +76,7 @@ function containerOf(given: Partial<SeenContainer>): SeenContainer {
 
 function plan(instances: readonly Instance[], containers: readonly SeenContainer[]): Repair[] {
   const known = new Map(instances.map((instance) => [instance.id, instance]));
-  return planRepairs({ startedAt: NOW, containers, instances: known });
+  return planRepairs({ host: 'host', startedAt: NOW, containers, instances: known });
 }
 
 const kinds = (repairs: readonly Repair[]) => repairs.map(({ kind }) => kind);
@@ -91,6 +92,12 @@ describe('an instance and its container', () => {
     ['ready, stopped', {}, { running: false, exitCode: 3 }, ['end']],
     ['listed before it ran, ready since', { lastTransitionAt: NOW }, { running: false }, ['arm']],
     ['starting, stopped: its spawn says why', { state: 'starting' }, { running: false }, ['arm']],
+    ['ready, frozen', {}, { frozen: true }, ['thaw']],
+    ['ready just now, frozen', { lastTransitionAt: NOW }, { frozen: true }, ['arm']],
+    ['ready, frozen, overdue', { expiresAt: NOW }, { frozen: true }, ['finish']],
+    ['paused', { state: 'paused' }, { frozen: true }, ['arm']],
+    ['on another host', { host: 'other' }, {}, ['remove_orphan']],
+    ['on another host, overdue', { host: 'other', expiresAt: NOW }, {}, ['remove_orphan']],
     ['gone', { state: 'gone' }, {}, ['remove_orphan']],
     ['failed', { state: 'failed' }, { running: false }, ['remove_orphan']],
   ] as const)('%s', (_, instance, container, expected) => {
@@ -143,6 +150,7 @@ describe('whatever is found', () => {
         createdAt: time,
         expiresAt: time,
         running: fc.boolean(),
+        frozen: fc.boolean(),
         oomKilled: fc.boolean(),
       }),
       { maxLength: 5 },

@@ -11,6 +11,8 @@ export interface SeenContainer {
   /** The first deadline, written at creation: all that is left when the store has lost the lease. */
   readonly expiresAt: number;
   readonly running: boolean;
+  /** Every process in it is frozen. */
+  readonly frozen: boolean;
   readonly oomKilled: boolean;
   readonly exitCode: number | undefined;
 }
@@ -30,12 +32,15 @@ export type Repair =
   | { readonly kind: 'finish'; readonly id: string }
   /** The container is gone, though its instance should have one. */
   | { readonly kind: 'lost'; readonly id: string }
+  /** It serves, and its container is frozen: a pause was overtaken and cut short, or came from outside. */
+  | { readonly kind: 'thaw'; readonly id: string }
   /** The store has forgotten an instance that is still within its first deadline. */
   | { readonly kind: 'rebuild'; readonly container: SeenContainer }
   /** All is well; its kill job must exist. */
   | { readonly kind: 'arm'; readonly instance: Instance };
 
 export interface Scan {
+  readonly host: string;
   /** When the scan began, on the store's clock: whatever is younger is left alone. */
   readonly startedAt: number;
   readonly containers: readonly SeenContainer[];
@@ -59,13 +64,13 @@ export function planRepairs(scan: Scan): Repair[] {
     const { id } = container;
     const instance = scan.instances.get(id);
     if (instance) owned.add(id);
-    const repair = joinContainer(container, instance, scan.startedAt);
+    const repair = joinContainer(container, instance, scan);
     if (!repair || settled.has(id)) continue;
     if (repair.kind !== 'remove_orphan') settled.add(id);
     repairs.push(repair);
   }
   for (const instance of scan.instances.values()) {
-    if (settled.has(instance.id)) continue;
+    if (settled.has(instance.id) || isElsewhere(instance, scan.host)) continue;
     const repair = joinInstance(instance, owned.has(instance.id), scan.startedAt);
     if (repair) repairs.push(repair);
   }
@@ -75,7 +80,7 @@ export function planRepairs(scan: Scan): Repair[] {
 function joinContainer(
   container: SeenContainer,
   instance: Instance | undefined,
-  startedAt: number,
+  { startedAt, host }: Scan,
 ): Repair | undefined {
   const { containerId, id } = container;
   if (container.createdAt >= startedAt) return undefined;
@@ -84,13 +89,21 @@ function joinContainer(
     return alive ? { kind: 'rebuild', container } : { kind: 'remove_orphan', containerId, id };
   }
   if (isDead(instance.state)) return { kind: 'remove_orphan', containerId, id };
+  // A store that was set back has let another host begin it once more.
+  if (isElsewhere(instance, host)) return { kind: 'remove_orphan', containerId, id };
   // One that began to serve while the scan was under way may have been listed before it ran.
   const served = isServing(instance.state) && instance.lastTransitionAt < startedAt;
   if (served && !container.running) {
     const reason = container.oomKilled ? 'oom' : 'exited';
     return { kind: 'end', id, reason, exitCode: container.exitCode };
   }
+  const frozen = served && container.frozen && instance.state !== 'paused';
+  if (frozen && dueAt(instance) > startedAt) return { kind: 'thaw', id };
   return undefined;
+}
+
+function isElsewhere(instance: Instance, host: string): boolean {
+  return instance.host !== undefined && instance.host !== host;
 }
 
 function joinInstance(instance: Instance, hasContainer: boolean, now: number): Repair | undefined {

@@ -42,9 +42,15 @@ export interface Instances {
    * `starting → ready`: the route appears and the TTL starts to count; one of a pool becomes `warm`
    * and has no route before it is claimed. Again with the same address
    * gives the same answer. Undefined where the generation was superseded: the caller then removes
-   * what it started.
+   * what it started; and, where `host` is given, where another host has begun it since: a store
+   * that was set back gives the same generation twice.
    */
-  publish(id: string, generation: number, address: string): Promise<Published | undefined>;
+  publish(
+    id: string,
+    generation: number,
+    address: string,
+    host?: string,
+  ): Promise<Published | undefined>;
   /** Any live state `→ draining`, under a new generation; `start_failed` only until it is ready. */
   end(id: string, why: Why, message?: string): Promise<Ending>;
   /** `draining → gone | failed`: leaves a tombstone that expires. */

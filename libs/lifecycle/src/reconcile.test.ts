@@ -81,7 +81,7 @@ describe('a store that has lost everything', () => {
     const late = await host.ready({ timeout: 1_000 });
     const empty = memoryInstances({ now: host.clock.now });
     host.clock.advance(40_000);
-    host.kills.takeDue();
+    for (const job of host.kills.takeDue()) host.kills.done(job);
     await host.reconcile((ports) => ({ ...ports, instances: empty }));
     expect(host.mended.sort()).toEqual(['rebuild', 'rebuild', 'remove_orphan']);
     expect(host.containersOf(late.id)).toEqual([]);

@@ -37,7 +37,7 @@ export async function reconcile(ports: ReconcilePorts): Promise<number> {
     const instance = await instances.get(id);
     if (instance) known.set(id, instance);
   }
-  const repairs = planRepairs({ startedAt, containers: seen, instances: known });
+  const repairs = planRepairs({ host, startedAt, containers: seen, instances: known });
   for (const instance of await instances.strandedBefore(startedAt)) {
     repairs.push({ kind: 'finish', id: instance.id });
   }
@@ -84,6 +84,11 @@ async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise
     }
     case 'finish':
       return (await kill(ports, repair.id, 'due')).kind === 'killed';
+    case 'thaw':
+      await containers.unpause(repair.id);
+      // A pause that came meanwhile must not find its container running behind it.
+      if ((await instances.get(repair.id))?.state === 'paused') await containers.pause(repair.id);
+      return true;
     case 'rebuild':
       return rebuild(ports, repair.container);
     case 'arm':

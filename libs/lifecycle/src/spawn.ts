@@ -68,7 +68,7 @@ export async function spawn(ports: SpawnPorts, id: string, generation: number): 
     const { containerId, address } = started;
     await tell({ step: 'probing', message: 'Waiting for it to answer.' });
     await untilServing(ports, { ...instance, expiresAt }, containerId, address);
-    const published = await instances.publish(id, generation, address);
+    const published = await instances.publish(id, generation, address, host);
     if (!published) {
       await containers.removeInstance(id, instance.template.stopGrace);
       return { kind: 'superseded' };

@@ -90,7 +90,7 @@ export function oneHost(options: { beforeStart?: (instance: Instance) => void } 
     async fireKills() {
       for (const job of kills.takeDue()) {
         const killed = await kill(ports, job.id, 'due');
-        if (killed.kind === 'leased') await kills.arm(job, killed.remaining);
+        kills.done(job, killed.kind === 'leased' ? killed.remaining : undefined);
       }
     },
     async ready(given: Given = {}) {

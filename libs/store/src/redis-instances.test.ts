@@ -6,7 +6,9 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
+import { redisIntake } from './redis-intake.ts';
 import { redisLeases } from './redis-leases.ts';
+import { redisSuspensions } from './redis-suspensions.ts';
 
 let server: StartedRedis;
 let stores = 0;
@@ -24,7 +26,12 @@ function open(tombstone?: number) {
   };
   const instances = redisInstances(redis, keys, tombstone);
   const others = redisInstances(other, keys, tombstone);
-  return { keys, redis, instances, others, leases: redisLeases(redis, keys), close };
+  return {
+    ...{ keys, redis, instances, others, close },
+    leases: redisLeases(redis, keys),
+    suspensions: redisSuspensions(redis, keys),
+    pools: redisIntake(redis, keys),
+  };
 }
 
 function openForTest(tombstone?: number) {

@@ -72,12 +72,12 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       return reply === null ? undefined : readFields(reply as string[]);
     },
 
-    async publish(id, generation, address) {
+    async publish(id, generation, address, host = '') {
       const reply = (await runScript(
         redis,
         scripts.publish,
         [keys.instance(id), keys.route(id), keys.events, keys.expiring],
-        [generation, address, id],
+        [generation, address, id, host],
       )) as [number, number, number] | null;
       if (!reply) return undefined;
       const [expiresAt, maxExpiresAt, startedAt] = reply;

@@ -12,7 +12,6 @@ export interface MemoryContainer extends SeenContainer {
   readonly address: string;
   readonly instance: Instance;
   readonly log: string;
-  readonly paused?: boolean;
 }
 
 /**
@@ -52,6 +51,7 @@ export function memoryContainers(
           createdAt: now(),
           expiresAt: Math.min(instance.expiresAt + instance.timeout, instance.maxExpiresAt),
           running: true,
+          frozen: false,
           oomKilled: false,
           exitCode: undefined,
           address,
@@ -76,11 +76,11 @@ export function memoryContainers(
     },
     async pause(id) {
       await turn();
-      change((each) => each.id === id, { paused: true });
+      change((each) => each.id === id, { frozen: true });
     },
     async unpause(id) {
       await turn();
-      change((each) => each.id === id, { paused: false });
+      change((each) => each.id === id, { frozen: false });
     },
     async removeInstance(id) {
       await turn();

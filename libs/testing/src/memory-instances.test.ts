@@ -7,6 +7,8 @@ instancesContract((options) => {
     instances,
     others: instances,
     leases: instances,
+    suspensions: instances,
+    pools: instances,
     close: () => Promise.resolve(),
   });
 });

@@ -11,30 +11,45 @@ export interface ArmedKill {
 export interface MemoryKills extends Kills, Ends {
   /** The jobs that wait, by due time. */
   armed(): ArmedKill[];
-  /** Takes out the jobs that are due by the clock, as a worker does. */
-  takeDue(): ArmedKill[];
+  /** Takes out the jobs that are due by the clock, of one host or of all, as a worker does. */
+  takeDue(host?: string): ArmedKill[];
+  /** What was taken out is done, or waits again for so many ms. Until then it cannot be armed anew. */
+  done(job: ArmedKill, again?: number): void;
+  /** What a worker of the host had taken out, and died on, is due again. */
+  takeBack(host: string): void;
+  /** Gives what goes back to how it is now. */
+  save(): () => void;
 }
 
-/** Kill jobs in memory: one for each generation of an id, however often it is armed. */
+/** Kill jobs in memory: one a host for each generation of an id, however often it is armed. */
 export function memoryKills(now: () => number = Date.now): MemoryKills {
-  const jobs = new Map<string, ArmedKill>();
-  const keyOf = (id: string, generation: number) => `${id}-${generation}`;
+  const jobs = new Map<string, ArmedKill & { readonly running: boolean }>();
+  const keyOf = (job: { id: string; generation: number; host?: string | undefined }) =>
+    `${job.host ?? ''} ${job.id}-${job.generation}`;
+  const waits = (key: string) => jobs.get(key)?.running === false;
+  const put = (job: ArmedKill, running: boolean) => jobs.set(keyOf(job), { ...job, running });
   const arm: Kills['arm'] = async ({ id, generation, host }, delay) => {
     await Promise.resolve();
     if (host === undefined) throw new Error(`instance ${id} has no host yet`);
-    const key = keyOf(id, generation);
-    if (!jobs.has(key)) jobs.set(key, { id, generation, host, dueAt: now() + delay });
+    const job = { id, generation, host, dueAt: now() + delay };
+    if (!jobs.has(keyOf(job))) put(job, false);
   };
-  const disarm: Kills['disarm'] = async ({ id, supersedes }) => {
+  const disarm: Kills['disarm'] = async ({ id, supersedes, host }) => {
     await Promise.resolve();
-    if (supersedes !== undefined) jobs.delete(keyOf(id, supersedes));
+    if (supersedes === undefined) return;
+    const key = keyOf({ id, generation: supersedes, host });
+    if (waits(key)) jobs.delete(key);
   };
-  const hasten: Kills['hasten'] = async ({ id, generation }) => {
+  const hasten: Kills['hasten'] = async (instance) => {
     await Promise.resolve();
-    const job = jobs.get(keyOf(id, generation));
-    if (job) jobs.set(keyOf(id, generation), { ...job, dueAt: Math.min(job.dueAt, now()) });
+    const job = jobs.get(keyOf(instance));
+    if (job?.running === false) put({ ...job, dueAt: Math.min(job.dueAt, now()) }, false);
   };
-  const armed = () => [...jobs.values()].sort((a, b) => a.dueAt - b.dueAt);
+  const armed = () =>
+    [...jobs.values()]
+      .filter(({ running }) => running === false)
+      .map(({ id, generation, host, dueAt }) => ({ id, generation, host, dueAt }))
+      .sort((a, b) => a.dueAt - b.dueAt);
   return {
     arm,
     disarm,
@@ -44,10 +59,28 @@ export function memoryKills(now: () => number = Date.now): MemoryKills {
       await disarm(instance);
     },
     armed,
-    takeDue() {
-      const due = armed().filter(({ dueAt }) => dueAt <= now());
-      for (const { id, generation } of due) jobs.delete(keyOf(id, generation));
+    takeDue(host) {
+      const due = armed().filter(
+        (job) => job.dueAt <= now() && (host === undefined || job.host === host),
+      );
+      for (const job of due) put(job, true);
       return due;
+    },
+    done(job, again) {
+      if (again === undefined) jobs.delete(keyOf(job));
+      else put({ ...job, dueAt: now() + again }, false);
+    },
+    takeBack(host) {
+      for (const job of jobs.values()) {
+        if (job.host === host && job.running === true) put({ ...job, dueAt: now() }, false);
+      }
+    },
+    save() {
+      const before = [...jobs];
+      return () => {
+        jobs.clear();
+        for (const [key, job] of before) jobs.set(key, job);
+      };
     },
   };
 }

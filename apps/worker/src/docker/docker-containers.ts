@@ -93,6 +93,7 @@ export function dockerContainers(place: DockerHost): Containers {
             createdAt: Created * 1000 - ahead,
             expiresAt: Date.parse(Labels[LABEL.expiresAt] ?? ''),
             running,
+            frozen: State === 'paused',
             oomKilled: ended?.OOMKilled ?? false,
             exitCode: ended?.ExitCode,
           };

@@ -2,8 +2,9 @@
 -- pool becomes warm, has no route, and may be claimed. Again for the same container gives the same
 -- answer, also after it was claimed: a job taken over may run beside the one that it follows.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
--- ARGV: 1 generation  2 address  3 id
--- Returns {expiresAt, maxExpiresAt, now}, or nil where the generation was superseded.
+-- ARGV: 1 generation  2 address  3 id  4 host (empty: any)
+-- Returns {expiresAt, maxExpiresAt, now}, or nil where the generation was superseded, or where
+-- another host has begun it: a Redis that was set back gives a generation twice.
 local state = redis.call('HGET', KEYS[1], 'state')
 local serves = state == 'ready' or state == 'warm' or state == 'paused'
 if serves and redis.call('HGET', KEYS[1], 'address') == ARGV[2] then
@@ -12,6 +13,7 @@ if serves and redis.call('HGET', KEYS[1], 'address') == ARGV[2] then
 end
 if state ~= 'starting' then return nil end
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return nil end
+if ARGV[4] ~= '' and redis.call('HGET', KEYS[1], 'host') ~= ARGV[4] then return nil end
 local now = clock()
 local timeout = tonumber(redis.call('HGET', KEYS[1], 'timeout'))
 local ceiling = tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt'))

@@ -1,9 +1,11 @@
+import { claimingContract } from './claiming.ts';
 import { endingContract } from './ending.ts';
 import { keepingContract } from './keeping.ts';
 import { opener } from './open-instances.ts';
 import type { InstancesMaker } from './open-instances.ts';
 import { renewingContract } from './renewing.ts';
 import { startingContract } from './starting.ts';
+import { suspendingContract } from './suspending.ts';
 
 /** What every store of instances promises, whatever it keeps them in. */
 export function instancesContract(make: InstancesMaker): void {
@@ -12,4 +14,6 @@ export function instancesContract(make: InstancesMaker): void {
   renewingContract(open);
   endingContract(open);
   keepingContract(open);
+  suspendingContract(open);
+  claimingContract(open);
 }

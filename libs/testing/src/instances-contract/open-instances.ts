@@ -1,5 +1,5 @@
 import type { Instance, InstanceDraft } from '@ephemera/domain';
-import type { Instances, Leases } from '@ephemera/lifecycle';
+import type { Instances, Intake, Leases, Suspensions } from '@ephemera/lifecycle';
 import { onTestFinished } from 'vitest';
 import { sampleDraft } from '../sample.ts';
 
@@ -11,13 +11,16 @@ export interface MadeInstances {
   /** The same store, as another process sees it. */
   readonly others: Instances;
   readonly leases: Leases;
+  readonly suspensions: Suspensions;
+  readonly pools: Pick<Intake, 'stock' | 'claim'>;
   close(): Promise<void>;
 }
 
 /** Opens a store for one test, with short ways to an instance in each state. */
 export function opener(make: InstancesMaker) {
   return async (options: { tombstone?: number } = {}) => {
-    const { instances, others, leases, close } = await make(options);
+    const { close, ...made } = await make(options);
+    const { instances } = made;
     onTestFinished(close);
     const create = (given?: Partial<InstanceDraft>) => instances.create(sampleDraft(given));
     const begun = async (given?: Partial<InstanceDraft>): Promise<Instance> => {
@@ -31,7 +34,7 @@ export function opener(make: InstancesMaker) {
     };
     const draining = async (given?: Partial<InstanceDraft>): Promise<Instance> =>
       drained(await instances.end((await ready(given)).id, 'request'));
-    return { instances, others, leases, create, begun, ready, draining };
+    return { ...made, create, begun, ready, draining };
   };
 }
 

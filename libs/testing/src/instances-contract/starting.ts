@@ -137,6 +137,11 @@ export function startingContract(open: OpenInstances): void {
       const ended = await draining();
       expect(await instances.publish(ended.id, ended.generation, '10.0.0.9')).toBeUndefined();
       expect(await instances.publish('nobody', 1, '10.0.0.9')).toBeUndefined();
+      const other = await begun();
+      const from = (host: string) =>
+        instances.publish(other.id, other.generation, '10.0.0.9', host);
+      expect(await from('b')).toBeUndefined();
+      expect(await from('a')).toBeDefined();
     });
   });
 }

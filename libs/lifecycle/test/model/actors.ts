@@ -1,0 +1,182 @@
+import { sampleDraft, sampleTemplate } from '@ephemera/testing';
+import { kill } from '../../src/kill.ts';
+import { obtain } from '../../src/obtain.ts';
+import { reconcile } from '../../src/reconcile.ts';
+import { renew } from '../../src/renew.ts';
+import { requestKill } from '../../src/request-kill.ts';
+import { spawn } from '../../src/spawn.ts';
+import { pause, resume } from '../../src/suspend.ts';
+import type { Actor, Turns } from './turns.ts';
+import type { Host, World } from './world.ts';
+
+/** The verbs as they are, or one of them with a rule taken out. */
+export const VERBS = { spawn, kill, renew, requestKill, pause, resume, reconcile, obtain };
+export type Verbs = typeof VERBS;
+
+export const TTL = 30_000;
+export const POOL_AGE = 120_000;
+export const POOL = 'p';
+export const draft = (id: string) =>
+  sampleDraft({
+    id,
+    template: sampleTemplate({ timeout: TTL, maxTimeout: 300_000 }),
+    timeout: TTL,
+  });
+
+/** Everybody who does something to an instance, through the real verbs. */
+export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
+  const { store, kills, clock, promised } = world;
+  let addresses = 0;
+  const promise = (id: string, deadline: number) => promised.set(id, deadline);
+
+  const cast = {
+    spawn: (host: Host, id: string, generation: number): Actor => ({
+      name: `spawn on ${host}`,
+      process: `worker ${host}`,
+      async run(through) {
+        const containers = through(world.containers(host));
+        const spawned = await verbs.spawn(
+          {
+            host,
+            instances: through(store),
+            kills: through(kills),
+            addresses: { next: () => Promise.resolve(`10.0.0.${++addresses}`) },
+            containers,
+            probe: async () =>
+              world.containersOf(id).some((each) => each.host === host && each.running),
+            pause: () => Promise.resolve(),
+          },
+          id,
+          generation,
+        );
+        if (spawned.kind === 'ready' && spawned.instance.pool === undefined) {
+          promise(id, spawned.instance.expiresAt);
+        }
+      },
+    }),
+    /** The kill jobs that are due when its turn comes. */
+    fire: (host: Host): Actor => ({
+      name: `kill jobs of ${host}`,
+      process: `worker ${host}`,
+      async run(through) {
+        const ports = {
+          instances: through(store),
+          containers: through(world.containers(host)),
+          kills: through(kills),
+        };
+        for (const job of kills.takeDue(host)) {
+          const killed = await verbs.kill(ports, job.id, 'due');
+          kills.done(job, killed.kind === 'leased' ? killed.remaining : undefined);
+        }
+      },
+    }),
+    reconcile: (host: Host): Actor => ({
+      name: `reconciliation of ${host}`,
+      process: `worker ${host}`,
+      run: (through) =>
+        verbs.reconcile({
+          host,
+          instances: through(store),
+          containers: through(world.containers(host)),
+          kills: through(kills),
+          onRepair: () => undefined,
+          onFault: (_, __, error) => world.faults.push(`a repair failed: ${String(error)}`),
+        }),
+    }),
+    renew: (id: string, timeout: number): Actor => ({
+      name: 'renewal',
+      process: 'proxy',
+      async run(through) {
+        const leases = through(store);
+        const ports = { leases, kills: through(kills), now: () => store.now() };
+        const renewed = await verbs.renew(ports, id, { timeout, shorten: false });
+        if (renewed.kind === 'renewed') promise(id, renewed.instance.expiresAt);
+      },
+    }),
+    requestKill: (id: string): Actor => ({
+      name: 'request to kill',
+      process: 'proxy',
+      run: (through) => verbs.requestKill({ instances: through(store), ends: through(kills) }, id),
+    }),
+    pause: (host: Host, id: string): Actor => ({
+      name: 'pause',
+      process: `worker ${host}`,
+      run: (through) => verbs.pause(suspending(host, through), id),
+    }),
+    resume: (host: Host, id: string): Actor => ({
+      name: 'resume',
+      process: `worker ${host}`,
+      run: (through) => verbs.resume(suspending(host, through), id),
+    }),
+    claim: (): Actor => ({
+      name: 'claim',
+      process: 'proxy',
+      async run(through) {
+        const instances = through(store);
+        const intake = {
+          claim: instances.claim,
+          take: async () => ({ kind: 'full' as const, limit: 'hosts' as const }),
+        };
+        const got = await verbs.obtain(
+          {
+            intake,
+            instances,
+            spawns: { add: () => Promise.resolve() },
+            kills: through(kills),
+            ends: through(kills),
+            reach: ({ id }) => Promise.resolve(world.containersOf(id).some((it) => it.running)),
+            refills: { request: () => Promise.resolve() },
+            onFault: (error) => world.faults.push(`a claim was not settled: ${String(error)}`),
+          },
+          draft('a1'),
+          {},
+          POOL,
+        );
+        if (got.kind === 'claimed') promise(got.instance.id, got.instance.expiresAt);
+      },
+    }),
+    /** Time passes. */
+    wait: (ms: number): Actor => ({
+      name: `${ms} ms`,
+      process: 'time',
+      run: () => Promise.resolve(clock.advance(ms)),
+    }),
+    exit: (host: Host, id: string): Actor => ({
+      name: 'exit',
+      process: 'container',
+      run: () => Promise.resolve(world.daemons[host].exit(id, { exitCode: 1 })),
+    }),
+    /** Redis loses what came after this was made, queues and all. */
+    loss: (): Actor => {
+      const back = world.save();
+      return { name: 'loss', process: 'redis', run: () => Promise.resolve(back()) };
+    },
+    /** A worker dies; what it was at is begun again by another process beside the same daemon. */
+    crash: (host: Host): Actor => ({
+      name: `death of worker ${host}`,
+      process: 'fate',
+      run() {
+        const cut = turns.end(`worker ${host}`);
+        kills.takeBack(host);
+        for (const actor of cut) {
+          if (!actor.name.startsWith('spawn')) continue;
+          turns.start({ ...actor, name: `${actor.name} again`, process: `second ${host}` });
+        }
+        turns.start({ ...cast.fire(host), process: `second ${host}` });
+        return Promise.resolve();
+      },
+    }),
+  };
+  return cast;
+
+  function suspending(host: Host, through: <T extends object>(port: T) => T) {
+    return {
+      suspensions: through(store),
+      instances: through(store),
+      containers: through(world.containers(host)),
+      kills: through(kills),
+    };
+  }
+}
+
+export type Cast = ReturnType<typeof castOf>;

@@ -1,0 +1,98 @@
+import { describe, expect, test } from 'vitest';
+import { kill } from '../../src/kill.ts';
+import { reconcile } from '../../src/reconcile.ts';
+import { spawn } from '../../src/spawn.ts';
+import { VERBS } from './actors.ts';
+import type { Verbs } from './actors.ts';
+import { explore, wander } from './explore.ts';
+import { SCENES, runOf } from './scenes.ts';
+import type { World } from './world.ts';
+
+// The verbs themselves, in every order in which their calls can meet.
+
+describe('no order of calls breaks a rule', () => {
+  test.each(Object.entries(SCENES))('%s', async (_, scene) => {
+    expect(await explore(runOf(scene), scene.interruptions)).toMatchObject({ broken: undefined });
+    expect(await wander(runOf(scene), 200, 7)).toMatchObject({ broken: undefined });
+  });
+});
+
+interface Rule {
+  readonly without: string;
+  readonly breaks: RegExp;
+  readonly verbs?: Partial<Verbs>;
+  readonly change?: (world: World) => void;
+}
+
+// A model that finds nothing could be blind: each of these takes one rule out of the real code.
+const RULES: readonly Rule[] = [
+  {
+    without: 'reading the lease again when a kill job fires',
+    breaks: /before its deadline/,
+    verbs: { kill: (ports, id) => kill(ports, id, 'ttl') },
+  },
+  {
+    without: 'intent before action',
+    breaks: /nobody meant to end/,
+    verbs: {
+      async spawn(ports, id, generation) {
+        const { instances, containers, addresses } = ports;
+        const instance = await instances.get(id);
+        const tell = () => Promise.resolve(true);
+        if (instance) await containers.start(instance, () => addresses.next(), tell);
+        return spawn(ports, id, generation);
+      },
+    },
+  },
+  {
+    without: 'the route before the container',
+    breaks: /removed under an instance/,
+    verbs: {
+      async kill(ports, id, why, message) {
+        if (why !== 'due') await ports.containers.removeInstance(id, 0);
+        return kill(ports, id, why, message);
+      },
+    },
+  },
+  {
+    without: 'a kill job for each generation',
+    breaks: /no kill job|too late/,
+    change({ kills }) {
+      const { arm, disarm } = kills;
+      kills.arm = (instance, delay) => arm({ ...instance, generation: 1 }, delay);
+      kills.disarm = (instance) => disarm({ ...instance, supersedes: 1 });
+    },
+  },
+  {
+    without: 'a look at the host before an instance is published',
+    breaks: /before its deadline|without a container/,
+    change({ store }) {
+      const { publish } = store;
+      store.publish = (id, generation, address) => publish(id, generation, address);
+    },
+  },
+  {
+    without: 'thawing what serves',
+    breaks: /frozen/,
+    verbs: {
+      reconcile(ports) {
+        const { containers } = ports;
+        const list = async () =>
+          (await containers.list()).map((each) => ({ ...each, frozen: false }));
+        return reconcile({ ...ports, containers: { ...containers, list } });
+      },
+    },
+  },
+];
+
+describe('an order is found that breaks a rule', () => {
+  test.each(RULES)('without $without', async ({ verbs, change, breaks }) => {
+    const found: string[] = [];
+    for (const scene of Object.values(SCENES)) {
+      const run = runOf(scene, { ...VERBS, ...verbs }, change);
+      const { broken } = await explore(run, 1);
+      if (broken) found.push(broken.rule);
+    }
+    expect(found.join('\n')).toMatch(breaks);
+  });
+});

@@ -1,0 +1,142 @@
+import { isDead, isServing } from '@ephemera/domain';
+import type { Instance } from '@ephemera/domain';
+import { manualClock, memoryContainers, memoryInstances, memoryKills } from '@ephemera/testing';
+import type { Containers, Instances, Kills } from '../../src/ports.ts';
+
+export const HOSTS = ['a', 'b'] as const;
+export type Host = (typeof HOSTS)[number];
+
+/** Ends that may come before the deadline: somebody asked, or the container ended by itself. */
+const EARLY = ['request', 'exited', 'oom', 'start_failed'];
+
+/**
+ * Two hosts, one store and its queues in memory, and a ledger of what was promised. Every change
+ * is judged as it is made; `faults` holds what broke a rule.
+ */
+export function openWorld() {
+  const clock = manualClock();
+  const { now } = clock;
+  const store = memoryInstances({ now });
+  const kills = memoryKills(now);
+  const daemons = { a: memoryContainers({ now }), b: memoryContainers({ now }) };
+  const faults: string[] = [];
+  /** The latest deadline that somebody was told of, by id. */
+  const promised = new Map<string, number>();
+  const everArmed = new Set<string>();
+  /** Since the store has lost something, what was written before may be gone from it. */
+  let hasLost = false;
+
+  const containersOf = (id: string) =>
+    HOSTS.flatMap((host) =>
+      [...daemons[host].there.values()]
+        .filter((each) => each.id === id)
+        .map((each) => ({ ...each, host })),
+    );
+
+  /** Judges the end of a container, at the moment at which it is taken away. */
+  const judgeRemoval = async (host: Host, id: string): Promise<void> => {
+    const mine = [...daemons[host].there.values()].filter((each) => each.id === id);
+    const instance = await store.get(id);
+    if (!mine.some(({ running }) => running)) return;
+    // A loss may take back an end that was under way.
+    if (!hasLost && instance && isServing(instance.state) && instance.host === host) {
+      faults.push(`a container was removed under an instance that is ${instance.state}`);
+    }
+    const left = (promised.get(id) ?? 0) - now();
+    const early = instance?.reason !== undefined && EARLY.includes(instance.reason);
+    if (left > 0 && !early && instance?.host === host) {
+      faults.push(`a container was killed ${left} ms before its deadline`);
+    }
+  };
+
+  const containers = (host: Host): Containers => ({
+    ...daemons[host],
+    async start(instance, next, tell) {
+      const known = await store.get(instance.id);
+      if (!hasLost && (known?.host !== host || !everArmed.has(instance.id))) {
+        faults.push('a container was started that nobody meant to end');
+      }
+      return daemons[host].start(instance, next, tell);
+    },
+    async removeInstance(id, grace) {
+      await judgeRemoval(host, id);
+      await daemons[host].removeInstance(id, grace);
+    },
+    async remove(containerId) {
+      const found = [...daemons[host].there.values()].find(
+        (each) => each.containerId === containerId,
+      );
+      if (found) await judgeRemoval(host, found.id);
+      await daemons[host].remove(containerId);
+    },
+  });
+
+  const keeping: Kills = {
+    ...kills,
+    async arm(instance, delay) {
+      everArmed.add(instance.id);
+      await kills.arm(instance, delay);
+    },
+  };
+
+  return {
+    clock,
+    store,
+    kills: { ...kills, ...keeping },
+    daemons,
+    containers,
+    containersOf,
+    faults,
+    promised,
+    get hasLost() {
+      return hasLost;
+    },
+    /** Gives what sets store and queues back to how they are now; promises made since are void. */
+    save(): () => void {
+      const back = [store.save(), kills.save()];
+      const before = [...promised];
+      return () => {
+        hasLost = true;
+        for (const each of back) each();
+        promised.clear();
+        for (const [id, deadline] of before) promised.set(id, deadline);
+      };
+    },
+    /** What must hold when all is quiet and everybody is well. */
+    async judgeRest(ids: readonly string[]): Promise<void> {
+      for (const id of ids) judge(id, await store.get(id));
+    },
+    /** What must hold when every deadline has passed. */
+    async judgeEnd(ids: readonly string[]): Promise<void> {
+      for (const id of ids) {
+        const instance = await store.get(id);
+        if (instance && !isDead(instance.state)) faults.push(`it is ${instance.state} for ever`);
+        if (containersOf(id).length > 0) faults.push('a container is left for ever');
+      }
+      if (kills.armed().length > 0) faults.push('a kill job is left for ever');
+    },
+  };
+
+  function judge(id: string, instance: Instance | undefined): void {
+    const there = containersOf(id);
+    if (there.length > 1) faults.push(`${there.length} containers have one id`);
+    if (!instance || isDead(instance.state)) {
+      if (there.length > 0) faults.push('a container has no instance');
+      if (!instance) return;
+    }
+    const mine = there.find(({ host, running }) => host === instance.host && running);
+    const { state, reason = '' } = instance;
+    if (isServing(state)) {
+      if (!mine) faults.push(`an instance is ${state} without a container`);
+      if (mine?.frozen && state !== 'paused') faults.push(`a container is frozen that is ${state}`);
+      const job = kills.armed().find((each) => each.id === id && each.host === instance.host);
+      if (!job) faults.push('an instance has no kill job');
+      else if (job.dueAt > instance.expiresAt) faults.push('a kill job is due too late');
+    }
+    const kept = isServing(state) || EARLY.includes(reason);
+    if ((promised.get(id) ?? 0) > now() && !kept) faults.push('an instance was lost');
+  }
+}
+
+export type World = ReturnType<typeof openWorld>;
+export type { Containers, Instances };

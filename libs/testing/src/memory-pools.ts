@@ -1,0 +1,40 @@
+import type { Instance, InstanceDraft } from '@ephemera/domain';
+import { isDead } from '@ephemera/domain';
+import type { Intake } from '@ephemera/lifecycle';
+import type { Synchronous } from './answering-later.ts';
+import type { MemoryTable } from './memory-instances.ts';
+
+export type MemoryPools = Pick<Intake, 'stock' | 'claim'>;
+
+/** Pools in memory, without owners, limits and idempotency: who asks is let in. */
+export function memoryPools(
+  { now, all, move, nextGeneration }: MemoryTable,
+  create: (draft: InstanceDraft, pool: string) => Instance,
+): Synchronous<MemoryPools> {
+  return {
+    stock(draft, pool, want) {
+      const there = all().filter((each) => each.pool === pool && !isDead(each.state));
+      return there.length < want ? create(draft, pool) : undefined;
+    },
+    claim(pool, { timeout, metadata }) {
+      const [warm] = all()
+        .filter((each) => each.pool === pool && each.state === 'warm' && each.expiresAt > now())
+        .sort((a, b) => a.expiresAt - b.expiresAt);
+      if (!warm) return { kind: 'none' };
+      const maxExpiresAt = now() + warm.template.maxTimeout;
+      const instance = move(warm, 'ready', {
+        pool: undefined,
+        supersedes: warm.generation,
+        generation: nextGeneration(),
+        timeout,
+        metadata,
+        createdAt: now(),
+        startedAt: now(),
+        activeAt: now(),
+        expiresAt: Math.min(now() + timeout, maxExpiresAt),
+        maxExpiresAt,
+      });
+      return { kind: 'claimed', instance };
+    },
+  };
+}

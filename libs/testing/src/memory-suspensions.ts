@@ -1,0 +1,25 @@
+import type { Suspensions } from '@ephemera/lifecycle';
+import type { Synchronous } from './answering-later.ts';
+import type { MemoryTable } from './memory-instances.ts';
+
+/** Pausing and resuming in memory; a deadline that pauses is not in it. */
+export function memorySuspensions({ now, find, move }: MemoryTable): Synchronous<Suspensions> {
+  return {
+    pause(id) {
+      const instance = find(id);
+      if (!instance) return 'absent';
+      if (instance.state === 'paused') return 'paused';
+      if (instance.state !== 'ready') return 'refused';
+      move(instance, 'paused', {});
+      return 'paused';
+    },
+    resume(id) {
+      const instance = find(id);
+      if (!instance) return { kind: 'absent' };
+      if (instance.state === 'ready') return { kind: 'resumed', sooner: false, instance };
+      if (instance.state !== 'paused' || instance.expiresAt <= now()) return { kind: 'refused' };
+      const resumed = move(instance, 'ready', { activeAt: now() });
+      return { kind: 'resumed', sooner: false, instance: resumed };
+    },
+  };
+}
