@@ -50,15 +50,19 @@ export interface GroundOptions {
   readonly proxies?: number;
   readonly redisArgs?: string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** What is started, and how; the deaths of a few seconds that the scenarios want where absent. */
+  readonly templates?: (receiverPort: number) => string;
+  readonly work?: (ports: ClientPorts) => Background;
   /** Where the daemon listens; the one of this machine where absent. */
   readonly socketPath?: string;
 }
 
 export async function startGround(options: GroundOptions): Promise<Ground> {
   const { seed, socketPath = '/var/run/docker.sock' } = options;
+  const { templates = templatesOf, work = startBackground } = options;
   const receiver = await startReceiver();
   const site = await deploy({
-    templates: templatesOf(receiver.port),
+    templates: templates(receiver.port),
     workers: options.workers ?? 1,
     proxies: options.proxies ?? 2,
     redisArgs: options.redisArgs ?? ['--appendonly', 'yes'],
@@ -75,7 +79,7 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
   const ledger = new Ledger();
   const random = randomFrom(seed);
   const clients = { site, ledger, random };
-  const background = startBackground(clients);
+  const background = work(clients);
   const ports = { site, redis, keys, daemon, ledger, ends, deliveries: receiver.received };
   return {
     ...clients,

@@ -61,9 +61,14 @@ function afterwards({ kills, refills, onFault }: ObtainPorts, instance: Instance
   Promise.all([kills.disarm(instance), refills.request(instance.template.name)]).catch(onFault);
 }
 
-async function discard({ instances, ends, refills }: ObtainPorts, dead: Instance): Promise<void> {
+async function discard(
+  { instances, ends, kills, refills }: ObtainPorts,
+  dead: Instance,
+): Promise<void> {
   const ending = await instances.end(dead.id, 'exited', 'It did not answer when it was claimed.');
   if (ending.kind === 'draining') await ends.finish(ending.instance);
+  // That of its time in the pool; the end has taken away the one of the claim.
+  await kills.disarm(dead);
   await refills.request(dead.template.name);
 }
 

@@ -47,7 +47,7 @@ export function memoryKills(now: () => number = Date.now): MemoryKills {
   };
   const armed = () =>
     [...jobs.values()]
-      .filter(({ running }) => running === false)
+      .filter(({ running }) => !running)
       .map(({ id, generation, host, dueAt }) => ({ id, generation, host, dueAt }))
       .sort((a, b) => a.dueAt - b.dueAt);
   return {
@@ -72,7 +72,7 @@ export function memoryKills(now: () => number = Date.now): MemoryKills {
     },
     takeBack(host) {
       for (const job of jobs.values()) {
-        if (job.host === host && job.running === true) put({ ...job, dueAt: now() }, false);
+        if (job.host === host && job.running) put({ ...job, dueAt: now() }, false);
       }
     },
     save() {

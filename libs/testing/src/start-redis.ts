@@ -8,7 +8,10 @@ import { Redis } from 'ioredis';
 export interface StartedRedis {
   readonly url: string;
   readonly port: number;
+  /** Of the server that runs now. */
   readonly pid: number;
+  /** Ends the server and starts it again on what it has kept on disk. */
+  restart(signal: 'TERM' | 'KILL'): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -23,16 +26,25 @@ export async function freePort(): Promise<number> {
 }
 
 /**
- * Ends its Redis, and takes its folder away, when its input ends: also where the process that
+ * Starts its Redis again for each signal that it reads, and ends it, and takes its folder away, when its input ends: also where the process that
  * started it was killed, so that no test that is broken off leaves a server behind.
  */
 const KEEPER = `
 command -v redis-server >/dev/null || exit 127
 folder=$1; shift
-redis-server --dir "$folder" "$@" >/dev/null 2>&1 &
-echo $!
-read -r _
-kill -CONT $! 2>/dev/null; kill $! 2>/dev/null; wait $!
+start() {
+  redis-server --dir "$folder" "$@" >/dev/null 2>&1 &
+  echo $!
+}
+end() {
+  kill -CONT $! 2>/dev/null; kill "-$1" $! 2>/dev/null; wait $!
+}
+start "$@"
+while read -r signal; do
+  end "$signal"
+  start "$@"
+done
+end TERM
 rm -rf "$folder"
 `;
 
@@ -53,19 +65,30 @@ export async function startRedis(
     detached: true,
   });
   const exited = new Promise<void>((resolve) => keeper.once('exit', () => resolve()));
-  const pid = new Promise<number>((resolve) => {
-    keeper.stdout.once('data', (text: Buffer) => resolve(Number(text.toString())));
-  });
+  const nextPid = () =>
+    new Promise<number>((resolve) => {
+      keeper.stdout.once('data', (text: Buffer) => resolve(Number(text.toString())));
+    });
+  const first = nextPid();
   const failed = exited.then(() => {
     throw new Error('redis-server is not installed');
   });
   const url = `redis://127.0.0.1:${port}/0`;
   await Promise.race([answers(url), failed]);
   failed.catch(() => undefined);
+  let pid = await first;
   return {
     url,
     port,
-    pid: await pid,
+    get pid() {
+      return pid;
+    },
+    async restart(signal) {
+      const next = nextPid();
+      keeper.stdin.write(`${signal}\n`);
+      pid = await next;
+      await answers(url);
+    },
     async stop() {
       keeper.stdin.end();
       await exited;

@@ -16,11 +16,17 @@ function toldUntil({ ledger, events }: Scene): Map<string, number> {
   return told;
 }
 
+/** What is told of a warm instance that was to be handed out, and is dead. */
+const UNCLAIMED = 'It did not answer when it was claimed.';
+
 export const noneEarly: Invariant = {
   name: 'nothing killed before its deadline',
   broken: (scene) => {
     const told = toldUntil(scene);
     return [...scene.ends].flatMap(([id, ends]) => {
+      if (scene.ledger.hurt.has(id)) return [];
+      // A warm one that does not answer is handed to nobody, and another is taken.
+      if (scene.instances.get(id)?.message === UNCLAIMED) return [];
       const { killAskedAt = Infinity } = scene.ledger.promised.get(id) ?? {};
       const until = told.get(id);
       return ends
@@ -38,7 +44,9 @@ export const noCreationLost: Invariant = {
       if (!instance) return [`${id} (${template}) is forgotten`];
       const { state, reason, message = '' } = instance;
       if (!isDead(state) && state !== 'draining') return [];
-      const fair = reason === 'ttl' || (reason === 'request' && killAskedAt !== undefined);
+      const hurt = ledger.hurt.has(id) && (reason === 'exited' || reason === 'oom');
+      const asked = reason === 'request' && killAskedAt !== undefined;
+      const fair = reason === 'ttl' || asked || hurt;
       return fair ? [] : [`${id} (${template}) ended as ${reason}: ${message}`];
     }),
 };
@@ -55,10 +63,11 @@ export const noRenewalLost: Invariant = {
 
 export const onceCreated: Invariant = {
   name: 'one instance a creation, however often it is sent',
-  broken: ({ events }) => {
+  broken: ({ events, instances }) => {
     const ids = new Map<string, Set<string>>();
     for (const { type, id, metadata } of events) {
       const { key } = metadata;
+      if (instances.get(id)?.message === UNCLAIMED) continue;
       if (type === 'ready' && key !== undefined) ids.set(key, (ids.get(key) ?? new Set()).add(id));
     }
     return [...ids]

@@ -4,7 +4,7 @@ import type { Deployment, Random } from '@ephemera/testing';
 import type { Ledger, Promised } from './ledger.ts';
 
 /** What the control API says of an instance, as far as a client of the tests reads it. */
-interface Resource {
+export interface Resource {
   readonly id: string;
   readonly expiresAt: string;
   readonly status: { readonly state: string };
@@ -22,7 +22,7 @@ const PATIENCE = 60_000;
 const WITHIN = 20_000;
 
 /** Sends a request to one replica after the other until one answers; undefined where none did. */
-async function send(
+export async function send(
   { site, random }: ClientPorts,
   method: string,
   path: string,

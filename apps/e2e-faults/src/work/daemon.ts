@@ -1,7 +1,11 @@
+import { execFile } from 'node:child_process';
 import { request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
 
 /** A container as the daemon lists it. */
 export interface ListedContainer {
@@ -21,6 +25,8 @@ export interface ListedNetwork {
 export interface Daemon {
   containers(): Promise<ListedContainer[]>;
   networks(): Promise<ListedNetwork[]>;
+  /** What an operator would type behind `docker`. */
+  command(...args: string[]): Promise<void>;
   /** Tells of every container's end from now on; gives what stops it. */
   watchEnds(onEnd: (id: string, at: number) => void): Promise<() => void>;
 }
@@ -47,6 +53,9 @@ export function daemonOf(namespace: string, socketPath: string): Daemon {
       return Promise.all(
         ours.map(({ Id }) => json<ListedNetwork>(get(socketPath, `/networks/${Id}`))),
       );
+    },
+    async command(...args) {
+      await run('docker', ['-H', `unix://${socketPath}`, ...args]);
     },
     async watchEnds(onEnd) {
       const stream = await ask('/events?', { type: ['container'], event: ['die'], label });

@@ -22,6 +22,8 @@ export interface Wrong {
 export class Ledger {
   readonly promised = new Map<string, Promised>();
   readonly wrong: Wrong[] = [];
+  /** Ids whose container somebody else ended: an end before the deadline is then no fault. */
+  readonly hurt = new Set<string>();
   /** Keys whose creation was sent, answered or not. */
   readonly sentKeys = new Set<string>();
   renewals = 0;

@@ -16,6 +16,8 @@ export type Verbs = typeof VERBS;
 export const TTL = 30_000;
 export const POOL_AGE = 120_000;
 export const POOL = 'p';
+/** No scene lets more time pass than this while somebody is handed a warm one, ms. */
+const LATE_BY = 6_000;
 export const draft = (id: string) =>
   sampleDraft({
     id,
@@ -42,8 +44,10 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
             kills: through(kills),
             addresses: { next: () => Promise.resolve(`10.0.0.${++addresses}`) },
             containers,
-            probe: async () =>
-              world.containersOf(id).some((each) => each.host === host && each.running),
+            probe: () =>
+              Promise.resolve(
+                world.containersOf(id).some((each) => each.host === host && each.running),
+              ),
             pause: () => Promise.resolve(),
           },
           id,
@@ -115,7 +119,7 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
         const instances = through(store);
         const intake = {
           claim: instances.claim,
-          take: async () => ({ kind: 'full' as const, limit: 'hosts' as const }),
+          take: () => Promise.resolve({ kind: 'full' as const, limit: 'hosts' as const }),
         };
         const got = await verbs.obtain(
           {
@@ -132,24 +136,47 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
           {},
           POOL,
         );
-        if (got.kind === 'claimed') promise(got.instance.id, got.instance.expiresAt);
+        if (got.kind !== 'claimed') return;
+        const { id, expiresAt } = got.instance;
+        // As much later as it took between the claim and the arming; reconciliation sees to that.
+        const inTime = kills
+          .armed()
+          .some((job) => job.id === id && job.dueAt <= expiresAt + LATE_BY);
+        const isThere = (await store.get(id))?.state === 'ready';
+        if (isThere && !inTime && clock.now() < expiresAt) {
+          world.faults.push('an instance was handed out without a kill job in time');
+        }
+        promise(id, expiresAt);
       },
     }),
     /** Time passes. */
     wait: (ms: number): Actor => ({
       name: `${ms} ms`,
       process: 'time',
-      run: () => Promise.resolve(clock.advance(ms)),
+      run() {
+        clock.advance(ms);
+        return Promise.resolve();
+      },
     }),
     exit: (host: Host, id: string): Actor => ({
       name: 'exit',
       process: 'container',
-      run: () => Promise.resolve(world.daemons[host].exit(id, { exitCode: 1 })),
+      run() {
+        world.daemons[host].exit(id, { exitCode: 1 });
+        return Promise.resolve();
+      },
     }),
     /** Redis loses what came after this was made, queues and all. */
     loss: (): Actor => {
       const back = world.save();
-      return { name: 'loss', process: 'redis', run: () => Promise.resolve(back()) };
+      return {
+        name: 'loss',
+        process: 'redis',
+        run() {
+          back();
+          return Promise.resolve();
+        },
+      };
     },
     /** A worker dies; what it was at is begun again by another process beside the same daemon. */
     crash: (host: Host): Actor => ({

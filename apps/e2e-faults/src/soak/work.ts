@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Background, liveIds } from '../work/background.ts';
+import {
+  type ClientPorts,
+  type Resource,
+  create,
+  kill,
+  renew,
+  send,
+  visit,
+} from '../work/clients.ts';
+import { useTunnel } from './tunnel.ts';
+
+/** The shares of the templates among the creations. */
+const TEMPLATES = ['page', 'page', 'page', 'pooled', 'pooled', 'tunnel', 'tunnel', 'few'];
+
+/** How many instances live, as far as the clients know: as many as two cores carry beside others. */
+const LIVE = 24;
+const CREATORS = 4;
+const VISITORS = 8;
+const TUNNELS = 4;
+
+/** Creations, claims, renewals, kills, pauses, requests and tunnels at a steady pace. */
+export function startWork(ports: ClientPorts): Background {
+  const { ledger, random, site } = ports;
+  const paused = new Set<string>();
+  let on = false;
+  let stopped: Promise<unknown> = Promise.resolve();
+
+  const loop = async (pause: number, work: () => Promise<unknown>) => {
+    while (on) {
+      await work();
+      await sleep(pause + random(pause));
+    }
+  };
+  const someOf = (which: (template: string) => boolean) => {
+    const ids = liveIds(ledger).filter((id) => {
+      const { template = '' } = ledger.promised.get(id) ?? {};
+      return which(template) && !paused.has(id);
+    });
+    return ids[random(ids.length || 1)];
+  };
+  const withSome =
+    (work: (id: string) => Promise<unknown>, which: (template: string) => boolean = () => true) =>
+    async () => {
+      const id = someOf(which);
+      if (id !== undefined) await work(id);
+    };
+  const creating = async () => {
+    if (liveIds(ledger).length >= LIVE) return;
+    const template = TEMPLATES[random(TEMPLATES.length)] ?? 'page';
+    const timeout = template === 'few' ? 3 + random(5) : 15 + random(45);
+    const id = await create(ports, template, timeout);
+    if (id !== undefined) await untilReady(id);
+  };
+  /** Whoever asked waits for it, so a machine that is slow is asked for less. */
+  const untilReady = async (id: string) => {
+    const promise = ledger.promised.get(id);
+    while (promise && promise.toldUntil === undefined) {
+      const answer = await send(ports, 'GET', `/v1/instances/${id}`);
+      const { expiresAt = '', status } = (answer?.body ?? {}) as Partial<Resource>;
+      if (status?.state === 'ready') promise.toldUntil = Date.parse(expiresAt);
+      else if (status?.state !== 'pending' && status?.state !== 'starting') return;
+      await sleep(300);
+    }
+  };
+  const resume = (id: string) => send(ports, 'POST', `/v1/instances/${id}/resume`);
+  const pausing = async (id: string) => {
+    // Before it is asked for: a pause whose answer is lost may have been done.
+    paused.add(id);
+    await send(ports, 'POST', `/v1/instances/${id}/pause`);
+    await sleep(500 + random(1_500));
+    if ((await resume(id)) !== undefined) paused.delete(id);
+  };
+  const isPage = (template: string) => template !== 'tunnel';
+  const start = () => {
+    on = true;
+    const visiting = withSome((id) => visit(ports, id), isPage);
+    const tunnelling = withSome(
+      (id) => useTunnel(site.publicUrls[random(site.publicUrls.length)] ?? '', id, ledger),
+      (template) => template === 'tunnel',
+    );
+    return Promise.all([
+      ...Array.from({ length: CREATORS }, () => loop(400, creating)),
+      loop(
+        1_000,
+        withSome((id) => renew(ports, id, 10 + random(40))),
+      ),
+      loop(
+        3_000,
+        withSome((id) => kill(ports, id)),
+      ),
+      loop(4_000, withSome(pausing, isPage)),
+      ...Array.from({ length: VISITORS }, () => loop(100, visiting)),
+      ...Array.from({ length: TUNNELS }, () => loop(500, tunnelling)),
+    ]);
+  };
+  stopped = start();
+  return {
+    async pause() {
+      on = false;
+      await stopped;
+      for (const id of paused) if ((await resume(id)) !== undefined) paused.delete(id);
+    },
+    resume() {
+      if (!on) stopped = start();
+    },
+  };
+}
