@@ -42,7 +42,7 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
             host,
             instances: through(store),
             kills: through(kills),
-            addresses: { next: () => Promise.resolve(`10.0.0.${++addresses}`) },
+            addresses: { next: () => Promise.resolve(++addresses) },
             containers,
             probe: () =>
               Promise.resolve(

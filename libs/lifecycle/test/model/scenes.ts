@@ -193,9 +193,9 @@ async function setUp({ given }: Scene, world: World): Promise<{ id: string; gene
   const begun = await store.begin(id, generation, 'a');
   if (!begun) throw new Error('it could not be begun');
   await kills.arm(begun, made.timeout);
-  const next = () => Promise.resolve('10.0.0.200');
-  await world.containers('a').start(begun, next, () => Promise.resolve(true));
-  const published = await store.publish(id, generation, '10.0.0.200');
+  const next = () => Promise.resolve(200);
+  const started = await world.containers('a').start(begun, next, () => Promise.resolve(true));
+  const published = await store.publish(id, generation, started?.address ?? '');
   if (given === 'ready') promised.set(id, published?.expiresAt ?? 0);
   return made;
 }
