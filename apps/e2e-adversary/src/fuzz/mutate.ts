@@ -86,7 +86,11 @@ const MUTATIONS: readonly Mutation[] = [
   (bytes, random) => {
     const { lines, at } = lineAt(bytes, random);
     const line = lines[at] ?? '';
-    lines[at] = random(2) === 0 ? line.toUpperCase() : line.toLowerCase();
+    // Of ASCII alone: a letter beyond latin1 would be another byte on the wire.
+    lines[at] =
+      random(2) === 0
+        ? line.replace(/[a-z]+/g, (small) => small.toUpperCase())
+        : line.replace(/[A-Z]+/g, (big) => big.toLowerCase());
     return lines.join('\r\n');
   },
   (bytes, random) => {

@@ -119,10 +119,11 @@ export function createDataPath(options: DataPathOptions): DataPath {
 
     upgrade(req, socket, rest) {
       socket.on('error', () => socket.destroy());
-      const peer = peerOf(socket, trusted);
+      // A handshake with a body comes with a stream of its own in the socket's place.
+      const peer = peerOf(req.socket, trusted);
       // Behind an answer that is still on its way, a 101 would be taken for that answer.
       if (peer.isRefused || isAnswering(peer)) {
-        socket.destroy();
+        req.socket.destroy();
         return;
       }
       const head = readRequestHead(req, peer.isTrusted);

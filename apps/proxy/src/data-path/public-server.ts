@@ -70,7 +70,7 @@ export function createPublicServer(
     refuse(req, res, REFUSALS.expectation);
   });
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (refused.has(socket)) socket.destroySoon();
+    if (refused.has(req.socket)) req.socket.destroySoon();
     else dataPath.upgrade(req, socket, head);
   });
   server.on('connect', (_req: IncomingMessage, socket: Socket) => {

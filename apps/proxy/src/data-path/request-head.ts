@@ -27,6 +27,8 @@ export interface RequestHead {
 const MAX_FIELDS = 100;
 /** A reg-name, IPv4 address or IPv6 literal, with a port or without (RFC 9110 7.2). */
 const HOST = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+/** Past so many digits servers differ in what they can hold. */
+const MAX_LENGTH_DIGITS = 15;
 const ENDS_CHUNKED = /(?:^|,)[ \t]*chunked[ \t]*$/i;
 
 /**
@@ -92,6 +94,9 @@ export function readRequestHead(req: IncomingMessage, trusted: boolean): Request
     }
   }
   if (host === undefined || !HOST.test(host)) return REFUSALS.host;
+  if (contentLength !== undefined && contentLength.length > MAX_LENGTH_DIGITS) {
+    return REFUSALS.malformed;
+  }
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
     return ENDS_CHUNKED.test(coding) ? REFUSALS.coding : REFUSALS.framing;
   }

@@ -84,6 +84,8 @@ describe('framing that two servers could read differently', () => {
     ['an underscore', '1_0'],
     ['empty', ''],
     ['more than 64 bits', '18446744073709551619'],
+    ['more than 63 bits', '18446704073709551619'],
+    ['more than is held exactly', '9007199254740993'],
   ])('Content-Length: %s', async (_name, value) => {
     await expectRefused(post(`Content-Length: ${value}\r\n`, 'abc'), 400);
   });
@@ -398,13 +400,17 @@ describe('upgrades and expectations', () => {
     await expectRefused(handshake(lines), status);
   });
 
-  test('a handshake behind a request that is not answered yet', async () => {
+  // node:http gives a handshake with a body another stream than the connection's own.
+  test.each([
+    ['a handshake', ''],
+    ['a handshake with a body', 'Content-Length: 5\r\n'],
+  ])('%s behind a request that is not answered yet', async (_what, lines) => {
     const quiet = await startUpstream(() => undefined);
     const waiting = await rig.ready(quiet.port);
     const raw = open(rig.port);
     raw.send(
       get(`/demo/${waiting}/`) +
-        handshake(`${key}Sec-WebSocket-Version: 13\r\n`).replace(id, waiting),
+        handshake(`${key}Sec-WebSocket-Version: 13\r\n${lines}`).replace(id, waiting),
     );
     await raw.untilClosed();
     expect(raw.received).toBe('');
@@ -428,10 +434,16 @@ describe('upgrades and expectations', () => {
   });
 });
 
+const HANDSHAKE_WITH_BODY =
+  'GET /demo/x/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: 5\r\n\r\n';
+
 test.each([
   ['what is no request', 'an expectation', 'Expect: the-unexpected\r\n', '\0\r\n\r\n'],
   ['what is no request', 'a coding', 'Transfer-Encoding: gzip, chunked\r\n', '\0\r\n\r\n'],
   ['CONNECT', 'a second Host', 'Host: b\r\n', 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ['a handshake with a body', 'a second Host', 'Host: b\r\n', HANDSHAKE_WITH_BODY],
+  ['a handshake with a body', 'an expectation', 'Expect: the-unexpected\r\n', HANDSHAKE_WITH_BODY],
 ])('%s behind a refusal of %s is not answered', async (_what, _why, lines, behind) => {
   const raw = open(rig.port);
   raw.send(get(path(), lines));
