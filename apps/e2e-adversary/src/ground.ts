@@ -32,6 +32,9 @@ export interface Ground {
   readonly keys: Keys;
   readonly redisPort: number;
   readonly redisPid: number;
+  readonly namespace: string;
+  /** Path of the file with the templates. */
+  readonly config: string;
   replica(options?: ReplicaOptions): Promise<Replica>;
   put(id: string, route: Route): Promise<void>;
   /** Puts the route of a ready instance; gives its id. */
@@ -42,7 +45,10 @@ export interface Ground {
 
 export const newId = (): string => makeId(randomBytes);
 
-export async function startGround(): Promise<Ground> {
+const TEMPLATES = 'default: demo\ntemplates:\n  demo:\n    image: ephemera/demo\n    port: 8080\n';
+
+/** @param templates as `ephemera.yml` has them */
+export async function startGround(templates = TEMPLATES): Promise<Ground> {
   const started = await startRedis({ args: ['--maxclients', '1000'] });
   const redis = connectRedis(started.url, 'job', () => undefined);
   await new Promise<void>((resolve) => redis.once('ready', () => resolve()));
@@ -56,10 +62,7 @@ export async function startGround(): Promise<Ground> {
   }, 2_000);
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-adversary-'));
   const config = join(folder, 'ephemera.yml');
-  await writeFile(
-    config,
-    'default: demo\ntemplates:\n  demo:\n    image: ephemera/demo\n    port: 8080\n',
-  );
+  await writeFile(config, templates);
   const replicas: Replica[] = [];
   let generation = 0;
   const put = async (id: string, route: Route) => {
@@ -70,6 +73,8 @@ export async function startGround(): Promise<Ground> {
     keys,
     redisPort: started.port,
     redisPid: started.pid,
+    namespace,
+    config,
     put,
     generation: () => ++generation,
     async ready(route) {

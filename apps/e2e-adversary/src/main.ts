@@ -1,6 +1,6 @@
 /** The suites as programs: `node apps/e2e-adversary/src/main.ts SUITE [--count N] [--seed N] …`. */
 import { parseArgs } from 'node:util';
-import { runChurn, runFences } from './churn/run-churn.ts';
+import { runChurn, runContainers, runFences } from './churn/run-churn.ts';
 import { runRedisAway } from './redis-away.ts';
 import { runIdle, runRestart } from './restart/run-restart.ts';
 import { runAborts, runSlow } from './slow/run-slow.ts';
@@ -10,6 +10,7 @@ import type { Options } from './options.ts';
 
 const suites: Record<string, (options: Options) => Promise<boolean>> = {
   churn: runChurn,
+  containers: runContainers,
   fences: runFences,
   fuzz: runFuzz,
   compare: runCompare,

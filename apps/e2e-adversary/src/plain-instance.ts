@@ -15,7 +15,8 @@ const BIG = Buffer.alloc(1024 * 1024, 'x');
 
 /**
  * A well-behaved application in the place of a container: `/slow` takes 20 ms, `/never` does not
- * answer, `/big` is 1 MiB, a WebSocket echoes bytes, everything else is `ok`; bodies are read.
+ * answer, `/big` is 1 MiB, `/close` ends its connection, a WebSocket echoes bytes, everything else is
+ * `ok`; bodies are read.
  */
 export async function newEchoInstance(): Promise<PlainInstance> {
   const server: Server = createServer((req, res) => {
@@ -23,6 +24,7 @@ export async function newEchoInstance(): Promise<PlainInstance> {
     if (req.url === '/never') return;
     const body = req.url === '/big' ? BIG : 'ok';
     const answer = () => {
+      if (req.url === '/close') res.shouldKeepAlive = false;
       res.writeHead(200, { 'content-length': body.length });
       res.end(body);
     };

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { churn } from '../src/churn/churn.ts';
-import { fenceNames } from '../src/churn/fences.ts';
+import { proxyFences } from '../src/churn/fences.ts';
 
 // Instances are killed and created without pause, each at the address of the one before, while
 // invalidations are cut and replicas stand still. `npm run test:adversary -- churn` is the whole.
@@ -13,7 +13,7 @@ test('no answer comes from another instance', { timeout: 120_000 }, async () => 
 });
 
 test('with every fence taken away the same churn shows it', { timeout: 120_000 }, async () => {
-  const removed = fenceNames;
+  const removed = proxyFences;
   const result = await churn({
     answers: 20_000,
     atMostMs: 60_000,

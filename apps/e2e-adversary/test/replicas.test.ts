@@ -3,7 +3,7 @@ import { freePort } from '@ephemera/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { startGround } from '../src/ground.ts';
 import { reaches } from '../src/reaches.ts';
-import { redisAway } from '../src/redis-away.ts';
+import { redisAway, WAYS } from '../src/redis-away.ts';
 import { idleRace } from '../src/restart/idle-race.ts';
 import { rollingRestart } from '../src/restart/rolling-restart.ts';
 
@@ -43,9 +43,10 @@ test('idle connections of a balancer are not closed under it', { timeout: 120_00
   expect(Object.keys(outcomes)).toEqual(['200']);
 });
 
-test('while Redis is away what is known is served', { timeout: 120_000 }, async () => {
-  const result = await redisAway(6_000);
-  expect(Object.keys(result.known)).toEqual(['200']);
-  expect(Object.keys(result.unknown)).toEqual(['503']);
-  expect(result.recovery).toBeLessThan(3_000);
+test.each(WAYS)('while Redis is %s what is known is served', { timeout: 120_000 }, async (way) => {
+  const { known, reconnecting, unknown, recovery } = await redisAway(way, 6_000);
+  expect(Object.keys(known.answers)).toEqual(['200']);
+  expect(Object.keys(reconnecting.answers)).toEqual(['200']);
+  expect(Object.keys(unknown.answers)).toEqual(['503']);
+  expect(recovery).toBeLessThan(3_000);
 });

@@ -6,11 +6,12 @@ interface Patch {
   readonly instead: string;
 }
 
-export type Fence = 'lease' | 'push' | 'flush' | 'sockets' | 'recheck';
+export type Fence = 'lease' | 'push' | 'flush' | 'sockets' | 'recheck' | 'addresses';
 
 const CACHE = 'libs/store/src/route-cache.ts';
 const TRACKING = 'libs/store/src/route-tracking.ts';
 const AGENTS = 'apps/proxy/src/data-path/upstream/agents.ts';
+const PROFILE = 'apps/worker/src/docker/container-profile.ts';
 
 /**
  * The fences between instances, each with what takes it away from a replica that a test starts.
@@ -55,11 +56,21 @@ export const FENCES: Readonly<Record<Fence, readonly Patch[]>> = {
   recheck: [
     { file: AGENTS, text: 'return isCurrent(found, generation);', instead: 'return true;' },
   ],
+  /** Docker gives a container the lowest free address: that of the one which has just ended. */
+  addresses: [
+    {
+      file: PROFILE,
+      text: '[place.network]: { IPAMConfig: { IPv4Address: place.address } },',
+      instead: '[place.network]: {},',
+    },
+  ],
 };
 
 export const fenceNames = Object.keys(FENCES) as Fence[];
+/** Those that stand in a replica, and not in the worker. */
+export const proxyFences = fenceNames.filter((name) => name !== 'addresses');
 
-/** Arguments of node that start a replica without some of its fences. */
+/** Arguments of node that start a replica or a worker without some of its fences. */
 export function without(fences: readonly Fence[]): string[] {
   const hook = new URL('./remove-fences.ts', import.meta.url);
   hook.search = fences.join(',');

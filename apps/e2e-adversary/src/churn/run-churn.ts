@@ -1,7 +1,8 @@
 import type { Options } from '../options.ts';
 import { print, table } from '../report.ts';
 import { churn, type ChurnOptions, type ChurnResult } from './churn.ts';
-import { type Fence, fenceNames } from './fences.ts';
+import { containerChurn } from '../containers/container-churn.ts';
+import { type Fence, proxyFences } from './fences.ts';
 
 /** A table line's measure. */
 const SHORT = { answers: 20_000, atMostMs: 60_000 };
@@ -13,6 +14,20 @@ export async function runChurn(options: Options): Promise<boolean> {
   const result = await churn({ answers, atMostMs: 40 * 60_000, seed, onProgress: print });
   print(JSON.stringify({ ...result, strays: result.strays.slice(0, 5) }, undefined, 2));
   return result.answers >= answers && result.wrongAnswers === 0 && result.strays.length === 0;
+}
+
+/** The same with real containers, which Docker gives used addresses; at last without the fences. */
+export async function runContainers(options: Options): Promise<boolean> {
+  const answers = Number(options.count ?? 100_000);
+  const seed = Number(options.seed ?? 1);
+  const full = { answers, atMostMs: 40 * 60_000, seed, onProgress: print };
+  const result = await containerChurn(full);
+  print(JSON.stringify(result, undefined, 2));
+  const control = { ...full, answers: answers / 10, removed: proxyFences };
+  const unfenced = await containerChurn(control);
+  print(`without the fences: ${JSON.stringify(unfenced, undefined, 2)}`);
+  const isClean = result.wrongAnswers === 0 && result.strays === 0;
+  return isClean && result.reuses > 0 && unfenced.wrongAnswers > 0;
 }
 
 /** Short churns with each fence taken away, then with several: whether the churn would catch it. */
@@ -34,7 +49,7 @@ export async function runFences(options: Options): Promise<boolean> {
 
 /** What the table compares; addresses are always used again at once, unless it says otherwise. */
 export function variants(): [string, Partial<ChurnOptions>][] {
-  const alone = fenceNames.map((fence): [string, Partial<ChurnOptions>] => [
+  const alone = proxyFences.map((fence): [string, Partial<ChurnOptions>] => [
     fence,
     { removed: [fence] },
   ]);
@@ -46,8 +61,8 @@ export function variants(): [string, Partial<ChurnOptions>][] {
     ['lease, push and flush', { removed: routes }],
     ['lease, push, flush and recheck', { removed: [...routes, 'recheck'] }],
     ['sockets and recheck', { removed: ['sockets', 'recheck'] }],
-    ['all', { removed: fenceNames, killsFirst: true }],
-    ['all, with fresh addresses', { removed: fenceNames, freshAddresses: true }],
+    ['all', { removed: proxyFences, killsFirst: true }],
+    ['all, with fresh addresses', { removed: proxyFences, freshAddresses: true }],
     ['nothing, one replica without Redis', { partitions: true }],
     [
       'nothing, one replica without Redis, with fresh addresses',

@@ -1,0 +1,185 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { disturb } from '../churn/disturb.ts';
+import type { Fence } from '../churn/fences.ts';
+import { Visitor } from '../churn/visitor.ts';
+import type { Replica } from '../ground.ts';
+import { randomFrom, type Random } from '../random.ts';
+import { type InstancesSite, startInstancesSite } from './instances-site.ts';
+
+export interface ContainerChurnOptions {
+  /** Ends once so many answers of instances were looked at, or the time is up. */
+  readonly answers: number;
+  readonly atMostMs: number;
+  readonly seed: number;
+  /** What the replicas do without; the worker always does without its walk through the addresses. */
+  readonly removed?: readonly Fence[];
+  readonly onProgress?: (line: string) => void;
+}
+
+export interface ContainerChurnResult {
+  readonly answers: number;
+  /** Answers from another container than the one that was asked for. */
+  readonly wrongAnswers: number;
+  /** Requests that a container got and that were meant for another one. */
+  readonly strays: number;
+  readonly instances: number;
+  /** Instances at an address that an earlier one of the run had. */
+  readonly reuses: number;
+  readonly addresses: number;
+  /** From asking for an instance's end until the next was ready at its address, ms. */
+  readonly reusedAfter: { readonly least: number; readonly median: number };
+  readonly notStarted: number;
+  /** 404, 410, 502, 503 and cut connections: what people get in place of another container. */
+  readonly refused: Readonly<Record<string, number>>;
+  readonly disturbances: Readonly<Record<string, number>>;
+  readonly seconds: number;
+}
+
+/** One place that one container after the other has; visitors go on asking for the dead ones. */
+interface Place {
+  current: string | undefined;
+  readonly past: string[];
+}
+
+const PLACES = 5;
+const VISITORS = 6;
+const PAST = 4;
+
+/** Real containers that live for two seconds each, killed and started without pause. */
+export async function containerChurn(
+  options: ContainerChurnOptions,
+): Promise<ContainerChurnResult> {
+  const site = await startInstancesSite(options.removed ?? []);
+  try {
+    return await new ContainerChurn(site, options).run();
+  } finally {
+    await site.stop();
+  }
+}
+
+class ContainerChurn {
+  readonly #site: InstancesSite;
+  readonly #options: ContainerChurnOptions;
+  readonly #random: Random;
+  readonly #stop = new AbortController();
+  readonly #places: readonly Place[];
+  readonly #refused: Record<string, number> = {};
+  /** By address: when the end of the last instance there was asked for. */
+  readonly #endedAt = new Map<string, number>();
+  readonly #gaps: number[] = [];
+  #answers = 0;
+  #wrong = 0;
+  #strays = 0;
+  #instances = 0;
+  #notStarted = 0;
+
+  constructor(site: InstancesSite, options: ContainerChurnOptions) {
+    this.#site = site;
+    this.#options = options;
+    this.#random = randomFrom(options.seed);
+    this.#places = Array.from({ length: PLACES }, () => ({ current: undefined, past: [] }));
+  }
+
+  async run(): Promise<ContainerChurnResult> {
+    const { ground, replicas, relays } = this.#site;
+    const { answers, atMostMs, seed, onProgress } = this.#options;
+    const started = performance.now();
+    const work = [
+      ...this.#places.map((place) => this.#keepPlace(place)),
+      ...replicas.flatMap((replica) =>
+        Array.from({ length: VISITORS }, () => this.#visit(replica)),
+      ),
+    ];
+    const disturbing = disturb(
+      { ground, replicas, relays, partitions: false },
+      randomFrom(seed + 1),
+      this.#stop.signal,
+    );
+    const failed = Promise.all(work).then(() => undefined);
+    let told = started;
+    while (this.#answers < answers && performance.now() < started + atMostMs) {
+      await Promise.race([sleep(50), failed]);
+      this.#site.check();
+      if (performance.now() - told < 10_000) continue;
+      told = performance.now();
+      onProgress?.(
+        `${this.#answers} answers, ${this.#wrong} wrong, ${this.#strays} strays, ` +
+          `${this.#instances} instances, ${this.#gaps.length} at used addresses`,
+      );
+    }
+    this.#stop.abort();
+    const disturbances = await disturbing;
+    await failed;
+    const gaps = this.#gaps.sort((a, b) => a - b);
+    return {
+      answers: this.#answers,
+      wrongAnswers: this.#wrong,
+      strays: this.#strays,
+      instances: this.#instances,
+      reuses: gaps.length,
+      addresses: this.#endedAt.size,
+      reusedAfter: {
+        least: Math.round(gaps[0] ?? Number.NaN),
+        median: Math.round(gaps[gaps.length >> 1] ?? Number.NaN),
+      },
+      notStarted: this.#notStarted,
+      refused: this.#refused,
+      disturbances,
+      seconds: Math.round((performance.now() - started) / 1000),
+    };
+  }
+
+  /** Starts an instance and ends it after a moment, again and again. */
+  async #keepPlace(place: Place): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      // Half of them end at their deadline, by the kill job, and half because somebody asks.
+      const isAsked = this.#random(2) === 0;
+      const made = await this.#site.create(isAsked ? 60 : 3);
+      if (made === undefined) {
+        this.#notStarted++;
+        continue;
+      }
+      const { id, address } = made;
+      this.#instances++;
+      const endedAt = this.#endedAt.get(address);
+      if (endedAt !== undefined) this.#gaps.push(performance.now() - endedAt);
+      place.current = id;
+      await sleep(isAsked ? 500 + this.#random(3_000) : 3_000);
+      this.#endedAt.set(address, performance.now());
+      place.past.unshift(id);
+      const [old] = place.past.splice(PAST);
+      place.current = undefined;
+      if (isAsked) await this.#site.end(id);
+      if (old !== undefined) this.#strays += straysIn(await this.#site.lastWords(old));
+    }
+    for (const id of place.past) this.#strays += straysIn(await this.#site.lastWords(id));
+  }
+
+  async #visit(replica: Replica): Promise<void> {
+    const visitor = new Visitor(replica.publicPort);
+    while (!this.#stop.signal.aborted) {
+      const place = this.#places[this.#random(PLACES)];
+      const isDead = this.#random(4) === 0;
+      const id = isDead ? place?.past[this.#random(PAST)] : place?.current;
+      if (id === undefined) {
+        await sleep(5);
+        continue;
+      }
+      const answer = await visitor.ask(id);
+      if (answer?.status === 200) {
+        this.#answers++;
+        if (answer.from !== id) this.#wrong++;
+        continue;
+      }
+      const what = answer ? String(answer.status) : 'cut';
+      this.#refused[what] = (this.#refused[what] ?? 0) + 1;
+      // Whoever is refused at once would otherwise ask for nothing else, and take the machine.
+      await sleep(10);
+    }
+    visitor.leave();
+  }
+}
+
+function straysIn(words: string): number {
+  return words.match(/^stray /gm)?.length ?? 0;
+}
