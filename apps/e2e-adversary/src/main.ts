@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { runChurn, runContainers, runFences } from './churn/run-churn.ts';
 import { runRedisAway } from './redis-away.ts';
 import { runIdle, runRestart } from './restart/run-restart.ts';
-import { runAborts, runSlow } from './slow/run-slow.ts';
+import { runAborts, runSilent, runSlow } from './slow/run-slow.ts';
 import { runCompare } from './compare/run-compare.ts';
 import { runFuzz } from './fuzz/run-fuzz.ts';
 import type { Options } from './options.ts';
@@ -15,6 +15,7 @@ const suites: Record<string, (options: Options) => Promise<boolean>> = {
   fuzz: runFuzz,
   compare: runCompare,
   away: runRedisAway,
+  silent: runSilent,
   slow: runSlow,
   aborts: runAborts,
   restart: runRestart,

@@ -20,21 +20,34 @@ export interface Behind {
   readonly adminPort: number;
 }
 
+export interface BalancerOptions {
+  /** How long it keeps idle connections to replicas. */
+  readonly idleMs?: number;
+  /** How long it keeps those of clients. */
+  readonly clientMs?: number;
+  /** Whether it asks the replicas if they are ready; else it takes them all for ready. */
+  readonly checks?: boolean;
+}
+
 /**
  * Debian's haproxy before replicas, told by their readiness alone which of them take requests, as
- * an operator would set it up. @param idleMs how long it keeps idle connections to them
+ * an operator would set it up.
  */
-export async function startHaproxy(behind: readonly Behind[], idleMs = 60_000): Promise<Balancer> {
+export async function startHaproxy(
+  behind: readonly Behind[],
+  { idleMs = 60_000, clientMs = 75_000, checks = true }: BalancerOptions = {},
+): Promise<Balancer> {
   const haproxy = await installed('haproxy');
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-haproxy-'));
   const port = await freePort();
   const socket = join(folder, 'stats.sock');
   const servers = behind.map(
     ({ publicPort, adminPort }, index) =>
-      `  server r${index} 127.0.0.1:${publicPort} check port ${adminPort} inter 200ms fall 1 rise 1`,
+      `  server r${index} 127.0.0.1:${publicPort}` +
+      (checks ? ` check port ${adminPort} inter 200ms fall 1 rise 1` : ''),
   );
   const config = join(folder, 'haproxy.cfg');
-  await writeFile(config, text(port, socket, idleMs, servers));
+  await writeFile(config, text({ port, socket, idleMs, clientMs }, servers));
   const child: Child = startChild(haproxy, ['-db', '-f', config]);
   await waitFor('haproxy to listen', () => child.ended() !== undefined || reaches(port));
   if (child.ended() !== undefined) throw new Error(`haproxy ended:\n${child.log()}`);
@@ -49,16 +62,20 @@ export async function startHaproxy(behind: readonly Behind[], idleMs = 60_000): 
   };
 }
 
-function text(port: number, socket: string, idleMs: number, servers: readonly string[]): string {
+function text(
+  frame: { port: number; socket: string; idleMs: number; clientMs: number },
+  servers: readonly string[],
+): string {
+  const { port, socket, idleMs, clientMs } = frame;
   return `global
   maxconn 8000
   stats socket ${socket}
 defaults
   mode http
   timeout connect 2s
-  timeout client 75s
+  timeout client ${clientMs}ms
   timeout server 75s
-  timeout http-keep-alive 75s
+  timeout http-keep-alive ${clientMs}ms
   timeout check 2s
 frontend in
   bind 127.0.0.1:${port}

@@ -24,7 +24,9 @@ export async function idleRace(requests: number, idleMs: number): Promise<IdleRa
   try {
     const id = await ground.ready({ port: instance.port });
     const replica = await ground.replica();
-    const balancer = await startHaproxy([replica], idleMs);
+    // Nothing but the connection between the two is to be the cause of a failure.
+    const alone = { idleMs, clientMs: idleMs * 5, checks: false };
+    const balancer = await startHaproxy([replica], alone);
     const random = randomFrom(1);
     const outcomes: Record<string, number> = {};
     const rounds = 4;

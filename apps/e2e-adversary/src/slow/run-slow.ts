@@ -7,19 +7,23 @@ import { attacks, slowClients } from './slow-clients.ts';
 /** How late the last of many may be cut: 15 s for heads, 60 s for the rest, and some slack. */
 const CUT_WITHIN = { head: 20, body: 70, reading: 70 } as const;
 
-export async function runSlow(options: Options): Promise<boolean> {
-  const connections = Number(options.count ?? 1_000);
+export async function runSilent(options: Options): Promise<boolean> {
   let isWell = true;
   for (const kind of SILENCES) {
-    const result = await silentClients(kind, connections);
+    const result = await silentClients(kind, Number(options.count ?? 1_000));
     print(JSON.stringify(result));
     isWell &&= result.lastCut < CUT_WITHIN[kind];
   }
+  return isWell;
+}
+
+/** Measures: on a machine that does other things at the same time the ratio means nothing. */
+export async function runSlow(options: Options): Promise<boolean> {
+  let isWell = true;
   for (const attack of attacks) {
-    const result = await slowClients(attack, connections, 30);
+    const result = await slowClients(attack, Number(options.count ?? 1_000), 20);
     print(JSON.stringify(result, undefined, 2));
-    isWell &&= result.others.during.p99 <= 2 * result.others.before.p99;
-    isWell &&= Object.keys(result.failed).length === 0;
+    isWell &&= result.others.ratio <= 2 && Object.keys(result.failed).length === 0;
   }
   return isWell;
 }
