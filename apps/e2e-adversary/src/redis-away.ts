@@ -26,6 +26,8 @@ export interface AwayResult {
   readonly reconnecting: Asked;
   /** For ids that nobody knows. */
   readonly unknown: Asked;
+  /** What it said of itself at the end: `/readyz`, and `/readyz/running`. */
+  readonly readiness: { readonly ready: number; readonly running: number };
   /** From the return of Redis until an unknown id is answered as such again, ms. */
   readonly recovery: number;
 }
@@ -68,7 +70,7 @@ async function askWhile(
   way: Way,
   signal: NodeJS.Signals,
   back: () => unknown,
-  { ground, replica: { publicPort }, ids, awayMs }: Scene,
+  { ground, replica: { publicPort, adminPort }, ids, awayMs }: Scene,
 ): Promise<AwayResult> {
   const agent = new Agent({ keepAlive: true });
   const known = () => get(agent, publicPort, `/demo/${ids.known}/`);
@@ -79,12 +81,19 @@ async function askWhile(
   const end = performance.now() + awayMs;
   const asked = await Promise.all([known, reconnecting, unknown].map((ask) => askUntil(end, ask)));
   const [forKnown = NONE, forReconnecting = NONE, forUnknown = NONE] = asked;
+  const statusOf = async (path: string) =>
+    (await fetch(`http://127.0.0.1:${adminPort}${path}`)).status;
+  const readiness = {
+    ready: await statusOf('/readyz'),
+    running: await statusOf('/readyz/running'),
+  };
   const returned = performance.now();
   await back();
   await waitFor('the recovery', async () => (await unknown()) === '404');
   agent.destroy();
   const recovery = performance.now() - returned;
-  return { way, known: forKnown, reconnecting: forReconnecting, unknown: forUnknown, recovery };
+  const answered = { known: forKnown, reconnecting: forReconnecting, unknown: forUnknown };
+  return { way, ...answered, readiness, recovery };
 }
 
 const NONE: Asked = { answers: {}, slowest: Number.NaN };

@@ -44,9 +44,10 @@ test('idle connections of a balancer are not closed under it', { timeout: 120_00
 });
 
 test.each(WAYS)('while Redis is %s what is known is served', { timeout: 120_000 }, async (way) => {
-  const { known, reconnecting, unknown, recovery } = await redisAway(way, 6_000);
+  const { known, reconnecting, unknown, readiness, recovery } = await redisAway(way, 6_000);
   expect(Object.keys(known.answers)).toEqual(['200']);
   expect(Object.keys(reconnecting.answers)).toEqual(['200']);
   expect(Object.keys(unknown.answers)).toEqual(['503']);
+  expect(readiness).toEqual({ ready: 503, running: 200 });
   expect(recovery).toBeLessThan(3_000);
 });

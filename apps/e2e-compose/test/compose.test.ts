@@ -173,6 +173,22 @@ test('workers reach what is outside, for webhooks; replicas do not', async () =>
   }
 });
 
+// No replica is ready then; a balancer that took that for "none may be asked" would end what they
+// could go on serving.
+test('while Redis is away the balancer leads to what the replicas know', async () => {
+  const url = `${site.publicUrl}/demo/${await start()}/id`;
+  for (let i = 0; i < 12; i++) expect((await getAnew(url)).status).toBe(200);
+  const [redis] = await partsNamed('redis');
+  await docker('pause', redis?.id ?? '');
+  try {
+    await balancer.has(0);
+    for (let i = 0; i < 12; i++) expect((await getAnew(url)).status).toBe(200);
+  } finally {
+    await docker('unpause', redis?.id ?? '');
+  }
+  await balancer.has(3);
+});
+
 test('a replica that is stopped fails no request', async () => {
   const url = `${site.publicUrl}/demo/${await start()}/id`;
   const [replica] = await partsNamed('proxy');

@@ -43,6 +43,15 @@ export function createAdminApi(api: AdminApi): Koa {
     ctx.status = readiness.ready ? 200 : 503;
     ctx.body = readiness;
   });
+  // For a balancer that has no replica left which is ready: `running` still serves what it knows.
+  open.get('/readyz/:part', async (ctx) => {
+    const { parts } = await api.readiness();
+    const name = ctx.params['part'] ?? '';
+    const isReady = Object.hasOwn(parts, name) ? parts[name] : undefined;
+    if (isReady === undefined) return;
+    ctx.status = isReady ? 200 : 503;
+    ctx.body = { ready: isReady };
+  });
   app.use(open.routes());
 
   app.use(requireToken(api.tokens));
