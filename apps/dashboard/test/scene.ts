@@ -111,6 +111,7 @@ export async function setScene(): Promise<Scene> {
         unpause: absent,
         list: absent,
         recall: absent,
+        mark: absent,
         remove: absent,
         removeInstance: () => Promise.resolve(),
       };

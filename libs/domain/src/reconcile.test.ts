@@ -206,3 +206,36 @@ describe('whatever is found', () => {
     );
   });
 });
+
+describe('an instance of a pool', () => {
+  const warm = (given: Partial<Instance> = {}) =>
+    instanceOf({ state: 'warm', pool: 'p', ...given });
+
+  test('that nobody had claimed goes with the store that forgot it', () => {
+    expect(plan([], [containerOf({ pooled: 'waits' })])).toMatchObject([{ kind: 'remove_orphan' }]);
+  });
+
+  test('that its container tells to be claimed comes back, forgotten or still warm for the store', () => {
+    const container = containerOf({ pooled: 'claimed', generation: 9 });
+    expect(plan([], [container])).toEqual([{ kind: 'rebuild', container }]);
+    expect(plan([warm()], [container])).toEqual([{ kind: 'rebuild', container }]);
+    expect(plan([warm({ doubtful: true })], [container])).toEqual([{ kind: 'rebuild', container }]);
+  });
+
+  test('that somebody may have claimed ends', () => {
+    const container = containerOf({ pooled: 'waits' });
+    expect(plan([warm({ doubtful: true })], [container])).toEqual([{ kind: 'doubt', id: 'a' }]);
+    expect(plan([warm()], [container]).map(({ kind }) => kind)).toEqual(['arm']);
+  });
+
+  test('that was claimed is marked, once', () => {
+    const claimed = instanceOf({ generation: 5 });
+    const mark = { kind: 'mark', id: 'a', containerId: 'c', generation: 5 };
+    expect(plan([claimed], [containerOf({ containerId: 'c', pooled: 'waits' })])).toContainEqual(
+      mark,
+    );
+    expect(
+      plan([claimed], [containerOf({ containerId: 'c', pooled: 'claimed' })]),
+    ).not.toContainEqual(mark);
+  });
+});

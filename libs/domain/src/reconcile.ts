@@ -13,6 +13,8 @@ export interface SeenContainer {
   readonly running: boolean;
   /** Every process in it is frozen. */
   readonly frozen: boolean;
+  /** What became of it in a pool: `waits` as far as the daemon was told, or `claimed`; else absent. */
+  readonly pooled?: 'waits' | 'claimed' | undefined;
   readonly oomKilled: boolean;
   readonly exitCode: number | undefined;
 }
@@ -36,6 +38,15 @@ export type Repair =
   | { readonly kind: 'thaw'; readonly id: string }
   /** The store has forgotten an instance that is still within its first deadline. */
   | { readonly kind: 'rebuild'; readonly container: SeenContainer }
+  /** Taken from a pool, and its container does not tell so yet: the store might forget it. */
+  | {
+      readonly kind: 'mark';
+      readonly id: string;
+      readonly containerId: string;
+      readonly generation: number;
+    }
+  /** A warm one that somebody may have claimed before the store lost that. */
+  | { readonly kind: 'doubt'; readonly id: string }
   /** All is well; its kill job must exist. */
   | { readonly kind: 'arm'; readonly instance: Instance };
 
@@ -66,7 +77,7 @@ export function planRepairs(scan: Scan): Repair[] {
     if (instance) owned.add(id);
     const repair = joinContainer(container, instance, scan);
     if (!repair || settled.has(id)) continue;
-    if (repair.kind !== 'remove_orphan') settled.add(id);
+    if (repair.kind !== 'remove_orphan' && repair.kind !== 'mark') settled.add(id);
     repairs.push(repair);
   }
   for (const instance of scan.instances.values()) {
@@ -85,12 +96,18 @@ function joinContainer(
   const { containerId, id } = container;
   if (container.createdAt >= startedAt) return undefined;
   if (!instance) {
-    const alive = container.running && container.expiresAt > startedAt;
+    // Nobody had claimed it, so nobody misses it; and the pool is filled anew.
+    const missed = container.pooled !== 'waits';
+    const alive = container.running && missed && container.expiresAt > startedAt;
     return alive ? { kind: 'rebuild', container } : { kind: 'remove_orphan', containerId, id };
   }
   if (isDead(instance.state)) return { kind: 'remove_orphan', containerId, id };
   // A store that was set back has let another host begin it once more.
   if (isElsewhere(instance, host)) return { kind: 'remove_orphan', containerId, id };
+  if (instance.state === 'warm' && container.pooled === 'claimed') {
+    return { kind: 'rebuild', container };
+  }
+  if (instance.doubtful === true && instance.state === 'warm') return { kind: 'doubt', id };
   // One that began to serve while the scan was under way may have been listed before it ran.
   const served = isServing(instance.state) && instance.lastTransitionAt < startedAt;
   if (served && !container.running) {
@@ -99,6 +116,9 @@ function joinContainer(
   }
   const frozen = served && container.frozen && instance.state !== 'paused';
   if (frozen && dueAt(instance) > startedAt) return { kind: 'thaw', id };
+  const isClaimed = served && instance.state !== 'warm' && instance.pool === undefined;
+  if (isClaimed && container.pooled === 'waits')
+    return { kind: 'mark', id, containerId, generation: instance.generation };
   return undefined;
 }
 

@@ -136,6 +136,8 @@ export interface Containers {
   remove(containerId: string): Promise<void>;
   /** All labelled containers of this host. */
   list(): Promise<SeenContainer[]>;
+  /** Notes on the container of a pool that it was claimed, under which generation. */
+  mark(containerId: string, instance: Pick<Instance, 'id' | 'generation'>): Promise<void>;
   /** The instance that a container's labels tell of, for a store that has lost it. */
   recall(containerId: string): Promise<Instance | undefined>;
 }

@@ -82,6 +82,13 @@ async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise
       const message = 'The container was removed by somebody else.';
       return (await kill(ports, repair.id, 'exited', message)).kind === 'killed';
     }
+    case 'mark':
+      await containers.mark(repair.containerId, repair);
+      return true;
+    case 'doubt': {
+      const message = 'The store lost what it was told last.';
+      return (await kill(ports, repair.id, 'orphan', message)).kind === 'killed';
+    }
     case 'finish':
       return (await kill(ports, repair.id, 'due')).kind === 'killed';
     case 'thaw':

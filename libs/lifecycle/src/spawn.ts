@@ -70,7 +70,8 @@ export async function spawn(ports: SpawnPorts, id: string, generation: number): 
     await untilServing(ports, { ...instance, expiresAt }, containerId, address);
     const published = await instances.publish(id, generation, address, host);
     if (!published) {
-      await containers.removeInstance(id, instance.template.stopGrace);
+      // This one alone: another run may have published another, and somebody may have it.
+      await containers.remove(containerId);
       return { kind: 'superseded' };
     }
     const state = instance.pool === undefined ? 'ready' : 'warm';

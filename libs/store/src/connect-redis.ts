@@ -24,10 +24,21 @@ export function connectRedis(
   const redis = new Redis(url, {
     retryStrategy: (attempt) => Math.min(50 * attempt, 500),
     enableReadyCheck: true,
+    reconnectOnError,
+
     ...PATIENCE[patience],
   });
   redis.on('error', onError);
   return redis;
+}
+
+/**
+ * A master that has become a replica keeps its connections, and refuses every write: another
+ * connection finds the new master, and 2 has the command sent again there.
+ */
+function reconnectOnError({ message }: Error): boolean | 1 | 2 {
+  if (message.startsWith('READONLY')) return 2;
+  return message.startsWith('UNBLOCKED') && 1;
 }
 
 /** How long a start waits for the first answer, milliseconds. */
@@ -70,13 +81,16 @@ function withoutPassword(url: string): string {
   return parsed.href;
 }
 
-/** Whether an error means that Redis is out of reach, rather than that it refused a command. */
+/**
+ * Whether an error means that Redis is out of reach or takes no writes at the moment, rather than that
+ * it refused this command.
+ */
 export function isRedisAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return (
     error.name === 'MaxRetriesPerRequestError' ||
     error.name === 'AbortError' ||
-    /connection is closed|isn't writeable|command timed out|ECONNREFUSED|ECONNRESET|ETIMEDOUT|LOADING/i.test(
+    /connection is closed|isn't writeable|command timed out|ECONNREFUSED|ECONNRESET|ETIMEDOUT|LOADING|READONLY|MASTERDOWN|MISCONF|NOREPLICAS|OOM command/i.test(
       error.message,
     )
   );

@@ -70,7 +70,8 @@ describe('the stream', () => {
     }
     expect(told[3]).toMatchObject({ state: 'ready', generation, reason: undefined });
     expect((told[3]?.expiresAt ?? 0) - (told[2]?.expiresAt ?? 0)).toBeGreaterThan(29_000);
-    expect(told[5]).toMatchObject({ state: 'gone', generation: generation + 1, reason: 'request' });
+    expect(told[5]).toMatchObject({ state: 'gone', reason: 'request' });
+    expect(told[5]?.generation).toBeGreaterThan(generation);
   });
 
   // Workers and proxies repeat their steps after crashes: a repetition is no change.
@@ -80,7 +81,8 @@ describe('the stream', () => {
     for (let i = 0; i < 2; i++) await instances.begin(id, generation, 'a');
     for (let i = 0; i < 2; i++) await instances.publish(id, generation, '10.0.0.9');
     for (let i = 0; i < 2; i++) await instances.end(id, 'exited', 'code 1');
-    for (let i = 0; i < 2; i++) await instances.bury(id, generation + 1);
+    const ended = (await instances.get(id))?.generation ?? 0;
+    for (let i = 0; i < 2; i++) await instances.bury(id, ended);
     expect(types(await all())).toEqual(['pending', 'starting', 'ready', 'draining', 'gone']);
   });
 });

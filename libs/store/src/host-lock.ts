@@ -3,6 +3,12 @@ import type { Redis } from 'ioredis';
 
 const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
 
+/** Where Redis has no memory for the lock, what is to be repaired would free some: all go on. */
+function unlessFull(error: unknown): 'OK' {
+  if (error instanceof Error && error.message.startsWith('OOM')) return 'OK';
+  throw error;
+}
+
 /**
  * Runs `work` where no other worker of the host holds the lock at `key`; gives undefined where one
  * does. The lock only spares double work, it guards nothing: every repair may run twice at once.
@@ -14,7 +20,8 @@ export async function withHostLock<T>(
   work: () => Promise<T>,
 ): Promise<T | undefined> {
   const token = randomUUID();
-  if ((await redis.set(key, token, 'PX', ttl, 'NX')) !== 'OK') return undefined;
+  const taken = await redis.set(key, token, 'PX', ttl, 'NX').catch(unlessFull);
+  if (taken !== 'OK') return undefined;
   try {
     return await work();
   } finally {

@@ -34,6 +34,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     ...(fields['token'] !== undefined && { token: fields['token'] }),
     ...(fields['owner'] !== undefined && { owner: fields['owner'] }),
     ...(fields['pool'] !== undefined && { pool: fields['pool'] }),
+    ...(fields['vouched'] !== undefined && { vouched: fields['vouched'] }),
     ...(fields['queued'] !== undefined && { queued: true }),
   };
 }

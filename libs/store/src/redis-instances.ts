@@ -14,8 +14,8 @@ import { writeIntent } from './write-intent.ts';
 const scripts = {
   begin: loadScript('begin'),
   publish: loadScript('publish'),
-  end: loadScript('end'),
-  bury: loadScript('bury'),
+  end: loadScript('end', 'frees'),
+  bury: loadScript('bury', 'frees'),
   restore: loadScript('restore'),
 };
 
@@ -115,7 +115,11 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     },
 
     async ofHost(host) {
-      return readAll(await redis.smembers(keys.hostInstances(host)));
+      const found = await readAll(await redis.smembers(keys.hostInstances(host)));
+      if (!found.some(({ state }) => state === 'warm')) return found;
+      const [, run = ''] = /^run_id:(\w+)/m.exec(await redis.info('server')) ?? [];
+      const isDoubtful = ({ state, vouched }: Instance) => state === 'warm' && vouched !== run;
+      return found.map((each) => (isDoubtful(each) ? { ...each, doubtful: true } : each));
     },
 
     async strandedBefore(time) {
@@ -123,18 +127,8 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     },
 
     async restore(instance) {
-      const { id, generation, address = '', expiresAt, template, host = '' } = instance;
-      const route: Route = {
-        state: 'ready',
-        generation,
-        address,
-        port: template.port,
-        ports: template.ports,
-        expiresAt,
-        stripPrefix: template.stripPrefix,
-        ...(template.idleTimeout !== undefined && { activity: template.activity }),
-        host: template.host,
-      };
+      const { id, generation, template, host = '' } = instance;
+      const route = restoredRoute(instance);
       // As `create` writes it, beside the template, where `end` looks for it.
       const idleTimeout =
         template.idleTimeout === undefined ? [] : ['idleTimeout', template.idleTimeout];
@@ -165,5 +159,23 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     async count() {
       return redis.zcard(keys.instances);
     },
+  };
+}
+
+/** The route of an instance that is put back: of a ready one, or of one that is paused. */
+function restoredRoute({ state, generation, address = '', expiresAt, template }: Instance): Route {
+  if (state === 'paused') {
+    return { state, generation, expiresAt, resume: template.resume ?? 'manual' };
+  }
+  return {
+    state: 'ready',
+    generation,
+    address,
+    port: template.port,
+    ports: template.ports,
+    expiresAt,
+    stripPrefix: template.stripPrefix,
+    ...(template.idleTimeout !== undefined && { activity: template.activity }),
+    host: template.host,
   };
 }

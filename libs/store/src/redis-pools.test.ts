@@ -121,11 +121,11 @@ describe('a claim', () => {
     expect(instance).toMatchObject({
       id: before.id,
       state: 'ready',
-      generation: before.generation + 1,
       supersedes: before.generation,
       timeout: 7_000,
       metadata: { who: 'me' },
     });
+    expect(instance.generation).toBeGreaterThan(before.generation);
     expect(instance.pool).toBeUndefined();
     expect(instance.createdAt).toBeGreaterThanOrEqual(now);
     expect(instance.expiresAt).toBe(instance.createdAt + 7_000);

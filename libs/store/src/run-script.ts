@@ -9,9 +9,13 @@ export interface Script {
 
 const prelude = ['prelude', 'route', 'room'].map(read).join('\n');
 
-/** Reads one of the Lua scripts beside this file; its head tells KEYS, ARGV and what it returns. */
-export function loadScript(name: string): Script {
-  const source = `${prelude}\n${read(name)}`;
+/**
+ * Reads one of the Lua scripts beside this file; its head tells KEYS, ARGV and what it returns.
+ * `frees`: it gives more memory back than it takes, and runs in a Redis that has none left too.
+ */
+export function loadScript(name: string, frees?: 'frees'): Script {
+  const head = frees === undefined ? '' : '#!lua flags=allow-oom\n';
+  const source = `${head}${prelude}\n${read(name)}`;
   return { source, sha: createHash('sha1').update(source).digest('hex') };
 }
 

@@ -52,6 +52,7 @@ export function memoryContainers(
           expiresAt: Math.min(instance.expiresAt + instance.timeout, instance.maxExpiresAt),
           running: true,
           frozen: false,
+          pooled: instance.pool === undefined ? undefined : 'waits',
           oomKilled: false,
           exitCode: undefined,
           address,
@@ -95,12 +96,17 @@ export function memoryContainers(
       await turn();
       return [...there.values()];
     },
+    async mark(containerId, { generation }) {
+      await turn();
+      change((each) => each.containerId === containerId, { pooled: 'claimed', generation });
+    },
     async recall(containerId) {
       await turn();
       const [, container] = find(containerId) ?? [];
       if (!container) return undefined;
-      const { instance, address, createdAt, expiresAt } = container;
-      return { ...instance, state: 'ready', address, startedAt: createdAt, expiresAt };
+      const { instance, generation, frozen, address, createdAt, expiresAt } = container;
+      const state = frozen ? 'paused' : 'ready';
+      return { ...instance, state, generation, address, startedAt: createdAt, expiresAt };
     },
   };
 }

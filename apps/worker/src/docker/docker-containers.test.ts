@@ -324,6 +324,31 @@ describe('what is ours', () => {
     }
   });
 
+  test('tells whether it was claimed from its pool, and is recalled as its visitor’s then', async () => {
+    const { containers, start } = scene;
+    const instance = { ...begunInstance({ timeout: 50_000 }), timeout: 9_000, pool: 'p' };
+    const { containerId } = await start(instance);
+    const listed = async () =>
+      (await containers.list()).find((each) => each.containerId === containerId);
+    expect(await listed()).toMatchObject({ pooled: 'waits' });
+    await containers.mark(containerId, { id: instance.id, generation: 9 });
+    await containers.mark(containerId, { id: instance.id, generation: 9 });
+    expect(await listed()).toMatchObject({ pooled: 'claimed' });
+    const recalled = await containers.recall(containerId);
+    expect(recalled).toMatchObject({ state: 'ready', generation: 9, timeout: 50_000 });
+    expect(recalled?.pool).toBeUndefined();
+    expect(recalled?.expiresAt).toBe((recalled?.activeAt ?? 0) + 50_000);
+  });
+
+  test('comes back as paused where it is', async () => {
+    const { containers, start } = scene;
+    const instance = begunInstance({ onTimeout: 'pause' });
+    const { containerId } = await start(instance);
+    await containers.pause(instance.id);
+    const recalled = await containers.recall(containerId);
+    expect(recalled).toMatchObject({ state: 'paused', expiresAt: instance.maxExpiresAt });
+  });
+
   test('can be recalled from its labels, by a store that has lost it', async () => {
     const { containers, start, docker } = scene;
     const instance = begunInstance({ idleTimeout: 90_000 }, { SECRET: 'not for labels' });

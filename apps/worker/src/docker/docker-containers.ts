@@ -1,10 +1,14 @@
 import type { SeenContainer } from '@ephemera/domain';
 import type { Containers } from '@ephemera/lifecycle';
+import { containerName } from './container-name.ts';
 import { daemonAhead } from './daemon-clock.ts';
 import { QUICK, START, unlessStatus, withDeadline } from './deadline.ts';
 import type { DockerHost } from './docker-host.ts';
-import { LABEL, instanceOf } from './labels.ts';
+import { LABEL, instanceOf, pooledOf } from './labels.ts';
 import { addressOf, containerStarter } from './start-container.ts';
+
+/** How long a look may take that everything else waits for, milliseconds. */
+const GLANCE = 3_000;
 
 /** The containers of one Docker daemon, ours only: others are never so much as listed. */
 export function dockerContainers(place: DockerHost): Containers {
@@ -20,6 +24,10 @@ export function dockerContainers(place: DockerHost): Containers {
 
   const inspect = (containerId: string) =>
     unlessStatus([404], withDeadline('inspect', QUICK, docker.getContainer(containerId).inspect()));
+
+  /** For those of which there may be many, and any may hang. */
+  const glance = (containerId: string) =>
+    withDeadline('inspect', GLANCE, docker.getContainer(containerId).inspect());
 
   const remove = async (containerId: string): Promise<void> => {
     const call = docker.getContainer(containerId).remove({ force: true, v: true });
@@ -81,10 +89,10 @@ export function dockerContainers(place: DockerHost): Containers {
     async list() {
       const [ahead, found] = await Promise.all([daemonAhead(docker, place.now), list()]);
       return Promise.all(
-        found.map(async ({ Id, Labels, Created, State }): Promise<SeenContainer> => {
+        found.map(async ({ Id, Names, Labels, Created, State }): Promise<SeenContainer> => {
           const running = State === 'running' || State === 'paused' || State === 'restarting';
           // Only an inspection tells how it ended; one that fails must not hold up the list.
-          const seen = running ? undefined : await inspect(Id).catch(() => undefined);
+          const seen = running ? undefined : await glance(Id).catch(() => undefined);
           const ended = seen?.State;
           return {
             containerId: Id,
@@ -94,6 +102,7 @@ export function dockerContainers(place: DockerHost): Containers {
             expiresAt: Date.parse(Labels[LABEL.expiresAt] ?? ''),
             running,
             frozen: State === 'paused',
+            pooled: pooledOf({ labels: Labels, name: Names[0] ?? '' }),
             oomKilled: ended?.OOMKilled ?? false,
             exitCode: ended?.ExitCode,
           };
@@ -105,12 +114,22 @@ export function dockerContainers(place: DockerHost): Containers {
       const seen = await inspect(containerId);
       const address = seen && addressOf(seen);
       if (!seen || !address) return undefined;
-      // It comes back as a ready one.
-      if (seen.State.Paused) {
-        await withDeadline('unpause', QUICK, docker.getContainer(containerId).unpause());
-      }
       const startedAt = Date.parse(seen.State.StartedAt) - (await daemonAhead(docker, place.now));
-      return instanceOf(seen.Config.Labels, address, Math.round(startedAt));
+      const told = { labels: seen.Config.Labels, name: seen.Name };
+      return instanceOf(told, {
+        address,
+        startedAt: Math.round(startedAt),
+        paused: seen.State.Paused,
+        now: await place.now(),
+      });
+    },
+
+    async mark(containerId, instance) {
+      const call = docker.getContainer(containerId).rename({
+        name: containerName(namespace, instance),
+      });
+      // 400: it bears that name already.
+      await unlessStatus([400, 404], withDeadline('rename', QUICK, call));
     },
   };
 }

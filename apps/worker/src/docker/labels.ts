@@ -8,6 +8,8 @@ export const LABEL = {
   host: 'ephemera.host',
   template: 'ephemera.template',
   expiresAt: 'ephemera.expires-at',
+  /** The pool that it was started for. */
+  pool: 'ephemera.pool',
   /** What a store that lost everything needs to know the instance again. */
   recall: 'ephemera.recall',
 } as const;
@@ -20,6 +22,8 @@ interface Recall {
   readonly maxExpiresAt: number;
   readonly url: string;
   readonly metadata: Readonly<Record<string, string>>;
+  /** The pool that it was started for. */
+  readonly pool?: string | undefined;
 }
 
 export function labelsOf(
@@ -27,10 +31,12 @@ export function labelsOf(
   host: string,
   instance: Instance,
 ): Record<string, string> {
-  const { template, timeout, createdAt, maxExpiresAt, url, metadata } = instance;
+  const { template, timeout, createdAt, maxExpiresAt, url, metadata, pool } = instance;
   // The latest that the first deadline can be: ready at the last moment, and the whole TTL.
-  const latest = Math.min(instance.expiresAt + timeout, maxExpiresAt);
-  const recall: Recall = { template, timeout, createdAt, maxExpiresAt, url, metadata };
+  // One that its deadline pauses lives up to its ceiling, and so may one of a pool.
+  const isLong = template.onTimeout === 'pause' || pool !== undefined;
+  const latest = isLong ? maxExpiresAt : Math.min(instance.expiresAt + timeout, maxExpiresAt);
+  const recall: Recall = { template, timeout, createdAt, maxExpiresAt, url, metadata, pool };
   return {
     ...template.labels,
     [LABEL.namespace]: namespace,
@@ -39,33 +45,65 @@ export function labelsOf(
     [LABEL.host]: host,
     [LABEL.template]: template.name,
     [LABEL.expiresAt]: new Date(latest).toISOString(),
+    ...(pool !== undefined && { [LABEL.pool]: pool }),
     [LABEL.recall]: JSON.stringify(recall),
   };
 }
 
-/** The ready instance that labels tell of; undefined where they are not whole. */
+/** What a container tells of itself, beside what the daemon tells of it. */
+export interface Told {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly name: string;
+}
+
+/**
+ * What became of a container in its pool. Labels cannot change, but names can: one that was claimed
+ * bears the generation of its claim.
+ */
+export function pooledOf({ labels, name }: Told): 'waits' | 'claimed' | undefined {
+  if (labels[LABEL.pool] === undefined) return undefined;
+  return generationIn(name) > Number(labels[LABEL.generation]) ? 'claimed' : 'waits';
+}
+
+function generationIn(name: string): number {
+  return Number(name.slice(name.lastIndexOf('-') + 1));
+}
+
+/** The instance that a container tells of; undefined where its labels are not whole. */
 export function instanceOf(
-  labels: Readonly<Record<string, string>>,
-  address: string,
-  startedAt: number,
+  told: Told,
+  seen: {
+    readonly address: string;
+    readonly startedAt: number;
+    readonly paused: boolean;
+    readonly now: number;
+  },
 ): Instance | undefined {
+  const { labels, name } = told;
+  const { address, startedAt, paused, now } = seen;
   const { [LABEL.instance]: id, [LABEL.recall]: text, [LABEL.host]: host } = labels;
   if (id === undefined || text === undefined || host === undefined) return undefined;
-  const recall = JSON.parse(text) as Recall;
+  const { pool, ...recall } = JSON.parse(text) as Recall;
+  const { template, maxExpiresAt } = recall;
+  // Of a claim the generation alone is known: it has the whole time of its template once more.
+  const timeout = pool === undefined ? recall.timeout : template.timeout;
+  const from = pool === undefined ? startedAt : now;
+  const isLong = paused && template.onTimeout === 'pause';
   return {
     ...recall,
+    timeout,
     id,
-    generation: Number(labels[LABEL.generation]),
+    generation: pool === undefined ? Number(labels[LABEL.generation]) : generationIn(name),
     supersedes: undefined,
-    state: 'ready',
+    state: paused ? 'paused' : 'ready',
     reason: undefined,
     message: undefined,
-    lastTransitionAt: startedAt,
+    lastTransitionAt: from,
     host,
     address,
     startedAt,
-    activeAt: startedAt,
-    expiresAt: Math.min(startedAt + recall.timeout, recall.maxExpiresAt),
+    activeAt: from,
+    expiresAt: isLong ? maxExpiresAt : Math.min(from + timeout, maxExpiresAt),
     env: {},
   };
 }

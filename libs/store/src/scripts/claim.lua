@@ -9,14 +9,21 @@ if kept then return kept end
 local limit = ownerFull(base, order.owner)
 if limit then return { 'full', limit } end
 local now = clock()
-local id = redis.call('ZRANGE', KEYS[1], '(' .. now, '+inf', 'BYSCORE', 'LIMIT', 0, 1)[1]
+-- One that was warm for a Redis whose last writes may be lost is passed over: somebody may have it.
+local run, id, instance = runId(), nil, nil
+for _, each in ipairs(redis.call('ZRANGE', KEYS[1], '(' .. now, '+inf', 'BYSCORE', 'LIMIT', 0, 100)) do
+  instance = base .. 'instance:' .. each
+  if redis.call('HGET', instance, 'vouched') == run then
+    id = each
+    break
+  end
+end
 if not id then return { 'none' } end
-local instance = base .. 'instance:' .. id
-local generation = redis.call('INCR', KEYS[2])
+local generation = nextGeneration(KEYS[2])
 local ceiling = now + templateOf(instance).maxTimeout
 redis.call('ZREM', KEYS[1], id)
 redis.call('SREM', base .. 'pool:' .. ARGV[1], id)
-redis.call('HDEL', instance, 'pool')
+redis.call('HDEL', instance, 'pool', 'vouched')
 redis.call('HSET', instance, 'supersedes', redis.call('HGET', instance, 'generation'))
 redis.call('HSET', instance, 'state', 'ready', 'generation', generation, 'timeout', ARGV[2],
   'metadata', ARGV[3], 'createdAt', now, 'startedAt', now, 'activeAt', now,

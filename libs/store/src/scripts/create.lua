@@ -24,7 +24,7 @@ if full and not order.queue then return { 'full', full } end
 if full and waiting >= template.maxQueued then return { 'full', 'queue' } end
 
 local now = clock()
-local generation = redis.call('INCR', KEYS[4])
+local generation = nextGeneration(KEYS[4])
 local within = tonumber(full and template.queueTimeout or ARGV[3])
 local ceiling = now + tonumber(ARGV[4]) + (full and within or 0)
 local deadline = math.min(now + within, ceiling)

@@ -41,7 +41,7 @@ if reason == 'due' then
       or 'It was not ready before its start deadline.'
   end
 end
-local generation = redis.call('INCR', KEYS[3])
+local generation = nextGeneration(KEYS[3])
 local base = baseOf(KEYS[1])
 leavePending(base, KEYS[4], KEYS[1], ARGV[1])
 local pool = redis.call('HGET', KEYS[1], 'pool')

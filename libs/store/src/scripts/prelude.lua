@@ -10,6 +10,22 @@ local function clock()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- The next generation: above every one before it, and above the clock, in tenths of a millisecond.
+-- So a Redis that has lost its last writes, by a failover or a restart, gives none of theirs again.
+local function nextGeneration(counter)
+  local time = redis.call('TIME')
+  local least = time[1] * 10000 + math.floor(time[2] / 100)
+  local generation = math.max(tonumber(redis.call('GET', counter) or '0') + 1, least)
+  redis.call('SET', counter, string.format('%.0f', generation))
+  return generation
+end
+
+-- Tells this Redis process from the one before it and from its replicas: what a promoted replica or
+-- a restarted Redis says may be older than what was known before.
+local function runId()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+end
+
 -- Appends an event about an instance as its hash stands now. Every event has the same fields, so
 -- that Redis writes their names once; the moment is in the event's own id.
 local function emit(events, instance, type)

@@ -22,6 +22,7 @@ local pool = redis.call('HGET', KEYS[1], 'pool')
 redis.call('HSET', KEYS[1], 'state', pool and 'warm' or 'ready', 'address', ARGV[2],
   'startedAt', now, 'expiresAt', deadline, 'lastTransitionAt', now)
 if pool then
+  redis.call('HSET', KEYS[1], 'vouched', runId())
   redis.call('ZADD', baseOf(KEYS[1]) .. 'pool:' .. pool .. ':warm', deadline, ARGV[3])
   emit(KEYS[3], KEYS[1], 'warm')
 else

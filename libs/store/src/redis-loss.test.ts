@@ -1,0 +1,165 @@
+import { randomBytes } from 'node:crypto';
+import { makeId } from '@ephemera/domain';
+import type { Instance } from '@ephemera/domain';
+import { warmDraft, wishOf } from '@ephemera/lifecycle';
+import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/testing';
+import { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { connectRedis, isRedisAway } from './connect-redis.ts';
+import { withHostLock } from './host-lock.ts';
+import { keysOf } from './keys.ts';
+import { redisAddresses } from './redis-addresses.ts';
+import { redisInstances } from './redis-instances.ts';
+import { redisIntake } from './redis-intake.ts';
+
+// A Redis that has lost its last writes, all of them, its memory, or its place as the master.
+
+const keys = keysOf('loss');
+
+async function open() {
+  // A replica is served at once, not after the 5 s in which others might come.
+  const server = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
+  const redis = new Redis(server.url);
+  onTestFinished(async () => {
+    redis.disconnect();
+    await server.stop();
+  });
+  const instances = redisInstances(redis, keys);
+  const intake = redisIntake(redis, keys);
+  return { server, redis, instances, intake };
+}
+
+type Opened = Awaited<ReturnType<typeof open>>;
+
+/** A master, and a replica that is promoted by `promote`: it lacks what is written after that. */
+async function openPair() {
+  const [master, replica] = [await open(), await open()];
+  await replica.redis.replicaof('127.0.0.1', String(master.server.port));
+  return {
+    master,
+    replica,
+    async promote() {
+      await waitFor('the replica', async () => {
+        const told = await replica.redis.info('replication');
+        return told.includes('master_link_status:up');
+      });
+      await master.redis.wait(1, 5_000);
+      await replica.redis.replicaof('NO', 'ONE');
+    },
+  };
+}
+
+const template = sampleTemplate({ pool: 1 });
+const wish = wishOf(template, 'http://localhost:8080/demo/{id}/');
+const pool = wish?.fingerprint ?? '';
+
+async function warm({ intake, instances }: Opened): Promise<Instance> {
+  if (!wish) throw new Error('it has no pool');
+  const stocked = await intake.stock(warmDraft(wish, makeId(randomBytes)), pool, 9);
+  if (!stocked) throw new Error('the pool is full');
+  await instances.begin(stocked.id, stocked.generation, 'a');
+  await instances.publish(stocked.id, stocked.generation, '10.0.0.9');
+  const instance = await instances.get(stocked.id);
+  if (!instance) throw new Error('it is gone');
+  return instance;
+}
+
+const claim = ({ intake }: Opened) => intake.claim(pool, { timeout: 7_000, metadata: {} }, {});
+
+test('a promoted replica gives no generation again that its master gave behind its back', async () => {
+  const { master, replica, promote } = await openPair();
+  await master.instances.create(sampleDraft());
+  await promote();
+  const lost = [];
+  for (let i = 0; i < 5; i++) lost.push(await master.instances.create(sampleDraft()));
+  const next = await replica.instances.create(sampleDraft());
+  expect(next.generation).toBeGreaterThan(Math.max(...lost.map(({ generation }) => generation)));
+});
+
+// The replica has it as warm still: the next visitor would share the first one's instance.
+test('a promoted replica hands nobody an instance that somebody may have already', async () => {
+  const { master, replica, promote } = await openPair();
+  const { id } = await warm(master);
+  await promote();
+  expect(await claim(master)).toMatchObject({ kind: 'claimed', instance: { id } });
+  expect(await claim(replica)).toEqual({ kind: 'none' });
+  expect(await replica.instances.ofHost('a')).toMatchObject([{ id, doubtful: true }]);
+  // What becomes warm from now on can be claimed, behind the doubtful one too.
+  const fresh = await warm(replica);
+  expect(await replica.instances.get(fresh.id)).not.toHaveProperty('doubtful');
+  expect(await claim(replica)).toMatchObject({ kind: 'claimed', instance: { id: fresh.id } });
+});
+
+test('one that its container tells to be claimed comes back as its visitor’s', async () => {
+  const { master, replica, promote } = await openPair();
+  const { id } = await warm(master);
+  await promote();
+  const claimed = await claim(master);
+  if (claimed.kind !== 'claimed') throw new Error('it was not claimed');
+  expect(await replica.instances.restore(claimed.instance)).toBe(true);
+  const { generation } = claimed.instance;
+  expect(await replica.instances.get(id)).toMatchObject({ id, state: 'ready', generation });
+  expect(await replica.redis.get(keys.route(id))).toContain('"ready"');
+  expect(await replica.redis.exists(keys.pool(pool), keys.warm(pool))).toBe(0);
+  expect(await replica.redis.hget(keys.hostUsed('a'), 'instances')).toBe('1');
+});
+
+test('a paused instance comes back as paused', async () => {
+  const { instances, redis } = await open();
+  const { id, generation } = await instances.create(sampleDraft());
+  await instances.begin(id, generation, 'a');
+  await instances.publish(id, generation, '10.0.0.9');
+  const ready = await instances.get(id);
+  await redis.flushall();
+  expect(await instances.restore({ ...(ready as Instance), state: 'paused' })).toBe(true);
+  expect(await instances.get(id)).toMatchObject({ state: 'paused' });
+  expect(JSON.parse((await redis.get(keys.route(id))) ?? '')).toEqual({
+    state: 'paused',
+    generation,
+    expiresAt: ready?.expiresAt,
+    resume: 'manual',
+  });
+});
+
+test('after the loss of everything the walk over the addresses does not begin where it was', async () => {
+  const { redis } = await open();
+  const addresses = redisAddresses(redis, keys, 'a');
+  const given = [await addresses.next(), await addresses.next(), await addresses.next()];
+  await redis.flushall();
+  expect(await addresses.next()).toBe((given[2] ?? 0) + 1);
+});
+
+test('without memory nothing is created, and what is there can be ended', async () => {
+  const { redis, instances } = await open();
+  const { id, generation } = await instances.create(sampleDraft());
+  await instances.begin(id, generation, 'a');
+  await instances.publish(id, generation, '10.0.0.9');
+  await redis.config('SET', 'maxmemory', '1');
+  const refused = await instances.create(sampleDraft()).catch((error: unknown) => error);
+  expect(isRedisAway(refused)).toBe(true);
+  const work = async () => {
+    const ending = await instances.end(id, 'request');
+    if (ending.kind !== 'draining') throw new Error('it was not ended');
+    await instances.bury(id, ending.instance.generation);
+    return 'done';
+  };
+  expect(await withHostLock(redis, keys.reconciler('a'), 30_000, work)).toBe('done');
+  expect(await instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
+});
+
+test('a connection to a master that became a replica is made anew, and its command sent again', async () => {
+  const { server, redis } = await open();
+  const client = connectRedis(server.url, 'job', () => undefined);
+  onTestFinished(() => {
+    client.disconnect();
+  });
+  await client.set('a', '1');
+  // Nobody listens there: it only ceases to be a master.
+  await redis.replicaof('127.0.0.1', '1');
+  let connections = 0;
+  client.on('connect', () => connections++);
+  const write = client.set('a', '2');
+  await waitFor('a new connection', () => connections > 0);
+  await redis.replicaof('NO', 'ONE');
+  expect(await write).toBe('OK');
+});
