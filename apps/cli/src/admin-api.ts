@@ -1,10 +1,20 @@
-import type { CreateRequest, InstancePage, InstanceResource, Problem } from '@ephemera/contract';
+import type {
+  CreateRequest,
+  InstancePage,
+  InstanceResource,
+  LinkRequest,
+  LinkResource,
+  Problem,
+} from '@ephemera/contract';
 import { StartError } from '@ephemera/runtime';
+
+/** A new instance, with the address that opens it where it is guarded. */
+export type Created = InstanceResource & { readonly link?: string };
 
 /** What this program asks of the control API. Every refusal is a `StartError` of one line. */
 export interface AdminApi {
   /** @param waitSeconds how long to wait for the instance to be ready; 0: not at all */
-  create(asked: CreateRequest, waitSeconds: number): Promise<InstanceResource>;
+  create(asked: CreateRequest, waitSeconds: number): Promise<Created>;
   /** Every instance, from all pages. */
   list(): Promise<InstanceResource[]>;
   get(id: string): Promise<InstanceResource>;
@@ -14,6 +24,8 @@ export interface AdminApi {
   kill(id: string): Promise<void>;
   /** Hands on the log of an instance as it comes, until it ends where it is followed. */
   logs(id: string, query: URLSearchParams, tell: (text: string) => void): Promise<void>;
+  /** Makes a signed link, by which visitors start instances. */
+  link(asked: LinkRequest): Promise<LinkResource>;
   /** Begins to end all; their number. */
   killAll(): Promise<number>;
 }
@@ -49,7 +61,7 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
       const headers: Record<string, string> =
         waitSeconds > 0 ? { prefer: `wait=${waitSeconds}` } : {};
       const made = await ask('POST', '/v1/instances', { body, headers, waitSeconds });
-      return made as InstanceResource;
+      return made as Created;
     },
     async list() {
       const items: InstanceResource[] = [];
@@ -76,6 +88,9 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
       if (!response.ok) throw new StartError(explain(response.status, await response.text()));
       for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? [])
         tell(text);
+    },
+    async link(body) {
+      return (await ask('POST', '/v1/links', { body })) as LinkResource;
     },
     async killAll() {
       return ((await ask('DELETE', '/v1/instances')) as { ended: number }).ended;

@@ -18,6 +18,8 @@ export const help = `Ephemera: containers that are gone when their time is over.
   ephemera kill ID... | --all
       End them.
 
+  ephemera link [TEMPLATE] [--timeout 30m] [--uses 1] [--valid 24h]
+      Make a link by which visitors start instances; print it.
   ephemera token NAME --scope read|create|admin
       Make a token; print it, and the line for ephemera.yml that lets it in.
 

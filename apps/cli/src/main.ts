@@ -5,6 +5,7 @@ import { createAdminApi, type AdminApi } from './admin-api.ts';
 import { keptToken } from './admin-token.ts';
 import { get } from './commands/get.ts';
 import { kill } from './commands/kill.ts';
+import { link } from './commands/link.ts';
 import { logs } from './commands/logs.ts';
 import { ls } from './commands/ls.ts';
 import { renew } from './commands/renew.ts';
@@ -20,6 +21,7 @@ const commands: Readonly<Record<string, (api: AdminApi, args: string[]) => Promi
   renew,
   kill,
   logs,
+  link,
 };
 
 await runApp(async () => {

@@ -12,6 +12,16 @@ export const schema = z.object({
     .optional()
     .describe('Where the admin port is bound; EPHEMERA_HOST where unset.'),
   EPHEMERA_ADMIN_TOKEN: adminToken,
+  EPHEMERA_SIGNING_KEYS: z
+    .string()
+    .optional()
+    .describe(
+      'What signs links and challenges: random, at least 32 characters, the same for all replicas. With commas: the first signs, all are known by.',
+    ),
+  EPHEMERA_SIGNING_KEYS_FILE: z
+    .string()
+    .optional()
+    .describe('A file with them, one a line, in their place; read again when it changes.'),
   EPHEMERA_CONFIG: z
     .string()
     .default('ephemera.yml')
@@ -69,6 +79,8 @@ export interface ProxyConfig {
   readonly adminPort: number;
   readonly adminBind: string;
   readonly adminToken: string | undefined;
+  readonly signingKeys: string | undefined;
+  readonly signingKeysFile: string | undefined;
   readonly templatesPath: string;
   readonly prefix: string;
   readonly publicUrl: string;
@@ -97,6 +109,8 @@ export function readConfig(environment = process.env): ProxyConfig {
     adminPort: given.EPHEMERA_ADMIN_PORT,
     adminBind: given.EPHEMERA_ADMIN_HOST ?? given.EPHEMERA_HOST,
     adminToken: given.EPHEMERA_ADMIN_TOKEN,
+    signingKeys: given.EPHEMERA_SIGNING_KEYS,
+    signingKeysFile: given.EPHEMERA_SIGNING_KEYS_FILE,
     templatesPath: given.EPHEMERA_CONFIG,
     prefix: given.EPHEMERA_PREFIX,
     publicUrl: (given.EPHEMERA_PUBLIC_URL ?? `http://localhost:${publicPort}`).replace(/\/$/, ''),

@@ -29,6 +29,7 @@ import {
   redisKeptLogs,
   redisLeases,
   redisPools,
+  redisRates,
   requireRedis,
   watchClock,
 } from '@ephemera/store';
@@ -41,6 +42,7 @@ import { createPublicServer } from './data-path/public-server.ts';
 import { clientAddress } from './entrance/client-address.ts';
 import { createEntrance } from './entrance/entrance.ts';
 import { publishPools } from './entrance/publish-pools.ts';
+import { requireKeys, watchKeys } from './entrance/watch-keys.ts';
 import { reachWarm } from './entrance/reach-warm.ts';
 import { offeringAnother } from './offer-another.ts';
 import { registerDataPathMetrics } from './proxy-metrics.ts';
@@ -63,7 +65,10 @@ await runApp(async () => {
   const templates = watchTemplates(config.templatesPath, logger);
   const tokens = createTokens(config.adminToken, () => templates.current.tokens);
   const theme = loadTheme(config.theme, config.themeFile);
+  const keysToSign = watchKeys({ keys: config.signingKeys, file: config.signingKeysFile }, logger);
+  requireKeys(templates.current, keysToSign);
   const lifetime = createLifetime(logger);
+  lifetime.onStop('signing keys', () => keysToSign.close());
   lifetime.onStop('templates', () => templates.close());
   const keys = keysOf(config.namespace);
 
@@ -85,6 +90,7 @@ await runApp(async () => {
   const instances = redisInstances(redis, keys, config.tombstone);
   const leases = redisLeases(redis, keys);
   const hosts = redisHosts(redis, keys);
+  const rates = redisRates(redis, keys);
   const clock = watchClock({
     redis,
     onSkew: (ahead, isSkewed) => tellSkew(logger, ahead, isSkewed),
@@ -139,6 +145,9 @@ await runApp(async () => {
 
   const administer = createAdminApi({
     tokens,
+    keys: keysToSign,
+    rates,
+    publicUrl: `${publicUrl}/${prefix}`,
     version,
     metrics,
     readiness,
@@ -185,7 +194,19 @@ await runApp(async () => {
   const addressOf = (req: IncomingMessage) => clientAddress(req, trusted);
   const server = createPublicServer(
     dataPath,
-    createEntrance({ starter, prefix, addressOf, waiting, logger }).callback(),
+    createEntrance({
+      starter,
+      tokens,
+      keys: keysToSign,
+      rates,
+      now: () => instances.now(),
+      prefix,
+      publicUrl,
+      domain,
+      addressOf,
+      waiting,
+      logger,
+    }).callback(),
   );
   await listen(server, { host: config.bind, port: config.publicPort, reusePort: true });
   const stopsWithin = config.unreadyFor + config.drainFor + CLOSE_WITHIN;

@@ -1,6 +1,7 @@
 export * from './create-request.ts';
 export * from './event-resource.ts';
 export * from './instance-resource.ts';
+export * from './link-request.ts';
 export * from './list-query.ts';
 export * from './logs-query.ts';
 export * from './openapi.ts';

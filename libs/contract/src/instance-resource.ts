@@ -43,13 +43,21 @@ export const instanceSchema = z
   })
   .openapi('Instance');
 
-/** The answer to a creation: the only one that tells the token, where the template asks for one. */
+/** The answer to a creation: the only one that tells its tokens, where the template asks for some. */
 export const createdSchema = instanceSchema
   .extend({
     token: z
       .string()
       .optional()
       .openapi({ description: 'What `{token}` was filled in with; told only here.' }),
+    accessToken: z.string().optional().openapi({
+      description:
+        'What opens it, where its template guards it: for the header Ephemera-Token. Told only here.',
+    }),
+    link: z
+      .url()
+      .optional()
+      .openapi({ description: 'The address that opens it in a browser. Told only here.' }),
   })
   .openapi('CreatedInstance');
 

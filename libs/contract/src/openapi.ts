@@ -1,6 +1,7 @@
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
 import { createRequestSchema } from './create-request.ts';
 import { createdSchema, instancePageSchema, instanceSchema } from './instance-resource.ts';
+import { linkRequestSchema, linkSchema } from './link-request.ts';
 import { listQuerySchema } from './list-query.ts';
 import { describeLookingIn } from './openapi-looking-in.ts';
 import { z } from './openapi-zod.ts';
@@ -24,7 +25,11 @@ export function openApiDocument(version: string): object {
     description,
     content: { 'application/problem+json': { schema: problemSchema } },
   });
-  const refused = { 401: problem('No valid token'), 503: problem('Redis is away') };
+  const refused = {
+    401: problem('No valid token'),
+    403: problem('A token of too little scope'),
+    503: problem('Redis is away'),
+  };
   const one = { params: z.object({ id: z.string() }) };
 
   registry.registerPath({
@@ -46,7 +51,7 @@ export function openApiDocument(version: string): object {
       202: json(createdSchema, 'It is starting, or queued; Location tells where to look'),
       400: problem('Unknown template, invalid timeout, unknown field, broken JSON'),
       422: problem('The Idempotency-Key came with another body before'),
-      429: problem('Full: `limit` says what is, Retry-After when to try again'),
+      429: problem('Full (`limit` says what is), or asked too often; Retry-After tells when again'),
       502: problem('It could not be started (asked for with Prefer)'),
       ...refused,
     },
@@ -127,6 +132,19 @@ export function openApiDocument(version: string): object {
       404: problem('Never known, or long gone'),
       409: problem('Not ready yet'),
       410: problem('Its end came first'),
+      ...refused,
+    },
+  });
+  registry.registerPath({
+    method: 'post',
+    path: '/v1/links',
+    summary: 'Make a signed link, by which visitors start instances on the account of this token',
+    security,
+    request: { body: { content: { 'application/json': { schema: linkRequestSchema } } } },
+    responses: {
+      201: json(linkSchema, 'The link; whoever has it may use it'),
+      400: problem('Unknown template, invalid timeout, unknown field, broken JSON'),
+      409: problem('The template is for tokens alone, or there is no key to sign with'),
       ...refused,
     },
   });

@@ -19,6 +19,8 @@ export interface Problem {
   readonly reason?: string;
   readonly faults?: readonly Fault[];
   readonly limit?: Limit;
+  readonly challenge?: string;
+  readonly bits?: number;
 }
 
 export interface ProblemAnswer {
@@ -44,6 +46,17 @@ const LIMITS: Readonly<Record<Limit, string>> = {
   token: 'This token has as many instances as it may have.',
 };
 
+const UNASKED = {
+  prefetch: 'An instance is started by who wants it, not ahead of time by a browser.',
+  subresource: 'An instance is started by opening a page, not as a part of one of another site.',
+};
+
+const LINKS = {
+  invalid: 'This link was not made here, or was changed.',
+  expired: 'The time of this link is up.',
+  used: 'This link has started as many instances as it may.',
+};
+
 /** When to try again where there was no room, seconds. */
 const ROOM_AGAIN = '10';
 
@@ -64,6 +77,13 @@ export function problemOf(failure: Failure): ProblemAnswer {
       return answer(failure, 403, 'Forbidden', `This needs a token of scope ${failure.needs}.`, {
         'www-authenticate': `Bearer realm="ephemera", error="insufficient_scope", scope="${failure.needs}"`,
       });
+    case 'barred':
+      return answer(
+        failure,
+        403,
+        'Forbidden',
+        'There is no such instance, or it opens only to who holds its token or has started it.',
+      );
     case 'not_found':
       return answer(failure, 404, 'Not found', `There is no ${failure.what}.`);
     case 'method_not_allowed':
@@ -125,6 +145,27 @@ export function problemOf(failure: Failure): ProblemAnswer {
         { 'retry-after': ROOM_AGAIN },
         { limit: failure.limit },
       );
+    case 'rate_limited':
+      return answer(failure, 429, 'Too many requests', `This ${failure.by} has asked too often.`, {
+        'retry-after': String(failure.resetsIn),
+      });
+    case 'unasked':
+      return answer(failure, 403, 'Not asked for', UNASKED[failure.why]);
+    case 'link_needed':
+      return answer(failure, 403, 'Forbidden', 'This template is started by a link of its own.');
+    case 'link_refused':
+      return answer(failure, 403, 'Forbidden', LINKS[failure.why]);
+    case 'work_needed':
+      return answer(
+        failure,
+        403,
+        'Work needed',
+        `Send \`work\`: the challenge, a colon, and a number with which their SHA-256 begins with ${failure.bits} zero bits.`,
+        {},
+        { challenge: failure.challenge, bits: failure.bits },
+      );
+    case 'work_spent':
+      return answer(failure, 403, 'Forbidden', 'This work has started an instance already.');
     case 'key_reused':
       return answer(
         failure,

@@ -7,6 +7,8 @@ export type Failure =
   | { readonly kind: 'unauthorized' }
   /** Who asks is known, and may not. */
   | { readonly kind: 'forbidden'; readonly needs: Scope }
+  /** An instance that is guarded, or that there is not: which of the two is not told. */
+  | { readonly kind: 'barred' }
   | { readonly kind: 'not_found'; readonly what: string }
   | { readonly kind: 'method_not_allowed'; readonly allow: string }
   /** `status` where another 4xx than 400 says it better. */
@@ -25,6 +27,22 @@ export type Failure =
   | { readonly kind: 'upstream_unreachable'; readonly id: string }
   | { readonly kind: 'upstream_timeout'; readonly id: string }
   | { readonly kind: 'full'; readonly limit: Limit }
+  /** Asked too often. */
+  | {
+      readonly kind: 'rate_limited';
+      readonly by: 'address' | 'token';
+      /** Seconds until it may be asked again. */
+      readonly resetsIn: number;
+    }
+  /** Nobody meant this request to start an instance. */
+  | { readonly kind: 'unasked'; readonly why: 'prefetch' | 'subresource' }
+  /** Visitors need something to start one of this template. */
+  | { readonly kind: 'link_needed' }
+  | { readonly kind: 'link_refused'; readonly why: 'invalid' | 'expired' | 'used' }
+  /** What a visitor is to find a hash for. */
+  | { readonly kind: 'work_needed'; readonly challenge: string; readonly bits: number }
+  /** The work was done for an instance that was started already. */
+  | { readonly kind: 'work_spent' }
   /** The same idempotency key with another payload. */
   | { readonly kind: 'key_reused' }
   /** What was asked for does not go with the state that the instance is in. */

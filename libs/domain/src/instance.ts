@@ -31,6 +31,8 @@ export interface Instance extends Lease {
   readonly url: string;
   /** A secret between the container and whoever created it; only where the template asks for one. */
   readonly token?: string | undefined;
+  /** Hash of the access token, which nobody keeps; only where the template guards its instances. */
+  readonly accessHash?: string | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, string>>;
   /** The pool that it waits in for its first visitor; gone from the moment that it is claimed. */
@@ -48,15 +50,25 @@ export interface Instance extends Lease {
 /** What a creation says of an instance; the store adds the generation, the times and the state. */
 export type InstanceDraft = Pick<
   Instance,
-  'id' | 'template' | 'timeout' | 'url' | 'token' | 'env' | 'metadata'
+  'id' | 'template' | 'timeout' | 'url' | 'token' | 'accessHash' | 'env' | 'metadata'
 >;
 
 /** What a proxy needs to know of an id, and no more. */
-export type Route =
+export type Route = UnguardedRoute & Guard;
+
+export interface Guard {
+  /**
+   * Hash of the access token that opens it, SHA-256 in base64url, in whatever state the instance
+   * is; absent: it is open to all. A hash of nothing is one that no token has.
+   */
+  readonly access?: string | undefined;
+}
+
+type UnguardedRoute =
   | ({ readonly state: 'pending' | 'starting'; readonly generation: number } & Partial<
       Pick<StartStep, 'step' | 'done'>
     >)
-  | ReadyRoute
+  | Omit<ReadyRoute, keyof Guard>
   | {
       readonly state: 'paused';
       readonly generation: number;
@@ -71,7 +83,7 @@ export type Route =
       readonly message?: string | undefined;
     };
 
-export interface ReadyRoute {
+export interface ReadyRoute extends Guard {
   readonly state: 'ready';
   readonly generation: number;
   readonly address: string;

@@ -15,6 +15,17 @@ export type Readiness =
  */
 export type Activity = 'connections' | 'client-bytes' | 'requests';
 
+/**
+ * Who may enter an instance: everybody who knows its id, who has its access token, or only whoever
+ * started it, who is never shown the token in a browser.
+ */
+export type Access = 'public' | 'token' | 'owner';
+
+/** Whether instances of a template open only to who has an access token. */
+export function isGuarded({ access }: Pick<Template, 'access'>): boolean {
+  return access === 'token' || access === 'owner';
+}
+
 /** What a container may use at most. */
 export interface Limits {
   /** Bytes of memory; there is no swap on top. */
@@ -79,6 +90,12 @@ export interface Template {
   readonly host: 'pass' | 'mask';
   /** How long ahead of its deadline `expiring` is told; a tenth of the TTL, at most 60 s, if unset. */
   readonly notice?: number | undefined;
+  /** Which visitors may start one; `open` where unset. */
+  readonly create?: 'open' | 'token' | 'link' | undefined;
+  /** Zero bits that a visitor finds a hash with before one is started. */
+  readonly proofOfWork?: number | undefined;
+  /** Who may enter an instance; `public` where unset. */
+  readonly access?: Access | undefined;
   /** What its deadline does to it; a paused one is killed at the ceiling. `kill` where unset. */
   readonly onTimeout?: 'kill' | 'pause' | undefined;
   /** What resumes a paused one; `manual` where unset. */

@@ -18,10 +18,21 @@ export interface Idempotency {
   readonly digest: string;
 }
 
+/** What may be used so many times, each for one instance: a signed link, or work that was done. */
+export interface Voucher {
+  readonly kind: 'link' | 'work';
+  readonly name: string;
+  readonly most: number;
+  /** Epoch ms of the store's clock: until then its uses are counted. */
+  readonly expiresAt: number;
+}
+
 /** What a request for an instance says beside the draft. */
 export interface Order {
   readonly owner?: Owner | undefined;
   readonly idempotency?: Idempotency | undefined;
+  /** Used in the same step as an instance is got by them, and only then. */
+  readonly vouchers?: readonly Voucher[] | undefined;
   /** An instance that was handed out for this request a moment ago and turned out to be dead. */
   readonly replacing?: string | undefined;
 }
@@ -29,6 +40,8 @@ export interface Order {
 /** What a request for an instance meets. */
 export type Refused =
   | { readonly kind: 'full'; readonly limit: Limit }
+  /** A voucher was used as often as it may be. */
+  | { readonly kind: 'spent'; readonly what: Voucher['kind'] }
   /** The same key came before: the instance of then, as far as it is still known. */
   | { readonly kind: 'repeated'; readonly id: string; readonly instance: Instance | undefined }
   /** The same key came before with another payload. */
@@ -50,7 +63,7 @@ export interface Intake {
   /** Hands out a warm instance of a pool: lease and route count from now. */
   claim(
     pool: string,
-    wish: Pick<InstanceDraft, 'timeout' | 'metadata'>,
+    wish: Pick<InstanceDraft, 'timeout' | 'metadata' | 'accessHash'>,
     order: Order,
   ): Promise<Claimed>;
   /** Writes the intent of one more instance of a pool, where it has fewer than `want`. */

@@ -42,6 +42,8 @@ const COUNTS = new Set<string>([
   'queueTimeout',
   'pool',
   'poolMaxAge',
+  'create',
+  'proofOfWork',
   'schedule',
 ] satisfies (keyof Template)[]);
 

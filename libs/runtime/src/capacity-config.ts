@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { rateText } from './access-config.ts';
 import { positiveDuration } from './config-values.ts';
 
 /** Five fields of digits, names, `*`, `,`, `-` and `/`. */
@@ -59,6 +60,12 @@ export const sharesSchema = z
       .optional()
       .describe("How many instances a visitor's address may have at once; IPv6 counts by its /64."),
     perToken: most.optional().describe('How many instances a token may have at once.'),
+    ratePerAddress: rateText
+      .optional()
+      .describe(
+        "How often a visitor's address may ask for one, as `10/1m`; more is refused with 429.",
+      ),
+    ratePerToken: rateText.optional().describe('How often a token may, as `100/1m`.'),
   })
   .prefault({});
 

@@ -3,6 +3,7 @@ import { policyFaults } from '@ephemera/domain';
 import type { Fault, Policy, Readiness, Template } from '@ephemera/domain';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { accessFields } from './access-config.ts';
 import { capacityFields, sharesSchema } from './capacity-config.ts';
 import type { Shares } from './capacity-config.ts';
 import { isolationFields, policyOf, policySchema } from './isolation-config.ts';
@@ -172,6 +173,7 @@ export const templateSchema = z
       .enum(['request', 'manual'])
       .prefault('manual')
       .describe('What resumes a paused one: the next request, or only `POST …/resume`.'),
+    ...accessFields,
     ...capacityFields,
   })
   .superRefine((given, context) => {

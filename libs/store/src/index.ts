@@ -13,6 +13,7 @@ export * from './redis-intake.ts';
 export * from './read-room.ts';
 export * from './redis-leases.ts';
 export * from './redis-pools.ts';
+export * from './redis-rates.ts';
 export * from './hosts.ts';
 export * from './host-lock.ts';
 export * from './connect-redis.ts';

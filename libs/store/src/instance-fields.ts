@@ -32,6 +32,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     env: JSON.parse(fields['env'] ?? '{}') as Record<string, string>,
     metadata: JSON.parse(fields['metadata'] ?? '{}') as Record<string, string>,
     ...(fields['token'] !== undefined && { token: fields['token'] }),
+    ...(fields['accessHash'] !== undefined && { accessHash: fields['accessHash'] }),
     ...(fields['owner'] !== undefined && { owner: fields['owner'] }),
     ...(fields['pool'] !== undefined && { pool: fields['pool'] }),
     ...(fields['vouched'] !== undefined && { vouched: fields['vouched'] }),

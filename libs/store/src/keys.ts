@@ -24,6 +24,8 @@ export interface Keys {
   /** A channel, no key. */
   answers(replica: string): string;
   log(id: string): string;
+  /** What accounts have used of a rate; accounts follow behind a colon. */
+  rate(rate: string): string;
   reconciler(host: string): string;
   hostCapacity(host: string): string;
   hostUsed(host: string): string;
@@ -59,6 +61,7 @@ export function keysOf(namespace: string): Keys {
     addresses: (host) => `${base}:host:${host}:addresses`,
     asks: (host) => `${base}:host:${host}:asks`,
     answers: (replica) => `${base}:answers:${replica}`,
+    rate: (rate) => `${base}:rate:${rate}`,
     log: (id) => `${base}:log:${id}`,
     reconciler: (host) => `${base}:host:${host}:reconciler`,
     hostCapacity: (host) => `${base}:host:${host}:capacity`,

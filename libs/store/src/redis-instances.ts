@@ -1,4 +1,4 @@
-import { FailureError, IDLE_SLACK } from '@ephemera/domain';
+import { FailureError, IDLE_SLACK, isGuarded } from '@ephemera/domain';
 import type { Instance, InstanceDraft, Route } from '@ephemera/domain';
 import { HostFull } from '@ephemera/lifecycle';
 import type { Ending, Instances, Why } from '@ephemera/lifecycle';
@@ -30,6 +30,15 @@ export interface InstanceStore extends Instances {
   list(query: ListQuery): Promise<Page>;
   /** How many instances are alive. */
   count(): Promise<number>;
+}
+
+/**
+ * The hash of an access token is lost with the store where it came after the container: then the
+ * instance opens to nobody, rather than to everybody.
+ */
+function stillGuarded(instance: Instance): Instance {
+  const { accessHash = '', template } = instance;
+  return isGuarded(template) ? { ...instance, accessHash } : instance;
 }
 
 /** The store of instances in Redis: a hash an instance, a string a route, and Lua between. */
@@ -126,7 +135,8 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       return readAll(await redis.zrange(keys.pending, '-inf', String(time), 'BYSCORE'));
     },
 
-    async restore(instance) {
+    async restore(known) {
+      const instance = stillGuarded(known);
       const { id, generation, template, host = '' } = instance;
       const route = restoredRoute(instance);
       // As `create` writes it, beside the template, where `end` looks for it.
@@ -163,11 +173,14 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
 }
 
 /** The route of an instance that is put back: of a ready one, or of one that is paused. */
-function restoredRoute({ state, generation, address = '', expiresAt, template }: Instance): Route {
+function restoredRoute(instance: Instance): Route {
+  const { state, generation, address = '', expiresAt, template, accessHash } = instance;
+  const guard = accessHash === undefined ? {} : { access: accessHash };
   if (state === 'paused') {
-    return { state, generation, expiresAt, resume: template.resume ?? 'manual' };
+    return { state, generation, expiresAt, resume: template.resume ?? 'manual', ...guard };
   }
   return {
+    ...guard,
     state: 'ready',
     generation,
     address,

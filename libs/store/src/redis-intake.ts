@@ -19,18 +19,17 @@ export function redisIntake(redis: Redis, keys: Keys): Intake {
       if (reply[0] === 'created' || reply[0] === 'queued') {
         if (instance) return { kind: reply[0], instance };
       }
-      if (reply[0] === 'full' || reply[0] === 'repeated' || reply[0] === 'reused') {
-        return refusal(reply);
-      }
+      if (reply[0] === 'full' || reply[0] === 'spent') return refusal(reply);
+      if (reply[0] === 'repeated' || reply[0] === 'reused') return refusal(reply);
       throw new Error(`the id ${draft.id} is taken`);
     },
 
-    async claim(pool, { timeout, metadata }, order: Order): Promise<Claimed> {
+    async claim(pool, { timeout, metadata, accessHash }, order: Order): Promise<Claimed> {
       const reply = (await runScript(
         redis,
         scripts.claim,
         [keys.warm(pool), keys.generation, keys.events, keys.expiring],
-        [pool, timeout, JSON.stringify(metadata), JSON.stringify(order)],
+        [pool, timeout, JSON.stringify(metadata), JSON.stringify({ ...order, accessHash })],
       )) as ClaimReply;
       if (reply[0] === 'none') return { kind: 'none' };
       if (reply[0] !== 'claimed') return refusal(reply);
@@ -66,6 +65,8 @@ function refusal(reply: RefusalReply): Refused {
   switch (reply[0]) {
     case 'full':
       return { kind: 'full', limit: reply[1] };
+    case 'spent':
+      return { kind: 'spent', what: reply[1] };
     case 'repeated':
       return { kind: 'repeated', id: reply[1], instance: readFields(reply[2]) };
     case 'reused':

@@ -20,6 +20,7 @@ export type IntentReply =
 
 export type RefusalReply =
   | ['full', 'hosts' | 'template' | 'queue' | 'address' | 'token']
+  | ['spent', 'link' | 'work']
   | ['repeated', string, string[]]
   | ['reused'];
 
@@ -46,7 +47,7 @@ export async function writeIntent(
       JSON.stringify(metadata),
       url,
       template.idleTimeout ?? '',
-      JSON.stringify({ ...order, secret: draft.token }),
+      JSON.stringify({ ...order, secret: draft.token, accessHash: draft.accessHash }),
     ],
   )) as IntentReply;
   if (reply[0] !== 'created' && reply[0] !== 'queued') return { reply, instance: undefined };

@@ -19,10 +19,10 @@ export async function run(api: AdminApi, args: string[]): Promise<string> {
     ...(template !== undefined && { template }),
     ...(values.timeout !== undefined && { timeout: readSeconds(values.timeout) }),
   };
-  const { id, status, url } = await api.create(request, values.wait ? waitSeconds : 0);
+  const { id, status, url, link = url } = await api.create(request, values.wait ? waitSeconds : 0);
   if (values.wait && status.state !== 'ready') {
     const why = status.message === undefined ? '' : `: ${status.message}`;
     throw new StartError(`${id} is not ready but ${status.state}${why}.`);
   }
-  return `${id}  ${url}`;
+  return `${id}  ${link}`;
 }

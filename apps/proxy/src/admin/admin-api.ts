@@ -8,6 +8,8 @@ import type { EventsApi } from './events-api.ts';
 import type { LogPorts } from './follow-log.ts';
 import { instancesRouter } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
+import { linksRouter } from './links-api.ts';
+import type { LinksApi } from './links-api.ts';
 import { lookingInRouter } from './looking-in.ts';
 import { requireScope } from './require-scope.ts';
 import { requireToken } from './require-token.ts';
@@ -15,7 +17,12 @@ import { templatesRouter } from './templates-api.ts';
 import type { TemplatesApi } from './templates-api.ts';
 
 export interface AdminApi
-  extends InstancesApi, TemplatesApi, EventsApi, Omit<LogPorts, 'instances'> {
+  extends
+    InstancesApi,
+    TemplatesApi,
+    EventsApi,
+    Omit<LinksApi, 'instances' | 'starter'>,
+    Omit<LogPorts, 'instances'> {
   readonly tokens: TokenSet;
   readonly version: string;
   readonly metrics: Registry;
@@ -72,6 +79,7 @@ export function createAdminApi(api: AdminApi): Koa {
     lookingInRouter(api),
     eventsRouter(api),
     templatesRouter(api),
+    linksRouter(api),
   ]) {
     app.use(each.routes());
     app.use(each.allowedMethods());

@@ -12,13 +12,15 @@ import type { Instance } from '@ephemera/domain';
 import { requestKill } from '@ephemera/lifecycle';
 import type { RenewPorts, RequestKillPorts } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/runtime';
-import type { InstanceStore, RouteCache } from '@ephemera/store';
-import type { Middleware } from 'koa';
+import type { InstanceStore, Rates, RouteCache } from '@ephemera/store';
+import { accessLink } from '../admission/access-link.ts';
+import { countRequest } from '../entrance/count-request.ts';
 import { startInstance } from '../entrance/start-instance.ts';
 import type { Starter } from '../entrance/start-instance.ts';
 import { readInput, readPreferredWait } from './read-input.ts';
 import { readOrder } from './read-order.ts';
 import { renewInstance } from './renew-instance.ts';
+import { refuseOtherTypes } from './refuse-other-types.ts';
 import { principalOf } from './require-token.ts';
 
 export interface InstancesApi {
@@ -27,6 +29,7 @@ export interface InstancesApi {
   readonly killPorts: RequestKillPorts;
   readonly renewPorts: RenewPorts;
   readonly routes: RouteCache;
+  readonly rates: Rates;
   readonly logger: Logger;
 }
 
@@ -44,15 +47,18 @@ export function instancesRouter(api: InstancesApi): Router {
     const wait = readPreferredWait(ctx.get('prefer'), LONGEST_WAIT);
     const { shares } = api.starter.templates;
     const key = ctx.req.headers['idempotency-key'];
+    const account = accountOf(principalOf(ctx));
+    await countRequest(ctx, api.rates, shares, 'token', account);
     const order = readOrder(key, request, shares, principalOf(ctx));
-    const { kind, instance: created } = await startInstance(api.starter, request, order);
+    const started = await startInstance(api.starter, request, order);
+    const { kind, instance: created, accessToken } = started;
     const { id, generation } = created;
     logger.info(
       {
         id,
         generation,
         template: created.template.name,
-        by: accountOf(principalOf(ctx)),
+        by: account,
         how: kind,
       },
       'instance created',
@@ -67,8 +73,9 @@ export function instancesRouter(api: InstancesApi): Router {
       throw new FailureError({ kind: 'start_failed', id, message });
     }
     ctx.status = instance.state === 'ready' ? 201 : 202;
-    // The only answer that tells it.
-    ctx.body = { ...toResource(instance), token: created.token };
+    // The only answer that tells them.
+    const link = accessToken === undefined ? undefined : accessLink(instance.url, accessToken);
+    ctx.body = { ...toResource(instance), token: created.token, accessToken, link };
   });
 
   router.get('/', async (ctx) => {
@@ -131,12 +138,3 @@ export function instancesRouter(api: InstancesApi): Router {
     return (await instances.get(id)) ?? created;
   }
 }
-
-/** A body of another type than JSON would be taken for none, and its fields for their defaults. */
-const refuseOtherTypes: Middleware = async (ctx, next) => {
-  if (ctx.request.is('json') === false) {
-    const faults = [{ path: '', detail: 'the body must be application/json' }];
-    throw new FailureError({ kind: 'invalid', status: 415, faults });
-  }
-  await next();
-};

@@ -71,6 +71,8 @@ export function createDataPath(options: DataPathOptions): DataPath {
   });
   const context: DataPathContext = {
     routes: options.routes,
+    prefix: options.prefix,
+    secure: options.scheme === 'https',
     agents,
     holdFor: options.holdFor ?? 30_000,
     responseTimeout,

@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Failure, FailureError } from '@ephemera/domain';
+import { type Failure, FailureError, type Route } from '@ephemera/domain';
 import { Answer } from './answer.ts';
 import { choosePort } from './choose-port.ts';
 import type { DataPathContext } from './context.ts';
+import { passGuard } from './pass-guard.ts';
 import { refuse, REFUSALS } from './refusal.ts';
 import { hasBody } from './request-body.ts';
 import { type Destination, type Sender, Sending } from './sending.ts';
@@ -22,7 +23,7 @@ const LINGER = 5_000;
 export class Exchange implements Sender {
   readonly context: DataPathContext;
   readonly req: IncomingMessage;
-  readonly arrival: Arrival;
+  arrival: Arrival;
   readonly answer: Answer;
   readonly #res: ServerResponse;
   #sending: Sending | undefined;
@@ -49,7 +50,7 @@ export class Exchange implements Sender {
     this.context.inFlight++;
     this.#res.on('close', () => this.#onClosed());
     const cached = this.context.routes.peek(this.arrival.address.id);
-    if (cached?.route.state === 'ready') {
+    if (cached?.route.state === 'ready' && cached.route.access === undefined) {
       this.#forward({ route: cached.route, deadline: cached.deadline });
     } else {
       void this.#lookUp();
@@ -92,12 +93,22 @@ export class Exchange implements Sender {
       isSuperseded: this.#superseded > 0,
       holdFor,
       signal: this.#gone.signal,
+      guard: (route) => this.#guard(route),
       instead: () => waitingPage?.(this.req, this.#res, id) === true,
     });
     if (this.#done) return;
     if (settled === undefined) this.#done = true;
     else if (settled.kind === 'open') this.#forward(settled);
     else this.#fail(settled);
+  }
+
+  /** What a guarded instance asks of visitors; it is asked once more where a route was superseded. */
+  #guard(route: Route | undefined): Failure | boolean {
+    const passed = passGuard(this.req, this.arrival, route, this.context, this.#res);
+    if (passed === undefined) return true;
+    if ('kind' in passed) return passed;
+    this.arrival = passed;
+    return false;
   }
 
   #forward({ route, deadline }: OpenRoute): void {

@@ -1,3 +1,4 @@
+import { ACCESS_HEADER } from '../admission/shown-tokens.ts';
 import { fieldKinds } from './field-kinds.ts';
 
 /** What becomes of a request's header field. */
@@ -32,6 +33,8 @@ const KINDS = new Map<string, RequestFieldKind>([
   ['te', 'drop'],
   ['trailer', 'drop'],
   ['http2-settings', 'drop'],
+  // Opens a guarded instance, and is nothing that it is to see.
+  [ACCESS_HEADER, 'drop'],
   ['forwarded', 'forwarded'],
   ['x-real-ip', 'forwarded'],
 ]);

@@ -1,4 +1,4 @@
-import { type Failure, FailureError, type ReadyRoute } from '@ephemera/domain';
+import { type Failure, FailureError, type ReadyRoute, type Route } from '@ephemera/domain';
 import type { CachedRoute, RouteCache } from '@ephemera/store';
 
 /** A route to use now, and until when on the monotonic clock. */
@@ -17,18 +17,24 @@ export interface Holding {
   readonly holdFor: number;
   /** Raised when whoever asks has gone. */
   readonly signal: AbortSignal;
+  /** Asked of a route before anything else: why it is not to be used, or true where answered. */
+  readonly guard: (route: Route | undefined) => Failure | boolean;
   /** Called before the wait: true where there is to be none. */
   readonly instead: () => boolean;
 }
 
 /**
  * Finds out where a request for an id is to go, or why nowhere: waits for an instance that is
- * starting, or is resumed by the wait. Never rejects; undefined where `instead` took the request over.
+ * starting, or is resumed by the wait. Never rejects; undefined where
+ * `guard` or `instead` took the request over.
  */
 export async function settleRoute(id: string, holding: Holding): Promise<Settled | undefined> {
-  const { routes, isSuperseded, holdFor, signal, instead } = holding;
+  const { routes, isSuperseded, holdFor, signal, guard, instead } = holding;
   return await orFailure(async () => {
     let found = isSuperseded ? await routes.confirm(id) : await routes.find(id);
+    const barred = guard(found?.route);
+    if (barred === true) return undefined;
+    if (barred !== false) return barred;
     const isComing = (route: CachedRoute | undefined) => isStarting(route) || isResumable(route);
     if (isComing(found)) {
       if (isStarting(found) && instead()) return undefined;

@@ -4,6 +4,7 @@ import { choosePort } from './choose-port.ts';
 import type { DataPathContext } from './context.ts';
 import { destroyOnEnd } from './destroy-on-end.ts';
 import { logFault } from './log-fault.ts';
+import { passGuard } from './pass-guard.ts';
 import { lookUpRoute, settleRoute } from './settle-route.ts';
 import { answerOn } from './socket-answer.ts';
 import { openTunnel, type Upgrade } from './tunnel.ts';
@@ -38,8 +39,9 @@ export class Upgrades {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  async #route(upgrade: Upgrade, superseded: number): Promise<void> {
-    const { socket, arrival } = upgrade;
+  async #route(asked: Upgrade, superseded: number): Promise<void> {
+    let upgrade = asked;
+    const { req, socket, arrival } = upgrade;
     const { id, port: wanted } = arrival.address;
     const { routes, holdFor, agents, responseTimeout } = this.#context;
     const gone = new AbortController();
@@ -50,6 +52,12 @@ export class Upgrades {
       isSuperseded: superseded > 0,
       holdFor,
       signal: gone.signal,
+      guard: (route) => {
+        const passed = passGuard(req, arrival, route, this.#context);
+        if (passed === undefined || 'kind' in passed) return passed ?? true;
+        upgrade = { ...upgrade, arrival: passed };
+        return false;
+      },
       instead: () => false,
     });
     socket.off('close', leave);

@@ -1,20 +1,38 @@
 import type { IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import { FailureError } from '@ephemera/domain';
-import type { Logger } from '@ephemera/runtime';
+import type { Logger, TokenSet } from '@ephemera/runtime';
+import type { Rates } from '@ephemera/store';
 import Koa from 'koa';
+import type { Context } from 'koa';
+import { prefersHtml } from '../answer-failure.ts';
 import { answerThrown } from '../answer-thrown.ts';
-import { page } from '../failure-page.ts';
+import { isNavigation } from '../waiting/is-navigation.ts';
 import { waitingRouter } from '../waiting/waiting-router.ts';
 import type { Waiting } from '../waiting/waiting-room.ts';
 import { shareOf } from './client-address.ts';
-import { startInstance } from './start-instance.ts';
+import { countRequest } from './count-request.ts';
+import { showEntrance } from './entrance-page.ts';
+import { identify, vouchersFor } from './may-start.ts';
+import { showInstance } from './show-instance.ts';
+import type { SigningKeys } from './signing-keys.ts';
+import { chosenTemplate, startInstance } from './start-instance.ts';
 import type { Starter } from './start-instance.ts';
+import { whyUnasked } from './unasked.ts';
 
 export interface Entrance {
   readonly starter: Starter;
+  readonly tokens: TokenSet;
+  readonly keys: SigningKeys;
+  readonly rates: Rates;
+  /** Epoch ms of the store's clock. */
+  readonly now: () => Promise<number>;
   /** First segment of the path form. */
   readonly prefix: string;
+  /** How visitors reach the public port. */
+  readonly publicUrl: string;
+  /** Domain of the host form; undefined: path form only. */
+  readonly domain: string | undefined;
   /** The address of the client, behind whatever is trusted. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly waiting: Waiting;
@@ -23,9 +41,11 @@ export interface Entrance {
 
 /**
  * The visitors' entrance, for all that is not under an id: `/{prefix}/new` starts an instance.
- * `GET` and `POST` answer 307 and 303 to the instance, or its bare id with `?redirect=0`.
+ * `GET` and `POST` answer 307 and 303 to the instance, or its bare id with `?redirect=0`. A browser
+ * that comes by a signed link, or has work to do, is shown a page first.
  */
-export function createEntrance({ starter, prefix, addressOf, waiting, logger }: Entrance): Koa {
+export function createEntrance(entrance: Entrance): Koa {
+  const { prefix, waiting, logger } = entrance;
   const app = new Koa();
   app.use(answerThrown(logger));
 
@@ -34,40 +54,60 @@ export function createEntrance({ starter, prefix, addressOf, waiting, logger }: 
     if (ctx.method !== 'GET' && ctx.method !== 'POST') {
       throw new FailureError({ kind: 'method_not_allowed', allow: 'GET, POST' });
     }
-    const template = ctx.URL.searchParams.get('template') ?? undefined;
-    const owner = {
-      name: `address:${shareOf(addressOf(ctx.req))}`,
-      limit: 'address',
-      most: starter.templates.shares.perAddress,
-    } as const;
-    const { kind, instance } = await startInstance(starter, { template }, { owner });
-    const { id, url, generation } = instance;
-    logger.info({ id, generation, template, by: 'visitor', how: kind }, 'instance created');
-    ctx.set('cache-control', 'no-store');
-    if (ctx.URL.searchParams.get('redirect') === '0') {
-      ctx.type = 'text/plain';
-      ctx.body = id;
-      return;
-    }
-    // A path of one's own keeps the host and the scheme by which the visitor came.
-    const { pathname } = new URL(url);
-    ctx.status = ctx.method === 'POST' ? 303 : 307;
-    ctx.set('location', pathname === '/' ? url : pathname);
-    ctx.type = 'text/plain';
-    ctx.body = `${url}\n`;
+    const why = whyUnasked(ctx.method, ctx.req.headers, (host) => isOwn(entrance, ctx, host));
+    if (why) throw new FailureError({ kind: 'unasked', why });
+    await admitAndStart(entrance, ctx);
   });
-  router.get(['/', `/${prefix}`], (ctx) => {
-    ctx.type = 'html';
-    // No form-action: it would hold for where the form leads, the instance's own origin, too.
-    ctx.set('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'");
-    ctx.body = page(
-      'Start an instance',
-      `<h1>Your own instance</h1>
-<p>It starts when you ask for it, is reached by you alone, and is gone when its time is up.</p>
-<form method="post" action="/${prefix}/new"><button>Start an instance</button></form>`,
-    );
-  });
+  router.get(['/', `/${prefix}`], (ctx) => showEntrance(ctx, `/${prefix}/new`));
   app.use(router.routes());
   app.use(waitingRouter(waiting).routes());
   return app;
+}
+
+async function admitAndStart(entrance: Entrance, ctx: Context): Promise<void> {
+  const { starter, rates, prefix, publicUrl, addressOf, logger } = entrance;
+  const { shares } = starter.templates;
+  const query = ctx.URL.searchParams;
+  const petition = {
+    authorization: ctx.req.headers.authorization,
+    link: query.get('link') ?? undefined,
+    work: query.get('work') ?? undefined,
+    share: shareOf(addressOf(ctx.req)),
+  };
+  const asked = query.get('template') ?? undefined;
+  const rules = { ...entrance, shares };
+  const permit = await identify(rules, petition);
+  const { grant, counts, owner, by } = permit;
+  const template = chosenTemplate(starter.templates, asked ?? grant?.template);
+  if (grant && isNavigation(ctx.req)) {
+    showEntrance(ctx, actionFor(prefix, query));
+    return;
+  }
+  const account = counts === 'token' ? owner.name : `address:${petition.share}`;
+  await countRequest(ctx, rates, shares, counts, account);
+  const vouchers = await vouchersFor(rules, petition, permit, template).catch((error: unknown) => {
+    const failure = error instanceof FailureError ? error.failure : undefined;
+    if (failure?.kind !== 'work_needed' || !prefersHtml(ctx.req.headers.accept)) throw error;
+    showEntrance(ctx, actionFor(prefix, query), failure);
+    return undefined;
+  });
+  if (!vouchers) return;
+  const request = { template: template.name, timeout: grant?.timeout };
+  const started = await startInstance(starter, request, { owner, vouchers });
+  const { id, generation } = started.instance;
+  const how = started.kind;
+  logger.info({ id, generation, template: template.name, by, how }, 'instance created');
+  showInstance(ctx, started, { prefix, secure: publicUrl.startsWith('https:') });
+}
+
+/** Where the page's form is sent: the same again, without work that did not do. */
+function actionFor(prefix: string, query: URLSearchParams): string {
+  const kept = new URLSearchParams(query);
+  kept.delete('work');
+  return `/${prefix}/new${kept.size > 0 ? `?${kept.toString()}` : ''}`;
+}
+
+function isOwn({ publicUrl, domain }: Entrance, ctx: Context, host: string): boolean {
+  const own = [ctx.get('host').toLowerCase(), new URL(publicUrl).host];
+  return own.includes(host) || (domain !== undefined && host.endsWith(`.${domain}`));
 }

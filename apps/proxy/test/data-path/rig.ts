@@ -116,6 +116,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
 }
 
 const STATUS: Partial<Record<Failure['kind'], number>> = {
+  barred: 403,
   not_found: 404,
   gone: 410,
   starting: 503,

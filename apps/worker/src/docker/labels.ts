@@ -24,6 +24,8 @@ interface Recall {
   readonly metadata: Readonly<Record<string, string>>;
   /** The pool that it was started for. */
   readonly pool?: string | undefined;
+  /** A hash is no secret: who sees it cannot enter by it. */
+  readonly accessHash?: string | undefined;
 }
 
 export function labelsOf(
@@ -31,12 +33,21 @@ export function labelsOf(
   host: string,
   instance: Instance,
 ): Record<string, string> {
-  const { template, timeout, createdAt, maxExpiresAt, url, metadata, pool } = instance;
+  const { template, timeout, createdAt, maxExpiresAt, url, metadata, pool, accessHash } = instance;
   // The latest that the first deadline can be: ready at the last moment, and the whole TTL.
   // One that its deadline pauses lives up to its ceiling, and so may one of a pool.
   const isLong = template.onTimeout === 'pause' || pool !== undefined;
   const latest = isLong ? maxExpiresAt : Math.min(instance.expiresAt + timeout, maxExpiresAt);
-  const recall: Recall = { template, timeout, createdAt, maxExpiresAt, url, metadata, pool };
+  const recall: Recall = {
+    template,
+    timeout,
+    createdAt,
+    maxExpiresAt,
+    url,
+    metadata,
+    pool,
+    accessHash,
+  };
   return {
     ...template.labels,
     [LABEL.namespace]: namespace,

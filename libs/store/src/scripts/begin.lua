@@ -15,8 +15,7 @@ if not mayBegin(base, KEYS[1], ARGV[3]) then return 'full' end
 local now = clock()
 redis.call('HSET', KEYS[1], 'state', 'starting', 'host', ARGV[3], 'lastTransitionAt', now)
 if redis.call('HEXISTS', KEYS[1], 'pool') == 0 then
-  redis.call('SET', KEYS[2],
-    cjson.encode({ state = 'starting', generation = tonumber(ARGV[2]) }))
+  setRoute(KEYS[2], KEYS[1], { state = 'starting', generation = tonumber(ARGV[2]) })
 end
 leavePending(base, KEYS[4], KEYS[1], ARGV[1])
 takePlace(base, KEYS[1], ARGV[3])

@@ -13,7 +13,7 @@ local route = { state = state, generation = tonumber(ARGV[2]), reason = reason }
 local message = redis.call('HGET', KEYS[1], 'message')
 if message then route.message = message end
 if redis.call('HEXISTS', KEYS[1], 'pool') == 0 then
-  redis.call('SET', KEYS[2], cjson.encode(route), 'PX', ARGV[3])
+  setRoute(KEYS[2], KEYS[1], route, 'PX', ARGV[3])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('ZREM', KEYS[3], ARGV[1])

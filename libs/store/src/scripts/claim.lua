@@ -2,10 +2,12 @@
 -- counts from now, its route appears under a new generation, and it is in no pool any more.
 -- KEYS: 1 warm instances of the pool (by deadline)  2 generation counter  3 events  4 expiring
 -- ARGV: 1 fingerprint of the pool  2 timeout ms  3 metadata JSON  4 order JSON (write-intent.ts)
--- Returns {claimed, fields} | {none} | {full, limit} | {repeated, id, fields} | {reused}.
+-- Returns {claimed, fields} | {none} | {full, limit} | {spent, kind} | {repeated, id, fields} | {reused}.
 local base, order = baseOf(KEYS[1]), cjson.decode(ARGV[4])
 local kept = keptAnswer(base, order)
 if kept then return kept end
+local spent = spentVoucher(base, order)
+if spent then return { 'spent', spent } end
 local limit = ownerFull(base, order.owner)
 if limit then return { 'full', limit } end
 local now = clock()
@@ -29,8 +31,10 @@ redis.call('HSET', instance, 'state', 'ready', 'generation', generation, 'timeou
   'metadata', ARGV[3], 'createdAt', now, 'startedAt', now, 'activeAt', now,
   'lastTransitionAt', now, 'expiresAt', math.min(now + tonumber(ARGV[2]), ceiling),
   'maxExpiresAt', ceiling)
+if order.accessHash then redis.call('HSET', instance, 'accessHash', order.accessHash) end
 own(base, order.owner, instance, id)
 keepAnswer(base, order, id)
+useVouchers(base, order)
 openRoute(base .. 'route:' .. id, instance)
 remind(KEYS[4], instance, id)
 emit(KEYS[3], instance, 'ready')

@@ -5,7 +5,7 @@
 -- ARGV: 1 id  2 timeout ms  3 startWithin ms  4 maxTimeout ms  5 template JSON  6 env JSON
 --       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)  10 order JSON (write-intent.ts)
 -- Returns {created | queued, generation, now, expiresAt, maxExpiresAt} | {taken} |
---         {full, limit} | {stocked} | {repeated, id, fields} | {reused}.
+--         {full, limit} | {spent, kind} | {stocked} | {repeated, id, fields} | {reused}.
 if redis.call('EXISTS', KEYS[1]) == 1 then return { 'taken' } end
 local base, id = baseOf(KEYS[1]), ARGV[1]
 local template, order = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
@@ -15,6 +15,8 @@ local pool = order.pool and base .. 'pool:' .. order.pool
 if pool and (isResting(base, order.pool) or redis.call('SCARD', pool) >= order.want) then
   return { 'stocked' }
 end
+local spent = spentVoucher(base, order)
+if spent then return { 'spent', spent } end
 local limit = ownerFull(base, order.owner)
 if limit then return { 'full', limit } end
 local line = lineKey(base, template)
@@ -34,10 +36,12 @@ redis.call('HSET', KEYS[1],
   'lastTransitionAt', now, 'expiresAt', deadline, 'maxExpiresAt', ceiling)
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'idleTimeout', ARGV[9]) end
 if order.secret then redis.call('HSET', KEYS[1], 'token', order.secret) end
+if order.accessHash then redis.call('HSET', KEYS[1], 'accessHash', order.accessHash) end
 redis.call('ZADD', KEYS[3], generation, id)
 redis.call('ZADD', KEYS[5], deadline, id)
 own(base, order.owner, KEYS[1], id)
 keepAnswer(base, order, id)
+useVouchers(base, order)
 if full then
   redis.call('HSET', KEYS[1], 'queued', 'true')
   redis.call('ZADD', line, generation, id)
@@ -51,7 +55,7 @@ if pool then
   redis.call('SADD', pool, id)
   redis.call('SADD', base .. 'pool-fingerprints', order.pool)
 else
-  redis.call('SET', KEYS[2], cjson.encode({ state = 'pending', generation = generation }))
+  setRoute(KEYS[2], KEYS[1], { state = 'pending', generation = generation })
 end
 emit(KEYS[6], KEYS[1], 'pending')
 return { full and 'queued' or 'created', generation, now, deadline, ceiling }

@@ -59,6 +59,6 @@ if message ~= '' then
   redis.call('HSET', KEYS[1], 'message', message)
   route.message = message
 end
-if not pool then redis.call('SET', KEYS[2], cjson.encode(route)) end
+if not pool then setRoute(KEYS[2], KEYS[1], route) end
 emit(KEYS[5], KEYS[1], 'draining')
 return { 'draining', redis.call('HGETALL', KEYS[1]) }

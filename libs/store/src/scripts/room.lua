@@ -159,3 +159,23 @@ local function keepAnswer(base, order, id)
   redis.call('HSET', key, 'digest', kept.digest, 'id', id)
   redis.call('PEXPIRE', key, ANSWER_KEPT)
 end
+
+-- Gives the kind of a voucher {kind, name, most, expiresAt} that has no use left, or nil. An
+-- instance that takes the place of a dead one was got by the same use.
+local function spentVoucher(base, order)
+  if order.replacing then return nil end
+  for _, voucher in ipairs(order.vouchers or {}) do
+    local used = tonumber(redis.call('GET', base .. 'used:' .. voucher.name) or '0')
+    if used >= voucher.most then return voucher.kind end
+  end
+  return nil
+end
+
+local function useVouchers(base, order)
+  if order.replacing then return end
+  for _, voucher in ipairs(order.vouchers or {}) do
+    local key = base .. 'used:' .. voucher.name
+    redis.call('INCR', key)
+    redis.call('PEXPIREAT', key, voucher.expiresAt)
+  end
+end

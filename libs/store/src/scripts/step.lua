@@ -12,6 +12,6 @@ if ARGV[5] ~= '0' then
   deadline = math.max(deadline, math.min(clock() + tonumber(ARGV[5]), tonumber(has[4])))
 end
 redis.call('HSET', KEYS[1], 'progress', ARGV[4], 'expiresAt', deadline)
-redis.call('SET', KEYS[2], cjson.encode({
-  state = 'starting', generation = tonumber(ARGV[1]), step = ARGV[2], done = tonumber(ARGV[3]) }), 'XX')
+setRoute(KEYS[2], KEYS[1], {
+  state = 'starting', generation = tonumber(ARGV[1]), step = ARGV[2], done = tonumber(ARGV[3]) }, 'XX')
 return deadline

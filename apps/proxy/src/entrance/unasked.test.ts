@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest';
+import { whyUnasked } from './unasked.ts';
+
+const isOwn = (host: string) => host === 'demos.example';
+const page = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
+
+test.each([
+  ['curl', 'GET', {}],
+  ['a link on another site', 'GET', { 'sec-fetch-site': 'cross-site', ...page }],
+  [
+    'a form on another site',
+    'POST',
+    { 'sec-fetch-site': 'cross-site', ...page, origin: 'https://x.example' },
+  ],
+  ['an address typed in', 'GET', { 'sec-fetch-site': 'none', ...page }],
+  ['a script of this site', 'POST', { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors' }],
+  ['a form of this site over plain HTTP', 'POST', { origin: 'http://demos.example' }],
+])('%s is asked for', (_, method, headers) => {
+  expect(whyUnasked(method, headers, isOwn)).toBe(undefined);
+});
+
+test.each([
+  ['an image', 'GET', { 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' }],
+  ['a script', 'GET', { 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'script' }],
+  ['fetch', 'POST', { 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }],
+  ['a frame', 'GET', { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' }],
+  ['a form into a frame', 'POST', { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' }],
+  ['what says nothing of what it is', 'GET', {}],
+])('%s of another site, or of an instance beside this, is not', (_, method, headers) => {
+  for (const site of ['cross-site', 'same-site']) {
+    expect(whyUnasked(method, { 'sec-fetch-site': site, ...headers }, isOwn)).toBe('subresource');
+  }
+});
+
+test.each([
+  'https://x.example',
+  'null',
+  'http://demos.example.x.example',
+  'http://demos.example:81',
+])('a form of %s over plain HTTP is not', (origin) =>
+  expect(whyUnasked('POST', { origin }, isOwn)).toBe('subresource'),
+);
+
+test.each([
+  { 'sec-purpose': 'prefetch' },
+  { 'sec-purpose': 'prefetch;prerender' },
+  { purpose: 'prefetch' },
+  { 'x-moz': 'prefetch' },
+  { 'x-purpose': 'preview' },
+])('%j is fetched ahead of time', (headers) => {
+  expect(whyUnasked('GET', { 'sec-fetch-site': 'none', ...page, ...headers }, isOwn)).toBe(
+    'prefetch',
+  );
+});

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto';
+import { makeId } from '@ephemera/domain';
+import type { Route } from '@ephemera/domain';
+import { warmDraft, wishOf } from '@ephemera/lifecycle';
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/testing';
+import type { StartedRedis } from '@ephemera/testing';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { keysOf } from './keys.ts';
+import { redisInstances } from './redis-instances.ts';
+import { redisIntake } from './redis-intake.ts';
+import { redisProgress } from './redis-progress.ts';
+import { redisSuspensions } from './redis-suspensions.ts';
+
+let server: StartedRedis;
+let stores = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+
+function open() {
+  const keys = keysOf(`guarded-${++stores}`);
+  const redis = new Redis(server.url);
+  onTestFinished(async () => {
+    await redis.quit();
+  });
+  const route = async (id: string) =>
+    JSON.parse((await redis.get(keys.route(id))) ?? 'null') as Route | null;
+  return {
+    redis,
+    keys,
+    route,
+    instances: redisInstances(redis, keys),
+    intake: redisIntake(redis, keys),
+  };
+}
+
+const template = sampleTemplate({ access: 'token', resume: 'request' });
+
+test('every route of a guarded instance carries its hash, whatever it is at', async () => {
+  const { redis, keys, instances, route } = open();
+  const draft = sampleDraft({ template, accessHash: 'the-hash' });
+  const { id, generation } = await instances.create(draft);
+  const seen = [await route(id)];
+  const see = async () => seen.push(await route(id));
+  await instances.begin(id, generation, 'a');
+  await see();
+  await redisProgress(redis, keys).tell(
+    { id, generation },
+    { step: 'probing', done: undefined, message: 'x' },
+  );
+  await see();
+  await instances.publish(id, generation, '10.0.0.9');
+  await see();
+  const suspensions = redisSuspensions(redis, keys);
+  await suspensions.pause(id);
+  await see();
+  await suspensions.resume(id);
+  await see();
+  const ending = await instances.end(id, 'request');
+  await see();
+  if (ending.kind !== 'draining') throw new Error('it does not end');
+  await instances.bury(id, ending.instance.generation);
+  await see();
+  expect(seen.map((each) => [each?.state, each?.access])).toEqual(
+    ['pending', 'starting', 'starting', 'ready', 'paused', 'ready', 'draining', 'gone'].map(
+      (state) => [state, 'the-hash'],
+    ),
+  );
+});
+
+test('one that is not guarded has none', async () => {
+  const { instances, route } = open();
+  const { id } = await instances.create(sampleDraft());
+  expect(await route(id)).not.toHaveProperty('access');
+});
+
+test('a warm instance is guarded from the step that hands it out', async () => {
+  const { instances, intake, route } = open();
+  const wish = wishOf(sampleTemplate({ pool: 1, access: 'owner' }), 'http://a/{id}/');
+  if (!wish) throw new Error('it has no pool');
+  const stocked = await intake.stock(warmDraft(wish, makeId(randomBytes)), wish.fingerprint, 1);
+  if (!stocked) throw new Error('the pool is full');
+  await instances.begin(stocked.id, stocked.generation, 'a');
+  await instances.publish(stocked.id, stocked.generation, '10.0.0.9');
+  const claimed = await intake.claim(
+    wish.fingerprint,
+    { timeout: 1_000, metadata: {}, accessHash: 'of-the-visitor' },
+    {},
+  );
+  expect(claimed.kind).toBe('claimed');
+  expect(await route(stocked.id)).toMatchObject({ state: 'ready', access: 'of-the-visitor' });
+});
+
+test('restored after a loss it is guarded as before, or opens to nobody', async () => {
+  const { redis, keys, instances, route } = open();
+  for (const [accessHash, access] of [
+    ['the-hash', 'the-hash'],
+    [undefined, ''],
+  ] as const) {
+    const { id, generation } = await instances.create(sampleDraft({ template, accessHash }));
+    await instances.begin(id, generation, 'a');
+    await instances.publish(id, generation, '10.0.0.9');
+    const known = await instances.get(id);
+    if (!known) throw new Error('it is gone');
+    await redis.flushall();
+    expect(await instances.restore(known)).toBe(true);
+    expect((await route(id))?.access).toBe(access);
+    // The route that is written anew from the hash, too.
+    const suspensions = redisSuspensions(redis, keys);
+    await suspensions.pause(id);
+    expect((await route(id))?.access).toBe(access);
+  }
+});
+
+test('a voucher is used as often as it may be, by many at once, and not by what is refused', async () => {
+  const { intake, redis } = open();
+  const expiresAt = Date.now() + 60_000;
+  const vouchers = [{ kind: 'link' as const, name: 'link:a', most: 3, expiresAt }];
+  const refused = await intake.take(
+    sampleDraft({ template: sampleTemplate({ maxInstances: 1 }) }),
+    {
+      vouchers,
+      owner: { name: 'address:x', limit: 'address', most: 0 },
+    },
+  );
+  expect(refused).toEqual({ kind: 'full', limit: 'address' });
+  const taken = await Promise.all(
+    Array.from({ length: 20 }, () => intake.take(sampleDraft(), { vouchers })),
+  );
+  expect(taken.filter(({ kind }) => kind === 'created')).toHaveLength(3);
+  expect(taken.filter(({ kind }) => kind === 'spent')).toHaveLength(17);
+  expect(taken.find(({ kind }) => kind === 'spent')).toEqual({ kind: 'spent', what: 'link' });
+  const [key = ''] = await redis.keys('*:used:*');
+  expect(await redis.pttl(key)).toBeGreaterThan(50_000);
+  // What takes the place of an instance that turned out to be dead was got by the same use.
+  const again = await intake.take(sampleDraft(), { vouchers, replacing: 'a-dead-one' });
+  expect(again.kind).toBe('created');
+});
