@@ -2,11 +2,17 @@
 import { parseArgs } from 'node:util';
 import { print } from '@ephemera/testing';
 import type { Options } from './options.ts';
+import { clocks } from './scenarios/clocks.ts';
+import { dueAtOnce } from './scenarios/due-at-once.ts';
+import { routesDue } from './scenarios/routes-due.ts';
 import { workerKilled } from './scenarios/worker-killed.ts';
 
 /** Each tells whether everything held. */
 const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   'worker-killed': workerKilled,
+  clocks,
+  'due-at-once': dueAtOnce,
+  'routes-due': routesDue,
 };
 
 const { positionals, values } = parseArgs({

@@ -67,6 +67,8 @@ async function discard(
 ): Promise<void> {
   const ending = await instances.end(dead.id, 'exited', 'It did not answer when it was claimed.');
   if (ending.kind === 'draining') await ends.finish(ending.instance);
+  // Somebody else ended it, perhaps before the job was armed that it was claimed with.
+  else await kills.disarm({ ...dead, supersedes: dead.generation });
   // That of its time in the pool; the end has taken away the one of the claim.
   await kills.disarm(dead);
   await refills.request(dead.template.name);

@@ -11,7 +11,10 @@ import type {
 export type Ending =
   /** It is draining now: nobody is sent to it any more. Asking again gives the same answer. */
   | { readonly kind: 'draining'; readonly instance: Instance }
-  /** Its lease has `remaining` ms to run, so neither being overdue nor a failed start applies. */
+  /**
+   * Its lease runs on, so neither being overdue nor a failed start applies; it is due in
+   * `remaining` ms at the earliest: one that starts may be ready at once, with its time to live.
+   */
   | { readonly kind: 'leased'; readonly remaining: number }
   /** Its deadline pauses it, and has; it ends in `remaining` ms. */
   | { readonly kind: 'paused'; readonly remaining: number }

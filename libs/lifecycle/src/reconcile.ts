@@ -41,7 +41,23 @@ export async function reconcile(ports: ReconcilePorts): Promise<number> {
   for (const instance of await instances.strandedBefore(startedAt)) {
     repairs.push({ kind: 'finish', id: instance.id });
   }
-  return carryOut(ports, repairs, startedAt);
+  const changed = await carryOut(ports, repairs, startedAt);
+  await disarmSuperseded(ports, repairs);
+  return changed;
+}
+
+/** Takes away what was armed for an instance that has ended, or was claimed, while this went on. */
+async function disarmSuperseded(
+  { instances, kills, host }: ReconcilePorts,
+  repairs: readonly Repair[],
+): Promise<void> {
+  const armed = repairs.flatMap((repair) => (repair.kind === 'arm' ? [repair.instance] : []));
+  if (armed.length === 0) return;
+  const now = new Map((await instances.ofHost(host)).map((each) => [each.id, each]));
+  for (const { id, generation } of armed) {
+    if (now.get(id)?.generation === generation) continue;
+    await kills.disarm({ id, supersedes: generation, host });
+  }
 }
 
 async function carryOut(

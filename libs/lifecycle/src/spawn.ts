@@ -46,6 +46,17 @@ const LAST_LOOK = 2_000;
  * Throws where trying again may help (the daemon or the store is away).
  */
 export async function spawn(ports: SpawnPorts, id: string, generation: number): Promise<Spawned> {
+  const { host, instances, kills } = ports;
+  const spawned = await bringUp(ports, id, generation);
+  if (spawned.kind !== 'superseded') return spawned;
+  // Whoever ended it may have done so before its kill job was armed here; another run of this
+  // job may have brought it up all the same.
+  const now = await instances.get(id);
+  if (now?.generation !== generation) await kills.disarm({ id, supersedes: generation, host });
+  return spawned;
+}
+
+async function bringUp(ports: SpawnPorts, id: string, generation: number): Promise<Spawned> {
   const { host, instances, kills, addresses, containers } = ports;
   const instance = await instances.begin(id, generation, host);
   if (!instance) return { kind: 'superseded' };

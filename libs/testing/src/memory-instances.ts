@@ -115,7 +115,11 @@ export function memoryInstances(
       if (instance.state === 'draining') return { kind: 'draining', instance };
       const remaining = dueAt(instance) - now();
       const starting = !isServing(instance.state);
-      if (why === 'due' && remaining > 0) return { kind: 'leased', remaining };
+      if (why === 'due' && remaining > 0) {
+        const { timeout, template } = instance;
+        const shortest = Math.min(timeout, template.idleTimeout ?? timeout);
+        return { kind: 'leased', remaining: starting ? Math.min(remaining, shortest) : remaining };
+      }
       if (why === 'start_failed' && !starting) return { kind: 'leased', remaining };
       const late = why === 'due' && starting;
       const dueFor = instance.expiresAt > now() ? 'idle' : 'ttl';

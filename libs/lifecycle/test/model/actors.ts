@@ -138,6 +138,7 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
         );
         if (got.kind !== 'claimed') return;
         const { id, expiresAt } = got.instance;
+        world.claimed.add(id);
         // As much later as it took between the claim and the arming; reconciliation sees to that.
         const inTime = kills
           .armed()

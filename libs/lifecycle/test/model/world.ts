@@ -23,6 +23,7 @@ export function openWorld() {
   /** The latest deadline that somebody was told of, by id. */
   const promised = new Map<string, number>();
   const everArmed = new Set<string>();
+  const claimed = new Set<string>();
   /** Since the store has lost something, what was written before may be gone from it. */
   let hasLost = false;
 
@@ -88,6 +89,7 @@ export function openWorld() {
     containersOf,
     faults,
     promised,
+    claimed,
     get hasLost() {
       return hasLost;
     },
@@ -122,6 +124,9 @@ export function openWorld() {
     if (there.length > 1) faults.push(`${there.length} containers have one id`);
     if (!instance || isDead(instance.state)) {
       if (there.length > 0) faults.push('a container has no instance');
+      // A proxy that stood still between a claim and its arming arms for one that is dead by then.
+      const left = kills.armed().some((each) => each.id === id) && !claimed.has(id);
+      if (left && !hasLost) faults.push('a kill job has no instance');
       if (!instance) return;
     }
     const mine = there.find(({ host, running }) => host === instance.host && running);

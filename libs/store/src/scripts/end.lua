@@ -18,6 +18,12 @@ if reason == 'due' then
   if idle[1] and idle[2] and state ~= 'paused' then
     untilIdle = tonumber(idle[1]) + tonumber(idle[2]) + tonumber(ARGV[4]) - now
   end
+  if remaining > 0 and not serves then
+    -- It may become ready at any moment, and from then on it has its time to live and no more.
+    local life = redis.call('HMGET', KEYS[1], 'timeout', 'idleTimeout')
+    local shortest = math.min(tonumber(life[1]), tonumber(life[2] or life[1]))
+    return { 'leased', math.min(remaining, shortest) }
+  end
   if remaining > 0 and untilIdle > 0 then
     return { 'leased', math.min(remaining, untilIdle) }
   end

@@ -30,6 +30,14 @@ export function endingContract(open: OpenInstances): void {
       expect(await instances.get(id)).toMatchObject({ state: 'ready', expiresAt });
     });
 
+    // A kill job that waited for the start deadline would come late for one that is soon ready.
+    test('when due leaves one that starts, for its time to live at most', async () => {
+      const { instances, create, begun } = await open();
+      for (const { id } of [await create({ timeout: 3_000 }), await begun({ timeout: 3_000 })]) {
+        expect(await instances.end(id, 'due')).toEqual({ kind: 'leased', remaining: 3_000 });
+      }
+    });
+
     test('when due ends a lease that is over, not a moment early', async () => {
       const { instances, ready } = await open();
       const { id, expiresAt } = await ready({ timeout: 40 });

@@ -1,0 +1,46 @@
+import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Around } from './lateness.ts';
+
+/** Asks one id of one replica; gives the status, or undefined where the connection was cut. */
+export function ask(agent: Agent, base: string, id: string): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const asked = request(`${base}/demo/${id}/id`, { agent }, (response) => {
+      response.resume();
+      response.once('end', () => resolve(response.statusCode));
+      response.once('error', () => resolve(undefined));
+    });
+    asked.once('error', () => resolve(undefined));
+    asked.end();
+  });
+}
+
+export interface Asking {
+  readonly bases: readonly string[];
+  readonly ids: readonly string[];
+  /** When to begin and to end, epoch ms. */
+  readonly from: number;
+  readonly until: number;
+  /** How many ask at once. */
+  readonly visitors: number;
+  readonly around: Around;
+}
+
+/** Asks for ids in turn, through all replicas, as fast as so many visitors can. */
+export async function askAround(asking: Asking): Promise<void> {
+  const { bases, ids, from, until, visitors, around } = asking;
+  const agent = new Agent({ keepAlive: true, maxSockets: visitors });
+  let turn = 0;
+  await sleep(Math.max(0, from - Date.now()));
+  const visitor = async () => {
+    while (Date.now() < until) {
+      const mine = turn++;
+      const base = bases[mine % bases.length] ?? '';
+      const id = ids[Math.floor(mine / bases.length) % ids.length] ?? '';
+      const sentAt = Date.now();
+      around.note(await ask(agent, base, id), sentAt, Date.now());
+    }
+  };
+  await Promise.all(Array.from({ length: visitors }, visitor));
+  agent.destroy();
+}

@@ -1,0 +1,56 @@
+/** How late things came, ms, as a line of figures. */
+export function figures(what: string, values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number) =>
+    Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN);
+  return `${what}: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms, of ${sorted.length}`;
+}
+
+/** The value that so large a share of them does not pass. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
+}
+
+/** Answers around one deadline, which all ids share. Times are epoch milliseconds. */
+export class Around {
+  readonly #deadline: number;
+  /** How long after the deadline the latest request was sent that an instance still answered. */
+  servedUntil = Number.NEGATIVE_INFINITY;
+  /** How long before the deadline the first refusal arrived. */
+  refusedFrom = Number.POSITIVE_INFINITY;
+  answered = 0;
+  refused = 0;
+  other: Record<string, number> = {};
+
+  constructor(deadline: number) {
+    this.#deadline = deadline;
+  }
+
+  note(status: number | undefined, sentAt: number, receivedAt: number): void {
+    if (status === 200) {
+      this.answered++;
+      this.servedUntil = Math.max(this.servedUntil, sentAt - this.#deadline);
+    } else if (status === 410) {
+      this.refused++;
+      this.refusedFrom = Math.min(this.refusedFrom, receivedAt - this.#deadline);
+    } else {
+      const what = String(status ?? 'cut');
+      this.other[what] = (this.other[what] ?? 0) + 1;
+    }
+  }
+
+  print(): string {
+    const { answered, refused, servedUntil, refusedFrom } = this;
+    return (
+      `${answered} requests answered and ${refused} refused around the deadline; the latest that ` +
+      `was answered was sent ${servedUntil.toFixed(1)} ms after it, the first refusal came ` +
+      `${refusedFrom.toFixed(1)} ms after it; others: ${JSON.stringify(this.other)}`
+    );
+  }
+
+  /** Refused within 50 ms, and nobody before his time. */
+  get isOnTime(): boolean {
+    return this.servedUntil <= 50 && this.refusedFrom >= -5 && this.refused > 0;
+  }
+}
