@@ -142,9 +142,8 @@ await runApp(async () => {
   });
   lifetime.onStop('late kills', () => late.stop());
 
+  const underWay = new Set<string>();
   const reconcileOnce = async (): Promise<void> => {
-    await networks.refresh();
-    await firewall.assert();
     const ended = metrics.reconcileSeconds.startTimer();
     const work = () =>
       reconcile({
@@ -152,6 +151,7 @@ await runApp(async () => {
         instances,
         containers,
         kills,
+        underWay,
         onLease: (instance, remaining) => late.expect(instance, remaining),
         onRepair(kind, id) {
           metrics.repairs.inc({ kind });
@@ -210,6 +210,8 @@ await runApp(async () => {
   const { signal } = stopping;
   const loops = [
     repeat('reconcile', RECONCILE_EVERY, reconcileOnce, { signal, logger }),
+    // Beside it: neither may hold up the other.
+    repeat('networks', RECONCILE_EVERY, keepNetworks, { signal, logger }),
     repeat('beat', BEAT_EVERY, beat, { signal, logger }),
     repeat('admit', ADMIT_EVERY, letIn, { signal, logger }),
     repeat('lost hosts', BURY_LOST_EVERY, buryLostOnce, { signal, logger }),
@@ -236,6 +238,11 @@ await runApp(async () => {
   await listen(health, { host: config.bind, port: config.port });
   lifetime.onStop('health', () => health.close());
   logger.info({ host, networks: networks.all }, 'worker ready');
+
+  async function keepNetworks(): Promise<void> {
+    await networks.refresh();
+    await firewall.assert();
+  }
 
   async function tellOfDeadlines(): Promise<void> {
     await tellExpiring(redis, keys, await instances.now());

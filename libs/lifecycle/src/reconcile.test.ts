@@ -1,6 +1,7 @@
 import { memoryInstances } from '@ephemera/testing';
 import { describe, expect, test } from 'vitest';
 import { Crash, crashingAfter, oneHost } from '../test/one-host.ts';
+import type { Through } from '../test/one-host.ts';
 
 test('finds nothing to do where all is well, and says so', async () => {
   const host = oneHost();
@@ -137,6 +138,33 @@ test('twice at once is once', async () => {
   expect(host.containersOf(lasting.id)).toHaveLength(1);
   await host.fireKills();
   expect(host.kills.armed()).toHaveLength(1);
+});
+
+// A daemon may never answer for one container, and answer for all others.
+test('those that hang hold up no other, and are not begun again beside themselves', async () => {
+  const host = oneHost();
+  const hung = new Set<string>();
+  for (let i = 0; i < 20; i++) hung.add((await host.ready({ timeout: 5_000 })).id);
+  const last = await host.ready({ timeout: 5_000 });
+  host.clock.advance(6_000);
+  let calls = 0;
+  const never: Through = (ports) => ({
+    ...ports,
+    containers: {
+      ...ports.containers,
+      removeInstance(id, grace) {
+        if (!hung.has(id)) return ports.containers.removeInstance(id, grace);
+        calls++;
+        return new Promise(() => undefined);
+      },
+    },
+  });
+  const more = { underWay: new Set<string>(), patience: 20 };
+  expect(await host.reconcile(never, more)).toBe(1);
+  expect(await host.stateOf(last.id)).toBe('gone');
+  host.clock.advance(6_000);
+  await host.reconcile(never, more);
+  expect(calls).toBe(hung.size);
 });
 
 test('a crash after any call, and the next run puts right what is left', async () => {

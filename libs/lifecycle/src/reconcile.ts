@@ -9,6 +9,10 @@ export interface ReconcilePorts {
   readonly instances: Instances;
   readonly containers: Containers;
   readonly kills: Kills;
+  /** Repairs of earlier runs that go on still: they are not begun again beside themselves. */
+  readonly underWay?: Set<string>;
+  /** How long a run waits for one repair before it goes on without it, ms. */
+  readonly patience?: number;
   /** Told of every instance that goes on, and of how long it has, ms. */
   readonly onLease?: (instance: Instance, remaining: number) => void;
   /** Told of every repair that changed something. */
@@ -17,8 +21,12 @@ export interface ReconcilePorts {
   readonly onFault: (repair: Repair['kind'], id: string, error: unknown) => void;
 }
 
-/** How many repairs go to the daemon at once: one that hangs must not hold up the others. */
+/** How many repairs go to the daemon at once. */
 const AT_ONCE = 8;
+/** How long a repair holds up those behind it, ms; it may hang, or wait for its stop grace. */
+const PATIENCE = 2_000;
+/** How many may be under way at most, those of earlier runs too. */
+const MOST_UNDER_WAY = 64;
 
 /**
  * Joins the labelled containers of this host with the instances that the store knows, and puts
@@ -65,22 +73,41 @@ async function carryOut(
   repairs: readonly Repair[],
   now: number,
 ): Promise<number> {
+  const { underWay = new Set(), patience = PATIENCE } = ports;
   const queue = [...repairs];
   let changed = 0;
+  const attempt = async (repair: Repair, name: string): Promise<void> => {
+    const id = idOf(repair);
+    underWay.add(name);
+    try {
+      if (!(await mend(ports, repair, now))) return;
+      changed++;
+      ports.onRepair(repair.kind, id);
+    } catch (error) {
+      ports.onFault(repair.kind, id, error);
+    } finally {
+      underWay.delete(name);
+    }
+  };
   const lane = async (): Promise<void> => {
     for (let repair = queue.shift(); repair; repair = queue.shift()) {
-      const id = idOf(repair);
-      try {
-        if (!(await mend(ports, repair, now))) continue;
-        changed++;
-        ports.onRepair(repair.kind, id);
-      } catch (error) {
-        ports.onFault(repair.kind, id, error);
-      }
+      const name = `${repair.kind} ${idOf(repair)}`;
+      if (underWay.has(name) || underWay.size >= MOST_UNDER_WAY) continue;
+      await within(patience, attempt(repair, name));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
   return changed;
+}
+
+/** Waits for work, but no longer than so many ms; the work goes on. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
 }
 
 /** Gives whether anything had to be changed. */

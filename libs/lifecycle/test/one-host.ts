@@ -9,6 +9,7 @@ import {
 import { kill } from '../src/kill.ts';
 import type { Containers, Instances, Kills } from '../src/ports.ts';
 import { reconcile } from '../src/reconcile.ts';
+import type { ReconcilePorts } from '../src/reconcile.ts';
 import { spawn } from '../src/spawn.ts';
 
 export interface Ports {
@@ -79,8 +80,9 @@ export function oneHost(options: { beforeStart?: (instance: Instance) => void } 
     },
     kill: (id: string, why: Parameters<typeof kill>[2], through: Through = (all) => all) =>
       kill(through(ports), id, why),
-    reconcile: (through: Through = (all) => all) =>
+    reconcile: (through: Through = (all) => all, more: Partial<ReconcilePorts> = {}) =>
       reconcile({
+        ...more,
         ...through(ports),
         host: 'a',
         onRepair: (kind) => mended.push(kind),

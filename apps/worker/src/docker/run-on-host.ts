@@ -1,7 +1,7 @@
 import type Docker from 'dockerode';
 import type { RunOnHost } from '../firewall.ts';
 import { CHOOSE_IPTABLES } from './choose-iptables.ts';
-import { withDeadline } from './deadline.ts';
+import { QUICK, withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
 /** How long the helper container may take, milliseconds. */
@@ -13,7 +13,7 @@ const WITHIN = 60_000;
  */
 export function runInHostNetwork(docker: Docker, namespace: string, image: string): RunOnHost {
   return async (script) => {
-    const container = await docker.createContainer({
+    const making = docker.createContainer({
       Image: image,
       User: '0',
       Entrypoint: ['/bin/sh', '-c'],
@@ -27,18 +27,21 @@ export function runInHostNetwork(docker: Docker, namespace: string, image: strin
         RestartPolicy: { Name: 'no' },
       },
     });
+    const container = await withDeadline('firewall', QUICK, making);
     try {
-      await container.start();
+      await withDeadline('firewall', QUICK, container.start());
       const ended = (await withDeadline('firewall', WITHIN, container.wait())) as {
         StatusCode: number;
       };
       if (ended.StatusCode === 0) return;
-      const log = await container.logs({ stdout: true, stderr: true, tail: 5 });
+      const call = container.logs({ stdout: true, stderr: true, tail: 5 });
+      const log = await withDeadline('firewall', QUICK, call);
       throw new Error(
         `the rules were refused: ${log.toString('utf8').replace(/[^\x20-\x7e\n]/g, '')}`,
       );
     } finally {
-      await container.remove({ force: true }).catch(() => undefined);
+      const removal = container.remove({ force: true });
+      await withDeadline('firewall', QUICK, removal).catch(() => undefined);
     }
   };
 }
