@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 
-import { COMMON, port, readEnvironment } from '@ephemera/runtime';
+import { COMMON, adminHost, port, readEnvironment, redisAddressOf } from '@ephemera/runtime';
 import { z } from 'zod';
 
 /** The folder that the whole workspace lives in. */
@@ -17,7 +17,7 @@ export const schema = z.object({
   EPHEMERA_PUBLIC_PORT: port(8080),
   EPHEMERA_PUBLIC_URL: z.string().optional(),
   EPHEMERA_ADMIN_PORT: port(8081),
-  EPHEMERA_ADMIN_HOST: z.string().optional(),
+  EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_DASHBOARD_PORT: port(8082),
   EPHEMERA_WORKER_PORT: port(8083),
   EPHEMERA_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
@@ -37,11 +37,10 @@ export type Config = ReturnType<typeof readConfig>;
 export function readConfig(environment = inherited) {
   const given = readEnvironment(schema, environment);
   const host = given.EPHEMERA_HOST;
-  const adminHost = given.EPHEMERA_ADMIN_HOST ?? host;
   const publicUrl = given.EPHEMERA_PUBLIC_URL ?? `http://localhost:${given.EPHEMERA_PUBLIC_PORT}`;
   return {
     host,
-    adminHost,
+    adminHost: given.EPHEMERA_ADMIN_HOST,
     /** How visitors reach the public port, without a slash at the end. */
     publicUrl: publicUrl.replace(/\/$/, ''),
     configFile: resolve(workspace, given.EPHEMERA_CONFIG),
@@ -51,8 +50,9 @@ export function readConfig(environment = inherited) {
     dashboardPort: given.EPHEMERA_DASHBOARD_PORT,
     workerPort: given.EPHEMERA_WORKER_PORT,
     adminToken: given.EPHEMERA_ADMIN_TOKEN,
-    adminUrl: given.EPHEMERA_ADMIN_URL ?? siteOf(adminHost, given.EPHEMERA_ADMIN_PORT),
+    adminUrl: given.EPHEMERA_ADMIN_URL ?? siteOf(given.EPHEMERA_ADMIN_HOST, given.EPHEMERA_ADMIN_PORT),
     redisUrl: given.EPHEMERA_REDIS_URL,
+    redisTls: redisAddressOf({ ...given, EPHEMERA_REDIS_URL: '' }).tls,
     dockerHost: given.DOCKER_HOST,
     /** Two deployments on one machine differ by namespace, and share no log or token. */
     stateFolder:

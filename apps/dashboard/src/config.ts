@@ -1,10 +1,20 @@
-import { COMMON, adminToken, port, readEnvironment } from '@ephemera/runtime';
+import {
+  COMMON,
+  adminHost,
+  adminToken,
+  checkAdminFace,
+  port,
+  readEnvironment,
+  redisAddressOf,
+} from '@ephemera/runtime';
+import type { RedisAddress } from '@ephemera/store';
 import { z } from 'zod';
 
 /** The settings by their names in the environment; the reference is made from it. */
 export const schema = z.object({
   ...COMMON,
   EPHEMERA_DASHBOARD_PORT: port(8082).describe('The instances page and the queues.'),
+  EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_ADMIN_TOKEN: adminToken,
   EPHEMERA_CONFIG: z
     .string()
@@ -14,7 +24,7 @@ export const schema = z.object({
 
 /** Settings of the dashboard; durations in milliseconds. */
 export interface DashboardConfig {
-  readonly redisUrl: string;
+  readonly redis: RedisAddress;
   readonly namespace: string;
   readonly logLevel: string;
   readonly bind: string;
@@ -28,11 +38,12 @@ export interface DashboardConfig {
 /** @throws ConfigError with every fault at once */
 export function readConfig(environment = process.env): DashboardConfig {
   const given = readEnvironment(schema, environment);
+  checkAdminFace({ bind: given.EPHEMERA_ADMIN_HOST, token: given.EPHEMERA_ADMIN_TOKEN });
   return {
-    redisUrl: given.EPHEMERA_REDIS_URL,
+    redis: redisAddressOf(given),
     namespace: given.EPHEMERA_NAMESPACE,
     logLevel: given.EPHEMERA_LOG_LEVEL,
-    bind: given.EPHEMERA_HOST,
+    bind: given.EPHEMERA_ADMIN_HOST,
     port: given.EPHEMERA_DASHBOARD_PORT,
     adminToken: given.EPHEMERA_ADMIN_TOKEN,
     tokensPath: given.EPHEMERA_CONFIG,

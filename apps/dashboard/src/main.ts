@@ -23,11 +23,11 @@ await runApp(async () => {
   lifetime.onStop('tokens', () => watched.close());
   const keys = keysOf(config.namespace);
 
-  const redis = connectRedis(config.redisUrl, 'request', (error) =>
+  const redis = connectRedis(config.redis, 'request', (error) =>
     logger.warn({ err: error }, 'redis fault'),
   );
   lifetime.onStop('redis', () => redis.disconnect());
-  await requireRedis(redis, config.redisUrl);
+  await requireRedis(redis, config.redis);
 
   const hosts = redisHosts(redis, keys);
   const producers = createProducers(redis, keys.queuePrefix);

@@ -1,4 +1,15 @@
-import { COMMON, adminToken, count, duration, port, readEnvironment } from '@ephemera/runtime';
+import {
+  COMMON,
+  adminHost,
+  adminToken,
+  checkAdminFace,
+  count,
+  duration,
+  port,
+  readEnvironment,
+  redisAddressOf,
+} from '@ephemera/runtime';
+import type { RedisAddress } from '@ephemera/store';
 import { z } from 'zod';
 import { THEMES, type ThemeName } from './waiting/theme.ts';
 
@@ -7,10 +18,7 @@ export const schema = z.object({
   ...COMMON,
   EPHEMERA_PUBLIC_PORT: port(8080).describe("The data path and the visitors' entrance."),
   EPHEMERA_ADMIN_PORT: port(8081).describe('The control API, health and metrics.'),
-  EPHEMERA_ADMIN_HOST: z
-    .string()
-    .optional()
-    .describe('Where the admin port is bound; EPHEMERA_HOST where unset.'),
+  EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_ADMIN_TOKEN: adminToken,
   EPHEMERA_SIGNING_KEYS: z
     .string()
@@ -71,7 +79,7 @@ export const schema = z.object({
 
 /** Settings of a proxy replica; durations in milliseconds. */
 export interface ProxyConfig {
-  readonly redisUrl: string;
+  readonly redis: RedisAddress;
   readonly namespace: string;
   readonly logLevel: string;
   readonly bind: string;
@@ -100,14 +108,19 @@ export interface ProxyConfig {
 export function readConfig(environment = process.env): ProxyConfig {
   const given = readEnvironment(schema, environment);
   const publicPort = given.EPHEMERA_PUBLIC_PORT;
+  checkAdminFace({
+    bind: given.EPHEMERA_ADMIN_HOST,
+    token: given.EPHEMERA_ADMIN_TOKEN,
+    ports: { EPHEMERA_PUBLIC_PORT: publicPort, EPHEMERA_ADMIN_PORT: given.EPHEMERA_ADMIN_PORT },
+  });
   return {
-    redisUrl: given.EPHEMERA_REDIS_URL,
+    redis: redisAddressOf(given),
     namespace: given.EPHEMERA_NAMESPACE,
     logLevel: given.EPHEMERA_LOG_LEVEL,
     bind: given.EPHEMERA_HOST,
     publicPort,
     adminPort: given.EPHEMERA_ADMIN_PORT,
-    adminBind: given.EPHEMERA_ADMIN_HOST ?? given.EPHEMERA_HOST,
+    adminBind: given.EPHEMERA_ADMIN_HOST,
     adminToken: given.EPHEMERA_ADMIN_TOKEN,
     signingKeys: given.EPHEMERA_SIGNING_KEYS,
     signingKeysFile: given.EPHEMERA_SIGNING_KEYS_FILE,

@@ -73,13 +73,13 @@ await runApp(async () => {
   const keys = keysOf(config.namespace);
 
   const onError = (error: Error) => logger.warn({ err: error }, 'redis fault');
-  const redis = connectRedis(config.redisUrl, 'request', onError);
+  const redis = connectRedis(config.redis, 'request', onError);
   lifetime.onStop('redis', () => redis.disconnect());
-  await requireRedis(redis, config.redisUrl);
+  await requireRedis(redis, config.redis);
 
   const routes = new RouteCache({
     redis,
-    trackingRedis: () => connectTracking(config.redisUrl, onError),
+    trackingRedis: () => connectTracking(config.redis, onError),
     keys,
     grace: config.redisGrace,
     capacity: config.routes,
@@ -102,14 +102,14 @@ await runApp(async () => {
   registerClock(metrics, () => clock.ahead);
   const events = new EventFeed({
     redis,
-    blocking: connectRedis(config.redisUrl, 'watch', onError),
+    blocking: connectRedis(config.redis, 'watch', onError),
     keys,
   });
   events.start();
   lifetime.onStop('events', () => events.stop());
   const asks = new RedisAsks({
     redis,
-    subscriber: connectRedis(config.redisUrl, 'job', onError),
+    subscriber: connectRedis(config.redis, 'job', onError),
     keys,
   });
   await asks.start();

@@ -6,7 +6,7 @@ const nowhere = { EPHEMERA_CONFIG: '/nowhere/ephemera.yml' };
 
 test('has a default for everything', () => {
   expect(readConfig(nowhere)).toMatchObject({
-    redisUrl: 'redis://127.0.0.1:6379/0',
+    redis: { url: 'redis://127.0.0.1:6379/0', tls: {} },
     namespace: 'ephemera',
     bind: '127.0.0.1',
     port: 8083,

@@ -7,8 +7,10 @@ import {
   loadWebhooks,
   port,
   readEnvironment,
+  redisAddressOf,
   sizeText,
 } from '@ephemera/runtime';
+import type { RedisAddress } from '@ephemera/store';
 import { z } from 'zod';
 
 const SUBNETS = 'must be IPv4 /16s such as 10.231.0.0/16, with commas';
@@ -78,7 +80,7 @@ export const schema = z.object({
 
 /** Settings of the worker; durations in milliseconds. */
 export interface WorkerConfig {
-  readonly redisUrl: string;
+  readonly redis: RedisAddress;
   readonly namespace: string;
   readonly logLevel: string;
   readonly bind: string;
@@ -101,7 +103,7 @@ export interface WorkerConfig {
 export function readConfig(environment = process.env): WorkerConfig {
   const given = readEnvironment(schema, environment);
   return {
-    redisUrl: given.EPHEMERA_REDIS_URL,
+    redis: redisAddressOf(given),
     namespace: given.EPHEMERA_NAMESPACE,
     logLevel: given.EPHEMERA_LOG_LEVEL,
     bind: given.EPHEMERA_HOST,

@@ -73,9 +73,9 @@ await runApp(async () => {
   const keys = keysOf(namespace);
 
   const onRedisError = (error: Error) => logger.warn({ err: error }, 'redis fault');
-  const redis = connectRedis(config.redisUrl, 'job', onRedisError);
+  const redis = connectRedis(config.redis, 'job', onRedisError);
   lifetime.onStop('redis', () => redis.quit());
-  await requireRedis(redis, config.redisUrl);
+  await requireRedis(redis, config.redis);
 
   const docker = connectDocker(config.dockerHost);
   await withDeadline('ping', QUICK, docker.ping()).catch((error: unknown) => {
@@ -168,7 +168,7 @@ await runApp(async () => {
   // Before anything changes, so that nothing goes untold. Where no webhook is known here, workers
   // that know some do it alone.
   if (config.webhooks.length > 0) {
-    const blocking = connectRedis(config.redisUrl, 'watch', onRedisError);
+    const blocking = connectRedis(config.redis, 'watch', onRedisError);
     const { webhooks } = config;
     const stop = await startWebhooks({ webhooks, redis, blocking, keys, logger });
     lifetime.onStop('webhooks', stop);
@@ -203,7 +203,7 @@ await runApp(async () => {
   );
   lifetime.onStop('refill worker', () => refillWorker.close());
 
-  const asking = connectRedis(config.redisUrl, 'watch', onRedisError);
+  const asking = connectRedis(config.redis, 'watch', onRedisError);
   const suspensions = redisSuspensions(redis, keys);
   const answering = { docker, namespace, host, suspensions, instances, containers, kills };
   const stopping = new AbortController();

@@ -1,6 +1,7 @@
 import type { Fault } from '@ephemera/domain';
 import { parseDuration } from '@ephemera/domain';
 import { z } from 'zod';
+import { REDIS } from './redis-config.ts';
 
 /** A configuration that cannot be used, with everything that is wrong with it. */
 export class ConfigError extends Error {
@@ -103,11 +104,6 @@ export const namespace = z
   .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens, at most 31')
   .default('ephemera');
 
-export const redisUrl = z
-  .string()
-  .regex(/^rediss?:\/\//, 'must be a redis:// or rediss:// address')
-  .default('redis://127.0.0.1:6379/0');
-
 export const logLevel = z
   .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
   .default('info');
@@ -123,12 +119,15 @@ export const adminToken = z
 
 /** What every app reads. */
 export const COMMON = {
-  EPHEMERA_REDIS_URL: redisUrl.describe('The Redis of the deployment, `redis://` or `rediss://`.'),
+  ...REDIS,
   EPHEMERA_NAMESPACE: namespace.describe(
     'Begins every Redis key, container and network name: two deployments on one machine differ by it.',
   ),
   EPHEMERA_LOG_LEVEL: logLevel.describe('What is logged: JSON lines on stdout.'),
-  EPHEMERA_HOST: z.string().default('127.0.0.1').describe('The address that ports are bound to.'),
+  EPHEMERA_HOST: z
+    .string()
+    .default('127.0.0.1')
+    .describe("The address that the public port, and a worker's health port, are bound to."),
   EPHEMERA_TOMBSTONE: count(3600, 1, 604_800).describe(
     'How long a dead id still answers with its reason, seconds.',
   ),

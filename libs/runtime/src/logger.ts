@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import type { DestinationStream, Logger, LoggerOptions } from 'pino';
+import { describeError } from './describe-error.ts';
 
 export type { Logger } from 'pino';
 
@@ -17,8 +18,14 @@ export function createLogger(
     base: { app, pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
+    serializers: { err: (error: unknown) => describeError(error) },
     redact: {
-      paths: ['token', '*.token', 'headers.authorization', 'headers.cookie', 'env', '*.env'],
+      paths: [
+        ...['token', 'password', 'secret', 'env'].flatMap((name) => [name, `*.${name}`]),
+        'headers.authorization',
+        'headers.cookie',
+        'headers["set-cookie"]',
+      ],
       censor: '[hidden]',
     },
   };

@@ -1,6 +1,33 @@
+import type { ConnectionOptions } from 'node:tls';
 import { StartError } from '@ephemera/domain';
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
+
+/** Where a Redis is, and how it is spoken to. */
+export interface RedisAddress {
+  /** `redis://` or `rediss://`, with user, password and number of the database. */
+  readonly url: string;
+  /** For `rediss://`: whom to trust, and who we are; PEM. */
+  readonly tls?:
+    | {
+        readonly ca?: string | undefined;
+        readonly cert?: string | undefined;
+        readonly key?: string | undefined;
+      }
+    | undefined;
+}
+
+/** Where to, and the options that go with it; a bare URL trusts the system's certificates. */
+export function readAddress(address: string | RedisAddress): {
+  url: string;
+  tls: { tls?: ConnectionOptions };
+} {
+  if (typeof address === 'string') return { url: address, tls: {} };
+  const { url, tls = {} } = address;
+  if (!url.startsWith('rediss:')) return { url, tls: {} };
+  const given = Object.entries(tls).filter(([, pem]) => pem !== undefined);
+  return { url, tls: { tls: Object.fromEntries(given) } };
+}
 
 /**
  * `request`: fails at once while Redis is away, for whoever answers a visitor.
@@ -17,11 +44,13 @@ const PATIENCE = {
 
 /** A connection that keeps reconnecting (at most 500 ms apart); `onError` hears of each failure. */
 export function connectRedis(
-  url: string,
+  address: string | RedisAddress,
   patience: Patience,
   onError: (error: Error) => void,
 ): Redis {
+  const { url, tls } = readAddress(address);
   const redis = new Redis(url, {
+    ...tls,
     retryStrategy: (attempt) => Math.min(50 * attempt, 500),
     enableReadyCheck: true,
     reconnectOnError,
@@ -48,7 +77,8 @@ const FIRST_ANSWER = 5_000;
  * Makes sure that Redis answers before anything else starts.
  * @throws StartError that names the address, without its password
  */
-export async function requireRedis(redis: Redis, url: string): Promise<void> {
+export async function requireRedis(redis: Redis, address: string | RedisAddress): Promise<void> {
+  const { url } = readAddress(address);
   let last: Error | undefined;
   const note = (error: Error) => (last = error);
   redis.on('error', note);

@@ -1,4 +1,6 @@
 import { Redis } from 'ioredis';
+import { readAddress } from './connect-redis.ts';
+import type { RedisAddress } from './connect-redis.ts';
 
 /** What the invalidation connection tells of; every call comes in the order of the connection. */
 export interface TrackingEvents {
@@ -22,8 +24,13 @@ const SILENCE = 2_000;
  * resubscribe by itself without the tracking: so protocol 2, and everything is set up anew by
  * hand on each `ready`.
  */
-export function connectTracking(url: string, onError: (error: Error) => void): Redis {
+export function connectTracking(
+  address: string | RedisAddress,
+  onError: (error: Error) => void,
+): Redis {
+  const { url, tls } = readAddress(address);
   const redis = new Redis(url, {
+    ...tls,
     protocol: 2,
     autoResubscribe: false,
     lazyConnect: true,

@@ -50,7 +50,7 @@ export function planApps(config: Config, ports: PortPlan, backing: Backing): Pro
   );
   return [
     workers,
-    [...proxies, app('dashboard', 'dashboard', siteOf(config.host, ports.dashboard), {})],
+    [...proxies, app('dashboard', 'dashboard', siteOf(config.adminHost, ports.dashboard), {})],
   ];
 }
 

@@ -8,6 +8,7 @@ function find(given: string) {
   const shown: string[] = [];
   const found = findRedis(createReporter({ write: (text) => shown.push(text) }), {
     given,
+    tls: {},
     stateFolder: '/nowhere',
     supervise: () => expect.fail('a given Redis is never started'),
     stop: new AbortController().signal,

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import { StartError } from '@ephemera/runtime';
 import type { Reporter } from '../terminal/reporter.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';
-import { pingRedis, type RedisAnswer } from './ping-redis.ts';
+import { pingRedis, type RedisAnswer, type RedisTls } from './ping-redis.ts';
 import { hasServiceManager } from './service-manager.ts';
 import { redisProcess, startRedisService } from './start-redis.ts';
 import type { Supervise } from './supervised-process.ts';
@@ -14,6 +14,8 @@ const ownPort = 6379;
 export interface RedisOptions {
   /** EPHEMERA_REDIS_URL, where it is set. */
   readonly given: string | undefined;
+  /** Whom to trust, and who we are, where it is a `rediss://`; PEM. */
+  readonly tls: RedisTls;
   /** Where its file and its log go, should a process of our own be needed. */
   readonly stateFolder: string;
   readonly supervise: Supervise;
@@ -27,9 +29,9 @@ export interface RedisOptions {
  * @returns its address
  */
 export async function findRedis(report: Reporter, options: RedisOptions): Promise<string> {
-  const { given, stateFolder, stop } = options;
+  const { given, tls, stateFolder, stop } = options;
   const url = given ?? `redis://127.0.0.1:${ownPort}/0`;
-  const answer = await pingRedis(url);
+  const answer = await pingRedis(url, { tls });
   if (answer.kind === 'running') {
     report.done('Redis', `${answer.version} at ${withoutPassword(url)}`);
     warnOfEviction(report, answer);

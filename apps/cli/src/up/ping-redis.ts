@@ -1,5 +1,12 @@
 import { Redis } from 'ioredis';
 
+/** PEM. */
+export interface RedisTls {
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
 /** What came of asking a Redis whether it is there. */
 export type RedisAnswer =
   | { readonly kind: 'running'; readonly version: string; readonly policy: string | undefined }
@@ -7,8 +14,13 @@ export type RedisAnswer =
   | { readonly kind: 'refused'; readonly problem: string };
 
 /** Connects, pings and reads version and eviction policy, within `withinMs`. Never throws. */
-export async function pingRedis(url: string, withinMs = 3_000): Promise<RedisAnswer> {
+export async function pingRedis(
+  url: string,
+  { withinMs = 3_000, tls = {} }: { withinMs?: number; tls?: RedisTls } = {},
+): Promise<RedisAnswer> {
+  const given = Object.entries(tls).filter(([, pem]) => pem !== undefined);
   const redis = new Redis(url, {
+    ...(url.startsWith('rediss:') && { tls: Object.fromEntries(given) }),
     lazyConnect: true,
     connectTimeout: withinMs,
     commandTimeout: withinMs,

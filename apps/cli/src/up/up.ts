@@ -89,6 +89,7 @@ async function start(config: Config, options: UpOptions, around: Surroundings): 
   stop.throwIfAborted();
   const redisUrl = await findRedis(report, {
     given: config.redisUrl,
+    tls: config.redisTls,
     stateFolder,
     supervise,
     stop,

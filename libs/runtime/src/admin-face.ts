@@ -1,0 +1,56 @@
+import { isIP } from 'node:net';
+import type { Fault } from '@ephemera/domain';
+import { z } from 'zod';
+import { ConfigError } from './environment.ts';
+
+/** Where the admin port and the dashboard are bound: here alone, unless told. */
+export const adminHost = z
+  .string()
+  .default('127.0.0.1')
+  .describe(
+    'The address that the admin port and the dashboard are bound to. Elsewhere than on loopback they start only with a token that cannot be guessed.',
+  );
+
+/** Fewer are soon tried out by whoever may ask as often as they like. */
+const LEAST = 24;
+const LEAST_DIFFERENT = 8;
+const WORDS = /password|passwort|changeme|change-me|secret|admin|ephemera|example|12345|qwerty/i;
+
+/**
+ * Refuses what would open the control plane to a neighbour on the network.
+ * @throws ConfigError
+ */
+export function checkAdminFace(face: {
+  readonly bind: string;
+  readonly token: string | undefined;
+  /** The ports of the app by their variables, no two of which may be alike. */
+  readonly ports?: Readonly<Record<string, number>>;
+}): void {
+  const faults: Fault[] = [];
+  const weakness = face.token === undefined ? undefined : weaknessOf(face.token);
+  if (weakness !== undefined && !isLoopback(face.bind)) {
+    const detail = `${weakness}, and ${face.bind} is not loopback; make one with: openssl rand -hex 24`;
+    faults.push({ path: 'EPHEMERA_ADMIN_TOKEN', detail });
+  }
+  const ports = Object.entries(face.ports ?? {});
+  for (const [i, [name, port]] of ports.entries()) {
+    const twin = ports.slice(0, i).find(([, other]) => other === port);
+    if (twin) faults.push({ path: name, detail: `${port} is ${twin[0]} already` });
+  }
+  if (faults.length > 0) throw new ConfigError('The environment', faults);
+}
+
+/** Why a token might be guessed; undefined where it looks as if it was made by chance. */
+export function weaknessOf(token: string): string | undefined {
+  if (token.length < LEAST) return `must have at least ${LEAST} characters`;
+  if (new Set(token).size < LEAST_DIFFERENT) {
+    return `must have at least ${LEAST_DIFFERENT} different characters`;
+  }
+  const word = WORDS.exec(token)?.[0];
+  return word === undefined ? undefined : `must not contain "${word}"`;
+}
+
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost' || host === '::1') return true;
+  return isIP(host) === 4 && host.startsWith('127.');
+}
