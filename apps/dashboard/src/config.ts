@@ -3,9 +3,12 @@ import {
   adminHost,
   adminToken,
   checkAdminFace,
+  isLoopback,
+  list,
   port,
   readEnvironment,
   redisAddressOf,
+  trustedProxies,
 } from '@ephemera/runtime';
 import type { RedisAddress } from '@ephemera/store';
 import { z } from 'zod';
@@ -16,6 +19,10 @@ export const schema = z.object({
   EPHEMERA_DASHBOARD_PORT: port(8082).describe('The instances page and the queues.'),
   EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_ADMIN_TOKEN: adminToken,
+  EPHEMERA_DASHBOARD_NAMES: list.describe(
+    'Host names that the dashboard answers to, with commas, beside addresses and `localhost`. Where unset it answers to any unless it is bound to loopback.',
+  ),
+  EPHEMERA_TRUSTED_PROXIES: trustedProxies,
   EPHEMERA_CONFIG: z
     .string()
     .default('ephemera.yml')
@@ -28,6 +35,8 @@ export interface DashboardConfig {
   readonly namespace: string;
   readonly logLevel: string;
   readonly bind: string;
+  readonly names: readonly string[] | undefined;
+  readonly trustedProxies: readonly string[];
   readonly port: number;
   readonly adminToken: string | undefined;
   /** The file that tokens are read from, where there is one. */
@@ -38,12 +47,18 @@ export interface DashboardConfig {
 /** @throws ConfigError with every fault at once */
 export function readConfig(environment = process.env): DashboardConfig {
   const given = readEnvironment(schema, environment);
+  const names = given.EPHEMERA_DASHBOARD_NAMES;
   checkAdminFace({ bind: given.EPHEMERA_ADMIN_HOST, token: given.EPHEMERA_ADMIN_TOKEN });
   return {
     redis: redisAddressOf(given),
     namespace: given.EPHEMERA_NAMESPACE,
     logLevel: given.EPHEMERA_LOG_LEVEL,
     bind: given.EPHEMERA_ADMIN_HOST,
+    names:
+      names.length > 0 || isLoopback(given.EPHEMERA_ADMIN_HOST)
+        ? names.map((name) => name.toLowerCase())
+        : undefined,
+    trustedProxies: given.EPHEMERA_TRUSTED_PROXIES,
     port: given.EPHEMERA_DASHBOARD_PORT,
     adminToken: given.EPHEMERA_ADMIN_TOKEN,
     tokensPath: given.EPHEMERA_CONFIG,

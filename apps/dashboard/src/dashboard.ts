@@ -1,10 +1,13 @@
 import type { Ends } from '@ephemera/lifecycle';
+import { readTrusted } from '@ephemera/runtime';
 import type { Logger, TokenSet } from '@ephemera/runtime';
 import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
 import Koa from 'koa';
 import type { Middleware } from 'koa';
 import { admit } from './access/admit.ts';
+import { auditActs, noteAddress } from './access/audit-acts.ts';
+import { requireKnownName } from './access/require-known-name.ts';
 import { createSessions } from './access/session.ts';
 import { signInRouter } from './access/sign-in.ts';
 import { answerThrown } from './answer-thrown.ts';
@@ -25,6 +28,10 @@ export interface DashboardParts {
   /** Signs sessions. */
   readonly sessionKey: string;
   readonly stopping: () => boolean;
+  /** Names that it answers to beside addresses and `localhost`; undefined: any. */
+  readonly names: readonly string[] | undefined;
+  /** Load balancers whose X-Forwarded-For is believed: addresses or CIDRs. */
+  readonly trustedProxies: readonly string[];
   readonly logger: Logger;
 }
 
@@ -36,10 +43,14 @@ export function createDashboard(parts: DashboardParts): Koa {
   // What fails once an answer has begun, mostly a client that has gone.
   app.on('error', (error: Error) => logger.warn({ err: error }, 'answer failed'));
   app.use(securityHeaders);
+  app.use(noteAddress(readTrusted(parts.trustedProxies)));
+  // Around the funnel, so that it sees how each ended.
+  app.use(auditActs(logger));
   app.use(answerThrown(parts));
+  app.use(requireKnownName(parts.names));
   app.use(healthRouter(parts).routes());
   app.use(assetsRouter().routes());
-  app.use(signInRouter({ tokens, sessions, logger, now: Date.now }).routes());
+  app.use(signInRouter({ tokens, sessions, now: Date.now }).routes());
   app.use(admit(tokens, sessions));
   app.use(parts.board);
   app.use(instancesRouter(parts).routes());

@@ -46,6 +46,8 @@ await runApp(async () => {
     // Without it, whoever is logged in logs in again after a restart.
     sessionKey: config.adminToken ?? randomBytes(32).toString('base64url'),
     stopping: () => lifetime.stopping,
+    names: config.names,
+    trustedProxies: config.trustedProxies,
     logger,
   });
   const handle = app.callback();

@@ -40,6 +40,8 @@ export interface Scene {
   draftInstance(draft?: Partial<InstanceDraft>): Promise<Instance>;
   /** Does the kill jobs of a host from now on; there is no container to remove. */
   workKills(host: string): void;
+  /** What it has logged. */
+  readonly log: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -58,6 +60,7 @@ export async function setScene(): Promise<Scene> {
   const hosts = redisHosts(redis, keys);
   const producers = createProducers(redis, keys.queuePrefix);
   const board = createBoard({ connection: redis, prefix: keys.queuePrefix, hosts });
+  const log: string[] = [];
   const workers: { worker: Worker; connection: Redis }[] = [];
 
   const app = createDashboard({
@@ -70,7 +73,9 @@ export async function setScene(): Promise<Scene> {
     tokens: createTokens(TOKEN, () => entries),
     sessionKey: TOKEN,
     stopping: () => false,
-    logger: createLogger('dashboard', 'silent'),
+    names: [],
+    trustedProxies: ['127.0.0.0/8'],
+    logger: createLogger('dashboard', 'info', { write: (line) => void log.push(line) }),
   });
   const handle = app.callback();
   const server = createServer((req, res) => void handle(req, res));
@@ -88,6 +93,7 @@ export async function setScene(): Promise<Scene> {
     instances,
     hosts,
     producers,
+    log,
     queuePrefix: keys.queuePrefix,
     draftInstance,
     async startInstance(host, draft) {

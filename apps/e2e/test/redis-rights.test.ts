@@ -81,7 +81,16 @@ async function makeCertificates(): Promise<void> {
     const request = ['-keyout', `${who}.key`, '-out', `${who}.csr`, '-subj', `/CN=${who}`];
     await openssl('req', ...newKey, ...request);
     const signed = ['-in', `${who}.csr`, '-out', `${who}.crt`, '-days', '2', '-extfile', 'names'];
-    await openssl('x509', '-req', ...signed, '-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial');
+    await openssl(
+      'x509',
+      '-req',
+      ...signed,
+      '-CA',
+      'ca.crt',
+      '-CAkey',
+      'ca.key',
+      '-CAcreateserial',
+    );
   }
 }
 
@@ -137,7 +146,6 @@ test.each([
   [['FLUSHALL']],
   [['CONFIG', 'GET', 'dir']],
   [['ACL', 'LIST']],
-  [['CLIENT', 'LIST']],
   [['MONITOR']],
   [['SHUTDOWN']],
   [['PUBLISH', 'other', 'x']],
@@ -146,7 +154,7 @@ test.each([
   const redis = connectRedis({ url: tlsUrl, tls }, 'request', () => undefined);
   await requireRedis(redis, tlsUrl);
   const [name = '', ...args] = command;
-  await expect(redis.call(name, ...args)).rejects.toThrow(/NOPERM|ACL/);
+  await expect(redis.call(name, ...args)).rejects.toThrow(/NOPERM|can't access/);
   redis.disconnect();
 });
 

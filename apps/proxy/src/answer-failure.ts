@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { problemOf } from '@ephemera/contract';
 import type { Failure } from '@ephemera/domain';
 import { failurePage, type Offer } from './failure-page.ts';
+import { NEVER_A_PAGE, pageHeaders } from './security-headers.ts';
 
 /**
  * Answers with what went wrong: a page where the client is a browser that navigates, else
@@ -25,10 +26,8 @@ export function answerFailure(
     ...headers,
     'content-type': html ? 'text/html; charset=utf-8' : 'application/problem+json',
     'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
     vary: 'Accept',
-    'x-content-type-options': 'nosniff',
-    ...(html && { 'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'" }),
+    ...(html ? pageHeaders({ hasButton: offer !== undefined }) : NEVER_A_PAGE),
   });
   res.end(req.method === 'HEAD' ? undefined : body);
 }

@@ -8,6 +8,7 @@ import {
   port,
   readEnvironment,
   redisAddressOf,
+  trustedProxies,
 } from '@ephemera/runtime';
 import type { RedisAddress } from '@ephemera/store';
 import { z } from 'zod';
@@ -48,11 +49,7 @@ export const schema = z.object({
     .regex(/^[a-z0-9.-]+(:\d+)?$/, 'must be a domain such as demos.example.org')
     .optional()
     .describe('Each instance its own origin, `{id}.DOMAIN`; off where unset.'),
-  EPHEMERA_TRUSTED_PROXIES: z
-    .string()
-    .default('')
-    .transform((text) => text.split(/[\s,]+/).filter(Boolean))
-    .describe('Load balancers whose X-Forwarded-* are believed: addresses or CIDRs, with commas.'),
+  EPHEMERA_TRUSTED_PROXIES: trustedProxies,
   EPHEMERA_HOLD: duration('30s').describe(
     'How long a request waits for an instance that still starts.',
   ),

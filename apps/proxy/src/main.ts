@@ -9,6 +9,7 @@ import {
   createMetrics,
   createTokens,
   listen,
+  readTrusted,
   registerClock,
   runApp,
   tellSkew,
@@ -37,7 +38,6 @@ import { ActivityReport } from './activity-report.ts';
 import { createAdminApi } from './admin/admin-api.ts';
 import { readConfig } from './config.ts';
 import { createDataPath } from './data-path/data-path.ts';
-import { readTrusted } from './data-path/peer.ts';
 import { createPublicServer } from './data-path/public-server.ts';
 import { clientAddress } from './entrance/client-address.ts';
 import { createEntrance } from './entrance/entrance.ts';
@@ -143,7 +143,10 @@ await runApp(async () => {
     urlOf,
   };
 
+  const trusted = readTrusted(config.trustedProxies);
+  const addressOf = (req: IncomingMessage) => clientAddress(req, trusted);
   const administer = createAdminApi({
+    addressOf,
     tokens,
     keys: keysToSign,
     rates,
@@ -190,8 +193,6 @@ await runApp(async () => {
     logger,
   });
   registerDataPathMetrics(metrics, dataPath);
-  const trusted = readTrusted(config.trustedProxies);
-  const addressOf = (req: IncomingMessage) => clientAddress(req, trusted);
   const server = createPublicServer(
     dataPath,
     createEntrance({

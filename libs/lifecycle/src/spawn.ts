@@ -1,6 +1,7 @@
 import type { Instance } from '@ephemera/domain';
 import { exitMessage } from './exit-message.ts';
 import { kill } from './kill.ts';
+import { plainText } from './plain-text.ts';
 import { StartFault } from './ports.ts';
 import type {
   Addresses,
@@ -121,6 +122,6 @@ async function untilServing(
 }
 
 async function withLog(containers: Containers, containerId: string, text: string): Promise<string> {
-  const lines = await containers.lastLines(containerId, 10);
+  const lines = plainText(await containers.lastLines(containerId, 10));
   return lines === '' ? text : `${text} Its last lines:\n${lines}`;
 }

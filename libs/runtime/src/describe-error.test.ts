@@ -12,8 +12,11 @@ function recording() {
 
 // ioredis hangs the whole command on its errors, and a log that writes errors out writes it too.
 test('a refused login does not log the password', async () => {
-  const server = await startRedis({ args: ['--requirepass', 'right'] });
+  const server = await startRedis();
   onTestFinished(() => server.stop());
+  const owner = new Redis(server.url);
+  await owner.config('SET', 'requirepass', 'right');
+  owner.disconnect();
   const { lines, logger } = recording();
   const url = server.url.replace('//', '//somebody:hunter2@');
   const redis = new Redis(url, { retryStrategy: () => null });

@@ -99,6 +99,16 @@ export const count = (preset: number, min: number, max: number) =>
     .max(max, `must be at most ${max}`)
     .default(preset);
 
+/** Entries with commas or spaces between. */
+export const list = z
+  .string()
+  .default('')
+  .transform((text) => text.split(/[\s,]+/).filter(Boolean));
+
+export const trustedProxies = list.describe(
+  'Load balancers whose X-Forwarded-* are believed: addresses or CIDRs, with commas.',
+);
+
 export const namespace = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens, at most 31')

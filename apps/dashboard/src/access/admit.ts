@@ -4,7 +4,7 @@ import { bearerOf } from '@ephemera/runtime';
 import type { TokenSet } from '@ephemera/runtime';
 import type { Context, Middleware } from 'koa';
 import { requireSameOrigin } from './same-origin.ts';
-import { sessionCookies } from './session-cookie.ts';
+import { sessionHolder } from './session-cookie.ts';
 import type { Sessions } from './session.ts';
 
 /**
@@ -15,18 +15,14 @@ import type { Sessions } from './session.ts';
 export function admit(tokens: TokenSet, sessions: Sessions): Middleware {
   return async (ctx, next) => {
     const bearer = bearerOf(ctx.get('authorization'));
-    const principal =
-      bearer === undefined
-        ? sessionCookies(ctx)
-            .map((each) => sessions.holder(each))
-            .find(Boolean)
-        : tokens.identify(bearer);
+    const principal = bearer === undefined ? sessionHolder(ctx, sessions) : tokens.identify(bearer);
     if (!principal) throw new FailureError({ kind: 'unauthorized' });
+    // Known from here on, so that what is refused is told of with who it was.
+    ctx.state['principal'] = principal;
+    ctx.state['by'] = bearer === undefined ? 'session' : 'token';
     if (bearer === undefined) requireSameOrigin(ctx);
     const needs = ctx.method === 'GET' || ctx.method === 'HEAD' ? 'read' : 'admin';
     if (!allows(principal, needs)) throw new FailureError({ kind: 'forbidden', needs });
-    ctx.state['principal'] = principal;
-    ctx.state['by'] = bearer === undefined ? 'session' : 'token';
     await next();
   };
 }

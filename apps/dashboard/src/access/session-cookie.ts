@@ -1,6 +1,8 @@
+import type { Principal } from '@ephemera/domain';
 import type { Context } from 'koa';
 import { SESSION_PATHS } from './login-target.ts';
 import { SESSION } from './session.ts';
+import type { Sessions } from './session.ts';
 
 const NAME = 'ephemera-dashboard';
 /**
@@ -19,11 +21,18 @@ export function clearSessionCookie(ctx: Context): void {
   writeCookies(ctx, '', 0);
 }
 
+/** Whose session a browser has. */
+export function sessionHolder(ctx: Context, sessions: Sessions): Principal | undefined {
+  return sessionCookies(ctx)
+    .map((each) => sessions.holder(each))
+    .find(Boolean);
+}
+
 /**
  * What a browser sent as the session. It may be several: a page of an instance on another port
  * of this name can set a cookie alike for a longer path, which is then sent first.
  */
-export function sessionCookies(ctx: Context): string[] {
+function sessionCookies(ctx: Context): string[] {
   const name = isSecure(ctx) ? SECURE_NAME : NAME;
   return ctx
     .get('cookie')

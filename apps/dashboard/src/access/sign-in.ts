@@ -1,25 +1,25 @@
 import bodyParser from '@koa/bodyparser';
 import Router from '@koa/router';
 import { allows } from '@ephemera/domain';
-import type { Logger, TokenSet } from '@ephemera/runtime';
+import type { TokenSet } from '@ephemera/runtime';
+import { addressOf } from './audit-acts.ts';
 import { loginPage } from '../pages/login-page.ts';
 import { HOME, loginTarget } from './login-target.ts';
 import { requireSameOrigin } from './same-origin.ts';
-import { clearSessionCookie, setSessionCookie } from './session-cookie.ts';
+import { clearSessionCookie, sessionHolder, setSessionCookie } from './session-cookie.ts';
 import type { Sessions } from './session.ts';
 import { createWrongGuesses } from './wrong-guesses.ts';
 
 export interface SignIn {
   readonly tokens: Pick<TokenSet, 'identify'>;
   readonly sessions: Sessions;
-  readonly logger: Logger;
   readonly now: () => number;
 }
 
 const GUESSES = { most: 10, within: 60_000 };
 
 /** The way in for a person, and the way out. */
-export function signInRouter({ tokens, sessions, logger, now }: SignIn): Router {
+export function signInRouter({ tokens, sessions, now }: SignIn): Router {
   const guesses = createWrongGuesses(GUESSES, now);
   const router = new Router();
   const body = bodyParser({ enableTypes: ['form'], formLimit: '4kb' });
@@ -40,19 +40,18 @@ export function signInRouter({ tokens, sessions, logger, now }: SignIn): Router 
       ctx.type = 'html';
       ctx.body = loginPage({ next: target, fault });
     };
-    if (!guesses.mayTry(ctx.ip)) {
+    if (!guesses.mayTry(addressOf(ctx))) {
       ctx.set('retry-after', String(GUESSES.within / 1000));
       refuse(429, 'Too many wrong tokens. Wait a minute, then try again.');
       return;
     }
     const who = typeof offered === 'string' ? tokens.identify(offered.trim()) : undefined;
     if (!who || !allows(who, 'read')) {
-      guesses.note(ctx.ip);
-      logger.warn({ address: ctx.ip }, 'login refused');
+      guesses.note(addressOf(ctx));
       refuse(401, 'That is no token that opens this.');
       return;
     }
-    logger.info({ address: ctx.ip, by: who.name }, 'login');
+    ctx.state['principal'] = who;
     setSessionCookie(ctx, sessions.begin(who));
     ctx.status = 303;
     ctx.redirect(target);
@@ -60,6 +59,7 @@ export function signInRouter({ tokens, sessions, logger, now }: SignIn): Router 
 
   router.post('/logout', (ctx) => {
     requireSameOrigin(ctx);
+    ctx.state['principal'] = sessionHolder(ctx, sessions);
     clearSessionCookie(ctx);
     ctx.status = 303;
     ctx.redirect('/login');

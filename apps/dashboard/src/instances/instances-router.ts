@@ -35,10 +35,7 @@ export function instancesRouter(parts: InstancesParts): Router {
     const { id = '' } = ctx.params;
     if (!isId(id)) throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
     const { kind } = await requestKill(parts, id);
-    parts.logger.info(
-      { id, kind, by: accountOf(principalOf(ctx)), address: ctx.ip },
-      'kill requested',
-    );
+    parts.logger.info({ id, kind, by: accountOf(principalOf(ctx)) }, 'kill requested');
     ctx.status = 303;
     ctx.redirect(`/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
   });

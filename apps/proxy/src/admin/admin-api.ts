@@ -1,8 +1,11 @@
+import type { IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import { openApiDocument } from '@ephemera/contract';
 import type { Readiness, Registry, TokenSet } from '@ephemera/runtime';
 import Koa from 'koa';
 import { answerThrown } from '../answer-thrown.ts';
+import { NEVER_A_PAGE } from '../security-headers.ts';
+import { auditActs } from './audit-acts.ts';
 import { eventsRouter } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
 import type { LogPorts } from './follow-log.ts';
@@ -25,6 +28,8 @@ export interface AdminApi
     Omit<LogPorts, 'instances'> {
   readonly tokens: TokenSet;
   readonly version: string;
+  /** From where a request comes, behind whatever is trusted. */
+  readonly addressOf: (req: IncomingMessage) => string;
   readonly metrics: Registry;
   readonly readiness: () => Promise<Readiness>;
 }
@@ -34,12 +39,13 @@ export function createAdminApi(api: AdminApi): Koa {
   const app = new Koa();
   // What fails once an answer has begun: a client that has gone, mostly.
   app.on('error', (error: Error) => api.logger.debug({ err: error }, 'answer ended early'));
-  app.use(answerThrown(api.logger));
   app.use(async (ctx, next) => {
-    ctx.set('cache-control', 'no-store');
-    ctx.set('x-content-type-options', 'nosniff');
+    ctx.set(NEVER_A_PAGE);
     await next();
   });
+  // Around the funnel, so that it sees how each ended.
+  app.use(auditActs(api));
+  app.use(answerThrown(api.logger));
 
   const open = new Router();
   open.get('/healthz', (ctx) => {

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import { BlockList, isIP, isIPv6, type Socket } from 'node:net';
+import type { BlockList, Socket } from 'node:net';
+import { isTrusted, peerAddress } from '@ephemera/runtime';
 
 /** Who is at the other end of a client's connection, and what has become of the connection. */
 export interface Peer {
@@ -36,33 +37,11 @@ export function isAnswering({ answer }: Peer): boolean {
   return answer !== undefined && !answer.writableFinished;
 }
 
-/**
- * Reads addresses and CIDRs. @throws Error naming what is neither
- */
-export function readTrusted(entries: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const entry of entries) {
-    const [address = '', bits] = entry.split('/');
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-    const size = family === 'ipv6' ? 128 : 32;
-    const length = bits === undefined ? size : Number(bits);
-    if (isIP(address) === 0 || !(Number.isInteger(length) && length >= 0 && length <= size)) {
-      throw new Error(`${entry} is neither an address nor a CIDR`);
-    }
-    list.addSubnet(address, length, family);
-  }
-  return list;
-}
-
 function lookAt(socket: Socket, trusted: BlockList): Peer {
-  const remote = socket.remoteAddress ?? 'unknown';
-  // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d.
-  const address = remote.startsWith('::ffff:') ? remote.slice(7) : remote;
-  const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-  const isTrusted = isIP(address) !== 0 && trusted.check(address, family);
+  const address = peerAddress(socket.remoteAddress);
   return {
     address,
-    isTrusted,
+    isTrusted: isTrusted(address, trusted),
     isRefused: false,
     answer: undefined,
     waiting: 0,

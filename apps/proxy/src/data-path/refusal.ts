@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { NEVER_A_PAGE } from '../security-headers.ts';
 
 /** An answer to a request that is not to be forwarded; the connection ends with it. */
 export interface Refusal {
@@ -38,7 +39,7 @@ export function refuse(req: IncomingMessage, res: ServerResponse, refusal: Refus
     ...refusal.headers,
     'content-type': 'application/problem+json',
     'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
+    ...NEVER_A_PAGE,
   });
   res.end(req.method === 'HEAD' ? undefined : body);
 }
@@ -50,7 +51,7 @@ export function refuseSocket(socket: Duplex, refusal: Refusal): void {
     ...refusal.headers,
     'content-type': 'application/problem+json',
     'content-length': String(Buffer.byteLength(body)),
-    'cache-control': 'no-store',
+    ...NEVER_A_PAGE,
     connection: 'upgrade' in (refusal.headers ?? {}) ? 'close, upgrade' : 'close',
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);

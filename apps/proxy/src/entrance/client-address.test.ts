@@ -2,7 +2,7 @@ import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readTrusted } from '../data-path/peer.ts';
+import { readTrusted } from '@ephemera/runtime';
 import { clientAddress, shareOf } from './client-address.ts';
 
 // On a real socket, since the peer's address is the one thing that cannot be forged.

@@ -1,24 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { BlockList } from 'node:net';
+import { originAddress } from '@ephemera/runtime';
 import { peerOf } from '../data-path/peer.ts';
 
-/**
- * The address that a request came from, behind load balancers that are trusted. Only what they
- * wrote themselves is believed: the last address in X-Forwarded-For that is none of theirs.
- */
+/** The address that a request came from, behind load balancers that are trusted. */
 export function clientAddress(req: IncomingMessage, trusted: BlockList): string {
-  const peer = peerOf(req.socket, trusted);
-  if (!peer.isTrusted) return peer.address;
-  const hops = [req.headers['x-forwarded-for'] ?? []].flat().join(',').split(',');
-  let nearest = peer.address;
-  for (const hop of hops.reverse().map((each) => each.trim())) {
-    const version = isIP(hop);
-    if (version === 0) return nearest;
-    nearest = hop;
-    if (!trusted.check(hop, version === 6 ? 'ipv6' : 'ipv4')) return hop;
-  }
-  return nearest;
+  const { address } = peerOf(req.socket, trusted);
+  return originAddress(address, req.headers['x-forwarded-for'], trusted);
 }
 
 /** What counts as one client: an IPv4 address, or the /64 that an IPv6 subscriber is given. */

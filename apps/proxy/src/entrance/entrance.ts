@@ -8,6 +8,7 @@ import type { Context } from 'koa';
 import { prefersHtml } from '../answer-failure.ts';
 import { answerThrown } from '../answer-thrown.ts';
 import { isNavigation } from '../waiting/is-navigation.ts';
+import { NEVER_A_PAGE } from '../security-headers.ts';
 import { waitingRouter } from '../waiting/waiting-router.ts';
 import type { Waiting } from '../waiting/waiting-room.ts';
 import { shareOf } from './client-address.ts';
@@ -48,6 +49,10 @@ export function createEntrance(entrance: Entrance): Koa {
   const { prefix, waiting, logger } = entrance;
   const app = new Koa();
   app.use(answerThrown(logger));
+  app.use(async (ctx, next) => {
+    ctx.set(NEVER_A_PAGE);
+    await next();
+  });
 
   const router = new Router();
   router.all(`/${prefix}/new`, async (ctx) => {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Instance } from '@ephemera/domain';
 import type { InstanceStore, RouteCache } from '@ephemera/store';
+import { pageHeaders } from '../security-headers.ts';
 import { isNavigation } from './is-navigation.ts';
 import { isStarting, viewStart } from './start-view.ts';
 import type { Theme } from './theme.ts';
@@ -69,14 +70,9 @@ function writePage(
   res.writeHead(200, {
     'content-type': 'text/html; charset=utf-8',
     'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
     'ephemera-state': 'starting',
     vary: 'Accept, Sec-Fetch-Mode, Sec-Fetch-Dest',
-    'content-security-policy':
-      `default-src 'none'; style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; ` +
-      "connect-src 'self'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'",
-    'referrer-policy': 'no-referrer',
-    'x-content-type-options': 'nosniff',
+    ...pageHeaders({ nonce, hasButton: false }),
   });
   res.end(body);
 }

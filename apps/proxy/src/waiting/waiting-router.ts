@@ -16,7 +16,6 @@ export function waitingRouter(waiting: Waiting): Router {
     if (kind === 'barred' || kind === 'linked') throw new FailureError({ kind: 'barred' });
     const lines = await followStart(waiting, id, gone.signal);
     ctx.type = 'text/event-stream';
-    ctx.set('cache-control', 'no-store');
     ctx.set('x-accel-buffering', 'no');
     ctx.body = Readable.from(lines, { objectMode: false });
   });

@@ -57,7 +57,8 @@ export function labelsOf(
     [LABEL.template]: template.name,
     [LABEL.expiresAt]: new Date(latest).toISOString(),
     ...(pool !== undefined && { [LABEL.pool]: pool }),
-    [LABEL.recall]: JSON.stringify(recall),
+    // Its environment is with the container; labels are told to whoever hears the daemon's events.
+    [LABEL.recall]: JSON.stringify({ ...recall, template: { ...template, env: {} } }),
   };
 }
 

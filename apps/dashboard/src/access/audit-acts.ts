@@ -1,0 +1,68 @@
+import { isId } from '@ephemera/domain';
+import type { Principal } from '@ephemera/domain';
+import { createAudit, originAddress, peerAddress } from '@ephemera/runtime';
+import type { Logger } from '@ephemera/runtime';
+import type { BlockList } from 'node:net';
+import type { Context, Middleware } from 'koa';
+
+/** A path that a stranger made up may be long. */
+const LONGEST = 100;
+const QUEUES = '/queues/api/queues/';
+
+/**
+ * Tells of every login and of every change that is asked for, those to jobs and queues too; with
+ * who, what, to which instance, how it ended and from where.
+ */
+export function auditActs(logger: Logger): Middleware {
+  const tell = createAudit(logger);
+  return async (ctx, next) => {
+    await next();
+    if (ctx.method === 'GET' || ctx.method === 'HEAD') return;
+    const { principal } = ctx.state as { principal?: Principal };
+    const address = addressOf(ctx);
+    tell({ by: principal?.name, ...actOf(ctx.method, ctx.path), status: ctx.status, address });
+  };
+}
+
+/** Notes from where each request comes, behind whatever is trusted. */
+export function noteAddress(trusted: BlockList): Middleware {
+  return async (ctx, next) => {
+    const peer = peerAddress(ctx.req.socket.remoteAddress);
+    ctx.state['address'] = originAddress(peer, ctx.req.headers['x-forwarded-for'], trusted);
+    await next();
+  };
+}
+
+/** From where a request comes, behind `noteAddress`. */
+export function addressOf(ctx: Pick<Context, 'state'>): string {
+  return (ctx.state as { readonly address: string }).address;
+}
+
+export interface NamedAct {
+  readonly act: string;
+  readonly id?: string;
+  readonly queue?: string;
+  readonly job?: string;
+}
+
+/** What a request is called in the log, and what it is about. */
+export function actOf(method: string, path: string): NamedAct {
+  if (path === '/login' || path === '/logout') return { act: path.slice(1) };
+  const id = /^\/instances\/([a-z0-9]+)\/end$/.exec(path)?.[1] ?? '';
+  if (isId(id)) return { act: 'instance.end', id };
+  if (path.startsWith(QUEUES)) return queueAct(path.slice(QUEUES.length).split('/'));
+  return { act: `${method} ${path}`.slice(0, LONGEST) };
+}
+
+/** `pause`, `{queue}/pause`, `{queue}/clean/{status}`, `{queue}/{job}/promote` */
+function queueAct([queue = '', middle = '', last]: readonly string[]): NamedAct {
+  const short = (text: string) => text.slice(0, LONGEST);
+  if (middle === '') return { act: `queue.${short(queue)}` };
+  if (last === undefined || middle === 'clean' || middle === 'retry') {
+    return { act: `queue.${short(middle)}`, queue: short(queue) };
+  }
+  // A job of an instance is named for it and its generation.
+  const id = middle.slice(0, middle.lastIndexOf('-'));
+  const about = { queue: short(queue), job: short(middle) };
+  return { act: `job.${short(last)}`, ...(isId(id) && { id }), ...about };
+}

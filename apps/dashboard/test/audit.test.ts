@@ -1,0 +1,102 @@
+import { get } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { BEARER, HTML, READER, TOKEN, postForm, setScene, signIn } from './scene.ts';
+import type { Scene } from './scene.ts';
+
+// Who did what to the deployment, in lines that can be filtered by one message.
+
+let scene: Scene;
+let before = 0;
+beforeAll(async () => {
+  scene = await setScene();
+});
+afterAll(() => scene.stop());
+beforeEach(() => {
+  before = scene.log.length;
+});
+
+/** The acts of this test, without what every line has. */
+const acts = () =>
+  scene.log
+    .slice(before)
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ msg }) => msg === 'administrative act')
+    .map(({ time, app, pid, msg, ...rest }) => {
+      expect([time, app, pid, msg]).not.toContain(undefined);
+      return rest;
+    });
+
+const common = { level: 'info', address: '127.0.0.1' };
+
+test('logins, refused ones too, and logouts', async () => {
+  const cookie = await signIn(scene.url);
+  await postForm(`${scene.url}/login`, { token: 'not-the-token-at-all' });
+  await postForm(`${scene.url}/logout`, {}, { cookie });
+  expect(acts()).toEqual([
+    { ...common, by: 'admin', act: 'login', status: 303, result: 'done' },
+    { ...common, by: 'nobody', act: 'login', status: 401, result: 'refused' },
+    { ...common, by: 'admin', act: 'logout', status: 303, result: 'done' },
+  ]);
+  expect(scene.log.join('')).not.toContain(TOKEN);
+});
+
+test('the end of an instance, and acts on jobs and queues, with whoever is behind a balancer', async () => {
+  const { id, generation } = await scene.startInstance('host-a');
+  const from = { ...BEARER, 'x-forwarded-for': '203.0.113.9, 198.51.100.7' };
+  const put = (path: string) =>
+    fetch(`${scene.url}/queues/api/queues/${path}`, { method: 'PUT', headers: from });
+  await put(`instance-kill-host-a/${id}-${generation}/promote`);
+  await put('instance-kill-host-a/pause');
+  await put('instance-kill-host-a/resume');
+  await put('instance-kill-host-a/obliterate');
+  await postForm(`${scene.url}/instances/${id}/end`, {}, from);
+  const by = { ...common, address: '198.51.100.7', by: 'admin' };
+  const queue = 'instance-kill-host-a';
+  const job = `${id}-${generation}`;
+  expect(acts()).toEqual([
+    { ...by, act: 'job.promote', id, queue, job, status: 204, result: 'done' },
+    { ...by, act: 'queue.pause', queue, status: 200, result: 'done' },
+    { ...by, act: 'queue.resume', queue, status: 200, result: 'done' },
+    { ...by, act: 'queue.obliterate', queue, status: 403, result: 'refused' },
+    { ...by, act: 'instance.end', id, status: 303, result: 'done' },
+  ]);
+});
+
+test('one who may only look, and a stranger', async () => {
+  const { id } = await scene.draftInstance();
+  const headers = { authorization: `Bearer ${READER}` };
+  await postForm(`${scene.url}/instances/${id}/end`, {}, headers);
+  await fetch(`${scene.url}/instances/${id}/end`, { method: 'POST' });
+  expect(acts()).toEqual([
+    { ...common, by: 'looker', act: 'instance.end', id, status: 403, result: 'refused' },
+    { ...common, by: 'nobody', act: 'instance.end', id, status: 401, result: 'refused' },
+  ]);
+});
+
+test('looking is no act', async () => {
+  await fetch(`${scene.url}/instances`, { headers: { ...HTML, ...BEARER } });
+  await fetch(`${scene.url}/queues/api/queues`, { headers: BEARER });
+  expect(acts()).toEqual([]);
+});
+
+// DNS rebinding: the attacker's own name leads to this machine, and is then of one origin with it.
+test.each([
+  ['rebound.evil.example', 421],
+  ['localhost.evil.example', 421],
+  ['127.0.0.1.evil.example', 421],
+  ['localhost', 200],
+  ['127.0.0.1:8082', 200],
+  ['[::1]:8082', 200],
+  ['dash.localhost:8082', 200],
+])('asked for as %s: %i', async (host, status) => {
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    get(`${scene.url}/login`, { headers: { host, ...HTML }, agent: false }, resolve).once(
+      'error',
+      reject,
+    );
+  });
+  expect(answer.statusCode).toBe(status);
+  expect(await text(answer)).not.toContain('evil.example');
+});

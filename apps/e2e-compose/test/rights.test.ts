@@ -1,0 +1,66 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { expect, test } from 'vitest';
+import { root } from './run.ts';
+
+// What each part of the compose file may do; docs/SECURITY.md says why.
+
+interface Service {
+  readonly read_only?: boolean;
+  readonly cap_drop?: readonly string[];
+  readonly cap_add?: readonly string[];
+  readonly security_opt?: readonly string[];
+  readonly user?: string;
+  readonly privileged?: boolean;
+  readonly network_mode?: string;
+  readonly pid?: string;
+  readonly ports?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly networks?: readonly string[];
+}
+
+const file = parse(await readFile(join(root, 'docker-compose.yml'), 'utf8'), { merge: true }) as {
+  services: Record<string, Service>;
+};
+const { 'demo-image': built, ...services } = file.services;
+const parts = Object.entries(services);
+const nameOf = ([name]: [string, Service]) => name;
+
+test.each(parts)(
+  '%s has no capability and gets none, and writes nowhere but where told',
+  (_, part) => {
+    expect(part).toMatchObject({
+      read_only: true,
+      cap_drop: ['ALL'],
+      security_opt: ['no-new-privileges:true'],
+    });
+    expect(part).not.toHaveProperty('cap_add');
+    expect(part).not.toHaveProperty('privileged');
+    expect(part).not.toHaveProperty('network_mode');
+    expect(part).not.toHaveProperty('pid');
+  },
+);
+
+test('the worker alone is root and has the Docker socket', async () => {
+  const image = await readFile(join(root, 'Dockerfile'), 'utf8');
+  expect(image).toMatch(/^USER node$/m);
+  expect(parts.filter(([, { user }]) => user === 'root').map(nameOf)).toEqual(['worker']);
+  const withSocket = parts.filter(([, { volumes }]) => volumes?.some((v) => v.includes('.sock')));
+  expect(withSocket.map(nameOf)).toEqual(['worker']);
+});
+
+test('the balancer alone has ports, the control plane’s on loopback unless told', () => {
+  expect(parts.filter(([, { ports }]) => ports !== undefined).map(nameOf)).toEqual(['balancer']);
+  expect(services['balancer']?.ports).toEqual([
+    '${EPHEMERA_HOST:-127.0.0.1}:${EPHEMERA_PUBLIC_PORT:-8080}:8080',
+    '${EPHEMERA_ADMIN_HOST:-127.0.0.1}:${EPHEMERA_ADMIN_PORT:-8081}:8081',
+    '${EPHEMERA_ADMIN_HOST:-127.0.0.1}:${EPHEMERA_DASHBOARD_PORT:-8082}:8082',
+  ]);
+});
+
+test('who reaches instances: proxies and workers, never Redis or the dashboard', () => {
+  const onIt = parts.filter(([, { networks }]) => networks?.includes('instances')).map(nameOf);
+  expect(onIt).toEqual(['proxy', 'worker']);
+  expect(built).toMatchObject({ network_mode: 'none' });
+});

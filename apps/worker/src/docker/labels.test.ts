@@ -1,0 +1,33 @@
+import { sampleDraft, sampleTemplate } from '@ephemera/testing';
+import type { Instance } from '@ephemera/domain';
+import { expect, test } from 'vitest';
+import { instanceOf, labelsOf } from './labels.ts';
+
+const template = sampleTemplate({ env: { SECRET: 'hidden-in-the-template' } });
+const instance: Instance = {
+  ...sampleDraft({ template, env: { SECRET: 'hidden-in-the-instance' } }),
+  token: 'hidden-token-of-the-instance',
+  generation: 7,
+  supersedes: undefined,
+  state: 'starting',
+  reason: undefined,
+  message: undefined,
+  lastTransitionAt: 1,
+  host: 'host-a',
+  address: undefined,
+  createdAt: 1,
+  startedAt: undefined,
+  activeAt: undefined,
+  expiresAt: 30_000,
+  maxExpiresAt: 90_000,
+};
+
+// Every label goes out with each of the daemon's events, and into metrics of containers.
+test('labels hold no secret, and yet enough to know the instance again', () => {
+  const labels = labelsOf('ephemera', 'host-a', instance);
+  expect(JSON.stringify(labels)).not.toContain('hidden');
+  const seen = { address: '10.231.1.1', startedAt: 5, paused: false, now: 9 };
+  const recalled = instanceOf({ labels, name: 'ephemera-x-7' }, seen);
+  expect(recalled).toMatchObject({ id: instance.id, generation: 7, env: {}, host: 'host-a' });
+  expect(recalled?.template).toEqual({ ...template, env: {} });
+});
