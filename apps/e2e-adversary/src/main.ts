@@ -27,6 +27,7 @@ const { positionals, values } = parseArgs({
   options: {
     count: { type: 'string' },
     seed: { type: 'string' },
+    minutes: { type: 'string' },
     case: { type: 'string' },
     from: { type: 'string' },
     side: { type: 'string' },

@@ -11,19 +11,24 @@ const SHORT = { answers: 20_000, atMostMs: 60_000 };
 export async function runChurn(options: Options): Promise<boolean> {
   const answers = Number(options.count ?? 1_000_000);
   const seed = Number(options.seed ?? 1);
-  const result = await churn({ answers, atMostMs: 40 * 60_000, seed, onProgress: print });
+  const result = await churn({ answers, atMostMs: timeOf(options), seed, onProgress: print });
   print(JSON.stringify({ ...result, strays: result.strays.slice(0, 5) }, undefined, 2));
   return result.answers >= answers && result.wrongAnswers === 0 && result.strays.length === 0;
+}
+
+function timeOf(options: Options): number {
+  return Number(options.minutes ?? 40) * 60_000;
 }
 
 /** The same with real containers, which Docker gives used addresses; at last without the fences. */
 export async function runContainers(options: Options): Promise<boolean> {
   const answers = Number(options.count ?? 100_000);
   const seed = Number(options.seed ?? 1);
-  const full = { answers, atMostMs: 40 * 60_000, seed, onProgress: print };
+  const atMostMs = timeOf(options);
+  const full = { answers, atMostMs, seed, onProgress: print };
   const result = await containerChurn(full);
   print(JSON.stringify(result, undefined, 2));
-  const control = { ...full, answers: answers / 10, removed: proxyFences };
+  const control = { ...full, answers: answers / 10, atMostMs: atMostMs / 4, removed: proxyFences };
   const unfenced = await containerChurn(control);
   print(`without the fences: ${JSON.stringify(unfenced, undefined, 2)}`);
   const isClean = result.wrongAnswers === 0 && result.strays === 0;
