@@ -2,7 +2,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { readCanonical } from '../fuzz/canonical.ts';
 import { exchange, statusesIn } from '../fuzz/exchange.ts';
 import { requestCase } from '../fuzz/fuzz-requests.ts';
-import { REQUESTS } from '../fuzz/requests.ts';
+import { MORE_REQUESTS, REQUESTS } from '../fuzz/requests.ts';
 import { startGround } from '../ground.ts';
 import { startPlainHaproxy, startPlainNginx } from './contenders.ts';
 
@@ -19,6 +19,8 @@ export interface Compared {
   readonly nginx: Verdict;
 }
 
+/** How long nothing may come until nothing more is waited for, ms. */
+const QUIET = 700;
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
 /** Answers each request, and counts those that have come in full: who aborts one takes it back. */
@@ -50,29 +52,35 @@ async function startLenientUpstream() {
   };
 }
 
+type Upstream = Awaited<ReturnType<typeof startLenientUpstream>>;
+
 /** The same bytes to Ephemera, haproxy and nginx: every row, then so many mutations of them. */
 export async function compare(mutations: number, seed: number): Promise<Compared[]> {
-  const upstream = await startLenientUpstream();
+  const upstreams = await Promise.all([1, 2, 3].map(startLenientUpstream));
+  const [behindEphemera, behindHaproxy, behindNginx] = upstreams;
   const ground = await startGround();
   try {
-    const id = await ground.ready({ port: upstream.port });
+    if (!behindEphemera || !behindHaproxy || !behindNginx) throw new Error('no upstream');
+    const id = await ground.ready({ port: behindEphemera.port });
     const ephemera = await ground.replica();
-    const haproxy = await startPlainHaproxy(upstream.port);
-    const nginx = await startPlainNginx(upstream.port);
-    const judge = async (port: number, bytes: string): Promise<Verdict> => {
+    const haproxy = await startPlainHaproxy(behindHaproxy.port);
+    const nginx = await startPlainNginx(behindNginx.port);
+    const judge = async (port: number, upstream: Upstream, bytes: string): Promise<Verdict> => {
       const before = upstream.state.requests;
-      const received = await exchange(port, bytes, 0, 250);
+      const received = await exchange(port, bytes, 0, QUIET);
       return { statuses: statusesIn(received), forwarded: upstream.state.requests - before };
     };
-    const one = async (name: string, bytes: string): Promise<Compared> => ({
-      name,
-      ephemera: await judge(ephemera.publicPort, bytes),
-      haproxy: await judge(haproxy.port, bytes),
-      nginx: await judge(nginx.port, bytes),
-    });
+    const one = async (name: string, bytes: string): Promise<Compared> => {
+      const [ours, haproxys, nginxs] = await Promise.all([
+        judge(ephemera.publicPort, behindEphemera, bytes),
+        judge(haproxy.port, behindHaproxy, bytes),
+        judge(nginx.port, behindNginx, bytes),
+      ]);
+      return { name, ephemera: ours, haproxy: haproxys, nginx: nginxs };
+    };
     const results: Compared[] = [];
     try {
-      for (const [name, bytes] of Object.entries(REQUESTS)) {
+      for (const [name, bytes] of Object.entries({ ...REQUESTS, ...MORE_REQUESTS })) {
         results.push(await one(name, bytes(`/demo/${id}/x`)));
       }
       for (let number = 0; number < mutations; number++) {
@@ -84,7 +92,7 @@ export async function compare(mutations: number, seed: number): Promise<Compared
     }
     return results;
   } finally {
-    upstream.stop();
+    for (const upstream of upstreams) upstream.stop();
     await ground.stop();
   }
 }

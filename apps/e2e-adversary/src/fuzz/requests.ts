@@ -131,3 +131,11 @@ export const PASSED: readonly (keyof typeof REQUESTS)[] = [
   '100-continue',
   'spoofed X-Forwarded-For',
 ];
+
+/** What the fuzzer has found, beside what it starts from. */
+export const MORE_REQUESTS: Readonly<Record<string, Bytes>> = {
+  'a length of 20 digits': withBody('Content-Length: 18446704073709551619\r\n', 'abc'),
+  'two spaces around the target': (path) => `GET  ${path}  HTTP/1.1\r\nHost: a\r\n\r\n`,
+  'a handshake with a body behind a refusal': (path) =>
+    head('Host: b.example\r\n', 'GET')(path) + socket('Content-Length: 5\r\n')(path),
+};
