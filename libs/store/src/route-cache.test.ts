@@ -401,6 +401,20 @@ describe('Redis is away', () => {
     expect(answer).not.toBe(known);
   });
 
+  // Under load a read takes longer than a visitor can wait now and then. Were the replica not ready
+  // then, or did it refuse others for a while, a busy moment would become a fault of the whole site.
+  test('a Redis that was late for once is asked again as soon as it has answered', async () => {
+    const { cache } = await startCache();
+    await put(ID, ready(1));
+    process.kill(started.pid, 'SIGSTOP');
+    await expect(cache.find(ID)).rejects.toMatchObject({ failure: { kind: 'store_unavailable' } });
+    expect(cache.connected).toBe(true);
+    process.kill(started.pid, 'SIGCONT');
+    await writer.ping();
+    await writer.ping();
+    expect(await cache.find(ID)).toMatchObject({ route: { generation: 1 } });
+  });
+
   test('a Redis that stays silent is away, and known routes are confirmed from memory', async () => {
     const { cache } = await startCache();
     await put(ID, ready(1));

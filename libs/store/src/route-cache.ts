@@ -102,9 +102,11 @@ export class RouteCache {
     return Promise.resolve();
   }
 
-  /** Whether reads and invalidations both work. */
+  /** Whether reads and invalidations both work; a read that was late for once changes nothing. */
   get connected(): boolean {
-    return this.#tracked && this.#reader.available && this.#clock() < this.#provenAt + this.#lease;
+    return (
+      this.#tracked && this.#reader.isConnected && this.#clock() < this.#provenAt + this.#lease
+    );
   }
 
   /** Routes held in memory. */

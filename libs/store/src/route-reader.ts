@@ -51,6 +51,11 @@ export class RouteReader {
     return this.#silences >= AWAY_AFTER;
   }
 
+  /** Whether reads reach Redis; one that is late does not change that. */
+  get isConnected(): boolean {
+    return this.#redis.status === 'ready' && !this.isAway;
+  }
+
   /** The routes of some ids as Redis has them now; undefined where it does not answer in time. */
   async read(ids: readonly string[]): Promise<RouteAnswers | undefined> {
     if (!this.available) {
@@ -65,7 +70,7 @@ export class RouteReader {
       .exec()
       .then((answer) => {
         // A command that timed out is an entry with an error, and no answer.
-        if (answer?.some(([error]) => error === null)) this.#silences = 0;
+        if (answer?.some(([error]) => error === null)) this.#noteAnswer();
         return answer;
       })
       .catch(() => undefined);
@@ -85,6 +90,12 @@ export class RouteReader {
       validUntil: sentAt + this.#lease,
       deadline: route.state === 'ready' ? sentAt + route.expiresAt - redisNow : Infinity,
     };
+  }
+
+  /** However late it is: Redis is there, and whoever asks next need not be sent away. */
+  #noteAnswer(): void {
+    this.#silences = 0;
+    this.#silentUntil = Number.NEGATIVE_INFINITY;
   }
 
   #noteSilence(): void {
