@@ -34,7 +34,6 @@ export function redisRates(redis: Redis, keys: Keys): Rates {
       keyPrefix: keys.rate(name),
       points,
       duration: seconds,
-      rejectIfRedisNotReady: true,
       // Who has used it up is refused from memory: a flood of refusals costs Redis nothing.
       inMemoryBlockOnConsumed: points + 1,
     });
