@@ -30,7 +30,7 @@ export function admit(
   }
   const { access } = route;
   const shown = shownTokens(headers, url);
-  const right = shown?.tokens.filter((token) => opens(token, access))[0];
+  const right = shown?.tokens.find((token) => opens(token, access));
   if (shown === undefined || right === undefined) return { kind: 'barred' };
   return shown.by === 'link' ? { kind: 'linked', token: right } : { kind: 'shown' };
 }
