@@ -5,11 +5,17 @@ import type { Options } from './options.ts';
 import { clocks } from './scenarios/clocks.ts';
 import { dueAtOnce } from './scenarios/due-at-once.ts';
 import { routesDue } from './scenarios/routes-due.ts';
+import { bridgeFull } from './scenarios/bridge-full.ts';
+import { dockerFaults } from './scenarios/docker-faults.ts';
+import { redisFaults } from './scenarios/redis-faults.ts';
 import { workerKilled } from './scenarios/worker-killed.ts';
 
 /** Each tells whether everything held. */
 const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   'worker-killed': workerKilled,
+  redis: redisFaults,
+  docker: dockerFaults,
+  'bridge-full': bridgeFull,
   clocks,
   'due-at-once': dueAtOnce,
   'routes-due': routesDue,

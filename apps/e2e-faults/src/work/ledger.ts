@@ -34,7 +34,12 @@ export class Ledger {
     const { id, key } = promise;
     const twin = [...this.promised.values()].find((each) => each.key === key && each.id !== id);
     if (twin) this.tell('one answer a creation', `${key} was answered with ${twin.id} and ${id}`);
-    if (!this.promised.has(id)) this.promised.set(id, promise);
+    const earlier = this.promised.get(id);
+    // Two visitors in one instance, as a store would have it that forgot the first.
+    if (earlier && earlier.key !== key) {
+      this.tell('one visitor an instance', `${id} was given to ${earlier.key} and ${key}`);
+    }
+    if (!earlier) this.promised.set(id, promise);
   }
 
   renewed(id: string, until: number): void {

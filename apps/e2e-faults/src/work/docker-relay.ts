@@ -1,0 +1,72 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { type IncomingMessage, type ServerResponse, createServer, request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** What becomes of a call: it goes on to the daemon, it gets no answer, or its connection is cut. */
+export type Fate = 'pass' | 'hold' | 'cut';
+
+/** Stands between a worker and the daemon, on a socket of its own; nobody else is touched by it. */
+export interface DockerRelay {
+  readonly socketPath: string;
+  /** Decides on every call from now on; those that are held stay held until `release`. */
+  decide(fate: (method: string, path: string) => Fate): void;
+  /** Lets everything through again, and cuts what was held. */
+  release(): void;
+  /** How many calls were held or cut. */
+  readonly disturbed: number;
+  stop(): Promise<void>;
+}
+
+export async function startDockerRelay(daemon = '/var/run/docker.sock'): Promise<DockerRelay> {
+  const folder = await mkdtemp(join(tmpdir(), 'ephemera-relay-'));
+  const socketPath = join(folder, 'docker.sock');
+  let fate: (method: string, path: string) => Fate = () => 'pass';
+  let disturbed = 0;
+  const held = new Set<ServerResponse>();
+
+  const pass = (req: IncomingMessage, res: ServerResponse) => {
+    const { method, url, headers } = req;
+    const onward = request({ socketPath: daemon, method, path: url, headers, agent: false });
+    onward.on('response', (answer) => {
+      res.writeHead(answer.statusCode ?? 500, answer.headers);
+      // The worker waits for the head of a stream, such as the events.
+      res.flushHeaders();
+      answer.pipe(res);
+      answer.on('error', () => res.destroy());
+    });
+    onward.on('error', () => res.destroy());
+    res.on('close', () => onward.destroy());
+    req.pipe(onward);
+  };
+  const server = createServer((req, res) => {
+    const chosen = fate(req.method ?? '', req.url ?? '');
+    if (chosen === 'pass') {
+      pass(req, res);
+      return;
+    }
+    disturbed++;
+    if (chosen === 'cut') req.socket.destroy();
+    else held.add(res);
+  });
+  await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+  const release = () => {
+    fate = () => 'pass';
+    for (const res of held) res.destroy();
+    held.clear();
+  };
+  return {
+    socketPath,
+    decide: (next) => (fate = next),
+    release,
+    get disturbed() {
+      return disturbed;
+    },
+    async stop() {
+      release();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
