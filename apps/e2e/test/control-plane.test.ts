@@ -237,6 +237,8 @@ test('our own answers are fenced in, on each port; an instance’s are its own',
     expect(policy, url).not.toMatch(/script-src[^;]*unsafe/);
     expect(answer.headers.get('x-content-type-options'), url).toBe('nosniff');
     expect(answer.headers.get('cache-control'), url).toBe('no-store');
-    expect(answer.headers.get('referrer-policy'), url).toMatch(/no-referrer|same-origin/);
+    expect(answer.headers.get('referrer-policy'), url).toMatch(
+      /no-referrer|same-origin|strict-origin/,
+    );
   }
 });

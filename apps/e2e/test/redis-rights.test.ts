@@ -15,6 +15,7 @@ import { TOKEN, type Deployment, deploy } from './deployment.ts';
 const NAMESPACE = `rights-${process.pid}`;
 const PASSWORD = 'a-password-that-no-log-may-show';
 const TEMPLATES = `
+limits: { ratePerAddress: 30/1m, ratePerToken: 600/1m }
 templates:
   demo:
     image: ephemera/demo
