@@ -26,6 +26,8 @@ export interface RateResult {
   readonly p99: number;
   /** How late the 99th of 100 requests was sent, microseconds. */
   readonly late: number;
+  /** Of every request that counts, microseconds, in ascending order. */
+  readonly latencies: readonly number[];
 }
 
 interface Lane {
@@ -97,6 +99,7 @@ function finish(): void {
     p50: percentile(latencies, 0.5),
     p99: percentile(latencies, 0.99),
     late: percentile(lateness, 0.99),
+    latencies: latencies.map((each) => Math.round(1000 * each)),
   };
   process.stdout.write(JSON.stringify(result));
   for (const { socket } of lanes) socket.destroy();

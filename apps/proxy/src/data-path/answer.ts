@@ -3,6 +3,9 @@ import { type Passage, rewriteResponse } from './rewrite-response.ts';
 import { passableTrailers } from './trailers.ts';
 import type { ResponseHead } from './upstream/response-head.ts';
 
+/** How long a body may be to be sent as text, bytes; what is longer is better not copied so often. */
+const AS_TEXT = 8 * 1024;
+
 /** Passes an instance's answer to the client. */
 export class Answer {
   readonly #req: IncomingMessage;
@@ -45,12 +48,18 @@ export class Answer {
     this.#headWaits = true;
   }
 
-  /** Passes a piece of the body; false where `whenDrained` is to be waited for. */
+  /**
+   * Passes a piece of the body; false where `whenDrained` is to be waited for.
+   * @param data good until this returns: what has to wait for the client is a copy
+   */
   write(data: Buffer, last: boolean): boolean {
+    const isWhole = last && this.#headWaits;
     this.#headWaits = false;
-    if (!last) return this.#res.write(data);
+    if (!last) return this.#res.write(Buffer.from(data));
     this.#ended = true;
-    this.#res.end(data);
+    // As text, the head and the body are one string and leave in one plain write.
+    if (isWhole && data.length <= AS_TEXT) this.#res.end(data.toString('latin1'), 'latin1');
+    else this.#res.end(Buffer.from(data));
     return true;
   }
 

@@ -1,9 +1,12 @@
 import { Agent as HttpAgent, type ClientRequestArgs } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Agent } from './upstream/agent.ts';
+import { Inlet } from './upstream/inlet.ts';
 
 /** Has http-proxy take its one socket from the generation's agent, half-open sockets allowed. */
 export class TunnelAgent extends HttpAgent {
+  /** Where the bytes of the instance arrive; as long as nobody else takes them, the socket does. */
+  readonly inlet = new Inlet();
   readonly #agent: Agent;
   readonly #port: number;
 
@@ -17,9 +20,10 @@ export class TunnelAgent extends HttpAgent {
     _options: ClientRequestArgs,
     callback: (error: Error | null, socket: Duplex) => void,
   ): undefined {
-    this.#agent.open(this.#port, true).then(
+    this.#agent.open(this.#port, this.inlet, true).then(
       (socket) => {
         this.#agent.hold(socket);
+        this.inlet.take = (data) => socket.push(Buffer.from(data));
         callback(null, socket);
       },
       // The callback wants a socket even where there is none.

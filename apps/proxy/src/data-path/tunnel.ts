@@ -10,6 +10,7 @@ import { TunnelAgent } from './tunnel-agent.ts';
 import { endToEnd, fieldsOf, toHeaders } from './tunnel-headers.ts';
 import { type Arrival, passageOf, upstreamLines, upstreamTarget } from './upstream-head.ts';
 import { ConnectFault } from './upstream/connect-fault.ts';
+import type { Inlet } from './upstream/inlet.ts';
 import { accepts } from './websocket-handshake.ts';
 
 const MAX_INFORMATIONAL = 16;
@@ -50,7 +51,7 @@ export function openTunnel(
   onFault: (fault: TunnelFault) => void,
 ): void {
   const { req, socket, arrival } = upgrade;
-  const request = sendHandshake(upgrade, destination);
+  const { inlet, request } = sendHandshake(upgrade, destination);
   const [join] = request.listeners('upgrade') as [Join];
   for (const event of ['upgrade', 'response', 'error']) request.removeAllListeners(event);
 
@@ -96,6 +97,7 @@ export function openTunnel(
     response.headers = { ...toHeaders(fields), connection: 'Upgrade', upgrade: 'websocket' };
     upgrade.onJoin();
     join(response, upstream, head);
+    inlet.take = passTo(socket, upstream);
     endTogether(socket, upstream);
     onOpen();
   });
@@ -105,12 +107,13 @@ export function openTunnel(
 function sendHandshake(
   { req, socket, head, arrival }: Upgrade,
   { agent, port, route }: Destination,
-): ClientRequest {
+): { request: ClientRequest; inlet: Inlet } {
   const own = 'connection: Upgrade\r\nupgrade: websocket\r\n';
   const lines = upstreamLines(arrival, route, port) + own;
   const headers = { value: toHeaders(fieldsOf(lines)) };
   const proxy = httpProxy.createProxyServer();
   proxy.on('error', () => undefined);
+  const tunnelAgent = new TunnelAgent(agent, port);
   let sent: ClientRequest | undefined;
   proxy.once('proxyReqWs', (request) => {
     request.path = upstreamTarget(arrival, route);
@@ -118,13 +121,29 @@ function sendHandshake(
   });
   proxy.ws(Object.create(req, { headers }) as IncomingMessage, socket, head, {
     target: { protocol: 'http:', host: route.address, port },
-    agent: new TunnelAgent(agent, port),
+    agent: tunnelAgent,
     // Both keep http-proxy from reading the target, which it would rewrite.
     toProxy: true,
     ignorePath: true,
   });
   if (!sent) throw new Error('http-proxy sent no handshake');
-  return sent;
+  return { request: sent, inlet: tunnelAgent.inlet };
+}
+
+/**
+ * Writes what arrives from the instance to the client at once, past the pipe that http-proxy has
+ * laid: the pipe stays for what came with the 101, and for the end.
+ */
+function passTo(client: Socket, upstream: Socket): (data: Buffer) => boolean {
+  const resume = () => upstream.resume();
+  return (data) => {
+    const copy = Buffer.from(data);
+    // What waits in the pipe came before.
+    if (upstream.readableLength > 0) return upstream.push(copy);
+    const more = client.write(copy);
+    if (!more) client.once('drain', resume);
+    return more;
+  };
 }
 
 /** Passes an answer that refuses to switch protocols as any other answer is passed. */

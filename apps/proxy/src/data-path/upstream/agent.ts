@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { ReadyRoute } from '@ephemera/domain';
 import { ConnectFault } from './connect-fault.ts';
 import { Connection, type ConnectionKeeper } from './connection.ts';
+import { Inlet } from './inlet.ts';
 
 /** What the agents of a process have in common. */
 export interface AgentContext {
@@ -61,8 +62,9 @@ export class Agent implements ConnectionKeeper {
 
   /** Opens a connection to serve requests. @throws like `open` */
   async connect(port: number): Promise<Connection> {
-    const socket = await this.open(port, false);
-    const connection = new Connection(socket, port, this);
+    const inlet = new Inlet();
+    const socket = await this.open(port, inlet, false);
+    const connection = new Connection(socket, inlet, port, this);
     this.#connections.add(connection);
     return connection;
   }
@@ -72,17 +74,20 @@ export class Agent implements ConnectionKeeper {
    * first byte: while it says that this generation is ready, the address cannot have been given
    * to another container, so the socket that is open already leads to this one.
    *
+   * @param inlet who takes what arrives; nobody may be there yet
    * @throws ConnectFault, or FailureError where the store does not answer
    */
-  async open(port: number, allowHalfOpen: boolean): Promise<Socket> {
+  async open(port: number, inlet: Inlet, allowHalfOpen: boolean): Promise<Socket> {
     this.#mustBeCurrent();
-    const socket = connect({ host: this.route.address, port, noDelay: true, allowHalfOpen });
+    const { onread } = inlet;
+    const host = this.route.address;
+    const socket = connect({ host, port, noDelay: true, allowHalfOpen, onread });
     this.hold(socket);
     try {
       await opened(socket, this.#context.connectTimeout);
       this.#mustBeCurrent(await this.#context.confirms(this.id, this.generation));
       // Who speaks before he is asked is not answering.
-      if (socket.destroyed || socket.readableLength > 0) throw new ConnectFault('unreachable');
+      if (socket.destroyed || inlet.spokeEarly) throw new ConnectFault('unreachable');
       return socket;
     } catch (fault) {
       socket.destroy();

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Inlet } from './inlet.ts';
 import type { ResponseHead } from './response-head.ts';
 import { ResponseParser, type ResponseSink } from './response-parser.ts';
 
@@ -54,13 +55,16 @@ export class Connection implements ResponseSink {
   #requestSent = false;
   #answerComplete = false;
 
-  /** @param socket connected; from here on it is this connection's */
-  constructor(socket: Socket, port: number, keeper: ConnectionKeeper) {
+  /** @param socket connected; from here on it is this connection's, and its inlet */
+  constructor(socket: Socket, inlet: Inlet, port: number, keeper: ConnectionKeeper) {
     this.#socket = socket;
     this.port = port;
     this.#keeper = keeper;
     this.activeAt = keeper.now;
-    socket.on('data', (data: Buffer) => this.#onData(data));
+    inlet.take = (data) => {
+      this.#onData(data);
+      return true;
+    };
     socket.on('drain', () => this.#requester?.onDrain());
     socket.on('end', () => this.#onEnd());
     socket.on('error', () => this.destroy('broken'));

@@ -6,7 +6,10 @@ import { type Framing, type ResponseHead, readResponseHead } from './response-he
 export interface ResponseSink {
   /** The head; any number of informational ones (1xx) come before the final one. */
   onHead(head: ResponseHead): void;
-  /** A piece of the body; `last` where it is known to end with this. */
+  /**
+   * A piece of the body; `last` where it is known to end with this. Its bytes are the sink's until
+   * it returns, as those of the input were the parser's.
+   */
   onBody(data: Buffer, last: boolean): void;
   /** All is there; trailers as name, value, … */
   onEnd(trailers: readonly string[]): void;
