@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connectRedis, keysOf } from '@ephemera/store';
 import type { Keys } from '@ephemera/store';
 import { type Deployment, type Random, deploy, print, randomFrom } from '@ephemera/testing';
@@ -57,29 +58,51 @@ export interface GroundOptions {
   readonly socketPath?: string;
 }
 
+/** How long to leave the machine to the deployment between two looks, ms. */
+const BETWEEN_LOOKS = 400;
+
+/** What is open now. */
+const open = new Set<() => Promise<void>>();
+
+/** Takes away whatever a run has started, for one that is broken off. */
+export async function stopAll(): Promise<void> {
+  await Promise.all([...open].map((stop) => stop()));
+}
+
 export async function startGround(options: GroundOptions): Promise<Ground> {
   const { seed, socketPath = '/var/run/docker.sock' } = options;
   const { templates = templatesOf, work = startBackground } = options;
   const receiver = await startReceiver();
+  // What was started is taken away again also where the run is broken off.
+  const stops: (() => Promise<void> | void)[] = [() => receiver.stop()];
+  const stop = async () => {
+    open.delete(stop);
+    for (let next = stops.pop(); next; next = stops.pop()) await next();
+  };
+  open.add(stop);
   const site = await deploy({
     templates: templates(receiver.port),
     workers: options.workers ?? 1,
     proxies: options.proxies ?? 2,
-    redisArgs: options.redisArgs ?? ['--appendonly', 'yes'],
+    ...(options.redisArgs && { redisArgs: options.redisArgs }),
     env: { DOCKER_HOST: `unix://${socketPath}`, ...options.env },
   }).catch(async (error: unknown) => {
-    await receiver.stop();
+    await stop();
     throw error;
   });
+  stops.push(() => site.stop());
   const redis = connectRedis(site.redis.url, 'job', () => undefined);
+  stops.push(() => redis.disconnect());
   const keys = keysOf(site.namespace);
   const daemon = daemonOf(site.namespace, socketPath);
   const ends = new Map<string, number[]>();
   const unwatch = await daemon.watchEnds((id, at) => ends.set(id, [...(ends.get(id) ?? []), at]));
+  stops.push(() => unwatch());
   const ledger = new Ledger();
   const random = randomFrom(seed);
   const clients = { site, ledger, random };
   const background = work(clients);
+  stops.push(() => background.pause());
   const ports = { site, redis, keys, daemon, ledger, ends, deliveries: receiver.received };
   return {
     ...clients,
@@ -94,18 +117,15 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
       for (;;) {
         const took = performance.now() - since;
         const broken = check(await look(ports), invariants);
-        if (!judge.hear(broken, took)) continue;
+        if (!judge.hear(broken, took)) {
+          await sleep(BETWEEN_LOOKS);
+          continue;
+        }
         if (judge.verdict.length > 0) keepLogs(site);
         return { took, broken: judge.verdict };
       }
     },
-    async stop() {
-      await background.pause();
-      unwatch();
-      redis.disconnect();
-      await site.stop();
-      await receiver.stop();
-    },
+    stop,
   };
 }
 

@@ -1,6 +1,7 @@
 /** The scenarios as a program: `node apps/e2e-faults/src/main.ts [SCENARIO…] [--seed N] [--runs N]`. */
 import { parseArgs } from 'node:util';
 import { print } from '@ephemera/testing';
+import { stopAll } from './ground.ts';
 import type { Options } from './options.ts';
 import { clocks } from './scenarios/clocks.ts';
 import { dueAtOnce } from './scenarios/due-at-once.ts';
@@ -8,6 +9,9 @@ import { routesDue } from './scenarios/routes-due.ts';
 import { bridgeFull } from './scenarios/bridge-full.ts';
 import { dockerFaults } from './scenarios/docker-faults.ts';
 import { redisFaults } from './scenarios/redis-faults.ts';
+import { proxyKilled } from './scenarios/proxy-killed.ts';
+import { twice } from './scenarios/twice.ts';
+import { workerFrozen } from './scenarios/worker-frozen.ts';
 import { workerKilled } from './scenarios/worker-killed.ts';
 
 /** Each tells whether everything held. */
@@ -19,6 +23,9 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   clocks,
   'due-at-once': dueAtOnce,
   'routes-due': routesDue,
+  'worker-frozen': workerFrozen,
+  'proxy-killed': proxyKilled,
+  twice,
 };
 
 const { positionals, values } = parseArgs({
@@ -26,16 +33,19 @@ const { positionals, values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     runs: { type: 'string' },
-    step: { type: 'string' },
+    step: { type: 'string', default: '' },
     without: { type: 'string', default: '' },
   },
 });
 const options: Options = {
   seed: Number(values.seed),
   runs: values.runs === undefined ? undefined : Number(values.runs),
-  step: values.step,
+  steps: values.step.split(',').filter(Boolean),
   without: values.without.split(',').filter(Boolean),
 };
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.once(signal, () => void stopAll().finally(() => process.exit(1)));
+}
 const chosen = positionals.length > 0 ? positionals : Object.keys(scenarios);
 for (const name of chosen) {
   const scenario = scenarios[name];

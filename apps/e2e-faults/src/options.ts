@@ -4,8 +4,8 @@ export interface Options {
   readonly seed: number;
   /** How many runs a step; each scenario has its own full measure. */
   readonly runs: number | undefined;
-  /** The one step to strike at. */
-  readonly step: string | undefined;
+  /** The steps to strike at; all where empty. */
+  readonly steps: readonly string[];
   /** Guards that the processes do without. */
   readonly without: readonly string[];
 }

@@ -1,6 +1,9 @@
 import { print, table } from '@ephemera/testing';
 import type { Broken } from './invariants/invariants.ts';
 
+/** How much of what one recovery left broken is shown. */
+const SHOWN = 12;
+
 interface Row {
   runs: number;
   deaths: number;
@@ -33,10 +36,10 @@ export class Tally {
       row.recoveries.push(took);
       row.broken += fresh.length;
     }
-    for (const found of fresh) {
-      this.#found.add(found);
-      print(`BROKEN ${found} (after ${steps.join(', ')})`);
-    }
+    for (const found of fresh) this.#found.add(found);
+    for (const found of fresh.slice(0, SHOWN)) print(`BROKEN ${found}`);
+    if (fresh.length > SHOWN) print(`and ${fresh.length - SHOWN} more`);
+    if (fresh.length > 0) print(`after ${steps.join(', ')}`);
   }
 
   /** Whether every run struck and nothing was broken. */

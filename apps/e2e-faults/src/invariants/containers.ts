@@ -1,4 +1,5 @@
 import { dueAt } from '@ephemera/domain';
+import { jobId } from '@ephemera/queue';
 import { type Invariant, containerId, differences, liveOf } from './scene.ts';
 
 /** How much later than its deadline a container may be seen that is being killed, ms. */
@@ -25,17 +26,21 @@ export const oneContainerAnId: Invariant = {
 export const sameSets: Invariant = {
   name: 'live instances = containers = kill jobs, and their routes',
   broken: (scene) => {
-    const live = liveOf(scene).filter(({ queued }) => queued !== true);
+    const all = liveOf(scene);
+    const live = all.filter(({ queued }) => queued !== true);
     const instances = { name: 'live instance', ids: live.map(({ id }) => id) };
     const running = scene.containers.filter(({ State }) => State === 'running');
-    const visited = live.filter(({ pool }) => pool === undefined).map(({ id }) => id);
+    const visited = all.filter(({ pool }) => pool === undefined).map(({ id }) => id);
     const open = [...scene.routes].filter(
       ([, { state }]) => state !== 'gone' && state !== 'failed',
     );
     return [
       ...differences(instances, { name: 'container', ids: scene.containers.map(containerId) }),
       ...differences(instances, { name: 'running container', ids: running.map(containerId) }),
-      ...differences(instances, { name: 'kill job', ids: scene.killJobs.map(({ id }) => id) }),
+      ...differences(
+        { name: 'live instance', ids: live.map(jobId) },
+        { name: 'kill job', ids: scene.killJobs.map(jobId) },
+      ),
       ...differences(
         { name: 'live instance outside a pool', ids: visited },
         { name: 'live route', ids: open.map(([id]) => id) },

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { print, randomFrom, shuffled } from '@ephemera/testing';
 import type { Random } from '@ephemera/testing';
 import { type Ground, startGround } from '../ground.ts';
-import { printLedger } from '../scenarios/worker-killed.ts';
+import { printLedger } from '../scenarios/recover.ts';
 import { Tally } from '../tally.ts';
 import { liveIds } from '../work/background.ts';
 import { FAULTS, pidOf, running } from './faults.ts';

@@ -4,11 +4,12 @@
  */
 import { writeSync } from 'node:fs';
 import { registerHooks } from 'node:module';
+import { runJobsTwice } from './run-jobs-twice.ts';
 import { withoutGuards } from './guards.ts';
 import { watched } from './ports.ts';
 import { type Strike, markOf, readFate } from './strike.ts';
 
-const { strikes = [], without = [] } = readFate(import.meta.url);
+const { strikes = [], without = [], twice } = readFate(import.meta.url);
 const waiting = [...strikes];
 let calls = 0;
 
@@ -62,6 +63,7 @@ function named(port: string, object: object): object {
   });
 }
 
+if (twice) runJobsTwice(twice);
 Reflect.set(globalThis, 'struck', { factory, call });
 
 registerHooks({

@@ -6,14 +6,62 @@ interface Patch {
   readonly instead: string;
 }
 
+/** Lua is read by one line: the guards of the scripts are taken away there. */
+const script = (text: string): Patch => ({
+  file: 'libs/store/src/run-script.ts',
+  text: "return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');",
+  instead: `return readFileSync(new URL(\`./scripts/\${name}.lua\`, import.meta.url), 'utf8').replace(${JSON.stringify(text)}, '');`,
+});
+
+const RECONCILE = 'libs/lifecycle/src/reconcile.ts';
+const KILL = 'libs/lifecycle/src/kill.ts';
+
 /** Guards, each with what takes it away from a process that a test starts. */
 export const GUARDS: Readonly<Record<string, readonly Patch[]>> = {
   /** Reconciliation makes sure of no kill job. */
   're-arming': [
     {
-      file: 'libs/lifecycle/src/reconcile.ts',
-      text: 'await kills.arm(repair.instance, Math.max(0, repair.instance.expiresAt - now));',
+      file: RECONCILE,
+      text: 'await kills.arm(repair.instance, Math.max(0, killDelay(repair.instance, now)));',
       instead: '',
+    },
+  ],
+  /** Reconciliation finishes nothing that somebody else has begun. */
+  finishing: [
+    {
+      file: RECONCILE,
+      text: "return (await kill(ports, repair.id, 'due')).kind === 'killed';",
+      instead: 'return false;',
+    },
+  ],
+  /** Containers that nobody owns stay. */
+  orphans: [{ file: RECONCILE, text: 'await containers.remove(repair.containerId);', instead: '' }],
+  /** Nobody is asked again for what was to be begun. */
+  'asking again': [
+    { file: RECONCILE, text: 'await askAgain(ports, startedAt - OWED);', instead: '' },
+  ],
+  /** The tombstone comes before the kill job is taken away. */
+  'job before tombstone': [
+    { file: KILL, text: 'await kills.disarm(instance);', instead: '' },
+    {
+      file: KILL,
+      text: "return buried ? { kind: 'killed', instance } : { kind: 'absent' };",
+      instead:
+        "await kills.disarm(instance); return buried ? { kind: 'killed', instance } : { kind: 'absent' };",
+    },
+  ],
+  /** Whoever started an instance publishes it, whatever became of it meanwhile. */
+  'state and generation': [
+    script(
+      "if state ~= 'starting' then return nil end\nif redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return nil end",
+    ),
+  ],
+  /** A kill is counted by whoever ran it. */
+  'counted once': [
+    {
+      file: KILL,
+      text: "return buried ? { kind: 'killed', instance } : { kind: 'absent' };",
+      instead: "return { kind: 'killed', instance, buried };",
     },
   ],
 };

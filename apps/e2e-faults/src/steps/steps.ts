@@ -46,6 +46,15 @@ export const WORKER_STEPS: Readonly<Record<string, readonly Point[]>> = {
   ],
 };
 
+/** What a replica is asked for. Its drain is struck from outside, at any moment. */
+export const PROXY_STEPS: Readonly<Record<string, readonly Point[]>> = {
+  claim: [...around('intake.claim'), ...around('kills.arm'), ...around('refills.request')],
+  create: [...around('intake.take'), ...around('spawns.add')],
+  kill: [...around('instances.end'), ...around('ends.finish')],
+  renew: around('leases.renew'),
+  drain: [at('before', 'drain')],
+};
+
 /** The strike of a step's nth run: its points in turn, the rest by chance. */
 export function strikeAt(
   points: readonly Point[],
@@ -56,5 +65,5 @@ export function strikeAt(
   const point = points[run % points.length];
   if (!point) throw new Error('a step without points');
   const { call, moment, within = 2 } = point;
-  return { call, moment, nth: 1 + random(3), delay: random(within + 1), signal };
+  return { call, moment, nth: 1 + random(2), delay: random(within + 1), signal };
 }

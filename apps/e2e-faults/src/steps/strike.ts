@@ -18,6 +18,8 @@ export interface Fate {
   /** One after the other. */
   readonly strikes?: readonly Strike[];
   readonly without?: readonly string[];
+  /** Runs every job a second time: when it is done, or beside itself. */
+  readonly twice?: 'in a row' | 'at once' | undefined;
 }
 
 const MARK = 'struck at ';

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Random } from '@ephemera/testing';
 import { type ClientPorts, create, kill, renew, visit } from './clients.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -13,7 +14,9 @@ export interface Background {
 const TEMPLATES = ['plain', 'plain', 'plain', 'stubborn', 'stubborn', 'pooled', 'pooled', 'few'];
 
 /** The pace on a machine of two cores: how many instances live, as far as the clients know. */
-const LIVE = 8;
+const LIVE = 6;
+/** How long one of which nothing more is known may live, ms: nobody asks for more meanwhile. */
+const UNKNOWN = 120_000;
 
 export function startBackground(ports: ClientPorts): Background {
   const { ledger, random } = ports;
@@ -32,32 +35,22 @@ export function startBackground(ports: ClientPorts): Background {
   const creating = async () => {
     if (liveIds(ledger).length >= LIVE) return;
     const template = TEMPLATES[random(TEMPLATES.length)] ?? 'plain';
-    await create(ports, template, template === 'few' ? 1 : 3 + random(5));
+    await create(ports, template, template === 'few' ? 1 : timeoutOf(random));
   };
   const withSome = (work: (id: string) => Promise<void>) => async () => {
     const id = some();
     if (id !== undefined) await work(id);
   };
+  const renewing = withSome((id) => renew(ports, id, 2 + random(6)));
+  const killing = withSome((id) => kill(ports, id));
+  const visiting = withSome((id) => visit(ports, id));
   const start = () =>
     Promise.all([
       loop(150, creating),
       loop(150, creating),
-      loop(
-        500,
-        withSome((id) => renew(ports, id, 2 + random(6))),
-      ),
-      loop(
-        900,
-        withSome((id) => kill(ports, id)),
-      ),
-      loop(
-        30,
-        withSome((id) => visit(ports, id)),
-      ),
-      loop(
-        30,
-        withSome((id) => visit(ports, id)),
-      ),
+      loop(500, renewing),
+      loop(900, killing),
+      loop(100, visiting),
     ]);
   stopped = start();
   return {
@@ -73,12 +66,17 @@ export function startBackground(ports: ClientPorts): Background {
   };
 }
 
+/** Most live for seconds; some outlive a recovery, or are killed. */
+function timeoutOf(random: Random): number {
+  return random(6) === 0 ? 60 + random(60) : 3 + random(5);
+}
+
 /** Ids that may be alive: those whose deadline is not known yet, or not past. */
 export function liveIds({ promised }: Ledger): string[] {
   const now = Date.now();
   const live = [...promised.values()].filter(
     ({ toldUntil, killAskedAt, born }) =>
-      killAskedAt === undefined && (toldUntil ?? born + 15_000) > now,
+      killAskedAt === undefined && (toldUntil ?? born + UNKNOWN) > now,
   );
   return live.map(({ id }) => id);
 }

@@ -3,7 +3,7 @@ export function templatesOf(receiverPort: number): string {
   const common = `image: ephemera/demo
     port: 8080
     maxTimeout: 10m
-    ready: { http: /id, within: 60s }
+    ready: { http: /id, within: 4m }
     limits: { memory: 32m, cpus: 0.5, pids: 32 }
     readOnly: true
     tmpfs: { /tmp: 8m }`;
