@@ -152,6 +152,7 @@ await runApp(async () => {
         containers,
         kills,
         underWay,
+        spawns,
         onLease: (instance, remaining) => late.expect(instance, remaining),
         onRepair(kind, id) {
           metrics.repairs.inc({ kind });

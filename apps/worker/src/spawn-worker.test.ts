@@ -68,6 +68,24 @@ test('brings up what is asked for, once, however many workers there are', async 
   expect(text).toContain('ephemera_spawn_seconds_count{app="worker"} 20');
 });
 
+// A worker of another host died with the job in its hands, and the job came here.
+test('leaves the job of another host to the workers there', async () => {
+  const { id, generation } = await asked();
+  await scene.instances.begin(id, generation, 'elsewhere');
+  work();
+  const { connection, prefix } = scene.options;
+  const queue = new Queue(SPAWN_QUEUE, { connection, prefix });
+  const job = await waitFor('the job to wait for another', async () => {
+    const found = await queue.getJob(`${id}-${generation}`);
+    return (await found?.isDelayed()) && found;
+  });
+  expect(job.attemptsMade).toBe(0);
+  expect(await scene.instances.get(id)).toMatchObject({ state: 'starting', host: 'elsewhere' });
+  await scene.instances.end(id, 'request');
+  await waitFor('the job to be done', () => job.isCompleted());
+  await queue.close();
+});
+
 test('tries again what the daemon refuses for the moment', async () => {
   let tries = 0;
   work({
@@ -98,7 +116,7 @@ test('does not try again what it refuses for good', async () => {
   const queue = new Queue(SPAWN_QUEUE, { connection, prefix });
   const job = await waitFor('the job to be done', async () => {
     const found = await queue.getJob(`${id}-${generation}`);
-    return (await found?.isCompleted()) && found;
+    return found?.finishedOn !== undefined && found;
   });
   expect(job.returnvalue).toMatchObject({ kind: 'failed' });
   expect(tries).toBe(1);

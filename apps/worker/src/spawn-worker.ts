@@ -1,4 +1,4 @@
-import { HostFull, spawn } from '@ephemera/lifecycle';
+import { BegunElsewhere, HostFull, spawn } from '@ephemera/lifecycle';
 import type { SpawnPorts } from '@ephemera/lifecycle';
 import { SPAWN_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
 import type { SpawnJob } from '@ephemera/queue';
@@ -46,14 +46,17 @@ export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions)
 
 /** How long a job waits that this host has no room for, for another to take it, milliseconds. */
 const ELSEWHERE = 100;
+/** How long a job waits that another host is at, for a worker of that host to take it. */
+const THEIRS = 1_000;
 
-/** Puts a job back that this host has no room for; that spends no attempt. */
+/** Puts a job back that is for another host; that spends no attempt. */
 async function orElsewhere<T>(job: Job, token: string | undefined, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    if (!(error instanceof HostFull)) throw error;
-    await job.moveToDelayed(Date.now() + ELSEWHERE, token);
+    const isTheirs = error instanceof BegunElsewhere;
+    if (!isTheirs && !(error instanceof HostFull)) throw error;
+    await job.moveToDelayed(Date.now() + (isTheirs ? THEIRS : ELSEWHERE), token);
     throw new DelayedError();
   }
 }

@@ -10,6 +10,8 @@ export interface Instance extends Lease {
   readonly generation: number;
   /** The generation that the present one took over from: its kill job is not needed any more. */
   readonly supersedes: number | undefined;
+  /** The generation that it had in a pool before it was claimed. */
+  readonly pooledAs?: number | undefined;
   /** The template as it was at creation: a later change of the configuration does not reach it. */
   readonly template: Template;
   readonly state: State;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { IDLE_SLACK, checkTimeout, dueAt, pendingLease, readyLease } from './lease.ts';
+import { IDLE_SLACK, checkTimeout, dueAt, killDelay, pendingLease, readyLease } from './lease.ts';
 
 const ms = fc.integer({ min: 1, max: 1e9 });
 
@@ -13,6 +13,21 @@ test('no deadline ever passes the ceiling, and the ceiling never moves', () => {
       expect(ready.expiresAt).toBeLessThanOrEqual(ready.maxExpiresAt);
       expect(pending.maxExpiresAt).toBe(now + maxTimeout);
       expect(ready.maxExpiresAt).toBe(pending.maxExpiresAt);
+    }),
+  );
+});
+
+// Its start may take a minute, and its time to live is a second: a job that waits for the deadline
+// of its start would come a minute late.
+test('a kill job never waits past the earliest end, whenever the instance becomes ready', () => {
+  fc.assert(
+    fc.property(ms, ms, ms, ms, (now, within, timeout, took) => {
+      const start = { ...pendingLease(now, within, 1e9), timeout, template: {} };
+      const asksAgainAt = now + killDelay({ ...start, state: 'starting' }, now);
+      const ready = readyLease(now + took, timeout, start);
+      if (took <= within) expect(asksAgainAt).toBeLessThanOrEqual(ready.expiresAt);
+      const served = { ...start, ...ready, state: 'ready' as const };
+      expect(killDelay(served, now + took)).toBe(ready.expiresAt - now - took);
     }),
   );
 });

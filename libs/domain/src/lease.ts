@@ -1,3 +1,4 @@
+import { isServing } from './state.ts';
 import type { State } from './state.ts';
 
 /**
@@ -38,6 +39,20 @@ export function dueAt(instance: {
   if (state === 'paused') return expiresAt;
   if (template.idleTimeout === undefined || activeAt === undefined) return expiresAt;
   return Math.min(expiresAt, activeAt + template.idleTimeout + IDLE_SLACK);
+}
+
+/**
+ * How long the kill job of an instance may wait before it looks again, ms: until the earliest that
+ * its end can be at. One that still starts gets its time to live from the moment that it serves,
+ * and that may end sooner than the deadline of its start.
+ */
+export function killDelay(
+  instance: Parameters<typeof dueAt>[0] & { readonly state: State; readonly timeout: number },
+  now: number,
+): number {
+  const { state, timeout, template } = instance;
+  const left = dueAt(instance) - now;
+  return isServing(state) ? left : Math.min(left, timeout, template.idleTimeout ?? timeout);
 }
 
 export function isOverdue(lease: Lease, now: number): boolean {

@@ -2,3 +2,8 @@
 export class HostFull extends Error {
   override readonly name = 'HostFull';
 }
+
+/** Another host has begun it, and its worker may have died: the job is for the workers there. */
+export class BegunElsewhere extends Error {
+  override readonly name = 'BegunElsewhere';
+}

@@ -6,7 +6,7 @@ test('nobody is sent there any more before the container is touched', async () =
   const { id } = await host.ready();
   const calls: string[] = [];
   await host.kill(id, 'request', recording(calls));
-  expect(calls).toEqual(['end(request)', 'removeInstance', 'bury', 'disarm']);
+  expect(calls).toEqual(['end(request)', 'removeInstance', 'disarm', 'bury']);
 });
 
 test.each([
@@ -41,6 +41,18 @@ test('for being due ends at the deadline, once', async () => {
   expect(host.kills.armed()).toEqual([]);
 });
 
+// The replica that claimed it died before it had taken away the job of its time in the pool.
+test('takes away the kill job of its time in a pool, too', async () => {
+  const host = oneHost();
+  const warm = await host.ready();
+  const claimed = { ...warm, id: 'claimed', generation: warm.generation + 1 };
+  await host.instances.restore({ ...claimed, pooledAs: warm.generation });
+  await host.kills.arm({ ...claimed, generation: warm.generation }, 600_000);
+  await host.kills.arm(claimed, 60_000);
+  await host.kill('claimed', 'request');
+  expect(host.kills.armed().map(({ id }) => id)).toEqual([warm.id]);
+});
+
 test('of what is dead or was never known is absent, and touches nothing', async () => {
   const host = oneHost();
   const { id } = await host.ready();
@@ -52,13 +64,11 @@ test('of what is dead or was never known is absent, and touches nothing', async 
 });
 
 describe('twice', () => {
-  test('at once, both end it, for the reason that came first', async () => {
+  test('at once, one has killed it, for the reason that came first', async () => {
     const host = oneHost();
     const { id } = await host.ready();
     const killed = await Promise.all([host.kill(id, 'oom'), host.kill(id, 'request')]);
-    for (const each of killed) {
-      expect(each).toMatchObject({ kind: 'killed', instance: { reason: 'oom' } });
-    }
+    expect(killed.map(({ kind }) => kind).sort()).toEqual(['absent', 'killed']);
     expect(host.containersOf(id)).toEqual([]);
     expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'oom' });
   });
@@ -100,5 +110,6 @@ describe('a crash after step', () => {
     expect(host.faults).toEqual([]);
     expect(host.containersOf(id)).toEqual([]);
     expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
+    expect(host.kills.armed()).toEqual([]);
   });
 });

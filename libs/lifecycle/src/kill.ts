@@ -8,9 +8,11 @@ export interface KillPorts {
 }
 
 export type Killed =
+  /** It is dead, and this run has buried it. */
   | { readonly kind: 'killed'; readonly instance: Instance }
   /** Its lease was renewed, or its deadline paused it: ask again in `remaining` ms. */
   | { readonly kind: 'leased'; readonly remaining: number }
+  /** It was dead, or another run has buried it meanwhile. */
   | { readonly kind: 'absent' };
 
 /**
@@ -32,8 +34,13 @@ export async function kill(
   }
   const { instance } = ending;
   await containers.removeInstance(id, instance.template.stopGrace);
-  await instances.bury(id, instance.generation);
-  // The job of a due instance is the one that runs now.
-  if (why !== 'due') await kills.disarm(instance);
-  return { kind: 'killed', instance };
+  // Before the tombstone, or a crash between the two would leave a job that nobody looks for; also
+  // where it was due, for reconciliation has no job of its own. The job of its time in a pool may
+  // have been left behind by a replica that died.
+  await kills.disarm(instance);
+  const { pooledAs } = instance;
+  if (pooledAs !== undefined) await kills.disarm({ ...instance, supersedes: pooledAs });
+  // Of two that end it at once, one has: it would be counted twice.
+  const buried = await instances.bury(id, instance.generation);
+  return buried ? { kind: 'killed', instance } : { kind: 'absent' };
 }

@@ -37,8 +37,9 @@ export interface Instances {
   get(id: string): Promise<Instance | undefined>;
   /**
    * `pending → starting` on this host. Again on the same host gives the same answer, so a job
-   * taken over from a dead worker goes on. Undefined: killed meanwhile, or another host's.
+   * taken over from a dead worker goes on. Undefined: killed meanwhile, or serving already.
    * @throws HostFull where this host has no room for it
+   * @throws BegunElsewhere where another host is at it
    */
   begin(id: string, generation: number, host: string): Promise<Instance | undefined>;
   /**
@@ -56,12 +57,14 @@ export interface Instances {
   ): Promise<Published | undefined>;
   /** Any live state `→ draining`, under a new generation; `start_failed` only until it is ready. */
   end(id: string, why: Why, message?: string): Promise<Ending>;
-  /** `draining → gone | failed`: leaves a tombstone that expires. */
-  bury(id: string, generation: number): Promise<void>;
+  /** `draining → gone | failed`: leaves a tombstone that expires. False where another has. */
+  bury(id: string, generation: number): Promise<boolean>;
   /** Every live instance that a worker of this host has begun. */
   ofHost(host: string): Promise<Instance[]>;
   /** Live instances that no worker has begun and whose start deadline has passed. */
   strandedBefore(time: number): Promise<Instance[]>;
+  /** Pending instances that were to be begun before `time`: their spawn job may never have been. */
+  unbegunSince(time: number): Promise<Pick<Instance, 'id' | 'generation'>[]>;
   /** Puts back an instance that the store has lost, from what its container's labels tell. */
   restore(instance: Instance): Promise<boolean>;
   /** The store's clock, epoch milliseconds. */

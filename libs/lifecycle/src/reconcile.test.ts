@@ -24,6 +24,16 @@ test('arms a kill job that was lost, for the deadline that the lease has now', a
   expect(host.kills.armed()).toMatchObject([{ id, host: 'a', dueAt: expiresAt }]);
 });
 
+// A replica died between the intent and the job, or a worker between the queue and the job.
+test('asks for what was to be begun long ago, and not for what is young', async () => {
+  const host = oneHost();
+  const { id } = await host.pending();
+  host.clock.advance(6_000);
+  await host.pending();
+  await host.reconcile();
+  expect(host.asked).toEqual([id]);
+});
+
 test('ends what became overdue while no worker was there', async () => {
   const host = oneHost();
   const overdue = [await host.ready({ timeout: 5_000 }), await host.ready({ timeout: 6_000 })];

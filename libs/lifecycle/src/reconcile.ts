@@ -1,7 +1,8 @@
-import { dueAt, planRepairs } from '@ephemera/domain';
+import { dueAt, killDelay, planRepairs } from '@ephemera/domain';
 import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
 import { exitMessage } from './exit-message.ts';
 import { kill } from './kill.ts';
+import type { Spawns } from './create.ts';
 import type { Containers, Instances, Kills } from './ports.ts';
 
 export interface ReconcilePorts {
@@ -13,13 +14,17 @@ export interface ReconcilePorts {
   readonly underWay?: Set<string>;
   /** How long a run waits for one repair before it goes on without it, ms. */
   readonly patience?: number;
+  readonly spawns: Spawns;
   /** Told of every instance that goes on, and of how long it has, ms. */
   readonly onLease?: (instance: Instance, remaining: number) => void;
   /** Told of every repair that changed something. */
   readonly onRepair: (repair: Repair['kind'], id: string) => void;
   /** Told of a repair that failed: it stands in nobody's way and is tried again next time. */
-  readonly onFault: (repair: Repair['kind'], id: string, error: unknown) => void;
+  readonly onFault: (repair: Repair['kind'] | 'spawn', id: string, error: unknown) => void;
 }
+
+/** How long a spawn job may take until it counts as never asked for, ms. */
+const OWED = 5_000;
 
 /** How many repairs go to the daemon at once. */
 const AT_ONCE = 8;
@@ -49,6 +54,7 @@ export async function reconcile(ports: ReconcilePorts): Promise<number> {
   for (const instance of await instances.strandedBefore(startedAt)) {
     repairs.push({ kind: 'finish', id: instance.id });
   }
+  await askAgain(ports, startedAt - OWED);
   const changed = await carryOut(ports, repairs, startedAt);
   await disarmSuperseded(ports, repairs);
   return changed;
@@ -65,6 +71,20 @@ async function disarmSuperseded(
   for (const { id, generation } of armed) {
     if (now.get(id)?.generation === generation) continue;
     await kills.disarm({ id, supersedes: generation, host });
+  }
+}
+
+/**
+ * Whoever wrote the intent of an instance may have died before it asked the workers for it. A job
+ * that is there already stays as it is.
+ */
+async function askAgain({ instances, spawns, onFault }: ReconcilePorts, before: number) {
+  for (const instance of await instances.unbegunSince(before)) {
+    try {
+      await spawns.add(instance);
+    } catch (error) {
+      onFault('spawn', instance.id, error);
+    }
   }
 }
 
@@ -142,7 +162,7 @@ async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise
     case 'rebuild':
       return rebuild(ports, repair.container);
     case 'arm':
-      await kills.arm(repair.instance, Math.max(0, repair.instance.expiresAt - now));
+      await kills.arm(repair.instance, Math.max(0, killDelay(repair.instance, now)));
       ports.onLease?.(repair.instance, Math.max(0, dueAt(repair.instance) - now));
       return false;
   }

@@ -1,3 +1,4 @@
+import { killDelay } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { exitMessage } from './exit-message.ts';
 import { kill } from './kill.ts';
@@ -62,11 +63,7 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
   const instance = await instances.begin(id, generation, host);
   if (!instance) return { kind: 'superseded' };
 
-  // Due at the earliest moment that the deadline can be at: a kill job only ever moves later.
-  const untilStartDeadline = instance.expiresAt - (await instances.now());
-  const { timeout, template } = instance;
-  const earliest = Math.min(timeout, template.idleTimeout ?? timeout, untilStartDeadline);
-  await kills.arm(instance, Math.max(0, earliest));
+  await kills.arm(instance, Math.max(0, killDelay(instance, await instances.now())));
 
   try {
     let { expiresAt } = instance;

@@ -37,6 +37,7 @@ export function oneHost(options: { beforeStart?: (instance: Instance) => void } 
   const serving = new Set<string>();
   const mended: string[] = [];
   const faults: unknown[] = [];
+  const asked: string[] = [];
   let addresses = 0;
 
   const host = {
@@ -46,6 +47,8 @@ export function oneHost(options: { beforeStart?: (instance: Instance) => void } 
     containers,
     mended,
     faults,
+    /** Ids that reconciliation has asked the workers for. */
+    asked,
     /** Makes the probe succeed. */
     serve: (instance: { id: string }) => serving.add(instance.id),
     /** An instance that will serve as soon as it has a container. */
@@ -85,6 +88,12 @@ export function oneHost(options: { beforeStart?: (instance: Instance) => void } 
         ...more,
         ...through(ports),
         host: 'a',
+        spawns: {
+          add({ id }) {
+            asked.push(id);
+            return Promise.resolve();
+          },
+        },
         onRepair: (kind) => mended.push(kind),
         onFault: (_, __, error) => faults.push(error),
       }),
@@ -112,7 +121,16 @@ export function oneHost(options: { beforeStart?: (instance: Instance) => void } 
 /** Writes down every call that changes something, as `what` or `what(why)`. */
 export function recording(calls: string[]): Through {
   return wrapping((name, args, act) => {
-    const quiet = ['now', 'inspect', 'lastLines', 'list', 'get', 'ofHost', 'strandedBefore'];
+    const quiet = [
+      'now',
+      'inspect',
+      'lastLines',
+      'list',
+      'get',
+      'ofHost',
+      'strandedBefore',
+      'unbegunSince',
+    ];
     if (!quiet.includes(name)) calls.push(name === 'end' ? `end(${String(args[1])})` : name);
     return act();
   });

@@ -36,6 +36,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     ...(fields['owner'] !== undefined && { owner: fields['owner'] }),
     ...(fields['pool'] !== undefined && { pool: fields['pool'] }),
     ...(fields['vouched'] !== undefined && { vouched: fields['vouched'] }),
+    ...(fields['pooledAs'] !== undefined && { pooledAs: Number(fields['pooledAs']) }),
     ...(fields['queued'] !== undefined && { queued: true }),
   };
 }

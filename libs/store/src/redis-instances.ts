@@ -1,6 +1,6 @@
 import { FailureError, IDLE_SLACK, isGuarded } from '@ephemera/domain';
 import type { Instance, InstanceDraft, Route } from '@ephemera/domain';
-import { HostFull } from '@ephemera/lifecycle';
+import { BegunElsewhere, HostFull } from '@ephemera/lifecycle';
 import type { Ending, Instances, Why } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
@@ -78,6 +78,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
         [id, generation, host],
       );
       if (reply === 'full') throw new HostFull(`the host ${host} has no room for ${id}`);
+      if (reply === 'elsewhere') throw new BegunElsewhere(`another host has begun ${id}`);
       return reply === null ? undefined : readFields(reply as string[]);
     },
 
@@ -115,12 +116,13 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
 
     async bury(id, generation) {
       const host = (await redis.hget(keys.instance(id), 'host')) ?? '';
-      await runScript(
+      const reply = await runScript(
         redis,
         scripts.bury,
         [keys.instance(id), keys.route(id), keys.instances, keys.hostInstances(host), keys.events],
         [id, generation, tombstone],
       );
+      return reply === 1;
     },
 
     async ofHost(host) {
@@ -133,6 +135,21 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
 
     async strandedBefore(time) {
       return readAll(await redis.zrange(keys.pending, '-inf', String(time), 'BYSCORE'));
+    },
+
+    async unbegunSince(time) {
+      const ids = await redis.zrange(keys.pending, '-inf', '+inf', 'BYSCORE');
+      const pipeline = redis.pipeline();
+      const fields = ['generation', 'lastTransitionAt', 'queued'] as const;
+      for (const id of ids) pipeline.hmget(keys.instance(id), ...fields);
+      const found = (await pipeline.exec()) ?? [];
+      return found.flatMap(([error, values], i) => {
+        if (error) throw error;
+        const [generation, since, queued] = values as (string | null)[];
+        // Who has a place in the queue is to wait there.
+        const isOwed = generation && queued === null && Number(since) <= time;
+        return isOwed ? [{ id: ids[i] ?? '', generation: Number(generation) }] : [];
+      });
     },
 
     async restore(known) {

@@ -3,11 +3,13 @@ import {
   endState,
   isDead,
   isServing,
+  killDelay,
   mayMove,
   pendingLease,
   readyLease,
 } from '@ephemera/domain';
 import type { Instance, InstanceDraft, State } from '@ephemera/domain';
+import { BegunElsewhere } from '@ephemera/lifecycle';
 import type { Instances, Leases, Suspensions } from '@ephemera/lifecycle';
 import { answeringLater } from './answering-later.ts';
 import type { Synchronous } from './answering-later.ts';
@@ -93,7 +95,10 @@ export function memoryInstances(
     begin(id, generation, host) {
       const instance = find(id);
       if (instance?.generation !== generation) return undefined;
-      if (instance.state === 'starting' && instance.host === host) return instance;
+      if (instance.state === 'starting') {
+        if (instance.host === host) return instance;
+        throw new BegunElsewhere(`another host has begun ${id}`);
+      }
       return instance.state === 'pending' ? move(instance, 'starting', { host }) : undefined;
     },
     publish(id, generation, address, host) {
@@ -116,9 +121,7 @@ export function memoryInstances(
       const remaining = dueAt(instance) - now();
       const starting = !isServing(instance.state);
       if (why === 'due' && remaining > 0) {
-        const { timeout, template } = instance;
-        const shortest = Math.min(timeout, template.idleTimeout ?? timeout);
-        return { kind: 'leased', remaining: starting ? Math.min(remaining, shortest) : remaining };
+        return { kind: 'leased', remaining: killDelay(instance, now()) };
       }
       if (why === 'start_failed' && !starting) return { kind: 'leased', remaining };
       const late = why === 'due' && starting;
@@ -133,13 +136,18 @@ export function memoryInstances(
     },
     bury(id, generation) {
       const instance = find(id);
-      if (instance?.state !== 'draining' || instance.generation !== generation) return;
+      if (instance?.state !== 'draining' || instance.generation !== generation) return false;
       const { reason = 'orphan' } = instance;
       move(instance, endState(reason), { address: undefined, env: {} });
+      return true;
     },
     ofHost: (host) => alive((instance) => instance.host === host),
     strandedBefore: (time) =>
       alive(({ state, expiresAt }) => state === 'pending' && expiresAt <= time),
+    unbegunSince: (time) =>
+      alive(({ state, lastTransitionAt }) => state === 'pending' && lastTransitionAt <= time).map(
+        ({ id, generation }) => ({ id, generation }),
+      ),
     restore(instance) {
       if (find(instance.id)) return false;
       put(instance);

@@ -25,6 +25,7 @@ export function memoryPools(
       const instance = move(warm, 'ready', {
         pool: undefined,
         supersedes: warm.generation,
+        pooledAs: warm.generation,
         generation: nextGeneration(),
         timeout,
         metadata,

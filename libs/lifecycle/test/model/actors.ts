@@ -83,6 +83,7 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
           instances: through(store),
           containers: through(world.containers(host)),
           kills: through(kills),
+          spawns: { add: () => Promise.resolve() },
           onRepair: () => undefined,
           onFault: (_, __, error) => world.faults.push(`a repair failed: ${String(error)}`),
         }),

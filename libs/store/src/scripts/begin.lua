@@ -1,12 +1,12 @@
 -- pending → starting on a host; again on the same host is a job taken over from a dead worker.
 -- KEYS: 1 instance  2 route  3 instances of the host  4 pending  5 events
 -- ARGV: 1 id  2 generation  3 host
--- Returns the instance's fields, nil where it was killed, superseded or begun elsewhere, or the
--- word full where this host has no room for it.
+-- Returns the instance's fields, nil where it was killed, superseded or serves, the word elsewhere
+-- where another host is at it, or the word full where this host has no room for it.
 local state = redis.call('HGET', KEYS[1], 'state')
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[2] then return nil end
 if state == 'starting' then
-  if redis.call('HGET', KEYS[1], 'host') ~= ARGV[3] then return nil end
+  if redis.call('HGET', KEYS[1], 'host') ~= ARGV[3] then return 'elsewhere' end
   return redis.call('HGETALL', KEYS[1])
 end
 if state ~= 'pending' or redis.call('HEXISTS', KEYS[1], 'queued') == 1 then return nil end

@@ -26,7 +26,8 @@ local ceiling = now + templateOf(instance).maxTimeout
 redis.call('ZREM', KEYS[1], id)
 redis.call('SREM', base .. 'pool:' .. ARGV[1], id)
 redis.call('HDEL', instance, 'pool', 'vouched')
-redis.call('HSET', instance, 'supersedes', redis.call('HGET', instance, 'generation'))
+local pooledAs = redis.call('HGET', instance, 'generation')
+redis.call('HSET', instance, 'supersedes', pooledAs, 'pooledAs', pooledAs)
 redis.call('HSET', instance, 'state', 'ready', 'generation', generation, 'timeout', ARGV[2],
   'metadata', ARGV[3], 'createdAt', now, 'startedAt', now, 'activeAt', now,
   'lastTransitionAt', now, 'expiresAt', math.min(now + tonumber(ARGV[2]), ceiling),

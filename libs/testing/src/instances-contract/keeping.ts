@@ -31,6 +31,17 @@ export function keepingContract(open: OpenInstances): void {
     });
   });
 
+  test('who was to be begun is listed until a worker has begun it', async () => {
+    const { instances, create, begun, ready } = await open();
+    const { id, generation, createdAt } = await create();
+    await begun();
+    await ready();
+    expect(await instances.unbegunSince(createdAt - 1)).toEqual([]);
+    expect(await instances.unbegunSince(createdAt)).toEqual([{ id, generation }]);
+    await instances.begin(id, generation, 'a');
+    expect(await instances.unbegunSince(await instances.now())).toEqual([]);
+  });
+
   describe('restore', () => {
     test('puts back what the store has lost, as ready', async () => {
       const { instances: before, ready } = await open();
