@@ -84,7 +84,7 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     templates: templates(receiver.port),
     workers: options.workers ?? 1,
     proxies: options.proxies ?? 2,
-    ...(options.redisArgs && { redisArgs: options.redisArgs }),
+    redisArgs: options.redisArgs ?? ['--appendonly', 'yes'],
     env: { DOCKER_HOST: `unix://${socketPath}`, ...options.env },
   }).catch(async (error: unknown) => {
     await stop();

@@ -7,7 +7,7 @@ import type { Options } from '../options.ts';
 import { Tally } from '../tally.ts';
 import { liveIds } from '../work/background.ts';
 import { type DockerRelay, startDockerRelay } from '../work/docker-relay.ts';
-import { printLedger } from './worker-killed.ts';
+import { printLedger } from './recover.ts';
 
 /** Gives what did not hold while the fault lasted, in words. */
 type Fault = (ground: Ground, relay: DockerRelay) => Promise<string[]>;
@@ -54,7 +54,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
 const WORK = 5_000;
 
 /** Faults between one worker and its daemon, over a socket of its own: the daemon stays well. */
-export async function dockerFaults({ seed, step: only }: Options): Promise<boolean> {
+export async function dockerFaults({ seed, steps: only }: Options): Promise<boolean> {
   const tally = new Tally();
   const relay = await startDockerRelay();
   const env = { DOCKER_HOST: `unix://${relay.socketPath}` };
@@ -64,7 +64,7 @@ export async function dockerFaults({ seed, step: only }: Options): Promise<boole
   });
   try {
     for (const [name, fault] of Object.entries(FAULTS)) {
-      if (only !== undefined && name !== only) continue;
+      if (only.length > 0 && !only.includes(name)) continue;
       await sleep(WORK);
       const meanwhile = await fault(ground, relay);
       relay.release();

@@ -15,7 +15,7 @@ import { nothingWrong } from '../invariants/promises.ts';
 import { keysOwned, setsOwned } from '../invariants/reservations.ts';
 import type { Options } from '../options.ts';
 import { Tally } from '../tally.ts';
-import { printLedger } from './worker-killed.ts';
+import { printLedger } from './recover.ts';
 
 type Fault = (ground: Ground) => Promise<void>;
 
@@ -87,11 +87,13 @@ export async function redisFaults(options: Options): Promise<boolean> {
 /** Makes the faults on one deployment, one after the other. */
 async function each(
   faults: Readonly<Record<string, Fault>>,
-  { seed, runs = 1, step: only }: Options,
+  { seed, runs = 1, steps: only }: Options,
   tally: Tally,
   invariants: typeof WITHOUT_MEMORY | undefined,
 ): Promise<void> {
-  const chosen = Object.entries(faults).filter(([name]) => only === undefined || name === only);
+  const chosen = Object.entries(faults).filter(
+    ([name]) => only.length === 0 || only.includes(name),
+  );
   if (chosen.length === 0) return;
   const ground = await startGround({ seed });
   try {
