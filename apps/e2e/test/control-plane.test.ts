@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { waitFor } from '@ephemera/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TOKEN, type Deployment, deploy } from './deployment.ts';
 
@@ -198,13 +199,16 @@ test('every act stands in the log with who, what, which, how it ended and from w
   await site.api('GET', `/v1/instances/${id}`);
   await site.api('DELETE', `/v1/instances/${id}`);
   await fetch(`${site.adminUrls[0]}/v1/instances/${id}`, { method: 'DELETE' });
-  const acts = (site.proxies[0]?.log() ?? '')
-    .split('\n')
-    .filter((line) => line.includes('"administrative act"') && line.includes(id))
-    .map((line) => JSON.parse(line) as Record<string, unknown>)
-    .map(({ by, act, status, result, address }) => [by, act, status, result, address]);
+  const acts = () =>
+    (site.proxies[0]?.log() ?? '')
+      .split('\n')
+      .filter((line) => line.includes('"administrative act"') && line.includes(id))
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .map(({ by, act, status, result, address }) => [by, act, status, result, address]);
+  // A line is written behind the answer that it tells of.
+  await waitFor('the last line', () => acts().length >= 5);
   const from = '127.0.0.1';
-  expect(acts).toEqual([
+  expect(acts()).toEqual([
     ['admin', 'instance.create', 201, 'done', from],
     ['admin', 'instance.renew', 200, 'done', from],
     ['admin', 'instance.read-log', 200, 'done', from],
