@@ -42,9 +42,7 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
     EPHEMERA_CONFIG: ground.config,
     EPHEMERA_FIREWALL: 'off',
   };
-  // Also where the run is told to stop: containers would outlive it.
   const removeNow = () => void spawnSync('/usr/bin/env', inEnvironment([removeAll], env));
-  process.once('exit', removeNow);
   const stop = async () => {
     for (const relay of relays) relay.release();
     await Promise.all(children.map((child) => child.stop()));
@@ -62,10 +60,14 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
       EPHEMERA_WORKER_PORT: String(workerPort),
     });
     children.push(worker);
-    await waitFor('the worker to be ready', async () => {
-      if (worker.ended() !== undefined) throw new Error(`the worker ended:\n${worker.log()}`);
-      return (await fetch(`http://127.0.0.1:${workerPort}/readyz`)).ok;
-    });
+    await waitFor(
+      'the worker to be ready',
+      async () => {
+        if (worker.ended() !== undefined) throw new Error(`the worker ended:\n${worker.log()}`);
+        return (await fetch(`http://127.0.0.1:${workerPort}/readyz`)).ok;
+      },
+      PATIENCE,
+    );
     const replicas: Replica[] = [];
     for (let i = 0; i < REPLICAS; i++) {
       const relay = await startRelay(ground.redisPort);
@@ -75,6 +77,8 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
     // One that nobody disturbs, to ask for instances and for their end.
     const token = randomBytes(24).toString('base64url');
     const desk = await ground.replica({ env: { EPHEMERA_ADMIN_TOKEN: token } });
+    // Also where the run is told to stop: its processes end first, and containers would outlive it.
+    process.once('exit', removeNow);
     const ask = (method: string, path: string, more: { body?: string; prefer?: string } = {}) =>
       fetch(`http://127.0.0.1:${desk.adminPort}/v1/instances${path}`, {
         method,
