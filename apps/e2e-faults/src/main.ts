@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { print } from '@ephemera/testing';
 import { stopAll } from './ground.ts';
 import type { Options } from './options.ts';
+import { badContainers } from './scenarios/bad-containers.ts';
 import { clocks } from './scenarios/clocks.ts';
 import { dueAtOnce } from './scenarios/due-at-once.ts';
 import { routesDue } from './scenarios/routes-due.ts';
@@ -20,6 +21,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   redis: redisFaults,
   docker: dockerFaults,
   'bridge-full': bridgeFull,
+  'bad-containers': badContainers,
   clocks,
   'due-at-once': dueAtOnce,
   'routes-due': routesDue,

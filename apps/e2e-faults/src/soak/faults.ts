@@ -62,7 +62,8 @@ async function hurt({ daemon, ledger, random }: Ground, command: string[]): Prom
     const id = chosen?.Labels['ephemera.instance'];
     if (!chosen || id === undefined) continue;
     ledger.hurt.add(id);
-    await daemon.command(...command, chosen.Id);
+    // One that has ended meanwhile cannot be hurt any more.
+    await daemon.command(...command, chosen.Id).catch(() => undefined);
   }
 }
 
