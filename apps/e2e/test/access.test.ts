@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { CHROMIUM, waitFor } from '@ephemera/testing';
 import { Redis } from 'ioredis';
 import { chromium } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TOKEN, type Deployment, deploy } from './deployment.ts';
 
@@ -11,6 +12,7 @@ const template = (more: string) =>
   `{ image: ephemera/demo, port: 8080, stopGrace: 0s, tmpfs: { /tmp: 8m }, limits: { memory: 32m }, ${more} }`;
 let site: Deployment;
 let base: string;
+let browser: Browser;
 
 beforeAll(async () => {
   site = await deploy({
@@ -26,11 +28,19 @@ templates:
   shared: ${template('access: token')}
   own: ${template('access: owner, pool: 1')}
 `,
-    env: { EPHEMERA_SIGNING_KEYS: 'e2e-0123456789abcdef0123456789abcdef' },
+    env: {
+      EPHEMERA_SIGNING_KEYS: 'e2e-0123456789abcdef0123456789abcdef',
+      // The replicas keep one pool because visitors reach both by one address.
+      EPHEMERA_PUBLIC_URL: 'http://demos.example',
+    },
   });
   base = site.publicUrls[0] ?? '';
+  browser = await chromium.launch(CHROMIUM);
 });
-afterAll(() => site.stop());
+afterAll(async () => {
+  await browser.close();
+  await site.stop();
+});
 
 /** Every token that was told, for what must not be in a log. */
 const told = new Set<string>();
@@ -90,22 +100,17 @@ test('a link starts as many as it may, on any replica, and none when it was alte
 
 test('a person who opens a link is asked first, so that what looks at links uses none up', async () => {
   const link = await makeLink({ template: 'plain' });
-  const browser = await chromium.launch(CHROMIUM);
-  try {
-    const context = await browser.newContext();
-    const page = await context.newPage();
-    const referrers: (string | undefined)[] = [];
-    page.on('request', (request) => referrers.push(request.headers()['referer']));
-    const own = `${base}/demo/new?${queryOf(link)}`;
-    for (let i = 0; i < 2; i++) expect((await page.goto(own))?.status()).toBe(200);
-    await page.getByRole('button', { name: 'Start an instance' }).click();
-    await page.waitForURL(/\/demo\/[a-z][a-z0-9]{25}\/$/);
-    // The page that it led to is told of this site, and not of the link.
-    expect(referrers.join()).not.toContain('link=');
-    expect((await start(queryOf(link))).status).toBe(403);
-  } finally {
-    await browser.close();
-  }
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const referrers: (string | undefined)[] = [];
+  page.on('request', (request) => referrers.push(request.headers()['referer']));
+  const own = `${base}/demo/new?${queryOf(link)}`;
+  for (let i = 0; i < 2; i++) expect((await page.goto(own))?.status()).toBe(200);
+  await page.getByRole('button', { name: 'Start an instance' }).click();
+  await page.waitForURL(/\/demo\/[a-z][a-z0-9]{25}\/$/);
+  // The page that it led to is told of this site, and not of the link.
+  expect(referrers.join()).not.toContain('link=');
+  expect((await start(queryOf(link))).status).toBe(403);
 });
 
 test('what a browser does by itself, or for another site, starts nothing', async () => {
@@ -194,27 +199,22 @@ test('one from a pool is entered by the browser that started it, and by no other
     };
     return items.find(({ name }) => name === 'own')?.pool.warm === 1;
   });
-  const browser = await chromium.launch(CHROMIUM);
-  try {
-    const [mine, other] = [await browser.newContext(), await browser.newContext()];
-    const page = await mine.newPage();
-    expect((await page.goto(`${base}/demo/new?template=own`))?.status()).toBe(200);
-    const id = page.url().split('/')[4] ?? '';
-    await page.getByText(id).first().waitFor();
-    expect(page.url()).toBe(`${base}/demo/${id}/`);
-    const cookies = await mine.cookies(`${base}/demo/${id}/`);
-    expect(cookies).toMatchObject([{ path: `/demo/${id}`, httpOnly: true, sameSite: 'Lax' }]);
-    told.add(cookies[0]?.value ?? '');
-    // Neither the page of the instance, nor the instance itself, sees it.
-    expect(await page.evaluate('document.cookie')).toBe('');
-    await page.goto(`${base}/demo/${id}/cgi-bin/echo`);
-    expect(await page.content()).not.toContain(cookies[0]?.value);
-    const stranger = await (await other.newPage()).goto(`${base}/demo/${id}/`);
-    expect(stranger?.status()).toBe(403);
-    expect(await stranger?.text()).toContain('opens only to who holds its token');
-  } finally {
-    await browser.close();
-  }
+  const [mine, other] = [await browser.newContext(), await browser.newContext()];
+  const page = await mine.newPage();
+  expect((await page.goto(`${base}/demo/new?template=own`))?.status()).toBe(200);
+  const id = page.url().split('/')[4] ?? '';
+  await page.getByText(id).first().waitFor();
+  expect(page.url()).toBe(`${base}/demo/${id}/`);
+  const cookies = await mine.cookies(`${base}/demo/${id}/`);
+  expect(cookies).toMatchObject([{ path: `/demo/${id}`, httpOnly: true, sameSite: 'Lax' }]);
+  told.add(cookies[0]?.value ?? '');
+  // Neither the page of the instance, nor the instance itself, sees it.
+  expect(await page.evaluate('document.cookie')).toBe('');
+  await page.goto(`${base}/demo/${id}/cgi-bin/echo`);
+  expect(await page.content()).not.toContain(cookies[0]?.value);
+  const stranger = await (await other.newPage()).goto(`${base}/demo/${id}/`);
+  expect(stranger?.status()).toBe(403);
+  expect(await stranger?.text()).toContain('opens only to who holds its token');
 });
 
 test('a browser does the work that is asked of it, and a script may; each is good once', async () => {
@@ -229,18 +229,13 @@ test('a browser does the work that is asked of it, and a script may; each is goo
     [0, 1, 0].map((at) => start(`template=worked&work=${work}`, {}, site.publicUrls[at])),
   );
   expect(done.map(({ status }) => status).sort()).toEqual([307, 403, 403]);
-  const browser = await chromium.launch(CHROMIUM);
-  try {
-    const page = await (await browser.newContext()).newPage();
-    await page.goto(`${base}/demo/new?template=worked`);
-    await page.waitForURL(/\/demo\/[a-z][a-z0-9]{25}\/$/);
-    await page
-      .getByText(page.url().split('/')[4] ?? '')
-      .first()
-      .waitFor();
-  } finally {
-    await browser.close();
-  }
+  const page = await browser.newPage();
+  await page.goto(`${base}/demo/new?template=worked`);
+  await page.waitForURL(/\/demo\/[a-z][a-z0-9]{25}\/$/);
+  await page
+    .getByText(page.url().split('/')[4] ?? '')
+    .first()
+    .waitFor();
 });
 
 // Last but one: it uses up what this address may ask for.
