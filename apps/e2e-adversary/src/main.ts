@@ -6,6 +6,7 @@ import { runIdle, runRestart } from './restart/run-restart.ts';
 import { runAborts, runSilent, runSlow } from './slow/run-slow.ts';
 import { runCompare } from './compare/run-compare.ts';
 import { runFuzz } from './fuzz/run-fuzz.ts';
+import { runHogs } from './hogs/run-hogs.ts';
 import type { Options } from './options.ts';
 
 const suites: Record<string, (options: Options) => Promise<boolean>> = {
@@ -13,6 +14,7 @@ const suites: Record<string, (options: Options) => Promise<boolean>> = {
   containers: runContainers,
   fences: runFences,
   fuzz: runFuzz,
+  hogs: runHogs,
   compare: runCompare,
   away: runRedisAway,
   silent: runSilent,

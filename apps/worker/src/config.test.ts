@@ -15,6 +15,7 @@ test('has a default for everything', () => {
     subnets: undefined,
     networkInstances: 1000,
     firewall: 'auto',
+    egress: { resolvers: ['1.1.1.1', '8.8.8.8'], blocked: [] },
     spawnConcurrency: 8,
     killConcurrency: 32,
     tombstone: 3_600_000,
@@ -25,6 +26,8 @@ test.each([
   ['EPHEMERA_HOST_ID', 'Host:1', 'must be lowercase letters, digits and hyphens, at most 63'],
   ['EPHEMERA_SUBNET', '10.0.0.0/8', 'must be IPv4 /16s such as 10.231.0.0/16, with commas'],
   ['EPHEMERA_FIREWALL', 'maybe', /auto.*required.*off/],
+  ['EPHEMERA_EGRESS_DNS', '1.1.1.1,resolver', 'must be IPv4 addresses, with commas'],
+  ['EPHEMERA_EGRESS_BLOCK', '10.0.0.1', /must be IPv4 ranges/],
   ['EPHEMERA_WORKER_PORT', '99999', 'must be a port from 1 to 65535'],
   ['EPHEMERA_SPAWN_CONCURRENCY', '0', 'must be at least 1'],
 ])('%s=%s is refused', (name, value, detail) => {

@@ -12,6 +12,7 @@ import {
 } from '@ephemera/runtime';
 import type { RedisAddress } from '@ephemera/store';
 import { z } from 'zod';
+import type { EgressRules } from './firewall-rules.ts';
 
 const SUBNETS = 'must be IPv4 /16s such as 10.231.0.0/16, with commas';
 /** `a.b.0.0/16`, once or more. */
@@ -45,12 +46,28 @@ export const schema = z.object({
     .enum(['auto', 'required', 'off'])
     .default('auto')
     .describe(
-      '`auto` sets the rules where it can and warns where not; `required` refuses to start.',
+      '`auto` sets the rules, and starts only trusted templates where it cannot; `required` refuses to start then; `off` sets none and starts everything.',
     ),
   EPHEMERA_FIREWALL_IMAGE: z
     .string()
     .optional()
     .describe('An image with iptables, to set the rules from where the worker itself cannot.'),
+  EPHEMERA_EGRESS_DNS: z
+    .string()
+    .default('1.1.1.1,8.8.8.8')
+    .transform((text) => text.split(','))
+    .pipe(z.array(z.ipv4('must be IPv4 addresses, with commas')))
+    .describe(
+      "The resolvers of instances with egress, with commas: yours tells them your names, so the default is not the host's own.",
+    ),
+  EPHEMERA_EGRESS_BLOCK: z
+    .string()
+    .optional()
+    .transform((text) => (text === undefined ? [] : text.split(',')))
+    .pipe(z.array(z.cidrv4('must be IPv4 ranges such as 203.0.113.0/24, with commas')))
+    .describe(
+      'Ranges that no instance reaches, with commas: public addresses of yours, beside what is private anyway.',
+    ),
   EPHEMERA_PULL_TIMEOUT: duration('10m').describe(
     'How long it may take to pull an image that is not on the host.',
   ),
@@ -91,6 +108,7 @@ export interface WorkerConfig {
   readonly networkInstances: number;
   readonly firewall: 'auto' | 'required' | 'off';
   readonly firewallImage: string | undefined;
+  readonly egress: EgressRules;
   readonly pullTimeout: number;
   readonly capacity: Capacity;
   readonly spawnConcurrency: number;
@@ -114,6 +132,7 @@ export function readConfig(environment = process.env): WorkerConfig {
     networkInstances: given.EPHEMERA_NETWORK_INSTANCES,
     firewall: given.EPHEMERA_FIREWALL,
     firewallImage: given.EPHEMERA_FIREWALL_IMAGE,
+    egress: { resolvers: given.EPHEMERA_EGRESS_DNS, blocked: given.EPHEMERA_EGRESS_BLOCK },
     pullTimeout: given.EPHEMERA_PULL_TIMEOUT,
     capacity: {
       instances: given.EPHEMERA_MAX_INSTANCES,

@@ -1,43 +1,111 @@
 import type { InstancesNetwork } from './docker/instances-network.ts';
 
+/** What instances with egress reach and do not, beside what holds for all of them. */
+export interface EgressRules {
+  /** Resolvers that they may ask, wherever they are: addresses. */
+  readonly resolvers: readonly string[];
+  /** Ranges that they do not reach, beside those that nobody reaches. */
+  readonly blocked: readonly string[];
+}
+
+/** What is near, the host's or nobody's: never reached, whatever a template says (RFC 6890). */
+export const NEAR: readonly string[] = [
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.0.0.0/24',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  // Azure's: the one metadata address that is no private one.
+  '168.63.129.16/32',
+  // Multicast, reserved, broadcast.
+  '224.0.0.0/3',
+];
+
 /**
- * The rules for the instances' bridge, as a shell script for `iptables`; running it again changes
- * nothing. The bridge to itself: only from and to the infrastructure's /24. From the bridge to the
- * host: replies only. From the bridge outwards: nothing new.
+ * The rules for one bridge of the instances, as a shell script for `iptables`; running it again
+ * changes nothing. It looks first at whether rules set here would hold at all, and fails where not.
+ *
+ * The bridge to itself: only from and to the infrastructure's /24. From the bridge to the host:
+ * replies only. From the bridge outwards: replies, and what egress opens. Towards the bridge: what
+ * came by a published port, and replies. IPv6: nothing.
  */
-export function firewallScript(network: InstancesNetwork): string {
+export function firewallScript(network: InstancesNetwork, egress: EgressRules): string {
   const { forward, input } = chainsOf(network);
-  const { bridge, infrastructure } = network;
-  const rules = [
-    ...fill(forward, [
+  const { bridge, infrastructure, open } = network;
+  const known = '-m conntrack --ctstate ESTABLISHED,RELATED';
+  const resolvers = egress.resolvers.flatMap((address) =>
+    ['udp', 'tcp'].map((each) => `-s ${open.subnet} -d ${address} -p ${each} --dport 53 -j RETURN`),
+  );
+  return [
+    'set -e',
+    whereRulesHold(bridge),
+    ...fill('iptables', forward, [
       `-i ${bridge} -o ${bridge} -s ${infrastructure} -j ACCEPT`,
-      `-i ${bridge} -o ${bridge} -d ${infrastructure} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
-      `-i ${bridge} ! -o ${bridge} -m conntrack --ctstate NEW -j DROP`,
+      `-i ${bridge} -o ${bridge} -d ${infrastructure} ${known} -j ACCEPT`,
+      `-i ${bridge} -o ${bridge} -j DROP`,
+      // A neighbour that routes through this host; Docker stops it only where it set the policy.
+      `! -i ${bridge} -o ${bridge} -m conntrack ! --ctstate ESTABLISHED,RELATED,DNAT -j DROP`,
+      `! -i ${bridge} -j RETURN`,
+      `${known} -j RETURN`,
+      ...resolvers,
+      ...[...NEAR, ...egress.blocked].map((range) => `-d ${range} -j DROP`),
+      `! -s ${open.subnet} -j DROP`,
     ]),
-    ...fill(input, [
-      `-i ${bridge} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT`,
-      `-i ${bridge} -j DROP`,
-    ]),
-    'iptables -w 5 -N DOCKER-USER 2>/dev/null || true',
-    ...jump('DOCKER-USER', forward),
-    ...jump('INPUT', input),
-  ];
-  return ['set -e', ...rules].join('\n');
+    ...fill('iptables', input, [`-i ${bridge} ${known} -j ACCEPT`, `-i ${bridge} -j DROP`]),
+    ...jump('iptables', 'DOCKER-USER', forward),
+    ...jump('iptables', 'INPUT', input),
+    'if [ -e /proc/net/if_inet6 ]; then',
+    ...fill('ip6tables', forward, [`-i ${bridge} -j DROP`, `-o ${bridge} -j DROP`]),
+    ...fill('ip6tables', input, [`-i ${bridge} -j DROP`]),
+    ...jump('ip6tables', 'FORWARD', forward),
+    ...jump('ip6tables', 'INPUT', input),
+    'fi',
+  ].join('\n');
 }
 
 /** Takes the rules away again, ours alone. */
 export function firewallRemovalScript(network: InstancesNetwork): string {
   const { forward, input } = chainsOf(network);
-  return [
-    ...['DOCKER-USER', 'INPUT'].flatMap((from, i) => {
-      const chain = i === 0 ? forward : input;
-      return [
-        `while iptables -w 5 -D ${from} -j ${chain} 2>/dev/null; do :; done`,
-        `iptables -w 5 -F ${chain} 2>/dev/null || true`,
-        `iptables -w 5 -X ${chain} 2>/dev/null || true`,
-      ];
-    }),
-  ].join('\n');
+  const kinds = ['iptables', 'ip6tables'].flatMap((name) =>
+    ['', '-nft', '-legacy'].map((kind) => name + kind),
+  );
+  return kinds
+    .flatMap((name) => [
+      `if command -v ${name} >/dev/null; then`,
+      ...[
+        ['DOCKER-USER', forward],
+        ['FORWARD', forward],
+        ['INPUT', input],
+      ].map(([from, to]) => `while ${name} -w 5 -D ${from} -j ${to} 2>/dev/null; do :; done`),
+      ...[forward, input].flatMap((chain) => [
+        `${name} -w 5 -F ${chain} 2>/dev/null || true`,
+        `${name} -w 5 -X ${chain} 2>/dev/null || true`,
+      ]),
+      'fi',
+    ])
+    .join('\n');
+}
+
+/**
+ * Chooses the kind of iptables that the daemon uses, that of nf_tables or the older one: rules of
+ * the other kind would stand where no packet passes. The daemon's own chain tells.
+ */
+function whereRulesHold(bridge: string): string {
+  return `
+fail() { echo "$1" >&2; exit 1; }
+[ -e /proc/sys/net/ipv4/conf/${bridge} ] ||
+  fail 'the bridge ${bridge} is not on this machine: the Docker daemon has another network'
+for kind in '' -nft -legacy none; do
+  [ "$kind" != none ] || fail 'the Docker daemon sets no rules of iptables here (no DOCKER-USER)'
+  ! iptables$kind -w 5 -C FORWARD -j DOCKER-USER 2>/dev/null || break
+done
+[ "$(cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null)" = 1 ] ||
+  fail 'net.bridge.bridge-nf-call-iptables is not 1: a bridge would pass by the rules'
+`;
 }
 
 /** A chain's name has at most 28 characters; the bridge's name is unique and at most 15. */
@@ -47,9 +115,9 @@ function chainsOf({ bridge }: InstancesNetwork): { forward: string; input: strin
 }
 
 /** In one transaction, so that there is no moment with half of the rules. */
-function fill(chain: string, rules: readonly string[]): string[] {
+function fill(tables: string, chain: string, rules: readonly string[]): string[] {
   return [
-    'iptables-restore -w 5 --noflush <<RULES',
+    `${tables}$kind-restore -w 5 --noflush <<RULES`,
     '*filter',
     `:${chain} - [0:0]`,
     `-F ${chain}`,
@@ -60,6 +128,7 @@ function fill(chain: string, rules: readonly string[]): string[] {
 }
 
 /** The jump stands first, ahead of whatever else the host's chain holds. */
-function jump(from: string, to: string): string[] {
-  return [`iptables -w 5 -C ${from} -j ${to} 2>/dev/null || iptables -w 5 -I ${from} 1 -j ${to}`];
+function jump(tables: string, from: string, to: string): string[] {
+  const run = `${tables}$kind -w 5`;
+  return [`${run} -C ${from} -j ${to} 2>/dev/null || ${run} -I ${from} 1 -j ${to}`];
 }

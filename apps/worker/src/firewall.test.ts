@@ -1,15 +1,12 @@
 import { StartError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/runtime';
 import { expect, test } from 'vitest';
+import { begunInstance } from '../test/docker-scene.ts';
+import { describeNetwork } from './docker/instances-network.ts';
 import { createFirewall } from './firewall.ts';
 
-const network = {
-  name: 'test',
-  bridge: 'eph-00000000',
-  subnet: '10.250.0.0/16',
-  infrastructure: '10.250.0.0/24',
-  range: { first: 0, count: 1 },
-};
+const network = describeNetwork('test', 'eph-00000000', '10.250.0.0/16');
+const egress = { resolvers: [], blocked: [] };
 
 function recording() {
   const lines: string[] = [];
@@ -22,25 +19,53 @@ const refused = () => Promise.reject(new Error('iptables: Permission denied'));
 
 test('where the rules are required and cannot be set, the worker does not start', async () => {
   const { logger } = recording();
-  const made = createFirewall({ network, mode: 'required', runOnHost: refused, logger });
+  const made = createFirewall({ network, mode: 'required', runOnHost: refused, egress, logger });
   await expect(made).rejects.toThrow(StartError);
   await expect(made).rejects.toThrow(/eph-00000000.*Permission denied/);
 });
 
 test('where they are not, it says once what that means', async () => {
   const { logger, lines } = recording();
-  const firewall = await createFirewall({ network, mode: 'auto', runOnHost: refused, logger });
+  const firewall = await createFirewall({
+    network,
+    mode: 'auto',
+    runOnHost: refused,
+    egress,
+    logger,
+  });
   await firewall.assert();
   await firewall.assert();
   expect(lines).toEqual([
-    'warn: firewall rules could not be set: instances may reach this host and the network',
+    'warn: firewall rules could not be set: only trusted templates are started here',
   ]);
+});
+
+const untrusted = begunInstance().template;
+
+test('without the rules only trusted templates are started', async () => {
+  const { logger } = recording();
+  let works = false;
+  const runOnHost = () => (works ? Promise.resolve() : refused());
+  const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
+  expect(await firewall.objections({ ...untrusted, trusted: true })).toEqual([]);
+  expect(await firewall.objections(untrusted)).toEqual([
+    'no firewall rules could be set here, and the template "demo" is not trusted',
+  ]);
+  works = true;
+  expect(await firewall.objections(untrusted)).toEqual([]);
 });
 
 test('where nobody wants them, nothing is run', async () => {
   const { logger, lines } = recording();
-  const firewall = await createFirewall({ network, mode: 'off', runOnHost: refused, logger });
+  const firewall = await createFirewall({
+    network,
+    mode: 'off',
+    runOnHost: refused,
+    egress,
+    logger,
+  });
   await firewall.assert();
   await firewall.remove();
   expect(lines).toEqual([]);
+  expect(await firewall.objections(untrusted)).toEqual([]);
 });

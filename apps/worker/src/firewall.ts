@@ -4,6 +4,8 @@ import { StartError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/runtime';
 import type { InstancesNetwork } from './docker/instances-network.ts';
 import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
+import type { EgressRules } from './firewall-rules.ts';
+import type { Objections } from './guard-starts.ts';
 
 /** Runs a shell script with the right to change the firewall of the Docker host. */
 export type RunOnHost = (script: string) => Promise<void>;
@@ -14,6 +16,8 @@ export interface Firewall {
   /** Sets the rules of one more network. @throws StartError where they are required and cannot be set */
   secure(network: InstancesNetwork): Promise<void>;
   remove(): Promise<void>;
+  /** Without the rules, only templates that the operator trusts are started. */
+  readonly objections: Objections;
 }
 
 const run = promisify(execFile);
@@ -25,22 +29,25 @@ export const runHere: RunOnHost = async (script) => {
 
 /**
  * Sets the rules for the instances' networks. Where that is not possible, `required` refuses to
- * start; `auto` goes on, and says so each time that the reason changes.
+ * start; `auto` goes on with templates that are trusted, and says so each time that the reason
+ * changes. `off` is the operator's word that something else keeps instances in.
  */
 export async function createFirewall(options: {
   network: InstancesNetwork;
   mode: 'auto' | 'required' | 'off';
+  egress: EgressRules;
   runOnHost: RunOnHost;
   logger: Logger;
 }): Promise<Firewall> {
-  const { mode, runOnHost, logger } = options;
+  const { mode, egress, runOnHost, logger } = options;
   const networks = new Map<string, InstancesNetwork>();
   let lastFault: string | undefined;
 
-  const set = async (chosen: readonly InstancesNetwork[]): Promise<void> => {
+  const assert = async (): Promise<void> => {
     if (mode === 'off') return;
+    const chosen = [...networks.values()];
     try {
-      await runOnHost(chosen.map(firewallScript).join('\n'));
+      await runOnHost(chosen.map((each) => firewallScript(each, egress)).join('\n'));
       if (lastFault !== undefined) logger.info('firewall rules are set again');
       lastFault = undefined;
     } catch (error) {
@@ -48,7 +55,7 @@ export async function createFirewall(options: {
       if (fault !== lastFault) {
         logger.warn(
           { err: error, bridges: chosen.map(({ bridge }) => bridge) },
-          'firewall rules could not be set: instances may reach this host and the network',
+          'firewall rules could not be set: only trusted templates are started here',
         );
       }
       lastFault = fault;
@@ -56,19 +63,28 @@ export async function createFirewall(options: {
   };
 
   const secure = async (network: InstancesNetwork): Promise<void> => {
+    const held = networks.size > 0 && lastFault === undefined;
     networks.set(network.name, network);
-    await set([network]);
-    if (mode !== 'required' || lastFault === undefined) return;
+    await assert();
+    // Where the rules of the others hold, a further network is not used without its own.
+    if (lastFault === undefined || (mode !== 'required' && !held)) return;
     throw new StartError(`the firewall rules for ${network.bridge} could not be set: ${lastFault}`);
   };
 
   await secure(options.network);
   return {
-    assert: () => set([...networks.values()]),
+    assert,
     secure,
     async remove() {
       if (mode !== 'off')
         await runOnHost([...networks.values()].map(firewallRemovalScript).join('\n'));
+    },
+    async objections({ name, trusted = false }) {
+      if (mode === 'off' || trusted) return [];
+      // It may have been the lock of the tables that was held for too long.
+      if (lastFault !== undefined) await assert();
+      if (lastFault === undefined) return [];
+      return [`no firewall rules could be set here, and the template "${name}" is not trusted`];
     },
   };
 }

@@ -85,6 +85,7 @@ await runApp(async () => {
   const firewall = await createFirewall({
     network: await ensureNetwork(docker, namespace, config.subnets),
     mode: config.firewall,
+    egress: config.egress,
     runOnHost:
       config.firewallImage === undefined
         ? runHere
@@ -119,11 +120,12 @@ await runApp(async () => {
       namespace,
       host,
       networks,
+      resolvers: config.egress.resolvers,
       now: () => instances.now(),
       pulls,
       keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
     }),
-    [againstPolicy(() => policy.current)],
+    [againstPolicy(() => policy.current), firewall.objections],
   );
   const progress = redisProgress(redis, keys);
   const addresses = redisAddresses(redis, keys, host);
@@ -218,7 +220,7 @@ await runApp(async () => {
     repeat('lost hosts', BURY_LOST_EVERY, buryLostOnce, { signal, logger }),
     // Again and again: a Redis that lost everything has lost it too.
     repeat('refill', ARM_REFILL_EVERY, () => refills.every(REFILL_EVERY), { signal, logger }),
-    watchExits(docker, { namespace, host }, onExit, signal),
+    watchExits(docker, { namespace, host }, { onExit, onDaemon: assertFirewall }, signal),
     repeat('expiring', EXPIRING_EVERY, tellOfDeadlines, { signal, logger }),
     takeAsks({
       redis,
@@ -273,6 +275,11 @@ await runApp(async () => {
     ]);
     const parts = { redis: redisUp, docker: dockerUp, running: !lifetime.stopping };
     return { ready: Object.values(parts).every(Boolean), parts };
+  }
+
+  /** A daemon that has just come back may have built its chains anew. */
+  function assertFirewall(): void {
+    firewall.assert().catch((error: unknown) => logger.warn({ err: error }, 'rules not looked at'));
   }
 
   /** A container that ends while its instance is being killed is no news: `end` says so. */

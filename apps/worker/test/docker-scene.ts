@@ -26,7 +26,7 @@ const logger = createLogger('test', 'silent');
  * has, its network, and everything gone again after `close`.
  */
 export async function openDocker(options: Partial<NetworksOptions> = {}) {
-  const docker = connectDocker(DOCKER_HOST);
+  const { docker = connectDocker(DOCKER_HOST) } = options;
   await requireImage(docker);
   const namespace = `test-${randomBytes(4).toString('hex')}`;
   const network = await ensureNetwork(docker, namespace);
@@ -41,7 +41,8 @@ export async function openDocker(options: Partial<NetworksOptions> = {}) {
   });
   const pulls = imagePulls(docker, 20_000);
   const now = () => Promise.resolve(Date.now());
-  const place = { docker, namespace, host: HOST, networks, now, pulls };
+  const resolvers = ['203.0.113.53'];
+  const place = { docker, namespace, host: HOST, networks, resolvers, now, pulls };
   const containers = dockerContainers(place);
   let turn = 0;
   /** The addresses of the range, one after the other. */

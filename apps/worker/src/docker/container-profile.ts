@@ -8,6 +8,8 @@ export interface Placement {
   readonly labels: Record<string, string>;
   /** Where the image wants volumes. */
   readonly volumes: readonly string[];
+  /** The resolvers that instances with egress ask. */
+  readonly resolvers: readonly string[];
   /** Runtime, profiles and users, as this host has them. */
   readonly isolation: HostConfig;
 }
@@ -26,6 +28,13 @@ const ALWAYS: HostConfig = {
   ],
   LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },
 };
+
+/**
+ * Docker's resolver, which every container has at 127.0.0.11, asks on behalf of the container, and
+ * asks a resolver on the host's loopback from the host itself, where no rule holds it: a way out
+ * for whoever can look up names. So it is given one that is nowhere (TEST-NET-1, RFC 5737).
+ */
+const NOBODY_ANSWERS = ['192.0.2.1'];
 
 /** Of what stands in the place of an image's volume; what is in it counts as memory. */
 const VOLUME_SIZE = 64 * 1024 ** 2;
@@ -53,6 +62,8 @@ export function containerProfile(instance: Instance, place: Placement): Containe
       ReadonlyRootfs: template.readOnly,
       Tmpfs: tmpfs({ ...inPlaceOf(place.volumes, template), ...template.tmpfs }),
       NetworkMode: place.network,
+      Dns: template.egress ? [...place.resolvers] : NOBODY_ANSWERS,
+      DnsSearch: ['.'],
     },
     NetworkingConfig: {
       EndpointsConfig: {

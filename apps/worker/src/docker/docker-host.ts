@@ -11,6 +11,8 @@ export interface DockerHost {
   /** The store's clock. */
   readonly now: () => Promise<number>;
   readonly networks: Pick<InstancesNetworks, 'hold'>;
+  /** The resolvers of instances with egress. */
+  readonly resolvers: readonly string[];
   readonly pulls: ImagePulls;
   /** Keeps what a container last wrote; called when it has stopped, before it is removed. */
   readonly keepLog?: ((id: string, container: Docker.Container) => Promise<void>) | undefined;

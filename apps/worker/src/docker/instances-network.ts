@@ -17,8 +17,10 @@ export interface InstancesNetwork {
   readonly subnet: string;
   /** The /24 at its start, for proxies and workers that are containers themselves. */
   readonly infrastructure: string;
-  /** What instances take their addresses from: all above the infrastructure. */
+  /** What instances take their addresses from that may not open connections outwards. */
   readonly range: AddressRange;
+  /** What those take theirs from that may: the rules tell them from the others by nothing else. */
+  readonly open: { readonly subnet: string; readonly range: AddressRange };
 }
 
 const SUBNETS = Array.from({ length: 24 }, (_, i) => `10.${231 + i}.0.0/16`);
@@ -94,7 +96,7 @@ export async function findNetwork(
     );
   }
   const bridge = found.Options?.['com.docker.network.bridge.name'] ?? `br-${found.Id.slice(0, 12)}`;
-  return describe(name, bridge, subnet);
+  return describeNetwork(name, bridge, subnet);
 }
 
 /** Docker also takes the beginning of an id for a name: what is found so is a stranger's. */
@@ -109,7 +111,7 @@ export async function inspectNetwork(
 
 function optionsFor(namespace: string, turn: number, subnet: string): Docker.NetworkCreateOptions {
   const name = networkName(namespace, turn);
-  const { infrastructure } = describe(name, '', subnet);
+  const { infrastructure } = describeNetwork(name, '', subnet);
   return {
     Name: name,
     CheckDuplicate: true,
@@ -124,7 +126,8 @@ function optionsFor(namespace: string, turn: number, subnet: string): Docker.Net
   };
 }
 
-function describe(name: string, bridge: string, subnet: string): InstancesNetwork {
+/** What follows from its name, its bridge and its /16. */
+export function describeNetwork(name: string, bridge: string, subnet: string): InstancesNetwork {
   const [a = 0, b = 0] = subnet.split('.').map(Number);
   const base = a * 2 ** 24 + b * 2 ** 16;
   return {
@@ -132,7 +135,12 @@ function describe(name: string, bridge: string, subnet: string): InstancesNetwor
     bridge,
     subnet,
     infrastructure: `${a}.${b}.0.0/24`,
-    range: { first: base + 256, count: 65_536 - 256 - 1 },
+    range: { first: base + 256, count: 192 * 256 - 256 },
+    open: {
+      subnet: `${a}.${b}.192.0/18`,
+      // Without the broadcast address.
+      range: { first: base + 192 * 256, count: 64 * 256 - 1 },
+    },
   };
 }
 

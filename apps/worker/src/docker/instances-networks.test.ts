@@ -13,6 +13,8 @@ import type { InstancesNetwork } from './instances-network.ts';
 import { instancesNetworks } from './instances-networks.ts';
 import type { NetworksOptions } from './instances-networks.ts';
 
+const egress = { resolvers: [], blocked: [] };
+
 const run = promisify(execFile);
 const logger = createLogger('test', 'silent');
 
@@ -86,7 +88,13 @@ test('a proxy that is a container comes onto every network, and reaches what is 
   });
   await proxy.start();
   const { address } = await start(second);
-  const firewalls = await createFirewall({ network, mode: 'required', runOnHost: runHere, logger });
+  const firewalls = await createFirewall({
+    network,
+    mode: 'required',
+    egress,
+    runOnHost: runHere,
+    logger,
+  });
   for (const each of networks.all) await firewalls.secure(each);
   const { Networks } = (await proxy.inspect()).NetworkSettings;
   expect(Object.keys(Networks).sort()).toEqual([namespace, `${namespace}.2`]);
@@ -101,7 +109,7 @@ test('all of them go at the end, with their rules', async () => {
   await scene.start(begunInstance());
   await scene.start(begunInstance());
   const bridges = scene.networks.all.map(({ bridge }) => bridge.toUpperCase());
-  await runHere(scene.networks.all.map(firewallScript).join('\n'));
+  await runHere(scene.networks.all.map((each) => firewallScript(each, egress)).join('\n'));
   const rules = async () => (await run('iptables', ['-w', '5', '-S'])).stdout;
   for (const bridge of bridges) expect(await rules()).toContain(`EPHEMERA-${bridge}-`);
   await scene.close();

@@ -1,6 +1,5 @@
 import type Docker from 'dockerode';
 import type { RunOnHost } from '../firewall.ts';
-import { CHOOSE_IPTABLES } from './choose-iptables.ts';
 import { QUICK, withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
@@ -17,7 +16,7 @@ export function runInHostNetwork(docker: Docker, namespace: string, image: strin
       Image: image,
       User: '0',
       Entrypoint: ['/bin/sh', '-c'],
-      Cmd: [CHOOSE_IPTABLES + script],
+      Cmd: [script],
       Labels: { [LABEL.namespace]: namespace, 'ephemera.role': 'firewall' },
       HostConfig: {
         NetworkMode: 'host',

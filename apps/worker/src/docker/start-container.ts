@@ -25,7 +25,7 @@ export function containerStarter(
   place: DockerHost,
   { inspect, remove }: Single,
 ): Containers['start'] {
-  const { docker, namespace, host, networks, pulls } = place;
+  const { docker, namespace, host, networks, resolvers, pulls } = place;
 
   /** Undefined where the image is not on the host. */
   const volumesOf = async (image: string): Promise<string[] | undefined> => {
@@ -38,17 +38,17 @@ export function containerStarter(
   /** Gives the container's name or id; undefined where the image is not on the host. */
   const create = async (
     instance: Instance,
-    { name: network, range }: InstancesNetwork,
+    { name: network, range, open }: InstancesNetwork,
     turn: number,
   ): Promise<string | undefined> => {
     const name = containerName(namespace, instance);
     const labels = labelsOf(namespace, host, instance);
-    const address = addressIn(range, turn);
+    const address = addressIn(instance.template.egress ? open.range : range, turn);
     const isolation = await isolationOptions(docker, instance.template);
     try {
       const volumes = await volumesOf(instance.template.image);
       if (!volumes) return undefined;
-      const spot = { name, network, address, labels, volumes, isolation };
+      const spot = { name, network, address, labels, volumes, resolvers, isolation };
       const profile = containerProfile(instance, spot);
       return (await withDeadline('create', START, docker.createContainer(profile))).id;
     } catch (error) {

@@ -19,7 +19,7 @@ function watch(docker = scene.docker) {
   const exits: Exit[] = [];
   const stop = new AbortController();
   const place = { namespace: scene.namespace, host: HOST };
-  const ended = watchExits(docker, place, (exit) => exits.push(exit), stop.signal);
+  const ended = watchExits(docker, place, { onExit: (exit) => exits.push(exit) }, stop.signal);
   onTestFinished(async () => {
     stop.abort();
     await ended;

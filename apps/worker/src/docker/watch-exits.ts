@@ -9,6 +9,12 @@ export interface Exit {
   readonly containerId: string;
 }
 
+interface Listeners {
+  readonly onExit: (exit: Exit) => void;
+  /** The daemon answers: at the start, and whenever it has come back. */
+  readonly onDaemon?: () => void;
+}
+
 interface DockerEvent {
   readonly time: number;
   readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> };
@@ -22,7 +28,7 @@ interface DockerEvent {
 export async function watchExits(
   docker: Docker,
   scope: { namespace: string; host: string },
-  onExit: (exit: Exit) => void,
+  { onExit, onDaemon }: Listeners,
   signal: AbortSignal,
 ): Promise<void> {
   let since = Math.floor(Date.now() / 1000);
@@ -35,6 +41,7 @@ export async function watchExits(
       };
       const call = docker.getEvents({ since, filters, abortSignal: signal });
       const stream = await withDeadline('events', QUICK, call);
+      onDaemon?.();
       for await (const line of createInterface({ input: stream })) {
         const event = JSON.parse(line) as DockerEvent;
         since = event.time;

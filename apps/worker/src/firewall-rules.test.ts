@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { describeNetwork } from './docker/instances-network.ts';
+import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
+
+// A machine with both kinds of iptables, whose daemon uses the one or the other: a network
+// namespace with the daemon's chain and the bridge in it.
+
+const run = promisify(execFile);
+const network = describeNetwork('ephemera', 'eph0', '10.231.0.0/16');
+const script = firewallScript(network, { resolvers: ['10.0.0.53'], blocked: ['203.0.113.0/24'] });
+const NF_CALL = '/proc/sys/net/bridge/bridge-nf-call-iptables';
+let machine: string;
+
+beforeEach(async () => {
+  machine = `eph-${randomBytes(4).toString('hex')}`;
+  await run('ip', ['netns', 'add', machine]);
+  await there('sh', '-c', `ip link add eph0 type bridge && echo 1 > ${NF_CALL}`);
+});
+afterEach(async () => {
+  await run('ip', ['netns', 'del', machine]);
+});
+
+async function there(...command: string[]): Promise<string> {
+  return (await run('ip', ['netns', 'exec', machine, ...command])).stdout;
+}
+
+/** As Docker has it. */
+async function daemonUses(tables: string): Promise<void> {
+  await there(tables, '-N', 'DOCKER-USER');
+  await there(tables, '-A', 'FORWARD', '-j', 'DOCKER-USER');
+}
+
+const all = async (tables: string) => [
+  ...(await there(tables, '-S')).split('\n'),
+  ...(await there(tables.replace('ip', 'ip6'), '-S')).split('\n'),
+];
+
+test.each([
+  ['iptables-nft', 'iptables-legacy'],
+  ['iptables-legacy', 'iptables-nft'],
+])('where the daemon uses %s, the rules go there and not to %s', async (used, other) => {
+  await daemonUses(used);
+  const [before, beside] = [await all(used), await all(other)];
+  await there('sh', '-c', script);
+  const set = await all(used);
+  await there('sh', '-c', script);
+  expect(await all(used)).toEqual(set);
+  expect(set.filter((rule) => rule === '-A DOCKER-USER -j EPHEMERA-EPH0-F')).toHaveLength(1);
+  expect(set.filter((rule) => rule === '-A INPUT -j EPHEMERA-EPH0-I')).toHaveLength(2);
+  expect(await all(other)).toEqual(beside);
+  // What others have set stands as it stood, while the rules are set and when they are gone.
+  expect(set).toEqual(expect.arrayContaining(before));
+  await there('sh', '-c', firewallRemovalScript(network));
+  expect(await all(used)).toEqual(before);
+});
+
+const refused = (why: RegExp) => expect(there('sh', '-c', script)).rejects.toThrow(why);
+
+test('where the bridge is in another network than the worker, it says so', async () => {
+  await daemonUses('iptables');
+  await there('ip', 'link', 'del', 'eph0');
+  await refused(/eph0 is not on this machine/);
+});
+
+test('where the daemon sets no rules of iptables, it says so', async () => {
+  await refused(/no DOCKER-USER/);
+  expect((await all('iptables')).join()).not.toContain('EPHEMERA');
+});
+
+test('where bridges pass by the rules, it says so', async () => {
+  await daemonUses('iptables');
+  await there('sh', '-c', `echo 0 > ${NF_CALL}`);
+  await refused(/bridge-nf-call-iptables is not 1/);
+});

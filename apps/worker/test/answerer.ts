@@ -1,0 +1,39 @@
+/**
+ * Answers whoever reaches it: `node answerer.ts PORT` on every address of its network, by TCP and
+ * UDP, and as a resolver that knows no name on port 53 where it is told `dns`. Every name that it is
+ * asked for goes to stdout, a line each.
+ */
+import { createSocket } from 'node:dgram';
+import { createServer } from 'node:http';
+
+const [port = '8000', dns] = process.argv.slice(2);
+
+createServer((_, res) => res.end('reached')).listen(Number(port), '::');
+
+const echo = createSocket('udp6');
+echo.on('message', (_, from) => echo.send('reached', from.port, from.address));
+echo.bind(Number(port), '::');
+
+if (dns === 'dns') {
+  const resolver = createSocket('udp4');
+  resolver.on('message', (question, from) => {
+    if (question.length < 12) {
+      resolver.send('reached', from.port, from.address);
+      return;
+    }
+    process.stdout.write(`${nameIn(question)}\n`);
+    const answer = Buffer.from(question);
+    answer.writeUInt16BE(0x81_83, 2); // an answer; there is no such name
+    resolver.send(answer, from.port, from.address);
+  });
+  resolver.bind(53, '0.0.0.0');
+}
+process.stdout.write('listening\n');
+
+function nameIn(question: Buffer): string {
+  const labels: string[] = [];
+  for (let at = 12, length; (length = question[at] ?? 0) > 0; at += length + 1) {
+    labels.push(question.toString('latin1', at + 1, at + 1 + length));
+  }
+  return labels.join('.');
+}

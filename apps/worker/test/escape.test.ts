@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { begunInstance, openDocker } from './docker-scene.ts';
+import type { DockerScene } from './docker-scene.ts';
+import { execInside } from './exec-inside.ts';
+
+// What somebody tries who has a shell in an instance: with the commands of a busybox.
+
+const SLEEP = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
+let scene: DockerScene;
+let containerId: string;
+
+beforeAll(async () => {
+  scene = await openDocker();
+  containerId = (await scene.start(begunInstance({ command: SLEEP }))).containerId;
+});
+afterAll(() => scene.close());
+
+const tryIt = async (line: string): Promise<boolean> =>
+  (await execInside(scene.docker, containerId, line)).code === 0;
+
+test.each([
+  ['write below /proc/sys', 'echo 1 > /proc/sys/net/ipv4/ip_forward'],
+  ['write what the kernel runs on a crash', 'echo "|/tmp/x" > /proc/sys/kernel/core_pattern'],
+  ['pull the magic key', 'echo b > /proc/sysrq-trigger'],
+  ['write to a cgroup', 'echo $$ > /sys/fs/cgroup/memory/release_agent'],
+  ['raise its memory', 'echo -1 > /sys/fs/cgroup/memory/memory.limit_in_bytes'],
+  ['load a module', 'insmod /tmp/x.ko || modprobe dummy'],
+  ['mount a tmpfs', 'mount -t tmpfs none /tmp'],
+  ['mount the host’s disk', 'mknod /tmp/disk b 254 0 || mknod /tmp/disk b 8 0'],
+  ['make a device', 'mknod /tmp/mem c 1 1'],
+  ['write to the root file system', 'echo x > /etc/passwd || echo x > /x || mkdir /bin/x'],
+  ['lift the read-only root', 'mount -o remount,rw /'],
+  ['run what it has put into /tmp', 'cp /bin/busybox /tmp/b && /tmp/b true'],
+  ['make a user namespace', 'unshare -U true || unshare -r true'],
+  ['make a mount namespace', 'unshare -m true'],
+  ['enter the namespaces of pid 1', 'nsenter -t 1 -m true'],
+  ['change its root', 'chroot / true'],
+  ['become root', 'su -c true || setpriv --reuid 0 true'],
+  ['read the kernel’s log', 'dmesg | grep -q .'],
+  ['read the kernel’s keys', 'grep -q . /proc/keys'],
+  [
+    'read the kernel’s memory',
+    'dd if=/proc/kcore of=/dev/null count=1 bs=1 | grep . || dd if=/dev/mem count=1',
+  ],
+  ['see processes of others', '[ "$(ls -d /proc/[0-9]* | wc -l)" -gt 20 ]'],
+  ['see the Docker socket', 'find / -xdev -type s | grep -q docker'],
+  ['set its address', 'ip address add 10.1.1.1/24 dev eth0 || ifconfig eth0 10.1.1.1'],
+  ['set a route', 'ip route add 192.0.2.0/24 dev eth0'],
+  ['make an interface', 'ip link add x type dummy'],
+  ['send what is no IP', 'arping -c 1 -w 1 127.0.0.1 || udhcpc -n -q -t 1 -i eth0'],
+  ['turn IPv6 on', 'echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6'],
+  ['set the clock', 'date -s 2030-01-01; [ "$(date +%Y)" = 2030 ]'],
+  ['restart the host', 'reboot -f'],
+  ['raise its bound on descriptors', 'ulimit -n 1048576'],
+])('cannot %s', async (_, line) => {
+  expect(await tryIt(line)).toBe(false);
+});
