@@ -50,7 +50,8 @@ export function readConfig(environment = inherited) {
     dashboardPort: given.EPHEMERA_DASHBOARD_PORT,
     workerPort: given.EPHEMERA_WORKER_PORT,
     adminToken: given.EPHEMERA_ADMIN_TOKEN,
-    adminUrl: given.EPHEMERA_ADMIN_URL ?? siteOf(given.EPHEMERA_ADMIN_HOST, given.EPHEMERA_ADMIN_PORT),
+    adminUrl:
+      given.EPHEMERA_ADMIN_URL ?? siteOf(given.EPHEMERA_ADMIN_HOST, given.EPHEMERA_ADMIN_PORT),
     redisUrl: given.EPHEMERA_REDIS_URL,
     redisTls: redisAddressOf({ ...given, EPHEMERA_REDIS_URL: '' }).tls,
     dockerHost: given.DOCKER_HOST,

@@ -110,8 +110,9 @@ test('a paused instance comes back as paused', async () => {
   await instances.begin(id, generation, 'a');
   await instances.publish(id, generation, '10.0.0.9');
   const ready = await instances.get(id);
+  if (!ready) throw new Error('it is gone before its time');
   await redis.flushall();
-  expect(await instances.restore({ ...(ready as Instance), state: 'paused' })).toBe(true);
+  expect(await instances.restore({ ...ready, state: 'paused' })).toBe(true);
   expect(await instances.get(id)).toMatchObject({ state: 'paused' });
   expect(JSON.parse((await redis.get(keys.route(id))) ?? '')).toEqual({
     state: 'paused',

@@ -16,6 +16,7 @@ import type { Synchronous } from './answering-later.ts';
 import { memoryPools } from './memory-pools.ts';
 import type { MemoryPools } from './memory-pools.ts';
 import { memorySuspensions } from './memory-suspensions.ts';
+import type { MemoryTable } from './memory-table.ts';
 
 export type MemoryInstances = Instances &
   Leases &
@@ -24,16 +25,6 @@ export type MemoryInstances = Instances &
     /** Gives what goes back to how it is now, as a Redis does that lost what came after. */
     save(): () => void;
   };
-
-/** What the parts of the store work with. */
-export interface MemoryTable {
-  readonly now: () => number;
-  find(id: string): Instance | undefined;
-  all(): Instance[];
-  put(instance: Instance): Instance;
-  move(from: Instance, state: State, change: Partial<Instance>): Instance;
-  nextGeneration(): number;
-}
 
 /** The store of instances in memory; every change is one synchronous step, so it is atomic. */
 export function memoryInstances(

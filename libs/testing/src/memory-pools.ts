@@ -2,7 +2,7 @@ import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { isDead } from '@ephemera/domain';
 import type { Intake } from '@ephemera/lifecycle';
 import type { Synchronous } from './answering-later.ts';
-import type { MemoryTable } from './memory-instances.ts';
+import type { MemoryTable } from './memory-table.ts';
 
 export type MemoryPools = Pick<Intake, 'stock' | 'claim'>;
 

@@ -1,6 +1,6 @@
 import type { Suspensions } from '@ephemera/lifecycle';
 import type { Synchronous } from './answering-later.ts';
-import type { MemoryTable } from './memory-instances.ts';
+import type { MemoryTable } from './memory-table.ts';
 
 /** Pausing and resuming in memory; a deadline that pauses is not in it. */
 export function memorySuspensions({ now, find, move }: MemoryTable): Synchronous<Suspensions> {

@@ -29,7 +29,7 @@ export async function bridgeFull(): Promise<boolean> {
     further.after === 'ready' &&
     further.networks === 2 &&
     refused.after === 'failed' &&
-    /networks of this host are full/.test(refused.message)
+    refused.message.includes('networks of this host are full')
   );
 }
 

@@ -52,7 +52,7 @@ const LOST: Readonly<Record<string, Fault>> = {
     await redis.flushall();
   },
   'killed, restarted without its file': async ({ site, redis }) => {
-    const [, folder = ''] = (await redis.config('GET', 'dir')) as string[];
+    const [, folder = ''] = await redis.config('GET', 'dir');
     await rm(join(folder, 'appendonlydir'), { recursive: true, force: true });
     await site.redis.restart('KILL');
   },

@@ -1,0 +1,11 @@
+import type { Instance, State } from '@ephemera/domain';
+
+/** What the parts of the store work with. */
+export interface MemoryTable {
+  readonly now: () => number;
+  find(id: string): Instance | undefined;
+  all(): Instance[];
+  put(instance: Instance): Instance;
+  move(from: Instance, state: State, change: Partial<Instance>): Instance;
+  nextGeneration(): number;
+}
