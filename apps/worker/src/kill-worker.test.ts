@@ -79,6 +79,37 @@ test('a job that the queue takes for not due is hastened at the deadline', async
   late.stop();
 });
 
+// Two hundred deadlines at one instant: whoever waited for the daemon stayed reachable meanwhile.
+test('what waits for its removal is withdrawn already', async () => {
+  await worker.close();
+  const { instances, containers, kills, options } = scene;
+  let release = () => undefined as void;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  let most = 0;
+  let now = 0;
+  const slow = {
+    ...containers,
+    async removeInstance(id: string, grace: number) {
+      most = Math.max(most, ++now);
+      await held;
+      now--;
+      await containers.removeInstance(id, grace);
+    },
+  };
+  worker = startKillWorker({ instances, containers: slow, kills }, HOST, options);
+  const made = [];
+  for (let i = 0; i < options.concurrency + 3; i++) {
+    made.push(await scene.ready({ timeout: 1_000 }));
+  }
+  for (const { id } of made) {
+    await waitFor('its withdrawal', async () => (await instances.get(id))?.state === 'draining');
+  }
+  expect(most).toBe(options.concurrency);
+  release();
+  for (const { id } of made) await dead(id);
+  expect(most).toBe(options.concurrency);
+});
+
 test('finishes what was ended elsewhere, at once', async () => {
   const { id } = await scene.ready({ timeout: 60_000 });
   const ending = await scene.instances.end(id, 'request');
