@@ -9,12 +9,12 @@ import { type Broken, INVARIANTS, check } from './invariants/invariants.ts';
 import { Judge } from './invariants/judge.ts';
 import { look } from './invariants/look.ts';
 import type { Invariant, Scene } from './invariants/scene.ts';
-import { type Background, startBackground } from './work/background.ts';
-import type { ClientPorts } from './work/clients.ts';
-import { type Daemon, daemonOf } from './work/daemon.ts';
-import { Ledger } from './work/ledger.ts';
-import { startReceiver } from './work/receiver.ts';
-import { templatesOf } from './work/templates.ts';
+import { type Background, startBackground } from './load/background.ts';
+import type { ClientPorts } from './load/clients.ts';
+import { type Daemon, daemonOf } from './load/daemon.ts';
+import { Ledger } from './load/ledger.ts';
+import { startReceiver } from './load/receiver.ts';
+import { templatesOf } from './load/templates.ts';
 
 /** A deployment under work, with somebody who looks at everything. */
 export interface Ground extends ClientPorts {

@@ -4,8 +4,8 @@ import { SPAWN_QUEUE, killQueue } from '@ephemera/queue';
 import { FIRST, type Keys, readEvents, redisInstances } from '@ephemera/store';
 import type { Deployment } from '@ephemera/testing';
 import type { Redis } from 'ioredis';
-import type { Daemon } from '../work/daemon.ts';
-import type { Ledger } from '../work/ledger.ts';
+import type { Daemon } from '../load/daemon.ts';
+import type { Ledger } from '../load/ledger.ts';
 import type { OpenJob, Scene } from './scene.ts';
 
 export interface LookPorts {

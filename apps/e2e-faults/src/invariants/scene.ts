@@ -1,7 +1,7 @@
 import { isDead } from '@ephemera/domain';
 import type { Instance, InstanceEvent, Route } from '@ephemera/domain';
-import type { ListedContainer, ListedNetwork } from '../work/daemon.ts';
-import type { Ledger } from '../work/ledger.ts';
+import type { ListedContainer, ListedNetwork } from '../load/daemon.ts';
+import type { Ledger } from '../load/ledger.ts';
 
 /** A kill or spawn job that has not finished. */
 export interface OpenJob {

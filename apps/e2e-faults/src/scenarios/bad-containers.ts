@@ -1,7 +1,7 @@
 import { print, waitFor } from '@ephemera/testing';
 import { type Ground, startGround } from '../ground.ts';
 import type { Options } from '../options.ts';
-import { create } from '../work/clients.ts';
+import { create } from '../load/clients.ts';
 
 interface Bad {
   /** What runs in it, after `sh -c`; the demo where absent. */

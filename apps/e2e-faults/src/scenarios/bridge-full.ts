@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { deploy, print, table } from '@ephemera/testing';
 import type { Deployment } from '@ephemera/testing';
-import { templatesOf } from '../work/templates.ts';
+import { templatesOf } from '../load/templates.ts';
 
 const run = promisify(execFile);
 

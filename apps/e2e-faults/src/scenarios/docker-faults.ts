@@ -5,8 +5,8 @@ import { noneOverdue } from '../invariants/containers.ts';
 import { containerId } from '../invariants/scene.ts';
 import type { Options } from '../options.ts';
 import { Tally } from '../tally.ts';
-import { liveIds } from '../work/background.ts';
-import { type DockerRelay, startDockerRelay } from '../work/docker-relay.ts';
+import { liveIds } from '../load/background.ts';
+import { type DockerRelay, startDockerRelay } from '../load/docker-relay.ts';
 import { printLedger } from './recover.ts';
 
 /** Gives what did not hold while the fault lasted, in words. */

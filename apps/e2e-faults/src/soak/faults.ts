@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { App } from '@ephemera/testing';
 import { terminate } from '@ephemera/testing';
 import type { Ground } from '../ground.ts';
-import { liveIds } from '../work/background.ts';
+import { liveIds } from '../load/background.ts';
 
 /** Does something bad, for a while where it lasts, and leaves everything running again. */
 export type Fault = (ground: Ground) => Promise<void>;

@@ -4,7 +4,7 @@ import type { Random } from '@ephemera/testing';
 import { type Ground, startGround } from '../ground.ts';
 import { printLedger } from '../scenarios/recover.ts';
 import { Tally } from '../tally.ts';
-import { liveIds } from '../work/background.ts';
+import { liveIds } from '../load/background.ts';
 import { FAULTS, pidOf, running } from './faults.ts';
 import { Samples } from './samples.ts';
 import { soakTemplates } from './templates.ts';

@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Ledger } from '../work/ledger.ts';
+import type { Ledger } from '../load/ledger.ts';
 import { KEY } from './templates.ts';
 
 /** How long a tunnel is used, ms, and between two messages. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Background, liveIds } from '../work/background.ts';
+import { type Background, liveIds } from '../load/background.ts';
 import {
   type ClientPorts,
   type Resource,
@@ -8,7 +8,7 @@ import {
   renew,
   send,
   visit,
-} from '../work/clients.ts';
+} from '../load/clients.ts';
 import { useTunnel } from './tunnel.ts';
 
 /** The shares of the templates among the creations. */
