@@ -11,6 +11,7 @@ function written(): string[] {
     instance: ['<id>'],
     log: ['<id>'],
     answers: ['<replica>'],
+    rate: ['<points>-<seconds>:<account>'],
     pool: ['<fingerprint>'],
     warm: ['<fingerprint>'],
     templateInstances: ['<template>'],
