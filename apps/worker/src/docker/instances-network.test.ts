@@ -32,8 +32,15 @@ test('is a bridge whose containers do not reach each other, with room for the in
   expect(network.bridge).toMatch(/^eph-[0-9a-f]{8}$/);
   const base = network.subnet.replace('.0.0/16', '');
   expect(network.infrastructure).toBe(`${base}.0.0/24`);
-  const last = network.range.first + network.range.count - 1;
-  expect([network.range.first & 0xffff, last & 0xffff]).toEqual([256, 65_534]);
+  const bounds = [network.range, network.open.range].map(({ first, count }) => [
+    first & 0xffff,
+    (first + count - 1) & 0xffff,
+  ]);
+  // Closed instances below the last quarter, those with egress in it; neither the broadcast address.
+  expect(bounds).toEqual([
+    [256, 49_151],
+    [49_152, 65_534],
+  ]);
 });
 
 test('made by several at once is one, and found again by the next', async () => {
