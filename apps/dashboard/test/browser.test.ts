@@ -42,7 +42,7 @@ async function openPage(): Promise<Page> {
 async function logIn(at = '/'): Promise<Page> {
   const page = await openPage();
   await page.goto(`${scene.url}${at}`);
-  await page.getByLabel('Admin token').fill(TOKEN);
+  await page.getByLabel('Token').fill(TOKEN);
   await page.getByRole('button', { name: 'Log in' }).click();
   await page.waitForURL((url) => url.pathname !== '/login');
   return page;
@@ -62,12 +62,12 @@ test('a person logs in and is where they wanted to go', async () => {
   expect(new URL(page.url()).pathname).toBe('/login');
   expect(await findings(page)).toEqual([]);
 
-  await page.getByLabel('Admin token').fill('not the token at all');
+  await page.getByLabel('Token').fill('not the token at all');
   await page.getByRole('button', { name: 'Log in' }).click();
   await page.getByRole('alert').waitFor();
   expect(await findings(page)).toEqual([]);
 
-  await page.getByLabel('Admin token').fill(TOKEN);
+  await page.getByLabel('Token').fill(TOKEN);
   await page.getByRole('button', { name: 'Log in' }).click();
   await page.waitForURL('**/queues/queue/instance-spawn');
   await page.context().close();

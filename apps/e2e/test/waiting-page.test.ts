@@ -35,7 +35,7 @@ templates:
   never-ready:
     image: ephemera/demo
     port: 8080
-    ready: { tcp: true, within: 3s }
+    ready: { tcp: true, within: 8s }
     stopGrace: 0s
     command: ['/bin/sh', '-c', 'echo waiting for nothing; sleep 60']
   single:
@@ -240,7 +240,7 @@ test('one that never answers fails at its start deadline, seen without JavaScrip
   const page = await openPage({ javaScriptEnabled: false });
   await page.goto(`${base}/demo/new?template=never-ready`);
   await page.getByRole('heading', { name: 'Start failed' }).waitFor();
-  expect(await page.locator('main').innerText()).toMatch(/did not answer on port 8080 within 3 s/);
+  expect(await page.locator('main').innerText()).toMatch(/did not answer on port 8080 within 8 s/);
   expect(await page.locator('pre').innerText()).toBe('waiting for nothing');
   await page.context().close();
 });
