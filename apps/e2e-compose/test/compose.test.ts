@@ -119,7 +119,7 @@ test('the Docker socket is in the workers alone', async () => {
     balancer: [expect.stringMatching(/\/deploy\/haproxy\.cfg$/)],
     proxy: [expect.stringMatching(/\/ephemera\.yml$/)],
     worker: [expect.stringMatching(/\/ephemera\.yml$/), expect.stringMatching(/\/docker\.sock$/)],
-    dashboard: [],
+    dashboard: [expect.stringMatching(/\/ephemera\.yml$/)],
     redis: [],
     'demo-image': [],
   });

@@ -49,8 +49,8 @@ test('the new templates count on every replica, and what runs keeps its own', as
   }
   const kept = await (await site.api('GET', `/v1/instances/${before.id}`)).json();
   expect(kept).toMatchObject({ status: { state: 'ready' }, timeout: 60 });
-  const labels = await docker('ps', '--filter', 'label=team=60s', '--format', '{{.Names}}');
-  expect(labels.some((name) => name.includes(before.id))).toBe(true);
+  const own = ['--filter', `label=ephemera.instance=${before.id}`, '--filter', 'label=team=60s'];
+  expect(await docker('ps', '-q', ...own)).toHaveLength(1);
 });
 
 test('SIGHUP reads them at once; a broken file is refused, and all goes on', async () => {

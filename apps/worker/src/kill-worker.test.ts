@@ -83,7 +83,7 @@ test('a job that the queue takes for not due is hastened at the deadline', async
 test('what waits for its removal is withdrawn already', async () => {
   await worker.close();
   const { instances, containers, kills, options } = scene;
-  let release = () => undefined as void;
+  let release = (): void => undefined;
   const held = new Promise<void>((resolve) => (release = resolve));
   let most = 0;
   let now = 0;

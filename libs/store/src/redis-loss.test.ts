@@ -117,7 +117,7 @@ test('a paused instance comes back as paused', async () => {
   expect(JSON.parse((await redis.get(keys.route(id))) ?? '')).toEqual({
     state: 'paused',
     generation,
-    expiresAt: ready?.expiresAt,
+    expiresAt: ready.expiresAt,
     resume: 'manual',
   });
 });
