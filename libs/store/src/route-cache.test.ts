@@ -401,6 +401,28 @@ describe('Redis is away', () => {
     expect(answer).not.toBe(known);
   });
 
+  /** The event loop does not turn for so long, as where a process gets no processor. */
+  const standStill = (ms: number) =>
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+  test('a process that stood still takes the answer that came meanwhile', async () => {
+    const { cache } = await startCache();
+    await put(ID, ready(1));
+    const found = cache.find(ID);
+    standStill(500);
+    expect(await found).toMatchObject({ route: { generation: 1 } });
+  });
+
+  test('a process that stood still waits for no other answer', async () => {
+    const { cache } = await startCache();
+    freeze();
+    const unknown = timed(cache.find(OTHER));
+    standStill(500);
+    expect(await unknown).toMatchObject({ outcome: 'store_unavailable' });
+    expect((await unknown).took).toBeLessThan(650);
+    thaw();
+  });
+
   // Under load a read takes longer than a visitor can wait now and then. Were the replica not ready
   // then, or did it refuse others for a while, a busy moment would become a fault of the whole site.
   test('a Redis that was late for once is asked again as soon as it has answered', async () => {

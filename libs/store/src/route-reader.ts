@@ -20,8 +20,6 @@ const TIMEOUT = 200;
 const AWAY_AFTER = 4;
 /** Reads that are closer together than this tell the same, ms. */
 const APART = 300;
-/** A timer that is later than this tells that the process did not run. */
-const STANDSTILL = 100;
 /** While Redis is silent, one read in this time finds out whether it is back. */
 const PAUSE = 500;
 
@@ -105,28 +103,25 @@ export class RouteReader {
     this.#silences++;
   }
 
+  /** What is answered within `TIMEOUT`, and one turn of the event loop. */
   async #orSilence<T>(answer: Promise<T>): Promise<T | undefined> {
     let timer: NodeJS.Timeout | undefined;
+    let turn: NodeJS.Immediate | undefined;
     const silence = new Promise<undefined>((resolve) => {
-      const wait = () => {
-        const due = this.#clock() + TIMEOUT;
-        timer = setTimeout(() => {
-          // A process that stood still itself has not listened: the answer may be there already.
-          if (this.#clock() > due + STANDSTILL) {
-            wait();
-            return;
-          }
+      timer = setTimeout(() => {
+        // A process that stood still has not listened: what came meanwhile is read in this turn.
+        turn = setImmediate(() => {
           this.#noteSilence();
           this.#silentUntil = this.#clock() + PAUSE;
           resolve(undefined);
-        }, TIMEOUT);
-      };
-      wait();
+        });
+      }, TIMEOUT);
     });
     try {
       return await Promise.race([answer, silence]);
     } finally {
       clearTimeout(timer);
+      clearImmediate(turn);
     }
   }
 }
