@@ -60,14 +60,13 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
       EPHEMERA_WORKER_PORT: String(workerPort),
     });
     children.push(worker);
-    await waitFor(
-      'the worker to be ready',
-      async () => {
-        if (worker.ended() !== undefined) throw new Error(`the worker ended:\n${worker.log()}`);
-        return (await fetch(`http://127.0.0.1:${workerPort}/readyz`)).ok;
-      },
-      PATIENCE,
-    );
+    const isEnded = () => worker.ended() !== undefined;
+    const isReady = async () =>
+      isEnded() || (await fetch(`http://127.0.0.1:${workerPort}/readyz`)).ok;
+    await waitFor('the worker to be ready', isReady, PATIENCE).catch((error: unknown) => {
+      throw new Error(`the worker is not ready:\n${worker.log()}`, { cause: error });
+    });
+    if (isEnded()) throw new Error(`the worker ended:\n${worker.log()}`);
     const replicas: Replica[] = [];
     for (let i = 0; i < REPLICAS; i++) {
       const relay = await startRelay(ground.redisPort);
