@@ -166,6 +166,28 @@ describe('each instance has its own origin', () => {
     await context.close();
   });
 
+  test('two that take the name of the whole domain do not become one origin', async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    const relaxed = 'Origin-Agent-Cluster: ?0';
+    await page.goto(saying(one, relaxed));
+    const names = `() => { document.domain = 'demos.localhost'; return originAgentCluster; }`;
+    const inside = await page.evaluateHandle(`new Promise((resolve) => {
+      const frame = document.createElement('iframe');
+      frame.onload = () => resolve(frame);
+      frame.src = '${saying(other, relaxed)}';
+      document.body.append(frame);
+    })`);
+    const frame = await inside.asElement().contentFrame();
+    const keyed = [await page.evaluate(`(${names})()`), await frame?.evaluate(`(${names})()`)];
+    const looked = `(() => {
+      try { return frames[0].document.URL; } catch (error) { return error.name; }
+    })()`;
+    expect(await page.evaluate(looked)).toBe('SecurityError');
+    expect(keyed).toEqual([true, true]);
+    await context.close();
+  });
+
   test('one that clears its site clears no other', async () => {
     const context = await browser.newContext();
     const page = await context.newPage();

@@ -37,6 +37,8 @@ export function pageHeaders({ nonce, hasButton }: PagePolicy) {
   const ancestors = hasButton ? "'self'" : '*';
   return {
     ...ALWAYS,
+    // The first answer of an origin decides for all that follow: as on an instance's own.
+    'origin-agent-cluster': '?1',
     ...(hasButton && { 'referrer-policy': 'same-origin' }),
     'content-security-policy': `default-src 'none'; style-src ${style};${follows} base-uri 'none'; ${hasButton ? '' : "form-action 'none'; "}frame-ancestors ${ancestors}`,
   };

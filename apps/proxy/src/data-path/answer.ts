@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Passage, rewriteResponse } from './rewrite-response.ts';
+import { KEYED_BY_ORIGIN, type Passage, rewriteResponse } from './rewrite-response.ts';
 import { passableTrailers } from './trailers.ts';
 import type { ResponseHead } from './upstream/response-head.ts';
 
@@ -38,6 +38,7 @@ export class Answer {
   begin(head: ResponseHead, passage: Passage, closes: boolean): void {
     const { status, reason, fields, framing } = head;
     let headers = rewriteResponse(fields.endToEnd, passage);
+    if (passage.prefix === '') headers = [...headers, ...KEYED_BY_ORIGIN];
     if (status === 204) headers = withoutLength(headers);
     this.#takesTrailers = framing === 'chunked' && this.#req.httpVersion !== '1.0';
     if (this.#takesTrailers && fields.trailer !== undefined) {

@@ -85,6 +85,12 @@ test.each([
   expect(rewriteResponse(['Clear-Site-Data', value], host)).toEqual(becomes);
 });
 
+test('no instance says how a browser keeps origins apart', () => {
+  for (const passage of [path, host]) {
+    expect(rewriteResponse(['origin-agent-cluster', '?0', 'X', '1'], passage)).toEqual(['X', '1']);
+  }
+});
+
 // One field of an instance that speaks for the origin speaks for every other instance on it: `NEL`
 // alone would have a visitor's browser send a stranger the address of each.
 test.each([

@@ -20,11 +20,19 @@ const OF_ORIGIN = new Set([
   'alt-svc',
   'clear-site-data',
   'nel',
+  'origin-agent-cluster',
   'public-key-pins',
   'report-to',
   'service-worker-allowed',
   'strict-transport-security',
 ]);
+
+/**
+ * In host form, on every answer: instances that set `document.domain` to the name above them do not
+ * become one origin, and a browser may give each a process of its own. What an instance says of it
+ * is taken off, since two of them could agree otherwise.
+ */
+export const KEYED_BY_ORIGIN = ['Origin-Agent-Cluster', '?1'] as const;
 
 /** The lengths of the names that are looked at, as bits: most names can be told by it alone. */
 const LENGTHS = ['location', 'set-cookie', ...OF_ORIGIN].reduce(
@@ -62,7 +70,7 @@ function rewriteField(name: string, value: string, passage: Passage): string | u
       return setsReserved(value) ? undefined : rewriteCookie(value, passage.prefix);
     default:
       if (!OF_ORIGIN.has(name)) return value;
-      if (passage.prefix !== '') return undefined;
+      if (passage.prefix !== '' || name === 'origin-agent-cluster') return undefined;
       return name === 'clear-site-data' ? clearOwn(value) : value;
   }
 }
