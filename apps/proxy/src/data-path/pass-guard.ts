@@ -3,6 +3,7 @@ import type { Failure, Route } from '@ephemera/domain';
 import { accessCookies } from '../admission/access-cookies.ts';
 import { admit } from '../admission/admit.ts';
 import { withoutParameter, withoutLinks } from '../admission/shown-tokens.ts';
+import { pageHeaders } from '../security-headers.ts';
 import type { Arrival } from './upstream-head.ts';
 
 const BARRED: Failure = { kind: 'barred' };
@@ -55,8 +56,7 @@ function enter(
   res.writeHead(303, {
     location: withoutParameter(target),
     'set-cookie': cookies,
-    'cache-control': 'no-store',
-    'referrer-policy': 'no-referrer',
+    ...pageHeaders({ hasButton: false }),
     'content-length': 0,
   });
   res.end();

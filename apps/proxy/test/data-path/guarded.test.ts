@@ -88,6 +88,11 @@ test('a link becomes cookies for its paths alone and an address without the toke
   );
   expect(header('cache-control', answer)).toEqual(['no-store']);
   expect(header('referrer-policy', answer)).toEqual(['no-referrer']);
+  expect(header('x-content-type-options', answer)).toEqual(['nosniff']);
+  // A frame may be where the instance itself may be in one.
+  expect(header('content-security-policy', answer).join()).toMatch(
+    /^default-src 'none'; .*frame-ancestors \*$/,
+  );
   expect(upstream.received).toBe('');
 });
 
