@@ -158,3 +158,9 @@ test('the templates tell how many are warm, and the hosts how many more there ma
   const stats = await (await site.api('GET', '/v1/stats')).json();
   expect(stats).toEqual({ instances: 3, available: 997, capacity: 1000 });
 });
+
+test('a replica that has another public address than the pools says so', async () => {
+  const env = { EPHEMERA_PUBLIC_URL: (site.publicUrls[0] ?? '').replace('127.0.0.1', 'localhost') };
+  expect((await site.startProxy({ env })).log()).not.toContain('EPHEMERA_PUBLIC_URL');
+  expect((await site.startProxy()).log()).toContain('see EPHEMERA_PUBLIC_URL');
+});

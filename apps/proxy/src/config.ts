@@ -43,7 +43,9 @@ export const schema = z.object({
   EPHEMERA_PUBLIC_URL: z
     .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
     .optional()
-    .describe('How visitors reach the public port; http://localhost:PORT where unset.'),
+    .describe(
+      'How visitors reach the public port, the same for all replicas; http://localhost:PORT where unset.',
+    ),
   EPHEMERA_DOMAIN: z
     .string()
     .regex(/^[a-z0-9.-]+(:\d+)?$/, 'must be a domain such as demos.example.org')

@@ -123,7 +123,7 @@ await runApp(async () => {
   const refills = createRefills(redis, keys.queuePrefix, clock.now);
   lifetime.onStop('pool queue', () => refills.close());
   const pools = redisPools(redis, keys);
-  const publish = () => publishPools({ pools, refills }, templates.current, urlOf);
+  const publish = () => publishPools({ pools, refills }, templates.current, urlOf, logger);
   await publish();
   const retell = setInterval(() => void tellAgain(), TELL_POOLS_EVERY);
   lifetime.onStop('pools', () => clearInterval(retell));
