@@ -31,6 +31,7 @@ describe('start', () => {
       Memory: 64 * 1024 ** 2,
       MemorySwap: 64 * 1024 ** 2,
       NanoCpus: 500_000_000,
+      CpuShares: 64,
       PidsLimit: 64,
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges:true'],
