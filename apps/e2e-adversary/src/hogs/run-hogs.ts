@@ -1,71 +1,66 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deploy } from '@ephemera/testing';
 import type { Deployment } from '@ephemera/testing';
+import type { Options } from '../options.ts';
+import { print, table } from '../report.ts';
+import { percentile } from '../restart/load.ts';
 import { HOGS, hogTemplates } from './hogs.ts';
+import { start, timeAnswers } from './neighbour.ts';
 
-/** How long one window of requests lasts, and how many there are in a second. */
-const WINDOW = 6_000;
-const RATE = 50;
-/** Windows with and without each hog, in turn. */
-const TURNS = 2;
+const WINDOW = { ms: 2_000, perSecond: 100 };
 /** How much longer a neighbour's p99 may be. */
 const MOST = 1.5;
 
 /**
- * Times a neighbour's answers through the proxy without and with one hog beside it, in turn, so
- * that whatever else the machine does hits both alike.
+ * Times a neighbour's answers through the proxy without and with one hog beside it. The hog is
+ * frozen for every other window, so that whatever else the machine does hits both alike.
  */
-export async function runHogs(): Promise<boolean> {
+export async function runHogs({ count, case: only }: Options): Promise<boolean> {
+  const turns = Number(count ?? 10);
   const site = await deploy({ templates: hogTemplates() });
   try {
     const neighbour = await start(site, 'neighbour');
-    await times(site, neighbour);
+    for (let i = 0; i < 3; i++) await timeAnswers(site, neighbour, WINDOW);
+    const rows: string[][] = [];
     let good = true;
-    for (const name of Object.keys(HOGS)) {
-      const without: number[] = [];
-      const beside: number[] = [];
-      for (let turn = 0; turn < TURNS; turn++) {
-        without.push(...(await times(site, neighbour)));
-        const hog = await start(site, name.toLowerCase());
-        await sleep(1_500);
-        beside.push(...(await times(site, neighbour)));
-        await site.api('DELETE', `/v1/instances/${hog}`);
-      }
-      const [before, during] = [p99(without), p99(beside)];
-      const ratio = during / before;
-      good &&= ratio <= MOST;
-      const figures = `${before.toFixed(1)} → ${during.toFixed(1)} ms, ${ratio.toFixed(2)}×`;
-      process.stdout.write(`${name}: p99 of a neighbour ${figures}\n`);
+    for (const name of only === undefined ? Object.keys(HOGS) : [only]) {
+      const { without, beside } = await compare(site, neighbour, name.toLowerCase(), turns);
+      const cells = [0.5, 0.99].flatMap((share) => {
+        const [before, during] = [percentile(without, share), percentile(beside, share)];
+        if (share === 0.99) good &&= during <= before * MOST;
+        return [`${before.toFixed(1)}, ${during.toFixed(1)} ms`, (during / before).toFixed(2)];
+      });
+      rows.push([name, String(beside.length), ...cells]);
     }
+    const head = ['hog', 'answers', 'p50 without, beside', 'times', 'p99 without, beside', 'times'];
+    print(table(head, rows));
     // The host lives: another instance starts, and answers.
-    await start(site, 'neighbour');
+    await timeAnswers(site, await start(site, 'neighbour'), WINDOW);
     return good;
   } finally {
     await site.stop();
   }
 }
 
-/** Starts an instance, and waits until it is ready. */
-async function start(site: Deployment, template: string): Promise<string> {
-  const answer = await site.api('POST', '/v1/instances', { template }, { prefer: 'wait=30' });
-  const { id, status } = (await answer.json()) as { id: string; status: { state: string } };
-  if (status.state !== 'ready') throw new Error(`${template} is ${status.state}`);
-  return id;
-}
-
-/** The time of each answer in a window, ms; requests are sent at their times, whatever others take. */
-async function times({ publicUrls }: Deployment, id: string): Promise<number[]> {
-  const all = Array.from({ length: (WINDOW / 1000) * RATE }, async (_, i) => {
-    await sleep((i * 1000) / RATE);
-    const began = performance.now();
-    const answer = await fetch(`${publicUrls[0] ?? ''}/demo/${id}/id`);
-    if ((await answer.text()) !== id) throw new Error(`the neighbour answered ${answer.status}`);
-    return performance.now() - began;
-  });
-  return Promise.all(all);
-}
-
-function p99(times: readonly number[]): number {
-  const sorted = [...times].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length * 0.99)] ?? Infinity;
+/** The times of answers while a hog is frozen, and while it runs; in rising order. */
+async function compare(site: Deployment, neighbour: string, template: string, turns: number) {
+  const hog = await start(site, template);
+  const without: number[] = [];
+  const beside: number[] = [];
+  const post = async (what: 'pause' | 'resume') => {
+    const { status } = await site.api('POST', `/v1/instances/${hog}/${what}`);
+    if (status !== 200) throw new Error(`${what} of ${template}: ${status}`);
+    await sleep(500);
+  };
+  // It begins a second after it is ready, and takes what it can get in one or two more.
+  await sleep(3_000);
+  for (let turn = 0; turn < turns; turn++) {
+    beside.push(...(await timeAnswers(site, neighbour, WINDOW)));
+    await post('pause');
+    without.push(...(await timeAnswers(site, neighbour, WINDOW)));
+    await post('resume');
+  }
+  await site.api('DELETE', `/v1/instances/${hog}`);
+  const sorted = (times: number[]) => times.sort((a, b) => a - b);
+  return { without: sorted(without), beside: sorted(beside) };
 }

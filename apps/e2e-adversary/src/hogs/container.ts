@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** The container of an instance, as its host sees it. */
+export interface HostView {
+  readonly pid: number;
+  /** Of its log on the host. */
+  readonly logPath: string;
+  /** What it has said last. */
+  said(lines: number): Promise<string>;
+  exec(line: string): Promise<string>;
+  /** A counter of its control group, by the file of either version: `pids.events`, `max`. */
+  counter(controller: string, files: readonly string[], name?: string): Promise<number>;
+}
+
+/** @throws where the instance has no container that runs */
+export async function lookAt(id: string): Promise<HostView> {
+  const container = await docker(
+    'ps',
+    '-q',
+    '--no-trunc',
+    '--filter',
+    `label=ephemera.instance=${id}`,
+  );
+  const [pid = '', logPath = ''] = (
+    await docker('inspect', '--format', '{{.State.Pid}} {{.LogPath}}', container)
+  ).split(' ');
+  return {
+    pid: Number(pid),
+    logPath,
+    said: async (lines) => {
+      const { stdout } = await run('docker', ['logs', '--tail', String(lines), container]);
+      return stdout;
+    },
+    exec: (line) => docker('exec', container, '/bin/sh', '-c', line),
+    counter: (controller, files, name) => readCounter(pid, controller, files, name),
+  };
+}
+
+async function docker(...args: string[]): Promise<string> {
+  return (await run('docker', args)).stdout.trim();
+}
+
+async function readCounter(
+  pid: string,
+  controller: string,
+  files: readonly string[],
+  name?: string,
+): Promise<number> {
+  const groups = (await readFile(`/proc/${pid}/cgroup`, 'utf8')).trim().split('\n');
+  const [first, second] = [controller, ''].map((kind) =>
+    groups.map((each) => each.split(':')).find(([, kinds = '']) => kinds.split(',').includes(kind)),
+  );
+  const folder = first
+    ? `/sys/fs/cgroup/${controller}${first[2] ?? ''}`
+    : `/sys/fs/cgroup${second?.[2] ?? ''}`;
+  for (const file of files) {
+    const text = await readFile(`${folder}/${file}`, 'utf8').catch(() => undefined);
+    if (text === undefined) continue;
+    const line =
+      name === undefined ? text : text.split('\n').find((each) => each.startsWith(`${name} `));
+    if (line !== undefined) return Number(line.trim().split(' ').at(-1));
+  }
+  throw new Error(`no ${files.join(' or ')} in ${folder}`);
+}
