@@ -110,15 +110,8 @@ export async function setScene(): Promise<Scene> {
       const connection = connectRedis(store.url, 'job', () => undefined);
       const absent = () => Promise.reject(new Error('no Docker here'));
       const containers = {
-        start: absent,
-        inspect: absent,
-        lastLines: absent,
         pause: absent,
         unpause: absent,
-        list: absent,
-        recall: absent,
-        mark: absent,
-        remove: absent,
         removeInstance: () => Promise.resolve(),
       };
       const worker = new Worker<KillJob>(

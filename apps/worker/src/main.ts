@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StartError, isServing } from '@ephemera/domain';
-import { admit, buryLost, exitMessage, kill, reconcile } from '@ephemera/lifecycle';
+import { StartError } from '@ephemera/domain';
+import { admit, buryLost, endExited, reconcile } from '@ephemera/lifecycle';
 import { createProducers, createRefills } from '@ephemera/queue';
 import {
   createHealthServer,
@@ -44,6 +44,7 @@ import { instancesNetworks } from './docker/instances-networks.ts';
 import { keepLog } from './docker/keep-log.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { watchExits } from './docker/watch-exits.ts';
+import type { Exit } from './docker/watch-exits.ts';
 import { createFirewall, runHere } from './firewall.ts';
 import { hostCapacity, withinNetworks } from './docker/host-capacity.ts';
 import { guardStarts } from './guard-starts.ts';
@@ -282,18 +283,15 @@ await runApp(async () => {
     firewall.assert().catch((error: unknown) => logger.warn({ err: error }, 'rules not looked at'));
   }
 
-  /** A container that ends while its instance is being killed is no news: `end` says so. */
-  function onExit({ id, containerId }: { id: string; containerId: string }): void {
-    void (async () => {
-      const instance = await instances.get(id);
-      if (!instance || !isServing(instance.state)) return;
-      const seen = await containers.inspect(containerId);
-      const reason = seen?.oomKilled ? 'oom' : 'exited';
-      const killed = await kill({ instances, containers, kills }, id, reason, exitMessage(seen));
-      if (killed.kind === 'killed') {
-        metrics.kills.inc({ reason });
-        logger.info({ id, reason, exitCode: seen?.exitCode }, 'container exited');
-      }
-    })().catch((error: unknown) => logger.warn({ err: error, id }, 'exit not handled'));
+  function onExit(exit: Exit): void {
+    const { id } = exit;
+    endExited({ host, instances, containers, kills }, exit)
+      .then((killed) => {
+        if (killed.kind !== 'killed') return;
+        const { reason, message } = killed.instance;
+        metrics.kills.inc({ reason: reason ?? 'unknown' });
+        logger.info({ id, reason, message }, 'container exited');
+      })
+      .catch((error: unknown) => logger.warn({ err: error, id }, 'exit not handled'));
   }
 });

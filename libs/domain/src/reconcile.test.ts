@@ -117,6 +117,20 @@ describe('an instance without a container', () => {
   });
 });
 
+// A store that had lost the claim of one had a second one made, which ended.
+test('a second container that ended goes alone, whichever is listed first', () => {
+  const both = [
+    containerOf({ containerId: 'twin', running: false }),
+    containerOf({ containerId: 'serves' }),
+  ];
+  for (const seen of [both, both.toReversed()]) {
+    expect(plan([instanceOf({})], seen)).toMatchObject([
+      { kind: 'remove_orphan', containerId: 'twin' },
+      { kind: 'arm' },
+    ]);
+  }
+});
+
 describe('a container without an instance', () => {
   test.each([
     ['within its first deadline', {}, ['rebuild']],
@@ -176,7 +190,8 @@ describe('whatever is found', () => {
         for (const repair of plan(known, seen)) {
           if (repair.kind !== 'remove_orphan') continue;
           const owner = known.find(({ id }) => id === repair.id);
-          expect(!owner || isDead(owner.state)).toBe(true);
+          const { running } = seen.find((each) => each.containerId === repair.containerId) ?? {};
+          expect(!owner || isDead(owner.state) || !running).toBe(true);
         }
       }),
     );

@@ -71,11 +71,13 @@ export function planRepairs(scan: Scan): Repair[] {
   const owned = new Set<string>();
   /** Ids that a repair ends or rebuilds: what else would be done to them is done with that. */
   const settled = new Set<string>();
+  const running = new Set(scan.containers.filter((each) => each.running).map(({ id }) => id));
   for (const container of scan.containers) {
     const { id } = container;
     const instance = scan.instances.get(id);
     if (instance) owned.add(id);
-    const repair = joinContainer(container, instance, scan);
+    const hasTwin = !container.running && running.has(id);
+    const repair = joinContainer(container, instance, hasTwin, scan);
     if (!repair || settled.has(id)) continue;
     if (repair.kind !== 'remove_orphan' && repair.kind !== 'mark') settled.add(id);
     repairs.push(repair);
@@ -91,6 +93,7 @@ export function planRepairs(scan: Scan): Repair[] {
 function joinContainer(
   container: SeenContainer,
   instance: Instance | undefined,
+  hasTwin: boolean,
   { startedAt, host }: Scan,
 ): Repair | undefined {
   const { containerId, id } = container;
@@ -111,6 +114,8 @@ function joinContainer(
   // One that began to serve while the scan was under way may have been listed before it ran.
   const served = isServing(instance.state) && instance.lastTransitionAt < startedAt;
   if (served && !container.running) {
+    // Made for a store that had lost the other one, which serves on.
+    if (hasTwin) return { kind: 'remove_orphan', containerId, id };
     const reason = container.oomKilled ? 'oom' : 'exited';
     return { kind: 'end', id, reason, exitCode: container.exitCode };
   }

@@ -4,6 +4,7 @@ export * from './bury-lost.ts';
 export * from './create.ts';
 export * from './host-full.ts';
 export * from './intake.ts';
+export * from './end-exited.ts';
 export * from './exit-message.ts';
 export * from './kill.ts';
 export * from './obtain.ts';

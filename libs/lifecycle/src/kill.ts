@@ -3,7 +3,7 @@ import type { Containers, Instances, Kills, Why } from './ports.ts';
 
 export interface KillPorts {
   readonly instances: Instances;
-  readonly containers: Containers;
+  readonly containers: Pick<Containers, 'removeInstance' | 'pause' | 'unpause'>;
   readonly kills: Pick<Kills, 'disarm'>;
 }
 

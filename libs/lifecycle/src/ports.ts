@@ -131,6 +131,8 @@ export interface Containers {
   inspect(
     containerId: string,
   ): Promise<{ running: boolean; exitCode: number; oomKilled: boolean } | undefined>;
+  /** Ids of the containers of an instance that run on this host, frozen or not. */
+  running(id: string): Promise<string[]>;
   /** The last lines that it wrote, for the message of a failed start. */
   lastLines(containerId: string, count: number): Promise<string>;
   /** Freezes every process of an instance; again, and of none, is success. */

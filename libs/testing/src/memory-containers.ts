@@ -70,6 +70,11 @@ export function memoryContainers(
       const { running, exitCode = 0, oomKilled } = container;
       return { running, exitCode, oomKilled };
     },
+    async running(id) {
+      await turn();
+      const mine = [...there.values()].filter((each) => each.id === id && each.running);
+      return mine.map(({ containerId }) => containerId);
+    },
     async lastLines(containerId, count) {
       await turn();
       const log = find(containerId)?.[1].log ?? '';

@@ -296,8 +296,10 @@ describe('what is ours', () => {
     ];
     for (const other of neighbours) {
       expect(await other.list()).toEqual([]);
+      expect(await other.running(instance.id)).toEqual([]);
       await other.removeInstance(instance.id, 0);
     }
+    expect(await containers.running(instance.id)).toEqual([containerId]);
     expect(await containers.inspect(containerId)).toMatchObject({ running: true });
     const mine = (await containers.list()).find((each) => each.containerId === containerId);
     expect(mine).toMatchObject({

@@ -45,6 +45,11 @@ export function dockerContainers(place: DockerHost): Containers {
       return { running: Running, exitCode: ExitCode, oomKilled: OOMKilled };
     },
 
+    async running(id) {
+      const found = await list(`${LABEL.instance}=${id}`);
+      return found.filter(({ State }) => runs(State)).map(({ Id }) => Id);
+    },
+
     async lastLines(containerId, count) {
       const call = docker
         .getContainer(containerId)
@@ -90,7 +95,7 @@ export function dockerContainers(place: DockerHost): Containers {
       const [ahead, found] = await Promise.all([daemonAhead(docker, place.now), list()]);
       return Promise.all(
         found.map(async ({ Id, Names, Labels, Created, State }): Promise<SeenContainer> => {
-          const running = State === 'running' || State === 'paused' || State === 'restarting';
+          const running = runs(State);
           // Only an inspection tells how it ended; one that fails must not hold up the list.
           const seen = running ? undefined : await glance(Id).catch(() => undefined);
           const ended = seen?.State;
@@ -132,6 +137,10 @@ export function dockerContainers(place: DockerHost): Containers {
       await unlessStatus([400, 404], withDeadline('rename', QUICK, call));
     },
   };
+}
+
+function runs(state: string): boolean {
+  return state === 'running' || state === 'paused' || state === 'restarting';
 }
 
 /** Takes the 8-byte frame heads out of the log of a container without a terminal. */

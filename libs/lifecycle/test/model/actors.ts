@@ -1,4 +1,5 @@
 import { sampleDraft, sampleTemplate } from '@ephemera/testing';
+import { endExited } from '../../src/end-exited.ts';
 import { kill } from '../../src/kill.ts';
 import { obtain } from '../../src/obtain.ts';
 import { reconcile } from '../../src/reconcile.ts';
@@ -10,7 +11,17 @@ import type { Actor, Turns } from './turns.ts';
 import type { Host, World } from './world.ts';
 
 /** The verbs as they are, or one of them with a rule taken out. */
-export const VERBS = { spawn, kill, renew, requestKill, pause, resume, reconcile, obtain };
+export const VERBS = {
+  spawn,
+  kill,
+  endExited,
+  renew,
+  requestKill,
+  pause,
+  resume,
+  reconcile,
+  obtain,
+};
 export type Verbs = typeof VERBS;
 
 export const TTL = 30_000;
@@ -163,9 +174,20 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
     exit: (host: Host, id: string): Actor => ({
       name: 'exit',
       process: 'container',
-      run() {
-        world.daemons[host].exit(id, { exitCode: 1 });
-        return Promise.resolve();
+      run: () => world.exit(host, id),
+    }),
+    /** The daemon of a host tells its worker of every container that has ended. */
+    tell: (host: Host): Actor => ({
+      name: `news of ${host}`,
+      process: `worker ${host}`,
+      async run(through) {
+        const ports = {
+          host,
+          instances: through(store),
+          containers: through(world.containers(host)),
+          kills: through(kills),
+        };
+        for (const exit of world.exits[host].splice(0)) await verbs.endExited(ports, exit);
       },
     }),
     /** Redis loses what came after this was made, queues and all. */

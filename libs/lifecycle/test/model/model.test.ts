@@ -1,4 +1,4 @@
-import { dueAt } from '@ephemera/domain';
+import { dueAt, isServing } from '@ephemera/domain';
 import { describe, expect, test } from 'vitest';
 import { kill } from '../../src/kill.ts';
 import { reconcile } from '../../src/reconcile.ts';
@@ -78,6 +78,18 @@ const RULES: readonly Rule[] = [
     change({ store }) {
       const { publish } = store;
       store.publish = (id, generation, address) => publish(id, generation, address);
+    },
+  },
+  {
+    without: 'asking whose container it was that ended',
+    scene: 'the store goes back to before another host began it, and the exits are told',
+    breaks: /exit of another container/,
+    verbs: {
+      async endExited(ports, { id }) {
+        const instance = await ports.instances.get(id);
+        if (!instance || !isServing(instance.state)) return { kind: 'absent' };
+        return kill(ports, id, 'exited');
+      },
     },
   },
   {

@@ -56,6 +56,17 @@ export const SCENES: Readonly<Record<string, Scene>> = {
       cast.spawn('b', id, generation),
     ],
   },
+  'the store goes back to before another host began it, and the exits are told': {
+    given: 'pending',
+    interruptions: 1,
+    actors: (cast, { id, generation }) => [
+      cast.loss(),
+      cast.spawn('a', id, generation),
+      cast.spawn('b', id, generation),
+      cast.reconcile('a'),
+      cast.tell('a'),
+    ],
+  },
   'a renewal meets the deadline, its kill job and a reconciliation': {
     given: 'ready',
     interruptions: 2,
@@ -139,6 +150,11 @@ export const SCENES: Readonly<Record<string, Scene>> = {
       cast.requestKill(id),
     ],
   },
+  'a container ends, and its worker is told beside a reconciliation': {
+    given: 'ready',
+    interruptions: 2,
+    actors: (cast, { id }) => [cast.exit('a', id), cast.tell('a'), cast.reconcile('a')],
+  },
 };
 
 /** One run of a scene: all act, then all comes to rest, then every deadline passes. */
@@ -157,6 +173,7 @@ export function runOf(
     await turns.untilAllAreDone(choose);
     const repair = async () => {
       for (const host of HOSTS) {
+        await cast.tell(host).run((port) => port);
         await cast.fire(host).run((port) => port);
         await cast.reconcile(host).run((port) => port);
       }

@@ -6,6 +6,11 @@ import type { Containers, Instances, Kills } from '../../src/ports.ts';
 export const HOSTS = ['a', 'b'] as const;
 export type Host = (typeof HOSTS)[number];
 
+interface Exit {
+  readonly id: string;
+  readonly containerId: string;
+}
+
 /** Ends that may come before the deadline: somebody asked, or the container ended by itself. */
 const EARLY = ['request', 'exited', 'oom', 'start_failed'];
 
@@ -23,6 +28,8 @@ export function openWorld() {
   /** The latest deadline that somebody was told of, by id. */
   const promised = new Map<string, number>();
   const everArmed = new Set<string>();
+  /** Containers that have ended, of which their worker has not been told yet. */
+  const exits = { a: [] as Exit[], b: [] as Exit[] };
   const claimed = new Set<string>();
   /** Since the store has lost something, what was written before may be gone from it. */
   let hasLost = false;
@@ -50,6 +57,28 @@ export function openWorld() {
     }
   };
 
+  /** Has the daemon of a host tell of what ends by `act`. */
+  const telling = async (host: Host, act: () => Promise<void> | void): Promise<void> => {
+    const running = () => [...daemons[host].there.values()].filter((each) => each.running);
+    const before = running();
+    await act();
+    const left = new Set(running().map(({ containerId }) => containerId));
+    exits[host].push(...before.filter(({ containerId }) => !left.has(containerId)));
+  };
+
+  // What was decided of one container must not end an instance that another serves.
+  const { end } = store;
+  store.end = async (id, why, message) => {
+    const instance = await store.get(id);
+    const serves = instance && isServing(instance.state) && (why === 'exited' || why === 'oom');
+    const mine = containersOf(id).some(
+      ({ host, running, address }) =>
+        host === instance?.host && running && address === instance.address,
+    );
+    if (serves && mine) faults.push('an instance was ended for the exit of another container');
+    return end(id, why, message);
+  };
+
   const containers = (host: Host): Containers => ({
     ...daemons[host],
     async start(instance, next, tell) {
@@ -61,14 +90,14 @@ export function openWorld() {
     },
     async removeInstance(id, grace) {
       await judgeRemoval(host, id);
-      await daemons[host].removeInstance(id, grace);
+      await telling(host, () => daemons[host].removeInstance(id, grace));
     },
     async remove(containerId) {
       const found = [...daemons[host].there.values()].find(
         (each) => each.containerId === containerId,
       );
       if (found) await judgeRemoval(host, found.id);
-      await daemons[host].remove(containerId);
+      await telling(host, () => daemons[host].remove(containerId));
     },
   });
 
@@ -85,6 +114,8 @@ export function openWorld() {
     store,
     kills: { ...kills, ...keeping },
     daemons,
+    exits,
+    exit: (host: Host, id: string) => telling(host, () => daemons[host].exit(id, { exitCode: 1 })),
     containers,
     containersOf,
     faults,
