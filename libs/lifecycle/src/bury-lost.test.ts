@@ -1,5 +1,6 @@
 import { manualClock, memoryInstances, sampleDraft } from '@ephemera/testing';
 import { expect, test } from 'vitest';
+import { oneHost } from '../test/one-host.ts';
 import { buryLost } from './bury-lost.ts';
 
 // A host has burnt down. What it ran still stands in the store.
@@ -47,6 +48,22 @@ test('an end that its worker began and did not finish is finished', async () => 
   clock.advance(70_000);
   expect(await bury()).toBe(1);
   expect(await stateOf(id)).toBe('gone');
+});
+
+// Its workers are away, and its daemon runs on: what somebody had ended would come back to life.
+test('a container that is found after the tombstone has had its time is removed', async () => {
+  const host = oneHost({ tombstone: 1_000 });
+  const { id, expiresAt } = await host.ready({ timeout: 600_000 });
+  const seenAt = host.clock.now();
+  await host.instances.end(id, 'request');
+  host.clock.advance(70_000);
+  const hosts = { signs: () => Promise.resolve([{ host: 'a', seenAt }]) };
+  expect(await buryLost({ instances: host.instances, hosts })).toBe(1);
+  host.clock.advance(5_000);
+  expect(host.clock.now()).toBeLessThan(expiresAt);
+  await host.reconcile();
+  expect(host.mended).toEqual(['remove_orphan']);
+  expect(host.containersOf(id)).toEqual([]);
 });
 
 test('a host that is alive buries its own', async () => {

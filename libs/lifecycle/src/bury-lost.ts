@@ -15,8 +15,8 @@ const GRACE = 30_000;
 
 /**
  * Buries what lost hosts had begun, once its time is up: nobody else would, and it would hold its
- * room and stand in every list for ever. A host that comes back finds containers without an
- * instance, and removes them. Gives how many were buried.
+ * room and stand in every list for ever. A host that comes back finds containers whose
+ * instances are dead, and removes them. Gives how many were buried.
  */
 export async function buryLost({ instances, hosts }: BuryLostPorts): Promise<number> {
   const now = await instances.now();
@@ -29,7 +29,7 @@ export async function buryLost({ instances, hosts }: BuryLostPorts): Promise<num
       if (since > now - GRACE) continue;
       const ending = await instances.end(instance.id, 'due');
       if (ending.kind !== 'draining') continue;
-      await instances.bury(instance.id, ending.instance.generation);
+      await instances.bury(instance.id, ending.instance.generation, 'left');
       buried++;
     }
   }

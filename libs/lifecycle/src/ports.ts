@@ -57,8 +57,12 @@ export interface Instances {
   ): Promise<Published | undefined>;
   /** Any live state `→ draining`, under a new generation; `start_failed` only until it is ready. */
   end(id: string, why: Why, message?: string): Promise<Ending>;
-  /** `draining → gone | failed`: leaves a tombstone that expires. False where another has. */
-  bury(id: string, generation: number): Promise<boolean>;
+  /**
+   * `draining → gone | failed`: leaves a tombstone that expires. Where a container may be `left`, it
+   * outlives what that tells of the deadline: who finds the container finds it dead. False where
+   * another has buried it.
+   */
+  bury(id: string, generation: number, left?: 'left'): Promise<boolean>;
   /** Every live instance that a worker of this host has begun. */
   ofHost(host: string): Promise<Instance[]>;
   /** Live instances that no worker has begun and whose start deadline has passed. */

@@ -27,12 +27,15 @@ export type Through = (ports: Ports) => Ports;
  * One host in memory, with a clock that goes only when told to: what a worker does with it is
  * done through the real verbs.
  */
-export function oneHost(options: { beforeStart?: (instance: Instance) => void } = {}) {
+export function oneHost(
+  options: { beforeStart?: (instance: Instance) => void; /** ms */ tombstone?: number } = {},
+) {
+  const { tombstone, ...more } = options;
   const clock = manualClock();
   const { now } = clock;
-  const instances = memoryInstances({ now });
+  const instances = memoryInstances({ now, ...(tombstone !== undefined && { tombstone }) });
   const kills = memoryKills(now);
-  const containers = memoryContainers({ now, ...options });
+  const containers = memoryContainers({ now, ...more });
   const ports: Ports = { instances, containers, kills };
   const serving = new Set<string>();
   const mended: string[] = [];

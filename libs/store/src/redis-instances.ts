@@ -114,13 +114,13 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       return instance ? { kind: 'draining', instance } : { kind: 'absent' };
     },
 
-    async bury(id, generation) {
+    async bury(id, generation, left) {
       const host = (await redis.hget(keys.instance(id), 'host')) ?? '';
       const reply = await runScript(
         redis,
         scripts.bury,
         [keys.instance(id), keys.route(id), keys.instances, keys.hostInstances(host), keys.events],
-        [id, generation, tombstone],
+        [id, generation, tombstone, left ?? ''],
       );
       return reply === 1;
     },

@@ -146,6 +146,18 @@ describe('a claim', () => {
     expect(ending.kind).toBe('leased');
   });
 
+  // Its labels cannot change: they tell the ceiling that it had in its pool.
+  test('that is buried with its container left is dead for longer than the labels of that tell', async () => {
+    const { warm, claim, instances, redis, keys } = open({ poolMaxAge: 60_000 });
+    const { id, maxExpiresAt } = await warm();
+    await claim();
+    const ending = await instances.end(id, 'request');
+    if (ending.kind !== 'draining') throw new Error('it did not end');
+    expect(ending.instance.maxExpiresAt).toBeLessThan(maxExpiresAt);
+    await instances.bury(id, ending.instance.generation, 'left');
+    expect(await redis.pexpiretime(keys.instance(id))).toBeGreaterThanOrEqual(maxExpiresAt);
+  });
+
   test('never hands one out twice: 50 warm ones, 1,000 claims at once', async () => {
     const { warm, claim } = open();
     await Promise.all(Array.from({ length: 50 }, () => warm()));

@@ -32,12 +32,14 @@ export function memoryInstances(
 ): MemoryInstances {
   const { now = Date.now, tombstone = 3_600_000 } = options;
   const known = new Map<string, Instance>();
+  /** When a tombstone expires, by id. */
+  const staysUntil = new Map<string, number>();
   let counter = 0;
 
   const find = (id: string): Instance | undefined => {
     const instance = known.get(id);
     if (!instance || !isDead(instance.state)) return instance;
-    if (instance.lastTransitionAt + tombstone > now()) return instance;
+    if ((staysUntil.get(id) ?? 0) > now()) return instance;
     known.delete(id);
     return undefined;
   };
@@ -125,10 +127,12 @@ export function memoryInstances(
       });
       return { kind: 'draining', instance: ended };
     },
-    bury(id, generation) {
+    bury(id, generation, left) {
       const instance = find(id);
       if (instance?.state !== 'draining' || instance.generation !== generation) return false;
-      const { reason = 'orphan' } = instance;
+      const { reason = 'orphan', maxExpiresAt, pooledAs, template } = instance;
+      const ceiling = maxExpiresAt + (pooledAs === undefined ? 0 : template.poolMaxAge);
+      staysUntil.set(id, Math.max(now() + tombstone, left ? ceiling : 0));
       move(instance, endState(reason), { address: undefined, env: {} });
       return true;
     },

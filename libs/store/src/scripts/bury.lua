@@ -1,6 +1,7 @@
 -- draining → gone, or failed where the start failed: a tombstone stays for a while.
 -- KEYS: 1 instance  2 route  3 instances  4 instances of the host  5 events
--- ARGV: 1 id  2 generation  3 tombstone ms
+-- ARGV: 1 id  2 generation  3 tombstone ms  4 left, where its container may still be there: then the
+--       tombstone outlives every deadline that the labels of that may tell
 -- Returns 1 where it was buried now, 0 where another has done it or it is not draining.
 if redis.call('HGET', KEYS[1], 'state') ~= 'draining' then return 0 end
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[2] then return 0 end
@@ -9,13 +10,22 @@ local reason = redis.call('HGET', KEYS[1], 'reason')
 local state = reason == 'start_failed' and 'failed' or 'gone'
 redis.call('HSET', KEYS[1], 'state', state, 'lastTransitionAt', now)
 redis.call('HDEL', KEYS[1], 'address', 'env', 'token')
+local stays = tonumber(ARGV[3])
+if ARGV[4] == 'left' then
+  local ceiling = tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt'))
+  -- The labels of one that was claimed from a pool tell the ceiling that it had there.
+  if redis.call('HEXISTS', KEYS[1], 'pooledAs') == 1 then
+    ceiling = ceiling + (templateOf(KEYS[1]).poolMaxAge or 0)
+  end
+  stays = math.max(stays, ceiling - now)
+end
 local route = { state = state, generation = tonumber(ARGV[2]), reason = reason }
 local message = redis.call('HGET', KEYS[1], 'message')
 if message then route.message = message end
 if redis.call('HEXISTS', KEYS[1], 'pool') == 0 then
-  setRoute(KEYS[2], KEYS[1], route, 'PX', ARGV[3])
+  setRoute(KEYS[2], KEYS[1], route, 'PX', stays)
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[1], stays)
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SREM', KEYS[4], ARGV[1])
 releaseRoom(baseOf(KEYS[1]), KEYS[1], ARGV[1])

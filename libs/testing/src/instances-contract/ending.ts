@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { sampleTemplate } from '../sample.ts';
 import { waitFor } from '../wait-for.ts';
-import { drained } from './open-instances.ts';
+import { drained, present } from './open-instances.ts';
 import type { OpenInstances } from './open-instances.ts';
 
 /** From live to a tombstone that expires. */
@@ -163,6 +163,19 @@ export function endingContract(open: OpenInstances): void {
       const { id, generation } = await draining();
       await instances.bury(id, generation);
       await waitFor('the tombstone to go', async () => (await instances.get(id)) === undefined);
+    });
+
+    // Its host is away; were it forgotten, the container there would have it put back.
+    test('the tombstone of one whose container is left stays up to its ceiling', async () => {
+      const { instances, draining } = await open({ tombstone: 30 });
+      const template = sampleTemplate({ timeout: 1_000, maxTimeout: 1_000 });
+      const { id, generation } = await draining({ template, timeout: 1_000 });
+      const { maxExpiresAt } = present(await instances.get(id));
+      await instances.bury(id, generation, 'left');
+      const goneAt = await waitFor('the tombstone to go', async () => {
+        return (await instances.get(id)) === undefined && (await instances.now());
+      });
+      expect(goneAt).toBeGreaterThanOrEqual(maxExpiresAt);
     });
   });
 }
