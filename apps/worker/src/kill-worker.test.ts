@@ -5,6 +5,7 @@ import { HOST } from '../test/docker-scene.ts';
 import { openQueues } from '../test/queue-scene.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { hastenLateKills } from './late-kills.ts';
+import { removeInLanes } from './remove-in-lanes.ts';
 
 let scene: Awaited<ReturnType<typeof openQueues>>;
 let worker: Worker;
@@ -16,7 +17,7 @@ afterAll(() => scene.close());
 
 beforeEach(() => {
   removed = [];
-  const { instances, containers, kills, options } = scene;
+  const { instances, containers, kills, onKilled, options } = scene;
   const watched = {
     ...containers,
     async removeInstance(id: string, grace: number) {
@@ -24,7 +25,7 @@ beforeEach(() => {
       removed.push(id);
     },
   };
-  worker = startKillWorker({ instances, containers: watched, kills }, HOST, options);
+  worker = startKillWorker({ instances, containers: watched, kills, onKilled }, HOST, options);
 });
 afterEach(() => worker.close());
 
@@ -96,18 +97,20 @@ test('what waits for its removal is withdrawn already', async () => {
       await containers.removeInstance(id, grace);
     },
   };
-  worker = startKillWorker({ instances, containers: slow, kills }, HOST, options);
+  const lanes = 4;
+  const inLanes = removeInLanes(slow, lanes);
+  worker = startKillWorker({ instances, containers: inLanes, kills }, HOST, options);
   const made = [];
-  for (let i = 0; i < options.concurrency + 3; i++) {
+  for (let i = 0; i < lanes + 3; i++) {
     made.push(await scene.ready({ timeout: 1_000 }));
   }
   for (const { id } of made) {
     await waitFor('its withdrawal', async () => (await instances.get(id))?.state === 'draining');
   }
-  expect(most).toBe(options.concurrency);
+  expect(most).toBe(lanes);
   release();
   for (const { id } of made) await dead(id);
-  expect(most).toBe(options.concurrency);
+  expect(most).toBe(lanes);
 });
 
 test('finishes what was ended elsewhere, at once', async () => {

@@ -53,7 +53,9 @@ import { hastenLateKills } from './late-kills.ts';
 import { probe } from './probe.ts';
 import { repeat } from './repeat.ts';
 import { startRefillWorker } from './refill-worker.ts';
+import { removeInLanes } from './remove-in-lanes.ts';
 import { startSpawnWorker } from './spawn-worker.ts';
+import { tellKills } from './tell-kills.ts';
 import { startWebhooks } from './webhooks/start-webhooks.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
 
@@ -115,7 +117,7 @@ await runApp(async () => {
   const pulls = imagePulls(docker, config.pullTimeout);
   const policy = watchPolicy(config.configFile, logger);
   lifetime.onStop('policy', () => policy.close());
-  const containers = guardStarts(
+  const guarded = guardStarts(
     dockerContainers({
       docker,
       namespace,
@@ -128,6 +130,7 @@ await runApp(async () => {
     }),
     [againstPolicy(() => policy.current), firewall.objections],
   );
+  const containers = removeInLanes(guarded, config.killConcurrency);
   const progress = redisProgress(redis, keys);
   const addresses = redisAddresses(redis, keys, host);
   const registry = createMetrics('worker');
@@ -137,6 +140,7 @@ await runApp(async () => {
   });
   lifetime.onStop('clock', () => clock.stop());
   const metrics = createWorkerMetrics(registry, () => instances.count());
+  const onKilled = tellKills(logger, metrics);
   registerClock(registry, () => clock.ahead);
   const late = hastenLateKills({
     kills,
@@ -157,6 +161,7 @@ await runApp(async () => {
         underWay,
         spawns,
         onLease: (instance, remaining) => late.expect(instance, remaining),
+        onKilled,
         onRepair(kind, id) {
           metrics.repairs.inc({ kind });
           logger.info({ id, kind }, 'repaired');
@@ -182,13 +187,11 @@ await runApp(async () => {
   await reconcileOnce();
 
   const options = { connection: redis, prefix: keys.queuePrefix, logger, metrics };
-  const killWorker = startKillWorker({ instances, containers, kills }, host, {
-    ...options,
-    concurrency: config.killConcurrency,
-  });
+  const killing = { instances, containers, kills, onKilled };
+  const killWorker = startKillWorker(killing, host, options);
   lifetime.onStop('kill worker', () => killWorker.close());
   const spawnWorker = startSpawnWorker(
-    { host, instances, kills, addresses, containers, probe, progress, pause: sleep },
+    { ...killing, host, addresses, probe, progress, pause: sleep },
     { ...options, concurrency: config.spawnConcurrency },
   );
   lifetime.onStop('spawn worker', () => spawnWorker.close());
@@ -253,7 +256,7 @@ await runApp(async () => {
   }
 
   async function buryLostOnce(): Promise<void> {
-    const buried = await buryLost({ instances, hosts });
+    const buried = await buryLost({ instances, hosts, onKilled });
     if (buried > 0) logger.warn({ buried }, 'instances of lost hosts buried');
   }
 
@@ -284,14 +287,8 @@ await runApp(async () => {
   }
 
   function onExit(exit: Exit): void {
-    const { id } = exit;
-    endExited({ host, instances, containers, kills }, exit)
-      .then((killed) => {
-        if (killed.kind !== 'killed') return;
-        const { reason, message } = killed.instance;
-        metrics.kills.inc({ reason: reason ?? 'unknown' });
-        logger.info({ id, reason, message }, 'container exited');
-      })
-      .catch((error: unknown) => logger.warn({ err: error, id }, 'exit not handled'));
+    endExited({ ...killing, host }, exit).catch((error: unknown) =>
+      logger.warn({ err: error, id: exit.id }, 'exit not handled'),
+    );
   }
 });

@@ -5,6 +5,7 @@ import { memoryContainers, sampleDraft, startRedis } from '@ephemera/testing';
 import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
+import { tellKills } from '../src/tell-kills.ts';
 import { createWorkerMetrics } from '../src/worker-metrics.ts';
 import { HOST } from './docker-scene.ts';
 
@@ -19,12 +20,9 @@ export async function openQueues() {
   const connection = { connection: redis, prefix: keys.queuePrefix };
   const killJobs = new Queue(killQueue(HOST), connection);
   const registry = createMetrics('worker');
-  const options = {
-    ...connection,
-    concurrency: 4,
-    logger: createLogger('worker', 'silent'),
-    metrics: createWorkerMetrics(registry, () => instances.count()),
-  };
+  const logger = createLogger('worker', 'silent');
+  const metrics = createWorkerMetrics(registry, () => instances.count());
+  const options = { ...connection, concurrency: 4, logger, metrics };
   return {
     redis,
     instances,
@@ -36,6 +34,7 @@ export async function openQueues() {
     killJobs,
     registry,
     options,
+    onKilled: tellKills(logger, metrics),
     /** An instance that serves, whose kill job is armed `early` ms before its deadline. */
     async ready(given: Partial<InstanceDraft> = {}, early = 0): Promise<Instance> {
       const { id, generation } = await instances.create(sampleDraft(given));

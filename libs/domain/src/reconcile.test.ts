@@ -105,6 +105,14 @@ describe('an instance and its container', () => {
   });
 });
 
+test('one that is given time to end in its own way is finished after that time', () => {
+  const polite = { ...template, stopGrace: 10_000 };
+  const since = (ms: number) =>
+    instanceOf({ state: 'draining', template: polite, lastTransitionAt: NOW - ms });
+  expect(plan([since(6_000)], [containerOf({})])).toEqual([]);
+  expect(plan([since(15_001)], [containerOf({})])).toEqual([{ kind: 'finish', id: 'a' }]);
+});
+
 describe('an instance without a container', () => {
   test.each([
     ['pending: no worker has begun it', { state: 'pending', host: undefined }, []],

@@ -133,12 +133,14 @@ function isElsewhere(instance: Instance, host: string): boolean {
 
 function joinInstance(instance: Instance, hasContainer: boolean, now: number): Repair | undefined {
   if (isDead(instance.state)) return undefined;
-  const settled = instance.lastTransitionAt < now - YOUNG;
+  const { lastTransitionAt, template } = instance;
   if (instance.state === 'draining') {
-    return settled ? { kind: 'finish', id: instance.id } : undefined;
+    // Whoever ends it may be waiting for its container to end in its own way.
+    const abandoned = lastTransitionAt < now - YOUNG - template.stopGrace;
+    return abandoned ? { kind: 'finish', id: instance.id } : undefined;
   }
   if (dueAt(instance) <= now) return { kind: 'finish', id: instance.id };
-  if (isServing(instance.state) && !hasContainer && settled) {
+  if (isServing(instance.state) && !hasContainer && lastTransitionAt < now - YOUNG) {
     return { kind: 'lost', id: instance.id };
   }
   return instance.state === 'pending' ? undefined : { kind: 'arm', instance };

@@ -58,7 +58,10 @@ test('a container that is found after the tombstone has had its time is removed'
   await host.instances.end(id, 'request');
   host.clock.advance(70_000);
   const hosts = { signs: () => Promise.resolve([{ host: 'a', seenAt }]) };
-  expect(await buryLost({ instances: host.instances, hosts })).toBe(1);
+  const told: string[] = [];
+  const onKilled = (instance: { id: string }) => told.push(instance.id);
+  expect(await buryLost({ instances: host.instances, hosts, onKilled })).toBe(1);
+  expect(told).toEqual([id]);
   host.clock.advance(5_000);
   expect(host.clock.now()).toBeLessThan(expiresAt);
   await host.reconcile();

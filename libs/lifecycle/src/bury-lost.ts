@@ -1,4 +1,5 @@
 import { dueAt, isDead } from '@ephemera/domain';
+import type { OnKilled } from './kill.ts';
 import type { Instances } from './ports.ts';
 
 export interface BuryLostPorts {
@@ -6,6 +7,7 @@ export interface BuryLostPorts {
   readonly hosts: {
     signs(now: number): Promise<readonly { readonly host: string; readonly seenAt: number }[]>;
   };
+  readonly onKilled?: OnKilled | undefined;
 }
 
 /** How long a host is away before it counts as lost, milliseconds. */
@@ -18,7 +20,7 @@ const GRACE = 30_000;
  * room and stand in every list for ever. A host that comes back finds containers whose
  * instances are dead, and removes them. Gives how many were buried.
  */
-export async function buryLost({ instances, hosts }: BuryLostPorts): Promise<number> {
+export async function buryLost({ instances, hosts, onKilled }: BuryLostPorts): Promise<number> {
   const now = await instances.now();
   let buried = 0;
   for (const { host, seenAt } of await hosts.signs(now)) {
@@ -29,7 +31,8 @@ export async function buryLost({ instances, hosts }: BuryLostPorts): Promise<num
       if (since > now - GRACE) continue;
       const ending = await instances.end(instance.id, 'due');
       if (ending.kind !== 'draining') continue;
-      await instances.bury(instance.id, ending.instance.generation, 'left');
+      if (!(await instances.bury(instance.id, ending.instance.generation, 'left'))) continue;
+      onKilled?.(ending.instance);
       buried++;
     }
   }

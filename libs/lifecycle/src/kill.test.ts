@@ -69,6 +69,7 @@ describe('twice', () => {
     const { id } = await host.ready();
     const killed = await Promise.all([host.kill(id, 'oom'), host.kill(id, 'request')]);
     expect(killed.map(({ kind }) => kind).sort()).toEqual(['absent', 'killed']);
+    expect(host.killed).toMatchObject([{ id, reason: 'oom' }]);
     expect(host.containersOf(id)).toEqual([]);
     expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'oom' });
   });
@@ -89,6 +90,35 @@ describe('twice', () => {
       expect(host.kills.armed()).toEqual([]);
     }
   });
+});
+
+test('is told of once, whoever ends it', async () => {
+  const host = oneHost();
+  const [asked, overdue, exited] = [
+    await host.ready(),
+    await host.ready({ timeout: 5_000 }),
+    await host.ready(),
+  ];
+  const failing = await host.silent();
+  const onProbe = () => host.containers.exit(failing.id, { exitCode: 3 });
+  await host.spawn(failing, { onProbe });
+  const ending = await host.instances.end(asked.id, 'request');
+  if (ending.kind !== 'draining') throw new Error(ending.kind);
+  host.containers.exit(exited.id, { exitCode: 1 });
+  host.clock.advance(6_000);
+  await host.reconcile();
+  await host.reconcile();
+  await host.fireKills();
+  const told = host.killed.map(({ id, reason }) => [id, reason]);
+  expect(new Map(told as [string, string][])).toEqual(
+    new Map([
+      [failing.id, 'start_failed'],
+      [asked.id, 'request'],
+      [overdue.id, 'ttl'],
+      [exited.id, 'exited'],
+    ]),
+  );
+  expect(told).toHaveLength(4);
 });
 
 describe('a crash after step', () => {

@@ -5,7 +5,11 @@ export interface KillPorts {
   readonly instances: Instances;
   readonly containers: Pick<Containers, 'removeInstance' | 'pause' | 'unpause'>;
   readonly kills: Pick<Kills, 'disarm'>;
+  readonly onKilled?: OnKilled | undefined;
 }
+
+/** Told of every instance that is dead now, once, by whoever has buried it. */
+export type OnKilled = (instance: Instance) => void;
 
 export type Killed =
   /** It is dead, and this run has buried it. */
@@ -20,7 +24,7 @@ export type Killed =
  * removed, then a tombstone is left. Every step may be run again, by anybody, at any time.
  */
 export async function kill(
-  { instances, containers, kills }: KillPorts,
+  { instances, containers, kills, onKilled }: KillPorts,
   id: string,
   why: Why,
   message?: string,
@@ -42,5 +46,7 @@ export async function kill(
   if (pooledAs !== undefined) await kills.disarm({ ...instance, supersedes: pooledAs });
   // Of two that end it at once, one has: it would be counted twice.
   const buried = await instances.bury(id, instance.generation);
-  return buried ? { kind: 'killed', instance } : { kind: 'absent' };
+  if (!buried) return { kind: 'absent' };
+  onKilled?.(instance);
+  return { kind: 'killed', instance };
 }

@@ -2,6 +2,7 @@ import { dueAt, killDelay, planRepairs } from '@ephemera/domain';
 import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
 import { exitMessage } from './exit-message.ts';
 import { kill } from './kill.ts';
+import type { OnKilled } from './kill.ts';
 import type { Spawns } from './create.ts';
 import type { Containers, Instances, Kills } from './ports.ts';
 
@@ -17,6 +18,7 @@ export interface ReconcilePorts {
   readonly spawns: Spawns;
   /** Told of every instance that goes on, and of how long it has, ms. */
   readonly onLease?: (instance: Instance, remaining: number) => void;
+  readonly onKilled?: OnKilled | undefined;
   /** Told of every repair that changed something. */
   readonly onRepair: (repair: Repair['kind'], id: string) => void;
   /** Told of a repair that failed: it stands in nobody's way and is tried again next time. */

@@ -2,6 +2,7 @@ import { killDelay } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { exitMessage } from './exit-message.ts';
 import { kill } from './kill.ts';
+import type { OnKilled } from './kill.ts';
 import { plainText } from './plain-text.ts';
 import { StartFault } from './ports.ts';
 import type {
@@ -23,6 +24,7 @@ export interface SpawnPorts {
   readonly probe: Probe;
   /** Hears of every step; nobody does where absent. */
   readonly progress?: Progress;
+  readonly onKilled?: OnKilled | undefined;
   /** Waits between two probes. */
   readonly pause: (ms: number) => Promise<void>;
 }

@@ -41,6 +41,8 @@ export function oneHost(
   const mended: string[] = [];
   const faults: unknown[] = [];
   const asked: string[] = [];
+  const killed: Instance[] = [];
+  const onKilled = (instance: Instance) => killed.push(instance);
   let addresses = 0;
 
   const host = {
@@ -52,6 +54,8 @@ export function oneHost(
     faults,
     /** Ids that reconciliation has asked the workers for. */
     asked,
+    /** Every instance that was told of as ended. */
+    killed,
     /** Makes the probe succeed. */
     serve: (instance: { id: string }) => serving.add(instance.id),
     /** An instance that will serve as soon as it has a container. */
@@ -69,6 +73,7 @@ export function oneHost(
       return spawn(
         {
           ...(run.through?.(ports) ?? ports),
+          onKilled,
           host: 'a',
           addresses: { next: () => Promise.resolve(++addresses) },
           async probe(instance) {
@@ -85,11 +90,12 @@ export function oneHost(
       );
     },
     kill: (id: string, why: Parameters<typeof kill>[2], through: Through = (all) => all) =>
-      kill(through(ports), id, why),
+      kill({ ...through(ports), onKilled }, id, why),
     reconcile: (through: Through = (all) => all, more: Partial<ReconcilePorts> = {}) =>
       reconcile({
         ...more,
         ...through(ports),
+        onKilled,
         host: 'a',
         spawns: {
           add({ id }) {
@@ -103,8 +109,8 @@ export function oneHost(
     /** Does the kill jobs that are due, as a worker does: one whose lease runs on waits again. */
     async fireKills() {
       for (const job of kills.takeDue()) {
-        const killed = await kill(ports, job.id, 'due');
-        kills.done(job, killed.kind === 'leased' ? killed.remaining : undefined);
+        const done = await kill({ ...ports, onKilled }, job.id, 'due');
+        kills.done(job, done.kind === 'leased' ? done.remaining : undefined);
       }
     },
     async ready(given: Given = {}) {
