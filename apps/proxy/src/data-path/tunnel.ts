@@ -80,6 +80,10 @@ export function openTunnel(
   });
   request.once('response', (response) => {
     if (settled) return;
+    if (!isPassable(response)) {
+      fail('unreachable');
+      return;
+    }
     settle();
     passAnswer(upgrade, destination, response);
   });
@@ -144,6 +148,13 @@ function passTo(client: Socket, upstream: Socket): (data: Buffer) => boolean {
     if (!more) client.once('drain', resume);
     return more;
   };
+}
+
+/** What may stand in a status line (RFC 9112 4): Node reads more than it would write. */
+const REASON = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+function isPassable({ statusCode = 0, statusMessage = '' }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode <= 999 && REASON.test(statusMessage);
 }
 
 /** Passes an answer that refuses to switch protocols as any other answer is passed. */

@@ -181,6 +181,9 @@ describe('an instance that does not keep to the handshake', () => {
   test.each([
     ['accepts another key', SWITCH.replace(ACCEPT, 'AAAAAAAAAAAAAAAAAAAAAAAAAAA=')],
     ['switches to something else', SWITCH.replace('Upgrade: websocket', 'Upgrade: h2c')],
+    ['answers with status 000', 'HTTP/1.1 000 Zero\r\nContent-Length: 0\r\n\r\n'],
+    ['answers with status 099', 'HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n'],
+    ['has a control byte in its reason', 'HTTP/1.1 403 N\x01o\r\nContent-Length: 0\r\n\r\n'],
     ['answers what is no HTTP', 'SSH-2.0-OpenSSH_9.2\r\n\r\n'],
     ['answers a storm of 1xx', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(100) + SWITCH],
     ['closes', ''],
