@@ -37,6 +37,9 @@ export class Sending implements Requester {
   readonly #connection: Connection;
   #body: RequestBody | undefined;
   #continueTimer: NodeJS.Timeout | undefined;
+  /** The client is waited for: whatever else is in hand meanwhile is passed on behind it. */
+  #isBlocked = false;
+  #isOver = false;
 
   constructor(sender: Sender, destination: Destination, connection: Connection) {
     this.destination = destination;
@@ -91,11 +94,18 @@ export class Sending implements Requester {
   onBody(data: Buffer, last: boolean): void {
     const { answer, context } = this.#sender;
     if (answer.write(data, last)) return;
+    if (this.#isBlocked) return;
+    this.#isBlocked = true;
     this.#connection.pause();
-    answer.whenDrained(context.clientTimeout, () => this.#connection.resume());
+    answer.whenDrained(context.clientTimeout, () => {
+      this.#isBlocked = false;
+      // The connection may serve another request by then.
+      if (!this.#isOver) this.#connection.resume();
+    });
   }
 
   onEnd(trailers: readonly string[]): void {
+    this.#isOver = true;
     this.#body?.stop();
     this.#sender.answer.end(trailers, this.#sender.context.clientTimeout);
     this.#sender.onAnswered();
@@ -111,6 +121,7 @@ export class Sending implements Requester {
 
   onLost(loss: Loss, answered: boolean): void {
     clearTimeout(this.#continueTimer);
+    this.#isOver = true;
     const { awaitsClient } = this;
     this.#body?.stop();
     this.#sender.onLost(loss === 'silent' && awaitsClient ? 'starved' : loss, !answered);

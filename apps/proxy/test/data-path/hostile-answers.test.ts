@@ -265,6 +265,34 @@ async function startDeaf(): Promise<number> {
   return port;
 }
 
+// Each wait for the client costs timers and listeners, and they are taken off one by one.
+test('thousands of tiny chunks to a client that does not read are one wait', async () => {
+  const large = 48 << 10;
+  const piece = `${large.toString(16)}\r\n${'y'.repeat(large)}\r\n${'1\r\nx\r\n'.repeat(2_000)}`;
+  const head = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
+  upstream = await startUpstream(({ socket }) => {
+    // More than the kernel keeps for a client.
+    socket.write(`${head}${piece.repeat(200)}0\r\n\r\n`);
+  });
+  const warnings: string[] = [];
+  const note = ({ name }: Error) => warnings.push(name);
+  process.on('warning', note);
+  onTestFinished(() => void process.off('warning', note));
+  const raw = open(rig.port);
+  raw.socket.pause();
+  raw.send(get(await rig.ready(upstream.port)));
+  let taken = -1;
+  await waitFor('the client to hold all up', async () => {
+    const before = taken;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    taken = upstream.connections[0]?.socket.bytesWritten ?? -1;
+    return taken > 0 && taken === before;
+  });
+  raw.socket.resume();
+  await waitFor('the end of the answer', () => raw.received.endsWith('\r\n0\r\n\r\n'));
+  expect(warnings).toEqual([]);
+}, 30_000);
+
 test('after all that the process still serves', async () => {
   const id = await answers(OK);
   expect(statusOf(await send(rig.port, get(id)))).toBe(200);
