@@ -14,6 +14,14 @@ const faultsOf = (text: string) => {
   }
 };
 
+test.each(['image: *demo', 'image: **/app', '<<: *base'])(
+  'an alias that nothing stands behind, %s, is a fault like any other',
+  (line) => {
+    const faults = faultsOf(`templates: {demo: {port: 80}}\nother: { ${line} }`);
+    expect(faults).toEqual([expect.stringMatching(/[Uu]nresolved alias.*wants quotes/)]);
+  },
+);
+
 test('two fields make a template; everything else has a default', () => {
   const { preset, templates } = parseTemplates(demo());
   expect([...templates.keys()]).toEqual(['demo']);

@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { policyFaults } from '@ephemera/domain';
-import type { Fault, Policy, Readiness, Template } from '@ephemera/domain';
-import { parseDocument } from 'yaml';
+import type { Policy, Readiness, Template } from '@ephemera/domain';
 import { z } from 'zod';
 import { accessFields } from './access-config.ts';
 import { capacityFields, sharesSchema } from './capacity-config.ts';
 import type { Shares } from './capacity-config.ts';
 import { isolationFields, policyOf, policySchema } from './isolation-config.ts';
 import { durationText as duration, positiveDuration, sizeText as size } from './config-values.ts';
-import { ConfigError, faultsOf } from './environment.ts';
+import { ConfigError } from './environment.ts';
 import { type TokenEntries, tokensSchema } from './tokens/token-config.ts';
 import { webhooksSchema } from './webhook-config.ts';
+import { readYaml } from './yaml-text.ts';
 
 const portNumber = z
   .int({ error: 'must be a port number' })
@@ -240,15 +240,9 @@ export interface TemplateSet {
  * @throws ConfigError with every fault and its dotted path
  */
 export function parseTemplates(text: string, what = 'The configuration'): TemplateSet {
-  const document = parseDocument(text, { prettyErrors: true });
-  if (document.errors.length > 0) {
-    const faults = document.errors.map((error): Fault => ({ path: '', detail: error.message }));
-    throw new ConfigError(what, faults);
-  }
-  const result = fileSchema.safeParse(document.toJS() ?? {});
-  if (!result.success) throw new ConfigError(what, faultsOf(result.error));
+  const data = readYaml(text, fileSchema, what);
   const templates = new Map<string, Template>();
-  for (const [key, given] of Object.entries(result.data.templates)) {
+  for (const [key, given] of Object.entries(data.templates)) {
     const {
       // Enough for the whole time to live, however late in its start it becomes ready.
       maxTimeout = given.timeout + given.ready.within,
@@ -273,11 +267,11 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
       notice,
     });
   }
-  const preset = templates.get(result.data.default ?? '') ?? [...templates.values()][0];
+  const preset = templates.get(data.default ?? '') ?? [...templates.values()][0];
   if (!preset)
     throw new ConfigError(what, [{ path: 'templates', detail: 'must have at least one' }]);
-  const { limits: shares, tokens } = result.data;
-  return { preset, templates, shares, tokens, policy: policyOf(result.data) };
+  const { limits: shares, tokens } = data;
+  return { preset, templates, shares, tokens, policy: policyOf(data) };
 }
 
 /** Reads the templates from a file. */

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { EVENT_TYPES } from '@ephemera/domain';
 import type { Fault, Webhook } from '@ephemera/domain';
-import { parseDocument } from 'yaml';
 import { z } from 'zod';
-import { ConfigError, faultsOf } from './environment.ts';
+import { ConfigError } from './environment.ts';
+import { readYaml } from './yaml-text.ts';
 
 /** One webhook as it stands in the file. */
 export const webhookSchema = z
@@ -62,15 +62,9 @@ export function parseWebhooks(
   environment: Readonly<Record<string, string | undefined>>,
   what = 'The configuration',
 ): Webhook[] {
-  const document = parseDocument(text, { prettyErrors: true });
-  if (document.errors.length > 0) {
-    const faults = document.errors.map((error): Fault => ({ path: '', detail: error.message }));
-    throw new ConfigError(what, faults);
-  }
-  const result = fileSchema.safeParse(document.toJS() ?? {});
-  if (!result.success) throw new ConfigError(what, faultsOf(result.error));
+  const data = readYaml(text, fileSchema, what);
   const faults: Fault[] = [];
-  const webhooks = result.data.webhooks.map((given, index): Webhook => {
+  const webhooks = data.webhooks.map((given, index): Webhook => {
     const { name, url, events, templates, secretEnv } = given;
     const secret = given.secret ?? environment[secretEnv ?? ''] ?? '';
     if (secret.length < 16) {

@@ -1,8 +1,8 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
-import { parseDocument } from 'yaml';
 import { z } from 'zod';
-import { ConfigError, faultsOf } from '../environment.ts';
+import { ConfigError } from '../environment.ts';
 import type { Logger } from '../logger.ts';
+import { readYaml } from '../yaml-text.ts';
 import { type TokenEntries, tokensSchema } from './token-config.ts';
 
 /** How often the file is looked at, ms. */
@@ -54,12 +54,5 @@ function loadTokens(path: string): TokenEntries {
     if (code === 'ENOENT') return {};
     throw new ConfigError(path, [{ path: '', detail: `cannot be read (${code})` }]);
   }
-  const document = parseDocument(text, { prettyErrors: true });
-  if (document.errors.length > 0) {
-    const faults = document.errors.map(({ message }) => ({ path: '', detail: message }));
-    throw new ConfigError(path, faults);
-  }
-  const result = fileSchema.safeParse(document.toJS() ?? {});
-  if (!result.success) throw new ConfigError(path, faultsOf(result.error));
-  return result.data.tokens;
+  return readYaml(text, fileSchema, path).tokens;
 }
