@@ -19,7 +19,7 @@ export function readTrusted(entries: readonly string[]): BlockList {
 /** A peer's address; a dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d. */
 export function peerAddress(remote: string | undefined): string {
   const address = remote ?? 'unknown';
-  return address.startsWith('::ffff:') ? address.slice(7) : address;
+  return /^::ffff:\d/i.test(address) ? address.slice(7) : address;
 }
 
 export function isTrusted(address: string, trusted: BlockList): boolean {
@@ -38,7 +38,7 @@ export function originAddress(
   if (!isTrusted(peer, trusted)) return peer;
   const hops = [forwardedFor ?? []].flat().join(',').split(',');
   let nearest = peer;
-  for (const hop of hops.reverse().map((each) => each.trim())) {
+  for (const hop of hops.reverse().map((each) => peerAddress(each.trim()))) {
     if (isIP(hop) === 0) return nearest;
     nearest = hop;
     if (!isTrusted(hop, trusted)) return hop;
