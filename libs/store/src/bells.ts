@@ -14,7 +14,8 @@ export class Bells {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const bells = this.#hung.get(name) ?? new Set();
     this.#hung.set(name, bells.add(resolve));
-    signal?.addEventListener('abort', () => resolve(undefined), { once: true });
+    const stop = () => resolve(undefined);
+    signal?.addEventListener('abort', stop, { once: true });
     let timer: NodeJS.Timeout | undefined;
     return {
       rung: (withinMs) => {
@@ -23,6 +24,7 @@ export class Bells {
       },
       take: () => {
         clearTimeout(timer);
+        signal?.removeEventListener('abort', stop);
         bells.delete(resolve);
         if (bells.size === 0 && this.#hung.get(name) === bells) this.#hung.delete(name);
       },

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { FailureError } from '@ephemera/domain';
 import type { InstanceEvent } from '@ephemera/domain';
 import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/testing';
@@ -195,3 +196,11 @@ async function idOf(redis: Redis, other: Redis): Promise<number | undefined> {
   const id = /id=(\d+)/.exec(line ?? '')?.[1];
   return id === undefined ? undefined : Number(id);
 }
+
+test('who waits for as long as a client stays leaves nothing on its signal', async () => {
+  const { feed, ready } = open();
+  await ready();
+  const { signal } = new AbortController();
+  for (let i = 0; i < 20; i++) await feed.next(FIRST, 10, signal);
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+});
