@@ -21,7 +21,12 @@ export const schema = z.object({
   EPHEMERA_DASHBOARD_PORT: port(8082),
   EPHEMERA_WORKER_PORT: port(8083),
   EPHEMERA_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
-  EPHEMERA_ADMIN_URL: z.url({ error: 'must be an http:// or https:// address' }).optional(),
+  EPHEMERA_ADMIN_URL: z
+    .url({ error: 'must be an http:// or https:// address' })
+    .optional()
+    .describe(
+      'Where the commands reach the control API; the admin port of this machine where absent.',
+    ),
   DOCKER_HOST: z.string().optional(),
 });
 

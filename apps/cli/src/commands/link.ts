@@ -24,7 +24,7 @@ export async function link(api: AdminApi, args: string[]): Promise<string> {
     ...(template !== undefined && { template }),
     ...(values.timeout !== undefined && { timeout: readSeconds(values.timeout) }),
     uses: Number(values.uses),
-    validFor: readSeconds(values.valid),
+    validFor: readSeconds(values.valid, '--valid'),
   });
   return url;
 }

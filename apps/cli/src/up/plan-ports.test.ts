@@ -34,6 +34,16 @@ test('every port that is taken is named at once', async () => {
   );
 });
 
+test('each port is looked for where it will be opened', async () => {
+  const asked: string[] = [];
+  const apart = { ...wanted, host: '192.0.2.1' };
+  await planPorts(apart, { proxies: 1, workers: 1 }, (host, port) => {
+    asked.push(`${host}:${port}`);
+    return Promise.resolve(true);
+  });
+  expect(asked).toEqual(['192.0.2.1:8080', '127.0.0.1:8081', '127.0.0.1:8082', '192.0.2.1:8083']);
+});
+
 test('one port for two purposes is refused', async () => {
   const refused = planPorts({ ...wanted, adminPort: 8080 }, { proxies: 1, workers: 1 }, allBut());
   await expect(refused).rejects.toThrow('8080 (EPHEMERA_ADMIN_PORT) is asked for twice');

@@ -33,19 +33,19 @@ export async function planPorts(
   const configured: readonly [name: string, host: string, port: number][] = [
     ['EPHEMERA_PUBLIC_PORT', host, wanted.publicPort],
     ['EPHEMERA_ADMIN_PORT', adminHost, wanted.adminPort],
-    ['EPHEMERA_DASHBOARD_PORT', host, wanted.dashboardPort],
+    ['EPHEMERA_DASHBOARD_PORT', adminHost, wanted.dashboardPort],
     ['EPHEMERA_WORKER_PORT', host, wanted.workerPort],
   ];
   const seen = new Set<number>();
   const faults: string[] = [];
   for (const [name, on, port] of configured) {
-    if (seen.has(port)) faults.push(`${port} (${name}) is asked for twice`);
-    else if (!(await isFree(on, port))) faults.push(`${port} (${name}) is taken`);
+    if (seen.has(port)) faults.push(`${on}:${port} (${name}) is asked for twice`);
+    else if (!(await isFree(on, port))) faults.push(`${on}:${port} (${name}) is taken`);
     seen.add(port);
   }
   if (faults.length > 0) {
     throw new StartError(
-      `Ports on ${host} that cannot be used:\n` +
+      'Ports that cannot be used:\n' +
         faults.map((fault) => `    ${fault}\n`).join('') +
         'Perhaps Ephemera runs already; else set these variables to other ports.',
     );

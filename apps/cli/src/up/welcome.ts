@@ -11,7 +11,7 @@ export function welcome(
 
     Visitors       ${open}
     Control API    ${siteOf(config.adminHost, config.adminPort)}/v1/instances
-    Dashboard      ${siteOf(config.host, config.dashboardPort)}
+    Dashboard      ${siteOf(config.adminHost, config.dashboardPort)}
     Admin token    ${made.token}
     Logs           ${made.logs}
 
