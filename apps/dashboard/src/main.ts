@@ -43,8 +43,8 @@ await runApp(async () => {
     ends: producers.ends,
     board: board.middleware,
     tokens,
-    // Without it, whoever is logged in logs in again after a restart.
-    sessionKey: config.adminToken ?? randomBytes(32).toString('base64url'),
+    // Made of no token: a session is its holder's, and would let a weak token be tried at leisure.
+    sessionKey: randomBytes(32).toString('base64url'),
     stopping: () => lifetime.stopping,
     names: config.names,
     trustedProxies: config.trustedProxies,
