@@ -64,7 +64,7 @@ export const schema = z.object({
     .optional()
     .describe('An HTML page of your own in its place; see docs/WAITING.md.'),
   EPHEMERA_RESPONSE_TIMEOUT: duration('60s').describe(
-    'How long an instance may take until its answer begins.',
+    'How long an instance may take until its answer begins; 0s: for ever.',
   ),
   EPHEMERA_REDIS_GRACE: duration('30s').describe(
     'How long known routes are used while Redis is away.',

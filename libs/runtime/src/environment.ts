@@ -106,7 +106,7 @@ export const list = z
   .transform((text) => text.split(/[\s,]+/).filter(Boolean));
 
 export const trustedProxies = list.describe(
-  'Load balancers whose X-Forwarded-* are believed: addresses or CIDRs, with commas.',
+  'Load balancers whose X-Forwarded-* are believed: addresses or CIDRs, with spaces.',
 );
 
 export const namespace = z

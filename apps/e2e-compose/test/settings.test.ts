@@ -1,0 +1,43 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { parse } from 'yaml';
+
+// What an operator sets beside the compose file must reach the process that reads it: one that is
+// left out is no fault anywhere, and a range that was to be blocked stays open.
+
+const root = join(import.meta.dirname, '../../..');
+
+/** Settings that the compose file decides by itself, or whose files would have to be mounted. */
+const DECIDED = new Set([
+  'EPHEMERA_CONFIG',
+  'EPHEMERA_HOST',
+  'EPHEMERA_ADMIN_HOST',
+  'EPHEMERA_WORKER_PORT',
+  'EPHEMERA_DASHBOARD_PORT',
+  'EPHEMERA_SIGNING_KEYS_FILE',
+  'EPHEMERA_THEME_FILE',
+  'EPHEMERA_SUBNET',
+  'EPHEMERA_BRIDGE',
+  'EPHEMERA_REDIS_CA',
+  'EPHEMERA_REDIS_CERT',
+  'EPHEMERA_REDIS_KEY',
+]);
+
+test.each(['proxy', 'worker', 'dashboard'])(
+  'every setting of the %s is passed on',
+  async (name) => {
+    const source = await readFile(join(root, 'apps', name, 'src/config.ts'), 'utf8');
+    const read = [...source.matchAll(/^ {2}(EPHEMERA_[A-Z_]+)[:,]/gm)].map(
+      ([, found]) => found ?? '',
+    );
+    expect(read.length).toBeGreaterThan(5);
+    const file = parse(await readFile(join(root, 'docker-compose.yml'), 'utf8'), {
+      merge: true,
+    }) as {
+      services: Record<string, { environment: Record<string, unknown> }>;
+    };
+    const passed = new Set(Object.keys(file.services[name]?.environment ?? {}));
+    expect(read.filter((each) => !passed.has(each) && !DECIDED.has(each))).toEqual([]);
+  },
+);
