@@ -5,14 +5,20 @@
  */
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:http';
+import { networkInterfaces } from 'node:os';
 
 const [port = '8000', dns] = process.argv.slice(2);
 
 createServer((_, res) => res.end('reached')).listen(Number(port), '::');
 
-const echo = createSocket('udp6');
-echo.on('message', (_, from) => echo.send('reached', from.port, from.address));
-echo.bind(Number(port), '::');
+// From the address that was asked, as whoever asks expects it; the last one hears broadcasts.
+const own = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+for (const address of [...own.map((each) => each.address), '0.0.0.0']) {
+  if (address.includes(':')) continue;
+  const echo = createSocket({ type: 'udp4', reuseAddr: true });
+  echo.on('message', (_, from) => echo.send('reached', from.port, from.address));
+  echo.bind(Number(port), address);
+}
 
 if (dns === 'dns') {
   const resolver = createSocket('udp4');

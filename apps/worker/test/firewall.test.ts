@@ -1,7 +1,5 @@
-import { join } from 'node:path';
 import type { Template } from '@ephemera/domain';
 import type { Logger } from '@ephemera/runtime';
-import { waitFor } from '@ephemera/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectDocker } from '../src/docker/connect-docker.ts';
 import { createFirewall } from '../src/firewall.ts';
@@ -13,6 +11,7 @@ import { MACHINE, WORLD, startOwnEngine } from './own-engine.ts';
 import type { OwnEngine } from './own-engine.ts';
 import { reachedFrom } from './probe-inside.ts';
 import type { Target } from './probe-inside.ts';
+import { answerIn, serveBeside } from './serve-beside.ts';
 
 // A machine of the test's own, with a Docker daemon of its own and a world beyond it that has all
 // the addresses that an instance must not reach: nothing here leaves the machine that runs it.
@@ -57,15 +56,8 @@ beforeAll(async () => {
     runOnHost: engine.onHost,
     logger,
   });
-  const answerer = join(import.meta.dirname, 'answerer.ts');
-  for (const place of ['host', 'world'] as const) {
-    const child = engine.spawnIn(place, process.execPath, answerer, String(PORT), 'dns');
-    let said = '';
-    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-      said += chunk;
-      asked.push(...chunk.split('\n').filter(Boolean));
-    });
-    await waitFor(`the answerer of the ${place}`, () => said.includes('listening'));
+  for (const place of ['host', 'world']) {
+    await answerIn(engine, place, PORT, (name) => asked.push(name));
   }
   engine.spawnIn('host', 'redis-server', '--protected-mode', 'no', '--save', '');
   await engine.hostSays('ip address add 127.0.0.53/8 dev lo || true');
@@ -79,35 +71,31 @@ beforeAll(async () => {
   targets.push({ name: 'Redis', by: 'redis', address: gateway, port: 6379 });
   targets.push({ name: 'the Docker API', by: 'http', address: gateway, port: 2375 });
 
-  const peer = await scene.start(begunInstance());
-  targets.push({ name: 'a peer', by: 'http', address: peer.address, port: 8080 });
-  const foreign = await stranger.start(begunInstance());
-  targets.push({ name: 'another deployment', by: 'http', address: foreign.address, port: 8080 });
-  const others = {
-    'a container of Docker’s own bridge': await serve('bridge'),
-    'a proxy': await serve(network.name, network.subnet.replace('0.0/16', '0.9')),
-  };
-  for (const [name, address] of Object.entries(others)) {
+  const proxyAt = network.subnet.replace('0.0/16', '0.9');
+  for (const [name, address] of Object.entries(await others(proxyAt))) {
     targets.push({ name, by: 'http', address, port: 8080 });
+  }
+  const everybody = network.subnet.replace('0.0/16', '255.255');
+  targets.push({ name: 'whoever hears a broadcast', by: 'udp', address: everybody, port: PORT });
+  for (const { name, by, address } of [...targets]) {
+    if (by !== 'http' || name === 'the Docker API') continue;
+    targets.push({ name: `${name}, by UDP`, by: 'udp', address, port: PORT });
+    targets.push({ name: `${name}, by ping`, by: 'ping', address, port: 0 });
   }
 });
 
 afterAll(() => engine.stop());
 
-/** A container that is no instance. */
-async function serve(network: string, address?: string): Promise<string> {
-  const container = await engine.docker.createContainer({
-    Image: 'ephemera/demo',
-    Cmd: ['httpd', '-f', '-p', '8080', '-h', '/'],
-    HostConfig: { NetworkMode: network },
-    ...(address !== undefined && {
-      NetworkingConfig: {
-        EndpointsConfig: { [network]: { IPAMConfig: { IPv4Address: address } } },
-      },
-    }),
-  });
-  await container.start();
-  return (await container.inspect()).NetworkSettings.Networks[network]?.IPAddress ?? '';
+/** Containers that an instance may not reach, by their addresses: they answer by UDP too. */
+async function others(proxyAt?: string): Promise<Record<string, string>> {
+  const started = {
+    'a peer': await scene.start(begunInstance(wide)),
+    'another deployment': await stranger.start(begunInstance(wide)),
+    'a container of Docker’s own bridge': await serveBeside(engine, 'bridge'),
+    'a proxy': await serveBeside(engine, scene.network.name, proxyAt),
+  };
+  for (const { containerId } of Object.values(started)) await answerIn(engine, containerId, PORT);
+  return Object.fromEntries(Object.entries(started).map(([name, { address }]) => [name, address]));
 }
 
 const reached = (from = inside.containerId) => reachedFrom(engine.docker, from, targets);
@@ -119,7 +107,7 @@ function open(): Promise<{ containerId: string; address: string }> {
 }
 
 test('from inside an instance nothing is reached', async () => {
-  expect(targets.length).toBeGreaterThan(14);
+  expect(targets.length).toBeGreaterThan(40);
   expect(await reached()).toEqual([]);
   const itself = { name: 'itself', by: 'http', address: '127.0.0.1', port: 8080 } as const;
   expect(await reachedFrom(engine.docker, inside.containerId, [itself])).toEqual(['itself']);
@@ -127,7 +115,8 @@ test('from inside an instance nothing is reached', async () => {
 
 test('where egress is open, the internet is reached, and nothing that is near', async () => {
   const { containerId } = await open();
-  expect(await reached(containerId)).toEqual(['the internet']);
+  const ways = ['the internet', 'the internet, by UDP', 'the internet, by ping'];
+  expect(await reached(containerId)).toEqual(ways);
 });
 
 test('who shares the network with instances, from the range of proxies, reaches them', async () => {
@@ -145,7 +134,10 @@ test('who shares the network with instances, from the range of proxies, reaches 
 });
 
 const fromTheWorld = (address: string) =>
-  engine.inWorld(`busybox nc -w 2 ${address} 8080 </dev/null && echo open || true`);
+  engine.inWorld(
+    `busybox nc -w 2 ${address} 8080 </dev/null && echo tcp
+    busybox ping -c 1 -W 2 ${address} >/dev/null && echo icmp || true`,
+  );
 
 // Docker leaves the policy of FORWARD as it is where the machine forwarded before it came.
 test('a neighbour that sends through this machine does not reach an instance', async () => {
@@ -262,22 +254,15 @@ describe('without any rules, Docker’s own neither', () => {
     await firewall.remove();
     await engine.hostSays('iptables -I FORWARD 1 -j ACCEPT; iptables -t raw -F');
     // The restart has stopped what the others were.
-    const peer = await scene.start(begunInstance());
-    const foreign = await stranger.start(begunInstance());
-    const addresses: Record<string, string> = {
-      'a peer': peer.address,
-      'another deployment': foreign.address,
-      'a container of Docker’s own bridge': await serve('bridge'),
-      'a proxy': await serve(scene.network.name),
-    };
+    const addresses = await others();
     for (const [i, each] of targets.entries()) {
-      targets[i] = { ...each, address: addresses[each.name] ?? each.address };
+      targets[i] = { ...each, address: addresses[each.name.split(',')[0] ?? ''] ?? each.address };
     }
   });
 
   test('every probe succeeds', async () => {
     expect(await reached()).toEqual(targets.map(({ name }) => name));
-    expect(await fromTheWorld(inside.address)).toBe('open\n');
+    expect(await fromTheWorld(inside.address)).toBe('tcp\nicmp\n');
     expect(WORLD).toBe('198.51.100.2');
   });
 

@@ -19,8 +19,8 @@ export interface OwnEngine {
   readonly onHost: RunOnHost;
   /** The same, and gives what it printed. */
   hostSays(script: string): Promise<string>;
-  /** Starts a program in the network of the machine, or in that beyond it. */
-  spawnIn(place: 'host' | 'world', ...command: string[]): ChildProcess;
+  /** Starts a program in the network of the machine, in that beyond it, or in that of a process. */
+  spawnIn(place: 'host' | 'world' | number, ...command: string[]): ChildProcess;
   inWorld(script: string): Promise<string>;
   /** As `systemctl restart docker`. */
   restart(): Promise<void>;
@@ -55,7 +55,8 @@ export async function startOwnEngine(options: OwnEngineOptions): Promise<OwnEngi
   const docker = connectDocker(dockerHost);
   const children: ChildProcess[] = [];
 
-  const inside = (place: 'host' | 'world') => `--net=/var/run/netns/${names[place]}`;
+  const inside = (place: 'host' | 'world' | number) =>
+    `--net=${typeof place === 'number' ? `/proc/${place}/ns/net` : `/var/run/netns/${names[place]}`}`;
   const shell = async (place: 'host' | 'world', script: string): Promise<string> =>
     (await run('nsenter', [inside(place), '/bin/sh', '-c', script], { timeout: 30_000 })).stdout;
 

@@ -1,11 +1,17 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type Docker from 'dockerode';
 import { execInside } from './exec-inside.ts';
+
+const run = promisify(execFile);
 
 /** Who may not be reached: how a probe is sent, and where to. */
 export interface Target {
   readonly name: string;
-  readonly by: 'http' | 'redis';
+  readonly by: 'http' | 'redis' | 'udp' | 'ping';
   readonly address: string;
+  /** Nothing to a ping. */
   readonly port: number;
 }
 
@@ -16,16 +22,36 @@ function command({ by, address, port }: Target): string {
       return `printf 'PING\\r\\n' | nc -w 2 ${address} ${port} | grep -q PONG`;
     case 'http':
       return `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${address} ${port} | grep -q HTTP`;
+    case 'udp':
+      return `${process.execPath} ${join(import.meta.dirname, 'ask-udp.ts')} ${address} ${port}`;
+    case 'ping':
+      return `busybox ping -c 2 -W 2 ${address}`;
   }
 }
 
-/** Sends every probe at once from inside a container; gives the names of those that answer. */
+/**
+ * Sends every probe at once from inside a container; gives the names of those that answer. What
+ * the demo's busybox cannot send, datagrams and pings, is sent from the container's network, which
+ * is what the rules see.
+ */
 export async function reachedFrom(
   docker: Docker,
   containerId: string,
   targets: readonly Target[],
 ): Promise<string[]> {
-  const lines = targets.map((each, i) => `{ ${command(each)}; } >/dev/null 2>&1 && echo :${i}: &`);
-  const { text } = await execInside(docker, containerId, `${lines.join('\n')}\nwait`);
-  return targets.flatMap(({ name }, i) => (text.includes(`:${i}:`) ? [name] : []));
+  const script = (...ways: Target['by'][]) =>
+    targets
+      .flatMap((each, i) =>
+        ways.includes(each.by) ? `{ ${command(each)}; } >/dev/null 2>&1 && echo :${i}: &` : [],
+      )
+      .concat('wait')
+      .join('\n');
+  const { State } = await docker.getContainer(containerId).inspect();
+  const network = `--net=/proc/${State.Pid}/ns/net`;
+  const [inside, beside] = await Promise.all([
+    execInside(docker, containerId, script('http', 'redis')),
+    run('nsenter', [network, '/bin/sh', '-c', script('udp', 'ping')]),
+  ]);
+  const answers = inside.text + beside.stdout;
+  return targets.flatMap(({ name }, i) => (answers.includes(`:${i}:`) ? [name] : []));
 }
