@@ -1,5 +1,7 @@
+import { dueAt } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import type { Containers, Instances, Kills, Why } from './ports.ts';
+import { freeze } from './suspend.ts';
 
 export interface KillPorts {
   readonly instances: Instances;
@@ -33,8 +35,10 @@ export async function kill(
   if (ending.kind === 'leased') return ending;
   if (ending.kind === 'absent') return ending;
   if (ending.kind === 'paused') {
-    await containers.pause(id);
-    return { kind: 'leased', remaining: ending.remaining };
+    const resumed = await freeze({ containers, instances }, id);
+    // Whoever resumed it could not arm this job anew while it runs.
+    const remaining = resumed ? dueAt(resumed) - (await instances.now()) : ending.remaining;
+    return { kind: 'leased', remaining: Math.max(0, remaining) };
   }
   const { instance } = ending;
   await containers.removeInstance(id, instance.template.stopGrace);

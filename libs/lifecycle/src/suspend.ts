@@ -32,10 +32,26 @@ export async function pause(
 ): Promise<'paused' | 'refused' | 'absent'> {
   const paused = await suspensions.pause(id);
   if (paused !== 'paused') return paused;
+  await freeze({ containers, instances }, id);
+  return 'paused';
+}
+
+/** Freezes the container of an instance that is paused; gives one that was resumed meanwhile. */
+export async function freeze(
+  {
+    containers,
+    instances,
+  }: Pick<SuspendPorts, 'containers'> & {
+    readonly instances: Pick<Instances, 'get'>;
+  },
+  id: string,
+): Promise<Instance | undefined> {
   await containers.pause(id);
   // A resume that overtook this one must not find its container frozen behind it.
-  if ((await instances.get(id))?.state === 'ready') await containers.unpause(id);
-  return 'paused';
+  const instance = await instances.get(id);
+  if (instance?.state !== 'ready') return undefined;
+  await containers.unpause(id);
+  return instance;
 }
 
 /** Resumes an instance: its container first, and once more behind a pause that came between. */

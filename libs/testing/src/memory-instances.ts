@@ -117,6 +117,12 @@ export function memoryInstances(
         return { kind: 'leased', remaining: killDelay(instance, now()) };
       }
       if (why === 'start_failed' && !starting) return { kind: 'leased', remaining };
+      const { template, maxExpiresAt } = instance;
+      const isOver = why === 'due' && instance.expiresAt <= now() && now() < maxExpiresAt;
+      if (isOver && template.onTimeout === 'pause' && /ready|paused/.test(instance.state)) {
+        put({ ...instance, state: 'paused', expiresAt: maxExpiresAt, lastTransitionAt: now() });
+        return { kind: 'paused', remaining: maxExpiresAt - now() };
+      }
       const late = why === 'due' && starting;
       const dueFor = instance.expiresAt > now() ? 'idle' : 'ttl';
       const ended = move(instance, 'draining', {

@@ -2,7 +2,7 @@ import type { Suspensions } from '@ephemera/lifecycle';
 import type { Synchronous } from './answering-later.ts';
 import type { MemoryTable } from './memory-table.ts';
 
-/** Pausing and resuming in memory; a deadline that pauses is not in it. */
+/** Pausing and resuming in memory. */
 export function memorySuspensions({ now, find, move }: MemoryTable): Synchronous<Suspensions> {
   return {
     pause(id) {
@@ -18,8 +18,11 @@ export function memorySuspensions({ now, find, move }: MemoryTable): Synchronous
       if (!instance) return { kind: 'absent' };
       if (instance.state === 'ready') return { kind: 'resumed', sooner: false, instance };
       if (instance.state !== 'paused' || instance.expiresAt <= now()) return { kind: 'refused' };
-      const resumed = move(instance, 'ready', { activeAt: now() });
-      return { kind: 'resumed', sooner: false, instance: resumed };
+      const { expiresAt: held, maxExpiresAt, timeout, template } = instance;
+      const anew = Math.min(now() + timeout, maxExpiresAt);
+      const expiresAt = template.onTimeout === 'pause' ? anew : held;
+      const resumed = move(instance, 'ready', { activeAt: now(), expiresAt });
+      return { kind: 'resumed', sooner: expiresAt < held, instance: resumed };
     },
   };
 }

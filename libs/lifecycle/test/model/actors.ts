@@ -29,10 +29,14 @@ export const POOL_AGE = 120_000;
 export const POOL = 'p';
 /** No scene lets more time pass than this while somebody is handed a warm one, ms. */
 const LATE_BY = 6_000;
-export const draft = (id: string) =>
+export const draft = (id: string, pauses = false) =>
   sampleDraft({
     id,
-    template: sampleTemplate({ timeout: TTL, maxTimeout: 300_000 }),
+    template: sampleTemplate({
+      timeout: TTL,
+      maxTimeout: 300_000,
+      ...(pauses && { onTimeout: 'pause' }),
+    }),
     timeout: TTL,
   });
 

@@ -93,6 +93,19 @@ const RULES: readonly Rule[] = [
     },
   },
   {
+    without: 'a look at what a pause has frozen',
+    scene: 'a deadline that pauses meets a resume',
+    breaks: /frozen that is ready/,
+    verbs: {
+      async kill(ports, id, why) {
+        const ending = await ports.instances.end(id, why);
+        if (ending.kind !== 'paused') return kill(ports, id, why);
+        await ports.containers.pause(id);
+        return { kind: 'leased', remaining: ending.remaining };
+      },
+    },
+  },
+  {
     without: 'thawing what serves',
     scene: 'a pause is overtaken by a resume, and cut short',
     breaks: /frozen/,

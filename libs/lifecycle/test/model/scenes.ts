@@ -9,6 +9,10 @@ import type { World } from './world.ts';
 /** What is there at first, and who acts at the same time. */
 export interface Scene {
   readonly given: 'pending' | 'ready' | 'warm';
+  /** Its deadline pauses it. */
+  readonly pauses?: boolean;
+  /** Nobody dies in it, so nothing is left for a reconciliation to thaw. */
+  readonly unaided?: boolean;
   /** In how many places somebody is interrupted at most: each more is ten times the orders. */
   readonly interruptions: number;
   readonly actors: (cast: Cast, made: { id: string; generation: number }) => Actor[];
@@ -109,6 +113,13 @@ export const SCENES: Readonly<Record<string, Scene>> = {
       cast.reconcile('a'),
     ],
   },
+  'a deadline that pauses meets a resume': {
+    given: 'ready',
+    pauses: true,
+    unaided: true,
+    interruptions: 2,
+    actors: (cast, { id }) => [cast.wait(TTL), cast.fire('a'), cast.resume('a', id)],
+  },
   'a pause meets the deadline and a renewal': {
     given: 'ready',
     interruptions: 2,
@@ -171,6 +182,7 @@ export function runOf(
     const cast = castOf(world, turns, verbs);
     for (const actor of scene.actors(cast, made)) turns.start(actor);
     await turns.untilAllAreDone(choose);
+    if (scene.unaided) await world.judgeFrozen([ID]);
     const repair = async () => {
       for (const host of HOSTS) {
         await cast.tell(host).run((port) => port);
@@ -199,11 +211,14 @@ function brokenOf({ faults }: World, { trace }: Turns): Broken | undefined {
 }
 
 /** Brings the one instance of a scene to where it begins, without anybody in between. */
-async function setUp({ given }: Scene, world: World): Promise<{ id: string; generation: number }> {
+async function setUp(
+  { given, pauses = false }: Scene,
+  world: World,
+): Promise<{ id: string; generation: number }> {
   const { store, kills, promised } = world;
   const pooled = { ...draft(ID), timeout: POOL_AGE };
   const made =
-    given === 'warm' ? await store.stock(pooled, POOL, 1) : await store.create(draft(ID));
+    given === 'warm' ? await store.stock(pooled, POOL, 1) : await store.create(draft(ID, pauses));
   if (!made) throw new Error('the pool is full');
   const { id, generation } = made;
   if (given === 'pending') return made;

@@ -139,6 +139,14 @@ export function openWorld() {
     async judgeRest(ids: readonly string[]): Promise<void> {
       for (const id of ids) judge(id, await store.get(id));
     },
+    /** What must hold before any repair: a visitor of one that is frozen waits for a reconciliation. */
+    async judgeFrozen(ids: readonly string[]): Promise<void> {
+      for (const id of ids) {
+        const { state, host } = (await store.get(id)) ?? {};
+        const isFrozen = containersOf(id).some((each) => each.host === host && each.frozen);
+        if (state === 'ready' && isFrozen) faults.push('a container is frozen that is ready');
+      }
+    },
     /** What must hold when every deadline has passed. */
     async judgeEnd(ids: readonly string[]): Promise<void> {
       for (const id of ids) {
