@@ -150,6 +150,8 @@ class ContainerChurn {
       const [old] = place.past.splice(PAST);
       place.current = undefined;
       if (isAsked) await this.#site.end(id);
+      // A daemon that is slower with ends than with starts would have ever more to do.
+      await this.#site.gone(id, this.#stop.signal);
       if (old !== undefined) this.#strays += straysIn(await this.#site.lastWords(old));
     }
     for (const id of place.past) this.#strays += straysIn(await this.#site.lastWords(id));

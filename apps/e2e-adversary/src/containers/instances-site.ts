@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Route } from '@ephemera/domain';
 import { freePort, waitFor } from '@ephemera/testing';
 import { type Fence, without } from '../churn/fences.ts';
 import { type Relay, startRelay } from '../churn/relay.ts';
@@ -9,6 +11,7 @@ import { OWN_ID } from './own-id.ts';
 
 const REPLICAS = 3;
 const PATIENCE = 60_000;
+const ENDED: readonly Route['state'][] = ['gone', 'failed'];
 const workerMain = new URL('../../../worker/src/main.ts', import.meta.url).pathname;
 const removeAll = new URL('../../../worker/src/remove-all.ts', import.meta.url).pathname;
 
@@ -21,6 +24,8 @@ export interface InstancesSite {
   create(timeoutSeconds: number): Promise<{ id: string; address: string } | undefined>;
   /** Asks for the end of an instance, and does not wait for it. */
   end(id: string): Promise<void>;
+  /** Waits until the container of an instance that is to end is gone, or the signal is raised. */
+  gone(id: string, signal: AbortSignal): Promise<void>;
   /** What an instance that has ended wrote while it ran. */
   lastWords(id: string): Promise<string>;
   /** Throws where a process has ended. */
@@ -106,6 +111,13 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
       },
       async end(id) {
         await (await ask('DELETE', `/${id}`)).arrayBuffer();
+      },
+      async gone(id, signal) {
+        while (!signal.aborted) {
+          const route = await ground.redis.get(ground.keys.route(id));
+          if (route === null || ENDED.includes((JSON.parse(route) as Route).state)) return;
+          await sleep(20);
+        }
       },
       async lastWords(id) {
         const answer = await ask('GET', `/${id}/logs`);
