@@ -2,11 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { descriptors, startChild } from '../child.ts';
+import { waitFor } from '@ephemera/testing';
+import { type Child, descriptors, startChild } from '../child.ts';
 import { startGround } from '../ground.ts';
 import { installed } from '../installed.ts';
-import { newEchoInstance } from '../plain-instance.ts';
-import { percentile, steadyLoad } from '../restart/load.ts';
+import { percentile } from '../restart/load.ts';
+import type { OthersOptions, Window } from './others.ts';
 
 /** How slowhttptest attacks: heads that do not end, bodies that trickle, answers hardly read. */
 const ATTACKS = {
@@ -18,92 +19,106 @@ const ATTACKS = {
 export type Attack = keyof typeof ATTACKS;
 export const attacks = Object.keys(ATTACKS) as Attack[];
 
+export interface SlowOptions {
+  readonly connections: number;
+  /** How often the others are measured without the attack and with it, in turn. */
+  readonly rounds: number;
+  /** How long each of these takes. */
+  readonly seconds: number;
+}
+
 export interface SlowResult {
   readonly attack: Attack;
   readonly connections: number;
   /** Most descriptors that the replica had open at once, beyond those before the attack. */
   readonly most: number;
-  /** Those still open when the attack was over for a moment. */
+  /** Those still open five seconds after the last attack. */
   readonly left: number;
-  readonly others: {
-    readonly before: Figures;
-    readonly during: Figures;
-    /** How many times the p99 of before the p99 during the attack is. */
-    readonly ratio: number;
-  };
+  /** What others noticed in each round. */
+  readonly without: readonly Window[];
+  readonly during: readonly Window[];
+  /** Median over the rounds: how many times the p99 without the attack the one during it is. */
+  readonly ratio: number;
   readonly failed: Readonly<Record<string, number>>;
 }
 
-export interface Figures {
-  readonly p50: number;
-  readonly p99: number;
-}
-
-/**
- * Attacks a replica with slow clients while others ask at a steady rate.
- *
- * @param seconds how long the attack and the time before it take
- */
+/** Attacks a replica with slow clients, again and again, while others ask at a steady rate. */
 export async function slowClients(
   attack: Attack,
-  connections: number,
-  seconds: number,
+  { connections, rounds, seconds }: SlowOptions,
 ): Promise<SlowResult> {
   const slowhttptest = await installed('slowhttptest');
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-slow-'));
   const ground = await startGround();
-  const instance = await newEchoInstance();
+  const instance = startHere('echo-instance.ts');
   try {
-    const id = await ground.ready({ port: instance.port });
+    const port = Number(await told(instance, /^port (\d+)$/m));
+    const id = await ground.ready({ port });
     const replica = await ground.replica();
+    const others = { port: replica.publicPort, path: `/demo/${id}/`, perSecond: 200, seconds };
     const path = `/demo/${id}/${attack === 'reading' ? 'big' : ''}`;
-    const others = { port: replica.publicPort, path: `/demo/${id}/`, perSecond: 200 };
-    // The first answers come from code that is not compiled yet.
-    await loadFor(others, seconds * 250);
-    const before = await loadFor(others, seconds * 1_000);
-    const atRest = descriptors(replica.pid);
     const url = `http://127.0.0.1:${replica.publicPort}${path}`;
-    const common = ['-c', connections, '-r', Math.ceil(connections / 5), '-l', seconds, '-p', 3];
-    const attacker = startChild(slowhttptest, [
-      ...common.map(String),
-      ...ATTACKS[attack],
-      '-u',
-      url,
-      ...['-o', join(folder, 'slow')],
-    ]);
+    const rate = Math.ceil(connections / 5);
+    // Longer than it is needed: its end is not to be measured.
+    const common = ['-c', connections, '-r', rate, '-l', seconds + 10, '-p', 3].map(String);
+    const startAttack = () =>
+      startChild(slowhttptest, [
+        ...common,
+        ...ATTACKS[attack],
+        ...['-u', url, '-o', join(folder, 'slow')],
+      ]);
+    const without: Window[] = [];
+    const during: Window[] = [];
+    await measure(others);
+    await sleep(5_000);
+    const atRest = descriptors(replica.pid);
     let most = 0;
     const watch = setInterval(() => {
       most = Math.max(most, descriptors(replica.pid) - atRest);
     }, 100);
-    const during = await loadFor(others, seconds * 1_000);
+    for (let round = 0; round < rounds; round++) {
+      without.push(await measure(others));
+      during.push(await measure(others, startAttack));
+      // What is kept for the next request is given up after 4 s of quiet.
+      await sleep(5_000);
+    }
     clearInterval(watch);
-    await attacker.stop(1_000);
-    await sleep(1_000);
     const left = Math.max(0, descriptors(replica.pid) - atRest);
-    const [calm, attacked] = [figures(before.durations), figures(during.durations)];
-    return {
-      attack,
-      connections,
-      most,
-      left,
-      others: { before: calm, during: attacked, ratio: attacked.p99 / calm.p99 },
-      failed: during.failed,
-    };
+    const ratios = during.map(({ p99 }, round) => p99 / (without[round]?.p99 ?? Number.NaN));
+    const ratio = percentile(
+      ratios.sort((a, b) => a - b),
+      0.5,
+    );
+    const failed: Record<string, number> = {};
+    for (const [what, count] of during.flatMap((one) => Object.entries(one.failed))) {
+      failed[what] = (failed[what] ?? 0) + count;
+    }
+    return { attack, connections, most, left, without, during, ratio, failed };
   } finally {
-    instance.stop();
+    await instance.stop();
     await ground.stop();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function loadFor(options: { port: number; path: string; perSecond: number }, ms: number) {
-  const stop = new AbortController();
-  const load = steadyLoad(options, stop.signal);
-  await sleep(ms);
-  stop.abort();
-  return await load;
+/** @param startAttack begins as soon as the others are warm, and ends with them */
+async function measure(options: OthersOptions, startAttack?: () => Child): Promise<Window> {
+  const others = startHere('others.ts', JSON.stringify(options));
+  await told(others, /^(begun)$/m);
+  const attacker = startAttack?.();
+  await others.exit();
+  await attacker?.stop(1_000);
+  return JSON.parse(await told(others, /^(\{.*\})$/m)) as Window;
 }
 
-function figures(sorted: readonly number[]): Figures {
-  return { p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99) };
+function startHere(file: string, ...args: string[]): Child {
+  return startChild(process.execPath, [join(import.meta.dirname, file), ...args]);
+}
+
+/** What a process says in a line. @throws where it ends without a word */
+async function told(child: Child, line: RegExp): Promise<string> {
+  await waitFor('a word of a process', () => line.test(child.log()) || child.ended() !== undefined);
+  const [, word] = line.exec(child.log()) ?? [];
+  if (word === undefined) throw new Error(`a process ended:\n${child.log()}`);
+  return word;
 }
