@@ -23,6 +23,9 @@ export class TunnelAgent extends HttpAgent {
     this.#agent.open(this.#port, this.inlet, true).then(
       (socket) => {
         this.#agent.hold(socket);
+        // http-proxy sets both only behind the handshake. What is added to a socket so late makes
+        // it another kind of object to V8, one more than it compiles a call for.
+        socket.setTimeout(0).setKeepAlive(true);
         this.inlet.take = (data) => socket.push(Buffer.from(data));
         callback(null, socket);
       },
