@@ -22,8 +22,8 @@ export interface Pools {
   wanted(template: Template): Promise<number>;
   /** Unclaimed instances of a pool, those that still start too. */
   count(fingerprint: string): Promise<number>;
-  /** Takes some out that nobody has claimed, oldest first: nobody can claim them any more. */
-  retire(fingerprint: string, most: number): Promise<string[]>;
+  /** Some that may be claimed, oldest first; they may be claimed meanwhile. */
+  unclaimed(fingerprint: string, most: number): Promise<string[]>;
   /** Every pool that has instances, those of earlier configurations too. */
   fingerprints(): Promise<string[]>;
 }

@@ -21,8 +21,11 @@ export type Ending =
   /** There is nothing to end: it is dead already, or was never known. */
   | { readonly kind: 'absent' };
 
-/** Why to end: `due` where the deadline has passed (the store decides), or a reason that stands. */
-export type Why = 'due' | EndReason;
+/**
+ * Why to end: `due` where the deadline has passed, `surplus` where nobody has claimed it (the store
+ * decides both), or a reason that stands.
+ */
+export type Why = 'due' | 'surplus' | EndReason;
 
 /** What an instance has from the moment that it is ready. */
 export interface Published extends Lease {
@@ -65,7 +68,7 @@ export interface Instances {
   bury(id: string, generation: number, left?: 'left'): Promise<boolean>;
   /** Every live instance that a worker of this host has begun. */
   ofHost(host: string): Promise<Instance[]>;
-  /** Live instances that no worker has begun and whose start deadline has passed. */
+  /** Live instances that no worker has begun and whose start deadline has passed, or whose end was begun. */
   strandedBefore(time: number): Promise<Instance[]>;
   /** Pending instances that were to be begun before `time`: their spawn job may never have been. */
   unbegunSince(time: number): Promise<Pick<Instance, 'id' | 'generation'>[]>;

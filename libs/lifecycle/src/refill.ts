@@ -58,11 +58,13 @@ async function fill(
   }
 }
 
-/** Ends what is too many. One that is retired cannot be claimed, so no visitor loses his. */
+/** Ends what is too many. Each is ended in one step where nobody has claimed it meanwhile. */
 async function thin(ports: RefillPorts, fingerprint: string, want: number): Promise<number> {
   const surplus = (await ports.pools.count(fingerprint)) - want;
   if (surplus <= 0) return 0;
-  const retired = await ports.pools.retire(fingerprint, surplus);
-  for (const id of retired) await requestKill(ports, id);
-  return retired.length;
+  let retired = 0;
+  for (const id of await ports.pools.unclaimed(fingerprint, surplus)) {
+    if ((await requestKill(ports, id, 'surplus')).kind === 'draining') retired++;
+  }
+  return retired;
 }

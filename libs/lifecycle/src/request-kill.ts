@@ -18,8 +18,9 @@ export interface Ends {
 export async function requestKill(
   { instances, ends }: RequestKillPorts,
   id: string,
+  why: 'request' | 'surplus' = 'request',
 ): Promise<Ending> {
-  const ending = await instances.end(id, 'request');
+  const ending = await instances.end(id, why);
   if (ending.kind !== 'draining') return ending;
   const { instance } = ending;
   if (instance.host === undefined) await instances.bury(id, instance.generation);

@@ -140,14 +140,15 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     async unbegunSince(time) {
       const ids = await redis.zrange(keys.pending, '-inf', '+inf', 'BYSCORE');
       const pipeline = redis.pipeline();
-      const fields = ['generation', 'lastTransitionAt', 'queued'] as const;
+      const fields = ['generation', 'lastTransitionAt', 'queued', 'state'] as const;
       for (const id of ids) pipeline.hmget(keys.instance(id), ...fields);
       const found = (await pipeline.exec()) ?? [];
       return found.flatMap(([error, values], i) => {
         if (error) throw error;
-        const [generation, since, queued] = values as (string | null)[];
+        const [generation, since, queued, state] = values as (string | null)[];
         // Who has a place in the queue is to wait there.
-        const isOwed = generation && queued === null && Number(since) <= time;
+        const isOwed =
+          generation && queued === null && state === 'pending' && Number(since) <= time;
         return isOwed ? [{ id: ids[i] ?? '', generation: Number(generation) }] : [];
       });
     },

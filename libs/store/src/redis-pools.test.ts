@@ -168,13 +168,23 @@ describe('a claim', () => {
     expect(claims.filter(({ kind }) => kind === 'none')).toHaveLength(950);
   });
 
-  test('and a retirement at the same instant: one of them has it', async () => {
-    const { warm, claim, pools, wish } = open();
+  test('and its end as one too many at the same instant: one of them has it', async () => {
+    const { warm, claim, instances } = open();
     for (let round = 0; round < 200; round++) {
       const { id } = await warm();
-      const [claimed, retired] = await Promise.all([claim(), pools.retire(wish.fingerprint, 1)]);
-      expect(claimed.kind === 'claimed' ? [] : [id]).toEqual(retired);
+      const both = [claim(), instances.end(id, 'surplus')] as const;
+      const [claimed, ending] = await Promise.all(both);
+      const has = claimed.kind === 'claimed' ? 'absent' : 'draining';
+      expect(ending.kind).toBe(has);
     }
+  });
+
+  // A worker that died between the two left one that nobody could claim, for as long as it may wait.
+  test('finds one that was found too many, and not ended', async () => {
+    const { warm, claim, pools, wish } = open();
+    const { id } = await warm();
+    expect(await pools.unclaimed(wish.fingerprint, 1)).toEqual([id]);
+    expect(await claim()).toMatchObject({ kind: 'claimed', instance: { id } });
   });
 
   test('and its age-out at the same instant: one of them has it in full', async () => {

@@ -30,10 +30,8 @@ export function redisPools(redis: Redis, keys: Keys): Pools {
       return redis.scard(keys.pool(fingerprint));
     },
 
-    async retire(fingerprint, most) {
-      // Taken out of the set in one step, as a claim does it: none is both claimed and retired.
-      const flat = await redis.zpopmin(keys.warm(fingerprint), most);
-      return flat.filter((_, i) => i % 2 === 0);
+    async unclaimed(fingerprint, most) {
+      return redis.zrange(keys.warm(fingerprint), '0', String(most - 1));
     },
 
     async fingerprints() {

@@ -111,6 +111,7 @@ export function memoryInstances(
       const instance = find(id);
       if (!instance || isDead(instance.state)) return { kind: 'absent' };
       if (instance.state === 'draining') return { kind: 'draining', instance };
+      if (why === 'surplus' && instance.state !== 'warm') return { kind: 'absent' };
       const remaining = dueAt(instance) - now();
       const starting = !isServing(instance.state);
       if (why === 'due' && remaining > 0) {
@@ -125,10 +126,11 @@ export function memoryInstances(
       }
       const late = why === 'due' && starting;
       const dueFor = instance.expiresAt > now() ? 'idle' : 'ttl';
+      const given = why === 'surplus' ? 'request' : why;
       const ended = move(instance, 'draining', {
         supersedes: instance.generation,
         generation: nextGeneration(),
-        reason: late ? 'start_failed' : why === 'due' ? dueFor : why,
+        reason: late ? 'start_failed' : given === 'due' ? dueFor : given,
         message: late ? 'It was not ready before its start deadline.' : message,
       });
       return { kind: 'draining', instance: ended };
@@ -144,7 +146,11 @@ export function memoryInstances(
     },
     ofHost: (host) => alive((instance) => instance.host === host),
     strandedBefore: (time) =>
-      alive(({ state, expiresAt }) => state === 'pending' && expiresAt <= time),
+      alive(({ state, host, expiresAt, lastTransitionAt }) =>
+        state === 'pending'
+          ? expiresAt <= time
+          : state === 'draining' && host === undefined && lastTransitionAt <= time,
+      ),
     unbegunSince: (time) =>
       alive(({ state, lastTransitionAt }) => state === 'pending' && lastTransitionAt <= time).map(
         ({ id, generation }) => ({ id, generation }),

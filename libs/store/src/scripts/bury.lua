@@ -28,6 +28,7 @@ end
 redis.call('PEXPIRE', KEYS[1], stays)
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SREM', KEYS[4], ARGV[1])
+redis.call('ZREM', baseOf(KEYS[1]) .. 'pending', ARGV[1])
 releaseRoom(baseOf(KEYS[1]), KEYS[1], ARGV[1])
 emit(KEYS[5], KEYS[1], state)
 return 1

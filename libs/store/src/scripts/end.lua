@@ -1,14 +1,17 @@
 -- Any live state → draining under a new generation: the one place where an end is decided, so a
 -- renewal and a kill at the same instant are one or the other, never half of each.
 -- KEYS: 1 instance  2 route  3 generation counter  4 pending  5 events  6 expiring
--- ARGV: 1 id  2 why (due, or the reason)  3 message (empty: none)  4 idle slack ms
+-- ARGV: 1 id  2 why (due, surplus, or the reason)  3 message (empty: none)  4 idle slack ms
 -- Returns {draining, fields} | {leased, remaining ms} | {paused, remaining ms} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
 if state == 'draining' then return { 'draining', redis.call('HGETALL', KEYS[1]) } end
+-- Too many in its pool: a claim that came first has it.
+if ARGV[2] == 'surplus' and state ~= 'warm' then return { 'absent' } end
 local now = clock()
 local reason, message = ARGV[2], ARGV[3]
 local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
+if reason == 'surplus' then reason = 'request' end
 -- A start that failed beside another run that published: the instance serves.
 local serves = state == 'ready' or state == 'warm' or state == 'paused'
 if reason == 'start_failed' and serves then return { 'leased', remaining } end
@@ -50,6 +53,8 @@ end
 local generation = nextGeneration(KEYS[3])
 local base = baseOf(KEYS[1])
 leavePending(base, KEYS[4], KEYS[1], ARGV[1])
+-- No host would look for it where whoever ends it dies before its tombstone is there.
+if redis.call('HEXISTS', KEYS[1], 'host') == 0 then redis.call('ZADD', KEYS[4], now, ARGV[1]) end
 local pool = redis.call('HGET', KEYS[1], 'pool')
 if pool then
   redis.call('SREM', base .. 'pool:' .. pool, ARGV[1])

@@ -40,6 +40,23 @@ export function claimingContract(open: OpenInstances): void {
       expect(published?.startedAt).toBeLessThanOrEqual(instance.startedAt ?? 0);
     });
 
+    test('one too many is ended while it is warm, and not once it is somebody’s', async () => {
+      const { instances, pools } = await open();
+      const warm = async () => {
+        const { id, generation } = present(await pools.stock(sampleDraft(), 'p', 9));
+        expect((await instances.end(id, 'surplus')).kind).toBe('absent');
+        await instances.begin(id, generation, 'a');
+        await instances.publish(id, generation, '10.0.0.9');
+        return id;
+      };
+      const claimed = await warm();
+      await pools.claim('p', wish, {});
+      expect((await instances.end(claimed, 'surplus')).kind).toBe('absent');
+      expect(await instances.get(claimed)).toMatchObject({ state: 'ready' });
+      const ended = await instances.end(await warm(), 'surplus');
+      expect(ended).toMatchObject({ kind: 'draining', instance: { reason: 'request' } });
+    });
+
     test('one is had by one, whoever asks at the same instant', async () => {
       const { instances, pools } = await open();
       for (let i = 0; i < 2; i++) {

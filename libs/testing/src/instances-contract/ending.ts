@@ -85,11 +85,17 @@ export function endingContract(open: OpenInstances): void {
       expect(await instances.end('nobody', 'due')).toEqual({ kind: 'absent' });
     });
 
-    test('of a pending instance takes it off the list of the stranded', async () => {
+    // Whoever was asked may die before it has buried it, and it is on no host that would.
+    test('of a pending instance has it among the stranded until it is buried', async () => {
       const { instances, create } = await open();
-      const { id, expiresAt } = await create();
-      expect(drained(await instances.end(id, 'request'))).toMatchObject({ host: undefined });
-      expect(await instances.strandedBefore(expiresAt)).toEqual([]);
+      const { id } = await create();
+      const ended = drained(await instances.end(id, 'request'));
+      expect(ended).toMatchObject({ host: undefined });
+      const now = await instances.now();
+      expect(await instances.strandedBefore(now)).toEqual([ended]);
+      expect(await instances.unbegunSince(now)).toEqual([]);
+      await instances.bury(id, ended.generation);
+      expect(await instances.strandedBefore(now)).toEqual([]);
     });
 
     // A kill and a start that ends at the same instant: were either done by halves, a route would
