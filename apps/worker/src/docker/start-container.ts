@@ -87,7 +87,7 @@ export function containerStarter(
       await unlessStatus([304], withDeadline('start', START, container.start()));
     } catch (error) {
       const isFull = isBridgeFull(error);
-      if (!isFull && !isAddressTaken(error)) throw refusal(error);
+      if (!isFull && !isAddressTaken(error) && !isHalfStarted(error)) throw refusal(error);
       if (isFull) port.refused();
       await remove(container.id);
       return undefined;
@@ -115,7 +115,8 @@ export function containerStarter(
   };
 }
 
-const FINAL = /OCI runtime create failed|executable file not found|unable to find (user|group)/i;
+const FINAL =
+  /OCI runtime create failed|executable file not found|unable to find (user|group)|no space left/i;
 
 /** A refusal that the next try would meet again, in the daemon's words; anything else as it is. */
 function refusal(error: unknown): unknown {
@@ -135,6 +136,11 @@ function isAddressTaken(error: unknown): boolean {
 /** The kernel's word where a bridge has 1,023 ports: EXFULL. */
 function isBridgeFull(error: unknown): boolean {
   return /exchange full/i.test(wordsOf(error));
+}
+
+/** A daemon that died in the midst of its start has forgotten what runs already: it never starts. */
+function isHalfStarted(error: unknown): boolean {
+  return /task \S+ already exists|failed to start shim: .*file exists/i.test(wordsOf(error));
 }
 
 /** Where a container answers: on the network that it was created on; empty where it has ended. */
