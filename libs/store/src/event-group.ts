@@ -2,6 +2,7 @@ import type { InstanceEvent } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import { type Entry, readEvent } from './event-log.ts';
 import type { Keys } from './keys.ts';
+import { loadScript, runScript } from './run-script.ts';
 
 /** Readers that share the events: each event is given to one of them, until one has done it. */
 export interface EventGroup {
@@ -12,9 +13,13 @@ export interface EventGroup {
   /** Events that a reader took over `idleMs` ago and has not done: it may have died. */
   takeOver(idleMs: number): Promise<InstanceEvent[]>;
   done(events: readonly InstanceEvent[]): Promise<void>;
+  /** Forgets readers that have asked for nothing for `idleMs` and have nothing left to do. */
+  forgetIdle(idleMs: number): Promise<void>;
 }
 
 const BATCH = 100;
+
+const forgetReaders = loadScript('forget-readers');
 
 export interface EventGroupConnections {
   readonly redis: Redis;
@@ -47,6 +52,9 @@ export function redisEventGroup(
     },
     async done(events) {
       if (events.length > 0) await redis.xack(keys.events, group, ...events.map(({ seq }) => seq));
+    },
+    async forgetIdle(idleMs) {
+      await runScript(redis, forgetReaders, [keys.events], [group, reader, idleMs]);
     },
   };
 }

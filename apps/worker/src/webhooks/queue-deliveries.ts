@@ -10,6 +10,8 @@ const WAIT = 5_000;
 /** When what another worker has taken and not put into the queue counts as left behind, ms. */
 const LEFT_BEHIND = 15_000;
 const PAUSE = 1_000;
+/** How long a reader asks for nothing until it counts as dead, and how often they are looked for, ms. */
+const DEAD = 60_000;
 
 /**
  * Puts a delivery into the queue for every event that a webhook wants, until `signal` aborts.
@@ -22,10 +24,15 @@ export async function queueDeliveries(
 ): Promise<void> {
   const { events } = ports;
   const isStopping = () => signal.aborted;
+  let lookedAt = -Infinity;
   while (!isStopping()) {
     try {
       await events.ensure();
       await queueAll(ports, await events.takeOver(LEFT_BEHIND));
+      if (performance.now() - lookedAt > DEAD) {
+        lookedAt = performance.now();
+        await events.forgetIdle(DEAD);
+      }
       await queueAll(ports, await events.take(WAIT));
     } catch (error) {
       if (isStopping()) return;

@@ -198,6 +198,31 @@ test('what a dead worker had taken is delivered all the same', async () => {
   expect(received.every(({ event }) => event.id === id)).toBe(true);
 });
 
+// Each process is a reader of its own: those of the dead would pile up for ever.
+test('readers that have died are forgotten, and those that have something left are not', async () => {
+  const { redis, keys } = await open([]);
+  const readers = async () => {
+    const found = (await redis.xinfo('CONSUMERS', keys.events, 'webhooks')) as string[][];
+    return found.map(([, name]) => name).sort();
+  };
+  const reader = (name: string) =>
+    redisEventGroup({ redis, blocking: redis }, keys, 'webhooks', name);
+  const reads = async (name: string) => {
+    await redis.xadd(keys.events, '*', 'type', 'ready');
+    const taken = await reader(name).take(1_000);
+    expect(taken).toHaveLength(1);
+    return taken;
+  };
+  await reads('dead');
+  for (const name of ['idle', 'lives', 'asks']) await reader(name).done(await reads(name));
+  expect(await readers()).toEqual(['asks', 'dead', 'idle', 'lives']);
+  const idleSince = performance.now();
+  await waitFor('some time', () => performance.now() - idleSince > 2_000);
+  await reader('lives').done(await reads('lives'));
+  await reader('asks').forgetIdle(1_500);
+  expect(await readers()).toEqual(['asks', 'dead', 'lives']);
+});
+
 test('neither the secret nor the URL is in Redis or in the log', async () => {
   const { url } = await receiver((_, nth) => (nth === 1 ? 500 : 200));
   const { life, start, queue, redis, keys, log } = await open([{ name: 'quiet', url, ...all }]);
