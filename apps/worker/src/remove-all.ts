@@ -7,9 +7,10 @@
 import { parseArgs } from 'node:util';
 import { runApp } from '@ephemera/runtime';
 import { readConfig } from './config.ts';
+import { clearNetwork } from './docker/clear-network.ts';
 import { connectDocker } from './docker/connect-docker.ts';
 import { dismissInfrastructure } from './docker/infrastructure.ts';
-import { findNetworks, removeNetwork } from './docker/instances-network.ts';
+import { findNetworks } from './docker/instances-network.ts';
 import { removeContainers } from './docker/remove-containers.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { runHere } from './firewall.ts';
@@ -36,7 +37,7 @@ await runApp(async () => {
     // Only the first may have been made by somebody else.
     if (name === namespace && values['keep-network']) continue;
     if (name !== namespace) await dismissInfrastructure(docker, name);
-    if (await removeNetwork(docker, name)) continue;
+    if (await clearNetwork(docker, namespace, name)) continue;
     process.stderr.write(`The network ${name} is still in use and stays.\n`);
     process.exitCode = 1;
   }

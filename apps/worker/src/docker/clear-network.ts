@@ -1,0 +1,49 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type Docker from 'dockerode';
+import { QUICK, unlessStatus, withDeadline } from './deadline.ts';
+import { inspectNetwork, removeNetwork } from './instances-network.ts';
+import { LABEL } from './labels.ts';
+import { removeContainers } from './remove-containers.ts';
+
+/** How long a container may take to leave a network, or to be there that was being made, ms. */
+const WITHIN = 30_000;
+const PAUSE = 250;
+
+/**
+ * Removes a network of a deployment with what holds it: containers that were made after all others
+ * were removed, such as by a worker that has just died; those whose removal is under way; places of
+ * containers that are gone.
+ *
+ * @returns false where somebody else's container is on it, or something holds it for too long
+ */
+export async function clearNetwork(
+  docker: Docker,
+  namespace: string,
+  name: string,
+  within = WITHIN,
+): Promise<boolean> {
+  const end = performance.now() + within;
+  while (!(await removeNetwork(docker, name))) {
+    if (performance.now() > end || (await isHeldByOthers(docker, namespace, name))) return false;
+    await removeContainers(docker, namespace, new Set());
+    await sleep(PAUSE);
+  }
+  return true;
+}
+
+/** Frees the places of containers that are gone on the way. */
+async function isHeldByOthers(docker: Docker, namespace: string, name: string): Promise<boolean> {
+  const holders = Object.entries((await inspectNetwork(docker, name))?.Containers ?? {});
+  let others = false;
+  for (const [id, { Name }] of holders) {
+    const inspected = withDeadline('inspect', QUICK, docker.getContainer(id).inspect());
+    const seen = await unlessStatus([404], inspected);
+    if (seen) {
+      others ||= seen.Config.Labels[LABEL.namespace] !== namespace;
+      continue;
+    }
+    const call = docker.getNetwork(name).disconnect({ Container: Name, Force: true });
+    await unlessStatus([403, 404], withDeadline('disconnect', QUICK, call));
+  }
+  return others;
+}
