@@ -1,13 +1,13 @@
+import { request } from 'node:http';
 import { type App, type Deployment, deploy, waitFor } from '@ephemera/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { containersOf } from './docker-cli.ts';
 
-// A worker is asked to stop in the midst of its work.
+// A process is asked to stop in the midst of its work.
 
 const COMMON = `image: ephemera/demo
     port: 8080
     timeout: 5m
-    ready: { http: /id, within: 2m }
     limits: { memory: 32m, pids: 32 }
     readOnly: true
     tmpfs: { /tmp: 8m }`;
@@ -16,7 +16,18 @@ default: demo
 templates:
   demo:
     ${COMMON}
+    ready: { http: /id, within: 2m }
     stopGrace: 0s
+  never-serves:
+    ${COMMON}
+    stopGrace: 0s
+    ready: { http: /id, within: 2m }
+    command: [sleep, '600']
+  never-answers:
+    ${COMMON}
+    stopGrace: 0s
+    ready: tcp
+    command: [nc, -ll, -p, '8080', -e, sleep, '600']
 `;
 
 /** Several starts one after the other, on a machine that may have much to do. */
@@ -45,6 +56,14 @@ const lastWorker = (): App => {
 };
 const ended = ({ child }: App) =>
   new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+/** Asks a process to stop, and again once it is at it; gives the code that it ended with. */
+const stopTwice = async (app: App, second: 'SIGTERM' | 'SIGINT'): Promise<number | null> => {
+  const code = ended(app);
+  app.child.kill('SIGTERM');
+  await waitFor('the stop to begin', () => app.log().includes('"msg":"stopping"'));
+  app.child.kill(second);
+  return code;
+};
 
 test(
   'what it has begun is finished or handed back: everybody gets his instance',
@@ -60,6 +79,41 @@ test(
     await site.startWorker();
     for (const id of ids) await isReady(id);
     expect(await containersOf(site.namespace)).toHaveLength(2);
+  },
+  SLOW,
+);
+
+// Its drain waits for the start that it is at, which does not end within the time that it has.
+test.each(['SIGTERM', 'SIGINT'] as const)(
+  'a worker in the midst of its drain ends at once at %s, and not as if it were done',
+  async (second) => {
+    const worker = lastWorker();
+    const id = await create('never-serves');
+    await waitFor('its start', () => worker.log().includes(id));
+    expect(await stopTwice(worker, second)).toBe(1);
+    expect(worker.log()).not.toContain('"msg":"stopped"');
+    await site.startWorker();
+    await site.api('DELETE', `/v1/instances/${id}`);
+  },
+  SLOW,
+);
+
+test(
+  'so does a proxy',
+  async () => {
+    const proxy = await site.startProxy();
+    const id = await create('never-answers');
+    await isReady(id);
+    const held = request(`${site.publicUrls.at(-1)}/demo/${id}/`).end();
+    const cut = new Promise((resolve) => held.once('error', resolve));
+    await waitFor('the request', async () => {
+      const metrics = await (await site.api('GET', '/metrics', undefined, {}, 1)).text();
+      return /^ephemera_requests_in_flight(\{.*\})? 1$/m.test(metrics);
+    });
+    expect(await stopTwice(proxy, 'SIGINT')).toBe(1);
+    expect(proxy.log()).not.toContain('"msg":"stopped"');
+    await cut;
+    await site.api('DELETE', `/v1/instances/${id}`);
   },
   SLOW,
 );
