@@ -1,13 +1,13 @@
 import type { Template } from '@ephemera/domain';
 import type { Logger } from '@ephemera/runtime';
+import { MACHINE, WORLD } from '@ephemera/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connectDocker } from '../src/docker/connect-docker.ts';
 import { createFirewall } from '../src/firewall.ts';
 import type { Firewall } from '../src/firewall.ts';
-import { DOCKER_HOST, begunInstance, openDocker } from './docker-scene.ts';
+import { begunInstance, openDocker } from './docker-scene.ts';
 import type { DockerScene } from './docker-scene.ts';
 import { execInside } from './exec-inside.ts';
-import { MACHINE, WORLD, startOwnEngine } from './own-engine.ts';
+import { startOwnEngine } from './own-engine.ts';
 import type { OwnEngine } from './own-engine.ts';
 import { reachedFrom } from './probe-inside.ts';
 import type { Target } from './probe-inside.ts';
@@ -40,7 +40,6 @@ const wide: Partial<Template> = { limits: { memory: 128 * 1024 ** 2, cpus: 2, pi
 
 beforeAll(async () => {
   engine = await startOwnEngine({
-    from: connectDocker(DOCKER_HOST),
     images: ['ephemera/demo'],
     world: [INTERNET, ...Object.values(NEAR)],
     // As a machine with a resolver of its own has it.

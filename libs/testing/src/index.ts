@@ -4,6 +4,8 @@ export * from './manual-clock.ts';
 export * from './memory-containers.ts';
 export * from './memory-instances.ts';
 export * from './memory-kills.ts';
+export * from './own-engine.ts';
+export * from './own-machine.ts';
 export * from './random.ts';
 export * from './report.ts';
 export * from './sample.ts';
