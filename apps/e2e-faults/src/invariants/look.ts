@@ -2,7 +2,7 @@ import { Queue } from 'bullmq';
 import type { Instance, Route } from '@ephemera/domain';
 import { SPAWN_QUEUE, killQueue } from '@ephemera/queue';
 import { FIRST, type Keys, readEvents, redisInstances } from '@ephemera/store';
-import type { Deployment } from '@ephemera/testing';
+import { type Deployment, TOKEN } from '@ephemera/testing';
 import type { Redis } from 'ioredis';
 import type { Daemon } from '../load/daemon.ts';
 import type { Ledger } from '../load/ledger.ts';
@@ -123,7 +123,10 @@ async function readMetrics(site: Deployment): Promise<{ app: string; text: strin
   );
   return Promise.all(
     running.map(async ({ name, port, child }) => {
-      const answer = await fetch(`http://127.0.0.1:${port}/metrics`);
+      // A replica tells them to who has its token; a worker knows of none, and tells everybody.
+      const headers = { authorization: `Bearer ${TOKEN}` };
+      const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { headers });
+      if (!answer.ok) throw new Error(`${name} tells no metrics: ${answer.status}`);
       return { app: `${name} ${child.pid}`, text: await answer.text() };
     }),
   );
