@@ -42,9 +42,10 @@ export class Tally {
     if (fresh.length > 0) print(`after ${steps.join(', ')}`);
   }
 
-  /** Whether every run struck and nothing was broken. */
+  /** Whether something ran, every step was struck and nothing was broken. */
   get holds(): boolean {
-    return this.#found.size === 0 && [...this.#rows.values()].every(({ deaths }) => deaths > 0);
+    const rows = [...this.#rows.values()];
+    return rows.length > 0 && this.#found.size === 0 && rows.every(({ deaths }) => deaths > 0);
   }
 
   print(): void {

@@ -4,6 +4,8 @@ import type { Broken } from './invariants.ts';
 const RECOVERY = 30_000;
 /** How long what is broken is looked at again once its time is up, ms. */
 const CERTAIN = 4_000;
+/** How long something may be late that is told in other words at every look, ms. */
+const RESTLESS = 20_000;
 
 /**
  * Hears what is broken, look after look, and says when enough was seen. What is still broken when
@@ -11,6 +13,8 @@ const CERTAIN = 4_000;
  * went on, such as a warm instance that was just being replaced.
  */
 export class Judge {
+  /** When the first look was that found something late, and every one since. */
+  #lateSince: number | undefined;
   readonly #late = new Map<string, { readonly broken: Broken; readonly until: number }>();
   #verdict: Broken[] = [];
 
@@ -27,8 +31,10 @@ export class Judge {
     for (const [name, each] of now) {
       const { within = RECOVERY } = each;
       if (took <= within || this.#late.has(name)) continue;
-      this.#late.set(name, { broken: each, until: took + CERTAIN });
+      const restless = took - (this.#lateSince ?? took) > RESTLESS;
+      this.#late.set(name, { broken: each, until: restless ? took : took + CERTAIN });
     }
+    this.#lateSince = this.#late.size > 0 ? (this.#lateSince ?? took) : undefined;
     this.#verdict = [...this.#late.values()]
       .filter(({ until }) => took >= until)
       .map((each) => each.broken);
