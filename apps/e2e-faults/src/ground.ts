@@ -15,6 +15,7 @@ import { type Daemon, daemonOf } from './load/daemon.ts';
 import { Ledger } from './load/ledger.ts';
 import { startReceiver } from './load/receiver.ts';
 import { templatesOf } from './load/templates.ts';
+import { closing } from './open.ts';
 
 /** A deployment under work, with somebody who looks at everything. */
 export interface Ground extends ClientPorts {
@@ -61,25 +62,15 @@ export interface GroundOptions {
 /** How long to leave the machine to the deployment between two looks, ms. */
 const BETWEEN_LOOKS = 400;
 
-/** What is open now. */
-const open = new Set<() => Promise<void>>();
-
-/** Takes away whatever a run has started, for one that is broken off. */
-export async function stopAll(): Promise<void> {
-  await Promise.all([...open].map((stop) => stop()));
-}
-
 export async function startGround(options: GroundOptions): Promise<Ground> {
   const { seed, socketPath = '/var/run/docker.sock' } = options;
   const { templates = templatesOf, work = startBackground } = options;
   const receiver = await startReceiver();
   // What was started is taken away again also where the run is broken off.
   const stops: (() => Promise<void> | void)[] = [() => receiver.stop()];
-  const stop = async () => {
-    open.delete(stop);
+  const stop = closing(async () => {
     for (let next = stops.pop(); next; next = stops.pop()) await next();
-  };
-  open.add(stop);
+  });
   const site = await deploy({
     templates: templates(receiver.port),
     workers: options.workers ?? 1,

@@ -1,13 +1,14 @@
 /** The scenarios as a program: `node apps/e2e-faults/src/main.ts [SCENARIO…] [--seed N] [--runs N]`. */
 import { parseArgs } from 'node:util';
 import { print } from '@ephemera/testing';
-import { stopAll } from './ground.ts';
+import { stopOnSignals } from './open.ts';
 import type { Options } from './options.ts';
 import { badContainers } from './scenarios/bad-containers.ts';
 import { clocks } from './scenarios/clocks.ts';
 import { dueAtOnce } from './scenarios/due-at-once.ts';
 import { routesDue } from './scenarios/routes-due.ts';
 import { bridgeFull } from './scenarios/bridge-full.ts';
+import { daemonFaults } from './scenarios/daemon-faults.ts';
 import { dockerFaults } from './scenarios/docker-faults.ts';
 import { redisFaults } from './scenarios/redis-faults.ts';
 import { proxyKilled } from './scenarios/proxy-killed.ts';
@@ -20,6 +21,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   'worker-killed': workerKilled,
   redis: redisFaults,
   docker: dockerFaults,
+  daemon: daemonFaults,
   'bridge-full': bridgeFull,
   'bad-containers': badContainers,
   clocks,
@@ -45,9 +47,7 @@ const options: Options = {
   steps: values.step.split(',').filter(Boolean),
   without: values.without.split(',').filter(Boolean),
 };
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.once(signal, () => void stopAll().finally(() => process.exit(1)));
-}
+stopOnSignals();
 const chosen = positionals.length > 0 ? positionals : Object.keys(scenarios);
 for (const name of chosen) {
   const scenario = scenarios[name];

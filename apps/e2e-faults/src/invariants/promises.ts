@@ -42,11 +42,16 @@ export const noCreationLost: Invariant = {
     [...ledger.promised.values()].flatMap(({ id, killAskedAt, template }) => {
       const instance = instances.get(id);
       if (!instance) return [`${id} (${template}) is forgotten`];
-      const { state, reason, message = '' } = instance;
+      const { state, reason, message = '', lastTransitionAt: at } = instance;
       if (!isDead(state) && state !== 'draining') return [];
       const hurt = ledger.hurt.has(id) && (reason === 'exited' || reason === 'oom');
       const asked = reason === 'request' && killAskedAt !== undefined;
-      const fair = reason === 'ttl' || asked || hurt;
+      const spoilt =
+        reason === 'start_failed' &&
+        ledger.spoilt.some(({ words, from, until }) => {
+          return from <= at && at <= until && words.test(message);
+        });
+      const fair = reason === 'ttl' || asked || hurt || spoilt;
       return fair ? [] : [`${id} (${template}) ended as ${reason}: ${message}`];
     }),
 };

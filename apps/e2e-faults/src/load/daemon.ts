@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -58,14 +59,36 @@ export function daemonOf(namespace: string, socketPath: string): Daemon {
       await run('docker', ['-H', `unix://${socketPath}`, ...args]);
     },
     async watchEnds(onEnd) {
-      const stream = await ask('/events?', { type: ['container'], event: ['die'], label });
-      createInterface({ input: stream }).on('line', (line) => {
-        const { timeNano, Actor } = JSON.parse(line) as DieEvent;
-        const id = Actor.Attributes['ephemera.instance'];
-        if (id !== undefined) onEnd(id, timeNano / 1e6);
-      });
-      stream.on('error', () => undefined);
-      return () => void stream.destroy();
+      const filters = { type: ['container'], event: ['die'], label };
+      let stream: IncomingMessage | undefined;
+      let stopped = false;
+      const follow = async () => {
+        stream = await ask('/events?', filters);
+        const lines = createInterface({ input: stream }).on('line', (line) => {
+          const { timeNano, Actor } = JSON.parse(line) as DieEvent;
+          const id = Actor.Attributes['ephemera.instance'];
+          if (id !== undefined) onEnd(id, timeNano / 1e6);
+        });
+        // It tells of its input's errors too.
+        lines.on('error', () => undefined);
+        stream.once('close', () => void again());
+      };
+      /** A daemon that has ended comes back; what ended meanwhile it does not tell. */
+      const again = async () => {
+        while (!stopped) {
+          await sleep(100);
+          const follows = await follow().then(
+            () => true,
+            () => false,
+          );
+          if (follows) return;
+        }
+      };
+      await follow();
+      return () => {
+        stopped = true;
+        stream?.destroy();
+      };
     },
   };
 }

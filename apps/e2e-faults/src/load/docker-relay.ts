@@ -3,17 +3,23 @@ import { type IncomingMessage, type ServerResponse, createServer, request } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** What becomes of a call: it goes on to the daemon, it gets no answer, or its connection is cut. */
-export type Fate = 'pass' | 'hold' | 'cut';
+/**
+ * What becomes of a call: it goes on to the daemon, it goes on after something else (`late`), it gets
+ * no answer, or its connection is cut.
+ */
+export type Fate = 'pass' | 'late' | 'hold' | 'cut';
+
+/** Decides on a call, which waits for it. */
+export type Decide = (method: string, path: string) => Fate | Promise<Fate>;
 
 /** Stands between a worker and the daemon, on a socket of its own; nobody else is touched by it. */
 export interface DockerRelay {
   readonly socketPath: string;
   /** Decides on every call from now on; those that are held stay held until `release`. */
-  decide(fate: (method: string, path: string) => Fate): void;
+  decide(fate: Decide): void;
   /** Lets everything through again, and cuts what was held. */
   release(): void;
-  /** How many calls were held or cut. */
+  /** How many calls did not simply go on. */
   readonly disturbed: number;
   stop(): Promise<void>;
 }
@@ -21,34 +27,32 @@ export interface DockerRelay {
 export async function startDockerRelay(daemon = '/var/run/docker.sock'): Promise<DockerRelay> {
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-relay-'));
   const socketPath = join(folder, 'docker.sock');
-  let fate: (method: string, path: string) => Fate = () => 'pass';
+  let fate: Decide = () => 'pass';
   let disturbed = 0;
   const held = new Set<ServerResponse>();
 
   const pass = (req: IncomingMessage, res: ServerResponse) => {
     const { method, url, headers } = req;
     const onward = request({ socketPath: daemon, method, path: url, headers, agent: false });
-    onward.on('response', (answer) => {
-      res.writeHead(answer.statusCode ?? 500, answer.headers);
+    onward.on('response', (response) => {
+      res.writeHead(response.statusCode ?? 500, response.headers);
       // The worker waits for the head of a stream, such as the events.
       res.flushHeaders();
-      answer.pipe(res);
-      answer.on('error', () => res.destroy());
+      response.pipe(res);
+      response.on('error', () => res.destroy());
     });
     onward.on('error', () => res.destroy());
     res.on('close', () => onward.destroy());
     req.pipe(onward);
   };
-  const server = createServer((req, res) => {
-    const chosen = fate(req.method ?? '', req.url ?? '');
-    if (chosen === 'pass') {
-      pass(req, res);
-      return;
-    }
-    disturbed++;
+  const answer = async (req: IncomingMessage, res: ServerResponse) => {
+    const chosen = await fate(req.method ?? '', req.url ?? '');
+    if (chosen !== 'pass') disturbed++;
     if (chosen === 'cut') req.socket.destroy();
-    else held.add(res);
-  });
+    else if (chosen === 'hold') held.add(res);
+    else pass(req, res);
+  };
+  const server = createServer((req, res) => void answer(req, res));
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));
   const release = () => {
     fate = () => 'pass';

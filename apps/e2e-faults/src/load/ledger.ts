@@ -12,6 +12,13 @@ export interface Promised {
   killAskedAt: number | undefined;
 }
 
+/** A time in which starts fail, and the words that they fail with. Times are epoch milliseconds. */
+export interface Spoilt {
+  readonly words: RegExp;
+  readonly from: number;
+  until: number;
+}
+
 /** Something that no recovery makes good. */
 export interface Wrong {
   readonly invariant: string;
@@ -24,6 +31,8 @@ export class Ledger {
   readonly wrong: Wrong[] = [];
   /** Ids whose container somebody else ended: an end before the deadline is then no fault. */
   readonly hurt = new Set<string>();
+  /** When somebody had starts fail. */
+  readonly spoilt: Spoilt[] = [];
   /** Keys whose creation was sent, answered or not. */
   readonly sentKeys = new Set<string>();
   renewals = 0;
@@ -52,6 +61,13 @@ export class Ledger {
   killAsked(id: string): void {
     const promise = this.promised.get(id);
     if (promise) promise.killAskedAt ??= Date.now();
+  }
+
+  /** From now on starts may fail with these words; until what it gives is called. */
+  spoil(words: RegExp): () => void {
+    const spoilt: Spoilt = { words, from: Date.now(), until: Infinity };
+    this.spoilt.push(spoilt);
+    return () => (spoilt.until = Date.now());
   }
 
   refuse(what: string): void {

@@ -7,6 +7,7 @@ import type { Options } from '../options.ts';
 import { Tally } from '../tally.ts';
 import { liveIds } from '../load/background.ts';
 import { type DockerRelay, startDockerRelay } from '../load/docker-relay.ts';
+import { endure } from './endure.ts';
 import { printLedger } from './recover.ts';
 
 /** Gives what did not hold while the fault lasted, in words. */
@@ -49,9 +50,31 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     await sleep(5_000);
     return [];
   },
+  'a name already taken': async (ground, relay) => {
+    const words = 'is taken by a container of somebody else';
+    const over = ground.ledger.spoil(new RegExp(words));
+    const strangers = new Set<string>();
+    relay.decide(async (_, path) => {
+      const [, name] = /\/containers\/create\?.*name=([\w.-]+)/.exec(path) ?? [];
+      if (name === undefined || strangers.size >= STRANGERS || strangers.has(name)) return 'pass';
+      strangers.add(name);
+      await ground.daemon.command('create', '--name', name, 'ephemera/demo');
+      return 'late';
+    });
+    await sleep(10_000);
+    relay.release();
+    over();
+    const { instances } = await ground.look();
+    const failed = [...instances.values()].filter(({ message = '' }) => message.includes(words));
+    // Whose container it is keeps it.
+    await ground.daemon.command('rm', ...strangers);
+    print(`${failed.length} of ${strangers.size} starts have told of it: ${failed[0]?.message}`);
+    return failed.length > 0 ? [] : ['no start has told of it'];
+  },
 };
 
-const WORK = 5_000;
+/** How many names somebody else takes. */
+const STRANGERS = 4;
 
 /** Faults between one worker and its daemon, over a socket of its own: the daemon stays well. */
 export async function dockerFaults({ seed, steps: only }: Options): Promise<boolean> {
@@ -65,17 +88,12 @@ export async function dockerFaults({ seed, steps: only }: Options): Promise<bool
   try {
     for (const [name, fault] of Object.entries(FAULTS)) {
       if (only.length > 0 && !only.includes(name)) continue;
-      await sleep(WORK);
-      const meanwhile = await fault(ground, relay);
-      relay.release();
-      const since = performance.now();
-      tally.run(name, relay.disturbed > 0);
-      await sleep(WORK);
-      const { took, broken } = await ground.recovered({ since });
-      const during = meanwhile.map((what) => ({ invariant: 'while it lasted', what }));
-      tally.recovered([name], took, [...during, ...broken]);
-      print(`${name}: recovered in ${(took / 1000).toFixed(1)} s`);
-      ground.background.resume();
+      const made = async () => {
+        const meanwhile = await fault(ground, relay);
+        relay.release();
+        return meanwhile;
+      };
+      await endure(ground, tally, name, made, () => relay.disturbed > 0);
     }
   } finally {
     relay.release();
