@@ -91,7 +91,9 @@ export const schema = z.object({
     .min(0.01, 'must be at least 0.01')
     .optional()
     .describe('How many CPUs they may be promised; no bound where unset, since CPUs are shared.'),
-  EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000).describe('How many instances start at once.'),
+  EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000).describe(
+    'How many containers are created and started at once; those that wait for their image, or for an answer, do not count.',
+  ),
   EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000).describe('How many instances end at once.'),
 });
 

@@ -48,6 +48,7 @@ import type { Exit } from './docker/watch-exits.ts';
 import { createFirewall, runHere } from './firewall.ts';
 import { hostCapacity, withinNetworks } from './docker/host-capacity.ts';
 import { guardStarts } from './guard-starts.ts';
+import { inLanes } from './in-lanes.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { hastenLateKills } from './late-kills.ts';
 import { probe } from './probe.ts';
@@ -126,6 +127,7 @@ await runApp(async () => {
       resolvers: config.egress.resolvers,
       now: () => instances.now(),
       pulls,
+      inTurn: inLanes(config.spawnConcurrency),
       keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
     }),
     [againstPolicy(() => policy.current), firewall.objections],
@@ -192,7 +194,7 @@ await runApp(async () => {
   lifetime.onStop('kill worker', () => killWorker.close());
   const spawnWorker = startSpawnWorker(
     { ...killing, host, addresses, probe, progress, pause: sleep },
-    { ...options, concurrency: config.spawnConcurrency },
+    options,
   );
   lifetime.onStop('spawn worker', () => spawnWorker.close());
   killWorker.on('completed', () => {

@@ -68,6 +68,25 @@ test('brings up what is asked for, once, however many workers there are', async 
   expect(text).toContain('ephemera_spawn_seconds_count{app="worker"} 20');
 });
 
+// Each waits for an image of its own from a registry that has stopped answering.
+test('starts that wait for long hold up no other', async () => {
+  const stuck = new Set<string>();
+  let release = (): void => undefined;
+  const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
+  work({
+    start: (instance, ...rest) =>
+      stuck.has(instance.id) ? held : scene.containers.start(instance, ...rest),
+  });
+  for (let i = 0; i < 20; i++) {
+    const instance = await scene.instances.create(sampleDraft());
+    stuck.add(instance.id);
+    await scene.spawns.add(instance);
+  }
+  for (const id of stuck) await inState(id, 'starting');
+  await inState((await asked()).id, 'ready');
+  release();
+});
+
 // A worker of another host died with the job in its hands, and the job came here.
 test('leaves the job of another host to the workers there', async () => {
   const { id, generation } = await asked();

@@ -16,9 +16,18 @@ export interface QueueWorkerOptions {
   readonly metrics: WorkerMetrics;
 }
 
+/**
+ * How many starts may be begun and not finished: most of them wait, for an image or for an answer,
+ * and hold up nobody. What asks the daemon for more is bounded where it asks.
+ */
+const AT_ONCE = 100;
+
 /** Works off the spawn jobs: any worker of any host takes the next one. */
-export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions): Worker {
-  const { logger, metrics, ...rest } = options;
+export function startSpawnWorker(
+  ports: SpawnPorts,
+  options: Omit<QueueWorkerOptions, 'concurrency'>,
+): Worker {
+  const { logger, metrics, connection, prefix } = options;
   const worker = new Worker<SpawnJob, { kind: string; message?: string }>(
     SPAWN_QUEUE,
     async (job, token) => {
@@ -38,7 +47,7 @@ export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions)
       else log.info('spawn superseded');
       return spawned;
     },
-    { ...WORKER_OPTIONS, ...rest },
+    { ...WORKER_OPTIONS, connection, prefix, concurrency: AT_ONCE },
   );
   reportFaults(worker, logger);
   return worker;

@@ -13,6 +13,7 @@ import { ensureNetwork } from '../src/docker/instances-network.ts';
 import { instancesNetworks } from '../src/docker/instances-networks.ts';
 import type { NetworksOptions } from '../src/docker/instances-networks.ts';
 import { imagePulls } from '../src/docker/pull-image.ts';
+import { inLanes } from '../src/in-lanes.ts';
 
 export const DOCKER_HOST = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock';
 export const HOST = 'test-host';
@@ -42,7 +43,8 @@ export async function openDocker(options: Partial<NetworksOptions> = {}) {
   const pulls = imagePulls(docker, 20_000);
   const now = () => Promise.resolve(Date.now());
   const resolvers = ['203.0.113.53'];
-  const place = { docker, namespace, host: HOST, networks, resolvers, now, pulls };
+  const inTurn = inLanes(8);
+  const place = { docker, namespace, host: HOST, networks, resolvers, now, pulls, inTurn };
   const containers = dockerContainers(place);
   let turn = 0;
   /** The addresses of the range, one after the other. */

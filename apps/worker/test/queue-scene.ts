@@ -22,7 +22,7 @@ export async function openQueues() {
   const registry = createMetrics('worker');
   const logger = createLogger('worker', 'silent');
   const metrics = createWorkerMetrics(registry, () => instances.count());
-  const options = { ...connection, concurrency: 4, logger, metrics };
+  const options = { ...connection, logger, metrics };
   return {
     redis,
     instances,

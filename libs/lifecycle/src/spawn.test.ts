@@ -48,6 +48,28 @@ test('a probe that fails is tried again until the instance serves', async () => 
   expect(probes).toBe(5);
 });
 
+// A hundred of them wait at once, and the daemon has instances to start.
+test('one that takes long is looked at twice a second, and more often only at first', async () => {
+  const host = oneHost();
+  const template = sampleTemplate({ ready: { kind: 'tcp', within: 22_000 } });
+  const instance = await host.silent({ template });
+  let looks = 0;
+  const spawned = await host.spawn(instance, {
+    through: (ports) => ({
+      ...ports,
+      containers: {
+        ...ports.containers,
+        inspect(containerId) {
+          looks++;
+          return ports.containers.inspect(containerId);
+        },
+      },
+    }),
+  });
+  expect(spawned).toMatchObject({ kind: 'failed' });
+  expect(looks).toBeLessThan(50);
+});
+
 describe('a start that fails', () => {
   test('for good leaves no container, and a tombstone with the reason', async () => {
     const host = oneHost({

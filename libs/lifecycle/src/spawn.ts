@@ -37,6 +37,8 @@ export type Spawned =
 
 const FIRST_PAUSE = 2;
 const LONGEST_PAUSE = 100;
+/** How often the daemon is asked after a container that takes long, ms: there may be many of them. */
+const LOOK_EVERY = 500;
 
 /**
  * A start gives up this long before its deadline, so that it can tell why before its kill job
@@ -104,13 +106,19 @@ async function untilServing(
   address: string,
 ): Promise<void> {
   let wait = FIRST_PAUSE;
+  let lookedAt = 0;
+  const { within } = instance.template.ready;
   while (!(await probe(instance, address))) {
-    const seen = await containers.inspect(containerId);
-    if (!seen?.running) {
-      throw new StartFault(await withLog(containers, containerId, exitMessage(seen)));
+    const now = await instances.now();
+    const isLast = instance.expiresAt - Math.min(LAST_LOOK, within / 4) <= now;
+    if (wait < LONGEST_PAUSE || isLast || now - lookedAt >= LOOK_EVERY) {
+      const seen = await containers.inspect(containerId);
+      if (!seen?.running) {
+        throw new StartFault(await withLog(containers, containerId, exitMessage(seen)));
+      }
+      lookedAt = now;
     }
-    const { within } = instance.template.ready;
-    if (instance.expiresAt - Math.min(LAST_LOOK, within / 4) <= (await instances.now())) {
+    if (isLast) {
       const waited = Math.round(within / 1000);
       const text = `It did not answer on port ${instance.template.port} within ${waited} s.`;
       throw new StartFault(await withLog(containers, containerId, text));

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { HOST, begunInstance, numbered, openDocker } from '../../test/docker-scene.ts';
 import type { DockerScene } from '../../test/docker-scene.ts';
 import { execInside } from '../../test/exec-inside.ts';
+import { inLanes } from '../in-lanes.ts';
 import { containerName } from './container-name.ts';
 import { dockerContainers } from './docker-containers.ts';
 import { LABEL } from './labels.ts';
@@ -119,6 +120,26 @@ describe('start', () => {
         'KEPT={nothing}',
       ]),
     );
+  });
+
+  test('waits for its image beside those that need none', async () => {
+    const { place } = scene;
+    let pulling = false;
+    let release = (): void => undefined;
+    const pulled = new Promise<boolean>((resolve) => (release = () => resolve(false)));
+    const pull = () => {
+      pulling = true;
+      return pulled;
+    };
+    const containers = dockerContainers({ ...place, inTurn: inLanes(1), pulls: { pull } });
+    const missing = begunInstance({ image: 'ephemera/nowhere' });
+    const [next, tell] = [() => Promise.resolve(3_000), () => Promise.resolve(true)];
+    const waits = containers.start(missing, next, tell);
+    await waitFor('the pull', () => pulling);
+    const started = await containers.start(begunInstance(), next, tell);
+    expect(await containers.inspect(started?.containerId ?? '')).toMatchObject({ running: true });
+    release();
+    expect(await waits).toBeUndefined();
   });
 
   test('again gives the same container', async () => {

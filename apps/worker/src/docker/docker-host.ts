@@ -1,4 +1,5 @@
 import type Docker from 'dockerode';
+import type { InLanes } from '../in-lanes.ts';
 import type { InstancesNetworks } from './instances-networks.ts';
 import type { ImagePulls } from './pull-image.ts';
 
@@ -14,6 +15,8 @@ export interface DockerHost {
   /** The resolvers of instances with egress. */
   readonly resolvers: readonly string[];
   readonly pulls: ImagePulls;
+  /** Bounds how many containers are created and started at once. */
+  readonly inTurn: InLanes;
   /** Keeps what a container last wrote; called when it has stopped, before it is removed. */
   readonly keepLog?: ((id: string, container: Docker.Container) => Promise<void>) | undefined;
 }

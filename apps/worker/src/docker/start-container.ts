@@ -25,7 +25,7 @@ export function containerStarter(
   place: DockerHost,
   { inspect, remove }: Single,
 ): Containers['start'] {
-  const { docker, namespace, host, networks, resolvers, pulls } = place;
+  const { docker, namespace, host, networks, resolvers, pulls, inTurn } = place;
 
   /** Undefined where the image is not on the host. */
   const volumesOf = async (image: string): Promise<string[] | undefined> => {
@@ -67,20 +67,14 @@ export function containerStarter(
   };
 
   /** Creates and starts it on one network; undefined where there is no place for it there. */
-  const tryOn = async (
+  const bringUp = async (
     instance: Instance,
     port: HeldPort,
-    nextTurn: () => Promise<number>,
+    turn: number,
     tell: TellStep,
-  ): Promise<StartedContainer | 'unwanted' | undefined> => {
-    const { image, ready } = instance.template;
-    const { network } = port;
-    let made = await create(instance, network, await nextTurn());
-    if (made === undefined) {
-      if (!(await pulls.pull(image, ready.within, tell))) return 'unwanted';
-      made = await create(instance, network, await nextTurn());
-    }
-    if (made === undefined) throw new StartFault(`The image ${image} is not on this host.`);
+  ): Promise<StartedContainer | 'without image' | undefined> => {
+    const made = await create(instance, port.network, turn);
+    if (made === undefined) return 'without image';
     const container = docker.getContainer(made);
     await tell({ step: 'starting', message: 'Starting the container.' });
     try {
@@ -96,6 +90,26 @@ export function containerStarter(
     // It has ended and been taken away already, or it lost its network as it ended.
     if (!seen) return { containerId: container.id, address: '' };
     return { containerId: seen.Id, address: addressOf(seen) };
+  };
+
+  /** Brings it up on one network, once its image is there; who waits for an image is in no lane. */
+  const tryOn = async (
+    instance: Instance,
+    port: HeldPort,
+    nextTurn: () => Promise<number>,
+    tell: TellStep,
+  ): Promise<StartedContainer | 'unwanted' | undefined> => {
+    const { image, ready } = instance.template;
+    // Whoever waits in person goes before whoever is expected.
+    const place = instance.pool === undefined ? undefined : 'last';
+    const attempt = () =>
+      inTurn(async () => bringUp(instance, port, await nextTurn(), tell), place);
+    const first = await attempt();
+    if (first !== 'without image') return first;
+    if (!(await pulls.pull(image, ready.within, tell))) return 'unwanted';
+    const second = await attempt();
+    if (second !== 'without image') return second;
+    throw new StartFault(`The image ${image} is not on this host.`);
   };
 
   return async (instance, nextTurn, tell) => {
