@@ -107,6 +107,17 @@ describe('a start that fails', () => {
     expect(host.containersOf(id)).toEqual([]);
   });
 
+  test('by an exit tells the end of what it wrote, however much that was', async () => {
+    const host = oneHost();
+    const { id, generation } = await host.silent();
+    const log = `${'x'.repeat(16_000)}\n${'y'.repeat(16_000)} the end`;
+    const onProbe = () => host.containers.exit(id, { exitCode: 3, log });
+    await host.spawn({ id, generation }, { onProbe });
+    const { message = '' } = (await host.instances.get(id)) ?? {};
+    expect(message).toMatch(/^The container exited with code 3\. Its last lines:\ny+ the end$/);
+    expect(message.length).toBeLessThan(2_100);
+  });
+
   test('for want of memory says so', async () => {
     const host = oneHost();
     const { id, generation } = await host.silent();

@@ -37,6 +37,8 @@ export type Spawned =
 
 const FIRST_PAUSE = 2;
 const LONGEST_PAUSE = 100;
+/** How much of a log is told at most, characters: an entry may have 16 KB, and many keep a copy. */
+const MOST_LOG = 2_000;
 /** How often the daemon is asked after a container that takes long, ms: there may be many of them. */
 const LOOK_EVERY = 500;
 
@@ -129,6 +131,8 @@ async function untilServing(
 }
 
 async function withLog(containers: Containers, containerId: string, text: string): Promise<string> {
-  const lines = plainText(await containers.lastLines(containerId, 10));
+  const lines = plainText(await containers.lastLines(containerId, 10))
+    .slice(-MOST_LOG)
+    .toWellFormed();
   return lines === '' ? text : `${text} Its last lines:\n${lines}`;
 }
