@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram } from '@ephemera/runtime';
 import type { Registry } from '@ephemera/runtime';
+import { withDeadline } from './docker/deadline.ts';
 
 /** What a worker counts. */
 export interface WorkerMetrics {
@@ -11,6 +12,9 @@ export interface WorkerMetrics {
   readonly reconcileSeconds: Histogram;
 }
 
+/** How long a scrape waits for the store, milliseconds. */
+const STORE_WITHIN = 2_000;
+
 export function createWorkerMetrics(
   registry: Registry,
   countInstances: () => Promise<number>,
@@ -21,7 +25,9 @@ export function createWorkerMetrics(
     help: 'Live instances of the whole deployment',
     registers,
     async collect() {
-      this.set(await countInstances());
+      // Where the store is away the last figure stands: a scrape tells the rest all the same.
+      const count = withDeadline('count', STORE_WITHIN, countInstances());
+      await count.then((found) => this.set(found)).catch(() => undefined);
     },
   });
   return {
