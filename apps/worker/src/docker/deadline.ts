@@ -11,15 +11,26 @@ export const START = 60_000;
 
 /**
  * Gives up waiting for a call after `ms`. A daemon that dies in the middle of an answer leaves the
- * promise of its client open for ever, whatever signal the call was given.
+ * promise of its client open for ever, whatever signal the call was given. A call that is a function
+ * is given one all the same, which aborts then: an answer that comes late and is read by nobody would
+ * keep its connection.
  */
-export async function withDeadline<T>(what: string, ms: number, call: Promise<T>): Promise<T> {
+export async function withDeadline<T>(
+  what: string,
+  ms: number,
+  call: Promise<T> | ((late: AbortSignal) => Promise<T>),
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
+  const stop = new AbortController();
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new DaemonTimeout(`${what} took over ${ms} ms`)), ms);
+    timer = setTimeout(() => {
+      reject(new DaemonTimeout(`${what} took over ${ms} ms`));
+      stop.abort();
+    }, ms);
   });
   try {
-    return await Promise.race([call, late]);
+    const answer = typeof call === 'function' ? call(stop.signal) : call;
+    return await Promise.race([answer, late]);
   } finally {
     clearTimeout(timer);
   }

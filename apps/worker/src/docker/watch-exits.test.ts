@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { waitFor } from '@ephemera/testing';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { HOST, begunInstance, openDocker } from '../../test/docker-scene.ts';
@@ -15,11 +16,17 @@ beforeAll(async () => {
 });
 afterAll(() => scene.close());
 
-function watch(docker = scene.docker) {
+function watch(docker = scene.docker, within?: number) {
   const exits: Exit[] = [];
   const stop = new AbortController();
   const place = { namespace: scene.namespace, host: HOST };
-  const ended = watchExits(docker, place, { onExit: (exit) => exits.push(exit) }, stop.signal);
+  const ended = watchExits(
+    docker,
+    place,
+    { onExit: (exit) => exits.push(exit) },
+    stop.signal,
+    within,
+  );
   onTestFinished(async () => {
     stop.abort();
     await ended;
@@ -76,4 +83,29 @@ test('takes the stream up again where it broke off', async () => {
     '1000',
     '1000',
   ]);
+});
+
+// A daemon that was frozen answers all of them when it thaws, and nobody reads what it answers.
+test('a stream that comes too late is let go of', async () => {
+  const held: ServerResponse[] = [];
+  const open = new Set<Socket>();
+  const daemon = createServer((_, res) => {
+    held.push(res);
+    if (held.length > 1) res.flushHeaders();
+  });
+  daemon.on('connection', (socket) => {
+    open.add(socket);
+    socket.on('close', () => open.delete(socket));
+  });
+  await new Promise<void>((resolve) => daemon.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    daemon.closeAllConnections();
+    daemon.close();
+  });
+  const { port } = daemon.address() as AddressInfo;
+  watch(connectDocker(`tcp://127.0.0.1:${port}`), 200);
+  await waitFor('a second attempt', () => held.length === 2);
+  held[0]?.flushHeaders();
+  await waitFor('one connection', () => open.size === 1, 5_000);
+  expect(held).toHaveLength(2);
 });

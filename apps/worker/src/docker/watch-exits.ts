@@ -23,13 +23,14 @@ interface DockerEvent {
 /**
  * Tells of every container of this host that ends, within moments, until `signal` aborts. The
  * stream dies with the daemon: it is taken up again where it broke off. What is missed all the
- * same, reconciliation finds.
+ * same, reconciliation finds. `within`: how long the daemon has to begin its answer, ms.
  */
 export async function watchExits(
   docker: Docker,
   scope: { namespace: string; host: string },
   { onExit, onDaemon }: Listeners,
   signal: AbortSignal,
+  within = QUICK,
 ): Promise<void> {
   let since = Math.floor(Date.now() / 1000);
   while (!signal.aborted) {
@@ -39,8 +40,10 @@ export async function watchExits(
         event: ['die'],
         label: [`${LABEL.namespace}=${scope.namespace}`, `${LABEL.host}=${scope.host}`],
       };
-      const call = docker.getEvents({ since, filters, abortSignal: signal });
-      const stream = await withDeadline('events', QUICK, call);
+      const from = since;
+      const stream = await withDeadline('events', within, (late) =>
+        docker.getEvents({ since: from, filters, abortSignal: AbortSignal.any([signal, late]) }),
+      );
       onDaemon?.();
       for await (const line of createInterface({ input: stream })) {
         const event = JSON.parse(line) as DockerEvent;
