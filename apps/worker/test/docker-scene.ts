@@ -98,7 +98,7 @@ export function numbered(address: string): number {
   return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
 }
 
-async function requireImage(docker: Docker): Promise<void> {
+export async function requireImage(docker: Docker): Promise<void> {
   const found = await docker
     .getImage(IMAGE)
     .inspect()

@@ -1,16 +1,42 @@
 import type Docker from 'dockerode';
 import type { RunOnHost } from '../firewall.ts';
-import { QUICK, withDeadline } from './deadline.ts';
+import { QUICK, unlessStatus, withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
 /** How long the helper container may take, milliseconds. */
 const WITHIN = 60_000;
 
+/** How old one is that nobody waits for any more, milliseconds: longer than any of them may take. */
+const ABANDONED = 180_000;
+
 /**
  * For a worker that is a container itself: runs the script in a container of a moment that stands
- * in the host's network and may change its firewall, so that the worker need not.
+ * in the host's network and may change its firewall, so that the worker need not. What a worker
+ * that died has left behind goes with the next one, once it is `abandoned` ms old.
  */
-export function runInHostNetwork(docker: Docker, namespace: string, image: string): RunOnHost {
+export function runInHostNetwork(
+  docker: Docker,
+  namespace: string,
+  image: string,
+  abandoned = ABANDONED,
+): RunOnHost {
+  const filters = { label: [`${LABEL.namespace}=${namespace}`, 'ephemera.role=firewall'] };
+
+  /** Ages are told from one's own: so no clock but the daemon's counts. */
+  const removeAbandoned = async (own: string): Promise<void> => {
+    const found = await withDeadline(
+      'firewall',
+      QUICK,
+      docker.listContainers({ all: true, filters }),
+    );
+    const { Created: now = 0 } = found.find(({ Id }) => Id === own) ?? {};
+    for (const { Id, Created } of found) {
+      if (Id === own || (now - Created) * 1000 < abandoned) continue;
+      const removal = docker.getContainer(Id).remove({ force: true });
+      await unlessStatus([404, 409], withDeadline('firewall', QUICK, removal));
+    }
+  };
+
   return async (script) => {
     const making = docker.createContainer({
       Image: image,
@@ -28,6 +54,7 @@ export function runInHostNetwork(docker: Docker, namespace: string, image: strin
     });
     const container = await withDeadline('firewall', QUICK, making);
     try {
+      await removeAbandoned(container.id).catch(() => undefined);
       await withDeadline('firewall', QUICK, container.start());
       const ended = (await withDeadline('firewall', WITHIN, container.wait())) as {
         StatusCode: number;

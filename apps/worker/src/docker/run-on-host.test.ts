@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto';
+import { expect, onTestFinished, test } from 'vitest';
+import { DOCKER_HOST, requireImage } from '../../test/docker-scene.ts';
+import { connectDocker } from './connect-docker.ts';
+import { LABEL } from './labels.ts';
+import { removeContainers } from './remove-containers.ts';
+import { runInHostNetwork } from './run-on-host.ts';
+
+const IMAGE = 'ephemera/demo';
+
+/** Containers of a namespace of the test's own, of which one was left by a worker that died. */
+async function open() {
+  const docker = connectDocker(DOCKER_HOST);
+  await requireImage(docker);
+  const namespace = `test-${randomBytes(4).toString('hex')}`;
+  onTestFinished(async () => {
+    await removeContainers(docker, namespace, new Set());
+  });
+  const left = await docker.createContainer({
+    Image: IMAGE,
+    Labels: { [LABEL.namespace]: namespace, 'ephemera.role': 'firewall' },
+  });
+  const filters = { label: [`${LABEL.namespace}=${namespace}`] };
+  const there = async () =>
+    (await docker.listContainers({ all: true, filters })).map((it) => it.Id);
+  return { docker, namespace, left: left.id, there };
+}
+
+test('a helper that was left behind goes with the next one', async () => {
+  const { docker, namespace, there } = await open();
+  await runInHostNetwork(docker, namespace, IMAGE, 0)('true');
+  expect(await there()).toEqual([]);
+});
+
+test('one that somebody else waits for stays', async () => {
+  const { docker, namespace, left, there } = await open();
+  await runInHostNetwork(docker, namespace, IMAGE)('true');
+  expect(await there()).toEqual([left]);
+});
+
+test('rules that are refused are told of in the words of the script', async () => {
+  const { docker, namespace, there } = await open();
+  const run = runInHostNetwork(docker, namespace, IMAGE, 0);
+  await expect(run('echo no chain >&2; exit 1')).rejects.toThrow(/refused: .*no chain/);
+  expect(await there()).toEqual([]);
+});
