@@ -32,7 +32,7 @@ test("a host's queue is there as soon as the host is, and stays when it has left
   expect(await names()).toEqual(['instance-spawn', 'pool-refill', 'webhook']);
   await scene.hosts.beat('host-a', await scene.instances.now());
   expect(await names()).toContain('instance-kill-host-a');
-  await scene.hosts.leave('host-a');
+  await scene.hosts.beat('host-a', 0);
   expect(await names()).toContain('instance-kill-host-a');
 });
 

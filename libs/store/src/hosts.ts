@@ -8,7 +8,7 @@ const ALIVE = 15_000;
 /** What a host was last heard of. */
 export interface HostSign {
   readonly host: string;
-  /** Its last sign of life, epoch milliseconds; 0 where its last worker took leave. */
+  /** Its last sign of life, epoch milliseconds. */
   readonly seenAt: number;
   readonly alive: boolean;
 }
@@ -19,8 +19,6 @@ export interface Hosts {
   beat(host: string, now: number): Promise<void>;
   /** A worker tells what its host holds at most; the last one's word stands. */
   offer(host: string, capacity: Capacity): Promise<void>;
-  /** A worker leaves; others beside the same daemon go on beating. */
-  leave(host: string): Promise<void>;
   /** Hosts that can take work now. */
   alive(now: number): Promise<string[]>;
   /** Every host ever seen: its queue may still hold jobs. */
@@ -44,9 +42,6 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
       const change = redis.multi().del(keys.hostCapacity(host));
       if (Object.keys(fields).length > 0) change.hset(keys.hostCapacity(host), fields);
       await change.exec();
-    },
-    async leave(host) {
-      await redis.zadd(keys.hosts, 0, host);
     },
     async alive(now) {
       return redis.zrange(keys.hosts, String(now - ALIVE), '+inf', 'BYSCORE');

@@ -83,10 +83,9 @@ function pages({ cursor, nextCursor }: Overview): Html | undefined {
 }
 
 function hostItem({ host, seenAt, alive }: Overview['hosts'][number], now: number): Html {
-  const sign = seenAt === 0 ? 'left' : `last sign of life ${ago(now - seenAt)}`;
   return html`<li>
     <span class="state ${alive ? 'ready' : 'failed'}">${alive ? 'alive' : 'away'}</span>
-    <strong>${host}</strong> <span class="soft">${sign}</span>
+    <strong>${host}</strong> <span class="soft">last sign of life ${ago(now - seenAt)}</span>
     <a href="/queues/queue/instance-kill-${host}"
       >kill jobs<span class="unseen"> of ${host}</span></a
     >
