@@ -1,4 +1,8 @@
-/** Every Redis key of Ephemera; `README.md` beside this file tells shape, life, writer and reader. */
+/**
+ * The Redis keys that are named outside the scripts, which make further ones from the same base:
+ * owners, idempotency keys, vouchers, pools that rest. `README.md` beside this file tells of each
+ * its shape, life, writer and reader.
+ */
 export interface Keys {
   readonly namespace: string;
   readonly routePrefix: string;
