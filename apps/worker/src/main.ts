@@ -152,10 +152,10 @@ await runApp(async () => {
   lifetime.onStop('late kills', () => late.stop());
 
   const underWay = new Set<string>();
-  const reconcileOnce = async (): Promise<void> => {
+  const reconcileNow = async (): Promise<void> => {
     const ended = metrics.reconcileSeconds.startTimer();
-    const work = () =>
-      reconcile({
+    try {
+      await reconcile({
         host,
         instances,
         containers,
@@ -164,17 +164,19 @@ await runApp(async () => {
         spawns,
         onLease: (instance, remaining) => late.expect(instance, remaining),
         onKilled,
-        onRepair(kind, id) {
+        onRepair(kind, id, generation) {
           metrics.repairs.inc({ kind });
-          logger.info({ id, kind }, 'repaired');
+          logger.info({ id, generation, kind }, 'repaired');
         },
         onFault(kind, id, error) {
           logger.warn({ err: error, id, kind }, 'repair failed');
         },
       });
-    await withHostLock(redis, keys.reconciler(host), 30_000, work);
-    ended();
+    } finally {
+      ended();
+    }
   };
+  const reconcileOnce = () => withHostLock(redis, keys.reconciler(host), 30_000, reconcileNow);
 
   // Before anything changes, so that nothing goes untold. Where no webhook is known here, workers
   // that know some do it alone.
@@ -185,8 +187,9 @@ await runApp(async () => {
     lifetime.onStop('webhooks', stop);
   }
 
-  // What became overdue while nobody was here goes before anything new is started.
-  await reconcileOnce();
+  // What became overdue while nobody was here goes before anything new is started; whoever held
+  // the lock may have died with it.
+  await reconcileNow();
 
   const options = { connection: redis, prefix: keys.queuePrefix, logger, metrics };
   const killing = { instances, containers, kills, onKilled };
@@ -259,12 +262,12 @@ await runApp(async () => {
 
   async function buryLostOnce(): Promise<void> {
     const buried = await buryLost({ instances, hosts, onKilled });
-    if (buried > 0) logger.warn({ buried }, 'instances of lost hosts buried');
+    if (buried.length > 0) logger.warn({ ids: buried }, 'instances of lost hosts buried');
   }
 
   async function letIn(): Promise<void> {
     const admitted = await admit({ line, spawns });
-    if (admitted > 0) logger.info({ admitted }, 'let in from the queue');
+    if (admitted.length > 0) logger.info({ ids: admitted }, 'let in from the queue');
   }
 
   async function beat(): Promise<void> {

@@ -22,7 +22,12 @@ export interface SeenContainer {
 /** One thing to put right. */
 export type Repair =
   /** Remove a container that no instance owns. */
-  | { readonly kind: 'remove_orphan'; readonly containerId: string; readonly id: string }
+  | {
+      readonly kind: 'remove_orphan';
+      readonly containerId: string;
+      readonly id: string;
+      readonly generation: number;
+    }
   /** The container ended by itself. */
   | {
       readonly kind: 'end';
@@ -96,17 +101,18 @@ function joinContainer(
   hasTwin: boolean,
   { startedAt, host }: Scan,
 ): Repair | undefined {
-  const { containerId, id } = container;
+  const { containerId, id, generation } = container;
+  const orphan: Repair = { kind: 'remove_orphan', containerId, id, generation };
   if (container.createdAt >= startedAt) return undefined;
   if (!instance) {
     // Nobody had claimed it, so nobody misses it; and the pool is filled anew.
     const missed = container.pooled !== 'waits';
     const alive = container.running && missed && container.expiresAt > startedAt;
-    return alive ? { kind: 'rebuild', container } : { kind: 'remove_orphan', containerId, id };
+    return alive ? { kind: 'rebuild', container } : orphan;
   }
-  if (isDead(instance.state)) return { kind: 'remove_orphan', containerId, id };
+  if (isDead(instance.state)) return orphan;
   // A store that was set back has let another host begin it once more.
-  if (isElsewhere(instance, host)) return { kind: 'remove_orphan', containerId, id };
+  if (isElsewhere(instance, host)) return orphan;
   if (instance.state === 'warm' && container.pooled === 'claimed') {
     return { kind: 'rebuild', container };
   }
@@ -115,7 +121,7 @@ function joinContainer(
   const served = isServing(instance.state) && instance.lastTransitionAt < startedAt;
   if (served && !container.running) {
     // Made for a store that had lost the other one, which serves on.
-    if (hasTwin) return { kind: 'remove_orphan', containerId, id };
+    if (hasTwin) return orphan;
     const reason = container.oomKilled ? 'oom' : 'exited';
     return { kind: 'end', id, reason, exitCode: container.exitCode };
   }

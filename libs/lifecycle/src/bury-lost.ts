@@ -18,11 +18,11 @@ const GRACE = 30_000;
 /**
  * Buries what lost hosts had begun, once its time is up: nobody else would, and it would hold its
  * room and stand in every list for ever. A host that comes back finds containers whose
- * instances are dead, and removes them. Gives how many were buried.
+ * instances are dead, and removes them. Gives their ids.
  */
-export async function buryLost({ instances, hosts, onKilled }: BuryLostPorts): Promise<number> {
+export async function buryLost({ instances, hosts, onKilled }: BuryLostPorts): Promise<string[]> {
   const now = await instances.now();
-  let buried = 0;
+  const buried: string[] = [];
   for (const { host, seenAt } of await hosts.signs(now)) {
     if (seenAt > now - LOST_AFTER) continue;
     for (const instance of await instances.ofHost(host)) {
@@ -33,7 +33,7 @@ export async function buryLost({ instances, hosts, onKilled }: BuryLostPorts): P
       if (ending.kind !== 'draining') continue;
       if (!(await instances.bury(instance.id, ending.instance.generation, 'left'))) continue;
       onKilled?.(ending.instance);
-      buried++;
+      buried.push(instance.id);
     }
   }
   return buried;

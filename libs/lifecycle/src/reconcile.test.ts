@@ -1,4 +1,5 @@
-import { memoryInstances } from '@ephemera/testing';
+import { IDLE_SLACK } from '@ephemera/domain';
+import { memoryInstances, sampleTemplate } from '@ephemera/testing';
 import { describe, expect, test } from 'vitest';
 import { Crash, crashingAfter, oneHost } from '../test/one-host.ts';
 import type { Through } from '../test/one-host.ts';
@@ -31,6 +32,27 @@ test('asks for what was to be begun long ago, and not for what is young', async 
   host.clock.advance(6_000);
   await host.pending();
   await host.reconcile();
+  expect(host.asked).toEqual([id]);
+});
+
+// Thousands may wait for their start, and each costs a call.
+test('asks for what was never begun behind all that it puts right', async () => {
+  const host = oneHost();
+  await host.ready({ timeout: 5_000 });
+  const { id } = await host.pending();
+  host.clock.advance(6_000);
+  let before: string[] | undefined;
+  await host.reconcile((ports) => ({
+    ...ports,
+    instances: {
+      ...ports.instances,
+      unbegunSince(time) {
+        before ??= [...host.mended];
+        return ports.instances.unbegunSince(time);
+      },
+    },
+  }));
+  expect(before).toEqual(['finish']);
   expect(host.asked).toEqual([id]);
 });
 
@@ -103,6 +125,19 @@ describe('a store that has lost everything', () => {
     }
     expect(await host.reconcile((ports) => ({ ...ports, instances: empty }))).toBe(0);
   });
+});
+
+// When it was last used is lost; whoever uses it has not been asked yet.
+test('one that is put back and may end for being idle has its kill job for that, from now', async () => {
+  const host = oneHost();
+  const loseKills = host.kills.save();
+  const { id } = await host.ready({ template: sampleTemplate({ idleTimeout: 5_000 }) });
+  const empty = memoryInstances({ now: host.clock.now });
+  host.clock.advance(20_000);
+  loseKills();
+  await host.reconcile((ports) => ({ ...ports, instances: empty }));
+  const dueAt = host.clock.now() + 5_000 + IDLE_SLACK;
+  expect(host.kills.armed()).toMatchObject([{ id, dueAt }]);
 });
 
 test('spares what is younger than the scan', async () => {

@@ -20,7 +20,7 @@ export interface ReconcilePorts {
   readonly onLease?: (instance: Instance, remaining: number) => void;
   readonly onKilled?: OnKilled | undefined;
   /** Told of every repair that changed something. */
-  readonly onRepair: (repair: Repair['kind'], id: string) => void;
+  readonly onRepair: (repair: Repair['kind'], id: string, generation?: number) => void;
   /** Told of a repair that failed: it stands in nobody's way and is tried again next time. */
   readonly onFault: (repair: Repair['kind'] | 'spawn', id: string, error: unknown) => void;
 }
@@ -56,9 +56,10 @@ export async function reconcile(ports: ReconcilePorts): Promise<number> {
   for (const instance of await instances.strandedBefore(startedAt)) {
     repairs.push({ kind: 'finish', id: instance.id });
   }
-  await askAgain(ports, startedAt - OWED);
   const changed = await carryOut(ports, repairs, startedAt);
   await disarmSuperseded(ports, repairs);
+  // Last: there may be very many of them, and what is overdue waits for nobody.
+  await askAgain(ports, startedAt - OWED);
   return changed;
 }
 
@@ -104,7 +105,7 @@ async function carryOut(
     try {
       if (!(await mend(ports, repair, now))) return;
       changed++;
-      ports.onRepair(repair.kind, id);
+      ports.onRepair(repair.kind, id, generationOf(repair));
     } catch (error) {
       ports.onFault(repair.kind, id, error);
     } finally {
@@ -173,9 +174,15 @@ async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise
     const instance = await containers.recall(container.containerId);
     if (instance?.host !== host) return false;
     if (!(await instances.restore(instance))) return false;
-    await kills.arm(instance, Math.max(0, instance.expiresAt - now));
+    await kills.arm(instance, Math.max(0, killDelay(instance, now)));
     return true;
   }
+}
+
+/** Of a repair that ends an instance who ends it tells. */
+function generationOf(repair: Repair): number | undefined {
+  if (repair.kind === 'rebuild') return repair.container.generation;
+  return 'generation' in repair ? repair.generation : undefined;
 }
 
 function idOf(repair: Repair): string {

@@ -111,7 +111,8 @@ export function memoryContainers(
       if (!container) return undefined;
       const { instance, generation, frozen, address, createdAt, expiresAt } = container;
       const state = frozen ? 'paused' : 'ready';
-      return { ...instance, state, generation, address, startedAt: createdAt, expiresAt };
+      const times = { startedAt: createdAt, activeAt: now(), expiresAt };
+      return { ...instance, state, generation, address, ...times };
     },
   };
 }

@@ -364,6 +364,23 @@ describe('what is ours', () => {
     expect(recalled?.expiresAt).toBe((recalled?.activeAt ?? 0) + 50_000);
   });
 
+  test('is recalled without another question after the clock of the daemon', async () => {
+    const { place, start } = scene;
+    let asked = 0;
+    const info = () => {
+      asked++;
+      return place.docker.info();
+    };
+    const docker = Object.assign(Object.create(place.docker) as typeof place.docker, { info });
+    const containers = dockerContainers({ ...place, docker });
+    const started = [await start(begunInstance()), await start(begunInstance())];
+    await containers.list();
+    for (const { containerId } of started) {
+      expect(await containers.recall(containerId)).toMatchObject({ state: 'ready' });
+    }
+    expect(asked).toBe(1);
+  });
+
   test('comes back as paused where it is', async () => {
     const { containers, start } = scene;
     const instance = begunInstance({ onTimeout: 'pause' });

@@ -1,5 +1,6 @@
 import type { SeenContainer } from '@ephemera/domain';
 import type { Containers } from '@ephemera/lifecycle';
+import { inLanes } from '../in-lanes.ts';
 import { containerName } from './container-name.ts';
 import { daemonAhead } from './daemon-clock.ts';
 import { QUICK, START, unlessStatus, withDeadline } from './deadline.ts';
@@ -7,12 +8,18 @@ import type { DockerHost } from './docker-host.ts';
 import { LABEL, instanceOf, pooledOf } from './labels.ts';
 import { addressOf, containerStarter } from './start-container.ts';
 
+/** How many looks are under way at once. */
+const GLANCES = 32;
 /** How long a look may take that everything else waits for, milliseconds. */
 const GLANCE = 3_000;
 
 /** The containers of one Docker daemon, ours only: others are never so much as listed. */
 export function dockerContainers(place: DockerHost): Containers {
   const { docker, namespace, host } = place;
+  const inLane = inLanes(GLANCES);
+  /** How far the daemon's clock is ahead, as the last list found it: once for all of a scan. */
+  let known: number | undefined;
+  const askAhead = async (): Promise<number> => (known = await daemonAhead(docker, place.now));
   const labelled = (...more: string[]) => ({
     all: true,
     filters: {
@@ -92,12 +99,12 @@ export function dockerContainers(place: DockerHost): Containers {
     remove,
 
     async list() {
-      const [ahead, found] = await Promise.all([daemonAhead(docker, place.now), list()]);
+      const [ahead, found] = await Promise.all([askAhead(), list()]);
       return Promise.all(
         found.map(async ({ Id, Names, Labels, Created, State }): Promise<SeenContainer> => {
           const running = runs(State);
           // Only an inspection tells how it ended; one that fails must not hold up the list.
-          const seen = running ? undefined : await glance(Id).catch(() => undefined);
+          const seen = running ? undefined : await inLane(() => glance(Id)).catch(() => undefined);
           const ended = seen?.State;
           return {
             containerId: Id,
@@ -119,7 +126,7 @@ export function dockerContainers(place: DockerHost): Containers {
       const seen = await inspect(containerId);
       const address = seen && addressOf(seen);
       if (!seen || !address) return undefined;
-      const startedAt = Date.parse(seen.State.StartedAt) - (await daemonAhead(docker, place.now));
+      const startedAt = Date.parse(seen.State.StartedAt) - (known ?? (await askAhead()));
       const told = { labels: seen.Config.Labels, name: seen.Name };
       return instanceOf(told, {
         address,

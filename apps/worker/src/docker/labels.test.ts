@@ -29,5 +29,7 @@ test('labels hold no secret, and yet enough to know the instance again', () => {
   const seen = { address: '10.231.1.1', startedAt: 5, paused: false, now: 9 };
   const recalled = instanceOf({ labels, name: 'ephemera-x-7' }, seen);
   expect(recalled).toMatchObject({ id: instance.id, generation: 7, env: {}, host: 'host-a' });
+  // When it was last used is lost: were it taken for idle since its start, it would end at once.
+  expect(recalled).toMatchObject({ startedAt: 5, activeAt: 9 });
   expect(recalled?.template).toEqual({ ...template, env: {} });
 });

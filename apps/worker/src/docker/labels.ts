@@ -114,7 +114,8 @@ export function instanceOf(
     host,
     address,
     startedAt,
-    activeAt: from,
+    // Whoever uses it has told the store that lost it, and tells again in a moment.
+    activeAt: now,
     expiresAt: isLong ? maxExpiresAt : Math.min(from + timeout, maxExpiresAt),
     env: {},
   };
