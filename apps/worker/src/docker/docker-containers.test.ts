@@ -152,6 +152,19 @@ describe('start', () => {
 
   // A name is taken from the moment in which its container begins to be made: whoever comes in that
   // moment can neither make nor start it, and tries again.
+  // As a daemon leaves it that was restarted in the midst of a start.
+  test('again, once it has ended, begins anew: a second start has other rights in its tmpfs', async () => {
+    const { start, docker, containers } = scene;
+    const instance = begunInstance();
+    const { containerId } = await start(instance);
+    await docker.getContainer(containerId).stop({ t: 0 });
+    const again = await start(instance);
+    expect(again.containerId).not.toBe(containerId);
+    const answers = async () => (await fetch(`http://${again.address}:8080/id`)).text();
+    expect(await waitFor('an answer', answers)).toBe(instance.id);
+    await containers.removeInstance(instance.id, 0);
+  });
+
   test('twice at once gives one container, at the latest when the loser tries again', async () => {
     const { containers, start } = scene;
     const instance = begunInstance();

@@ -38,9 +38,10 @@ export function containerStarter(
   /** Gives the container's name or id; undefined where the image is not on the host. */
   const create = async (
     instance: Instance,
-    { name: network, range, open }: InstancesNetwork,
+    network: InstancesNetwork,
     turn: number,
   ): Promise<string | undefined> => {
+    const { range, open } = network;
     const name = containerName(namespace, instance);
     const labels = labelsOf(namespace, host, instance);
     const address = addressIn(instance.template.egress ? open.range : range, turn);
@@ -48,22 +49,32 @@ export function containerStarter(
     try {
       const volumes = await volumesOf(instance.template.image);
       if (!volumes) return undefined;
-      const spot = { name, network, address, labels, volumes, resolvers, isolation };
+      const spot = { name, network: network.name, address, labels, volumes, resolvers, isolation };
       const profile = containerProfile(instance, spot);
       return (await withDeadline('create', START, docker.createContainer(profile))).id;
     } catch (error) {
-      if (statusOf(error) === 409) return madeBefore(instance, name);
+      if (statusOf(error) === 409) {
+        return (await madeBefore(instance, name)) ?? create(instance, network, turn);
+      }
       if (isImageMissing(error)) return undefined;
       throw refusal(error);
     }
   };
 
-  /** The container that has the name already; one that is not of this instance is nobody's to start. */
-  const madeBefore = async (instance: Instance, name: string): Promise<string> => {
+  /**
+   * The container that has the name already; one that is not of this instance is nobody's to start.
+   * One that has run and ended is taken away: a second start would not find what the first had found,
+   * such as the rights of its tmpfs.
+   */
+  const madeBefore = async (instance: Instance, name: string): Promise<string | undefined> => {
     const seen = await inspect(name);
     if (!seen) throw new Error(`the name ${name} is taken, and nobody has it`);
-    if (seen.Config.Labels[LABEL.instance] === instance.id) return seen.Id;
-    throw new StartFault(`The name ${name} is taken by a container of somebody else.`);
+    if (seen.Config.Labels[LABEL.instance] !== instance.id) {
+      throw new StartFault(`The name ${name} is taken by a container of somebody else.`);
+    }
+    if (seen.State.Status !== 'exited') return seen.Id;
+    await remove(seen.Id);
+    return undefined;
   };
 
   /** Creates and starts it on one network; undefined where there is no place for it there. */
