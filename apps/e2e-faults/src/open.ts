@@ -3,9 +3,9 @@ const open = new Set<() => Promise<void>>();
 
 /** Gives what takes something away, once; a run that is broken off does it too. */
 export function closing(close: () => Promise<void>): () => Promise<void> {
-  const once = async () => {
-    if (open.delete(once)) await close();
-  };
+  let closed: Promise<void> | undefined;
+  // Who asks again waits for it too.
+  const once = () => (closed ??= close().finally(() => open.delete(once)));
   open.add(once);
   return once;
 }

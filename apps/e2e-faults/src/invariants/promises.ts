@@ -44,7 +44,11 @@ export const noCreationLost: Invariant = {
       if (!instance) return [`${id} (${template}) is forgotten`];
       const { state, reason, message = '', lastTransitionAt: at } = instance;
       if (!isDead(state) && state !== 'draining') return [];
-      const hurt = ledger.hurt.has(id) && (reason === 'exited' || reason === 'oom');
+      const endedBy =
+        reason === 'start_failed'
+          ? message.startsWith('The container exited')
+          : reason === 'exited';
+      const hurt = ledger.hurt.has(id) && (endedBy || reason === 'oom');
       const asked = reason === 'request' && killAskedAt !== undefined;
       const spoilt =
         reason === 'start_failed' &&
