@@ -1,5 +1,5 @@
 import { IDLE_SLACK } from '@ephemera/domain';
-import { memoryInstances, sampleTemplate } from '@ephemera/testing';
+import { memoryInstances, sampleDraft, sampleTemplate } from '@ephemera/testing';
 import { describe, expect, test } from 'vitest';
 import { Crash, crashingAfter, oneHost } from '../test/one-host.ts';
 import type { Through } from '../test/one-host.ts';
@@ -23,6 +23,22 @@ test('arms a kill job that was lost, for the deadline that the lease has now', a
   });
   await host.reconcile();
   expect(host.kills.armed()).toMatchObject([{ id, host: 'a', dueAt: expiresAt }]);
+});
+
+// Redis did what a replica asked for, and the replica never heard of it.
+test('takes away the job of a time in the pool, of whoever was claimed without the claimant’s knowing', async () => {
+  const host = oneHost();
+  const warm = await host.instances.stock(sampleDraft(), 'p', 1);
+  if (!warm) throw new Error('the pool is full');
+  host.serve(warm);
+  await host.spawn(warm);
+  const claimed = await host.instances.claim('p', sampleDraft(), {});
+  if (claimed.kind !== 'claimed') throw new Error('nothing was warm');
+  host.clock.advance(1_000);
+  await host.reconcile();
+  expect(host.mended).toContain('mark');
+  const { id, generation } = claimed.instance;
+  expect(host.kills.armed()).toMatchObject([{ id, generation }]);
 });
 
 // A replica died between the intent and the job, or a worker between the queue and the job.

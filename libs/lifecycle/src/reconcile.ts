@@ -150,6 +150,7 @@ async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise
     }
     case 'mark':
       await containers.mark(repair.containerId, repair);
+      await disarmPooled(await instances.get(repair.id));
       return true;
     case 'doubt': {
       const message = 'The store lost what it was told last.';
@@ -168,6 +169,11 @@ async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise
       await kills.arm(repair.instance, Math.max(0, killDelay(repair.instance, now)));
       ports.onLease?.(repair.instance, Math.max(0, dueAt(repair.instance) - now));
       return false;
+  }
+  /** Whoever claimed it may not have heard so, and left the job of its time in the pool. */
+  async function disarmPooled(claimed: Instance | undefined): Promise<void> {
+    if (claimed?.pooledAs === undefined) return;
+    await kills.disarm({ ...claimed, supersedes: claimed.pooledAs });
   }
   // An instance that the store forgot while it was being rebuilt is looked at again next time.
   async function rebuild({ host }: ReconcilePorts, container: SeenContainer): Promise<boolean> {
