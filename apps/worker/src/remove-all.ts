@@ -23,6 +23,12 @@ const { values } = parseArgs({
   },
 });
 
+const STAYS = {
+  held: (name: string) => `The network ${name} is still in use and stays.`,
+  miscounted: (name: string) =>
+    `The network ${name} stays until the Docker daemon is started again: nothing is on it, but the daemon counts places on it that it cannot name.`,
+};
+
 await runApp(async () => {
   const { dockerHost, namespace, firewall, firewallImage } = readConfig();
   const docker = connectDocker(dockerHost);
@@ -37,8 +43,9 @@ await runApp(async () => {
     // Only the first may have been made by somebody else.
     if (name === namespace && values['keep-network']) continue;
     if (name !== namespace) await dismissInfrastructure(docker, name);
-    if (await clearNetwork(docker, namespace, name)) continue;
-    process.stderr.write(`The network ${name} is still in use and stays.\n`);
-    process.exitCode = 1;
+    const outcome = await clearNetwork(docker, namespace, name);
+    if (outcome === 'removed') continue;
+    if (outcome === 'held') process.exitCode = 1;
+    process.stderr.write(`${STAYS[outcome](name)}\n`);
   }
 });

@@ -210,6 +210,7 @@ async function removeAll(env: Record<string, string | undefined>): Promise<void>
     new Promise((resolve) => child.once('exit', resolve)),
   ]);
   if (code !== 0) throw new Error(`something was left on the Docker daemon: ${errors}`);
+  process.stderr.write(errors);
 }
 
 async function healthy({ name, child, port, log }: App): Promise<void> {

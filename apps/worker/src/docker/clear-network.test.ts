@@ -15,7 +15,7 @@ test('a network goes with the containers that came onto it too late', async () =
   const { docker, namespace, start, containers } = await open();
   await start(begunInstance());
   expect(await removeNetwork(docker, namespace)).toBe(false);
-  expect(await clearNetwork(docker, namespace, namespace)).toBe(true);
+  expect(await clearNetwork(docker, namespace, namespace)).toBe('removed');
   expect(await inspectNetwork(docker, namespace)).toBeUndefined();
   expect(await containers.list()).toEqual([]);
 });
@@ -24,7 +24,7 @@ test('a network goes once those whose removal is under way have left it', async 
   const { docker, namespace, start } = await open();
   await Promise.all(Array.from({ length: 4 }, () => start(begunInstance())));
   const removing = removeContainers(docker, namespace, new Set());
-  expect(await clearNetwork(docker, namespace, namespace)).toBe(true);
+  expect(await clearNetwork(docker, namespace, namespace)).toBe('removed');
   await removing;
 });
 
@@ -37,6 +37,6 @@ test('a network that somebody else is on stays, and so does he', async () => {
   });
   onTestFinished(() => stranger.remove({ force: true }));
   await stranger.start();
-  expect(await clearNetwork(docker, namespace, namespace)).toBe(false);
+  expect(await clearNetwork(docker, namespace, namespace)).toBe('held');
   expect((await stranger.inspect()).State.Running).toBe(true);
 });
