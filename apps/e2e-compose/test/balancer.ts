@@ -6,6 +6,8 @@ export interface Balancer {
   answers(): Promise<ReadonlyMap<string, number>>;
   /** Waits until it gives traffic to so many replicas, for visitors and for the control API. */
   has(replicas: number): Promise<void>;
+  /** Waits until it knows of so many that run, ready or not. */
+  knows(replicas: number): Promise<void>;
 }
 
 export function askBalancer(address: string): Balancer {
@@ -34,6 +36,10 @@ export function askBalancer(address: string): Balancer {
       const same = async () =>
         (await up('replicas')) === replicas && (await up('control')) === replicas;
       await waitFor(`${replicas} replicas behind the balancer`, same, 120_000);
+    },
+    async knows(replicas) {
+      const same = async () => (await up('running')) === replicas;
+      await waitFor(`${replicas} replicas that run`, same, 120_000);
     },
   };
 }
