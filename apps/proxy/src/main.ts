@@ -153,7 +153,12 @@ await runApp(async () => {
     publicUrl: `${publicUrl}/${prefix}`,
     version,
     metrics,
-    readiness,
+    // Ready only when the whole job would work: routes, their invalidation, and a host to start on.
+    parts: {
+      routes: () => routes.connected,
+      worker: async () => (await hosts.alive(await instances.now())).length > 0,
+      running: () => !lifetime.stopping,
+    },
     starter,
     room: {
       hosts: async () => readRoom(redis, keys, await instances.now()),
@@ -229,16 +234,5 @@ await runApp(async () => {
     } catch (error) {
       logger.warn({ err: error }, 'pools not told');
     }
-  }
-
-  /** Ready only when the whole job would work: routes, their invalidation, and a host to start on. */
-  async function readiness() {
-    const alive = async () => (await hosts.alive(await instances.now())).length > 0;
-    const parts = {
-      routes: routes.connected,
-      worker: await alive().catch(() => false),
-      running: !lifetime.stopping,
-    };
-    return { ready: Object.values(parts).every(Boolean), parts };
   }
 });

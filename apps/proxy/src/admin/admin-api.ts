@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import { openApiDocument } from '@ephemera/contract';
-import type { Readiness, Registry, TokenSet } from '@ephemera/runtime';
+import type { Registry, TokenSet } from '@ephemera/runtime';
 import Koa from 'koa';
 import { answerThrown } from '../answer-thrown.ts';
 import { NEVER_A_PAGE } from '../security-headers.ts';
@@ -9,6 +9,7 @@ import { auditActs } from './audit-acts.ts';
 import { eventsRouter } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
 import type { LogPorts } from './follow-log.ts';
+import { type Parts, healthRoutes } from './health-routes.ts';
 import { instancesRouter } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { linksRouter } from './links-api.ts';
@@ -31,7 +32,8 @@ export interface AdminApi
   /** From where a request comes, behind whatever is trusted. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly metrics: Registry;
-  readonly readiness: () => Promise<Readiness>;
+  /** What readiness takes. */
+  readonly parts: Parts;
 }
 
 /** The control API: health without a token, all else with one of enough scope. */
@@ -47,25 +49,7 @@ export function createAdminApi(api: AdminApi): Koa {
   app.use(auditActs(api));
   app.use(answerThrown(api.logger));
 
-  const open = new Router();
-  open.get('/healthz', (ctx) => {
-    ctx.body = { status: 'ok' };
-  });
-  open.get('/readyz', async (ctx) => {
-    const readiness = await api.readiness();
-    ctx.status = readiness.ready ? 200 : 503;
-    ctx.body = readiness;
-  });
-  // For a balancer that has no replica left which is ready: `running` still serves what it knows.
-  open.get('/readyz/:part', async (ctx) => {
-    const { parts } = await api.readiness();
-    const name = ctx.params['part'] ?? '';
-    const isReady = Object.hasOwn(parts, name) ? parts[name] : undefined;
-    if (isReady === undefined) return;
-    ctx.status = isReady ? 200 : 503;
-    ctx.body = { ready: isReady };
-  });
-  app.use(open.routes());
+  app.use(healthRoutes(api.parts).routes());
 
   app.use(requireToken(api.tokens));
   app.use(requireScope(api.instances));

@@ -1,0 +1,46 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import Koa from 'koa';
+import { expect, onTestFinished, test } from 'vitest';
+import { type Parts, healthRoutes } from './health-routes.ts';
+
+async function serve(parts: Parts) {
+  const app = new Koa().use(healthRoutes(parts).routes());
+  const handle = app.callback();
+  const server = createServer((req, res) => void handle(req, res));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  return async (path: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`);
+    const body: unknown = await answer.json().catch(() => undefined);
+    return { status: answer.status, body };
+  };
+}
+
+test('ready is who has every part', async () => {
+  const parts = { routes: true, worker: true };
+  const ask = await serve({
+    routes: () => parts.routes,
+    worker: () => Promise.resolve(parts.worker),
+  });
+  expect(await ask('/readyz')).toEqual({ status: 200, body: { ready: true, parts } });
+  parts.worker = false;
+  expect(await ask('/readyz')).toEqual({ status: 503, body: { ready: false, parts } });
+  expect(await ask('/readyz/routes')).toEqual({ status: 200, body: { ready: true } });
+  expect(await ask('/readyz/worker')).toEqual({ status: 503, body: { ready: false } });
+  expect((await ask('/readyz/toString')).status).toBe(404);
+});
+
+test('a part that hangs or fails is missing, and holds up no other', async () => {
+  let asked = 0;
+  const ask = await serve({
+    running: () => true,
+    worker: () => new Promise<boolean>(() => asked++),
+    routes: () => Promise.reject(new Error('away')),
+  });
+  expect(await ask('/readyz/running')).toEqual({ status: 200, body: { ready: true } });
+  expect(asked).toBe(0);
+  const parts = { running: true, worker: false, routes: false };
+  expect(await ask('/readyz')).toEqual({ status: 503, body: { ready: false, parts } });
+});
