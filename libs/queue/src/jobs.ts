@@ -32,12 +32,19 @@ const RETENTION = {
   removeOnFail: { age: 86_400, count: 5000 },
 };
 
-/** A spawn is worth trying again only until its start deadline, so not for long. */
-export const SPAWN_OPTIONS: JobsOptions = {
+/**
+ * Tried until it succeeds, and at short intervals however long it has failed: who waits for it is to
+ * have it soon after the daemon is back.
+ */
+const UNTIL_DONE = {
   ...RETENTION,
-  attempts: 10,
-  backoff: { type: 'exponential', delay: 200, jitter: 0.5 },
+  attempts: 1000,
+  stackTraceLimit: 3,
+  backoff: { type: 'fixed', delay: 1000, jitter: 0.5 },
 };
+
+/** An instance whose start deadline has passed is ended, and its spawn then finds nothing to do. */
+export const SPAWN_OPTIONS: JobsOptions = UNTIL_DONE;
 
 /** Whoever waits in person goes before whoever is expected. */
 export const SPAWN_AHEAD = { priority: 10 };
@@ -48,12 +55,8 @@ export const REFILL_OPTIONS: JobsOptions = {
   removeOnFail: { age: 3600, count: 100 },
 };
 
-/** A kill is tried until it succeeds; reconciliation stands behind it. */
-export const KILL_OPTIONS: JobsOptions = {
-  ...RETENTION,
-  attempts: 1000,
-  backoff: { type: 'fixed', delay: 1000, jitter: 0.5 },
-};
+/** Reconciliation stands behind it. */
+export const KILL_OPTIONS: JobsOptions = UNTIL_DONE;
 
 /**
  * A delivery is tried fifteen times within a day: after 5 s, and then after twice as long each
