@@ -125,7 +125,10 @@ test('the page shows the steps, is read out, and goes on to the instance by itse
   const bar = page.getByRole('progressbar', { name: 'Starting slow' });
   const before = Number(await bar.getAttribute('value'));
   await page.getByRole('status').getByText('Waiting for it to answer.').waitFor();
-  expect(Number(await bar.getAttribute('value'))).toBeGreaterThan(before);
+  // The start may have come as far as this before the page was there.
+  const then = Number(await bar.getAttribute('value'));
+  expect(then).toBeGreaterThanOrEqual(before);
+  expect(then).toBeGreaterThanOrEqual(85);
   expect(await findings(page)).toEqual([]);
   await page.emulateMedia({ colorScheme: 'dark' });
   expect(await findings(page)).toEqual([]);
