@@ -86,6 +86,8 @@ test('a proxy that is a container comes onto every network, and reaches what is 
     Labels: { 'ephemera.namespace': namespace },
     HostConfig: { NetworkMode: network.name },
   });
+  // Nobody's instance: the networks stay where it does.
+  onTestFinished(() => proxy.remove({ force: true }));
   await proxy.start();
   const { address } = await start(second);
   const firewalls = await createFirewall({
