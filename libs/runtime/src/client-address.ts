@@ -19,7 +19,7 @@ export function readTrusted(entries: readonly string[]): BlockList {
 /** A peer's address; a dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d. */
 export function peerAddress(remote: string | undefined): string {
   const address = remote ?? 'unknown';
-  return /^::ffff:\d/i.test(address) ? address.slice(7) : address;
+  return /^::ffff:\d+\./i.test(address) ? address.slice(7) : address;
 }
 
 export function isTrusted(address: string, trusted: BlockList): boolean {

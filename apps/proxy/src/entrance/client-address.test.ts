@@ -40,6 +40,7 @@ test('behind a trusted balancer, what the client itself wrote is not believed', 
   expect(await ask('10.9.9.9')).toBe('10.9.9.9');
   // As a balancer on a dual-stack listener writes it: one client, not all of IPv4.
   expect(await ask('::FFFF:192.0.2.1, ::ffff:10.1.2.3')).toBe('192.0.2.1');
+  expect(await ask('::ffff:7f00:1')).toBe('::ffff:7f00:1');
   expect(await ask('192.0.2.1, nonsense, 10.1.2.3')).toBe('10.1.2.3');
   expect(await ask('2001:db8::1')).toBe('2001:db8::1');
   expect(await ask()).toBe('127.0.0.1');
