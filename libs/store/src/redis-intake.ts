@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Claimed, Intake, Line, Order, Refused, Taken } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields } from './instance-fields.ts';
@@ -29,7 +30,13 @@ export function redisIntake(redis: Redis, keys: Keys): Intake {
         redis,
         scripts.claim,
         [keys.warm(pool), keys.generation, keys.events, keys.expiring],
-        [pool, timeout, JSON.stringify(metadata), JSON.stringify({ ...order, accessHash })],
+        [
+          pool,
+          timeout,
+          JSON.stringify(metadata),
+          JSON.stringify({ ...order, accessHash }),
+          randomUUID(),
+        ],
       )) as ClaimReply;
       if (reply[0] === 'none') return { kind: 'none' };
       if (reply[0] !== 'claimed') return refusal(reply);

@@ -2,8 +2,14 @@
 -- counts from now, its route appears under a new generation, and it is in no pool any more.
 -- KEYS: 1 warm instances of the pool (by deadline)  2 generation counter  3 events  4 expiring
 -- ARGV: 1 fingerprint of the pool  2 timeout ms  3 metadata JSON  4 order JSON (write-intent.ts)
+--       5 name of this claim
 -- Returns {claimed, fields} | {none} | {full, limit} | {spent, kind} | {repeated, id, fields} | {reused}.
 local base, order = baseOf(KEYS[1]), cjson.decode(ARGV[4])
+-- Kept for 10 s: a client that lost its connection before it had the answer asks
+-- again at once.
+local claim = base .. 'claim:' .. ARGV[5]
+local had = redis.call('GET', claim)
+if had then return { 'claimed', redis.call('HGETALL', base .. 'instance:' .. had) } end
 local kept = keptAnswer(base, order)
 if kept then return kept end
 local spent = spentVoucher(base, order)
@@ -35,6 +41,7 @@ redis.call('HSET', instance, 'state', 'ready', 'generation', generation, 'timeou
 if order.accessHash then redis.call('HSET', instance, 'accessHash', order.accessHash) end
 own(base, order.owner, instance, id)
 keepAnswer(base, order, id)
+redis.call('SET', claim, id, 'PX', 10000)
 useVouchers(base, order)
 openRoute(base .. 'route:' .. id, instance)
 remind(KEYS[4], instance, id)

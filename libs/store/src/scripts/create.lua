@@ -6,8 +6,17 @@
 --       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)  10 order JSON (write-intent.ts)
 -- Returns {created | queued, generation, now, expiresAt, maxExpiresAt} | {taken} |
 --         {full, limit} | {spent, kind} | {stocked} | {repeated, id, fields} | {reused}.
-if redis.call('EXISTS', KEYS[1]) == 1 then return { 'taken' } end
 local base, id = baseOf(KEYS[1]), ARGV[1]
+-- The same again is a client that lost its connection before it had the answer.
+local has = redis.call('HMGET', KEYS[1], 'state', 'timeout', 'template', 'env', 'metadata', 'url')
+if has[1] then
+  local same = has[1] == 'pending' and has[2] == ARGV[2] and has[3] == ARGV[5]
+    and has[4] == ARGV[6] and has[5] == ARGV[7] and has[6] == ARGV[8]
+  if not same then return { 'taken' } end
+  has = redis.call('HMGET', KEYS[1], 'queued', 'generation', 'createdAt', 'expiresAt', 'maxExpiresAt')
+  return { has[1] and 'queued' or 'created', tonumber(has[2]), tonumber(has[3]), tonumber(has[4]),
+    tonumber(has[5]) }
+end
 local template, order = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
 local kept = keptAnswer(base, order)
 if kept then return kept end

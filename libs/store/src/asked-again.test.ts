@@ -1,0 +1,105 @@
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { sampleDraft, startRedis } from '@ephemera/testing';
+import { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { connectRedis } from './connect-redis.ts';
+import { keysOf } from './keys.ts';
+import { redisInstances } from './redis-instances.ts';
+import { redisIntake } from './redis-intake.ts';
+
+// A connection that breaks when Redis has done what it was told and before its answer came through:
+// the client connects anew, and sends it again.
+
+const keys = keysOf('again');
+
+async function open() {
+  const server = await startRedis();
+  const relay = await startRelay(server.port);
+  const redis = connectRedis(`redis://127.0.0.1:${relay.port}`, 'request', () => undefined);
+  await once(redis, 'ready');
+  const direct = new Redis(server.url);
+  onTestFinished(async () => {
+    redis.disconnect();
+    direct.disconnect();
+    await relay.close();
+    await server.stop();
+  });
+  return {
+    relay,
+    direct,
+    intake: redisIntake(redis, keys),
+    instances: redisInstances(redis, keys),
+  };
+}
+
+/** Passes everything on, until told to end a connection in the place of the next answer. */
+async function startRelay(to: number) {
+  let cuts = 0;
+  let armed = false;
+  const relay = createServer((client) => {
+    const upstream = connect(to, '127.0.0.1');
+    client.pipe(upstream);
+    upstream.on('data', (chunk) => {
+      if (!armed) return void client.write(chunk);
+      armed = false;
+      cuts++;
+      client.destroy();
+      upstream.destroy();
+    });
+    for (const [from, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      from.on('error', () => undefined);
+      from.on('close', () => other.destroy());
+    }
+  });
+  relay.listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  return {
+    port: (relay.address() as AddressInfo).port,
+    cutNextAnswer: () => (armed = true),
+    get cuts() {
+      return cuts;
+    },
+    close: () => new Promise((resolve) => relay.close(resolve)),
+  };
+}
+
+test('a creation that is sent again is one, and is told as it was', async () => {
+  const { relay, direct, intake } = await open();
+  await intake.take(sampleDraft(), {});
+  const draft = sampleDraft();
+  relay.cutNextAnswer();
+  const owner = { name: 'address:a', limit: 'address', most: 1 } as const;
+  const taken = await intake.take(draft, { owner });
+  expect(relay.cuts).toBe(1);
+  if (taken.kind !== 'created') throw new Error(taken.kind);
+  expect(taken.instance).toMatchObject({ id: draft.id, state: 'pending', owner: owner.name });
+  const { generation, createdAt, expiresAt, maxExpiresAt } = taken.instance;
+  expect(await redisInstances(direct, keys).get(draft.id)).toMatchObject({
+    ...{ generation, createdAt, expiresAt, maxExpiresAt },
+  });
+  expect(await direct.zcard(keys.instances)).toBe(2);
+});
+
+test('a claim that is sent again has one instance of the pool', async () => {
+  const { relay, direct, intake, instances } = await open();
+  for (let i = 0; i < 3; i++) {
+    const stocked = await intake.stock(sampleDraft(), 'p', 3);
+    if (!stocked) throw new Error('the pool is full');
+    await instances.begin(stocked.id, stocked.generation, 'a');
+    await instances.publish(stocked.id, stocked.generation, '10.0.0.9');
+  }
+  const wish = { timeout: 9_000, metadata: {}, accessHash: undefined };
+  const first = await intake.claim('p', wish, {});
+  relay.cutNextAnswer();
+  const second = await intake.claim('p', wish, {});
+  expect(relay.cuts).toBe(1);
+  if (first.kind !== 'claimed' || second.kind !== 'claimed') throw new Error('none was warm');
+  expect(second.instance).toMatchObject({ state: 'ready' });
+  expect(second.instance.id).not.toBe(first.instance.id);
+  expect(await direct.zcard(keys.warm('p'))).toBe(1);
+});
