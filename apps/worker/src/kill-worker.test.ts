@@ -1,14 +1,14 @@
 import { waitFor } from '@ephemera/testing';
-import type { Worker } from 'bullmq';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { HOST } from '../test/docker-scene.ts';
 import { openQueues } from '../test/queue-scene.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { hastenLateKills } from './late-kills.ts';
 import { removeInLanes } from './remove-in-lanes.ts';
+import type { QueueWorker } from './spawn-worker.ts';
 
 let scene: Awaited<ReturnType<typeof openQueues>>;
-let worker: Worker;
+let worker: QueueWorker;
 let removed: string[];
 beforeAll(async () => {
   scene = await openQueues();
@@ -27,7 +27,7 @@ beforeEach(() => {
   };
   worker = startKillWorker({ instances, containers: watched, kills, onKilled }, HOST, options);
 });
-afterEach(() => worker.close());
+afterEach(() => worker.stop());
 
 const dead = (id: string) =>
   waitFor('its end', async () => {
@@ -82,7 +82,7 @@ test('a job that the queue takes for not due is hastened at the deadline', async
 
 // Two hundred deadlines at one instant: whoever waited for the daemon stayed reachable meanwhile.
 test('what waits for its removal is withdrawn already', async () => {
-  await worker.close();
+  await worker.stop();
   const { instances, containers, kills, options } = scene;
   let release = (): void => undefined;
   const held = new Promise<void>((resolve) => (release = resolve));
@@ -139,7 +139,7 @@ test('a job for what is gone already has nothing to do', async () => {
 });
 
 test('a removal that fails is tried again until it succeeds', async () => {
-  await worker.close();
+  await worker.stop();
   const { instances, containers, kills, options } = scene;
   let tries = 0;
   const stubborn = {
@@ -153,6 +153,23 @@ test('a removal that fails is tried again until it succeeds', async () => {
   const { id } = await scene.ready({ timeout: 100 });
   expect(await dead(id)).toMatchObject({ reason: 'ttl' });
   expect(tries).toBe(3);
+});
+
+// One that is stopped in the midst of a long stop grace, or before a daemon that hangs.
+test('a kill that outlasts the stop of its worker goes back, and another finishes it', async () => {
+  await worker.stop();
+  const { instances, containers, kills, options } = scene;
+  const hung = { ...containers, removeInstance: () => new Promise<void>(() => undefined) };
+  const at = { ...options, finishWithin: 50 };
+  const stopped = startKillWorker({ instances, containers: hung, kills }, HOST, at);
+  const { id, generation } = await scene.ready({ timeout: 100 });
+  await waitFor('its end', async () => (await instances.get(id))?.state === 'draining');
+  await stopped.stop();
+  const job = await scene.killJobs.getJob(`${id}-${generation}`);
+  expect(await job?.getState()).toMatch(/delayed|waiting/);
+  worker = startKillWorker({ instances, containers, kills }, HOST, options);
+  expect(await dead(id)).toMatchObject({ reason: 'ttl' });
+  expect(await scene.killJobs.getJob(`${id}-${generation}`)).toMatchObject({ stalledCounter: 0 });
 });
 
 test('counts what it ended, by reason', async () => {

@@ -3,8 +3,9 @@ import type { KillPorts, Killed } from '@ephemera/lifecycle';
 import { WORKER_OPTIONS, killQueue } from '@ephemera/queue';
 import type { KillJob } from '@ephemera/queue';
 import { DelayedError, Worker } from 'bullmq';
+import { handBack } from './hand-back.ts';
 import { reportFaults } from './spawn-worker.ts';
-import type { QueueWorkerOptions } from './spawn-worker.ts';
+import type { QueueWorker, QueueWorkerOptions } from './spawn-worker.ts';
 
 /** How many kills may be begun and not finished. */
 const AT_ONCE = 2_000;
@@ -17,12 +18,13 @@ export function startKillWorker(
   ports: KillPorts,
   host: string,
   options: Omit<QueueWorkerOptions, 'concurrency' | 'metrics'>,
-): Worker {
+): QueueWorker {
   const { logger, connection, prefix } = options;
+  const back = handBack(options.finishWithin);
   const worker = new Worker<KillJob, { kind: Killed['kind']; reason?: string | undefined }>(
     killQueue(host),
     async (job, token) => {
-      const killed = await kill(ports, job.data.id, 'due');
+      const killed = await back.orBack(job, token, kill(ports, job.data.id, 'due'));
       if (killed.kind === 'leased') {
         const due = Date.now() + killed.remaining;
         await job.updateData({ ...job.data, dueAt: new Date(due).toISOString() });
@@ -35,5 +37,5 @@ export function startKillWorker(
     { ...WORKER_OPTIONS, connection, prefix, concurrency: AT_ONCE },
   );
   reportFaults(worker, logger);
-  return worker;
+  return { worker, stop: () => back.stop(worker) };
 }

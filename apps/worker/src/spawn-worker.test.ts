@@ -3,40 +3,40 @@ import type { Containers } from '@ephemera/lifecycle';
 import { StartFault } from '@ephemera/lifecycle';
 import { SPAWN_QUEUE } from '@ephemera/queue';
 import { Queue } from 'bullmq';
-import type { Worker } from 'bullmq';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { HOST } from '../test/docker-scene.ts';
 import { openQueues } from '../test/queue-scene.ts';
 import { startSpawnWorker } from './spawn-worker.ts';
+import type { QueueWorker } from './spawn-worker.ts';
 
 let scene: Awaited<ReturnType<typeof openQueues>>;
-let workers: Worker[] = [];
+let workers: QueueWorker[] = [];
 beforeAll(async () => {
   scene = await openQueues();
 });
 afterAll(() => scene.close());
 afterEach(async () => {
-  await Promise.all(workers.map((worker) => worker.close()));
+  await Promise.all(workers.map((worker) => worker.stop()));
   workers = [];
 });
 
-function work(containers: Partial<Containers> = {}) {
+function work(containers: Partial<Containers> = {}, finishWithin?: number): QueueWorker {
   const { instances, kills, options } = scene;
   const addresses = { next: () => Promise.resolve(9) };
-  workers.push(
-    startSpawnWorker(
-      {
-        host: HOST,
-        instances,
-        kills,
-        addresses,
-        containers: { ...scene.containers, ...containers },
-        probe: () => Promise.resolve(true),
-        pause: () => Promise.resolve(),
-      },
-      options,
-    ),
+  const worker = startSpawnWorker(
+    {
+      host: HOST,
+      instances,
+      kills,
+      addresses,
+      containers: { ...scene.containers, ...containers },
+      probe: () => Promise.resolve(true),
+      pause: () => Promise.resolve(),
+    },
+    { ...options, ...(finishWithin === undefined ? {} : { finishWithin }) },
   );
+  workers.push(worker);
+  return worker;
 }
 
 async function asked() {
@@ -85,6 +85,40 @@ test('starts that wait for long hold up no other', async () => {
   for (const id of stuck) await inState(id, 'starting');
   await inState((await asked()).id, 'ready');
   release();
+});
+
+test('a start that outlasts the stop of its worker goes back, and another brings it up', async () => {
+  let release = (): void => undefined;
+  const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
+  const stopped = work({ start: () => held }, 50);
+  const { id, generation } = await asked();
+  await inState(id, 'starting');
+  await stopped.stop();
+  work();
+  await inState(id, 'ready');
+  const { connection, prefix } = scene.options;
+  const queue = new Queue(SPAWN_QUEUE, { connection, prefix });
+  const job = await queue.getJob(`${id}-${generation}`);
+  expect(job).toMatchObject({ stalledCounter: 0 });
+  release();
+  await queue.close();
+});
+
+test('a start that ends soon after the stop of its worker is its own', async () => {
+  let release = (): void => undefined;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const stopped = work({
+    start: async (...args) => {
+      await held;
+      return scene.containers.start(...args);
+    },
+  });
+  const { id } = await asked();
+  await inState(id, 'starting');
+  const stop = stopped.stop();
+  release();
+  await stop;
+  expect(await scene.instances.get(id)).toMatchObject({ state: 'ready' });
 });
 
 // A worker of another host died with the job in its hands, and the job came here.

@@ -6,6 +6,7 @@ import type { Logger } from '@ephemera/runtime';
 import { DelayedError, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { handBack } from './hand-back.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
 export interface QueueWorkerOptions {
@@ -14,6 +15,14 @@ export interface QueueWorkerOptions {
   readonly concurrency: number;
   readonly logger: Logger;
   readonly metrics: WorkerMetrics;
+  /** How long jobs under way have to end by themselves at a stop, ms. */
+  readonly finishWithin?: number;
+}
+
+/** A worker of a queue, and how it stops: its jobs end, or go back to the queue. */
+export interface QueueWorker {
+  readonly worker: Worker;
+  stop(): Promise<void>;
 }
 
 /**
@@ -26,15 +35,18 @@ const AT_ONCE = 100;
 export function startSpawnWorker(
   ports: SpawnPorts,
   options: Omit<QueueWorkerOptions, 'concurrency'>,
-): Worker {
+): QueueWorker {
   const { logger, metrics, connection, prefix } = options;
+  const back = handBack(options.finishWithin);
   const worker = new Worker<SpawnJob, { kind: string; message?: string }>(
     SPAWN_QUEUE,
     async (job, token) => {
       const { id, generation } = job.data;
       const log = logger.child({ id, generation });
       log.info({ attempt: job.attemptsStarted }, 'spawn begins');
-      const spawned = await orElsewhere(job, token, spawn(ports, id, generation));
+      const spawned = await orElsewhere(job, token, () =>
+        back.orBack(job, token, spawn(ports, id, generation)),
+      );
       metrics.spawns.inc({ outcome: spawned.kind });
       if (spawned.kind === 'ready') {
         const { startedAt = 0, createdAt, address, expiresAt, template } = spawned.instance;
@@ -50,7 +62,7 @@ export function startSpawnWorker(
     { ...WORKER_OPTIONS, connection, prefix, concurrency: AT_ONCE },
   );
   reportFaults(worker, logger);
-  return worker;
+  return { worker, stop: () => back.stop(worker) };
 }
 
 /** How long a job waits that this host has no room for, for another to take it, milliseconds. */
@@ -59,9 +71,13 @@ const ELSEWHERE = 100;
 const THEIRS = 1_000;
 
 /** Puts a job back that is for another host; that spends no attempt. */
-async function orElsewhere<T>(job: Job, token: string | undefined, work: Promise<T>): Promise<T> {
+async function orElsewhere<T>(
+  job: Job,
+  token: string | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
-    return await work;
+    return await work();
   } catch (error) {
     const isTheirs = error instanceof BegunElsewhere;
     if (!isTheirs && !(error instanceof HostFull)) throw error;

@@ -1,0 +1,47 @@
+import { DelayedError } from 'bullmq';
+import type { Job, Worker } from 'bullmq';
+
+/** How long jobs under way have to end by themselves when their worker stops, milliseconds. */
+const FINISH_WITHIN = 10_000;
+
+/** Gives jobs that outlast the stop of their worker back to its queue, for another to take up. */
+export interface HandBack {
+  /** The outcome of the work; a job that is given back has spent no attempt. */
+  orBack<T>(job: Job, token: string | undefined, work: Promise<T>): Promise<T>;
+  /** Closes the worker once its jobs have ended or are given back. */
+  stop(worker: Worker): Promise<void>;
+}
+
+/**
+ * What a job has begun goes on until the process ends: whoever takes the job up meets it as it would
+ * meet that of a worker which was killed.
+ */
+export function handBack(finishWithin = FINISH_WITHIN): HandBack {
+  const underWay = new Set<() => void>();
+  return {
+    async orBack(job, token, work) {
+      let giveBack = (): void => undefined;
+      const late = new Promise<'late'>((resolve) => (giveBack = () => resolve('late')));
+      underWay.add(giveBack);
+      try {
+        const outcome = await Promise.race([work.then((value) => ({ value })), late]);
+        if (outcome !== 'late') return outcome.value;
+      } finally {
+        underWay.delete(giveBack);
+      }
+      await job.moveToDelayed(Date.now(), token);
+      throw new DelayedError();
+    },
+
+    async stop(worker) {
+      const timer = setTimeout(() => {
+        for (const giveBack of underWay) giveBack();
+      }, finishWithin);
+      try {
+        await worker.close();
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+  };
+}
