@@ -16,6 +16,7 @@ test('has a default for everything', () => {
     networkInstances: 1000,
     firewall: 'auto',
     egress: { resolvers: ['1.1.1.1', '8.8.8.8'], blocked: [] },
+    cpuPeriod: 10,
     spawnConcurrency: 8,
     killConcurrency: 32,
     tombstone: 3_600_000,
@@ -29,6 +30,7 @@ test.each([
   ['EPHEMERA_EGRESS_DNS', '1.1.1.1,resolver', 'must be IPv4 addresses, with commas'],
   ['EPHEMERA_EGRESS_BLOCK', '10.0.0.1', /must be IPv4 ranges/],
   ['EPHEMERA_WORKER_PORT', '99999', 'must be a port from 1 to 65535'],
+  ['EPHEMERA_CPU_PERIOD', '2s', 'must be at most 1s'],
   ['EPHEMERA_SPAWN_CONCURRENCY', '0', 'must be at least 1'],
 ])('%s=%s is refused', (name, value, detail) => {
   expect(() => readConfig({ ...nowhere, [name]: value })).toThrow(ConfigError);

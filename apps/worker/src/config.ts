@@ -91,10 +91,17 @@ export const schema = z.object({
     .min(0.01, 'must be at least 0.01')
     .optional()
     .describe('How many CPUs they may be promised; no bound where unset, since CPUs are shared.'),
+  EPHEMERA_CPU_PERIOD: duration('10ms')
+    .pipe(z.number().min(1, 'must be at least 1ms').max(1_000, 'must be at most 1s'))
+    .describe(
+      'Over how long the CPU time of an instance is counted, 1ms to 1s: the longer, the longer it may take all cores at once, and the longer others wait then.',
+    ),
   EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000).describe(
     'How many containers are created and started at once; those that wait for their image, or for an answer, do not count.',
   ),
-  EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000).describe('How many instances end at once.'),
+  EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000).describe(
+    'How many kill jobs remove containers at once.',
+  ),
 });
 
 /** Settings of the worker; durations in milliseconds. */
@@ -113,6 +120,7 @@ export interface WorkerConfig {
   readonly egress: EgressRules;
   readonly pullTimeout: number;
   readonly capacity: Capacity;
+  readonly cpuPeriod: number;
   readonly spawnConcurrency: number;
   readonly killConcurrency: number;
   readonly tombstone: number;
@@ -141,6 +149,7 @@ export function readConfig(environment = process.env): WorkerConfig {
       memory: given.EPHEMERA_MAX_MEMORY,
       cpus: given.EPHEMERA_MAX_CPUS,
     },
+    cpuPeriod: given.EPHEMERA_CPU_PERIOD,
     spawnConcurrency: given.EPHEMERA_SPAWN_CONCURRENCY,
     killConcurrency: given.EPHEMERA_KILL_CONCURRENCY,
     tombstone: given.EPHEMERA_TOMBSTONE * 1000,

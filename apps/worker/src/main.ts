@@ -68,6 +68,8 @@ const REFILL_EVERY = 5_000;
 const ARM_REFILL_EVERY = 60_000;
 const BURY_LOST_EVERY = 30_000;
 const EXPIRING_EVERY = 1_000;
+/** How many exits are looked into at once: all of a host may end together. */
+const EXITS_AT_ONCE = 8;
 
 await runApp(async () => {
   const config = readConfig();
@@ -118,7 +120,7 @@ await runApp(async () => {
   const pulls = imagePulls(docker, config.pullTimeout);
   const policy = watchPolicy(config.configFile, logger);
   lifetime.onStop('policy', () => policy.close());
-  const guarded = guardStarts(
+  const containers = guardStarts(
     dockerContainers({
       docker,
       namespace,
@@ -127,12 +129,12 @@ await runApp(async () => {
       resolvers: config.egress.resolvers,
       now: () => instances.now(),
       pulls,
+      cpuPeriod: config.cpuPeriod,
       inTurn: inLanes(config.spawnConcurrency),
       keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
     }),
     [againstPolicy(() => policy.current), firewall.objections],
   );
-  const containers = removeInLanes(guarded, config.killConcurrency);
   const progress = redisProgress(redis, keys);
   const addresses = redisAddresses(redis, keys, host);
   const registry = createMetrics('worker');
@@ -192,15 +194,17 @@ await runApp(async () => {
   await reconcileNow();
 
   const options = { connection: redis, prefix: keys.queuePrefix, logger, metrics };
-  const killing = { instances, containers, kills, onKilled };
-  const killWorker = startKillWorker(killing, host, options);
-  lifetime.onStop('kill worker', () => killWorker.close());
+  const ending = { instances, containers, kills, onKilled };
+  // Very many may be due at one instant; who waits for its turn here is withdrawn already.
+  const inTurn = removeInLanes(containers, config.killConcurrency);
+  const killWorker = startKillWorker({ ...ending, containers: inTurn }, host, options);
+  lifetime.onStop('kill worker', () => killWorker.stop());
   const spawnWorker = startSpawnWorker(
-    { ...killing, host, addresses, probe, progress, pause: sleep },
+    { ...ending, host, addresses, probe, progress, pause: sleep },
     options,
   );
-  lifetime.onStop('spawn worker', () => spawnWorker.close());
-  killWorker.on('completed', () => {
+  lifetime.onStop('spawn worker', () => spawnWorker.stop());
+  killWorker.worker.on('completed', () => {
     letIn().catch((error: unknown) => logger.warn({ err: error }, 'queue not looked at'));
   });
   const refillWorker = startRefillWorker(
@@ -218,6 +222,7 @@ await runApp(async () => {
   const asking = connectRedis(config.redis, 'watch', onRedisError);
   const suspensions = redisSuspensions(redis, keys);
   const answering = { docker, namespace, host, suspensions, instances, containers, kills };
+  const exits = inLanes(EXITS_AT_ONCE);
   const stopping = new AbortController();
   const { signal } = stopping;
   const loops = [
@@ -292,7 +297,7 @@ await runApp(async () => {
   }
 
   function onExit(exit: Exit): void {
-    endExited({ ...killing, host }, exit).catch((error: unknown) =>
+    exits(() => endExited({ ...ending, host }, exit)).catch((error: unknown) =>
       logger.warn({ err: error, id: exit.id }, 'exit not handled'),
     );
   }

@@ -67,6 +67,7 @@ function containerOf(given: Partial<SeenContainer>): SeenContainer {
     createdAt: NOW - 60_000,
     expiresAt: NOW + 60_000,
     running: true,
+    address: '10.0.0.9',
     frozen: false,
     oomKilled: false,
     exitCode: undefined,
@@ -139,6 +140,23 @@ test('a second container that ended goes alone, whichever is listed first', () =
   }
 });
 
+test('of two that run, the one that visitors are sent to stays, whichever is listed first', () => {
+  const both = [
+    containerOf({ containerId: 'twin', address: '10.0.0.10' }),
+    containerOf({ containerId: 'serves' }),
+  ];
+  const known = (given: Partial<Instance>) => [instanceOf(given)];
+  for (const seen of [both, both.toReversed()]) {
+    expect(plan(known({}), seen)).toMatchObject([
+      { kind: 'remove_orphan', containerId: 'twin' },
+      { kind: 'arm' },
+    ]);
+    // Nobody can tell yet which one it will be, or was.
+    expect(kinds(plan(known({ state: 'starting', address: undefined }), seen))).toEqual(['arm']);
+    expect(kinds(plan(known({ address: '10.0.0.11' }), seen))).toEqual(['arm']);
+  }
+});
+
 describe('a container without an instance', () => {
   test.each([
     ['within its first deadline', {}, ['rebuild']],
@@ -172,6 +190,7 @@ describe('whatever is found', () => {
         createdAt: time,
         expiresAt: time,
         running: fc.boolean(),
+        address: fc.constantFrom('10.0.0.9', '10.0.0.10'),
         frozen: fc.boolean(),
         oomKilled: fc.boolean(),
       }),
@@ -198,8 +217,9 @@ describe('whatever is found', () => {
         for (const repair of plan(known, seen)) {
           if (repair.kind !== 'remove_orphan') continue;
           const owner = known.find(({ id }) => id === repair.id);
-          const { running } = seen.find((each) => each.containerId === repair.containerId) ?? {};
-          expect(!owner || isDead(owner.state) || !running).toBe(true);
+          const found = seen.find((each) => each.containerId === repair.containerId);
+          const serves = found?.running && found.address === owner?.address;
+          expect(!owner || isDead(owner.state) || !serves).toBe(true);
         }
       }),
     );

@@ -11,6 +11,8 @@ export interface SeenContainer {
   /** The first deadline, written at creation: all that is left when the store has lost the lease. */
   readonly expiresAt: number;
   readonly running: boolean;
+  /** On its network; empty where it has none. */
+  readonly address: string;
   /** Every process in it is frozen. */
   readonly frozen: boolean;
   /** What became of it in a pool: `waits` as far as the daemon was told, or `claimed`; else absent. */
@@ -76,12 +78,15 @@ export function planRepairs(scan: Scan): Repair[] {
   const owned = new Set<string>();
   /** Ids that a repair ends or rebuilds: what else would be done to them is done with that. */
   const settled = new Set<string>();
-  const running = new Set(scan.containers.filter((each) => each.running).map(({ id }) => id));
+  const running = Map.groupBy(
+    scan.containers.filter((each) => each.running),
+    ({ id }) => id,
+  );
   for (const container of scan.containers) {
     const { id } = container;
     const instance = scan.instances.get(id);
     if (instance) owned.add(id);
-    const hasTwin = !container.running && running.has(id);
+    const hasTwin = running.get(id)?.some((each) => supplants(each, container, instance)) ?? false;
     const repair = joinContainer(container, instance, hasTwin, scan);
     if (!repair || settled.has(id)) continue;
     if (repair.kind !== 'remove_orphan' && repair.kind !== 'mark') settled.add(id);
@@ -119,9 +124,8 @@ function joinContainer(
   if (instance.doubtful === true && instance.state === 'warm') return { kind: 'doubt', id };
   // One that began to serve while the scan was under way may have been listed before it ran.
   const served = isServing(instance.state) && instance.lastTransitionAt < startedAt;
+  if (served && hasTwin) return orphan;
   if (served && !container.running) {
-    // Made for a store that had lost the other one, which serves on.
-    if (hasTwin) return orphan;
     const reason = container.oomKilled ? 'oom' : 'exited';
     return { kind: 'end', id, reason, exitCode: container.exitCode };
   }
@@ -131,6 +135,16 @@ function joinContainer(
   if (isClaimed && container.pooled === 'waits')
     return { kind: 'mark', id, containerId, generation: instance.generation };
   return undefined;
+}
+
+/** A second container of an instance was made for a store that had lost the first, which serves on. */
+function supplants(
+  first: SeenContainer,
+  second: SeenContainer,
+  instance: Instance | undefined,
+): boolean {
+  if (!second.running) return true;
+  return first.address === instance?.address && second.address !== instance.address;
 }
 
 function isElsewhere(instance: Instance, host: string): boolean {

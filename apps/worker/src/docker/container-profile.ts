@@ -12,6 +12,8 @@ export interface Placement {
   readonly resolvers: readonly string[];
   /** Runtime, profiles and users, as this host has them. */
   readonly isolation: HostConfig;
+  /** Over how long CPU time is counted, ms. */
+  readonly cpuPeriod: number;
 }
 
 /** What no template can lift: a visitor's container must not be able to hurt its host. */
@@ -63,7 +65,7 @@ export function containerProfile(instance: Instance, place: Placement): Containe
       CapAdd: [...template.capAdd],
       Memory: memory,
       MemorySwap: memory,
-      NanoCpus: Math.round(cpus * 1e9),
+      ...cpuTime(cpus, place.cpuPeriod),
       CpuShares: Math.max(2, Math.round(cpus * WEIGHT)),
       PidsLimit: pids,
       ReadonlyRootfs: template.readOnly,
@@ -78,6 +80,20 @@ export function containerProfile(instance: Instance, place: Placement): Containe
       },
     },
   };
+}
+
+/** The least that the kernel counts, in microseconds, as all that Docker takes here. */
+const LEAST_QUOTA = 1_000;
+const LONGEST_PERIOD = 1_000_000;
+
+/**
+ * What Docker's `--cpus` sets, counted over a shorter time than its 100 ms: an instance with half a CPU
+ * and four busy processes has both cores of a host for 25 of them, and whoever wants them waits.
+ */
+function cpuTime(cpus: number, periodMs: number): Pick<HostConfig, 'CpuPeriod' | 'CpuQuota'> {
+  const least = Math.ceil(LEAST_QUOTA / cpus);
+  const period = Math.min(Math.max(periodMs * 1_000, least), LONGEST_PERIOD);
+  return { CpuPeriod: period, CpuQuota: Math.round(cpus * period) };
 }
 
 function environment(instance: Instance): [string, string][] {

@@ -10,8 +10,9 @@ import { addressOf, containerStarter } from './start-container.ts';
 
 /** How many looks are under way at once. */
 const GLANCES = 32;
-/** How long a look may take that everything else waits for, milliseconds. */
+/** How long a look may take that everything else waits for, and all looks of a list, milliseconds. */
 const GLANCE = 3_000;
+const ALL_GLANCES = 9_000;
 
 /** The containers of one Docker daemon, ours only: others are never so much as listed. */
 export function dockerContainers(place: DockerHost): Containers {
@@ -32,9 +33,12 @@ export function dockerContainers(place: DockerHost): Containers {
   const inspect = (containerId: string) =>
     unlessStatus([404], withDeadline('inspect', QUICK, docker.getContainer(containerId).inspect()));
 
-  /** For those of which there may be many, and any may hang. */
-  const glance = (containerId: string) =>
-    withDeadline('inspect', GLANCE, docker.getContainer(containerId).inspect());
+  /** For those of which there may be many, and any may hang. Undefined where it is too late for one. */
+  const glance = async (containerId: string, end: number) => {
+    const left = Math.min(GLANCE, end - performance.now());
+    if (left <= 0) return undefined;
+    return withDeadline('inspect', left, docker.getContainer(containerId).inspect());
+  };
 
   const remove = async (containerId: string): Promise<void> => {
     const call = docker.getContainer(containerId).remove({ force: true, v: true });
@@ -100,11 +104,14 @@ export function dockerContainers(place: DockerHost): Containers {
 
     async list() {
       const [ahead, found] = await Promise.all([askAhead(), list()]);
+      const end = performance.now() + ALL_GLANCES;
       return Promise.all(
-        found.map(async ({ Id, Names, Labels, Created, State }): Promise<SeenContainer> => {
+        found.map(async (each): Promise<SeenContainer> => {
+          const { Id, Names, Labels, Created, State } = each;
           const running = runs(State);
           // Only an inspection tells how it ended; one that fails must not hold up the list.
-          const seen = running ? undefined : await inLane(() => glance(Id)).catch(() => undefined);
+          const look = () => glance(Id, end).catch(() => undefined);
+          const seen = running ? undefined : await inLane(look);
           const ended = seen?.State;
           return {
             containerId: Id,
@@ -113,6 +120,7 @@ export function dockerContainers(place: DockerHost): Containers {
             createdAt: Created * 1000 - ahead,
             expiresAt: Date.parse(Labels[LABEL.expiresAt] ?? ''),
             running,
+            address: addressOf(each),
             frozen: State === 'paused',
             pooled: pooledOf({ labels: Labels, name: Names[0] ?? '' }),
             oomKilled: ended?.OOMKilled ?? false,

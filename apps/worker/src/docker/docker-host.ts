@@ -15,6 +15,8 @@ export interface DockerHost {
   /** The resolvers of instances with egress. */
   readonly resolvers: readonly string[];
   readonly pulls: ImagePulls;
+  /** Over how long the CPU time of an instance is counted, ms. */
+  readonly cpuPeriod: number;
   /** Bounds how many containers are created and started at once. */
   readonly inTurn: InLanes;
   /** Keeps what a container last wrote; called when it has stopped, before it is removed. */

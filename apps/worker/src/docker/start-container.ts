@@ -25,7 +25,7 @@ export function containerStarter(
   place: DockerHost,
   { inspect, remove }: Single,
 ): Containers['start'] {
-  const { docker, namespace, host, networks, resolvers, pulls, inTurn } = place;
+  const { docker, namespace, host, networks, resolvers, pulls, inTurn, cpuPeriod } = place;
 
   /** Undefined where the image is not on the host. */
   const volumesOf = async (image: string): Promise<string[] | undefined> => {
@@ -49,7 +49,8 @@ export function containerStarter(
     try {
       const volumes = await volumesOf(instance.template.image);
       if (!volumes) return undefined;
-      const spot = { name, network: network.name, address, labels, volumes, resolvers, isolation };
+      const where = { name, network: network.name, address, resolvers };
+      const spot = { ...where, labels, volumes, isolation, cpuPeriod };
       const profile = containerProfile(instance, spot);
       return (await withDeadline('create', START, docker.createContainer(profile))).id;
     } catch (error) {
@@ -168,8 +169,16 @@ function isHalfStarted(error: unknown): boolean {
   return /task \S+ already exists|failed to start shim: .*file exists/i.test(wordsOf(error));
 }
 
+/** What a list and an inspection both tell of where a container is. */
+interface Placed {
+  readonly HostConfig: { readonly NetworkMode?: string | undefined };
+  readonly NetworkSettings: {
+    readonly Networks: Readonly<Record<string, { readonly IPAddress: string }>>;
+  };
+}
+
 /** Where a container answers: on the network that it was created on; empty where it has ended. */
-export function addressOf(seen: Docker.ContainerInspectInfo): string {
+export function addressOf(seen: Placed): string {
   const network = seen.HostConfig.NetworkMode ?? '';
   return seen.NetworkSettings.Networks[network]?.IPAddress ?? '';
 }
