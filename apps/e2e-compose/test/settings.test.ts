@@ -11,6 +11,11 @@ const root = join(import.meta.dirname, '../../..');
 /** Settings that the compose file decides by itself, or whose files would have to be mounted. */
 const DECIDED = new Set([
   'EPHEMERA_CONFIG',
+  'EPHEMERA_REDIS_URL',
+  'EPHEMERA_UNREADY',
+  'EPHEMERA_FIREWALL',
+  'EPHEMERA_FIREWALL_IMAGE',
+  'EPHEMERA_ADMIN_PORT',
   'EPHEMERA_HOST',
   'EPHEMERA_ADMIN_HOST',
   'EPHEMERA_WORKER_PORT',
@@ -37,7 +42,10 @@ test.each(['proxy', 'worker', 'dashboard'])(
     }) as {
       services: Record<string, { environment: Record<string, unknown> }>;
     };
-    const passed = new Set(Object.keys(file.services[name]?.environment ?? {}));
-    expect(read.filter((each) => !passed.has(each) && !DECIDED.has(each))).toEqual([]);
+    const given = file.services[name]?.environment ?? {};
+    // Without a value it is the operator's as it is; else it must be made of his.
+    const isPassed = (each: string) =>
+      each in given && (given[each] === null || String(given[each]).includes(`\${${each}`));
+    expect(read.filter((each) => !isPassed(each) && !DECIDED.has(each))).toEqual([]);
   },
 );

@@ -1,6 +1,6 @@
 /**
  * The others as a process of their own, which does nothing else: asks at a steady rate, prints
- * `begun` once its code is warm, and what it measured from then on at its end.
+ * `begun` once its code is warm, and what it measured from then on at its end, in two parts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { percentile, steadyLoad } from '../restart/load.ts';
@@ -9,7 +9,14 @@ export interface OthersOptions {
   readonly port: number;
   readonly path: string;
   readonly perSecond: number;
+  /** How long each part takes. */
   readonly seconds: number;
+}
+
+/** What others noticed while an attack opened its connections, and while it held them. */
+export interface Noticed {
+  readonly opening: Window;
+  readonly held: Window;
 }
 
 /** Durations in ms. */
@@ -25,9 +32,13 @@ const WARM_UP = 2_000;
 const { seconds, ...options } = JSON.parse(process.argv[2] ?? '') as OthersOptions;
 await loadFor(WARM_UP);
 process.stdout.write('begun\n');
-const { durations, failed } = await loadFor(seconds * 1_000);
-const [p50, p99] = [percentile(durations, 0.5), percentile(durations, 0.99)];
-process.stdout.write(`${JSON.stringify({ p50, p99, failed } satisfies Window)}\n`);
+const noticed: Noticed = { opening: await measure(), held: await measure() };
+process.stdout.write(`${JSON.stringify(noticed)}\n`);
+
+async function measure(): Promise<Window> {
+  const { durations, failed } = await loadFor(seconds * 1_000);
+  return { p50: percentile(durations, 0.5), p99: percentile(durations, 0.99), failed };
+}
 
 async function loadFor(ms: number) {
   const stop = new AbortController();

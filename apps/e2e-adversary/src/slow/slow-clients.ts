@@ -7,7 +7,7 @@ import { type Child, descriptors, startChild } from '../child.ts';
 import { startGround } from '../ground.ts';
 import { installed } from '../installed.ts';
 import { percentile } from '../restart/load.ts';
-import type { OthersOptions, Window } from './others.ts';
+import type { Noticed, OthersOptions, Window } from './others.ts';
 
 /** How slowhttptest attacks: heads that do not end, bodies that trickle, answers hardly read. */
 const ATTACKS = {
@@ -23,7 +23,7 @@ export interface SlowOptions {
   readonly connections: number;
   /** How often the others are measured without the attack and with it, in turn. */
   readonly rounds: number;
-  /** How long each of these takes. */
+  /** How long the connections take to open, in one burst a second, and how long they are held then. */
   readonly seconds: number;
 }
 
@@ -35,14 +35,18 @@ export interface SlowResult {
   /** Those still open five seconds after the last attack. */
   readonly left: number;
   /** What others noticed in each round. */
-  readonly without: readonly Window[];
-  readonly during: readonly Window[];
-  /** Median over the rounds: how many times the p99 without the attack the one during it is. */
-  readonly ratio: number;
+  readonly without: readonly Noticed[];
+  readonly during: readonly Noticed[];
+  /** Medians over the rounds: how many times the p99 without the attack the one during it is. */
+  readonly opening: number;
+  readonly held: number;
   readonly failed: Readonly<Record<string, number>>;
 }
 
-/** Attacks a replica with slow clients, again and again, while others ask at a steady rate. */
+/**
+ * Attacks an instance with slow clients, again and again, while others ask another one through the
+ * same replica at a steady rate.
+ */
 export async function slowClients(
   attack: Attack,
   { connections, rounds, seconds }: SlowOptions,
@@ -50,25 +54,30 @@ export async function slowClients(
   const slowhttptest = await installed('slowhttptest');
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-slow-'));
   const ground = await startGround();
-  const instance = startHere('echo-instance.ts');
+  const [attacked, asked] = [startHere('echo-instance.ts'), startHere('echo-instance.ts')];
   try {
-    const port = Number(await told(instance, /^port (\d+)$/m));
-    const id = await ground.ready({ port });
+    const ready = async (instance: Child) =>
+      ground.ready({ port: Number(await told(instance, /^port (\d+)$/m)) });
     const replica = await ground.replica();
-    const others = { port: replica.publicPort, path: `/demo/${id}/`, perSecond: 200, seconds };
-    const path = `/demo/${id}/${attack === 'reading' ? 'big' : ''}`;
+    const others = {
+      port: replica.publicPort,
+      path: `/demo/${await ready(asked)}/`,
+      perSecond: 200,
+      seconds,
+    };
+    const path = `/demo/${await ready(attacked)}/${attack === 'reading' ? 'big' : ''}`;
     const url = `http://127.0.0.1:${replica.publicPort}${path}`;
-    const rate = Math.ceil(connections / 5);
     // Longer than it is needed: its end is not to be measured.
-    const common = ['-c', connections, '-r', rate, '-l', seconds + 10, '-p', 3].map(String);
+    const rate = Math.ceil(connections / seconds);
+    const common = ['-c', connections, '-r', rate, '-l', 2 * seconds + 10, '-p', 3].map(String);
     const startAttack = () =>
       startChild(slowhttptest, [
         ...common,
         ...ATTACKS[attack],
         ...['-u', url, '-o', join(folder, 'slow')],
       ]);
-    const without: Window[] = [];
-    const during: Window[] = [];
+    const without: Noticed[] = [];
+    const during: Noticed[] = [];
     await measure(others);
     await sleep(5_000);
     const atRest = descriptors(replica.pid);
@@ -84,31 +93,37 @@ export async function slowClients(
     }
     clearInterval(watch);
     const left = Math.max(0, descriptors(replica.pid) - atRest);
-    const ratios = during.map(({ p99 }, round) => p99 / (without[round]?.p99 ?? Number.NaN));
-    const ratio = percentile(
-      ratios.sort((a, b) => a - b),
-      0.5,
-    );
+    const ratio = (part: keyof Noticed) => {
+      const p99 = (all: Noticed[], round: number) => all[round]?.[part].p99 ?? Number.NaN;
+      const ratios = during.map((_, round) => p99(during, round) / p99(without, round));
+      return percentile(
+        ratios.sort((a, b) => a - b),
+        0.5,
+      );
+    };
     const failed: Record<string, number> = {};
-    for (const [what, count] of during.flatMap((one) => Object.entries(one.failed))) {
+    const parts = during.flatMap(({ opening, held }) => [opening, held]);
+    for (const [what, count] of parts.flatMap((one: Window) => Object.entries(one.failed))) {
       failed[what] = (failed[what] ?? 0) + count;
     }
-    return { attack, connections, most, left, without, during, ratio, failed };
+    const [opening, held] = [ratio('opening'), ratio('held')];
+    return { attack, connections, most, left, without, during, opening, held, failed };
   } finally {
-    await instance.stop();
+    await attacked.stop();
+    await asked.stop();
     await ground.stop();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 /** @param startAttack begins as soon as the others are warm, and ends with them */
-async function measure(options: OthersOptions, startAttack?: () => Child): Promise<Window> {
+async function measure(options: OthersOptions, startAttack?: () => Child): Promise<Noticed> {
   const others = startHere('others.ts', JSON.stringify(options));
   await told(others, /^(begun)$/m);
   const attacker = startAttack?.();
   await others.exit();
   await attacker?.stop(1_000);
-  return JSON.parse(await told(others, /^(\{.*\})$/m)) as Window;
+  return JSON.parse(await told(others, /^(\{.*\})$/m)) as Noticed;
 }
 
 function startHere(file: string, ...args: string[]): Child {

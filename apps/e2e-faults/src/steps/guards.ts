@@ -4,10 +4,13 @@ interface Patch {
   readonly file: string;
   readonly text: string;
   readonly instead: string;
+  /** The guard itself, where it stands in a Lua script. */
+  readonly lua?: string;
 }
 
 /** Lua is read by one line: the guards of the scripts are taken away there. */
 const script = (text: string): Patch => ({
+  lua: text,
   file: 'libs/store/src/run-script.ts',
   text: "return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');",
   instead: `return readFileSync(new URL(\`./scripts/\${name}.lua\`, import.meta.url), 'utf8').replace(${JSON.stringify(text)}, '');`,
@@ -15,6 +18,7 @@ const script = (text: string): Patch => ({
 
 const RECONCILE = 'libs/lifecycle/src/reconcile.ts';
 const KILL = 'libs/lifecycle/src/kill.ts';
+const UNLESS_BURIED = "if (!buried) return { kind: 'absent' };";
 
 /** Guards, each with what takes it away from a process that a test starts. */
 export const GUARDS: Readonly<Record<string, readonly Patch[]>> = {
@@ -45,9 +49,8 @@ export const GUARDS: Readonly<Record<string, readonly Patch[]>> = {
     { file: KILL, text: 'await kills.disarm(instance);', instead: '' },
     {
       file: KILL,
-      text: "return buried ? { kind: 'killed', instance } : { kind: 'absent' };",
-      instead:
-        "await kills.disarm(instance); return buried ? { kind: 'killed', instance } : { kind: 'absent' };",
+      text: UNLESS_BURIED,
+      instead: `await kills.disarm(instance); ${UNLESS_BURIED}`,
     },
   ],
   /** Whoever started an instance publishes it, whatever became of it meanwhile. */
@@ -57,13 +60,7 @@ export const GUARDS: Readonly<Record<string, readonly Patch[]>> = {
     ),
   ],
   /** A kill is counted by whoever ran it. */
-  'counted once': [
-    {
-      file: KILL,
-      text: "return buried ? { kind: 'killed', instance } : { kind: 'absent' };",
-      instead: "return { kind: 'killed', instance, buried };",
-    },
-  ],
+  'counted once': [{ file: KILL, text: UNLESS_BURIED, instead: '' }],
 };
 
 /** The source of a file without these guards; undefined where none of them is in it. */

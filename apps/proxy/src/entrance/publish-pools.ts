@@ -5,8 +5,8 @@ import type { Logger, TemplateSet } from '@ephemera/runtime';
 
 /**
  * Tells the workers what to keep warm, and when: they do not read the templates themselves. Warm
- * instances know their address by their environment, so they are kept for one public address, and
- * a replica that has another hands none of them out: it says so.
+ * instances know their address by their environment, so they are kept for one public address, that of
+ * the replica that started last: it says so where others had another, which hand none out from then on.
  */
 export async function publishPools(
   ports: {
