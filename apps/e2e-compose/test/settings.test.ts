@@ -40,7 +40,7 @@ test.each(['proxy', 'worker', 'dashboard'])(
     const file = parse(await readFile(join(root, 'docker-compose.yml'), 'utf8'), {
       merge: true,
     }) as {
-      services: Record<string, { environment: Record<string, unknown> }>;
+      services: Record<string, { environment: Record<string, string | number | null> }>;
     };
     const given = file.services[name]?.environment ?? {};
     // Without a value it is the operator's as it is; else it must be made of his.

@@ -44,7 +44,17 @@ export async function openDocker(options: Partial<NetworksOptions> = {}) {
   const now = () => Promise.resolve(Date.now());
   const resolvers = ['203.0.113.53'];
   const inTurn = inLanes(8);
-  const place = { docker, namespace, host: HOST, networks, resolvers, now, pulls, inTurn, cpuPeriod: 10 };
+  const place = {
+    docker,
+    namespace,
+    host: HOST,
+    networks,
+    resolvers,
+    now,
+    pulls,
+    inTurn,
+    cpuPeriod: 10,
+  };
   const containers = dockerContainers(place);
   let turn = 0;
   /** The addresses of the range, one after the other. */
