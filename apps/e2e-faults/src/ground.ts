@@ -49,6 +49,8 @@ export interface Recovery {
 export interface GroundOptions {
   readonly seed: number;
   readonly workers?: number;
+  /** Starts what is to be there before the work begins: nobody is told of what was before the first worker. */
+  readonly prepare?: (site: Deployment) => Promise<unknown>;
   readonly proxies?: number;
   readonly redisArgs?: string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -82,6 +84,10 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     throw error;
   });
   stops.push(() => site.stop());
+  await options.prepare?.(site).catch(async (error: unknown) => {
+    await stop();
+    throw error;
+  });
   const redis = connectRedis(site.redis.url, 'job', () => undefined);
   stops.push(() => redis.disconnect());
   const keys = keysOf(site.namespace);

@@ -16,11 +16,16 @@ export async function twice(options: Options): Promise<boolean> {
   const rows: string[][] = [];
   let held = true;
   for (const how of ['in a row', 'at once'] as const) {
-    const ground = await startGround({ seed: options.seed + 1, workers: 0 });
+    const args = { nodeArgs: nodeArgs({ twice: how, without: options.without }) };
+    const ground = await startGround({
+      seed: options.seed + 1,
+      workers: 0,
+      async prepare(site) {
+        await site.startWorker(args);
+        await site.startWorker(args);
+      },
+    });
     try {
-      const args = { nodeArgs: nodeArgs({ twice: how, without: options.without }) };
-      await ground.site.startWorker(args);
-      await ground.site.startWorker(args);
       await lives(ground, options.runs ?? RUNS);
       const { took, broken } = await ground.recovered({
         invariants: [...INVARIANTS, killsCounted],
