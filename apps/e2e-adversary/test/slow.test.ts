@@ -16,7 +16,7 @@ test('slow clients leave others their answers', { timeout: 120_000 }, async () =
     seconds: 5,
   });
   expect(failed).toEqual({});
-  expect(most).toBeGreaterThan(0);
+  expect(most).toBeGreaterThanOrEqual(90);
 });
 
 test('clients that leave take everything with them', { timeout: 120_000 }, async () => {

@@ -1,5 +1,6 @@
 import { DelayedError } from 'bullmq';
 import type { Job, Worker } from 'bullmq';
+import type { Logger } from '@ephemera/runtime';
 
 /** How long jobs under way have to end by themselves when their worker stops, milliseconds. */
 const FINISH_WITHIN = 10_000;
@@ -16,25 +17,30 @@ export interface HandBack {
  * What a job has begun goes on until the process ends: whoever takes the job up meets it as it would
  * meet that of a worker which was killed.
  */
-export function handBack(finishWithin = FINISH_WITHIN): HandBack {
+export function handBack(logger: Logger, finishWithin = FINISH_WITHIN): HandBack {
   const underWay = new Set<() => void>();
+  let isLate = false;
   return {
     async orBack(job, token, work) {
       let giveBack = (): void => undefined;
       const late = new Promise<'late'>((resolve) => (giveBack = () => resolve('late')));
       underWay.add(giveBack);
+      if (isLate) giveBack();
       try {
         const outcome = await Promise.race([work.then((value) => ({ value })), late]);
         if (outcome !== 'late') return outcome.value;
       } finally {
         underWay.delete(giveBack);
       }
+      const { id, generation } = job.data as { id?: string; generation?: number };
+      logger.info({ id, generation, queue: job.queueName }, 'job given back');
       await job.moveToDelayed(Date.now(), token);
       throw new DelayedError();
     },
 
     async stop(worker) {
       const timer = setTimeout(() => {
+        isLate = true;
         for (const giveBack of underWay) giveBack();
       }, finishWithin);
       try {

@@ -20,7 +20,7 @@ export function startKillWorker(
   options: Omit<QueueWorkerOptions, 'concurrency' | 'metrics'>,
 ): QueueWorker {
   const { logger, connection, prefix } = options;
-  const back = handBack(options.finishWithin);
+  const back = handBack(logger, options.finishWithin);
   const worker = new Worker<KillJob, { kind: Killed['kind']; reason?: string | undefined }>(
     killQueue(host),
     async (job, token) => {

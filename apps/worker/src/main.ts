@@ -39,6 +39,7 @@ import { QUICK, withDeadline, wordsOf } from './docker/deadline.ts';
 import { dockerContainers } from './docker/docker-containers.ts';
 import { hostName } from './docker/host-name.ts';
 import { imagePulls } from './docker/pull-image.ts';
+import { requireLimits } from './docker/require-limits.ts';
 import { ensureNetwork } from './docker/instances-network.ts';
 import { instancesNetworks } from './docker/instances-networks.ts';
 import { keepLog } from './docker/keep-log.ts';
@@ -68,8 +69,8 @@ const REFILL_EVERY = 5_000;
 const ARM_REFILL_EVERY = 60_000;
 const BURY_LOST_EVERY = 30_000;
 const EXPIRING_EVERY = 1_000;
-/** How many exits are looked into at once: all of a host may end together. */
-const EXITS_AT_ONCE = 8;
+/** How many exits are looked into, and how many of their containers removed, at once: all may end together. */
+const EXITS_AT_ONCE = 32;
 
 await runApp(async () => {
   const config = readConfig();
@@ -87,6 +88,7 @@ await runApp(async () => {
   await withDeadline('ping', QUICK, docker.ping()).catch((error: unknown) => {
     throw new StartError(`Docker does not answer at ${config.dockerHost}: ${wordsOf(error)}`);
   });
+  await requireLimits(docker);
   const host = config.hostId ?? (await hostName(docker));
   const firewall = await createFirewall({
     network: await ensureNetwork(docker, namespace, config.subnets),
@@ -196,14 +198,12 @@ await runApp(async () => {
   const options = { connection: redis, prefix: keys.queuePrefix, logger, metrics };
   const ending = { instances, containers, kills, onKilled };
   // Very many may be due at one instant; who waits for its turn here is withdrawn already.
-  const inTurn = removeInLanes(containers, config.killConcurrency);
-  const killWorker = startKillWorker({ ...ending, containers: inTurn }, host, options);
-  lifetime.onStop('kill worker', () => killWorker.stop());
+  const inTurn = () => removeInLanes(containers, config.killConcurrency);
+  const killWorker = startKillWorker({ ...ending, containers: inTurn() }, host, options);
   const spawnWorker = startSpawnWorker(
-    { ...ending, host, addresses, probe, progress, pause: sleep },
+    { ...ending, containers: inTurn(), host, addresses, probe, progress, pause: sleep },
     options,
   );
-  lifetime.onStop('spawn worker', () => spawnWorker.stop());
   killWorker.worker.on('completed', () => {
     letIn().catch((error: unknown) => logger.warn({ err: error }, 'queue not looked at'));
   });
@@ -222,7 +222,12 @@ await runApp(async () => {
   const asking = connectRedis(config.redis, 'watch', onRedisError);
   const suspensions = redisSuspensions(redis, keys);
   const answering = { docker, namespace, host, suspensions, instances, containers, kills };
-  const exits = inLanes(EXITS_AT_ONCE);
+  const looks = inLanes(EXITS_AT_ONCE);
+  const exited: typeof containers = {
+    ...removeInLanes(containers, EXITS_AT_ONCE),
+    inspect: (id) => looks(() => containers.inspect(id)),
+    running: (id) => looks(() => containers.running(id)),
+  };
   const stopping = new AbortController();
   const { signal } = stopping;
   const loops = [
@@ -250,6 +255,9 @@ await runApp(async () => {
     asking.disconnect();
     await Promise.all(loops);
   });
+
+  // First, and both at once: what is under way has its time to end from the moment of the signal.
+  lifetime.onStop('jobs', () => Promise.all([spawnWorker.stop(), killWorker.stop()]));
 
   const health = createHealthServer({ readiness, metrics: registry });
   await listen(health, { host: config.bind, port: config.port });
@@ -297,7 +305,7 @@ await runApp(async () => {
   }
 
   function onExit(exit: Exit): void {
-    exits(() => endExited({ ...ending, host }, exit)).catch((error: unknown) =>
+    endExited({ ...ending, containers: exited, host }, exit).catch((error: unknown) =>
       logger.warn({ err: error, id: exit.id }, 'exit not handled'),
     );
   }

@@ -37,7 +37,7 @@ export function startSpawnWorker(
   options: Omit<QueueWorkerOptions, 'concurrency'>,
 ): QueueWorker {
   const { logger, metrics, connection, prefix } = options;
-  const back = handBack(options.finishWithin);
+  const back = handBack(logger, options.finishWithin);
   const worker = new Worker<SpawnJob, { kind: string; message?: string }>(
     SPAWN_QUEUE,
     async (job, token) => {

@@ -157,6 +157,16 @@ test('of two that run, the one that visitors are sent to stays, whichever is lis
   }
 });
 
+test('an instance whose own container ended ends, whatever else runs under its id', () => {
+  const both = [
+    containerOf({ containerId: 'twin', address: '10.0.0.10' }),
+    containerOf({ containerId: 'served', running: false, exitCode: 3 }),
+  ];
+  for (const seen of [both, both.toReversed()]) {
+    expect(kinds(plan([instanceOf({})], seen))).toEqual(['end']);
+  }
+});
+
 describe('a container without an instance', () => {
   test.each([
     ['within its first deadline', {}, ['rebuild']],

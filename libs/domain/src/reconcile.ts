@@ -143,8 +143,8 @@ function supplants(
   second: SeenContainer,
   instance: Instance | undefined,
 ): boolean {
-  if (!second.running) return true;
-  return first.address === instance?.address && second.address !== instance.address;
+  const serves = first.address === instance?.address;
+  return serves && (!second.running || second.address !== instance.address);
 }
 
 function isElsewhere(instance: Instance, host: string): boolean {

@@ -84,6 +84,8 @@ export interface Kills {
   arm(instance: Pick<Instance, 'id' | 'generation' | 'host'>, delay: number): Promise<void>;
   /** Takes away the kill job of the generation that this one supersedes, where it still waits. */
   disarm(instance: Pick<Instance, 'id' | 'supersedes' | 'host'>): Promise<void>;
+  /** The kill jobs of a host that wait for their time. */
+  waiting(host: string): Promise<readonly Pick<Instance, 'id' | 'generation'>[]>;
   /** Has the kill job of this generation run now, where it still waits for its time. */
   hasten(instance: Pick<Instance, 'id' | 'generation' | 'host'>): Promise<void>;
 }

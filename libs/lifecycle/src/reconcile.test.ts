@@ -1,7 +1,7 @@
 import { IDLE_SLACK } from '@ephemera/domain';
 import { memoryInstances, sampleDraft, sampleTemplate } from '@ephemera/testing';
 import { describe, expect, test } from 'vitest';
-import { Crash, crashingAfter, oneHost } from '../test/one-host.ts';
+import { Crash, crashingAfter, oneHost, recording } from '../test/one-host.ts';
 import type { Through } from '../test/one-host.ts';
 
 test('finds nothing to do where all is well, and says so', async () => {
@@ -39,6 +39,27 @@ test('takes away the job of a time in the pool, of whoever was claimed without t
   expect(host.mended).toContain('mark');
   const { id, generation } = claimed.instance;
   expect(host.kills.armed()).toMatchObject([{ id, generation }]);
+});
+
+// A worker stood still between beginning and arming until the instance was killed, and died then.
+test('takes away the job of what has ended, and leaves the others to wait', async () => {
+  const host = oneHost();
+  const serves = await host.ready();
+  const { id, generation } = await host.pending();
+  const begun = await host.instances.begin(id, generation, 'a');
+  if (!begun) throw new Error('it could not be begun');
+  await host.kill(id, 'request');
+  await host.kills.arm(begun, 60_000);
+  await host.reconcile();
+  expect(host.kills.armed()).toMatchObject([{ id: serves.id }]);
+});
+
+test('arms no job again that waits for its time', async () => {
+  const host = oneHost();
+  await host.ready();
+  const calls: string[] = [];
+  await host.reconcile(recording(calls));
+  expect(calls).not.toContain('arm');
 });
 
 // A replica died between the intent and the job, or a worker between the queue and the job.

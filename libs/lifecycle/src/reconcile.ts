@@ -56,25 +56,31 @@ export async function reconcile(ports: ReconcilePorts): Promise<number> {
   for (const instance of await instances.strandedBefore(startedAt)) {
     repairs.push({ kind: 'finish', id: instance.id });
   }
-  const changed = await carryOut(ports, repairs, startedAt);
-  await disarmSuperseded(ports, repairs);
+  const armed = new Set((await ports.kills.waiting(host)).map(jobOf));
+  const changed = await carryOut(ports, repairs, { now: startedAt, armed });
+  await disarmStrays(ports);
   // Last: there may be very many of them, and what is overdue waits for nobody.
   await askAgain(ports, startedAt - OWED);
   return changed;
 }
 
-/** Takes away what was armed for an instance that has ended, or was claimed, while this went on. */
-async function disarmSuperseded(
-  { instances, kills, host }: ReconcilePorts,
-  repairs: readonly Repair[],
-): Promise<void> {
-  const armed = repairs.flatMap((repair) => (repair.kind === 'arm' ? [repair.instance] : []));
-  if (armed.length === 0) return;
-  const now = new Map((await instances.ofHost(host)).map((each) => [each.id, each]));
-  for (const { id, generation } of armed) {
-    if (now.get(id)?.generation === generation) continue;
+/**
+ * Takes away the jobs of what has ended, or was claimed: whoever armed one may have stood still until
+ * that was over, and have died then.
+ */
+async function disarmStrays({ instances, kills, host }: ReconcilePorts): Promise<void> {
+  // Jobs first: an instance is begun before its job, so none of these can be too new to be known.
+  const waiting = await kills.waiting(host);
+  const known = new Map((await instances.ofHost(host)).map((each) => [each.id, each]));
+  for (const { id, generation } of waiting) {
+    const instance = known.get(id);
+    if (instance?.generation === generation || instance?.state === 'draining') continue;
     await kills.disarm({ id, supersedes: generation, host });
   }
+}
+
+function jobOf({ id, generation }: Pick<Instance, 'id' | 'generation'>): string {
+  return `${id}-${generation}`;
 }
 
 /**
@@ -91,10 +97,17 @@ async function askAgain({ instances, spawns, onFault }: ReconcilePorts, before: 
   }
 }
 
+interface Found {
+  /** When the scan began, on the store's clock. */
+  readonly now: number;
+  /** The kill jobs that wait. */
+  readonly armed: ReadonlySet<string>;
+}
+
 async function carryOut(
   ports: ReconcilePorts,
   repairs: readonly Repair[],
-  now: number,
+  found: Found,
 ): Promise<number> {
   const { underWay = new Set(), patience = PATIENCE } = ports;
   const queue = [...repairs];
@@ -103,7 +116,7 @@ async function carryOut(
     const id = idOf(repair);
     underWay.add(name);
     try {
-      if (!(await mend(ports, repair, now))) return;
+      if (!(await mend(ports, repair, found))) return;
       changed++;
       ports.onRepair(repair.kind, id, generationOf(repair));
     } catch (error) {
@@ -134,7 +147,8 @@ async function within(ms: number, work: Promise<void>): Promise<void> {
 }
 
 /** Gives whether anything had to be changed. */
-async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise<boolean> {
+async function mend(ports: ReconcilePorts, repair: Repair, found: Found): Promise<boolean> {
+  const { now, armed } = found;
   const { containers, instances, kills } = ports;
   switch (repair.kind) {
     case 'remove_orphan':
@@ -166,7 +180,9 @@ async function mend(ports: ReconcilePorts, repair: Repair, now: number): Promise
     case 'rebuild':
       return rebuild(ports, repair.container);
     case 'arm':
-      await kills.arm(repair.instance, Math.max(0, killDelay(repair.instance, now)));
+      if (!armed.has(jobOf(repair.instance))) {
+        await kills.arm(repair.instance, Math.max(0, killDelay(repair.instance, now)));
+      }
       ports.onLease?.(repair.instance, Math.max(0, dueAt(repair.instance) - now));
       return false;
   }

@@ -139,6 +139,7 @@ export function recording(calls: string[]): Through {
       'ofHost',
       'strandedBefore',
       'unbegunSince',
+      'waiting',
     ];
     if (!quiet.includes(name)) calls.push(name === 'end' ? `end(${String(args[1])})` : name);
     return act();

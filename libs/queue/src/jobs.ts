@@ -81,3 +81,8 @@ export const WORKER_OPTIONS = {
 export function jobId({ id, generation }: { id: string; generation: number }): string {
   return `${id}-${generation}`;
 }
+
+export function readJobId(text: string): { id: string; generation: number } {
+  const end = text.lastIndexOf('-');
+  return { id: text.slice(0, end), generation: Number(text.slice(end + 1)) };
+}

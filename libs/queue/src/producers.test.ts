@@ -56,6 +56,21 @@ test('a spawn that is added twice is one job', async () => {
   expect(job).toMatchObject({ id: 'a-3', data: { id: 'a', generation: 3 } });
 });
 
+test('tells which kills of a host wait for their time', async () => {
+  const { kills } = open();
+  await kills.arm({ ...instance, id: 'b-c' }, 60_000);
+  await kills.arm({ ...instance, generation: 17_957_388_056_552 }, 30_000);
+  await kills.arm({ ...instance, id: 'due' }, 0);
+  await kills.arm({ ...instance, host: 'other' }, 60_000);
+  const waiting = await kills.waiting('h');
+  expect(new Set(waiting)).toEqual(
+    new Set([
+      { id: 'a', generation: 17_957_388_056_552 },
+      { id: 'b-c', generation: 3 },
+    ]),
+  );
+});
+
 test('a kill that is armed twice is one job, and the first due time stands', async () => {
   const { kills, killsOf } = open();
   await kills.arm(instance, 60_000);

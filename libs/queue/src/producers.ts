@@ -1,7 +1,7 @@
 import type { Ends, Kills, Spawns } from '@ephemera/lifecycle';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { KILL_OPTIONS, SPAWN_AHEAD, SPAWN_OPTIONS, jobId } from './jobs.ts';
+import { KILL_OPTIONS, SPAWN_AHEAD, SPAWN_OPTIONS, jobId, readJobId } from './jobs.ts';
 import type { KillJob, SpawnJob } from './jobs.ts';
 import { SPAWN_QUEUE, killQueue } from './queue-names.ts';
 
@@ -60,6 +60,10 @@ export function createProducers(
         const dueAt = new Date(now() + delay).toISOString();
         const job: KillJob = { id, generation, dueAt };
         await kill(host, job, { jobId: jobId(job), delay });
+      },
+      async waiting(host) {
+        const ids = await queue(killQueue(host)).getRanges(['delayed'], 0, -1);
+        return ids.map(readJobId);
       },
       async hasten({ id, generation, host }) {
         if (host === undefined) return;

@@ -85,6 +85,18 @@ test('a creation that is sent again is one, and is told as it was', async () => 
   expect(await direct.zcard(keys.instances)).toBe(2);
 });
 
+test('another one is refused an id that is taken, and so is the same once it serves', async () => {
+  const { intake, instances } = await open();
+  const draft = sampleDraft();
+  await intake.take(draft, {});
+  await expect(intake.take({ ...draft, timeout: 1 }, {})).rejects.toThrow(/taken/);
+  const { generation = 0 } = (await instances.get(draft.id)) ?? {};
+  await instances.begin(draft.id, generation, 'a');
+  expect(await intake.take(draft, {})).toMatchObject({ instance: { generation } });
+  await instances.publish(draft.id, generation, '10.0.0.9');
+  await expect(intake.take(draft, {})).rejects.toThrow(/taken/);
+});
+
 test('a claim that is sent again has one instance of the pool', async () => {
   const { relay, direct, intake, instances } = await open();
   for (let i = 0; i < 3; i++) {

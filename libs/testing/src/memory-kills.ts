@@ -54,6 +54,10 @@ export function memoryKills(now: () => number = Date.now): MemoryKills {
     arm,
     disarm,
     hasten,
+    async waiting(host) {
+      await Promise.resolve();
+      return armed().filter((job) => job.host === host);
+    },
     async finish(instance) {
       await arm(instance, 0);
       await disarm(instance);

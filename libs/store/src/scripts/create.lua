@@ -10,7 +10,7 @@ local base, id = baseOf(KEYS[1]), ARGV[1]
 -- The same again is a client that lost its connection before it had the answer.
 local has = redis.call('HMGET', KEYS[1], 'state', 'timeout', 'template', 'env', 'metadata', 'url')
 if has[1] then
-  local same = has[1] == 'pending' and has[2] == ARGV[2] and has[3] == ARGV[5]
+  local same = (has[1] == 'pending' or has[1] == 'starting') and has[2] == ARGV[2] and has[3] == ARGV[5]
     and has[4] == ARGV[6] and has[5] == ARGV[7] and has[6] == ARGV[8]
   if not same then return { 'taken' } end
   has = redis.call('HMGET', KEYS[1], 'queued', 'generation', 'createdAt', 'expiresAt', 'maxExpiresAt')
