@@ -23,7 +23,7 @@ export interface SlowOptions {
   readonly connections: number;
   /** How often the others are measured without the attack and with it, in turn. */
   readonly rounds: number;
-  /** How long the connections take to open, in one burst a second, and how long they are held then. */
+  /** How long the connections take to open, evenly, and how long they are held then. */
   readonly seconds: number;
 }
 
