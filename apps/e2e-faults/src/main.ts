@@ -32,6 +32,9 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   twice,
 };
 
+/** Those that start the processes whose guards `--without` takes away. */
+const TAKES_GUARDS = new Set(['worker-killed', 'worker-frozen', 'proxy-killed', 'twice']);
+
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
@@ -53,6 +56,8 @@ for (const name of chosen) {
   const scenario = scenarios[name];
   if (!scenario)
     throw new Error(`there is no ${name}; there are ${Object.keys(scenarios).join(', ')}`);
+  if (options.without.length > 0 && !TAKES_GUARDS.has(name))
+    throw new Error(`${name} takes no guard away; ${[...TAKES_GUARDS].join(', ')} do`);
   print(`\n${name}, seed ${options.seed}`);
   const held = await scenario(options);
   print(held ? `${name}: every invariant held` : `${name}: NOT every invariant held`);
