@@ -100,7 +100,7 @@ export const schema = z.object({
     'How many containers are created and started at once; those that wait for their image, or for an answer, do not count.',
   ),
   EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000).describe(
-    'How many kill jobs remove containers at once.',
+    'How many instances are removed at once: so many by kill jobs, and as many each by failed starts, exits and repairs.',
   ),
 });
 

@@ -69,7 +69,7 @@ const REFILL_EVERY = 5_000;
 const ARM_REFILL_EVERY = 60_000;
 const BURY_LOST_EVERY = 30_000;
 const EXPIRING_EVERY = 1_000;
-/** How many exits are looked into, and how many of their containers removed, at once: all may end together. */
+/** How many exits are looked into at once: all may end together. */
 const EXITS_AT_ONCE = 32;
 
 await runApp(async () => {
@@ -137,6 +137,9 @@ await runApp(async () => {
     }),
     [againstPolicy(() => policy.current), firewall.objections],
   );
+  // Very many may be due, exit or fail at one instant: each kind has lanes of its own and waits for no
+  // other, and who waits for its turn here is withdrawn already.
+  const inTurn = () => removeInLanes(containers, config.killConcurrency);
   const progress = redisProgress(redis, keys);
   const addresses = redisAddresses(redis, keys, host);
   const registry = createMetrics('worker');
@@ -156,13 +159,14 @@ await runApp(async () => {
   lifetime.onStop('late kills', () => late.stop());
 
   const underWay = new Set<string>();
+  const repaired = inTurn();
   const reconcileNow = async (): Promise<void> => {
     const ended = metrics.reconcileSeconds.startTimer();
     try {
       await reconcile({
         host,
         instances,
-        containers,
+        containers: repaired,
         kills,
         underWay,
         spawns,
@@ -197,8 +201,6 @@ await runApp(async () => {
 
   const options = { connection: redis, prefix: keys.queuePrefix, logger, metrics };
   const ending = { instances, containers, kills, onKilled };
-  // Very many may be due at one instant; who waits for its turn here is withdrawn already.
-  const inTurn = () => removeInLanes(containers, config.killConcurrency);
   const killWorker = startKillWorker({ ...ending, containers: inTurn() }, host, options);
   const spawnWorker = startSpawnWorker(
     { ...ending, containers: inTurn(), host, addresses, probe, progress, pause: sleep },
@@ -224,7 +226,7 @@ await runApp(async () => {
   const answering = { docker, namespace, host, suspensions, instances, containers, kills };
   const looks = inLanes(EXITS_AT_ONCE);
   const exited: typeof containers = {
-    ...removeInLanes(containers, EXITS_AT_ONCE),
+    ...inTurn(),
     inspect: (id) => looks(() => containers.inspect(id)),
     running: (id) => looks(() => containers.running(id)),
   };
