@@ -21,7 +21,7 @@ export async function runSilent(options: Options): Promise<boolean> {
 /** Measures: on a machine that does other things at the same time a single round means little. */
 export async function runSlow(options: Options): Promise<boolean> {
   const connections = Number(options.count ?? 1_000);
-  const measure = { connections, rounds: 5, seconds: 8 };
+  const measure = { connections, rounds: 4, seconds: 8 };
   let isWell = true;
   for (const attack of options.case === undefined ? attacks : [options.case as Attack]) {
     const result = await slowClients(attack, measure);
