@@ -117,3 +117,27 @@ test(
   },
   SLOW,
 );
+
+test(
+  'a worker in the midst of its drain says that it takes no more work',
+  async () => {
+    const worker = lastWorker();
+    const id = await create('never-serves');
+    await waitFor('its start', () => worker.log().includes(id));
+    worker.child.kill('SIGTERM');
+    const answer = await waitFor('the stop to begin', async () => {
+      const told = await fetch(`http://127.0.0.1:${worker.port}/readyz`);
+      return told.status === 503 && told;
+    });
+    expect(await answer.json()).toEqual({
+      ready: false,
+      parts: { redis: true, docker: true, running: false },
+    });
+    const code = ended(worker);
+    worker.child.kill('SIGKILL');
+    await code;
+    await site.startWorker();
+    await site.api('DELETE', `/v1/instances/${id}`);
+  },
+  SLOW,
+);

@@ -94,13 +94,13 @@ export const schema = z.object({
   EPHEMERA_CPU_PERIOD: duration('10ms')
     .pipe(z.number().min(1, 'must be at least 1ms').max(1_000, 'must be at most 1s'))
     .describe(
-      'Over how long the CPU time of an instance is counted, 1ms to 1s: the longer, the longer it may take all cores at once, and the longer others wait then.',
+      'Over how long the CPU time of an instance is counted, 1ms to 1s: the longer, the longer it may take all cores at once, and the longer others wait then. It is longer for a share of which the kernel would make less than 1 ms.',
     ),
   EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000).describe(
     'How many containers are created and started at once; those that wait for their image, or for an answer, do not count.',
   ),
   EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000).describe(
-    'How many instances are removed at once: so many by kill jobs, and as many each by failed starts, exits and repairs.',
+    'How many instances are removed at once at most: so many by kill jobs, as many by failed starts, as many by exits, and as many by repairs (of which 8 are under way).',
   ),
 });
 

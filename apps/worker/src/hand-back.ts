@@ -7,8 +7,15 @@ const FINISH_WITHIN = 10_000;
 
 /** Gives jobs that outlast the stop of their worker back to its queue, for another to take up. */
 export interface HandBack {
-  /** The outcome of the work; a job that is given back has spent no attempt. */
-  orBack<T>(job: Job, token: string | undefined, work: Promise<T>): Promise<T>;
+  /**
+   * The outcome of the work; a job that is given back has spent no attempt.
+   * @param work is told whether its job was given back
+   */
+  orBack<T>(
+    job: Job,
+    token: string | undefined,
+    work: (isGivenBack: () => boolean) => Promise<T>,
+  ): Promise<T>;
   /** Closes the worker once its jobs have ended or are given back. */
   stop(worker: Worker): Promise<void>;
 }
@@ -22,12 +29,17 @@ export function handBack(logger: Logger, finishWithin = FINISH_WITHIN): HandBack
   let isLate = false;
   return {
     async orBack(job, token, work) {
-      let giveBack = (): void => undefined;
-      const late = new Promise<'late'>((resolve) => (giveBack = () => resolve('late')));
+      let isGivenBack = false;
+      const { promise: late, resolve } = Promise.withResolvers<'late'>();
+      const giveBack = (): void => {
+        isGivenBack = true;
+        resolve('late');
+      };
       underWay.add(giveBack);
       if (isLate) giveBack();
       try {
-        const outcome = await Promise.race([work.then((value) => ({ value })), late]);
+        const ended = work(() => isGivenBack).then((value) => ({ value }));
+        const outcome = await Promise.race([ended, late]);
         if (outcome !== 'late') return outcome.value;
       } finally {
         underWay.delete(giveBack);

@@ -24,7 +24,7 @@ export function startKillWorker(
   const worker = new Worker<KillJob, { kind: Killed['kind']; reason?: string | undefined }>(
     killQueue(host),
     async (job, token) => {
-      const killed = await back.orBack(job, token, kill(ports, job.data.id, 'due'));
+      const killed = await back.orBack(job, token, () => kill(ports, job.data.id, 'due'));
       if (killed.kind === 'leased') {
         const due = Date.now() + killed.remaining;
         await job.updateData({ ...job.data, dueAt: new Date(due).toISOString() });

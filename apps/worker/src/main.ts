@@ -51,6 +51,7 @@ import { hostCapacity, withinNetworks } from './docker/host-capacity.ts';
 import { guardStarts } from './guard-starts.ts';
 import { inLanes } from './in-lanes.ts';
 import { startKillWorker } from './kill-worker.ts';
+import { lookAtParts } from './look-at-parts.ts';
 import { hastenLateKills } from './late-kills.ts';
 import { probe } from './probe.ts';
 import { repeat } from './repeat.ts';
@@ -158,6 +159,14 @@ await runApp(async () => {
   });
   lifetime.onStop('late kills', () => late.stop());
 
+  // Before the work, so that it is there until that has stopped.
+  let isServing = false;
+  const pings = { redis: () => redis.ping(), docker: () => docker.ping() };
+  const readiness = () => lookAtParts(isServing && !lifetime.stopping, pings);
+  const health = createHealthServer({ readiness, metrics: registry });
+  await listen(health, { host: config.bind, port: config.port });
+  lifetime.onStop('health', () => health.close());
+
   const underWay = new Set<string>();
   const repaired = inTurn();
   const reconcileNow = async (): Promise<void> => {
@@ -258,12 +267,10 @@ await runApp(async () => {
     await Promise.all(loops);
   });
 
-  // First, and both at once: what is under way has its time to end from the moment of the signal.
+  // Last, to stop first, and both at once: what is under way has its time from the signal on.
   lifetime.onStop('jobs', () => Promise.all([spawnWorker.stop(), killWorker.stop()]));
 
-  const health = createHealthServer({ readiness, metrics: registry });
-  await listen(health, { host: config.bind, port: config.port });
-  lifetime.onStop('health', () => health.close());
+  isServing = true;
   logger.info({ host, networks: networks.all }, 'worker ready');
 
   async function keepNetworks(): Promise<void> {
@@ -289,16 +296,6 @@ await runApp(async () => {
     await withDeadline('ping', QUICK, docker.ping());
     await hosts.offer(host, withinNetworks(capacity, networks.most));
     await hosts.beat(host, await instances.now());
-  }
-
-  async function readiness() {
-    const answers = (call: Promise<unknown>) => call.then(() => true).catch(() => false);
-    const [redisUp, dockerUp] = await Promise.all([
-      answers(withDeadline('redis', 2_000, redis.ping())),
-      answers(withDeadline('docker', 2_000, docker.ping())),
-    ]);
-    const parts = { redis: redisUp, docker: dockerUp, running: !lifetime.stopping };
-    return { ready: Object.values(parts).every(Boolean), parts };
   }
 
   /** A daemon that has just come back may have built its chains anew. */

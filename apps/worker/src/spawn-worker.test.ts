@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { sampleDraft, waitFor } from '@ephemera/testing';
 import type { Containers } from '@ephemera/lifecycle';
 import { StartFault } from '@ephemera/lifecycle';
@@ -102,6 +103,29 @@ test('a start that outlasts the stop of its worker goes back, and another brings
   expect(job).toMatchObject({ stalledCounter: 0 });
   release();
   await queue.close();
+});
+
+test('what fails in a start that went back does not end what another brings up', async () => {
+  const [lost, held] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+  const stopped = work({ start: () => lost.promise }, 50);
+  const { id } = await asked();
+  await inState(id, 'starting');
+  await stopped.stop();
+  let begun = 0;
+  work({
+    async start(...args) {
+      begun++;
+      await held.promise;
+      return scene.containers.start(...args);
+    },
+  });
+  await waitFor('another to begin it', () => begun > 0);
+  lost.reject(new StartFault('Its container is gone.'));
+  await nextTurn();
+  // The store has answered by then whatever it was asked because of that.
+  await scene.instances.get(id);
+  held.resolve(undefined);
+  await inState(id, 'ready');
 });
 
 test('a start that ends soon after the stop of its worker is its own', async () => {

@@ -45,7 +45,7 @@ export function startSpawnWorker(
       const log = logger.child({ id, generation });
       log.info({ attempt: job.attemptsStarted }, 'spawn begins');
       const spawned = await orElsewhere(job, token, () =>
-        back.orBack(job, token, spawn(ports, id, generation)),
+        back.orBack(job, token, (isGivenBack) => spawn({ ...ports, isGivenBack }, id, generation)),
       );
       metrics.spawns.inc({ outcome: spawned.kind });
       if (spawned.kind === 'ready') {

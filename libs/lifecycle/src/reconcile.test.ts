@@ -54,6 +54,51 @@ test('takes away the job of what has ended, and leaves the others to wait', asyn
   expect(host.kills.armed()).toMatchObject([{ id: serves.id }]);
 });
 
+test('leaves the job of what was claimed under it, until the claim has a job of its own', async () => {
+  const host = oneHost();
+  const warm = await host.instances.stock(sampleDraft(), 'p', 1);
+  if (!warm) throw new Error('the pool is full');
+  host.serve(warm);
+  await host.spawn(warm);
+  let looks = 0;
+  await host.reconcile(({ kills, ...ports }) => ({
+    ...ports,
+    kills: {
+      ...kills,
+      async waiting(name) {
+        // The claimant dies before it arms anything.
+        if (++looks === 2) await host.instances.claim('p', sampleDraft(), {});
+        return kills.waiting(name);
+      },
+    },
+  }));
+  expect(host.kills.armed()).toMatchObject([{ id: warm.id, generation: warm.generation }]);
+  await host.reconcile();
+  const claimed = await host.instances.get(warm.id);
+  expect(host.kills.armed()).toMatchObject([{ id: warm.id, generation: claimed?.generation }]);
+});
+
+test.each([
+  ['has restored it', true, []],
+  ['is about to', false, ['rebuild']],
+])('leaves the job of what another run rebuilds, where that %s', async (_, restored, kinds) => {
+  const lost = await oneHost().ready();
+  const host = oneHost();
+  await host.kills.arm(lost, 60_000);
+  const through: Through = ({ instances, ...ports }) => ({
+    ...ports,
+    instances: {
+      ...instances,
+      async get(id) {
+        if (restored) await instances.restore(lost);
+        return instances.get(id);
+      },
+    },
+  });
+  await host.reconcile(through, { underWay: new Set(kinds.map((kind) => `${kind} ${lost.id}`)) });
+  expect(host.kills.armed()).toMatchObject([{ id: lost.id }]);
+});
+
 test('arms no job again that waits for its time', async () => {
   const host = oneHost();
   await host.ready();

@@ -1,4 +1,4 @@
-import { dueAt, killDelay, planRepairs } from '@ephemera/domain';
+import { dueAt, isDead, killDelay, planRepairs } from '@ephemera/domain';
 import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
 import { exitMessage } from './exit-message.ts';
 import { kill } from './kill.ts';
@@ -68,13 +68,21 @@ export async function reconcile(ports: ReconcilePorts): Promise<number> {
  * Takes away the jobs of what has ended, or was claimed: whoever armed one may have stood still until
  * that was over, and have died then.
  */
-async function disarmStrays({ instances, kills, host }: ReconcilePorts): Promise<void> {
+async function disarmStrays({ instances, kills, host, underWay }: ReconcilePorts): Promise<void> {
   // Jobs first: an instance is begun before its job, so none of these can be too new to be known.
   const waiting = await kills.waiting(host);
+  const armed = new Set(waiting.map(jobOf));
   const known = new Map((await instances.ofHost(host)).map((each) => [each.id, each]));
-  for (const { id, generation } of waiting) {
-    const instance = known.get(id);
-    if (instance?.generation === generation || instance?.state === 'draining') continue;
+  /** One whose own job is not there yet, because it ends or was claimed just now, keeps this one. */
+  const isNeeded = ({ generation }: Pick<Instance, 'generation'>, instance?: Instance) =>
+    instance?.host === host &&
+    !isDead(instance.state) &&
+    (instance.generation === generation || !armed.has(jobOf(instance)));
+  for (const job of waiting) {
+    const { id, generation } = job;
+    if (isNeeded(job, known.get(id)) || underWay?.has(`rebuild ${id}`)) continue;
+    // By itself: it may have been rebuilt since.
+    if (isNeeded(job, await instances.get(id))) continue;
     await kills.disarm({ id, supersedes: generation, host });
   }
 }

@@ -25,6 +25,8 @@ export interface SpawnPorts {
   /** Hears of every step; nobody does where absent. */
   readonly progress?: Progress;
   readonly onKilled?: OnKilled | undefined;
+  /** Whether another worker has the job by now: what goes wrong here from then on ends nothing. */
+  readonly isGivenBack?: () => boolean;
   /** Waits between two probes. */
   readonly pause: (ms: number) => Promise<void>;
 }
@@ -92,7 +94,7 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
     const state = instance.pool === undefined ? 'ready' : 'warm';
     return { kind: 'ready', instance: { ...instance, ...published, state, address } };
   } catch (error) {
-    if (!(error instanceof StartFault)) throw error;
+    if (!(error instanceof StartFault) || ports.isGivenBack?.() === true) throw error;
     const killed = await kill(ports, id, 'start_failed', error.message);
     // A kill that came first takes the container away under the probe, and is no failed start.
     const failed = killed.kind === 'killed' && killed.instance.reason === 'start_failed';
