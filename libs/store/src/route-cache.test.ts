@@ -117,6 +117,23 @@ describe('a route in memory', () => {
     await waitFor('the flush', () => cache.peek(ID) === undefined);
   });
 
+  test('is not told of as replaced while Redis is late to say by what', async () => {
+    const { cache, drops } = await startCache();
+    await put(ID, ready(1));
+    await cache.find(ID);
+    // Renewed: the change is told, and what it was is not to be had for a while.
+    await writer
+      .pipeline()
+      .set(keys.route(ID), JSON.stringify(ready(1)))
+      .call('CLIENT', 'PAUSE', '400', 'ALL')
+      .exec();
+    await waitFor('an answer', async () => (await cache.find(ID)) !== undefined);
+    expect(drops).toEqual([]);
+    await put(ID, ready(2));
+    await waitFor('the end to be told', () => drops.length > 0);
+    expect(drops).toEqual([`${ID}:1`]);
+  });
+
   test('is not touched by the change of another', async () => {
     const { cache, reads } = await startCache();
     await put(ID, ready(1));

@@ -238,10 +238,19 @@ export class RouteCache {
   #forget(id: string): void {
     const before = this.#known.remove(id);
     if (before?.route.state !== 'ready') return;
-    this.find(id).then(
-      (now) => this.#known.replaced(id, before, now),
-      () => this.#known.replaced(id, before, undefined),
-    );
+    void this.#tellWhatReplaced(id, before);
+  }
+
+  /** A store that is late says nothing of the generation: what it holds open is kept for a lease more. */
+  async #tellWhatReplaced(id: string, before: CachedRoute): Promise<void> {
+    const until = this.#clock() + this.#lease;
+    for (;;) {
+      const now = await this.find(id).catch(() => 'unknown' as const);
+      if (now !== 'unknown') return this.#known.replaced(id, before, now);
+      if (this.#clock() >= until) break;
+      await sleep(RELOAD_PAUSE);
+    }
+    this.#known.replaced(id, before, undefined);
   }
 
   #trackingUp(since: number): void {

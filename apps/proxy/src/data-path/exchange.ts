@@ -172,13 +172,17 @@ export class Exchange implements Sender {
 
   #fail(failure: Failure): void {
     this.#done = true;
-    // The body is not going to be read: the connection cannot go on behind it.
-    if (this.context.draining || !this.req.complete) this.#res.shouldKeepAlive = false;
+    // Whether a body follows that was not asked for, nobody can tell.
+    const isOpen = !this.req.complete && this.arrival.head.expectsContinue;
+    if (this.context.draining || isOpen) this.#res.shouldKeepAlive = false;
+    // Cut in the middle of sending, a client would never see the answer.
+    else if (!this.req.complete) this.#linger();
     logFault(this.context.logger, failure);
     this.context.answerFailure(this.req, this.#res, failure);
   }
 
   #linger(): void {
+    this.req.resume();
     const timer = setTimeout(() => this.req.socket.destroy(), LINGER);
     this.req.once('close', () => clearTimeout(timer));
   }

@@ -1,3 +1,4 @@
+import { readTrusted } from '@ephemera/runtime';
 import { expect, test } from 'vitest';
 import { forwardedLines, type Said } from './forwarded.ts';
 import type { Peer } from './peer.ts';
@@ -5,6 +6,7 @@ import type { Peer } from './peer.ts';
 const peer = (address: string): Peer => ({
   address,
   isTrusted: true,
+  trusted: readTrusted(['10.0.0.0/8']),
   isRefused: false,
   answer: undefined,
   waiting: 0,
@@ -41,7 +43,7 @@ test('what a trusted peer says is kept, and added to', () => {
   };
   expect(forwardedLines(peer('10.0.0.1'), 'inner', '/demo/id', said).split('\r\n')).toEqual([
     'x-forwarded-for: 203.0.113.7, 198.51.100.2, 10.0.0.1',
-    'x-real-ip: 203.0.113.7',
+    'x-real-ip: 198.51.100.2',
     'x-forwarded-proto: https',
     'x-forwarded-host: demos.example',
     'x-forwarded-prefix: /outer/demo/id',
@@ -54,4 +56,14 @@ test('a trusted peer that says nothing is itself the client', () => {
   expect(forwardedLines(peer('10.0.0.1'), 'a', '', nothing)).toBe(
     forwardedLines(peer('10.0.0.1'), 'a', '', undefined),
   );
+});
+
+// A balancer that adds to the list leaves what the client wrote before, and its X-Real-IP too.
+test.each([
+  ['6.6.6.6, 203.0.113.7, 10.0.0.9', '6.6.6.6', '203.0.113.7'],
+  [undefined, '203.0.113.7', '203.0.113.7'],
+  [undefined, undefined, '10.0.0.1'],
+])('behind %o and X-Real-IP %o the client is %s', (list, realIp, client) => {
+  const lines = forwardedLines(peer('10.0.0.1'), 'h', '', { ...nothing, for: list, realIp });
+  expect(lines).toContain(`x-real-ip: ${client}\r\n`);
 });

@@ -1,3 +1,4 @@
+import { originAddress } from '@ephemera/runtime';
 import type { Peer } from './peer.ts';
 
 /** What a trusted load balancer said of the client; lists are joined as RFC 9110 5.3 has it. */
@@ -23,7 +24,7 @@ export function forwardedLines(
   prefix: string,
   said: Said | undefined,
 ): string {
-  const { address } = peer;
+  const { address, trusted } = peer;
   if (said === undefined) {
     if (peer.described?.host !== host) peer.described = { host, lines: describe(address, host) };
     const { lines } = peer.described;
@@ -33,7 +34,7 @@ export function forwardedLines(
   const whole = outer + prefix;
   return (
     `x-forwarded-for: ${said.for === undefined ? '' : `${said.for}, `}${address}\r\n` +
-    `x-real-ip: ${said.realIp ?? firstOf(said.for) ?? address}\r\n` +
+    `x-real-ip: ${said.for === undefined ? (said.realIp ?? address) : originAddress(address, said.for, trusted)}\r\n` +
     `x-forwarded-proto: ${said.proto ?? 'http'}\r\n` +
     `x-forwarded-host: ${said.host ?? host}\r\n` +
     (whole === '' ? '' : `x-forwarded-prefix: ${whole}\r\n`) +
@@ -55,8 +56,4 @@ function element(address: string, host: string, proto: string): string {
   const node = address.includes(':') ? `"[${address}]"` : address;
   const name = /^[\w.~-]+$/.test(host) ? host : `"${host}"`;
   return `for=${node};host=${name};proto=${proto}`;
-}
-
-function firstOf(list: string | undefined): string | undefined {
-  return list?.split(',', 1)[0]?.trim();
 }

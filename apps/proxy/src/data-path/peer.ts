@@ -8,6 +8,8 @@ export interface Peer {
   readonly address: string;
   /** Whether what it says of the client behind it is believed. */
   readonly isTrusted: boolean;
+  /** Whose word is believed. */
+  readonly trusted: BlockList;
   /** A request on it was refused: whatever follows it on the connection is not looked at. */
   isRefused: boolean;
   /** The answer that was begun last; requests may be pipelined behind it. */
@@ -42,6 +44,7 @@ function lookAt(socket: Socket, trusted: BlockList): Peer {
   return {
     address,
     isTrusted: isTrusted(address, trusted),
+    trusted,
     isRefused: false,
     answer: undefined,
     waiting: 0,

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { DataPath } from './data-path.ts';
-import { isAnswering, knownPeer } from './peer.ts';
+import { isAnswering, knownPeer, type Peer } from './peer.ts';
 import { refuse, refuseSocket, REFUSALS, type Refusal } from './refusal.ts';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
@@ -53,6 +53,8 @@ export function createPublicServer(
       req.socket.destroySoon();
       return;
     }
+    // By TE alone node:http would send chunks to HTTP/1.0, which has none (RFC 9112 6.1).
+    if (req.httpVersion === '1.0') res.useChunkedEncodingByDefault = false;
     if (!dataPath.request(req, res)) entrance(req, res);
   };
   server.on('request', handle);
@@ -75,17 +77,36 @@ export function createPublicServer(
   });
   server.on('connect', (_req: IncomingMessage, socket: Socket) => {
     socket.on('error', () => socket.destroy());
-    if (isRefused(socket)) socket.destroySoon();
+    const peer = knownPeer(socket);
+    // Behind an answer that is still on its way, a refusal would be taken for that answer.
+    if (peer !== undefined && isAnswering(peer)) socket.destroy();
+    else if (isRefused(socket)) socket.destroySoon();
     else refuseSocket(socket, REFUSALS.method);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const peer = knownPeer(socket);
-    const isBetween = peer !== undefined && isAnswering(peer) && peer.answer?.headersSent === true;
-    if (!socket.writable || error.code === 'ECONNRESET' || isBetween) socket.destroy();
+    const refusal = REFUSAL_OF[error.code ?? ''] ?? REFUSALS.malformed;
+    if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
+    else if (peer !== undefined && isAnswering(peer)) endBehindAnswer(socket, peer, refusal);
     else if (isRefused(socket)) socket.destroySoon();
-    else refuseSocket(socket, REFUSAL_OF[error.code ?? ''] ?? REFUSALS.malformed);
+    else refuseSocket(socket, refusal);
   });
   return server;
+}
+
+/** Ends a connection on which something is wrong while an answer is on its way. */
+function endBehindAnswer(socket: Socket, peer: Peer, refusal: Refusal): void {
+  const { answer } = peer;
+  // In its own body: it is the answer to that, as long as it has not begun and none is before it.
+  if (answer?.req.complete === false) {
+    if (answer.headersSent || answer.socket === null) socket.destroy();
+    else refuseSocket(socket, refusal);
+    return;
+  }
+  // Behind it: whoever asked gets the answer whole, and nothing follows it.
+  if (peer.isRefused) return;
+  peer.isRefused = true;
+  answer?.once('finish', () => socket.destroySoon());
 }
 
 /** What the parser of node:http found wrong, by its code; everything else is malformed. */

@@ -40,7 +40,7 @@ export class RequestBody {
 
   /** The instance takes more. */
   onDrain(): void {
-    this.#awaitsClient = true;
+    this.#awaitsClient = !this.#req.readableEnded;
     this.#req.resume();
   }
 

@@ -83,7 +83,7 @@ export function readRequestHead(req: IncomingMessage, trusted: boolean): Request
         coding = coding === undefined ? value : `${coding}, ${value}`;
         break;
       case 'expect':
-        expect = value;
+        expect = expect === undefined ? value : `${expect}, ${value}`;
         break;
       case 'upgrade':
         upgrade = upgrade === undefined ? value : `${upgrade}, ${value}`;
@@ -101,13 +101,16 @@ export function readRequestHead(req: IncomingMessage, trusted: boolean): Request
     return ENDS_CHUNKED.test(coding) ? REFUSALS.coding : REFUSALS.framing;
   }
   if (coding !== undefined && httpVersion === '1.0') return REFUSALS.oldFraming;
+  // HTTP/1.0 has no expectations (RFC 9110 10.1.1).
+  if (httpVersion === '1.0') expect = undefined;
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') return REFUSALS.expectation;
   if (upgrade !== undefined && /\bh2c\b/i.test(upgrade)) return REFUSALS.upgrade;
   return {
     host,
     lines: nominated === undefined ? lines : without(lines, nominated),
     contentLength,
     chunked: coding !== undefined,
-    expectsContinue: expect !== undefined && httpVersion === '1.1',
+    expectsContinue: expect !== undefined,
     upgrade,
     isServiceWorker,
     said: trusted ? (said ?? NOTHING) : undefined,

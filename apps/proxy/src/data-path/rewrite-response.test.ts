@@ -16,6 +16,15 @@ const host: Passage = { ...path, prefix: '' };
 const unstripped: Passage = { ...path, stripped: false };
 
 test.each([
+  ['demos.example', 'http://demos.example:80/a', '/demo/id/a'],
+  ['demos.example:443', 'https://demos.example/a', '/demo/id/a'],
+  ['demos.example', 'https://demos.example:80/a', 'https://demos.example:80/a'],
+  ['demos.example:81', 'http://demos.example:80/a', 'http://demos.example:80/a'],
+])('seen as %s, a Location %s is %s', (host, location, becomes) => {
+  expect(rewriteLocation(location, { ...path, host })).toBe(becomes);
+});
+
+test.each([
   ['/', '/demo/id/'],
   ['/login?to=/x', '/demo/id/login?to=/x'],
   ['/demo/id', '/demo/id'],

@@ -8,7 +8,7 @@ export interface Passage {
   readonly stripped: boolean;
   /** The instance's own `address:port`, which no visitor can reach. */
   readonly upstream: string;
-  /** The name by which the visitor came. */
+  /** The name by which the visitor came, with a port or without. */
   readonly host: string;
 }
 
@@ -106,11 +106,18 @@ function ownPath(location: string, { upstream, host, prefix }: Passage): string 
   const match = /^(?:https?:)?\/\/([^/?#]*)([^]*)$/i.exec(location);
   const [, authority = '', rest = ''] = match ?? [];
   const isUpstream = authority === upstream || `${authority}:80` === upstream;
-  const isHost = prefix !== '' && authority.toLowerCase() === host.toLowerCase();
+  const isHost =
+    prefix !== '' && plainAuthority(authority, location) === plainAuthority(host, location);
   if (!match || !(isUpstream || isHost)) return undefined;
   const path = rest.startsWith('/') ? rest : `/${rest}`;
   // Standing alone, `//x` would be another host.
   return path.startsWith('//') && prefix === '' ? `/.${path}` : path;
+}
+
+/** An authority as it can be compared: in lower case, without the port that its scheme implies. */
+function plainAuthority(authority: string, location: string): string {
+  const implied = /^https:/i.test(location) ? /:443$/ : /:80$/;
+  return authority.toLowerCase().replace(implied, '');
 }
 
 /**

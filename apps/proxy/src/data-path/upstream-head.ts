@@ -26,7 +26,7 @@ export function passageOf({ address, head }: Arrival, route: ReadyRoute, port: n
     prefix: address.prefix,
     stripped: route.stripPrefix,
     upstream: upstreamAuthority(route, port),
-    host: head.host,
+    host: head.said?.host ?? head.host,
   };
 }
 

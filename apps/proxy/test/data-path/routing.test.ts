@@ -112,6 +112,19 @@ describe('addresses', () => {
     await moved.stop();
   });
 
+  test('a Location to the name that a trusted balancer tells stays below the prefix', async () => {
+    const rig = await rigWith({ trustedProxies: ['127.0.0.0/8'] });
+    const location = 'Location: https://demos.example/login\r\n';
+    const moved = await startUpstream(
+      answering(`HTTP/1.1 302 Found\r\n${location}Content-Length: 0\r\n\r\n`),
+    );
+    const path = `/demo/${await rig.ready(moved.port)}/`;
+    const told = await send(rig.port, get(path, 'X-Forwarded-Host: demos.example\r\n'));
+    expect(told).toContain(`Location: ${path}login\r\n`);
+    expect(await send(rig.port, get(path))).toContain(location);
+    await moved.stop();
+  });
+
   test('what a trusted balancer says of the client is kept and added to', async () => {
     const rig = await rigWith({ trustedProxies: ['10.0.0.0/8', '127.0.0.0/8'] });
     const id = await rig.ready(upstream.port);
