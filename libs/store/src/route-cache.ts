@@ -244,13 +244,16 @@ export class RouteCache {
   /** A store that is late says nothing of the generation: what it holds open is kept for a lease more. */
   async #tellWhatReplaced(id: string, before: CachedRoute): Promise<void> {
     const until = this.#clock() + this.#lease;
-    for (;;) {
-      const now = await this.find(id).catch(() => 'unknown' as const);
-      if (now !== 'unknown') return this.#known.replaced(id, before, now);
-      if (this.#clock() >= until) break;
-      await sleep(RELOAD_PAUSE);
+    let now: CachedRoute | undefined;
+    for (let isKnown = false; !isKnown && this.#clock() < until;) {
+      try {
+        now = await this.find(id);
+        isKnown = true;
+      } catch {
+        await sleep(RELOAD_PAUSE);
+      }
     }
-    this.#known.replaced(id, before, undefined);
+    this.#known.replaced(id, before, now);
   }
 
   #trackingUp(since: number): void {
