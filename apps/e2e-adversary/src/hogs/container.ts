@@ -7,6 +7,8 @@ const run = promisify(execFile);
 /** The container of an instance, as its host sees it. */
 export interface HostView {
   readonly pid: number;
+  /** Where the host reaches it. */
+  readonly address: string;
   /** Of its log on the host. */
   readonly logPath: string;
   /** What it has said last. */
@@ -15,6 +17,9 @@ export interface HostView {
   /** A counter of its control group, by the file of either version: `pids.events`, `max`. */
   counter(controller: string, files: readonly string[], name?: string): Promise<number>;
 }
+
+const WANTED =
+  '{{.State.Pid}} {{.LogPath}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
 
 /** @throws where the instance has no container that runs */
 export async function lookAt(id: string): Promise<HostView> {
@@ -25,11 +30,12 @@ export async function lookAt(id: string): Promise<HostView> {
     '--filter',
     `label=ephemera.instance=${id}`,
   );
-  const [pid = '', logPath = ''] = (
-    await docker('inspect', '--format', '{{.State.Pid}} {{.LogPath}}', container)
+  const [pid = '', logPath = '', address = ''] = (
+    await docker('inspect', '--format', WANTED, container)
   ).split(' ');
   return {
     pid: Number(pid),
+    address,
     logPath,
     said: async (lines) => {
       const { stdout } = await run('docker', ['logs', '--tail', String(lines), container]);

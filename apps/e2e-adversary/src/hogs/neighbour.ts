@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment } from '@ephemera/testing';
+import { lookAt } from './container.ts';
 
 /** Starts an instance, and waits until it is ready; gives its id. */
 export async function start(site: Deployment, template: string): Promise<string> {
@@ -16,21 +17,41 @@ export async function ask({ publicUrls }: Deployment, id: string): Promise<strin
   return answer.ok ? text : String(answer.status);
 }
 
+/** Where an instance of the demo says its id: through the proxy, and without it. */
+export interface Urls {
+  readonly through: string;
+  readonly direct: string;
+}
+
+export async function urlsOf({ publicUrls }: Deployment, id: string): Promise<Urls> {
+  const { address } = await lookAt(id);
+  return { through: `${publicUrls[0] ?? ''}/demo/${id}/id`, direct: `http://${address}:8080/id` };
+}
+
 /**
- * The time of each answer in a window, ms; requests are sent at their times, whatever others take.
+ * The time of each answer in a window, ms; it is asked at its times both ways, whatever others take.
  * @throws where an answer is not the neighbour's own
  */
 export async function timeAnswers(
-  site: Deployment,
+  urls: Urls,
   id: string,
   window: { readonly ms: number; readonly perSecond: number },
-): Promise<number[]> {
-  const all = Array.from({ length: (window.ms / 1000) * window.perSecond }, async (_, i) => {
-    await sleep((i * 1000) / window.perSecond);
-    const began = performance.now();
-    const said = await ask(site, id);
-    if (said !== id) throw new Error(`the neighbour answered ${said}`);
-    return performance.now() - began;
-  });
-  return Promise.all(all);
+): Promise<Record<keyof Urls, number[]>> {
+  const pace = 1000 / window.perSecond;
+  const timeAll = (url: string, late: number) =>
+    Promise.all(
+      Array.from({ length: window.ms / pace }, async (_, i) => {
+        await sleep(i * pace + late);
+        const began = performance.now();
+        const answer = await fetch(url);
+        const said = await answer.text();
+        if (said !== id) throw new Error(`the neighbour answered ${answer.status}: ${said}`);
+        return performance.now() - began;
+      }),
+    );
+  const [through, direct] = await Promise.all([
+    timeAll(urls.through, 0),
+    timeAll(urls.direct, pace / 2),
+  ]);
+  return { through, direct };
 }

@@ -1,18 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, waitFor } from '@ephemera/testing';
-import { type Child, startChild } from '../child.ts';
-import { installed } from '../installed.ts';
-import { reaches } from '../reaches.ts';
+import { type Contender, startHaproxy } from '../contender.ts';
 
-export interface Balancer {
-  readonly port: number;
+export interface Balancer extends Contender {
   /** What haproxy has to say of its servers: `show stat` as CSV. */
   readonly stats: () => Promise<string>;
-  log(): string;
-  stop(): Promise<void>;
 }
 
 export interface Behind {
@@ -33,33 +25,21 @@ export interface BalancerOptions {
  * Debian's haproxy before replicas, told by their readiness alone which of them take requests, as
  * an operator would set it up.
  */
-export async function startHaproxy(
+export async function startBalancer(
   behind: readonly Behind[],
   { idleMs = 60_000, clientMs = 75_000, checks = true }: BalancerOptions = {},
 ): Promise<Balancer> {
-  const haproxy = await installed('haproxy');
-  const folder = await mkdtemp(join(tmpdir(), 'ephemera-haproxy-'));
-  const port = await freePort();
-  const socket = join(folder, 'stats.sock');
   const servers = behind.map(
     ({ publicPort, adminPort }, index) =>
       `  server r${index} 127.0.0.1:${publicPort}` +
       (checks ? ` check port ${adminPort} inter 200ms fall 1 rise 1` : ''),
   );
-  const config = join(folder, 'haproxy.cfg');
-  await writeFile(config, text({ port, socket, idleMs, clientMs }, servers));
-  const child: Child = startChild(haproxy, ['-db', '-f', config]);
-  await waitFor('haproxy to listen', () => child.ended() !== undefined || reaches(port));
-  if (child.ended() !== undefined) throw new Error(`haproxy ended:\n${child.log()}`);
-  return {
-    port,
-    stats: () => ask(socket, 'show stat\n'),
-    log: () => child.log(),
-    async stop() {
-      await child.stop(5_000);
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
+  let socket = '';
+  const haproxy = await startHaproxy((port, folder) => {
+    socket = join(folder, 'stats.sock');
+    return text({ port, socket, idleMs, clientMs }, servers);
+  });
+  return { ...haproxy, stats: () => ask(socket, 'show stat\n') };
 }
 
 function text(

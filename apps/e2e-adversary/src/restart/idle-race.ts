@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startGround } from '../ground.ts';
 import { newEchoInstance } from '../plain-instance.ts';
 import { randomFrom } from '../random.ts';
-import { startHaproxy } from './haproxy.ts';
+import { startBalancer } from './balancer.ts';
 import { get } from './load.ts';
 
 export interface IdleRaceResult {
@@ -26,7 +26,7 @@ export async function idleRace(requests: number, idleMs: number): Promise<IdleRa
     const replica = await ground.replica();
     // Nothing but the connection between the two is to be the cause of a failure.
     const alone = { idleMs, clientMs: idleMs * 5, checks: false };
-    const balancer = await startHaproxy([replica], alone);
+    const balancer = await startBalancer([replica], alone);
     const random = randomFrom(1);
     const outcomes: Record<string, number> = {};
     const rounds = 4;

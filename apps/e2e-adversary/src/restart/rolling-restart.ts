@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '@ephemera/testing';
 import { type Replica, startGround } from '../ground.ts';
 import { newEchoInstance } from '../plain-instance.ts';
-import { startHaproxy } from './haproxy.ts';
+import { startBalancer } from './balancer.ts';
 import { type LoadResult, percentile, steadyLoad } from './load.ts';
 import { WatchedTunnel } from './watched-tunnel.ts';
 
@@ -30,7 +30,7 @@ export async function rollingRestart(restarts: number, perSecond = 200): Promise
     const id = await ground.ready({ port: instance.port });
     const replicas: Replica[] = [];
     for (let i = 0; i < REPLICAS; i++) replicas.push(await ground.replica({ env }));
-    const balancer = await startHaproxy(replicas);
+    const balancer = await startBalancer(replicas);
     try {
       await bothUp(balancer.stats);
       const load = steadyLoad(

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '@ephemera/testing';
 import { type Child, descriptors, startChild } from '../child.ts';
-import { startGround } from '../ground.ts';
 import { installed } from '../installed.ts';
 import { percentile } from '../restart/load.ts';
 import type { Noticed, OthersOptions, Window } from './others.ts';
+import { type Through, WAYS } from './way.ts';
 
 /** How slowhttptest attacks: heads that do not end, bodies that trickle, answers hardly read. */
 const ATTACKS = {
@@ -21,6 +21,8 @@ export const attacks = Object.keys(ATTACKS) as Attack[];
 
 export interface SlowOptions {
   readonly connections: number;
+  /** Who is attacked: Ephemera where absent. */
+  readonly through?: Through;
   /** How often the others are measured without the attack and with it, in turn. */
   readonly rounds: number;
   /** How long the connections take to open, evenly, and how long they are held then. */
@@ -29,8 +31,9 @@ export interface SlowOptions {
 
 export interface SlowResult {
   readonly attack: Attack;
+  readonly through: Through;
   readonly connections: number;
-  /** Most descriptors that the replica had open at once, beyond those before the attack. */
+  /** Most descriptors that the proxy had open at once, beyond those before the attack. */
   readonly most: number;
   /** Those still open five seconds after the last attack. */
   readonly left: number;
@@ -45,28 +48,22 @@ export interface SlowResult {
 
 /**
  * Attacks an instance with slow clients, again and again, while others ask another one through the
- * same replica at a steady rate.
+ * same proxy at a steady rate.
  */
 export async function slowClients(
   attack: Attack,
-  { connections, rounds, seconds }: SlowOptions,
+  { connections, rounds, seconds, through = 'ephemera' }: SlowOptions,
 ): Promise<SlowResult> {
   const slowhttptest = await installed('slowhttptest');
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-slow-'));
-  const ground = await startGround();
   const [attacked, asked] = [startHere('echo-instance.ts'), startHere('echo-instance.ts')];
+  const portOf = async (instance: Child) => Number(await told(instance, /^port (\d+)$/m));
+  const ports = { attacked: await portOf(attacked), asked: await portOf(asked) };
+  const way = await WAYS[through](ports);
   try {
-    const ready = async (instance: Child) =>
-      ground.ready({ port: Number(await told(instance, /^port (\d+)$/m)) });
-    const replica = await ground.replica();
-    const others = {
-      port: replica.publicPort,
-      path: `/demo/${await ready(asked)}/`,
-      perSecond: 200,
-      seconds,
-    };
-    const path = `/demo/${await ready(attacked)}/${attack === 'reading' ? 'big' : ''}`;
-    const url = `http://127.0.0.1:${replica.publicPort}${path}`;
+    const others = { port: way.port, path: way.paths.asked, perSecond: 200, seconds };
+    const path = `${way.paths.attacked}${attack === 'reading' ? 'big' : ''}`;
+    const url = `http://127.0.0.1:${way.port}${path}`;
     // Longer than it is needed: its end is not to be measured.
     const rate = Math.ceil(connections / seconds);
     const common = ['-c', connections, '-r', rate, '-l', 2 * seconds + 10, '-p', 3].map(String);
@@ -80,10 +77,10 @@ export async function slowClients(
     const during: Noticed[] = [];
     await measure(others);
     await sleep(5_000);
-    const atRest = descriptors(replica.pid);
+    const atRest = descriptors(way.pid);
     let most = 0;
     const watch = setInterval(() => {
-      most = Math.max(most, descriptors(replica.pid) - atRest);
+      most = Math.max(most, descriptors(way.pid) - atRest);
     }, 100);
     for (let round = 0; round < rounds; round++) {
       without.push(await measure(others));
@@ -92,7 +89,7 @@ export async function slowClients(
       await sleep(5_000);
     }
     clearInterval(watch);
-    const left = Math.max(0, descriptors(replica.pid) - atRest);
+    const left = Math.max(0, descriptors(way.pid) - atRest);
     const ratio = (part: keyof Noticed) => {
       const p99 = (all: Noticed[], round: number) => all[round]?.[part].p99 ?? Number.NaN;
       const ratios = during.map((_, round) => p99(during, round) / p99(without, round));
@@ -107,11 +104,11 @@ export async function slowClients(
       failed[what] = (failed[what] ?? 0) + count;
     }
     const [opening, held] = [ratio('opening'), ratio('held')];
-    return { attack, connections, most, left, without, during, opening, held, failed };
+    return { attack, through, connections, most, left, without, during, opening, held, failed };
   } finally {
     await attacked.stop();
     await asked.stop();
-    await ground.stop();
+    await way.stop();
     await rm(folder, { recursive: true, force: true });
   }
 }

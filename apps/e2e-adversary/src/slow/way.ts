@@ -1,0 +1,82 @@
+import { readFileSync } from 'node:fs';
+import { type Contender, startHaproxy, startNginx } from '../contender.ts';
+import { startGround } from '../ground.ts';
+
+/** The ports of the instance that is attacked, and of the one that others ask. */
+export interface Ports {
+  readonly attacked: number;
+  readonly asked: number;
+}
+
+/** Who stands before both instances. */
+export interface Way extends Pick<Contender, 'port' | 'stop'> {
+  /** The process that holds the connections. */
+  readonly pid: number;
+  /** Where each instance is reached, with a slash at the end. */
+  readonly paths: Readonly<Record<keyof Ports, string>>;
+}
+
+/** Ephemera, and what it is measured beside: each forwards a body as it comes, on kept connections. */
+export const WAYS = {
+  async ephemera(ports: Ports): Promise<Way> {
+    const ground = await startGround();
+    const replica = await ground.replica();
+    const path = async (port: number) => `/demo/${await ground.ready({ port })}/`;
+    const paths = { attacked: await path(ports.attacked), asked: await path(ports.asked) };
+    return { port: replica.publicPort, pid: replica.pid, paths, stop: () => ground.stop() };
+  },
+
+  async haproxy({ attacked, asked }: Ports): Promise<Way> {
+    const haproxy = await startHaproxy(
+      (port) => `global
+  maxconn 8000
+  nbthread 1
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 60s
+  timeout server 60s
+  timeout http-request 15s
+  timeout http-keep-alive 75s
+  http-reuse always
+frontend in
+  bind 127.0.0.1:${port}
+  use_backend attacked if { path_beg /attacked/ }
+  default_backend asked
+backend attacked
+  http-request replace-path /[^/]*(/.*) \\1
+  server one 127.0.1.1:${attacked}
+backend asked
+  http-request replace-path /[^/]*(/.*) \\1
+  server one 127.0.1.1:${asked}
+`,
+    );
+    return { ...haproxy, paths: PATHS };
+  },
+
+  async nginx({ attacked, asked }: Ports): Promise<Way> {
+    const nginx = await startNginx(
+      'worker_connections 8000;',
+      (port) => `
+  upstream attacked { server 127.0.1.1:${attacked}; keepalive 64; }
+  upstream asked { server 127.0.1.1:${asked}; keepalive 64; }
+  server {
+    listen 127.0.0.1:${port};
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off;
+    location /attacked/ { proxy_pass http://attacked/; }
+    location /asked/ { proxy_pass http://asked/; }
+  }`,
+    );
+    return { ...nginx, pid: firstChild(nginx.pid), paths: PATHS };
+  },
+} as const;
+
+export type Through = keyof typeof WAYS;
+
+const PATHS = { attacked: '/attacked/', asked: '/asked/' };
+
+/** nginx works in a child of the process that was started. */
+function firstChild(pid: number): number {
+  const [child = ''] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
+  return Number(child);
+}
