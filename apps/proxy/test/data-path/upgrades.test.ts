@@ -1,10 +1,11 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { waitFor } from '@ephemera/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
+import { ACCEPT, handshake, SWITCH } from './handshake.ts';
 import { open, statusOf } from './raw.ts';
 import { newGeneration, type Rig, startRig } from './rig.ts';
 import { startUpstream, type Upstream } from './upstream.ts';
@@ -23,17 +24,6 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
   await waitFor('no tunnel to be left', () => rig.dataPath.openTunnels() === 0);
 });
-
-const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
-const ACCEPT = createHash('sha1')
-  .update(`${KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
-  .digest('base64');
-const handshake = (id: string, below = '', lines = '') =>
-  `GET /demo/${id}/${below} HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
-  `Sec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n${lines}\r\n`;
-const SWITCH =
-  'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
-  `Sec-WebSocket-Accept: ${ACCEPT}\r\n\r\n`;
 
 async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {
   upstream = await startUpstream(...behaviour);
