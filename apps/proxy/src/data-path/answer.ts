@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { KEYED_BY_ORIGIN, type Passage, rewriteResponse } from './rewrite-response.ts';
 import { passableTrailers } from './trailers.ts';
 import type { ResponseHead } from './upstream/response-head.ts';
+import { withoutLength } from './without-length.ts';
 
 /** How long a body may be to be sent as text, bytes; what is longer is better not copied so often. */
 const AS_TEXT = 8 * 1024;
@@ -26,7 +27,8 @@ export class Answer {
   /** Passes an informational head (1xx), which HTTP/1.0 does not have. */
   inform(head: ResponseHead, passage: Passage): void {
     if (this.begun || this.#req.httpVersion === '1.0') return;
-    this.#res.writeInformation(head.status, rewriteResponse(head.fields.endToEnd, passage));
+    const fields = rewriteResponse(withoutLength(head.fields.endToEnd), passage);
+    this.#res.writeInformation(head.status, fields);
   }
 
   /** Lets a client that waits for it send its body. */
@@ -106,13 +108,4 @@ export class Answer {
     };
     this.#res.on(unless, keep).on('close', keep);
   }
-}
-
-function withoutLength(headers: readonly string[]): readonly string[] {
-  const kept: string[] = [];
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i] ?? '';
-    if (name.toLowerCase() !== 'content-length') kept.push(name, headers[i + 1] ?? '');
-  }
-  return kept;
 }

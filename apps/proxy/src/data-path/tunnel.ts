@@ -12,6 +12,7 @@ import { type Arrival, passageOf, upstreamLines, upstreamTarget } from './upstre
 import { ConnectFault } from './upstream/connect-fault.ts';
 import type { Inlet } from './upstream/inlet.ts';
 import { accepts } from './websocket-handshake.ts';
+import { withoutLength } from './without-length.ts';
 
 const MAX_INFORMATIONAL = 16;
 /** How often a live connection is asked whether the other side is still there. */
@@ -95,7 +96,7 @@ export function openTunnel(
     }
     settle();
     const fields = rewriteResponse(
-      endToEnd(response.rawHeaders),
+      withoutLength(endToEnd(response.rawHeaders)),
       passageOf(arrival, destination.route, destination.port),
     );
     response.headers = { ...toHeaders(fields), connection: 'Upgrade', upgrade: 'websocket' };
@@ -163,9 +164,14 @@ function passAnswer(
   { route, port }: Destination,
   response: IncomingMessage,
 ): void {
-  const fields = rewriteResponse(endToEnd(response.rawHeaders), passageOf(arrival, route, port));
+  const { statusCode = 502, statusMessage } = response;
+  const given = endToEnd(response.rawHeaders);
+  const fields = rewriteResponse(
+    statusCode === 204 ? withoutLength(given) : given,
+    passageOf(arrival, route, port),
+  );
   const res = answerOn(socket, req);
-  res.writeHead(response.statusCode ?? 502, response.statusMessage, fields as string[]);
+  res.writeHead(statusCode, statusMessage, fields as string[]);
   pipeline(response, res, (error) => {
     if (error) socket.destroy();
   });

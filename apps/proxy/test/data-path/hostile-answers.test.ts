@@ -177,6 +177,16 @@ describe('a body that is not what was announced', () => {
     expect(raw.received).not.toContain('secret');
     expect(upstream.connections).toHaveLength(2);
   });
+
+  test.each(['Content-Length: 5', 'Transfer-Encoding: chunked'])(
+    'an informational answer is passed on without its %s',
+    async (field) => {
+      const early = `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n${field}\r\n\r\n`;
+      const answer = await send(rig.port, get(await answers(early + OK)));
+      expect(answer).toMatch(/^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a>\r\n\r\nHTTP\/1\.1 200 /);
+      expect(answer).toMatch(/ok$/);
+    },
+  );
 });
 
 describe('bytes before any request', () => {

@@ -1,0 +1,59 @@
+import { waitFor } from '@ephemera/testing';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { handshake, SWITCH } from './handshake.ts';
+import { open, type Raw } from './raw.ts';
+import { type Rig, startRig } from './rig.ts';
+import { answering, startUpstream, type Upstream } from './upstream.ts';
+
+// What a handshake brings along, and what comes back: every byte once, as it was, and held back
+// where nobody takes it.
+
+let rig: Rig;
+let upstream: Upstream;
+const cleanups: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  rig = await startRig({ clientTimeout: 500 });
+});
+afterAll(() => rig.stop());
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  await waitFor('no tunnel to be left', () => rig.dataPath.openTunnels() === 0);
+});
+
+async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {
+  upstream = await startUpstream(...behaviour);
+  cleanups.push(() => upstream.stop());
+  return rig.ready(upstream.port);
+}
+
+/** A client's handshake, and what it brings along. */
+function shake(id: string, lines = '', behindIt = ''): Raw {
+  const raw = open(rig.port);
+  cleanups.push(() => raw.socket.destroy());
+  raw.send(handshake(id, '', lines) + behindIt);
+  return raw;
+}
+
+const switching = (lines: string) => SWITCH.replace(/\r\n$/, `${lines}\r\n`);
+
+describe('the fields', () => {
+  test.each(['Content-Length: 5', 'Transfer-Encoding: chunked'])(
+    'of a 101 are passed on without its %s',
+    async (field) => {
+      const raw = shake(await behind(answering(`${switching(`X-Own: 1\r\n${field}\r\n`)}early`)));
+      await raw.until(/\r\n\r\nearly$/);
+      expect(raw.received).toMatch(/\r\nX-Own: 1\r\n/);
+      expect(raw.received).not.toMatch(/content-length|transfer-encoding/i);
+    },
+  );
+
+  test.each(['Content-Length: 5', 'Transfer-Encoding: chunked'])(
+    'of a 204 are passed on without its %s',
+    async (field) => {
+      const raw = shake(await behind(answering(`HTTP/1.1 204 No\r\nX-Own: 1\r\n${field}\r\n\r\n`)));
+      expect(await raw.untilClosed()).toMatch(/^HTTP\/1\.1 204 No\r\nX-Own: 1\r\n/);
+      expect(raw.received).not.toMatch(/content-length|transfer-encoding/i);
+    },
+  );
+});
