@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { compare, isLaxer } from '../src/compare/compare.ts';
 import { fuzz } from '../src/fuzz/fuzz.ts';
+import { readAnswer } from '../src/fuzz/strict-answers.ts';
 import { readStrictly } from '../src/fuzz/strict-requests.ts';
 
 test.each(['client', 'container'] as const)(
@@ -32,3 +33,13 @@ test.each([
 ])('the judge counts %s', (_what, bytes, requests) => {
   expect(readStrictly(bytes).requests).toBe(requests);
 });
+
+test.each(['Content-Length: 2', 'transfer-encoding: chunked'])(
+  'the judge finds %s in an informational answer, and none in others',
+  (field) => {
+    const early = (line: string) => `HTTP/1.1 103 Early Hints\r\nX: 1\r\n${line}\r\n`;
+    const last = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+    expect(readAnswer(early('') + last, 'GET', false).kind).toBe('whole');
+    expect(readAnswer(early('') + early(`${field}\r\n`) + last, 'GET', false).kind).toBe('wrong');
+  },
+);

@@ -11,6 +11,8 @@ export type AnswerReading =
     };
 
 const INFORMATIONAL = /^HTTP\/1\.1 1(?!01)\d\d [^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n/;
+/** What no informational answer may have: nothing follows it (RFC 9110 8.6, RFC 9112 6.1). */
+const FRAMING = /\r\n(?:content-length|transfer-encoding):/i;
 const HEAD =
   /^HTTP\/1\.1 ([2-5]\d\d|[6-9]\d\d) [^\0-\x08\x0a-\x1f\x7f]*(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[^\0-\x08\x0a-\x1f\x7f]*)*$/;
 
@@ -18,7 +20,11 @@ const HEAD =
 export function readAnswer(bytes: string, method: string, closed: boolean): AnswerReading {
   let rest = bytes;
   for (let skip = INFORMATIONAL.exec(rest); skip; skip = INFORMATIONAL.exec(rest)) {
-    rest = rest.slice(skip[0].length);
+    const [head] = skip;
+    if (FRAMING.test(head)) {
+      return { kind: 'wrong', why: `framed: ${JSON.stringify(head.slice(0, 300))}` };
+    }
+    rest = rest.slice(head.length);
   }
   const end = rest.indexOf('\r\n\r\n');
   if (end === -1) return { kind: 'more' };
