@@ -9,7 +9,11 @@ export function answerOn(socket: Socket, req: IncomingMessage): ServerResponse {
   const res = new ServerResponse(req);
   res.shouldKeepAlive = false;
   res.assignSocket(socket);
+  // What node:http does for the connections that it has kept.
+  const drained = () => void res.emit('drain');
+  socket.on('drain', drained);
   res.once('finish', () => {
+    socket.off('drain', drained);
     res.detachSocket(socket);
     socket.destroySoon();
   });

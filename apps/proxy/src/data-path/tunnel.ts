@@ -1,8 +1,10 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { pipeline } from 'node:stream';
+import { pipeline, Writable } from 'node:stream';
 import { FailureError } from '@ephemera/domain';
 import httpProxy from 'http-proxy';
+import { Answer } from './answer.ts';
+import type { DataPathContext } from './context.ts';
 import { rewriteResponse } from './rewrite-response.ts';
 import type { Destination } from './sending.ts';
 import { answerOn } from './socket-answer.ts';
@@ -40,14 +42,14 @@ type Join = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
  * its own, frame other answers wrongly, believe any 101, wait for ever, and let one side live on
  * when the other has died.
  *
- * @param timeoutMs how long the instance may be silent
+ * @param limits how long the instance may be silent, and the client take nothing of an answer
  * @param onOpen called when bytes flow both ways
  * @param onFault called once at most, while nothing has been answered
  */
 export function openTunnel(
   upgrade: Upgrade,
   destination: Destination,
-  timeoutMs: number,
+  limits: Pick<DataPathContext, 'responseTimeout' | 'clientTimeout'>,
   onOpen: () => void,
   onFault: (fault: TunnelFault) => void,
 ): void {
@@ -57,8 +59,8 @@ export function openTunnel(
   for (const event of ['upgrade', 'response', 'error']) request.removeAllListeners(event);
 
   const leave = () => request.destroy();
-  const timer = Number.isFinite(timeoutMs)
-    ? setTimeout(() => fail('silent'), timeoutMs)
+  const timer = Number.isFinite(limits.responseTimeout)
+    ? setTimeout(() => fail('silent'), limits.responseTimeout)
     : undefined;
   let settled = false;
   const settle = () => {
@@ -86,7 +88,7 @@ export function openTunnel(
       return;
     }
     settle();
-    passAnswer(upgrade, destination, response);
+    passAnswer(upgrade, destination, response, limits.clientTimeout);
   });
   request.once('upgrade', (response, upstream: Socket, head) => {
     if (settled || !accepts(response.headers, req.headers['sec-websocket-key'])) {
@@ -158,11 +160,15 @@ function isPassable({ statusCode = 0, statusMessage = '' }: IncomingMessage): bo
   return statusCode >= 200 && statusCode <= 999 && REASON.test(statusMessage);
 }
 
-/** Passes an answer that refuses to switch protocols as any other answer is passed. */
+/**
+ * Passes an answer that refuses to switch protocols as any other answer is passed: a client that
+ * does not take it is cut off after `clientTimeout`, ms.
+ */
 function passAnswer(
   { req, socket, arrival }: Upgrade,
   { route, port }: Destination,
   response: IncomingMessage,
+  clientTimeout: number,
 ): void {
   const { statusCode = 502, statusMessage } = response;
   const given = endToEnd(response.rawHeaders);
@@ -172,8 +178,20 @@ function passAnswer(
   );
   const res = answerOn(socket, req);
   res.writeHead(statusCode, statusMessage, fields as string[]);
-  pipeline(response, res, (error) => {
-    if (error) socket.destroy();
+  const answer = new Answer(req, res);
+  const client = new Writable({
+    write(data: Buffer, _encoding, done) {
+      if (answer.write(data, false)) done();
+      else answer.whenDrained(clientTimeout, done);
+    },
+    final(done) {
+      answer.end([], clientTimeout);
+      done();
+    },
+  });
+  res.once('close', () => client.destroy());
+  pipeline(response, client, (error) => {
+    if (error) answer.abort();
   });
 }
 

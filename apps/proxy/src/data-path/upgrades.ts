@@ -43,7 +43,7 @@ export class Upgrades {
     let upgrade = asked;
     const { req, socket, arrival } = upgrade;
     const { id, port: wanted } = arrival.address;
-    const { routes, holdFor, agents, responseTimeout } = this.#context;
+    const { routes, holdFor, agents } = this.#context;
     const gone = new AbortController();
     const leave = () => gone.abort();
     socket.once('close', leave);
@@ -77,7 +77,7 @@ export class Upgrades {
       const { activity } = this.#context;
       if (activity) watchTunnel(activity, id, route, socket);
     };
-    openTunnel(upgrade, { route, deadline, agent, port }, responseTimeout, onOpen, (fault) => {
+    openTunnel(upgrade, { route, deadline, agent, port }, this.#context, onOpen, (fault) => {
       if (fault === 'silent') this.#fail(upgrade, { kind: 'upstream_timeout', id });
       else if (fault === 'unconfirmed') this.#fail(upgrade, { kind: 'store_unavailable' });
       else if (fault === 'superseded' && superseded < MAX_SUPERSEDED)

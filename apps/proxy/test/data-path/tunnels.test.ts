@@ -21,6 +21,9 @@ afterEach(async () => {
   await waitFor('no tunnel to be left', () => rig.dataPath.openTunnels() === 0);
 });
 
+/** More than the buffers of all sockets on the way take in. */
+const SIZE = 32 * 1024 * 1024;
+
 async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {
   upstream = await startUpstream(...behaviour);
   cleanups.push(() => upstream.stop());
@@ -56,4 +59,28 @@ describe('the fields', () => {
       expect(raw.received).not.toMatch(/content-length|transfer-encoding/i);
     },
   );
+});
+
+describe('a long answer other than 101', () => {
+  const long = (framing: string, body: Buffer | string) =>
+    behind(({ socket }) => {
+      socket.write(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`);
+      socket.write(body);
+    });
+
+  test('reaches a client in full', async () => {
+    const raw = shake(await long(`Content-Length: ${SIZE}`, Buffer.alloc(SIZE, 'x')));
+    await raw.untilClosed();
+    expect(raw.received.length - raw.received.indexOf('\r\n\r\n') - 4).toBe(SIZE);
+  });
+
+  test('a client that takes nothing of it for too long is cut, and its instance is let go', async () => {
+    const raw = open(rig.port);
+    cleanups.push(() => raw.socket.destroy());
+    raw.socket.pause();
+    raw.send(handshake(await long(`Content-Length: ${SIZE}`, Buffer.alloc(SIZE))));
+    await waitFor('a connection', () => upstream.connections.length === 1);
+    await waitFor('the instance to be let go', () => upstream.connections[0]?.left);
+    await waitFor('the client to be let go', () => rig.dataPath.openTunnels() === 0);
+  });
 });
