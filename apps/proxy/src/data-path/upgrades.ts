@@ -12,6 +12,8 @@ import { watchTunnel } from './watch-use.ts';
 
 /** How many routes may turn out to be superseded on the way before a handshake is given up. */
 const MAX_SUPERSEDED = 3;
+/** What came behind a handshake is back in its socket once it was sent: not to be put there again. */
+const NOTHING = Buffer.alloc(0);
 
 /** Takes a checked handshake to its instance; holds it while the instance starts. */
 export class Upgrades {
@@ -81,7 +83,7 @@ export class Upgrades {
       if (fault === 'silent') this.#fail(upgrade, { kind: 'upstream_timeout', id });
       else if (fault === 'unconfirmed') this.#fail(upgrade, { kind: 'store_unavailable' });
       else if (fault === 'superseded' && superseded < MAX_SUPERSEDED)
-        void this.#route(upgrade, superseded + 1);
+        void this.#route({ ...upgrade, head: NOTHING }, superseded + 1);
       else void this.#failAsRouted(upgrade);
     });
   }

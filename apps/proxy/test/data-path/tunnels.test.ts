@@ -84,3 +84,28 @@ describe('a long answer other than 101', () => {
     await waitFor('the client to be let go', () => rig.dataPath.openTunnels() === 0);
   });
 });
+
+describe('what the client sends', () => {
+  test('right behind the handshake arrives once, where another generation has taken over', async () => {
+    const id = await behind(answering(SWITCH));
+    const old = upstream;
+    const next = await behind(({ socket }, chunk) => {
+      if (chunk.startsWith('GET ')) socket.write(SWITCH);
+    });
+    const route = (await rig.redis.get(rig.keys.route(next))) ?? '';
+    // Between the opening of the connection and the question whether it leads to the right one.
+    const confirm = rig.routes.confirm.bind(rig.routes);
+    rig.routes.confirm = async (asked) => {
+      rig.routes.confirm = confirm;
+      await rig.redis.set(rig.keys.route(id), route);
+      return await confirm(asked);
+    };
+    const raw = shake(id, '', 'eager');
+    await raw.until(/^HTTP\/1\.1 101 [^]*\r\n\r\n$/);
+    raw.send(' and later');
+    await waitFor('all of it', () => upstream.received.endsWith('and later'));
+    expect(upstream.received).toMatch(/\r\n\r\neager and later$/);
+    expect(old.connections).toHaveLength(1);
+    expect(old.received).toBe('');
+  });
+});
