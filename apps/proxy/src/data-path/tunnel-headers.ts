@@ -16,11 +16,18 @@ export function endToEnd(rawHeaders: readonly string[]): string[] {
   return fields;
 }
 
-/** Name, value, … as an object; fields that come more than once become lists. */
+/**
+ * Name, value, … as an object. Fields that come more than once, in whatever case, become lists
+ * under the name that came first: of two spellings Node would send the last alone.
+ */
 export function toHeaders(fields: readonly string[]): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = Object.create(null) as typeof headers;
+  const spellings = new Map<string, string>();
   for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] ?? '';
+    const given = fields[i] ?? '';
+    const lower = given.toLowerCase();
+    const name = spellings.get(lower) ?? given;
+    spellings.set(lower, name);
     const value = fields[i + 1] ?? '';
     const before = headers[name];
     headers[name] = before === undefined ? value : [before, value].flat();

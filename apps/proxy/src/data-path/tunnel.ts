@@ -103,6 +103,8 @@ export function openTunnel(
     );
     response.headers = { ...toHeaders(fields), connection: 'Upgrade', upgrade: 'websocket' };
     upgrade.onJoin();
+    // Node reads fields as latin1, and http-proxy writes them as what the socket takes text for.
+    socket.setDefaultEncoding('latin1');
     join(response, upstream, head);
     inlet.take = passTo(socket, upstream);
     endTogether(socket, upstream);

@@ -59,6 +59,28 @@ describe('the fields', () => {
       expect(raw.received).not.toMatch(/content-length|transfer-encoding/i);
     },
   );
+
+  test('of a handshake all arrive, in whatever case their names are repeated', async () => {
+    const id = await behind(answering(SWITCH));
+    const raw = shake(id, 'Cookie: a=1\r\nX-Own: 1\r\ncookie: b=2\r\nx-own: 2\r\nX-OWN: 3\r\n');
+    await raw.until(/\r\n\r\n$/);
+    expect(upstream.received).toMatch(/^Cookie: a=1; b=2\r$/m);
+    expect(upstream.received.match(/^X-Own: \d\r$/gim)).toHaveLength(3);
+  });
+
+  test('of a 101 all arrive, in whatever case their names are repeated', async () => {
+    const raw = shake(await behind(answering(switching('Set-Cookie: a=1\r\nset-cookie: b=2\r\n'))));
+    await raw.until(/\r\n\r\n$/);
+    expect(raw.received.match(/^set-cookie: [ab]=\d\r$/gim)).toHaveLength(2);
+  });
+
+  test('arrive byte by byte as they were sent, also above 7 bits', async () => {
+    const id = await behind(answering(switching('X-Own: gr\xfc\xc3\xbc\xdf\r\n')));
+    const raw = shake(id, 'X-Own: \xe4\xc3\xa4\r\n');
+    await raw.until(/\r\n\r\n$/);
+    expect(raw.received).toContain('X-Own: gr\xfc\xc3\xbc\xdf\r\n');
+    expect(upstream.received).toContain('X-Own: \xe4\xc3\xa4\r\n');
+  });
 });
 
 describe('a long answer other than 101', () => {
