@@ -139,3 +139,14 @@ test('the other fields pass; those that are as they should be are not copied', (
     '/',
   ]);
 });
+
+test('of thousands of fields each becomes what it is to be, in its place', () => {
+  const fields: string[] = [];
+  const becomes: string[] = [];
+  for (let i = 0; i < 3_000; i++) {
+    fields.push('NEL', `${i}`, 'X', `${i}`, 'Location', `/${i}`);
+    fields.push('Set-Cookie', `ephemera-x=${i}`, 'Set-Cookie', `a=${i}`, 'Alt-Svc', 'clear');
+    becomes.push('X', `${i}`, 'Location', `/demo/id/${i}`, 'Set-Cookie', `a=${i}`);
+  }
+  expect(rewriteResponse(fields, path)).toEqual(becomes);
+});

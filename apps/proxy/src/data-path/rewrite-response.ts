@@ -49,17 +49,18 @@ const LENGTHS = ['location', 'set-cookie', ...OF_ORIGIN].reduce(
  */
 export function rewriteResponse(fields: readonly string[], passage: Passage): readonly string[] {
   let rewritten: string[] | undefined;
-  for (let i = fields.length - 2; i >= 0; i -= 2) {
+  for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
-    if (name.length > 30 || ((LENGTHS >> name.length) & 1) === 0) continue;
     const value = fields[i + 1] ?? '';
-    const becomes = rewriteField(name.toLowerCase(), value, passage);
-    if (becomes === value) continue;
-    rewritten ??= [...fields];
-    if (becomes === undefined) rewritten.splice(i, 2);
-    else rewritten[i + 1] = becomes;
+    const becomes = isLookedAt(name) ? rewriteField(name.toLowerCase(), value, passage) : value;
+    if (becomes !== value) rewritten ??= fields.slice(0, i);
+    if (becomes !== undefined) rewritten?.push(name, becomes);
   }
   return rewritten ?? fields;
+}
+
+function isLookedAt({ length }: string): boolean {
+  return length <= 30 && ((LENGTHS >> length) & 1) === 1;
 }
 
 function rewriteField(name: string, value: string, passage: Passage): string | undefined {
