@@ -130,4 +130,33 @@ describe('what the client sends', () => {
     expect(old.connections).toHaveLength(1);
     expect(old.received).toBe('');
   });
+
+  test('waits for an instance that does not read, and goes on with it', async () => {
+    const id = await behind(({ socket }, chunk) => {
+      if (!chunk.startsWith('GET ')) return;
+      socket.pause().removeAllListeners('data');
+      socket.write(SWITCH);
+    });
+    const raw = shake(id);
+    await raw.until(/\r\n\r\n$/);
+    let sent = 0;
+    const more = () => {
+      while (sent < SIZE) {
+        sent += 65_536;
+        if (!raw.socket.write(Buffer.alloc(65_536))) return;
+      }
+    };
+    raw.socket.on('drain', more);
+    more();
+    await waitFor('the client to be held up', async () => {
+      const before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return before > 0 && before === sent;
+    });
+    expect(sent).toBeLessThan(SIZE / 2);
+    let received = 0;
+    upstream.connections[0]?.socket.on('data', (data) => (received += data.length)).resume();
+    await waitFor('all of it', () => received === SIZE, 30_000);
+    expect(sent).toBe(SIZE);
+  });
 });
