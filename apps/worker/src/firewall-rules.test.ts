@@ -57,6 +57,48 @@ test.each([
   expect(await all(used)).toEqual(before);
 });
 
+test.each(['iptables-nft', 'iptables-legacy'])(
+  'with %s, the ways into the rules are first again where others have come before them',
+  async (used) => {
+    await daemonUses(used);
+    const [four, six] = [used, used.replace('ip', 'ip6')];
+    await there('sh', '-c', script);
+    const places = [
+      ...['INPUT', 'FORWARD', 'DOCKER-USER'].map((chain) => [four, chain] as const),
+      ...['INPUT', 'FORWARD'].map((chain) => [six, chain] as const),
+    ];
+    for (const [tables, chain] of places) await there(tables, '-I', chain, '-j', 'ACCEPT');
+    const foreign = await all(used);
+    // The kind has no name where it is what the machine uses anyway.
+    const unnamed = (text: string) => text.trim().replaceAll(/-(nft|legacy)/g, '');
+    const said = unnamed(await there('sh', '-c', script)).split('\n');
+    expect(said.sort()).toEqual(
+      places.map((each) => unnamed(`put first: ${each.join(' ')}`)).sort(),
+    );
+    for (const [tables, chain] of places) {
+      const jump = `-A ${chain} -j EPHEMERA-EPH0-${chain === 'INPUT' ? 'I' : 'F'}`;
+      const held = (await there(tables, '-S', chain)).split('\n');
+      expect(held.find((rule) => rule.startsWith('-A'))).toBe(jump);
+      expect(held.filter((rule) => rule === jump)).toHaveLength(1);
+    }
+    expect(await all(used)).toEqual(expect.arrayContaining(foreign));
+    expect(await there('sh', '-c', script)).toBe('');
+    await there('sh', '-c', firewallRemovalScript(network));
+    const ours = (rule: string) => rule.includes('EPHEMERA');
+    expect((await all(used)).sort()).toEqual(foreign.filter((rule) => !ours(rule)).sort());
+  },
+);
+
+test('those of two bridges do not take turns to be first', async () => {
+  await daemonUses('iptables');
+  await there('ip', 'link', 'add', 'eph1', 'type', 'bridge');
+  const other = describeNetwork('ephemera.2', 'eph1', '10.232.0.0/16');
+  const both = `${script}\n${firewallScript(other, { resolvers: [], blocked: [] })}`;
+  await there('iptables', '-I', 'FORWARD', '-j', 'ACCEPT');
+  expect(await there('sh', '-c', both)).toContain('put first: iptables FORWARD');
+  expect(await there('sh', '-c', both)).toBe('');
+});
+
 const refused = (why: RegExp) => expect(there('sh', '-c', script)).rejects.toThrow(why);
 
 test('where the bridge is in another network than the worker, it says so', async () => {

@@ -28,6 +28,7 @@ export const NEAR: readonly string[] = [
 /**
  * The rules for one bridge of the instances, as a shell script for `iptables`; running it again
  * changes nothing. It looks first at whether rules set here would hold at all, and fails where not.
+ * It prints `put first: TABLES CHAIN` for each jump that was not where it belongs.
  *
  * The bridge to itself: only from and to the infrastructure's /24. From the bridge to the host:
  * replies only. From the bridge outwards: replies, and what egress opens. Towards the bridge: what
@@ -43,6 +44,7 @@ export function firewallScript(network: InstancesNetwork, egress: EgressRules): 
   return [
     'set -e',
     whereRulesHold(bridge),
+    PLACING,
     ...fill('iptables', forward, [
       `-i ${bridge} -o ${bridge} -s ${infrastructure} -j ACCEPT`,
       `-i ${bridge} -o ${bridge} -d ${infrastructure} ${known} -j ACCEPT`,
@@ -56,13 +58,15 @@ export function firewallScript(network: InstancesNetwork, egress: EgressRules): 
       `! -s ${open.subnet} -j DROP`,
     ]),
     ...fill('iptables', input, [`-i ${bridge} ${known} -j ACCEPT`, `-i ${bridge} -j DROP`]),
-    ...jump('iptables', 'DOCKER-USER', forward),
-    ...jump('iptables', 'INPUT', input),
+    jump('iptables', 'DOCKER-USER', forward),
+    // What others have put before Docker's chain would let pass what ours refuses.
+    `leads iptables$kind FORWARD DOCKER-USER || ${jump('iptables', 'FORWARD', forward)}`,
+    jump('iptables', 'INPUT', input),
     'if [ -e /proc/net/if_inet6 ]; then',
     ...fill('ip6tables', forward, [`-i ${bridge} -j DROP`, `-o ${bridge} -j DROP`]),
     ...fill('ip6tables', input, [`-i ${bridge} -j DROP`]),
-    ...jump('ip6tables', 'FORWARD', forward),
-    ...jump('ip6tables', 'INPUT', input),
+    jump('ip6tables', 'FORWARD', forward),
+    jump('ip6tables', 'INPUT', input),
     'fi',
   ].join('\n');
 }
@@ -128,7 +132,36 @@ function fill(tables: string, chain: string, rules: readonly string[]): string[]
 }
 
 /** The jump stands first, ahead of whatever else the host's chain holds. */
-function jump(tables: string, from: string, to: string): string[] {
-  const run = `${tables}$kind -w 5`;
-  return [`${run} -C ${from} -j ${to} 2>/dev/null || ${run} -I ${from} 1 -j ${to}`];
+function jump(tables: string, from: string, to: string): string {
+  return `put_first ${tables}$kind ${from} ${to}`;
 }
+
+/**
+ * Who sets a rule at the top of a chain comes before a jump that was first until then. Jumps of
+ * other bridges do no harm there: were they moved too, two workers would take turns for ever.
+ */
+const PLACING = `
+leads() {
+  rules=$($1 -w 5 -S "$2") || exit 1
+  while read -r _ _ rule; do
+    case "$rule" in
+      "-j $3") return 0 ;;
+      '' | ACCEPT | DROP | "-j EPHEMERA-"*) ;;
+      *) return 1 ;;
+    esac
+  done <<RULES
+$rules
+RULES
+  return 1
+}
+put_first() {
+  ! leads "$@" || return 0
+  if $1 -w 5 -C "$2" -j "$3" 2>/dev/null; then
+    # In one transaction, so that there is no moment without it.
+    printf '%s\\n' '*filter' "-D $2 -j $3" "-I $2 -j $3" COMMIT | $1-restore -w 5 --noflush
+  else
+    $1 -w 5 -I "$2" -j "$3"
+  fi
+  echo "put first: $1 $2"
+}
+`;

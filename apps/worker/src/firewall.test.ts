@@ -45,7 +45,7 @@ const untrusted = begunInstance().template;
 test('without the rules only trusted templates are started', async () => {
   const { logger } = recording();
   let works = false;
-  const runOnHost = () => (works ? Promise.resolve() : refused());
+  const runOnHost = () => (works ? Promise.resolve('') : refused());
   const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
   expect(await firewall.objections({ ...untrusted, trusted: true })).toEqual([]);
   expect(await firewall.objections(untrusted)).toEqual([

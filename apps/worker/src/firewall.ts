@@ -7,11 +7,11 @@ import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
 import type { EgressRules } from './firewall-rules.ts';
 import type { Objections } from './guard-starts.ts';
 
-/** Runs a shell script with the right to change the firewall of the Docker host. */
-export type RunOnHost = (script: string) => Promise<void>;
+/** Runs a shell script with the right to change the firewall of the Docker host; gives what it printed. */
+export type RunOnHost = (script: string) => Promise<string>;
 
 export interface Firewall {
-  /** Sets the rules again where they are gone, as after a restart of the daemon. */
+  /** Sets the rules again where they are gone, or where those of others have come before them. */
   assert(): Promise<void>;
   /** Sets the rules of one more network. @throws StartError where they are required and cannot be set */
   secure(network: InstancesNetwork): Promise<void>;
@@ -24,7 +24,7 @@ const run = promisify(execFile);
 
 /** For a worker that is root on the Docker host itself. */
 export const runHere: RunOnHost = async (script) => {
-  await run('/bin/sh', ['-c', script], { timeout: 30_000 });
+  return (await run('/bin/sh', ['-c', script], { timeout: 30_000 })).stdout;
 };
 
 /**
@@ -43,13 +43,15 @@ export async function createFirewall(options: {
   const networks = new Map<string, InstancesNetwork>();
   let lastFault: string | undefined;
 
-  const assert = async (): Promise<void> => {
-    if (mode === 'off') return;
+  /** Gives the chains in which ours did not come first, as in all of them at the start. */
+  const set = async (): Promise<string[]> => {
+    if (mode === 'off') return [];
     const chosen = [...networks.values()];
     try {
-      await runOnHost(chosen.map((each) => firewallScript(each, egress)).join('\n'));
+      const said = await runOnHost(chosen.map((each) => firewallScript(each, egress)).join('\n'));
       if (lastFault !== undefined) logger.info('firewall rules are set again');
       lastFault = undefined;
+      return [...new Set(Array.from(said.matchAll(/put first: (\S+ \S+)/g), ([, at = '']) => at))];
     } catch (error) {
       const fault = error instanceof Error ? error.message : String(error);
       if (fault !== lastFault) {
@@ -59,13 +61,20 @@ export async function createFirewall(options: {
         );
       }
       lastFault = fault;
+      return [];
     }
+  };
+
+  const assert = async (): Promise<void> => {
+    const chains = await set();
+    if (chains.length === 0) return;
+    logger.warn({ chains }, 'firewall rules were gone, or behind others: ours are first again');
   };
 
   const secure = async (network: InstancesNetwork): Promise<void> => {
     const held = networks.size > 0 && lastFault === undefined;
     networks.set(network.name, network);
-    await assert();
+    await set();
     // Where the rules of the others hold, a further network is not used without its own.
     if (lastFault === undefined || (mode !== 'required' && !held)) return;
     throw new StartError(`the firewall rules for ${network.bridge} could not be set: ${lastFault}`);

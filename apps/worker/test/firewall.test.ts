@@ -35,7 +35,11 @@ let firewall: Firewall;
 let inside: { containerId: string; address: string };
 const asked: string[] = [];
 const targets: Target[] = [];
-const logger = { warn: () => undefined, info: () => undefined } as unknown as Logger;
+const warned: unknown[] = [];
+const logger = {
+  warn: (fields: unknown) => warned.push(fields),
+  info: () => undefined,
+} as unknown as Logger;
 const wide: Partial<Template> = { limits: { memory: 128 * 1024 ** 2, cpus: 2, pids: 512 } };
 
 beforeAll(async () => {
@@ -52,7 +56,7 @@ beforeAll(async () => {
     network,
     mode: 'required',
     egress: { resolvers: [INTERNET], blocked: ['203.0.113.128/25'] },
-    runOnHost: engine.onHost,
+    runOnHost: engine.hostSays,
     logger,
   });
   for (const place of ['host', 'world']) {
@@ -233,6 +237,26 @@ describe('the rules', () => {
       before.filter((rule) => !rule.includes('USER -j RETURN')).sort(),
     );
     expect(await reached()).toEqual([]);
+  });
+
+  // As programs do that set rules of their own at the top of a chain.
+  test('come first again with the next assertion, where others have let everybody in', async () => {
+    const toRedis = 'INPUT -p tcp -m tcp --dport 6379 -j ACCEPT';
+    const foreign = [toRedis, 'FORWARD -j ACCEPT', 'DOCKER-USER -j ACCEPT'];
+    const each = (how: string) => foreign.map((rule) => `iptables ${how} ${rule}`).join('\n');
+    await engine.hostSays(each('-I'));
+    expect(await reached()).toEqual(expect.arrayContaining(['Redis', 'a peer', 'metadata']));
+    warned.length = 0;
+    await firewall.assert();
+    expect(await reached()).toEqual([]);
+    const chains = ['DOCKER-USER', 'FORWARD', 'INPUT'].map((chain) => `iptables ${chain}`);
+    expect(warned).toEqual([{ chains }]);
+    const after = await rules();
+    expect(after).toEqual(expect.arrayContaining(foreign.map((rule) => `-A ${rule}`)));
+    await firewall.assert();
+    expect(await rules()).toEqual(after);
+    expect(warned).toHaveLength(1);
+    await engine.hostSays(each('-D'));
   });
 
   test('outlive a restart of the daemon, ahead of its own', async () => {

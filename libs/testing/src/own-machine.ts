@@ -16,9 +16,7 @@ export interface OwnMachine {
   readonly folder: string;
   /** Starts a program, ended by `stop` at the latest. */
   spawnIn(place: Place, ...command: string[]): ChildProcess;
-  /** Runs a shell script on the machine. */
-  onHost(script: string): Promise<void>;
-  /** The same, and gives what it printed. */
+  /** Runs a shell script on the machine, and gives what it printed. */
   hostSays(script: string): Promise<string>;
   inWorld(script: string): Promise<string>;
   stop(): Promise<void>;
@@ -98,9 +96,6 @@ export async function startOwnMachine(options: OwnMachineOptions = {}): Promise<
       });
       children.push(child);
       return child;
-    },
-    async onHost(script) {
-      await shell('host', script);
     },
     hostSays: (script) => shell('host', script),
     inWorld: (script) => shell('world', script),

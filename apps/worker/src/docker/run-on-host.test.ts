@@ -38,6 +38,13 @@ test('one that somebody else waits for stays', async () => {
   expect(await there()).toEqual([left]);
 });
 
+test('what the script printed is given', async () => {
+  const { docker, namespace } = await open();
+  const run = runInHostNetwork(docker, namespace, IMAGE, 0);
+  const said = await run('echo put first: iptables INPUT');
+  expect(said).toContain('put first: iptables INPUT\n');
+});
+
 test('rules that are refused are told of in the words of the script', async () => {
   const { docker, namespace, there } = await open();
   const run = runInHostNetwork(docker, namespace, IMAGE, 0);

@@ -50,6 +50,8 @@ export function runInHostNetwork(
         CapAdd: ['NET_ADMIN', 'NET_RAW'],
         SecurityOpt: ['no-new-privileges:true'],
         RestartPolicy: { Name: 'no' },
+        // Others may not be readable.
+        LogConfig: { Type: 'json-file', Config: {} },
       },
     });
     const container = await withDeadline('firewall', QUICK, making);
@@ -59,12 +61,14 @@ export function runInHostNetwork(
       const ended = (await withDeadline('firewall', WITHIN, container.wait())) as {
         StatusCode: number;
       };
-      if (ended.StatusCode === 0) return;
-      const call = container.logs({ stdout: true, stderr: true, tail: 5 });
-      const log = await withDeadline('firewall', QUICK, call);
-      throw new Error(
-        `the rules were refused: ${log.toString('utf8').replace(/[^\x20-\x7e\n]/g, '')}`,
-      );
+      const read = async (tail: number): Promise<string> => {
+        const call = container.logs({ stdout: true, stderr: true, tail });
+        const log = await withDeadline('firewall', QUICK, call);
+        return log.toString('utf8').replace(/[^\x20-\x7e\n]/g, '');
+      };
+      // The rules are set, whether or not the daemon gives what was printed.
+      if (ended.StatusCode === 0) return await read(200).catch(() => '');
+      throw new Error(`the rules were refused: ${await read(5)}`);
     } finally {
       const removal = container.remove({ force: true });
       await withDeadline('firewall', QUICK, removal).catch(() => undefined);
