@@ -34,7 +34,7 @@ await runApp(async () => {
   const docker = connectDocker(dockerHost);
   const spared = await removeContainers(docker, namespace, new Set(values.spare.split(',')));
   if (spared > 0) return;
-  const networks = await findNetworks(docker, namespace);
+  const networks = await findNetworks(docker, namespace, true);
   if (networks.length === 0) return;
   const runOnHost =
     firewallImage === undefined ? runHere : runInHostNetwork(docker, namespace, firewallImage);

@@ -77,6 +77,46 @@ test('refuses one of that name that is of another kind', async () => {
   await docker.getNetwork(namespace).remove();
 });
 
+const fit = {
+  Driver: 'bridge',
+  EnableIPv6: false,
+  IPAM: {
+    Driver: 'default',
+    Config: [{ Subnet: '10.230.0.0/16', IPRange: '10.230.0.0/24' }],
+  },
+  Options: { 'com.docker.network.bridge.enable_icc': 'false' },
+};
+const config = (...Config: object[]) => ({ IPAM: { Driver: 'default', Config } });
+
+test.each([
+  [
+    'with IPv6',
+    { EnableIPv6: true, ...config(...fit.IPAM.Config, { Subnet: 'fd00:e9e::/64' }) },
+    /has IPv6/,
+  ],
+  ['whose containers reach each other', { Options: {} }, /each other \(.*enable_icc\)/],
+  ['without a range for others', config({ Subnet: '10.230.0.0/16' }), /range "".*IPRange/],
+  [
+    'with another range for others',
+    config({ Subnet: '10.230.0.0/16', IPRange: '10.230.128.0/24' }),
+    /range "10\.230\.128\.0\/24".* not 10\.230\.0\.0\/24/,
+  ],
+])('refuses one %s, and says what to do', async (_, change, why) => {
+  const namespace = namespaceOfItsOwn();
+  await docker.createNetwork({ Name: namespace, ...fit, ...change });
+  const refused = ensureNetwork(docker, namespace);
+  await expect(refused).rejects.toThrow(StartError);
+  await expect(refused).rejects.toThrow(why);
+  await expect(refused).rejects.toThrow(`network "${namespace}"`);
+  await expect(refused).rejects.toThrow(/remove it, or give another EPHEMERA_NAMESPACE/);
+});
+
+test('takes one that somebody else has made as it would have been made here', async () => {
+  const namespace = namespaceOfItsOwn();
+  await docker.createNetwork({ Name: namespace, ...fit });
+  expect((await ensureNetwork(docker, namespace)).subnet).toBe('10.230.0.0/16');
+});
+
 // Docker takes the beginning of a network's id for its name, so that a deployment named `c` would
 // have found, used and removed a stranger's network.
 test('is never one whose id begins with the name', async () => {

@@ -23,14 +23,17 @@ export interface InstancesNetwork {
   readonly open: { readonly subnet: string; readonly range: AddressRange };
 }
 
+const ICC = 'com.docker.network.bridge.enable_icc';
+
 const SUBNETS = Array.from({ length: 24 }, (_, i) => `10.${231 + i}.0.0/16`);
 
 /**
- * Finds or makes the bridge that the instances of this host are on. One that is there is used as
- * it is: the compose file, or another worker, may have made it.
+ * Finds or makes the bridge that the instances of this host are on: the compose file, or another
+ * worker, may have made it.
  *
  * @param subnets the /16s that may be used, in their order; all of ours where absent
  * @param turn 0 for the first network of the host, 1 for the second
+ * @throws StartError where none can be made, or one of its name is not as instances need it
  */
 export async function ensureNetwork(
   docker: Docker,
@@ -57,13 +60,17 @@ export async function ensureNetwork(
   throw new StartError(`no network for the instances could be made:\n  ${refusals.join('\n  ')}`);
 }
 
-/** The networks of a deployment on this host, the first one first. */
-export async function findNetworks(docker: Docker, namespace: string): Promise<InstancesNetwork[]> {
+/** The networks of a deployment on this host, the first one first; `anyhow` as for one. */
+export async function findNetworks(
+  docker: Docker,
+  namespace: string,
+  anyhow = false,
+): Promise<InstancesNetwork[]> {
   const filters = { label: [`${LABEL.namespace}=${namespace}`] };
   const listed = await withDeadline('networks', QUICK, docker.listNetworks({ filters }));
   // The first may have been made by the compose file, and has no label then.
   const names = new Set([namespace, ...listed.map(({ Name }) => Name)]);
-  const found = await Promise.all([...names].map((name) => findNetwork(docker, name)));
+  const found = await Promise.all([...names].map((name) => findNetwork(docker, name, anyhow)));
   return found.filter((each) => each !== undefined).sort((a, b) => turnOf(a.name) - turnOf(b.name));
 }
 
@@ -81,22 +88,51 @@ export async function removeNetwork(docker: Docker, name: string): Promise<boole
   }
 }
 
-/** Gives one of the networks of a deployment; undefined where there is none of that name. */
+/**
+ * Gives one of the networks of a deployment; undefined where there is none of that name.
+ *
+ * @param anyhow also one that no instance may be put on: to take it away
+ * @throws StartError where it is not as instances need it
+ */
 export async function findNetwork(
   docker: Docker,
   name: string,
+  anyhow = false,
 ): Promise<InstancesNetwork | undefined> {
   const found = await inspectNetwork(docker, name);
   if (!found) return undefined;
   const subnet = found.IPAM?.Config?.[0]?.Subnet;
-  if (found.Driver !== 'bridge' || !subnet?.endsWith('/16')) {
+  const refuse = (...faults: string[]): never => {
     throw new StartError(
-      `the Docker network "${name}" is there, but it is no bridge with an IPv4 /16: ` +
+      `the Docker network "${name}" is there, but it ${faults.join(', and it ')}: ` +
         'remove it, or give another EPHEMERA_NAMESPACE',
     );
+  };
+  if (found.Driver !== 'bridge' || !subnet?.endsWith('/16')) {
+    return refuse('is no bridge with an IPv4 /16');
   }
   const bridge = found.Options?.['com.docker.network.bridge.name'] ?? `br-${found.Id.slice(0, 12)}`;
-  return describeNetwork(name, bridge, subnet);
+  const network = describeNetwork(name, bridge, subnet);
+  const faults = anyhow ? [] : faultsOf(found, network);
+  return faults.length > 0 ? refuse(...faults) : network;
+}
+
+/** What of it is not as it would have been made here. */
+function faultsOf(
+  found: Docker.NetworkInspectInfo,
+  { infrastructure }: InstancesNetwork,
+): string[] {
+  const { IPRange: range = '' } = found.IPAM?.Config?.[0] ?? {};
+  const faults: string[] = [];
+  if (found.EnableIPv6) faults.push('has IPv6 (EnableIPv6)');
+  if (found.Options?.[ICC] !== 'false') faults.push(`lets containers reach each other (${ICC})`);
+  if (range !== infrastructure) {
+    // Docker would give others the addresses that instances are to have.
+    faults.push(
+      `has the range "${range}" for others than instances, not ${infrastructure} (IPRange)`,
+    );
+  }
+  return faults;
 }
 
 /** Docker also takes the beginning of an id for a name: what is found so is a stranger's. */
@@ -121,7 +157,7 @@ function optionsFor(namespace: string, turn: number, subnet: string): Docker.Net
     IPAM: { Driver: 'default', Config: [{ Subnet: subnet, IPRange: infrastructure }] },
     Options: {
       'com.docker.network.bridge.name': bridgeName(namespace, turn),
-      'com.docker.network.bridge.enable_icc': 'false',
+      [ICC]: 'false',
     },
   };
 }
