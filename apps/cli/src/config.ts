@@ -1,6 +1,13 @@
 import { join, resolve } from 'node:path';
 
-import { COMMON, adminHost, port, readEnvironment, redisAddressOf } from '@ephemera/runtime';
+import {
+  COMMON,
+  adminHost,
+  adminTokenFile,
+  port,
+  readEnvironment,
+  redisAddressOf,
+} from '@ephemera/runtime';
 import { z } from 'zod';
 
 /** The folder that the whole workspace lives in. */
@@ -21,6 +28,7 @@ export const schema = z.object({
   EPHEMERA_DASHBOARD_PORT: port(8082),
   EPHEMERA_WORKER_PORT: port(8083),
   EPHEMERA_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
+  EPHEMERA_ADMIN_TOKEN_FILE: adminTokenFile,
   EPHEMERA_ADMIN_URL: z
     .url({ error: 'must be an http:// or https:// address' })
     .optional()

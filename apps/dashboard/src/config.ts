@@ -2,6 +2,7 @@ import {
   COMMON,
   adminHost,
   adminToken,
+  adminTokenFile,
   checkAdminFace,
   isLoopback,
   list,
@@ -19,6 +20,7 @@ export const schema = z.object({
   EPHEMERA_DASHBOARD_PORT: port(8082).describe('The instances page and the queues.'),
   EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_ADMIN_TOKEN: adminToken,
+  EPHEMERA_ADMIN_TOKEN_FILE: adminTokenFile,
   EPHEMERA_DASHBOARD_NAMES: list.describe(
     'Host names that the dashboard answers to, with commas, beside addresses and `localhost`. Where unset it answers to any unless it is bound to loopback.',
   ),

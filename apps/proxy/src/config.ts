@@ -2,6 +2,7 @@ import {
   COMMON,
   adminHost,
   adminToken,
+  adminTokenFile,
   checkAdminFace,
   count,
   duration,
@@ -21,6 +22,7 @@ export const schema = z.object({
   EPHEMERA_ADMIN_PORT: port(8081).describe('The control API, health and metrics.'),
   EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_ADMIN_TOKEN: adminToken,
+  EPHEMERA_ADMIN_TOKEN_FILE: adminTokenFile,
   EPHEMERA_SIGNING_KEYS: z
     .string()
     .optional()

@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { COMMON, ConfigError, count, duration, port, readEnvironment } from './environment.ts';
 
@@ -72,4 +75,32 @@ test('every fault is told at once', () => {
   expect(() => readEnvironment(schema, { PORT: 'x', COUNT: '0' })).toThrow(
     'The environment cannot be used:\n  PORT: must be a port number\n  COUNT: must be at least 1',
   );
+});
+
+describe('a secret in a file', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'ephemera-secrets-'));
+    await writeFile(join(folder, 'url'), 'redis://user:secret@r:1/0\n');
+    await writeFile(join(folder, 'empty'), '\n');
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  test('is taken from there, without the end of its line', () => {
+    const file = { EPHEMERA_REDIS_URL_FILE: join(folder, 'url') };
+    const { EPHEMERA_REDIS_URL: url } = readEnvironment(schema, file);
+    expect(url).toBe('redis://user:secret@r:1/0');
+  });
+
+  test.each([
+    ['none', {}, /cannot be read \(ENOENT\)/],
+    ['empty', {}, /is empty/],
+    ['url', { EPHEMERA_REDIS_URL: 'redis://x' }, /so is EPHEMERA_REDIS_URL/],
+  ])('is refused with what else is wrong: %s, %o', (name, more, detail) => {
+    const file = join(folder, name);
+    expect(faultsOf({ EPHEMERA_REDIS_URL_FILE: file, PORT: 'x', ...more })).toEqual([
+      { path: 'EPHEMERA_REDIS_URL_FILE', detail: expect.stringMatching(detail) as string },
+      { path: 'PORT', detail: 'must be a port number' },
+    ]);
+  });
 });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Fault } from '@ephemera/domain';
 import { parseDuration } from '@ephemera/domain';
 import { z } from 'zod';
@@ -51,9 +52,32 @@ function branchMeant(branches: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
+/** What is better in a file: whoever may inspect a container or a process sees its environment. */
+const SECRETS = ['EPHEMERA_ADMIN_TOKEN', 'EPHEMERA_REDIS_URL'] as const;
+
+/** Takes secrets from the files that the environment names; tells of those that it cannot. */
+function readSecrets(given: Record<string, string | undefined>): Fault[] {
+  return SECRETS.flatMap((name) => {
+    const path = `${name}_FILE`;
+    const file = given[path];
+    if (file === undefined) return [];
+    if (given[name] !== undefined)
+      return [{ path, detail: `is set, and so is ${name}: one of them` }];
+    try {
+      const secret = readFileSync(file, 'utf8').trim();
+      if (secret === '') return [{ path, detail: `${file} is empty` }];
+      given[name] = secret;
+      return [];
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+      return [{ path, detail: `${file} cannot be read (${code})` }];
+    }
+  });
+}
+
 /**
  * Reads settings from the environment with a schema whose keys are the variables' names, and
- * refuses with every fault at once. An empty variable counts as unset.
+ * refuses with every fault at once. An empty variable counts as unset; secrets may be in files.
  * @throws ConfigError
  */
 export function readEnvironment<T extends z.ZodType>(
@@ -61,8 +85,10 @@ export function readEnvironment<T extends z.ZodType>(
   environment: Readonly<Record<string, string | undefined>>,
 ): z.infer<T> {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const faults = readSecrets(given);
   const result = schema.safeParse(given);
-  if (!result.success) throw new ConfigError('The environment', faultsOf(result.error));
+  if (!result.success) faults.push(...faultsOf(result.error));
+  if (!result.success || faults.length > 0) throw new ConfigError('The environment', faults);
   return result.data;
 }
 
@@ -126,6 +152,11 @@ export const adminToken = z
   .describe(
     'A token that may do everything on the control API, and the password of the dashboard. Not needed where the configuration has a token of scope `admin`.',
   );
+
+export const adminTokenFile = z
+  .string()
+  .optional()
+  .describe('A file with it, in its place: read at the start, and in no environment to be seen.');
 
 /** What every app reads. */
 export const COMMON = {

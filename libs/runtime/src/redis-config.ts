@@ -24,6 +24,10 @@ export const REDIS = {
     .describe(
       'The Redis of the deployment, `redis://` or with TLS `rediss://`, with user and password where it has them: `rediss://user:password@host:port/0`. What it must allow: docs/SECURITY.md.',
     ),
+  EPHEMERA_REDIS_URL_FILE: z
+    .string()
+    .optional()
+    .describe('A file with it, in its place: read at the start, and in no environment to be seen.'),
   EPHEMERA_REDIS_CA: pemFile.describe(
     "File of the authorities that a `rediss://` is checked against, PEM; the system's where unset.",
   ),

@@ -22,6 +22,9 @@ export function planApps(config: Config, ports: PortPlan, backing: Backing): Pro
     ...config.environment,
     // The worker alone may know where Docker is.
     DOCKER_HOST: undefined,
+    // As this command has read them.
+    EPHEMERA_REDIS_URL_FILE: undefined,
+    EPHEMERA_ADMIN_TOKEN_FILE: undefined,
     EPHEMERA_REDIS_URL: backing.redisUrl,
     EPHEMERA_CONFIG: config.configFile,
     EPHEMERA_ADMIN_TOKEN: backing.token,
