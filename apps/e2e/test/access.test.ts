@@ -187,7 +187,10 @@ test('the steps of a start are told to who may enter alone', async () => {
   expect(cookies).toContain(`Path=/demo/-/${id};`);
   expect((await events({})).status).toBe(403);
   expect((await events({ 'ephemera-token': 'wrong' })).status).toBe(403);
-  const seen = await events({ cookie: `ephemera-token=${token}` });
+  const cookie = `ephemera-token=${token}`;
+  expect((await events({ cookie, origin: 'http://neighbour.example' })).status).toBe(403);
+  expect((await events({ cookie, 'sec-fetch-site': 'same-site' })).status).toBe(403);
+  const seen = await events({ cookie });
   expect(seen.status).toBe(200);
   await seen.body?.cancel();
 });

@@ -14,7 +14,8 @@ import { shownTokens } from './shown-tokens.ts';
  * about ids.
  */
 export type Admission =
-  | { readonly kind: 'open' | 'shown' | 'barred' }
+  | { readonly kind: 'open' | 'barred' }
+  | { readonly kind: 'shown'; readonly by: 'header' | 'cookie' }
   | { readonly kind: 'linked'; readonly token: string };
 
 export function admit(
@@ -32,5 +33,5 @@ export function admit(
   const shown = shownTokens(headers, url);
   const right = shown?.tokens.find((token) => opens(token, access));
   if (shown === undefined || right === undefined) return { kind: 'barred' };
-  return shown.by === 'link' ? { kind: 'linked', token: right } : { kind: 'shown' };
+  return shown.by === 'link' ? { kind: 'linked', token: right } : { kind: 'shown', by: shown.by };
 }

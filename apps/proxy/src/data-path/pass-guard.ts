@@ -2,11 +2,19 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Failure, Route } from '@ephemera/domain';
 import { accessCookies } from '../admission/access-cookies.ts';
 import { admit } from '../admission/admit.ts';
+import { isFromOwnPage } from '../admission/from-own-page.ts';
 import { withoutParameter, withoutLinks } from '../admission/shown-tokens.ts';
 import { pageHeaders } from '../security-headers.ts';
 import type { Arrival } from './upstream-head.ts';
 
 const BARRED: Failure = { kind: 'barred' };
+
+interface Site {
+  /** First segment of the path form. */
+  readonly prefix: string;
+  /** Whether visitors come over TLS, where nobody says otherwise. */
+  readonly secure: boolean;
+}
 
 /**
  * Takes a request past what its route asks of visitors: gives it as it may reach the instance,
@@ -19,7 +27,7 @@ export function passGuard(
   req: IncomingMessage,
   arrival: Arrival,
   route: Route | undefined,
-  site: { readonly prefix: string; readonly secure: boolean },
+  site: Site,
   res?: ServerResponse,
 ): Arrival | Failure | undefined {
   const admission = admit(req, route);
@@ -29,6 +37,7 @@ export function passGuard(
     case 'barred':
       return BARRED;
     case 'shown':
+      if (admission.by === 'cookie' && !isAskedByOwn(req, arrival, site)) return BARRED;
       return { ...arrival, head: { ...arrival.head, lines: withoutLinks(arrival.head.lines) } };
     case 'linked':
       if (!res || (arrival.method !== 'GET' && arrival.method !== 'HEAD')) return BARRED;
@@ -37,11 +46,24 @@ export function passGuard(
   }
 }
 
+/** In path form all instances are one origin: whose page asks cannot be told. */
+function isAskedByOwn(req: IncomingMessage, arrival: Arrival, site: Site): boolean {
+  const { method, address, head } = arrival;
+  if (address.prefix !== '') return true;
+  const scheme = isSecure(head.said?.proto, site) ? 'https' : 'http';
+  return isFromOwnPage(method, req.headers, URL.parse(`${scheme}://${head.host}`)?.origin);
+}
+
+/** @param proto what a trusted peer said; some balancers call a WebSocket's `wss` */
+function isSecure(proto: string | undefined, site: Site): boolean {
+  return proto === undefined ? site.secure : /^(?:https|wss)\b/i.test(proto);
+}
+
 function enter(
   res: ServerResponse,
   { address, head, target }: Arrival,
   route: Route | undefined,
-  site: { readonly prefix: string; readonly secure: boolean },
+  site: Site,
   token: string,
 ): void {
   const { id, prefix, port } = address;
@@ -51,7 +73,7 @@ function enter(
     id,
     ports: [...new Set([...named, ...(port === undefined ? [] : [port])])],
     form: prefix === '' ? 'host' : 'path',
-    secure: head.said?.proto === undefined ? site.secure : head.said.proto === 'https',
+    secure: isSecure(head.said?.proto, site),
   });
   res.writeHead(303, {
     location: withoutParameter(target),

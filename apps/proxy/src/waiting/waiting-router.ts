@@ -1,7 +1,9 @@
+import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import Router from '@koa/router';
 import { FailureError } from '@ephemera/domain';
-import { admit } from '../admission/admit.ts';
+import { admit, type Admission } from '../admission/admit.ts';
+import { isFromOwnPage } from '../admission/from-own-page.ts';
 import { followStart } from './start-events.ts';
 import { eventsPath, type Waiting } from './waiting-room.ts';
 
@@ -12,12 +14,20 @@ export function waitingRouter(waiting: Waiting): Router {
     const gone = new AbortController();
     ctx.res.once('close', () => gone.abort());
     const id = ctx.params['id'] ?? '';
-    const { kind } = admit(ctx.req, (await waiting.routes.find(id))?.route);
-    if (kind === 'barred' || kind === 'linked') throw new FailureError({ kind: 'barred' });
+    const admission = admit(ctx.req, (await waiting.routes.find(id))?.route);
+    if (!mayFollow(admission, ctx.req)) throw new FailureError({ kind: 'barred' });
     const lines = await followStart(waiting, id, gone.signal);
     ctx.type = 'text/event-stream';
     ctx.set('x-accel-buffering', 'no');
     ctx.body = Readable.from(lines, { objectMode: false });
   });
   return router;
+}
+
+/** With what is asked of the page's own origin no browser sends an `Origin`. */
+function mayFollow(admission: Admission, { headers }: IncomingMessage): boolean {
+  if (admission.kind === 'shown') {
+    return admission.by === 'header' || isFromOwnPage('GET', headers, undefined);
+  }
+  return admission.kind === 'open';
 }
