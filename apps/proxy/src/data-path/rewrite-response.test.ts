@@ -8,6 +8,7 @@ import {
 
 const path: Passage = {
   prefix: '/demo/id',
+  isBare: false,
   stripped: true,
   upstream: '10.0.0.2:8080',
   host: 'demos.example:81',
@@ -72,17 +73,35 @@ test.each([
   ['a=1; Path=/', 'a=1; Path=/demo/id/'],
   ['a=1; path=/app/; HttpOnly', 'a=1; Path=/demo/id/app/; HttpOnly'],
   ['a=1; Path=/demo/id/app', 'a=1; Path=/demo/id/app'],
-  ['a=1; Path=app', 'a=1; Path=app'],
+  ['a=1; Path=app', 'a=1'],
+  ['a=1; Path; Secure', 'a=1; Secure'],
+  ['a=1; Path="/"', 'a=1'],
   ['a=1; Domain=demos.example; Secure', 'a=1; Secure'],
   ['a=1; domain = .demos.example ;Path=/', 'a=1; Path=/demo/id/'],
   ['a=Path=/; Path=/', 'a=Path=/; Path=/demo/id/'],
-  ['a=1;Path=/;Path=/x', 'a=1; Path=/demo/id/; Path=/demo/id/x'],
+  ['a=1;Path=/;Path=/x', 'a=1; Path=/demo/id/x'],
+  ['a=1;Path=/x;Secure;Path=app', 'a=1;Secure'],
 ])('Set-Cookie in path form: %s → %s', (cookie, becomes) => {
-  expect(rewriteCookie(cookie, '/demo/id')).toBe(becomes);
+  expect(rewriteCookie(cookie, path)).toBe(becomes);
+});
+
+// What `/demo/id` sets a browser would take for `/demo`, and send to every instance.
+test.each([
+  ['a=1', 'a=1; Path=/demo/id/'],
+  ['a=1; HttpOnly', 'a=1; Path=/demo/id/; HttpOnly'],
+  ['a=1; Path=app', 'a=1; Path=/demo/id/'],
+  ['a=1; Path=', 'a=1; Path=/demo/id/'],
+  ['a=1; Path', 'a=1; Path=/demo/id/'],
+  ['a=1; Path=/x; Path=app', 'a=1; Path=/demo/id/'],
+  ['a=1; Path=app; Path=/x', 'a=1; Path=/demo/id/; Path=/demo/id/x'],
+  // One that is too long is left out by browsers, as though it were not there.
+  [`a=1; Path=/${'x'.repeat(1024)}`, `a=1; Path=/demo/id/; Path=/demo/id/${'x'.repeat(1024)}`],
+])('Set-Cookie for the prefix alone: %s → %s', (cookie, becomes) => {
+  expect(rewriteCookie(cookie, { ...path, isBare: true })).toBe(becomes);
 });
 
 test('in host form a cookie keeps its Path, and reaches no other host', () => {
-  expect(rewriteCookie('a=1; Domain=demos.example; Path=/x', '')).toBe('a=1; Path=/x');
+  expect(rewriteCookie('a=1; Domain=demos.example; Path=/x', host)).toBe('a=1; Path=/x');
 });
 
 test.each([

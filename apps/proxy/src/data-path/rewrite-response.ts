@@ -4,6 +4,8 @@ import { setsReserved } from './reserved-cookies.ts';
 export interface Passage {
   /** What the visitor's address puts before the instance's own path; empty in host form. */
   readonly prefix: string;
+  /** Whether the visitor asked for the prefix alone, without a slash behind it. */
+  readonly isBare: boolean;
   /** Whether the prefix was taken off towards the instance. */
   readonly stripped: boolean;
   /** The instance's own `address:port`, which no visitor can reach. */
@@ -68,7 +70,7 @@ function rewriteField(name: string, value: string, passage: Passage): string | u
     case 'location':
       return rewriteLocation(value, passage);
     case 'set-cookie':
-      return setsReserved(value) ? undefined : rewriteCookie(value, passage.prefix);
+      return setsReserved(value) ? undefined : rewriteCookie(value, passage);
     default:
       if (!OF_ORIGIN.has(name)) return value;
       if (passage.prefix !== '' || name === 'origin-agent-cluster') return undefined;
@@ -122,19 +124,26 @@ function plainAuthority(authority: string, location: string): string {
 }
 
 /**
- * Confines a cookie to its instance: no Domain, and in path form every Path below the prefix. A
- * cookie without Path stays below the page that set it by itself (RFC 6265 5.1.4).
+ * Confines a cookie to its instance: no Domain, and in path form every Path below the prefix.
+ *
+ * Without a Path that begins with a slash a browser takes the folder of the page that set it (RFC
+ * 6265 5.1.4, 5.2.4). Of the prefix alone that is above the instance, so there the prefix is said
+ * first: of several the last counts, or the first where a browser does not take to the others.
  */
-export function rewriteCookie(cookie: string, prefix: string): string {
+export function rewriteCookie(
+  cookie: string,
+  { prefix, isBare }: Pick<Passage, 'prefix' | 'isBare'>,
+): string {
   const [pair = '', ...attributes] = cookie.split(';');
-  const kept = attributes
-    .filter((attribute) => !isAttribute(attribute, 'domain'))
-    .map((attribute) => {
-      const path = attribute.slice(attribute.indexOf('=') + 1).trim();
-      const isRewritten = prefix !== '' && isAttribute(attribute, 'path') && path.startsWith('/');
-      return isRewritten ? ` Path=${below(prefix, path)}` : attribute;
-    });
-  return [pair, ...kept].join(';');
+  const kept = attributes.filter((attribute) => !isAttribute(attribute, 'domain'));
+  if (prefix === '') return [pair, ...kept].join(';');
+  const last = kept.findLastIndex((attribute) => isAttribute(attribute, 'path'));
+  const confined = kept.flatMap((attribute, at) => {
+    if (!isAttribute(attribute, 'path')) return [attribute];
+    const path = attribute.slice(attribute.indexOf('=') + 1).trim();
+    return at === last && path.startsWith('/') ? [` Path=${below(prefix, path)}`] : [];
+  });
+  return [pair, ...(isBare ? [` Path=${prefix}/`] : []), ...confined].join(';');
 }
 
 function isAttribute(attribute: string, name: string): boolean {

@@ -24,6 +24,7 @@ function upstreamAuthority(route: ReadyRoute, port: number): string {
 export function passageOf({ address, head }: Arrival, route: ReadyRoute, port: number): Passage {
   return {
     prefix: address.prefix,
+    isBare: address.prefix !== '' && !address.path.startsWith('/'),
     stripped: route.stripPrefix,
     upstream: upstreamAuthority(route, port),
     host: head.said?.host ?? head.host,

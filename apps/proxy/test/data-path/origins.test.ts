@@ -7,6 +7,8 @@ import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 // What one instance says must stay with it, and what is the product's must not reach any.
 
 const DOMAIN = 'demos.example';
+const HANDSHAKE =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
 
 let byPath: Rig;
 let byHost: Rig;
@@ -47,10 +49,8 @@ describe('cookies of the product', () => {
   test('do not reach it with a WebSocket either', async () => {
     upstream = await startUpstream(() => undefined);
     const id = await byPath.ready(upstream.port);
-    const handshake =
-      'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
     const raw = open(byPath.port);
-    raw.send(get(`/demo/${id}/`, cookies + handshake));
+    raw.send(get(`/demo/${id}/`, cookies + HANDSHAKE));
     await waitFor('the handshake', () => upstream.received.includes('\r\n\r\n'));
     expect(upstream.received).toMatch(/^Cookie: own=1; other=2\r$/im);
     expect(upstream.received).not.toContain('secret');
@@ -101,6 +101,36 @@ describe('the path form', () => {
     expect(head).toContain('X-Own: 1\r\n');
     expect(head).not.toMatch(/clear-site|nel:|report-to|strict-transport|alt-svc/i);
   });
+
+  // A browser would take a cookie of `/demo/{id}` for one of `/demo`, and send it to every instance.
+  test.each(['', '?a=/b', ':main'])(
+    'keeps a cookie that the prefix itself sets: %s',
+    async (end) => {
+      upstream = await startUpstream(
+        answering(
+          'HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2; Path=x; Secure\r\nContent-Length: 2\r\n\r\nok',
+        ),
+      );
+      const id = await byPath.ready(upstream.port);
+      const ask = (method: string, target: string, lines: string) =>
+        send(byPath.port, get(target, lines).replace(/^GET/, method));
+      const below = `/demo/${id}${end.startsWith(':') ? end : ''}/`;
+      for (const answer of [
+        await ask('POST', `/demo/${id}${end}`, 'Content-Length: 0\r\n'),
+        await ask('GET', `/demo/${id}${end}`, HANDSHAKE),
+      ]) {
+        expect(headOf(answer)).toMatch(new RegExp(`^set-cookie: a=1; Path=${below}\r$`, 'im'));
+        expect(headOf(answer)).toMatch(
+          new RegExp(`^set-cookie: b=2; Path=${below}; Secure\r$`, 'im'),
+        );
+      }
+      expect(upstream.requests).toHaveLength(2);
+      // Below the slash a browser keeps it there by itself.
+      const head = headOf(await send(byPath.port, get(below)));
+      expect(head).toMatch(/^set-cookie: a=1\r$/im);
+      expect(head).toMatch(/^set-cookie: b=2; Secure\r$/im);
+    },
+  );
 
   // Else a link would lead to a stranger's page on the origin that all share.
   test.each([
