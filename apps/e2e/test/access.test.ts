@@ -123,6 +123,9 @@ test('what a browser does by itself, or for another site, starts nothing', async
     { 'x-moz': 'prefetch' },
     { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' },
     { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' },
+    // Of a page of an instance, in path form.
+    { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' },
+    { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' },
   ]) {
     for (const method of ['GET', 'POST']) {
       const answer = await start('', { method, headers });

@@ -93,6 +93,18 @@ test('a port that the template does not name is not there, though the container 
   expect((await ask(`/demo/${id}:7000/page`, handshake)).status).toBe(404);
 });
 
+// Over plain HTTP a browser tells of a page that posts no more than its origin.
+test('a page of an instance starts none, where its origin is all that is told of it', async () => {
+  const post = (origin: string) =>
+    fetch(`${base}/demo/new?redirect=0`, { method: 'POST', headers: { origin } });
+  for (const name of [`${id}.${DOMAIN}`, `debug-${id}.${DOMAIN}`, `x.${DOMAIN}`]) {
+    const answer = await post(`http://${name}`);
+    expect(answer.status, name).toBe(403);
+    expect(await answer.json()).toMatchObject({ type: 'urn:ephemera:problem:unasked' });
+  }
+  expect((await post(base)).status).toBe(200);
+});
+
 test('on its own origin a person waits, lands and is offered another just the same', async () => {
   const browser = await chromium.launch(CHROMIUM);
   try {

@@ -48,7 +48,7 @@ const LIMITS: Readonly<Record<Limit, string>> = {
 
 const UNASKED = {
   prefetch: 'An instance is started by who wants it, not ahead of time by a browser.',
-  subresource: 'An instance is started by opening a page, not as a part of one of another site.',
+  subresource: 'An instance is started by opening a page, not as a part of one.',
 };
 
 const LINKS = {

@@ -59,7 +59,10 @@ export function createEntrance(entrance: Entrance): Koa {
     if (ctx.method !== 'GET' && ctx.method !== 'POST') {
       throw new FailureError({ kind: 'method_not_allowed', allow: 'GET, POST' });
     }
-    const why = whyUnasked(ctx.method, ctx.req.headers, (host) => isOwn(entrance, ctx, host));
+    const why = whyUnasked(ctx.method, ctx.req.headers, {
+      isOwn: (host) => isOwn(entrance, ctx, host),
+      isShared: entrance.domain === undefined,
+    });
     if (why) throw new FailureError({ kind: 'unasked', why });
     await admitAndStart(entrance, ctx);
   });
@@ -112,7 +115,7 @@ function actionFor(prefix: string, query: URLSearchParams): string {
   return `/${prefix}/new${kept.size > 0 ? `?${kept.toString()}` : ''}`;
 }
 
-function isOwn({ publicUrl, domain }: Entrance, ctx: Context, host: string): boolean {
-  const own = [ctx.get('host').toLowerCase(), new URL(publicUrl).host];
-  return own.includes(host) || (domain !== undefined && host.endsWith(`.${domain}`));
+/** What is below the domain are instances. */
+function isOwn({ publicUrl }: Entrance, ctx: Context, host: string): boolean {
+  return host === ctx.get('host').toLowerCase() || host === new URL(publicUrl).host;
 }

@@ -2,6 +2,9 @@ import { expect, test } from 'vitest';
 import { whyUnasked } from './unasked.ts';
 
 const isOwn = (host: string) => host === 'demos.example';
+/** Instances below a domain, and on the origin of the entrance. */
+const below = { isOwn, isShared: false };
+const beside = { isOwn, isShared: true };
 const page = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
 
 test.each([
@@ -13,10 +16,11 @@ test.each([
     { 'sec-fetch-site': 'cross-site', ...page, origin: 'https://x.example' },
   ],
   ['an address typed in', 'GET', { 'sec-fetch-site': 'none', ...page }],
-  ['a script of this site', 'POST', { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors' }],
+  ['a form of this site', 'POST', { 'sec-fetch-site': 'same-origin', ...page }],
   ['a form of this site over plain HTTP', 'POST', { origin: 'http://demos.example' }],
 ])('%s is asked for', (_, method, headers) => {
-  expect(whyUnasked(method, headers, isOwn)).toBe(undefined);
+  expect(whyUnasked(method, headers, below)).toBe(undefined);
+  expect(whyUnasked(method, headers, beside)).toBe(undefined);
 });
 
 test.each([
@@ -26,10 +30,14 @@ test.each([
   ['a frame', 'GET', { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' }],
   ['a form into a frame', 'POST', { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' }],
   ['what says nothing of what it is', 'GET', {}],
-])('%s of another site, or of an instance beside this, is not', (_, method, headers) => {
+])('%s of another site, or of an instance, is not', (_, method, headers) => {
   for (const site of ['cross-site', 'same-site']) {
-    expect(whyUnasked(method, { 'sec-fetch-site': site, ...headers }, isOwn)).toBe('subresource');
+    expect(whyUnasked(method, { 'sec-fetch-site': site, ...headers }, below)).toBe('subresource');
   }
+  // Where instances share the origin theirs are not told from our own, which has no such parts.
+  const own = { 'sec-fetch-site': 'same-origin', ...headers };
+  expect(whyUnasked(method, own, beside)).toBe('subresource');
+  expect(whyUnasked(method, own, below)).toBe(undefined);
 });
 
 test.each([
@@ -38,7 +46,7 @@ test.each([
   'http://demos.example.x.example',
   'http://demos.example:81',
 ])('a form of %s over plain HTTP is not', (origin) =>
-  expect(whyUnasked('POST', { origin }, isOwn)).toBe('subresource'),
+  expect(whyUnasked('POST', { origin }, below)).toBe('subresource'),
 );
 
 test.each([
@@ -48,7 +56,7 @@ test.each([
   { 'x-moz': 'prefetch' },
   { 'x-purpose': 'preview' },
 ])('%j is fetched ahead of time', (headers) => {
-  expect(whyUnasked('GET', { 'sec-fetch-site': 'none', ...page, ...headers }, isOwn)).toBe(
+  expect(whyUnasked('GET', { 'sec-fetch-site': 'none', ...page, ...headers }, below)).toBe(
     'prefetch',
   );
 });
