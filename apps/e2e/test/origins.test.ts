@@ -1,4 +1,4 @@
-import { CHROMIUM } from '@ephemera/testing';
+import { CHROMIUM, waitFor } from '@ephemera/testing';
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -8,10 +8,7 @@ import { TOKEN, type Deployment, deploy } from './deployment.ts';
 // see. Names below `localhost` are secure contexts, so nothing that a page may do is left out.
 
 /** Serves a page; `say.sh?HEADER` answers with that header, and with the cookies that it was sent. */
-const TEMPLATES = `
-templates:
-  page:
-    image: ephemera/demo
+const PAGE = `    image: ephemera/demo
     port: 8080
     stopGrace: 0s
     limits: { memory: 64m }
@@ -26,7 +23,15 @@ templates:
         echo 'printf "Content-Type: text/html\\r\\n$(httpd -d "$QUERY_STRING")\\r\\n\\r\\n$HTTP_COOKIE"' > say.sh
         echo 'printf "Content-Type: text/javascript\\r\\n\\r\\nonfetch = (e) => e.respondWith(new Response(location.href))"' > worker.sh
         echo '*.sh:/bin/sh' > /tmp/httpd.conf
-        exec httpd -f -p {port} -h /tmp/www -c /tmp/httpd.conf
+        exec httpd -f -p {port} -h /tmp/www -c /tmp/httpd.conf`;
+const TEMPLATES = `
+default: page
+templates:
+  page:
+${PAGE}
+  guarded:
+    access: token
+${PAGE}
 `;
 
 let browser: Browser;
@@ -37,11 +42,18 @@ afterAll(() => browser.close());
 
 const saying = (url: string, header: string) => `${url}say.sh?${encodeURIComponent(header)}`;
 
-/** An instance of the deployment, by its address. */
-async function start(site: Deployment): Promise<string> {
-  const made = await site.api('POST', '/v1/instances', {}, { prefer: 'wait=30' });
+async function make(site: Deployment, template: string) {
+  const made = await site.api('POST', '/v1/instances', { template }, { prefer: 'wait=30' });
   expect(made.status).toBe(201);
-  return ((await made.json()) as { url: string }).url;
+  return (await made.json()) as { url: string; link?: string };
+}
+
+/** An instance of the deployment, by its address. */
+const start = async (site: Deployment) => (await make(site, 'page')).url;
+
+async function count(site: Deployment): Promise<number> {
+  const { items } = (await (await site.api('GET', '/v1/instances')).json()) as { items: [] };
+  return items.length;
 }
 
 async function visit(context: BrowserContext, url: string): Promise<Page> {
@@ -68,6 +80,29 @@ const KEEP = `(async () => {
   const root = await navigator.storage.getDirectory();
   await root.getFileHandle('secret', { create: true });
   document.cookie = 'secret=mine';
+})()`;
+
+/** Asks for an instance by all that a page can have made as a part of itself. */
+const ASK_FOR_ONE = (url: string) => `(async () => {
+  for (const method of ['GET', 'POST']) {
+    await fetch('${url}', { method, mode: 'no-cors' }).catch(() => undefined);
+  }
+  for (const name of ['img', 'script', 'iframe']) {
+    const part = document.createElement(name);
+    const over = new Promise((resolve) => (part.onload = part.onerror = resolve));
+    part.src = '${url}';
+    document.body.append(part);
+    await over;
+  }
+})()`;
+
+/** Opens a WebSocket, fetches and posts; gives what became of the latter. */
+const SPEAK_TO = (url: string) => `(async () => {
+  const socket = new WebSocket('${url.replace('http', 'ws')}');
+  await new Promise((resolve) => (socket.onopen = socket.onerror = resolve));
+  const ask = (method) =>
+    fetch('${url}say.sh?X-A:1', { method, mode: 'no-cors', credentials: 'include' });
+  return Promise.all(['GET', 'POST'].map((method) => ask(method).then(() => 'answered', () => 'refused')));
 })()`;
 
 /** What of it can be seen. */
@@ -101,6 +136,15 @@ const NOTHING = {
   cookie: '',
   workers: 0,
 };
+
+async function startsNone(page: Page, site: Deployment, entrance: string): Promise<void> {
+  const before = await count(site);
+  await page.evaluate(ASK_FOR_ONE(entrance));
+  expect(await count(site)).toBe(before);
+  await page.evaluate(`location.href = '${entrance}'`);
+  await waitFor('one more', async () => (await count(site)) === before + 1);
+  await page.context().close();
+}
 
 describe('each instance has its own origin', () => {
   let site: Deployment;
@@ -199,6 +243,35 @@ describe('each instance has its own origin', () => {
     await context.close();
   });
 
+  // Instances are of one site: a browser sends the cookie that opens one with what another asks.
+  test('what opens one to its visitor opens it to no page of another', async () => {
+    const { url, link = '' } = await make(site, 'guarded');
+    const context = await browser.newContext();
+    const own = await visit(context, link);
+    expect(own.url()).toBe(url);
+    const spokenBy = async (page: Page) => {
+      const handshake = page.waitForEvent('console', (message) => message.text().includes('ws://'));
+      const heard = await page.evaluate<string[]>(SPEAK_TO(url));
+      // Its server speaks no WebSocket: that it answers at all shows that it was asked.
+      return [/response code: \d+/.exec((await handshake).text())?.[0], ...heard];
+    };
+    expect(await spokenBy(own)).toEqual(['response code: 200', 'answered', 'answered']);
+    const other = await visit(context, one);
+    // A browser keeps a problem of ours from pages of other origins.
+    expect(await spokenBy(other)).toEqual(['response code: 403', 'refused', 'refused']);
+    // But it may lead there.
+    const led = other.waitForResponse(url);
+    await other.evaluate(`location.href = '${url}'`);
+    expect((await led).status()).toBe(200);
+    await context.close();
+  });
+
+  test('a page of one starts no other, but may lead to where one starts', async () => {
+    const { port } = new URL(one);
+    const entrance = `http://demos.localhost:${port}/demo/new`;
+    await startsNone(await visit(await browser.newContext(), one), site, entrance);
+  });
+
   test('nothing of the control plane is on it', async () => {
     const paths = ['/v1/instances', '/openapi.json', '/metrics', '/readyz', '/healthz'];
     const page = await browser.newPage();
@@ -251,6 +324,10 @@ describe('instances share an origin', () => {
     await page.getByRole('button', { name: /log in/i }).click();
     await page.waitForURL(/\/instances/);
   }
+
+  test('a page of one starts no other, but may lead to where one starts', async () => {
+    await startsNone(await visit(await browser.newContext(), one), site, '/demo/new');
+  });
 
   test('a service worker is refused', async () => {
     const page = await browser.newPage();
