@@ -13,7 +13,7 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
 }
 
-/** A way on from a failure: a form that is posted. */
+/** A way on from a failure: a form. */
 export interface Offer {
   readonly label: 'Start another' | 'Try again';
   readonly action: string;
@@ -27,10 +27,27 @@ export function failurePage({ status, title, detail }: Problem, offer?: Offer): 
     `<h1>${escapeHtml(title)}</h1>`,
     `<p>${escapeHtml(sentence)}</p>`,
     log.length > 0 && `<pre>${escapeHtml(log.join('\n'))}</pre>`,
-    offer &&
-      `<form method="post" action="${escapeHtml(offer.action)}"><button>${offer.label}</button></form>`,
+    offer && formOf(offer),
   ];
   return page(`${status} ${title}`, parts.filter(Boolean).join('\n'));
+}
+
+/**
+ * Posted on the own origin. To another origin it only leads: over plain HTTP a browser says of a
+ * post from there no more than that it comes from an instance.
+ */
+function formOf({ label, action }: Offer): string {
+  const [address = '', query = ''] = action.split('?');
+  const isOwn = action.startsWith('/');
+  const fields = isOwn
+    ? ''
+    : [...new URLSearchParams(query)]
+        .map(([name, value]) => `<input type="hidden" name="${name}" value="${escapeHtml(value)}">`)
+        .join('');
+  const way = isOwn
+    ? `method="post" action="${escapeHtml(action)}"`
+    : `action="${escapeHtml(address)}"`;
+  return `<form ${way}>${fields}<button>${label}</button></form>`;
 }
 
 /** A small page without outside assets, dark or light as the visitor has it. */
