@@ -1,6 +1,8 @@
-import { request } from 'node:http';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { type App, type Deployment, deploy, waitFor } from '@ephemera/testing';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { containersOf } from './docker-cli.ts';
 
 // A process is asked to stop in the midst of its work.
@@ -114,6 +116,76 @@ test(
     expect(proxy.log()).not.toContain('"msg":"stopped"');
     await cut;
     await site.api('DELETE', `/v1/instances/${id}`);
+  },
+  SLOW,
+);
+
+test(
+  'what is asked of a proxy when it is told to stop is answered, and what has no end is ended',
+  async () => {
+    const replica = site.proxies.length;
+    const proxy = await site.startProxy({ env: { EPHEMERA_DRAIN: '60s' } });
+    const waiting = await create('never-serves');
+    const of = (path: string) => site.api('GET', path, undefined, {}, replica);
+    const page = `${site.publicUrls[replica]}/demo/-/${waiting}/events`;
+    const streams = await Promise.all([
+      of('/v1/events'),
+      of(`/v1/instances/${waiting}/logs?follow=true`),
+      fetch(page),
+    ]);
+    const texts = Promise.all(streams.map((stream) => stream.text()));
+    // Nothing starts meanwhile.
+    lastWorker().child.kill('SIGSTOP');
+    const wait = { prefer: 'wait=3' };
+    const waited = site.api('POST', '/v1/instances', { template: 'demo' }, wait, replica);
+    await waitFor('the creation', () => proxy.log().includes('"template":"demo"'));
+    const code = ended(proxy);
+    proxy.child.kill('SIGTERM');
+    const [, , steps] = await texts;
+    // The page's stream comes again by itself: told that it is over, the page would load anew.
+    expect(steps).toContain('event: step');
+    expect(steps).not.toContain('event: over');
+    const answer = await waited;
+    expect(answer.status).toBe(202);
+    expect(answer.headers.get('connection')).toBe('close');
+    expect(await code).toBe(0);
+    lastWorker().child.kill('SIGCONT');
+    await site.api('DELETE', `/v1/instances/${waiting}`);
+  },
+  SLOW,
+);
+
+test(
+  'so is a visitor at the entrance',
+  async () => {
+    const replica = site.proxies.length;
+    const proxy = await site.startProxy({}, replica);
+    const redis = new Redis(site.redis.url);
+    onTestFinished(() => redis.disconnect());
+    // Whoever is to write waits, and the creation with them, until the proxy gives it up.
+    await redis.call('CLIENT', 'PAUSE', '10000', 'WRITE');
+    const visit = request(`${site.publicUrls[replica]}/demo/new`, {
+      method: 'POST',
+      headers: { expect: '100-continue' },
+    });
+    const answer = once(visit, 'response').then(
+      ([response]) => (response as IncomingMessage).statusCode,
+    );
+    visit.flushHeaders();
+    await once(visit, 'continue');
+    const code = ended(proxy);
+    proxy.child.kill('SIGTERM');
+    visit.end();
+    // The admin port closes last, when nobody is waited for any more.
+    const closed = waitFor('the admin port to close', () =>
+      fetch(`http://127.0.0.1:${proxy.port}/healthz`).then(
+        () => false,
+        () => 'closed before an answer',
+      ),
+    );
+    expect(await Promise.race([answer, closed])).toBe(503);
+    await redis.call('CLIENT', 'UNPAUSE');
+    expect(await code).toBe(0);
   },
   SLOW,
 );

@@ -46,6 +46,7 @@ import { requireKeys, watchKeys } from './entrance/watch-keys.ts';
 import { reachWarm } from './entrance/reach-warm.ts';
 import { offeringAnother } from './offer-another.ts';
 import { registerDataPathMetrics } from './proxy-metrics.ts';
+import { UnderWay } from './under-way.ts';
 import { loadTheme } from './waiting/theme.ts';
 import { answerWaiting } from './waiting/waiting-room.ts';
 import { weighBuffers } from './weigh-buffers.ts';
@@ -143,9 +144,13 @@ await runApp(async () => {
     urlOf,
   };
 
+  const stopsWithin = config.unreadyFor + config.drainFor + CLOSE_WITHIN;
+  const underWay = new UnderWay();
+  const { stopping } = underWay;
   const trusted = readTrusted(config.trustedProxies);
   const addressOf = (req: IncomingMessage) => clientAddress(req, trusted);
   const administer = createAdminApi({
+    stopping,
     addressOf,
     tokens,
     keys: keysToSign,
@@ -177,13 +182,18 @@ await runApp(async () => {
       now: () => instances.now(),
     },
   }).callback();
-  const admin = createServer((req, res) => void administer(req, res));
-  lifetime.onStop('admin port', () => admin.close());
+  const admin = createServer(underWay.counted(administer));
+  const closeAdminPort = async () => {
+    admin.close();
+    // What was asked here while the public port drained.
+    await underWay.drain(config.drainFor);
+  };
+  lifetime.onStop('admin port', closeAdminPort, stopsWithin);
 
   const activity = new ActivityReport(leases, logger);
   activity.start();
   lifetime.onStop('activity', () => activity.stop());
-  const waiting = { routes, instances, prefix, theme };
+  const waiting = { routes, instances, prefix, theme, stopping };
   const dataPath = createDataPath({
     activity,
     routes: wakePaused({ routes, instances, asks, logger }),
@@ -200,27 +210,28 @@ await runApp(async () => {
   registerDataPathMetrics(metrics, dataPath);
   const server = createPublicServer(
     dataPath,
-    createEntrance({
-      starter,
-      tokens,
-      keys: keysToSign,
-      rates,
-      now: () => instances.now(),
-      prefix,
-      publicUrl,
-      domain,
-      addressOf,
-      waiting,
-      logger,
-    }).callback(),
+    underWay.counted(
+      createEntrance({
+        starter,
+        tokens,
+        keys: keysToSign,
+        rates,
+        now: () => instances.now(),
+        prefix,
+        publicUrl,
+        domain,
+        addressOf,
+        waiting,
+        logger,
+      }).callback(),
+    ),
   );
   await listen(server, { host: config.bind, port: config.publicPort, reusePort: true });
-  const stopsWithin = config.unreadyFor + config.drainFor + CLOSE_WITHIN;
   const closePublicPort = async () => {
     // First the balancer hears that nothing more should come, then the port closes.
     await sleep(config.unreadyFor);
     server.close();
-    await dataPath.drain(config.drainFor);
+    await Promise.all([dataPath.drain(config.drainFor), underWay.drain(config.drainFor)]);
   };
   lifetime.onStop('public port', closePublicPort, stopsWithin);
   // Last: who is told that this replica is ready sends requests at once.

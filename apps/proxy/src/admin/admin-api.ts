@@ -14,7 +14,7 @@ import { instancesRouter } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { linksRouter } from './links-api.ts';
 import type { LinksApi } from './links-api.ts';
-import { lookingInRouter } from './looking-in.ts';
+import { type LookingIn, lookingInRouter } from './looking-in.ts';
 import { requireScope } from './require-scope.ts';
 import { requireToken } from './require-token.ts';
 import { templatesRouter } from './templates-api.ts';
@@ -26,7 +26,8 @@ export interface AdminApi
     TemplatesApi,
     EventsApi,
     Omit<LinksApi, 'instances' | 'starter'>,
-    Omit<LogPorts, 'instances'> {
+    Omit<LogPorts, 'instances'>,
+    Pick<LookingIn, 'stopping'> {
   readonly tokens: TokenSet;
   readonly version: string;
   /** From where a request comes, behind whatever is trusted. */

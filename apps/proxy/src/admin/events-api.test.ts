@@ -34,7 +34,8 @@ async function open(heartbeat = 15_000, remembered = 1_000) {
   const app = new Koa();
   app.on('error', () => undefined);
   app.use(answerThrown(createLogger('proxy', 'silent')));
-  app.use(eventsRouter({ events, heartbeat }).routes());
+  const stopping = new AbortController();
+  app.use(eventsRouter({ events, heartbeat, stopping: stopping.signal }).routes());
   const handle = app.callback();
   const http = createServer((req, res) => void handle(req, res));
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));

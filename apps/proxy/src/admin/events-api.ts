@@ -4,10 +4,13 @@ import { eventsQuerySchema, isWanted, toEventResource } from '@ephemera/contract
 import type { EventsQuery } from '@ephemera/contract';
 import { FailureError } from '@ephemera/domain';
 import type { EventFeed } from '@ephemera/store';
+import { endOf } from '../under-way.ts';
 import { readInput } from './read-input.ts';
 
 export interface EventsApi {
   readonly events: Pick<EventFeed, 'now' | 'next'>;
+  /** Aborts when the replica stops, and ends the streams. */
+  readonly stopping: AbortSignal;
   /** How long a stream without events may be silent, ms. */
   readonly heartbeat?: number;
 }
@@ -20,17 +23,19 @@ const RETRY = 1_000;
  * `/v1/events`: server-sent events (WHATWG HTML section 9.2), from now on or from after
  * `Last-Event-ID`. What a client does not take is not read for it.
  */
-export function eventsRouter({ events, heartbeat = HEARTBEAT }: EventsApi): Router {
+export function eventsRouter({ events, stopping, heartbeat = HEARTBEAT }: EventsApi): Router {
   const router = new Router();
   router.get('/v1/events', async (ctx) => {
-    const query = readInput(eventsQuerySchema, Object.fromEntries(ctx.URL.searchParams));
+    const query = readInput(
+      eventsQuerySchema,
+      Object.fromEntries(new URLSearchParams(ctx.querystring)),
+    );
     const given = ctx.get('last-event-id');
     const after = given === '' ? await events.now() : readPlace(given);
-    const gone = new AbortController();
-    ctx.res.once('close', () => gone.abort());
     ctx.type = 'text/event-stream';
     ctx.set('x-accel-buffering', 'no');
-    const lines = follow(events, after, query, heartbeat, gone.signal);
+    const end = endOf(ctx.res, stopping);
+    const lines = follow(events, after, query, heartbeat, end);
     ctx.body = Readable.from(lines, { objectMode: false, highWaterMark: 16_384 });
   });
   return router;
@@ -49,11 +54,11 @@ async function* follow(
 ): AsyncGenerator<string> {
   let place = after;
   yield `retry: ${RETRY}\nid: ${place}\n:\n\n`;
-  const isGone = () => signal.aborted;
-  while (!isGone()) {
+  const isOver = () => signal.aborted;
+  while (!isOver()) {
     const span = await events.next(place, heartbeat, signal).catch(() => undefined);
     // Redis is away: the client comes back, and goes on where it was.
-    if (!span || isGone()) return;
+    if (!span || isOver()) return;
     if (span.gap) yield gapAfter(place);
     const last = span.events.at(-1);
     const wanted = span.events.filter((event) => isWanted(query, event));

@@ -6,19 +6,28 @@ import type { Instance } from '@ephemera/domain';
 import type { LogLine } from '@ephemera/lifecycle';
 import { followLog } from './follow-log.ts';
 import type { LogPorts } from './follow-log.ts';
+import { endOf } from '../under-way.ts';
 import { readInput } from './read-input.ts';
 import { suspendInstance } from './suspend-instance.ts';
 
+export interface LookingIn extends LogPorts {
+  /** Aborts when the replica stops, and ends the logs that are followed. */
+  readonly stopping: AbortSignal;
+}
+
 /** `/v1/instances/{id}/logs`, `/stats`, `/pause` and `/resume`: what only a worker of the instance's host can do. */
-export function lookingInRouter(ports: LogPorts): Router {
+export function lookingInRouter(ports: LookingIn): Router {
   const router = new Router({ prefix: '/v1/instances/:id' });
 
   router.get('/logs', async (ctx) => {
     const { id } = await known(ctx.params['id']);
-    const query = readInput(logsQuerySchema, Object.fromEntries(ctx.URL.searchParams));
-    const gone = new AbortController();
-    ctx.res.once('close', () => gone.abort());
-    const pages = followLog(ports, id, query, gone.signal);
+    const query = readInput(
+      logsQuerySchema,
+      Object.fromEntries(new URLSearchParams(ctx.querystring)),
+    );
+    // What ends by itself is given in full.
+    const stopping = query.follow ? ports.stopping : undefined;
+    const pages = followLog(ports, id, query, endOf(ctx.res, stopping));
     // The first page before the answer begins: what is wrong until then can still be said.
     const first = await pages.next();
     ctx.status = 200;

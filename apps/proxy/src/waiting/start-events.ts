@@ -44,7 +44,8 @@ async function* steps(
       );
       route = found?.route;
     }
-    yield event('over', {});
+    // Cut short, the page keeps to its stream, which another replica goes on with.
+    if (!signal.aborted) yield event('over', {});
   } catch (error) {
     // The browser comes again by itself.
     if (!(error instanceof FailureError) && !isRedisAway(error)) throw error;

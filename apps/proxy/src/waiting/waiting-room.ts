@@ -12,6 +12,8 @@ export interface Waiting {
   readonly instances: Pick<InstanceStore, 'get'>;
   readonly prefix: string;
   readonly theme: Theme;
+  /** Aborts when the replica stops, and ends the streams of steps. */
+  readonly stopping: AbortSignal;
 }
 
 /**

@@ -4,6 +4,7 @@ import Router from '@koa/router';
 import { FailureError } from '@ephemera/domain';
 import { admit, type Admission } from '../admission/admit.ts';
 import { isFromOwnPage } from '../admission/from-own-page.ts';
+import { endOf } from '../under-way.ts';
 import { followStart } from './start-events.ts';
 import { eventsPath, type Waiting } from './waiting-room.ts';
 
@@ -11,12 +12,11 @@ import { eventsPath, type Waiting } from './waiting-room.ts';
 export function waitingRouter(waiting: Waiting): Router {
   const router = new Router();
   router.get(eventsPath(waiting.prefix, ':id'), async (ctx) => {
-    const gone = new AbortController();
-    ctx.res.once('close', () => gone.abort());
+    const end = endOf(ctx.res, waiting.stopping);
     const id = ctx.params['id'] ?? '';
     const admission = admit(ctx.req, (await waiting.routes.find(id))?.route);
     if (!mayFollow(admission, ctx.req)) throw new FailureError({ kind: 'barred' });
-    const lines = await followStart(waiting, id, gone.signal);
+    const lines = await followStart(waiting, id, end);
     ctx.type = 'text/event-stream';
     ctx.set('x-accel-buffering', 'no');
     ctx.body = Readable.from(lines, { objectMode: false });
