@@ -37,6 +37,14 @@ export default tseslint.config(
       '@typescript-eslint/consistent-type-imports': 'error',
       eqeqeq: 'error',
       'no-console': 'error',
+      'no-restricted-properties': [
+        'error',
+        {
+          object: 'ctx',
+          property: 'URL',
+          message: 'Of a Host that is no URL’s it has no query: read ctx.querystring.',
+        },
+      ],
       'no-restricted-syntax': ['error', environment, ...keys],
     },
   },

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { freePort } from '@ephemera/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { TOKEN, type Deployment, deploy } from './deployment.ts';
 import { TEMPLATES } from './templates.ts';
 
@@ -76,6 +77,21 @@ describe('requests', () => {
     });
     expect(answer.status).toBeGreaterThanOrEqual(400);
     expect(await answer.text()).not.toContain('<script>');
+  });
+
+  // Hosts by every rule, and yet none that `new URL` takes.
+  test.each(['a:99999', '[1]'])('Host: %s starts an instance as any other does', async (host) => {
+    for (const query of ['', '?redirect=0']) {
+      const socket = connect(Number(new URL(site.publicUrls[0] ?? '').port), '127.0.0.1');
+      onTestFinished(() => void socket.destroy());
+      socket.write(`GET /demo/new${query} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+      expect(await text(socket)).toMatch(query === '' ? /^HTTP\/1\.1 307 / : /^HTTP\/1\.1 200 /);
+    }
+    const list = connect(Number(new URL(site.adminUrls[0] ?? '').port), '127.0.0.1');
+    onTestFinished(() => void list.destroy());
+    const token = `Authorization: Bearer ${TOKEN}\r\n`;
+    list.write(`GET /v1/instances HTTP/1.1\r\nHost: ${host}\r\n${token}Connection: close\r\n\r\n`);
+    expect(await text(list)).toMatch(/^HTTP\/1\.1 200 /);
   });
 
   test('no token, a wrong token: 401; another method: 405', async () => {

@@ -24,7 +24,7 @@ export function instancesRouter(parts: InstancesParts): Router {
   const router = new Router({ prefix: '/instances' });
 
   router.get('/', async (ctx) => {
-    const asked = ctx.URL.searchParams;
+    const asked = new URLSearchParams(ctx.querystring);
     const cursor = asked.get('cursor') ?? '';
     const overview = await readOverview(parts, /^\d{1,15}$/.test(cursor) ? Number(cursor) : 0);
     ctx.type = 'html';

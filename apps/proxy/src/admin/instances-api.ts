@@ -79,7 +79,7 @@ export function instancesRouter(api: InstancesApi): Router {
   });
 
   router.get('/', async (ctx) => {
-    const query = readInput(listQuerySchema, listQueryOf(ctx.URL.searchParams));
+    const query = readInput(listQuerySchema, listQueryOf(new URLSearchParams(ctx.querystring)));
     const { items, nextCursor } = await instances.list(query);
     ctx.body = { items: items.map(toResource), nextCursor: nextCursor?.toString() };
   });

@@ -75,7 +75,7 @@ export function createEntrance(entrance: Entrance): Koa {
 async function admitAndStart(entrance: Entrance, ctx: Context): Promise<void> {
   const { starter, rates, prefix, publicUrl, addressOf, logger } = entrance;
   const { shares } = starter.templates;
-  const query = ctx.URL.searchParams;
+  const query = new URLSearchParams(ctx.querystring);
   const petition = {
     authorization: ctx.req.headers.authorization,
     link: query.get('link') ?? undefined,

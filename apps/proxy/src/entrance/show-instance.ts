@@ -18,7 +18,7 @@ export function showInstance(
   const { id, url, template } = instance;
   const { pathname } = new URL(url);
   const isOwnOrigin = pathname === '/';
-  const isBare = ctx.URL.searchParams.get('redirect') === '0';
+  const isBare = new URLSearchParams(ctx.querystring).get('redirect') === '0';
   ctx.set('cache-control', 'no-store');
   ctx.set('referrer-policy', 'no-referrer');
   ctx.type = 'text/plain';
