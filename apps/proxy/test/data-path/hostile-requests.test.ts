@@ -1,5 +1,14 @@
 import { waitFor } from '@ephemera/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+} from 'vitest';
 import { open, send, statusOf } from './raw.ts';
 import { type Rig, startRig } from './rig.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
@@ -132,6 +141,18 @@ describe('lines that are none', () => {
   ])('%s', async (_name, bytes) => {
     await expectRefused(bytes(path()), 400);
   });
+});
+
+test('what is no request within an answer is cut, and puts nothing into that answer', async () => {
+  const slow = await startUpstream(({ socket }) => {
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun');
+  });
+  onTestFinished(() => slow.stop());
+  const raw = open(rig.port);
+  raw.send(get(`/demo/${await rig.ready(slow.port)}/`));
+  await raw.until(/begun$/);
+  raw.send('no request\r\n\r\n');
+  expect(await raw.untilClosed()).toMatch(/begun$/);
 });
 
 describe('too much', () => {

@@ -1,5 +1,5 @@
 import { waitFor } from '@ephemera/testing';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
 import { type Rig, startRig } from './rig.ts';
 import {
@@ -97,6 +97,22 @@ describe('answers', () => {
       /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a.css>; rel=preload\r\n\r\nHTTP\/1\.1 102 /,
     );
     expect(answer).not.toMatch(/ 100 /);
+  });
+
+  test('a client of HTTP/1.0, which has no informational answers, gets the final one alone', async () => {
+    const id = await behind(answering(`HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${OK}`));
+    const raw = open(rig.port);
+    raw.send(get(id).replace('HTTP/1.1', 'HTTP/1.0'));
+    expect(await raw.untilClosed()).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nok$/);
+  });
+
+  test('a 204 says nothing of a length (RFC 9110 8.6)', async () => {
+    const id = await behind(
+      answering('HTTP/1.1 204 No Content\r\nContent-Length: 6\r\nKept: 1\r\n\r\n'),
+    );
+    const answer = await send(rig.port, get(id));
+    expect(answer).toMatch(/\r\nKept: 1\r\n/);
+    expect(answer).not.toMatch(/content-length/i);
   });
 
   test('trailers behind a chunked body', async () => {
@@ -362,6 +378,31 @@ describe('connections', () => {
       expect(statusOf(await send(rig.port, get(id)))).toBe(502);
       expect(upstream.connections).toHaveLength(1);
     });
+  });
+});
+
+describe('answers that take their time', () => {
+  test('an instance may be silent for longer than idle connections are kept', async () => {
+    // Connections are looked at every quarter of a second: several looks see this one.
+    const patient = await startRig({ idleTimeout: 100, connectTimeout: 100 });
+    onTestFinished(() => patient.stop());
+    upstream = await startUpstream(({ socket }) => void setTimeout(() => socket.write(OK), 3_000));
+    const id = await patient.ready(upstream.port);
+    expect(await send(patient.port, get(id))).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
+    expect(upstream.connections).toHaveLength(1);
+  });
+
+  test('a client that goes on with its body, or never does, has the early answer first', async () => {
+    const id = await behind(answering('HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\n\r\nno'));
+    const raw = open(rig.port);
+    raw.send(post(id, 'Content-Length: 100000\r\n', 'begun'));
+    await raw.until(/^HTTP\/1\.1 413 Too Much\r\n[^]*no$/);
+    raw.send('more of it');
+    // And then it is not waited for without an end.
+    const answered = performance.now();
+    await raw.untilClosed();
+    expect(performance.now() - answered).toBeGreaterThan(2_000);
+    expect(raw.error).toBeUndefined();
   });
 });
 
