@@ -13,6 +13,32 @@ export function report(title: string, { figures, rows, ratios, notes }: Outcome)
   return [`\n${title}`, ...align([head, ...body]), ...align(verdict), ...notes].join('\n') + '\n';
 }
 
+/** What a whole run came to. */
+export interface Run {
+  readonly found: Readonly<Record<string, Outcome>>;
+  /** Why scenarios failed, by their names. */
+  readonly failed: Readonly<Record<string, string>>;
+  /** Scenarios whose turn came when the time was up. */
+  readonly skipped: readonly string[];
+}
+
+/** What a run did not show, a line each: it is a success where there is none. */
+export function shortcomings({ found, failed, skipped }: Run): string[] {
+  const missed = Object.entries(found).flatMap(([name, { ratios }]) =>
+    ratios
+      .filter(({ isReached }) => isReached === false)
+      .map(
+        ({ figure, against, ratio, reach }) =>
+          `NOT REACHED ${name}: ${figure} against ${against}, ${ratio.toFixed(2)} (${reach ?? ''})`,
+      ),
+  );
+  return [
+    ...missed,
+    ...Object.entries(failed).map(([name, why]) => `FAILED ${name}: ${why}`),
+    ...skipped.map((name) => `SKIPPED ${name}: the time was up`),
+  ];
+}
+
 function cell(spread: Spread | undefined): string {
   if (spread === undefined) return '';
   const { median, min, max, rounds } = spread;

@@ -1,9 +1,9 @@
-import type { Bench, Outcome } from '../bench.ts';
+import type { Bench, Outcome, Ratio } from '../bench.ts';
 import type { Contender } from '../contenders/contender.ts';
 import { pathOf } from '../instances.ts';
 import type { Instance } from '../instances.ts';
 import { wrk } from '../loads/wrk.ts';
-import { compare, interleave, rowsOf, type Reach } from '../rounds.ts';
+import { compare, type Figures, interleave, rowsOf, type Reach } from '../rounds.ts';
 import { SMALL } from '../upstreams.ts';
 import { verify } from '../verify.ts';
 import { costs, type Started, startAll, underLoad } from './running.ts';
@@ -12,6 +12,7 @@ const CONNECTIONS = 64;
 /** Rounds are measured when compilers have done their work. */
 const WARM_UP_SECONDS = 2;
 const MIB = 1024 * 1024;
+const RESIDENT = 'MiB resident after the load';
 
 /** As many requests as go through, over 64 kept connections, 1 KiB answers. */
 export async function throughput(
@@ -48,19 +49,21 @@ export async function throughput(
   return {
     figures: ['requests/s', 'CPU µs each', 'core busy %', 'p99 µs'],
     rows: rowsOf(series),
-    ratios: contenders
-      .slice(1)
-      .map(({ name }) => compare(series, ['Ephemera', name], 'requests/s', reaches[name])),
-    notes: [memory(started, 'Ephemera', 'http-proxy')],
+    ratios: [
+      ...contenders
+        .slice(1)
+        .map(({ name }) => compare(series, ['Ephemera', name], 'requests/s', reaches[name])),
+      memory(started, 'Ephemera', 'http-proxy'),
+    ],
+    notes: [],
   };
 }
 
-function memory(started: readonly Started[], one: string, other: string): string {
-  const of = (name: string) =>
-    (started.find((each) => each.name === name)?.process.resident() ?? Number.NaN) / MIB;
-  const [ours, theirs] = [of(one), of(other)];
-  return (
-    `Resident memory after the load: ${one} ${ours.toFixed(0)} MiB, ${other} ` +
-    `${theirs.toFixed(0)} MiB: ${(ours / theirs).toFixed(2)} (reach: ≤ 1.3).`
-  );
+/** Resident memory after the load. */
+function memory(started: readonly Started[], one: string, other: string): Ratio {
+  const of = (name: string): [string, Figures[]] => {
+    const process = started.find((each) => each.name === name)?.process;
+    return [name, [{ [RESIDENT]: (process?.resident() ?? Number.NaN) / MIB }]];
+  };
+  return compare(new Map([of(one), of(other)]), [one, other], RESIDENT, { atMost: 1.3 });
 }
