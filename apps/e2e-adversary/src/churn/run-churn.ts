@@ -1,5 +1,6 @@
 import type { Options } from '../options.ts';
 import { print, table } from '../report.ts';
+import { isChurnWell, isContainersWell, isFencesWell } from '../verdicts.ts';
 import { churn, type ChurnOptions, type ChurnResult } from './churn.ts';
 import { containerChurn } from '../containers/container-churn.ts';
 import { type Fence, proxyFences } from './fences.ts';
@@ -13,7 +14,7 @@ export async function runChurn(options: Options): Promise<boolean> {
   const seed = Number(options.seed ?? 1);
   const result = await churn({ answers, atMostMs: timeOf(options), seed, onProgress: print });
   print(JSON.stringify({ ...result, strays: result.strays.slice(0, 5) }, undefined, 2));
-  return result.answers >= answers && result.wrongAnswers === 0 && result.strays.length === 0;
+  return isChurnWell(result, answers);
 }
 
 function timeOf(options: Options): number {
@@ -31,25 +32,24 @@ export async function runContainers(options: Options): Promise<boolean> {
   const control = { ...full, answers: answers / 10, atMostMs: atMostMs / 4, removed: proxyFences };
   const unfenced = await containerChurn(control);
   print(`without the fences: ${JSON.stringify(unfenced, undefined, 2)}`);
-  const isClean = result.wrongAnswers === 0 && result.strays === 0;
-  return isClean && result.reuses > 0 && unfenced.wrongAnswers > 0;
+  return isContainersWell(result, unfenced, answers);
 }
 
 /** Short churns with each fence taken away, then with several: whether the churn would catch it. */
 export async function runFences(options: Options): Promise<boolean> {
   const seed = Number(options.seed ?? 1);
   const rows: string[][] = [];
-  let caught = false;
+  const results = new Map<string, ChurnResult>();
   for (const [name, more] of variants()) {
     const result = await churn({ ...SHORT, seed, ...more });
+    results.set(name, result);
     rows.push(row(name, result));
     print(rows.at(-1)?.join('  ') ?? '');
-    if (name === 'all') caught = result.wrongAnswers > 0;
   }
   print(
     table(['taken away', 'answers', 'wrong answers', 'strays', 'instances', 'refused, cut'], rows),
   );
-  return caught;
+  return isFencesWell(results);
 }
 
 /** What the table compares; addresses are always used again at once, unless it says otherwise. */

@@ -1,13 +1,13 @@
 import type { Options } from '../options.ts';
 import { print } from '../report.ts';
+import { isRestartWell } from '../verdicts.ts';
 import { idleRace } from './idle-race.ts';
 import { rollingRestart } from './rolling-restart.ts';
 
 export async function runRestart(options: Options): Promise<boolean> {
   const result = await rollingRestart(Number(options.count ?? 20));
   print(JSON.stringify(result, undefined, 2));
-  const isQuiet = Object.keys(result.failed).length === 0;
-  return isQuiet && result.exitCodes.every((code) => code === 0);
+  return isRestartWell(result);
 }
 
 /** The balancer keeps idle connections for 60 s, as most do. */
