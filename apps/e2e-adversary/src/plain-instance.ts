@@ -12,17 +12,19 @@ export interface PlainInstance {
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 const BIG = Buffer.alloc(1024 * 1024, 'x');
+/** More than the kernel takes from a proxy for a client that reads nothing. */
+const HUGE = Buffer.alloc(16 * 1024 * 1024, 'x');
 
 /**
  * A well-behaved application in the place of a container: `/slow` takes 20 ms, `/never` does not
- * answer, `/big` is 1 MiB, `/close` ends its connection, a WebSocket echoes bytes, everything else is
+ * answer, `/big` is 1 MiB, `/huge` 16, `/close` ends its connection, a WebSocket echoes bytes, everything else is
  * `ok`; bodies are read.
  */
 export async function newEchoInstance(): Promise<PlainInstance> {
   const server: Server = createServer((req, res) => {
     req.resume();
     if (req.url === '/never') return;
-    const body = req.url === '/big' ? BIG : 'ok';
+    const body = req.url === '/big' ? BIG : req.url === '/huge' ? HUGE : 'ok';
     const answer = () => {
       if (req.url === '/close') res.shouldKeepAlive = false;
       res.writeHead(200, { 'content-length': body.length });

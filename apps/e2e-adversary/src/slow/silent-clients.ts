@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { startGround } from '../ground.ts';
+import { type ReplicaOptions, startGround } from '../ground.ts';
 import { newEchoInstance } from '../plain-instance.ts';
 
 /** A client that falls silent: in its head, in its body, or in taking what it asked for. */
@@ -14,16 +14,23 @@ export interface SilenceResult {
   readonly lastCut: number;
 }
 
-/** Opens connections that fall silent at once, and waits until the replica has cut them all. */
-export async function silentClients(kind: Silence, connections: number): Promise<SilenceResult> {
+/**
+ * Opens connections that fall silent at once, and waits until the replica has cut them all.
+ * @param env settings of the replica
+ */
+export async function silentClients(
+  kind: Silence,
+  connections: number,
+  env: ReplicaOptions['env'] = {},
+): Promise<SilenceResult> {
   const ground = await startGround();
   const instance = await newEchoInstance();
   try {
     const id = await ground.ready({ port: instance.port });
-    const { publicPort } = await ground.replica();
+    const { publicPort } = await ground.replica({ env });
     const head = { head: '', body: 'Content-Length: 10\r\n\r\nhalf', reading: '\r\n' }[kind];
     const method = kind === 'body' ? 'POST' : 'GET';
-    const path = `/demo/${id}/${kind === 'reading' ? 'big' : ''}`;
+    const path = `/demo/${id}/${kind === 'reading' ? 'huge' : ''}`;
     const bytes = `${method} ${path} HTTP/1.1\r\nHost: a.example\r\n${head}`;
     const cut = async () => {
       const socket = connect({ port: publicPort, host: '127.0.0.1' });
