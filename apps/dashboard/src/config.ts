@@ -50,7 +50,10 @@ export interface DashboardConfig {
 export function readConfig(environment = process.env): DashboardConfig {
   const given = readEnvironment(schema, environment);
   const names = given.EPHEMERA_DASHBOARD_NAMES;
-  checkAdminFace({ bind: given.EPHEMERA_ADMIN_HOST, token: given.EPHEMERA_ADMIN_TOKEN });
+  checkAdminFace({
+    binds: { EPHEMERA_ADMIN_HOST: given.EPHEMERA_ADMIN_HOST },
+    token: given.EPHEMERA_ADMIN_TOKEN,
+  });
   return {
     redis: redisAddressOf(given),
     namespace: given.EPHEMERA_NAMESPACE,

@@ -1,5 +1,5 @@
 import type { Ends } from '@ephemera/lifecycle';
-import { readTrusted } from '@ephemera/runtime';
+import { GUESSES, createWrongGuesses, readTrusted } from '@ephemera/runtime';
 import type { Logger, TokenSet } from '@ephemera/runtime';
 import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
@@ -39,6 +39,7 @@ export interface DashboardParts {
 export function createDashboard(parts: DashboardParts): Koa {
   const { tokens, logger } = parts;
   const sessions = createSessions(parts.sessionKey, tokens, Date.now);
+  const guesses = createWrongGuesses(GUESSES, Date.now);
   const app = new Koa();
   // What fails once an answer has begun, mostly a client that has gone.
   app.on('error', (error: Error) => logger.warn({ err: error }, 'answer failed'));
@@ -50,8 +51,8 @@ export function createDashboard(parts: DashboardParts): Koa {
   app.use(requireKnownName(parts.names));
   app.use(healthRouter(parts).routes());
   app.use(assetsRouter().routes());
-  app.use(signInRouter({ tokens, sessions, now: Date.now }).routes());
-  app.use(admit(tokens, sessions));
+  app.use(signInRouter({ tokens, sessions, guesses }).routes());
+  app.use(admit({ tokens, sessions, guesses }));
   app.use(parts.board);
   app.use(instancesRouter(parts).routes());
   return app;

@@ -216,6 +216,21 @@ test('broken and oversized forms are refused, and nothing ends', async () => {
   expect((await get('/healthz')).status).toBe(200);
 });
 
+// Addresses of its own, so that it uses up nobody's guesses.
+test('wrong bearer tokens are slowed down as wrong logins are', async () => {
+  const from = { 'x-forwarded-for': '203.0.113.77' };
+  const statuses: number[] = [];
+  for (let i = 0; i < 11; i++) {
+    const wrong = { authorization: `Bearer a-wrong-token-of-some-length-${i}` };
+    statuses.push((await get('/instances', { ...wrong, ...from })).status);
+  }
+  expect(statuses).toEqual([...Array<number>(10).fill(401), 429]);
+  expect((await get('/instances', { ...BEARER, ...from })).status).toBe(429);
+  expect((await postForm(`${scene.url}/login`, { token: TOKEN }, from)).status).toBe(429);
+  expect((await get('/instances', { cookie, ...from })).status).toBe(200);
+  expect((await get('/instances', BEARER)).status).toBe(200);
+});
+
 // Last, because it uses up what this address may guess.
 test('guessing is slowed down, and a right token is no exception', async () => {
   const guess = (token: string) => postForm(`${scene.url}/login`, { token });
@@ -230,6 +245,9 @@ test('guessing is slowed down, and a right token is no exception', async () => {
   const refused = await guess(TOKEN);
   expect(refused.status).toBe(429);
   expect(refused.headers.get('retry-after')).toBe('60');
+  // Bearer tokens are no other way to guess.
+  const bearer = await get('/instances', BEARER);
+  expect([bearer.status, bearer.headers.get('retry-after')]).toEqual([429, '60']);
   // Who has logged in before is not kept out by somebody's guessing.
   expect((await get('/instances', { cookie })).status).toBe(200);
 });

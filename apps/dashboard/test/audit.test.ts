@@ -75,6 +75,27 @@ test('one who may only look, and a stranger', async () => {
   ]);
 });
 
+test('no other spelling of a path does something without a line that says to what', async () => {
+  const { id } = await scene.startInstance('host-a');
+  const post = async (path: string) =>
+    (await postForm(`${scene.url}/instances/${path}`, {}, BEARER)).status;
+  expect(await post(`${id}/end/`)).toBe(404);
+  expect(await post(`${id}/END`)).toBe(404);
+  expect(await scene.instances.get(id)).toMatchObject({ state: 'ready' });
+  expect(await post(`%${id.charCodeAt(0).toString(16)}${id.slice(1)}/end`)).toBe(303);
+  // The board knows a host's queue from here on.
+  await fetch(`${scene.url}/queues/api/queues`, { headers: BEARER });
+  await fetch(`${scene.url}/queues/API/Queues/instance-kill-host-%61/Pause`, {
+    method: 'PUT',
+    headers: BEARER,
+  });
+  const by = { ...common, by: 'admin' };
+  expect(acts().slice(2)).toEqual([
+    { ...by, act: 'instance.end', id, status: 303, result: 'done' },
+    { ...by, act: 'queue.pause', queue: 'instance-kill-host-a', status: 200, result: 'done' },
+  ]);
+});
+
 test('looking is no act', async () => {
   await fetch(`${scene.url}/instances`, { headers: { ...HTML, ...BEARER } });
   await fetch(`${scene.url}/queues/api/queues`, { headers: BEARER });

@@ -165,6 +165,18 @@ describe('starts', () => {
     expect(errors).not.toMatch(/^\s+at /m);
   });
 
+  // The public port takes the same token, and would let a stranger try them out.
+  test('no proxy with a token that can be guessed where strangers reach the public port', async () => {
+    const { code, errors } = await start('proxy', {
+      EPHEMERA_ADMIN_TOKEN: 'my-long-password-of-2026-x',
+      EPHEMERA_HOST: '0.0.0.0',
+    });
+    expect(code).toBe(1);
+    expect(errors).toMatch(
+      /EPHEMERA_ADMIN_TOKEN: must not contain "password", and EPHEMERA_HOST 0\.0\.0\.0 is not loopback/,
+    );
+  });
+
   test('every fault of ephemera.yml at once, with its path', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'ephemera-config-'));
     try {

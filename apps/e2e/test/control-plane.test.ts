@@ -191,6 +191,19 @@ describe('what is sent to the control API', () => {
   }
 });
 
+/** The log of acts, of its lines those with a word in them. */
+const actsWith = (word: string) =>
+  (site.proxies[0]?.log() ?? '')
+    .split('\n')
+    .filter((line) => line.includes('"administrative act"') && line.includes(word))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+const actsOn = (id: string) =>
+  actsWith(id).map(({ by, act, status, result, address }) => [by, act, status, result, address]);
+const creations = () =>
+  actsWith('"instance.create"').map(({ by, id, status, result, address }) => {
+    return [by, id, status, result, address];
+  });
+
 test('every act stands in the log with who, what, which, how it ended and from where', async () => {
   const made = await site.api('POST', '/v1/instances', {}, { prefer: 'wait=30' });
   const { id } = (await made.json()) as { id: string };
@@ -199,22 +212,60 @@ test('every act stands in the log with who, what, which, how it ended and from w
   await site.api('GET', `/v1/instances/${id}`);
   await site.api('DELETE', `/v1/instances/${id}`);
   await fetch(`${site.adminUrls[0]}/v1/instances/${id}`, { method: 'DELETE' });
-  const acts = () =>
-    (site.proxies[0]?.log() ?? '')
-      .split('\n')
-      .filter((line) => line.includes('"administrative act"') && line.includes(id))
-      .map((line) => JSON.parse(line) as Record<string, unknown>)
-      .map(({ by, act, status, result, address }) => [by, act, status, result, address]);
   // A line is written behind the answer that it tells of.
-  await waitFor('the last line', () => acts().length >= 5);
+  await waitFor('the last line', () => actsOn(id).length >= 5);
   const from = '127.0.0.1';
-  expect(acts()).toEqual([
+  expect(actsOn(id)).toEqual([
     ['admin', 'instance.create', 201, 'done', from],
     ['admin', 'instance.renew', 200, 'done', from],
     ['admin', 'instance.read-log', 200, 'done', from],
     ['admin', 'instance.end', 202, 'done', from],
     ['nobody', 'instance.end', 401, 'refused', from],
   ]);
+});
+
+// What the router took for a path the log did not: a slash at the end, capitals, percent-encoding.
+test('no other spelling of a path looks into a log or ends an instance without its line', async () => {
+  const made = await site.api('POST', '/v1/instances', {}, { prefer: 'wait=30' });
+  const { id } = (await made.json()) as { id: string };
+  const encoded = `%${id.charCodeAt(0).toString(16)}${id.slice(1)}`;
+  const status = async (method: string, path: string) =>
+    (await site.api(method, `/v1/instances/${path}`)).status;
+  expect(await status('GET', `${id}/logs/`)).toBe(404);
+  expect(await status('GET', `${id}/LOGS`)).toBe(404);
+  expect((await site.api('GET', `/V1/instances/${id}/logs`)).status).toBe(404);
+  expect(await status('DELETE', `${id}/`)).toBe(404);
+  expect(await status('GET', `${encoded}/logs`)).toBe(200);
+  expect(await status('DELETE', encoded)).toBe(202);
+  await waitFor('the last line', () => actsOn(id).length >= 4);
+  expect(actsOn(id).map(([by, act, status]) => [by, act, status])).toEqual([
+    ['admin', 'instance.create', 201],
+    ['admin', `DELETE /v1/instances/${id}/`, 404],
+    ['admin', 'instance.read-log', 200],
+    ['admin', 'instance.end', 202],
+  ]);
+});
+
+test('a start on the public port with a token stands there too, and a token that is none', async () => {
+  const begin = (token: string, query: string) =>
+    fetch(`${site.publicUrls[0]}/demo/new?redirect=0${query}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+  const before = creations().length;
+  const id = await (await begin(TOKEN, '')).text();
+  await begin('eph_nobody-of-all-of-these', '&template=loud');
+  const starts = () => creations().slice(before);
+  await waitFor('the last line', () => starts().length >= 2);
+  expect(starts()).toEqual([
+    ['admin', id, 200, 'done', '127.0.0.1'],
+    ['nobody', undefined, 401, 'refused', '127.0.0.1'],
+  ]);
+  // A visitor's start is no administrative act.
+  await fetch(`${site.publicUrls[0]}/demo/new?redirect=0`);
+  await begin('eph_nobody-either', '');
+  await waitFor('the last line', () => starts().length >= 3);
+  expect(starts()).toHaveLength(3);
+  await site.api('DELETE', `/v1/instances/${id}`);
 });
 
 test('our own answers are fenced in, on each port; an instance’s are its own', async () => {
@@ -245,4 +296,22 @@ test('our own answers are fenced in, on each port; an instance’s are its own',
       /no-referrer|same-origin|strict-origin/,
     );
   }
+});
+
+// Last, because it uses up what this address may guess.
+test('wrong tokens on the public port are few a minute, and then a right one tells nothing', async () => {
+  const begin = async (token: string) => {
+    const authorization = `Bearer ${token}`;
+    const answer = await fetch(`${site.publicUrls[0]}/demo/new?template=none&redirect=0`, {
+      headers: { authorization },
+    });
+    await answer.text();
+    return [answer.status, answer.headers.get('retry-after')];
+  };
+  // A right token of a template that there is not.
+  expect(await begin(TOKEN)).toEqual([400, null]);
+  await waitFor('too many', async () => (await begin('a-guess-of-some-length'))[0] === 429);
+  expect(await begin(TOKEN)).toEqual([429, '60']);
+  const visitor = await fetch(`${site.publicUrls[0]}/demo/new?template=none`);
+  expect(visitor.status).toBe(400);
 });

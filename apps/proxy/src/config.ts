@@ -110,7 +110,10 @@ export function readConfig(environment = process.env): ProxyConfig {
   const given = readEnvironment(schema, environment);
   const publicPort = given.EPHEMERA_PUBLIC_PORT;
   checkAdminFace({
-    bind: given.EPHEMERA_ADMIN_HOST,
+    binds: {
+      EPHEMERA_ADMIN_HOST: given.EPHEMERA_ADMIN_HOST,
+      EPHEMERA_HOST: given.EPHEMERA_HOST,
+    },
     token: given.EPHEMERA_ADMIN_TOKEN,
     ports: { EPHEMERA_PUBLIC_PORT: publicPort, EPHEMERA_ADMIN_PORT: given.EPHEMERA_ADMIN_PORT },
   });

@@ -3,6 +3,9 @@ import { expect, test } from 'vitest';
 import { checkAdminFace, isLoopback, weaknessOf } from './admin-face.ts';
 import { ConfigError } from './environment.ts';
 
+const OPEN = { EPHEMERA_ADMIN_HOST: '0.0.0.0' };
+const HERE = { EPHEMERA_ADMIN_HOST: '127.0.0.1' };
+
 test.each([
   ['shorter-than-that', /at least 24 characters/],
   ['a'.repeat(40), /8 different/],
@@ -12,8 +15,8 @@ test.each([
   ['ephemera-token-of-the-lab-7', /"ephemera"/],
 ])('%s can be guessed', (token, why) => {
   expect(weaknessOf(token)).toMatch(why);
-  expect(() => checkAdminFace({ bind: '0.0.0.0', token })).toThrow(ConfigError);
-  expect(() => checkAdminFace({ bind: '127.0.0.1', token })).not.toThrow();
+  expect(() => checkAdminFace({ binds: OPEN, token })).toThrow(ConfigError);
+  expect(() => checkAdminFace({ binds: HERE, token })).not.toThrow();
 });
 
 test('what a generator makes is good enough, whatever alphabet', () => {
@@ -25,12 +28,12 @@ test('what a generator makes is good enough, whatever alphabet', () => {
 });
 
 test('where hashes alone stand in the configuration, there is no token to look at', () => {
-  expect(() => checkAdminFace({ bind: '0.0.0.0', token: undefined })).not.toThrow();
+  expect(() => checkAdminFace({ binds: OPEN, token: undefined })).not.toThrow();
 });
 
 test('the admin port is never the public one', () => {
   const ports = { EPHEMERA_PUBLIC_PORT: 8080, EPHEMERA_ADMIN_PORT: 8080 };
-  expect(() => checkAdminFace({ bind: '127.0.0.1', token: undefined, ports })).toThrow(
+  expect(() => checkAdminFace({ binds: HERE, token: undefined, ports })).toThrow(
     /EPHEMERA_ADMIN_PORT: 8080 is EPHEMERA_PUBLIC_PORT already/,
   );
 });

@@ -17,19 +17,23 @@ const LEAST_DIFFERENT = 8;
 const WORDS = /password|passwort|changeme|change-me|secret|admin|ephemera|example|12345|qwerty/i;
 
 /**
- * Refuses what would open the control plane to a neighbour on the network.
+ * Refuses what would open the control plane to a neighbour on the network, or let them find out the
+ * token where it counts too: on the public port.
  * @throws ConfigError
  */
 export function checkAdminFace(face: {
-  readonly bind: string;
+  /** The addresses where the token counts, by their variables. */
+  readonly binds: Readonly<Record<string, string>>;
   readonly token: string | undefined;
   /** The ports of the app by their variables, no two of which may be alike. */
   readonly ports?: Readonly<Record<string, number>>;
 }): void {
   const faults: Fault[] = [];
   const weakness = face.token === undefined ? undefined : weaknessOf(face.token);
-  if (weakness !== undefined && !isLoopback(face.bind)) {
-    const detail = `${weakness}, and ${face.bind} is not loopback; make one with: openssl rand -hex 24`;
+  const open = Object.entries(face.binds).find(([, address]) => !isLoopback(address));
+  if (weakness !== undefined && open) {
+    const where = `${open[0]} ${open[1]} is not loopback`;
+    const detail = `${weakness}, and ${where}; make one with: openssl rand -hex 24`;
     faults.push({ path: 'EPHEMERA_ADMIN_TOKEN', detail });
   }
   const ports = Object.entries(face.ports ?? {});

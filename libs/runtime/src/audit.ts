@@ -19,6 +19,23 @@ export interface Act {
 export const AUDIT = 'administrative act';
 
 /**
+ * A path as routers take it: its segments without percent-encoding, so that none hides what it is
+ * by one. A segment that is broken, or would become two, stays.
+ */
+export function plainPath(path: string): string {
+  return path.split('/').map(plainSegment).join('/');
+}
+
+function plainSegment(segment: string): string {
+  try {
+    const plain = decodeURIComponent(segment);
+    return plain.includes('/') ? segment : plain;
+  } catch {
+    return segment;
+  }
+}
+
+/**
  * Tells of administrative acts, each in one line, whatever else is logged: only a log that is
  * silent is without them.
  */

@@ -25,3 +25,4 @@ export * from './tokens/token-set.ts';
 export { tokenSchema } from './tokens/token-config.ts';
 export type { TokenEntries } from './tokens/token-config.ts';
 export * from './tokens/watch-tokens.ts';
+export * from './tokens/wrong-guesses.ts';

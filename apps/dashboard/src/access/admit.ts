@@ -1,22 +1,38 @@
 import { FailureError, allows } from '@ephemera/domain';
 import type { Principal } from '@ephemera/domain';
-import { bearerOf } from '@ephemera/runtime';
-import type { TokenSet } from '@ephemera/runtime';
+import { GUESSES, bearerOf } from '@ephemera/runtime';
+import type { TokenSet, WrongGuesses } from '@ephemera/runtime';
 import type { Context, Middleware } from 'koa';
+import { addressOf } from './audit-acts.ts';
 import { requireSameOrigin } from './same-origin.ts';
 import { sessionHolder } from './session-cookie.ts';
 import type { Sessions } from './session.ts';
 
+export interface Admission {
+  readonly tokens: TokenSet;
+  readonly sessions: Sessions;
+  /** Shared with the login. */
+  readonly guesses: WrongGuesses;
+}
+
 /**
  * Lets through who sends a token, or the cookie of a session that one began: to look with scope
  * `read`, to change something with `admin`. The state `principal` is who, `by` tells how.
- * @throws FailureError unauthorized, forbidden; 403 where another site's page asks
+ * An address that has sent too many wrong tokens is refused whatever token it sends.
+ * @throws FailureError unauthorized, forbidden, rate_limited; 403 where another site's page asks
  */
-export function admit(tokens: TokenSet, sessions: Sessions): Middleware {
+export function admit({ tokens, sessions, guesses }: Admission): Middleware {
   return async (ctx, next) => {
     const bearer = bearerOf(ctx.get('authorization'));
+    if (bearer !== undefined && !guesses.mayTry(addressOf(ctx))) {
+      const resetsIn = GUESSES.within / 1000;
+      throw new FailureError({ kind: 'rate_limited', by: 'address', resetsIn });
+    }
     const principal = bearer === undefined ? sessionHolder(ctx, sessions) : tokens.identify(bearer);
-    if (!principal) throw new FailureError({ kind: 'unauthorized' });
+    if (!principal) {
+      if (bearer !== undefined) guesses.note(addressOf(ctx));
+      throw new FailureError({ kind: 'unauthorized' });
+    }
     // Known from here on, so that what is refused is told of with who it was.
     ctx.state['principal'] = principal;
     ctx.state['by'] = bearer === undefined ? 'session' : 'token';

@@ -1,13 +1,14 @@
 import { isId } from '@ephemera/domain';
 import type { Principal } from '@ephemera/domain';
-import { createAudit, originAddress, peerAddress } from '@ephemera/runtime';
+import { createAudit, originAddress, peerAddress, plainPath } from '@ephemera/runtime';
 import type { Logger } from '@ephemera/runtime';
 import type { BlockList } from 'node:net';
 import type { Context, Middleware } from 'koa';
 
 /** A path that a stranger made up may be long. */
 const LONGEST = 100;
-const QUEUES = '/queues/api/queues/';
+/** bull-board takes its own paths in capitals too. */
+const QUEUES = /^\/queues\/api\/queues\/(.+)$/i;
 
 /**
  * Tells of every login and of every change that is asked for, those to jobs and queues too; with
@@ -20,7 +21,8 @@ export function auditActs(logger: Logger): Middleware {
     if (ctx.method === 'GET' || ctx.method === 'HEAD') return;
     const { principal } = ctx.state as { principal?: Principal };
     const address = addressOf(ctx);
-    tell({ by: principal?.name, ...actOf(ctx.method, ctx.path), status: ctx.status, address });
+    const act = actOf(ctx.method, plainPath(ctx.path));
+    tell({ by: principal?.name, ...act, status: ctx.status, address });
   };
 }
 
@@ -50,19 +52,21 @@ export function actOf(method: string, path: string): NamedAct {
   if (path === '/login' || path === '/logout') return { act: path.slice(1) };
   const id = /^\/instances\/([a-z0-9]+)\/end$/.exec(path)?.[1] ?? '';
   if (isId(id)) return { act: 'instance.end', id };
-  if (path.startsWith(QUEUES)) return queueAct(path.slice(QUEUES.length).split('/'));
+  const queues = QUEUES.exec(path)?.[1];
+  if (queues !== undefined) return queueAct(queues.split('/'));
   return { act: `${method} ${path}`.slice(0, LONGEST) };
 }
 
 /** `pause`, `{queue}/pause`, `{queue}/clean/{status}`, `{queue}/{job}/promote` */
 function queueAct([queue = '', middle = '', last]: readonly string[]): NamedAct {
   const short = (text: string) => text.slice(0, LONGEST);
-  if (middle === '') return { act: `queue.${short(queue)}` };
-  if (last === undefined || middle === 'clean' || middle === 'retry') {
-    return { act: `queue.${short(middle)}`, queue: short(queue) };
+  const verb = (text: string) => short(text).toLowerCase();
+  if (middle === '') return { act: `queue.${verb(queue)}` };
+  if (last === undefined || /^(?:clean|retry)$/i.test(middle)) {
+    return { act: `queue.${verb(middle)}`, queue: short(queue) };
   }
   // A job of an instance is named for it and its generation.
   const id = middle.slice(0, middle.lastIndexOf('-'));
   const about = { queue: short(queue), job: short(middle) };
-  return { act: `job.${short(last)}`, ...(isId(id) && { id }), ...about };
+  return { act: `job.${verb(last)}`, ...(isId(id) && { id }), ...about };
 }

@@ -1,27 +1,26 @@
 import bodyParser from '@koa/bodyparser';
 import Router from '@koa/router';
 import { allows } from '@ephemera/domain';
-import type { TokenSet } from '@ephemera/runtime';
+import { GUESSES } from '@ephemera/runtime';
+import type { TokenSet, WrongGuesses } from '@ephemera/runtime';
 import { addressOf } from './audit-acts.ts';
+import { EXACT } from '../exact-paths.ts';
 import { loginPage } from '../pages/login-page.ts';
 import { HOME, loginTarget } from './login-target.ts';
 import { requireSameOrigin } from './same-origin.ts';
 import { clearSessionCookie, sessionHolder, setSessionCookie } from './session-cookie.ts';
 import type { Sessions } from './session.ts';
-import { createWrongGuesses } from './wrong-guesses.ts';
 
 export interface SignIn {
   readonly tokens: Pick<TokenSet, 'identify'>;
   readonly sessions: Sessions;
-  readonly now: () => number;
+  /** Shared with bearer tokens. */
+  readonly guesses: WrongGuesses;
 }
 
-const GUESSES = { most: 10, within: 60_000 };
-
 /** The way in for a person, and the way out. */
-export function signInRouter({ tokens, sessions, now }: SignIn): Router {
-  const guesses = createWrongGuesses(GUESSES, now);
-  const router = new Router();
+export function signInRouter({ tokens, sessions, guesses }: SignIn): Router {
+  const router = new Router(EXACT);
   const body = bodyParser({ enableTypes: ['form'], formLimit: '4kb' });
 
   router.get('/', (ctx) => ctx.redirect(HOME));

@@ -6,6 +6,7 @@ import type { Logger } from '@ephemera/runtime';
 import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
 import { principalOf } from '../access/admit.ts';
+import { EXACT } from '../exact-paths.ts';
 import { instancesPage } from './instances-page.ts';
 import type { Notice } from './instances-page.ts';
 import { readOverview } from './read-overview.ts';
@@ -21,9 +22,9 @@ export interface InstancesParts {
 
 /** `/instances`: what lives, and a way to end one. */
 export function instancesRouter(parts: InstancesParts): Router {
-  const router = new Router({ prefix: '/instances' });
+  const router = new Router(EXACT);
 
-  router.get('/', async (ctx) => {
+  router.get('/instances', async (ctx) => {
     const asked = new URLSearchParams(ctx.querystring);
     const cursor = asked.get('cursor') ?? '';
     const overview = await readOverview(parts, /^\d{1,15}$/.test(cursor) ? Number(cursor) : 0);
@@ -31,7 +32,7 @@ export function instancesRouter(parts: InstancesParts): Router {
     ctx.body = instancesPage(overview, noticeOf(asked));
   });
 
-  router.post('/:id/end', async (ctx) => {
+  router.post('/instances/:id/end', async (ctx) => {
     const { id = '' } = ctx.params;
     if (!isId(id)) throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
     const { kind } = await requestKill(parts, id);

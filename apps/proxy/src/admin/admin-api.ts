@@ -8,6 +8,7 @@ import { NEVER_A_PAGE } from '../security-headers.ts';
 import { auditActs } from './audit-acts.ts';
 import { eventsRouter } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
+import { EXACT } from './exact-paths.ts';
 import type { LogPorts } from './follow-log.ts';
 import { type Parts, healthRoutes } from './health-routes.ts';
 import { instancesRouter } from './instances-api.ts';
@@ -54,7 +55,7 @@ export function createAdminApi(api: AdminApi): Koa {
 
   app.use(requireToken(api.tokens));
   app.use(requireScope(api.instances));
-  const router = new Router();
+  const router = new Router(EXACT);
   const document = openApiDocument(api.version);
   router.get('/openapi.json', (ctx) => {
     ctx.body = document;

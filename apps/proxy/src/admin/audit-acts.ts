@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Principal } from '@ephemera/domain';
 import { isId } from '@ephemera/domain';
-import { createAudit } from '@ephemera/runtime';
+import { createAudit, plainPath } from '@ephemera/runtime';
 import type { Logger } from '@ephemera/runtime';
 import type { Middleware } from 'koa';
 
@@ -20,15 +20,16 @@ export function auditActs(options: {
   const tell = createAudit(options.logger);
   return async (ctx, next) => {
     await next();
-    const act = actOf(ctx.method, ctx.path);
+    const path = plainPath(ctx.path);
+    const act = actOf(ctx.method, path);
     const { statusCode: status } = ctx.res;
     if (act === undefined && status !== 401 && status !== 403) return;
     const { principal } = ctx.state as { principal?: Principal };
     const made = /^\/v1\/instances\/([a-z0-9]+)$/.exec(ctx.response.get('location'))?.[1];
-    const id = made ?? ONE.exec(ctx.path)?.[1] ?? '';
+    const id = made ?? ONE.exec(path)?.[1] ?? '';
     tell({
       by: principal?.name,
-      act: act ?? `${ctx.method} ${ctx.path}`.slice(0, LONGEST),
+      act: act ?? `${ctx.method} ${path}`.slice(0, LONGEST),
       id: isId(id) ? id : undefined,
       status,
       address: options.addressOf(ctx.req),

@@ -4,6 +4,7 @@ import { eventsQuerySchema, isWanted, toEventResource } from '@ephemera/contract
 import type { EventsQuery } from '@ephemera/contract';
 import { FailureError } from '@ephemera/domain';
 import type { EventFeed } from '@ephemera/store';
+import { EXACT } from './exact-paths.ts';
 import { endOf } from '../under-way.ts';
 import { readInput } from './read-input.ts';
 
@@ -24,7 +25,7 @@ const RETRY = 1_000;
  * `Last-Event-ID`. What a client does not take is not read for it.
  */
 export function eventsRouter({ events, stopping, heartbeat = HEARTBEAT }: EventsApi): Router {
-  const router = new Router();
+  const router = new Router(EXACT);
   router.get('/v1/events', async (ctx) => {
     const query = readInput(
       eventsQuerySchema,

@@ -1,5 +1,6 @@
 import Router from '@koa/router';
 import type { Readiness } from '@ephemera/runtime';
+import { EXACT } from './exact-paths.ts';
 
 /** What a replica needs to be given traffic, by name: whether it has it now. */
 export type Parts = Readonly<Record<string, () => boolean | Promise<boolean>>>;
@@ -13,7 +14,7 @@ const PATIENCE = 1_000;
  * and must say so while others hang.
  */
 export function healthRoutes(parts: Parts): Router {
-  const router = new Router();
+  const router = new Router(EXACT);
   router.get('/healthz', (ctx) => {
     ctx.body = { status: 'ok' };
   });

@@ -17,6 +17,7 @@ import { accessLink } from '../admission/access-link.ts';
 import { countRequest } from '../entrance/count-request.ts';
 import { startInstance } from '../entrance/start-instance.ts';
 import type { Starter } from '../entrance/start-instance.ts';
+import { EXACT } from './exact-paths.ts';
 import { readInput, readPreferredWait } from './read-input.ts';
 import { readOrder } from './read-order.ts';
 import { renewInstance } from './renew-instance.ts';
@@ -39,10 +40,10 @@ const LONGEST_WAIT = 300;
 /** `/v1/instances`: create, list, get, delete. */
 export function instancesRouter(api: InstancesApi): Router {
   const { instances, killPorts, routes, logger } = api;
-  const router = new Router({ prefix: '/v1/instances' });
+  const router = new Router(EXACT);
   const body = bodyParser({ enableTypes: ['json'], jsonLimit: '256kb', jsonStrict: false });
 
-  router.post('/', refuseOtherTypes, body, async (ctx) => {
+  router.post('/v1/instances', refuseOtherTypes, body, async (ctx) => {
     const request = readInput(createRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
     const wait = readPreferredWait(ctx.get('prefer'), LONGEST_WAIT);
     const { shares } = api.starter.templates;
@@ -78,17 +79,17 @@ export function instancesRouter(api: InstancesApi): Router {
     ctx.body = { ...toResource(instance), token: created.token, accessToken, link };
   });
 
-  router.get('/', async (ctx) => {
+  router.get('/v1/instances', async (ctx) => {
     const query = readInput(listQuerySchema, listQueryOf(new URLSearchParams(ctx.querystring)));
     const { items, nextCursor } = await instances.list(query);
     ctx.body = { items: items.map(toResource), nextCursor: nextCursor?.toString() };
   });
 
-  router.get('/:id', async (ctx) => {
+  router.get('/v1/instances/:id', async (ctx) => {
     ctx.body = toResource(await known(ctx.params['id']));
   });
 
-  router.post('/:id/renew', refuseOtherTypes, body, async (ctx) => {
+  router.post('/v1/instances/:id/renew', refuseOtherTypes, body, async (ctx) => {
     const instance = await known(ctx.params['id']);
     const request = readInput(renewRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
     const renewed = await renewInstance(api.renewPorts, instance, request);
@@ -97,7 +98,7 @@ export function instancesRouter(api: InstancesApi): Router {
     ctx.body = toResource(renewed);
   });
 
-  router.delete('/:id', async (ctx) => {
+  router.delete('/v1/instances/:id', async (ctx) => {
     const instance = await known(ctx.params['id']);
     const { id } = instance;
     const ending = await requestKill(killPorts, id);
@@ -109,7 +110,7 @@ export function instancesRouter(api: InstancesApi): Router {
     ctx.body = toResource(ending.instance);
   });
 
-  router.delete('/', async (ctx) => {
+  router.delete('/v1/instances', async (ctx) => {
     let ended = 0;
     let cursor: number | undefined = 0;
     while (cursor !== undefined) {

@@ -8,6 +8,7 @@ import type { InstanceStore } from '@ephemera/store';
 import { writeLink } from '../entrance/signed-link.ts';
 import type { SigningKeys } from '../entrance/signing-keys.ts';
 import { type Starter, chosenTemplate } from '../entrance/start-instance.ts';
+import { EXACT } from './exact-paths.ts';
 import { readInput } from './read-input.ts';
 import { refuseOtherTypes } from './refuse-other-types.ts';
 import { principalOf } from './require-token.ts';
@@ -23,7 +24,7 @@ export interface LinksApi {
 
 /** `/v1/links`: signed links, which start instances on the account of the token that made them. */
 export function linksRouter({ starter, instances, keys, publicUrl, logger }: LinksApi): Router {
-  const router = new Router();
+  const router = new Router(EXACT);
   const body = bodyParser({ enableTypes: ['json'], jsonLimit: '16kb', jsonStrict: false });
 
   router.post('/v1/links', refuseOtherTypes, body, async (ctx) => {

@@ -4,6 +4,7 @@ import { logsQuerySchema, toResource } from '@ephemera/contract';
 import { FailureError, isDead, isId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import type { LogLine } from '@ephemera/lifecycle';
+import { EXACT } from './exact-paths.ts';
 import { followLog } from './follow-log.ts';
 import type { LogPorts } from './follow-log.ts';
 import { endOf } from '../under-way.ts';
@@ -17,9 +18,9 @@ export interface LookingIn extends LogPorts {
 
 /** `/v1/instances/{id}/logs`, `/stats`, `/pause` and `/resume`: what only a worker of the instance's host can do. */
 export function lookingInRouter(ports: LookingIn): Router {
-  const router = new Router({ prefix: '/v1/instances/:id' });
+  const router = new Router(EXACT);
 
-  router.get('/logs', async (ctx) => {
+  router.get('/v1/instances/:id/logs', async (ctx) => {
     const { id } = await known(ctx.params['id']);
     const query = readInput(
       logsQuerySchema,
@@ -37,7 +38,7 @@ export function lookingInRouter(ports: LookingIn): Router {
     ctx.body = Readable.from(textOf(first, pages, query.timestamps), { objectMode: false });
   });
 
-  router.get('/stats', async (ctx) => {
+  router.get('/v1/instances/:id/stats', async (ctx) => {
     const { id, host, state, reason = 'request', message } = await known(ctx.params['id']);
     if (isDead(state)) throw new FailureError({ kind: 'gone', id, reason, message });
     const reply = host === undefined ? undefined : await ports.asks.ask(host, { op: 'stats', id });
@@ -52,7 +53,7 @@ export function lookingInRouter(ports: LookingIn): Router {
   });
 
   for (const op of ['pause', 'resume'] as const) {
-    router.post(`/${op}`, async (ctx) => {
+    router.post(`/v1/instances/:id/${op}`, async (ctx) => {
       const instance = await known(ctx.params['id']);
       ctx.body = toResource(await suspendInstance(ports, instance, op));
     });

@@ -3,6 +3,7 @@ import { toTemplateResource } from '@ephemera/contract';
 import type { Template } from '@ephemera/domain';
 import type { Room, TemplateRoom } from '@ephemera/store';
 import type { Starter } from '../entrance/start-instance.ts';
+import { EXACT } from './exact-paths.ts';
 
 export interface TemplatesApi {
   readonly starter: Starter;
@@ -14,8 +15,8 @@ export interface TemplatesApi {
 
 /** `/v1/templates` and `/v1/stats`: what may be asked for, and whether there is room. */
 export function templatesRouter({ starter, room }: TemplatesApi): Router {
-  const router = new Router({ prefix: '/v1' });
-  router.get('/templates', async (ctx) => {
+  const router = new Router(EXACT);
+  router.get('/v1/templates', async (ctx) => {
     const { preset, templates } = starter.templates;
     const { available } = await room.hosts();
     const items = [...templates.values()].map(async (template) => {
@@ -28,7 +29,7 @@ export function templatesRouter({ starter, room }: TemplatesApi): Router {
     });
     ctx.body = { items: await Promise.all(items) };
   });
-  router.get('/stats', async (ctx) => {
+  router.get('/v1/stats', async (ctx) => {
     ctx.body = await room.hosts();
   });
   return router;

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import { FailureError } from '@ephemera/domain';
-import type { Logger, TokenSet } from '@ephemera/runtime';
+import { GUESSES, createWrongGuesses } from '@ephemera/runtime';
+import type { Logger, TokenSet, WrongGuesses } from '@ephemera/runtime';
 import type { Rates } from '@ephemera/store';
 import Koa from 'koa';
 import type { Context } from 'koa';
@@ -11,10 +12,12 @@ import { isNavigation } from '../waiting/is-navigation.ts';
 import { NEVER_A_PAGE } from '../security-headers.ts';
 import { waitingRouter } from '../waiting/waiting-router.ts';
 import type { Waiting } from '../waiting/waiting-room.ts';
+import { auditStarts, noteStart } from './audit-starts.ts';
 import { shareOf } from './client-address.ts';
 import { countRequest } from './count-request.ts';
 import { showEntrance } from './entrance-page.ts';
 import { identify, vouchersFor } from './may-start.ts';
+import { readHolder } from './read-holder.ts';
 import { showInstance } from './show-instance.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import { chosenTemplate, startInstance } from './start-instance.ts';
@@ -48,12 +51,15 @@ export interface Entrance {
 export function createEntrance(entrance: Entrance): Koa {
   const { prefix, waiting, logger } = entrance;
   const app = new Koa();
+  // Around the funnel, so that it sees how each ended.
+  app.use(auditStarts(entrance));
   app.use(answerThrown(logger));
   app.use(async (ctx, next) => {
     ctx.set(NEVER_A_PAGE);
     await next();
   });
 
+  const guesses = createWrongGuesses(GUESSES, Date.now);
   const router = new Router();
   router.all(`/${prefix}/new`, async (ctx) => {
     if (ctx.method !== 'GET' && ctx.method !== 'POST') {
@@ -64,7 +70,7 @@ export function createEntrance(entrance: Entrance): Koa {
       isShared: entrance.domain === undefined,
     });
     if (why) throw new FailureError({ kind: 'unasked', why });
-    await admitAndStart(entrance, ctx);
+    await admitAndStart({ ...entrance, guesses }, ctx);
   });
   router.get(['/', `/${prefix}`], (ctx) => showEntrance(ctx, `/${prefix}/new`));
   app.use(router.routes());
@@ -72,15 +78,23 @@ export function createEntrance(entrance: Entrance): Koa {
   return app;
 }
 
-async function admitAndStart(entrance: Entrance, ctx: Context): Promise<void> {
+async function admitAndStart(
+  entrance: Entrance & { readonly guesses: WrongGuesses },
+  ctx: Context,
+): Promise<void> {
   const { starter, rates, prefix, publicUrl, addressOf, logger } = entrance;
   const { shares } = starter.templates;
   const query = new URLSearchParams(ctx.querystring);
+  const share = shareOf(addressOf(ctx.req));
+  const { authorization } = ctx.req.headers;
+  if (authorization !== undefined) noteStart(ctx, {});
+  const holder = readHolder(entrance, authorization, share);
+  if (holder) noteStart(ctx, { by: holder.name });
   const petition = {
-    authorization: ctx.req.headers.authorization,
+    holder,
     link: query.get('link') ?? undefined,
     work: query.get('work') ?? undefined,
-    share: shareOf(addressOf(ctx.req)),
+    share,
   };
   const asked = query.get('template') ?? undefined;
   const rules = { ...entrance, shares };
@@ -104,6 +118,7 @@ async function admitAndStart(entrance: Entrance, ctx: Context): Promise<void> {
   const started = await startInstance(starter, request, { owner, vouchers });
   const { id, generation } = started.instance;
   const how = started.kind;
+  if (holder) noteStart(ctx, { id });
   logger.info({ id, generation, template: template.name, by, how }, 'instance created');
   showInstance(ctx, started, { prefix, secure: publicUrl.startsWith('https:') });
 }

@@ -1,7 +1,6 @@
 import { FailureError, accountOf, allows } from '@ephemera/domain';
-import type { Template } from '@ephemera/domain';
+import type { Principal, Template } from '@ephemera/domain';
 import type { Order, Voucher } from '@ephemera/lifecycle';
-import { bearerOf } from '@ephemera/runtime';
 import type { Shares, TokenSet } from '@ephemera/runtime';
 import { makeChallenge, readWork } from './proof-of-work.ts';
 import { type Grant, readLink } from './signed-link.ts';
@@ -9,7 +8,8 @@ import type { SigningKeys } from './signing-keys.ts';
 
 /** What somebody who wants an instance has said of themselves. */
 export interface Petition {
-  readonly authorization: string | undefined;
+  /** Whose token came along. */
+  readonly holder: Principal | undefined;
   /** A signed link. */
   readonly link: string | undefined;
   /** Work that was done for it. */
@@ -38,16 +38,14 @@ export interface Permit {
 /**
  * Who comes with a token of scope `create` is on its account, who has a link is on that of the
  * token that made it, and everybody else on that of their address.
- * @throws FailureError unauthorized, forbidden, link_refused
+ * @throws FailureError forbidden, link_refused
  */
 export async function identify(rules: StartRules, petition: Petition): Promise<Permit> {
   const { tokens, keys, shares, now } = rules;
   const onToken = (name: string) =>
     ({ name: accountOf({ name }), limit: 'token', most: shares.perToken }) as const;
-  if (petition.authorization !== undefined) {
-    const token = bearerOf(petition.authorization);
-    const who = token === undefined ? undefined : tokens.identify(token);
-    if (!who) throw new FailureError({ kind: 'unauthorized' });
+  if (petition.holder) {
+    const who = petition.holder;
     if (!allows(who, 'create')) throw new FailureError({ kind: 'forbidden', needs: 'create' });
     return { owner: onToken(who.name), counts: 'token', by: accountOf(who) };
   }

@@ -4,6 +4,9 @@ export interface WrongGuesses {
   note(address: string): void;
 }
 
+/** What an address may guess wrong where tokens are asked for; `within` in ms. */
+export const GUESSES = { most: 10, within: 60_000 };
+
 /** How many addresses are remembered; a window that has seen more begins anew. */
 const ADDRESSES = 10_000;
 
