@@ -9,19 +9,21 @@ import { TOKEN, type Deployment, deploy } from './deployment.ts';
 const READER = 'eph_reader-0123456789';
 const MAKER = 'eph_maker-0123456789';
 const OTHER = 'eph_other-maker-0123456789';
+const BUSY = 'eph_busy-0123456789';
 const REPLACED = 'eph_the-one-that-replaces-it';
 
 const templates = `
-limits: { perToken: 2 }
+limits: { perToken: 2, ratePerToken: 20/1h }
 templates:
   demo: { image: ephemera/demo, port: 8080, stopGrace: 0s, tmpfs: { /tmp: 8m } }
 `;
-const withTokens = (maker: readonly string[]) => `${templates}
+const withTokens = (maker: readonly string[], more = '') => `${templates}
 tokens:
   reader: { hash: '${hashToken(READER)}', scopes: [read] }
   maker: { hash: [${maker.map((each) => `'${hashToken(each)}'`).join(', ')}], scopes: [create] }
   other: { hash: '${hashToken(OTHER)}', scopes: [create] }
-`;
+  busy: { hash: '${hashToken(BUSY)}', scopes: [create] }
+${more}`;
 
 let site: Deployment;
 
@@ -119,6 +121,51 @@ test('a token is replaced without a restart and without a gap, and keeps its acc
   for (const id of [first, second]) {
     expect(await status(REPLACED, 'DELETE', `/v1/instances/${id}`)).toBe(202);
   }
+});
+
+// It was asked for with a token that counted then.
+test('a stream of events and a log that is followed end with the token that opened them', async () => {
+  const WATCHER = 'eph_watcher-0123456789';
+  const watcher = `  watcher: { hash: '${hashToken(WATCHER)}', scopes: [read] }\n`;
+  await writeFile(site.config, withTokens([MAKER], watcher));
+  await waitFor('the token', async () => (await status(WATCHER, 'GET', '/v1/stats')) === 200);
+  const id = await make(TOKEN);
+  const follow = async (token: string, path: string) => {
+    const answer = await as(token, 'GET', path);
+    const stream = { status: answer.status, ended: false };
+    void answer.text().then(
+      () => (stream.ended = true),
+      () => undefined,
+    );
+    return stream;
+  };
+  const logs = `/v1/instances/${id}/logs?follow=true`;
+  const lost = [await follow(WATCHER, '/v1/events'), await follow(WATCHER, logs)];
+  const kept = [await follow(TOKEN, '/v1/events'), await follow(TOKEN, logs)];
+  expect([...lost, ...kept].map((each) => each.status)).toEqual([200, 200, 200, 200]);
+  await writeFile(site.config, withTokens([MAKER]));
+  await waitFor('their ends', () => lost.every(({ ended }) => ended));
+  expect(kept.map(({ ended }) => ended)).toEqual([false, false]);
+  await as(TOKEN, 'DELETE', `/v1/instances/${id}`);
+});
+
+test('a token that has asked too often waits, on either port, and no other does', async () => {
+  const ask = (token: string) => as(token, 'POST', '/v1/instances', { template: 'none' });
+  let answer = await ask(BUSY);
+  let asked = 1;
+  for (; answer.status === 400 && asked < 30; asked++) answer = await ask(BUSY);
+  expect([answer.status, asked]).toEqual([429, 21]);
+  expect(await answer.json()).toMatchObject({ type: 'urn:ephemera:problem:rate_limited' });
+  expect(answer.headers.get('ratelimit-policy')).toBe('"token";q=20;w=3600');
+  expect((await ask(OTHER)).status).toBe(400);
+  const visit = (token: string) =>
+    fetch(`${site.publicUrls[0]}/demo/new?redirect=0`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+  expect((await visit(BUSY)).status).toBe(429);
+  const started = await visit(OTHER);
+  expect(started.status).toBe(200);
+  await as(TOKEN, 'DELETE', `/v1/instances/${await started.text()}`);
 });
 
 test('no log has a token in it', () => {

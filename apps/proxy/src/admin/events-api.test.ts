@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createLogger } from '@ephemera/runtime';
+import { createLogger, createTokens, hashToken } from '@ephemera/runtime';
+import type { TokenEntries } from '@ephemera/runtime';
 import { EventFeed, connectRedis, keysOf, redisInstances } from '@ephemera/store';
 import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/testing';
 import type { StartedRedis } from '@ephemera/testing';
@@ -9,6 +10,10 @@ import Koa from 'koa';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { answerThrown } from '../answer-thrown.ts';
 import { eventsRouter } from './events-api.ts';
+import { requireToken } from './require-token.ts';
+
+const READER = 'eph_reader-0123456789';
+const AS_READER = { authorization: `Bearer ${READER}` };
 
 let server: StartedRedis;
 let sites = 0;
@@ -31,11 +36,16 @@ async function open(heartbeat = 15_000, remembered = 1_000) {
       return feed.next(...args);
     },
   };
+  const entries: Record<string, TokenEntries[string]> = {
+    reader: { hash: [hashToken(READER)], scopes: ['read'] },
+  };
+  const tokens = createTokens('the-admin-of-all-of-this', () => entries);
   const app = new Koa();
   app.on('error', () => undefined);
   app.use(answerThrown(createLogger('proxy', 'silent')));
   const stopping = new AbortController();
-  app.use(eventsRouter({ events, heartbeat, stopping: stopping.signal }).routes());
+  app.use(requireToken(tokens));
+  app.use(eventsRouter({ events, tokens, heartbeat, stopping: stopping.signal }).routes());
   const handle = app.callback();
   const http = createServer((req, res) => void handle(req, res));
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
@@ -51,6 +61,7 @@ async function open(heartbeat = 15_000, remembered = 1_000) {
     keys,
     http,
     asked: () => asked,
+    entries,
     url: `http://127.0.0.1:${(http.address() as AddressInfo).port}/v1/events`,
     async life(name = 'demo', metadata = {}) {
       const template = sampleTemplate({ name });
@@ -74,9 +85,12 @@ interface Told {
 function listen(url: string, headers: Record<string, string> = {}) {
   const leaving = new AbortController();
   const told: Told[] = [];
-  const source = { told, lastId: '', leave: () => leaving.abort(), status: 0 };
+  const source = { told, lastId: '', leave: () => leaving.abort(), status: 0, ended: false };
   const reading = (async () => {
-    const answer = await fetch(url, { headers, signal: leaving.signal });
+    const answer = await fetch(url, {
+      headers: { ...AS_READER, ...headers },
+      signal: leaving.signal,
+    });
     source.status = answer.status;
     let text = '';
     for await (const chunk of answer.body?.pipeThrough(new TextDecoderStream()) ?? []) {
@@ -96,6 +110,7 @@ function listen(url: string, headers: Record<string, string> = {}) {
         told.push({ id: source.lastId, event, data: JSON.parse(data) as Told['data'] });
       }
     }
+    source.ended = true;
   })().catch(() => undefined);
   onTestFinished(async () => {
     leaving.abort();
@@ -174,10 +189,30 @@ test('a place that is not kept any more is answered by a gap', async () => {
 test('what is no query and no place is refused', async () => {
   const { url } = await open();
   for (const bad of ['?type=born', '?instance=../x', '?what=1']) {
-    const answer = await fetch(url + bad);
+    const answer = await fetch(url + bad, { headers: AS_READER });
     expect([bad, answer.status]).toEqual([bad, 400]);
   }
-  expect((await fetch(url, { headers: { 'last-event-id': 'x' } })).status).toBe(400);
+  expect((await fetch(url, { headers: { ...AS_READER, 'last-event-id': 'x' } })).status).toBe(400);
+});
+
+// Tokens are taken away without a restart: what they opened must not outlive them.
+test('a stream ends with its token, taken away or of less scope, and no other does', async () => {
+  const { url, entries, life } = await open();
+  const lost = listen(url);
+  const kept = listen(url, { authorization: 'Bearer the-admin-of-all-of-this' });
+  await waitFor('both streams', () => lost.lastId !== '' && kept.lastId !== '');
+  const { reader } = entries;
+  delete entries['reader'];
+  await waitFor('its end', () => lost.ended);
+  if (!reader) throw new Error('no reader');
+  entries['reader'] = reader;
+  const lessened = listen(url);
+  await waitFor('the stream', () => lessened.lastId !== '');
+  entries['reader'] = { ...reader, scopes: ['create'] };
+  await waitFor('its end', () => lessened.ended);
+  await life();
+  await waitFor('the events', () => kept.told.length === 5);
+  expect([lost.told, lessened.told, kept.ended]).toEqual([[], [], false]);
 });
 
 // Many clients come and go: nothing is asked of Redis for one that has gone.
@@ -208,7 +243,7 @@ test('a client that does not read is not read for', async () => {
     const fields = ['type', 'ready', 'id', 'x', 'state', 'ready', 'generation', 1, 'expiresAt', 1];
     await redis.xadd(keys.events, '*', ...fields, 'metadata', metadata, 'template', 'demo');
   }
-  const answer = await fetch(url, { headers: { 'last-event-id': '0' } });
+  const answer = await fetch(url, { headers: { ...AS_READER, 'last-event-id': '0' } });
   let last = -1;
   await waitFor('a standstill', async () => {
     const before = last;

@@ -3,13 +3,15 @@ import Router from '@koa/router';
 import { eventsQuerySchema, isWanted, toEventResource } from '@ephemera/contract';
 import type { EventsQuery } from '@ephemera/contract';
 import { FailureError } from '@ephemera/domain';
+import type { TokenSet } from '@ephemera/runtime';
 import type { EventFeed } from '@ephemera/store';
 import { EXACT } from './exact-paths.ts';
-import { endOf } from '../under-way.ts';
 import { readInput } from './read-input.ts';
+import { whileAllowed } from './while-allowed.ts';
 
 export interface EventsApi {
   readonly events: Pick<EventFeed, 'now' | 'next'>;
+  readonly tokens: Pick<TokenSet, 'named'>;
   /** Aborts when the replica stops, and ends the streams. */
   readonly stopping: AbortSignal;
   /** How long a stream without events may be silent, ms. */
@@ -22,9 +24,10 @@ const RETRY = 1_000;
 
 /**
  * `/v1/events`: server-sent events (WHATWG HTML section 9.2), from now on or from after
- * `Last-Event-ID`. What a client does not take is not read for it.
+ * `Last-Event-ID`, for as long as its token counts. What a client does not take is not read for it.
  */
-export function eventsRouter({ events, stopping, heartbeat = HEARTBEAT }: EventsApi): Router {
+export function eventsRouter(api: EventsApi): Router {
+  const { events, tokens, stopping, heartbeat = HEARTBEAT } = api;
   const router = new Router(EXACT);
   router.get('/v1/events', async (ctx) => {
     const query = readInput(
@@ -33,10 +36,10 @@ export function eventsRouter({ events, stopping, heartbeat = HEARTBEAT }: Events
     );
     const given = ctx.get('last-event-id');
     const after = given === '' ? await events.now() : readPlace(given);
+    const signal = whileAllowed(ctx, tokens, stopping);
     ctx.type = 'text/event-stream';
     ctx.set('x-accel-buffering', 'no');
-    const end = endOf(ctx.res, stopping);
-    const lines = follow(events, after, query, heartbeat, end);
+    const lines = follow(events, after, query, heartbeat, signal);
     ctx.body = Readable.from(lines, { objectMode: false, highWaterMark: 16_384 });
   });
   return router;
@@ -64,6 +67,7 @@ async function* follow(
     const last = span.events.at(-1);
     const wanted = span.events.filter((event) => isWanted(query, event));
     for (const event of wanted) {
+      if (isGone()) return;
       const data = JSON.stringify(toEventResource(event));
       yield `id: ${event.seq}\nevent: ${event.type}\ndata: ${data}\n\n`;
     }

@@ -4,14 +4,16 @@ import { logsQuerySchema, toResource } from '@ephemera/contract';
 import { FailureError, isDead, isId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import type { LogLine } from '@ephemera/lifecycle';
+import type { TokenSet } from '@ephemera/runtime';
 import { EXACT } from './exact-paths.ts';
 import { followLog } from './follow-log.ts';
 import type { LogPorts } from './follow-log.ts';
-import { endOf } from '../under-way.ts';
 import { readInput } from './read-input.ts';
 import { suspendInstance } from './suspend-instance.ts';
+import { whileAllowed } from './while-allowed.ts';
 
 export interface LookingIn extends LogPorts {
+  readonly tokens: Pick<TokenSet, 'named'>;
   /** Aborts when the replica stops, and ends the logs that are followed. */
   readonly stopping: AbortSignal;
 }
@@ -28,7 +30,7 @@ export function lookingInRouter(ports: LookingIn): Router {
     );
     // What ends by itself is given in full.
     const stopping = query.follow ? ports.stopping : undefined;
-    const pages = followLog(ports, id, query, endOf(ctx.res, stopping));
+    const pages = followLog(ports, id, query, whileAllowed(ctx, ports.tokens, stopping));
     // The first page before the answer begins: what is wrong until then can still be said.
     const first = await pages.next();
     ctx.status = 200;

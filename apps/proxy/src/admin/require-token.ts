@@ -1,7 +1,6 @@
 import { FailureError } from '@ephemera/domain';
-import type { Principal } from '@ephemera/domain';
 import { bearerOf } from '@ephemera/runtime';
-import type { TokenSet } from '@ephemera/runtime';
+import type { Identified, TokenSet } from '@ephemera/runtime';
 import type { Context, Middleware } from 'koa';
 
 /** Lets only holders of a token pass; who it is, is then in the state `principal`. */
@@ -16,6 +15,6 @@ export function requireToken(tokens: Pick<TokenSet, 'identify'>): Middleware {
 }
 
 /** Who asks, behind `requireToken`. */
-export function principalOf(ctx: Pick<Context, 'state'>): Principal {
-  return (ctx.state as { readonly principal: Principal }).principal;
+export function principalOf(ctx: Pick<Context, 'state'>): Identified {
+  return (ctx.state as { readonly principal: Identified }).principal;
 }
