@@ -78,14 +78,15 @@ test('behind TLS the cookie is for TLS alone', async () => {
 
 test('a cookie that was changed, made up or made for another token opens nothing', async () => {
   const [name = '', value = ''] = cookie.split('=');
-  const [expires = '', holder = '', print = '', signature = ''] = value.split('.');
+  const [expires = '', holder = '', print = '', id = '', signature = ''] = value.split('.');
   const who = { name: holder, fingerprint: print };
   const other = createSessions('another-key-of-somebody', tokens, Date.now).begin(who);
   const later = String(Number(expires) + 1);
-  const rest = `${holder}.${print}`;
+  const rest = `${holder}.${print}.${id}`;
   for (const bad of [
     `${later}.${rest}.${signature}`,
-    `${expires}.looker.${print}.${signature}`,
+    `${expires}.looker.${print}.${id}.${signature}`,
+    `${expires}.${holder}.${print}.${id}x.${signature}`,
     `${expires}.${rest}.`,
     expires,
     '.',
@@ -135,6 +136,27 @@ test('a forged cookie before the right one changes nothing', async () => {
   expect((await get('/instances', { cookie: forged })).status).toBe(200);
 });
 
+test('ended sessions stay ended however many there are, and what is forged ends none', () => {
+  let now = 1_000;
+  const sessions = createSessions(TOKEN, tokens, () => now);
+  const who = tokens.identify(TOKEN);
+  if (!who) throw new Error('the token is not known');
+  const first = sessions.begin(who);
+  const kept = sessions.begin(who);
+  sessions.end(first);
+  for (let i = 1; i < 10_000; i++) sessions.end(sessions.begin(who));
+  sessions.end(`${kept}x`);
+  expect([sessions.holder(first), sessions.holder(kept)?.name]).toEqual([undefined, 'admin']);
+  // There is no room for more: all that are open end too, and new ones begin.
+  const last = sessions.begin(who);
+  sessions.end(last);
+  expect([first, last, kept].map((each) => sessions.holder(each))).toEqual(
+    Array(3).fill(undefined),
+  );
+  now += 1;
+  expect(sessions.holder(sessions.begin(who))?.name).toBe('admin');
+});
+
 test('a session ends after twelve hours', () => {
   let now = 1_000;
   const sessions = createSessions(TOKEN, tokens, () => now);
@@ -147,8 +169,12 @@ test('a session ends after twelve hours', () => {
   expect(sessions.holder(value)).toBeUndefined();
 });
 
-test('logging out takes the cookies away', async () => {
-  const answer = await postForm(`${scene.url}/logout`, {}, { cookie });
+test('logging out takes the cookies away, ends every copy of the session, and no other', async () => {
+  const own = await signIn(scene.url);
+  expect((await get('/instances', { cookie: own })).status).toBe(200);
+  const answer = await postForm(`${scene.url}/instances/logout`, {}, { cookie: own });
+  for (const path of INSIDE) expect((await get(path, { cookie: own })).status, path).toBe(401);
+  expect((await get('/instances', { cookie })).status).toBe(200);
   expect(answer.status).toBe(303);
   for (const each of answer.headers.getSetCookie()) expect(each).toContain('Max-Age=0');
 });
@@ -167,7 +193,7 @@ test.each([
   const answers = await Promise.all([
     postForm(`${scene.url}/instances/${id}/end`, {}, { cookie, ...headers }),
     postForm(`${scene.url}/login`, { token: TOKEN }, headers),
-    postForm(`${scene.url}/logout`, {}, headers),
+    postForm(`${scene.url}/instances/logout`, {}, headers),
     fetch(`${scene.url}/queues/api/queues/pause`, {
       method: 'PUT',
       headers: { cookie, origin: 'http://x', ...headers },

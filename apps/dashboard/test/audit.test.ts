@@ -33,7 +33,7 @@ const common = { level: 'info', address: '127.0.0.1' };
 test('logins, refused ones too, and logouts', async () => {
   const cookie = await signIn(scene.url);
   await postForm(`${scene.url}/login`, { token: 'not-the-token-at-all' });
-  await postForm(`${scene.url}/logout`, {}, { cookie });
+  await postForm(`${scene.url}/instances/logout`, {}, { cookie });
   expect(acts()).toEqual([
     { ...common, by: 'admin', act: 'login', status: 303, result: 'done' },
     { ...common, by: 'nobody', act: 'login', status: 401, result: 'refused' },

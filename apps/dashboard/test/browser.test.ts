@@ -133,8 +133,14 @@ test('a page that is refused the newest says that it is old, and recovers', asyn
   await page.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`);
   expect(asked).toEqual([]);
 
+  // Somebody has copied the session; it goes by the cookie's path whether it is ended.
+  const copies = await page.context().cookies(`${scene.url}/instances`);
   await page.getByRole('button', { name: 'Log out' }).click();
   await page.waitForURL('**/login');
+  await page.goto(`${scene.url}/instances`);
+  expect(new URL(page.url()).pathname).toBe('/login');
+  expect(copies).toHaveLength(1);
+  await page.context().addCookies(copies);
   await page.goto(`${scene.url}/instances`);
   expect(new URL(page.url()).pathname).toBe('/login');
   await page.context().close();

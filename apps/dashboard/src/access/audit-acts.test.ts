@@ -5,7 +5,7 @@ const id = 'a'.repeat(26);
 
 test.each([
   ['POST', '/login', { act: 'login' }],
-  ['POST', '/logout', { act: 'logout' }],
+  ['POST', '/instances/logout', { act: 'logout' }],
   ['POST', `/instances/${id}/end`, { act: 'instance.end', id }],
   ['POST', '/instances/x/end', { act: 'POST /instances/x/end' }],
   ['PUT', '/queues/api/queues/pause', { act: 'queue.pause' }],

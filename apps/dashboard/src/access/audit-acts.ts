@@ -2,6 +2,7 @@ import { isId } from '@ephemera/domain';
 import type { Principal } from '@ephemera/domain';
 import { createAudit, originAddress, peerAddress, plainPath } from '@ephemera/runtime';
 import type { Logger } from '@ephemera/runtime';
+import { LOGOUT } from './login-target.ts';
 import type { BlockList } from 'node:net';
 import type { Context, Middleware } from 'koa';
 
@@ -49,7 +50,8 @@ export interface NamedAct {
 
 /** What a request is called in the log, and what it is about. */
 export function actOf(method: string, path: string): NamedAct {
-  if (path === '/login' || path === '/logout') return { act: path.slice(1) };
+  if (path === '/login') return { act: 'login' };
+  if (path === LOGOUT) return { act: 'logout' };
   const id = /^\/instances\/([a-z0-9]+)\/end$/.exec(path)?.[1] ?? '';
   if (isId(id)) return { act: 'instance.end', id };
   const queues = QUEUES.exec(path)?.[1];

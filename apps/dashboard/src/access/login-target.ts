@@ -9,6 +9,9 @@ export const SESSION_PATHS = ['/instances', '/queues'];
 
 export const HOME = '/instances';
 
+/** Below a part that the session's cookie is sent to: without it no session could be ended. */
+export const LOGOUT = '/instances/logout';
+
 /** Where to go after the login: a page of the dashboard, whatever was asked for. */
 export function loginTarget(asked: unknown): string {
   const url = typeof asked === 'string' ? URL.parse(asked, 'http://dashboard') : null;

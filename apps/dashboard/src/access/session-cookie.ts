@@ -28,6 +28,11 @@ export function sessionHolder(ctx: Context, sessions: Sessions): Principal | und
     .find(Boolean);
 }
 
+/** Ends what a browser has as its session, copies of it too. */
+export function endSessions(ctx: Context, sessions: Sessions): void {
+  for (const each of sessionCookies(ctx)) sessions.end(each);
+}
+
 /**
  * What a browser sent as the session. It may be several: a page of an instance on another port
  * of this name can set a cookie alike for a longer path, which is then sent first.

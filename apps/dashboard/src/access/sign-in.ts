@@ -6,9 +6,14 @@ import type { TokenSet, WrongGuesses } from '@ephemera/runtime';
 import { addressOf } from './audit-acts.ts';
 import { EXACT } from '../exact-paths.ts';
 import { loginPage } from '../pages/login-page.ts';
-import { HOME, loginTarget } from './login-target.ts';
+import { HOME, LOGOUT, loginTarget } from './login-target.ts';
 import { requireSameOrigin } from './same-origin.ts';
-import { clearSessionCookie, sessionHolder, setSessionCookie } from './session-cookie.ts';
+import {
+  clearSessionCookie,
+  endSessions,
+  sessionHolder,
+  setSessionCookie,
+} from './session-cookie.ts';
 import type { Sessions } from './session.ts';
 
 export interface SignIn {
@@ -56,9 +61,10 @@ export function signInRouter({ tokens, sessions, guesses }: SignIn): Router {
     ctx.redirect(target);
   });
 
-  router.post('/logout', (ctx) => {
+  router.post(LOGOUT, (ctx) => {
     requireSameOrigin(ctx);
     ctx.state['principal'] = sessionHolder(ctx, sessions);
+    endSessions(ctx, sessions);
     clearSessionCookie(ctx);
     ctx.status = 303;
     ctx.redirect('/login');

@@ -1,3 +1,4 @@
+import { LOGOUT } from '../access/login-target.ts';
 import { html } from './html.ts';
 import type { Html } from './html.ts';
 
@@ -36,6 +37,6 @@ function banner(here: Page['here']): Html {
       <a href="/instances" ${here === 'instances' && html`aria-current="page"`}>Instances</a>
       <a href="/queues">Queues</a>
     </nav>
-    <form method="post" action="/logout"><button class="quiet">Log out</button></form>
+    <form method="post" action="${LOGOUT}"><button class="quiet">Log out</button></form>
   </header>`;
 }
