@@ -59,6 +59,8 @@ export function containerProfile(instance: Instance, place: Placement): Containe
     Env: environment(instance).map(([name, value]) => `${name}=${fill(value)}`),
     ...(template.command && { Cmd: template.command.map(fill) }),
     ...(template.user !== undefined && { User: template.user }),
+    // An image's own is run by the daemon, again and again, and no limit of the instance bounds that.
+    Healthcheck: { Test: ['NONE'] },
     HostConfig: {
       ...place.isolation,
       ...ALWAYS,

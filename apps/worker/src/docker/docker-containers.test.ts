@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Instance, Template } from '@ephemera/domain';
 import { StartFault } from '@ephemera/lifecycle';
 import { waitFor } from '@ephemera/testing';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -21,9 +22,15 @@ afterAll(() => scene.close());
 const SHELL = ['/bin/sh', '-c'];
 
 describe('start', () => {
-  test('gives every container the limits that no template lifts', async () => {
+  test.each<[string, Partial<Template>, Partial<Instance>, { dns?: string; user?: string }]>([
+    ['a plain one', {}, {}, {}],
+    ['one of a pool', {}, { pool: 'p' }, {}],
+    ['one with egress', { egress: true }, {}, { dns: '203.0.113.53' }],
+    ['one with a writable root', { readOnly: false }, {}, {}],
+    ['one that runs as its image says', { user: undefined }, {}, { user: '65534:65534' }],
+  ])('gives %s the limits that no template lifts', async (_, template, more, { dns, user }) => {
     const { docker, start, namespace } = scene;
-    const instance = begunInstance();
+    const instance = { ...begunInstance(template), ...more };
     const { containerId } = await start(instance);
     const seen = await docker.getContainer(containerId).inspect();
     expect(seen.Name).toBe(`/${containerName(namespace, instance)}`);
@@ -37,9 +44,11 @@ describe('start', () => {
       PidsLimit: 64,
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges:true'],
-      ReadonlyRootfs: true,
+      ReadonlyRootfs: template.readOnly ?? true,
       Init: true,
       IpcMode: 'private',
+      Dns: [dns ?? '192.0.2.1'],
+      DnsSearch: ['.'],
       RestartPolicy: { Name: 'no' },
       LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },
       Tmpfs: { '/tmp': 'rw,noexec,nosuid,nodev,size=8388608,mode=1777' },
@@ -55,29 +64,9 @@ describe('start', () => {
     expect(seen.HostConfig.PortBindings ?? {}).toEqual({});
     expect(seen.Mounts).toEqual([]);
     expect(Object.keys(seen.NetworkSettings.Networks)).toEqual([scene.network.name]);
-    expect(seen.Config.User).toBe('65534');
+    expect(seen.Config.User).toBe(user ?? '65534');
     const { text } = await execInside(docker, containerId, 'grep -E "NoNew|CapEff" /proc/1/status');
     expect(text).toMatch(/CapEff:\s+0000000000000000\s+NoNewPrivs:\s+1/);
-  });
-
-  // Docker makes a volume on the host's disk for each, writable and unbounded.
-  test('puts a bounded tmpfs in the place of every volume that the image declares', async () => {
-    const { docker, start, namespace } = scene;
-    const image = `ephemera/${namespace}-volumes`;
-    const maker = await docker.createContainer({
-      Image: 'ephemera/demo',
-      Volumes: { '/data': {} },
-    });
-    await maker.commit({ repo: image, changes: 'VOLUME /data' });
-    await maker.remove({ v: true });
-    onTestFinished(async () => {
-      await docker.getImage(image).remove({ force: true });
-    });
-    const { containerId } = await start(begunInstance({ image }));
-    const seen = await docker.getContainer(containerId).inspect();
-    expect(seen.HostConfig.Tmpfs?.['/data']).toBe('rw,noexec,nosuid,nodev,size=67108864,mode=1777');
-    const { text } = await execInside(docker, containerId, 'grep " /data " /proc/mounts');
-    expect(text).toMatch(/^tmpfs \/data tmpfs/);
   });
 
   test('names what the daemon lacks of that which a template asks for, all at once', async () => {

@@ -1,7 +1,7 @@
 import { sampleDraft, sampleTemplate } from '@ephemera/testing';
 import type { Instance } from '@ephemera/domain';
 import { expect, test } from 'vitest';
-import { instanceOf, labelsOf } from './labels.ts';
+import { LABEL, instanceOf, labelsOf, pooledOf } from './labels.ts';
 
 const template = sampleTemplate({ env: { SECRET: 'hidden-in-the-template' } });
 const instance: Instance = {
@@ -32,4 +32,14 @@ test('labels hold no secret, and yet enough to know the instance again', () => {
   // When it was last used is lost: were it taken for idle since its start, it would end at once.
   expect(recalled).toMatchObject({ startedAt: 5, activeAt: 9 });
   expect(recalled?.template).toEqual({ ...template, env: {} });
+});
+
+// A container inherits the labels of its image, whose author may know ours.
+test('none of our labels is left to the image', () => {
+  const own = { ...template, labels: { team: 'core', [LABEL.role]: 'firewall' } };
+  const { team, ...labels } = labelsOf('ephemera', 'host-a', { ...instance, template: own });
+  expect(team).toBe('core');
+  expect(Object.keys(labels).sort()).toEqual(Object.values(LABEL).sort());
+  expect(labels[LABEL.role]).toBe('instance');
+  expect(pooledOf({ labels, name: 'ephemera-x-7' })).toBeUndefined();
 });

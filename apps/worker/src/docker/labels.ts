@@ -1,6 +1,9 @@
 import type { Instance, Template } from '@ephemera/domain';
 
-/** Labels say who a container is; they cannot change, so the lease is not among them. */
+/**
+ * Labels say who a container is; they cannot change, so the lease is not among them. A container
+ * inherits those of its image: each is set on every instance, or an image would say it in our place.
+ */
 export const LABEL = {
   namespace: 'ephemera.namespace',
   instance: 'ephemera.instance',
@@ -8,7 +11,9 @@ export const LABEL = {
   host: 'ephemera.host',
   template: 'ephemera.template',
   expiresAt: 'ephemera.expires-at',
-  /** The pool that it was started for. */
+  /** `instance`, or `firewall`: the helper that sets rules. */
+  role: 'ephemera.role',
+  /** The pool that it was started for; empty where there is none. */
   pool: 'ephemera.pool',
   /** What a store that lost everything needs to know the instance again. */
   recall: 'ephemera.recall',
@@ -56,7 +61,8 @@ export function labelsOf(
     [LABEL.host]: host,
     [LABEL.template]: template.name,
     [LABEL.expiresAt]: new Date(latest).toISOString(),
-    ...(pool !== undefined && { [LABEL.pool]: pool }),
+    [LABEL.role]: 'instance',
+    [LABEL.pool]: pool ?? '',
     // Its environment is with the container; labels are told to whoever hears the daemon's events.
     [LABEL.recall]: JSON.stringify({ ...recall, template: { ...template, env: {} } }),
   };
@@ -73,7 +79,7 @@ export interface Told {
  * bears the generation of its claim.
  */
 export function pooledOf({ labels, name }: Told): 'waits' | 'claimed' | undefined {
-  if (labels[LABEL.pool] === undefined) return undefined;
+  if (!labels[LABEL.pool]) return undefined;
   return generationIn(name) > Number(labels[LABEL.generation]) ? 'claimed' : 'waits';
 }
 

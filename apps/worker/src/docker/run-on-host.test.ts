@@ -18,7 +18,7 @@ async function open() {
   });
   const left = await docker.createContainer({
     Image: IMAGE,
-    Labels: { [LABEL.namespace]: namespace, 'ephemera.role': 'firewall' },
+    Labels: { [LABEL.namespace]: namespace, [LABEL.role]: 'firewall' },
   });
   const filters = { label: [`${LABEL.namespace}=${namespace}`] };
   const there = async () =>

@@ -20,7 +20,7 @@ export function runInHostNetwork(
   image: string,
   abandoned = ABANDONED,
 ): RunOnHost {
-  const filters = { label: [`${LABEL.namespace}=${namespace}`, 'ephemera.role=firewall'] };
+  const filters = { label: [`${LABEL.namespace}=${namespace}`, `${LABEL.role}=firewall`] };
 
   /** Ages are told from one's own: so no clock but the daemon's counts. */
   const removeAbandoned = async (own: string): Promise<void> => {
@@ -43,7 +43,7 @@ export function runInHostNetwork(
       User: '0',
       Entrypoint: ['/bin/sh', '-c'],
       Cmd: [script],
-      Labels: { [LABEL.namespace]: namespace, 'ephemera.role': 'firewall' },
+      Labels: { [LABEL.namespace]: namespace, [LABEL.role]: 'firewall' },
       HostConfig: {
         NetworkMode: 'host',
         CapDrop: ['ALL'],
