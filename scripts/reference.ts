@@ -100,7 +100,7 @@ ${fieldTable(sharesSchema)}
 
 What weakens the host is refused unless \`allow\` names it, as in
 \`allow: {capabilities: [NET_BIND_SERVICE], runtimes: [runsc]}\`. Workers look at it again before
-they create a container, in their own copy of the file; one without a file allows nothing.
+they create a container, in their own copy of the file; one without a file allows none of it, and any image.
 
 ${fieldTable(allowSchema)}
 

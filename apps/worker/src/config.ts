@@ -2,6 +2,7 @@ import type { Capacity } from '@ephemera/domain';
 import type { Webhook } from '@ephemera/domain';
 import {
   COMMON,
+  adminHost,
   count,
   duration,
   loadWebhooks,
@@ -21,6 +22,7 @@ const SUBNET_LIST = /^(?:\d{1,3}\.\d{1,3}\.0\.0\/16)(?:,\d{1,3}\.\d{1,3}\.0\.0\/
 /** The settings by their names in the environment; the reference is made from it. */
 export const schema = z.object({
   ...COMMON,
+  EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_WORKER_PORT: port(8083).describe('Health and metrics of the worker.'),
   DOCKER_HOST: z
     .string()
@@ -134,7 +136,7 @@ export function readConfig(environment = process.env): WorkerConfig {
     redis: redisAddressOf(given),
     namespace: given.EPHEMERA_NAMESPACE,
     logLevel: given.EPHEMERA_LOG_LEVEL,
-    bind: given.EPHEMERA_HOST,
+    bind: given.EPHEMERA_ADMIN_HOST,
     port: given.EPHEMERA_WORKER_PORT,
     dockerHost: given.DOCKER_HOST,
     hostId: given.EPHEMERA_HOST_ID,

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { begunInstance } from '../test/docker-scene.ts';
 import { againstPolicy } from './against-policy.ts';
 import { guardStarts } from './guard-starts.ts';
+import { requireBounds } from './require-bounds.ts';
 
 const next = () => Promise.resolve(1);
 const says = (text: string) => () => Promise.resolve([text]);
@@ -22,6 +23,23 @@ test('what the policy of this host does not allow is never created, whoever aske
   expect(await containers.list()).toEqual([]);
   expect(await guarded.start(begunInstance(), next, tell)).toBeDefined();
   expect(await containers.list()).toHaveLength(1);
+});
+
+test.each([
+  [{ memory: 0 }, 'limits.memory: must be at least 1.'],
+  [{ pids: -1 }, 'limits.pids: must be at least 1.'],
+  [{ cpus: 1e-9 }, 'limits.cpus: must be at least 0.01.'],
+  [{ cpus: Infinity }, 'limits.cpus: must be at least 0.01.'],
+])('what Docker takes for no bound is none: %o', async (limits, text) => {
+  const guarded = guardStarts(memoryContainers(), [requireBounds]);
+  const whole = begunInstance();
+  const started = guarded.start(
+    begunInstance({ limits: { ...whole.template.limits, ...limits } }),
+    next,
+    tell,
+  );
+  await expect(started).rejects.toThrow(text);
+  expect(await guarded.start(whole, next, tell)).toBeDefined();
 });
 
 test('every objection is told', async () => {

@@ -8,7 +8,8 @@ export type Objections = (template: Template) => Promise<readonly string[]>;
 /**
  * Containers that are not so much as created where something speaks against their template. What
  * a proxy has let through is looked at again here, beside the daemon: whoever gets hold of a
- * proxy, or writes an instance into Redis, still starts nothing that this host's operator refuses.
+ * proxy, or writes an instance into Redis, still starts nothing without bounds, and nothing that
+ * `allow` and `images` of this host refuse. Whether a template is trusted is believed.
  */
 export function guardStarts(containers: Containers, objections: readonly Objections[]): Containers {
   return {

@@ -55,6 +55,7 @@ import { lookAtParts } from './look-at-parts.ts';
 import { hastenLateKills } from './late-kills.ts';
 import { probe } from './probe.ts';
 import { repeat } from './repeat.ts';
+import { requireBounds } from './require-bounds.ts';
 import { startRefillWorker } from './refill-worker.ts';
 import { removeInLanes } from './remove-in-lanes.ts';
 import { startSpawnWorker } from './spawn-worker.ts';
@@ -136,7 +137,7 @@ await runApp(async () => {
       inTurn: inLanes(config.spawnConcurrency),
       keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
     }),
-    [againstPolicy(() => policy.current), firewall.objections],
+    [requireBounds, againstPolicy(() => policy.current), firewall.objections],
   );
   // Very many may be due, exit or fail at one instant: each kind has lanes of its own and waits for no
   // other, and who waits for its turn here is withdrawn already.

@@ -3,12 +3,12 @@ import type { Fault } from '@ephemera/domain';
 import { z } from 'zod';
 import { ConfigError } from './environment.ts';
 
-/** Where the admin port and the dashboard are bound: here alone, unless told. */
+/** Where the admin port, the dashboard and a worker's health port are bound: here alone, unless told. */
 export const adminHost = z
   .string()
   .default('127.0.0.1')
   .describe(
-    'The address that the admin port and the dashboard are bound to. Elsewhere than on loopback they start only with a token that cannot be guessed.',
+    "The address that the admin port, the dashboard and a worker's health port are bound to. Elsewhere than on loopback the first two start only with a token that cannot be guessed.",
   );
 
 /** Fewer are soon tried out by whoever may ask as often as they like. */

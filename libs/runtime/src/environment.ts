@@ -169,7 +169,7 @@ export const COMMON = {
     .string()
     .default('127.0.0.1')
     .describe(
-      "The address that the public port, and a worker's health port, are bound to. Elsewhere than on loopback a proxy starts only with an `EPHEMERA_ADMIN_TOKEN` that cannot be guessed: it counts on the public port too.",
+      'The address that the public port is bound to. Elsewhere than on loopback a proxy starts only with an `EPHEMERA_ADMIN_TOKEN` that cannot be guessed: it counts on the public port too.',
     ),
   EPHEMERA_TOMBSTONE: count(3600, 1, 604_800).describe(
     'How long a dead id still answers with its reason, seconds.',

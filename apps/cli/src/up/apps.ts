@@ -41,7 +41,7 @@ export function planApps(config: Config, ports: PortPlan, backing: Backing): Pro
   const numbered = (name: string, index: number) => (index === 0 ? name : `${name} ${index + 1}`);
 
   const workers = ports.workers.map((port, index) =>
-    app('worker', numbered('worker', index), siteOf(config.host, port), {
+    app('worker', numbered('worker', index), siteOf(config.adminHost, port), {
       EPHEMERA_WORKER_PORT: String(port),
       DOCKER_HOST: backing.dockerHost,
     }),

@@ -41,7 +41,7 @@ test('each port is looked for where it will be opened', async () => {
     asked.push(`${host}:${port}`);
     return Promise.resolve(true);
   });
-  expect(asked).toEqual(['192.0.2.1:8080', '127.0.0.1:8081', '127.0.0.1:8082', '192.0.2.1:8083']);
+  expect(asked).toEqual(['192.0.2.1:8080', '127.0.0.1:8081', '127.0.0.1:8082', '127.0.0.1:8083']);
 });
 
 test('one port for two purposes is refused', async () => {

@@ -34,7 +34,7 @@ export async function planPorts(
     ['EPHEMERA_PUBLIC_PORT', host, wanted.publicPort],
     ['EPHEMERA_ADMIN_PORT', adminHost, wanted.adminPort],
     ['EPHEMERA_DASHBOARD_PORT', adminHost, wanted.dashboardPort],
-    ['EPHEMERA_WORKER_PORT', host, wanted.workerPort],
+    ['EPHEMERA_WORKER_PORT', adminHost, wanted.workerPort],
   ];
   const seen = new Set<number>();
   const faults: string[] = [];
@@ -65,7 +65,7 @@ export async function planPorts(
     public: wanted.publicPort,
     dashboard: wanted.dashboardPort,
     proxies: [wanted.adminPort, ...(await more(counts.proxies - 1, adminHost))],
-    workers: [wanted.workerPort, ...(await more(counts.workers - 1, host))],
+    workers: [wanted.workerPort, ...(await more(counts.workers - 1, adminHost))],
   };
 }
 

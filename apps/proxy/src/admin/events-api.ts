@@ -67,7 +67,7 @@ async function* follow(
     const last = span.events.at(-1);
     const wanted = span.events.filter((event) => isWanted(query, event));
     for (const event of wanted) {
-      if (isGone()) return;
+      if (isOver()) return;
       const data = JSON.stringify(toEventResource(event));
       yield `id: ${event.seq}\nevent: ${event.type}\ndata: ${data}\n\n`;
     }

@@ -143,18 +143,6 @@ describe('lines that are none', () => {
   });
 });
 
-test('what is no request within an answer is cut, and puts nothing into that answer', async () => {
-  const slow = await startUpstream(({ socket }) => {
-    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun');
-  });
-  onTestFinished(() => slow.stop());
-  const raw = open(rig.port);
-  raw.send(get(`/demo/${await rig.ready(slow.port)}/`));
-  await raw.until(/begun$/);
-  raw.send('no request\r\n\r\n');
-  expect(await raw.untilClosed()).toMatch(/begun$/);
-});
-
 describe('too much', () => {
   test.each([
     ['Content-Length: 5', 'hello'],
