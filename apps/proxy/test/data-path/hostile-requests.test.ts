@@ -1,14 +1,5 @@
 import { waitFor } from '@ephemera/testing';
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  onTestFinished,
-  test,
-} from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
 import { type Rig, startRig } from './rig.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
