@@ -1,10 +1,9 @@
 import Router from '@koa/router';
 import type { Redis } from 'ioredis';
-import { EXACT } from './exact-paths.ts';
 
 /** `/healthz`: the process answers. `/readyz`: its pages would, too. Neither wants a token. */
 export function healthRouter(parts: { redis: Redis; stopping: () => boolean }): Router {
-  const router = new Router(EXACT);
+  const router = new Router();
   router.get('/healthz', (ctx) => {
     ctx.body = { status: 'ok' };
   });

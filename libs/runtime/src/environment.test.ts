@@ -103,4 +103,8 @@ describe('a secret in a file', () => {
       { path: 'PORT', detail: 'must be a port number' },
     ]);
   });
+
+  test('is not looked for by whom it is not for', () => {
+    expect(faultsOf({ EPHEMERA_ADMIN_TOKEN_FILE: join(folder, 'none') })).toEqual([]);
+  });
 });

@@ -56,8 +56,10 @@ function branchMeant(branches: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[
 const SECRETS = ['EPHEMERA_ADMIN_TOKEN', 'EPHEMERA_REDIS_URL'] as const;
 
 /** Takes secrets from the files that the environment names; tells of those that it cannot. */
-function readSecrets(given: Record<string, string | undefined>): Fault[] {
-  return SECRETS.flatMap((name) => {
+function readSecrets(schema: z.ZodType, given: Record<string, string | undefined>): Fault[] {
+  // One environment may be for all apps, and the file of a secret there for those that need it.
+  const read = SECRETS.filter((name) => schema instanceof z.ZodObject && name in schema.shape);
+  return read.flatMap((name) => {
     const path = `${name}_FILE`;
     const file = given[path];
     if (file === undefined) return [];
@@ -85,7 +87,7 @@ export function readEnvironment<T extends z.ZodType>(
   environment: Readonly<Record<string, string | undefined>>,
 ): z.infer<T> {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  const faults = readSecrets(given);
+  const faults = readSecrets(schema, given);
   const result = schema.safeParse(given);
   if (!result.success) faults.push(...faultsOf(result.error));
   if (!result.success || faults.length > 0) throw new ConfigError('The environment', faults);

@@ -16,10 +16,9 @@ export const LOGOUT = '/instances/logout';
 export function loginTarget(asked: unknown): string {
   const url = typeof asked === 'string' ? URL.parse(asked, 'http://dashboard') : null;
   if (url?.host !== 'dashboard') return HOME;
-  const known = SESSION_PATHS.some(
-    (path) => url.pathname === path || url.pathname.startsWith(`${path}/`),
-  );
-  return known ? `${url.pathname}${url.search}` : HOME;
+  const path = url.pathname.replace(/\/$/, '');
+  const known = SESSION_PATHS.some((each) => path === each || path.startsWith(`${each}/`));
+  return known ? `${path}${url.search}` : HOME;
 }
 
 /** The login page that leads back to what was asked for. */

@@ -1,6 +1,5 @@
 import Router from '@koa/router';
 import type { Readiness } from '@ephemera/runtime';
-import { EXACT } from './exact-paths.ts';
 
 /** What a replica needs to be given traffic, by name: whether it has it now. */
 export type Parts = Readonly<Record<string, () => boolean | Promise<boolean>>>;
@@ -14,7 +13,7 @@ const PATIENCE = 1_000;
  * and must say so while others hang.
  */
 export function healthRoutes(parts: Parts): Router {
-  const router = new Router(EXACT);
+  const router = new Router();
   router.get('/healthz', (ctx) => {
     ctx.body = { status: 'ok' };
   });

@@ -12,6 +12,8 @@ export interface DataPathContext {
   readonly prefix: string;
   /** Whether visitors come over TLS, where nobody says otherwise. */
   readonly secure: boolean;
+  /** The port in visitors' addresses of the host form, as in `:8080`; empty where there is none. */
+  readonly domainPort: string;
   readonly agents: Agents;
   /** How long a request waits for an instance that is starting. */
   readonly holdFor: number;

@@ -74,6 +74,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
     routes: options.routes,
     prefix: options.prefix,
     secure: options.scheme === 'https',
+    domainPort: /:\d+$/.exec(options.domain ?? '')?.[0] ?? '',
     agents,
     holdFor: options.holdFor ?? 30_000,
     responseTimeout,

@@ -14,6 +14,8 @@ interface Site {
   readonly prefix: string;
   /** Whether visitors come over TLS, where nobody says otherwise. */
   readonly secure: boolean;
+  /** The port in visitors' addresses, as in `:8080`, or empty. */
+  readonly domainPort: string;
 }
 
 /**
@@ -51,7 +53,9 @@ function isAskedByOwn(req: IncomingMessage, arrival: Arrival, site: Site): boole
   const { method, address, head } = arrival;
   if (address.prefix !== '') return true;
   const scheme = isSecure(head.said?.proto, site) ? 'https' : 'http';
-  return isFromOwnPage(method, req.headers, URL.parse(`${scheme}://${head.host}`)?.origin);
+  // Balancers may take the port off the Host that visitors see.
+  const host = /:\d+$/.test(head.host) ? head.host : head.host + site.domainPort;
+  return isFromOwnPage(method, req.headers, URL.parse(`${scheme}://${host}`)?.origin);
 }
 
 /** @param proto what a trusted peer said; some balancers call a WebSocket's `wss` */

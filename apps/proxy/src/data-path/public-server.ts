@@ -87,6 +87,8 @@ export function createPublicServer(
     const peer = knownPeer(socket);
     const refusal = REFUSAL_OF[error.code ?? ''] ?? REFUSALS.malformed;
     if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
+    // A client that leaves within a head is told of as what is malformed, and by no other means.
+    else if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy();
     else if (peer !== undefined && isAnswering(peer)) endBehindAnswer(socket, peer, refusal);
     else if (isRefused(socket)) socket.destroySoon();
     else refuseSocket(socket, refusal);

@@ -11,7 +11,7 @@ const path: Passage = {
   isBare: false,
   stripped: true,
   upstream: '10.0.0.2:8080',
-  host: 'demos.example:81',
+  hosts: ['inner:8080', 'demos.example:81'],
 };
 const host: Passage = { ...path, prefix: '' };
 const unstripped: Passage = { ...path, stripped: false };
@@ -22,7 +22,7 @@ test.each([
   ['demos.example', 'https://demos.example:80/a', 'https://demos.example:80/a'],
   ['demos.example:81', 'http://demos.example:80/a', 'http://demos.example:80/a'],
 ])('seen as %s, a Location %s is %s', (host, location, becomes) => {
-  expect(rewriteLocation(location, { ...path, host })).toBe(becomes);
+  expect(rewriteLocation(location, { ...path, hosts: [host] })).toBe(becomes);
 });
 
 test.each([
@@ -38,6 +38,7 @@ test.each([
   ['http://10.0.0.2:8080//evil.example', '/demo/id//evil.example'],
   ['http://demos.example:81/a', '/demo/id/a'],
   ['https://Demos.example:81/a', '/demo/id/a'],
+  ['http://inner:8080/a', '/demo/id/a'],
   ['http://demos.example:81/demo/id/a', '/demo/id/a'],
   ['a/b', 'a/b'],
   ['?a', '?a'],

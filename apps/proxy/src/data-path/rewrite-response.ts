@@ -10,8 +10,8 @@ export interface Passage {
   readonly stripped: boolean;
   /** The instance's own `address:port`, which no visitor can reach. */
   readonly upstream: string;
-  /** The name by which the visitor came, with a port or without. */
-  readonly host: string;
+  /** The names by which the visitor came, and the instance was asked, with a port or without. */
+  readonly hosts: readonly string[];
 }
 
 /**
@@ -102,15 +102,15 @@ export function rewriteLocation(location: string, passage: Passage): string {
 }
 
 /** The path of a Location that means the instance itself, by its address, the host or the root. */
-function ownPath(location: string, { upstream, host, prefix }: Passage): string | undefined {
+function ownPath(location: string, { upstream, hosts, prefix }: Passage): string | undefined {
   if (location.startsWith('/') && !location.startsWith('//')) {
     return prefix === '' ? undefined : location;
   }
   const match = /^(?:https?:)?\/\/([^/?#]*)([^]*)$/i.exec(location);
   const [, authority = '', rest = ''] = match ?? [];
   const isUpstream = authority === upstream || `${authority}:80` === upstream;
-  const isHost =
-    prefix !== '' && plainAuthority(authority, location) === plainAuthority(host, location);
+  const named = plainAuthority(authority, location);
+  const isHost = prefix !== '' && hosts.some((host) => plainAuthority(host, location) === named);
   if (!match || !(isUpstream || isHost)) return undefined;
   const path = rest.startsWith('/') ? rest : `/${rest}`;
   // Standing alone, `//x` would be another host.

@@ -27,7 +27,8 @@ export function passageOf({ address, head }: Arrival, route: ReadyRoute, port: n
     isBare: address.prefix !== '' && !address.path.startsWith('/'),
     stripped: route.stripPrefix,
     upstream: upstreamAuthority(route, port),
-    host: head.said?.host ?? head.host,
+    // Of a list, the first is whom the visitor asked.
+    hosts: [head.host, ...(head.said?.host?.split(',', 1) ?? [])],
   };
 }
 

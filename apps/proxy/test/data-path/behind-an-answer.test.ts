@@ -61,6 +61,17 @@ test.each([
   expect(upstream.received).not.toContain('/never');
 });
 
+// By its end the half of a head becomes malformed: nobody else tells that the client is gone.
+test('a client that leaves within the next head is gone for the instance too', async () => {
+  const client = open(rig.port);
+  client.send(`${get('begun')}GET / HTTP/1.1\r\nHo`);
+  await client.until(/some$/);
+  const asked = upstream.connections.at(-1);
+  client.socket.end();
+  await client.untilClosed();
+  await waitFor('the instance to be left', () => asked?.left === true);
+});
+
 test('a body that is malformed behind it is not told either', async () => {
   const client = open(rig.port);
   client.send(get('begun'));

@@ -107,6 +107,16 @@ test.each(KINDS)('%s of its own page passes, and that of no browser', async (_, 
   expect(await ask(plain, method, own, lines + header + from('http://x.example'))).toBe(200);
 });
 
+test('its page is known by the port of the domain, which a balancer may take off the Host', async () => {
+  const rig = await startRig({ domain: `${DOMAIN}:8080` });
+  const { own, cookie } = await guarded(rig);
+  const post = (host: string, origin: string) => ask(rig, 'POST', host, cookie + from(origin));
+  expect(await post(own, `http://${own}:8080`)).toBe(200);
+  expect(await post(`${own}:8080`, `http://${own}:8080`)).toBe(200);
+  expect(await post(own, `http://${own}:81`)).toBe(403);
+  await rig.stop();
+});
+
 test('a link to it may be anywhere', async () => {
   const { own, cookie } = await guarded(plain);
   for (const site of ['same-site', 'cross-site']) {
