@@ -86,3 +86,26 @@ function isComplete(answers: string): boolean {
 export function statusOf(answer: string): number {
   return Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
 }
+
+/**
+ * Sends so many bytes, as fast as they are taken, and waits until no more are.
+ * @returns how many have been given to the connection so far
+ */
+export async function sendUntilHeldUp({ socket }: Raw, size: number): Promise<() => number> {
+  const block = Buffer.alloc(64 * 1024);
+  let sent = 0;
+  const more = () => {
+    while (sent < size) {
+      sent += block.length;
+      if (!socket.write(block)) return;
+    }
+  };
+  socket.on('drain', more);
+  more();
+  await waitFor('the client to be held up', async () => {
+    const before = sent;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return before > 0 && before === sent;
+  });
+  return () => sent;
+}

@@ -1,6 +1,6 @@
 import { waitFor } from '@ephemera/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { open, send, statusOf } from './raw.ts';
+import { open, send, sendUntilHeldUp, statusOf } from './raw.ts';
 import { type Rig, startRig } from './rig.ts';
 import {
   answering,
@@ -495,22 +495,8 @@ describe('back-pressure', () => {
     );
     const raw = open(rig.port);
     raw.send(post(id, `Content-Length: ${SIZE}\r\n`));
-    const block = Buffer.alloc(64 * 1024);
-    let sent = 0;
-    const more = () => {
-      while (sent < SIZE) {
-        sent += block.length;
-        if (!raw.socket.write(block)) return;
-      }
-    };
-    raw.socket.on('drain', more);
-    more();
-    await waitFor('the client to be held up', async () => {
-      const before = sent;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      return before > 0 && before === sent;
-    });
-    expect(sent).toBeLessThan(SIZE / 2);
+    const sent = await sendUntilHeldUp(raw, SIZE);
+    expect(sent()).toBeLessThan(SIZE / 2);
     const { socket } = await connectionTo();
     let received = 0;
     socket.removeAllListeners('data').on('data', (data) => (received += data.length));
