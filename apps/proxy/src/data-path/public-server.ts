@@ -3,7 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { DataPath } from './data-path.ts';
 import { isAnswering, knownPeer, type Peer } from './peer.ts';
-import { refuse, refuseSocket, REFUSALS, type Refusal } from './refusal.ts';
+import { refuseSocket, REFUSALS, type Refusal } from './refusal.ts';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
 
@@ -42,45 +42,28 @@ export function createPublicServer(
   server.maxHeadersCount = 0;
   server.maxConnections = options.maxConnections ?? 20_000;
 
-  /** Connections that were refused outside of the data path. */
-  const refused = new WeakSet<Socket>();
-  /** What follows a refusal on its connection gets no answer: the connection ends with the first. */
-  const isRefused = (socket: Socket) =>
-    refused.has(socket) || knownPeer(socket)?.isRefused === true;
-
   const handle: Handler = (req, res) => {
-    if (refused.has(req.socket)) {
-      req.socket.destroySoon();
-      return;
-    }
     // By TE alone node:http would send chunks to HTTP/1.0, which has none (RFC 9112 6.1).
     if (req.httpVersion === '1.0') res.useChunkedEncodingByDefault = false;
     if (!dataPath.request(req, res)) entrance(req, res);
   };
   server.on('request', handle);
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
-    if (refused.has(req.socket)) {
-      req.socket.destroySoon();
-      return;
-    }
     if (dataPath.request(req, res)) return;
     res.writeContinue();
     entrance(req, res);
   });
-  server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
-    refused.add(req.socket);
-    refuse(req, res, REFUSALS.expectation);
-  });
+  // Any other expectation the guards refuse.
+  server.on('checkExpectation', handle);
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (refused.has(req.socket)) req.socket.destroySoon();
-    else dataPath.upgrade(req, socket, head);
+    dataPath.upgrade(req, socket, head);
   });
   server.on('connect', (_req: IncomingMessage, socket: Socket) => {
     socket.on('error', () => socket.destroy());
     const peer = knownPeer(socket);
     // Behind an answer that is still on its way, a refusal would be taken for that answer.
     if (peer !== undefined && isAnswering(peer)) socket.destroy();
-    else if (isRefused(socket)) socket.destroySoon();
+    else if (peer?.isRefused === true) socket.destroySoon();
     else refuseSocket(socket, REFUSALS.method);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
@@ -90,7 +73,7 @@ export function createPublicServer(
     // A client that leaves within a head is told of as what is malformed, and by no other means.
     else if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy();
     else if (peer !== undefined && isAnswering(peer)) endBehindAnswer(socket, peer, refusal);
-    else if (isRefused(socket)) socket.destroySoon();
+    else if (peer?.isRefused === true) socket.destroySoon();
     else refuseSocket(socket, refusal);
   });
   return server;

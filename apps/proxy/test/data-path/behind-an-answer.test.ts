@@ -97,6 +97,19 @@ test.each(['evil, 100-continue', 'x-100-continue', '100-continue\r\nExpect: evil
   },
 );
 
+test('a refused expectation behind it leaves it whole, and nothing follows', async () => {
+  const client = open(rig.port);
+  const before = upstream.requests.length;
+  const refused = 'GET / HTTP/1.1\r\nHost: a\r\nExpect: evil\r\n\r\n';
+  client.send(get('later') + refused + get('never'));
+  await waitFor('the request', () => upstream.requests.length > before);
+  release();
+  const received = await client.untilClosed();
+  expect(received.match(/(?<=HTTP\/1\.1 )\d+/g)).toEqual(['200', '417']);
+  expect(received).toContain('\r\n\r\nsomerest');
+  expect(upstream.received).not.toContain('/never');
+});
+
 test('who sends much to what is not there hears so', async () => {
   const client = open(rig.port);
   const length = 10_000_000;

@@ -420,6 +420,7 @@ describe('upgrades and expectations', () => {
 
   test('an expectation that is none', async () => {
     await expectRefused(post('Expect: the-unexpected\r\nContent-Length: 3\r\n', 'abc'), 417);
+    await expectRefused(get('/', 'Expect: the-unexpected\r\n'), 417);
   });
 
   test('the guards stand on Expect: 100-continue too', async () => {

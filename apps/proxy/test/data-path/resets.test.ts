@@ -1,0 +1,51 @@
+import { once } from 'node:events';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { handshake } from './handshake.ts';
+import { open, send, statusOf } from './raw.ts';
+import { newId, type Rig, startRig } from './rig.ts';
+
+// A client may be gone by the time that its bytes are read: the first write then fails while the
+// rest of them is still being parsed. That must end its connection, and never the process.
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await startRig();
+});
+afterAll(() => rig.stop());
+
+const CHUNKED = 'Transfer-Encoding: chunked\r\n';
+const FIRST = {
+  'an expectation': 'GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n',
+  'no Host': 'GET / HTTP/1.1\r\n\r\n',
+  'what is not there': 'GET / HTTP/1.1\r\nHost: a\r\n\r\n',
+};
+const BEHIND = {
+  'a handshake': handshake(newId()),
+  'a handshake without its body': handshake(newId(), '', 'Content-Length: 5\r\n'),
+  'a handshake with a chunk': handshake(newId(), '', `${CHUNKED}\r\n1\r\na\r\n`),
+  CONNECT: 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n',
+  'what is no request': '\0\r\n\r\n',
+  nothing: '',
+};
+
+test.each(
+  Object.keys(FIRST).flatMap((first) => Object.keys(BEHIND).map((behind) => [behind, first])),
+)('%s behind %s, from a client that is gone', async (behind, first) => {
+  const uncaught: unknown[] = [];
+  const note = (error: unknown) => void uncaught.push(error);
+  process.on('uncaughtException', note);
+  onTestFinished(() => void process.off('uncaughtException', note));
+  const bytes = FIRST[first as keyof typeof FIRST] + BEHIND[behind as keyof typeof BEHIND];
+  for (let i = 0; i < 5; i++) {
+    const accepted = once(rig.server, 'connection');
+    const client = open(rig.port);
+    await accepted;
+    // In one turn of the loop that the server shares: it reads both together.
+    client.send(bytes);
+    client.socket.resetAndDestroy();
+    await client.untilClosed();
+  }
+  // By then the server has read all of them.
+  expect(statusOf(await send(rig.port, FIRST['what is not there']))).toBe(404);
+  expect(uncaught).toEqual([]);
+});
