@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { inTurn } from './in-turn.ts';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
 
@@ -14,17 +15,18 @@ export class UnderWay {
     return this.#stopping.signal;
   }
 
-  /** The same handler, counted. */
+  /** The same handler, counted; each request in its turn on its connection. */
   counted(handler: Handler): Handler {
-    return (req, res) => {
-      this.#answers.add(res);
-      if (this.stopping.aborted) res.shouldKeepAlive = false;
-      res.once('close', () => {
-        this.#answers.delete(res);
-        if (this.#answers.size === 0) this.#onNone?.();
+    return (req, res) =>
+      inTurn(res, () => {
+        this.#answers.add(res);
+        if (this.stopping.aborted) res.shouldKeepAlive = false;
+        res.once('close', () => {
+          this.#answers.delete(res);
+          if (this.#answers.size === 0) this.#onNone?.();
+        });
+        return handler(req, res);
       });
-      return handler(req, res);
-    };
   }
 
   /** Waits until nothing is under way, at most for `deadlineMs`; once more, to the same deadline. */

@@ -3,10 +3,11 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Failure } from '@ephemera/domain';
 import { readTrusted } from '@ephemera/runtime';
+import { inTurn } from '../in-turn.ts';
 import { type Address, readAddress } from './address.ts';
 import type { DataPathContext } from './context.ts';
 import { Exchange } from './exchange.ts';
-import { isAnswering, type Peer, peerOf } from './peer.ts';
+import { isAnswering, peerOf } from './peer.ts';
 import { refuse, refuseSocket, REFUSALS } from './refusal.ts';
 import { readRequestHead } from './request-head.ts';
 import { answerOn } from './socket-answer.ts';
@@ -14,8 +15,6 @@ import { Upgrades } from './upgrades.ts';
 import { Agents } from './upstream/agents.ts';
 import { checkHandshake } from './websocket-handshake.ts';
 
-/** How many requests may wait behind one that is being answered on the same connection. */
-const MAX_PIPELINED = 100;
 /** How often a drain looks whether all is done, ms. */
 const DRAIN_LOOK = 20;
 
@@ -117,7 +116,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
         return true;
       }
       const exchange = new Exchange(context, req, res, { method, target, head, address, peer });
-      inTurn(res, peer, () => exchange.start());
+      inTurn(res, () => exchange.start());
       return true;
     },
 
@@ -160,22 +159,6 @@ export function createDataPath(options: DataPathOptions): DataPath {
     inFlight: () => context.inFlight,
     openTunnels: () => upgrades.size,
   };
-}
-
-/** Starts when the answers to earlier requests of the connection have left (pipelining). */
-function inTurn(res: ServerResponse, peer: Peer, start: () => void): void {
-  if (res.socket) {
-    start();
-    return;
-  }
-  if (++peer.waiting > MAX_PIPELINED) {
-    res.req.socket.destroy();
-    return;
-  }
-  res.once('socket', () => {
-    peer.waiting--;
-    start();
-  });
 }
 
 /** A service worker of one instance would live on among the pages of all that share the origin. */

@@ -9,7 +9,6 @@ const peer = (address: string): Peer => ({
   trusted: readTrusted(['10.0.0.0/8']),
   isRefused: false,
   answer: undefined,
-  waiting: 0,
   described: undefined,
 });
 const nothing: Said = {

@@ -14,8 +14,6 @@ export interface Peer {
   isRefused: boolean;
   /** The answer that was begun last; requests may be pipelined behind it. */
   answer: ServerResponse | undefined;
-  /** Requests that wait for their turn behind it. */
-  waiting: number;
   /** The lines that describe it to instances, under the Host that it used last. */
   described: { readonly host: string; readonly lines: string } | undefined;
 }
@@ -47,7 +45,6 @@ function lookAt(socket: Socket, trusted: BlockList): Peer {
     trusted,
     isRefused: false,
     answer: undefined,
-    waiting: 0,
     described: undefined,
   };
 }
