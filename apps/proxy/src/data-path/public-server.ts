@@ -72,14 +72,19 @@ export function createPublicServer(
     if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
     // A client that leaves within a head is told of as what is malformed, and by no other means.
     else if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy();
-    else if (peer !== undefined && isAnswering(peer)) endBehindAnswer(socket, peer, refusal);
+    else if (peer !== undefined && isUnderWay(peer)) endBehindAnswer(socket, peer, refusal);
     else if (peer?.isRefused === true) socket.destroySoon();
     else refuseSocket(socket, refusal);
   });
   return server;
 }
 
-/** Ends a connection on which something is wrong while an answer is on its way. */
+/** Whether an answer is on its way, or has left before the body that it is to. */
+function isUnderWay(peer: Peer): boolean {
+  return isAnswering(peer) || peer.answer?.req.complete === false;
+}
+
+/** Ends a connection on which something is wrong while an exchange is under way. */
 function endBehindAnswer(socket: Socket, peer: Peer, refusal: Refusal): void {
   const { answer } = peer;
   // In its own body: it is the answer to that, as long as it has not begun and none is before it.

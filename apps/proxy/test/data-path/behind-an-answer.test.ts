@@ -122,3 +122,14 @@ test('who sends much to what is not there hears so', async () => {
   await client.until(/HTTP\/1\.1 200[^]*some$/);
   client.socket.destroy();
 });
+
+test('a body that turns bad behind its own answer gets no second one', async () => {
+  const client = open(rig.port);
+  client.send(
+    `POST /demo/${newId()}/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n`,
+  );
+  await client.until(/^HTTP\/1\.1 404 [^]*not_found.*\}$/);
+  client.send('zz\r\n');
+  const received = await client.untilClosed();
+  expect(received.match(/HTTP\/1\.1 \d+/g)).toHaveLength(1);
+});
