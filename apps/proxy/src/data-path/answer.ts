@@ -14,6 +14,7 @@ export class Answer {
   #headWaits = false;
   #ended = false;
   #takesTrailers = false;
+  #continued = false;
 
   constructor(req: IncomingMessage, res: ServerResponse) {
     this.#req = req;
@@ -22,6 +23,11 @@ export class Answer {
 
   get begun(): boolean {
     return this.#res.headersSent;
+  }
+
+  /** Whether the client was let send its body. */
+  get continued(): boolean {
+    return this.#continued;
   }
 
   /** Passes an informational head (1xx), which HTTP/1.0 does not have. */
@@ -33,7 +39,9 @@ export class Answer {
 
   /** Lets a client that waits for it send its body. */
   letContinue(): void {
-    if (!this.begun) this.#res.writeContinue();
+    if (this.begun) return;
+    this.#continued = true;
+    this.#res.writeContinue();
   }
 
   /** Begins the final answer. @param closes whether the connection is to end with it */

@@ -173,7 +173,8 @@ export class Exchange implements Sender {
   #fail(failure: Failure): void {
     this.#done = true;
     // Whether a body follows that was not asked for, nobody can tell.
-    const isOpen = !this.req.complete && this.arrival.head.expectsContinue;
+    const { expectsContinue } = this.arrival.head;
+    const isOpen = !this.req.complete && expectsContinue && !this.answer.continued;
     if (this.context.draining || isOpen) this.#res.shouldKeepAlive = false;
     // Cut in the middle of sending, a client would never see the answer.
     else if (!this.req.complete) this.#linger();

@@ -23,6 +23,7 @@ beforeAll(async () => {
     }
     if (chunk.startsWith('GET /later ')) release = () => socket.write(`${BEGINNING}somerest`);
     if (chunk.startsWith('GET /quick ')) socket.write(OK);
+    if (chunk.startsWith('POST /asked ')) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
     if (chunk.startsWith('GET /old ')) socket.end('HTTP/1.1 200 OK\r\n\r\nuntil the end');
   });
   id = await rig.ready(upstream.port);
@@ -132,4 +133,19 @@ test('a body that turns bad behind its own answer gets no second one', async () 
   client.send('zz\r\n');
   const received = await client.untilClosed();
   expect(received.match(/HTTP\/1\.1 \d+/g)).toHaveLength(1);
+});
+
+test('an upload that was asked for hears how it ended, and its connection goes on', async () => {
+  const client = open(rig.port);
+  const length = 10_000_000;
+  client.send(
+    `POST /demo/${id}/asked HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n\r\n`,
+  );
+  await client.until(/^HTTP\/1\.1 100 /);
+  upstream.connections.at(-1)?.socket.resetAndDestroy();
+  await client.until(/HTTP\/1\.1 502 [^]*upstream_unreachable/);
+  client.send('x'.repeat(length) + get('begun'));
+  await client.until(/HTTP\/1\.1 200[^]*some$/);
+  expect(client.error).toBeUndefined();
+  client.socket.destroy();
 });
