@@ -243,14 +243,17 @@ export class RouteCache {
 
   /** A store that is late says nothing of the generation: what it holds open is kept for a lease more. */
   async #tellWhatReplaced(id: string, before: CachedRoute): Promise<void> {
-    const until = this.#clock() + this.#lease;
+    // One more pause and one more read end within the lease too.
+    const until = this.#clock() + this.#lease - 2 * RELOAD_PAUSE;
     let now: CachedRoute | undefined;
-    for (let isKnown = false; !isKnown && this.#clock() < until;) {
+    for (let isKnown = false; !isKnown;) {
       try {
         now = await this.find(id);
         isKnown = true;
       } catch {
-        await sleep(RELOAD_PAUSE);
+        if (this.#clock() >= until) break;
+        // Many may have changed at once: they do not all ask again at once.
+        await sleep((RELOAD_PAUSE * (1 + Math.random())) / 2);
       }
     }
     this.#known.replaced(id, before, now);
