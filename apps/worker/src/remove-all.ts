@@ -32,7 +32,9 @@ const STAYS = {
 await runApp(async () => {
   const { dockerHost, namespace, firewall, firewallImage } = readConfig();
   const docker = connectDocker(dockerHost);
-  const spared = await removeContainers(docker, namespace, new Set(values.spare.split(',')));
+  // What is no instance counts as one with an empty id.
+  const spare = new Set(values.spare.split(',').filter(Boolean));
+  const spared = await removeContainers(docker, namespace, spare);
   if (spared > 0) return;
   const networks = await findNetworks(docker, namespace, true);
   if (networks.length === 0) return;

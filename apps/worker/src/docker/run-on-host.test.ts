@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
-import { DOCKER_HOST, requireImage } from '../../test/docker-scene.ts';
+import { DOCKER_HOST, removeAll, requireImage } from '../../test/docker-scene.ts';
 import { connectDocker } from './connect-docker.ts';
+import { ensureNetwork, findNetworks, removeNetwork } from './instances-network.ts';
 import { LABEL } from './labels.ts';
 import { removeContainers } from './remove-containers.ts';
 import { runInHostNetwork } from './run-on-host.ts';
@@ -50,4 +51,13 @@ test('rules that are refused are told of in the words of the script', async () =
   const run = runInHostNetwork(docker, namespace, IMAGE, 0);
   await expect(run('echo no chain >&2; exit 1')).rejects.toThrow(/refused: .*no chain/);
   expect(await there()).toEqual([]);
+});
+
+test('one that was left behind does not keep the rest where everything is to go', async () => {
+  const { docker, namespace, there } = await open();
+  await ensureNetwork(docker, namespace);
+  onTestFinished(() => removeNetwork(docker, namespace).then(() => undefined));
+  await removeAll(namespace);
+  expect(await there()).toEqual([]);
+  expect(await findNetworks(docker, namespace)).toEqual([]);
 });
