@@ -69,3 +69,13 @@ test('where nobody wants them, nothing is run', async () => {
   expect(lines).toEqual([]);
   expect(await firewall.objections(untrusted)).toEqual([]);
 });
+
+test('a network made anew is not used without the rules that held before', async () => {
+  const { logger } = recording();
+  let works = true;
+  const runOnHost = () => (works ? Promise.resolve('') : refused());
+  const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
+  firewall.keep([]);
+  works = false;
+  await expect(firewall.secure(network)).rejects.toThrow(/eph-00000000.*Permission denied/);
+});

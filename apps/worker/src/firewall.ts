@@ -15,6 +15,8 @@ export interface Firewall {
   assert(): Promise<void>;
   /** Sets the rules of one more network. @throws StartError where they are required and cannot be set */
   secure(network: InstancesNetwork): Promise<void>;
+  /** Forgets all networks but these: one whose bridge is gone would fail the rules of the others. */
+  keep(networks: readonly InstancesNetwork[]): void;
   remove(): Promise<void>;
   /** Without the rules, only templates that the operator trusts are started. */
   readonly objections: Objections;
@@ -71,19 +73,23 @@ export async function createFirewall(options: {
     logger.warn({ chains }, 'firewall rules were gone, or behind others: ours are first again');
   };
 
-  const secure = async (network: InstancesNetwork): Promise<void> => {
-    const held = networks.size > 0 && lastFault === undefined;
+  const secure = async (network: InstancesNetwork, isFirst = false): Promise<void> => {
+    const held = !isFirst && lastFault === undefined;
     networks.set(network.name, network);
     await set();
-    // Where the rules of the others hold, a further network is not used without its own.
+    // Where rules held so far, no other network is used without its own.
     if (lastFault === undefined || (mode !== 'required' && !held)) return;
     throw new StartError(`the firewall rules for ${network.bridge} could not be set: ${lastFault}`);
   };
 
-  await secure(options.network);
+  await secure(options.network, true);
   return {
     assert,
-    secure,
+    secure: (network) => secure(network),
+    keep(found) {
+      const names = new Set(found.map(({ name }) => name));
+      for (const name of networks.keys()) if (!names.has(name)) networks.delete(name);
+    },
     async remove() {
       if (mode !== 'off')
         await runOnHost([...networks.values()].map(firewallRemovalScript).join('\n'));

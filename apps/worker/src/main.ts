@@ -108,6 +108,7 @@ await runApp(async () => {
     subnets: config.subnets,
     portsEach: config.networkInstances,
     prepare: (network) => firewall.secure(network),
+    keep: (found) => firewall.keep(found),
     logger,
   });
 

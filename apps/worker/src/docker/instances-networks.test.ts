@@ -6,9 +6,9 @@ import { waitFor } from '@ephemera/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { begunInstance, openDocker } from '../../test/docker-scene.ts';
 import { execInside } from '../../test/exec-inside.ts';
-import { firewallScript } from '../firewall-rules.ts';
+import { firewallRemovalScript, firewallScript } from '../firewall-rules.ts';
 import { createFirewall, runHere } from '../firewall.ts';
-import { findNetworks } from './instances-network.ts';
+import { findNetworks, removeNetwork } from './instances-network.ts';
 import type { InstancesNetwork } from './instances-network.ts';
 import { instancesNetworks } from './instances-networks.ts';
 import type { NetworksOptions } from './instances-networks.ts';
@@ -52,6 +52,7 @@ test('what one network has no room for goes onto the next, fit for use before an
   const others = await instancesNetworks({
     ...{ docker, namespace, subnets: undefined, portsEach: 2, logger },
     prepare: () => Promise.resolve(),
+    keep: () => undefined,
   });
   expect(others.all).toEqual(networks.all);
   expect((await others.hold()).network.name).toBe(`${namespace}.3`);
@@ -117,4 +118,37 @@ test('all of them go at the end, with their rules', async () => {
   await scene.close();
   expect(await findNetworks(scene.docker, scene.namespace)).toEqual([]);
   for (const bridge of bridges) expect(await rules()).not.toContain(`EPHEMERA-${bridge}-`);
+});
+
+test('a network that was pruned is made again, and what is left keeps its rules', async () => {
+  const { docker, namespace, network } = await open();
+  const secured = [network];
+  onTestFinished(async () => {
+    await runHere(secured.map(firewallRemovalScript).join('\n'));
+  });
+  const options = { network, mode: 'required', egress, runOnHost: runHere, logger } as const;
+  const firewall = await createFirewall(options);
+  const networks = await instancesNetworks({
+    ...{ docker, namespace, subnets: undefined, portsEach: 1, logger },
+    prepare(each) {
+      secured.push(each);
+      return firewall.secure(each);
+    },
+    keep: (found) => firewall.keep(found),
+  });
+  const look = async () => {
+    await networks.refresh();
+    await firewall.assert();
+    return firewall.objections(begunInstance().template);
+  };
+  const [first, second] = [await networks.hold(), await networks.hold()];
+  expect(second.network.name).toBe(`${namespace}.2`);
+  second.release();
+  await removeNetwork(docker, second.network.name);
+  expect(await look()).toEqual([]);
+  first.release();
+  await removeNetwork(docker, namespace);
+  expect(await look()).toEqual([]);
+  expect((await networks.hold()).network.name).toBe(namespace);
+  expect(await look()).toEqual([]);
 });

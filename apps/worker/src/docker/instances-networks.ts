@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { StartFault } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/runtime';
 import type Docker from 'dockerode';
@@ -40,6 +41,8 @@ export interface NetworksOptions {
   readonly portsEach: number;
   /** Makes a network fit for use; called before the first instance is on it. */
   readonly prepare: (network: InstancesNetwork) => Promise<void>;
+  /** Told all that there are, at each look: what is not among them was taken away. */
+  readonly keep: (found: readonly InstancesNetwork[]) => void;
   readonly logger: Logger;
 }
 
@@ -70,9 +73,11 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
 
   const refresh = async (): Promise<void> => {
     const found = await findNetworks(docker, namespace);
+    options.keep(found);
     await bringInfrastructure(docker, found);
-    const known = new Set(all.map(({ name }) => name));
-    for (const each of found.filter(({ name }) => !known.has(name))) await options.prepare(each);
+    // One that was made anew under its name may have another bridge.
+    const isKnown = (each: InstancesNetwork) => all.some((it) => isDeepStrictEqual(it, each));
+    for (const each of found) if (!isKnown(each)) await options.prepare(each);
     await Promise.all(found.map(count));
     all = found;
     if (cannot && performance.now() >= cannot.until) cannot = undefined;
@@ -83,11 +88,12 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
     if (all.some((each) => !isFull(each))) return;
     if (cannot) throw cannot.fault;
     const turns = new Set(all.map(({ name }) => turnOf(name)));
-    let turn = 1;
+    // The first may have been taken away.
+    let turn = 0;
     while (turns.has(turn)) turn++;
     try {
       const { name, subnet } = await ensureNetwork(docker, namespace, options.subnets, turn);
-      logger.info({ network: name, subnet, portsEach }, 'further network made');
+      logger.info({ network: name, subnet, portsEach }, 'network made');
     } catch (error) {
       const fault = new StartFault(
         `The networks of this host are full, and a further one could not be made: ${wordsOf(error)}`,
