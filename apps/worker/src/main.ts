@@ -276,8 +276,11 @@ await runApp(async () => {
   logger.info({ host, networks: networks.all }, 'worker ready');
 
   async function keepNetworks(): Promise<void> {
-    await networks.refresh();
-    await firewall.assert();
+    try {
+      await networks.refresh();
+    } finally {
+      await firewall.assert();
+    }
   }
 
   async function tellOfDeadlines(): Promise<void> {

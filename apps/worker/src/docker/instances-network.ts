@@ -60,17 +60,31 @@ export async function ensureNetwork(
   throw new StartError(`no network for the instances could be made:\n  ${refusals.join('\n  ')}`);
 }
 
-/** The networks of a deployment on this host, the first one first; `anyhow` as for one. */
+/**
+ * The networks of a deployment on this host, the first one first; `anyhow` as for one.
+ *
+ * @param unfit hears of a further one that is not as instances need it, which is left out then
+ */
 export async function findNetworks(
   docker: Docker,
   namespace: string,
   anyhow = false,
+  unfit?: (name: string, fault: StartError) => void,
 ): Promise<InstancesNetwork[]> {
   const filters = { label: [`${LABEL.namespace}=${namespace}`] };
   const listed = await withDeadline('networks', QUICK, docker.listNetworks({ filters }));
   // The first may have been made by the compose file, and has no label then.
   const names = new Set([namespace, ...listed.map(({ Name }) => Name)]);
-  const found = await Promise.all([...names].map((name) => findNetwork(docker, name, anyhow)));
+  const find = async (name: string) => {
+    try {
+      return await findNetwork(docker, name, anyhow);
+    } catch (error) {
+      if (!unfit || name === namespace || !(error instanceof StartError)) throw error;
+      unfit(name, error);
+      return undefined;
+    }
+  };
+  const found = await Promise.all([...names].map(find));
   return found.filter((each) => each !== undefined).sort((a, b) => turnOf(a.name) - turnOf(b.name));
 }
 

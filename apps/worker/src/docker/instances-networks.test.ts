@@ -12,6 +12,7 @@ import { findNetworks, removeNetwork } from './instances-network.ts';
 import type { InstancesNetwork } from './instances-network.ts';
 import { instancesNetworks } from './instances-networks.ts';
 import type { NetworksOptions } from './instances-networks.ts';
+import { LABEL } from './labels.ts';
 
 const egress = { resolvers: [], blocked: [] };
 
@@ -151,4 +152,24 @@ test('a network that was pruned is made again, and what is left keeps its rules'
   expect(await look()).toEqual([]);
   expect((await networks.hold()).network.name).toBe(namespace);
   expect(await look()).toEqual([]);
+});
+
+test('a further network that is not fit is no reason to start, and none to stop', async () => {
+  const { docker, namespace, networks, start } = await open({ portsEach: 1 });
+  const instance = begunInstance();
+  await start(instance);
+  await docker.createNetwork({
+    Name: `${namespace}.2`,
+    Labels: { [LABEL.namespace]: namespace },
+    Internal: true,
+  });
+  onTestFinished(() => removeNetwork(docker, `${namespace}.2`).then(() => undefined));
+  const others = instancesNetworks({
+    ...{ docker, namespace, subnets: undefined, portsEach: 1, logger },
+    prepare: () => Promise.resolve(),
+    keep: () => undefined,
+  });
+  await expect(others).rejects.toThrow(`the Docker network "${namespace}.2" is there, but it`);
+  expect((await networks.hold()).network.name).toBe(`${namespace}.3`);
+  expect(networks.all.map(({ name }) => name)).toEqual([namespace, `${namespace}.3`]);
 });

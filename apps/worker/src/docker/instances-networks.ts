@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { StartError } from '@ephemera/domain';
 import { StartFault } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/runtime';
 import type Docker from 'dockerode';
@@ -54,6 +55,8 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
   const { docker, namespace, portsEach, logger } = options;
   let all: readonly InstancesNetwork[] = [];
   let cannot: { readonly fault: StartFault; readonly until: number } | undefined;
+  /** Further ones that somebody made or changed since the start, each with its fault. */
+  let unfit = new Map<string, string>();
   const counted = new Map<string, number>();
   const refusedUntil = new Map<string, number>();
   /** Ports held that the last count may not have seen. */
@@ -71,8 +74,15 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
     for (const each of seen) heldOn(name).delete(each);
   };
 
-  const refresh = async (): Promise<void> => {
-    const found = await findNetworks(docker, namespace);
+  const refresh = async (isStart = false): Promise<void> => {
+    const odd = new Map<string, string>();
+    const skip = (name: string, fault: StartError) => {
+      odd.set(name, fault.message);
+      if (unfit.get(name) === fault.message) return;
+      logger.warn({ network: name, err: fault }, 'a network is not fit for instances: left alone');
+    };
+    const found = await findNetworks(docker, namespace, false, isStart ? undefined : skip);
+    unfit = odd;
     options.keep(found);
     await bringInfrastructure(docker, found);
     // One that was made anew under its name may have another bridge.
@@ -87,7 +97,7 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
     await refresh();
     if (all.some((each) => !isFull(each))) return;
     if (cannot) throw cannot.fault;
-    const turns = new Set(all.map(({ name }) => turnOf(name)));
+    const turns = new Set([...all.map(({ name }) => name), ...unfit.keys()].map(turnOf));
     // The first may have been taken away.
     let turn = 0;
     while (turns.has(turn)) turn++;
@@ -124,7 +134,7 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
     };
   };
 
-  await refresh();
+  await refresh(true);
   return {
     get all() {
       return all;
@@ -140,6 +150,6 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
         await making;
       }
     },
-    refresh,
+    refresh: () => refresh(),
   };
 }
