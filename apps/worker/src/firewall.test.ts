@@ -10,8 +10,10 @@ const egress = { resolvers: [], blocked: [] };
 
 function recording() {
   const lines: string[] = [];
-  const write = (level: string) => (_: unknown, text?: string) =>
-    lines.push(`${level}: ${text ?? ''}`);
+  const write =
+    (level: string) =>
+    (fields: unknown, text = fields) =>
+      lines.push(`${level}: ${String(text)}`);
   return { lines, logger: { warn: write('warn'), info: write('info') } as unknown as Logger };
 }
 
@@ -78,4 +80,19 @@ test('a network made anew is not used without the rules that held before', async
   firewall.keep([]);
   works = false;
   await expect(firewall.secure(network)).rejects.toThrow(/eph-00000000.*Permission denied/);
+});
+
+test('rules that are set for the first time were not gone', async () => {
+  const { logger, lines } = recording();
+  let works = false;
+  const runOnHost = () => (works ? Promise.resolve('put first: iptables INPUT') : refused());
+  const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
+  works = true;
+  await firewall.assert();
+  await firewall.assert();
+  expect(lines).toEqual([
+    'warn: firewall rules could not be set: only trusted templates are started here',
+    'info: firewall rules are set again',
+    'warn: firewall rules were gone, or behind others: ours are first again',
+  ]);
 });

@@ -68,8 +68,9 @@ export async function createFirewall(options: {
   };
 
   const assert = async (): Promise<void> => {
+    const held = lastFault === undefined;
     const chains = await set();
-    if (chains.length === 0) return;
+    if (!held || chains.length === 0) return;
     logger.warn({ chains }, 'firewall rules were gone, or behind others: ours are first again');
   };
 
