@@ -26,12 +26,15 @@ test('what the policy of this host does not allow is never created, whoever aske
 });
 
 test.each([
-  [{ memory: 0 }, 'limits.memory: must be at least 1.'],
-  [{ pids: -1 }, 'limits.pids: must be at least 1.'],
-  [{ cpus: 1e-9 }, 'limits.cpus: must be at least 0.01.'],
-  [{ cpus: Infinity }, 'limits.cpus: must be at least 0.01.'],
-])('what Docker takes for no bound is none: %o', async (limits, text) => {
-  const guarded = guardStarts(memoryContainers(), [requireBounds]);
+  [{ memory: 0 }, 'limits.memory: must be from 1 to 1073741824.'],
+  [{ pids: -1 }, 'limits.pids: must be from 1 to 1000000.'],
+  [{ cpus: 1e-9 }, 'limits.cpus: must be from 0.01 to 512.'],
+  [{ cpus: NaN }, 'limits.cpus: must be from 0.01 to 512.'],
+  [{ memory: 2 ** 50 }, 'limits.memory: must be from 1 to 1073741824.'],
+  [{ pids: 4e6 }, 'limits.pids: must be from 1 to 1000000.'],
+  [{ cpus: 1e6 }, 'limits.cpus: must be from 0.01 to 512.'],
+])('what Docker takes for no bound, or nothing reaches, is none: %o', async (limits, text) => {
+  const guarded = guardStarts(memoryContainers(), [requireBounds(1024 ** 3)]);
   const whole = begunInstance();
   const started = guarded.start(
     begunInstance({ limits: { ...whole.template.limits, ...limits } }),

@@ -138,7 +138,7 @@ await runApp(async () => {
       inTurn: inLanes(config.spawnConcurrency),
       keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
     }),
-    [requireBounds, againstPolicy(() => policy.current), firewall.objections],
+    [requireBounds(capacity.memory), againstPolicy(() => policy.current), firewall.objections],
   );
   // Very many may be due, exit or fail at one instant: each kind has lanes of its own and waits for no
   // other, and who waits for its turn here is withdrawn already.

@@ -1,15 +1,21 @@
+import { BOUNDS } from '@ephemera/domain';
 import type { Objections } from './guard-starts.ts';
 
-/** The least of each bound that Docker and the kernel take for one, and not for none. */
-const LEAST = { memory: 1, cpus: 0.01, pids: 1 } as const;
-
-/** Speaks against a template without bounds, which no configuration has: Docker takes 0 for none. */
-export const requireBounds: Objections = ({ limits }) =>
-  Promise.resolve(
-    Object.entries(LEAST)
-      .filter(([name, least]) => {
-        const given = limits[name as keyof typeof LEAST];
-        return !(Number.isFinite(given) && given >= least);
-      })
-      .map(([name, least]) => `limits.${name}: must be at least ${least}`),
-  );
+/**
+ * Speaks against a template whose bounds no configuration has: Docker takes 0 for none, and one
+ * that is wider than the host bounds nothing.
+ *
+ * @param memory what instances may have of this host, bytes; unknown where absent
+ */
+export function requireBounds(memory = Number.MAX_SAFE_INTEGER): Objections {
+  const bounds = Object.entries({ memory: [1, memory], ...BOUNDS } as const);
+  return ({ limits }) =>
+    Promise.resolve(
+      bounds
+        .filter(([name, [least, most]]) => {
+          const given = limits[name as keyof typeof limits];
+          return !(Number.isFinite(given) && given >= least && given <= most);
+        })
+        .map(([name, [least, most]]) => `limits.${name}: must be from ${least} to ${most}`),
+    );
+}

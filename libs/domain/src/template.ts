@@ -36,6 +36,9 @@ export interface Limits {
   readonly pids: number;
 }
 
+/** The least and the most that a template may ask for; of memory, a host sets the most. */
+export const BOUNDS = { cpus: [0.01, 512], pids: [1, 1_000_000] } as const;
+
 /** Whether a template fills in a token of the instance's own. */
 export function asksForToken({ command = [], env }: Pick<Template, 'command' | 'env'>): boolean {
   return [...command, ...Object.values(env)].some((text) => text.includes('{token}'));

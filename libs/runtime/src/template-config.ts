@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { policyFaults } from '@ephemera/domain';
+import { BOUNDS, policyFaults } from '@ephemera/domain';
 import type { Policy, Readiness, Template } from '@ephemera/domain';
 import { z } from 'zod';
 import { accessFields } from './access-config.ts';
@@ -71,11 +71,14 @@ const ready = z
     return { kind: 'http', path: given.http, status: given.status, within: given.within };
   });
 
+const [LEAST_CPUS, MOST_CPUS] = BOUNDS.cpus;
+const [LEAST_PIDS, MOST_PIDS] = BOUNDS.pids;
+
 const limits = z
   .strictObject({
     memory: size.refine((bytes) => bytes >= 6 * 1024 ** 2, 'must be at least 6m').prefault('256m'),
-    cpus: z.number().min(0.01, 'must be at least 0.01').max(512).prefault(0.5),
-    pids: z.int().min(1, 'must be at least 1').max(1_000_000).prefault(128),
+    cpus: z.number().min(LEAST_CPUS, `must be at least ${LEAST_CPUS}`).max(MOST_CPUS).prefault(0.5),
+    pids: z.int().min(LEAST_PIDS, `must be at least ${LEAST_PIDS}`).max(MOST_PIDS).prefault(128),
   })
   .prefault({});
 
