@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { waitFor } from '@ephemera/testing';
 import { expect, onTestFinished, test } from 'vitest';
 import { DOCKER_HOST, removeAll, requireImage } from '../../test/docker-scene.ts';
 import { connectDocker } from './connect-docker.ts';
@@ -44,6 +45,24 @@ test('what the script printed is given', async () => {
   const run = runInHostNetwork(docker, namespace, IMAGE, 0);
   const said = await run('echo put first: iptables INPUT');
   expect(said).toContain('put first: iptables INPUT\n');
+});
+
+test('a helper has no more of the machine than it needs', async () => {
+  const { docker, namespace, left, there } = await open();
+  const run = runInHostNetwork(docker, namespace, IMAGE)('echo on > /run/lock; exec sleep 600');
+  const ended = expect(run).rejects.toThrow('refused');
+  const id = await waitFor('it', async () => (await there()).find((each) => each !== left));
+  const helper = docker.getContainer(id);
+  await waitFor('its start', async () => (await helper.inspect()).State.Running);
+  const { HostConfig } = await helper.inspect();
+  expect(HostConfig).toMatchObject({
+    ReadonlyRootfs: true,
+    Memory: 64 * 1024 ** 2,
+    PidsLimit: 64,
+    CapAdd: ['NET_ADMIN', 'NET_RAW'],
+  });
+  await helper.kill();
+  await ended;
 });
 
 test('rules that are refused are told of in the words of the script', async () => {

@@ -9,6 +9,10 @@ const WITHIN = 60_000;
 /** How old one is that nobody waits for any more, milliseconds: longer than any of them may take. */
 const ABANDONED = 180_000;
 
+/** How much memory it may take, bytes; a shell and iptables take a few MiB. */
+const MEMORY = 64 * 1024 ** 2;
+const TMPFS = 'rw,noexec,nosuid,nodev,size=1m';
+
 /**
  * For a worker that is a container itself: runs the script in a container of a moment that stands
  * in the host's network and may change its firewall, so that the worker need not. What a worker
@@ -48,6 +52,12 @@ export function runInHostNetwork(
         NetworkMode: 'host',
         CapDrop: ['ALL'],
         CapAdd: ['NET_ADMIN', 'NET_RAW'],
+        ReadonlyRootfs: true,
+        // For the lock of iptables, and for what some shells are given in a script.
+        Tmpfs: { '/run': TMPFS, '/tmp': TMPFS },
+        Memory: MEMORY,
+        MemorySwap: MEMORY,
+        PidsLimit: 64,
         SecurityOpt: ['no-new-privileges:true'],
         RestartPolicy: { Name: 'no' },
         // Others may not be readable.
