@@ -112,6 +112,39 @@ test('Ctrl-C in the middle of a start stops what has been started', async () => 
   expect(processes()).toEqual([]);
 });
 
+/** A start that gets no further than its worker, which has a pool to fill; ended by Ctrl-C then. */
+async function breakOff() {
+  const files = { config: `${place.namespace}.yml`, hang: `${place.namespace}.mjs` };
+  const [config, hang] = [join(tmpdir(), files.config), join(tmpdir(), files.hang)];
+  writeFileSync(config, 'templates: { a: { image: ephemera/demo, port: 8080, pool: 1 } }');
+  const hangs = 'await new Promise(() => setInterval(() => undefined, 1000))';
+  writeFileSync(hang, `if (process.argv[1]?.includes('apps/dashboard/')) ${hangs};`);
+  onTestFinished(() => [config, hang].forEach((file) => rmSync(file)));
+  const settings = { EPHEMERA_CONFIG: config, NODE_OPTIONS: `--import=${hang}` };
+  const started = place.ephemera(['up'], settings);
+  await waitFor('a warm instance', () => containers('label=ephemera.role=instance') !== '');
+  const up = processes().find(({ command }) => command.endsWith('cli/src/main.ts up'));
+  process.kill(up?.pid ?? 0, 'SIGINT');
+  expect(await started).toMatchObject({ code: 0, err: '' });
+  expect(processes()).toEqual([]);
+}
+
+test('a start that is broken off leaves none of what its worker has begun', async () => {
+  await breakOff();
+  expect(containers()).toBe('');
+  expect(() => bridge()).toThrow(/not found|no such network/i);
+});
+
+test('and all of what was there before it', async () => {
+  const { namespace } = place;
+  const labels = `--label ephemera.namespace=${namespace} --label ephemera.instance=old`;
+  const args = `run -d --name ${namespace}-old-1 ${labels} ephemera/demo`;
+  execFileSync('docker', args.split(' '));
+  const before = containers();
+  await breakOff();
+  expect(containers()).toBe(before);
+});
+
 test('every fault of a configuration is told before anything is started', async () => {
   const file = join(tmpdir(), `${place.namespace}.yml`);
   writeFileSync(file, 'templates: { a: { image: "", port: 0, colour: red } }');
@@ -122,9 +155,9 @@ test('every fault of a configuration is told before anything is started', async 
   for (const path of ['image', 'port', 'colour']) expect(err).toContain(`templates.a.${path}: `);
 });
 
-function containers(): string {
-  const filter = `name=^${place.namespace}-`;
-  return execFileSync('docker', ['ps', '-aq', '--filter', filter], { encoding: 'utf8' });
+function containers(...more: string[]): string {
+  const filters = [`name=^${place.namespace}-`, ...more].flatMap((each) => ['--filter', each]);
+  return execFileSync('docker', ['ps', '-aq', ...filters], { encoding: 'utf8' });
 }
 
 /** The interface of the instances' network. */

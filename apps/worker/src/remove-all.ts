@@ -2,7 +2,8 @@
  * Takes everything of one deployment off a Docker daemon: containers, networks, firewall rules.
  * For the end of a trial on one machine, and for tests; a worker that runs keeps what it needs.
  * With `--keep-network` the first network stays, for whoever has made it; with `--spare id,id` so do these
- * instances, and what they need.
+ * instances, and what they need. With `--list` it only tells of what is there, a line for each: `network NAME`
+ * for the first, `instance ID`.
  */
 import { parseArgs } from 'node:util';
 import { runApp } from '@ephemera/runtime';
@@ -10,8 +11,8 @@ import { readConfig } from './config.ts';
 import { clearNetwork } from './docker/clear-network.ts';
 import { connectDocker } from './docker/connect-docker.ts';
 import { dismissInfrastructure } from './docker/infrastructure.ts';
-import { findNetworks } from './docker/instances-network.ts';
-import { removeContainers } from './docker/remove-containers.ts';
+import { findNetworks, inspectNetwork } from './docker/instances-network.ts';
+import { instanceIds, removeContainers } from './docker/remove-containers.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { runHere } from './firewall.ts';
 import { firewallRemovalScript } from './firewall-rules.ts';
@@ -19,6 +20,7 @@ import { firewallRemovalScript } from './firewall-rules.ts';
 const { values } = parseArgs({
   options: {
     'keep-network': { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
     spare: { type: 'string', default: '' },
   },
 });
@@ -32,6 +34,12 @@ const STAYS = {
 await runApp(async () => {
   const { dockerHost, namespace, firewall, firewallImage } = readConfig();
   const docker = connectDocker(dockerHost);
+  if (values.list) {
+    if (await inspectNetwork(docker, namespace)) process.stdout.write(`network ${namespace}\n`);
+    const ids = await instanceIds(docker, namespace);
+    process.stdout.write(ids.map((id) => `instance ${id}\n`).join(''));
+    return;
+  }
   // What is no instance counts as one with an empty id.
   const spare = new Set(values.spare.split(',').filter(Boolean));
   const spared = await removeContainers(docker, namespace, spare);

@@ -16,7 +16,7 @@ import { readUpOptions, type UpOptions } from './options.ts';
 import { planPorts } from './plan-ports.ts';
 import { onStopSignals, Stopped } from './stop-signals.ts';
 import { SupervisedProcess, type Supervise } from './supervised-process.ts';
-import { tidyDocker } from './tidy-docker.ts';
+import { findLeft, tidyDocker, type Left } from './tidy-docker.ts';
 import { welcome } from './welcome.ts';
 
 /**
@@ -40,14 +40,18 @@ export async function up(config: Config, args: string[]): Promise<number> {
     return started;
   };
   let tidy = (): Promise<void> => Promise.resolve();
+  const tidyTo = (left: Left, environment: NodeJS.ProcessEnv): void => {
+    if (!options.keep) tidy = () => tidyDocker(left, environment, report);
+  };
   try {
-    const { api, before, dockerHost } = await start(config, options, { report, stop, supervise });
+    const around = { report, stop, supervise, tidyTo };
+    const { api, before, environment } = await start(config, options, around);
     await new Promise((resolve) => stop.addEventListener('abort', resolve));
     if (options.keep)
       report.say('  Instances stay, to end at their time when Ephemera runs again.');
     else {
       await killInstances(api, before, report);
-      tidy = () => tidyDocker(before, { ...config.environment, DOCKER_HOST: dockerHost }, report);
+      tidyTo({ instances: before, network: false }, environment);
     }
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
@@ -62,17 +66,20 @@ interface Surroundings {
   readonly report: Reporter;
   readonly stop: AbortSignal;
   readonly supervise: Supervise;
+  /** From now on the end takes everything off the Docker daemon but what was left before. */
+  readonly tidyTo: (left: Left, environment: NodeJS.ProcessEnv) => void;
 }
 
 interface Started {
   readonly api: AdminApi;
   /** The instances that earlier starts have left. */
   readonly before: ReadonlySet<string>;
-  readonly dockerHost: string;
+  /** For programs that speak to the Docker daemon. */
+  readonly environment: NodeJS.ProcessEnv;
 }
 
 async function start(config: Config, options: UpOptions, around: Surroundings): Promise<Started> {
-  const { report, stop, supervise } = around;
+  const { report, stop, supervise, tidyTo } = around;
   const { stateFolder } = config;
   const begun = performance.now();
   report.say('\n  Ephemera\n');
@@ -95,11 +102,15 @@ async function start(config: Config, options: UpOptions, around: Surroundings): 
     stop,
   });
   stop.throwIfAborted();
+  const environment = { ...config.environment, DOCKER_HOST: dockerHost };
   if (templates.some(({ image }) => image === demoImage)) {
-    const environment = { ...config.environment, DOCKER_HOST: dockerHost };
     await buildDemoImage(report, { stateFolder, environment });
     stop.throwIfAborted();
   }
+
+  // Workers begin to fill pools before they, let alone all apps, are ready.
+  tidyTo(await findLeft(environment), environment);
+  stop.throwIfAborted();
 
   const token = config.adminToken ?? keptToken(stateFolder) ?? makeToken(stateFolder);
   const apps = planApps(config, ports, { dockerHost, redisUrl, token }).flatMap(supervise);
@@ -120,7 +131,7 @@ async function start(config: Config, options: UpOptions, around: Surroundings): 
   report.say(
     welcome(config, { token, logs: relative('.', logs), tookMs: performance.now() - begun }),
   );
-  return { api, before, dockerHost };
+  return { api, before, environment };
 }
 
 async function killInstances(

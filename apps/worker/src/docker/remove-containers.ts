@@ -16,8 +16,7 @@ export async function removeContainers(
   namespace: string,
   spare: ReadonlySet<string>,
 ): Promise<number> {
-  const filters = { label: [`${LABEL.namespace}=${namespace}`] };
-  const listed = await withDeadline('list', QUICK, docker.listContainers({ all: true, filters }));
+  const listed = await list(docker, namespace);
   const found = listed.filter(({ Labels }) => !spare.has(Labels[LABEL.instance] ?? ''));
   const spared = listed.length - found.length;
   const lane = async (): Promise<void> => {
@@ -28,4 +27,15 @@ export async function removeContainers(
   };
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
   return spared;
+}
+
+/** The instances that have containers on a daemon, whatever their state. */
+export async function instanceIds(docker: Docker, namespace: string): Promise<string[]> {
+  const ids = (await list(docker, namespace)).map(({ Labels }) => Labels[LABEL.instance]);
+  return [...new Set(ids)].filter((id) => id !== undefined);
+}
+
+function list(docker: Docker, namespace: string): Promise<Docker.ContainerInfo[]> {
+  const filters = { label: [`${LABEL.namespace}=${namespace}`] };
+  return withDeadline('list', QUICK, docker.listContainers({ all: true, filters }));
 }
