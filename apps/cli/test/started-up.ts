@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 
 import { freePort, startRedis, waitFor } from '@ephemera/testing';
 
-const workspace = join(import.meta.dirname, '../../..');
+export const workspace = join(import.meta.dirname, '../../..');
 const client = join(workspace, 'apps/cli/src/main.ts');
 
 export interface Finished {
@@ -55,26 +55,30 @@ export async function makePlace() {
     }));
     return { child, said: () => said.join(''), ended };
   };
+  const start = async (args: string[], more?: NodeJS.ProcessEnv): Promise<StartedUp> => {
+    const { child, said, ended } = run(client, ['up', ...args], more);
+    let over: Finished | undefined;
+    void ended.then((finished) => (over = finished));
+    await waitFor('the start', () => said().includes('Ephemera is up') || over !== undefined);
+    if (over) throw new Error(`up ended:\n${over.out}${over.err}`);
+    return {
+      publicUrl: `http://127.0.0.1:${publicPort}`,
+      said,
+      ephemera: (...words) => run(client, words, more).ended,
+      signal: (name) => void child.kill(name),
+      ended,
+    };
+  };
   return {
     namespace,
+    redisUrl: redis.url,
     stateFolder: join(workspace, '.ephemera', namespace),
     /** Runs `ephemera` to its end. */
     ephemera: (args: readonly string[], more?: NodeJS.ProcessEnv) => run(client, args, more).ended,
     /** Brings everything up, and waits until it says so. */
-    async up(...args: string[]): Promise<StartedUp> {
-      const { child, said, ended } = run(client, ['up', ...args]);
-      let over: Finished | undefined;
-      void ended.then((finished) => (over = finished));
-      await waitFor('the start', () => said().includes('Ephemera is up') || over !== undefined);
-      if (over) throw new Error(`up ended:\n${over.out}${over.err}`);
-      return {
-        publicUrl: `http://127.0.0.1:${publicPort}`,
-        said,
-        ephemera: (...words) => run(client, words).ended,
-        signal: (name) => void child.kill(name),
-        ended,
-      };
-    },
+    up: (...args: string[]) => start(args),
+    /** With other settings. */
+    upWith: (more: NodeJS.ProcessEnv) => start([], more),
     async tidy() {
       await run(join(workspace, 'apps/worker/src/remove-all.ts'), []).ended;
       await redis.stop();

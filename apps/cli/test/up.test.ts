@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 import { waitFor } from '@ephemera/testing';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 
-import { makePlace } from './started-up.ts';
+import { makePlace, workspace } from './started-up.ts';
 
 let place: Awaited<ReturnType<typeof makePlace>>;
 beforeEach(async () => {
@@ -15,14 +15,14 @@ beforeEach(async () => {
 afterEach(() => place.tidy());
 
 /** Processes whose environment has the namespace of this test. */
-function processes(): { pid: number; command: string }[] {
+function processes(): { pid: number; command: string; environment: string }[] {
   const pids = execFileSync('ps', ['-eo', 'pid='], { encoding: 'utf8' }).trim().split(/\s+/);
   return pids.flatMap((pid) => {
     try {
       const environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
       const ours = environment.includes(`EPHEMERA_NAMESPACE=${place.namespace}\0`);
-      return ours ? [{ pid: Number(pid), command }] : [];
+      return ours ? [{ pid: Number(pid), command, environment }] : [];
     } catch {
       // It has ended meanwhile.
       return [];
@@ -56,6 +56,30 @@ test('up, an instance, Ctrl-C: nothing is left', async () => {
   expect(containers()).toBe('');
   expect(() => bridge()).toThrow(/not found|no such network/i);
   expect(firewall()).not.toContain(madeBridge);
+});
+
+test('a secret that was given as a file is in no environment, and the token is nothing to a worker', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'up-secrets-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const token = 'a-token-that-nobody-sees';
+  writeFileSync(join(folder, 'token'), token);
+  writeFileSync(join(folder, 'url'), place.redisUrl);
+  const started = await place.upWith({
+    EPHEMERA_REDIS_URL: '',
+    EPHEMERA_REDIS_URL_FILE: relative(workspace, join(folder, 'url')),
+    EPHEMERA_ADMIN_TOKEN_FILE: join(folder, 'token'),
+  });
+  expect((await started.ephemera('ls')).code).toBe(0);
+  const apps = processes().filter(({ command }) => /apps\/\w+\/src\/main\.ts/.test(command));
+  expect(apps).toHaveLength(5);
+  for (const { command, environment } of apps) {
+    expect(environment).not.toContain(token);
+    expect(environment).not.toContain(place.redisUrl);
+    const isWorker = command.endsWith('worker/src/main.ts');
+    expect(environment.includes('EPHEMERA_ADMIN_TOKEN')).toBe(!isWorker);
+  }
+  started.signal('SIGINT');
+  await started.ended;
 });
 
 test('a second start beside a running one is refused, and does it no harm', async () => {

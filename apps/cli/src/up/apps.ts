@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { siteOf, workspace, type Config } from '../config.ts';
 import type { PortPlan } from './plan-ports.ts';
@@ -22,12 +22,9 @@ export function planApps(config: Config, ports: PortPlan, backing: Backing): Pro
     ...config.environment,
     // The worker alone may know where Docker is.
     DOCKER_HOST: undefined,
-    // As this command has read them.
-    EPHEMERA_REDIS_URL_FILE: undefined,
-    EPHEMERA_ADMIN_TOKEN_FILE: undefined,
-    EPHEMERA_REDIS_URL: backing.redisUrl,
+    ...secret(config, 'EPHEMERA_REDIS_URL', backing.redisUrl),
     EPHEMERA_CONFIG: config.configFile,
-    EPHEMERA_ADMIN_TOKEN: backing.token,
+    ...secret(config, 'EPHEMERA_ADMIN_TOKEN', backing.token),
     EPHEMERA_PUBLIC_PORT: String(ports.public),
     EPHEMERA_DASHBOARD_PORT: String(ports.dashboard),
   };
@@ -44,6 +41,8 @@ export function planApps(config: Config, ports: PortPlan, backing: Backing): Pro
     app('worker', numbered('worker', index), siteOf(config.adminHost, port), {
       EPHEMERA_WORKER_PORT: String(port),
       DOCKER_HOST: backing.dockerHost,
+      EPHEMERA_ADMIN_TOKEN: undefined,
+      EPHEMERA_ADMIN_TOKEN_FILE: undefined,
     }),
   );
   const proxies = ports.proxies.map((port, index) =>
@@ -55,6 +54,12 @@ export function planApps(config: Config, ports: PortPlan, backing: Backing): Pro
     workers,
     [...proxies, app('dashboard', 'dashboard', siteOf(config.adminHost, ports.dashboard), {})],
   ];
+}
+
+/** What was given as a file is passed on as one: environments can be seen. */
+function secret({ environment }: Config, name: string, value: string): NodeJS.ProcessEnv {
+  const file = environment[`${name}_FILE`];
+  return file ? { [name]: undefined, [`${name}_FILE`]: resolve(file) } : { [name]: value };
 }
 
 async function answersOk(url: string): Promise<boolean> {
