@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Failure } from '@ephemera/domain';
 import type { Logger } from '@ephemera/runtime';
 import type { RouteCache } from '@ephemera/store';
+import type { FairTurns } from './fair-turns.ts';
 import type { Agents } from './upstream/agents.ts';
 import type { Activity } from './watch-use.ts';
 
@@ -15,6 +16,7 @@ export interface DataPathContext {
   /** The port in visitors' addresses of the host form, as in `:8080`; empty where there is none. */
   readonly domainPort: string;
   readonly agents: Agents;
+  readonly turns: FairTurns;
   /** How long a request waits for an instance that is starting. */
   readonly holdFor: number;
   /** How long an instance may be silent before its answer begins. */

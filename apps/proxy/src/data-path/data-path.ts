@@ -7,6 +7,7 @@ import { inTurn } from '../in-turn.ts';
 import { type Address, readAddress } from './address.ts';
 import type { DataPathContext } from './context.ts';
 import { Exchange } from './exchange.ts';
+import { FairTurns } from './fair-turns.ts';
 import { isAnswering, peerOf } from './peer.ts';
 import { refuse, refuseSocket, REFUSALS } from './refusal.ts';
 import { readRequestHead } from './request-head.ts';
@@ -75,6 +76,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
     secure: options.scheme === 'https',
     domainPort: /:\d+$/.exec(options.domain ?? '')?.[0] ?? '',
     agents,
+    turns: new FairTurns(),
     holdFor: options.holdFor ?? 30_000,
     responseTimeout,
     clientTimeout: options.clientTimeout ?? 60_000,

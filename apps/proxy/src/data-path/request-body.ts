@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { FairTurns } from './fair-turns.ts';
 import type { RequestHead } from './request-head.ts';
 import { passableTrailers } from './trailers.ts';
 import type { Arrival } from './upstream-head.ts';
@@ -10,22 +11,29 @@ export function hasBody(head: RequestHead): boolean {
 }
 
 /**
- * Sends a request's body on as it comes, no faster than it is taken, framed anew: what arrived in
- * one chunk leaves in one chunk.
+ * Sends a request's body on as it comes, no faster than it is taken, in fair turns with others, and
+ * framed anew: what arrived in one chunk leaves in one chunk.
  */
 export class RequestBody {
   readonly #req: IncomingMessage;
   readonly #connection: Connection;
+  readonly #turns: FairTurns;
   readonly #chunked: boolean;
   readonly #isReusable: boolean;
-  readonly #onData = (data: Buffer) => this.#send(data);
-  readonly #onEnd = () => this.#end();
+  readonly #onData = (data: Buffer) => this.#onPiece(data);
+  readonly #onEnd = () => void this.#turns.pass(() => this.#end());
 
   #awaitsClient = true;
 
-  constructor(req: IncomingMessage, connection: Connection, { head, method }: Arrival) {
+  constructor(
+    req: IncomingMessage,
+    connection: Connection,
+    turns: FairTurns,
+    { head, method }: Arrival,
+  ) {
     this.#req = req;
     this.#connection = connection;
+    this.#turns = turns;
     this.#chunked = head.chunked;
     // Who does not expect a body may leave it unread, and take it for the next request.
     this.#isReusable = method !== 'GET' && method !== 'HEAD';
@@ -40,6 +48,7 @@ export class RequestBody {
 
   /** The instance takes more. */
   onDrain(): void {
+    if (this.#awaitsClient) return;
     this.#awaitsClient = !this.#req.readableEnded;
     this.#req.resume();
   }
@@ -49,6 +58,15 @@ export class RequestBody {
     this.#req.off('data', this.#onData);
     this.#req.off('end', this.#onEnd);
     this.#req.resume();
+  }
+
+  #onPiece(data: Buffer): void {
+    const isSent = this.#turns.pass((waited) => {
+      if (waited) this.#req.resume();
+      this.#send(data);
+    });
+    // The end may come all the same: it waits behind the piece.
+    if (!isSent) this.#req.pause();
   }
 
   #send(data: Buffer): void {

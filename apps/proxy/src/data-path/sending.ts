@@ -54,7 +54,7 @@ export class Sending implements Requester {
   }
 
   start(): void {
-    const { arrival, req } = this.#sender;
+    const { arrival, context, req } = this.#sender;
     const { route, port } = this.destination;
     const { head, method } = arrival;
     this.#connection.send(upstreamHead(arrival, route, port), method, this);
@@ -62,7 +62,7 @@ export class Sending implements Requester {
       this.#connection.endRequest();
       return;
     }
-    this.#body = new RequestBody(req, this.#connection, arrival);
+    this.#body = new RequestBody(req, this.#connection, context.turns, arrival);
     if (head.expectsContinue) {
       this.#continueTimer = setTimeout(() => this.#sender.answer.letContinue(), CONTINUE_AFTER);
     }

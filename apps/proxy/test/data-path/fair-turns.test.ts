@@ -1,0 +1,73 @@
+import { waitFor } from '@ephemera/testing';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { open } from './raw.ts';
+import { type Rig, startRig } from './rig.ts';
+import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
+
+let rig: Rig;
+let attacked: Upstream;
+
+beforeEach(async () => {
+  rig = await startRig();
+  attacked = await startUpstream(() => undefined);
+});
+
+afterEach(async () => {
+  await rig.stop();
+  await attacked.stop();
+});
+
+/** Clients in the middle of their uploads, which their instance has begun to get. */
+async function uploads(count: number) {
+  const id = await rig.ready(attacked.port);
+  const clients = Array.from({ length: count }, () => open(rig.port));
+  for (const client of clients) {
+    client.send(`POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n`);
+  }
+  await waitFor('all uploads to have begun', () => attacked.requests.length === count, 20_000);
+  return clients;
+}
+
+const pieces = () => attacked.received.match(/<[^>]*>/g) ?? [];
+
+test('who asks for something else is not behind what many send at one instant', async () => {
+  const other = await startUpstream(answering(OK));
+  const id = await rig.ready(other.port);
+  const asker = open(rig.port);
+  const ask = () => asker.send(`GET /demo/${id}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  ask();
+  await asker.until(/ok$/);
+  const clients = await uploads(400);
+  const answered = new Promise<number>((resolve) => {
+    asker.socket.once('data', () => resolve(pieces().length));
+  });
+  for (const client of clients) client.send('3\r\n<x>\r\n');
+  ask();
+  expect(await answered).toBeLessThan(200);
+  await waitFor('all pieces to come', () => pieces().length === 400);
+  for (const { socket } of [...clients, asker]) socket.destroy();
+  await other.stop();
+});
+
+test('what waits for its turn is overtaken by nothing, nor by the end', async () => {
+  const clients = await uploads(40);
+  const chunks = Array.from({ length: 50 }, (_, piece) => `4\r\n<${piece + 10}>\r\n`);
+  for (const bytes of [...chunks.slice(0, -1), `${chunks.at(-1) ?? ''}0\r\n\r\n`]) {
+    for (const client of clients) client.send(bytes);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const ends = () => attacked.received.match(/\r\n0\r\n\r\n/g) ?? [];
+  await waitFor('all to come', () => pieces().length === 40 * 50 && ends().length === 40);
+  for (const { received } of attacked.connections) {
+    expect(received.slice(received.indexOf('4\r\n<'))).toBe(`${chunks.join('')}0\r\n\r\n`);
+  }
+  for (const client of clients) client.socket.destroy();
+});
+
+test('who leaves while a piece waits leaves nothing behind', async () => {
+  const clients = await uploads(100);
+  for (const client of clients) client.send('3\r\n<x>\r\n');
+  for (const client of clients) client.socket.resetAndDestroy();
+  await waitFor('all to be let go', () => attacked.connections.every(({ left }) => left));
+  expect(rig.dataPath.inFlight()).toBe(0);
+});
