@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '@ephemera/testing';
 import { type Child, descriptors, startChild } from '../child.ts';
 import { installed } from '../installed.ts';
-import { percentile } from '../restart/load.ts';
 import type { Noticed, OthersOptions, Window } from './others.ts';
 import { type Through, WAYS } from './way.ts';
 
@@ -40,7 +39,7 @@ export interface SlowResult {
   /** What others noticed in each round. */
   readonly without: readonly Noticed[];
   readonly during: readonly Noticed[];
-  /** Medians over the rounds: how many times the p99 without the attack the one during it is. */
+  /** How many times the p99 without the attack the one during it is, each the median over the rounds. */
   readonly opening: number;
   readonly held: number;
   readonly failed: Readonly<Record<string, number>>;
@@ -61,16 +60,15 @@ export async function slowClients(
   const ports = { attacked: await portOf(attacked), asked: await portOf(asked) };
   const way = await WAYS[through](ports);
   try {
-    const others = { port: way.port, path: way.paths.asked, perSecond: 200, seconds };
-    const path = `${way.paths.attacked}${attack === 'reading' ? 'big' : ''}`;
-    const url = `http://127.0.0.1:${way.port}${path}`;
+    const others = { port: way.port, path: way.asked, perSecond: 200, seconds };
+    const url = `${way.attacked}${attack === 'reading' ? 'big' : ''}`;
     // Longer than it is needed: its end is not to be measured.
     const rate = Math.ceil(connections / seconds);
     const common = ['-c', connections, '-r', rate, '-l', 2 * seconds + 10, '-p', 3].map(String);
     const startAttack = () =>
-      startChild(slowhttptest, [
-        ...common,
-        ...ATTACKS[attack],
+      // It takes what nobody else wants of the processors, as if it had others: it asks for all.
+      startChild('chrt', [
+        ...['--idle', '0', slowhttptest, ...common, ...ATTACKS[attack]],
         ...['-u', url, '-o', join(folder, 'slow')],
       ]);
     const without: Noticed[] = [];
@@ -90,14 +88,11 @@ export async function slowClients(
     }
     clearInterval(watch);
     const left = Math.max(0, descriptors(way.pid) - atRest);
-    const ratio = (part: keyof Noticed) => {
-      const p99 = (all: Noticed[], round: number) => all[round]?.[part].p99 ?? Number.NaN;
-      const ratios = during.map((_, round) => p99(during, round) / p99(without, round));
-      return percentile(
-        ratios.sort((a, b) => a - b),
-        0.5,
-      );
+    const median = (rounds: readonly Noticed[], part: keyof Noticed) => {
+      const sorted = rounds.map((round) => round[part].p99).sort((a, b) => a - b);
+      return ((sorted[(rounds.length - 1) >> 1] ?? 0) + (sorted[rounds.length >> 1] ?? 0)) / 2;
     };
+    const ratio = (part: keyof Noticed) => median(during, part) / median(without, part);
     const failed: Record<string, number> = {};
     const parts = during.flatMap(({ opening, held }) => [opening, held]);
     for (const [what, count] of parts.flatMap((one: Window) => Object.entries(one.failed))) {

@@ -12,18 +12,29 @@ export interface Ports {
 export interface Way extends Pick<Contender, 'port' | 'stop'> {
   /** The process that holds the connections. */
   readonly pid: number;
-  /** Where each instance is reached, with a slash at the end. */
-  readonly paths: Readonly<Record<keyof Ports, string>>;
+  /** Where others ask, a path. */
+  readonly asked: string;
+  /** Where the attack goes, a URL with a slash at the end. */
+  readonly attacked: string;
 }
 
-/** Ephemera, and what it is measured beside: each forwards a body as it comes, on kept connections. */
+/**
+ * Ephemera, and what it is measured beside: each forwards a body as it comes, on kept connections.
+ * `machine` is what an attack costs others that does not go through their proxy at all, Ephemera.
+ */
 export const WAYS = {
   async ephemera(ports: Ports): Promise<Way> {
     const ground = await startGround();
-    const replica = await ground.replica();
+    const { publicPort: port, pid } = await ground.replica();
     const path = async (port: number) => `/demo/${await ground.ready({ port })}/`;
-    const paths = { attacked: await path(ports.attacked), asked: await path(ports.asked) };
-    return { port: replica.publicPort, pid: replica.pid, paths, stop: () => ground.stop() };
+    const asked = await path(ports.asked);
+    const attacked = `http://127.0.0.1:${port}${await path(ports.attacked)}`;
+    return { port, pid, asked, attacked, stop: () => ground.stop() };
+  },
+
+  async machine(ports: Ports): Promise<Way> {
+    const attacked = `http://127.0.1.1:${ports.attacked}/`;
+    return { ...(await this.ephemera(ports)), attacked };
   },
 
   async haproxy({ attacked, asked }: Ports): Promise<Way> {
@@ -51,7 +62,7 @@ backend asked
   server one 127.0.1.1:${asked}
 `,
     );
-    return { ...haproxy, paths: PATHS };
+    return { ...haproxy, ...pathsOn(haproxy) };
   },
 
   async nginx({ attacked, asked }: Ports): Promise<Way> {
@@ -67,13 +78,16 @@ backend asked
     location /asked/ { proxy_pass http://asked/; }
   }`,
     );
-    return { ...nginx, pid: firstChild(nginx.pid), paths: PATHS };
+    return { ...nginx, pid: firstChild(nginx.pid), ...pathsOn(nginx) };
   },
 } as const;
 
 export type Through = keyof typeof WAYS;
 
-const PATHS = { attacked: '/attacked/', asked: '/asked/' };
+const pathsOn = ({ port }: Pick<Contender, 'port'>) => ({
+  asked: '/asked/',
+  attacked: `http://127.0.0.1:${port}/attacked/`,
+});
 
 /** nginx works in a child of the process that was started. */
 function firstChild(pid: number): number {
