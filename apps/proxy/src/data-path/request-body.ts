@@ -10,6 +10,9 @@ export function hasBody(head: RequestHead): boolean {
   return head.chunked || (head.contentLength !== undefined && Number(head.contentLength) > 0);
 }
 
+/** Pieces of so many bytes are worth what each costs, and wait for none. */
+const LARGE = 16 * 1024;
+
 /**
  * Sends a request's body on as it comes, no faster than it is taken, in fair turns with others, and
  * framed anew: what arrived in one chunk leaves in one chunk.
@@ -61,6 +64,10 @@ export class RequestBody {
   }
 
   #onPiece(data: Buffer): void {
+    if (data.length >= LARGE) {
+      this.#send(data);
+      return;
+    }
     const isSent = this.#turns.pass((waited) => {
       if (waited) this.#req.resume();
       this.#send(data);

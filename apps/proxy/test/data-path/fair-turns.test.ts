@@ -28,6 +28,7 @@ async function uploads(count: number) {
   return clients;
 }
 
+const chunkOf = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
 const pieces = () => attacked.received.match(/<[^>]*>/g) ?? [];
 
 test('who asks for something else is not behind what many send at one instant', async () => {
@@ -41,7 +42,7 @@ test('who asks for something else is not behind what many send at one instant', 
   const answered = new Promise<number>((resolve) => {
     asker.socket.once('data', () => resolve(pieces().length));
   });
-  for (const client of clients) client.send('3\r\n<x>\r\n');
+  for (const client of clients) client.send(chunkOf('<x>'));
   ask();
   expect(await answered).toBeLessThan(200);
   await waitFor('all pieces to come', () => pieces().length === 400);
@@ -51,7 +52,8 @@ test('who asks for something else is not behind what many send at one instant', 
 
 test('what waits for its turn is overtaken by nothing, nor by the end', async () => {
   const clients = await uploads(40);
-  const chunks = Array.from({ length: 50 }, (_, piece) => `4\r\n<${piece + 10}>\r\n`);
+  const chunks = Array.from({ length: 50 }, (_, piece) => chunkOf(`<${piece}>`));
+  chunks[20] = chunkOf(`<${'x'.repeat(20_000)}>`);
   for (const bytes of [...chunks.slice(0, -1), `${chunks.at(-1) ?? ''}0\r\n\r\n`]) {
     for (const client of clients) client.send(bytes);
     await new Promise((resolve) => setImmediate(resolve));
@@ -59,14 +61,14 @@ test('what waits for its turn is overtaken by nothing, nor by the end', async ()
   const ends = () => attacked.received.match(/\r\n0\r\n\r\n/g) ?? [];
   await waitFor('all to come', () => pieces().length === 40 * 50 && ends().length === 40);
   for (const { received } of attacked.connections) {
-    expect(received.slice(received.indexOf('4\r\n<'))).toBe(`${chunks.join('')}0\r\n\r\n`);
+    expect(received.slice(received.indexOf('3\r\n<0>'))).toBe(`${chunks.join('')}0\r\n\r\n`);
   }
   for (const client of clients) client.socket.destroy();
 });
 
 test('who leaves while a piece waits leaves nothing behind', async () => {
   const clients = await uploads(100);
-  for (const client of clients) client.send('3\r\n<x>\r\n');
+  for (const client of clients) client.send(chunkOf('<x>'));
   for (const client of clients) client.socket.resetAndDestroy();
   await waitFor('all to be let go', () => attacked.connections.every(({ left }) => left));
   expect(rig.dataPath.inFlight()).toBe(0);
