@@ -2,33 +2,52 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { FairTurns } from './fair-turns.ts';
 
-test('so many go in one turn, and the rest in the next ones, in their order', async () => {
-  const turns = new FairTurns();
+/** Takes a turn for each of so many; tells who went, in order. */
+function passing(turns: FairTurns, count: number) {
   const sent: number[] = [];
-  const waited: number[] = [];
-  for (let piece = 0; piece < 20; piece++) {
-    const isSent = turns.pass((hasWaited) => {
-      sent.push(piece);
-      if (hasWaited) waited.push(piece);
-    });
-    expect(isSent).toBe(piece < 8);
+  const all = Array.from({ length: count }, (_, piece) => ({
+    onTurn: () => void sent.push(piece),
+  }));
+  for (const one of all) {
+    if (turns.take()) one.onTurn();
+    else turns.wait(one);
   }
-  const counts = [sent.length];
-  for (let i = 0; i < 4; i++) {
+  return { sent, all };
+}
+
+async function counts(sent: readonly number[], turns: number): Promise<number[]> {
+  const all = [sent.length];
+  while (all.length <= turns) {
     await turn();
-    counts.push(sent.length);
+    all.push(sent.length);
   }
-  expect(counts).toEqual([8, 16, 20, 20, 20]);
+  return all;
+}
+
+test('so many go in one turn, and the rest in the next ones, in their order', async () => {
+  const { sent } = passing(new FairTurns(), 20);
+  expect(await counts(sent, 4)).toEqual([8, 16, 20, 20, 20]);
   expect(sent).toEqual(Array.from({ length: 20 }, (_, piece) => piece));
-  expect(waited).toEqual(sent.slice(8));
 });
 
 test('what waits has its turn before what comes', async () => {
   const turns = new FairTurns();
-  const pass = () => turns.pass(() => undefined);
-  for (let i = 0; i < 16; i++) pass();
+  passing(turns, 16);
   await turn();
-  expect(pass()).toBe(false);
+  expect(turns.take()).toBe(false);
   await turn();
-  expect(pass()).toBe(true);
+  expect(turns.take()).toBe(true);
+});
+
+test('where very many wait, more go at once', async () => {
+  const { sent } = passing(new FairTurns(), 1_608);
+  expect(await counts(sent, 2)).toEqual([8, 108, 202]);
+});
+
+test('who has left has no turn', async () => {
+  const turns = new FairTurns();
+  const { sent, all } = passing(turns, 12);
+  for (const one of all.slice(8, 11)) turns.leave(one);
+  await turn();
+  expect(sent).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 11]);
 });

@@ -1,32 +1,38 @@
-/** How many pieces are passed on in one turn: some 25 µs of work each, most of it the kernel's. */
+/** How many go in one turn: each is some 25 µs of work, most of it the kernel's. */
 const AT_ONCE = 8;
+/** Where more wait than can go in so many turns, more go at once: the rest must not grow. */
+const WITHIN = 16;
 
-/** Passes a piece on. @param waited whether it had to wait for its turn */
-type Send = (waited: boolean) => void;
+/** Has something to pass on, and waits for its turn to do so. */
+export interface Waiting {
+  onTurn(): void;
+}
 
 /**
  * Spreads over many turns of the event loop what many clients send at one instant, so that whoever
  * asks for something else meanwhile does not stand behind all of it.
  */
 export class FairTurns {
-  readonly #waiting: Send[] = [];
+  readonly #waiting = new Set<Waiting>();
   #left = AT_ONCE;
   #isArmed = false;
 
-  /**
-   * Calls `send` at once, or in a later turn where this one has had enough: false then. All are
-   * called in the order in which they came.
-   */
-  pass(send: Send): boolean {
+  /** Whether one more may go in this turn; where not, it is to `wait`. */
+  take(): boolean {
     this.#arm();
-    // As long as any wait, nothing is left of a turn for others.
-    if (this.#left === 0) {
-      this.#waiting.push(send);
-      return false;
-    }
+    if (this.#left === 0) return false;
     this.#left--;
-    send(false);
     return true;
+  }
+
+  /** Has its turn behind all that wait already, once. */
+  wait(one: Waiting): void {
+    this.#waiting.add(one);
+  }
+
+  /** Has no turn any more. */
+  leave(one: Waiting): void {
+    this.#waiting.delete(one);
   }
 
   #arm(): void {
@@ -36,10 +42,14 @@ export class FairTurns {
   }
 
   readonly #begin = (): void => {
-    const due = this.#waiting.splice(0, AT_ONCE);
-    this.#left = AT_ONCE - due.length;
     this.#isArmed = false;
-    if (due.length > 0) this.#arm();
-    for (const send of due) send(true);
+    let due = Math.max(AT_ONCE, Math.ceil(this.#waiting.size / WITHIN));
+    this.#left = Math.max(0, AT_ONCE - this.#waiting.size);
+    if (this.#waiting.size > 0) this.#arm();
+    for (const one of this.#waiting) {
+      if (due-- === 0) return;
+      this.#waiting.delete(one);
+      one.onTurn();
+    }
   };
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { FairTurns } from './fair-turns.ts';
+import type { FairTurns, Waiting } from './fair-turns.ts';
 import type { RequestHead } from './request-head.ts';
 import { passableTrailers } from './trailers.ts';
 import type { Arrival } from './upstream-head.ts';
@@ -17,16 +17,19 @@ const LARGE = 16 * 1024;
  * Sends a request's body on as it comes, no faster than it is taken, in fair turns with others, and
  * framed anew: what arrived in one chunk leaves in one chunk.
  */
-export class RequestBody {
+export class RequestBody implements Waiting {
   readonly #req: IncomingMessage;
   readonly #connection: Connection;
   readonly #turns: FairTurns;
   readonly #chunked: boolean;
   readonly #isReusable: boolean;
   readonly #onData = (data: Buffer) => this.#onPiece(data);
-  readonly #onEnd = () => void this.#turns.pass(() => this.#end());
+  readonly #onEnd = () => this.#onEnded();
 
   #awaitsClient = true;
+  /** A piece that waits for its turn; the end may come behind it, and nothing else. */
+  #waiting: Buffer | undefined;
+  #hasEnded = false;
 
   constructor(
     req: IncomingMessage,
@@ -58,22 +61,35 @@ export class RequestBody {
 
   /** What is still to come is not sent on any more, only read off the connection. */
   stop(): void {
+    this.#waiting = undefined;
+    this.#turns.leave(this);
     this.#req.off('data', this.#onData);
     this.#req.off('end', this.#onEnd);
     this.#req.resume();
   }
 
+  onTurn(): void {
+    const data = this.#waiting;
+    if (data === undefined) return;
+    this.#waiting = undefined;
+    this.#req.resume();
+    this.#send(data);
+    if (this.#hasEnded) this.#end();
+  }
+
   #onPiece(data: Buffer): void {
-    if (data.length >= LARGE) {
+    if (data.length >= LARGE || this.#turns.take()) {
       this.#send(data);
       return;
     }
-    const isSent = this.#turns.pass((waited) => {
-      if (waited) this.#req.resume();
-      this.#send(data);
-    });
-    // The end may come all the same: it waits behind the piece.
-    if (!isSent) this.#req.pause();
+    this.#waiting = data;
+    this.#req.pause();
+    this.#turns.wait(this);
+  }
+
+  #onEnded(): void {
+    if (this.#waiting === undefined) this.#end();
+    else this.#hasEnded = true;
   }
 
   #send(data: Buffer): void {

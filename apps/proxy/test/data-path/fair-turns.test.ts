@@ -73,3 +73,32 @@ test('who leaves while a piece waits leaves nothing behind', async () => {
   await waitFor('all to be let go', () => attacked.connections.every(({ left }) => left));
   expect(rig.dataPath.inFlight()).toBe(0);
 });
+
+test('who is answered while a piece waits is read on, and may ask for more', async () => {
+  const refusing = await startUpstream((_connection, chunk) => {
+    if (chunk.includes('<x>')) answerAll();
+  });
+  let isAnswered = false;
+  const answerAll = () => {
+    if (isAnswered) return;
+    isAnswered = true;
+    for (const { socket } of refusing.connections) {
+      socket.write('HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n');
+    }
+  };
+  const id = await rig.ready(refusing.port);
+  const clients = Array.from({ length: 100 }, () => open(rig.port));
+  const head = `POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 100003\r\n\r\n`;
+  for (const client of clients) client.send(head);
+  await waitFor('all uploads to have begun', () => refusing.requests.length === 100, 20_000);
+  for (const client of clients) client.send('<x>');
+  await Promise.all(clients.map((client) => client.until(/413/)));
+  const other = await startUpstream(answering(OK));
+  const otherId = await rig.ready(other.port);
+  const next = `GET /demo/${otherId}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
+  for (const client of clients) client.send('x'.repeat(100_000) + next);
+  await Promise.all(clients.map((client) => client.until(/ok$/)));
+  for (const { socket } of clients) socket.destroy();
+  await refusing.stop();
+  await other.stop();
+});
