@@ -96,3 +96,13 @@ test('rules that are set for the first time were not gone', async () => {
     'warn: firewall rules were gone, or behind others: ours are first again',
   ]);
 });
+
+test('that nothing is to be set does not say that it could be', async () => {
+  const { logger, lines } = recording();
+  const runOnHost = (script: string) => (script === '' ? Promise.resolve('') : refused());
+  const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
+  firewall.keep([]);
+  await firewall.assert();
+  expect(await firewall.objections(untrusted)).not.toEqual([]);
+  expect(lines).toHaveLength(1);
+});

@@ -47,7 +47,8 @@ export async function createFirewall(options: {
 
   /** Gives the chains in which ours did not come first, as in all of them at the start. */
   const set = async (): Promise<string[]> => {
-    if (mode === 'off') return [];
+    // Without a network nothing is set, and nothing is learnt of whether it could be.
+    if (mode === 'off' || networks.size === 0) return [];
     const chosen = [...networks.values()];
     try {
       const said = await runOnHost(chosen.map((each) => firewallScript(each, egress)).join('\n'));

@@ -102,7 +102,11 @@ async function start(config: Config, options: UpOptions, around: Surroundings): 
     stop,
   });
   stop.throwIfAborted();
-  const environment = { ...config.environment, DOCKER_HOST: dockerHost };
+  const environment = {
+    ...config.environment,
+    DOCKER_HOST: dockerHost,
+    EPHEMERA_CONFIG: config.configFile,
+  };
   if (templates.some(({ image }) => image === demoImage)) {
     await buildDemoImage(report, { stateFolder, environment });
     stop.throwIfAborted();
