@@ -1,7 +1,7 @@
 /** How many go in one turn: each is some 25 µs of work, most of it the kernel's. */
 const AT_ONCE = 8;
 /** Where more wait than can go in so many turns, more go at once: the rest must not grow. */
-const WITHIN = 16;
+const WITHIN = 64;
 
 /** Has something to pass on, and waits for its turn to do so. */
 export interface Waiting {
