@@ -4,11 +4,11 @@
  */
 
 /** Tests, and the apps that are made of them. */
-const TEST = '(\\.test\\.ts$|/test/|^apps/e2e|^apps/bench/)';
+const TEST = '(\\.test\\.ts$|/test/|^tests/)';
 const ENTRY = '^apps/[^/]+/src/(main|remove-all|build-image|prepare-tests)\\.ts$';
 
 /** Product code: neither tests nor what only tests use. */
-const product = (path) => ({ path, pathNot: [TEST, '^libs/testing/'] });
+const product = (path) => ({ path, pathNot: [TEST] });
 
 /** What of the libraries a library may import, beside itself. */
 const mayImport = {
@@ -16,7 +16,12 @@ const mayImport = {
   store: ['domain', 'lifecycle'],
   queue: ['domain', 'lifecycle'],
   contract: ['domain'],
-  runtime: ['domain'],
+  process: ['domain'],
+  config: ['domain', 'process'],
+  http: ['domain', 'process', 'config', 'contract'],
+  proxy: ['domain', 'lifecycle', 'store', 'queue', 'contract', 'process', 'config', 'http'],
+  worker: ['domain', 'lifecycle', 'store', 'queue', 'contract', 'process', 'config'],
+  dashboard: ['domain', 'lifecycle', 'store', 'queue', 'contract', 'process', 'config', 'http'],
 };
 
 /** @type {import('dependency-cruiser').IConfiguration} */
@@ -64,16 +69,23 @@ export default {
       to: { path: '^apps/', pathNot: '^apps/$1/' },
     },
     {
+      name: 'no-test-suite-to-test-suite',
+      comment: 'Suites share code through tests/support.',
+      severity: 'error',
+      from: { path: '^tests/([^/]+)/' },
+      to: { path: '^tests/', pathNot: ['^tests/$1/', '^tests/support/'] },
+    },
+    {
       name: 'libraries-by-their-name',
       comment: 'What a library shows is in its index; a path into it would bind to the rest.',
       severity: 'error',
-      from: { path: '^(apps|libs)/([^/]+)/' },
+      from: { path: '^(apps|libs|tests)/([^/]+)/' },
       to: {
-        path: '^libs/',
+        path: '^(libs|tests)/',
         pathNot: [
           '^$1/$2/',
           '/src/index\\.ts$',
-          '^libs/testing/src/instances-contract/index\\.ts$',
+          '^tests/support/src/instances-contract/index\\.ts$',
         ],
       },
     },
@@ -81,28 +93,28 @@ export default {
       name: 'docker-in-one-folder',
       comment: 'The daemon is spoken to in one place, where every call has its deadline.',
       severity: 'error',
-      from: { pathNot: ['^apps/worker/src/docker/', '^apps/worker/test/'] },
+      from: { pathNot: ['^libs/worker/src/docker/', '^libs/worker/test/'] },
       to: { path: 'node_modules/(@types/)?dockerode/' },
     },
     {
       name: 'forwarding-in-one-folder',
       comment: 'The guards against hostile requests stand on one path.',
       severity: 'error',
-      from: { pathNot: ['^apps/proxy/(src|test)/data-path/', '^apps/bench/'] },
+      from: { pathNot: ['^libs/proxy/(src|test)/data-plane/', '^tests/bench/'] },
       to: { path: 'node_modules/(undici|http-proxy|@types/http-proxy)/' },
     },
     {
       name: 'no-test-code-in-the-product',
       severity: 'error',
       from: product('^(apps|libs)/'),
-      to: { path: ['^libs/testing/', TEST] },
+      to: { path: [TEST] },
     },
     {
       name: 'no-unlisted-package',
       comment:
         "What is imported stands in the package's own package.json, or the root's for tools.",
       severity: 'error',
-      from: { path: '^(apps|libs)/' },
+      from: { path: '^(apps|libs|tests)/' },
       to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'] },
     },
     {
@@ -118,7 +130,7 @@ export default {
       from: { path: ENTRY },
       to: {
         path: '^(apps|libs)/[^/]+/src/',
-        pathNot: [TEST, ENTRY, '^libs/testing/'],
+        pathNot: [TEST, ENTRY],
         reachable: false,
       },
     },
@@ -132,7 +144,7 @@ export default {
   options: {
     doNotFollow: { path: 'node_modules' },
     // Plain scripts under src are sent to browsers as they are.
-    exclude: { path: ['/test-results/', '^(apps|libs)/[^/]+/src/.*\\.js$'] },
+    exclude: { path: ['/test-results/', '^(apps|libs|tests)/[^/]+/src/.*\\.js$'] },
     tsPreCompilationDeps: true,
     combinedDependencies: true,
     enhancedResolveOptions: {

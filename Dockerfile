@@ -5,8 +5,8 @@ FROM node:26-bookworm-slim AS manifests
 WORKDIR /app
 COPY . .
 # Only what npm reads, so that a change of the source does not install everything again.
-RUN find apps libs -type f ! -name package.json -delete \
-  && find apps libs -type d -empty -delete \
+RUN find apps libs tests -type f ! -name package.json -delete \
+  && find apps libs tests -type d -empty -delete \
   && rm -rf deploy ephemera.yml
 
 FROM node:26-bookworm-slim AS packages

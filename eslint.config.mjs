@@ -50,7 +50,7 @@ export default tseslint.config(
   },
   {
     // The tests' own deployment hands its environment on to the processes that it starts.
-    files: ['apps/*/src/config.ts', 'libs/testing/src/deployment.ts'],
+    files: ['apps/*/src/config.ts', 'tests/*/src/config.ts', 'tests/support/src/deployment.ts'],
     rules: { 'no-restricted-syntax': ['error', ...keys] },
   },
   {
@@ -67,7 +67,7 @@ export default tseslint.config(
     rules: { 'no-restricted-syntax': 'off', 'no-console': 'off' },
   },
   {
-    files: ['**/*.test.ts', '**/test/**/*.ts', 'libs/testing/**/*.ts', 'apps/e2e-faults/**/*.ts'],
+    files: ['**/*.test.ts', '**/test/**/*.ts', 'tests/**/*.ts'],
     // Ports and what stands in for them are objects of closures, taken apart freely in tests.
     rules: { '@typescript-eslint/unbound-method': 'off' },
   },

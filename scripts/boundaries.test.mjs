@@ -7,15 +7,18 @@ import rules from '../.dependency-cruiser.mjs';
 
 /** A workspace in small that keeps to every rule. */
 const CLEAN = {
-  'apps/proxy/src/main.ts': "import '@ephemera/store';\nimport './data-path/forward.ts';",
-  'apps/proxy/src/data-path/forward.ts': "import 'undici';",
-  'apps/worker/src/main.ts': "import '@ephemera/lifecycle';\nimport './docker/connect.ts';",
-  'apps/worker/src/docker/connect.ts': "import 'dockerode';",
+  'apps/proxy/src/main.ts': "import '@ephemera/proxy';",
+  'libs/proxy/src/index.ts': "import '@ephemera/store';\nimport './data-plane/forward.ts';",
+  'libs/proxy/src/data-plane/forward.ts': "import 'undici';",
+  'apps/worker/src/main.ts': "import '@ephemera/worker';",
+  'libs/worker/src/index.ts': "import '@ephemera/lifecycle';\nimport './docker/connect.ts';",
+  'libs/worker/src/docker/connect.ts': "import 'dockerode';",
   'libs/domain/src/index.ts': 'export const rule = 1;',
   'libs/lifecycle/src/index.ts': "export { rule } from '@ephemera/domain';",
-  'libs/lifecycle/src/kill.test.ts': "import '@ephemera/testing';\nimport './index.ts';",
+  'libs/lifecycle/src/kill.test.ts': "import '@ephemera/test-support';\nimport './index.ts';",
   'libs/store/src/index.ts': "import 'node:fs';\nexport { rule } from '@ephemera/lifecycle';",
-  'libs/testing/src/index.ts': "import '@ephemera/lifecycle';",
+  'tests/support/src/index.ts': "import '@ephemera/lifecycle';",
+  'tests/e2e/src/index.ts': "import '@ephemera/test-support';",
 };
 
 /** What each rule is there to find. */
@@ -31,23 +34,26 @@ const PLANTED = {
     'libs/queue/src/index.ts': 'export const queue = 1;',
   },
   'no-library-to-app': {
-    'libs/testing/src/index.ts': "import '../../../apps/worker/src/main.ts';",
+    'libs/store/src/index.ts': "import '../../../apps/worker/src/main.ts';",
   },
-  'no-app-to-app': { 'apps/proxy/src/main.ts': "import '../../worker/src/docker/connect.ts';" },
+  'no-app-to-app': { 'apps/proxy/src/main.ts': "import '../../worker/src/main.ts';" },
+  'no-test-suite-to-test-suite': {
+    'tests/faults/src/index.ts': "import '../../e2e/src/index.ts';",
+  },
   'libraries-by-their-name': {
     'apps/proxy/src/main.ts': "import '../../../libs/store/src/keys.ts';",
     'libs/store/src/keys.ts': 'export const keys = 1;',
   },
-  'docker-in-one-folder': { 'apps/worker/src/main.ts': "import 'dockerode';" },
-  'forwarding-in-one-folder': { 'apps/proxy/src/main.ts': "import 'undici';" },
-  'no-test-code-in-the-product': { 'apps/worker/src/main.ts': "import '@ephemera/testing';" },
+  'docker-in-one-folder': { 'libs/worker/src/index.ts': "import 'dockerode';" },
+  'forwarding-in-one-folder': { 'libs/proxy/src/index.ts': "import 'undici';" },
+  'no-test-code-in-the-product': { 'apps/worker/src/main.ts': "import '@ephemera/test-support';" },
   'no-unlisted-package': { 'apps/worker/src/main.ts': "import 'left-pad';" },
   'no-dangling-import': { 'apps/worker/src/main.ts': "import './nowhere.ts';" },
   'no-dead-file': {
-    'apps/worker/src/dead.ts': "import './docker/connect.ts';",
-    'apps/worker/src/dead.test.ts': "import './dead.ts';",
+    'libs/worker/src/dead.ts': "import './docker/connect.ts';",
+    'libs/worker/src/dead.test.ts': "import './dead.ts';",
   },
-  'no-orphan': { 'apps/worker/src/alone.ts': 'export const alone = 1;' },
+  'no-orphan': { 'libs/worker/src/alone.ts': 'export const alone = 1;' },
 };
 
 /** Writes a workspace into a folder of its own, with stand-ins for the packages. */
@@ -59,7 +65,7 @@ function lay(files) {
     writeFileSync(join(folder, path), `${text}\n`);
   };
   const workspace = {
-    workspaces: ['apps/*', 'libs/*'],
+    workspaces: ['apps/*', 'libs/*', 'tests/*'],
     dependencies: { dockerode: '1', undici: '1' },
   };
   write('package.json', JSON.stringify(workspace));
@@ -69,10 +75,16 @@ function lay(files) {
   }
   mkdirSync(join(folder, 'node_modules/@ephemera'));
   for (const [path, text] of Object.entries(files)) write(path, text);
-  for (const name of ['domain', 'lifecycle', 'store', 'queue', 'testing']) {
+  const packages = {
+    'tests/support': 'test-support',
+    ...Object.fromEntries(
+      ['domain', 'lifecycle', 'store', 'queue', 'proxy', 'worker'].map((n) => [`libs/${n}`, n]),
+    ),
+  };
+  for (const [path, name] of Object.entries(packages)) {
     const main = { name: `@ephemera/${name}`, type: 'module', exports: './src/index.ts' };
-    write(`libs/${name}/package.json`, JSON.stringify(main));
-    symlinkSync(`../../libs/${name}`, join(folder, 'node_modules/@ephemera', name));
+    write(`${path}/package.json`, JSON.stringify(main));
+    symlinkSync(`../../${path}`, join(folder, 'node_modules/@ephemera', name));
   }
   return folder;
 }
@@ -82,7 +94,7 @@ async function brokenRules(files) {
   const { options, ...ruleSet } = rules;
   const { enhancedResolveOptions, ...rest } = options;
   const { output } = await cruise(
-    ['apps', 'libs'],
+    ['apps', 'libs', 'tests'],
     { ...rest, ruleSet, validate: true, baseDir: lay(files) },
     enhancedResolveOptions,
   );

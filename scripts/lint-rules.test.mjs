@@ -19,16 +19,16 @@ const KEYS = 'Redis keys are named in libs/store alone.';
 const ENVIRONMENT = "Only an app's config.ts reads the environment.";
 
 test.each([
-  ['apps/worker/src/kill-worker.ts', 'redis.get(`{${namespace}}:route:${id}`);', [KEYS]],
-  ['apps/worker/src/kill-worker.ts', "redis.get('{ephemera}:hosts');", [KEYS]],
+  ['libs/worker/src/kill-worker.ts', 'redis.get(`{${namespace}}:route:${id}`);', [KEYS]],
+  ['libs/worker/src/kill-worker.ts', "redis.get('{ephemera}:hosts');", [KEYS]],
   ['apps/proxy/src/config.ts', "redis.get('{ephemera}:hosts');", [KEYS]],
   ['libs/store/src/keys.ts', 'const base = `{${namespace}}:`;', []],
-  ['apps/worker/src/kill-worker.ts', "log(`${id}: {a: 1}`, '{port}');", []],
-  ['apps/worker/src/kill-worker.ts', "process.env['HOME'];", [ENVIRONMENT]],
+  ['libs/worker/src/kill-worker.ts', "log(`${id}: {a: 1}`, '{port}');", []],
+  ['libs/worker/src/kill-worker.ts', "process.env['HOME'];", [ENVIRONMENT]],
   ['apps/cli/src/up/run-command.ts', 'process.env.HOME;', [ENVIRONMENT]],
   ['libs/store/src/keys.ts', 'process.env.HOME;', [ENVIRONMENT]],
   ['apps/worker/src/config.ts', 'process.env.HOME;', []],
-  ['apps/worker/src/kill-worker.test.ts', "process.env.HOME; get('{ns}:hosts');", []],
+  ['libs/worker/src/kill-worker.test.ts', "process.env.HOME; get('{ns}:hosts');", []],
 ])('%s: %s', (file, code, expected) => {
   expect(faultsIn(file, code)).toEqual(expected);
 });

@@ -29,7 +29,7 @@ export function unlistedIn(folder) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = join(import.meta.dirname, '..');
-  const faults = ['apps', 'libs']
+  const faults = ['apps', 'libs', 'tests']
     .flatMap((room) => readdirSync(join(root, room)).map((name) => join(root, room, name)))
     .filter((folder) => existsSync(join(folder, 'package.json')))
     .flatMap(unlistedIn);

@@ -10,13 +10,13 @@ test('a package lists what of the workspace it imports, tests included', () => {
   const manifest = {
     name: '@ephemera/kept',
     dependencies: { '@ephemera/domain': '1' },
-    devDependencies: { '@ephemera/testing': '1' },
+    devDependencies: { '@ephemera/test-support': '1' },
   };
   mkdirSync(join(folder, 'src'));
   writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));
   writeFileSync(
     join(folder, 'src/kept.test.ts'),
-    "import '@ephemera/testing/contract';\nimport { a } from '@ephemera/domain';",
+    "import '@ephemera/test-support/contract';\nimport { a } from '@ephemera/domain';",
   );
   expect(unlistedIn(folder)).toEqual([]);
   writeFileSync(join(folder, 'src/stray.ts'), "import type { Keys } from '@ephemera/store';");

@@ -5,7 +5,7 @@ import { prepare, root } from './prepare.mjs';
 import { run } from './run.mjs';
 import { forgetReports, sumReports } from './sum-reports.mjs';
 
-const projects = ['apps', 'libs']
+const projects = ['apps', 'libs', 'tests']
   .flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(root, folder, name)))
   .concat(join(root, 'scripts'));
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { runApp, StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
+import { runMain } from '@ephemera/process';
 
 import { createAdminApi, type AdminApi } from './admin-api.ts';
 import { keptToken } from './admin-token.ts';
@@ -24,7 +25,7 @@ const commands: Readonly<Record<string, (api: AdminApi, args: string[]) => Promi
   link,
 };
 
-await runApp(async () => {
+await runMain(async () => {
   const [name = '--help', ...args] = process.argv.slice(2);
   if ([name, ...args].some((word) => word === '--help' || word === '-h')) {
     process.stdout.write(help);

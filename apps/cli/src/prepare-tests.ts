@@ -5,7 +5,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { runApp } from '@ephemera/runtime';
+import { runMain } from '@ephemera/process';
 
 import { readConfig } from './config.ts';
 import { createReporter } from './terminal/reporter.ts';
@@ -25,7 +25,7 @@ const wanted: readonly Package[] = [
   { name: 'docker-registry', program: 'docker-registry' },
 ];
 
-await runApp(async () => {
+await runMain(async () => {
   const config = readConfig();
   const report = createReporter(process.stdout);
   const logs = join(config.stateFolder, 'logs');

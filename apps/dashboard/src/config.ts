@@ -10,8 +10,8 @@ import {
   readEnvironment,
   redisAddressOf,
   trustedProxies,
-} from '@ephemera/runtime';
-import type { RedisAddress } from '@ephemera/store';
+} from '@ephemera/config';
+import type { DashboardConfig } from '@ephemera/dashboard';
 import { z } from 'zod';
 
 /** The settings by their names in the environment; the reference is made from it. */
@@ -30,21 +30,6 @@ export const schema = z.object({
     .default('ephemera.yml')
     .describe('The templates, tokens and webhooks.'),
 });
-
-/** Settings of the dashboard; durations in milliseconds. */
-export interface DashboardConfig {
-  readonly redis: RedisAddress;
-  readonly namespace: string;
-  readonly logLevel: string;
-  readonly bind: string;
-  readonly names: readonly string[] | undefined;
-  readonly trustedProxies: readonly string[];
-  readonly port: number;
-  readonly adminToken: string | undefined;
-  /** The file that tokens are read from, where there is one. */
-  readonly tokensPath: string;
-  readonly tombstone: number;
-}
 
 /** @throws ConfigError with every fault at once */
 export function readConfig(environment = process.env): DashboardConfig {

@@ -10,10 +10,10 @@ import {
   readEnvironment,
   redisAddressOf,
   trustedProxies,
-} from '@ephemera/runtime';
-import type { RedisAddress } from '@ephemera/store';
+} from '@ephemera/config';
 import { z } from 'zod';
-import { THEMES, type ThemeName } from './waiting/theme.ts';
+import { THEMES } from '@ephemera/proxy';
+import type { ProxyConfig } from '@ephemera/proxy';
 
 /** The settings by their names in the environment; the reference is made from it. */
 export const schema = z.object({
@@ -77,34 +77,6 @@ export const schema = z.object({
   EPHEMERA_DRAIN: duration('10s').describe('How long a stop waits for open requests and tunnels.'),
   EPHEMERA_ROUTES: count(200_000, 1, 10_000_000).describe('How many routes are kept in memory.'),
 });
-
-/** Settings of a proxy replica; durations in milliseconds. */
-export interface ProxyConfig {
-  readonly redis: RedisAddress;
-  readonly namespace: string;
-  readonly logLevel: string;
-  readonly bind: string;
-  readonly publicPort: number;
-  readonly adminPort: number;
-  readonly adminBind: string;
-  readonly adminToken: string | undefined;
-  readonly signingKeys: string | undefined;
-  readonly signingKeysFile: string | undefined;
-  readonly templatesPath: string;
-  readonly prefix: string;
-  readonly publicUrl: string;
-  readonly domain: string | undefined;
-  readonly trustedProxies: readonly string[];
-  readonly holdFor: number;
-  readonly theme: ThemeName;
-  readonly themeFile: string | undefined;
-  readonly responseTimeout: number;
-  readonly redisGrace: number;
-  readonly unreadyFor: number;
-  readonly drainFor: number;
-  readonly routes: number;
-  readonly tombstone: number;
-}
 
 export function readConfig(environment = process.env): ProxyConfig {
   const given = readEnvironment(schema, environment);

@@ -1,5 +1,3 @@
-import type { Capacity } from '@ephemera/domain';
-import type { Webhook } from '@ephemera/domain';
 import {
   COMMON,
   adminHost,
@@ -10,10 +8,9 @@ import {
   readEnvironment,
   redisAddressOf,
   sizeText,
-} from '@ephemera/runtime';
-import type { RedisAddress } from '@ephemera/store';
+} from '@ephemera/config';
 import { z } from 'zod';
-import type { EgressRules } from './firewall-rules.ts';
+import type { WorkerConfig } from '@ephemera/worker';
 
 const SUBNETS = 'must be IPv4 /16s such as 10.231.0.0/16, with commas';
 /** `a.b.0.0/16`, once or more. */
@@ -105,30 +102,6 @@ export const schema = z.object({
     'How many instances are removed at once at most: so many by kill jobs, as many by failed starts, as many by exits, and as many by repairs (of which 8 are under way).',
   ),
 });
-
-/** Settings of the worker; durations in milliseconds. */
-export interface WorkerConfig {
-  readonly redis: RedisAddress;
-  readonly namespace: string;
-  readonly logLevel: string;
-  readonly bind: string;
-  readonly port: number;
-  readonly dockerHost: string;
-  readonly hostId: string | undefined;
-  readonly subnets: readonly string[] | undefined;
-  readonly networkInstances: number;
-  readonly firewall: 'auto' | 'required' | 'off';
-  readonly firewallImage: string | undefined;
-  readonly egress: EgressRules;
-  readonly pullTimeout: number;
-  readonly capacity: Capacity;
-  readonly cpuPeriod: number;
-  readonly spawnConcurrency: number;
-  readonly killConcurrency: number;
-  readonly tombstone: number;
-  readonly webhooks: readonly Webhook[];
-  readonly configFile: string;
-}
 
 export function readConfig(environment = process.env): WorkerConfig {
   const given = readEnvironment(schema, environment);

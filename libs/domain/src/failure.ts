@@ -70,5 +70,5 @@ export class FailureError extends Error {
 
 /** Something outside that an app needs is not there; the message says what, where, and what to do. */
 export class StartError extends Error {
-  override readonly name = 'StartError';
+  override readonly name: string = 'StartError';
 }

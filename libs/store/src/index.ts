@@ -1,3 +1,4 @@
+export * from './create-store.ts';
 export * from './clock-watch.ts';
 export * from './count-states.ts';
 export * from './event-feed.ts';

@@ -1,0 +1,179 @@
+import { readFileSync } from 'node:fs';
+import type { Fault } from '@ephemera/domain';
+import { StartError, parseDuration } from '@ephemera/domain';
+import { z } from 'zod';
+import { REDIS } from './redis-config.ts';
+
+/** A configuration that cannot be used, with everything that is wrong with it. */
+export class ConfigError extends StartError {
+  override readonly name = 'ConfigError';
+  readonly faults: readonly Fault[];
+  constructor(what: string, faults: readonly Fault[]) {
+    super(
+      [
+        `${what} cannot be used:`,
+        ...faults.map(({ path, detail }) => `  ${path || '(whole)'}: ${detail}`),
+      ].join('\n'),
+    );
+    this.faults = faults;
+  }
+}
+
+/** What zod found, as faults with dotted paths. */
+export function faultsOf(error: z.ZodError): Fault[] {
+  return error.issues.flatMap((issue) => faultsIn(issue, []));
+}
+
+function faultsIn(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Fault[] {
+  const at = [...above, ...issue.path];
+  const path = at.map(String).join('.');
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({
+        path: path === '' ? key : `${path}.${key}`,
+        detail: 'unknown field',
+      }));
+    case 'invalid_key':
+      return issue.issues.map(({ message }) => ({ path, detail: message }));
+    case 'invalid_union': {
+      const meant = branchMeant(issue.errors);
+      return meant?.flatMap((each) => faultsIn(each, at)) ?? [{ path, detail: issue.message }];
+    }
+    default:
+      return [{ path, detail: issue.message }];
+  }
+}
+
+/** The one form of several that has all the fields that were given, so that only values are wrong. */
+function branchMeant(branches: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[] | undefined {
+  const fitting = branches.filter((issues) =>
+    issues.every(({ code, path }) => code !== 'unrecognized_keys' && path.length > 0),
+  );
+  return fitting.length === 1 ? fitting[0] : undefined;
+}
+
+/** What is better in a file: whoever may inspect a container or a process sees its environment. */
+const SECRETS = ['EPHEMERA_ADMIN_TOKEN', 'EPHEMERA_REDIS_URL'] as const;
+
+/** Takes secrets from the files that the environment names; tells of those that it cannot. */
+function readSecrets(schema: z.ZodType, given: Record<string, string | undefined>): Fault[] {
+  // One environment may be for all apps, and the file of a secret there for those that need it.
+  const read = SECRETS.filter((name) => schema instanceof z.ZodObject && name in schema.shape);
+  return read.flatMap((name) => {
+    const path = `${name}_FILE`;
+    const file = given[path];
+    if (file === undefined) return [];
+    if (given[name] !== undefined)
+      return [{ path, detail: `is set, and so is ${name}: one of them` }];
+    try {
+      const secret = readFileSync(file, 'utf8').trim();
+      if (secret === '') return [{ path, detail: `${file} is empty` }];
+      given[name] = secret;
+      return [];
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+      return [{ path, detail: `${file} cannot be read (${code})` }];
+    }
+  });
+}
+
+/**
+ * Reads settings from the environment with a schema whose keys are the variables' names, and
+ * refuses with every fault at once. An empty variable counts as unset; secrets may be in files.
+ * @throws ConfigError
+ */
+export function readEnvironment<T extends z.ZodType>(
+  schema: T,
+  environment: Readonly<Record<string, string | undefined>>,
+): z.infer<T> {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const faults = readSecrets(schema, given);
+  const result = schema.safeParse(given);
+  if (!result.success) faults.push(...faultsOf(result.error));
+  if (!result.success || faults.length > 0) throw new ConfigError('The environment', faults);
+  return result.data;
+}
+
+/** A TCP port, 1 to 65535. */
+export const port = (preset: number) =>
+  z.coerce
+    .number({ error: 'must be a port number' })
+    .int('must be a whole port number')
+    .min(1, 'must be a port from 1 to 65535')
+    .max(65535, 'must be a port from 1 to 65535')
+    .default(preset);
+
+/** A duration such as `90s`, `30m`; milliseconds. */
+export const duration = (preset: string) =>
+  z
+    .string()
+    .default(preset)
+    .transform((text, context) => {
+      const ms = parseDuration(text);
+      if (ms !== undefined) return ms;
+      context.addIssue({
+        code: 'custom',
+        message: `"${text}" is no duration such as 90s, 30m, 2h`,
+      });
+      return z.NEVER;
+    });
+
+/** A whole number within bounds. */
+export const count = (preset: number, min: number, max: number) =>
+  z.coerce
+    .number({ error: 'must be a number' })
+    .int('must be a whole number')
+    .min(min, `must be at least ${min}`)
+    .max(max, `must be at most ${max}`)
+    .default(preset);
+
+/** Entries with commas or spaces between. */
+export const list = z
+  .string()
+  .default('')
+  .transform((text) => text.split(/[\s,]+/).filter(Boolean));
+
+export const trustedProxies = list.describe(
+  'Load balancers whose X-Forwarded-* are believed: addresses or CIDRs, with spaces.',
+);
+
+export const namespace = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens, at most 31')
+  .default('ephemera');
+
+export const logLevel = z
+  .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+  .default('info');
+
+/** A token of scope `admin`: of the control API, and what a person signs in to the dashboard with. */
+export const adminToken = z
+  .string()
+  .min(16, 'must have at least 16 characters')
+  .optional()
+  .describe(
+    'A token that may do everything on the control API, and the password of the dashboard. Not needed where the configuration has a token of scope `admin`.',
+  );
+
+export const adminTokenFile = z
+  .string()
+  .optional()
+  .describe('A file with it, in its place: read at the start, and in no environment to be seen.');
+
+/** What every app reads. */
+export const COMMON = {
+  ...REDIS,
+  EPHEMERA_NAMESPACE: namespace.describe(
+    'Begins every Redis key, container and network name: two deployments on one machine differ by it.',
+  ),
+  EPHEMERA_LOG_LEVEL: logLevel.describe('What is logged: JSON lines on stdout.'),
+  EPHEMERA_HOST: z
+    .string()
+    .default('127.0.0.1')
+    .describe(
+      'The address that the public port is bound to. Elsewhere than on loopback a proxy starts only with an `EPHEMERA_ADMIN_TOKEN` that cannot be guessed: it counts on the public port too.',
+    ),
+  EPHEMERA_TOMBSTONE: count(3600, 1, 604_800).describe(
+    'How long a dead id still answers with its reason, seconds.',
+  ),
+};

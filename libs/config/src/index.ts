@@ -1,0 +1,15 @@
+export type { Rate } from './access-config.ts';
+export { sharesSchema } from './capacity-config.ts';
+export type { Shares } from './capacity-config.ts';
+export { sizeText } from './config-values.ts';
+export * from './admin-face.ts';
+export * from './environment.ts';
+export { redisAddressOf } from './redis-config.ts';
+export * from './template-config.ts';
+export * from './webhook-config.ts';
+export { allowSchema, imagesSchema } from './isolation-config.ts';
+export * from './templates/watch-policy.ts';
+export * from './templates/watch-templates.ts';
+export { ADMIN, tokenSchema } from './tokens/token-config.ts';
+export type { TokenEntries } from './tokens/token-config.ts';
+export * from './tokens/watch-tokens.ts';

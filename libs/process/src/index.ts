@@ -1,0 +1,8 @@
+export * from './clock-skew.ts';
+export { describeError, withoutCredentials } from './describe-error.ts';
+export * from './health-server.ts';
+export * from './lifetime.ts';
+export * from './listen.ts';
+export * from './logger.ts';
+export * from './metrics.ts';
+export * from './run-app.ts';

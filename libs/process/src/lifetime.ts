@@ -1,0 +1,57 @@
+import type { Logger } from './logger.ts';
+
+/** What an app holds while it runs, given back in reverse order when it stops. */
+export interface Lifetime {
+  /** True once a stop was asked for: `/readyz` says no from then on. */
+  readonly stopping: boolean;
+  /**
+   * Adds something to give back; the last added is the first given back.
+   * @param withinMs how long that may take before the next is tried
+   */
+  onStop(what: string, release: () => unknown, withinMs?: number): void;
+  /** Gives everything back. */
+  stop(): Promise<void>;
+}
+
+/** How long one release may take where nothing else is said, milliseconds. */
+const RELEASE_WITHIN = 30_000;
+
+/**
+ * Releases in reverse order of what was taken.
+ * One release that fails or hangs does not keep the others from running.
+ */
+export function createLifetime(logger: Logger): Lifetime {
+  const stack: { what: string; release: () => unknown; withinMs: number }[] = [];
+  let stopped: Promise<void> | undefined;
+
+  const releaseAll = async (): Promise<void> => {
+    for (const { what, release, withinMs } of stack.reverse()) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error('took too long')), withinMs);
+      });
+      try {
+        await Promise.race([release(), late]);
+      } catch (error) {
+        logger.error({ err: error, what }, 'release failed');
+      } finally {
+        clearTimeout(timer);
+      }
+    }
+  };
+
+  const lifetime: Lifetime = {
+    get stopping() {
+      return stopped !== undefined;
+    },
+    onStop(what, release, withinMs = RELEASE_WITHIN) {
+      stack.push({ what, release, withinMs });
+    },
+    stop() {
+      stopped ??= releaseAll();
+      return stopped;
+    },
+  };
+
+  return lifetime;
+}

@@ -1,0 +1,62 @@
+import { StartError } from '@ephemera/domain';
+import type { Logger } from './logger.ts';
+
+/** A long-running app as tests and processes compose it. */
+export interface App {
+  readonly logger: Logger;
+  /**
+   * Connects to what the app needs and starts its work.
+   * @throws StartError or ConfigError where the operator must change something first
+   */
+  start(): Promise<void>;
+  /** Drains and releases everything that `start` took, in reverse order; safe to call twice. */
+  stop(): Promise<void>;
+}
+
+const MIN_NODE_MAJOR = 26;
+
+/**
+ * Runs a command to its end. An error that the operator can fix is printed as one message; any
+ * other error is a bug and is printed with its stack. Both end the process with code 1.
+ */
+export async function runMain(main: () => Promise<void>): Promise<void> {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major < MIN_NODE_MAJOR) {
+    process.stderr.write(
+      `Ephemera needs Node ${MIN_NODE_MAJOR} or newer; this is ${process.version}.\n`,
+    );
+    process.exit(1);
+  }
+  try {
+    await main();
+  } catch (error) {
+    const isExpected = error instanceof StartError;
+    const text =
+      error instanceof Error ? (isExpected ? error.message : error.stack) : String(error);
+    process.stderr.write(`${text ?? 'unknown error'}\n`);
+    process.exit(1);
+  }
+}
+
+/**
+ * Runs an app until SIGTERM or SIGINT, then stops it and ends the process with code 0. A second
+ * signal ends the process at once with code 1.
+ */
+export async function runApp(create: () => App): Promise<void> {
+  await runMain(async () => {
+    const app = create();
+    let signals = 0;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      signals++;
+      if (signals > 1) process.exit(1);
+      app.logger.info({ signal }, 'stopping');
+      void app.stop().then(() => {
+        app.logger.info('stopped');
+        process.exit(0);
+      });
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+    await app.start();
+  });
+}

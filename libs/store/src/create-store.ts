@@ -1,0 +1,58 @@
+import type {
+  Addresses,
+  Intake,
+  Leases,
+  Line,
+  Pools,
+  Progress,
+  Suspensions,
+} from '@ephemera/lifecycle';
+import type { Redis } from 'ioredis';
+import { redisHosts } from './hosts.ts';
+import type { Hosts } from './hosts.ts';
+import { redisKeptLogs } from './kept-logs.ts';
+import type { KeptLogs } from './kept-logs.ts';
+import type { Keys } from './keys.ts';
+import { redisAddresses } from './redis-addresses.ts';
+import { redisInstances } from './redis-instances.ts';
+import type { InstanceStore } from './redis-instances.ts';
+import { redisIntake, redisLine } from './redis-intake.ts';
+import { redisLeases } from './redis-leases.ts';
+import { redisPools } from './redis-pools.ts';
+import { redisProgress } from './redis-progress.ts';
+import { redisRates } from './redis-rates.ts';
+import type { Rates } from './redis-rates.ts';
+import { redisSuspensions } from './redis-suspensions.ts';
+
+/** Every port that Redis implements, over one connection. */
+export interface Store {
+  readonly instances: InstanceStore;
+  readonly intake: Intake;
+  readonly line: Line;
+  readonly leases: Leases;
+  readonly pools: Pools;
+  readonly hosts: Hosts;
+  readonly rates: Rates;
+  readonly suspensions: Suspensions;
+  readonly progress: Progress;
+  readonly keptLogs: KeptLogs;
+  /** The addresses of one host's networks. */
+  addresses(host: string): Addresses;
+}
+
+/** @param tombstone how long the record of a dead instance is kept, milliseconds */
+export function createStore(redis: Redis, keys: Keys, tombstone: number): Store {
+  return {
+    instances: redisInstances(redis, keys, tombstone),
+    intake: redisIntake(redis, keys),
+    line: redisLine(redis, keys),
+    leases: redisLeases(redis, keys),
+    pools: redisPools(redis, keys),
+    hosts: redisHosts(redis, keys),
+    rates: redisRates(redis, keys),
+    suspensions: redisSuspensions(redis, keys),
+    progress: redisProgress(redis, keys),
+    keptLogs: redisKeptLogs(redis, keys, tombstone),
+    addresses: (host) => redisAddresses(redis, keys, host),
+  };
+}

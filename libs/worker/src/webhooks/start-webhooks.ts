@@ -1,0 +1,65 @@
+import { randomUUID } from 'node:crypto';
+import type { Webhook } from '@ephemera/domain';
+import { createDeliveries } from '@ephemera/queue';
+import type { Logger } from '@ephemera/process';
+import { redisEventGroup } from '@ephemera/store';
+import type { Keys } from '@ephemera/store';
+import type { Redis } from 'ioredis';
+import { deliver } from './deliver.ts';
+import { queueDeliveries } from './queue-deliveries.ts';
+import { startWebhookWorker } from './webhook-worker.ts';
+
+export interface WebhookParts {
+  readonly webhooks: readonly Webhook[];
+  readonly redis: Redis;
+  /** A connection of its own, with the patience to `watch`. */
+  readonly blocking: Redis;
+  readonly keys: Keys;
+  readonly logger: Logger;
+}
+
+/** How long a receiver may take to answer, ms. */
+const WITHIN = 10_000;
+const AT_ONCE = 20;
+
+/** What deliveries are made of; tests wrap or replace single parts. */
+export interface WebhookDependencies {
+  readonly createDeliveries: typeof createDeliveries;
+  readonly createEventGroup: typeof redisEventGroup;
+  readonly deliver: typeof deliver;
+}
+
+export const webhookDependencies: WebhookDependencies = {
+  createDeliveries,
+  createEventGroup: redisEventGroup,
+  deliver,
+};
+
+/**
+ * Tells the webhooks of events, of all that happen once it has resolved. Gives what ends it, after
+ * the deliveries that are under way.
+ */
+export async function startWebhooks(
+  parts: WebhookParts,
+  dependencies: WebhookDependencies = webhookDependencies,
+): Promise<() => Promise<void>> {
+  const { webhooks, redis, blocking, keys, logger } = parts;
+  const deliveries = dependencies.createDeliveries(redis, keys.queuePrefix);
+  const events = dependencies.createEventGroup({ redis, blocking }, keys, 'webhooks', randomUUID());
+  await events.ensure();
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const feeding = queueDeliveries({ webhooks, events, deliveries }, { signal, logger });
+  const worker = startWebhookWorker(
+    webhooks,
+    { within: WITHIN, now: Date.now, deliver: dependencies.deliver },
+    { connection: redis, prefix: keys.queuePrefix, concurrency: AT_ONCE, logger },
+  );
+  return async () => {
+    stopping.abort();
+    blocking.disconnect();
+    await feeding;
+    await worker.close();
+    await deliveries.close();
+  };
+}

@@ -1,0 +1,33 @@
+import { toEventResource } from '@ephemera/contract';
+import type { Webhook } from '@ephemera/domain';
+import { WEBHOOK_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
+import type { WebhookJob } from '@ephemera/queue';
+import { Worker } from 'bullmq';
+import { reportFaults } from '../spawn-worker.ts';
+import type { QueueWorkerOptions } from '../spawn-worker.ts';
+import type { Deliver, Delivery } from './deliver.ts';
+
+/** Works off the deliveries. A job names its webhook: where to and the secret are not in it. */
+export function startWebhookWorker(
+  webhooks: readonly Webhook[],
+  { deliver, ...delivery }: Delivery & { readonly deliver: Deliver },
+  options: Omit<QueueWorkerOptions, 'metrics'>,
+): Worker {
+  const { logger, ...rest } = options;
+  const worker = new Worker<WebhookJob, { status: number }>(
+    WEBHOOK_QUEUE,
+    async ({ data, attemptsStarted }) => {
+      const { webhook: name, event } = data;
+      const webhook = webhooks.find((each) => each.name === name);
+      // Another worker may have the newer configuration, or the older one: it will have its turn.
+      if (!webhook) throw new Error(`no webhook is named ${name} here`);
+      const status = await deliver(webhook, toEventResource(event), delivery);
+      const { id, type, seq } = event;
+      logger.info({ id, type, seq, webhook: name, attempt: attemptsStarted }, 'webhook delivered');
+      return { status };
+    },
+    { ...WORKER_OPTIONS, ...rest },
+  );
+  reportFaults(worker, logger);
+  return worker;
+}

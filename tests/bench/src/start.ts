@@ -1,0 +1,146 @@
+/**
+ * How long a visitor waits for an instance: a warm one, and a new one beside `docker run` by hand.
+ *
+ *     node tests/bench/src/start.ts [--rounds N]
+ *
+ * Wants Docker with the image ephemera/demo, and redis-server. Prints a table and writes
+ * bench-results/start.json; ends by itself within a few minutes, and leaves nothing behind.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { shellRun } from './shell-run.ts';
+import { startSite } from './start-site.ts';
+import type { Site } from './start-site.ts';
+import { ask, round, summarize, table } from './timed.ts';
+
+const { values } = parseArgs({ options: { rounds: { type: 'string', default: '15' } } });
+const ROUNDS = Number(values.rounds);
+const POOL = 8;
+const WARM_UP = 6;
+/** Whatever is not measured by then is left out, milliseconds. */
+const LATEST = Date.now() + 8 * 60_000;
+
+const template = `
+    image: ephemera/demo
+    port: 8080
+    timeout: 5m
+    ready: { http: /id, within: 30s }
+    stopGrace: 0s
+    limits: { memory: 64m, cpus: 0.5, pids: 64 }
+    readOnly: true
+    tmpfs: { /tmp: 8m }
+    user: '65534'`;
+
+const site = await startSite(
+  `default: cold\ntemplates:\n  cold: ${template}\n  warm: ${template}\n    pool: ${POOL}\n`,
+);
+try {
+  await full(site);
+  await obtain(site, 'cold').then(remove);
+  // Not measured: a proxy that has just started has not compiled its code.
+  for (let i = 0; i < WARM_UP; i++) await obtain(site, 'warm').then(remove);
+  await full(site);
+  const cold: number[] = [];
+  const shell: number[] = [];
+  for (let i = 0; i < ROUNDS && Date.now() < LATEST; i++) {
+    // In turn, so that whatever the machine does hits both alike.
+    const created = await obtain(site, 'cold');
+    cold.push(created.took);
+    await remove(created);
+    shell.push(await shellRun({ ...hand(site, i), image: 'ephemera/demo' }));
+  }
+  const quiet: number[] = [];
+  for (let i = 0; i < 2 * ROUNDS && Date.now() < LATEST; i++) {
+    const created = await obtain(site, 'warm');
+    quiet.push(created.took);
+    await remove(created);
+    await full(site);
+  }
+  const busy: number[] = [];
+  for (let i = 0; i < ROUNDS && Date.now() < LATEST; i++) {
+    const claimed = [];
+    for (let j = 0; j < POOL - 1; j++) claimed.push(await obtain(site, 'warm'));
+    busy.push(...claimed.map(({ took }) => took));
+    await Promise.all(claimed.map(remove));
+    await full(site);
+  }
+  const rows = {
+    'claim to first byte': summarize(quiet),
+    'the same while the pool refills': summarize(busy),
+    'cold create to first byte': summarize(cold),
+    'docker run to first byte, by the shell': summarize(shell),
+  };
+  process.stdout.write(table(rows));
+  const ratio = round(
+    rows['cold create to first byte'].p50 / rows['docker run to first byte, by the shell'].p50,
+  );
+  process.stdout.write(`cold create / docker run, medians: ${ratio}\n`);
+  const results = join(import.meta.dirname, '../../../bench-results');
+  mkdirSync(results, { recursive: true });
+  const found = {
+    at: new Date().toISOString(),
+    node: process.version,
+    rounds: ROUNDS,
+    rows,
+    ratio,
+  };
+  writeFileSync(join(results, 'start.json'), `${JSON.stringify(found, null, 2)}\n`);
+} finally {
+  await site.stop();
+}
+
+interface Obtained {
+  readonly id: string;
+  /** From the request for an instance to the first byte that it sent, milliseconds. */
+  readonly took: number;
+}
+
+async function obtain({ adminUrl, publicUrl, token }: Site, name: string): Promise<Obtained> {
+  const began = performance.now();
+  const created = await ask(`${adminUrl}/v1/instances`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      prefer: 'wait=60',
+    },
+    body: JSON.stringify({ template: name }),
+  });
+  const { id } = JSON.parse(created.text) as { id: string };
+  const answer = await ask(`${publicUrl}/demo/${id}/id`);
+  if (answer.text !== id) throw new Error(`${name} answered ${answer.status}: ${answer.text}`);
+  return { id, took: answer.firstByteAt - began };
+}
+
+/** Ends an instance, and waits until its container is gone: the next has the machine to itself. */
+async function remove({ id }: Obtained): Promise<void> {
+  const headers = { authorization: `Bearer ${site.token}` };
+  await ask(`${site.adminUrl}/v1/instances/${id}`, { method: 'DELETE', headers });
+  for (;;) {
+    const { text } = await ask(`${site.adminUrl}/v1/instances/${id}`, { headers });
+    if ((JSON.parse(text) as { status: { state: string } }).status.state === 'gone') return;
+    await sleep(20);
+  }
+}
+
+async function full({ adminUrl, token }: Site): Promise<void> {
+  const headers = { authorization: `Bearer ${token}` };
+  while (Date.now() < LATEST) {
+    const { text } = await ask(`${adminUrl}/v1/instances?limit=100`, { headers });
+    const { items } = JSON.parse(text) as { items: { status: { state: string } }[] };
+    if (items.length === POOL && items.every(({ status }) => status.state === 'warm')) return;
+    await sleep(50);
+  }
+}
+
+/** A name and a free address on the network of the instances, far from where they are now. */
+function hand({ namespace }: Site, turn: number) {
+  const format = '{{(index .IPAM.Config 0).Subnet}}';
+  const subnet = execFileSync('docker', ['network', 'inspect', '--format', format, namespace]);
+  const [a, b] = subnet.toString().split('.');
+  const address = `${a}.${b}.200.${turn + 1}`;
+  return { name: `${namespace}-by-hand-${turn}`, network: namespace, address };
+}

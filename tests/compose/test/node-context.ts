@@ -1,0 +1,34 @@
+import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { root, run } from './run.ts';
+
+const NPM = '11.19.1';
+const MACHINES_TRUST = '/etc/ssl/certs/ca-certificates.crt';
+
+/**
+ * Puts together what the image of Node is built from: the Node that runs this test, npm, and
+ * npm's way to the registry as this machine has it, so that a build reaches what the machine does.
+ *
+ * @returns the folder
+ */
+export async function makeNodeContext(): Promise<string> {
+  const context = join(root, '.ephemera/cache/compose-node-image');
+  const local = join(context, 'root/usr/local');
+  await mkdir(join(local, 'bin'), { recursive: true });
+  await mkdir(join(local, 'etc'), { recursive: true });
+  await copyFile(
+    join(root, 'tests/compose/base-images/node/Dockerfile'),
+    join(context, 'Dockerfile'),
+  );
+  await copyFile(process.execPath, join(local, 'bin/node'));
+  await run('npm', ['install', '--global', '--prefix', local, '--loglevel=error', `npm@${NPM}`]);
+
+  const registry = (await run('npm', ['config', 'get', 'registry'])).trim();
+  const lines = [`registry=${registry}`];
+  if ((await stat(MACHINES_TRUST).catch(() => undefined)) !== undefined) {
+    await copyFile(MACHINES_TRUST, join(local, 'etc/machine.crt'));
+    lines.push('cafile=/usr/local/etc/machine.crt');
+  }
+  await writeFile(join(local, 'etc/npmrc'), `${lines.join('\n')}\n`);
+  return context;
+}

@@ -1,0 +1,59 @@
+import { execFile } from 'node:child_process';
+import { copyFile, cp, mkdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const root = join(import.meta.dirname, '../../..');
+const source = join(root, 'tests/e2e/node-red');
+const context = join(root, '.ephemera/cache/node-red-image');
+
+export const NODE_RED_IMAGE = 'ephemera-e2e/node-red';
+
+/**
+ * Makes an image of Node-RED without a registry of images: its packages from npm, this process's
+ * own Node with the libraries that it is linked with, and nothing else.
+ */
+export async function buildNodeRedImage(): Promise<void> {
+  if (!(await isInstalled())) await install();
+  const args = ['--context', context, '--tag', NODE_RED_IMAGE];
+  await run(process.execPath, [join(root, 'apps/worker/src/build-image.ts'), ...args]);
+}
+
+async function install(): Promise<void> {
+  await rm(context, { recursive: true, force: true });
+  await mkdir(join(context, 'app'), { recursive: true });
+  await copyFile(join(source, 'Dockerfile'), join(context, 'Dockerfile'));
+  for (const name of ['package.json', 'package-lock.json']) {
+    await copyFile(join(source, name), join(context, 'app', name));
+  }
+  await run('npm', ['ci', '--omit=optional', '--ignore-scripts', '--loglevel=error'], {
+    cwd: join(context, 'app'),
+  });
+  await mkdir(join(context, 'root/bin'), { recursive: true });
+  await cp(process.execPath, join(context, 'root/bin/node'));
+  for (const library of await librariesOf(process.execPath)) {
+    await mkdir(join(context, 'root', dirname(library)), { recursive: true });
+    await cp(library, join(context, 'root', library), { dereference: true });
+  }
+  // Last, so that what was interrupted is begun anew.
+  await copyFile(join(source, 'settings.js'), join(context, 'app/settings.js'));
+}
+
+async function isInstalled(): Promise<boolean> {
+  const files = ['package-lock.json', 'settings.js'];
+  const same = files.map(async (name) => {
+    const [wanted, found] = await Promise.all([
+      readFile(join(source, name), 'utf8'),
+      readFile(join(context, 'app', name), 'utf8').catch(() => undefined),
+    ]);
+    return wanted === found;
+  });
+  return (await Promise.all(same)).every(Boolean);
+}
+
+/** The absolute paths of the shared libraries that a program is linked with. */
+async function librariesOf(program: string): Promise<string[]> {
+  const { stdout } = await run('ldd', [program]);
+  return [...stdout.matchAll(/(\/\S+\.so\S*)/g)].map(([path]) => path);
+}
