@@ -11,7 +11,7 @@ import {
   templateSchema,
   tokenSchema,
   webhookSchema,
-} from '@ephemera/runtime';
+} from '@ephemera/config';
 import { format, resolveConfig } from 'prettier';
 import { z } from 'zod';
 import { schema as cli } from '../apps/cli/src/config.ts';

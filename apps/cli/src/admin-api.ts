@@ -6,7 +6,7 @@ import type {
   LinkResource,
   Problem,
 } from '@ephemera/contract';
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 
 /** A new instance, with the address that opens it where it is guarded. */
 export type Created = InstanceResource & { readonly link?: string };

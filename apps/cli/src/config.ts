@@ -7,7 +7,7 @@ import {
   port,
   readEnvironment,
   redisAddressOf,
-} from '@ephemera/runtime';
+} from '@ephemera/config';
 import { z } from 'zod';
 
 /** The folder that the whole workspace lives in. */

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { runApp, StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
+import { runApp } from '@ephemera/process';
 
 import { createAdminApi, type AdminApi } from './admin-api.ts';
 import { keptToken } from './admin-token.ts';

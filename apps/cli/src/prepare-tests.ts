@@ -5,7 +5,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { runApp } from '@ephemera/runtime';
+import { runApp } from '@ephemera/process';
 
 import { readConfig } from './config.ts';
 import { createReporter } from './terminal/reporter.ts';

@@ -1,6 +1,6 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 
 /** `parseArgs`, with its complaints as one line for the user. */
 export function readArguments<T extends ParseArgsConfig>(

@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
-import { freePort, startRedis, waitFor } from '@ephemera/testing';
+import { freePort, startRedis, waitFor } from '@ephemera/test-support';
 
 export const workspace = join(import.meta.dirname, '../../..');
 const client = join(workspace, 'apps/cli/src/main.ts');

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
-import { waitFor } from '@ephemera/testing';
+import { waitFor } from '@ephemera/test-support';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 
 import { makePlace, workspace } from './started-up.ts';

@@ -10,7 +10,7 @@ import {
   readEnvironment,
   redisAddressOf,
   trustedProxies,
-} from '@ephemera/runtime';
+} from '@ephemera/config';
 import type { RedisAddress } from '@ephemera/store';
 import { z } from 'zod';
 

@@ -10,10 +10,10 @@ import {
   readEnvironment,
   redisAddressOf,
   trustedProxies,
-} from '@ephemera/runtime';
+} from '@ephemera/config';
 import type { RedisAddress } from '@ephemera/store';
 import { z } from 'zod';
-import { THEMES, type ThemeName } from './waiting/theme.ts';
+import { THEMES, type ThemeName } from '@ephemera/proxy';
 
 /** The settings by their names in the environment; the reference is made from it. */
 export const schema = z.object({

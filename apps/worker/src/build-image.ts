@@ -7,8 +7,8 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { readConfig } from './config.ts';
-import { buildImage } from './docker/build-image.ts';
-import { connectDocker } from './docker/connect-docker.ts';
+import { buildImage } from '@ephemera/worker';
+import { connectDocker } from '@ephemera/worker';
 
 const { values } = parseArgs({
   options: {

@@ -1,4 +1,4 @@
-import { ConfigError } from '@ephemera/runtime';
+import { ConfigError } from '@ephemera/config';
 import { expect, test } from 'vitest';
 import { readConfig } from './config.ts';
 

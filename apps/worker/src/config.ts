@@ -10,10 +10,10 @@ import {
   readEnvironment,
   redisAddressOf,
   sizeText,
-} from '@ephemera/runtime';
+} from '@ephemera/config';
 import type { RedisAddress } from '@ephemera/store';
 import { z } from 'zod';
-import type { EgressRules } from './firewall-rules.ts';
+import type { EgressRules } from '@ephemera/worker';
 
 const SUBNETS = 'must be IPv4 /16s such as 10.231.0.0/16, with commas';
 /** `a.b.0.0/16`, once or more. */

@@ -6,16 +6,16 @@
  * for the first, `instance ID`.
  */
 import { parseArgs } from 'node:util';
-import { runApp } from '@ephemera/runtime';
+import { runApp } from '@ephemera/process';
 import { readConfig } from './config.ts';
-import { clearNetwork } from './docker/clear-network.ts';
-import { connectDocker } from './docker/connect-docker.ts';
-import { dismissInfrastructure } from './docker/infrastructure.ts';
-import { findNetworks, inspectNetwork } from './docker/instances-network.ts';
-import { instanceIds, removeContainers } from './docker/remove-containers.ts';
-import { runInHostNetwork } from './docker/run-on-host.ts';
-import { runHere } from './firewall.ts';
-import { firewallRemovalScript } from './firewall-rules.ts';
+import { clearNetwork } from '@ephemera/worker';
+import { connectDocker } from '@ephemera/worker';
+import { dismissInfrastructure } from '@ephemera/worker';
+import { findNetworks, inspectNetwork } from '@ephemera/worker';
+import { instanceIds, removeContainers } from '@ephemera/worker';
+import { runInHostNetwork } from '@ephemera/worker';
+import { runHere } from '@ephemera/worker';
+import { firewallRemovalScript } from '@ephemera/worker';
 
 const { values } = parseArgs({
   options: {

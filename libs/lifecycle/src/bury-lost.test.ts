@@ -1,4 +1,4 @@
-import { manualClock, memoryInstances, sampleDraft } from '@ephemera/testing';
+import { manualClock, memoryInstances, sampleDraft } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import { oneHost } from '../test/one-host.ts';
 import { buryLost } from './bury-lost.ts';

@@ -1,4 +1,4 @@
-import { sampleDraft } from '@ephemera/testing';
+import { sampleDraft } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import { oneHost } from '../test/one-host.ts';
 import { create } from './create.ts';

@@ -1,5 +1,10 @@
 import type { InstanceDraft } from '@ephemera/domain';
-import { memoryContainers, memoryInstances, memoryKills, sampleDraft } from '@ephemera/testing';
+import {
+  memoryContainers,
+  memoryInstances,
+  memoryKills,
+  sampleDraft,
+} from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import { endExited } from './end-exited.ts';
 

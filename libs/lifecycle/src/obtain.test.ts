@@ -1,5 +1,5 @@
 import type { Instance } from '@ephemera/domain';
-import { memoryInstances, sampleDraft } from '@ephemera/testing';
+import { memoryInstances, sampleDraft } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import type { Claimed, Order } from './intake.ts';
 import { obtain } from './obtain.ts';

@@ -1,5 +1,5 @@
 import { IDLE_SLACK } from '@ephemera/domain';
-import { memoryInstances, sampleDraft, sampleTemplate } from '@ephemera/testing';
+import { memoryInstances, sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { describe, expect, test } from 'vitest';
 import { Crash, crashingAfter, oneHost, recording } from '../test/one-host.ts';
 import type { Through } from '../test/one-host.ts';

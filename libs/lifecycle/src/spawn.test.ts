@@ -1,4 +1,4 @@
-import { sampleTemplate } from '@ephemera/testing';
+import { sampleTemplate } from '@ephemera/test-support';
 import { describe, expect, test } from 'vitest';
 import { Crash, crashingAfter, oneHost, recording } from '../test/one-host.ts';
 import { StartFault } from './ports.ts';

@@ -5,7 +5,7 @@ import {
   memoryInstances,
   memoryKills,
   sampleDraft,
-} from '@ephemera/testing';
+} from '@ephemera/test-support';
 import { kill } from '../src/kill.ts';
 import type { Containers, Instances, Kills } from '../src/ports.ts';
 import { reconcile } from '../src/reconcile.ts';

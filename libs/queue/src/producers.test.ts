@@ -1,5 +1,5 @@
-import { startRedis } from '@ephemera/testing';
-import type { StartedRedis } from '@ephemera/testing';
+import { startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
 import { Queue } from 'bullmq';
 import type { Job } from 'bullmq';
 import { Redis } from 'ioredis';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { sampleDraft, startRedis } from '@ephemera/testing';
+import { sampleDraft, startRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';

@@ -1,5 +1,5 @@
-import { startRedis, waitFor } from '@ephemera/testing';
-import type { StartedRedis } from '@ephemera/testing';
+import { startRedis, waitFor } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { watchClock } from './clock-watch.ts';

@@ -1,5 +1,5 @@
 import { StartError } from '@ephemera/domain';
-import { freePort, startRedis, waitFor } from '@ephemera/testing';
+import { freePort, startRedis, waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 import { connectRedis, isRedisAway, requireRedis } from './connect-redis.ts';
 import type { Patience } from './connect-redis.ts';

@@ -1,8 +1,8 @@
 import { getEventListeners } from 'node:events';
 import { FailureError } from '@ephemera/domain';
 import type { InstanceEvent } from '@ephemera/domain';
-import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/testing';
-import type { StartedRedis } from '@ephemera/testing';
+import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';

@@ -1,5 +1,5 @@
 import type { Route } from '@ephemera/domain';
-import { startRedis, waitFor } from '@ephemera/testing';
+import { startRedis, waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';
 import { keysOf } from './keys.ts';

@@ -1,6 +1,6 @@
 import type { Instance } from '@ephemera/domain';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/testing';
-import type { StartedRedis } from '@ephemera/testing';
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { keysOf } from './keys.ts';

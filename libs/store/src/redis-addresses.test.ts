@@ -1,5 +1,5 @@
-import { startRedis } from '@ephemera/testing';
-import type { StartedRedis } from '@ephemera/testing';
+import { startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { keysOf } from './keys.ts';

@@ -1,7 +1,7 @@
 import type { Instance, Route } from '@ephemera/domain';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/testing';
-import type { StartedRedis } from '@ephemera/testing';
-import { instancesContract } from '@ephemera/testing/instances-contract';
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
+import { instancesContract } from '@ephemera/test-support/instances-contract';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { keysOf } from './keys.ts';

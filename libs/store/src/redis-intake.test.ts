@@ -1,6 +1,6 @@
 import type { Instance, Template } from '@ephemera/domain';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/testing';
-import type { StartedRedis } from '@ephemera/testing';
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { redisHosts } from './hosts.ts';

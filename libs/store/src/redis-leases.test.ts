@@ -1,7 +1,7 @@
 import type { Route } from '@ephemera/domain';
 import type { Ending, Renewed } from '@ephemera/lifecycle';
-import { sampleDraft, startRedis } from '@ephemera/testing';
-import type { StartedRedis } from '@ephemera/testing';
+import { sampleDraft, startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { makeId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { warmDraft, wishOf } from '@ephemera/lifecycle';
-import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/testing';
+import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { connectRedis, isRedisAway } from './connect-redis.ts';

@@ -1,5 +1,5 @@
 import type { Route } from '@ephemera/domain';
-import { sampleDraft, sampleTemplate, type StartedRedis, startRedis } from '@ephemera/testing';
+import { sampleDraft, sampleTemplate, type StartedRedis, startRedis } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';

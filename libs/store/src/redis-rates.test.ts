@@ -1,4 +1,4 @@
-import { startRedis } from '@ephemera/testing';
+import { startRedis } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import { connectRedis, isRedisAway } from './connect-redis.ts';
 import { keysOf } from './keys.ts';

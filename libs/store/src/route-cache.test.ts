@@ -1,5 +1,5 @@
 import type { FailureError, ReadyRoute, Route } from '@ephemera/domain';
-import { freePort, type StartedRedis, startRedis, waitFor } from '@ephemera/testing';
+import { freePort, type StartedRedis, startRedis, waitFor } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';

@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 
 import type { AdminApi } from '../admin-api.ts';
 import { readArguments } from '../read-arguments.ts';

@@ -1,5 +1,5 @@
 import { parseDuration } from '@ephemera/domain';
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 
 /**
  * Reads a duration, as `90s` or `30m`, in seconds.

@@ -1,4 +1,5 @@
-import { createTokens, parseTemplates } from '@ephemera/runtime';
+import { parseTemplates } from '@ephemera/config';
+import { createTokens } from '@ephemera/http';
 import { expect, test } from 'vitest';
 
 import { token } from './token.ts';

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { StartError, hashToken, tokenSchema } from '@ephemera/runtime';
+import { tokenSchema } from '@ephemera/config';
+import { StartError } from '@ephemera/domain';
+import { hashToken } from '@ephemera/http';
 
 import { readArguments } from '../read-arguments.ts';
 

@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 
 /** Where a Docker Engine listens. */
 export type DockerEndpoint =

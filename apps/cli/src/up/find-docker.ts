@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 import type { Reporter } from '../terminal/reporter.ts';
 import { defaultDockerEndpoint, describeEndpoint, parseDockerHost } from './docker-endpoint.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';

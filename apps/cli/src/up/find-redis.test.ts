@@ -1,4 +1,4 @@
-import { freePort, startRedis } from '@ephemera/testing';
+import { freePort, startRedis } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { createReporter } from '../terminal/reporter.ts';

@@ -1,6 +1,6 @@
 import { join, relative } from 'node:path';
 
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 import type { Reporter } from '../terminal/reporter.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';
 import { pingRedis, type RedisAnswer, type RedisTls } from './ping-redis.ts';

@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 import { inherited } from '../config.ts';
 import type { Tell } from '../terminal/reporter.ts';
 import { findProgram } from './find-program.ts';

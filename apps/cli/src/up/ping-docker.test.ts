@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-import { freePort } from '@ephemera/testing';
+import { freePort } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { defaultDockerEndpoint, parseDockerHost } from './docker-endpoint.ts';

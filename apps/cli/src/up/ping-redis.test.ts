@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo } from 'node:net';
 
-import { freePort, startRedis } from '@ephemera/testing';
+import { freePort, startRedis } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { pingRedis } from './ping-redis.ts';

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 
 import type { Config } from '../config.ts';
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 import { inherited } from '../config.ts';
 
 export interface CommandOptions {

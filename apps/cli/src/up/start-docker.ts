@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 import type { Tell } from '../terminal/reporter.ts';
 import { describeEndpoint, type DockerEndpoint } from './docker-endpoint.ts';
 import { findProgram } from './find-program.ts';

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 import { Redis } from 'ioredis';
 
 import { findProgram } from './find-program.ts';

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { waitFor } from '@ephemera/testing';
+import { waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { createReporter } from '../terminal/reporter.ts';

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, renameSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { StartError } from '@ephemera/runtime';
+import { StartError } from '@ephemera/domain';
 
 import type { Reporter } from '../terminal/reporter.ts';
 import { lastLines } from './last-lines.ts';

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
-import { loadTemplates } from '@ephemera/runtime';
+import { loadTemplates } from '@ephemera/config';
 
 import { createAdminApi, type AdminApi } from '../admin-api.ts';
 import { keptToken, makeToken } from '../admin-token.ts';

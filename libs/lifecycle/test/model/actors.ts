@@ -1,4 +1,4 @@
-import { sampleDraft, sampleTemplate } from '@ephemera/testing';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { endExited } from '../../src/end-exited.ts';
 import { kill } from '../../src/kill.ts';
 import { obtain } from '../../src/obtain.ts';

@@ -1,6 +1,11 @@
 import { isDead, isServing } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { manualClock, memoryContainers, memoryInstances, memoryKills } from '@ephemera/testing';
+import {
+  manualClock,
+  memoryContainers,
+  memoryInstances,
+  memoryKills,
+} from '@ephemera/test-support';
 import type { Containers, Instances, Kills } from '../../src/ports.ts';
 
 export const HOSTS = ['a', 'b'] as const;

@@ -1,0 +1,279 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createTokens, hashToken } from '@ephemera/http';
+import { SESSION, createSessions } from '../src/access/session.ts';
+import { BEARER, HTML, READER, TOKEN, entries, postForm, setScene, signIn } from './scene.ts';
+import type { Scene } from './scene.ts';
+
+const tokens = createTokens(TOKEN, () => ({}));
+
+let scene: Scene;
+let cookie: string;
+
+beforeAll(async () => {
+  scene = await setScene();
+  cookie = await signIn(scene.url);
+});
+afterAll(() => scene.stop());
+
+const get = (path: string, headers: Record<string, string> = {}) =>
+  fetch(`${scene.url}${path}`, { headers, redirect: 'manual' });
+
+const INSIDE = ['/instances', '/queues', '/queues/api/queues', '/queues/static/images/logo.svg'];
+
+test.each(INSIDE)('%s tells a stranger nothing', async (path) => {
+  const program = await get(path);
+  expect(program.status).toBe(401);
+  expect(program.headers.get('content-type')).toBe('application/problem+json');
+  expect(program.headers.get('www-authenticate')).toContain('Bearer');
+
+  const browser = await get(path, HTML);
+  expect(browser.status).toBe(303);
+  expect(browser.headers.get('location')).toMatch(/^\/login/);
+});
+
+test.each(INSIDE)('%s opens to the token and to a session', async (path) => {
+  expect((await get(path, BEARER)).status).toBe(200);
+  expect((await get(path, { cookie })).status).toBe(200);
+});
+
+test('a part of the token, a longer one and none are all wrong', async () => {
+  for (const wrong of [TOKEN.slice(0, -1), `${TOKEN}x`, '', ' ']) {
+    expect((await get('/instances', { authorization: `Bearer ${wrong}` })).status).toBe(401);
+  }
+});
+
+test('health is for everybody', async () => {
+  expect((await get('/healthz')).status).toBe(200);
+  expect(await (await get('/readyz')).json()).toMatchObject({ ready: true });
+});
+
+test("a session's cookie is unreadable, strict, and never for the path that instances have", async () => {
+  const answer = await postForm(`${scene.url}/login`, { token: TOKEN, next: '/queues' });
+  expect(answer.status).toBe(303);
+  expect(answer.headers.get('location')).toBe('/queues');
+  const cookies = answer.headers.getSetCookie();
+  expect(cookies).toHaveLength(2);
+  expect(cookies.map((each) => /Path=([^;]+)/.exec(each)?.[1])).toEqual(['/instances', '/queues']);
+  for (const each of cookies) {
+    expect(each).toContain('; HttpOnly; SameSite=Strict');
+    expect(each).toContain(`Max-Age=${12 * 3600};`);
+    expect(each).not.toContain('Secure');
+    expect(each).not.toContain(TOKEN);
+  }
+});
+
+test('behind TLS the cookie is for TLS alone', async () => {
+  const answer = await postForm(
+    `${scene.url}/login`,
+    { token: TOKEN },
+    { 'x-forwarded-proto': 'https' },
+  );
+  const [cookie = '', ...more] = answer.headers.getSetCookie();
+  expect(more).toEqual([]);
+  expect(cookie).toMatch(/^__Host-ephemera-dashboard=[^;]+; Path=\/; .*; Secure$/);
+  const pair = { cookie: cookie.split(';')[0] ?? '' };
+  expect((await get('/instances', { ...pair, 'x-forwarded-proto': 'https' })).status).toBe(200);
+  expect((await get('/instances', pair)).status).toBe(401);
+});
+
+test('a cookie that was changed, made up or made for another token opens nothing', async () => {
+  const [name = '', value = ''] = cookie.split('=');
+  const [expires = '', holder = '', print = '', id = '', signature = ''] = value.split('.');
+  const who = { name: holder, fingerprint: print };
+  const other = createSessions('another-key-of-somebody', tokens, Date.now).begin(who);
+  const later = String(Number(expires) + 1);
+  const rest = `${holder}.${print}.${id}`;
+  for (const bad of [
+    `${later}.${rest}.${signature}`,
+    `${expires}.looker.${print}.${id}.${signature}`,
+    `${expires}.${holder}.${print}.${id}x.${signature}`,
+    `${expires}.${rest}.`,
+    expires,
+    '.',
+    '...',
+    '',
+    other,
+  ]) {
+    expect((await get('/instances', { cookie: `${name}=${bad}` })).status, bad).toBe(401);
+  }
+});
+
+test('a token of scope read looks, and changes nothing', async () => {
+  const bearer = { authorization: `Bearer ${READER}` };
+  const own = await signIn(scene.url, READER);
+  const { id } = await scene.draftInstance();
+  for (const headers of [bearer, { cookie: own }]) {
+    for (const path of ['/instances', '/queues/api/queues']) {
+      expect((await get(path, headers)).status).toBe(200);
+    }
+    expect((await postForm(`${scene.url}/instances/${id}/end`, {}, headers)).status).toBe(403);
+    const paused = await fetch(`${scene.url}/queues/api/queues/pause`, {
+      method: 'PUT',
+      headers: { ...headers, origin: scene.url },
+    });
+    expect(paused.status).toBe(403);
+  }
+  expect(await scene.instances.get(id)).toMatchObject({ state: 'pending' });
+});
+
+test('a session ends with the token that began it, replaced or taken away', async () => {
+  const before = entries['looker'];
+  const own = await signIn(scene.url, READER);
+  const status = async () => (await get('/instances', { cookie: own })).status;
+  expect(await status()).toBe(200);
+  entries['looker'] = { hash: [hashToken('another-of-the-name')], scopes: ['read'] };
+  expect(await status()).toBe(401);
+  if (before) entries['looker'] = before;
+  expect(await status()).toBe(200);
+  entries['looker'] = { hash: before?.hash ?? [], scopes: ['create'] };
+  expect(await status()).toBe(403);
+  if (before) entries['looker'] = before;
+});
+
+// A page of an instance on another port of this name may set one alike, and have it sent first.
+test('a forged cookie before the right one changes nothing', async () => {
+  const forged = `ephemera-dashboard=forged; ${cookie}; ephemera-dashboard=`;
+  expect((await get('/instances', { cookie: forged })).status).toBe(200);
+});
+
+test('ended sessions stay ended however many there are, and what is forged ends none', () => {
+  let now = 1_000;
+  const sessions = createSessions(TOKEN, tokens, () => now);
+  const who = tokens.identify(TOKEN);
+  if (!who) throw new Error('the token is not known');
+  const first = sessions.begin(who);
+  const kept = sessions.begin(who);
+  sessions.end(first);
+  for (let i = 1; i < 10_000; i++) sessions.end(sessions.begin(who));
+  sessions.end(`${kept}x`);
+  expect([sessions.holder(first), sessions.holder(kept)?.name]).toEqual([undefined, 'admin']);
+  // There is no room for more: all that are open end too, and new ones begin.
+  const last = sessions.begin(who);
+  sessions.end(last);
+  expect([first, last, kept].map((each) => sessions.holder(each))).toEqual(
+    Array(3).fill(undefined),
+  );
+  now += 1;
+  expect(sessions.holder(sessions.begin(who))?.name).toBe('admin');
+});
+
+test('a session ends after twelve hours', () => {
+  let now = 1_000;
+  const sessions = createSessions(TOKEN, tokens, () => now);
+  const who = tokens.identify(TOKEN);
+  if (!who) throw new Error('the token is not known');
+  const value = sessions.begin(who);
+  now += SESSION - 1;
+  expect(sessions.holder(value)).toEqual({ name: 'admin', scopes: ['admin'] });
+  now += 1;
+  expect(sessions.holder(value)).toBeUndefined();
+});
+
+test('logging out takes the cookies away, ends every copy of the session, and no other', async () => {
+  const own = await signIn(scene.url);
+  expect((await get('/instances', { cookie: own })).status).toBe(200);
+  const answer = await postForm(`${scene.url}/instances/logout`, {}, { cookie: own });
+  for (const path of INSIDE) expect((await get(path, { cookie: own })).status, path).toBe(401);
+  expect((await get('/instances', { cookie })).status).toBe(200);
+  expect(answer.status).toBe(303);
+  for (const each of answer.headers.getSetCookie()) expect(each).toContain('Max-Age=0');
+});
+
+// A page of an instance on another port of this machine is the same site, so SameSite lets its
+// requests carry the cookie: only the origin tells it apart.
+test.each([
+  ['from another port', { origin: 'http://127.0.0.1:8080' }],
+  ['from another site', { origin: 'https://evil.example' }],
+  ['from a sandboxed frame', { origin: 'null' }],
+  ['without an origin', { origin: '' }],
+  ['that the browser calls same-site', { 'sec-fetch-site': 'same-site' }],
+  ['that the browser calls cross-site', { 'sec-fetch-site': 'cross-site' }],
+])('a change asked for %s is refused', async (_, headers) => {
+  const { id } = await scene.draftInstance();
+  const answers = await Promise.all([
+    postForm(`${scene.url}/instances/${id}/end`, {}, { cookie, ...headers }),
+    postForm(`${scene.url}/login`, { token: TOKEN }, headers),
+    postForm(`${scene.url}/instances/logout`, {}, headers),
+    fetch(`${scene.url}/queues/api/queues/pause`, {
+      method: 'PUT',
+      headers: { cookie, origin: 'http://x', ...headers },
+    }),
+  ]);
+  expect(answers.map(({ status }) => status)).toEqual([403, 403, 403, 403]);
+  expect(await scene.instances.get(id)).toMatchObject({ state: 'pending' });
+});
+
+test('a program with the token needs no origin', async () => {
+  const { id } = await scene.draftInstance();
+  const answer = await fetch(`${scene.url}/instances/${id}/end`, {
+    method: 'POST',
+    headers: BEARER,
+    redirect: 'manual',
+  });
+  expect(answer.status).toBe(303);
+  expect(await scene.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
+});
+
+test.each(['/healthz', '/login', '/', '/nowhere', '/instances', '/queues', '/queues/api/queues'])(
+  '%s carries the headers that fence it in',
+  async (path) => {
+    for (const headers of [{}, { cookie }]) {
+      const answer = await get(path, headers);
+      const policy = answer.headers.get('content-security-policy') ?? '';
+      expect(policy).toContain("frame-ancestors 'none'");
+      expect(policy).not.toMatch(/script-src[^;]*unsafe|https?:|\*/);
+      expect(answer.headers.get('x-frame-options')).toBe('DENY');
+      expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
+      expect(answer.headers.get('cache-control')).toBe('no-store');
+    }
+  },
+);
+
+test('broken and oversized forms are refused, and nothing ends', async () => {
+  const send = (body: string, type = 'application/x-www-form-urlencoded') =>
+    fetch(`${scene.url}/login`, {
+      method: 'POST',
+      headers: { origin: scene.url, 'content-type': type },
+      body,
+    });
+  expect((await send(`token=${'x'.repeat(10_000)}`)).status).toBe(413);
+  expect((await send('token[]=x&token[a]=y&%%%')).status).toBe(401);
+  expect((await send('{"token":1}', 'application/json')).status).toBe(401);
+  expect((await get('/healthz')).status).toBe(200);
+});
+
+// Addresses of its own, so that it uses up nobody's guesses.
+test('wrong bearer tokens are slowed down as wrong logins are', async () => {
+  const from = { 'x-forwarded-for': '203.0.113.77' };
+  const statuses: number[] = [];
+  for (let i = 0; i < 11; i++) {
+    const wrong = { authorization: `Bearer a-wrong-token-of-some-length-${i}` };
+    statuses.push((await get('/instances', { ...wrong, ...from })).status);
+  }
+  expect(statuses).toEqual([...Array<number>(10).fill(401), 429]);
+  expect((await get('/instances', { ...BEARER, ...from })).status).toBe(429);
+  expect((await postForm(`${scene.url}/login`, { token: TOKEN }, from)).status).toBe(429);
+  expect((await get('/instances', { cookie, ...from })).status).toBe(200);
+  expect((await get('/instances', BEARER)).status).toBe(200);
+});
+
+// Last, because it uses up what this address may guess.
+test('guessing is slowed down, and a right token is no exception', async () => {
+  const guess = (token: string) => postForm(`${scene.url}/login`, { token });
+  let wrong = 0;
+  let status = 401;
+  while (status === 401 && wrong < 20) {
+    status = (await guess('a-wrong-token-of-some-length')).status;
+    wrong++;
+  }
+  expect(status).toBe(429);
+  expect(wrong).toBeLessThanOrEqual(11);
+  const refused = await guess(TOKEN);
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get('retry-after')).toBe('60');
+  // Bearer tokens are no other way to guess.
+  const bearer = await get('/instances', BEARER);
+  expect([bearer.status, bearer.headers.get('retry-after')]).toEqual([429, '60']);
+  // Who has logged in before is not kept out by somebody's guessing.
+  expect((await get('/instances', { cookie })).status).toBe(200);
+});

@@ -1,0 +1,178 @@
+import { createServer } from 'node:http';
+import { listen } from '@ephemera/process';
+import { CHROMIUM, waitFor } from '@ephemera/test-support';
+import axe from 'axe-core';
+import type { AxeResults } from 'axe-core';
+import { chromium } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { TOKEN, setScene } from './scene.ts';
+import type { Scene } from './scene.ts';
+
+let scene: Scene;
+let browser: Browser;
+
+beforeAll(async () => {
+  scene = await setScene();
+  browser = await chromium.launch(CHROMIUM);
+});
+afterEach(() => {
+  expect(complaints.splice(0)).toEqual([]);
+});
+afterAll(async () => {
+  await browser.close();
+  await scene.stop();
+});
+
+/** Faults of scripts and of the content policy, but for the web font that it refuses. */
+const complaints: string[] = [];
+
+async function openPage(): Promise<Page> {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (line) => {
+    const text = line.text();
+    const isFont = text.includes('https://fonts.googleapis.com');
+    if (text.includes('Content Security Policy') && !isFont) complaints.push(text);
+  });
+  return page;
+}
+
+async function logIn(at = '/'): Promise<Page> {
+  const page = await openPage();
+  await page.goto(`${scene.url}${at}`);
+  await page.getByLabel('Token').fill(TOKEN);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.waitForURL((url) => url.pathname !== '/login');
+  return page;
+}
+
+/** What axe finds on a page as it stands. */
+async function findings(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const { passes, violations } = await page.evaluate<AxeResults>('axe.run()');
+  expect(passes.length).toBeGreaterThan(5);
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`);
+}
+
+test('a person logs in and is where they wanted to go', async () => {
+  const page = await openPage();
+  await page.goto(`${scene.url}/queues/queue/instance-spawn`);
+  expect(new URL(page.url()).pathname).toBe('/login');
+  expect(await findings(page)).toEqual([]);
+
+  await page.getByLabel('Token').fill('not the token at all');
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByRole('alert').waitFor();
+  expect(await findings(page)).toEqual([]);
+
+  await page.getByLabel('Token').fill(TOKEN);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.waitForURL('**/queues/queue/instance-spawn');
+  await page.context().close();
+});
+
+test('a delayed kill is seen with its instance and its due time, and later as completed', async () => {
+  const { id, generation } = await scene.startInstance('host-seen', { timeout: 900_000 });
+  const page = await logIn('/queues/queue/instance-kill-host-seen?status=delayed');
+  await page.getByText(`kill · ${id} · due `).first().waitFor();
+  expect(generation).toBeGreaterThan(0);
+
+  const short = await scene.startInstance('host-seen', { timeout: 1_000 });
+  scene.workKills('host-seen');
+  await waitFor('the tombstone', async () => {
+    return (await scene.instances.get(short.id))?.state === 'gone';
+  });
+  await page.goto(`${scene.url}/queues/queue/instance-kill-host-seen?status=completed`);
+  await page.getByText(`kill · ${short.id} · due `).first().waitFor();
+  await page.context().close();
+});
+
+test('an instance is seen with its time left, and ended by its button', async () => {
+  const kept = await scene.startInstance('host-b');
+  const doomed = await scene.startInstance('host-b', { timeout: 5_400_000 });
+  await scene.draftInstance();
+  const page = await logIn();
+  const row = page.getByRole('row', { name: doomed.id });
+  await row.getByText('1h29m').waitFor();
+  expect(await row.getByRole('link').getAttribute('href')).toBe(doomed.url);
+  expect(await findings(page)).toEqual([]);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  expect(await findings(page)).toEqual([]);
+
+  page.on('dialog', (dialog) => void dialog.accept());
+  await row.getByRole('button').click();
+  await page.getByText(`Instance ${doomed.id} is being ended.`).waitFor();
+  expect(await scene.instances.get(doomed.id)).toMatchObject({
+    state: 'draining',
+    reason: 'request',
+  });
+  expect(await scene.instances.get(kept.id)).toMatchObject({ state: 'ready' });
+
+  // The page follows by itself: the row goes when a worker has removed the container.
+  scene.workKills('host-b');
+  await row.waitFor({ state: 'detached' });
+  await page.context().close();
+});
+
+test('a page that is refused the newest says that it is old, and recovers', async () => {
+  await scene.startInstance('host-c');
+  const page = await logIn();
+  await page.route('**/instances', (route) => route.abort());
+  await page.getByText('No answer; what you see is old.').waitFor();
+  await page.unroute('**/instances');
+  const { id } = await scene.startInstance('host-c');
+  await page.getByRole('row', { name: id }).waitFor();
+  await page.getByText('No answer; what you see is old.').waitFor({ state: 'detached' });
+
+  // Whoever reads at leisure can hold the page still.
+  await page.getByLabel('Keep up to date').uncheck();
+  const asked: string[] = [];
+  page.on('request', (request) => asked.push(request.url()));
+  await page.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`);
+  expect(asked).toEqual([]);
+
+  // Somebody has copied the session; it goes by the cookie's path whether it is ended.
+  const copies = await page.context().cookies(`${scene.url}/instances`);
+  await page.getByRole('button', { name: 'Log out' }).click();
+  await page.waitForURL('**/login');
+  await page.goto(`${scene.url}/instances`);
+  expect(new URL(page.url()).pathname).toBe('/login');
+  expect(copies).toHaveLength(1);
+  await page.context().addCookies(copies);
+  await page.goto(`${scene.url}/instances`);
+  expect(new URL(page.url()).pathname).toBe('/login');
+  await page.context().close();
+});
+
+test('an instance on another port is not sent the session, and cannot use it', async () => {
+  const received: (string | undefined)[] = [];
+  const instance = createServer((req, res) => {
+    received.push(req.headers.cookie);
+    res.setHeader('content-type', 'text/html').end('<title>instance</title>');
+  });
+  const port = await listen(instance, { host: '127.0.0.1', port: 0 });
+  const { id } = await scene.startInstance('host-d');
+  const page = await logIn();
+  await page.goto(`http://127.0.0.1:${port}/demo/${id}/`);
+  const outcome = await page.evaluate(
+    async ([url, target]) => {
+      const ask = (path: string, init: RequestInit) =>
+        fetch(`${url}${path}`, { credentials: 'include', ...init }).then(
+          () => 'read',
+          () => 'refused',
+        );
+      await ask(`/instances/${target}/end`, { method: 'POST', mode: 'no-cors' });
+      return ask('/instances', {});
+    },
+    [scene.url, id] as const,
+  );
+  expect(outcome).toBe('refused');
+  expect(await scene.instances.get(id)).toMatchObject({ state: 'ready' });
+  expect(received.length).toBeGreaterThan(0);
+  expect(received.filter((cookie) => cookie !== undefined)).toEqual([]);
+  await page.context().close();
+  instance.closeAllConnections();
+  instance.close();
+});

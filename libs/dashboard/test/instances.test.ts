@@ -1,0 +1,123 @@
+import { sampleTemplate, waitFor } from '@ephemera/test-support';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { BEARER, HTML, postForm, setScene, signIn } from './scene.ts';
+import type { Scene } from './scene.ts';
+
+let scene: Scene;
+let cookie: string;
+
+beforeAll(async () => {
+  scene = await setScene();
+  cookie = await signIn(scene.url);
+});
+afterAll(() => scene.stop());
+beforeEach(async () => {
+  await scene.redis.flushall();
+});
+
+const page = async (query = '') =>
+  (await fetch(`${scene.url}/instances${query}`, { headers: { ...HTML, cookie } })).text();
+
+const idsOn = (text: string) =>
+  [...text.matchAll(/name="end-|id="end-([a-z0-9]+)"/g)].map((m) => m[1]);
+
+test('an empty deployment says so', async () => {
+  expect(await page()).toContain('Nothing is alive.');
+  expect(await page()).toContain('No worker has reported a host yet.');
+});
+
+test('instances are counted by state, and none of their secrets is shown', async () => {
+  const { id } = await scene.startInstance('host-a');
+  await scene.startInstance('host-a');
+  await scene.draftInstance();
+  const text = await page();
+  const count = (state: string) =>
+    new RegExp(`<dt>${state}</dt>\\s*<dd>(\\d+)</dd>`).exec(text)?.[1];
+  expect([count('live'), count('pending'), count('ready'), count('draining')]).toEqual([
+    '3',
+    '1',
+    '2',
+    '0',
+  ]);
+  expect(text).toContain(id);
+  expect(text).toContain('host-a');
+  expect(text).not.toContain('hidden-in');
+});
+
+test('one that would end for being idle says so', async () => {
+  const template = sampleTemplate({ timeout: 1_800_000, idleTimeout: 300_000 });
+  await scene.startInstance('host-a', { template });
+  expect((await page()).replace(/\s+/g, ' ')).toMatch(
+    />[45]m(\d+s)?<\/time> <span class="soft">unless used/,
+  );
+});
+
+test('what names and messages hold stays text', async () => {
+  const hostile = '<img src=x onerror=alert(1)>';
+  const { id } = await scene.startInstance('<b>host</b>', {
+    template: sampleTemplate({ name: hostile }),
+    url: 'javascript:alert(1)',
+  });
+  await scene.instances.end(id, 'request', hostile);
+  const text = await page();
+  expect(text).toContain('&lt;img src=x');
+  expect(text).not.toMatch(/<img src=x|<b>host|javascript:/);
+});
+
+test('many instances are paged through without one missing or twice', async () => {
+  const made = new Set<string>();
+  for (let i = 0; i < 120; i++) made.add((await scene.draftInstance()).id);
+  const seen: (string | undefined)[] = [];
+  let query: string | undefined = '';
+  while (query !== undefined) {
+    const text: string = await page(query);
+    expect(idsOn(text).length).toBeLessThanOrEqual(50);
+    seen.push(...idsOn(text));
+    query = /href="\/instances(\?cursor=\d+)"/.exec(text)?.[1];
+  }
+  expect(seen).toHaveLength(120);
+  expect(new Set(seen)).toEqual(made);
+  for (const query of ['?cursor=999999999', '?cursor=-1', '?cursor=x', '?cursor=1&cursor=2']) {
+    expect(await page(query)).toContain('<h1>Instances</h1>');
+  }
+});
+
+test('ending one makes a kill job for its host, and a worker finishes it', async () => {
+  const { id } = await scene.startInstance('host-a');
+  const end = () => postForm(`${scene.url}/instances/${id}/end`, {}, { cookie });
+  const answer = await end();
+  expect(answer.headers.get('location')).toBe(`/instances?ending=${id}`);
+  expect(await page()).toContain('draining');
+  // A second press, by somebody whose page is older, changes nothing.
+  expect((await end()).headers.get('location')).toBe(`/instances?ending=${id}`);
+  scene.workKills('host-a');
+  await waitFor('the tombstone', async () => (await scene.instances.get(id))?.state === 'gone');
+  expect((await end()).headers.get('location')).toBe(`/instances?absent=${id}`);
+  expect(await page()).not.toContain(id);
+});
+
+test.each(['..', 'x', '%00', 'A'.repeat(26), '%3Cscript%3E'])(
+  '%s is no instance to end',
+  async (id) => {
+    const answer = await fetch(`${scene.url}/instances/${id}/end`, {
+      method: 'POST',
+      headers: BEARER,
+    });
+    expect(answer.status).toBe(404);
+  },
+);
+
+test('a host that gives no sign of life is shown as away', async () => {
+  await scene.hosts.beat('host-here', await scene.instances.now());
+  await scene.hosts.beat('host-late', (await scene.instances.now()) - 60_000);
+  const text = (await page()).replace(/\s+/g, ' ');
+  expect(text).toMatch(/alive<\/span> <strong>host-here/);
+  expect(text).toMatch(
+    /away<\/span> <strong>host-late<\/strong> <span class="soft">last sign of life 1m/,
+  );
+});
+
+test('a notice in the address shows ids and nothing else', async () => {
+  expect(await page('?ending=%3Cb%3Ehello')).not.toContain('hello');
+  expect(await page(`?absent=${'a'.repeat(26)}`)).toContain('had ended already');
+});

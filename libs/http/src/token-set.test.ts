@@ -1,0 +1,116 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { ConfigError } from '@ephemera/config';
+import { createLogger } from '@ephemera/process';
+import { parseTemplates } from '@ephemera/config';
+import { bearerOf, createTokens, hashToken } from './token-set.ts';
+import { watchTokens } from '@ephemera/config';
+
+const TOKEN = 'eph_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG';
+const OTHER = 'eph_another';
+
+const entries = {
+  ci: { hash: [hashToken(TOKEN), hashToken(OTHER)], scopes: ['create' as const] },
+};
+
+test('a token is known by its hash, each of several of one name', () => {
+  const tokens = createTokens('the-admin-of-all-of-this', () => entries);
+  expect(tokens.identify(TOKEN)).toMatchObject({ name: 'ci', scopes: ['create'] });
+  expect(tokens.identify(OTHER)).toMatchObject({ name: 'ci', scopes: ['create'] });
+  expect(tokens.identify('the-admin-of-all-of-this')).toMatchObject({
+    name: 'admin',
+    scopes: ['admin'],
+  });
+});
+
+// Other lengths and other cases, an empty one, and the hash itself, which anybody may read.
+test.each([
+  TOKEN.slice(0, -1),
+  `${TOKEN}x`,
+  TOKEN.toUpperCase(),
+  `${TOKEN} `,
+  `${TOKEN}\0`,
+  '',
+  hashToken(TOKEN),
+  hashToken(TOKEN).slice(7),
+])('%j is nobody’s', (wrong) => {
+  expect(createTokens(undefined, () => ({ ...entries, ...ADMINS })).identify(wrong)).toBe(
+    undefined,
+  );
+});
+
+const ADMINS = { ops: { hash: [hashToken('x')], scopes: ['admin' as const] } };
+
+test('a name of an object’s own is no token', () => {
+  const tokens = createTokens('the-admin-of-all-of-this', () => entries);
+  for (const name of ['constructor', '__proto__', 'toString']) {
+    expect(tokens.named(name)).toBe(undefined);
+  }
+});
+
+test('without anybody who may do everything nothing starts', () => {
+  expect(() => createTokens(undefined, () => entries)).toThrow(ConfigError);
+  expect(createTokens(undefined, () => ADMINS).named('ops')).toEqual({
+    name: 'ops',
+    scopes: ['admin'],
+  });
+});
+
+test('what Authorization carries', () => {
+  expect(bearerOf('Bearer abc')).toBe('abc');
+  expect(bearerOf('bearer  abc')).toBe('abc');
+  for (const other of [undefined, '', 'Bearer', 'Bearer ', 'Bearer a b', 'Basic abc', 'abc']) {
+    expect(bearerOf(other)).toBe(undefined);
+  }
+});
+
+const file = (tokens: string) =>
+  `{ templates: { demo: { image: a, port: 80 } }, tokens: ${tokens} }`;
+const faultOf = (tokens: string) => {
+  try {
+    parseTemplates(file(tokens));
+    return undefined;
+  } catch (error) {
+    return error instanceof ConfigError ? error.faults[0] : error;
+  }
+};
+
+test('a file with a token in place of its hash, or none, or another scope is refused', () => {
+  const hash = hashToken(TOKEN);
+  expect(parseTemplates(file(`{ ci: { hash: '${hash}', scopes: [read] } }`)).tokens).toEqual({
+    ci: { hash: [hash], scopes: ['read'] },
+  });
+  expect(faultOf(`{ ci: { hash: ${TOKEN}, scopes: [read] } }`)).toMatchObject({
+    path: 'tokens.ci.hash',
+  });
+  expect(faultOf(`{ ci: { hash: '${hash}', scopes: [] } }`)).toMatchObject({
+    path: 'tokens.ci.scopes',
+  });
+  expect(faultOf(`{ ci: { hash: '${hash}', scopes: [root] } }`)).toMatchObject({
+    path: 'tokens.ci.scopes.0',
+  });
+  expect(faultOf(`{ admin: { hash: '${hash}', scopes: [read] } }`)).toMatchObject({
+    detail: 'is the name of EPHEMERA_ADMIN_TOKEN',
+  });
+});
+
+test('tokens are followed in their file, which may be absent or broken for a while', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ephemera-tokens-'));
+  const path = join(folder, 'ephemera.yml');
+  const watched = watchTokens(path, createLogger('test', 'silent'));
+  onTestFinished(async () => {
+    watched.close();
+    await rm(folder, { recursive: true });
+  });
+  expect(watched.current).toEqual({});
+  await writeFile(path, file(`{ ci: { hash: '${hashToken(TOKEN)}', scopes: [read] } }`));
+  process.emit('SIGHUP');
+  expect(Object.keys(watched.current)).toEqual(['ci']);
+  await writeFile(path, 'tokens: {ci: {}}');
+  process.emit('SIGHUP');
+  expect(Object.keys(watched.current)).toEqual(['ci']);
+  await writeFile(path, file('{}'));
+  await expect.poll(() => Object.keys(watched.current), { timeout: 30_000 }).toEqual([]);
+});

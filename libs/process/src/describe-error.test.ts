@@ -1,0 +1,67 @@
+import { freePort, startRedis } from '@ephemera/test-support';
+import { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { describeError, withoutCredentials } from './describe-error.ts';
+import { createLogger } from './logger.ts';
+
+function recording() {
+  const lines: string[] = [];
+  const out = { write: (line: string) => void lines.push(line) };
+  return { lines, logger: createLogger('worker', 'info', out) };
+}
+
+// ioredis hangs the whole command on its errors, and a log that writes errors out writes it too.
+test('a refused login does not log the password', async () => {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const owner = new Redis(server.url);
+  await owner.config('SET', 'requirepass', 'right');
+  owner.disconnect();
+  const { lines, logger } = recording();
+  const url = server.url.replace('//', '//somebody:hunter2@');
+  const redis = new Redis(url, { retryStrategy: () => null });
+  const told = new Promise<Error>((resolve) => redis.once('error', resolve));
+  const error = await told;
+  logger.warn({ err: error }, 'redis fault');
+  redis.disconnect();
+  expect(lines.join('')).toMatch(/WRONGPASS/);
+  expect(lines.join('')).not.toContain('hunter2');
+});
+
+test('a refused script does not log what it was given', async () => {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const { lines, logger } = recording();
+  const redis = new Redis(server.url);
+  const error: unknown = await redis
+    .eval('return redis.error_reply("ERR no")', 0, 'SECRET=hunter2')
+    .catch((reason: unknown) => reason);
+  logger.error({ err: error }, 'bug');
+  redis.disconnect();
+  expect(lines.join('')).toMatch(/ERR no.*"command":"eval"/s);
+  expect(lines.join('')).not.toContain('hunter2');
+});
+
+test('causes are told, and an end is made of them', async () => {
+  const port = await freePort();
+  const refused: unknown = await fetch(`http://127.0.0.1:${port}/`).catch((e: unknown) => e);
+  expect(describeError(refused)).toMatchObject({
+    type: 'TypeError',
+    message: 'fetch failed',
+    cause: { code: 'ECONNREFUSED' },
+  });
+  const loop = new Error('again');
+  loop.cause = loop;
+  expect(JSON.stringify(describeError(loop)).match(/"again"/g)).toHaveLength(6);
+  expect(describeError('text')).toEqual({ type: 'string', message: 'text' });
+});
+
+test.each([
+  ['at redis://user:pass@host:1/0 it', 'at redis://user:***@host:1/0 it'],
+  ['rediss://:p%40ss@host', 'rediss://:***@host'],
+  ['https://hooks.example/path', 'https://hooks.example/path'],
+  ['redis://host:6379/0', 'redis://host:6379/0'],
+  ['a@b', 'a@b'],
+])('%s → %s', (text, becomes) => {
+  expect(withoutCredentials(text)).toBe(becomes);
+});

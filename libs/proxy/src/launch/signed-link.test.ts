@@ -1,0 +1,89 @@
+import { FailureError } from '@ephemera/domain';
+import { ConfigError } from '@ephemera/config';
+import { expect, test } from 'vitest';
+import { type Grant, readLink, writeLink } from './signed-link.ts';
+import { createSigningKeys, parseKeys } from './signing-keys.ts';
+
+const [OLD, NEW] = ['old-0123456789abcdef0123456789abcdef', 'new-0123456789abcdef0123456789abcdef'];
+const NOW = 1_800_000_000_000;
+const grant: Grant = {
+  id: 'abc',
+  by: 'lms',
+  template: 'demo',
+  timeout: 60,
+  uses: 3,
+  expiresAt: NOW + 1000,
+};
+const keys = createSigningKeys(() => [OLD]);
+
+const refusalOf = (link: string, by = keys, now = NOW) => {
+  try {
+    readLink(by, link, now);
+    return undefined;
+  } catch (error) {
+    return error instanceof FailureError && error.failure.kind === 'link_refused'
+      ? error.failure.why
+      : error;
+  }
+};
+
+test('a link is read as it was written, until it expires', () => {
+  const link = writeLink(keys, grant);
+  expect(readLink(keys, link, NOW)).toEqual(grant);
+  expect(refusalOf(link, keys, NOW + 1000)).toBe('expired');
+});
+
+test('a link with any field altered, or signed otherwise, is refused', () => {
+  const link = writeLink(keys, grant);
+  const [text = '', signature = ''] = link.split('.');
+  const altered = (change: Partial<Grant>) =>
+    Buffer.from(JSON.stringify({ ...grant, ...change })).toString('base64url');
+  for (const bad of [
+    `${altered({ uses: 1000 })}.${signature}`,
+    `${altered({ template: 'other' })}.${signature}`,
+    `${altered({ expiresAt: NOW * 2 })}.${signature}`,
+    `${altered({ by: 'admin' })}.${signature}`,
+    `${altered({ id: 'abd' })}.${signature}`,
+    // The same in other letters would be another link to whoever counts by its text.
+    `${text}=.${signature}`,
+    `${text}.${signature}=`,
+    `${text}.${signature.slice(0, -1)}`,
+    `${text}.${signature.toUpperCase()}`,
+    `${text}.${signature}.x`,
+    `${text}.`,
+    `.${signature}`,
+    text,
+    '',
+    `${text}.${keys.sign('work', text)}`,
+    writeLink(
+      createSigningKeys(() => [NEW]),
+      grant,
+    ),
+  ]) {
+    expect(refusalOf(bad), bad).toBe('invalid');
+  }
+});
+
+test('two keys are known at once, and the first signs', () => {
+  const [before, both, after] = [[OLD], [NEW, OLD], [NEW]].map((of) => createSigningKeys(() => of));
+  if (!before || !both || !after) throw new Error('three are made');
+  const old = writeLink(before, grant);
+  const fresh = writeLink(both, grant);
+  expect(refusalOf(old, both)).toBe(undefined);
+  expect(refusalOf(fresh, after)).toBe(undefined);
+  expect(refusalOf(fresh, before)).toBe('invalid');
+  expect(refusalOf(old, after)).toBe('invalid');
+});
+
+test('keys are read from text, and none that is short', () => {
+  expect(parseKeys(`${NEW},\n${OLD}\n`, 'X')).toEqual([NEW, OLD]);
+  expect(parseKeys('', 'X')).toEqual([]);
+  expect(createSigningKeys(() => []).present).toBe(false);
+  expect(
+    refusalOf(
+      writeLink(keys, grant),
+      createSigningKeys(() => []),
+    ),
+  ).toBe('invalid');
+  expect(() => parseKeys(`${NEW},short`, 'X')).toThrow(ConfigError);
+});

@@ -1,0 +1,215 @@
+import { FailureError } from '@ephemera/domain';
+import { waitFor } from '@ephemera/test-support';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { open, send, statusOf } from './raw.ts';
+import { newGeneration, newId, readyRoute, type Rig, startRig } from './rig.ts';
+import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
+
+// Docker gives a freed address to the next container at once. Here the next container is another
+// upstream on the very address and port of the one before: nothing may ever reach it by the old id.
+
+let rig: Rig;
+let mine: Upstream;
+const cleanups: (() => unknown)[] = [];
+
+beforeEach(async () => {
+  rig = await startRig();
+  mine = await startUpstream(answering(OK));
+  cleanups.push(() => mine.stop());
+});
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  await rig.stop();
+});
+
+const get = (id: string, below = '') =>
+  `GET /demo/${id}/${below} HTTP/1.1\r\nHost: a.example\r\n\r\n`;
+
+const handshake = (id: string) =>
+  get(id).replace(
+    /\r\n$/,
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+  );
+
+/** Somebody else's container, on the address that `mine` had. */
+async function takeOver(): Promise<Upstream> {
+  const { port } = mine;
+  await mine.stop();
+  const other = await startUpstream(answering(OK.replace('ok', 'XX')), undefined, port);
+  cleanups.push(() => other.stop());
+  return other;
+}
+
+describe('a route that is stale', () => {
+  /** Keeps news from the cache, as a partition does that nobody has noticed yet. */
+  async function deafen() {
+    const routes = rig.routes;
+    const known = new Map<string, ReturnType<typeof routes.peek>>();
+    const peek = routes.peek.bind(routes);
+    routes.peek = (id) => {
+      if (!known.has(id)) known.set(id, peek(id));
+      return known.get(id);
+    };
+    await Promise.resolve();
+  }
+
+  test('the store is asked behind the opening of a socket, before the first byte', async () => {
+    const id = await rig.ready(mine.port);
+    expect(await send(rig.port, get(id))).toMatch(/ok$/);
+    await deafen();
+    expect(await send(rig.port, get(id))).toMatch(/ok$/);
+    // The instance ends and another takes its address, and this replica hears nothing of it.
+    await rig.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
+    const other = await takeOver();
+    const answer = await send(rig.port, get(id));
+    expect(statusOf(answer)).toBe(410);
+    expect(other.received).toBe('');
+  });
+
+  test('for WebSockets too', async () => {
+    const id = await rig.ready(mine.port);
+    await send(rig.port, get(id));
+    await deafen();
+    await rig.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
+    const other = await takeOver();
+    const raw = open(rig.port);
+    raw.send(handshake(id));
+    expect(statusOf(await raw.untilClosed())).toBe(410);
+    expect(other.received).toBe('');
+  });
+
+  test('a store that cannot be asked opens nothing: no byte goes to an address on trust', async () => {
+    const id = await rig.ready(mine.port);
+    await rig.routes.find(id);
+    rig.routes.confirm = () => Promise.reject(new FailureError({ kind: 'store_unavailable' }));
+    for (const request of [get(id), handshake(id)]) {
+      const raw = open(rig.port);
+      raw.send(request);
+      await raw.until(/^HTTP\/1\.1 503 /);
+      raw.socket.destroy();
+    }
+    expect(mine.received).toBe('');
+    await waitFor('the sockets to be left', () => mine.connections.every((c) => c.left));
+  });
+
+  test('a request that meets a superseded route goes to the one that took over', async () => {
+    const id = await rig.ready(mine.port);
+    await send(rig.port, get(id));
+    const next = await startUpstream(answering(OK.replace('ok', 'nw')));
+    cleanups.push(() => next.stop());
+    const route = JSON.parse((await rig.redis.get(rig.keys.route(id))) ?? '') as object;
+    const peek = rig.routes.peek.bind(rig.routes);
+    const stale = peek(id);
+    let lies = 1;
+    rig.routes.peek = (asked) => (lies-- > 0 ? stale : peek(asked));
+    for (const connection of mine.connections) connection.socket.destroy();
+    const other = await takeOver();
+    await rig.redis.set(
+      rig.keys.route(id),
+      JSON.stringify({ ...route, generation: newGeneration(), port: next.port }),
+    );
+    expect(await send(rig.port, get(id))).toMatch(/nw$/);
+    expect(other.received).toBe('');
+  });
+});
+
+describe('sockets belong to a generation', () => {
+  test('a new generation on the same address and port gets new ones', async () => {
+    const id = await rig.ready(mine.port);
+    await send(rig.port, get(id));
+    const route = JSON.parse((await rig.redis.get(rig.keys.route(id))) ?? '') as object;
+    await rig.redis.set(
+      rig.keys.route(id),
+      JSON.stringify({ ...route, generation: newGeneration() }),
+    );
+    // At once, by the news: not when the route is looked at again.
+    await waitFor('the old socket to be left', () => mine.connections[0]?.left, 2_000);
+    await send(rig.port, get(id));
+    expect(mine.connections).toHaveLength(2);
+  });
+
+  test('two ids on the same address and port share none', async () => {
+    const first = await rig.ready(mine.port);
+    const second = await rig.ready(mine.port);
+    await send(rig.port, get(first));
+    await send(rig.port, get(second));
+    expect(mine.connections).toHaveLength(2);
+  });
+
+  test('a request under way when its generation ends is cut, and told why', async () => {
+    const silent = await startUpstream(() => undefined);
+    cleanups.push(() => silent.stop());
+    const id = await rig.ready(silent.port);
+    const raw = open(rig.port);
+    raw.send(get(id));
+    await waitFor('the request', () => silent.requests.length === 1);
+    await rig.put(id, { state: 'draining', generation: newGeneration(), reason: 'request' });
+    await raw.until(/HTTP\/1\.1 410/);
+    await waitFor('the socket to be left', () => silent.connections[0]?.left);
+    raw.socket.destroy();
+  });
+
+  test('at the deadline everything that is open ends, whoever else is alive', async () => {
+    const endless = await startUpstream(({ socket }) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n');
+    });
+    cleanups.push(() => endless.stop());
+    const id = await rig.ready(endless.port, { lifetime: 500 });
+    const raw = open(rig.port);
+    raw.send(get(id));
+    await raw.until(/data: 1/);
+    // Nobody is left to kill it: not even Redis.
+    process.kill(rig.startedRedis.pid, 'SIGSTOP');
+    const answer = await raw.untilClosed();
+    expect(answer).not.toMatch(/\r\n0\r\n\r\n$/);
+    await waitFor('the socket to be left', () => endless.connections[0]?.left);
+    process.kill(rig.startedRedis.pid, 'SIGCONT');
+  });
+});
+
+test('a changing crowd of instances on few addresses: nobody is answered by another', async () => {
+  // Four places, and in each of them one container after another, which answers with its own id.
+  const places: { id: string; container: Upstream }[] = [];
+  const move = async (place: number) => {
+    const before = places[place];
+    if (before) {
+      // The order of a kill: first the route, then the container.
+      const ended = { state: 'gone', generation: newGeneration(), reason: 'request' } as const;
+      await rig.put(before.id, ended);
+      await before.container.stop();
+    }
+    const id = newId();
+    const container = await startUpstream(
+      answering(OK.replace('2', '26').replace('ok', id)),
+      undefined,
+      before?.container.port,
+    );
+    places[place] = { id, container };
+    await rig.put(id, { ...readyRoute(container.port), generation: newGeneration() });
+  };
+  for (let place = 0; place < 4; place++) await move(place);
+
+  let requests = 0;
+  let strangers = 0;
+  let isRunning = true;
+  const visit = async (place: number) => {
+    while (isRunning) {
+      const id = places[place]?.id ?? '';
+      const answer = await send(rig.port, get(id));
+      requests++;
+      if (statusOf(answer) === 200 && !answer.endsWith(id)) strangers++;
+    }
+  };
+  const visitors = [0, 1, 2, 3, 0, 1, 2, 3].map(visit);
+  for (let round = 0; round < 60; round++) {
+    const before = requests;
+    await move(round % 4);
+    await waitFor('some more visits', () => requests >= before + 8);
+  }
+  isRunning = false;
+  await Promise.all(visitors);
+  for (const { container } of places) await container.stop();
+  expect(strangers).toBe(0);
+  expect(requests).toBeGreaterThan(200);
+});

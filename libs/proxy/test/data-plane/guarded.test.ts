@@ -1,0 +1,348 @@
+import type { Route } from '@ephemera/domain';
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { makeAccessToken } from '../../src/access/access-token.ts';
+import { open, send, statusOf } from './raw.ts';
+import { newGeneration, newId, type Rig, startRig } from './rig.ts';
+import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
+
+// An instance that is guarded opens to its token alone, and the token ends at the proxy.
+
+let rig: Rig;
+/** The same where each instance has its own origin. */
+let hosted: Rig;
+let upstream: Upstream;
+const used: string[] = [];
+
+beforeAll(async () => {
+  const use = (id: string) => void used.push(id);
+  rig = await startRig({
+    activity: { opened: use, closed: () => undefined, used: use },
+    holdFor: 300,
+  });
+  hosted = await startRig({ domain: 'inst.test' });
+  upstream = await startUpstream(answering(OK));
+});
+afterAll(async () => {
+  await rig.stop();
+  await hosted.stop();
+  await upstream.stop();
+});
+beforeEach(() => {
+  for (const connection of upstream.connections) connection.received = '';
+});
+
+const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+const UPGRADE = `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n`;
+
+async function guarded(more: object = {}, where = rig) {
+  const { token, hash } = makeAccessToken();
+  const id = await where.ready(upstream.port, { access: hash, ...more });
+  return { id, token, hash };
+}
+
+const ask = (target: string, lines = '', host = 'a.example', method = 'GET') =>
+  send(rig.port, `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines}\r\n`);
+const askHost = (id: string, target: string, lines = '') =>
+  send(hosted.port, `GET ${target} HTTP/1.1\r\nHost: ${id}.inst.test\r\n${lines}\r\n`);
+const header = (name: string, answer: string) =>
+  [...answer.matchAll(new RegExp(`^${name}: (.*)\r$`, 'gim'))].map(([, value]) => value);
+const bodyOf = (answer: string) => answer.slice(answer.indexOf('\r\n\r\n') + 4);
+
+test('the header opens it, and does not reach the instance under any name', async () => {
+  const { id, token } = await guarded();
+  const answer = await ask(
+    `/demo/${id}/page`,
+    `Ephemera-Token: ${token}\r\nEphemera_Token: ${token}\r\nAuthorization: Basic app\r\n`,
+  );
+  expect(statusOf(answer)).toBe(200);
+  expect(upstream.received).toContain('GET /page HTTP/1.1');
+  expect(upstream.received).toContain('Authorization: Basic app');
+  expect(upstream.received).not.toContain(token);
+  expect(upstream.received.toLowerCase()).not.toContain('ephemera');
+});
+
+test('the cookie opens it among others, and those alone reach the instance', async () => {
+  const { id, token } = await guarded();
+  for (const name of ['ephemera-token', '__Host-ephemera-token']) {
+    const answer = await ask(`/demo/${id}/`, `Cookie: a=1; ${name}=${token}; b=2\r\n`);
+    expect(statusOf(answer)).toBe(200);
+  }
+  expect(upstream.received.match(/cookie: .*\r\n/gi)).toEqual(
+    Array<string>(2).fill('Cookie: a=1; b=2\r\n'),
+  );
+  expect(upstream.received).not.toContain(token);
+  const alone = await ask(`/demo/${id}/`, `Cookie: ephemera-token=${token}\r\n`);
+  expect(statusOf(alone)).toBe(200);
+  expect(upstream.received.match(/cookie:/gi)).toHaveLength(2);
+});
+
+test('a link becomes cookies for its paths alone and an address without the token', async () => {
+  const { id, token } = await guarded({ ports: { main: upstream.port, debug: 9229 } });
+  const answer = await ask(`/demo/${id}/a%20b?x=1&ephemera-token=${token}&y=2`);
+  expect(statusOf(answer)).toBe(303);
+  expect(header('location', answer)).toEqual([`/demo/${id}/a%20b?x=1&y=2`]);
+  const paths = [id, `-/${id}`, `${id}:main`, `${id}:debug`];
+  expect(header('set-cookie', answer)).toEqual(
+    paths.map((path) => `ephemera-token=${token}; Path=/demo/${path}; HttpOnly; SameSite=Lax`),
+  );
+  expect(header('cache-control', answer)).toEqual(['no-store']);
+  expect(header('referrer-policy', answer)).toEqual(['no-referrer']);
+  expect(header('x-content-type-options', answer)).toEqual(['nosniff']);
+  // A frame may be where the instance itself may be in one.
+  expect(header('content-security-policy', answer).join()).toMatch(
+    /^default-src 'none'; .*frame-ancestors \*$/,
+  );
+  expect(upstream.received).toBe('');
+});
+
+test('on an origin of its own the cookie is for that host alone, over TLS by its name too', async () => {
+  const { id, token } = await guarded({}, hosted);
+  const plain = await askHost(id, `/?ephemera-token=${token}`);
+  expect(header('set-cookie', plain)).toEqual([
+    `ephemera-token=${token}; Path=/; HttpOnly; SameSite=Lax`,
+  ]);
+  const behindTls = await startRig({ domain: 'inst.test', scheme: 'https' });
+  try {
+    const other = makeAccessToken();
+    const own = await behindTls.ready(upstream.port, { access: other.hash });
+    const answer = await send(
+      behindTls.port,
+      `GET /?ephemera-token=${other.token} HTTP/1.1\r\nHost: ${own}.inst.test\r\n\r\n`,
+    );
+    expect(header('set-cookie', answer)).toEqual([
+      `__Host-ephemera-token=${other.token}; Path=/; HttpOnly; SameSite=Lax; Secure`,
+    ]);
+  } finally {
+    await behindTls.stop();
+  }
+});
+
+// `//evil.example/` as a Location of its own would lead a browser away.
+test.each(['//evil.example/', '//evil.example//x', '/%2f/evil.example'])(
+  'a link to %s leads nowhere else',
+  async (path) => {
+    const [below, own] = [await guarded(), await guarded({}, hosted)];
+    const answers = [
+      await ask(`/demo/${below.id}${path}?ephemera-token=${below.token}`),
+      await askHost(own.id, `${path}?ephemera-token=${own.token}`),
+    ];
+    for (const answer of answers) {
+      const [location = ''] = header('location', answer);
+      expect(new URL(location, 'http://own.example/').host).toBe('own.example');
+    }
+  },
+);
+
+test('a link opens nothing but a page, and never goes on to the instance', async () => {
+  const { id, token } = await guarded();
+  for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS']) {
+    const answer = await ask(`/demo/${id}/?ephemera-token=${token}`, '', 'a.example', method);
+    expect(statusOf(answer), method).toBe(403);
+  }
+  // With a right header and a wrong link, or the link twice, it is a wrong one.
+  const header = `Ephemera-Token: ${token}\r\n`;
+  expect(statusOf(await ask(`/demo/${id}/?ephemera-token=x`, header))).toBe(403);
+  const twice = `/demo/${id}/?ephemera-token=${token}&ephemera-token=${token}`;
+  expect(statusOf(await ask(twice))).toBe(403);
+  expect(upstream.received).toBe('');
+});
+
+test('a page that was opened by a link tells nobody where it came from', async () => {
+  const { id, token } = await guarded();
+  await ask(
+    `/demo/${id}/`,
+    `Ephemera-Token: ${token}\r\nReferer: http://a.example/demo/${id}/?ephemera-token=${token}\r\n`,
+  );
+  expect(upstream.received).toContain('GET / HTTP/1.1');
+  expect(upstream.received).not.toContain(token);
+});
+
+async function wrongOnes() {
+  const { token } = await guarded();
+  const other = await guarded();
+  const right = await guarded();
+  return {
+    right,
+    wrong: [
+      `Ephemera-Token: ${other.token}\r\n`,
+      `Ephemera-Token: ${token}\r\n`,
+      `Ephemera-Token: ${right.hash}\r\n`,
+      `Ephemera-Token: ${right.token.toLowerCase()}x\r\n`,
+      `Ephemera-Token: ${right.token.slice(0, -1)}\r\n`,
+      `Ephemera-Token: ${right.token}x\r\n`,
+      `Ephemera-Token: ${right.token}\r\nEphemera-Token: ${right.token}\r\n`,
+      'Ephemera-Token: \r\n',
+      `Ephemera_Token: ${right.token}\r\n`,
+      `Authorization: Bearer ${right.token}\r\n`,
+      `Cookie: ephemera-token=${other.token}\r\n`,
+      `Cookie: EPHEMERA-TOKEN=${right.token}\r\n`,
+      `Cookie: xephemera-token=${right.token}\r\n`,
+      `Cookie: ephemera-token="${right.token}"\r\n`,
+      `X-Forwarded-Ephemera-Token: ${right.token}\r\n`,
+    ],
+  };
+}
+
+test('wrong tokens are refused, each of them, and nothing reaches the instance', async () => {
+  const { right, wrong } = await wrongOnes();
+  for (const lines of wrong) {
+    expect(statusOf(await ask(`/demo/${right.id}/`, lines)), lines).toBe(403);
+  }
+  const own = await guarded({}, hosted);
+  for (const lines of ['', ...wrong]) {
+    expect(statusOf(await askHost(own.id, '/', lines)), lines).toBe(403);
+  }
+  expect(statusOf(await askHost(own.id, '/?ephemera-token=x'))).toBe(403);
+  expect(upstream.received).toBe('');
+  // Refused requests are no use that keeps it from being idle.
+  expect(used).not.toContain(right.id);
+});
+
+const dead = (state: 'gone' | 'draining' | 'failed', access?: string): Route => ({
+  state,
+  generation: newGeneration(),
+  reason: 'ttl',
+  message: 'the last line that it wrote',
+  ...(access !== undefined && { access }),
+});
+
+test('a wrong token is refused alike for what lives, has ended, never was, or is not guarded', async () => {
+  const { token, hash } = makeAccessToken();
+  const wrong = makeAccessToken().token;
+  const ids = new Map([['unknown', newId()]]);
+  ids.set('ready', await rig.ready(upstream.port, { access: hash }));
+  const idOf = (name: string) => ids.get(name) ?? '';
+  const put = async (name: string, route: Route) => {
+    ids.set(name, newId());
+    await rig.put(idOf(name), route);
+  };
+  await put('pending', { state: 'pending', generation: newGeneration(), access: hash });
+  await put('starting', { state: 'starting', generation: newGeneration(), access: hash });
+  await put('gone', dead('gone', hash));
+  await put('draining', dead('draining', hash));
+  await put('failed', dead('failed', hash));
+  await put('gone, not guarded', dead('gone'));
+  await put('lost', { ...dead('gone'), access: '' });
+  for (const lines of [`Ephemera-Token: ${wrong}\r\n`, `Cookie: ephemera-token=${wrong}\r\n`]) {
+    const answers = new Map<string, string>();
+    for (const [name, id] of ids) {
+      const answer = await ask(`/demo/${id}/`, lines);
+      answers.set(name, `${statusOf(answer)} ${bodyOf(answer)}`);
+    }
+    expect(new Set(answers.values())).toEqual(new Set([`403 {"kind":"barred"}`]));
+  }
+  // Without any, what is guarded tells nothing but that, whatever state it is in.
+  for (const name of ['ready', 'pending', 'starting', 'gone', 'draining', 'failed', 'lost']) {
+    expect(bodyOf(await ask(`/demo/${idOf(name)}/`)), name).toBe('{"kind":"barred"}');
+  }
+  expect(statusOf(await ask(`/demo/${idOf('unknown')}/`))).toBe(404);
+  // The right one is told.
+  const told = await ask(`/demo/${idOf('gone')}/`, `Ephemera-Token: ${token}\r\n`);
+  expect([statusOf(told), bodyOf(told)]).toEqual([410, expect.stringContaining('last line')]);
+});
+
+test('a hash that was lost opens to nobody, an empty token included', async () => {
+  const id = await rig.ready(upstream.port, { access: '' });
+  for (const lines of ['', 'Ephemera-Token: \r\n', 'Cookie: ephemera-token=\r\n']) {
+    expect(statusOf(await ask(`/demo/${id}/`, lines))).toBe(403);
+  }
+  expect(statusOf(await ask(`/demo/${id}/?ephemera-token=`))).toBe(403);
+});
+
+test('a WebSocket needs it too, by header or cookie, and does not hand it on', async () => {
+  const { id, token } = await guarded();
+  const shake = async (lines: string, query = '') => {
+    const raw = open(rig.port);
+    raw.send(`GET /demo/${id}/ws${query} HTTP/1.1\r\nHost: a.example\r\n${UPGRADE}${lines}\r\n`);
+    await raw.until(/\r\n\r\n/);
+    const status = statusOf(raw.received);
+    raw.socket.destroy();
+    return status;
+  };
+  expect(await shake('')).toBe(403);
+  expect(await shake('Ephemera-Token: wrong\r\n')).toBe(403);
+  expect(await shake('', `?ephemera-token=${token}`)).toBe(403);
+  expect(upstream.received).toBe('');
+  // The upstream answers 200 in place of 101: that its answer comes shows that it was asked.
+  expect(await shake(`Ephemera-Token: ${token}\r\n`)).toBe(200);
+  expect(await shake(`Cookie: a=1; ephemera-token=${token}\r\n`)).toBe(200);
+  expect(upstream.received.match(/GET \/ws HTTP/g)).toHaveLength(2);
+  expect(upstream.received).toContain('a=1');
+  expect(upstream.received).not.toContain(token);
+});
+
+test('one that is paused is not waited for, and so not woken, for a stranger', async () => {
+  const { token, hash } = makeAccessToken();
+  const waits: string[] = [];
+  const routes = {
+    peek: (id: string) => rig.routes.peek(id),
+    find: (id: string) => rig.routes.find(id),
+    confirm: (id: string) => rig.routes.confirm(id),
+    onDrop: () => undefined,
+    waitFor: (...args: Parameters<typeof rig.routes.waitFor>) => {
+      waits.push(args[0]);
+      return rig.routes.waitFor(...args);
+    },
+  };
+  const sleepy = await startRig({ routes, holdFor: 50 });
+  try {
+    const id = newId();
+    await rig.put(id, {
+      state: 'paused',
+      generation: newGeneration(),
+      expiresAt: Date.now() + 60_000,
+      resume: 'request',
+      access: hash,
+    });
+    const get = (lines: string) =>
+      send(sleepy.port, `GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`);
+    expect(statusOf(await get(''))).toBe(403);
+    expect(statusOf(await get('Ephemera-Token: wrong\r\n'))).toBe(403);
+    expect(waits).toEqual([]);
+    await get(`Ephemera-Token: ${token}\r\n`);
+    expect(waits).toEqual([id]);
+  } finally {
+    await sleepy.stop();
+  }
+});
+
+test('the waiting page is shown to who may enter alone', async () => {
+  const shown: string[] = [];
+  const waiting = await startRig({
+    waitingPage: (_req, res, id) => {
+      shown.push(id);
+      res.end('wait');
+      return true;
+    },
+  });
+  try {
+    const { token, hash } = makeAccessToken();
+    const id = newId();
+    await waiting.put(id, { state: 'starting', generation: newGeneration(), access: hash });
+    const get = (lines: string) =>
+      send(waiting.port, `GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`);
+    expect(statusOf(await get(''))).toBe(403);
+    expect(shown).toEqual([]);
+    expect(await get(`Ephemera-Token: ${token}\r\n`)).toContain('wait');
+    expect(shown).toEqual([id]);
+  } finally {
+    await waiting.stop();
+  }
+});
+
+test('many requests of strangers on one connection with a guest are told apart', async () => {
+  const { id, token } = await guarded();
+  const raw = open(rig.port);
+  const get = (lines: string) => `GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`;
+  raw.send(
+    get(`Ephemera-Token: ${token}\r\n`) + get('') + get(`Cookie: ephemera-token=${token}\r\n`),
+  );
+  await waitFor('three answers', () => (raw.received.match(/HTTP\/1\.1 \d/g) ?? []).length === 3);
+  expect(raw.received.match(/HTTP\/1\.1 (\d+)/g)).toEqual([
+    'HTTP/1.1 200',
+    'HTTP/1.1 403',
+    'HTTP/1.1 200',
+  ]);
+  raw.socket.destroy();
+});

@@ -1,0 +1,486 @@
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { open, send, statusOf } from './raw.ts';
+import { type Rig, startRig } from './rig.ts';
+import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
+
+// What strangers send to the public port. A request that is refused must reach no upstream, and
+// whatever stands behind it on the same connection must not be looked at: the usual prize of a
+// smuggled request is that it is answered to somebody else.
+
+let rig: Rig;
+let upstream: Upstream;
+let id: string;
+
+beforeAll(async () => {
+  rig = await startRig({ server: { headersTimeout: 1_000 } });
+});
+afterAll(() => rig.stop());
+beforeEach(async () => {
+  upstream = await startUpstream(answering(OK));
+  id = await rig.ready(upstream.port);
+});
+afterEach(() => upstream.stop());
+
+const path = (below = '') => `/demo/${id}/${below}`;
+const get = (target: string, lines = '') =>
+  `GET ${target} HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`;
+const post = (lines: string, body = '') =>
+  `POST ${path()} HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n${body}`;
+/** What would be smuggled: it must never be answered, nor arrive. */
+const smuggled = () => get(path('smuggled'));
+
+/** Sends bytes alone, and with a second request behind them; expects the status and the end. */
+async function expectRefused(bytes: string, status: number | number[], reaches = 0) {
+  for (const behind of ['', smuggled()]) {
+    const raw = open(rig.port);
+    raw.send(bytes + behind);
+    const answer = await raw.untilClosed();
+    expect([status].flat()).toContain(statusOf(answer));
+    expect(answer.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
+  }
+  // A request that was begun before its fault showed is aborted, never completed.
+  expect(upstream.requests.length).toBeLessThanOrEqual(2 * reaches);
+  if (reaches === 0) expect(upstream.connections).toHaveLength(0);
+  else await waitFor('the upstream to be left', () => upstream.connections.every((c) => c.left));
+  expect(upstream.received).not.toContain('smuggled');
+}
+
+describe('framing that two servers could read differently', () => {
+  const chunk = '0\r\n\r\n';
+  test.each([
+    ['both', 'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n', 400],
+    ['both, the other way', 'Transfer-Encoding: chunked\r\nContent-Length: 5\r\n', 400],
+    ['xchunked', 'Transfer-Encoding: xchunked\r\n', 400],
+    ['chunked, identity', 'Transfer-Encoding: chunked, identity\r\n', 400],
+    ['chunked twice', 'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', 400],
+    ['chunked in one line twice', 'Transfer-Encoding: chunked, chunked\r\n', 400],
+    ['space before the colon', 'Transfer-Encoding : chunked\r\n', 400],
+    ['control byte', 'Transfer-Encoding: \x0bchunked\r\n', 400],
+    ['folded', 'Transfer-Encoding:\r\n chunked\r\n', 400],
+    ['empty', 'Transfer-Encoding:\r\n', 400],
+    ['identity', 'Transfer-Encoding: identity\r\n', 400],
+    ['identity, chunked', 'Transfer-Encoding: identity, chunked\r\n', 501],
+    ['gzip, chunked', 'Transfer-Encoding: gzip, chunked\r\n', 501],
+    ['gzip and chunked', 'Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n', 501],
+  ])('Transfer-Encoding: %s', async (_name, lines, status) => {
+    await expectRefused(post(lines, chunk), status);
+  });
+
+  test.each(['chunked', 'gzip, chunked'])('HTTP/1.0 with Transfer-Encoding %s', async (coding) => {
+    await expectRefused(
+      `POST ${path()} HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: ${coding}\r\n\r\n0\r\n\r\n`,
+      coding === 'chunked' ? 400 : 501,
+    );
+  });
+
+  test.each([
+    ['twice the same', '3\r\nContent-Length: 3'],
+    ['twice differing', '3\r\nContent-Length: 4'],
+    ['a list', '3, 3'],
+    ['a plus', '+3'],
+    ['a minus', '-1'],
+    ['hexadecimal', '0x3'],
+    ['an underscore', '1_0'],
+    ['empty', ''],
+    ['more than 64 bits', '18446744073709551619'],
+    ['more than 63 bits', '18446704073709551619'],
+    ['more than is held exactly', '9007199254740993'],
+  ])('Content-Length: %s', async (_name, value) => {
+    await expectRefused(post(`Content-Length: ${value}\r\n`, 'abc'), 400);
+  });
+
+  test('Content-Length with a space before the colon', async () => {
+    await expectRefused(post('Content-Length : 3\r\n', 'abc'), 400);
+  });
+
+  test.each([
+    ['0x', '0x3\r\nabc\r\n0\r\n\r\n', 400],
+    ['a space before', ' 3\r\nabc\r\n0\r\n\r\n', 400],
+    ['a space behind', '3 \r\nabc\r\n0\r\n\r\n', 400],
+    ['17 digits', 'fffffffffffffffff\r\nabc\r\n0\r\n\r\n', 400],
+    ['a bare LF behind it', '3\nabc\r\n0\r\n\r\n', 400],
+    ['a bare LF in its extension', '3;a\nb\r\nabc\r\n0\r\n\r\n', 400],
+    ['no line end behind its data', '3\r\nabc0\r\n\r\n', 400],
+    ['an extension of 20 KB', `3;${'a'.repeat(20_000)}\r\nabc\r\n0\r\n\r\n`, 413],
+  ])('a chunk size with %s', async (_name, body, status) => {
+    await expectRefused(post('Transfer-Encoding: chunked\r\n', body), status, 1);
+  });
+
+  test('a chunk that turns bad long after the head is aborted at the upstream', async () => {
+    const raw = open(rig.port);
+    raw.send(post('Transfer-Encoding: chunked\r\n', '3\r\nabc\r\n'));
+    await waitFor('the chunk to arrive', () => upstream.received.includes('abc'));
+    // The upstream answers each head at once; this one is read as a whole request.
+    raw.send(`zz\r\n${smuggled()}`);
+    await raw.untilClosed();
+    await waitFor('the upstream to be left', () => upstream.connections[0]?.left);
+    expect(upstream.received).not.toContain('0\r\n\r\n');
+    expect(upstream.received).not.toContain('smuggled');
+  });
+});
+
+describe('lines that are none', () => {
+  test.each([
+    ['bare LF', (p: string) => `GET ${p} HTTP/1.1\nHost: a\n\n`],
+    ['bare CR', (p: string) => `GET ${p} HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n`],
+    ['NUL', (p: string) => `GET ${p} HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n`],
+    ['an empty name', (p: string) => `GET ${p} HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n`],
+    ['no colon', (p: string) => `GET ${p} HTTP/1.1\r\nHost: a\r\nX\r\n\r\n`],
+    ['a leading space', (p: string) => `GET ${p} HTTP/1.1\r\n Host: a\r\n\r\n`],
+    ['folding', (p: string) => `GET ${p} HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n`],
+  ])('%s', async (_name, bytes) => {
+    await expectRefused(bytes(path()), 400);
+  });
+});
+
+describe('too much', () => {
+  test.each([
+    ['Content-Length: 5', 'hello'],
+    ['Transfer-Encoding: chunked', '0\r\n\r\n'],
+  ])('1,100 header lines and then %s', async (line, body) => {
+    // node:http forgets the fields past its limit and frames the body by them all the same.
+    await expectRefused(post(`${'a: b\r\n'.repeat(1_100)}${line}\r\n`, body), 431);
+  });
+
+  test('101 header lines are too many, 100 are not', async () => {
+    const lines = (count: number) => 'a: b\r\n'.repeat(count - 1);
+    await expectRefused(get(path(), lines(101)), 431);
+    expect(statusOf(await send(rig.port, get(path(), lines(100))))).toBe(200);
+  });
+
+  test('a header of 17 KB', async () => {
+    await expectRefused(get(path(), `X: ${'a'.repeat(17_000)}\r\n`), 431);
+  });
+
+  test('more requests behind one another than anybody sends', async () => {
+    const quiet = await startUpstream(() => undefined);
+    const waiting = await rig.ready(quiet.port);
+    const raw = open(rig.port);
+    raw.send(get(`/demo/${waiting}/`).repeat(300));
+    await raw.untilClosed();
+    expect(quiet.requests.length).toBeLessThanOrEqual(1);
+    await quiet.stop();
+  });
+});
+
+describe('the target and the method', () => {
+  test.each([
+    ['absolute form', (p: string) => `http://other.example${p}`],
+    ['a dot segment', (p: string) => `${p}a/../b`],
+    ['a dot segment at the end', (p: string) => `${p}a/..`],
+    ['a single dot', (p: string) => `${p}./b`],
+    ['an encoded dot segment', (p: string) => `${p}a/%2e%2e/b`],
+    ['a half encoded dot segment', (p: string) => `${p}a/.%2E?c`],
+    ['a backslash', (p: string) => `${p}a/..\\b`],
+    ['a fragment', (p: string) => `${p}a#b`],
+  ])('%s', async (_name, target) => {
+    await expectRefused(get(target(path())), 400);
+  });
+
+  test.each([
+    ['GET *', 'GET * HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+    ['OPTIONS *', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+    ['CONNECT', 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n', 405],
+    ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505],
+    ['HTTP/2.0', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 505],
+    ['HTTP/0.9', 'GET /\r\n\r\n', 505],
+  ])('%s', async (_name, bytes, status) => {
+    await expectRefused(bytes, status);
+  });
+
+  test('TRACE', async () => {
+    await expectRefused(`TRACE ${path()} HTTP/1.1\r\nHost: a\r\n\r\n`, 405);
+  });
+
+  test('the id is matched on the raw bytes', async () => {
+    const answer = await send(rig.port, get('/demo/a%2f..%2fb'));
+    expect(statusOf(answer)).toBe(404);
+    expect(statusOf(await send(rig.port, get(`/demo/%${id.slice(1)}/`)))).toBe(404);
+    expect(statusOf(await send(rig.port, get(`/demo//${id}/`)))).toBe(404);
+    expect(upstream.connections).toHaveLength(0);
+  });
+
+  test('two slashes are passed on in origin form, and no Location is built from them', async () => {
+    const answer = await send(rig.port, get(path('/evil.example/x')));
+    expect(statusOf(answer)).toBe(200);
+    expect(upstream.requests).toEqual(['GET //evil.example/x HTTP/1.1']);
+    expect(answer).not.toMatch(/location/i);
+  });
+
+  test.each(['%zz', '%00', '%', '%c0%af', '~!$&()*+,;=:@', '{}|^`"<>'])(
+    '%s is passed on as it is',
+    async (odd) => {
+      expect(statusOf(await send(rig.port, get(path(`a${odd}?${odd}`))))).toBe(200);
+      expect(upstream.requests).toEqual([`GET /a${odd}?${odd} HTTP/1.1`]);
+    },
+  );
+});
+
+describe('Host', () => {
+  const request = (lines: string, version = '1.1') =>
+    `GET ${path()} HTTP/${version}\r\n${lines}\r\n`;
+  test.each([
+    ['missing', ''],
+    ['twice', 'Host: a\r\nHost: a\r\n'],
+    ['twice differing', 'Host: a\r\nHost: b\r\n'],
+    ['with a user', 'Host: p@evil\r\n'],
+    ['a list', 'Host: p, evil\r\n'],
+    ['empty', 'Host:\r\n'],
+    ['with a path', 'Host: a/b\r\n'],
+    ['with a quote', 'Host: a"b\r\n'],
+  ])('%s', async (_name, lines) => {
+    await expectRefused(request(lines), 400);
+  });
+
+  test('missing in HTTP/1.0', async () => {
+    await expectRefused(request('', '1.0'), 400);
+  });
+});
+
+describe('fields that concern one connection only, or lie', () => {
+  /** The head that the upstream got, by names in lower case. */
+  async function passedOn(lines: string, method = 'GET'): Promise<Map<string, string>> {
+    const answer = await send(
+      rig.port,
+      `${method} ${path()} HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`,
+    );
+    expect(statusOf(answer)).toBe(200);
+    const [, ...fields] = upstream.received.split('\r\n');
+    return new Map(
+      fields.filter(Boolean).map((line) => {
+        const colon = line.indexOf(':');
+        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+      }),
+    );
+  }
+
+  test('the fields that Connection names are deleted, ours are set last', async () => {
+    const head = await passedOn(
+      'Connection: close, Cookie, X-Forwarded-For, x-custom\r\nCookie: a=b\r\nX-Custom: 1\r\nKept: 2\r\n',
+    );
+    expect(head.has('cookie')).toBe(false);
+    expect(head.has('x-custom')).toBe(false);
+    expect(head.get('kept')).toBe('2');
+    expect(head.get('connection')).toBe('keep-alive');
+    expect(head.get('x-forwarded-for')).toBe('127.0.0.1');
+  });
+
+  test('Connection cannot take the framing or the Host away', async () => {
+    const raw = open(rig.port);
+    raw.send(
+      `POST ${path()} HTTP/1.1\r\nHost: a.example\r\nConnection: content-length, host, transfer-encoding\r\n` +
+        'Content-Length: 3\r\n\r\nabc',
+    );
+    await raw.until(/ok$/);
+    raw.socket.destroy();
+    expect(upstream.received).toMatch(/\r\ncontent-length: 3\r\n\r\nabc$/);
+    expect(upstream.received).toMatch(/\r\nhost: a\.example\r\n/);
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  test('hop-by-hop fields are stripped', async () => {
+    const head = await passedOn(
+      'Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: x\r\n' +
+        'Proxy: http://evil\r\nTE: trailers\r\nTrailer: X\r\nHTTP2-Settings: x\r\n',
+    );
+    for (const name of head.keys())
+      expect(name).not.toMatch(/^(keep-alive|proxy|te$|trailer|http2)/);
+  });
+
+  test('names with underscores, which shadow real ones, are dropped', async () => {
+    const head = await passedOn(
+      'X_Forwarded_For: 6.6.6.6\r\nContent_Length: 9\r\nTransfer_Encoding: chunked\r\nX_Own: 1\r\n',
+    );
+    for (const name of head.keys()) expect(name).not.toContain('_');
+  });
+
+  test('what a stranger says of who asks is replaced', async () => {
+    const head = await passedOn(
+      'X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n' +
+        'X-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Prefix: /evil\r\n' +
+        'X-Forwarded-Port: 1\r\nX-Forwarded-Server: evil\r\n',
+    );
+    expect(upstream.received).not.toMatch(/6\.6\.6\.6|evil/);
+    expect(head.get('x-forwarded-for')).toBe('127.0.0.1');
+    expect(head.get('x-real-ip')).toBe('127.0.0.1');
+    expect(head.get('x-forwarded-host')).toBe('a.example');
+    expect(head.get('x-forwarded-proto')).toBe('http');
+    expect(head.get('x-forwarded-prefix')).toBe(`/demo/${id}`);
+    expect(head.get('forwarded')).toBe('for=127.0.0.1;host=a.example;proto=http');
+    expect(head.has('x-forwarded-port')).toBe(false);
+  });
+});
+
+describe('bodies where none is expected', () => {
+  const inner = () => `GET ${path('smuggled')} HTTP/1.1\r\nHost: a\r\n\r\n`;
+
+  test.each(['DELETE', 'OPTIONS'])(
+    'a chunked %s that carries a whole request is one request, framed anew',
+    async (method) => {
+      const body = inner();
+      const raw = open(rig.port);
+      raw.send(
+        `${method} ${path()} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n` +
+          `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+      );
+      await raw.until(/ok/);
+      await waitFor('the body', () => upstream.received.endsWith('\r\n0\r\n\r\n'));
+      raw.socket.destroy();
+      const [head = '', ...rest] = upstream.received.split('\r\n\r\n');
+      expect(head).toMatch(/\r\ntransfer-encoding: chunked/);
+      expect(rest.join('\r\n\r\n')).toBe(`${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`);
+      expect(upstream.connections).toHaveLength(1);
+    },
+  );
+
+  test.each(['GET', 'HEAD'])(
+    '%s with a body is framed, and its socket not used again',
+    async (method) => {
+      for (let i = 0; i < 2; i++) {
+        const raw = open(rig.port);
+        raw.send(`${method} ${path()} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc`);
+        await raw.until(/HTTP\/1\.1 200/);
+        raw.socket.destroy();
+      }
+      await waitFor('both sockets to be left', () => upstream.connections.every((c) => c.left));
+      expect(upstream.connections).toHaveLength(2);
+      for (const { received } of upstream.connections) {
+        expect(received).toMatch(/\r\ncontent-length: 3\r\n\r\nabc$/);
+      }
+    },
+  );
+
+  test('trailers that frame or say who asks are dropped', async () => {
+    const raw = open(rig.port);
+    raw.send(
+      post(
+        'Transfer-Encoding: chunked\r\nTrailer: X-Forwarded-For, X-Checksum\r\n',
+        '3\r\nabc\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nX-Checksum: 1\r\nCookie: a\r\n\r\n',
+      ),
+    );
+    await waitFor('the trailers', () => upstream.received.includes('X-Checksum'));
+    raw.socket.destroy();
+    expect(upstream.received).toMatch(/\r\n0\r\nX-Checksum: 1\r\n\r\n$/);
+    expect(upstream.received).not.toMatch(/6\.6\.6\.6|Cookie/);
+  });
+
+  test('a trailer Content-Length is refused', async () => {
+    await expectRefused(
+      post('Transfer-Encoding: chunked\r\n', '3\r\nabc\r\n0\r\nContent-Length: 5\r\n\r\n'),
+      [200, 400],
+      1,
+    );
+    expect(upstream.received).not.toMatch(/^content-length/im);
+  });
+});
+
+describe('upgrades and expectations', () => {
+  const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+  const handshake = (lines: string) =>
+    get(path(), `Connection: Upgrade\r\nUpgrade: websocket\r\n${lines}`);
+
+  test.each([
+    ['h2c', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n'],
+    ['h2c without Connection', 'Upgrade: h2c\r\n'],
+    ['h2c among others', 'Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n'],
+    ['another protocol', 'Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n'],
+  ])('%s', async (_name, lines) => {
+    await expectRefused(get(path(), lines), 400);
+  });
+
+  test.each([
+    ['a Content-Length', `${key}Sec-WebSocket-Version: 13\r\nContent-Length: 5\r\n`, 400],
+    ['a chunked body', `${key}Sec-WebSocket-Version: 13\r\nTransfer-Encoding: chunked\r\n`, 400],
+    ['no key', 'Sec-WebSocket-Version: 13\r\n', 400],
+    ['a key that is none', 'Sec-WebSocket-Key: abc\r\nSec-WebSocket-Version: 13\r\n', 400],
+    ['version 777', `${key}Sec-WebSocket-Version: 777\r\n`, 426],
+    ['no version', key, 426],
+  ])('a WebSocket handshake with %s', async (_name, lines, status) => {
+    await expectRefused(handshake(lines), status);
+  });
+
+  // node:http gives a handshake with a body another stream than the connection's own.
+  test.each([
+    ['a handshake', ''],
+    ['a handshake with a body', 'Content-Length: 5\r\n'],
+  ])('%s behind a request that is not answered yet', async (_what, lines) => {
+    const quiet = await startUpstream(() => undefined);
+    const waiting = await rig.ready(quiet.port);
+    const raw = open(rig.port);
+    raw.send(
+      get(`/demo/${waiting}/`) +
+        handshake(`${key}Sec-WebSocket-Version: 13\r\n${lines}`).replace(id, waiting),
+    );
+    await raw.untilClosed();
+    expect(raw.received).toBe('');
+    expect(quiet.requests.length).toBeLessThanOrEqual(1);
+    await quiet.stop();
+  });
+
+  test('an expectation that is none', async () => {
+    await expectRefused(post('Expect: the-unexpected\r\nContent-Length: 3\r\n', 'abc'), 417);
+    await expectRefused(get('/', 'Expect: the-unexpected\r\n'), 417);
+  });
+
+  test('the guards stand on Expect: 100-continue too', async () => {
+    await expectRefused(
+      post('Expect: 100-continue\r\nTransfer-Encoding: gzip, chunked\r\n', '0\r\n\r\n'),
+      501,
+    );
+    await expectRefused(
+      `POST ${path('../x')} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc`,
+      400,
+    );
+  });
+});
+
+const HANDSHAKE_WITH_BODY =
+  'GET /demo/x/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: 5\r\n\r\n';
+
+test.each([
+  ['what is no request', 'an expectation', 'Expect: the-unexpected\r\n', '\0\r\n\r\n'],
+  ['what is no request', 'a coding', 'Transfer-Encoding: gzip, chunked\r\n', '\0\r\n\r\n'],
+  ['CONNECT', 'a second Host', 'Host: b\r\n', 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ['a handshake with a body', 'a second Host', 'Host: b\r\n', HANDSHAKE_WITH_BODY],
+  ['a handshake with a body', 'an expectation', 'Expect: the-unexpected\r\n', HANDSHAKE_WITH_BODY],
+])('%s behind a refusal of %s is not answered', async (_what, _why, lines, behind) => {
+  const raw = open(rig.port);
+  raw.send(get(path(), lines));
+  await raw.until(/HTTP\/1\.1 4|HTTP\/1\.1 5/);
+  raw.send(behind);
+  await raw.untilClosed();
+  const together = open(rig.port);
+  together.send(get(path(), lines) + behind);
+  await together.untilClosed();
+  expect(raw.received.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
+  expect(together.received.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
+});
+
+test('a request behind a refused expectation is not looked at, whenever it comes', async () => {
+  for (let pause = 0; pause < 20; pause++) {
+    const raw = open(rig.port);
+    raw.send(post('Expect: the-unexpected\r\nContent-Length: 3\r\n', 'abc'));
+    await new Promise((resolve) => setTimeout(resolve, pause / 4));
+    raw.send(smuggled());
+    await raw.untilClosed();
+  }
+  expect(upstream.connections).toHaveLength(0);
+});
+
+describe('slowness', () => {
+  test.each([
+    ['silence', ''],
+    ['a head that does not end', 'GET / HTTP/1.1\r\nHost: a\r\n'],
+  ])('%s is cut', async (_name, bytes) => {
+    const raw = open(rig.port);
+    raw.send(bytes);
+    await raw.untilClosed();
+    expect([408, NaN]).toContain(statusOf(raw.received));
+  });
+});
+
+test('after all that the process still serves', async () => {
+  expect(statusOf(await send(rig.port, get(path())))).toBe(200);
+});

@@ -1,0 +1,72 @@
+import { readdirSync } from 'node:fs';
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { open, send, statusOf } from './raw.ts';
+import { type Rig, startRig } from './rig.ts';
+import { OK, startUpstream, type Upstream } from './upstream.ts';
+
+// Clients that leave at the worst moment, many times: nothing of them may stay.
+
+let rig: Rig;
+let upstream: Upstream;
+beforeAll(async () => {
+  rig = await startRig({ idleTimeout: 200 });
+  upstream = await startUpstream(({ socket }, chunk) => {
+    if (chunk.includes('/whole')) socket.write(OK);
+    if (chunk.includes('/half')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf');
+    if (chunk.includes('/switch')) socket.write('HTTP/1.1 101 Switching Protocols\r\n');
+  });
+});
+afterAll(async () => {
+  await rig.stop();
+  await upstream.stop();
+});
+
+/** Open descriptors of this process, which holds the data path, its clients and its upstreams. */
+const descriptors = () => readdirSync('/proc/self/fd').length;
+
+const lines = 'Host: a\r\n';
+const upgrade =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+
+test.each([
+  ['before an answer', (id: string) => `GET /demo/${id}/none HTTP/1.1\r\n${lines}\r\n`],
+  ['within an answer', (id: string) => `GET /demo/${id}/half HTTP/1.1\r\n${lines}\r\n`],
+  ['behind an answer', (id: string) => `GET /demo/${id}/whole HTTP/1.1\r\n${lines}\r\n`],
+  [
+    'within a body',
+    (id: string) => `POST /demo/${id}/none HTTP/1.1\r\n${lines}Content-Length: 9\r\n\r\nhalf`,
+  ],
+  ['within a head', (id: string) => `GET /demo/${id}/none HTTP/1.1\r\n`],
+  ['before a 101', (id: string) => `GET /demo/${id}/none HTTP/1.1\r\n${lines}${upgrade}\r\n`],
+  ['within a 101', (id: string) => `GET /demo/${id}/switch HTTP/1.1\r\n${lines}${upgrade}\r\n`],
+])('400 clients that leave %s leave nothing behind', async (_name, request) => {
+  const id = await rig.ready(upstream.port);
+  await send(rig.port, `GET /demo/${id}/whole HTTP/1.1\r\n${lines}\r\n`);
+  const before = descriptors();
+  for (let i = 0; i < 20; i++) {
+    const batch = Array.from({ length: 20 }, () => open(rig.port));
+    for (const [index, raw] of batch.entries()) {
+      raw.send(request(id));
+      // Some leave at once, some in order, some with a reset, some a little later.
+      if (index % 4 === 0) raw.socket.resetAndDestroy();
+      if (index % 4 === 1) raw.socket.end();
+    }
+    await new Promise((resolve) => setTimeout(resolve, i));
+    for (const [index, raw] of batch.entries()) {
+      if (index % 4 === 2) raw.socket.resetAndDestroy();
+      else raw.socket.destroy();
+    }
+    await Promise.all(batch.map((raw) => raw.untilClosed()));
+  }
+  await waitFor('nothing in flight', () => rig.dataPath.inFlight() === 0);
+  await waitFor('no tunnel', () => rig.dataPath.openTunnels() === 0);
+  // The idle connections to the instance are given up after their time; the upstream's side of
+  // those that were left half open by it is this test's to close.
+  for (const connection of upstream.connections) connection.socket.destroy();
+  await waitFor('no descriptor', () => descriptors() <= before);
+  expect(statusOf(await send(rig.port, `GET /demo/${id}/whole HTTP/1.1\r\n${lines}\r\n`))).toBe(
+    200,
+  );
+});

@@ -1,0 +1,526 @@
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { open, send, sendUntilHeldUp, statusOf } from './raw.ts';
+import { type Rig, startRig } from './rig.ts';
+import {
+  answering,
+  OK,
+  startUpstream,
+  type Upstream,
+  type UpstreamConnection,
+} from './upstream.ts';
+
+// An instance and its visitor should not notice that there is something between them.
+
+let rig: Rig;
+let upstream: Upstream;
+
+beforeAll(async () => {
+  rig = await startRig();
+});
+afterAll(() => rig.stop());
+afterEach(() => upstream.stop());
+
+const get = (id: string, below = '', lines = '') =>
+  `GET /demo/${id}/${below} HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`;
+const post = (id: string, lines: string, body = '') =>
+  `POST /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n${body}`;
+
+async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {
+  upstream = await startUpstream(...behaviour);
+  return rig.ready(upstream.port);
+}
+
+/** The n-th connection that the upstream was given. */
+async function connectionTo(index = 0): Promise<UpstreamConnection> {
+  return waitFor('a connection', () => upstream.connections[index]);
+}
+
+const bodyOf = (answer: string) => answer.slice(answer.indexOf('\r\n\r\n') + 4);
+
+describe('answers', () => {
+  test('status, reason, fields and their order and case pass as they are', async () => {
+    const fields =
+      'X-One: 1\r\nx-TWO: a  b\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nVary: \xe9\r\n';
+    const id = await behind(
+      answering(`HTTP/1.1 299 Rather Fine\r\n${fields}Content-Length: 2\r\n\r\nok`),
+    );
+    const answer = await send(rig.port, get(id));
+    expect(answer.startsWith(`HTTP/1.1 299 Rather Fine\r\n${fields}Content-Length: 2\r\n`)).toBe(
+      true,
+    );
+  });
+
+  test('hop-by-hop fields and those that Connection names are stripped', async () => {
+    const id = await behind(
+      answering(
+        'HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\n' +
+          'Proxy-Authenticate: x\r\nUpgrade: h2c\r\nKept: 1\r\nContent-Length: 2\r\n\r\nok',
+      ),
+    );
+    const answer = await send(rig.port, get(id));
+    expect(answer).toMatch(/\r\nKept: 1\r\n/);
+    expect(answer).not.toMatch(/X-Hop|Proxy-|Upgrade|timeout=9/);
+  });
+
+  test.each([
+    ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n', /\r\nContent-Length: 7\r\n/],
+    ['GET', 'HTTP/1.1 204 No Content\r\n\r\n', /^HTTP\/1\.1 204 No Content\r\n/],
+    ['GET', 'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n', /\r\nETag: "a"\r\n/],
+    ['GET', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', /\r\nContent-Length: 0\r\n/],
+  ])('%s without a body: %j', async (method, answer, pattern) => {
+    const id = await behind(answering(answer));
+    const raw = open(rig.port);
+    raw.send(get(id).replace('GET', method) + get(id).replace('GET', method));
+    await raw.until(/^HTTP[^]*\r\n\r\nHTTP[^]*\r\n\r\n$/);
+    raw.socket.destroy();
+    expect(raw.received).toMatch(pattern);
+  });
+
+  test('a range', async () => {
+    const part =
+      'HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 1-2/9\r\nContent-Length: 2\r\n\r\nbc';
+    const id = await behind(answering(part));
+    const answer = await send(rig.port, get(id, '', 'Range: bytes=1-2\r\n'));
+    expect(upstream.received).toContain('Range: bytes=1-2');
+    expect(answer).toMatch(/^HTTP\/1\.1 206 [^]*Content-Range: bytes 1-2\/9[^]*bc$/);
+  });
+
+  test('informational answers come before the final one; 100 only to who asked', async () => {
+    const id = await behind(
+      answering(
+        `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n${OK}`,
+      ),
+    );
+    const answer = await send(rig.port, get(id));
+    expect(answer).toMatch(
+      /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a.css>; rel=preload\r\n\r\nHTTP\/1\.1 102 /,
+    );
+    expect(answer).not.toMatch(/ 100 /);
+  });
+
+  test('a client of HTTP/1.0, which has no informational answers, gets the final one alone', async () => {
+    const id = await behind(answering(`HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${OK}`));
+    const raw = open(rig.port);
+    raw.send(get(id).replace('HTTP/1.1', 'HTTP/1.0'));
+    expect(await raw.untilClosed()).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nok$/);
+  });
+
+  test('a 204 says nothing of a length (RFC 9110 8.6)', async () => {
+    const id = await behind(
+      answering('HTTP/1.1 204 No Content\r\nContent-Length: 6\r\nKept: 1\r\n\r\n'),
+    );
+    const answer = await send(rig.port, get(id));
+    expect(answer).toMatch(/\r\nKept: 1\r\n/);
+    expect(answer).not.toMatch(/content-length/i);
+  });
+
+  test('trailers behind a chunked body', async () => {
+    const id = await behind(
+      answering(
+        'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\n\r\n',
+      ),
+    );
+    const answer = await send(rig.port, get(id));
+    expect(answer).toMatch(/\r\ntrailer: X-Sum\r\n/i);
+    expect(answer).toMatch(/\r\n0\r\nX-Sum: 1\r\n\r\n$/);
+  });
+
+  test('a body that the close ends', async () => {
+    const id = await behind(({ socket }) => socket.end('HTTP/1.1 200 OK\r\n\r\nuntil the end'));
+    const answer = await send(rig.port, get(id));
+    expect(answer).toMatch(/Transfer-Encoding: chunked[^]*until the end\r\n0\r\n\r\n$/);
+  });
+
+  test('chunks for a client of HTTP/1.0 become plain bytes and a close', async () => {
+    const id = await behind(
+      answering(
+        'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n2\r\n!!\r\n0\r\nX: 1\r\n\r\n',
+      ),
+    );
+    const raw = open(rig.port);
+    raw.send(`GET /demo/${id}/ HTTP/1.0\r\nHost: a\r\n\r\n`);
+    const answer = await raw.untilClosed();
+    expect(bodyOf(answer)).toBe('ok!!');
+    expect(answer).not.toMatch(/chunked|X: 1/i);
+    expect(raw.ended).toBe(true);
+  });
+
+  test('server-sent events arrive one by one, the head before the first', async () => {
+    const id = await behind(({ socket }) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n');
+    });
+    const raw = open(rig.port);
+    raw.send(get(id));
+    await raw.until(/text\/event-stream[^]*\r\n\r\n$/);
+    for (const event of ['data: 1', 'data: 2', 'data: 3']) {
+      (await connectionTo()).socket.write(`${event}\n\n`);
+      await raw.until(new RegExp(event));
+    }
+    raw.socket.destroy();
+  });
+
+  test('an answer byte by byte', async () => {
+    const answer =
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n3;e=1\r\nabc\r\n00a\r\n0123456789\r\n0\r\nZ: 1\r\n\r\n';
+    const drip = async ({ socket }: UpstreamConnection) => {
+      for (const byte of answer) {
+        socket.write(byte);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    const id = await behind((connection) => {
+      connection.socket.setNoDelay(true);
+      void drip(connection);
+    });
+    const received = await send(rig.port, get(id));
+    expect(received).toMatch(/\r\nX: y\r\n/);
+    expect(bodyOf(received)).toMatch(/\r\n0\r\nZ: 1\r\n\r\n$/);
+    expect(bodyOf(received).replaceAll(/^.*\r\n(.)\r\n/gm, '$1')).toMatch(/^abc0123456789/);
+  });
+});
+
+describe('requests', () => {
+  test('method, target, fields and their order and case pass as they are', async () => {
+    const id = await behind(answering(OK));
+    const fields = 'X-One: 1\r\nx-TWO: a  b\r\nCookie: a=1\r\nCookie: b=2\r\nX: \xe9\r\n';
+    await send(
+      rig.port,
+      `PROPFIND /demo/${id}/a/%7Eb?c=%20&d HTTP/1.1\r\nHost: A.example:81\r\n${fields}\r\n`,
+    );
+    expect(upstream.received).toContain(
+      'PROPFIND /a/%7Eb?c=%20&d HTTP/1.1\r\nhost: A.example:81\r\n',
+    );
+    expect(upstream.received).toContain(fields);
+  });
+
+  test('a chunked upload goes on chunk by chunk, with its trailers', async () => {
+    const id = await behind(() => undefined);
+    const raw = open(rig.port);
+    raw.send(post(id, 'Transfer-Encoding: chunked\r\n'));
+    await waitFor('the head, before any body', () => upstream.received.includes('\r\n\r\n'));
+    raw.send('3\r\nabc\r\n');
+    await waitFor('the first chunk', () => upstream.received.endsWith('3\r\nabc\r\n'));
+    raw.send('2\r\nde\r\n0\r\nX-Sum: 1\r\n\r\n');
+    await waitFor('the rest', () => upstream.received.endsWith('2\r\nde\r\n0\r\nX-Sum: 1\r\n\r\n'));
+    raw.socket.destroy();
+  });
+
+  test('both sides may speak at once', async () => {
+    const id = await behind(({ socket, received }, chunk) => {
+      if (chunk.startsWith('POST')) {
+        socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+      }
+      if (received.endsWith('one\r\n')) socket.write('3\r\nONE\r\n');
+      if (received.endsWith('0\r\n\r\n')) socket.write('0\r\n\r\n');
+    });
+    const raw = open(rig.port);
+    raw.send(post(id, 'Transfer-Encoding: chunked\r\n'));
+    await raw.until(/200 OK/);
+    raw.send('3\r\none\r\n');
+    await raw.until(/ONE/);
+    raw.send('0\r\n\r\n');
+    await raw.until(/\r\n0\r\n\r\n$/);
+    raw.socket.destroy();
+  });
+
+  test('an answer before the end of an upload is not lost, and the upload is left', async () => {
+    const id = await behind(answering('HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno'));
+    const raw = open(rig.port);
+    raw.send(post(id, 'Content-Length: 1000000\r\n', 'x'.repeat(1_000)));
+    await raw.until(/413 Too Large[^]*no$/);
+    await waitFor('the upstream to be left', () => upstream.connections[0]?.left);
+    raw.send('x'.repeat(999_000));
+    raw.send(get(id));
+    await raw.until(/no[^]*413/);
+    raw.socket.destroy();
+  });
+
+  test('Expect: 100-continue is the instance’s to answer', async () => {
+    const id = await behind(({ socket }, chunk) => {
+      if (chunk.includes('\r\n\r\n')) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+      else socket.write(OK);
+    });
+    const raw = open(rig.port);
+    raw.send(post(id, 'Expect: 100-continue\r\nContent-Length: 3\r\n'));
+    await raw.until(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
+    expect(upstream.received).toMatch(/\r\nexpect: 100-continue\r\n/);
+    raw.send('abc');
+    await raw.until(/200 OK[^]*ok$/);
+    raw.socket.destroy();
+    expect(upstream.received).toMatch(/abc$/);
+  });
+
+  test('an instance that refuses an expectation is heard, and nothing is misread', async () => {
+    const id = await behind(answering('HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n'));
+    const raw = open(rig.port);
+    raw.send(post(id, 'Expect: 100-continue\r\nContent-Length: 3\r\n'));
+    const answer = await raw.untilClosed();
+    expect(answer).toMatch(/^HTTP\/1\.1 401 No\r\n[^]*\r\nConnection: close\r\n/);
+    expect(answer).not.toMatch(/ 100 /);
+  });
+
+  test('an instance that knows nothing of expectations does not keep the client waiting', async () => {
+    const id = await behind(({ socket }, chunk) => {
+      if (chunk === 'abc') socket.write(OK);
+    });
+    const raw = open(rig.port);
+    raw.send(post(id, 'Expect: 100-continue\r\nContent-Length: 3\r\n'));
+    await raw.until(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
+    raw.send('abc');
+    await raw.until(/200 OK/);
+    raw.socket.destroy();
+  });
+});
+
+describe('connections', () => {
+  test('are kept on both sides', async () => {
+    const id = await behind(answering(OK));
+    const raw = open(rig.port);
+    for (let i = 1; i <= 20; i++) {
+      raw.send(get(id, String(i)));
+      await raw.until(new RegExp(`^(HTTP[^]*?\r\n\r\nok){${i}}$`));
+    }
+    raw.socket.destroy();
+    expect(upstream.connections).toHaveLength(1);
+    expect(upstream.requests).toHaveLength(20);
+  });
+
+  test('requests behind one another are answered in their order', async () => {
+    const id = await behind(({ socket }, chunk) => {
+      const name = /GET \/(\w+)/.exec(chunk)?.[1] ?? '';
+      const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${name.length}\r\n\r\n${name}`;
+      setTimeout(() => socket.write(answer), name === 'slow' ? 100 : 0);
+    });
+    const raw = open(rig.port);
+    raw.send(get(id, 'slow') + get(id, 'quick') + get(id, 'last'));
+    await raw.until(/slow[^]*quick[^]*last$/);
+    raw.socket.destroy();
+    expect(upstream.requests).toHaveLength(3);
+  });
+
+  test('a connection that the instance says it will close is not used again', async () => {
+    const id = await behind(
+      answering('HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok'),
+    );
+    await send(rig.port, get(id));
+    await send(rig.port, get(id));
+    expect(upstream.connections).toHaveLength(2);
+  });
+
+  test('an idle connection is given up before the instance does', async () => {
+    const id = await behind(
+      answering('HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok'),
+    );
+    const before = performance.now();
+    await send(rig.port, get(id));
+    await waitFor('the connection to be left', () => upstream.connections[0]?.left);
+    expect(performance.now() - before).toBeLessThan(1_900);
+  });
+
+  test('an instance of HTTP/1.0', async () => {
+    const id = await behind(({ socket }) => socket.end('HTTP/1.0 200 OK\r\n\r\nold'));
+    expect(await send(rig.port, get(id))).toMatch(/old\r\n0\r\n\r\n$/);
+    expect(await send(rig.port, get(id))).toMatch(/old\r\n0\r\n\r\n$/);
+  });
+
+  describe('an idle connection that is reset just as it is used again', () => {
+    /** Answers the first request of each connection but the last ones; resets at the second. */
+    const resetting = (resets: number) => (connection: UpstreamConnection) => {
+      const index = upstream.connections.indexOf(connection);
+      const count = connection.received.match(/HTTP\/1\.1\r\n/g)?.length ?? 0;
+      if (count > 1 || (index > 0 && index < resets)) connection.socket.resetAndDestroy();
+      else connection.socket.write(OK);
+    };
+
+    test.each(['GET', 'HEAD'])('%s without a body is sent once more', async (method) => {
+      const id = await behind(resetting(1));
+      await send(rig.port, get(id));
+      const raw = open(rig.port);
+      raw.send(get(id).replace('GET', method));
+      await raw.until(/^HTTP\/1\.1 200/);
+      raw.socket.destroy();
+      expect(upstream.connections).toHaveLength(2);
+    });
+
+    test('but not twice', async () => {
+      const id = await behind(resetting(3));
+      await send(rig.port, get(id));
+      expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+      expect(upstream.connections).toHaveLength(2);
+    });
+
+    test.each([
+      ['POST', 'Content-Length: 0\r\n'],
+      ['DELETE', ''],
+      ['PUT', 'Content-Length: 0\r\n'],
+    ])('%s is not', async (method, lines) => {
+      const id = await behind(resetting(1));
+      await send(rig.port, get(id));
+      const answer = await send(rig.port, get(id, '', lines).replace('GET', method));
+      expect(statusOf(answer)).toBe(502);
+      expect(upstream.connections).toHaveLength(1);
+    });
+
+    test('a GET on a new connection is not', async () => {
+      const id = await behind(({ socket }) => socket.resetAndDestroy());
+      expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+      expect(upstream.connections).toHaveLength(1);
+    });
+
+    test('a GET whose answer has begun is not', async () => {
+      const id = await behind((connection) => {
+        const count = connection.received.match(/HTTP\/1\.1\r\n/g)?.length ?? 0;
+        connection.socket.write(count > 1 ? 'HTTP/1.1 200' : OK);
+        if (count > 1) setTimeout(() => connection.socket.resetAndDestroy(), 20);
+      });
+      await send(rig.port, get(id));
+      expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+      expect(upstream.connections).toHaveLength(1);
+    });
+  });
+});
+
+describe('answers that take their time', () => {
+  test('an instance may be silent for longer than idle connections are kept', async () => {
+    // Connections are looked at every quarter of a second: several looks see this one.
+    const patient = await startRig({ idleTimeout: 100, connectTimeout: 100 });
+    onTestFinished(() => patient.stop());
+    upstream = await startUpstream(({ socket }) => void setTimeout(() => socket.write(OK), 3_000));
+    const id = await patient.ready(upstream.port);
+    expect(await send(patient.port, get(id))).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
+    expect(upstream.connections).toHaveLength(1);
+  });
+
+  test('a client that goes on with its body, or never does, has the early answer first', async () => {
+    const id = await behind(answering('HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\n\r\nno'));
+    const raw = open(rig.port);
+    raw.send(post(id, 'Content-Length: 100000\r\n', 'begun'));
+    await raw.until(/^HTTP\/1\.1 413 Too Much\r\n[^]*no$/);
+    raw.send('more of it');
+    // And then it is not waited for without an end.
+    const answered = performance.now();
+    await raw.untilClosed();
+    expect(performance.now() - answered).toBeGreaterThan(2_000);
+    expect(raw.error).toBeUndefined();
+  });
+});
+
+describe('aborts', () => {
+  /** Waits until the upstream sees its connection end; gives how long that took, ms. */
+  async function timeUntilLeft(): Promise<number> {
+    const before = performance.now();
+    const connection = await connectionTo();
+    await waitFor('the upstream to be left', () => connection.left);
+    return performance.now() - before;
+  }
+
+  test.each([
+    ['before the answer', () => undefined, get],
+    [
+      'within the answer',
+      ({ socket }: UpstreamConnection) => {
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun');
+      },
+      get,
+    ],
+    [
+      'within the upload',
+      () => undefined,
+      (id: string) => post(id, 'Content-Length: 100\r\n', 'begun'),
+    ],
+  ] as const)(
+    'a client that leaves %s is known to the instance within 200 ms',
+    async (_, behaviour, request) => {
+      const id = await behind(behaviour);
+      const raw = open(rig.port);
+      raw.send(request(id));
+      await waitFor('the request', () => upstream.received.includes('\r\n\r\n'));
+      if (behaviour.length > 0) await raw.until(/begun/);
+      raw.socket.destroy();
+      expect(await timeUntilLeft()).toBeLessThan(200);
+      await waitFor('nothing in flight', () => rig.dataPath.inFlight() === 0);
+    },
+  );
+
+  test('a client that leaves while its instance is connected to leaves no request behind', async () => {
+    const id = await behind(answering(OK));
+    const raw = open(rig.port);
+    raw.socket.once('connect', () => {
+      raw.socket.end(get(id), 'latin1', () => raw.socket.destroy());
+    });
+    await raw.untilClosed();
+    await waitFor('nothing in flight', () => rig.dataPath.inFlight() === 0);
+    expect(statusOf(await send(rig.port, get(id)))).toBe(200);
+  });
+});
+
+describe('back-pressure', () => {
+  const SIZE = 64 * 1024 * 1024;
+
+  test('a client that does not read holds the instance up, not the memory', async () => {
+    let written = 0;
+    const id = await behind(({ socket }) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${SIZE}\r\n\r\n`);
+      const block = Buffer.alloc(64 * 1024);
+      const more = () => {
+        while (written < SIZE) {
+          written += block.length;
+          if (!socket.write(block)) return;
+        }
+      };
+      socket.on('drain', more);
+      more();
+    });
+    const raw = open(rig.port);
+    raw.socket.pause();
+    raw.send(get(id));
+    await waitFor('the instance to be held up', async () => {
+      const before = written;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return before > 0 && before === written;
+    });
+    expect(written).toBeLessThan(SIZE / 2);
+    let received = 0;
+    raw.socket.on('data', (data) => (received += data.length));
+    raw.socket.resume();
+    await waitFor('all of it', () => received >= SIZE);
+    raw.socket.destroy();
+  });
+
+  test('an instance that does not read holds the client up, not the memory', async () => {
+    const id = await behind(
+      () => undefined,
+      ({ socket }) => socket.pause(),
+    );
+    const raw = open(rig.port);
+    raw.send(post(id, `Content-Length: ${SIZE}\r\n`));
+    const sent = await sendUntilHeldUp(raw, SIZE);
+    expect(sent()).toBeLessThan(SIZE / 2);
+    const { socket } = await connectionTo();
+    let received = 0;
+    socket.removeAllListeners('data').on('data', (data) => (received += data.length));
+    socket.resume();
+    await waitFor('all of it', () => received > SIZE);
+    socket.write(OK);
+    await raw.until(/ok$/);
+    raw.socket.destroy();
+  });
+
+  test('a client that takes nothing for too long is cut, and its instance is let go', async () => {
+    const impatient = await startRig({ clientTimeout: 300 });
+    upstream = await startUpstream(({ socket }) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${SIZE}\r\n\r\n`);
+      socket.write(Buffer.alloc(SIZE));
+    });
+    const id = await impatient.ready(upstream.port);
+    const raw = open(impatient.port);
+    raw.socket.pause();
+    raw.send(get(id));
+    const connection = await connectionTo();
+    await waitFor('the instance to be let go', () => connection.left);
+    await waitFor('nothing in flight', () => impatient.dataPath.inFlight() === 0);
+    raw.socket.destroy();
+    await impatient.stop();
+  });
+});

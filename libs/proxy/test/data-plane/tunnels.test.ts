@@ -1,0 +1,149 @@
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { handshake, SWITCH } from './handshake.ts';
+import { open, type Raw, sendUntilHeldUp } from './raw.ts';
+import { type Rig, startRig } from './rig.ts';
+import { answering, startUpstream, type Upstream } from './upstream.ts';
+
+// What a handshake brings along, and what comes back: every byte once, as it was, and held back
+// where nobody takes it.
+
+let rig: Rig;
+let upstream: Upstream;
+const cleanups: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  rig = await startRig({ clientTimeout: 500 });
+});
+afterAll(() => rig.stop());
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  await waitFor('no tunnel to be left', () => rig.dataPath.openTunnels() === 0);
+});
+
+/** More than the buffers of all sockets on the way take in. */
+const SIZE = 32 * 1024 * 1024;
+
+async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {
+  upstream = await startUpstream(...behaviour);
+  cleanups.push(() => upstream.stop());
+  return rig.ready(upstream.port);
+}
+
+/** A client's handshake, and what it brings along. */
+function shake(id: string, lines = '', behindIt = ''): Raw {
+  const raw = open(rig.port);
+  cleanups.push(() => raw.socket.destroy());
+  raw.send(handshake(id, '', lines) + behindIt);
+  return raw;
+}
+
+const switching = (lines: string) => SWITCH.replace(/\r\n$/, `${lines}\r\n`);
+
+describe('the fields', () => {
+  test.each(['Content-Length: 5', 'Transfer-Encoding: chunked'])(
+    'of a 101 are passed on without its %s',
+    async (field) => {
+      const raw = shake(await behind(answering(`${switching(`X-Own: 1\r\n${field}\r\n`)}early`)));
+      await raw.until(/\r\n\r\nearly$/);
+      expect(raw.received).toMatch(/\r\nX-Own: 1\r\n/);
+      expect(raw.received).not.toMatch(/content-length|transfer-encoding/i);
+    },
+  );
+
+  test.each(['Content-Length: 5', 'Transfer-Encoding: chunked'])(
+    'of a 204 are passed on without its %s',
+    async (field) => {
+      const raw = shake(await behind(answering(`HTTP/1.1 204 No\r\nX-Own: 1\r\n${field}\r\n\r\n`)));
+      expect(await raw.untilClosed()).toMatch(/^HTTP\/1\.1 204 No\r\nX-Own: 1\r\n/);
+      expect(raw.received).not.toMatch(/content-length|transfer-encoding/i);
+    },
+  );
+
+  test('of a handshake all arrive, in whatever case their names are repeated', async () => {
+    const id = await behind(answering(SWITCH));
+    const raw = shake(id, 'Cookie: a=1\r\nX-Own: 1\r\ncookie: b=2\r\nx-own: 2\r\nX-OWN: 3\r\n');
+    await raw.until(/\r\n\r\n$/);
+    expect(upstream.received).toMatch(/^Cookie: a=1; b=2\r$/m);
+    expect(upstream.received.match(/^X-Own: \d\r$/gim)).toHaveLength(3);
+  });
+
+  test('of a 101 all arrive, in whatever case their names are repeated', async () => {
+    const raw = shake(await behind(answering(switching('Set-Cookie: a=1\r\nset-cookie: b=2\r\n'))));
+    await raw.until(/\r\n\r\n$/);
+    expect(raw.received.match(/^set-cookie: [ab]=\d\r$/gim)).toHaveLength(2);
+  });
+
+  test('arrive byte by byte as they were sent, also above 7 bits', async () => {
+    const id = await behind(answering(switching('X-Own: gr\xfc\xc3\xbc\xdf\r\n')));
+    const raw = shake(id, 'X-Own: \xe4\xc3\xa4\r\n');
+    await raw.until(/\r\n\r\n$/);
+    expect(raw.received).toContain('X-Own: gr\xfc\xc3\xbc\xdf\r\n');
+    expect(upstream.received).toContain('X-Own: \xe4\xc3\xa4\r\n');
+  });
+});
+
+describe('a long answer other than 101', () => {
+  const long = (framing: string, body: Buffer | string) =>
+    behind(({ socket }) => {
+      socket.write(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`);
+      socket.write(body);
+    });
+
+  test('reaches a client in full', async () => {
+    const raw = shake(await long(`Content-Length: ${SIZE}`, Buffer.alloc(SIZE, 'x')));
+    await raw.untilClosed();
+    expect(raw.received.length - raw.received.indexOf('\r\n\r\n') - 4).toBe(SIZE);
+  });
+
+  test('a client that takes nothing of it for too long is cut, and its instance is let go', async () => {
+    const raw = open(rig.port);
+    cleanups.push(() => raw.socket.destroy());
+    raw.socket.pause();
+    raw.send(handshake(await long(`Content-Length: ${SIZE}`, Buffer.alloc(SIZE))));
+    await waitFor('a connection', () => upstream.connections.length === 1);
+    await waitFor('the instance to be let go', () => upstream.connections[0]?.left);
+    await waitFor('the client to be let go', () => rig.dataPath.openTunnels() === 0);
+  });
+});
+
+describe('what the client sends', () => {
+  test('right behind the handshake arrives once, where another generation has taken over', async () => {
+    const id = await behind(answering(SWITCH));
+    const old = upstream;
+    const next = await behind(({ socket }, chunk) => {
+      if (chunk.startsWith('GET ')) socket.write(SWITCH);
+    });
+    const route = (await rig.redis.get(rig.keys.route(next))) ?? '';
+    // Between the opening of the connection and the question whether it leads to the right one.
+    const confirm = rig.routes.confirm.bind(rig.routes);
+    rig.routes.confirm = async (asked) => {
+      rig.routes.confirm = confirm;
+      await rig.redis.set(rig.keys.route(id), route);
+      return await confirm(asked);
+    };
+    const raw = shake(id, '', 'eager');
+    await raw.until(/^HTTP\/1\.1 101 [^]*\r\n\r\n$/);
+    raw.send(' and later');
+    await waitFor('all of it', () => upstream.received.endsWith('and later'));
+    expect(upstream.received).toMatch(/\r\n\r\neager and later$/);
+    expect(old.connections).toHaveLength(1);
+    expect(old.received).toBe('');
+  });
+
+  test('waits for an instance that does not read, and goes on with it', async () => {
+    const id = await behind(({ socket }, chunk) => {
+      if (!chunk.startsWith('GET ')) return;
+      socket.pause().removeAllListeners('data');
+      socket.write(SWITCH);
+    });
+    const raw = shake(id);
+    await raw.until(/\r\n\r\n$/);
+    const sent = await sendUntilHeldUp(raw, SIZE);
+    expect(sent()).toBeLessThan(SIZE / 2);
+    let received = 0;
+    upstream.connections[0]?.socket.on('data', (data) => (received += data.length)).resume();
+    await waitFor('all of it', () => received === SIZE, 30_000);
+    expect(sent()).toBe(SIZE);
+  });
+});

@@ -1,0 +1,413 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Instance, Template } from '@ephemera/domain';
+import { StartFault } from '@ephemera/lifecycle';
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { HOST, begunInstance, numbered, openDocker } from '../../test/docker-scene.ts';
+import type { DockerScene } from '../../test/docker-scene.ts';
+import { execInside } from '../../test/exec-inside.ts';
+import { inLanes } from '../in-lanes.ts';
+import { containerName } from './container-name.ts';
+import { dockerContainers } from './docker-containers.ts';
+import { LABEL } from './labels.ts';
+
+let scene: DockerScene;
+beforeAll(async () => {
+  scene = await openDocker();
+});
+afterAll(() => scene.close());
+
+const SHELL = ['/bin/sh', '-c'];
+
+describe('start', () => {
+  test.each<[string, Partial<Template>, Partial<Instance>, { dns?: string; user?: string }]>([
+    ['a plain one', {}, {}, {}],
+    ['one of a pool', {}, { pool: 'p' }, {}],
+    ['one with egress', { egress: true }, {}, { dns: '203.0.113.53' }],
+    ['one with a writable root', { readOnly: false }, {}, {}],
+    ['one that runs as its image says', { user: undefined }, {}, { user: '65534:65534' }],
+  ])('gives %s the limits that no template lifts', async (_, template, more, { dns, user }) => {
+    const { docker, start, namespace } = scene;
+    const instance = { ...begunInstance(template), ...more };
+    const { containerId } = await start(instance);
+    const seen = await docker.getContainer(containerId).inspect();
+    expect(seen.Name).toBe(`/${containerName(namespace, instance)}`);
+    expect(seen.HostConfig).toMatchObject({
+      Privileged: false,
+      Memory: 64 * 1024 ** 2,
+      MemorySwap: 64 * 1024 ** 2,
+      CpuPeriod: 10_000,
+      CpuQuota: 5_000,
+      CpuShares: 64,
+      PidsLimit: 64,
+      CapDrop: ['ALL'],
+      SecurityOpt: ['no-new-privileges:true'],
+      ReadonlyRootfs: template.readOnly ?? true,
+      Init: true,
+      IpcMode: 'private',
+      Dns: [dns ?? '192.0.2.1'],
+      DnsSearch: ['.'],
+      RestartPolicy: { Name: 'no' },
+      LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },
+      Tmpfs: { '/tmp': 'rw,noexec,nosuid,nodev,size=8388608,mode=1777' },
+    });
+    expect(seen.HostConfig.Ulimits).toEqual([
+      { Name: 'nofile', Soft: 16_384, Hard: 16_384 },
+      { Name: 'core', Soft: 0, Hard: 0 },
+    ]);
+    for (const list of ['CapAdd', 'Binds', 'Devices', 'VolumesFrom', 'DeviceRequests'] as const) {
+      expect(seen.HostConfig[list] ?? []).toEqual([]);
+    }
+    expect(seen.HostConfig).toMatchObject({ PublishAllPorts: false, PidMode: '', UsernsMode: '' });
+    expect(seen.HostConfig.PortBindings ?? {}).toEqual({});
+    expect(seen.Mounts).toEqual([]);
+    expect(Object.keys(seen.NetworkSettings.Networks)).toEqual([scene.network.name]);
+    expect(seen.Config.User).toBe(user ?? '65534');
+    const { text } = await execInside(docker, containerId, 'grep -E "NoNew|CapEff" /proc/1/status');
+    expect(text).toMatch(/CapEff:\s+0000000000000000\s+NoNewPrivs:\s+1/);
+  });
+
+  test('names what the daemon lacks of that which a template asks for, all at once', async () => {
+    const { start } = scene;
+    const wishes = { runtime: 'no-such', seccomp: '/no/such.json', userns: 'remapped' } as const;
+    const started = start(begunInstance({ ...wishes, apparmor: 'none-such' }));
+    await expect(started).rejects.toThrow(StartFault);
+    await expect(started).rejects.toThrow(/the daemon has no runtime "no-such", it has .*runc/);
+    await expect(started).rejects.toThrow(/\/no\/such.json is no readable seccomp profile/);
+    await expect(started).rejects.toThrow(/the daemon does not map users/);
+  });
+
+  test('gives a seccomp profile of the template to the daemon, in place of its own', async () => {
+    const { start, docker } = scene;
+    const folder = await mkdtemp(join(tmpdir(), 'ephemera-seccomp-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const seccomp = join(folder, 'no-mkdir.json');
+    const rule = { names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO' };
+    const profile = { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [rule] };
+    await writeFile(seccomp, JSON.stringify(profile));
+    const command = [...SHELL, 'sleep 60'];
+    const { containerId } = await start(begunInstance({ seccomp, command }));
+    const { text } = await execInside(docker, containerId, 'mkdir /tmp/a; touch /tmp/b && echo ok');
+    expect(text).toMatch(/Operation not permitted\s+ok/);
+  });
+
+  test('tells the container who it is, and a visitor cannot tell it otherwise', async () => {
+    const { start, docker } = scene;
+    const env = { GREETING: 'from {id}', EPHEMERA_ID: 'somebody else' };
+    const instance = begunInstance({ env: { BASE: '{basePath}', KEPT: '{nothing}' } }, env);
+    const { containerId } = await start(instance);
+    const { Env } = (await docker.getContainer(containerId).inspect()).Config;
+    expect(Env).toEqual(
+      expect.arrayContaining([
+        `EPHEMERA_ID=${instance.id}`,
+        'EPHEMERA_PORT=8080',
+        `EPHEMERA_BASE_PATH=/demo/${instance.id}`,
+        `EPHEMERA_URL=${instance.url}`,
+        `GREETING=from ${instance.id}`,
+        `BASE=/demo/${instance.id}`,
+        'KEPT={nothing}',
+      ]),
+    );
+  });
+
+  test('waits for its image beside those that need none', async () => {
+    const { place } = scene;
+    let pulling = false;
+    let release = (): void => undefined;
+    const pulled = new Promise<boolean>((resolve) => (release = () => resolve(false)));
+    const pull = () => {
+      pulling = true;
+      return pulled;
+    };
+    const containers = dockerContainers({ ...place, inTurn: inLanes(1), pulls: { pull } });
+    const missing = begunInstance({ image: 'ephemera/nowhere' });
+    const [next, tell] = [() => Promise.resolve(3_000), () => Promise.resolve(true)];
+    const waits = containers.start(missing, next, tell);
+    await waitFor('the pull', () => pulling);
+    const started = await containers.start(begunInstance(), next, tell);
+    expect(await containers.inspect(started?.containerId ?? '')).toMatchObject({ running: true });
+    release();
+    expect(await waits).toBeUndefined();
+  });
+
+  test('again gives the same container', async () => {
+    const { containers, start } = scene;
+    const instance = begunInstance();
+    const first = await start(instance);
+    expect(await start(instance)).toEqual(first);
+    expect((await containers.list()).filter(({ id }) => id === instance.id)).toHaveLength(1);
+  });
+
+  // A name is taken from the moment in which its container begins to be made: whoever comes in that
+  // moment can neither make nor start it, and tries again.
+  // As a daemon leaves it that was restarted in the midst of a start.
+  test('again, once it has ended, begins anew: a second start has other rights in its tmpfs', async () => {
+    const { start, docker, containers } = scene;
+    const instance = begunInstance();
+    const { containerId } = await start(instance);
+    await docker.getContainer(containerId).stop({ t: 0 });
+    const again = await start(instance);
+    expect(again.containerId).not.toBe(containerId);
+    const answers = async () => (await fetch(`http://${again.address}:8080/id`)).text();
+    expect(await waitFor('an answer', answers)).toBe(instance.id);
+    await containers.removeInstance(instance.id, 0);
+  });
+
+  test('twice at once gives one container, at the latest when the loser tries again', async () => {
+    const { containers, start } = scene;
+    const instance = begunInstance();
+    const both = await Promise.allSettled([start(instance), start(instance)]);
+    const again = await start(instance);
+    for (const each of both) {
+      if (each.status === 'fulfilled') expect(each.value).toEqual(again);
+      else expect(each.reason).not.toBeInstanceOf(StartFault);
+    }
+    expect(both.map(({ status }) => status)).toContain('fulfilled');
+    expect((await containers.list()).filter(({ id }) => id === instance.id)).toHaveLength(1);
+  });
+
+  // Docker gives the lowest free address to the next container at once, and a stale route or a
+  // pooled socket would then reach a stranger.
+  test('never gives an address again while the sequence has others', async () => {
+    const { containers, start, network } = scene;
+    const addresses: string[] = [];
+    for (let i = 0; i < 3; i++) {
+      const instance = begunInstance();
+      const { address } = await start(instance);
+      await containers.removeInstance(instance.id, 0);
+      addresses.push(address);
+    }
+    expect(new Set(addresses).size).toBe(3);
+    const infrastructure = network.infrastructure.replace('0/24', '');
+    for (const address of addresses) expect(address.startsWith(infrastructure)).toBe(false);
+  });
+
+  test('takes the next address where one is in use', async () => {
+    const { start, network } = scene;
+    const taken = (await start(begunInstance())).address;
+    const turn = numbered(taken) - network.range.first;
+    const offered = [turn, turn, 5_000];
+    const { address } = await start(begunInstance(), () =>
+      Promise.resolve(offered.shift() ?? 5_000),
+    );
+    expect(numbered(address)).toBe(network.range.first + 5_000);
+    expect(offered).toEqual([]);
+  });
+
+  test('of an image that is to be had nowhere is a fault for good', async () => {
+    const { start } = scene;
+    // Nobody listens there, so no registry is asked.
+    const image = '127.0.0.1:9/nowhere:1';
+    const started = start(begunInstance({ image }));
+    await expect(started).rejects.toThrow(StartFault);
+    await expect(started).rejects.toThrow(`The image ${image} is not on this host`);
+  });
+
+  test('of a command that is not there ends at once, and its last line says why', async () => {
+    const { containers, start } = scene;
+    const instance = begunInstance({ command: ['/no/such/program'] });
+    const { containerId } = await start(instance);
+    await waitFor('the exit', async () => !(await containers.inspect(containerId))?.running);
+    expect(await containers.inspect(containerId)).toMatchObject({ exitCode: 127 });
+    expect(await containers.lastLines(containerId, 1)).toMatch(/no\/such\/program.*No such file/);
+  });
+
+  test('of what the daemon refuses is a fault for good, in its words', async () => {
+    const { containers, start } = scene;
+    const instance = begunInstance({ user: 'nobody-of-that-name' });
+    const started = start(instance);
+    await expect(started).rejects.toThrow(StartFault);
+    await expect(started).rejects.toThrow(/could not be started: .*nobody-of-that-name/s);
+    await containers.removeInstance(instance.id, 0);
+    expect((await containers.list()).filter(({ id }) => id === instance.id)).toEqual([]);
+  });
+});
+
+describe('a container that ended by itself', () => {
+  test('tells its exit code and its last lines', async () => {
+    const { containers, start } = scene;
+    const command = [...SHELL, 'for i in 1 2 3; do echo line $i; done; echo boom >&2; exit 3'];
+    const { containerId } = await start(begunInstance({ command }));
+    await waitFor('the exit', async () => !(await containers.inspect(containerId))?.running);
+    expect(await containers.inspect(containerId)).toEqual({
+      running: false,
+      exitCode: 3,
+      oomKilled: false,
+    });
+    expect((await containers.lastLines(containerId, 2)).split('\n')).toHaveLength(2);
+    expect(await containers.lastLines(containerId, 10)).toMatch(/line 1\n.*line 3/s);
+    expect(await containers.lastLines(containerId, 10)).toContain('boom');
+    const seen = (await containers.list()).find((each) => each.containerId === containerId);
+    expect(seen).toMatchObject({ running: false, exitCode: 3, oomKilled: false });
+  });
+
+  // The daemon hears of the kernel's kill beside the exit, and now and then after it: too late.
+  test('for want of memory is listed as such', { retry: 4 }, async () => {
+    const { containers, start } = scene;
+    const instance = begunInstance({
+      limits: { memory: 8 * 1024 ** 2, cpus: 0.5, pids: 16 },
+      command: [...SHELL, 'exec tail /dev/zero'],
+    });
+    const { containerId } = await start(instance);
+    await waitFor('the exit', async () => !(await containers.inspect(containerId))?.running);
+    const ended = { running: false, exitCode: 137, oomKilled: true };
+    expect(await containers.inspect(containerId)).toMatchObject(ended);
+    const seen = (await containers.list()).find((each) => each.containerId === containerId);
+    expect(seen).toMatchObject(ended);
+  });
+});
+
+describe('removal', () => {
+  test('twice, in a row and at once, is once; of what never was is success', async () => {
+    const { containers, start } = scene;
+    const { id, ...rest } = begunInstance();
+    const { containerId } = await start({ id, ...rest });
+    await Promise.all([containers.removeInstance(id, 0), containers.removeInstance(id, 0)]);
+    await containers.removeInstance(id, 0);
+    await containers.removeInstance('nobody', 1_000);
+    await containers.remove(containerId);
+    await waitFor('it to be gone', async () => !(await containers.inspect(containerId)));
+    expect(await containers.lastLines(containerId, 5)).toBe('');
+    expect(await containers.recall(containerId)).toBeUndefined();
+  });
+
+  test('lets a container end in its own way within its grace', async () => {
+    const { containers, start, docker } = scene;
+    const polite = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done";
+    const instance = begunInstance({ command: [...SHELL, polite] });
+    const { containerId } = await start(instance);
+    await waitFor('its trap', async () => (await containers.lastLines(containerId, 1)) === 'up');
+    const follow = { stdout: true, stderr: true, follow: true as const };
+    const log = await docker.getContainer(containerId).logs(follow);
+    let text = '';
+    log.on('data', (chunk: Buffer) => (text += chunk.toString('utf8')));
+    await containers.removeInstance(instance.id, 5_000);
+    await waitFor('its last word', () => text.includes('bye'));
+  });
+
+  test('does not wait longer than the grace for one that will not end', async () => {
+    const { containers, start } = scene;
+    const stubborn = begunInstance({
+      command: [...SHELL, "trap '' TERM; while :; do sleep 1; done"],
+    });
+    const { containerId } = await start(stubborn);
+    const began = Date.now();
+    await containers.removeInstance(stubborn.id, 1_000);
+    expect(Date.now() - began).toBeLessThan(8_000);
+    expect(await containers.inspect(containerId)).toBeUndefined();
+  });
+
+  test('of a paused container succeeds', async () => {
+    const { containers, start, docker } = scene;
+    const instance = begunInstance();
+    const { containerId } = await start(instance);
+    await docker.getContainer(containerId).pause();
+    await containers.removeInstance(instance.id, 1_000);
+    expect(await containers.inspect(containerId)).toBeUndefined();
+  });
+});
+
+describe('what is ours', () => {
+  test('is told by namespace and host: others are not so much as listed', async () => {
+    const { containers, start, place } = scene;
+    const instance = begunInstance();
+    const { containerId } = await start(instance);
+    const neighbours = [
+      dockerContainers({ ...place, host: 'another-host' }),
+      dockerContainers({ ...place, namespace: `${place.namespace}x` }),
+    ];
+    for (const other of neighbours) {
+      expect(await other.list()).toEqual([]);
+      expect(await other.running(instance.id)).toEqual([]);
+      await other.removeInstance(instance.id, 0);
+    }
+    expect(await containers.running(instance.id)).toEqual([containerId]);
+    expect(await containers.inspect(containerId)).toMatchObject({ running: true });
+    const mine = (await containers.list()).find((each) => each.containerId === containerId);
+    expect(mine).toMatchObject({
+      id: instance.id,
+      generation: instance.generation,
+      running: true,
+      oomKilled: false,
+    });
+  });
+
+  // Deadlines are by the store's clock; the daemon's may be another.
+  test.each([3_600_000, -3_600_000])('is dated by a store that is %i ms behind', async (off) => {
+    const { start, place } = scene;
+    const now = () => Promise.resolve(Date.now() - off);
+    const containers = dockerContainers({ ...place, now });
+    const before = await now();
+    const { containerId } = await start(begunInstance());
+    const seen = (await containers.list()).find((each) => each.containerId === containerId);
+    const recalled = await containers.recall(containerId);
+    const after = await now();
+    for (const time of [seen?.createdAt, recalled?.startedAt]) {
+      // The daemon gives whole seconds.
+      expect(time).toBeGreaterThan(before - 1_001);
+      expect(time).toBeLessThanOrEqual(after + 1_000);
+    }
+  });
+
+  test('tells whether it was claimed from its pool, and is recalled as its visitor’s then', async () => {
+    const { containers, start } = scene;
+    const instance = { ...begunInstance({ timeout: 50_000 }), timeout: 9_000, pool: 'p' };
+    const { containerId } = await start(instance);
+    const listed = async () =>
+      (await containers.list()).find((each) => each.containerId === containerId);
+    expect(await listed()).toMatchObject({ pooled: 'waits' });
+    await containers.mark(containerId, { id: instance.id, generation: 9 });
+    await containers.mark(containerId, { id: instance.id, generation: 9 });
+    expect(await listed()).toMatchObject({ pooled: 'claimed' });
+    const recalled = await containers.recall(containerId);
+    expect(recalled).toMatchObject({ state: 'ready', generation: 9, timeout: 50_000 });
+    expect(recalled?.pool).toBeUndefined();
+    expect(recalled?.expiresAt).toBe((recalled?.activeAt ?? 0) + 50_000);
+  });
+
+  test('is recalled without another question after the clock of the daemon', async () => {
+    const { place, start } = scene;
+    let asked = 0;
+    const info = () => {
+      asked++;
+      return place.docker.info();
+    };
+    const docker = Object.assign(Object.create(place.docker) as typeof place.docker, { info });
+    const containers = dockerContainers({ ...place, docker });
+    const started = [await start(begunInstance()), await start(begunInstance())];
+    await containers.list();
+    for (const { containerId } of started) {
+      expect(await containers.recall(containerId)).toMatchObject({ state: 'ready' });
+    }
+    expect(asked).toBe(1);
+  });
+
+  test('comes back as paused where it is', async () => {
+    const { containers, start } = scene;
+    const instance = begunInstance({ onTimeout: 'pause' });
+    const { containerId } = await start(instance);
+    await containers.pause(instance.id);
+    const recalled = await containers.recall(containerId);
+    expect(recalled).toMatchObject({ state: 'paused', expiresAt: instance.maxExpiresAt });
+  });
+
+  test('can be recalled from its labels, by a store that has lost it', async () => {
+    const { containers, start, docker } = scene;
+    const instance = begunInstance({ idleTimeout: 90_000 }, { SECRET: 'not for labels' });
+    const { containerId, address } = await start(instance);
+    const recalled = await containers.recall(containerId);
+    const { id, generation, timeout, url, createdAt, maxExpiresAt } = instance;
+    expect(recalled).toMatchObject({
+      ...{ id, generation, timeout, url, createdAt, maxExpiresAt, address },
+      host: HOST,
+      state: 'ready',
+    });
+    expect({ ...instance.template, ...recalled?.template }).toEqual(instance.template);
+    expect(recalled?.expiresAt).toBe((recalled?.startedAt ?? 0) + timeout);
+    const { Labels } = (await docker.getContainer(containerId).inspect()).Config;
+    expect(Labels[LABEL.host]).toBe(HOST);
+    expect(JSON.stringify(Labels)).not.toContain('not for labels');
+  });
+});

@@ -1,0 +1,175 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { StartFault } from '@ephemera/lifecycle';
+import { createLogger } from '@ephemera/process';
+import { waitFor } from '@ephemera/test-support';
+import { expect, onTestFinished, test } from 'vitest';
+import { begunInstance, openDocker } from '../../test/docker-scene.ts';
+import { execInside } from '../../test/exec-inside.ts';
+import { firewallRemovalScript, firewallScript } from '../firewall-rules.ts';
+import { createFirewall, runHere } from '../firewall.ts';
+import { findNetworks, removeNetwork } from './instances-network.ts';
+import type { InstancesNetwork } from './instances-network.ts';
+import { instancesNetworks } from './instances-networks.ts';
+import type { NetworksOptions } from './instances-networks.ts';
+import { LABEL } from './labels.ts';
+
+const egress = { resolvers: [], blocked: [] };
+
+const run = promisify(execFile);
+const logger = createLogger('test', 'silent');
+
+async function open(options: Partial<NetworksOptions> = {}) {
+  const scene = await openDocker(options);
+  onTestFinished(scene.close);
+  return scene;
+}
+
+/** On which of the networks each instance is, the first network being 0. */
+function places(networks: readonly InstancesNetwork[], addresses: readonly string[]): number[] {
+  const prefixes = networks.map(({ subnet }) => subnet.replace('0.0/16', ''));
+  return addresses.map((address) => prefixes.findIndex((prefix) => address.startsWith(prefix)));
+}
+
+test('what one network has no room for goes onto the next, fit for use before anybody is on it', async () => {
+  const prepared: string[] = [];
+  const { start, networks, containers, docker, namespace } = await open({
+    portsEach: 2,
+    prepare: ({ name }) => Promise.resolve(void prepared.push(name)),
+  });
+  const instances = Array.from({ length: 5 }, () => begunInstance());
+  const started = await Promise.all(instances.map((each) => start(each)));
+  const where = places(
+    networks.all,
+    started.map(({ address }) => address),
+  ).sort();
+  expect(where).toEqual([0, 0, 1, 1, 2]);
+  expect(prepared).toEqual([namespace, `${namespace}.2`, `${namespace}.3`]);
+  for (const { address } of started) {
+    const answers = async () => (await fetch(`http://${address}:8080/id`)).ok;
+    await waitFor('an answer', answers);
+  }
+  // Another worker of the host finds them all, and what is on them.
+  const others = await instancesNetworks({
+    ...{ docker, namespace, subnets: undefined, portsEach: 2, logger },
+    prepare: () => Promise.resolve(),
+    keep: () => undefined,
+  });
+  expect(others.all).toEqual(networks.all);
+  expect((await others.hold()).network.name).toBe(`${namespace}.3`);
+  // Room that opens on the first is used before the third is.
+  const first =
+    instances[
+      started.findIndex((_, i) => places(networks.all, [started[i]?.address ?? ''])[0] === 0)
+    ];
+  await containers.removeInstance(first?.id ?? '', 0);
+  await networks.refresh();
+  expect((await networks.hold()).network.name).toBe(namespace);
+});
+
+test('where no further one can be made, that is said, and the host offers no more than it holds', async () => {
+  const { start, networks, network } = await open({ portsEach: 1, subnets: ['10.231.0.0/16'] });
+  await start(begunInstance());
+  expect(networks.most).toBeUndefined();
+  const refused = start(begunInstance());
+  await expect(refused).rejects.toThrow(StartFault);
+  await expect(refused).rejects.toThrow(/networks of this host are full.*10\.231\.0\.0\/16: /s);
+  expect(networks.most).toBe(1);
+  expect(network.name).toBe(networks.all[0]?.name);
+});
+
+test('a proxy that is a container comes onto every network, and reaches what is there', async () => {
+  const { docker, network, networks, start, namespace } = await open({ portsEach: 1 });
+  const [first, second] = [begunInstance(), begunInstance()];
+  await start(first);
+  const proxy = await docker.createContainer({
+    Image: 'ephemera/demo',
+    Cmd: ['/bin/sh', '-c', 'sleep 600'],
+    Labels: { 'ephemera.namespace': namespace },
+    HostConfig: { NetworkMode: network.name },
+  });
+  // Nobody's instance: the networks stay where it does.
+  onTestFinished(() => proxy.remove({ force: true }));
+  await proxy.start();
+  const { address } = await start(second);
+  const firewalls = await createFirewall({
+    network,
+    mode: 'required',
+    egress,
+    runOnHost: runHere,
+    logger,
+  });
+  for (const each of networks.all) await firewalls.secure(each);
+  const { Networks } = (await proxy.inspect()).NetworkSettings;
+  expect(Object.keys(Networks).sort()).toEqual([namespace, `${namespace}.2`]);
+  const line = `printf 'GET /id HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${address} 8080`;
+  await waitFor('an answer', async () => {
+    return (await execInside(docker, proxy.id, line)).text.includes(second.id);
+  });
+});
+
+test('all of them go at the end, with their rules', async () => {
+  const scene = await openDocker({ portsEach: 1 });
+  await scene.start(begunInstance());
+  await scene.start(begunInstance());
+  const bridges = scene.networks.all.map(({ bridge }) => bridge.toUpperCase());
+  await runHere(scene.networks.all.map((each) => firewallScript(each, egress)).join('\n'));
+  const rules = async () => (await run('iptables', ['-w', '5', '-S'])).stdout;
+  for (const bridge of bridges) expect(await rules()).toContain(`EPHEMERA-${bridge}-`);
+  await scene.close();
+  expect(await findNetworks(scene.docker, scene.namespace)).toEqual([]);
+  for (const bridge of bridges) expect(await rules()).not.toContain(`EPHEMERA-${bridge}-`);
+});
+
+test('a network that was pruned is made again, and what is left keeps its rules', async () => {
+  const { docker, namespace, network } = await open();
+  const secured = [network];
+  onTestFinished(async () => {
+    await runHere(secured.map(firewallRemovalScript).join('\n'));
+  });
+  const options = { network, mode: 'required', egress, runOnHost: runHere, logger } as const;
+  const firewall = await createFirewall(options);
+  const networks = await instancesNetworks({
+    ...{ docker, namespace, subnets: undefined, portsEach: 1, logger },
+    prepare(each) {
+      secured.push(each);
+      return firewall.secure(each);
+    },
+    keep: (found) => firewall.keep(found),
+  });
+  const look = async () => {
+    await networks.refresh();
+    await firewall.assert();
+    return firewall.objections(begunInstance().template);
+  };
+  const [first, second] = [await networks.hold(), await networks.hold()];
+  expect(second.network.name).toBe(`${namespace}.2`);
+  second.release();
+  await removeNetwork(docker, second.network.name);
+  expect(await look()).toEqual([]);
+  first.release();
+  await removeNetwork(docker, namespace);
+  expect(await look()).toEqual([]);
+  expect((await networks.hold()).network.name).toBe(namespace);
+  expect(await look()).toEqual([]);
+});
+
+test('a further network that is not fit is no reason to start, and none to stop', async () => {
+  const { docker, namespace, networks, start } = await open({ portsEach: 1 });
+  const instance = begunInstance();
+  await start(instance);
+  await docker.createNetwork({
+    Name: `${namespace}.2`,
+    Labels: { [LABEL.namespace]: namespace },
+    Internal: true,
+  });
+  onTestFinished(() => removeNetwork(docker, `${namespace}.2`).then(() => undefined));
+  const others = instancesNetworks({
+    ...{ docker, namespace, subnets: undefined, portsEach: 1, logger },
+    prepare: () => Promise.resolve(),
+    keep: () => undefined,
+  });
+  await expect(others).rejects.toThrow(`the Docker network "${namespace}.2" is there, but it`);
+  expect((await networks.hold()).network.name).toBe(`${namespace}.3`);
+  expect(networks.all.map(({ name }) => name)).toEqual([namespace, `${namespace}.3`]);
+});

@@ -1,0 +1,45 @@
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
+import type { Instance } from '@ephemera/domain';
+import { expect, test } from 'vitest';
+import { LABEL, instanceOf, labelsOf, pooledOf } from './labels.ts';
+
+const template = sampleTemplate({ env: { SECRET: 'hidden-in-the-template' } });
+const instance: Instance = {
+  ...sampleDraft({ template, env: { SECRET: 'hidden-in-the-instance' } }),
+  token: 'hidden-token-of-the-instance',
+  generation: 7,
+  supersedes: undefined,
+  state: 'starting',
+  reason: undefined,
+  message: undefined,
+  lastTransitionAt: 1,
+  host: 'host-a',
+  address: undefined,
+  createdAt: 1,
+  startedAt: undefined,
+  activeAt: undefined,
+  expiresAt: 30_000,
+  maxExpiresAt: 90_000,
+};
+
+// Every label goes out with each of the daemon's events, and into metrics of containers.
+test('labels hold no secret, and yet enough to know the instance again', () => {
+  const labels = labelsOf('ephemera', 'host-a', instance);
+  expect(JSON.stringify(labels)).not.toContain('hidden');
+  const seen = { address: '10.231.1.1', startedAt: 5, paused: false, now: 9 };
+  const recalled = instanceOf({ labels, name: 'ephemera-x-7' }, seen);
+  expect(recalled).toMatchObject({ id: instance.id, generation: 7, env: {}, host: 'host-a' });
+  // When it was last used is lost: were it taken for idle since its start, it would end at once.
+  expect(recalled).toMatchObject({ startedAt: 5, activeAt: 9 });
+  expect(recalled?.template).toEqual({ ...template, env: {} });
+});
+
+// A container inherits the labels of its image, whose author may know ours.
+test('none of our labels is left to the image', () => {
+  const own = { ...template, labels: { team: 'core', [LABEL.role]: 'firewall' } };
+  const { team, ...labels } = labelsOf('ephemera', 'host-a', { ...instance, template: own });
+  expect(team).toBe('core');
+  expect(Object.keys(labels).sort()).toEqual(Object.values(LABEL).sort());
+  expect(labels[LABEL.role]).toBe('instance');
+  expect(pooledOf({ labels, name: 'ephemera-x-7' })).toBeUndefined();
+});

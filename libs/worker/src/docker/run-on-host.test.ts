@@ -1,0 +1,82 @@
+import { randomBytes } from 'node:crypto';
+import { waitFor } from '@ephemera/test-support';
+import { expect, onTestFinished, test } from 'vitest';
+import { DOCKER_HOST, removeAll, requireImage } from '../../test/docker-scene.ts';
+import { connectDocker } from './connect-docker.ts';
+import { ensureNetwork, findNetworks, removeNetwork } from './instances-network.ts';
+import { LABEL } from './labels.ts';
+import { removeContainers } from './remove-containers.ts';
+import { runInHostNetwork } from './run-on-host.ts';
+
+const IMAGE = 'ephemera/demo';
+
+/** Containers of a namespace of the test's own, of which one was left by a worker that died. */
+async function open() {
+  const docker = connectDocker(DOCKER_HOST);
+  await requireImage(docker);
+  const namespace = `test-${randomBytes(4).toString('hex')}`;
+  onTestFinished(async () => {
+    await removeContainers(docker, namespace, new Set());
+  });
+  const left = await docker.createContainer({
+    Image: IMAGE,
+    Labels: { [LABEL.namespace]: namespace, [LABEL.role]: 'firewall' },
+  });
+  const filters = { label: [`${LABEL.namespace}=${namespace}`] };
+  const there = async () =>
+    (await docker.listContainers({ all: true, filters })).map((it) => it.Id);
+  return { docker, namespace, left: left.id, there };
+}
+
+test('a helper that was left behind goes with the next one', async () => {
+  const { docker, namespace, there } = await open();
+  await runInHostNetwork(docker, namespace, IMAGE, 0)('true');
+  expect(await there()).toEqual([]);
+});
+
+test('one that somebody else waits for stays', async () => {
+  const { docker, namespace, left, there } = await open();
+  await runInHostNetwork(docker, namespace, IMAGE)('true');
+  expect(await there()).toEqual([left]);
+});
+
+test('what the script printed is given', async () => {
+  const { docker, namespace } = await open();
+  const run = runInHostNetwork(docker, namespace, IMAGE, 0);
+  const said = await run('echo put first: iptables INPUT');
+  expect(said).toContain('put first: iptables INPUT\n');
+});
+
+test('a helper has no more of the machine than it needs', async () => {
+  const { docker, namespace, left, there } = await open();
+  const run = runInHostNetwork(docker, namespace, IMAGE)('echo on > /run/lock; exec sleep 600');
+  const ended = expect(run).rejects.toThrow('refused');
+  const id = await waitFor('it', async () => (await there()).find((each) => each !== left));
+  const helper = docker.getContainer(id);
+  await waitFor('its start', async () => (await helper.inspect()).State.Running);
+  const { HostConfig } = await helper.inspect();
+  expect(HostConfig).toMatchObject({
+    ReadonlyRootfs: true,
+    Memory: 64 * 1024 ** 2,
+    PidsLimit: 64,
+    CapAdd: ['NET_ADMIN', 'NET_RAW'],
+  });
+  await helper.kill();
+  await ended;
+});
+
+test('rules that are refused are told of in the words of the script', async () => {
+  const { docker, namespace, there } = await open();
+  const run = runInHostNetwork(docker, namespace, IMAGE, 0);
+  await expect(run('echo no chain >&2; exit 1')).rejects.toThrow(/refused: .*no chain/);
+  expect(await there()).toEqual([]);
+});
+
+test('one that was left behind does not keep the rest where everything is to go', async () => {
+  const { docker, namespace, there } = await open();
+  await ensureNetwork(docker, namespace);
+  onTestFinished(() => removeNetwork(docker, namespace).then(() => undefined));
+  await removeAll(namespace);
+  expect(await there()).toEqual([]);
+  expect(await findNetworks(docker, namespace)).toEqual([]);
+});

@@ -1,0 +1,111 @@
+import { createServer } from 'node:http';
+import type { ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { HOST, begunInstance, openDocker } from '../../test/docker-scene.ts';
+import type { DockerScene } from '../../test/docker-scene.ts';
+import { connectDocker } from './connect-docker.ts';
+import { dockerContainers } from './docker-containers.ts';
+import { watchExits } from './watch-exits.ts';
+import type { Exit } from './watch-exits.ts';
+
+let scene: DockerScene;
+beforeAll(async () => {
+  scene = await openDocker();
+});
+afterAll(() => scene.close());
+
+function watch(docker = scene.docker, within?: number) {
+  const exits: Exit[] = [];
+  const stop = new AbortController();
+  const place = { namespace: scene.namespace, host: HOST };
+  const ended = watchExits(
+    docker,
+    place,
+    { onExit: (exit) => exits.push(exit) },
+    stop.signal,
+    within,
+  );
+  onTestFinished(async () => {
+    stop.abort();
+    await ended;
+  });
+  return { exits, stop, ended };
+}
+
+test('tells of every container of the host that ends, and of no other', async () => {
+  const { exits } = watch();
+  const command = ['/bin/sh', '-c', 'exit 3'];
+  const foreign = begunInstance({ command });
+  const other = dockerContainers({ ...scene.place, host: 'another-host' });
+  await other.start(
+    foreign,
+    () => Promise.resolve(2_000),
+    () => Promise.resolve(true),
+  );
+  const instance = begunInstance({ command });
+  const { containerId } = await scene.start(instance);
+  await waitFor('the news', () => exits.some(({ id }) => id === instance.id));
+  expect(exits).toContainEqual({ id: instance.id, containerId });
+  await other.removeInstance(foreign.id, 0);
+  expect(exits.map(({ id }) => id)).not.toContain(foreign.id);
+});
+
+test('ends when it is told to', async () => {
+  const { stop, ended } = watch();
+  stop.abort();
+  await ended;
+});
+
+// The stream dies with the daemon. What ended in between is asked for again.
+test('takes the stream up again where it broke off', async () => {
+  const asked: URL[] = [];
+  const event = (time: number, id: string) =>
+    `${JSON.stringify({ time, Actor: { ID: `c-${id}`, Attributes: { 'ephemera.instance': id } } })}\n`;
+  const daemon = createServer((req, res) => {
+    asked.push(new URL(req.url ?? '', 'http://daemon'));
+    res.flushHeaders();
+    if (asked.length === 1) res.write(event(1_000, 'first'), () => req.socket.destroy());
+    else if (asked.length === 2) res.end('{"half a');
+    else res.write(event(1_001, 'second'));
+  });
+  await new Promise<void>((resolve) => daemon.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    daemon.closeAllConnections();
+    daemon.close();
+  });
+  const { port } = daemon.address() as AddressInfo;
+  const { exits } = watch(connectDocker(`tcp://127.0.0.1:${port}`));
+  await waitFor('the news after the break', () => exits.length === 2);
+  expect(exits.map(({ id }) => id)).toEqual(['first', 'second']);
+  expect(asked.slice(1).map(({ searchParams }) => searchParams.get('since'))).toEqual([
+    '1000',
+    '1000',
+  ]);
+});
+
+// A daemon that was frozen answers all of them when it thaws, and nobody reads what it answers.
+test('a stream that comes too late is let go of', async () => {
+  const held: ServerResponse[] = [];
+  const open = new Set<Socket>();
+  const daemon = createServer((_, res) => {
+    held.push(res);
+    if (held.length > 1) res.flushHeaders();
+  });
+  daemon.on('connection', (socket) => {
+    open.add(socket);
+    socket.on('close', () => open.delete(socket));
+  });
+  await new Promise<void>((resolve) => daemon.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    daemon.closeAllConnections();
+    daemon.close();
+  });
+  const { port } = daemon.address() as AddressInfo;
+  watch(connectDocker(`tcp://127.0.0.1:${port}`), 200);
+  await waitFor('a second attempt', () => held.length === 2);
+  held[0]?.flushHeaders();
+  await waitFor('one connection', () => open.size === 1, 5_000);
+  expect(held).toHaveLength(2);
+});

@@ -1,0 +1,108 @@
+import { StartError } from '@ephemera/domain';
+import type { Logger } from '@ephemera/process';
+import { expect, test } from 'vitest';
+import { begunInstance } from '../test/docker-scene.ts';
+import { describeNetwork } from './docker/instances-network.ts';
+import { createFirewall } from './firewall.ts';
+
+const network = describeNetwork('test', 'eph-00000000', '10.250.0.0/16');
+const egress = { resolvers: [], blocked: [] };
+
+function recording() {
+  const lines: string[] = [];
+  const write =
+    (level: string) =>
+    (fields: unknown, text = fields) =>
+      lines.push(`${level}: ${String(text)}`);
+  return { lines, logger: { warn: write('warn'), info: write('info') } as unknown as Logger };
+}
+
+const refused = () => Promise.reject(new Error('iptables: Permission denied'));
+
+test('where the rules are required and cannot be set, the worker does not start', async () => {
+  const { logger } = recording();
+  const made = createFirewall({ network, mode: 'required', runOnHost: refused, egress, logger });
+  await expect(made).rejects.toThrow(StartError);
+  await expect(made).rejects.toThrow(/eph-00000000.*Permission denied/);
+});
+
+test('where they are not, it says once what that means', async () => {
+  const { logger, lines } = recording();
+  const firewall = await createFirewall({
+    network,
+    mode: 'auto',
+    runOnHost: refused,
+    egress,
+    logger,
+  });
+  await firewall.assert();
+  await firewall.assert();
+  expect(lines).toEqual([
+    'warn: firewall rules could not be set: only trusted templates are started here',
+  ]);
+});
+
+const untrusted = begunInstance().template;
+
+test('without the rules only trusted templates are started', async () => {
+  const { logger } = recording();
+  let works = false;
+  const runOnHost = () => (works ? Promise.resolve('') : refused());
+  const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
+  expect(await firewall.objections({ ...untrusted, trusted: true })).toEqual([]);
+  expect(await firewall.objections(untrusted)).toEqual([
+    'no firewall rules could be set here, and the template "demo" is not trusted',
+  ]);
+  works = true;
+  expect(await firewall.objections(untrusted)).toEqual([]);
+});
+
+test('where nobody wants them, nothing is run', async () => {
+  const { logger, lines } = recording();
+  const firewall = await createFirewall({
+    network,
+    mode: 'off',
+    runOnHost: refused,
+    egress,
+    logger,
+  });
+  await firewall.assert();
+  await firewall.remove();
+  expect(lines).toEqual([]);
+  expect(await firewall.objections(untrusted)).toEqual([]);
+});
+
+test('a network made anew is not used without the rules that held before', async () => {
+  const { logger } = recording();
+  let works = true;
+  const runOnHost = () => (works ? Promise.resolve('') : refused());
+  const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
+  firewall.keep([]);
+  works = false;
+  await expect(firewall.secure(network)).rejects.toThrow(/eph-00000000.*Permission denied/);
+});
+
+test('rules that are set for the first time were not gone', async () => {
+  const { logger, lines } = recording();
+  let works = false;
+  const runOnHost = () => (works ? Promise.resolve('put first: iptables INPUT') : refused());
+  const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
+  works = true;
+  await firewall.assert();
+  await firewall.assert();
+  expect(lines).toEqual([
+    'warn: firewall rules could not be set: only trusted templates are started here',
+    'info: firewall rules are set again',
+    'warn: firewall rules were gone, or behind others: ours are first again',
+  ]);
+});
+
+test('that nothing is to be set does not say that it could be', async () => {
+  const { logger, lines } = recording();
+  const runOnHost = (script: string) => (script === '' ? Promise.resolve('') : refused());
+  const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
+  firewall.keep([]);
+  await firewall.assert();
+  expect(await firewall.objections(untrusted)).not.toEqual([]);
+  expect(lines).toHaveLength(1);
+});

@@ -1,0 +1,106 @@
+import type { Instance } from '@ephemera/domain';
+import { wishOf } from '@ephemera/lifecycle';
+import { createProducers, createRefills } from '@ephemera/queue';
+import { createLogger } from '@ephemera/process';
+import { connectRedis, keysOf, redisInstances, redisIntake, redisPools } from '@ephemera/store';
+import { sampleTemplate, startRedis, waitFor } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { startRefillWorker } from './refill-worker.ts';
+
+// Real jobs and schedulers; no daemon, since a pool is filled as soon as its intents are written.
+
+let server: StartedRedis;
+let deployments = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+
+function open() {
+  const keys = keysOf(`refill-${++deployments}`);
+  const redis = connectRedis(server.url, 'job', () => undefined);
+  const { queuePrefix: prefix } = keys;
+  const { ends, spawns, close } = createProducers(redis, prefix);
+  const instances = redisInstances(redis, keys);
+  const pools = redisPools(redis, keys);
+  const refills = createRefills(redis, prefix);
+  const alive = async (): Promise<Instance[]> =>
+    (await instances.list({ cursor: 0, limit: 1000 })).items;
+  const intake = redisIntake(redis, keys);
+  const worker = startRefillWorker(
+    { instances, ends, spawns, pools, intake },
+    { connection: redis, prefix, logger: createLogger('worker', 'silent') },
+  );
+  onTestFinished(async () => {
+    await worker.close();
+    await refills.close();
+    await close();
+    await redis.quit();
+  });
+  return {
+    refills,
+    pools,
+    instances,
+    async publish(given: Parameters<typeof sampleTemplate>[0]): Promise<string> {
+      const wish = wishOf(sampleTemplate(given), 'http://localhost/{id}/');
+      if (!wish) throw new Error('it has no pool');
+      await pools.publish([wish]);
+      return wish.fingerprint;
+    },
+    alive,
+    async warmUp(): Promise<void> {
+      for (const { id, generation, state } of await alive()) {
+        if (state !== 'pending') continue;
+        await instances.begin(id, generation, 'a');
+        await instances.publish(id, generation, '10.0.0.9');
+      }
+    },
+  };
+}
+
+test('a pool is filled when it is asked for, and when nobody asks', async () => {
+  const { refills, publish, alive, instances } = open();
+  await publish({ pool: 3 });
+  await refills.request('demo');
+  await waitFor('three', async () => (await alive()).length === 3);
+  const [first] = await alive();
+  const ending = await instances.end(first?.id ?? '', 'request');
+  if (ending.kind !== 'draining') throw new Error('it did not end');
+  await instances.bury(ending.instance.id, ending.instance.generation);
+  await refills.every(200);
+  await waitFor('another', async () => (await alive()).length === 3);
+});
+
+test('of a template that has changed nothing warm is left, and new ones take its place', async () => {
+  const { refills, publish, alive, pools, warmUp } = open();
+  const before = await publish({ pool: 2 });
+  await refills.request('demo');
+  await waitFor('two', async () => (await alive()).length === 2);
+  await warmUp();
+  const after = await publish({ pool: 2, env: { COLOUR: 'blue' } });
+  await refills.every(200);
+  await waitFor('the old ones to end', async () => {
+    const states = (await alive()).map(({ pool, state }) => [pool, state]);
+    const draining = states.filter(([, state]) => state === 'draining');
+    return draining.length === 2 && states.filter(([pool]) => pool === after).length === 2;
+  });
+  expect(await pools.count(before)).toBe(0);
+});
+
+test('a time of its schedule makes a pool larger, and its end smaller', async () => {
+  const { refills, publish, alive, pools, warmUp } = open();
+  const fingerprint = await publish({
+    pool: 1,
+    schedule: [{ cron: '* * * * * *', ready: 4, for: 700, tz: 'UTC' }],
+  });
+  const { template } = (await pools.wishes())[0] ?? {};
+  if (!template) throw new Error('nothing is wished for');
+  await refills.schedule([template]);
+  await waitFor('four', async () => (await alive()).length === 4);
+  await warmUp();
+  // The schedule is taken away, its time runs out, and what is too much is ended.
+  await refills.schedule([]);
+  await refills.every(200);
+  await waitFor('one', async () => (await pools.count(fingerprint)) === 1);
+});

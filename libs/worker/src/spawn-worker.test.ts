@@ -1,0 +1,201 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { sampleDraft, waitFor } from '@ephemera/test-support';
+import type { Containers } from '@ephemera/lifecycle';
+import { StartFault } from '@ephemera/lifecycle';
+import { SPAWN_QUEUE } from '@ephemera/queue';
+import { Queue } from 'bullmq';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { HOST } from '../test/docker-scene.ts';
+import { openQueues } from '../test/queue-scene.ts';
+import { startSpawnWorker } from './spawn-worker.ts';
+import type { QueueWorker } from './spawn-worker.ts';
+
+let scene: Awaited<ReturnType<typeof openQueues>>;
+let workers: QueueWorker[] = [];
+beforeAll(async () => {
+  scene = await openQueues();
+});
+afterAll(() => scene.close());
+afterEach(async () => {
+  await Promise.all(workers.map((worker) => worker.stop()));
+  workers = [];
+});
+
+function work(containers: Partial<Containers> = {}, finishWithin?: number): QueueWorker {
+  const { instances, kills, options } = scene;
+  const addresses = { next: () => Promise.resolve(9) };
+  const worker = startSpawnWorker(
+    {
+      host: HOST,
+      instances,
+      kills,
+      addresses,
+      containers: { ...scene.containers, ...containers },
+      probe: () => Promise.resolve(true),
+      pause: () => Promise.resolve(),
+    },
+    { ...options, ...(finishWithin === undefined ? {} : { finishWithin }) },
+  );
+  workers.push(worker);
+  return worker;
+}
+
+async function asked() {
+  const instance = await scene.instances.create(sampleDraft());
+  await scene.spawns.add(instance);
+  return instance;
+}
+
+const inState = (id: string, state: string) =>
+  waitFor(`${id} to be ${state}`, async () => {
+    const instance = await scene.instances.get(id);
+    return instance?.state === state && instance;
+  });
+
+test('brings up what is asked for, once, however many workers there are', async () => {
+  let starts = 0;
+  const start: Containers['start'] = (...args) => {
+    starts++;
+    return scene.containers.start(...args);
+  };
+  work({ start });
+  work({ start });
+  const instances = await Promise.all(Array.from({ length: 20 }, asked));
+  for (const { id } of instances) await inState(id, 'ready');
+  expect(starts).toBe(20);
+  expect(await scene.killJobs.getDelayedCount()).toBe(20);
+  const text = await scene.registry.metrics();
+  expect(text).toContain('ephemera_spawns_total{outcome="ready",app="worker"} 20');
+  expect(text).toContain('ephemera_spawn_seconds_count{app="worker"} 20');
+});
+
+// Each waits for an image of its own from a registry that has stopped answering.
+test('starts that wait for long hold up no other', async () => {
+  const stuck = new Set<string>();
+  let release = (): void => undefined;
+  const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
+  work({
+    start: (instance, ...rest) =>
+      stuck.has(instance.id) ? held : scene.containers.start(instance, ...rest),
+  });
+  for (let i = 0; i < 20; i++) {
+    const instance = await scene.instances.create(sampleDraft());
+    stuck.add(instance.id);
+    await scene.spawns.add(instance);
+  }
+  for (const id of stuck) await inState(id, 'starting');
+  await inState((await asked()).id, 'ready');
+  release();
+});
+
+test('a start that outlasts the stop of its worker goes back, and another brings it up', async () => {
+  let release = (): void => undefined;
+  const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
+  const stopped = work({ start: () => held }, 50);
+  const { id, generation } = await asked();
+  await inState(id, 'starting');
+  await stopped.stop();
+  work();
+  await inState(id, 'ready');
+  const { connection, prefix } = scene.options;
+  const queue = new Queue(SPAWN_QUEUE, { connection, prefix });
+  const job = await queue.getJob(`${id}-${generation}`);
+  expect(job).toMatchObject({ stalledCounter: 0 });
+  release();
+  await queue.close();
+});
+
+test('what fails in a start that went back does not end what another brings up', async () => {
+  const [lost, held] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+  const stopped = work({ start: () => lost.promise }, 50);
+  const { id } = await asked();
+  await inState(id, 'starting');
+  await stopped.stop();
+  let begun = 0;
+  work({
+    async start(...args) {
+      begun++;
+      await held.promise;
+      return scene.containers.start(...args);
+    },
+  });
+  await waitFor('another to begin it', () => begun > 0);
+  lost.reject(new StartFault('Its container is gone.'));
+  await nextTurn();
+  // The store has answered by then whatever it was asked because of that.
+  await scene.instances.get(id);
+  held.resolve(undefined);
+  await inState(id, 'ready');
+});
+
+test('a start that ends soon after the stop of its worker is its own', async () => {
+  let release = (): void => undefined;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const stopped = work({
+    start: async (...args) => {
+      await held;
+      return scene.containers.start(...args);
+    },
+  });
+  const { id } = await asked();
+  await inState(id, 'starting');
+  const stop = stopped.stop();
+  release();
+  await stop;
+  expect(await scene.instances.get(id)).toMatchObject({ state: 'ready' });
+});
+
+// A worker of another host died with the job in its hands, and the job came here.
+test('leaves the job of another host to the workers there', async () => {
+  const { id, generation } = await asked();
+  await scene.instances.begin(id, generation, 'elsewhere');
+  work();
+  const { connection, prefix } = scene.options;
+  const queue = new Queue(SPAWN_QUEUE, { connection, prefix });
+  const job = await waitFor('the job to wait for another', async () => {
+    const found = await queue.getJob(`${id}-${generation}`);
+    return (await found?.isDelayed()) && found;
+  });
+  expect(job.attemptsMade).toBe(0);
+  expect(await scene.instances.get(id)).toMatchObject({ state: 'starting', host: 'elsewhere' });
+  await scene.instances.end(id, 'request');
+  await waitFor('the job to be done', () => job.isCompleted());
+  await queue.close();
+});
+
+test('tries again what the daemon refuses for the moment', async () => {
+  let tries = 0;
+  work({
+    start(...args) {
+      if (++tries < 3) return Promise.reject(new Error('the daemon is away'));
+      return scene.containers.start(...args);
+    },
+  });
+  const { id } = await asked();
+  await inState(id, 'ready');
+  expect(tries).toBe(3);
+});
+
+test('does not try again what it refuses for good', async () => {
+  let tries = 0;
+  work({
+    start() {
+      tries++;
+      return Promise.reject(new StartFault('The image nowhere is not on this host.'));
+    },
+  });
+  const { id, generation } = await asked();
+  expect(await inState(id, 'failed')).toMatchObject({
+    reason: 'start_failed',
+    message: 'The image nowhere is not on this host.',
+  });
+  const { connection, prefix } = scene.options;
+  const queue = new Queue(SPAWN_QUEUE, { connection, prefix });
+  const job = await waitFor('the job to be done', async () => {
+    const found = await queue.getJob(`${id}-${generation}`);
+    return found?.finishedOn !== undefined && found;
+  });
+  expect(job.returnvalue).toMatchObject({ kind: 'failed' });
+  expect(tries).toBe(1);
+  await queue.close();
+});

@@ -1,0 +1,96 @@
+import { BegunElsewhere, HostFull, spawn } from '@ephemera/lifecycle';
+import type { SpawnPorts } from '@ephemera/lifecycle';
+import { SPAWN_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
+import type { SpawnJob } from '@ephemera/queue';
+import type { Logger } from '@ephemera/process';
+import { DelayedError, Worker } from 'bullmq';
+import type { Job } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { handBack } from './hand-back.ts';
+import type { WorkerMetrics } from './worker-metrics.ts';
+
+export interface QueueWorkerOptions {
+  readonly connection: Redis;
+  readonly prefix: string;
+  readonly concurrency: number;
+  readonly logger: Logger;
+  readonly metrics: WorkerMetrics;
+  /** How long jobs under way have to end by themselves at a stop, ms. */
+  readonly finishWithin?: number;
+}
+
+/** A worker of a queue, and how it stops: its jobs end, or go back to the queue. */
+export interface QueueWorker {
+  readonly worker: Worker;
+  stop(): Promise<void>;
+}
+
+/**
+ * How many starts may be begun and not finished: most of them wait, for an image or for an answer,
+ * and hold up nobody. What asks the daemon for more is bounded where it asks.
+ */
+const AT_ONCE = 100;
+
+/** Works off the spawn jobs: any worker of any host takes the next one. */
+export function startSpawnWorker(
+  ports: SpawnPorts,
+  options: Omit<QueueWorkerOptions, 'concurrency'>,
+): QueueWorker {
+  const { logger, metrics, connection, prefix } = options;
+  const back = handBack(logger, options.finishWithin);
+  const worker = new Worker<SpawnJob, { kind: string; message?: string }>(
+    SPAWN_QUEUE,
+    async (job, token) => {
+      const { id, generation } = job.data;
+      const log = logger.child({ id, generation });
+      log.info({ attempt: job.attemptsStarted }, 'spawn begins');
+      const spawned = await orElsewhere(job, token, () =>
+        back.orBack(job, token, (isGivenBack) => spawn({ ...ports, isGivenBack }, id, generation)),
+      );
+      metrics.spawns.inc({ outcome: spawned.kind });
+      if (spawned.kind === 'ready') {
+        const { startedAt = 0, createdAt, address, expiresAt, template } = spawned.instance;
+        const took = startedAt - createdAt;
+        metrics.spawnSeconds.observe(took / 1000);
+        log.info({ address, expiresAt, template: template.name, took }, 'instance ready');
+        return { kind: 'ready' };
+      }
+      if (spawned.kind === 'failed') log.warn({ message: spawned.message }, 'start failed');
+      else log.info('spawn superseded');
+      return spawned;
+    },
+    { ...WORKER_OPTIONS, connection, prefix, concurrency: AT_ONCE },
+  );
+  reportFaults(worker, logger);
+  return { worker, stop: () => back.stop(worker) };
+}
+
+/** How long a job waits that this host has no room for, for another to take it, milliseconds. */
+const ELSEWHERE = 100;
+/** How long a job waits that another host is at, for a worker of that host to take it. */
+const THEIRS = 1_000;
+
+/** Puts a job back that is for another host; that spends no attempt. */
+async function orElsewhere<T>(
+  job: Job,
+  token: string | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const isTheirs = error instanceof BegunElsewhere;
+    if (!isTheirs && !(error instanceof HostFull)) throw error;
+    await job.moveToDelayed(Date.now() + (isTheirs ? THEIRS : ELSEWHERE), token);
+    throw new DelayedError();
+  }
+}
+
+/** A worker without a listener for `error` would end the process. */
+export function reportFaults(worker: Worker, logger: Logger): void {
+  worker.on('error', (error) => logger.warn({ err: error }, 'queue fault'));
+  worker.on('failed', (job, error) => {
+    const { id, generation } = (job?.data ?? {}) as { id?: string; generation?: number };
+    logger.warn({ err: error, id, generation, queue: worker.name }, 'job attempt failed');
+  });
+}

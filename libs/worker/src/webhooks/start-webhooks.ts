@@ -1,0 +1,48 @@
+import { randomUUID } from 'node:crypto';
+import type { Webhook } from '@ephemera/domain';
+import { createDeliveries } from '@ephemera/queue';
+import type { Logger } from '@ephemera/process';
+import { redisEventGroup } from '@ephemera/store';
+import type { Keys } from '@ephemera/store';
+import type { Redis } from 'ioredis';
+import { queueDeliveries } from './queue-deliveries.ts';
+import { startWebhookWorker } from './webhook-worker.ts';
+
+export interface WebhookParts {
+  readonly webhooks: readonly Webhook[];
+  readonly redis: Redis;
+  /** A connection of its own, with the patience to `watch`. */
+  readonly blocking: Redis;
+  readonly keys: Keys;
+  readonly logger: Logger;
+}
+
+/** How long a receiver may take to answer, ms. */
+const WITHIN = 10_000;
+const AT_ONCE = 20;
+
+/**
+ * Tells the webhooks of events, of all that happen once it has resolved. Gives what ends it, after
+ * the deliveries that are under way.
+ */
+export async function startWebhooks(parts: WebhookParts): Promise<() => Promise<void>> {
+  const { webhooks, redis, blocking, keys, logger } = parts;
+  const deliveries = createDeliveries(redis, keys.queuePrefix);
+  const events = redisEventGroup({ redis, blocking }, keys, 'webhooks', randomUUID());
+  await events.ensure();
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const feeding = queueDeliveries({ webhooks, events, deliveries }, { signal, logger });
+  const worker = startWebhookWorker(
+    webhooks,
+    { within: WITHIN, now: Date.now },
+    { connection: redis, prefix: keys.queuePrefix, concurrency: AT_ONCE, logger },
+  );
+  return async () => {
+    stopping.abort();
+    blocking.disconnect();
+    await feeding;
+    await worker.close();
+    await deliveries.close();
+  };
+}

@@ -1,0 +1,242 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import type { EventResource } from '@ephemera/contract';
+import type { Webhook } from '@ephemera/domain';
+import { WEBHOOK_OPTIONS, WEBHOOK_QUEUE } from '@ephemera/queue';
+import { createLogger } from '@ephemera/process';
+import { connectRedis, keysOf, redisEventGroup, redisInstances } from '@ephemera/store';
+import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
+import { Queue } from 'bullmq';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { startWebhooks } from './start-webhooks.ts';
+
+const SECRET = 'a secret of twenty-six letters';
+let server: StartedRedis;
+let sites = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+
+interface Received {
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  readonly event: EventResource;
+}
+
+/** A receiver that answers as it is told to: with a status, or not at all. */
+async function receiver(answer: (event: EventResource, nth: number) => number | undefined) {
+  const received: Received[] = [];
+  const http = createServer((req, res) => {
+    void text(req).then((body) => {
+      const event = JSON.parse(body) as EventResource;
+      received.push({ headers: req.headers, body, event });
+      const status = answer(event, received.length);
+      if (status !== undefined) res.writeHead(status, { location: '/elsewhere' }).end('thanks');
+      else res.destroy();
+    });
+  });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    http.closeAllConnections();
+    http.close();
+  });
+  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}/hook?key=hidden-in-url`;
+  return { received, url };
+}
+
+/** A deployment, with an earlier reader of its events; none where it is `fresh`. */
+async function open(webhooks: readonly Omit<Webhook, 'secret'>[], fresh?: 'fresh') {
+  const keys = keysOf(`hooks-${++sites}`);
+  const redis = connectRedis(server.url, 'job', () => undefined);
+  const queue = new Queue(WEBHOOK_QUEUE, { connection: redis, prefix: keys.queuePrefix });
+  const log: string[] = [];
+  const logger = createLogger('worker', 'info', { write: (line) => void log.push(line) });
+  const signed = webhooks.map((webhook) => ({ ...webhook, secret: SECRET }));
+  const start = () => {
+    const blocking = connectRedis(server.url, 'watch', () => undefined);
+    const started = startWebhooks({ webhooks: signed, redis, blocking, keys, logger });
+    let stopped: Promise<void> | undefined;
+    const once = () => (stopped ??= started.then((stop) => stop()));
+    onTestFinished(once);
+    return { started, stop: once };
+  };
+  onTestFinished(async () => {
+    await queue.close();
+    redis.disconnect();
+  });
+  const blocking = connectRedis(server.url, 'job', () => undefined);
+  const dead = redisEventGroup({ redis, blocking }, keys, 'webhooks', 'dead');
+  if (!fresh) await dead.ensure();
+  onTestFinished(() => blocking.disconnect());
+  const instances = redisInstances(redis, keys);
+  return {
+    redis,
+    keys,
+    queue,
+    log,
+    start,
+    dead,
+    async life(name = 'demo') {
+      const template = sampleTemplate({ name });
+      const { id, generation } = await instances.create(sampleDraft({ template }));
+      await instances.begin(id, generation, 'a');
+      await instances.publish(id, generation, '10.0.0.9');
+      const ending = await instances.end(id, 'request');
+      if (ending.kind === 'draining') await instances.bury(id, ending.instance.generation);
+      return id;
+    },
+  };
+}
+
+const all = { events: undefined, templates: undefined };
+const LIFE = ['draining', 'gone', 'pending', 'ready', 'starting'];
+
+/** What a receiver does, as docs/API.md tells it. */
+function isGenuine({ headers, body }: Received, secret: string, now = Date.now()): boolean {
+  const header = String(headers['ephemera-signature']);
+  const [, t = '', v1 = ''] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(header) ?? [];
+  const expected = createHmac('sha256', secret).update(`${t}.${body}`).digest();
+  const given = Buffer.from(v1, 'hex');
+  const isFresh = Math.abs(now / 1000 - Number(t)) < 300;
+  return isFresh && given.length === expected.length && timingSafeEqual(given, expected);
+}
+
+test('every event of a life is delivered once, signed, by any number of workers', async () => {
+  const { received, url } = await receiver(() => 204);
+  const { life, start, queue } = await open([{ name: 'all', url, ...all }]);
+  for (let i = 0; i < 3; i++) start();
+  const ids = await Promise.all(Array.from({ length: 20 }, () => life()));
+  await waitFor('all deliveries', async () => (await queue.getCompletedCount()) === 100);
+  expect(received).toHaveLength(100);
+  for (const id of ids) {
+    const own = received.filter(({ event }) => event.id === id);
+    expect(own.map(({ event }) => event.type).sort()).toEqual(LIFE);
+  }
+  expect(received.every((each) => isGenuine(each, SECRET))).toBe(true);
+  expect(received.some((each) => isGenuine(each, 'another'))).toBe(false);
+  const [first] = received;
+  expect(first?.headers).toMatchObject({
+    'content-type': 'application/json',
+    'ephemera-event': first?.event.type,
+    'ephemera-delivery': first?.event.seq,
+  });
+});
+
+// The very first worker of a deployment begins its work as soon as its webhooks are started.
+test('nothing goes untold from the moment that webhooks are started', async () => {
+  const { received, url } = await receiver(() => 204);
+  const { life, start } = await open([{ name: 'first', url, ...all }], 'fresh');
+  await start().started;
+  await life();
+  await waitFor('all deliveries', () => received.length === 5);
+  expect(received.map(({ event }) => event.type).sort()).toEqual(LIFE);
+});
+
+test('a webhook hears of what it asked for alone', async () => {
+  const { received, url } = await receiver(() => 200);
+  const ends = { name: 'ends', url, events: ['gone'] as const, templates: ['b'] };
+  const { life, start, queue } = await open([ends]);
+  start();
+  await life('a');
+  const id = await life('b');
+  await waitFor('the delivery', async () => (await queue.getCompletedCount()) === 1);
+  expect(received.map(({ event }) => [event.id, event.type, event.reason])).toEqual([
+    [id, 'gone', 'request'],
+  ]);
+});
+
+// A receiver is down, then redirects, then breaks off: each is tried again, with a new signature.
+test('what was not received is tried again, and a redirect is not followed', async () => {
+  const answers = [500, 302, undefined, 200];
+  const { received, url } = await receiver((_, nth) => answers[nth - 1]);
+  const { life, start, queue } = await open([{ name: 'down', url, ...all, events: ['gone'] }]);
+  start();
+  await life();
+  for (let i = 1; i <= 3; i++) {
+    // Nobody waits for the backoff here: a job that waits for its next attempt is promoted.
+    const job = await waitFor('a failed attempt', async () => {
+      const [delayed] = await queue.getDelayed();
+      return delayed?.attemptsMade === i && delayed;
+    });
+    const least = 5_000 * 2 ** (i - 1) * 0.75 - 100;
+    expect(job.delay).toBeGreaterThanOrEqual(least);
+    await job.promote();
+  }
+  await waitFor('the delivery', async () => (await queue.getCompletedCount()) === 1);
+  expect(received).toHaveLength(4);
+  expect(new Set(received.map(({ event }) => event.seq)).size).toBe(1);
+  expect(received.every((each) => isGenuine(each, SECRET))).toBe(true);
+});
+
+test('the last attempt is about a day after the first', () => {
+  const { attempts = 0 } = WEBHOOK_OPTIONS;
+  let total = 0;
+  for (let i = 0; i < attempts - 1; i++) total += 5_000 * 2 ** i;
+  expect(total / 3_600_000).toBeGreaterThan(20);
+  expect(total / 3_600_000).toBeLessThan(24);
+});
+
+// A worker took events and died before it put their deliveries into the queue.
+test('what a dead worker had taken is delivered all the same', async () => {
+  const { received, url } = await receiver(() => 200);
+  const site = await open([{ name: 'all', url, ...all }]);
+  const id = await site.life();
+  expect(await site.dead.take(1_000)).toHaveLength(5);
+  const { events } = site.keys;
+  const pending = await site.redis.xpending(events, 'webhooks', '-', '+', 10, 'dead');
+  for (const [seq] of pending as [string][]) {
+    await site.redis.xclaim(events, 'webhooks', 'dead', 0, seq, 'IDLE', 60_000);
+  }
+  site.start();
+  await waitFor('the deliveries', () => received.length === 5);
+  expect(received.map(({ event }) => event.type).sort()).toEqual(LIFE);
+  expect(received.every(({ event }) => event.id === id)).toBe(true);
+});
+
+// Each process is a reader of its own: those of the dead would pile up for ever.
+test('readers that have died are forgotten, and those that have something left are not', async () => {
+  const { redis, keys } = await open([]);
+  const readers = async () => {
+    const found = (await redis.xinfo('CONSUMERS', keys.events, 'webhooks')) as string[][];
+    return found.map(([, name]) => name).sort();
+  };
+  const reader = (name: string) =>
+    redisEventGroup({ redis, blocking: redis }, keys, 'webhooks', name);
+  const reads = async (name: string) => {
+    await redis.xadd(keys.events, '*', 'type', 'ready');
+    const taken = await reader(name).take(1_000);
+    expect(taken).toHaveLength(1);
+    return taken;
+  };
+  await reads('dead');
+  for (const name of ['idle', 'lives', 'asks']) await reader(name).done(await reads(name));
+  expect(await readers()).toEqual(['asks', 'dead', 'idle', 'lives']);
+  const idleSince = performance.now();
+  await waitFor('some time', () => performance.now() - idleSince > 2_000);
+  await reader('lives').done(await reads('lives'));
+  await reader('asks').forgetIdle(1_500);
+  expect(await readers()).toEqual(['asks', 'dead', 'lives']);
+});
+
+test('neither the secret nor the URL is in Redis or in the log', async () => {
+  const { url } = await receiver((_, nth) => (nth === 1 ? 500 : 200));
+  const { life, start, queue, redis, keys, log } = await open([{ name: 'quiet', url, ...all }]);
+  const { stop } = start();
+  await life();
+  await waitFor('the rest', async () => (await queue.getCompletedCount()) === 4);
+  await stop();
+  const dumped: string[] = [];
+  for (const key of await redis.keys(`${keys.queuePrefix}:*`)) {
+    dumped.push((await redis.dumpBuffer(key)).toString('latin1'));
+  }
+  for (const text of [...dumped, ...log]) {
+    expect(text).not.toContain(SECRET);
+    expect(text).not.toContain('hidden-in-url');
+  }
+  expect(log.some((line) => line.includes('"webhook":"quiet"'))).toBe(true);
+});

@@ -1,0 +1,70 @@
+import { Counter, Gauge, Histogram } from '@ephemera/process';
+import type { Registry } from '@ephemera/process';
+import { withDeadline } from './docker/deadline.ts';
+
+/** What a worker counts. */
+export interface WorkerMetrics {
+  readonly spawns: Counter<'outcome'>;
+  readonly spawnSeconds: Histogram;
+  readonly kills: Counter<'reason'>;
+  readonly killLatenessSeconds: Histogram;
+  readonly repairs: Counter<'kind'>;
+  readonly reconcileSeconds: Histogram;
+}
+
+/** How long a scrape waits for the store, milliseconds. */
+const STORE_WITHIN = 2_000;
+
+export function createWorkerMetrics(
+  registry: Registry,
+  countInstances: () => Promise<number>,
+): WorkerMetrics {
+  const registers = [registry];
+  new Gauge({
+    name: 'ephemera_instances',
+    help: 'Live instances of the whole deployment',
+    registers,
+    async collect() {
+      // Where the store is away the last figure stands: a scrape tells the rest all the same.
+      const count = withDeadline('count', STORE_WITHIN, countInstances());
+      await count.then((found) => this.set(found)).catch(() => undefined);
+    },
+  });
+  return {
+    spawns: new Counter({
+      name: 'ephemera_spawns_total',
+      help: 'Spawn jobs done, by outcome',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    spawnSeconds: new Histogram({
+      name: 'ephemera_spawn_seconds',
+      help: 'From creation to ready',
+      buckets: [0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30, 60],
+      registers,
+    }),
+    kills: new Counter({
+      name: 'ephemera_kills_total',
+      help: 'Instances removed, by reason',
+      labelNames: ['reason'],
+      registers,
+    }),
+    killLatenessSeconds: new Histogram({
+      name: 'ephemera_kill_lateness_seconds',
+      help: 'From the deadline to the moment that the route was withdrawn',
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
+      registers,
+    }),
+    repairs: new Counter({
+      name: 'ephemera_repairs_total',
+      help: 'Differences between Docker and the store put right by reconciliation',
+      labelNames: ['kind'],
+      registers,
+    }),
+    reconcileSeconds: new Histogram({
+      name: 'ephemera_reconcile_seconds',
+      help: 'Duration of a reconciliation',
+      registers,
+    }),
+  };
+}

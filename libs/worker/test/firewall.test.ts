@@ -1,0 +1,297 @@
+import type { Template } from '@ephemera/domain';
+import type { Logger } from '@ephemera/process';
+import { MACHINE, WORLD } from '@ephemera/test-support';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createFirewall } from '../src/firewall.ts';
+import type { Firewall } from '../src/firewall.ts';
+import { begunInstance, openDocker } from './docker-scene.ts';
+import type { DockerScene } from './docker-scene.ts';
+import { execInside } from './exec-inside.ts';
+import { startOwnEngine } from './own-engine.ts';
+import type { OwnEngine } from './own-engine.ts';
+import { reachedFrom } from './probe-inside.ts';
+import type { Target } from './probe-inside.ts';
+import { answerIn, serveBeside } from './serve-beside.ts';
+
+// A machine of the test's own, with a Docker daemon of its own and a world beyond it that has all
+// the addresses that an instance must not reach: nothing here leaves the machine that runs it.
+
+const INTERNET = '203.0.113.9';
+const NEAR = {
+  metadata: '169.254.169.254',
+  "Azure's metadata": '168.63.129.16',
+  'carrier-grade': '100.64.0.9',
+  'private 10/8': '10.199.0.9',
+  'private 172.16/12': '172.20.0.9',
+  'private 192.168/16': '192.168.77.9',
+  'a range of the operator': '203.0.113.130',
+};
+const PORT = 8000;
+
+let engine: OwnEngine;
+let scene: DockerScene;
+let stranger: DockerScene;
+let firewall: Firewall;
+let inside: { containerId: string; address: string };
+const asked: string[] = [];
+const targets: Target[] = [];
+const warned: unknown[] = [];
+const logger = {
+  warn: (fields: unknown) => warned.push(fields),
+  info: () => undefined,
+} as unknown as Logger;
+const wide: Partial<Template> = { limits: { memory: 128 * 1024 ** 2, cpus: 2, pids: 512 } };
+
+beforeAll(async () => {
+  engine = await startOwnEngine({
+    images: ['ephemera/demo'],
+    world: [INTERNET, ...Object.values(NEAR)],
+    // As a machine with a resolver of its own has it.
+    resolvConf: 'nameserver 127.0.0.53\nsearch corp.example\n',
+    hosts: ['tcp://0.0.0.0:2375'],
+  });
+  [scene, stranger] = [await openDocker(engine), await openDocker(engine)];
+  const { network } = scene;
+  firewall = await createFirewall({
+    network,
+    mode: 'required',
+    egress: { resolvers: [INTERNET], blocked: ['203.0.113.128/25'] },
+    runOnHost: engine.hostSays,
+    logger,
+  });
+  for (const place of ['host', 'world']) {
+    await answerIn(engine, place, PORT, (name) => asked.push(name));
+  }
+  engine.spawnIn('host', 'redis-server', '--protected-mode', 'no', '--save', '');
+  await engine.hostSays('ip address add 127.0.0.53/8 dev lo || true');
+
+  inside = await scene.start(begunInstance(wide));
+  const gateway = network.subnet.replace('0.0/16', '0.1');
+  const own = { 'the gateway': gateway, docker0: '172.17.0.1', 'the machine outside': MACHINE };
+  for (const [name, address] of Object.entries({ ...own, ...NEAR, 'the internet': INTERNET })) {
+    targets.push({ name, by: 'http', address, port: PORT });
+  }
+  targets.push({ name: 'Redis', by: 'redis', address: gateway, port: 6379 });
+  targets.push({ name: 'the Docker API', by: 'http', address: gateway, port: 2375 });
+
+  const proxyAt = network.subnet.replace('0.0/16', '0.9');
+  for (const [name, address] of Object.entries(await others(proxyAt))) {
+    targets.push({ name, by: 'http', address, port: 8080 });
+  }
+  const everybody = network.subnet.replace('0.0/16', '255.255');
+  targets.push({ name: 'whoever hears a broadcast', by: 'udp', address: everybody, port: PORT });
+  for (const { name, by, address } of [...targets]) {
+    if (by !== 'http' || name === 'the Docker API') continue;
+    targets.push({ name: `${name}, by UDP`, by: 'udp', address, port: PORT });
+    targets.push({ name: `${name}, by ping`, by: 'ping', address, port: 0 });
+  }
+});
+
+afterAll(() => engine.stop());
+
+/** Containers that an instance may not reach, by their addresses: they answer by UDP too. */
+async function others(proxyAt?: string): Promise<Record<string, string>> {
+  const started = {
+    'a peer': await scene.start(begunInstance(wide)),
+    'another deployment': await stranger.start(begunInstance(wide)),
+    'a container of Docker’s own bridge': await serveBeside(engine, 'bridge'),
+    'a proxy': await serveBeside(engine, scene.network.name, proxyAt),
+  };
+  for (const { containerId } of Object.values(started)) await answerIn(engine, containerId, PORT);
+  return Object.fromEntries(Object.entries(started).map(([name, { address }]) => [name, address]));
+}
+
+const reached = (from = inside.containerId) => reachedFrom(engine.docker, from, targets);
+const rules = async (tables = 'iptables') => (await engine.hostSays(`${tables} -S`)).split('\n');
+
+/** Starts one that may open connections outwards. */
+function open(): Promise<{ containerId: string; address: string }> {
+  return scene.start(begunInstance({ ...wide, egress: true }));
+}
+
+test('from inside an instance nothing is reached', async () => {
+  expect(targets.length).toBeGreaterThan(40);
+  expect(await reached()).toEqual([]);
+  const itself = { name: 'itself', by: 'http', address: '127.0.0.1', port: 8080 } as const;
+  expect(await reachedFrom(engine.docker, inside.containerId, [itself])).toEqual(['itself']);
+});
+
+test('where egress is open, the internet is reached, and nothing that is near', async () => {
+  const { containerId } = await open();
+  const ways = ['the internet', 'the internet, by UDP', 'the internet, by ping'];
+  expect(await reached(containerId)).toEqual(ways);
+});
+
+test('who shares the network with instances, from the range of proxies, reaches them', async () => {
+  const { infrastructure } = scene.network;
+  expect(infrastructure).toMatch(/\.0\.0\/24$/);
+  const line = `printf 'GET /id HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${inside.address} 8080 | grep -q 200`;
+  const container = await engine.docker.createContainer({
+    Image: 'ephemera/demo',
+    Cmd: ['/bin/sh', '-c', line],
+    HostConfig: { NetworkMode: scene.network.name },
+  });
+  await container.start();
+  expect(((await container.wait()) as { StatusCode: number }).StatusCode).toBe(0);
+  expect(await engine.hostSays(`busybox wget -qO- http://${inside.address}:8080/id`)).not.toBe('');
+});
+
+const fromTheWorld = (address: string) =>
+  engine.inWorld(
+    `busybox nc -w 2 ${address} 8080 </dev/null && echo tcp
+    busybox ping -c 1 -W 2 ${address} >/dev/null && echo icmp || true`,
+  );
+
+// Docker leaves the policy of FORWARD as it is where the machine forwarded before it came.
+test('a neighbour that sends through this machine does not reach an instance', async () => {
+  expect(await fromTheWorld(inside.address)).toBe('');
+});
+
+describe('names', () => {
+  const lookUp = async (containerId: string, name: string) =>
+    (await execInside(engine.docker, containerId, `nslookup ${name} 127.0.0.11`)).text;
+
+  // Docker's resolver asks one on the host's loopback from the host, where no rule holds it.
+  test('are not asked for anywhere on behalf of an instance', async () => {
+    await lookUp(inside.containerId, 'secret.tunnel.example');
+    expect(asked.filter((name) => name.includes('tunnel'))).toEqual([]);
+    const { text } = await execInside(engine.docker, inside.containerId, 'cat /etc/resolv.conf');
+    expect(text).not.toContain('corp.example');
+  });
+
+  test('are asked for at the given resolvers where egress is open', async () => {
+    const { containerId } = await open();
+    const { text } = await execInside(engine.docker, containerId, 'cat /etc/resolv.conf');
+    expect(text).toContain('nameserver 127.0.0.11');
+    const { HostConfig } = await engine.docker.getContainer(containerId).inspect();
+    expect(HostConfig.Dns).toEqual(scene.place.resolvers);
+  });
+
+  test('of neighbours do not tell their ids', async () => {
+    const neighbour = begunInstance();
+    const { address } = await scene.start(neighbour);
+    const text = await lookUp(inside.containerId, address);
+    expect(text).toContain(`${scene.namespace}-`);
+    expect(text).not.toContain(neighbour.id);
+  });
+
+  test('the control: without all that, the machine’s resolver is asked', async () => {
+    const container = await engine.docker.createContainer({
+      Image: 'ephemera/demo',
+      Cmd: ['nslookup', 'secret.tunnel.example'],
+      HostConfig: { NetworkMode: scene.network.name },
+    });
+    await container.start();
+    await container.wait();
+    expect(asked.filter((name) => name.includes('tunnel'))).not.toEqual([]);
+  });
+});
+
+describe('IPv6', () => {
+  /** The bridge's own address, from a container that has IPv6 where instances have none. */
+  const overIpv6 = async () => {
+    const { bridge, name } = scene.network;
+    const on = `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; ip -6 -o address show dev ${bridge}`;
+    const [address = ''] = /fe80::[0-9a-f:]+/.exec(await engine.hostSays(on)) ?? [];
+    expect(address).not.toBe('');
+    const line = `sleep 2; printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 ${address}%eth0 ${PORT} | grep -q HTTP`;
+    const container = await engine.docker.createContainer({
+      Image: 'ephemera/demo',
+      Cmd: ['/bin/sh', '-c', line],
+      HostConfig: { NetworkMode: name, Sysctls: { 'net.ipv6.conf.all.disable_ipv6': '0' } },
+    });
+    await container.start();
+    return ((await container.wait()) as { StatusCode: number }).StatusCode === 0;
+  };
+
+  test('is not there in an instance, and closed on the bridge', async () => {
+    const line = 'cat /proc/net/if_inet6 /proc/sys/net/ipv6/conf/eth0/disable_ipv6';
+    const { text } = await execInside(engine.docker, inside.containerId, line);
+    expect(text.trim()).toBe('1');
+    expect(await overIpv6()).toBe(false);
+  });
+
+  test('the control: without the rules the host answers on it', async () => {
+    await firewall.remove();
+    expect(await overIpv6()).toBe(true);
+    await firewall.assert();
+    expect(await overIpv6()).toBe(false);
+  });
+});
+
+describe('the rules', () => {
+  test('set again, twice at once too, are the same rules', async () => {
+    const before = await rules();
+    await firewall.assert();
+    expect(await rules()).toEqual(before);
+    await Promise.all([firewall.assert(), firewall.assert()]);
+    expect(await rules()).toEqual(before);
+  });
+
+  // A firewall that is loaded anew builds its chains without what others have hung into them.
+  test('are there again after the next assertion, where the way into them is gone', async () => {
+    const before = await rules();
+    await engine.hostSays('iptables -F INPUT; iptables -F DOCKER-USER; ip6tables -F');
+    await firewall.assert();
+    expect((await rules()).sort()).toEqual(
+      before.filter((rule) => !rule.includes('USER -j RETURN')).sort(),
+    );
+    expect(await reached()).toEqual([]);
+  });
+
+  // As programs do that set rules of their own at the top of a chain.
+  test('come first again with the next assertion, where others have let everybody in', async () => {
+    const toRedis = 'INPUT -p tcp -m tcp --dport 6379 -j ACCEPT';
+    const foreign = [toRedis, 'FORWARD -j ACCEPT', 'DOCKER-USER -j ACCEPT'];
+    const each = (how: string) => foreign.map((rule) => `iptables ${how} ${rule}`).join('\n');
+    await engine.hostSays(each('-I'));
+    expect(await reached()).toEqual(expect.arrayContaining(['Redis', 'a peer', 'metadata']));
+    warned.length = 0;
+    await firewall.assert();
+    expect(await reached()).toEqual([]);
+    const chains = ['DOCKER-USER', 'FORWARD', 'INPUT'].map((chain) => `iptables ${chain}`);
+    expect(warned).toEqual([{ chains }]);
+    const after = await rules();
+    expect(after).toEqual(expect.arrayContaining(foreign.map((rule) => `-A ${rule}`)));
+    await firewall.assert();
+    expect(await rules()).toEqual(after);
+    expect(warned).toHaveLength(1);
+    await engine.hostSays(each('-D'));
+  });
+
+  test('outlive a restart of the daemon, ahead of its own', async () => {
+    await engine.restart();
+    await firewall.assert();
+    const forward = (await rules()).filter((rule) => rule.startsWith('-A FORWARD'));
+    expect(forward[0]).toBe('-A FORWARD -j DOCKER-USER');
+    inside = await scene.start(begunInstance(wide));
+    const gateway = scene.network.subnet.replace('0.0/16', '0.1');
+    expect(await reached()).toEqual([]);
+    expect(targets.some(({ address }) => address === gateway)).toBe(true);
+  });
+});
+
+// The control: what is not reached above is reached here, so it is the rules that keep it away.
+describe('without any rules, Docker’s own neither', () => {
+  beforeAll(async () => {
+    await firewall.remove();
+    await engine.hostSays('iptables -I FORWARD 1 -j ACCEPT; iptables -t raw -F');
+    // The restart has stopped what the others were.
+    const addresses = await others();
+    for (const [i, each] of targets.entries()) {
+      targets[i] = { ...each, address: addresses[each.name.split(',')[0] ?? ''] ?? each.address };
+    }
+  });
+
+  test('every probe succeeds', async () => {
+    expect(await reached()).toEqual(targets.map(({ name }) => name));
+    expect(await fromTheWorld(inside.address)).toBe('tcp\nicmp\n');
+    expect(WORLD).toBe('198.51.100.2');
+  });
+
+  test('nothing of ours is left, and nothing is left to remove', async () => {
+    const left = [...(await rules()), ...(await rules('ip6tables'))].join('\n');
+    expect(left).not.toContain('EPHEMERA');
+    await firewall.remove();
+  });
+});

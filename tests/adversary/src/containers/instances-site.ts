@@ -1,0 +1,150 @@
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Route } from '@ephemera/domain';
+import { freePort, waitFor } from '@ephemera/test-support';
+import { type Fence, without } from '../churn/fences.ts';
+import { type Relay, startRelay } from '../churn/relay.ts';
+import { type Child, startChild } from '../child.ts';
+import { type Ground, type Replica, startGround } from '../ground.ts';
+import { OWN_ID } from './own-id.ts';
+
+const REPLICAS = 3;
+const PATIENCE = 60_000;
+const ENDED: readonly Route['state'][] = ['gone', 'failed'];
+const workerMain = new URL('../../../worker/src/main.ts', import.meta.url).pathname;
+const removeAll = new URL('../../../worker/src/remove-all.ts', import.meta.url).pathname;
+
+/** The product's own worker on the machine's Docker daemon, and replicas to be disturbed. */
+export interface InstancesSite {
+  readonly ground: Ground;
+  readonly replicas: readonly Replica[];
+  readonly relays: readonly Relay[];
+  /** Starts an instance and waits for it; undefined where it did not become ready. */
+  create(timeoutSeconds: number): Promise<{ id: string; address: string } | undefined>;
+  /** Asks for the end of an instance, and does not wait for it. */
+  end(id: string): Promise<void>;
+  /** Waits until the container of an instance that is to end is gone, or the signal is raised. */
+  gone(id: string, signal: AbortSignal): Promise<void>;
+  /** What an instance that has ended wrote while it ran. */
+  lastWords(id: string): Promise<string>;
+  /** Throws where a process has ended. */
+  check(): void;
+  stop(): Promise<void>;
+}
+
+/**
+ * @param removed what the replicas do without
+ * The worker does without its walk through the addresses: Docker gives the lowest free one.
+ */
+export async function startInstancesSite(removed: readonly Fence[]): Promise<InstancesSite> {
+  const ground = await startGround(OWN_ID);
+  const children: Child[] = [];
+  const relays: Relay[] = [];
+  const env = {
+    EPHEMERA_REDIS_URL: `redis://127.0.0.1:${ground.redisPort}/0`,
+    EPHEMERA_NAMESPACE: ground.namespace,
+    EPHEMERA_CONFIG: ground.config,
+    EPHEMERA_FIREWALL: 'off',
+  };
+  const removeNow = () => void spawnSync('/usr/bin/env', inEnvironment([removeAll], env));
+  const stop = async () => {
+    for (const relay of relays) relay.release();
+    await Promise.all(children.map((child) => child.stop()));
+    const removal = startHere([removeAll], env);
+    const code = await removal.exit();
+    await ground.stop();
+    for (const relay of relays) relay.stop();
+    if (code !== 0) throw new Error(`something is left on the Docker daemon:\n${removal.log()}`);
+    process.off('exit', removeNow);
+  };
+  try {
+    const workerPort = await freePort();
+    const worker = startHere([...without(['addresses']), workerMain], {
+      ...env,
+      EPHEMERA_WORKER_PORT: String(workerPort),
+    });
+    children.push(worker);
+    const isEnded = () => worker.ended() !== undefined;
+    const isReady = async () =>
+      isEnded() || (await fetch(`http://127.0.0.1:${workerPort}/readyz`)).ok;
+    await waitFor('the worker to be ready', isReady, PATIENCE).catch((error: unknown) => {
+      throw new Error(`the worker is not ready:\n${worker.log()}`, { cause: error });
+    });
+    if (isEnded()) throw new Error(`the worker ended:\n${worker.log()}`);
+    const replicas: Replica[] = [];
+    for (let i = 0; i < REPLICAS; i++) {
+      const relay = await startRelay(ground.redisPort);
+      relays.push(relay);
+      replicas.push(await ground.replica({ nodeArgs: without(removed), redisPort: relay.port }));
+    }
+    // One that nobody disturbs, to ask for instances and for their end.
+    const token = randomBytes(24).toString('base64url');
+    const desk = await ground.replica({ env: { EPHEMERA_ADMIN_TOKEN: token } });
+    // Also where the run is told to stop: its processes end first, and containers would outlive it.
+    process.once('exit', removeNow);
+    const ask = (method: string, path: string, more: { body?: string; prefer?: string } = {}) =>
+      fetch(`http://127.0.0.1:${desk.adminPort}/v1/instances${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${token}`,
+          'content-type': 'application/json',
+          ...(more.prefer !== undefined && { prefer: more.prefer }),
+        },
+        ...(more.body !== undefined && { body: more.body }),
+        signal: AbortSignal.timeout(PATIENCE),
+      });
+    return {
+      ground,
+      replicas,
+      relays,
+      async create(timeout) {
+        const answer = await ask('POST', '', {
+          body: JSON.stringify({ template: 'demo', timeout }),
+          prefer: 'wait=30',
+        });
+        const { id } = (await answer.json()) as { id?: string };
+        if (answer.status !== 201 || id === undefined) return undefined;
+        const route = await ground.redis.get(ground.keys.route(id));
+        const { address } = JSON.parse(route ?? '{}') as { address?: string };
+        return address === undefined ? undefined : { id, address };
+      },
+      async end(id) {
+        await (await ask('DELETE', `/${id}`)).arrayBuffer();
+      },
+      async gone(id, signal) {
+        while (!signal.aborted) {
+          const route = await ground.redis.get(ground.keys.route(id));
+          if (route === null || ENDED.includes((JSON.parse(route) as Route).state)) return;
+          await sleep(20);
+        }
+      },
+      async lastWords(id) {
+        const answer = await ask('GET', `/${id}/logs`);
+        const words = await answer.text();
+        return answer.ok ? words : '';
+      },
+      check() {
+        for (const child of [worker, desk, ...replicas]) {
+          if (child.ended() !== undefined) throw new Error(`a process ended:\n${child.log()}`);
+        }
+      },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+type Settings = Readonly<Record<string, string>>;
+
+/** Starts a program of the product in the environment of this one: it tells where Docker is. */
+function startHere(args: readonly string[], env: Settings): Child {
+  return startChild('/usr/bin/env', inEnvironment(args, env));
+}
+
+function inEnvironment(args: readonly string[], env: Settings): string[] {
+  const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  return [...settings, process.execPath, ...args];
+}

@@ -1,0 +1,59 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort, waitFor } from '@ephemera/test-support';
+import { type Child, startChild } from './child.ts';
+import { installed } from './installed.ts';
+import { reaches } from './reaches.ts';
+
+/** Another proxy, as a process of the run. */
+export interface Contender extends Pick<Child, 'pid' | 'log'> {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** A configuration, by the port to listen at and a folder for what it writes. */
+export type Config = (port: number, folder: string) => string;
+
+/** Debian's haproxy. @throws what it says where it ends */
+export async function startHaproxy(config: Config): Promise<Contender> {
+  return await start(await installed('haproxy'), ['-db', '-f'], config);
+}
+
+/** Debian's nginx, with `events` and `http` blocks; it writes below its folder alone. */
+export async function startNginx(events: string, http: Config): Promise<Contender> {
+  const program = await installed('nginx', 'nginx-light');
+  return await start(
+    program,
+    ['-g', 'daemon off; error_log stderr crit;', '-c'],
+    (port, folder) => `pid ${folder}/nginx.pid;
+worker_rlimit_nofile 10000;
+events { ${events} }
+http {
+  access_log off;
+  client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy;
+  fastcgi_temp_path ${folder}/a; uwsgi_temp_path ${folder}/b; scgi_temp_path ${folder}/c;
+${http(port, folder)}
+}
+`,
+  );
+}
+
+async function start(program: string, args: readonly string[], config: Config): Promise<Contender> {
+  const folder = await mkdtemp(join(tmpdir(), 'ephemera-contender-'));
+  const port = await freePort();
+  const file = join(folder, 'config');
+  await writeFile(file, config(port, folder));
+  const child = startChild(program, [...args, file]);
+  await waitFor(`${program} to listen`, () => child.ended() !== undefined || reaches(port));
+  if (child.ended() !== undefined) throw new Error(`${program} ended:\n${child.log()}`);
+  return {
+    port,
+    pid: child.pid,
+    log: () => child.log(),
+    async stop() {
+      await child.stop(5_000);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}

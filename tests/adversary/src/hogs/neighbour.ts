@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Deployment } from '@ephemera/test-support';
+import { lookAt } from './container.ts';
+
+/** Starts an instance, and waits until it is ready; gives its id. */
+export async function start(site: Deployment, template: string): Promise<string> {
+  const answer = await site.api('POST', '/v1/instances', { template }, { prefer: 'wait=30' });
+  const { id, status } = (await answer.json()) as { id: string; status: { state: string } };
+  if (status.state !== 'ready') throw new Error(`${template} is ${status.state}`);
+  return id;
+}
+
+/** What an instance of the demo says for itself through the proxy: its id. */
+export async function ask({ publicUrls }: Deployment, id: string): Promise<string> {
+  const answer = await fetch(`${publicUrls[0] ?? ''}/demo/${id}/id`);
+  const text = await answer.text();
+  return answer.ok ? text : String(answer.status);
+}
+
+/** Where an instance of the demo says its id: through the proxy, and without it. */
+export interface Urls {
+  readonly through: string;
+  readonly direct: string;
+}
+
+export async function urlsOf({ publicUrls }: Deployment, id: string): Promise<Urls> {
+  const { address } = await lookAt(id);
+  return { through: `${publicUrls[0] ?? ''}/demo/${id}/id`, direct: `http://${address}:8080/id` };
+}
+
+/**
+ * The time of each answer in a window, ms; it is asked at its times both ways, whatever others take.
+ * @throws where an answer is not the neighbour's own
+ */
+export async function timeAnswers(
+  urls: Urls,
+  id: string,
+  window: { readonly ms: number; readonly perSecond: number },
+): Promise<Record<keyof Urls, number[]>> {
+  const pace = 1000 / window.perSecond;
+  const timeAll = (url: string, late: number) =>
+    Promise.all(
+      Array.from({ length: window.ms / pace }, async (_, i) => {
+        await sleep(i * pace + late);
+        const began = performance.now();
+        const answer = await fetch(url);
+        const said = await answer.text();
+        if (said !== id) throw new Error(`the neighbour answered ${answer.status}: ${said}`);
+        return performance.now() - began;
+      }),
+    );
+  const [through, direct] = await Promise.all([
+    timeAll(urls.through, 0),
+    timeAll(urls.direct, pace / 2),
+  ]);
+  return { through, direct };
+}

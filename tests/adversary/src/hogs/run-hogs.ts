@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { deploy } from '@ephemera/test-support';
+import type { Deployment } from '@ephemera/test-support';
+import type { Options } from '../options.ts';
+import { print, table } from '../report.ts';
+import { percentile } from '../restart/load.ts';
+import { HOGS, hogTemplates } from './hogs.ts';
+import { start, timeAnswers, urlsOf } from './neighbour.ts';
+
+const WINDOW = { ms: 2_000, perSecond: 100 };
+/** How much longer a neighbour's p99 may be. */
+const MOST = 1.5;
+
+const WAYS = ['through', 'direct'] as const;
+type Way = (typeof WAYS)[number];
+type Times = Record<Way, number[]>;
+
+/**
+ * Times a neighbour's answers without and with one hog beside it, through the proxy and, in turn,
+ * from the container itself: what both wait for is the machine's. The hog is frozen for every other
+ * window, so that whatever else the machine does hits both alike.
+ */
+export async function runHogs({ count, case: only }: Options): Promise<boolean> {
+  const turns = Number(count ?? 10);
+  const site = await deploy({ templates: hogTemplates() });
+  try {
+    const neighbour = await start(site, 'neighbour');
+    const urls = await urlsOf(site, neighbour);
+    const time = () => timeAnswers(urls, neighbour, WINDOW);
+    for (let i = 0; i < 3; i++) await time();
+    const rows: string[][] = [];
+    let good = true;
+    for (const name of only === undefined ? Object.keys(HOGS) : [only]) {
+      const { without, beside } = await compare(site, time, name.toLowerCase(), turns);
+      const waits = (way: Way, share: number) =>
+        [without, beside].map((times) => percentile(times[way], share)) as [number, number];
+      const cells = ([...WAYS] as const).flatMap((way) =>
+        [0.5, 0.99].flatMap((share) => {
+          const [before, during] = waits(way, share);
+          return [`${before.toFixed(1)}, ${during.toFixed(1)}`, (during / before).toFixed(2)];
+        }),
+      );
+      const [through, direct] = WAYS.map((way) => {
+        const [before, during] = waits(way, 0.99);
+        return during / before;
+      }) as [number, number];
+      // What the container itself takes longer is the machine's, whoever asks it.
+      good &&= name === 'nothing' || through <= Math.max(MOST, direct);
+      rows.push([name, String(beside.through.length), ...cells]);
+    }
+    print(table(HEAD, rows));
+    // The host lives: another instance starts, and answers.
+    const other = await start(site, 'neighbour');
+    await timeAnswers(await urlsOf(site, other), other, WINDOW);
+    return good;
+  } finally {
+    await site.stop();
+  }
+}
+
+const HEAD = [
+  'hog',
+  'answers',
+  ...WAYS.flatMap((way) => [`${way}: p50 without, beside, ms`, 'times', 'p99', 'times']),
+];
+
+/** The times of answers while a hog is frozen, and while it runs; in rising order. */
+async function compare(
+  site: Deployment,
+  time: () => Promise<Times>,
+  template: string,
+  turns: number,
+): Promise<{ without: Times; beside: Times }> {
+  const hog = await start(site, template);
+  const without: Times = { through: [], direct: [] };
+  const beside: Times = { through: [], direct: [] };
+  const measure = async (all: Times) => {
+    const window = await time();
+    for (const way of WAYS) all[way].push(...window[way]);
+  };
+  const post = async (what: 'pause' | 'resume') => {
+    const { status } = await site.api('POST', `/v1/instances/${hog}/${what}`);
+    if (status !== 200) throw new Error(`${what} of ${template}: ${status}`);
+    await sleep(500);
+  };
+  // It begins a second after it is ready, and takes what it can get in one or two more.
+  await sleep(3_000);
+  for (let turn = 0; turn < turns; turn++) {
+    await measure(beside);
+    await post('pause');
+    await measure(without);
+    await post('resume');
+  }
+  await site.api('DELETE', `/v1/instances/${hog}`);
+  for (const times of [...Object.values(without), ...Object.values(beside)]) {
+    times.sort((a, b) => a - b);
+  }
+  return { without, beside };
+}

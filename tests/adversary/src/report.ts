@@ -1,0 +1,1 @@
+export { print, table } from '@ephemera/test-support';

@@ -1,0 +1,106 @@
+import { connect } from 'node:net';
+import { waitFor } from '@ephemera/test-support';
+import { descriptors, residentMegabytes } from '../child.ts';
+import { type Ground, type Replica, startGround } from '../ground.ts';
+import { newEchoInstance, type PlainInstance } from '../plain-instance.ts';
+import { type Random, randomFrom } from '../random.ts';
+import { HANDSHAKE } from '../restart/watched-tunnel.ts';
+
+export interface AbortsResult {
+  readonly aborts: number;
+  readonly descriptorsBefore: number;
+  readonly descriptorsAfter: number;
+  /** Connections that the instance still has. */
+  readonly upstreamLeft: number;
+  /** After a collection, MiB: when warmed up, and at the end. */
+  readonly heapBefore: number;
+  readonly heapAfter: number;
+  readonly residentBefore: number;
+  readonly residentAfter: number;
+}
+
+const AT_ONCE = 50;
+
+/** Clients that leave before an answer, in the middle of one, and in and after a handshake. */
+export async function aborts(count: number): Promise<AbortsResult> {
+  const ground = await startGround();
+  const instance = await newEchoInstance();
+  try {
+    return await abortOn(ground, instance, count);
+  } finally {
+    instance.stop();
+    await ground.stop();
+  }
+}
+
+async function abortOn(
+  ground: Ground,
+  instance: PlainInstance,
+  count: number,
+): Promise<AbortsResult> {
+  const id = await ground.ready({ port: instance.port });
+  const hook = new URL('./tell-heap.ts', import.meta.url).href;
+  const replica = await ground.replica({ nodeArgs: ['--expose-gc', '--import', hook] });
+  const random = randomFrom(1);
+  const atRest = descriptors(replica.pid);
+  // The first ones warm up: code is compiled, pools and buffers grow to their size.
+  await abortAll(replica, id, Math.ceil(count / 5), random);
+  await settled(replica, instance, atRest);
+  const heapBefore = await heapOf(replica);
+  const residentBefore = residentMegabytes(replica.pid);
+  await abortAll(replica, id, count, random);
+  await settled(replica, instance, atRest);
+  return {
+    aborts: count,
+    descriptorsBefore: atRest,
+    descriptorsAfter: descriptors(replica.pid),
+    upstreamLeft: await instance.connections(),
+    heapBefore,
+    heapAfter: await heapOf(replica),
+    residentBefore,
+    residentAfter: residentMegabytes(replica.pid),
+  };
+}
+
+async function settled(replica: Replica, instance: PlainInstance, atRest: number): Promise<void> {
+  await waitFor('every connection to be left', async () => {
+    return descriptors(replica.pid) <= atRest && (await instance.connections()) === 0;
+  });
+}
+
+async function abortAll(replica: Replica, id: string, count: number, random: Random) {
+  let next = 0;
+  const work = async () => {
+    while (next++ < count) await abortOne(replica.publicPort, id, random);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+}
+
+async function abortOne(port: number, id: string, random: Random): Promise<void> {
+  const wanted = ['never', 'slow', 'big', '', 'upgrade', 'upload'][random(6)] ?? '';
+  const path = `/demo/${id}/${wanted}`;
+  const host = 'HTTP/1.1\r\nHost: a.example\r\n';
+  const bytes =
+    wanted === 'upload'
+      ? `POST ${path} ${host}Content-Length: 1000000\r\n\r\n${'x'.repeat(50_000)}`
+      : `GET ${path} ${host}${wanted === 'upgrade' ? HANDSHAKE : ''}\r\n`;
+  const socket = connect({ port, host: '127.0.0.1' });
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const leave = () => (random(2) === 0 ? socket.resetAndDestroy() : socket.destroy());
+  socket.on('connect', () => {
+    socket.write(bytes);
+    setTimeout(leave, random(30));
+  });
+  socket.resume();
+  socket.on('error', () => socket.destroy());
+  socket.on('close', () => resolve(undefined));
+  await promise;
+}
+
+async function heapOf(replica: Replica): Promise<number> {
+  const told = () => [...replica.log().matchAll(/^heap after collection: ([\d.]+) MiB$/gm)];
+  const before = told().length;
+  replica.signal('SIGUSR2');
+  await waitFor('the heap to be told', () => told().length > before);
+  return Number(told().at(-1)?.[1]);
+}

@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { freePort } from '@ephemera/test-support';
+import { Redis } from 'ioredis';
+import { surroundings } from '../config.ts';
+import { CORES } from '../cores.ts';
+import { startProcess } from '../processes.ts';
+import { publishRoutes } from '../publish-routes.ts';
+import type { Contender, Ground, Running } from './contender.ts';
+
+const MAIN = join(import.meta.dirname, '../../../proxy/src/main.ts');
+
+/** As `npm start` and the image have it. */
+const NEW_SPACE = '--max-semi-space-size=8';
+
+export interface Replica {
+  readonly namespace: string;
+  readonly core?: number;
+  /** The public port of a replica to share it with. */
+  readonly port?: number;
+  readonly nodeArguments?: readonly string[];
+}
+
+/** The product's own process with its defaults and all its guards, and a real Redis. */
+export const ephemera: Contender = {
+  name: 'Ephemera',
+  async start(ground) {
+    const namespace = `bench-${randomBytes(4).toString('hex')}`;
+    const redis = new Redis(ground.redisUrl);
+    try {
+      await publishRoutes(redis, namespace, ground.instances);
+    } finally {
+      redis.disconnect();
+    }
+    return startReplica(ground, { namespace });
+  },
+};
+
+/** A replica for a namespace whose routes are in Redis already. */
+export async function startReplica(
+  { dir, redisUrl }: Pick<Ground, 'dir' | 'redisUrl'>,
+  { namespace, core = CORES.contender, port, nodeArguments = [] }: Replica,
+): Promise<Running> {
+  const publicPort = port ?? (await freePort());
+  const templates = join(dir, 'ephemera.yml');
+  writeFileSync(
+    templates,
+    'default: demo\ntemplates:\n  demo:\n    image: ephemera/demo\n    port: 8080\n',
+  );
+  const adminPort = await freePort();
+  const process = await startProcess({
+    core,
+    command: [globalThis.process.execPath, NEW_SPACE, ...nodeArguments, MAIN],
+    env: {
+      ...surroundings,
+      EPHEMERA_REDIS_URL: redisUrl,
+      EPHEMERA_NAMESPACE: namespace,
+      EPHEMERA_CONFIG: templates,
+      EPHEMERA_ADMIN_TOKEN: randomBytes(24).toString('base64url'),
+      EPHEMERA_LOG_LEVEL: 'warn',
+      EPHEMERA_PUBLIC_PORT: String(publicPort),
+      EPHEMERA_ADMIN_PORT: String(adminPort),
+    },
+    // A shared public port may be the other replica's: the admin port is its own, but opens first.
+    ready: { host: '127.0.0.1', port: port === undefined ? publicPort : adminPort },
+  });
+  return { port: publicPort, process };
+}

@@ -1,0 +1,45 @@
+import { waitFor } from '@ephemera/test-support';
+
+/** What the balancer itself tells of the replicas, at the address of its container. */
+export interface Balancer {
+  /** How many good answers of each replica it has passed on to visitors so far. */
+  answers(): Promise<ReadonlyMap<string, number>>;
+  /** Waits until it gives traffic to so many replicas, for visitors and for the control API. */
+  has(replicas: number): Promise<void>;
+  /** Waits until it knows of so many that run, ready or not. */
+  knows(replicas: number): Promise<void>;
+}
+
+export function askBalancer(address: string): Balancer {
+  const read = async (metric: string): Promise<Map<string, number>> => {
+    const text = await (await fetch(`http://${address}:8404/metrics`)).text();
+    const found = new Map<string, number>();
+    for (const [, name = '', value] of text.matchAll(new RegExp(`^${metric} (\\d+)$`, 'gm'))) {
+      found.set(name, Number(value));
+    }
+    return found;
+  };
+  const up = async (backend: string): Promise<number> => {
+    const states = await read(
+      `haproxy_server_status\\{proxy="${backend}",server="([^"]+)",state="UP"\\}`,
+    );
+    return [...states.values()].filter((state) => state === 1).length;
+  };
+  return {
+    async answers() {
+      const all = await read(
+        'haproxy_server_http_responses_total\\{proxy="replicas",server="([^"]+)",code="2xx"\\}',
+      );
+      return new Map([...all].filter(([, count]) => count > 0));
+    },
+    async has(replicas) {
+      const same = async () =>
+        (await up('replicas')) === replicas && (await up('control')) === replicas;
+      await waitFor(`${replicas} replicas behind the balancer`, same, 120_000);
+    },
+    async knows(replicas) {
+      const same = async () => (await up('running')) === replicas;
+      await waitFor(`${replicas} replicas that run`, same, 120_000);
+    },
+  };
+}

@@ -1,0 +1,235 @@
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { type Balancer, askBalancer } from './balancer.ts';
+import { lendBaseImages } from './base-images.ts';
+import { type Composed, composeUp } from './composed.ts';
+import { AT_ONCE, getAnew, getMeanwhile } from './get-anew.ts';
+import { containerOf } from './parts.ts';
+import {
+  addressOfMachine,
+  isReachedByNode,
+  listenEverywhere,
+  reachedFrom,
+  reachedFromHere,
+} from './reach.ts';
+import { docker, run } from './run.ts';
+
+// The compose file itself, as a stranger runs it: three replicas and two workers behind one
+// balancer, from `up` to `down`.
+
+let site: Composed;
+let balancer: Balancer;
+let takeBack: () => Promise<void> = () => Promise.resolve();
+let isUp = false;
+
+beforeAll(async () => {
+  takeBack = await lendBaseImages();
+  site = await composeUp({ proxy: 3, worker: 2 });
+  isUp = true;
+  const [found] = await partsNamed('balancer');
+  balancer = askBalancer(found?.addresses['edge'] ?? '');
+  await balancer.has(3).catch(async (error: unknown) => {
+    throw new Error(await site.log(), { cause: error });
+  });
+}, 600_000);
+afterAll(async () => {
+  if (isUp) await site.down();
+  await takeBack();
+}, 180_000);
+
+async function partsNamed(service: string) {
+  return (await site.parts()).filter((part) => part.service === service);
+}
+
+/** Starts an instance through the balancer and gives its id once it is ready. */
+async function start(body: { template?: string; timeout?: number } = {}): Promise<string> {
+  const answer = await fetch(`${site.adminUrl}/v1/instances`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${site.token}`,
+      'content-type': 'application/json',
+      prefer: 'wait=30',
+    },
+    body: JSON.stringify(body),
+  });
+  expect(answer.status).toBe(201);
+  return ((await answer.json()) as { id: string }).id;
+}
+
+test('every part says that it is healthy', async () => {
+  await waitFor('the health of all', async () => {
+    const parts = (await site.parts()).filter(({ service }) => service !== 'demo-image');
+    return parts.length === 8 && parts.every(({ health }) => health === 'healthy');
+  });
+  const dashboard = await fetch(site.dashboardUrl, {
+    headers: { authorization: `Bearer ${site.token}` },
+  });
+  expect(dashboard.status).toBe(200);
+});
+
+test('an instance made through the balancer is served by each of three replicas', async () => {
+  const id = await start();
+  const before = await balancer.answers();
+  for (let i = 0; i < 12; i++) {
+    expect(await getAnew(`${site.publicUrl}/demo/${id}/id`)).toEqual({ status: 200, body: id });
+  }
+  const after = await balancer.answers();
+  const served = [...after].filter(([replica, count]) => count > (before.get(replica) ?? 0));
+  expect(served).toHaveLength(3);
+});
+
+test('the entrance leads to an instance, at the address that visitors see', async () => {
+  const answer = await fetch(`${site.publicUrl}/demo/new`);
+  expect(answer.status).toBe(200);
+  expect(answer.url).toMatch(new RegExp(`^${site.publicUrl}/demo/[a-z0-9]{26}/$`));
+});
+
+test('what a client says of its own address does not reach the instance', async () => {
+  const id = await start();
+  const names = ['X-Forwarded-For', 'X-Real-IP', 'X-Forwarded-Host', 'Forwarded'];
+  const lies = Object.fromEntries(names.map((name) => [name, 'for=6.6.6.6']));
+  const answer = await fetch(`${site.publicUrl}/demo/${id}/cgi-bin/echo`, { headers: lies });
+  const seen = await answer.text();
+  const [host] = await partsNamed('balancer');
+  expect(seen).not.toContain('6.6.6.6');
+  // The visitor as the balancer sees it, then the balancer.
+  expect(seen).toMatch(
+    new RegExp(`^x-forwarded-for: [0-9.]+, ${host?.addresses['control'] ?? ''}$`, 'm'),
+  );
+});
+
+test('a WebSocket goes through balancer and replica', async () => {
+  const id = await start({ template: 'echo' });
+  const socket = new WebSocket(`${site.publicUrl.replace('http', 'ws')}/demo/${id}/`);
+  const heard: string[] = [];
+  socket.on('message', (data: Buffer) => heard.push(data.toString()));
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+  for (const word of ['there', 'and', 'back']) {
+    socket.send(word);
+    await waitFor(`the echo of ${word}`, () => heard.at(-1) === word);
+  }
+  socket.terminate();
+});
+
+test('the Docker socket is in the workers alone', async () => {
+  const parts = await site.parts();
+  const mounted = Object.fromEntries(parts.map(({ service, binds }) => [service, binds]));
+  expect(mounted).toEqual({
+    balancer: [expect.stringMatching(/\/deploy\/haproxy\.cfg$/)],
+    proxy: [expect.stringMatching(/\/ephemera\.yml$/)],
+    worker: [expect.stringMatching(/\/ephemera\.yml$/), expect.stringMatching(/\/docker\.sock$/)],
+    dashboard: [expect.stringMatching(/\/ephemera\.yml$/)],
+    redis: [],
+    'demo-image': [],
+  });
+  expect((await containerOf(await start())).binds).toEqual([]);
+});
+
+test('from inside an instance nothing of the deployment can be reached', async () => {
+  const { container, gateway } = await containerOf(await start());
+  const other = await containerOf(await start());
+  const here = await listenEverywhere();
+  const visitors = Number(new URL(site.publicUrl).port);
+  const ports: Readonly<Record<string, number[]>> = {
+    proxy: [visitors, 8081],
+    worker: [8083],
+    dashboard: [8082],
+    redis: [6379],
+    balancer: [8080, 8081, 8082, 8404],
+  };
+  const targets = (await site.parts())
+    .flatMap(({ service, addresses }) =>
+      Object.values(addresses).flatMap((address) =>
+        (ports[service] ?? []).map((port) => `${address}:${port}`),
+      ),
+    )
+    .concat(`${other.address}:8080`, `${gateway}:${here.port}`)
+    .concat(`${addressOfMachine()}:${here.port}`)
+    .sort();
+  try {
+    // They are all there, and the probe is able to tell.
+    expect(await reachedFromHere(targets)).toEqual(targets);
+    expect(await reachedFrom(container, [...targets, '127.0.0.1:8080'])).toEqual([
+      '127.0.0.1:8080',
+    ]);
+  } finally {
+    here.close();
+  }
+});
+
+test('workers reach what is outside, for webhooks; replicas do not', async () => {
+  const outside = await listenEverywhere();
+  const target = `${addressOfMachine()}:${outside.port}`;
+  try {
+    for (const { id } of await partsNamed('worker')) {
+      expect(await isReachedByNode(id, target)).toBe(true);
+    }
+    for (const { id } of await partsNamed('proxy')) {
+      expect(await isReachedByNode(id, target)).toBe(false);
+    }
+  } finally {
+    outside.close();
+  }
+});
+
+// No replica is ready then; a balancer that took that for "none may be asked" would end what they
+// could go on serving.
+test('while Redis is away the balancer leads to what the replicas know', async () => {
+  const url = `${site.publicUrl}/demo/${await start()}/id`;
+  for (let i = 0; i < 12; i++) expect((await getAnew(url)).status).toBe(200);
+  const [redis] = await partsNamed('redis');
+  await docker('pause', redis?.id ?? '');
+  try {
+    await balancer.has(0);
+    await balancer.knows(3);
+    for (let i = 0; i < 12; i++) expect(await getAnew(url)).toMatchObject({ status: 200 });
+  } finally {
+    await docker('unpause', redis?.id ?? '');
+    await balancer.has(3);
+  }
+});
+
+test('a replica that is stopped fails no request', async () => {
+  const url = `${site.publicUrl}/demo/${await start()}/id`;
+  const [replica] = await partsNamed('proxy');
+  const stopped = docker('stop', '--time', '30', replica?.id ?? '').then(() => balancer.has(2));
+  const answers = await getMeanwhile(url, stopped);
+  expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
+});
+
+test('a replica that is killed fails no more than the answers that it was amid', async () => {
+  const url = `${site.publicUrl}/demo/${await start()}/id`;
+  const replica = (await partsNamed('proxy')).find(({ health }) => health === 'healthy');
+  const killed = docker('kill', replica?.id ?? '').then(() => balancer.has(1));
+  const answers = await getMeanwhile(url, killed);
+  const failed = answers.filter(({ status }) => status !== 200);
+  expect(failed.every(({ status }) => status === 0)).toBe(true);
+  expect(failed.length).toBeLessThanOrEqual(AT_ONCE);
+  expect((await getAnew(url)).status).toBe(200);
+});
+
+test('at its TTL the container is gone, and the id answers 410', async () => {
+  const id = await start({ timeout: 3 });
+  const url = `${site.publicUrl}/demo/${id}/id`;
+  expect((await getAnew(url)).status).toBe(200);
+  await waitFor('410', async () => (await getAnew(url)).status === 410);
+  await waitFor('the removal of its container', async () => {
+    const filter = `label=ephemera.instance=${id}`;
+    return (await docker('ps', '-aq', '--filter', filter)).length === 0;
+  });
+});
+
+test('down leaves nothing behind, though instances were alive', async () => {
+  await start();
+  await site.down();
+  isUp = false;
+  const { project, bridge } = site;
+  const labels = [`com.docker.compose.project=${project}`, `ephemera.namespace=${project}`];
+  for (const label of labels) {
+    expect(await docker('ps', '-aq', '--filter', `label=${label}`)).toEqual([]);
+  }
+  expect(await docker('network', 'ls', '-q', '--filter', `name=${project}`)).toEqual([]);
+  expect(await docker('volume', 'ls', '-q', '--filter', `name=${project}`)).toEqual([]);
+  expect((await run('iptables', ['-S'])).toLowerCase()).not.toContain(bridge);
+}, 180_000);

@@ -1,0 +1,84 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort } from '@ephemera/test-support';
+import { type Part, partsOf } from './parts.ts';
+import { root, run } from './run.ts';
+import { echoTemplate } from './websocket-echo.ts';
+
+/** A deployment made by the compose file, with names, ports and addresses of its own. */
+export interface Composed {
+  readonly project: string;
+  readonly bridge: string;
+  readonly publicUrl: string;
+  readonly adminUrl: string;
+  readonly dashboardUrl: string;
+  readonly token: string;
+  parts(): Promise<Part[]>;
+  /** The last lines of every part. */
+  log(): Promise<string>;
+  /** Takes it down with all that its workers have made, and its volume. */
+  down(): Promise<void>;
+}
+
+/** Builds and starts everything, as a stranger would: the images, then `up`. */
+export async function composeUp(scale: Readonly<Record<string, number>>): Promise<Composed> {
+  const project = `e2e${randomBytes(4).toString('hex')}`;
+  const bridge = `eph-${project.slice(3)}`;
+  const image = 'ephemera-e2e/ephemera';
+  const token = randomBytes(24).toString('base64url');
+  const ports = [await freePort(), await freePort(), await freePort()];
+  const subnet = `10.${randomInt(240, 250)}`;
+  const folder = await mkdtemp(join(tmpdir(), 'ephemera-compose-'));
+  const config = join(folder, 'ephemera.yml');
+  await writeFile(
+    config,
+    (await readFile(join(root, 'ephemera.yml'), 'utf8')) + echoTemplate(image),
+  );
+
+  const given = Object.entries(process.env).filter(([name]) => !name.startsWith('EPHEMERA_'));
+  const env = {
+    ...Object.fromEntries(given),
+    // The daemon's own builder, which compose reaches without any other program.
+    COMPOSE_DOCKER_CLI_BUILD: '0',
+    COMPOSE_PROJECT_NAME: project,
+    EPHEMERA_NAMESPACE: project,
+    EPHEMERA_IMAGE: image,
+    EPHEMERA_CONFIG: config,
+    EPHEMERA_ADMIN_TOKEN: token,
+    EPHEMERA_SUBNET: `${subnet}.0.0/16`,
+    EPHEMERA_SUBNET_INFRASTRUCTURE: `${subnet}.0.0/24`,
+    EPHEMERA_BRIDGE: bridge,
+    EPHEMERA_PUBLIC_PORT: String(ports[0]),
+    EPHEMERA_ADMIN_PORT: String(ports[1]),
+    EPHEMERA_DASHBOARD_PORT: String(ports[2]),
+  };
+  const down = async (): Promise<void> => {
+    await run(join(root, 'deploy/down'), ['-v'], env);
+    await rm(folder, { recursive: true, force: true });
+  };
+  const scales = Object.entries(scale).flatMap(([service, count]) => [
+    '--scale',
+    `${service}=${count}`,
+  ]);
+  try {
+    // One of the three that share an image.
+    await run('docker-compose', ['build', 'proxy', 'demo-image'], env);
+    await run('docker-compose', ['up', '-d', ...scales], env);
+  } catch (error) {
+    await down();
+    throw error;
+  }
+  return {
+    project,
+    bridge,
+    publicUrl: `http://127.0.0.1:${ports[0]}`,
+    adminUrl: `http://127.0.0.1:${ports[1]}`,
+    dashboardUrl: `http://127.0.0.1:${ports[2]}`,
+    token,
+    parts: () => partsOf(project),
+    log: () => run('docker-compose', ['logs', '--no-color', '--tail=20'], env),
+    down,
+  };
+}

@@ -1,0 +1,280 @@
+import { hash } from 'node:crypto';
+import { CHROMIUM, waitFor } from '@ephemera/test-support';
+import { Redis } from 'ioredis';
+import { chromium } from 'playwright-core';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TOKEN, type Deployment, deploy } from './deployment.ts';
+
+// Who may start an instance and who may enter it, as a stranger tries it.
+
+const template = (more: string) =>
+  `{ image: ephemera/demo, port: 8080, stopGrace: 0s, tmpfs: { /tmp: 8m }, limits: { memory: 32m }, ${more} }`;
+let site: Deployment;
+let base: string;
+let browser: Browser;
+
+beforeAll(async () => {
+  site = await deploy({
+    proxies: 2,
+    templates: `
+default: plain
+limits: { ratePerAddress: 40/1h }
+templates:
+  plain: ${template('timeout: 60s')}
+  members: ${template('create: token')}
+  invited: ${template('create: link, access: token')}
+  worked: ${template('proofOfWork: 12, access: owner')}
+  shared: ${template('access: token')}
+  own: ${template('access: owner, pool: 1')}
+`,
+    env: {
+      EPHEMERA_SIGNING_KEYS: 'e2e-0123456789abcdef0123456789abcdef',
+      // The replicas keep one pool because visitors reach both by one address.
+      EPHEMERA_PUBLIC_URL: 'http://demos.example',
+    },
+  });
+  base = site.publicUrls[0] ?? '';
+  browser = await chromium.launch(CHROMIUM);
+});
+afterAll(async () => {
+  await browser.close();
+  await site.stop();
+});
+
+/** Every token that was told, for what must not be in a log. */
+const told = new Set<string>();
+
+const start = (query: string, init: RequestInit = {}, at = base) =>
+  fetch(`${at}/demo/new?${query}`, { redirect: 'manual', ...init });
+const enter = (id: string, headers: Record<string, string> = {}, below = 'id') =>
+  fetch(`${base}/demo/${id}/${below}`, { headers, redirect: 'manual' });
+const bearer = { authorization: `Bearer ${TOKEN}` };
+
+async function makeLink(body: object) {
+  const made = await site.api('POST', '/v1/links', body);
+  expect(made.status).toBe(201);
+  const link = (await made.json()) as { url: string; uses: number };
+  told.add(new URL(link.url).searchParams.get('link') ?? '');
+  return link;
+}
+const queryOf = (link: { url: string }) => new URL(link.url).search.slice(1);
+
+test('a template that is for tokens is started with one of scope create, and by nobody else', async () => {
+  for (const method of ['GET', 'POST']) {
+    expect((await start('template=members', { method })).status).toBe(401);
+    const wrong = { authorization: 'Bearer eph_wrong' };
+    expect((await start('template=members', { method, headers: wrong })).status).toBe(401);
+  }
+  const made = await start('template=members&redirect=0', { headers: bearer });
+  expect(made.status).toBe(200);
+  const seen = await site.api('GET', `/v1/instances/${await made.text()}`);
+  expect(seen.status).toBe(200);
+});
+
+test('a link starts as many as it may, on any replica, and none when it was altered', async () => {
+  expect((await start('template=invited')).status).toBe(403);
+  const link = await makeLink({ template: 'invited', uses: 2, timeout: 120 });
+  const query = `${queryOf(link)}&redirect=0`;
+  const answers = await Promise.all(
+    Array.from({ length: 6 }, (_, i) => start(query, {}, site.publicUrls[i % 2])),
+  );
+  expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 403, 403, 403, 403]);
+  const refused = answers.find(({ status }) => status === 403);
+  expect(await refused?.json()).toMatchObject({
+    type: 'urn:ephemera:problem:link_refused',
+    detail: 'This link has started as many instances as it may.',
+  });
+  const id = await answers.find(({ status }) => status === 200)?.text();
+  expect(await (await site.api('GET', `/v1/instances/${id ?? ''}`)).json()).toMatchObject({
+    template: 'invited',
+    timeout: 120,
+  });
+  const fresh = queryOf(await makeLink({ template: 'invited' }));
+  for (const bad of [`${fresh}&template=plain`, `${fresh}x`, fresh.replace('link=', 'link=x')]) {
+    expect((await start(bad)).status, bad).toBe(403);
+  }
+  expect((await site.api('POST', '/v1/links', { template: 'members' })).status).toBe(409);
+  expect((await site.api('POST', '/v1/links', { uses: 0 })).status).toBe(400);
+});
+
+test('a person who opens a link is asked first, so that what looks at links uses none up', async () => {
+  const link = await makeLink({ template: 'plain' });
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const referrers: (string | undefined)[] = [];
+  page.on('request', (request) => referrers.push(request.headers()['referer']));
+  const own = `${base}/demo/new?${queryOf(link)}`;
+  for (let i = 0; i < 2; i++) expect((await page.goto(own))?.status()).toBe(200);
+  await page.getByRole('button', { name: 'Start an instance' }).click();
+  await page.waitForURL(/\/demo\/[a-z][a-z0-9]{25}\/$/);
+  // The page that it led to is told of this site, and not of the link.
+  expect(referrers.join()).not.toContain('link=');
+  expect((await start(queryOf(link))).status).toBe(403);
+});
+
+test('what a browser does by itself, or for another site, starts nothing', async () => {
+  const count = async () =>
+    ((await (await site.api('GET', '/v1/instances')).json()) as { items: unknown[] }).items.length;
+  const before = await count();
+  for (const headers of [
+    { 'sec-purpose': 'prefetch', 'sec-fetch-site': 'same-origin' },
+    { purpose: 'prefetch' },
+    { 'x-moz': 'prefetch' },
+    { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' },
+    { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' },
+    // Of a page of an instance, in path form.
+    { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' },
+    { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' },
+  ]) {
+    for (const method of ['GET', 'POST']) {
+      const answer = await start('', { method, headers });
+      expect(answer.status).toBe(403);
+      expect(answer.headers.get('content-type')).toBe('application/problem+json');
+      expect(await answer.json()).toMatchObject({ type: 'urn:ephemera:problem:unasked' });
+    }
+  }
+  expect(
+    (await start('', { method: 'POST', headers: { origin: 'http://x.example' } })).status,
+  ).toBe(403);
+  expect(await count()).toBe(before);
+});
+
+test('an instance with a token opens to it by header and link, from its creation on', async () => {
+  const made = await site.api(
+    'POST',
+    '/v1/instances',
+    { template: 'shared' },
+    { prefer: 'wait=30' },
+  );
+  expect(made.status).toBe(201);
+  const body = (await made.json()) as { id: string; accessToken: string; link: string };
+  const { id, accessToken, link } = body;
+  told.add(accessToken);
+  expect(accessToken).toMatch(/^[\w-]{43}$/);
+  expect((await enter(id)).status).toBe(403);
+  expect((await enter(id, { 'ephemera-token': `${accessToken}x` })).status).toBe(403);
+  const entered = await enter(id, { 'ephemera-token': accessToken }, 'cgi-bin/echo');
+  expect(entered.status).toBe(200);
+  expect(await entered.text()).not.toContain(accessToken);
+  const led = await enter(id, {}, new URL(link).search);
+  expect(led.status).toBe(303);
+  expect(led.headers.get('location')).toBe(`/demo/${id}/`);
+  // No other answer tells it, nor is it in Redis.
+  for (const path of [`/v1/instances/${id}`, '/v1/instances']) {
+    expect(await (await site.api('GET', path)).text()).not.toContain(accessToken);
+  }
+  // Another instance's token is as wrong as any; so is a dead one's.
+  const other = await start('template=shared&redirect=0');
+  const foreign = other.headers.get('ephemera-token') ?? '';
+  told.add(foreign);
+  expect((await enter(id, { 'ephemera-token': foreign })).status).toBe(403);
+  await site.api('DELETE', `/v1/instances/${id}`);
+  await waitFor('its end', async () => {
+    return (await enter(id, { 'ephemera-token': accessToken })).status === 410;
+  });
+  const wrong = await enter(id, { 'ephemera-token': foreign });
+  const never = await enter(`a${id.slice(1, -1)}0`, { 'ephemera-token': foreign });
+  expect([wrong.status, await wrong.text()]).toEqual([never.status, await never.text()]);
+  expect((await enter(await other.text(), { 'ephemera-token': accessToken })).status).toBe(403);
+});
+
+test('the steps of a start are told to who may enter alone', async () => {
+  const made = await start('template=shared&redirect=0');
+  const id = await made.text();
+  const token = made.headers.get('ephemera-token') ?? '';
+  told.add(token);
+  const events = (headers: Record<string, string>) =>
+    fetch(`${base}/demo/-/${id}/events`, { headers });
+  const cookies = made.headers.getSetCookie().join('\n');
+  expect(cookies).toContain(`Path=/demo/-/${id};`);
+  expect((await events({})).status).toBe(403);
+  expect((await events({ 'ephemera-token': 'wrong' })).status).toBe(403);
+  const cookie = `ephemera-token=${token}`;
+  expect((await events({ cookie, origin: 'http://neighbour.example' })).status).toBe(403);
+  expect((await events({ cookie, 'sec-fetch-site': 'same-site' })).status).toBe(403);
+  const seen = await events({ cookie });
+  expect(seen.status).toBe(200);
+  await seen.body?.cancel();
+});
+
+test('one from a pool is entered by the browser that started it, and by no other', async () => {
+  await waitFor('a warm one', async () => {
+    const { items } = (await (await site.api('GET', '/v1/templates')).json()) as {
+      items: { name: string; pool: { warm: number } }[];
+    };
+    return items.find(({ name }) => name === 'own')?.pool.warm === 1;
+  });
+  const [mine, other] = [await browser.newContext(), await browser.newContext()];
+  const page = await mine.newPage();
+  expect((await page.goto(`${base}/demo/new?template=own`))?.status()).toBe(200);
+  const id = page.url().split('/')[4] ?? '';
+  await page.getByText(id).first().waitFor();
+  expect(page.url()).toBe(`${base}/demo/${id}/`);
+  const cookies = await mine.cookies(`${base}/demo/${id}/`);
+  expect(cookies).toMatchObject([{ path: `/demo/${id}`, httpOnly: true, sameSite: 'Lax' }]);
+  told.add(cookies[0]?.value ?? '');
+  // Neither the page of the instance, nor the instance itself, sees it.
+  expect(await page.evaluate('document.cookie')).toBe('');
+  await page.goto(`${base}/demo/${id}/cgi-bin/echo`);
+  expect(await page.content()).not.toContain(cookies[0]?.value);
+  const stranger = await (await other.newPage()).goto(`${base}/demo/${id}/`);
+  expect(stranger?.status()).toBe(403);
+  expect(await stranger?.text()).toContain('opens only to who holds its token');
+});
+
+test('a browser does the work that is asked of it, and a script may; each is good once', async () => {
+  const asked = await start('template=worked');
+  expect(asked.status).toBe(403);
+  const { challenge, bits } = (await asked.json()) as { challenge: string; bits: number };
+  expect(bits).toBe(12);
+  let number = 0;
+  while (!hash('sha256', `${challenge}:${number}`, 'hex').startsWith('000')) number++;
+  const work = encodeURIComponent(`${challenge}:${number}`);
+  const done = await Promise.all(
+    [0, 1, 0].map((at) => start(`template=worked&work=${work}`, {}, site.publicUrls[at])),
+  );
+  expect(done.map(({ status }) => status).sort()).toEqual([307, 403, 403]);
+  const page = await browser.newPage();
+  await page.goto(`${base}/demo/new?template=worked`);
+  await page.waitForURL(/\/demo\/[a-z][a-z0-9]{25}\/$/);
+  await page
+    .getByText(page.url().split('/')[4] ?? '')
+    .first()
+    .waitFor();
+});
+
+// Last but one: it uses up what this address may ask for.
+test('an address that asks too often is told so, and a token has its own account', async () => {
+  let answer = await start('template=nothing');
+  let asked = 0;
+  while (answer.status !== 429 && asked++ < 60) {
+    answer = await start('template=invited', {}, site.publicUrls[asked % 2]);
+  }
+  expect(answer.status).toBe(429);
+  expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(3000);
+  expect(answer.headers.get('ratelimit-policy')).toBe('"address";q=40;w=3600');
+  expect(answer.headers.get('ratelimit')).toMatch(/^"address";r=0;t=\d+$/);
+  expect(await answer.json()).toMatchObject({ type: 'urn:ephemera:problem:rate_limited' });
+  expect((await start('template=members&redirect=0', { headers: bearer })).status).toBe(200);
+});
+
+test('no log, and nothing in Redis, has a token or a link in it', async () => {
+  told.delete('');
+  expect(told.size).toBeGreaterThan(6);
+  const logs = [...site.proxies, ...site.workers].map((app) => app.log()).join('');
+  for (const secret of told) expect(logs).not.toContain(secret);
+  const redis = new Redis(site.redis.url);
+  try {
+    let seen = 0;
+    for (const key of await redis.keys('*')) {
+      // What is to end may have ended since the keys were listed.
+      const dump = ((await redis.dumpBuffer(key)) as Buffer | null)?.toString('latin1') ?? '';
+      seen += dump.length;
+      for (const secret of told) expect(dump.includes(secret), key).toBe(false);
+    }
+    expect(seen).toBeGreaterThan(10_000);
+  } finally {
+    redis.disconnect();
+  }
+});

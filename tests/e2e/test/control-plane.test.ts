@@ -1,0 +1,317 @@
+import { connect } from 'node:net';
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { TOKEN, type Deployment, deploy } from './deployment.ts';
+
+// A stranger on the public port, and what a stranger's words become on the control plane.
+
+let site: Deployment;
+let host: string;
+let port: number;
+beforeAll(async () => {
+  site = await deploy({
+    dashboard: true,
+    templates: `
+templates:
+  demo: { image: ephemera/demo, port: 8080, stopGrace: 0s, tmpfs: { /tmp: 8m } }
+  loud:
+    image: ephemera/demo
+    port: 8080
+    command: ['/bin/sh', '-c', 'printf "\\033]0;owned\\007\\ndata: forged\\n\\n<script>alert(1)</script>\\n"; exit 3']
+`,
+  });
+  ({ host } = new URL(site.publicUrls[0] ?? ''));
+  port = Number(host.split(':')[1]);
+});
+afterAll(() => site.stop());
+
+/** Everything that a raw request is answered with, until the other side ends it. */
+function exchange(bytes: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1');
+    let answer = '';
+    socket.setTimeout(5_000, () => socket.destroy());
+    socket.on('data', (data) => (answer += data.toString('latin1')));
+    socket.on('close', () => resolve(answer));
+    socket.on('error', reject);
+    socket.write(bytes, 'latin1');
+  });
+}
+
+/** With all that the control API wants, so that only the port keeps it away. */
+const AUTHORIZED = `Authorization: Bearer ${TOKEN}\r\nAccept: application/json\r\n`;
+const CONTROL = ['/v1/instances', '/v1/templates', '/openapi.json', '/metrics', '/readyz'];
+const TELLS = /"items"|"openapi"|process_cpu|"parts"/;
+
+describe('the public port is no way to the admin port', () => {
+  test.each(CONTROL)('%s is not there, under whatever Host', async (path) => {
+    const admin = new URL(site.adminUrls[0] ?? '').host;
+    for (const name of [host, admin, 'localhost', 'localhost:8081', 'admin', '[::1]:8081']) {
+      const answer = await exchange(
+        `GET ${path} HTTP/1.1\r\nHost: ${name}\r\n${AUTHORIZED}Connection: close\r\n\r\n`,
+      );
+      expect(answer, name).toMatch(/^HTTP\/1\.1 404 /);
+      expect(answer).not.toMatch(TELLS);
+    }
+  });
+
+  test.each([
+    '/demo/../v1/instances',
+    '/demo/new/../../v1/instances',
+    '/demo/%2e%2e/v1/instances',
+    '/demo/..%2fv1/instances',
+    '/demo/-/../../v1/instances',
+    '//v1/instances',
+    '/./v1/instances',
+    '/v1%2finstances',
+    '/V1/instances',
+    '/v1/instances;x',
+    '/demo/\\..\\v1\\instances',
+    'http://localhost:8081/v1/instances',
+    'v1/instances',
+    '*',
+  ])('nor by the path %s', async (target) => {
+    const answer = await exchange(
+      `GET ${target} HTTP/1.1\r\nHost: localhost:8081\r\n${AUTHORIZED}Connection: close\r\n\r\n`,
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 4\d\d /);
+    expect(answer).not.toMatch(TELLS);
+  });
+
+  test.each([
+    ['a length beside chunks', 'Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+    ['a coding in disguise', 'Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n'],
+    ['two lengths', 'Content-Length: 0\r\nContent-Length: 60\r\n\r\n'],
+    ['a length that lies', 'Content-Length: 0\r\n\r\n'],
+    ['an upgrade to h2c', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n'],
+  ])('nor by a request behind another, with %s', async (_, fields) => {
+    const hidden = `GET /v1/instances HTTP/1.1\r\nHost: localhost:8081\r\n${AUTHORIZED}Connection: close\r\n\r\n`;
+    for (const path of ['/demo/new?redirect=0&template=none', `/demo/${'a'.repeat(26)}/`]) {
+      const answer = await exchange(`POST ${path} HTTP/1.1\r\nHost: ${host}\r\n${fields}${hidden}`);
+      expect(answer).toMatch(/^HTTP\/1\.1 4\d\d /);
+      expect(answer).not.toMatch(TELLS);
+    }
+  });
+
+  test('nor by CONNECT, nor by what says that it was forwarded', async () => {
+    const admin = new URL(site.adminUrls[0] ?? '').host;
+    const tunnel = await exchange(`CONNECT ${admin} HTTP/1.1\r\nHost: ${admin}\r\n\r\n`);
+    expect(tunnel).toMatch(/^HTTP\/1\.1 405 /);
+    const forwarded =
+      'X-Forwarded-Host: localhost:8081\r\nX-Original-URL: /v1/instances\r\nX-Rewrite-URL: /v1/instances\r\n';
+    const answer = await exchange(
+      `GET / HTTP/1.1\r\nHost: ${host}\r\n${forwarded}${AUTHORIZED}Connection: close\r\n\r\n`,
+    );
+    expect(answer).not.toMatch(TELLS);
+  });
+});
+
+describe('what is sent to the control API', () => {
+  test('too large a body is not read on', async () => {
+    const env = { A: 'x'.repeat(300_000) };
+    expect((await site.api('POST', '/v1/instances', { env })).status).toBe(413);
+    const nested = `{"metadata":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
+    expect((await site.api('POST', '/v1/instances', nested)).status).toBe(400);
+    expect((await fetch(`${site.adminUrls[0]}/healthz`)).status).toBe(200);
+  });
+
+  test.each([
+    '{"__proto__":{"template":"loud"}}',
+    '{"constructor":{"prototype":{"template":"loud"}}}',
+    '{"metadata":{"__proto__":"x"}}',
+    '{"env":{"__proto__":"x"}}',
+    '{"env":{"constructor":{"prototype":{"polluted":"yes"}}}}',
+    '{"metadata":{"constructor":{"polluted":"yes"}}}',
+  ])('%s changes nobody’s prototype', async (body) => {
+    const answer = await site.api('POST', '/v1/instances', body);
+    const told = (await answer.json()) as { id?: string; template?: string };
+    if (answer.ok) {
+      expect(told.template).toBe('demo');
+      await site.api('DELETE', `/v1/instances/${told.id}`);
+    } else {
+      expect(answer.status).toBe(400);
+    }
+    const after = (await (await site.api('GET', '/v1/templates')).json()) as object;
+    expect(JSON.stringify(after)).not.toContain('polluted');
+  });
+
+  test('a template named like a property is none', async () => {
+    for (const template of ['__proto__', 'constructor', 'toString']) {
+      expect((await site.api('POST', '/v1/instances', { template })).status).toBe(400);
+      const visitor = await fetch(`${site.publicUrls[0]}/demo/new?template=${template}`);
+      expect(visitor.status).toBe(400);
+    }
+  });
+
+  test('line breaks in what is kept break no header and no stream', async () => {
+    const events = await site.api('GET', '/v1/events', undefined, { accept: 'text/event-stream' });
+    const metadata = { note: 'a\r\nSet-Cookie: forged=1\r\n\r\nevent: forged\ndata: forged\n\n' };
+    const made = await site.api('POST', '/v1/instances', { metadata }, { prefer: 'wait=30' });
+    expect(made.status).toBe(201);
+    const { id } = (await made.json()) as { id: string };
+    for (const answer of [made, await site.api('GET', `/v1/instances/${id}`)]) {
+      expect(answer.headers.get('set-cookie')).toBeNull();
+    }
+    await site.api('DELETE', `/v1/instances/${id}`);
+    let told = '';
+    for await (const chunk of events.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      told += chunk;
+      if (told.includes('draining') || told.includes('gone')) break;
+    }
+    expect(told).not.toMatch(/^(?:event|data): forged/m);
+  });
+
+  test('what a container writes stays text, on a page, in a problem and on a terminal', async () => {
+    const made = await site.api(
+      'POST',
+      '/v1/instances',
+      { template: 'loud' },
+      { prefer: 'wait=30' },
+    );
+    expect(made.status).toBe(502);
+    const problem = await made.text();
+    expect(problem).toContain('forged');
+    expect((JSON.parse(problem) as { detail: string }).detail).not.toMatch(/[\p{Cc}--[\n\t]]/v);
+    const page = await fetch(`${site.publicUrls[0]}/demo/${lastFailed()}/`, {
+      headers: { accept: 'text/html' },
+    });
+    const html = await page.text();
+    expect(html).toContain('&lt;script&gt;alert(1)');
+    expect(html).not.toContain('<script>alert');
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
+  });
+
+  function lastFailed(): string {
+    const log = site.proxies[0]?.log() ?? '';
+    const made = log
+      .split('\n')
+      .filter((line) => line.includes('"template":"loud"'))
+      .map((line) => (JSON.parse(line) as { id: string }).id);
+    return made.at(-1) ?? '';
+  }
+});
+
+/** The log of acts, of its lines those with a word in them. */
+const actsWith = (word: string) =>
+  (site.proxies[0]?.log() ?? '')
+    .split('\n')
+    .filter((line) => line.includes('"administrative act"') && line.includes(word))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+const actsOn = (id: string) =>
+  actsWith(id).map(({ by, act, status, result, address }) => [by, act, status, result, address]);
+const creations = () =>
+  actsWith('"instance.create"').map(({ by, id, status, result, address }) => {
+    return [by, id, status, result, address];
+  });
+
+test('every act stands in the log with who, what, which, how it ended and from where', async () => {
+  const made = await site.api('POST', '/v1/instances', {}, { prefer: 'wait=30' });
+  const { id } = (await made.json()) as { id: string };
+  await site.api('POST', `/v1/instances/${id}/renew`, { timeout: 60 });
+  await site.api('GET', `/v1/instances/${id}/logs`);
+  await site.api('GET', `/v1/instances/${id}`);
+  await site.api('DELETE', `/v1/instances/${id}`);
+  await fetch(`${site.adminUrls[0]}/v1/instances/${id}`, { method: 'DELETE' });
+  // A line is written behind the answer that it tells of.
+  await waitFor('the last line', () => actsOn(id).length >= 5);
+  const from = '127.0.0.1';
+  expect(actsOn(id)).toEqual([
+    ['admin', 'instance.create', 201, 'done', from],
+    ['admin', 'instance.renew', 200, 'done', from],
+    ['admin', 'instance.read-log', 200, 'done', from],
+    ['admin', 'instance.end', 202, 'done', from],
+    ['nobody', 'instance.end', 401, 'refused', from],
+  ]);
+});
+
+// What the router took for a path the log did not: a slash at the end, capitals, percent-encoding.
+test('no other spelling of a path looks into a log or ends an instance without its line', async () => {
+  const made = await site.api('POST', '/v1/instances', {}, { prefer: 'wait=30' });
+  const { id } = (await made.json()) as { id: string };
+  const encoded = `%${id.charCodeAt(0).toString(16)}${id.slice(1)}`;
+  const status = async (method: string, path: string) =>
+    (await site.api(method, `/v1/instances/${path}`)).status;
+  expect(await status('GET', `${id}/logs/`)).toBe(404);
+  expect(await status('GET', `${id}/LOGS`)).toBe(404);
+  expect((await site.api('GET', `/V1/instances/${id}/logs`)).status).toBe(404);
+  expect(await status('DELETE', `${id}/`)).toBe(404);
+  expect(await status('GET', `${encoded}/logs`)).toBe(200);
+  expect(await status('DELETE', encoded)).toBe(202);
+  await waitFor('the last line', () => actsOn(id).length >= 4);
+  expect(actsOn(id).map(([by, act, status]) => [by, act, status])).toEqual([
+    ['admin', 'instance.create', 201],
+    ['admin', `DELETE /v1/instances/${id}/`, 404],
+    ['admin', 'instance.read-log', 200],
+    ['admin', 'instance.end', 202],
+  ]);
+});
+
+test('a start on the public port with a token stands there too, and a token that is none', async () => {
+  const begin = (token: string, query: string) =>
+    fetch(`${site.publicUrls[0]}/demo/new?redirect=0${query}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+  const before = creations().length;
+  const id = await (await begin(TOKEN, '')).text();
+  await begin('eph_nobody-of-all-of-these', '&template=loud');
+  const starts = () => creations().slice(before);
+  await waitFor('the last line', () => starts().length >= 2);
+  expect(starts()).toEqual([
+    ['admin', id, 200, 'done', '127.0.0.1'],
+    ['nobody', undefined, 401, 'refused', '127.0.0.1'],
+  ]);
+  // A visitor's start is no administrative act.
+  await fetch(`${site.publicUrls[0]}/demo/new?redirect=0`);
+  await begin('eph_nobody-either', '');
+  await waitFor('the last line', () => starts().length >= 3);
+  expect(starts()).toHaveLength(3);
+  await site.api('DELETE', `/v1/instances/${id}`);
+});
+
+test('our own answers are fenced in, on each port; an instance’s are its own', async () => {
+  const id = await (await fetch(`${site.publicUrls[0]}/demo/new?redirect=0`)).text();
+  const own = await fetch(`${site.publicUrls[0]}/demo/${id}/id`);
+  for (const name of ['content-security-policy', 'x-frame-options', 'referrer-policy']) {
+    expect(own.headers.get(name), name).toBeNull();
+  }
+  const html = { accept: 'text/html' };
+  const gone = `${site.publicUrls[0]}/demo/${'a'.repeat(26)}/`;
+  for (const [url, headers] of [
+    [`${site.publicUrls[0]}/`, html],
+    [gone, html],
+    [gone, {}],
+    [`${site.publicUrls[0]}/nowhere`, html],
+    [`${site.publicUrls[0]}/nowhere`, {}],
+    [`${site.adminUrls[0]}/healthz`, {}],
+    [`${site.adminUrls[0]}/v1/instances`, html],
+    [`${site.dashboardUrl}/login`, html],
+  ] as const) {
+    const answer = await fetch(url, { headers });
+    const policy = answer.headers.get('content-security-policy') ?? '';
+    expect(policy, url).toMatch(/default-src 'none'.*frame-ancestors/);
+    expect(policy, url).not.toMatch(/script-src[^;]*unsafe/);
+    expect(answer.headers.get('x-content-type-options'), url).toBe('nosniff');
+    expect(answer.headers.get('cache-control'), url).toBe('no-store');
+    expect(answer.headers.get('referrer-policy'), url).toMatch(
+      /no-referrer|same-origin|strict-origin/,
+    );
+  }
+});
+
+// Last, because it uses up what this address may guess.
+test('wrong tokens on the public port are few a minute, and then a right one tells nothing', async () => {
+  const begin = async (token: string) => {
+    const authorization = `Bearer ${token}`;
+    const answer = await fetch(`${site.publicUrls[0]}/demo/new?template=none&redirect=0`, {
+      headers: { authorization },
+    });
+    await answer.text();
+    return [answer.status, answer.headers.get('retry-after')];
+  };
+  // A right token of a template that there is not.
+  expect(await begin(TOKEN)).toEqual([400, null]);
+  await waitFor('too many', async () => (await begin('a-guess-of-some-length'))[0] === 429);
+  expect(await begin(TOKEN)).toEqual([429, '60']);
+  const visitor = await fetch(`${site.publicUrls[0]}/demo/new?template=none`);
+  expect(visitor.status).toBe(400);
+});

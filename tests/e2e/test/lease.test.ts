@@ -1,0 +1,168 @@
+import { request as httpRequest } from 'node:http';
+import type { ClientRequest } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Deployment, deploy } from './deployment.ts';
+
+// Leases: renewed, shortened, bounded by their ceiling, and cut short where nobody uses them.
+
+interface Resource {
+  readonly id: string;
+  readonly status: { readonly state: string; readonly reason?: string };
+  readonly createdAt: string;
+  readonly startedAt: string;
+  readonly expiresAt: string;
+  readonly maxExpiresAt: string;
+}
+
+let site: Deployment;
+
+beforeAll(async () => {
+  const demo = `{image: ephemera/demo, port: 8080, stopGrace: 0s, limits: {memory: 32m}, readOnly: true, tmpfs: {/tmp: 8m}`;
+  site = await deploy({
+    proxies: 2,
+    templates: `
+default: demo
+templates:
+  demo: ${demo}, timeout: 20s, maxTimeout: 60s}
+  connections: ${demo}, timeout: 5m, idleTimeout: 2s}
+  requests: ${demo}, timeout: 5m, idleTimeout: 2s, activity: requests}
+  client-bytes: ${demo}, timeout: 5m, idleTimeout: 2s, activity: client-bytes}
+`,
+  });
+});
+afterAll(() => site.stop());
+
+async function start(body: object): Promise<Resource> {
+  const answer = await site.api('POST', '/v1/instances', body, { prefer: 'wait=30' });
+  expect(answer.status).toBe(201);
+  return (await answer.json()) as Resource;
+}
+
+async function read(id: string): Promise<Resource> {
+  return (await (await site.api('GET', `/v1/instances/${id}`)).json()) as Resource;
+}
+
+async function renew(id: string, body: object): Promise<Resource> {
+  const answer = await site.api('POST', `/v1/instances/${id}/renew`, body);
+  expect(answer.status).toBe(200);
+  return (await answer.json()) as Resource;
+}
+
+/** A request whose body is announced and never comes: the instance waits for it. */
+function holdOpen(url: string): ClientRequest {
+  const request = httpRequest(url, { method: 'POST', headers: { 'content-length': 10 } });
+  request.on('error', () => undefined);
+  request.write('.');
+  return request;
+}
+
+const until = (time: string) => Date.parse(time);
+
+describe('renewal', () => {
+  test('the TTL counts from ready, and a renewal moves the deadline that the kill obeys', async () => {
+    const made = await start({ timeout: 3 });
+    expect(until(made.expiresAt) - until(made.startedAt)).toBe(3000);
+    const renewed = await renew(made.id, { timeout: 7 });
+    expect(until(renewed.expiresAt)).toBeGreaterThan(until(made.expiresAt) + 2000);
+    await waitFor('the first deadline', () => Date.now() > until(made.expiresAt) + 1000);
+    // Either replica has heard of the new deadline.
+    for (const base of site.publicUrls) {
+      expect(await (await fetch(`${base}/demo/${made.id}/id`)).text()).toBe(made.id);
+    }
+    const gone = await waitFor('its end', async () => {
+      const now = await read(made.id);
+      return now.status.state === 'gone' && now;
+    });
+    expect(gone.status.reason).toBe('ttl');
+    expect(gone.expiresAt).toBe(renewed.expiresAt);
+  });
+
+  test('it moves sooner only where that is asked for, and the kill follows', async () => {
+    const made = await start({});
+    expect((await renew(made.id, { timeout: 1 })).expiresAt).toBe(made.expiresAt);
+    const sooner = await renew(made.id, { timeout: 1, shorten: true });
+    expect(until(sooner.expiresAt)).toBeLessThan(until(made.expiresAt));
+    await waitFor('its end', async () => (await read(made.id)).status.state === 'gone', 10_000);
+    expect(Date.now()).toBeLessThan(until(made.expiresAt));
+  });
+
+  test('no renewal passes the ceiling, reading renews nothing', async () => {
+    const made = await start({});
+    expect(until(made.maxExpiresAt) - until(made.createdAt)).toBe(60_000);
+    expect((await renew(made.id, { timeout: 60 })).expiresAt).toBe(made.maxExpiresAt);
+    const late = new Date(until(made.maxExpiresAt) + 1000).toISOString();
+    const refused = await site.api('POST', `/v1/instances/${made.id}/renew`, { expiresAt: late });
+    expect(refused.status).toBe(400);
+    const before = await read(made.id);
+    await fetch(`${site.publicUrls[0]}/demo/${made.id}/id`);
+    expect((await read(made.id)).expiresAt).toBe(before.expiresAt);
+  });
+
+  test.each([
+    ['zero', { timeout: 0 }],
+    ['nothing', {}],
+    ['both', { timeout: 5, expiresAt: '2030-01-01T00:00:00Z' }],
+    ['the past', { expiresAt: '2020-01-01T00:00:00Z' }],
+    ['no time', { expiresAt: 'soon' }],
+    ['an unknown field', { timeout: 5, force: true }],
+  ])('%s: 400', async (_, body) => {
+    const { id } = await start({});
+    expect((await site.api('POST', `/v1/instances/${id}/renew`, body)).status).toBe(400);
+  });
+
+  test('one that has ended answers 410, one that never was 404', async () => {
+    const { id } = await start({ timeout: 1 });
+    await waitFor('its end', async () => (await read(id)).status.state === 'gone');
+    expect((await site.api('POST', `/v1/instances/${id}/renew`, { timeout: 5 })).status).toBe(410);
+    const never = 'a'.repeat(26);
+    expect((await site.api('POST', `/v1/instances/${never}/renew`, { timeout: 5 })).status).toBe(
+      404,
+    );
+  });
+});
+
+describe('idleness', () => {
+  const ended = (id: string) =>
+    waitFor('its end', async () => {
+      const now = await read(id);
+      return now.status.state === 'gone' && now.status.reason;
+    });
+
+  test('one that nobody uses ends before its time, with the reason idle', async () => {
+    const { id } = await start({ template: 'connections' });
+    expect(await ended(id)).toBe('idle');
+  });
+
+  test('an open request is use for as long as it is open, at either replica', async () => {
+    const { id } = await start({ template: 'connections' });
+    const held = holdOpen(`${site.publicUrls[1]}/demo/${id}/cgi-bin/echo`);
+    // Longer than an instance without use lives: its idle timeout, and the slack for what was not told.
+    await sleep(9000);
+    expect((await read(id)).status.state).toBe('ready');
+    held.destroy();
+    expect(await ended(id)).toBe('idle');
+  });
+
+  test('requests below 300 are use, others are not', async () => {
+    const used = await start({ template: 'requests' });
+    const unused = await start({ template: 'requests' });
+    const base = site.publicUrls[0];
+    const over = Date.now() + 9000;
+    while (Date.now() < over) {
+      expect((await fetch(`${base}/demo/${used.id}/id`)).status).toBe(200);
+      await fetch(`${base}/demo/${unused.id}/there-is-none`);
+      await sleep(500);
+    }
+    expect((await read(used.id)).status.state).toBe('ready');
+    expect((await read(unused.id)).status.reason).toBe('idle');
+  });
+
+  test('bytes of clients are use, an open connection without them is not', async () => {
+    const { id } = await start({ template: 'client-bytes' });
+    const held = holdOpen(`${site.publicUrls[0]}/demo/${id}/cgi-bin/echo`);
+    expect(await ended(id)).toBe('idle');
+    held.destroy();
+  });
+});

@@ -1,0 +1,322 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { get } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { CHROMIUM, waitFor } from '@ephemera/test-support';
+import axe from 'axe-core';
+import type { AxeResults } from 'axe-core';
+import { chromium } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { type Deployment, deploy } from './deployment.ts';
+
+// A person opens an instance that is not ready yet, sees its start, and lands in it.
+
+const templates = (registry: number) => `
+default: slow
+templates:
+  slow:
+    image: ephemera/demo
+    port: 8080
+    ready: { http: /id, within: 30s }
+    stopGrace: 0s
+    limits: { memory: 64m }
+    tmpfs: { /tmp: 8m }
+    command: ['/bin/sh', '-c', 'sleep 5; exec /bin/serve']
+  exits:
+    image: ephemera/demo
+    port: 8080
+    stopGrace: 0s
+    command: ['/bin/sh', '-c', 'sleep 5; echo "<b>the disk</b> is missing"; exit 7']
+  never-ready:
+    image: ephemera/demo
+    port: 8080
+    ready: { tcp: true, within: 8s }
+    stopGrace: 0s
+    command: ['/bin/sh', '-c', 'echo waiting for nothing; sleep 60']
+  single:
+    image: ephemera/demo
+    port: 8080
+    stopGrace: 0s
+    maxInstances: 1
+    whenFull: queue
+    tmpfs: { /tmp: 8m }
+  far:
+    image: 127.0.0.1:${registry}/far
+    port: 8080
+    ready: { tcp: true, within: 1s }
+`;
+
+let site: Deployment;
+let base: string;
+let browser: Browser;
+
+beforeAll(async () => {
+  registry.on('connection', (socket) => void silent.add(socket.on('error', () => undefined)));
+  const env = { EPHEMERA_PULL_TIMEOUT: '7s' };
+  site = await deploy({ templates: templates(await listen(registry)), env });
+  base = site.publicUrls[0] ?? '';
+  browser = await chromium.launch(CHROMIUM);
+});
+afterEach(() => {
+  expect(complaints.splice(0)).toEqual([]);
+});
+afterAll(async () => {
+  await browser.close();
+  await site.stop();
+  for (const socket of silent) socket.destroy();
+  registry.close();
+});
+
+/** A registry that takes calls and says nothing. */
+const registry = createServer();
+const silent = new Set<Socket>();
+
+async function listen(server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+/** Faults of the page's script, and what its content policy has refused. */
+const complaints: string[] = [];
+
+async function openPage(options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (line) => {
+    if (line.text().includes('Content Security Policy')) complaints.push(line.text());
+  });
+  return page;
+}
+
+/** What axe finds on a page as it stands. */
+async function findings(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const { passes, violations } = await page.evaluate<AxeResults>('axe.run()');
+  expect(passes.length).toBeGreaterThan(5);
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`);
+}
+
+async function newInstance(template: string): Promise<string> {
+  return (await fetch(`${base}/demo/new?redirect=0&template=${template}`)).text();
+}
+
+/** Asks as a browser does when a person opens a page; `fetch` would always own up to itself. */
+async function navigate(
+  url: string,
+  headers: Record<string, string> = { accept: 'text/html,*/*;q=0.8', 'sec-fetch-mode': 'navigate' },
+): Promise<{ res: IncomingMessage; html: string }> {
+  const res = await new Promise<IncomingMessage>((resolve, reject) => {
+    get(url, { headers, agent: false }, resolve).once('error', reject);
+  });
+  return { res, html: await text(res) };
+}
+
+test('the page shows the steps, is read out, and goes on to the instance by itself', async () => {
+  const page = await openPage();
+  const answer = await page.goto(`${base}/demo/new?template=slow`);
+  expect(answer?.status()).toBe(200);
+  expect(await page.getByRole('heading').innerText()).toBe('Starting slow');
+  const bar = page.getByRole('progressbar', { name: 'Starting slow' });
+  const before = Number(await bar.getAttribute('value'));
+  await page.getByRole('status').getByText('Waiting for it to answer.').waitFor();
+  // The start may have come as far as this before the page was there.
+  const then = Number(await bar.getAttribute('value'));
+  expect(then).toBeGreaterThanOrEqual(before);
+  expect(then).toBeGreaterThanOrEqual(85);
+  expect(await findings(page)).toEqual([]);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  expect(await findings(page)).toEqual([]);
+  // The next that is asked for is the page of the instance.
+  const asked: string[] = [];
+  page.on('request', (request) => asked.push(request.resourceType()));
+  await page.locator('html:not([data-step])').waitFor();
+  expect(asked[0]).toBe('document');
+  const id = page.url().split('/')[4] ?? '';
+  await page.getByText(id).first().waitFor();
+  await page.context().close();
+});
+
+test('without JavaScript it goes on too', async () => {
+  const page = await openPage({ javaScriptEnabled: false });
+  await page.goto(`${base}/demo/new?template=slow`);
+  expect(await page.getByRole('heading').innerText()).toBe('Starting slow');
+  await page.locator('html[data-step=probing]').waitFor();
+  await page.locator('html:not([data-step])').waitFor();
+  const id = page.url().split('/')[4] ?? '';
+  expect(await page.content()).toContain(id);
+  await page.context().close();
+});
+
+test('the page is small, never kept, and asks nobody else for anything', async () => {
+  const id = await newInstance('slow');
+  const { res, html } = await navigate(`${base}/demo/${id}/`);
+  expect(res.statusCode).toBe(200);
+  expect(res.headers).toMatchObject({ 'ephemera-state': 'starting', 'cache-control': 'no-store' });
+  expect(res.headers.vary).toContain('Sec-Fetch-Mode');
+  expect(res.headers['content-security-policy']).toMatch(
+    /^default-src 'none'; style-src 'nonce-[\w+/]{24}'; script-src 'nonce-[\w+/]{24}'; connect-src 'self'/,
+  );
+  expect(html.length).toBeLessThan(8_000);
+  expect(html).not.toMatch(/https?:\/\//);
+  const nonceOf = (page: string) => /nonce="([^"]+)"/.exec(page)?.[1];
+  const again = await navigate(`${base}/demo/${id}/`);
+  expect(nonceOf(again.html)).not.toBe(nonceOf(html));
+});
+
+test('scripts, fetch, images and API clients are held until it is ready', async () => {
+  const page = await openPage();
+  const id = await newInstance('slow');
+  await page.goto(`${base}/demo/${id}/`);
+  // The page's own policy stands between; another page of the same origin has none.
+  const other = await page.context().newPage();
+  await other.goto(`${base}/`);
+  const held = await Promise.all([
+    other.request.get(`${base}/demo/${id}/id`).then((answer) => answer.text()),
+    fetch(`${base}/demo/${id}/id`).then((answer) => answer.text()),
+    fetch(`${base}/demo/${id}/id`, {
+      headers: { accept: 'text/html', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' },
+    }).then((answer) => answer.text()),
+    fetch(`${base}/demo/${id}/id`, {
+      headers: { accept: '*/*', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'script' },
+    }).then((answer) => answer.text()),
+    fetch(`${base}/demo/${id}/id`, {
+      headers: { accept: 'text/html', 'x-requested-with': 'XMLHttpRequest' },
+    }).then((answer) => answer.text()),
+  ]);
+  expect(held).toEqual([id, id, id, id, id]);
+  await page.context().close();
+});
+
+test('a WebSocket handshake is held, however it asks', async () => {
+  const id = await newInstance('slow');
+  const headers = {
+    accept: 'text/html',
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+  };
+  // The demo speaks no WebSocket: that its own answer comes shows that it was waited for.
+  const { res, html } = await navigate(`${base}/demo/${id}/id`, headers);
+  expect([res.statusCode, html]).toEqual([200, id]);
+});
+
+test('while its image is pulled a start outlives its deadline, and says what it waits for', async () => {
+  const page = await openPage();
+  await page.goto(`${base}/demo/new?template=far`);
+  const status = page.getByRole('status');
+  await status.getByText(/^Pulling the image 127\.0\.0\.1:\d+\/far\.$/).waitFor();
+  const id = page.url().split('/')[4] ?? '';
+  const told = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;
+  expect(told).toMatchObject({ status: { state: 'starting', message: await status.innerText() } });
+  await page.getByRole('heading', { name: 'Start failed' }).waitFor();
+  expect(await page.locator('main').innerText()).toMatch(
+    /The image 127\.0\.0\.1:\d+\/far is not on this host, and pulling it failed: .* 7000 ms/,
+  );
+  await page.context().close();
+});
+
+test('a start that fails shows why, with the last log lines, and offers to try again', async () => {
+  const page = await openPage();
+  await page.goto(`${base}/demo/new?template=exits`);
+  await page.getByRole('status').getByText('Waiting for it to answer.').waitFor();
+  await page.getByRole('heading', { name: 'Start failed' }).waitFor();
+  expect(await page.locator('main').innerText()).toContain('exited with code 7');
+  expect(await page.locator('pre').innerText()).toBe('<b>the disk</b> is missing');
+  expect(await findings(page)).toEqual([]);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  expect(await findings(page)).toEqual([]);
+  const first = page.url();
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('heading', { name: 'Starting exits' }).waitFor();
+  expect(page.url()).not.toBe(first);
+  await page.context().close();
+});
+
+test('one that never answers fails at its start deadline, seen without JavaScript too', async () => {
+  const page = await openPage({ javaScriptEnabled: false });
+  await page.goto(`${base}/demo/new?template=never-ready`);
+  await page.getByRole('heading', { name: 'Start failed' }).waitFor();
+  expect(await page.locator('main').innerText()).toMatch(/did not answer on port 8080 within 8 s/);
+  expect(await page.locator('pre').innerText()).toBe('waiting for nothing');
+  await page.context().close();
+});
+
+test('a person whose instance has ended is offered another of its template', async () => {
+  const id = await newInstance('single');
+  expect(await (await fetch(`${base}/demo/${id}/id`)).text()).toBe(id);
+  const page = await openPage();
+  await page.goto(`${base}/demo/${id}/`);
+  await site.api('DELETE', `/v1/instances/${id}`);
+  await waitFor('its end', async () => (await fetch(`${base}/demo/${id}/`)).status === 410);
+  await page.reload();
+  await page.getByRole('heading', { name: 'Gone' }).waitFor();
+  expect(await page.locator('main').innerText()).toContain('it was asked to end');
+  expect(await findings(page)).toEqual([]);
+  await page.getByRole('button', { name: 'Start another' }).click();
+  await page.waitForURL((url) => !url.pathname.includes(id));
+  const next = page.url().split('/')[4] ?? '';
+  await page.getByText(next).first().waitFor();
+  const shown = (await (await site.api('GET', `/v1/instances/${next}`)).json()) as object;
+  expect(shown).toMatchObject({ id: next, template: 'single' });
+  await page.context().close();
+  // For others it is JSON.
+  const told = await fetch(`${base}/demo/${id}/`, { headers: { accept: 'application/json' } });
+  expect(await told.json()).toMatchObject({ status: 410, reason: 'request' });
+  await site.api('DELETE', `/v1/instances/${next}`);
+});
+
+test('who waits in the queue sees their place, and how it moves', async () => {
+  const [first, second] = [await newInstance('single'), await newInstance('single')];
+  const page = await openPage();
+  await page.goto(`${base}/demo/new?template=single`);
+  const status = page.getByRole('status');
+  await status.getByText('Queued at position 2 of 2.').waitFor();
+  expect(await findings(page)).toEqual([]);
+  await site.api('DELETE', `/v1/instances/${second}`);
+  await status.getByText('Queued at position 1 of 1.').waitFor();
+  await site.api('DELETE', `/v1/instances/${first}`);
+  await page.locator('html:not([data-step])').waitFor();
+  await page.context().close();
+});
+
+test('where the steps are told, an unknown id is no stream, and a ready one is over', async () => {
+  const events = (id: string) => fetch(`${base}/demo/-/${id}/events`);
+  expect((await events('a'.repeat(26))).status).toBe(404);
+  expect((await events('nonsense')).status).toBe(404);
+  const id = await newInstance('slow');
+  const stream = await events(id);
+  expect(stream.headers.get('content-type')).toContain('text/event-stream');
+  expect(stream.headers.get('cache-control')).toBe('no-store');
+  const told = await stream.text();
+  expect(told).toMatch(/event: step\ndata: .*"step":"probing"/);
+  expect(told.endsWith('event: over\ndata: {}\n\n')).toBe(true);
+  expect(await (await events(id)).text()).toBe('event: over\ndata: {}\n\n');
+});
+
+test('a theme of one’s own is filled in, escaped, and goes on by itself as well', async () => {
+  const file = join(tmpdir(), `ephemera-theme-${process.pid}.html`);
+  await writeFile(
+    file,
+    `<!doctype html><html lang="en"><head><title>{{template}}</title>{{follow}}</head>
+<body><main><h1>Own page of {{template}}</h1><p data-show="text">{{text}}</p></main></body></html>`,
+  );
+  const own = await deploy({ templates: templates(1), env: { EPHEMERA_THEME_FILE: file } });
+  try {
+    const page = await openPage();
+    await page.goto(`${own.publicUrls[0] ?? ''}/demo/new`);
+    expect(await page.getByRole('heading').innerText()).toBe('Own page of slow');
+    await page.getByText('Waiting for it to answer.').waitFor();
+    await page.getByRole('heading', { name: 'Own page of slow' }).waitFor({ state: 'detached' });
+    await page.context().close();
+  } finally {
+    await own.stop();
+    await rm(file);
+  }
+});

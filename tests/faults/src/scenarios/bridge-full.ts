@@ -1,0 +1,119 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
+import { deploy, print, table } from '@ephemera/test-support';
+import type { Deployment } from '@ephemera/test-support';
+import { templatesOf } from '../load/templates.ts';
+
+const run = promisify(execFile);
+
+/** What the kernel lets onto one bridge. */
+const PORTS = 1_023;
+
+/**
+ * Every port of the instances' bridge is taken, by interfaces that lead nowhere: the next instance is
+ * on a further network, and reached there as any other. Where there may be no further network, it is
+ * said why.
+ */
+export async function bridgeFull(): Promise<boolean> {
+  const further = await onFullBridge({});
+  // One that no other deployment takes by itself.
+  const refused = await onFullBridge({ EPHEMERA_SUBNET: '10.255.0.0/16' });
+  const rows = [
+    ['a further network may be made', ...rowOf(further)],
+    ['none may', ...rowOf(refused)],
+  ];
+  print(table(['', 'ports', 'before', 'after', 'what was told'], rows));
+  return (
+    further.before === 'ready' &&
+    further.after === 'ready' &&
+    further.networks === 2 &&
+    refused.after === 'failed' &&
+    refused.message.includes('networks of this host are full')
+  );
+}
+
+interface Outcome {
+  readonly ports: number;
+  readonly before: string;
+  readonly after: string;
+  readonly message: string;
+  readonly networks: number;
+  readonly subnet: string | undefined;
+}
+
+function rowOf({ ports, before, after, message }: Outcome): string[] {
+  return [String(ports), before, after, message.slice(0, 90).replace(/\s+/g, ' ')];
+}
+
+async function onFullBridge(env: Record<string, string>): Promise<Outcome> {
+  const site = await deploy({ templates: templatesOf(1), env });
+  const prefix = `ef${randomBytes(2).toString('hex')}`;
+  try {
+    const before = await createOne(site);
+    const [network] = await networksOf(site);
+    const ports = await fill(network?.bridge ?? '', prefix);
+    const after = await createOne(site);
+    const networks = (await networksOf(site)).length;
+    return {
+      ...{ ports, networks, subnet: network?.subnet },
+      ...{ before: before.state, after: after.state, message: after.message },
+    };
+  } finally {
+    await ip(Array.from({ length: PORTS }, (_, i) => `link del ${prefix}-${i}a`));
+    await site.stop();
+  }
+}
+
+/** Takes every port that is left, two an interface pair; gives how many the bridge has then. */
+async function fill(bridge: string, prefix: string): Promise<number> {
+  const pairs = Array.from({ length: Math.ceil(PORTS / 2) }, (_, i) => `${prefix}-${i}`);
+  // All down, so that no pair is a loop. The last ones are refused: the bridge is full then.
+  await ip(pairs.map((name) => `link add ${name}a type veth peer name ${name}b`));
+  await ip(
+    pairs.flatMap((name) => ['a', 'b'].map((end) => `link set ${name}${end} master ${bridge}`)),
+  );
+  const { stdout } = await run('ip', ['-o', 'link', 'show', 'master', bridge]);
+  return stdout.split('\n').filter(Boolean).length;
+}
+
+/** Runs commands of `ip`, those that fail as well. */
+async function ip(lines: readonly string[]): Promise<void> {
+  const child = run('ip', ['-force', '-batch', '-']);
+  child.child.stdin?.end(`${lines.join('\n')}\n`);
+  await child.catch(() => undefined);
+}
+
+async function createOne(site: Deployment): Promise<{ state: string; message: string }> {
+  const headers = { prefer: 'wait=120' };
+  const body = { template: 'plain', timeout: 300 };
+  const answer = await site.api('POST', '/v1/instances', body, headers);
+  const made = (await answer.json()) as {
+    id?: string;
+    detail?: string;
+    status?: { state: string };
+  };
+  const told = made.detail ?? '';
+  if (made.id === undefined || made.status?.state !== 'ready') {
+    return { state: made.status?.state ?? 'failed', message: told };
+  }
+  const reached = await fetch(`${site.publicUrls[0]}/demo/${made.id}/id`);
+  const isOwn = (await reached.text()) === made.id;
+  return { state: isOwn ? 'ready' : 'not reached', message: told };
+}
+
+async function networksOf({ namespace }: Deployment) {
+  const filter = `label=ephemera.namespace=${namespace}`;
+  const { stdout } = await run('docker', ['network', 'ls', '-q', '--filter', filter]);
+  const ids = stdout.split('\n').filter(Boolean);
+  const format =
+    '{{index .Options "com.docker.network.bridge.name"}} {{(index .IPAM.Config 0).Subnet}}';
+  const told = await run('docker', ['network', 'inspect', '--format', format, ...ids]);
+  return told.stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => {
+      const [bridge, subnet] = line.split(' ');
+      return { bridge, subnet };
+    });
+}

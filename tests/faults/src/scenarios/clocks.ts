@@ -1,0 +1,151 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { InstanceEvent } from '@ephemera/domain';
+import { FIRST, connectRedis, keysOf, readEvents } from '@ephemera/store';
+import { type App, type Deployment, deploy, print, waitFor } from '@ephemera/test-support';
+import type { Redis } from 'ioredis';
+import { type FakedClock, fakeClock } from '../faked-clock.ts';
+
+const HOUR = 3_600;
+const COMMON = `image: ephemera/demo
+    port: 8080
+    timeout: 25s
+    maxTimeout: 20m
+    ready: { http: /id, within: 4m }
+    stopGrace: 0s
+    limits: { memory: 32m, pids: 32 }
+    readOnly: true
+    tmpfs: { /tmp: 8m }`;
+const TEMPLATES = `
+default: demo
+templates:
+  demo:
+    ${COMMON}
+  pooled:
+    ${COMMON}
+    pool: 1
+    poolMaxAge: 10m
+`;
+
+interface Skews {
+  /** Seconds beside the machine's clock, which is that of Redis. */
+  readonly worker: number;
+  readonly proxy: number;
+  /** What the worker's clock is set to once everything serves. */
+  readonly workerThen?: number;
+}
+
+const CASES: Readonly<Record<string, Skews>> = {
+  'a worker an hour ahead': { worker: HOUR, proxy: 0 },
+  'a worker an hour behind': { worker: -HOUR, proxy: 0 },
+  'a proxy an hour ahead': { worker: 0, proxy: HOUR },
+  'a proxy an hour behind': { worker: 0, proxy: -HOUR },
+  'a proxy an hour ahead, a worker an hour behind': { worker: -HOUR, proxy: HOUR },
+  'a worker whose clock is set back by an hour': { worker: 0, proxy: 0, workerThen: -HOUR },
+  'a worker whose clock is set forward by an hour': { worker: 0, proxy: 0, workerThen: HOUR },
+};
+
+/** Deadlines with clocks that are wrong: on time, and every wrong clock told of once. */
+export async function clocks(): Promise<boolean> {
+  let held = true;
+  for (const [name, skews] of Object.entries(CASES)) {
+    const faults = await tryClocks(skews, name);
+    for (const fault of faults) print(`BROKEN ${name}: ${fault}`);
+    held &&= faults.length === 0;
+  }
+  return held;
+}
+
+async function tryClocks(skews: Skews, name: string): Promise<string[]> {
+  const [workerClock, proxyClock] = [await fakeClock(skews.worker), await fakeClock(skews.proxy)];
+  const site = await deploy({ templates: TEMPLATES, workers: 0, proxies: 0 });
+  const redis = connectRedis(site.redis.url, 'job', () => undefined);
+  try {
+    const worker = await site.startWorker({ env: workerClock.env });
+    const proxy = await site.startProxy({ env: proxyClock.env });
+    const ids = [await ready(site, 'demo'), await ready(site, 'demo'), await ready(site, 'pooled')];
+    await setBack(skews, workerClock, worker);
+    const url = site.publicUrls[0] ?? '';
+    const refusals = await Promise.all(ids.map((id) => refusedAt(url, id)));
+    const events = await untilGone(site, redis, ids);
+    const late = ids.map((id) => lateness(events, id));
+    const access = ids.map((id, i) => (refusals[i] ?? 0) - deadlineOf(events, id));
+    print(
+      `${name}: kills begun ${late.join(', ')} ms late, access refused ${access.join(', ')} ms late`,
+    );
+    return [
+      ...late.filter((ms) => ms < 0).map((ms) => `a kill ${-ms} ms before its deadline`),
+      ...late.filter((ms) => ms > 1_500).map((ms) => `a kill ${ms} ms late`),
+      ...access.filter((ms) => ms < -5).map((ms) => `refused ${-ms} ms before its deadline`),
+      ...told('worker', worker, skews.worker, skews.workerThen),
+      ...told('proxy', proxy, skews.proxy),
+    ];
+  } finally {
+    redis.disconnect();
+    await site.stop();
+    await workerClock.remove();
+    await proxyClock.remove();
+  }
+}
+
+/** Sets the worker's clock where it is to be set, once it has looked at the lease of everybody. */
+async function setBack({ workerThen }: Skews, clock: FakedClock, worker: App): Promise<void> {
+  if (workerThen === undefined) return;
+  await clock.set(workerThen);
+  const isTold = () => worker.log().includes(SKEWED);
+  await waitFor('the news of the clock', isTold);
+}
+
+const SKEWED = "the clock here is ahead of Redis' by so many seconds";
+
+function told(what: string, { log }: App, skew: number, then = 0): string[] {
+  const times = log().split(SKEWED).length - 1;
+  const wanted = skew !== 0 || then !== 0 ? 1 : 0;
+  return times === wanted ? [] : [`the ${what}'s clock was told of ${times} times`];
+}
+
+async function ready(site: Deployment, template: string): Promise<string> {
+  const headers = { prefer: 'wait=60' };
+  const made = await site.api('POST', '/v1/instances', { template }, headers);
+  const { id } = (await made.json()) as { id: string };
+  await waitFor(
+    'an instance that serves',
+    async () => {
+      const answer = await site.api('GET', `/v1/instances/${id}`);
+      return ((await answer.json()) as { status: { state: string } }).status.state === 'ready';
+    },
+    240_000,
+  );
+  return id;
+}
+
+async function refusedAt(url: string, id: string): Promise<number> {
+  for (;;) {
+    const { status } = await fetch(`${url}/demo/${id}/id`);
+    if (status === 410) return Date.now();
+    await sleep(10);
+  }
+}
+
+function untilGone(site: Deployment, redis: Redis, ids: readonly string[]) {
+  return waitFor(
+    'the end of all',
+    async () => {
+      const { events } = await readEvents(redis, keysOf(site.namespace), FIRST, 10_000);
+      const gone = events.filter(({ type, id }) => type === 'gone' && ids.includes(id));
+      return gone.length === ids.length && events;
+    },
+    120_000,
+  );
+}
+
+const draining = (events: readonly InstanceEvent[], id: string) =>
+  events.find((event) => event.type === 'draining' && event.id === id);
+
+function lateness(events: readonly InstanceEvent[], id: string): number {
+  const event = draining(events, id);
+  return event ? event.time - event.expiresAt : NaN;
+}
+
+function deadlineOf(events: readonly InstanceEvent[], id: string): number {
+  return draining(events, id)?.expiresAt ?? NaN;
+}

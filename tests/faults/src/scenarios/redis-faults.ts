@@ -1,0 +1,140 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { print, startRedis, waitFor } from '@ephemera/test-support';
+import { Redis } from 'ioredis';
+import { type Ground, startGround } from '../ground.ts';
+import {
+  noStrayNetworks,
+  noneOverdue,
+  oneContainerAnId,
+  sameSets,
+  settled,
+} from '../invariants/containers.ts';
+import { nothingWrong } from '../invariants/promises.ts';
+import { keysOwned, setsOwned } from '../invariants/reservations.ts';
+import type { Options } from '../options.ts';
+import { Tally } from '../tally.ts';
+import { printLedger } from './recover.ts';
+
+type Fault = (ground: Ground) => Promise<void>;
+
+/** After these Redis has everything that it ever acknowledged. */
+const KEPT: Readonly<Record<string, Fault>> = {
+  'all connections cut': async ({ redis }) => {
+    for (let i = 0; i < 5; i++) {
+      await redis.call('CLIENT', 'KILL', 'SKIPME', 'yes', 'TYPE', 'pubsub').catch(() => undefined);
+      await redis.call('CLIENT', 'KILL', 'SKIPME', 'yes', 'TYPE', 'normal').catch(() => undefined);
+      await sleep(700);
+    }
+  },
+  'CLIENT PAUSE for 8 s': async ({ redis }) => {
+    await redis.call('CLIENT', 'PAUSE', '8000', 'ALL');
+    await sleep(8_000);
+  },
+  'frozen for 8 s': async ({ site }) => {
+    process.kill(site.redis.pid, 'SIGSTOP');
+    await sleep(8_000);
+    process.kill(site.redis.pid, 'SIGCONT');
+  },
+  'killed, restarted with its file': ({ site }) => site.redis.restart('KILL'),
+  'out of memory for 10 s': async ({ redis }) => {
+    await redis.config('SET', 'maxmemory', '1');
+    await sleep(10_000);
+    await redis.config('SET', 'maxmemory', '0');
+  },
+};
+
+/** After these it has forgotten, or is set back to, what was. */
+const LOST: Readonly<Record<string, Fault>> = {
+  'a promoted replica, 4 s behind': failOver,
+  FLUSHALL: async ({ redis }) => {
+    await redis.flushall();
+  },
+  'killed, restarted without its file': async ({ site, redis }) => {
+    const [, folder = ''] = await redis.config('GET', 'dir');
+    await rm(join(folder, 'appendonlydir'), { recursive: true, force: true });
+    await site.redis.restart('KILL');
+  },
+};
+
+/** What holds although acknowledged writes are lost: nothing leaks, and nobody reaches another's. */
+const WITHOUT_MEMORY = [
+  noneOverdue,
+  oneContainerAnId,
+  sameSets,
+  settled,
+  noStrayNetworks,
+  setsOwned,
+  keysOwned,
+  nothingWrong,
+];
+
+/** How long the background works before and after each fault, ms. */
+const WORK = 5_000;
+
+/** Redis in every trouble that it can have; each once a run. */
+export async function redisFaults(options: Options): Promise<boolean> {
+  const tally = new Tally();
+  await each(KEPT, options, tally, undefined);
+  for (const [name, fault] of Object.entries(LOST)) {
+    await each({ [name]: fault }, options, tally, WITHOUT_MEMORY);
+  }
+  tally.print();
+  return tally.holds;
+}
+
+/** Makes the faults on one deployment, one after the other. */
+async function each(
+  faults: Readonly<Record<string, Fault>>,
+  { seed, runs = 1, steps: only }: Options,
+  tally: Tally,
+  invariants: typeof WITHOUT_MEMORY | undefined,
+): Promise<void> {
+  const chosen = Object.entries(faults).filter(
+    ([name]) => only.length === 0 || only.includes(name),
+  );
+  if (chosen.length === 0) return;
+  const ground = await startGround({ seed });
+  try {
+    for (let run = 0; run < runs; run++) {
+      for (const [name, fault] of chosen) {
+        await sleep(WORK);
+        await fault(ground);
+        tally.run(name, true);
+        await sleep(WORK);
+        const { took, broken } = await ground.recovered({ ...(invariants && { invariants }) });
+        tally.recovered([name], took, broken);
+        print(`${name}: recovered in ${(took / 1000).toFixed(1)} s`);
+        ground.background.resume();
+      }
+    }
+  } finally {
+    printLedger(ground);
+    await ground.stop();
+  }
+}
+
+/**
+ * A replica ceases to follow, its master goes on for four seconds and dies, and the replica takes its
+ * place and its port: what was acknowledged meanwhile is lost.
+ */
+async function failOver({ site, redis }: Ground): Promise<void> {
+  const { port } = site.redis;
+  const master = ['--replicaof', '127.0.0.1', String(port)];
+  const started = await startRedis({ args: ['--repl-diskless-sync-delay', '0', ...master] });
+  const replica = new Redis(started.url);
+  try {
+    await waitFor('the replica', async () => {
+      return (await replica.info('replication')).includes('master_link_status:up');
+    });
+    await sleep(1_000);
+    await replica.replicaof('NO', 'ONE');
+    await sleep(4_000);
+    process.kill(site.redis.pid, 'SIGKILL');
+    await waitFor('its port', async () => (await replica.config('SET', 'port', port)) === 'OK');
+    await waitFor('a write', async () => (await redis.config('SET', 'maxmemory', '0')) === 'OK');
+  } finally {
+    replica.disconnect();
+  }
+}

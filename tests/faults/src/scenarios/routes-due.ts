@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Agent } from 'node:http';
+import { makeId } from '@ephemera/domain';
+import { connectRedis, keysOf, redisInstances, redisLeases } from '@ephemera/store';
+import { deploy, print, sampleDraft, sampleTemplate } from '@ephemera/test-support';
+import type { Options } from '../options.ts';
+import { ask, askAround } from './ask.ts';
+import { Around } from './lateness.ts';
+
+const ROUTES = 10_000;
+const VISITORS = 32;
+const HOST = 'nobody';
+const TEMPLATES = `
+default: demo
+templates:
+  demo: { image: ephemera/demo, port: 8080 }
+`;
+
+/** Ten thousand routes, written as a worker writes them, whose deadlines are one instant. */
+export async function routesDue({ runs = ROUTES }: Options): Promise<boolean> {
+  const server = createServer((_, res) => res.end('here'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  // Nobody kills them: what refuses is the proxies' own clock.
+  const site = await deploy({ templates: TEMPLATES, workers: 0, proxies: 2 });
+  const redis = connectRedis(site.redis.url, 'job', () => undefined);
+  try {
+    const keys = keysOf(site.namespace);
+    const instances = redisInstances(redis, keys);
+    const leases = redisLeases(redis, keys);
+    const template = sampleTemplate({ port, ports: { web: port }, timeout: 3_600_000 });
+    const ids = Array.from({ length: runs }, () => makeId(randomBytes));
+    const BATCH = 200;
+    const began = Date.now();
+    for (let i = 0; i < ids.length; i += BATCH) {
+      await Promise.all(
+        ids.slice(i, i + BATCH).map(async (id) => {
+          const { generation } = await instances.create(sampleDraft({ id, template }));
+          await instances.begin(id, generation, HOST);
+          await instances.publish(id, generation, '127.0.0.1', HOST);
+        }),
+      );
+    }
+    const took = Date.now() - began;
+    const known = new Around(Number.POSITIVE_INFINITY);
+    await everyOne(site.publicUrls, ids, known);
+    print(
+      `every route asked for through every replica: ${known.answered} answered, others ${JSON.stringify(known.other)}`,
+    );
+    // A renewal is one script of the four that it took to write one.
+    const deadline = Math.ceil(Date.now() / 1000) * 1000 + took + 5_000;
+    for (let i = 0; i < ids.length; i += BATCH) {
+      await Promise.all(
+        ids
+          .slice(i, i + BATCH)
+          .map((id) => leases.renew(id, { expiresAt: deadline, shorten: true })),
+      );
+    }
+    const around = new Around(deadline);
+    await askAround({
+      ...{ ids, visitors: VISITORS, around },
+      bases: site.publicUrls,
+      from: deadline - 1_000,
+      until: deadline + 2_000,
+    });
+    print(around.print());
+    const after = new Around(deadline);
+    await everyOne(site.publicUrls, ids, after);
+    print(
+      `asked for again through every replica: ${after.refused} refused, ${after.answered} answered, others ${JSON.stringify(after.other)}`,
+    );
+    const all = ids.length * site.publicUrls.length;
+    return (
+      around.isOnTime && known.refused === 0 && after.answered === 0 && after.refused > all * 0.9
+    );
+  } finally {
+    redis.disconnect();
+    await site.stop();
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+async function everyOne(
+  bases: readonly string[],
+  ids: readonly string[],
+  around: Around,
+): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: VISITORS });
+  const waiting = bases.flatMap((base) => ids.map((id) => ({ base, id })));
+  const lane = async () => {
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const sentAt = Date.now();
+      around.note(await ask(agent, next.base, next.id), sentAt, Date.now());
+    }
+  };
+  await Promise.all(Array.from({ length: VISITORS }, lane));
+  agent.destroy();
+}

@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { print, table } from '@ephemera/test-support';
+import { type Ground, startGround } from '../ground.ts';
+import { killsCounted } from '../invariants/kills-counted.ts';
+import { INVARIANTS } from '../invariants/invariants.ts';
+import type { Options } from '../options.ts';
+import { nodeArgs } from '../steps/strike.ts';
+import { printLedger } from './recover.ts';
+
+/** How many instances live and die under each way of running twice. */
+const RUNS = 60;
+const LONGEST = 5 * 60_000;
+
+/** Every job of two workers runs twice: in a row, and at once. */
+export async function twice(options: Options): Promise<boolean> {
+  const rows: string[][] = [];
+  let held = true;
+  for (const how of ['in a row', 'at once'] as const) {
+    const args = { nodeArgs: nodeArgs({ twice: how, without: options.without }) };
+    const ground = await startGround({
+      seed: options.seed + 1,
+      workers: 0,
+      async prepare(site) {
+        await site.startWorker(args);
+        await site.startWorker(args);
+      },
+    });
+    try {
+      await lives(ground, options.runs ?? RUNS);
+      const { took, broken } = await ground.recovered({
+        invariants: [...INVARIANTS, killsCounted],
+      });
+      for (const { invariant, what } of broken) print(`BROKEN ${invariant}: ${what} (${how})`);
+      held &&= broken.length === 0;
+      const { promised } = ground.ledger;
+      const seconds = (took / 1000).toFixed(1);
+      rows.push([how, String(promised.size), String(broken.length), `${seconds} s`]);
+      printLedger(ground);
+    } finally {
+      await ground.stop();
+    }
+  }
+  print(table(['every job twice', 'instances', 'broken', 'settled after'], rows));
+  return held;
+}
+
+async function lives({ ledger }: Ground, count: number): Promise<void> {
+  const end = performance.now() + LONGEST;
+  while (ledger.promised.size < count && performance.now() < end) await sleep(200);
+}

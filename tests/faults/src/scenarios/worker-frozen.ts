@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WORKER_OPTIONS } from '@ephemera/queue';
+import { type App, print, randomFrom } from '@ephemera/test-support';
+import { type Ground, startGround } from '../ground.ts';
+import type { Options } from '../options.ts';
+import { WORKER_STEPS } from '../steps/steps.ts';
+import { countMarks, nodeArgs } from '../steps/strike.ts';
+import { Tally } from '../tally.ts';
+import { type Planned, plan } from './plan.ts';
+import { printLedger, recover } from './recover.ts';
+
+const RUNS = 20;
+/** How often one worker is stopped before it is replaced. */
+const TURNS = 5;
+/** How many workers are beside the daemon, round after round. */
+const WORKERS = [1, 4, 2, 4];
+/** How long a worker may go on that does not come to its step, ms. */
+const LONGEST_LIFE = 45_000;
+
+/**
+ * SIGSTOP of a worker at every step, for longer than its jobs are locked, and SIGCONT: by then
+ * another has taken its jobs, or it finds them twice in its own hands.
+ */
+export async function workerFrozen(options: Options): Promise<boolean> {
+  const random = randomFrom(options.seed);
+  const tally = new Tally();
+  const planned = plan(WORKER_STEPS, 'SIGSTOP', options.runs ?? RUNS, options, random);
+  const ground = await startGround({ seed: options.seed + 1 });
+  ground.site.workers[0]?.child.kill('SIGKILL');
+  const pause = () => WORKER_OPTIONS.lockDuration + 500 + random(2_500);
+  try {
+    for (let round = 0; planned.length > 0; round++) {
+      const workers = WORKERS[round % WORKERS.length] ?? 1;
+      const stops = planned.splice(0, TURNS * workers);
+      const places = Array.from({ length: workers }, (_, place) =>
+        stops.filter((_stop, i) => i % workers === place),
+      );
+      const done = await Promise.all(
+        places.map((turns) => freezeAll(ground, turns, pause, options, tally)),
+      );
+      // Where it never came to a step it would come to it in the middle of the recovery.
+      for (const { child } of done) child.kill('SIGKILL');
+      const steps = stops.map(({ step }) => step);
+      await recover(
+        ground,
+        steps,
+        { workers: Math.min(workers, 2), without: options.without },
+        tally,
+      );
+    }
+  } finally {
+    await ground.stop();
+  }
+  tally.print();
+  printLedger(ground);
+  return tally.holds;
+}
+
+/** One worker that is stopped and continued, one time after the other. */
+async function freezeAll(
+  ground: Ground,
+  turns: readonly Planned[],
+  pause: () => number,
+  { without }: Options,
+  tally: Tally,
+): Promise<App> {
+  const strikes = turns.map(({ strike }) => strike);
+  const worker = await ground.site.startWorker({
+    nodeArgs: nodeArgs({ strikes, without }),
+    unawaited: true,
+  });
+  const { child, log } = worker;
+  for (const [i, turn] of turns.entries()) {
+    const struck = await marked(worker, i + 1);
+    tally.run(turn.step, struck);
+    if (!struck) {
+      print(`missed: ${JSON.stringify(turn)}`);
+      for (const { step } of turns.slice(i + 1)) tally.run(step, false);
+      break;
+    }
+    await sleep(pause());
+    child.kill('SIGCONT');
+    if (child.exitCode !== null) throw new Error(`a worker ended by itself:\n${log()}`);
+  }
+  // What it does with the jobs that it had in its hands is to be seen, too.
+  await sleep(1_000);
+  return worker;
+}
+
+/** Waits until a worker has stopped itself so many times. */
+async function marked({ log }: App, times: number): Promise<boolean> {
+  const end = performance.now() + LONGEST_LIFE;
+  while (performance.now() < end) {
+    if (countMarks(log()) >= times) return true;
+    await sleep(20);
+  }
+  return false;
+}

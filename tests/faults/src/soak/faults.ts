@@ -1,0 +1,102 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { App } from '@ephemera/test-support';
+import { terminate } from '@ephemera/test-support';
+import type { Ground } from '../ground.ts';
+import { liveIds } from '../load/background.ts';
+
+/** Does something bad, for a while where it lasts, and leaves everything running again. */
+export type Fault = (ground: Ground) => Promise<void>;
+
+/**
+ * What one minute of a soak may bring. The first worker and the first proxy are never ended, so
+ * that their memory and descriptors can be followed for the whole time.
+ */
+export const FAULTS: Readonly<Record<string, Fault>> = {
+  'a worker killed': (ground) => replaceWorker(ground, killed),
+  'a worker stopped by SIGTERM': (ground) => replaceWorker(ground, terminate),
+  'all workers frozen for 15 s': async ({ site }) => {
+    await frozen(running(site.workers).map(pidOf), 15_000);
+  },
+  'one worker frozen for 10 s': async ({ site, random }) => {
+    await frozen([pidOf(oneOf(running(site.workers), random))], 10_000);
+  },
+  'a proxy killed': async ({ site }) => {
+    const last = site.proxies.length - 1;
+    const proxy = site.proxies[last];
+    if (proxy) await killed(proxy);
+    await sleep(1_000);
+    await site.startProxy({}, last);
+  },
+  'a proxy frozen for 8 s': async ({ site, random }) => {
+    await frozen([pidOf(oneOf(site.proxies, random))], 8_000);
+  },
+  'Redis restarted': ({ site }) => site.redis.restart('TERM'),
+  'Redis killed and restarted': ({ site }) => site.redis.restart('KILL'),
+  'Redis frozen for 6 s': ({ site }) => frozen([site.redis.pid], 6_000),
+  'Redis pauses its clients for 6 s': async ({ redis }) => {
+    await redis.call('CLIENT', 'PAUSE', '6000', 'ALL');
+    await sleep(6_000);
+  },
+  'all connections to Redis cut, three times': async ({ redis }) => {
+    for (let i = 0; i < 3; i++) {
+      await redis.call('CLIENT', 'KILL', 'SKIPME', 'yes', 'TYPE', 'pubsub').catch(() => undefined);
+      await redis.call('CLIENT', 'KILL', 'SKIPME', 'yes', 'TYPE', 'normal').catch(() => undefined);
+      await sleep(1_000);
+    }
+  },
+  'containers killed from outside': (ground) => hurt(ground, ['kill']),
+  'containers removed from outside': (ground) => hurt(ground, ['rm', '-f']),
+  'containers paused from outside': (ground) => hurt(ground, ['pause']),
+};
+
+const HURT = 4;
+
+/** Does this to some containers behind everybody's back. */
+async function hurt({ daemon, ledger, random }: Ground, command: string[]): Promise<void> {
+  const live = new Set(liveIds(ledger));
+  const containers = (await daemon.containers()).filter(
+    ({ Labels, State }) => live.has(Labels['ephemera.instance'] ?? '') && State === 'running',
+  );
+  for (let i = 0; i < HURT && containers.length > 0; i++) {
+    const [chosen] = containers.splice(random(containers.length), 1);
+    const id = chosen?.Labels['ephemera.instance'];
+    if (!chosen || id === undefined) continue;
+    ledger.hurt.add(id);
+    // One that has ended meanwhile cannot be hurt any more.
+    await daemon.command(...command, chosen.Id).catch(() => undefined);
+  }
+}
+
+async function replaceWorker({ site }: Ground, end: (app: App) => Promise<void>): Promise<void> {
+  const worker = running(site.workers).at(-1);
+  if (worker) await end(worker);
+  await sleep(1_000);
+  await site.startWorker();
+}
+
+async function killed({ child }: App): Promise<void> {
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
+}
+
+async function frozen(pids: readonly number[], ms: number): Promise<void> {
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  await sleep(ms);
+  for (const pid of pids) process.kill(pid, 'SIGCONT');
+}
+
+export function running(apps: readonly App[]): App[] {
+  return apps.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+}
+
+export function pidOf({ child }: App): number {
+  if (child.pid === undefined) throw new Error('it never ran');
+  return child.pid;
+}
+
+function oneOf<T>(things: readonly T[], random: (below: number) => number): T {
+  const thing = things[random(things.length)];
+  if (thing === undefined) throw new Error('there is nothing to choose from');
+  return thing;
+}

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { print, randomFrom, shuffled } from '@ephemera/test-support';
+import type { Random } from '@ephemera/test-support';
+import { type Ground, startGround } from '../ground.ts';
+import { printLedger } from '../scenarios/recover.ts';
+import { Tally } from '../tally.ts';
+import { liveIds } from '../load/background.ts';
+import { FAULTS, pidOf, running } from './faults.ts';
+import { Samples } from './samples.ts';
+import { soakTemplates } from './templates.ts';
+import { startWork } from './work.ts';
+
+const MINUTE = 60_000;
+/** The quiet half of a minute, before its fault, ms. */
+const QUIET = 30_000;
+const SAMPLE_EVERY = 10_000;
+
+/**
+ * Mixed work for so many minutes, one fault in each, drawn by a seed; after each every invariant
+ * must hold. Tells what memory and descriptors of every process did; gives whether all held.
+ */
+export async function soak(minutes: number, seed: number): Promise<boolean> {
+  const tally = new Tally();
+  const samples = new Samples();
+  const draw = deck(randomFrom(seed));
+  const ground = await startGround({
+    seed: seed + 1,
+    workers: 2,
+    proxies: 2,
+    templates: soakTemplates,
+    work: startWork,
+    // Every acknowledged instance is looked at to the end.
+    env: { EPHEMERA_TOMBSTONE: String(minutes * 60 + 900) },
+  });
+  const sampling = setInterval(() => void samples.take(processesOf(ground)), SAMPLE_EVERY);
+  let cut: string | undefined;
+  try {
+    print(`${minutes} minutes, seed ${seed}`);
+    const end = performance.now() + minutes * MINUTE;
+    for (let minute = 1; performance.now() + QUIET < end; minute++) {
+      const next = performance.now() + MINUTE;
+      await sleep(QUIET);
+      const before = ground.ledger.answers;
+      const [name, fault] = draw();
+      await fault(ground);
+      await sleep(5_000);
+      const live = liveIds(ground.ledger).length;
+      // What the clients had asked for is answered first: how long that takes is the machine's.
+      await ground.background.pause();
+      const { took, broken } = await ground.recovered();
+      tally.run(name, true);
+      tally.recovered([name], took, broken);
+      print(
+        `${new Date().toISOString()} minute ${minute}: ${name}; ${live} live, ` +
+          `${ground.ledger.answers - before} answers since the fault, ` +
+          `all held after ${(took / 1000).toFixed(1)} s, ${broken.length} broken`,
+      );
+      ground.background.resume();
+      await sleep(Math.max(0, next - performance.now()));
+    }
+  } catch (error) {
+    cut = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    print(`CUT SHORT ${cut}`);
+  } finally {
+    clearInterval(sampling);
+    await ground.stop();
+  }
+  print('');
+  tally.print();
+  print('');
+  print(samples.print());
+  print('');
+  printLedger(ground);
+  return cut === undefined && tally.holds;
+}
+
+/** Draws every fault once, in an order by chance, before any comes again. */
+function deck(random: Random): () => [string, (ground: Ground) => Promise<void>] {
+  let cards: [string, (ground: Ground) => Promise<void>][] = [];
+  return () => {
+    if (cards.length === 0) cards = shuffled(Object.entries(FAULTS), random);
+    const card = cards.pop();
+    if (!card) throw new Error('there are no faults');
+    return card;
+  };
+}
+
+function processesOf({ site }: Ground): Record<string, number> {
+  const named = (apps: Parameters<typeof running>[0]) =>
+    running(apps).map((app) => [`${app.name} ${app.port}`, pidOf(app)] as const);
+  return Object.fromEntries([
+    ...named(site.workers),
+    ...named(site.proxies),
+    ['redis', site.redis.pid],
+    ['the soak itself', process.pid],
+  ]);
+}
