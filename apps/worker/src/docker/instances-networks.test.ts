@@ -53,6 +53,7 @@ test('what one network has no room for goes onto the next, fit for use before an
   const others = await instancesNetworks({
     ...{ docker, namespace, subnets: undefined, portsEach: 2, logger },
     prepare: () => Promise.resolve(),
+    claim: () => Promise.resolve(undefined),
     keep: () => undefined,
   });
   expect(others.all).toEqual(networks.all);
@@ -135,6 +136,7 @@ test('a network that was pruned is made again, and what is left keeps its rules'
       secured.push(each);
       return firewall.secure(each);
     },
+    claim: () => Promise.resolve(undefined),
     keep: (found) => firewall.keep(found),
   });
   const look = async () => {
@@ -167,6 +169,7 @@ test('a further network that is not fit is no reason to start, and none to stop'
   const others = instancesNetworks({
     ...{ docker, namespace, subnets: undefined, portsEach: 1, logger },
     prepare: () => Promise.resolve(),
+    claim: () => Promise.resolve(undefined),
     keep: () => undefined,
   });
   await expect(others).rejects.toThrow(`the Docker network "${namespace}.2" is there, but it`);
