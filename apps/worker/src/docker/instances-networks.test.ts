@@ -176,3 +176,37 @@ test('a further network that is not fit is no reason to start, and none to stop'
   expect((await networks.hold()).network.name).toBe(`${namespace}.3`);
   expect(networks.all.map(({ name }) => name)).toEqual([namespace, `${namespace}.3`]);
 });
+
+test('a further network that another host has is removed again, and the next range is taken', async () => {
+  const claimed: string[] = [];
+  const { docker, namespace, networks } = await open({
+    portsEach: 1,
+    claim({ subnet }) {
+      claimed.push(subnet);
+      const isFirst = claimed.length === 1;
+      return Promise.resolve(isFirst ? `${subnet} belongs to another host.` : undefined);
+    },
+  });
+  await networks.hold();
+  const { network } = await networks.hold();
+  expect(network.name).toBe(`${namespace}.2`);
+  expect(network.subnet).toBe(claimed[1]);
+  expect(claimed[0]).not.toBe(claimed[1]);
+  expect((await findNetworks(docker, namespace)).map(({ subnet }) => subnet)).toEqual([
+    networks.all[0]?.subnet,
+    claimed[1],
+  ]);
+});
+
+test('where every further network is refused, the start fails with the reason', async () => {
+  const { docker, namespace, networks } = await open({
+    portsEach: 1,
+    claim: ({ subnet }) => Promise.resolve(`${subnet} belongs to another host.`),
+    subnets: ['10.201.0.0/16'],
+  });
+  await networks.hold();
+  const refused = networks.hold();
+  await expect(refused).rejects.toThrow(StartFault);
+  await expect(refused).rejects.toThrow(/10\.201\.0\.0\/16 belongs to another host/);
+  expect(await findNetworks(docker, namespace)).toEqual(networks.all);
+});
