@@ -3,7 +3,10 @@ import type { Logger } from '@ephemera/runtime';
 import type { InstanceStore, RouteCache } from '@ephemera/store';
 
 export interface WakePorts {
-  readonly routes: Pick<RouteCache, 'peek' | 'find' | 'confirm' | 'isRegistered' | 'waitFor' | 'onDrop'>;
+  readonly routes: Pick<
+    RouteCache,
+    'peek' | 'find' | 'confirm' | 'isRegistered' | 'waitFor' | 'onDrop'
+  >;
   readonly instances: Pick<InstanceStore, 'get'>;
   readonly asks: Asks;
   readonly logger: Logger;

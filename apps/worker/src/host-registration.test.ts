@@ -145,7 +145,9 @@ test('a host that lost its network while it was cut off starts nothing until it 
   const other = worker('b', {});
   await other.start();
   await one.heartbeat();
-  expect(one.conflict).toMatch(/of the host a overlaps the network 10\.231\.0\.0\/16 of the host b/);
+  expect(one.conflict).toMatch(
+    /of the host a overlaps the network 10\.231\.0\.0\/16 of the host b/,
+  );
   expect(one.overlaps).toBe(1);
   await other.silence(16_000);
   await one.heartbeat();

@@ -39,6 +39,8 @@ export interface HostRegistration {
    * @throws HostIdTakenError where another daemon has the host id by now
    */
   heartbeat(): Promise<void>;
+  /** Lets a worker that follows start at once, also where the network is removed meanwhile. */
+  release(): Promise<void>;
 }
 
 /** Another daemon has registered under the host id of this one: nothing here may go on. */
@@ -64,7 +66,7 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
   let networkId = '';
   let overlaps: readonly NetworkOverlap[] = [];
 
-  const register = async (mode: 'start' | 'refresh', current = networks()) => {
+  const register = async (mode: 'start' | 'refresh' | 'release', current = networks()) => {
     const present = current[0]?.id ?? networkId;
     const claim: HostClaim = {
       host,
@@ -144,6 +146,10 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
       }
       if (reply.kind === 'taken') throw new HostIdTakenError(takenSentence(host));
       note(reply);
+    },
+
+    async release() {
+      await register('release');
     },
   };
 }

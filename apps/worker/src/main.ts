@@ -127,6 +127,7 @@ await runApp(async () => {
     logger,
   });
   await registration.start();
+  lifetime.onStop('registration', () => registration.release());
   let registeredAt = performance.now();
 
   const instances = redisInstances(redis, keys, config.tombstone);

@@ -122,6 +122,24 @@ test('a worker that made the network anew registers its new id, and the others f
   expect(await refresh('a', [ONE], { fingerprint })).toEqual(registered);
 });
 
+test('a daemon whose worker has stopped in order is not waited for after its network was made anew', async () => {
+  const { start, refresh, claimOf, keys } = open();
+  const registry = redisHostRegistry(redis, keys);
+  const anew = { fingerprint: { bootId: 'boot-a', networkId: 'net-new' } };
+  await start('a', [ONE]);
+  await registry.register(claimOf('a', [ONE]), 'release');
+  // Not a clone; and a worker beside the one that stopped takes the release back.
+  expect(await start('a', [ONE], 'clone')).toMatchObject({ kind: 'taken' });
+  expect(await refresh('a', [ONE])).toEqual(registered);
+  expect(await refresh('a', [ONE], anew)).toMatchObject({ kind: 'taken' });
+  await registry.register(claimOf('a', [ONE]), 'release');
+  expect(await start('b', [ONE])).toMatchObject({ kind: 'overlap' });
+  expect(await refresh('a', [ONE], anew)).toEqual(registered);
+  // Who has lost the id cannot release it.
+  await registry.register(claimOf('a', [ONE]), 'release');
+  expect(await start('a', [ONE])).toMatchObject({ kind: 'taken' });
+});
+
 test('the range of a dead host is given to another, and the dead host loses it and no more', async () => {
   const { start, refresh, silence, networks } = open();
   await start('a', [ONE, TWO]);
@@ -168,9 +186,7 @@ test('a heartbeat without a change writes no registration, and looks at no other
   await redis.ping();
   monitor.disconnect();
   const names = calls.map((call) => call.split(' ')[0]?.toLowerCase());
-  expect(names.slice(0, names.indexOf('ping'))).toEqual([
-    ...['evalsha', 'time', 'get', 'zadd'],
-  ]);
+  expect(names.slice(0, names.indexOf('ping'))).toEqual([...['evalsha', 'time', 'get', 'zadd']]);
   expect(await redis.pttl(keys.registration('a'))).toBe(-1);
 });
 

@@ -43,9 +43,10 @@ export interface HostRegistry {
    * Registers a host and records a heartbeat of it, in one step.
    *
    * `start` replaces the networks of the host; on an overlap it changes nothing. `refresh` adds to
-   * them and leaves out what overlaps. A fingerprint that is `taken` changes nothing either way.
+   * them and leaves out what overlaps. `release` records no heartbeat: a worker stops, and until
+   * the next heartbeat of another worker the id may go to another fingerprint of the same boot. A fingerprint that is `taken` changes nothing either way.
    */
-  register(claim: HostClaim, mode: 'start' | 'refresh'): Promise<RegisterReply>;
+  register(claim: HostClaim, mode: 'start' | 'refresh' | 'release'): Promise<RegisterReply>;
   /** The registered networks of hosts, in the order asked for; empty where a host has none. */
   networksOf(hosts: readonly string[]): Promise<string[][]>;
 }

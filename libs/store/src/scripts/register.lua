@@ -5,7 +5,9 @@
 -- KEYS: 1 hosts  2 registration of the host
 -- ARGV: 1 host  2 boot id  3 id of its first Docker network
 --       4 network id that this worker registered before (empty: none)
---       5 start: all or nothing, replaces the networks | refresh: adds what can be added
+--       5 start: all or nothing, replaces the networks | refresh: adds what can be added |
+--         release: the worker stops; until the next heartbeat another daemon of this boot may
+--         have the id, such as this one with a network that was made anew
 --       6.. networks (IPv4 CIDR)
 -- Returns {registered} |
 --         {overlap, network, other host, network of that host, last heartbeat of that host, ...} |
@@ -25,12 +27,12 @@ local function rangeOf(cidr)
 end
 
 -- The same set always gives the same text, so that an unchanged registration is not written again.
-local function write(boot, network, set)
+local function write(boot, network, set, isReleased)
   local list = {}
   for each in pairs(set) do list[#list + 1] = '"' .. each .. '"' end
   table.sort(list)
-  return string.format('{"boot":"%s","network":"%s","networks":[%s]}', boot, network,
-    table.concat(list, ','))
+  return string.format('{"boot":"%s","network":"%s",%s"networks":[%s]}', boot, network,
+    isReleased and '"released":true,' or '', table.concat(list, ','))
 end
 
 local function asSet(list)
@@ -42,8 +44,16 @@ end
 local text = redis.call('GET', KEYS[2])
 local own = text and cjson.decode(text)
 local isOurs = own and own.boot == ARGV[2] and (own.network == ARGV[3] or own.network == ARGV[4])
-if own and not isOurs and isAlive(host) then 
+local isReleased = own and own.released and own.boot == ARGV[2]
+if own and not isOurs and not isReleased and isAlive(host) then
   return { 'taken', own.boot, own.network, seenAt(host) }
+end
+
+if ARGV[5] == 'release' then
+  if isOurs then
+    redis.call('SET', KEYS[2], write(own.boot, own.network, asSet(own.networks), true))
+  end
+  return { 'registered' }
 end
 
 local registered = isOurs and asSet(own.networks) or {}
