@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { keysOf } from '@ephemera/store';
 import { startOwnEngine, startOwnMachine, waitFor } from '@ephemera/testing';
 import type { OwnEngine, OwnMachine } from '@ephemera/testing';
@@ -12,7 +13,7 @@ import { TEMPLATES } from './templates.ts';
 
 const NAMESPACE = 'twohosts';
 const REDIS_PORT = 6390;
-const PORTS = { public: 8080, admin: 8081, worker: 8083 };
+const PORTS = { public: 8080, worker: 8083 };
 const SUBNET = '10.231.0.0/16';
 const keys = keysOf(NAMESPACE);
 const root = join(import.meta.dirname, '../../..');
@@ -68,7 +69,7 @@ class Host {
   /** Starts an app of the product with the settings of the deployment. */
   async app(name: 'proxy' | 'worker', more: Record<string, string> = {}): Promise<Program> {
     const config = join(this.machine.folder, 'ephemera.yml');
-    await writeFile(config, TEMPLATES);
+    await writeFile(config, TEMPLATES.replace('timeout: 60s', 'timeout: 10m'));
     const env = {
       DOCKER_HOST: this.engine.dockerHost,
       EPHEMERA_HOST_ID: this.id,
@@ -124,8 +125,8 @@ let first: string;
 beforeAll(async () => {
   [one, two] = await Promise.all([Host.start('h1'), Host.start('h2')]);
   // A cable between the machines.
-  const holder = two.run('sleep', 'infinity');
-  await two.machine.hostSays('true');
+  const holder = two.run('sh', '-c', 'echo there && exec sleep infinity');
+  await waitFor('a process to lead it to', () => holder.log().includes('there'));
   await one.machine.hostSays(
     `ip link add cable type veth peer name cable netns ${holder.child.pid} &&
     ip address add 192.0.2.1/30 dev cable && ip link set cable up`,
@@ -216,8 +217,6 @@ test('once the first host is silent the second gets the network, and the routes 
   });
   expect((await one.instance(first)).status).toBe(503);
   expect(proxyTwo.log()).toContain('route refused');
-  const metrics = await two.get(PORTS.admin, '/metrics');
-  if (metrics.status === 200) expect(metrics.body).toMatch(/routes_unregistered_total [1-9]/);
 
   // With the registration of both hosts as it was without any check, the same request reaches the
   // instance of somebody else: nothing but the registration keeps them apart.
@@ -226,6 +225,8 @@ test('once the first host is silent the second gets the network, and the routes 
   await redis('SET', keys.registration('h1'), unchecked);
   expect(await two.instance(first)).toEqual({ status: 200, body: second });
   await redis('SET', keys.registration('h1'), JSON.stringify(registration));
+  // The connection that was opened meanwhile is kept for a while.
+  await sleep(6_000);
   expect((await two.instance(first)).status).toBe(503);
 
   workerOne.child.kill('SIGCONT');
