@@ -121,9 +121,14 @@ let workerOne: Program;
 let proxyTwo: Program;
 /** An instance on the first machine. */
 let first: string;
+/** What has been started, whether or not all of it was. */
+const cleanUps: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  [one, two] = await Promise.all([Host.start('h1'), Host.start('h2')]);
+  one = await Host.start('h1');
+  cleanUps.unshift(() => one.stop());
+  two = await Host.start('h2');
+  cleanUps.unshift(() => two.stop());
   // A cable between the machines.
   const holder = two.run('sh', '-c', 'echo there && exec sleep infinity');
   await waitFor('a process to lead it to', () => holder.log().includes('there'));
@@ -137,6 +142,7 @@ beforeAll(async () => {
   await waitFor('Redis', async () => (await redis('PING').catch(() => '')) === 'PONG');
 
   workerOne = await one.app('worker');
+  cleanUps.unshift(() => workerOne.child.kill('SIGCONT'));
   await ready(workerOne, 'worker ready');
   await ready(await one.app('proxy'), 'proxy ready');
   proxyTwo = await two.app('proxy');
@@ -145,8 +151,7 @@ beforeAll(async () => {
   await waitFor('the first instance', async () => (await one.instance(first)).body === first);
 }, 180_000);
 afterAll(async () => {
-  workerOne?.child.kill('SIGCONT');
-  await Promise.allSettled([one?.stop(), two?.stop()]);
+  for (const cleanUp of cleanUps) await cleanUp();
 });
 
 async function redis(...command: string[]): Promise<string> {
