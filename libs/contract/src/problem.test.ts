@@ -36,6 +36,11 @@ const TABLE: readonly (readonly [Failure, status: number, detail: string])[] = [
   [{ kind: 'start_failed', id: ID, message: 'No such image.' }, 502, 'No such image.'],
   [{ kind: 'upstream_unreachable', id: ID }, 502, 'The instance does not answer as it should.'],
   [{ kind: 'upstream_timeout', id: ID }, 504, 'The instance did not answer in time.'],
+  [
+    { kind: 'host_unregistered', id: ID, host: 'h2', address: '10.231.1.5' },
+    503,
+    'The host of this instance has not registered its network. Try again in a few seconds.',
+  ],
   [{ kind: 'full', limit: 'hosts' }, 429, 'The hosts have no room for one more.'],
   [{ kind: 'store_unavailable' }, 503, 'The route cannot be looked up at the moment.'],
   [{ kind: 'internal' }, 500, 'Something went wrong on this side.'],

@@ -134,6 +134,14 @@ export function problemOf(failure: Failure): ProblemAnswer {
       return answer(failure, 502, 'Start failed', failure.message);
     case 'upstream_unreachable':
       return answer(failure, 502, 'Bad gateway', 'The instance does not answer as it should.');
+    case 'host_unregistered':
+      return answer(
+        failure,
+        503,
+        'Host not registered',
+        'The host of this instance has not registered its network. Try again in a few seconds.',
+        { 'retry-after': '5' },
+      );
     case 'upstream_timeout':
       return answer(failure, 504, 'Gateway timeout', 'The instance did not answer in time.');
     case 'full':

@@ -26,6 +26,13 @@ export type Failure =
   | { readonly kind: 'start_failed'; readonly id: string; readonly message: string }
   | { readonly kind: 'upstream_unreachable'; readonly id: string }
   | { readonly kind: 'upstream_timeout'; readonly id: string }
+  /** Its address is in no network that its host has registered: it may lead to another instance. */
+  | {
+      readonly kind: 'host_unregistered';
+      readonly id: string;
+      readonly host: string;
+      readonly address: string;
+    }
   | { readonly kind: 'full'; readonly limit: Limit }
   /** Asked too often. */
   | {

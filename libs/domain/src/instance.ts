@@ -88,6 +88,8 @@ type UnguardedRoute =
 export interface ReadyRoute extends Guard {
   readonly state: 'ready';
   readonly generation: number;
+  /** The host that it runs on: only there does its address lead to it. */
+  readonly host: string;
   readonly address: string;
   /** The container port that an address without a port reaches. */
   readonly port: number;
@@ -98,5 +100,6 @@ export interface ReadyRoute extends Guard {
   readonly stripPrefix: boolean;
   /** What the proxies tell as use; absent where nothing ends it for being idle. */
   readonly activity?: Activity | undefined;
-  readonly host: 'pass' | 'mask';
+  /** Which Host the instance sees: the visitor's, or its own address. */
+  readonly hostHeader: 'pass' | 'mask';
 }

@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Instance } from '@ephemera/domain';
 import { createProducers, createRefills } from '@ephemera/queue';
 import { watchTemplates } from '@ephemera/config';
 import { createTokens, readTrusted } from '@ephemera/http';
@@ -178,7 +179,11 @@ async function startProxy(
     intake,
     instances,
     refills,
-    reach: reachWarm,
+    // Where the store does not tell, the data path decides.
+    reach: async (instance: Instance) => {
+      const { host, address = '' } = instance;
+      return (await routes.isRegistered(host, address).catch(() => true)) && reachWarm(instance);
+    },
     onFault: (error: unknown) => logger.warn({ err: error }, 'claim not settled'),
     get templates() {
       return templates.current;

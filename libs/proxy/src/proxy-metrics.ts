@@ -1,10 +1,14 @@
-import { Gauge } from '@ephemera/process';
+import { Counter, Gauge } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
 
 /** Registers what a replica counts of its data path, read when it is asked for. */
 export function registerDataPathMetrics(
   registry: Registry,
-  read: { inFlight: () => number; openTunnels: () => number },
+  read: {
+    inFlight: () => number;
+    openTunnels: () => number;
+    unregisteredRoutes: () => number;
+  },
 ): void {
   const registers = [registry];
   new Gauge({
@@ -21,6 +25,15 @@ export function registerDataPathMetrics(
     registers,
     collect() {
       this.set(read.openTunnels());
+    },
+  });
+  new Counter({
+    name: 'ephemera_routes_unregistered_total',
+    help: 'Connections refused because the host had not registered the address of the route',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(read.unregisteredRoutes());
     },
   });
 }

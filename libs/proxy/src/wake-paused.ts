@@ -3,7 +3,10 @@ import type { Logger } from '@ephemera/process';
 import type { InstanceStore, RouteCache } from '@ephemera/store';
 
 export interface WakePorts {
-  readonly routes: Pick<RouteCache, 'peek' | 'find' | 'confirm' | 'waitFor' | 'onDrop'>;
+  readonly routes: Pick<
+    RouteCache,
+    'peek' | 'find' | 'confirm' | 'isRegistered' | 'waitFor' | 'onDrop'
+  >;
   readonly instances: Pick<InstanceStore, 'get'>;
   readonly asks: Asks;
   readonly logger: Logger;
@@ -27,7 +30,8 @@ export function wakePaused({ routes, instances, asks, logger }: WakePorts): Wake
   return {
     peek: (id) => routes.peek(id),
     find: (id) => routes.find(id),
-    confirm: (id) => routes.confirm(id),
+    confirm: (id, host) => routes.confirm(id, host),
+    isRegistered: (host, address) => routes.isRegistered(host, address),
     onDrop: (listener) => routes.onDrop(listener),
     waitFor(id, until, timeoutMs, signal) {
       if (!waking.has(id)) {

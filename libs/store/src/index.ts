@@ -17,6 +17,8 @@ export * from './redis-pools.ts';
 export * from './redis-rates.ts';
 export * from './hosts.ts';
 export * from './host-lock.ts';
+export { redisHostRegistry } from './host-registry.ts';
+export type * from './host-registry.ts';
 export * from './connect-redis.ts';
 export * from './route-cache.ts';
 export type { CachedRoute } from './route-reader.ts';

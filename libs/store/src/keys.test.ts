@@ -18,7 +18,7 @@ function written(): string[] {
     templateQueue: ['<template>'],
     boost: ['<template>', '<entry>'],
   };
-  const apart = ['namespace', 'routePrefix', 'queuePrefix'];
+  const apart = ['namespace', 'routePrefix', 'registrationPrefix', 'queuePrefix'];
   return Object.entries(keys)
     .filter(([name]) => !apart.includes(name))
     .map(([name, key]) => {
@@ -30,6 +30,8 @@ function written(): string[] {
 test('every key carries the namespace in braces, so that one hash slot holds them all', () => {
   for (const key of written()) expect(key).toMatch(/^\{ns\}:[a-z]/);
   expect(keysOf('ns').route('x').startsWith(keysOf('ns').routePrefix)).toBe(true);
+  const { registration, registrationPrefix } = keysOf('ns');
+  expect(registration('x').startsWith(registrationPrefix)).toBe(true);
 });
 
 test('no two keys are the same', () => {

@@ -6,6 +6,7 @@
 export interface Keys {
   readonly namespace: string;
   readonly routePrefix: string;
+  readonly registrationPrefix: string;
   readonly generation: string;
   readonly instances: string;
   readonly pending: string;
@@ -32,6 +33,8 @@ export interface Keys {
   rate(rate: string): string;
   reconciler(host: string): string;
   hostCapacity(host: string): string;
+  /** Fingerprint and networks of a host. */
+  registration(host: string): string;
   hostUsed(host: string): string;
   /** Live instances of a template, those in its queue aside. */
   templateInstances(template: string): string;
@@ -49,6 +52,7 @@ export function keysOf(namespace: string): Keys {
   return {
     namespace,
     routePrefix: `${base}:route:`,
+    registrationPrefix: `${base}:registration:`,
     generation: `${base}:generation`,
     instances: `${base}:instances`,
     pending: `${base}:pending`,
@@ -68,6 +72,7 @@ export function keysOf(namespace: string): Keys {
     rate: (rate) => `${base}:rate:${rate}`,
     log: (id) => `${base}:log:${id}`,
     reconciler: (host) => `${base}:host:${host}:reconciler`,
+    registration: (host) => `${base}:registration:${host}`,
     hostCapacity: (host) => `${base}:host:${host}:capacity`,
     hostUsed: (host) => `${base}:host:${host}:used`,
     templateInstances: (template) => `${base}:template:${template}:instances`,

@@ -20,7 +20,8 @@ const routes = IDS.flatMap((id) => {
     ports: { main: 8080 },
     expiresAt: Date.now() + 3_600_000,
     stripPrefix: true,
-    host: 'pass',
+    host: 'h1',
+    hostHeader: 'pass',
   };
   return [keys.route(id), JSON.stringify(route)];
 });

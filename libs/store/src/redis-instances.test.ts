@@ -74,12 +74,13 @@ describe('the route at its key', () => {
     expect(await route(id)).toEqual({
       state: 'ready',
       generation,
+      host: 'a',
       address: '10.0.0.9',
       port: 8080,
       ports: { web: 8080, debug: 9229 },
       expiresAt: published?.expiresAt,
       stripPrefix: false,
-      host: 'mask',
+      hostHeader: 'mask',
     });
 
     const ending = await instances.end(id, 'exited', 'code 3: "ä/€"\n');

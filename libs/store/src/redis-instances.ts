@@ -192,7 +192,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
 
 /** The route of an instance that is put back: of a ready one, or of one that is paused. */
 function restoredRoute(instance: Instance): Route {
-  const { state, generation, address = '', expiresAt, template, accessHash } = instance;
+  const { state, generation, host = '', address = '', expiresAt, template, accessHash } = instance;
   const guard = accessHash === undefined ? {} : { access: accessHash };
   if (state === 'paused') {
     return { state, generation, expiresAt, resume: template.resume ?? 'manual', ...guard };
@@ -201,12 +201,13 @@ function restoredRoute(instance: Instance): Route {
     ...guard,
     state: 'ready',
     generation,
+    host,
     address,
     port: template.port,
     ports: template.ports,
     expiresAt,
     stripPrefix: template.stripPrefix,
     ...(template.idleTimeout !== undefined && { activity: template.activity }),
-    host: template.host,
+    hostHeader: template.host,
   };
 }

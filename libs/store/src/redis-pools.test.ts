@@ -133,12 +133,13 @@ describe('a claim', () => {
     expect(JSON.parse((await redis.get(keys.route(before.id))) ?? '')).toEqual({
       state: 'ready',
       generation: instance.generation,
+      host: before.host,
       address: '10.0.0.9',
       port: 8080,
       ports: { web: 8080 },
       expiresAt: instance.expiresAt,
       stripPrefix: true,
-      host: 'pass',
+      hostHeader: 'pass',
       activity: 'connections',
     });
     // The kill job of its time in the pool asks again at the claimer's deadline, or for idleness.

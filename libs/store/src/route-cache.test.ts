@@ -64,7 +64,8 @@ const ready = (generation: number, more: Partial<ReadyRoute> = {}): ReadyRoute =
   ports: { main: 8080 },
   expiresAt: Date.now() + 3_600_000,
   stripPrefix: true,
-  host: 'pass',
+  host: 'h1',
+  hostHeader: 'pass',
   ...more,
 });
 const put = (id: string, route: Route) => writer.set(keys.route(id), JSON.stringify(route));

@@ -3,6 +3,7 @@ import { FailureError } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import { Bells } from './bells.ts';
 import type { Keys } from './keys.ts';
+import { HostNetworks } from './host-networks.ts';
 import { type DropListener, KnownRoutes } from './known-routes.ts';
 import { type CachedRoute, type RouteAnswers, RouteReader } from './route-reader.ts';
 import { RouteTracking } from './route-tracking.ts';
@@ -57,6 +58,7 @@ export class RouteCache {
   readonly #keys: Keys;
   readonly #reader: RouteReader;
   readonly #tracking: RouteTracking;
+  readonly #networks: HostNetworks;
   readonly #bells = new Bells();
   readonly #reads = new Map<string, Set<Read>>();
   /** Stale are those from before the invalidation connection was lost. */
@@ -77,12 +79,17 @@ export class RouteCache {
     this.#clock = options.clock ?? (() => performance.now());
     this.#keys = options.keys;
     this.#reader = new RouteReader(options.redis, options.keys, this.#lease, this.#clock);
+    this.#networks = new HostNetworks(this.#reader, {
+      lease: this.#lease,
+      grace: this.#grace,
+      clock: this.#clock,
+    });
     this.#tracking = new RouteTracking(
       options.trackingRedis(),
-      options.keys.routePrefix,
+      [options.keys.routePrefix, options.keys.registrationPrefix],
       {
         up: (since) => this.#trackingUp(since),
-        proven: (since) => (this.#provenAt = since),
+        proven: (since) => this.#proven(since),
         invalid: (key) => this.#invalidate(key),
         down: () => this.#trackingDown(),
       },
@@ -139,17 +146,29 @@ export class RouteCache {
    * The route as Redis has it after this call: so it is true of everything that the caller did
    * before. From memory only where Redis is away, and not merely late: a late Redis lets others
    * end an instance and give its address to the next one. Otherwise like `find`.
+   *
+   * @param host whose registration is to be read in the same step, for `isRegistered`
    */
-  async confirm(id: string): Promise<CachedRoute | undefined> {
+  async confirm(id: string, host?: string): Promise<CachedRoute | undefined> {
     const askedAt = this.#clock();
     for (;;) {
-      const found = await this.#read(id).promise;
+      const found = await this.#read(id, host).promise;
       if (found === undefined || found.validUntil - this.#lease >= askedAt) return found;
       if (this.#isAway) return found;
       if (this.#clock() >= askedAt + CONFIRM_WITHIN) break;
       await sleep(CONFIRM_AGAIN);
     }
     throw new FailureError({ kind: 'store_unavailable' });
+  }
+
+  /**
+   * Whether the address of a route, or of an instance, lies in a network that its host has
+   * registered. Two hosts may have used the same addresses; at most one of them has registered
+   * them now.
+   * @throws FailureError `store_unavailable` where Redis is away and nothing usable is known
+   */
+  isRegistered(host: string | undefined, address: string): Promise<boolean> {
+    return this.#networks.admits(host, address);
   }
 
   get #isAway(): boolean {
@@ -186,26 +205,35 @@ export class RouteCache {
     this.#known.onDrop(listener);
   }
 
-  #read(id: string): Read {
+  #read(id: string, host?: string): Read {
     const read: Read = { overtaken: false, promise: Promise.resolve(undefined) };
     const reads = this.#reads.get(id) ?? new Set();
     this.#reads.set(id, reads.add(read));
-    read.promise = this.#readUntilClean(id, read).finally(() => {
+    read.promise = this.#readUntilClean(id, read, host).finally(() => {
       reads.delete(read);
       if (reads.size === 0) this.#reads.delete(id);
     });
     return read;
   }
 
-  async #readUntilClean(id: string, read: Read): Promise<CachedRoute | undefined> {
+  async #readUntilClean(
+    id: string,
+    read: Read,
+    host: string | undefined,
+  ): Promise<CachedRoute | undefined> {
     for (;;) {
       read.overtaken = !this.#tracked;
-      const answers = await this.#reader.read([id]);
-      if (answers === undefined) return this.#whileAway(id);
+      const networks = this.#networks.beginRead();
+      const answer = await this.#reader.read([id], host === undefined ? [] : [host]);
+      if (answer === undefined) return this.#whileAway(id);
+      const { routes, registrations, sentAt } = answer;
+      if (host !== undefined) {
+        this.#networks.keep(host, registrations[0] ?? null, sentAt, networks);
+      }
       // Without tracking nobody would tell of a change: good for this once, and not kept as fresh.
       if (!read.overtaken || !this.#tracked) {
-        this.#known.keep(id, answers[0], !read.overtaken);
-        return answers[0];
+        this.#known.keep(id, routes[0], !read.overtaken);
+        return routes[0];
       }
     }
   }
@@ -225,7 +253,13 @@ export class RouteCache {
     if (key === null) {
       for (const reads of this.#reads.values()) overtake(reads);
       for (const id of this.#known.ids) this.#forget(id);
+      this.#networks.invalidate(null);
       this.#bells.ringAll();
+      return;
+    }
+    const { registrationPrefix } = this.#keys;
+    if (key.startsWith(registrationPrefix)) {
+      this.#networks.invalidate(key.slice(registrationPrefix.length));
       return;
     }
     const id = key.slice(this.#keys.routePrefix.length);
@@ -262,12 +296,19 @@ export class RouteCache {
   #trackingUp(since: number): void {
     this.#tracked = true;
     this.#provenAt = since;
+    this.#networks.trackingUp(since);
     this.#bells.ringAll();
     void this.#reload(++this.#epoch);
   }
 
+  #proven(since: number): void {
+    this.#provenAt = since;
+    this.#networks.proven(since);
+  }
+
   #trackingDown(): void {
     this.#tracked = false;
+    this.#networks.trackingDown();
     this.#lostAt = this.#clock();
     this.#epoch++;
     this.#staleProvenAt = this.#provenAt;
@@ -279,10 +320,10 @@ export class RouteCache {
   async #reload(epoch: number): Promise<void> {
     while (epoch === this.#epoch && this.#known.stale.size > 0) {
       const batch = this.#known.someStale(RELOAD_BATCH);
-      const answers = await this.#reader.read(batch.map(([id]) => id));
+      const answer = await this.#reader.read(batch.map(([id]) => id));
       if (epoch !== this.#epoch) return;
-      if (answers === undefined) await sleep(RELOAD_PAUSE);
-      else this.#reloaded(batch, answers);
+      if (answer === undefined) await sleep(RELOAD_PAUSE);
+      else this.#reloaded(batch, answer.routes);
     }
   }
 

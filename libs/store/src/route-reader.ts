@@ -14,6 +14,15 @@ export interface CachedRoute {
 /** What Redis says of some ids, in their order: a route, or undefined for an id it does not know. */
 export type RouteAnswers = readonly (CachedRoute | undefined)[];
 
+/** What one read has found. */
+export interface StoreAnswer {
+  readonly routes: RouteAnswers;
+  /** Of the hosts asked for, in their order, as Redis has them; null: not registered. */
+  readonly registrations: readonly (string | null)[];
+  /** Monotonic milliseconds. */
+  readonly sentAt: number;
+}
+
 /** Leaves room for an answer to the visitor within 250 ms. */
 const TIMEOUT = 200;
 /** So many reads in a row without an answer, however late, tell that Redis is away. */
@@ -54,8 +63,14 @@ export class RouteReader {
     return this.#redis.status === 'ready' && !this.isAway;
   }
 
-  /** The routes of some ids as Redis has them now; undefined where it does not answer in time. */
-  async read(ids: readonly string[]): Promise<RouteAnswers | undefined> {
+  /**
+   * The routes of some ids, and the registrations of some hosts, as Redis has them now in one
+   * step; undefined where it does not answer in time.
+   */
+  async read(
+    ids: readonly string[],
+    hosts: readonly string[] = [],
+  ): Promise<StoreAnswer | undefined> {
     if (!this.available) {
       if (this.#redis.status !== 'ready') this.#noteSilence();
       return undefined;
@@ -64,7 +79,10 @@ export class RouteReader {
     const answer = this.#redis
       .pipeline()
       .time()
-      .mget(ids.map((id) => this.#keys.route(id)))
+      .mget([
+        ...ids.map((id) => this.#keys.route(id)),
+        ...hosts.map((host) => this.#keys.registration(host)),
+      ])
       .exec()
       .then((answer) => {
         // A command that timed out is an entry with an error, and no answer.
@@ -76,9 +94,13 @@ export class RouteReader {
     if (!time || !values || time[0] || values[0]) return undefined;
     const [seconds, micros] = time[1] as [string, string];
     const redisNow = Number(seconds) * 1000 + Number(micros) / 1000;
-    return (values[1] as (string | null)[]).map((text) =>
-      text === null ? undefined : this.#leased(JSON.parse(text) as Route, sentAt, redisNow),
-    );
+    const texts = values[1] as (string | null)[];
+    const routes = texts
+      .slice(0, ids.length)
+      .map((text) =>
+        text === null ? undefined : this.#leased(JSON.parse(text) as Route, sentAt, redisNow),
+      );
+    return { routes, registrations: texts.slice(ids.length), sentAt };
   }
 
   /** Counting from when the read was sent puts every deadline a little early, never late. */

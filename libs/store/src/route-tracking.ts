@@ -45,7 +45,7 @@ export function connectTracking(
 }
 
 /**
- * Hears of every change below a key prefix, by Redis' broadcasting client tracking
+ * Hears of every change below some key prefixes, by Redis' broadcasting client tracking
  * (CLIENT TRACKING … BCAST), redirected to a subscription on the same connection.
  *
  * A heartbeat on that connection proves that nothing is outstanding: Redis pushes what was
@@ -53,16 +53,21 @@ export function connectTracking(
  */
 export class RouteTracking {
   readonly #redis: Redis;
-  readonly #prefix: string;
+  readonly #prefixes: readonly string[];
   readonly #events: TrackingEvents;
   readonly #clock: () => number;
   #up = false;
   #heartbeat: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
 
-  constructor(redis: Redis, prefix: string, events: TrackingEvents, clock: () => number) {
+  constructor(
+    redis: Redis,
+    prefixes: readonly string[],
+    events: TrackingEvents,
+    clock: () => number,
+  ) {
     this.#redis = redis;
-    this.#prefix = prefix;
+    this.#prefixes = prefixes;
     this.#events = events;
     this.#clock = clock;
   }
@@ -98,7 +103,8 @@ export class RouteTracking {
       const id = await this.#redis.client('ID');
       await this.#redis.call(
         ...(['CLIENT', 'TRACKING', 'ON', 'REDIRECT', String(id)] as const),
-        ...(['BCAST', 'PREFIX', this.#prefix] as const),
+        'BCAST',
+        ...this.#prefixes.flatMap((prefix) => ['PREFIX', prefix]),
       );
       await this.#redis.subscribe(CHANNEL);
     } catch {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StartError } from '@ephemera/domain';
 import type { Capacity, Webhook } from '@ephemera/domain';
-import { admit, buryLost, endExited, reconcile } from '@ephemera/lifecycle';
+import { StartFault, admit, buryLost, endExited, reconcile } from '@ephemera/lifecycle';
 import type { Probe } from '@ephemera/lifecycle';
 import { createProducers, createRefills } from '@ephemera/queue';
 import { watchPolicy } from '@ephemera/config';
@@ -19,6 +19,7 @@ import {
   connectRedis,
   createStore,
   keysOf,
+  redisHostRegistry,
   requireRedis,
   takeAsks,
   tellExpiring,
@@ -44,6 +45,8 @@ import type { EgressRules } from './firewall-rules.ts';
 import { createFirewall, runHere } from './firewall.ts';
 import { hostCapacity, withinNetworks } from './docker/host-capacity.ts';
 import { guardStarts } from './guard-starts.ts';
+import { HostIdTakenError, hostRegistration, readBootId } from './host-registration.ts';
+import type { HostRegistration } from './host-registration.ts';
 import { inLanes } from './in-lanes.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { lookAtParts } from './look-at-parts.ts';
@@ -61,6 +64,8 @@ import { createWorkerMetrics } from './worker-metrics.ts';
 
 const RECONCILE_EVERY = 10_000;
 const BEAT_EVERY = 5_000;
+/** A registration that old may have been lost to another host, ms: as long as a host counts as alive. */
+const REGISTRATION_STANDS = 15_000;
 /** Room that opens is used at once; these only make up for what was missed. */
 const ADMIT_EVERY = 1_000;
 const REFILL_EVERY = 5_000;
@@ -164,9 +169,22 @@ async function startWorker(
     subnets: config.subnets,
     portsEach: config.networkInstances,
     prepare: (network) => firewall.secure(network),
+    claim: (network) => registration.claim(network),
     keep: (found) => firewall.keep(found),
     logger,
   });
+  // Before anything is done in the name of the host: another daemon may have the same id.
+  const registration: HostRegistration = hostRegistration({
+    registry: redisHostRegistry(redis, keys),
+    host,
+    bootId: await readBootId(),
+    networks: () => networks.all,
+    lookAgain: () => networks.refresh(),
+    logger,
+  });
+  await registration.start();
+  lifetime.onStop('registration', () => registration.release());
+  let registeredAt = performance.now();
 
   const store = dependencies.createStore(redis, keys, config.tombstone);
   const { hosts, instances, line, pools, intake, progress, suspensions } = store;
@@ -185,7 +203,7 @@ async function startWorker(
       docker,
       namespace,
       host,
-      networks,
+      networks: { hold: holdPort },
       resolvers: config.egress.resolvers,
       now: () => instances.now(),
       pulls,
@@ -205,7 +223,10 @@ async function startWorker(
     onSkew: (ahead, isSkewed) => tellSkew(logger, ahead, isSkewed),
   });
   lifetime.onStop('clock', () => clock.stop());
-  const metrics = createWorkerMetrics(registry, () => instances.count());
+  const metrics = createWorkerMetrics(registry, {
+    instances: () => instances.count(),
+    overlaps: () => registration.overlaps,
+  });
   const onKilled = tellKills(logger, metrics);
   registerClock(registry, () => clock.ahead);
   const late = hastenLateKills({
@@ -217,7 +238,12 @@ async function startWorker(
 
   // Before the work, so that it is there until that has stopped.
   let isServing = false;
-  const pings = { redis: () => redis.ping(), docker: () => docker.ping() };
+  const pings = {
+    redis: () => redis.ping(),
+    docker: () => docker.ping(),
+    networks: () =>
+      registration.conflict === undefined ? Promise.resolve() : Promise.reject(new Error()),
+  };
   const readiness = () => lookAtParts(isServing && !lifetime.stopping, pings);
   const health = createHealthServer({ readiness, metrics: registry });
   await listen(health, { host: config.bind, port: config.port });
@@ -226,6 +252,9 @@ async function startWorker(
   const underWay = new Set<string>();
   const repaired = inTurn();
   const reconcileNow = async (): Promise<void> => {
+    // Cut off from Redis for long, another daemon may have taken the host id: its instances are
+    // not on this daemon, and would be taken for lost.
+    if (performance.now() > registeredAt + REGISTRATION_STANDS) await heartbeat();
     const ended = metrics.reconcileSeconds.startTimer();
     try {
       await reconcile({
@@ -262,6 +291,11 @@ async function startWorker(
     );
     lifetime.onStop('webhooks', stop);
   }
+
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  // The repairs may take longer than a host counts as alive.
+  const beating = repeat('beat', BEAT_EVERY, beat, { signal, logger });
 
   // What became overdue while nobody was here goes before anything new is started; whoever held
   // the lock may have died with it.
@@ -305,13 +339,11 @@ async function startWorker(
     inspect: (id) => looks(() => containers.inspect(id)),
     running: (id) => looks(() => containers.running(id)),
   };
-  const stopping = new AbortController();
-  const { signal } = stopping;
   const loops = [
+    beating,
     repeat('reconcile', RECONCILE_EVERY, reconcileOnce, { signal, logger }),
     // Beside it: neither may hold up the other.
     repeat('networks', RECONCILE_EVERY, keepNetworks, { signal, logger }),
-    repeat('beat', BEAT_EVERY, beat, { signal, logger }),
     repeat('admit', ADMIT_EVERY, letIn, { signal, logger }),
     repeat('lost hosts', BURY_LOST_EVERY, buryLostOnce, { signal, logger }),
     // Again and again: a Redis that lost everything has lost it too.
@@ -363,8 +395,32 @@ async function startWorker(
 
   async function beat(): Promise<void> {
     await withDeadline('ping', QUICK, docker.ping());
-    await hosts.offer(host, withinNetworks(capacity, networks.most));
-    await hosts.beat(host, await instances.now());
+    await heartbeat();
+    const most = registration.conflict === undefined ? networks.most : 0;
+    await hosts.offer(host, withinNetworks(capacity, most));
+  }
+
+  async function heartbeat(): Promise<void> {
+    try {
+      await registration.heartbeat();
+      registeredAt = performance.now();
+    } catch (error) {
+      if (error instanceof HostIdTakenError) stopForOtherDaemon(error);
+      throw error;
+    }
+  }
+
+  /** Whatever goes on here would act on the instances of the other daemon. */
+  function stopForOtherDaemon({ message }: HostIdTakenError): void {
+    if (lifetime.stopping) return;
+    logger.fatal({ host }, message);
+    void lifetime.stop().finally(() => process.exit(1));
+  }
+
+  function holdPort() {
+    const { conflict } = registration;
+    if (conflict !== undefined) throw new StartFault(conflict);
+    return networks.hold();
   }
 
   /** A daemon that has just come back may have built its chains anew. */

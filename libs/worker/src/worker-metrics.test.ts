@@ -10,7 +10,10 @@ test('a scrape is answered while Redis is away, with the last figure', async () 
   const redis = connectRedis(server.url, 'job', () => undefined);
   const instances = redisInstances(redis, keysOf('worker-metrics'));
   const registry = createMetrics('worker');
-  createWorkerMetrics(registry, () => instances.count());
+  createWorkerMetrics(registry, {
+    instances: () => instances.count(),
+    overlaps: () => 0,
+  });
   await instances.create(sampleDraft());
   expect(await registry.metrics()).toContain('ephemera_instances{app="worker"} 1');
   await server.stop();

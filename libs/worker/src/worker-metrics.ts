@@ -17,7 +17,7 @@ const STORE_WITHIN = 2_000;
 
 export function createWorkerMetrics(
   registry: Registry,
-  countInstances: () => Promise<number>,
+  read: { instances: () => Promise<number>; overlaps: () => number },
 ): WorkerMetrics {
   const registers = [registry];
   new Gauge({
@@ -26,8 +26,16 @@ export function createWorkerMetrics(
     registers,
     async collect() {
       // Where the store is away the last figure stands: a scrape tells the rest all the same.
-      const count = withDeadline('count', STORE_WITHIN, countInstances());
+      const count = withDeadline('count', STORE_WITHIN, read.instances());
       await count.then((found) => this.set(found)).catch(() => undefined);
+    },
+  });
+  new Gauge({
+    name: 'ephemera_host_network_overlaps',
+    help: 'Networks of this host that overlap those of another live host; above 0 it starts nothing',
+    registers,
+    collect() {
+      this.set(read.overlaps());
     },
   });
   return {

@@ -37,6 +37,7 @@ export async function openDocker(options: Partial<NetworksOptions> = {}) {
     subnets: undefined,
     portsEach: 1000,
     prepare: () => Promise.resolve(),
+    claim: () => Promise.resolve(undefined),
     keep: () => undefined,
     logger,
     ...options,

@@ -21,7 +21,10 @@ export async function openQueues() {
   const killJobs = new Queue(killQueue(HOST), connection);
   const registry = createMetrics('worker');
   const logger = createLogger('worker', 'silent');
-  const metrics = createWorkerMetrics(registry, () => instances.count());
+  const metrics = createWorkerMetrics(registry, {
+    instances: () => instances.count(),
+    overlaps: () => 0,
+  });
   const options = { ...connection, logger, metrics };
   return {
     redis,

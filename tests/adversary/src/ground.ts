@@ -57,6 +57,8 @@ export async function startGround(templates = TEMPLATES): Promise<Ground> {
   const hosts = redisHosts(redis, keys);
   // A replica is ready only where a host is there to start instances on.
   await hosts.beat(HOST, Date.now());
+  const registration = { boot: HOST, network: HOST, networks: ['127.0.0.0/8'] };
+  await redis.set(keys.registration(HOST), JSON.stringify(registration));
   const beating = setInterval(() => {
     hosts.beat(HOST, Date.now()).catch(() => undefined);
   }, 2_000);
@@ -127,7 +129,8 @@ export function readyRoute(
     ports: { main: port },
     expiresAt: Date.now() + 3_600_000,
     stripPrefix: true,
-    host: 'pass',
+    host: HOST,
+    hostHeader: 'pass',
     ...more,
   };
 }

@@ -4,6 +4,8 @@ import type { Redis } from 'ioredis';
 import type { Instance } from './instances.ts';
 
 const BATCH = 1000;
+/** The host of all of them: a proxy serves only addresses that a host has registered. */
+const HOST = 'bench';
 
 /** Puts routes into Redis as the script does by which a worker publishes an instance. */
 export async function publishRoutes(
@@ -12,6 +14,8 @@ export async function publishRoutes(
   instances: readonly Instance[],
 ): Promise<void> {
   const keys = keysOf(namespace);
+  const registration = { boot: HOST, network: HOST, networks: ['127.0.0.0/8'] };
+  await redis.set(keys.registration(HOST), JSON.stringify(registration));
   for (let from = 0; from < instances.length; from += BATCH) {
     const batch = instances.slice(from, from + BATCH);
     await redis.mset(batch.flatMap((instance) => [keys.route(instance.id), routeOf(instance)]));
@@ -27,7 +31,8 @@ export function routeOf({ address, port, number }: Instance): string {
     ports: { web: port },
     expiresAt: Date.now() + 3_600_000,
     stripPrefix: true,
-    host: 'pass',
+    host: HOST,
+    hostHeader: 'pass',
   };
   return JSON.stringify(route);
 }

@@ -203,7 +203,7 @@ test(
     });
     expect(await answer.json()).toEqual({
       ready: false,
-      parts: { redis: true, docker: true, running: false },
+      parts: { redis: true, docker: true, networks: true, running: false },
     });
     const code = ended(worker);
     worker.child.kill('SIGKILL');

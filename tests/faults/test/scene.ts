@@ -40,7 +40,8 @@ export const route: Route = {
   ports: {},
   expiresAt: UNTIL,
   stripPrefix: true,
-  host: 'pass',
+  host: 'h1',
+  hostHeader: 'pass',
 };
 
 export function eventOf(change: Partial<InstanceEvent>): InstanceEvent {

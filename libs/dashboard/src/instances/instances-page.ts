@@ -82,10 +82,13 @@ function pages({ cursor, nextCursor }: Overview): Html | undefined {
   </nav>`;
 }
 
-function hostItem({ host, seenAt, alive }: Overview['hosts'][number], now: number): Html {
+function hostItem({ host, seenAt, alive, networks }: Overview['hosts'][number], now: number): Html {
   return html`<li>
     <span class="state ${alive ? 'ready' : 'failed'}">${alive ? 'alive' : 'away'}</span>
     <strong>${host}</strong> <span class="soft">last sign of life ${ago(now - seenAt)}</span>
+    <span class="soft"
+      >${networks.length > 0 ? networks.join(', ') : 'no networks registered'}</span
+    >
     <a href="/queues/queue/instance-kill-${host}"
       >kill jobs<span class="unseen"> of ${host}</span></a
     >

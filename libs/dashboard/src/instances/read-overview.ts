@@ -1,5 +1,5 @@
 import type { Instance, State } from '@ephemera/domain';
-import { countStates } from '@ephemera/store';
+import { countStates, redisHostRegistry } from '@ephemera/store';
 import type { HostSign, Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
 
@@ -10,7 +10,7 @@ export interface Overview {
   readonly items: readonly Instance[];
   readonly cursor: number;
   readonly nextCursor: number | undefined;
-  readonly hosts: readonly HostSign[];
+  readonly hosts: readonly (HostSign & { readonly networks: readonly string[] })[];
 }
 
 /** How many instances stand on one page. */
@@ -27,5 +27,7 @@ export async function readOverview(
     instances.list({ cursor, limit: LIMIT }),
     hosts.signs(now),
   ]);
-  return { now, states, ...page, cursor, hosts: signs };
+  const networks = await redisHostRegistry(redis, keys).networksOf(signs.map(({ host }) => host));
+  const registered = signs.map((sign, i) => ({ ...sign, networks: networks[i] ?? [] }));
+  return { now, states, ...page, cursor, hosts: registered };
 }

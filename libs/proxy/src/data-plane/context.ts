@@ -8,7 +8,10 @@ import type { Activity } from './watch-use.ts';
 
 /** What every request of a data path shares; durations are milliseconds. */
 export interface DataPathContext {
-  readonly routes: Pick<RouteCache, 'peek' | 'find' | 'waitFor' | 'confirm' | 'onDrop'>;
+  readonly routes: Pick<
+    RouteCache,
+    'peek' | 'find' | 'waitFor' | 'confirm' | 'isRegistered' | 'onDrop'
+  >;
   /** First segment of the path form. */
   readonly prefix: string;
   /** Whether visitors come over TLS, where nobody says otherwise. */

@@ -55,6 +55,8 @@ export interface DataPath {
   drain(deadlineMs: number): Promise<void>;
   inFlight(): number;
   openTunnels(): number;
+  /** Connections refused because the host had not registered the address of the route. */
+  unregisteredRoutes(): number;
 }
 
 export function createDataPath(options: DataPathOptions): DataPath {
@@ -160,6 +162,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
 
     inFlight: () => context.inFlight,
     openTunnels: () => upgrades.size,
+    unregisteredRoutes: () => agents.unregistered,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { pipeline, Writable } from 'node:stream';
-import { FailureError } from '@ephemera/domain';
+import { type Failure, FailureError } from '@ephemera/domain';
 import httpProxy from 'http-proxy';
 import { Answer } from './answer.ts';
 import type { DataPathContext } from './context.ts';
@@ -31,7 +31,7 @@ export interface Upgrade {
   readonly onJoin: () => void;
 }
 
-export type TunnelFault = 'unreachable' | 'superseded' | 'silent' | 'unconfirmed';
+export type TunnelFault = Failure | 'unreachable' | 'superseded' | 'silent';
 
 /** What http-proxy does once the instance has switched protocols. */
 type Join = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
@@ -213,6 +213,6 @@ function endTogether(one: Socket, other: Socket): void {
 }
 
 function faultOf(error: Error): TunnelFault {
-  if (error instanceof FailureError) return 'unconfirmed';
+  if (error instanceof FailureError) return error.failure;
   return error instanceof ConnectFault ? error.kind : 'unreachable';
 }

@@ -81,7 +81,7 @@ export class Upgrades {
     };
     openTunnel(upgrade, { route, deadline, agent, port }, this.#context, onOpen, (fault) => {
       if (fault === 'silent') this.#fail(upgrade, { kind: 'upstream_timeout', id });
-      else if (fault === 'unconfirmed') this.#fail(upgrade, { kind: 'store_unavailable' });
+      else if (typeof fault === 'object') this.#fail(upgrade, fault);
       else if (fault === 'superseded' && superseded < MAX_SUPERSEDED)
         void this.#route({ ...upgrade, head: NOTHING }, superseded + 1);
       else void this.#failAsRouted(upgrade);

@@ -41,7 +41,7 @@ export function upstreamTarget({ target, address }: Arrival, route: ReadyRoute):
 /** Host and the lines that tell who asks; the prefix is told only where it was taken off. */
 export function upstreamLines(arrival: Arrival, route: ReadyRoute, port: number): string {
   const { head, address, peer } = arrival;
-  const host = route.host === 'mask' ? upstreamAuthority(route, port) : head.host;
+  const host = route.hostHeader === 'mask' ? upstreamAuthority(route, port) : head.host;
   const prefix = route.stripPrefix ? address.prefix : '';
   return `host: ${host}\r\n${head.lines}` + forwardedLines(peer, head.host, prefix, head.said);
 }

@@ -278,7 +278,9 @@ test('one that is paused is not waited for, and so not woken, for a stranger', a
   const routes = {
     peek: (id: string) => rig.routes.peek(id),
     find: (id: string) => rig.routes.find(id),
-    confirm: (id: string) => rig.routes.confirm(id),
+    confirm: (id: string, host?: string) => rig.routes.confirm(id, host),
+    isRegistered: (host: string | undefined, address: string) =>
+      rig.routes.isRegistered(host, address),
     onDrop: () => undefined,
     waitFor: (...args: Parameters<typeof rig.routes.waitFor>) => {
       waits.push(args[0]);

@@ -42,6 +42,12 @@ export type RigOptions = Partial<DataPathOptions> & {
 
 let lastGeneration = 0;
 
+/** The host of every route; it has registered the loopback addresses. */
+export const HOST = 'host-rig';
+/** Registers it with these networks. */
+export const registration = (...networks: string[]): string =>
+  JSON.stringify({ boot: 'boot', network: 'network', networks });
+
 export const newId = (): string => makeId(randomBytes);
 export const newGeneration = (): number => ++lastGeneration;
 
@@ -55,7 +61,8 @@ export function readyRoute(port: number): ReadyRoute {
     ports: { main: port },
     expiresAt: Date.now() + 3_600_000,
     stripPrefix: true,
-    host: 'pass',
+    host: HOST,
+    hostHeader: 'pass',
   };
 }
 
@@ -71,6 +78,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     ...(options.lease !== undefined && { lease: options.lease }),
     ...(options.grace !== undefined && { grace: options.grace }),
   });
+  await redis.set(keys.registration(HOST), registration('127.0.0.0/8'));
   await routes.start();
   const warnings: unknown[] = [];
   const dataPath = createDataPath({
@@ -122,6 +130,7 @@ const STATUS: Partial<Record<Failure['kind'], number>> = {
   barred: 403,
   not_found: 404,
   gone: 410,
+  host_unregistered: 503,
   starting: 503,
   start_failed: 502,
   upstream_unreachable: 502,

@@ -87,7 +87,7 @@ describe('addresses', () => {
 
   test('an instance may see the prefix, and may see its own name as Host', async () => {
     const rig = await rigWith();
-    const id = await rig.ready(upstream.port, { stripPrefix: false, host: 'mask' });
+    const id = await rig.ready(upstream.port, { stripPrefix: false, hostHeader: 'mask' });
     await send(rig.port, get(`/demo/${id}/a`));
     expect(upstream.received).toMatch(
       new RegExp(`^GET /demo/${id}/a HTTP/1\\.1\r\nhost: 127\\.0\\.1\\.1:${upstream.port}\r\n`),

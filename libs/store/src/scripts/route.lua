@@ -10,12 +10,12 @@ end
 -- The route of a ready instance, as its hash says.
 local function openRoute(route, instance)
   local has = redis.call('HMGET', instance, 'template', 'generation', 'address', 'expiresAt',
-    'idleTimeout')
+    'idleTimeout', 'host')
   local template = cjson.decode(has[1])
   setRoute(route, instance, {
-    state = 'ready', generation = tonumber(has[2]), address = has[3],
+    state = 'ready', generation = tonumber(has[2]), host = has[6] or nil, address = has[3],
     port = template.port, ports = template.ports, expiresAt = tonumber(has[4]),
-    stripPrefix = template.stripPrefix, host = template.host,
+    stripPrefix = template.stripPrefix, hostHeader = template.host,
     activity = has[5] and template.activity or nil })
 end
 

@@ -12,6 +12,8 @@ export interface AddressRange {
 }
 
 export interface InstancesNetwork {
+  /** Docker's id of it: another one where it was removed and made again. */
+  readonly id: string;
   readonly name: string;
   readonly bridge: string;
   readonly subnet: string;
@@ -23,6 +25,9 @@ export interface InstancesNetwork {
   readonly open: { readonly subnet: string; readonly range: AddressRange };
 }
 
+/** Registers a network for this host; gives the reason, as a sentence, where that is refused. */
+export type ClaimNetwork = (network: InstancesNetwork) => Promise<string | undefined>;
+
 const ICC = 'com.docker.network.bridge.enable_icc';
 
 const SUBNETS = Array.from({ length: 24 }, (_, i) => `10.${231 + i}.0.0/16`);
@@ -33,6 +38,8 @@ const SUBNETS = Array.from({ length: 24 }, (_, i) => `10.${231 + i}.0.0/16`);
  *
  * @param subnets the /16s that may be used, in their order; all of ours where absent
  * @param turn 0 for the first network of the host, 1 for the second
+ * @param claim registers one that was made, or gives the reason why it must not be
+ *   used: then the network is removed and the next subnet is tried
  * @throws StartError where none can be made, or one of its name is not as instances need it
  */
 export async function ensureNetwork(
@@ -40,6 +47,7 @@ export async function ensureNetwork(
   namespace: string,
   subnets: readonly string[] = SUBNETS,
   turn = 0,
+  claim: ClaimNetwork = () => Promise.resolve(undefined),
 ): Promise<InstancesNetwork> {
   const name = networkName(namespace, turn);
   const found = await findNetwork(docker, name);
@@ -55,7 +63,11 @@ export async function ensureNetwork(
     }
     // Made here, or by another worker a moment before.
     const made = await findNetwork(docker, name);
-    if (made) return made;
+    if (!made) continue;
+    const refusal = await claim(made);
+    if (refusal === undefined) return made;
+    refusals.push(`${candidate}: ${refusal}`);
+    await removeNetwork(docker, name);
   }
   throw new StartError(`no network for the instances could be made:\n  ${refusals.join('\n  ')}`);
 }
@@ -126,7 +138,7 @@ export async function findNetwork(
     return refuse('is no bridge with an IPv4 /16');
   }
   const bridge = found.Options?.['com.docker.network.bridge.name'] ?? `br-${found.Id.slice(0, 12)}`;
-  const network = describeNetwork(name, bridge, subnet);
+  const network = describeNetwork(name, bridge, subnet, found.Id);
   const faults = anyhow ? [] : faultsOf(found, network);
   return faults.length > 0 ? refuse(...faults) : network;
 }
@@ -177,10 +189,16 @@ function optionsFor(namespace: string, turn: number, subnet: string): Docker.Net
 }
 
 /** What follows from its name, its bridge and its /16. */
-export function describeNetwork(name: string, bridge: string, subnet: string): InstancesNetwork {
+export function describeNetwork(
+  name: string,
+  bridge: string,
+  subnet: string,
+  id = '',
+): InstancesNetwork {
   const [a = 0, b = 0] = subnet.split('.').map(Number);
   const base = a * 2 ** 24 + b * 2 ** 16;
   return {
+    id,
     name,
     bridge,
     subnet,

@@ -53,6 +53,7 @@ test('what one network has no room for goes onto the next, fit for use before an
   const others = await instancesNetworks({
     ...{ docker, namespace, subnets: undefined, portsEach: 2, logger },
     prepare: () => Promise.resolve(),
+    claim: () => Promise.resolve(undefined),
     keep: () => undefined,
   });
   expect(others.all).toEqual(networks.all);
@@ -135,6 +136,7 @@ test('a network that was pruned is made again, and what is left keeps its rules'
       secured.push(each);
       return firewall.secure(each);
     },
+    claim: () => Promise.resolve(undefined),
     keep: (found) => firewall.keep(found),
   });
   const look = async () => {
@@ -167,9 +169,44 @@ test('a further network that is not fit is no reason to start, and none to stop'
   const others = instancesNetworks({
     ...{ docker, namespace, subnets: undefined, portsEach: 1, logger },
     prepare: () => Promise.resolve(),
+    claim: () => Promise.resolve(undefined),
     keep: () => undefined,
   });
   await expect(others).rejects.toThrow(`the Docker network "${namespace}.2" is there, but it`);
   expect((await networks.hold()).network.name).toBe(`${namespace}.3`);
   expect(networks.all.map(({ name }) => name)).toEqual([namespace, `${namespace}.3`]);
+});
+
+test('a further network that another host has is removed again, and the next range is taken', async () => {
+  const claimed: string[] = [];
+  const { docker, namespace, networks } = await open({
+    portsEach: 1,
+    claim({ subnet }) {
+      claimed.push(subnet);
+      const isFirst = claimed.length === 1;
+      return Promise.resolve(isFirst ? `${subnet} belongs to another host.` : undefined);
+    },
+  });
+  await networks.hold();
+  const { network } = await networks.hold();
+  expect(network.name).toBe(`${namespace}.2`);
+  expect(network.subnet).toBe(claimed[1]);
+  expect(claimed[0]).not.toBe(claimed[1]);
+  expect((await findNetworks(docker, namespace)).map(({ subnet }) => subnet)).toEqual([
+    networks.all[0]?.subnet,
+    claimed[1],
+  ]);
+});
+
+test('where every further network is refused, the start fails with the reason', async () => {
+  const { docker, namespace, networks } = await open({
+    portsEach: 1,
+    claim: ({ subnet }) => Promise.resolve(`${subnet} belongs to another host.`),
+    subnets: ['10.201.0.0/16'],
+  });
+  await networks.hold();
+  const refused = networks.hold();
+  await expect(refused).rejects.toThrow(StartFault);
+  await expect(refused).rejects.toThrow(/10\.201\.0\.0\/16 belongs to another host/);
+  expect(await findNetworks(docker, namespace)).toEqual(networks.all);
 });

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { StartError } from '@ephemera/domain';
+import { StartError } from '@ephemera/domain';
 import { StartFault } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type Docker from 'dockerode';
 import { wordsOf } from './deadline.ts';
 import { bringInfrastructure, countPorts } from './infrastructure.ts';
-import type { InstancesNetwork } from './instances-network.ts';
+import type { ClaimNetwork, InstancesNetwork } from './instances-network.ts';
 import { ensureNetwork, findNetworks, turnOf } from './instances-network.ts';
 
 /** A place on a network that is held for a container until it is known to have one, or to need none. */
@@ -42,6 +42,8 @@ export interface NetworksOptions {
   readonly portsEach: number;
   /** Makes a network fit for use; called before the first instance is on it. */
   readonly prepare: (network: InstancesNetwork) => Promise<void>;
+  /** Registers a further network; called before the first instance is on it. */
+  readonly claim: ClaimNetwork;
   /** Told all that there are, at each look: what is not among them was taken away. */
   readonly keep: (found: readonly InstancesNetwork[]) => void;
   readonly logger: Logger;
@@ -82,14 +84,21 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
       logger.warn({ network: name, err: fault }, 'a network is not fit for instances: left alone');
     };
     const found = await findNetworks(docker, namespace, false, isStart ? undefined : skip);
-    unfit = odd;
-    options.keep(found);
-    await bringInfrastructure(docker, found);
     // One that was made anew under its name may have another bridge.
     const isKnown = (each: InstancesNetwork) => all.some((it) => isDeepStrictEqual(it, each));
-    for (const each of found) if (!isKnown(each)) await options.prepare(each);
-    await Promise.all(found.map(count));
-    all = found;
+    const usable: InstancesNetwork[] = [];
+    for (const each of found) {
+      // At the start, all are registered together afterwards.
+      const refusal = isStart || isKnown(each) ? undefined : await options.claim(each);
+      if (refusal === undefined) usable.push(each);
+      else skip(each.name, new StartError(refusal));
+    }
+    unfit = odd;
+    options.keep(found);
+    await bringInfrastructure(docker, usable);
+    for (const each of usable) if (!isKnown(each)) await options.prepare(each);
+    await Promise.all(usable.map(count));
+    all = usable;
     if (cannot && performance.now() >= cannot.until) cannot = undefined;
   };
 
@@ -102,7 +111,8 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
     let turn = 0;
     while (turns.has(turn)) turn++;
     try {
-      const { name, subnet } = await ensureNetwork(docker, namespace, options.subnets, turn);
+      const { subnets, claim } = options;
+      const { name, subnet } = await ensureNetwork(docker, namespace, subnets, turn, claim);
       logger.info({ network: name, subnet, portsEach }, 'network made');
     } catch (error) {
       const fault = new StartFault(

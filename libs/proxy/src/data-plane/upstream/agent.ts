@@ -13,9 +13,15 @@ export interface AgentContext {
   readonly connectTimeout: number;
   /**
    * Whether the store, asked now, still says that this generation is the one to use.
-   * @throws FailureError `store_unavailable`
+   * @throws FailureError `store_unavailable`, or `host_unregistered` as `requireRegistered`
    */
-  confirms(id: string, generation: number): Promise<boolean>;
+  confirms(id: string, route: ReadyRoute): Promise<boolean>;
+  /**
+   * Checks that the address of a route is in a network that its host has registered: elsewhere
+   * the same address leads to an instance of another host.
+   * @throws FailureError `host_unregistered`, or `store_unavailable` where nothing is known of it
+   */
+  requireRegistered(id: string, route: ReadyRoute): Promise<void>;
 }
 
 /**
@@ -72,12 +78,16 @@ export class Agent implements ConnectionKeeper {
   /**
    * Opens a socket. The store is asked for the route again, behind the opening and before the
    * first byte: while it says that this generation is ready, the address cannot have been given
-   * to another container, so the socket that is open already leads to this one.
+   * to another container, so the socket that is open already leads to this one. The registration
+   * of its host is checked before, so that no packet goes to an address of another host, and with
+   * the same read again.
    *
    * @param inlet who takes what arrives; nobody may be there yet
    * @throws ConnectFault, or FailureError where the store does not answer
    */
   async open(port: number, inlet: Inlet, allowHalfOpen: boolean): Promise<Socket> {
+    this.#mustBeCurrent();
+    await this.#context.requireRegistered(this.id, this.route);
     this.#mustBeCurrent();
     const { onread } = inlet;
     const host = this.route.address;
@@ -85,7 +95,7 @@ export class Agent implements ConnectionKeeper {
     this.hold(socket);
     try {
       await opened(socket, this.#context.connectTimeout);
-      this.#mustBeCurrent(await this.#context.confirms(this.id, this.generation));
+      this.#mustBeCurrent(await this.#context.confirms(this.id, this.route));
       // Who speaks before he is asked is not answering.
       if (socket.destroyed || inlet.spokeEarly) throw new ConnectFault('unreachable');
       return socket;

@@ -1,4 +1,4 @@
-import type { ReadyRoute } from '@ephemera/domain';
+import { FailureError, type ReadyRoute } from '@ephemera/domain';
 import type { CachedRoute, RouteCache } from '@ephemera/store';
 import { Agent, type AgentContext } from './agent.ts';
 
@@ -12,7 +12,7 @@ export interface UpstreamLimits {
   readonly responseTimeout: number;
 }
 
-type Routes = Pick<RouteCache, 'peek' | 'find' | 'confirm' | 'onDrop'>;
+type Routes = Pick<RouteCache, 'peek' | 'find' | 'confirm' | 'isRegistered' | 'onDrop'>;
 
 const TICK = 250;
 /** However far a deadline is, the route is looked at again by then: a renewal may shorten it. */
@@ -22,6 +22,8 @@ const MAX_WATCH = 5_000;
 export class Agents implements AgentContext {
   readonly connectTimeout: number;
   now = performance.now();
+  /** How many connections were refused because the host had not registered the address. */
+  unregistered = 0;
   readonly #limits: UpstreamLimits;
   readonly #routes: Routes;
   readonly #agents = new Map<string, Agent>();
@@ -49,9 +51,20 @@ export class Agents implements AgentContext {
     return agent;
   }
 
-  async confirms(id: string, generation: number): Promise<boolean> {
-    const found = await this.#routes.confirm(id);
-    return isCurrent(found, generation);
+  async confirms(id: string, { host, address, generation }: ReadyRoute): Promise<boolean> {
+    const found = await this.#routes.confirm(id, host);
+    if (!isCurrent(found, generation)) return false;
+    await this.requireRegistered(id, { host, address });
+    return true;
+  }
+
+  async requireRegistered(
+    id: string,
+    { host, address }: Pick<ReadyRoute, 'host' | 'address'>,
+  ): Promise<void> {
+    if (await this.#routes.isRegistered(host, address)) return;
+    this.unregistered++;
+    throw new FailureError({ kind: 'host_unregistered', id, host, address });
   }
 
   /** Ends every connection and tunnel. */

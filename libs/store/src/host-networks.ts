@@ -1,0 +1,126 @@
+import { FailureError } from '@ephemera/domain';
+import { type NetworkList, networkList, registeredNetworks } from './host-registry.ts';
+import type { RouteReader } from './route-reader.ts';
+
+/** What is known of one host; times are monotonic milliseconds. */
+interface KnownNetworks {
+  readonly networks: NetworkList;
+  /** When this was last known to be right, apart from what the tracking proves. */
+  readonly rightAt: number;
+  /** Whether every change since would have been pushed. */
+  readonly isTracked: boolean;
+}
+
+/** A read under way. */
+export interface NetworksRead {
+  readonly changes: number;
+  readonly isTracked: boolean;
+}
+
+/** How often a read is repeated that a change has overtaken; after that its answer does. */
+const MAX_READS = 3;
+
+/**
+ * The networks that hosts have registered, in memory. They are as reliable as routes: a change is
+ * pushed, what is in memory is leased, and while Redis does not answer what was known last serves
+ * for a grace.
+ */
+export class HostNetworks {
+  readonly #reader: Pick<RouteReader, 'read'>;
+  readonly #lease: number;
+  readonly #grace: number;
+  readonly #clock: () => number;
+  readonly #known = new Map<string, KnownNetworks>();
+  #isTracked = false;
+  #provenAt = Number.NEGATIVE_INFINITY;
+  #changes = 0;
+
+  constructor(
+    reader: Pick<RouteReader, 'read'>,
+    { lease, grace, clock }: { lease: number; grace: number; clock: () => number },
+  ) {
+    this.#reader = reader;
+    this.#lease = lease;
+    this.#grace = grace;
+    this.#clock = clock;
+  }
+
+  /**
+   * Whether an address lies in a network that its host has registered. What memory does not
+   * confirm is read once more.
+   * @throws FailureError `store_unavailable` where Redis is away and nothing usable is known
+   */
+  async admits(host: string | undefined, address: string): Promise<boolean> {
+    if (host === undefined) return false;
+    const known = this.#known.get(host);
+    if (known && this.#isFresh(known) && known.networks.check(address)) return true;
+    const networks = await this.#read(host);
+    return networks?.check(address) === true;
+  }
+
+  /** To be called before a read is sent whose answer goes to `keep`. */
+  beginRead(): NetworksRead {
+    return { changes: this.#changes, isTracked: this.#isTracked };
+  }
+
+  /** Takes what Redis said of a host. @param sentAt when the read was sent */
+  keep(host: string, text: string | null, sentAt: number, read: NetworksRead): void {
+    // Whoever is not registered is read anew each time.
+    if (text === null) {
+      this.#known.delete(host);
+      return;
+    }
+    const isTracked = read.isTracked && read.changes === this.#changes;
+    const networks = networkList(registeredNetworks(text));
+    this.#known.set(host, { networks, rightAt: sentAt, isTracked });
+  }
+
+  /** The registration of a host has changed; null: of any. */
+  invalidate(host: string | null): void {
+    this.#changes++;
+    if (host === null) this.#known.clear();
+    else this.#known.delete(host);
+  }
+
+  trackingUp(since: number): void {
+    this.#isTracked = true;
+    this.#provenAt = since;
+  }
+
+  proven(since: number): void {
+    this.#provenAt = since;
+  }
+
+  trackingDown(): void {
+    this.#changes++;
+    this.#isTracked = false;
+    for (const [host, known] of this.#known) {
+      this.#known.set(host, { ...known, rightAt: this.#rightAt(known), isTracked: false });
+    }
+  }
+
+  #rightAt({ rightAt, isTracked }: KnownNetworks): number {
+    return isTracked ? Math.max(rightAt, this.#provenAt) : rightAt;
+  }
+
+  #isFresh(known: KnownNetworks): boolean {
+    return known.isTracked && this.#clock() < this.#rightAt(known) + this.#lease;
+  }
+
+  async #read(host: string): Promise<NetworkList | undefined> {
+    for (let i = 0; i < MAX_READS; i++) {
+      const read = this.beginRead();
+      const answer = await this.#reader.read([], [host]);
+      if (answer === undefined) return this.#whileAway(host);
+      this.keep(host, answer.registrations[0] ?? null, answer.sentAt, read);
+      if (read.changes === this.#changes) break;
+    }
+    return this.#known.get(host)?.networks;
+  }
+
+  #whileAway(host: string): NetworkList {
+    const known = this.#known.get(host);
+    if (known && this.#clock() < this.#rightAt(known) + this.#grace) return known.networks;
+    throw new FailureError({ kind: 'store_unavailable' });
+  }
+}

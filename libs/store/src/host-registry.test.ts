@@ -1,0 +1,202 @@
+import { startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { networkList, redisHostRegistry } from './host-registry.ts';
+import type { HostClaim } from './host-registry.ts';
+import { redisHosts } from './hosts.ts';
+import { keysOf } from './keys.ts';
+
+let server: StartedRedis;
+let redis: Redis;
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.url);
+});
+afterAll(async () => {
+  await redis.quit();
+  await server.stop();
+});
+
+/** A registry of the test's own; a host of it has the boot id and the network id `of`. */
+function open() {
+  const keys = keysOf(expect.getState().currentTestName ?? '');
+  const registry = redisHostRegistry(redis, keys);
+  const claimOf = (host: string, networks: string[], of = host): HostClaim => ({
+    host,
+    fingerprint: { bootId: `boot-${of}`, networkId: `net-${of}` },
+    networks,
+  });
+  return {
+    keys,
+    hosts: redisHosts(redis, keys),
+    networks: async (...hosts: string[]) => registry.networksOf(hosts),
+    claimOf,
+    start: (host: string, networks: string[], of?: string) =>
+      registry.register(claimOf(host, networks, of), 'start'),
+    refresh: (host: string, networks: string[], more: Partial<HostClaim> = {}) =>
+      registry.register({ ...claimOf(host, networks), ...more }, 'refresh'),
+    /** As if its last heartbeat were this many milliseconds ago. */
+    async silence(host: string, ms: number) {
+      const [seconds] = await redis.time();
+      await redis.zadd(keys.hosts, String(Number(seconds) * 1000 - ms), host);
+    },
+  };
+}
+
+const ONE = '10.231.0.0/16';
+const TWO = '10.232.0.0/16';
+const registered = { kind: 'registered' };
+
+test('a host registers its networks, and is alive from then on', async () => {
+  const { start, networks, hosts } = open();
+  expect(await start('a', [ONE, TWO])).toEqual(registered);
+  expect(await networks('a', 'b')).toEqual([[ONE, TWO], []]);
+  const [seconds] = await redis.time();
+  expect(await hosts.alive(Number(seconds) * 1000)).toEqual(['a']);
+});
+
+test.each([
+  [ONE, ONE],
+  ['10.231.16.0/20', ONE],
+  ['10.224.0.0/11', ONE],
+  ['10.231.255.255/32', ONE],
+])('%s overlaps %s of a live host: the start is refused and changes nothing', async (mine, its) => {
+  const { start, networks, hosts } = open();
+  await start('a', [its]);
+  const reply = await start('b', [TWO, mine]);
+  expect(reply).toMatchObject({
+    kind: 'overlap',
+    overlaps: [{ network: mine, otherHost: 'a', otherNetwork: its }],
+  });
+  expect(await networks('a', 'b')).toEqual([[its], []]);
+  expect(await hosts.all()).toEqual(['a']);
+});
+
+test.each(['10.230.0.0/16', '10.232.0.0/13', '0.0.0.0/8', '255.255.255.255/32'])(
+  '%s lies beside, and is registered',
+  async (mine) => {
+    const { start } = open();
+    await start('a', [ONE]);
+    expect(await start('b', [mine])).toEqual(registered);
+  },
+);
+
+test('several workers of one daemon register the same host', async () => {
+  const { start, refresh } = open();
+  expect(await start('a', [ONE])).toEqual(registered);
+  expect(await start('a', [ONE])).toEqual(registered);
+  expect(await refresh('a', [ONE])).toEqual(registered);
+});
+
+test('another machine, and another daemon on the same machine, do not get the id of a live host', async () => {
+  const { claimOf, start, refresh, networks } = open();
+  await start('a', [ONE]);
+  const taken = { kind: 'taken', by: claimOf('a', []).fingerprint };
+  expect(await start('a', [TWO], 'clone')).toMatchObject(taken);
+  const otherNetwork = { fingerprint: { bootId: 'boot-a', networkId: 'net-other' } };
+  expect(await refresh('a', [TWO], otherNetwork)).toMatchObject(taken);
+  expect(await networks('a')).toEqual([[ONE]]);
+});
+
+test('a machine that was booted anew gets its id back once its heartbeat has expired', async () => {
+  const { start, silence, networks } = open();
+  await start('a', [ONE]);
+  await silence('a', 13_000);
+  expect(await start('a', [ONE], 'next boot')).toMatchObject({ kind: 'taken' });
+  await silence('a', 16_000);
+  expect(await start('a', [TWO], 'next boot')).toEqual(registered);
+  expect(await networks('a')).toEqual([[TWO]]);
+  // Whoever comes back with the former fingerprint is the stranger now.
+  expect(await start('a', [ONE])).toMatchObject({ kind: 'taken' });
+});
+
+test('a worker that made the network anew registers its new id, and the others follow', async () => {
+  const { refresh, start } = open();
+  await start('a', [ONE]);
+  const fingerprint = { bootId: 'boot-a', networkId: 'net-new' };
+  expect(await refresh('a', [ONE], { fingerprint, previousNetworkId: 'net-a' })).toEqual(
+    registered,
+  );
+  expect(await refresh('a', [ONE])).toMatchObject({ kind: 'taken' });
+  expect(await refresh('a', [ONE], { fingerprint })).toEqual(registered);
+});
+
+test('a daemon whose worker has stopped in order is not waited for after its network was made anew', async () => {
+  const { start, refresh, claimOf, keys } = open();
+  const registry = redisHostRegistry(redis, keys);
+  const anew = { fingerprint: { bootId: 'boot-a', networkId: 'net-new' } };
+  await start('a', [ONE]);
+  await registry.register(claimOf('a', [ONE]), 'release');
+  // Not a clone; and a worker beside the one that stopped takes the release back.
+  expect(await start('a', [ONE], 'clone')).toMatchObject({ kind: 'taken' });
+  expect(await refresh('a', [ONE])).toEqual(registered);
+  expect(await refresh('a', [ONE], anew)).toMatchObject({ kind: 'taken' });
+  await registry.register(claimOf('a', [ONE]), 'release');
+  expect(await start('b', [ONE])).toMatchObject({ kind: 'overlap' });
+  expect(await refresh('a', [ONE], anew)).toEqual(registered);
+  // Who has lost the id cannot release it.
+  await registry.register(claimOf('a', [ONE]), 'release');
+  expect(await start('a', [ONE])).toMatchObject({ kind: 'taken' });
+});
+
+test('the range of a dead host is given to another, and the dead host loses it and no more', async () => {
+  const { start, refresh, silence, networks } = open();
+  await start('a', [ONE, TWO]);
+  await silence('a', 16_000);
+  expect(await start('b', [ONE])).toEqual(registered);
+  expect(await networks('a', 'b')).toEqual([[TWO], [ONE]]);
+  // It comes back: what it has still is served, what it has lost is refused.
+  expect(await refresh('a', [ONE, TWO])).toMatchObject({
+    kind: 'overlap',
+    overlaps: [{ network: ONE, otherHost: 'b', otherNetwork: ONE }],
+  });
+  expect(await networks('a', 'b')).toEqual([[TWO], [ONE]]);
+  await silence('b', 16_000);
+  expect(await refresh('a', [ONE, TWO])).toEqual(registered);
+  expect(await networks('a', 'b')).toEqual([[ONE, TWO], []]);
+});
+
+test('a further network is added, and one that a worker does not know of yet stays', async () => {
+  const { start, refresh, networks } = open();
+  await start('a', [ONE]);
+  expect(await refresh('a', [ONE, TWO])).toEqual(registered);
+  expect(await refresh('a', [ONE])).toEqual(registered);
+  expect(await networks('a')).toEqual([[ONE, TWO]]);
+  await start('a', [TWO]);
+  expect(await networks('a')).toEqual([[TWO]]);
+});
+
+test('a Redis that lost everything gets the registration with the next heartbeat', async () => {
+  const { keys, start, refresh, networks } = open();
+  await start('a', [ONE]);
+  await redis.del(keys.hosts, keys.registration('a'));
+  expect(await refresh('a', [ONE])).toEqual(registered);
+  expect(await networks('a')).toEqual([[ONE]]);
+});
+
+test('a heartbeat without a change writes no registration, and looks at no other host', async () => {
+  const { keys, start, refresh } = open();
+  await start('a', [ONE, TWO]);
+  for (let i = 0; i < 50; i++) await start(`host-${i}`, [`10.1.${i}.0/24`]);
+  const monitor = await redis.duplicate().monitor();
+  const calls: string[] = [];
+  monitor.on('monitor', (_time, args: string[]) => calls.push(args.join(' ')));
+  await refresh('a', [ONE, TWO]);
+  await redis.ping();
+  monitor.disconnect();
+  const names = calls.map((call) => call.split(' ')[0]?.toLowerCase());
+  expect(names.slice(0, names.indexOf('ping'))).toEqual([...['evalsha', 'time', 'get', 'zadd']]);
+  expect(await redis.pttl(keys.registration('a'))).toBe(-1);
+});
+
+test('addresses are looked up in the networks, and what is no address is in none', () => {
+  const list = networkList([ONE, '10.9.8.0/24']);
+  for (const inside of ['10.231.0.1', '10.231.255.255', '10.9.8.7']) {
+    expect(list.check(inside)).toBe(true);
+  }
+  for (const outside of ['10.232.0.1', '10.9.9.1', '127.0.0.1', '::1', '', 'a.example', '10.231']) {
+    expect(list.check(outside)).toBe(false);
+  }
+  expect(networkList([]).check('10.231.0.1')).toBe(false);
+});

@@ -1,0 +1,107 @@
+-- Registers a host id with its fingerprint and its networks, and records a heartbeat of the host.
+-- A network that overlaps a network of another live host is refused. A network of a dead host is
+-- given away: it is taken off that host's registration, so that proxies refuse its routes.
+-- A registration that does not change costs no write but the heartbeat, and reads no other host.
+-- KEYS: 1 hosts  2 registration of the host
+-- ARGV: 1 host  2 boot id  3 id of its first Docker network
+--       4 network id that this worker registered before (empty: none)
+--       5 start: all or nothing, replaces the networks | refresh: adds what can be added |
+--         release: the worker stops; until the next heartbeat another daemon of this boot may
+--         have the id, such as this one with a network that was made anew
+--       6.. networks (IPv4 CIDR)
+-- Returns {registered} |
+--         {overlap, network, other host, network of that host, last heartbeat of that host, ...} |
+--         {taken, boot id, network id, last heartbeat}: another live fingerprint has this host id.
+local base, host, isStart = baseOf(KEYS[1]), ARGV[1], ARGV[5] == 'start'
+local now = clock()
+
+local function seenAt(name) return redis.call('ZSCORE', KEYS[1], name) or '0' end
+local function isAlive(name) return tonumber(seenAt(name)) >= now - HOST_ALIVE end
+
+-- First address, and the one behind the last.
+local function rangeOf(cidr)
+  local a, b, c, d, bits = string.match(cidr, '^(%d+)%.(%d+)%.(%d+)%.(%d+)/(%d+)$')
+  local first, size = ((a * 256 + b) * 256 + c) * 256 + d, 2 ^ (32 - bits)
+  first = first - first % size
+  return first, first + size
+end
+
+-- The same set always gives the same text, so that an unchanged registration is not written again.
+local function write(boot, network, set, isReleased)
+  local list = {}
+  for each in pairs(set) do list[#list + 1] = '"' .. each .. '"' end
+  table.sort(list)
+  return string.format('{"boot":"%s","network":"%s",%s"networks":[%s]}', boot, network,
+    isReleased and '"released":true,' or '', table.concat(list, ','))
+end
+
+local function asSet(list)
+  local set = {}
+  for _, each in ipairs(list) do set[each] = true end
+  return set
+end
+
+local text = redis.call('GET', KEYS[2])
+local own = text and cjson.decode(text)
+local isOurs = own and own.boot == ARGV[2] and (own.network == ARGV[3] or own.network == ARGV[4])
+local isReleased = own and own.released and own.boot == ARGV[2]
+if own and not isOurs and not isReleased and isAlive(host) then
+  return { 'taken', own.boot, own.network, seenAt(host) }
+end
+
+if ARGV[5] == 'release' then
+  if isOurs then
+    redis.call('SET', KEYS[2], write(own.boot, own.network, asSet(own.networks), true))
+  end
+  return { 'registered' }
+end
+
+local registered = isOurs and asSet(own.networks) or {}
+local kept = (isOurs and not isStart) and asSet(own.networks) or {}
+local refused, others, freed = { 'overlap' }, nil, {}
+
+-- Every other host with a registration.
+local function readOthers()
+  local found = {}
+  for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+    local theirs = name ~= host and redis.call('GET', base .. 'registration:' .. name)
+    if theirs then found[name] = cjson.decode(theirs) end
+  end
+  return found
+end
+
+-- The live host that has the network or a part of it, and its network; notes what dead ones have.
+local function holderOf(network)
+  others = others or readOthers()
+  local first, last = rangeOf(network)
+  for name, theirs in pairs(others) do
+    for _, each in ipairs(theirs.networks) do
+      local from, to = rangeOf(each)
+      if first < to and from < last then
+        if isAlive(name) then return name, each end
+        freed[name] = freed[name] or asSet(theirs.networks)
+        freed[name][each] = nil
+      end
+    end
+  end
+end
+
+for i = 6, #ARGV do
+  local holder, theirs
+  if not registered[ARGV[i]] then holder, theirs = holderOf(ARGV[i]) end
+  if holder then
+    for _, each in ipairs({ ARGV[i], holder, theirs, seenAt(holder) }) do refused[#refused + 1] = each end
+  else
+    kept[ARGV[i]] = true
+  end
+end
+if isStart and #refused > 1 then return refused end
+
+for name, rest in pairs(freed) do
+  local theirs = others[name]
+  redis.call('SET', base .. 'registration:' .. name, write(theirs.boot, theirs.network, rest))
+end
+local registration = write(ARGV[2], ARGV[3], kept)
+if registration ~= text then redis.call('SET', KEYS[2], registration) end
+redis.call('ZADD', KEYS[1], now, host)
+return #refused > 1 and refused or { 'registered' }

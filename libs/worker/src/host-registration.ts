@@ -1,0 +1,195 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { StartError } from '@ephemera/domain';
+import type { Logger } from '@ephemera/process';
+import type { HostClaim, HostRegistry, NetworkOverlap, RegisterReply } from '@ephemera/store';
+import { type InstancesNetwork, turnOf } from './docker/instances-network.ts';
+
+type Network = Pick<InstancesNetwork, 'id' | 'name' | 'subnet'>;
+
+export interface HostRegistrationOptions {
+  readonly registry: Pick<HostRegistry, 'register'>;
+  readonly host: string;
+  readonly bootId: string;
+  /** The networks of this host as they are now, the first one first. */
+  readonly networks: () => readonly Network[];
+  /** Looks at the networks again: another worker may have made one anew. */
+  readonly lookAgain: () => Promise<void>;
+  readonly logger: Logger;
+  /** How long a start waits for the heartbeat of another host to expire, and how often it looks. */
+  readonly wait?: { readonly timeoutMs: number; readonly intervalMs: number };
+}
+
+/** The registration of this host: its id and its networks are its own as long as it is alive. */
+export interface HostRegistration {
+  /** Why no instance may be started at present, as a sentence; undefined where they may. */
+  readonly conflict: string | undefined;
+  /** How many networks of this host overlap another host's. */
+  readonly overlaps: number;
+  /**
+   * Registers the host with all its networks.
+   * @throws StartError where another live daemon has the host id, or another live host has one of
+   * the networks
+   */
+  start(): Promise<void>;
+  /** Registers a further network; gives the reason where that is refused. */
+  claim(network: Network): Promise<string | undefined>;
+  /**
+   * Records a heartbeat and registers again what Redis has lost.
+   * @throws HostIdTakenError where another daemon has the host id by now
+   */
+  heartbeat(): Promise<void>;
+  /** Lets a worker that follows start at once, also where the network is removed meanwhile. */
+  release(): Promise<void>;
+}
+
+/** Another daemon has registered under the host id of this one: nothing here may go on. */
+export class HostIdTakenError extends Error {
+  override readonly name = 'HostIdTakenError';
+}
+
+/**
+ * The heartbeat timeout of 15 s, and one heartbeat. After a reboot the former boot id expires
+ * within it; a worker beside this one registers a network that was made anew within it.
+ */
+const WAIT = { timeoutMs: 20_000, intervalMs: 1_000 };
+
+/** The boot id of the kernel. In a container it is the machine's, since the kernel is. */
+export async function readBootId(): Promise<string> {
+  const text = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => 'unknown');
+  return text.trim();
+}
+
+export function hostRegistration(options: HostRegistrationOptions): HostRegistration {
+  const { registry, host, bootId, networks, logger, wait = WAIT } = options;
+  /** The network id that is registered; it stays known while the network is being made anew. */
+  let networkId = '';
+  let overlaps: readonly NetworkOverlap[] = [];
+
+  const register = async (mode: 'start' | 'refresh' | 'release', current = networks()) => {
+    const present = current[0]?.id ?? networkId;
+    const claim: HostClaim = {
+      host,
+      fingerprint: { bootId, networkId: present },
+      previousNetworkId: networkId,
+      networks: current.map(({ subnet }) => subnet),
+    };
+    const reply = await registry.register(claim, mode);
+    if (reply.kind !== 'taken') networkId = present;
+    return reply;
+  };
+
+  const note = (reply: RegisterReply): void => {
+    const found = reply.kind === 'overlap' ? reply.overlaps : [];
+    const known = new Set(overlaps.map(keyOf));
+    for (const overlap of found) {
+      if (known.has(keyOf(overlap))) continue;
+      logger.error(
+        { host, ...overlap },
+        `no instance is started any more: ${overlapSentence(host, overlap, networks())}`,
+      );
+    }
+    if (overlaps.length > 0 && found.length === 0) {
+      logger.info({ host }, 'all networks are registered again: instances are started');
+    }
+    overlaps = found;
+  };
+
+  return {
+    get conflict() {
+      const [first] = overlaps;
+      return first && overlapSentence(host, first, networks());
+    },
+    get overlaps() {
+      return overlaps.length;
+    },
+
+    async start() {
+      const end = performance.now() + wait.timeoutMs;
+      const first = await register('start');
+      for (let reply = first; ; reply = await register('start')) {
+        if (reply.kind === 'registered') return;
+        if (reply === first) {
+          logger.warn(
+            { host, reply, waitMs: wait.timeoutMs },
+            'the host id or a network is in use: waiting for the heartbeat of the other host to expire',
+          );
+        }
+        if (isHeld(first, reply, bootId) || performance.now() >= end) {
+          throw new StartError(
+            reply.kind === 'taken'
+              ? takenSentence(host)
+              : reply.overlaps.map((each) => overlapSentence(host, each, networks())).join('\n'),
+          );
+        }
+        await sleep(wait.intervalMs);
+      }
+    },
+
+    async claim(network) {
+      // One that was made anew takes the place of the former one of its name.
+      const others = networks().filter(({ name }) => name !== network.name);
+      const all = [...others, network].sort((a, b) => turnOf(a.name) - turnOf(b.name));
+      const reply = await register('refresh', all);
+      if (reply.kind === 'taken') return takenSentence(host);
+      if (reply.kind === 'registered') return undefined;
+      const overlap = reply.overlaps.find((each) => each.network === network.subnet);
+      return overlap && overlapSentence(host, overlap, []);
+    },
+
+    async heartbeat() {
+      let reply = await register('refresh');
+      if (reply.kind === 'taken') {
+        // Another worker of this host may have made the network anew, and registered its id.
+        await options.lookAgain();
+        reply = await register('refresh');
+      }
+      if (reply.kind === 'taken') throw new HostIdTakenError(takenSentence(host));
+      note(reply);
+    },
+
+    async release() {
+      await register('release');
+    },
+  };
+}
+
+function keyOf({ network, otherHost }: NetworkOverlap): string {
+  return `${network} ${otherHost}`;
+}
+
+/**
+ * Whether waiting is in vain: the other host has sent a heartbeat since the first look. On the same
+ * boot it may be a worker of this very daemon, which will register the network that it made anew.
+ */
+function isHeld(first: RegisterReply, last: RegisterReply, bootId: string): boolean {
+  if (last.kind === 'taken') {
+    return first.kind === 'taken' && last.by.bootId !== bootId && last.seenAt > first.seenAt;
+  }
+  if (first.kind !== 'overlap' || last.kind !== 'overlap') return false;
+  const before = new Map(first.overlaps.map((each) => [keyOf(each), each.otherSeenAt]));
+  return last.overlaps.some((each) => each.otherSeenAt > (before.get(keyOf(each)) ?? Infinity));
+}
+
+function overlapSentence(
+  host: string,
+  { network, otherHost, otherNetwork }: NetworkOverlap,
+  networks: readonly Network[],
+): string {
+  const name = networks.find(({ subnet }) => subnet === network)?.name;
+  const removal = name === undefined ? '' : `, remove the Docker network "${name}" of that host`;
+  return (
+    `The network ${network} of the host ${host} overlaps the network ${otherNetwork} of the host ` +
+    `${otherHost}, which is alive: requests for instances of one would reach instances of the ` +
+    'other. Set EPHEMERA_SUBNET on one of the two hosts to /16s that no other host uses, such as ' +
+    `10.240.0.0/16${removal}, and start its workers again.`
+  );
+}
+
+function takenSentence(host: string): string {
+  return (
+    `The host id "${host}" belongs to another Docker daemon, whose last heartbeat is less than ` +
+    "15 s old. Two daemons under one host id would end each other's instances. Set " +
+    'EPHEMERA_HOST_ID to a different name on each machine, and start this worker again.'
+  );
+}

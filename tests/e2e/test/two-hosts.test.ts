@@ -1,0 +1,255 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { keysOf } from '@ephemera/store';
+import { startOwnEngine, startOwnMachine, waitFor } from '@ephemera/test-support';
+import type { OwnEngine, OwnMachine } from '@ephemera/test-support';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TEMPLATES } from './templates.ts';
+
+// Two machines, each with a Docker daemon, a worker and a proxy, on one Redis and with default
+// settings: both would put their instances on the same addresses. The tests build on each other.
+
+const NAMESPACE = 'twohosts';
+const REDIS_PORT = 6390;
+const PORTS = { public: 8080, worker: 8083 };
+const SUBNET = '10.231.0.0/16';
+const keys = keysOf(NAMESPACE);
+const root = join(import.meta.dirname, '../../..');
+
+/** A program on a machine, with everything that it has written. */
+interface Program {
+  readonly child: ChildProcess;
+  log(): string;
+}
+
+/** A machine with a Docker daemon. */
+class Host {
+  readonly id: string;
+  readonly machine: OwnMachine;
+  readonly engine: OwnEngine;
+  constructor(id: string, machine: OwnMachine, engine: OwnEngine) {
+    this.id = id;
+    this.machine = machine;
+    this.engine = engine;
+  }
+
+  static async start(id: string): Promise<Host> {
+    const machine = await startOwnMachine();
+    try {
+      const folder = join(machine.folder, 'engine');
+      await mkdir(folder);
+      const engine = await startOwnEngine({
+        folder,
+        spawn: (...command) => machine.spawnIn('host', ...command),
+        images: ['ephemera/demo'],
+      });
+      return new Host(id, machine, engine);
+    } catch (error) {
+      await machine.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.engine.stop();
+    await this.machine.stop();
+  }
+
+  run(...command: string[]): Program {
+    const child = this.machine.spawnIn('host', ...command);
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    }
+    return { child, log: () => text };
+  }
+
+  /** Starts an app of the product with the settings of the deployment. */
+  async app(name: 'proxy' | 'worker', more: Record<string, string> = {}): Promise<Program> {
+    const config = join(this.machine.folder, 'ephemera.yml');
+    await writeFile(config, TEMPLATES.replace('timeout: 60s', 'timeout: 10m'));
+    const env = {
+      DOCKER_HOST: this.engine.dockerHost,
+      EPHEMERA_HOST_ID: this.id,
+      EPHEMERA_REDIS_URL: `redis://192.0.2.1:${REDIS_PORT}/0`,
+      EPHEMERA_NAMESPACE: NAMESPACE,
+      EPHEMERA_CONFIG: config,
+      EPHEMERA_ADMIN_TOKEN: 'a-token-of-the-test-that-nobody-guesses',
+      // What instances may reach is not looked at here.
+      EPHEMERA_FIREWALL: 'off',
+      ...more,
+    };
+    const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+    const main = join(root, `apps/${name}/src/main.ts`);
+    return this.run('env', ...settings, process.execPath, main);
+  }
+
+  /** Asks a port of the machine from the machine; gives the status and the body. */
+  async get(port: number, path: string): Promise<{ status: number; body: string }> {
+    const script = `const answer = await fetch(process.argv[1], { redirect: 'manual' });
+      console.log(JSON.stringify({ status: answer.status, body: await answer.text() }));`;
+    const url = `http://127.0.0.1:${port}${path}`;
+    const { child, log } = this.run(process.execPath, '--input-type=module', '-e', script, url);
+    await new Promise((resolve) => child.once('close', resolve));
+    const text = log();
+    if (!text.startsWith('{')) throw new Error(text);
+    return JSON.parse(text) as { status: number; body: string };
+  }
+
+  async newInstance(): Promise<string> {
+    const { status, body } = await this.get(PORTS.public, '/demo/new?redirect=0');
+    expect([status, body]).toEqual([200, expect.stringMatching(/^[a-z][a-z0-9]{25}$/)]);
+    return body;
+  }
+
+  /** What the instance of an id says its own id is, asked at the proxy of this machine. */
+  instance(id: string) {
+    return this.get(PORTS.public, `/demo/${id}/id`);
+  }
+
+  async containers(): Promise<number> {
+    const ids = await this.engine.docker('ps', '-q', '--filter', 'label=ephemera.instance');
+    return ids === '' ? 0 : ids.split('\n').length;
+  }
+}
+
+let one: Host;
+let two: Host;
+let workerOne: Program;
+let proxyTwo: Program;
+/** An instance on the first machine. */
+let first: string;
+/** What has been started, whether or not all of it was. */
+const cleanUps: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  one = await Host.start('h1');
+  cleanUps.unshift(() => one.stop());
+  two = await Host.start('h2');
+  cleanUps.unshift(() => two.stop());
+  // A cable between the machines.
+  const holder = two.run('sh', '-c', 'echo there && exec sleep infinity');
+  await waitFor('a process to lead it to', () => holder.log().includes('there'));
+  await one.machine.hostSays(
+    `ip link add cable type veth peer name cable netns ${holder.child.pid} &&
+    ip address add 192.0.2.1/30 dev cable && ip link set cable up`,
+  );
+  await two.machine.hostSays('ip address add 192.0.2.2/30 dev cable && ip link set cable up');
+  const settings = ['--save', '', '--maxmemory-policy', 'noeviction', '--protected-mode', 'no'];
+  one.run('redis-server', '--port', String(REDIS_PORT), '--bind', '0.0.0.0', ...settings);
+  await waitFor('Redis', async () => (await redis('PING').catch(() => '')) === 'PONG');
+
+  workerOne = await one.app('worker');
+  cleanUps.unshift(() => workerOne.child.kill('SIGCONT'));
+  await ready(workerOne, 'worker ready');
+  await ready(await one.app('proxy'), 'proxy ready');
+  proxyTwo = await two.app('proxy');
+  await ready(proxyTwo, 'proxy ready');
+  first = await one.newInstance();
+  await waitFor('the first instance', async () => (await one.instance(first)).body === first);
+}, 180_000);
+afterAll(async () => {
+  for (const cleanUp of cleanUps) await cleanUp();
+});
+
+async function redis(...command: string[]): Promise<string> {
+  const quoted = command.map((each) => `'${each}'`).join(' ');
+  return (await one.machine.hostSays(`redis-cli -p ${REDIS_PORT} ${quoted}`)).trim();
+}
+
+async function ready({ child, log }: Program, words: string): Promise<void> {
+  await waitFor(
+    words,
+    () => {
+      if (child.exitCode !== null) throw new Error(log());
+      return log().includes(words);
+    },
+    60_000,
+  );
+}
+
+async function exit({ child }: Program): Promise<number | null> {
+  await waitFor('the end', () => child.exitCode !== null, 60_000);
+  return child.exitCode;
+}
+
+test('the first host has registered its network, and tells it in its log', async () => {
+  const registration = JSON.parse(await redis('GET', keys.registration('h1'))) as object;
+  expect(registration).toMatchObject({ networks: [SUBNET] });
+  expect(workerOne.log()).toContain(SUBNET);
+});
+
+test('a second daemon under the id of the first is refused, and ends nothing of the first', async () => {
+  const subnet = { EPHEMERA_HOST_ID: 'h1', EPHEMERA_SUBNET: '10.240.0.0/16' };
+  const clone = await two.app('worker', subnet);
+  expect(await exit(clone)).toBe(1);
+  expect(clone.log()).toContain('The host id "h1" belongs to another Docker daemon');
+  expect(clone.log()).toContain('Set EPHEMERA_HOST_ID to a different name on each machine');
+  expect(await one.containers()).toBe(1);
+  expect(await one.instance(first)).toEqual({ status: 200, body: first });
+  await two.engine.docker('network', 'rm', NAMESPACE);
+}, 90_000);
+
+test('a second host with the same network is refused, and the message names the cure', async () => {
+  const second = await two.app('worker');
+  expect(await exit(second)).toBe(1);
+  expect(second.log()).toContain(
+    `The network ${SUBNET} of the host h2 overlaps the network ${SUBNET} of the host h1`,
+  );
+  expect(second.log()).toContain('Set EPHEMERA_SUBNET');
+  expect(JSON.parse(await redis('GET', keys.registration('h1')))).toMatchObject({
+    networks: [SUBNET],
+  });
+}, 90_000);
+
+test('once the first host is silent the second gets the network, and the routes of the first are refused', async () => {
+  workerOne.child.kill('SIGSTOP');
+  // Its container is to have the very address of the first one.
+  const turn = Number(await redis('GET', keys.addresses('h1')));
+  await redis('SET', keys.addresses('h2'), String(turn - 1));
+  await ready(await two.app('worker'), 'worker ready');
+  const second = await two.newInstance();
+  await waitFor('the second', async () => (await two.instance(second)).body === second, 60_000);
+  const addressOf = (id: string) => redis('HGET', keys.instance(id), 'address');
+  expect(await addressOf(second)).toBe(await addressOf(first));
+
+  const refused = await two.instance(first);
+  expect(refused.status).toBe(503);
+  expect(JSON.parse(refused.body)).toMatchObject({
+    type: 'urn:ephemera:problem:host_unregistered',
+  });
+  expect((await one.instance(first)).status).toBe(503);
+  expect(proxyTwo.log()).toContain('route refused');
+
+  // With the registration of both hosts as it was without any check, the same request reaches the
+  // instance of somebody else: nothing but the registration keeps them apart.
+  const registration = JSON.parse(await redis('GET', keys.registration('h1'))) as object;
+  const unchecked = JSON.stringify({ ...registration, networks: [SUBNET] });
+  await redis('SET', keys.registration('h1'), unchecked);
+  expect(await two.instance(first)).toEqual({ status: 200, body: second });
+  await redis('SET', keys.registration('h1'), JSON.stringify(registration));
+  // The connection that was opened meanwhile is kept for a while.
+  await sleep(6_000);
+  expect((await two.instance(first)).status).toBe(503);
+
+  workerOne.child.kill('SIGCONT');
+  await ready(workerOne, 'no instance is started any more');
+  expect(workerOne.child.exitCode).toBeNull();
+  const readiness = await one.get(PORTS.worker, '/readyz');
+  expect(readiness.status).toBe(503);
+  expect(readiness.body).toContain('"networks":false');
+  expect(await two.instance(second)).toEqual({ status: 200, body: second });
+}, 150_000);
+
+test('a forged route to an address that its host has not registered is refused', async () => {
+  const forged = 'forged'.padEnd(26, 'a');
+  const route = JSON.parse(await redis('GET', keys.route(first))) as object;
+  // The Redis of the deployment itself, as an instance would like to see it.
+  const more = { host: 'h2', address: '192.0.2.1', port: REDIS_PORT, ports: { web: REDIS_PORT } };
+  await redis('SET', keys.route(forged), JSON.stringify({ ...route, ...more }));
+  const answer = await two.instance(forged);
+  expect(answer.status).toBe(503);
+  expect(answer.body).toContain('host_unregistered');
+});
