@@ -22,7 +22,7 @@ import {
   missingForDebian,
   removeDebianRoot,
 } from './debian-root.mjs';
-import { writeRecord } from './lock-record.mjs';
+import { currentFingerprint, writeRecord } from './lock-record.mjs';
 import { prepare, root } from './prepare.mjs';
 
 /**
@@ -252,6 +252,7 @@ async function provePair(pair, { work, enter, path }) {
  *   recorded only after all pairs have passed.
  */
 async function main(only) {
+  const sha256 = currentFingerprint(root);
   await prepare();
   const pairs = PAIRS.filter(({ npm }) => only.length === 0 || only.includes(npm));
   const work = mkdtempSync(join(tmpdir(), 'ephemera-check-lock-'));
@@ -291,7 +292,7 @@ async function main(only) {
   const skipped = rows.some(({ install }) => install === 'skipped');
   if (proved.length === PAIRS.length) {
     console.log(
-      `\nCommit ${writeRecord(root, proved)}: it records that these package files passed.`,
+      `\nCommit ${writeRecord(root, sha256, proved)}: it records that these package files passed.`,
     );
   }
   // In CI every pair must be proved; elsewhere a pair may be out of reach, and nothing is recorded.

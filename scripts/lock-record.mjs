@@ -75,10 +75,12 @@ export function isProved(root) {
   return JSON.parse(readFileSync(file, 'utf8')).sha256 === currentFingerprint(root);
 }
 
-/** @param {{node: string, npm: string}[]} pairs the versions that passed */
-export function writeRecord(root, pairs) {
-  const record = { sha256: currentFingerprint(root), pairs };
-  writeFileSync(join(root, RECORD), `${JSON.stringify(record, null, 2)}\n`);
+/**
+ * @param {string} sha256 the fingerprint from before the check, so that an edit during it is not recorded
+ * @param {{node: string, npm: string}[]} pairs the versions that passed
+ */
+export function writeRecord(root, sha256, pairs) {
+  writeFileSync(join(root, RECORD), `${JSON.stringify({ sha256, pairs }, null, 2)}\n`);
   return RECORD;
 }
 
