@@ -35,6 +35,8 @@ import { prepare, root } from './prepare.mjs';
  *    from npm's cache: no install script needs a network. The files that the scripts changed are
  *    listed; none may be outside node_modules.
  *
+ * 3. `npm ci` in each other folder with a lock file, as the tests and the bench run it.
+ *
  * For the pair of the Dockerfile, its own `npm ci` is proved as well.
  */
 export const PAIRS = [
@@ -158,6 +160,12 @@ async function installPair({ node, npm }, folder) {
   return join(folder, 'bin');
 }
 
+/** The folders below the root that have a lock file of their own. */
+function foldersWithLock() {
+  const listing = execFileSync('git', ['ls-files', '-z', '*/package-lock.json'], { cwd: root });
+  return listing.toString().split('\0').filter(Boolean).map(dirname);
+}
+
 /** Copies the tracked files as they are in the working tree. */
 function copyTracked(target) {
   const listing = execFileSync('git', ['ls-files', '-z'], { cwd: root, maxBuffer: 1 << 28 });
@@ -236,6 +244,10 @@ async function provePair(pair, { work, enter, path }) {
       problems.push(`an install script changed a file outside node_modules: ${path}`);
     }
     await attempt('packages with install scripts', () => smoke(second, pinned(second)));
+  }
+  for (const folder of problems.length === 0 ? foldersWithLock() : []) {
+    const install = ['npm', 'ci', '--ignore-scripts', '--no-fund'];
+    await attempt(`npm ci in ${folder}`, () => call(join(first, folder), install));
   }
   if (pair.isDockerfile && problems.length === 0) {
     const image = join(work, 'image');

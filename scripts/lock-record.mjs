@@ -55,15 +55,9 @@ export function fingerprint(files) {
 
 /** The fingerprint of the files as they are in the working tree. */
 export function currentFingerprint(root) {
-  const patterns = [
-    'package.json',
-    'apps/*/package.json',
-    'libs/*/package.json',
-    'package-lock.json',
-  ];
-  const listing = execFileSync('git', ['ls-files', '-z', '--', ...patterns, ...SCRIPTS], {
-    cwd: root,
-  });
+  const patterns = ['package.json', 'package-lock.json'].flatMap((name) => [name, `*/${name}`]);
+  const args = ['ls-files', '-z', '--', ...patterns, ...SCRIPTS];
+  const listing = execFileSync('git', args, { cwd: root });
   const files = listing.toString().split('\0').filter(Boolean);
   return fingerprint(files.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
 }
