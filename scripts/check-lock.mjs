@@ -2,6 +2,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   cpSync,
+  existsSync,
   copyFileSync,
   lstatSync,
   mkdirSync,
@@ -128,19 +129,28 @@ function run(command, env = process.env) {
   });
 }
 
+/**
+ * The npm that runs this script. `npm` alone would run on the pinned Node, which comes first on the
+ * PATH of npm scripts and does not find the machine's global npm configuration.
+ */
+const machineNpm = process.env.npm_execpath?.endsWith('.js')
+  ? [process.execPath, process.env.npm_execpath]
+  : ['npm'];
+
 /** How the machine reaches the registry; nothing else of its npm configuration. */
-function registryEnv(work) {
-  const config = (key) => execFileSync('npm', ['config', 'get', key], { encoding: 'utf8' }).trim();
+async function registryEnv(work) {
+  const config = async (key) => (await run([...machineNpm, 'config', 'get', key])).trim();
   const env = {
-    npm_config_registry: config('registry'),
+    npm_config_registry: await config('registry'),
     npm_config_cache: join(work, 'npm-cache'),
     npm_config_update_notifier: 'false',
     npm_config_audit: 'false',
   };
-  const trust = config('cafile');
-  if (trust !== 'null' && trust !== '') {
-    copyFileSync(trust, join(work, 'trust.crt'));
-    env.npm_config_cafile = join(work, 'trust.crt');
+  const trusted = { npm_config_cafile: await config('cafile'), ...process.env };
+  for (const key of ['npm_config_cafile', 'NODE_EXTRA_CA_CERTS']) {
+    if (!existsSync(trusted[key] ?? '')) continue;
+    env[key] = join(work, `${key}.crt`);
+    copyFileSync(trusted[key], env[key]);
   }
   for (const [key, value] of Object.entries(process.env)) {
     if (/^(https?_proxy|no_proxy)$/i.test(key)) env[key] = value;
@@ -154,7 +164,7 @@ async function installPair({ node, npm }, folder) {
   const packages = [`${binary}@${node}`, `npm@${npm}`];
   const flags = ['--no-save', '--no-audit', '--no-fund', '--ignore-scripts'];
   mkdirSync(join(folder, 'bin'), { recursive: true });
-  await run(['npm', 'install', '--prefix', folder, ...flags, ...packages]);
+  await run([...machineNpm, 'install', '--prefix', folder, ...flags, ...packages]);
   symlinkSync(join(folder, 'node_modules', binary, 'bin/node'), join(folder, 'bin/node'));
   symlinkSync(join(folder, 'node_modules/npm/bin/npm-cli.js'), join(folder, 'bin/npm'));
   return join(folder, 'bin');
@@ -188,7 +198,7 @@ async function provePair(pair, { work, enter, path }) {
   const home = join(work, 'home');
   const [first, second] = [join(work, 'without-scripts'), join(work, 'with-scripts')];
   for (const folder of [home, first, second]) mkdirSync(folder);
-  const registry = registryEnv(dirname(work));
+  const registry = await registryEnv(dirname(work));
   const call = (folder, command, { env = {}, isOffline } = {}) => {
     const all = { PATH: path, HOME: home, LANG: 'C.UTF-8', ...registry, ...env };
     const settings = Object.entries(all).map(([key, value]) => `${key}=${value}`);
