@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 
 /**
  * What keeps a Node from running, or undefined where it runs. Node's own binaries link to
@@ -23,6 +24,13 @@ const installLibrary = [
 export function makeRunnable(node) {
   const fault = faultOf(node);
   if (fault === undefined) return;
+  // The kernel reports ENOENT for a binary whose loader is missing.
+  if (fault.includes('ENOENT') && existsSync(node)) {
+    throw new Error(
+      'The pinned Node needs glibc, which this Linux does not have (Alpine, for one, has musl). ' +
+        'Run Ephemera on a distribution with glibc, such as Debian.',
+    );
+  }
   if (!fault.includes('libatomic.so.1')) throw new Error(`The pinned Node does not run: ${fault}`);
   const { status: hasApt } = spawnSync('apt-get', ['--version']);
   if (process.getuid() !== 0 || hasApt !== 0) {

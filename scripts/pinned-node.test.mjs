@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 
 import { faultOf, makeRunnable } from './pinned-node.mjs';
 
@@ -10,4 +13,13 @@ test('a Node that runs needs nothing', () => {
 test('what cannot run says why', () => {
   expect(() => makeRunnable('/nowhere/node')).toThrow(/The pinned Node does not run: .*ENOENT/);
   expect(() => makeRunnable('/bin/false')).toThrow('The pinned Node does not run');
+});
+
+test('a binary whose loader is missing, as on Alpine, is explained', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ephemera-loader-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const node = join(folder, 'node');
+  writeFileSync(node, '#!/nonexistent/ld-linux.so\n');
+  chmodSync(node, 0o755);
+  expect(() => makeRunnable(node)).toThrow('The pinned Node needs glibc');
 });

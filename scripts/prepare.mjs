@@ -14,9 +14,8 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
  * @returns the pinned Node, and an environment in which `node` is that one
  */
 export async function prepare() {
-  if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch)) {
-    fail(`Ephemera runs on Linux, x64 or arm64; this is ${process.platform} ${process.arch}.`);
-  }
+  const unsupported = unsupportedPlatform(process.platform, process.arch);
+  if (unsupported) fail(unsupported);
   await installPackages(root).catch((error) => fail(error.message));
   const node = join(root, `node_modules/node-linux-${process.arch}/bin/node`);
   if (!existsSync(node)) {
@@ -29,6 +28,21 @@ export async function prepare() {
   }
   const path = [dirname(node), join(root, 'node_modules/.bin'), process.env.PATH];
   return { node, env: { ...process.env, PATH: path.join(delimiter) } };
+}
+
+/**
+ * Why Ephemera does not run on a platform, and what to do; undefined where it runs.
+ *
+ * @param {string} platform as in `process.platform`
+ * @param {string} arch as in `process.arch`
+ */
+export function unsupportedPlatform(platform, arch) {
+  if (platform === 'linux' && ['x64', 'arm64'].includes(arch)) return undefined;
+  return (
+    `Ephemera runs on Linux (x64 or arm64); this machine is ${platform} ${arch}. ` +
+    'It reaches containers by their bridge addresses and sets firewall rules, which needs Linux. ' +
+    'Run it on a Linux machine or in a Linux virtual machine.'
+  );
 }
 
 /** Ends the process with one line that says why. */
