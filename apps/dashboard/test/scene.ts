@@ -74,6 +74,7 @@ export async function setScene(): Promise<Scene> {
     sessionKey: TOKEN,
     stopping: () => false,
     names: [],
+    checkResponses: true,
     trustedProxies: ['127.0.0.0/8'],
     logger: createLogger('dashboard', 'info', { write: (line) => void log.push(line) }),
   });
