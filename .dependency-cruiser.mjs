@@ -94,7 +94,8 @@ export default {
     },
     {
       name: 'routes-have-declarations',
-      comment: 'A route is mounted by mountRoutes, with the declaration that it is checked against.',
+      comment:
+        'A route is mounted by mountRoutes, with the declaration that it is checked against.',
       severity: 'error',
       from: { path: '^(apps|libs)/', pathNot: '^libs/http/' },
       to: { path: 'node_modules/(@koa/(router|bodyparser)|@types/koa__router|koa-router)/' },

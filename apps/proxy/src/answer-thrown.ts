@@ -23,7 +23,6 @@ export function answerThrown(logger: Logger): Middleware {
   };
 }
 
-
 function failureOf(error: unknown): Failure {
   if (error instanceof FailureError) return error.failure;
   if (isRedisAway(error)) return { kind: 'store_unavailable' };

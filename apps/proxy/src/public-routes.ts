@@ -1,9 +1,4 @@
-import {
-  type ResponseDeclaration,
-  defineRoute,
-  flagSchema,
-  problem,
-} from '@ephemera/contract';
+import { type ResponseDeclaration, defineRoute, flagSchema, problem } from '@ephemera/contract';
 import { z } from 'zod';
 
 const newQuerySchema = z.object({

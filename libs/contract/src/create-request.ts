@@ -25,10 +25,7 @@ export const createRequestSchema = z
     timeout: z.number().optional().openapi({
       description: "Seconds, whole, from 1 to the template's maximum, counted from ready.",
     }),
-    env: z
-      .record(variable, variableValue)
-      .refine(atMost(64), 'at most 64 variables')
-      .optional(),
+    env: z.record(variable, variableValue).refine(atMost(64), 'at most 64 variables').optional(),
     metadata: z.record(key, z.string().max(1024)).refine(atMost(32), 'at most 32 keys').optional(),
   })
   .openapi('CreateInstance');

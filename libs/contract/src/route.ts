@@ -46,7 +46,9 @@ export interface RouteDeclaration {
 
 /** What the handler of a route is given: the outputs of its schemas. */
 export interface RouteInput<R extends RouteDeclaration> {
-  readonly params: R extends { readonly params: infer P extends z.ZodType } ? z.output<P> : undefined;
+  readonly params: R extends { readonly params: infer P extends z.ZodType }
+    ? z.output<P>
+    : undefined;
   readonly query: R extends { readonly query: infer Q extends z.ZodType } ? z.output<Q> : undefined;
   readonly headers: R extends { readonly headers: infer H extends z.ZodType }
     ? z.output<H>

@@ -45,7 +45,8 @@ export async function checkRequest(
   const parse = (part: 'query' | 'header' | 'body', schema: z.ZodType, given: unknown): unknown => {
     const result = schema.safeParse(given);
     if (result.success) return result.data;
-    const ofUnknown = (at: readonly PropertyKey[]) => `unknown field. ${known(fieldsAt(schema, at))}`;
+    const ofUnknown = (at: readonly PropertyKey[]) =>
+      `unknown field. ${known(fieldsAt(schema, at))}`;
     faults.push(...faultsOf(result.error, ofUnknown).map((fault) => ({ ...fault, in: part })));
     return undefined;
   };

@@ -52,7 +52,10 @@ export function bodyReader({ type, limit }: BodyDeclaration): (ctx: Context) => 
       if (status < 400 || status >= 500) throw error;
       if (status === 413) return refuse(413, `the body must have at most ${limit} bytes`);
       if (status === 415) {
-        return refuse(415, 'the Content-Encoding must be gzip, deflate or br, and the charset UTF-8');
+        return refuse(
+          415,
+          'the Content-Encoding must be gzip, deflate or br, and the charset UTF-8',
+        );
       }
       const why = cause === undefined ? '' : ` (${cause})`;
       return refuse(400, `the body is not valid ${form}${why}`);

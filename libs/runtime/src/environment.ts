@@ -23,10 +23,7 @@ export class ConfigError extends Error {
 type OfUnknown = (at: readonly PropertyKey[]) => string;
 
 /** What zod found, as faults with dotted paths. */
-export function faultsOf(
-  error: z.ZodError,
-  ofUnknown: OfUnknown = () => 'unknown field',
-): Fault[] {
+export function faultsOf(error: z.ZodError, ofUnknown: OfUnknown = () => 'unknown field'): Fault[] {
   return error.issues.flatMap((issue) => faultsIn(issue, [], ofUnknown));
 }
 
@@ -47,7 +44,9 @@ function faultsIn(
       return issue.issues.map(({ message }) => ({ path, detail: message }));
     case 'invalid_union': {
       const meant = branchMeant(issue.errors);
-      return meant?.flatMap((each) => faultsIn(each, at, ofUnknown)) ?? [{ path, detail: issue.message }];
+      return (
+        meant?.flatMap((each) => faultsIn(each, at, ofUnknown)) ?? [{ path, detail: issue.message }]
+      );
     }
     default:
       return [{ path, detail: issue.message }];

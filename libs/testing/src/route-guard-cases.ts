@@ -56,7 +56,10 @@ export function guardCases(
     for (const [name, schema] of Object.entries(query?.shape ?? {})) {
       const isList = schema.safeParse(['~', '~']).error?.issues[0]?.code !== 'invalid_type';
       if (!isList) {
-        add(`query parameter ${name} twice`, { path: `${path}?${name}=0&${name}=0`, names: [name] });
+        add(`query parameter ${name} twice`, {
+          path: `${path}?${name}=0&${name}=0`,
+          names: [name],
+        });
       }
       const value = TEXTS.find((each) => !schema.safeParse(isList ? [each] : each).success);
       if (value === undefined) continue;
@@ -139,7 +142,12 @@ export interface GuardAnswer {
 /** Sends a request as it stands; `fetch` would refuse a GET with a body. */
 export function sendCase(
   url: string,
-  { method, path, headers = {}, body = '' }: Pick<GuardCase, 'method' | 'path'> & Partial<GuardCase>,
+  {
+    method,
+    path,
+    headers = {},
+    body = '',
+  }: Pick<GuardCase, 'method' | 'path'> & Partial<GuardCase>,
   more: Readonly<Record<string, string>> = {},
 ): Promise<GuardAnswer> {
   return new Promise((resolve, reject) => {
