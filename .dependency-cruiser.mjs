@@ -17,6 +17,7 @@ const mayImport = {
   queue: ['domain', 'lifecycle'],
   contract: ['domain'],
   runtime: ['domain'],
+  http: ['domain', 'contract', 'runtime'],
 };
 
 /** @type {import('dependency-cruiser').IConfiguration} */
@@ -90,6 +91,14 @@ export default {
       severity: 'error',
       from: { pathNot: ['^apps/proxy/(src|test)/data-path/', '^apps/bench/'] },
       to: { path: 'node_modules/(undici|http-proxy|@types/http-proxy)/' },
+    },
+    {
+      name: 'routes-have-declarations',
+      comment:
+        'A route is mounted by mountRoutes, with the declaration that it is checked against.',
+      severity: 'error',
+      from: { path: '^(apps|libs)/', pathNot: '^libs/http/' },
+      to: { path: 'node_modules/(@koa/(router|bodyparser)|@types/koa__router|koa-router)/' },
     },
     {
       name: 'no-test-code-in-the-product',
