@@ -104,6 +104,14 @@ export default {
       to: { path: 'node_modules/(undici|http-proxy|@types/http-proxy)/' },
     },
     {
+      name: 'routes-have-declarations',
+      comment:
+        'A route is mounted by mountRoutes, with the declaration that it is checked against.',
+      severity: 'error',
+      from: { path: '^(apps|libs)/', pathNot: '^libs/http/' },
+      to: { path: 'node_modules/(@koa/(router|bodyparser)|@types/koa__router|koa-router)/' },
+    },
+    {
       name: 'no-test-code-in-the-product',
       severity: 'error',
       from: product('^(apps|libs)/'),

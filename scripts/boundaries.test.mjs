@@ -46,6 +46,7 @@ const PLANTED = {
   },
   'docker-in-one-folder': { 'libs/worker/src/index.ts': "import 'dockerode';" },
   'forwarding-in-one-folder': { 'libs/proxy/src/index.ts': "import 'undici';" },
+  'routes-have-declarations': { 'libs/proxy/src/index.ts': "import '@koa/router';" },
   'no-test-code-in-the-product': { 'apps/worker/src/main.ts': "import '@ephemera/test-support';" },
   'no-unlisted-package': { 'apps/worker/src/main.ts': "import 'left-pad';" },
   'no-dangling-import': { 'apps/worker/src/main.ts': "import './nowhere.ts';" },
@@ -66,10 +67,10 @@ function lay(files) {
   };
   const workspace = {
     workspaces: ['apps/*', 'libs/*', 'tests/*'],
-    dependencies: { dockerode: '1', undici: '1' },
+    dependencies: { dockerode: '1', undici: '1', '@koa/router': '1' },
   };
   write('package.json', JSON.stringify(workspace));
-  for (const name of ['dockerode', 'undici', 'left-pad']) {
+  for (const name of ['dockerode', 'undici', '@koa/router', 'left-pad']) {
     write(`node_modules/${name}/package.json`, JSON.stringify({ name, main: 'index.js' }));
     write(`node_modules/${name}/index.js`, 'module.exports = 1;');
   }

@@ -19,25 +19,34 @@ export class ConfigError extends StartError {
   }
 }
 
+/** What is said of an unknown field, by the path of the object that it is in. */
+type OfUnknown = (at: readonly PropertyKey[]) => string;
+
 /** What zod found, as faults with dotted paths. */
-export function faultsOf(error: z.ZodError): Fault[] {
-  return error.issues.flatMap((issue) => faultsIn(issue, []));
+export function faultsOf(error: z.ZodError, ofUnknown: OfUnknown = () => 'unknown field'): Fault[] {
+  return error.issues.flatMap((issue) => faultsIn(issue, [], ofUnknown));
 }
 
-function faultsIn(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Fault[] {
+function faultsIn(
+  issue: z.core.$ZodIssue,
+  above: readonly PropertyKey[],
+  ofUnknown: OfUnknown,
+): Fault[] {
   const at = [...above, ...issue.path];
   const path = at.map(String).join('.');
   switch (issue.code) {
     case 'unrecognized_keys':
       return issue.keys.map((key) => ({
         path: path === '' ? key : `${path}.${key}`,
-        detail: 'unknown field',
+        detail: ofUnknown(at),
       }));
     case 'invalid_key':
       return issue.issues.map(({ message }) => ({ path, detail: message }));
     case 'invalid_union': {
       const meant = branchMeant(issue.errors);
-      return meant?.flatMap((each) => faultsIn(each, at)) ?? [{ path, detail: issue.message }];
+      return (
+        meant?.flatMap((each) => faultsIn(each, at, ofUnknown)) ?? [{ path, detail: issue.message }]
+      );
     }
     default:
       return [{ path, detail: issue.message }];

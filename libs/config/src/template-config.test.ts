@@ -49,6 +49,10 @@ test('two fields make a template; everything else has a default', () => {
   });
 });
 
+test.each(['command: ["a\\0b"]', 'env: {A: "a\\0b"}'])('refuses a NUL: %s', (field) => {
+  expect(() => parseTemplates(demo(field))).toThrow(/must not contain a NUL character/);
+});
+
 test('reads every field in the units that people write', () => {
   const { preset } = parseTemplates(
     demo(`timeout: 90s, maxTimeout: 2h, idleTimeout: 10m, stopGrace: 250ms,

@@ -21,6 +21,11 @@ const name = z
   .regex(/^[a-z][a-z0-9-]{0,40}$/, 'names are lowercase letters, digits and hyphens, at most 41');
 const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is no name of a variable');
 
+/** Arguments and variables end at a NUL on their way to the process. */
+const withoutNul = z
+  .string()
+  .refine((text) => !text.includes('\0'), 'must not contain a NUL character');
+
 const label = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, 'is no key of a label')
@@ -121,14 +126,14 @@ export const templateSchema = z
       '`memory`, without swap on top, `cpus`, and `pids`, processes and threads.',
     ),
     command: z
-      .array(z.string())
+      .array(withoutNul)
       .min(1)
       .optional()
       .describe(
         "Replaces the image's command; `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}` are filled in.",
       ),
     env: z
-      .record(variable, z.string())
+      .record(variable, withoutNul)
       .prefault({})
       .describe(
         'Environment; filled in like `command`. `EPHEMERA_ID`, `_PORT`, `_BASE_PATH` and `_URL` are always there.',

@@ -27,6 +27,7 @@ test.each([
   ['a variable that is no name', { env: { 'A=B': 'x' } }],
   ['a value that is no text', { env: { A: 1 } }],
   ['a value that is too long', { env: { A: 'x'.repeat(32_769) } }],
+  ['a value with a NUL, which ends it on its way', { env: { A: 'a\0b' } }],
   ['too many variables', { env: many(65) }],
   ['too much metadata', { metadata: many(33) }],
   ['a key of metadata that is none', { metadata: { ' ': 'x' } }],

@@ -5,6 +5,12 @@ const variable = z
   .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'is no name of a variable')
   .refine((name) => !name.startsWith('EPHEMERA_'), 'names with EPHEMERA_ are taken');
 
+/** Docker and the kernel end a variable at NUL. */
+const variableValue = z
+  .string()
+  .max(32_768)
+  .refine((text) => !text.includes('\0'), 'must not contain a NUL character');
+
 const key = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, 'is no key: letters, digits, . _ / -');
@@ -19,10 +25,7 @@ export const createRequestSchema = z
     timeout: z.number().optional().openapi({
       description: "Seconds, whole, from 1 to the template's maximum, counted from ready.",
     }),
-    env: z
-      .record(variable, z.string().max(32_768))
-      .refine(atMost(64), 'at most 64 variables')
-      .optional(),
+    env: z.record(variable, variableValue).refine(atMost(64), 'at most 64 variables').optional(),
     metadata: z.record(key, z.string().max(1024)).refine(atMost(32), 'at most 32 keys').optional(),
   })
   .openapi('CreateInstance');

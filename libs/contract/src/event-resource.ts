@@ -32,18 +32,19 @@ export function toEventResource(event: InstanceEvent): EventResource {
   };
 }
 
-const list = <T extends z.ZodType<unknown, string>>(one: T) =>
+const list = <T extends z.ZodType<unknown, string>>(one: T, description: string) =>
   z
     .string()
     .transform((text) => text.split(','))
     .pipe(z.array(one))
-    .optional();
+    .optional()
+    .openapi({ type: 'string', description });
 
 /** The query of `GET /v1/events`: each a list with commas, and only what all of them admit. */
 export const eventsQuerySchema = z.strictObject({
-  instance: list(z.string().refine(isId, 'is no id of an instance')),
-  template: list(z.string()),
-  type: list(z.enum(EVENT_TYPES)),
+  instance: list(z.string().refine(isId, 'is no id of an instance'), 'Ids, with commas.'),
+  template: list(z.string(), 'Names, with commas.'),
+  type: list(z.enum(EVENT_TYPES), `With commas: ${EVENT_TYPES.join(', ')}.`),
 });
 
 export type EventsQuery = z.infer<typeof eventsQuerySchema>;

@@ -1,5 +1,7 @@
+export * from './admin-routes.ts';
 export * from './create-request.ts';
 export * from './event-resource.ts';
+export * from './health-resource.ts';
 export * from './instance-resource.ts';
 export * from './link-request.ts';
 export * from './list-query.ts';
@@ -7,4 +9,5 @@ export * from './logs-query.ts';
 export * from './openapi.ts';
 export * from './problem.ts';
 export * from './renew-request.ts';
+export * from './route.ts';
 export * from './template-resource.ts';

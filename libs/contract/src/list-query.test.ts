@@ -1,7 +1,14 @@
 import { expect, test } from 'vitest';
-import { listQueryOf, listQuerySchema } from './list-query.ts';
+import { instanceFilterSchema, listQuerySchema } from './list-query.ts';
 
-const read = (query: string) => listQuerySchema.safeParse(listQueryOf(new URLSearchParams(query)));
+const read = (query: string) => {
+  const given = new URLSearchParams(query);
+  const metadata = given.getAll('metadata');
+  return listQuerySchema.safeParse({
+    ...Object.fromEntries(given),
+    ...(metadata.length > 0 && { metadata }),
+  });
+};
 
 test('begins at the beginning, a hundred at a time', () => {
   expect(read('').data).toEqual({ limit: 100, cursor: 0 });
@@ -30,7 +37,19 @@ test.each([
   'state=gone',
   'metadata=user',
   'metadata=%3Dx',
+  'metadata=user%3Dann&metadata=user%3Dbob',
+  'template=',
+  'template=demo,',
   'page=2',
 ])('refuses %s', (query) => {
   expect(read(query).success).toBe(false);
+});
+
+test('ends are filtered as lists are, but have no pages', () => {
+  expect(instanceFilterSchema.parse({})).toEqual({});
+  expect(instanceFilterSchema.parse({ template: 'a,b', metadata: ['user=ann'] })).toEqual({
+    template: ['a', 'b'],
+    metadata: { user: 'ann' },
+  });
+  expect(instanceFilterSchema.safeParse({ limit: '5' }).success).toBe(false);
 });

@@ -3,14 +3,7 @@ import { z } from './openapi-zod.ts';
 
 const LIVE = STATES.filter((state) => !isDead(state));
 
-/** The query of `GET /v1/instances`; only what all of its filters admit is listed. */
-export const listQuerySchema = z.strictObject({
-  limit: z.coerce.number({ error: 'must be a number' }).int().min(1).max(1000).default(100),
-  cursor: z
-    .string()
-    .regex(/^\d{1,15}$/, 'is no cursor that a list has given')
-    .default('0')
-    .transform(Number),
+const filters = {
   state: z
     .string()
     .transform((text) => text.split(','))
@@ -19,12 +12,14 @@ export const listQuerySchema = z.strictObject({
     .openapi({ type: 'string', description: 'States of the living, with commas.' }),
   template: z
     .string()
+    .regex(/^[^,]+(?:,[^,]+)*$/, 'must be names of templates with commas between')
     .transform((text) => text.split(','))
     .optional()
     .openapi({ type: 'string', description: 'Names of templates, with commas.' }),
   metadata: z
     .array(z.string().regex(/^[^=]+=/, 'must be key=value'))
     .max(32, 'at most 32 keys')
+    .refine((pairs) => new Set(pairs.map(keyOf)).size === pairs.length, 'names a key twice')
     .transform((pairs) => Object.fromEntries(pairs.map(splitPair)))
     .optional()
     .openapi({
@@ -32,15 +27,27 @@ export const listQuerySchema = z.strictObject({
       items: { type: 'string' },
       description: '`key=value`; given several times, all must be so.',
     }),
+};
+
+/** The query of `DELETE /v1/instances`; only what all of its filters admit is ended. */
+export const instanceFilterSchema = z.strictObject(filters);
+
+/** The query of `GET /v1/instances`; only what all of its filters admit is listed. */
+export const listQuerySchema = z.strictObject({
+  limit: z.coerce.number({ error: 'must be a number' }).int().min(1).max(1000).default(100),
+  cursor: z
+    .string()
+    .regex(/^\d{1,15}$/, 'is no cursor that a list has given')
+    .default('0')
+    .transform(Number),
+  ...filters,
 });
 
-function splitPair(pair: string): [string, string] {
-  const cut = pair.indexOf('=');
-  return [pair.slice(0, cut), pair.slice(cut + 1)];
+function keyOf(pair: string): string {
+  return pair.slice(0, pair.indexOf('='));
 }
 
-/** The query as the schema reads it: `metadata` may be given several times, all else once. */
-export function listQueryOf(given: URLSearchParams): Record<string, string | string[]> {
-  const metadata = given.getAll('metadata');
-  return { ...Object.fromEntries(given), ...(metadata.length > 0 && { metadata }) };
+function splitPair(pair: string): [string, string] {
+  const key = keyOf(pair);
+  return [key, pair.slice(key.length + 1)];
 }

@@ -1,13 +1,15 @@
 import { z } from './openapi-zod.ts';
 
-const flag = z
-  .enum(['0', '1', 'true', 'false'], 'must be 1 or 0')
-  .default('0')
-  .transform((text) => text === '1' || text === 'true');
+/** A query parameter that is on or off. */
+export const flagSchema = (preset: '0' | '1') =>
+  z
+    .enum(['0', '1', 'true', 'false'], 'must be 1 or 0')
+    .default(preset)
+    .transform((text) => text === '1' || text === 'true');
 
 /** The query of `GET /v1/instances/{id}/logs`. */
 export const logsQuerySchema = z.strictObject({
-  follow: flag.openapi({ description: 'Goes on until the instance ends.' }),
+  follow: flagSchema('0').openapi({ description: 'Goes on until the instance ends.' }),
   tail: z.coerce
     .number({ error: 'must be a number' })
     .int()
@@ -15,7 +17,7 @@ export const logsQuerySchema = z.strictObject({
     .max(100_000)
     .optional()
     .openapi({ description: 'Only so many of the last lines.' }),
-  timestamps: flag.openapi({ description: 'Each line begins with its time, RFC 3339.' }),
+  timestamps: flagSchema('0').openapi({ description: 'Each line begins with its time, RFC 3339.' }),
 });
 
 export type LogsQuery = z.infer<typeof logsQuerySchema>;

@@ -19,6 +19,17 @@ const TABLE: readonly (readonly [Failure, status: number, detail: string])[] = [
     400,
     'timeout: must be a number; broken JSON',
   ],
+  [
+    {
+      kind: 'invalid',
+      faults: [
+        { path: 'sort', in: 'query', detail: 'unknown' },
+        { path: 'prefer', in: 'header', detail: 'odd' },
+      ],
+    },
+    400,
+    'query parameter sort: unknown; header prefer: odd',
+  ],
   [{ kind: 'invalid', faults: [{ path: '', detail: 'too long' }], status: 413 }, 413, 'too long'],
   [
     { kind: 'unknown_template', name: '<script>', known: ['demo', 'ide'] },

@@ -95,7 +95,7 @@ export function problemOf(failure: Failure): ProblemAnswer {
         failure,
         failure.status ?? 400,
         'Invalid request',
-        failure.faults.map(({ path, detail }) => (path ? `${path}: ${detail}` : detail)).join('; '),
+        failure.faults.map(sentenceOf).join('; '),
         {},
         { faults: failure.faults },
       );
@@ -194,6 +194,12 @@ export function problemOf(failure: Failure): ProblemAnswer {
     case 'internal':
       return answer(failure, 500, 'Internal error', 'Something went wrong on this side.');
   }
+}
+
+function sentenceOf({ path, detail, in: part }: Fault): string {
+  if (path === '') return detail;
+  const name = { query: 'query parameter ', header: 'header ', body: '' }[part ?? 'body'];
+  return `${name}${path}: ${detail}`;
 }
 
 function answer(

@@ -1,3 +1,4 @@
+import { closeBehindLongBody, mountRoutes } from '@ephemera/http';
 import type { Ends } from '@ephemera/lifecycle';
 import { GUESSES, createWrongGuesses, readTrusted } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
@@ -10,11 +11,11 @@ import { admit } from './access/admit.ts';
 import { auditActs, noteAddress } from './access/audit-acts.ts';
 import { requireKnownName } from './access/require-known-name.ts';
 import { createSessions } from './access/session.ts';
-import { signInRouter } from './access/sign-in.ts';
+import { signInRoutes } from './access/sign-in.ts';
 import { answerThrown } from './answer-thrown.ts';
-import { assetsRouter } from './assets-router.ts';
-import { healthRouter } from './health-router.ts';
-import { instancesRouter } from './instances/instances-router.ts';
+import { assetRoutes } from './assets.ts';
+import { healthRoutes } from './health.ts';
+import { instanceRoutes } from './instances/instances-routes.ts';
 import { securityHeaders } from './security-headers.ts';
 
 export interface DashboardParts {
@@ -34,6 +35,8 @@ export interface DashboardParts {
   /** Load balancers whose X-Forwarded-For is believed: addresses or CIDRs. */
   readonly trustedProxies: readonly string[];
   readonly logger: Logger;
+  /** Whether each response is checked against its declaration, for tests. */
+  readonly checkResponses?: boolean;
 }
 
 /** The dashboard: health, assets and the login page for everybody, all else for who may. */
@@ -44,17 +47,23 @@ export function dashboardApp(parts: DashboardParts): Koa {
   const app = new Koa();
   // What fails once an answer has begun, mostly a client that has gone.
   app.on('error', (error: Error) => logger.warn({ err: error }, 'answer failed'));
+  app.use(closeBehindLongBody);
   app.use(securityHeaders);
   app.use(noteAddress(readTrusted(parts.trustedProxies)));
   // Around the funnel, so that it sees how each ended.
   app.use(auditActs(logger));
   app.use(answerThrown(parts));
   app.use(requireKnownName(parts.names));
-  app.use(healthRouter(parts).routes());
-  app.use(assetsRouter().routes());
-  app.use(signInRouter({ tokens, sessions, guesses }).routes());
+  const { checkResponses } = parts;
+  const mounting = { unknown: 'refuse', exact: true, checkResponses } as const;
+  const open = [
+    ...healthRoutes(parts),
+    ...assetRoutes(),
+    ...signInRoutes({ tokens, sessions, guesses }),
+  ];
+  app.use(mountRoutes(open, mounting));
   app.use(admit({ tokens, sessions, guesses }));
   app.use(parts.board);
-  app.use(instancesRouter(parts).routes());
+  app.use(mountRoutes(instanceRoutes(parts), mounting));
   return app;
 }

@@ -77,8 +77,9 @@ test('many instances are paged through without one missing or twice', async () =
   }
   expect(seen).toHaveLength(120);
   expect(new Set(seen)).toEqual(made);
-  for (const query of ['?cursor=999999999', '?cursor=-1', '?cursor=x', '?cursor=1&cursor=2']) {
-    expect(await page(query)).toContain('<h1>Instances</h1>');
+  expect(await page('?cursor=999999999')).toContain('<h1>Instances</h1>');
+  for (const query of ['?cursor=-1', '?cursor=x', '?cursor=1&cursor=2']) {
+    expect(await page(query)).toContain('query parameter cursor');
   }
 });
 

@@ -1,6 +1,8 @@
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance, InstanceDraft } from '@ephemera/domain';
+import type { RouteDeclaration } from '@ephemera/contract';
+import { routesOf } from '@ephemera/http';
 import { kill } from '@ephemera/lifecycle';
 import { createProducers, killQueue } from '@ephemera/queue';
 import type { KillJob, Producers } from '@ephemera/queue';
@@ -29,6 +31,8 @@ const TEMPLATE = sampleTemplate({
 
 export interface Scene {
   readonly url: string;
+  /** All that are mounted on it. */
+  readonly routes: readonly RouteDeclaration[];
   readonly store: StartedRedis;
   readonly redis: Redis;
   readonly instances: InstanceStore;
@@ -75,6 +79,7 @@ export async function setScene(): Promise<Scene> {
     sessionKey: TOKEN,
     stopping: () => false,
     names: [],
+    checkResponses: true,
     trustedProxies: ['127.0.0.0/8'],
     logger: createLogger('dashboard', 'info', { write: (line) => void log.push(line) }),
   });
@@ -89,6 +94,7 @@ export async function setScene(): Promise<Scene> {
 
   return {
     url: `http://127.0.0.1:${port}`,
+    routes: routesOf(app).flatMap((each) => each.declarations),
     store,
     redis,
     instances,

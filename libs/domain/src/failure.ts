@@ -64,6 +64,8 @@ export interface Fault {
   /** Dotted path of the field, as `templates.demo.port`; empty for the whole. */
   readonly path: string;
   readonly detail: string;
+  /** The part of a request that it is in. */
+  readonly in?: 'query' | 'header' | 'body';
 }
 
 export class FailureError extends Error {

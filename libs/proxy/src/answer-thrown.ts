@@ -2,7 +2,7 @@ import { FailureError } from '@ephemera/domain';
 import type { Failure } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import { isRedisAway } from '@ephemera/store';
-import type { Context, Middleware } from 'koa';
+import type { Middleware } from 'koa';
 import { answerFailure } from './answer-failure.ts';
 
 /** The one place where what is thrown becomes an answer; only what is a failure says what it is. */
@@ -10,7 +10,9 @@ export function answerThrown(logger: Logger): Middleware {
   return async (ctx, next) => {
     try {
       await next();
-      if (ctx.body === undefined || ctx.body === null) throw new FailureError(unanswered(ctx));
+      if (ctx.body === undefined || ctx.body === null) {
+        throw new FailureError({ kind: 'not_found', what: 'such page' });
+      }
     } catch (error) {
       const failure = failureOf(error);
       if (failure.kind === 'internal')
@@ -21,29 +23,8 @@ export function answerThrown(logger: Logger): Middleware {
   };
 }
 
-/** What no route has answered: the router has said whether it was the path or the method. */
-function unanswered(ctx: Context): Failure {
-  const allow = ctx.response.get('allow');
-  if (ctx.status === 405) return { kind: 'method_not_allowed', allow };
-  return { kind: 'not_found', what: 'such page' };
-}
-
-/** What the body parser throws carries a status and a name for it. */
-interface ParserError {
-  readonly status?: number;
-  readonly type?: string;
-}
-
 function failureOf(error: unknown): Failure {
   if (error instanceof FailureError) return error.failure;
   if (isRedisAway(error)) return { kind: 'store_unavailable' };
-  const { status, type } = error as ParserError;
-  if (status === undefined || status < 400 || status >= 500) return { kind: 'internal' };
-  const detail =
-    status === 413
-      ? 'the body is too large'
-      : status === 415
-        ? 'the body must be application/json'
-        : `the body is not valid JSON${type === undefined ? '' : ` (${type})`}`;
-  return { kind: 'invalid', status, faults: [{ path: '', detail }] };
+  return { kind: 'internal' };
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { adminRoutes, pathPattern, undeclaredIn } from '@ephemera/contract';
 import { freePort, startRedis } from './start-redis.ts';
 import type { StartedRedis } from './start-redis.ts';
 
@@ -171,8 +172,8 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     config,
     startWorker,
     startProxy,
-    api(method, path, body, headers = {}, replica = 0) {
-      return fetch(`${adminUrls[replica] ?? ''}${path}`, {
+    async api(method, path, body, headers = {}, replica = 0) {
+      const answer = await fetch(`${adminUrls[replica] ?? ''}${path}`, {
         method,
         headers: {
           authorization: `Bearer ${TOKEN}`,
@@ -181,9 +182,25 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
         },
         ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
+      await requireDeclared(method, path, answer);
+      return answer;
     },
     stop,
   };
+}
+
+/** @throws Error where the control API answers other than its routes declare */
+async function requireDeclared(method: string, path: string, answer: Response): Promise<void> {
+  const asked = path.split('?')[0] ?? '';
+  const route = Object.values(adminRoutes).find(
+    (each) => each.method === method && pathPattern(each.path, true).test(asked),
+  );
+  if (!route) return;
+  const type = answer.headers.get('content-type') ?? undefined;
+  const isJson = type !== undefined && /^application\/(?:problem\+)?json/.test(type);
+  const body: unknown = isJson ? await answer.clone().json() : undefined;
+  const fault = undeclaredIn(route, { status: answer.status, type, body });
+  if (fault !== undefined) throw new Error(fault);
 }
 
 /** Ends a process as an operator would, and waits until it has ended. */

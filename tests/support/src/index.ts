@@ -8,6 +8,7 @@ export * from './own-engine.ts';
 export * from './own-machine.ts';
 export * from './random.ts';
 export * from './report.ts';
+export * from './route-guard-cases.ts';
 export * from './sample.ts';
 export * from './start-redis.ts';
 export * from './wait-for.ts';

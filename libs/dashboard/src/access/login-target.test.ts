@@ -21,5 +21,4 @@ test.each([
   ['http://dashboard@evil.example/instances'],
   [''],
   [undefined],
-  [['/queues', 'x']],
 ])('%s leads home', (asked) => expect(loginTarget(asked)).toBe(HOME));

@@ -13,8 +13,8 @@ export const HOME = '/instances';
 export const LOGOUT = '/instances/logout';
 
 /** Where to go after the login: a page of the dashboard, whatever was asked for. */
-export function loginTarget(asked: unknown): string {
-  const url = typeof asked === 'string' ? URL.parse(asked, 'http://dashboard') : null;
+export function loginTarget(asked: string | undefined): string {
+  const url = asked === undefined ? null : URL.parse(asked, 'http://dashboard');
   if (url?.host !== 'dashboard') return HOME;
   const path = url.pathname.replace(/\/$/, '');
   const known = SESSION_PATHS.some((each) => path === each || path.startsWith(`${each}/`));

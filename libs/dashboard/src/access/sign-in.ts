@@ -1,12 +1,11 @@
-import bodyParser from '@koa/bodyparser';
-import Router from '@koa/router';
 import { allows } from '@ephemera/domain';
+import { type BoundRoute, route } from '@ephemera/http';
 import { GUESSES } from '@ephemera/http';
 import type { TokenSet, WrongGuesses } from '@ephemera/http';
 import { addressOf } from './audit-acts.ts';
-import { EXACT } from '../exact-paths.ts';
+import { dashboardRoutes } from '../dashboard-routes.ts';
 import { loginPage } from '../pages/login-page.ts';
-import { HOME, LOGOUT, loginTarget } from './login-target.ts';
+import { HOME, loginTarget } from './login-target.ts';
 import { requireSameOrigin } from './same-origin.ts';
 import {
   clearSessionCookie,
@@ -24,20 +23,16 @@ export interface SignIn {
 }
 
 /** The way in for a person, and the way out. */
-export function signInRouter({ tokens, sessions, guesses }: SignIn): Router {
-  const router = new Router(EXACT);
-  const body = bodyParser({ enableTypes: ['form'], formLimit: '4kb' });
+export function signInRoutes({ tokens, sessions, guesses }: SignIn): BoundRoute[] {
+  const root = route(dashboardRoutes.root, (ctx) => ctx.redirect(HOME));
 
-  router.get('/', (ctx) => ctx.redirect(HOME));
-
-  router.get('/login', (ctx) => {
+  const login = route(dashboardRoutes.login, (ctx, { query }) => {
     ctx.type = 'html';
-    ctx.body = loginPage({ next: loginTarget(ctx.query['next']) });
+    ctx.body = loginPage({ next: loginTarget(query.next) });
   });
 
-  router.post('/login', body, (ctx) => {
+  const signIn = route(dashboardRoutes.signIn, (ctx, { body: { token, next } }) => {
     requireSameOrigin(ctx);
-    const { token: offered, next } = ctx.request.body as { token?: unknown; next?: unknown };
     const target = loginTarget(next);
     const refuse = (status: number, fault: string) => {
       ctx.status = status;
@@ -49,7 +44,7 @@ export function signInRouter({ tokens, sessions, guesses }: SignIn): Router {
       refuse(429, 'Too many wrong tokens. Wait a minute, then try again.');
       return;
     }
-    const who = typeof offered === 'string' ? tokens.identify(offered.trim()) : undefined;
+    const who = tokens.identify(token.trim());
     if (!who || !allows(who, 'read')) {
       guesses.note(addressOf(ctx));
       refuse(401, 'That is no token that opens this.');
@@ -61,7 +56,7 @@ export function signInRouter({ tokens, sessions, guesses }: SignIn): Router {
     ctx.redirect(target);
   });
 
-  router.post(LOGOUT, (ctx) => {
+  const signOut = route(dashboardRoutes.signOut, (ctx) => {
     requireSameOrigin(ctx);
     ctx.state['principal'] = sessionHolder(ctx, sessions);
     endSessions(ctx, sessions);
@@ -69,5 +64,5 @@ export function signInRouter({ tokens, sessions, guesses }: SignIn): Router {
     ctx.status = 303;
     ctx.redirect('/login');
   });
-  return router;
+  return [root, login, signIn, signOut];
 }

@@ -1,25 +1,24 @@
 import type { IncomingMessage } from 'node:http';
-import Router from '@koa/router';
-import { openApiDocument } from '@ephemera/contract';
+import { adminRoutes, openApiDocument } from '@ephemera/contract';
+import { closeBehindLongBody, mountRoutes, route } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
 import { answerThrown } from '../answer-thrown.ts';
 import { NEVER_A_PAGE } from '../security-headers.ts';
 import { auditActs } from './audit-acts.ts';
-import { eventsRouter } from './events-api.ts';
+import { eventRoutes } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
-import { EXACT } from './exact-paths.ts';
 import type { LogPorts } from './follow-log.ts';
 import { type Parts, healthRoutes } from './health-routes.ts';
-import { instancesRouter } from './instances-api.ts';
+import { instanceRoutes } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
-import { linksRouter } from './links-api.ts';
+import { linkRoutes } from './links-api.ts';
 import type { LinksApi } from './links-api.ts';
-import { type LookingIn, lookingInRouter } from './looking-in.ts';
+import { type LookingIn, lookingInRoutes } from './looking-in.ts';
 import { requireScope } from './require-scope.ts';
 import { requireToken } from './require-token.ts';
-import { templatesRouter } from './templates-api.ts';
+import { templateRoutes } from './templates-api.ts';
 import type { TemplatesApi } from './templates-api.ts';
 
 export interface AdminApi
@@ -37,6 +36,8 @@ export interface AdminApi
   readonly metrics: Registry;
   /** What readiness takes. */
   readonly parts: Parts;
+  /** Whether each response is checked against its declaration, for tests. */
+  readonly checkResponses?: boolean;
 }
 
 /** The control API: health without a token, all else with one of enough scope. */
@@ -48,34 +49,33 @@ export function createAdminApi(api: AdminApi): Koa {
     ctx.set(NEVER_A_PAGE);
     await next();
   });
+  app.use(closeBehindLongBody);
   // Around the funnel, so that it sees how each ended.
   app.use(auditActs(api));
   app.use(answerThrown(api.logger));
 
-  app.use(healthRoutes(api.parts).routes());
+  const mounting = { unknown: 'refuse', checkResponses: api.checkResponses } as const;
+  const open = healthRoutes(api.parts);
+  app.use(mountRoutes(open, { ...mounting, exact: false }));
 
   app.use(requireToken(api.tokens));
   app.use(requireScope(api.instances));
-  const router = new Router(EXACT);
-  const document = openApiDocument(api.version);
-  router.get('/openapi.json', (ctx) => {
-    ctx.body = document;
-  });
-  router.get('/metrics', async (ctx) => {
-    ctx.type = api.metrics.contentType;
-    ctx.body = await api.metrics.metrics();
-  });
-  const instances = instancesRouter(api);
-  for (const each of [
-    router,
-    instances,
-    lookingInRouter(api),
-    eventsRouter(api),
-    templatesRouter(api),
-    linksRouter(api),
-  ]) {
-    app.use(each.routes());
-    app.use(each.allowedMethods());
-  }
+  const guarded = [
+    route(adminRoutes.openApi, (ctx) => {
+      ctx.body = document;
+    }),
+    route(adminRoutes.metrics, async (ctx) => {
+      ctx.type = api.metrics.contentType;
+      ctx.body = await api.metrics.metrics();
+    }),
+    ...instanceRoutes(api),
+    ...lookingInRoutes(api),
+    ...eventRoutes(api),
+    ...templateRoutes(api),
+    ...linkRoutes(api),
+  ];
+  app.use(mountRoutes(guarded, { ...mounting, exact: true }));
+  const mounted = [...open, ...guarded].map(({ declaration }) => declaration);
+  const document = openApiDocument(api.version, mounted);
   return app;
 }

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { mountRoutes } from '@ephemera/http';
 import { createTokens, hashToken } from '@ephemera/http';
 import { createLogger } from '@ephemera/process';
 import type { TokenEntries } from '@ephemera/config';
@@ -10,7 +11,7 @@ import { Redis } from 'ioredis';
 import Koa from 'koa';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { answerThrown } from '../answer-thrown.ts';
-import { eventsRouter } from './events-api.ts';
+import { eventRoutes } from './events-api.ts';
 import { requireToken } from './require-token.ts';
 
 const READER = 'eph_reader-0123456789';
@@ -46,7 +47,8 @@ async function open(heartbeat = 15_000, remembered = 1_000) {
   app.use(answerThrown(createLogger('proxy', 'silent')));
   const stopping = new AbortController();
   app.use(requireToken(tokens));
-  app.use(eventsRouter({ events, tokens, heartbeat, stopping: stopping.signal }).routes());
+  const routes = eventRoutes({ events, tokens, heartbeat, stopping: stopping.signal });
+  app.use(mountRoutes(routes, { unknown: 'refuse', exact: true, checkResponses: true }));
   const handle = app.callback();
   const http = createServer((req, res) => void handle(req, res));
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));

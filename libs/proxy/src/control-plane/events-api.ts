@@ -1,12 +1,9 @@
 import { Readable } from 'node:stream';
-import Router from '@koa/router';
-import { eventsQuerySchema, isWanted, toEventResource } from '@ephemera/contract';
+import { adminRoutes, isWanted, toEventResource } from '@ephemera/contract';
 import type { EventsQuery } from '@ephemera/contract';
-import { FailureError } from '@ephemera/domain';
+import { type BoundRoute, route } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { EventFeed } from '@ephemera/store';
-import { EXACT } from './exact-paths.ts';
-import { readInput } from './read-input.ts';
 import { whileAllowed } from './while-allowed.ts';
 
 export interface EventsApi {
@@ -26,30 +23,25 @@ const RETRY = 1_000;
  * `/v1/events`: server-sent events (WHATWG HTML section 9.2), from now on or from after
  * `Last-Event-ID`, for as long as its token counts. What a client does not take is not read for it.
  */
-export function eventsRouter(api: EventsApi): Router {
+export function eventRoutes(api: EventsApi): BoundRoute[] {
   const { events, tokens, stopping, heartbeat = HEARTBEAT } = api;
-  const router = new Router(EXACT);
-  router.get('/v1/events', async (ctx) => {
-    const query = readInput(
-      eventsQuerySchema,
-      Object.fromEntries(new URLSearchParams(ctx.querystring)),
-    );
-    const given = ctx.get('last-event-id');
-    const after = given === '' ? await events.now() : readPlace(given);
+  const follow = route(adminRoutes.followEvents, async (ctx, { query, headers }) => {
+    const given = headers['last-event-id'] ?? '';
+    const after = given === '' ? await events.now() : placeOf(given);
     const signal = whileAllowed(ctx, tokens, stopping);
     ctx.type = 'text/event-stream';
     ctx.set('x-accel-buffering', 'no');
-    const lines = follow(events, after, query, heartbeat, signal);
+    const lines = linesOf(events, after, query, heartbeat, signal);
     ctx.body = Readable.from(lines, { objectMode: false, highWaterMark: 16_384 });
   });
-  return router;
+  return [follow];
 }
 
 /**
  * The text of a stream. A heartbeat is an id without data: it is no event to a client, and yet
  * moves its place past what its filters left out.
  */
-async function* follow(
+async function* linesOf(
   events: EventsApi['events'],
   after: string,
   query: EventsQuery,
@@ -83,8 +75,7 @@ function gapAfter(place: string): string {
   return `event: gap\ndata: ${JSON.stringify({ after: place, detail })}\n\n`;
 }
 
-function readPlace(given: string): string {
-  if (/^\d{1,16}(-\d{1,16})?$/.test(given)) return given.includes('-') ? given : `${given}-0`;
-  const faults = [{ path: 'Last-Event-ID', detail: 'is no id that this stream has given' }];
-  throw new FailureError({ kind: 'invalid', faults });
+/** An id as a stream gives it; the part behind the hyphen may be left out. */
+function placeOf(given: string): string {
+  return given.includes('-') ? given : `${given}-0`;
 }

@@ -1,11 +1,17 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { mountRoutes } from '@ephemera/http';
+import { createLogger } from '@ephemera/process';
 import Koa from 'koa';
 import { expect, onTestFinished, test } from 'vitest';
+import { answerThrown } from '../answer-thrown.ts';
 import { type Parts, healthRoutes } from './health-routes.ts';
 
 async function serve(parts: Parts) {
-  const app = new Koa().use(healthRoutes(parts).routes());
+  const app = new Koa();
+  app.use(answerThrown(createLogger('proxy', 'silent')));
+  const mounting = { unknown: 'refuse', exact: false, checkResponses: true } as const;
+  app.use(mountRoutes(healthRoutes(parts), mounting));
   const handle = app.callback();
   const server = createServer((req, res) => void handle(req, res));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

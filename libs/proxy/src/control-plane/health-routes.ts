@@ -1,4 +1,6 @@
-import Router from '@koa/router';
+import { adminRoutes } from '@ephemera/contract';
+import { FailureError } from '@ephemera/domain';
+import { type BoundRoute, route } from '@ephemera/http';
 import type { Readiness } from '@ephemera/process';
 
 /** What a replica needs to be given traffic, by name: whether it has it now. */
@@ -12,27 +14,25 @@ const PATIENCE = 1_000;
  * alone, for a balancer that has no replica left which is ready: `running` still serves what it knows,
  * and must say so while others hang.
  */
-export function healthRoutes(parts: Parts): Router {
-  const router = new Router();
-  router.get('/healthz', (ctx) => {
+export function healthRoutes(parts: Parts): BoundRoute[] {
+  const health = route(adminRoutes.health, (ctx) => {
     ctx.body = { status: 'ok' };
   });
-  router.get('/readyz', async (ctx) => {
+  const readiness = route(adminRoutes.readiness, async (ctx) => {
     const asked = Object.entries(parts).map(async ([name, has]) => [name, await inTime(has)]);
     const told = Object.fromEntries(await Promise.all(asked)) as Readiness['parts'];
     const ready = Object.values(told).every(Boolean);
     ctx.status = ready ? 200 : 503;
     ctx.body = { ready, parts: told } satisfies Readiness;
   });
-  router.get('/readyz/:part', async (ctx) => {
-    const name = ctx.params['part'] ?? '';
-    const has = Object.hasOwn(parts, name) ? parts[name] : undefined;
-    if (!has) return;
+  const partReadiness = route(adminRoutes.partReadiness, async (ctx, { params }) => {
+    const has = Object.hasOwn(parts, params.part) ? parts[params.part] : undefined;
+    if (!has) throw new FailureError({ kind: 'not_found', what: 'part of this name' });
     const ready = await inTime(has);
     ctx.status = ready ? 200 : 503;
     ctx.body = { ready };
   });
-  return router;
+  return [health, readiness, partReadiness];
 }
 
 async function inTime(has: () => boolean | Promise<boolean>): Promise<boolean> {

@@ -1,14 +1,7 @@
-import bodyParser from '@koa/bodyparser';
-import Router from '@koa/router';
-import {
-  createRequestSchema,
-  listQueryOf,
-  listQuerySchema,
-  renewRequestSchema,
-  toResource,
-} from '@ephemera/contract';
-import { FailureError, accountOf, isId } from '@ephemera/domain';
+import { adminRoutes, toResource } from '@ephemera/contract';
+import { FailureError, accountOf } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
+import { type BoundRoute, route } from '@ephemera/http';
 import { requestKill } from '@ephemera/lifecycle';
 import type { RenewPorts, RequestKillPorts } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
@@ -17,11 +10,8 @@ import { accessLink } from '../access/access-link.ts';
 import { countRequest } from '../launch/count-request.ts';
 import { startInstance } from '../launch/start-instance.ts';
 import type { Starter } from '../launch/start-instance.ts';
-import { EXACT } from './exact-paths.ts';
-import { readInput, readPreferredWait } from './read-input.ts';
 import { readOrder } from './read-order.ts';
 import { renewInstance } from './renew-instance.ts';
-import { refuseOtherTypes } from './refuse-other-types.ts';
 import { principalOf } from './require-token.ts';
 
 export interface InstancesApi {
@@ -37,17 +27,14 @@ export interface InstancesApi {
 /** The longest that `Prefer: wait` is honoured, seconds. */
 const LONGEST_WAIT = 300;
 
-/** `/v1/instances`: create, list, get, delete. */
-export function instancesRouter(api: InstancesApi): Router {
+/** `/v1/instances`: create, list, get, renew, end. */
+export function instanceRoutes(api: InstancesApi): BoundRoute[] {
   const { instances, killPorts, routes, logger } = api;
-  const router = new Router(EXACT);
-  const body = bodyParser({ enableTypes: ['json'], jsonLimit: '256kb', jsonStrict: false });
 
-  router.post('/v1/instances', refuseOtherTypes, body, async (ctx) => {
-    const request = readInput(createRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
-    const wait = readPreferredWait(ctx.get('prefer'), LONGEST_WAIT);
+  const create = route(adminRoutes.createInstance, async (ctx, { headers, body: request }) => {
+    const wait = readPreferredWait(headers.prefer ?? '');
+    const key = headers['idempotency-key'];
     const { shares } = api.starter.templates;
-    const key = ctx.req.headers['idempotency-key'];
     const account = accountOf(principalOf(ctx));
     await countRequest(ctx, api.rates, shares, 'token', account);
     const order = readOrder(key, request, shares, principalOf(ctx));
@@ -79,27 +66,25 @@ export function instancesRouter(api: InstancesApi): Router {
     ctx.body = { ...toResource(instance), token: created.token, accessToken, link };
   });
 
-  router.get('/v1/instances', async (ctx) => {
-    const query = readInput(listQuerySchema, listQueryOf(new URLSearchParams(ctx.querystring)));
+  const list = route(adminRoutes.listInstances, async (ctx, { query }) => {
     const { items, nextCursor } = await instances.list(query);
     ctx.body = { items: items.map(toResource), nextCursor: nextCursor?.toString() };
   });
 
-  router.get('/v1/instances/:id', async (ctx) => {
-    ctx.body = toResource(await known(ctx.params['id']));
+  const read = route(adminRoutes.readInstance, async (ctx, { params }) => {
+    ctx.body = toResource(await known(params.id));
   });
 
-  router.post('/v1/instances/:id/renew', refuseOtherTypes, body, async (ctx) => {
-    const instance = await known(ctx.params['id']);
-    const request = readInput(renewRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
-    const renewed = await renewInstance(api.renewPorts, instance, request);
+  const renew = route(adminRoutes.renewInstance, async (ctx, { params, body }) => {
+    const instance = await known(params.id);
+    const renewed = await renewInstance(api.renewPorts, instance, body);
     const by = accountOf(principalOf(ctx));
     logger.info({ id: renewed.id, expiresAt: renewed.expiresAt, by }, 'lease renewed');
     ctx.body = toResource(renewed);
   });
 
-  router.delete('/v1/instances/:id', async (ctx) => {
-    const instance = await known(ctx.params['id']);
+  const end = route(adminRoutes.endInstance, async (ctx, { params }) => {
+    const instance = await known(params.id);
     const { id } = instance;
     const ending = await requestKill(killPorts, id);
     if (ending.kind !== 'draining') {
@@ -110,24 +95,25 @@ export function instancesRouter(api: InstancesApi): Router {
     ctx.body = toResource(ending.instance);
   });
 
-  router.delete('/v1/instances', async (ctx) => {
+  // Matched on the instances, not on the templates: one whose template is gone can still be named.
+  const endMatching = route(adminRoutes.endInstances, async (ctx, { query: filter }) => {
     let ended = 0;
     let cursor: number | undefined = 0;
     while (cursor !== undefined) {
-      const { items, nextCursor } = await instances.list({ cursor, limit: 100 });
+      const { items, nextCursor } = await instances.list({ ...filter, cursor, limit: 100 });
       const endings = await Promise.all(items.map(({ id }) => requestKill(killPorts, id)));
       ended += endings.filter(({ kind }) => kind === 'draining').length;
       cursor = nextCursor;
     }
-    logger.info({ ended, by: accountOf(principalOf(ctx)) }, 'kill of all requested');
+    logger.info({ ended, filter, by: accountOf(principalOf(ctx)) }, 'kills requested');
     ctx.status = 202;
     ctx.body = { ended };
   });
 
-  return router;
+  return [create, list, read, renew, end, endMatching];
 
-  async function known(id: string | undefined): Promise<Instance> {
-    const instance = id !== undefined && isId(id) ? await instances.get(id) : undefined;
+  async function known(id: string): Promise<Instance> {
+    const instance = await instances.get(id);
     if (!instance) throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
     return instance;
   }
@@ -138,4 +124,10 @@ export function instancesRouter(api: InstancesApi): Router {
     await routes.waitFor(id, (found) => isSettled(found?.route.state), within);
     return (await instances.get(id)) ?? created;
   }
+}
+
+/** Seconds of a `Prefer: wait=N` (RFC 7240 section 4.3), bounded; undefined where absent. */
+function readPreferredWait(prefer: string): number | undefined {
+  const match = /(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:;|,|$)/i.exec(prefer);
+  return match ? Math.min(Number(match[1]), LONGEST_WAIT) : undefined;
 }

@@ -1,16 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import bodyParser from '@koa/bodyparser';
-import Router from '@koa/router';
-import { type LinkResource, linkRequestSchema } from '@ephemera/contract';
+import { type LinkResource, adminRoutes } from '@ephemera/contract';
 import { FailureError, accountOf, checkTimeout } from '@ephemera/domain';
+import { type BoundRoute, route } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore } from '@ephemera/store';
 import { writeLink } from '../launch/signed-link.ts';
 import type { SigningKeys } from '../launch/signing-keys.ts';
 import { type Starter, chosenTemplate } from '../launch/start-instance.ts';
-import { EXACT } from './exact-paths.ts';
-import { readInput } from './read-input.ts';
-import { refuseOtherTypes } from './refuse-other-types.ts';
 import { principalOf } from './require-token.ts';
 
 export interface LinksApi {
@@ -23,16 +19,13 @@ export interface LinksApi {
 }
 
 /** `/v1/links`: signed links, which start instances on the account of the token that made them. */
-export function linksRouter({ starter, instances, keys, publicUrl, logger }: LinksApi): Router {
-  const router = new Router(EXACT);
-  const body = bodyParser({ enableTypes: ['json'], jsonLimit: '16kb', jsonStrict: false });
-
-  router.post('/v1/links', refuseOtherTypes, body, async (ctx) => {
-    const asked = readInput(linkRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
+export function linkRoutes(api: LinksApi): BoundRoute[] {
+  const { starter, instances, keys, publicUrl, logger } = api;
+  const create = route(adminRoutes.createLink, async (ctx, { body: asked }) => {
     const { timeout, uses, validFor } = asked;
     const {
       name: template,
-      create,
+      create: mayCreate,
       maxTimeout,
     } = chosenTemplate(starter.templates, asked.template);
     const checked = timeout === undefined ? undefined : checkTimeout(timeout, maxTimeout);
@@ -40,7 +33,7 @@ export function linksRouter({ starter, instances, keys, publicUrl, logger }: Lin
       const faults = [{ path: 'timeout', detail: checked.detail }];
       throw new FailureError({ kind: 'invalid', faults });
     }
-    if (create === 'token') {
+    if (mayCreate === 'token') {
       throw new FailureError({ kind: 'conflict', detail: 'This template is for tokens alone.' });
     }
     if (!keys.present) {
@@ -61,5 +54,5 @@ export function linksRouter({ starter, instances, keys, publicUrl, logger }: Lin
       expiresAt: new Date(expiresAt).toISOString(),
     } satisfies LinkResource;
   });
-  return router;
+  return [create];
 }

@@ -1,14 +1,12 @@
 import { Readable } from 'node:stream';
-import Router from '@koa/router';
-import { logsQuerySchema, toResource } from '@ephemera/contract';
-import { FailureError, isDead, isId } from '@ephemera/domain';
+import { adminRoutes, toResource } from '@ephemera/contract';
+import { FailureError, isDead } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
+import { type BoundRoute, route } from '@ephemera/http';
 import type { LogLine } from '@ephemera/lifecycle';
 import type { TokenSet } from '@ephemera/http';
-import { EXACT } from './exact-paths.ts';
 import { followLog } from './follow-log.ts';
 import type { LogPorts } from './follow-log.ts';
-import { readInput } from './read-input.ts';
 import { suspendInstance } from './suspend-instance.ts';
 import { whileAllowed } from './while-allowed.ts';
 
@@ -19,15 +17,9 @@ export interface LookingIn extends LogPorts {
 }
 
 /** `/v1/instances/{id}/logs`, `/stats`, `/pause` and `/resume`: what only a worker of the instance's host can do. */
-export function lookingInRouter(ports: LookingIn): Router {
-  const router = new Router(EXACT);
-
-  router.get('/v1/instances/:id/logs', async (ctx) => {
-    const { id } = await known(ctx.params['id']);
-    const query = readInput(
-      logsQuerySchema,
-      Object.fromEntries(new URLSearchParams(ctx.querystring)),
-    );
+export function lookingInRoutes(ports: LookingIn): BoundRoute[] {
+  const readLog = route(adminRoutes.readLog, async (ctx, { params, query }) => {
+    const { id } = await known(params.id);
     // What ends by itself is given in full.
     const stopping = query.follow ? ports.stopping : undefined;
     const pages = followLog(ports, id, query, whileAllowed(ctx, ports.tokens, stopping));
@@ -40,8 +32,8 @@ export function lookingInRouter(ports: LookingIn): Router {
     ctx.body = Readable.from(textOf(first, pages, query.timestamps), { objectMode: false });
   });
 
-  router.get('/v1/instances/:id/stats', async (ctx) => {
-    const { id, host, state, reason = 'request', message } = await known(ctx.params['id']);
+  const readUsage = route(adminRoutes.readUsage, async (ctx, { params }) => {
+    const { id, host, state, reason = 'request', message } = await known(params.id);
     if (isDead(state)) throw new FailureError({ kind: 'gone', id, reason, message });
     const reply = host === undefined ? undefined : await ports.asks.ask(host, { op: 'stats', id });
     if (host === undefined || reply?.kind === 'absent') {
@@ -54,17 +46,16 @@ export function lookingInRouter(ports: LookingIn): Router {
     ctx.body = reply.value;
   });
 
-  for (const op of ['pause', 'resume'] as const) {
-    router.post(`/v1/instances/:id/${op}`, async (ctx) => {
-      const instance = await known(ctx.params['id']);
-      ctx.body = toResource(await suspendInstance(ports, instance, op));
-    });
-  }
+  const suspensions = (['pause', 'resume'] as const).map((op) =>
+    route(adminRoutes[`${op}Instance`], async (ctx, { params }) => {
+      ctx.body = toResource(await suspendInstance(ports, await known(params.id), op));
+    }),
+  );
 
-  return router;
+  return [readLog, readUsage, ...suspensions];
 
-  async function known(id: string | undefined): Promise<Instance> {
-    const found = id !== undefined && isId(id) ? await ports.instances.get(id) : undefined;
+  async function known(id: string): Promise<Instance> {
+    const found = await ports.instances.get(id);
     if (!found) throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
     return found;
   }

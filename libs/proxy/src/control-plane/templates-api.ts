@@ -1,9 +1,8 @@
-import Router from '@koa/router';
-import { toTemplateResource } from '@ephemera/contract';
+import { adminRoutes, toTemplateResource } from '@ephemera/contract';
 import type { Template } from '@ephemera/domain';
+import { type BoundRoute, route } from '@ephemera/http';
 import type { Room, TemplateRoom } from '@ephemera/store';
 import type { Starter } from '../launch/start-instance.ts';
-import { EXACT } from './exact-paths.ts';
 
 export interface TemplatesApi {
   readonly starter: Starter;
@@ -14,9 +13,8 @@ export interface TemplatesApi {
 }
 
 /** `/v1/templates` and `/v1/stats`: what may be asked for, and whether there is room. */
-export function templatesRouter({ starter, room }: TemplatesApi): Router {
-  const router = new Router(EXACT);
-  router.get('/v1/templates', async (ctx) => {
+export function templateRoutes({ starter, room }: TemplatesApi): BoundRoute[] {
+  const list = route(adminRoutes.listTemplates, async (ctx) => {
     const { preset, templates } = starter.templates;
     const { available } = await room.hosts();
     const items = [...templates.values()].map(async (template) => {
@@ -29,8 +27,8 @@ export function templatesRouter({ starter, room }: TemplatesApi): Router {
     });
     ctx.body = { items: await Promise.all(items) };
   });
-  router.get('/v1/stats', async (ctx) => {
+  const readStats = route(adminRoutes.readStats, async (ctx) => {
     ctx.body = await room.hosts();
   });
-  return router;
+  return [list, readStats];
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import Router from '@koa/router';
 import { FailureError } from '@ephemera/domain';
+import { mountRoutes, route } from '@ephemera/http';
 import { GUESSES, createWrongGuesses } from '@ephemera/http';
 import type { TokenSet, WrongGuesses } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
@@ -11,8 +11,9 @@ import { prefersHtml } from '../answer-failure.ts';
 import { answerThrown } from '../answer-thrown.ts';
 import { isNavigation } from '../waiting/is-navigation.ts';
 import { NEVER_A_PAGE } from '../security-headers.ts';
-import { waitingRouter } from '../waiting/waiting-router.ts';
+import { waitingRoutes } from '../waiting/waiting-routes.ts';
 import type { Waiting } from '../waiting/waiting-room.ts';
+import { type NewQuery, publicRoutes } from '../public-routes.ts';
 import { auditStarts, noteStart } from './audit-starts.ts';
 import { shareOf } from './client-address.ts';
 import { countRequest } from './count-request.ts';
@@ -42,6 +43,8 @@ export interface Entrance {
   readonly addressOf: (req: IncomingMessage) => string;
   readonly waiting: Waiting;
   readonly logger: Logger;
+  /** Whether each response is checked against its declaration, for tests. */
+  readonly checkResponses?: boolean;
 }
 
 /**
@@ -61,31 +64,36 @@ export function createEntrance(entrance: Entrance): Koa {
   });
 
   const guesses = createWrongGuesses(GUESSES, Date.now);
-  const router = new Router();
-  router.all(`/${prefix}/new`, async (ctx) => {
-    if (ctx.method !== 'GET' && ctx.method !== 'POST') {
-      throw new FailureError({ kind: 'method_not_allowed', allow: 'GET, POST' });
-    }
+  const declared = publicRoutes(prefix);
+  const start = async (ctx: Context, { query }: { readonly query: NewQuery }) => {
     const why = whyUnasked(ctx.method, ctx.req.headers, {
       isOwn: (host) => isOwn(entrance, ctx, host),
       isShared: entrance.domain === undefined,
     });
     if (why) throw new FailureError({ kind: 'unasked', why });
-    await admitAndStart({ ...entrance, guesses }, ctx);
-  });
-  router.get(['/', `/${prefix}`], (ctx) => showEntrance(ctx, `/${prefix}/new`));
-  app.use(router.routes());
-  app.use(waitingRouter(waiting).routes());
+    await admitAndStart({ ...entrance, guesses }, ctx, query);
+  };
+  const show = (ctx: Context) => showEntrance(ctx, `/${prefix}/new`);
+  const routes = [
+    route(declared.startByLink, start),
+    route(declared.startByForm, start),
+    route(declared.root, show),
+    route(declared.entrance, show),
+    ...waitingRoutes(waiting),
+  ];
+  const { checkResponses } = entrance;
+  // A link may carry what others have added to it, and a form its button.
+  app.use(mountRoutes(routes, { unknown: 'ignore', exact: false, checkResponses }));
   return app;
 }
 
 async function admitAndStart(
   entrance: Entrance & { readonly guesses: WrongGuesses },
   ctx: Context,
+  query: NewQuery,
 ): Promise<void> {
   const { starter, rates, prefix, publicUrl, addressOf, logger } = entrance;
   const { shares } = starter.templates;
-  const query = new URLSearchParams(ctx.querystring);
   const share = shareOf(addressOf(ctx.req));
   const { authorization } = ctx.req.headers;
   if (authorization !== undefined) noteStart(ctx, {});
@@ -93,17 +101,16 @@ async function admitAndStart(
   if (holder) noteStart(ctx, { by: holder.name });
   const petition = {
     holder,
-    link: query.get('link') ?? undefined,
-    work: query.get('work') ?? undefined,
+    link: query.link,
+    work: query.work,
     share,
   };
-  const asked = query.get('template') ?? undefined;
   const rules = { ...entrance, shares };
   const permit = await identify(rules, petition);
   const { grant, counts, owner, by } = permit;
-  const template = chosenTemplate(starter.templates, asked ?? grant?.template);
+  const template = chosenTemplate(starter.templates, query.template ?? grant?.template);
   if (grant && isNavigation(ctx.req)) {
-    showEntrance(ctx, actionFor(prefix, query));
+    showEntrance(ctx, actionFor(prefix, ctx));
     return;
   }
   const account = counts === 'token' ? owner.name : `address:${petition.share}`;
@@ -111,7 +118,7 @@ async function admitAndStart(
   const vouchers = await vouchersFor(rules, petition, permit, template).catch((error: unknown) => {
     const failure = error instanceof FailureError ? error.failure : undefined;
     if (failure?.kind !== 'work_needed' || !prefersHtml(ctx.req.headers.accept)) throw error;
-    showEntrance(ctx, actionFor(prefix, query), failure);
+    showEntrance(ctx, actionFor(prefix, ctx), failure);
     return undefined;
   });
   if (!vouchers) return;
@@ -121,12 +128,13 @@ async function admitAndStart(
   const how = started.kind;
   if (holder) noteStart(ctx, { id });
   logger.info({ id, generation, template: template.name, by, how }, 'instance created');
-  showInstance(ctx, started, { prefix, secure: publicUrl.startsWith('https:') });
+  const secure = publicUrl.startsWith('https:');
+  showInstance(ctx, started, { prefix, secure, isBare: !query.redirect });
 }
 
 /** Where the page's form is sent: the same again, without work that did not do. */
-function actionFor(prefix: string, query: URLSearchParams): string {
-  const kept = new URLSearchParams(query);
+function actionFor(prefix: string, ctx: Context): string {
+  const kept = new URLSearchParams(ctx.querystring);
   kept.delete('work');
   return `/${prefix}/new${kept.size > 0 ? `?${kept.toString()}` : ''}`;
 }

@@ -4,6 +4,15 @@ import { accessLink } from '../access/access-link.ts';
 import { ACCESS_HEADER } from '../access/shown-tokens.ts';
 import type { Started } from './start-instance.ts';
 
+/** How an instance is shown. */
+interface Shown {
+  readonly prefix: string;
+  /** Whether the public address is one of TLS. */
+  readonly secure: boolean;
+  /** Whether the answer is the bare id, not a redirection. */
+  readonly isBare: boolean;
+}
+
 /**
  * Leads a visitor to the instance that was started for them, or tells its bare id with
  * `?redirect=0`. Where it is guarded the browser takes the cookie that opens it along; on an origin
@@ -13,12 +22,11 @@ import type { Started } from './start-instance.ts';
 export function showInstance(
   ctx: Context,
   { instance, accessToken }: Pick<Started, 'instance' | 'accessToken'>,
-  { prefix, secure }: { readonly prefix: string; readonly secure: boolean },
+  { prefix, secure, isBare }: Shown,
 ): void {
   const { id, url, template } = instance;
   const { pathname } = new URL(url);
   const isOwnOrigin = pathname === '/';
-  const isBare = new URLSearchParams(ctx.querystring).get('redirect') === '0';
   ctx.set('cache-control', 'no-store');
   ctx.set('referrer-policy', 'no-referrer');
   ctx.type = 'text/plain';

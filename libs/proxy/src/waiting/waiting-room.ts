@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Instance } from '@ephemera/domain';
 import type { InstanceStore, RouteCache } from '@ephemera/store';
+import { eventsPath } from '../public-routes.ts';
 import { pageHeaders } from '../security-headers.ts';
 import { isNavigation } from './is-navigation.ts';
 import { isStarting, viewStart } from './start-view.ts';
@@ -14,14 +15,6 @@ export interface Waiting {
   readonly theme: Theme;
   /** Aborts when the replica stops, and ends the streams of steps. */
   readonly stopping: AbortSignal;
-}
-
-/**
- * Where the steps of a start are told, on the origin of the instance's own pages in either form of
- * address. `-` begins no id, and in host form the id stands in it: no application's path is hidden.
- */
-export function eventsPath(prefix: string, id: string): string {
-  return `/${prefix}/-/${id}/events`;
 }
 
 /**

@@ -1,13 +1,13 @@
-import Router from '@koa/router';
+import { type BoundRoute, route } from '@ephemera/http';
 import type { Redis } from 'ioredis';
+import { dashboardRoutes } from './dashboard-routes.ts';
 
 /** `/healthz`: the process answers. `/readyz`: its pages would, too. Neither wants a token. */
-export function healthRouter(parts: { redis: Redis; stopping: () => boolean }): Router {
-  const router = new Router();
-  router.get('/healthz', (ctx) => {
+export function healthRoutes(parts: { redis: Redis; stopping: () => boolean }): BoundRoute[] {
+  const health = route(dashboardRoutes.health, (ctx) => {
     ctx.body = { status: 'ok' };
   });
-  router.get('/readyz', async (ctx) => {
+  const readiness = route(dashboardRoutes.readiness, async (ctx) => {
     const redis = await parts.redis.ping().then(
       () => true,
       () => false,
@@ -17,5 +17,5 @@ export function healthRouter(parts: { redis: Redis; stopping: () => boolean }): 
     ctx.status = ready ? 200 : 503;
     ctx.body = { ready, parts: { redis, running } };
   });
-  return router;
+  return [health, readiness];
 }

@@ -1,19 +1,19 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import Router from '@koa/router';
 import { FailureError } from '@ephemera/domain';
+import { type BoundRoute, route } from '@ephemera/http';
 import { admit, type Admission } from '../access/admit.ts';
 import { isFromOwnPage } from '../access/from-own-page.ts';
+import { publicRoutes } from '../public-routes.ts';
 import { endOf } from '../under-way.ts';
 import { followStart } from './start-events.ts';
-import { eventsPath, type Waiting } from './waiting-room.ts';
+import type { Waiting } from './waiting-room.ts';
 
 /** Where the waiting page follows the start of its instance. */
-export function waitingRouter(waiting: Waiting): Router {
-  const router = new Router();
-  router.get(eventsPath(waiting.prefix, ':id'), async (ctx) => {
+export function waitingRoutes(waiting: Waiting): BoundRoute[] {
+  const { startEvents } = publicRoutes(waiting.prefix);
+  const follow = route(startEvents, async (ctx, { params: { id } }) => {
     const end = endOf(ctx.res, waiting.stopping);
-    const id = ctx.params['id'] ?? '';
     const admission = admit(ctx.req, (await waiting.routes.find(id))?.route);
     if (!mayFollow(admission, ctx.req)) throw new FailureError({ kind: 'barred' });
     const lines = await followStart(waiting, id, end);
@@ -21,7 +21,7 @@ export function waitingRouter(waiting: Waiting): Router {
     ctx.set('x-accel-buffering', 'no');
     ctx.body = Readable.from(lines, { objectMode: false });
   });
-  return router;
+  return [follow];
 }
 
 /** With what is asked of the page's own origin no browser sends an `Origin`. */

@@ -1,0 +1,30 @@
+import { guardCases, sendCase } from '@ephemera/test-support';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ASSETS, assetRoute, dashboardRoutes } from '../src/dashboard-routes.ts';
+import { BEARER, setScene } from './scene.ts';
+import type { Scene } from './scene.ts';
+
+// Every route of the dashboard, against everything that its guard must refuse. A new route has its
+// rows from its declaration.
+
+const assets = (Object.keys(ASSETS) as (keyof typeof ASSETS)[]).map(assetRoute);
+const ROUTES = [...Object.values(dashboardRoutes), ...assets];
+
+let scene: Scene;
+beforeAll(async () => {
+  scene = await setScene();
+});
+afterAll(() => scene.stop());
+
+test('what is declared is mounted, and what is mounted is declared', () => {
+  const namesOf = (routes: readonly { method: string; path: string }[]) =>
+    routes.map(({ method, path }) => `${method} ${path}`).sort();
+  expect(namesOf(scene.routes)).toEqual(namesOf(ROUTES));
+});
+
+test.each(guardCases(ROUTES, 'refuse'))('$name: $status', async (sent) => {
+  const answer = await sendCase(scene.url, sent, { ...BEARER, origin: scene.url });
+  expect(answer).toMatchObject({ status: sent.status, type: 'application/problem+json' });
+  for (const name of sent.names) expect(answer.detail).toContain(name);
+  if (sent.status === 405) expect(answer.allow).not.toBe('');
+});

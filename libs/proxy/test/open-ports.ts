@@ -1,0 +1,173 @@
+import { createServer } from 'node:http';
+import type { RequestListener } from 'node:http';
+import type { RouteDeclaration } from '@ephemera/contract';
+import type { InstanceDraft } from '@ephemera/domain';
+import { routesOf } from '@ephemera/http';
+import { createProducers, createRefills } from '@ephemera/queue';
+import { parseTemplates } from '@ephemera/config';
+import { createTokens, readTrusted } from '@ephemera/http';
+import { createLogger, createMetrics, listen } from '@ephemera/process';
+import {
+  EventFeed,
+  RedisAsks,
+  RouteCache,
+  connectRedis,
+  connectTracking,
+  keysOf,
+  readRoom,
+  readTemplateRoom,
+  redisInstances,
+  redisIntake,
+  redisKeptLogs,
+  redisLeases,
+  redisRates,
+} from '@ephemera/store';
+import type { InstanceStore } from '@ephemera/store';
+import { sampleDraft, startRedis } from '@ephemera/test-support';
+import { createAdminApi } from '../src/control-plane/admin-api.ts';
+import { clientAddress } from '../src/launch/client-address.ts';
+import { createEntrance } from '../src/launch/entrance.ts';
+import { createSigningKeys } from '../src/launch/signing-keys.ts';
+import { loadTheme } from '../src/waiting/theme.ts';
+
+export const TOKEN = 'the-admin-of-all-of-this';
+export const BEARER = { authorization: `Bearer ${TOKEN}` };
+/** What the log says where a handler failed, or answered other than declared. */
+const BUG = 'request failed';
+
+/** Both HTTP interfaces of a proxy over a real Redis, each response checked; there is no worker. */
+export interface OpenPorts {
+  readonly adminUrl: string;
+  readonly publicUrl: string;
+  readonly adminRoutes: readonly RouteDeclaration[];
+  readonly publicRoutes: readonly RouteDeclaration[];
+  readonly instances: InstanceStore;
+  /** An instance as its worker leaves it. */
+  startInstance(draft?: Partial<InstanceDraft>): Promise<string>;
+  /** Forgets every instance; without a worker, none that is ending comes to its end. */
+  clear(): Promise<void>;
+  /** What was logged as a bug. */
+  readonly bugs: readonly string[];
+  stop(): Promise<void>;
+}
+
+export async function openPorts(templatesText: string): Promise<OpenPorts> {
+  const server = await startRedis();
+  const keys = keysOf('ports');
+  const ignore = () => undefined;
+  const redis = connectRedis(server.url, 'request', ignore);
+  await new Promise((resolve) => redis.once('ready', resolve));
+  const blocking = connectRedis(server.url, 'watch', ignore);
+  const subscriber = connectRedis(server.url, 'job', ignore);
+  const trackingRedis = () => connectTracking(server.url, ignore);
+  const routes = new RouteCache({ redis, trackingRedis, keys, grace: 0, capacity: 1_000 });
+  await routes.start();
+  const events = new EventFeed({ redis, blocking, keys });
+  events.start();
+  const asks = new RedisAsks({ redis, subscriber, keys });
+  await asks.start();
+
+  const instances = redisInstances(redis, keys);
+  const leases = redisLeases(redis, keys);
+  const rates = redisRates(redis, keys);
+  const jobs = createProducers(redis, keys.queuePrefix);
+  const refills = createRefills(redis, keys.queuePrefix, Date.now);
+  const templates = parseTemplates(templatesText);
+  const bugs: string[] = [];
+  const logger = createLogger('proxy', 'error', {
+    write: (line) => void (line.includes(BUG) && bugs.push(line)),
+  });
+  const tokens = createTokens(TOKEN, () => ({}));
+  const signingKeys = createSigningKeys(() => ['k'.repeat(32)]);
+  const starter = {
+    ...jobs,
+    intake: redisIntake(redis, keys),
+    instances,
+    refills,
+    reach: () => Promise.resolve(true),
+    onFault: ignore,
+    templates,
+    urlOf: (id: string) => `http://127.0.0.1/demo/${id}/`,
+  };
+  const stopping = new AbortController();
+  const trusted = readTrusted([]);
+  const shared = {
+    starter,
+    tokens,
+    keys: signingKeys,
+    rates,
+    addressOf: (req: Parameters<typeof clientAddress>[0]) => clientAddress(req, trusted),
+    logger,
+    checkResponses: true,
+  };
+  const adminApp = createAdminApi({
+    ...shared,
+    stopping: stopping.signal,
+    publicUrl: 'http://127.0.0.1/demo',
+    version: '1.2.3',
+    metrics: createMetrics('proxy'),
+    parts: { running: () => true },
+    room: {
+      hosts: async () => readRoom(redis, keys, await instances.now()),
+      of: (template) => readTemplateRoom(redis, keys, template, starter.urlOf('{id}')),
+    },
+    instances,
+    routes,
+    events,
+    asks,
+    keptLogs: redisKeptLogs(redis, keys, 3_600_000),
+    killPorts: { instances, ends: jobs.ends },
+    renewPorts: { leases, kills: jobs.kills, now: () => instances.now() },
+  });
+  const publicApp = createEntrance({
+    ...shared,
+    now: () => instances.now(),
+    prefix: 'demo',
+    publicUrl: 'http://127.0.0.1',
+    domain: undefined,
+    waiting: {
+      routes,
+      instances,
+      prefix: 'demo',
+      theme: loadTheme('calm', undefined),
+      stopping: stopping.signal,
+    },
+  });
+  const open = async (handle: RequestListener) => {
+    const http = createServer(handle);
+    const port = await listen(http, { host: '127.0.0.1', port: 0 });
+    return { http, url: `http://127.0.0.1:${port}` };
+  };
+  const admin = await open(adminApp.callback() as RequestListener);
+  const visitors = await open(publicApp.callback() as RequestListener);
+  const declared = (app: typeof adminApp) => routesOf(app).flatMap((each) => each.declarations);
+
+  return {
+    adminUrl: admin.url,
+    publicUrl: visitors.url,
+    adminRoutes: declared(adminApp),
+    publicRoutes: declared(publicApp),
+    instances,
+    bugs,
+    async clear() {
+      await redis.flushall();
+    },
+    async startInstance(draft) {
+      const { id, generation } = await instances.create(sampleDraft(draft));
+      await instances.begin(id, generation, 'host');
+      await instances.publish(id, generation, '10.231.1.1');
+      return id;
+    },
+    async stop() {
+      stopping.abort();
+      for (const { http } of [admin, visitors]) {
+        http.closeAllConnections();
+        http.close();
+      }
+      await Promise.all([asks.stop(), events.stop(), routes.stop()]);
+      await Promise.all([jobs.close(), refills.close()]);
+      for (const each of [redis, blocking, subscriber]) each.disconnect();
+      await server.stop();
+    },
+  };
+}

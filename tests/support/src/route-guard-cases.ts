@@ -1,0 +1,181 @@
+import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import type { RouteDeclaration } from '@ephemera/contract';
+import { z } from 'zod';
+
+/** What is sent against a route, and how its guard must answer. */
+export interface GuardCase {
+  readonly name: string;
+  readonly method: string;
+  /** With the query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** A refusal; undefined: the same status as `plain`, because what is unknown is ignored. */
+  readonly status: number | undefined;
+  /** What the detail names. */
+  readonly names: readonly string[];
+  /** The same request without what is wrong with it. */
+  readonly plain: { readonly method: string; readonly path: string };
+}
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+const MEDIA = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
+
+/** Texts and values that a schema may refuse; the first that it does refuse is sent. */
+const TEXTS = ['~', '-1', '!=', '', 'x'.repeat(300)];
+const VALUES: readonly unknown[] = [true, { '~': [] }, '~', -1, 0.5, []];
+
+/**
+ * What the guard of every route must refuse, or ignore: an unknown or repeated query parameter, a
+ * parameter, header or field of another type, an unknown field, a body of another type or where none
+ * is declared, another method. It is derived from the declarations alone.
+ * @param routes all that are mounted on one port
+ * @param unknown what that port does with what is unknown
+ */
+export function guardCases(
+  routes: readonly RouteDeclaration[],
+  unknown: 'refuse' | 'ignore',
+): GuardCase[] {
+  return routes.flatMap((route) => {
+    const { method, query, headers, params, body, refusesHead = false } = route;
+    const path = route.path.replace(/\{\w+\}/g, 'a'.repeat(26));
+    const plain = { method, path };
+    const base = { method, path, headers: {}, body: '', status: 400, names: [], plain } as const;
+    const refusal = unknown === 'refuse' ? 400 : undefined;
+    const cases: GuardCase[] = [];
+    const add = (name: string, more: Partial<GuardCase>) =>
+      cases.push({ ...base, ...more, name: `${method} ${route.path}: ${name}` });
+
+    add('an unknown query parameter', {
+      path: `${path}?utm_source=x`,
+      status: refusal,
+      names: ['utm_source', ...Object.keys(query?.shape ?? {})],
+    });
+    const wrong: string[] = [];
+    for (const [name, schema] of Object.entries(query?.shape ?? {})) {
+      const isList = schema.safeParse(['~', '~']).error?.issues[0]?.code !== 'invalid_type';
+      if (!isList) {
+        add(`query parameter ${name} twice`, {
+          path: `${path}?${name}=0&${name}=0`,
+          names: [name],
+        });
+      }
+      const value = TEXTS.find((each) => !schema.safeParse(isList ? [each] : each).success);
+      if (value === undefined) continue;
+      const pair = `${name}=${encodeURIComponent(value)}`;
+      wrong.push(pair);
+      add(`query parameter ${name} of another type`, { path: `${path}?${pair}`, names: [name] });
+    }
+    if (wrong.length > 1) {
+      const names = wrong.map((pair) => pair.slice(0, pair.indexOf('=')));
+      add('all query parameters wrong at once', { path: `${path}?${wrong.join('&')}`, names });
+    }
+    for (const [name, schema] of Object.entries(headers?.shape ?? {})) {
+      const value = TEXTS.find((each) => each !== '' && !schema.safeParse(each).success);
+      if (value === undefined) continue;
+      add(`header ${name} of another form`, { headers: { [name]: value }, names: [name] });
+    }
+    for (const [name, schema] of Object.entries(params?.shape ?? {})) {
+      if (schema.safeParse('~').success) continue;
+      const other = route.path.replace(`{${name}}`, '~').replace(/\{\w+\}/g, 'a'.repeat(26));
+      add(`path parameter ${name} of another form`, { path: other, status: 404 });
+    }
+
+    if (body) {
+      const type = { 'content-type': MEDIA[body.type] };
+      const write = (fields: Record<string, unknown>) =>
+        body.type === 'json' ? JSON.stringify(fields) : formOf(fields);
+      const shape = body.schema instanceof z.ZodObject ? body.schema.shape : {};
+      const send = (name: string, fields: Record<string, unknown>, names: string[]) =>
+        add(name, { headers: type, body: write(fields), names });
+      send('an unknown field', { utm_source: 'x' }, ['utm_source', ...Object.keys(shape)]);
+      const fields: Record<string, unknown> = {};
+      for (const [name, schema] of Object.entries(shape as Record<string, z.ZodType>)) {
+        fields[name] = VALUES.find((each) => !schema.safeParse(each).success);
+        send(`field ${name} of another type`, { [name]: fields[name] }, [name]);
+      }
+      send('all fields wrong at once', fields, Object.keys(fields));
+      const other = { 'content-type': 'text/plain' };
+      add('a body of another type', { headers: other, body: 'x', status: 415, names: ['body'] });
+      const long = { headers: type, body: write({ x: 'x'.repeat(body.limit) }) };
+      add('a body that is too large', { ...long, status: 413, names: ['body'] });
+      if (body.type === 'json') {
+        add('broken JSON', { headers: type, body: '{"x":', names: ['body'] });
+        add('an array', { headers: type, body: '[]' });
+      }
+    } else {
+      const type = { 'content-type': 'application/json' };
+      add('a body where none is declared', {
+        headers: type,
+        body: '{"a":1}',
+        status: refusal,
+        names: ['body'],
+      });
+    }
+
+    const answered = routes.filter((each) => each.path === route.path).map((each) => each.method);
+    for (const other of METHODS.filter((each) => !answered.includes(each))) {
+      add(`method ${other}`, { method: other, status: 405, names: answered });
+    }
+    if (refusesHead) add('method HEAD', { method: 'HEAD', status: 405 });
+    return cases;
+  });
+}
+
+/** qs, which reads forms, takes `a[]=x` for an array. */
+function formOf(fields: Record<string, unknown>): string {
+  return Object.entries(fields)
+    .map(([name, value]) => (typeof value === 'string' ? `${name}=${value}` : `${name}[]=x`))
+    .join('&');
+}
+
+/** An answer to a case. */
+export interface GuardAnswer {
+  readonly status: number;
+  readonly type: string;
+  readonly allow: string;
+  /** Of problem+json. */
+  readonly detail: string;
+}
+
+/** Sends a request as it stands; `fetch` would refuse a GET with a body. */
+export function sendCase(
+  url: string,
+  {
+    method,
+    path,
+    headers = {},
+    body = '',
+  }: Pick<GuardCase, 'method' | 'path'> & Partial<GuardCase>,
+  more: Readonly<Record<string, string>> = {},
+): Promise<GuardAnswer> {
+  return new Promise((resolve, reject) => {
+    const length: Record<string, string> =
+      body === '' ? {} : { 'content-length': String(Buffer.byteLength(body)) };
+    const sent = request(`${url}${path}`, {
+      method,
+      agent: false,
+      headers: { accept: 'application/json', ...length, ...more, ...headers },
+    });
+    sent.on('error', reject);
+    sent.on('response', (answer) => {
+      const { 'content-type': type = '', allow = '' } = answer.headers;
+      const status = answer.statusCode ?? 0;
+      // A stream is not waited for.
+      if (type === 'text/event-stream') {
+        sent.destroy();
+        resolve({ status, type, allow, detail: '' });
+        return;
+      }
+      text(answer)
+        .then((body) => {
+          const isProblem = type === 'application/problem+json' && body !== '';
+          const { detail } = (isProblem ? JSON.parse(body) : { detail: '' }) as { detail: string };
+          resolve({ status, type, allow, detail });
+        })
+        .catch(reject);
+    });
+    sent.end(body);
+  });
+}
