@@ -102,24 +102,23 @@ async function checkResponse(
   ctx: Context,
   respond: () => Promise<void>,
 ): Promise<void> {
-  let thrown: unknown;
+  let failure: FailureError | undefined;
   try {
     await respond();
   } catch (error) {
-    thrown = error;
+    if (!(error instanceof FailureError)) throw error;
+    failure = error;
   }
-  if (thrown !== undefined && !(thrown instanceof FailureError)) throw thrown;
   const body: unknown = ctx.body;
   const isJson = typeof body === 'object' && !(body instanceof Stream) && !Buffer.isBuffer(body);
-  const response = thrown
-    ? { status: problemOf(thrown.failure).problem.status, type: 'application/problem+json' }
+  const response = failure
+    ? { status: problemOf(failure.failure).problem.status, type: 'application/problem+json' }
     : {
         status: ctx.status,
         type: ctx.response.get('content-type') || undefined,
         body: isJson ? (JSON.parse(JSON.stringify(body)) as unknown) : undefined,
       };
   const fault = undeclaredIn(declaration, response);
-  if (fault !== undefined) throw new Error(fault, { cause: thrown });
-  // eslint-disable-next-line @typescript-eslint/only-throw-error -- a FailureError, as checked above
-  if (thrown !== undefined) throw thrown;
+  if (fault !== undefined) throw new Error(fault, { cause: failure });
+  if (failure) throw failure;
 }

@@ -1,5 +1,4 @@
 import { createServer } from 'node:http';
-import type { RequestListener } from 'node:http';
 import type { RouteDeclaration } from '@ephemera/contract';
 import type { InstanceDraft } from '@ephemera/domain';
 import { routesOf } from '@ephemera/http';
@@ -75,7 +74,9 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
   const templates = parseTemplates(templatesText);
   const bugs: string[] = [];
   const logger = createLogger('proxy', 'error', {
-    write: (line) => void (line.includes(BUG) && bugs.push(line)),
+    write: (line) => {
+      if (line.includes(BUG)) bugs.push(line);
+    },
   });
   const tokens = createTokens(TOKEN, () => ({}));
   const signingKeys = createSigningKeys(() => ['k'.repeat(32)]);
@@ -133,13 +134,14 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
       stopping: stopping.signal,
     },
   });
-  const open = async (handle: RequestListener) => {
-    const http = createServer(handle);
+  const open = async (app: typeof adminApp) => {
+    const handle = app.callback();
+    const http = createServer((req, res) => void handle(req, res));
     const port = await listen(http, { host: '127.0.0.1', port: 0 });
     return { http, url: `http://127.0.0.1:${port}` };
   };
-  const admin = await open(adminApp.callback() as RequestListener);
-  const visitors = await open(publicApp.callback() as RequestListener);
+  const admin = await open(adminApp);
+  const visitors = await open(publicApp);
   const declared = (app: typeof adminApp) => routesOf(app).flatMap((each) => each.declarations);
 
   return {
@@ -164,7 +166,8 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
         http.closeAllConnections();
         http.close();
       }
-      await Promise.all([asks.stop(), events.stop(), routes.stop()]);
+      asks.stop();
+      await Promise.all([events.stop(), routes.stop()]);
       await Promise.all([jobs.close(), refills.close()]);
       for (const each of [redis, blocking, subscriber]) each.disconnect();
       await server.stop();

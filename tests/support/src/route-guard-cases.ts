@@ -53,7 +53,7 @@ export function guardCases(
       names: ['utm_source', ...Object.keys(query?.shape ?? {})],
     });
     const wrong: string[] = [];
-    for (const [name, schema] of Object.entries(query?.shape ?? {})) {
+    for (const [name, schema] of fieldsOf(query)) {
       const isList = schema.safeParse(['~', '~']).error?.issues[0]?.code !== 'invalid_type';
       if (!isList) {
         add(`query parameter ${name} twice`, {
@@ -71,12 +71,12 @@ export function guardCases(
       const names = wrong.map((pair) => pair.slice(0, pair.indexOf('=')));
       add('all query parameters wrong at once', { path: `${path}?${wrong.join('&')}`, names });
     }
-    for (const [name, schema] of Object.entries(headers?.shape ?? {})) {
+    for (const [name, schema] of fieldsOf(headers)) {
       const value = TEXTS.find((each) => each !== '' && !schema.safeParse(each).success);
       if (value === undefined) continue;
       add(`header ${name} of another form`, { headers: { [name]: value }, names: [name] });
     }
-    for (const [name, schema] of Object.entries(params?.shape ?? {})) {
+    for (const [name, schema] of fieldsOf(params)) {
       if (schema.safeParse('~').success) continue;
       const other = route.path.replace(`{${name}}`, '~').replace(/\{\w+\}/g, 'a'.repeat(26));
       add(`path parameter ${name} of another form`, { path: other, status: 404 });
@@ -86,12 +86,12 @@ export function guardCases(
       const type = { 'content-type': MEDIA[body.type] };
       const write = (fields: Record<string, unknown>) =>
         body.type === 'json' ? JSON.stringify(fields) : formOf(fields);
-      const shape = body.schema instanceof z.ZodObject ? body.schema.shape : {};
+      const shape = fieldsOf(body.schema instanceof z.ZodObject ? body.schema : undefined);
       const send = (name: string, fields: Record<string, unknown>, names: string[]) =>
         add(name, { headers: type, body: write(fields), names });
-      send('an unknown field', { utm_source: 'x' }, ['utm_source', ...Object.keys(shape)]);
+      send('an unknown field', { utm_source: 'x' }, ['utm_source', ...shape.map(([name]) => name)]);
       const fields: Record<string, unknown> = {};
-      for (const [name, schema] of Object.entries(shape as Record<string, z.ZodType>)) {
+      for (const [name, schema] of shape) {
         fields[name] = VALUES.find((each) => !schema.safeParse(each).success);
         send(`field ${name} of another type`, { [name]: fields[name] }, [name]);
       }
@@ -121,6 +121,11 @@ export function guardCases(
     if (refusesHead) add('method HEAD', { method: 'HEAD', status: 405 });
     return cases;
   });
+}
+
+function fieldsOf(schema: z.ZodObject | undefined): [string, z.ZodType][] {
+  const shape: Readonly<Record<string, z.ZodType>> = schema?.shape ?? {};
+  return Object.entries(shape);
 }
 
 /** qs, which reads forms, takes `a[]=x` for an array. */
