@@ -11,7 +11,7 @@ import { renewRequestSchema } from './renew-request.ts';
 import { defineRoute, json, problem } from './route.ts';
 import { statsSchema, templateListSchema } from './template-resource.ts';
 
-const one = {
+const item = {
   params: z.object({ id: z.string().refine(isId, 'is no id of an instance') }),
   absent: 'instance of this id',
 } as const;
@@ -25,7 +25,7 @@ function suspension(op: 'pause' | 'resume', summary: string) {
     path: `/v1/instances/{id}/${op}`,
     summary,
     token: true,
-    ...one,
+    ...item,
     responses: {
       200: json(instanceSchema, 'As it now is; again is the same'),
       409: problem('Not to be done in its state'),
@@ -128,7 +128,7 @@ export const adminRoutes = {
     path: '/v1/instances/{id}',
     summary: 'Read an instance, or what is left of it',
     token: true,
-    ...one,
+    ...item,
     responses: {
       200: json(instanceSchema, 'The instance'),
       404: problem('Never known, or long gone'),
@@ -139,7 +139,7 @@ export const adminRoutes = {
     path: '/v1/instances/{id}',
     summary: 'End an instance',
     token: true,
-    ...one,
+    ...item,
     responses: {
       202: json(instanceSchema, 'It is ending'),
       404: problem('Never known, or long gone'),
@@ -151,7 +151,7 @@ export const adminRoutes = {
     path: '/v1/instances/{id}/renew',
     summary: 'Move the deadline of a ready instance, below its ceiling',
     token: true,
-    ...one,
+    ...item,
     body: { type: 'json', schema: renewRequestSchema, limit: 262_144 },
     responses: {
       200: json(instanceSchema, 'With its new lease'),
@@ -166,7 +166,7 @@ export const adminRoutes = {
     path: '/v1/instances/{id}/logs',
     summary: 'Read what an instance wrote, also for a while after its end',
     token: true,
-    ...one,
+    ...item,
     query: logsQuerySchema,
     responses: {
       200: { description: 'Its log', content: { 'text/plain': z.string() } },
@@ -178,7 +178,7 @@ export const adminRoutes = {
     path: '/v1/instances/{id}/stats',
     summary: 'Read what an instance uses',
     token: true,
-    ...one,
+    ...item,
     responses: {
       200: json(usageSchema, 'At this moment'),
       409: problem('It has no container yet'),

@@ -2,10 +2,10 @@ import { expect, test } from 'vitest';
 import { instanceFilterSchema, listQuerySchema } from './list-query.ts';
 
 const read = (query: string) => {
-  const given = new URLSearchParams(query);
-  const metadata = given.getAll('metadata');
+  const input = new URLSearchParams(query);
+  const metadata = input.getAll('metadata');
   return listQuerySchema.safeParse({
-    ...Object.fromEntries(given),
+    ...Object.fromEntries(input),
     ...(metadata.length > 0 && { metadata }),
   });
 };

@@ -1,8 +1,8 @@
 import { guardCases, sendCase } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ASSETS, assetRoute, dashboardRoutes } from '../src/dashboard-routes.ts';
-import { BEARER, setScene } from './scene.ts';
-import type { Scene } from './scene.ts';
+import { BEARER, createFixture } from './fixture.ts';
+import type { Fixture } from './fixture.ts';
 
 // Every route of the dashboard, against everything that its guard must refuse. A new route has its
 // rows from its declaration.
@@ -10,20 +10,20 @@ import type { Scene } from './scene.ts';
 const assets = (Object.keys(ASSETS) as (keyof typeof ASSETS)[]).map(assetRoute);
 const ROUTES = [...Object.values(dashboardRoutes), ...assets];
 
-let scene: Scene;
+let fixture: Fixture;
 beforeAll(async () => {
-  scene = await setScene();
+  fixture = await createFixture();
 });
-afterAll(() => scene.stop());
+afterAll(() => fixture.stop());
 
 test('what is declared is mounted, and what is mounted is declared', () => {
   const namesOf = (routes: readonly { method: string; path: string }[]) =>
     routes.map(({ method, path }) => `${method} ${path}`).sort();
-  expect(namesOf(scene.routes)).toEqual(namesOf(ROUTES));
+  expect(namesOf(fixture.routes)).toEqual(namesOf(ROUTES));
 });
 
 test.each(guardCases(ROUTES, 'refuse'))('$name: $status', async (sent) => {
-  const answer = await sendCase(scene.url, sent, { ...BEARER, origin: scene.url });
+  const answer = await sendCase(fixture.url, sent, { ...BEARER, origin: fixture.url });
   expect(answer).toMatchObject({ status: sent.status, type: 'application/problem+json' });
   for (const name of sent.names) expect(answer.detail).toContain(name);
   if (sent.status === 405) expect(answer.allow).not.toBe('');

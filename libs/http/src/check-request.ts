@@ -1,7 +1,7 @@
 import type { RouteDeclaration } from '@ephemera/contract';
-import { FailureError } from '@ephemera/domain';
-import type { Fault } from '@ephemera/domain';
-import { faultsOf } from '@ephemera/config';
+import { ApiError } from '@ephemera/domain';
+import type { Issue } from '@ephemera/domain';
+import { issuesOf } from '@ephemera/config';
 import type { Context } from 'koa';
 import { z } from 'zod';
 import { hasBody } from './read-body.ts';
@@ -26,7 +26,7 @@ export interface CheckedInput {
  * Checks a request against the declaration of its route.
  * @param raw the path parameters as they stand in the path
  * @param readBody undefined where the route takes no body
- * @throws FailureError not_found for a path parameter; invalid with every fault of the query, the
+ * @throws ApiError not_found for a path parameter; invalid with every fault of the query, the
  * headers and the body
  */
 export async function checkRequest(
@@ -38,22 +38,22 @@ export async function checkRequest(
 ): Promise<CheckedInput> {
   const params = route.params?.safeParse(mapValues(raw, decode));
   if (params?.success === false) {
-    throw new FailureError({ kind: 'not_found', what: route.absent ?? 'such page' });
+    throw new ApiError({ kind: 'not_found', what: route.absent ?? 'such page' });
   }
-  const faults: Fault[] = [];
+  const faults: Issue[] = [];
   let status: number | undefined;
-  const parse = (part: 'query' | 'header' | 'body', schema: z.ZodType, given: unknown): unknown => {
-    const result = schema.safeParse(given);
+  const parse = (part: 'query' | 'header' | 'body', schema: z.ZodType, input: unknown): unknown => {
+    const result = schema.safeParse(input);
     if (result.success) return result.data;
     const ofUnknown = (at: readonly PropertyKey[]) =>
       `unknown field. ${known(fieldsAt(schema, at))}`;
-    faults.push(...faultsOf(result.error, ofUnknown).map((fault) => ({ ...fault, in: part })));
+    faults.push(...issuesOf(result.error, ofUnknown).map((fault) => ({ ...fault, in: part })));
     return undefined;
   };
 
-  const { given, faults: ofQuery } = readQuery(route.query, ctx.querystring, unknown);
+  const { given: input, faults: ofQuery } = readQuery(route.query, ctx.querystring, unknown);
   faults.push(...ofQuery);
-  const query = route.query && parse('query', route.query, given);
+  const query = route.query && parse('query', route.query, input);
   const headers = route.headers && parse('header', route.headers, ctx.req.headers);
   let body: unknown;
   if (readBody && route.body) {
@@ -72,7 +72,7 @@ export async function checkRequest(
     const named = faults.slice(0, MOST_FAULTS).map(shorten);
     const more = faults.length - named.length;
     if (more > 0) named.push({ path: '', detail: `and ${more} more` });
-    throw new FailureError({ kind: 'invalid', faults: named, ...(status && { status }) });
+    throw new ApiError({ kind: 'invalid', faults: named, ...(status && { status }) });
   }
   return { params: params?.data, query, headers, body };
 }
@@ -82,11 +82,11 @@ function readQuery(
   schema: z.ZodObject | undefined,
   querystring: string,
   unknown: Unknown,
-): { given: Record<string, string | string[] | undefined>; faults: Fault[] } {
+): { given: Record<string, string | string[] | undefined>; faults: Issue[] } {
   const query = new URLSearchParams(querystring);
   const shape: Readonly<Record<string, z.core.$ZodType>> = schema?.shape ?? {};
-  const given: Record<string, string | string[] | undefined> = {};
-  const faults: Fault[] = [];
+  const input: Record<string, string | string[] | undefined> = {};
+  const faults: Issue[] = [];
   for (const name of new Set(query.keys())) {
     const declared = Object.hasOwn(shape, name) ? shape[name] : undefined;
     const values = query.getAll(name);
@@ -95,16 +95,16 @@ function readQuery(
       const detail = `unknown query parameter. ${known(Object.keys(shape))}`;
       faults.push({ path: name, detail, in: 'query' });
     } else if (unwrap(declared) instanceof z.ZodArray) {
-      given[name] = values;
+      input[name] = values;
     } else {
-      given[name] = values[0];
+      input[name] = values[0];
       if (values.length > 1) {
         const detail = `given ${values.length} times. Give it once`;
         faults.push({ path: name, detail, in: 'query' });
       }
     }
   }
-  return { given, faults };
+  return { given: input, faults };
 }
 
 function known(names: readonly string[]): string {
@@ -136,7 +136,7 @@ function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
   return schema instanceof z.ZodPipe ? unwrap(schema.in) : schema;
 }
 
-function shorten(fault: Fault): Fault {
+function shorten(fault: Issue): Issue {
   return fault.path.length <= LONGEST_NAME
     ? fault
     : { ...fault, path: `${fault.path.slice(0, LONGEST_NAME)}…` };

@@ -1,6 +1,6 @@
 import bodyParser from '@koa/bodyparser';
 import type { BodyDeclaration } from '@ephemera/contract';
-import type { Fault } from '@ephemera/domain';
+import type { Issue } from '@ephemera/domain';
 import type { Context } from 'koa';
 
 /** What the parser throws carries a status, and a name of what is wrong. */
@@ -12,7 +12,7 @@ interface ParserError {
 /** A body that was read, or why it was not. */
 export type ReadBody =
   | { readonly ok: true; readonly body: unknown }
-  | { readonly ok: false; readonly status: 400 | 413 | 415; readonly fault: Fault };
+  | { readonly ok: false; readonly status: 400 | 413 | 415; readonly fault: Issue };
 
 const TYPES = {
   json: { type: 'json', media: 'application/json', form: 'JSON' },
@@ -57,8 +57,8 @@ export function bodyReader({ type, limit }: BodyDeclaration): (ctx: Context) => 
           'the Content-Encoding must be gzip, deflate or br, and the charset UTF-8',
         );
       }
-      const why = cause === undefined ? '' : ` (${cause})`;
-      return refuse(400, `the body is not valid ${form}${why}`);
+      const reason = cause === undefined ? '' : ` (${cause})`;
+      return refuse(400, `the body is not valid ${form}${reason}`);
     }
     return { ok: true, body: ctx.request.rawBody ? ctx.request.body : {} };
   };

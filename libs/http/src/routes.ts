@@ -1,7 +1,7 @@
 import { Stream } from 'node:stream';
 import { pathPattern, problemOf, undeclaredIn } from '@ephemera/contract';
 import type { RouteDeclaration, RouteInput } from '@ephemera/contract';
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import type Koa from 'koa';
 import type { Context, Middleware } from 'koa';
 import { type Unknown, checkRequest } from './check-request.ts';
@@ -64,9 +64,9 @@ export function mountRoutes(routes: readonly BoundRoute[], options: MountOptions
     }
     const found = here.find(({ declaration }) => methodsOf(declaration).includes(ctx.method));
     if (!found) {
-      const allow = [...new Set(here.flatMap((each) => methodsOf(each.declaration)))].join(', ');
+      const allow = [...new Set(here.flatMap((item) => methodsOf(item.declaration)))].join(', ');
       if (ctx.method !== 'OPTIONS') {
-        throw new FailureError({ kind: 'method_not_allowed', allow });
+        throw new ApiError({ kind: 'method_not_allowed', allow });
       }
       ctx.set('allow', allow);
       ctx.body = '';
@@ -87,8 +87,8 @@ export function mountRoutes(routes: readonly BoundRoute[], options: MountOptions
 
 /** What is mounted on an app. */
 export function routesOf(app: Koa): Mounted[] {
-  return (app.middleware as readonly (Middleware | RoutesMiddleware)[]).flatMap((each) =>
-    MOUNTED in each ? [each[MOUNTED]] : [],
+  return (app.middleware as readonly (Middleware | RoutesMiddleware)[]).flatMap((item) =>
+    MOUNTED in item ? [item[MOUNTED]] : [],
   );
 }
 
@@ -102,11 +102,11 @@ async function checkResponse(
   ctx: Context,
   respond: () => Promise<void>,
 ): Promise<void> {
-  let failure: FailureError | undefined;
+  let failure: ApiError | undefined;
   try {
     await respond();
   } catch (error) {
-    if (!(error instanceof FailureError)) throw error;
+    if (!(error instanceof ApiError)) throw error;
     failure = error;
   }
   const body: unknown = ctx.body;

@@ -4,20 +4,20 @@ import type { InstanceDraft } from '@ephemera/domain';
 import { routesOf } from '@ephemera/http';
 import { createProducers, createRefills } from '@ephemera/queue';
 import { parseTemplates } from '@ephemera/config';
-import { createTokens, readTrusted } from '@ephemera/http';
+import { createTokens, parseTrustedProxies } from '@ephemera/http';
 import { createLogger, createMetrics, listen } from '@ephemera/process';
 import {
   EventFeed,
-  RedisAsks,
+  RedisHostRpc,
   RouteCache,
   connectRedis,
   connectTracking,
   keysOf,
-  readRoom,
-  readTemplateRoom,
+  readCapacity,
+  readTemplateUsage,
   redisInstances,
   redisIntake,
-  redisKeptLogs,
+  redisLogArchive,
   redisLeases,
   redisRates,
 } from '@ephemera/store';
@@ -25,7 +25,7 @@ import type { InstanceStore } from '@ephemera/store';
 import { sampleDraft, startRedis } from '@ephemera/test-support';
 import { createAdminApi } from '../src/control-plane/admin-api.ts';
 import { clientAddress } from '../src/launch/client-address.ts';
-import { createEntrance } from '../src/launch/entrance.ts';
+import { createLaunchApp } from '../src/launch/launch-app.ts';
 import { createSigningKeys } from '../src/launch/signing-keys.ts';
 import { loadTheme } from '../src/waiting/theme.ts';
 
@@ -63,8 +63,8 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
   await routes.start();
   const events = new EventFeed({ redis, blocking, keys });
   events.start();
-  const asks = new RedisAsks({ redis, subscriber, keys });
-  await asks.start();
+  const hostRpc = new RedisHostRpc({ redis, subscriber, keys });
+  await hostRpc.start();
 
   const instances = redisInstances(redis, keys);
   const leases = redisLeases(redis, keys);
@@ -85,13 +85,13 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     intake: redisIntake(redis, keys),
     instances,
     refills,
-    reach: () => Promise.resolve(true),
-    onFault: ignore,
+    isReachable: () => Promise.resolve(true),
+    onError: ignore,
     templates,
     urlOf: (id: string) => `http://127.0.0.1/demo/${id}/`,
   };
   const stopping = new AbortController();
-  const trusted = readTrusted([]);
+  const trusted = parseTrustedProxies([]);
   const shared = {
     starter,
     tokens,
@@ -108,19 +108,19 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     version: '1.2.3',
     metrics: createMetrics('proxy'),
     parts: { running: () => true },
-    room: {
-      hosts: async () => readRoom(redis, keys, await instances.now()),
-      of: (template) => readTemplateRoom(redis, keys, template, starter.urlOf('{id}')),
+    readUsage: {
+      hosts: async () => readCapacity(redis, keys, await instances.now()),
+      of: (template) => readTemplateUsage(redis, keys, template, starter.urlOf('{id}')),
     },
     instances,
     routes,
     events,
-    asks,
-    keptLogs: redisKeptLogs(redis, keys, 3_600_000),
-    killPorts: { instances, ends: jobs.ends },
-    renewPorts: { leases, kills: jobs.kills, now: () => instances.now() },
+    hostRpc,
+    logArchive: redisLogArchive(redis, keys, 3_600_000),
+    killPorts: { instances, killRequests: jobs.killRequests },
+    renewPorts: { leases, killJobs: jobs.killJobs, now: () => instances.now() },
   });
-  const publicApp = createEntrance({
+  const publicApp = createLaunchApp({
     ...shared,
     now: () => instances.now(),
     prefix: 'demo',
@@ -142,7 +142,8 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
   };
   const admin = await open(adminApp);
   const visitors = await open(publicApp);
-  const declared = (app: typeof adminApp) => routesOf(app).flatMap((each) => each.declarations);
+  const declared = (app: typeof adminApp) =>
+    routesOf(app).flatMap((mounted) => mounted.declarations);
 
   return {
     adminUrl: admin.url,
@@ -156,8 +157,8 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     },
     async startInstance(draft) {
       const { id, generation } = await instances.create(sampleDraft(draft));
-      await instances.begin(id, generation, 'host');
-      await instances.publish(id, generation, '10.231.1.1');
+      await instances.assignToHost(id, generation, 'host');
+      await instances.markReady(id, generation, '10.231.1.1');
       return id;
     },
     async stop() {
@@ -166,10 +167,10 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
         http.closeAllConnections();
         http.close();
       }
-      asks.stop();
+      hostRpc.stop();
       await Promise.all([events.stop(), routes.stop()]);
       await Promise.all([jobs.close(), refills.close()]);
-      for (const each of [redis, blocking, subscriber]) each.disconnect();
+      for (const item of [redis, blocking, subscriber]) item.disconnect();
       await server.stop();
     },
   };

@@ -1,4 +1,4 @@
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import { type NetworkList, networkList, registeredNetworks } from './host-registry.ts';
 import type { RouteReader } from './route-reader.ts';
 
@@ -48,7 +48,7 @@ export class HostNetworks {
   /**
    * Whether an address lies in a network that its host has registered. What memory does not
    * confirm is read once more.
-   * @throws FailureError `store_unavailable` where Redis is away and nothing usable is known
+   * @throws ApiError `store_unavailable` where Redis is away and nothing usable is known
    */
   async admits(host: string | undefined, address: string): Promise<boolean> {
     if (host === undefined) return false;
@@ -111,16 +111,16 @@ export class HostNetworks {
     for (let i = 0; i < MAX_READS; i++) {
       const read = this.beginRead();
       const answer = await this.#reader.read([], [host]);
-      if (answer === undefined) return this.#whileAway(host);
+      if (answer === undefined) return this.#whileUnavailable(host);
       this.keep(host, answer.registrations[0] ?? null, answer.sentAt, read);
       if (read.changes === this.#changes) break;
     }
     return this.#known.get(host)?.networks;
   }
 
-  #whileAway(host: string): NetworkList {
+  #whileUnavailable(host: string): NetworkList {
     const known = this.#known.get(host);
     if (known && this.#clock() < this.#rightAt(known) + this.#grace) return known.networks;
-    throw new FailureError({ kind: 'store_unavailable' });
+    throw new ApiError({ kind: 'store_unavailable' });
   }
 }

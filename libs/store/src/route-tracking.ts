@@ -115,10 +115,10 @@ export class RouteTracking {
     this.#up = true;
     this.#events.up(since);
     this.#redis.emit('tracking');
-    this.#beat();
+    this.#sendHeartbeat();
   }
 
-  #beat(): void {
+  #sendHeartbeat(): void {
     this.#heartbeat = setTimeout(() => {
       const since = this.#clock();
       this.#expectAnswer();
@@ -127,7 +127,7 @@ export class RouteTracking {
           clearTimeout(this.#silence);
           if (!this.#up) return;
           this.#events.proven(since);
-          this.#beat();
+          this.#sendHeartbeat();
         },
         () => undefined,
       );

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { createLogger } from '@ephemera/process';
 import { keysOf, redisHostRegistry } from '@ephemera/store';
 import type { HostRegistry } from '@ephemera/store';
@@ -24,9 +24,9 @@ const ONE = '10.231.0.0/16';
 const TWO = '10.232.0.0/16';
 
 /** A worker of a host, with a boot id and Docker networks of its own. */
-function worker(host: string, given: { boot?: string; networkId?: string; subnets?: string[] }) {
+function worker(host: string, input: { boot?: string; networkId?: string; subnets?: string[] }) {
   const keys = keysOf(expect.getState().currentTestName ?? '');
-  const { boot = 'boot', networkId = `net-${host}`, subnets = [ONE] } = given;
+  const { boot = 'boot', networkId = `net-${host}`, subnets = [ONE] } = input;
   const nameOf = (i: number) => (i === 0 ? 'ephemera' : `ephemera.${i + 1}`);
   let networks = subnets.map((subnet, i) => ({ id: `${networkId}${i}`, name: nameOf(i), subnet }));
   let looked: typeof networks | undefined;
@@ -35,7 +35,7 @@ function worker(host: string, given: { boot?: string; networkId?: string; subnet
     host,
     bootId: boot,
     networks: () => networks,
-    lookAgain: () => Promise.resolve(void (networks = looked ?? networks)),
+    recheck: () => Promise.resolve(void (networks = looked ?? networks)),
     logger: createLogger('test', 'silent'),
     wait: { timeoutMs: 1_000, intervalMs: 50 },
   };
@@ -43,7 +43,7 @@ function worker(host: string, given: { boot?: string; networkId?: string; subnet
     options,
     keys,
     remake(id: string) {
-      networks = networks.map((each, i) => ({ ...each, id: `${id}${i}` }));
+      networks = networks.map((network, i) => ({ ...network, id: `${id}${i}` }));
       return networks;
     },
     finds: (found: typeof networks) => void (looked = found),
@@ -57,7 +57,7 @@ function worker(host: string, given: { boot?: string; networkId?: string; subnet
 test('a network of another live host refuses the start, and the message names the cure', async () => {
   await worker('a', {}).start();
   const start = worker('b', {}).start();
-  await expect(start).rejects.toThrow(StartError);
+  await expect(start).rejects.toThrow(BootError);
   await expect(start).rejects.toThrow(
     /10\.231\.0\.0\/16 of the host b overlaps the network 10\.231\.0\.0\/16 of the host a.*EPHEMERA_SUBNET.*"ephemera"/,
   );
@@ -77,7 +77,7 @@ test('the id of another live daemon refuses the start, and the message names the
   const clone = worker('a', { boot: 'another boot', subnets: [TWO] }).start();
   await expect(clone).rejects.toThrow(/host id "a" belongs to another.*EPHEMERA_HOST_ID/);
   const beside = worker('a', { networkId: 'another network', subnets: [TWO] }).start();
-  await expect(beside).rejects.toThrow(StartError);
+  await expect(beside).rejects.toThrow(BootError);
 });
 
 test('a start waits for the heartbeat of before the reboot to expire, and no longer than for that', async () => {
@@ -99,7 +99,7 @@ test('a start does not wait to the end where the other host sends a heartbeat', 
     ...options,
     wait: { timeoutMs: 30_000, intervalMs: 50 },
   }).start();
-  const refused = expect(start).rejects.toThrow(StartError);
+  const refused = expect(start).rejects.toThrow(BootError);
   await sleep(100);
   await other.heartbeat();
   await refused;
@@ -107,62 +107,62 @@ test('a start does not wait to the end where the other host sends a heartbeat', 
 });
 
 test('several workers beside one daemon pass, also where one makes the network anew', async () => {
-  const [one, two] = [worker('a', {}), worker('a', {})];
-  await one.start();
+  const [item, two] = [worker('a', {}), worker('a', {})];
+  await item.start();
   await two.start();
-  const networks = one.remake('anew');
-  await one.heartbeat();
+  const networks = item.remake('anew');
+  await item.heartbeat();
   // The other has not looked yet: it looks, and follows.
   two.finds(networks);
   await two.heartbeat();
-  await one.heartbeat();
+  await item.heartbeat();
 });
 
 test('who makes the network anew registers it before the first instance is on it', async () => {
-  const one = worker('a', {});
-  await one.start();
-  expect(await one.claim({ id: 'anew', name: 'ephemera', subnet: TWO })).toBeUndefined();
-  one.remake('anew');
-  const registry = redisHostRegistry(redis, one.keys);
+  const item = worker('a', {});
+  await item.start();
+  expect(await item.claim({ id: 'anew', name: 'ephemera', subnet: TWO })).toBeUndefined();
+  item.remake('anew');
+  const registry = redisHostRegistry(redis, item.keys);
   expect(await registry.networksOf(['a'])).toEqual([[ONE, TWO]]);
 });
 
 test('a worker whose host id another daemon has taken does not go on', async () => {
-  const one = worker('a', {});
-  await one.start();
-  await one.silence(16_000);
+  const item = worker('a', {});
+  await item.start();
+  await item.silence(16_000);
   await worker('a', { boot: 'another', subnets: [TWO] }).start();
-  await expect(one.heartbeat()).rejects.toThrow(HostIdTakenError);
-  expect(await one.claim({ id: 'x', name: 'ephemera.2', subnet: TWO })).toMatch(/host id "a"/);
+  await expect(item.heartbeat()).rejects.toThrow(HostIdTakenError);
+  expect(await item.claim({ id: 'x', name: 'ephemera.2', subnet: TWO })).toMatch(/host id "a"/);
 });
 
 test('a host that lost its network while it was cut off starts nothing until it has it again', async () => {
-  const one = worker('a', {});
-  await one.start();
-  await one.heartbeat();
-  expect([one.conflict, one.overlaps]).toEqual([undefined, 0]);
-  await one.silence(16_000);
+  const item = worker('a', {});
+  await item.start();
+  await item.heartbeat();
+  expect([item.conflict, item.overlaps]).toEqual([undefined, 0]);
+  await item.silence(16_000);
   const other = worker('b', {});
   await other.start();
-  await one.heartbeat();
-  expect(one.conflict).toMatch(
+  await item.heartbeat();
+  expect(item.conflict).toMatch(
     /of the host a overlaps the network 10\.231\.0\.0\/16 of the host b/,
   );
-  expect(one.overlaps).toBe(1);
+  expect(item.overlaps).toBe(1);
   await other.silence(16_000);
-  await one.heartbeat();
-  expect([one.conflict, one.overlaps]).toEqual([undefined, 0]);
+  await item.heartbeat();
+  expect([item.conflict, item.overlaps]).toEqual([undefined, 0]);
 });
 
 test('a further network that overlaps another host is refused, and the others stay', async () => {
-  const one = worker('a', {});
-  await one.start();
+  const item = worker('a', {});
+  await item.start();
   await worker('b', { subnets: [TWO] }).start();
-  const refusal = await one.claim({ id: 'x', name: 'ephemera.2', subnet: TWO });
+  const refusal = await item.claim({ id: 'x', name: 'ephemera.2', subnet: TWO });
   expect(refusal).toMatch(/10\.232\.0\.0\/16 of the host a overlaps .* of the host b/);
   const three = { id: 'x', name: 'ephemera.2', subnet: '10.233.0.0/16' };
-  expect(await one.claim(three)).toBeUndefined();
-  const registry = redisHostRegistry(redis, one.keys);
+  expect(await item.claim(three)).toBeUndefined();
+  const registry = redisHostRegistry(redis, item.keys);
   expect(await registry.networksOf(['a'])).toEqual([[ONE, '10.233.0.0/16']]);
 });
 

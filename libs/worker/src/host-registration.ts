@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import type { HostClaim, HostRegistry, NetworkOverlap, RegisterReply } from '@ephemera/store';
-import { type InstancesNetwork, turnOf } from './docker/instances-network.ts';
+import { type InstancesNetwork, networkIndexOf } from './docker/instances-network.ts';
 
 type Network = Pick<InstancesNetwork, 'id' | 'name' | 'subnet'>;
 
@@ -14,7 +14,7 @@ export interface HostRegistrationOptions {
   /** The networks of this host as they are now, the first one first. */
   readonly networks: () => readonly Network[];
   /** Looks at the networks again: another worker may have made one anew. */
-  readonly lookAgain: () => Promise<void>;
+  readonly recheck: () => Promise<void>;
   readonly logger: Logger;
   /** How long a start waits for the heartbeat of another host to expire, and how often it looks. */
   readonly wait?: { readonly timeoutMs: number; readonly intervalMs: number };
@@ -28,7 +28,7 @@ export interface HostRegistration {
   readonly overlaps: number;
   /**
    * Registers the host with all its networks.
-   * @throws StartError where another live daemon has the host id, or another live host has one of
+   * @throws BootError where another live daemon has the host id, or another live host has one of
    * the networks
    */
   start(): Promise<void>;
@@ -116,10 +116,12 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
           );
         }
         if (isHeld(first, reply, bootId) || performance.now() >= end) {
-          throw new StartError(
+          throw new BootError(
             reply.kind === 'taken'
               ? takenSentence(host)
-              : reply.overlaps.map((each) => overlapSentence(host, each, networks())).join('\n'),
+              : reply.overlaps
+                  .map((overlap) => overlapSentence(host, overlap, networks()))
+                  .join('\n'),
           );
         }
         await sleep(wait.intervalMs);
@@ -129,11 +131,15 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
     async claim(network) {
       // One that was made anew takes the place of the former one of its name.
       const others = networks().filter(({ name }) => name !== network.name);
-      const all = [...others, network].sort((a, b) => turnOf(a.name) - turnOf(b.name));
+      const all = [...others, network].sort(
+        (a, b) => networkIndexOf(a.name) - networkIndexOf(b.name),
+      );
       const reply = await register('refresh', all);
       if (reply.kind === 'taken') return takenSentence(host);
       if (reply.kind === 'registered') return undefined;
-      const overlap = reply.overlaps.find((each) => each.network === network.subnet);
+      const overlap = reply.overlaps.find(
+        (networkOverlap) => networkOverlap.network === network.subnet,
+      );
       return overlap && overlapSentence(host, overlap, []);
     },
 
@@ -141,7 +147,7 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
       let reply = await register('refresh');
       if (reply.kind === 'taken') {
         // Another worker of this host may have made the network anew, and registered its id.
-        await options.lookAgain();
+        await options.recheck();
         reply = await register('refresh');
       }
       if (reply.kind === 'taken') throw new HostIdTakenError(takenSentence(host));
@@ -167,8 +173,10 @@ function isHeld(first: RegisterReply, last: RegisterReply, bootId: string): bool
     return first.kind === 'taken' && last.by.bootId !== bootId && last.seenAt > first.seenAt;
   }
   if (first.kind !== 'overlap' || last.kind !== 'overlap') return false;
-  const before = new Map(first.overlaps.map((each) => [keyOf(each), each.otherSeenAt]));
-  return last.overlaps.some((each) => each.otherSeenAt > (before.get(keyOf(each)) ?? Infinity));
+  const before = new Map(first.overlaps.map((overlap) => [keyOf(overlap), overlap.otherSeenAt]));
+  return last.overlaps.some(
+    (overlap) => overlap.otherSeenAt > (before.get(keyOf(overlap)) ?? Infinity),
+  );
 }
 
 function overlapSentence(

@@ -115,7 +115,7 @@ class Host {
   }
 }
 
-let one: Host;
+let host: Host;
 let two: Host;
 let workerOne: Program;
 let proxyTwo: Program;
@@ -125,38 +125,38 @@ let first: string;
 const cleanUps: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  one = await Host.start('h1');
-  cleanUps.unshift(() => one.stop());
+  host = await Host.start('h1');
+  cleanUps.unshift(() => host.stop());
   two = await Host.start('h2');
   cleanUps.unshift(() => two.stop());
   // A cable between the machines.
-  const holder = two.run('sh', '-c', 'echo there && exec sleep infinity');
-  await waitFor('a process to lead it to', () => holder.log().includes('there'));
-  await one.machine.hostSays(
-    `ip link add cable type veth peer name cable netns ${holder.child.pid} &&
+  const principal = two.run('sh', '-c', 'echo there && exec sleep infinity');
+  await waitFor('a process to lead it to', () => principal.log().includes('there'));
+  await host.machine.hostSays(
+    `ip link add cable type veth peer name cable netns ${principal.child.pid} &&
     ip address add 192.0.2.1/30 dev cable && ip link set cable up`,
   );
   await two.machine.hostSays('ip address add 192.0.2.2/30 dev cable && ip link set cable up');
   const settings = ['--save', '', '--maxmemory-policy', 'noeviction', '--protected-mode', 'no'];
-  one.run('redis-server', '--port', String(REDIS_PORT), '--bind', '0.0.0.0', ...settings);
+  host.run('redis-server', '--port', String(REDIS_PORT), '--bind', '0.0.0.0', ...settings);
   await waitFor('Redis', async () => (await redis('PING').catch(() => '')) === 'PONG');
 
-  workerOne = await one.app('worker');
+  workerOne = await host.app('worker');
   cleanUps.unshift(() => workerOne.child.kill('SIGCONT'));
   await ready(workerOne, 'worker ready');
-  await ready(await one.app('proxy'), 'proxy ready');
+  await ready(await host.app('proxy'), 'proxy ready');
   proxyTwo = await two.app('proxy');
   await ready(proxyTwo, 'proxy ready');
-  first = await one.newInstance();
-  await waitFor('the first instance', async () => (await one.instance(first)).body === first);
+  first = await host.newInstance();
+  await waitFor('the first instance', async () => (await host.instance(first)).body === first);
 }, 180_000);
 afterAll(async () => {
   for (const cleanUp of cleanUps) await cleanUp();
 });
 
 async function redis(...command: string[]): Promise<string> {
-  const quoted = command.map((each) => `'${each}'`).join(' ');
-  return (await one.machine.hostSays(`redis-cli -p ${REDIS_PORT} ${quoted}`)).trim();
+  const quoted = command.map((text) => `'${text}'`).join(' ');
+  return (await host.machine.hostSays(`redis-cli -p ${REDIS_PORT} ${quoted}`)).trim();
 }
 
 async function ready({ child, log }: Program, words: string): Promise<void> {
@@ -187,8 +187,8 @@ test('a second daemon under the id of the first is refused, and ends nothing of 
   expect(await exit(clone)).toBe(1);
   expect(clone.log()).toContain('The host id "h1" belongs to another Docker daemon');
   expect(clone.log()).toContain('Set EPHEMERA_HOST_ID to a different name on each machine');
-  expect(await one.containers()).toBe(1);
-  expect(await one.instance(first)).toEqual({ status: 200, body: first });
+  expect(await host.containers()).toBe(1);
+  expect(await host.instance(first)).toEqual({ status: 200, body: first });
   await two.engine.docker('network', 'rm', NAMESPACE);
 }, 90_000);
 
@@ -220,7 +220,7 @@ test('once the first host is silent the second gets the network, and the routes 
   expect(JSON.parse(refused.body)).toMatchObject({
     type: 'urn:ephemera:problem:host_unregistered',
   });
-  expect((await one.instance(first)).status).toBe(503);
+  expect((await host.instance(first)).status).toBe(503);
   expect(proxyTwo.log()).toContain('route refused');
 
   // With the registration of both hosts as it was without any check, the same request reaches the
@@ -237,7 +237,7 @@ test('once the first host is silent the second gets the network, and the routes 
   workerOne.child.kill('SIGCONT');
   await ready(workerOne, 'no instance is started any more');
   expect(workerOne.child.exitCode).toBeNull();
-  const readiness = await one.get(PORTS.worker, '/readyz');
+  const readiness = await host.get(PORTS.worker, '/readyz');
   expect(readiness.status).toBe(503);
   expect(readiness.body).toContain('"networks":false');
   expect(await two.instance(second)).toEqual({ status: 200, body: second });

@@ -193,7 +193,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
 async function requireDeclared(method: string, path: string, answer: Response): Promise<void> {
   const asked = path.split('?')[0] ?? '';
   const route = Object.values(adminRoutes).find(
-    (each) => each.method === method && pathPattern(each.path, true).test(asked),
+    (item) => item.method === method && pathPattern(item.path, true).test(asked),
   );
   if (!route) return;
   const type = answer.headers.get('content-type') ?? undefined;
@@ -209,8 +209,8 @@ export async function terminate({ child, name, log }: App): Promise<void> {
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGCONT');
   child.kill('SIGTERM');
-  const late = sleep(40_000, 'late', { ref: false });
-  if ((await Promise.race([ended, late])) === 'late') {
+  const timeout = sleep(40_000, 'late', { ref: false });
+  if ((await Promise.race([ended, timeout])) === 'late') {
     child.kill('SIGKILL');
     throw new Error(`${name} did not stop:\n${log()}`);
   }

@@ -61,7 +61,7 @@ export function guardCases(
           names: [name],
         });
       }
-      const value = TEXTS.find((each) => !schema.safeParse(isList ? [each] : each).success);
+      const value = TEXTS.find((item) => !schema.safeParse(isList ? [item] : item).success);
       if (value === undefined) continue;
       const pair = `${name}=${encodeURIComponent(value)}`;
       wrong.push(pair);
@@ -72,7 +72,7 @@ export function guardCases(
       add('all query parameters wrong at once', { path: `${path}?${wrong.join('&')}`, names });
     }
     for (const [name, schema] of fieldsOf(headers)) {
-      const value = TEXTS.find((each) => each !== '' && !schema.safeParse(each).success);
+      const value = TEXTS.find((item) => item !== '' && !schema.safeParse(item).success);
       if (value === undefined) continue;
       add(`header ${name} of another form`, { headers: { [name]: value }, names: [name] });
     }
@@ -92,7 +92,7 @@ export function guardCases(
       send('an unknown field', { utm_source: 'x' }, ['utm_source', ...shape.map(([name]) => name)]);
       const fields: Record<string, unknown> = {};
       for (const [name, schema] of shape) {
-        fields[name] = VALUES.find((each) => !schema.safeParse(each).success);
+        fields[name] = VALUES.find((item) => !schema.safeParse(item).success);
         send(`field ${name} of another type`, { [name]: fields[name] }, [name]);
       }
       send('all fields wrong at once', fields, Object.keys(fields));
@@ -114,8 +114,10 @@ export function guardCases(
       });
     }
 
-    const answered = routes.filter((each) => each.path === route.path).map((each) => each.method);
-    for (const other of METHODS.filter((each) => !answered.includes(each))) {
+    const answered = routes
+      .filter((routeDeclaration) => routeDeclaration.path === route.path)
+      .map((routeDeclaration) => routeDeclaration.method);
+    for (const other of METHODS.filter((item) => !answered.includes(item))) {
       add(`method ${other}`, { method: other, status: 405, names: answered });
     }
     if (refusesHead) add('method HEAD', { method: 'HEAD', status: 405 });

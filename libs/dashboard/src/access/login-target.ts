@@ -17,7 +17,7 @@ export function loginTarget(asked: string | undefined): string {
   const url = asked === undefined ? null : URL.parse(asked, 'http://dashboard');
   if (url?.host !== 'dashboard') return HOME;
   const path = url.pathname.replace(/\/$/, '');
-  const known = SESSION_PATHS.some((each) => path === each || path.startsWith(`${each}/`));
+  const known = SESSION_PATHS.some((text) => path === text || path.startsWith(`${text}/`));
   return known ? `${path}${url.search}` : HOME;
 }
 

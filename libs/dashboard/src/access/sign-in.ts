@@ -1,8 +1,8 @@
 import { allows } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
-import { GUESSES } from '@ephemera/http';
-import type { TokenSet, WrongGuesses } from '@ephemera/http';
-import { addressOf } from './audit-acts.ts';
+import { AUTH_LIMIT } from '@ephemera/http';
+import type { TokenSet, AuthThrottle } from '@ephemera/http';
+import { addressOf } from './audit-actions.ts';
 import { dashboardRoutes } from '../dashboard-routes.ts';
 import { loginPage } from '../pages/login-page.ts';
 import { HOME, loginTarget } from './login-target.ts';
@@ -10,7 +10,7 @@ import { requireSameOrigin } from './same-origin.ts';
 import {
   clearSessionCookie,
   endSessions,
-  sessionHolder,
+  sessionPrincipal,
   setSessionCookie,
 } from './session-cookie.ts';
 import type { Sessions } from './session.ts';
@@ -19,11 +19,11 @@ export interface SignIn {
   readonly tokens: Pick<TokenSet, 'identify'>;
   readonly sessions: Sessions;
   /** Shared with bearer tokens. */
-  readonly guesses: WrongGuesses;
+  readonly authThrottle: AuthThrottle;
 }
 
 /** The way in for a person, and the way out. */
-export function signInRoutes({ tokens, sessions, guesses }: SignIn): BoundRoute[] {
+export function signInRoutes({ tokens, sessions, authThrottle }: SignIn): BoundRoute[] {
   const root = route(dashboardRoutes.root, (ctx) => ctx.redirect(HOME));
 
   const login = route(dashboardRoutes.login, (ctx, { query }) => {
@@ -39,26 +39,26 @@ export function signInRoutes({ tokens, sessions, guesses }: SignIn): BoundRoute[
       ctx.type = 'html';
       ctx.body = loginPage({ next: target, fault });
     };
-    if (!guesses.mayTry(addressOf(ctx))) {
-      ctx.set('retry-after', String(GUESSES.within / 1000));
+    if (!authThrottle.isAllowed(addressOf(ctx))) {
+      ctx.set('retry-after', String(AUTH_LIMIT.timeoutMs / 1000));
       refuse(429, 'Too many wrong tokens. Wait a minute, then try again.');
       return;
     }
     const who = tokens.identify(token.trim());
     if (!who || !allows(who, 'read')) {
-      guesses.note(addressOf(ctx));
+      authThrottle.recordFailure(addressOf(ctx));
       refuse(401, 'That is no token that opens this.');
       return;
     }
     ctx.state['principal'] = who;
-    setSessionCookie(ctx, sessions.begin(who));
+    setSessionCookie(ctx, sessions.create(who));
     ctx.status = 303;
     ctx.redirect(target);
   });
 
   const signOut = route(dashboardRoutes.signOut, (ctx) => {
     requireSameOrigin(ctx);
-    ctx.state['principal'] = sessionHolder(ctx, sessions);
+    ctx.state['principal'] = sessionPrincipal(ctx, sessions);
     endSessions(ctx, sessions);
     clearSessionCookie(ctx);
     ctx.status = 303;

@@ -1,36 +1,36 @@
-import { accountOf } from '@ephemera/domain';
+import { principalKey } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
 import { requestKill } from '@ephemera/lifecycle';
-import type { Ends } from '@ephemera/lifecycle';
+import type { KillRequests } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
-import { principalOf } from '../access/admit.ts';
+import { principalOf } from '../access/authenticate.ts';
 import { dashboardRoutes } from '../dashboard-routes.ts';
 import { instancesPage } from './instances-page.ts';
 import type { Notice } from './instances-page.ts';
 import { readOverview } from './read-overview.ts';
 
-export interface InstancesParts {
+export interface InstancesDependencies {
   readonly redis: Redis;
   readonly keys: Keys;
   readonly instances: InstanceStore;
   readonly hosts: Hosts;
-  readonly ends: Ends;
+  readonly killRequests: KillRequests;
   readonly logger: Logger;
 }
 
 /** `/instances`: what lives, and a way to end one. */
-export function instanceRoutes(parts: InstancesParts): BoundRoute[] {
+export function instanceRoutes(parts: InstancesDependencies): BoundRoute[] {
   const show = route(dashboardRoutes.instances, async (ctx, { query }) => {
     const overview = await readOverview(parts, query.cursor);
     ctx.type = 'html';
-    ctx.body = instancesPage(overview, noticeOf(query));
+    ctx.body = instancesPage(overview, parseNotice(query));
   });
 
   const end = route(dashboardRoutes.endInstance, async (ctx, { params: { id } }) => {
     const { kind } = await requestKill(parts, id);
-    parts.logger.info({ id, kind, by: accountOf(principalOf(ctx)) }, 'kill requested');
+    parts.logger.info({ id, kind, by: principalKey(principalOf(ctx)) }, 'kill requested');
     ctx.status = 303;
     ctx.redirect(`/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
   });
@@ -38,7 +38,7 @@ export function instanceRoutes(parts: InstancesParts): BoundRoute[] {
 }
 
 /** What became of the button that led here. */
-function noticeOf(query: { ending?: string | undefined; absent?: string | undefined }) {
+function parseNotice(query: { ending?: string | undefined; absent?: string | undefined }) {
   const { ending, absent } = query;
   if (ending !== undefined) return { kind: 'ending', id: ending } satisfies Notice;
   if (absent !== undefined) return { kind: 'absent', id: absent } satisfies Notice;

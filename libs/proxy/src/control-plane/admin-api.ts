@@ -4,18 +4,18 @@ import { closeBehindLongBody, mountRoutes, route } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
-import { answerThrown } from '../answer-thrown.ts';
+import { errorHandler } from '../error-handler.ts';
 import { NEVER_A_PAGE } from '../security-headers.ts';
-import { auditActs } from './audit-acts.ts';
+import { auditActions } from './audit-actions.ts';
 import { eventRoutes } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
 import type { LogPorts } from './follow-log.ts';
-import { type Parts, healthRoutes } from './health-routes.ts';
+import { type ReadinessChecks, healthRoutes } from './health-routes.ts';
 import { instanceRoutes } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { linkRoutes } from './links-api.ts';
 import type { LinksApi } from './links-api.ts';
-import { type LookingIn, lookingInRoutes } from './looking-in.ts';
+import { type InstanceOperations, lookingInRoutes } from './instance-operations.ts';
 import { requireScope } from './require-scope.ts';
 import { requireToken } from './require-token.ts';
 import { templateRoutes } from './templates-api.ts';
@@ -28,14 +28,14 @@ export interface AdminApi
     EventsApi,
     Omit<LinksApi, 'instances' | 'starter'>,
     Omit<LogPorts, 'instances'>,
-    Pick<LookingIn, 'stopping'> {
+    Pick<InstanceOperations, 'stopping'> {
   readonly tokens: TokenSet;
   readonly version: string;
   /** From where a request comes, behind whatever is trusted. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly metrics: Registry;
   /** What readiness takes. */
-  readonly parts: Parts;
+  readonly parts: ReadinessChecks;
   /** Whether each response is checked against its declaration, for tests. */
   readonly checkResponses?: boolean;
 }
@@ -51,8 +51,8 @@ export function createAdminApi(api: AdminApi): Koa {
   });
   app.use(closeBehindLongBody);
   // Around the funnel, so that it sees how each ended.
-  app.use(auditActs(api));
-  app.use(answerThrown(api.logger));
+  app.use(auditActions(api));
+  app.use(errorHandler(api.logger));
 
   const mounting = { unknown: 'refuse', checkResponses: api.checkResponses } as const;
   const open = healthRoutes(api.parts);

@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream';
-import { adminRoutes, isWanted, toEventResource } from '@ephemera/contract';
+import { adminRoutes, matchesEventQuery, toEventResource } from '@ephemera/contract';
 import type { EventsQuery } from '@ephemera/contract';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { EventFeed } from '@ephemera/store';
-import { whileAllowed } from './while-allowed.ts';
+import { abortWhenRevoked } from './abort-when-revoked.ts';
 
 export interface EventsApi {
   readonly events: Pick<EventFeed, 'now' | 'next'>;
@@ -26,9 +26,9 @@ const RETRY = 1_000;
 export function eventRoutes(api: EventsApi): BoundRoute[] {
   const { events, tokens, stopping, heartbeat = HEARTBEAT } = api;
   const follow = route(adminRoutes.followEvents, async (ctx, { query, headers }) => {
-    const given = headers['last-event-id'] ?? '';
-    const after = given === '' ? await events.now() : placeOf(given);
-    const signal = whileAllowed(ctx, tokens, stopping);
+    const input = headers['last-event-id'] ?? '';
+    const after = input === '' ? await events.now() : placeOf(input);
+    const signal = abortWhenRevoked(ctx, tokens, stopping);
     ctx.type = 'text/event-stream';
     ctx.set('x-accel-buffering', 'no');
     const lines = linesOf(events, after, query, heartbeat, signal);
@@ -55,9 +55,9 @@ async function* linesOf(
     const span = await events.next(place, heartbeat, signal).catch(() => undefined);
     // Redis is away: the client comes back, and goes on where it was.
     if (!span || isOver()) return;
-    if (span.gap) yield gapAfter(place);
+    if (span.gap) yield gapEventAfter(place);
     const last = span.events.at(-1);
-    const wanted = span.events.filter((event) => isWanted(query, event));
+    const wanted = span.events.filter((event) => matchesEventQuery(query, event));
     for (const event of wanted) {
       if (isOver()) return;
       const data = JSON.stringify(toEventResource(event));
@@ -70,12 +70,12 @@ async function* linesOf(
 }
 
 /** What came after this place is not kept any more: whoever follows should read the list anew. */
-function gapAfter(place: string): string {
+function gapEventAfter(place: string): string {
   const detail = 'Events after this one are not kept any more: read the list of instances anew.';
   return `event: gap\ndata: ${JSON.stringify({ after: place, detail })}\n\n`;
 }
 
 /** An id as a stream gives it; the part behind the hyphen may be left out. */
-function placeOf(given: string): string {
-  return given.includes('-') ? given : `${given}-0`;
+function placeOf(input: string): string {
+  return input.includes('-') ? input : `${input}-0`;
 }

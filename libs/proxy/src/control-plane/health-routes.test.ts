@@ -4,12 +4,12 @@ import { mountRoutes } from '@ephemera/http';
 import { createLogger } from '@ephemera/process';
 import Koa from 'koa';
 import { expect, onTestFinished, test } from 'vitest';
-import { answerThrown } from '../answer-thrown.ts';
-import { type Parts, healthRoutes } from './health-routes.ts';
+import { errorHandler } from '../error-handler.ts';
+import { type ReadinessChecks, healthRoutes } from './health-routes.ts';
 
-async function serve(parts: Parts) {
+async function serve(parts: ReadinessChecks) {
   const app = new Koa();
-  app.use(answerThrown(createLogger('proxy', 'silent')));
+  app.use(errorHandler(createLogger('proxy', 'silent')));
   const mounting = { unknown: 'refuse', exact: false, checkResponses: true } as const;
   app.use(mountRoutes(healthRoutes(parts), mounting));
   const handle = app.callback();

@@ -1,5 +1,5 @@
 import { adminRoutes, toResource } from '@ephemera/contract';
-import { FailureError, accountOf } from '@ephemera/domain';
+import { ApiError, principalKey } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
 import { requestKill } from '@ephemera/lifecycle';
@@ -10,7 +10,7 @@ import { accessLink } from '../access/access-link.ts';
 import { countRequest } from '../launch/count-request.ts';
 import { startInstance } from '../launch/start-instance.ts';
 import type { Starter } from '../launch/start-instance.ts';
-import { readOrder } from './read-order.ts';
+import { parseCreationContext } from './parse-creation-context.ts';
 import { renewInstance } from './renew-instance.ts';
 import { principalOf } from './require-token.ts';
 
@@ -25,7 +25,7 @@ export interface InstancesApi {
 }
 
 /** The longest that `Prefer: wait` is honoured, seconds. */
-const LONGEST_WAIT = 300;
+const MAX_WAIT_SECONDS = 300;
 
 /** `/v1/instances`: create, list, get, renew, end. */
 export function instanceRoutes(api: InstancesApi): BoundRoute[] {
@@ -34,11 +34,11 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
   const create = route(adminRoutes.createInstance, async (ctx, { headers, body: request }) => {
     const wait = readPreferredWait(headers.prefer ?? '');
     const key = headers['idempotency-key'];
-    const { shares } = api.starter.templates;
-    const account = accountOf(principalOf(ctx));
-    await countRequest(ctx, api.rates, shares, 'token', account);
-    const order = readOrder(key, request, shares, principalOf(ctx));
-    const started = await startInstance(api.starter, request, order);
+    const { quotas } = api.starter.templates;
+    const quotaSubject = principalKey(principalOf(ctx));
+    await countRequest(ctx, api.rates, quotas, 'token', quotaSubject);
+    const context = parseCreationContext(key, request, quotas, principalOf(ctx));
+    const started = await startInstance(api.starter, request, context);
     const { kind, instance: created, accessToken } = started;
     const { id, generation } = created;
     logger.info(
@@ -46,7 +46,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
         id,
         generation,
         template: created.template.name,
-        by: account,
+        by: quotaSubject,
         how: kind,
       },
       'instance created',
@@ -58,7 +58,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
     if (wait !== undefined) ctx.set('preference-applied', `wait=${wait}`);
     if (instance.reason === 'start_failed') {
       const message = instance.message ?? 'The instance could not be started.';
-      throw new FailureError({ kind: 'start_failed', id, message });
+      throw new ApiError({ kind: 'start_failed', id, message });
     }
     ctx.status = instance.state === 'ready' ? 201 : 202;
     // The only answer that tells them.
@@ -78,7 +78,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
   const renew = route(adminRoutes.renewInstance, async (ctx, { params, body }) => {
     const instance = await known(params.id);
     const renewed = await renewInstance(api.renewPorts, instance, body);
-    const by = accountOf(principalOf(ctx));
+    const by = principalKey(principalOf(ctx));
     logger.info({ id: renewed.id, expiresAt: renewed.expiresAt, by }, 'lease renewed');
     ctx.body = toResource(renewed);
   });
@@ -86,13 +86,13 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
   const end = route(adminRoutes.endInstance, async (ctx, { params }) => {
     const instance = await known(params.id);
     const { id } = instance;
-    const ending = await requestKill(killPorts, id);
-    if (ending.kind !== 'draining') {
-      throw new FailureError({ kind: 'gone', id, reason: instance.reason ?? 'request' });
+    const outcome = await requestKill(killPorts, id);
+    if (outcome.kind !== 'draining') {
+      throw new ApiError({ kind: 'gone', id, reason: instance.reason ?? 'request' });
     }
-    logger.info({ id, by: accountOf(principalOf(ctx)) }, 'kill requested');
+    logger.info({ id, by: principalKey(principalOf(ctx)) }, 'kill requested');
     ctx.status = 202;
-    ctx.body = toResource(ending.instance);
+    ctx.body = toResource(outcome.instance);
   });
 
   // Matched on the instances, not on the templates: one whose template is gone can still be named.
@@ -105,7 +105,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
       ended += endings.filter(({ kind }) => kind === 'draining').length;
       cursor = nextCursor;
     }
-    logger.info({ ended, filter, by: accountOf(principalOf(ctx)) }, 'kills requested');
+    logger.info({ ended, filter, by: principalKey(principalOf(ctx)) }, 'kills requested');
     ctx.status = 202;
     ctx.body = { ended };
   });
@@ -114,14 +114,14 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
 
   async function known(id: string): Promise<Instance> {
     const instance = await instances.get(id);
-    if (!instance) throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
+    if (!instance) throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
     return instance;
   }
 
   /** The instance once it is ready or dead, or as it is when the time is up. */
-  async function settled(id: string, within: number, created: Instance): Promise<Instance> {
+  async function settled(id: string, timeoutMs: number, created: Instance): Promise<Instance> {
     const isSettled = (state: string | undefined) => state !== 'pending' && state !== 'starting';
-    await routes.waitFor(id, (found) => isSettled(found?.route.state), within);
+    await routes.waitFor(id, (found) => isSettled(found?.route.state), timeoutMs);
     return (await instances.get(id)) ?? created;
   }
 }
@@ -129,5 +129,5 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
 /** Seconds of a `Prefer: wait=N` (RFC 7240 section 4.3), bounded; undefined where absent. */
 function readPreferredWait(prefer: string): number | undefined {
   const match = /(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:;|,|$)/i.exec(prefer);
-  return match ? Math.min(Number(match[1]), LONGEST_WAIT) : undefined;
+  return match ? Math.min(Number(match[1]), MAX_WAIT_SECONDS) : undefined;
 }

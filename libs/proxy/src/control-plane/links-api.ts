@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type LinkResource, adminRoutes } from '@ephemera/contract';
-import { FailureError, accountOf, checkTimeout } from '@ephemera/domain';
+import { ApiError, principalKey, checkTimeout } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore } from '@ephemera/store';
@@ -31,23 +31,23 @@ export function linkRoutes(api: LinksApi): BoundRoute[] {
     const checked = timeout === undefined ? undefined : checkTimeout(timeout, maxTimeout);
     if (checked?.ok === false) {
       const faults = [{ path: 'timeout', detail: checked.detail }];
-      throw new FailureError({ kind: 'invalid', faults });
+      throw new ApiError({ kind: 'invalid', faults });
     }
     if (mayCreate === 'token') {
-      throw new FailureError({ kind: 'conflict', detail: 'This template is for tokens alone.' });
+      throw new ApiError({ kind: 'conflict', detail: 'This template is for tokens alone.' });
     }
-    if (!keys.present) {
-      throw new FailureError({ kind: 'conflict', detail: 'EPHEMERA_SIGNING_KEYS is not set.' });
+    if (!keys.hasKeys) {
+      throw new ApiError({ kind: 'conflict', detail: 'EPHEMERA_SIGNING_KEYS is not set.' });
     }
     const by = principalOf(ctx);
     const id = randomBytes(12).toString('base64url');
     const expiresAt = (await instances.now()) + validFor * 1000;
-    const grant = { id, by: by.name, template, timeout, uses, expiresAt };
-    logger.info({ link: id, template, uses, expiresAt, by: accountOf(by) }, 'link made');
+    const claims = { id, by: by.name, template, timeout, uses, expiresAt };
+    logger.info({ link: id, template, uses, expiresAt, by: principalKey(by) }, 'link made');
     ctx.status = 201;
     ctx.body = {
       id,
-      url: `${publicUrl}/new?link=${writeLink(keys, grant)}`,
+      url: `${publicUrl}/new?link=${writeLink(keys, claims)}`,
       template,
       timeout,
       uses,

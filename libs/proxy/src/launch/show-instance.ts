@@ -1,11 +1,11 @@
 import type { Context } from 'koa';
 import { accessCookies } from '../access/access-cookies.ts';
 import { accessLink } from '../access/access-link.ts';
-import { ACCESS_HEADER } from '../access/shown-tokens.ts';
+import { ACCESS_HEADER } from '../access/presented-tokens.ts';
 import type { Started } from './start-instance.ts';
 
 /** How an instance is shown. */
-interface Shown {
+interface PresentedTokens {
   readonly prefix: string;
   /** Whether the public address is one of TLS. */
   readonly secure: boolean;
@@ -22,7 +22,7 @@ interface Shown {
 export function showInstance(
   ctx: Context,
   { instance, accessToken }: Pick<Started, 'instance' | 'accessToken'>,
-  { prefix, secure, isBare }: Shown,
+  { prefix, secure, isBare }: PresentedTokens,
 ): void {
   const { id, url, template } = instance;
   const { pathname } = new URL(url);

@@ -3,14 +3,21 @@ import { createServer, type Server } from 'node:http';
 import type { RouteCache } from '@ephemera/store';
 import { waitFor } from '@ephemera/test-support';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { HOST, type Rig, newGeneration, readyRoute, registration, startRig } from './rig.ts';
+import {
+  HOST,
+  type Fixture,
+  newGeneration,
+  readyRoute,
+  registration,
+  startFixture,
+} from './fixture.ts';
 
 // A proxy sends nothing to an address that the host of the route has not registered: there the
 // same address is another host's.
 
 let server: Server;
 let port: number;
-let rig: Rig;
+let fixture: Fixture;
 /** Connections that were opened to the instance. */
 let opened: number;
 beforeEach(async () => {
@@ -20,15 +27,15 @@ beforeEach(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.1.1', resolve));
   const address = server.address();
   port = typeof address === 'object' && address !== null ? address.port : 0;
-  rig = await startRig();
+  fixture = await startFixture();
 });
 afterEach(async () => {
-  await rig.stop();
+  await fixture.stop();
   server.closeAllConnections();
   server.close();
 });
 
-async function get(id: string, from = rig): Promise<[status: number, body: string]> {
+async function get(id: string, from = fixture): Promise<[status: number, body: string]> {
   const answer = await fetch(`http://127.0.0.1:${from.port}/demo/${id}/`, {
     headers: { connection: 'close' },
   });
@@ -36,17 +43,17 @@ async function get(id: string, from = rig): Promise<[status: number, body: strin
 }
 
 const register = (...networks: string[]) =>
-  rig.redis.set(rig.keys.registration(HOST), registration(...networks));
+  fixture.redis.set(fixture.keys.registration(HOST), registration(...networks));
 
 test('a forged route is refused before a connection is opened, logged and counted', async () => {
   await register('10.231.0.0/16');
-  const id = await rig.ready(port);
+  const id = await fixture.ready(port);
   const [status, body] = await get(id);
   expect(status).toBe(503);
   expect(JSON.parse(body)).toMatchObject({ kind: 'host_unregistered' });
   expect(opened).toBe(0);
-  expect(rig.dataPath.unregisteredRoutes()).toBe(1);
-  expect(rig.warnings).toEqual([
+  expect(fixture.dataPath.unregisteredRoutes()).toBe(1);
+  expect(fixture.warnings).toEqual([
     [
       { kind: 'host_unregistered', id, host: HOST, address: '127.0.1.1' },
       'route refused: its host has not registered a network with this address',
@@ -56,7 +63,7 @@ test('a forged route is refused before a connection is opened, logged and counte
 
 test('with the check off, the forged route is served: nothing else refuses it', async () => {
   await register('10.231.0.0/16');
-  const { routes } = rig;
+  const { routes } = fixture;
   const unchecked = {
     peek: (id: string) => routes.peek(id),
     find: (id: string) => routes.find(id),
@@ -65,8 +72,8 @@ test('with the check off, the forged route is served: nothing else refuses it', 
     onDrop: () => undefined,
     isRegistered: () => Promise.resolve(true),
   };
-  const id = await rig.ready(port);
-  const other = await startRig({ routes: unchecked });
+  const id = await fixture.ready(port);
+  const other = await startFixture({ routes: unchecked });
   try {
     expect(await get(id, other)).toEqual([200, 'an instance']);
   } finally {
@@ -79,15 +86,15 @@ test.each([
   ['without a host', { host: undefined as unknown as string }],
   ['with a name for an address', { address: 'localhost' }],
 ])('a route %s is refused', async (_, more) => {
-  const id = await rig.ready(port, more);
+  const id = await fixture.ready(port, more);
   expect((await get(id))[0]).toBe(503);
   expect(opened).toBe(0);
 });
 
 test('an upgrade is refused in the same way', async () => {
   await register();
-  const id = await rig.ready(port);
-  const socket = connect(rig.port, '127.0.0.1');
+  const id = await fixture.ready(port);
+  const socket = connect(fixture.port, '127.0.0.1');
   const head =
     `GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
     'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
@@ -101,7 +108,7 @@ test('an upgrade is refused in the same way', async () => {
 });
 
 test('a host that loses its network is refused at once, and served once it has it again', async () => {
-  const id = await rig.ready(port);
+  const id = await fixture.ready(port);
   expect(await get(id)).toEqual([200, 'an instance']);
   await closeKept();
   await register();
@@ -123,9 +130,9 @@ async function closeKept(): Promise<void> {
 }
 
 test('a registration costs no call of Redis per request, and none of its own per connection', async () => {
-  const id = await rig.ready(port);
+  const id = await fixture.ready(port);
   await get(id);
-  const monitor = await rig.redis.duplicate().monitor();
+  const monitor = await fixture.redis.duplicate().monitor();
   const calls: string[] = [];
   monitor.on('monitor', (_time, args: string[]) => calls.push(args.join(' ')));
   for (let i = 0; i < 20; i++) await get(id);
@@ -139,7 +146,7 @@ test('a registration costs no call of Redis per request, and none of its own per
 });
 
 test('while Redis is away, the registration known last serves for the grace, and no longer', async () => {
-  const brief = await startRig({ lease: 200, grace: 2_500 });
+  const brief = await startFixture({ lease: 200, grace: 2_500 });
   try {
     const id = await brief.ready(port, { generation: newGeneration() });
     expect(await get(id, brief)).toEqual([200, 'an instance']);
@@ -158,9 +165,9 @@ test('while Redis is away, the registration known last serves for the grace, and
 
 test('what the pushed change had not reached yet, the confirmation behind the connect finds', async () => {
   // Every precheck passes, as with a push that is late; the store has the truth.
-  const { routes } = rig;
+  const { routes } = fixture;
   let checks = 0;
-  const late = {
+  const timeout = {
     peek: (id: string) => routes.peek(id),
     find: (id: string) => routes.find(id),
     confirm: (id: string, host?: string) => routes.confirm(id, host),
@@ -171,10 +178,10 @@ test('what the pushed change had not reached yet, the confirmation behind the co
   };
   let bytes = 0;
   server.on('connection', (socket) => socket.on('data', (data) => (bytes += data.length)));
-  const other = await startRig({ routes: late });
+  const other = await startFixture({ routes: timeout });
   try {
     const route = { ...readyRoute(port), generation: newGeneration() };
-    const id = await rig.ready(port, route);
+    const id = await fixture.ready(port, route);
     await register();
     expect((await get(id, other))[0]).toBe(503);
     expect([opened, bytes]).toEqual([1, 0]);

@@ -13,10 +13,10 @@
 --         {overlap, network, other host, network of that host, last heartbeat of that host, ...} |
 --         {taken, boot id, network id, last heartbeat}: another live fingerprint has this host id.
 local base, host, isStart = baseOf(KEYS[1]), ARGV[1], ARGV[5] == 'start'
-local now = clock()
+local now = nowMs()
 
 local function seenAt(name) return redis.call('ZSCORE', KEYS[1], name) or '0' end
-local function isAlive(name) return tonumber(seenAt(name)) >= now - HOST_ALIVE end
+local function isAlive(name) return tonumber(seenAt(name)) >= now - HOST_HEARTBEAT_TIMEOUT end
 
 -- First address, and the one behind the last.
 local function rangeOf(cidr)
@@ -29,7 +29,7 @@ end
 -- The same set always gives the same text, so that an unchanged registration is not written again.
 local function write(boot, network, set, isReleased)
   local list = {}
-  for each in pairs(set) do list[#list + 1] = '"' .. each .. '"' end
+  for candidate in pairs(set) do list[#list + 1] = '"' .. candidate .. '"' end
   table.sort(list)
   return string.format('{"boot":"%s","network":"%s",%s"networks":[%s]}', boot, network,
     isReleased and '"released":true,' or '', table.concat(list, ','))
@@ -37,27 +37,27 @@ end
 
 local function asSet(list)
   local set = {}
-  for _, each in ipairs(list) do set[each] = true end
+  for _, candidate in ipairs(list) do set[candidate] = true end
   return set
 end
 
 local text = redis.call('GET', KEYS[2])
-local own = text and cjson.decode(text)
-local isOurs = own and own.boot == ARGV[2] and (own.network == ARGV[3] or own.network == ARGV[4])
-local isReleased = own and own.released and own.boot == ARGV[2]
-if own and not isOurs and not isReleased and isAlive(host) then
-  return { 'taken', own.boot, own.network, seenAt(host) }
+local recordQuotaOwner = text and cjson.decode(text)
+local isOurs = recordQuotaOwner and recordQuotaOwner.boot == ARGV[2] and (recordQuotaOwner.network == ARGV[3] or recordQuotaOwner.network == ARGV[4])
+local isReleased = recordQuotaOwner and recordQuotaOwner.released and recordQuotaOwner.boot == ARGV[2]
+if recordQuotaOwner and not isOurs and not isReleased and isAlive(host) then
+  return { 'taken', recordQuotaOwner.boot, recordQuotaOwner.network, seenAt(host) }
 end
 
 if ARGV[5] == 'release' then
   if isOurs then
-    redis.call('SET', KEYS[2], write(own.boot, own.network, asSet(own.networks), true))
+    redis.call('SET', KEYS[2], write(recordQuotaOwner.boot, recordQuotaOwner.network, asSet(recordQuotaOwner.networks), true))
   end
   return { 'registered' }
 end
 
-local registered = isOurs and asSet(own.networks) or {}
-local kept = (isOurs and not isStart) and asSet(own.networks) or {}
+local registered = isOurs and asSet(recordQuotaOwner.networks) or {}
+local kept = (isOurs and not isStart) and asSet(recordQuotaOwner.networks) or {}
 local refused, others, freed = { 'overlap' }, nil, {}
 
 -- Every other host with a registration.
@@ -75,12 +75,12 @@ local function holderOf(network)
   others = others or readOthers()
   local first, last = rangeOf(network)
   for name, theirs in pairs(others) do
-    for _, each in ipairs(theirs.networks) do
-      local from, to = rangeOf(each)
+    for _, candidate in ipairs(theirs.networks) do
+      local from, to = rangeOf(candidate)
       if first < to and from < last then
-        if isAlive(name) then return name, each end
+        if isAlive(name) then return name, candidate end
         freed[name] = freed[name] or asSet(theirs.networks)
-        freed[name][each] = nil
+        freed[name][candidate] = nil
       end
     end
   end
@@ -90,7 +90,7 @@ for i = 6, #ARGV do
   local holder, theirs
   if not registered[ARGV[i]] then holder, theirs = holderOf(ARGV[i]) end
   if holder then
-    for _, each in ipairs({ ARGV[i], holder, theirs, seenAt(holder) }) do refused[#refused + 1] = each end
+    for _, candidate in ipairs({ ARGV[i], holder, theirs, seenAt(holder) }) do refused[#refused + 1] = candidate end
   else
     kept[ARGV[i]] = true
   end
