@@ -116,16 +116,21 @@ export function formatTable(rows) {
 /** Whether `v20.19.5` is of the line `20`, or `10.8.3` of `10.8`. */
 export const isOfLine = (version, line) => `${version.replace(/^v/, '')}.`.startsWith(`${line}.`);
 
+/** The commands that run now. */
+const running = new Set();
+
 /** Runs a command. Rejects with the end of its output. */
 function run(command, env = process.env) {
   return new Promise((resolve, reject) => {
-    const [file, ...args] = command;
     const options = { env, timeout: STEP_TIMEOUT_MS, maxBuffer: 1 << 28, encoding: 'utf8' };
-    execFile(file, args, options, (error, stdout, stderr) => {
+    // A process group of its own, so that it can be ended with all that it started.
+    const child = execFile('setsid', command, options, (error, stdout, stderr) => {
+      running.delete(child);
       if (error === null) return resolve(stdout);
       const output = `${stdout}\n${stderr}`.trim().split('\n').slice(-25).join('\n');
       reject(new Error(`${error.killed ? 'timed out' : `code ${error.code}`}: ${output}`));
     });
+    running.add(child);
   });
 }
 
@@ -279,6 +284,17 @@ async function main(only) {
   const pairs = PAIRS.filter(({ npm }) => only.length === 0 || only.includes(npm));
   const work = mkdtempSync(join(tmpdir(), 'ephemera-check-lock-'));
   const debian = join(work, 'debian');
+  const cleanUp = () => {
+    removeDebianRoot(debian);
+    rmSync(work, { recursive: true, force: true });
+  };
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.once(signal, () => {
+      for (const child of running) process.kill(-child.pid, 'SIGKILL');
+      cleanUp();
+      process.exit(1);
+    });
+  }
   const rows = [];
   const proved = [];
   const details = [];
@@ -306,8 +322,7 @@ async function main(only) {
       rmSync(folder, { recursive: true, force: true });
     }
   } finally {
-    removeDebianRoot(debian);
-    rmSync(work, { recursive: true, force: true });
+    cleanUp();
   }
   console.log(`\n${formatTable(rows)}\n\n${details.join('\n')}`);
   const failed = rows.some(({ install }) => install === 'FAILED');
