@@ -10,7 +10,7 @@ import { runMain } from '@ephemera/process';
 import { readConfig } from './config.ts';
 import { clearNetwork } from '@ephemera/worker';
 import { connectDocker } from '@ephemera/worker';
-import { dismissInfrastructure } from '@ephemera/worker';
+import { disconnectInfrastructure } from '@ephemera/worker';
 import { findNetworks, inspectNetwork } from '@ephemera/worker';
 import { instanceIds, removeContainers } from '@ephemera/worker';
 import { runInHostNetwork } from '@ephemera/worker';
@@ -52,7 +52,7 @@ await runMain(async () => {
   for (const { name } of networks) {
     // Only the first may have been made by somebody else.
     if (name === namespace && values['keep-network']) continue;
-    if (name !== namespace) await dismissInfrastructure(docker, name);
+    if (name !== namespace) await disconnectInfrastructure(docker, name);
     const outcome = await clearNetwork(docker, namespace, name);
     if (outcome === 'removed') continue;
     if (outcome === 'held') process.exitCode = 1;

@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import { createProducers } from '@ephemera/queue';
 import { watchTokens } from '@ephemera/config';
 import { createTokens } from '@ephemera/http';
-import { createLifetime, createLogger, listen } from '@ephemera/process';
-import type { App, Lifetime, Logger } from '@ephemera/process';
+import { createShutdown, createLogger, listen } from '@ephemera/process';
+import type { App, Shutdown, Logger } from '@ephemera/process';
 import { connectRedis, keysOf, redisHosts, redisInstances, requireRedis } from '@ephemera/store';
 import type { RedisAddress } from '@ephemera/store';
 import { dashboardApp } from './dashboard.ts';
@@ -28,46 +28,46 @@ export interface DashboardConfig {
 /** The dashboard: job queues and instances, for whoever has a token. */
 export function createDashboard(config: DashboardConfig): App {
   const logger = createLogger('dashboard', config.logLevel);
-  const lifetime = createLifetime(logger);
+  const shutdown = createShutdown(logger);
   return {
     logger,
-    start: () => startDashboard(config, { logger, lifetime }),
-    stop: () => lifetime.stop(),
+    start: () => startDashboard(config, { logger, lifetime: shutdown }),
+    stop: () => shutdown.stop(),
   };
 }
 
 async function startDashboard(
   config: DashboardConfig,
-  { logger, lifetime }: { readonly logger: Logger; readonly lifetime: Lifetime },
+  { logger, lifetime: shutdown }: { readonly logger: Logger; readonly lifetime: Shutdown },
 ): Promise<void> {
   const watched = watchTokens(config.tokensPath, logger);
   const tokens = createTokens(config.adminToken, () => watched.current);
-  lifetime.onStop('tokens', () => watched.close());
+  shutdown.onShutdown('tokens', () => watched.close());
   const keys = keysOf(config.namespace);
 
   const redis = connectRedis(config.redis, 'request', (error) =>
     logger.warn({ err: error }, 'redis fault'),
   );
-  lifetime.onStop('redis', () => redis.disconnect());
+  shutdown.onShutdown('redis', () => redis.disconnect());
   await requireRedis(redis, config.redis);
 
   const hosts = redisHosts(redis, keys);
   const producers = createProducers(redis, keys.queuePrefix);
-  lifetime.onStop('producers', () => producers.close());
+  shutdown.onShutdown('producers', () => producers.close());
   const board = createBoard({ connection: redis, prefix: keys.queuePrefix, hosts });
-  lifetime.onStop('queues', () => board.close());
+  shutdown.onShutdown('queues', () => board.close());
 
   const app = dashboardApp({
     redis,
     keys,
     instances: redisInstances(redis, keys, config.tombstone),
     hosts,
-    ends: producers.ends,
+    killRequests: producers.killRequests,
     board: board.middleware,
     tokens,
     // Made of no token: a session is its holder's, and would let a weak token be tried at leisure.
     sessionKey: randomBytes(32).toString('base64url'),
-    stopping: () => lifetime.stopping,
+    stopping: () => shutdown.stopping,
     names: config.names,
     trustedProxies: config.trustedProxies,
     logger,
@@ -75,6 +75,6 @@ async function startDashboard(
   const handle = app.callback();
   const server = createServer((req, res) => void handle(req, res));
   await listen(server, { host: config.bind, port: config.port });
-  lifetime.onStop('server', () => new Promise((resolve) => server.close(resolve)));
+  shutdown.onShutdown('server', () => new Promise((resolve) => server.close(resolve)));
   logger.info({ host: config.bind, port: config.port }, 'dashboard ready');
 }

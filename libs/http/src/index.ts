@@ -1,4 +1,4 @@
 export * from './audit.ts';
 export * from './client-address.ts';
 export * from './token-set.ts';
-export * from './wrong-guesses.ts';
+export * from './auth-throttle.ts';

@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { Principal } from '@ephemera/domain';
 import { ConfigError } from '@ephemera/config';
-import { ADMIN, type TokenEntries } from '@ephemera/config';
+import { ADMIN_TOKEN_NAME, type TokenEntries } from '@ephemera/config';
 
 /** Who has shown a token. */
 export interface Identified extends Principal {
@@ -42,19 +42,21 @@ export function createTokens(
   entries: () => TokenEntries,
 ): TokenSet {
   const own: TokenEntries =
-    adminToken === undefined ? {} : { [ADMIN]: { hash: [hashToken(adminToken)], ...ALL } };
+    adminToken === undefined
+      ? {}
+      : { [ADMIN_TOKEN_NAME]: { hash: [hashToken(adminToken)], ...ALL } };
   if (adminToken === undefined && !hasAdmin(entries())) {
     const detail = 'must be set, unless the configuration has a token of scope admin';
     throw new ConfigError('The environment', [{ path: 'EPHEMERA_ADMIN_TOKEN', detail }]);
   }
   return {
     identify(token) {
-      const given = digest(token);
+      const input = digest(token);
       let found: Identified | undefined;
       for (const [name, { hash: hashes, scopes }] of Object.entries({ ...entries(), ...own })) {
-        for (const each of hashes) {
-          const isIt = timingSafeEqual(given, bytesOf(each));
-          if (isIt) found = { name, scopes, fingerprint: fingerprintOf(each) };
+        for (const text of hashes) {
+          const isIt = timingSafeEqual(input, bytesOf(text));
+          if (isIt) found = { name, scopes, fingerprint: fingerprintOf(text) };
         }
       }
       return found;

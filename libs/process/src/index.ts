@@ -1,7 +1,7 @@
 export * from './clock-skew.ts';
 export { describeError, withoutCredentials } from './describe-error.ts';
 export * from './health-server.ts';
-export * from './lifetime.ts';
+export * from './shutdown.ts';
 export * from './listen.ts';
 export * from './logger.ts';
 export * from './metrics.ts';

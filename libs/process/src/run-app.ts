@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import type { Logger } from './logger.ts';
 
 /** A long-running app as tests and processes compose it. */
@@ -6,7 +6,7 @@ export interface App {
   readonly logger: Logger;
   /**
    * Connects to what the app needs and starts its work.
-   * @throws StartError or ConfigError where the operator must change something first
+   * @throws BootError or ConfigError where the operator must change something first
    */
   start(): Promise<void>;
   /** Drains and releases everything that `start` took, in reverse order; safe to call twice. */
@@ -30,7 +30,7 @@ export async function runMain(main: () => Promise<void>): Promise<void> {
   try {
     await main();
   } catch (error) {
-    const isExpected = error instanceof StartError;
+    const isExpected = error instanceof BootError;
     const text =
       error instanceof Error ? (isExpected ? error.message : error.stack) : String(error);
     process.stderr.write(`${text ?? 'unknown error'}\n`);

@@ -2,7 +2,7 @@ import type {
   Addresses,
   Intake,
   Leases,
-  Line,
+  StartQueue,
   Pools,
   Progress,
   Suspensions,
@@ -10,13 +10,13 @@ import type {
 import type { Redis } from 'ioredis';
 import { redisHosts } from './hosts.ts';
 import type { Hosts } from './hosts.ts';
-import { redisKeptLogs } from './kept-logs.ts';
-import type { KeptLogs } from './kept-logs.ts';
+import { redisLogArchive } from './log-archive.ts';
+import type { LogArchive } from './log-archive.ts';
 import type { Keys } from './keys.ts';
 import { redisAddresses } from './redis-addresses.ts';
 import { redisInstances } from './redis-instances.ts';
 import type { InstanceStore } from './redis-instances.ts';
-import { redisIntake, redisLine } from './redis-intake.ts';
+import { redisIntake, redisStartQueue } from './redis-intake.ts';
 import { redisLeases } from './redis-leases.ts';
 import { redisPools } from './redis-pools.ts';
 import { redisProgress } from './redis-progress.ts';
@@ -28,14 +28,14 @@ import { redisSuspensions } from './redis-suspensions.ts';
 export interface Store {
   readonly instances: InstanceStore;
   readonly intake: Intake;
-  readonly line: Line;
+  readonly startQueue: StartQueue;
   readonly leases: Leases;
   readonly pools: Pools;
   readonly hosts: Hosts;
   readonly rates: Rates;
   readonly suspensions: Suspensions;
   readonly progress: Progress;
-  readonly keptLogs: KeptLogs;
+  readonly logArchive: LogArchive;
   /** The addresses of one host's networks. */
   addresses(host: string): Addresses;
 }
@@ -45,14 +45,14 @@ export function createStore(redis: Redis, keys: Keys, tombstone: number): Store 
   return {
     instances: redisInstances(redis, keys, tombstone),
     intake: redisIntake(redis, keys),
-    line: redisLine(redis, keys),
+    startQueue: redisStartQueue(redis, keys),
     leases: redisLeases(redis, keys),
     pools: redisPools(redis, keys),
     hosts: redisHosts(redis, keys),
     rates: redisRates(redis, keys),
     suspensions: redisSuspensions(redis, keys),
     progress: redisProgress(redis, keys),
-    keptLogs: redisKeptLogs(redis, keys, tombstone),
+    logArchive: redisLogArchive(redis, keys, tombstone),
     addresses: (host) => redisAddresses(redis, keys, host),
   };
 }

@@ -2,7 +2,7 @@ export * from './create-worker.ts';
 export { buildImage } from './docker/build-image.ts';
 export { clearNetwork } from './docker/clear-network.ts';
 export { connectDocker } from './docker/connect-docker.ts';
-export { dismissInfrastructure } from './docker/infrastructure.ts';
+export { disconnectInfrastructure } from './docker/infrastructure.ts';
 export { findNetworks, inspectNetwork } from './docker/instances-network.ts';
 export { instanceIds, removeContainers } from './docker/remove-containers.ts';
 export { runInHostNetwork } from './docker/run-on-host.ts';

@@ -2,12 +2,12 @@ import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readTrusted } from '@ephemera/http';
-import { clientAddress, shareOf } from './client-address.ts';
+import { parseTrustedProxies } from '@ephemera/http';
+import { clientAddress, clientKeyOf } from './client-address.ts';
 
 // On a real socket, since the peer's address is the one thing that cannot be forged.
 
-let trusted = readTrusted([]);
+let trusted = parseTrustedProxies([]);
 const server = createServer((req, res) => res.end(clientAddress(req, trusted)));
 beforeAll(async () => {
   server.listen(0, '127.0.0.1');
@@ -28,12 +28,12 @@ async function ask(forwarded?: string): Promise<string> {
 }
 
 test('nobody else is believed when they say who they are', async () => {
-  trusted = readTrusted([]);
+  trusted = parseTrustedProxies([]);
   expect(await ask('192.0.2.1')).toBe('127.0.0.1');
 });
 
 test('behind a trusted balancer, what the client itself wrote is not believed', async () => {
-  trusted = readTrusted(['127.0.0.0/8', '10.0.0.0/8']);
+  trusted = parseTrustedProxies(['127.0.0.0/8', '10.0.0.0/8']);
   expect(await ask('192.0.2.1')).toBe('192.0.2.1');
   expect(await ask('203.0.113.9, 192.0.2.1')).toBe('192.0.2.1');
   expect(await ask('203.0.113.9, 192.0.2.1, 10.1.2.3')).toBe('192.0.2.1');
@@ -47,9 +47,9 @@ test('behind a trusted balancer, what the client itself wrote is not believed', 
 });
 
 test('all addresses of one subscriber share', () => {
-  expect(shareOf('192.0.2.1')).toBe('192.0.2.1');
-  expect(shareOf('2001:db8:1:2:3:4:5:6')).toBe('2001:db8:1:2::/64');
-  expect(shareOf('2001:DB8:1:2::9')).toBe('2001:db8:1:2::/64');
-  expect(shareOf('2001:0db8::9')).toBe('2001:db8:0:0::/64');
-  expect(shareOf('::1')).toBe('0:0:0:0::/64');
+  expect(clientKeyOf('192.0.2.1')).toBe('192.0.2.1');
+  expect(clientKeyOf('2001:db8:1:2:3:4:5:6')).toBe('2001:db8:1:2::/64');
+  expect(clientKeyOf('2001:DB8:1:2::9')).toBe('2001:db8:1:2::/64');
+  expect(clientKeyOf('2001:0db8::9')).toBe('2001:db8:0:0::/64');
+  expect(clientKeyOf('::1')).toBe('0:0:0:0::/64');
 });

@@ -19,8 +19,8 @@ export interface WebhookParts {
 }
 
 /** How long a receiver may take to answer, ms. */
-const WITHIN = 10_000;
-const AT_ONCE = 20;
+const TIMEOUT_MS = 10_000;
+const CONCURRENCY = 20;
 
 /** What deliveries are made of; tests wrap or replace single parts. */
 export interface WebhookDependencies {
@@ -52,8 +52,8 @@ export async function startWebhooks(
   const feeding = queueDeliveries({ webhooks, events, deliveries }, { signal, logger });
   const worker = startWebhookWorker(
     webhooks,
-    { within: WITHIN, now: Date.now, deliver: dependencies.deliver },
-    { connection: redis, prefix: keys.queuePrefix, concurrency: AT_ONCE, logger },
+    { timeoutMs: TIMEOUT_MS, now: Date.now, deliver: dependencies.deliver },
+    { connection: redis, prefix: keys.queuePrefix, concurrency: CONCURRENCY, logger },
   );
   return async () => {
     stopping.abort();

@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest';
+import { createShutdown } from './shutdown.ts';
+import { createLogger } from './logger.ts';
+
+const logger = createLogger('test', 'silent');
+
+test('gives back in the reverse order of what was taken, once', async () => {
+  const shutdown = createShutdown(logger);
+  const released: string[] = [];
+  for (const what of ['redis', 'queue', 'server']) {
+    shutdown.onShutdown(what, async () => {
+      await Promise.resolve();
+      released.push(what);
+    });
+  }
+  expect(shutdown.stopping).toBe(false);
+  const stopped = shutdown.stop();
+  expect(shutdown.stopping).toBe(true);
+  await Promise.all([stopped, shutdown.stop()]);
+  expect(released).toEqual(['server', 'queue', 'redis']);
+});
+
+test('one release that fails keeps no other from running', async () => {
+  const shutdown = createShutdown(logger);
+  const released: string[] = [];
+  shutdown.onShutdown('last', () => released.push('last'));
+  shutdown.onShutdown('broken', () => Promise.reject(new Error('broken')));
+  shutdown.onShutdown('broken at once', () => {
+    throw new Error('broken');
+  });
+  shutdown.onShutdown('first', () => released.push('first'));
+  await shutdown.stop();
+  expect(released).toEqual(['first', 'last']);
+});
+
+test('a release that takes longer than it said keeps no other from running', async () => {
+  const shutdown = createShutdown(logger);
+  const released: string[] = [];
+  shutdown.onShutdown('last', () => released.push('last'));
+  shutdown.onShutdown('hangs', () => new Promise(() => undefined), 20);
+  await shutdown.stop();
+  expect(released).toEqual(['last']);
+});
