@@ -28,22 +28,22 @@ import {
   watchClock,
 } from '@ephemera/store';
 import type { RedisAddress } from '@ephemera/store';
-import { ActivityReport } from './activity-report.ts';
 import { createAdminApi } from './control-plane/admin-api.ts';
-import { createDataPath } from './data-plane/data-path.ts';
+import { ActivityReport } from './data-plane/activity.ts';
+import { createDataPlane } from './data-plane/data-plane.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
+import { InFlightRequests } from './in-flight-requests.ts';
 import { clientAddress } from './launch/client-address.ts';
 import { createEntrance } from './launch/entrance.ts';
 import { publishPools } from './launch/publish-pools.ts';
 import { requireKeys, watchKeys } from './launch/watch-keys.ts';
 import { reachWarm } from './launch/reach-warm.ts';
 import { offeringAnother } from './offer-another.ts';
-import { registerDataPathMetrics } from './proxy-metrics.ts';
-import { UnderWay } from './under-way.ts';
+import { countUpstreamFailures, registerDataPlaneMetrics } from './proxy-metrics.ts';
+import { resumeOnRequest } from './resume-on-request.ts';
+import { countExternalMemoryInHeapLimit } from './v8-memory.ts';
 import { loadTheme, type ThemeName } from './waiting/theme.ts';
 import { answerWaiting } from './waiting/waiting-room.ts';
-import { weighBuffers } from './weigh-buffers.ts';
-import { wakePaused } from './wake-paused.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
@@ -108,7 +108,7 @@ async function startProxy(
   dependencies: ProxyDependencies,
   { logger, lifetime }: { readonly logger: Logger; readonly lifetime: Lifetime },
 ): Promise<void> {
-  weighBuffers();
+  countExternalMemoryInHeapLimit();
   const templates = watchTemplates(config.templatesPath, logger);
   const tokens = createTokens(config.adminToken, () => templates.current.tokens);
   const theme = loadTheme(config.theme, config.themeFile);
@@ -187,8 +187,8 @@ async function startProxy(
   };
 
   const stopsWithin = config.unreadyFor + config.drainFor + CLOSE_WITHIN;
-  const underWay = new UnderWay();
-  const { stopping } = underWay;
+  const inFlight = new InFlightRequests();
+  const { stopping } = inFlight;
   const trusted = readTrusted(config.trustedProxies);
   const addressOf = (req: IncomingMessage) => clientAddress(req, trusted);
   const administer = createAdminApi({
@@ -224,11 +224,11 @@ async function startProxy(
       now: () => instances.now(),
     },
   }).callback();
-  const admin = createServer(underWay.counted(administer));
+  const admin = createServer(inFlight.track(administer));
   const closeAdminPort = async () => {
     admin.close();
     // What was asked here while the public port drained.
-    await underWay.drain(config.drainFor);
+    await inFlight.drain(config.drainFor);
   };
   lifetime.onStop('admin port', closeAdminPort, stopsWithin);
 
@@ -236,23 +236,24 @@ async function startProxy(
   activity.start();
   lifetime.onStop('activity', () => activity.stop());
   const waiting = { routes, instances, prefix, theme, stopping };
-  const dataPath = createDataPath({
+  const dataPlane = createDataPlane({
     activity,
-    routes: wakePaused({ routes, instances, asks, logger }),
+    routes: resumeOnRequest({ routes, instances, asks, logger }),
     prefix,
     domain,
     scheme: publicUrl.startsWith('https:') ? 'https' : 'http',
     trustedProxies: config.trustedProxies,
-    holdFor: config.holdFor,
+    startWait: config.holdFor,
     responseTimeout: config.responseTimeout,
-    answerFailure: offeringAnother({ prefix, publicUrl, instances, templates }),
+    sendFailure: offeringAnother({ prefix, publicUrl, instances, templates }),
     waitingPage: (req, res, id) => answerWaiting(waiting, req, res, id),
+    onUpstreamFailure: countUpstreamFailures(metrics),
     logger,
   });
-  registerDataPathMetrics(metrics, dataPath);
+  registerDataPlaneMetrics(metrics, dataPlane);
   const server = createPublicServer(
-    dataPath,
-    underWay.counted(
+    dataPlane,
+    inFlight.track(
       createEntrance({
         starter,
         tokens,
@@ -273,7 +274,7 @@ async function startProxy(
     // First the balancer hears that nothing more should come, then the port closes.
     await sleep(config.unreadyFor);
     server.close();
-    await Promise.all([dataPath.drain(config.drainFor), underWay.drain(config.drainFor)]);
+    await Promise.all([dataPlane.drain(config.drainFor), inFlight.drain(config.drainFor)]);
   };
   lifetime.onStop('public port', closePublicPort, stopsWithin);
   // Last: who is told that this replica is ready sends requests at once.

@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { BlockList } from 'node:net';
 import { originAddress } from '@ephemera/http';
-import { peerOf } from '../data-plane/peer.ts';
+import { connectionOf } from '../data-plane/client-connection.ts';
 
 /** The address that a request came from, behind load balancers that are trusted. */
 export function clientAddress(req: IncomingMessage, trusted: BlockList): string {
-  const { address } = peerOf(req.socket, trusted);
+  const { address } = connectionOf(req.socket, trusted);
   return originAddress(address, req.headers['x-forwarded-for'], trusted);
 }
 

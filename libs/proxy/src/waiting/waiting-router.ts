@@ -4,7 +4,7 @@ import Router from '@koa/router';
 import { FailureError } from '@ephemera/domain';
 import { admit, type Admission } from '../access/admit.ts';
 import { isFromOwnPage } from '../access/from-own-page.ts';
-import { endOf } from '../under-way.ts';
+import { abortOnClose } from '../in-flight-requests.ts';
 import { followStart } from './start-events.ts';
 import { eventsPath, type Waiting } from './waiting-room.ts';
 
@@ -12,7 +12,7 @@ import { eventsPath, type Waiting } from './waiting-room.ts';
 export function waitingRouter(waiting: Waiting): Router {
   const router = new Router();
   router.get(eventsPath(waiting.prefix, ':id'), async (ctx) => {
-    const end = endOf(ctx.res, waiting.stopping);
+    const end = abortOnClose(ctx.res, waiting.stopping);
     const id = ctx.params['id'] ?? '';
     const admission = admit(ctx.req, (await waiting.routes.find(id))?.route);
     if (!mayFollow(admission, ctx.req)) throw new FailureError({ kind: 'barred' });

@@ -18,7 +18,7 @@ beforeAll(async () => {
   const use = (id: string) => void used.push(id);
   rig = await startRig({
     activity: { opened: use, closed: () => undefined, used: use },
-    holdFor: 300,
+    startWait: 300,
   });
   hosted = await startRig({ domain: 'inst.test' });
   upstream = await startUpstream(answering(OK));
@@ -285,7 +285,7 @@ test('one that is paused is not waited for, and so not woken, for a stranger', a
       return rig.routes.waitFor(...args);
     },
   };
-  const sleepy = await startRig({ routes, holdFor: 50 });
+  const sleepy = await startRig({ routes, startWait: 50 });
   try {
     const id = newId();
     await rig.put(id, {

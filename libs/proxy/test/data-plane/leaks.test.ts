@@ -60,8 +60,8 @@ test.each([
     }
     await Promise.all(batch.map((raw) => raw.untilClosed()));
   }
-  await waitFor('nothing in flight', () => rig.dataPath.inFlight() === 0);
-  await waitFor('no tunnel', () => rig.dataPath.openTunnels() === 0);
+  await waitFor('nothing in flight', () => rig.dataPlane.inFlight() === 0);
+  await waitFor('no tunnel', () => rig.dataPlane.openTunnels() === 0);
   // The idle connections to the instance are given up after their time; the upstream's side of
   // those that were left half open by it is this test's to close.
   for (const connection of upstream.connections) connection.socket.destroy();

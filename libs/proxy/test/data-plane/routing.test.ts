@@ -187,7 +187,7 @@ describe('how the instance stands', () => {
     await rig.put(id, { state: 'pending', generation: newGeneration() });
     const raw = open(rig.port);
     raw.send(`POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody`);
-    await waitFor('the request', () => rig.dataPath.inFlight() === 1);
+    await waitFor('the request', () => rig.dataPlane.inFlight() === 1);
     await rig.put(id, { state: 'starting', generation: newGeneration() });
     await rig.put(id, route);
     await raw.until(/200 OK[^]*ok$/);
@@ -196,7 +196,7 @@ describe('how the instance stands', () => {
   });
 
   test('but not for ever', async () => {
-    const rig = await rigWith({ holdFor: 200 });
+    const rig = await rigWith({ startWait: 200 });
     const id = newId();
     await rig.put(id, { state: 'starting', generation: newGeneration() });
     const answer = await send(rig.port, get(`/demo/${id}/`));
@@ -210,7 +210,7 @@ describe('how the instance stands', () => {
     await rig.put(id, { state: 'starting', generation: newGeneration() });
     const raw = open(rig.port);
     raw.send(get(`/demo/${id}/`));
-    await waitFor('the request', () => rig.dataPath.inFlight() === 1);
+    await waitFor('the request', () => rig.dataPlane.inFlight() === 1);
     await rig.put(id, { state: 'failed', generation: newGeneration(), reason: 'start_failed' });
     await raw.until(/HTTP\/1\.1 502/);
     raw.socket.destroy();
@@ -222,9 +222,9 @@ describe('how the instance stands', () => {
     await rig.put(id, { state: 'starting', generation: newGeneration() });
     const raw = open(rig.port);
     raw.send(get(`/demo/${id}/`));
-    await waitFor('the request', () => rig.dataPath.inFlight() === 1);
+    await waitFor('the request', () => rig.dataPlane.inFlight() === 1);
     raw.socket.destroy();
-    await waitFor('nothing in flight', () => rig.dataPath.inFlight() === 0);
+    await waitFor('nothing in flight', () => rig.dataPlane.inFlight() === 0);
   });
 });
 
@@ -266,11 +266,11 @@ describe('draining', () => {
     const raw = open(rig.port);
     raw.send(get(`/demo/${id}/`));
     await waitFor('the request', () => slow.requests.length === 1);
-    const drained = rig.dataPath.drain(10_000);
+    const drained = rig.dataPlane.drain(10_000);
     const answer = await raw.untilClosed();
     expect(answer).toMatch(/\r\nConnection: close\r\n[^]*ok$/);
     await drained;
-    expect(rig.dataPath.inFlight()).toBe(0);
+    expect(rig.dataPlane.inFlight()).toBe(0);
     await waitFor('the upstream to be left', () => slow.connections[0]?.left);
     await slow.stop();
     await rig.stop();
@@ -283,7 +283,7 @@ describe('draining', () => {
     const raw = open(rig.port);
     raw.send(get(`/demo/${id}/`));
     await waitFor('the request', () => silent.requests.length === 1);
-    await rig.dataPath.drain(200);
+    await rig.dataPlane.drain(200);
     await raw.until(/HTTP\/1\.1 502/);
     await waitFor('the upstream to be left', () => silent.connections[0]?.left);
     await silent.stop();

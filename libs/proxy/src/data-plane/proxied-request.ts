@@ -1,0 +1,229 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Failure } from '@ephemera/domain';
+import { watchRequest } from './activity.ts';
+import { refuse, REFUSALS } from './early-response.ts';
+import { CONTINUE_TIMEOUT_MS, LINGER_MS } from './limits.ts';
+import { ResponseWriter } from './response-writer.ts';
+import { type DataPlaneContext, RoutedRequest, type Upstream } from './routed-request.ts';
+import { hasBody, Upload } from './upload.ts';
+import { type InboundRequest, rewriteContextOf, upstreamHead } from './upstream-request.ts';
+import type { Connection, ResponseListener, UpstreamError } from './upstream/connection.ts';
+import type { ResponseHead } from './upstream/response-parser.ts';
+
+/** One HTTP request of a client and its one response. It is sent upstream once, or twice. */
+export class ProxiedRequest extends RoutedRequest {
+  readonly writer: ResponseWriter;
+  readonly #res: ServerResponse;
+  #attempt: UpstreamAttempt | undefined;
+  #hasRetried = false;
+  #isWatched = false;
+
+  constructor(
+    context: DataPlaneContext,
+    req: IncomingMessage,
+    res: ServerResponse,
+    request: InboundRequest,
+  ) {
+    super(context, req, request);
+    this.writer = new ResponseWriter(req, res);
+    this.#res = res;
+  }
+
+  start(): void {
+    this.context.inFlight++;
+    this.#res.on('close', () => this.#onClientClosed());
+    this.route();
+  }
+
+  protected override get pageResponse(): ServerResponse {
+    return this.#res;
+  }
+
+  protected override connect(upstream: Upstream): void {
+    const connection = upstream.pool.acquire(upstream.port);
+    if (connection) this.#send(upstream, connection);
+    else void this.#connectAnew(upstream);
+  }
+
+  async #connectAnew(upstream: Upstream): Promise<void> {
+    try {
+      const connection = await upstream.pool.connect(upstream.port);
+      if (this.isDone) upstream.pool.release(connection);
+      else this.#send(upstream, connection);
+    } catch (error) {
+      this.onUpstreamError(error);
+    }
+  }
+
+  #send(upstream: Upstream, connection: Connection): void {
+    this.#attempt = new UpstreamAttempt(this, upstream, connection);
+    this.#attempt.start();
+    this.#watchActivity(upstream);
+  }
+
+  #watchActivity({ route, pool }: Upstream): void {
+    const { activity } = this.context;
+    if (activity === undefined || route.activity === undefined || this.#isWatched) return;
+    this.#isWatched = true;
+    watchRequest(activity, pool.id, route, this.req, this.#res);
+  }
+
+  /** The response was passed on in full. */
+  onResponseEnd(): void {
+    this.isDone = true;
+    this.#attempt = undefined;
+    if (!this.req.complete) this.#linger();
+  }
+
+  /**
+   * The attempt has failed.
+   * @param hasResponse whether a byte of a response had arrived
+   * @param awaitsClient whether the client had still to send a part of the body
+   */
+  onAttemptError(error: UpstreamError, hasResponse: boolean, awaitsClient: boolean): void {
+    const attempt = this.#attempt;
+    this.#attempt = undefined;
+    if (this.writer.hasBegun) {
+      this.isDone = true;
+      if (error.kind !== 'dropped') this.logUpstreamError(error);
+      this.writer.abort();
+    } else if (error.kind === 'silent' && awaitsClient) {
+      this.isDone = true;
+      refuse(this.req, this.#res, REFUSALS.timeout);
+    } else if (attempt && error.kind === 'broken' && !hasResponse && this.#mayRetry(attempt)) {
+      void this.#connectAnew(attempt.upstream);
+    } else {
+      this.onUpstreamError(error);
+    }
+  }
+
+  /** An instance may close an idle connection just as it is reused: then the request is repeated. */
+  #mayRetry(attempt: UpstreamAttempt): boolean {
+    if (!attempt.isOnReusedConnection) return false;
+    const { method, head } = this.request;
+    const isRepeatable = (method === 'GET' || method === 'HEAD') && !hasBody(head);
+    const mayRetry = isRepeatable && !this.#hasRetried;
+    this.#hasRetried = true;
+    return mayRetry;
+  }
+
+  protected override respondWithFailure(failure: Failure): void {
+    // A client that waits for `100 Continue` may or may not send its body after another response.
+    const { expectsContinue } = this.request.head;
+    const isUndecided = !this.req.complete && expectsContinue && !this.writer.hasContinued;
+    if (this.context.isDraining || isUndecided) this.#res.shouldKeepAlive = false;
+    else if (!this.req.complete) this.#linger();
+    this.context.sendFailure(this.req, this.#res, failure);
+  }
+
+  /** Reads the rest of the upload: a client that is cut while it sends never sees its response. */
+  #linger(): void {
+    this.req.resume();
+    const timer = setTimeout(() => this.req.socket.destroy(), LINGER_MS);
+    this.req.once('close', () => clearTimeout(timer));
+  }
+
+  #onClientClosed(): void {
+    this.context.inFlight--;
+    this.finish();
+    this.#attempt?.abandon();
+    this.#attempt = undefined;
+  }
+}
+
+/** One attempt to send a request on one connection, and the way back of its response. */
+class UpstreamAttempt implements ResponseListener {
+  readonly upstream: Upstream;
+  readonly isOnReusedConnection: boolean;
+  readonly #owner: ProxiedRequest;
+  readonly #connection: Connection;
+  #upload: Upload | undefined;
+  #continueTimer: NodeJS.Timeout | undefined;
+  /** The client has to accept bytes first. Whatever arrives meanwhile is queued behind them. */
+  #isBlocked = false;
+  #isOver = false;
+
+  constructor(owner: ProxiedRequest, upstream: Upstream, connection: Connection) {
+    this.upstream = upstream;
+    this.isOnReusedConnection = connection.isReused;
+    this.#owner = owner;
+    this.#connection = connection;
+  }
+
+  start(): void {
+    const { request, context, req } = this.#owner;
+    const { route, port } = this.upstream;
+    const { head, method } = request;
+    this.#connection.send(upstreamHead(request, route, port), method, this);
+    if (!hasBody(head)) {
+      this.#connection.endRequest();
+      return;
+    }
+    this.#upload = new Upload(req, this.#connection, context.uploads, request);
+    if (head.expectsContinue) {
+      this.#continueTimer = setTimeout(
+        () => this.#owner.writer.sendContinue(),
+        CONTINUE_TIMEOUT_MS,
+      );
+    }
+  }
+
+  /** The client has disconnected: the instance has to know at once. */
+  abandon(): void {
+    clearTimeout(this.#continueTimer);
+    this.#upload?.stop();
+    this.#connection.abandon();
+  }
+
+  onHead(head: ResponseHead): void {
+    const { writer, request, context } = this.#owner;
+    if (head.status === 100) {
+      if (request.head.expectsContinue) writer.sendContinue();
+      return;
+    }
+    const { route, port } = this.upstream;
+    const rewriteContext = rewriteContextOf(request, route, port);
+    if (head.status < 200) {
+      writer.inform(head, rewriteContext);
+      return;
+    }
+    clearTimeout(this.#continueTimer);
+    writer.begin(head, rewriteContext, context.isDraining);
+  }
+
+  onBody(data: Buffer, isLast: boolean): void {
+    const { writer, context } = this.#owner;
+    if (writer.write(data, isLast)) return;
+    if (this.#isBlocked) return;
+    this.#isBlocked = true;
+    this.#connection.pause();
+    writer.whenDrained(context.clientTimeout, () => {
+      this.#isBlocked = false;
+      // The connection may serve another request by then.
+      if (!this.#isOver) this.#connection.resume();
+    });
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    this.#isOver = true;
+    this.#upload?.stop();
+    this.#owner.writer.end(trailers, this.#owner.context.clientTimeout);
+    this.#owner.onResponseEnd();
+  }
+
+  onChunkEnd(): void {
+    this.#owner.writer.flush();
+  }
+
+  onDrain(): void {
+    this.#upload?.onDrain();
+  }
+
+  onError(error: UpstreamError, hasResponse: boolean): void {
+    clearTimeout(this.#continueTimer);
+    this.#isOver = true;
+    const awaitsClient = this.#upload?.awaitsClient === true;
+    this.#upload?.stop();
+    this.#owner.onAttemptError(error, hasResponse, awaitsClient);
+  }
+}

@@ -1,0 +1,43 @@
+import type { Asks } from '@ephemera/lifecycle';
+import type { Logger } from '@ephemera/process';
+import type { InstanceStore, RouteCache } from '@ephemera/store';
+
+export interface ResumePorts {
+  readonly routes: Pick<RouteCache, 'peek' | 'find' | 'confirm' | 'waitFor' | 'onDrop'>;
+  readonly instances: Pick<InstanceStore, 'get'>;
+  readonly asks: Asks;
+  readonly logger: Logger;
+}
+
+/**
+ * The routes, with a wait that resumes: a request that waits for an instance which is paused until
+ * its next request asks the host to resume it. Concurrent waits ask once.
+ */
+export function resumeOnRequest(ports: ResumePorts): ResumePorts['routes'] {
+  const { routes, instances, asks, logger } = ports;
+  const resuming = new Set<string>();
+  const resume = async (id: string): Promise<void> => {
+    const route = (await routes.find(id))?.route;
+    if (route?.state !== 'paused' || route.resume !== 'request') return;
+    const host = (await instances.get(id))?.host;
+    if (host === undefined) return;
+    const reply = await asks.ask(host, { op: 'resume', id });
+    if (reply?.kind === 'done') logger.info({ id, by: 'request' }, 'instance resumed');
+    else logger.warn({ id, reply }, 'instance not resumed');
+  };
+  return {
+    peek: (id) => routes.peek(id),
+    find: (id) => routes.find(id),
+    confirm: (id) => routes.confirm(id),
+    onDrop: (listener) => routes.onDrop(listener),
+    waitFor(id, until, timeoutMs, signal) {
+      if (!resuming.has(id)) {
+        resuming.add(id);
+        resume(id)
+          .catch((error: unknown) => logger.warn({ err: error, id }, 'instance not resumed'))
+          .finally(() => resuming.delete(id));
+      }
+      return routes.waitFor(id, until, timeoutMs, signal);
+    },
+  };
+}
