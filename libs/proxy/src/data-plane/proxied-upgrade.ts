@@ -44,6 +44,7 @@ export class ProxiedUpgrade extends RoutedRequest {
         if (activity) watchTunnel(activity, this.id, upstream.route, this.#socket);
       },
       onError: (error) => this.onUpstreamError(error),
+      onAbort: (error) => this.logUpstreamError(error),
     });
   }
 

@@ -33,7 +33,7 @@ export interface Handshake {
   readonly request: InboundRequest;
 }
 
-/** What becomes of a handshake. At most one of `onOpen` and `onError` is called. */
+/** What becomes of a handshake. At most one of `onOpen`, `onError` and `onAbort` is called. */
 export interface HandshakeListener {
   /** The instance has switched protocols; the client's socket is about to be read. */
   onSwitch(): void;
@@ -41,6 +41,8 @@ export interface HandshakeListener {
   onOpen(): void;
   /** Nothing was sent to the client. Not called if the client has disconnected. */
   onError(error: UpstreamError): void;
+  /** The instance has refused the handshake, and its response broke off. */
+  onAbort(error: UpstreamError): void;
 }
 
 /** Timeouts, ms; `Infinity` for none. */
@@ -113,7 +115,7 @@ export class WebSocketTunnels {
         return;
       }
       settle();
-      forwardResponse(handshake, upstream, response, clientTimeout);
+      forwardResponse(handshake, upstream, response, clientTimeout, listener);
     });
     request.once('upgrade', (response, upstreamSocket: Socket, head) => {
       if (isSettled || !acceptsKey(response.headers, req.headers['sec-websocket-key'])) {
@@ -234,6 +236,7 @@ function forwardResponse(
   { route, port }: Upstream,
   response: IncomingMessage,
   clientTimeout: number,
+  listener: HandshakeListener,
 ): void {
   const { statusCode = 502, statusMessage } = response;
   const endToEnd = stripHopByHop(response.rawHeaders);
@@ -256,7 +259,9 @@ function forwardResponse(
   });
   res.once('close', () => client.destroy());
   pipeline(response, client, (error) => {
-    if (error) writer.abort();
+    if (!error) return;
+    if (!socket.destroyed) listener.onAbort(toUpstreamError(error));
+    writer.abort();
   });
 }
 
@@ -279,5 +284,5 @@ function closeTogether(client: Socket, upstream: Socket): void {
 function toUpstreamError(error: NodeJS.ErrnoException): UpstreamError {
   if (error instanceof UpstreamError) return error;
   const isInvalid = error.code?.startsWith('HPE_') === true;
-  return new UpstreamError('broken', isInvalid ? 'not_http' : 'connection_error', error);
+  return new UpstreamError('broken', isInvalid ? 'invalid_response' : 'connection_error', error);
 }

@@ -83,6 +83,29 @@ test('a bug in the handling of a response is a 500 with its stack, not the insta
   expect(reasons).toEqual(['internal']);
 });
 
+test('a response to a handshake that breaks off is logged', async () => {
+  const head = 'HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n';
+  const upstream = await upstreamOf(({ socket }) => socket.end(`${head}4\r\nno`));
+  const id = await rig.ready(upstream.port);
+  const raw = open(rig.port);
+  raw.send(handshake(id));
+  await raw.untilClosed();
+  expect(rig.warnings).toMatchObject([[{ id, kind: 'broken' }, expect.any(String)]]);
+});
+
+test('an invalid response to a handshake is logged with the error of llhttp', async () => {
+  const upstream = await upstreamOf(answering('HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n'));
+  const id = await rig.ready(upstream.port);
+  expect(statusOf(await send(rig.port, handshake(id)))).toBe(502);
+  expect(reasons).toEqual(['invalid_response']);
+  expect(rig.warnings).toMatchObject([
+    [
+      { id, err: { cause: { code: expect.stringMatching(/^HPE_/) as string } } },
+      expect.any(String),
+    ],
+  ]);
+});
+
 describe.each([
   ['HTTP', get],
   ['WebSocket', (id: string) => handshake(id)],

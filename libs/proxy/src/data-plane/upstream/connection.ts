@@ -11,6 +11,8 @@ import {
 /** Why a request failed upstream: a field of the log line, and a label of the metric. */
 export type UpstreamErrorReason =
   | ProtocolErrorReason
+  /** llhttp refused the response to an upgrade; the cause says why. */
+  | 'invalid_response'
   | 'connect_failed'
   | 'connect_timeout'
   | 'data_before_request'
@@ -81,7 +83,7 @@ export class SharedReadBuffer {
   };
 }
 
-/** Whoever sent a request on a connection. */
+/** Receives the response to a request that was sent on a connection. */
 export interface ResponseListener extends ResponseSink {
   /** All bytes that have arrived so far were passed on. */
   onChunkEnd(): void;
