@@ -1,8 +1,9 @@
-import { Gauge } from '@ephemera/process';
+import { Counter, Gauge } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
+import type { UpstreamErrorReason } from './data-plane/upstream/connection.ts';
 
-/** Registers what a replica counts of its data path, read when it is asked for. */
-export function registerDataPathMetrics(
+/** Registers the gauges of a data plane. They are read when the metrics are collected. */
+export function registerDataPlaneMetrics(
   registry: Registry,
   read: { inFlight: () => number; openTunnels: () => number },
 ): void {
@@ -23,4 +24,20 @@ export function registerDataPathMetrics(
       this.set(read.openTunnels());
     },
   });
+}
+
+/**
+ * Registers the counter of requests that an instance, or the way to it, has failed. The label
+ * `reason` has the values of `UpstreamErrorReason` and no others.
+ *
+ * @returns counts one failure
+ */
+export function countUpstreamFailures(registry: Registry): (reason: UpstreamErrorReason) => void {
+  const failures = new Counter({
+    name: 'ephemera_upstream_failures_total',
+    help: 'Requests without a complete response of their instance, by reason',
+    labelNames: ['reason'],
+    registers: [registry],
+  });
+  return (reason) => failures.inc({ reason });
 }
