@@ -29,22 +29,22 @@ import {
   watchClock,
 } from '@ephemera/store';
 import type { RedisAddress } from '@ephemera/store';
-import { ActivityReport } from './activity-report.ts';
 import { createAdminApi } from './control-plane/admin-api.ts';
-import { createDataPath } from './data-plane/data-path.ts';
+import { ActivityReport } from './data-plane/activity.ts';
+import { createDataPlane } from './data-plane/data-plane.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
+import { InFlightRequests } from './in-flight-requests.ts';
 import { clientAddress } from './launch/client-address.ts';
 import { createLaunchApp } from './launch/launch-app.ts';
 import { syncPoolSpecs } from './launch/sync-pool-specs.ts';
 import { requireKeys, watchKeys } from './launch/watch-keys.ts';
 import { isReachable } from './launch/is-reachable.ts';
 import { failurePageWithRestart } from './failure-page-with-restart.ts';
-import { registerDataPathMetrics } from './proxy-metrics.ts';
-import { InFlightRequests } from './in-flight-requests.ts';
+import { countUpstreamFailures, registerDataPlaneMetrics } from './proxy-metrics.ts';
+import { resumeOnRequest } from './resume-on-request.ts';
+import { countExternalMemoryInHeapLimit } from './v8-memory.ts';
 import { loadTheme, type ThemeName } from './waiting/theme.ts';
 import { sendWaitingPage } from './waiting/waiting-page.ts';
-import { countExternalMemoryInHeapLimit } from './external-memory-limit.ts';
-import { resumeOnRequest } from './resume-on-request.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
@@ -241,7 +241,7 @@ async function startProxy(
   activity.start();
   shutdown.onShutdown('activity', () => activity.stop());
   const waiting = { routes, instances, prefix, theme, stopping };
-  const dataPath = createDataPath({
+  const dataPlane = createDataPlane({
     activity,
     routes: resumeOnRequest({ routes, instances, hostRpc, logger }),
     prefix,
@@ -252,11 +252,12 @@ async function startProxy(
     responseTimeout: config.responseTimeout,
     sendFailure: failurePageWithRestart({ prefix, publicUrl, instances, templates }),
     waitingPage: (req, res, id) => sendWaitingPage(waiting, req, res, id),
+    onUpstreamFailure: countUpstreamFailures(metrics),
     logger,
   });
-  registerDataPathMetrics(metrics, dataPath);
+  registerDataPlaneMetrics(metrics, dataPlane);
   const server = createPublicServer(
-    dataPath,
+    dataPlane,
     inFlight.track(
       createLaunchApp({
         starter,
@@ -278,7 +279,7 @@ async function startProxy(
     // First the balancer hears that nothing more should come, then the port closes.
     await sleep(config.unreadyFor);
     server.close();
-    await Promise.all([dataPath.drain(config.drainFor), inFlight.drain(config.drainFor)]);
+    await Promise.all([dataPlane.drain(config.drainFor), inFlight.drain(config.drainFor)]);
   };
   shutdown.onShutdown('public port', closePublicPort, stopsWithin);
   // Last: who is told that this replica is ready sends requests at once.

@@ -1,21 +1,48 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { inPipelineOrder } from './pipeline-order.ts';
+import type { Socket } from 'node:net';
+import { MAX_PIPELINED_REQUESTS } from './data-plane/limits.ts';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
 
-/** Answers that a server has begun to work at and that have not left, to be waited for at a stop. */
+/** How many requests of a connection wait for their turn. */
+const waiting = new WeakMap<Socket, number>();
+
+/**
+ * Calls `start` when the responses to earlier requests of the connection were sent (pipelining).
+ * Before that, node:http may never tell a response that the connection has closed. A connection with
+ * more than `MAX_PIPELINED_REQUESTS` waiting requests is destroyed.
+ */
+export function inPipelineOrder(res: ServerResponse, start: () => unknown): void {
+  if (res.socket) {
+    start();
+    return;
+  }
+  const { socket } = res.req;
+  const others = waiting.get(socket) ?? 0;
+  if (others >= MAX_PIPELINED_REQUESTS) {
+    socket.destroy();
+    return;
+  }
+  waiting.set(socket, others + 1);
+  res.once('socket', () => {
+    waiting.set(socket, (waiting.get(socket) ?? 1) - 1);
+    start();
+  });
+}
+
+/** The requests of a server whose response was not sent in full; a shutdown waits for them. */
 export class InFlightRequests {
   readonly #responses = new Set<ServerResponse>();
   readonly #stopping = new AbortController();
   #deadline: number | undefined;
-  #onIdle: (() => void) | undefined;
+  #onNone: (() => void) | undefined;
 
-  /** Aborts when a drain begins: answers without an end of their own end then. */
+  /** Aborts when a drain begins: endless responses have to end then. */
   get stopping(): AbortSignal {
     return this.#stopping.signal;
   }
 
-  /** The same handler, counted; each request in its turn on its connection. */
+  /** The same handler, tracked, and called in pipeline order. */
   track(handler: Handler): Handler {
     return (req, res) =>
       inPipelineOrder(res, () => {
@@ -23,30 +50,30 @@ export class InFlightRequests {
         if (this.stopping.aborted) res.shouldKeepAlive = false;
         res.once('close', () => {
           this.#responses.delete(res);
-          if (this.#responses.size === 0) this.#onIdle?.();
+          if (this.#responses.size === 0) this.#onNone?.();
         });
         return handler(req, res);
       });
   }
 
-  /** Waits until nothing is under way, at most for `deadlineMs`; once more, to the same deadline. */
+  /** Waits until no request is in flight, at most `deadlineMs`. A second call keeps the deadline. */
   async drain(deadlineMs: number): Promise<void> {
-    // A connection that is kept would take a request just as the process ends.
+    // A connection that is kept could receive a request just as the process exits.
     for (const res of this.#responses) res.shouldKeepAlive = false;
     this.#stopping.abort();
     this.#deadline ??= performance.now() + deadlineMs;
     if (this.#responses.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    this.#onIdle = () => resolve(undefined);
+    this.#onNone = () => resolve(undefined);
     const timer = setTimeout(resolve, this.#deadline - performance.now(), undefined);
     await promise;
     clearTimeout(timer);
   }
 }
 
-/** Aborts when the client of a long answer has gone, and where it is endless when the replica stops. */
+/** Aborts when the client disconnects and, for an endless response, when the replica stops. */
 export function abortOnClose(res: ServerResponse, stopping: AbortSignal | undefined): AbortSignal {
-  const gone = new AbortController();
-  res.once('close', () => gone.abort());
-  return stopping ? AbortSignal.any([gone.signal, stopping]) : gone.signal;
+  const closed = new AbortController();
+  res.once('close', () => closed.abort());
+  return stopping ? AbortSignal.any([closed.signal, stopping]) : closed.signal;
 }

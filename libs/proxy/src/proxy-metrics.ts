@@ -1,14 +1,11 @@
 import { Counter, Gauge } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
+import type { UpstreamErrorReason } from './data-plane/upstream/connection.ts';
 
-/** Registers what a replica counts of its data path, read when it is asked for. */
-export function registerDataPathMetrics(
+/** Registers the gauges of a data plane. They are read when the metrics are collected. */
+export function registerDataPlaneMetrics(
   registry: Registry,
-  read: {
-    inFlight: () => number;
-    openTunnels: () => number;
-    unregisteredRoutes: () => number;
-  },
+  read: { inFlight: () => number; openTunnels: () => number },
 ): void {
   const registers = [registry];
   new Gauge({
@@ -27,13 +24,20 @@ export function registerDataPathMetrics(
       this.set(read.openTunnels());
     },
   });
-  new Counter({
-    name: 'ephemera_routes_unregistered_total',
-    help: 'Connections refused because the host had not registered the address of the route',
-    registers,
-    collect() {
-      this.reset();
-      this.inc(read.unregisteredRoutes());
-    },
+}
+
+/**
+ * Registers the counter of requests that an instance, or the way to it, has failed. The label
+ * `reason` has the values of `UpstreamErrorReason` and no others.
+ *
+ * @returns counts one failure
+ */
+export function countUpstreamFailures(registry: Registry): (reason: UpstreamErrorReason) => void {
+  const failures = new Counter({
+    name: 'ephemera_upstream_failures_total',
+    help: 'Requests without a complete response of their instance, by reason',
+    labelNames: ['reason'],
+    registers: [registry],
   });
+  return (reason) => failures.inc({ reason });
 }

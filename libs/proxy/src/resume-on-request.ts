@@ -13,24 +13,20 @@ export interface ResumePorts {
 }
 
 /**
- * The routes, with a way to wait that resumes: whoever waits for an instance that is paused until
- * the next request is that request. Many who wait ask once.
+ * The routes, with a wait that resumes: a request that waits for an instance which is paused until
+ * its next request asks the host to resume it. Concurrent waits ask once.
  */
-export function resumeOnRequest({
-  routes,
-  instances,
-  hostRpc,
-  logger,
-}: ResumePorts): ResumePorts['routes'] {
-  const waking = new Set<string>();
-  const wake = async (id: string): Promise<void> => {
+export function resumeOnRequest(ports: ResumePorts): ResumePorts['routes'] {
+  const { routes, instances, hostRpc, logger } = ports;
+  const resuming = new Set<string>();
+  const resume = async (id: string): Promise<void> => {
     const route = (await routes.find(id))?.route;
     if (route?.state !== 'paused' || route.resume !== 'request') return;
     const host = (await instances.get(id))?.host;
     if (host === undefined) return;
     const reply = await hostRpc.request(host, { op: 'resume', id });
-    if (reply?.kind === 'done') logger.info({ id, by: 'request' }, 'resumed');
-    else logger.warn({ id, reply }, 'not resumed');
+    if (reply?.kind === 'done') logger.info({ id, by: 'request' }, 'instance resumed');
+    else logger.warn({ id, reply }, 'instance not resumed');
   };
   return {
     peek: (id) => routes.peek(id),
@@ -39,11 +35,11 @@ export function resumeOnRequest({
     isRegistered: (host, address) => routes.isRegistered(host, address),
     onDrop: (listener) => routes.onDrop(listener),
     waitFor(id, until, timeoutMs, signal) {
-      if (!waking.has(id)) {
-        waking.add(id);
-        wake(id)
-          .catch((error: unknown) => logger.warn({ err: error, id }, 'not resumed'))
-          .finally(() => waking.delete(id));
+      if (!resuming.has(id)) {
+        resuming.add(id);
+        resume(id)
+          .catch((error: unknown) => logger.warn({ err: error, id }, 'instance not resumed'))
+          .finally(() => resuming.delete(id));
       }
       return routes.waitFor(id, until, timeoutMs, signal);
     },

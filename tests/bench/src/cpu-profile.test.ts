@@ -10,7 +10,7 @@ test('self time counts within the window alone, and idle time not at all', () =>
   const profile = {
     nodes: [
       node(1, '(idle)'),
-      node(2, 'send', 'file:///somewhere/libs/proxy/src/data-plane/upstream-attempt.ts'),
+      node(2, 'send', 'file:///somewhere/libs/proxy/src/data-plane/proxied-request.ts'),
       node(3, 'writev'),
       node(4, 'emit', 'node:events'),
     ],
@@ -25,7 +25,7 @@ test('self time counts within the window alone, and idle time not at all', () =>
     ],
     functions: [
       ['writev', 0.75],
-      ['send libs/proxy/src/data-plane/upstream-attempt.ts:7', 0.25],
+      ['send libs/proxy/src/data-plane/proxied-request.ts:7', 0.25],
     ],
   });
 });

@@ -1,4 +1,4 @@
-/** Where instances are found in a request's address. */
+/** The two forms of an instance's address. */
 export interface AddressForms {
   /** First segment of the path form, without slashes: `demo`. */
   readonly prefix: string;
@@ -6,14 +6,14 @@ export interface AddressForms {
   readonly domain: string | undefined;
 }
 
-/** Which instance a request is for. */
+/** The instance that a request is for. */
 export interface Address {
   readonly id: string;
-  /** Name or number of a port; undefined: the main one. */
+  /** Name or number of a port; undefined: the main port. */
   readonly port: string | undefined;
-  /** What the path form puts before the instance's own path: `/demo/{id}`; empty in host form. */
+  /** The part before the instance's own path in path form: `/demo/{id}`; empty in host form. */
   readonly prefix: string;
-  /** Path and query below the prefix, as sent; without a slash at its start only for `/demo/{id}`. */
+  /** Path and query below the prefix, as sent; it begins without a slash only for `/demo/{id}`. */
   readonly path: string;
 }
 
@@ -23,8 +23,8 @@ const PORT = /^[a-zA-Z0-9][a-zA-Z0-9-]{0,31}$/;
 const HOST_LABEL = /^(?:([a-z0-9][a-z0-9-]{0,31})-)?([a-z][a-z0-9]{25})$/;
 
 /**
- * Finds the instance that a request is for, by the raw bytes of its target and Host: nothing is
- * decoded or normalised, so what looks like an id here is one. undefined: no instance's address.
+ * Finds the instance that a request is for by the raw bytes of its target and Host. Nothing is decoded
+ * or normalised, so no other spelling of an id matches. Returns undefined if it names no instance.
  */
 export function readAddress(
   target: string,
@@ -64,7 +64,7 @@ function segmentEnd(target: string, from: number): number {
   return target.length;
 }
 
-/** The one path of an instance's own origin that is not the instance's is about its start. */
+/** All paths belong to the instance but one: the product's own page and events about its start. */
 function inHost(label: string, target: string, prefix: string): Address | undefined {
   const match = HOST_LABEL.exec(label);
   const id = match?.[2];
@@ -72,7 +72,7 @@ function inHost(label: string, target: string, prefix: string): Address | undefi
   return id === undefined ? undefined : { id, port: match?.[1], prefix: '', path: target };
 }
 
-/** The part of a host before `.domain`, in lower case; undefined where the host is another. */
+/** The part of a host before `.domain`, in lower case; undefined for other hosts. */
 function hostLabel(host: string, domain: string): string | undefined {
   const colon = host.indexOf(':');
   const name = (colon === -1 ? host : host.slice(0, colon)).toLowerCase();

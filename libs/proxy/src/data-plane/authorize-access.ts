@@ -5,65 +5,77 @@ import { checkAccess } from '../access/check-access.ts';
 import { isFromOwnPage } from '../access/from-own-page.ts';
 import { withoutParameter, withoutLinks } from '../access/presented-tokens.ts';
 import { pageHeaders } from '../security-headers.ts';
-import type { InboundRequest } from './inbound-request.ts';
+import type { InboundRequest } from './upstream-request.ts';
 
-const DENIED: Failure = { kind: 'access_denied' };
+/** Whether a request may reach its instance. */
+export type AccessDecision =
+  /** It may, in this form: without the token. */
+  | { readonly kind: 'allowed'; readonly request: InboundRequest }
+  | { readonly kind: 'denied'; readonly failure: Failure }
+  /** It was answered: the link has become cookies, and an address without the token. */
+  | { readonly kind: 'answered' };
 
+const DENIED: AccessDecision = { kind: 'denied', failure: { kind: 'access_denied' } };
+
+/** What the decision needs to know about the visitors' addresses. */
 interface Site {
   /** First segment of the path form. */
   readonly prefix: string;
-  /** Whether visitors come over TLS, where nobody says otherwise. */
+  /** Whether visitors use TLS, unless a trusted peer says otherwise. */
   readonly secure: boolean;
   /** The port in visitors' addresses, as in `:8080`, or empty. */
   readonly domainPort: string;
 }
 
 /**
- * Takes a request past what its route asks of visitors: gives it as it may reach the instance,
- * without the token, or why it may not. undefined where it was answered: a link becomes cookies,
- * and an address without the token.
+ * Decides whether a request may reach an instance that may be guarded by an access token.
  *
- * @param res undefined for an upgrade, which no link opens
+ * @param res undefined for an upgrade, which cannot use a link
  */
 export function authorizeAccess(
   req: IncomingMessage,
-  inbound: InboundRequest,
+  request: InboundRequest,
   route: Route | undefined,
   site: Site,
-  res?: ServerResponse,
-): InboundRequest | Failure | undefined {
+  res: ServerResponse | undefined,
+): AccessDecision {
   const decision = checkAccess(req, route);
   switch (decision.kind) {
     case 'open':
-      return inbound;
+      return { kind: 'allowed', request };
     case 'access_denied':
       return DENIED;
-    case 'token_presented':
-      if (decision.by === 'cookie' && !isFromSameInstance(req, inbound, site)) return DENIED;
-      return { ...inbound, head: { ...inbound.head, lines: withoutLinks(inbound.head.lines) } };
+    case 'token_presented': {
+      if (decision.by === 'cookie' && !isFromInstance(req, request, site)) return DENIED;
+      const head = { ...request.head, lines: withoutLinks(request.head.lines) };
+      return { kind: 'allowed', request: { ...request, head } };
+    }
     case 'token_in_url':
-      if (!res || (inbound.method !== 'GET' && inbound.method !== 'HEAD')) return DENIED;
-      setAccessCookies(res, inbound, route, site, decision.token);
-      return undefined;
+      if (!res || (request.method !== 'GET' && request.method !== 'HEAD')) return DENIED;
+      redirectWithCookies(res, request, route, site, decision.token);
+      return { kind: 'answered' };
   }
 }
 
-/** In path form all instances are one origin: whose page asks cannot be told. */
-function isFromSameInstance(req: IncomingMessage, inbound: InboundRequest, site: Site): boolean {
-  const { method, address, head } = inbound;
+/**
+ * Whether a page of the instance itself sent the request. In path form all instances share one
+ * origin, so the pages cannot be told apart.
+ */
+function isFromInstance(req: IncomingMessage, request: InboundRequest, site: Site): boolean {
+  const { method, address, head } = request;
   if (address.prefix !== '') return true;
   const scheme = isSecure(head.forwarded?.proto, site) ? 'https' : 'http';
-  // Balancers may take the port off the Host that visitors see.
+  // A load balancer may have removed the port from the Host that visitors see.
   const host = /:\d+$/.test(head.host) ? head.host : head.host + site.domainPort;
   return isFromOwnPage(method, req.headers, URL.parse(`${scheme}://${host}`)?.origin);
 }
 
-/** @param proto what a trusted peer said; some balancers call a WebSocket's `wss` */
+/** @param proto of a trusted peer; some load balancers write `wss` for a WebSocket */
 function isSecure(proto: string | undefined, site: Site): boolean {
   return proto === undefined ? site.secure : /^(?:https|wss)\b/i.test(proto);
 }
 
-function setAccessCookies(
+function redirectWithCookies(
   res: ServerResponse,
   { address, head, target }: InboundRequest,
   route: Route | undefined,

@@ -1,50 +1,135 @@
 import type { ServerResponse } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
-import { isTrusted, peerAddress } from '@ephemera/http';
+import { isTrusted, clientAddressBehind, peerAddress } from '@ephemera/http';
 
-/** Who is at the other end of a client's connection, and what has become of the connection. */
+/** A client's TCP connection: who is at its other end, and its state across requests. */
 export interface ClientConnection {
-  /** Address of the client, or of the load balancer before it. */
+  /** Address of the client, or of the load balancer in front of it. */
   readonly address: string;
-  /** Whether what it says of the client behind it is believed. */
+  /** Whether the forwarded headers of this peer are accepted. */
   readonly isTrusted: boolean;
-  /** Whose word is believed. */
+  /** All peers whose forwarded headers are accepted. */
   readonly trusted: BlockList;
-  /** A request on it was refused: whatever follows it on the connection is not looked at. */
+  /** A request was refused: nothing that follows on the connection is processed. */
   isRefused: boolean;
-  /** The answer that was begun last; requests may be pipelined behind it. */
-  answer: ServerResponse | undefined;
-  /** The lines that describe it to instances, under the Host that it used last. */
+  /** The response that began last; pipelined requests may follow it. */
+  lastResponse: ServerResponse | undefined;
+  /** The forwarded header lines for the Host that was used last. */
   described: { readonly host: string; readonly lines: string } | undefined;
 }
 
-const kClientConnection = Symbol('peer');
-type ClientSocket = Socket & { [kClientConnection]?: ClientConnection | undefined };
+const kConnection = Symbol('connection');
+type ClientSocket = Socket & { [kConnection]?: ClientConnection | undefined };
 
-/** What is known of a connection; worked out once for each. */
-export function clientConnectionOf(socket: Socket, trusted: BlockList): ClientConnection {
-  const known = existingClientConnection(socket);
-  return known ?? ((socket as ClientSocket)[kClientConnection] = inspectSocket(socket, trusted));
+/** The record of a connection, made at its first request. */
+export function connectionOf(socket: Socket, trusted: BlockList): ClientConnection {
+  const known = knownConnection(socket);
+  return known ?? ((socket as ClientSocket)[kConnection] = makeConnection(socket, trusted));
 }
 
-/** What is known of a connection on which a request has come in. */
-export function existingClientConnection(socket: Socket): ClientConnection | undefined {
-  return (socket as ClientSocket)[kClientConnection];
+/** The record of a connection; undefined before its first request. */
+export function knownConnection(socket: Socket): ClientConnection | undefined {
+  return (socket as ClientSocket)[kConnection];
 }
 
-/** Whether an answer is still on its way to the client. */
-export function isAnswering({ answer }: ClientConnection): boolean {
-  return answer !== undefined && !answer.writableFinished;
+/** Whether the connection has a response that was not yet written in full. */
+export function isResponding({ lastResponse }: ClientConnection): boolean {
+  return lastResponse !== undefined && !lastResponse.writableFinished;
 }
 
-function inspectSocket(socket: Socket, trusted: BlockList): ClientConnection {
+function makeConnection(socket: Socket, trusted: BlockList): ClientConnection {
   const address = peerAddress(socket.remoteAddress);
   return {
     address,
     isTrusted: isTrusted(address, trusted),
     trusted,
     isRefused: false,
-    answer: undefined,
+    lastResponse: undefined,
     described: undefined,
   };
+}
+
+/** What a trusted load balancer says about the client; repeated fields are joined (RFC 9110 5.3). */
+export interface ForwardedHeaders {
+  for: string | undefined;
+  proto: string | undefined;
+  host: string | undefined;
+  prefix: string | undefined;
+  realIp: string | undefined;
+  forwarded: string | undefined;
+}
+
+export const NOTHING_FORWARDED: Readonly<ForwardedHeaders> = {
+  for: undefined,
+  proto: undefined,
+  host: undefined,
+  prefix: undefined,
+  realIp: undefined,
+  forwarded: undefined,
+};
+
+const MEMBERS: Readonly<Record<string, keyof ForwardedHeaders>> = {
+  'x-forwarded-for': 'for',
+  'x-forwarded-proto': 'proto',
+  'x-forwarded-host': 'host',
+  'x-forwarded-prefix': 'prefix',
+  'x-real-ip': 'realIp',
+  forwarded: 'forwarded',
+};
+
+/** Adds a field. @param name in lower case */
+export function collect(forwarded: ForwardedHeaders, name: string, value: string): void {
+  const member = MEMBERS[name];
+  if (member === undefined) return;
+  const before = forwarded[member];
+  forwarded[member] = before === undefined ? value : `${before}, ${value}`;
+}
+
+/**
+ * The header lines that tell the instance who the client is (X-Forwarded-*, X-Real-IP, and
+ * Forwarded of RFC 7239). Values of a trusted peer are kept and extended.
+ *
+ * @param prefix what was stripped from the path; empty if nothing was
+ * @param forwarded undefined if the peer is not trusted
+ */
+export function forwardedLines(
+  connection: ClientConnection,
+  host: string,
+  prefix: string,
+  forwarded: Readonly<ForwardedHeaders> | undefined,
+): string {
+  const { address, trusted } = connection;
+  if (forwarded === undefined) {
+    if (connection.described?.host !== host) {
+      connection.described = { host, lines: describe(address, host) };
+    }
+    const { lines } = connection.described;
+    return prefix === '' ? lines : `${lines}x-forwarded-prefix: ${prefix}\r\n`;
+  }
+  const outer = forwarded.prefix?.replace(/\/$/, '') ?? '';
+  const whole = outer + prefix;
+  return (
+    `x-forwarded-for: ${forwarded.for === undefined ? '' : `${forwarded.for}, `}${address}\r\n` +
+    `x-real-ip: ${forwarded.for === undefined ? (forwarded.realIp ?? address) : clientAddressBehind(address, forwarded.for, trusted)}\r\n` +
+    `x-forwarded-proto: ${forwarded.proto ?? 'http'}\r\n` +
+    `x-forwarded-host: ${forwarded.host ?? host}\r\n` +
+    (whole === '' ? '' : `x-forwarded-prefix: ${whole}\r\n`) +
+    `forwarded: ${forwarded.forwarded === undefined ? '' : `${forwarded.forwarded}, `}` +
+    `${forwardedElement(address, host, 'http')}\r\n`
+  );
+}
+
+function describe(address: string, host: string): string {
+  return (
+    `x-forwarded-for: ${address}\r\nx-real-ip: ${address}\r\n` +
+    `x-forwarded-proto: http\r\nx-forwarded-host: ${host}\r\n` +
+    `forwarded: ${forwardedElement(address, host, 'http')}\r\n`
+  );
+}
+
+/** One hop (RFC 7239 section 4); a value with a colon or a bracket must be quoted. */
+function forwardedElement(address: string, host: string, proto: string): string {
+  const node = address.includes(':') ? `"[${address}]"` : address;
+  const name = /^[\w.~-]+$/.test(host) ? host : `"${host}"`;
+  return `for=${node};host=${name};proto=${proto}`;
 }

@@ -1,198 +1,229 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Failure, ApiError, type Route } from '@ephemera/domain';
+import type { Failure } from '@ephemera/domain';
+import { watchRequest } from './activity.ts';
+import { refuse, REFUSALS } from './early-response.ts';
+import { CONTINUE_TIMEOUT_MS, LINGER_MS } from './limits.ts';
 import { ResponseWriter } from './response-writer.ts';
-import { choosePort } from './choose-port.ts';
-import type { DataPathContext } from './context.ts';
-import { authorizeAccess } from './authorize-access.ts';
-import { refuse, REFUSALS } from './refusal.ts';
-import { hasBody } from './request-body.ts';
-import { type Destination, type AttemptOwner, UpstreamAttempt } from './upstream-attempt.ts';
-import { logUpstreamFailure } from './log-upstream-failure.ts';
-import { lookUpRoute, type OpenRoute, resolveRoute } from './resolve-route.ts';
-import type { InboundRequest } from './inbound-request.ts';
-import { watchRequest } from './watch-use.ts';
-import { UpstreamConnectError } from './upstream/upstream-connect-error.ts';
-import type { Connection, UpstreamError } from './upstream/connection.ts';
+import { type DataPlaneContext, RoutedRequest, type Upstream } from './routed-request.ts';
+import { hasBody, Upload } from './upload.ts';
+import { type InboundRequest, rewriteContextOf, upstreamHead } from './upstream-request.ts';
+import type { Connection, ResponseListener, UpstreamError } from './upstream/connection.ts';
+import type { ResponseHead } from './upstream/response-parser.ts';
 
-/** How many routes may turn out to be superseded on the way before a request is given up. */
-const MAX_SUPERSEDED = 3;
-/** How long the rest of a body is read off behind an answer, so that the answer is not lost. */
-const LINGER_MS = 5_000;
-
-/** One request of a client and its one answer: finds the instance, sends, and sends once more. */
-export class ProxiedRequest implements AttemptOwner {
-  readonly context: DataPathContext;
-  readonly req: IncomingMessage;
-  inbound: InboundRequest;
+/** One HTTP request of a client and its one response. It is sent upstream once, or twice. */
+export class ProxiedRequest extends RoutedRequest {
   readonly writer: ResponseWriter;
   readonly #res: ServerResponse;
   #attempt: UpstreamAttempt | undefined;
-  #abortOnClose: AbortController | undefined;
-  #superseded = 0;
-  #retried = false;
-  #watched = false;
-  #done = false;
+  #hasRetried = false;
+  #isWatched = false;
 
   constructor(
-    context: DataPathContext,
+    context: DataPlaneContext,
     req: IncomingMessage,
     res: ServerResponse,
-    inbound: InboundRequest,
+    request: InboundRequest,
   ) {
-    this.context = context;
-    this.req = req;
-    this.inbound = inbound;
+    super(context, req, request);
     this.writer = new ResponseWriter(req, res);
     this.#res = res;
   }
 
   start(): void {
     this.context.inFlight++;
-    this.#res.on('close', () => this.#onClosed());
-    const cached = this.context.routes.peek(this.inbound.address.id);
-    if (cached?.route.state === 'ready' && cached.route.access === undefined) {
-      this.#forward({ route: cached.route, deadline: cached.deadline });
-    } else {
-      void this.#lookUp();
+    this.#res.on('close', () => this.#onClientClosed());
+    this.route();
+  }
+
+  protected override get pageResponse(): ServerResponse {
+    return this.#res;
+  }
+
+  protected override connect(upstream: Upstream): void {
+    const connection = upstream.pool.acquire(upstream.port);
+    if (connection) this.#send(upstream, connection);
+    else void this.#connectAnew(upstream);
+  }
+
+  async #connectAnew(upstream: Upstream): Promise<void> {
+    try {
+      const connection = await upstream.pool.connect(upstream.port);
+      if (this.isDone) upstream.pool.release(connection);
+      else this.#send(upstream, connection);
+    } catch (error) {
+      this.onUpstreamError(error);
     }
   }
 
-  onAnswered(): void {
-    this.#done = true;
+  #send(upstream: Upstream, connection: Connection): void {
+    this.#attempt = new UpstreamAttempt(this, upstream, connection);
+    this.#attempt.start();
+    this.#watchActivity(upstream);
+  }
+
+  #watchActivity({ route, pool }: Upstream): void {
+    const { activity } = this.context;
+    if (activity === undefined || route.activity === undefined || this.#isWatched) return;
+    this.#isWatched = true;
+    watchRequest(activity, pool.id, route, this.req, this.#res);
+  }
+
+  /** The response was passed on in full. */
+  onResponseEnd(): void {
+    this.isDone = true;
     this.#attempt = undefined;
     if (!this.req.complete) this.#linger();
   }
 
-  onLost(error: UpstreamError, untouched: boolean): void {
+  /**
+   * The attempt has failed.
+   * @param hasResponse whether a byte of a response had arrived
+   * @param awaitsClient whether the client had still to send a part of the body
+   */
+  onAttemptError(error: UpstreamError, hasResponse: boolean, awaitsClient: boolean): void {
     const attempt = this.#attempt;
     this.#attempt = undefined;
-    const { id } = this.inbound.address;
-    if (this.writer.begun) {
-      this.#done = true;
+    if (this.writer.hasBegun) {
+      this.isDone = true;
+      if (error.kind !== 'dropped') this.logUpstreamError(error);
       this.writer.abort();
-    } else if (error === 'starved') {
-      this.#done = true;
+    } else if (error.kind === 'silent' && awaitsClient) {
+      this.isDone = true;
       refuse(this.req, this.#res, REFUSALS.timeout);
-    } else if (error === 'silent') {
-      this.#fail({ kind: 'upstream_timeout', id });
-    } else if (error === 'dropped') {
-      void this.#failAsRouted();
-    } else if (attempt?.isOnReused === true && untouched && this.#mayRetry()) {
-      void this.#connect(attempt.destination);
+    } else if (attempt && error.kind === 'broken' && !hasResponse && this.#mayRetry(attempt)) {
+      void this.#connectAnew(attempt.upstream);
     } else {
-      this.#fail({ kind: 'upstream_unreachable', id });
+      this.onUpstreamError(error);
     }
   }
 
-  async #lookUp(): Promise<void> {
-    const { routes, startWait, waitingPage } = this.context;
-    const { id } = this.inbound.address;
-    this.#abortOnClose ??= new AbortController();
-    const resolution = await resolveRoute(id, {
-      routes,
-      isSuperseded: this.#superseded > 0,
-      startWait,
-      signal: this.#abortOnClose.signal,
-      guard: (route) => this.#guard(route),
-      respondInstead: () => waitingPage?.(this.req, this.#res, id) === true,
-    });
-    if (this.#done) return;
-    if (resolution === undefined) this.#done = true;
-    else if (resolution.kind === 'open') this.#forward(resolution);
-    else this.#fail(resolution);
-  }
-
-  /** What a guarded instance asks of visitors; it is asked once more where a route was superseded. */
-  #guard(route: Route | undefined): Failure | boolean {
-    const passed = authorizeAccess(this.req, this.inbound, route, this.context, this.#res);
-    if (passed === undefined) return true;
-    if ('kind' in passed) return passed;
-    this.inbound = passed;
-    return false;
-  }
-
-  #forward({ route, deadline }: OpenRoute): void {
-    const { id, port: wanted } = this.inbound.address;
-    const port = choosePort(route, wanted);
-    if (port === undefined) {
-      this.#fail({ kind: 'not_found', what: 'such port' });
-      return;
-    }
-    const pool = this.context.pools.of(id, route, deadline);
-    const destination = { route, deadline, pool, port };
-    const connection = pool.acquire(port);
-    if (connection) this.#send(destination, connection);
-    else void this.#connect(destination);
-  }
-
-  async #connect(destination: Destination): Promise<void> {
-    const { pool, port } = destination;
-    try {
-      const connection = await pool.connect(port);
-      if (this.#done) pool.release(connection);
-      else this.#send(destination, connection);
-    } catch (error) {
-      if (this.#done) return;
-      const isSuperseded = error instanceof UpstreamConnectError && error.kind === 'superseded';
-      if (error instanceof ApiError) this.#fail(error.failure);
-      else if (isSuperseded && ++this.#superseded < MAX_SUPERSEDED) void this.#lookUp();
-      else this.#fail({ kind: 'upstream_unreachable', id: pool.id });
-    }
-  }
-
-  #send(destination: Destination, connection: Connection): void {
-    this.#attempt = new UpstreamAttempt(this, destination, connection);
-    this.#attempt.start();
-    this.#watchUse(destination);
-  }
-
-  #watchUse({ route, pool }: Destination): void {
-    const { activity } = this.context;
-    if (activity === undefined || route.activity === undefined || this.#watched) return;
-    this.#watched = true;
-    watchRequest(activity, pool.id, route, this.req, this.#res);
-  }
-
-  /** An instance may close an idle connection just as it is used again: then, and once. */
-  #mayRetry(): boolean {
-    const { method, head } = this.inbound;
-    const mayRetry = !this.#retried && (method === 'GET' || method === 'HEAD') && !hasBody(head);
-    this.#retried = true;
+  /** An instance may close an idle connection just as it is reused: then the request is repeated. */
+  #mayRetry(attempt: UpstreamAttempt): boolean {
+    if (!attempt.isOnReusedConnection) return false;
+    const { method, head } = this.request;
+    const isRepeatable = (method === 'GET' || method === 'HEAD') && !hasBody(head);
+    const mayRetry = isRepeatable && !this.#hasRetried;
+    this.#hasRetried = true;
     return mayRetry;
   }
 
-  /** The generation ended under the request: what the route says now tells why. */
-  async #failAsRouted(): Promise<void> {
-    const { routes } = this.context;
-    const { id } = this.inbound.address;
-    const found = await lookUpRoute(routes, id);
-    if (this.#done) return;
-    this.#fail(found.kind === 'open' ? { kind: 'upstream_unreachable', id } : found);
-  }
-
-  #fail(failure: Failure): void {
-    this.#done = true;
-    // Whether a body follows that was not asked for, nobody can tell.
-    const { expectsContinue } = this.inbound.head;
-    const isOpen = !this.req.complete && expectsContinue && !this.writer.continued;
-    if (this.context.draining || isOpen) this.#res.shouldKeepAlive = false;
-    // Cut in the middle of sending, a client would never see the answer.
+  protected override respondWithFailure(failure: Failure): void {
+    // A client that waits for `100 Continue` may or may not send its body after another response.
+    const { expectsContinue } = this.request.head;
+    const isUndecided = !this.req.complete && expectsContinue && !this.writer.hasContinued;
+    if (this.context.isDraining || isUndecided) this.#res.shouldKeepAlive = false;
     else if (!this.req.complete) this.#linger();
-    logUpstreamFailure(this.context.logger, failure);
     this.context.sendFailure(this.req, this.#res, failure);
   }
 
+  /** Reads the rest of the upload: a client that is cut while it sends never sees its response. */
   #linger(): void {
     this.req.resume();
     const timer = setTimeout(() => this.req.socket.destroy(), LINGER_MS);
     this.req.once('close', () => clearTimeout(timer));
   }
 
-  #onClosed(): void {
+  #onClientClosed(): void {
     this.context.inFlight--;
-    this.#done = true;
-    this.#abortOnClose?.abort();
+    this.finish();
     this.#attempt?.abandon();
     this.#attempt = undefined;
+  }
+}
+
+/** One attempt to send a request on one connection, and the way back of its response. */
+class UpstreamAttempt implements ResponseListener {
+  readonly upstream: Upstream;
+  readonly isOnReusedConnection: boolean;
+  readonly #owner: ProxiedRequest;
+  readonly #connection: Connection;
+  #upload: Upload | undefined;
+  #continueTimer: NodeJS.Timeout | undefined;
+  /** The client has to accept bytes first. Whatever arrives meanwhile is queued behind them. */
+  #isBlocked = false;
+  #isOver = false;
+
+  constructor(owner: ProxiedRequest, upstream: Upstream, connection: Connection) {
+    this.upstream = upstream;
+    this.isOnReusedConnection = connection.isReused;
+    this.#owner = owner;
+    this.#connection = connection;
+  }
+
+  start(): void {
+    const { request, context, req } = this.#owner;
+    const { route, port } = this.upstream;
+    const { head, method } = request;
+    this.#connection.send(upstreamHead(request, route, port), method, this);
+    if (!hasBody(head)) {
+      this.#connection.endRequest();
+      return;
+    }
+    this.#upload = new Upload(req, this.#connection, context.uploads, request);
+    if (head.expectsContinue) {
+      this.#continueTimer = setTimeout(
+        () => this.#owner.writer.sendContinue(),
+        CONTINUE_TIMEOUT_MS,
+      );
+    }
+  }
+
+  /** The client has disconnected: the instance has to know at once. */
+  abandon(): void {
+    clearTimeout(this.#continueTimer);
+    this.#upload?.stop();
+    this.#connection.abandon();
+  }
+
+  onHead(head: ResponseHead): void {
+    const { writer, request, context } = this.#owner;
+    if (head.status === 100) {
+      if (request.head.expectsContinue) writer.sendContinue();
+      return;
+    }
+    const { route, port } = this.upstream;
+    const rewriteContext = rewriteContextOf(request, route, port);
+    if (head.status < 200) {
+      writer.inform(head, rewriteContext);
+      return;
+    }
+    clearTimeout(this.#continueTimer);
+    writer.begin(head, rewriteContext, context.isDraining);
+  }
+
+  onBody(data: Buffer, isLast: boolean): void {
+    const { writer, context } = this.#owner;
+    if (writer.write(data, isLast)) return;
+    if (this.#isBlocked) return;
+    this.#isBlocked = true;
+    this.#connection.pause();
+    writer.whenDrained(context.clientTimeout, () => {
+      this.#isBlocked = false;
+      // The connection may serve another request by then.
+      if (!this.#isOver) this.#connection.resume();
+    });
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    this.#isOver = true;
+    this.#upload?.stop();
+    this.#owner.writer.end(trailers, this.#owner.context.clientTimeout);
+    this.#owner.onResponseEnd();
+  }
+
+  onChunkEnd(): void {
+    this.#owner.writer.flush();
+  }
+
+  onDrain(): void {
+    this.#upload?.onDrain();
+  }
+
+  onError(error: UpstreamError, hasResponse: boolean): void {
+    clearTimeout(this.#continueTimer);
+    this.#isOver = true;
+    const awaitsClient = this.#upload?.awaitsClient === true;
+    this.#upload?.stop();
+    this.#owner.onAttemptError(error, hasResponse, awaitsClient);
   }
 }

@@ -1,19 +1,22 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { DataPath } from './data-path.ts';
+import { type ClientConnection, isResponding, knownConnection } from './client-connection.ts';
+import type { DataPlane } from './data-plane.ts';
+import { type Refusal, refuseSocket, REFUSALS } from './early-response.ts';
 import {
-  isAnswering,
-  existingClientConnection,
-  type ClientConnection,
-} from './client-connection.ts';
-import { refuseSocket, REFUSALS, type Refusal } from './refusal.ts';
+  CLIENT_KEEP_ALIVE_MS,
+  HEADERS_CHECK_INTERVAL_MS,
+  HEADERS_TIMEOUT_MS,
+  MAX_CLIENT_CONNECTIONS,
+  MAX_REQUEST_HEAD_BYTES,
+} from './limits.ts';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
 
-/** Limits of the public port. */
+/** Limits of the public port, with the defaults of `limits.ts`. */
 export interface PublicServerOptions {
-  /** How long the head of a request may take, ms. */
+  /** How long a request head may take, ms. */
   readonly headersTimeout?: number;
   /** How long an idle connection is kept, ms: longer than any load balancer keeps it. */
   readonly keepAliveTimeout?: number;
@@ -21,91 +24,91 @@ export interface PublicServerOptions {
 }
 
 /**
- * The public port: what is for an instance goes the data path's way, the rest to the entrance.
- * Every way that node:http has into a program is guarded.
+ * The public port. Requests for an instance go to the data plane, all others to `launch`. Every
+ * event by which node:http hands a client to the program is handled here.
  */
 export function createPublicServer(
-  dataPath: DataPath,
+  dataPlane: DataPlane,
   launch: Handler,
   options: PublicServerOptions = {},
 ): Server {
   const server = createServer({
-    headersTimeout: options.headersTimeout ?? 15_000,
-    keepAliveTimeout: options.keepAliveTimeout ?? 75_000,
-    // Without this, node:http looks for slow heads only every 30 s.
-    connectionsCheckingInterval: 500,
-    // An upload takes as long as it takes: who is silent is cut, not who is slow.
+    headersTimeout: options.headersTimeout ?? HEADERS_TIMEOUT_MS,
+    keepAliveTimeout: options.keepAliveTimeout ?? CLIENT_KEEP_ALIVE_MS,
+    connectionsCheckingInterval: HEADERS_CHECK_INTERVAL_MS,
+    // An upload may take any time: clients that are silent are cut, not those that are slow.
     requestTimeout: 0,
-    maxHeaderSize: 16 * 1024,
-    // The guards answer a missing Host, and in HTTP/1.0 too.
+    maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
+    // The request checks respond to a missing Host, in HTTP/1.0 too.
     requireHostHeader: false,
     noDelay: true,
   });
-  // Past its limit node:http drops header fields, and with them what frames the body. So there is
-  // none, and the guards count.
+  // Beyond its limit node:http drops fields, and with them the framing of the body. So there is no
+  // limit here, and the request checks count the fields.
   server.maxHeadersCount = 0;
-  server.maxConnections = options.maxConnections ?? 20_000;
+  server.maxConnections = options.maxConnections ?? MAX_CLIENT_CONNECTIONS;
 
   const handle: Handler = (req, res) => {
-    // By TE alone node:http would send chunks to HTTP/1.0, which has none (RFC 9112 6.1).
+    // For `TE` alone node:http would send chunks to HTTP/1.0, which has none (RFC 9112 6.1).
     if (req.httpVersion === '1.0') res.useChunkedEncodingByDefault = false;
-    if (!dataPath.request(req, res)) launch(req, res);
+    if (!dataPlane.request(req, res)) launch(req, res);
   };
   server.on('request', handle);
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
-    if (dataPath.request(req, res)) return;
+    if (dataPlane.request(req, res)) return;
     res.writeContinue();
     launch(req, res);
   });
-  // Any other expectation the guards refuse.
+  // The request checks refuse any other expectation.
   server.on('checkExpectation', handle);
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
-    dataPath.upgrade(req, socket, head);
+    dataPlane.upgrade(req, socket, head);
   });
   server.on('connect', (_req: IncomingMessage, socket: Socket) => {
     socket.on('error', () => socket.destroy());
-    const client = existingClientConnection(socket);
-    // Behind an answer that is still on its way, a refusal would be taken for that answer.
-    if (client !== undefined && isAnswering(client)) socket.destroy();
-    else if (client?.isRefused === true) socket.destroySoon();
+    const connection = knownConnection(socket);
+    // The client would take a refusal for the response that is still being sent.
+    if (connection !== undefined && isResponding(connection)) socket.destroy();
+    else if (connection?.isRefused === true) socket.destroySoon();
     else refuseSocket(socket, REFUSALS.method);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    const client = existingClientConnection(socket);
-    const refusal = REFUSAL_OF[error.code ?? ''] ?? REFUSALS.malformed;
+    const connection = knownConnection(socket);
+    const refusal = REFUSAL_BY_CODE[error.code ?? ''] ?? REFUSALS.malformed;
     if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
-    // A client that leaves within a head is told of as what is malformed, and by no other means.
+    // If the client disconnects mid-header, llhttp reports this; there is no separate event.
     else if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy();
-    else if (client !== undefined && isReceivingRequest(client))
-      endAfterResponse(socket, client, refusal);
-    else if (client?.isRefused === true) socket.destroySoon();
+    else if (connection !== undefined && isServing(connection)) {
+      closeAfterResponse(socket, connection, refusal);
+    } else if (connection?.isRefused === true) socket.destroySoon();
     else refuseSocket(socket, refusal);
   });
   return server;
 }
 
-/** Whether an answer is on its way, or has left before the body that it is to. */
-function isReceivingRequest(client: ClientConnection): boolean {
-  return isAnswering(client) || client.answer?.req.complete === false;
+/** Whether a response is being sent, or was sent before its request body had arrived. */
+function isServing(connection: ClientConnection): boolean {
+  return isResponding(connection) || connection.lastResponse?.req.complete === false;
 }
 
-/** Ends a connection on which something is wrong while an exchange is under way. */
-function endAfterResponse(socket: Socket, client: ClientConnection, refusal: Refusal): void {
-  const { answer } = client;
-  // In its own body: it is the answer to that, as long as it has not begun and none is before it.
-  if (answer?.req.complete === false) {
-    if (answer.headersSent || answer.socket === null) socket.destroy();
+/** Closes a connection on which the parser found an error while a request is being served. */
+function closeAfterResponse(socket: Socket, connection: ClientConnection, refusal: Refusal): void {
+  const { lastResponse } = connection;
+  // The error is in the body of that request: the refusal is its response, unless another one has
+  // begun or is to be sent before it.
+  if (lastResponse?.req.complete === false) {
+    if (lastResponse.headersSent || lastResponse.socket === null) socket.destroy();
     else refuseSocket(socket, refusal);
     return;
   }
-  // Behind it: whoever asked gets the answer whole, and nothing follows it.
-  if (client.isRefused) return;
-  client.isRefused = true;
-  answer?.once('finish', () => socket.destroySoon());
+  // The error is behind that request: its response is completed, and nothing follows it.
+  if (connection.isRefused) return;
+  connection.isRefused = true;
+  lastResponse?.once('finish', () => socket.destroySoon());
 }
 
-/** What the parser of node:http found wrong, by its code; everything else is malformed. */
-const REFUSAL_OF: Readonly<Record<string, Refusal>> = {
+/** Errors of the parser of node:http; all others are malformed requests. */
+const REFUSAL_BY_CODE: Readonly<Record<string, Refusal>> = {
   HPE_HEADER_OVERFLOW: REFUSALS.headers,
   HPE_CHUNK_EXTENSIONS_OVERFLOW: REFUSALS.chunkExtension,
   HPE_PAUSED_H2_UPGRADE: REFUSALS.version,

@@ -1,72 +1,161 @@
 import type { IncomingMessage } from 'node:http';
-import { requestFieldKind } from './request-fields.ts';
-import type { ForwardedHeaders } from './forwarded.ts';
-import { REFUSALS, type Refusal } from './refusal.ts';
-import { withoutReserved } from './reserved-cookies.ts';
-import { isPlainTarget } from './target.ts';
+import { ACCESS_HEADER } from '../access/presented-tokens.ts';
+import { collect, type ForwardedHeaders, NOTHING_FORWARDED } from './client-connection.ts';
+import { type Refusal, REFUSALS } from './early-response.ts';
+import { dropNominated, dropReservedCookies, rememberKinds } from './header-fields.ts';
+import { MAX_LENGTH_DIGITS, MAX_REQUEST_FIELDS } from './limits.ts';
 
-/** A request's head after the guards: what is passed on, and what decides how. */
+/** A request head that has passed every check: what is forwarded, and what decides how. */
 export interface RequestHead {
-  /** The one Host, as sent. */
+  readonly kind: 'head';
+  /** The value of the one Host field, as sent. */
   readonly host: string;
-  /** The end-to-end header lines, as sent. */
+  /** The end-to-end header lines, as sent, without Host. */
   readonly lines: string;
-  /** Length of the body; undefined where there is none or it is chunked. */
+  /** Digits of Content-Length; undefined if the request has none or is chunked. */
   readonly contentLength: string | undefined;
   readonly chunked: boolean;
   /** Whether the client waits for `100 Continue` before it sends the body. */
   readonly expectsContinue: boolean;
-  /** The Upgrade header as sent. */
+  /** The Upgrade field, as sent. */
   readonly upgrade: string | undefined;
   /** Whether a browser asks for the script of a service worker (Service Workers 4.2.9). */
   readonly isServiceWorker: boolean;
-  /** What a trusted peer said of the client; undefined where the peer is not trusted. */
-  readonly forwarded: ForwardedHeaders | undefined;
+  /** What a trusted peer says about the client; undefined if the peer is not trusted. */
+  readonly forwarded: Readonly<ForwardedHeaders> | undefined;
 }
 
-const MAX_FIELDS = 100;
-/** A reg-name, IPv4 address or IPv6 literal, with a port or without (RFC 9110 7.2). */
-const HOST = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
-/** Past so many digits servers differ in what they can hold. */
-const MAX_LENGTH_DIGITS = 15;
-const ENDS_CHUNKED = /(?:^|,)[ \t]*chunked[ \t]*$/i;
+/** A head while it is read: the fields that the checks need, and that do not leave this file. */
+interface DraftHead extends Writable<RequestHead> {
+  /** Values of Transfer-Encoding, joined. */
+  coding: string | undefined;
+  /** Values of Expect, joined. */
+  expect: string | undefined;
+}
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
- * Reads the head of a request in one pass and refuses whatever two servers might understand
- * differently (RFC 9112 section 11.2); the parser of node:http has refused the rest before.
+ * Reads a request head and refuses what two servers could understand differently (RFC 9112 section
+ * 11.2). llhttp, the parser of node:http, has refused malformed messages before.
+ *
+ * The passes run in this order; the first refusal is the answer.
  */
-export function readRequestHead(req: IncomingMessage, trusted: boolean): RequestHead | Refusal {
-  const { rawHeaders, httpVersion } = req;
-  if (rawHeaders.length > MAX_FIELDS * 2) return REFUSALS.headers;
-  if (httpVersion !== '1.1' && httpVersion !== '1.0') return REFUSALS.version;
-  if (req.method === 'TRACE' || req.method === 'CONNECT') return REFUSALS.method;
-  if (!isPlainTarget(req.url ?? '')) return REFUSALS.target;
+export function readRequestHead(req: IncomingMessage, isTrusted: boolean): RequestHead | Refusal {
+  const isHttp10 = req.httpVersion === '1.0';
+  const head: DraftHead = {
+    kind: 'head',
+    host: '',
+    lines: '',
+    contentLength: undefined,
+    chunked: false,
+    expectsContinue: false,
+    upgrade: undefined,
+    isServiceWorker: false,
+    forwarded: isTrusted ? NOTHING_FORWARDED : undefined,
+    coding: undefined,
+    expect: undefined,
+  };
+  return (
+    checkRequestLine(req) ??
+    readFields(req.rawHeaders, head) ??
+    checkHost(head) ??
+    checkFraming(head, isHttp10) ??
+    checkExpectation(head, isHttp10) ??
+    checkUpgrade(head) ??
+    head
+  );
+}
 
-  let host: string | undefined;
+/**
+ * Characters and segments that a request target must not contain: a fragment, a backslash (which
+ * some servers treat as a slash), and dot segments in the path, plain or percent-encoded.
+ */
+const FORBIDDEN_IN_TARGET = /[#\\]|^[^?]*?\/(?:\.|%2e){1,2}(?:[/?]|$)/i;
+
+/** Whether a target is in origin form (RFC 9112 section 3.2.1) and has one reading only. */
+export function isPlainTarget(target: string): boolean {
+  return target.charCodeAt(0) === 0x2f && !FORBIDDEN_IN_TARGET.test(target);
+}
+
+function checkRequestLine({ rawHeaders, httpVersion, method, url }: IncomingMessage) {
+  if (rawHeaders.length > MAX_REQUEST_FIELDS * 2) return REFUSALS.headers;
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return REFUSALS.version;
+  if (method === 'TRACE' || method === 'CONNECT') return REFUSALS.method;
+  return isPlainTarget(url ?? '') ? undefined : REFUSALS.target;
+}
+
+/** What happens to a request field. */
+type FieldKind =
+  /** End-to-end: forwarded unchanged. */
+  | 'pass'
+  /** Not forwarded: it concerns this connection only, or imitates a field that matters. */
+  | 'drop'
+  /** Describes the client: accepted from a trusted peer, else dropped. */
+  | 'forwarded'
+  /** Forwarded without the product's own cookies. */
+  | 'cookie'
+  /** Forwarded; a browser asks for the script of a service worker. */
+  | 'service-worker'
+  /** Read here and written anew for the upstream connection. */
+  | 'host'
+  | 'connection'
+  | 'content-length'
+  | 'transfer-encoding'
+  | 'expect'
+  | 'upgrade';
+
+const FIELD_KINDS = new Map<string, FieldKind>([
+  ['host', 'host'],
+  ['cookie', 'cookie'],
+  ['service-worker', 'service-worker'],
+  ['connection', 'connection'],
+  ['content-length', 'content-length'],
+  ['transfer-encoding', 'transfer-encoding'],
+  ['expect', 'expect'],
+  ['upgrade', 'upgrade'],
+  ['keep-alive', 'drop'],
+  ['te', 'drop'],
+  ['trailer', 'drop'],
+  ['http2-settings', 'drop'],
+  // The access token of a guarded instance. The instance must not see it.
+  [ACCESS_HEADER, 'drop'],
+  ['forwarded', 'forwarded'],
+  ['x-real-ip', 'forwarded'],
+]);
+
+/**
+ * `Proxy` would become HTTP_PROXY in the environment of a CGI program (CVE-2016-5385), and a CGI
+ * program cannot tell `X_Forwarded_For` from `X-Forwarded-For`. Both are dropped.
+ */
+const fieldKindOf = rememberKinds<FieldKind>((name) => {
+  const kind = FIELD_KINDS.get(name);
+  if (kind !== undefined) return kind;
+  if (name.startsWith('x-forwarded-')) return 'forwarded';
+  return name === 'proxy' || name.startsWith('proxy-') || name.includes('_') ? 'drop' : 'pass';
+});
+
+/** Sorts the fields into `head`. */
+function readFields(rawHeaders: readonly string[], head: DraftHead): Refusal | undefined {
   let lines = '';
-  let contentLength: string | undefined;
-  let coding: string | undefined;
-  let expect: string | undefined;
-  let upgrade: string | undefined;
+  let host: string | undefined;
   let nominated: Set<string> | undefined;
   let forwarded: ForwardedHeaders | undefined;
-  let isServiceWorker = false;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
     const value = rawHeaders[i + 1] ?? '';
-    switch (requestFieldKind(name)) {
+    switch (fieldKindOf(name)) {
       case 'pass':
         lines += `${name}: ${value}\r\n`;
         break;
       case 'drop':
         break;
       case 'cookie': {
-        const kept = withoutReserved(value);
+        const kept = dropReservedCookies(value);
         if (kept !== undefined) lines += `${name}: ${kept}\r\n`;
         break;
       }
       case 'service-worker':
-        isServiceWorker = true;
+        head.isServiceWorker = true;
         lines += `${name}: ${value}\r\n`;
         break;
       case 'host':
@@ -77,81 +166,96 @@ export function readRequestHead(req: IncomingMessage, trusted: boolean): Request
         nominated = nominate(value, nominated);
         break;
       case 'content-length':
-        contentLength = value;
+        head.contentLength = value;
         break;
       case 'transfer-encoding':
-        coding = coding === undefined ? value : `${coding}, ${value}`;
+        head.coding = join(head.coding, value);
         break;
       case 'expect':
-        expect = expect === undefined ? value : `${expect}, ${value}`;
+        head.expect = join(head.expect, value);
         break;
       case 'upgrade':
-        upgrade = upgrade === undefined ? value : `${upgrade}, ${value}`;
+        head.upgrade = join(head.upgrade, value);
         break;
       case 'forwarded':
-        if (trusted) collect((forwarded ??= { ...NOTHING }), name.toLowerCase(), value);
+        if (head.forwarded) {
+          collect((forwarded ??= { ...NOTHING_FORWARDED }), name.toLowerCase(), value);
+        }
         break;
     }
   }
-  if (host === undefined || !HOST.test(host)) return REFUSALS.host;
-  if (contentLength !== undefined && contentLength.length > MAX_LENGTH_DIGITS) {
-    return REFUSALS.malformed;
-  }
-  if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
-    return ENDS_CHUNKED.test(coding) ? REFUSALS.coding : REFUSALS.framing;
-  }
-  if (coding !== undefined && httpVersion === '1.0') return REFUSALS.oldFraming;
-  // HTTP/1.0 has no expectations (RFC 9110 10.1.1).
-  if (httpVersion === '1.0') expect = undefined;
-  if (expect !== undefined && expect.toLowerCase() !== '100-continue') return REFUSALS.expectation;
-  if (upgrade !== undefined && /\bh2c\b/i.test(upgrade)) return REFUSALS.upgrade;
-  return {
-    host,
-    lines: nominated === undefined ? lines : without(lines, nominated),
-    contentLength,
-    chunked: coding !== undefined,
-    expectsContinue: expect !== undefined,
-    upgrade,
-    isServiceWorker,
-    forwarded: trusted ? (forwarded ?? NOTHING) : undefined,
-  };
+  if (forwarded) head.forwarded = forwarded;
+  head.host = host ?? '';
+  head.lines = nominated === undefined ? lines : dropNominated(lines, nominated);
+  return undefined;
 }
 
-const NOTHING: Readonly<ForwardedHeaders> = {
-  for: undefined,
-  proto: undefined,
-  host: undefined,
-  prefix: undefined,
-  realIp: undefined,
-  forwarded: undefined,
-};
-
-const FORWARDED_FIELDS: Readonly<Record<string, keyof ForwardedHeaders>> = {
-  'x-forwarded-for': 'for',
-  'x-forwarded-proto': 'proto',
-  'x-forwarded-host': 'host',
-  'x-forwarded-prefix': 'prefix',
-  'x-real-ip': 'realIp',
-  forwarded: 'forwarded',
-};
-
-function collect(forwarded: ForwardedHeaders, name: string, value: string): void {
-  const key = FORWARDED_FIELDS[name];
-  if (key !== undefined)
-    forwarded[key] = forwarded[key] === undefined ? value : `${forwarded[key]}, ${value}`;
+function join(before: string | undefined, value: string): string {
+  return before === undefined ? value : `${before}, ${value}`;
 }
 
-/** Collects the fields that Connection names (RFC 9110 7.6.1); the usual options name none. */
-function nominate(value: string, sofar: Set<string> | undefined): Set<string> | undefined {
-  if (value === 'keep-alive' || value === 'close' || value === 'Upgrade') return sofar;
-  const names = sofar ?? new Set();
+/** Collects the field names that Connection lists (RFC 9110 section 7.6.1). */
+function nominate(value: string, before: Set<string> | undefined): Set<string> | undefined {
+  // These three spellings cover almost all clients, and name no field that is forwarded.
+  if (value === 'keep-alive' || value === 'close' || value === 'Upgrade') return before;
+  const names = before ?? new Set();
   for (const token of value.split(',')) names.add(token.trim().toLowerCase());
   return names;
 }
 
-function without(lines: string, nominated: ReadonlySet<string>): string {
-  return lines
-    .split(/(?<=\r\n)/)
-    .filter((line) => !nominated.has(line.slice(0, line.indexOf(':')).toLowerCase()))
-    .join('');
+/** A reg-name, IPv4 address or IPv6 literal, with a port or without (RFC 9110 section 7.2). */
+const HOST = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+
+function checkHost({ host }: DraftHead): Refusal | undefined {
+  return HOST.test(host) ? undefined : REFUSALS.host;
+}
+
+const ENDS_CHUNKED = /(?:^|,)[ \t]*chunked[ \t]*$/i;
+
+/** One framing, which every server understands alike (RFC 9112 section 6). */
+function checkFraming(head: DraftHead, isHttp10: boolean): Refusal | undefined {
+  const { coding, contentLength } = head;
+  if (contentLength !== undefined && contentLength.length > MAX_LENGTH_DIGITS) {
+    return REFUSALS.malformed;
+  }
+  if (coding === undefined) return undefined;
+  if (coding.toLowerCase() !== 'chunked') {
+    return ENDS_CHUNKED.test(coding) ? REFUSALS.coding : REFUSALS.framing;
+  }
+  if (isHttp10) return REFUSALS.oldFraming;
+  head.chunked = true;
+  return undefined;
+}
+
+/** HTTP/1.0 has no expectations (RFC 9110 section 10.1.1): there the field is ignored. */
+function checkExpectation(head: DraftHead, isHttp10: boolean): Refusal | undefined {
+  if (head.expect === undefined || isHttp10) return undefined;
+  if (head.expect.toLowerCase() !== '100-continue') return REFUSALS.expectation;
+  head.expectsContinue = true;
+  return undefined;
+}
+
+function checkUpgrade({ upgrade }: DraftHead): Refusal | undefined {
+  return upgrade !== undefined && /\bh2c\b/i.test(upgrade) ? REFUSALS.upgrade : undefined;
+}
+
+/** A nonce of 16 bytes in base64 (RFC 6455 section 4.1). */
+const WEBSOCKET_KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
+
+/**
+ * Checks a WebSocket handshake (RFC 6455 section 4.2.1) after `readRequestHead`. A handshake has no
+ * body: one server would read it as frames and another as a body.
+ */
+export function checkHandshake(req: IncomingMessage, head: RequestHead): Refusal | undefined {
+  const { method, httpVersion, headers } = req;
+  const isHandshake =
+    method === 'GET' &&
+    httpVersion === '1.1' &&
+    head.upgrade?.toLowerCase() === 'websocket' &&
+    head.contentLength === undefined &&
+    !head.chunked &&
+    !head.expectsContinue &&
+    WEBSOCKET_KEY.test(headers['sec-websocket-key'] ?? '');
+  if (!isHandshake) return REFUSALS.upgrade;
+  return headers['sec-websocket-version'] === '13' ? undefined : REFUSALS.webSocketVersion;
 }

@@ -115,8 +115,8 @@ test.each([
 });
 
 test('no instance says how a browser keeps origins apart', () => {
-  for (const rewrite of [path, host]) {
-    expect(rewriteResponse(['origin-agent-cluster', '?0', 'X', '1'], rewrite)).toEqual(['X', '1']);
+  for (const context of [path, host]) {
+    expect(rewriteResponse(['origin-agent-cluster', '?0', 'X', '1'], context)).toEqual(['X', '1']);
   }
 });
 
@@ -136,9 +136,9 @@ test.each([
 });
 
 test('no instance sets a cookie of the product, in either form', () => {
-  for (const rewrite of [path, host]) {
+  for (const context of [path, host]) {
     const cookie = 'ephemera-dashboard=1; Path=/instances';
-    expect(rewriteResponse(['Set-Cookie', 'a=1', 'Set-Cookie', cookie], rewrite)).toEqual([
+    expect(rewriteResponse(['Set-Cookie', 'a=1', 'Set-Cookie', cookie], context)).toEqual([
       'Set-Cookie',
       'a=1',
     ]);

@@ -1,24 +1,24 @@
-import { setsReserved } from './reserved-cookies.ts';
+import { setsReservedCookie } from './header-fields.ts';
 
-/** From where to where an answer travels, as far as its fields speak of addresses. */
+/** What a response is rewritten for: the addresses of the visitor and of the instance. */
 export interface RewriteContext {
-  /** What the visitor's address puts before the instance's own path; empty in host form. */
+  /** The part of the visitor's path before the instance's own path; empty in host form. */
   readonly prefix: string;
-  /** Whether the visitor asked for the prefix alone, without a slash behind it. */
+  /** Whether the visitor requested the prefix without a slash behind it. */
   readonly isBare: boolean;
-  /** Whether the prefix was taken off towards the instance. */
+  /** Whether the prefix was stripped from the upstream request. */
   readonly stripped: boolean;
   /** The instance's own `address:port`, which no visitor can reach. */
   readonly upstream: string;
-  /** The names by which the visitor came, and the instance was asked, with a port or without. */
+  /** The hosts that the visitor and the proxy's own request used, with a port or without. */
   readonly hosts: readonly string[];
 }
 
 /**
- * What speaks for a whole origin, or for all its ports: in path form that is every other
- * instance's too. `NEL` would have the browser tell a stranger of every address that it asks for.
+ * Fields that apply to a whole origin, or to all ports of a host. In path form other instances share
+ * the origin. `NEL` would make the browser report every requested address to a third party.
  */
-const OF_ORIGIN = new Set([
+const ORIGIN_WIDE = new Set([
   'alt-svc',
   'clear-site-data',
   'nel',
@@ -30,81 +30,82 @@ const OF_ORIGIN = new Set([
 ]);
 
 /**
- * In host form, on every answer: instances that set `document.domain` to the name above them do not
- * become one origin, and a browser may give each a process of its own. What an instance says of it
- * is taken off, since two of them could agree otherwise.
+ * Added to every response in host form: instances that set `document.domain` to their common parent
+ * do not become one origin, and a browser may run each in a process of its own. The field of an
+ * instance is removed, because two instances could otherwise agree to share an origin.
  */
-export const KEYED_BY_ORIGIN = ['Origin-Agent-Cluster', '?1'] as const;
+export const ORIGIN_KEYED = ['Origin-Agent-Cluster', '?1'] as const;
 
-/** The lengths of the names that are looked at, as bits: most names can be told by it alone. */
-const LENGTHS = ['location', 'set-cookie', ...OF_ORIGIN].reduce(
+/** The lengths of the names that may be rewritten, as bits: they rule out most names. */
+const REWRITTEN_LENGTHS = ['location', 'set-cookie', ...ORIGIN_WIDE].reduce(
   (bits, { length }) => bits | (1 << length),
   0,
 );
 
 /**
- * Makes an answer's fields right for the visitor: a Location that names the instance's own
- * address or root comes under the prefix, a cookie stays with its instance, and nothing is said
- * for an origin that others share. Other fields pass as they are.
+ * Rewrites the fields of a response for the visitor. A Location that names the instance's own address
+ * or root is moved below the prefix, a cookie is confined to its instance, and a field that applies
+ * to a shared origin is removed. Other fields pass unchanged.
  *
  * @param fields name, value, name, value, …
+ * @returns the same list if nothing changed
  */
 export function rewriteResponse(
   fields: readonly string[],
-  rewrite: RewriteContext,
+  context: RewriteContext,
 ): readonly string[] {
   let rewritten: string[] | undefined;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
     const value = fields[i + 1] ?? '';
-    const becomes = needsRewrite(name) ? rewriteField(name.toLowerCase(), value, rewrite) : value;
-    if (becomes !== value) rewritten ??= fields.slice(0, i);
-    if (becomes !== undefined) rewritten?.push(name, becomes);
+    const result = mayRewrite(name) ? rewriteField(name.toLowerCase(), value, context) : value;
+    if (result !== value) rewritten ??= fields.slice(0, i);
+    if (result !== undefined) rewritten?.push(name, result);
   }
   return rewritten ?? fields;
 }
 
-function needsRewrite({ length }: string): boolean {
-  return length <= 30 && ((LENGTHS >> length) & 1) === 1;
+function mayRewrite({ length }: string): boolean {
+  return length <= 30 && ((REWRITTEN_LENGTHS >> length) & 1) === 1;
 }
 
-function rewriteField(name: string, value: string, rewrite: RewriteContext): string | undefined {
+function rewriteField(name: string, value: string, context: RewriteContext): string | undefined {
   switch (name) {
     case 'location':
-      return rewriteLocation(value, rewrite);
+      return rewriteLocation(value, context);
     case 'set-cookie':
-      return setsReserved(value) ? undefined : rewriteCookie(value, rewrite);
+      return setsReservedCookie(value) ? undefined : rewriteCookie(value, context);
     default:
-      if (!OF_ORIGIN.has(name)) return value;
-      if (rewrite.prefix !== '' || name === 'origin-agent-cluster') return undefined;
-      return name === 'clear-site-data' ? clearOwnOrigin(value) : value;
+      if (!ORIGIN_WIDE.has(name)) return value;
+      if (context.prefix !== '' || name === 'origin-agent-cluster') return undefined;
+      return name === 'clear-site-data' ? withoutCookies(value) : value;
   }
 }
 
 /**
- * Clearing cookies clears those of the whole registrable domain, the other instances' among them
- * (Clear Site Data 4.2.2): what an origin has alone may go, its cookies it can end one by one.
+ * Clear-Site-Data without cookies: clearing them clears those of the whole registrable domain, and
+ * so those of other instances (Clear Site Data 4.2.2). An instance can expire its own one by one.
  */
-function clearOwnOrigin(value: string): string | undefined {
+function withoutCookies(value: string): string | undefined {
   const kept = value
     .split(',')
     .map((type) => type.trim())
-    .flatMap((type) => (type === '"*"' ? EVERYTHING : type))
+    .flatMap((type) => (type === '"*"' ? ALL_BUT_COOKIES : type))
     .filter((type) => type !== '"cookies"');
   return kept.length === 0 ? undefined : kept.join(', ');
 }
 
-/** What `"*"` stands for, without the cookies. */
-const EVERYTHING = ['"cache"', '"storage"', '"executionContexts"'];
+/** The meaning of `"*"`, without cookies. */
+const ALL_BUT_COOKIES = ['"cache"', '"storage"', '"executionContexts"'];
 
-/** A Location that leads elsewhere, or is relative to the page, passes as it is. */
-export function rewriteLocation(location: string, rewrite: RewriteContext): string {
-  const path = ownPath(location, rewrite);
+/** A Location that leads to another site, or is relative to the page, passes unchanged. */
+export function rewriteLocation(location: string, context: RewriteContext): string {
+  const path = ownPath(location, context);
   if (path === undefined) return location;
-  return rewrite.stripped ? below(rewrite.prefix, path) : path;
+  return context.stripped ? below(context.prefix, path) : path;
 }
 
-/** The path of a Location that means the instance itself, by its address, the host or the root. */
+/** The path of a Location that means the instance itself: by its address, a host, or the root. */
 function ownPath(
   location: string,
   { upstream, hosts, prefix }: RewriteContext,
@@ -115,26 +116,26 @@ function ownPath(
   const match = /^(?:https?:)?\/\/([^/?#]*)([^]*)$/i.exec(location);
   const [, authority = '', rest = ''] = match ?? [];
   const isUpstream = authority === upstream || `${authority}:80` === upstream;
-  const named = plainAuthority(authority, location);
-  const isHost = prefix !== '' && hosts.some((host) => plainAuthority(host, location) === named);
+  const named = normalAuthority(authority, location);
+  const isHost = prefix !== '' && hosts.some((host) => normalAuthority(host, location) === named);
   if (!match || !(isUpstream || isHost)) return undefined;
   const path = rest.startsWith('/') ? rest : `/${rest}`;
-  // Standing alone, `//x` would be another host.
+  // A Location of `//x` would name another host.
   return path.startsWith('//') && prefix === '' ? `/.${path}` : path;
 }
 
-/** An authority as it can be compared: in lower case, without the port that its scheme implies. */
-function plainAuthority(authority: string, location: string): string {
+/** An authority in lower case, without the default port of its scheme. */
+function normalAuthority(authority: string, location: string): string {
   const implied = /^https:/i.test(location) ? /:443$/ : /:80$/;
   return authority.toLowerCase().replace(implied, '');
 }
 
 /**
- * Confines a cookie to its instance: no Domain, and in path form every Path below the prefix.
+ * Confines a cookie to its instance: without Domain, and in path form with a Path below the prefix.
  *
- * Without a Path that begins with a slash a browser takes the folder of the page that set it (RFC
- * 6265 5.1.4, 5.2.4). Of the prefix alone that is above the instance, so there the prefix is said
- * first: of several the last counts, or the first where a browser does not take to the others.
+ * Without a Path that begins with a slash, a browser uses the folder of the page that set the cookie
+ * (RFC 6265 sections 5.1.4 and 5.2.4). For the bare prefix that folder is above the instance, so the
+ * prefix is added as the first Path. Of several valid Paths the last counts.
  */
 export function rewriteCookie(
   cookie: string,
@@ -154,11 +155,11 @@ export function rewriteCookie(
 
 function isAttribute(attribute: string, name: string): boolean {
   const equals = attribute.indexOf('=');
-  const input = equals === -1 ? attribute : attribute.slice(0, equals);
-  return input.trim().toLowerCase() === name;
+  const key = equals === -1 ? attribute : attribute.slice(0, equals);
+  return key.trim().toLowerCase() === name;
 }
 
-/** Puts a path below the prefix, unless the instance, which may know its prefix, has done so. */
+/** Moves a path below the prefix, unless it is there: the instance may know its prefix. */
 function below(prefix: string, path: string): string {
   const isBelow =
     path.startsWith(prefix) &&

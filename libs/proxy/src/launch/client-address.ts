@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { BlockList } from 'node:net';
 import { clientAddressBehind } from '@ephemera/http';
-import { clientConnectionOf } from '../data-plane/client-connection.ts';
+import { connectionOf } from '../data-plane/client-connection.ts';
 
 /** The address that a request came from, behind load balancers that are trusted. */
 export function clientAddress(req: IncomingMessage, trusted: BlockList): string {
-  const { address } = clientConnectionOf(req.socket, trusted);
+  const { address } = connectionOf(req.socket, trusted);
   return clientAddressBehind(address, req.headers['x-forwarded-for'], trusted);
 }
 

@@ -6,10 +6,10 @@ import { connectRedis, connectTracking, type Keys, keysOf, RouteCache } from '@e
 import { type StartedRedis, startRedis } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import {
-  createDataPath,
-  type DataPath,
-  type DataPathOptions,
-} from '../../src/data-plane/data-path.ts';
+  createDataPlane,
+  type DataPlane,
+  type DataPlaneOptions,
+} from '../../src/data-plane/data-plane.ts';
 import {
   createPublicServer,
   type PublicServerOptions,
@@ -21,12 +21,12 @@ export const PREFIX = 'demo';
 export interface Fixture {
   readonly port: number;
   readonly server: Server;
-  readonly dataPath: DataPath;
+  readonly dataPlane: DataPlane;
   readonly routes: RouteCache;
   readonly redis: Redis;
   readonly keys: Keys;
   readonly startedRedis: StartedRedis;
-  /** What the data path warned of. */
+  /** What the data plane logged as warnings and errors. */
   readonly warnings: unknown[];
   /** Puts a route of a ready instance into Redis; gives its id. */
   ready(port: number, more?: Partial<ReadyRoute> & { lifetime?: number }): Promise<string>;
@@ -34,7 +34,7 @@ export interface Fixture {
   stop(): Promise<void>;
 }
 
-export type FixtureOptions = Partial<DataPathOptions> & {
+export type FixtureOptions = Partial<DataPlaneOptions> & {
   readonly server?: PublicServerOptions;
   readonly lease?: number;
   readonly grace?: number;
@@ -81,17 +81,21 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
   await redis.set(keys.registration(HOST), registration('127.0.0.0/8'));
   await routes.start();
   const warnings: unknown[] = [];
-  const dataPath = createDataPath({
+  const dataPlane = createDataPlane({
     routes,
     prefix: PREFIX,
     domain: undefined,
     trustedProxies: [],
     sendFailure: (_req, res, failure) => answerPlainly(res, failure),
-    logger: { warn: (...fields: unknown[]) => void warnings.push(fields) },
+    logger: {
+      debug: () => undefined,
+      warn: (...fields: unknown[]) => void warnings.push(fields),
+      error: (...fields: unknown[]) => void warnings.push(fields),
+    },
     ...options,
   });
   const server = createPublicServer(
-    dataPath,
+    dataPlane,
     (_req, res) => answerPlainly(res, { kind: 'not_found', what: 'page' }),
     options.server,
   );
@@ -102,7 +106,7 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
   return {
     port: (server.address() as AddressInfo).port,
     server,
-    dataPath,
+    dataPlane,
     routes,
     redis,
     keys,
@@ -116,7 +120,7 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
       return id;
     },
     async stop() {
-      await dataPath.drain(0);
+      await dataPlane.drain(0);
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       await routes.stop();

@@ -60,8 +60,8 @@ test.each([
     }
     await Promise.all(batch.map((raw) => raw.untilClosed()));
   }
-  await waitFor('nothing in flight', () => fixture.dataPath.inFlight() === 0);
-  await waitFor('no tunnel', () => fixture.dataPath.openTunnels() === 0);
+  await waitFor('nothing in flight', () => fixture.dataPlane.inFlight() === 0);
+  await waitFor('no tunnel', () => fixture.dataPlane.openTunnels() === 0);
   // The idle connections to the instance are given up after their time; the upstream's side of
   // those that were left half open by it is this test's to close.
   for (const connection of upstream.connections) connection.socket.destroy();

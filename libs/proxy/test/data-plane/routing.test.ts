@@ -195,7 +195,7 @@ describe('how the instance stands', () => {
     await fixture.put(id, { state: 'pending', generation: newGeneration() });
     const raw = open(fixture.port);
     raw.send(`POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody`);
-    await waitFor('the request', () => fixture.dataPath.inFlight() === 1);
+    await waitFor('the request', () => fixture.dataPlane.inFlight() === 1);
     await fixture.put(id, { state: 'starting', generation: newGeneration() });
     await fixture.put(id, route);
     await raw.until(/200 OK[^]*ok$/);
@@ -218,7 +218,7 @@ describe('how the instance stands', () => {
     await fixture.put(id, { state: 'starting', generation: newGeneration() });
     const raw = open(fixture.port);
     raw.send(get(`/demo/${id}/`));
-    await waitFor('the request', () => fixture.dataPath.inFlight() === 1);
+    await waitFor('the request', () => fixture.dataPlane.inFlight() === 1);
     await fixture.put(id, { state: 'failed', generation: newGeneration(), reason: 'start_failed' });
     await raw.until(/HTTP\/1\.1 502/);
     raw.socket.destroy();
@@ -230,9 +230,9 @@ describe('how the instance stands', () => {
     await fixture.put(id, { state: 'starting', generation: newGeneration() });
     const raw = open(fixture.port);
     raw.send(get(`/demo/${id}/`));
-    await waitFor('the request', () => fixture.dataPath.inFlight() === 1);
+    await waitFor('the request', () => fixture.dataPlane.inFlight() === 1);
     raw.socket.destroy();
-    await waitFor('nothing in flight', () => fixture.dataPath.inFlight() === 0);
+    await waitFor('nothing in flight', () => fixture.dataPlane.inFlight() === 0);
   });
 });
 
@@ -274,11 +274,11 @@ describe('draining', () => {
     const raw = open(fixture.port);
     raw.send(get(`/demo/${id}/`));
     await waitFor('the request', () => slow.requests.length === 1);
-    const drained = fixture.dataPath.drain(10_000);
+    const drained = fixture.dataPlane.drain(10_000);
     const answer = await raw.untilClosed();
     expect(answer).toMatch(/\r\nConnection: close\r\n[^]*ok$/);
     await drained;
-    expect(fixture.dataPath.inFlight()).toBe(0);
+    expect(fixture.dataPlane.inFlight()).toBe(0);
     await waitFor('the upstream to be left', () => slow.connections[0]?.left);
     await slow.stop();
     await fixture.stop();
@@ -291,7 +291,7 @@ describe('draining', () => {
     const raw = open(fixture.port);
     raw.send(get(`/demo/${id}/`));
     await waitFor('the request', () => silent.requests.length === 1);
-    await fixture.dataPath.drain(200);
+    await fixture.dataPlane.drain(200);
     await raw.until(/HTTP\/1\.1 502/);
     await waitFor('the upstream to be left', () => silent.connections[0]?.left);
     await silent.stop();

@@ -439,7 +439,7 @@ describe('aborts', () => {
       if (behaviour.length > 0) await raw.until(/begun/);
       raw.socket.destroy();
       expect(await timeUntilLeft()).toBeLessThan(200);
-      await waitFor('nothing in flight', () => fixture.dataPath.inFlight() === 0);
+      await waitFor('nothing in flight', () => fixture.dataPlane.inFlight() === 0);
     },
   );
 
@@ -450,7 +450,7 @@ describe('aborts', () => {
       raw.socket.end(get(id), 'latin1', () => raw.socket.destroy());
     });
     await raw.untilClosed();
-    await waitFor('nothing in flight', () => fixture.dataPath.inFlight() === 0);
+    await waitFor('nothing in flight', () => fixture.dataPlane.inFlight() === 0);
     expect(statusOf(await send(fixture.port, get(id)))).toBe(200);
   });
 });
@@ -519,7 +519,7 @@ describe('back-pressure', () => {
     raw.send(get(id));
     const connection = await connectionTo();
     await waitFor('the instance to be let go', () => connection.left);
-    await waitFor('nothing in flight', () => impatient.dataPath.inFlight() === 0);
+    await waitFor('nothing in flight', () => impatient.dataPlane.inFlight() === 0);
     raw.socket.destroy();
     await impatient.stop();
   });

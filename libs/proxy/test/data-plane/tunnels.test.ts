@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => fixture.stop());
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await waitFor('no tunnel to be left', () => fixture.dataPath.openTunnels() === 0);
+  await waitFor('no tunnel to be left', () => fixture.dataPlane.openTunnels() === 0);
 });
 
 /** More than the buffers of all sockets on the way take in. */
@@ -103,7 +103,7 @@ describe('a long answer other than 101', () => {
     raw.send(handshake(await long(`Content-Length: ${SIZE}`, Buffer.alloc(SIZE))));
     await waitFor('a connection', () => upstream.connections.length === 1);
     await waitFor('the instance to be let go', () => upstream.connections[0]?.left);
-    await waitFor('the client to be let go', () => fixture.dataPath.openTunnels() === 0);
+    await waitFor('the client to be let go', () => fixture.dataPlane.openTunnels() === 0);
   });
 });
 

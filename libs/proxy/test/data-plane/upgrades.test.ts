@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => fixture.stop());
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await waitFor('no tunnel to be left', () => fixture.dataPath.openTunnels() === 0);
+  await waitFor('no tunnel to be left', () => fixture.dataPlane.openTunnels() === 0);
 });
 
 async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {

@@ -10,7 +10,7 @@ export type Fence = 'lease' | 'push' | 'flush' | 'sockets' | 'recheck' | 'addres
 
 const CACHE = 'libs/store/src/route-cache.ts';
 const TRACKING = 'libs/store/src/route-tracking.ts';
-const AGENTS = 'libs/proxy/src/data-plane/upstream/upstream-pools.ts';
+const POOLS = 'libs/proxy/src/data-plane/upstream/pool.ts';
 const PROFILE = 'libs/worker/src/docker/container-profile.ts';
 
 /**
@@ -39,7 +39,7 @@ export const FENCES: Readonly<Record<Fence, readonly SourcePatch[]>> = {
   /** Connections are kept by address and not by instance, and outlive the route. */
   sockets: [
     {
-      file: AGENTS,
+      file: POOLS,
       text: `const known = this.#pools.get(id);
     if (known?.generation === route.generation) return known;
     if (known) this.#drop(known);`,
@@ -47,15 +47,13 @@ export const FENCES: Readonly<Record<Fence, readonly SourcePatch[]>> = {
     if (known) return Object.assign(known, { id, route });`,
     },
     {
-      file: AGENTS,
+      file: POOLS,
       text: 'this.#pools.set(id, pool);',
-      instead: 'this.#pools.set(route.address, agent);',
+      instead: 'this.#pools.set(route.address, pool);',
     },
   ],
   /** A connection that has opened is used without asking whether the route still stands. */
-  recheck: [
-    { file: AGENTS, text: 'return isCurrent(found, generation);', instead: 'return true;' },
-  ],
+  recheck: [{ file: POOLS, text: 'return isCurrent(found, generation);', instead: 'return true;' }],
   /** Docker gives a container the lowest free address: that of the one which has just ended. */
   addresses: [
     {

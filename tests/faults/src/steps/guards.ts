@@ -64,7 +64,7 @@ export const GUARDS: Readonly<Record<string, readonly SourcePatch[]>> = {
     ),
   ],
   /** A kill is counted by whoever ran it. */
-  'track once': [{ file: KILL, text: UNLESS_FINALIZED, instead: '' }],
+  'counted once': [{ file: KILL, text: UNLESS_FINALIZED, instead: '' }],
 };
 
 /** The source of a file without these guards; undefined where none of them is in it. */

@@ -1,33 +1,113 @@
-import type { Socket } from 'node:net';
-import type { SharedReadBuffer } from './shared-read-buffer.ts';
-import type { ResponseHead } from './response-head.ts';
-import { ResponseParser, type ResponseSink } from './response-parser.ts';
+import type { OnReadOpts, Socket } from 'node:net';
+import { IDLE_MARGIN_MS, READ_BUFFER_BYTES } from '../limits.ts';
+import {
+  ProtocolError,
+  type ProtocolErrorReason,
+  type ResponseHead,
+  ResponseParser,
+  type ResponseSink,
+} from './response-parser.ts';
 
-/** How long before its other side an idle connection is given up, ms. */
-const IDLE_MARGIN = 1_000;
+/** Why a request failed upstream: a field of the log line, and a label of the metric. */
+export type UpstreamErrorReason =
+  | ProtocolErrorReason
+  /** llhttp refused the response to an upgrade; the cause says why. */
+  | 'invalid_response'
+  | 'connect_failed'
+  | 'connect_timeout'
+  | 'data_before_request'
+  | 'connection_closed'
+  | 'connection_error'
+  | 'response_timeout'
+  | 'handshake_rejected'
+  | 'route_superseded'
+  | 'route_dropped'
+  | 'store_unavailable'
+  | 'host_unregistered'
+  | 'internal';
 
-/** Why an answer will not be completed. */
-export type UpstreamError =
-  /** The other side closed, reset, or sent what is no HTTP. */
+/** Decides what happens to the request; `reason` only informs. */
+export type UpstreamErrorKind =
+  /** No connection could be opened. */
+  | 'unreachable'
+  /** A connection opened, but the route that led to it is not current. */
+  | 'superseded'
+  /** The store could not confirm the route, so nothing may be sent. */
+  | 'unconfirmed'
+  /** The host of the route has not registered the address, so it may be of another host. */
+  | 'unregistered'
+  /** The instance closed the connection, reset it, or sent an invalid response. */
   | 'broken'
-  /** It was silent for too long. */
+  /** The instance sent nothing for too long. */
   | 'silent'
-  /** It was silent because the rest of the request did not come. */
-  | 'starved'
-  /** The generation that the connection belongs to is not the one to use any more. */
-  | 'dropped';
+  /** The generation of the connection ended. */
+  | 'dropped'
+  /** The proxy itself failed: a bug. */
+  | 'internal';
 
-/** Who sent a request on a connection. */
-export interface ResponseListener extends ResponseSink {
-  /** All that has arrived so far was handed over. */
-  onArrived(): void;
-  /** What was written has left: more may follow. */
-  onDrain(): void;
-  /** There will be no more; `answered` tells whether a byte of an answer had come. */
-  onLost(error: UpstreamError, answered: boolean): void;
+/** Why there is no response, or no complete one. */
+export class UpstreamError extends Error {
+  override readonly name = 'UpstreamError';
+  readonly kind: UpstreamErrorKind;
+  readonly reason: UpstreamErrorReason;
+  constructor(kind: UpstreamErrorKind, reason: UpstreamErrorReason, cause?: unknown) {
+    super(reason.replaceAll('_', ' '), cause === undefined ? undefined : { cause });
+    this.kind = kind;
+    this.reason = reason;
+  }
 }
 
-/** Who keeps the connection between requests. */
+/** The host of a route has not registered a network with its address: nothing is sent there. */
+export class UnregisteredHostError extends UpstreamError {
+  readonly host: string;
+  readonly address: string;
+  constructor(host: string, address: string) {
+    super('unregistered', 'host_unregistered');
+    this.host = host;
+    this.address = address;
+  }
+}
+
+/**
+ * The one buffer that all upstream sockets are read into. The next read of any socket overwrites it,
+ * so the bytes are valid only until `onChunk` returns.
+ */
+const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+
+/**
+ * Reads one socket into the shared buffer: a read allocates nothing and skips the buffers and events
+ * of node:stream. `end`, `error`, `close`, `pause` and `resume` work as usual.
+ */
+export class SharedReadBuffer {
+  /** Bytes arrived while `onChunk` was not set, and were discarded. */
+  receivedBeforeRequest = false;
+  /**
+   * Receives each chunk. Copy what is kept: the bytes are valid until it returns. Returning false
+   * stops reading until the socket is resumed.
+   */
+  onChunk: ((data: Buffer) => boolean) | undefined;
+  /** The option `onread` of `net.connect`. */
+  readonly onread: OnReadOpts = {
+    buffer: READ_BUFFER,
+    callback: (length) => {
+      if (this.onChunk) return this.onChunk(READ_BUFFER.subarray(0, length));
+      this.receivedBeforeRequest = true;
+      return true;
+    },
+  };
+}
+
+/** Receives the response to a request that was sent on a connection. */
+export interface ResponseListener extends ResponseSink {
+  /** All bytes that have arrived so far were passed on. */
+  onChunkEnd(): void;
+  /** The socket accepts more of the request. */
+  onDrain(): void;
+  /** Called once at most, and not after `onEnd`. @param hasResponse whether a byte had arrived */
+  onError(error: UpstreamError, hasResponse: boolean): void;
+}
+
+/** Keeps the connection between requests. */
 export interface ConnectionOwner {
   /** Coarse monotonic milliseconds. */
   readonly now: number;
@@ -40,36 +120,36 @@ export class Connection implements ResponseSink {
   readonly port: number;
   /** Whether it has served a request before. */
   isReused = false;
-  /** Last sign of life in either direction, or since when it is idle; the keeper's clock. */
+  /** Time of the last activity, or since when it is idle; the owner's clock. */
   activeAt: number;
-  /** How long the other side keeps it idle, ms, where it said so. */
+  /** How long the instance keeps it idle, ms; infinite if the instance did not say. */
   idleLimit = Number.POSITIVE_INFINITY;
   readonly #socket: Socket;
   readonly #owner: ConnectionOwner;
   readonly #parser = new ResponseParser();
   #listener: ResponseListener | undefined;
   #isOpen = true;
-  #answered = false;
-  #headComplete = false;
-  #reusable = false;
-  #requestSent = false;
-  #answerComplete = false;
+  #hasResponse = false;
+  #isHeadComplete = false;
+  #isReusable = false;
+  #isRequestSent = false;
+  #isResponseComplete = false;
 
-  /** @param socket connected; from here on it is this connection's, and its inlet */
-  constructor(socket: Socket, readBuffer: SharedReadBuffer, port: number, owner: ConnectionOwner) {
+  /** @param socket connected; this object owns it and `buffer` from here on */
+  constructor(socket: Socket, buffer: SharedReadBuffer, port: number, owner: ConnectionOwner) {
     this.#socket = socket;
     this.port = port;
     this.#owner = owner;
     this.activeAt = owner.now;
-    readBuffer.onChunk = (data) => {
-      this.#onData(data);
+    buffer.onChunk = (data) => {
+      this.#onChunk(data);
       return true;
     };
     socket.on('drain', () => this.#listener?.onDrain());
     socket.on('end', () => this.#onEnd());
-    socket.on('error', () => this.destroy('broken'));
+    socket.on('error', (error) => this.destroy('broken', 'connection_error', error));
     socket.on('close', () => {
-      this.destroy('broken');
+      this.destroy('broken', 'connection_closed');
       owner.onClosed(this);
     });
   }
@@ -78,31 +158,31 @@ export class Connection implements ResponseSink {
     return this.#listener === undefined && this.#isOpen;
   }
 
-  /** Whether a request is under way and the head of its answer is not there. */
-  get awaitsAnswer(): boolean {
-    return this.#listener !== undefined && !this.#headComplete;
+  /** Whether a request was sent and the head of its response is not complete. */
+  get awaitsResponse(): boolean {
+    return this.#listener !== undefined && !this.#isHeadComplete;
   }
 
-  /** Sends the head of a request: its answer goes to `requester`. */
+  /** Sends the head of a request: its response goes to `listener`. */
   send(head: string, method: string, listener: ResponseListener): void {
     this.#listener = listener;
-    this.#answered = false;
-    this.#headComplete = false;
-    this.#reusable = false;
-    this.#requestSent = false;
-    this.#answerComplete = false;
+    this.#hasResponse = false;
+    this.#isHeadComplete = false;
+    this.#isReusable = false;
+    this.#isRequestSent = false;
+    this.#isResponseComplete = false;
     this.activeAt = this.#owner.now;
     this.#parser.begin(method, this);
     this.#socket.write(head, 'latin1');
   }
 
-  /** Sends a piece of the body as it is; false where `onDrain` is to be waited for. */
+  /** Sends a piece of the body unchanged; false: wait for `onDrain`. */
   write(data: Buffer): boolean {
     this.activeAt = this.#owner.now;
     return this.#socket.write(data);
   }
 
-  /** Sends a piece of the body as a chunk. */
+  /** Sends a piece of the body as one chunk; false: wait for `onDrain`. */
   writeChunk(data: Buffer): boolean {
     this.#socket.cork();
     this.#socket.write(`${data.length.toString(16)}\r\n`, 'latin1');
@@ -117,9 +197,9 @@ export class Connection implements ResponseSink {
     this.#socket.write(`0\r\n${trailers}\r\n`, 'latin1');
   }
 
-  /** The request is sent in full: the connection may serve another one after the answer. */
+  /** The request was sent in full: the connection may serve another one after the response. */
   endRequest(): void {
-    this.#requestSent = true;
+    this.#isRequestSent = true;
   }
 
   pause(): void {
@@ -131,14 +211,15 @@ export class Connection implements ResponseSink {
     this.#socket.resume();
   }
 
-  destroy(error: UpstreamError): void {
+  /** Closes the connection and reports the error to the listener, if there is one. */
+  destroy(kind: UpstreamErrorKind, reason: UpstreamErrorReason, cause?: unknown): void {
     const listener = this.#listener;
     this.#listener = undefined;
     this.#close();
-    listener?.onLost(error, this.#answered);
+    listener?.onError(new UpstreamError(kind, reason, cause), this.#hasResponse);
   }
 
-  /** Ends the connection without telling whoever sent the request. */
+  /** Closes the connection without a report. */
   abandon(): void {
     this.#listener = undefined;
     this.#close();
@@ -147,46 +228,68 @@ export class Connection implements ResponseSink {
   onHead(head: ResponseHead): void {
     this.activeAt = this.#owner.now;
     if (head.status >= 200) {
-      this.#headComplete = true;
-      this.#reusable = head.reusable;
+      this.#isHeadComplete = true;
+      this.#isReusable = head.isReusable;
       const { idleSeconds } = head.fields;
-      if (idleSeconds !== undefined) this.idleLimit = idleSeconds * 1000 - IDLE_MARGIN;
+      if (idleSeconds !== undefined) this.idleLimit = idleSeconds * 1000 - IDLE_MARGIN_MS;
     }
     this.#listener?.onHead(head);
   }
 
-  onBody(data: Buffer, last: boolean): void {
-    this.#listener?.onBody(data, last);
+  onBody(data: Buffer, isLast: boolean): void {
+    this.#listener?.onBody(data, isLast);
   }
 
   onEnd(trailers: readonly string[]): void {
     const listener = this.#listener;
     this.#listener = undefined;
-    this.#answerComplete = true;
+    this.#isResponseComplete = true;
     listener?.onEnd(trailers);
   }
 
-  #onData(data: Buffer): void {
-    // A byte that nobody asked for is the answer to nothing: what follows it cannot be trusted.
-    if (!this.#parser.busy) {
-      this.destroy('broken');
+  #onChunk(data: Buffer): void {
+    // Bytes that no request asked for: whatever follows them cannot be trusted.
+    if (!this.#parser.isBusy) {
+      this.destroy('broken', 'data_before_request');
       return;
     }
-    this.#answered = true;
-    let taken: number;
+    this.#hasResponse = true;
+    const listener = this.#listener;
     try {
-      taken = this.#parser.push(data);
-    } catch {
-      this.destroy('broken');
-      return;
+      const taken = this.#parser.push(data);
+      if (this.#isResponseComplete) this.#settle(taken === data.length);
+      else this.#listener?.onChunkEnd();
+    } catch (error) {
+      this.#onThrown(error, listener);
     }
-    if (this.#answerComplete) this.#settle(taken === data.length);
-    else this.#listener?.onArrived();
   }
 
-  #settle(isClean: boolean): void {
-    this.#answerComplete = false;
-    if (!isClean || !this.#reusable || !this.#requestSent || !this.#isOpen) {
+  #onEnd(): void {
+    this.#isOpen = false;
+    const listener = this.#listener;
+    try {
+      if (this.#parser.isBusy && this.#parser.end()) this.#close();
+      else this.destroy('broken', 'connection_closed');
+    } catch (error) {
+      this.#onThrown(error, listener);
+    }
+  }
+
+  /** What the parser throws is the instance's fault; anything else is a bug of a listener. */
+  #onThrown(error: unknown, listener: ResponseListener | undefined): void {
+    if (error instanceof ProtocolError) {
+      this.destroy('broken', error.reason, error);
+      return;
+    }
+    // `onEnd` clears the listener before it calls it, and the bug may be in there.
+    this.#listener = listener;
+    this.destroy('internal', 'internal', error);
+  }
+
+  /** The response is complete. @param isExact whether nothing was received behind it */
+  #settle(isExact: boolean): void {
+    this.#isResponseComplete = false;
+    if (!isExact || !this.#isReusable || !this.#isRequestSent || !this.#isOpen) {
       this.#close();
       return;
     }
@@ -194,12 +297,6 @@ export class Connection implements ResponseSink {
     this.activeAt = this.#owner.now;
     this.#socket.resume();
     this.#owner.release(this);
-  }
-
-  #onEnd(): void {
-    this.#isOpen = false;
-    if (this.#parser.busy && this.#parser.end()) this.#close();
-    else this.destroy('broken');
   }
 
   #close(): void {

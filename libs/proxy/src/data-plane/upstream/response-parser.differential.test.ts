@@ -85,7 +85,7 @@ function read(
     onEnd: () => undefined,
   });
   try {
-    for (let at = 0; at < bytes.length && parser.busy;) {
+    for (let at = 0; at < bytes.length && parser.isBusy;) {
       const end = at + 1 + random(random(4) === 0 ? 3 : 60);
       taken += parser.push(Buffer.from(bytes.slice(at, end), 'latin1'));
       at = end;

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
-import { ProtocolError } from './response-fields.ts';
-import type { ResponseHead } from './response-head.ts';
-import { ResponseParser } from './response-parser.ts';
+
+import { ProtocolError, type ResponseHead, ResponseParser } from './response-parser.ts';
 
 /** What a parser made of some bytes. */
 function parse(pieces: readonly string[], method = 'GET') {
@@ -28,10 +27,10 @@ test('an answer in one piece and the same in single bytes are the same', () => {
   for (const { heads, body, trailers, parser } of [whole, single]) {
     expect(heads.map(({ status }) => status)).toEqual([103, 200]);
     expect(heads[1]?.fields.endToEnd).toEqual(['X', 'y', 'Empty', '']);
-    expect(heads[1]?.reusable).toBe(true);
+    expect(heads[1]?.isReusable).toBe(true);
     expect(body).toBe('abc0123456789');
     expect(trailers).toEqual(['Z', '1']);
-    expect(parser.busy).toBe(false);
+    expect(parser.isBusy).toBe(false);
   }
   expect(whole.taken).toEqual([bytes.length]);
 });
@@ -56,7 +55,7 @@ test.each([
 ])('%s: %j ends with its head, and may be followed by another: %s', (method, bytes, reusable) => {
   const { heads, trailers } = parse([bytes], method);
   expect(trailers).toEqual([]);
-  expect(heads[0]?.reusable).toBe(reusable);
+  expect(heads[0]?.isReusable).toBe(reusable);
 });
 
 test('a body without a frame ends with the connection, and with nothing else', () => {

@@ -1,47 +1,97 @@
-import { ChunkedBody } from './chunked-body.ts';
-import { ProtocolError, ResponseFields } from './response-fields.ts';
-import { type Framing, type ResponseHead, readResponseHead } from './response-head.ts';
+import { rememberKinds } from '../header-fields.ts';
+import {
+  MAX_CHUNK_EXTENSION_BYTES,
+  MAX_CHUNK_SIZE_DIGITS,
+  MAX_INFORMATIONAL,
+  MAX_RESPONSE_HEAD_BYTES,
+} from '../limits.ts';
 
-/** Who takes an answer, piece by piece. None of these may call the parser. */
+// The HTTP/1 response parser. It is stricter than RFC 9112 requires of a recipient: a response that
+// two parsers could read differently is an error. The differential test compares it with llhttp.
+
+/** Why a response is refused. The log line of the 502 and the metric `reason` carry it. */
+export type ProtocolErrorReason =
+  | 'not_http'
+  | 'bad_status_line'
+  | 'bad_header_field'
+  | 'bare_lf'
+  | 'head_too_large'
+  | 'bad_content_length'
+  | 'duplicate_content_length'
+  | 'bad_transfer_encoding'
+  | 'transfer_encoding_in_http_1_0'
+  | 'content_length_with_transfer_encoding'
+  | 'tab_in_framing_field'
+  | 'trailer_without_chunked'
+  | 'unrequested_upgrade'
+  | 'close_before_final_response'
+  | 'too_many_informational'
+  | 'bad_chunk_size'
+  | 'bad_chunk_extension'
+  | 'bad_chunk_end'
+  | 'framing_field_in_trailer';
+
+/** A response that HTTP does not allow, or that has two readings. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError';
+  readonly reason: ProtocolErrorReason;
+  constructor(reason: ProtocolErrorReason) {
+    super(`invalid response: ${reason.replaceAll('_', ' ')}`);
+    this.reason = reason;
+  }
+}
+
+/** Receives a response piece by piece. No method may call the parser. */
 export interface ResponseSink {
-  /** The head; any number of informational ones (1xx) come before the final one. */
+  /** The head; any number of informational heads (1xx) come before the final one. */
   onHead(head: ResponseHead): void;
   /**
-   * A piece of the body; `last` where it is known to end with this. Its bytes are the sink's until
-   * it returns, as those of the input were the parser's.
+   * A piece of the body. `isLast` is true if the body is known to end with it. The bytes are valid
+   * until the method returns: copy what is kept.
    */
-  onBody(data: Buffer, last: boolean): void;
-  /** All is there; trailers as name, value, … */
+  onBody(data: Buffer, isLast: boolean): void;
+  /** The response is complete. @param trailers name, value, name, value, … */
   onEnd(trailers: readonly string[]): void;
 }
 
+/** How the end of a body is known (RFC 9112 section 6.3). */
+export type Framing = 'none' | 'length' | 'chunked' | 'close';
+
+/** A response head, checked. */
+export interface ResponseHead {
+  readonly status: number;
+  readonly reason: string;
+  readonly fields: ResponseFields;
+  readonly framing: Framing;
+  /** Whether the connection may serve another request after this response. */
+  readonly isReusable: boolean;
+}
+
 const END_OF_HEAD = '\r\n\r\n';
-const MAX_HEAD = 64 * 1024;
-const MAX_INFORMATIONAL = 16;
 const BARE_LF = /(?<!\r)\n/g;
 
-type Step = 'idle' | 'head' | 'length' | 'chunked' | 'trailers' | 'until-close';
+type ParserStep = 'idle' | 'head' | 'length' | 'chunked' | 'trailers' | 'until-close';
 
 /**
- * Reads the answers of one connection, one at a time. It is told of each request, and takes no
- * byte that comes unasked: such a byte belongs to nobody.
+ * Parses the responses of one connection, one at a time. `begin` announces each request; bytes that
+ * arrive without a request are not taken.
  */
 export class ResponseParser {
-  #step: Step = 'idle';
+  #step: ParserStep = 'idle';
   #method = '';
   #sink: ResponseSink | undefined;
-  /** What is there of a head or a trailer section. */
+  /** The received part of a head or of a trailer section. */
   #text = '';
   #remaining = 0;
   #informational = 0;
-  #chunks = new ChunkedBody();
+  #chunks = new ChunkedDecoder();
 
-  /** Whether an answer is awaited or under way. */
-  get busy(): boolean {
+  /** Whether a response is expected or incomplete. */
+  get isBusy(): boolean {
     return this.#step !== 'idle';
   }
 
-  /** A request was sent: its answer goes to `sink`. */
+  /** A request was sent: its response goes to `sink`. */
   begin(method: string, sink: ResponseSink): void {
     this.#step = 'head';
     this.#method = method;
@@ -51,8 +101,8 @@ export class ResponseParser {
   }
 
   /**
-   * Takes what has arrived; gives the number of bytes that belong to the answer, which is less
-   * than all only where the answer ended before. @throws ProtocolError
+   * Parses received bytes. Returns how many belong to the response: fewer than all only if the
+   * response ended before them. @throws ProtocolError
    */
   push(input: Buffer): number {
     let at = 0;
@@ -60,7 +110,7 @@ export class ResponseParser {
     return at;
   }
 
-  /** The connection has ended; true where the answer was complete with that. */
+  /** The connection has ended. Returns whether that completes the response. */
   end(): boolean {
     if (this.#step !== 'until-close') return this.#step === 'idle';
     this.#finish([]);
@@ -73,7 +123,7 @@ export class ResponseParser {
         return this.#takeText(input, at, (text) => this.#head(text));
       case 'trailers':
         return this.#takeText(input, at, (text) => {
-          // The text begins with the line end of the last chunk.
+          // The text begins with the CRLF of the last chunk's line.
           this.#trailers(new ResponseFields(text, 2));
         });
       case 'length':
@@ -90,7 +140,7 @@ export class ResponseParser {
 
   #takeText(input: Buffer, at: number, onText: (text: string) => void): number {
     const before = this.#text;
-    // Where a part is there already, its end and the beginning of this may make the mark.
+    // The empty line may lie across the previous input and this one.
     const seam = before.slice(-3);
     const end =
       seam === ''
@@ -98,25 +148,27 @@ export class ResponseParser {
         : at + (seam + input.toString('latin1', at)).indexOf(END_OF_HEAD) - seam.length;
     const found = seam === '' ? end !== -1 : end >= at - seam.length;
     const stop = found ? end + END_OF_HEAD.length : input.length;
-    if (before.length + stop - at > MAX_HEAD) throw new ProtocolError('head too large');
+    if (before.length + stop - at > MAX_RESPONSE_HEAD_BYTES)
+      throw new ProtocolError('head_too_large');
     const text = before + input.toString('latin1', at, stop);
     this.#text = text;
     if (found) {
       onText(text);
       return stop;
     }
-    mustNotHaveBareLf(text, before.length);
-    if (this.#step === 'head') mustBeginLikeHttp(text);
+    requireNoBareLf(text, before.length);
+    if (this.#step === 'head') requireHttpPrefix(text);
     return stop;
   }
 
   #head(text: string): void {
     this.#text = '';
-    const head = readResponseHead(text, this.#method);
+    const head = parseResponseHead(text, this.#method);
     if (head.status < 200) {
-      if (head.status === 101) throw new ProtocolError('switches protocols unasked');
-      if (head.fields.hasClose) throw new ProtocolError('closes before the answer');
-      if (++this.#informational > MAX_INFORMATIONAL) throw new ProtocolError('1xx storm');
+      if (head.status === 101) throw new ProtocolError('unrequested_upgrade');
+      if (head.fields.hasClose) throw new ProtocolError('close_before_final_response');
+      if (++this.#informational > MAX_INFORMATIONAL)
+        throw new ProtocolError('too_many_informational');
       this.#sink?.onHead(head);
       return;
     }
@@ -132,7 +184,7 @@ export class ResponseParser {
       this.#remaining = length;
     } else if (framing === 'chunked') {
       this.#step = 'chunked';
-      this.#chunks = new ChunkedBody();
+      this.#chunks = new ChunkedDecoder();
     } else {
       this.#step = 'until-close';
     }
@@ -141,15 +193,15 @@ export class ResponseParser {
   #takeLength(input: Buffer, at: number): number {
     const end = Math.min(input.length, at + this.#remaining);
     this.#remaining -= end - at;
-    const last = this.#remaining === 0;
-    this.#sink?.onBody(at === 0 && end === input.length ? input : input.subarray(at, end), last);
-    if (last) this.#finish([]);
+    const isLast = this.#remaining === 0;
+    this.#sink?.onBody(at === 0 && end === input.length ? input : input.subarray(at, end), isLast);
+    if (isLast) this.#finish([]);
     return end;
   }
 
   #takeChunks(input: Buffer, at: number): number {
     const stop = this.#chunks.read(input, at, (data) => this.#sink?.onBody(data, false));
-    if (this.#chunks.done) {
+    if (this.#chunks.isDone) {
       this.#step = 'trailers';
       this.#text = '\r\n';
     }
@@ -158,7 +210,7 @@ export class ResponseParser {
 
   #trailers(fields: ResponseFields): void {
     if (fields.chunked || fields.contentLength !== undefined) {
-      throw new ProtocolError('framing in a trailer');
+      throw new ProtocolError('framing_field_in_trailer');
     }
     this.#finish(fields.endToEnd);
   }
@@ -171,14 +223,305 @@ export class ResponseParser {
   }
 }
 
-/** What has come of a head may show already that it is none: then nobody waits for the rest. */
-function mustBeginLikeHttp(text: string): void {
-  if (!text.startsWith('HTTP/1.') && !'HTTP/1.'.startsWith(text))
-    throw new ProtocolError('no HTTP');
+/** Refuses early, so that nobody waits for the rest of what cannot be a head. */
+function requireHttpPrefix(text: string): void {
+  if (!text.startsWith('HTTP/1.') && !'HTTP/1.'.startsWith(text)) {
+    throw new ProtocolError('not_http');
+  }
 }
 
-/** @param from how much of the text was looked at before */
-function mustNotHaveBareLf(text: string, from: number): void {
+/** @param from how much of the text was checked before */
+function requireNoBareLf(text: string, from: number): void {
   BARE_LF.lastIndex = from;
-  if (BARE_LF.test(text)) throw new ProtocolError('bare LF');
+  if (BARE_LF.test(text)) throw new ProtocolError('bare_lf');
+}
+
+const STATUS_LINE = /HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n/y;
+
+/**
+ * Parses a response head: the status line, the fields and the empty line. No bare LF, no folding, no
+ * space before a colon, at most one Content-Length and never together with Transfer-Encoding, which
+ * must be exactly `chunked`.
+ *
+ * @param text latin1, ends in CRLF CRLF
+ * @param method of the request: it decides whether there is a body
+ * @throws ProtocolError
+ */
+function parseResponseHead(text: string, method: string): ResponseHead {
+  STATUS_LINE.lastIndex = 0;
+  const line = STATUS_LINE.exec(text);
+  if (!line) throw new ProtocolError('bad_status_line');
+  const isHttp11 = line[1] === '1';
+  const status = Number(line[2]);
+  const fields = new ResponseFields(text, line[0].length);
+  if (fields.chunked && !isHttp11) throw new ProtocolError('transfer_encoding_in_http_1_0');
+  const framing = framingOf(status, method, fields);
+  const isReusable = mayReuse(framing, fields, isHttp11);
+  return { status, reason: line[3] ?? '', fields, framing, isReusable };
+}
+
+function framingOf(status: number, method: string, fields: ResponseFields): Framing {
+  if (method === 'HEAD' || status < 200 || status === 204 || status === 304) return 'none';
+  if (fields.chunked) return 'chunked';
+  return fields.contentLength === undefined ? 'close' : 'length';
+}
+
+/**
+ * Whether the connection may be reused. A response without a body may still announce one, and send
+ * it: that body would be parsed as the response to the next request.
+ */
+function mayReuse(framing: Framing, fields: ResponseFields, isHttp11: boolean): boolean {
+  if (framing === 'close') return false;
+  if (framing === 'none' && (fields.chunked || (fields.contentLength ?? 0) > 0)) return false;
+  return isHttp11 ? !fields.hasClose : fields.hasKeepAlive && !fields.hasClose;
+}
+
+// One quantifier between fixed delimiters each, so matching takes linear time.
+const FIELD = /([!#$%&'*+\-.^_`|~\dA-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r\n/y;
+const CONTENT_LENGTH = /^\d{1,15}$/;
+
+type FieldKind =
+  | 'pass'
+  | 'drop'
+  | 'content-length'
+  | 'transfer-encoding'
+  | 'connection'
+  | 'keep-alive'
+  | 'upgrade'
+  | 'trailer';
+
+const FIELD_KINDS = new Map<string, FieldKind>(
+  (
+    [
+      'content-length',
+      'transfer-encoding',
+      'connection',
+      'keep-alive',
+      'upgrade',
+      'trailer',
+    ] as const
+  ).map((name) => [name, name]),
+);
+
+const kindOf = rememberKinds<FieldKind>(
+  (name) => FIELD_KINDS.get(name) ?? (name.startsWith('proxy-') ? 'drop' : 'pass'),
+);
+
+/** The fields of a response: those for the client, and what the others say about the connection. */
+export class ResponseFields {
+  /** Name, value, name, value, … */
+  endToEnd: string[] = [];
+  contentLength: number | undefined = undefined;
+  chunked = false;
+  hasClose = false;
+  hasKeepAlive = false;
+  /** How long the instance keeps an idle connection (Keep-Alive: timeout), seconds. */
+  idleSeconds: number | undefined = undefined;
+  upgrade: string | undefined = undefined;
+  trailer: string | undefined = undefined;
+
+  /** Parses from `start` to the empty line that ends `text`. @throws ProtocolError */
+  constructor(text: string, start: number) {
+    let nominated: Set<string> | undefined;
+    let at = start;
+    while (at < text.length - 2) {
+      FIELD.lastIndex = at;
+      const field = FIELD.exec(text);
+      if (!field) throw new ProtocolError('bad_header_field');
+      at = FIELD.lastIndex;
+      const name = field[1] ?? '';
+      const value = trim(field[2] ?? '');
+      switch (kindOf(name)) {
+        case 'pass':
+          this.endToEnd.push(name, value);
+          break;
+        case 'drop':
+          break;
+        case 'content-length':
+          requireNoTab(field[2] ?? '');
+          this.#length(value);
+          this.endToEnd.push(name, value);
+          break;
+        case 'transfer-encoding':
+          requireNoTab(field[2] ?? '');
+          this.#coding(value);
+          break;
+        case 'connection':
+          nominated = this.#connection(value, nominated);
+          break;
+        case 'keep-alive':
+          this.idleSeconds = Number(/\btimeout=(\d{1,9})\b/i.exec(value)?.[1] ?? NaN);
+          break;
+        case 'upgrade':
+          this.upgrade = value;
+          break;
+        case 'trailer':
+          this.trailer = value;
+          break;
+      }
+    }
+    if (this.chunked && this.contentLength !== undefined)
+      throw new ProtocolError('content_length_with_transfer_encoding');
+    if (this.trailer !== undefined && !this.chunked)
+      throw new ProtocolError('trailer_without_chunked');
+    if (nominated !== undefined) this.endToEnd = dropNominated(this.endToEnd, nominated);
+  }
+
+  #length(value: string): void {
+    if (this.contentLength !== undefined) throw new ProtocolError('duplicate_content_length');
+    if (!CONTENT_LENGTH.test(value)) throw new ProtocolError('bad_content_length');
+    this.contentLength = Number(value);
+  }
+
+  #coding(value: string): void {
+    if (this.chunked || value.toLowerCase() !== 'chunked')
+      throw new ProtocolError('bad_transfer_encoding');
+    this.chunked = true;
+  }
+
+  #connection(value: string, nominated: Set<string> | undefined): Set<string> | undefined {
+    for (const part of value.toLowerCase().split(',')) {
+      const option = part.trim();
+      if (option === 'close') this.hasClose = true;
+      else if (option === 'keep-alive') this.hasKeepAlive = true;
+      else if (option !== 'upgrade') nominated = (nominated ?? new Set()).add(option);
+    }
+    return nominated;
+  }
+}
+
+/** Content-Length stays even if Connection nominates it: the parser has acted on it. */
+function dropNominated(fields: readonly string[], nominated: ReadonlySet<string>): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? '';
+    const lower = name.toLowerCase();
+    if (lower === 'content-length' || !nominated.has(lower)) kept.push(name, fields[i + 1] ?? '');
+  }
+  return kept;
+}
+
+/** Parsers disagree whether a tab is whitespace, so a framing field must not contain one. */
+function requireNoTab(value: string): void {
+  if (value.includes('\t')) throw new ProtocolError('tab_in_framing_field');
+}
+
+/** A value without the optional whitespace around it (RFC 9110 section 5.5), in linear time. */
+function trim(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && isBlank(value.charCodeAt(start))) start++;
+  while (end > start && isBlank(value.charCodeAt(end - 1))) end--;
+  return value.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+const CR = 0x0d;
+const LF = 0x0a;
+/** Chunk extensions (RFC 9112 section 7.1.1), without optional whitespace. */
+const EXTENSION =
+  /^(?:;[!#$%&'*+\-.^_`|~\dA-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~\dA-Za-z]+|"(?:[^"\\]|\\[^])*"))?)*$/;
+
+type ChunkStep = 'size' | 'extension' | 'size-lf' | 'data' | 'data-cr' | 'data-lf' | 'done';
+
+/**
+ * Decodes a chunked body (RFC 9112 section 7.1) up to the line of the last chunk; the caller parses
+ * the trailer section. A chunk size is hex digits only, before `;` or CRLF.
+ */
+class ChunkedDecoder {
+  #step: ChunkStep = 'size';
+  #size = 0;
+  #digits = 0;
+  #extension = '';
+
+  get isDone(): boolean {
+    return this.#step === 'done';
+  }
+
+  /**
+   * Decodes `input` from `at`. Returns the position behind the last chunk's line, or the end of the
+   * input. @throws ProtocolError
+   */
+  read(input: Buffer, at: number, onData: (data: Buffer) => void): number {
+    while (at < input.length && this.#step !== 'done') {
+      if (this.#step === 'data') {
+        const end = Math.min(input.length, at + this.#size);
+        this.#size -= end - at;
+        if (this.#size === 0) this.#step = 'data-cr';
+        onData(input.subarray(at, end));
+        at = end;
+      } else {
+        this.#take(input[at++] ?? 0);
+      }
+    }
+    return at;
+  }
+
+  #take(byte: number): void {
+    switch (this.#step) {
+      case 'size':
+        if (byte === CR && this.#digits > 0) this.#step = 'size-lf';
+        else if (byte === 0x3b && this.#digits > 0) this.#extend(byte);
+        else this.#digit(byte);
+        break;
+      case 'extension':
+        if (byte === CR) this.#endExtension();
+        else this.#extend(byte);
+        break;
+      case 'size-lf':
+        requireByte(byte, LF);
+        this.#step = this.#size === 0 ? 'done' : 'data';
+        this.#digits = 0;
+        break;
+      case 'data-cr':
+        requireByte(byte, CR);
+        this.#step = 'data-lf';
+        break;
+      case 'data-lf':
+        requireByte(byte, LF);
+        this.#step = 'size';
+        break;
+      case 'data':
+      case 'done':
+        break;
+    }
+  }
+
+  #extend(byte: number): void {
+    this.#step = 'extension';
+    this.#extension += String.fromCharCode(byte);
+    if (!isText(byte) || this.#extension.length > MAX_CHUNK_EXTENSION_BYTES) {
+      throw new ProtocolError('bad_chunk_extension');
+    }
+  }
+
+  #endExtension(): void {
+    if (!EXTENSION.test(this.#extension)) throw new ProtocolError('bad_chunk_extension');
+    this.#extension = '';
+    this.#step = 'size-lf';
+  }
+
+  #digit(byte: number): void {
+    const value = hexValue(byte);
+    if (value === -1 || ++this.#digits > MAX_CHUNK_SIZE_DIGITS)
+      throw new ProtocolError('bad_chunk_size');
+    this.#size = this.#size * 16 + value;
+  }
+}
+
+function requireByte(byte: number, expected: number): void {
+  if (byte !== expected) throw new ProtocolError('bad_chunk_end');
+}
+
+function isText(byte: number): boolean {
+  return byte === 0x09 || (byte >= 0x20 && byte !== 0x7f);
+}
+
+function hexValue(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
 }

@@ -1,27 +1,24 @@
 import { parseTrustedProxies } from '@ephemera/http';
 import { expect, test } from 'vitest';
-import { forwardedLines, type ForwardedHeaders } from './forwarded.ts';
-import type { ClientConnection } from './client-connection.ts';
+import {
+  type ClientConnection,
+  type ForwardedHeaders,
+  forwardedLines,
+  NOTHING_FORWARDED,
+} from './client-connection.ts';
 
-const peer = (address: string): ClientConnection => ({
+const connection = (address: string): ClientConnection => ({
   address,
   isTrusted: true,
   trusted: parseTrustedProxies(['10.0.0.0/8']),
   isRefused: false,
-  answer: undefined,
+  lastResponse: undefined,
   described: undefined,
 });
-const nothing: ForwardedHeaders = {
-  for: undefined,
-  proto: undefined,
-  host: undefined,
-  prefix: undefined,
-  realIp: undefined,
-  forwarded: undefined,
-};
-
 test('a stranger is described anew', () => {
-  expect(forwardedLines(peer('2001:db8::1'), 'a.example:81', '', undefined).split('\r\n')).toEqual([
+  expect(
+    forwardedLines(connection('2001:db8::1'), 'a.example:81', '', undefined).split('\r\n'),
+  ).toEqual([
     'x-forwarded-for: 2001:db8::1',
     'x-real-ip: 2001:db8::1',
     'x-forwarded-proto: http',
@@ -40,7 +37,9 @@ test('what a trusted peer says is kept, and added to', () => {
     realIp: undefined,
     forwarded: 'for=203.0.113.7;proto=https',
   };
-  expect(forwardedLines(peer('10.0.0.1'), 'inner', '/demo/id', forwarded).split('\r\n')).toEqual([
+  expect(
+    forwardedLines(connection('10.0.0.1'), 'inner', '/demo/id', forwarded).split('\r\n'),
+  ).toEqual([
     'x-forwarded-for: 203.0.113.7, 198.51.100.2, 10.0.0.1',
     'x-real-ip: 198.51.100.2',
     'x-forwarded-proto: https',
@@ -52,8 +51,8 @@ test('what a trusted peer says is kept, and added to', () => {
 });
 
 test('a trusted peer that says nothing is itself the client', () => {
-  expect(forwardedLines(peer('10.0.0.1'), 'a', '', nothing)).toBe(
-    forwardedLines(peer('10.0.0.1'), 'a', '', undefined),
+  expect(forwardedLines(connection('10.0.0.1'), 'a', '', NOTHING_FORWARDED)).toBe(
+    forwardedLines(connection('10.0.0.1'), 'a', '', undefined),
   );
 });
 
@@ -63,6 +62,10 @@ test.each([
   [undefined, '203.0.113.7', '203.0.113.7'],
   [undefined, undefined, '10.0.0.1'],
 ])('behind %o and X-Real-IP %o the client is %s', (list, realIp, client) => {
-  const lines = forwardedLines(peer('10.0.0.1'), 'h', '', { ...nothing, for: list, realIp });
+  const lines = forwardedLines(connection('10.0.0.1'), 'h', '', {
+    ...NOTHING_FORWARDED,
+    for: list,
+    realIp,
+  });
   expect(lines).toContain(`x-real-ip: ${client}\r\n`);
 });

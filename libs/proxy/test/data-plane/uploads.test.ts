@@ -71,7 +71,7 @@ test('who leaves while a piece waits leaves nothing behind', async () => {
   for (const client of clients) client.send(chunkOf('<x>'));
   for (const client of clients) client.socket.resetAndDestroy();
   await waitFor('all to be let go', () => attacked.connections.every(({ left }) => left));
-  expect(fixture.dataPath.inFlight()).toBe(0);
+  expect(fixture.dataPlane.inFlight()).toBe(0);
 });
 
 test('who is answered while a piece waits is read on, and may ask for more', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { setsReserved, withoutReserved } from './reserved-cookies.ts';
+import { dropReservedCookies, setsReservedCookie } from './header-fields.ts';
 
 test.each([
   ['a=1', 'a=1'],
@@ -19,7 +19,7 @@ test.each([
   ['ephemera=1', 'ephemera=1'],
   ['', ''],
 ])('Cookie: %s → %s', (cookie, becomes) => {
-  expect(withoutReserved(cookie)).toBe(becomes);
+  expect(dropReservedCookies(cookie)).toBe(becomes);
 });
 
 test.each([
@@ -32,12 +32,12 @@ test.each([
   '= =ephemera-dashboard=x',
   'ephemera-dashboard',
 ])('Set-Cookie: %s is refused', (cookie) => {
-  expect(setsReserved(cookie)).toBe(true);
+  expect(setsReservedCookie(cookie)).toBe(true);
 });
 
 test.each(['a=1', 'a=ephemera-x', 'my-ephemera-x=1', 'ephemera=1', '', '='])(
   'Set-Cookie: %s passes',
   (cookie) => {
-    expect(setsReserved(cookie)).toBe(false);
+    expect(setsReservedCookie(cookie)).toBe(false);
   },
 );

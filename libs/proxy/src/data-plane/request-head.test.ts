@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isPlainTarget } from './target.ts';
+import { isPlainTarget } from './request-head.ts';
 
 test.each([
   '/',

@@ -1,0 +1,213 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Failure } from '@ephemera/domain';
+import { parseTrustedProxies } from '@ephemera/http';
+import { inPipelineOrder } from '../in-flight-requests.ts';
+import { type Address, readAddress } from './address.ts';
+import { connectionOf, isResponding } from './client-connection.ts';
+import { refuse, refuseSocket, responseForSocket } from './early-response.ts';
+import {
+  CLIENT_TIMEOUT_MS,
+  CONNECT_TIMEOUT_MS,
+  DRAIN_POLL_MS,
+  RESPONSE_TIMEOUT_MS,
+  START_WAIT_MS,
+  UPSTREAM_IDLE_TIMEOUT_MS,
+} from './limits.ts';
+import { ProxiedRequest } from './proxied-request.ts';
+import { ProxiedUpgrade } from './proxied-upgrade.ts';
+import { checkHandshake, readRequestHead } from './request-head.ts';
+import type { DataPlaneContext } from './routed-request.ts';
+import { UploadScheduler } from './upload.ts';
+import { UpstreamPools } from './upstream/pool.ts';
+import { WebSocketTunnels } from './websocket-tunnel.ts';
+
+/** Settings of a data plane; durations are milliseconds, with the defaults of `limits.ts`. */
+export interface DataPlaneOptions extends Pick<
+  DataPlaneContext,
+  'routes' | 'sendFailure' | 'logger'
+> {
+  /** First segment of the path form. */
+  readonly prefix: string;
+  /** Domain of the host form, with a port or without; undefined: path form only. */
+  readonly domain: string | undefined;
+  /** How visitors reach the host form; `http` by default. */
+  readonly scheme?: 'http' | 'https';
+  /** Addresses or CIDRs whose forwarded headers are accepted. */
+  readonly trustedProxies: readonly string[];
+  /** How long a request waits for an instance that is starting. */
+  readonly startWait?: number;
+  /** How long an instance may send nothing before its response head is complete; 0: no limit. */
+  readonly responseTimeout?: number;
+  readonly connectTimeout?: number;
+  /** How long idle upstream connections are kept: shorter than the instances keep them. */
+  readonly idleTimeout?: number;
+  /** How long a client may accept no byte of its response. */
+  readonly clientTimeout?: number;
+  readonly waitingPage?: DataPlaneContext['waitingPage'];
+  readonly activity?: DataPlaneContext['activity'];
+  readonly onUpstreamFailure?: DataPlaneContext['onUpstreamFailure'];
+}
+
+/** Forwards the requests that are for an instance. */
+export interface DataPlane {
+  /** Handles a request. False if its address names no instance: then it is the caller's. */
+  request(req: IncomingMessage, res: ServerResponse): boolean;
+  /** Handles every upgrade, and responds to those that it refuses. */
+  upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void;
+  /** Waits until requests and tunnels have ended, and cuts the rest after `deadlineMs`. */
+  drain(deadlineMs: number): Promise<void>;
+  inFlight(): number;
+  openTunnels(): number;
+}
+
+export function createDataPlane(options: DataPlaneOptions): DataPlane {
+  const forms = {
+    prefix: options.prefix,
+    domain: options.domain?.replace(/:\d+$/, '').toLowerCase(),
+  };
+  const trusted = parseTrustedProxies(options.trustedProxies);
+  const responseTimeout =
+    options.responseTimeout === 0 ? Infinity : (options.responseTimeout ?? RESPONSE_TIMEOUT_MS);
+  const timeouts = {
+    connectTimeout: options.connectTimeout ?? CONNECT_TIMEOUT_MS,
+    idleTimeout: options.idleTimeout ?? UPSTREAM_IDLE_TIMEOUT_MS,
+    responseTimeout,
+  };
+  const pools = new UpstreamPools(options.routes, timeouts, options.logger);
+  const context: DataPlaneContext = {
+    routes: options.routes,
+    prefix: options.prefix,
+    secure: options.scheme === 'https',
+    domainPort: /:\d+$/.exec(options.domain ?? '')?.[0] ?? '',
+    pools,
+    uploads: new UploadScheduler(),
+    startWait: options.startWait ?? START_WAIT_MS,
+    responseTimeout,
+    clientTimeout: options.clientTimeout ?? CLIENT_TIMEOUT_MS,
+    sendFailure: options.sendFailure,
+    logger: options.logger,
+    waitingPage: options.waitingPage,
+    activity: options.activity,
+    onUpstreamFailure: options.onUpstreamFailure,
+    isDraining: false,
+    inFlight: 0,
+  };
+  const tunnels = new WebSocketTunnels(context, options.logger);
+  /** Client sockets of tunnels that are open or being opened. */
+  const tunnelSockets = new Set<Socket>();
+
+  return {
+    request(req, res) {
+      const connection = connectionOf(req.socket, trusted);
+      // The connection closes with the refusal, so this request gets no response.
+      if (connection.isRefused) return true;
+      connection.lastResponse = res;
+      const head = readRequestHead(req, connection.isTrusted);
+      if (head.kind === 'refusal') {
+        connection.isRefused = true;
+        refuse(req, res, head);
+        return true;
+      }
+      const target = req.url ?? '';
+      const address = readAddress(target, head.host, forms);
+      if (address === undefined) return false;
+      const method = req.method ?? '';
+      if (address.prefix !== '' && options.domain !== undefined) {
+        redirectToHostForm(address, `${options.scheme ?? 'http'}:`, options.domain, res);
+        return true;
+      }
+      if (address.prefix !== '' && head.isServiceWorker) {
+        options.sendFailure(req, res, NO_SERVICE_WORKER);
+        return true;
+      }
+      if (!address.path.startsWith('/') && (method === 'GET' || method === 'HEAD')) {
+        redirectToTrailingSlash(address, res);
+        return true;
+      }
+      const inbound = { method, target, head, address, connection };
+      const request = new ProxiedRequest(context, req, res, inbound);
+      inPipelineOrder(res, () => request.start());
+      return true;
+    },
+
+    upgrade(req, socket, rest) {
+      socket.on('error', () => socket.destroy());
+      // For a handshake with a body, `socket` is another stream than `req.socket`.
+      const connection = connectionOf(req.socket, trusted);
+      // The client would take a 101 for the response that is still being sent.
+      if (connection.isRefused || isResponding(connection)) {
+        req.socket.destroy();
+        return;
+      }
+      const head = readRequestHead(req, connection.isTrusted);
+      if (head.kind === 'refusal') {
+        refuseSocket(socket, head);
+        return;
+      }
+      const refusal = checkHandshake(req, head);
+      if (refusal) {
+        refuseSocket(socket, refusal);
+        return;
+      }
+      const target = req.url ?? '';
+      const address = readAddress(target, head.host, forms);
+      if (address === undefined) {
+        const failure = { kind: 'not_found', what: 'such page' } as const;
+        options.sendFailure(req, responseForSocket(socket, req), failure);
+        return;
+      }
+      const request = { method: 'GET', target, head, address, connection };
+      tunnelSockets.add(socket);
+      socket.once('close', () => tunnelSockets.delete(socket));
+      new ProxiedUpgrade(context, tunnels, { req, socket, head: rest, request }).start();
+    },
+
+    async drain(deadlineMs) {
+      context.isDraining = true;
+      const end = performance.now() + deadlineMs;
+      while (context.inFlight + tunnelSockets.size > 0 && performance.now() < end) {
+        await sleep(DRAIN_POLL_MS);
+      }
+      for (const socket of tunnelSockets) socket.destroy();
+      pools.destroy();
+    },
+
+    inFlight: () => context.inFlight,
+    openTunnels: () => tunnelSockets.size,
+  };
+}
+
+/** A service worker of one instance would control the pages of all that share its origin. */
+const NO_SERVICE_WORKER = {
+  kind: 'invalid',
+  status: 403,
+  faults: [{ path: '', detail: 'where instances share an origin there are no service workers' }],
+} as const satisfies Failure;
+
+/**
+ * With a domain configured, no page of an instance is shown on the origin that the path form shares.
+ * The redirect is temporary: a browser would remember a permanent one longer than the configuration.
+ */
+function redirectToHostForm(
+  { id, port, path }: Address,
+  scheme: string,
+  domain: string,
+  res: ServerResponse,
+): void {
+  const label = port === undefined ? id : `${port.toLowerCase()}-${id}`;
+  const below = path.startsWith('/') ? path : `/${path}`;
+  res.writeHead(307, {
+    location: `${scheme}//${label}.${domain}${below}`,
+    'content-length': 0,
+    'cache-control': 'no-store',
+  });
+  res.end();
+}
+
+/** Relative links of the page at `/demo/{id}` lead to the instance only from `/demo/{id}/`. */
+function redirectToTrailingSlash({ prefix, path }: Address, res: ServerResponse): void {
+  res.writeHead(308, { location: `${prefix}/${path}`, 'content-length': 0 });
+  res.end();
+}

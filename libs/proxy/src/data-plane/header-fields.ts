@@ -1,0 +1,170 @@
+import { MAX_REMEMBERED_FIELD_NAMES, MAX_REMEMBERED_NAME_LENGTH } from './limits.ts';
+
+// Header fields as both directions use them: flat lists of name, value, name, value, … in the order
+// and spelling of the message, which is what node:http calls `rawHeaders`.
+
+/**
+ * Remembers the kind of each spelling of a field name. Names come in any case, and lower-casing each
+ * of them would be a measurable part of a request. The number of remembered names is bounded.
+ *
+ * @param classify gives the kind of a name in lower case
+ */
+export function rememberKinds<Kind extends string>(
+  classify: (name: string) => Kind,
+): (name: string) => Kind {
+  const seen = new Map<string, Kind>();
+  return (name) => {
+    const known = seen.get(name);
+    if (known !== undefined) return known;
+    const kind = classify(name.toLowerCase());
+    if (seen.size < MAX_REMEMBERED_FIELD_NAMES && name.length <= MAX_REMEMBERED_NAME_LENGTH) {
+      seen.set(name, kind);
+    }
+    return kind;
+  };
+}
+
+/**
+ * Fields without `Content-Length`, which must not stand in a response that cannot have a body: 1xx,
+ * 101 and 204 (RFC 9110 section 8.6). A recipient that believes it waits for a body, or reads the
+ * next message as one.
+ */
+export function dropContentLength(fields: readonly string[]): readonly string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? '';
+    if (name.toLowerCase() !== 'content-length') kept.push(name, fields[i + 1] ?? '');
+  }
+  return kept;
+}
+
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+const hopKindOf = rememberKinds<'pass' | 'drop'>((name) =>
+  HOP_BY_HOP.has(name) || name.startsWith('proxy-') ? 'drop' : 'pass',
+);
+
+/** The end-to-end fields of a response that node:http has parsed (RFC 9110 section 7.6.1). */
+export function stripHopByHop(rawHeaders: readonly string[]): string[] {
+  const fields: string[] = [];
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (hopKindOf(name) === 'pass') fields.push(name, rawHeaders[i + 1] ?? '');
+  }
+  return fields;
+}
+
+/**
+ * A flat list as an object. Fields that are repeated, in whatever case, become lists under their
+ * first spelling: of two spellings node:http would send only the last.
+ */
+export function toHeaders(fields: readonly string[]): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = Object.create(null) as typeof headers;
+  const spellings = new Map<string, string>();
+  for (let i = 0; i < fields.length; i += 2) {
+    const spelling = fields[i] ?? '';
+    const lower = spelling.toLowerCase();
+    const name = spellings.get(lower) ?? spelling;
+    spellings.set(lower, name);
+    const value = fields[i + 1] ?? '';
+    const before = headers[name];
+    headers[name] = before === undefined ? value : [before, value].flat();
+  }
+  return headers;
+}
+
+/** Header lines (`name: value\r\n…`) as a flat list. */
+export function parseFields(lines: string): string[] {
+  return lines
+    .split('\r\n')
+    .filter((line) => line !== '')
+    .flatMap((line) => {
+      const colon = line.indexOf(':');
+      return [line.slice(0, colon), line.slice(colon + 2)];
+    });
+}
+
+/** Header lines without the fields of these names, which are in lower case. */
+export function dropNominated(lines: string, nominated: ReadonlySet<string>): string {
+  return lines
+    .split(/(?<=\r\n)/)
+    .filter((line) => !nominated.has(line.slice(0, line.indexOf(':')).toLowerCase()))
+    .join('');
+}
+
+/**
+ * Fields that must not stand in a trailer section (RFC 9110 section 6.5.1): they frame, route,
+ * authenticate or identify the client, and a recipient may merge trailers into the head.
+ */
+const FORBIDDEN_TRAILERS = new Set([
+  'transfer-encoding',
+  'content-length',
+  'content-encoding',
+  'content-type',
+  'content-range',
+  'trailer',
+  'te',
+  'host',
+  'connection',
+  'keep-alive',
+  'upgrade',
+  'expect',
+  'range',
+  'max-forwards',
+  'cache-control',
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'forwarded',
+  'location',
+  'service-worker-allowed',
+  'x-real-ip',
+]);
+
+/** The trailers that are forwarded, as pairs; all others are dropped. */
+export function allowedTrailers(fields: readonly string[]): [name: string, value: string][] {
+  const allowed: [string, string][] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? '';
+    if (isAllowedTrailer(name.toLowerCase())) allowed.push([name, fields[i + 1] ?? '']);
+  }
+  return allowed;
+}
+
+function isAllowedTrailer(name: string): boolean {
+  return !(
+    FORBIDDEN_TRAILERS.has(name) ||
+    name.startsWith('x-forwarded-') ||
+    name.startsWith('proxy-') ||
+    name.includes('_')
+  );
+}
+
+/**
+ * Cookies of the product itself, such as the dashboard's session. A browser sends a cookie to every
+ * port of a host name, so these arrive with requests for instances that are served under the same
+ * name. No instance may read or set one.
+ */
+const RESERVED_COOKIE = /^(?:__(?:host|secure)-)?ephemera-/i;
+
+/** A value of `Cookie` without the product's own cookies; undefined if nothing is left. */
+export function dropReservedCookies(value: string): string | undefined {
+  if (!/ephemera-/i.test(value)) return value;
+  const kept = value.split(';').filter((pair) => !RESERVED_COOKIE.test(pair.trim()));
+  return kept.length === 0 ? undefined : kept.join(';').trim();
+}
+
+/**
+ * Whether a value of `Set-Cookie` would set one of the product's own cookies. A browser stores
+ * `=a=b` as a cookie without a name, and sends it as `a=b`.
+ */
+export function setsReservedCookie(value: string): boolean {
+  return RESERVED_COOKIE.test(value.replace(/^[\s=]+/, ''));
+}

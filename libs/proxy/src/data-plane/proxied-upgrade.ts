@@ -1,0 +1,70 @@
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Failure } from '@ephemera/domain';
+import { watchTunnel } from './activity.ts';
+import { responseForSocket } from './early-response.ts';
+import { type DataPlaneContext, RoutedRequest, type Upstream } from './routed-request.ts';
+import type { Handshake, WebSocketTunnels } from './websocket-tunnel.ts';
+
+const NO_BYTES = Buffer.alloc(0);
+
+/** A WebSocket handshake that has passed its checks, and the tunnel that it becomes. */
+export class ProxiedUpgrade extends RoutedRequest {
+  readonly #tunnels: WebSocketTunnels;
+  readonly #socket: Socket;
+  #head: Buffer;
+  #stopWatching: (() => void) | undefined;
+
+  constructor(context: DataPlaneContext, tunnels: WebSocketTunnels, handshake: Handshake) {
+    super(context, handshake.req, handshake.request);
+    this.#tunnels = tunnels;
+    this.#socket = handshake.socket;
+    this.#head = handshake.head;
+  }
+
+  start(): void {
+    this.#stopWatching = destroyOnEnd(this.#socket);
+    this.#socket.once('close', () => this.finish());
+    this.route();
+  }
+
+  protected override get pageResponse(): ServerResponse | undefined {
+    return undefined;
+  }
+
+  protected override connect(upstream: Upstream): void {
+    const { req, request } = this;
+    const handshake = { req, request, socket: this.#socket, head: this.#head };
+    // http-proxy puts these bytes back into the socket, so a second attempt must not do it again.
+    this.#head = NO_BYTES;
+    this.#tunnels.open(handshake, upstream, {
+      onSwitch: () => this.#stopWatching?.(),
+      onOpen: () => {
+        const { activity } = this.context;
+        if (activity) watchTunnel(activity, this.id, upstream.route, this.#socket);
+      },
+      onError: (error) => this.onUpstreamError(error),
+      onAbort: (error) => this.logUpstreamError(error),
+    });
+  }
+
+  protected override respondWithFailure(failure: Failure): void {
+    this.context.sendFailure(this.req, responseForSocket(this.#socket, this.req), failure);
+  }
+}
+
+/**
+ * Destroys a socket as soon as its client ends it, although nobody reads the socket yet. Otherwise
+ * the disconnect is noticed only at the next write. Bytes that arrive stay readable.
+ *
+ * @returns gives the socket back to its reader
+ */
+function destroyOnEnd(socket: Socket): () => void {
+  const onReadable = () => {
+    // `end` is emitted only after a read of the empty buffer.
+    if (socket.readableLength === 0) socket.read();
+  };
+  const onEnd = () => socket.destroy();
+  socket.on('readable', onReadable).once('end', onEnd);
+  return () => void socket.off('readable', onReadable).off('end', onEnd);
+}

@@ -1,0 +1,332 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Failure, ApiError, type ReadyRoute, type Route } from '@ephemera/domain';
+import type { Logger } from '@ephemera/process';
+import type { CachedRoute, RouteCache } from '@ephemera/store';
+import type { Activity } from './activity.ts';
+import { type AccessDecision, authorizeAccess } from './authorize-access.ts';
+import { MAX_SUPERSEDED_ROUTES } from './limits.ts';
+import type { UploadScheduler } from './upload.ts';
+import type { InboundRequest } from './upstream-request.ts';
+import {
+  UnregisteredHostError,
+  UpstreamError,
+  type UpstreamErrorReason,
+} from './upstream/connection.ts';
+import type { UpstreamPool, UpstreamPools } from './upstream/pool.ts';
+
+/** What all requests of a data plane share; durations are milliseconds. */
+export interface DataPlaneContext {
+  readonly routes: Pick<
+    RouteCache,
+    'peek' | 'find' | 'waitFor' | 'confirm' | 'isRegistered' | 'onDrop'
+  >;
+  /** First segment of the path form. */
+  readonly prefix: string;
+  /** Whether visitors use TLS, unless a trusted peer says otherwise. */
+  readonly secure: boolean;
+  /** The port in the visitors' addresses of the host form, as in `:8080`; empty if there is none. */
+  readonly domainPort: string;
+  readonly pools: UpstreamPools;
+  readonly uploads: UploadScheduler;
+  /** How long a request waits for an instance that is starting. */
+  readonly startWait: number;
+  /** How long an instance may send nothing before its response head is complete. */
+  readonly responseTimeout: number;
+  /** How long a client may accept no byte of its response. */
+  readonly clientTimeout: number;
+  /** Sends the product's own response to a failure. */
+  readonly sendFailure: (req: IncomingMessage, res: ServerResponse, failure: Failure) => void;
+  /** May respond with a waiting page instead of letting a request wait; true if it did. */
+  readonly waitingPage:
+    ((req: IncomingMessage, res: ServerResponse, id: string) => boolean) | undefined;
+  readonly logger: Pick<Logger, 'debug' | 'warn' | 'error'>;
+  /** Receives the use of instances that end when they are idle. */
+  readonly activity: Activity | undefined;
+  /** Counts failed requests by reason. */
+  readonly onUpstreamFailure: ((reason: UpstreamErrorReason) => void) | undefined;
+  /** Set when a drain begins: client connections close with their next response. */
+  isDraining: boolean;
+  /** HTTP requests whose response was not sent in full. */
+  inFlight: number;
+}
+
+/** One port of one generation of an instance. */
+export interface Upstream {
+  readonly route: ReadyRoute;
+  /** When the lease of the route ends, monotonic ms. */
+  readonly deadline: number;
+  readonly pool: UpstreamPool;
+  readonly port: number;
+}
+
+/**
+ * One request for an instance, HTTP or WebSocket, on its way to an upstream:
+ *
+ *     resolve the route → authorize → choose the port → upstream pool → connect
+ *
+ * The rules for superseded routes, failures and their log are the same for both protocols. The
+ * subclasses connect, and know how to respond.
+ */
+export abstract class RoutedRequest {
+  readonly context: DataPlaneContext;
+  readonly req: IncomingMessage;
+  /** Without the parts that the instance must not see, once access is authorized. */
+  request: InboundRequest;
+  /** Nothing more is to be done: the request was answered, or its client has disconnected. */
+  protected isDone = false;
+  #superseded = 0;
+  #disconnected: AbortController | undefined;
+
+  constructor(context: DataPlaneContext, req: IncomingMessage, request: InboundRequest) {
+    this.context = context;
+    this.req = req;
+    this.request = request;
+  }
+
+  protected get id(): string {
+    return this.request.address.id;
+  }
+
+  /** Sends the request to the upstream. Errors go to `onUpstreamError`. */
+  protected abstract connect(upstream: Upstream): void;
+  /** Sends the product's own response. */
+  protected abstract respondWithFailure(failure: Failure): void;
+  /** The response object if pages and redirects may be sent on it; undefined for an upgrade. */
+  protected abstract get pageResponse(): ServerResponse | undefined;
+
+  /** Begins. A ready, open route in memory is used without an async hop. */
+  protected route(): void {
+    try {
+      const cached = this.context.routes.peek(this.id);
+      if (cached?.route.state === 'ready' && cached.route.access === undefined) {
+        this.#toUpstream(cached.route, cached.deadline);
+      } else {
+        void this.#resolve();
+      }
+    } catch (error) {
+      this.onUpstreamError(error);
+    }
+  }
+
+  /** The client has disconnected, or has its response. */
+  protected finish(): void {
+    this.isDone = true;
+    this.#disconnected?.abort();
+  }
+
+  /**
+   * Decides what follows an error before the response began. A superseded route is resolved again;
+   * for a lost instance the route now says why. Anything but an UpstreamError is a bug of ours.
+   */
+  protected onUpstreamError(thrown: unknown): void {
+    const error =
+      thrown instanceof UpstreamError ? thrown : new UpstreamError('internal', 'internal', thrown);
+    if (error.kind === 'internal') this.logUpstreamError(error);
+    if (this.isDone) return;
+    if (error instanceof UnregisteredHostError) {
+      const { host, address } = error;
+      this.fail({ kind: 'host_unregistered', id: this.id, host, address }, error);
+      return;
+    }
+    switch (error.kind) {
+      case 'superseded':
+        if (++this.#superseded < MAX_SUPERSEDED_ROUTES) void this.#resolve();
+        else void this.#failAsRouted(error);
+        return;
+      case 'unreachable':
+      case 'broken':
+      case 'dropped':
+        void this.#failAsRouted(error);
+        return;
+      case 'silent':
+        this.fail({ kind: 'upstream_timeout', id: this.id }, error);
+        return;
+      case 'unconfirmed':
+      case 'unregistered':
+        this.fail({ kind: 'store_unavailable' });
+        return;
+      case 'internal':
+        this.fail({ kind: 'internal' });
+    }
+  }
+
+  /** Logs and counts an error. Call it once per failed request. */
+  protected logUpstreamError(error: UpstreamError): void {
+    const { id } = this;
+    const { kind, reason } = error;
+    this.context.onUpstreamFailure?.(reason);
+    const fields = { id, kind, reason, err: error };
+    if (error instanceof UnregisteredHostError) {
+      const { host, address } = error;
+      this.context.logger.warn(
+        { id, kind, reason, host, address },
+        'route refused: its host has not registered a network with this address',
+      );
+    } else if (kind === 'internal') this.context.logger.error(fields, 'request failed by a bug');
+    else this.context.logger.warn(fields, 'instance did not respond as required');
+  }
+
+  protected fail(failure: Failure, error?: UpstreamError): void {
+    this.isDone = true;
+    if (error) this.logUpstreamError(error);
+    this.respondWithFailure(failure);
+  }
+
+  async #resolve(): Promise<void> {
+    try {
+      this.#disconnected ??= new AbortController();
+      const resolution = await resolveRoute(this.id, {
+        context: this.context,
+        isSuperseded: this.#superseded > 0,
+        signal: this.#disconnected.signal,
+        authorize: (route) => this.#authorize(route),
+        sendWaitingPage: () => this.#sendWaitingPage(),
+      });
+      if (this.isDone) return;
+      if (resolution.kind === 'open') this.#toUpstream(resolution.route, resolution.deadline);
+      else if (resolution.kind === 'failed') this.fail(resolution.failure);
+      else this.isDone = true;
+    } catch (error) {
+      this.onUpstreamError(error);
+    }
+  }
+
+  #authorize(route: Route | undefined): AccessDecision {
+    const { context, req, request, pageResponse } = this;
+    const decision = authorizeAccess(req, request, route, context, pageResponse);
+    if (decision.kind === 'allowed') this.request = decision.request;
+    return decision;
+  }
+
+  #sendWaitingPage(): boolean {
+    const { context, req, pageResponse } = this;
+    return pageResponse !== undefined && context.waitingPage?.(req, pageResponse, this.id) === true;
+  }
+
+  #toUpstream(route: ReadyRoute, deadline: number): void {
+    const port = choosePort(route, this.request.address.port);
+    if (port === undefined) {
+      this.fail({ kind: 'not_found', what: 'such port' });
+      return;
+    }
+    const pool = this.context.pools.poolOf(this.id, route, deadline);
+    this.connect({ route, deadline, pool, port });
+  }
+
+  /** Responds with what the route says now: if it is still open, the instance is at fault. */
+  async #failAsRouted(error: UpstreamError): Promise<void> {
+    try {
+      const resolution = await lookUpRoute(this.id, this.context);
+      if (this.isDone) return;
+      if (resolution.kind === 'failed') this.fail(resolution.failure);
+      else this.fail({ kind: 'upstream_unreachable', id: this.id }, error);
+    } catch (bug) {
+      this.onUpstreamError(bug);
+    }
+  }
+}
+
+/** Where a request for an id has to go. */
+export type RouteResolution =
+  | { readonly kind: 'open'; readonly route: ReadyRoute; readonly deadline: number }
+  | { readonly kind: 'failed'; readonly failure: Failure }
+  /** The client has its response already: a redirect after a link, or the waiting page. */
+  | { readonly kind: 'answered' };
+
+interface ResolveOptions {
+  readonly context: Pick<DataPlaneContext, 'routes' | 'startWait' | 'logger'>;
+  /** Whether the route in memory has just turned out to be superseded. */
+  readonly isSuperseded: boolean;
+  /** Aborts when the client disconnects. */
+  readonly signal: AbortSignal;
+  /** Called with the route before anything is disclosed about it. */
+  readonly authorize: (route: Route | undefined) => AccessDecision;
+  /** Called before a wait for a start; true if the client has the waiting page instead. */
+  readonly sendWaitingPage: () => boolean;
+}
+
+/** Resolves the route of an id. Waits for an instance that is starting, or that the wait resumes. */
+async function resolveRoute(id: string, options: ResolveOptions): Promise<RouteResolution> {
+  const { context, isSuperseded, signal, authorize, sendWaitingPage } = options;
+  const { routes, startWait } = context;
+  return await toFailure(id, context, async () => {
+    let found = isSuperseded ? await routes.confirm(id) : await routes.find(id);
+    const decision = authorize(found?.route);
+    if (decision.kind === 'denied') return { kind: 'failed', failure: decision.failure };
+    if (decision.kind === 'answered') return decision;
+    const isComing = (route: CachedRoute | undefined) => isStarting(route) || isResumable(route);
+    if (isComing(found)) {
+      if (isStarting(found) && sendWaitingPage()) return { kind: 'answered' };
+      found = await routes.waitFor(id, (route) => !isComing(route), startWait, signal);
+    }
+    return toResolution(id, found);
+  });
+}
+
+/** What the route of an id says now, without a wait. */
+async function lookUpRoute(
+  id: string,
+  context: Pick<DataPlaneContext, 'routes' | 'logger'>,
+): Promise<RouteResolution> {
+  return await toFailure(id, context, async () => toResolution(id, await context.routes.find(id)));
+}
+
+async function toFailure(
+  id: string,
+  { logger }: Pick<DataPlaneContext, 'logger'>,
+  look: () => Promise<RouteResolution>,
+): Promise<RouteResolution> {
+  try {
+    return await look();
+  } catch (error) {
+    if (error instanceof ApiError) return { kind: 'failed', failure: error.failure };
+    logger.error({ err: error, id }, 'route lookup failed');
+    return { kind: 'failed', failure: { kind: 'store_unavailable' } };
+  }
+}
+
+function toResolution(id: string, found: CachedRoute | undefined): RouteResolution {
+  if (!found) return { kind: 'failed', failure: { kind: 'not_found', what: 'instance' } };
+  const { route, deadline } = found;
+  if (route.state === 'ready' && performance.now() < deadline) {
+    return { kind: 'open', route, deadline };
+  }
+  return { kind: 'failed', failure: failureOf(id, route) };
+}
+
+function failureOf(id: string, route: Route): Failure {
+  switch (route.state) {
+    case 'pending':
+    case 'starting':
+      return { kind: 'starting', id };
+    case 'ready':
+      return { kind: 'gone', id, reason: 'ttl' };
+    case 'paused':
+      return { kind: 'paused', id };
+    case 'draining':
+    case 'failed':
+    case 'gone':
+      return route.reason === 'start_failed'
+        ? { kind: 'start_failed', id, message: route.message ?? 'It could not be started.' }
+        : { kind: 'gone', id, reason: route.reason, message: route.message };
+  }
+}
+
+function isStarting(found: CachedRoute | undefined): boolean {
+  return found?.route.state === 'pending' || found?.route.state === 'starting';
+}
+
+/** Whether the instance is paused until the next request; the wait for its route resumes it. */
+function isResumable(found: CachedRoute | undefined): boolean {
+  return found?.route.state === 'paused' && found.route.resume === 'request';
+}
+
+/**
+ * The container port for the name or number in an address; only ports of the route can be reached.
+ * @param requested undefined: the main port
+ */
+function choosePort(route: ReadyRoute, requested: string | undefined): number | undefined {
+  if (requested === undefined) return route.port;
+  if (Object.hasOwn(route.ports, requested)) return route.ports[requested];
+  return Object.values(route.ports).find((port) => String(port) === requested);
+}

@@ -1,0 +1,169 @@
+import { waitFor } from '@ephemera/test-support';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { handshake } from './handshake.ts';
+import { open, send, statusOf } from './raw.ts';
+import { newGeneration, type Fixture, startFixture } from './fixture.ts';
+import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
+
+// A failed request is logged once, with its id and the reason, and counted by that reason. HTTP and
+// WebSocket follow the same rules.
+
+let fixture: Fixture;
+let reasons: string[] = [];
+const cleanups: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  fixture = await startFixture({
+    responseTimeout: 500,
+    onUpstreamFailure: (reason) => void reasons.push(reason),
+  });
+});
+afterAll(() => fixture.stop());
+beforeEach(() => {
+  reasons = [];
+  fixture.warnings.length = 0;
+});
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function upstreamOf(...behaviour: Parameters<typeof startUpstream>): Promise<Upstream> {
+  const upstream = await startUpstream(...behaviour);
+  cleanups.push(() => upstream.stop());
+  return upstream;
+}
+
+const get = (id: string) => `GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n\r\n`;
+
+test.each([
+  ['bad_status_line', 'HTTP/1.1 099 Low\r\nContent-Length: 2\r\n\r\nok'],
+  ['not_http', 'SSH-2.0-OpenSSH_9.2\r\n'],
+  ['bad_header_field', 'HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok'],
+  ['bare_lf', 'HTTP/1.1 200 OK\nContent-Length: 2\n\nok'],
+  [
+    'duplicate_content_length',
+    'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok',
+  ],
+  [
+    'content_length_with_transfer_encoding',
+    'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+  ],
+])('the 502 of an invalid response is logged with %s', async (reason, response) => {
+  const id = await fixture.ready((await upstreamOf(answering(response))).port);
+  expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
+  expect(fixture.warnings).toMatchObject([[{ id, kind: 'broken', reason }, expect.any(String)]]);
+  expect(reasons).toEqual([reason]);
+});
+
+test('an invalid chunk behind a valid head is logged too', async () => {
+  const head = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
+  const id = await fixture.ready((await upstreamOf(answering(`${head}3\r\nabc\r\nzz\r\n`))).port);
+  const raw = open(fixture.port);
+  raw.send(get(id));
+  await raw.untilClosed();
+  expect(reasons).toEqual(['bad_chunk_size']);
+  expect(fixture.warnings).toMatchObject([[{ id, reason: 'bad_chunk_size' }, expect.any(String)]]);
+});
+
+test('a bug in the handling of a response is a 500 with its stack, not the instance’s 502', async () => {
+  const id = await fixture.ready((await upstreamOf(answering(OK))).port);
+  const bug = new Error('a bug');
+  const raw = open(fixture.port);
+  fixture.server.prependOnceListener('request', (_req, res) => {
+    const { writeHead } = res;
+    res.writeHead = () => {
+      res.writeHead = writeHead;
+      throw bug;
+    };
+  });
+  raw.send(get(id));
+  await raw.until(/^HTTP\/1\.1 500 /);
+  raw.socket.destroy();
+  expect(fixture.warnings).toMatchObject([[{ id, err: { cause: bug } }, expect.any(String)]]);
+  expect(reasons).toEqual(['internal']);
+});
+
+test('a response to a handshake that breaks off is logged', async () => {
+  const head = 'HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n';
+  const upstream = await upstreamOf(({ socket }) => socket.end(`${head}4\r\nno`));
+  const id = await fixture.ready(upstream.port);
+  const raw = open(fixture.port);
+  raw.send(handshake(id));
+  await raw.untilClosed();
+  expect(fixture.warnings).toMatchObject([[{ id, kind: 'broken' }, expect.any(String)]]);
+});
+
+test('an invalid response to a handshake is logged with the error of llhttp', async () => {
+  const upstream = await upstreamOf(answering('HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n'));
+  const id = await fixture.ready(upstream.port);
+  expect(statusOf(await send(fixture.port, handshake(id)))).toBe(502);
+  expect(reasons).toEqual(['invalid_response']);
+  expect(fixture.warnings).toMatchObject([
+    [
+      { id, err: { cause: { code: expect.stringMatching(/^HPE_/) as string } } },
+      expect.any(String),
+    ],
+  ]);
+});
+
+describe.each([
+  ['HTTP', get],
+  ['WebSocket', (id: string) => handshake(id)],
+])('%s', (_protocol, request) => {
+  const statusFor = async (id: string) => {
+    const raw = open(fixture.port);
+    cleanups.push(() => raw.socket.destroy());
+    raw.send(request(id));
+    return statusOf(await raw.until(/\r\n\r\n/));
+  };
+
+  test('nobody listens: 502, logged with the error of the connection', async () => {
+    const upstream = await startUpstream(() => undefined);
+    await upstream.stop();
+    const id = await fixture.ready(upstream.port);
+    expect(await statusFor(id)).toBe(502);
+    expect(reasons).toEqual(['connect_failed']);
+    expect(fixture.warnings).toMatchObject([
+      [{ id, kind: 'unreachable', err: { cause: { code: 'ECONNREFUSED' } } }, expect.any(String)],
+    ]);
+  });
+
+  test('the instance closes the connection: 502', async () => {
+    const id = await fixture.ready((await upstreamOf(({ socket }) => socket.end())).port);
+    expect(await statusFor(id)).toBe(502);
+    expect(reasons).toHaveLength(1);
+  });
+
+  test('the instance is silent: 504', async () => {
+    const id = await fixture.ready((await upstreamOf(() => undefined)).port);
+    expect(await statusFor(id)).toBe(504);
+    expect(reasons).toEqual(['response_timeout']);
+  });
+
+  test('an instance that has ended meanwhile: what its route says, and no fault of it', async () => {
+    const upstream = await upstreamOf(() => undefined);
+    const id = await fixture.ready(upstream.port);
+    const status = statusFor(id);
+    await waitFor('the request', () => upstream.requests.length === 1);
+    await fixture.put(id, { state: 'gone', generation: newGeneration(), reason: 'request' });
+    expect(await status).toBe(410);
+    expect(reasons).toEqual([]);
+  });
+
+  test('a route that is superseded each time is tried three times', async () => {
+    const upstream = await upstreamOf(answering(OK));
+    const id = await fixture.ready(upstream.port);
+    const route = JSON.parse((await fixture.redis.get(fixture.keys.route(id))) ?? '') as object;
+    const confirm = fixture.routes.confirm.bind(fixture.routes);
+    cleanups.push(() => (fixture.routes.confirm = confirm));
+    fixture.routes.confirm = async (asked) => {
+      const next = { ...route, generation: newGeneration() };
+      await fixture.redis.set(fixture.keys.route(id), JSON.stringify(next));
+      return await confirm(asked);
+    };
+    expect(await statusFor(id)).toBe(502);
+    expect(upstream.connections).toHaveLength(3);
+    expect(upstream.received).toBe('');
+    expect(reasons).toEqual(['route_superseded']);
+  });
+});
