@@ -25,6 +25,11 @@ export interface RequestHead {
   readonly forwarded: Readonly<ForwardedHeaders> | undefined;
 }
 
+/** Whether a request has a body to forward. */
+export function hasBody(head: RequestHead): boolean {
+  return head.chunked || (head.contentLength !== undefined && Number(head.contentLength) > 0);
+}
+
 /** A head while it is read: the fields that the checks need, and that do not leave this file. */
 interface DraftHead extends Writable<RequestHead> {
   /** Values of Transfer-Encoding, joined. */

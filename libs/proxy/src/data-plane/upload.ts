@@ -1,14 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { allowedTrailers } from './header-fields.ts';
 import { CHUNKS_PER_TICK, MAX_TICKS_TO_DRAIN, UNSCHEDULED_CHUNK_BYTES } from './limits.ts';
-import type { RequestHead } from './request-head.ts';
 import type { InboundRequest } from './upstream-request.ts';
 import type { Connection } from './upstream/connection.ts';
-
-/** Whether a request has a body to forward. */
-export function hasBody(head: RequestHead): boolean {
-  return head.chunked || (head.contentLength !== undefined && Number(head.contentLength) > 0);
-}
 
 /**
  * Forwards a request body as it arrives, no faster than the instance accepts it, and framed anew: one
