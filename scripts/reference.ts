@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import {
   allowSchema,
   imagesSchema,
-  sharesSchema,
+  quotasSchema,
   templateSchema,
   tokenSchema,
   webhookSchema,
@@ -41,9 +41,9 @@ function row(cells: readonly string[]): string {
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
-function shown(preset: unknown): string {
-  if (preset === undefined) return '';
-  const text = typeof preset === 'string' ? preset : JSON.stringify(preset);
+function shown(defaultValue: unknown): string {
+  if (defaultValue === undefined) return '';
+  const text = typeof defaultValue === 'string' ? defaultValue : JSON.stringify(defaultValue);
   return text === '' || text === '{}' || text === '[]' ? '' : `\`${text}\``;
 }
 
@@ -94,7 +94,7 @@ ${fieldTable(templateSchema)}
 
 Beside the templates, \`limits\` says how much one client may have at once; more is refused with 429:
 
-${fieldTable(sharesSchema)}
+${fieldTable(quotasSchema)}
 
 ## What templates may ask for
 

@@ -6,12 +6,12 @@ import type {
   LinkResource,
   Problem,
 } from '@ephemera/contract';
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 /** A new instance, with the address that opens it where it is guarded. */
 export type Created = InstanceResource & { readonly link?: string };
 
-/** What this program asks of the control API. Every refusal is a `StartError` of one line. */
+/** What this program asks of the control API. Every refusal is a `BootError` of one line. */
 export interface AdminApi {
   /** @param waitSeconds how long to wait for the instance to be ready; 0: not at all */
   create(asked: CreateRequest, waitSeconds: number): Promise<Created>;
@@ -23,38 +23,42 @@ export interface AdminApi {
   /** Begins to end an instance; one that is dead already is no fault. */
   kill(id: string): Promise<void>;
   /** Hands on the log of an instance as it comes, until it ends where it is followed. */
-  logs(id: string, query: URLSearchParams, tell: (text: string) => void): Promise<void>;
+  logs(id: string, query: URLSearchParams, onProgress: (text: string) => void): Promise<void>;
   /** Makes a signed link, by which visitors start instances. */
   link(asked: LinkRequest): Promise<LinkResource>;
   /** Begins to end all; their number. */
   killAll(): Promise<number>;
 }
 
-const answersWithinMs = 15_000;
+const responseTimeoutMs = 15_000;
 
 export function createAdminApi(baseUrl: string, token: string | undefined): AdminApi {
   async function reach(path: string, init: RequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
     if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
     return await fetch(new URL(path, baseUrl), { ...init, headers }).catch((error: unknown) => {
-      throw new StartError(`No control API answers at ${baseUrl} (${reasonOf(error)}).`);
+      throw new BootError(`No control API answers at ${baseUrl} (${reasonOf(error)}).`);
     });
   }
-  async function ask(method: string, path: string, more: Partial<Asked> = {}): Promise<unknown> {
+  async function ask(
+    method: string,
+    path: string,
+    more: Partial<ApiRequest> = {},
+  ): Promise<unknown> {
     const headers = new Headers(more.headers);
     if (more.body !== undefined) headers.set('content-type', 'application/json');
     const response = await reach(path, {
       method,
       headers,
       body: more.body === undefined ? null : JSON.stringify(more.body),
-      signal: AbortSignal.timeout(answersWithinMs + (more.waitSeconds ?? 0) * 1000),
+      signal: AbortSignal.timeout(responseTimeoutMs + (more.waitSeconds ?? 0) * 1000),
     });
     const text = await response.text();
     if (response.ok) return text === '' ? undefined : JSON.parse(text);
     if (more.accepted?.includes(response.status)) return undefined;
-    throw new StartError(explain(response.status, text));
+    throw new BootError(explain(response.status, text));
   }
-  const one = (id: string) => `/v1/instances/${encodeURIComponent(id)}`;
+  const item = (id: string) => `/v1/instances/${encodeURIComponent(id)}`;
 
   return {
     async create(body, waitSeconds) {
@@ -75,19 +79,19 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
       return items;
     },
     async get(id) {
-      return (await ask('GET', one(id))) as InstanceResource;
+      return (await ask('GET', item(id))) as InstanceResource;
     },
     async renew(id, timeout) {
-      return (await ask('POST', `${one(id)}/renew`, { body: { timeout } })) as InstanceResource;
+      return (await ask('POST', `${item(id)}/renew`, { body: { timeout } })) as InstanceResource;
     },
     async kill(id) {
-      await ask('DELETE', one(id), { accepted: [410] });
+      await ask('DELETE', item(id), { accepted: [410] });
     },
-    async logs(id, query, tell) {
-      const response = await reach(`${one(id)}/logs?${query.toString()}`, {});
-      if (!response.ok) throw new StartError(explain(response.status, await response.text()));
+    async logs(id, query, onProgress) {
+      const response = await reach(`${item(id)}/logs?${query.toString()}`, {});
+      if (!response.ok) throw new BootError(explain(response.status, await response.text()));
       for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? [])
-        tell(text);
+        onProgress(text);
     },
     async link(body) {
       return (await ask('POST', '/v1/links', { body })) as LinkResource;
@@ -98,7 +102,7 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
   };
 }
 
-interface Asked {
+interface ApiRequest {
   readonly body: unknown;
   readonly headers: Record<string, string>;
   readonly waitSeconds: number;

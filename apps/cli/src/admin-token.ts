@@ -5,7 +5,7 @@ import { join } from 'node:path';
 const fileIn = (folder: string) => join(folder, 'admin-token');
 
 /** The token that an earlier start made and kept, if there is one. */
-export function keptToken(folder: string): string | undefined {
+export function readStoredToken(folder: string): string | undefined {
   try {
     return readFileSync(fileIn(folder), 'utf8').trim() || undefined;
   } catch {

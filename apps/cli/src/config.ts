@@ -48,31 +48,31 @@ export type Config = ReturnType<typeof readConfig>;
  * @throws ConfigError with every fault at once
  */
 export function readConfig(environment = inherited) {
-  const given = readEnvironment(schema, environment);
-  const host = given.EPHEMERA_HOST;
-  const publicUrl = given.EPHEMERA_PUBLIC_URL ?? `http://localhost:${given.EPHEMERA_PUBLIC_PORT}`;
+  const input = readEnvironment(schema, environment);
+  const host = input.EPHEMERA_HOST;
+  const publicUrl = input.EPHEMERA_PUBLIC_URL ?? `http://localhost:${input.EPHEMERA_PUBLIC_PORT}`;
   return {
     host,
-    adminHost: given.EPHEMERA_ADMIN_HOST,
+    adminHost: input.EPHEMERA_ADMIN_HOST,
     /** How visitors reach the public port, without a slash at the end. */
     publicUrl: publicUrl.replace(/\/$/, ''),
-    configFile: resolve(workspace, given.EPHEMERA_CONFIG),
-    prefix: given.EPHEMERA_PREFIX,
-    publicPort: given.EPHEMERA_PUBLIC_PORT,
-    adminPort: given.EPHEMERA_ADMIN_PORT,
-    dashboardPort: given.EPHEMERA_DASHBOARD_PORT,
-    workerPort: given.EPHEMERA_WORKER_PORT,
-    adminToken: given.EPHEMERA_ADMIN_TOKEN,
+    configFile: resolve(workspace, input.EPHEMERA_CONFIG),
+    prefix: input.EPHEMERA_PREFIX,
+    publicPort: input.EPHEMERA_PUBLIC_PORT,
+    adminPort: input.EPHEMERA_ADMIN_PORT,
+    dashboardPort: input.EPHEMERA_DASHBOARD_PORT,
+    workerPort: input.EPHEMERA_WORKER_PORT,
+    adminToken: input.EPHEMERA_ADMIN_TOKEN,
     adminUrl:
-      given.EPHEMERA_ADMIN_URL ?? siteOf(given.EPHEMERA_ADMIN_HOST, given.EPHEMERA_ADMIN_PORT),
-    redisUrl: given.EPHEMERA_REDIS_URL,
-    redisTls: redisAddressOf({ ...given, EPHEMERA_REDIS_URL: '' }).tls,
-    dockerHost: given.DOCKER_HOST,
+      input.EPHEMERA_ADMIN_URL ?? siteOf(input.EPHEMERA_ADMIN_HOST, input.EPHEMERA_ADMIN_PORT),
+    redisUrl: input.EPHEMERA_REDIS_URL,
+    redisTls: redisAddressOf({ ...input, EPHEMERA_REDIS_URL: '' }).tls,
+    dockerHost: input.DOCKER_HOST,
     /** Two deployments on one machine differ by namespace, and share no log or token. */
     stateFolder:
-      given.EPHEMERA_NAMESPACE === 'ephemera'
+      input.EPHEMERA_NAMESPACE === 'ephemera'
         ? stateFolder
-        : join(stateFolder, given.EPHEMERA_NAMESPACE),
+        : join(stateFolder, input.EPHEMERA_NAMESPACE),
     /** Everything, for the processes that are started with it. */
     environment,
   };

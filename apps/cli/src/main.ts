@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { runApp } from '@ephemera/process';
 
 import { createAdminApi, type AdminApi } from './admin-api.ts';
-import { keptToken } from './admin-token.ts';
+import { readStoredToken } from './admin-token.ts';
 import { get } from './commands/get.ts';
 import { kill } from './commands/kill.ts';
 import { link } from './commands/link.ts';
@@ -42,8 +42,11 @@ await runApp(async () => {
     return;
   }
   const command = commands[name];
-  if (!command) throw new StartError(`There is no command "${name}". See: ephemera --help`);
-  const api = createAdminApi(config.adminUrl, config.adminToken ?? keptToken(config.stateFolder));
+  if (!command) throw new BootError(`There is no command "${name}". See: ephemera --help`);
+  const api = createAdminApi(
+    config.adminUrl,
+    config.adminToken ?? readStoredToken(config.stateFolder),
+  );
   const said = await command(api, args);
   if (said !== '') process.stdout.write(`${said}\n`);
 });

@@ -32,7 +32,9 @@ await runApp(async () => {
   mkdirSync(logs, { recursive: true });
   const missing = missingPackages(wanted);
   if (missing.length > 0) {
-    await report.step('Install what tests need', (tell) => installPackages(missing, tell));
+    await report.step('Install what tests need', (onProgress) =>
+      installPackages(missing, onProgress),
+    );
   }
   const dockerHost = await findDocker(report, {
     dockerHost: config.dockerHost,

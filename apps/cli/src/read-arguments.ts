@@ -1,6 +1,6 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 /** `parseArgs`, with its complaints as one line for the user. */
 export function readArguments<T extends ParseArgsConfig>(
@@ -9,6 +9,6 @@ export function readArguments<T extends ParseArgsConfig>(
   try {
     return parseArgs(config);
   } catch (error) {
-    throw new StartError(`${(error as Error).message} See: ephemera --help`);
+    throw new BootError(`${(error as Error).message} See: ephemera --help`);
   }
 }

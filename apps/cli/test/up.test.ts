@@ -180,7 +180,7 @@ test('every fault of a configuration is told before anything is started', async 
 });
 
 function containers(...more: string[]): string {
-  const filters = [`name=^${place.namespace}-`, ...more].flatMap((each) => ['--filter', each]);
+  const filters = [`name=^${place.namespace}-`, ...more].flatMap((text) => ['--filter', text]);
   return execFileSync('docker', ['ps', '-aq', ...filters], { encoding: 'utf8' });
 }
 

@@ -3,7 +3,7 @@ import {
   adminHost,
   adminToken,
   adminTokenFile,
-  checkAdminFace,
+  checkAdminInterface,
   isLoopback,
   list,
   port,
@@ -48,25 +48,25 @@ export interface DashboardConfig {
 
 /** @throws ConfigError with every fault at once */
 export function readConfig(environment = process.env): DashboardConfig {
-  const given = readEnvironment(schema, environment);
-  const names = given.EPHEMERA_DASHBOARD_NAMES;
-  checkAdminFace({
-    binds: { EPHEMERA_ADMIN_HOST: given.EPHEMERA_ADMIN_HOST },
-    token: given.EPHEMERA_ADMIN_TOKEN,
+  const input = readEnvironment(schema, environment);
+  const names = input.EPHEMERA_DASHBOARD_NAMES;
+  checkAdminInterface({
+    binds: { EPHEMERA_ADMIN_HOST: input.EPHEMERA_ADMIN_HOST },
+    token: input.EPHEMERA_ADMIN_TOKEN,
   });
   return {
-    redis: redisAddressOf(given),
-    namespace: given.EPHEMERA_NAMESPACE,
-    logLevel: given.EPHEMERA_LOG_LEVEL,
-    bind: given.EPHEMERA_ADMIN_HOST,
+    redis: redisAddressOf(input),
+    namespace: input.EPHEMERA_NAMESPACE,
+    logLevel: input.EPHEMERA_LOG_LEVEL,
+    bind: input.EPHEMERA_ADMIN_HOST,
     names:
-      names.length > 0 || isLoopback(given.EPHEMERA_ADMIN_HOST)
+      names.length > 0 || isLoopback(input.EPHEMERA_ADMIN_HOST)
         ? names.map((name) => name.toLowerCase())
         : undefined,
-    trustedProxies: given.EPHEMERA_TRUSTED_PROXIES,
-    port: given.EPHEMERA_DASHBOARD_PORT,
-    adminToken: given.EPHEMERA_ADMIN_TOKEN,
-    tokensPath: given.EPHEMERA_CONFIG,
-    tombstone: given.EPHEMERA_TOMBSTONE * 1000,
+    trustedProxies: input.EPHEMERA_TRUSTED_PROXIES,
+    port: input.EPHEMERA_DASHBOARD_PORT,
+    adminToken: input.EPHEMERA_ADMIN_TOKEN,
+    tokensPath: input.EPHEMERA_CONFIG,
+    tombstone: input.EPHEMERA_TOMBSTONE * 1000,
   };
 }

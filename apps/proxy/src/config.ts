@@ -3,7 +3,7 @@ import {
   adminHost,
   adminToken,
   adminTokenFile,
-  checkAdminFace,
+  checkAdminInterface,
   count,
   duration,
   port,
@@ -54,7 +54,7 @@ export const schema = z.object({
     .optional()
     .describe('Each instance its own origin, `{id}.DOMAIN`; off where unset.'),
   EPHEMERA_TRUSTED_PROXIES: trustedProxies,
-  EPHEMERA_HOLD: duration('30s').describe(
+  EPHEMERA_START_WAIT: duration('30s').describe(
     'How long a request waits for an instance that still starts.',
   ),
   EPHEMERA_THEME: z
@@ -95,7 +95,7 @@ export interface ProxyConfig {
   readonly publicUrl: string;
   readonly domain: string | undefined;
   readonly trustedProxies: readonly string[];
-  readonly holdFor: number;
+  readonly startWait: number;
   readonly theme: ThemeName;
   readonly themeFile: string | undefined;
   readonly responseTimeout: number;
@@ -107,40 +107,40 @@ export interface ProxyConfig {
 }
 
 export function readConfig(environment = process.env): ProxyConfig {
-  const given = readEnvironment(schema, environment);
-  const publicPort = given.EPHEMERA_PUBLIC_PORT;
-  checkAdminFace({
+  const input = readEnvironment(schema, environment);
+  const publicPort = input.EPHEMERA_PUBLIC_PORT;
+  checkAdminInterface({
     binds: {
-      EPHEMERA_ADMIN_HOST: given.EPHEMERA_ADMIN_HOST,
-      EPHEMERA_HOST: given.EPHEMERA_HOST,
+      EPHEMERA_ADMIN_HOST: input.EPHEMERA_ADMIN_HOST,
+      EPHEMERA_HOST: input.EPHEMERA_HOST,
     },
-    token: given.EPHEMERA_ADMIN_TOKEN,
-    ports: { EPHEMERA_PUBLIC_PORT: publicPort, EPHEMERA_ADMIN_PORT: given.EPHEMERA_ADMIN_PORT },
+    token: input.EPHEMERA_ADMIN_TOKEN,
+    ports: { EPHEMERA_PUBLIC_PORT: publicPort, EPHEMERA_ADMIN_PORT: input.EPHEMERA_ADMIN_PORT },
   });
   return {
-    redis: redisAddressOf(given),
-    namespace: given.EPHEMERA_NAMESPACE,
-    logLevel: given.EPHEMERA_LOG_LEVEL,
-    bind: given.EPHEMERA_HOST,
+    redis: redisAddressOf(input),
+    namespace: input.EPHEMERA_NAMESPACE,
+    logLevel: input.EPHEMERA_LOG_LEVEL,
+    bind: input.EPHEMERA_HOST,
     publicPort,
-    adminPort: given.EPHEMERA_ADMIN_PORT,
-    adminBind: given.EPHEMERA_ADMIN_HOST,
-    adminToken: given.EPHEMERA_ADMIN_TOKEN,
-    signingKeys: given.EPHEMERA_SIGNING_KEYS,
-    signingKeysFile: given.EPHEMERA_SIGNING_KEYS_FILE,
-    templatesPath: given.EPHEMERA_CONFIG,
-    prefix: given.EPHEMERA_PREFIX,
-    publicUrl: (given.EPHEMERA_PUBLIC_URL ?? `http://localhost:${publicPort}`).replace(/\/$/, ''),
-    domain: given.EPHEMERA_DOMAIN,
-    trustedProxies: given.EPHEMERA_TRUSTED_PROXIES,
-    holdFor: given.EPHEMERA_HOLD,
-    theme: given.EPHEMERA_THEME,
-    themeFile: given.EPHEMERA_THEME_FILE,
-    responseTimeout: given.EPHEMERA_RESPONSE_TIMEOUT,
-    redisGrace: given.EPHEMERA_REDIS_GRACE,
-    unreadyFor: given.EPHEMERA_UNREADY,
-    drainFor: given.EPHEMERA_DRAIN,
-    routes: given.EPHEMERA_ROUTES,
-    tombstone: given.EPHEMERA_TOMBSTONE * 1000,
+    adminPort: input.EPHEMERA_ADMIN_PORT,
+    adminBind: input.EPHEMERA_ADMIN_HOST,
+    adminToken: input.EPHEMERA_ADMIN_TOKEN,
+    signingKeys: input.EPHEMERA_SIGNING_KEYS,
+    signingKeysFile: input.EPHEMERA_SIGNING_KEYS_FILE,
+    templatesPath: input.EPHEMERA_CONFIG,
+    prefix: input.EPHEMERA_PREFIX,
+    publicUrl: (input.EPHEMERA_PUBLIC_URL ?? `http://localhost:${publicPort}`).replace(/\/$/, ''),
+    domain: input.EPHEMERA_DOMAIN,
+    trustedProxies: input.EPHEMERA_TRUSTED_PROXIES,
+    startWait: input.EPHEMERA_START_WAIT,
+    theme: input.EPHEMERA_THEME,
+    themeFile: input.EPHEMERA_THEME_FILE,
+    responseTimeout: input.EPHEMERA_RESPONSE_TIMEOUT,
+    redisGrace: input.EPHEMERA_REDIS_GRACE,
+    unreadyFor: input.EPHEMERA_UNREADY,
+    drainFor: input.EPHEMERA_DRAIN,
+    routes: input.EPHEMERA_ROUTES,
+    tombstone: input.EPHEMERA_TOMBSTONE * 1000,
   };
 }

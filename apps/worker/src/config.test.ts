@@ -38,8 +38,8 @@ test.each([
 });
 
 test('several subnets are taken in their order', () => {
-  const given = { ...nowhere, EPHEMERA_SUBNET: '10.9.0.0/16,10.3.0.0/16' };
-  expect(readConfig(given).subnets).toEqual(['10.9.0.0/16', '10.3.0.0/16']);
+  const input = { ...nowhere, EPHEMERA_SUBNET: '10.9.0.0/16,10.3.0.0/16' };
+  expect(readConfig(input).subnets).toEqual(['10.9.0.0/16', '10.3.0.0/16']);
 });
 
 // Each part is at most 255, or the network could not be made.

@@ -5,7 +5,7 @@ import { positiveDuration } from './config-values.ts';
 /** Five fields of digits, names, `*`, `,`, `-` and `/`. */
 const CRON = /^[0-9*,/-]+(?:\s+[0-9A-Za-z*,/-]+){4}$/;
 
-const most = z.int({ error: 'must be a whole number' }).min(1, 'must be at least 1').max(1_000_000);
+const max = z.int({ error: 'must be a whole number' }).min(1, 'must be at least 1').max(1_000_000);
 
 const schedule = z.strictObject({
   cron: z.string().regex(CRON, 'must be five fields such as 50 8 * * 1-5'),
@@ -16,7 +16,7 @@ const schedule = z.strictObject({
 
 /** The fields of a template that say how many there may be, and how many are kept ready. */
 export const capacityFields = {
-  maxInstances: most
+  maxInstances: max
     .optional()
     .describe(
       'How many may live at once, warm ones included; as many as the hosts hold where absent.',
@@ -54,12 +54,12 @@ export const capacityFields = {
 };
 
 /** The field `limits` of the file: how much one client may have at once. */
-export const sharesSchema = z
+export const quotasSchema = z
   .strictObject({
-    perAddress: most
+    perAddress: max
       .optional()
       .describe("How many instances a visitor's address may have at once; IPv6 counts by its /64."),
-    perToken: most.optional().describe('How many instances a token may have at once.'),
+    perToken: max.optional().describe('How many instances a token may have at once.'),
     ratePerAddress: rateText
       .optional()
       .describe(
@@ -70,7 +70,7 @@ export const sharesSchema = z
   .prefault({});
 
 /** How much one client may have at once; undefined: no bound. */
-export type Shares = z.infer<typeof sharesSchema>;
+export type Quotas = z.infer<typeof quotasSchema>;
 
 function isTimeZone(name: string): boolean {
   try {

@@ -12,7 +12,7 @@ const schema = z.object({
   COUNT: count(8, 1, 100),
 });
 
-const faultsOf = (environment: Record<string, string>) => {
+const issuesOf = (environment: Record<string, string>) => {
   try {
     readEnvironment(schema, environment);
     return [];
@@ -44,8 +44,8 @@ test('an empty variable counts as unset', () => {
 });
 
 test('text becomes numbers and milliseconds', () => {
-  const given = { PORT: '9090', WAIT: '1h30m', COUNT: '100', EPHEMERA_TOMBSTONE: '1' };
-  expect(readEnvironment(schema, given)).toMatchObject({
+  const input = { PORT: '9090', WAIT: '1h30m', COUNT: '100', EPHEMERA_TOMBSTONE: '1' };
+  expect(readEnvironment(schema, input)).toMatchObject({
     PORT: 9090,
     WAIT: 5_400_000,
     COUNT: 100,
@@ -64,11 +64,11 @@ test.each([
   ['EPHEMERA_REDIS_URL', 'http://x', 'must be a redis:// or rediss:// address'],
   ['EPHEMERA_NAMESPACE', 'No Spaces', 'must be lowercase letters, digits and hyphens, at most 31'],
 ])('%s=%s is refused: %s', (path, value, detail) => {
-  expect(faultsOf({ [path]: value })).toEqual([{ path, detail }]);
+  expect(issuesOf({ [path]: value })).toEqual([{ path, detail }]);
 });
 
 test('every fault is told at once', () => {
-  const faults = faultsOf({ PORT: 'x', WAIT: 'y', COUNT: 'z', EPHEMERA_LOG_LEVEL: 'loud' });
+  const faults = issuesOf({ PORT: 'x', WAIT: 'y', COUNT: 'z', EPHEMERA_LOG_LEVEL: 'loud' });
   expect(faults.map(({ path }) => path).sort()).toEqual(
     ['COUNT', 'EPHEMERA_LOG_LEVEL', 'PORT', 'WAIT'].sort(),
   );
@@ -98,13 +98,13 @@ describe('a secret in a file', () => {
     ['url', { EPHEMERA_REDIS_URL: 'redis://x' }, /so is EPHEMERA_REDIS_URL/],
   ])('is refused with what else is wrong: %s, %o', (name, more, detail) => {
     const file = join(folder, name);
-    expect(faultsOf({ EPHEMERA_REDIS_URL_FILE: file, PORT: 'x', ...more })).toEqual([
+    expect(issuesOf({ EPHEMERA_REDIS_URL_FILE: file, PORT: 'x', ...more })).toEqual([
       { path: 'EPHEMERA_REDIS_URL_FILE', detail: expect.stringMatching(detail) as string },
       { path: 'PORT', detail: 'must be a port number' },
     ]);
   });
 
   test('is not looked for by whom it is not for', () => {
-    expect(faultsOf({ EPHEMERA_ADMIN_TOKEN_FILE: join(folder, 'none') })).toEqual([]);
+    expect(issuesOf({ EPHEMERA_ADMIN_TOKEN_FILE: join(folder, 'none') })).toEqual([]);
   });
 });

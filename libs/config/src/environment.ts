@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
-import type { Fault } from '@ephemera/domain';
+import type { Issue } from '@ephemera/domain';
 import { parseDuration } from '@ephemera/domain';
 import { z } from 'zod';
 import { REDIS } from './redis-config.ts';
 
 /** A configuration that cannot be used, with everything that is wrong with it. */
 export class ConfigError extends Error {
-  readonly faults: readonly Fault[];
-  constructor(what: string, faults: readonly Fault[]) {
+  readonly faults: readonly Issue[];
+  constructor(what: string, faults: readonly Issue[]) {
     super(
       [
         `${what} cannot be used:`,
@@ -20,11 +20,11 @@ export class ConfigError extends Error {
 }
 
 /** What zod found, as faults with dotted paths. */
-export function faultsOf(error: z.ZodError): Fault[] {
-  return error.issues.flatMap((issue) => faultsIn(issue, []));
+export function issuesOf(error: z.ZodError): Issue[] {
+  return error.issues.flatMap((issue) => issuesIn(issue, []));
 }
 
-function faultsIn(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Fault[] {
+function issuesIn(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Issue[] {
   const at = [...above, ...issue.path];
   const path = at.map(String).join('.');
   switch (issue.code) {
@@ -37,7 +37,7 @@ function faultsIn(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Fault
       return issue.issues.map(({ message }) => ({ path, detail: message }));
     case 'invalid_union': {
       const meant = branchMeant(issue.errors);
-      return meant?.flatMap((each) => faultsIn(each, at)) ?? [{ path, detail: issue.message }];
+      return meant?.flatMap((item) => issuesIn(item, at)) ?? [{ path, detail: issue.message }];
     }
     default:
       return [{ path, detail: issue.message }];
@@ -56,19 +56,19 @@ function branchMeant(branches: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[
 const SECRETS = ['EPHEMERA_ADMIN_TOKEN', 'EPHEMERA_REDIS_URL'] as const;
 
 /** Takes secrets from the files that the environment names; tells of those that it cannot. */
-function readSecrets(schema: z.ZodType, given: Record<string, string | undefined>): Fault[] {
+function readSecrets(schema: z.ZodType, input: Record<string, string | undefined>): Issue[] {
   // One environment may be for all apps, and the file of a secret there for those that need it.
   const read = SECRETS.filter((name) => schema instanceof z.ZodObject && name in schema.shape);
   return read.flatMap((name) => {
     const path = `${name}_FILE`;
-    const file = given[path];
+    const file = input[path];
     if (file === undefined) return [];
-    if (given[name] !== undefined)
+    if (input[name] !== undefined)
       return [{ path, detail: `is set, and so is ${name}: one of them` }];
     try {
       const secret = readFileSync(file, 'utf8').trim();
       if (secret === '') return [{ path, detail: `${file} is empty` }];
-      given[name] = secret;
+      input[name] = secret;
       return [];
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
@@ -86,28 +86,28 @@ export function readEnvironment<T extends z.ZodType>(
   schema: T,
   environment: Readonly<Record<string, string | undefined>>,
 ): z.infer<T> {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  const faults = readSecrets(schema, given);
-  const result = schema.safeParse(given);
-  if (!result.success) faults.push(...faultsOf(result.error));
+  const input = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const faults = readSecrets(schema, input);
+  const result = schema.safeParse(input);
+  if (!result.success) faults.push(...issuesOf(result.error));
   if (!result.success || faults.length > 0) throw new ConfigError('The environment', faults);
   return result.data;
 }
 
 /** A TCP port, 1 to 65535. */
-export const port = (preset: number) =>
+export const port = (defaultValue: number) =>
   z.coerce
     .number({ error: 'must be a port number' })
     .int('must be a whole port number')
     .min(1, 'must be a port from 1 to 65535')
     .max(65535, 'must be a port from 1 to 65535')
-    .default(preset);
+    .default(defaultValue);
 
 /** A duration such as `90s`, `30m`; milliseconds. */
-export const duration = (preset: string) =>
+export const duration = (defaultValue: string) =>
   z
     .string()
-    .default(preset)
+    .default(defaultValue)
     .transform((text, context) => {
       const ms = parseDuration(text);
       if (ms !== undefined) return ms;
@@ -119,13 +119,13 @@ export const duration = (preset: string) =>
     });
 
 /** A whole number within bounds. */
-export const count = (preset: number, min: number, max: number) =>
+export const count = (defaultValue: number, min: number, max: number) =>
   z.coerce
     .number({ error: 'must be a number' })
     .int('must be a whole number')
     .min(min, `must be at least ${min}`)
     .max(max, `must be at most ${max}`)
-    .default(preset);
+    .default(defaultValue);
 
 /** Entries with commas or spaces between. */
 export const list = z

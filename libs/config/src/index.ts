@@ -1,9 +1,9 @@
-export { StartError } from '@ephemera/domain';
+export { BootError } from '@ephemera/domain';
 export type { Rate } from './access-config.ts';
-export { sharesSchema } from './capacity-config.ts';
-export type { Shares } from './capacity-config.ts';
+export { quotasSchema } from './capacity-config.ts';
+export type { Quotas } from './capacity-config.ts';
 export { sizeText } from './config-values.ts';
-export * from './admin-face.ts';
+export * from './admin-interface.ts';
 export * from '@ephemera/http';
 export * from '@ephemera/http';
 export * from '@ephemera/process';

@@ -79,10 +79,10 @@ export const imagesSchema = z
 /** The fields of the file that bound what templates may ask for. */
 export const policySchema = { allow: allowSchema, images: imagesSchema };
 
-export function policyOf(given: {
+export function policyOf(input: {
   readonly allow: z.output<typeof allowSchema>;
   readonly images: z.output<typeof imagesSchema>;
 }): Policy {
-  const { allow, images } = given;
+  const { allow, images } = input;
   return { ...allow, images: images.allow, requireDigest: images.requireDigest };
 }

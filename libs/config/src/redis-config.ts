@@ -38,18 +38,18 @@ export const REDIS = {
 };
 
 /** The address that these settings stand for. */
-export function redisAddressOf(given: {
+export function redisAddressOf(input: {
   readonly EPHEMERA_REDIS_URL: string;
   readonly EPHEMERA_REDIS_CA?: string | undefined;
   readonly EPHEMERA_REDIS_CERT?: string | undefined;
   readonly EPHEMERA_REDIS_KEY?: string | undefined;
 }) {
   return {
-    url: given.EPHEMERA_REDIS_URL,
+    url: input.EPHEMERA_REDIS_URL,
     tls: {
-      ca: given.EPHEMERA_REDIS_CA,
-      cert: given.EPHEMERA_REDIS_CERT,
-      key: given.EPHEMERA_REDIS_KEY,
+      ca: input.EPHEMERA_REDIS_CA,
+      cert: input.EPHEMERA_REDIS_CERT,
+      key: input.EPHEMERA_REDIS_KEY,
     },
   };
 }

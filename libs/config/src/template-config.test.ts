@@ -4,7 +4,7 @@ import { loadTemplates, parseTemplates } from './template-config.ts';
 
 const demo = (fields = '') => `templates: {demo: {image: a, port: 80, ${fields}}}`;
 
-const faultsOf = (text: string) => {
+const issuesOf = (text: string) => {
   try {
     parseTemplates(text);
     return [];
@@ -17,15 +17,15 @@ const faultsOf = (text: string) => {
 test.each(['image: *demo', 'image: **/app', '<<: *base'])(
   'an alias that nothing stands behind, %s, is a fault like any other',
   (line) => {
-    const faults = faultsOf(`templates: {demo: {port: 80}}\nother: { ${line} }`);
+    const faults = issuesOf(`templates: {demo: {port: 80}}\nother: { ${line} }`);
     expect(faults).toEqual([expect.stringMatching(/[Uu]nresolved alias.*wants quotes/)]);
   },
 );
 
 test('two fields make a template; everything else has a default', () => {
-  const { preset, templates } = parseTemplates(demo());
+  const { defaultTemplate, templates } = parseTemplates(demo());
   expect([...templates.keys()]).toEqual(['demo']);
-  expect(preset).toMatchObject({
+  expect(defaultTemplate).toMatchObject({
     name: 'demo',
     image: 'a',
     port: 80,
@@ -50,13 +50,13 @@ test('two fields make a template; everything else has a default', () => {
 });
 
 test('reads every field in the units that people write', () => {
-  const { preset } = parseTemplates(
+  const { defaultTemplate } = parseTemplates(
     demo(`timeout: 90s, maxTimeout: 2h, idleTimeout: 10m, stopGrace: 250ms,
       limits: {memory: 1.5g, cpus: 2, pids: 10}, tmpfs: {/tmp: 8m}, user: "1000:1000",
       ready: {http: /health, status: "200-299,401", within: 1m}, command: [serve, "{port}"],
       env: {A: b}, readOnly: true, host: mask, stripPrefix: false`),
   );
-  expect(preset).toMatchObject({
+  expect(defaultTemplate).toMatchObject({
     timeout: 90_000,
     maxTimeout: 7_200_000,
     idleTimeout: 600_000,
@@ -79,7 +79,7 @@ test('reads every field in the units that people write', () => {
 
 test('the first of several ports is the one that an address without a port reaches', () => {
   const text = 'templates: {ide: {image: a, ports: {web: 3000, debug: 9229}}}';
-  expect(parseTemplates(text).preset).toMatchObject({
+  expect(parseTemplates(text).defaultTemplate).toMatchObject({
     port: 3000,
     ports: { web: 3000, debug: 9229 },
   });
@@ -87,8 +87,8 @@ test('the first of several ports is the one that an address without a port reach
 
 test('the default template is the named one, or the first', () => {
   const two = 'templates: {one: {image: a, port: 80}, two: {image: b, port: 80}}';
-  expect(parseTemplates(two).preset.name).toBe('one');
-  expect(parseTemplates(`default: two\n${two}`).preset.name).toBe('two');
+  expect(parseTemplates(two).defaultTemplate.name).toBe('one');
+  expect(parseTemplates(`default: two\n${two}`).defaultTemplate.name).toBe('two');
 });
 
 const READY = 'must be tcp, {tcp: true, within} or {http: /path, status, within}';
@@ -125,15 +125,20 @@ test.each([
   [`default: x\n${demo()}`, ['default: "x" is none of the templates: demo']],
   [`${demo()}\nother: 1`, ['other: unknown field']],
 ])('%s', (text, expected) => {
-  expect(faultsOf(text)).toEqual(expected);
+  expect(issuesOf(text)).toEqual(expected);
 });
 
 test('the safe defaults can be taken back, each by its own field', () => {
-  const { preset } = parseTemplates(demo('user: image, readOnly: false, egress: true'));
-  expect(preset).toMatchObject({ user: undefined, readOnly: false, tmpfs: {}, egress: true });
-  const own = parseTemplates(demo('tmpfs: {/run: 1m, /tmp: 2m}')).preset;
+  const { defaultTemplate } = parseTemplates(demo('user: image, readOnly: false, egress: true'));
+  expect(defaultTemplate).toMatchObject({
+    user: undefined,
+    readOnly: false,
+    tmpfs: {},
+    egress: true,
+  });
+  const own = parseTemplates(demo('tmpfs: {/run: 1m, /tmp: 2m}')).defaultTemplate;
   expect(own.tmpfs).toEqual({ '/run': 1_048_576, '/tmp': 2_097_152 });
-  const more = parseTemplates(demo('tmpfs: {/run: 1m}')).preset;
+  const more = parseTemplates(demo('tmpfs: {/run: 1m}')).defaultTemplate;
   expect(more.tmpfs).toEqual({ '/run': 1_048_576, '/tmp': 67_108_864 });
 });
 
@@ -144,7 +149,7 @@ templates:
   b: {image: b, port: 80, seccomp: unconfined, apparmor: loose, userns: host}
   c: {image: c, port: 80, userns: remapped}
 `;
-  expect(faultsOf(text)).toEqual([
+  expect(issuesOf(text)).toEqual([
     'templates.a.capAdd.0: "NET_BIND_SERVICE" is not in allow.capabilities',
     'templates.a.capAdd.1: "NET_ADMIN" is not in allow.capabilities',
     'templates.a.runtime: "runsc" is not in allow.runtimes',
@@ -154,17 +159,17 @@ templates:
   ]);
   const allow = `allow: {capabilities: [NET_BIND_SERVICE, NET_ADMIN], runtimes: [runsc],
   seccomp: [unconfined], apparmor: [loose], userns: [host]}`;
-  expect(faultsOf(text + allow)).toEqual([]);
+  expect(issuesOf(text + allow)).toEqual([]);
 });
 
 test('images fit a pattern and name a digest where the operator wants that', () => {
   const images = 'images: {allow: [ghcr.io/acme/*], requireDigest: true}';
-  expect(faultsOf(`${demo()}\n${images}`)).toEqual([
+  expect(issuesOf(`${demo()}\n${images}`)).toEqual([
     'templates.demo.image: "a" fits none of images.allow',
     'templates.demo.image: "a" does not name a digest',
   ]);
   const image = `ghcr.io/acme/app@sha256:${'0a'.repeat(32)}`;
-  expect(faultsOf(`templates: {demo: {image: "${image}", port: 80}}\n${images}`)).toEqual([]);
+  expect(issuesOf(`templates: {demo: {image: "${image}", port: 80}}\n${images}`)).toEqual([]);
 });
 
 test.each([
@@ -174,20 +179,20 @@ test.each([
   ['userns: "container:x"', 'userns: Invalid option: expected one of "remapped"|"host"'],
   ['user: ""', 'user: must name a user, or be image'],
 ])('%s is refused', (fields, fault) => {
-  expect(faultsOf(demo(fields))).toContain(`templates.demo.${fault}`);
+  expect(issuesOf(demo(fields))).toContain(`templates.demo.${fault}`);
 });
 
 test('labels are the operator’s own, and never those by which containers are known', () => {
-  const { preset } = parseTemplates(demo("labels: {team: core, com.example/tier: '1'}"));
-  expect(preset.labels).toEqual({ team: 'core', 'com.example/tier': '1' });
-  expect(faultsOf(demo('labels: {ephemera.instance: x, -a: y}'))).toEqual([
+  const { defaultTemplate } = parseTemplates(demo("labels: {team: core, com.example/tier: '1'}"));
+  expect(defaultTemplate.labels).toEqual({ team: 'core', 'com.example/tier': '1' });
+  expect(issuesOf(demo('labels: {ephemera.instance: x, -a: y}'))).toEqual([
     'templates.demo.labels.ephemera.instance: keys with ephemera. are taken',
     'templates.demo.labels.-a: is no key of a label',
   ]);
 });
 
 test('every fault is told at once, with its path', () => {
-  const faults = faultsOf(`default: nobody
+  const faults = issuesOf(`default: nobody
 templates:
   demo: {image: '', port: 0, timeout: 1, limits: {cpus: 0, disk: 1g}, foo: 1}
   other: {port: 80, capAdd: [net-admin]}
@@ -207,8 +212,8 @@ templates:
 });
 
 test('broken YAML is told with its place', () => {
-  expect(faultsOf('templates: [')[0]).toMatch(/at line 1, column/);
-  expect(faultsOf('a: 1\na: 2')[0]).toMatch(/must be unique at line 2/);
+  expect(issuesOf('templates: [')[0]).toMatch(/at line 1, column/);
+  expect(issuesOf('a: 1\na: 2')[0]).toMatch(/must be unique at line 2/);
 });
 
 test('a file that cannot be read is named', () => {

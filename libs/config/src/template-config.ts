@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { BOUNDS, policyFaults } from '@ephemera/domain';
+import { LIMIT_RANGES, policyViolations } from '@ephemera/domain';
 import type { Policy, Readiness, Template } from '@ephemera/domain';
 import { z } from 'zod';
 import { accessFields } from './access-config.ts';
-import { capacityFields, sharesSchema } from './capacity-config.ts';
-import type { Shares } from './capacity-config.ts';
+import { capacityFields, quotasSchema } from './capacity-config.ts';
+import type { Quotas } from './capacity-config.ts';
 import { isolationFields, policyOf, policySchema } from './isolation-config.ts';
 import { durationText as duration, positiveDuration, sizeText as size } from './config-values.ts';
 import { ConfigError } from './environment.ts';
@@ -26,9 +26,9 @@ const label = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, 'is no key of a label')
   .refine((key) => !key.startsWith('ephemera.'), 'keys with ephemera. are taken');
 
-const statusRanges = z.union([z.string(), z.int()]).transform((given, context) => {
+const statusRanges = z.union([z.string(), z.int()]).transform((input, context) => {
   const ranges: [number, number][] = [];
-  for (const part of String(given).split(',')) {
+  for (const part of String(input).split(',')) {
     const match = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part);
     if (!match) {
       context.addIssue({
@@ -42,7 +42,7 @@ const statusRanges = z.union([z.string(), z.int()]).transform((given, context) =
   return ranges;
 });
 
-const DEFAULT_WITHIN = '30s';
+const DEFAULT_READY_TIMEOUT_MS = '30s';
 
 /** Nobody and nogroup: with no group given, Docker would take that of root. */
 const NOBODY = '65534:65534';
@@ -55,30 +55,33 @@ const ready = z
   .union(
     [
       z.literal('tcp'),
-      z.strictObject({ tcp: z.literal(true), within: positiveDuration.prefault(DEFAULT_WITHIN) }),
+      z.strictObject({
+        tcp: z.literal(true),
+        within: positiveDuration.prefault(DEFAULT_READY_TIMEOUT_MS),
+      }),
       z.strictObject({
         http: z.string().startsWith('/', 'must be a path that starts with /'),
         status: statusRanges.prefault('200-399'),
-        within: positiveDuration.prefault(DEFAULT_WITHIN),
+        within: positiveDuration.prefault(DEFAULT_READY_TIMEOUT_MS),
       }),
     ],
     'must be tcp, {tcp: true, within} or {http: /path, status, within}',
   )
   .prefault('tcp')
-  .transform((given): Readiness => {
-    if (given === 'tcp') return { kind: 'tcp', within: 30_000 };
-    if ('tcp' in given) return { kind: 'tcp', within: given.within };
-    return { kind: 'http', path: given.http, status: given.status, within: given.within };
+  .transform((input): Readiness => {
+    if (input === 'tcp') return { kind: 'tcp', within: 30_000 };
+    if ('tcp' in input) return { kind: 'tcp', within: input.within };
+    return { kind: 'http', path: input.http, status: input.status, within: input.within };
   });
 
-const [LEAST_CPUS, MOST_CPUS] = BOUNDS.cpus;
-const [LEAST_PIDS, MOST_PIDS] = BOUNDS.pids;
+const [MIN_CPUS, MAX_CPUS] = LIMIT_RANGES.cpus;
+const [MIN_PIDS, MAX_PIDS] = LIMIT_RANGES.pids;
 
 const limits = z
   .strictObject({
     memory: size.refine((bytes) => bytes >= 6 * 1024 ** 2, 'must be at least 6m').prefault('256m'),
-    cpus: z.number().min(LEAST_CPUS, `must be at least ${LEAST_CPUS}`).max(MOST_CPUS).prefault(0.5),
-    pids: z.int().min(LEAST_PIDS, `must be at least ${LEAST_PIDS}`).max(MOST_PIDS).prefault(128),
+    cpus: z.number().min(MIN_CPUS, `must be at least ${MIN_CPUS}`).max(MAX_CPUS).prefault(0.5),
+    pids: z.int().min(MIN_PIDS, `must be at least ${MIN_PIDS}`).max(MAX_PIDS).prefault(128),
   })
   .prefault({});
 
@@ -179,18 +182,18 @@ export const templateSchema = z
     ...accessFields,
     ...capacityFields,
   })
-  .superRefine((given, context) => {
-    if ((given.port === undefined) === (given.ports === undefined)) {
+  .superRefine((input, context) => {
+    if ((input.port === undefined) === (input.ports === undefined)) {
       context.addIssue({ code: 'custom', path: ['port'], message: 'give either port or ports' });
     }
-    if (given.ports && Object.keys(given.ports).length === 0) {
+    if (input.ports && Object.keys(input.ports).length === 0) {
       context.addIssue({ code: 'custom', path: ['ports'], message: 'must name at least one port' });
     }
-    if (given.onTimeout === 'pause' && (given.maxTimeout ?? 0) <= given.timeout) {
+    if (input.onTimeout === 'pause' && (input.maxTimeout ?? 0) <= input.timeout) {
       const message = 'must be above timeout where onTimeout is pause';
       context.addIssue({ code: 'custom', path: ['maxTimeout'], message });
     }
-    if (given.maxTimeout !== undefined && given.maxTimeout < given.timeout) {
+    if (input.maxTimeout !== undefined && input.maxTimeout < input.timeout) {
       context.addIssue({
         code: 'custom',
         path: ['maxTimeout'],
@@ -203,24 +206,24 @@ const fileSchema = z
   .strictObject({
     default: name.optional(),
     templates: z.record(name, templateSchema),
-    limits: sharesSchema,
+    limits: quotasSchema,
     tokens: tokensSchema,
     webhooks: webhooksSchema,
     ...policySchema,
   })
-  .superRefine((given, context) => {
-    const names = Object.keys(given.templates);
+  .superRefine((input, context) => {
+    const names = Object.keys(input.templates);
     if (names.length === 0) {
       context.addIssue({ code: 'custom', path: ['templates'], message: 'must have at least one' });
     }
-    if (given.default !== undefined && !names.includes(given.default)) {
-      const message = `"${given.default}" is none of the templates: ${names.join(', ')}`;
+    if (input.default !== undefined && !names.includes(input.default)) {
+      const message = `"${input.default}" is none of the templates: ${names.join(', ')}`;
       context.addIssue({ code: 'custom', path: ['default'], message });
     }
-    const policy = policyOf(given);
-    for (const [each, template] of Object.entries(given.templates)) {
-      for (const { path, detail } of policyFaults(policy, template)) {
-        const at = ['templates', each, ...path.split('.')];
+    const policy = policyOf(input);
+    for (const [text, template] of Object.entries(input.templates)) {
+      for (const { path, detail } of policyViolations(policy, template)) {
+        const at = ['templates', text, ...path.split('.')];
         context.addIssue({ code: 'custom', path: at, message: detail });
       }
     }
@@ -228,10 +231,10 @@ const fileSchema = z
 
 export interface TemplateSet {
   /** The template that `/{prefix}/new` starts. */
-  readonly preset: Template;
+  readonly defaultTemplate: Template;
   readonly templates: ReadonlyMap<string, Template>;
   /** What one client may have at once. */
-  readonly shares: Shares;
+  readonly quotas: Quotas;
   /** The tokens of the control API. */
   readonly tokens: TokenEntries;
   /** What templates may ask for. */
@@ -245,36 +248,36 @@ export interface TemplateSet {
 export function parseTemplates(text: string, what = 'The configuration'): TemplateSet {
   const data = readYaml(text, fileSchema, what);
   const templates = new Map<string, Template>();
-  for (const [key, given] of Object.entries(data.templates)) {
+  for (const [key, input] of Object.entries(data.templates)) {
     const {
       // Enough for the whole time to live, however late in its start it becomes ready.
-      maxTimeout = given.timeout + given.ready.within,
+      maxTimeout = input.timeout + input.ready.within,
       port,
       ports = { web: port ?? 0 },
       command,
       idleTimeout,
       notice,
       user,
-    } = given;
+    } = input;
     const main = port ?? Object.values(ports)[0] ?? 0;
     templates.set(key, {
-      ...given,
+      ...input,
       name: key,
       maxTimeout,
       port: main,
       ports,
       command,
       user: user === AS_THE_IMAGE_SAYS ? undefined : user,
-      tmpfs: { ...(given.readOnly && { '/tmp': TMP_SIZE }), ...given.tmpfs },
+      tmpfs: { ...(input.readOnly && { '/tmp': TMP_SIZE }), ...input.tmpfs },
       idleTimeout,
       notice,
     });
   }
-  const preset = templates.get(data.default ?? '') ?? [...templates.values()][0];
-  if (!preset)
+  const defaultTemplate = templates.get(data.default ?? '') ?? [...templates.values()][0];
+  if (!defaultTemplate)
     throw new ConfigError(what, [{ path: 'templates', detail: 'must have at least one' }]);
-  const { limits: shares, tokens } = data;
-  return { preset, templates, shares, tokens, policy: policyOf(data) };
+  const { limits: quotas, tokens } = data;
+  return { defaultTemplate, templates, quotas, tokens, policy: policyOf(data) };
 }
 
 /** Reads the templates from a file. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { EVENT_TYPES } from '@ephemera/domain';
-import type { Fault, Webhook } from '@ephemera/domain';
+import type { Issue, Webhook } from '@ephemera/domain';
 import { z } from 'zod';
 import { ConfigError } from './environment.ts';
 import { readYaml } from './yaml-text.ts';
@@ -43,9 +43,9 @@ export const webhookSchema = z
 export const webhooksSchema = z
   .array(webhookSchema)
   .prefault([])
-  .superRefine((given, context) => {
-    for (const [index, { name }] of given.entries()) {
-      if (given.findIndex((other) => other.name === name) === index) continue;
+  .superRefine((input, context) => {
+    for (const [index, { name }] of input.entries()) {
+      if (input.findIndex((other) => other.name === name) === index) continue;
       const message = `"${name}" names another webhook already`;
       context.addIssue({ code: 'custom', path: [index, 'name'], message });
     }
@@ -63,10 +63,10 @@ export function parseWebhooks(
   what = 'The configuration',
 ): Webhook[] {
   const data = readYaml(text, fileSchema, what);
-  const faults: Fault[] = [];
-  const webhooks = data.webhooks.map((given, index): Webhook => {
-    const { name, url, events, templates, secretEnv } = given;
-    const secret = given.secret ?? environment[secretEnv ?? ''] ?? '';
+  const faults: Issue[] = [];
+  const webhooks = data.webhooks.map((input, index): Webhook => {
+    const { name, url, events, templates, secretEnv } = input;
+    const secret = input.secret ?? environment[secretEnv ?? ''] ?? '';
     if (secret.length < 16) {
       const detail = `the variable ${secretEnv ?? ''} must hold at least 16 characters`;
       faults.push({ path: `webhooks.${index}.secretEnv`, detail });

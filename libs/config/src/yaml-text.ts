@@ -1,6 +1,6 @@
 import { parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { ConfigError, faultsOf } from './environment.ts';
+import { ConfigError, issuesOf } from './environment.ts';
 
 /**
  * Reads YAML text as a schema has it; nothing at all counts as an empty mapping.
@@ -23,6 +23,6 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
     throw new ConfigError(what, [{ path: '', detail }]);
   }
   const result = schema.safeParse(value ?? {});
-  if (!result.success) throw new ConfigError(what, faultsOf(result.error));
+  if (!result.success) throw new ConfigError(what, issuesOf(result.error));
   return result.data;
 }

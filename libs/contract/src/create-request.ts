@@ -9,8 +9,8 @@ const key = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, 'is no key: letters, digits, . _ / -');
 
-const atMost = (most: number) => (record: Record<string, string>) =>
-  Object.keys(record).length <= most;
+const atMost = (max: number) => (record: Record<string, string>) =>
+  Object.keys(record).length <= max;
 
 /** The body of `POST /v1/instances`; unknown fields are refused. */
 export const createRequestSchema = z

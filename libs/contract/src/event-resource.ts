@@ -32,11 +32,11 @@ export function toEventResource(event: InstanceEvent): EventResource {
   };
 }
 
-const list = <T extends z.ZodType<unknown, string>>(one: T) =>
+const list = <T extends z.ZodType<unknown, string>>(item: T) =>
   z
     .string()
     .transform((text) => text.split(','))
-    .pipe(z.array(one))
+    .pipe(z.array(item))
     .optional();
 
 /** The query of `GET /v1/events`: each a list with commas, and only what all of them admit. */
@@ -49,7 +49,10 @@ export const eventsQuerySchema = z.strictObject({
 export type EventsQuery = z.infer<typeof eventsQuerySchema>;
 
 /** Whether an event is one of those that were asked for. */
-export function isWanted({ instance, template, type }: EventsQuery, event: InstanceEvent): boolean {
+export function matchesEventQuery(
+  { instance, template, type }: EventsQuery,
+  event: InstanceEvent,
+): boolean {
   return (
     (instance?.includes(event.id) ?? true) &&
     (template?.includes(event.template) ?? true) &&

@@ -40,7 +40,7 @@ function splitPair(pair: string): [string, string] {
 }
 
 /** The query as the schema reads it: `metadata` may be given several times, all else once. */
-export function listQueryOf(given: URLSearchParams): Record<string, string | string[]> {
-  const metadata = given.getAll('metadata');
-  return { ...Object.fromEntries(given), ...(metadata.length > 0 && { metadata }) };
+export function listQueryOf(input: URLSearchParams): Record<string, string | string[]> {
+  const metadata = input.getAll('metadata');
+  return { ...Object.fromEntries(input), ...(metadata.length > 0 && { metadata }) };
 }

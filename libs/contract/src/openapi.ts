@@ -3,7 +3,7 @@ import { createRequestSchema } from './create-request.ts';
 import { createdSchema, instancePageSchema, instanceSchema } from './instance-resource.ts';
 import { linkRequestSchema, linkSchema } from './link-request.ts';
 import { listQuerySchema } from './list-query.ts';
-import { describeLookingIn } from './openapi-looking-in.ts';
+import { describeInstanceOperations } from './openapi-instance-operations.ts';
 import { z } from './openapi-zod.ts';
 import { problemSchema } from './problem.ts';
 import { renewRequestSchema } from './renew-request.ts';
@@ -30,7 +30,7 @@ export function openApiDocument(version: string): object {
     403: problem('A token of too little scope'),
     503: problem('Redis is away'),
   };
-  const one = { params: z.object({ id: z.string() }) };
+  const item = { params: z.object({ id: z.string() }) };
 
   registry.registerPath({
     method: 'post',
@@ -97,7 +97,7 @@ export function openApiDocument(version: string): object {
     path: '/v1/instances/{id}',
     summary: 'Read an instance, or what is left of it',
     security,
-    request: one,
+    request: item,
     responses: {
       200: json(instanceSchema, 'The instance'),
       404: problem('Never known, or long gone'),
@@ -109,7 +109,7 @@ export function openApiDocument(version: string): object {
     path: '/v1/instances/{id}',
     summary: 'End an instance',
     security,
-    request: one,
+    request: item,
     responses: {
       202: json(instanceSchema, 'It is ending'),
       404: problem('Never known, or long gone'),
@@ -123,7 +123,7 @@ export function openApiDocument(version: string): object {
     summary: 'Move the deadline of a ready instance, below its ceiling',
     security,
     request: {
-      ...one,
+      ...item,
       body: { content: { 'application/json': { schema: renewRequestSchema } } },
     },
     responses: {
@@ -148,7 +148,7 @@ export function openApiDocument(version: string): object {
       ...refused,
     },
   });
-  describeLookingIn(registry, security, refused);
+  describeInstanceOperations(registry, security, refused);
   return new OpenApiGeneratorV31(registry.definitions).generateDocument({
     openapi: '3.1.0',
     info: { title: 'Ephemera', version, description: 'The control API of Ephemera.' },

@@ -1,4 +1,4 @@
-import type { Failure, Fault, Limit } from '@ephemera/domain';
+import type { Failure, Issue, Limit } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 
 /** An error as RFC 9457 has it, with what each kind adds. */
@@ -17,7 +17,7 @@ export interface Problem {
   readonly status: number;
   readonly detail: string;
   readonly reason?: string;
-  readonly faults?: readonly Fault[];
+  readonly faults?: readonly Issue[];
   readonly limit?: Limit;
   readonly challenge?: string;
   readonly bits?: number;
@@ -46,7 +46,7 @@ const LIMITS: Readonly<Record<Limit, string>> = {
   token: 'This token has as many instances as it may have.',
 };
 
-const UNASKED = {
+const UNINTENDED = {
   prefetch: 'An instance is started by who wants it, not ahead of time by a browser.',
   subresource: 'An instance is started by opening a page, not as a part of one.',
 };
@@ -58,7 +58,7 @@ const LINKS = {
 };
 
 /** When to try again where there was no room, seconds. */
-const ROOM_AGAIN = '10';
+const CAPACITY_RETRY_SECONDS = '10';
 
 /** The one table from what went wrong to what a client is told. */
 export function problemOf(failure: Failure): ProblemAnswer {
@@ -77,7 +77,7 @@ export function problemOf(failure: Failure): ProblemAnswer {
       return answer(failure, 403, 'Forbidden', `This needs a token of scope ${failure.needs}.`, {
         'www-authenticate': `Bearer realm="ephemera", error="insufficient_scope", scope="${failure.needs}"`,
       });
-    case 'barred':
+    case 'access_denied':
       return answer(
         failure,
         403,
@@ -142,19 +142,19 @@ export function problemOf(failure: Failure): ProblemAnswer {
         429,
         'Full',
         LIMITS[failure.limit],
-        { 'retry-after': ROOM_AGAIN },
+        { 'retry-after': CAPACITY_RETRY_SECONDS },
         { limit: failure.limit },
       );
     case 'rate_limited':
       return answer(failure, 429, 'Too many requests', `This ${failure.by} has asked too often.`, {
         'retry-after': String(failure.resetsIn),
       });
-    case 'unasked':
-      return answer(failure, 403, 'Not asked for', UNASKED[failure.why]);
+    case 'unintended_request':
+      return answer(failure, 403, 'Not asked for', UNINTENDED[failure.reason]);
     case 'link_needed':
       return answer(failure, 403, 'Forbidden', 'This template is started by a link of its own.');
     case 'link_refused':
-      return answer(failure, 403, 'Forbidden', LINKS[failure.why]);
+      return answer(failure, 403, 'Forbidden', LINKS[failure.reason]);
     case 'work_needed':
       return answer(
         failure,
@@ -164,7 +164,7 @@ export function problemOf(failure: Failure): ProblemAnswer {
         {},
         { challenge: failure.challenge, bits: failure.bits },
       );
-    case 'work_spent':
+    case 'work_used':
       return answer(failure, 403, 'Forbidden', 'This work has started an instance already.');
     case 'key_reused':
       return answer(

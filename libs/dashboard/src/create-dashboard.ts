@@ -14,33 +14,33 @@ await runApp(async () => {
   const logger = createLogger('dashboard', config.logLevel);
   const watched = watchTokens(config.tokensPath, logger);
   const tokens = createTokens(config.adminToken, () => watched.current);
-  const lifetime = createLifetime(logger);
-  lifetime.onStop('tokens', () => watched.close());
+  const shutdown = createLifetime(logger);
+  shutdown.onStop('tokens', () => watched.close());
   const keys = keysOf(config.namespace);
 
   const redis = connectRedis(config.redis, 'request', (error) =>
     logger.warn({ err: error }, 'redis fault'),
   );
-  lifetime.onStop('redis', () => redis.disconnect());
+  shutdown.onStop('redis', () => redis.disconnect());
   await requireRedis(redis, config.redis);
 
   const hosts = redisHosts(redis, keys);
   const producers = createProducers(redis, keys.queuePrefix);
-  lifetime.onStop('producers', () => producers.close());
+  shutdown.onStop('producers', () => producers.close());
   const board = createBoard({ connection: redis, prefix: keys.queuePrefix, hosts });
-  lifetime.onStop('queues', () => board.close());
+  shutdown.onStop('queues', () => board.close());
 
   const app = createDashboard({
     redis,
     keys,
     instances: redisInstances(redis, keys, config.tombstone),
     hosts,
-    ends: producers.ends,
+    killRequests: producers.killRequests,
     board: board.middleware,
     tokens,
     // Made of no token: a session is its holder's, and would let a weak token be tried at leisure.
     sessionKey: randomBytes(32).toString('base64url'),
-    stopping: () => lifetime.stopping,
+    stopping: () => shutdown.stopping,
     names: config.names,
     trustedProxies: config.trustedProxies,
     logger,
@@ -48,6 +48,6 @@ await runApp(async () => {
   const handle = app.callback();
   const server = createServer((req, res) => void handle(req, res));
   await listen(server, { host: config.bind, port: config.port });
-  lifetime.onStop('server', () => new Promise((resolve) => server.close(resolve)));
+  shutdown.onStop('server', () => new Promise((resolve) => server.close(resolve)));
   logger.info({ host: config.bind, port: config.port }, 'dashboard ready');
 });

@@ -1,4 +1,4 @@
-import type { Ends } from '@ephemera/lifecycle';
+import type { KillRequests } from '@ephemera/lifecycle';
 import { GUESSES, createWrongGuesses, readTrusted } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
@@ -6,23 +6,23 @@ import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
 import Koa from 'koa';
 import type { Middleware } from 'koa';
-import { admit } from './access/admit.ts';
-import { auditActs, noteAddress } from './access/audit-acts.ts';
+import { authenticate } from './access/authenticate.ts';
+import { auditActions, noteAddress } from './access/audit-actions.ts';
 import { requireKnownName } from './access/require-known-name.ts';
 import { createSessions } from './access/session.ts';
 import { signInRouter } from './access/sign-in.ts';
-import { answerThrown } from './answer-thrown.ts';
+import { errorHandler } from './error-handler.ts';
 import { assetsRouter } from './assets-router.ts';
 import { healthRouter } from './health-router.ts';
 import { instancesRouter } from './instances/instances-router.ts';
 import { securityHeaders } from './security-headers.ts';
 
-export interface DashboardParts {
+export interface DashboardDependencies {
   readonly redis: Redis;
   readonly keys: Keys;
   readonly instances: InstanceStore;
   readonly hosts: Hosts;
-  readonly ends: Ends;
+  readonly killRequests: KillRequests;
   /** bull-board below `/queues`. */
   readonly board: Middleware;
   readonly tokens: TokenSet;
@@ -37,23 +37,23 @@ export interface DashboardParts {
 }
 
 /** The dashboard: health, assets and the login page for everybody, all else for who may. */
-export function createDashboard(parts: DashboardParts): Koa {
+export function createDashboard(parts: DashboardDependencies): Koa {
   const { tokens, logger } = parts;
   const sessions = createSessions(parts.sessionKey, tokens, Date.now);
-  const guesses = createWrongGuesses(GUESSES, Date.now);
+  const authThrottle = createWrongGuesses(GUESSES, Date.now);
   const app = new Koa();
   // What fails once an answer has begun, mostly a client that has gone.
   app.on('error', (error: Error) => logger.warn({ err: error }, 'answer failed'));
   app.use(securityHeaders);
   app.use(noteAddress(readTrusted(parts.trustedProxies)));
   // Around the funnel, so that it sees how each ended.
-  app.use(auditActs(logger));
-  app.use(answerThrown(parts));
+  app.use(auditActions(logger));
+  app.use(errorHandler(parts));
   app.use(requireKnownName(parts.names));
   app.use(healthRouter(parts).routes());
   app.use(assetsRouter().routes());
-  app.use(signInRouter({ tokens, sessions, guesses }).routes());
-  app.use(admit({ tokens, sessions, guesses }));
+  app.use(signInRouter({ tokens, sessions, authThrottle }).routes());
+  app.use(authenticate({ tokens, sessions, authThrottle }));
   app.use(parts.board);
   app.use(instancesRouter(parts).routes());
   return app;

@@ -1,22 +1,31 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTokens, hashToken } from '@ephemera/http';
 import { SESSION, createSessions } from '../src/access/session.ts';
-import { BEARER, HTML, READER, TOKEN, entries, postForm, setScene, signIn } from './scene.ts';
-import type { Scene } from './scene.ts';
+import {
+  BEARER,
+  HTML,
+  READER,
+  TOKEN,
+  entries,
+  postForm,
+  createFixture,
+  signIn,
+} from './fixture.ts';
+import type { Fixture } from './fixture.ts';
 
 const tokens = createTokens(TOKEN, () => ({}));
 
-let scene: Scene;
+let fixture: Fixture;
 let cookie: string;
 
 beforeAll(async () => {
-  scene = await setScene();
-  cookie = await signIn(scene.url);
+  fixture = await createFixture();
+  cookie = await signIn(fixture.url);
 });
-afterAll(() => scene.stop());
+afterAll(() => fixture.stop());
 
 const get = (path: string, headers: Record<string, string> = {}) =>
-  fetch(`${scene.url}${path}`, { headers, redirect: 'manual' });
+  fetch(`${fixture.url}${path}`, { headers, redirect: 'manual' });
 
 const INSIDE = ['/instances', '/queues', '/queues/api/queues', '/queues/static/images/logo.svg'];
 
@@ -48,23 +57,26 @@ test('health is for everybody', async () => {
 });
 
 test("a session's cookie is unreadable, strict, and never for the path that instances have", async () => {
-  const answer = await postForm(`${scene.url}/login`, { token: TOKEN, next: '/queues' });
+  const answer = await postForm(`${fixture.url}/login`, { token: TOKEN, next: '/queues' });
   expect(answer.status).toBe(303);
   expect(answer.headers.get('location')).toBe('/queues');
   const cookies = answer.headers.getSetCookie();
   expect(cookies).toHaveLength(2);
-  expect(cookies.map((each) => /Path=([^;]+)/.exec(each)?.[1])).toEqual(['/instances', '/queues']);
-  for (const each of cookies) {
-    expect(each).toContain('; HttpOnly; SameSite=Strict');
-    expect(each).toContain(`Max-Age=${12 * 3600};`);
-    expect(each).not.toContain('Secure');
-    expect(each).not.toContain(TOKEN);
+  expect(cookies.map((cooky) => /Path=([^;]+)/.exec(cooky)?.[1])).toEqual([
+    '/instances',
+    '/queues',
+  ]);
+  for (const cooky of cookies) {
+    expect(cooky).toContain('; HttpOnly; SameSite=Strict');
+    expect(cooky).toContain(`Max-Age=${12 * 3600};`);
+    expect(cooky).not.toContain('Secure');
+    expect(cooky).not.toContain(TOKEN);
   }
 });
 
 test('behind TLS the cookie is for TLS alone', async () => {
   const answer = await postForm(
-    `${scene.url}/login`,
+    `${fixture.url}/login`,
     { token: TOKEN },
     { 'x-forwarded-proto': 'https' },
   );
@@ -78,15 +90,15 @@ test('behind TLS the cookie is for TLS alone', async () => {
 
 test('a cookie that was changed, made up or made for another token opens nothing', async () => {
   const [name = '', value = ''] = cookie.split('=');
-  const [expires = '', holder = '', print = '', id = '', signature = ''] = value.split('.');
-  const who = { name: holder, fingerprint: print };
-  const other = createSessions('another-key-of-somebody', tokens, Date.now).begin(who);
+  const [expires = '', principal = '', print = '', id = '', signature = ''] = value.split('.');
+  const who = { name: principal, fingerprint: print };
+  const other = createSessions('another-key-of-somebody', tokens, Date.now).create(who);
   const later = String(Number(expires) + 1);
-  const rest = `${holder}.${print}.${id}`;
+  const rest = `${principal}.${print}.${id}`;
   for (const bad of [
     `${later}.${rest}.${signature}`,
     `${expires}.looker.${print}.${id}.${signature}`,
-    `${expires}.${holder}.${print}.${id}x.${signature}`,
+    `${expires}.${principal}.${print}.${id}x.${signature}`,
     `${expires}.${rest}.`,
     expires,
     '.',
@@ -100,25 +112,25 @@ test('a cookie that was changed, made up or made for another token opens nothing
 
 test('a token of scope read looks, and changes nothing', async () => {
   const bearer = { authorization: `Bearer ${READER}` };
-  const own = await signIn(scene.url, READER);
-  const { id } = await scene.draftInstance();
+  const own = await signIn(fixture.url, READER);
+  const { id } = await fixture.draftInstance();
   for (const headers of [bearer, { cookie: own }]) {
     for (const path of ['/instances', '/queues/api/queues']) {
       expect((await get(path, headers)).status).toBe(200);
     }
-    expect((await postForm(`${scene.url}/instances/${id}/end`, {}, headers)).status).toBe(403);
-    const paused = await fetch(`${scene.url}/queues/api/queues/pause`, {
+    expect((await postForm(`${fixture.url}/instances/${id}/end`, {}, headers)).status).toBe(403);
+    const paused = await fetch(`${fixture.url}/queues/api/queues/pause`, {
       method: 'PUT',
-      headers: { ...headers, origin: scene.url },
+      headers: { ...headers, origin: fixture.url },
     });
     expect(paused.status).toBe(403);
   }
-  expect(await scene.instances.get(id)).toMatchObject({ state: 'pending' });
+  expect(await fixture.instances.get(id)).toMatchObject({ state: 'pending' });
 });
 
 test('a session ends with the token that began it, replaced or taken away', async () => {
   const before = entries['looker'];
-  const own = await signIn(scene.url, READER);
+  const own = await signIn(fixture.url, READER);
   const status = async () => (await get('/instances', { cookie: own })).status;
   expect(await status()).toBe(200);
   entries['looker'] = { hash: [hashToken('another-of-the-name')], scopes: ['read'] };
@@ -141,20 +153,20 @@ test('ended sessions stay ended however many there are, and what is forged ends 
   const sessions = createSessions(TOKEN, tokens, () => now);
   const who = tokens.identify(TOKEN);
   if (!who) throw new Error('the token is not known');
-  const first = sessions.begin(who);
-  const kept = sessions.begin(who);
+  const first = sessions.create(who);
+  const kept = sessions.create(who);
   sessions.end(first);
-  for (let i = 1; i < 10_000; i++) sessions.end(sessions.begin(who));
+  for (let i = 1; i < 10_000; i++) sessions.end(sessions.create(who));
   sessions.end(`${kept}x`);
-  expect([sessions.holder(first), sessions.holder(kept)?.name]).toEqual([undefined, 'admin']);
+  expect([sessions.principal(first), sessions.principal(kept)?.name]).toEqual([undefined, 'admin']);
   // There is no room for more: all that are open end too, and new ones begin.
-  const last = sessions.begin(who);
+  const last = sessions.create(who);
   sessions.end(last);
-  expect([first, last, kept].map((each) => sessions.holder(each))).toEqual(
+  expect([first, last, kept].map((text) => sessions.principal(text))).toEqual(
     Array(3).fill(undefined),
   );
   now += 1;
-  expect(sessions.holder(sessions.begin(who))?.name).toBe('admin');
+  expect(sessions.principal(sessions.create(who))?.name).toBe('admin');
 });
 
 test('a session ends after twelve hours', () => {
@@ -162,21 +174,21 @@ test('a session ends after twelve hours', () => {
   const sessions = createSessions(TOKEN, tokens, () => now);
   const who = tokens.identify(TOKEN);
   if (!who) throw new Error('the token is not known');
-  const value = sessions.begin(who);
+  const value = sessions.create(who);
   now += SESSION - 1;
-  expect(sessions.holder(value)).toEqual({ name: 'admin', scopes: ['admin'] });
+  expect(sessions.principal(value)).toEqual({ name: 'admin', scopes: ['admin'] });
   now += 1;
-  expect(sessions.holder(value)).toBeUndefined();
+  expect(sessions.principal(value)).toBeUndefined();
 });
 
 test('logging out takes the cookies away, ends every copy of the session, and no other', async () => {
-  const own = await signIn(scene.url);
+  const own = await signIn(fixture.url);
   expect((await get('/instances', { cookie: own })).status).toBe(200);
-  const answer = await postForm(`${scene.url}/instances/logout`, {}, { cookie: own });
+  const answer = await postForm(`${fixture.url}/instances/logout`, {}, { cookie: own });
   for (const path of INSIDE) expect((await get(path, { cookie: own })).status, path).toBe(401);
   expect((await get('/instances', { cookie })).status).toBe(200);
   expect(answer.status).toBe(303);
-  for (const each of answer.headers.getSetCookie()) expect(each).toContain('Max-Age=0');
+  for (const text of answer.headers.getSetCookie()) expect(text).toContain('Max-Age=0');
 });
 
 // A page of an instance on another port of this machine is the same site, so SameSite lets its
@@ -189,29 +201,29 @@ test.each([
   ['that the browser calls same-site', { 'sec-fetch-site': 'same-site' }],
   ['that the browser calls cross-site', { 'sec-fetch-site': 'cross-site' }],
 ])('a change asked for %s is refused', async (_, headers) => {
-  const { id } = await scene.draftInstance();
+  const { id } = await fixture.draftInstance();
   const answers = await Promise.all([
-    postForm(`${scene.url}/instances/${id}/end`, {}, { cookie, ...headers }),
-    postForm(`${scene.url}/login`, { token: TOKEN }, headers),
-    postForm(`${scene.url}/instances/logout`, {}, headers),
-    fetch(`${scene.url}/queues/api/queues/pause`, {
+    postForm(`${fixture.url}/instances/${id}/end`, {}, { cookie, ...headers }),
+    postForm(`${fixture.url}/login`, { token: TOKEN }, headers),
+    postForm(`${fixture.url}/instances/logout`, {}, headers),
+    fetch(`${fixture.url}/queues/api/queues/pause`, {
       method: 'PUT',
       headers: { cookie, origin: 'http://x', ...headers },
     }),
   ]);
   expect(answers.map(({ status }) => status)).toEqual([403, 403, 403, 403]);
-  expect(await scene.instances.get(id)).toMatchObject({ state: 'pending' });
+  expect(await fixture.instances.get(id)).toMatchObject({ state: 'pending' });
 });
 
 test('a program with the token needs no origin', async () => {
-  const { id } = await scene.draftInstance();
-  const answer = await fetch(`${scene.url}/instances/${id}/end`, {
+  const { id } = await fixture.draftInstance();
+  const answer = await fetch(`${fixture.url}/instances/${id}/end`, {
     method: 'POST',
     headers: BEARER,
     redirect: 'manual',
   });
   expect(answer.status).toBe(303);
-  expect(await scene.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
+  expect(await fixture.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
 });
 
 test.each(['/healthz', '/login', '/', '/nowhere', '/instances', '/queues', '/queues/api/queues'])(
@@ -231,9 +243,9 @@ test.each(['/healthz', '/login', '/', '/nowhere', '/instances', '/queues', '/que
 
 test('broken and oversized forms are refused, and nothing ends', async () => {
   const send = (body: string, type = 'application/x-www-form-urlencoded') =>
-    fetch(`${scene.url}/login`, {
+    fetch(`${fixture.url}/login`, {
       method: 'POST',
-      headers: { origin: scene.url, 'content-type': type },
+      headers: { origin: fixture.url, 'content-type': type },
       body,
     });
   expect((await send(`token=${'x'.repeat(10_000)}`)).status).toBe(413);
@@ -252,14 +264,14 @@ test('wrong bearer tokens are slowed down as wrong logins are', async () => {
   }
   expect(statuses).toEqual([...Array<number>(10).fill(401), 429]);
   expect((await get('/instances', { ...BEARER, ...from })).status).toBe(429);
-  expect((await postForm(`${scene.url}/login`, { token: TOKEN }, from)).status).toBe(429);
+  expect((await postForm(`${fixture.url}/login`, { token: TOKEN }, from)).status).toBe(429);
   expect((await get('/instances', { cookie, ...from })).status).toBe(200);
   expect((await get('/instances', BEARER)).status).toBe(200);
 });
 
 // Last, because it uses up what this address may guess.
 test('guessing is slowed down, and a right token is no exception', async () => {
-  const guess = (token: string) => postForm(`${scene.url}/login`, { token });
+  const guess = (token: string) => postForm(`${fixture.url}/login`, { token });
   let wrong = 0;
   let status = 401;
   while (status === 401 && wrong < 20) {

@@ -8,11 +8,11 @@ export type Failure =
   /** Who asks is known, and may not. */
   | { readonly kind: 'forbidden'; readonly needs: Scope }
   /** An instance that is guarded, or that there is not: which of the two is not told. */
-  | { readonly kind: 'barred' }
+  | { readonly kind: 'access_denied' }
   | { readonly kind: 'not_found'; readonly what: string }
   | { readonly kind: 'method_not_allowed'; readonly allow: string }
   /** `status` where another 4xx than 400 says it better. */
-  | { readonly kind: 'invalid'; readonly faults: readonly Fault[]; readonly status?: number }
+  | { readonly kind: 'invalid'; readonly faults: readonly Issue[]; readonly status?: number }
   | { readonly kind: 'unknown_template'; readonly name: string; readonly known: readonly string[] }
   | {
       readonly kind: 'gone';
@@ -35,14 +35,14 @@ export type Failure =
       readonly resetsIn: number;
     }
   /** Nobody meant this request to start an instance. */
-  | { readonly kind: 'unasked'; readonly why: 'prefetch' | 'subresource' }
+  | { readonly kind: 'unintended_request'; readonly reason: 'prefetch' | 'subresource' }
   /** Visitors need something to start one of this template. */
   | { readonly kind: 'link_needed' }
-  | { readonly kind: 'link_refused'; readonly why: 'invalid' | 'expired' | 'used' }
+  | { readonly kind: 'link_refused'; readonly reason: 'invalid' | 'expired' | 'used' }
   /** What a visitor is to find a hash for. */
   | { readonly kind: 'work_needed'; readonly challenge: string; readonly bits: number }
   /** The work was done for an instance that was started already. */
-  | { readonly kind: 'work_spent' }
+  | { readonly kind: 'work_used' }
   /** The same idempotency key with another payload. */
   | { readonly kind: 'key_reused' }
   /** What was asked for does not go with the state that the instance is in. */
@@ -53,22 +53,22 @@ export type Failure =
   | { readonly kind: 'internal' };
 
 /** One thing wrong with what somebody sent or wrote, and where. */
-export interface Fault {
+export interface Issue {
   /** Dotted path of the field, as `templates.demo.port`; empty for the whole. */
   readonly path: string;
   readonly detail: string;
 }
 
-export class FailureError extends Error {
+export class ApiError extends Error {
   readonly failure: Failure;
   constructor(failure: Failure) {
     super(failure.kind);
-    this.name = 'FailureError';
+    this.name = 'ApiError';
     this.failure = failure;
   }
 }
 
 /** Something outside that an app needs is not there; the message says what, where, and what to do. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
+export class BootError extends Error {
+  override readonly name = 'BootError';
 }

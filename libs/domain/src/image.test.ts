@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { imageFits, namesDigest } from './image.ts';
+import { matchesImage, hasDigest } from './image.ts';
 
 const DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`;
 
@@ -19,7 +19,7 @@ test.each([
   ['ghcr.io/acme/app:1', 'ghcr.io/acme/app:1'],
   [DIGEST, 'sha256:*'],
 ])('%s fits %s', (image, pattern) => {
-  expect(imageFits(image, pattern)).toBe(true);
+  expect(matchesImage(image, pattern)).toBe(true);
 });
 
 // Each would bring an image from elsewhere under a name that looks allowed.
@@ -37,7 +37,7 @@ test.each([
   ['acme/app', '*'],
   [DIGEST, 'ephemera/*'],
 ])('%s does not fit %s', (image, pattern) => {
-  expect(imageFits(image, pattern)).toBe(false);
+  expect(matchesImage(image, pattern)).toBe(false);
 });
 
 test.each([
@@ -49,5 +49,5 @@ test.each([
   // Docker takes the beginning of an id for an image too, but whose content that is may change.
   ['0123456789ab', false],
 ])('whether %s says its content: %s', (image, expected) => {
-  expect(namesDigest(image)).toBe(expected);
+  expect(hasDigest(image)).toBe(expected);
 });

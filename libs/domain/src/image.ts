@@ -5,16 +5,16 @@ const DOCKER_HUB = 'docker.io';
  * `**` for anything. A pattern that gives no tag and no digest leaves both open. Short names are
  * those of Docker Hub, as the daemon has it: `redis` is `docker.io/library/redis`.
  */
-export function imageFits(image: string, pattern: string): boolean {
+export function matchesImage(image: string, pattern: string): boolean {
   const wanted = parts(pattern);
-  const given = parts(image);
+  const input = parts(image);
   const versioned = wanted.version !== '' && !pattern.startsWith('**');
   const asked = pattern.startsWith('**') ? pattern : wanted.name + wanted.version;
-  return glob(asked).test(given.name + (versioned ? given.version : ''));
+  return glob(asked).test(input.name + (versioned ? input.version : ''));
 }
 
 /** Whether the name of an image says which content it has, so that nobody can put another there. */
-export function namesDigest(image: string): boolean {
+export function hasDigest(image: string): boolean {
   return /^(?:[^@]+@)?sha256:[0-9a-f]{64}$/.test(image);
 }
 

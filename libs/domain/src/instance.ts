@@ -42,9 +42,9 @@ export interface Instance extends Lease {
   /** Whose account it is on: `token:ci`, `address:192.0.2.7`. */
   readonly owner?: string | undefined;
   /** Which run of the store knows that nobody has claimed it; only while it is warm. */
-  readonly vouched?: string | undefined;
+  readonly verifiedRunId?: string | undefined;
   /** Warm for a store whose last writes may be lost: somebody may have claimed it already. */
-  readonly doubtful?: boolean | undefined;
+  readonly unverified?: boolean | undefined;
   /** Its template or the hosts are full: it has a place in the queue and no worker is asked yet. */
   readonly queued?: boolean | undefined;
 }

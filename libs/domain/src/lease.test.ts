@@ -6,8 +6,8 @@ const ms = fc.integer({ min: 1, max: 1e9 });
 
 test('no deadline ever passes the ceiling, and the ceiling never moves', () => {
   fc.assert(
-    fc.property(ms, ms, ms, ms, ms, (now, startWithin, maxTimeout, later, timeout) => {
-      const pending = pendingLease(now, startWithin, maxTimeout);
+    fc.property(ms, ms, ms, ms, ms, (now, startTimeoutMs, maxTimeout, later, timeout) => {
+      const pending = pendingLease(now, startTimeoutMs, maxTimeout);
       const ready = readyLease(now + later, timeout, pending);
       expect(pending.expiresAt).toBeLessThanOrEqual(pending.maxExpiresAt);
       expect(ready.expiresAt).toBeLessThanOrEqual(ready.maxExpiresAt);

@@ -11,9 +11,9 @@ export interface Lease {
 }
 
 /** The lease of an instance that has not started: it must be ready within `startWithin` ms. */
-export function pendingLease(now: number, startWithin: number, maxTimeout: number): Lease {
+export function pendingLease(now: number, startTimeoutMs: number, maxTimeout: number): Lease {
   const maxExpiresAt = now + maxTimeout;
-  return { expiresAt: Math.min(now + startWithin, maxExpiresAt), maxExpiresAt };
+  return { expiresAt: Math.min(now + startTimeoutMs, maxExpiresAt), maxExpiresAt };
 }
 
 /** The lease of an instance that has become ready: its TTL counts from now, below the ceiling. */

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { STRICTEST, policyFaults } from './policy.ts';
-import type { Weakening } from './policy.ts';
+import { STRICT_POLICY, policyViolations } from './policy.ts';
+import type { SecurityFields } from './policy.ts';
 
-const plain: Weakening = { image: 'acme/app', capAdd: [] };
-const weak: Weakening = {
+const plain: SecurityFields = { image: 'acme/app', capAdd: [] };
+const weak: SecurityFields = {
   image: 'acme/app',
   capAdd: ['NET_BIND_SERVICE', 'SYS_ADMIN'],
   runtime: 'runsc',
@@ -13,12 +13,12 @@ const weak: Weakening = {
 };
 
 test('a template that asks for nothing is in order under the strictest policy', () => {
-  expect(policyFaults(STRICTEST, plain)).toEqual([]);
-  expect(policyFaults(STRICTEST, { ...plain, userns: 'remapped' })).toEqual([]);
+  expect(policyViolations(STRICT_POLICY, plain)).toEqual([]);
+  expect(policyViolations(STRICT_POLICY, { ...plain, userns: 'remapped' })).toEqual([]);
 });
 
 test('whatever weakens the host is refused unless it is allowed by its name, all at once', () => {
-  expect(policyFaults(STRICTEST, weak).map(({ path }) => path)).toEqual([
+  expect(policyViolations(STRICT_POLICY, weak).map(({ path }) => path)).toEqual([
     'capAdd.0',
     'capAdd.1',
     'runtime',
@@ -27,28 +27,28 @@ test('whatever weakens the host is refused unless it is allowed by its name, all
     'userns',
   ]);
   const allowed = {
-    ...STRICTEST,
+    ...STRICT_POLICY,
     capabilities: ['NET_BIND_SERVICE'],
     runtimes: ['runsc', 'kata'],
     seccomp: ['unconfined'],
     apparmor: ['unconfined'],
     userns: ['host'],
   };
-  expect(policyFaults(allowed, weak)).toEqual([
+  expect(policyViolations(allowed, weak)).toEqual([
     { path: 'capAdd.1', detail: '"SYS_ADMIN" is not in allow.capabilities' },
   ]);
 });
 
 test('images are bound to patterns and to digests where the operator says so', () => {
-  const policy = { ...STRICTEST, images: ['acme/*'], requireDigest: true };
+  const policy = { ...STRICT_POLICY, images: ['acme/*'], requireDigest: true };
   const digest = `@sha256:${'ab'.repeat(32)}`;
-  expect(policyFaults(policy, { ...plain, image: `acme/app${digest}` })).toEqual([]);
-  expect(policyFaults(policy, { ...plain, image: `other/app${digest}` })).toEqual([
+  expect(policyViolations(policy, { ...plain, image: `acme/app${digest}` })).toEqual([]);
+  expect(policyViolations(policy, { ...plain, image: `other/app${digest}` })).toEqual([
     { path: 'image', detail: `"other/app${digest}" fits none of images.allow` },
   ]);
-  expect(policyFaults(policy, { ...plain, image: 'other/app' })).toHaveLength(2);
+  expect(policyViolations(policy, { ...plain, image: 'other/app' })).toHaveLength(2);
 });
 
 test('an empty list of images allows none', () => {
-  expect(policyFaults({ ...STRICTEST, images: [] }, plain)).toHaveLength(1);
+  expect(policyViolations({ ...STRICT_POLICY, images: [] }, plain)).toHaveLength(1);
 });

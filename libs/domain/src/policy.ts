@@ -1,9 +1,9 @@
-import type { Fault } from './failure.ts';
-import { imageFits, namesDigest } from './image.ts';
+import type { Issue } from './failure.ts';
+import { matchesImage, hasDigest } from './image.ts';
 import type { Template } from './template.ts';
 
 /** What of a template could weaken the host it runs on, or bring something unknown there. */
-export type Weakening = Pick<
+export type SecurityFields = Pick<
   Template,
   'image' | 'capAdd' | 'runtime' | 'seccomp' | 'apparmor' | 'userns'
 >;
@@ -21,7 +21,7 @@ export interface Policy {
   readonly requireDigest: boolean;
 }
 
-export const STRICTEST: Policy = {
+export const STRICT_POLICY: Policy = {
   capabilities: [],
   runtimes: [],
   seccomp: [],
@@ -32,8 +32,8 @@ export const STRICTEST: Policy = {
 };
 
 /** Everything that a template asks for against the policy; paths are those of its fields. */
-export function policyFaults(policy: Policy, template: Weakening): Fault[] {
-  const named = (path: string, list: keyof Policy, wanted: string | undefined): Fault[] => {
+export function policyViolations(policy: Policy, template: SecurityFields): Issue[] {
+  const named = (path: string, list: keyof Policy, wanted: string | undefined): Issue[] => {
     const allowed = policy[list] as readonly string[];
     if (wanted === undefined || allowed.includes(wanted)) return [];
     return [{ path, detail: `"${wanted}" is not in allow.${list}` }];
@@ -41,8 +41,8 @@ export function policyFaults(policy: Policy, template: Weakening): Fault[] {
   // A remapped user only ever has fewer rights.
   const userns = template.userns === 'host' ? 'host' : undefined;
   return [
-    ...imageFaults(policy, template.image),
-    ...template.capAdd.flatMap((each, i) => named(`capAdd.${i}`, 'capabilities', each)),
+    ...imageViolations(policy, template.image),
+    ...template.capAdd.flatMap((text, i) => named(`capAdd.${i}`, 'capabilities', text)),
     ...named('runtime', 'runtimes', template.runtime),
     ...named('seccomp', 'seccomp', template.seccomp),
     ...named('apparmor', 'apparmor', template.apparmor),
@@ -50,12 +50,12 @@ export function policyFaults(policy: Policy, template: Weakening): Fault[] {
   ];
 }
 
-function imageFaults({ images, requireDigest }: Policy, image: string): Fault[] {
-  const faults: Fault[] = [];
-  if (images && !images.some((pattern) => imageFits(image, pattern))) {
+function imageViolations({ images, requireDigest }: Policy, image: string): Issue[] {
+  const faults: Issue[] = [];
+  if (images && !images.some((pattern) => matchesImage(image, pattern))) {
     faults.push({ path: 'image', detail: `"${image}" fits none of images.allow` });
   }
-  if (requireDigest && !namesDigest(image)) {
+  if (requireDigest && !hasDigest(image)) {
     faults.push({ path: 'image', detail: `"${image}" does not name a digest` });
   }
   return faults;

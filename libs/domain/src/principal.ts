@@ -17,6 +17,6 @@ export function allows({ scopes }: Principal, wanted: Scope): boolean {
 }
 
 /** The account that a token's instances are on. */
-export function accountOf({ name }: Pick<Principal, 'name'>): string {
+export function principalKey({ name }: Pick<Principal, 'name'>): string {
   return `token:${name}`;
 }

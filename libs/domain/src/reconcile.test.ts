@@ -35,7 +35,7 @@ const template: Instance['template'] = {
   schedule: [],
 };
 
-function instanceOf(given: Partial<Instance>): Instance {
+function instanceOf(input: Partial<Instance>): Instance {
   return {
     id: 'a',
     generation: 1,
@@ -55,11 +55,11 @@ function instanceOf(given: Partial<Instance>): Instance {
     url: 'http://127.0.0.1/demo/a/',
     env: {},
     metadata: {},
-    ...given,
+    ...input,
   };
 }
 
-function containerOf(given: Partial<SeenContainer>): SeenContainer {
+function containerOf(input: Partial<SeenContainer>): SeenContainer {
   return {
     containerId: 'c',
     id: 'a',
@@ -68,10 +68,10 @@ function containerOf(given: Partial<SeenContainer>): SeenContainer {
     expiresAt: NOW + 60_000,
     running: true,
     address: '10.0.0.9',
-    frozen: false,
+    paused: false,
     oomKilled: false,
     exitCode: undefined,
-    ...given,
+    ...input,
   };
 }
 
@@ -84,19 +84,29 @@ const kinds = (repairs: readonly Repair[]) => repairs.map(({ kind }) => kind);
 
 describe('an instance and its container', () => {
   test.each([
-    ['ready', {}, {}, ['arm']],
-    ['starting', { state: 'starting' }, {}, ['arm']],
-    ['ready, overdue', { expiresAt: NOW }, {}, ['finish']],
-    ['starting, overdue', { state: 'starting', expiresAt: NOW }, {}, ['finish']],
-    ['draining for long', { state: 'draining' }, {}, ['finish']],
+    ['ready', {}, {}, ['ensure_kill_job']],
+    ['starting', { state: 'starting' }, {}, ['ensure_kill_job']],
+    ['ready, overdue', { expiresAt: NOW }, {}, ['finish_drain']],
+    ['starting, overdue', { state: 'starting', expiresAt: NOW }, {}, ['finish_drain']],
+    ['draining for long', { state: 'draining' }, {}, ['finish_drain']],
     ['draining just now', { state: 'draining', lastTransitionAt: NOW - 1 }, {}, []],
     ['ready, stopped', {}, { running: false, exitCode: 3 }, ['end']],
-    ['listed before it ran, ready since', { lastTransitionAt: NOW }, { running: false }, ['arm']],
-    ['starting, stopped: its spawn says why', { state: 'starting' }, { running: false }, ['arm']],
-    ['ready, frozen', {}, { frozen: true }, ['thaw']],
-    ['ready just now, frozen', { lastTransitionAt: NOW }, { frozen: true }, ['arm']],
-    ['ready, frozen, overdue', { expiresAt: NOW }, { frozen: true }, ['finish']],
-    ['paused', { state: 'paused' }, { frozen: true }, ['arm']],
+    [
+      'listed before it ran, ready since',
+      { lastTransitionAt: NOW },
+      { running: false },
+      ['ensure_kill_job'],
+    ],
+    [
+      'starting, stopped: its spawn says why',
+      { state: 'starting' },
+      { running: false },
+      ['ensure_kill_job'],
+    ],
+    ['ready, frozen', {}, { paused: true }, ['unpause']],
+    ['ready just now, frozen', { lastTransitionAt: NOW }, { paused: true }, ['ensure_kill_job']],
+    ['ready, frozen, overdue', { expiresAt: NOW }, { paused: true }, ['finish_drain']],
+    ['paused', { state: 'paused' }, { paused: true }, ['ensure_kill_job']],
     ['on another host', { host: 'other' }, {}, ['remove_orphan']],
     ['on another host, overdue', { host: 'other', expiresAt: NOW }, {}, ['remove_orphan']],
     ['gone', { state: 'gone' }, {}, ['remove_orphan']],
@@ -111,15 +121,15 @@ test('one that is given time to end in its own way is finished after that time',
   const since = (ms: number) =>
     instanceOf({ state: 'draining', template: polite, lastTransitionAt: NOW - ms });
   expect(plan([since(6_000)], [containerOf({})])).toEqual([]);
-  expect(plan([since(15_001)], [containerOf({})])).toEqual([{ kind: 'finish', id: 'a' }]);
+  expect(plan([since(15_001)], [containerOf({})])).toEqual([{ kind: 'finish_drain', id: 'a' }]);
 });
 
 describe('an instance without a container', () => {
   test.each([
     ['pending: no worker has begun it', { state: 'pending', host: undefined }, []],
-    ['starting', { state: 'starting' }, ['arm']],
-    ['ready for long', {}, ['lost']],
-    ['ready just now', { lastTransitionAt: NOW - 1 }, ['arm']],
+    ['starting', { state: 'starting' }, ['ensure_kill_job']],
+    ['ready for long', {}, ['container_missing']],
+    ['ready just now', { lastTransitionAt: NOW - 1 }, ['ensure_kill_job']],
     ['gone', { state: 'gone' }, []],
   ] as const)('%s', (_, instance, expected) => {
     expect(kinds(plan([instanceOf(instance)], []))).toEqual(expected);
@@ -135,7 +145,7 @@ test('a second container that ended goes alone, whichever is listed first', () =
   for (const seen of [both, both.toReversed()]) {
     expect(plan([instanceOf({})], seen)).toMatchObject([
       { kind: 'remove_orphan', containerId: 'twin' },
-      { kind: 'arm' },
+      { kind: 'ensure_kill_job' },
     ]);
   }
 });
@@ -145,15 +155,17 @@ test('of two that run, the one that visitors are sent to stays, whichever is lis
     containerOf({ containerId: 'twin', address: '10.0.0.10' }),
     containerOf({ containerId: 'serves' }),
   ];
-  const known = (given: Partial<Instance>) => [instanceOf(given)];
+  const known = (input: Partial<Instance>) => [instanceOf(input)];
   for (const seen of [both, both.toReversed()]) {
     expect(plan(known({}), seen)).toMatchObject([
       { kind: 'remove_orphan', containerId: 'twin' },
-      { kind: 'arm' },
+      { kind: 'ensure_kill_job' },
     ]);
     // Nobody can tell yet which one it will be, or was.
-    expect(kinds(plan(known({ state: 'starting', address: undefined }), seen))).toEqual(['arm']);
-    expect(kinds(plan(known({ address: '10.0.0.11' }), seen))).toEqual(['arm']);
+    expect(kinds(plan(known({ state: 'starting', address: undefined }), seen))).toEqual([
+      'ensure_kill_job',
+    ]);
+    expect(kinds(plan(known({ address: '10.0.0.11' }), seen))).toEqual(['ensure_kill_job']);
   }
 });
 
@@ -201,12 +213,12 @@ describe('whatever is found', () => {
         expiresAt: time,
         running: fc.boolean(),
         address: fc.constantFrom('10.0.0.9', '10.0.0.10'),
-        frozen: fc.boolean(),
+        paused: fc.boolean(),
         oomKilled: fc.boolean(),
       }),
       { maxLength: 5 },
     )
-    .map((all) => all.map((each, i) => containerOf({ ...each, containerId: `c${i}` })));
+    .map((all) => all.map((item, i) => containerOf({ ...item, containerId: `c${i}` })));
 
   test('nothing is done twice to one instance or to one container', () => {
     fc.assert(
@@ -214,7 +226,7 @@ describe('whatever is found', () => {
         const touched = plan(known, seen).map((repair) => {
           if (repair.kind === 'remove_orphan') return repair.containerId;
           if (repair.kind === 'rebuild') return repair.container.id;
-          return repair.kind === 'arm' ? repair.instance.id : repair.id;
+          return repair.kind === 'ensure_kill_job' ? repair.instance.id : repair.id;
         });
         expect(touched).toEqual([...new Set(touched)]);
       }),
@@ -227,7 +239,9 @@ describe('whatever is found', () => {
         for (const repair of plan(known, seen)) {
           if (repair.kind !== 'remove_orphan') continue;
           const owner = known.find(({ id }) => id === repair.id);
-          const found = seen.find((each) => each.containerId === repair.containerId);
+          const found = seen.find(
+            (seenContainer) => seenContainer.containerId === repair.containerId,
+          );
           const serves = found?.running && found.address === owner?.address;
           expect(!owner || isDead(owner.state) || !serves).toBe(true);
         }
@@ -241,7 +255,7 @@ describe('whatever is found', () => {
         const repairs = plan(known, seen);
         const ended = new Set(
           repairs.flatMap((repair) =>
-            repair.kind === 'finish' || repair.kind === 'end' ? [repair.id] : [],
+            repair.kind === 'finish_drain' || repair.kind === 'end' ? [repair.id] : [],
           ),
         );
         for (const { id, state, expiresAt } of known) {
@@ -261,32 +275,38 @@ describe('whatever is found', () => {
 });
 
 describe('an instance of a pool', () => {
-  const warm = (given: Partial<Instance> = {}) =>
-    instanceOf({ state: 'warm', pool: 'p', ...given });
+  const warm = (input: Partial<Instance> = {}) =>
+    instanceOf({ state: 'warm', pool: 'p', ...input });
 
   test('that nobody had claimed goes with the store that forgot it', () => {
-    expect(plan([], [containerOf({ pooled: 'waits' })])).toMatchObject([{ kind: 'remove_orphan' }]);
+    expect(plan([], [containerOf({ pooled: 'unclaimed' })])).toMatchObject([
+      { kind: 'remove_orphan' },
+    ]);
   });
 
   test('that its container tells to be claimed comes back, forgotten or still warm for the store', () => {
     const container = containerOf({ pooled: 'claimed', generation: 9 });
     expect(plan([], [container])).toEqual([{ kind: 'rebuild', container }]);
     expect(plan([warm()], [container])).toEqual([{ kind: 'rebuild', container }]);
-    expect(plan([warm({ doubtful: true })], [container])).toEqual([{ kind: 'rebuild', container }]);
+    expect(plan([warm({ unverified: true })], [container])).toEqual([
+      { kind: 'rebuild', container },
+    ]);
   });
 
   test('that somebody may have claimed ends', () => {
-    const container = containerOf({ pooled: 'waits' });
-    expect(plan([warm({ doubtful: true })], [container])).toEqual([{ kind: 'doubt', id: 'a' }]);
-    expect(plan([warm()], [container]).map(({ kind }) => kind)).toEqual(['arm']);
+    const container = containerOf({ pooled: 'unclaimed' });
+    expect(plan([warm({ unverified: true })], [container])).toEqual([
+      { kind: 'evict_unverified', id: 'a' },
+    ]);
+    expect(plan([warm()], [container]).map(({ kind }) => kind)).toEqual(['ensure_kill_job']);
   });
 
   test('that was claimed is marked, once', () => {
     const claimed = instanceOf({ generation: 5 });
-    const mark = { kind: 'mark', id: 'a', containerId: 'c', generation: 5 };
-    expect(plan([claimed], [containerOf({ containerId: 'c', pooled: 'waits' })])).toContainEqual(
-      mark,
-    );
+    const mark = { kind: 'label_claimed', id: 'a', containerId: 'c', generation: 5 };
+    expect(
+      plan([claimed], [containerOf({ containerId: 'c', pooled: 'unclaimed' })]),
+    ).toContainEqual(mark);
     expect(
       plan([claimed], [containerOf({ containerId: 'c', pooled: 'claimed' })]),
     ).not.toContainEqual(mark);

@@ -14,9 +14,9 @@ export interface SeenContainer {
   /** On its network; empty where it has none. */
   readonly address: string;
   /** Every process in it is frozen. */
-  readonly frozen: boolean;
+  readonly paused: boolean;
   /** What became of it in a pool: `waits` as far as the daemon was told, or `claimed`; else absent. */
-  readonly pooled?: 'waits' | 'claimed' | undefined;
+  readonly pooled?: 'unclaimed' | 'claimed' | undefined;
   readonly oomKilled: boolean;
   readonly exitCode: number | undefined;
 }
@@ -38,24 +38,24 @@ export type Repair =
       readonly exitCode: number | undefined;
     }
   /** The deadline has passed, or a kill was begun and not finished. */
-  | { readonly kind: 'finish'; readonly id: string }
+  | { readonly kind: 'finish_drain'; readonly id: string }
   /** The container is gone, though its instance should have one. */
-  | { readonly kind: 'lost'; readonly id: string }
+  | { readonly kind: 'container_missing'; readonly id: string }
   /** It serves, and its container is frozen: a pause was overtaken and cut short, or came from outside. */
-  | { readonly kind: 'thaw'; readonly id: string }
+  | { readonly kind: 'unpause'; readonly id: string }
   /** The store has forgotten an instance that is still within its first deadline. */
   | { readonly kind: 'rebuild'; readonly container: SeenContainer }
   /** Taken from a pool, and its container does not tell so yet: the store might forget it. */
   | {
-      readonly kind: 'mark';
+      readonly kind: 'label_claimed';
       readonly id: string;
       readonly containerId: string;
       readonly generation: number;
     }
   /** A warm one that somebody may have claimed before the store lost that. */
-  | { readonly kind: 'doubt'; readonly id: string }
+  | { readonly kind: 'evict_unverified'; readonly id: string }
   /** All is well; its kill job must exist. */
-  | { readonly kind: 'arm'; readonly instance: Instance };
+  | { readonly kind: 'ensure_kill_job'; readonly instance: Instance };
 
 export interface Scan {
   readonly host: string;
@@ -67,7 +67,7 @@ export interface Scan {
 }
 
 /** A started spawn may hold its container for a moment before it is listed, or between retries. */
-const YOUNG = 5_000;
+const MIN_AGE_MS = 5_000;
 
 /**
  * Joins what the daemon runs with what the store knows, and says what to do about each
@@ -79,28 +79,30 @@ export function planRepairs(scan: Scan): Repair[] {
   /** Ids that a repair ends or rebuilds: what else would be done to them is done with that. */
   const settled = new Set<string>();
   const running = Map.groupBy(
-    scan.containers.filter((each) => each.running),
+    scan.containers.filter((container) => container.running),
     ({ id }) => id,
   );
   for (const container of scan.containers) {
     const { id } = container;
     const instance = scan.instances.get(id);
     if (instance) owned.add(id);
-    const hasTwin = running.get(id)?.some((each) => supplants(each, container, instance)) ?? false;
-    const repair = joinContainer(container, instance, hasTwin, scan);
+    const hasTwin =
+      running.get(id)?.some((seenContainer) => isReplacedBy(seenContainer, container, instance)) ??
+      false;
+    const repair = repairForContainer(container, instance, hasTwin, scan);
     if (!repair || settled.has(id)) continue;
-    if (repair.kind !== 'remove_orphan' && repair.kind !== 'mark') settled.add(id);
+    if (repair.kind !== 'remove_orphan' && repair.kind !== 'label_claimed') settled.add(id);
     repairs.push(repair);
   }
   for (const instance of scan.instances.values()) {
-    if (settled.has(instance.id) || isElsewhere(instance, scan.host)) continue;
-    const repair = joinInstance(instance, owned.has(instance.id), scan.startedAt);
+    if (settled.has(instance.id) || isOnOtherHost(instance, scan.host)) continue;
+    const repair = repairForInstance(instance, owned.has(instance.id), scan.startedAt);
     if (repair) repairs.push(repair);
   }
   return repairs;
 }
 
-function joinContainer(
+function repairForContainer(
   container: SeenContainer,
   instance: Instance | undefined,
   hasTwin: boolean,
@@ -111,17 +113,18 @@ function joinContainer(
   if (container.createdAt >= startedAt) return undefined;
   if (!instance) {
     // Nobody had claimed it, so nobody misses it; and the pool is filled anew.
-    const missed = container.pooled !== 'waits';
+    const missed = container.pooled !== 'unclaimed';
     const alive = container.running && missed && container.expiresAt > startedAt;
     return alive ? { kind: 'rebuild', container } : orphan;
   }
   if (isDead(instance.state)) return orphan;
   // A store that was set back has let another host begin it once more.
-  if (isElsewhere(instance, host)) return orphan;
+  if (isOnOtherHost(instance, host)) return orphan;
   if (instance.state === 'warm' && container.pooled === 'claimed') {
     return { kind: 'rebuild', container };
   }
-  if (instance.doubtful === true && instance.state === 'warm') return { kind: 'doubt', id };
+  if (instance.unverified === true && instance.state === 'warm')
+    return { kind: 'evict_unverified', id };
   // One that began to serve while the scan was under way may have been listed before it ran.
   const served = isServing(instance.state) && instance.lastTransitionAt < startedAt;
   if (served && hasTwin) return orphan;
@@ -129,16 +132,16 @@ function joinContainer(
     const reason = container.oomKilled ? 'oom' : 'exited';
     return { kind: 'end', id, reason, exitCode: container.exitCode };
   }
-  const frozen = served && container.frozen && instance.state !== 'paused';
-  if (frozen && dueAt(instance) > startedAt) return { kind: 'thaw', id };
+  const isPausedUnexpectedly = served && container.paused && instance.state !== 'paused';
+  if (isPausedUnexpectedly && dueAt(instance) > startedAt) return { kind: 'unpause', id };
   const isClaimed = served && instance.state !== 'warm' && instance.pool === undefined;
-  if (isClaimed && container.pooled === 'waits')
-    return { kind: 'mark', id, containerId, generation: instance.generation };
+  if (isClaimed && container.pooled === 'unclaimed')
+    return { kind: 'label_claimed', id, containerId, generation: instance.generation };
   return undefined;
 }
 
 /** A second container of an instance was made for a store that had lost the first, which serves on. */
-function supplants(
+function isReplacedBy(
   first: SeenContainer,
   second: SeenContainer,
   instance: Instance | undefined,
@@ -147,21 +150,25 @@ function supplants(
   return serves && (!second.running || second.address !== instance.address);
 }
 
-function isElsewhere(instance: Instance, host: string): boolean {
+function isOnOtherHost(instance: Instance, host: string): boolean {
   return instance.host !== undefined && instance.host !== host;
 }
 
-function joinInstance(instance: Instance, hasContainer: boolean, now: number): Repair | undefined {
+function repairForInstance(
+  instance: Instance,
+  hasContainer: boolean,
+  now: number,
+): Repair | undefined {
   if (isDead(instance.state)) return undefined;
   const { lastTransitionAt, template } = instance;
   if (instance.state === 'draining') {
     // Whoever ends it may be waiting for its container to end in its own way.
-    const abandoned = lastTransitionAt < now - YOUNG - template.stopGrace;
-    return abandoned ? { kind: 'finish', id: instance.id } : undefined;
+    const abandoned = lastTransitionAt < now - MIN_AGE_MS - template.stopGrace;
+    return abandoned ? { kind: 'finish_drain', id: instance.id } : undefined;
   }
-  if (dueAt(instance) <= now) return { kind: 'finish', id: instance.id };
-  if (isServing(instance.state) && !hasContainer && lastTransitionAt < now - YOUNG) {
-    return { kind: 'lost', id: instance.id };
+  if (dueAt(instance) <= now) return { kind: 'finish_drain', id: instance.id };
+  if (isServing(instance.state) && !hasContainer && lastTransitionAt < now - MIN_AGE_MS) {
+    return { kind: 'container_missing', id: instance.id };
   }
-  return instance.state === 'pending' ? undefined : { kind: 'arm', instance };
+  return instance.state === 'pending' ? undefined : { kind: 'ensure_kill_job', instance };
 }

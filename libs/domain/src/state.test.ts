@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { STATES, TRANSITIONS, endState, isDead, mayMove } from './state.ts';
+import { STATES, TRANSITIONS, endState, isDead, canTransition } from './state.ts';
 
 test('only a paused instance comes back to where it was', () => {
-  const order = STATES.indexOf.bind(STATES);
+  const context = STATES.indexOf.bind(STATES);
   const back = STATES.flatMap((from) =>
-    TRANSITIONS[from].filter((to) => order(to) <= order(from)).map((to) => `${from} → ${to}`),
+    TRANSITIONS[from].filter((to) => context(to) <= context(from)).map((to) => `${from} → ${to}`),
   );
   expect(back).toEqual(['paused → ready']);
 });
@@ -12,19 +12,19 @@ test('only a paused instance comes back to where it was', () => {
 test('whatever lives can be ended, and only through draining', () => {
   for (const state of STATES) {
     if (isDead(state)) continue;
-    const ends = TRANSITIONS[state].filter(isDead);
-    expect(state === 'draining' ? ends : [...TRANSITIONS[state]]).toContain(
+    const killRequests = TRANSITIONS[state].filter(isDead);
+    expect(state === 'draining' ? killRequests : [...TRANSITIONS[state]]).toContain(
       state === 'draining' ? 'gone' : 'draining',
     );
-    if (state !== 'draining') expect(ends).toEqual([]);
+    if (state !== 'draining') expect(killRequests).toEqual([]);
   }
 });
 
 test('nothing comes back', () => {
   for (const to of STATES) {
-    expect(mayMove('gone', to)).toBe(false);
-    expect(mayMove('failed', to)).toBe(false);
-    expect(mayMove(to, 'pending')).toBe(false);
+    expect(canTransition('gone', to)).toBe(false);
+    expect(canTransition('failed', to)).toBe(false);
+    expect(canTransition(to, 'pending')).toBe(false);
   }
 });
 

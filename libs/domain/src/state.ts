@@ -22,7 +22,7 @@ export const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
 
 export const STATES = Object.keys(TRANSITIONS) as readonly State[];
 
-export function mayMove(from: State, to: State): boolean {
+export function canTransition(from: State, to: State): boolean {
   return TRANSITIONS[from].includes(to);
 }
 

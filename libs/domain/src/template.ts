@@ -37,10 +37,13 @@ export interface Limits {
 }
 
 /** The least and the most that a template may ask for; of memory, a host sets the most. */
-export const BOUNDS = { cpus: [0.01, 512], pids: [1, 1_000_000] } as const;
+export const LIMIT_RANGES = { cpus: [0.01, 512], pids: [1, 1_000_000] } as const;
 
 /** Whether a template fills in a token of the instance's own. */
-export function asksForToken({ command = [], env }: Pick<Template, 'command' | 'env'>): boolean {
+export function usesTokenPlaceholder({
+  command = [],
+  env,
+}: Pick<Template, 'command' | 'env'>): boolean {
   return [...command, ...Object.values(env)].some((text) => text.includes('{token}'));
 }
 

@@ -11,6 +11,6 @@ export interface Webhook {
   readonly templates: readonly string[] | undefined;
 }
 
-export function wants({ events, templates }: Webhook, event: InstanceEvent): boolean {
+export function isSubscribed({ events, templates }: Webhook, event: InstanceEvent): boolean {
   return (events?.includes(event.type) ?? true) && (templates?.includes(event.template) ?? true);
 }

@@ -1,11 +1,11 @@
 import type { Logger } from '@ephemera/process';
 
 /** What somebody did, or tried to do, to the deployment. */
-export interface Act {
+export interface AuditedAction {
   /** Name of the token; undefined where none was shown that counts. */
   readonly by: string | undefined;
   /** What: `instance.create`, `queue.pause`, … */
-  readonly act: string;
+  readonly action: string;
   /** The instance that it was done to. */
   readonly id?: string | undefined;
   readonly status: number;
@@ -39,11 +39,15 @@ function plainSegment(segment: string): string {
  * Tells of administrative acts, each in one line, whatever else is logged: only a log that is
  * silent is without them.
  */
-export function createAudit(logger: Logger): (act: Act) => void {
+export function createAudit(logger: Logger): (action: AuditedAction) => void {
   const lines = logger.level === 'silent' ? logger : logger.child({}, { level: 'info' });
-  return (act) => {
+  return (action) => {
     const result =
-      act.status < 400 ? 'done' : act.status === 401 || act.status === 403 ? 'refused' : 'failed';
-    lines.info({ ...act, by: act.by ?? 'nobody', result }, AUDIT);
+      action.status < 400
+        ? 'done'
+        : action.status === 401 || action.status === 403
+          ? 'refused'
+          : 'failed';
+    lines.info({ ...action, by: action.by ?? 'nobody', result }, AUDIT);
   };
 }

@@ -1,7 +1,7 @@
 import { BlockList, isIP, isIPv6 } from 'node:net';
 
 /** Reads addresses and CIDRs. @throws Error naming what is neither */
-export function readTrusted(entries: readonly string[]): BlockList {
+export function parseTrustedProxies(entries: readonly string[]): BlockList {
   const list = new BlockList();
   for (const entry of entries) {
     const [address = '', bits] = entry.split('/');
@@ -30,7 +30,7 @@ export function isTrusted(address: string, trusted: BlockList): boolean {
  * Where a request came from, behind load balancers that are trusted. Only what they wrote
  * themselves is believed: the last address in X-Forwarded-For that is none of theirs.
  */
-export function originAddress(
+export function clientAddressBehind(
   peer: string,
   forwardedFor: string | readonly string[] | undefined,
   trusted: BlockList,
@@ -38,7 +38,7 @@ export function originAddress(
   if (!isTrusted(peer, trusted)) return peer;
   const hops = [forwardedFor ?? []].flat().join(',').split(',');
   let nearest = peer;
-  for (const hop of hops.reverse().map((each) => peerAddress(each.trim()))) {
+  for (const hop of hops.reverse().map((text) => peerAddress(text.trim()))) {
     if (isIP(hop) === 0) return nearest;
     nearest = hop;
     if (!isTrusted(hop, trusted)) return hop;

@@ -49,12 +49,12 @@ export function createTokens(
   }
   return {
     identify(token) {
-      const given = digest(token);
+      const input = digest(token);
       let found: Identified | undefined;
       for (const [name, { hash: hashes, scopes }] of Object.entries({ ...entries(), ...own })) {
-        for (const each of hashes) {
-          const isIt = timingSafeEqual(given, bytesOf(each));
-          if (isIt) found = { name, scopes, fingerprint: fingerprintOf(each) };
+        for (const text of hashes) {
+          const isIt = timingSafeEqual(input, bytesOf(text));
+          if (isIt) found = { name, scopes, fingerprint: fingerprintOf(text) };
         }
       }
       return found;

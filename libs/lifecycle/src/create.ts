@@ -9,7 +9,7 @@ export interface CreatePorts {
 /** The jobs that bring instances up. */
 export interface Spawns {
   /** `ahead`: for a pool; whoever waits already goes first. */
-  add(instance: Pick<Instance, 'id' | 'generation'>, ahead?: 'ahead'): Promise<void>;
+  add(instance: Pick<Instance, 'id' | 'generation'>, origin?: 'pool'): Promise<void>;
 }
 
 /**

@@ -2,20 +2,20 @@ import type { InstanceDraft } from '@ephemera/domain';
 import {
   memoryContainers,
   memoryInstances,
-  memoryKills,
+  memoryKillJobs,
   sampleDraft,
 } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
-import { endExited } from './end-exited.ts';
+import { endExitedInstance } from './end-exited.ts';
 
 /** A store, and the daemon of host `a`. */
-function scene() {
+function createFixture() {
   const [instances, containers] = [memoryInstances(), memoryContainers()];
   const start = async (instance: InstanceDraft, generation: number) => {
-    const begun = await instances.get(instance.id);
-    if (!begun) throw new Error('it is gone');
-    const [next, tell] = [() => Promise.resolve(generation), () => Promise.resolve(true)];
-    const started = await containers.start({ ...begun, generation }, next, tell);
+    const assigned = await instances.get(instance.id);
+    if (!assigned) throw new Error('it is gone');
+    const [next, reportProgress] = [() => Promise.resolve(generation), () => Promise.resolve(true)];
+    const started = await containers.start({ ...assigned, generation }, next, reportProgress);
     return started?.containerId ?? '';
   };
   return {
@@ -24,14 +24,14 @@ function scene() {
     start,
     async ready(host: string) {
       const { id, generation } = await instances.create(sampleDraft());
-      const begun = await instances.begin(id, generation, host);
-      if (!begun) throw new Error('it was not begun');
-      const containerId = await start(begun, generation);
-      await instances.publish(id, generation, '10.0.0.9', host);
-      return { instance: begun, exit: { id, containerId } };
+      const assigned = await instances.assignToHost(id, generation, host);
+      if (!assigned) throw new Error('it was not begun');
+      const containerId = await start(assigned, generation);
+      await instances.markReady(id, generation, '10.0.0.9', host);
+      return { instance: assigned, exit: { id, containerId } };
     },
     told: (exit: { id: string; containerId: string }) =>
-      endExited({ host: 'a', instances, containers, kills: memoryKills() }, exit),
+      endExitedInstance({ host: 'a', instances, containers, killJobs: memoryKillJobs() }, exit),
     stateOf: async (id: string) => (await instances.get(id))?.state,
   };
 }
@@ -40,40 +40,40 @@ test.each([
   [{ exitCode: 3 }, 'exited', 'The container exited with code 3.'],
   [{ exitCode: 137, oomKilled: true }, 'oom', 'The container ran out of memory.'],
 ])('an instance ends with its container, and says why: %o', async (how, reason, message) => {
-  const { instances, containers, ready, told } = scene();
+  const { instances, containers, ready, told: reported } = createFixture();
   const { exit } = await ready('a');
   containers.exit(exit.id, how);
-  expect(await told(exit)).toMatchObject({ kind: 'killed' });
+  expect(await reported(exit)).toMatchObject({ kind: 'killed' });
   expect(await instances.get(exit.id)).toMatchObject({ state: 'gone', reason, message });
-  expect(containers.there.size).toBe(0);
+  expect(containers.containers.size).toBe(0);
 });
 
 // A store that was set back had another host begin it once more, and this host removes its own.
 test('one that another host serves lives on', async () => {
-  const { containers, ready, told, stateOf } = scene();
+  const { containers, ready, told: reported, stateOf } = createFixture();
   const { exit } = await ready('b');
   await containers.remove(exit.containerId);
-  expect(await told(exit)).toEqual({ kind: 'absent' });
+  expect(await reported(exit)).toEqual({ kind: 'absent' });
   expect(await stateOf(exit.id)).toBe('ready');
 });
 
 // A start that is run again after its instance was claimed makes a second one, and removes it.
 test('one that another container serves lives on', async () => {
-  const { containers, start, ready, told, stateOf } = scene();
+  const { containers, start, ready, told: reported, stateOf } = createFixture();
   const { instance, exit } = await ready('a');
   const twin = await start(instance, instance.generation + 1);
   await containers.remove(twin);
-  expect(await told({ id: exit.id, containerId: twin })).toEqual({ kind: 'absent' });
+  expect(await reported({ id: exit.id, containerId: twin })).toEqual({ kind: 'absent' });
   expect(await stateOf(exit.id)).toBe('ready');
-  expect(containers.there.size).toBe(1);
+  expect(containers.containers.size).toBe(1);
 });
 
 test('one whose container runs, or that is being killed, is left alone', async () => {
-  const { instances, ready, told, stateOf } = scene();
+  const { instances, ready, told: reported, stateOf } = createFixture();
   const { exit } = await ready('a');
-  expect(await told(exit)).toEqual({ kind: 'absent' });
+  expect(await reported(exit)).toEqual({ kind: 'absent' });
   expect(await stateOf(exit.id)).toBe('ready');
-  await instances.end(exit.id, 'request');
-  expect(await told(exit)).toEqual({ kind: 'absent' });
+  await instances.startDraining(exit.id, 'request');
+  expect(await reported(exit)).toEqual({ kind: 'absent' });
   expect(await stateOf(exit.id)).toBe('draining');
 });

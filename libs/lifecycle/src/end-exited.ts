@@ -4,7 +4,7 @@ import { kill } from './kill.ts';
 import type { Killed, KillPorts } from './kill.ts';
 import type { Containers } from './ports.ts';
 
-export interface EndExitedPorts extends KillPorts {
+export interface ExitPorts extends KillPorts {
   readonly containers: KillPorts['containers'] & Pick<Containers, 'inspect' | 'running'>;
   /** The host whose daemon told of the exit. */
   readonly host: string;
@@ -15,8 +15,8 @@ export interface EndExitedPorts extends KillPorts {
  * second one under its id, made for a store that had lost the first, ends beside it and is no news;
  * nor is one that ends because its instance is being killed.
  */
-export async function endExited(
-  ports: EndExitedPorts,
+export async function endExitedInstance(
+  ports: ExitPorts,
   { id, containerId }: { readonly id: string; readonly containerId: string },
 ): Promise<Killed> {
   const { instances, containers, host } = ports;
@@ -25,7 +25,7 @@ export async function endExited(
   const seen = await containers.inspect(containerId);
   if (seen?.running) return { kind: 'absent' };
   // The daemon tells of an exit before it lists it.
-  const others = (await containers.running(id)).filter((each) => each !== containerId);
+  const others = (await containers.running(id)).filter((text) => text !== containerId);
   if (others.length > 0) return { kind: 'absent' };
   const reason = seen?.oomKilled ? 'oom' : 'exited';
   return kill(ports, id, reason, exitMessage(seen));

@@ -13,13 +13,16 @@ test.each([
   ['request', 'gone'],
   ['idle', 'gone'],
   ['oom', 'gone'],
-] as const)('for %s leaves no container, no kill job, and a tombstone', async (why, state) => {
+] as const)('for %s leaves no container, no kill job, and a tombstone', async (reason, state) => {
   const host = oneHost();
   const { id } = await host.ready();
-  expect(await host.kill(id, why)).toMatchObject({ kind: 'killed', instance: { reason: why } });
+  expect(await host.kill(id, reason)).toMatchObject({
+    kind: 'killed',
+    instance: { reason: reason },
+  });
   expect(host.containersOf(id)).toEqual([]);
-  expect(host.kills.armed()).toEqual([]);
-  expect(await host.instances.get(id)).toMatchObject({ state, reason: why });
+  expect(host.killJobs.scheduled()).toEqual([]);
+  expect(await host.instances.get(id)).toMatchObject({ state, reason: reason });
 });
 
 test('for being due leaves a lease alone that runs on', async () => {
@@ -38,7 +41,7 @@ test('for being due ends at the deadline, once', async () => {
   await host.fireKills();
   expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'ttl' });
   expect(host.containersOf(id)).toEqual([]);
-  expect(host.kills.armed()).toEqual([]);
+  expect(host.killJobs.scheduled()).toEqual([]);
 });
 
 // The replica that claimed it died before it had taken away the job of its time in the pool.
@@ -47,10 +50,10 @@ test('takes away the kill job of its time in a pool, too', async () => {
   const warm = await host.ready();
   const claimed = { ...warm, id: 'claimed', generation: warm.generation + 1 };
   await host.instances.restore({ ...claimed, pooledAs: warm.generation });
-  await host.kills.arm({ ...claimed, generation: warm.generation }, 600_000);
-  await host.kills.arm(claimed, 60_000);
+  await host.killJobs.schedule({ ...claimed, generation: warm.generation }, 600_000);
+  await host.killJobs.schedule(claimed, 60_000);
   await host.kill('claimed', 'request');
-  expect(host.kills.armed().map(({ id }) => id)).toEqual([warm.id]);
+  expect(host.killJobs.scheduled().map(({ id }) => id)).toEqual([warm.id]);
 });
 
 test('of what is dead or was never known is absent, and touches nothing', async () => {
@@ -87,7 +90,7 @@ describe('twice', () => {
       // A kill job may be left, armed after the kill looked for it; it finds nothing to do.
       host.clock.advance(60_000);
       await host.fireKills();
-      expect(host.kills.armed()).toEqual([]);
+      expect(host.killJobs.scheduled()).toEqual([]);
     }
   });
 });
@@ -102,15 +105,15 @@ test('is told of once, whoever ends it', async () => {
   const failing = await host.silent();
   const onProbe = () => host.containers.exit(failing.id, { exitCode: 3 });
   await host.spawn(failing, { onProbe });
-  const ending = await host.instances.end(asked.id, 'request');
-  if (ending.kind !== 'draining') throw new Error(ending.kind);
+  const outcome = await host.instances.startDraining(asked.id, 'request');
+  if (outcome.kind !== 'draining') throw new Error(outcome.kind);
   host.containers.exit(exited.id, { exitCode: 1 });
   host.clock.advance(6_000);
   await host.reconcile();
   await host.reconcile();
   await host.fireKills();
-  const told = host.killed.map(({ id, reason }) => [id, reason]);
-  expect(new Map(told as [string, string][])).toEqual(
+  const reported = host.killed.map(({ id, reason }) => [id, reason]);
+  expect(new Map(reported as [string, string][])).toEqual(
     new Map([
       [failing.id, 'start_failed'],
       [asked.id, 'request'],
@@ -118,7 +121,7 @@ test('is told of once, whoever ends it', async () => {
       [exited.id, 'exited'],
     ]),
   );
-  expect(told).toHaveLength(4);
+  expect(reported).toHaveLength(4);
 });
 
 describe('a crash after step', () => {
@@ -140,6 +143,6 @@ describe('a crash after step', () => {
     expect(host.faults).toEqual([]);
     expect(host.containersOf(id)).toEqual([]);
     expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
-    expect(host.kills.armed()).toEqual([]);
+    expect(host.killJobs.scheduled()).toEqual([]);
   });
 });

@@ -1,12 +1,12 @@
 import { dueAt } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import type { Containers, Instances, Kills, Why } from './ports.ts';
-import { freeze } from './suspend.ts';
+import type { Containers, Instances, KillJobs, DrainReason } from './ports.ts';
+import { pauseContainer } from './suspend.ts';
 
 export interface KillPorts {
   readonly instances: Instances;
-  readonly containers: Pick<Containers, 'removeInstance' | 'pause' | 'unpause'>;
-  readonly kills: Pick<Kills, 'disarm'>;
+  readonly containers: Pick<Containers, 'removeInstance' | 'pauseContainer' | 'unpauseContainer'>;
+  readonly killJobs: Pick<KillJobs, 'cancel'>;
   readonly onKilled?: OnKilled | undefined;
 }
 
@@ -26,31 +26,31 @@ export type Killed =
  * removed, then a tombstone is left. Every step may be run again, by anybody, at any time.
  */
 export async function kill(
-  { instances, containers, kills, onKilled }: KillPorts,
+  { instances, containers, killJobs, onKilled }: KillPorts,
   id: string,
-  why: Why,
+  reason: DrainReason,
   message?: string,
 ): Promise<Killed> {
-  const ending = await instances.end(id, why, message);
-  if (ending.kind === 'leased') return ending;
-  if (ending.kind === 'absent') return ending;
-  if (ending.kind === 'paused') {
-    const resumed = await freeze({ containers, instances }, id);
+  const outcome = await instances.startDraining(id, reason, message);
+  if (outcome.kind === 'leased') return outcome;
+  if (outcome.kind === 'absent') return outcome;
+  if (outcome.kind === 'paused') {
+    const resumed = await pauseContainer({ containers, instances }, id);
     // Whoever resumed it could not arm this job anew while it runs.
-    const remaining = resumed ? dueAt(resumed) - (await instances.now()) : ending.remaining;
+    const remaining = resumed ? dueAt(resumed) - (await instances.now()) : outcome.remaining;
     return { kind: 'leased', remaining: Math.max(0, remaining) };
   }
-  const { instance } = ending;
+  const { instance } = outcome;
   await containers.removeInstance(id, instance.template.stopGrace);
   // Before the tombstone, or a crash between the two would leave a job that nobody looks for; also
   // where it was due, for reconciliation has no job of its own. The job of its time in a pool may
   // have been left behind by a replica that died.
-  await kills.disarm(instance);
+  await killJobs.cancel(instance);
   const { pooledAs } = instance;
-  if (pooledAs !== undefined) await kills.disarm({ ...instance, supersedes: pooledAs });
+  if (pooledAs !== undefined) await killJobs.cancel({ ...instance, supersedes: pooledAs });
   // Of two that end it at once, one has: it would be counted twice.
-  const buried = await instances.bury(id, instance.generation);
-  if (!buried) return { kind: 'absent' };
+  const finalized = await instances.finalize(id, instance.generation);
+  if (!finalized) return { kind: 'absent' };
   onKilled?.(instance);
   return { kind: 'killed', instance };
 }

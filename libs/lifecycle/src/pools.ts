@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { asksForToken, makeToken } from '@ephemera/domain';
+import { usesTokenPlaceholder, makeToken } from '@ephemera/domain';
 import type { InstanceDraft, Template } from '@ephemera/domain';
 
 /** What is to be kept warm of one template. */
-export interface PoolWish {
+export interface PoolSpec {
   readonly template: Template;
   /** Where visitors reach an instance, with `{id}` for its id. */
   readonly urlPattern: string;
@@ -14,22 +14,22 @@ export interface PoolWish {
 /** The pools of warm instances. */
 export interface Pools {
   /** Replaces what is to be kept warm. */
-  publish(wishes: readonly PoolWish[]): Promise<void>;
-  wishes(): Promise<PoolWish[]>;
+  setPoolSpecs(specs: readonly PoolSpec[]): Promise<void>;
+  listPoolSpecs(): Promise<PoolSpec[]>;
   /** Keeps at least `ready` of a template for `ms`, by one entry of its schedule. */
-  boost(template: string, entry: number, ready: number, ms: number): Promise<void>;
+  setScheduledMinimum(template: string, entry: number, ready: number, ms: number): Promise<void>;
   /** How many a template is to have now. */
-  wanted(template: Template): Promise<number>;
+  desiredCount(template: Template): Promise<number>;
   /** Unclaimed instances of a pool, those that still start too. */
   count(fingerprint: string): Promise<number>;
   /** Some that may be claimed, oldest first; they may be claimed meanwhile. */
-  unclaimed(fingerprint: string, most: number): Promise<string[]>;
+  unclaimed(fingerprint: string, max: number): Promise<string[]>;
   /** Every pool that has instances, those of earlier configurations too. */
   fingerprints(): Promise<string[]>;
 }
 
 /** The wish for a template that keeps any warm; undefined for one that never does. */
-export function wishOf(template: Template, urlPattern: string): PoolWish | undefined {
+export function poolSpecFor(template: Template, urlPattern: string): PoolSpec | undefined {
   if (template.pool === 0 && template.schedule.length === 0) return undefined;
   return { template, urlPattern, fingerprint: fingerprintOf(template, urlPattern) };
 }
@@ -56,8 +56,8 @@ function fingerprintOf(template: Template, urlPattern: string): string {
 }
 
 /** The draft of one more instance of a pool: its time to live is the time that it may wait. */
-export function warmDraft({ template, urlPattern }: PoolWish, id: string): InstanceDraft {
+export function warmDraft({ template, urlPattern }: PoolSpec, id: string): InstanceDraft {
   const url = urlPattern.replace('{id}', id);
-  const token = asksForToken(template) ? makeToken(randomBytes) : undefined;
+  const token = usesTokenPlaceholder(template) ? makeToken(randomBytes) : undefined;
   return { id, template, timeout: template.poolMaxAge, url, token, env: {}, metadata: {} };
 }

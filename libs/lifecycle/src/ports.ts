@@ -8,7 +8,7 @@ import type {
 } from '@ephemera/domain';
 
 /** What became of an attempt to end an instance. */
-export type Ending =
+export type DrainOutcome =
   /** It is draining now: nobody is sent to it any more. Asking again gives the same answer. */
   | { readonly kind: 'draining'; readonly instance: Instance }
   /**
@@ -25,10 +25,10 @@ export type Ending =
  * Why to end: `due` where the deadline has passed, `surplus` where nobody has claimed it (the store
  * decides both), or a reason that stands.
  */
-export type Why = 'due' | 'surplus' | EndReason;
+export type DrainReason = 'due' | 'surplus' | EndReason;
 
 /** What an instance has from the moment that it is ready. */
-export interface Published extends Lease {
+export interface ReadyLease extends Lease {
   readonly startedAt: number;
 }
 
@@ -41,10 +41,10 @@ export interface Instances {
   /**
    * `pending → starting` on this host. Again on the same host gives the same answer, so a job
    * taken over from a dead worker goes on. Undefined: killed meanwhile, or serving already.
-   * @throws HostFull where this host has no room for it
-   * @throws BegunElsewhere where another host is at it
+   * @throws HostCapacityError where this host has no room for it
+   * @throws AssignedToOtherHostError where another host is at it
    */
-  begin(id: string, generation: number, host: string): Promise<Instance | undefined>;
+  assignToHost(id: string, generation: number, host: string): Promise<Instance | undefined>;
   /**
    * `starting → ready`: the route appears and the TTL starts to count; one of a pool becomes `warm`
    * and has no route before it is claimed. Again with the same address
@@ -52,26 +52,26 @@ export interface Instances {
    * what it started; and, where `host` is given, where another host has begun it since: a store
    * that was set back gives the same generation twice.
    */
-  publish(
+  markReady(
     id: string,
     generation: number,
     address: string,
     host?: string,
-  ): Promise<Published | undefined>;
+  ): Promise<ReadyLease | undefined>;
   /** Any live state `→ draining`, under a new generation; `start_failed` only until it is ready. */
-  end(id: string, why: Why, message?: string): Promise<Ending>;
+  startDraining(id: string, reason: DrainReason, message?: string): Promise<DrainOutcome>;
   /**
    * `draining → gone | failed`: leaves a tombstone that expires. Where a container may be `left`, it
    * outlives what that tells of the deadline: who finds the container finds it dead. False where
    * another has buried it.
    */
-  bury(id: string, generation: number, left?: 'left'): Promise<boolean>;
+  finalize(id: string, generation: number, left?: 'left'): Promise<boolean>;
   /** Every live instance that a worker of this host has begun. */
   ofHost(host: string): Promise<Instance[]>;
   /** Live instances that no worker has begun and whose start deadline has passed, or whose end was begun. */
-  strandedBefore(time: number): Promise<Instance[]>;
+  unassignedOverdue(time: number): Promise<Instance[]>;
   /** Pending instances that were to be begun before `time`: their spawn job may never have been. */
-  unbegunSince(time: number): Promise<Pick<Instance, 'id' | 'generation'>[]>;
+  pendingWithoutHost(time: number): Promise<Pick<Instance, 'id' | 'generation'>[]>;
   /** Puts back an instance that the store has lost, from what its container's labels tell. */
   restore(instance: Instance): Promise<boolean>;
   /** The store's clock, epoch milliseconds. */
@@ -79,15 +79,15 @@ export interface Instances {
 }
 
 /** The delayed jobs that end instances. */
-export interface Kills {
+export interface KillJobs {
   /** Makes sure that a kill job for this generation exists, due in `delay` ms. */
-  arm(instance: Pick<Instance, 'id' | 'generation' | 'host'>, delay: number): Promise<void>;
+  schedule(instance: Pick<Instance, 'id' | 'generation' | 'host'>, delay: number): Promise<void>;
   /** Takes away the kill job of the generation that this one supersedes, where it still waits. */
-  disarm(instance: Pick<Instance, 'id' | 'supersedes' | 'host'>): Promise<void>;
+  cancel(instance: Pick<Instance, 'id' | 'supersedes' | 'host'>): Promise<void>;
   /** The kill jobs of a host that wait for their time. */
-  waiting(host: string): Promise<readonly Pick<Instance, 'id' | 'generation'>[]>;
+  listDelayed(host: string): Promise<readonly Pick<Instance, 'id' | 'generation'>[]>;
   /** Has the kill job of this generation run now, where it still waits for its time. */
-  hasten(instance: Pick<Instance, 'id' | 'generation' | 'host'>): Promise<void>;
+  promote(instance: Pick<Instance, 'id' | 'generation' | 'host'>): Promise<void>;
 }
 
 /** Where a host is in the walk over its addresses: each is used again as late as possible. */
@@ -103,15 +103,15 @@ export interface Progress {
    * ceiling; it is never put forward. Gives the deadline; undefined where the generation was
    * superseded. An instance that serves is left as it is.
    */
-  tell(
+  report(
     instance: Pick<Instance, 'id' | 'generation'>,
     step: StartStep,
-    within?: number,
+    timeoutMs?: number,
   ): Promise<number | undefined>;
 }
 
 /** Tells of a step of a start; false where nobody wants the instance any more. */
-export type TellStep = (step: StartStep, within?: number) => Promise<boolean>;
+export type ReportProgress = (step: StartStep, timeoutMs?: number) => Promise<boolean>;
 
 export interface StartedContainer {
   readonly containerId: string;
@@ -119,8 +119,8 @@ export interface StartedContainer {
 }
 
 /** A start that will not succeed by trying again; the message is for people. */
-export class StartFault extends Error {
-  override readonly name = 'StartFault';
+export class ContainerStartError extends Error {
+  override readonly name = 'ContainerStartError';
 }
 
 /** The Docker daemon, as far as a lifecycle needs it. */
@@ -129,12 +129,12 @@ export interface Containers {
    * Creates and starts the container of an instance. A name that is taken means that it was
    * done before: the container that is there is started and returned. An image that is not on
    * the host is pulled; undefined where nobody wanted the instance any more meanwhile.
-   * @throws StartFault where the daemon refuses for good (no such image, bad option)
+   * @throws ContainerStartError where the daemon refuses for good (no such image, bad option)
    */
   start(
     instance: Instance,
-    nextTurn: () => Promise<number>,
-    tell: TellStep,
+    nextAddressIndex: () => Promise<number>,
+    reportProgress: ReportProgress,
   ): Promise<StartedContainer | undefined>;
   /** Whether it still runs; `undefined` where it is gone. */
   inspect(
@@ -145,8 +145,8 @@ export interface Containers {
   /** The last lines that it wrote, for the message of a failed start. */
   lastLines(containerId: string, count: number): Promise<string>;
   /** Freezes every process of an instance; again, and of none, is success. */
-  pause(id: string): Promise<void>;
-  unpause(id: string): Promise<void>;
+  pauseContainer(id: string): Promise<void>;
+  unpauseContainer(id: string): Promise<void>;
   /** Stops (with the grace, ms) and removes every container of an id; none is success. */
   removeInstance(id: string, stopGrace: number): Promise<void>;
   /** Removes one container at once; gone already is success. */
@@ -154,9 +154,9 @@ export interface Containers {
   /** All labelled containers of this host. */
   list(): Promise<SeenContainer[]>;
   /** Notes on the container of a pool that it was claimed, under which generation. */
-  mark(containerId: string, instance: Pick<Instance, 'id' | 'generation'>): Promise<void>;
+  labelClaimed(containerId: string, instance: Pick<Instance, 'id' | 'generation'>): Promise<void>;
   /** The instance that a container's labels tell of, for a store that has lost it. */
-  recall(containerId: string): Promise<Instance | undefined>;
+  recoverInstance(containerId: string): Promise<Instance | undefined>;
 }
 
 /** Asks once whether an instance serves; bounded in time by itself. */

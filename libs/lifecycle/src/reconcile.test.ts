@@ -18,27 +18,27 @@ test('arms a kill job that was lost, for the deadline that the lease has now', a
   const host = oneHost();
   const { id, expiresAt } = await host.ready();
   host.clock.advance(1_000);
-  host.kills.armed().forEach(({ generation }) => {
-    void host.kills.disarm({ id, supersedes: generation, host: 'a' });
+  host.killJobs.scheduled().forEach(({ generation }) => {
+    void host.killJobs.cancel({ id, supersedes: generation, host: 'a' });
   });
   await host.reconcile();
-  expect(host.kills.armed()).toMatchObject([{ id, host: 'a', dueAt: expiresAt }]);
+  expect(host.killJobs.scheduled()).toMatchObject([{ id, host: 'a', dueAt: expiresAt }]);
 });
 
 // Redis did what a replica asked for, and the replica never heard of it.
 test('takes away the job of a time in the pool, of whoever was claimed without the claimant’s knowing', async () => {
   const host = oneHost();
-  const warm = await host.instances.stock(sampleDraft(), 'p', 1);
+  const warm = await host.instances.createWarm(sampleDraft(), 'p', 1);
   if (!warm) throw new Error('the pool is full');
   host.serve(warm);
   await host.spawn(warm);
-  const claimed = await host.instances.claim('p', sampleDraft(), {});
+  const claimed = await host.instances.claimWarm('p', sampleDraft(), {});
   if (claimed.kind !== 'claimed') throw new Error('nothing was warm');
   host.clock.advance(1_000);
   await host.reconcile();
-  expect(host.mended).toContain('mark');
+  expect(host.mended).toContain('label_claimed');
   const { id, generation } = claimed.instance;
-  expect(host.kills.armed()).toMatchObject([{ id, generation }]);
+  expect(host.killJobs.scheduled()).toMatchObject([{ id, generation }]);
 });
 
 // A worker stood still between beginning and arming until the instance was killed, and died then.
@@ -46,36 +46,38 @@ test('takes away the job of what has ended, and leaves the others to wait', asyn
   const host = oneHost();
   const serves = await host.ready();
   const { id, generation } = await host.pending();
-  const begun = await host.instances.begin(id, generation, 'a');
-  if (!begun) throw new Error('it could not be begun');
+  const assigned = await host.instances.assignToHost(id, generation, 'a');
+  if (!assigned) throw new Error('it could not be begun');
   await host.kill(id, 'request');
-  await host.kills.arm(begun, 60_000);
+  await host.killJobs.schedule(assigned, 60_000);
   await host.reconcile();
-  expect(host.kills.armed()).toMatchObject([{ id: serves.id }]);
+  expect(host.killJobs.scheduled()).toMatchObject([{ id: serves.id }]);
 });
 
 test('leaves the job of what was claimed under it, until the claim has a job of its own', async () => {
   const host = oneHost();
-  const warm = await host.instances.stock(sampleDraft(), 'p', 1);
+  const warm = await host.instances.createWarm(sampleDraft(), 'p', 1);
   if (!warm) throw new Error('the pool is full');
   host.serve(warm);
   await host.spawn(warm);
   let looks = 0;
-  await host.reconcile(({ kills, ...ports }) => ({
+  await host.reconcile(({ killJobs, ...ports }) => ({
     ...ports,
-    kills: {
-      ...kills,
-      async waiting(name) {
+    killJobs: {
+      ...killJobs,
+      async listDelayed(name) {
         // The claimant dies before it arms anything.
-        if (++looks === 2) await host.instances.claim('p', sampleDraft(), {});
-        return kills.waiting(name);
+        if (++looks === 2) await host.instances.claimWarm('p', sampleDraft(), {});
+        return killJobs.listDelayed(name);
       },
     },
   }));
-  expect(host.kills.armed()).toMatchObject([{ id: warm.id, generation: warm.generation }]);
+  expect(host.killJobs.scheduled()).toMatchObject([{ id: warm.id, generation: warm.generation }]);
   await host.reconcile();
   const claimed = await host.instances.get(warm.id);
-  expect(host.kills.armed()).toMatchObject([{ id: warm.id, generation: claimed?.generation }]);
+  expect(host.killJobs.scheduled()).toMatchObject([
+    { id: warm.id, generation: claimed?.generation },
+  ]);
 });
 
 test.each([
@@ -84,7 +86,7 @@ test.each([
 ])('leaves the job of what another run rebuilds, where that %s', async (_, restored, kinds) => {
   const lost = await oneHost().ready();
   const host = oneHost();
-  await host.kills.arm(lost, 60_000);
+  await host.killJobs.schedule(lost, 60_000);
   const through: Through = ({ instances, ...ports }) => ({
     ...ports,
     instances: {
@@ -95,8 +97,8 @@ test.each([
       },
     },
   });
-  await host.reconcile(through, { underWay: new Set(kinds.map((kind) => `${kind} ${lost.id}`)) });
-  expect(host.kills.armed()).toMatchObject([{ id: lost.id }]);
+  await host.reconcile(through, { inFlight: new Set(kinds.map((kind) => `${kind} ${lost.id}`)) });
+  expect(host.killJobs.scheduled()).toMatchObject([{ id: lost.id }]);
 });
 
 test('arms no job again that waits for its time', async () => {
@@ -104,7 +106,7 @@ test('arms no job again that waits for its time', async () => {
   await host.ready();
   const calls: string[] = [];
   await host.reconcile(recording(calls));
-  expect(calls).not.toContain('arm');
+  expect(calls).not.toContain('ensure_kill_job');
 });
 
 // A replica died between the intent and the job, or a worker between the queue and the job.
@@ -128,13 +130,13 @@ test('asks for what was never begun behind all that it puts right', async () => 
     ...ports,
     instances: {
       ...ports.instances,
-      unbegunSince(time) {
+      pendingWithoutHost(time) {
         before ??= [...host.mended];
-        return ports.instances.unbegunSince(time);
+        return ports.instances.pendingWithoutHost(time);
       },
     },
   }));
-  expect(before).toEqual(['finish']);
+  expect(before).toEqual(['finish_drain']);
   expect(host.asked).toEqual([id]);
 });
 
@@ -162,7 +164,7 @@ test.each([
   expect(await host.reconcile()).toBe(1);
   expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason, message });
   expect(host.containersOf(id)).toEqual([]);
-  expect(host.kills.armed()).toEqual([]);
+  expect(host.killJobs.scheduled()).toEqual([]);
 });
 
 test('ends an instance whose container somebody else removed', async () => {
@@ -179,10 +181,10 @@ test('ends an instance whose container somebody else removed', async () => {
 test('removes a container whose instance is dead', async () => {
   const host = oneHost();
   const { id, generation } = await host.ready();
-  const ending = await host.instances.end(id, 'request');
-  if (ending.kind !== 'draining') throw new Error(ending.kind);
-  await host.instances.bury(id, ending.instance.generation);
-  expect(generation).toBeLessThan(ending.instance.generation);
+  const outcome = await host.instances.startDraining(id, 'request');
+  if (outcome.kind !== 'draining') throw new Error(outcome.kind);
+  await host.instances.finalize(id, outcome.instance.generation);
+  expect(generation).toBeLessThan(outcome.instance.generation);
   host.clock.advance(1);
   expect(await host.reconcile()).toBe(1);
   expect(host.containersOf(id)).toEqual([]);
@@ -196,14 +198,14 @@ describe('a store that has lost everything', () => {
     const late = await host.ready({ timeout: 1_000 });
     const empty = memoryInstances({ now: host.clock.now });
     host.clock.advance(40_000);
-    for (const job of host.kills.takeDue()) host.kills.done(job);
+    for (const job of host.killJobs.takeDue()) host.killJobs.done(job);
     await host.reconcile((ports) => ({ ...ports, instances: empty }));
     expect(host.mended.sort()).toEqual(['rebuild', 'rebuild', 'remove_orphan']);
     expect(host.containersOf(late.id)).toEqual([]);
     for (const { id, generation, address } of living) {
       expect(host.containersOf(id)).toHaveLength(1);
       expect(await empty.get(id)).toMatchObject({ state: 'ready', generation, address, host: 'a' });
-      expect(host.kills.armed().map((job) => job.id)).toContain(id);
+      expect(host.killJobs.scheduled().map((job) => job.id)).toContain(id);
     }
     expect(await host.reconcile((ports) => ({ ...ports, instances: empty }))).toBe(0);
   });
@@ -212,14 +214,14 @@ describe('a store that has lost everything', () => {
 // When it was last used is lost; whoever uses it has not been asked yet.
 test('one that is put back and may end for being idle has its kill job for that, from now', async () => {
   const host = oneHost();
-  const loseKills = host.kills.save();
+  const loseKills = host.killJobs.save();
   const { id } = await host.ready({ template: sampleTemplate({ idleTimeout: 5_000 }) });
   const empty = memoryInstances({ now: host.clock.now });
   host.clock.advance(20_000);
   loseKills();
   await host.reconcile((ports) => ({ ...ports, instances: empty }));
   const dueAt = host.clock.now() + 5_000 + IDLE_SLACK;
-  expect(host.kills.armed()).toMatchObject([{ id, dueAt }]);
+  expect(host.killJobs.scheduled()).toMatchObject([{ id, dueAt }]);
 });
 
 test('spares what is younger than the scan', async () => {
@@ -248,10 +250,10 @@ test('one repair that fails keeps no other from being done', async () => {
     },
   }));
   expect(host.faults).toHaveLength(1);
-  expect([...host.containers.there.values()].map(({ id }) => id)).toEqual([stubborn]);
+  expect([...host.containers.containers.values()].map(({ id }) => id)).toEqual([stubborn]);
   host.clock.advance(6_000);
   expect(await host.reconcile()).toBe(1);
-  expect(host.containers.there.size).toBe(0);
+  expect(host.containers.containers.size).toBe(0);
 });
 
 test('twice at once is once', async () => {
@@ -264,7 +266,7 @@ test('twice at once is once', async () => {
   expect(await host.stateOf(id)).toBe('gone');
   expect(host.containersOf(lasting.id)).toHaveLength(1);
   await host.fireKills();
-  expect(host.kills.armed()).toHaveLength(1);
+  expect(host.killJobs.scheduled()).toHaveLength(1);
 });
 
 // A daemon may never answer for one container, and answer for all others.
@@ -286,7 +288,7 @@ test('those that hang hold up no other, and are not begun again beside themselve
       },
     },
   });
-  const more = { underWay: new Set<string>(), patience: 20 };
+  const more = { inFlight: new Set<string>(), repairTimeoutMs: 20 };
   expect(await host.reconcile(never, more)).toBe(1);
   expect(await host.stateOf(last.id)).toBe('gone');
   host.clock.advance(6_000);
@@ -311,7 +313,7 @@ test('a crash after any call, and the next run puts right what is left', async (
     host.faults.length = 0;
     await host.reconcile();
     expect(host.faults).toEqual([]);
-    expect([...host.containers.there.values()].map(({ id }) => id)).toEqual([fine.id]);
+    expect([...host.containers.containers.values()].map(({ id }) => id)).toEqual([fine.id]);
     expect(await host.stateOf(overdue.id)).toBe('gone');
     expect(await host.stateOf(exited.id)).toBe('gone');
     expect(await host.stateOf(fine.id)).toBe('ready');

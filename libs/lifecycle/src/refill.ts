@@ -3,13 +3,13 @@ import { makeId } from '@ephemera/domain';
 import type { Spawns } from './create.ts';
 import type { Intake } from './intake.ts';
 import { warmDraft } from './pools.ts';
-import type { PoolWish, Pools } from './pools.ts';
+import type { PoolSpec, Pools } from './pools.ts';
 import { requestKill } from './request-kill.ts';
 import type { RequestKillPorts } from './request-kill.ts';
 
 export interface RefillPorts extends RequestKillPorts {
   readonly pools: Pools;
-  readonly intake: Pick<Intake, 'stock'>;
+  readonly intake: Pick<Intake, 'createWarm'>;
   readonly spawns: Spawns;
 }
 
@@ -24,43 +24,47 @@ export interface Refilled {
  * against the pool in the step that writes its intent.
  */
 export async function refill(ports: RefillPorts, template?: string): Promise<Refilled> {
-  const wishes = await ports.pools.wishes();
+  const specs = await ports.pools.listPoolSpecs();
   let [started, retired] = [0, 0];
-  for (const wish of wishes) {
-    if (template !== undefined && wish.template.name !== template) continue;
-    const want = await ports.pools.wanted(wish.template);
-    started += await fill(ports, wish, want);
-    retired += await thin(ports, wish.fingerprint, want);
+  for (const spec of specs) {
+    if (template !== undefined && spec.template.name !== template) continue;
+    const desired = await ports.pools.desiredCount(spec.template);
+    started += await scaleUp(ports, spec, desired);
+    retired += await scaleDown(ports, spec.fingerprint, desired);
   }
   if (template === undefined) {
-    const current = new Set(wishes.map(({ fingerprint }) => fingerprint));
+    const current = new Set(specs.map(({ fingerprint }) => fingerprint));
     for (const fingerprint of await ports.pools.fingerprints()) {
-      if (!current.has(fingerprint)) retired += await thin(ports, fingerprint, 0);
+      if (!current.has(fingerprint)) retired += await scaleDown(ports, fingerprint, 0);
     }
   }
   return { started, retired };
 }
 
 /** Starts what is missing; ends where the pool is full, or there is no room for more. */
-async function fill(
+async function scaleUp(
   { intake, spawns }: RefillPorts,
-  wish: PoolWish,
-  want: number,
+  spec: PoolSpec,
+  desired: number,
 ): Promise<number> {
   for (let started = 0; ; started++) {
-    const instance = await intake.stock(
-      warmDraft(wish, makeId(randomBytes)),
-      wish.fingerprint,
-      want,
+    const instance = await intake.createWarm(
+      warmDraft(spec, makeId(randomBytes)),
+      spec.fingerprint,
+      desired,
     );
     if (!instance) return started;
-    await spawns.add(instance, 'ahead');
+    await spawns.add(instance, 'pool');
   }
 }
 
 /** Ends what is too many. Each is ended in one step where nobody has claimed it meanwhile. */
-async function thin(ports: RefillPorts, fingerprint: string, want: number): Promise<number> {
-  const surplus = (await ports.pools.count(fingerprint)) - want;
+async function scaleDown(
+  ports: RefillPorts,
+  fingerprint: string,
+  desired: number,
+): Promise<number> {
+  const surplus = (await ports.pools.count(fingerprint)) - desired;
   if (surplus <= 0) return 0;
   let retired = 0;
   for (const id of await ports.pools.unclaimed(fingerprint, surplus)) {

@@ -1,5 +1,5 @@
 import type { Instance } from '@ephemera/domain';
-import type { Kills } from './ports.ts';
+import type { KillJobs } from './ports.ts';
 
 /** A new deadline: so many ms from now, or a moment (epoch ms); sooner only with `shorten`. */
 export type Renewal = { readonly shorten: boolean } & (
@@ -23,7 +23,7 @@ export interface Leases {
 
 export interface RenewPorts {
   readonly leases: Pick<Leases, 'renew'>;
-  readonly kills: Pick<Kills, 'arm' | 'disarm'>;
+  readonly killJobs: Pick<KillJobs, 'schedule' | 'cancel'>;
   /** The store's clock. */
   readonly now: () => Promise<number>;
 }
@@ -33,12 +33,12 @@ export interface RenewPorts {
  * it fires. For a sooner one the job is put in anew; where that fails, reconciliation ends it.
  */
 export async function renew(ports: RenewPorts, id: string, renewal: Renewal): Promise<Renewed> {
-  const { leases, kills, now } = ports;
+  const { leases, killJobs, now } = ports;
   const renewed = await leases.renew(id, renewal);
   if (renewed.kind === 'renewed' && renewed.shortened) {
     const { instance } = renewed;
-    await kills.disarm({ ...instance, supersedes: instance.generation });
-    await kills.arm(instance, Math.max(0, instance.expiresAt - (await now())));
+    await killJobs.cancel({ ...instance, supersedes: instance.generation });
+    await killJobs.schedule(instance, Math.max(0, instance.expiresAt - (await now())));
   }
   return renewed;
 }

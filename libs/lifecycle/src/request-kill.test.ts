@@ -5,32 +5,32 @@ import { requestKill } from './request-kill.ts';
 test('withdraws the route at once, and a worker of its host removes the container', async () => {
   const host = oneHost();
   const { id, generation } = await host.ready();
-  const ending = await requestKill({ instances: host.instances, ends: host.kills }, id);
-  expect(ending).toMatchObject({ kind: 'draining', instance: { supersedes: generation } });
+  const outcome = await requestKill({ instances: host.instances, killRequests: host.killJobs }, id);
+  expect(outcome).toMatchObject({ kind: 'draining', instance: { supersedes: generation } });
   expect(await host.stateOf(id)).toBe('draining');
-  expect(host.kills.armed()).toMatchObject([{ id, host: 'a', dueAt: host.clock.now() }]);
+  expect(host.killJobs.scheduled()).toMatchObject([{ id, host: 'a', dueAt: host.clock.now() }]);
   await host.fireKills();
   expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
   expect(host.containersOf(id)).toEqual([]);
-  expect(host.kills.armed()).toEqual([]);
+  expect(host.killJobs.scheduled()).toEqual([]);
 });
 
 test('of one that no worker has begun leaves a tombstone at once', async () => {
   const host = oneHost();
   const { id } = await host.pending();
-  await requestKill({ instances: host.instances, ends: host.kills }, id);
+  await requestKill({ instances: host.instances, killRequests: host.killJobs }, id);
   expect(await host.stateOf(id)).toBe('gone');
-  expect(host.kills.armed()).toEqual([]);
+  expect(host.killJobs.scheduled()).toEqual([]);
 });
 
 test('twice, in a row and at once, is once', async () => {
   const host = oneHost();
-  const ports = { instances: host.instances, ends: host.kills };
+  const ports = { instances: host.instances, killRequests: host.killJobs };
   const { id } = await host.ready();
-  const [one, two] = await Promise.all([requestKill(ports, id), requestKill(ports, id)]);
-  expect(two).toEqual(one);
-  expect(await requestKill(ports, id)).toEqual(one);
-  expect(host.kills.armed()).toHaveLength(1);
+  const [ending, two] = await Promise.all([requestKill(ports, id), requestKill(ports, id)]);
+  expect(two).toEqual(ending);
+  expect(await requestKill(ports, id)).toEqual(ending);
+  expect(host.killJobs.scheduled()).toHaveLength(1);
   await host.fireKills();
   expect(await requestKill(ports, id)).toEqual({ kind: 'absent' });
 });
@@ -38,8 +38,10 @@ test('twice, in a row and at once, is once', async () => {
 test('whose job could not be added is finished by reconciliation', async () => {
   const host = oneHost();
   const { id } = await host.ready();
-  const ends = { finish: () => Promise.reject(new Error('the queue is away')) };
-  await expect(requestKill({ instances: host.instances, ends }, id)).rejects.toThrow('away');
+  const killRequests = { enqueueNow: () => Promise.reject(new Error('the queue is away')) };
+  await expect(requestKill({ instances: host.instances, killRequests }, id)).rejects.toThrow(
+    'away',
+  );
   host.clock.advance(6_000);
   expect(await host.reconcile()).toBe(1);
   expect(await host.stateOf(id)).toBe('gone');

@@ -1,14 +1,14 @@
 import type { Instance } from '@ephemera/domain';
-import type { Ending, Instances } from './ports.ts';
+import type { DrainOutcome, Instances } from './ports.ts';
 
 export interface RequestKillPorts {
-  readonly instances: Pick<Instances, 'end' | 'bury'>;
-  readonly ends: Ends;
+  readonly instances: Pick<Instances, 'startDraining' | 'finalize'>;
+  readonly killRequests: KillRequests;
 }
 
 /** The jobs that finish what `end` began, on the host that has the container. */
-export interface Ends {
-  finish(instance: Pick<Instance, 'id' | 'generation' | 'supersedes' | 'host'>): Promise<void>;
+export interface KillRequests {
+  enqueueNow(instance: Pick<Instance, 'id' | 'generation' | 'supersedes' | 'host'>): Promise<void>;
 }
 
 /**
@@ -16,14 +16,14 @@ export interface Ends {
  * its host removes the container. One that no worker has begun has none, and is buried here.
  */
 export async function requestKill(
-  { instances, ends }: RequestKillPorts,
+  { instances, killRequests }: RequestKillPorts,
   id: string,
-  why: 'request' | 'surplus' = 'request',
-): Promise<Ending> {
-  const ending = await instances.end(id, why);
-  if (ending.kind !== 'draining') return ending;
-  const { instance } = ending;
-  if (instance.host === undefined) await instances.bury(id, instance.generation);
-  else await ends.finish(instance);
-  return ending;
+  reason: 'request' | 'surplus' = 'request',
+): Promise<DrainOutcome> {
+  const outcome = await instances.startDraining(id, reason);
+  if (outcome.kind !== 'draining') return outcome;
+  const { instance } = outcome;
+  if (instance.host === undefined) await instances.finalize(id, instance.generation);
+  else await killRequests.enqueueNow(instance);
+  return outcome;
 }

@@ -1,7 +1,7 @@
 import { sampleTemplate } from '@ephemera/test-support';
 import { describe, expect, test } from 'vitest';
 import { Crash, crashingAfter, oneHost, recording } from '../test/one-host.ts';
-import { StartFault } from './ports.ts';
+import { ContainerStartError } from './ports.ts';
 
 test('the kill job stands before the container is created', async () => {
   const host = oneHost();
@@ -30,7 +30,7 @@ test('the kill job is due at the earliest moment that the deadline can be at', a
   const begunAt = host.clock.now();
   await host.spawn(short);
   await host.spawn(long);
-  const due = new Map(host.kills.armed().map(({ id, dueAt }) => [id, dueAt]));
+  const due = new Map(host.killJobs.scheduled().map(({ id, dueAt }) => [id, dueAt]));
   expect(due.get(short.id)).toBe(begunAt + 2_000);
   expect(due.get(long.id)).toBe(long.expiresAt);
 });
@@ -74,7 +74,7 @@ describe('a start that fails', () => {
   test('for good leaves no container, and a tombstone with the reason', async () => {
     const host = oneHost({
       beforeStart: () => {
-        throw new StartFault('The image nowhere is not on this host.');
+        throw new ContainerStartError('The image nowhere is not on this host.');
       },
     });
     const { id, generation } = await host.pending();
@@ -88,7 +88,7 @@ describe('a start that fails', () => {
       reason: 'start_failed',
       message: 'The image nowhere is not on this host.',
     });
-    expect(host.kills.armed()).toEqual([]);
+    expect(host.killJobs.scheduled()).toEqual([]);
   });
 
   test('by an exit tells the code and the last lines', async () => {
@@ -156,7 +156,7 @@ describe('a start that fails', () => {
     await expect(host.spawn(instance)).rejects.toThrow('the daemon is away');
     expect(await host.spawn(instance)).toMatchObject({ kind: 'ready' });
     expect(host.containersOf(instance.id)).toHaveLength(1);
-    expect(host.kills.armed()).toHaveLength(1);
+    expect(host.killJobs.scheduled()).toHaveLength(1);
   });
 });
 
@@ -167,7 +167,7 @@ describe('an instance that is killed', () => {
     await host.kill(id, 'request');
     expect(await host.spawn({ id, generation })).toEqual({ kind: 'superseded' });
     expect(host.containersOf(id)).toEqual([]);
-    expect(host.kills.armed()).toEqual([]);
+    expect(host.killJobs.scheduled()).toEqual([]);
   });
 
   // The kill found no container, as none was there yet; whoever makes it then must remove it.
@@ -178,18 +178,22 @@ describe('an instance that is killed', () => {
       { id, generation },
       {
         through: (ports) => {
-          const then = <A extends unknown[], R>(act: (...args: A) => Promise<R>) => {
+          const then = <A extends unknown[], R>(action: (...args: A) => Promise<R>) => {
             return async (...args: A): Promise<R> => {
-              const result = await act(...args);
+              const result = await action(...args);
               await host.kill(id, 'request');
               return result;
             };
           };
-          const { instances, kills, containers } = ports;
+          const { instances, killJobs, containers } = ports;
           if (step === 'begin') {
-            return { ...ports, instances: { ...instances, begin: then(instances.begin) } };
+            return {
+              ...ports,
+              instances: { ...instances, assignToHost: then(instances.assignToHost) },
+            };
           }
-          if (step === 'arm') return { ...ports, kills: { ...kills, arm: then(kills.arm) } };
+          if (step === 'arm')
+            return { ...ports, killJobs: { ...killJobs, schedule: then(killJobs.schedule) } };
           return { ...ports, containers: { ...containers, start: then(containers.start) } };
         },
       },
@@ -231,22 +235,22 @@ describe('twice', () => {
     expect(spawned.map(({ kind }) => kind)).toEqual(['ready', 'ready']);
     expect(host.containersOf(instance.id)).toHaveLength(1);
     expect(await host.stateOf(instance.id)).toBe('ready');
-    expect(host.kills.armed()).toHaveLength(1);
+    expect(host.killJobs.scheduled()).toHaveLength(1);
   });
 
   test('at once, where one run fails after the other has published, leaves it serving', async () => {
     const host = oneHost();
     const instance = await host.pending();
     let probes = 0;
-    const late = host.spawn(instance, {
+    const timeout = host.spawn(instance, {
       async onProbe() {
         // The slower run sees the instance through a fault of its own.
         if (++probes > 1) return;
         await host.spawn(instance);
-        throw new StartFault('it did not answer');
+        throw new ContainerStartError('it did not answer');
       },
     });
-    expect(await late).toEqual({ kind: 'superseded' });
+    expect(await timeout).toEqual({ kind: 'superseded' });
     expect(await host.stateOf(instance.id)).toBe('ready');
     expect(host.containersOf(instance.id)).toHaveLength(1);
   });
@@ -282,19 +286,19 @@ describe('a crash after any step', () => {
 
   test.each(steps)('(%i) and nobody takes the job: its kill job ends it', async (step) => {
     const { host, instance } = await crashAt(step);
-    const armed = host.kills.armed().length > 0;
+    const scheduled = host.killJobs.scheduled().length > 0;
     host.clock.advance(30_000);
     await host.fireKills();
     expect(host.containersOf(instance.id)).toEqual([]);
     // A crash ahead of the kill job is one ahead of the container, and left to reconciliation.
-    if (!armed) expect(await host.reconcile()).toBe(1);
+    if (!scheduled) expect(await host.reconcile()).toBe(1);
     expect(await host.stateOf(instance.id)).toMatch(/gone|failed/);
   });
 
   test.each(steps)('(%i) and the kill job lost as well: reconciliation ends it', async (step) => {
     const { host, instance } = await crashAt(step);
     host.clock.advance(30_000);
-    host.kills.takeDue();
+    host.killJobs.takeDue();
     await host.reconcile();
     expect(host.faults).toEqual([]);
     expect(host.containersOf(instance.id)).toEqual([]);

@@ -1,5 +1,5 @@
 import type { Instance } from '@ephemera/domain';
-import type { Containers, Instances, Kills } from './ports.ts';
+import type { Containers, Instances, KillJobs } from './ports.ts';
 
 export type Resumed =
   /** `sooner`: its deadline has come nearer by it. */
@@ -18,8 +18,8 @@ export interface Suspensions {
 export interface SuspendPorts {
   readonly suspensions: Suspensions;
   readonly instances: Pick<Instances, 'get' | 'now'>;
-  readonly containers: Pick<Containers, 'pause' | 'unpause'>;
-  readonly kills: Pick<Kills, 'arm' | 'disarm'>;
+  readonly containers: Pick<Containers, 'pauseContainer' | 'unpauseContainer'>;
+  readonly killJobs: Pick<KillJobs, 'schedule' | 'cancel'>;
 }
 
 /**
@@ -32,12 +32,12 @@ export async function pause(
 ): Promise<'paused' | 'refused' | 'absent'> {
   const paused = await suspensions.pause(id);
   if (paused !== 'paused') return paused;
-  await freeze({ containers, instances }, id);
+  await pauseContainer({ containers, instances }, id);
   return 'paused';
 }
 
 /** Freezes the container of an instance that is paused; gives one that was resumed meanwhile. */
-export async function freeze(
+export async function pauseContainer(
   {
     containers,
     instances,
@@ -46,25 +46,25 @@ export async function freeze(
   },
   id: string,
 ): Promise<Instance | undefined> {
-  await containers.pause(id);
+  await containers.pauseContainer(id);
   // A resume that overtook this one must not find its container frozen behind it.
   const instance = await instances.get(id);
   if (instance?.state !== 'ready') return undefined;
-  await containers.unpause(id);
+  await containers.unpauseContainer(id);
   return instance;
 }
 
 /** Resumes an instance: its container first, and once more behind a pause that came between. */
 export async function resume(ports: SuspendPorts, id: string): Promise<Resumed['kind']> {
-  const { suspensions, containers, kills, instances } = ports;
-  await containers.unpause(id);
+  const { suspensions, containers, killJobs, instances } = ports;
+  await containers.unpauseContainer(id);
   const resumed = await suspensions.resume(id);
   if (resumed.kind !== 'resumed') return resumed.kind;
-  await containers.unpause(id);
+  await containers.unpauseContainer(id);
   if (resumed.sooner) {
     const { instance } = resumed;
-    await kills.disarm({ ...instance, supersedes: instance.generation });
-    await kills.arm(instance, Math.max(0, instance.expiresAt - (await instances.now())));
+    await killJobs.cancel({ ...instance, supersedes: instance.generation });
+    await killJobs.schedule(instance, Math.max(0, instance.expiresAt - (await instances.now())));
   }
   return 'resumed';
 }

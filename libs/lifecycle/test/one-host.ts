@@ -3,11 +3,11 @@ import {
   manualClock,
   memoryContainers,
   memoryInstances,
-  memoryKills,
+  memoryKillJobs,
   sampleDraft,
 } from '@ephemera/test-support';
 import { kill } from '../src/kill.ts';
-import type { Containers, Instances, Kills } from '../src/ports.ts';
+import type { Containers, Instances, KillJobs } from '../src/ports.ts';
 import { reconcile } from '../src/reconcile.ts';
 import type { ReconcilePorts } from '../src/reconcile.ts';
 import { spawn } from '../src/spawn.ts';
@@ -15,7 +15,7 @@ import { spawn } from '../src/spawn.ts';
 export interface Ports {
   readonly instances: Instances;
   readonly containers: Containers;
-  readonly kills: Kills;
+  readonly killJobs: KillJobs;
 }
 
 type Given = Partial<InstanceDraft>;
@@ -34,9 +34,9 @@ export function oneHost(
   const clock = manualClock();
   const { now } = clock;
   const instances = memoryInstances({ now, ...(tombstone !== undefined && { tombstone }) });
-  const kills = memoryKills(now);
+  const killJobs = memoryKillJobs(now);
   const containers = memoryContainers({ now, ...more });
-  const ports: Ports = { instances, containers, kills };
+  const ports: Ports = { instances, containers, killJobs };
   const serving = new Set<string>();
   const mended: string[] = [];
   const faults: unknown[] = [];
@@ -48,7 +48,7 @@ export function oneHost(
   const host = {
     clock,
     instances,
-    kills,
+    killJobs,
     containers,
     mended,
     faults,
@@ -59,13 +59,13 @@ export function oneHost(
     /** Makes the probe succeed. */
     serve: (instance: { id: string }) => serving.add(instance.id),
     /** An instance that will serve as soon as it has a container. */
-    async pending(given: Given = {}) {
-      const instance = await instances.create(sampleDraft(given));
+    async pending(input: Given = {}) {
+      const instance = await instances.create(sampleDraft(input));
       serving.add(instance.id);
       return instance;
     },
     /** An instance that serves only where it is told to. */
-    silent: (given: Given = {}) => instances.create(sampleDraft(given)),
+    silent: (input: Given = {}) => instances.create(sampleDraft(input)),
     spawn(
       { id, generation }: { id: string; generation: number },
       run: { through?: Through; onProbe?: (instance: Instance) => Promise<void> | void } = {},
@@ -89,8 +89,8 @@ export function oneHost(
         generation,
       );
     },
-    kill: (id: string, why: Parameters<typeof kill>[2], through: Through = (all) => all) =>
-      kill({ ...through(ports), onKilled }, id, why),
+    kill: (id: string, reason: Parameters<typeof kill>[2], through: Through = (all) => all) =>
+      kill({ ...through(ports), onKilled }, id, reason),
     reconcile: (through: Through = (all) => all, more: Partial<ReconcilePorts> = {}) =>
       reconcile({
         ...more,
@@ -104,24 +104,24 @@ export function oneHost(
           },
         },
         onRepair: (kind) => mended.push(kind),
-        onFault: (_, __, error) => faults.push(error),
+        onError: (_, __, error) => faults.push(error),
       }),
     /** Does the kill jobs that are due, as a worker does: one whose lease runs on waits again. */
     async fireKills() {
-      for (const job of kills.takeDue()) {
+      for (const job of killJobs.takeDue()) {
         const done = await kill({ ...ports, onKilled }, job.id, 'due');
-        kills.done(job, done.kind === 'leased' ? done.remaining : undefined);
+        killJobs.done(job, done.kind === 'leased' ? done.remaining : undefined);
       }
     },
-    async ready(given: Given = {}) {
-      const instance = await host.pending(given);
+    async ready(input: Given = {}) {
+      const instance = await host.pending(input);
       await host.spawn(instance);
       const ready = await instances.get(instance.id);
       if (ready?.state !== 'ready') throw new Error('it did not become ready');
       return ready;
     },
     containersOf: (id: string) =>
-      [...containers.there.values()].filter((container) => container.id === id),
+      [...containers.containers.values()].filter((container) => container.id === id),
     stateOf: async (id: string) => (await instances.get(id))?.state,
   };
   return host;
@@ -129,7 +129,7 @@ export function oneHost(
 
 /** Writes down every call that changes something, as `what` or `what(why)`. */
 export function recording(calls: string[]): Through {
-  return wrapping((name, args, act) => {
+  return wrapping((name, args, action) => {
     const quiet = [
       'now',
       'inspect',
@@ -142,7 +142,7 @@ export function recording(calls: string[]): Through {
       'waiting',
     ];
     if (!quiet.includes(name)) calls.push(name === 'end' ? `end(${String(args[1])})` : name);
-    return act();
+    return action();
   });
 }
 
@@ -151,9 +151,9 @@ export class Crash extends Error {}
 /** The process dies as soon as its nth call has been done: no call after it goes through. */
 export function crashingAfter(calls: number): Through {
   let done = 0;
-  return wrapping(async (_, __, act) => {
+  return wrapping(async (_, __, action) => {
     if (done >= calls) throw new Crash();
-    const result = await act();
+    const result = await action();
     done++;
     if (done >= calls) throw new Crash();
     return result;
@@ -161,20 +161,20 @@ export function crashingAfter(calls: number): Through {
 }
 
 function wrapping(
-  call: (name: string, args: unknown[], act: () => Promise<unknown>) => Promise<unknown>,
+  call: (name: string, args: unknown[], action: () => Promise<unknown>) => Promise<unknown>,
 ): Through {
   const wrap = <T extends object>(port: T): T =>
     new Proxy(port, {
       get(target, name, receiver) {
         const method: unknown = Reflect.get(target, name, receiver);
         if (typeof method !== 'function') return method;
-        const act = method as (...args: unknown[]) => Promise<unknown>;
-        return (...args: unknown[]) => call(String(name), args, () => act(...args));
+        const action = method as (...args: unknown[]) => Promise<unknown>;
+        return (...args: unknown[]) => call(String(name), args, () => action(...args));
       },
     });
-  return ({ instances, containers, kills }) => ({
+  return ({ instances, containers, killJobs }) => ({
     instances: wrap(instances),
     containers: wrap(containers),
-    kills: wrap(kills),
+    killJobs: wrap(killJobs),
   });
 }

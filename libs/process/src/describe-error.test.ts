@@ -20,8 +20,8 @@ test('a refused login does not log the password', async () => {
   const { lines, logger } = recording();
   const url = server.url.replace('//', '//somebody:hunter2@');
   const redis = new Redis(url, { retryStrategy: () => null });
-  const told = new Promise<Error>((resolve) => redis.once('error', resolve));
-  const error = await told;
+  const reported = new Promise<Error>((resolve) => redis.once('error', resolve));
+  const error = await reported;
   logger.warn({ err: error }, 'redis fault');
   redis.disconnect();
   expect(lines.join('')).toMatch(/WRONGPASS/);

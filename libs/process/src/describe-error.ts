@@ -11,7 +11,7 @@ export interface DescribedError {
 
 /** Credentials in an address, whatever stands around it. */
 const CREDENTIALS = /([a-z][a-z0-9+.-]*:\/\/[^\s/:@]*:)[^\s@]+@/gi;
-const DEEPEST = 5;
+const MAX_DEPTH = 5;
 
 /**
  * An error for the log, by the fields that are known. Errors carry more than they say: ioredis
@@ -28,7 +28,7 @@ export function describeError(error: unknown, depth = 0): DescribedError {
     ...(typeof code === 'string' && { code }),
     ...(typeof command?.name === 'string' && { command: command.name }),
     ...(error.cause instanceof Error &&
-      depth < DEEPEST && { cause: describeError(error.cause, depth + 1) }),
+      depth < MAX_DEPTH && { cause: describeError(error.cause, depth + 1) }),
   };
 }
 

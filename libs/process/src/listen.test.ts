@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen } from './listen.ts';
 
@@ -12,7 +12,7 @@ function serverOfItsOwn() {
 test('says which address is taken', async () => {
   const port = await listen(serverOfItsOwn(), { host: '127.0.0.1', port: 0 });
   const second = listen(serverOfItsOwn(), { host: '127.0.0.1', port });
-  await expect(second).rejects.toThrow(StartError);
+  await expect(second).rejects.toThrow(BootError);
   await expect(second).rejects.toThrow(`cannot listen on 127.0.0.1:${port}: the port is taken`);
 });
 

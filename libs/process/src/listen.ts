@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 /**
  * Listens, and says in a sentence why it cannot. With `reusePort` several processes share the
@@ -13,8 +13,9 @@ export async function listen(
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const where = `${options.host}:${options.port}`;
-      const why = error.code === 'EADDRINUSE' ? 'the port is taken' : (error.code ?? error.message);
-      reject(new StartError(`cannot listen on ${where}: ${why}`));
+      const reason =
+        error.code === 'EADDRINUSE' ? 'the port is taken' : (error.code ?? error.message);
+      reject(new BootError(`cannot listen on ${where}: ${reason}`));
     });
     server.listen(options, resolve);
   });

@@ -7,7 +7,7 @@ function run(main: string) {
   const code = `
     const { runApp } = await import(${at('run-app.ts')});
     const { ConfigError } = await import(${at('environment.ts')});
-    const { StartError } = await import('@ephemera/domain');
+    const { BootError } = await import('@ephemera/domain');
     await runApp(async () => { ${main} });
   `;
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
@@ -18,7 +18,7 @@ function run(main: string) {
 }
 
 test('what an operator can mend is told without a stack', () => {
-  expect(run("throw new StartError('Redis does not answer at redis://127.0.0.1:1/0')")).toEqual({
+  expect(run("throw new BootError('Redis does not answer at redis://127.0.0.1:1/0')")).toEqual({
     code: 1,
     text: 'Redis does not answer at redis://127.0.0.1:1/0\n',
   });

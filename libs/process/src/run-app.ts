@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { ConfigError } from '@ephemera/config';
 
 const OLDEST = 26;
@@ -16,7 +16,7 @@ export async function runApp(main: () => Promise<void>): Promise<void> {
   try {
     await main();
   } catch (error) {
-    const expected = error instanceof ConfigError || error instanceof StartError;
+    const expected = error instanceof ConfigError || error instanceof BootError;
     const text = error instanceof Error ? (expected ? error.message : error.stack) : String(error);
     process.stderr.write(`${text ?? 'unknown fault'}\n`);
     process.exit(1);

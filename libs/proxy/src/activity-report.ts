@@ -20,12 +20,12 @@ export class ActivityReport implements Activity {
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.tell(), ACTIVITY_PERIOD);
+    this.#timer = setInterval(() => void this.flush(), ACTIVITY_PERIOD);
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await this.tell();
+    await this.flush();
   }
 
   opened(id: string): void {
@@ -45,7 +45,7 @@ export class ActivityReport implements Activity {
   }
 
   /** Tells of everything since the last time, and of all that is open. */
-  async tell(): Promise<void> {
+  async flush(): Promise<void> {
     const used = this.#used;
     for (const id of this.#open.keys()) used.add(id);
     if (used.size === 0) return;

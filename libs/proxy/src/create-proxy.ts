@@ -16,17 +16,17 @@ import {
 } from '@ephemera/process';
 import {
   EventFeed,
-  RedisAsks,
+  RedisHostRpc,
   RouteCache,
   connectRedis,
   connectTracking,
   keysOf,
-  readRoom,
-  readTemplateRoom,
+  readCapacity,
+  readTemplateUsage,
   redisHosts,
   redisInstances,
   redisIntake,
-  redisKeptLogs,
+  redisLogArchive,
   redisLeases,
   redisPools,
   redisRates,
@@ -39,27 +39,27 @@ import { readConfig } from './config.ts';
 import { createDataPath } from './data-plane/data-path.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
 import { clientAddress } from './launch/client-address.ts';
-import { createEntrance } from './launch/entrance.ts';
-import { publishPools } from './launch/publish-pools.ts';
+import { createLaunchApp } from './launch/launch-app.ts';
+import { syncPoolSpecs } from './launch/sync-pool-specs.ts';
 import { requireKeys, watchKeys } from './launch/watch-keys.ts';
-import { reachWarm } from './launch/reach-warm.ts';
-import { offeringAnother } from './offer-another.ts';
+import { isReachable } from './launch/is-reachable.ts';
+import { failurePageWithRestart } from './failure-page-with-restart.ts';
 import { registerDataPathMetrics } from './proxy-metrics.ts';
-import { UnderWay } from './under-way.ts';
+import { InFlightRequests } from './in-flight-requests.ts';
 import { loadTheme } from './waiting/theme.ts';
-import { answerWaiting } from './waiting/waiting-room.ts';
-import { weighBuffers } from './weigh-buffers.ts';
-import { wakePaused } from './wake-paused.ts';
+import { sendWaitingPage } from './waiting/waiting-page.ts';
+import { countExternalMemoryInHeapLimit } from './external-memory-limit.ts';
+import { resumeOnRequest } from './resume-on-request.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
 /** What closing the public port may take beyond what it is told to wait, milliseconds. */
-const CLOSE_WITHIN = 5_000;
+const CLOSE_TIMEOUT_MS = 5_000;
 /** How often it is made sure that the workers know what to keep warm, milliseconds. */
-const TELL_POOLS_EVERY = 30_000;
+const SYNC_POOLS_INTERVAL_MS = 30_000;
 
 await runApp(async () => {
-  weighBuffers();
+  countExternalMemoryInHeapLimit();
   const config = readConfig();
   const logger = createLogger('proxy', config.logLevel);
   const templates = watchTemplates(config.templatesPath, logger);
@@ -67,14 +67,14 @@ await runApp(async () => {
   const theme = loadTheme(config.theme, config.themeFile);
   const keysToSign = watchKeys({ keys: config.signingKeys, file: config.signingKeysFile }, logger);
   requireKeys(templates.current, keysToSign);
-  const lifetime = createLifetime(logger);
-  lifetime.onStop('signing keys', () => keysToSign.close());
-  lifetime.onStop('templates', () => templates.close());
+  const shutdown = createLifetime(logger);
+  shutdown.onStop('signing keys', () => keysToSign.close());
+  shutdown.onStop('templates', () => templates.close());
   const keys = keysOf(config.namespace);
 
   const onError = (error: Error) => logger.warn({ err: error }, 'redis fault');
   const redis = connectRedis(config.redis, 'request', onError);
-  lifetime.onStop('redis', () => redis.disconnect());
+  shutdown.onStop('redis', () => redis.disconnect());
   await requireRedis(redis, config.redis);
 
   const routes = new RouteCache({
@@ -85,7 +85,7 @@ await runApp(async () => {
     capacity: config.routes,
   });
   await routes.start();
-  lifetime.onStop('routes', () => routes.stop());
+  shutdown.onStop('routes', () => routes.stop());
 
   const instances = redisInstances(redis, keys, config.tombstone);
   const leases = redisLeases(redis, keys);
@@ -93,27 +93,27 @@ await runApp(async () => {
   const rates = redisRates(redis, keys);
   const clock = watchClock({
     redis,
-    onSkew: (ahead, isSkewed) => tellSkew(logger, ahead, isSkewed),
+    onSkew: (skewMs, isSkewed) => tellSkew(logger, skewMs, isSkewed),
   });
-  lifetime.onStop('clock', () => clock.stop());
+  shutdown.onStop('clock', () => clock.stop());
   const jobs = createProducers(redis, keys.queuePrefix, clock.now);
-  lifetime.onStop('queues', () => jobs.close());
+  shutdown.onStop('queues', () => jobs.close());
   const metrics = createMetrics('proxy');
-  registerClock(metrics, () => clock.ahead);
+  registerClock(metrics, () => clock.skewMs);
   const events = new EventFeed({
     redis,
     blocking: connectRedis(config.redis, 'watch', onError),
     keys,
   });
   events.start();
-  lifetime.onStop('events', () => events.stop());
-  const asks = new RedisAsks({
+  shutdown.onStop('events', () => events.stop());
+  const hostRpc = new RedisHostRpc({
     redis,
     subscriber: connectRedis(config.redis, 'job', onError),
     keys,
   });
-  await asks.start();
-  lifetime.onStop('asks', () => asks.stop());
+  await hostRpc.start();
+  shutdown.onStop('asks', () => hostRpc.stop());
 
   const { domain, prefix, publicUrl } = config;
   const urlOf = (id: string) =>
@@ -121,12 +121,12 @@ await runApp(async () => {
       ? `${publicUrl}/${prefix}/${id}/`
       : `${new URL(publicUrl).protocol}//${id}.${domain}/`;
   const refills = createRefills(redis, keys.queuePrefix, clock.now);
-  lifetime.onStop('pool queue', () => refills.close());
+  shutdown.onStop('pool queue', () => refills.close());
   const pools = redisPools(redis, keys);
-  const publish = () => publishPools({ pools, refills }, templates.current, urlOf, logger);
+  const publish = () => syncPoolSpecs({ pools, refills }, templates.current, urlOf, logger);
   await publish();
-  const retell = setInterval(() => void tellAgain(), TELL_POOLS_EVERY);
-  lifetime.onStop('pools', () => clearInterval(retell));
+  const retell = setInterval(() => void tellAgain(), SYNC_POOLS_INTERVAL_MS);
+  shutdown.onStop('pools', () => clearInterval(retell));
   templates.onChange(() => {
     publish().catch((error: unknown) => logger.warn({ err: error }, 'pools not told'));
   });
@@ -135,17 +135,17 @@ await runApp(async () => {
     intake: redisIntake(redis, keys),
     instances,
     refills,
-    reach: reachWarm,
-    onFault: (error: unknown) => logger.warn({ err: error }, 'claim not settled'),
+    reach: isReachable,
+    onError: (error: unknown) => logger.warn({ err: error }, 'claim not settled'),
     get templates() {
       return templates.current;
     },
     urlOf,
   };
 
-  const stopsWithin = config.unreadyFor + config.drainFor + CLOSE_WITHIN;
-  const underWay = new UnderWay();
-  const { stopping } = underWay;
+  const stopsWithin = config.unreadyFor + config.drainFor + CLOSE_TIMEOUT_MS;
+  const inFlight = new InFlightRequests();
+  const { stopping } = inFlight;
   const trusted = readTrusted(config.trustedProxies);
   const addressOf = (req: IncomingMessage) => clientAddress(req, trusted);
   const administer = createAdminApi({
@@ -161,56 +161,56 @@ await runApp(async () => {
     parts: {
       routes: () => routes.connected,
       worker: async () => (await hosts.alive(await instances.now())).length > 0,
-      running: () => !lifetime.stopping,
+      running: () => !shutdown.stopping,
     },
     starter,
-    room: {
-      hosts: async () => readRoom(redis, keys, await instances.now()),
-      of: (template) => readTemplateRoom(redis, keys, template, urlOf('{id}')),
+    readUsage: {
+      hosts: async () => readCapacity(redis, keys, await instances.now()),
+      of: (template) => readTemplateUsage(redis, keys, template, urlOf('{id}')),
     },
     instances,
     routes,
     events,
-    asks,
-    keptLogs: redisKeptLogs(redis, keys, config.tombstone),
+    hostRpc,
+    logArchive: redisLogArchive(redis, keys, config.tombstone),
     logger,
-    killPorts: { instances, ends: jobs.ends },
+    killPorts: { instances, killRequests: jobs.killRequests },
     renewPorts: {
       leases,
-      kills: jobs.kills,
+      killJobs: jobs.killJobs,
       now: () => instances.now(),
     },
   }).callback();
-  const admin = createServer(underWay.counted(administer));
+  const admin = createServer(inFlight.track(administer));
   const closeAdminPort = async () => {
     admin.close();
     // What was asked here while the public port drained.
-    await underWay.drain(config.drainFor);
+    await inFlight.drain(config.drainFor);
   };
-  lifetime.onStop('admin port', closeAdminPort, stopsWithin);
+  shutdown.onStop('admin port', closeAdminPort, stopsWithin);
 
   const activity = new ActivityReport(leases, logger);
   activity.start();
-  lifetime.onStop('activity', () => activity.stop());
+  shutdown.onStop('activity', () => activity.stop());
   const waiting = { routes, instances, prefix, theme, stopping };
   const dataPath = createDataPath({
     activity,
-    routes: wakePaused({ routes, instances, asks, logger }),
+    routes: resumeOnRequest({ routes, instances, hostRpc, logger }),
     prefix,
     domain,
     scheme: publicUrl.startsWith('https:') ? 'https' : 'http',
     trustedProxies: config.trustedProxies,
-    holdFor: config.holdFor,
+    startWait: config.holdFor,
     responseTimeout: config.responseTimeout,
-    answerFailure: offeringAnother({ prefix, publicUrl, instances, templates }),
-    waitingPage: (req, res, id) => answerWaiting(waiting, req, res, id),
+    sendFailure: failurePageWithRestart({ prefix, publicUrl, instances, templates }),
+    waitingPage: (req, res, id) => sendWaitingPage(waiting, req, res, id),
     logger,
   });
   registerDataPathMetrics(metrics, dataPath);
   const server = createPublicServer(
     dataPath,
-    underWay.counted(
-      createEntrance({
+    inFlight.track(
+      createLaunchApp({
         starter,
         tokens,
         keys: keysToSign,
@@ -230,9 +230,9 @@ await runApp(async () => {
     // First the balancer hears that nothing more should come, then the port closes.
     await sleep(config.unreadyFor);
     server.close();
-    await Promise.all([dataPath.drain(config.drainFor), underWay.drain(config.drainFor)]);
+    await Promise.all([dataPath.drain(config.drainFor), inFlight.drain(config.drainFor)]);
   };
-  lifetime.onStop('public port', closePublicPort, stopsWithin);
+  shutdown.onStop('public port', closePublicPort, stopsWithin);
   // Last: who is told that this replica is ready sends requests at once.
   await listen(admin, { host: config.adminBind, port: config.adminPort });
   logger.info({ publicPort: config.publicPort, adminPort: config.adminPort }, 'proxy ready');
@@ -240,7 +240,7 @@ await runApp(async () => {
   /** A Redis that lost everything has lost what is to be kept warm too. */
   async function tellAgain(): Promise<void> {
     try {
-      if ((await pools.wishes()).length === 0) await publish();
+      if ((await pools.listPoolSpecs()).length === 0) await publish();
     } catch (error) {
       logger.warn({ err: error }, 'pools not told');
     }

@@ -14,20 +14,23 @@ export function escapeHtml(text: string): string {
 }
 
 /** A way on from a failure: a form. */
-export interface Offer {
+export interface RestartAction {
   readonly label: 'Start another' | 'Try again';
   readonly action: string;
 }
 
 /** The page that a person sees in place of a problem; what follows its first line is a log. */
-export function failurePage({ status, title, detail }: Problem, offer?: Offer): string {
+export function failurePage(
+  { status, title, detail }: Problem,
+  restartAction?: RestartAction,
+): string {
   const [sentence = '', ...log] = detail.split('\n');
   const parts = [
     `<p class="status">${status}</p>`,
     `<h1>${escapeHtml(title)}</h1>`,
     `<p>${escapeHtml(sentence)}</p>`,
     log.length > 0 && `<pre>${escapeHtml(log.join('\n'))}</pre>`,
-    offer && formOf(offer),
+    restartAction && formOf(restartAction),
   ];
   return page(`${status} ${title}`, parts.filter(Boolean).join('\n'));
 }
@@ -36,7 +39,7 @@ export function failurePage({ status, title, detail }: Problem, offer?: Offer): 
  * Posted on the own origin. To another origin it only leads: over plain HTTP a browser says of a
  * post from there no more than that it comes from an instance.
  */
-function formOf({ label, action }: Offer): string {
+function formOf({ label, action }: RestartAction): string {
   const [address = '', query = ''] = action.split('?');
   const isOwn = action.startsWith('/');
   const fields = isOwn

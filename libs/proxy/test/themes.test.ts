@@ -43,7 +43,7 @@ async function open(theme: (typeof THEMES)[number], stream: string, look: object
   return { page, loads: () => loads };
 }
 
-const step = (given: object) => `event: step\ndata: ${JSON.stringify(given)}\n\n`;
+const step = (input: object) => `event: step\ndata: ${JSON.stringify(input)}\n\n`;
 const PULLING = step({ step: 'pulling', text: 'Pulling the image app (34 %).', percent: 34 });
 
 test.each(THEMES.flatMap((theme) => [[theme, 'dark'] as const, [theme, 'light'] as const]))(

@@ -18,7 +18,7 @@ export interface RefillJob {
 }
 
 /** Begins a time of more warm instances; durations in milliseconds. */
-export interface BoostJob {
+export interface ScheduledMinimumJob {
   readonly template: string;
   /** Which entry of the template's schedule it is. */
   readonly entry: number;
@@ -47,7 +47,7 @@ const UNTIL_DONE = {
 export const SPAWN_OPTIONS: JobsOptions = UNTIL_DONE;
 
 /** Whoever waits in person goes before whoever is expected. */
-export const SPAWN_AHEAD = { priority: 10 };
+export const POOL_SPAWN_PRIORITY = { priority: 10 };
 
 /** The next one comes by itself, so one that failed is not tried again, and few are kept. */
 export const REFILL_OPTIONS: JobsOptions = {

@@ -26,7 +26,7 @@ function open(now?: () => number) {
   };
   onTestFinished(async () => {
     await producers.close();
-    await Promise.all(queues.map((each) => each.close()));
+    await Promise.all(queues.map((item) => item.close()));
     await connection.quit();
   });
   return {
@@ -57,12 +57,12 @@ test('a spawn that is added twice is one job', async () => {
 });
 
 test('tells which kills of a host wait for their time', async () => {
-  const { kills } = open();
-  await kills.arm({ ...instance, id: 'b-c' }, 60_000);
-  await kills.arm({ ...instance, generation: 17_957_388_056_552 }, 30_000);
-  await kills.arm({ ...instance, id: 'due' }, 0);
-  await kills.arm({ ...instance, host: 'other' }, 60_000);
-  const waiting = await kills.waiting('h');
+  const { killJobs } = open();
+  await killJobs.schedule({ ...instance, id: 'b-c' }, 60_000);
+  await killJobs.schedule({ ...instance, generation: 17_957_388_056_552 }, 30_000);
+  await killJobs.schedule({ ...instance, id: 'due' }, 0);
+  await killJobs.schedule({ ...instance, host: 'other' }, 60_000);
+  const waiting = await killJobs.listDelayed('h');
   expect(new Set(waiting)).toEqual(
     new Set([
       { id: 'a', generation: 17_957_388_056_552 },
@@ -72,9 +72,9 @@ test('tells which kills of a host wait for their time', async () => {
 });
 
 test('a kill that is armed twice is one job, and the first due time stands', async () => {
-  const { kills, killsOf } = open();
-  await kills.arm(instance, 60_000);
-  await Promise.all([kills.arm(instance, 10), kills.arm(instance, 90_000)]);
+  const { killJobs, killsOf } = open();
+  await killJobs.schedule(instance, 60_000);
+  await Promise.all([killJobs.schedule(instance, 10), killJobs.schedule(instance, 90_000)]);
   const jobs = await killsOf('h').getJobs();
   expect(jobs).toHaveLength(1);
   expect(jobs[0]).toMatchObject({ id: 'a-3', name: 'kill', data: { id: 'a', generation: 3 } });
@@ -85,76 +85,76 @@ test('a kill that is armed twice is one job, and the first due time stands', asy
 });
 
 test('each host has its own kill jobs, each generation its own', async () => {
-  const { kills, killsOf } = open();
-  await kills.arm(instance, 60_000);
-  await kills.arm({ ...instance, generation: 4 }, 60_000);
-  await kills.arm({ ...instance, host: 'other' }, 60_000);
+  const { killJobs, killsOf } = open();
+  await killJobs.schedule(instance, 60_000);
+  await killJobs.schedule({ ...instance, generation: 4 }, 60_000);
+  await killJobs.schedule({ ...instance, host: 'other' }, 60_000);
   expect(await killsOf('h').getDelayedCount()).toBe(2);
   expect(await killsOf('other').getDelayedCount()).toBe(1);
 });
 
 test('an instance without a host has no worker that could kill it', async () => {
-  const { kills, ends } = open();
+  const { killJobs, killRequests } = open();
   const homeless = { ...instance, host: undefined };
-  await expect(kills.arm(homeless, 1)).rejects.toThrow('no host');
-  await expect(ends.finish(homeless)).rejects.toThrow('no host');
-  await kills.disarm({ ...homeless, supersedes: 3 });
+  await expect(killJobs.schedule(homeless, 1)).rejects.toThrow('no host');
+  await expect(killRequests.enqueueNow(homeless)).rejects.toThrow('no host');
+  await killJobs.cancel({ ...homeless, supersedes: 3 });
 });
 
 test('disarming takes away what waits, of the superseded generation alone', async () => {
-  const { kills, killsOf } = open();
-  await kills.arm(instance, 60_000);
-  await kills.arm({ ...instance, generation: 4 }, 60_000);
+  const { killJobs, killsOf } = open();
+  await killJobs.schedule(instance, 60_000);
+  await killJobs.schedule({ ...instance, generation: 4 }, 60_000);
   const after = { ...instance, generation: 4, supersedes: 3 };
-  await kills.disarm(after);
-  await Promise.all([kills.disarm(after), kills.disarm(after)]);
-  await kills.disarm({ ...after, id: 'nobody' });
+  await killJobs.cancel(after);
+  await Promise.all([killJobs.cancel(after), killJobs.cancel(after)]);
+  await killJobs.cancel({ ...after, id: 'nobody' });
   expect((await killsOf('h').getJobs()).map(({ id }) => id)).toEqual(['a-4']);
 });
 
 test('what was disarmed can be armed again', async () => {
-  const { kills, killsOf } = open();
-  await kills.arm(instance, 60_000);
-  await kills.disarm({ ...instance, supersedes: 3 });
-  await kills.arm(instance, 5_000);
+  const { killJobs, killsOf } = open();
+  await killJobs.schedule(instance, 60_000);
+  await killJobs.cancel({ ...instance, supersedes: 3 });
+  await killJobs.schedule(instance, 5_000);
   const [job] = await killsOf('h').getJobs();
   expect(dueIn(job)).toBeLessThanOrEqual(5_000);
 });
 
 test('finishing puts a job that is due now in the place of the one that waited', async () => {
-  const { kills, ends, killsOf } = open();
-  await kills.arm(instance, 60_000);
+  const { killJobs, killRequests, killsOf } = open();
+  await killJobs.schedule(instance, 60_000);
   const draining = { ...instance, generation: 4, supersedes: 3 };
-  await Promise.all([ends.finish(draining), ends.finish(draining)]);
+  await Promise.all([killRequests.enqueueNow(draining), killRequests.enqueueNow(draining)]);
   const queue = killsOf('h');
   expect(await queue.getDelayedCount()).toBe(0);
   expect((await queue.getWaiting()).map(({ id }) => id)).toEqual(['a-4']);
 });
 
 test('a kill job that is hastened waits no more, and only once', async () => {
-  const { kills, killsOf } = open();
-  await kills.arm(instance, 60_000);
-  await kills.hasten({ ...instance, generation: 2 });
+  const { killJobs, killsOf } = open();
+  await killJobs.schedule(instance, 60_000);
+  await killJobs.promote({ ...instance, generation: 2 });
   expect(await killsOf('h').getDelayedCount()).toBe(1);
-  await Promise.all([kills.hasten(instance), kills.hasten(instance)]);
-  await kills.hasten(instance);
+  await Promise.all([killJobs.promote(instance), killJobs.promote(instance)]);
+  await killJobs.promote(instance);
   expect((await killsOf('h').getWaiting()).map(({ id }) => id)).toEqual(['a-3']);
   expect(await killsOf('h').getDelayedCount()).toBe(0);
 });
 
 // A job falls due by the clock of the worker that takes it; who adds it may have another.
 test('a delay counts from the clock that it is given', async () => {
-  const { kills, killsOf } = open(() => Date.now() - 3_600_000);
-  await kills.arm(instance, 3_600_000 + 60_000);
+  const { killJobs, killsOf } = open(() => Date.now() - 3_600_000);
+  await killJobs.schedule(instance, 3_600_000 + 60_000);
   const [job] = await killsOf('h').getJobs();
   expect(dueIn(job)).toBeGreaterThan(50_000);
   expect(dueIn(job)).toBeLessThanOrEqual(60_000);
 });
 
 test('every key of the queues stays under the prefix of the deployment', async () => {
-  const { kills, spawns, connection, prefix } = open();
+  const { killJobs, spawns, connection, prefix } = open();
   const before = new Set(await connection.keys('*'));
-  await kills.arm(instance, 60_000);
+  await killJobs.schedule(instance, 60_000);
   await spawns.add(instance);
   const made = (await connection.keys('*')).filter((key) => !before.has(key));
   expect(made.length).toBeGreaterThan(0);

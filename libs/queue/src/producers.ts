@@ -1,14 +1,14 @@
-import type { Ends, Kills, Spawns } from '@ephemera/lifecycle';
+import type { KillRequests, KillJobs, Spawns } from '@ephemera/lifecycle';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { KILL_OPTIONS, SPAWN_AHEAD, SPAWN_OPTIONS, jobId, readJobId } from './jobs.ts';
+import { KILL_OPTIONS, POOL_SPAWN_PRIORITY, SPAWN_OPTIONS, jobId, readJobId } from './jobs.ts';
 import type { KillJob, SpawnJob } from './jobs.ts';
 import { SPAWN_QUEUE, killQueue } from './queue-names.ts';
 
 export interface Producers {
   readonly spawns: Spawns;
-  readonly kills: Kills;
-  readonly ends: Ends;
+  readonly killJobs: KillJobs;
+  readonly killRequests: KillRequests;
   close(): Promise<void>;
 }
 
@@ -45,36 +45,36 @@ export function createProducers(
 
   return {
     spawns: {
-      async add({ id, generation }, ahead) {
+      async add({ id, generation }, origin) {
         const job: SpawnJob = { id, generation };
         await queue(SPAWN_QUEUE).add('spawn', job, {
           ...SPAWN_OPTIONS,
-          ...(ahead !== undefined && SPAWN_AHEAD),
+          ...(origin !== undefined && POOL_SPAWN_PRIORITY),
           jobId: jobId(job),
         });
       },
     },
-    kills: {
-      async arm({ id, generation, host }, delay) {
+    killJobs: {
+      async schedule({ id, generation, host }, delay) {
         if (host === undefined) throw new Error(`instance ${id} has no host yet`);
         const dueAt = new Date(now() + delay).toISOString();
         const job: KillJob = { id, generation, dueAt };
         await kill(host, job, { jobId: jobId(job), delay });
       },
-      async waiting(host) {
+      async listDelayed(host) {
         const ids = await queue(killQueue(host)).getRanges(['delayed'], 0, -1);
         return ids.map(readJobId);
       },
-      async hasten({ id, generation, host }) {
+      async promote({ id, generation, host }) {
         if (host === undefined) return;
         const job = await queue(killQueue(host)).getJob(jobId({ id, generation }));
         // One that does not wait any more runs, or has run.
         if (await job?.isDelayed()) await job?.promote().catch(() => undefined);
       },
-      disarm: ({ id, supersedes, host }) => disarm(id, supersedes, host),
+      cancel: ({ id, supersedes, host }) => disarm(id, supersedes, host),
     },
-    ends: {
-      async finish({ id, generation, supersedes, host }) {
+    killRequests: {
+      async enqueueNow({ id, generation, supersedes, host }) {
         if (host === undefined) throw new Error(`instance ${id} has no host`);
         const job: KillJob = { id, generation, dueAt: new Date(now()).toISOString() };
         await kill(host, job, { jobId: jobId(job), delay: 0 });
@@ -82,7 +82,7 @@ export function createProducers(
       },
     },
     async close() {
-      await Promise.all([...queues.values()].map((each) => each.close()));
+      await Promise.all([...queues.values()].map((item) => item.close()));
     },
   };
 }

@@ -2,7 +2,7 @@ import { Queue } from 'bullmq';
 import type { PoolSchedule, Template } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import { REFILL_OPTIONS } from './jobs.ts';
-import type { BoostJob, RefillJob } from './jobs.ts';
+import type { ScheduledMinimumJob, RefillJob } from './jobs.ts';
 import { REFILL_QUEUE } from './queue-names.ts';
 
 /** The jobs that keep pools filled. */
@@ -17,7 +17,7 @@ export interface Refills {
 }
 
 /** A visitor who just got a warm one has the machine to himself for his first requests, ms. */
-const HEAD_START = 200;
+const SCHEDULE_LEAD_MS = 200;
 
 /** The scheduler that looks after all pools. */
 const TICK = 'tick';
@@ -28,7 +28,7 @@ export function createRefills(
   prefix: string,
   now: () => number = Date.now,
 ): Refills {
-  const queue = new Queue<RefillJob | BoostJob>(REFILL_QUEUE, { connection, prefix });
+  const queue = new Queue<RefillJob | ScheduledMinimumJob>(REFILL_QUEUE, { connection, prefix });
   // The connection reports its own faults; a queue only repeats them.
   queue.on('error', () => undefined);
   return {
@@ -39,7 +39,7 @@ export function createRefills(
         {
           ...REFILL_OPTIONS,
           timestamp: now(),
-          delay: HEAD_START,
+          delay: SCHEDULE_LEAD_MS,
         },
       );
     },
@@ -48,7 +48,7 @@ export function createRefills(
       await queue.upsertJobScheduler(TICK, { every: ms }, job);
     },
     async schedule(templates) {
-      const wanted = new Map<string, { job: BoostJob; entry: PoolSchedule }>();
+      const wanted = new Map<string, { job: ScheduledMinimumJob; entry: PoolSchedule }>();
       for (const { name, schedule } of templates) {
         for (const [i, entry] of schedule.entries()) {
           const job = { template: name, entry: i, ready: entry.ready, for: entry.for };

@@ -20,28 +20,28 @@ afterAll(async () => {
 const HOUR = 3_600_000;
 
 function watch(wallClock: () => number) {
-  const told: [number, boolean][] = [];
+  const reported: [number, boolean][] = [];
   const clock = watchClock({
     redis,
     wallClock,
     every: 10,
-    onSkew: (ahead, isSkewed) => told.push([ahead, isSkewed]),
+    onSkew: (skewMs, isSkewed) => reported.push([skewMs, isSkewed]),
   });
   onTestFinished(() => clock.stop());
-  return { clock, told };
+  return { clock, reported };
 }
 
 test.each([HOUR, -HOUR])(
   'a clock that is off by %i ms is told of once, and seen through',
   async (off) => {
     let looks = 0;
-    const { clock, told } = watch(() => {
+    const { clock, reported } = watch(() => {
       looks++;
       return Date.now() + off;
     });
     await waitFor('some looks', () => looks > 5);
-    expect(told).toEqual([[expect.closeTo(off, -3), true]]);
-    expect(clock.ahead).toBeCloseTo(off, -3);
+    expect(reported).toEqual([[expect.closeTo(off, -3), true]]);
+    expect(clock.skewMs).toBeCloseTo(off, -3);
     // The server runs on this machine, so its clock is ours.
     expect(Math.abs(clock.now() - Date.now())).toBeLessThan(500);
   },
@@ -49,21 +49,21 @@ test.each([HOUR, -HOUR])(
 
 test('a clock that is right is no news', async () => {
   let looks = 0;
-  const { told } = watch(() => {
+  const { reported } = watch(() => {
     looks++;
     return Date.now() + 200;
   });
   await waitFor('some looks', () => looks > 5);
-  expect(told).toEqual([]);
+  expect(reported).toEqual([]);
 });
 
 test('a clock that was set is told of again, and so is that it is right', async () => {
   let off = 0;
-  const { told } = watch(() => Date.now() + off);
+  const { reported } = watch(() => Date.now() + off);
   for (const next of [HOUR, 0, -HOUR]) {
-    const before = told.length;
+    const before = reported.length;
     off = next;
-    await waitFor('the news', () => told.length > before);
+    await waitFor('the news', () => reported.length > before);
   }
-  expect(told.map(([, isSkewed]) => isSkewed)).toEqual([true, false, true]);
+  expect(reported.map(([, isSkewed]) => isSkewed)).toEqual([true, false, true]);
 });

@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 /** How far the wall clock of this process is from Redis', which every deadline follows. */
 export interface ClockWatch {
   /** Milliseconds that the clock here is ahead; negative where it is behind. */
-  readonly ahead: number;
+  readonly skewMs: number;
   /** What Redis' clock shows, as far as it is known here, epoch milliseconds. */
   readonly now: () => number;
   stop(): void;
@@ -13,35 +13,35 @@ export interface ClockWatch {
 export interface ClockWatchOptions {
   readonly redis: Redis;
   /** Told once when the clock here goes wrong, and once when it is right again. */
-  readonly onSkew: (ahead: number, isSkewed: boolean) => void;
+  readonly onSkew: (skewMs: number, isSkewed: boolean) => void;
   readonly wallClock?: () => number;
   /** Between two looks, milliseconds. */
   readonly every?: number;
 }
 
 /** From how much on a clock counts as wrong, milliseconds. */
-export const SKEWED = 1_000;
-const LOOK_EVERY = 5_000;
+export const SKEW_THRESHOLD_MS = 1_000;
+const POLL_INTERVAL_MS = 5_000;
 /** An answer that was on its way for longer says too little, milliseconds. */
-const TOO_SLOW = 500;
+const MAX_ROUND_TRIP_MS = 500;
 
 /** Compares this process' wall clock with Redis' now and then, beginning at once. */
 export function watchClock(options: ClockWatchOptions): ClockWatch {
-  const { redis, onSkew, wallClock = Date.now, every = LOOK_EVERY } = options;
+  const { redis, onSkew, wallClock = Date.now, every = POLL_INTERVAL_MS } = options;
   const stopping = new AbortController();
-  let ahead = 0;
+  let skewMs = 0;
   let skewed = false;
 
   const look = async (): Promise<void> => {
     const [sentAt, sentOn] = [wallClock(), performance.now()];
     const [seconds, micros] = await redis.time();
     const took = performance.now() - sentOn;
-    if (took > TOO_SLOW) return;
+    if (took > MAX_ROUND_TRIP_MS) return;
     // Redis looked at its clock half way through, give or take the other half.
-    ahead = sentAt + took / 2 - (Number(seconds) * 1000 + Number(micros) / 1000);
-    if (Math.abs(ahead) > SKEWED === skewed) return;
+    skewMs = sentAt + took / 2 - (Number(seconds) * 1000 + Number(micros) / 1000);
+    if (Math.abs(skewMs) > SKEW_THRESHOLD_MS === skewed) return;
     skewed = !skewed;
-    onSkew(ahead, skewed);
+    onSkew(skewMs, skewed);
   };
   void (async () => {
     while (!stopping.signal.aborted) {
@@ -52,10 +52,10 @@ export function watchClock(options: ClockWatchOptions): ClockWatch {
   })();
 
   return {
-    get ahead() {
-      return ahead;
+    get skewMs() {
+      return skewMs;
     },
-    now: () => Math.round(wallClock() - ahead),
+    now: () => Math.round(wallClock() - skewMs),
     stop: () => stopping.abort(),
   };
 }

@@ -1,11 +1,11 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { freePort, startRedis, waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
-import { connectRedis, isRedisAway, requireRedis } from './connect-redis.ts';
-import type { Patience } from './connect-redis.ts';
+import { connectRedis, isRedisUnavailable, requireRedis } from './connect-redis.ts';
+import type { ConnectionProfile } from './connect-redis.ts';
 
-function connect(url: string, patience: Patience = 'request') {
-  const redis = connectRedis(url, patience, () => undefined);
+function connect(url: string, profile: ConnectionProfile = 'request') {
+  const redis = connectRedis(url, profile, () => undefined);
   onTestFinished(() => redis.disconnect());
   return redis;
 }
@@ -13,7 +13,7 @@ function connect(url: string, patience: Patience = 'request') {
 test('a Redis that is not there is named, without its password', async () => {
   const url = `redis://:hunter2@127.0.0.1:${await freePort()}/0`;
   const required = requireRedis(connect(url, 'job'), url);
-  await expect(required).rejects.toThrow(StartError);
+  await expect(required).rejects.toThrow(BootError);
   await expect(required).rejects.toThrow(/Redis does not answer at redis:\/\/:\*\*\*@127/);
   await expect(required).rejects.not.toThrow(/hunter2/);
 });
@@ -28,7 +28,7 @@ test('one that is there is found, and whoever answers a visitor hears at once wh
   const began = Date.now();
   const error: unknown = await redis.get('x').catch((reason: unknown) => reason);
   expect(Date.now() - began).toBeLessThan(1_000);
-  expect(isRedisAway(error)).toBe(true);
+  expect(isRedisUnavailable(error)).toBe(true);
 });
 
 test('whoever works off a queue waits until it is back', async () => {
@@ -47,6 +47,6 @@ test('a command that Redis refuses is no absence', async () => {
   await redis.set('text', 'x');
   const error: unknown = await redis.lpush('text', 'y').catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(Error);
-  expect(isRedisAway(error)).toBe(false);
+  expect(isRedisUnavailable(error)).toBe(false);
   await server.stop();
 });

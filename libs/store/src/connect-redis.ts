@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from 'node:tls';
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 
@@ -25,8 +25,8 @@ export function readAddress(address: string | RedisAddress): {
   if (typeof address === 'string') return { url: address, tls: {} };
   const { url, tls = {} } = address;
   if (!url.startsWith('rediss:')) return { url, tls: {} };
-  const given = Object.entries(tls).filter(([, pem]) => pem !== undefined);
-  return { url, tls: { tls: Object.fromEntries(given) } };
+  const input = Object.entries(tls).filter(([, pem]) => pem !== undefined);
+  return { url, tls: { tls: Object.fromEntries(input) } };
 }
 
 /**
@@ -34,18 +34,18 @@ export function readAddress(address: string | RedisAddress): {
  * `job`: waits for Redis, for whoever works off a queue.
  * `watch`: waits for news as long as it asked to, and fails at once where the connection is lost.
  */
-export type Patience = 'request' | 'job' | 'watch';
+export type ConnectionProfile = 'request' | 'job' | 'watch';
 
-const PATIENCE = {
+const PROFILES = {
   request: { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 2_000 },
   job: { maxRetriesPerRequest: null },
   watch: { enableOfflineQueue: false, maxRetriesPerRequest: 0 },
-} as const satisfies Readonly<Record<Patience, RedisOptions>>;
+} as const satisfies Readonly<Record<ConnectionProfile, RedisOptions>>;
 
 /** A connection that keeps reconnecting (at most 500 ms apart); `onError` hears of each failure. */
 export function connectRedis(
   address: string | RedisAddress,
-  patience: Patience,
+  profile: ConnectionProfile,
   onError: (error: Error) => void,
 ): Redis {
   const { url, tls } = readAddress(address);
@@ -55,7 +55,7 @@ export function connectRedis(
     enableReadyCheck: true,
     reconnectOnError,
 
-    ...PATIENCE[patience],
+    ...PROFILES[profile],
   });
   redis.on('error', onError);
   return redis;
@@ -75,7 +75,7 @@ const FIRST_ANSWER = 5_000;
 
 /**
  * Makes sure that Redis answers before anything else starts.
- * @throws StartError that names the address, without its password
+ * @throws BootError that names the address, without its password
  */
 export async function requireRedis(redis: Redis, address: string | RedisAddress): Promise<void> {
   const { url } = readAddress(address);
@@ -83,15 +83,15 @@ export async function requireRedis(redis: Redis, address: string | RedisAddress)
   const note = (error: Error) => (last = error);
   redis.on('error', note);
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
+  const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(last ?? new Error('no answer')), FIRST_ANSWER);
   });
   try {
-    await Promise.race([ready(redis), late]);
+    await Promise.race([ready(redis), timeout]);
   } catch (error) {
     redis.disconnect();
-    const why = error instanceof Error ? error.message : String(error);
-    throw new StartError(`Redis does not answer at ${withoutPassword(url)}: ${why}`);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new BootError(`Redis does not answer at ${withoutPassword(url)}: ${reason}`);
   } finally {
     clearTimeout(timer);
     redis.off('error', note);
@@ -115,7 +115,7 @@ function withoutPassword(url: string): string {
  * Whether an error means that Redis is out of reach or takes no writes at the moment, rather than that
  * it refused this command.
  */
-export function isRedisAway(error: unknown): boolean {
+export function isRedisUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return (
     error.name === 'MaxRetriesPerRequestError' ||

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import type { InstanceEvent } from '@ephemera/domain';
 import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { connectRedis } from './connect-redis.ts';
 import { EventFeed } from './event-feed.ts';
 import { FIRST, readEvents } from './event-log.ts';
-import { tellExpiring } from './expiring.ts';
+import { emitExpiringEvents } from './expiring-events.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisLeases } from './redis-leases.ts';
@@ -33,13 +33,13 @@ function open(remembered?: number) {
   const ready = async (template = sampleTemplate()) => {
     const draft = sampleDraft({ template, metadata: { owner: 'ada' } });
     const { id, generation } = await instances.create(draft);
-    await instances.begin(id, generation, 'a');
-    await instances.publish(id, generation, '10.0.0.9');
+    await instances.assignToHost(id, generation, 'a');
+    await instances.markReady(id, generation, '10.0.0.9');
     return { id, generation };
   };
   const kill = async (id: string) => {
-    const ending = await instances.end(id, 'request');
-    if (ending.kind === 'draining') await instances.bury(id, ending.instance.generation);
+    const outcome = await instances.startDraining(id, 'request');
+    if (outcome.kind === 'draining') await instances.finalize(id, outcome.instance.generation);
   };
   const all = async () => (await readEvents(redis, keys, FIRST, 1000)).events;
   return {
@@ -63,27 +63,34 @@ describe('the stream', () => {
     const { id, generation } = await ready();
     await leases.renew(id, { timeout: 90_000, shorten: false });
     await kill(id);
-    const told = await all();
-    expect(types(told)).toEqual(['pending', 'starting', 'ready', 'renewed', 'draining', 'gone']);
-    for (const event of told) {
+    const reported = await all();
+    expect(types(reported)).toEqual([
+      'pending',
+      'starting',
+      'ready',
+      'renewed',
+      'draining',
+      'gone',
+    ]);
+    for (const event of reported) {
       expect(event).toMatchObject({ id, template: 'demo', metadata: { owner: 'ada' } });
       expect(Math.abs(event.time - Date.now())).toBeLessThan(60_000);
     }
-    expect(told[3]).toMatchObject({ state: 'ready', generation, reason: undefined });
-    expect((told[3]?.expiresAt ?? 0) - (told[2]?.expiresAt ?? 0)).toBeGreaterThan(29_000);
-    expect(told[5]).toMatchObject({ state: 'gone', reason: 'request' });
-    expect(told[5]?.generation).toBeGreaterThan(generation);
+    expect(reported[3]).toMatchObject({ state: 'ready', generation, reason: undefined });
+    expect((reported[3]?.expiresAt ?? 0) - (reported[2]?.expiresAt ?? 0)).toBeGreaterThan(29_000);
+    expect(reported[5]).toMatchObject({ state: 'gone', reason: 'request' });
+    expect(reported[5]?.generation).toBeGreaterThan(generation);
   });
 
   // Workers and proxies repeat their steps after crashes: a repetition is no change.
   test('tells nothing twice where every step is taken twice', async () => {
     const { instances, all } = open();
     const { id, generation } = await instances.create(sampleDraft());
-    for (let i = 0; i < 2; i++) await instances.begin(id, generation, 'a');
-    for (let i = 0; i < 2; i++) await instances.publish(id, generation, '10.0.0.9');
-    for (let i = 0; i < 2; i++) await instances.end(id, 'exited', 'code 1');
+    for (let i = 0; i < 2; i++) await instances.assignToHost(id, generation, 'a');
+    for (let i = 0; i < 2; i++) await instances.markReady(id, generation, '10.0.0.9');
+    for (let i = 0; i < 2; i++) await instances.startDraining(id, 'exited', 'code 1');
     const ended = (await instances.get(id))?.generation ?? 0;
-    for (let i = 0; i < 2; i++) await instances.bury(id, ended);
+    for (let i = 0; i < 2; i++) await instances.finalize(id, ended);
     expect(types(await all())).toEqual(['pending', 'starting', 'ready', 'draining', 'gone']);
   });
 });
@@ -94,13 +101,13 @@ describe('a deadline that nears', () => {
     const { id } = await ready(sampleTemplate({ notice: 20_000 }));
     const { expiresAt } = (await instances.get(id)) ?? { expiresAt: 0 };
     expect(await redis.zscore(keys.expiring, id)).toBe(String(expiresAt - 20_000));
-    expect(await tellExpiring(redis, keys, await instances.now())).toBe(0);
+    expect(await emitExpiringEvents(redis, keys, await instances.now())).toBe(0);
 
     const nears = async () => {
       await redis.zadd(keys.expiring, 1, id);
       const now = await instances.now();
-      const rounds = Array.from({ length: 5 }, () => tellExpiring(redis, keys, now));
-      return (await Promise.all(rounds)).reduce((sum, told) => sum + told);
+      const rounds = Array.from({ length: 5 }, () => emitExpiringEvents(redis, keys, now));
+      return (await Promise.all(rounds)).reduce((sum, reported) => sum + reported);
     };
     expect(await nears()).toBe(1);
     // A renewal that moves nothing is no new deadline.
@@ -129,9 +136,9 @@ describe('a feed', () => {
     const { id } = await ready();
     expect(types((await waiting).events)[0]).toBe('pending');
     await kill(id);
-    const told = await all();
-    for (const [index, { seq }] of told.entries()) {
-      const rest = told.slice(index + 1);
+    const reported = await all();
+    for (const [index, { seq }] of reported.entries()) {
+      const rest = reported.slice(index + 1);
       const read: InstanceEvent[] = [];
       for (let place = seq; read.length < rest.length; place = read.at(-1)?.seq ?? place) {
         read.push(...(await feed.next(place, 20_000)).events);
@@ -182,7 +189,7 @@ describe('a feed', () => {
   test('says that Redis is away', async () => {
     const { feed, redis } = open();
     redis.disconnect();
-    await expect(feed.now()).rejects.toThrow(FailureError);
+    await expect(feed.now()).rejects.toThrow(ApiError);
     await expect(feed.next(FIRST, 10)).rejects.toThrow('store_unavailable');
   });
 });
@@ -192,7 +199,7 @@ async function idOf(redis: Redis, other: Redis): Promise<number | undefined> {
   const { localPort } = other.stream as { localPort?: number };
   const line = String(await redis.client('LIST'))
     .split('\n')
-    .find((each) => each.includes(`:${String(localPort)} `));
+    .find((text) => text.includes(`:${String(localPort)} `));
   const id = /id=(\d+)/.exec(line ?? '')?.[1];
   return id === undefined ? undefined : Number(id);
 }

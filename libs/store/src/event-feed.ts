@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FailureError, isLater } from '@ephemera/domain';
+import { ApiError, isLater } from '@ephemera/domain';
 import type { InstanceEvent } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
-import { Bells } from './bells.ts';
+import { KeyedSignal } from './keyed-signal.ts';
 import { type EventSpan, lastEvent, readEvent, readEvents } from './event-log.ts';
 import type { Keys } from './keys.ts';
 
@@ -20,7 +20,7 @@ export interface EventFeedOptions {
 const BLOCK = 5_000;
 const BATCH = 200;
 /** How long to wait with the next attempt while Redis is away, ms. */
-const PAUSE = 500;
+const RETRY_DELAY_MS = 500;
 const NEWS = 'news';
 
 /**
@@ -33,7 +33,7 @@ export class EventFeed {
   readonly #blocking: Redis;
   readonly #keys: Keys;
   readonly #remembered: number;
-  readonly #bells = new Bells();
+  readonly #signals = new KeyedSignal();
   /** The latest events, whole from just after `#from`; nothing while the feed is not connected. */
   #recent: InstanceEvent[] = [];
   #from: string | undefined;
@@ -54,35 +54,35 @@ export class EventFeed {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#blocking.disconnect();
-    this.#bells.ringAll();
+    this.#signals.notifyAll();
     await this.#running;
   }
 
   /**
    * The place of the latest event: a reader from here on sees all that happens after this call.
-   * @throws FailureError store_unavailable
+   * @throws ApiError store_unavailable
    */
   async now(): Promise<string> {
-    return await this.#orAway(lastEvent(this.#redis, this.#keys));
+    return await this.#orUnavailable(lastEvent(this.#redis, this.#keys));
   }
 
   /**
    * The events after a place, as soon as there are any; none where `withinMs` passed or the signal
    * was raised first.
-   * @throws FailureError store_unavailable
+   * @throws ApiError store_unavailable
    */
-  async next(after: string, withinMs: number, signal?: AbortSignal): Promise<EventSpan> {
-    const end = performance.now() + withinMs;
+  async next(after: string, timeoutMs: number, signal?: AbortSignal): Promise<EventSpan> {
+    const end = performance.now() + timeoutMs;
     for (;;) {
-      const bell = this.#bells.hang(NEWS, signal);
+      const subscription = this.#signals.subscribe(NEWS, signal);
       try {
-        const span = this.#recall(after) ?? (await this.#orAway(this.#read(after)));
+        const span = this.#recentAfter(after) ?? (await this.#orUnavailable(this.#read(after)));
         const remaining = end - performance.now();
         const isOver = remaining <= 0 || this.#stopped || signal?.aborted === true;
         if (span.events.length > 0 || span.gap || isOver) return span;
-        await bell.rung(remaining);
+        await subscription.wait(remaining);
       } finally {
-        bell.take();
+        subscription.dispose();
       }
     }
   }
@@ -92,7 +92,7 @@ export class EventFeed {
   }
 
   /** What memory has to say; undefined where it does not reach back so far. */
-  #recall(after: string): EventSpan | undefined {
+  #recentAfter(after: string): EventSpan | undefined {
     const last = this.#recent.at(-1)?.seq ?? this.#from;
     if (this.#from === undefined || last === undefined) return undefined;
     // A place that is ahead of memory is asked of Redis: it may never have given it.
@@ -112,14 +112,14 @@ export class EventFeed {
       this.#from = undefined;
       this.#recent = [];
       if (this.#stopped) return;
-      await sleep(PAUSE);
+      await sleep(RETRY_DELAY_MS);
     }
   }
 
   async #followUntilLost(from: string): Promise<void> {
     this.#from = from;
     let last = from;
-    this.#bells.ring(NEWS);
+    this.#signals.notify(NEWS);
     while (!this.#stopped) {
       const block = ['COUNT', BATCH, 'BLOCK', BLOCK] as const;
       const reply = await this.#blocking.xread(...block, 'STREAMS', this.#keys.events, last);
@@ -128,7 +128,7 @@ export class EventFeed {
       const events = entries.map(readEvent);
       last = events.at(-1)?.seq ?? last;
       this.#remember(events);
-      this.#bells.ring(NEWS);
+      this.#signals.notify(NEWS);
     }
   }
 
@@ -138,11 +138,11 @@ export class EventFeed {
     this.#from = forgotten.at(-1)?.seq ?? this.#from;
   }
 
-  async #orAway<T>(answer: Promise<T>): Promise<T> {
+  async #orUnavailable<T>(answer: Promise<T>): Promise<T> {
     try {
       return await answer;
     } catch {
-      throw new FailureError({ kind: 'store_unavailable' });
+      throw new ApiError({ kind: 'store_unavailable' });
     }
   }
 }

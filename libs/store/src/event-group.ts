@@ -9,7 +9,7 @@ export interface EventGroup {
   /** Makes the group where there is none: it begins with what happens from now on. */
   ensure(): Promise<void>;
   /** The next events for this reader, waiting at most `withinMs` for some. */
-  take(withinMs: number): Promise<InstanceEvent[]>;
+  take(timeoutMs: number): Promise<InstanceEvent[]>;
   /** Events that a reader took over `idleMs` ago and has not done: it may have died. */
   takeOver(idleMs: number): Promise<InstanceEvent[]>;
   done(events: readonly InstanceEvent[]): Promise<void>;
@@ -39,8 +39,8 @@ export function redisEventGroup(
         if (!(error instanceof Error && error.message.startsWith('BUSYGROUP'))) throw error;
       });
     },
-    async take(withinMs) {
-      const block = ['COUNT', BATCH, 'BLOCK', withinMs] as const;
+    async take(timeoutMs) {
+      const block = ['COUNT', BATCH, 'BLOCK', timeoutMs] as const;
       const asked = ['GROUP', group, reader, ...block, 'STREAMS', keys.events, '>'] as const;
       const reply = (await blocking.xreadgroup(...asked)) as [string, Entry[]][] | null;
       return (reply?.[0]?.[1] ?? []).map(readEvent);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { makeId } from '@ephemera/domain';
 import type { Route } from '@ephemera/domain';
-import { warmDraft, wishOf } from '@ephemera/lifecycle';
+import { warmDraft, poolSpecFor } from '@ephemera/lifecycle';
 import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
@@ -44,26 +44,26 @@ test('every route of a guarded instance carries its hash, whatever it is at', as
   const { id, generation } = await instances.create(draft);
   const seen = [await route(id)];
   const see = async () => seen.push(await route(id));
-  await instances.begin(id, generation, 'a');
+  await instances.assignToHost(id, generation, 'a');
   await see();
-  await redisProgress(redis, keys).tell(
+  await redisProgress(redis, keys).report(
     { id, generation },
     { step: 'probing', done: undefined, message: 'x' },
   );
   await see();
-  await instances.publish(id, generation, '10.0.0.9');
+  await instances.markReady(id, generation, '10.0.0.9');
   await see();
   const suspensions = redisSuspensions(redis, keys);
   await suspensions.pause(id);
   await see();
   await suspensions.resume(id);
   await see();
-  const ending = await instances.end(id, 'request');
+  const outcome = await instances.startDraining(id, 'request');
   await see();
-  if (ending.kind !== 'draining') throw new Error('it does not end');
-  await instances.bury(id, ending.instance.generation);
+  if (outcome.kind !== 'draining') throw new Error('it does not end');
+  await instances.finalize(id, outcome.instance.generation);
   await see();
-  expect(seen.map((each) => [each?.state, each?.access])).toEqual(
+  expect(seen.map((item) => [item?.state, item?.access])).toEqual(
     ['pending', 'starting', 'starting', 'ready', 'paused', 'ready', 'draining', 'gone'].map(
       (state) => [state, 'the-hash'],
     ),
@@ -78,14 +78,18 @@ test('one that is not guarded has none', async () => {
 
 test('a warm instance is guarded from the step that hands it out', async () => {
   const { instances, intake, route } = open();
-  const wish = wishOf(sampleTemplate({ pool: 1, access: 'owner' }), 'http://a/{id}/');
-  if (!wish) throw new Error('it has no pool');
-  const stocked = await intake.stock(warmDraft(wish, makeId(randomBytes)), wish.fingerprint, 1);
+  const spec = poolSpecFor(sampleTemplate({ pool: 1, access: 'owner' }), 'http://a/{id}/');
+  if (!spec) throw new Error('it has no pool');
+  const stocked = await intake.createWarm(
+    warmDraft(spec, makeId(randomBytes)),
+    spec.fingerprint,
+    1,
+  );
   if (!stocked) throw new Error('the pool is full');
-  await instances.begin(stocked.id, stocked.generation, 'a');
-  await instances.publish(stocked.id, stocked.generation, '10.0.0.9');
-  const claimed = await intake.claim(
-    wish.fingerprint,
+  await instances.assignToHost(stocked.id, stocked.generation, 'a');
+  await instances.markReady(stocked.id, stocked.generation, '10.0.0.9');
+  const claimed = await intake.claimWarm(
+    spec.fingerprint,
     { timeout: 1_000, metadata: {}, accessHash: 'of-the-visitor' },
     {},
   );
@@ -100,8 +104,8 @@ test('restored after a loss it is guarded as before, or opens to nobody', async 
     [undefined, ''],
   ] as const) {
     const { id, generation } = await instances.create(sampleDraft({ template, accessHash }));
-    await instances.begin(id, generation, 'a');
-    await instances.publish(id, generation, '10.0.0.9');
+    await instances.assignToHost(id, generation, 'a');
+    await instances.markReady(id, generation, '10.0.0.9');
     const known = await instances.get(id);
     if (!known) throw new Error('it is gone');
     await redis.flushall();
@@ -117,24 +121,27 @@ test('restored after a loss it is guarded as before, or opens to nobody', async 
 test('a voucher is used as often as it may be, by many at once, and not by what is refused', async () => {
   const { intake, redis } = open();
   const expiresAt = Date.now() + 60_000;
-  const vouchers = [{ kind: 'link' as const, name: 'link:a', most: 3, expiresAt }];
-  const refused = await intake.take(
+  const grants = [{ kind: 'link' as const, name: 'link:a', max: 3, expiresAt }];
+  const refused = await intake.createOrQueue(
     sampleDraft({ template: sampleTemplate({ maxInstances: 1 }) }),
     {
-      vouchers,
-      owner: { name: 'address:x', limit: 'address', most: 0 },
+      grants,
+      quotaOwner: { name: 'address:x', limit: 'address', max: 0 },
     },
   );
   expect(refused).toEqual({ kind: 'full', limit: 'address' });
   const taken = await Promise.all(
-    Array.from({ length: 20 }, () => intake.take(sampleDraft(), { vouchers })),
+    Array.from({ length: 20 }, () => intake.createOrQueue(sampleDraft(), { grants })),
   );
   expect(taken.filter(({ kind }) => kind === 'created')).toHaveLength(3);
-  expect(taken.filter(({ kind }) => kind === 'spent')).toHaveLength(17);
-  expect(taken.find(({ kind }) => kind === 'spent')).toEqual({ kind: 'spent', what: 'link' });
+  expect(taken.filter(({ kind }) => kind === 'exhausted')).toHaveLength(17);
+  expect(taken.find(({ kind }) => kind === 'exhausted')).toEqual({
+    kind: 'exhausted',
+    what: 'link',
+  });
   const [key = ''] = await redis.keys('*:used:*');
   expect(await redis.pttl(key)).toBeGreaterThan(50_000);
   // What takes the place of an instance that turned out to be dead was got by the same use.
-  const again = await intake.take(sampleDraft(), { vouchers, replacing: 'a-dead-one' });
+  const again = await intake.createOrQueue(sampleDraft(), { grants, replacing: 'a-dead-one' });
   expect(again.kind).toBe('created');
 });

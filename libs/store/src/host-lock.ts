@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
 
 /** Where Redis has no memory for the lock, what is to be repaired would free some: all go on. */
-function unlessFull(error: unknown): 'OK' {
+function unlessMemoryFull(error: unknown): 'OK' {
   if (error instanceof Error && error.message.startsWith('OOM')) return 'OK';
   throw error;
 }
@@ -20,7 +20,7 @@ export async function withHostLock<T>(
   work: () => Promise<T>,
 ): Promise<T | undefined> {
   const token = randomUUID();
-  const taken = await redis.set(key, token, 'PX', ttl, 'NX').catch(unlessFull);
+  const taken = await redis.set(key, token, 'PX', ttl, 'NX').catch(unlessMemoryFull);
   if (taken !== 'OK') return undefined;
   try {
     return await work();

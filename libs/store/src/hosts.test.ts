@@ -21,18 +21,20 @@ const NOW = 1_900_000_000_000;
 test('a host is alive for 15 s after its last sign of life, and known for ever', async () => {
   const hosts = redisHosts(redis, keysOf('alive'));
   expect(await hosts.alive(NOW)).toEqual([]);
-  await hosts.beat('a', NOW - 15_000);
-  await hosts.beat('b', NOW - 15_001);
-  await hosts.beat('c', NOW - 60_000);
-  await hosts.beat('c', NOW);
+  await hosts.heartbeat('a', NOW - 15_000);
+  await hosts.heartbeat('b', NOW - 15_001);
+  await hosts.heartbeat('c', NOW - 60_000);
+  await hosts.heartbeat('c', NOW);
   expect((await hosts.alive(NOW)).sort()).toEqual(['a', 'c']);
   expect((await hosts.all()).sort()).toEqual(['a', 'b', 'c']);
 });
 
 test('tells of every host when it last gave a sign of life', async () => {
   const hosts = redisHosts(redis, keysOf('signs'));
-  await hosts.beat('a', NOW - 20_000);
-  expect(await hosts.signs(NOW)).toEqual([{ host: 'a', seenAt: NOW - 20_000, alive: false }]);
-  await hosts.beat('a', NOW);
-  expect(await hosts.signs(NOW)).toEqual([{ host: 'a', seenAt: NOW, alive: true }]);
+  await hosts.heartbeat('a', NOW - 20_000);
+  expect(await hosts.hostStatuses(NOW)).toEqual([
+    { host: 'a', seenAt: NOW - 20_000, alive: false },
+  ]);
+  await hosts.heartbeat('a', NOW);
+  expect(await hosts.hostStatuses(NOW)).toEqual([{ host: 'a', seenAt: NOW, alive: true }]);
 });

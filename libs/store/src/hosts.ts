@@ -6,7 +6,7 @@ import type { Keys } from './keys.ts';
 const ALIVE = 15_000;
 
 /** What a host was last heard of. */
-export interface HostSign {
+export interface HostStatus {
   readonly host: string;
   /** Its last sign of life, epoch milliseconds. */
   readonly seenAt: number;
@@ -16,23 +16,23 @@ export interface HostSign {
 /** The hosts that workers have reported, with the time of their last sign of life. */
 export interface Hosts {
   /** A worker says that it and its Docker daemon are well. */
-  beat(host: string, now: number): Promise<void>;
+  heartbeat(host: string, now: number): Promise<void>;
   /** A worker tells what its host holds at most; the last one's word stands. */
-  offer(host: string, capacity: Capacity): Promise<void>;
+  setCapacity(host: string, capacity: Capacity): Promise<void>;
   /** Hosts that can take work now. */
   alive(now: number): Promise<string[]>;
   /** Every host ever seen: its queue may still hold jobs. */
   all(): Promise<string[]>;
   /** Every host ever seen, with its last sign of life. */
-  signs(now: number): Promise<HostSign[]>;
+  hostStatuses(now: number): Promise<HostStatus[]>;
 }
 
 export function redisHosts(redis: Redis, keys: Keys): Hosts {
   return {
-    async beat(host, now) {
+    async heartbeat(host, now) {
       await redis.zadd(keys.hosts, String(now), host);
     },
-    async offer(host, { instances, memory, cpus }) {
+    async setCapacity(host, { instances, memory, cpus }) {
       const fields: Record<string, number> = {
         ...(instances !== undefined && { instances }),
         ...(memory !== undefined && { memory }),
@@ -49,9 +49,9 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
     async all() {
       return redis.zrange(keys.hosts, '0', '-1');
     },
-    async signs(now) {
+    async hostStatuses(now) {
       const flat = await redis.zrange(keys.hosts, '0', '-1', 'WITHSCORES');
-      const signs: HostSign[] = [];
+      const signs: HostStatus[] = [];
       for (let i = 0; i + 1 < flat.length; i += 2) {
         const seenAt = Number(flat[i + 1]);
         signs.push({ host: flat[i] ?? '', seenAt, alive: seenAt >= now - ALIVE });

@@ -35,7 +35,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     ...(fields['accessHash'] !== undefined && { accessHash: fields['accessHash'] }),
     ...(fields['owner'] !== undefined && { owner: fields['owner'] }),
     ...(fields['pool'] !== undefined && { pool: fields['pool'] }),
-    ...(fields['vouched'] !== undefined && { vouched: fields['vouched'] }),
+    ...(fields['verifiedRunId'] !== undefined && { verifiedRunId: fields['verifiedRunId'] }),
     ...(fields['pooledAs'] !== undefined && { pooledAs: Number(fields['pooledAs']) }),
     ...(fields['queued'] !== undefined && { queued: true }),
   };

@@ -24,9 +24,9 @@ export interface Keys {
   instance(id: string): string;
   hostInstances(host: string): string;
   addresses(host: string): string;
-  asks(host: string): string;
+  hostRpc(host: string): string;
   /** A channel, no key. */
-  answers(replica: string): string;
+  rpcReplies(replica: string): string;
   log(id: string): string;
   /** What accounts have used of a rate; accounts follow behind a colon. */
   rate(rate: string): string;
@@ -37,7 +37,7 @@ export interface Keys {
   templateInstances(template: string): string;
   templateQueue(template: string): string;
   /** More warm ones for a while, as an entry of the template's schedule has it. */
-  boost(template: string, entry: number): string;
+  scheduledMinimum(template: string, entry: number): string;
   /** Unclaimed instances of a pool, those that still start too. */
   pool(fingerprint: string): string;
   /** Those of them that may be claimed, by deadline. */
@@ -63,8 +63,8 @@ export function keysOf(namespace: string): Keys {
     instance: (id) => `${base}:instance:${id}`,
     hostInstances: (host) => `${base}:host:${host}:instances`,
     addresses: (host) => `${base}:host:${host}:addresses`,
-    asks: (host) => `${base}:host:${host}:asks`,
-    answers: (replica) => `${base}:answers:${replica}`,
+    hostRpc: (host) => `${base}:host:${host}:rpc`,
+    rpcReplies: (replica) => `${base}:rpc-replies:${replica}`,
     rate: (rate) => `${base}:rate:${rate}`,
     log: (id) => `${base}:log:${id}`,
     reconciler: (host) => `${base}:host:${host}:reconciler`,
@@ -72,7 +72,8 @@ export function keysOf(namespace: string): Keys {
     hostUsed: (host) => `${base}:host:${host}:used`,
     templateInstances: (template) => `${base}:template:${template}:instances`,
     templateQueue: (template) => `${base}:template:${template}:queue`,
-    boost: (template, entry) => `${base}:template:${template}:boost:${entry}`,
+    scheduledMinimum: (template, entry) =>
+      `${base}:template:${template}:scheduled-minimum:${entry}`,
     pool: (fingerprint) => `${base}:pool:${fingerprint}`,
     warm: (fingerprint) => `${base}:pool:${fingerprint}:warm`,
   };

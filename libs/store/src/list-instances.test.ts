@@ -42,7 +42,8 @@ test('filters by metadata, state and template, all together', async () => {
     const metadata = { owner: i % 3 === 0 ? 'ada' : 'bob', 'course/key': 'a=b' };
     made.push(await instances.create(sampleDraft({ template, metadata })));
   }
-  for (const { id, generation } of made.slice(0, 6)) await instances.begin(id, generation, 'a');
+  for (const { id, generation } of made.slice(0, 6))
+    await instances.assignToHost(id, generation, 'a');
   const ids = (...which: number[]) => which.map((i) => made[i]?.id);
   const limit = 2;
   expect((await walk(instances, { limit, metadata: { owner: 'ada' } })).ids).toEqual(
@@ -65,7 +66,7 @@ test('an instance keeps its place when its end begins', async () => {
   const instances = open();
   const made: Instance[] = [];
   for (let i = 0; i < 6; i++) made.push(await instances.create(sampleDraft()));
-  for (const { id } of made.slice(0, 4)) await instances.end(id, 'request');
+  for (const { id } of made.slice(0, 4)) await instances.startDraining(id, 'request');
   const { ids } = await walk(instances, { limit: 1, state: ['draining', 'pending'] });
   expect(ids).toEqual(made.map(({ id }) => id));
 });

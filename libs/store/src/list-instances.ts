@@ -22,7 +22,7 @@ export interface Page {
  * How many instances one page looks at: where few of many match, a page ends short or empty with
  * a cursor to go on from, so that no call keeps Redis or a replica for long.
  */
-const LOOKED_AT = 1_000;
+const SCAN_LIMIT = 1_000;
 const BATCH = 250;
 
 /** One page of the living in the order of their creation. */
@@ -36,7 +36,7 @@ export async function listInstances(
   const items: Instance[] = [];
   const isFiltered = query.state ?? query.template ?? query.metadata;
   let cursor = query.cursor;
-  for (let looked = 0; looked < LOOKED_AT;) {
+  for (let looked = 0; looked < SCAN_LIMIT;) {
     const wanted = isFiltered ? BATCH : Math.min(BATCH, limit - items.length);
     // With the scores: a lookup of its own would find nothing where the next one dies meanwhile.
     const span = ['BYSCORE', 'LIMIT', 0, wanted + 1, 'WITHSCORES'] as const;

@@ -18,11 +18,11 @@ afterAll(async () => {
 
 test('never gives a turn twice, across workers', async () => {
   const keys = keysOf('walk');
-  const [one, two] = [redisAddresses(redis, keys, 'a'), redisAddresses(redis, keys, 'a')];
-  const given = await Promise.all(
-    Array.from({ length: 300 }, (_, i) => (i % 2 === 0 ? one : two).next()),
+  const [addresses, two] = [redisAddresses(redis, keys, 'a'), redisAddresses(redis, keys, 'a')];
+  const input = await Promise.all(
+    Array.from({ length: 300 }, (_, i) => (i % 2 === 0 ? addresses : two).next()),
   );
-  expect(new Set(given).size).toBe(300);
+  expect(new Set(input).size).toBe(300);
 });
 
 test('goes on after a restart where it was, each host for itself', async () => {

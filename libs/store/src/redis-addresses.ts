@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 import { loadScript, runScript } from './run-script.ts';
 
-const script = loadScript('next-turn');
+const script = loadScript('next-address-index');
 
 /**
  * Walks on over a host's addresses, across all workers and restarts: Docker itself would give the

@@ -43,10 +43,10 @@ function openForTest(tombstone?: number) {
     async route(id: string): Promise<Route> {
       return JSON.parse((await redis.get(keys.route(id))) ?? 'null') as Route;
     },
-    async ready(given = {}): Promise<Instance> {
-      const { id, generation } = await instances.create(sampleDraft(given));
-      await instances.begin(id, generation, 'a');
-      await instances.publish(id, generation, '10.0.0.9');
+    async ready(input = {}): Promise<Instance> {
+      const { id, generation } = await instances.create(sampleDraft(input));
+      await instances.assignToHost(id, generation, 'a');
+      await instances.markReady(id, generation, '10.0.0.9');
       const instance = await instances.get(id);
       if (!instance) throw new Error('it is gone');
       return instance;
@@ -67,10 +67,10 @@ describe('the route at its key', () => {
     const { id, generation } = await instances.create(sampleDraft({ template }));
     expect(await route(id)).toEqual({ state: 'pending', generation });
 
-    await instances.begin(id, generation, 'a');
+    await instances.assignToHost(id, generation, 'a');
     expect(await route(id)).toEqual({ state: 'starting', generation });
 
-    const published = await instances.publish(id, generation, '10.0.0.9');
+    const published = await instances.markReady(id, generation, '10.0.0.9');
     expect(await route(id)).toEqual({
       state: 'ready',
       generation,
@@ -82,24 +82,24 @@ describe('the route at its key', () => {
       host: 'mask',
     });
 
-    const ending = await instances.end(id, 'exited', 'code 3: "ä/€"\n');
-    if (ending.kind !== 'draining') throw new Error('it did not end');
+    const outcome = await instances.startDraining(id, 'exited', 'code 3: "ä/€"\n');
+    if (outcome.kind !== 'draining') throw new Error('it did not end');
     const dead = {
-      generation: ending.instance.generation,
+      generation: outcome.instance.generation,
       reason: 'exited',
       message: 'code 3: "ä/€"\n',
     };
     expect(await route(id)).toEqual({ state: 'draining', ...dead });
     expect(await redis.pttl(keys.route(id))).toBe(-1);
 
-    await instances.bury(id, dead.generation);
+    await instances.finalize(id, dead.generation);
     expect(await route(id)).toEqual({ state: 'gone', ...dead });
   });
 
   test('has no message where there is none', async () => {
     const { instances, ready, route } = openForTest();
     const { id } = await ready();
-    const ended = await instances.end(id, 'request');
+    const ended = await instances.startDraining(id, 'request');
     expect(await route(id)).toEqual({
       state: 'draining',
       generation: ended.kind === 'draining' && ended.instance.generation,
@@ -131,9 +131,9 @@ test('a renewal moves the deadline in the route, and nothing else there', async 
 test('a tombstone expires with its route, and nothing else of the instance stays', async () => {
   const { instances, ready, redis, keys } = openForTest(60_000);
   const { id } = await ready();
-  const ending = await instances.end(id, 'request');
-  if (ending.kind !== 'draining') throw new Error('it did not end');
-  await instances.bury(id, ending.instance.generation);
+  const outcome = await instances.startDraining(id, 'request');
+  if (outcome.kind !== 'draining') throw new Error('it did not end');
+  await instances.finalize(id, outcome.instance.generation);
   for (const key of [keys.instance(id), keys.route(id)]) {
     const ttl = await redis.pttl(key);
     expect(ttl).toBeGreaterThan(50_000);
@@ -159,7 +159,7 @@ test('scripts come back after Redis has forgotten them', async () => {
   await redis.script('FLUSH');
   const { id, generation } = await instances.create(sampleDraft());
   await redis.script('FLUSH');
-  expect(await instances.begin(id, generation, 'a')).toMatchObject({ state: 'starting' });
+  expect(await instances.assignToHost(id, generation, 'a')).toMatchObject({ state: 'starting' });
 });
 
 describe('list', () => {
@@ -196,8 +196,8 @@ describe('list', () => {
       for (let i = 0; i < 20; i++) dying.push((await instances.create(sampleDraft())).id);
       const last = await instances.create(sampleDraft());
       const deaths = dying.map(async (id) => {
-        const ending = await others.end(id, 'request');
-        if (ending.kind === 'draining') await others.bury(id, ending.instance.generation);
+        const outcome = await others.startDraining(id, 'request');
+        if (outcome.kind === 'draining') await others.finalize(id, outcome.instance.generation);
       });
       const walked = new Set<string>();
       for (let cursor: number | undefined = 0; cursor !== undefined;) {

@@ -1,21 +1,21 @@
-import { FailureError, IDLE_SLACK, isGuarded } from '@ephemera/domain';
+import { ApiError, IDLE_SLACK, isGuarded } from '@ephemera/domain';
 import type { Instance, InstanceDraft, Route } from '@ephemera/domain';
-import { BegunElsewhere, HostFull } from '@ephemera/lifecycle';
-import type { Ending, Instances, Why } from '@ephemera/lifecycle';
+import { AssignedToOtherHostError, HostCapacityError } from '@ephemera/lifecycle';
+import type { DrainOutcome, Instances, DrainReason } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
 import { listInstances } from './list-instances.ts';
 import type { ListQuery, Page } from './list-instances.ts';
 import { loadScript, runScript } from './run-script.ts';
-import { tellPositions } from './tell-position.ts';
+import { withQueuePositions } from './queue-positions.ts';
 import { writeIntent } from './write-intent.ts';
 
 const scripts = {
-  begin: loadScript('begin'),
-  publish: loadScript('publish'),
-  end: loadScript('end', 'frees'),
-  bury: loadScript('bury', 'frees'),
+  begin: loadScript('assign'),
+  publish: loadScript('ready'),
+  end: loadScript('drain', 'frees'),
+  finalize: loadScript('finalize', 'frees'),
   restore: loadScript('restore'),
 };
 
@@ -36,7 +36,7 @@ export interface InstanceStore extends Instances {
  * The hash of an access token is lost with the store where it came after the container: then the
  * instance opens to nobody, rather than to everybody.
  */
-function stillGuarded(instance: Instance): Instance {
+function withAccessRule(instance: Instance): Instance {
   const { accessHash = '', template } = instance;
   return isGuarded(template) ? { ...instance, accessHash } : instance;
 }
@@ -54,35 +54,36 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
         if (instance) found.push(instance);
       }
     }
-    return tellPositions(redis, keys, found);
+    return withQueuePositions(redis, keys, found);
   };
 
   return {
     async create(draft: InstanceDraft): Promise<Instance> {
       const { reply, instance } = await writeIntent(redis, keys, draft, {});
       if (instance) return instance;
-      if (reply[0] === 'full') throw new FailureError({ kind: 'full', limit: reply[1] });
+      if (reply[0] === 'full') throw new ApiError({ kind: 'full', limit: reply[1] });
       throw new Error(`the id ${draft.id} is taken`);
     },
 
     async get(id) {
       const instance = readInstance(await redis.hgetall(keys.instance(id)));
-      return instance && (await tellPositions(redis, keys, [instance]))[0];
+      return instance && (await withQueuePositions(redis, keys, [instance]))[0];
     },
 
-    async begin(id, generation, host) {
+    async assignToHost(id, generation, host) {
       const reply = await runScript(
         redis,
         scripts.begin,
         [keys.instance(id), keys.route(id), keys.hostInstances(host), keys.pending, keys.events],
         [id, generation, host],
       );
-      if (reply === 'full') throw new HostFull(`the host ${host} has no room for ${id}`);
-      if (reply === 'elsewhere') throw new BegunElsewhere(`another host has begun ${id}`);
+      if (reply === 'full') throw new HostCapacityError(`the host ${host} has no room for ${id}`);
+      if (reply === 'other_host')
+        throw new AssignedToOtherHostError(`another host has begun ${id}`);
       return reply === null ? undefined : readFields(reply as string[]);
     },
 
-    async publish(id, generation, address, host = '') {
+    async markReady(id, generation, address, host = '') {
       const reply = (await runScript(
         redis,
         scripts.publish,
@@ -94,7 +95,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       return { expiresAt, maxExpiresAt, startedAt };
     },
 
-    async end(id: string, why: Why, message = ''): Promise<Ending> {
+    async startDraining(id: string, reason: DrainReason, message = ''): Promise<DrainOutcome> {
       const reply = (await runScript(
         redis,
         scripts.end,
@@ -106,7 +107,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
           keys.events,
           keys.expiring,
         ],
-        [id, why, message, IDLE_SLACK],
+        [id, reason, message, IDLE_SLACK],
       )) as ['absent'] | ['leased' | 'paused', number] | ['draining', string[]];
       if (reply[0] === 'absent') return { kind: 'absent' };
       if (reply[0] !== 'draining') return { kind: reply[0], remaining: reply[1] };
@@ -114,11 +115,11 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       return instance ? { kind: 'draining', instance } : { kind: 'absent' };
     },
 
-    async bury(id, generation, left) {
+    async finalize(id, generation, left) {
       const host = (await redis.hget(keys.instance(id), 'host')) ?? '';
       const reply = await runScript(
         redis,
-        scripts.bury,
+        scripts.finalize,
         [keys.instance(id), keys.route(id), keys.instances, keys.hostInstances(host), keys.events],
         [id, generation, tombstone, left ?? ''],
       );
@@ -129,15 +130,18 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       const found = await readAll(await redis.smembers(keys.hostInstances(host)));
       if (!found.some(({ state }) => state === 'warm')) return found;
       const [, run = ''] = /^run_id:(\w+)/m.exec(await redis.info('server')) ?? [];
-      const isDoubtful = ({ state, vouched }: Instance) => state === 'warm' && vouched !== run;
-      return found.map((each) => (isDoubtful(each) ? { ...each, doubtful: true } : each));
+      const isDoubtful = ({ state, verifiedRunId }: Instance) =>
+        state === 'warm' && verifiedRunId !== run;
+      return found.map((instance) =>
+        isDoubtful(instance) ? { ...instance, unverified: true } : instance,
+      );
     },
 
-    async strandedBefore(time) {
+    async unassignedOverdue(time) {
       return readAll(await redis.zrange(keys.pending, '-inf', String(time), 'BYSCORE'));
     },
 
-    async unbegunSince(time) {
+    async pendingWithoutHost(time) {
       const ids = await redis.zrange(keys.pending, '-inf', '+inf', 'BYSCORE');
       const pipeline = redis.pipeline();
       const fields = ['generation', 'lastTransitionAt', 'queued', 'state'] as const;
@@ -154,7 +158,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     },
 
     async restore(known) {
-      const instance = stillGuarded(known);
+      const instance = withAccessRule(known);
       const { id, generation, template, host = '' } = instance;
       const route = restoredRoute(instance);
       // As `create` writes it, beside the template, where `end` looks for it.

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { redisHosts } from './hosts.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
-import { redisIntake, redisLine } from './redis-intake.ts';
+import { redisIntake, redisStartQueue } from './redis-intake.ts';
 
 let server: StartedRedis;
 let stores = 0;
@@ -24,28 +24,33 @@ function open() {
   });
   const instances = redisInstances(redis, keys);
   const intake = redisIntake(redis, keys);
-  const take = async (template: Partial<Template> = {}, owner?: string, most = 2) =>
-    intake.take(
+  const take = async (template: Partial<Template> = {}, owner?: string, max = 2) =>
+    intake.createOrQueue(
       sampleDraft({ template: sampleTemplate(template) }),
-      owner === undefined ? {} : { owner: { name: `address:${owner}`, limit: 'address', most } },
+      owner === undefined
+        ? {}
+        : { quotaOwner: { name: `address:${owner}`, limit: 'address', max } },
     );
-  const bury = async (id: string) => {
-    const ending = await instances.end(id, 'request');
-    if (ending.kind !== 'draining') throw new Error(`the answer was ${ending.kind}`);
-    await instances.bury(id, ending.instance.generation);
+  const finalize = async (id: string) => {
+    const outcome = await instances.startDraining(id, 'request');
+    if (outcome.kind !== 'draining') throw new Error(`the answer was ${outcome.kind}`);
+    await instances.finalize(id, outcome.instance.generation);
   };
   return {
     keys,
     redis,
     instances,
     intake,
-    line: redisLine(redis, keys),
+    startQueue: redisStartQueue(redis, keys),
     take,
-    bury,
-    async host(host: string, capacity: Parameters<ReturnType<typeof redisHosts>['offer']>[1]) {
+    finalize,
+    async host(
+      host: string,
+      capacity: Parameters<ReturnType<typeof redisHosts>['setCapacity']>[1],
+    ) {
       const hosts = redisHosts(redis, keys);
-      await hosts.offer(host, capacity);
-      await hosts.beat(host, await instances.now());
+      await hosts.setCapacity(host, capacity);
+      await hosts.heartbeat(host, await instances.now());
     },
     /** Every key but the tombstones and the counters that live for ever. */
     async held(): Promise<string[]> {
@@ -84,16 +89,17 @@ describe('of 10,000 creations at once', () => {
     await host('b', { instances: 90, memory: 50 * 64 * 1024 ** 2, cpus: 1000 });
     const answers = await Promise.all(Array.from({ length: 10_000 }, () => take()));
     expect(kinds(answers)).toEqual({ created: 90, 'full hosts': 9_910 });
-    const begun = { a: 0, b: 0, none: 0 };
+    const assigned = { a: 0, b: 0, none: 0 };
     for (const answer of answers) {
       if (answer.kind !== 'created') continue;
       const { id, generation } = answer.instance;
-      const on = (name: string) => instances.begin(id, generation, name).then(Boolean, () => false);
-      if (await on('a')) begun.a++;
-      else if (await on('b')) begun.b++;
-      else begun.none++;
+      const on = (name: string) =>
+        instances.assignToHost(id, generation, name).then(Boolean, () => false);
+      if (await on('a')) assigned.a++;
+      else if (await on('b')) assigned.b++;
+      else assigned.none++;
     }
-    expect(begun).toEqual({ a: 40, b: 50, none: 0 });
+    expect(assigned).toEqual({ a: 40, b: 50, none: 0 });
   }, 30_000);
 
   test('exactly as many as there is room and a queue for are taken', async () => {
@@ -114,35 +120,43 @@ describe('room', () => {
   test('comes back with the burial and not before, once however often it is asked for', async () => {
     const { take, instances, held } = open();
     const { id } = created(await take({ maxInstances: 1 }, 'a', 1));
-    const ending = await instances.end(id, 'request');
-    await instances.end(id, 'request');
+    const outcome = await instances.startDraining(id, 'request');
+    await instances.startDraining(id, 'request');
     expect((await take({ maxInstances: 1 }, 'b')).kind).toBe('full');
-    if (ending.kind !== 'draining') throw new Error('it did not end');
-    for (let i = 0; i < 3; i++) await instances.bury(id, ending.instance.generation);
+    if (outcome.kind !== 'draining') throw new Error('it did not end');
+    for (let i = 0; i < 3; i++) await instances.finalize(id, outcome.instance.generation);
     const again = created(await take({ maxInstances: 1 }, 'a', 1));
     expect((await take({ maxInstances: 1 }, 'b')).kind).toBe('full');
-    const last = await instances.end(again.id, 'request');
-    if (last.kind === 'draining') await instances.bury(again.id, last.instance.generation);
+    const last = await instances.startDraining(again.id, 'request');
+    if (last.kind === 'draining') await instances.finalize(again.id, last.instance.generation);
     expect(await held()).toEqual([]);
   });
 
   test('of any life, however it ends, comes back in full', async () => {
-    const { take, host, instances, bury, redis, keys, held } = open();
+    const { take, host, instances, finalize, redis, keys, held } = open();
     await host('a', { instances: 100, memory: 1024 ** 4, cpus: 64 });
-    const ends = ['pending', 'begun', 'begun twice', 'ready', 'failed', 'restored', 'queued'];
-    for (const how of ends) {
+    const killRequests = [
+      'pending',
+      'begun',
+      'begun twice',
+      'ready',
+      'failed',
+      'restored',
+      'queued',
+    ];
+    for (const how of killRequests) {
       const template = { maxInstances: 1, whenFull: 'queue' } as const;
       const { id, generation } = created(await take(template, 'x', 5));
       if (how === 'queued') {
         const second = await take(template, 'x', 5);
         if (second.kind !== 'queued') throw new Error(`the answer was ${second.kind}`);
-        await bury(second.instance.id);
+        await finalize(second.instance.id);
       }
-      if (how !== 'pending') await instances.begin(id, generation, 'a');
-      if (how === 'begun twice') await instances.begin(id, generation, 'a');
+      if (how !== 'pending') await instances.assignToHost(id, generation, 'a');
+      if (how === 'begun twice') await instances.assignToHost(id, generation, 'a');
       if (how === 'ready' || how === 'restored')
-        await instances.publish(id, generation, '10.0.0.9');
-      if (how === 'failed') await instances.end(id, 'start_failed', 'no');
+        await instances.markReady(id, generation, '10.0.0.9');
+      if (how === 'failed') await instances.startDraining(id, 'start_failed', 'no');
       if (how === 'restored') {
         const lost = await instances.get(id);
         if (!lost) throw new Error('it is gone');
@@ -150,7 +164,7 @@ describe('room', () => {
         await instances.restore(lost);
         await instances.restore(lost);
       }
-      await bury(id);
+      await finalize(id);
       expect([how, await held(), await redis.exists(keys.hostUsed('a'))]).toEqual([
         how,
         how === 'queued' ? ['queues'] : [],
@@ -174,7 +188,7 @@ describe('the queue', () => {
   const template = { maxInstances: 1, whenFull: 'queue', maxQueued: 5 } as const;
 
   test('lets in the first that came as soon as there is room, with its whole time before it', async () => {
-    const { take, bury, line, instances } = open();
+    const { take, finalize, startQueue, instances } = open();
     const first = created(await take(template));
     const [second, third] = [await take(template), await take(template)];
     if (second.kind !== 'queued' || third.kind !== 'queued') throw new Error('it did not queue');
@@ -185,31 +199,31 @@ describe('the queue', () => {
     expect(await instances.get(third.instance.id)).toMatchObject({
       message: 'queued at position 2 of 2',
     });
-    expect(await line.templates()).toEqual(['demo']);
-    expect(await line.admit('demo')).toBeUndefined();
+    expect(await startQueue.templates()).toEqual(['demo']);
+    expect(await startQueue.dequeue('demo')).toBeUndefined();
     // A worker cannot begin what waits, whatever it was told.
     const { id, generation } = second.instance;
-    expect(await instances.begin(id, generation, 'a')).toBeUndefined();
+    expect(await instances.assignToHost(id, generation, 'a')).toBeUndefined();
 
-    await bury(first.id);
+    await finalize(first.id);
     // Nobody overtakes: there is room for one, and the next to ask is told to wait.
     expect((await take(template)).kind).toBe('queued');
-    expect(await line.admit('demo')).toEqual({ id, generation });
-    expect(await line.admit('demo')).toBeUndefined();
+    expect(await startQueue.dequeue('demo')).toEqual({ id, generation });
+    expect(await startQueue.dequeue('demo')).toBeUndefined();
     const now = await instances.now();
     const admitted = await instances.get(id);
     expect(admitted?.message).toBeUndefined();
     expect(admitted?.expiresAt).toBeGreaterThan(now + 29_000);
     expect(admitted?.maxExpiresAt).toBeGreaterThan(now + 3_599_000);
-    expect((await instances.begin(id, generation, 'a'))?.state).toBe('starting');
+    expect((await instances.assignToHost(id, generation, 'a'))?.state).toBe('starting');
   });
 
   test('is left by whoever gives up, and the others move up', async () => {
-    const { take, bury, instances } = open();
+    const { take, finalize, instances } = open();
     created(await take(template));
     const [second, third] = [await take(template), await take(template)];
     if (second.kind !== 'queued' || third.kind !== 'queued') throw new Error('it did not queue');
-    await bury(second.instance.id);
+    await finalize(second.instance.id);
     expect((await instances.get(third.instance.id))?.message).toBe('queued at position 1 of 1');
   });
 
@@ -220,10 +234,10 @@ describe('the queue', () => {
     if (queued.kind !== 'queued') throw new Error('it did not queue');
     const { id, expiresAt } = queued.instance;
     expect(expiresAt).toBe(queued.instance.createdAt + 1);
-    const stranded = await instances.strandedBefore((await instances.now()) + 5);
-    expect(stranded.map((each) => each.id)).toContain(id);
-    const ending = await instances.end(id, 'due');
-    expect(ending).toMatchObject({
+    const stranded = await instances.unassignedOverdue((await instances.now()) + 5);
+    expect(stranded.map((instance) => instance.id)).toContain(id);
+    const outcome = await instances.startDraining(id, 'due');
+    expect(outcome).toMatchObject({
       instance: { reason: 'start_failed', message: 'There was no room for it in time.' },
     });
   });
@@ -231,24 +245,24 @@ describe('the queue', () => {
 
 describe('an idempotency key', () => {
   const ask = (intake: ReturnType<typeof redisIntake>, key: string, digest: string) =>
-    intake.take(sampleDraft(), { idempotency: { key, digest } });
+    intake.createOrQueue(sampleDraft(), { idempotency: { key, digest } });
 
   test('sent a thousand times at once makes one instance', async () => {
     const { intake, instances } = open();
     const answers = await Promise.all(Array.from({ length: 1000 }, () => ask(intake, 'k', 'd')));
     expect(kinds(answers)).toEqual({ created: 1, repeated: 999 });
-    const ids = answers.flatMap((each) =>
-      each.kind === 'created' || each.kind === 'repeated' ? [each.instance?.id] : [],
+    const ids = answers.flatMap((answer) =>
+      answer.kind === 'created' || answer.kind === 'repeated' ? [answer.instance?.id] : [],
     );
     expect(new Set(ids).size).toBe(1);
     expect(await instances.count()).toBe(1);
   });
 
   test('with another payload is refused, and outlives its instance for a day', async () => {
-    const { intake, bury, redis, keys } = open();
+    const { intake, finalize, redis, keys } = open();
     const { id } = created(await ask(intake, 'k', 'd'));
     expect((await ask(intake, 'k', 'other')).kind).toBe('reused');
-    await bury(id);
+    await finalize(id);
     await redis.del(keys.instance(id), keys.route(id));
     expect(await ask(intake, 'k', 'd')).toEqual({ kind: 'repeated', id, instance: undefined });
     const ttl = await redis.pttl(`${keys.queuePrefix}:idempotency:k`);
@@ -257,12 +271,12 @@ describe('an idempotency key', () => {
   });
 
   test('is free again where the request was refused', async () => {
-    const { intake, take, bury } = open();
+    const { intake, take, finalize } = open();
     const template = sampleTemplate({ maxInstances: 1 });
     const only = created(await take({ maxInstances: 1 }));
-    const order = { idempotency: { key: 'k', digest: 'd' } };
-    expect((await intake.take(sampleDraft({ template }), order)).kind).toBe('full');
-    await bury(only.id);
-    expect((await intake.take(sampleDraft({ template }), order)).kind).toBe('created');
+    const context = { idempotency: { key: 'k', digest: 'd' } };
+    expect((await intake.createOrQueue(sampleDraft({ template }), context)).kind).toBe('full');
+    await finalize(only.id);
+    expect((await intake.createOrQueue(sampleDraft({ template }), context)).kind).toBe('created');
   });
 });

@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { Claimed, Intake, Line, Order, Refused, Taken } from '@ephemera/lifecycle';
+import type {
+  ClaimResult,
+  Intake,
+  StartQueue,
+  CreationContext,
+  CreationRefusal,
+  CreateResult,
+} from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
@@ -7,25 +14,29 @@ import { loadScript, runScript } from './run-script.ts';
 import { writeIntent } from './write-intent.ts';
 import type { RefusalReply } from './write-intent.ts';
 
-const scripts = { claim: loadScript('claim'), admit: loadScript('admit') };
+const scripts = { claim: loadScript('claim'), admit: loadScript('dequeue') };
 
 type ClaimReply = ['claimed', string[]] | ['none'] | RefusalReply;
 
 /** Requests for instances against the limits, in Lua. */
 export function redisIntake(redis: Redis, keys: Keys): Intake {
   return {
-    async take(draft, order): Promise<Taken> {
+    async createOrQueue(draft, context): Promise<CreateResult> {
       const queue = draft.template.whenFull === 'queue';
-      const { reply, instance } = await writeIntent(redis, keys, draft, { ...order, queue });
+      const { reply, instance } = await writeIntent(redis, keys, draft, { ...context, queue });
       if (reply[0] === 'created' || reply[0] === 'queued') {
         if (instance) return { kind: reply[0], instance };
       }
-      if (reply[0] === 'full' || reply[0] === 'spent') return refusal(reply);
+      if (reply[0] === 'full' || reply[0] === 'exhausted') return refusal(reply);
       if (reply[0] === 'repeated' || reply[0] === 'reused') return refusal(reply);
       throw new Error(`the id ${draft.id} is taken`);
     },
 
-    async claim(pool, { timeout, metadata, accessHash }, order: Order): Promise<Claimed> {
+    async claimWarm(
+      pool,
+      { timeout, metadata, accessHash },
+      context: CreationContext,
+    ): Promise<ClaimResult> {
       const reply = (await runScript(
         redis,
         scripts.claim,
@@ -34,7 +45,7 @@ export function redisIntake(redis: Redis, keys: Keys): Intake {
           pool,
           timeout,
           JSON.stringify(metadata),
-          JSON.stringify({ ...order, accessHash }),
+          JSON.stringify({ ...context, accessHash }),
           randomUUID(),
         ],
       )) as ClaimReply;
@@ -44,19 +55,19 @@ export function redisIntake(redis: Redis, keys: Keys): Intake {
       return instance ? { kind: 'claimed', instance } : { kind: 'none' };
     },
 
-    async stock(draft, pool, want) {
-      return (await writeIntent(redis, keys, draft, { pool, want })).instance;
+    async createWarm(draft, pool, desired) {
+      return (await writeIntent(redis, keys, draft, { pool, desired })).instance;
     },
   };
 }
 
 /** The queues before templates and hosts that are full, in Lua. */
-export function redisLine(redis: Redis, keys: Keys): Line {
+export function redisStartQueue(redis: Redis, keys: Keys): StartQueue {
   return {
     async templates() {
       return redis.smembers(keys.queues);
     },
-    async admit(template) {
+    async dequeue(template) {
       const reply = (await runScript(
         redis,
         scripts.admit,
@@ -68,12 +79,12 @@ export function redisLine(redis: Redis, keys: Keys): Line {
   };
 }
 
-function refusal(reply: RefusalReply): Refused {
+function refusal(reply: RefusalReply): CreationRefusal {
   switch (reply[0]) {
     case 'full':
       return { kind: 'full', limit: reply[1] };
-    case 'spent':
-      return { kind: 'spent', what: reply[1] };
+    case 'exhausted':
+      return { kind: 'exhausted', what: reply[1] };
     case 'repeated':
       return { kind: 'repeated', id: reply[1], instance: readFields(reply[2]) };
     case 'reused':

@@ -1,5 +1,5 @@
 import type { Route } from '@ephemera/domain';
-import type { Ending, Renewed } from '@ephemera/lifecycle';
+import type { DrainOutcome, Renewed } from '@ephemera/lifecycle';
 import { sampleDraft, startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
@@ -12,7 +12,7 @@ import { redisLeases } from './redis-leases.ts';
 // A renewal and a kill at the same instant: always one of the two, in full.
 
 const ROUNDS = 10_000;
-const AT_ONCE = 250;
+const CONCURRENCY = 250;
 const keys = keysOf('leases');
 
 let server: StartedRedis;
@@ -34,28 +34,29 @@ async function race(i: number): Promise<'renewed' | 'ended'> {
   const instances = redisInstances(worker, keys);
   const draft = sampleDraft({ timeout: 1000 });
   const { id, generation } = await instances.create(draft);
-  await instances.begin(id, generation, 'host');
-  const published = await instances.publish(id, generation, '10.0.0.1');
+  await instances.assignToHost(id, generation, 'host');
+  const published = await instances.markReady(id, generation, '10.0.0.1');
   if (!published) throw new Error('it was not published');
   // Due about now: some renewals come just in time, some just too late.
   const now = await instances.now();
   await worker.hset(keys.instance(id), 'expiresAt', String(now + (i % 40)));
 
-  const [renewed, ending] = await Promise.all<[Promise<Renewed>, Promise<Ending>]>([
+  const [renewed, outcome] = await Promise.all<[Promise<Renewed>, Promise<DrainOutcome>]>([
     redisLeases(visitor, keys).renew(id, { timeout: 60_000, shorten: false }),
-    instances.end(id, 'due'),
+    instances.startDraining(id, 'due'),
   ]);
   const left = await instances.get(id);
   const route = JSON.parse((await worker.get(keys.route(id))) ?? '{}') as Route;
   if (renewed.kind === 'renewed') {
-    expect(ending.kind).toBe('leased');
+    expect(outcome.kind).toBe('leased');
     expect(left).toMatchObject({ state: 'ready', expiresAt: renewed.instance.expiresAt });
     expect(route).toMatchObject({ state: 'ready', expiresAt: renewed.instance.expiresAt });
     return 'renewed';
   }
   expect(renewed.kind).toBe('ended');
   // Where the renewal came too late, the kill may have asked a moment too early: it asks again.
-  if (ending.kind === 'leased') expect((await instances.end(id, 'due')).kind).toBe('draining');
+  if (outcome.kind === 'leased')
+    expect((await instances.startDraining(id, 'due')).kind).toBe('draining');
   expect((await instances.get(id))?.state).toBe('draining');
   const withdrawn = JSON.parse((await worker.get(keys.route(id))) ?? '{}') as Route;
   expect(withdrawn).toMatchObject({ state: 'draining', reason: 'ttl' });
@@ -64,8 +65,8 @@ async function race(i: number): Promise<'renewed' | 'ended'> {
 
 test(`${ROUNDS} renewals against kills`, async () => {
   const outcomes = { renewed: 0, ended: 0 };
-  for (let round = 0; round < ROUNDS; round += AT_ONCE) {
-    const raced = await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => race(round + i)));
+  for (let round = 0; round < ROUNDS; round += CONCURRENCY) {
+    const raced = await Promise.all(Array.from({ length: CONCURRENCY }, (_, i) => race(round + i)));
     for (const outcome of raced) outcomes[outcome]++;
   }
   expect(outcomes.renewed + outcomes.ended).toBe(ROUNDS);

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { makeId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { warmDraft, wishOf } from '@ephemera/lifecycle';
+import { warmDraft, poolSpecFor } from '@ephemera/lifecycle';
 import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { connectRedis, isRedisAway } from './connect-redis.ts';
+import { connectRedis, isRedisUnavailable } from './connect-redis.ts';
 import { withHostLock } from './host-lock.ts';
 import { keysOf } from './keys.ts';
 import { redisAddresses } from './redis-addresses.ts';
@@ -40,8 +40,8 @@ async function openPair() {
     replica,
     async promote() {
       await waitFor('the replica', async () => {
-        const told = await replica.redis.info('replication');
-        return told.includes('master_link_status:up');
+        const text = await replica.redis.info('replication');
+        return text.includes('master_link_status:up');
       });
       await master.redis.wait(1, 5_000);
       await replica.redis.replicaof('NO', 'ONE');
@@ -50,21 +50,21 @@ async function openPair() {
 }
 
 const template = sampleTemplate({ pool: 1 });
-const wish = wishOf(template, 'http://localhost:8080/demo/{id}/');
-const pool = wish?.fingerprint ?? '';
+const spec = poolSpecFor(template, 'http://localhost:8080/demo/{id}/');
+const pool = spec?.fingerprint ?? '';
 
 async function warm({ intake, instances }: Opened): Promise<Instance> {
-  if (!wish) throw new Error('it has no pool');
-  const stocked = await intake.stock(warmDraft(wish, makeId(randomBytes)), pool, 9);
+  if (!spec) throw new Error('it has no pool');
+  const stocked = await intake.createWarm(warmDraft(spec, makeId(randomBytes)), pool, 9);
   if (!stocked) throw new Error('the pool is full');
-  await instances.begin(stocked.id, stocked.generation, 'a');
-  await instances.publish(stocked.id, stocked.generation, '10.0.0.9');
+  await instances.assignToHost(stocked.id, stocked.generation, 'a');
+  await instances.markReady(stocked.id, stocked.generation, '10.0.0.9');
   const instance = await instances.get(stocked.id);
   if (!instance) throw new Error('it is gone');
   return instance;
 }
 
-const claim = ({ intake }: Opened) => intake.claim(pool, { timeout: 7_000, metadata: {} }, {});
+const claim = ({ intake }: Opened) => intake.claimWarm(pool, { timeout: 7_000, metadata: {} }, {});
 
 test('a promoted replica gives no generation again that its master gave behind its back', async () => {
   const { master, replica, promote } = await openPair();
@@ -83,7 +83,7 @@ test('a promoted replica hands nobody an instance that somebody may have already
   await promote();
   expect(await claim(master)).toMatchObject({ kind: 'claimed', instance: { id } });
   expect(await claim(replica)).toEqual({ kind: 'none' });
-  expect(await replica.instances.ofHost('a')).toMatchObject([{ id, doubtful: true }]);
+  expect(await replica.instances.ofHost('a')).toMatchObject([{ id, unverified: true }]);
   // What becomes warm from now on can be claimed, behind the doubtful one too.
   const fresh = await warm(replica);
   expect(await replica.instances.get(fresh.id)).not.toHaveProperty('doubtful');
@@ -107,8 +107,8 @@ test('one that its container tells to be claimed comes back as its visitor’s',
 test('a paused instance comes back as paused', async () => {
   const { instances, redis } = await open();
   const { id, generation } = await instances.create(sampleDraft());
-  await instances.begin(id, generation, 'a');
-  await instances.publish(id, generation, '10.0.0.9');
+  await instances.assignToHost(id, generation, 'a');
+  await instances.markReady(id, generation, '10.0.0.9');
   const ready = await instances.get(id);
   if (!ready) throw new Error('it is gone before its time');
   await redis.flushall();
@@ -125,23 +125,23 @@ test('a paused instance comes back as paused', async () => {
 test('after the loss of everything the walk over the addresses does not begin where it was', async () => {
   const { redis } = await open();
   const addresses = redisAddresses(redis, keys, 'a');
-  const given = [await addresses.next(), await addresses.next(), await addresses.next()];
+  const input = [await addresses.next(), await addresses.next(), await addresses.next()];
   await redis.flushall();
-  expect(await addresses.next()).toBe((given[2] ?? 0) + 1);
+  expect(await addresses.next()).toBe((input[2] ?? 0) + 1);
 });
 
 test('without memory nothing is created, and what is there can be ended', async () => {
   const { redis, instances } = await open();
   const { id, generation } = await instances.create(sampleDraft());
-  await instances.begin(id, generation, 'a');
-  await instances.publish(id, generation, '10.0.0.9');
+  await instances.assignToHost(id, generation, 'a');
+  await instances.markReady(id, generation, '10.0.0.9');
   await redis.config('SET', 'maxmemory', '1');
   const refused = await instances.create(sampleDraft()).catch((error: unknown) => error);
-  expect(isRedisAway(refused)).toBe(true);
+  expect(isRedisUnavailable(refused)).toBe(true);
   const work = async () => {
-    const ending = await instances.end(id, 'request');
-    if (ending.kind !== 'draining') throw new Error('it was not ended');
-    await instances.bury(id, ending.instance.generation);
+    const outcome = await instances.startDraining(id, 'request');
+    if (outcome.kind !== 'draining') throw new Error('it was not ended');
+    await instances.finalize(id, outcome.instance.generation);
     return 'done';
   };
   expect(await withHostLock(redis, keys.reconciler('a'), 30_000, work)).toBe('done');

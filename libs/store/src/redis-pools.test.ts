@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { makeId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { warmDraft, wishOf } from '@ephemera/lifecycle';
+import { warmDraft, poolSpecFor } from '@ephemera/lifecycle';
 import { sampleTemplate, startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
@@ -21,35 +21,35 @@ afterAll(() => server.stop());
 
 const PATTERN = 'http://localhost:8080/demo/{id}/';
 
-function open(given: Parameters<typeof sampleTemplate>[0] = {}) {
+function open(input: Parameters<typeof sampleTemplate>[0] = {}) {
   const keys = keysOf(`pools-${++stores}`);
   const redis = new Redis(server.url);
   onTestFinished(async () => {
     await redis.quit();
   });
-  const wish = wishOf(sampleTemplate({ pool: 1, timeout: 9_000, ...given }), PATTERN);
-  if (!wish) throw new Error('it has no pool');
+  const spec = poolSpecFor(sampleTemplate({ pool: 1, timeout: 9_000, ...input }), PATTERN);
+  if (!spec) throw new Error('it has no pool');
   const instances = redisInstances(redis, keys);
   const intake = redisIntake(redis, keys);
-  const { fingerprint } = wish;
-  const stock = (want = 100) =>
-    intake.stock(warmDraft(wish, makeId(randomBytes)), fingerprint, want);
+  const { fingerprint } = spec;
+  const stock = (desired = 100) =>
+    intake.createWarm(warmDraft(spec, makeId(randomBytes)), fingerprint, desired);
   return {
     keys,
     redis,
     instances,
     intake,
     pools: redisPools(redis, keys),
-    wish,
+    spec,
     stock,
-    claim: (metadata = {}, order = {}) =>
-      intake.claim(fingerprint, { timeout: 7_000, metadata }, order),
+    claim: (metadata = {}, context = {}) =>
+      intake.claimWarm(fingerprint, { timeout: 7_000, metadata }, context),
     async warm(): Promise<Instance> {
       const stocked = await stock();
       if (!stocked) throw new Error('the pool is full');
       const { id, generation } = stocked;
-      await instances.begin(id, generation, 'a');
-      await instances.publish(id, generation, '10.0.0.9');
+      await instances.assignToHost(id, generation, 'a');
+      await instances.markReady(id, generation, '10.0.0.9');
       const instance = await instances.get(id);
       if (!instance) throw new Error('it is gone');
       return instance;
@@ -66,11 +66,11 @@ describe('a warm instance', () => {
     expect(stocked.url).toBe(`http://localhost:8080/demo/${id}/`);
     const route = () => redis.exists(keys.route(id));
     expect(await route()).toBe(0);
-    await instances.begin(id, generation, 'a');
+    await instances.assignToHost(id, generation, 'a');
     expect(await route()).toBe(0);
-    const published = await instances.publish(id, generation, '10.0.0.9');
+    const published = await instances.markReady(id, generation, '10.0.0.9');
     // Run again by a job that was taken over, it is the same.
-    expect(await instances.publish(id, generation, '10.0.0.9')).toEqual(published);
+    expect(await instances.markReady(id, generation, '10.0.0.9')).toEqual(published);
     expect(await route()).toBe(0);
     expect(await instances.get(id)).toMatchObject({
       state: 'warm',
@@ -84,26 +84,26 @@ describe('a warm instance', () => {
   });
 
   test('of age ends for want of time, leaves no route behind, and can be claimed no more', async () => {
-    const { warm, instances, claim, redis, keys, pools, wish } = open({ poolMaxAge: 1 });
+    const { warm, instances, claim, redis, keys, pools, spec } = open({ poolMaxAge: 1 });
     const { id } = await warm();
     await new Promise((resolve) => setTimeout(resolve, 5));
     expect((await claim()).kind).toBe('none');
-    const ending = await instances.end(id, 'due');
-    if (ending.kind !== 'draining') throw new Error('it did not end');
-    expect(ending.instance.reason).toBe('ttl');
-    await instances.bury(id, ending.instance.generation);
+    const outcome = await instances.startDraining(id, 'due');
+    if (outcome.kind !== 'draining') throw new Error('it did not end');
+    expect(outcome.instance.reason).toBe('ttl');
+    await instances.finalize(id, outcome.instance.generation);
     expect(await redis.exists(keys.route(id))).toBe(0);
-    expect(await pools.count(wish.fingerprint)).toBe(0);
+    expect(await pools.count(spec.fingerprint)).toBe(0);
     expect(await pools.fingerprints()).toEqual([]);
   });
 
   test('that fails to start leaves its pool, which rests for a while before the next', async () => {
-    const { stock, instances, pools, wish, redis, keys } = open();
+    const { stock, instances, pools, spec, redis, keys } = open();
     const stocked = await stock(2);
-    await instances.end(stocked?.id ?? '', 'start_failed', 'no');
-    expect(await pools.count(wish.fingerprint)).toBe(0);
+    await instances.startDraining(stocked?.id ?? '', 'start_failed', 'no');
+    expect(await pools.count(spec.fingerprint)).toBe(0);
     expect(await stock(2)).toBeUndefined();
-    const resting = `${keys.pool(wish.fingerprint)}:resting`;
+    const resting = `${keys.pool(spec.fingerprint)}:backoff`;
     expect(await redis.pttl(resting)).toBeGreaterThan(25_000);
     await redis.del(resting);
     expect(await stock(2)).toBeDefined();
@@ -142,8 +142,8 @@ describe('a claim', () => {
       activity: 'connections',
     });
     // The kill job of its time in the pool asks again at the claimer's deadline, or for idleness.
-    const ending = await instances.end(before.id, 'due');
-    expect(ending.kind).toBe('leased');
+    const outcome = await instances.startDraining(before.id, 'due');
+    expect(outcome.kind).toBe('leased');
   });
 
   // Its labels cannot change: they tell the ceiling that it had in its pool.
@@ -151,10 +151,10 @@ describe('a claim', () => {
     const { warm, claim, instances, redis, keys } = open({ poolMaxAge: 60_000 });
     const { id, maxExpiresAt } = await warm();
     await claim();
-    const ending = await instances.end(id, 'request');
-    if (ending.kind !== 'draining') throw new Error('it did not end');
-    expect(ending.instance.maxExpiresAt).toBeLessThan(maxExpiresAt);
-    await instances.bury(id, ending.instance.generation, 'left');
+    const outcome = await instances.startDraining(id, 'request');
+    if (outcome.kind !== 'draining') throw new Error('it did not end');
+    expect(outcome.instance.maxExpiresAt).toBeLessThan(maxExpiresAt);
+    await instances.finalize(id, outcome.instance.generation, 'left');
     expect(await redis.pexpiretime(keys.instance(id))).toBeGreaterThanOrEqual(maxExpiresAt);
   });
 
@@ -162,7 +162,9 @@ describe('a claim', () => {
     const { warm, claim } = open();
     await Promise.all(Array.from({ length: 50 }, () => warm()));
     const claims = await Promise.all(Array.from({ length: 1_000 }, () => claim()));
-    const ids = claims.flatMap((each) => (each.kind === 'claimed' ? [each.instance.id] : []));
+    const ids = claims.flatMap((claimed) =>
+      claimed.kind === 'claimed' ? [claimed.instance.id] : [],
+    );
     expect(ids).toHaveLength(50);
     expect(new Set(ids).size).toBe(50);
     expect(claims.filter(({ kind }) => kind === 'none')).toHaveLength(950);
@@ -172,18 +174,18 @@ describe('a claim', () => {
     const { warm, claim, instances } = open();
     for (let round = 0; round < 200; round++) {
       const { id } = await warm();
-      const both = [claim(), instances.end(id, 'surplus')] as const;
-      const [claimed, ending] = await Promise.all(both);
+      const both = [claim(), instances.startDraining(id, 'surplus')] as const;
+      const [claimed, outcome] = await Promise.all(both);
       const has = claimed.kind === 'claimed' ? 'absent' : 'draining';
-      expect(ending.kind).toBe(has);
+      expect(outcome.kind).toBe(has);
     }
   });
 
   // A worker that died between the two left one that nobody could claim, for as long as it may wait.
   test('finds one that was found too many, and not ended', async () => {
-    const { warm, claim, pools, wish } = open();
+    const { warm, claim, pools, spec } = open();
     const { id } = await warm();
-    expect(await pools.unclaimed(wish.fingerprint, 1)).toEqual([id]);
+    expect(await pools.unclaimed(spec.fingerprint, 1)).toEqual([id]);
     expect(await claim()).toMatchObject({ kind: 'claimed', instance: { id } });
   });
 
@@ -191,17 +193,19 @@ describe('a claim', () => {
     const { warm, claim, instances, redis, keys } = open({ poolMaxAge: 3 });
     for (let round = 0; round < 200; round++) {
       const { id } = await warm();
-      const [claimed, ending] = await Promise.all([
+      const [claimed, outcome] = await Promise.all([
         new Promise((resolve) => setTimeout(resolve, round % 5)).then(() => claim()),
-        new Promise((resolve) => setTimeout(resolve, 3)).then(() => instances.end(id, 'due')),
+        new Promise((resolve) => setTimeout(resolve, 3)).then(() =>
+          instances.startDraining(id, 'due'),
+        ),
       ]);
       const route = await redis.exists(keys.route(id));
       if (claimed.kind === 'claimed') {
-        expect([ending.kind, route]).toEqual(['leased', 1]);
-        await instances.end(id, 'request');
+        expect([outcome.kind, route]).toEqual(['leased', 1]);
+        await instances.startDraining(id, 'request');
       } else {
         expect(route).toBe(0);
-        await instances.end(id, 'request');
+        await instances.startDraining(id, 'request');
       }
     }
   });
@@ -209,16 +213,16 @@ describe('a claim', () => {
   test('counts against the share of its owner, and against the key that it came with', async () => {
     const { warm, claim } = open();
     await Promise.all([warm(), warm()]);
-    const owner = { name: 'address:192.0.2.1', limit: 'address', most: 1 } as const;
-    const order = { owner, idempotency: { key: 'k', digest: 'd' } };
-    const first = await claim({}, order);
+    const owner = { name: 'address:192.0.2.1', limit: 'address', max: 1 } as const;
+    const context = { owner, idempotency: { key: 'k', digest: 'd' } };
+    const first = await claim({}, context);
     if (first.kind !== 'claimed') throw new Error(`the answer was ${first.kind}`);
-    expect(await claim({}, order)).toMatchObject({ kind: 'repeated', id: first.instance.id });
+    expect(await claim({}, context)).toMatchObject({ kind: 'repeated', id: first.instance.id });
     expect(await claim({}, { owner })).toEqual({ kind: 'full', limit: 'address' });
     // One that turned out to be dead is replaced under the same key.
-    const again = await claim({}, { ...order, owner: undefined, replacing: first.instance.id });
+    const again = await claim({}, { ...context, owner: undefined, replacing: first.instance.id });
     expect(again.kind).toBe('claimed');
-    expect(await claim({}, order)).toMatchObject({
+    expect(await claim({}, context)).toMatchObject({
       kind: 'repeated',
       id: again.kind === 'claimed' ? again.instance.id : '',
     });
@@ -234,16 +238,16 @@ describe('a pool', () => {
   });
 
   test('counts against its template, and yields to those who wait in its queue', async () => {
-    const { stock, intake, wish } = open({ maxInstances: 2, whenFull: 'queue' });
+    const { stock, intake, spec } = open({ maxInstances: 2, whenFull: 'queue' });
     expect(await stock()).toBeDefined();
-    const ask = () => intake.take({ ...warmDraft(wish, makeId(randomBytes)) }, {});
+    const ask = () => intake.createOrQueue({ ...warmDraft(spec, makeId(randomBytes)) }, {});
     expect([(await ask()).kind, (await ask()).kind]).toEqual(['created', 'queued']);
     expect(await stock()).toBeUndefined();
   });
 
   test('of another content of the template is another pool; of another size it is the same', () => {
-    const of = (given: Parameters<typeof sampleTemplate>[0], pattern = PATTERN) =>
-      wishOf(sampleTemplate({ pool: 1, ...given }), pattern)?.fingerprint;
+    const of = (input: Parameters<typeof sampleTemplate>[0], pattern = PATTERN) =>
+      poolSpecFor(sampleTemplate({ pool: 1, ...input }), pattern)?.fingerprint;
     const before = of({});
     expect(of({ pool: 5, maxInstances: 9, poolMaxAge: 1_000 })).toBe(before);
     expect(of({ image: 'ephemera/other' })).not.toBe(before);
@@ -254,18 +258,18 @@ describe('a pool', () => {
 
   test('is as large as the largest of its size and the times of its schedule', async () => {
     const entry = { cron: '0 9 * * *', ready: 40, for: 60_000, tz: 'UTC' };
-    const { pools, wish } = open({ pool: 2, schedule: [entry, entry] });
-    expect(await pools.wanted(wish.template)).toBe(2);
-    await pools.boost('demo', 1, 40, 60_000);
-    expect(await pools.wanted(wish.template)).toBe(40);
+    const { pools, spec } = open({ pool: 2, schedule: [entry, entry] });
+    expect(await pools.desiredCount(spec.template)).toBe(2);
+    await pools.setScheduledMinimum('demo', 1, 40, 60_000);
+    expect(await pools.desiredCount(spec.template)).toBe(40);
   });
 
   test('is told to the workers whole, and what is told no more is forgotten', async () => {
-    const { pools, wish } = open();
-    await pools.publish([wish]);
-    expect(await pools.wishes()).toEqual([wish]);
-    await pools.publish([]);
-    expect(await pools.wishes()).toEqual([]);
+    const { pools, spec } = open();
+    await pools.setPoolSpecs([spec]);
+    expect(await pools.listPoolSpecs()).toEqual([spec]);
+    await pools.setPoolSpecs([]);
+    expect(await pools.listPoolSpecs()).toEqual([]);
   });
 });
 
@@ -273,12 +277,12 @@ describe('a pool', () => {
 test('a start that is published again after the claim is still that start', async () => {
   const { warm, claim, instances } = open();
   const { id, generation } = await warm();
-  const again = await instances.publish(id, generation, '10.0.0.9');
+  const again = await instances.markReady(id, generation, '10.0.0.9');
   expect(again).toBeDefined();
   const claimed = await claim();
   if (claimed.kind !== 'claimed') throw new Error(claimed.kind);
   const { expiresAt } = claimed.instance;
-  expect(await instances.publish(id, generation, '10.0.0.9')).toMatchObject({ expiresAt });
-  expect(await instances.publish(id, generation, '10.0.0.8')).toBeUndefined();
+  expect(await instances.markReady(id, generation, '10.0.0.9')).toMatchObject({ expiresAt });
+  expect(await instances.markReady(id, generation, '10.0.0.8')).toBeUndefined();
   expect(await instances.get(id)).toEqual(claimed.instance);
 });

@@ -1,28 +1,30 @@
-import type { PoolWish, Pools } from '@ephemera/lifecycle';
+import type { PoolSpec, Pools } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
 /** The pools of warm instances: wishes by template, members and claimable ones by fingerprint. */
 export function redisPools(redis: Redis, keys: Keys): Pools {
   return {
-    async publish(wishes) {
+    async setPoolSpecs(specs) {
       const change = redis.multi().del(keys.pools);
-      for (const wish of wishes) change.hset(keys.pools, wish.template.name, JSON.stringify(wish));
+      for (const spec of specs) change.hset(keys.pools, spec.template.name, JSON.stringify(spec));
       await change.exec();
     },
 
-    async wishes() {
+    async listPoolSpecs() {
       const texts = await redis.hvals(keys.pools);
-      return texts.map((text) => JSON.parse(text) as PoolWish);
+      return texts.map((text) => JSON.parse(text) as PoolSpec);
     },
 
-    async boost(template, entry, ready, ms) {
-      await redis.set(keys.boost(template, entry), ready, 'PX', ms);
+    async setScheduledMinimum(template, entry, ready, ms) {
+      await redis.set(keys.scheduledMinimum(template, entry), ready, 'PX', ms);
     },
 
-    async wanted({ name, pool, schedule }) {
+    async desiredCount({ name, pool, schedule }) {
       if (schedule.length === 0) return pool;
-      const boosts = await redis.mget(schedule.map((_, entry) => keys.boost(name, entry)));
+      const boosts = await redis.mget(
+        schedule.map((_, entry) => keys.scheduledMinimum(name, entry)),
+      );
       return Math.max(pool, ...boosts.map(Number));
     },
 
@@ -30,15 +32,15 @@ export function redisPools(redis: Redis, keys: Keys): Pools {
       return redis.scard(keys.pool(fingerprint));
     },
 
-    async unclaimed(fingerprint, most) {
-      return redis.zrange(keys.warm(fingerprint), '0', String(most - 1));
+    async unclaimed(fingerprint, max) {
+      return redis.zrange(keys.warm(fingerprint), '0', String(max - 1));
     },
 
     async fingerprints() {
       const all = await redis.smembers(keys.poolFingerprints);
       const living: string[] = [];
-      for (const each of all) {
-        if ((await redis.exists(keys.pool(each))) === 1) living.push(each);
+      for (const text of all) {
+        if ((await redis.exists(keys.pool(text))) === 1) living.push(text);
       }
       return living;
     },

@@ -27,49 +27,49 @@ const routeOf = async (id: string) => JSON.parse((await redis.get(keys.route(id)
 async function starting() {
   const instances = redisInstances(redis, keys);
   const { id, generation } = await instances.create(sampleDraft({ template }));
-  const begun = await instances.begin(id, generation, 'a');
-  if (typeof begun !== 'object') throw new Error('it was not begun');
-  return { instances, instance: begun };
+  const assigned = await instances.assignToHost(id, generation, 'a');
+  if (typeof assigned !== 'object') throw new Error('it was not begun');
+  return { instances, instance: assigned };
 }
 
 test('a step is told in the instance and in its route, and leaves with the start', async () => {
   const { instances, instance } = await starting();
   const { id, generation } = instance;
-  expect(await redisProgress(redis, keys).tell(instance, pulling)).toBe(instance.expiresAt);
+  expect(await redisProgress(redis, keys).report(instance, pulling)).toBe(instance.expiresAt);
   expect(await instances.get(id)).toMatchObject({ state: 'starting', message: 'Pulling.' });
   expect(await routeOf(id)).toEqual({ state: 'starting', generation, step: 'pulling', done: 0.5 });
 
-  await instances.publish(id, generation, '10.0.0.1');
+  await instances.markReady(id, generation, '10.0.0.1');
   expect(await instances.get(id)).toMatchObject({ state: 'ready', message: undefined });
 });
 
 test('a start deadline is put off, never back, and not past the ceiling', async () => {
   const { instance } = await starting();
-  const { tell } = redisProgress(redis, keys);
-  const off = await tell(instance, pulling, 20_000);
+  const { report } = redisProgress(redis, keys);
+  const off = await report(instance, pulling, 20_000);
   expect(off).toBeGreaterThan(instance.expiresAt + 10_000);
-  expect(await tell(instance, pulling, 1_000)).toBe(off);
-  expect(await tell(instance, pulling)).toBe(off);
-  expect(await tell(instance, pulling, 3_600_000)).toBe(instance.maxExpiresAt);
+  expect(await report(instance, pulling, 1_000)).toBe(off);
+  expect(await report(instance, pulling)).toBe(off);
+  expect(await report(instance, pulling, 3_600_000)).toBe(instance.maxExpiresAt);
 });
 
 test('of an instance that serves nothing is told, and of one that was killed it says so', async () => {
   const { instances, instance } = await starting();
   const { id, generation } = instance;
-  const { tell } = redisProgress(redis, keys);
-  await instances.publish(id, generation, '10.0.0.1');
+  const { report } = redisProgress(redis, keys);
+  await instances.markReady(id, generation, '10.0.0.1');
   const [ready, route] = [await instances.get(id), await routeOf(id)];
-  expect(await tell(instance, pulling, 3_000_000)).toBe(ready?.expiresAt);
+  expect(await report(instance, pulling, 3_000_000)).toBe(ready?.expiresAt);
   expect([await instances.get(id), await routeOf(id)]).toEqual([ready, route]);
 
-  await instances.end(id, 'request');
-  expect(await tell(instance, pulling)).toBeUndefined();
+  await instances.startDraining(id, 'request');
+  expect(await report(instance, pulling)).toBeUndefined();
   expect(await routeOf(id)).toMatchObject({ state: 'draining' });
 });
 
 test('one of a pool gets no route by it', async () => {
   const { instance } = await starting();
   await redis.del(keys.route(instance.id));
-  await redisProgress(redis, keys).tell(instance, pulling);
+  await redisProgress(redis, keys).report(instance, pulling);
   expect(await redis.get(keys.route(instance.id))).toBeNull();
 });

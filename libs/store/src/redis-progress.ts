@@ -8,12 +8,12 @@ const script = loadScript('step');
 /** The steps of starts in Redis: in the instance for people, in its route for who waits. */
 export function redisProgress(redis: Redis, keys: Keys): Progress {
   return {
-    async tell({ id, generation }, { step, done, message }, within = 0) {
+    async report({ id, generation }, { step, done, message }, timeoutMs = 0) {
       const reply = await runScript(
         redis,
         script,
         [keys.instance(id), keys.route(id)],
-        [generation, step, done ?? '', message, within],
+        [generation, step, done ?? '', message, timeoutMs],
       );
       return reply === null ? undefined : (reply as number);
     },

@@ -1,6 +1,6 @@
 import { startRedis } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
-import { connectRedis, isRedisAway } from './connect-redis.ts';
+import { connectRedis, isRedisUnavailable } from './connect-redis.ts';
 import { keysOf } from './keys.ts';
 import { redisRates } from './redis-rates.ts';
 
@@ -8,26 +8,26 @@ test('an account has so many, for all replicas together; while Redis is away non
   const server = await startRedis();
   const connections = [1, 2].map(() => connectRedis(server.url, 'request', () => undefined));
   await Promise.all(connections.map((redis) => new Promise((done) => redis.once('ready', done))));
-  const [one, other] = connections.map((redis) => redisRates(redis, keysOf('rates')));
-  if (!one || !other) throw new Error('two replicas');
+  const [item, other] = connections.map((redis) => redisRates(redis, keysOf('rates')));
+  if (!item || !other) throw new Error('two replicas');
   try {
     const rate = { points: 3, seconds: 3600 };
-    expect(await one.take('address:a', rate)).toMatchObject({ allowed: true, remaining: 2 });
+    expect(await item.take('address:a', rate)).toMatchObject({ allowed: true, remaining: 2 });
     expect(await other.take('address:a', rate)).toMatchObject({ allowed: true, remaining: 1 });
-    expect(await one.take('address:a', rate)).toMatchObject({ allowed: true, remaining: 0 });
-    for (const replica of [one, other, one, one]) {
+    expect(await item.take('address:a', rate)).toMatchObject({ allowed: true, remaining: 0 });
+    for (const replica of [item, other, item, item]) {
       const left = await replica.take('address:a', rate);
       expect(left).toMatchObject({ allowed: false, remaining: 0 });
       expect(left.resetsIn).toBeGreaterThan(3500);
     }
-    expect(await one.take('address:b', rate)).toMatchObject({ allowed: true });
+    expect(await item.take('address:b', rate)).toMatchObject({ allowed: true });
     const [redis] = connections;
     const keys = (await redis?.keys('*')) ?? [];
     expect(keys.every((key) => key.startsWith('{rates}:rate:3-3600:address:'))).toBe(true);
     await server.stop();
-    const refused: unknown = await one.take('address:c', rate).catch((error: unknown) => error);
+    const refused: unknown = await item.take('address:c', rate).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(Error);
-    expect(isRedisAway(refused)).toBe(true);
+    expect(isRedisUnavailable(refused)).toBe(true);
   } finally {
     for (const redis of connections) redis.disconnect();
     await server.stop();

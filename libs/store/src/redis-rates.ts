@@ -19,7 +19,7 @@ export interface RateLeft {
 /** How often whom may ask; counted for all replicas together. */
 export interface Rates {
   /** Counts one request on an account. Rejects while Redis is away. */
-  take(account: string, rate: Rate): Promise<RateLeft>;
+  take(quotaSubject: string, rate: Rate): Promise<RateLeft>;
 }
 
 export function redisRates(redis: Redis, keys: Keys): Rates {
@@ -41,9 +41,9 @@ export function redisRates(redis: Redis, keys: Keys): Rates {
     return made;
   };
   return {
-    async take(account, rate) {
+    async take(quotaSubject, rate) {
       try {
-        const left = await limiterOf(rate).consume(account);
+        const left = await limiterOf(rate).consume(quotaSubject);
         return { allowed: true, ...leftOf(left) };
       } catch (left) {
         if (left instanceof RateLimiterRes) return { allowed: false, ...leftOf(left) };

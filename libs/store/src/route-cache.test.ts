@@ -1,4 +1,4 @@
-import type { FailureError, ReadyRoute, Route } from '@ephemera/domain';
+import type { ApiError, ReadyRoute, Route } from '@ephemera/domain';
 import { freePort, type StartedRedis, startRedis, waitFor } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -357,7 +357,7 @@ describe('Redis is away', () => {
   /** Time that a call takes, ms, and what it gives or its failure's kind. */
   async function timed(call: Promise<unknown>) {
     const before = performance.now();
-    const outcome = await call.catch((error: unknown) => (error as FailureError).failure.kind);
+    const outcome = await call.catch((error: unknown) => (error as ApiError).failure.kind);
     return { took: performance.now() - before, outcome };
   }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
-import { Bells } from './bells.ts';
+import { KeyedSignal } from './keyed-signal.ts';
 import type { Keys } from './keys.ts';
 import { type DropListener, KnownRoutes } from './known-routes.ts';
 import { type CachedRoute, type RouteAnswers, RouteReader } from './route-reader.ts';
@@ -25,17 +25,17 @@ export interface RouteCacheOptions {
 
 /** A read under way; `overtaken` where a change was told meanwhile: its answer may be older. */
 interface Read {
-  overtaken: boolean;
+  invalidated: boolean;
   promise: Promise<CachedRoute | undefined>;
 }
 
 /** A safety net below the pushed invalidations, for whoever waits, ms. */
-const LOOK_AGAIN = 2_000;
+const RECHECK_INTERVAL_MS = 2_000;
 /** How long the invalidation connection must be lost for Redis to count as away, ms. */
-const AWAY_AFTER = 1_000;
+const UNAVAILABLE_AFTER_MS = 1_000;
 /** How long a confirmation waits for a Redis that is late but not away, and how often it asks, ms. */
-const CONFIRM_WITHIN = 8_000;
-const CONFIRM_AGAIN = 100;
+const CONFIRM_TIMEOUT_MS = 8_000;
+const CONFIRM_INTERVAL_MS = 100;
 const RELOAD_BATCH = 500;
 const RELOAD_PAUSE = 500;
 
@@ -57,7 +57,7 @@ export class RouteCache {
   readonly #keys: Keys;
   readonly #reader: RouteReader;
   readonly #tracking: RouteTracking;
-  readonly #bells = new Bells();
+  readonly #signals = new KeyedSignal();
   readonly #reads = new Map<string, Set<Read>>();
   /** Stale are those from before the invalidation connection was lost. */
   readonly #known: KnownRoutes;
@@ -98,7 +98,7 @@ export class RouteCache {
   stop(): Promise<void> {
     this.#tracking.stop();
     this.#trackingDown();
-    this.#bells.ringAll();
+    this.#signals.notifyAll();
     return Promise.resolve();
   }
 
@@ -126,13 +126,13 @@ export class RouteCache {
   /**
    * The route from memory or from Redis; undefined where there is no such id. A ready route may
    * be past its `deadline`: it is then to be refused.
-   * @throws FailureError `store_unavailable` where Redis is away and nothing usable is known
+   * @throws ApiError `store_unavailable` where Redis is away and nothing usable is known
    */
   async find(id: string): Promise<CachedRoute | undefined> {
     const fresh = this.peek(id);
     if (fresh) return fresh;
-    const [underWay] = this.#reads.get(id) ?? [];
-    return await (underWay ?? this.#read(id)).promise;
+    const [inFlight] = this.#reads.get(id) ?? [];
+    return await (inFlight ?? this.#read(id)).promise;
   }
 
   /**
@@ -145,16 +145,16 @@ export class RouteCache {
     for (;;) {
       const found = await this.#read(id).promise;
       if (found === undefined || found.validUntil - this.#lease >= askedAt) return found;
-      if (this.#isAway) return found;
-      if (this.#clock() >= askedAt + CONFIRM_WITHIN) break;
-      await sleep(CONFIRM_AGAIN);
+      if (this.#isUnavailable) return found;
+      if (this.#clock() >= askedAt + CONFIRM_TIMEOUT_MS) break;
+      await sleep(CONFIRM_INTERVAL_MS);
     }
-    throw new FailureError({ kind: 'store_unavailable' });
+    throw new ApiError({ kind: 'store_unavailable' });
   }
 
-  get #isAway(): boolean {
+  get #isUnavailable(): boolean {
     const lostFor = this.#tracked ? 0 : this.#clock() - this.#lostAt;
-    return lostFor >= AWAY_AFTER && this.#reader.isAway;
+    return lostFor >= UNAVAILABLE_AFTER_MS && this.#reader.isUnavailable;
   }
 
   /**
@@ -169,14 +169,14 @@ export class RouteCache {
   ): Promise<CachedRoute | undefined> {
     const end = this.#clock() + timeoutMs;
     for (;;) {
-      const bell = this.#bells.hang(id, signal);
+      const subscription = this.#signals.subscribe(id, signal);
       try {
         const found = await this.find(id);
         const remaining = end - this.#clock();
         if (until(found) || remaining <= 0 || signal?.aborted === true) return found;
-        await bell.rung(Math.min(remaining, LOOK_AGAIN));
+        await subscription.wait(Math.min(remaining, RECHECK_INTERVAL_MS));
       } finally {
-        bell.take();
+        subscription.dispose();
       }
     }
   }
@@ -187,7 +187,7 @@ export class RouteCache {
   }
 
   #read(id: string): Read {
-    const read: Read = { overtaken: false, promise: Promise.resolve(undefined) };
+    const read: Read = { invalidated: false, promise: Promise.resolve(undefined) };
     const reads = this.#reads.get(id) ?? new Set();
     this.#reads.set(id, reads.add(read));
     read.promise = this.#readUntilClean(id, read).finally(() => {
@@ -199,18 +199,18 @@ export class RouteCache {
 
   async #readUntilClean(id: string, read: Read): Promise<CachedRoute | undefined> {
     for (;;) {
-      read.overtaken = !this.#tracked;
+      read.invalidated = !this.#tracked;
       const answers = await this.#reader.read([id]);
-      if (answers === undefined) return this.#whileAway(id);
+      if (answers === undefined) return this.#whileUnavailable(id);
       // Without tracking nobody would tell of a change: good for this once, and not kept as fresh.
-      if (!read.overtaken || !this.#tracked) {
-        this.#known.keep(id, answers[0], !read.overtaken);
+      if (!read.invalidated || !this.#tracked) {
+        this.#known.keep(id, answers[0], !read.invalidated);
         return answers[0];
       }
     }
   }
 
-  #whileAway(id: string): CachedRoute | undefined {
+  #whileUnavailable(id: string): CachedRoute | undefined {
     const fresh = this.#known.fresh.get(id);
     const known = fresh ?? this.#known.stale.get(id);
     const provenAt = fresh ? this.#provenAt : this.#staleProvenAt;
@@ -218,31 +218,31 @@ export class RouteCache {
       const rightAt = Math.max(provenAt, known.validUntil - this.#lease);
       if (this.#clock() < rightAt + this.#grace) return known;
     }
-    throw new FailureError({ kind: 'store_unavailable' });
+    throw new ApiError({ kind: 'store_unavailable' });
   }
 
   #invalidate(key: string | null): void {
     if (key === null) {
-      for (const reads of this.#reads.values()) overtake(reads);
+      for (const reads of this.#reads.values()) invalidateReads(reads);
       for (const id of this.#known.ids) this.#forget(id);
-      this.#bells.ringAll();
+      this.#signals.notifyAll();
       return;
     }
     const id = key.slice(this.#keys.routePrefix.length);
-    overtake(this.#reads.get(id) ?? []);
+    invalidateReads(this.#reads.get(id) ?? []);
     this.#forget(id);
-    this.#bells.ring(id);
+    this.#signals.notify(id);
   }
 
   /** A renewal changes a route as a kill does: only what stands there now tells which it was. */
   #forget(id: string): void {
     const before = this.#known.remove(id);
     if (before?.route.state !== 'ready') return;
-    void this.#tellWhatReplaced(id, before);
+    void this.#notifyReplaced(id, before);
   }
 
   /** A store that is late says nothing of the generation: what it holds open is kept for a lease more. */
-  async #tellWhatReplaced(id: string, before: CachedRoute): Promise<void> {
+  async #notifyReplaced(id: string, before: CachedRoute): Promise<void> {
     // One more pause and one more read end within the lease too.
     const until = this.#clock() + this.#lease - 2 * RELOAD_PAUSE;
     let now: CachedRoute | undefined;
@@ -262,7 +262,7 @@ export class RouteCache {
   #trackingUp(since: number): void {
     this.#tracked = true;
     this.#provenAt = since;
-    this.#bells.ringAll();
+    this.#signals.notifyAll();
     void this.#reload(++this.#epoch);
   }
 
@@ -271,7 +271,7 @@ export class RouteCache {
     this.#lostAt = this.#clock();
     this.#epoch++;
     this.#staleProvenAt = this.#provenAt;
-    for (const reads of this.#reads.values()) overtake(reads);
+    for (const reads of this.#reads.values()) invalidateReads(reads);
     this.#known.goStale();
   }
 
@@ -294,6 +294,6 @@ export class RouteCache {
   }
 }
 
-function overtake(reads: Iterable<Read>): void {
-  for (const read of reads) read.overtaken = true;
+function invalidateReads(reads: Iterable<Read>): void {
+  for (const read of reads) read.invalidated = true;
 }

@@ -17,11 +17,11 @@ export type RouteAnswers = readonly (CachedRoute | undefined)[];
 /** Leaves room for an answer to the visitor within 250 ms. */
 const TIMEOUT = 200;
 /** So many reads in a row without an answer, however late, tell that Redis is away. */
-const AWAY_AFTER = 4;
+const UNAVAILABLE_AFTER_MS = 4;
 /** Reads that are closer together than this tell the same, ms. */
-const APART = 300;
+const SILENCE_INTERVAL_MS = 300;
 /** While Redis is silent, one read in this time finds out whether it is back. */
-const PAUSE = 500;
+const RETRY_DELAY_MS = 500;
 
 /** Reads routes, and gives up quickly: a Redis that is away must not hold up a visitor. */
 export class RouteReader {
@@ -45,13 +45,13 @@ export class RouteReader {
   }
 
   /** Whether Redis has not answered for a while, rather than been late. */
-  get isAway(): boolean {
-    return this.#silences >= AWAY_AFTER;
+  get isUnavailable(): boolean {
+    return this.#silences >= UNAVAILABLE_AFTER_MS;
   }
 
   /** Whether reads reach Redis; one that is late does not change that. */
   get isConnected(): boolean {
-    return this.#redis.status === 'ready' && !this.isAway;
+    return this.#redis.status === 'ready' && !this.isUnavailable;
   }
 
   /** The routes of some ids as Redis has them now; undefined where it does not answer in time. */
@@ -98,7 +98,7 @@ export class RouteReader {
 
   #noteSilence(): void {
     const now = this.#clock();
-    if (now < this.#silentAt + APART) return;
+    if (now < this.#silentAt + SILENCE_INTERVAL_MS) return;
     this.#silentAt = now;
     this.#silences++;
   }
@@ -112,7 +112,7 @@ export class RouteReader {
         // A process that stood still has not listened: what came meanwhile is read in this turn.
         turn = setImmediate(() => {
           this.#noteSilence();
-          this.#silentUntil = this.#clock() + PAUSE;
+          this.#silentUntil = this.#clock() + RETRY_DELAY_MS;
           resolve(undefined);
         });
       }, TIMEOUT);

@@ -109,10 +109,10 @@ export class RouteTracking {
     this.#up = true;
     this.#events.up(since);
     this.#redis.emit('tracking');
-    this.#beat();
+    this.#sendHeartbeat();
   }
 
-  #beat(): void {
+  #sendHeartbeat(): void {
     this.#heartbeat = setTimeout(() => {
       const since = this.#clock();
       this.#expectAnswer();
@@ -121,7 +121,7 @@ export class RouteTracking {
           clearTimeout(this.#silence);
           if (!this.#up) return;
           this.#events.proven(since);
-          this.#beat();
+          this.#sendHeartbeat();
         },
         () => undefined,
       );

@@ -7,7 +7,7 @@ export interface Script {
   readonly sha: string;
 }
 
-const prelude = ['prelude', 'route', 'room'].map(read).join('\n');
+const prelude = ['prelude', 'route', 'capacity'].map(read).join('\n');
 
 /**
  * Reads one of the Lua scripts beside this file; its head tells KEYS, ARGV and what it returns.

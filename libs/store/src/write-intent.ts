@@ -1,5 +1,5 @@
 import type { Instance, InstanceDraft } from '@ephemera/domain';
-import type { Order } from '@ephemera/lifecycle';
+import type { CreationContext } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 import { loadScript, runScript } from './run-script.ts';
@@ -7,12 +7,12 @@ import { loadScript, runScript } from './run-script.ts';
 const create = loadScript('create');
 
 /** What `create.lua` and `claim.lua` take beside the draft. */
-export interface ScriptOrder extends Order {
+export interface ScriptContext extends CreationContext {
   /** Whether it may wait in the queue. */
   readonly queue?: boolean;
   /** Fingerprint of the pool that it is for, and how many that pool is to have. */
   readonly pool?: string;
-  readonly want?: number;
+  readonly desired?: number;
 }
 
 export type IntentReply =
@@ -20,7 +20,7 @@ export type IntentReply =
 
 export type RefusalReply =
   | ['full', 'hosts' | 'template' | 'queue' | 'address' | 'token']
-  | ['spent', 'link' | 'work']
+  | ['exhausted', 'link' | 'work']
   | ['repeated', string, string[]]
   | ['reused'];
 
@@ -29,7 +29,7 @@ export async function writeIntent(
   redis: Redis,
   keys: Keys,
   draft: InstanceDraft,
-  order: ScriptOrder,
+  context: ScriptContext,
 ): Promise<{ readonly reply: IntentReply; readonly instance: Instance | undefined }> {
   const { id, template, timeout, url, env, metadata } = draft;
   const { instances, generation, pending, events } = keys;
@@ -41,22 +41,22 @@ export async function writeIntent(
       id,
       timeout,
       template.ready.within,
-      order.pool === undefined ? template.maxTimeout : template.maxTimeout + timeout,
+      context.pool === undefined ? template.maxTimeout : template.maxTimeout + timeout,
       JSON.stringify(template),
       JSON.stringify(env),
       JSON.stringify(metadata),
       url,
       template.idleTimeout ?? '',
-      JSON.stringify({ ...order, secret: draft.token, accessHash: draft.accessHash }),
+      JSON.stringify({ ...context, secret: draft.token, accessHash: draft.accessHash }),
     ],
   )) as IntentReply;
   if (reply[0] !== 'created' && reply[0] !== 'queued') return { reply, instance: undefined };
-  return { reply, instance: pendingInstance(draft, order, reply) };
+  return { reply, instance: pendingInstance(draft, context, reply) };
 }
 
 function pendingInstance(
   draft: InstanceDraft,
-  { pool, owner }: ScriptOrder,
+  { pool, quotaOwner }: ScriptContext,
   [kind, generation, createdAt, expiresAt, maxExpiresAt]: Extract<
     IntentReply,
     ['created' | 'queued', ...unknown[]]
@@ -76,7 +76,7 @@ function pendingInstance(
     startedAt: undefined,
     expiresAt,
     maxExpiresAt,
-    ...(owner !== undefined && { owner: owner.name }),
+    ...(quotaOwner !== undefined && { owner: quotaOwner.name }),
     ...(pool !== undefined && { pool }),
     ...(kind === 'queued' && { queued: true }),
   };

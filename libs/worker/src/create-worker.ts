@@ -1,6 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StartError } from '@ephemera/domain';
-import { admit, buryLost, endExited, reconcile } from '@ephemera/lifecycle';
+import { BootError } from '@ephemera/domain';
+import {
+  startQueuedInstances,
+  expireInstancesOfDeadHosts,
+  endExitedInstance,
+  reconcile,
+} from '@ephemera/lifecycle';
 import { createProducers, createRefills } from '@ephemera/queue';
 import { watchPolicy } from '@ephemera/config';
 import {
@@ -20,75 +25,75 @@ import {
   redisHosts,
   redisInstances,
   redisIntake,
-  redisKeptLogs,
-  redisLine,
+  redisLogArchive,
+  redisStartQueue,
   redisPools,
   redisSuspensions,
   redisProgress,
   requireRedis,
-  takeAsks,
-  tellExpiring,
+  serveHostRpc,
+  emitExpiringEvents,
   watchClock,
   withHostLock,
 } from '@ephemera/store';
-import { againstPolicy } from './against-policy.ts';
-import { answerAsk } from './rpc/answer-ask.ts';
+import { policyCheck } from './policy-check.ts';
+import { handleHostRequest } from './rpc/handle-host-request.ts';
 import { readConfig } from './config.ts';
 import { connectDocker } from './docker/connect-docker.ts';
-import { QUICK, withDeadline, wordsOf } from './docker/deadline.ts';
+import { DEFAULT_TIMEOUT_MS, withDeadline, daemonMessage } from './docker/deadline.ts';
 import { dockerContainers } from './docker/docker-containers.ts';
 import { hostName } from './docker/host-name.ts';
 import { imagePulls } from './docker/pull-image.ts';
 import { requireLimits } from './docker/require-limits.ts';
 import { ensureNetwork } from './docker/instances-network.ts';
 import { instancesNetworks } from './docker/instances-networks.ts';
-import { keepLog } from './docker/keep-log.ts';
+import { archiveLog } from './docker/archive-log.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { watchExits } from './docker/watch-exits.ts';
 import type { Exit } from './docker/watch-exits.ts';
 import { createFirewall, runHere } from './firewall.ts';
 import { hostCapacity, withinNetworks } from './docker/host-capacity.ts';
-import { guardStarts } from './guard-starts.ts';
-import { inLanes } from './in-lanes.ts';
+import { withStartChecks } from './start-checks.ts';
+import { limitConcurrency } from './concurrency-limit.ts';
 import { startKillWorker } from './kill-worker.ts';
-import { lookAtParts } from './look-at-parts.ts';
-import { hastenLateKills } from './late-kills.ts';
+import { checkReadiness } from './check-readiness.ts';
+import { overdueKillTimer } from './overdue-kill-timer.ts';
 import { probe } from './probe.ts';
-import { repeat } from './repeat.ts';
-import { requireBounds } from './require-bounds.ts';
+import { runPeriodically } from './run-periodically.ts';
+import { limitsCheck } from './limits-check.ts';
 import { startRefillWorker } from './refill-worker.ts';
-import { removeInLanes } from './remove-in-lanes.ts';
+import { withRemovalLimit } from './removal-limit.ts';
 import { startSpawnWorker } from './spawn-worker.ts';
-import { tellKills } from './tell-kills.ts';
+import { recordKill } from './record-kill.ts';
 import { startWebhooks } from './webhooks/start-webhooks.ts';
 import { createWorkerMetrics } from './worker-metrics.ts';
 
-const RECONCILE_EVERY = 10_000;
-const BEAT_EVERY = 5_000;
+const RECONCILE_INTERVAL_MS = 10_000;
+const HEARTBEAT_INTERVAL_MS = 5_000;
 /** Room that opens is used at once; these only make up for what was missed. */
-const ADMIT_EVERY = 1_000;
-const REFILL_EVERY = 5_000;
-const ARM_REFILL_EVERY = 60_000;
-const BURY_LOST_EVERY = 30_000;
-const EXPIRING_EVERY = 1_000;
+const DEQUEUE_INTERVAL_MS = 1_000;
+const REFILL_INTERVAL_MS = 5_000;
+const SCHEDULE_REFILL_INTERVAL_MS = 60_000;
+const EXPIRE_DEAD_HOSTS_INTERVAL_MS = 30_000;
+const EXPIRING_INTERVAL_MS = 1_000;
 /** How many exits are looked into at once: all may end together. */
-const EXITS_AT_ONCE = 32;
+const EXIT_CONCURRENCY = 32;
 
 await runApp(async () => {
   const config = readConfig();
   const { namespace } = config;
   const logger = createLogger('worker', config.logLevel);
-  const lifetime = createLifetime(logger);
+  const shutdown = createLifetime(logger);
   const keys = keysOf(namespace);
 
   const onRedisError = (error: Error) => logger.warn({ err: error }, 'redis fault');
   const redis = connectRedis(config.redis, 'job', onRedisError);
-  lifetime.onStop('redis', () => redis.quit());
+  shutdown.onStop('redis', () => redis.quit());
   await requireRedis(redis, config.redis);
 
   const docker = connectDocker(config.dockerHost);
-  await withDeadline('ping', QUICK, docker.ping()).catch((error: unknown) => {
-    throw new StartError(`Docker does not answer at ${config.dockerHost}: ${wordsOf(error)}`);
+  await withDeadline('ping', DEFAULT_TIMEOUT_MS, docker.ping()).catch((error: unknown) => {
+    throw new BootError(`Docker does not answer at ${config.dockerHost}: ${daemonMessage(error)}`);
   });
   await requireLimits(docker);
   const host = config.hostId ?? (await hostName(docker));
@@ -106,7 +111,7 @@ await runApp(async () => {
     docker,
     namespace,
     subnets: config.subnets,
-    portsEach: config.networkInstances,
+    portsPerNetwork: config.networkInstances,
     prepare: (network) => firewall.secure(network),
     keep: (found) => firewall.keep(found),
     logger,
@@ -115,17 +120,17 @@ await runApp(async () => {
   const instances = redisInstances(redis, keys, config.tombstone);
   const hosts = redisHosts(redis, keys);
   const jobs = createProducers(redis, keys.queuePrefix);
-  lifetime.onStop('queues', () => jobs.close());
-  const { kills, spawns } = jobs;
+  shutdown.onStop('queues', () => jobs.close());
+  const { killJobs, spawns } = jobs;
   const refills = createRefills(redis, keys.queuePrefix);
-  lifetime.onStop('pool queue', () => refills.close());
+  shutdown.onStop('pool queue', () => refills.close());
   const capacity = await hostCapacity(docker, config.capacity);
-  await hosts.offer(host, capacity);
-  const line = redisLine(redis, keys);
+  await hosts.setCapacity(host, capacity);
+  const startQueue = redisStartQueue(redis, keys);
   const pulls = imagePulls(docker, config.pullTimeout);
   const policy = watchPolicy(config.configFile, logger);
-  lifetime.onStop('policy', () => policy.close());
-  const containers = guardStarts(
+  shutdown.onStop('policy', () => policy.close());
+  const containers = withStartChecks(
     dockerContainers({
       docker,
       namespace,
@@ -135,42 +140,42 @@ await runApp(async () => {
       now: () => instances.now(),
       pulls,
       cpuPeriod: config.cpuPeriod,
-      inTurn: inLanes(config.spawnConcurrency),
-      keepLog: keepLog(redisKeptLogs(redis, keys, config.tombstone), logger),
+      startLimit: limitConcurrency(config.spawnConcurrency),
+      archiveLog: archiveLog(redisLogArchive(redis, keys, config.tombstone), logger),
     }),
-    [requireBounds(capacity.memory), againstPolicy(() => policy.current), firewall.objections],
+    [limitsCheck(capacity.memory), policyCheck(() => policy.current), firewall.startCheck],
   );
   // Very many may be due, exit or fail at one instant: each kind has lanes of its own and waits for no
   // other, and who waits for its turn here is withdrawn already.
-  const inTurn = () => removeInLanes(containers, config.killConcurrency);
+  const limitedContainers = () => withRemovalLimit(containers, config.killConcurrency);
   const progress = redisProgress(redis, keys);
   const addresses = redisAddresses(redis, keys, host);
   const registry = createMetrics('worker');
   const clock = watchClock({
     redis,
-    onSkew: (ahead, isSkewed) => tellSkew(logger, ahead, isSkewed),
+    onSkew: (skewMs, isSkewed) => tellSkew(logger, skewMs, isSkewed),
   });
-  lifetime.onStop('clock', () => clock.stop());
+  shutdown.onStop('clock', () => clock.stop());
   const metrics = createWorkerMetrics(registry, () => instances.count());
-  const onKilled = tellKills(logger, metrics);
-  registerClock(registry, () => clock.ahead);
-  const late = hastenLateKills({
-    kills,
-    within: 2 * RECONCILE_EVERY,
-    onFault: (err, id) => logger.warn({ err, id }, 'kill job not hastened'),
+  const onKilled = recordKill(logger, metrics);
+  registerClock(registry, () => clock.skewMs);
+  const overdueKills = overdueKillTimer({
+    killJobs,
+    timeoutMs: 2 * RECONCILE_INTERVAL_MS,
+    onError: (err, id) => logger.warn({ err, id }, 'overdue kill job not promoted'),
   });
-  lifetime.onStop('late kills', () => late.stop());
+  shutdown.onStop('late kills', () => overdueKills.stop());
 
   // Before the work, so that it is there until that has stopped.
   let isServing = false;
   const pings = { redis: () => redis.ping(), docker: () => docker.ping() };
-  const readiness = () => lookAtParts(isServing && !lifetime.stopping, pings);
+  const readiness = () => checkReadiness(isServing && !shutdown.stopping, pings);
   const health = createHealthServer({ readiness, metrics: registry });
   await listen(health, { host: config.bind, port: config.port });
-  lifetime.onStop('health', () => health.close());
+  shutdown.onStop('health', () => health.close());
 
-  const underWay = new Set<string>();
-  const repaired = inTurn();
+  const inFlight = new Set<string>();
+  const repaired = limitedContainers();
   const reconcileNow = async (): Promise<void> => {
     const ended = metrics.reconcileSeconds.startTimer();
     try {
@@ -178,16 +183,16 @@ await runApp(async () => {
         host,
         instances,
         containers: repaired,
-        kills,
-        underWay,
+        killJobs,
+        inFlight,
         spawns,
-        onLease: (instance, remaining) => late.expect(instance, remaining),
+        onLease: (instance, remaining) => overdueKills.watch(instance, remaining),
         onKilled,
         onRepair(kind, id, generation) {
           metrics.repairs.inc({ kind });
           logger.info({ id, generation, kind }, 'repaired');
         },
-        onFault(kind, id, error) {
+        onError(kind, id, error) {
           logger.warn({ err: error, id, kind }, 'repair failed');
         },
       });
@@ -203,7 +208,7 @@ await runApp(async () => {
     const blocking = connectRedis(config.redis, 'watch', onRedisError);
     const { webhooks } = config;
     const stop = await startWebhooks({ webhooks, redis, blocking, keys, logger });
-    lifetime.onStop('webhooks', stop);
+    shutdown.onStop('webhooks', stop);
   }
 
   // What became overdue while nobody was here goes before anything new is started; whoever held
@@ -211,66 +216,88 @@ await runApp(async () => {
   await reconcileNow();
 
   const options = { connection: redis, prefix: keys.queuePrefix, logger, metrics };
-  const ending = { instances, containers, kills, onKilled };
-  const killWorker = startKillWorker({ ...ending, containers: inTurn() }, host, options);
+  const killPorts = { instances, containers, killJobs, onKilled };
+  const killWorker = startKillWorker(
+    { ...killPorts, containers: limitedContainers() },
+    host,
+    options,
+  );
   const spawnWorker = startSpawnWorker(
-    { ...ending, containers: inTurn(), host, addresses, probe, progress, pause: sleep },
+    {
+      ...killPorts,
+      containers: limitedContainers(),
+      host,
+      addresses,
+      probe,
+      progress,
+      pause: sleep,
+    },
     options,
   );
   killWorker.worker.on('completed', () => {
-    letIn().catch((error: unknown) => logger.warn({ err: error }, 'queue not looked at'));
+    startQueued().catch((error: unknown) =>
+      logger.warn({ err: error }, 'start queue check failed'),
+    );
   });
   const refillWorker = startRefillWorker(
     {
       instances,
-      ends: jobs.ends,
+      killRequests: jobs.killRequests,
       spawns,
       pools: redisPools(redis, keys),
       intake: redisIntake(redis, keys),
     },
     { connection: redis, prefix: keys.queuePrefix, logger },
   );
-  lifetime.onStop('refill worker', () => refillWorker.close());
+  shutdown.onStop('refill worker', () => refillWorker.close());
 
-  const asking = connectRedis(config.redis, 'watch', onRedisError);
+  const rpcRedis = connectRedis(config.redis, 'watch', onRedisError);
   const suspensions = redisSuspensions(redis, keys);
-  const answering = { docker, namespace, host, suspensions, instances, containers, kills };
-  const looks = inLanes(EXITS_AT_ONCE);
+  const rpcPorts = { docker, namespace, host, suspensions, instances, containers, killJobs };
+  const inspectLimit = limitConcurrency(EXIT_CONCURRENCY);
   const exited: typeof containers = {
-    ...inTurn(),
-    inspect: (id) => looks(() => containers.inspect(id)),
-    running: (id) => looks(() => containers.running(id)),
+    ...limitedContainers(),
+    inspect: (id) => inspectLimit(() => containers.inspect(id)),
+    running: (id) => inspectLimit(() => containers.running(id)),
   };
   const stopping = new AbortController();
   const { signal } = stopping;
   const loops = [
-    repeat('reconcile', RECONCILE_EVERY, reconcileOnce, { signal, logger }),
+    runPeriodically('reconcile', RECONCILE_INTERVAL_MS, reconcileOnce, { signal, logger }),
     // Beside it: neither may hold up the other.
-    repeat('networks', RECONCILE_EVERY, keepNetworks, { signal, logger }),
-    repeat('beat', BEAT_EVERY, beat, { signal, logger }),
-    repeat('admit', ADMIT_EVERY, letIn, { signal, logger }),
-    repeat('lost hosts', BURY_LOST_EVERY, buryLostOnce, { signal, logger }),
+    runPeriodically('networks', RECONCILE_INTERVAL_MS, keepNetworks, { signal, logger }),
+    runPeriodically('heartbeat', HEARTBEAT_INTERVAL_MS, heartbeat, { signal, logger }),
+    runPeriodically('start queue', DEQUEUE_INTERVAL_MS, startQueued, { signal, logger }),
+    runPeriodically('dead hosts', EXPIRE_DEAD_HOSTS_INTERVAL_MS, expireDeadHosts, {
+      signal,
+      logger,
+    }),
     // Again and again: a Redis that lost everything has lost it too.
-    repeat('refill', ARM_REFILL_EVERY, () => refills.every(REFILL_EVERY), { signal, logger }),
+    runPeriodically(
+      'refill',
+      SCHEDULE_REFILL_INTERVAL_MS,
+      () => refills.every(REFILL_INTERVAL_MS),
+      { signal, logger },
+    ),
     watchExits(docker, { namespace, host }, { onExit, onDaemon: assertFirewall }, signal),
-    repeat('expiring', EXPIRING_EVERY, tellOfDeadlines, { signal, logger }),
-    takeAsks({
+    runPeriodically('expiring', EXPIRING_INTERVAL_MS, emitExpiring, { signal, logger }),
+    serveHostRpc({
       redis,
-      blocking: asking,
+      blocking: rpcRedis,
       keys,
       host,
-      answer: (ask) => answerAsk(answering, ask),
+      answer: (request) => handleHostRequest(rpcPorts, request),
       signal,
     }),
   ];
-  lifetime.onStop('loops', async () => {
+  shutdown.onStop('loops', async () => {
     stopping.abort();
-    asking.disconnect();
+    rpcRedis.disconnect();
     await Promise.all(loops);
   });
 
   // Last, to stop first, and both at once: what is under way has its time from the signal on.
-  lifetime.onStop('jobs', () => Promise.all([spawnWorker.stop(), killWorker.stop()]));
+  shutdown.onStop('jobs', () => Promise.all([spawnWorker.stop(), killWorker.stop()]));
 
   isServing = true;
   logger.info({ host, networks: networks.all }, 'worker ready');
@@ -283,33 +310,35 @@ await runApp(async () => {
     }
   }
 
-  async function tellOfDeadlines(): Promise<void> {
-    await tellExpiring(redis, keys, await instances.now());
+  async function emitExpiring(): Promise<void> {
+    await emitExpiringEvents(redis, keys, await instances.now());
   }
 
-  async function buryLostOnce(): Promise<void> {
-    const buried = await buryLost({ instances, hosts, onKilled });
-    if (buried.length > 0) logger.warn({ ids: buried }, 'instances of lost hosts buried');
+  async function expireDeadHosts(): Promise<void> {
+    const finalized = await expireInstancesOfDeadHosts({ instances, hosts, onKilled });
+    if (finalized.length > 0) logger.warn({ ids: finalized }, 'instances of dead hosts expired');
   }
 
-  async function letIn(): Promise<void> {
-    const admitted = await admit({ line, spawns });
-    if (admitted.length > 0) logger.info({ ids: admitted }, 'let in from the queue');
+  async function startQueued(): Promise<void> {
+    const started = await startQueuedInstances({ startQueue, spawns });
+    if (started.length > 0) logger.info({ ids: started }, 'instances started from the queue');
   }
 
-  async function beat(): Promise<void> {
-    await withDeadline('ping', QUICK, docker.ping());
-    await hosts.offer(host, withinNetworks(capacity, networks.most));
-    await hosts.beat(host, await instances.now());
+  async function heartbeat(): Promise<void> {
+    await withDeadline('ping', DEFAULT_TIMEOUT_MS, docker.ping());
+    await hosts.setCapacity(host, withinNetworks(capacity, networks.max));
+    await hosts.heartbeat(host, await instances.now());
   }
 
   /** A daemon that has just come back may have built its chains anew. */
   function assertFirewall(): void {
-    firewall.assert().catch((error: unknown) => logger.warn({ err: error }, 'rules not looked at'));
+    firewall
+      .assert()
+      .catch((error: unknown) => logger.warn({ err: error }, 'firewall check failed'));
   }
 
   function onExit(exit: Exit): void {
-    endExited({ ...ending, containers: exited, host }, exit).catch((error: unknown) =>
+    endExitedInstance({ ...killPorts, containers: exited, host }, exit).catch((error: unknown) =>
       logger.warn({ err: error, id: exit.id }, 'exit not handled'),
     );
   }

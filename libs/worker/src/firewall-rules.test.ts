@@ -73,7 +73,7 @@ test.each(['iptables-nft', 'iptables-legacy'])(
     const unnamed = (text: string) => text.trim().replaceAll(/-(nft|legacy)/g, '');
     const said = unnamed(await there('sh', '-c', script)).split('\n');
     expect(said.sort()).toEqual(
-      places.map((each) => unnamed(`put first: ${each.join(' ')}`)).sort(),
+      places.map((place) => unnamed(`put first: ${place.join(' ')}`)).sort(),
     );
     for (const [tables, chain] of places) {
       const jump = `-A ${chain} -j EPHEMERA-EPH0-${chain === 'INPUT' ? 'I' : 'F'}`;
@@ -99,7 +99,7 @@ test('those of two bridges do not take turns to be first', async () => {
   expect(await there('sh', '-c', both)).toBe('');
 });
 
-const refused = (why: RegExp) => expect(there('sh', '-c', script)).rejects.toThrow(why);
+const refused = (reason: RegExp) => expect(there('sh', '-c', script)).rejects.toThrow(reason);
 
 test('where the bridge is in another network than the worker, it says so', async () => {
   await daemonUses('iptables');

@@ -39,7 +39,7 @@ export function firewallScript(network: InstancesNetwork, egress: EgressRules): 
   const { bridge, infrastructure, open } = network;
   const known = '-m conntrack --ctstate ESTABLISHED,RELATED';
   const resolvers = egress.resolvers.flatMap((address) =>
-    ['udp', 'tcp'].map((each) => `-s ${open.subnet} -d ${address} -p ${each} --dport 53 -j RETURN`),
+    ['udp', 'tcp'].map((text) => `-s ${open.subnet} -d ${address} -p ${text} --dport 53 -j RETURN`),
   );
   return [
     'set -e',

@@ -1,7 +1,7 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import { expect, test } from 'vitest';
-import { begunInstance } from '../test/docker-scene.ts';
+import { assignedInstance } from '../test/docker-fixture.ts';
 import { describeNetwork } from './docker/instances-network.ts';
 import { createFirewall } from './firewall.ts';
 
@@ -22,7 +22,7 @@ const refused = () => Promise.reject(new Error('iptables: Permission denied'));
 test('where the rules are required and cannot be set, the worker does not start', async () => {
   const { logger } = recording();
   const made = createFirewall({ network, mode: 'required', runOnHost: refused, egress, logger });
-  await expect(made).rejects.toThrow(StartError);
+  await expect(made).rejects.toThrow(BootError);
   await expect(made).rejects.toThrow(/eph-00000000.*Permission denied/);
 });
 
@@ -42,19 +42,19 @@ test('where they are not, it says once what that means', async () => {
   ]);
 });
 
-const untrusted = begunInstance().template;
+const untrusted = assignedInstance().template;
 
 test('without the rules only trusted templates are started', async () => {
   const { logger } = recording();
   let works = false;
   const runOnHost = () => (works ? Promise.resolve('') : refused());
   const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
-  expect(await firewall.objections({ ...untrusted, trusted: true })).toEqual([]);
-  expect(await firewall.objections(untrusted)).toEqual([
+  expect(await firewall.startCheck({ ...untrusted, trusted: true })).toEqual([]);
+  expect(await firewall.startCheck(untrusted)).toEqual([
     'no firewall rules could be set here, and the template "demo" is not trusted',
   ]);
   works = true;
-  expect(await firewall.objections(untrusted)).toEqual([]);
+  expect(await firewall.startCheck(untrusted)).toEqual([]);
 });
 
 test('where nobody wants them, nothing is run', async () => {
@@ -69,7 +69,7 @@ test('where nobody wants them, nothing is run', async () => {
   await firewall.assert();
   await firewall.remove();
   expect(lines).toEqual([]);
-  expect(await firewall.objections(untrusted)).toEqual([]);
+  expect(await firewall.startCheck(untrusted)).toEqual([]);
 });
 
 test('a network made anew is not used without the rules that held before', async () => {
@@ -103,6 +103,6 @@ test('that nothing is to be set does not say that it could be', async () => {
   const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
   firewall.keep([]);
   await firewall.assert();
-  expect(await firewall.objections(untrusted)).not.toEqual([]);
+  expect(await firewall.startCheck(untrusted)).not.toEqual([]);
   expect(lines).toHaveLength(1);
 });

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import type { InstancesNetwork } from './docker/instances-network.ts';
 import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
 import type { EgressRules } from './firewall-rules.ts';
-import type { Objections } from './guard-starts.ts';
+import type { StartCheck } from './start-checks.ts';
 
 /** Runs a shell script with the right to change the firewall of the Docker host; gives what it printed. */
 export type RunOnHost = (script: string) => Promise<string>;
@@ -13,13 +13,13 @@ export type RunOnHost = (script: string) => Promise<string>;
 export interface Firewall {
   /** Sets the rules again where they are gone, or where those of others have come before them. */
   assert(): Promise<void>;
-  /** Sets the rules of one more network. @throws StartError where they are required and cannot be set */
+  /** Sets the rules of one more network. @throws BootError where they are required and cannot be set */
   secure(network: InstancesNetwork): Promise<void>;
   /** Forgets all networks but these: one whose bridge is gone would fail the rules of the others. */
   keep(networks: readonly InstancesNetwork[]): void;
   remove(): Promise<void>;
   /** Without the rules, only templates that the operator trusts are started. */
-  readonly objections: Objections;
+  readonly startCheck: StartCheck;
 }
 
 const run = promisify(execFile);
@@ -51,7 +51,9 @@ export async function createFirewall(options: {
     if (mode === 'off' || networks.size === 0) return [];
     const chosen = [...networks.values()];
     try {
-      const said = await runOnHost(chosen.map((each) => firewallScript(each, egress)).join('\n'));
+      const said = await runOnHost(
+        chosen.map((instancesNetwork) => firewallScript(instancesNetwork, egress)).join('\n'),
+      );
       if (lastFault !== undefined) logger.info('firewall rules are set again');
       lastFault = undefined;
       return [...new Set(Array.from(said.matchAll(/put first: (\S+ \S+)/g), ([, at = '']) => at))];
@@ -81,7 +83,7 @@ export async function createFirewall(options: {
     await set();
     // Where rules held so far, no other network is used without its own.
     if (lastFault === undefined || (mode !== 'required' && !held)) return;
-    throw new StartError(`the firewall rules for ${network.bridge} could not be set: ${lastFault}`);
+    throw new BootError(`the firewall rules for ${network.bridge} could not be set: ${lastFault}`);
   };
 
   await secure(options.network, true);
@@ -96,7 +98,7 @@ export async function createFirewall(options: {
       if (mode !== 'off')
         await runOnHost([...networks.values()].map(firewallRemovalScript).join('\n'));
     },
-    async objections({ name, trusted = false }) {
+    async startCheck({ name, trusted = false }) {
       if (mode === 'off' || trusted) return [];
       // It may have been the lock of the tables that was held for too long.
       if (lastFault !== undefined) await assert();

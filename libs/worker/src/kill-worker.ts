@@ -3,12 +3,12 @@ import type { KillPorts, Killed } from '@ephemera/lifecycle';
 import { WORKER_OPTIONS, killQueue } from '@ephemera/queue';
 import type { KillJob } from '@ephemera/queue';
 import { DelayedError, Worker } from 'bullmq';
-import { handBack } from './hand-back.ts';
-import { reportFaults } from './spawn-worker.ts';
+import { requeueOnShutdown } from './requeue-on-shutdown.ts';
+import { logWorkerErrors } from './spawn-worker.ts';
 import type { QueueWorker, QueueWorkerOptions } from './spawn-worker.ts';
 
 /** How many kills may be begun and not finished. */
-const AT_ONCE = 2_000;
+const CONCURRENCY = 2_000;
 
 /**
  * Works off the kill jobs of one host. A job is a hint: when it fires, the lease is read again,
@@ -20,11 +20,11 @@ export function startKillWorker(
   options: Omit<QueueWorkerOptions, 'concurrency' | 'metrics'>,
 ): QueueWorker {
   const { logger, connection, prefix } = options;
-  const back = handBack(logger, options.finishWithin);
+  const requeued = requeueOnShutdown(logger, options.finishTimeoutMs);
   const worker = new Worker<KillJob, { kind: Killed['kind']; reason?: string | undefined }>(
     killQueue(host),
     async (job, token) => {
-      const killed = await back.orBack(job, token, () => kill(ports, job.data.id, 'due'));
+      const killed = await requeued.runOrRequeue(job, token, () => kill(ports, job.data.id, 'due'));
       if (killed.kind === 'leased') {
         const due = Date.now() + killed.remaining;
         await job.updateData({ ...job.data, dueAt: new Date(due).toISOString() });
@@ -34,8 +34,8 @@ export function startKillWorker(
       if (killed.kind === 'absent') return { kind: 'absent' };
       return { kind: 'killed', reason: killed.instance.reason };
     },
-    { ...WORKER_OPTIONS, connection, prefix, concurrency: AT_ONCE },
+    { ...WORKER_OPTIONS, connection, prefix, concurrency: CONCURRENCY },
   );
-  reportFaults(worker, logger);
-  return { worker, stop: () => back.stop(worker) };
+  logWorkerErrors(worker, logger);
+  return { worker, stop: () => requeued.stop(worker) };
 }

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Readiness } from '@ephemera/domain';
 import { expect, onTestFinished, test } from 'vitest';
-import { begunInstance } from '../test/docker-scene.ts';
+import { assignedInstance } from '../test/docker-fixture.ts';
 import { probe } from './probe.ts';
 
 const HTTP: Readiness = { kind: 'http', path: '/health', status: [[200, 399]], within: 30_000 };
@@ -25,7 +25,8 @@ async function serve(answer: (socket: Socket) => void): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-const ask = (port: number, ready: Readiness) => probe(begunInstance({ port, ready }), '127.0.0.1');
+const ask = (port: number, ready: Readiness) =>
+  probe(assignedInstance({ port, ready }), '127.0.0.1');
 
 test.each([
   ['200 OK', true],
@@ -69,7 +70,7 @@ test('a port that accepts is enough for tcp, and one that does not is not', asyn
 });
 
 test('a container without an address does not serve', async () => {
-  expect(await probe(begunInstance(), '')).toBe(false);
+  expect(await probe(assignedInstance(), '')).toBe(false);
 });
 
 // A probe that never ends holds a place among the starts of the whole host: a few such containers,

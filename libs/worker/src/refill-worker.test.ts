@@ -1,5 +1,5 @@
 import type { Instance } from '@ephemera/domain';
-import { wishOf } from '@ephemera/lifecycle';
+import { poolSpecFor } from '@ephemera/lifecycle';
 import { createProducers, createRefills } from '@ephemera/queue';
 import { createLogger } from '@ephemera/process';
 import { connectRedis, keysOf, redisInstances, redisIntake, redisPools } from '@ephemera/store';
@@ -21,7 +21,7 @@ function open() {
   const keys = keysOf(`refill-${++deployments}`);
   const redis = connectRedis(server.url, 'job', () => undefined);
   const { queuePrefix: prefix } = keys;
-  const { ends, spawns, close } = createProducers(redis, prefix);
+  const { killRequests, spawns, close } = createProducers(redis, prefix);
   const instances = redisInstances(redis, keys);
   const pools = redisPools(redis, keys);
   const refills = createRefills(redis, prefix);
@@ -29,7 +29,7 @@ function open() {
     (await instances.list({ cursor: 0, limit: 1000 })).items;
   const intake = redisIntake(redis, keys);
   const worker = startRefillWorker(
-    { instances, ends, spawns, pools, intake },
+    { instances, killRequests, spawns, pools, intake },
     { connection: redis, prefix, logger: createLogger('worker', 'silent') },
   );
   onTestFinished(async () => {
@@ -42,18 +42,18 @@ function open() {
     refills,
     pools,
     instances,
-    async publish(given: Parameters<typeof sampleTemplate>[0]): Promise<string> {
-      const wish = wishOf(sampleTemplate(given), 'http://localhost/{id}/');
-      if (!wish) throw new Error('it has no pool');
-      await pools.publish([wish]);
-      return wish.fingerprint;
+    async publish(input: Parameters<typeof sampleTemplate>[0]): Promise<string> {
+      const spec = poolSpecFor(sampleTemplate(input), 'http://localhost/{id}/');
+      if (!spec) throw new Error('it has no pool');
+      await pools.setPoolSpecs([spec]);
+      return spec.fingerprint;
     },
     alive,
     async warmUp(): Promise<void> {
       for (const { id, generation, state } of await alive()) {
         if (state !== 'pending') continue;
-        await instances.begin(id, generation, 'a');
-        await instances.publish(id, generation, '10.0.0.9');
+        await instances.assignToHost(id, generation, 'a');
+        await instances.markReady(id, generation, '10.0.0.9');
       }
     },
   };
@@ -65,9 +65,9 @@ test('a pool is filled when it is asked for, and when nobody asks', async () => 
   await refills.request('demo');
   await waitFor('three', async () => (await alive()).length === 3);
   const [first] = await alive();
-  const ending = await instances.end(first?.id ?? '', 'request');
-  if (ending.kind !== 'draining') throw new Error('it did not end');
-  await instances.bury(ending.instance.id, ending.instance.generation);
+  const outcome = await instances.startDraining(first?.id ?? '', 'request');
+  if (outcome.kind !== 'draining') throw new Error('it did not end');
+  await instances.finalize(outcome.instance.id, outcome.instance.generation);
   await refills.every(200);
   await waitFor('another', async () => (await alive()).length === 3);
 });
@@ -94,7 +94,7 @@ test('a time of its schedule makes a pool larger, and its end smaller', async ()
     pool: 1,
     schedule: [{ cron: '* * * * * *', ready: 4, for: 700, tz: 'UTC' }],
   });
-  const { template } = (await pools.wishes())[0] ?? {};
+  const { template } = (await pools.listPoolSpecs())[0] ?? {};
   if (!template) throw new Error('nothing is wished for');
   await refills.schedule([template]);
   await waitFor('four', async () => (await alive()).length === 4);

@@ -1,4 +1,4 @@
-import { BegunElsewhere, HostFull, spawn } from '@ephemera/lifecycle';
+import { AssignedToOtherHostError, HostCapacityError, spawn } from '@ephemera/lifecycle';
 import type { SpawnPorts } from '@ephemera/lifecycle';
 import { SPAWN_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
 import type { SpawnJob } from '@ephemera/queue';
@@ -6,7 +6,7 @@ import type { Logger } from '@ephemera/process';
 import { DelayedError, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { handBack } from './hand-back.ts';
+import { requeueOnShutdown } from './requeue-on-shutdown.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
 export interface QueueWorkerOptions {
@@ -16,7 +16,7 @@ export interface QueueWorkerOptions {
   readonly logger: Logger;
   readonly metrics: WorkerMetrics;
   /** How long jobs under way have to end by themselves at a stop, ms. */
-  readonly finishWithin?: number;
+  readonly finishTimeoutMs?: number;
 }
 
 /** A worker of a queue, and how it stops: its jobs end, or go back to the queue. */
@@ -29,7 +29,7 @@ export interface QueueWorker {
  * How many starts may be begun and not finished: most of them wait, for an image or for an answer,
  * and hold up nobody. What asks the daemon for more is bounded where it asks.
  */
-const AT_ONCE = 100;
+const CONCURRENCY = 100;
 
 /** Works off the spawn jobs: any worker of any host takes the next one. */
 export function startSpawnWorker(
@@ -37,15 +37,17 @@ export function startSpawnWorker(
   options: Omit<QueueWorkerOptions, 'concurrency'>,
 ): QueueWorker {
   const { logger, metrics, connection, prefix } = options;
-  const back = handBack(logger, options.finishWithin);
+  const requeued = requeueOnShutdown(logger, options.finishTimeoutMs);
   const worker = new Worker<SpawnJob, { kind: string; message?: string }>(
     SPAWN_QUEUE,
     async (job, token) => {
       const { id, generation } = job.data;
       const log = logger.child({ id, generation });
       log.info({ attempt: job.attemptsStarted }, 'spawn begins');
-      const spawned = await orElsewhere(job, token, () =>
-        back.orBack(job, token, (isGivenBack) => spawn({ ...ports, isGivenBack }, id, generation)),
+      const spawned = await requeueForOtherHost(job, token, () =>
+        requeued.runOrRequeue(job, token, (wasRequeued) =>
+          spawn({ ...ports, wasRequeued }, id, generation),
+        ),
       );
       metrics.spawns.inc({ outcome: spawned.kind });
       if (spawned.kind === 'ready') {
@@ -59,19 +61,19 @@ export function startSpawnWorker(
       else log.info('spawn superseded');
       return spawned;
     },
-    { ...WORKER_OPTIONS, connection, prefix, concurrency: AT_ONCE },
+    { ...WORKER_OPTIONS, connection, prefix, concurrency: CONCURRENCY },
   );
-  reportFaults(worker, logger);
-  return { worker, stop: () => back.stop(worker) };
+  logWorkerErrors(worker, logger);
+  return { worker, stop: () => requeued.stop(worker) };
 }
 
 /** How long a job waits that this host has no room for, for another to take it, milliseconds. */
-const ELSEWHERE = 100;
+const NO_CAPACITY_DELAY_MS = 100;
 /** How long a job waits that another host is at, for a worker of that host to take it. */
-const THEIRS = 1_000;
+const OTHER_HOST_DELAY_MS = 1_000;
 
 /** Puts a job back that is for another host; that spends no attempt. */
-async function orElsewhere<T>(
+async function requeueForOtherHost<T>(
   job: Job,
   token: string | undefined,
   work: () => Promise<T>,
@@ -79,15 +81,18 @@ async function orElsewhere<T>(
   try {
     return await work();
   } catch (error) {
-    const isTheirs = error instanceof BegunElsewhere;
-    if (!isTheirs && !(error instanceof HostFull)) throw error;
-    await job.moveToDelayed(Date.now() + (isTheirs ? THEIRS : ELSEWHERE), token);
+    const isTheirs = error instanceof AssignedToOtherHostError;
+    if (!isTheirs && !(error instanceof HostCapacityError)) throw error;
+    await job.moveToDelayed(
+      Date.now() + (isTheirs ? OTHER_HOST_DELAY_MS : NO_CAPACITY_DELAY_MS),
+      token,
+    );
     throw new DelayedError();
   }
 }
 
 /** A worker without a listener for `error` would end the process. */
-export function reportFaults(worker: Worker, logger: Logger): void {
+export function logWorkerErrors(worker: Worker, logger: Logger): void {
   worker.on('error', (error) => logger.warn({ err: error }, 'queue fault'));
   worker.on('failed', (job, error) => {
     const { id, generation } = (job?.data ?? {}) as { id?: string; generation?: number };

@@ -13,7 +13,7 @@ export interface WorkerMetrics {
 }
 
 /** How long a scrape waits for the store, milliseconds. */
-const STORE_WITHIN = 2_000;
+const STORE_TIMEOUT_MS = 2_000;
 
 export function createWorkerMetrics(
   registry: Registry,
@@ -26,7 +26,7 @@ export function createWorkerMetrics(
     registers,
     async collect() {
       // Where the store is away the last figure stands: a scrape tells the rest all the same.
-      const count = withDeadline('count', STORE_WITHIN, countInstances());
+      const count = withDeadline('count', STORE_TIMEOUT_MS, countInstances());
       await count.then((found) => this.set(found)).catch(() => undefined);
     },
   });

@@ -41,8 +41,8 @@ export async function reachedFrom(
 ): Promise<string[]> {
   const script = (...ways: Target['by'][]) =>
     targets
-      .flatMap((each, i) =>
-        ways.includes(each.by) ? `{ ${command(each)}; } >/dev/null 2>&1 && echo :${i}: &` : [],
+      .flatMap((target, i) =>
+        ways.includes(target.by) ? `{ ${command(target)}; } >/dev/null 2>&1 && echo :${i}: &` : [],
       )
       .concat('wait')
       .join('\n');

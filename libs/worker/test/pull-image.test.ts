@@ -1,6 +1,6 @@
 import { createServer, type Socket } from 'node:net';
 import type { StartStep } from '@ephemera/domain';
-import { StartFault } from '@ephemera/lifecycle';
+import { ContainerStartError } from '@ephemera/lifecycle';
 import { freePort } from '@ephemera/test-support';
 import Docker from 'dockerode';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -52,11 +52,11 @@ test('an image that is not on the host is pulled once for all that wait for it',
   const image = await published('once:1');
   expect(await isHere(image)).toBe(false);
   const pulls = imagePulls(docker, 60_000);
-  const [one, other] = [told(), told()];
+  const [item, other] = [told(), told()];
   const from = registry.log().length;
   expect(
     await Promise.all([
-      pulls.pull(image, 5_000, one.tell),
+      pulls.pull(image, 5_000, item.tell),
       pulls.pull(image, 5_000, other.tell),
       pulls.pull(image, 5_000, told().tell),
     ]),
@@ -64,7 +64,7 @@ test('an image that is not on the host is pulled once for all that wait for it',
   expect(await isHere(image)).toBe(true);
   const asked = registry.log().slice(from);
   expect(asked.match(/"(GET|HEAD) \/v2\/once\/manifests\/1 /g)).toHaveLength(1);
-  for (const { steps } of [one, other]) {
+  for (const { steps } of [item, other]) {
     expect(steps[0]).toMatchObject({ step: 'pulling' });
     expect(steps[0]?.message).toContain(image);
     expect(steps.at(-1)).toMatchObject({ step: 'creating' });
@@ -84,7 +84,7 @@ test('whoever is not wanted any more leaves the pull to the others', async () =>
 test('a registry that cannot be reached, or has no such image, is a fault that says so', async () => {
   const pulls = imagePulls(docker, 60_000);
   const unreachable = `127.0.0.1:${await freePort()}/app`;
-  await expect(pulls.pull(unreachable, 5_000, told().tell)).rejects.toThrow(StartFault);
+  await expect(pulls.pull(unreachable, 5_000, told().tell)).rejects.toThrow(ContainerStartError);
   await expect(pulls.pull(unreachable, 5_000, told().tell)).rejects.toThrow(
     new RegExp(`^The image ${unreachable} is not on this host, and pulling it failed: .*refused`),
   );
@@ -106,12 +106,12 @@ test('a registry that says nothing is given up at the deadline, and tried anew',
   });
   const { port } = silent.address() as { port: number };
   const pulls = imagePulls(docker, 1_200);
-  const { steps, tell } = told();
+  const { steps, tell: reportProgress } = told();
   const image = `127.0.0.1:${port}/app`;
-  await expect(pulls.pull(image, 5_000, tell)).rejects.toThrow(/took over 1200 ms/);
+  await expect(pulls.pull(image, 5_000, reportProgress)).rejects.toThrow(/took over 1200 ms/);
   // Whoever waits was told more than once meanwhile: that is what keeps a start alive.
   expect(steps.length).toBeGreaterThan(1);
-  await expect(pulls.pull(image, 5_000, tell)).rejects.toThrow(/took over 1200 ms/);
+  await expect(pulls.pull(image, 5_000, reportProgress)).rejects.toThrow(/took over 1200 ms/);
 });
 
 test('an image without a tag is the latest, never all of them', () => {

@@ -13,7 +13,7 @@ export interface Child {
   /** Waits until it has ended by itself. */
   exit(): Promise<number | string>;
   /** Asks it to end, continues it where it was stopped, and waits; forces it after `withinMs`. */
-  stop(withinMs?: number): Promise<void>;
+  stop(timeoutMs?: number): Promise<void>;
 }
 
 export function startChild(
@@ -45,12 +45,12 @@ export function startChild(
       await exited;
       return ended() ?? 'nothing';
     },
-    async stop(withinMs = 40_000) {
+    async stop(timeoutMs = 40_000) {
       if (child.pid === undefined || ended() !== undefined) return;
       child.kill('SIGCONT');
       child.kill('SIGTERM');
-      const late = sleep(withinMs, 'late' as const, { ref: false });
-      if ((await Promise.race([exited, late])) === 'late') child.kill('SIGKILL');
+      const timeout = sleep(timeoutMs, 'late' as const, { ref: false });
+      if ((await Promise.race([exited, timeout])) === 'late') child.kill('SIGKILL');
       await exited;
     },
   };

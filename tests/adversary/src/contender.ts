@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { freePort, waitFor } from '@ephemera/test-support';
 import { type Child, startChild } from './child.ts';
 import { installed } from './installed.ts';
-import { reaches } from './reaches.ts';
+import { isListening } from './reaches.ts';
 
 /** Another proxy, as a process of the run. */
 export interface Contender extends Pick<Child, 'pid' | 'log'> {
@@ -45,7 +45,7 @@ async function start(program: string, args: readonly string[], config: Config): 
   const file = join(folder, 'config');
   await writeFile(file, config(port, folder));
   const child = startChild(program, [...args, file]);
-  await waitFor(`${program} to listen`, () => child.ended() !== undefined || reaches(port));
+  await waitFor(`${program} to listen`, () => child.ended() !== undefined || isListening(port));
   if (child.ended() !== undefined) throw new Error(`${program} ended:\n${child.log()}`);
   return {
     port,

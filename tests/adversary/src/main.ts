@@ -1,7 +1,7 @@
 /** The suites as programs: `node apps/e2e-adversary/src/main.ts SUITE [--count N] [--seed N] …`. */
 import { parseArgs } from 'node:util';
 import { runChurn, runContainers, runFences } from './churn/run-churn.ts';
-import { runRedisAway } from './redis-away.ts';
+import { runRedisUnavailable } from './redis-unavailable.ts';
 import { runIdle, runRestart } from './restart/run-restart.ts';
 import { runAborts, runSilent, runSlow } from './slow/run-slow.ts';
 import { runCompare } from './compare/run-compare.ts';
@@ -16,7 +16,7 @@ const suites: Record<string, (options: Options) => Promise<boolean>> = {
   fuzz: runFuzz,
   hogs: runHogs,
   compare: runCompare,
-  away: runRedisAway,
+  away: runRedisUnavailable,
   silent: runSilent,
   slow: runSlow,
   aborts: runAborts,

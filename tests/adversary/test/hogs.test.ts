@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { deploy, waitFor } from '@ephemera/test-support';
 import type { Deployment } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { type HostView, lookAt } from '../src/hogs/container.ts';
+import { type HostView, inspectContainer } from '../src/hogs/container.ts';
 import { LIMITS, hogTemplates } from '../src/hogs/hogs.ts';
 import { ask, start } from '../src/hogs/neighbour.ts';
 
@@ -30,7 +30,7 @@ afterEach(async () => {
 
 async function release(name: string): Promise<HostView> {
   hog = await start(site, name);
-  return lookAt(hog);
+  return inspectContainer(hog);
 }
 
 test('a fork bomb is refused by the bound on processes', async () => {
@@ -92,8 +92,8 @@ test('four that never sleep get the share of the processor that their instance h
   const [before, periods] = [await used(), await stat('nr_periods')];
   await waitFor('a while', async () => (await stat('nr_periods')) >= periods + 100);
   // What is left of the period before, of the clock's slices and between two readings comes on top.
-  const most = ((await stat('nr_periods')) - periods + 10) * PERIOD * LIMITS.cpus * 1.1;
-  expect((await used()) - before).toBeLessThan(most);
+  const max = ((await stat('nr_periods')) - periods + 10) * PERIOD * LIMITS.cpus * 1.1;
+  expect((await used()) - before).toBeLessThan(max);
 });
 
 test('and the host starts another', async () => {

@@ -14,4 +14,4 @@ export const CORES = {
 } as const;
 
 /** Whether two replicas leave cores for the load and the upstreams. */
-export const HAS_ROOM = last > 2;
+export const HAS_SPARE_CORES = last > 2;

@@ -32,17 +32,17 @@ export function readProfile(
     const frame = frames.get(sample);
     if (at < from || at > to || frame === undefined || frame.functionName === '(idle)') continue;
     total += took;
-    const room = roomOf(frame.url, frame.functionName);
+    const room = categoryOf(frame.url, frame.functionName);
     rooms.set(room, (rooms.get(room) ?? 0) + took);
     const name = `${frame.functionName || '(anonymous)'} ${placeOf(frame.url, frame.lineNumber)}`;
     functions.set(name.trim(), (functions.get(name.trim()) ?? 0) + took);
   }
-  const shares = (map: ReadonlyMap<string, number>) =>
+  const quotas = (map: ReadonlyMap<string, number>) =>
     [...map].map(([name, took]) => [name, took / total] as const).sort(([, a], [, b]) => b - a);
-  return { rooms: shares(rooms), functions: shares(functions) };
+  return { rooms: quotas(rooms), functions: quotas(functions) };
 }
 
-function roomOf(url: string, functionName: string): string {
+function categoryOf(url: string, functionName: string): string {
   const [, room] = /apps\/proxy\/src\/([a-z-]+)/.exec(url) ?? [];
   if (room !== undefined) return `[apps/proxy ${room}]`;
   const [, library] = /(libs\/[a-z]+)/.exec(url) ?? [];

@@ -20,8 +20,8 @@ test('a run in which all was reached has no shortcomings; a figure without a mar
 
 test('figures that were not reached, scenarios that failed and those that were skipped are told', () => {
   const found = { fleet: outcome(ratio(true), ratio(false)) };
-  const told = shortcomings({ found, failed: { echo: 'Error: cut' }, skipped: ['growth'] });
-  expect(told).toEqual([
+  const reported = shortcomings({ found, failed: { echo: 'Error: cut' }, skipped: ['growth'] });
+  expect(reported).toEqual([
     'NOT REACHED fleet: requests/s against nginx, 0.40 (≥ 0.45)',
     'FAILED echo: Error: cut',
     'SKIPPED growth: the time was up',

@@ -34,7 +34,7 @@ export function shortcomings({ found, failed, skipped }: Run): string[] {
   );
   return [
     ...missed,
-    ...Object.entries(failed).map(([name, why]) => `FAILED ${name}: ${why}`),
+    ...Object.entries(failed).map(([name, reason]) => `FAILED ${name}: ${reason}`),
     ...skipped.map((name) => `SKIPPED ${name}: the time was up`),
   ];
 }

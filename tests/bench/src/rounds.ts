@@ -32,7 +32,10 @@ export function rowsOf(series: Series): Row[] {
     return {
       name,
       figures: Object.fromEntries(
-        names.map((figure) => [figure, spreadOf(rounds.map((each) => each[figure] ?? Number.NaN))]),
+        names.map((figure) => [
+          figure,
+          spreadOf(rounds.map((round) => round[figure] ?? Number.NaN)),
+        ]),
       ),
     };
   });
@@ -56,20 +59,20 @@ export type Reach = { readonly atLeast: number } | { readonly atMost: number };
 /** Compares one contender's figure with another's. */
 export function compare(
   series: Series,
-  [one, other]: readonly [string, string],
+  [text, other]: readonly [string, string],
   figure: string,
   reach?: Reach,
 ): Ratio {
   const values = (name: string) => (series.get(name) ?? []).map((f) => f[figure] ?? Number.NaN);
-  const [ours, theirs] = [values(one), values(other)];
+  const [ours, theirs] = [values(text), values(other)];
   const ratio = spreadOf(ours).median / spreadOf(theirs).median;
-  const each = ours.map((value, round) => value / (theirs[round] ?? Number.NaN));
+  const item = ours.map((value, round) => value / (theirs[round] ?? Number.NaN));
   return {
     figure,
     against: other,
     ratio,
-    lowest: Math.min(...each),
-    highest: Math.max(...each),
+    lowest: Math.min(...item),
+    highest: Math.max(...item),
     reach: reach && ('atLeast' in reach ? `≥ ${reach.atLeast}` : `≤ ${reach.atMost}`),
     isReached: reach && ('atLeast' in reach ? ratio >= reach.atLeast : ratio <= reach.atMost),
   };

@@ -39,22 +39,22 @@ const site = await startSite(
 );
 try {
   await full(site);
-  await obtain(site, 'cold').then(remove);
+  await acquire(site, 'cold').then(remove);
   // Not measured: a proxy that has just started has not compiled its code.
-  for (let i = 0; i < WARM_UP; i++) await obtain(site, 'warm').then(remove);
+  for (let i = 0; i < WARM_UP; i++) await acquire(site, 'warm').then(remove);
   await full(site);
   const cold: number[] = [];
   const shell: number[] = [];
   for (let i = 0; i < ROUNDS && Date.now() < LATEST; i++) {
     // In turn, so that whatever the machine does hits both alike.
-    const created = await obtain(site, 'cold');
+    const created = await acquire(site, 'cold');
     cold.push(created.took);
     await remove(created);
     shell.push(await shellRun({ ...hand(site, i), image: 'ephemera/demo' }));
   }
   const quiet: number[] = [];
   for (let i = 0; i < 2 * ROUNDS && Date.now() < LATEST; i++) {
-    const created = await obtain(site, 'warm');
+    const created = await acquire(site, 'warm');
     quiet.push(created.took);
     await remove(created);
     await full(site);
@@ -62,7 +62,7 @@ try {
   const busy: number[] = [];
   for (let i = 0; i < ROUNDS && Date.now() < LATEST; i++) {
     const claimed = [];
-    for (let j = 0; j < POOL - 1; j++) claimed.push(await obtain(site, 'warm'));
+    for (let j = 0; j < POOL - 1; j++) claimed.push(await acquire(site, 'warm'));
     busy.push(...claimed.map(({ took }) => took));
     await Promise.all(claimed.map(remove));
     await full(site);
@@ -92,13 +92,13 @@ try {
   await site.stop();
 }
 
-interface Obtained {
+interface Acquired {
   readonly id: string;
   /** From the request for an instance to the first byte that it sent, milliseconds. */
   readonly took: number;
 }
 
-async function obtain({ adminUrl, publicUrl, token }: Site, name: string): Promise<Obtained> {
+async function acquire({ adminUrl, publicUrl, token }: Site, name: string): Promise<Acquired> {
   const began = performance.now();
   const created = await ask(`${adminUrl}/v1/instances`, {
     method: 'POST',
@@ -116,7 +116,7 @@ async function obtain({ adminUrl, publicUrl, token }: Site, name: string): Promi
 }
 
 /** Ends an instance, and waits until its container is gone: the next has the machine to itself. */
-async function remove({ id }: Obtained): Promise<void> {
+async function remove({ id }: Acquired): Promise<void> {
   const headers = { authorization: `Bearer ${site.token}` };
   await ask(`${site.adminUrl}/v1/instances/${id}`, { method: 'DELETE', headers });
   for (;;) {

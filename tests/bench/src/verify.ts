@@ -3,7 +3,7 @@ import { pathOf } from './instances.ts';
 import type { Instance } from './instances.ts';
 import { FILLING, LARGE } from './upstreams.ts';
 
-const AT_ONCE = 16;
+const CONCURRENCY = 16;
 
 /**
  * Asks for every instance over shared connections, and holds each answer against the request that
@@ -11,10 +11,10 @@ const AT_ONCE = 16;
  * @throws where one is not the full answer of the right instance
  */
 export async function verify(port: number, instances: readonly Instance[], name = '') {
-  const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
+  const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY });
   try {
-    for (let from = 0; from < instances.length; from += AT_ONCE) {
-      const batch = instances.slice(from, from + AT_ONCE);
+    for (let from = 0; from < instances.length; from += CONCURRENCY) {
+      const batch = instances.slice(from, from + CONCURRENCY);
       await Promise.all(
         batch.map(async (instance) => {
           const path = pathOf(instance, name);

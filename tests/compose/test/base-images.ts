@@ -20,7 +20,7 @@ const images: Readonly<Record<string, () => Promise<string>>> = {
  *
  * @returns what takes the names away again, lest a later start of the product meet an imitation
  */
-export async function lendBaseImages(): Promise<() => Promise<void>> {
+export async function buildBaseImages(): Promise<() => Promise<void>> {
   const lent: string[] = [];
   for (const [name, make] of Object.entries(images)) {
     if (await isOfficial(name)) continue;

@@ -2,9 +2,9 @@ import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Balancer, askBalancer } from './balancer.ts';
-import { lendBaseImages } from './base-images.ts';
+import { buildBaseImages } from './base-images.ts';
 import { type Composed, composeUp } from './composed.ts';
-import { AT_ONCE, getAnew, getMeanwhile } from './get-anew.ts';
+import { CONCURRENCY, getOnNewConnections, getUntil } from './get-on-new-connections.ts';
 import { containerOf } from './parts.ts';
 import {
   addressOfMachine,
@@ -24,7 +24,7 @@ let takeBack: () => Promise<void> = () => Promise.resolve();
 let isUp = false;
 
 beforeAll(async () => {
-  takeBack = await lendBaseImages();
+  takeBack = await buildBaseImages();
   site = await composeUp({ proxy: 3, worker: 2 });
   isUp = true;
   const [found] = await partsNamed('balancer');
@@ -72,7 +72,10 @@ test('an instance made through the balancer is served by each of three replicas'
   const id = await start();
   const before = await balancer.answers();
   for (let i = 0; i < 12; i++) {
-    expect(await getAnew(`${site.publicUrl}/demo/${id}/id`)).toEqual({ status: 200, body: id });
+    expect(await getOnNewConnections(`${site.publicUrl}/demo/${id}/id`)).toEqual({
+      status: 200,
+      body: id,
+    });
   }
   const after = await balancer.answers();
   const served = [...after].filter(([replica, count]) => count > (before.get(replica) ?? 0));
@@ -177,13 +180,14 @@ test('workers reach what is outside, for webhooks; replicas do not', async () =>
 // could go on serving.
 test('while Redis is away the balancer leads to what the replicas know', async () => {
   const url = `${site.publicUrl}/demo/${await start()}/id`;
-  for (let i = 0; i < 12; i++) expect((await getAnew(url)).status).toBe(200);
+  for (let i = 0; i < 12; i++) expect((await getOnNewConnections(url)).status).toBe(200);
   const [redis] = await partsNamed('redis');
   await docker('pause', redis?.id ?? '');
   try {
     await balancer.has(0);
     await balancer.knows(3);
-    for (let i = 0; i < 12; i++) expect(await getAnew(url)).toMatchObject({ status: 200 });
+    for (let i = 0; i < 12; i++)
+      expect(await getOnNewConnections(url)).toMatchObject({ status: 200 });
   } finally {
     await docker('unpause', redis?.id ?? '');
     await balancer.has(3);
@@ -194,7 +198,7 @@ test('a replica that is stopped fails no request', async () => {
   const url = `${site.publicUrl}/demo/${await start()}/id`;
   const [replica] = await partsNamed('proxy');
   const stopped = docker('stop', '--time', '30', replica?.id ?? '').then(() => balancer.has(2));
-  const answers = await getMeanwhile(url, stopped);
+  const answers = await getUntil(url, stopped);
   expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
 });
 
@@ -202,18 +206,18 @@ test('a replica that is killed fails no more than the answers that it was amid',
   const url = `${site.publicUrl}/demo/${await start()}/id`;
   const replica = (await partsNamed('proxy')).find(({ health }) => health === 'healthy');
   const killed = docker('kill', replica?.id ?? '').then(() => balancer.has(1));
-  const answers = await getMeanwhile(url, killed);
+  const answers = await getUntil(url, killed);
   const failed = answers.filter(({ status }) => status !== 200);
   expect(failed.every(({ status }) => status === 0)).toBe(true);
-  expect(failed.length).toBeLessThanOrEqual(AT_ONCE);
-  expect((await getAnew(url)).status).toBe(200);
+  expect(failed.length).toBeLessThanOrEqual(CONCURRENCY);
+  expect((await getOnNewConnections(url)).status).toBe(200);
 });
 
 test('at its TTL the container is gone, and the id answers 410', async () => {
   const id = await start({ timeout: 3 });
   const url = `${site.publicUrl}/demo/${id}/id`;
-  expect((await getAnew(url)).status).toBe(200);
-  await waitFor('410', async () => (await getAnew(url)).status === 410);
+  expect((await getOnNewConnections(url)).status).toBe(200);
+  await waitFor('410', async () => (await getOnNewConnections(url)).status === 410);
   await waitFor('the removal of its container', async () => {
     const filter = `label=ephemera.instance=${id}`;
     return (await docker('ps', '-aq', '--filter', filter)).length === 0;

@@ -37,9 +37,9 @@ export async function composeUp(scale: Readonly<Record<string, number>>): Promis
     (await readFile(join(root, 'ephemera.yml'), 'utf8')) + echoTemplate(image),
   );
 
-  const given = Object.entries(process.env).filter(([name]) => !name.startsWith('EPHEMERA_'));
+  const input = Object.entries(process.env).filter(([name]) => !name.startsWith('EPHEMERA_'));
   const env = {
-    ...Object.fromEntries(given),
+    ...Object.fromEntries(input),
     // The daemon's own builder, which compose reaches without any other program.
     COMPOSE_DOCKER_CLI_BUILD: '0',
     COMPOSE_PROJECT_NAME: project,

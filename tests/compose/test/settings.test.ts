@@ -47,12 +47,12 @@ test.each(['proxy', 'worker', 'dashboard'])(
     }) as {
       services: Record<string, { environment: Record<string, string | number | null> }>;
     };
-    const given = file.services[name]?.environment ?? {};
+    const input = file.services[name]?.environment ?? {};
     // Without a value it is the operator's as it is; else it must be made of his.
-    const isPassed = (each: string) =>
-      given[each] === null || String(given[each]).includes(`\${${each}`);
-    const isRight = (each: string) =>
-      LEFT.has(each) || (each in given && (DECIDED.has(each) || isPassed(each)));
-    expect(read.filter((each) => !isRight(each))).toEqual([]);
+    const isPassed = (text: string) =>
+      input[text] === null || String(input[text]).includes(`\${${text}`);
+    const isRight = (text: string) =>
+      LEFT.has(text) || (text in input && (DECIDED.has(text) || isPassed(text)));
+    expect(read.filter((text) => !isRight(text))).toEqual([]);
   },
 );

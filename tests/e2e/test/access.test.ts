@@ -43,7 +43,7 @@ afterAll(async () => {
 });
 
 /** Every token that was told, for what must not be in a log. */
-const told = new Set<string>();
+const reported = new Set<string>();
 
 const start = (query: string, init: RequestInit = {}, at = base) =>
   fetch(`${at}/demo/new?${query}`, { redirect: 'manual', ...init });
@@ -55,7 +55,7 @@ async function makeLink(body: object) {
   const made = await site.api('POST', '/v1/links', body);
   expect(made.status).toBe(201);
   const link = (await made.json()) as { url: string; uses: number };
-  told.add(new URL(link.url).searchParams.get('link') ?? '');
+  reported.add(new URL(link.url).searchParams.get('link') ?? '');
   return link;
 }
 const queryOf = (link: { url: string }) => new URL(link.url).search.slice(1);
@@ -131,7 +131,9 @@ test('what a browser does by itself, or for another site, starts nothing', async
       const answer = await start('', { method, headers });
       expect(answer.status).toBe(403);
       expect(answer.headers.get('content-type')).toBe('application/problem+json');
-      expect(await answer.json()).toMatchObject({ type: 'urn:ephemera:problem:unasked' });
+      expect(await answer.json()).toMatchObject({
+        type: 'urn:ephemera:problem:unintended_request',
+      });
     }
   }
   expect(
@@ -150,7 +152,7 @@ test('an instance with a token opens to it by header and link, from its creation
   expect(made.status).toBe(201);
   const body = (await made.json()) as { id: string; accessToken: string; link: string };
   const { id, accessToken, link } = body;
-  told.add(accessToken);
+  reported.add(accessToken);
   expect(accessToken).toMatch(/^[\w-]{43}$/);
   expect((await enter(id)).status).toBe(403);
   expect((await enter(id, { 'ephemera-token': `${accessToken}x` })).status).toBe(403);
@@ -167,7 +169,7 @@ test('an instance with a token opens to it by header and link, from its creation
   // Another instance's token is as wrong as any; so is a dead one's.
   const other = await start('template=shared&redirect=0');
   const foreign = other.headers.get('ephemera-token') ?? '';
-  told.add(foreign);
+  reported.add(foreign);
   expect((await enter(id, { 'ephemera-token': foreign })).status).toBe(403);
   await site.api('DELETE', `/v1/instances/${id}`);
   await waitFor('its end', async () => {
@@ -183,7 +185,7 @@ test('the steps of a start are told to who may enter alone', async () => {
   const made = await start('template=shared&redirect=0');
   const id = await made.text();
   const token = made.headers.get('ephemera-token') ?? '';
-  told.add(token);
+  reported.add(token);
   const events = (headers: Record<string, string>) =>
     fetch(`${base}/demo/-/${id}/events`, { headers });
   const cookies = made.headers.getSetCookie().join('\n');
@@ -213,7 +215,7 @@ test('one from a pool is entered by the browser that started it, and by no other
   expect(page.url()).toBe(`${base}/demo/${id}/`);
   const cookies = await mine.cookies(`${base}/demo/${id}/`);
   expect(cookies).toMatchObject([{ path: `/demo/${id}`, httpOnly: true, sameSite: 'Lax' }]);
-  told.add(cookies[0]?.value ?? '');
+  reported.add(cookies[0]?.value ?? '');
   // Neither the page of the instance, nor the instance itself, sees it.
   expect(await page.evaluate('document.cookie')).toBe('');
   await page.goto(`${base}/demo/${id}/cgi-bin/echo`);
@@ -260,10 +262,10 @@ test('an address that asks too often is told so, and a token has its own account
 });
 
 test('no log, and nothing in Redis, has a token or a link in it', async () => {
-  told.delete('');
-  expect(told.size).toBeGreaterThan(6);
+  reported.delete('');
+  expect(reported.size).toBeGreaterThan(6);
   const logs = [...site.proxies, ...site.workers].map((app) => app.log()).join('');
-  for (const secret of told) expect(logs).not.toContain(secret);
+  for (const secret of reported) expect(logs).not.toContain(secret);
   const redis = new Redis(site.redis.url);
   try {
     let seen = 0;
@@ -271,7 +273,7 @@ test('no log, and nothing in Redis, has a token or a link in it', async () => {
       // What is to end may have ended since the keys were listed.
       const dump = ((await redis.dumpBuffer(key)) as Buffer | null)?.toString('latin1') ?? '';
       seen += dump.length;
-      for (const secret of told) expect(dump.includes(secret), key).toBe(false);
+      for (const secret of reported) expect(dump.includes(secret), key).toBe(false);
     }
     expect(seen).toBeGreaterThan(10_000);
   } finally {

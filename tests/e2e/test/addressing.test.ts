@@ -100,7 +100,7 @@ test('a page of an instance starts none, where its origin is all that is told of
   for (const name of [`${id}.${DOMAIN}`, `debug-${id}.${DOMAIN}`, `x.${DOMAIN}`]) {
     const answer = await post(`http://${name}`);
     expect(answer.status, name).toBe(403);
-    expect(await answer.json()).toMatchObject({ type: 'urn:ephemera:problem:unasked' });
+    expect(await answer.json()).toMatchObject({ type: 'urn:ephemera:problem:unintended_request' });
   }
   expect((await post(base)).status).toBe(200);
 });

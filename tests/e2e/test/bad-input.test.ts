@@ -156,7 +156,7 @@ describe('starts', () => {
       EPHEMERA_ADMIN_PORT: '70000',
       EPHEMERA_ADMIN_TOKEN: 'short',
       EPHEMERA_REDIS_URL: 'http://x',
-      EPHEMERA_HOLD: 'soon',
+      EPHEMERA_START_WAIT: 'soon',
     });
     expect(code).toBe(1);
     for (const name of ['PUBLIC_PORT', 'ADMIN_PORT', 'ADMIN_TOKEN', 'REDIS_URL', 'HOLD']) {

@@ -65,7 +65,9 @@ test('whoever finds a template full waits in line, is told the place, and is let
     limit: 'queue',
   });
   const taken = await Promise.all(
-    asked.filter(({ status }) => status === 202).map(async (each) => (await each.json()) as Shown),
+    asked
+      .filter(({ status }) => status === 202)
+      .map(async (response) => (await response.json()) as Shown),
   );
   const shown = await Promise.all(taken.map(({ id }) => show(id)));
   const waiting = shown.filter(({ status }) => status.message?.startsWith('queued'));
@@ -74,7 +76,7 @@ test('whoever finds a template full waits in line, is told the place, and is let
     'queued at position 2 of 2',
   ]);
   const first = waiting.find(({ status }) => status.message?.includes('position 1'));
-  const running = shown.filter((each) => !waiting.includes(each));
+  const running = shown.filter((item) => !waiting.includes(item));
   await waitFor('two ready', async () => {
     const states = await Promise.all(running.map(async ({ id }) => (await show(id)).status.state));
     return states.every((state) => state === 'ready');
@@ -120,7 +122,7 @@ test('a visitor gets his share, whatever he writes of where he comes from', asyn
     );
   }
   expect(visits.map(({ status }) => status)).toEqual([200, 200, 429, 429]);
-  const ids = await Promise.all(visits.slice(0, 2).map((each) => each.text()));
+  const ids = await Promise.all(visits.slice(0, 2).map((visit) => visit.text()));
   await end(ids[0] ?? '');
   await firstGone();
   const again = await fetch(`${site.publicUrls[0]}/demo/new?redirect=0&template=refused`);

@@ -124,10 +124,10 @@ describe('what is sent to the control API', () => {
     '{"metadata":{"constructor":{"polluted":"yes"}}}',
   ])('%s changes nobody’s prototype', async (body) => {
     const answer = await site.api('POST', '/v1/instances', body);
-    const told = (await answer.json()) as { id?: string; template?: string };
+    const reported = (await answer.json()) as { id?: string; template?: string };
     if (answer.ok) {
-      expect(told.template).toBe('demo');
-      await site.api('DELETE', `/v1/instances/${told.id}`);
+      expect(reported.template).toBe('demo');
+      await site.api('DELETE', `/v1/instances/${reported.id}`);
     } else {
       expect(answer.status).toBe(400);
     }
@@ -153,12 +153,12 @@ describe('what is sent to the control API', () => {
       expect(answer.headers.get('set-cookie')).toBeNull();
     }
     await site.api('DELETE', `/v1/instances/${id}`);
-    let told = '';
+    let text = '';
     for await (const chunk of events.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-      told += chunk;
-      if (told.includes('draining') || told.includes('gone')) break;
+      text += chunk;
+      if (text.includes('draining') || text.includes('gone')) break;
     }
-    expect(told).not.toMatch(/^(?:event|data): forged/m);
+    expect(text).not.toMatch(/^(?:event|data): forged/m);
   });
 
   test('what a container writes stays text, on a page, in a problem and on a terminal', async () => {
@@ -198,7 +198,13 @@ const actsWith = (word: string) =>
     .filter((line) => line.includes('"administrative act"') && line.includes(word))
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 const actsOn = (id: string) =>
-  actsWith(id).map(({ by, act, status, result, address }) => [by, act, status, result, address]);
+  actsWith(id).map(({ by, act: action, status, result, address }) => [
+    by,
+    action,
+    status,
+    result,
+    address,
+  ]);
 const creations = () =>
   actsWith('"instance.create"').map(({ by, id, status, result, address }) => {
     return [by, id, status, result, address];
@@ -238,7 +244,7 @@ test('no other spelling of a path looks into a log or ends an instance without i
   expect(await status('GET', `${encoded}/logs`)).toBe(200);
   expect(await status('DELETE', encoded)).toBe(202);
   await waitFor('the last line', () => actsOn(id).length >= 4);
-  expect(actsOn(id).map(([by, act, status]) => [by, act, status])).toEqual([
+  expect(actsOn(id).map(([by, action, status]) => [by, action, status])).toEqual([
     ['admin', 'instance.create', 201],
     ['admin', `DELETE /v1/instances/${id}/`, 404],
     ['admin', 'instance.read-log', 200],

@@ -19,7 +19,7 @@ test('access ends at the deadline without a worker; the next one removes what is
       site.api('POST', '/v1/instances', { timeout: 4 }, { prefer: 'wait=30' }),
     ),
   );
-  const made = (await Promise.all(answers.map((each) => each.json()))) as {
+  const made = (await Promise.all(answers.map((answer) => answer.json()))) as {
     id: string;
     expiresAt: string;
   }[];

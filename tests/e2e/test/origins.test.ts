@@ -148,17 +148,17 @@ async function startsNone(page: Page, site: Deployment, entrance: string): Promi
 
 describe('each instance has its own origin', () => {
   let site: Deployment;
-  let one: string;
+  let text: string;
   let other: string;
   beforeAll(async () => {
     site = await deploy({ templates: TEMPLATES, domain: 'demos.localhost', dashboard: true });
-    [one, other] = [await start(site), await start(site)];
+    [text, other] = [await start(site), await start(site)];
   });
   afterAll(() => site.stop());
 
   test('what one keeps in the browser, no other sees', async () => {
     const context = await browser.newContext();
-    const page = await visit(context, one);
+    const page = await visit(context, text);
     await page.evaluate(KEEP);
     const seen = await page.evaluate(SEEN);
     expect(seen).toMatchObject({ local: 'mine', files: ['secret'], cookie: 'secret=mine' });
@@ -168,20 +168,20 @@ describe('each instance has its own origin', () => {
 
   test('a service worker of one answers for no other', async () => {
     const context = await browser.newContext();
-    const page = await visit(context, one);
+    const page = await visit(context, text);
     await page.evaluate(
       `navigator.serviceWorker.register('/worker.sh').then(() => navigator.serviceWorker.ready)`,
     );
-    expect(await textOf(page, `${one}anything`)).toBe(`${one}worker.sh`);
+    expect(await textOf(page, `${text}anything`)).toBe(`${text}worker.sh`);
     expect(await textOf(page, `${other}say.sh?X-A:1`)).toBe('');
     await context.close();
   });
 
   test('a channel of one is not heard by another, and no window of it can be looked into', async () => {
     const context = await browser.newContext();
-    const [listener, opener] = [await visit(context, other), await visit(context, one)];
+    const [listener, opener] = [await visit(context, other), await visit(context, text)];
     await listener.evaluate(LISTEN);
-    const second = await visit(context, one);
+    const second = await visit(context, text);
     await second.evaluate(LISTEN);
     await opener.evaluate(`new BroadcastChannel('all').postMessage('hello')`);
     await second.waitForFunction('heard.length > 0');
@@ -204,8 +204,8 @@ describe('each instance has its own origin', () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     const toss = 'Set-Cookie: tossed=1; Domain=demos.localhost; Path=/';
-    await page.goto(saying(one, toss));
-    expect(await textOf(page, `${one}say.sh?X-A:1`)).toBe('tossed=1');
+    await page.goto(saying(text, toss));
+    expect(await textOf(page, `${text}say.sh?X-A:1`)).toBe('tossed=1');
     expect(await textOf(page, `${other}say.sh?X-A:1`)).toBe('');
     await context.close();
   });
@@ -214,7 +214,7 @@ describe('each instance has its own origin', () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     const relaxed = 'Origin-Agent-Cluster: ?0';
-    await page.goto(saying(one, relaxed));
+    await page.goto(saying(text, relaxed));
     const names = `() => { document.domain = 'demos.localhost'; return originAgentCluster; }`;
     const inside = await page.evaluateHandle(`new Promise((resolve) => {
       const frame = document.createElement('iframe');
@@ -237,7 +237,7 @@ describe('each instance has its own origin', () => {
     const page = await context.newPage();
     await page.goto(saying(other, 'Set-Cookie: login=1; Path=/'));
     for (const types of ['"cookies"', '"*"', '"cache", "cookies", "storage"']) {
-      await page.goto(saying(one, `Clear-Site-Data: ${types}`));
+      await page.goto(saying(text, `Clear-Site-Data: ${types}`));
     }
     expect(await textOf(page, `${other}say.sh?X-A:1`)).toBe('login=1');
     await context.close();
@@ -256,7 +256,7 @@ describe('each instance has its own origin', () => {
       return [/response code: \d+/.exec((await handshake).text())?.[0], ...heard];
     };
     expect(await spokenBy(own)).toEqual(['response code: 200', 'answered', 'answered']);
-    const other = await visit(context, one);
+    const other = await visit(context, text);
     // A browser keeps a problem of ours from pages of other origins.
     expect(await spokenBy(other)).toEqual(['response code: 403', 'refused', 'refused']);
     // But it may lead there.
@@ -267,9 +267,9 @@ describe('each instance has its own origin', () => {
   });
 
   test('a page of one starts no other, but may lead to where one starts', async () => {
-    const { port } = new URL(one);
+    const { port } = new URL(text);
     const entrance = `http://demos.localhost:${port}/demo/new`;
-    await startsNone(await visit(await browser.newContext(), one), site, entrance);
+    await startsNone(await visit(await browser.newContext(), text), site, entrance);
   });
 
   test('nothing of the control plane is on it', async () => {
@@ -278,7 +278,7 @@ describe('each instance has its own origin', () => {
     await page.setExtraHTTPHeaders({ authorization: `Bearer ${TOKEN}` });
     for (const path of [...paths, '/instances', '/queues', '/login', '/demo/new', '/demo']) {
       // The answer of the instance's own server.
-      expect((await page.goto(new URL(path, one).href))?.status(), path).toBe(404);
+      expect((await page.goto(new URL(path, text).href))?.status(), path).toBe(404);
       expect(await page.content()).toContain('The requested URL was not found');
     }
     await page.close();
@@ -296,7 +296,7 @@ describe('each instance has its own origin', () => {
       return text;
     };
     // The limit that docs/SECURITY.md tells of.
-    expect(await tossedBy(one, other, 'demos.localhost')).toBe('tossed=1');
+    expect(await tossedBy(text, other, 'demos.localhost')).toBe('tossed=1');
     const listed = await deploy({ templates: TEMPLATES, domain: 'localhost' });
     try {
       const [from, to] = [await start(listed), await start(listed)];
@@ -309,11 +309,11 @@ describe('each instance has its own origin', () => {
 
 describe('instances share an origin', () => {
   let site: Deployment;
-  let one: string;
+  let text: string;
   let base: string;
   beforeAll(async () => {
     site = await deploy({ templates: TEMPLATES, dashboard: true });
-    one = await start(site);
+    text = await start(site);
     base = (site.dashboardUrl ?? '').replace('127.0.0.1', 'localhost');
   });
   afterAll(() => site.stop());
@@ -326,17 +326,17 @@ describe('instances share an origin', () => {
   }
 
   test('a page of one starts no other, but may lead to where one starts', async () => {
-    await startsNone(await visit(await browser.newContext(), one), site, '/demo/new');
+    await startsNone(await visit(await browser.newContext(), text), site, '/demo/new');
   });
 
   test('a service worker is refused', async () => {
     const page = await browser.newPage();
-    await page.goto(one);
+    await page.goto(text);
     const refused = await page.evaluate(
       `navigator.serviceWorker.register('worker.sh').then(() => 'registered', ({ message }) => message)`,
     );
     expect(refused).toContain('403');
-    expect((await page.goto(`${one}worker.sh`))?.status()).toBe(200);
+    expect((await page.goto(`${text}worker.sh`))?.status()).toBe(200);
     await page.close();
   });
 
@@ -351,9 +351,9 @@ describe('instances share an origin', () => {
     const { name = '', value = '' } = session ?? {};
     await context.addCookies([
       { name, value, domain: 'localhost', path: '/', httpOnly: true },
-      { name: 'own', value: '1', url: one },
+      { name: 'own', value: '1', url: text },
     ]);
-    expect(await textOf(page, `${one}say.sh?X-A:1`)).toBe('own=1');
+    expect(await textOf(page, `${text}say.sh?X-A:1`)).toBe('own=1');
     expect(await page.evaluate('document.cookie')).toBe('own=1');
     const used = await page.evaluate(
       (target) =>
@@ -373,7 +373,7 @@ describe('instances share an origin', () => {
     const overwrite = async () => {
       for (const path of ['/', '/instances', '/instances/', '/queues', '/queues/api']) {
         const cookie = `ephemera-dashboard=forged; path=${path}`;
-        await page.goto(saying(one, `Set-Cookie: ${cookie}`));
+        await page.goto(saying(text, `Set-Cookie: ${cookie}`));
         await page.evaluate(`document.cookie = '${cookie}'`);
       }
     };

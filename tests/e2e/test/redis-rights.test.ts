@@ -112,8 +112,8 @@ test('all that Ephemera does can be done with them, and nothing was refused', as
     expect((await site.api('GET', path)).status).toBe(200);
   }
   expect((await site.api('POST', `/v1/instances/${id}/renew`, { timeout: 90 })).status).toBe(200);
-  for (const act of ['pause', 'resume']) {
-    expect((await site.api('POST', `/v1/instances/${id}/${act}`)).status).toBe(200);
+  for (const action of ['pause', 'resume']) {
+    expect((await site.api('POST', `/v1/instances/${id}/${action}`)).status).toBe(200);
   }
   const visitor = await (await fetch(`${site.publicUrls[0]}/demo/new?redirect=0`)).text();
   await waitFor('the visitor’s', async () => (await stateOf(visitor)) === 'ready', 40_000);
@@ -125,12 +125,12 @@ test('all that Ephemera does can be done with them, and nothing was refused', as
   const { queues } = (await listed.json()) as { queues: { name: string }[] };
   const kills = queues.find(({ name }) => name.startsWith('instance-kill'))?.name ?? '';
   expect((await board(`/queues/api/queues?activeQueue=${kills}&status=delayed`)).status).toBe(200);
-  for (const act of ['promote', 'pause', 'resume', 'clean/completed', 'retry/failed']) {
-    const { status } = await board(`/queues/api/queues/${kills}/${act}`, 'PUT');
-    expect([200, 204], act).toContain(status);
+  for (const action of ['promote', 'pause', 'resume', 'clean/completed', 'retry/failed']) {
+    const { status } = await board(`/queues/api/queues/${kills}/${action}`, 'PUT');
+    expect([200, 204], action).toContain(status);
   }
 
-  for (const each of [id, visitor]) await site.api('DELETE', `/v1/instances/${each}`);
+  for (const text of [id, visitor]) await site.api('DELETE', `/v1/instances/${text}`);
   await waitFor('their ends', async () => {
     return (await stateOf(id)) === 'gone' && (await stateOf(visitor)) === 'gone';
   });
@@ -161,15 +161,15 @@ test.each([
 
 test('a certificate that is not trusted, none of one’s own, or a wrong password: no connection', async () => {
   const wrong = tlsUrl.replace(PASSWORD, 'another-password');
-  for (const [url, own, why] of [
+  for (const [url, own, reason] of [
     [tlsUrl, { ...tls, ca: undefined }, /certificate/i],
     [tlsUrl, { ca: tls.ca }, /closed|ECONNRESET|certificate|alert/i],
     [wrong, tls, /WRONGPASS/],
   ] as const) {
     const redis = connectRedis({ url, tls: own }, 'job', () => undefined);
-    const told = await requireRedis(redis, url).catch((error: unknown) => String(error));
-    expect(told).toMatch(why);
-    expect(told).not.toMatch(/another-password|a-password/);
+    const reported = await requireRedis(redis, url).catch((error: unknown) => String(error));
+    expect(reported).toMatch(reason);
+    expect(reported).not.toMatch(/another-password|a-password/);
   }
 });
 

@@ -198,8 +198,8 @@ test(
     await waitFor('its start', () => worker.log().includes(id));
     worker.child.kill('SIGTERM');
     const answer = await waitFor('the stop to begin', async () => {
-      const told = await fetch(`http://127.0.0.1:${worker.port}/readyz`);
-      return told.status === 503 && told;
+      const response = await fetch(`http://127.0.0.1:${worker.port}/readyz`);
+      return response.status === 503 && response;
     });
     expect(await answer.json()).toEqual({
       ready: false,

@@ -20,7 +20,7 @@ templates:
 const withTokens = (maker: readonly string[], more = '') => `${templates}
 tokens:
   reader: { hash: '${hashToken(READER)}', scopes: [read] }
-  maker: { hash: [${maker.map((each) => `'${hashToken(each)}'`).join(', ')}], scopes: [create] }
+  maker: { hash: [${maker.map((text) => `'${hashToken(text)}'`).join(', ')}], scopes: [create] }
   other: { hash: '${hashToken(OTHER)}', scopes: [create] }
   busy: { hash: '${hashToken(BUSY)}', scopes: [create] }
 ${more}`;
@@ -142,7 +142,7 @@ test('a stream of events and a log that is followed end with the token that open
   const logs = `/v1/instances/${id}/logs?follow=true`;
   const lost = [await follow(WATCHER, '/v1/events'), await follow(WATCHER, logs)];
   const kept = [await follow(TOKEN, '/v1/events'), await follow(TOKEN, logs)];
-  expect([...lost, ...kept].map((each) => each.status)).toEqual([200, 200, 200, 200]);
+  expect([...lost, ...kept].map((item) => item.status)).toEqual([200, 200, 200, 200]);
   await writeFile(site.config, withTokens([MAKER]));
   await waitFor('their ends', () => lost.every(({ ended }) => ended));
   expect(kept.map(({ ended }) => ended)).toEqual([false, false]);

@@ -213,8 +213,10 @@ test('while its image is pulled a start outlives its deadline, and says what it 
   const status = page.getByRole('status');
   await status.getByText(/^Pulling the image 127\.0\.0\.1:\d+\/far\.$/).waitFor();
   const id = page.url().split('/')[4] ?? '';
-  const told = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;
-  expect(told).toMatchObject({ status: { state: 'starting', message: await status.innerText() } });
+  const reported = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;
+  expect(reported).toMatchObject({
+    status: { state: 'starting', message: await status.innerText() },
+  });
   await page.getByRole('heading', { name: 'Start failed' }).waitFor();
   expect(await page.locator('main').innerText()).toMatch(
     /The image 127\.0\.0\.1:\d+\/far is not on this host, and pulling it failed: .* 7000 ms/,
@@ -267,8 +269,8 @@ test('a person whose instance has ended is offered another of its template', asy
   expect(shown).toMatchObject({ id: next, template: 'single' });
   await page.context().close();
   // For others it is JSON.
-  const told = await fetch(`${base}/demo/${id}/`, { headers: { accept: 'application/json' } });
-  expect(await told.json()).toMatchObject({ status: 410, reason: 'request' });
+  const response = await fetch(`${base}/demo/${id}/`, { headers: { accept: 'application/json' } });
+  expect(await response.json()).toMatchObject({ status: 410, reason: 'request' });
   await site.api('DELETE', `/v1/instances/${next}`);
 });
 
@@ -294,9 +296,9 @@ test('where the steps are told, an unknown id is no stream, and a ready one is o
   const stream = await events(id);
   expect(stream.headers.get('content-type')).toContain('text/event-stream');
   expect(stream.headers.get('cache-control')).toBe('no-store');
-  const told = await stream.text();
-  expect(told).toMatch(/event: step\ndata: .*"step":"probing"/);
-  expect(told.endsWith('event: over\ndata: {}\n\n')).toBe(true);
+  const reported = await stream.text();
+  expect(reported).toMatch(/event: step\ndata: .*"step":"probing"/);
+  expect(reported.endsWith('event: over\ndata: {}\n\n')).toBe(true);
   expect(await (await events(id)).text()).toBe('event: over\ndata: {}\n\n');
 });
 

@@ -36,7 +36,7 @@ interface Shown {
 
 async function inState(state: string): Promise<Shown[]> {
   const { items } = (await (await site.api('GET', '/v1/instances')).json()) as { items: Shown[] };
-  return items.filter((each) => each.status.state === state);
+  return items.filter((item) => item.status.state === state);
 }
 
 const filled = () => waitFor('a full pool', async () => (await inState('warm')).length === 3);
@@ -127,9 +127,9 @@ test('the same key gives the same instance, warm ones too', async () => {
   const ask = (body: unknown) =>
     site.api('POST', '/v1/instances', body, { 'idempotency-key': 'order-1' });
   const answers = await Promise.all(Array.from({ length: 10 }, () => ask({ timeout: 30 })));
-  const ids = await Promise.all(answers.map(async (each) => ((await each.json()) as Shown).id));
+  const ids = await Promise.all(answers.map(async (answer) => ((await answer.json()) as Shown).id));
   expect(new Set(ids).size).toBe(1);
-  expect(answers.filter((each) => each.headers.has('idempotency-replayed'))).toHaveLength(9);
+  expect(answers.filter((answer) => answer.headers.has('idempotency-replayed'))).toHaveLength(9);
   expect((await ask({ timeout: 31 })).status).toBe(422);
   await site.api('DELETE', `/v1/instances/${ids[0]}`);
 });

@@ -5,7 +5,7 @@ import { workerKilled } from '../src/scenarios/worker-killed.ts';
 
 // A small part of `npm run test:faults`: every promise is looked at after each.
 
-const WITHIN = 300_000;
+const TIMEOUT_MS = 300_000;
 const options = { seed: 3, runs: 1, without: [] };
 
 afterAll(stopAll);
@@ -15,7 +15,7 @@ test(
   async () => {
     expect(await workerKilled({ ...options, steps: ['create', 'remove'] })).toBe(true);
   },
-  WITHIN,
+  TIMEOUT_MS,
 );
 
 test(
@@ -24,5 +24,5 @@ test(
     const steps = ['killed, restarted with its file'];
     expect(await redisFaults({ ...options, steps })).toBe(true);
   },
-  WITHIN,
+  TIMEOUT_MS,
 );

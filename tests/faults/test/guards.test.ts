@@ -13,7 +13,7 @@ test.each(Object.entries(GUARDS))('%s is found where it is to be taken away', (n
     const source = readFileSync(path, 'utf8');
     expect(withoutGuards(path, source, [name])).not.toBe(source);
     if (lua === undefined) continue;
-    const texts = readdirSync(scripts).map((each) => readFileSync(join(scripts, each), 'utf8'));
+    const texts = readdirSync(scripts).map((text) => readFileSync(join(scripts, text), 'utf8'));
     expect(texts.filter((text) => text.includes(lua))).toHaveLength(1);
   }
 });

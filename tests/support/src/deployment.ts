@@ -192,8 +192,8 @@ export async function terminate({ child, name, log }: App): Promise<void> {
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGCONT');
   child.kill('SIGTERM');
-  const late = sleep(40_000, 'late', { ref: false });
-  if ((await Promise.race([ended, late])) === 'late') {
+  const timeout = sleep(40_000, 'late', { ref: false });
+  if ((await Promise.race([ended, timeout])) === 'late') {
     child.kill('SIGKILL');
     throw new Error(`${name} did not stop:\n${log()}`);
   }

@@ -3,7 +3,7 @@ import type { Containers } from '@ephemera/lifecycle';
 
 export interface MemoryContainers extends Containers {
   /** Every container that is there, by name. */
-  readonly there: ReadonlyMap<string, MemoryContainer>;
+  readonly containers: ReadonlyMap<string, MemoryContainer>;
   /** Ends a container from inside, with what it last wrote. */
   exit(id: string, how: { exitCode: number; oomKilled?: boolean; log?: string }): void;
 }
@@ -22,27 +22,32 @@ export function memoryContainers(
   options: { now?: () => number; beforeStart?: (instance: Instance) => void } = {},
 ): MemoryContainers {
   const { now = Date.now, beforeStart } = options;
-  const there = new Map<string, MemoryContainer>();
+  const containers = new Map<string, MemoryContainer>();
   let made = 0;
   const find = (containerId: string) =>
-    [...there].find(([, container]) => container.containerId === containerId);
+    [...containers].find(([, container]) => container.containerId === containerId);
   const change = (which: (container: MemoryContainer) => boolean, to: Partial<MemoryContainer>) => {
-    for (const [name, container] of there) {
-      if (which(container)) there.set(name, { ...container, ...to });
+    for (const [name, container] of containers) {
+      if (which(container)) containers.set(name, { ...container, ...to });
     }
   };
   const turn = () => Promise.resolve();
 
   return {
-    there,
+    containers,
     exit(id, { exitCode, oomKilled = false, log = '' }) {
-      change((each) => each.id === id, { running: false, exitCode, oomKilled, log });
+      change((memoryContainer) => memoryContainer.id === id, {
+        running: false,
+        exitCode,
+        oomKilled,
+        log,
+      });
     },
-    async start(instance, nextTurn) {
-      const address = `10.0.0.${await nextTurn()}`;
+    async start(instance, nextAddressIndex) {
+      const address = `10.0.0.${await nextAddressIndex()}`;
       beforeStart?.(instance);
       const name = `${instance.id}-${instance.generation}`;
-      let container = there.get(name);
+      let container = containers.get(name);
       if (!container) {
         container = {
           containerId: `container-${++made}`,
@@ -51,15 +56,15 @@ export function memoryContainers(
           createdAt: now(),
           expiresAt: Math.min(instance.expiresAt + instance.timeout, instance.maxExpiresAt),
           running: true,
-          frozen: false,
-          pooled: instance.pool === undefined ? undefined : 'waits',
+          paused: false,
+          pooled: instance.pool === undefined ? undefined : 'unclaimed',
           oomKilled: false,
           exitCode: undefined,
           address,
           instance,
           log: '',
         };
-        there.set(name, container);
+        containers.set(name, container);
       }
       return { containerId: container.containerId, address: container.address };
     },
@@ -72,7 +77,9 @@ export function memoryContainers(
     },
     async running(id) {
       await turn();
-      const mine = [...there.values()].filter((each) => each.id === id && each.running);
+      const mine = [...containers.values()].filter(
+        (memoryContainer) => memoryContainer.id === id && memoryContainer.running,
+      );
       return mine.map(({ containerId }) => containerId);
     },
     async lastLines(containerId, count) {
@@ -80,37 +87,40 @@ export function memoryContainers(
       const log = find(containerId)?.[1].log ?? '';
       return log.split('\n').slice(-count).join('\n');
     },
-    async pause(id) {
+    async pauseContainer(id) {
       await turn();
-      change((each) => each.id === id, { frozen: true });
+      change((memoryContainer) => memoryContainer.id === id, { paused: true });
     },
-    async unpause(id) {
+    async unpauseContainer(id) {
       await turn();
-      change((each) => each.id === id, { frozen: false });
+      change((memoryContainer) => memoryContainer.id === id, { paused: false });
     },
     async removeInstance(id) {
       await turn();
-      for (const [name, container] of there) if (container.id === id) there.delete(name);
+      for (const [name, container] of containers) if (container.id === id) containers.delete(name);
     },
     async remove(containerId) {
       await turn();
       const [name] = find(containerId) ?? [];
-      if (name !== undefined) there.delete(name);
+      if (name !== undefined) containers.delete(name);
     },
     async list() {
       await turn();
-      return [...there.values()];
+      return [...containers.values()];
     },
-    async mark(containerId, { generation }) {
+    async labelClaimed(containerId, { generation }) {
       await turn();
-      change((each) => each.containerId === containerId, { pooled: 'claimed', generation });
+      change((memoryContainer) => memoryContainer.containerId === containerId, {
+        pooled: 'claimed',
+        generation,
+      });
     },
-    async recall(containerId) {
+    async recoverInstance(containerId) {
       await turn();
       const [, container] = find(containerId) ?? [];
       if (!container) return undefined;
-      const { instance, generation, frozen, address, createdAt, expiresAt } = container;
-      const state = frozen ? 'paused' : 'ready';
+      const { instance, generation, paused, address, createdAt, expiresAt } = container;
+      const state = paused ? 'paused' : 'ready';
       const times = { startedAt: createdAt, activeAt: now(), expiresAt };
       return { ...instance, state, generation, address, ...times };
     },

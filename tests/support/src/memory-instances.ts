@@ -4,15 +4,15 @@ import {
   isDead,
   isServing,
   killDelay,
-  mayMove,
+  canTransition,
   pendingLease,
   readyLease,
 } from '@ephemera/domain';
 import type { Instance, InstanceDraft, State } from '@ephemera/domain';
-import { BegunElsewhere } from '@ephemera/lifecycle';
+import { AssignedToOtherHostError } from '@ephemera/lifecycle';
 import type { Instances, Leases, Suspensions } from '@ephemera/lifecycle';
-import { answeringLater } from './answering-later.ts';
-import type { Synchronous } from './answering-later.ts';
+import { asyncPort } from './async-port.ts';
+import type { Synchronous } from './async-port.ts';
 import { memoryPools } from './memory-pools.ts';
 import type { MemoryPools } from './memory-pools.ts';
 import { memorySuspensions } from './memory-suspensions.ts';
@@ -48,7 +48,7 @@ export function memoryInstances(
     return instance;
   };
   const move = (from: Instance, state: State, change: Partial<Instance>): Instance => {
-    if (!mayMove(from.state, state)) throw new Error(`${from.state} never moves to ${state}`);
+    if (!canTransition(from.state, state)) throw new Error(`${from.state} never moves to ${state}`);
     return put({ ...from, ...change, state, lastTransitionAt: now() });
   };
   const alive = (which: (instance: Instance) => boolean) =>
@@ -85,57 +85,57 @@ export function memoryInstances(
   const instances: Synchronous<Instances & Leases> = {
     create: (draft) => create(draft),
     get: find,
-    begin(id, generation, host) {
+    assignToHost(id, generation, host) {
       const instance = find(id);
       if (instance?.generation !== generation) return undefined;
       if (instance.state === 'starting') {
         if (instance.host === host) return instance;
-        throw new BegunElsewhere(`another host has begun ${id}`);
+        throw new AssignedToOtherHostError(`another host has begun ${id}`);
       }
       return instance.state === 'pending' ? move(instance, 'starting', { host }) : undefined;
     },
-    publish(id, generation, address, host) {
+    markReady(id, generation, address, host) {
       const instance = find(id);
       if (instance && isServing(instance.state) && instance.address === address) {
-        return publishedOf(instance);
+        return readyLeaseFrom(instance);
       }
       if (instance?.generation !== generation) return undefined;
       if (instance.state !== 'starting') return undefined;
       if (host !== undefined && instance.host !== host) return undefined;
       const lease = readyLease(now(), instance.timeout, instance);
       const change = { ...lease, address, startedAt: now() };
-      if (instance.pool !== undefined) return publishedOf(move(instance, 'warm', change));
-      return publishedOf(move(instance, 'ready', { ...change, activeAt: now() }));
+      if (instance.pool !== undefined) return readyLeaseFrom(move(instance, 'warm', change));
+      return readyLeaseFrom(move(instance, 'ready', { ...change, activeAt: now() }));
     },
-    end(id, why, message) {
+    startDraining(id, reason, message) {
       const instance = find(id);
       if (!instance || isDead(instance.state)) return { kind: 'absent' };
       if (instance.state === 'draining') return { kind: 'draining', instance };
-      if (why === 'surplus' && instance.state !== 'warm') return { kind: 'absent' };
+      if (reason === 'surplus' && instance.state !== 'warm') return { kind: 'absent' };
       const remaining = dueAt(instance) - now();
       const starting = !isServing(instance.state);
-      if (why === 'due' && remaining > 0) {
+      if (reason === 'due' && remaining > 0) {
         return { kind: 'leased', remaining: killDelay(instance, now()) };
       }
-      if (why === 'start_failed' && !starting) return { kind: 'leased', remaining };
+      if (reason === 'start_failed' && !starting) return { kind: 'leased', remaining };
       const { template, maxExpiresAt } = instance;
-      const isOver = why === 'due' && instance.expiresAt <= now() && now() < maxExpiresAt;
+      const isOver = reason === 'due' && instance.expiresAt <= now() && now() < maxExpiresAt;
       if (isOver && template.onTimeout === 'pause' && /ready|paused/.test(instance.state)) {
         put({ ...instance, state: 'paused', expiresAt: maxExpiresAt, lastTransitionAt: now() });
         return { kind: 'paused', remaining: maxExpiresAt - now() };
       }
-      const late = why === 'due' && starting;
+      const late = reason === 'due' && starting;
       const dueFor = instance.expiresAt > now() ? 'idle' : 'ttl';
-      const given = why === 'surplus' ? 'request' : why;
+      const input = reason === 'surplus' ? 'request' : reason;
       const ended = move(instance, 'draining', {
         supersedes: instance.generation,
         generation: nextGeneration(),
-        reason: late ? 'start_failed' : given === 'due' ? dueFor : given,
+        reason: late ? 'start_failed' : input === 'due' ? dueFor : input,
         message: late ? 'It was not ready before its start deadline.' : message,
       });
       return { kind: 'draining', instance: ended };
     },
-    bury(id, generation, left) {
+    finalize(id, generation, left) {
       const instance = find(id);
       if (instance?.state !== 'draining' || instance.generation !== generation) return false;
       const { reason = 'orphan', maxExpiresAt, pooledAs, template } = instance;
@@ -145,13 +145,13 @@ export function memoryInstances(
       return true;
     },
     ofHost: (host) => alive((instance) => instance.host === host),
-    strandedBefore: (time) =>
+    unassignedOverdue: (time) =>
       alive(({ state, host, expiresAt, lastTransitionAt }) =>
         state === 'pending'
           ? expiresAt <= time
           : state === 'draining' && host === undefined && lastTransitionAt <= time,
       ),
-    unbegunSince: (time) =>
+    pendingWithoutHost: (time) =>
       alive(({ state, lastTransitionAt }) => state === 'pending' && lastTransitionAt <= time).map(
         ({ id, generation }) => ({ id, generation }),
       ),
@@ -184,9 +184,9 @@ export function memoryInstances(
     },
   };
   return {
-    ...answeringLater(instances),
-    ...answeringLater(memorySuspensions(table)),
-    ...answeringLater(memoryPools(table, create)),
+    ...asyncPort(instances),
+    ...asyncPort(memorySuspensions(table)),
+    ...asyncPort(memoryPools(table, create)),
     save() {
       const [before, count] = [[...known], counter];
       return () => {
@@ -198,6 +198,6 @@ export function memoryInstances(
   };
 }
 
-function publishedOf({ expiresAt, maxExpiresAt, startedAt = 0 }: Instance) {
+function readyLeaseFrom({ expiresAt, maxExpiresAt, startedAt = 0 }: Instance) {
   return { expiresAt, maxExpiresAt, startedAt };
 }

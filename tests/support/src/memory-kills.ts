@@ -1,6 +1,6 @@
-import type { Ends, Kills } from '@ephemera/lifecycle';
+import type { KillRequests, KillJobs } from '@ephemera/lifecycle';
 
-export interface ArmedKill {
+export interface ScheduledKill {
   readonly id: string;
   readonly generation: number;
   readonly host: string;
@@ -8,13 +8,13 @@ export interface ArmedKill {
   readonly dueAt: number;
 }
 
-export interface MemoryKills extends Kills, Ends {
+export interface MemoryKillJobs extends KillJobs, KillRequests {
   /** The jobs that wait, by due time. */
-  armed(): ArmedKill[];
+  scheduled(): ScheduledKill[];
   /** Takes out the jobs that are due by the clock, of one host or of all, as a worker does. */
-  takeDue(host?: string): ArmedKill[];
+  takeDue(host?: string): ScheduledKill[];
   /** What was taken out is done, or waits again for so many ms. Until then it cannot be armed anew. */
-  done(job: ArmedKill, again?: number): void;
+  done(job: ScheduledKill, again?: number): void;
   /** What a worker of the host had taken out, and died on, is due again. */
   takeBack(host: string): void;
   /** Gives what goes back to how it is now. */
@@ -22,49 +22,49 @@ export interface MemoryKills extends Kills, Ends {
 }
 
 /** Kill jobs in memory: one a host for each generation of an id, however often it is armed. */
-export function memoryKills(now: () => number = Date.now): MemoryKills {
-  const jobs = new Map<string, ArmedKill & { readonly running: boolean }>();
+export function memoryKillJobs(now: () => number = Date.now): MemoryKillJobs {
+  const jobs = new Map<string, ScheduledKill & { readonly running: boolean }>();
   const keyOf = (job: { id: string; generation: number; host?: string | undefined }) =>
     `${job.host ?? ''} ${job.id}-${job.generation}`;
   const waits = (key: string) => jobs.get(key)?.running === false;
-  const put = (job: ArmedKill, running: boolean) => jobs.set(keyOf(job), { ...job, running });
-  const arm: Kills['arm'] = async ({ id, generation, host }, delay) => {
+  const put = (job: ScheduledKill, running: boolean) => jobs.set(keyOf(job), { ...job, running });
+  const schedule: KillJobs['schedule'] = async ({ id, generation, host }, delay) => {
     await Promise.resolve();
     if (host === undefined) throw new Error(`instance ${id} has no host yet`);
     const job = { id, generation, host, dueAt: now() + delay };
     if (!jobs.has(keyOf(job))) put(job, false);
   };
-  const disarm: Kills['disarm'] = async ({ id, supersedes, host }) => {
+  const cancel: KillJobs['cancel'] = async ({ id, supersedes, host }) => {
     await Promise.resolve();
     if (supersedes === undefined) return;
     const key = keyOf({ id, generation: supersedes, host });
     if (waits(key)) jobs.delete(key);
   };
-  const hasten: Kills['hasten'] = async (instance) => {
+  const promote: KillJobs['promote'] = async (instance) => {
     await Promise.resolve();
     const job = jobs.get(keyOf(instance));
     if (job?.running === false) put({ ...job, dueAt: Math.min(job.dueAt, now()) }, false);
   };
-  const armed = () =>
+  const scheduled = () =>
     [...jobs.values()]
       .filter(({ running }) => !running)
       .map(({ id, generation, host, dueAt }) => ({ id, generation, host, dueAt }))
       .sort((a, b) => a.dueAt - b.dueAt);
   return {
-    arm,
-    disarm,
-    hasten,
-    async waiting(host) {
+    schedule,
+    cancel,
+    promote,
+    async listDelayed(host) {
       await Promise.resolve();
-      return armed().filter((job) => job.host === host);
+      return scheduled().filter((job) => job.host === host);
     },
-    async finish(instance) {
-      await arm(instance, 0);
-      await disarm(instance);
+    async enqueueNow(instance) {
+      await schedule(instance, 0);
+      await cancel(instance);
     },
-    armed,
+    scheduled,
     takeDue(host) {
-      const due = armed().filter(
+      const due = scheduled().filter(
         (job) => job.dueAt <= now() && (host === undefined || job.host === host),
       );
       for (const job of due) put(job, true);

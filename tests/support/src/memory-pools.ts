@@ -1,10 +1,10 @@
 import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { isDead } from '@ephemera/domain';
 import type { Intake } from '@ephemera/lifecycle';
-import type { Synchronous } from './answering-later.ts';
+import type { Synchronous } from './async-port.ts';
 import type { MemoryTable } from './memory-table.ts';
 
-export type MemoryPools = Pick<Intake, 'stock' | 'claim'>;
+export type MemoryPools = Pick<Intake, 'createWarm' | 'claimWarm'>;
 
 /** Pools in memory, without owners, limits and idempotency: who asks is let in. */
 export function memoryPools(
@@ -12,13 +12,13 @@ export function memoryPools(
   create: (draft: InstanceDraft, pool: string) => Instance,
 ): Synchronous<MemoryPools> {
   return {
-    stock(draft, pool, want) {
-      const there = all().filter((each) => each.pool === pool && !isDead(each.state));
-      return there.length < want ? create(draft, pool) : undefined;
+    createWarm(draft, pool, desired) {
+      const there = all().filter((instance) => instance.pool === pool && !isDead(instance.state));
+      return there.length < desired ? create(draft, pool) : undefined;
     },
-    claim(pool, { timeout, metadata }) {
+    claimWarm(pool, { timeout, metadata }) {
       const [warm] = all()
-        .filter((each) => each.pool === pool && each.state === 'warm' && each.expiresAt > now())
+        .filter((item) => item.pool === pool && item.state === 'warm' && item.expiresAt > now())
         .sort((a, b) => a.expiresAt - b.expiresAt);
       if (!warm) return { kind: 'none' };
       const maxExpiresAt = now() + warm.template.maxTimeout;

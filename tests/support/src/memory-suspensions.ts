@@ -1,5 +1,5 @@
 import type { Suspensions } from '@ephemera/lifecycle';
-import type { Synchronous } from './answering-later.ts';
+import type { Synchronous } from './async-port.ts';
 import type { MemoryTable } from './memory-table.ts';
 
 /** Pausing and resuming in memory. */

@@ -120,8 +120,8 @@ export async function startOwnEngine(options: OwnEngineOptions): Promise<OwnEngi
     async setLiveRestore(on) {
       await configure({ 'live-restore': on });
       daemon?.kill('SIGHUP');
-      const told = () => docker('info', '--format', '{{.LiveRestoreEnabled}}');
-      await waitFor('the configuration', async () => (await told()) === String(on));
+      const reported = () => docker('info', '--format', '{{.LiveRestoreEnabled}}');
+      await waitFor('the configuration', async () => (await reported()) === String(on));
     },
     async restart(signal = 'SIGTERM') {
       if (signal === 'SIGKILL') daemon?.kill(signal);

@@ -42,12 +42,12 @@ export async function startOwnMachine(options: OwnMachineOptions = {}): Promise<
   const names = { host: `eph-h-${key}`, world: `eph-w-${key}` };
   const netOf = (place: 'host' | 'world') => `--net=/var/run/netns/${names[place]}`;
   const children: ChildProcess[] = [];
-  let holder: ChildProcess | undefined;
+  let principal: ChildProcess | undefined;
 
   const inside = (place: Place): string[] => {
     if (typeof place === 'number') return [`--net=/proc/${place}/ns/net`];
     if (place === 'world') return [netOf(place)];
-    return ['--target', String(holder?.pid), '--net', '--mount'];
+    return ['--target', String(principal?.pid), '--net', '--mount'];
   };
   const shell = async (place: Place, script: string): Promise<string> => {
     const command = [...inside(place), '/bin/sh', '-c', script];
@@ -58,7 +58,7 @@ export async function startOwnMachine(options: OwnMachineOptions = {}): Promise<
     // What a daemon that died has left: the keepers of its containers are in the machine's network.
     const left = `for pid in $(ip netns pids ${names.host}); do pkill -9 -P $pid; kill -9 $pid; done`;
     await run('sh', ['-c', left]).catch(() => undefined);
-    await endProcess(holder);
+    await endProcess(principal);
     for (const name of Object.values(names)) {
       await run('ip', ['netns', 'del', name]).catch(() => undefined);
     }
@@ -70,8 +70,8 @@ export async function startOwnMachine(options: OwnMachineOptions = {}): Promise<
     await writeFile(resolvConf, options.resolvConf ?? 'nameserver 192.0.2.1\n');
     for (const name of Object.values(names)) await run('ip', ['netns', 'add', name]);
     const hold = ['unshare', '--mount', 'sh', '-c', HOLD, 'sh', resolvConf];
-    holder = await startHolder([netOf('host'), ...hold]);
-    const world = (options.world ?? []).map((each) => `ip address add ${each}/32 dev lo`);
+    principal = await startHolder([netOf('host'), ...hold]);
+    const world = (options.world ?? []).map((text) => `ip address add ${text}/32 dev lo`);
     await shell(
       'host',
       `ip link add world type veth peer name machine netns ${names.world} &&

@@ -3,7 +3,7 @@ import { makeId } from '@ephemera/domain';
 import type { InstanceDraft, Template } from '@ephemera/domain';
 
 /** A template with every field, for tests that care about a few. */
-export function sampleTemplate(given: Partial<Template> = {}): Template {
+export function sampleTemplate(input: Partial<Template> = {}): Template {
   return {
     name: 'demo',
     image: 'ephemera/demo',
@@ -31,13 +31,13 @@ export function sampleTemplate(given: Partial<Template> = {}): Template {
     pool: 0,
     poolMaxAge: 60_000,
     schedule: [],
-    ...given,
+    ...input,
   };
 }
 
-export function sampleDraft(given: Partial<InstanceDraft> = {}): InstanceDraft {
-  const id = given.id ?? makeId(randomBytes);
-  const template = given.template ?? sampleTemplate();
+export function sampleDraft(input: Partial<InstanceDraft> = {}): InstanceDraft {
+  const id = input.id ?? makeId(randomBytes);
+  const template = input.template ?? sampleTemplate();
   return {
     id,
     template,
@@ -45,6 +45,6 @@ export function sampleDraft(given: Partial<InstanceDraft> = {}): InstanceDraft {
     url: `http://127.0.0.1:8080/demo/${id}/`,
     env: {},
     metadata: {},
-    ...given,
+    ...input,
   };
 }

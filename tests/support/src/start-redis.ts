@@ -29,7 +29,7 @@ export async function freePort(): Promise<number> {
  * Starts its Redis again for each signal that it reads, and ends it, and takes its folder away, when its input ends: also where the process that
  * started it was killed, so that no test that is broken off leaves a server behind.
  */
-const KEEPER = `
+const PARENT_WATCHDOG = `
 command -v redis-server >/dev/null || exit 127
 folder=$1; shift
 start() {
@@ -59,7 +59,7 @@ export async function startRedis(
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-redis-'));
   const settings = ['--bind', '127.0.0.1', '--save', '', '--maxmemory-policy', 'noeviction'];
   const args = [folder, '--port', String(port), ...settings, ...(options.args ?? [])];
-  const keeper = spawn('/bin/sh', ['-c', KEEPER, 'sh', ...args], {
+  const keeper = spawn('/bin/sh', ['-c', PARENT_WATCHDOG, 'sh', ...args], {
     stdio: ['pipe', 'pipe', 'ignore'],
     // A signal from the terminal is for the tests; they end it in their own time.
     detached: true,

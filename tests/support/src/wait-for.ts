@@ -5,9 +5,9 @@
 export async function waitFor<T>(
   what: string,
   probe: () => Promise<T | undefined | false> | T | undefined | false,
-  within = 30_000,
+  timeoutMs = 30_000,
 ): Promise<T> {
-  const end = Date.now() + within;
+  const end = Date.now() + timeoutMs;
   let last: unknown;
   do {
     try {
@@ -18,5 +18,5 @@ export async function waitFor<T>(
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   } while (Date.now() < end);
-  throw new Error(`waited ${within} ms in vain for ${what}`, { cause: last });
+  throw new Error(`waited ${timeoutMs} ms in vain for ${what}`, { cause: last });
 }

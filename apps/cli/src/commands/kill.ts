@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 import type { AdminApi } from '../admin-api.ts';
 import { readArguments } from '../read-arguments.ts';
@@ -11,7 +11,7 @@ export async function kill(api: AdminApi, args: string[]): Promise<string> {
     options: { all: { type: 'boolean', default: false } },
   });
   if (values.all === positionals.length > 0) {
-    throw new StartError('Say which instances to kill, or --all.');
+    throw new BootError('Say which instances to kill, or --all.');
   }
   if (values.all) {
     return `${await api.killAll()} ending`;

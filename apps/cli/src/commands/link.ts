@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 import type { AdminApi } from '../admin-api.ts';
 import { readArguments } from '../read-arguments.ts';
@@ -16,9 +16,9 @@ export async function link(api: AdminApi, args: string[]): Promise<string> {
     },
   });
   const [template, ...more] = positionals;
-  if (more.length > 0) throw new StartError(`One template at a time; what is "${more.join(' ')}"?`);
+  if (more.length > 0) throw new BootError(`One template at a time; what is "${more.join(' ')}"?`);
   if (!/^[1-9]\d{0,5}$/.test(values.uses)) {
-    throw new StartError(`--uses is how many instances it starts; "${values.uses}" is no number.`);
+    throw new BootError(`--uses is how many instances it starts; "${values.uses}" is no number.`);
   }
   const { url } = await api.link({
     ...(template !== undefined && { template }),

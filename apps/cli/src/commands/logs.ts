@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 import type { AdminApi } from '../admin-api.ts';
 import { readArguments } from '../read-arguments.ts';
@@ -15,9 +15,9 @@ export async function logs(api: AdminApi, args: string[]): Promise<string> {
     },
   });
   const [id, ...more] = positionals;
-  if (id === undefined || more.length > 0) throw new StartError('Say which instance: one id.');
+  if (id === undefined || more.length > 0) throw new BootError('Say which instance: one id.');
   if (values.tail !== undefined && !/^\d{1,6}$/.test(values.tail)) {
-    throw new StartError(`--tail is "${values.tail}"; it must be a number of lines.`);
+    throw new BootError(`--tail is "${values.tail}"; it must be a number of lines.`);
   }
   const query = new URLSearchParams({
     follow: values.follow ? '1' : '0',

@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 import type { AdminApi } from '../admin-api.ts';
 import { readArguments } from '../read-arguments.ts';
@@ -14,7 +14,7 @@ export async function renew(api: AdminApi, args: string[]): Promise<string> {
   });
   const [id, ...more] = positionals;
   if (id === undefined || more.length > 0 || values.timeout === undefined) {
-    throw new StartError('Say which instance, and for how long from now: renew ID --timeout 30m');
+    throw new BootError('Say which instance, and for how long from now: renew ID --timeout 30m');
   }
   return showOne(await api.renew(id, readSeconds(values.timeout)), Date.now());
 }

@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 import type { AdminApi } from '../admin-api.ts';
 import { readArguments } from '../read-arguments.ts';
@@ -14,15 +14,15 @@ export async function run(api: AdminApi, args: string[]): Promise<string> {
     options: { timeout: { type: 'string' }, wait: { type: 'boolean', default: false } },
   });
   const [template, ...more] = positionals;
-  if (more.length > 0) throw new StartError(`One template at a time; what is "${more.join(' ')}"?`);
+  if (more.length > 0) throw new BootError(`One template at a time; what is "${more.join(' ')}"?`);
   const request = {
     ...(template !== undefined && { template }),
     ...(values.timeout !== undefined && { timeout: readSeconds(values.timeout) }),
   };
   const { id, status, url, link = url } = await api.create(request, values.wait ? waitSeconds : 0);
   if (values.wait && status.state !== 'ready') {
-    const why = status.message === undefined ? '' : `: ${status.message}`;
-    throw new StartError(`${id} is not ready but ${status.state}${why}.`);
+    const reason = status.message === undefined ? '' : `: ${status.message}`;
+    throw new BootError(`${id} is not ready but ${status.state}${reason}.`);
   }
   return `${id}  ${link}`;
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { tokenSchema } from '@ephemera/config';
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { hashToken } from '@ephemera/http';
 
 import { readArguments } from '../read-arguments.ts';
@@ -17,13 +17,13 @@ export function token(args: string[]): string {
   });
   const [name, ...more] = positionals;
   if (name === undefined || more.length > 0 || !/^[a-z][a-z0-9-]{0,40}$/.test(name)) {
-    throw new StartError('Give the token a name of lowercase letters: token NAME --scope create');
+    throw new BootError('Give the token a name of lowercase letters: token NAME --scope create');
   }
   const made = `${MARK}${randomBytes(32).toString('base64url')}`;
-  const scopes = (values.scope ?? []).flatMap((each) => each.split(','));
+  const scopes = (values.scope ?? []).flatMap((text) => text.split(','));
   const entry = tokenSchema.safeParse({ hash: hashToken(made), scopes });
   if (!entry.success) {
-    throw new StartError('Say what it may, by --scope read, --scope create or --scope admin.');
+    throw new BootError('Say what it may, by --scope read, --scope create or --scope admin.');
   }
   return `${made}
 

@@ -10,9 +10,9 @@ function record(isTTY: boolean, now: () => number = () => 0) {
 
 test('a log gets a line a step, with its last note', async () => {
   const { report, shown } = record(false);
-  const value = await report.step('Docker', (tell) => {
-    tell('looking');
-    tell('Docker 20.10');
+  const value = await report.step('Docker', (onProgress) => {
+    onProgress('looking');
+    onProgress('Docker 20.10');
     return Promise.resolve(7);
   });
   expect(value).toBe(7);
@@ -22,10 +22,10 @@ test('a log gets a line a step, with its last note', async () => {
 test('a log hears of a long step every few seconds, not at every note', async () => {
   let now = 0;
   const { report, shown } = record(false, () => now);
-  await report.step('Install', (tell) => {
+  await report.step('Install', (onProgress) => {
     for (const percent of [10, 20, 30, 40, 50]) {
       now += 1_000;
-      tell(`${percent} %`);
+      onProgress(`${percent} %`);
     }
     return Promise.resolve();
   });
@@ -40,8 +40,8 @@ test('a failed step is marked, and its fault goes on', async () => {
 
 test('a terminal keeps one line, cut to its width, below what else is said', async () => {
   const { report, shown } = record(true);
-  await report.step('Build', (tell) => {
-    tell('x'.repeat(100));
+  await report.step('Build', (onProgress) => {
+    onProgress('x'.repeat(100));
     report.warn('careful');
     return Promise.resolve();
   });

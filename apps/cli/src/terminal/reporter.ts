@@ -6,18 +6,18 @@ export interface Screen {
 }
 
 /** Tells how a step goes on; the last note stays beside the finished step. */
-export type Tell = (note: string) => void;
+export type OnProgress = (note: string) => void;
 
 export interface Reporter {
   /** Shows a step while `work` runs, and whether it went well. Failures pass through. */
-  step<T>(title: string, work: (tell: Tell) => Promise<T>): Promise<T>;
+  step<T>(title: string, work: (onProgress: OnProgress) => Promise<T>): Promise<T>;
   /** Shows a step that needed no work. */
   done(title: string, note: string): void;
   warn(text: string): void;
   say(text: string): void;
 }
 
-const quietBetweenNotesMs = 4_000;
+const noteIntervalMs = 4_000;
 
 /**
  * A terminal sees one line a step, rewritten while it works; a file or a CI log, which cannot be
@@ -43,7 +43,7 @@ export function createReporter(screen: Screen, now: () => number = Date.now): Re
   return {
     async step(title, work) {
       const begun = now();
-      let told = begun;
+      let reported = begun;
       let last = '';
       const show = (note: string) => {
         current = `  … ${title}${note && `: ${note}`}`;
@@ -51,17 +51,17 @@ export function createReporter(screen: Screen, now: () => number = Date.now): Re
         draw();
       };
       show('');
-      const tell = (note: string) => {
+      const onProgress = (note: string) => {
         last = note;
         if (live) {
           show(note);
-        } else if (now() - told >= quietBetweenNotesMs) {
-          told = now();
+        } else if (now() - reported >= noteIntervalMs) {
+          reported = now();
           line(`  … ${title}: ${note}`);
         }
       };
       try {
-        const result = await work(tell);
+        const result = await work(onProgress);
         current = undefined;
         const seconds = (now() - begun) / 1000;
         const took = seconds >= 1 ? paint(2, ` (${seconds.toFixed(1)} s)`) : '';

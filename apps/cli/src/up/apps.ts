@@ -4,7 +4,7 @@ import { siteOf, workspace, type Config } from '../config.ts';
 import type { PortPlan } from './plan-ports.ts';
 import type { ProcessSpec } from './supervised-process.ts';
 
-export interface Backing {
+export interface BackingServices {
   readonly dockerHost: string;
   readonly redisUrl: string;
   readonly token: string;
@@ -17,14 +17,18 @@ export interface Backing {
 const NEW_SPACE = '--max-semi-space-size=8';
 
 /** The processes of one start, in the stages in which they stop from last to first. */
-export function planApps(config: Config, ports: PortPlan, backing: Backing): ProcessSpec[][] {
+export function planApps(
+  config: Config,
+  ports: PortPlan,
+  services: BackingServices,
+): ProcessSpec[][] {
   const shared = {
     ...config.environment,
     // The worker alone may know where Docker is.
     DOCKER_HOST: undefined,
-    ...secret(config, 'EPHEMERA_REDIS_URL', backing.redisUrl),
+    ...secret(config, 'EPHEMERA_REDIS_URL', services.redisUrl),
     EPHEMERA_CONFIG: config.configFile,
-    ...secret(config, 'EPHEMERA_ADMIN_TOKEN', backing.token),
+    ...secret(config, 'EPHEMERA_ADMIN_TOKEN', services.token),
     EPHEMERA_PUBLIC_PORT: String(ports.public),
     EPHEMERA_DASHBOARD_PORT: String(ports.dashboard),
   };
@@ -40,7 +44,7 @@ export function planApps(config: Config, ports: PortPlan, backing: Backing): Pro
   const workers = ports.workers.map((port, index) =>
     app('worker', numbered('worker', index), siteOf(config.adminHost, port), {
       EPHEMERA_WORKER_PORT: String(port),
-      DOCKER_HOST: backing.dockerHost,
+      DOCKER_HOST: services.dockerHost,
       EPHEMERA_ADMIN_TOKEN: undefined,
       EPHEMERA_ADMIN_TOKEN_FILE: undefined,
     }),

@@ -2,7 +2,7 @@ import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { workspace } from '../config.ts';
-import type { Reporter, Tell } from '../terminal/reporter.ts';
+import type { Reporter, OnProgress } from '../terminal/reporter.ts';
 import { findProgram } from './find-program.ts';
 import { installPackages } from './install-packages.ts';
 import { runCommand } from './run-command.ts';
@@ -25,23 +25,27 @@ export interface ImageOptions {
  */
 export async function buildDemoImage(report: Reporter, options: ImageOptions): Promise<void> {
   const busybox = findStaticBusybox() ?? (await installBusybox(report));
-  await report.step('Demo image', async (tell) => {
+  await report.step('Demo image', async (onProgress) => {
     const context = join(options.stateFolder, 'base-image');
     mkdirSync(context, { recursive: true });
     copyFileSync(busybox, join(context, 'busybox'));
     copyFileSync(join(workspace, 'apps/cli/base-image/Dockerfile'), join(context, 'Dockerfile'));
-    await build(['--context', context, '--tag', baseImage], options.environment, tell);
+    await build(['--context', context, '--tag', baseImage], options.environment, onProgress);
 
     const demo = join(workspace, 'apps/cli/demo-image');
     const base = ['--build-arg', `BASE=${baseImage}`];
-    await build(['--context', demo, '--tag', demoImage, ...base], options.environment, tell);
+    await build(['--context', demo, '--tag', demoImage, ...base], options.environment, onProgress);
   });
 }
 
 /** The worker holds the only code that builds images, and is run here as a program. */
-async function build(args: readonly string[], env: NodeJS.ProcessEnv, tell: Tell): Promise<void> {
+async function build(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  onProgress: OnProgress,
+): Promise<void> {
   const program = join(workspace, 'apps/worker/src/build-image.ts');
-  await runCommand(process.execPath, [program, ...args], { env, onLine: tell });
+  await runCommand(process.execPath, [program, ...args], { env, onLine: onProgress });
 }
 
 function findStaticBusybox(): string | undefined {
@@ -50,6 +54,8 @@ function findStaticBusybox(): string | undefined {
 }
 
 async function installBusybox(report: Reporter): Promise<string> {
-  await report.step('Install busybox', (tell) => installPackages([busyboxPackage], tell));
+  await report.step('Install busybox', (onProgress) =>
+    installPackages([busyboxPackage], onProgress),
+  );
   return findStaticBusybox() ?? `/bin/${busyboxPackage.program}`;
 }

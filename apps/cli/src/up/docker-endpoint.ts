@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 /** Where a Docker Engine listens. */
 export type DockerEndpoint =
@@ -10,7 +10,7 @@ export const defaultDockerEndpoint: DockerEndpoint = { kind: 'unix', path: '/var
 /**
  * Reads `DOCKER_HOST`: `unix:///path` or `tcp://host:port` (2375 where no port is given).
  *
- * @throws {StartError} on every other form, ssh included.
+ * @throws {BootError} on every other form, ssh included.
  */
 export function parseDockerHost(text: string): DockerEndpoint {
   if (text.startsWith('unix://')) {
@@ -23,7 +23,7 @@ export function parseDockerHost(text: string): DockerEndpoint {
       return { kind: 'tcp', host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 2375) };
     }
   }
-  throw new StartError(`DOCKER_HOST is "${text}"; it must be unix:///path or tcp://host:port.`);
+  throw new BootError(`DOCKER_HOST is "${text}"; it must be unix:///path or tcp://host:port.`);
 }
 
 export function describeEndpoint(endpoint: DockerEndpoint): string {

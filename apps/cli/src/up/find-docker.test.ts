@@ -11,8 +11,8 @@ const find = (dockerHost: string) =>
   });
 
 test('a Docker that is given and answers is used', async () => {
-  const given = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock';
-  expect(await find(given)).toBe(given);
+  const input = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock';
+  expect(await find(input)).toBe(input);
 });
 
 test('a Docker that is given and does not answer is not replaced by another', async () => {

@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import type { Reporter } from '../terminal/reporter.ts';
 import { defaultDockerEndpoint, describeEndpoint, parseDockerHost } from './docker-endpoint.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';
@@ -26,30 +26,30 @@ export interface DockerOptions {
  */
 export async function findDocker(report: Reporter, options: DockerOptions): Promise<string> {
   const { dockerHost, stop } = options;
-  const given = dockerHost ? parseDockerHost(dockerHost) : undefined;
-  const endpoint = given ?? defaultDockerEndpoint;
+  const input = dockerHost ? parseDockerHost(dockerHost) : undefined;
+  const endpoint = input ?? defaultDockerEndpoint;
   const address = describeEndpoint(endpoint);
   const answer = await pingDocker(endpoint);
   if (answer.kind === 'forbidden') {
-    throw new StartError(
+    throw new BootError(
       `This user may not use ${address}. Run as root, or join the group that may:\n\n` +
         '    sudo usermod -aG docker "$USER"    # then log in again\n',
     );
   }
-  if (answer.kind === 'broken') throw new StartError(`${address} is no Docker: ${answer.problem}.`);
+  if (answer.kind === 'broken') throw new BootError(`${address} is no Docker: ${answer.problem}.`);
   if (answer.kind === 'running') {
     report.done('Docker', `${answer.engine} at ${address}`);
     return address;
   }
-  if (given) throw new StartError(`No Docker answers at ${address}, which DOCKER_HOST names.`);
+  if (input) throw new BootError(`No Docker answers at ${address}, which DOCKER_HOST names.`);
 
   const missing = missingPackages(enginePackages);
   if (missing.length > 0) {
-    await report.step('Install Docker', (tell) => installPackages(missing, tell));
+    await report.step('Install Docker', (onProgress) => installPackages(missing, onProgress));
     stop.throwIfAborted();
   }
-  await report.step('Docker', async (tell) => {
-    tell(`${await startDocker(endpoint, options, tell)} started at ${address}`);
+  await report.step('Docker', async (onProgress) => {
+    onProgress(`${await startDocker(endpoint, options, onProgress)} started at ${address}`);
   });
   return address;
 }

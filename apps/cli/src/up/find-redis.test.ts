@@ -4,10 +4,10 @@ import { expect, onTestFinished, test } from 'vitest';
 import { createReporter } from '../terminal/reporter.ts';
 import { findRedis } from './find-redis.ts';
 
-function find(given: string) {
+function find(configuredUrl: string) {
   const shown: string[] = [];
   const found = findRedis(createReporter({ write: (text) => shown.push(text) }), {
-    given,
+    configuredUrl,
     tls: {},
     stateFolder: '/nowhere',
     supervise: () => expect.fail('a given Redis is never started'),

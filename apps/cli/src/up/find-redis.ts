@@ -1,6 +1,6 @@
 import { join, relative } from 'node:path';
 
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import type { Reporter } from '../terminal/reporter.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';
 import { pingRedis, type RedisAnswer, type RedisTls } from './ping-redis.ts';
@@ -13,7 +13,7 @@ const ownPort = 6379;
 
 export interface RedisOptions {
   /** EPHEMERA_REDIS_URL, where it is set. */
-  readonly given: string | undefined;
+  readonly configuredUrl: string | undefined;
   /** Whom to trust, and who we are, where it is a `rediss://`; PEM. */
   readonly tls: RedisTls;
   /** Where its file and its log go, should a process of our own be needed. */
@@ -29,37 +29,37 @@ export interface RedisOptions {
  * @returns its address
  */
 export async function findRedis(report: Reporter, options: RedisOptions): Promise<string> {
-  const { given, tls, stateFolder, stop } = options;
-  const url = given ?? `redis://127.0.0.1:${ownPort}/0`;
+  const { configuredUrl, tls, stateFolder, stop } = options;
+  const url = configuredUrl ?? `redis://127.0.0.1:${ownPort}/0`;
   const answer = await pingRedis(url, { tls });
   if (answer.kind === 'running') {
     report.done('Redis', `${answer.version} at ${withoutPassword(url)}`);
     warnOfEviction(report, answer);
     return url;
   }
-  if (given !== undefined) throw new StartError(unusable(url, answer));
+  if (configuredUrl !== undefined) throw new BootError(unusable(url, answer));
   if (answer.kind === 'refused') {
-    throw new StartError(
+    throw new BootError(
       `Port ${ownPort} is taken, and not by a Redis that may be used: ${answer.problem}.\n` +
         'Free the port, or set EPHEMERA_REDIS_URL to the Redis to use.',
     );
   }
   const missing = missingPackages([serverPackage]);
   if (missing.length > 0) {
-    await report.step('Install Redis', (tell) => installPackages(missing, tell));
+    await report.step('Install Redis', (onProgress) => installPackages(missing, onProgress));
     stop.throwIfAborted();
   }
-  await report.step('Redis', async (tell) => {
+  await report.step('Redis', async (onProgress) => {
     if (hasServiceManager()) {
-      tell('systemctl start redis-server');
+      onProgress('systemctl start redis-server');
       await startRedisService(url, stop);
-      tell(`service started at ${url}`);
+      onProgress(`service started at ${url}`);
     } else {
       const folder = join(stateFolder, 'redis');
       const spec = redisProcess(folder, ownPort, join(stateFolder, 'logs/redis.log'));
       const [server] = options.supervise([spec]);
       await server?.ready(stop);
-      tell(`started at ${url}, its file in ${relative('.', folder)}`);
+      onProgress(`started at ${url}, its file in ${relative('.', folder)}`);
     }
   });
   return url;

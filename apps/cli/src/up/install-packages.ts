@@ -1,6 +1,6 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { inherited } from '../config.ts';
-import type { Tell } from '../terminal/reporter.ts';
+import type { OnProgress } from '../terminal/reporter.ts';
 import { findProgram } from './find-program.ts';
 import { runCommand } from './run-command.ts';
 import { hasServiceManager } from './service-manager.ts';
@@ -22,20 +22,23 @@ export function missingPackages(
 /**
  * Installs Debian packages with apt-get.
  *
- * @throws {StartError} with the command to run, where this is not root or there is no apt-get.
+ * @throws {BootError} with the command to run, where this is not root or there is no apt-get.
  */
-export async function installPackages(packages: readonly Package[], tell: Tell): Promise<void> {
+export async function installPackages(
+  packages: readonly Package[],
+  onProgress: OnProgress,
+): Promise<void> {
   const names = packages.map(({ name }) => name);
   const command = `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
   if (findProgram('apt-get') === undefined) {
-    throw new StartError(
+    throw new BootError(
       `${names.join(', ')} must be installed, and this machine has no apt-get to do it with.\n` +
         `Install what provides ${packages.map(({ program }) => program).join(', ')}, ` +
         'or set DOCKER_HOST and EPHEMERA_REDIS_URL to a Docker Engine and a Redis that run.',
     );
   }
   if (process.getuid?.() !== 0) {
-    throw new StartError(
+    throw new BootError(
       `${names.join(', ')} must be installed, which takes root. Run:\n\n    sudo sh -c '${command}'\n`,
     );
   }
@@ -43,16 +46,16 @@ export async function installPackages(packages: readonly Package[], tell: Tell):
   const apt = ['-q', '-o', 'APT::Status-Fd=3', '-o', 'DPkg::Lock::Timeout=120'];
   const onStatus = (line: string) => {
     const note = aptProgress(line);
-    if (note !== undefined) tell(note);
+    if (note !== undefined) onProgress(note);
   };
-  tell('reading the package lists');
+  onProgress('reading the package lists');
   await runCommand('apt-get', [...apt, 'update'], { env, onStatus });
-  tell(`fetching ${names.join(' ')}`);
+  onProgress(`fetching ${names.join(' ')}`);
   await runCommand('apt-get', [...apt, 'install', '-y', '--no-install-recommends', ...names], {
     env,
     onStatus,
   });
-  tell(`installed ${names.join(', ')}`);
+  onProgress(`installed ${names.join(', ')}`);
 }
 
 /**

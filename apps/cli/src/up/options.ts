@@ -1,4 +1,4 @@
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 import { readArguments } from '../read-arguments.ts';
 
@@ -9,7 +9,7 @@ export interface UpOptions {
   readonly workers: number;
 }
 
-/** @throws StartError on what is no option of `up` */
+/** @throws BootError on what is no option of `up` */
 export function readUpOptions(args: string[]): UpOptions {
   const { values } = readArguments({
     args,
@@ -28,5 +28,5 @@ export function readUpOptions(args: string[]): UpOptions {
 
 function readCount(name: string, text: string): number {
   if (/^[1-9]\d?$/.test(text)) return Number(text);
-  throw new StartError(`${name} is "${text}"; it must be a number from 1 to 99.`);
+  throw new BootError(`${name} is "${text}"; it must be a number from 1 to 99.`);
 }

@@ -7,10 +7,10 @@ import { expect, onTestFinished, test } from 'vitest';
 import { defaultDockerEndpoint, parseDockerHost } from './docker-endpoint.ts';
 import { pingDocker } from './ping-docker.ts';
 
-const given = process.env['DOCKER_HOST'];
+const input = process.env['DOCKER_HOST'];
 
 test('a Docker Engine tells its version', async () => {
-  const endpoint = given ? parseDockerHost(given) : defaultDockerEndpoint;
+  const endpoint = input ? parseDockerHost(input) : defaultDockerEndpoint;
   const answer = await pingDocker(endpoint);
   expect(answer.kind === 'running' && answer.engine).toMatch(/^Docker \d+\./);
 });

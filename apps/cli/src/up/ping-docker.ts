@@ -10,13 +10,13 @@ export type DockerAnswer =
   | { readonly kind: 'broken'; readonly problem: string };
 
 /** Asks `GET /_ping`, and waits at most `withinMs`. Never throws. */
-export function pingDocker(endpoint: DockerEndpoint, withinMs = 5_000): Promise<DockerAnswer> {
+export function pingDocker(endpoint: DockerEndpoint, timeoutMs = 5_000): Promise<DockerAnswer> {
   const where =
     endpoint.kind === 'unix'
       ? { socketPath: endpoint.path }
       : { host: endpoint.host, port: endpoint.port };
   return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(withinMs);
+    const signal = AbortSignal.timeout(timeoutMs);
     const asked = request({ ...where, path: '/_ping', agent: false, signal }, (answer) => {
       answer.resume();
       const { server, 'api-version': api } = answer.headers;

@@ -40,7 +40,7 @@ test.each([
     server.close();
   });
   const { port } = server.address() as AddressInfo;
-  const answer = await pingRedis(`redis://127.0.0.1:${port}`, { withinMs: 300 });
+  const answer = await pingRedis(`redis://127.0.0.1:${port}`, { timeoutMs: 300 });
   expect(answer).toEqual({ kind: 'refused', problem });
 });
 

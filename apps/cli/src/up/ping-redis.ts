@@ -16,14 +16,14 @@ export type RedisAnswer =
 /** Connects, pings and reads version and eviction policy, within `withinMs`. Never throws. */
 export async function pingRedis(
   url: string,
-  { withinMs = 3_000, tls = {} }: { withinMs?: number; tls?: RedisTls } = {},
+  { timeoutMs = 3_000, tls = {} }: { timeoutMs?: number; tls?: RedisTls } = {},
 ): Promise<RedisAnswer> {
-  const given = Object.entries(tls).filter(([, pem]) => pem !== undefined);
+  const input = Object.entries(tls).filter(([, pem]) => pem !== undefined);
   const redis = new Redis(url, {
-    ...(url.startsWith('rediss:') && { tls: Object.fromEntries(given) }),
+    ...(url.startsWith('rediss:') && { tls: Object.fromEntries(input) }),
     lazyConnect: true,
-    connectTimeout: withinMs,
-    commandTimeout: withinMs,
+    connectTimeout: timeoutMs,
+    commandTimeout: timeoutMs,
     maxRetriesPerRequest: 0,
     enableReadyCheck: false,
     retryStrategy: () => null,

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 import type { Config } from '../config.ts';
 
@@ -13,7 +13,7 @@ export interface PortPlan {
   readonly workers: readonly number[];
 }
 
-type Wanted = Pick<
+type RequestedPorts = Pick<
   Config,
   'host' | 'adminHost' | 'publicPort' | 'adminPort' | 'dashboardPort' | 'workerPort'
 >;
@@ -22,10 +22,10 @@ type Wanted = Pick<
  * Gives every process its port: the configured ones to the first of each kind, the next free ones
  * above them to the others.
  *
- * @throws StartError naming every configured port that is taken or used twice
+ * @throws BootError naming every configured port that is taken or used twice
  */
 export async function planPorts(
-  wanted: Wanted,
+  wanted: RequestedPorts,
   counts: { readonly proxies: number; readonly workers: number },
   isFree: (host: string, port: number) => Promise<boolean> = isPortFree,
 ): Promise<PortPlan> {
@@ -44,7 +44,7 @@ export async function planPorts(
     seen.add(port);
   }
   if (faults.length > 0) {
-    throw new StartError(
+    throw new BootError(
       'Ports that cannot be used:\n' +
         faults.map((fault) => `    ${fault}\n`).join('') +
         'Perhaps Ephemera runs already; else set these variables to other ports.',
@@ -56,7 +56,7 @@ export async function planPorts(
     const ports: number[] = [];
     while (ports.length < count) {
       last += 1;
-      if (last > 65_535) throw new StartError('There are not enough free ports above those given.');
+      if (last > 65_535) throw new BootError('There are not enough free ports above those given.');
       if (await isFree(on, last)) ports.push(last);
     }
     return ports;
@@ -79,7 +79,7 @@ export function isPortFree(host: string, port: number): Promise<boolean> {
     probe.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EADDRINUSE') resolve(false);
       else
-        reject(new StartError(`Cannot listen on ${host}:${port}: ${error.code ?? error.message}.`));
+        reject(new BootError(`Cannot listen on ${host}:${port}: ${error.code ?? error.message}.`));
     });
     probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve(true)));
   });

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { inherited } from '../config.ts';
 
 export interface CommandOptions {
@@ -13,7 +13,7 @@ export interface CommandOptions {
   readonly onStatus?: (line: string) => void;
 }
 
-const keptLines = 20;
+const retainedLines = 20;
 
 /** Runs a command to its end; a failure carries the last lines that it printed. */
 export async function runCommand(
@@ -31,7 +31,7 @@ export async function runCommand(
   for (const stream of [out, err]) {
     createInterface({ input: stream as NodeJS.ReadableStream }).on('line', (line) => {
       tail.push(line);
-      if (tail.length > keptLines) tail.shift();
+      if (tail.length > retainedLines) tail.shift();
       options.onLine?.(line);
     });
   }
@@ -46,5 +46,5 @@ export async function runCommand(
   });
   if (outcome === undefined) return;
   const command = [file, ...args].join(' ');
-  throw new StartError([`${command}: ${outcome}`, ...tail.map((line) => `    ${line}`)].join('\n'));
+  throw new BootError([`${command}: ${outcome}`, ...tail.map((line) => `    ${line}`)].join('\n'));
 }

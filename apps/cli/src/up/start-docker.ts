@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 
-import { StartError } from '@ephemera/domain';
-import type { Tell } from '../terminal/reporter.ts';
+import { BootError } from '@ephemera/domain';
+import type { OnProgress } from '../terminal/reporter.ts';
 import { describeEndpoint, type DockerEndpoint } from './docker-endpoint.ts';
 import { findProgram } from './find-program.ts';
 import { lastLines } from './last-lines.ts';
@@ -11,7 +11,7 @@ import { runCommand } from './run-command.ts';
 import { hasServiceManager } from './service-manager.ts';
 import { waitUntil } from './wait-until.ts';
 
-const readyWithinMs = 60_000;
+const readyTimeoutMs = 60_000;
 
 /**
  * Starts the Docker Engine that is installed here: as a service, or in the background where no
@@ -20,20 +20,20 @@ const readyWithinMs = 60_000;
 export async function startDocker(
   endpoint: DockerEndpoint,
   { logFile, stop }: { readonly logFile: string; readonly stop: AbortSignal },
-  tell: Tell,
+  onProgress: OnProgress,
 ): Promise<string> {
   if (process.getuid?.() !== 0) {
     const start = hasServiceManager() ? 'systemctl start docker' : 'dockerd';
-    throw new StartError(
+    throw new BootError(
       `Docker is installed but does not run, and to start it takes root. Run:\n\n    sudo ${start}\n`,
     );
   }
   let hasEnded = () => false;
   if (hasServiceManager()) {
-    tell('systemctl start docker');
+    onProgress('systemctl start docker');
     await runCommand('systemctl', ['start', 'docker']);
   } else {
-    tell('starting dockerd in the background');
+    onProgress('starting dockerd in the background');
     hasEnded = startDaemon(logFile);
   }
   let engine: string | undefined;
@@ -44,11 +44,11 @@ export async function startDocker(
       if (answer.kind === 'running') engine = answer.engine;
       return engine !== undefined || ended;
     },
-    readyWithinMs,
+    readyTimeoutMs,
     stop,
   );
   if (up && engine !== undefined) return engine;
-  throw new StartError(
+  throw new BootError(
     `dockerd does not answer at ${describeEndpoint(endpoint)}. The end of ${logFile}:\n` +
       lastLines(logFile),
   );

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { Redis } from 'ioredis';
 
 import { findProgram } from './find-program.ts';
@@ -9,7 +9,7 @@ import { runCommand } from './run-command.ts';
 import type { ProcessSpec } from './supervised-process.ts';
 import { waitUntil } from './wait-until.ts';
 
-const readyWithinMs = 30_000;
+const readyTimeoutMs = 30_000;
 
 /**
  * A redis-server of our own on loopback, that evicts nothing and writes every change to a file in
@@ -38,8 +38,8 @@ export function redisProcess(folder: string, port: number, logFile: string): Pro
 export async function startRedisService(url: string, stop: AbortSignal): Promise<void> {
   await runCommand('systemctl', ['start', 'redis-server']);
   const answers = async () => (await pingRedis(url)).kind === 'running';
-  const up = await waitUntil(answers, readyWithinMs, stop);
-  if (!up) throw new StartError('redis-server does not answer; see: journalctl -u redis-server');
+  const up = await waitUntil(answers, readyTimeoutMs, stop);
+  if (!up) throw new BootError('redis-server does not answer; see: journalctl -u redis-server');
   const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null });
   try {
     await redis.connect();

@@ -1,5 +1,5 @@
 /** Signals within this time are one wish: npm hands on what the terminal sent us as well. */
-const oneWishMs = 500;
+const repeatedSignalMs = 500;
 
 /** Why a start or a run ends: somebody asked for it. */
 export class Stopped extends Error {
@@ -19,7 +19,7 @@ export function onStopSignals(note: () => void, force: () => void): AbortSignal 
       firstAt = performance.now();
       note();
       controller.abort(new Stopped());
-    } else if (performance.now() - firstAt > oneWishMs) {
+    } else if (performance.now() - firstAt > repeatedSignalMs) {
       force();
     }
   };

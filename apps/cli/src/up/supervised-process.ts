@@ -3,11 +3,11 @@ import { closeSync, existsSync, openSync, renameSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 
 import type { Reporter } from '../terminal/reporter.ts';
 import { lastLines } from './last-lines.ts';
-import { createTroubleFilter, type TroubleFilter } from './trouble.ts';
+import { createErrorLineFilter, type ErrorLineFilter } from './error-lines.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface ProcessSpec {
@@ -23,30 +23,30 @@ export interface ProcessSpec {
 /** Starts processes that stop together, and remembers to stop them. */
 export type Supervise = (specs: readonly ProcessSpec[]) => SupervisedProcess[];
 
-const readyWithinMs = 60_000;
-const endsWithinMs = 45_000;
-const firstPauseMs = 500;
-const longestPauseMs = 30_000;
+const readyTimeoutMs = 60_000;
+const stopTimeoutMs = 45_000;
+const initialRestartDelayMs = 500;
+const maxRestartDelayMs = 30_000;
 /** A process that has run this long before it died starts again without an extra wait. */
-const steadyAfterMs = 60_000;
+const stableAfterMs = 60_000;
 
 /** A child process whose log goes to a file, and that is started again when it dies. */
 export class SupervisedProcess {
   readonly #spec: ProcessSpec;
   readonly #report: Reporter;
-  readonly #trouble: TroubleFilter;
+  readonly #errorLines: ErrorLineFilter;
   readonly #log: number;
   readonly #stopping = new AbortController();
   #child: ChildProcess | undefined;
   #exit = Promise.resolve('not started');
   #stopped: Promise<void> | undefined;
   #wasReady = false;
-  #pauseMs = firstPauseMs;
+  #pauseMs = initialRestartDelayMs;
 
   constructor(spec: ProcessSpec, report: Reporter) {
     this.#spec = spec;
     this.#report = report;
-    this.#trouble = createTroubleFilter();
+    this.#errorLines = createErrorLineFilter();
     if (existsSync(spec.logFile)) renameSync(spec.logFile, `${spec.logFile}.1`);
     this.#log = openSync(spec.logFile, 'w');
     this.#spawn();
@@ -59,23 +59,23 @@ export class SupervisedProcess {
   /**
    * Waits until the process says that it is ready.
    *
-   * @throws StartError with the end of its log, where it ends or its time is over
+   * @throws BootError with the end of its log, where it ends or its time is over
    */
   async ready(stop: AbortSignal): Promise<void> {
     let ended: string | undefined;
     void this.#exit.then((how) => (ended = how));
     const ready = await waitUntil(
       async () => ended !== undefined || (await this.#spec.isReady()),
-      readyWithinMs,
+      readyTimeoutMs,
       stop,
     );
     if (ready && ended === undefined) {
       this.#wasReady = true;
       return;
     }
-    const why = ended ?? `is not ready after ${readyWithinMs / 1000} s`;
-    throw new StartError(
-      `The ${this.#spec.name} ${why}. The end of ${this.#spec.logFile}:\n` +
+    const reason = ended ?? `is not ready after ${readyTimeoutMs / 1000} s`;
+    throw new BootError(
+      `The ${this.#spec.name} ${reason}. The end of ${this.#spec.logFile}:\n` +
         lastLines(this.#spec.logFile),
     );
   }
@@ -95,7 +95,7 @@ export class SupervisedProcess {
   async #end(): Promise<void> {
     this.#stopping.abort();
     this.#child?.kill('SIGTERM');
-    const timer = setTimeout(() => this.kill(), endsWithinMs);
+    const timer = setTimeout(() => this.kill(), stopTimeoutMs);
     await this.#exit;
     clearTimeout(timer);
     closeSync(this.#log);
@@ -112,32 +112,32 @@ export class SupervisedProcess {
     });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on('line', (line) => this.#keep(line));
+      createInterface({ input: stream }).on('line', (line) => this.#retainLine(line));
     }
     this.#exit = new Promise((resolve) => {
       child.once('error', (error) => resolve(`could not be started: ${error.message}`));
       child.once('close', (code, signal) => resolve(`ended with ${signal ?? `code ${code}`}`));
     });
-    void this.#exit.then((how) => this.#again(how, performance.now() - begun));
+    void this.#exit.then((how) => this.#scheduleRestart(how, performance.now() - begun));
   }
 
-  #keep(line: string): void {
+  #retainLine(line: string): void {
     try {
       writeSync(this.#log, `${line}\n`);
     } catch {
       // A full disk costs the log and nothing else.
     }
-    const trouble = this.#trouble(line);
-    if (trouble !== undefined) this.#report.warn(`${this.#spec.name}: ${trouble}`);
+    const errorLines = this.#errorLines(line);
+    if (errorLines !== undefined) this.#report.warn(`${this.#spec.name}: ${errorLines}`);
   }
 
   /** Starts again what died after it had once been ready; a failed start is not tried again. */
-  async #again(how: string, ranMs: number): Promise<void> {
+  async #scheduleRestart(how: string, ranMs: number): Promise<void> {
     const { signal } = this.#stopping;
     if (signal.aborted || !this.#wasReady) return;
-    if (ranMs > steadyAfterMs) this.#pauseMs = firstPauseMs;
+    if (ranMs > stableAfterMs) this.#pauseMs = initialRestartDelayMs;
     const pause = this.#pauseMs;
-    this.#pauseMs = Math.min(pause * 2, longestPauseMs);
+    this.#pauseMs = Math.min(pause * 2, maxRestartDelayMs);
     this.#report.warn(`the ${this.#spec.name} ${how}; it starts again in ${pause / 1000} s`);
     await sleep(pause, undefined, { signal }).catch(() => undefined);
     if (!this.#stopping.signal.aborted) this.#spawn();

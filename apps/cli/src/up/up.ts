@@ -4,26 +4,26 @@ import { join, relative } from 'node:path';
 import { loadTemplates } from '@ephemera/config';
 
 import { createAdminApi, type AdminApi } from '../admin-api.ts';
-import { keptToken, makeToken } from '../admin-token.ts';
+import { readStoredToken, makeToken } from '../admin-token.ts';
 import { siteOf, type Config } from '../config.ts';
 import { createReporter, type Reporter } from '../terminal/reporter.ts';
 import { planApps } from './apps.ts';
 import { buildDemoImage, demoImage } from './build-demo-image.ts';
 import { findDocker } from './find-docker.ts';
 import { findRedis } from './find-redis.ts';
-import { killSince, takenIds } from './kill-since.ts';
+import { killCreatedSince, createdIds } from './kill-created-since.ts';
 import { readUpOptions, type UpOptions } from './options.ts';
 import { planPorts } from './plan-ports.ts';
 import { onStopSignals, Stopped } from './stop-signals.ts';
 import { SupervisedProcess, type Supervise } from './supervised-process.ts';
-import { findLeft, tidyDocker, type Left } from './tidy-docker.ts';
+import { findLeftovers, cleanUpDocker, type Leftovers } from './clean-up-docker.ts';
 import { welcome } from './welcome.ts';
 
 /**
  * Brings up the whole product on this machine, and keeps it up until Ctrl-C.
  *
  * @returns the exit code
- * @throws StartError or ConfigError, with all that it had started stopped again
+ * @throws BootError or ConfigError, with all that it had started stopped again
  */
 export async function up(config: Config, args: string[]): Promise<number> {
   const options = readUpOptions(args);
@@ -40,18 +40,18 @@ export async function up(config: Config, args: string[]): Promise<number> {
     return started;
   };
   let tidy = (): Promise<void> => Promise.resolve();
-  const tidyTo = (left: Left, environment: NodeJS.ProcessEnv): void => {
-    if (!options.keep) tidy = () => tidyDocker(left, environment, report);
+  const cleanUp = (left: Leftovers, environment: NodeJS.ProcessEnv): void => {
+    if (!options.keep) tidy = () => cleanUpDocker(left, environment, report);
   };
   try {
-    const around = { report, stop, supervise, tidyTo };
+    const around = { report, stop, supervise, cleanUp };
     const { api, before, environment } = await start(config, options, around);
     await new Promise((resolve) => stop.addEventListener('abort', resolve));
     if (options.keep)
       report.say('  Instances stay, to end at their time when Ephemera runs again.');
     else {
       await killInstances(api, before, report);
-      tidyTo({ instances: before, network: false }, environment);
+      cleanUp({ instances: before, network: false }, environment);
     }
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
@@ -62,12 +62,12 @@ export async function up(config: Config, args: string[]): Promise<number> {
   return 0;
 }
 
-interface Surroundings {
+interface UpContext {
   readonly report: Reporter;
   readonly stop: AbortSignal;
   readonly supervise: Supervise;
   /** From now on the end takes everything off the Docker daemon but what was left before. */
-  readonly tidyTo: (left: Left, environment: NodeJS.ProcessEnv) => void;
+  readonly cleanUp: (left: Leftovers, environment: NodeJS.ProcessEnv) => void;
 }
 
 interface Started {
@@ -78,8 +78,8 @@ interface Started {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-async function start(config: Config, options: UpOptions, around: Surroundings): Promise<Started> {
-  const { report, stop, supervise, tidyTo } = around;
+async function start(config: Config, options: UpOptions, around: UpContext): Promise<Started> {
+  const { report, stop, supervise, cleanUp } = around;
   const { stateFolder } = config;
   const begun = performance.now();
   report.say('\n  Ephemera\n');
@@ -95,7 +95,7 @@ async function start(config: Config, options: UpOptions, around: Surroundings): 
   });
   stop.throwIfAborted();
   const redisUrl = await findRedis(report, {
-    given: config.redisUrl,
+    configuredUrl: config.redisUrl,
     tls: config.redisTls,
     stateFolder,
     supervise,
@@ -113,25 +113,25 @@ async function start(config: Config, options: UpOptions, around: Surroundings): 
   }
 
   // Workers begin to fill pools before they, let alone all apps, are ready.
-  tidyTo(await findLeft(environment), environment);
+  cleanUp(await findLeftovers(environment), environment);
   stop.throwIfAborted();
 
-  const token = config.adminToken ?? keptToken(stateFolder) ?? makeToken(stateFolder);
+  const token = config.adminToken ?? readStoredToken(stateFolder) ?? makeToken(stateFolder);
   const apps = planApps(config, ports, { dockerHost, redisUrl, token }).flatMap(supervise);
-  await report.step('Apps', async (tell) => {
+  await report.step('Apps', async (onProgress) => {
     let ready = 0;
-    tell(`0 of ${apps.length} ready`);
+    onProgress(`0 of ${apps.length} ready`);
     await Promise.all(
       apps.map(async (app) => {
         await app.ready(stop);
         ready += 1;
-        tell(`${ready} of ${apps.length} ready`);
+        onProgress(`${ready} of ${apps.length} ready`);
       }),
     );
-    tell(apps.map(({ name }) => name).join(', '));
+    onProgress(apps.map(({ name }) => name).join(', '));
   });
   const api = createAdminApi(siteOf(config.adminHost, config.adminPort), token);
-  const before = await takenIds(api);
+  const before = await createdIds(api);
   report.say(
     welcome(config, { token, logs: relative('.', logs), tookMs: performance.now() - begun }),
   );
@@ -144,7 +144,9 @@ async function killInstances(
   report: Reporter,
 ): Promise<void> {
   try {
-    const left = await report.step('Instances', (tell) => killSince(api, before, tell));
+    const left = await report.step('Instances', (onProgress) =>
+      killCreatedSince(api, before, onProgress),
+    );
     if (left > 0) report.warn(`${left} instances are still ending; the next start sees to them.`);
   } catch (error) {
     report.warn(`The instances could not be killed: ${(error as Error).message}`);
@@ -155,11 +157,11 @@ async function killInstances(
 /** Stops the last started first: what takes requests, then what serves them, then Redis. */
 async function stopAll(stages: readonly SupervisedProcess[][], report: Reporter): Promise<void> {
   if (stages.length === 0) return;
-  await report.step('Stop', async (tell) => {
+  await report.step('Stop', async (onProgress) => {
     for (const stage of stages.toReversed()) {
-      tell(stage.map(({ name }) => name).join(', '));
+      onProgress(stage.map(({ name }) => name).join(', '));
       await Promise.all(stage.map((started) => started.stop()));
     }
-    tell('nothing is left running');
+    onProgress('nothing is left running');
   });
 }

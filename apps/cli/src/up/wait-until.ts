@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const everyMs = 50;
+const intervalMs = 50;
 
 /**
  * Asks again and again until the condition holds: true; or until the time is over: false. The
@@ -10,14 +10,14 @@ const everyMs = 50;
  */
 export async function waitUntil(
   condition: () => boolean | Promise<boolean>,
-  withinMs: number,
+  timeoutMs: number,
   stop?: AbortSignal,
 ): Promise<boolean> {
-  const deadline = performance.now() + withinMs;
+  const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
     stop?.throwIfAborted();
     if (performance.now() > deadline) return false;
-    await sleep(everyMs);
+    await sleep(intervalMs);
   }
   return true;
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { STRICTEST } from '@ephemera/domain';
+import { STRICT_POLICY } from '@ephemera/domain';
 import type { Policy } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import { watchTemplates } from './watch-templates.ts';
@@ -17,7 +17,7 @@ export interface WatchedPolicy {
  * @throws ConfigError where there is a file that cannot be used
  */
 export function watchPolicy(path: string, logger: Logger): WatchedPolicy {
-  if (!existsSync(path)) return { current: STRICTEST, close: () => undefined };
+  if (!existsSync(path)) return { current: STRICT_POLICY, close: () => undefined };
   const templates = watchTemplates(path, logger);
   return {
     get current() {

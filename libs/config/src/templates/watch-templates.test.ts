@@ -28,7 +28,7 @@ async function watched() {
     path,
     faults,
     templates,
-    timeout: () => templates.current.preset.timeout,
+    timeout: () => templates.current.defaultTemplate.timeout,
   };
 }
 

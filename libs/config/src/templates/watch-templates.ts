@@ -14,7 +14,7 @@ export interface Templates {
 }
 
 /** How often the file is looked at, ms. */
-const LOOK_EVERY = 1_000;
+const POLL_INTERVAL_MS = 1_000;
 
 /**
  * Reads the templates and keeps up with their file: it is looked at every second, and at once on
@@ -40,7 +40,7 @@ export function watchTemplates(path: string, logger: Logger): Templates {
     for (const listener of listeners) listener();
   };
 
-  watchFile(path, { interval: LOOK_EVERY, persistent: false }, reload);
+  watchFile(path, { interval: POLL_INTERVAL_MS, persistent: false }, reload);
   process.on('SIGHUP', reload);
   return {
     get current() {

@@ -2,7 +2,7 @@ import { SCOPES } from '@ephemera/domain';
 import { z } from 'zod';
 
 /** The name of the principal that `EPHEMERA_ADMIN_TOKEN` stands for. */
-export const ADMIN = 'admin';
+export const ADMIN_TOKEN_NAME = 'admin';
 
 const hash = z
   .string()
@@ -12,7 +12,7 @@ const hash = z
 export const tokenSchema = z.strictObject({
   hash: z
     .union([hash, z.array(hash).min(1).max(8)], 'must be a hash or a list of hashes')
-    .transform((given) => [given].flat())
+    .transform((input) => [input].flat())
     .describe(
       'What `ephemera token NAME` prints: `sha256:` and 64 hex digits. Of a list each is valid, so that a token can be replaced without a gap.',
     ),
@@ -30,7 +30,7 @@ export const tokensSchema = z
     z
       .string()
       .regex(/^[a-z][a-z0-9-]{0,40}$/, 'names are lowercase letters, digits and hyphens')
-      .refine((name) => name !== ADMIN, 'is the name of EPHEMERA_ADMIN_TOKEN'),
+      .refine((name) => name !== ADMIN_TOKEN_NAME, 'is the name of EPHEMERA_ADMIN_TOKEN'),
     tokenSchema,
   )
   .prefault({});

@@ -6,7 +6,7 @@ import { readYaml } from '../yaml-text.ts';
 import { type TokenEntries, tokensSchema } from './token-config.ts';
 
 /** How often the file is looked at, ms. */
-const LOOK_EVERY = 1_000;
+const POLL_INTERVAL_MS = 1_000;
 
 const fileSchema = z.looseObject({ tokens: tokensSchema });
 
@@ -32,7 +32,7 @@ export function watchTokens(path: string, logger: Logger): WatchedTokens {
       logger.error({ path, faults: error.faults }, 'tokens not usable, the last ones stay');
     }
   };
-  watchFile(path, { interval: LOOK_EVERY, persistent: false }, reload);
+  watchFile(path, { interval: POLL_INTERVAL_MS, persistent: false }, reload);
   process.on('SIGHUP', reload);
   return {
     get current() {

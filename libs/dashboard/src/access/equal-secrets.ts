@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
 /** Compares in a time that tells nothing about either, nor about their lengths. */
-export function equalSecrets(one: string, other: string): boolean {
-  return timingSafeEqual(digest(one), digest(other));
+export function equalSecrets(text: string, other: string): boolean {
+  return timingSafeEqual(digest(text), digest(other));
 }
 
 function digest(text: string): Buffer {

@@ -17,7 +17,7 @@ export function loginTarget(asked: unknown): string {
   const url = typeof asked === 'string' ? URL.parse(asked, 'http://dashboard') : null;
   if (url?.host !== 'dashboard') return HOME;
   const path = url.pathname.replace(/\/$/, '');
-  const known = SESSION_PATHS.some((each) => path === each || path.startsWith(`${each}/`));
+  const known = SESSION_PATHS.some((text) => path === text || path.startsWith(`${text}/`));
   return known ? `${path}${url.search}` : HOME;
 }
 

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import type { Middleware } from 'koa';
 
 /**
@@ -8,7 +8,7 @@ import type { Middleware } from 'koa';
  * under that name: there is no session for it, but it could guess at tokens. An address cannot be
  * led elsewhere, and neither can `localhost`.
  * @param names in lower case; undefined: any, where the dashboard is not on loopback
- * @throws FailureError 421
+ * @throws ApiError 421
  */
 export function requireKnownName(names: readonly string[] | undefined): Middleware {
   return async (ctx, next) => {
@@ -21,7 +21,7 @@ export function requireKnownName(names: readonly string[] | undefined): Middlewa
       names.includes(name);
     if (!isKnown) {
       const detail = 'this is no name of the dashboard; EPHEMERA_DASHBOARD_NAMES says which are';
-      throw new FailureError({ kind: 'invalid', status: 421, faults: [{ path: '', detail }] });
+      throw new ApiError({ kind: 'invalid', status: 421, faults: [{ path: '', detail }] });
     }
     await next();
   };

@@ -1,10 +1,10 @@
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import type { Context } from 'koa';
 
 /**
  * Refuses a change that another site's page asked a browser for. `SameSite` alone does not: an
  * instance served on another port of this machine is the same site, and as untrusted as any.
- * @throws FailureError 403
+ * @throws ApiError 403
  */
 export function requireSameOrigin(ctx: Context): void {
   if (ctx.method === 'GET' || ctx.method === 'HEAD') return;
@@ -14,5 +14,5 @@ export function requireSameOrigin(ctx: Context): void {
     site === '' ? URL.parse(ctx.get('origin'))?.host === ctx.get('host') : site === 'same-origin';
   if (same) return;
   const detail = 'a browser may only ask for this from a page of the dashboard';
-  throw new FailureError({ kind: 'invalid', status: 403, faults: [{ path: '', detail }] });
+  throw new ApiError({ kind: 'invalid', status: 403, faults: [{ path: '', detail }] });
 }

@@ -22,15 +22,15 @@ export function clearSessionCookie(ctx: Context): void {
 }
 
 /** Whose session a browser has. */
-export function sessionHolder(ctx: Context, sessions: Sessions): Principal | undefined {
+export function sessionPrincipal(ctx: Context, sessions: Sessions): Principal | undefined {
   return sessionCookies(ctx)
-    .map((each) => sessions.holder(each))
+    .map((text) => sessions.principal(text))
     .find(Boolean);
 }
 
 /** Ends what a browser has as its session, copies of it too. */
 export function endSessions(ctx: Context, sessions: Sessions): void {
-  for (const each of sessionCookies(ctx)) sessions.end(each);
+  for (const text of sessionCookies(ctx)) sessions.end(text);
 }
 
 /**
@@ -48,13 +48,13 @@ function sessionCookies(ctx: Context): string[] {
 }
 
 function writeCookies(ctx: Context, value: string, maxAge: number): void {
-  const ends = `Max-Age=${maxAge}; HttpOnly; SameSite=Strict`;
+  const killRequests = `Max-Age=${maxAge}; HttpOnly; SameSite=Strict`;
   if (isSecure(ctx)) {
-    ctx.append('set-cookie', `${SECURE_NAME}=${value}; Path=/; ${ends}; Secure`);
+    ctx.append('set-cookie', `${SECURE_NAME}=${value}; Path=/; ${killRequests}; Secure`);
     return;
   }
   for (const path of SESSION_PATHS) {
-    ctx.append('set-cookie', `${NAME}=${value}; Path=${path}; ${ends}`);
+    ctx.append('set-cookie', `${NAME}=${value}; Path=${path}; ${killRequests}`);
   }
 }
 

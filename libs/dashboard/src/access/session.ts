@@ -12,9 +12,9 @@ const ENDED = 10_000;
 /** Sessions that no store has to remember: each is its own end, signed. Only early ends are kept. */
 export interface Sessions {
   /** The value of a new session's cookie. */
-  begin(who: Pick<Identified, 'name' | 'fingerprint'>): string;
+  create(who: Pick<Identified, 'name' | 'fingerprint'>): string;
   /** Whose session it is; undefined where it is none, or the token that began it counts no more. */
-  holder(value: string | undefined): Principal | undefined;
+  principal(value: string | undefined): Principal | undefined;
   /** Ends a session before its time, in whatever copies there are of it. */
   end(value: string): void;
 }
@@ -35,31 +35,33 @@ export function createSessions(
   const read = (value: string) => {
     const [expires = '', name = '', fingerprint = '', id = '', signature = ''] = value.split('.');
     const isGenuine = equalSecrets(signature, sign(`${expires}.${name}.${fingerprint}.${id}`));
-    const ends = Number(expires);
-    if (!isGenuine || ends <= now() || ends <= endedAll || ended.has(id)) return undefined;
-    return { ends, name, fingerprint, id };
+    const killRequests = Number(expires);
+    if (!isGenuine || killRequests <= now() || killRequests <= endedAll || ended.has(id))
+      return undefined;
+    return { killRequests, name, fingerprint, id };
   };
 
   return {
-    begin({ name, fingerprint }) {
+    create({ name, fingerprint }) {
       const id = randomBytes(12).toString('base64url');
       const text = `${now() + SESSION}.${name}.${fingerprint}.${id}`;
       return `${text}.${sign(text)}`;
     },
-    holder(value = '') {
+    principal(value = '') {
       const session = read(value);
       return session && tokens.named(session.name, session.fingerprint);
     },
     end(value) {
       const session = read(value);
       if (!session) return;
-      if (ended.size >= ENDED) ended = new Map([...ended].filter(([, ends]) => ends > now()));
+      if (ended.size >= ENDED)
+        ended = new Map([...ended].filter(([, killRequests]) => killRequests > now()));
       if (ended.size >= ENDED) {
         // None comes back to life for want of room: those that are open have to be begun anew.
         endedAll = now() + SESSION;
         ended = new Map();
       }
-      ended.set(session.id, session.ends);
+      ended.set(session.id, session.killRequests);
     },
   };
 }

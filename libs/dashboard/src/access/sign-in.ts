@@ -3,7 +3,7 @@ import Router from '@koa/router';
 import { allows } from '@ephemera/domain';
 import { GUESSES } from '@ephemera/http';
 import type { TokenSet, WrongGuesses } from '@ephemera/http';
-import { addressOf } from './audit-acts.ts';
+import { addressOf } from './audit-actions.ts';
 import { EXACT } from '../exact-paths.ts';
 import { loginPage } from '../pages/login-page.ts';
 import { HOME, LOGOUT, loginTarget } from './login-target.ts';
@@ -11,7 +11,7 @@ import { requireSameOrigin } from './same-origin.ts';
 import {
   clearSessionCookie,
   endSessions,
-  sessionHolder,
+  sessionPrincipal,
   setSessionCookie,
 } from './session-cookie.ts';
 import type { Sessions } from './session.ts';
@@ -20,11 +20,11 @@ export interface SignIn {
   readonly tokens: Pick<TokenSet, 'identify'>;
   readonly sessions: Sessions;
   /** Shared with bearer tokens. */
-  readonly guesses: WrongGuesses;
+  readonly authThrottle: WrongGuesses;
 }
 
 /** The way in for a person, and the way out. */
-export function signInRouter({ tokens, sessions, guesses }: SignIn): Router {
+export function signInRouter({ tokens, sessions, authThrottle }: SignIn): Router {
   const router = new Router(EXACT);
   const body = bodyParser({ enableTypes: ['form'], formLimit: '4kb' });
 
@@ -44,26 +44,26 @@ export function signInRouter({ tokens, sessions, guesses }: SignIn): Router {
       ctx.type = 'html';
       ctx.body = loginPage({ next: target, fault });
     };
-    if (!guesses.mayTry(addressOf(ctx))) {
+    if (!authThrottle.mayTry(addressOf(ctx))) {
       ctx.set('retry-after', String(GUESSES.within / 1000));
       refuse(429, 'Too many wrong tokens. Wait a minute, then try again.');
       return;
     }
     const who = typeof offered === 'string' ? tokens.identify(offered.trim()) : undefined;
     if (!who || !allows(who, 'read')) {
-      guesses.note(addressOf(ctx));
+      authThrottle.note(addressOf(ctx));
       refuse(401, 'That is no token that opens this.');
       return;
     }
     ctx.state['principal'] = who;
-    setSessionCookie(ctx, sessions.begin(who));
+    setSessionCookie(ctx, sessions.create(who));
     ctx.status = 303;
     ctx.redirect(target);
   });
 
   router.post(LOGOUT, (ctx) => {
     requireSameOrigin(ctx);
-    ctx.state['principal'] = sessionHolder(ctx, sessions);
+    ctx.state['principal'] = sessionPrincipal(ctx, sessions);
     endSessions(ctx, sessions);
     clearSessionCookie(ctx);
     ctx.status = 303;

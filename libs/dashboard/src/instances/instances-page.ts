@@ -4,7 +4,7 @@ import type { Html } from '../pages/html.ts';
 import { layout } from '../pages/layout.ts';
 import { instancesTable } from './instances-table.ts';
 import type { Overview } from './read-overview.ts';
-import { ago } from './tell-time.ts';
+import { ago } from './format-time.ts';
 
 export interface Notice {
   readonly kind: 'ending' | 'absent';
@@ -25,12 +25,12 @@ export function instancesPage(overview: Overview, notice?: Notice): string {
           ><input type="checkbox" id="follow" checked /> Keep up to date</label
         >
       </div>
-      <p id="notice" class="notice" role="status">${notice && tell(notice)}</p>
+      <p id="notice" class="notice" role="status">${notice && noticeText(notice)}</p>
       <div id="live">${live(overview)}</div>`,
   });
 }
 
-function tell({ kind, id }: Notice): Html {
+function noticeText({ kind, id }: Notice): Html {
   return kind === 'ending'
     ? html`Instance <code>${id}</code> is being ended.`
     : html`Instance <code>${id}</code> had ended already, or never was.`;

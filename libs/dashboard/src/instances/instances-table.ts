@@ -2,7 +2,7 @@ import { dueAt } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { html } from '../pages/html.ts';
 import type { Html } from '../pages/html.ts';
-import { ago, left } from './tell-time.ts';
+import { ago, left } from './format-time.ts';
 
 /** The table of live instances; `now` is the store's clock. */
 export function instancesTable(items: readonly Instance[], now: number): Html {

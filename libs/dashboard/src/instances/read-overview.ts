@@ -1,6 +1,6 @@
 import type { Instance, State } from '@ephemera/domain';
 import { countStates } from '@ephemera/store';
-import type { HostSign, Hosts, InstanceStore, Keys } from '@ephemera/store';
+import type { HostStatus, Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
 
 /** What the instances page shows. Times are epoch milliseconds of the store's clock. */
@@ -10,7 +10,7 @@ export interface Overview {
   readonly items: readonly Instance[];
   readonly cursor: number;
   readonly nextCursor: number | undefined;
-  readonly hosts: readonly HostSign[];
+  readonly hosts: readonly HostStatus[];
 }
 
 /** How many instances stand on one page. */
@@ -25,7 +25,7 @@ export async function readOverview(
   const [states, page, signs] = await Promise.all([
     countStates(redis, keys),
     instances.list({ cursor, limit: LIMIT }),
-    hosts.signs(now),
+    hosts.hostStatuses(now),
   ]);
   return { now, states, ...page, cursor, hosts: signs };
 }

@@ -8,6 +8,6 @@ test('values are escaped as content and as attribute', () => {
 });
 
 test('markup stays as it is, lists are joined, and what is absent leaves nothing', () => {
-  const items = ['a', '<'].map((each) => html`<b>${each}</b>`);
+  const items = ['a', '<'].map((text) => html`<b>${text}</b>`);
   expect(html`${items}${undefined}${false}${0}`.markup).toBe('<b>a</b><b>&lt;</b>0');
 });

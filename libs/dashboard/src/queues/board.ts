@@ -6,8 +6,8 @@ import type { Hosts } from '@ephemera/store';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Middleware } from 'koa';
-import { refuseForgery } from './allowed-acts.ts';
-import { BOARD_LOOK } from './board-look.ts';
+import { refuseForgery } from './allowed-actions.ts';
+import { BOARD_THEME } from './board-theme.ts';
 import { jobName, shownData, shownResult } from './describe-job.ts';
 
 export interface Board {
@@ -15,10 +15,10 @@ export interface Board {
   close(): Promise<void>;
 }
 
-const ABOUT_SPAWNS = 'Starts instances. Any worker of any host takes the next job.';
-const ABOUT_REFILLS = 'Keeps the pools of warm instances filled.';
-const ABOUT_WEBHOOKS = 'Tells webhooks of events; what is not received is tried for a day.';
-const ABOUT_KILLS =
+const SPAWNS_DESCRIPTION = 'Starts instances. Any worker of any host takes the next job.';
+const REFILLS_DESCRIPTION = 'Keeps the pools of warm instances filled.';
+const WEBHOOKS_DESCRIPTION = 'Tells webhooks of events; what is not received is tried for a day.';
+const KILLS_DESCRIPTION =
   'Ends the instances of one host, each delayed to its deadline. A job is a hint: the lease decides.';
 
 /**
@@ -38,7 +38,7 @@ export function createBoard(parts: {
     queues: [],
     serverAdapter: adapter,
     options: {
-      uiConfig: BOARD_LOOK,
+      uiConfig: BOARD_THEME,
       handlerHooks: { before: refuseForgery },
     },
   });
@@ -65,10 +65,10 @@ export function createBoard(parts: {
     async middleware(ctx, next) {
       if (ctx.path.startsWith('/queues/api/')) {
         const seen = await hosts.all();
-        show(SPAWN_QUEUE, ABOUT_SPAWNS);
-        show(REFILL_QUEUE, ABOUT_REFILLS);
-        show(WEBHOOK_QUEUE, ABOUT_WEBHOOKS);
-        for (const host of seen) show(killQueue(host), ABOUT_KILLS);
+        show(SPAWN_QUEUE, SPAWNS_DESCRIPTION);
+        show(REFILL_QUEUE, REFILLS_DESCRIPTION);
+        show(WEBHOOK_QUEUE, WEBHOOKS_DESCRIPTION);
+        for (const host of seen) show(killQueue(host), KILLS_DESCRIPTION);
       }
       await plugin(ctx, next);
     },

@@ -1,14 +1,14 @@
 import type { KillJob, RefillJob, WebhookJob } from '@ephemera/queue';
 
 /** What is shown of a delivery. */
-interface Told {
+interface ShownJob {
   readonly webhook: string;
   readonly type: string;
 }
 
 /** What a list of jobs says of each: what it is about, and of a kill, when it is due. */
 export function jobName({ name, data }: { name: string; data: unknown }): string {
-  const shown = shownData(data) as Partial<KillJob & RefillJob & Told>;
+  const shown = shownData(data) as Partial<KillJob & RefillJob & ShownJob>;
   const { webhook, type, id, template, dueAt } = shown;
   const parts = [name, webhook, type, id, template, dueAt && `due ${dueAt}`];
   return parts.filter(Boolean).join(' · ');
@@ -25,7 +25,7 @@ export function shownResult(result: unknown): unknown {
   return result === null ? null : only(['kind', 'reason', 'message', 'status'], result);
 }
 
-function only(names: readonly string[], given: unknown): Record<string, unknown> {
-  if (typeof given !== 'object' || given === null) return {};
-  return Object.fromEntries(Object.entries(given).filter(([name]) => names.includes(name)));
+function only(names: readonly string[], input: unknown): Record<string, unknown> {
+  if (typeof input !== 'object' || input === null) return {};
+  return Object.fromEntries(Object.entries(input).filter(([name]) => names.includes(name)));
 }

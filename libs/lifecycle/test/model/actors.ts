@@ -1,7 +1,7 @@
 import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
-import { endExited } from '../../src/end-exited.ts';
+import { endExitedInstance } from '../../src/end-exited.ts';
 import { kill } from '../../src/kill.ts';
-import { obtain } from '../../src/obtain.ts';
+import { acquireInstance } from '../../src/acquire-instance.ts';
 import { reconcile } from '../../src/reconcile.ts';
 import { renew } from '../../src/renew.ts';
 import { requestKill } from '../../src/request-kill.ts';
@@ -14,13 +14,13 @@ import type { Host, World } from './world.ts';
 export const VERBS = {
   spawn,
   kill,
-  endExited,
+  endExitedInstance,
   renew,
   requestKill,
   pause,
   resume,
   reconcile,
-  obtain,
+  acquireInstance,
 };
 export type Verbs = typeof VERBS;
 
@@ -41,12 +41,12 @@ export const draft = (id: string, pauses = false) =>
   });
 
 /** Everybody who does something to an instance, through the real verbs. */
-export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
-  const { store, kills, clock, promised } = world;
+export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
+  const { store, killJobs, clock, promised } = world;
   let addresses = 0;
   const promise = (id: string, deadline: number) => promised.set(id, deadline);
 
-  const cast = {
+  const actors = {
     spawn: (host: Host, id: string, generation: number): Actor => ({
       name: `spawn on ${host}`,
       process: `worker ${host}`,
@@ -56,12 +56,12 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
           {
             host,
             instances: through(store),
-            kills: through(kills),
+            killJobs: through(killJobs),
             addresses: { next: () => Promise.resolve(++addresses) },
             containers,
             probe: () =>
               Promise.resolve(
-                world.containersOf(id).some((each) => each.host === host && each.running),
+                world.containersOf(id).some((item) => item.host === host && item.running),
               ),
             pause: () => Promise.resolve(),
           },
@@ -81,11 +81,11 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
         const ports = {
           instances: through(store),
           containers: through(world.containers(host)),
-          kills: through(kills),
+          killJobs: through(killJobs),
         };
-        for (const job of kills.takeDue(host)) {
+        for (const job of killJobs.takeDue(host)) {
           const killed = await verbs.kill(ports, job.id, 'due');
-          kills.done(job, killed.kind === 'leased' ? killed.remaining : undefined);
+          killJobs.done(job, killed.kind === 'leased' ? killed.remaining : undefined);
         }
       },
     }),
@@ -97,10 +97,10 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
           host,
           instances: through(store),
           containers: through(world.containers(host)),
-          kills: through(kills),
+          killJobs: through(killJobs),
           spawns: { add: () => Promise.resolve() },
           onRepair: () => undefined,
-          onFault: (_, __, error) => world.faults.push(`a repair failed: ${String(error)}`),
+          onError: (_, __, error) => world.faults.push(`a repair failed: ${String(error)}`),
         }),
     }),
     renew: (id: string, timeout: number): Actor => ({
@@ -108,7 +108,7 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
       process: 'proxy',
       async run(through) {
         const leases = through(store);
-        const ports = { leases, kills: through(kills), now: () => store.now() };
+        const ports = { leases, killJobs: through(killJobs), now: () => store.now() };
         const renewed = await verbs.renew(ports, id, { timeout, shorten: false });
         if (renewed.kind === 'renewed') promise(id, renewed.instance.expiresAt);
       },
@@ -116,7 +116,8 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
     requestKill: (id: string): Actor => ({
       name: 'request to kill',
       process: 'proxy',
-      run: (through) => verbs.requestKill({ instances: through(store), ends: through(kills) }, id),
+      run: (through) =>
+        verbs.requestKill({ instances: through(store), killRequests: through(killJobs) }, id),
     }),
     pause: (host: Host, id: string): Actor => ({
       name: 'pause',
@@ -128,25 +129,26 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
       process: `worker ${host}`,
       run: (through) => verbs.resume(suspending(host, through), id),
     }),
-    claim: (): Actor => ({
+    claimWarm: (): Actor => ({
       name: 'claim',
       process: 'proxy',
       async run(through) {
         const instances = through(store);
         const intake = {
-          claim: instances.claim,
-          take: () => Promise.resolve({ kind: 'full' as const, limit: 'hosts' as const }),
+          claimWarm: instances.claimWarm,
+          createOrQueue: () => Promise.resolve({ kind: 'full' as const, limit: 'hosts' as const }),
         };
-        const got = await verbs.obtain(
+        const got = await verbs.acquireInstance(
           {
             intake,
             instances,
             spawns: { add: () => Promise.resolve() },
-            kills: through(kills),
-            ends: through(kills),
-            reach: ({ id }) => Promise.resolve(world.containersOf(id).some((it) => it.running)),
+            killJobs: through(killJobs),
+            killRequests: through(killJobs),
+            isReachable: ({ id }) =>
+              Promise.resolve(world.containersOf(id).some((it) => it.running)),
             refills: { request: () => Promise.resolve() },
-            onFault: (error) => world.faults.push(`a claim was not settled: ${String(error)}`),
+            onError: (error) => world.faults.push(`a claim was not settled: ${String(error)}`),
           },
           draft('a1'),
           {},
@@ -156,8 +158,8 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
         const { id, expiresAt } = got.instance;
         world.claimed.add(id);
         // As much later as it took between the claim and the arming; reconciliation sees to that.
-        const inTime = kills
-          .armed()
+        const inTime = killJobs
+          .scheduled()
           .some((job) => job.id === id && job.dueAt <= expiresAt + LATE_BY);
         const isThere = (await store.get(id))?.state === 'ready';
         if (isThere && !inTime && clock.now() < expiresAt) {
@@ -189,9 +191,9 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
           host,
           instances: through(store),
           containers: through(world.containers(host)),
-          kills: through(kills),
+          killJobs: through(killJobs),
         };
-        for (const exit of world.exits[host].splice(0)) await verbs.endExited(ports, exit);
+        for (const exit of world.exits[host].splice(0)) await verbs.endExitedInstance(ports, exit);
       },
     }),
     /** Redis loses what came after this was made, queues and all. */
@@ -212,26 +214,26 @@ export function castOf(world: World, turns: Turns, verbs: Verbs = VERBS) {
       process: 'fate',
       run() {
         const cut = turns.end(`worker ${host}`);
-        kills.takeBack(host);
+        killJobs.takeBack(host);
         for (const actor of cut) {
           if (!actor.name.startsWith('spawn')) continue;
           turns.start({ ...actor, name: `${actor.name} again`, process: `second ${host}` });
         }
-        turns.start({ ...cast.fire(host), process: `second ${host}` });
+        turns.start({ ...actors.fire(host), process: `second ${host}` });
         return Promise.resolve();
       },
     }),
   };
-  return cast;
+  return actors;
 
   function suspending(host: Host, through: <T extends object>(port: T) => T) {
     return {
       suspensions: through(store),
       instances: through(store),
       containers: through(world.containers(host)),
-      kills: through(kills),
+      killJobs: through(killJobs),
     };
   }
 }
 
-export type Cast = ReturnType<typeof castOf>;
+export type Actors = ReturnType<typeof createActors>;

@@ -22,15 +22,15 @@ export async function explore(run: Run, interruptions: number): Promise<Explored
   const open: number[][] = [[]];
   let runs = 0;
   for (let plan = open.pop(); plan; plan = open.pop()) {
-    const given = plan;
+    const input = plan;
     const spent: number[] = [];
     const taken: number[] = [];
     let last: string | undefined;
     const broken = await run((waiting) => {
       const before = spent.at(-1) ?? 0;
       const mayGoOn = waiting[0] === last;
-      const choice = given[taken.length] ?? 0;
-      if (taken.length >= given.length) {
+      const choice = input[taken.length] ?? 0;
+      if (taken.length >= input.length) {
         const allowed = !mayGoOn || before < interruptions;
         for (let other = 1; allowed && other < waiting.length; other++) {
           open.push([...taken, other]);
@@ -48,7 +48,7 @@ export async function explore(run: Run, interruptions: number): Promise<Explored
 }
 
 /** Runs in so many orders drawn by a seed: the same seed draws the same orders. */
-export async function wander(run: Run, runs: number, seed: number): Promise<Explored> {
+export async function exploreRandomly(run: Run, runs: number, seed: number): Promise<Explored> {
   let state = seed;
   const draw = (below: number) => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;

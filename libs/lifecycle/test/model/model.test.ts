@@ -5,22 +5,24 @@ import { reconcile } from '../../src/reconcile.ts';
 import { spawn } from '../../src/spawn.ts';
 import { VERBS } from './actors.ts';
 import type { Verbs } from './actors.ts';
-import { explore, wander } from './explore.ts';
-import { SCENES, runOf } from './scenes.ts';
+import { explore, exploreRandomly } from './explore.ts';
+import { SCENARIOS, runOf } from './scenarios.ts';
 import type { World } from './world.ts';
 
 // The verbs themselves, in every order in which their calls can meet.
 
 describe('no order of calls breaks a rule', () => {
-  test.each(Object.entries(SCENES))('%s', async (_, scene) => {
-    expect(await explore(runOf(scene), scene.interruptions)).toMatchObject({ broken: undefined });
-    expect(await wander(runOf(scene), 200, 7)).toMatchObject({ broken: undefined });
+  test.each(Object.entries(SCENARIOS))('%s', async (_, scenario) => {
+    expect(await explore(runOf(scenario), scenario.interruptions)).toMatchObject({
+      broken: undefined,
+    });
+    expect(await exploreRandomly(runOf(scenario), 200, 7)).toMatchObject({ broken: undefined });
   });
 });
 
 interface Rule {
   readonly without: string;
-  readonly scene: keyof typeof SCENES;
+  readonly fixture: keyof typeof SCENARIOS;
   readonly breaks: RegExp;
   readonly verbs?: Partial<Verbs>;
   readonly change?: (world: World) => void;
@@ -30,62 +32,62 @@ interface Rule {
 const RULES: readonly Rule[] = [
   {
     without: 'reading the lease again when a kill job fires',
-    scene: 'two renewals, and the worker dies on the kill',
+    fixture: 'two renewals, and the worker dies on the kill',
     breaks: /before its deadline/,
     verbs: { kill: (ports, id) => kill(ports, id, 'ttl') },
   },
   {
     without: 'intent before action',
-    scene: 'two hosts start the same instance, one dies, and somebody ends it',
+    fixture: 'two hosts start the same instance, one dies, and somebody ends it',
     breaks: /nobody meant to end/,
     verbs: {
       async spawn(ports, id, generation) {
         const { instances, containers, addresses } = ports;
         const instance = await instances.get(id);
-        const tell = () => Promise.resolve(true);
-        if (instance) await containers.start(instance, () => addresses.next(), tell);
+        const reportProgress = () => Promise.resolve(true);
+        if (instance) await containers.start(instance, () => addresses.next(), reportProgress);
         return spawn(ports, id, generation);
       },
     },
   },
   {
     without: 'the route before the container',
-    scene: 'a renewal meets the deadline, its kill job and a reconciliation',
+    fixture: 'a renewal meets the deadline, its kill job and a reconciliation',
     breaks: /removed under an instance/,
     verbs: {
-      async kill(ports, id, why, message) {
+      async kill(ports, id, reason, message) {
         const instance = await ports.instances.get(id);
         const isDue = instance && dueAt(instance) <= (await ports.instances.now());
         if (isDue) await ports.containers.removeInstance(id, 0);
-        return kill(ports, id, why, message);
+        return kill(ports, id, reason, message);
       },
     },
   },
   {
     without: 'a kill job for each generation',
-    scene: 'a claim meets the end of its time in the pool',
+    fixture: 'a claim meets the end of its time in the pool',
     breaks: /handed out without a kill job/,
-    change({ kills }) {
-      const { arm, disarm } = kills;
-      kills.arm = (instance, delay) => arm({ ...instance, generation: 1 }, delay);
-      kills.disarm = (instance) => disarm({ ...instance, supersedes: 1 });
+    change({ killJobs }) {
+      const { schedule, cancel } = killJobs;
+      killJobs.schedule = (instance, delay) => schedule({ ...instance, generation: 1 }, delay);
+      killJobs.cancel = (instance) => cancel({ ...instance, supersedes: 1 });
     },
   },
   {
     without: 'a look at the host before an instance is published',
-    scene: 'the store goes back to before another host began it',
+    fixture: 'the store goes back to before another host began it',
     breaks: /before its deadline|without a container|lost/,
     change({ store }) {
-      const { publish } = store;
-      store.publish = (id, generation, address) => publish(id, generation, address);
+      const { markReady } = store;
+      store.markReady = (id, generation, address) => markReady(id, generation, address);
     },
   },
   {
-    without: 'asking whose container it was that ended',
-    scene: 'the store goes back to before another host began it, and the exits are told',
+    without: 'rpcRedis whose container it was that ended',
+    fixture: 'the store goes back to before another host began it, and the exits are told',
     breaks: /exit of another container/,
     verbs: {
-      async endExited(ports, { id }) {
+      async endExitedInstance(ports, { id }) {
         const instance = await ports.instances.get(id);
         if (!instance || !isServing(instance.state)) return { kind: 'absent' };
         return kill(ports, id, 'exited');
@@ -94,26 +96,26 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'a look at what a pause has frozen',
-    scene: 'a deadline that pauses meets a resume',
+    fixture: 'a deadline that pauses meets a resume',
     breaks: /frozen that is ready/,
     verbs: {
-      async kill(ports, id, why) {
-        const ending = await ports.instances.end(id, why);
-        if (ending.kind !== 'paused') return kill(ports, id, why);
-        await ports.containers.pause(id);
-        return { kind: 'leased', remaining: ending.remaining };
+      async kill(ports, id, reason) {
+        const outcome = await ports.instances.startDraining(id, reason);
+        if (outcome.kind !== 'paused') return kill(ports, id, reason);
+        await ports.containers.pauseContainer(id);
+        return { kind: 'leased', remaining: outcome.remaining };
       },
     },
   },
   {
     without: 'thawing what serves',
-    scene: 'a pause is overtaken by a resume, and cut short',
+    fixture: 'a pause is overtaken by a resume, and cut short',
     breaks: /frozen/,
     verbs: {
       reconcile(ports) {
         const { containers } = ports;
         const list = async () =>
-          (await containers.list()).map((each) => ({ ...each, frozen: false }));
+          (await containers.list()).map((seenContainer) => ({ ...seenContainer, frozen: false }));
         return reconcile({ ...ports, containers: { ...containers, list } });
       },
     },
@@ -121,11 +123,11 @@ const RULES: readonly Rule[] = [
 ];
 
 describe('an order is found that breaks a rule', () => {
-  test.each(RULES)('without $without', async ({ scene: name, verbs, change, breaks }) => {
-    const scene = SCENES[name];
-    if (!scene) throw new Error(`there is no scene ${name}`);
-    const run = runOf(scene, { ...VERBS, ...verbs }, change);
-    const { broken } = await explore(run, scene.interruptions);
+  test.each(RULES)('without $without', async ({ fixture: name, verbs, change, breaks }) => {
+    const scenario = SCENARIOS[name];
+    if (!scenario) throw new Error(`there is no scene ${name}`);
+    const run = runOf(scenario, { ...VERBS, ...verbs }, change);
+    const { broken } = await explore(run, scenario.interruptions);
     expect(broken?.rule).toMatch(breaks);
   });
 });

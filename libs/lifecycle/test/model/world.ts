@@ -4,9 +4,9 @@ import {
   manualClock,
   memoryContainers,
   memoryInstances,
-  memoryKills,
+  memoryKillJobs,
 } from '@ephemera/test-support';
-import type { Containers, Instances, Kills } from '../../src/ports.ts';
+import type { Containers, Instances, KillJobs } from '../../src/ports.ts';
 
 export const HOSTS = ['a', 'b'] as const;
 export type Host = (typeof HOSTS)[number];
@@ -27,7 +27,7 @@ export function openWorld() {
   const clock = manualClock();
   const { now } = clock;
   const store = memoryInstances({ now });
-  const kills = memoryKills(now);
+  const killJobs = memoryKillJobs(now);
   const daemons = { a: memoryContainers({ now }), b: memoryContainers({ now }) };
   const faults: string[] = [];
   /** The latest deadline that somebody was told of, by id. */
@@ -41,14 +41,16 @@ export function openWorld() {
 
   const containersOf = (id: string) =>
     HOSTS.flatMap((host) =>
-      [...daemons[host].there.values()]
-        .filter((each) => each.id === id)
-        .map((each) => ({ ...each, host })),
+      [...daemons[host].containers.values()]
+        .filter((memoryContainer) => memoryContainer.id === id)
+        .map((memoryContainer) => ({ ...memoryContainer, host })),
     );
 
   /** Judges the end of a container, at the moment at which it is taken away. */
   const judgeRemoval = async (host: Host, id: string): Promise<void> => {
-    const mine = [...daemons[host].there.values()].filter((each) => each.id === id);
+    const mine = [...daemons[host].containers.values()].filter(
+      (memoryContainer) => memoryContainer.id === id,
+    );
     const instance = await store.get(id);
     if (!mine.some(({ running }) => running)) return;
     // A loss may take back an end that was under way.
@@ -63,61 +65,63 @@ export function openWorld() {
   };
 
   /** Has the daemon of a host tell of what ends by `act`. */
-  const telling = async (host: Host, act: () => Promise<void> | void): Promise<void> => {
-    const running = () => [...daemons[host].there.values()].filter((each) => each.running);
+  const telling = async (host: Host, action: () => Promise<void> | void): Promise<void> => {
+    const running = () =>
+      [...daemons[host].containers.values()].filter((memoryContainer) => memoryContainer.running);
     const before = running();
-    await act();
+    await action();
     const left = new Set(running().map(({ containerId }) => containerId));
     exits[host].push(...before.filter(({ containerId }) => !left.has(containerId)));
   };
 
   // What was decided of one container must not end an instance that another serves.
-  const { end } = store;
-  store.end = async (id, why, message) => {
+  const { startDraining } = store;
+  store.startDraining = async (id, reason, message) => {
     const instance = await store.get(id);
-    const serves = instance && isServing(instance.state) && (why === 'exited' || why === 'oom');
+    const serves =
+      instance && isServing(instance.state) && (reason === 'exited' || reason === 'oom');
     const mine = containersOf(id).some(
       ({ host, running, address }) =>
         host === instance?.host && running && address === instance.address,
     );
     if (serves && mine) faults.push('an instance was ended for the exit of another container');
-    return end(id, why, message);
+    return startDraining(id, reason, message);
   };
 
   const containers = (host: Host): Containers => ({
     ...daemons[host],
-    async start(instance, next, tell) {
+    async start(instance, next, reportProgress) {
       const known = await store.get(instance.id);
       if (!hasLost && (known?.host !== host || !everArmed.has(instance.id))) {
         faults.push('a container was started that nobody meant to end');
       }
-      return daemons[host].start(instance, next, tell);
+      return daemons[host].start(instance, next, reportProgress);
     },
     async removeInstance(id, grace) {
       await judgeRemoval(host, id);
       await telling(host, () => daemons[host].removeInstance(id, grace));
     },
     async remove(containerId) {
-      const found = [...daemons[host].there.values()].find(
-        (each) => each.containerId === containerId,
+      const found = [...daemons[host].containers.values()].find(
+        (memoryContainer) => memoryContainer.containerId === containerId,
       );
       if (found) await judgeRemoval(host, found.id);
       await telling(host, () => daemons[host].remove(containerId));
     },
   });
 
-  const keeping: Kills = {
-    ...kills,
-    async arm(instance, delay) {
+  const keeping: KillJobs = {
+    ...killJobs,
+    async schedule(instance, delay) {
       everArmed.add(instance.id);
-      await kills.arm(instance, delay);
+      await killJobs.schedule(instance, delay);
     },
   };
 
   return {
     clock,
     store,
-    kills: { ...kills, ...keeping },
+    killJobs: { ...killJobs, ...keeping },
     daemons,
     exits,
     exit: (host: Host, id: string) => telling(host, () => daemons[host].exit(id, { exitCode: 1 })),
@@ -131,24 +135,24 @@ export function openWorld() {
     },
     /** Gives what sets store and queues back to how they are now; promises made since are void. */
     save(): () => void {
-      const back = [store.save(), kills.save()];
+      const back = [store.save(), killJobs.save()];
       const before = [...promised];
       return () => {
         hasLost = true;
-        for (const each of back) each();
+        for (const item of back) item();
         promised.clear();
         for (const [id, deadline] of before) promised.set(id, deadline);
       };
     },
     /** What must hold when all is quiet and everybody is well. */
     async judgeRest(ids: readonly string[]): Promise<void> {
-      for (const id of ids) judge(id, await store.get(id));
+      for (const id of ids) oracle(id, await store.get(id));
     },
     /** What must hold before any repair: a visitor of one that is frozen waits for a reconciliation. */
     async judgeFrozen(ids: readonly string[]): Promise<void> {
       for (const id of ids) {
         const { state, host } = (await store.get(id)) ?? {};
-        const isFrozen = containersOf(id).some((each) => each.host === host && each.frozen);
+        const isFrozen = containersOf(id).some((item) => item.host === host && item.paused);
         if (state === 'ready' && isFrozen) faults.push('a container is frozen that is ready');
       }
     },
@@ -159,17 +163,18 @@ export function openWorld() {
         if (instance && !isDead(instance.state)) faults.push(`it is ${instance.state} for ever`);
         if (containersOf(id).length > 0) faults.push('a container is left for ever');
       }
-      if (kills.armed().length > 0) faults.push('a kill job is left for ever');
+      if (killJobs.scheduled().length > 0) faults.push('a kill job is left for ever');
     },
   };
 
-  function judge(id: string, instance: Instance | undefined): void {
+  function oracle(id: string, instance: Instance | undefined): void {
     const there = containersOf(id);
     if (there.length > 1) faults.push(`${there.length} containers have one id`);
     if (!instance || isDead(instance.state)) {
       if (there.length > 0) faults.push('a container has no instance');
       // A proxy that stood still between a claim and its arming arms for one that is dead by then.
-      const left = kills.armed().some((each) => each.id === id) && !claimed.has(id);
+      const left =
+        killJobs.scheduled().some((armedKill) => armedKill.id === id) && !claimed.has(id);
       if (left && !hasLost) faults.push('a kill job has no instance');
       if (!instance) return;
     }
@@ -177,8 +182,10 @@ export function openWorld() {
     const { state, reason = '' } = instance;
     if (isServing(state)) {
       if (!mine) faults.push(`an instance is ${state} without a container`);
-      if (mine?.frozen && state !== 'paused') faults.push(`a container is frozen that is ${state}`);
-      const job = kills.armed().find((each) => each.id === id && each.host === instance.host);
+      if (mine?.paused && state !== 'paused') faults.push(`a container is frozen that is ${state}`);
+      const job = killJobs
+        .scheduled()
+        .find((armedKill) => armedKill.id === id && armedKill.host === instance.host);
       if (!job) faults.push('an instance has no kill job');
       else if (job.dueAt > instance.expiresAt) faults.push('a kill job is due too late');
     }

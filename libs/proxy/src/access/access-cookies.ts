@@ -1,4 +1,4 @@
-import { COOKIE, HOST_COOKIE } from './shown-tokens.ts';
+import { COOKIE, HOST_COOKIE } from './presented-tokens.ts';
 
 /** What a cookie of an instance is bound to. */
 export interface Bound {

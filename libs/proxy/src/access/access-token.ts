@@ -15,9 +15,9 @@ export function makeAccessToken(): AccessToken {
 }
 
 /** Whether a token opens what has this hash; in a time that tells nothing of either. */
-export function opens(token: string, expected: string): boolean {
+export function matchesToken(token: string, expected: string): boolean {
   const known = Buffer.from(expected, 'base64url');
-  const given = hash('sha256', token, 'buffer');
+  const input = hash('sha256', token, 'buffer');
   // The hash of nothing, where it was lost.
-  return known.length === given.length && timingSafeEqual(given, known);
+  return known.length === input.length && timingSafeEqual(input, known);
 }

@@ -4,19 +4,19 @@ import { openApiDocument } from '@ephemera/contract';
 import type { TokenSet } from '@ephemera/http';
 import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
-import { answerThrown } from '../answer-thrown.ts';
+import { errorHandler } from '../error-handler.ts';
 import { NEVER_A_PAGE } from '../security-headers.ts';
-import { auditActs } from './audit-acts.ts';
+import { auditActions } from './audit-actions.ts';
 import { eventsRouter } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
 import { EXACT } from './exact-paths.ts';
 import type { LogPorts } from './follow-log.ts';
-import { type Parts, healthRoutes } from './health-routes.ts';
+import { type ReadinessChecks, healthRoutes } from './health-routes.ts';
 import { instancesRouter } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { linksRouter } from './links-api.ts';
 import type { LinksApi } from './links-api.ts';
-import { type LookingIn, lookingInRouter } from './looking-in.ts';
+import { type InstanceOperations, instanceOperationsRouter } from './instance-operations.ts';
 import { requireScope } from './require-scope.ts';
 import { requireToken } from './require-token.ts';
 import { templatesRouter } from './templates-api.ts';
@@ -29,14 +29,14 @@ export interface AdminApi
     EventsApi,
     Omit<LinksApi, 'instances' | 'starter'>,
     Omit<LogPorts, 'instances'>,
-    Pick<LookingIn, 'stopping'> {
+    Pick<InstanceOperations, 'stopping'> {
   readonly tokens: TokenSet;
   readonly version: string;
   /** From where a request comes, behind whatever is trusted. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly metrics: Registry;
   /** What readiness takes. */
-  readonly parts: Parts;
+  readonly parts: ReadinessChecks;
 }
 
 /** The control API: health without a token, all else with one of enough scope. */
@@ -49,8 +49,8 @@ export function createAdminApi(api: AdminApi): Koa {
     await next();
   });
   // Around the funnel, so that it sees how each ended.
-  app.use(auditActs(api));
-  app.use(answerThrown(api.logger));
+  app.use(auditActions(api));
+  app.use(errorHandler(api.logger));
 
   app.use(healthRoutes(api.parts).routes());
 
@@ -66,16 +66,16 @@ export function createAdminApi(api: AdminApi): Koa {
     ctx.body = await api.metrics.metrics();
   });
   const instances = instancesRouter(api);
-  for (const each of [
+  for (const item of [
     router,
     instances,
-    lookingInRouter(api),
+    instanceOperationsRouter(api),
     eventsRouter(api),
     templatesRouter(api),
     linksRouter(api),
   ]) {
-    app.use(each.routes());
-    app.use(each.allowedMethods());
+    app.use(item.routes());
+    app.use(item.allowedMethods());
   }
   return app;
 }

@@ -9,7 +9,7 @@ import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import Koa from 'koa';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { answerThrown } from '../answer-thrown.ts';
+import { errorHandler } from '../error-handler.ts';
 import { eventsRouter } from './events-api.ts';
 import { requireToken } from './require-token.ts';
 
@@ -43,7 +43,7 @@ async function open(heartbeat = 15_000, remembered = 1_000) {
   const tokens = createTokens('the-admin-of-all-of-this', () => entries);
   const app = new Koa();
   app.on('error', () => undefined);
-  app.use(answerThrown(createLogger('proxy', 'silent')));
+  app.use(errorHandler(createLogger('proxy', 'silent')));
   const stopping = new AbortController();
   app.use(requireToken(tokens));
   app.use(eventsRouter({ events, tokens, heartbeat, stopping: stopping.signal }).routes());
@@ -67,10 +67,10 @@ async function open(heartbeat = 15_000, remembered = 1_000) {
     async life(name = 'demo', metadata = {}) {
       const template = sampleTemplate({ name });
       const { id, generation } = await instances.create(sampleDraft({ template, metadata }));
-      await instances.begin(id, generation, 'a');
-      await instances.publish(id, generation, '10.0.0.9');
-      const ending = await instances.end(id, 'idle');
-      if (ending.kind === 'draining') await instances.bury(id, ending.instance.generation);
+      await instances.assignToHost(id, generation, 'a');
+      await instances.markReady(id, generation, '10.0.0.9');
+      const outcome = await instances.startDraining(id, 'idle');
+      if (outcome.kind === 'draining') await instances.finalize(id, outcome.instance.generation);
       return id;
     },
   };
@@ -85,8 +85,8 @@ interface Told {
 /** Reads a stream as a browser's EventSource does. */
 function listen(url: string, headers: Record<string, string> = {}) {
   const leaving = new AbortController();
-  const told: Told[] = [];
-  const source = { told, lastId: '', leave: () => leaving.abort(), status: 0, ended: false };
+  const events: Told[] = [];
+  const source = { events, lastId: '', leave: () => leaving.abort(), status: 0, ended: false };
   const reading = (async () => {
     const answer = await fetch(url, {
       headers: { ...AS_READER, ...headers },
@@ -108,7 +108,7 @@ function listen(url: string, headers: Record<string, string> = {}) {
         const data = fields.get('data');
         if (data === undefined) continue;
         const event = fields.get('event') ?? 'message';
-        told.push({ id: source.lastId, event, data: JSON.parse(data) as Told['data'] });
+        events.push({ id: source.lastId, event, data: JSON.parse(data) as Told['data'] });
       }
     }
     source.ended = true;
@@ -127,9 +127,9 @@ test('a client hears of a life as it happens, with its reason', async () => {
   const client = listen(url);
   await waitFor('the stream', () => client.lastId !== '');
   const id = await life('demo', { owner: 'ada' });
-  await waitFor('the end', () => client.told.length === 5);
-  expect(client.told.map(({ event }) => event)).toEqual(LIFE);
-  const last = client.told[4];
+  await waitFor('the end', () => client.events.length === 5);
+  expect(client.events.map(({ event }) => event)).toEqual(LIFE);
+  const last = client.events[4];
   expect(last?.data).toMatchObject({
     id,
     type: 'gone',
@@ -151,8 +151,8 @@ test('Last-Event-ID goes on where a lost stream was', async () => {
   for (let round = 0; round < 5; round++) {
     await life();
     const again = listen(url, { 'last-event-id': place });
-    await waitFor('some events', () => again.told.length >= 5);
-    heard.push(...again.told.map(({ event }) => event));
+    await waitFor('some events', () => again.events.length >= 5);
+    heard.push(...again.events.map(({ event }) => event));
     place = again.lastId;
     again.leave();
   }
@@ -165,16 +165,22 @@ test('filters leave out the rest, and heartbeats move past it all the same', asy
   await waitFor('the stream', () => all.lastId !== '');
   const id = await life('demo');
   await life('other');
-  const [ends, one, template] = ['type=gone,failed', `instance=${id}`, 'template=other&type=ready'];
-  const sources = [ends, one, template].map((query) =>
+  const [killRequests, text, template] = [
+    'type=gone,failed',
+    `instance=${id}`,
+    'template=other&type=ready',
+  ];
+  const sources = [killRequests, text, template].map((query) =>
     listen(`${url}?${query}`, { 'last-event-id': '0' }),
   );
   await waitFor('everything', () =>
-    [all, ...sources].every(({ lastId }) => all.told.length === 10 && lastId === all.told[9]?.id),
+    [all, ...sources].every(
+      ({ lastId }) => all.events.length === 10 && lastId === all.events[9]?.id,
+    ),
   );
-  expect(sources.map(({ told }) => told.length)).toEqual([2, 5, 1]);
-  expect(sources[1]?.told.every(({ data }) => data['id'] === id)).toBe(true);
-  expect(sources[2]?.told[0]?.data).toMatchObject({ template: 'other', type: 'ready' });
+  expect(sources.map(({ events: reported }) => reported.length)).toEqual([2, 5, 1]);
+  expect(sources[1]?.events.every(({ data }) => data['id'] === id)).toBe(true);
+  expect(sources[2]?.events[0]?.data).toMatchObject({ template: 'other', type: 'ready' });
 });
 
 test('a place that is not kept any more is answered by a gap', async () => {
@@ -182,9 +188,9 @@ test('a place that is not kept any more is answered by a gap', async () => {
   await life();
   await redis.xtrim(keys.events, 'MAXLEN', 1);
   const client = listen(url, { 'last-event-id': '1-1' });
-  await waitFor('the rest', () => client.told.length === 2);
-  expect(client.told.map(({ event }) => event)).toEqual(['gap', 'gone']);
-  expect(client.told[0]?.data).toMatchObject({ after: '1-1' });
+  await waitFor('the rest', () => client.events.length === 2);
+  expect(client.events.map(({ event }) => event)).toEqual(['gap', 'gone']);
+  expect(client.events[0]?.data).toMatchObject({ after: '1-1' });
 });
 
 test('what is no query and no place is refused', async () => {
@@ -212,8 +218,8 @@ test('a stream ends with its token, taken away or of less scope, and no other do
   entries['reader'] = { ...reader, scopes: ['create'] };
   await waitFor('its end', () => lessened.ended);
   await life();
-  await waitFor('the events', () => kept.told.length === 5);
-  expect([lost.told, lessened.told, kept.ended]).toEqual([[], [], false]);
+  await waitFor('the events', () => kept.events.length === 5);
+  expect([lost.events, lessened.events, kept.ended]).toEqual([[], [], false]);
 });
 
 // Many clients come and go: nothing is asked of Redis for one that has gone.
@@ -224,7 +230,7 @@ test('a client that leaves frees everything', async () => {
   const connections = Number(/connected_clients:(\d+)/.exec(await redis.info('clients'))?.[1]);
   expect(connections).toBeLessThan(10);
   await life();
-  await waitFor('all told', () => clients.every(({ told }) => told.length === 5));
+  await waitFor('all told', () => clients.every(({ events: reported }) => reported.length === 5));
   for (const client of clients) client.leave();
   const openSockets = () =>
     new Promise<number>((resolve) => http.getConnections((_, n) => resolve(n)));

@@ -1,13 +1,13 @@
 import { Readable } from 'node:stream';
 import Router from '@koa/router';
-import { eventsQuerySchema, isWanted, toEventResource } from '@ephemera/contract';
+import { eventsQuerySchema, matchesEventQuery, toEventResource } from '@ephemera/contract';
 import type { EventsQuery } from '@ephemera/contract';
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import type { TokenSet } from '@ephemera/http';
 import type { EventFeed } from '@ephemera/store';
 import { EXACT } from './exact-paths.ts';
-import { readInput } from './read-input.ts';
-import { whileAllowed } from './while-allowed.ts';
+import { parse } from './parse.ts';
+import { abortWhenRevoked } from './abort-when-revoked.ts';
 
 export interface EventsApi {
   readonly events: Pick<EventFeed, 'now' | 'next'>;
@@ -30,13 +30,13 @@ export function eventsRouter(api: EventsApi): Router {
   const { events, tokens, stopping, heartbeat = HEARTBEAT } = api;
   const router = new Router(EXACT);
   router.get('/v1/events', async (ctx) => {
-    const query = readInput(
+    const query = parse(
       eventsQuerySchema,
       Object.fromEntries(new URLSearchParams(ctx.querystring)),
     );
-    const given = ctx.get('last-event-id');
-    const after = given === '' ? await events.now() : readPlace(given);
-    const signal = whileAllowed(ctx, tokens, stopping);
+    const input = ctx.get('last-event-id');
+    const after = input === '' ? await events.now() : parseEventId(input);
+    const signal = abortWhenRevoked(ctx, tokens, stopping);
     ctx.type = 'text/event-stream';
     ctx.set('x-accel-buffering', 'no');
     const lines = follow(events, after, query, heartbeat, signal);
@@ -63,9 +63,9 @@ async function* follow(
     const span = await events.next(place, heartbeat, signal).catch(() => undefined);
     // Redis is away: the client comes back, and goes on where it was.
     if (!span || isOver()) return;
-    if (span.gap) yield gapAfter(place);
+    if (span.gap) yield gapEventAfter(place);
     const last = span.events.at(-1);
-    const wanted = span.events.filter((event) => isWanted(query, event));
+    const wanted = span.events.filter((event) => matchesEventQuery(query, event));
     for (const event of wanted) {
       if (isOver()) return;
       const data = JSON.stringify(toEventResource(event));
@@ -78,13 +78,13 @@ async function* follow(
 }
 
 /** What came after this place is not kept any more: whoever follows should read the list anew. */
-function gapAfter(place: string): string {
+function gapEventAfter(place: string): string {
   const detail = 'Events after this one are not kept any more: read the list of instances anew.';
   return `event: gap\ndata: ${JSON.stringify({ after: place, detail })}\n\n`;
 }
 
-function readPlace(given: string): string {
-  if (/^\d{1,16}(-\d{1,16})?$/.test(given)) return given.includes('-') ? given : `${given}-0`;
+function parseEventId(input: string): string {
+  if (/^\d{1,16}(-\d{1,16})?$/.test(input)) return input.includes('-') ? input : `${input}-0`;
   const faults = [{ path: 'Last-Event-ID', detail: 'is no id that this stream has given' }];
-  throw new FailureError({ kind: 'invalid', faults });
+  throw new ApiError({ kind: 'invalid', faults });
 }

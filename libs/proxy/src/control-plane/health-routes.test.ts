@@ -2,9 +2,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Koa from 'koa';
 import { expect, onTestFinished, test } from 'vitest';
-import { type Parts, healthRoutes } from './health-routes.ts';
+import { type ReadinessChecks, healthRoutes } from './health-routes.ts';
 
-async function serve(parts: Parts) {
+async function serve(parts: ReadinessChecks) {
   const app = new Koa().use(healthRoutes(parts).routes());
   const handle = app.callback();
   const server = createServer((req, res) => void handle(req, res));

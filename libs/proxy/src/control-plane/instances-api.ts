@@ -7,7 +7,7 @@ import {
   renewRequestSchema,
   toResource,
 } from '@ephemera/contract';
-import { FailureError, accountOf, isId } from '@ephemera/domain';
+import { ApiError, principalKey, isId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { requestKill } from '@ephemera/lifecycle';
 import type { RenewPorts, RequestKillPorts } from '@ephemera/lifecycle';
@@ -18,10 +18,10 @@ import { countRequest } from '../launch/count-request.ts';
 import { startInstance } from '../launch/start-instance.ts';
 import type { Starter } from '../launch/start-instance.ts';
 import { EXACT } from './exact-paths.ts';
-import { readInput, readPreferredWait } from './read-input.ts';
-import { readOrder } from './read-order.ts';
+import { parse, readPreferredWait } from './parse.ts';
+import { parseCreationContext } from './parse-creation-context.ts';
 import { renewInstance } from './renew-instance.ts';
-import { refuseOtherTypes } from './refuse-other-types.ts';
+import { requireJson } from './require-json.ts';
 import { principalOf } from './require-token.ts';
 
 export interface InstancesApi {
@@ -35,7 +35,7 @@ export interface InstancesApi {
 }
 
 /** The longest that `Prefer: wait` is honoured, seconds. */
-const LONGEST_WAIT = 300;
+const MAX_WAIT_SECONDS = 300;
 
 /** `/v1/instances`: create, list, get, delete. */
 export function instancesRouter(api: InstancesApi): Router {
@@ -43,15 +43,15 @@ export function instancesRouter(api: InstancesApi): Router {
   const router = new Router(EXACT);
   const body = bodyParser({ enableTypes: ['json'], jsonLimit: '256kb', jsonStrict: false });
 
-  router.post('/v1/instances', refuseOtherTypes, body, async (ctx) => {
-    const request = readInput(createRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
-    const wait = readPreferredWait(ctx.get('prefer'), LONGEST_WAIT);
-    const { shares } = api.starter.templates;
+  router.post('/v1/instances', requireJson, body, async (ctx) => {
+    const request = parse(createRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
+    const wait = readPreferredWait(ctx.get('prefer'), MAX_WAIT_SECONDS);
+    const { quotas } = api.starter.templates;
     const key = ctx.req.headers['idempotency-key'];
-    const account = accountOf(principalOf(ctx));
-    await countRequest(ctx, api.rates, shares, 'token', account);
-    const order = readOrder(key, request, shares, principalOf(ctx));
-    const started = await startInstance(api.starter, request, order);
+    const quotaSubject = principalKey(principalOf(ctx));
+    await countRequest(ctx, api.rates, quotas, 'token', quotaSubject);
+    const context = parseCreationContext(key, request, quotas, principalOf(ctx));
+    const started = await startInstance(api.starter, request, context);
     const { kind, instance: created, accessToken } = started;
     const { id, generation } = created;
     logger.info(
@@ -59,7 +59,7 @@ export function instancesRouter(api: InstancesApi): Router {
         id,
         generation,
         template: created.template.name,
-        by: account,
+        by: quotaSubject,
         how: kind,
       },
       'instance created',
@@ -71,7 +71,7 @@ export function instancesRouter(api: InstancesApi): Router {
     if (wait !== undefined) ctx.set('preference-applied', `wait=${wait}`);
     if (instance.reason === 'start_failed') {
       const message = instance.message ?? 'The instance could not be started.';
-      throw new FailureError({ kind: 'start_failed', id, message });
+      throw new ApiError({ kind: 'start_failed', id, message });
     }
     ctx.status = instance.state === 'ready' ? 201 : 202;
     // The only answer that tells them.
@@ -80,7 +80,7 @@ export function instancesRouter(api: InstancesApi): Router {
   });
 
   router.get('/v1/instances', async (ctx) => {
-    const query = readInput(listQuerySchema, listQueryOf(new URLSearchParams(ctx.querystring)));
+    const query = parse(listQuerySchema, listQueryOf(new URLSearchParams(ctx.querystring)));
     const { items, nextCursor } = await instances.list(query);
     ctx.body = { items: items.map(toResource), nextCursor: nextCursor?.toString() };
   });
@@ -89,11 +89,11 @@ export function instancesRouter(api: InstancesApi): Router {
     ctx.body = toResource(await known(ctx.params['id']));
   });
 
-  router.post('/v1/instances/:id/renew', refuseOtherTypes, body, async (ctx) => {
+  router.post('/v1/instances/:id/renew', requireJson, body, async (ctx) => {
     const instance = await known(ctx.params['id']);
-    const request = readInput(renewRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
+    const request = parse(renewRequestSchema, ctx.request.rawBody ? ctx.request.body : {});
     const renewed = await renewInstance(api.renewPorts, instance, request);
-    const by = accountOf(principalOf(ctx));
+    const by = principalKey(principalOf(ctx));
     logger.info({ id: renewed.id, expiresAt: renewed.expiresAt, by }, 'lease renewed');
     ctx.body = toResource(renewed);
   });
@@ -101,13 +101,13 @@ export function instancesRouter(api: InstancesApi): Router {
   router.delete('/v1/instances/:id', async (ctx) => {
     const instance = await known(ctx.params['id']);
     const { id } = instance;
-    const ending = await requestKill(killPorts, id);
-    if (ending.kind !== 'draining') {
-      throw new FailureError({ kind: 'gone', id, reason: instance.reason ?? 'request' });
+    const outcome = await requestKill(killPorts, id);
+    if (outcome.kind !== 'draining') {
+      throw new ApiError({ kind: 'gone', id, reason: instance.reason ?? 'request' });
     }
-    logger.info({ id, by: accountOf(principalOf(ctx)) }, 'kill requested');
+    logger.info({ id, by: principalKey(principalOf(ctx)) }, 'kill requested');
     ctx.status = 202;
-    ctx.body = toResource(ending.instance);
+    ctx.body = toResource(outcome.instance);
   });
 
   router.delete('/v1/instances', async (ctx) => {
@@ -119,7 +119,7 @@ export function instancesRouter(api: InstancesApi): Router {
       ended += endings.filter(({ kind }) => kind === 'draining').length;
       cursor = nextCursor;
     }
-    logger.info({ ended, by: accountOf(principalOf(ctx)) }, 'kill of all requested');
+    logger.info({ ended, by: principalKey(principalOf(ctx)) }, 'kill of all requested');
     ctx.status = 202;
     ctx.body = { ended };
   });
@@ -128,14 +128,14 @@ export function instancesRouter(api: InstancesApi): Router {
 
   async function known(id: string | undefined): Promise<Instance> {
     const instance = id !== undefined && isId(id) ? await instances.get(id) : undefined;
-    if (!instance) throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
+    if (!instance) throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
     return instance;
   }
 
   /** The instance once it is ready or dead, or as it is when the time is up. */
-  async function settled(id: string, within: number, created: Instance): Promise<Instance> {
+  async function settled(id: string, timeoutMs: number, created: Instance): Promise<Instance> {
     const isSettled = (state: string | undefined) => state !== 'pending' && state !== 'starting';
-    await routes.waitFor(id, (found) => isSettled(found?.route.state), within);
+    await routes.waitFor(id, (found) => isSettled(found?.route.state), timeoutMs);
     return (await instances.get(id)) ?? created;
   }
 }

@@ -1,12 +1,12 @@
 import type { RenewRequest } from '@ephemera/contract';
-import { FailureError, checkTimeout } from '@ephemera/domain';
+import { ApiError, checkTimeout } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { renew } from '@ephemera/lifecycle';
 import type { RenewPorts, Renewal } from '@ephemera/lifecycle';
 
 /**
  * Renews the lease of an instance as a holder of the token asked for it.
- * @throws FailureError invalid, not_found, not_ready, gone
+ * @throws ApiError invalid, not_found, not_ready, gone
  */
 export async function renewInstance(
   ports: RenewPorts,
@@ -19,12 +19,12 @@ export async function renewInstance(
     case 'renewed':
       return renewed.instance;
     case 'starting':
-      throw new FailureError({ kind: 'not_ready', id });
+      throw new ApiError({ kind: 'not_ready', id });
     case 'absent':
-      throw new FailureError({ kind: 'not_found', what: 'instance of this id' });
+      throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
     case 'ended': {
       const { reason = 'ttl', message } = renewed.instance;
-      throw new FailureError({ kind: 'gone', id, reason, message });
+      throw new ApiError({ kind: 'gone', id, reason, message });
     }
   }
 }
@@ -47,6 +47,6 @@ async function renewalOf(
   return { expiresAt: wanted, shorten };
 }
 
-function invalid(path: string, detail: string): FailureError {
-  return new FailureError({ kind: 'invalid', faults: [{ path, detail }] });
+function invalid(path: string, detail: string): ApiError {
+  return new ApiError({ kind: 'invalid', faults: [{ path, detail }] });
 }

@@ -1,4 +1,4 @@
-import { FailureError, accountOf, allows, isId } from '@ephemera/domain';
+import { ApiError, principalKey, allows, isId } from '@ephemera/domain';
 import type { Scope } from '@ephemera/domain';
 import type { InstanceStore } from '@ephemera/store';
 import type { Middleware } from 'koa';
@@ -13,7 +13,7 @@ const ONE = /^\/v1\/instances\/([^/]+)(?:\/[a-z]+)?$/;
  * Lets pass whom the scopes of their token let: looking needs `read`, changing `admin`, starting
  * `create`, which also opens the instances that were started with it. What is not named here, in
  * these very letters, is not opened by it.
- * @throws FailureError forbidden, alike for an instance of somebody else and for none
+ * @throws ApiError forbidden, alike for an instance of somebody else and for none
  */
 export function requireScope(instances: Pick<InstanceStore, 'get'>): Middleware {
   return async (ctx, next) => {
@@ -24,8 +24,8 @@ export function requireScope(instances: Pick<InstanceStore, 'get'>): Middleware 
       const isOwn =
         allows(principal, 'create') &&
         isId(id) &&
-        (await instances.get(id))?.owner === accountOf(principal);
-      if (!isOwn) throw new FailureError({ kind: 'forbidden', needs });
+        (await instances.get(id))?.owner === principalKey(principal);
+      if (!isOwn) throw new ApiError({ kind: 'forbidden', needs });
     }
     await next();
   };

@@ -1,4 +1,4 @@
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import { bearerOf } from '@ephemera/http';
 import type { Identified, TokenSet } from '@ephemera/http';
 import type { Context, Middleware } from 'koa';
@@ -6,9 +6,9 @@ import type { Context, Middleware } from 'koa';
 /** Lets only holders of a token pass; who it is, is then in the state `principal`. */
 export function requireToken(tokens: Pick<TokenSet, 'identify'>): Middleware {
   return async (ctx, next) => {
-    const given = bearerOf(ctx.get('authorization'));
-    const principal = given === undefined ? undefined : tokens.identify(given);
-    if (!principal) throw new FailureError({ kind: 'unauthorized' });
+    const input = bearerOf(ctx.get('authorization'));
+    const principal = input === undefined ? undefined : tokens.identify(input);
+    if (!principal) throw new ApiError({ kind: 'unauthorized' });
     ctx.state['principal'] = principal;
     await next();
   };

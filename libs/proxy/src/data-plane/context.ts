@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Failure } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import type { RouteCache } from '@ephemera/store';
-import type { FairTurns } from './fair-turns.ts';
-import type { Agents } from './upstream/agents.ts';
+import type { UploadScheduler } from './upload-scheduler.ts';
+import type { UpstreamPools } from './upstream/upstream-pools.ts';
 import type { Activity } from './watch-use.ts';
 
 /** What every request of a data path shares; durations are milliseconds. */
@@ -15,16 +15,16 @@ export interface DataPathContext {
   readonly secure: boolean;
   /** The port in visitors' addresses of the host form, as in `:8080`; empty where there is none. */
   readonly domainPort: string;
-  readonly agents: Agents;
-  readonly turns: FairTurns;
+  readonly pools: UpstreamPools;
+  readonly uploadScheduler: UploadScheduler;
   /** How long a request waits for an instance that is starting. */
-  readonly holdFor: number;
+  readonly startWait: number;
   /** How long an instance may be silent before its answer begins. */
   readonly responseTimeout: number;
   /** How long a client may leave what it was sent untaken. */
   readonly clientTimeout: number;
   /** Answers in the product's own name. */
-  readonly answerFailure: (req: IncomingMessage, res: ServerResponse, failure: Failure) => void;
+  readonly sendFailure: (req: IncomingMessage, res: ServerResponse, failure: Failure) => void;
   /** Answers in place of holding a request for an instance that is starting; true where it did. */
   readonly waitingPage:
     ((req: IncomingMessage, res: ServerResponse, id: string) => boolean) | undefined;

@@ -3,26 +3,26 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Failure } from '@ephemera/domain';
 import { readTrusted } from '@ephemera/http';
-import { inTurn } from '../in-turn.ts';
+import { inPipelineOrder } from '../pipeline-order.ts';
 import { type Address, readAddress } from './address.ts';
 import type { DataPathContext } from './context.ts';
-import { Exchange } from './exchange.ts';
-import { FairTurns } from './fair-turns.ts';
-import { isAnswering, peerOf } from './peer.ts';
+import { ProxiedRequest } from './proxied-request.ts';
+import { UploadScheduler } from './upload-scheduler.ts';
+import { isAnswering, clientConnectionOf } from './client-connection.ts';
 import { refuse, refuseSocket, REFUSALS } from './refusal.ts';
 import { readRequestHead } from './request-head.ts';
-import { answerOn } from './socket-answer.ts';
+import { responseForSocket } from './response-for-socket.ts';
 import { Upgrades } from './upgrades.ts';
-import { Agents } from './upstream/agents.ts';
+import { UpstreamPools } from './upstream/upstream-pools.ts';
 import { checkHandshake } from './websocket-handshake.ts';
 
 /** How often a drain looks whether all is done, ms. */
-const DRAIN_LOOK = 20;
+const DRAIN_POLL_MS = 20;
 
 /** Settings of a data path; durations are milliseconds. */
 export interface DataPathOptions extends Pick<
   DataPathContext,
-  'routes' | 'answerFailure' | 'logger'
+  'routes' | 'sendFailure' | 'logger'
 > {
   /** First segment of the path form. */
   readonly prefix: string;
@@ -33,7 +33,7 @@ export interface DataPathOptions extends Pick<
   /** Addresses or CIDRs whose X-Forwarded-* are believed. */
   readonly trustedProxies: readonly string[];
   /** How long a request waits for an instance that is starting. */
-  readonly holdFor?: number;
+  readonly startWait?: number;
   /** How long an instance may be silent before its answer begins; 0: for ever. */
   readonly responseTimeout?: number;
   readonly connectTimeout?: number;
@@ -65,7 +65,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
   const trusted = readTrusted(options.trustedProxies);
   const responseTimeout =
     options.responseTimeout === 0 ? Infinity : (options.responseTimeout ?? 60_000);
-  const agents = new Agents(options.routes, {
+  const pools = new UpstreamPools(options.routes, {
     connectTimeout: options.connectTimeout ?? 1_200,
     idleTimeout: options.idleTimeout ?? 4_000,
     responseTimeout,
@@ -75,12 +75,12 @@ export function createDataPath(options: DataPathOptions): DataPath {
     prefix: options.prefix,
     secure: options.scheme === 'https',
     domainPort: /:\d+$/.exec(options.domain ?? '')?.[0] ?? '',
-    agents,
-    turns: new FairTurns(),
-    holdFor: options.holdFor ?? 30_000,
+    pools,
+    uploadScheduler: new UploadScheduler(),
+    startWait: options.startWait ?? 30_000,
     responseTimeout,
     clientTimeout: options.clientTimeout ?? 60_000,
-    answerFailure: options.answerFailure,
+    sendFailure: options.sendFailure,
     logger: options.logger,
     waitingPage: options.waitingPage,
     activity: options.activity,
@@ -91,13 +91,13 @@ export function createDataPath(options: DataPathOptions): DataPath {
 
   return {
     request(req, res) {
-      const peer = peerOf(req.socket, trusted);
+      const client = clientConnectionOf(req.socket, trusted);
       // The connection ends with the refusal: this stays without an answer.
-      if (peer.isRefused) return true;
-      peer.answer = res;
-      const head = readRequestHead(req, peer.isTrusted);
+      if (client.isRefused) return true;
+      client.answer = res;
+      const head = readRequestHead(req, client.isTrusted);
       if ('status' in head) {
-        peer.isRefused = true;
+        client.isRefused = true;
         refuse(req, res, head);
         return true;
       }
@@ -106,32 +106,38 @@ export function createDataPath(options: DataPathOptions): DataPath {
       if (address === undefined) return false;
       const method = req.method ?? '';
       if (address.prefix !== '' && options.domain !== undefined) {
-        leadToOwnOrigin(address, `${options.scheme ?? 'http'}:`, options.domain, res);
+        redirectToHostForm(address, `${options.scheme ?? 'http'}:`, options.domain, res);
         return true;
       }
       if (address.prefix !== '' && head.isServiceWorker) {
-        options.answerFailure(req, res, NO_SERVICE_WORKER);
+        options.sendFailure(req, res, NO_SERVICE_WORKER);
         return true;
       }
       if (!address.path.startsWith('/') && (method === 'GET' || method === 'HEAD')) {
-        redirectBelow(address, res);
+        redirectToTrailingSlash(address, res);
         return true;
       }
-      const exchange = new Exchange(context, req, res, { method, target, head, address, peer });
-      inTurn(res, () => exchange.start());
+      const request = new ProxiedRequest(context, req, res, {
+        method,
+        target,
+        head,
+        address,
+        client,
+      });
+      inPipelineOrder(res, () => request.start());
       return true;
     },
 
     upgrade(req, socket, rest) {
       socket.on('error', () => socket.destroy());
       // A handshake with a body comes with a stream of its own in the socket's place.
-      const peer = peerOf(req.socket, trusted);
+      const client = clientConnectionOf(req.socket, trusted);
       // Behind an answer that is still on its way, a 101 would be taken for that answer.
-      if (peer.isRefused || isAnswering(peer)) {
+      if (client.isRefused || isAnswering(client)) {
         req.socket.destroy();
         return;
       }
-      const head = readRequestHead(req, peer.isTrusted);
+      const head = readRequestHead(req, client.isTrusted);
       const refusal = 'status' in head ? head : checkHandshake(req, head);
       if ('status' in head || refusal) {
         refuseSocket(socket, refusal ?? REFUSALS.upgrade);
@@ -141,21 +147,21 @@ export function createDataPath(options: DataPathOptions): DataPath {
       const address = readAddress(target, head.host, forms);
       if (address === undefined) {
         const failure = { kind: 'not_found', what: 'such page' } as const;
-        options.answerFailure(req, answerOn(socket, req), failure);
+        options.sendFailure(req, responseForSocket(socket, req), failure);
         return;
       }
-      const arrival = { method: 'GET', target, head, address, peer };
-      void upgrades.open({ req, socket, head: rest, arrival });
+      const inbound = { method: 'GET', target, head, address, client };
+      void upgrades.open({ req, socket, head: rest, inbound });
     },
 
     async drain(deadlineMs) {
       context.draining = true;
       const end = performance.now() + deadlineMs;
       while (context.inFlight + upgrades.size > 0 && performance.now() < end) {
-        await sleep(DRAIN_LOOK);
+        await sleep(DRAIN_POLL_MS);
       }
       upgrades.destroy();
-      agents.destroy();
+      pools.destroy();
     },
 
     inFlight: () => context.inFlight,
@@ -174,7 +180,7 @@ const NO_SERVICE_WORKER = {
  * Where there is a domain, no page of an instance is shown on the origin that the path form shares.
  * Temporary, because a browser would remember it longer than the configuration stands.
  */
-function leadToOwnOrigin(
+function redirectToHostForm(
   { id, port, path }: Address,
   scheme: string,
   domain: string,
@@ -191,7 +197,7 @@ function leadToOwnOrigin(
 }
 
 /** `/demo/{id}` is the page's name; below its slash, relative links lead to the instance. */
-function redirectBelow({ prefix, path }: Address, res: ServerResponse): void {
+function redirectToTrailingSlash({ prefix, path }: Address, res: ServerResponse): void {
   res.writeHead(308, { location: `${prefix}/${path}`, 'content-length': 0 });
   res.end();
 }

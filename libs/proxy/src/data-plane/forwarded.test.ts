@@ -1,9 +1,9 @@
 import { readTrusted } from '@ephemera/http';
 import { expect, test } from 'vitest';
-import { forwardedLines, type Said } from './forwarded.ts';
-import type { Peer } from './peer.ts';
+import { forwardedLines, type ForwardedHeaders } from './forwarded.ts';
+import type { ClientConnection } from './client-connection.ts';
 
-const peer = (address: string): Peer => ({
+const peer = (address: string): ClientConnection => ({
   address,
   isTrusted: true,
   trusted: readTrusted(['10.0.0.0/8']),
@@ -11,7 +11,7 @@ const peer = (address: string): Peer => ({
   answer: undefined,
   described: undefined,
 });
-const nothing: Said = {
+const nothing: ForwardedHeaders = {
   for: undefined,
   proto: undefined,
   host: undefined,
@@ -32,7 +32,7 @@ test('a stranger is described anew', () => {
 });
 
 test('what a trusted peer says is kept, and added to', () => {
-  const said: Said = {
+  const forwarded: ForwardedHeaders = {
     for: '203.0.113.7, 198.51.100.2',
     proto: 'https',
     host: 'demos.example',
@@ -40,7 +40,7 @@ test('what a trusted peer says is kept, and added to', () => {
     realIp: undefined,
     forwarded: 'for=203.0.113.7;proto=https',
   };
-  expect(forwardedLines(peer('10.0.0.1'), 'inner', '/demo/id', said).split('\r\n')).toEqual([
+  expect(forwardedLines(peer('10.0.0.1'), 'inner', '/demo/id', forwarded).split('\r\n')).toEqual([
     'x-forwarded-for: 203.0.113.7, 198.51.100.2, 10.0.0.1',
     'x-real-ip: 198.51.100.2',
     'x-forwarded-proto: https',

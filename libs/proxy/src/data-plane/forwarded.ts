@@ -1,8 +1,8 @@
 import { originAddress } from '@ephemera/http';
-import type { Peer } from './peer.ts';
+import type { ClientConnection } from './client-connection.ts';
 
 /** What a trusted load balancer said of the client; lists are joined as RFC 9110 5.3 has it. */
-export interface Said {
+export interface ForwardedHeaders {
   for: string | undefined;
   proto: string | undefined;
   host: string | undefined;
@@ -19,26 +19,27 @@ export interface Said {
  * @param prefix what was taken off the path; empty where nothing was
  */
 export function forwardedLines(
-  peer: Peer,
+  client: ClientConnection,
   host: string,
   prefix: string,
-  said: Said | undefined,
+  forwarded: ForwardedHeaders | undefined,
 ): string {
-  const { address, trusted } = peer;
-  if (said === undefined) {
-    if (peer.described?.host !== host) peer.described = { host, lines: describe(address, host) };
-    const { lines } = peer.described;
+  const { address, trusted } = client;
+  if (forwarded === undefined) {
+    if (client.described?.host !== host)
+      client.described = { host, lines: describe(address, host) };
+    const { lines } = client.described;
     return prefix === '' ? lines : `${lines}x-forwarded-prefix: ${prefix}\r\n`;
   }
-  const outer = said.prefix?.replace(/\/$/, '') ?? '';
+  const outer = forwarded.prefix?.replace(/\/$/, '') ?? '';
   const whole = outer + prefix;
   return (
-    `x-forwarded-for: ${said.for === undefined ? '' : `${said.for}, `}${address}\r\n` +
-    `x-real-ip: ${said.for === undefined ? (said.realIp ?? address) : originAddress(address, said.for, trusted)}\r\n` +
-    `x-forwarded-proto: ${said.proto ?? 'http'}\r\n` +
-    `x-forwarded-host: ${said.host ?? host}\r\n` +
+    `x-forwarded-for: ${forwarded.for === undefined ? '' : `${forwarded.for}, `}${address}\r\n` +
+    `x-real-ip: ${forwarded.for === undefined ? (forwarded.realIp ?? address) : originAddress(address, forwarded.for, trusted)}\r\n` +
+    `x-forwarded-proto: ${forwarded.proto ?? 'http'}\r\n` +
+    `x-forwarded-host: ${forwarded.host ?? host}\r\n` +
     (whole === '' ? '' : `x-forwarded-prefix: ${whole}\r\n`) +
-    `forwarded: ${said.forwarded === undefined ? '' : `${said.forwarded}, `}` +
+    `forwarded: ${forwarded.forwarded === undefined ? '' : `${forwarded.forwarded}, `}` +
     `${element(address, host, 'http')}\r\n`
   );
 }

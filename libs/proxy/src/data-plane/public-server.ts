@@ -2,7 +2,11 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { DataPath } from './data-path.ts';
-import { isAnswering, knownPeer, type Peer } from './peer.ts';
+import {
+  isAnswering,
+  existingClientConnection,
+  type ClientConnection,
+} from './client-connection.ts';
 import { refuseSocket, REFUSALS, type Refusal } from './refusal.ts';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
@@ -22,7 +26,7 @@ export interface PublicServerOptions {
  */
 export function createPublicServer(
   dataPath: DataPath,
-  entrance: Handler,
+  launch: Handler,
   options: PublicServerOptions = {},
 ): Server {
   const server = createServer({
@@ -45,13 +49,13 @@ export function createPublicServer(
   const handle: Handler = (req, res) => {
     // By TE alone node:http would send chunks to HTTP/1.0, which has none (RFC 9112 6.1).
     if (req.httpVersion === '1.0') res.useChunkedEncodingByDefault = false;
-    if (!dataPath.request(req, res)) entrance(req, res);
+    if (!dataPath.request(req, res)) launch(req, res);
   };
   server.on('request', handle);
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
     if (dataPath.request(req, res)) return;
     res.writeContinue();
-    entrance(req, res);
+    launch(req, res);
   });
   // Any other expectation the guards refuse.
   server.on('checkExpectation', handle);
@@ -60,33 +64,34 @@ export function createPublicServer(
   });
   server.on('connect', (_req: IncomingMessage, socket: Socket) => {
     socket.on('error', () => socket.destroy());
-    const peer = knownPeer(socket);
+    const client = existingClientConnection(socket);
     // Behind an answer that is still on its way, a refusal would be taken for that answer.
-    if (peer !== undefined && isAnswering(peer)) socket.destroy();
-    else if (peer?.isRefused === true) socket.destroySoon();
+    if (client !== undefined && isAnswering(client)) socket.destroy();
+    else if (client?.isRefused === true) socket.destroySoon();
     else refuseSocket(socket, REFUSALS.method);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    const peer = knownPeer(socket);
+    const client = existingClientConnection(socket);
     const refusal = REFUSAL_OF[error.code ?? ''] ?? REFUSALS.malformed;
     if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
     // A client that leaves within a head is told of as what is malformed, and by no other means.
     else if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy();
-    else if (peer !== undefined && isUnderWay(peer)) endBehindAnswer(socket, peer, refusal);
-    else if (peer?.isRefused === true) socket.destroySoon();
+    else if (client !== undefined && isReceivingRequest(client))
+      endAfterResponse(socket, client, refusal);
+    else if (client?.isRefused === true) socket.destroySoon();
     else refuseSocket(socket, refusal);
   });
   return server;
 }
 
 /** Whether an answer is on its way, or has left before the body that it is to. */
-function isUnderWay(peer: Peer): boolean {
-  return isAnswering(peer) || peer.answer?.req.complete === false;
+function isReceivingRequest(client: ClientConnection): boolean {
+  return isAnswering(client) || client.answer?.req.complete === false;
 }
 
 /** Ends a connection on which something is wrong while an exchange is under way. */
-function endBehindAnswer(socket: Socket, peer: Peer, refusal: Refusal): void {
-  const { answer } = peer;
+function endAfterResponse(socket: Socket, client: ClientConnection, refusal: Refusal): void {
+  const { answer } = client;
   // In its own body: it is the answer to that, as long as it has not begun and none is before it.
   if (answer?.req.complete === false) {
     if (answer.headersSent || answer.socket === null) socket.destroy();
@@ -94,8 +99,8 @@ function endBehindAnswer(socket: Socket, peer: Peer, refusal: Refusal): void {
     return;
   }
   // Behind it: whoever asked gets the answer whole, and nothing follows it.
-  if (peer.isRefused) return;
-  peer.isRefused = true;
+  if (client.isRefused) return;
+  client.isRefused = true;
   answer?.once('finish', () => socket.destroySoon());
 }
 

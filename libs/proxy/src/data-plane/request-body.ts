@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
-import type { FairTurns, Waiting } from './fair-turns.ts';
+import type { UploadScheduler, QueuedUpload } from './upload-scheduler.ts';
 import type { RequestHead } from './request-head.ts';
-import { passableTrailers } from './trailers.ts';
-import type { Arrival } from './upstream-head.ts';
+import { forwardableTrailers } from './trailers.ts';
+import type { InboundRequest } from './inbound-request.ts';
 import type { Connection } from './upstream/connection.ts';
 
 /** Whether a request has a body to be sent on. */
@@ -11,19 +11,19 @@ export function hasBody(head: RequestHead): boolean {
 }
 
 /** Pieces of so many bytes are worth what each costs, and wait for none. */
-const LARGE = 16 * 1024;
+const UNSCHEDULED_CHUNK_BYTES = 16 * 1024;
 
 /**
  * Sends a request's body on as it comes, no faster than it is taken, in fair turns with others, and
  * framed anew: what arrived in one chunk leaves in one chunk.
  */
-export class RequestBody implements Waiting {
+export class RequestBody implements QueuedUpload {
   readonly #req: IncomingMessage;
   readonly #connection: Connection;
-  readonly #turns: FairTurns;
+  readonly #uploadScheduler: UploadScheduler;
   readonly #chunked: boolean;
   readonly #isReusable: boolean;
-  readonly #onData = (data: Buffer) => this.#onPiece(data);
+  readonly #onData = (data: Buffer) => this.#onChunk(data);
   readonly #onEnd = () => this.#onEnded();
 
   #awaitsClient = true;
@@ -34,12 +34,12 @@ export class RequestBody implements Waiting {
   constructor(
     req: IncomingMessage,
     connection: Connection,
-    turns: FairTurns,
-    { head, method }: Arrival,
+    uploadScheduler: UploadScheduler,
+    { head, method }: InboundRequest,
   ) {
     this.#req = req;
     this.#connection = connection;
-    this.#turns = turns;
+    this.#uploadScheduler = uploadScheduler;
     this.#chunked = head.chunked;
     // Who does not expect a body may leave it unread, and take it for the next request.
     this.#isReusable = method !== 'GET' && method !== 'HEAD';
@@ -62,13 +62,13 @@ export class RequestBody implements Waiting {
   /** What is still to come is not sent on any more, only read off the connection. */
   stop(): void {
     this.#waiting = undefined;
-    this.#turns.leave(this);
+    this.#uploadScheduler.cancel(this);
     this.#req.off('data', this.#onData);
     this.#req.off('end', this.#onEnd);
     this.#req.resume();
   }
 
-  onTurn(): void {
+  onSlot(): void {
     const data = this.#waiting;
     if (data === undefined) return;
     this.#waiting = undefined;
@@ -77,14 +77,14 @@ export class RequestBody implements Waiting {
     if (this.#hasEnded) this.#end();
   }
 
-  #onPiece(data: Buffer): void {
-    if (data.length >= LARGE || this.#turns.take()) {
+  #onChunk(data: Buffer): void {
+    if (data.length >= UNSCHEDULED_CHUNK_BYTES || this.#uploadScheduler.tryAcquire()) {
       this.#send(data);
       return;
     }
     this.#waiting = data;
     this.#req.pause();
-    this.#turns.wait(this);
+    this.#uploadScheduler.enqueue(this);
   }
 
   #onEnded(): void {
@@ -102,7 +102,7 @@ export class RequestBody implements Waiting {
   #end(): void {
     this.#awaitsClient = false;
     if (this.#chunked) {
-      const trailers = passableTrailers(this.#req.rawTrailers);
+      const trailers = forwardableTrailers(this.#req.rawTrailers);
       const lines = trailers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
       this.#connection.writeLastChunk(lines);
     }

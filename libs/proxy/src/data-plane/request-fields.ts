@@ -1,4 +1,4 @@
-import { ACCESS_HEADER } from '../access/shown-tokens.ts';
+import { ACCESS_HEADER } from '../access/presented-tokens.ts';
 import { fieldKinds } from './field-kinds.ts';
 
 /** What becomes of a request's header field. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { requestFieldKind } from './request-fields.ts';
-import type { Said } from './forwarded.ts';
+import type { ForwardedHeaders } from './forwarded.ts';
 import { REFUSALS, type Refusal } from './refusal.ts';
 import { withoutReserved } from './reserved-cookies.ts';
 import { isPlainTarget } from './target.ts';
@@ -21,7 +21,7 @@ export interface RequestHead {
   /** Whether a browser asks for the script of a service worker (Service Workers 4.2.9). */
   readonly isServiceWorker: boolean;
   /** What a trusted peer said of the client; undefined where the peer is not trusted. */
-  readonly said: Said | undefined;
+  readonly forwarded: ForwardedHeaders | undefined;
 }
 
 const MAX_FIELDS = 100;
@@ -49,7 +49,7 @@ export function readRequestHead(req: IncomingMessage, trusted: boolean): Request
   let expect: string | undefined;
   let upgrade: string | undefined;
   let nominated: Set<string> | undefined;
-  let said: Said | undefined;
+  let forwarded: ForwardedHeaders | undefined;
   let isServiceWorker = false;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
@@ -89,7 +89,7 @@ export function readRequestHead(req: IncomingMessage, trusted: boolean): Request
         upgrade = upgrade === undefined ? value : `${upgrade}, ${value}`;
         break;
       case 'forwarded':
-        if (trusted) hear((said ??= { ...NOTHING }), name.toLowerCase(), value);
+        if (trusted) collect((forwarded ??= { ...NOTHING }), name.toLowerCase(), value);
         break;
     }
   }
@@ -113,11 +113,11 @@ export function readRequestHead(req: IncomingMessage, trusted: boolean): Request
     expectsContinue: expect !== undefined,
     upgrade,
     isServiceWorker,
-    said: trusted ? (said ?? NOTHING) : undefined,
+    forwarded: trusted ? (forwarded ?? NOTHING) : undefined,
   };
 }
 
-const NOTHING: Readonly<Said> = {
+const NOTHING: Readonly<ForwardedHeaders> = {
   for: undefined,
   proto: undefined,
   host: undefined,
@@ -126,7 +126,7 @@ const NOTHING: Readonly<Said> = {
   forwarded: undefined,
 };
 
-const SAID_BY: Readonly<Record<string, keyof Said>> = {
+const FORWARDED_FIELDS: Readonly<Record<string, keyof ForwardedHeaders>> = {
   'x-forwarded-for': 'for',
   'x-forwarded-proto': 'proto',
   'x-forwarded-host': 'host',
@@ -135,9 +135,10 @@ const SAID_BY: Readonly<Record<string, keyof Said>> = {
   forwarded: 'forwarded',
 };
 
-function hear(said: Said, name: string, value: string): void {
-  const key = SAID_BY[name];
-  if (key !== undefined) said[key] = said[key] === undefined ? value : `${said[key]}, ${value}`;
+function collect(forwarded: ForwardedHeaders, name: string, value: string): void {
+  const key = FORWARDED_FIELDS[name];
+  if (key !== undefined)
+    forwarded[key] = forwarded[key] === undefined ? value : `${forwarded[key]}, ${value}`;
 }
 
 /** Collects the fields that Connection names (RFC 9110 7.6.1); the usual options name none. */

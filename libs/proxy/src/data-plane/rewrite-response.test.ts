@@ -1,20 +1,20 @@
 import { expect, test } from 'vitest';
 import {
-  type Passage,
+  type RewriteContext,
   rewriteCookie,
   rewriteLocation,
   rewriteResponse,
 } from './rewrite-response.ts';
 
-const path: Passage = {
+const path: RewriteContext = {
   prefix: '/demo/id',
   isBare: false,
   stripped: true,
   upstream: '10.0.0.2:8080',
   hosts: ['inner:8080', 'demos.example:81'],
 };
-const host: Passage = { ...path, prefix: '' };
-const unstripped: Passage = { ...path, stripped: false };
+const host: RewriteContext = { ...path, prefix: '' };
+const unstripped: RewriteContext = { ...path, stripped: false };
 
 test.each([
   ['demos.example', 'http://demos.example:80/a', '/demo/id/a'],
@@ -115,8 +115,8 @@ test.each([
 });
 
 test('no instance says how a browser keeps origins apart', () => {
-  for (const passage of [path, host]) {
-    expect(rewriteResponse(['origin-agent-cluster', '?0', 'X', '1'], passage)).toEqual(['X', '1']);
+  for (const rewrite of [path, host]) {
+    expect(rewriteResponse(['origin-agent-cluster', '?0', 'X', '1'], rewrite)).toEqual(['X', '1']);
   }
 });
 
@@ -136,9 +136,9 @@ test.each([
 });
 
 test('no instance sets a cookie of the product, in either form', () => {
-  for (const passage of [path, host]) {
+  for (const rewrite of [path, host]) {
     const cookie = 'ephemera-dashboard=1; Path=/instances';
-    expect(rewriteResponse(['Set-Cookie', 'a=1', 'Set-Cookie', cookie], passage)).toEqual([
+    expect(rewriteResponse(['Set-Cookie', 'a=1', 'Set-Cookie', cookie], rewrite)).toEqual([
       'Set-Cookie',
       'a=1',
     ]);

@@ -1,7 +1,7 @@
 import { setsReserved } from './reserved-cookies.ts';
 
 /** From where to where an answer travels, as far as its fields speak of addresses. */
-export interface Passage {
+export interface RewriteContext {
   /** What the visitor's address puts before the instance's own path; empty in host form. */
   readonly prefix: string;
   /** Whether the visitor asked for the prefix alone, without a slash behind it. */
@@ -49,32 +49,35 @@ const LENGTHS = ['location', 'set-cookie', ...OF_ORIGIN].reduce(
  *
  * @param fields name, value, name, value, …
  */
-export function rewriteResponse(fields: readonly string[], passage: Passage): readonly string[] {
+export function rewriteResponse(
+  fields: readonly string[],
+  rewrite: RewriteContext,
+): readonly string[] {
   let rewritten: string[] | undefined;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
     const value = fields[i + 1] ?? '';
-    const becomes = isLookedAt(name) ? rewriteField(name.toLowerCase(), value, passage) : value;
+    const becomes = needsRewrite(name) ? rewriteField(name.toLowerCase(), value, rewrite) : value;
     if (becomes !== value) rewritten ??= fields.slice(0, i);
     if (becomes !== undefined) rewritten?.push(name, becomes);
   }
   return rewritten ?? fields;
 }
 
-function isLookedAt({ length }: string): boolean {
+function needsRewrite({ length }: string): boolean {
   return length <= 30 && ((LENGTHS >> length) & 1) === 1;
 }
 
-function rewriteField(name: string, value: string, passage: Passage): string | undefined {
+function rewriteField(name: string, value: string, rewrite: RewriteContext): string | undefined {
   switch (name) {
     case 'location':
-      return rewriteLocation(value, passage);
+      return rewriteLocation(value, rewrite);
     case 'set-cookie':
-      return setsReserved(value) ? undefined : rewriteCookie(value, passage);
+      return setsReserved(value) ? undefined : rewriteCookie(value, rewrite);
     default:
       if (!OF_ORIGIN.has(name)) return value;
-      if (passage.prefix !== '' || name === 'origin-agent-cluster') return undefined;
-      return name === 'clear-site-data' ? clearOwn(value) : value;
+      if (rewrite.prefix !== '' || name === 'origin-agent-cluster') return undefined;
+      return name === 'clear-site-data' ? clearOwnOrigin(value) : value;
   }
 }
 
@@ -82,7 +85,7 @@ function rewriteField(name: string, value: string, passage: Passage): string | u
  * Clearing cookies clears those of the whole registrable domain, the other instances' among them
  * (Clear Site Data 4.2.2): what an origin has alone may go, its cookies it can end one by one.
  */
-function clearOwn(value: string): string | undefined {
+function clearOwnOrigin(value: string): string | undefined {
   const kept = value
     .split(',')
     .map((type) => type.trim())
@@ -95,14 +98,17 @@ function clearOwn(value: string): string | undefined {
 const EVERYTHING = ['"cache"', '"storage"', '"executionContexts"'];
 
 /** A Location that leads elsewhere, or is relative to the page, passes as it is. */
-export function rewriteLocation(location: string, passage: Passage): string {
-  const path = ownPath(location, passage);
+export function rewriteLocation(location: string, rewrite: RewriteContext): string {
+  const path = ownPath(location, rewrite);
   if (path === undefined) return location;
-  return passage.stripped ? below(passage.prefix, path) : path;
+  return rewrite.stripped ? below(rewrite.prefix, path) : path;
 }
 
 /** The path of a Location that means the instance itself, by its address, the host or the root. */
-function ownPath(location: string, { upstream, hosts, prefix }: Passage): string | undefined {
+function ownPath(
+  location: string,
+  { upstream, hosts, prefix }: RewriteContext,
+): string | undefined {
   if (location.startsWith('/') && !location.startsWith('//')) {
     return prefix === '' ? undefined : location;
   }
@@ -132,7 +138,7 @@ function plainAuthority(authority: string, location: string): string {
  */
 export function rewriteCookie(
   cookie: string,
-  { prefix, isBare }: Pick<Passage, 'prefix' | 'isBare'>,
+  { prefix, isBare }: Pick<RewriteContext, 'prefix' | 'isBare'>,
 ): string {
   const [pair = '', ...attributes] = cookie.split(';');
   const kept = attributes.filter((attribute) => !isAttribute(attribute, 'domain'));
@@ -148,8 +154,8 @@ export function rewriteCookie(
 
 function isAttribute(attribute: string, name: string): boolean {
   const equals = attribute.indexOf('=');
-  const given = equals === -1 ? attribute : attribute.slice(0, equals);
-  return given.trim().toLowerCase() === name;
+  const input = equals === -1 ? attribute : attribute.slice(0, equals);
+  return input.trim().toLowerCase() === name;
 }
 
 /** Puts a path below the prefix, unless the instance, which may know its prefix, has done so. */

@@ -28,16 +28,16 @@ const FORBIDDEN = new Set([
 ]);
 
 /** The trailers that are passed on, as pairs. @param fields name, value, name, value, … */
-export function passableTrailers(fields: readonly string[]): [name: string, value: string][] {
+export function forwardableTrailers(fields: readonly string[]): [name: string, value: string][] {
   const passable: [string, string][] = [];
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
-    if (isPassable(name.toLowerCase())) passable.push([name, fields[i + 1] ?? '']);
+    if (isForwardable(name.toLowerCase())) passable.push([name, fields[i + 1] ?? '']);
   }
   return passable;
 }
 
-function isPassable(name: string): boolean {
+function isForwardable(name: string): boolean {
   return !(
     FORBIDDEN.has(name) ||
     name.startsWith('x-forwarded-') ||

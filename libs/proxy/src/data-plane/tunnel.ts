@@ -1,24 +1,29 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { pipeline, Writable } from 'node:stream';
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import httpProxy from 'http-proxy';
-import { Answer } from './answer.ts';
+import { ResponseWriter } from './response-writer.ts';
 import type { DataPathContext } from './context.ts';
 import { rewriteResponse } from './rewrite-response.ts';
-import type { Destination } from './sending.ts';
-import { answerOn } from './socket-answer.ts';
+import type { Destination } from './upstream-attempt.ts';
+import { responseForSocket } from './response-for-socket.ts';
 import { TunnelAgent } from './tunnel-agent.ts';
-import { endToEnd, fieldsOf, toHeaders } from './tunnel-headers.ts';
-import { type Arrival, passageOf, upstreamLines, upstreamTarget } from './upstream-head.ts';
-import { ConnectFault } from './upstream/connect-fault.ts';
-import type { Inlet } from './upstream/inlet.ts';
+import { stripHopByHop, parseFields, toHeaders } from './hop-by-hop.ts';
+import {
+  type InboundRequest,
+  rewriteContextOf,
+  upstreamLines,
+  upstreamTarget,
+} from './inbound-request.ts';
+import { UpstreamConnectError } from './upstream/upstream-connect-error.ts';
+import type { SharedReadBuffer } from './upstream/shared-read-buffer.ts';
 import { accepts } from './websocket-handshake.ts';
-import { withoutLength } from './without-length.ts';
+import { dropContentLength } from './drop-content-length.ts';
 
 const MAX_INFORMATIONAL = 16;
 /** How often a live connection is asked whether the other side is still there. */
-const PROBE_AFTER = 30_000;
+const KEEPALIVE_DELAY_MS = 30_000;
 
 /** A client's side of an upgrade. */
 export interface Upgrade {
@@ -26,12 +31,12 @@ export interface Upgrade {
   readonly socket: Socket;
   /** What came behind the handshake already. */
   readonly head: Buffer;
-  readonly arrival: Arrival;
+  readonly inbound: InboundRequest;
   /** Called once the socket is to be read as any other: until then it ends when its client does. */
   readonly onJoin: () => void;
 }
 
-export type TunnelFault = 'unreachable' | 'superseded' | 'silent' | 'unconfirmed';
+export type TunnelError = 'unreachable' | 'superseded' | 'silent' | 'unconfirmed';
 
 /** What http-proxy does once the instance has switched protocols. */
 type Join = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
@@ -51,10 +56,10 @@ export function openTunnel(
   destination: Destination,
   limits: Pick<DataPathContext, 'responseTimeout' | 'clientTimeout'>,
   onOpen: () => void,
-  onFault: (fault: TunnelFault) => void,
+  onError: (fault: TunnelError) => void,
 ): void {
-  const { req, socket, arrival } = upgrade;
-  const { inlet, request } = sendHandshake(upgrade, destination);
+  const { req, socket, inbound } = upgrade;
+  const { readBuffer, request } = sendHandshake(upgrade, destination);
   const [join] = request.listeners('upgrade') as [Join];
   for (const event of ['upgrade', 'response', 'error']) request.removeAllListeners(event);
 
@@ -62,70 +67,70 @@ export function openTunnel(
   const timer = Number.isFinite(limits.responseTimeout)
     ? setTimeout(() => fail('silent'), limits.responseTimeout)
     : undefined;
-  let settled = false;
+  let resolution = false;
   const settle = () => {
-    settled = true;
+    resolution = true;
     clearTimeout(timer);
     socket.off('close', leave);
   };
-  const fail = (fault: TunnelFault) => {
-    if (settled) return;
+  const fail = (fault: TunnelError) => {
+    if (resolution) return;
     settle();
     request.destroy();
-    if (!socket.destroyed) onFault(fault);
+    if (!socket.destroyed) onError(fault);
   };
 
   socket.once('close', leave);
-  request.on('error', (error) => fail(faultOf(error)));
+  request.on('error', (error) => fail(errorKindOf(error)));
   let informational = 0;
   request.on('information', () => {
     if (++informational > MAX_INFORMATIONAL) fail('unreachable');
   });
   request.once('response', (response) => {
-    if (settled) return;
-    if (!isPassable(response)) {
+    if (resolution) return;
+    if (!isForwardable(response)) {
       fail('unreachable');
       return;
     }
     settle();
-    passAnswer(upgrade, destination, response, limits.clientTimeout);
+    sendUpgradeRefusal(upgrade, destination, response, limits.clientTimeout);
   });
   request.once('upgrade', (response, upstream: Socket, head) => {
-    if (settled || !accepts(response.headers, req.headers['sec-websocket-key'])) {
+    if (resolution || !accepts(response.headers, req.headers['sec-websocket-key'])) {
       upstream.destroy();
       fail('unreachable');
       return;
     }
     settle();
     const fields = rewriteResponse(
-      withoutLength(endToEnd(response.rawHeaders)),
-      passageOf(arrival, destination.route, destination.port),
+      dropContentLength(stripHopByHop(response.rawHeaders)),
+      rewriteContextOf(inbound, destination.route, destination.port),
     );
     response.headers = { ...toHeaders(fields), connection: 'Upgrade', upgrade: 'websocket' };
     upgrade.onJoin();
     // Node reads fields as latin1, and http-proxy writes them as what the socket takes text for.
     socket.setDefaultEncoding('latin1');
     join(response, upstream, head);
-    inlet.take = passTo(socket, upstream);
-    endTogether(socket, upstream);
+    readBuffer.onChunk = forwardTo(socket, upstream);
+    destroyTogether(socket, upstream);
     onOpen();
   });
 }
 
 /** Has http-proxy send the handshake, with the target and the headers of this data path. */
 function sendHandshake(
-  { req, socket, head, arrival }: Upgrade,
-  { agent, port, route }: Destination,
-): { request: ClientRequest; inlet: Inlet } {
+  { req, socket, head, inbound }: Upgrade,
+  { pool, port, route }: Destination,
+): { request: ClientRequest; readBuffer: SharedReadBuffer } {
   const own = 'connection: Upgrade\r\nupgrade: websocket\r\n';
-  const lines = upstreamLines(arrival, route, port) + own;
-  const headers = { value: toHeaders(fieldsOf(lines)) };
+  const lines = upstreamLines(inbound, route, port) + own;
+  const headers = { value: toHeaders(parseFields(lines)) };
   const proxy = httpProxy.createProxyServer();
   proxy.on('error', () => undefined);
-  const tunnelAgent = new TunnelAgent(agent, port);
+  const tunnelAgent = new TunnelAgent(pool, port);
   let sent: ClientRequest | undefined;
   proxy.once('proxyReqWs', (request) => {
-    request.path = upstreamTarget(arrival, route);
+    request.path = upstreamTarget(inbound, route);
     sent = request;
   });
   proxy.ws(Object.create(req, { headers }) as IncomingMessage, socket, head, {
@@ -136,14 +141,14 @@ function sendHandshake(
     ignorePath: true,
   });
   if (!sent) throw new Error('http-proxy sent no handshake');
-  return { request: sent, inlet: tunnelAgent.inlet };
+  return { request: sent, readBuffer: tunnelAgent.readBuffer };
 }
 
 /**
  * Writes what arrives from the instance to the client at once, past the pipe that http-proxy has
  * laid: the pipe stays for what came with the 101, and for the end.
  */
-function passTo(client: Socket, upstream: Socket): (data: Buffer) => boolean {
+function forwardTo(client: Socket, upstream: Socket): (data: Buffer) => boolean {
   const resume = () => upstream.resume();
   return (data) => {
     const copy = Buffer.from(data);
@@ -158,7 +163,7 @@ function passTo(client: Socket, upstream: Socket): (data: Buffer) => boolean {
 /** What may stand in a status line (RFC 9112 4): Node reads more than it would write. */
 const REASON = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-function isPassable({ statusCode = 0, statusMessage = '' }: IncomingMessage): boolean {
+function isForwardable({ statusCode = 0, statusMessage = '' }: IncomingMessage): boolean {
   return statusCode >= 200 && statusCode <= 999 && REASON.test(statusMessage);
 }
 
@@ -166,44 +171,44 @@ function isPassable({ statusCode = 0, statusMessage = '' }: IncomingMessage): bo
  * Passes an answer that refuses to switch protocols as any other answer is passed: a client that
  * does not take it is cut off after `clientTimeout`, ms.
  */
-function passAnswer(
-  { req, socket, arrival }: Upgrade,
+function sendUpgradeRefusal(
+  { req, socket, inbound }: Upgrade,
   { route, port }: Destination,
   response: IncomingMessage,
   clientTimeout: number,
 ): void {
   const { statusCode = 502, statusMessage } = response;
-  const given = endToEnd(response.rawHeaders);
+  const input = stripHopByHop(response.rawHeaders);
   const fields = rewriteResponse(
-    statusCode === 204 ? withoutLength(given) : given,
-    passageOf(arrival, route, port),
+    statusCode === 204 ? dropContentLength(input) : input,
+    rewriteContextOf(inbound, route, port),
   );
-  const res = answerOn(socket, req);
+  const res = responseForSocket(socket, req);
   res.writeHead(statusCode, statusMessage, fields as string[]);
-  const answer = new Answer(req, res);
+  const writer = new ResponseWriter(req, res);
   const client = new Writable({
     write(data: Buffer, _encoding, done) {
-      if (answer.write(data, false)) done();
-      else answer.whenDrained(clientTimeout, done);
+      if (writer.write(data, false)) done();
+      else writer.whenDrained(clientTimeout, done);
     },
     final(done) {
-      answer.end([], clientTimeout);
+      writer.end([], clientTimeout);
       done();
     },
   });
   res.once('close', () => client.destroy());
   pipeline(response, client, (error) => {
-    if (error) answer.abort();
+    if (error) writer.abort();
   });
 }
 
 /** Has each side end with the other: in order where it ended in order, else at once. */
-function endTogether(one: Socket, other: Socket): void {
+function destroyTogether(socket: Socket, other: Socket): void {
   for (const [from, to] of [
-    [one, other],
-    [other, one],
+    [socket, other],
+    [other, socket],
   ] as const) {
-    from.setKeepAlive(true, PROBE_AFTER);
+    from.setKeepAlive(true, KEEPALIVE_DELAY_MS);
     from.on('error', () => from.destroy());
     from.once('close', () => {
       if (!from.readableEnded) to.destroy();
@@ -212,7 +217,7 @@ function endTogether(one: Socket, other: Socket): void {
   }
 }
 
-function faultOf(error: Error): TunnelFault {
-  if (error instanceof FailureError) return 'unconfirmed';
-  return error instanceof ConnectFault ? error.kind : 'unreachable';
+function errorKindOf(error: Error): TunnelError {
+  if (error instanceof ApiError) return 'unconfirmed';
+  return error instanceof UpstreamConnectError ? error.kind : 'unreachable';
 }

@@ -3,10 +3,10 @@ import type { Failure } from '@ephemera/domain';
 import { choosePort } from './choose-port.ts';
 import type { DataPathContext } from './context.ts';
 import { destroyOnEnd } from './destroy-on-end.ts';
-import { logFault } from './log-fault.ts';
-import { passGuard } from './pass-guard.ts';
-import { lookUpRoute, settleRoute } from './settle-route.ts';
-import { answerOn } from './socket-answer.ts';
+import { logUpstreamFailure } from './log-upstream-failure.ts';
+import { authorizeAccess } from './authorize-access.ts';
+import { lookUpRoute, resolveRoute } from './resolve-route.ts';
+import { responseForSocket } from './response-for-socket.ts';
 import { openTunnel, type Upgrade } from './tunnel.ts';
 import { watchTunnel } from './watch-use.ts';
 
@@ -43,43 +43,43 @@ export class Upgrades {
 
   async #route(asked: Upgrade, superseded: number): Promise<void> {
     let upgrade = asked;
-    const { req, socket, arrival } = upgrade;
-    const { id, port: wanted } = arrival.address;
-    const { routes, holdFor, agents } = this.#context;
+    const { req, socket, inbound } = upgrade;
+    const { id, port: wanted } = inbound.address;
+    const { routes, startWait, pools } = this.#context;
     const gone = new AbortController();
     const leave = () => gone.abort();
     socket.once('close', leave);
-    const settled = await settleRoute(id, {
+    const resolution = await resolveRoute(id, {
       routes,
       isSuperseded: superseded > 0,
-      holdFor,
+      startWait,
       signal: gone.signal,
       guard: (route) => {
-        const passed = passGuard(req, arrival, route, this.#context);
+        const passed = authorizeAccess(req, inbound, route, this.#context);
         if (passed === undefined || 'kind' in passed) return passed ?? true;
-        upgrade = { ...upgrade, arrival: passed };
+        upgrade = { ...upgrade, inbound: passed };
         return false;
       },
-      instead: () => false,
+      respondInstead: () => false,
     });
     socket.off('close', leave);
-    if (socket.destroyed || settled === undefined) return;
-    if (settled.kind !== 'open') {
-      this.#fail(upgrade, settled);
+    if (socket.destroyed || resolution === undefined) return;
+    if (resolution.kind !== 'open') {
+      this.#fail(upgrade, resolution);
       return;
     }
-    const { route, deadline } = settled;
+    const { route, deadline } = resolution;
     const port = choosePort(route, wanted);
     if (port === undefined) {
       this.#fail(upgrade, { kind: 'not_found', what: 'such port' });
       return;
     }
-    const agent = agents.of(id, route, deadline);
+    const pool = pools.of(id, route, deadline);
     const onOpen = () => {
       const { activity } = this.#context;
       if (activity) watchTunnel(activity, id, route, socket);
     };
-    openTunnel(upgrade, { route, deadline, agent, port }, this.#context, onOpen, (fault) => {
+    openTunnel(upgrade, { route, deadline, pool, port }, this.#context, onOpen, (fault) => {
       if (fault === 'silent') this.#fail(upgrade, { kind: 'upstream_timeout', id });
       else if (fault === 'unconfirmed') this.#fail(upgrade, { kind: 'store_unavailable' });
       else if (fault === 'superseded' && superseded < MAX_SUPERSEDED)
@@ -89,14 +89,14 @@ export class Upgrades {
   }
 
   async #failAsRouted(upgrade: Upgrade): Promise<void> {
-    const { id } = upgrade.arrival.address;
+    const { id } = upgrade.inbound.address;
     const found = await lookUpRoute(this.#context.routes, id);
     if (upgrade.socket.destroyed) return;
     this.#fail(upgrade, found.kind === 'open' ? { kind: 'upstream_unreachable', id } : found);
   }
 
   #fail({ req, socket }: Upgrade, failure: Failure): void {
-    logFault(this.#context.logger, failure);
-    this.#context.answerFailure(req, answerOn(socket, req), failure);
+    logUpstreamFailure(this.#context.logger, failure);
+    this.#context.sendFailure(req, responseForSocket(socket, req), failure);
   }
 }

@@ -14,7 +14,7 @@ export function auditStarts(options: {
   readonly logger: Logger;
   readonly addressOf: (req: IncomingMessage) => string;
 }): Middleware {
-  const tell = createAudit(options.logger);
+  const reportProgress = createAudit(options.logger);
   return async (ctx, next) => {
     await next();
     const { tokenStart } = ctx.state as { tokenStart?: TokenStart };
@@ -23,11 +23,11 @@ export function auditStarts(options: {
     const { statusCode: status } = ctx.res;
     // Guesses beyond the limit are not looked at, and would fill the log.
     if (status === 429 && by === undefined) return;
-    tell({ by, act: 'instance.create', id, status, address: options.addressOf(ctx.req) });
+    reportProgress({ by, act: 'instance.create', id, status, address: options.addressOf(ctx.req) });
   };
 }
 
 /** Notes what there is to tell, from when a token was looked at on. */
-export function noteStart(ctx: Pick<Context, 'state'>, told: TokenStart): void {
-  ctx.state['tokenStart'] = { ...(ctx.state['tokenStart'] as TokenStart | undefined), ...told };
+export function recordStart(ctx: Pick<Context, 'state'>, start: TokenStart): void {
+  ctx.state['tokenStart'] = { ...(ctx.state['tokenStart'] as TokenStart | undefined), ...start };
 }

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readTrusted } from '@ephemera/http';
-import { clientAddress, shareOf } from './client-address.ts';
+import { clientAddress, clientKeyOf } from './client-address.ts';
 
 // On a real socket, since the peer's address is the one thing that cannot be forged.
 
@@ -47,9 +47,9 @@ test('behind a trusted balancer, what the client itself wrote is not believed', 
 });
 
 test('all addresses of one subscriber share', () => {
-  expect(shareOf('192.0.2.1')).toBe('192.0.2.1');
-  expect(shareOf('2001:db8:1:2:3:4:5:6')).toBe('2001:db8:1:2::/64');
-  expect(shareOf('2001:DB8:1:2::9')).toBe('2001:db8:1:2::/64');
-  expect(shareOf('2001:0db8::9')).toBe('2001:db8:0:0::/64');
-  expect(shareOf('::1')).toBe('0:0:0:0::/64');
+  expect(clientKeyOf('192.0.2.1')).toBe('192.0.2.1');
+  expect(clientKeyOf('2001:db8:1:2:3:4:5:6')).toBe('2001:db8:1:2::/64');
+  expect(clientKeyOf('2001:DB8:1:2::9')).toBe('2001:db8:1:2::/64');
+  expect(clientKeyOf('2001:0db8::9')).toBe('2001:db8:0:0::/64');
+  expect(clientKeyOf('::1')).toBe('0:0:0:0::/64');
 });

@@ -2,16 +2,16 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { BlockList } from 'node:net';
 import { originAddress } from '@ephemera/http';
-import { peerOf } from '../data-plane/peer.ts';
+import { clientConnectionOf } from '../data-plane/client-connection.ts';
 
 /** The address that a request came from, behind load balancers that are trusted. */
 export function clientAddress(req: IncomingMessage, trusted: BlockList): string {
-  const { address } = peerOf(req.socket, trusted);
+  const { address } = clientConnectionOf(req.socket, trusted);
   return originAddress(address, req.headers['x-forwarded-for'], trusted);
 }
 
 /** What counts as one client: an IPv4 address, or the /64 that an IPv6 subscriber is given. */
-export function shareOf(address: string): string {
+export function clientKeyOf(address: string): string {
   if (isIP(address) !== 6) return address;
   const [head = '', tail] = address.toLowerCase().split('%', 1)[0]?.split('::') ?? [];
   const before = head.split(':').filter(Boolean);

@@ -30,7 +30,7 @@ function solve(challenge: string, bits: number): string {
 test('what the page finds is good for one instance', () => {
   const work = solve(makeChallenge(keys, task, NOW), task.bits);
   const voucher = readWork(keys, work, task, NOW + 1);
-  expect(voucher).toMatchObject({ kind: 'work', most: 1, expiresAt: NOW + 600_000 });
+  expect(voucher).toMatchObject({ kind: 'work', max: 1, expiresAt: NOW + 600_000 });
   expect(readWork(keys, work, task, NOW + 2)).toEqual(voucher);
 });
 
@@ -38,7 +38,7 @@ test('it is no use for another template, address or fewer bits, too late, or cha
   const challenge = makeChallenge(keys, task, NOW);
   const work = solve(challenge, task.bits);
   const later = work.replace(/^\d+/, String(NOW + 10_000_000));
-  for (const [given, other, now] of [
+  for (const [input, other, now] of [
     [work, { ...task, template: 'other' }, NOW],
     [work, { ...task, who: '192.0.2.8' }, NOW],
     [work, { ...task, bits: 9 }, NOW],
@@ -50,7 +50,7 @@ test('it is no use for another template, address or fewer bits, too late, or cha
     [`${work} `, task, NOW],
     ['', task, NOW],
   ] as const) {
-    expect(readWork(keys, given, other, now), given).toBe(undefined);
+    expect(readWork(keys, input, other, now), input).toBe(undefined);
   }
 });
 

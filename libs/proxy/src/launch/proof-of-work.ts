@@ -1,12 +1,12 @@
 import { hash, randomBytes } from 'node:crypto';
-import type { Voucher } from '@ephemera/lifecycle';
+import type { RedeemableGrant } from '@ephemera/lifecycle';
 import type { SigningKeys } from './signing-keys.ts';
 
 /** How long a challenge may be worked on, ms. */
-const WITHIN = 10 * 60_000;
+const WORK_VALIDITY_MS = 10 * 60_000;
 
 /** What a challenge is bound to: it is no use for another template, another address, or fewer bits. */
-export interface Task {
+export interface WorkTask {
   readonly template: string;
   /** Zero bits that the hash begins with. */
   readonly bits: number;
@@ -15,8 +15,8 @@ export interface Task {
 }
 
 /** A challenge that no store has to remember: an end, something random, and a signature. */
-export function makeChallenge(keys: SigningKeys, task: Task, now: number): string {
-  const text = `${now + WITHIN}.${randomBytes(16).toString('base64url')}`;
+export function makeChallenge(keys: SigningKeys, task: WorkTask, now: number): string {
+  const text = `${now + WORK_VALIDITY_MS}.${randomBytes(16).toString('base64url')}`;
   return `${text}.${keys.sign('work', bind(text, task))}`;
 }
 
@@ -27,18 +27,18 @@ export function makeChallenge(keys: SigningKeys, task: Task, now: number): strin
 export function readWork(
   keys: SigningKeys,
   work: string,
-  task: Task,
+  task: WorkTask,
   now: number,
-): Voucher | undefined {
+): RedeemableGrant | undefined {
   const [, expiresAt = '', nonce = '', signature = ''] =
     /^(\d{1,16})\.([\w-]{22})\.([\w-]{43}):\d{1,16}$/.exec(work) ?? [];
   if (Number(expiresAt) <= now) return undefined;
   if (!keys.hasSigned('work', bind(`${expiresAt}.${nonce}`, task), signature)) return undefined;
   if (zeroBits(hash('sha256', work, 'buffer')) < task.bits) return undefined;
-  return { kind: 'work', name: `work:${nonce}`, most: 1, expiresAt: Number(expiresAt) };
+  return { kind: 'work', name: `work:${nonce}`, max: 1, expiresAt: Number(expiresAt) };
 }
 
-function bind(text: string, { template, bits, who }: Task): string {
+function bind(text: string, { template, bits, who }: WorkTask): string {
   return [text, template, bits, who].join('\n');
 }
 

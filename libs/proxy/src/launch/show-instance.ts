@@ -1,7 +1,7 @@
 import type { Context } from 'koa';
 import { accessCookies } from '../access/access-cookies.ts';
 import { accessLink } from '../access/access-link.ts';
-import { ACCESS_HEADER } from '../access/shown-tokens.ts';
+import { ACCESS_HEADER } from '../access/presented-tokens.ts';
 import type { Started } from './start-instance.ts';
 
 /**

@@ -1,12 +1,12 @@
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import { ConfigError } from '@ephemera/config';
 import { expect, test } from 'vitest';
-import { type Grant, readLink, writeLink } from './signed-link.ts';
+import { type SignedLinkClaims, readLink, writeLink } from './signed-link.ts';
 import { createSigningKeys, parseKeys } from './signing-keys.ts';
 
 const [OLD, NEW] = ['old-0123456789abcdef0123456789abcdef', 'new-0123456789abcdef0123456789abcdef'];
 const NOW = 1_800_000_000_000;
-const grant: Grant = {
+const claims: SignedLinkClaims = {
   id: 'abc',
   by: 'lms',
   template: 'demo',
@@ -21,23 +21,23 @@ const refusalOf = (link: string, by = keys, now = NOW) => {
     readLink(by, link, now);
     return undefined;
   } catch (error) {
-    return error instanceof FailureError && error.failure.kind === 'link_refused'
-      ? error.failure.why
+    return error instanceof ApiError && error.failure.kind === 'link_refused'
+      ? error.failure.reason
       : error;
   }
 };
 
 test('a link is read as it was written, until it expires', () => {
-  const link = writeLink(keys, grant);
-  expect(readLink(keys, link, NOW)).toEqual(grant);
+  const link = writeLink(keys, claims);
+  expect(readLink(keys, link, NOW)).toEqual(claims);
   expect(refusalOf(link, keys, NOW + 1000)).toBe('expired');
 });
 
 test('a link with any field altered, or signed otherwise, is refused', () => {
-  const link = writeLink(keys, grant);
+  const link = writeLink(keys, claims);
   const [text = '', signature = ''] = link.split('.');
-  const altered = (change: Partial<Grant>) =>
-    Buffer.from(JSON.stringify({ ...grant, ...change })).toString('base64url');
+  const altered = (change: Partial<SignedLinkClaims>) =>
+    Buffer.from(JSON.stringify({ ...claims, ...change })).toString('base64url');
   for (const bad of [
     `${altered({ uses: 1000 })}.${signature}`,
     `${altered({ template: 'other' })}.${signature}`,
@@ -57,7 +57,7 @@ test('a link with any field altered, or signed otherwise, is refused', () => {
     `${text}.${keys.sign('work', text)}`,
     writeLink(
       createSigningKeys(() => [NEW]),
-      grant,
+      claims,
     ),
   ]) {
     expect(refusalOf(bad), bad).toBe('invalid');
@@ -67,8 +67,8 @@ test('a link with any field altered, or signed otherwise, is refused', () => {
 test('two keys are known at once, and the first signs', () => {
   const [before, both, after] = [[OLD], [NEW, OLD], [NEW]].map((of) => createSigningKeys(() => of));
   if (!before || !both || !after) throw new Error('three are made');
-  const old = writeLink(before, grant);
-  const fresh = writeLink(both, grant);
+  const old = writeLink(before, claims);
+  const fresh = writeLink(both, claims);
   expect(refusalOf(old, both)).toBe(undefined);
   expect(refusalOf(fresh, after)).toBe(undefined);
   expect(refusalOf(fresh, before)).toBe('invalid');
@@ -78,10 +78,10 @@ test('two keys are known at once, and the first signs', () => {
 test('keys are read from text, and none that is short', () => {
   expect(parseKeys(`${NEW},\n${OLD}\n`, 'X')).toEqual([NEW, OLD]);
   expect(parseKeys('', 'X')).toEqual([]);
-  expect(createSigningKeys(() => []).present).toBe(false);
+  expect(createSigningKeys(() => []).hasKeys).toBe(false);
   expect(
     refusalOf(
-      writeLink(keys, grant),
+      writeLink(keys, claims),
       createSigningKeys(() => []),
     ),
   ).toBe('invalid');

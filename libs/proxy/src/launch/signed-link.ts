@@ -1,8 +1,8 @@
-import { FailureError } from '@ephemera/domain';
+import { ApiError } from '@ephemera/domain';
 import type { SigningKeys } from './signing-keys.ts';
 
 /** What a signed link allows whoever has it. */
-export interface Grant {
+export interface SignedLinkClaims {
   /** Tells this link from every other. */
   readonly id: string;
   /** The token's name on whose account its instances are; it must still be one. */
@@ -17,21 +17,21 @@ export interface Grant {
 }
 
 /** The text of a link: what it allows, a dot, and the signature of just these letters. */
-export function writeLink(keys: SigningKeys, grant: Grant): string {
-  const text = Buffer.from(JSON.stringify(grant)).toString('base64url');
+export function writeLink(keys: SigningKeys, claims: SignedLinkClaims): string {
+  const text = Buffer.from(JSON.stringify(claims)).toString('base64url');
   return `${text}.${keys.sign('link', text)}`;
 }
 
 /**
  * Reads a link that was made here and still counts.
- * @throws FailureError link_refused
+ * @throws ApiError link_refused
  */
-export function readLink(keys: SigningKeys, link: string, now: number): Grant {
+export function readLink(keys: SigningKeys, link: string, now: number): SignedLinkClaims {
   const [text = '', signature = '', ...more] = link.split('.');
   if (more.length > 0 || !keys.hasSigned('link', text, signature)) {
-    throw new FailureError({ kind: 'link_refused', why: 'invalid' });
+    throw new ApiError({ kind: 'link_refused', reason: 'invalid' });
   }
-  const grant = JSON.parse(Buffer.from(text, 'base64url').toString()) as Grant;
-  if (grant.expiresAt <= now) throw new FailureError({ kind: 'link_refused', why: 'expired' });
-  return grant;
+  const claims = JSON.parse(Buffer.from(text, 'base64url').toString()) as SignedLinkClaims;
+  if (claims.expiresAt <= now) throw new ApiError({ kind: 'link_refused', reason: 'expired' });
+  return claims;
 }

@@ -3,19 +3,19 @@ import { readFileSync } from 'node:fs';
 import { ConfigError } from '@ephemera/config';
 
 /** What signs; a signature for one purpose is none for another. */
-export type Purpose = 'link' | 'work';
+export type KeyPurpose = 'link' | 'work';
 
 /** The keys by which replicas know what one of them has signed. */
 export interface SigningKeys {
   /** Whether there are any: without, nothing can be signed. */
-  readonly present: boolean;
+  readonly hasKeys: boolean;
   /** HMAC-SHA256 under the first key, base64url. */
-  sign(purpose: Purpose, text: string): string;
+  sign(purpose: KeyPurpose, text: string): string;
   /** Whether any of the keys has signed it. */
-  hasSigned(purpose: Purpose, text: string, signature: string): boolean;
+  hasSigned(purpose: KeyPurpose, text: string, signature: string): boolean;
 }
 
-const SHORTEST = 32;
+const MIN_LENGTH = 32;
 
 /**
  * Keys from text, one a line or with commas between them. The first signs and all are known by, so
@@ -25,8 +25,8 @@ const SHORTEST = 32;
  */
 export function parseKeys(text: string, where: string): string[] {
   const keys = text.split(/[\s,]+/).filter(Boolean);
-  if (keys.some((key) => key.length < SHORTEST)) {
-    const detail = `each key must have at least ${SHORTEST} characters`;
+  if (keys.some((key) => key.length < MIN_LENGTH)) {
+    const detail = `each key must have at least ${MIN_LENGTH} characters`;
     throw new ConfigError('The environment', [{ path: where, detail }]);
   }
   return keys;
@@ -47,10 +47,10 @@ export function readKeyFile(path: string): string[] {
 
 /** @param keys those that are known at the moment */
 export function createSigningKeys(keys: () => readonly string[]): SigningKeys {
-  const signBy = (key: string, purpose: Purpose, text: string) =>
+  const signBy = (key: string, purpose: KeyPurpose, text: string) =>
     createHmac('sha256', key).update(`ephemera ${purpose}\n${text}`).digest('base64url');
   return {
-    get present() {
+    get hasKeys() {
       return keys().length > 0;
     },
     sign(purpose, text) {
@@ -60,11 +60,11 @@ export function createSigningKeys(keys: () => readonly string[]): SigningKeys {
     },
     hasSigned(purpose, text, signature) {
       // By their hashes: alike in length, and of one spelling only.
-      const given = hash('sha256', signature, 'buffer');
+      const input = hash('sha256', signature, 'buffer');
       let genuine = false;
       for (const key of keys()) {
         const expected = hash('sha256', signBy(key, purpose, text), 'buffer');
-        if (timingSafeEqual(given, expected)) genuine = true;
+        if (timingSafeEqual(input, expected)) genuine = true;
       }
       return genuine;
     },

@@ -4,13 +4,13 @@ import type { TemplateSet } from '@ephemera/config';
 import type { Logger } from '@ephemera/process';
 import { createSigningKeys, parseKeys, readKeyFile, type SigningKeys } from './signing-keys.ts';
 
-const LOOK_EVERY = 1_000;
+const POLL_INTERVAL_MS = 1_000;
 
 /** @throws ConfigError where a template asks for work and nothing can sign a challenge */
 export function requireKeys({ templates }: TemplateSet, keys: SigningKeys): void {
-  const asks = [...templates.values()].find(({ proofOfWork = 0 }) => proofOfWork > 0);
-  if (!asks || keys.present) return;
-  const detail = `must be set, because the template ${asks.name} has proofOfWork`;
+  const hostRpc = [...templates.values()].find(({ proofOfWork = 0 }) => proofOfWork > 0);
+  if (!hostRpc || keys.hasKeys) return;
+  const detail = `must be set, because the template ${hostRpc.name} has proofOfWork`;
   throw new ConfigError('The environment', [{ path: 'EPHEMERA_SIGNING_KEYS', detail }]);
 }
 
@@ -23,9 +23,9 @@ export function watchKeys(
   logger: Logger,
 ): SigningKeys & { close(): void } {
   if (file === undefined) {
-    const given = parseKeys(keys ?? '', 'EPHEMERA_SIGNING_KEYS');
+    const input = parseKeys(keys ?? '', 'EPHEMERA_SIGNING_KEYS');
     return Object.assign(
-      createSigningKeys(() => given),
+      createSigningKeys(() => input),
       { close: () => undefined },
     );
   }
@@ -39,11 +39,11 @@ export function watchKeys(
       logger.error({ faults: error.faults }, 'signing keys not usable, the last ones stay');
     }
   };
-  watchFile(file, { interval: LOOK_EVERY, persistent: false }, reload);
+  watchFile(file, { interval: POLL_INTERVAL_MS, persistent: false }, reload);
   const signing = createSigningKeys(() => current);
   return {
-    get present() {
-      return signing.present;
+    get hasKeys() {
+      return signing.hasKeys;
     },
     sign: (purpose, text) => signing.sign(purpose, text),
     hasSigned: (purpose, text, signature) => signing.hasSigned(purpose, text, signature),

@@ -1,18 +1,18 @@
-import { FailureError } from '@ephemera/domain';
-import { isRedisAway } from '@ephemera/store';
+import { ApiError } from '@ephemera/domain';
+import { isRedisUnavailable } from '@ephemera/store';
 import { isStarting, viewStart } from './start-view.ts';
-import type { Waiting } from './waiting-room.ts';
+import type { Waiting } from './waiting-page.ts';
 
 /** A step is told again after so long, so that silence means a broken connection, ms. */
-const TELL_AGAIN = 5_000;
+const RESEND_INTERVAL_MS = 5_000;
 /** Whoever waits in the queue is told of their place so often, ms: it moves without their route. */
-const LOOK_AT_QUEUE = 1_500;
+const QUEUE_POLL_MS = 1_500;
 
 /**
  * The steps of a start as server-sent events: `step` with a `StartView` at every change, and
  * `over` at its end, whatever that is: the page that is asked for then tells.
  *
- * @throws FailureError not_found, or store_unavailable
+ * @throws ApiError not_found, or store_unavailable
  */
 export async function followStart(
   waiting: Waiting,
@@ -20,7 +20,7 @@ export async function followStart(
   signal: AbortSignal,
 ): Promise<AsyncGenerator<string>> {
   if (!(await waiting.routes.find(id))) {
-    throw new FailureError({ kind: 'not_found', what: 'instance' });
+    throw new ApiError({ kind: 'not_found', what: 'instance' });
   }
   return steps(waiting, id, signal);
 }
@@ -35,7 +35,7 @@ async function* steps(
     while (isStarting(route) && !signal.aborted) {
       yield event('step', viewStart(route, await instances.get(id)));
       const shown = JSON.stringify(route);
-      const patience = route.state === 'pending' ? LOOK_AT_QUEUE : TELL_AGAIN;
+      const patience = route.state === 'pending' ? QUEUE_POLL_MS : RESEND_INTERVAL_MS;
       const found = await routes.waitFor(
         id,
         (now) => JSON.stringify(now?.route) !== shown,
@@ -48,7 +48,7 @@ async function* steps(
     if (!signal.aborted) yield event('over', {});
   } catch (error) {
     // The browser comes again by itself.
-    if (!(error instanceof FailureError) && !isRedisAway(error)) throw error;
+    if (!(error instanceof ApiError) && !isRedisUnavailable(error)) throw error;
   }
 }
 

@@ -13,7 +13,7 @@ type StartingRoute = Extract<Route, { state: 'pending' | 'starting' }>;
 
 const PERCENT = { pending: 5, pulling: 20, creating: 60, starting: 65, probing: 85 };
 /** Creating begins without a word: it is told of only where a pull has come between. */
-const BEGUN = 15;
+const BASE_PERCENT = 15;
 /** How much of the bar a pull moves, from its start to its end. */
 const PULL = 40;
 
@@ -30,7 +30,7 @@ export function viewStart(route: StartingRoute, instance: Instance | undefined):
 
 function percentOf({ state, step, done = 0 }: StartingRoute): number {
   if (state === 'pending') return PERCENT.pending;
-  if (step === undefined) return BEGUN;
+  if (step === undefined) return BASE_PERCENT;
   return Math.round(PERCENT[step] + (step === 'pulling' ? PULL * done : 0));
 }
 

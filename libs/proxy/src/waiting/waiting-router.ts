@@ -1,21 +1,21 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import Router from '@koa/router';
-import { FailureError } from '@ephemera/domain';
-import { admit, type Admission } from '../access/admit.ts';
+import { ApiError } from '@ephemera/domain';
+import { checkAccess, type AccessDecision } from '../access/check-access.ts';
 import { isFromOwnPage } from '../access/from-own-page.ts';
-import { endOf } from '../under-way.ts';
+import { abortOnClose } from '../in-flight-requests.ts';
 import { followStart } from './start-events.ts';
-import { eventsPath, type Waiting } from './waiting-room.ts';
+import { eventsPath, type Waiting } from './waiting-page.ts';
 
 /** Where the waiting page follows the start of its instance. */
 export function waitingRouter(waiting: Waiting): Router {
   const router = new Router();
   router.get(eventsPath(waiting.prefix, ':id'), async (ctx) => {
-    const end = endOf(ctx.res, waiting.stopping);
+    const end = abortOnClose(ctx.res, waiting.stopping);
     const id = ctx.params['id'] ?? '';
-    const admission = admit(ctx.req, (await waiting.routes.find(id))?.route);
-    if (!mayFollow(admission, ctx.req)) throw new FailureError({ kind: 'barred' });
+    const decision = checkAccess(ctx.req, (await waiting.routes.find(id))?.route);
+    if (!mayFollow(decision, ctx.req)) throw new ApiError({ kind: 'access_denied' });
     const lines = await followStart(waiting, id, end);
     ctx.type = 'text/event-stream';
     ctx.set('x-accel-buffering', 'no');
@@ -25,9 +25,9 @@ export function waitingRouter(waiting: Waiting): Router {
 }
 
 /** With what is asked of the page's own origin no browser sends an `Origin`. */
-function mayFollow(admission: Admission, { headers }: IncomingMessage): boolean {
-  if (admission.kind === 'shown') {
-    return admission.by === 'header' || isFromOwnPage('GET', headers, undefined);
+function mayFollow(decision: AccessDecision, { headers }: IncomingMessage): boolean {
+  if (decision.kind === 'token_presented') {
+    return decision.by === 'header' || isFromOwnPage('GET', headers, undefined);
   }
-  return admission.kind === 'open';
+  return decision.kind === 'open';
 }

@@ -91,7 +91,7 @@ export function statusOf(answer: string): number {
  * Sends so many bytes, as fast as they are taken, and waits until no more are.
  * @returns how many have been given to the connection so far
  */
-export async function sendUntilHeldUp({ socket }: Raw, size: number): Promise<() => number> {
+export async function sendUntilBackpressure({ socket }: Raw, size: number): Promise<() => number> {
   const block = Buffer.alloc(64 * 1024);
   let sent = 0;
   const more = () => {

@@ -17,54 +17,54 @@ if has[1] then
   return { has[1] and 'queued' or 'created', tonumber(has[2]), tonumber(has[3]), tonumber(has[4]),
     tonumber(has[5]) }
 end
-local template, order = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
-local kept = keptAnswer(base, order)
+local template, context = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
+local kept = storedAnswer(base, context)
 if kept then return kept end
-local pool = order.pool and base .. 'pool:' .. order.pool
-if pool and (isResting(base, order.pool) or redis.call('SCARD', pool) >= order.want) then
+local pool = context.pool and base .. 'pool:' .. context.pool
+if pool and (isBackingOff(base, context.pool) or redis.call('SCARD', pool) >= context.desired) then
   return { 'stocked' }
 end
-local spent = spentVoucher(base, order)
-if spent then return { 'spent', spent } end
-local limit = ownerFull(base, order.owner)
+local exhausted = exhaustedGrant(base, context)
+if exhausted then return { 'exhausted', exhausted } end
+local limit = quotaExceeded(base, context.quotaOwner)
 if limit then return { 'full', limit } end
-local line = lineKey(base, template)
-local waiting = redis.call('ZCARD', line)
-local full = fullBy(base, template) or (waiting > 0 and 'template')
-if full and not order.queue then return { 'full', full } end
+local queue = queueKey(base, template)
+local waiting = redis.call('ZCARD', queue)
+local full = exceededLimit(base, template) or (waiting > 0 and 'template')
+if full and not context.queue then return { 'full', full } end
 if full and waiting >= template.maxQueued then return { 'full', 'queue' } end
 
-local now = clock()
+local now = nowMs()
 local generation = nextGeneration(KEYS[4])
-local within = tonumber(full and template.queueTimeout or ARGV[3])
-local ceiling = now + tonumber(ARGV[4]) + (full and within or 0)
-local deadline = math.min(now + within, ceiling)
+local timeoutMs = tonumber(full and template.queueTimeout or ARGV[3])
+local ceiling = now + tonumber(ARGV[4]) + (full and timeoutMs or 0)
+local deadline = math.min(now + timeoutMs, ceiling)
 redis.call('HSET', KEYS[1],
   'id', id, 'generation', generation, 'state', 'pending', 'template', ARGV[5],
   'timeout', ARGV[2], 'env', ARGV[6], 'metadata', ARGV[7], 'url', ARGV[8], 'createdAt', now,
   'lastTransitionAt', now, 'expiresAt', deadline, 'maxExpiresAt', ceiling)
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'idleTimeout', ARGV[9]) end
-if order.secret then redis.call('HSET', KEYS[1], 'token', order.secret) end
-if order.accessHash then redis.call('HSET', KEYS[1], 'accessHash', order.accessHash) end
+if context.secret then redis.call('HSET', KEYS[1], 'token', context.secret) end
+if context.accessHash then redis.call('HSET', KEYS[1], 'accessHash', context.accessHash) end
 redis.call('ZADD', KEYS[3], generation, id)
 redis.call('ZADD', KEYS[5], deadline, id)
-own(base, order.owner, KEYS[1], id)
-keepAnswer(base, order, id)
-useVouchers(base, order)
+recordQuotaOwner(base, context.quotaOwner, KEYS[1], id)
+storeAnswer(base, context, id)
+redeem(base, context)
 if full then
   redis.call('HSET', KEYS[1], 'queued', 'true')
-  redis.call('ZADD', line, generation, id)
+  redis.call('ZADD', queue, generation, id)
   redis.call('SADD', base .. 'queues', template.name)
 else
-  holdRoom(base, KEYS[1], id, template)
+  reserveCapacity(base, KEYS[1], id, template)
 end
 if pool then
   -- Nobody knows its id before it is claimed: it has no route until then.
-  redis.call('HSET', KEYS[1], 'pool', order.pool)
+  redis.call('HSET', KEYS[1], 'pool', context.pool)
   redis.call('SADD', pool, id)
-  redis.call('SADD', base .. 'pool-fingerprints', order.pool)
+  redis.call('SADD', base .. 'pool-fingerprints', context.pool)
 else
-  setRoute(KEYS[2], KEYS[1], { state = 'pending', generation = generation })
+  writeRoute(KEYS[2], KEYS[1], { state = 'pending', generation = generation })
 end
 emit(KEYS[6], KEYS[1], 'pending')
 return { full and 'queued' or 'created', generation, now, deadline, ceiling }

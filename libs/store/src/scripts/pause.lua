@@ -5,7 +5,7 @@ local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return { 'absent' } end
 if state == 'paused' then return { 'paused' } end
 if state ~= 'ready' then return { 'refused' } end
-redis.call('HSET', KEYS[1], 'state', 'paused', 'lastTransitionAt', clock())
-pauseRoute(KEYS[2], KEYS[1])
+redis.call('HSET', KEYS[1], 'state', 'paused', 'lastTransitionAt', nowMs())
+writePausedRoute(KEYS[2], KEYS[1])
 emit(KEYS[3], KEYS[1], 'paused')
 return { 'paused' }

@@ -2,10 +2,10 @@
 -- very step that makes it, so that no change goes untold and none is told twice.
 
 -- How many events are kept, more or less.
-local EVENTS_KEPT = 50000
+local MAX_EVENTS = 50000
 
 -- Epoch milliseconds; the same throughout one script.
-local function clock()
+local function nowMs()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
@@ -31,15 +31,15 @@ end
 local function emit(events, instance, type)
   local has = redis.call('HMGET', instance, 'id', 'state', 'reason', 'message', 'generation',
     'expiresAt', 'metadata', 'template')
-  redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', type, 'id', has[1],
+  redis.call('XADD', events, 'MAXLEN', '~', MAX_EVENTS, '*', 'type', type, 'id', has[1],
     'state', has[2], 'reason', has[3] or '', 'message', has[4] or '', 'generation', has[5],
     'expiresAt', has[6], 'metadata', has[7] or '{}', 'template', cjson.decode(has[8]).name)
 end
 
 -- Notes when to tell that the deadline of an instance nears: its template's notice ahead of it,
 -- or a tenth of the time to live, a minute at most.
-local function remind(expiring, instance, id)
+local function scheduleExpiryNotice(expiring, instance, id)
   local has = redis.call('HMGET', instance, 'expiresAt', 'timeout', 'template')
-  local ahead = cjson.decode(has[3]).notice or math.min(60000, tonumber(has[2]) / 10)
-  redis.call('ZADD', expiring, math.floor(tonumber(has[1]) - ahead), id)
+  local noticeMs = cjson.decode(has[3]).notice or math.min(60000, tonumber(has[2]) / 10)
+  redis.call('ZADD', expiring, math.floor(tonumber(has[1]) - noticeMs), id)
 end

@@ -6,7 +6,7 @@
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return { 'absent' } end
 if state == 'pending' or state == 'starting' or state == 'warm' then return { 'starting' } end
-local now = clock()
+local now = nowMs()
 local held = tonumber(redis.call('HGET', KEYS[1], 'expiresAt'))
 if (state ~= 'ready' and state ~= 'paused') or held <= now then return { 'ended', redis.call('HGETALL', KEYS[1]) } end
 local wanted = ARGV[1] ~= '' and now + tonumber(ARGV[1]) or tonumber(ARGV[2])
@@ -17,7 +17,7 @@ if deadline ~= held then
   local route = cjson.decode(redis.call('GET', KEYS[2]))
   route.expiresAt = deadline
   redis.call('SET', KEYS[2], cjson.encode(route))
-  remind(KEYS[4], KEYS[1], ARGV[4])
+  scheduleExpiryNotice(KEYS[4], KEYS[1], ARGV[4])
 end
 emit(KEYS[3], KEYS[1], 'renewed')
 return { 'renewed', deadline < held and 1 or 0, redis.call('HGETALL', KEYS[1]) }

@@ -8,7 +8,7 @@ local has = redis.call('HMGET', KEYS[1], 'state', 'generation', 'pool')
 if has[1] == 'warm' and tonumber(has[2]) < generation then
   redis.call('SREM', base .. 'pool:' .. has[3], ARGV[1])
   redis.call('ZREM', base .. 'pool:' .. has[3] .. ':warm', ARGV[1])
-  leavePlace(base, KEYS[1])
+  releaseFromHost(base, KEYS[1])
   redis.call('DEL', KEYS[1])
 end
 if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
@@ -20,10 +20,10 @@ redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('SET', KEYS[2], ARGV[2])
 redis.call('ZADD', KEYS[3], generation, ARGV[1])
 local template = templateOf(KEYS[1])
-redis.call('SADD', crewKey(base, template), ARGV[1])
+redis.call('SADD', templateInstancesKey(base, template), ARGV[1])
 redis.call('SADD', KEYS[4], ARGV[1])
 local host = redis.call('HGET', KEYS[1], 'host')
-if host then takePlace(base, KEYS[1], host) end
-remind(KEYS[7], KEYS[1], ARGV[1])
+if host then reserveOnHost(base, KEYS[1], host) end
+scheduleExpiryNotice(KEYS[7], KEYS[1], ARGV[1])
 emit(KEYS[6], KEYS[1], redis.call('HGET', KEYS[1], 'state'))
 return 1

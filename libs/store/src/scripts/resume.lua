@@ -7,7 +7,7 @@ local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return { 'absent' } end
 if state == 'ready' then return { 'resumed', 0, redis.call('HGETALL', KEYS[1]) } end
 if state ~= 'paused' then return { 'refused' } end
-local now = clock()
+local now = nowMs()
 local held = tonumber(redis.call('HGET', KEYS[1], 'expiresAt'))
 if held <= now then return { 'refused' } end
 local deadline = held
@@ -17,7 +17,7 @@ if templateOf(KEYS[1]).onTimeout == 'pause' then
 end
 redis.call('HSET', KEYS[1], 'state', 'ready', 'expiresAt', deadline, 'activeAt', now,
   'lastTransitionAt', now)
-openRoute(KEYS[2], KEYS[1])
-if deadline ~= held then remind(KEYS[4], KEYS[1], ARGV[1]) end
+writeReadyRoute(KEYS[2], KEYS[1])
+if deadline ~= held then scheduleExpiryNotice(KEYS[4], KEYS[1], ARGV[1]) end
 emit(KEYS[3], KEYS[1], 'resumed')
 return { 'resumed', deadline < held and 1 or 0, redis.call('HGETALL', KEYS[1]) }

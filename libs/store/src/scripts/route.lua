@@ -2,17 +2,17 @@
 -- asks of who wants to enter, whatever it is at: a proxy decides by the route alone.
 
 -- Writes a route; what follows its fields goes to SET.
-local function setRoute(route, instance, fields, ...)
+local function writeRoute(route, instance, fields, ...)
   fields.access = redis.call('HGET', instance, 'accessHash') or nil
   redis.call('SET', route, cjson.encode(fields), ...)
 end
 
 -- The route of a ready instance, as its hash says.
-local function openRoute(route, instance)
+local function writeReadyRoute(route, instance)
   local has = redis.call('HMGET', instance, 'template', 'generation', 'address', 'expiresAt',
     'idleTimeout')
   local template = cjson.decode(has[1])
-  setRoute(route, instance, {
+  writeRoute(route, instance, {
     state = 'ready', generation = tonumber(has[2]), address = has[3],
     port = template.port, ports = template.ports, expiresAt = tonumber(has[4]),
     stripPrefix = template.stripPrefix, host = template.host,
@@ -20,9 +20,9 @@ local function openRoute(route, instance)
 end
 
 -- The route of a paused instance, as its hash says.
-local function pauseRoute(route, instance)
+local function writePausedRoute(route, instance)
   local has = redis.call('HMGET', instance, 'template', 'generation', 'expiresAt')
-  setRoute(route, instance, {
+  writeRoute(route, instance, {
     state = 'paused', generation = tonumber(has[2]), expiresAt = tonumber(has[3]),
     resume = cjson.decode(has[1]).resume or 'manual' })
 end

@@ -9,9 +9,9 @@ if has[1] ~= ARGV[1] then return nil end
 local deadline = tonumber(has[3])
 if has[2] ~= 'starting' then return deadline end
 if ARGV[5] ~= '0' then
-  deadline = math.max(deadline, math.min(clock() + tonumber(ARGV[5]), tonumber(has[4])))
+  deadline = math.max(deadline, math.min(nowMs() + tonumber(ARGV[5]), tonumber(has[4])))
 end
 redis.call('HSET', KEYS[1], 'progress', ARGV[4], 'expiresAt', deadline)
-setRoute(KEYS[2], KEYS[1], {
+writeRoute(KEYS[2], KEYS[1], {
   state = 'starting', generation = tonumber(ARGV[1]), step = ARGV[2], done = tonumber(ARGV[3]) }, 'XX')
 return deadline

@@ -14,8 +14,8 @@ export interface ImageBuild {
 }
 
 /** A hash of all that goes into the image; an image that carries the same one is up to date. */
-const contentLabel = 'ephemera.content';
-const withinMs = 10 * 60_000;
+const contentHashLabel = 'ephemera.content';
+const timeoutMs = 10 * 60_000;
 const bookkeeping = /^(--->|Removing intermediate container)/;
 
 /**
@@ -28,7 +28,7 @@ const bookkeeping = /^(--->|Removing intermediate container)/;
 export async function buildImage(
   docker: Docker,
   build: ImageBuild,
-  tell: (line: string) => void,
+  reportProgress: (line: string) => void,
 ): Promise<'built' | 'unchanged'> {
   const files = await listFiles(build.context);
   const base = build.args['BASE'];
@@ -41,12 +41,12 @@ export async function buildImage(
     {
       t: build.tag,
       buildargs: { ...build.args },
-      labels: { [contentLabel]: content },
+      labels: { [contentHashLabel]: content },
       forcerm: true,
-      abortSignal: AbortSignal.timeout(withinMs),
+      abortSignal: AbortSignal.timeout(timeoutMs),
     },
   );
-  for await (const line of createInterface({ input: answer })) report(line, tell);
+  for await (const line of createInterface({ input: answer })) report(line, reportProgress);
   // A daemon that dies in the middle ends the answer without an error.
   if ((await readImage(docker, build.tag))?.content !== content) {
     throw new Error(`the build of ${build.tag} ended before the image was there`);
@@ -56,18 +56,18 @@ export async function buildImage(
 }
 
 /** A line is `{"stream": "Step 1/2 : FROM …\n"}` or `{"error": "…"}`, or tells of layers. */
-function report(line: string, tell: (line: string) => void): void {
+function report(line: string, reportProgress: (line: string) => void): void {
   const { stream, error } = JSON.parse(line) as { stream?: string; error?: string };
   if (error !== undefined) throw new Error(error);
   const text = stream?.trim();
-  if (text && !bookkeeping.test(text)) tell(text);
+  if (text && !bookkeeping.test(text)) reportProgress(text);
 }
 
 async function readImage(docker: Docker, name: string) {
   try {
     const found = await docker.getImage(name).inspect();
     const labels = found.Config.Labels as Record<string, string> | null;
-    return { id: found.Id, content: labels?.[contentLabel] };
+    return { id: found.Id, content: labels?.[contentHashLabel] };
   } catch (error) {
     if ((error as { statusCode?: number }).statusCode === 404) return undefined;
     throw error;

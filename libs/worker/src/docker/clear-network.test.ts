@@ -1,19 +1,19 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { begunInstance, openDocker } from '../../test/docker-scene.ts';
+import { assignedInstance, openDocker } from '../../test/docker-fixture.ts';
 import { clearNetwork } from './clear-network.ts';
 import { inspectNetwork, removeNetwork } from './instances-network.ts';
 import { removeContainers } from './remove-containers.ts';
 
 async function open() {
-  const scene = await openDocker();
-  onTestFinished(scene.close);
-  return scene;
+  const fixture = await openDocker();
+  onTestFinished(fixture.close);
+  return fixture;
 }
 
 // A worker that died had asked for one more, which came to be after all others were removed.
 test('a network goes with the containers that came onto it too late', async () => {
   const { docker, namespace, start, containers } = await open();
-  await start(begunInstance());
+  await start(assignedInstance());
   expect(await removeNetwork(docker, namespace)).toBe(false);
   expect(await clearNetwork(docker, namespace, namespace)).toBe('removed');
   expect(await inspectNetwork(docker, namespace)).toBeUndefined();
@@ -22,7 +22,7 @@ test('a network goes with the containers that came onto it too late', async () =
 
 test('a network goes once those whose removal is under way have left it', async () => {
   const { docker, namespace, start } = await open();
-  await Promise.all(Array.from({ length: 4 }, () => start(begunInstance())));
+  await Promise.all(Array.from({ length: 4 }, () => start(assignedInstance())));
   const removing = removeContainers(docker, namespace, new Set());
   expect(await clearNetwork(docker, namespace, namespace)).toBe('removed');
   await removing;

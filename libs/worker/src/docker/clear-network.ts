@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
-import { QUICK, unlessStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 import { inspectNetwork, removeNetwork } from './instances-network.ts';
 import { LABEL } from './labels.ts';
 import { removeContainers } from './remove-containers.ts';
 
 /** How long a container may take to leave a network, or to be there that was being made, ms. */
-const WITHIN = 30_000;
-const PAUSE = 250;
+const TIMEOUT_MS = 30_000;
+const RETRY_DELAY_MS = 250;
 
 /**
  * Removes a network of a deployment with what holds it: containers that were made after all others
@@ -23,9 +23,9 @@ export async function clearNetwork(
   docker: Docker,
   namespace: string,
   name: string,
-  within = WITHIN,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<'removed' | 'held' | 'miscounted'> {
-  const end = performance.now() + within;
+  const end = performance.now() + timeoutMs;
   while (!(await removeNetwork(docker, name))) {
     if (await isHeldByOthers(docker, namespace, name)) return 'held';
     if (performance.now() > end) {
@@ -33,7 +33,7 @@ export async function clearNetwork(
       return Object.keys(holders).length > 0 ? 'held' : 'miscounted';
     }
     await removeContainers(docker, namespace, new Set());
-    await sleep(PAUSE);
+    await sleep(RETRY_DELAY_MS);
   }
   return 'removed';
 }
@@ -43,14 +43,18 @@ async function isHeldByOthers(docker: Docker, namespace: string, name: string): 
   const holders = Object.entries((await inspectNetwork(docker, name))?.Containers ?? {});
   let others = false;
   for (const [id, { Name }] of holders) {
-    const inspected = withDeadline('inspect', QUICK, docker.getContainer(id).inspect());
-    const seen = await unlessStatus([404], inspected);
+    const inspected = withDeadline(
+      'inspect',
+      DEFAULT_TIMEOUT_MS,
+      docker.getContainer(id).inspect(),
+    );
+    const seen = await ignoreStatus([404], inspected);
     if (seen) {
       others ||= seen.Config.Labels[LABEL.namespace] !== namespace;
       continue;
     }
     const call = docker.getNetwork(name).disconnect({ Container: Name, Force: true });
-    await unlessStatus([403, 404], withDeadline('disconnect', QUICK, call));
+    await ignoreStatus([403, 404], withDeadline('disconnect', DEFAULT_TIMEOUT_MS, call));
   }
   return others;
 }

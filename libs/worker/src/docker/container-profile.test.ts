@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { begunInstance } from '../../test/docker-scene.ts';
+import { assignedInstance } from '../../test/docker-fixture.ts';
 import { containerProfile } from './container-profile.ts';
 
 // The kernel takes a quota of 1 ms at least, and a period of 1 s at most.
@@ -11,7 +11,7 @@ test.each([
   [0.5, 1, 2_000, 1_000],
   [0.5, 100, 100_000, 50_000],
 ])('%d CPUs over %d ms are %d µs of which it has %d', (cpus, cpuPeriod, period, quota) => {
-  const instance = begunInstance({ limits: { memory: 1, cpus, pids: 1 } });
+  const instance = assignedInstance({ limits: { memory: 1, cpus, pids: 1 } });
   const { HostConfig } = containerProfile(instance, {
     name: 'a',
     network: 'n',

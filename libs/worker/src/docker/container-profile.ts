@@ -1,7 +1,7 @@
 import type { Instance, Template } from '@ephemera/domain';
 import type { ContainerCreateOptions, HostConfig } from 'dockerode';
 
-export interface Placement {
+export interface ContainerPlacement {
   readonly name: string;
   readonly network: string;
   readonly address: string;
@@ -36,7 +36,7 @@ const ALWAYS: HostConfig = {
  * asks a resolver on the host's loopback from the host itself, where no rule holds it: a way out
  * for whoever can look up names. So it is given one that is nowhere (TEST-NET-1, RFC 5737).
  */
-const NOBODY_ANSWERS = ['192.0.2.1'];
+const UNREACHABLE_RESOLVER = ['192.0.2.1'];
 
 /**
  * Weight of an instance per CPU that it may have, where a container that says nothing weighs 1,024:
@@ -48,7 +48,10 @@ const WEIGHT = 128;
 const VOLUME_SIZE = 64 * 1024 ** 2;
 
 /** The container of an instance, as the daemon's create call takes it. */
-export function containerProfile(instance: Instance, place: Placement): ContainerCreateOptions {
+export function containerProfile(
+  instance: Instance,
+  place: ContainerPlacement,
+): ContainerCreateOptions {
   const { template } = instance;
   const { memory, cpus, pids } = template.limits;
   const fill = placeholders(instance);
@@ -71,9 +74,9 @@ export function containerProfile(instance: Instance, place: Placement): Containe
       CpuShares: Math.max(2, Math.round(cpus * WEIGHT)),
       PidsLimit: pids,
       ReadonlyRootfs: template.readOnly,
-      Tmpfs: tmpfs({ ...inPlaceOf(place.volumes, template), ...template.tmpfs }),
+      Tmpfs: tmpfs({ ...volumeMounts(place.volumes, template), ...template.tmpfs }),
       NetworkMode: place.network,
-      Dns: template.egress ? [...place.resolvers] : NOBODY_ANSWERS,
+      Dns: template.egress ? [...place.resolvers] : UNREACHABLE_RESOLVER,
       DnsSearch: ['.'],
     },
     NetworkingConfig: {
@@ -85,16 +88,16 @@ export function containerProfile(instance: Instance, place: Placement): Containe
 }
 
 /** The least that the kernel counts, in microseconds, as all that Docker takes here. */
-const LEAST_QUOTA = 1_000;
-const LONGEST_PERIOD = 1_000_000;
+const MIN_CPU_QUOTA = 1_000;
+const MAX_CPU_PERIOD = 1_000_000;
 
 /**
  * What Docker's `--cpus` sets, counted over a shorter time than its 100 ms: an instance with half a CPU
  * and four busy processes has both cores of a host for 25 of them, and whoever wants them waits.
  */
 function cpuTime(cpus: number, periodMs: number): Pick<HostConfig, 'CpuPeriod' | 'CpuQuota'> {
-  const least = Math.ceil(LEAST_QUOTA / cpus);
-  const period = Math.min(Math.max(periodMs * 1_000, least), LONGEST_PERIOD);
+  const least = Math.ceil(MIN_CPU_QUOTA / cpus);
+  const period = Math.min(Math.max(periodMs * 1_000, least), MAX_CPU_PERIOD);
   return { CpuPeriod: period, CpuQuota: Math.round(cpus * period) };
 }
 
@@ -126,7 +129,7 @@ function placeholders(instance: Instance): (text: string) => string {
  * Docker would make a volume on the host's disk for each that an image declares: writable where
  * the root file system is not, and without a bound.
  */
-function inPlaceOf(
+function volumeMounts(
   volumes: readonly string[],
   { readOnly, limits }: Template,
 ): Record<string, number> {

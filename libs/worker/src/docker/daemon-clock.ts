@@ -1,13 +1,13 @@
 import type Docker from 'dockerode';
-import { QUICK, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, withDeadline } from './deadline.ts';
 
 /**
  * How far the daemon's clock is ahead of the store's, milliseconds: times that the daemon gives
  * mean nothing beside a deadline before that is taken off. What the asking took is in the figure
  * in such a way that a container looks younger by it, never older.
  */
-export async function daemonAhead(docker: Docker, now: () => Promise<number>): Promise<number> {
-  const { SystemTime } = (await withDeadline('info', QUICK, docker.info())) as {
+export async function daemonClockSkew(docker: Docker, now: () => Promise<number>): Promise<number> {
+  const { SystemTime } = (await withDeadline('info', DEFAULT_TIMEOUT_MS, docker.info())) as {
     SystemTime?: string;
   };
   const shown = Date.parse(SystemTime ?? '');

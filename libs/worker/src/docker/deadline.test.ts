@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
-import { DaemonTimeout, statusOf, unlessStatus, withDeadline, wordsOf } from './deadline.ts';
+import { DaemonTimeout, statusOf, ignoreStatus, withDeadline, daemonMessage } from './deadline.ts';
 
 const never = new Promise<string>(() => undefined);
 
 // A daemon that dies in the middle of an answer leaves its client's promise open for ever.
 test('a call that is never answered is given up', async () => {
-  const given = withDeadline('inspect', 20, never);
-  await expect(given).rejects.toThrow(DaemonTimeout);
-  await expect(given).rejects.toThrow('inspect took over 20 ms');
+  const input = withDeadline('inspect', 20, never);
+  await expect(input).rejects.toThrow(DaemonTimeout);
+  await expect(input).rejects.toThrow('inspect took over 20 ms');
 });
 
 test('an answer in time is the answer, and so is a refusal', async () => {
@@ -24,18 +24,18 @@ const refusal = (statusCode: number, message: string) =>
   });
 
 test('absent already and done already are successes without a value', async () => {
-  const gone = unlessStatus([304, 404], Promise.reject<string>(refusal(404, 'gone')));
+  const gone = ignoreStatus([304, 404], Promise.reject<string>(refusal(404, 'gone')));
   expect(await gone).toBeUndefined();
-  const other = unlessStatus([304, 404], Promise.reject(refusal(500, 'broken')));
+  const other = ignoreStatus([304, 404], Promise.reject(refusal(500, 'broken')));
   await expect(other).rejects.toMatchObject({ statusCode: 500 });
-  const unreachable = unlessStatus([404], Promise.reject(new Error('ECONNREFUSED')));
+  const unreachable = ignoreStatus([404], Promise.reject(new Error('ECONNREFUSED')));
   await expect(unreachable).rejects.toThrow('ECONNREFUSED');
 });
 
 test("the daemon's words are told without the client's", () => {
-  expect(wordsOf(refusal(404, 'No such image'))).toBe('No such image');
-  expect(wordsOf(new Error('connect ENOENT'))).toBe('connect ENOENT');
-  expect(wordsOf('text')).toBe('text');
+  expect(daemonMessage(refusal(404, 'No such image'))).toBe('No such image');
+  expect(daemonMessage(new Error('connect ENOENT'))).toBe('connect ENOENT');
+  expect(daemonMessage('text')).toBe('text');
   expect(statusOf(null)).toBeUndefined();
   expect(statusOf(refusal(409, 'taken'))).toBe(409);
 });

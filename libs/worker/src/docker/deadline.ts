@@ -4,10 +4,10 @@ export class DaemonTimeout extends Error {
 }
 
 /** How long a short question to the daemon may take, milliseconds. */
-export const QUICK = 15_000;
+export const DEFAULT_TIMEOUT_MS = 15_000;
 
 /** How long a start or a removal may take before the daemon counts as hung, milliseconds. */
-export const START = 60_000;
+export const START_TIMEOUT_MS = 60_000;
 
 /**
  * Gives up waiting for a call after `ms`. A daemon that dies in the middle of an answer leaves the
@@ -18,11 +18,11 @@ export const START = 60_000;
 export async function withDeadline<T>(
   what: string,
   ms: number,
-  call: Promise<T> | ((late: AbortSignal) => Promise<T>),
+  call: Promise<T> | ((signal: AbortSignal) => Promise<T>),
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const stop = new AbortController();
-  const late = new Promise<never>((_, reject) => {
+  const overdueKills = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       reject(new DaemonTimeout(`${what} took over ${ms} ms`));
       stop.abort();
@@ -30,7 +30,7 @@ export async function withDeadline<T>(
   });
   try {
     const answer = typeof call === 'function' ? call(stop.signal) : call;
-    return await Promise.race([answer, late]);
+    return await Promise.race([answer, overdueKills]);
   } finally {
     clearTimeout(timer);
   }
@@ -43,13 +43,13 @@ export function statusOf(error: unknown): number | undefined {
 }
 
 /** The daemon's own words, without what the client adds around them. */
-export function wordsOf(error: unknown): string {
+export function daemonMessage(error: unknown): string {
   const { json, message } = error as { json?: { message?: string } | null; message?: string };
   return json?.message ?? message ?? String(error);
 }
 
 /** Makes the given statuses a success without a value: absent already, done already. */
-export async function unlessStatus<T>(
+export async function ignoreStatus<T>(
   statuses: readonly number[],
   call: Promise<T>,
 ): Promise<T | undefined> {

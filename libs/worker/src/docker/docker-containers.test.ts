@@ -2,22 +2,22 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Instance, Template } from '@ephemera/domain';
-import { StartFault } from '@ephemera/lifecycle';
+import { ContainerStartError } from '@ephemera/lifecycle';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { HOST, begunInstance, numbered, openDocker } from '../../test/docker-scene.ts';
-import type { DockerScene } from '../../test/docker-scene.ts';
+import { HOST, assignedInstance, numbered, openDocker } from '../../test/docker-fixture.ts';
+import type { DockerFixture } from '../../test/docker-fixture.ts';
 import { execInside } from '../../test/exec-inside.ts';
-import { inLanes } from '../in-lanes.ts';
+import { limitConcurrency } from '../concurrency-limit.ts';
 import { containerName } from './container-name.ts';
 import { dockerContainers } from './docker-containers.ts';
 import { LABEL } from './labels.ts';
 
-let scene: DockerScene;
+let fixture: DockerFixture;
 beforeAll(async () => {
-  scene = await openDocker();
+  fixture = await openDocker();
 });
-afterAll(() => scene.close());
+afterAll(() => fixture.close());
 
 const SHELL = ['/bin/sh', '-c'];
 
@@ -29,8 +29,8 @@ describe('start', () => {
     ['one with a writable root', { readOnly: false }, {}, {}],
     ['one that runs as its image says', { user: undefined }, {}, { user: '65534:65534' }],
   ])('gives %s the limits that no template lifts', async (_, template, more, { dns, user }) => {
-    const { docker, start, namespace } = scene;
-    const instance = { ...begunInstance(template), ...more };
+    const { docker, start, namespace } = fixture;
+    const instance = { ...assignedInstance(template), ...more };
     const { containerId } = await start(instance);
     const seen = await docker.getContainer(containerId).inspect();
     expect(seen.Name).toBe(`/${containerName(namespace, instance)}`);
@@ -63,24 +63,24 @@ describe('start', () => {
     expect(seen.HostConfig).toMatchObject({ PublishAllPorts: false, PidMode: '', UsernsMode: '' });
     expect(seen.HostConfig.PortBindings ?? {}).toEqual({});
     expect(seen.Mounts).toEqual([]);
-    expect(Object.keys(seen.NetworkSettings.Networks)).toEqual([scene.network.name]);
+    expect(Object.keys(seen.NetworkSettings.Networks)).toEqual([fixture.network.name]);
     expect(seen.Config.User).toBe(user ?? '65534');
     const { text } = await execInside(docker, containerId, 'grep -E "NoNew|CapEff" /proc/1/status');
     expect(text).toMatch(/CapEff:\s+0000000000000000\s+NoNewPrivs:\s+1/);
   });
 
   test('names what the daemon lacks of that which a template asks for, all at once', async () => {
-    const { start } = scene;
-    const wishes = { runtime: 'no-such', seccomp: '/no/such.json', userns: 'remapped' } as const;
-    const started = start(begunInstance({ ...wishes, apparmor: 'none-such' }));
-    await expect(started).rejects.toThrow(StartFault);
+    const { start } = fixture;
+    const specs = { runtime: 'no-such', seccomp: '/no/such.json', userns: 'remapped' } as const;
+    const started = start(assignedInstance({ ...specs, apparmor: 'none-such' }));
+    await expect(started).rejects.toThrow(ContainerStartError);
     await expect(started).rejects.toThrow(/the daemon has no runtime "no-such", it has .*runc/);
     await expect(started).rejects.toThrow(/\/no\/such.json is no readable seccomp profile/);
     await expect(started).rejects.toThrow(/the daemon does not map users/);
   });
 
   test('gives a seccomp profile of the template to the daemon, in place of its own', async () => {
-    const { start, docker } = scene;
+    const { start, docker } = fixture;
     const folder = await mkdtemp(join(tmpdir(), 'ephemera-seccomp-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     const seccomp = join(folder, 'no-mkdir.json');
@@ -88,15 +88,15 @@ describe('start', () => {
     const profile = { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [rule] };
     await writeFile(seccomp, JSON.stringify(profile));
     const command = [...SHELL, 'sleep 60'];
-    const { containerId } = await start(begunInstance({ seccomp, command }));
+    const { containerId } = await start(assignedInstance({ seccomp, command }));
     const { text } = await execInside(docker, containerId, 'mkdir /tmp/a; touch /tmp/b && echo ok');
     expect(text).toMatch(/Operation not permitted\s+ok/);
   });
 
   test('tells the container who it is, and a visitor cannot tell it otherwise', async () => {
-    const { start, docker } = scene;
+    const { start, docker } = fixture;
     const env = { GREETING: 'from {id}', EPHEMERA_ID: 'somebody else' };
-    const instance = begunInstance({ env: { BASE: '{basePath}', KEPT: '{nothing}' } }, env);
+    const instance = assignedInstance({ env: { BASE: '{basePath}', KEPT: '{nothing}' } }, env);
     const { containerId } = await start(instance);
     const { Env } = (await docker.getContainer(containerId).inspect()).Config;
     expect(Env).toEqual(
@@ -113,7 +113,7 @@ describe('start', () => {
   });
 
   test('waits for its image beside those that need none', async () => {
-    const { place } = scene;
+    const { place } = fixture;
     let pulling = false;
     let release = (): void => undefined;
     const pulled = new Promise<boolean>((resolve) => (release = () => resolve(false)));
@@ -121,20 +121,24 @@ describe('start', () => {
       pulling = true;
       return pulled;
     };
-    const containers = dockerContainers({ ...place, inTurn: inLanes(1), pulls: { pull } });
-    const missing = begunInstance({ image: 'ephemera/nowhere' });
-    const [next, tell] = [() => Promise.resolve(3_000), () => Promise.resolve(true)];
-    const waits = containers.start(missing, next, tell);
+    const containers = dockerContainers({
+      ...place,
+      startLimit: limitConcurrency(1),
+      pulls: { pull },
+    });
+    const missing = assignedInstance({ image: 'ephemera/nowhere' });
+    const [next, reportProgress] = [() => Promise.resolve(3_000), () => Promise.resolve(true)];
+    const waits = containers.start(missing, next, reportProgress);
     await waitFor('the pull', () => pulling);
-    const started = await containers.start(begunInstance(), next, tell);
+    const started = await containers.start(assignedInstance(), next, reportProgress);
     expect(await containers.inspect(started?.containerId ?? '')).toMatchObject({ running: true });
     release();
     expect(await waits).toBeUndefined();
   });
 
   test('again gives the same container', async () => {
-    const { containers, start } = scene;
-    const instance = begunInstance();
+    const { containers, start } = fixture;
+    const instance = assignedInstance();
     const first = await start(instance);
     expect(await start(instance)).toEqual(first);
     expect((await containers.list()).filter(({ id }) => id === instance.id)).toHaveLength(1);
@@ -144,8 +148,8 @@ describe('start', () => {
   // moment can neither make nor start it, and tries again.
   // As a daemon leaves it that was restarted in the midst of a start.
   test('again, once it has ended, begins anew: a second start has other rights in its tmpfs', async () => {
-    const { start, docker, containers } = scene;
-    const instance = begunInstance();
+    const { start, docker, containers } = fixture;
+    const instance = assignedInstance();
     const { containerId } = await start(instance);
     await docker.getContainer(containerId).stop({ t: 0 });
     const again = await start(instance);
@@ -156,13 +160,14 @@ describe('start', () => {
   });
 
   test('twice at once gives one container, at the latest when the loser tries again', async () => {
-    const { containers, start } = scene;
-    const instance = begunInstance();
+    const { containers, start } = fixture;
+    const instance = assignedInstance();
     const both = await Promise.allSettled([start(instance), start(instance)]);
     const again = await start(instance);
-    for (const each of both) {
-      if (each.status === 'fulfilled') expect(each.value).toEqual(again);
-      else expect(each.reason).not.toBeInstanceOf(StartFault);
+    for (const promiseSettledResult of both) {
+      if (promiseSettledResult.status === 'fulfilled')
+        expect(promiseSettledResult.value).toEqual(again);
+      else expect(promiseSettledResult.reason).not.toBeInstanceOf(ContainerStartError);
     }
     expect(both.map(({ status }) => status)).toContain('fulfilled');
     expect((await containers.list()).filter(({ id }) => id === instance.id)).toHaveLength(1);
@@ -171,10 +176,10 @@ describe('start', () => {
   // Docker gives the lowest free address to the next container at once, and a stale route or a
   // pooled socket would then reach a stranger.
   test('never gives an address again while the sequence has others', async () => {
-    const { containers, start, network } = scene;
+    const { containers, start, network } = fixture;
     const addresses: string[] = [];
     for (let i = 0; i < 3; i++) {
-      const instance = begunInstance();
+      const instance = assignedInstance();
       const { address } = await start(instance);
       await containers.removeInstance(instance.id, 0);
       addresses.push(address);
@@ -185,11 +190,11 @@ describe('start', () => {
   });
 
   test('takes the next address where one is in use', async () => {
-    const { start, network } = scene;
-    const taken = (await start(begunInstance())).address;
-    const turn = numbered(taken) - network.range.first;
-    const offered = [turn, turn, 5_000];
-    const { address } = await start(begunInstance(), () =>
+    const { start, network } = fixture;
+    const taken = (await start(assignedInstance())).address;
+    const index = numbered(taken) - network.range.first;
+    const offered = [index, index, 5_000];
+    const { address } = await start(assignedInstance(), () =>
       Promise.resolve(offered.shift() ?? 5_000),
     );
     expect(numbered(address)).toBe(network.range.first + 5_000);
@@ -197,17 +202,17 @@ describe('start', () => {
   });
 
   test('of an image that is to be had nowhere is a fault for good', async () => {
-    const { start } = scene;
+    const { start } = fixture;
     // Nobody listens there, so no registry is asked.
     const image = '127.0.0.1:9/nowhere:1';
-    const started = start(begunInstance({ image }));
-    await expect(started).rejects.toThrow(StartFault);
+    const started = start(assignedInstance({ image }));
+    await expect(started).rejects.toThrow(ContainerStartError);
     await expect(started).rejects.toThrow(`The image ${image} is not on this host`);
   });
 
   test('of a command that is not there ends at once, and its last line says why', async () => {
-    const { containers, start } = scene;
-    const instance = begunInstance({ command: ['/no/such/program'] });
+    const { containers, start } = fixture;
+    const instance = assignedInstance({ command: ['/no/such/program'] });
     const { containerId } = await start(instance);
     await waitFor('the exit', async () => !(await containers.inspect(containerId))?.running);
     expect(await containers.inspect(containerId)).toMatchObject({ exitCode: 127 });
@@ -215,10 +220,10 @@ describe('start', () => {
   });
 
   test('of what the daemon refuses is a fault for good, in its words', async () => {
-    const { containers, start } = scene;
-    const instance = begunInstance({ user: 'nobody-of-that-name' });
+    const { containers, start } = fixture;
+    const instance = assignedInstance({ user: 'nobody-of-that-name' });
     const started = start(instance);
-    await expect(started).rejects.toThrow(StartFault);
+    await expect(started).rejects.toThrow(ContainerStartError);
     await expect(started).rejects.toThrow(/could not be started: .*nobody-of-that-name/s);
     await containers.removeInstance(instance.id, 0);
     expect((await containers.list()).filter(({ id }) => id === instance.id)).toEqual([]);
@@ -227,9 +232,9 @@ describe('start', () => {
 
 describe('a container that ended by itself', () => {
   test('tells its exit code and its last lines', async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const command = [...SHELL, 'for i in 1 2 3; do echo line $i; done; echo boom >&2; exit 3'];
-    const { containerId } = await start(begunInstance({ command }));
+    const { containerId } = await start(assignedInstance({ command }));
     await waitFor('the exit', async () => !(await containers.inspect(containerId))?.running);
     expect(await containers.inspect(containerId)).toEqual({
       running: false,
@@ -239,14 +244,16 @@ describe('a container that ended by itself', () => {
     expect((await containers.lastLines(containerId, 2)).split('\n')).toHaveLength(2);
     expect(await containers.lastLines(containerId, 10)).toMatch(/line 1\n.*line 3/s);
     expect(await containers.lastLines(containerId, 10)).toContain('boom');
-    const seen = (await containers.list()).find((each) => each.containerId === containerId);
+    const seen = (await containers.list()).find(
+      (seenContainer) => seenContainer.containerId === containerId,
+    );
     expect(seen).toMatchObject({ running: false, exitCode: 3, oomKilled: false });
   });
 
   // The daemon hears of the kernel's kill beside the exit, and now and then after it: too late.
   test('for want of memory is listed as such', { retry: 4 }, async () => {
-    const { containers, start } = scene;
-    const instance = begunInstance({
+    const { containers, start } = fixture;
+    const instance = assignedInstance({
       limits: { memory: 8 * 1024 ** 2, cpus: 0.5, pids: 16 },
       command: [...SHELL, 'exec tail /dev/zero'],
     });
@@ -254,15 +261,17 @@ describe('a container that ended by itself', () => {
     await waitFor('the exit', async () => !(await containers.inspect(containerId))?.running);
     const ended = { running: false, exitCode: 137, oomKilled: true };
     expect(await containers.inspect(containerId)).toMatchObject(ended);
-    const seen = (await containers.list()).find((each) => each.containerId === containerId);
+    const seen = (await containers.list()).find(
+      (seenContainer) => seenContainer.containerId === containerId,
+    );
     expect(seen).toMatchObject(ended);
   });
 });
 
 describe('removal', () => {
   test('twice, in a row and at once, is once; of what never was is success', async () => {
-    const { containers, start } = scene;
-    const { id, ...rest } = begunInstance();
+    const { containers, start } = fixture;
+    const { id, ...rest } = assignedInstance();
     const { containerId } = await start({ id, ...rest });
     await Promise.all([containers.removeInstance(id, 0), containers.removeInstance(id, 0)]);
     await containers.removeInstance(id, 0);
@@ -270,13 +279,13 @@ describe('removal', () => {
     await containers.remove(containerId);
     await waitFor('it to be gone', async () => !(await containers.inspect(containerId)));
     expect(await containers.lastLines(containerId, 5)).toBe('');
-    expect(await containers.recall(containerId)).toBeUndefined();
+    expect(await containers.recoverInstance(containerId)).toBeUndefined();
   });
 
   test('lets a container end in its own way within its grace', async () => {
-    const { containers, start, docker } = scene;
+    const { containers, start, docker } = fixture;
     const polite = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done";
-    const instance = begunInstance({ command: [...SHELL, polite] });
+    const instance = assignedInstance({ command: [...SHELL, polite] });
     const { containerId } = await start(instance);
     await waitFor('its trap', async () => (await containers.lastLines(containerId, 1)) === 'up');
     const follow = { stdout: true, stderr: true, follow: true as const };
@@ -288,8 +297,8 @@ describe('removal', () => {
   });
 
   test('does not wait longer than the grace for one that will not end', async () => {
-    const { containers, start } = scene;
-    const stubborn = begunInstance({
+    const { containers, start } = fixture;
+    const stubborn = assignedInstance({
       command: [...SHELL, "trap '' TERM; while :; do sleep 1; done"],
     });
     const { containerId } = await start(stubborn);
@@ -300,8 +309,8 @@ describe('removal', () => {
   });
 
   test('of a paused container succeeds', async () => {
-    const { containers, start, docker } = scene;
-    const instance = begunInstance();
+    const { containers, start, docker } = fixture;
+    const instance = assignedInstance();
     const { containerId } = await start(instance);
     await docker.getContainer(containerId).pause();
     await containers.removeInstance(instance.id, 1_000);
@@ -311,8 +320,8 @@ describe('removal', () => {
 
 describe('what is ours', () => {
   test('is told by namespace and host: others are not so much as listed', async () => {
-    const { containers, start, place } = scene;
-    const instance = begunInstance();
+    const { containers, start, place } = fixture;
+    const instance = assignedInstance();
     const { containerId } = await start(instance);
     const neighbours = [
       dockerContainers({ ...place, host: 'another-host' }),
@@ -325,7 +334,9 @@ describe('what is ours', () => {
     }
     expect(await containers.running(instance.id)).toEqual([containerId]);
     expect(await containers.inspect(containerId)).toMatchObject({ running: true });
-    const mine = (await containers.list()).find((each) => each.containerId === containerId);
+    const mine = (await containers.list()).find(
+      (seenContainer) => seenContainer.containerId === containerId,
+    );
     expect(mine).toMatchObject({
       id: instance.id,
       generation: instance.generation,
@@ -336,13 +347,15 @@ describe('what is ours', () => {
 
   // Deadlines are by the store's clock; the daemon's may be another.
   test.each([3_600_000, -3_600_000])('is dated by a store that is %i ms behind', async (off) => {
-    const { start, place } = scene;
+    const { start, place } = fixture;
     const now = () => Promise.resolve(Date.now() - off);
     const containers = dockerContainers({ ...place, now });
     const before = await now();
-    const { containerId } = await start(begunInstance());
-    const seen = (await containers.list()).find((each) => each.containerId === containerId);
-    const recalled = await containers.recall(containerId);
+    const { containerId } = await start(assignedInstance());
+    const seen = (await containers.list()).find(
+      (seenContainer) => seenContainer.containerId === containerId,
+    );
+    const recalled = await containers.recoverInstance(containerId);
     const after = await now();
     for (const time of [seen?.createdAt, recalled?.startedAt]) {
       // The daemon gives whole seconds.
@@ -352,23 +365,23 @@ describe('what is ours', () => {
   });
 
   test('tells whether it was claimed from its pool, and is recalled as its visitor’s then', async () => {
-    const { containers, start } = scene;
-    const instance = { ...begunInstance({ timeout: 50_000 }), timeout: 9_000, pool: 'p' };
+    const { containers, start } = fixture;
+    const instance = { ...assignedInstance({ timeout: 50_000 }), timeout: 9_000, pool: 'p' };
     const { containerId } = await start(instance);
     const listed = async () =>
-      (await containers.list()).find((each) => each.containerId === containerId);
-    expect(await listed()).toMatchObject({ pooled: 'waits' });
-    await containers.mark(containerId, { id: instance.id, generation: 9 });
-    await containers.mark(containerId, { id: instance.id, generation: 9 });
+      (await containers.list()).find((seenContainer) => seenContainer.containerId === containerId);
+    expect(await listed()).toMatchObject({ pooled: 'unclaimed' });
+    await containers.labelClaimed(containerId, { id: instance.id, generation: 9 });
+    await containers.labelClaimed(containerId, { id: instance.id, generation: 9 });
     expect(await listed()).toMatchObject({ pooled: 'claimed' });
-    const recalled = await containers.recall(containerId);
+    const recalled = await containers.recoverInstance(containerId);
     expect(recalled).toMatchObject({ state: 'ready', generation: 9, timeout: 50_000 });
     expect(recalled?.pool).toBeUndefined();
     expect(recalled?.expiresAt).toBe((recalled?.activeAt ?? 0) + 50_000);
   });
 
   test('is recalled without another question after the clock of the daemon', async () => {
-    const { place, start } = scene;
+    const { place, start } = fixture;
     let asked = 0;
     const info = () => {
       asked++;
@@ -376,28 +389,28 @@ describe('what is ours', () => {
     };
     const docker = Object.assign(Object.create(place.docker) as typeof place.docker, { info });
     const containers = dockerContainers({ ...place, docker });
-    const started = [await start(begunInstance()), await start(begunInstance())];
+    const started = [await start(assignedInstance()), await start(assignedInstance())];
     await containers.list();
     for (const { containerId } of started) {
-      expect(await containers.recall(containerId)).toMatchObject({ state: 'ready' });
+      expect(await containers.recoverInstance(containerId)).toMatchObject({ state: 'ready' });
     }
     expect(asked).toBe(1);
   });
 
   test('comes back as paused where it is', async () => {
-    const { containers, start } = scene;
-    const instance = begunInstance({ onTimeout: 'pause' });
+    const { containers, start } = fixture;
+    const instance = assignedInstance({ onTimeout: 'pause' });
     const { containerId } = await start(instance);
-    await containers.pause(instance.id);
-    const recalled = await containers.recall(containerId);
+    await containers.pauseContainer(instance.id);
+    const recalled = await containers.recoverInstance(containerId);
     expect(recalled).toMatchObject({ state: 'paused', expiresAt: instance.maxExpiresAt });
   });
 
   test('can be recalled from its labels, by a store that has lost it', async () => {
-    const { containers, start, docker } = scene;
-    const instance = begunInstance({ idleTimeout: 90_000 }, { SECRET: 'not for labels' });
+    const { containers, start, docker } = fixture;
+    const instance = assignedInstance({ idleTimeout: 90_000 }, { SECRET: 'not for labels' });
     const { containerId, address } = await start(instance);
-    const recalled = await containers.recall(containerId);
+    const recalled = await containers.recoverInstance(containerId);
     const { id, generation, timeout, url, createdAt, maxExpiresAt } = instance;
     expect(recalled).toMatchObject({
       ...{ id, generation, timeout, url, createdAt, maxExpiresAt, address },

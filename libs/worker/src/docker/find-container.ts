@@ -1,5 +1,5 @@
 import type Docker from 'dockerode';
-import { QUICK, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
 /** The newest container of an instance, running or not; undefined where there is none. */
@@ -14,6 +14,8 @@ export async function findContainer(
     `${LABEL.instance}=${id}`,
   ];
   const call = docker.listContainers({ all: true, filters: { label } });
-  const [newest] = (await withDeadline('list', QUICK, call)).sort((a, b) => b.Created - a.Created);
+  const [newest] = (await withDeadline('list', DEFAULT_TIMEOUT_MS, call)).sort(
+    (a, b) => b.Created - a.Created,
+  );
   return newest && docker.getContainer(newest.Id);
 }

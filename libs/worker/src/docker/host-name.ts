@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
 import type Docker from 'dockerode';
-import { QUICK, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, withDeadline } from './deadline.ts';
 
 /**
  * The name of a daemon among the hosts: its machine's name and six digits of its own id, the same
  * for every worker beside it and after every restart.
  */
 export async function hostName(docker: Docker): Promise<string> {
-  const info = (await withDeadline('info', QUICK, docker.info())) as { Name: string; ID: string };
+  const info = (await withDeadline('info', DEFAULT_TIMEOUT_MS, docker.info())) as {
+    Name: string;
+    ID: string;
+  };
   const name = info.Name.toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '');

@@ -1,5 +1,5 @@
 import type Docker from 'dockerode';
-import { QUICK, unlessStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 import type { InstancesNetwork } from './instances-network.ts';
 import { inspectNetwork } from './instances-network.ts';
 
@@ -7,7 +7,7 @@ import { inspectNetwork } from './instances-network.ts';
 export async function countPorts(docker: Docker, name: string): Promise<number> {
   const found = await inspectNetwork(docker, name);
   return Object.values(found?.Containers ?? {}).filter(
-    (each) => !isInfrastructure(found, each.IPv4Address),
+    (networkContainer) => !isInfrastructure(found, networkContainer.IPv4Address),
   ).length;
 }
 
@@ -15,7 +15,7 @@ export async function countPorts(docker: Docker, name: string): Promise<number> 
  * Brings the proxies and workers that are containers on the first network onto all others: they
  * reach only what they share a network with. One that is there already is left alone.
  */
-export async function bringInfrastructure(
+export async function connectInfrastructure(
   docker: Docker,
   [first, ...others]: readonly InstancesNetwork[],
 ): Promise<void> {
@@ -26,21 +26,21 @@ export async function bringInfrastructure(
     .map(([id]) => id);
   for (const { name } of others) {
     const present = (await inspectNetwork(docker, name))?.Containers ?? {};
-    for (const id of wanted.filter((each) => !(each in present))) {
+    for (const id of wanted.filter((text) => !(text in present))) {
       const call = docker.getNetwork(name).connect({ Container: id });
       // 403: another worker was first. 404: it has just ended.
-      await unlessStatus([403, 404], withDeadline('connect', QUICK, call));
+      await ignoreStatus([403, 404], withDeadline('connect', DEFAULT_TIMEOUT_MS, call));
     }
   }
 }
 
 /** Takes them off again, so that the network can be removed. */
-export async function dismissInfrastructure(docker: Docker, name: string): Promise<void> {
+export async function disconnectInfrastructure(docker: Docker, name: string): Promise<void> {
   const found = await inspectNetwork(docker, name);
   for (const [id, { IPv4Address }] of Object.entries(found?.Containers ?? {})) {
     if (!isInfrastructure(found, IPv4Address)) continue;
     const call = docker.getNetwork(name).disconnect({ Container: id, Force: true });
-    await unlessStatus([403, 404], withDeadline('disconnect', QUICK, call));
+    await ignoreStatus([403, 404], withDeadline('disconnect', DEFAULT_TIMEOUT_MS, call));
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import { expect, onTestFinished, test } from 'vitest';
-import { DOCKER_HOST, begunInstance, openDocker, removeAll } from '../../test/docker-scene.ts';
+import { DOCKER_HOST, assignedInstance, openDocker, removeAll } from '../../test/docker-fixture.ts';
 import { connectDocker } from './connect-docker.ts';
 import { ensureNetwork, findNetwork, removeNetwork } from './instances-network.ts';
 
@@ -46,7 +46,7 @@ test('is a bridge whose containers do not reach each other, with room for the in
 test('made by several at once is one, and found again by the next', async () => {
   const namespace = namespaceOfItsOwn();
   const made = await Promise.all(Array.from({ length: 4 }, () => ensureNetwork(docker, namespace)));
-  for (const each of made) expect(each).toEqual(made[0]);
+  for (const instancesNetwork of made) expect(instancesNetwork).toEqual(made[0]);
   expect(await findNetwork(docker, namespace)).toEqual(made[0]);
   expect(await ensureNetwork(docker, namespace)).toEqual(made[0]);
   const named = await docker.listNetworks({ filters: { name: [namespace] } });
@@ -54,8 +54,8 @@ test('made by several at once is one, and found again by the next', async () => 
 });
 
 test('takes the next subnet where one is in use', async () => {
-  const [one, two] = [namespaceOfItsOwn(), namespaceOfItsOwn()];
-  const networks = [await ensureNetwork(docker, one), await ensureNetwork(docker, two)];
+  const [text, two] = [namespaceOfItsOwn(), namespaceOfItsOwn()];
+  const networks = [await ensureNetwork(docker, text), await ensureNetwork(docker, two)];
   expect(new Set(networks.map(({ subnet }) => subnet)).size).toBe(2);
   expect(new Set(networks.map(({ bridge }) => bridge)).size).toBe(2);
 });
@@ -63,7 +63,7 @@ test('takes the next subnet where one is in use', async () => {
 test('says why none can be made where the one that was asked for is in use', async () => {
   const { subnet } = await ensureNetwork(docker, namespaceOfItsOwn());
   const refused = ensureNetwork(docker, namespaceOfItsOwn(), [subnet]);
-  await expect(refused).rejects.toThrow(StartError);
+  await expect(refused).rejects.toThrow(BootError);
   await expect(refused).rejects.toThrow(`${subnet}: `);
 });
 
@@ -101,12 +101,12 @@ test.each([
     config({ Subnet: '10.230.0.0/16', IPRange: '10.230.128.0/24' }),
     /range "10\.230\.128\.0\/24".* not 10\.230\.0\.0\/24/,
   ],
-])('refuses one %s, and says what to do', async (_, change, why) => {
+])('refuses one %s, and says what to do', async (_, change, reason) => {
   const namespace = namespaceOfItsOwn();
   await docker.createNetwork({ Name: namespace, ...fit, ...change });
   const refused = ensureNetwork(docker, namespace);
-  await expect(refused).rejects.toThrow(StartError);
-  await expect(refused).rejects.toThrow(why);
+  await expect(refused).rejects.toThrow(BootError);
+  await expect(refused).rejects.toThrow(reason);
   await expect(refused).rejects.toThrow(`network "${namespace}"`);
   await expect(refused).rejects.toThrow(/remove it, or give another EPHEMERA_NAMESPACE/);
 });
@@ -129,7 +129,7 @@ test('is never one whose id begins with the name', async () => {
 test('stays as long as a container is on it, and is gone after that', async () => {
   const { containers, start, namespace, close } = await openDocker();
   onTestFinished(close);
-  const instance = begunInstance();
+  const instance = assignedInstance();
   await start(instance);
   expect(await removeNetwork(docker, namespace)).toBe(false);
   await containers.removeInstance(instance.id, 0);

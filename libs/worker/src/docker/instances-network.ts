@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
-import { StartError } from '@ephemera/domain';
+import { BootError } from '@ephemera/domain';
 import type Docker from 'dockerode';
-import { QUICK, statusOf, unlessStatus, withDeadline, wordsOf } from './deadline.ts';
+import {
+  DEFAULT_TIMEOUT_MS,
+  statusOf,
+  ignoreStatus,
+  withDeadline,
+  daemonMessage,
+} from './deadline.ts';
 import { LABEL } from './labels.ts';
 
 /** The part of a network that instances take addresses from. */
@@ -33,31 +39,31 @@ const SUBNETS = Array.from({ length: 24 }, (_, i) => `10.${231 + i}.0.0/16`);
  *
  * @param subnets the /16s that may be used, in their order; all of ours where absent
  * @param turn 0 for the first network of the host, 1 for the second
- * @throws StartError where none can be made, or one of its name is not as instances need it
+ * @throws BootError where none can be made, or one of its name is not as instances need it
  */
 export async function ensureNetwork(
   docker: Docker,
   namespace: string,
   subnets: readonly string[] = SUBNETS,
-  turn = 0,
+  index = 0,
 ): Promise<InstancesNetwork> {
-  const name = networkName(namespace, turn);
+  const name = networkName(namespace, index);
   const found = await findNetwork(docker, name);
   if (found) return found;
   const refusals: string[] = [];
   for (const candidate of subnets) {
     try {
-      const options = optionsFor(namespace, turn, candidate);
-      await withDeadline('network', QUICK, docker.createNetwork(options));
+      const options = optionsFor(namespace, index, candidate);
+      await withDeadline('network', DEFAULT_TIMEOUT_MS, docker.createNetwork(options));
     } catch (error) {
       if (statusOf(error) === undefined) throw error;
-      refusals.push(`${candidate}: ${wordsOf(error)}`);
+      refusals.push(`${candidate}: ${daemonMessage(error)}`);
     }
     // Made here, or by another worker a moment before.
     const made = await findNetwork(docker, name);
     if (made) return made;
   }
-  throw new StartError(`no network for the instances could be made:\n  ${refusals.join('\n  ')}`);
+  throw new BootError(`no network for the instances could be made:\n  ${refusals.join('\n  ')}`);
 }
 
 /**
@@ -69,23 +75,29 @@ export async function findNetworks(
   docker: Docker,
   namespace: string,
   anyhow = false,
-  unfit?: (name: string, fault: StartError) => void,
+  unusable?: (name: string, fault: BootError) => void,
 ): Promise<InstancesNetwork[]> {
   const filters = { label: [`${LABEL.namespace}=${namespace}`] };
-  const listed = await withDeadline('networks', QUICK, docker.listNetworks({ filters }));
+  const listed = await withDeadline(
+    'networks',
+    DEFAULT_TIMEOUT_MS,
+    docker.listNetworks({ filters }),
+  );
   // The first may have been made by the compose file, and has no label then.
   const names = new Set([namespace, ...listed.map(({ Name }) => Name)]);
   const find = async (name: string) => {
     try {
       return await findNetwork(docker, name, anyhow);
     } catch (error) {
-      if (!unfit || name === namespace || !(error instanceof StartError)) throw error;
-      unfit(name, error);
+      if (!unusable || name === namespace || !(error instanceof BootError)) throw error;
+      unusable(name, error);
       return undefined;
     }
   };
   const found = await Promise.all([...names].map(find));
-  return found.filter((each) => each !== undefined).sort((a, b) => turnOf(a.name) - turnOf(b.name));
+  return found
+    .filter((item) => item !== undefined)
+    .sort((a, b) => networkIndexOf(a.name) - networkIndexOf(b.name));
 }
 
 /** Removes a network where no container is on it any more. */
@@ -94,7 +106,7 @@ export async function removeNetwork(docker: Docker, name: string): Promise<boole
   if (!found) return true;
   const call = docker.getNetwork(found.Id).remove();
   try {
-    await unlessStatus([404], withDeadline('network', QUICK, call));
+    await ignoreStatus([404], withDeadline('network', DEFAULT_TIMEOUT_MS, call));
     return true;
   } catch (error) {
     if (statusOf(error) === 403) return false;
@@ -106,7 +118,7 @@ export async function removeNetwork(docker: Docker, name: string): Promise<boole
  * Gives one of the networks of a deployment; undefined where there is none of that name.
  *
  * @param anyhow also one that no instance may be put on: to take it away
- * @throws StartError where it is not as instances need it
+ * @throws BootError where it is not as instances need it
  */
 export async function findNetwork(
   docker: Docker,
@@ -117,7 +129,7 @@ export async function findNetwork(
   if (!found) return undefined;
   const subnet = found.IPAM?.Config?.[0]?.Subnet;
   const refuse = (...faults: string[]): never => {
-    throw new StartError(
+    throw new BootError(
       `the Docker network "${name}" is there, but it ${faults.join(', and it ')}: ` +
         'remove it, or give another EPHEMERA_NAMESPACE',
     );
@@ -127,12 +139,12 @@ export async function findNetwork(
   }
   const bridge = found.Options?.['com.docker.network.bridge.name'] ?? `br-${found.Id.slice(0, 12)}`;
   const network = describeNetwork(name, bridge, subnet);
-  const faults = anyhow ? [] : faultsOf(found, network);
+  const faults = anyhow ? [] : networkIssues(found, network);
   return faults.length > 0 ? refuse(...faults) : network;
 }
 
 /** What of it is not as it would have been made here. */
-function faultsOf(
+function networkIssues(
   found: Docker.NetworkInspectInfo,
   { infrastructure }: InstancesNetwork,
 ): string[] {
@@ -155,12 +167,12 @@ export async function inspectNetwork(
   name: string,
 ): Promise<Docker.NetworkInspectInfo | undefined> {
   const call = docker.getNetwork(name).inspect();
-  const found = await unlessStatus([404], withDeadline('network', QUICK, call));
+  const found = await ignoreStatus([404], withDeadline('network', DEFAULT_TIMEOUT_MS, call));
   return found?.Name === name ? found : undefined;
 }
 
-function optionsFor(namespace: string, turn: number, subnet: string): Docker.NetworkCreateOptions {
-  const name = networkName(namespace, turn);
+function optionsFor(namespace: string, index: number, subnet: string): Docker.NetworkCreateOptions {
+  const name = networkName(namespace, index);
   const { infrastructure } = describeNetwork(name, '', subnet);
   return {
     Name: name,
@@ -170,7 +182,7 @@ function optionsFor(namespace: string, turn: number, subnet: string): Docker.Net
     Labels: { [LABEL.namespace]: namespace },
     IPAM: { Driver: 'default', Config: [{ Subnet: subnet, IPRange: infrastructure }] },
     Options: {
-      'com.docker.network.bridge.name': bridgeName(namespace, turn),
+      'com.docker.network.bridge.name': bridgeName(namespace, index),
       [ICC]: 'false',
     },
   };
@@ -195,19 +207,19 @@ export function describeNetwork(name: string, bridge: string, subnet: string): I
 }
 
 /** A namespace has no dot, so the second network of one is never the first of another. */
-function networkName(namespace: string, turn: number): string {
-  return turn === 0 ? namespace : `${namespace}.${turn + 1}`;
+function networkName(namespace: string, index: number): string {
+  return index === 0 ? namespace : `${namespace}.${index + 1}`;
 }
 
 /** Which of a host's networks it is, by its name; the first is 0. */
-export function turnOf(name: string): number {
+export function networkIndexOf(name: string): number {
   const dot = name.indexOf('.');
   return dot === -1 ? 0 : Number(name.slice(dot + 1)) - 1;
 }
 
 /** An interface's name has at most 15 characters; two deployments must not share one. */
-function bridgeName(namespace: string, turn: number): string {
-  if (namespace === 'ephemera') return `eph${turn}`;
+function bridgeName(namespace: string, index: number): string {
+  if (namespace === 'ephemera') return `eph${index}`;
   const digest = createHash('sha256').update(namespace).digest('hex').slice(0, 8);
-  return turn === 0 ? `eph-${digest}` : `eph-${digest}-${turn}`;
+  return index === 0 ? `eph-${digest}` : `eph-${digest}-${index}`;
 }

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { StartFault } from '@ephemera/lifecycle';
+import { ContainerStartError } from '@ephemera/lifecycle';
 import { createLogger } from '@ephemera/process';
 import { waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
-import { begunInstance, openDocker } from '../../test/docker-scene.ts';
+import { assignedInstance, openDocker } from '../../test/docker-fixture.ts';
 import { execInside } from '../../test/exec-inside.ts';
 import { firewallRemovalScript, firewallScript } from '../firewall-rules.ts';
 import { createFirewall, runHere } from '../firewall.ts';
@@ -20,9 +20,9 @@ const run = promisify(execFile);
 const logger = createLogger('test', 'silent');
 
 async function open(options: Partial<NetworksOptions> = {}) {
-  const scene = await openDocker(options);
-  onTestFinished(scene.close);
-  return scene;
+  const fixture = await openDocker(options);
+  onTestFinished(fixture.close);
+  return fixture;
 }
 
 /** On which of the networks each instance is, the first network being 0. */
@@ -34,11 +34,11 @@ function places(networks: readonly InstancesNetwork[], addresses: readonly strin
 test('what one network has no room for goes onto the next, fit for use before anybody is on it', async () => {
   const prepared: string[] = [];
   const { start, networks, containers, docker, namespace } = await open({
-    portsEach: 2,
+    portsPerNetwork: 2,
     prepare: ({ name }) => Promise.resolve(void prepared.push(name)),
   });
-  const instances = Array.from({ length: 5 }, () => begunInstance());
-  const started = await Promise.all(instances.map((each) => start(each)));
+  const instances = Array.from({ length: 5 }, () => assignedInstance());
+  const started = await Promise.all(instances.map((instance) => start(instance)));
   const where = places(
     networks.all,
     started.map(({ address }) => address),
@@ -51,12 +51,12 @@ test('what one network has no room for goes onto the next, fit for use before an
   }
   // Another worker of the host finds them all, and what is on them.
   const others = await instancesNetworks({
-    ...{ docker, namespace, subnets: undefined, portsEach: 2, logger },
+    ...{ docker, namespace, subnets: undefined, portsPerNetwork: 2, logger },
     prepare: () => Promise.resolve(),
     keep: () => undefined,
   });
   expect(others.all).toEqual(networks.all);
-  expect((await others.hold()).network.name).toBe(`${namespace}.3`);
+  expect((await others.reserve()).network.name).toBe(`${namespace}.3`);
   // Room that opens on the first is used before the third is.
   const first =
     instances[
@@ -64,23 +64,26 @@ test('what one network has no room for goes onto the next, fit for use before an
     ];
   await containers.removeInstance(first?.id ?? '', 0);
   await networks.refresh();
-  expect((await networks.hold()).network.name).toBe(namespace);
+  expect((await networks.reserve()).network.name).toBe(namespace);
 });
 
 test('where no further one can be made, that is said, and the host offers no more than it holds', async () => {
-  const { start, networks, network } = await open({ portsEach: 1, subnets: ['10.231.0.0/16'] });
-  await start(begunInstance());
-  expect(networks.most).toBeUndefined();
-  const refused = start(begunInstance());
-  await expect(refused).rejects.toThrow(StartFault);
+  const { start, networks, network } = await open({
+    portsPerNetwork: 1,
+    subnets: ['10.231.0.0/16'],
+  });
+  await start(assignedInstance());
+  expect(networks.max).toBeUndefined();
+  const refused = start(assignedInstance());
+  await expect(refused).rejects.toThrow(ContainerStartError);
   await expect(refused).rejects.toThrow(/networks of this host are full.*10\.231\.0\.0\/16: /s);
-  expect(networks.most).toBe(1);
+  expect(networks.max).toBe(1);
   expect(network.name).toBe(networks.all[0]?.name);
 });
 
 test('a proxy that is a container comes onto every network, and reaches what is there', async () => {
-  const { docker, network, networks, start, namespace } = await open({ portsEach: 1 });
-  const [first, second] = [begunInstance(), begunInstance()];
+  const { docker, network, networks, start, namespace } = await open({ portsPerNetwork: 1 });
+  const [first, second] = [assignedInstance(), assignedInstance()];
   await start(first);
   const proxy = await docker.createContainer({
     Image: 'ephemera/demo',
@@ -99,7 +102,7 @@ test('a proxy that is a container comes onto every network, and reaches what is 
     runOnHost: runHere,
     logger,
   });
-  for (const each of networks.all) await firewalls.secure(each);
+  for (const instancesNetwork of networks.all) await firewalls.secure(instancesNetwork);
   const { Networks } = (await proxy.inspect()).NetworkSettings;
   expect(Object.keys(Networks).sort()).toEqual([namespace, `${namespace}.2`]);
   const line = `printf 'GET /id HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${address} 8080`;
@@ -109,15 +112,19 @@ test('a proxy that is a container comes onto every network, and reaches what is 
 });
 
 test('all of them go at the end, with their rules', async () => {
-  const scene = await openDocker({ portsEach: 1 });
-  await scene.start(begunInstance());
-  await scene.start(begunInstance());
-  const bridges = scene.networks.all.map(({ bridge }) => bridge.toUpperCase());
-  await runHere(scene.networks.all.map((each) => firewallScript(each, egress)).join('\n'));
+  const fixture = await openDocker({ portsPerNetwork: 1 });
+  await fixture.start(assignedInstance());
+  await fixture.start(assignedInstance());
+  const bridges = fixture.networks.all.map(({ bridge }) => bridge.toUpperCase());
+  await runHere(
+    fixture.networks.all
+      .map((instancesNetwork) => firewallScript(instancesNetwork, egress))
+      .join('\n'),
+  );
   const rules = async () => (await run('iptables', ['-w', '5', '-S'])).stdout;
   for (const bridge of bridges) expect(await rules()).toContain(`EPHEMERA-${bridge}-`);
-  await scene.close();
-  expect(await findNetworks(scene.docker, scene.namespace)).toEqual([]);
+  await fixture.close();
+  expect(await findNetworks(fixture.docker, fixture.namespace)).toEqual([]);
   for (const bridge of bridges) expect(await rules()).not.toContain(`EPHEMERA-${bridge}-`);
 });
 
@@ -130,19 +137,19 @@ test('a network that was pruned is made again, and what is left keeps its rules'
   const options = { network, mode: 'required', egress, runOnHost: runHere, logger } as const;
   const firewall = await createFirewall(options);
   const networks = await instancesNetworks({
-    ...{ docker, namespace, subnets: undefined, portsEach: 1, logger },
-    prepare(each) {
-      secured.push(each);
-      return firewall.secure(each);
+    ...{ docker, namespace, subnets: undefined, portsPerNetwork: 1, logger },
+    prepare(instancesNetwork) {
+      secured.push(instancesNetwork);
+      return firewall.secure(instancesNetwork);
     },
     keep: (found) => firewall.keep(found),
   });
   const look = async () => {
     await networks.refresh();
     await firewall.assert();
-    return firewall.objections(begunInstance().template);
+    return firewall.startCheck(assignedInstance().template);
   };
-  const [first, second] = [await networks.hold(), await networks.hold()];
+  const [first, second] = [await networks.reserve(), await networks.reserve()];
   expect(second.network.name).toBe(`${namespace}.2`);
   second.release();
   await removeNetwork(docker, second.network.name);
@@ -150,13 +157,13 @@ test('a network that was pruned is made again, and what is left keeps its rules'
   first.release();
   await removeNetwork(docker, namespace);
   expect(await look()).toEqual([]);
-  expect((await networks.hold()).network.name).toBe(namespace);
+  expect((await networks.reserve()).network.name).toBe(namespace);
   expect(await look()).toEqual([]);
 });
 
 test('a further network that is not fit is no reason to start, and none to stop', async () => {
-  const { docker, namespace, networks, start } = await open({ portsEach: 1 });
-  const instance = begunInstance();
+  const { docker, namespace, networks, start } = await open({ portsPerNetwork: 1 });
+  const instance = assignedInstance();
   await start(instance);
   await docker.createNetwork({
     Name: `${namespace}.2`,
@@ -165,11 +172,11 @@ test('a further network that is not fit is no reason to start, and none to stop'
   });
   onTestFinished(() => removeNetwork(docker, `${namespace}.2`).then(() => undefined));
   const others = instancesNetworks({
-    ...{ docker, namespace, subnets: undefined, portsEach: 1, logger },
+    ...{ docker, namespace, subnets: undefined, portsPerNetwork: 1, logger },
     prepare: () => Promise.resolve(),
     keep: () => undefined,
   });
   await expect(others).rejects.toThrow(`the Docker network "${namespace}.2" is there, but it`);
-  expect((await networks.hold()).network.name).toBe(`${namespace}.3`);
+  expect((await networks.reserve()).network.name).toBe(`${namespace}.3`);
   expect(networks.all.map(({ name }) => name)).toEqual([namespace, `${namespace}.3`]);
 });

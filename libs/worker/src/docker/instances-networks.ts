@@ -1,21 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { StartError } from '@ephemera/domain';
-import { StartFault } from '@ephemera/lifecycle';
+import type { BootError } from '@ephemera/domain';
+import { ContainerStartError } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type Docker from 'dockerode';
-import { wordsOf } from './deadline.ts';
-import { bringInfrastructure, countPorts } from './infrastructure.ts';
+import { daemonMessage } from './deadline.ts';
+import { connectInfrastructure, countPorts } from './infrastructure.ts';
 import type { InstancesNetwork } from './instances-network.ts';
-import { ensureNetwork, findNetworks, turnOf } from './instances-network.ts';
+import { ensureNetwork, findNetworks, networkIndexOf } from './instances-network.ts';
 
 /** A place on a network that is held for a container until it is known to have one, or to need none. */
-export interface HeldPort {
+export interface PortReservation {
   readonly network: InstancesNetwork;
   /** The container runs: from the next count on it is counted with the others. */
-  use(): void;
+  commit(): void;
   release(): void;
   /** The kernel had none for it after all: others are on the bridge too. */
-  refused(): void;
+  reject(): void;
 }
 
 /** The networks of the instances of one host. */
@@ -23,12 +23,12 @@ export interface InstancesNetworks {
   /** All that there are, the first one first. */
   readonly all: readonly InstancesNetwork[];
   /** How many instances they hold; undefined as long as further ones can be made. */
-  readonly most: number | undefined;
+  readonly max: number | undefined;
   /**
    * Holds a port on the first network that has one; a further network is made where all are full.
-   * @throws StartFault where none can be made
+   * @throws ContainerStartError where none can be made
    */
-  hold(): Promise<HeldPort>;
+  reserve(): Promise<PortReservation>;
   /** Finds what other workers have made, counts the ports anew, brings new proxies onto all. */
   refresh(): Promise<void>;
 }
@@ -39,7 +39,7 @@ export interface NetworksOptions {
   /** The /16s that may be used, in their order; all of ours where absent. */
   readonly subnets: readonly string[] | undefined;
   /** How many instances one network takes: below the 1,023 ports of a bridge, for proxies need some. */
-  readonly portsEach: number;
+  readonly portsPerNetwork: number;
   /** Makes a network fit for use; called before the first instance is on it. */
   readonly prepare: (network: InstancesNetwork) => Promise<void>;
   /** Told all that there are, at each look: what is not among them was taken away. */
@@ -48,46 +48,48 @@ export interface NetworksOptions {
 }
 
 /** How long a network counts as full after the kernel said so, or none could be made, ms. */
-const FULL_FOR = 10_000;
+const FULL_RETRY_MS = 10_000;
 
 /** Finds the networks of this host, the first one made already. */
 export async function instancesNetworks(options: NetworksOptions): Promise<InstancesNetworks> {
-  const { docker, namespace, portsEach, logger } = options;
+  const { docker, namespace, portsPerNetwork, logger } = options;
   let all: readonly InstancesNetwork[] = [];
-  let cannot: { readonly fault: StartFault; readonly until: number } | undefined;
+  let cannot: { readonly fault: ContainerStartError; readonly until: number } | undefined;
   /** Further ones that somebody made or changed since the start, each with its fault. */
-  let unfit = new Map<string, string>();
+  let unusable = new Map<string, string>();
   const counted = new Map<string, number>();
   const refusedUntil = new Map<string, number>();
   /** Ports held that the last count may not have seen. */
-  const held = new Map<string, Set<{ used: boolean }>>();
-  const heldOn = (name: string) => held.get(name) ?? new Set();
+  const reserved = new Map<string, Set<{ used: boolean }>>();
+  const reservedOn = (name: string) => reserved.get(name) ?? new Set();
 
   const isFull = ({ name }: InstancesNetwork) =>
     performance.now() < (refusedUntil.get(name) ?? 0) ||
-    (counted.get(name) ?? 0) + heldOn(name).size >= portsEach;
+    (counted.get(name) ?? 0) + reservedOn(name).size >= portsPerNetwork;
 
   const count = async ({ name }: InstancesNetwork): Promise<void> => {
     // Only what runs already is sure to be in the count.
-    const seen = [...heldOn(name)].filter(({ used }) => used);
+    const seen = [...reservedOn(name)].filter(({ used }) => used);
     counted.set(name, await countPorts(docker, name));
-    for (const each of seen) heldOn(name).delete(each);
+    for (const item of seen) reservedOn(name).delete(item);
   };
 
   const refresh = async (isStart = false): Promise<void> => {
     const odd = new Map<string, string>();
-    const skip = (name: string, fault: StartError) => {
+    const skip = (name: string, fault: BootError) => {
       odd.set(name, fault.message);
-      if (unfit.get(name) === fault.message) return;
-      logger.warn({ network: name, err: fault }, 'a network is not fit for instances: left alone');
+      if (unusable.get(name) === fault.message) return;
+      logger.warn({ network: name, err: fault }, 'network ignored: not usable for instances');
     };
     const found = await findNetworks(docker, namespace, false, isStart ? undefined : skip);
-    unfit = odd;
+    unusable = odd;
     options.keep(found);
-    await bringInfrastructure(docker, found);
+    await connectInfrastructure(docker, found);
     // One that was made anew under its name may have another bridge.
-    const isKnown = (each: InstancesNetwork) => all.some((it) => isDeepStrictEqual(it, each));
-    for (const each of found) if (!isKnown(each)) await options.prepare(each);
+    const isKnown = (instancesNetwork: InstancesNetwork) =>
+      all.some((it) => isDeepStrictEqual(it, instancesNetwork));
+    for (const instancesNetwork of found)
+      if (!isKnown(instancesNetwork)) await options.prepare(instancesNetwork);
     await Promise.all(found.map(count));
     all = found;
     if (cannot && performance.now() >= cannot.until) cannot = undefined;
@@ -95,41 +97,43 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
 
   const make = async (): Promise<void> => {
     await refresh();
-    if (all.some((each) => !isFull(each))) return;
+    if (all.some((instancesNetwork) => !isFull(instancesNetwork))) return;
     if (cannot) throw cannot.fault;
-    const turns = new Set([...all.map(({ name }) => name), ...unfit.keys()].map(turnOf));
+    const indexes = new Set(
+      [...all.map(({ name }) => name), ...unusable.keys()].map(networkIndexOf),
+    );
     // The first may have been taken away.
-    let turn = 0;
-    while (turns.has(turn)) turn++;
+    let index = 0;
+    while (indexes.has(index)) index++;
     try {
-      const { name, subnet } = await ensureNetwork(docker, namespace, options.subnets, turn);
-      logger.info({ network: name, subnet, portsEach }, 'network made');
+      const { name, subnet } = await ensureNetwork(docker, namespace, options.subnets, index);
+      logger.info({ network: name, subnet, portsPerNetwork }, 'network made');
     } catch (error) {
-      const fault = new StartFault(
-        `The networks of this host are full, and a further one could not be made: ${wordsOf(error)}`,
+      const fault = new ContainerStartError(
+        `The networks of this host are full, and a further one could not be made: ${daemonMessage(error)}`,
       );
       logger.warn({ err: error }, 'no further network could be made');
-      cannot = { fault, until: performance.now() + FULL_FOR };
+      cannot = { fault, until: performance.now() + FULL_RETRY_MS };
       throw fault;
     }
     await refresh();
   };
   let making: Promise<void> | undefined;
 
-  const holdOn = (network: InstancesNetwork): HeldPort => {
+  const reservePort = (network: InstancesNetwork): PortReservation => {
     const { name } = network;
     const port = { used: false };
-    held.set(name, heldOn(name).add(port));
+    reserved.set(name, reservedOn(name).add(port));
     const release = () => {
-      if (!port.used) heldOn(name).delete(port);
+      if (!port.used) reservedOn(name).delete(port);
     };
     return {
       network,
-      use: () => (port.used = true),
+      commit: () => (port.used = true),
       release,
-      refused() {
+      reject() {
         release();
-        refusedUntil.set(name, performance.now() + FULL_FOR);
+        refusedUntil.set(name, performance.now() + FULL_RETRY_MS);
       },
     };
   };
@@ -139,13 +143,13 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
     get all() {
       return all;
     },
-    get most() {
-      return cannot && all.length * portsEach;
+    get max() {
+      return cannot && all.length * portsPerNetwork;
     },
-    async hold() {
+    async reserve() {
       for (;;) {
-        const free = all.find((each) => !isFull(each));
-        if (free) return holdOn(free);
+        const free = all.find((instancesNetwork) => !isFull(instancesNetwork));
+        if (free) return reservePort(free);
         making ??= make().finally(() => (making = undefined));
         await making;
       }

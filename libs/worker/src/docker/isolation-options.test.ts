@@ -1,7 +1,7 @@
 import { sampleTemplate } from '@ephemera/test-support';
 import type Docker from 'dockerode';
 import { expect, test } from 'vitest';
-import { begunInstance } from '../../test/docker-scene.ts';
+import { assignedInstance } from '../../test/docker-fixture.ts';
 import { containerProfile } from './container-profile.ts';
 import { isolationOptions } from './isolation-options.ts';
 
@@ -35,10 +35,10 @@ test.each([
     { seccomp: 'unconfined' },
     { SecurityOpt: [NO_NEW_PRIVILEGES, 'seccomp=unconfined'] },
   ],
-] as const)('a template that asks for %s has it created so', async (_, wish, expected) => {
-  const isolation = await isolationOptions(docker, sampleTemplate(wish));
+] as const)('a template that asks for %s has it created so', async (_, spec, expected) => {
+  const isolation = await isolationOptions(docker, sampleTemplate(spec));
   expect(isolation).toEqual(expected);
-  const { HostConfig } = containerProfile(begunInstance(wish), {
+  const { HostConfig } = containerProfile(assignedInstance(spec), {
     name: 'a',
     network: 'n',
     address: '10.0.0.9',

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { Template } from '@ephemera/domain';
-import { StartFault } from '@ephemera/lifecycle';
+import { ContainerStartError } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import type { HostConfig } from 'dockerode';
-import { QUICK, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, withDeadline } from './deadline.ts';
 
 /** What a daemon says of itself, as far as a template may depend on it. */
 interface DaemonInfo {
@@ -16,15 +16,15 @@ const NO_NEW_PRIVILEGES = 'no-new-privileges:true';
 /**
  * The runtime, the profiles and the users that a template asks for. The daemon is asked whether
  * it has them: one without AppArmor would leave out a profile without a word.
- * @throws StartFault with everything that this host does not have
+ * @throws ContainerStartError with everything that this host does not have
  */
 export async function isolationOptions(docker: Docker, template: Template): Promise<HostConfig> {
   const { runtime, seccomp, apparmor, userns } = template;
-  const asksForNothing = [runtime, seccomp, apparmor, userns].every((each) => each === undefined);
+  const asksForNothing = [runtime, seccomp, apparmor, userns].every((item) => item === undefined);
   if (asksForNothing) return { SecurityOpt: [NO_NEW_PRIVILEGES] };
-  const info = (await withDeadline('info', QUICK, docker.info())) as DaemonInfo;
+  const info = (await withDeadline('info', DEFAULT_TIMEOUT_MS, docker.info())) as DaemonInfo;
   const has = (name: string) =>
-    (info.SecurityOptions ?? []).some((each) => each.split(',')[0] === `name=${name}`);
+    (info.SecurityOptions ?? []).some((text) => text.split(',')[0] === `name=${name}`);
   const profile = await readProfile(seccomp);
   const faults = [
     runtime !== undefined && !(runtime in (info.Runtimes ?? {})) && noRuntime(runtime, info),
@@ -33,7 +33,8 @@ export async function isolationOptions(docker: Docker, template: Template): Prom
     apparmor !== undefined && !has('apparmor') && 'the daemon has no AppArmor',
     userns === 'remapped' && !has('userns') && 'the daemon does not map users (userns-remap)',
   ].filter((fault) => fault !== false);
-  if (faults.length > 0) throw new StartFault(`This host does not start it: ${faults.join('; ')}.`);
+  if (faults.length > 0)
+    throw new ContainerStartError(`This host does not start it: ${faults.join('; ')}.`);
   return {
     ...(runtime !== undefined && { Runtime: runtime }),
     ...(userns === 'host' && { UsernsMode: 'host' }),

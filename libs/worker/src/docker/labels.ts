@@ -16,11 +16,11 @@ export const LABEL = {
   /** The pool that it was started for; empty where there is none. */
   pool: 'ephemera.pool',
   /** What a store that lost everything needs to know the instance again. */
-  recall: 'ephemera.recall',
+  recovery: 'ephemera.recovery',
 } as const;
 
 /** Everything of an instance that neither changes nor is a secret. */
-interface Recall {
+interface RecoveryMetadata {
   readonly template: Template;
   readonly timeout: number;
   readonly createdAt: number;
@@ -43,7 +43,7 @@ export function labelsOf(
   // One that its deadline pauses lives up to its ceiling, and so may one of a pool.
   const isLong = template.onTimeout === 'pause' || pool !== undefined;
   const latest = isLong ? maxExpiresAt : Math.min(instance.expiresAt + timeout, maxExpiresAt);
-  const recall: Recall = {
+  const recall: RecoveryMetadata = {
     template,
     timeout,
     createdAt,
@@ -64,12 +64,12 @@ export function labelsOf(
     [LABEL.role]: 'instance',
     [LABEL.pool]: pool ?? '',
     // Its environment is with the container; labels are told to whoever hears the daemon's events.
-    [LABEL.recall]: JSON.stringify({ ...recall, template: { ...template, env: {} } }),
+    [LABEL.recovery]: JSON.stringify({ ...recall, template: { ...template, env: {} } }),
   };
 }
 
 /** What a container tells of itself, beside what the daemon tells of it. */
-export interface Told {
+export interface LabelledContainer {
   readonly labels: Readonly<Record<string, string>>;
   readonly name: string;
 }
@@ -78,9 +78,9 @@ export interface Told {
  * What became of a container in its pool. Labels cannot change, but names can: one that was claimed
  * bears the generation of its claim.
  */
-export function pooledOf({ labels, name }: Told): 'waits' | 'claimed' | undefined {
+export function pooledOf({ labels, name }: LabelledContainer): 'unclaimed' | 'claimed' | undefined {
   if (!labels[LABEL.pool]) return undefined;
-  return generationIn(name) > Number(labels[LABEL.generation]) ? 'claimed' : 'waits';
+  return generationIn(name) > Number(labels[LABEL.generation]) ? 'claimed' : 'unclaimed';
 }
 
 function generationIn(name: string): number {
@@ -89,7 +89,7 @@ function generationIn(name: string): number {
 
 /** The instance that a container tells of; undefined where its labels are not whole. */
 export function instanceOf(
-  told: Told,
+  container: LabelledContainer,
   seen: {
     readonly address: string;
     readonly startedAt: number;
@@ -97,11 +97,11 @@ export function instanceOf(
     readonly now: number;
   },
 ): Instance | undefined {
-  const { labels, name } = told;
+  const { labels, name } = container;
   const { address, startedAt, paused, now } = seen;
-  const { [LABEL.instance]: id, [LABEL.recall]: text, [LABEL.host]: host } = labels;
+  const { [LABEL.instance]: id, [LABEL.recovery]: text, [LABEL.host]: host } = labels;
   if (id === undefined || text === undefined || host === undefined) return undefined;
-  const { pool, ...recall } = JSON.parse(text) as Recall;
+  const { pool, ...recall } = JSON.parse(text) as RecoveryMetadata;
   const { template, maxExpiresAt } = recall;
   // Of a claim the generation alone is known: it has the whole time of its template once more.
   const timeout = pool === undefined ? recall.timeout : template.timeout;

@@ -1,8 +1,8 @@
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StartFault, type TellStep } from '@ephemera/lifecycle';
+import { ContainerStartError, type ReportProgress } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
-import { QUICK, unlessStatus, withDeadline, wordsOf } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline, daemonMessage } from './deadline.ts';
 import { type PullLine, pullProgress } from './pull-progress.ts';
 
 /** Pulls images that are not on the host. */
@@ -13,9 +13,9 @@ export interface ImagePulls {
    * lives, and is `within` ms away once the image is there.
    *
    * @returns false where nobody wanted the instance any more; others may still want the image
-   * @throws StartFault where the registry refuses or cannot be reached, or the time is up
+   * @throws ContainerStartError where the registry refuses or cannot be reached, or the time is up
    */
-  pull(image: string, within: number, tell: TellStep): Promise<boolean>;
+  pull(image: string, timeoutMs: number, reportProgress: ReportProgress): Promise<boolean>;
 }
 
 interface Pull {
@@ -24,38 +24,38 @@ interface Pull {
 }
 
 /** How often whoever waits is told, ms. */
-const TELL_EVERY = 1_000;
+const REPORT_INTERVAL_MS = 1_000;
 /** How long a start outlives the last telling of its pull at least, ms. */
-const PATIENCE = 15_000;
+const TIMEOUT_MS = 15_000;
 
 /** @param timeout how long one pull may take, ms */
 export function imagePulls(docker: Docker, timeout: number): ImagePulls {
-  const underWay = new Map<string, Pull>();
+  const inFlight = new Map<string, Pull>();
 
   const join = (image: string): Pull => {
-    const known = underWay.get(image);
+    const known = inFlight.get(image);
     if (known) return known;
     const progress = pullProgress();
     const stop = new AbortController();
     const ended = withDeadline('the pull', timeout, pullNow(docker, image, progress, stop.signal))
       .catch((error: unknown) => {
-        throw new StartFault(
-          `The image ${image} is not on this host, and pulling it failed: ${wordsOf(error)}`,
+        throw new ContainerStartError(
+          `The image ${image} is not on this host, and pulling it failed: ${daemonMessage(error)}`,
         );
       })
       .finally(() => {
         stop.abort();
-        underWay.delete(image);
+        inFlight.delete(image);
       });
     const pull = { ended, progress };
-    underWay.set(image, pull);
+    inFlight.set(image, pull);
     return pull;
   };
 
   return {
-    async pull(image, within, tell) {
+    async pull(image, timeoutMs, reportProgress) {
       const { ended, progress } = join(image);
-      const patience = Math.max(within, PATIENCE);
+      const patience = Math.max(timeoutMs, TIMEOUT_MS);
       const over = ended.then(
         () => true,
         () => true,
@@ -64,10 +64,10 @@ export function imagePulls(docker: Docker, timeout: number): ImagePulls {
         const { done } = progress;
         const percent = done === undefined ? '' : ` (${Math.floor(done * 100)} %)`;
         const message = `Pulling the image ${image}${percent}.`;
-        if (!(await tell({ step: 'pulling', done, message }, patience))) return false;
-      } while (!(await Promise.race([over, sleep(TELL_EVERY, false)])));
+        if (!(await reportProgress({ step: 'pulling', done, message }, patience))) return false;
+      } while (!(await Promise.race([over, sleep(REPORT_INTERVAL_MS, false)])));
       await ended;
-      return tell({ step: 'creating', message: 'Creating the container.' }, within);
+      return reportProgress({ step: 'creating', message: 'Creating the container.' }, timeoutMs);
     },
   };
 }
@@ -80,13 +80,13 @@ async function pullNow(
 ): Promise<void> {
   const answer = await docker.createImage({ fromImage: withTag(image), abortSignal });
   for await (const line of createInterface({ input: answer })) {
-    const told = JSON.parse(line) as PullLine;
-    if (told.error !== undefined) throw new Error(told.error);
-    progress.hear(told);
+    const container = JSON.parse(line) as PullLine;
+    if (container.error !== undefined) throw new Error(container.error);
+    progress.hear(container);
   }
   // A daemon that dies in the middle ends the answer without an error.
-  const found = withDeadline('inspect', QUICK, docker.getImage(image).inspect());
-  if (!(await unlessStatus([404], found))) throw new Error('the daemon ended it half-way');
+  const found = withDeadline('inspect', DEFAULT_TIMEOUT_MS, docker.getImage(image).inspect());
+  if (!(await ignoreStatus([404], found))) throw new Error('the daemon ended it half-way');
 }
 
 /** Without a tag the daemon would pull every tag that there is. */

@@ -1,7 +1,7 @@
-import type { LogLine, LogPage, LogPlace } from '@ephemera/lifecycle';
-import { linesBehind } from '@ephemera/lifecycle';
+import type { LogLine, LogPage, LogPosition } from '@ephemera/lifecycle';
+import { linesAfter } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
-import { QUICK, unlessStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 
 /** How much one page holds, characters; it ends with a whole moment, so it may hold a few more. */
 const PAGE = 65_536;
@@ -12,7 +12,7 @@ const PAGE = 65_536;
  */
 export async function readLines(
   container: Docker.Container,
-  { after, tail }: { after?: LogPlace | undefined; tail?: number | undefined },
+  { after, tail }: { after?: LogPosition | undefined; tail?: number | undefined },
 ): Promise<readonly LogLine[] | undefined> {
   const call = container.logs({
     follow: false,
@@ -24,17 +24,17 @@ export async function readLines(
     ...(tail !== undefined && { tail }),
   });
   // 409: it is being removed, or was created and never started.
-  const raw = await unlessStatus([404, 409], withDeadline('logs', QUICK, call));
-  return raw && linesBehind(after, readFrames(raw));
+  const raw = await ignoreStatus([404, 409], withDeadline('logs', DEFAULT_TIMEOUT_MS, call));
+  return raw && linesAfter(after, demuxLog(raw));
 }
 
 /** As many of the first lines as one answer holds. */
 export function pageOf(lines: readonly LogLine[]): LogPage {
   let size = 0;
-  const end = lines.findIndex((line, i) => {
-    const isNewMoment = line.time !== lines[i - 1]?.time;
+  const end = lines.findIndex((startQueue, i) => {
+    const isNewMoment = startQueue.time !== lines[i - 1]?.time;
     if (size >= PAGE && isNewMoment) return true;
-    size += line.text.length;
+    size += startQueue.text.length;
     return false;
   });
   return end === -1 ? { lines, more: false } : { lines: lines.slice(0, end), more: true };
@@ -44,7 +44,7 @@ export function pageOf(lines: readonly LogLine[]): LogPage {
  * Takes a log apart: each entry is a frame (its stream, three zeros, its length, big-endian) whose
  * text begins with a time and a space (Docker Engine API, `ContainerAttach`).
  */
-function readFrames(raw: Buffer): LogLine[] {
+function demuxLog(raw: Buffer): LogLine[] {
   const lines: LogLine[] = [];
   for (let at = 0; at + 8 <= raw.length;) {
     const length = raw.readUInt32BE(at + 4);

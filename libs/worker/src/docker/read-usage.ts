@@ -1,6 +1,6 @@
 import type { Usage } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
-import { QUICK, unlessStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 
 /** What the daemon tells of a container that runs; a stopped one has hardly any of it. */
 interface Reading {
@@ -20,8 +20,10 @@ export async function readUsage(container: Docker.Container): Promise<Usage | un
   // `one-shot`: without it the daemon waits for a reading to compare with. Of a container that was
   // read a moment ago it gives the next reading all the same, up to a second later.
   const call = container.stats({ stream: false, 'one-shot': true });
-  const reading = (await unlessStatus([404, 409], withDeadline('stats', QUICK, call))) as
-    Reading | undefined;
+  const reading = (await ignoreStatus(
+    [404, 409],
+    withDeadline('stats', DEFAULT_TIMEOUT_MS, call),
+  )) as Reading | undefined;
   const memory = reading?.memory_stats;
   if (reading === undefined || memory?.usage === undefined) return undefined;
   const networks = Object.values(reading.networks ?? {});

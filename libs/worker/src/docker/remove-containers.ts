@@ -1,9 +1,9 @@
 import type Docker from 'dockerode';
-import { QUICK, unlessStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
 /** How many containers are removed at once. */
-const AT_ONCE = 8;
+const CONCURRENCY = 8;
 
 /**
  * Removes the containers of a deployment from a daemon, whatever their state, but for those of the
@@ -22,10 +22,10 @@ export async function removeContainers(
   const lane = async (): Promise<void> => {
     for (let next = found.pop(); next; next = found.pop()) {
       const call = docker.getContainer(next.Id).remove({ force: true, v: true });
-      await unlessStatus([404, 409], withDeadline('remove', 60_000, call));
+      await ignoreStatus([404, 409], withDeadline('remove', 60_000, call));
     }
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, lane));
+  await Promise.all(Array.from({ length: CONCURRENCY }, lane));
   return spared;
 }
 
@@ -37,5 +37,5 @@ export async function instanceIds(docker: Docker, namespace: string): Promise<st
 
 function list(docker: Docker, namespace: string): Promise<Docker.ContainerInfo[]> {
   const filters = { label: [`${LABEL.namespace}=${namespace}`] };
-  return withDeadline('list', QUICK, docker.listContainers({ all: true, filters }));
+  return withDeadline('list', DEFAULT_TIMEOUT_MS, docker.listContainers({ all: true, filters }));
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
-import { DOCKER_HOST, removeAll, requireImage } from '../../test/docker-scene.ts';
+import { DOCKER_HOST, removeAll, requireImage } from '../../test/docker-fixture.ts';
 import { connectDocker } from './connect-docker.ts';
 import { ensureNetwork, findNetworks, removeNetwork } from './instances-network.ts';
 import { LABEL } from './labels.ts';
@@ -51,7 +51,7 @@ test('a helper has no more of the machine than it needs', async () => {
   const { docker, namespace, left, there } = await open();
   const run = runInHostNetwork(docker, namespace, IMAGE)('echo on > /run/lock; exec sleep 600');
   const ended = expect(run).rejects.toThrow('refused');
-  const id = await waitFor('it', async () => (await there()).find((each) => each !== left));
+  const id = await waitFor('it', async () => (await there()).find((text) => text !== left));
   const helper = docker.getContainer(id);
   await waitFor('its start', async () => (await helper.inspect()).State.Running);
   const { HostConfig } = await helper.inspect();

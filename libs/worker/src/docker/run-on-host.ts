@@ -1,10 +1,10 @@
 import type Docker from 'dockerode';
 import type { RunOnHost } from '../firewall.ts';
-import { QUICK, unlessStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
 /** How long the helper container may take, milliseconds. */
-const WITHIN = 60_000;
+const TIMEOUT_MS = 60_000;
 
 /** How old one is that nobody waits for any more, milliseconds: longer than any of them may take. */
 const ABANDONED = 180_000;
@@ -30,14 +30,14 @@ export function runInHostNetwork(
   const removeAbandoned = async (own: string): Promise<void> => {
     const found = await withDeadline(
       'firewall',
-      QUICK,
+      DEFAULT_TIMEOUT_MS,
       docker.listContainers({ all: true, filters }),
     );
     const { Created: now = 0 } = found.find(({ Id }) => Id === own) ?? {};
     for (const { Id, Created } of found) {
       if (Id === own || (now - Created) * 1000 < abandoned) continue;
       const removal = docker.getContainer(Id).remove({ force: true });
-      await unlessStatus([404, 409], withDeadline('firewall', QUICK, removal));
+      await ignoreStatus([404, 409], withDeadline('firewall', DEFAULT_TIMEOUT_MS, removal));
     }
   };
 
@@ -64,16 +64,16 @@ export function runInHostNetwork(
         LogConfig: { Type: 'json-file', Config: {} },
       },
     });
-    const container = await withDeadline('firewall', QUICK, making);
+    const container = await withDeadline('firewall', DEFAULT_TIMEOUT_MS, making);
     try {
       await removeAbandoned(container.id).catch(() => undefined);
-      await withDeadline('firewall', QUICK, container.start());
-      const ended = (await withDeadline('firewall', WITHIN, container.wait())) as {
+      await withDeadline('firewall', DEFAULT_TIMEOUT_MS, container.start());
+      const ended = (await withDeadline('firewall', TIMEOUT_MS, container.wait())) as {
         StatusCode: number;
       };
       const read = async (tail: number): Promise<string> => {
         const call = container.logs({ stdout: true, stderr: true, tail });
-        const log = await withDeadline('firewall', QUICK, call);
+        const log = await withDeadline('firewall', DEFAULT_TIMEOUT_MS, call);
         return log.toString('utf8').replace(/[^\x20-\x7e\n]/g, '');
       };
       // The rules are set, whether or not the daemon gives what was printed.
@@ -81,7 +81,7 @@ export function runInHostNetwork(
       throw new Error(`the rules were refused: ${await read(5)}`);
     } finally {
       const removal = container.remove({ force: true });
-      await withDeadline('firewall', QUICK, removal).catch(() => undefined);
+      await withDeadline('firewall', DEFAULT_TIMEOUT_MS, removal).catch(() => undefined);
     }
   };
 }

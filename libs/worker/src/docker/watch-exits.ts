@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createInterface } from 'node:readline';
 import type Docker from 'dockerode';
-import { QUICK, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
 export interface Exit {
@@ -30,7 +30,7 @@ export async function watchExits(
   scope: { namespace: string; host: string },
   { onExit, onDaemon }: Listeners,
   signal: AbortSignal,
-  within = QUICK,
+  timeoutMs = DEFAULT_TIMEOUT_MS,
 ): Promise<void> {
   let since = Math.floor(Date.now() / 1000);
   while (!signal.aborted) {
@@ -41,7 +41,7 @@ export async function watchExits(
         label: [`${LABEL.namespace}=${scope.namespace}`, `${LABEL.host}=${scope.host}`],
       };
       const from = since;
-      const stream = await withDeadline('events', within, (late) =>
+      const stream = await withDeadline('events', timeoutMs, (late) =>
         docker.getEvents({ since: from, filters, abortSignal: AbortSignal.any([signal, late]) }),
       );
       onDaemon?.();

@@ -4,7 +4,7 @@ import { sign } from './sign.ts';
 
 export interface Delivery {
   /** How long the receiver may take to answer, ms. */
-  readonly within: number;
+  readonly timeoutMs: number;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
@@ -17,14 +17,14 @@ export interface Delivery {
 export async function deliver(
   { url, secret }: Webhook,
   event: EventResource,
-  { within, now }: Delivery,
+  { timeoutMs, now }: Delivery,
 ): Promise<number> {
   const body = JSON.stringify(event);
   const answer = await fetch(url, {
     method: 'POST',
     body,
     redirect: 'manual',
-    signal: AbortSignal.timeout(within),
+    signal: AbortSignal.timeout(timeoutMs),
     headers: {
       'content-type': 'application/json',
       'user-agent': 'Ephemera',

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { wants } from '@ephemera/domain';
+import { isSubscribed } from '@ephemera/domain';
 import type { InstanceEvent, Webhook } from '@ephemera/domain';
 import type { Deliveries } from '@ephemera/queue';
 import type { Logger } from '@ephemera/process';
@@ -9,7 +9,7 @@ import type { EventGroup } from '@ephemera/store';
 const WAIT = 5_000;
 /** When what another worker has taken and not put into the queue counts as left behind, ms. */
 const LEFT_BEHIND = 15_000;
-const PAUSE = 1_000;
+const RETRY_DELAY_MS = 1_000;
 /** How long a reader asks for nothing until it counts as dead, and how often they are looked for, ms. */
 const DEAD = 60_000;
 
@@ -37,7 +37,7 @@ export async function queueDeliveries(
     } catch (error) {
       if (isStopping()) return;
       logger.warn({ err: error }, 'events could not be taken for webhooks');
-      await sleep(PAUSE, undefined, { signal }).catch(() => undefined);
+      await sleep(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 }
@@ -48,7 +48,7 @@ async function queueAll(
 ): Promise<void> {
   const jobs = taken.flatMap((event) =>
     webhooks
-      .filter((webhook) => wants(webhook, event))
+      .filter((webhook) => isSubscribed(webhook, event))
       .map(({ name }) => ({ webhook: name, event })),
   );
   await deliveries.add(jobs);

@@ -18,8 +18,8 @@ export interface WebhookParts {
 }
 
 /** How long a receiver may take to answer, ms. */
-const WITHIN = 10_000;
-const AT_ONCE = 20;
+const TIMEOUT_MS = 10_000;
+const CONCURRENCY = 20;
 
 /**
  * Tells the webhooks of events, of all that happen once it has resolved. Gives what ends it, after
@@ -35,8 +35,8 @@ export async function startWebhooks(parts: WebhookParts): Promise<() => Promise<
   const feeding = queueDeliveries({ webhooks, events, deliveries }, { signal, logger });
   const worker = startWebhookWorker(
     webhooks,
-    { within: WITHIN, now: Date.now },
-    { connection: redis, prefix: keys.queuePrefix, concurrency: AT_ONCE, logger },
+    { timeoutMs: TIMEOUT_MS, now: Date.now },
+    { connection: redis, prefix: keys.queuePrefix, concurrency: CONCURRENCY, logger },
   );
   return async () => {
     stopping.abort();

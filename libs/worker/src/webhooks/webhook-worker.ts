@@ -3,7 +3,7 @@ import type { Webhook } from '@ephemera/domain';
 import { WEBHOOK_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
 import type { WebhookJob } from '@ephemera/queue';
 import { Worker } from 'bullmq';
-import { reportFaults } from '../spawn-worker.ts';
+import { logWorkerErrors } from '../spawn-worker.ts';
 import type { QueueWorkerOptions } from '../spawn-worker.ts';
 import { deliver } from './deliver.ts';
 import type { Delivery } from './deliver.ts';
@@ -19,7 +19,7 @@ export function startWebhookWorker(
     WEBHOOK_QUEUE,
     async ({ data, attemptsStarted }) => {
       const { webhook: name, event } = data;
-      const webhook = webhooks.find((each) => each.name === name);
+      const webhook = webhooks.find((item) => item.name === name);
       // Another worker may have the newer configuration, or the older one: it will have its turn.
       if (!webhook) throw new Error(`no webhook is named ${name} here`);
       const status = await deliver(webhook, toEventResource(event), delivery);
@@ -29,6 +29,6 @@ export function startWebhookWorker(
     },
     { ...WORKER_OPTIONS, ...rest },
   );
-  reportFaults(worker, logger);
+  logWorkerErrors(worker, logger);
   return worker;
 }

@@ -84,10 +84,10 @@ async function open(webhooks: readonly Omit<Webhook, 'secret'>[], fresh?: 'fresh
     async life(name = 'demo') {
       const template = sampleTemplate({ name });
       const { id, generation } = await instances.create(sampleDraft({ template }));
-      await instances.begin(id, generation, 'a');
-      await instances.publish(id, generation, '10.0.0.9');
-      const ending = await instances.end(id, 'request');
-      if (ending.kind === 'draining') await instances.bury(id, ending.instance.generation);
+      await instances.assignToHost(id, generation, 'a');
+      await instances.markReady(id, generation, '10.0.0.9');
+      const outcome = await instances.startDraining(id, 'request');
+      if (outcome.kind === 'draining') await instances.finalize(id, outcome.instance.generation);
       return id;
     },
   };
@@ -101,9 +101,9 @@ function isGenuine({ headers, body }: Received, secret: string, now = Date.now()
   const header = String(headers['ephemera-signature']);
   const [, t = '', v1 = ''] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(header) ?? [];
   const expected = createHmac('sha256', secret).update(`${t}.${body}`).digest();
-  const given = Buffer.from(v1, 'hex');
+  const input = Buffer.from(v1, 'hex');
   const isFresh = Math.abs(now / 1000 - Number(t)) < 300;
-  return isFresh && given.length === expected.length && timingSafeEqual(given, expected);
+  return isFresh && input.length === expected.length && timingSafeEqual(input, expected);
 }
 
 test('every event of a life is delivered once, signed, by any number of workers', async () => {
@@ -117,8 +117,8 @@ test('every event of a life is delivered once, signed, by any number of workers'
     const own = received.filter(({ event }) => event.id === id);
     expect(own.map(({ event }) => event.type).sort()).toEqual(LIFE);
   }
-  expect(received.every((each) => isGenuine(each, SECRET))).toBe(true);
-  expect(received.some((each) => isGenuine(each, 'another'))).toBe(false);
+  expect(received.every((item) => isGenuine(item, SECRET))).toBe(true);
+  expect(received.some((item) => isGenuine(item, 'another'))).toBe(false);
   const [first] = received;
   expect(first?.headers).toMatchObject({
     'content-type': 'application/json',
@@ -139,8 +139,8 @@ test('nothing goes untold from the moment that webhooks are started', async () =
 
 test('a webhook hears of what it asked for alone', async () => {
   const { received, url } = await receiver(() => 200);
-  const ends = { name: 'ends', url, events: ['gone'] as const, templates: ['b'] };
-  const { life, start, queue } = await open([ends]);
+  const killRequests = { name: 'ends', url, events: ['gone'] as const, templates: ['b'] };
+  const { life, start, queue } = await open([killRequests]);
   start();
   await life('a');
   const id = await life('b');
@@ -170,7 +170,7 @@ test('what was not received is tried again, and a redirect is not followed', asy
   await waitFor('the delivery', async () => (await queue.getCompletedCount()) === 1);
   expect(received).toHaveLength(4);
   expect(new Set(received.map(({ event }) => event.seq)).size).toBe(1);
-  expect(received.every((each) => isGenuine(each, SECRET))).toBe(true);
+  expect(received.every((item) => isGenuine(item, SECRET))).toBe(true);
 });
 
 test('the last attempt is about a day after the first', () => {

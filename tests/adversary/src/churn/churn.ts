@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Ground, newId, readyRoute, type Replica, startGround } from '../ground.ts';
+import { type Testbed, newId, readyRoute, type Replica, startTestbed } from '../testbed.ts';
 import { randomFrom, type Random } from '../random.ts';
 import { disturb } from './disturb.ts';
 import { type Fence, without } from './fences.ts';
@@ -38,13 +38,13 @@ export interface ChurnResult {
 }
 
 /** One place that one instance after the other has. */
-interface Place {
+interface Slot {
   current: Listening | undefined;
   /** Ids of this place that are dead; visitors go on asking for them. */
   readonly past: string[];
 }
 
-const PLACES = 16;
+const SLOTS = 16;
 const VISITORS = 12;
 const REPLICAS = 3;
 const PORT = 8080;
@@ -52,57 +52,57 @@ const PAST = 3;
 
 /** Instances that live for half a second each, three replicas, and everything that may go wrong. */
 export async function churn(options: ChurnOptions): Promise<ChurnResult> {
-  const ground = await startGround();
+  const testbed = await startTestbed();
   const relays: Relay[] = [];
   try {
-    return await churnOn(ground, relays, options);
+    return await churnOn(testbed, relays, options);
   } finally {
     for (const relay of relays) relay.release();
-    await ground.stop();
+    await testbed.stop();
     for (const relay of relays) relay.stop();
   }
 }
 
 async function churnOn(
-  ground: Ground,
+  testbed: Testbed,
   relays: Relay[],
   options: ChurnOptions,
 ): Promise<ChurnResult> {
   const started = performance.now();
   const replicas: Replica[] = [];
   for (let i = 0; i < REPLICAS; i++) {
-    const relay = await startRelay(ground.redisPort);
+    const relay = await startRelay(testbed.redisPort);
     relays.push(relay);
     const nodeArgs = without(options.removed ?? []);
-    replicas.push(await ground.replica({ nodeArgs, redisPort: relay.port }));
+    replicas.push(await testbed.replica({ nodeArgs, redisPort: relay.port }));
   }
   const count = { answers: 0, wrong: 0, arrived: 0, instances: 0 };
   const strays: Stray[] = [];
   const refused: Record<string, number> = {};
   const stop = new AbortController();
   const random = randomFrom(options.seed);
-  const places: Place[] = Array.from({ length: PLACES }, () => ({ current: undefined, past: [] }));
+  const slots: Slot[] = Array.from({ length: SLOTS }, () => ({ current: undefined, past: [] }));
 
   const onRequest = (stray: Stray | undefined) => {
     count.arrived++;
     if (stray) strays.push(stray);
   };
-  const keepPlace = async (place: Place, index: number) => {
+  const keepSlot = async (slot: Slot, index: number) => {
     while (!stop.signal.aborted) {
       const turn = count.instances++;
       const address = options.freshAddresses
         ? `127.1.${(turn >> 8) & 255}.${turn & 255}`
         : `127.0.2.${index + 1}`;
-      await replace(ground, place, address, options.killsFirst === true, random, onRequest);
+      await replace(testbed, slot, address, options.killsFirst === true, random, onRequest);
       await sleep(300 + random(500));
     }
   };
   const visit = async (replica: Replica) => {
     const visitor = new Visitor(replica.publicPort);
     while (!stop.signal.aborted) {
-      const place = places[random(PLACES)];
-      const dead = random(5) === 0 ? place?.past[random(PAST)] : undefined;
-      const id = dead ?? place?.current?.id;
+      const slot = slots[random(SLOTS)];
+      const dead = random(5) === 0 ? slot?.past[random(PAST)] : undefined;
+      const id = dead ?? slot?.current?.id;
       if (id === undefined) {
         await sleep(1);
         continue;
@@ -121,9 +121,9 @@ async function churnOn(
     visitor.leave();
   };
 
-  const churning = places.map(keepPlace);
+  const churning = slots.map(keepSlot);
   const disturbing = disturb(
-    { ground, replicas, relays, partitions: options.partitions === true },
+    { testbed, replicas, relays, partitions: options.partitions === true },
     randomFrom(options.seed + 1),
     stop.signal,
   );
@@ -131,13 +131,13 @@ async function churnOn(
     Array.from({ length: VISITORS }, () => visit(replica)),
   );
   const end = performance.now() + options.atMostMs;
-  let told = performance.now();
+  let reported = performance.now();
   while (count.answers < options.answers && performance.now() < end) {
     await sleep(50);
     const failed = replicas.find((replica) => replica.ended() !== undefined);
     if (failed) throw new Error(`a replica ended:\n${failed.log()}`);
-    if (performance.now() - told > 10_000) {
-      told = performance.now();
+    if (performance.now() - reported > 10_000) {
+      reported = performance.now();
       options.onProgress?.(
         `${count.answers} answers, ${count.wrong} wrong, ${strays.length} strays`,
       );
@@ -146,7 +146,7 @@ async function churnOn(
   stop.abort();
   const disturbances = await disturbing;
   await Promise.all([...churning, ...visiting]);
-  for (const { current } of places) current?.kill();
+  for (const { current } of slots) current?.kill();
   return {
     answers: count.answers,
     wrongAnswers: count.wrong,
@@ -161,23 +161,23 @@ async function churnOn(
 
 /** Ends the instance of a place as a worker does, and starts the next one at the same address. */
 async function replace(
-  ground: Ground,
-  place: Place,
+  testbed: Testbed,
+  slot: Slot,
   address: string,
   killsFirst: boolean,
   random: Random,
   onRequest: (stray: Stray | undefined) => void,
 ): Promise<void> {
-  const old = place.current;
+  const old = slot.current;
   const withdraw = async () => {
     if (!old) return;
-    const gone = { generation: ground.generation(), reason: 'request' } as const;
-    await ground.put(old.id, { state: 'draining', ...gone });
+    const gone = { generation: testbed.generation(), reason: 'request' } as const;
+    await testbed.put(old.id, { state: 'draining', ...gone });
   };
   if (old) {
-    place.past.unshift(old.id);
-    place.past.length = Math.min(place.past.length, PAST);
-    place.current = undefined;
+    slot.past.unshift(old.id);
+    slot.past.length = Math.min(slot.past.length, PAST);
+    slot.current = undefined;
   }
   if (!killsFirst) await withdraw();
   old?.kill();
@@ -185,13 +185,13 @@ async function replace(
   // One answer in ten takes a while: instances are killed and replicas stopped under it.
   const pauseOf = () => (random(10) === 0 ? 1 + random(60) : 0);
   const next = await startInstance({ id, address, port: PORT }, pauseOf, onRequest);
-  await ground.put(id, readyRoute(ground.generation(), { address, port: PORT }));
-  place.current = next;
+  await testbed.put(id, readyRoute(testbed.generation(), { address, port: PORT }));
+  slot.current = next;
   if (killsFirst) {
     await sleep(100);
     await withdraw();
   }
-  if (old) await ground.put(old.id, tombstone(ground.generation()));
+  if (old) await testbed.put(old.id, tombstone(testbed.generation()));
 }
 
 function tombstone(generation: number) {

@@ -1,5 +1,5 @@
 /** A place of the product's source, and what stands there once a fence is taken away. */
-interface Patch {
+interface SourcePatch {
   /** End of the file's path. */
   readonly file: string;
   readonly text: string;
@@ -10,7 +10,7 @@ export type Fence = 'lease' | 'push' | 'flush' | 'sockets' | 'recheck' | 'addres
 
 const CACHE = 'libs/store/src/route-cache.ts';
 const TRACKING = 'libs/store/src/route-tracking.ts';
-const AGENTS = 'apps/proxy/src/data-path/upstream/agents.ts';
+const AGENTS = 'apps/proxy/src/data-path/upstream/upstream-pools.ts';
 const PROFILE = 'apps/worker/src/docker/container-profile.ts';
 
 /**
@@ -18,7 +18,7 @@ const PROFILE = 'apps/worker/src/docker/container-profile.ts';
  * The product has no switch for any of this: the source is changed while it is loaded, and a place
  * that is not found any more ends the replica at its start.
  */
-export const FENCES: Readonly<Record<Fence, readonly Patch[]>> = {
+export const FENCES: Readonly<Record<Fence, readonly SourcePatch[]>> = {
   /** A cached route is used without proof that it still stands. */
   lease: [
     {
@@ -34,22 +34,22 @@ export const FENCES: Readonly<Record<Fence, readonly Patch[]>> = {
   /** A lost invalidation connection is taken for a quiet one. */
   flush: [
     { file: TRACKING, text: 'this.#events.down();', instead: '' },
-    { file: CACHE, text: 'read.overtaken = !this.#tracked;', instead: '' },
+    { file: CACHE, text: 'read.invalidated = !this.#tracked;', instead: '' },
   ],
   /** Connections are kept by address and not by instance, and outlive the route. */
   sockets: [
     {
       file: AGENTS,
-      text: `const known = this.#agents.get(id);
+      text: `const known = this.#pools.get(id);
     if (known?.generation === route.generation) return known;
     if (known) this.#drop(known);`,
-      instead: `const known = this.#agents.get(route.address);
+      instead: `const known = this.#pools.get(route.address);
     if (known) return Object.assign(known, { id, route });`,
     },
     {
       file: AGENTS,
-      text: 'this.#agents.set(id, agent);',
-      instead: 'this.#agents.set(route.address, agent);',
+      text: 'this.#pools.set(id, pool);',
+      instead: 'this.#pools.set(route.address, agent);',
     },
   ],
   /** A connection that has opened is used without asking whether the route still stands. */

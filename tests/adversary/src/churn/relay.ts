@@ -11,20 +11,20 @@ export interface Relay {
   stop(): void;
 }
 
-interface Way {
+interface RelayedConnection {
   readonly near: Socket;
   readonly far: Socket;
   tracks: boolean;
 }
 
 export async function startRelay(redisPort: number): Promise<Relay> {
-  const ways = new Set<Way>();
+  const connections = new Set<RelayedConnection>();
   let held: 'nothing' | 'tracking' | 'all' = 'nothing';
-  const isHeld = (way: Way) => held === 'all' || (held === 'tracking' && way.tracks);
+  const isHeld = (way: RelayedConnection) => held === 'all' || (held === 'tracking' && way.tracks);
   const server = createServer({ noDelay: true }, (near) => {
     const far = connect({ port: redisPort, host: '127.0.0.1', noDelay: true });
-    const way: Way = { near, far, tracks: false };
-    ways.add(way);
+    const way: RelayedConnection = { near, far, tracks: false };
+    connections.add(way);
     near.on('data', (data) => {
       if (!way.tracks && data.includes('TRACKING')) way.tracks = true;
       far.write(data);
@@ -32,20 +32,20 @@ export async function startRelay(redisPort: number): Promise<Relay> {
     });
     far.on('data', (data) => near.write(data));
     if (isHeld(way)) far.pause();
-    for (const [one, other] of [
+    for (const [socket, other] of [
       [near, far],
       [far, near],
     ] as const) {
-      one.on('error', () => one.destroy());
-      one.on('close', () => {
-        ways.delete(way);
+      socket.on('error', () => socket.destroy());
+      socket.on('close', () => {
+        connections.delete(way);
         other.destroy();
       });
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const apply = () => {
-    for (const way of ways) {
+    for (const way of connections) {
       if (isHeld(way)) way.far.pause();
       else way.far.resume();
     }
@@ -66,7 +66,7 @@ export async function startRelay(redisPort: number): Promise<Relay> {
     },
     stop() {
       server.close();
-      for (const { near, far } of ways) {
+      for (const { near, far } of connections) {
         near.destroy();
         far.destroy();
       }

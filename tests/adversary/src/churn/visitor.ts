@@ -10,7 +10,7 @@ const HANDSHAKE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
   'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
 /** A replica may be stopped for a while: longer than that, and longer than anything it may wait. */
-const PATIENCE = 20_000;
+const TIMEOUT_MS = 20_000;
 
 /** Somebody who asks one thing after the other over one connection, and a new one where it ends. */
 export class Visitor {
@@ -26,7 +26,7 @@ export class Visitor {
   /** @param upgrade asks for a WebSocket; undefined where the connection was cut */
   ask(id: string, upgrade = false): Promise<Answer | undefined> {
     const { promise, resolve } = Promise.withResolvers<Answer | undefined>();
-    const timer = setTimeout(() => this.#close(), PATIENCE);
+    const timer = setTimeout(() => this.#close(), TIMEOUT_MS);
     this.#settle = (answer) => {
       clearTimeout(timer);
       this.#settle = undefined;

@@ -5,13 +5,13 @@ import { compare, isLaxer, type Verdict } from './compare.ts';
 export async function runCompare(options: Options): Promise<boolean> {
   const results = await compare(Number(options.count ?? 300), Number(options.seed ?? 1));
   const rows = results
-    .filter((one) => !one.name.startsWith('mutation') || isLaxer(one))
-    .map((one) => [
-      one.name,
-      say(one.ephemera),
-      say(one.haproxy),
-      say(one.nginx),
-      isLaxer(one) ? 'laxer' : '',
+    .filter((result) => !result.name.startsWith('mutation') || isLaxer(result))
+    .map((result) => [
+      result.name,
+      say(result.ephemera),
+      say(result.haproxy),
+      say(result.nginx),
+      isLaxer(result) ? 'laxer' : '',
     ]);
   print(table(['sent', 'Ephemera', 'haproxy', 'nginx', ''], rows));
   const laxer = results.filter(isLaxer);

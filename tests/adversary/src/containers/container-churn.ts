@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { disturb } from '../churn/disturb.ts';
 import type { Fence } from '../churn/fences.ts';
 import { Visitor } from '../churn/visitor.ts';
-import type { Replica } from '../ground.ts';
+import type { Replica } from '../testbed.ts';
 import { randomFrom, type Random } from '../random.ts';
 import { type InstancesSite, startInstancesSite } from './instances-site.ts';
 
@@ -36,12 +36,12 @@ export interface ContainerChurnResult {
 }
 
 /** One place that one container after the other has; visitors go on asking for the dead ones. */
-interface Place {
+interface Slot {
   current: string | undefined;
   readonly past: string[];
 }
 
-const PLACES = 5;
+const SLOTS = 5;
 const VISITORS = 6;
 const PAST = 4;
 
@@ -62,7 +62,7 @@ class ContainerChurn {
   readonly #options: ContainerChurnOptions;
   readonly #random: Random;
   readonly #stop = new AbortController();
-  readonly #places: readonly Place[];
+  readonly #slots: readonly Slot[];
   readonly #refused: Record<string, number> = {};
   /** By address: when the end of the last instance there was asked for. */
   readonly #endedAt = new Map<string, number>();
@@ -77,31 +77,31 @@ class ContainerChurn {
     this.#site = site;
     this.#options = options;
     this.#random = randomFrom(options.seed);
-    this.#places = Array.from({ length: PLACES }, () => ({ current: undefined, past: [] }));
+    this.#slots = Array.from({ length: SLOTS }, () => ({ current: undefined, past: [] }));
   }
 
   async run(): Promise<ContainerChurnResult> {
-    const { ground, replicas, relays } = this.#site;
+    const { testbed, replicas, relays } = this.#site;
     const { answers, atMostMs, seed, onProgress } = this.#options;
     const started = performance.now();
     const work = [
-      ...this.#places.map((place) => this.#keepPlace(place)),
+      ...this.#slots.map((slot) => this.#keepSlot(slot)),
       ...replicas.flatMap((replica) =>
         Array.from({ length: VISITORS }, () => this.#visit(replica)),
       ),
     ];
     const disturbing = disturb(
-      { ground, replicas, relays, partitions: false },
+      { testbed, replicas, relays, partitions: false },
       randomFrom(seed + 1),
       this.#stop.signal,
     );
     const failed = Promise.all(work).then(() => undefined);
-    let told = started;
+    let reported = started;
     while (this.#answers < answers && performance.now() < started + atMostMs) {
       await Promise.race([sleep(50), failed]);
       this.#site.check();
-      if (performance.now() - told < 10_000) continue;
-      told = performance.now();
+      if (performance.now() - reported < 10_000) continue;
+      reported = performance.now();
       onProgress?.(
         `${this.#answers} answers, ${this.#wrong} wrong, ${this.#strays} strays, ` +
           `${this.#instances} instances, ${this.#gaps.length} at used addresses`,
@@ -130,7 +130,7 @@ class ContainerChurn {
   }
 
   /** Starts an instance and ends it after a moment, again and again. */
-  async #keepPlace(place: Place): Promise<void> {
+  async #keepSlot(slot: Slot): Promise<void> {
     while (!this.#stop.signal.aborted) {
       // Half of them end at their deadline, by the kill job, and half because somebody asks.
       const isAsked = this.#random(2) === 0;
@@ -143,26 +143,26 @@ class ContainerChurn {
       this.#instances++;
       const endedAt = this.#endedAt.get(address);
       if (endedAt !== undefined) this.#gaps.push(performance.now() - endedAt);
-      place.current = id;
+      slot.current = id;
       await sleep(isAsked ? 500 + this.#random(3_000) : 3_000);
       this.#endedAt.set(address, performance.now());
-      place.past.unshift(id);
-      const [old] = place.past.splice(PAST);
-      place.current = undefined;
+      slot.past.unshift(id);
+      const [old] = slot.past.splice(PAST);
+      slot.current = undefined;
       if (isAsked) await this.#site.end(id);
       // A daemon that is slower with ends than with starts would have ever more to do.
       await this.#site.gone(id, this.#stop.signal);
       if (old !== undefined) this.#strays += straysIn(await this.#site.lastWords(old));
     }
-    for (const id of place.past) this.#strays += straysIn(await this.#site.lastWords(id));
+    for (const id of slot.past) this.#strays += straysIn(await this.#site.lastWords(id));
   }
 
   async #visit(replica: Replica): Promise<void> {
     const visitor = new Visitor(replica.publicPort);
     while (!this.#stop.signal.aborted) {
-      const place = this.#places[this.#random(PLACES)];
+      const slot = this.#slots[this.#random(SLOTS)];
       const isDead = this.#random(4) === 0;
-      const id = isDead ? place?.past[this.#random(PAST)] : place?.current;
+      const id = isDead ? slot?.past[this.#random(PAST)] : slot?.current;
       if (id === undefined) {
         await sleep(5);
         continue;

@@ -6,18 +6,18 @@ import { freePort, waitFor } from '@ephemera/test-support';
 import { type Fence, without } from '../churn/fences.ts';
 import { type Relay, startRelay } from '../churn/relay.ts';
 import { type Child, startChild } from '../child.ts';
-import { type Ground, type Replica, startGround } from '../ground.ts';
+import { type Testbed, type Replica, startTestbed } from '../testbed.ts';
 import { OWN_ID } from './own-id.ts';
 
 const REPLICAS = 3;
-const PATIENCE = 60_000;
+const TIMEOUT_MS = 60_000;
 const ENDED: readonly Route['state'][] = ['gone', 'failed'];
 const workerMain = new URL('../../../worker/src/main.ts', import.meta.url).pathname;
 const removeAll = new URL('../../../worker/src/remove-all.ts', import.meta.url).pathname;
 
 /** The product's own worker on the machine's Docker daemon, and replicas to be disturbed. */
 export interface InstancesSite {
-  readonly ground: Ground;
+  readonly testbed: Testbed;
   readonly replicas: readonly Replica[];
   readonly relays: readonly Relay[];
   /** Starts an instance and waits for it; undefined where it did not become ready. */
@@ -38,13 +38,13 @@ export interface InstancesSite {
  * The worker does without its walk through the addresses: Docker gives the lowest free one.
  */
 export async function startInstancesSite(removed: readonly Fence[]): Promise<InstancesSite> {
-  const ground = await startGround(OWN_ID);
+  const testbed = await startTestbed(OWN_ID);
   const children: Child[] = [];
   const relays: Relay[] = [];
   const env = {
-    EPHEMERA_REDIS_URL: `redis://127.0.0.1:${ground.redisPort}/0`,
-    EPHEMERA_NAMESPACE: ground.namespace,
-    EPHEMERA_CONFIG: ground.config,
+    EPHEMERA_REDIS_URL: `redis://127.0.0.1:${testbed.redisPort}/0`,
+    EPHEMERA_NAMESPACE: testbed.namespace,
+    EPHEMERA_CONFIG: testbed.config,
     EPHEMERA_FIREWALL: 'off',
   };
   const removeNow = () => void spawnSync('/usr/bin/env', inEnvironment([removeAll], env));
@@ -53,7 +53,7 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
     await Promise.all(children.map((child) => child.stop()));
     const removal = startHere([removeAll], env);
     const code = await removal.exit();
-    await ground.stop();
+    await testbed.stop();
     for (const relay of relays) relay.stop();
     if (code !== 0) throw new Error(`something is left on the Docker daemon:\n${removal.log()}`);
     process.off('exit', removeNow);
@@ -68,19 +68,19 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
     const isEnded = () => worker.ended() !== undefined;
     const isReady = async () =>
       isEnded() || (await fetch(`http://127.0.0.1:${workerPort}/readyz`)).ok;
-    await waitFor('the worker to be ready', isReady, PATIENCE).catch((error: unknown) => {
+    await waitFor('the worker to be ready', isReady, TIMEOUT_MS).catch((error: unknown) => {
       throw new Error(`the worker is not ready:\n${worker.log()}`, { cause: error });
     });
     if (isEnded()) throw new Error(`the worker ended:\n${worker.log()}`);
     const replicas: Replica[] = [];
     for (let i = 0; i < REPLICAS; i++) {
-      const relay = await startRelay(ground.redisPort);
+      const relay = await startRelay(testbed.redisPort);
       relays.push(relay);
-      replicas.push(await ground.replica({ nodeArgs: without(removed), redisPort: relay.port }));
+      replicas.push(await testbed.replica({ nodeArgs: without(removed), redisPort: relay.port }));
     }
     // One that nobody disturbs, to ask for instances and for their end.
     const token = randomBytes(24).toString('base64url');
-    const desk = await ground.replica({ env: { EPHEMERA_ADMIN_TOKEN: token } });
+    const desk = await testbed.replica({ env: { EPHEMERA_ADMIN_TOKEN: token } });
     // Also where the run is told to stop: its processes end first, and containers would outlive it.
     process.once('exit', removeNow);
     const ask = (method: string, path: string, more: { body?: string; prefer?: string } = {}) =>
@@ -92,10 +92,10 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
           ...(more.prefer !== undefined && { prefer: more.prefer }),
         },
         ...(more.body !== undefined && { body: more.body }),
-        signal: AbortSignal.timeout(PATIENCE),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
       });
     return {
-      ground,
+      testbed,
       replicas,
       relays,
       async create(timeout) {
@@ -105,7 +105,7 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
         });
         const { id } = (await answer.json()) as { id?: string };
         if (answer.status !== 201 || id === undefined) return undefined;
-        const route = await ground.redis.get(ground.keys.route(id));
+        const route = await testbed.redis.get(testbed.keys.route(id));
         const { address } = JSON.parse(route ?? '{}') as { address?: string };
         return address === undefined ? undefined : { id, address };
       },
@@ -114,7 +114,7 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
       },
       async gone(id, signal) {
         while (!signal.aborted) {
-          const route = await ground.redis.get(ground.keys.route(id));
+          const route = await testbed.redis.get(testbed.keys.route(id));
           if (route === null || ENDED.includes((JSON.parse(route) as Route).state)) return;
           await sleep(20);
         }

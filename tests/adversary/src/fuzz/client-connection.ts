@@ -46,9 +46,9 @@ export class ClientConnection {
   }
 
   /** Resolves when all answers are there, the connection is closed, or the time is up. */
-  async answered(withinMs: number): Promise<void> {
+  async answered(timeoutMs: number): Promise<void> {
     if (this.isAnswered || this.closed) return;
-    const timer = setTimeout(() => this.#answered.resolve(undefined), withinMs);
+    const timer = setTimeout(() => this.#answered.resolve(undefined), timeoutMs);
     await this.#answered.promise;
     clearTimeout(timer);
   }

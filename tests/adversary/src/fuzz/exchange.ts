@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 /** How long a server may keep quiet before it is taken to wait for more, ms. */
 const QUIET = 200;
 /** How long it may take to close once its client has. */
-const CLOSE_WITHIN = 5_000;
+const CLOSE_TIMEOUT_MS = 5_000;
 
 /**
  * Sends bytes on a connection of their own and gives all that comes back (latin1), until it is
@@ -18,7 +18,7 @@ export async function exchange(
   const { promise, resolve } = Promise.withResolvers<string>();
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   let received = '';
-  let timer = setTimeout(() => socket.destroy(), CLOSE_WITHIN);
+  let timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT_MS);
   const wait = () => {
     clearTimeout(timer);
     timer = setTimeout(() => socket.destroy(), quiet);

@@ -17,6 +17,6 @@ export class Findings {
 }
 
 /** How often each sort of answer came, by its status or by its lack. */
-export function tally(counts: Record<string, number>, what: string): void {
+export function increment(counts: Record<string, number>, what: string): void {
   counts[what] = (counts[what] ?? 0) + 1;
 }

@@ -1,16 +1,16 @@
 import { connect, type Socket } from 'node:net';
-import type { Ground } from '../ground.ts';
+import type { Testbed } from '../testbed.ts';
 import { randomFrom } from '../random.ts';
 import { ANSWERS } from './answers.ts';
 import { type CountingUpstream, startCountingUpstream } from './counting-upstream.ts';
-import { type Findings, tally } from './finding.ts';
+import { type Findings, increment } from './finding.ts';
 import { markOf, marksIn } from './mark.ts';
 import { mutate, pick } from './mutate.ts';
 import { readAnswer } from './strict-answers.ts';
 
 /** How long an instance keeps quiet before it ends its connection, ms. */
 const QUIET = 150;
-const PATIENCE = 10_000;
+const TIMEOUT_MS = 10_000;
 
 export function answerCase(seed: number, number: number): string {
   const random = randomFrom(seed ^ Math.imul(number, 0xc2b2ae35));
@@ -37,7 +37,7 @@ export class AnswerLane {
     this.#counts = counts;
   }
 
-  async start(ground: Ground): Promise<void> {
+  async start(testbed: Testbed): Promise<void> {
     this.#upstream = await startCountingUpstream({
       onHead: () => {
         this.requestsArrived++;
@@ -46,7 +46,7 @@ export class AnswerLane {
       onRequest: () => this.#bytes,
       onAmbiguity: (what) => this.#found(`sent on in no plain form: ${what}`, -1),
     });
-    this.#id = await ground.ready({ port: this.#upstream.port });
+    this.#id = await testbed.ready({ port: this.#upstream.port });
   }
 
   async run(port: number, seed: number, number: number): Promise<void> {
@@ -57,20 +57,21 @@ export class AnswerLane {
     const method = number % 8 === 0 ? 'HEAD' : 'GET';
     socket.write(`${method} /demo/${this.#id}/ HTTP/1.1\r\nHost: a.example\r\n\r\n`);
     const quiet = setInterval(() => this.#upstream?.endAll(), QUIET);
-    const late = setTimeout(() => socket.destroy(), PATIENCE);
+    const timeout = setTimeout(() => socket.destroy(), TIMEOUT_MS);
     for (;;) {
       const answer = readAnswer(this.#received, method, this.#isClosed);
-      if (answer.kind === 'wrong') this.#found(`answered in no plain form: ${answer.why}`, number);
+      if (answer.kind === 'wrong')
+        this.#found(`answered in no plain form: ${answer.reason}`, number);
       if (answer.kind === 'whole' && answer.surplus > 0) this.#found('a surplus', number);
       if (answer.kind !== 'more' || this.#isClosed) {
-        tally(this.#counts, answer.kind === 'whole' ? String(answer.status) : 'cut');
+        increment(this.#counts, answer.kind === 'whole' ? String(answer.status) : 'cut');
         if (answer.kind === 'whole' && answer.closes) socket.destroy();
         break;
       }
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
     clearInterval(quiet);
-    clearTimeout(late);
+    clearTimeout(timeout);
     for (const mark of marksIn(this.#received)) {
       if (mark !== number) this.#found(`an answer to case ${mark}`, number);
     }

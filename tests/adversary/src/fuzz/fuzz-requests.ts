@@ -1,10 +1,10 @@
-import type { Ground } from '../ground.ts';
+import type { Testbed } from '../testbed.ts';
 import { type Random, randomFrom } from '../random.ts';
 import type { Arrived } from './canonical.ts';
 import { ClientConnection } from './client-connection.ts';
 import { type CountingUpstream, startCountingUpstream } from './counting-upstream.ts';
 import { statusesIn } from './exchange.ts';
-import { type Findings, tally } from './finding.ts';
+import { type Findings, increment } from './finding.ts';
 import { markOf, marksIn } from './mark.ts';
 import { mutate, pick } from './mutate.ts';
 import { PASSED, REQUESTS } from './requests.ts';
@@ -13,9 +13,9 @@ import { readStrictly } from './strict-requests.ts';
 const SEEDS = Object.values(REQUESTS);
 const PASSED_SEEDS = PASSED.map((name) => REQUESTS[name]);
 /** What arrives late, behind the end of its client's connection, is from one of so many cases. */
-const LATE = 3;
+const TIMEOUT_MS = 3;
 /** How long an answer may take that must come. */
-const PATIENCE = 20_000;
+const ANSWER_TIMEOUT_MS = 20_000;
 
 interface Case {
   readonly number: number;
@@ -57,13 +57,13 @@ export class RequestLane {
     this.#counts = counts;
   }
 
-  async start(ground: Ground): Promise<void> {
+  async start(testbed: Testbed): Promise<void> {
     this.#upstream = await startCountingUpstream({
       onHead: (head) => this.#onHead(head),
       onRequest: (request) => this.#answer(request),
       onAmbiguity: (what) => this.#found(`sent on in no plain form: ${what}`, this.#current),
     });
-    this.#id = await ground.ready({ port: this.#upstream.port });
+    this.#id = await testbed.ready({ port: this.#upstream.port });
   }
 
   /** Opens the connection of a case and sends its bytes; of one case in four only the beginning. */
@@ -85,27 +85,27 @@ export class RequestLane {
   }
 
   async answered(): Promise<void> {
-    await this.#current?.connection.answered(PATIENCE);
+    await this.#current?.connection.answered(ANSWER_TIMEOUT_MS);
   }
 
   /** Judges the case, of which the proxy has nothing more in hand, and ends its connection. */
   end(): void {
-    const one = this.#current;
-    if (!one) return;
-    const { connection, requests, bytes } = one;
+    const item = this.#current;
+    if (!item) return;
+    const { connection, requests, bytes } = item;
     const { received } = connection;
     connection.end();
     const statuses = statusesIn(received);
-    for (const status of statuses.length > 0 ? statuses : ['none']) tally(this.#counts, status);
-    if (statuses.length > requests + 1) this.#found('more answers than requests', one);
-    if (one.isWhole && !connection.closed && !connection.isAnswered) {
-      this.#found('neither answered nor closed', one);
+    for (const status of statuses.length > 0 ? statuses : ['none']) increment(this.#counts, status);
+    if (statuses.length > requests + 1) this.#found('more answers than requests', item);
+    if (item.isWhole && !connection.closed && !connection.isAnswered) {
+      this.#found('neither answered nor closed', item);
     }
     for (const mark of marksIn(received)) {
-      if (!bytes.includes(markOf(mark))) this.#found(`an answer to case ${mark}`, one);
+      if (!bytes.includes(markOf(mark))) this.#found(`an answer to case ${mark}`, item);
     }
     for (const past of this.#cases.keys()) {
-      if (this.#cases.size <= LATE) break;
+      if (this.#cases.size <= TIMEOUT_MS) break;
       this.#cases.delete(past);
     }
   }
@@ -118,14 +118,14 @@ export class RequestLane {
     this.requestsArrived++;
     const known = marksIn(head).map((mark) => this.#cases.get(mark));
     // Where the mark was mutated away it may be any of the last ones that has sent it.
-    const one =
+    const item =
       known.find((candidate) => candidate !== undefined) ??
       [...this.#cases.values()].find(({ arrived, requests }) => arrived < requests) ??
       this.#current;
-    if (!one) return;
-    one.arrived++;
-    if (one.arrived > one.requests) {
-      this.#found(`${one.arrived} requests arrived, ${one.requests} were sent`, one);
+    if (!item) return;
+    item.arrived++;
+    if (item.arrived > item.requests) {
+      this.#found(`${item.arrived} requests arrived, ${item.requests} were sent`, item);
     }
   }
 
@@ -136,7 +136,11 @@ export class RequestLane {
     return `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${shown}`;
   }
 
-  #found(what: string, one: Case | undefined): void {
-    this.#findings.add({ what, case: one?.number ?? -1, bytes: one?.bytes.slice(0, 2_000) ?? '' });
+  #found(what: string, item: Case | undefined): void {
+    this.#findings.add({
+      what,
+      case: item?.number ?? -1,
+      bytes: item?.bytes.slice(0, 2_000) ?? '',
+    });
   }
 }

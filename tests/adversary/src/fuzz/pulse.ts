@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { makeId } from '@ephemera/domain';
-import type { Ground } from '../ground.ts';
+import type { Testbed } from '../testbed.ts';
 import { newEchoInstance } from '../plain-instance.ts';
 
 /** Tells when a proxy has dealt with everything that it was sent. */
@@ -15,16 +15,16 @@ export interface Pulse {
 }
 
 const ROUNDS = 2;
-const PATIENCE = 30_000;
+const TIMEOUT_MS = 30_000;
 
 /**
  * A pulse is a connection that is opened behind all others, and so taken behind them, with a
  * request that makes the proxy ask Redis and one that makes it ask an instance. What was sent
  * before goes the same ways ahead of it.
  */
-export async function startPulse(ground: Ground): Promise<Pulse> {
+export async function startPulse(testbed: Testbed): Promise<Pulse> {
   const instance = await newEchoInstance();
-  const id = await ground.ready({ port: instance.port });
+  const id = await testbed.ready({ port: instance.port });
   return {
     async beat(port) {
       for (let round = 0; round < ROUNDS; round++) await ask(port, [makeId(randomBytes), id]);
@@ -37,7 +37,7 @@ export async function startPulse(ground: Ground): Promise<Pulse> {
 async function ask(port: number, ids: readonly string[]): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-  const late = setTimeout(() => reject(new Error('the proxy does not answer')), PATIENCE);
+  const timeout = setTimeout(() => reject(new Error('the proxy does not answer')), TIMEOUT_MS);
   let answered = 0;
   const next = () => {
     const id = ids[answered];
@@ -55,7 +55,7 @@ async function ask(port: number, ids: readonly string[]): Promise<void> {
   try {
     await promise;
   } finally {
-    clearTimeout(late);
+    clearTimeout(timeout);
     socket.destroy();
   }
 }

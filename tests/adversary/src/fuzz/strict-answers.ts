@@ -1,7 +1,7 @@
 /** What a client makes of the bytes that came back to one request. */
 export type AnswerReading =
   | { readonly kind: 'more' }
-  | { readonly kind: 'wrong'; readonly why: string }
+  | { readonly kind: 'wrong'; readonly reason: string }
   | {
       readonly kind: 'whole';
       readonly status: number;
@@ -22,7 +22,7 @@ export function readAnswer(bytes: string, method: string, closed: boolean): Answ
   for (let skip = INFORMATIONAL.exec(rest); skip; skip = INFORMATIONAL.exec(rest)) {
     const [head] = skip;
     if (FRAMING.test(head)) {
-      return { kind: 'wrong', why: `framed: ${JSON.stringify(head.slice(0, 300))}` };
+      return { kind: 'wrong', reason: `framed: ${JSON.stringify(head.slice(0, 300))}` };
     }
     rest = rest.slice(head.length);
   }
@@ -30,10 +30,10 @@ export function readAnswer(bytes: string, method: string, closed: boolean): Answ
   if (end === -1) return { kind: 'more' };
   const head = rest.slice(0, end);
   const status = Number(HEAD.exec(head)?.[1]);
-  if (Number.isNaN(status)) return { kind: 'wrong', why: JSON.stringify(head.slice(0, 300)) };
+  if (Number.isNaN(status)) return { kind: 'wrong', reason: JSON.stringify(head.slice(0, 300)) };
   const closes = /\r\nconnection: close(?:\r\n|$)/i.test(head);
   const length = lengthOf(head, rest.slice(end + 4), method, status);
-  if (typeof length === 'string') return { kind: 'wrong', why: length };
+  if (typeof length === 'string') return { kind: 'wrong', reason: length };
   const have = rest.length - end - 4;
   if (length === Infinity) {
     return closed ? { kind: 'whole', status, surplus: 0, closes: true } : { kind: 'more' };

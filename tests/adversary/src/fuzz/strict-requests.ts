@@ -56,8 +56,8 @@ function readHead(text: string): Head | string {
   const line = REQUEST_LINE.exec(first);
   if (!line) return 'request line';
   const fields: [string, string][] = [];
-  for (const one of lines) {
-    const field = FIELD.exec(one);
+  for (const item of lines) {
+    const field = FIELD.exec(item);
     if (!field) return 'field';
     fields.push([(field[1] ?? '').toLowerCase(), (field[2] ?? '').replace(/[ \t]+$/, '')]);
   }

@@ -22,7 +22,7 @@ const WANTED =
   '{{.State.Pid}} {{.LogPath}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
 
 /** @throws where the instance has no container that runs */
-export async function lookAt(id: string): Promise<HostView> {
+export async function inspectContainer(id: string): Promise<HostView> {
   const container = await docker(
     'ps',
     '-q',
@@ -58,7 +58,9 @@ async function readCounter(
 ): Promise<number> {
   const groups = (await readFile(`/proc/${pid}/cgroup`, 'utf8')).trim().split('\n');
   const [first, second] = [controller, ''].map((kind) =>
-    groups.map((each) => each.split(':')).find(([, kinds = '']) => kinds.split(',').includes(kind)),
+    groups
+      .map((group) => group.split(':'))
+      .find(([, kinds = '']) => kinds.split(',').includes(kind)),
   );
   const folder = first
     ? `/sys/fs/cgroup/${controller}${first[2] ?? ''}`
@@ -67,7 +69,7 @@ async function readCounter(
     const text = await readFile(`${folder}/${file}`, 'utf8').catch(() => undefined);
     if (text === undefined) continue;
     const line =
-      name === undefined ? text : text.split('\n').find((each) => each.startsWith(`${name} `));
+      name === undefined ? text : text.split('\n').find((item) => item.startsWith(`${name} `));
     if (line !== undefined) return Number(line.trim().split(' ').at(-1));
   }
   throw new Error(`no ${files.join(' or ')} in ${folder}`);

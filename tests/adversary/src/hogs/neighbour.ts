@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment } from '@ephemera/test-support';
-import { lookAt } from './container.ts';
+import { inspectContainer } from './container.ts';
 
 /** Starts an instance, and waits until it is ready; gives its id. */
 export async function start(site: Deployment, template: string): Promise<string> {
@@ -24,7 +24,7 @@ export interface Urls {
 }
 
 export async function urlsOf({ publicUrls }: Deployment, id: string): Promise<Urls> {
-  const { address } = await lookAt(id);
+  const { address } = await inspectContainer(id);
   return { through: `${publicUrls[0] ?? ''}/demo/${id}/id`, direct: `http://${address}:8080/id` };
 }
 
@@ -38,10 +38,10 @@ export async function timeAnswers(
   window: { readonly ms: number; readonly perSecond: number },
 ): Promise<Record<keyof Urls, number[]>> {
   const pace = 1000 / window.perSecond;
-  const timeAll = (url: string, late: number) =>
+  const timeAll = (url: string, deadlineMs: number) =>
     Promise.all(
       Array.from({ length: window.ms / pace }, async (_, i) => {
-        await sleep(i * pace + late);
+        await sleep(i * pace + deadlineMs);
         const began = performance.now();
         const answer = await fetch(url);
         const said = await answer.text();

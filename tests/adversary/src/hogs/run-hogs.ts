@@ -9,11 +9,11 @@ import { start, timeAnswers, urlsOf } from './neighbour.ts';
 
 const WINDOW = { ms: 2_000, perSecond: 100 };
 /** How much longer a neighbour's p99 may be. */
-const MOST = 1.5;
+const MAX_SLOWDOWN = 1.5;
 
-const WAYS = ['through', 'direct'] as const;
-type Way = (typeof WAYS)[number];
-type Times = Record<Way, number[]>;
+const ROUTES = ['through', 'direct'] as const;
+type Route = (typeof ROUTES)[number];
+type Times = Record<Route, number[]>;
 
 /**
  * Times a neighbour's answers without and with one hog beside it, through the proxy and, in turn,
@@ -32,20 +32,20 @@ export async function runHogs({ count, case: only }: Options): Promise<boolean> 
     let good = true;
     for (const name of only === undefined ? Object.keys(HOGS) : [only]) {
       const { without, beside } = await compare(site, time, name.toLowerCase(), turns);
-      const waits = (way: Way, share: number) =>
+      const waits = (way: Route, share: number) =>
         [without, beside].map((times) => percentile(times[way], share)) as [number, number];
-      const cells = ([...WAYS] as const).flatMap((way) =>
+      const cells = ([...ROUTES] as const).flatMap((way) =>
         [0.5, 0.99].flatMap((share) => {
           const [before, during] = waits(way, share);
           return [`${before.toFixed(1)}, ${during.toFixed(1)}`, (during / before).toFixed(2)];
         }),
       );
-      const [through, direct] = WAYS.map((way) => {
+      const [through, direct] = ROUTES.map((way) => {
         const [before, during] = waits(way, 0.99);
         return during / before;
       }) as [number, number];
       // What the container itself takes longer is the machine's, whoever asks it.
-      good &&= name === 'nothing' || through <= Math.max(MOST, direct);
+      good &&= name === 'nothing' || through <= Math.max(MAX_SLOWDOWN, direct);
       rows.push([name, String(beside.through.length), ...cells]);
     }
     print(table(HEAD, rows));
@@ -61,7 +61,7 @@ export async function runHogs({ count, case: only }: Options): Promise<boolean> 
 const HEAD = [
   'hog',
   'answers',
-  ...WAYS.flatMap((way) => [`${way}: p50 without, beside, ms`, 'times', 'p99', 'times']),
+  ...ROUTES.flatMap((way) => [`${way}: p50 without, beside, ms`, 'times', 'p99', 'times']),
 ];
 
 /** The times of answers while a hog is frozen, and while it runs; in rising order. */
@@ -76,7 +76,7 @@ async function compare(
   const beside: Times = { through: [], direct: [] };
   const measure = async (all: Times) => {
     const window = await time();
-    for (const way of WAYS) all[way].push(...window[way]);
+    for (const way of ROUTES) all[way].push(...window[way]);
   };
   const post = async (what: 'pause' | 'resume') => {
     const { status } = await site.api('POST', `/v1/instances/${hog}/${what}`);

@@ -29,8 +29,8 @@ export async function steadyLoad(
   while (!signal.aborted) {
     const due = ((performance.now() - started) / 1000) * perSecond;
     for (; sent < due; sent++) {
-      const one = ask().finally(() => open.delete(one));
-      open.add(one);
+      const item = ask().finally(() => open.delete(item));
+      open.add(item);
     }
     await sleep(5);
   }

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { waitFor } from '@ephemera/test-support';
 import { descriptors, residentMegabytes } from '../child.ts';
-import { type Ground, type Replica, startGround } from '../ground.ts';
+import { type Testbed, type Replica, startTestbed } from '../testbed.ts';
 import { newEchoInstance, type PlainInstance } from '../plain-instance.ts';
 import { type Random, randomFrom } from '../random.ts';
 import { HANDSHAKE } from '../restart/watched-tunnel.ts';
@@ -19,28 +19,28 @@ export interface AbortsResult {
   readonly residentAfter: number;
 }
 
-const AT_ONCE = 50;
+const CONCURRENCY = 50;
 
 /** Clients that leave before an answer, in the middle of one, and in and after a handshake. */
 export async function aborts(count: number): Promise<AbortsResult> {
-  const ground = await startGround();
+  const testbed = await startTestbed();
   const instance = await newEchoInstance();
   try {
-    return await abortOn(ground, instance, count);
+    return await abortOn(testbed, instance, count);
   } finally {
     instance.stop();
-    await ground.stop();
+    await testbed.stop();
   }
 }
 
 async function abortOn(
-  ground: Ground,
+  testbed: Testbed,
   instance: PlainInstance,
   count: number,
 ): Promise<AbortsResult> {
-  const id = await ground.ready({ port: instance.port });
-  const hook = new URL('./tell-heap.ts', import.meta.url).href;
-  const replica = await ground.replica({ nodeArgs: ['--expose-gc', '--import', hook] });
+  const id = await testbed.ready({ port: instance.port });
+  const hook = new URL('./print-heap.ts', import.meta.url).href;
+  const replica = await testbed.replica({ nodeArgs: ['--expose-gc', '--import', hook] });
   const random = randomFrom(1);
   const atRest = descriptors(replica.pid);
   // The first ones warm up: code is compiled, pools and buffers grow to their size.
@@ -73,7 +73,7 @@ async function abortAll(replica: Replica, id: string, count: number, random: Ran
   const work = async () => {
     while (next++ < count) await abortOne(replica.publicPort, id, random);
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  await Promise.all(Array.from({ length: CONCURRENCY }, work));
 }
 
 async function abortOne(port: number, id: string, random: Random): Promise<void> {
@@ -98,9 +98,9 @@ async function abortOne(port: number, id: string, random: Random): Promise<void>
 }
 
 async function heapOf(replica: Replica): Promise<number> {
-  const told = () => [...replica.log().matchAll(/^heap after collection: ([\d.]+) MiB$/gm)];
-  const before = told().length;
+  const reported = () => [...replica.log().matchAll(/^heap after collection: ([\d.]+) MiB$/gm)];
+  const before = reported().length;
   replica.signal('SIGUSR2');
-  await waitFor('the heap to be told', () => told().length > before);
-  return Number(told().at(-1)?.[1]);
+  await waitFor('the heap to be told', () => reported().length > before);
+  return Number(reported().at(-1)?.[1]);
 }

@@ -4,18 +4,18 @@ import { aborts } from './aborts.ts';
 import { silentClients, SILENCES } from './silent-clients.ts';
 import { attacks, slowClients } from './slow-clients.ts';
 import type { Attack, SlowResult } from './slow-clients.ts';
-import type { Noticed } from './others.ts';
-import { type Through, WAYS } from './way.ts';
+import type { ProbeResult } from './probe-load.ts';
+import { type Through, TARGETS } from './targets.ts';
 
 /** How late the last of many may be cut: 15 s for heads, 60 s for the rest, and some slack. */
-const CUT_WITHIN = { head: 20, body: 70, reading: 70 } as const;
+const MAX_CUT_MS = { head: 20, body: 70, reading: 70 } as const;
 
 export async function runSilent(options: Options): Promise<boolean> {
   let isWell = true;
   for (const kind of SILENCES) {
     const result = await silentClients(kind, Number(options.count ?? 1_000));
     print(JSON.stringify(result));
-    isWell &&= result.lastCut < CUT_WITHIN[kind];
+    isWell &&= result.lastCut < MAX_CUT_MS[kind];
   }
   return isWell;
 }
@@ -31,12 +31,12 @@ export async function runSlow(options: Options): Promise<boolean> {
   for (const attack of options.case === undefined ? attacks : [options.case as Attack]) {
     const held: Partial<Record<Through, number>> = {};
     const rows: string[][] = [];
-    for (const through of Object.keys(WAYS) as Through[]) {
+    for (const through of Object.keys(TARGETS) as Through[]) {
       const result = await slowClients(attack, { connections, rounds: 4, seconds: 8, through });
       held[through] = result.held;
       rows.push(rowOf(result));
       if (through !== 'ephemera') continue;
-      isWell &&= result.most >= 0.9 * connections && Object.keys(result.failed).length === 0;
+      isWell &&= result.max >= 0.9 * connections && Object.keys(result.failed).length === 0;
     }
     print(table(HEAD, rows));
     const { ephemera = Number.NaN, machine = 0, haproxy = 0, nginx = 0 } = held;
@@ -55,15 +55,15 @@ const HEAD = [
   'failed',
 ];
 
-function rowOf({ attack, through, most, left, failed, ...result }: SlowResult): string[] {
+function rowOf({ attack, through, max, left, failed, ...result }: SlowResult): string[] {
   const part = (name: 'opening' | 'held') => {
-    const range = (rounds: readonly Noticed[]) => {
+    const range = (rounds: readonly ProbeResult[]) => {
       const all = rounds.map((round) => round[name].p99).sort((a, b) => a - b);
       return `${all[0]?.toFixed(1)}–${all.at(-1)?.toFixed(1)}`;
     };
     return [`${range(result.without)}, ${range(result.during)} ms`, result[name].toFixed(1)];
   };
-  const open = `${most}, ${left}`;
+  const open = `${max}, ${left}`;
   return [
     `${attack}, ${through}`,
     open,

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '@ephemera/test-support';
 import { type Child, descriptors, startChild } from '../child.ts';
 import { installed } from '../installed.ts';
-import type { Noticed, OthersOptions, Window } from './others.ts';
-import { type Through, WAYS } from './way.ts';
+import type { ProbeResult, ProbeLoadOptions, Window } from './probe-load.ts';
+import { type Through, TARGETS } from './targets.ts';
 
 /** How slowhttptest attacks: heads that do not end, bodies that trickle, answers hardly read. */
 const ATTACKS = {
@@ -33,12 +33,12 @@ export interface SlowResult {
   readonly through: Through;
   readonly connections: number;
   /** Most descriptors that the proxy had open at once, beyond those before the attack. */
-  readonly most: number;
+  readonly max: number;
   /** Those still open five seconds after the last attack. */
   readonly left: number;
   /** What others noticed in each round. */
-  readonly without: readonly Noticed[];
-  readonly during: readonly Noticed[];
+  readonly without: readonly ProbeResult[];
+  readonly during: readonly ProbeResult[];
   /** How many times the p99 without the attack the one during it is, each the median over the rounds. */
   readonly opening: number;
   readonly held: number;
@@ -58,10 +58,10 @@ export async function slowClients(
   const [attacked, asked] = [startHere('echo-instance.ts'), startHere('echo-instance.ts')];
   const portOf = async (instance: Child) => Number(await told(instance, /^port (\d+)$/m));
   const ports = { attacked: await portOf(attacked), asked: await portOf(asked) };
-  const way = await WAYS[through](ports);
+  const target = await TARGETS[through](ports);
   try {
-    const others = { port: way.port, path: way.asked, perSecond: 200, seconds };
-    const url = `${way.attacked}${attack === 'reading' ? 'big' : ''}`;
+    const others = { port: target.port, path: target.asked, perSecond: 200, seconds };
+    const url = `${target.attacked}${attack === 'reading' ? 'big' : ''}`;
     // Longer than it is needed: its end is not to be measured.
     const rate = Math.ceil(connections / seconds);
     const common = ['-c', connections, '-r', rate, '-l', 2 * seconds + 10, '-p', 3].map(String);
@@ -71,14 +71,14 @@ export async function slowClients(
         ...['--idle', '0', slowhttptest, ...common, ...ATTACKS[attack]],
         ...['-u', url, '-o', join(folder, 'slow')],
       ]);
-    const without: Noticed[] = [];
-    const during: Noticed[] = [];
+    const without: ProbeResult[] = [];
+    const during: ProbeResult[] = [];
     await measure(others);
     await sleep(5_000);
-    const atRest = descriptors(way.pid);
-    let most = 0;
+    const atRest = descriptors(target.pid);
+    let max = 0;
     const watch = setInterval(() => {
-      most = Math.max(most, descriptors(way.pid) - atRest);
+      max = Math.max(max, descriptors(target.pid) - atRest);
     }, 100);
     for (let round = 0; round < rounds; round++) {
       without.push(await measure(others));
@@ -87,35 +87,35 @@ export async function slowClients(
       await sleep(5_000);
     }
     clearInterval(watch);
-    const left = Math.max(0, descriptors(way.pid) - atRest);
-    const median = (rounds: readonly Noticed[], part: keyof Noticed) => {
+    const left = Math.max(0, descriptors(target.pid) - atRest);
+    const median = (rounds: readonly ProbeResult[], part: keyof ProbeResult) => {
       const sorted = rounds.map((round) => round[part].p99).sort((a, b) => a - b);
       return ((sorted[(rounds.length - 1) >> 1] ?? 0) + (sorted[rounds.length >> 1] ?? 0)) / 2;
     };
-    const ratio = (part: keyof Noticed) => median(during, part) / median(without, part);
+    const ratio = (part: keyof ProbeResult) => median(during, part) / median(without, part);
     const failed: Record<string, number> = {};
     const parts = during.flatMap(({ opening, held }) => [opening, held]);
-    for (const [what, count] of parts.flatMap((one: Window) => Object.entries(one.failed))) {
+    for (const [what, count] of parts.flatMap((part: Window) => Object.entries(part.failed))) {
       failed[what] = (failed[what] ?? 0) + count;
     }
     const [opening, held] = [ratio('opening'), ratio('held')];
-    return { attack, through, connections, most, left, without, during, opening, held, failed };
+    return { attack, through, connections, max, left, without, during, opening, held, failed };
   } finally {
     await attacked.stop();
     await asked.stop();
-    await way.stop();
+    await target.stop();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 /** @param startAttack begins as soon as the others are warm, and ends with them */
-async function measure(options: OthersOptions, startAttack?: () => Child): Promise<Noticed> {
-  const others = startHere('others.ts', JSON.stringify(options));
+async function measure(options: ProbeLoadOptions, startAttack?: () => Child): Promise<ProbeResult> {
+  const others = startHere('probe-load.ts', JSON.stringify(options));
   await told(others, /^(begun)$/m);
   const attacker = startAttack?.();
   await others.exit();
   await attacker?.stop(1_000);
-  return JSON.parse(await told(others, /^(\{.*\})$/m)) as Noticed;
+  return JSON.parse(await told(others, /^(\{.*\})$/m)) as ProbeResult;
 }
 
 function startHere(file: string, ...args: string[]): Child {

@@ -1,14 +1,14 @@
 import { Agent, request } from 'node:http';
 import type { Instance } from '../instances.ts';
 
-const AT_ONCE = 32;
+const CONCURRENCY = 32;
 
 /**
  * Makes a replica take routes into its memory without touching an instance: it looks each up, and
  * answers that the port is none of the instance's.
  */
 export async function fillCache(port: number, instances: readonly Instance[]): Promise<void> {
-  const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
+  const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY });
   let next = 0;
   const ask = (): Promise<void> => {
     const instance = instances[next++];
@@ -24,7 +24,7 @@ export async function fillCache(port: number, instances: readonly Instance[]): P
     }).then(ask);
   };
   try {
-    await Promise.all(Array.from({ length: AT_ONCE }, ask));
+    await Promise.all(Array.from({ length: CONCURRENCY }, ask));
   } finally {
     agent.destroy();
   }

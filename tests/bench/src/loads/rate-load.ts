@@ -99,7 +99,7 @@ function finish(): void {
     p50: percentile(latencies, 0.5),
     p99: percentile(latencies, 0.99),
     late: percentile(lateness, 0.99),
-    latencies: latencies.map((each) => Math.round(1000 * each)),
+    latencies: latencies.map((latency) => Math.round(1000 * latency)),
   };
   process.stdout.write(JSON.stringify(result));
   for (const { socket } of lanes) socket.destroy();

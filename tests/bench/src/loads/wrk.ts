@@ -53,17 +53,17 @@ export async function wrk(load: WrkLoad): Promise<WrkResult> {
   const url = `http://127.0.0.1:${port}`;
   const script = ['-s', SCRIPT, url, '--', list, check ? 'check' : 'count'];
   const { stdout } = await run('taskset', [...args, ...script]);
-  const line = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Line;
-  const { requests, micros, bytes, errors, statuses, bad } = line;
+  const startQueue = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Line;
+  const { requests, micros, bytes, errors, statuses, bad } = startQueue;
   if (requests === 0 || errors + statuses + bad > 0) {
-    throw new Error(`not only full, right answers: ${JSON.stringify(line)}`);
+    throw new Error(`not only full, right answers: ${JSON.stringify(startQueue)}`);
   }
   return {
     requests,
     perSecond: requests / (micros / 1e6),
     bytesPerSecond: bytes / (micros / 1e6),
     bytesEach: bytes / requests,
-    p50: line.p50,
-    p99: line.p99,
+    p50: startQueue.p50,
+    p99: startQueue.p99,
   };
 }

@@ -23,7 +23,7 @@ function bodies(name: string, title: string): Scenario {
       const contenders = [ephemera, nginxGroups, httpProxy];
       const port = bench.largePorts[name];
       if (port === undefined) throw new Error(`no upstream gives ${name}`);
-      const some = bench.instances.slice(0, CONNECTIONS).map((one) => ({ ...one, port }));
+      const some = bench.instances.slice(0, CONNECTIONS).map((instance) => ({ ...instance, port }));
       const started = await startAll(bench, some, contenders, stack);
       const paths = some.map((instance) => pathOf(instance, name));
       const load = { dir: bench.dir, paths, connections: CONNECTIONS };
@@ -34,16 +34,16 @@ function bodies(name: string, title: string): Scenario {
       }
       const series = await interleave(
         bench,
-        started.map((one) => ({
-          name: one.name,
+        started.map((item) => ({
+          name: item.name,
           measure: async () => {
-            const measured = await underLoad([one.process], () =>
-              wrk({ ...load, port: one.port, seconds: bench.seconds }),
+            const measured = await underLoad([item.process], () =>
+              wrk({ ...load, port: item.port, seconds: bench.seconds }),
             );
             const { requests, bytesEach, bytesPerSecond } = measured.result;
             // wrk counts the bytes of answers under way at its end, and not the answers.
-            const most = ((size + HEAD) * (requests + CONNECTIONS)) / requests;
-            if (bytesEach < size || bytesEach > most) throw new Error(`${bytesEach} bytes each`);
+            const max = ((size + HEAD) * (requests + CONNECTIONS)) / requests;
+            if (bytesEach < size || bytesEach > max) throw new Error(`${bytesEach} bytes each`);
             return { 'MB/s': bytesPerSecond / 1e6, ...costs(measured, requests) };
           },
         })),

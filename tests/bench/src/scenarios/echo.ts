@@ -48,10 +48,10 @@ export const echo: Scenario = {
     for (const { port } of started) await send(port, 1);
     const series = await interleave(
       bench,
-      started.map((one) => ({
-        name: one.name,
+      started.map((item) => ({
+        name: item.name,
         measure: async () => {
-          const measured = await underLoad([one.process], () => send(one.port, bench.seconds));
+          const measured = await underLoad([item.process], () => send(item.port, bench.seconds));
           const { messages, perSecond } = measured.result;
           return { 'messages/s': perSecond, ...costs(measured, messages) };
         },

@@ -27,11 +27,11 @@ export const growth: Scenario = {
   title: 'From 1 route to 100,000, all in the memory of the replica',
   async run(bench) {
     await using stack = new AsyncDisposableStack();
-    const one = stack.use(await hold(bench, 1));
+    const item = stack.use(await hold(bench, 1));
     const some = stack.use(await hold(bench, 200));
     const many = stack.use(await hold(bench, MANY));
     const loads = [
-      { name: '1 route, 1 in use', on: one, used: 1 },
+      { name: '1 route, 1 in use', on: item, used: 1 },
       { name: '100,000 routes, 1 in use', on: many, used: 1 },
       { name: '200 routes, 200 in use', on: some, used: 200 },
       { name: '100,000 routes, 200 in use', on: many, used: 200 },

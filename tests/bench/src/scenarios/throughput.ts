@@ -60,10 +60,10 @@ export async function throughput(
 }
 
 /** Resident memory after the load. */
-function memory(started: readonly Started[], one: string, other: string): Ratio {
+function memory(started: readonly Started[], text: string, other: string): Ratio {
   const of = (name: string): [string, Figures[]] => {
-    const process = started.find((each) => each.name === name)?.process;
+    const process = started.find((item) => item.name === name)?.process;
     return [name, [{ [RESIDENT]: (process?.resident() ?? Number.NaN) / MIB }]];
   };
-  return compare(new Map([of(one), of(other)]), [one, other], RESIDENT, { atMost: 1.3 });
+  return compare(new Map([of(text), of(other)]), [text, other], RESIDENT, { atMost: 1.3 });
 }

@@ -16,7 +16,7 @@ import { costs, startAll, underLoad } from './running.ts';
 const SIZE = 10_000_000;
 const CONNECTIONS = 4;
 /** Without it the upstream would look for garbage most of the time, and be the limit. */
-const WEIGH_BUFFERS = '--external-memory-accounted-in-global-limit';
+const COUNT_EXTERNAL_MEMORY = '--external-memory-accounted-in-global-limit';
 
 export const uploads: Scenario = {
   name: 'uploads',
@@ -29,7 +29,7 @@ export const uploads: Scenario = {
     stack.use(
       await startProcess({
         core: CORES.upstream,
-        command: [process.execPath, WEIGH_BUFFERS, file, String(sink.port), sink.address],
+        command: [process.execPath, COUNT_EXTERNAL_MEMORY, file, String(sink.port), sink.address],
         env: surroundings,
         ready: { host: sink.address, port: sink.port },
       }),
@@ -46,10 +46,10 @@ export const uploads: Scenario = {
     for (const { port } of started) await upload(port, 1);
     const series = await interleave(
       bench,
-      started.map((one) => ({
-        name: one.name,
+      started.map((item) => ({
+        name: item.name,
         measure: async () => {
-          const measured = await underLoad([one.process], () => upload(one.port, bench.seconds));
+          const measured = await underLoad([item.process], () => upload(item.port, bench.seconds));
           const { uploads: count, bytesPerSecond } = measured.result;
           return { 'MB/s': bytesPerSecond / 1e6, ...costs(measured, count) };
         },

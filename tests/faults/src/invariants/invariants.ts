@@ -1,20 +1,20 @@
 import { noStrayNetworks, noneOverdue, oneContainerAnId, sameSets, settled } from './containers.ts';
 import { metricsAgree } from './metrics.ts';
 import {
-  everybodyTold,
+  everyEventDelivered,
   noCreationLost,
   noRenewalLost,
-  noneEarly,
-  nothingWrong,
+  noneEndedEarly,
+  noViolations,
   onceCreated,
 } from './promises.ts';
 import { keysOwned, setsOwned } from './reservations.ts';
-import type { Invariant, Scene } from './scene.ts';
+import type { Invariant, Snapshot } from './snapshot.ts';
 
 /** Everything that must hold once a deployment has recovered. */
 export const INVARIANTS: readonly Invariant[] = [
   noneOverdue,
-  noneEarly,
+  noneEndedEarly,
   oneContainerAnId,
   sameSets,
   settled,
@@ -24,23 +24,23 @@ export const INVARIANTS: readonly Invariant[] = [
   noCreationLost,
   noRenewalLost,
   onceCreated,
-  everybodyTold,
+  everyEventDelivered,
   metricsAgree,
-  nothingWrong,
+  noViolations,
 ];
 
 export interface Broken {
   readonly invariant: string;
   readonly what: string;
-  readonly within?: number;
+  readonly timeoutMs?: number;
 }
 
-export function check(scene: Scene, invariants: readonly Invariant[] = INVARIANTS): Broken[] {
-  return invariants.flatMap(({ name, within, broken }) =>
-    broken(scene).map((what) => ({
+export function check(snapshot: Snapshot, invariants: readonly Invariant[] = INVARIANTS): Broken[] {
+  return invariants.flatMap(({ name, timeoutMs, broken }) =>
+    broken(snapshot).map((what) => ({
       invariant: name,
       what,
-      ...(within !== undefined && { within }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
     })),
   );
 }

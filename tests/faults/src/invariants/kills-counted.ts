@@ -1,7 +1,7 @@
-import type { Invariant } from './scene.ts';
+import type { Invariant } from './snapshot.ts';
 
 /** Repairs that end an instance. */
-const ENDING = ['finish', 'end', 'lost'];
+const ENDING = ['finish_drain', 'end', 'container_missing'];
 
 /**
  * Every death is counted once, by whichever way it came about. Holds where every worker that ever

@@ -1,34 +1,34 @@
 import { isDead } from '@ephemera/domain';
-import type { Invariant, Scene } from './scene.ts';
+import type { Invariant, Snapshot } from './snapshot.ts';
 
 /** The latest deadline that anybody was told of an instance: by an answer, or by an event. */
-function toldUntil({ ledger, events }: Scene): Map<string, number> {
-  const told = new Map<string, number>();
-  const tell = (id: string, until: number) => {
-    told.set(id, Math.max(told.get(id) ?? 0, until));
+function toldUntil({ expectations, events }: Snapshot): Map<string, number> {
+  const reported = new Map<string, number>();
+  const reportProgress = (id: string, until: number) => {
+    reported.set(id, Math.max(reported.get(id) ?? 0, until));
   };
-  for (const { id, toldUntil: until } of ledger.promised.values()) {
-    if (until !== undefined) tell(id, until);
+  for (const { id, toldUntil: until } of expectations.promised.values()) {
+    if (until !== undefined) reportProgress(id, until);
   }
   for (const { type, id, expiresAt } of events) {
-    if (type === 'ready' || type === 'renewed') tell(id, expiresAt);
+    if (type === 'ready' || type === 'renewed') reportProgress(id, expiresAt);
   }
-  return told;
+  return reported;
 }
 
 /** What is told of a warm instance that was to be handed out, and is dead. */
 const UNCLAIMED = 'It did not answer when it was claimed.';
 
-export const noneEarly: Invariant = {
+export const noneEndedEarly: Invariant = {
   name: 'nothing killed before its deadline',
-  broken: (scene) => {
-    const told = toldUntil(scene);
-    return [...scene.ends].flatMap(([id, ends]) => {
-      if (scene.ledger.hurt.has(id)) return [];
+  broken: (snapshot) => {
+    const reported = toldUntil(snapshot);
+    return [...snapshot.ends].flatMap(([id, ends]) => {
+      if (snapshot.expectations.damaged.has(id)) return [];
       // A warm one that does not answer is handed to nobody, and another is taken.
-      if (scene.instances.get(id)?.message === UNCLAIMED) return [];
-      const { killAskedAt = Infinity } = scene.ledger.promised.get(id) ?? {};
-      const until = told.get(id);
+      if (snapshot.instances.get(id)?.message === UNCLAIMED) return [];
+      const { killAskedAt = Infinity } = snapshot.expectations.promised.get(id) ?? {};
+      const until = reported.get(id);
       return ends
         .filter((end) => until !== undefined && end < until && end < killAskedAt)
         .map((end) => `${id} ended ${(until ?? 0) - end} ms before its deadline`);
@@ -38,8 +38,8 @@ export const noneEarly: Invariant = {
 
 export const noCreationLost: Invariant = {
   name: 'no acknowledged creation lost',
-  broken: ({ ledger, instances }) =>
-    [...ledger.promised.values()].flatMap(({ id, killAskedAt, template }) => {
+  broken: ({ expectations, instances }) =>
+    [...expectations.promised.values()].flatMap(({ id, killAskedAt, template }) => {
       const instance = instances.get(id);
       if (!instance) return [`${id} (${template}) is forgotten`];
       const { state, reason, message = '', lastTransitionAt: at } = instance;
@@ -48,22 +48,22 @@ export const noCreationLost: Invariant = {
         reason === 'start_failed'
           ? message.startsWith('The container exited')
           : reason === 'exited';
-      const hurt = ledger.hurt.has(id) && (endedBy || reason === 'oom');
+      const hurt = expectations.damaged.has(id) && (endedBy || reason === 'oom');
       const asked = reason === 'request' && killAskedAt !== undefined;
-      const spoilt =
+      const expectedFailures =
         reason === 'start_failed' &&
-        ledger.spoilt.some(({ words, from, until }) => {
+        expectations.expectedFailures.some(({ words, from, until }) => {
           return from <= at && at <= until && words.test(message);
         });
-      const fair = reason === 'ttl' || asked || hurt || spoilt;
+      const fair = reason === 'ttl' || asked || hurt || expectedFailures;
       return fair ? [] : [`${id} (${template}) ended as ${reason}: ${message}`];
     }),
 };
 
 export const noRenewalLost: Invariant = {
   name: 'no acknowledged renewal lost',
-  broken: ({ ledger, instances }) =>
-    [...ledger.promised.values()].flatMap(({ id, toldUntil: until = 0 }) => {
+  broken: ({ expectations, instances }) =>
+    [...expectations.promised.values()].flatMap(({ id, toldUntil: until = 0 }) => {
       const instance = instances.get(id);
       if (!instance || instance.reason === 'request' || instance.expiresAt >= until) return [];
       return [`${id} was told ${until}, and has ${instance.expiresAt}`];
@@ -85,10 +85,10 @@ export const onceCreated: Invariant = {
   },
 };
 
-export const everybodyTold: Invariant = {
+export const everyEventDelivered: Invariant = {
   name: 'every event has reached its webhook',
   // What a dead worker had taken is taken over after 15 s, and a failed delivery waits 5 s and more.
-  within: 60_000,
+  timeoutMs: 60_000,
   broken: ({ events, deliveries }) =>
     events
       .filter(({ type }) => type === 'ready' || type === 'gone')
@@ -96,7 +96,8 @@ export const everybodyTold: Invariant = {
       .map(({ seq, type, id }) => `${seq} (${type}, ${id}) was never delivered`),
 };
 
-export const nothingWrong: Invariant = {
+export const noViolations: Invariant = {
   name: 'nothing wrong in the answers',
-  broken: ({ ledger }) => ledger.wrong.map(({ invariant, what }) => `${invariant}: ${what}`),
+  broken: ({ expectations }) =>
+    expectations.wrong.map(({ invariant, what }) => `${invariant}: ${what}`),
 };

@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Around } from './lateness.ts';
+import type { Around } from './deadline-lateness.ts';
 
 /** Asks one id of one replica; gives the status, or undefined where the connection was cut. */
 export function ask(agent: Agent, base: string, id: string): Promise<number | undefined> {

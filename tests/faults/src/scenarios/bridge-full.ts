@@ -93,13 +93,13 @@ async function createOne(site: Deployment): Promise<{ state: string; message: st
     detail?: string;
     status?: { state: string };
   };
-  const told = made.detail ?? '';
+  const text = made.detail ?? '';
   if (made.id === undefined || made.status?.state !== 'ready') {
-    return { state: made.status?.state ?? 'failed', message: told };
+    return { state: made.status?.state ?? 'failed', message: text };
   }
   const reached = await fetch(`${site.publicUrls[0]}/demo/${made.id}/id`);
   const isOwn = (await reached.text()) === made.id;
-  return { state: isOwn ? 'ready' : 'not reached', message: told };
+  return { state: isOwn ? 'ready' : 'not reached', message: text };
 }
 
 async function networksOf({ namespace }: Deployment) {
@@ -108,8 +108,8 @@ async function networksOf({ namespace }: Deployment) {
   const ids = stdout.split('\n').filter(Boolean);
   const format =
     '{{index .Options "com.docker.network.bridge.name"}} {{(index .IPAM.Config 0).Subnet}}';
-  const told = await run('docker', ['network', 'inspect', '--format', format, ...ids]);
-  return told.stdout
+  const reported = await run('docker', ['network', 'inspect', '--format', format, ...ids]);
+  return reported.stdout
     .split('\n')
     .filter(Boolean)
     .map((line) => {

@@ -14,8 +14,8 @@ export async function daemonFaults(options: Options): Promise<boolean> {
   const stop = closing(() => machine.stop());
   try {
     const program = join(import.meta.dirname, 'daemon-inside.ts');
-    const given = [machine.folder, JSON.stringify(options)];
-    const child = machine.spawnIn('host', process.execPath, program, ...given);
+    const input = [machine.folder, JSON.stringify(options)];
+    const child = machine.spawnIn('host', process.execPath, program, ...input);
     child.stdout?.pipe(process.stdout, { end: false });
     child.stderr?.pipe(process.stderr, { end: false });
     return await new Promise((resolve) => child.once('exit', (code) => resolve(code === 0)));

@@ -3,7 +3,7 @@ import { FIRST, connectRedis, keysOf, readEvents } from '@ephemera/store';
 import { type Deployment, deploy, print } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
 import { askAround } from './ask.ts';
-import { Around, figures, quantile } from './lateness.ts';
+import { Around, figures, quantile } from './deadline-lateness.ts';
 
 const INSTANCES = 200;
 const VISITORS = 16;

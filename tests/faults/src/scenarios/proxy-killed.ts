@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { print, randomFrom } from '@ephemera/test-support';
-import { type Ground, startGround } from '../ground.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
 import { PROXY_STEPS } from '../steps/steps.ts';
-import { nodeArgs } from '../steps/strike.ts';
-import { Tally } from '../tally.ts';
-import { type Planned, plan } from './plan.ts';
-import { printLedger } from './recover.ts';
-import { died } from './worker-killed.ts';
+import { nodeArgs } from '../steps/fault-injection.ts';
+import { Report } from '../report.ts';
+import { type Planned, plan } from './fault-plan.ts';
+import { printExpectations } from './recover.ts';
+import { hasExited } from './worker-killed.ts';
 
 const RUNS = 20;
 const ROUND = 12;
 /** How long a replica may live that does not come to its step, ms. */
-const LONGEST_LIFE = 45_000;
+const MAX_LIFETIME_MS = 45_000;
 
 /**
  * `kill -9` of one of two replicas in the midst of what it was asked for, and in the midst of its
@@ -20,38 +20,38 @@ const LONGEST_LIFE = 45_000;
  */
 export async function proxyKilled(options: Options): Promise<boolean> {
   const random = randomFrom(options.seed);
-  const tally = new Tally();
+  const report = new Report();
   const runs = options.runs ?? RUNS;
   const planned = plan(PROXY_STEPS, 'SIGKILL', runs, options, random);
-  const ground = await startGround({ seed: options.seed + 1, workers: 1 });
+  const testbed = await startTestbed({ seed: options.seed + 1, workers: 1 });
   try {
     while (planned.length > 0) {
       const deaths = planned.splice(0, ROUND);
       for (const death of deaths) {
-        const struck = await dieOnce(ground, death, random(1_000), options);
-        tally.run(death.step, struck);
-        if (!struck) print(`missed: ${JSON.stringify(death)}`);
+        const injected = await killOnce(testbed, death, random(1_000), options);
+        report.run(death.step, injected);
+        if (!injected) print(`missed: ${JSON.stringify(death)}`);
       }
       const replica = { nodeArgs: nodeArgs({ without: options.without }) };
-      await ground.site.startProxy(replica, 1);
+      await testbed.site.startProxy(replica, 1);
       const steps = deaths.map(({ step }) => step);
-      const { took, broken } = await ground.recovered({ since: performance.now() });
-      tally.recovered(steps, took, broken);
+      const { took, broken } = await testbed.recovered({ since: performance.now() });
+      report.recovered(steps, took, broken);
       print(`${steps.join(', ')}: recovered in ${(took / 1000).toFixed(1)} s`);
-      ground.background.resume();
+      testbed.background.resume();
     }
   } finally {
-    await ground.stop();
+    await testbed.stop();
   }
-  tally.print();
-  printLedger(ground);
-  return tally.holds;
+  report.print();
+  printExpectations(testbed);
+  return report.holds;
 }
 
 /** The second replica is ended, and the one in its place dies as planned. */
-async function dieOnce(
-  { site }: Ground,
-  { step, strike }: Planned,
+async function killOnce(
+  { site }: Testbed,
+  { step, fault }: Planned,
   pause: number,
   { without }: Options,
 ): Promise<boolean> {
@@ -61,9 +61,9 @@ async function dieOnce(
     await new Promise((resolve) => before.once('exit', resolve));
   }
   const isDrain = step === 'drain';
-  const args = nodeArgs({ strikes: isDrain ? [] : [strike], without });
+  const args = nodeArgs({ faults: isDrain ? [] : [fault], without });
   const proxy = await site.startProxy({ nodeArgs: args, unawaited: true }, 1);
-  if (!isDrain) return died(proxy, LONGEST_LIFE);
+  if (!isDrain) return hasExited(proxy, MAX_LIFETIME_MS);
   while (!proxy.log().includes('proxy ready')) await sleep(20);
   await sleep(500);
   proxy.child.kill('SIGTERM');

@@ -7,7 +7,7 @@ import { connectRedis, keysOf, redisInstances, redisLeases } from '@ephemera/sto
 import { deploy, print, sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
 import { ask, askAround } from './ask.ts';
-import { Around } from './lateness.ts';
+import { Around } from './deadline-lateness.ts';
 
 const ROUTES = 10_000;
 const VISITORS = 32;
@@ -38,8 +38,8 @@ export async function routesDue({ runs = ROUTES }: Options): Promise<boolean> {
       await Promise.all(
         ids.slice(i, i + BATCH).map(async (id) => {
           const { generation } = await instances.create(sampleDraft({ id, template }));
-          await instances.begin(id, generation, HOST);
-          await instances.publish(id, generation, '127.0.0.1', HOST);
+          await instances.assignToHost(id, generation, HOST);
+          await instances.markReady(id, generation, '127.0.0.1', HOST);
         }),
       );
     }

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WORKER_OPTIONS } from '@ephemera/queue';
 import { type App, print, randomFrom } from '@ephemera/test-support';
-import { type Ground, startGround } from '../ground.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
 import { WORKER_STEPS } from '../steps/steps.ts';
-import { countMarks, nodeArgs } from '../steps/strike.ts';
-import { Tally } from '../tally.ts';
-import { type Planned, plan } from './plan.ts';
-import { printLedger, recover } from './recover.ts';
+import { countMarks, nodeArgs } from '../steps/fault-injection.ts';
+import { Report } from '../report.ts';
+import { type Planned, plan } from './fault-plan.ts';
+import { printExpectations, recover } from './recover.ts';
 
 const RUNS = 20;
 /** How often one worker is stopped before it is replaced. */
@@ -15,7 +15,7 @@ const TURNS = 5;
 /** How many workers are beside the daemon, round after round. */
 const WORKERS = [1, 4, 2, 4];
 /** How long a worker may go on that does not come to its step, ms. */
-const LONGEST_LIFE = 45_000;
+const MAX_LIFETIME_MS = 45_000;
 
 /**
  * SIGSTOP of a worker at every step, for longer than its jobs are locked, and SIGCONT: by then
@@ -23,10 +23,10 @@ const LONGEST_LIFE = 45_000;
  */
 export async function workerFrozen(options: Options): Promise<boolean> {
   const random = randomFrom(options.seed);
-  const tally = new Tally();
+  const report = new Report();
   const planned = plan(WORKER_STEPS, 'SIGSTOP', options.runs ?? RUNS, options, random);
-  const ground = await startGround({ seed: options.seed + 1 });
-  ground.site.workers[0]?.child.kill('SIGKILL');
+  const testbed = await startTestbed({ seed: options.seed + 1 });
+  testbed.site.workers[0]?.child.kill('SIGKILL');
   const pause = () => WORKER_OPTIONS.lockDuration + 500 + random(2_500);
   try {
     for (let round = 0; planned.length > 0; round++) {
@@ -36,46 +36,46 @@ export async function workerFrozen(options: Options): Promise<boolean> {
         stops.filter((_stop, i) => i % workers === place),
       );
       const done = await Promise.all(
-        places.map((turns) => freezeAll(ground, turns, pause, options, tally)),
+        places.map((turns) => freezeAll(testbed, turns, pause, options, report)),
       );
       // Where it never came to a step it would come to it in the middle of the recovery.
       for (const { child } of done) child.kill('SIGKILL');
       const steps = stops.map(({ step }) => step);
       await recover(
-        ground,
+        testbed,
         steps,
         { workers: Math.min(workers, 2), without: options.without },
-        tally,
+        report,
       );
     }
   } finally {
-    await ground.stop();
+    await testbed.stop();
   }
-  tally.print();
-  printLedger(ground);
-  return tally.holds;
+  report.print();
+  printExpectations(testbed);
+  return report.holds;
 }
 
 /** One worker that is stopped and continued, one time after the other. */
 async function freezeAll(
-  ground: Ground,
+  testbed: Testbed,
   turns: readonly Planned[],
   pause: () => number,
   { without }: Options,
-  tally: Tally,
+  report: Report,
 ): Promise<App> {
-  const strikes = turns.map(({ strike }) => strike);
-  const worker = await ground.site.startWorker({
-    nodeArgs: nodeArgs({ strikes, without }),
+  const faults = turns.map(({ fault }) => fault);
+  const worker = await testbed.site.startWorker({
+    nodeArgs: nodeArgs({ faults, without }),
     unawaited: true,
   });
   const { child, log } = worker;
   for (const [i, turn] of turns.entries()) {
-    const struck = await marked(worker, i + 1);
-    tally.run(turn.step, struck);
-    if (!struck) {
+    const injected = await marked(worker, i + 1);
+    report.run(turn.step, injected);
+    if (!injected) {
       print(`missed: ${JSON.stringify(turn)}`);
-      for (const { step } of turns.slice(i + 1)) tally.run(step, false);
+      for (const { step } of turns.slice(i + 1)) report.run(step, false);
       break;
     }
     await sleep(pause());
@@ -89,7 +89,7 @@ async function freezeAll(
 
 /** Waits until a worker has stopped itself so many times. */
 async function marked({ log }: App, times: number): Promise<boolean> {
-  const end = performance.now() + LONGEST_LIFE;
+  const end = performance.now() + MAX_LIFETIME_MS;
   while (performance.now() < end) {
     if (countMarks(log()) >= times) return true;
     await sleep(20);

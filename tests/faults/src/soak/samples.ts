@@ -13,7 +13,7 @@ const PAGE = 4096;
 /** A process warms up: what it takes in its first minutes says nothing of the hours. */
 const WARM_UP = 3;
 /** Over less than this a slope is noise, minutes. */
-const SHORTEST = 5;
+const MIN_LENGTH = 5;
 
 /** Follows the memory and the open descriptors of processes, from the kernel's own books. */
 export class Samples {
@@ -32,12 +32,12 @@ export class Samples {
 
   print(): string {
     const rows = [...this.#series]
-      .filter(([, series]) => spanOf(series) >= SHORTEST + WARM_UP)
+      .filter(([, series]) => spanOf(series) >= MIN_LENGTH + WARM_UP)
       .map(([name, series]) => {
         const begin = (series[0]?.at ?? 0) + WARM_UP;
         const warm = series.filter(({ at }) => at >= begin);
-        const resident = warm.map((each) => [each.at, each.resident] as const);
-        const descriptors = warm.map((each) => [each.at, each.descriptors] as const);
+        const resident = warm.map((sample) => [sample.at, sample.resident] as const);
+        const descriptors = warm.map((sample) => [sample.at, sample.descriptors] as const);
         return [
           name,
           spanOf(series).toFixed(0),

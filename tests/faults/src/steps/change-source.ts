@@ -7,14 +7,14 @@ import { registerHooks } from 'node:module';
 import { runJobsTwice } from './run-jobs-twice.ts';
 import { withoutGuards } from './guards.ts';
 import { watched } from './ports.ts';
-import { type Strike, markOf, readFate } from './strike.ts';
+import { type FaultInjection, markOf, readInjectedFaults } from './fault-injection.ts';
 
-const { strikes = [], without = [], twice } = readFate(import.meta.url);
-const waiting = [...strikes];
+const { faults = [], without = [], twice } = readInjectedFaults(import.meta.url);
+const waiting = [...faults];
 let calls = 0;
 
 /** Nothing of this process runs any more when it returns, or runs again once it was continued. */
-function strike(by: Strike): void {
+function injectFault(by: FaultInjection): void {
   waiting.shift();
   calls = 0;
   writeSync(2, `\n${markOf(by)}\n`);
@@ -25,16 +25,16 @@ function strike(by: Strike): void {
 function call(name: string, make: () => unknown): unknown {
   const next = waiting[0];
   if (next?.call !== name || ++calls !== next.nth) return make();
-  if (next.moment === 'before') strike(next);
+  if (next.moment === 'before') injectFault(next);
   const answer = make();
   if (next.moment === 'before') return answer;
   const settled = Promise.resolve(answer);
-  if (next.moment === 'after') return settled.finally(() => strike(next));
-  const timer = setTimeout(() => strike(next), next.delay);
+  if (next.moment === 'after') return settled.finally(() => injectFault(next));
+  const timer = setTimeout(() => injectFault(next), next.delay);
   return settled.finally(() => {
     if (waiting[0] !== next) return;
     clearTimeout(timer);
-    strike(next);
+    injectFault(next);
   });
 }
 
@@ -49,12 +49,12 @@ function named(port: string, object: object): object {
       const value: unknown = Reflect.get(target, property);
       if (typeof property === 'symbol') return value;
       if (property === 'getContainer' && typeof value === 'function') {
-        return (...given: unknown[]) =>
-          named('container', Reflect.apply(value, target, given) as object);
+        return (...input: unknown[]) =>
+          named('container', Reflect.apply(value, target, input) as object);
       }
       if (typeof value === 'function') {
-        return (...given: unknown[]) =>
-          call(`${port}.${property}`, () => Reflect.apply(value, target, given));
+        return (...input: unknown[]) =>
+          call(`${port}.${property}`, () => Reflect.apply(value, target, input));
       }
       // The ports that one factory makes together, such as kills and spawns.
       const holdsPorts = port === 'jobs' && typeof value === 'object' && value !== null;

@@ -1,5 +1,5 @@
 /** A place of the product's source, and what stands there once a guard is taken away. */
-interface Patch {
+interface SourcePatch {
   /** End of the file's path. */
   readonly file: string;
   readonly text: string;
@@ -9,7 +9,7 @@ interface Patch {
 }
 
 /** Lua is read by one line: the guards of the scripts are taken away there. */
-const script = (text: string): Patch => ({
+const script = (text: string): SourcePatch => ({
   lua: text,
   file: 'libs/store/src/run-script.ts',
   text: "return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');",
@@ -18,15 +18,15 @@ const script = (text: string): Patch => ({
 
 const RECONCILE = 'libs/lifecycle/src/reconcile.ts';
 const KILL = 'libs/lifecycle/src/kill.ts';
-const UNLESS_BURIED = "if (!buried) return { kind: 'absent' };";
+const UNLESS_FINALIZED = "if (!finalized) return { kind: 'absent' };";
 
 /** Guards, each with what takes it away from a process that a test starts. */
-export const GUARDS: Readonly<Record<string, readonly Patch[]>> = {
+export const GUARDS: Readonly<Record<string, readonly SourcePatch[]>> = {
   /** Reconciliation makes sure of no kill job. */
   're-arming': [
     {
       file: RECONCILE,
-      text: 'await kills.arm(repair.instance, Math.max(0, killDelay(repair.instance, now)));',
+      text: 'await killJobs.schedule(repair.instance, Math.max(0, killDelay(repair.instance, now)));',
       instead: '',
     },
   ],
@@ -41,16 +41,20 @@ export const GUARDS: Readonly<Record<string, readonly Patch[]>> = {
   /** Containers that nobody owns stay. */
   orphans: [{ file: RECONCILE, text: 'await containers.remove(repair.containerId);', instead: '' }],
   /** Nobody is asked again for what was to be begun. */
-  'asking again': [
-    { file: RECONCILE, text: 'await askAgain(ports, startedAt - OWED);', instead: '' },
+  'rpcRedis again': [
+    {
+      file: RECONCILE,
+      text: 'await requeueSpawns(ports, startedAt - SPAWN_JOB_GRACE_MS);',
+      instead: '',
+    },
   ],
   /** The tombstone comes before the kill job is taken away. */
   'job before tombstone': [
-    { file: KILL, text: 'await kills.disarm(instance);', instead: '' },
+    { file: KILL, text: 'await killJobs.cancel(instance);', instead: '' },
     {
       file: KILL,
-      text: UNLESS_BURIED,
-      instead: `await kills.disarm(instance); ${UNLESS_BURIED}`,
+      text: UNLESS_FINALIZED,
+      instead: `await kills.disarm(instance); ${UNLESS_FINALIZED}`,
     },
   ],
   /** Whoever started an instance publishes it, whatever became of it meanwhile. */
@@ -60,7 +64,7 @@ export const GUARDS: Readonly<Record<string, readonly Patch[]>> = {
     ),
   ],
   /** A kill is counted by whoever ran it. */
-  'counted once': [{ file: KILL, text: UNLESS_BURIED, instead: '' }],
+  'track once': [{ file: KILL, text: UNLESS_FINALIZED, instead: '' }],
 };
 
 /** The source of a file without these guards; undefined where none of them is in it. */

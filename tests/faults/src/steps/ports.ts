@@ -19,7 +19,7 @@ const factory = (file: string, made: string, port: string): Port => ({
 export const PORTS: readonly Port[] = [
   factory('libs/store/src/redis-instances.ts', 'redisInstances', 'instances'),
   factory('libs/store/src/redis-intake.ts', 'redisIntake', 'intake'),
-  factory('libs/store/src/redis-intake.ts', 'redisLine', 'line'),
+  factory('libs/store/src/redis-intake.ts', 'redisStartQueue', 'startQueue'),
   factory('libs/store/src/redis-pools.ts', 'redisPools', 'pools'),
   factory('libs/store/src/redis-leases.ts', 'redisLeases', 'leases'),
   factory('libs/store/src/event-group.ts', 'redisEventGroup', 'events'),
@@ -43,10 +43,10 @@ export function watched(path: string, source: string): string | undefined {
       `export function ${made}(`,
       `export async function ${made}(`,
       `export const ${made}: `,
-    ].find((each) => text.split(each).length === 2);
+    ].find((item) => text.split(item).length === 2);
     if (found === undefined) throw new Error(`${file} makes no ${made}`);
-    const own = `${made}OfItsOwn`;
-    const call = `globalThis.struck.${kind}('${port}', () => ${own}(...given))`;
+    const own = `${made}Unwrapped`;
+    const call = `globalThis.injected.${kind}('${port}', () => ${own}(...given))`;
     const around = `export function ${made}(...given) { return ${call}; }\n`;
     const kept = FUNCTION.test(found)
       ? found.replace('export ', '').replace(`${made}(`, `${own}(`)

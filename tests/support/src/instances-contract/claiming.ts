@@ -5,36 +5,36 @@ import type { OpenInstances } from './open-instances.ts';
 
 /** One of a pool, from its intent until it is somebody's. */
 export function claimingContract(open: OpenInstances): void {
-  const wish = { timeout: 9_000, metadata: { who: 'x' } };
+  const spec = { timeout: 9_000, metadata: { who: 'x' } };
 
   describe('of a pool', () => {
     test('no more are made than are wanted', async () => {
       const { pools } = await open();
       const made = await Promise.all(
-        Array.from({ length: 5 }, () => pools.stock(sampleDraft(), 'p', 2)),
+        Array.from({ length: 5 }, () => pools.createWarm(sampleDraft(), 'p', 2)),
       );
       expect(made.filter(Boolean)).toHaveLength(2);
     });
 
     test('one that serves is warm, cannot be renewed, and is claimed under a new generation', async () => {
       const { instances, leases, pools } = await open();
-      const { id, generation } = present(await pools.stock(sampleDraft(), 'p', 1));
-      expect(await pools.claim('p', wish, {})).toEqual({ kind: 'none' });
-      await instances.begin(id, generation, 'a');
-      const published = await instances.publish(id, generation, '10.0.0.9');
+      const { id, generation } = present(await pools.createWarm(sampleDraft(), 'p', 1));
+      expect(await pools.claimWarm('p', spec, {})).toEqual({ kind: 'none' });
+      await instances.assignToHost(id, generation, 'a');
+      const published = await instances.markReady(id, generation, '10.0.0.9');
       expect(await instances.get(id)).toMatchObject({ state: 'warm', pool: 'p' });
       const renewal = { timeout: 1_000, shorten: false };
       expect(await leases.renew(id, renewal)).toEqual({ kind: 'starting' });
 
-      const claimed = await pools.claim('p', wish, {});
+      const claimed = await pools.claimWarm('p', spec, {});
       if (claimed.kind !== 'claimed') throw new Error(claimed.kind);
       const { instance } = claimed;
-      expect(instance).toMatchObject({ id, state: 'ready', supersedes: generation, ...wish });
+      expect(instance).toMatchObject({ id, state: 'ready', supersedes: generation, ...spec });
       expect(instance.pool).toBeUndefined();
       expect(instance.generation).toBeGreaterThan(generation);
       expect(instance.expiresAt).toBe((instance.startedAt ?? 0) + 9_000);
       // The job that started it may run again beside its visitor.
-      expect(await instances.publish(id, generation, '10.0.0.9')).toMatchObject({
+      expect(await instances.markReady(id, generation, '10.0.0.9')).toMatchObject({
         expiresAt: instance.expiresAt,
       });
       expect(published?.startedAt).toBeLessThanOrEqual(instance.startedAt ?? 0);
@@ -43,31 +43,33 @@ export function claimingContract(open: OpenInstances): void {
     test('one too many is ended while it is warm, and not once it is somebody’s', async () => {
       const { instances, pools } = await open();
       const warm = async () => {
-        const { id, generation } = present(await pools.stock(sampleDraft(), 'p', 9));
-        expect((await instances.end(id, 'surplus')).kind).toBe('absent');
-        await instances.begin(id, generation, 'a');
-        await instances.publish(id, generation, '10.0.0.9');
+        const { id, generation } = present(await pools.createWarm(sampleDraft(), 'p', 9));
+        expect((await instances.startDraining(id, 'surplus')).kind).toBe('absent');
+        await instances.assignToHost(id, generation, 'a');
+        await instances.markReady(id, generation, '10.0.0.9');
         return id;
       };
       const claimed = await warm();
-      await pools.claim('p', wish, {});
-      expect((await instances.end(claimed, 'surplus')).kind).toBe('absent');
+      await pools.claimWarm('p', spec, {});
+      expect((await instances.startDraining(claimed, 'surplus')).kind).toBe('absent');
       expect(await instances.get(claimed)).toMatchObject({ state: 'ready' });
-      const ended = await instances.end(await warm(), 'surplus');
+      const ended = await instances.startDraining(await warm(), 'surplus');
       expect(ended).toMatchObject({ kind: 'draining', instance: { reason: 'request' } });
     });
 
     test('one is had by one, whoever asks at the same instant', async () => {
       const { instances, pools } = await open();
       for (let i = 0; i < 2; i++) {
-        const { id, generation } = present(await pools.stock(sampleDraft(), 'p', 2));
-        await instances.begin(id, generation, 'a');
-        await instances.publish(id, generation, '10.0.0.9');
+        const { id, generation } = present(await pools.createWarm(sampleDraft(), 'p', 2));
+        await instances.assignToHost(id, generation, 'a');
+        await instances.markReady(id, generation, '10.0.0.9');
       }
       const answers = await Promise.all(
-        Array.from({ length: 5 }, () => pools.claim('p', wish, {})),
+        Array.from({ length: 5 }, () => pools.claimWarm('p', spec, {})),
       );
-      const ids = answers.flatMap((each) => (each.kind === 'claimed' ? [each.instance.id] : []));
+      const ids = answers.flatMap((answer) =>
+        answer.kind === 'claimed' ? [answer.instance.id] : [],
+      );
       expect(new Set(ids).size).toBe(2);
       expect(ids).toHaveLength(2);
     });

@@ -12,7 +12,7 @@ export function endingContract(open: OpenInstances): void {
       async (reason) => {
         const { instances, ready } = await open();
         const before = await ready();
-        const ended = drained(await instances.end(before.id, reason, 'why'));
+        const ended = drained(await instances.startDraining(before.id, reason, 'why'));
         expect(ended).toMatchObject({ state: 'draining', reason, message: 'why' });
         expect(ended.generation).toBeGreaterThan(before.generation);
         expect(ended.supersedes).toBe(before.generation);
@@ -23,10 +23,10 @@ export function endingContract(open: OpenInstances): void {
     test('when due leaves a lease that runs on alone, and says for how long', async () => {
       const { instances, ready } = await open();
       const { id, expiresAt } = await ready({ timeout: 30_000 });
-      const ending = await instances.end(id, 'due');
-      if (ending.kind !== 'leased') throw new Error(`the answer was ${ending.kind}`);
-      expect(ending.remaining).toBeGreaterThan(0);
-      expect(ending.remaining).toBeLessThanOrEqual(30_000);
+      const outcome = await instances.startDraining(id, 'due');
+      if (outcome.kind !== 'leased') throw new Error(`the answer was ${outcome.kind}`);
+      expect(outcome.remaining).toBeGreaterThan(0);
+      expect(outcome.remaining).toBeLessThanOrEqual(30_000);
       expect(await instances.get(id)).toMatchObject({ state: 'ready', expiresAt });
     });
 
@@ -34,7 +34,10 @@ export function endingContract(open: OpenInstances): void {
     test('when due leaves one that starts, for its time to live at most', async () => {
       const { instances, create, begun } = await open();
       for (const { id } of [await create({ timeout: 3_000 }), await begun({ timeout: 3_000 })]) {
-        expect(await instances.end(id, 'due')).toEqual({ kind: 'leased', remaining: 3_000 });
+        expect(await instances.startDraining(id, 'due')).toEqual({
+          kind: 'leased',
+          remaining: 3_000,
+        });
       }
     });
 
@@ -42,8 +45,8 @@ export function endingContract(open: OpenInstances): void {
       const { instances, ready } = await open();
       const { id, expiresAt } = await ready({ timeout: 40 });
       const ended = await waitFor('the lease to be over', async () => {
-        const ending = await instances.end(id, 'due');
-        return ending.kind === 'draining' && ending.instance;
+        const outcome = await instances.startDraining(id, 'due');
+        return outcome.kind === 'draining' && outcome.instance;
       });
       expect(ended).toMatchObject({ reason: 'ttl', message: undefined });
       expect(ended.lastTransitionAt).toBeGreaterThanOrEqual(expiresAt);
@@ -54,8 +57,8 @@ export function endingContract(open: OpenInstances): void {
       const template = sampleTemplate({ ready: { kind: 'tcp', within: 20 } });
       for (const { id } of [await create({ template }), await begun({ template })]) {
         const ended = await waitFor('the start deadline', async () => {
-          const ending = await instances.end(id, 'due');
-          return ending.kind === 'draining' && ending.instance;
+          const outcome = await instances.startDraining(id, 'due');
+          return outcome.kind === 'draining' && outcome.instance;
         });
         expect(ended).toMatchObject({ reason: 'start_failed' });
         expect(ended.message).toMatch(/start deadline/);
@@ -65,37 +68,37 @@ export function endingContract(open: OpenInstances): void {
     test('a failed start is none any more once another run has published', async () => {
       const { instances, ready } = await open();
       const { id } = await ready();
-      expect(await instances.end(id, 'start_failed')).toMatchObject({ kind: 'leased' });
+      expect(await instances.startDraining(id, 'start_failed')).toMatchObject({ kind: 'leased' });
       expect(await instances.get(id)).toMatchObject({ state: 'ready' });
     });
 
     test('again gives the same answer, and the first reason stands', async () => {
       const { instances, others, ready } = await open();
       const { id } = await ready();
-      const first = await instances.end(id, 'oom', 'first');
-      expect(await others.end(id, 'request', 'second')).toEqual(first);
-      expect(await others.end(id, 'due')).toEqual(first);
+      const first = await instances.startDraining(id, 'oom', 'first');
+      expect(await others.startDraining(id, 'request', 'second')).toEqual(first);
+      expect(await others.startDraining(id, 'due')).toEqual(first);
     });
 
     test('of the dead and the unknown is absent', async () => {
       const { instances, draining } = await open();
       const { id, generation } = await draining();
-      await instances.bury(id, generation);
-      expect(await instances.end(id, 'request')).toEqual({ kind: 'absent' });
-      expect(await instances.end('nobody', 'due')).toEqual({ kind: 'absent' });
+      await instances.finalize(id, generation);
+      expect(await instances.startDraining(id, 'request')).toEqual({ kind: 'absent' });
+      expect(await instances.startDraining('nobody', 'due')).toEqual({ kind: 'absent' });
     });
 
     // Whoever was asked may die before it has buried it, and it is on no host that would.
     test('of a pending instance has it among the stranded until it is buried', async () => {
       const { instances, create } = await open();
       const { id } = await create();
-      const ended = drained(await instances.end(id, 'request'));
+      const ended = drained(await instances.startDraining(id, 'request'));
       expect(ended).toMatchObject({ host: undefined });
       const now = await instances.now();
-      expect(await instances.strandedBefore(now)).toEqual([ended]);
-      expect(await instances.unbegunSince(now)).toEqual([]);
-      await instances.bury(id, ended.generation);
-      expect(await instances.strandedBefore(now)).toEqual([]);
+      expect(await instances.unassignedOverdue(now)).toEqual([ended]);
+      expect(await instances.pendingWithoutHost(now)).toEqual([]);
+      await instances.finalize(id, ended.generation);
+      expect(await instances.unassignedOverdue(now)).toEqual([]);
     });
 
     // A kill and a start that ends at the same instant: were either done by halves, a route would
@@ -106,14 +109,14 @@ export function endingContract(open: OpenInstances): void {
       for (let round = 0; round < 1_000; round++) {
         const { id, generation } = await begun();
         const calls = [
-          () => instances.publish(id, generation, '10.0.0.9'),
-          () => others.end(id, 'request'),
+          () => instances.markReady(id, generation, '10.0.0.9'),
+          () => others.startDraining(id, 'request'),
         ] as const;
         const first = round % 2;
         const started = first === 0 ? calls[0]() : undefined;
-        const ending = calls[1]();
+        const outcome = calls[1]();
         const published = await (started ?? calls[0]());
-        const ended = drained(await ending);
+        const ended = drained(await outcome);
         seen[published ? 'published' : 'ended']++;
         expect(ended).toMatchObject({ state: 'draining', reason: 'request' });
         expect(ended.supersedes).toBe(generation);
@@ -130,7 +133,7 @@ export function endingContract(open: OpenInstances): void {
     test('leaves a tombstone with the reason, and neither address nor env', async () => {
       const { instances, draining } = await open();
       const { id, generation } = await draining({ env: { SECRET: 'x' } });
-      await instances.bury(id, generation);
+      await instances.finalize(id, generation);
       expect(await instances.get(id)).toMatchObject({
         state: 'gone',
         reason: 'request',
@@ -144,30 +147,32 @@ export function endingContract(open: OpenInstances): void {
     test('a failed start is failed, not gone, and its message stays', async () => {
       const { instances, begun } = await open();
       const { id } = await begun();
-      const { generation } = drained(await instances.end(id, 'start_failed', 'no such image'));
-      await instances.bury(id, generation);
+      const { generation } = drained(
+        await instances.startDraining(id, 'start_failed', 'no such image'),
+      );
+      await instances.finalize(id, generation);
       expect(await instances.get(id)).toMatchObject({ state: 'failed', message: 'no such image' });
     });
 
     test('twice is once; a wrong generation and a live instance are left alone', async () => {
       const { instances, ready, draining } = await open();
       const ended = await draining();
-      await instances.bury(ended.id, ended.generation - 1);
+      await instances.finalize(ended.id, ended.generation - 1);
       expect(await instances.get(ended.id)).toEqual(ended);
-      await instances.bury(ended.id, ended.generation);
-      const buried = await instances.get(ended.id);
-      await instances.bury(ended.id, ended.generation);
-      expect(await instances.get(ended.id)).toEqual(buried);
+      await instances.finalize(ended.id, ended.generation);
+      const finalized = await instances.get(ended.id);
+      await instances.finalize(ended.id, ended.generation);
+      expect(await instances.get(ended.id)).toEqual(finalized);
       const live = await ready();
-      await instances.bury(live.id, live.generation);
-      await instances.bury('nobody', 1);
+      await instances.finalize(live.id, live.generation);
+      await instances.finalize('nobody', 1);
       expect(await instances.get(live.id)).toEqual(live);
     });
 
     test('the tombstone goes by itself', async () => {
       const { instances, draining } = await open({ tombstone: 30 });
       const { id, generation } = await draining();
-      await instances.bury(id, generation);
+      await instances.finalize(id, generation);
       await waitFor('the tombstone to go', async () => (await instances.get(id)) === undefined);
     });
 
@@ -177,7 +182,7 @@ export function endingContract(open: OpenInstances): void {
       const template = sampleTemplate({ timeout: 1_000, maxTimeout: 1_000 });
       const { id, generation } = await draining({ template, timeout: 1_000 });
       const { maxExpiresAt } = present(await instances.get(id));
-      await instances.bury(id, generation, 'left');
+      await instances.finalize(id, generation, 'left');
       const goneAt = await waitFor('the tombstone to go', async () => {
         return (await instances.get(id)) === undefined && (await instances.now());
       });

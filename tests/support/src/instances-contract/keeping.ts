@@ -11,9 +11,9 @@ export function keepingContract(open: OpenInstances): void {
       await create();
       const mine = [await begun(), await ready(), await draining()];
       const dead = await draining();
-      await instances.bury(dead.id, dead.generation);
+      await instances.finalize(dead.id, dead.generation);
       const theirs = await create();
-      await instances.begin(theirs.id, theirs.generation, 'b');
+      await instances.assignToHost(theirs.id, theirs.generation, 'b');
       expect(byId(await instances.ofHost('a'))).toEqual(byId(mine));
     });
 
@@ -24,9 +24,9 @@ export function keepingContract(open: OpenInstances): void {
       });
       const slower = await create();
       await begun();
-      expect(await instances.strandedBefore(slow.expiresAt - 1)).toEqual([]);
-      expect(await instances.strandedBefore(slow.expiresAt)).toEqual([slow]);
-      const all = await instances.strandedBefore(slower.expiresAt);
+      expect(await instances.unassignedOverdue(slow.expiresAt - 1)).toEqual([]);
+      expect(await instances.unassignedOverdue(slow.expiresAt)).toEqual([slow]);
+      const all = await instances.unassignedOverdue(slower.expiresAt);
       expect(byId(all)).toEqual(byId([slow, slower]));
     });
   });
@@ -36,10 +36,10 @@ export function keepingContract(open: OpenInstances): void {
     const { id, generation, createdAt } = await create();
     await begun();
     await ready();
-    expect(await instances.unbegunSince(createdAt - 1)).toEqual([]);
-    expect(await instances.unbegunSince(createdAt)).toEqual([{ id, generation }]);
-    await instances.begin(id, generation, 'a');
-    expect(await instances.unbegunSince(await instances.now())).toEqual([]);
+    expect(await instances.pendingWithoutHost(createdAt - 1)).toEqual([]);
+    expect(await instances.pendingWithoutHost(createdAt)).toEqual([{ id, generation }]);
+    await instances.assignToHost(id, generation, 'a');
+    expect(await instances.pendingWithoutHost(await instances.now())).toEqual([]);
   });
 
   describe('restore', () => {
@@ -52,7 +52,7 @@ export function keepingContract(open: OpenInstances): void {
       expect(await instances.get(lost.id)).toEqual(lost);
       expect(await instances.ofHost('a')).toEqual([lost]);
       expect((await create()).generation).toBeGreaterThan(lost.generation);
-      const ended = drained(await instances.end(lost.id, 'request'));
+      const ended = drained(await instances.startDraining(lost.id, 'request'));
       expect(ended.generation).toBeGreaterThan(lost.generation);
     });
 
@@ -67,9 +67,9 @@ export function keepingContract(open: OpenInstances): void {
     test('never wakes the dead', async () => {
       const { instances, ready } = await open();
       const living = await ready();
-      const { generation } = drained(await instances.end(living.id, 'request'));
+      const { generation } = drained(await instances.startDraining(living.id, 'request'));
       expect(await instances.restore(living)).toBe(false);
-      await instances.bury(living.id, generation);
+      await instances.finalize(living.id, generation);
       expect(await instances.restore(living)).toBe(false);
       expect(await instances.get(living.id)).toMatchObject({ state: 'gone' });
     });

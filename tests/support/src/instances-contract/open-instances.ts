@@ -12,7 +12,7 @@ export interface MadeInstances {
   readonly others: Instances;
   readonly leases: Leases;
   readonly suspensions: Suspensions;
-  readonly pools: Pick<Intake, 'stock' | 'claim'>;
+  readonly pools: Pick<Intake, 'createWarm' | 'claimWarm'>;
   close(): Promise<void>;
 }
 
@@ -22,18 +22,18 @@ export function opener(make: InstancesMaker) {
     const { close, ...made } = await make(options);
     const { instances } = made;
     onTestFinished(close);
-    const create = (given?: Partial<InstanceDraft>) => instances.create(sampleDraft(given));
-    const begun = async (given?: Partial<InstanceDraft>): Promise<Instance> => {
-      const { id, generation } = await create(given);
-      return present(await instances.begin(id, generation, 'a'));
+    const create = (input?: Partial<InstanceDraft>) => instances.create(sampleDraft(input));
+    const begun = async (input?: Partial<InstanceDraft>): Promise<Instance> => {
+      const { id, generation } = await create(input);
+      return present(await instances.assignToHost(id, generation, 'a'));
     };
-    const ready = async (given?: Partial<InstanceDraft>): Promise<Instance> => {
-      const { id, generation } = await begun(given);
-      present(await instances.publish(id, generation, '10.0.0.9'));
+    const ready = async (input?: Partial<InstanceDraft>): Promise<Instance> => {
+      const { id, generation } = await begun(input);
+      present(await instances.markReady(id, generation, '10.0.0.9'));
       return present(await instances.get(id));
     };
-    const draining = async (given?: Partial<InstanceDraft>): Promise<Instance> =>
-      drained(await instances.end((await ready(given)).id, 'request'));
+    const draining = async (input?: Partial<InstanceDraft>): Promise<Instance> =>
+      drained(await instances.startDraining((await ready(input)).id, 'request'));
     return { ...made, create, begun, ready, draining };
   };
 }
@@ -45,7 +45,7 @@ export function present<T>(value: T | undefined): T {
   return value;
 }
 
-export function drained(ending: Awaited<ReturnType<Instances['end']>>): Instance {
+export function drained(ending: Awaited<ReturnType<Instances['startDraining']>>): Instance {
   if (ending.kind !== 'draining') throw new Error(`the answer was ${ending.kind}`);
   return ending.instance;
 }

@@ -47,7 +47,7 @@ export function renewingContract(open: OpenInstances): void {
       expect(await leases.renew((await begun()).id, longer)).toEqual({ kind: 'starting' });
       const ended = await draining();
       expect(await leases.renew(ended.id, longer)).toEqual({ kind: 'ended', instance: ended });
-      await instances.bury(ended.id, ended.generation);
+      await instances.finalize(ended.id, ended.generation);
       expect(await leases.renew(ended.id, longer)).toMatchObject({ kind: 'ended' });
       expect(await leases.renew('nobody', longer)).toEqual({ kind: 'absent' });
     });
@@ -57,7 +57,7 @@ export function renewingContract(open: OpenInstances): void {
       const instance = await ready({ timeout: 30 });
       await waitFor('the deadline', async () => (await instances.now()) >= instance.expiresAt);
       expect(await leases.renew(instance.id, longer)).toEqual({ kind: 'ended', instance });
-      expect(await instances.end(instance.id, 'due')).toMatchObject({ kind: 'draining' });
+      expect(await instances.startDraining(instance.id, 'due')).toMatchObject({ kind: 'draining' });
     });
 
     // A renewal that is confirmed and an instance that is killed all the same is what users of
@@ -69,7 +69,7 @@ export function renewingContract(open: OpenInstances): void {
         const { id } = await ready({ timeout: 2 + (round % 3) });
         let renewal = Promise.resolve<Renewed>({ kind: 'absent' });
         const ending = waitFor('one or the other', async () => {
-          const answer = others.end(id, 'due');
+          const answer = others.startDraining(id, 'due');
           renewal = leases.renew(id, longer);
           const [end, renewed] = [await answer, await renewal];
           return (end.kind === 'draining' || renewed.kind === 'renewed') && end;
@@ -97,9 +97,9 @@ export function renewingContract(open: OpenInstances): void {
       const { instances, leases, ready } = await open();
       const { id } = await ready({ template, timeout: 600_000 });
       const until = async () => {
-        const ending = await instances.end(id, 'due');
-        if (ending.kind !== 'leased') throw new Error(`the answer was ${ending.kind}`);
-        return ending.remaining;
+        const outcome = await instances.startDraining(id, 'due');
+        if (outcome.kind !== 'leased') throw new Error(`the answer was ${outcome.kind}`);
+        return outcome.remaining;
       };
       expect(await until()).toBeGreaterThan(60_000);
       expect(await until()).toBeLessThan(70_000);
@@ -117,7 +117,7 @@ export function renewingContract(open: OpenInstances): void {
       const { instances } = await open();
       const activeAt = (await instances.now()) - 70_000;
       await instances.restore({ ...lost, activeAt });
-      expect(await instances.end(lost.id, 'due')).toMatchObject({
+      expect(await instances.startDraining(lost.id, 'due')).toMatchObject({
         kind: 'draining',
         instance: { reason: 'idle' },
       });

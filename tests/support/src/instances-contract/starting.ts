@@ -1,4 +1,4 @@
-import { BegunElsewhere } from '@ephemera/lifecycle';
+import { AssignedToOtherHostError } from '@ephemera/lifecycle';
 import { describe, expect, test } from 'vitest';
 import { sampleDraft, sampleTemplate } from '../sample.ts';
 import { waitFor } from '../wait-for.ts';
@@ -54,7 +54,7 @@ export function startingContract(open: OpenInstances): void {
     test('takes a pending instance for a host', async () => {
       const { instances, create } = await open();
       const { id, generation, expiresAt } = await create();
-      const begun = await instances.begin(id, generation, 'a');
+      const begun = await instances.assignToHost(id, generation, 'a');
       expect(begun).toMatchObject({ id, generation, expiresAt, state: 'starting', host: 'a' });
       expect(await instances.ofHost('a')).toEqual([begun]);
     });
@@ -62,28 +62,30 @@ export function startingContract(open: OpenInstances): void {
     test('again on the same host gives the same answer: a job taken over goes on', async () => {
       const { instances, begun } = await open();
       const first = await begun();
-      expect(await instances.begin(first.id, first.generation, 'a')).toEqual(first);
+      expect(await instances.assignToHost(first.id, first.generation, 'a')).toEqual(first);
     });
 
     // A worker of host a died, and its job came to a worker of host b: the job must not be lost.
     test('says so where another host is at it', async () => {
       const { instances, begun, ready } = await open();
       const { id, generation } = await begun();
-      await expect(instances.begin(id, generation, 'b')).rejects.toThrow(BegunElsewhere);
+      await expect(instances.assignToHost(id, generation, 'b')).rejects.toThrow(
+        AssignedToOtherHostError,
+      );
       expect(await instances.ofHost('b')).toEqual([]);
       const served = await ready();
-      expect(await instances.begin(served.id, served.generation, 'b')).toBeUndefined();
+      expect(await instances.assignToHost(served.id, served.generation, 'b')).toBeUndefined();
     });
 
     test('refuses another generation, a dead and an unknown id', async () => {
       const { instances, begun, draining } = await open();
       const { id, generation } = await begun();
-      expect(await instances.begin(id, generation + 1, 'a')).toBeUndefined();
+      expect(await instances.assignToHost(id, generation + 1, 'a')).toBeUndefined();
       const ended = await draining();
-      expect(await instances.begin(ended.id, ended.generation, 'a')).toBeUndefined();
-      await instances.bury(ended.id, ended.generation);
-      expect(await instances.begin(ended.id, ended.generation, 'a')).toBeUndefined();
-      expect(await instances.begin('nobody', 1, 'a')).toBeUndefined();
+      expect(await instances.assignToHost(ended.id, ended.generation, 'a')).toBeUndefined();
+      await instances.finalize(ended.id, ended.generation);
+      expect(await instances.assignToHost(ended.id, ended.generation, 'a')).toBeUndefined();
+      expect(await instances.assignToHost('nobody', 1, 'a')).toBeUndefined();
     });
 
     test('by two hosts at the same instant, one has it', async () => {
@@ -91,8 +93,8 @@ export function startingContract(open: OpenInstances): void {
       for (let round = 0; round < 50; round++) {
         const { id, generation } = await create();
         const answers = await Promise.allSettled([
-          instances.begin(id, generation, 'a'),
-          others.begin(id, generation, 'b'),
+          instances.assignToHost(id, generation, 'a'),
+          others.assignToHost(id, generation, 'b'),
         ]);
         expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
       }
@@ -105,7 +107,7 @@ export function startingContract(open: OpenInstances): void {
       const template = sampleTemplate({ maxTimeout: 100_000 });
       const { id, generation, createdAt, maxExpiresAt } = await begun({ template, timeout: 7_000 });
       await waitFor('the clock to go on', async () => (await instances.now()) > createdAt + 5);
-      const published = present(await instances.publish(id, generation, '10.0.0.9'));
+      const published = present(await instances.markReady(id, generation, '10.0.0.9'));
       expect(published.startedAt).toBeGreaterThan(createdAt + 5);
       expect(published.expiresAt).toBe(published.startedAt + 7_000);
       expect(published.maxExpiresAt).toBe(maxExpiresAt);
@@ -120,35 +122,35 @@ export function startingContract(open: OpenInstances): void {
       const { instances, begun } = await open();
       const template = sampleTemplate({ maxTimeout: 5_000 });
       const { id, generation, maxExpiresAt } = await begun({ template, timeout: 5_000 });
-      const published = await instances.publish(id, generation, '10.0.0.9');
+      const published = await instances.markReady(id, generation, '10.0.0.9');
       expect(published?.expiresAt).toBe(maxExpiresAt);
     });
 
     test('again for the same container gives the same answer: a job may run twice', async () => {
       const { instances, others, begun } = await open();
       const { id, generation } = await begun();
-      const [one, two] = await Promise.all([
-        instances.publish(id, generation, '10.0.0.9'),
-        others.publish(id, generation, '10.0.0.9'),
+      const [item, two] = await Promise.all([
+        instances.markReady(id, generation, '10.0.0.9'),
+        others.markReady(id, generation, '10.0.0.9'),
       ]);
-      expect(one).toBeDefined();
-      expect(two).toEqual(one);
-      expect(await instances.publish(id, generation, '10.0.0.8')).toBeUndefined();
+      expect(item).toBeDefined();
+      expect(two).toEqual(item);
+      expect(await instances.markReady(id, generation, '10.0.0.8')).toBeUndefined();
       expect(await instances.get(id)).toMatchObject({ address: '10.0.0.9' });
     });
 
     test('refuses what was superseded, what has not begun, and what is unknown', async () => {
       const { instances, create, begun, draining } = await open();
       const { id, generation } = await begun();
-      expect(await instances.publish(id, generation - 1, '10.0.0.9')).toBeUndefined();
+      expect(await instances.markReady(id, generation - 1, '10.0.0.9')).toBeUndefined();
       const pending = await create();
-      expect(await instances.publish(pending.id, pending.generation, '10.0.0.9')).toBeUndefined();
+      expect(await instances.markReady(pending.id, pending.generation, '10.0.0.9')).toBeUndefined();
       const ended = await draining();
-      expect(await instances.publish(ended.id, ended.generation, '10.0.0.9')).toBeUndefined();
-      expect(await instances.publish('nobody', 1, '10.0.0.9')).toBeUndefined();
+      expect(await instances.markReady(ended.id, ended.generation, '10.0.0.9')).toBeUndefined();
+      expect(await instances.markReady('nobody', 1, '10.0.0.9')).toBeUndefined();
       const other = await begun();
       const from = (host: string) =>
-        instances.publish(other.id, other.generation, '10.0.0.9', host);
+        instances.markReady(other.id, other.generation, '10.0.0.9', host);
       expect(await from('b')).toBeUndefined();
       expect(await from('a')).toBeDefined();
     });

@@ -25,8 +25,8 @@ export function suspendingContract(open: OpenInstances): void {
       await suspensions.pause(id);
       const renewed = await leases.renew(id, { timeout: 120_000, shorten: false });
       expect(renewed.kind).toBe('renewed');
-      expect(await instances.end(id, 'start_failed')).toMatchObject({ kind: 'leased' });
-      expect(await instances.end(id, 'request')).toMatchObject({ kind: 'draining' });
+      expect(await instances.startDraining(id, 'start_failed')).toMatchObject({ kind: 'leased' });
+      expect(await instances.startDraining(id, 'request')).toMatchObject({ kind: 'draining' });
       expect(await suspensions.resume(id)).toEqual({ kind: 'refused' });
     });
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Inlet } from './inlet.ts';
+import type { SharedReadBuffer } from './shared-read-buffer.ts';
 import type { ResponseHead } from './response-head.ts';
 import { ResponseParser, type ResponseSink } from './response-parser.ts';
 
@@ -7,7 +7,7 @@ import { ResponseParser, type ResponseSink } from './response-parser.ts';
 const IDLE_MARGIN = 1_000;
 
 /** Why an answer will not be completed. */
-export type Loss =
+export type UpstreamError =
   /** The other side closed, reset, or sent what is no HTTP. */
   | 'broken'
   /** It was silent for too long. */
@@ -18,20 +18,20 @@ export type Loss =
   | 'dropped';
 
 /** Who sent a request on a connection. */
-export interface Requester extends ResponseSink {
+export interface ResponseListener extends ResponseSink {
   /** All that has arrived so far was handed over. */
   onArrived(): void;
   /** What was written has left: more may follow. */
   onDrain(): void;
   /** There will be no more; `answered` tells whether a byte of an answer had come. */
-  onLost(loss: Loss, answered: boolean): void;
+  onLost(error: UpstreamError, answered: boolean): void;
 }
 
 /** Who keeps the connection between requests. */
-export interface ConnectionKeeper {
+export interface ConnectionOwner {
   /** Coarse monotonic milliseconds. */
   readonly now: number;
-  onIdle(connection: Connection): void;
+  release(connection: Connection): void;
   onClosed(connection: Connection): void;
 }
 
@@ -45,9 +45,9 @@ export class Connection implements ResponseSink {
   /** How long the other side keeps it idle, ms, where it said so. */
   idleLimit = Number.POSITIVE_INFINITY;
   readonly #socket: Socket;
-  readonly #keeper: ConnectionKeeper;
+  readonly #owner: ConnectionOwner;
   readonly #parser = new ResponseParser();
-  #requester: Requester | undefined;
+  #listener: ResponseListener | undefined;
   #isOpen = true;
   #answered = false;
   #headComplete = false;
@@ -56,49 +56,49 @@ export class Connection implements ResponseSink {
   #answerComplete = false;
 
   /** @param socket connected; from here on it is this connection's, and its inlet */
-  constructor(socket: Socket, inlet: Inlet, port: number, keeper: ConnectionKeeper) {
+  constructor(socket: Socket, readBuffer: SharedReadBuffer, port: number, owner: ConnectionOwner) {
     this.#socket = socket;
     this.port = port;
-    this.#keeper = keeper;
-    this.activeAt = keeper.now;
-    inlet.take = (data) => {
+    this.#owner = owner;
+    this.activeAt = owner.now;
+    readBuffer.onChunk = (data) => {
       this.#onData(data);
       return true;
     };
-    socket.on('drain', () => this.#requester?.onDrain());
+    socket.on('drain', () => this.#listener?.onDrain());
     socket.on('end', () => this.#onEnd());
     socket.on('error', () => this.destroy('broken'));
     socket.on('close', () => {
       this.destroy('broken');
-      keeper.onClosed(this);
+      owner.onClosed(this);
     });
   }
 
   get isUsable(): boolean {
-    return this.#requester === undefined && this.#isOpen;
+    return this.#listener === undefined && this.#isOpen;
   }
 
   /** Whether a request is under way and the head of its answer is not there. */
   get awaitsAnswer(): boolean {
-    return this.#requester !== undefined && !this.#headComplete;
+    return this.#listener !== undefined && !this.#headComplete;
   }
 
   /** Sends the head of a request: its answer goes to `requester`. */
-  send(head: string, method: string, requester: Requester): void {
-    this.#requester = requester;
+  send(head: string, method: string, listener: ResponseListener): void {
+    this.#listener = listener;
     this.#answered = false;
     this.#headComplete = false;
     this.#reusable = false;
     this.#requestSent = false;
     this.#answerComplete = false;
-    this.activeAt = this.#keeper.now;
+    this.activeAt = this.#owner.now;
     this.#parser.begin(method, this);
     this.#socket.write(head, 'latin1');
   }
 
   /** Sends a piece of the body as it is; false where `onDrain` is to be waited for. */
   write(data: Buffer): boolean {
-    this.activeAt = this.#keeper.now;
+    this.activeAt = this.#owner.now;
     return this.#socket.write(data);
   }
 
@@ -127,43 +127,43 @@ export class Connection implements ResponseSink {
   }
 
   resume(): void {
-    this.activeAt = this.#keeper.now;
+    this.activeAt = this.#owner.now;
     this.#socket.resume();
   }
 
-  destroy(loss: Loss): void {
-    const requester = this.#requester;
-    this.#requester = undefined;
+  destroy(error: UpstreamError): void {
+    const listener = this.#listener;
+    this.#listener = undefined;
     this.#close();
-    requester?.onLost(loss, this.#answered);
+    listener?.onLost(error, this.#answered);
   }
 
   /** Ends the connection without telling whoever sent the request. */
   abandon(): void {
-    this.#requester = undefined;
+    this.#listener = undefined;
     this.#close();
   }
 
   onHead(head: ResponseHead): void {
-    this.activeAt = this.#keeper.now;
+    this.activeAt = this.#owner.now;
     if (head.status >= 200) {
       this.#headComplete = true;
       this.#reusable = head.reusable;
       const { idleSeconds } = head.fields;
       if (idleSeconds !== undefined) this.idleLimit = idleSeconds * 1000 - IDLE_MARGIN;
     }
-    this.#requester?.onHead(head);
+    this.#listener?.onHead(head);
   }
 
   onBody(data: Buffer, last: boolean): void {
-    this.#requester?.onBody(data, last);
+    this.#listener?.onBody(data, last);
   }
 
   onEnd(trailers: readonly string[]): void {
-    const requester = this.#requester;
-    this.#requester = undefined;
+    const listener = this.#listener;
+    this.#listener = undefined;
     this.#answerComplete = true;
-    requester?.onEnd(trailers);
+    listener?.onEnd(trailers);
   }
 
   #onData(data: Buffer): void {
@@ -181,7 +181,7 @@ export class Connection implements ResponseSink {
       return;
     }
     if (this.#answerComplete) this.#settle(taken === data.length);
-    else this.#requester?.onArrived();
+    else this.#listener?.onArrived();
   }
 
   #settle(isClean: boolean): void {
@@ -191,9 +191,9 @@ export class Connection implements ResponseSink {
       return;
     }
     this.isReused = true;
-    this.activeAt = this.#keeper.now;
+    this.activeAt = this.#owner.now;
     this.#socket.resume();
-    this.#keeper.onIdle(this);
+    this.#owner.release(this);
   }
 
   #onEnd(): void {

@@ -42,8 +42,8 @@ export class ResponseFields {
   endToEnd: string[] = [];
   contentLength: number | undefined = undefined;
   chunked = false;
-  saysClose = false;
-  saysKeepAlive = false;
+  hasClose = false;
+  hasKeepAlive = false;
   /** How long the other side keeps an idle connection, seconds. */
   idleSeconds: number | undefined = undefined;
   upgrade: string | undefined = undefined;
@@ -108,8 +108,8 @@ export class ResponseFields {
   #connection(value: string, nominated: Set<string> | undefined): Set<string> | undefined {
     for (const part of value.toLowerCase().split(',')) {
       const option = part.trim();
-      if (option === 'close') this.saysClose = true;
-      else if (option === 'keep-alive') this.saysKeepAlive = true;
+      if (option === 'close') this.hasClose = true;
+      else if (option === 'keep-alive') this.hasKeepAlive = true;
       else if (option !== 'upgrade') nominated = (nominated ?? new Set()).add(option);
     }
     return nominated;

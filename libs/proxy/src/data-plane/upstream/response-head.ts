@@ -50,5 +50,5 @@ function framingOf(status: number, method: string, fields: ResponseFields): Fram
 function isReusable(framing: Framing, fields: ResponseFields, isHttp11: boolean): boolean {
   if (framing === 'close') return false;
   if (framing === 'none' && (fields.chunked || (fields.contentLength ?? 0) > 0)) return false;
-  return isHttp11 ? !fields.saysClose : fields.saysKeepAlive && !fields.saysClose;
+  return isHttp11 ? !fields.hasClose : fields.hasKeepAlive && !fields.hasClose;
 }

@@ -133,15 +133,15 @@ test(`${CASES} mutated answers of seed ${SEED}: none is accepted that llhttp wou
     if (!reading) continue;
     accepted++;
     const other = await readByNode(bytes.slice(0, reading.taken));
-    const told = `case ${index} of seed ${SEED}: ${JSON.stringify(bytes)}`;
-    expect({ status: other?.status, body: other?.body }, told).toEqual({
+    const text = `case ${index} of seed ${SEED}: ${JSON.stringify(bytes)}`;
+    expect({ status: other?.status, body: other?.body }, text).toEqual({
       status: reading.status,
       body: reading.body,
     });
     const kept = [...(other?.fields ?? [])];
     for (const part of reading.fields) {
       const at = kept.indexOf(part);
-      expect(at, told).not.toBe(-1);
+      expect(at, text).not.toBe(-1);
       kept.splice(0, at + 1);
     }
   }

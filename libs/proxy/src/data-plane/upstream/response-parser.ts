@@ -115,7 +115,7 @@ export class ResponseParser {
     const head = readResponseHead(text, this.#method);
     if (head.status < 200) {
       if (head.status === 101) throw new ProtocolError('switches protocols unasked');
-      if (head.fields.saysClose) throw new ProtocolError('closes before the answer');
+      if (head.fields.hasClose) throw new ProtocolError('closes before the answer');
       if (++this.#informational > MAX_INFORMATIONAL) throw new ProtocolError('1xx storm');
       this.#sink?.onHead(head);
       return;

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+
+import { createErrorLineFilter } from './error-lines.ts';
+
+test('warnings and errors are shown with their cause, all else is not', () => {
+  const errorLines = createErrorLineFilter();
+  expect(errorLines('{"level":"info","msg":"request"}')).toBeUndefined();
+  expect(errorLines('at Module._load (node:internal)')).toBeUndefined();
+  expect(errorLines('{"level":"error", broken')).toBeUndefined();
+  expect(errorLines('{"level":"warn","msg":"redis fault","err":{"message":"ECONNREFUSED"}}')).toBe(
+    'redis fault: ECONNREFUSED',
+  );
+  const failed = {
+    level: 'warn',
+    msg: 'no rules',
+    err: { message: 'set -e\niptables\nroot only\n' },
+  };
+  expect(errorLines(JSON.stringify(failed))).toBe('no rules: root only');
+});
+
+test('the same news is told again only after half a minute', () => {
+  let now = 0;
+  const errorLines = createErrorLineFilter(() => now);
+  const line = '{"level":"error","msg":"redis fault"}';
+  expect(errorLines(line)).toBe('redis fault');
+  now = 29_000;
+  expect(errorLines(line)).toBeUndefined();
+  now = 30_000;
+  expect(errorLines(line)).toBe('redis fault');
+});

@@ -1,0 +1,61 @@
+import { isIP } from 'node:net';
+import type { Issue } from '@ephemera/domain';
+import { z } from 'zod';
+import { ConfigError } from './environment.ts';
+
+/** Where the admin port, the dashboard and a worker's health port are bound: here alone, unless told. */
+export const adminHost = z
+  .string()
+  .default('127.0.0.1')
+  .describe(
+    "The address that the admin port, the dashboard and a worker's health port are bound to. Elsewhere than on loopback the first two start only with a token that cannot be guessed.",
+  );
+
+/** Fewer are soon tried out by whoever may ask as often as they like. */
+const MIN_LENGTH = 24;
+const MIN_DISTINCT = 8;
+const WORDS = /password|passwort|changeme|change-me|secret|admin|ephemera|example|12345|qwerty/i;
+
+/**
+ * Refuses what would open the control plane to a neighbour on the network, or let them find out the
+ * token where it counts too: on the public port.
+ * @throws ConfigError
+ */
+export function checkAdminInterface(adminInterface: {
+  /** The addresses where the token counts, by their variables. */
+  readonly binds: Readonly<Record<string, string>>;
+  readonly token: string | undefined;
+  /** The ports of the app by their variables, no two of which may be alike. */
+  readonly ports?: Readonly<Record<string, number>>;
+}): void {
+  const faults: Issue[] = [];
+  const weakness =
+    adminInterface.token === undefined ? undefined : weaknessOf(adminInterface.token);
+  const open = Object.entries(adminInterface.binds).find(([, address]) => !isLoopback(address));
+  if (weakness !== undefined && open) {
+    const where = `${open[0]} ${open[1]} is not loopback`;
+    const detail = `${weakness}, and ${where}; make one with: openssl rand -hex 24`;
+    faults.push({ path: 'EPHEMERA_ADMIN_TOKEN', detail });
+  }
+  const ports = Object.entries(adminInterface.ports ?? {});
+  for (const [i, [name, port]] of ports.entries()) {
+    const twin = ports.slice(0, i).find(([, other]) => other === port);
+    if (twin) faults.push({ path: name, detail: `${port} is ${twin[0]} already` });
+  }
+  if (faults.length > 0) throw new ConfigError('The environment', faults);
+}
+
+/** Why a token might be guessed; undefined where it looks as if it was made by chance. */
+export function weaknessOf(token: string): string | undefined {
+  if (token.length < MIN_LENGTH) return `must have at least ${MIN_LENGTH} characters`;
+  if (new Set(token).size < MIN_DISTINCT) {
+    return `must have at least ${MIN_DISTINCT} different characters`;
+  }
+  const word = WORDS.exec(token)?.[0];
+  return word === undefined ? undefined : `must not contain "${word}"`;
+}
+
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost' || host === '::1') return true;
+  return isIP(host) === 4 && host.startsWith('127.');
+}

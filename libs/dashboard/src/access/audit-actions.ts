@@ -1,0 +1,74 @@
+import { isId } from '@ephemera/domain';
+import type { Principal } from '@ephemera/domain';
+import { createAudit, originAddress, peerAddress, plainPath } from '@ephemera/http';
+import type { Logger } from '@ephemera/process';
+import { LOGOUT } from './login-target.ts';
+import type { BlockList } from 'node:net';
+import type { Context, Middleware } from 'koa';
+
+/** A path that a stranger made up may be long. */
+const MAX_LENGTH = 100;
+/** bull-board takes its own paths in capitals too. */
+const QUEUES = /^\/queues\/api\/queues\/(.+)$/i;
+
+/**
+ * Tells of every login and of every change that is asked for, those to jobs and queues too; with
+ * who, what, to which instance, how it ended and from where.
+ */
+export function auditActions(logger: Logger): Middleware {
+  const reportProgress = createAudit(logger);
+  return async (ctx, next) => {
+    await next();
+    if (ctx.method === 'GET' || ctx.method === 'HEAD') return;
+    const { principal } = ctx.state as { principal?: Principal };
+    const address = addressOf(ctx);
+    const action = actionOf(ctx.method, plainPath(ctx.path));
+    reportProgress({ by: principal?.name, ...action, status: ctx.status, address });
+  };
+}
+
+/** Notes from where each request comes, behind whatever is trusted. */
+export function noteAddress(trusted: BlockList): Middleware {
+  return async (ctx, next) => {
+    const peer = peerAddress(ctx.req.socket.remoteAddress);
+    ctx.state['address'] = originAddress(peer, ctx.req.headers['x-forwarded-for'], trusted);
+    await next();
+  };
+}
+
+/** From where a request comes, behind `noteAddress`. */
+export function addressOf(ctx: Pick<Context, 'state'>): string {
+  return (ctx.state as { readonly address: string }).address;
+}
+
+export interface NamedAction {
+  readonly action: string;
+  readonly id?: string;
+  readonly queue?: string;
+  readonly job?: string;
+}
+
+/** What a request is called in the log, and what it is about. */
+export function actionOf(method: string, path: string): NamedAction {
+  if (path === '/login') return { action: 'login' };
+  if (path === LOGOUT) return { action: 'logout' };
+  const id = /^\/instances\/([a-z0-9]+)\/end$/.exec(path)?.[1] ?? '';
+  if (isId(id)) return { action: 'instance.end', id };
+  const queues = QUEUES.exec(path)?.[1];
+  if (queues !== undefined) return queueAction(queues.split('/'));
+  return { action: `${method} ${path}`.slice(0, MAX_LENGTH) };
+}
+
+/** `pause`, `{queue}/pause`, `{queue}/clean/{status}`, `{queue}/{job}/promote` */
+function queueAction([queue = '', middle = '', last]: readonly string[]): NamedAction {
+  const short = (text: string) => text.slice(0, MAX_LENGTH);
+  const verb = (text: string) => short(text).toLowerCase();
+  if (middle === '') return { action: `queue.${verb(queue)}` };
+  if (last === undefined || /^(?:clean|retry)$/i.test(middle)) {
+    return { action: `queue.${verb(middle)}`, queue: short(queue) };
+  }
+  // A job of an instance is named for it and its generation.
+  const id = middle.slice(0, middle.lastIndexOf('-'));
+  const about = { queue: short(queue), job: short(middle) };
+  return { action: `job.${verb(last)}`, ...(isId(id) && { id }), ...about };
+}

@@ -1,0 +1,173 @@
+import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Instance, InstanceDraft } from '@ephemera/domain';
+import { kill } from '@ephemera/lifecycle';
+import { createProducers, killQueue } from '@ephemera/queue';
+import type { KillJob, Producers } from '@ephemera/queue';
+import { createTokens, hashToken } from '@ephemera/http';
+import { createLogger, listen } from '@ephemera/process';
+import type { TokenEntries } from '@ephemera/config';
+import { connectRedis, keysOf, redisHosts, redisInstances } from '@ephemera/store';
+import type { Hosts, InstanceStore } from '@ephemera/store';
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
+import { Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { createDashboard } from '../src/dashboard.ts';
+import { createBoard } from '../src/queues/board.ts';
+
+export const TOKEN = 'correct-horse-battery-staple';
+export const READER = 'a-token-to-look-with-alone';
+export const BEARER = { authorization: `Bearer ${TOKEN}` };
+
+/** Long enough for a test to see it, with secrets that no page may show. */
+const TEMPLATE = sampleTemplate({
+  timeout: 1_800_000,
+  maxTimeout: 7_200_000,
+  env: { TEMPLATE_SECRET: 'hidden-in-the-template' },
+});
+
+export interface Fixture {
+  readonly url: string;
+  readonly store: StartedRedis;
+  readonly redis: Redis;
+  readonly instances: InstanceStore;
+  readonly hosts: Hosts;
+  readonly producers: Producers;
+  readonly queuePrefix: string;
+  /** An instance as a worker of `host` leaves it: ready, with a delayed kill job. */
+  startInstance(host: string, draft?: Partial<InstanceDraft>): Promise<Instance>;
+  /** An instance that no worker has begun. */
+  draftInstance(draft?: Partial<InstanceDraft>): Promise<Instance>;
+  /** Does the kill jobs of a host from now on; there is no container to remove. */
+  workKills(host: string): void;
+  /** What it has logged. */
+  readonly log: readonly string[];
+  stop(): Promise<void>;
+}
+
+/** Tokens beside the admin's, as the configuration has them; a test may change them. */
+export const entries: Record<string, TokenEntries[string]> = {
+  looker: { hash: [hashToken(READER)], scopes: ['read'] },
+};
+
+/** A dashboard on real HTTP over a real Redis with real jobs; only Docker is not there. */
+export async function createFixture(): Promise<Fixture> {
+  const store = await startRedis();
+  const keys = keysOf('dashboardtest');
+  const redis = connectRedis(store.url, 'request', () => undefined);
+  await new Promise((resolve) => redis.once('ready', resolve));
+  const instances = redisInstances(redis, keys);
+  const hosts = redisHosts(redis, keys);
+  const producers = createProducers(redis, keys.queuePrefix);
+  const board = createBoard({ connection: redis, prefix: keys.queuePrefix, hosts });
+  const log: string[] = [];
+  const workers: { worker: Worker; connection: Redis }[] = [];
+
+  const app = createDashboard({
+    redis,
+    keys,
+    instances,
+    hosts,
+    killRequests: producers.killRequests,
+    board: board.middleware,
+    tokens: createTokens(TOKEN, () => entries),
+    sessionKey: TOKEN,
+    stopping: () => false,
+    names: [],
+    trustedProxies: ['127.0.0.0/8'],
+    logger: createLogger('dashboard', 'info', { write: (line) => void log.push(line) }),
+  });
+  const handle = app.callback();
+  const server = createServer((req, res) => void handle(req, res));
+  const port = await listen(server, { host: '127.0.0.1', port: 0 });
+
+  const draftInstance = (draft: Partial<InstanceDraft> = {}): Promise<Instance> =>
+    instances.create(
+      sampleDraft({ template: TEMPLATE, env: { SECRET: 'hidden-in-the-instance' }, ...draft }),
+    );
+
+  return {
+    url: `http://127.0.0.1:${port}`,
+    store,
+    redis,
+    instances,
+    hosts,
+    producers,
+    log,
+    queuePrefix: keys.queuePrefix,
+    draftInstance,
+    async startInstance(host, draft) {
+      const { id, generation, timeout } = await draftInstance(draft);
+      await hosts.heartbeat(host, await instances.now());
+      await instances.assignToHost(id, generation, host);
+      await producers.killJobs.schedule({ id, generation, host }, timeout);
+      await instances.markReady(id, generation, '10.231.1.1');
+      const instance = await instances.get(id);
+      if (!instance) throw new Error(`instance ${id} is not in the store`);
+      return instance;
+    },
+    workKills(host) {
+      const connection = connectRedis(store.url, 'job', () => undefined);
+      const absent = () => Promise.reject(new Error('no Docker here'));
+      const containers = {
+        pauseContainer: absent,
+        unpauseContainer: absent,
+        removeInstance: () => Promise.resolve(),
+      };
+      const worker = new Worker<KillJob>(
+        killQueue(host),
+        async ({ data }) => {
+          const ports = { instances, containers, killJobs: producers.killJobs };
+          let killed = await kill(ports, data.id, 'due');
+          // A job is armed before its instance is ready, and so may fire a moment early.
+          while (killed.kind === 'leased') {
+            await sleep(killed.remaining);
+            killed = await kill(ports, data.id, 'due');
+          }
+          return killed.kind === 'killed'
+            ? { kind: killed.kind, reason: killed.instance.reason }
+            : { kind: killed.kind };
+        },
+        { connection, prefix: keys.queuePrefix },
+      );
+      worker.on('error', () => undefined);
+      workers.push({ worker, connection });
+    },
+    async stop() {
+      for (const { worker, connection } of workers) {
+        await worker.close();
+        connection.disconnect();
+      }
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await board.close();
+      await producers.close();
+      redis.disconnect();
+      await store.stop();
+    },
+  };
+}
+
+/** Asks as a browser does that navigates. */
+export const HTML = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
+
+/** A form that a page of the dashboard sends; where it leads is not followed. */
+export function postForm(
+  url: string,
+  fields: Record<string, string>,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return fetch(url, {
+    method: 'POST',
+    redirect: 'manual',
+    headers: { ...HTML, origin: new URL(url).origin, ...headers },
+    body: new URLSearchParams(fields),
+  });
+}
+
+/** Signs in, and gives the `Cookie` header of the session. */
+export async function signIn(url: string, token = TOKEN): Promise<string> {
+  const answer = await postForm(`${url}/login`, { token });
+  return answer.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+}

@@ -1,0 +1,46 @@
+import { dueAt, isDead } from '@ephemera/domain';
+import type { OnKilled } from './kill.ts';
+import type { Instances } from './ports.ts';
+
+export interface ExpireInstancesPorts {
+  readonly instances: Pick<Instances, 'now' | 'ofHost' | 'startDraining' | 'finalize'>;
+  readonly hosts: {
+    hostStatuses(
+      now: number,
+    ): Promise<readonly { readonly host: string; readonly seenAt: number }[]>;
+  };
+  readonly onKilled?: OnKilled | undefined;
+}
+
+/** How long a host is away before it counts as lost, milliseconds. */
+const DEAD_AFTER_MS = 60_000;
+/** How long after its deadline an instance of it is buried: its own worker would have, by then. */
+const GRACE = 30_000;
+
+/**
+ * Buries what lost hosts had begun, once its time is up: nobody else would, and it would hold its
+ * room and stand in every list for ever. A host that comes back finds containers whose
+ * instances are dead, and removes them. Gives their ids.
+ */
+export async function expireInstancesOfDeadHosts({
+  instances,
+  hosts,
+  onKilled,
+}: ExpireInstancesPorts): Promise<string[]> {
+  const now = await instances.now();
+  const finalized: string[] = [];
+  for (const { host, seenAt } of await hosts.hostStatuses(now)) {
+    if (seenAt > now - DEAD_AFTER_MS) continue;
+    for (const instance of await instances.ofHost(host)) {
+      if (isDead(instance.state)) continue;
+      const since = instance.state === 'draining' ? instance.lastTransitionAt : dueAt(instance);
+      if (since > now - GRACE) continue;
+      const outcome = await instances.startDraining(instance.id, 'due');
+      if (outcome.kind !== 'draining') continue;
+      if (!(await instances.finalize(instance.id, outcome.instance.generation, 'left'))) continue;
+      onKilled?.(outcome.instance);
+      finalized.push(instance.id);
+    }
+  }
+  return finalized;
+}

@@ -1,0 +1,91 @@
+import { Readable } from 'node:stream';
+import Router from '@koa/router';
+import { logsQuerySchema, toResource } from '@ephemera/contract';
+import { ApiError, isDead, isId } from '@ephemera/domain';
+import type { Instance } from '@ephemera/domain';
+import type { LogLine } from '@ephemera/lifecycle';
+import type { TokenSet } from '@ephemera/http';
+import { EXACT } from './exact-paths.ts';
+import { followLog } from './follow-log.ts';
+import type { LogPorts } from './follow-log.ts';
+import { parse } from './parse.ts';
+import { suspendInstance } from './suspend-instance.ts';
+import { abortWhenRevoked } from './abort-when-revoked.ts';
+
+export interface InstanceOperations extends LogPorts {
+  readonly tokens: Pick<TokenSet, 'named'>;
+  /** Aborts when the replica stops, and ends the logs that are followed. */
+  readonly stopping: AbortSignal;
+}
+
+/** `/v1/instances/{id}/logs`, `/stats`, `/pause` and `/resume`: what only a worker of the instance's host can do. */
+export function instanceOperationsRouter(ports: InstanceOperations): Router {
+  const router = new Router(EXACT);
+
+  router.get('/v1/instances/:id/logs', async (ctx) => {
+    const { id } = await known(ctx.params['id']);
+    const query = parse(logsQuerySchema, Object.fromEntries(new URLSearchParams(ctx.querystring)));
+    // What ends by itself is given in full.
+    const stopping = query.follow ? ports.stopping : undefined;
+    const pages = followLog(ports, id, query, abortWhenRevoked(ctx, ports.tokens, stopping));
+    // The first page before the answer begins: what is wrong until then can still be said.
+    const first = await pages.next();
+    ctx.status = 200;
+    ctx.type = 'text/plain; charset=utf-8';
+    ctx.set('x-accel-buffering', 'no');
+    ctx.flushHeaders();
+    ctx.body = Readable.from(textOf(first, pages, query.timestamps), { objectMode: false });
+  });
+
+  router.get('/v1/instances/:id/stats', async (ctx) => {
+    const { id, host, state, reason = 'request', message } = await known(ctx.params['id']);
+    if (isDead(state)) throw new ApiError({ kind: 'gone', id, reason, message });
+    const reply =
+      host === undefined ? undefined : await ports.hostRpc.request(host, { op: 'stats', id });
+    if (host === undefined || reply?.kind === 'absent') {
+      throw new ApiError({
+        kind: 'conflict',
+        detail: `Nothing runs: the instance is ${state}.`,
+      });
+    }
+    if (reply?.kind !== 'done') throw new ApiError({ kind: 'host_unavailable' });
+    ctx.body = reply.value;
+  });
+
+  for (const op of ['pause', 'resume'] as const) {
+    router.post(`/v1/instances/:id/${op}`, async (ctx) => {
+      const instance = await known(ctx.params['id']);
+      ctx.body = toResource(await suspendInstance(ports, instance, op));
+    });
+  }
+
+  return router;
+
+  async function known(id: string | undefined): Promise<Instance> {
+    const found = id !== undefined && isId(id) ? await ports.instances.get(id) : undefined;
+    if (!found) throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
+    return found;
+  }
+}
+
+async function* textOf(
+  first: IteratorResult<readonly LogLine[]>,
+  rest: AsyncGenerator<readonly LogLine[]>,
+  timestamps: boolean,
+): AsyncGenerator<string> {
+  // Of a line in pieces, only the first is at the start of a line.
+  const isWithin = new Map<string, boolean>();
+  try {
+    for (let page = first; page.done !== true; page = await rest.next()) {
+      let text = '';
+      for (const startQueue of page.value) {
+        if (timestamps && !isWithin.get(startQueue.stream)) text += `${startQueue.time} `;
+        isWithin.set(startQueue.stream, !startQueue.text.endsWith('\n'));
+        text += startQueue.text;
+      }
+      if (text !== '') yield text;
+    }
+  } finally {
+    await rest.return(undefined);
+  }
+}

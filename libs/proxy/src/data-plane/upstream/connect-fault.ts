@@ -1,9 +1,0 @@
-/** A connection could not be had: nothing listens, or the route is not what it was. */
-export class ConnectFault extends Error {
-  override readonly name = 'ConnectFault';
-  readonly kind: 'unreachable' | 'superseded';
-  constructor(kind: 'unreachable' | 'superseded') {
-    super(kind);
-    this.kind = kind;
-  }
-}

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto';
+import type { Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type Failure, makeId, type ReadyRoute, type Route } from '@ephemera/domain';
+import { connectRedis, connectTracking, type Keys, keysOf, RouteCache } from '@ephemera/store';
+import { type StartedRedis, startRedis } from '@ephemera/test-support';
+import type { Redis } from 'ioredis';
+import {
+  createDataPath,
+  type DataPath,
+  type DataPathOptions,
+} from '../../src/data-plane/data-path.ts';
+import {
+  createPublicServer,
+  type PublicServerOptions,
+} from '../../src/data-plane/public-server.ts';
+
+export const PREFIX = 'demo';
+
+/** A data path on a real port, with real routes in a Redis of its own. */
+export interface Fixture {
+  readonly port: number;
+  readonly server: Server;
+  readonly dataPath: DataPath;
+  readonly routes: RouteCache;
+  readonly redis: Redis;
+  readonly keys: Keys;
+  readonly startedRedis: StartedRedis;
+  /** What the data path warned of. */
+  readonly warnings: unknown[];
+  /** Puts a route of a ready instance into Redis; gives its id. */
+  ready(port: number, more?: Partial<ReadyRoute> & { lifetime?: number }): Promise<string>;
+  put(id: string, route: Route): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export type FixtureOptions = Partial<DataPathOptions> & {
+  readonly server?: PublicServerOptions;
+  readonly lease?: number;
+  readonly grace?: number;
+};
+
+let lastGeneration = 0;
+
+export const newId = (): string => makeId(randomBytes);
+export const newGeneration = (): number => ++lastGeneration;
+
+/** A route to a port of 127.0.1.1, for an hour. */
+export function readyRoute(port: number): ReadyRoute {
+  return {
+    state: 'ready',
+    generation: 0,
+    address: '127.0.1.1',
+    port,
+    ports: { main: port },
+    expiresAt: Date.now() + 3_600_000,
+    stripPrefix: true,
+    host: 'pass',
+  };
+}
+
+export async function startFixture(options: FixtureOptions = {}): Promise<Fixture> {
+  const startedRedis = await startRedis();
+  const redis = connectRedis(startedRedis.url, 'request', () => undefined);
+  await new Promise<void>((resolve) => redis.once('ready', () => resolve()));
+  const keys = keysOf('test');
+  const routes = new RouteCache({
+    redis,
+    trackingRedis: () => connectTracking(startedRedis.url, () => undefined),
+    keys,
+    ...(options.lease !== undefined && { lease: options.lease }),
+    ...(options.grace !== undefined && { grace: options.grace }),
+  });
+  await routes.start();
+  const warnings: unknown[] = [];
+  const dataPath = createDataPath({
+    routes,
+    prefix: PREFIX,
+    domain: undefined,
+    trustedProxies: [],
+    sendFailure: (_req, res, failure) => answerPlainly(res, failure),
+    logger: { warn: (...fields: unknown[]) => void warnings.push(fields) },
+    ...options,
+  });
+  const server = createPublicServer(
+    dataPath,
+    (_req, res) => answerPlainly(res, { kind: 'not_found', what: 'page' }),
+    options.server,
+  );
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const put = async (id: string, route: Route) => {
+    await redis.set(keys.route(id), JSON.stringify(route));
+  };
+  return {
+    port: (server.address() as AddressInfo).port,
+    server,
+    dataPath,
+    routes,
+    redis,
+    keys,
+    startedRedis,
+    warnings,
+    put,
+    async ready(port, { lifetime: shutdown = 3_600_000, ...more } = {}) {
+      const id = newId();
+      const expiresAt = Date.now() + shutdown;
+      await put(id, { ...readyRoute(port), expiresAt, generation: newGeneration(), ...more });
+      return id;
+    },
+    async stop() {
+      await dataPath.drain(0);
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await routes.stop();
+      redis.disconnect();
+      await startedRedis.stop();
+    },
+  };
+}
+
+const STATUS: Partial<Record<Failure['kind'], number>> = {
+  access_denied: 403,
+  not_found: 404,
+  gone: 410,
+  starting: 503,
+  start_failed: 502,
+  upstream_unreachable: 502,
+  upstream_timeout: 504,
+  store_unavailable: 503,
+};
+
+/** The smallest answer to a failure: its status, and its kind as the body. */
+function answerPlainly(res: ServerResponse, failure: Failure): void {
+  const body = JSON.stringify(failure);
+  res.writeHead(STATUS[failure.kind] ?? 500, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+  });
+  res.end(body);
+}

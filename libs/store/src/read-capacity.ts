@@ -1,0 +1,61 @@
+import type { Template } from '@ephemera/domain';
+import { poolSpecFor } from '@ephemera/lifecycle';
+import type { Redis } from 'ioredis';
+import { redisHosts } from './hosts.ts';
+import type { Keys } from './keys.ts';
+import { redisPools } from './redis-pools.ts';
+
+/** How many instances there are and may be. */
+export interface CapacitySnapshot {
+  readonly instances: number;
+  /** How many more the hosts that are alive hold by their number; undefined: no bound. */
+  readonly available: number | undefined;
+  readonly capacity: number | undefined;
+}
+
+/** How many of one template there are. */
+export interface TemplateUsage {
+  /** Alive, those in the queue aside. */
+  readonly instances: number;
+  readonly queued: number;
+  /** How many are to be warm now. */
+  readonly wanted: number;
+  /** How many of them may be claimed. */
+  readonly warm: number;
+}
+
+/** What the hosts hold; a few commands a host. */
+export async function readCapacity(
+  redis: Redis,
+  keys: Keys,
+  now: number,
+): Promise<CapacitySnapshot> {
+  const hosts = await redisHosts(redis, keys).alive(now);
+  const instances = await redis.zcard(keys.instances);
+  let [available, capacity]: [number | undefined, number | undefined] = [0, 0];
+  for (const host of hosts) {
+    const max = await redis.hget(keys.hostCapacity(host), 'instances');
+    if (max === null) return { instances, available: undefined, capacity: undefined };
+    const used = Number((await redis.hget(keys.hostUsed(host), 'instances')) ?? 0);
+    capacity += Number(max);
+    available += Math.max(0, Number(max) - used);
+  }
+  return { instances, available, capacity };
+}
+
+export async function readTemplateUsage(
+  redis: Redis,
+  keys: Keys,
+  template: Template,
+  urlPattern: string,
+): Promise<TemplateUsage> {
+  const { name } = template;
+  const spec = poolSpecFor(template, urlPattern);
+  const [instances, queued, wanted, warm] = await Promise.all([
+    redis.scard(keys.templateInstances(name)),
+    redis.zcard(keys.templateQueue(name)),
+    redisPools(redis, keys).desiredCount(template),
+    spec ? redis.zcard(keys.warm(spec.fingerprint)) : 0,
+  ]);
+  return { instances, queued, wanted, warm };
+}

@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto';
+import type { HostRequest, HostRpc, HostReplyTo } from '@ephemera/lifecycle';
+import type { Redis } from 'ioredis';
+import type { Keys } from './keys.ts';
+
+/** How long an ask waits for its answer, ms; as long, it waits for a worker to take it. */
+const TIMEOUT_MS = 10_000;
+
+/** An ask on its way to a host, with the channel that the answer is awaited on. */
+export interface SentHostRequest {
+  readonly number: string;
+  readonly replyTo: string;
+  readonly request: HostRequest;
+}
+
+/**
+ * Asks hosts over Redis: a list a host takes the asks, a channel a replica brings the answers.
+ * Nothing is kept: an ask that nobody takes expires with its list.
+ */
+export class RedisHostRpc implements HostRpc {
+  readonly #redis: Redis;
+  readonly #subscriber: Redis;
+  readonly #keys: Keys;
+  readonly #replyTo: string;
+  readonly #timeoutMs: number;
+  readonly #waiting = new Map<string, (reply: unknown) => void>();
+
+  /** @param options.subscriber a connection of its own: it listens */
+  constructor(options: { redis: Redis; subscriber: Redis; keys: Keys; timeoutMs?: number }) {
+    this.#redis = options.redis;
+    this.#subscriber = options.subscriber;
+    this.#keys = options.keys;
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#replyTo = this.#keys.rpcReplies(randomUUID());
+    this.#subscriber.on('message', (_channel: string, text: string) => this.#answered(text));
+  }
+
+  async start(): Promise<void> {
+    await this.#subscriber.subscribe(this.#replyTo);
+  }
+
+  stop(): void {
+    this.#subscriber.disconnect();
+    for (const answer of this.#waiting.values()) answer(undefined);
+  }
+
+  async request<A extends HostRequest>(
+    host: string,
+    request: A,
+  ): Promise<HostReplyTo<A> | undefined> {
+    const number = randomUUID();
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    this.#waiting.set(number, resolve);
+    const timer = setTimeout(resolve, this.#timeoutMs, undefined);
+    try {
+      const sent: SentHostRequest = { number, replyTo: this.#replyTo, request };
+      const list = this.#keys.hostRpc(host);
+      await this.#redis
+        .multi()
+        .rpush(list, JSON.stringify(sent))
+        .pexpire(list, this.#timeoutMs)
+        .exec();
+      return (await promise) as HostReplyTo<A> | undefined;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(number);
+    }
+  }
+
+  #answered(text: string): void {
+    const { number, reply } = JSON.parse(text) as { number: string; reply: unknown };
+    this.#waiting.get(number)?.(reply);
+  }
+}

@@ -1,0 +1,24 @@
+-- Takes the first out of the queue of a template where there is room for it now; the deadline of
+-- its start, and its ceiling, count from here.
+-- KEYS: 1 queue  2 pending (by start deadline)
+-- ARGV: 1 template's name
+-- Returns {id, generation}, or nil where nobody waits or there is no room.
+local base = baseOf(KEYS[1])
+local id = redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+if not id then
+  redis.call('SREM', base .. 'queues', ARGV[1])
+  return nil
+end
+local instance = base .. 'instance:' .. id
+local template = templateOf(instance)
+if exceededLimit(base, template) then return nil end
+redis.call('ZREM', KEYS[1], id)
+redis.call('HDEL', instance, 'queued')
+local now = nowMs()
+local ceiling = now + template.maxTimeout
+local deadline = math.min(now + template.ready.within, ceiling)
+redis.call('HSET', instance, 'expiresAt', deadline, 'maxExpiresAt', ceiling,
+  'lastTransitionAt', now)
+redis.call('ZADD', KEYS[2], deadline, id)
+reserveCapacity(base, instance, id, template)
+return { id, tonumber(redis.call('HGET', instance, 'generation')) }

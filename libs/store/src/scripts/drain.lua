@@ -1,0 +1,75 @@
+-- Any live state → draining under a new generation: the one place where an end is decided, so a
+-- renewal and a kill at the same instant are one or the other, never half of each.
+-- KEYS: 1 instance  2 route  3 generation counter  4 pending  5 events  6 expiring
+-- ARGV: 1 id  2 why (due, surplus, or the reason)  3 message (empty: none)  4 idle slack ms
+-- Returns {draining, fields} | {leased, remaining ms} | {paused, remaining ms} | {absent}.
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
+if state == 'draining' then return { 'draining', redis.call('HGETALL', KEYS[1]) } end
+-- Too many in its pool: a claim that came first has it.
+if ARGV[2] == 'surplus' and state ~= 'warm' then return { 'absent' } end
+local now = nowMs()
+local reason, message = ARGV[2], ARGV[3]
+local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
+if reason == 'surplus' then reason = 'request' end
+-- A start that failed beside another run that published: the instance serves.
+local serves = state == 'ready' or state == 'warm' or state == 'paused'
+if reason == 'start_failed' and serves then return { 'leased', remaining } end
+if reason == 'due' then
+  local idle = redis.call('HMGET', KEYS[1], 'activeAt', 'idleTimeout')
+  local untilIdle = math.huge
+  if idle[1] and idle[2] and state ~= 'paused' then
+    untilIdle = tonumber(idle[1]) + tonumber(idle[2]) + tonumber(ARGV[4]) - now
+  end
+  if remaining > 0 and not serves then
+    -- It may become ready at any moment, and from then on it has its time to live and no more.
+    local life = redis.call('HMGET', KEYS[1], 'timeout', 'idleTimeout')
+    local shortest = math.min(tonumber(life[1]), tonumber(life[2] or life[1]))
+    return { 'leased', math.min(remaining, shortest) }
+  end
+  if remaining > 0 and untilIdle > 0 then
+    return { 'leased', math.min(remaining, untilIdle) }
+  end
+  local ceiling = tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt'))
+  if remaining <= 0 and now < ceiling and (state == 'ready' or state == 'paused')
+    and templateOf(KEYS[1]).onTimeout == 'pause' then
+    redis.call('HSET', KEYS[1], 'state', 'paused', 'expiresAt', ceiling, 'lastTransitionAt', now)
+    writePausedRoute(KEYS[2], KEYS[1])
+    scheduleExpiryNotice(KEYS[6], KEYS[1], ARGV[1])
+    if state == 'ready' then emit(KEYS[5], KEYS[1], 'paused') end
+    return { 'paused', ceiling - now }
+  end
+  if remaining > 0 then
+    reason = 'idle'
+  elseif serves then
+    reason = 'ttl'
+  else
+    reason = 'start_failed'
+    message = redis.call('HEXISTS', KEYS[1], 'queued') == 1
+      and 'There was no room for it in time.'
+      or 'It was not ready before its start deadline.'
+  end
+end
+local generation = nextGeneration(KEYS[3])
+local base = baseOf(KEYS[1])
+removePending(base, KEYS[4], KEYS[1], ARGV[1])
+-- No host would look for it where whoever ends it dies before its tombstone is there.
+if redis.call('HEXISTS', KEYS[1], 'host') == 0 then redis.call('ZADD', KEYS[4], now, ARGV[1]) end
+local pool = redis.call('HGET', KEYS[1], 'pool')
+if pool then
+  redis.call('SREM', base .. 'pool:' .. pool, ARGV[1])
+  redis.call('ZREM', base .. 'pool:' .. pool .. ':warm', ARGV[1])
+  if reason == 'start_failed' then backOffPool(base, pool) end
+end
+redis.call('ZREM', KEYS[6], ARGV[1])
+redis.call('HSET', KEYS[1], 'supersedes', redis.call('HGET', KEYS[1], 'generation'))
+redis.call('HSET', KEYS[1], 'state', 'draining', 'generation', generation, 'reason', reason,
+  'lastTransitionAt', now)
+local route = { state = 'draining', generation = generation, reason = reason }
+if message ~= '' then
+  redis.call('HSET', KEYS[1], 'message', message)
+  route.message = message
+end
+if not pool then writeRoute(KEYS[2], KEYS[1], route) end
+emit(KEYS[5], KEYS[1], 'draining')
+return { 'draining', redis.call('HGETALL', KEYS[1]) }

@@ -1,0 +1,28 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { limitConcurrency } from './concurrency-limit.ts';
+
+test('what is too much waits in order, and what may be last lets all else go before it', async () => {
+  const through = limitConcurrency(2);
+  const begun: string[] = [];
+  const killRequests = new Map<string, () => void>();
+  const work = (name: string, last?: 'last') =>
+    through(() => {
+      begun.push(name);
+      return new Promise<void>((resolve) => killRequests.set(name, resolve));
+    }, last);
+  const all = [work('a'), work('b'), work('pool', 'last'), work('c'), work('d')];
+  for (const name of ['a', 'b', 'c', 'd', 'pool']) {
+    await turn();
+    killRequests.get(name)?.();
+  }
+  await Promise.all(all);
+  expect(begun).toEqual(['a', 'b', 'c', 'd', 'pool']);
+});
+
+test('work that fails leaves its lane to the next', async () => {
+  const through = limitConcurrency(1);
+  const failed = through(() => Promise.reject(new Error('no')));
+  await expect(failed).rejects.toThrow('no');
+  expect(await through(() => Promise.resolve(7))).toBe(7);
+});

@@ -1,0 +1,41 @@
+import { pause, resume } from '@ephemera/lifecycle';
+import type { HostRequest, HostReply, SuspendPorts } from '@ephemera/lifecycle';
+import type { DockerClient } from '../docker/connect-docker.ts';
+import { findContainer } from '../docker/find-container.ts';
+import { pageOf, readLines } from '../docker/read-log.ts';
+import { readUsage } from '../docker/read-usage.ts';
+
+export interface HostRequestPorts extends SuspendPorts {
+  readonly docker: DockerClient;
+  readonly namespace: string;
+  readonly host: string;
+}
+
+/** Answers what a proxy asks of one container of this host. */
+export async function handleHostRequest(
+  ports: HostRequestPorts,
+  request: HostRequest,
+): Promise<HostReply<unknown>> {
+  const container = await findContainer(ports.docker, ports, request.id);
+  if (!container) return { kind: 'absent' };
+  switch (request.op) {
+    case 'logs': {
+      const lines = await readLines(container, request);
+      return lines ? done(pageOf(lines)) : { kind: 'absent' };
+    }
+    case 'stats': {
+      const usage = await readUsage(container);
+      return usage ? done(usage) : { kind: 'absent' };
+    }
+    case 'pause':
+      await pause(ports, request.id);
+      return done(null);
+    case 'resume':
+      await resume(ports, request.id);
+      return done(null);
+  }
+}
+
+function done(value: unknown): HostReply<unknown> {
+  return { kind: 'done', value };
+}

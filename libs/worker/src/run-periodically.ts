@@ -1,0 +1,22 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '@ephemera/process';
+
+/**
+ * Runs `work` now and then every `interval` ms until `signal` aborts; a run that fails is
+ * reported and the next one is due as ever. Resolves after the last run has ended.
+ */
+export async function runPeriodically(
+  what: string,
+  interval: number,
+  work: () => Promise<unknown>,
+  { signal, logger }: { signal: AbortSignal; logger: Logger },
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await work();
+    } catch (error) {
+      logger.warn({ err: error, what }, 'periodic work failed');
+    }
+    await sleep(interval, undefined, { signal }).catch(() => undefined);
+  }
+}

@@ -1,0 +1,119 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Instance, Template } from '@ephemera/domain';
+import { pendingLease } from '@ephemera/domain';
+import { createLogger } from '@ephemera/process';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
+import type Docker from 'dockerode';
+import { connectDocker } from '../src/docker/connect-docker.ts';
+import { dockerContainers } from '../src/docker/docker-containers.ts';
+import { ensureNetwork } from '../src/docker/instances-network.ts';
+import { instancesNetworks } from '../src/docker/instances-networks.ts';
+import type { NetworksOptions } from '../src/docker/instances-networks.ts';
+import { imagePulls } from '../src/docker/pull-image.ts';
+import { limitConcurrency } from '../src/concurrency-limit.ts';
+
+export const DOCKER_HOST = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock';
+export const HOST = 'test-host';
+const IMAGE = 'ephemera/demo';
+
+const run = promisify(execFile);
+const logger = createLogger('test', 'silent');
+
+/**
+ * A deployment of the test's own on the machine's Docker daemon: a namespace that nobody else
+ * has, its network, and everything gone again after `close`.
+ */
+export async function openDocker(options: Partial<NetworksOptions> = {}) {
+  const { docker = connectDocker(DOCKER_HOST) } = options;
+  await requireImage(docker);
+  const namespace = `test-${randomBytes(4).toString('hex')}`;
+  const network = await ensureNetwork(docker, namespace);
+  const networks = await instancesNetworks({
+    docker,
+    namespace,
+    subnets: undefined,
+    portsPerNetwork: 1000,
+    prepare: () => Promise.resolve(),
+    keep: () => undefined,
+    logger,
+    ...options,
+  });
+  const pulls = imagePulls(docker, 20_000);
+  const now = () => Promise.resolve(Date.now());
+  const resolvers = ['203.0.113.53'];
+  const startLimit = limitConcurrency(8);
+  const place = {
+    docker,
+    namespace,
+    host: HOST,
+    networks,
+    resolvers,
+    now,
+    pulls,
+    startLimit,
+    cpuPeriod: 10,
+  };
+  const containers = dockerContainers(place);
+  let index = 0;
+  /** The addresses of the range, one after the other. */
+  const nextAddressIndex = () => Promise.resolve(++index);
+  return {
+    docker,
+    namespace,
+    network,
+    networks,
+    place,
+    containers,
+    async start(instance: Instance, next = nextAddressIndex) {
+      const started = await containers.start(instance, next, () => Promise.resolve(true));
+      if (!started) throw new Error('it was ended meanwhile');
+      return started;
+    },
+    close: () => removeAll(namespace),
+  };
+}
+
+export type DockerFixture = Awaited<ReturnType<typeof openDocker>>;
+
+/** Takes everything of a namespace away, as an operator would. */
+export async function removeAll(namespace: string): Promise<void> {
+  const env = { ...process.env, EPHEMERA_NAMESPACE: namespace };
+  await run(process.execPath, [join(import.meta.dirname, '../src/remove-all.ts')], { env });
+}
+
+/** An instance that a worker of this host has begun. */
+export function assignedInstance(template: Partial<Template> = {}, env = {}): Instance {
+  const draft = sampleDraft({ template: sampleTemplate({ image: IMAGE, ...template }), env });
+  const now = Date.now();
+  return {
+    ...draft,
+    ...pendingLease(now, draft.template.ready.within, draft.template.maxTimeout),
+    generation: 7,
+    supersedes: undefined,
+    state: 'starting',
+    reason: undefined,
+    message: undefined,
+    lastTransitionAt: now,
+    host: HOST,
+    address: undefined,
+    createdAt: now,
+    startedAt: undefined,
+  };
+}
+
+/** An address as a number. */
+export function numbered(address: string): number {
+  return address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+}
+
+export async function requireImage(docker: Docker): Promise<void> {
+  const found = await docker
+    .getImage(IMAGE)
+    .inspect()
+    .catch(() => undefined);
+  if (found) return;
+  await run(process.execPath, [join(import.meta.dirname, '../../cli/src/prepare-tests.ts')]);
+}

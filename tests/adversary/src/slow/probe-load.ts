@@ -1,0 +1,53 @@
+/**
+ * The others as a process of their own, which does nothing else: asks at a steady rate, prints
+ * `begun` once its code is warm, and what it measured from then on at its end, in two parts.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { percentile, steadyLoad } from '../restart/load.ts';
+
+export interface ProbeLoadOptions {
+  readonly port: number;
+  readonly path: string;
+  readonly perSecond: number;
+  /** How long each part takes. */
+  readonly seconds: number;
+}
+
+/** What others noticed while an attack opened its connections, and while it held them. */
+export interface ProbeResult {
+  readonly opening: Window;
+  readonly held: Window;
+}
+
+/** Durations in ms. */
+export interface Window {
+  readonly p50: number;
+  readonly p99: number;
+  readonly failed: Readonly<Record<string, number>>;
+}
+
+/** The first answers come from code that is not compiled yet. */
+const WARM_UP = 2_000;
+/** Those that open last are still served when the time for opening is over. */
+const SETTLING = 3_000;
+
+const { seconds, ...options } = JSON.parse(process.argv[2] ?? '') as ProbeLoadOptions;
+await loadFor(WARM_UP);
+process.stdout.write('begun\n');
+const opening = await measure();
+await loadFor(SETTLING);
+const probed: ProbeResult = { opening, held: await measure() };
+process.stdout.write(`${JSON.stringify(probed)}\n`);
+
+async function measure(): Promise<Window> {
+  const { durations, failed } = await loadFor(seconds * 1_000);
+  return { p50: percentile(durations, 0.5), p99: percentile(durations, 0.99), failed };
+}
+
+async function loadFor(ms: number) {
+  const stop = new AbortController();
+  const load = steadyLoad(options, stop.signal);
+  await sleep(ms);
+  stop.abort();
+  return await load;
+}
