@@ -74,7 +74,8 @@ export function firewallScript(network: InstancesNetwork, egress: EgressRules): 
 /** Prints the names of all chains that {@link firewallScript} may have made on a host. */
 export function firewallListScript(): string {
   return KINDS.map(
-    (name) => `if command -v ${name} >/dev/null; then ${name} -w 5 -S 2>/dev/null || true; fi`,
+    (name) =>
+      `! command -v ${name} >/dev/null || ${name} -w 5 -S 2>/dev/null | grep '^-N EPHEMERA-' || true`,
   ).join('\n');
 }
 

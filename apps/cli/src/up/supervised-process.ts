@@ -81,6 +81,12 @@ export class SupervisedProcess {
     );
   }
 
+  /** Whether it runs, or is about to start again. */
+  get isAlive(): boolean {
+    const isRunning = this.#child?.exitCode === null && this.#child.signalCode === null;
+    return isRunning || (this.#wasReady && !this.#stopping.signal.aborted);
+  }
+
   /** Whether it has ended in the last `withinMs` other than by itself at a stop. */
   hasDied(withinMs: number): boolean {
     return performance.now() - this.#diedAt < withinMs;

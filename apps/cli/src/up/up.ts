@@ -154,7 +154,8 @@ async function shutDown(running: Running, { keep }: UpOptions, report: Reporter)
     Promise.all(processes.map((process) => process.stop()));
   if (workers.length > 0) {
     await report.step('Stop', async (tell) => {
-      await Promise.all([stopEach(front), cleanUp?.drain(tell)]);
+      const canDrain = workers.some(({ isAlive }) => isAlive);
+      await Promise.all([stopEach(front), canDrain && cleanUp?.drain(tell)]);
       tell(workers.map(({ name }) => name).join(', '));
       await stopEach(workers);
       tell([...front, ...workers].map(({ name }) => name).join(', '));
