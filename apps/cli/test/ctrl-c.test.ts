@@ -5,10 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { waitFor } from '@ephemera/testing';
-import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 
 import { leftBehind } from './left-behind.ts';
 import { client, makePlace, workspace } from './started-up.ts';
+
+// Whole starts, several in one test: on a machine with much to do each takes its time.
+vi.setConfig({ testTimeout: 240_000 });
 
 const UP = [process.execPath, client, 'up'];
 
@@ -50,7 +53,7 @@ const POOL = 'a: { image: ephemera/demo, port: 8080, pool: 2 }';
 const SLOW_POOL =
   'a: { image: ephemera/demo, port: 8080, pool: 5, command: [sleep, "600"], ready: { tcp: true, within: 5m } }';
 
-const isUp = (said: () => string) => waitFor('the start', () => said().includes('Ephemera is up'));
+const isUp = (said: () => string) => waitFor('the start', () => said().includes('Ephemera is up'), 90_000);
 const find = (end: string) => left.processes().find(({ command }) => command.includes(end))?.pid;
 const worker = () => find('worker/src/main.ts');
 const instances = () => left.containers('label=ephemera.role=instance');
