@@ -53,7 +53,8 @@ const POOL = 'a: { image: ephemera/demo, port: 8080, pool: 2 }';
 const SLOW_POOL =
   'a: { image: ephemera/demo, port: 8080, pool: 5, command: [sleep, "600"], ready: { tcp: true, within: 5m } }';
 
-const isUp = (said: () => string) => waitFor('the start', () => said().includes('Ephemera is up'), 90_000);
+const isUp = (said: () => string) =>
+  waitFor('the start', () => said().includes('Ephemera is up'), 90_000);
 const find = (end: string) => left.processes().find(({ command }) => command.includes(end))?.pid;
 const worker = () => find('worker/src/main.ts');
 const instances = () => left.containers('label=ephemera.role=instance');

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -81,6 +81,16 @@ export async function makePlace() {
       ended,
     };
   };
+  /** For a test that has failed before it ended them. */
+  const launched: ChildProcess[] = [];
+  const endLaunched = async (): Promise<void> => {
+    for (const child of launched) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const closed = new Promise((resolve) => child.once('close', resolve));
+      child.kill('SIGTERM');
+      await closed;
+    }
+  };
   return {
     namespace,
     redisUrl: redis.url,
@@ -97,6 +107,7 @@ export async function makePlace() {
         detached: true,
       });
       const pid = child.pid ?? 0;
+      launched.push(child);
       let [out, err] = ['', ''];
       child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
       child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
@@ -118,6 +129,7 @@ export async function makePlace() {
     /** With other settings. */
     upWith: (more: NodeJS.ProcessEnv, ...args: string[]) => start(args, more),
     async tidy() {
+      await endLaunched();
       await run(join(workspace, 'apps/worker/src/remove-all.ts'), []).ended;
       await redis.stop();
       await rm(join(workspace, '.ephemera', namespace), { recursive: true, force: true });
