@@ -46,7 +46,7 @@ export async function findRedis(report: Reporter, options: RedisOptions): Promis
   }
   const missing = missingPackages([serverPackage]);
   if (missing.length > 0) {
-    await report.step('Install Redis', (tell) => installPackages(missing, tell));
+    await report.step('Install Redis', (tell) => installPackages(missing, tell, stop));
     stop.throwIfAborted();
   }
   await report.step('Redis', async (tell) => {

@@ -24,7 +24,11 @@ export function missingPackages(
  *
  * @throws {StartError} with the command to run, where this is not root or there is no apt-get.
  */
-export async function installPackages(packages: readonly Package[], tell: Tell): Promise<void> {
+export async function installPackages(
+  packages: readonly Package[],
+  tell: Tell,
+  stop?: AbortSignal,
+): Promise<void> {
   const names = packages.map(({ name }) => name);
   const command = `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
   if (findProgram('apt-get') === undefined) {
@@ -45,13 +49,13 @@ export async function installPackages(packages: readonly Package[], tell: Tell):
     const note = aptProgress(line);
     if (note !== undefined) tell(note);
   };
+  // apt-get ends a download at SIGINT, and defers it while dpkg changes the machine.
+  const run = { env, onStatus, stop, stopWith: 'SIGINT' } as const;
   tell('reading the package lists');
-  await runCommand('apt-get', [...apt, 'update'], { env, onStatus });
+  await runCommand('apt-get', [...apt, 'update'], run);
   tell(`fetching ${names.join(' ')}`);
-  await runCommand('apt-get', [...apt, 'install', '-y', '--no-install-recommends', ...names], {
-    env,
-    onStatus,
-  });
+  const install = ['install', '-y', '--no-install-recommends', ...names];
+  await runCommand('apt-get', [...apt, ...install], run);
   tell(`installed ${names.join(', ')}`);
 }
 
