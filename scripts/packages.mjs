@@ -47,6 +47,13 @@ async function npmCi(root) {
   const child = npm?.endsWith('.js')
     ? spawn(process.execPath, [npm, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
     : spawn('npm', args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  // npm has begun to change node_modules: this process must not end before it.
+  let stoppedBy;
+  const handOn = (signal) => {
+    stoppedBy = signal;
+    child.kill(signal);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, handOn);
   let fetched = 0;
   let shownAt = Date.now();
   const tail = [];
@@ -63,5 +70,10 @@ async function npmCi(root) {
     child.once('error', (error) => resolve(error.message));
     child.once('close', (code, signal) => resolve(code === 0 ? '' : `${signal ?? `code ${code}`}`));
   });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.off(signal, handOn);
+  if (stoppedBy !== undefined) {
+    console.log('Stopped. Nothing was started; the next npm start installs the packages.');
+    process.exit(130);
+  }
   if (problem) throw new Error(`npm ci failed (${problem}):\n${tail.slice(-20).join('\n')}`);
 }

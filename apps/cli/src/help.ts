@@ -2,8 +2,12 @@ export const help = `Ephemera: containers that are gone when their time is over.
 
   ephemera up [--keep] [--proxies N] [--workers N]
       Start everything on this machine: Docker and Redis where they do not run,
-      workers (1), proxies (2) and the dashboard. Ctrl-C stops it and kills the
-      instances that were made since; --keep leaves them.
+      workers (1), proxies (2) and the dashboard. Ctrl-C stops it and removes what
+      was made since: instances, networks, firewall rules. --keep leaves the
+      instances; the next start carries out their deadlines.
+  ephemera clean
+      Once it is stopped: remove what remains on the Docker daemon, instances of
+      earlier starts included.
 
   ephemera run [TEMPLATE] [--timeout 30m] [--wait]
       Start an instance; print its id and address.

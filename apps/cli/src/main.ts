@@ -4,6 +4,7 @@ import { runMain } from '@ephemera/process';
 
 import { createAdminApi, type AdminApi } from './admin-api.ts';
 import { readStoredToken } from './admin-token.ts';
+import { clean } from './commands/clean.ts';
 import { get } from './commands/get.ts';
 import { kill } from './commands/kill.ts';
 import { link } from './commands/link.ts';
@@ -39,6 +40,10 @@ await runMain(async () => {
   if (name === 'up') {
     const { up } = await import('./up/up.ts');
     process.exitCode = await up(config, args);
+    return;
+  }
+  if (name === 'clean') {
+    process.stdout.write(`${await clean(config)}\n`);
     return;
   }
   const command = commands[name];

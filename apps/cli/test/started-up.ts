@@ -7,12 +7,24 @@ import { text } from 'node:stream/consumers';
 import { freePort, startRedis, waitFor } from '@ephemera/test-support';
 
 export const workspace = join(import.meta.dirname, '../../..');
-const client = join(workspace, 'apps/cli/src/main.ts');
+export const client = join(workspace, 'apps/cli/src/main.ts');
 
 export interface Finished {
   readonly code: number | null;
   readonly out: string;
   readonly err: string;
+}
+
+export interface Launched {
+  /** Of the process, and of its process group. */
+  readonly pid: number;
+  /** All that it has said so far, standard error included. */
+  said(): string;
+  /** Sends a signal to the process alone, or to its whole group as a terminal does. */
+  signal(name: NodeJS.Signals, to?: 'process' | 'group'): void;
+  /** What it reads: the keys of a terminal. */
+  type(keys: string): void;
+  readonly ended: Promise<Finished>;
 }
 
 export interface StartedUp {
@@ -73,12 +85,38 @@ export async function makePlace() {
     namespace,
     redisUrl: redis.url,
     stateFolder: join(workspace, '.ephemera', namespace),
+    environment,
+    publicUrl: `http://127.0.0.1:${publicPort}`,
+    /** Runs a command in a process group of its own, and does not wait. */
+    launch(command: readonly string[], more: NodeJS.ProcessEnv = {}): Launched {
+      const [file = '', ...args] = command;
+      const child = spawn(file, args, {
+        cwd: workspace,
+        env: { ...environment, ...more },
+        stdio: ['pipe', 'pipe', 'pipe'],
+        detached: true,
+      });
+      const pid = child.pid ?? 0;
+      let [out, err] = ['', ''];
+      child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+      const ended = new Promise<Finished>((resolve) =>
+        child.once('close', (code) => resolve({ code, out, err })),
+      );
+      return {
+        pid,
+        said: () => out + err,
+        signal: (name, to = 'process') => void process.kill(to === 'group' ? -pid : pid, name),
+        type: (keys) => void child.stdin.write(keys),
+        ended,
+      };
+    },
     /** Runs `ephemera` to its end. */
     ephemera: (args: readonly string[], more?: NodeJS.ProcessEnv) => run(client, args, more).ended,
     /** Brings everything up, and waits until it says so. */
     up: (...args: string[]) => start(args),
     /** With other settings. */
-    upWith: (more: NodeJS.ProcessEnv) => start([], more),
+    upWith: (more: NodeJS.ProcessEnv, ...args: string[]) => start(args, more),
     async tidy() {
       await run(join(workspace, 'apps/worker/src/remove-all.ts'), []).ended;
       await redis.stop();

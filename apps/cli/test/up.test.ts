@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
 import { waitFor } from '@ephemera/test-support';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 
+import { leftBehind } from './left-behind.ts';
 import { makePlace, workspace } from './started-up.ts';
 
 let place: Awaited<ReturnType<typeof makePlace>>;
@@ -14,22 +15,7 @@ beforeEach(async () => {
 });
 afterEach(() => place.tidy());
 
-/** Processes whose environment has the namespace of this test. */
-function processes(): { pid: number; command: string; environment: string }[] {
-  const pids = execFileSync('ps', ['-eo', 'pid='], { encoding: 'utf8' }).trim().split(/\s+/);
-  return pids.flatMap((pid) => {
-    try {
-      const environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
-      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-      const ours = environment.includes(`EPHEMERA_NAMESPACE=${place.namespace}\0`);
-      return ours ? [{ pid: Number(pid), command, environment }] : [];
-    } catch {
-      // It has ended meanwhile.
-      return [];
-    }
-  });
-}
-
+const processes = () => leftBehind(place.namespace).processes();
 const idOf = (line: string) => line.trim().split(/\s+/)[0] ?? '';
 
 test('up, an instance, Ctrl-C: nothing is left', async () => {
@@ -51,7 +37,7 @@ test('up, an instance, Ctrl-C: nothing is left', async () => {
   started.signal('SIGINT');
   const end = await started.ended;
   expect(end).toMatchObject({ code: 0, err: '' });
-  expect(end.out).toContain('Instances: 1 of 1 gone');
+  expect(end.out).toContain('Clean-up: 1 instance ended');
   expect(processes()).toEqual([]);
   expect(containers()).toBe('');
   expect(() => bridge()).toThrow(/not found|no such network/i);
@@ -184,12 +170,7 @@ function containers(...more: string[]): string {
   return execFileSync('docker', ['ps', '-aq', ...filters], { encoding: 'utf8' });
 }
 
-/** The interface of the instances' network. */
-function bridge(): string {
-  const format = '{{index .Options "com.docker.network.bridge.name"}}';
-  const args = ['network', 'inspect', '--format', format, place.namespace];
-  return execFileSync('docker', args, { encoding: 'utf8', stdio: 'pipe' }).trim();
-}
+const bridge = () => leftBehind(place.namespace).bridge();
 
 function firewall(): string {
   return execFileSync('iptables', ['-S'], { encoding: 'utf8' });

@@ -1,61 +1,97 @@
 /**
- * Takes everything of one deployment off a Docker daemon: containers, networks, firewall rules.
- * For the end of a trial on one machine, and for tests; a worker that runs keeps what it needs.
- * With `--keep-network` the first network stays, for whoever has made it; with `--spare id,id` so do these
- * instances, and what they need. With `--list` it only tells of what is there, a line for each: `network NAME`
- * for the first, `instance ID`.
+ * Removes a deployment from a Docker daemon: containers, networks, firewall rules. A network that
+ * no worker has made stays, for whoever made it. A worker that runs makes anew what it needs.
+ *
+ *     node apps/worker/src/remove-all.ts
+ *
+ * For `npm start`, which removes only what its own start has left:
+ *
+ *     --snapshot          prints what exists, as JSON
+ *     --drain             ends the instances of the start by its workers, which still run
+ *     --since             removes the rest, once no worker runs; prints a `Removal` as JSON
+ *     --keep              with both: leaves the instances to their deadlines, except unclaimed ones
+ *     --quiet MS          with --since: how long no further container may appear
+ *
+ * `--drain` and `--since` read the snapshot from their standard input.
  */
+import { json } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
+import { BootError } from '@ephemera/domain';
 import { runMain } from '@ephemera/process';
+import {
+  connectDocker,
+  drainSince,
+  hostName,
+  NOTHING,
+  openRunStore,
+  removeSince,
+  snapshotSchema,
+  takeSnapshot,
+} from '@ephemera/worker';
+import type { RunStore } from '@ephemera/worker';
 import { readConfig } from './config.ts';
-import { clearNetwork } from '@ephemera/worker';
-import { connectDocker } from '@ephemera/worker';
-import { disconnectInfrastructure } from '@ephemera/worker';
-import { findNetworks, inspectNetwork } from '@ephemera/worker';
-import { instanceIds, removeContainers } from '@ephemera/worker';
-import { runInHostNetwork } from '@ephemera/worker';
-import { runHere } from '@ephemera/worker';
-import { firewallRemovalScript } from '@ephemera/worker';
 
 const { values } = parseArgs({
   options: {
-    'keep-network': { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-    spare: { type: 'string', default: '' },
+    snapshot: { type: 'boolean', default: false },
+    drain: { type: 'boolean', default: false },
+    since: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
+    quiet: { type: 'string', default: '0' },
   },
 });
 
-const STAYS = {
-  held: (name: string) => `The network ${name} is still in use and stays.`,
-  miscounted: (name: string) =>
-    `The network ${name} stays until the Docker daemon is started again: nothing is on it, but the daemon counts places on it that it cannot name.`,
-};
-
 await runMain(async () => {
-  const { dockerHost, namespace, firewall, firewallImage } = readConfig();
-  const docker = connectDocker(dockerHost);
-  if (values.list) {
-    if (await inspectNetwork(docker, namespace)) process.stdout.write(`network ${namespace}\n`);
-    const ids = await instanceIds(docker, namespace);
-    process.stdout.write(ids.map((id) => `instance ${id}\n`).join(''));
+  const config = readConfig();
+  const docker = connectDocker(config.dockerHost);
+  const host = config.hostId ?? (await hostName(docker));
+  if (!values.snapshot && !values.drain && !values.since) {
+    const options = { docker, config, host, store: undefined, before: NOTHING, keep: false };
+    const { remaining, problems, containers, networks, rules } = await removeSince(options, 0);
+    process.stdout.write(
+      `Removed: ${containers} containers, networks: ${networks.join(', ') || 'none'}, ` +
+        `firewall rules of: ${rules.join(', ') || 'none'}.\n`,
+    );
+    for (const { name, reason } of remaining.networks) {
+      process.stderr.write(`The network ${name} stays: ${reason}.\n`);
+    }
+    for (const problem of problems) process.stderr.write(`${problem}\n`);
+    if (problems.length > 0 || remaining.before.length + remaining.kept.length > 0) {
+      process.exitCode = 1;
+    }
     return;
   }
-  // What is no instance counts as one with an empty id.
-  const spare = new Set(values.spare.split(',').filter(Boolean));
-  const spared = await removeContainers(docker, namespace, spare);
-  if (spared > 0) return;
-  const networks = await findNetworks(docker, namespace, true);
-  if (networks.length === 0) return;
-  const runOnHost =
-    firewallImage === undefined ? runHere : runInHostNetwork(docker, namespace, firewallImage);
-  if (firewall !== 'off') await runOnHost(networks.map(firewallRemovalScript).join('\n'));
-  for (const { name } of networks) {
-    // Only the first may have been made by somebody else.
-    if (name === namespace && values['keep-network']) continue;
-    if (name !== namespace) await disconnectInfrastructure(docker, name);
-    const outcome = await clearNetwork(docker, namespace, name);
-    if (outcome === 'removed') continue;
-    if (outcome === 'held') process.exitCode = 1;
-    process.stderr.write(`${STAYS[outcome](name)}\n`);
+
+  let away: string | undefined;
+  const store = await openRunStore(config).catch((error: unknown): RunStore | undefined => {
+    if (!(error instanceof BootError)) throw error;
+    away = error.message;
+    return undefined;
+  });
+  try {
+    if (values.snapshot) {
+      print(await takeSnapshot(docker, config, store));
+      return;
+    }
+    const before = snapshotSchema.parse(await json(process.stdin));
+    const options = { docker, config, host, before, keep: values.keep };
+    if (values.drain) {
+      if (!store) return;
+      const ended = await drainSince({ ...options, store }, (progress) => print({ progress }));
+      print({ ended });
+      return;
+    }
+    const removal = await removeSince({ ...options, store }, Number(values.quiet));
+    const problems = [...removal.problems];
+    if (away !== undefined) {
+      problems.push(`${away}. What Redis knows of the instances ends with the next start.`);
+    }
+    print({ ...removal, problems });
+  } finally {
+    await store?.close();
   }
 });
+
+function print(value: object): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}

@@ -71,27 +71,42 @@ export function firewallScript(network: InstancesNetwork, egress: EgressRules): 
   ].join('\n');
 }
 
+/** Prints the names of all chains that {@link firewallScript} may have made on a host. */
+export function firewallListScript(): string {
+  return KINDS.map(
+    (name) =>
+      `! command -v ${name} >/dev/null || ${name} -w 5 -S 2>/dev/null | grep '^-N EPHEMERA-' || true`,
+  ).join('\n');
+}
+
+/** Which of these networks have rules, by what {@link firewallListScript} printed; their bridges. */
+export function bridgesWithRules(printed: string, networks: readonly InstancesNetwork[]): string[] {
+  const chains = new Set(Array.from(printed.matchAll(/^-N (EPHEMERA-\S+)$/gm), ([, name]) => name));
+  return networks
+    .filter((network) => Object.values(chainsOf(network)).some((chain) => chains.has(chain)))
+    .map(({ bridge }) => bridge);
+}
+
+const KINDS = ['iptables', 'ip6tables'].flatMap((name) =>
+  ['', '-nft', '-legacy'].map((kind) => name + kind),
+);
+
 /** Takes the rules away again, ours alone. */
 export function firewallRemovalScript(network: InstancesNetwork): string {
   const { forward, input } = chainsOf(network);
-  const kinds = ['iptables', 'ip6tables'].flatMap((name) =>
-    ['', '-nft', '-legacy'].map((kind) => name + kind),
-  );
-  return kinds
-    .flatMap((name) => [
-      `if command -v ${name} >/dev/null; then`,
-      ...[
-        ['DOCKER-USER', forward],
-        ['FORWARD', forward],
-        ['INPUT', input],
-      ].map(([from, to]) => `while ${name} -w 5 -D ${from} -j ${to} 2>/dev/null; do :; done`),
-      ...[forward, input].flatMap((chain) => [
-        `${name} -w 5 -F ${chain} 2>/dev/null || true`,
-        `${name} -w 5 -X ${chain} 2>/dev/null || true`,
-      ]),
-      'fi',
-    ])
-    .join('\n');
+  return KINDS.flatMap((name) => [
+    `if command -v ${name} >/dev/null; then`,
+    ...[
+      ['DOCKER-USER', forward],
+      ['FORWARD', forward],
+      ['INPUT', input],
+    ].map(([from, to]) => `while ${name} -w 5 -D ${from} -j ${to} 2>/dev/null; do :; done`),
+    ...[forward, input].flatMap((chain) => [
+      `${name} -w 5 -F ${chain} 2>/dev/null || true`,
+      `${name} -w 5 -X ${chain} 2>/dev/null || true`,
+    ]),
+    'fi',
+  ]).join('\n');
 }
 
 /**

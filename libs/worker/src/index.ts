@@ -1,10 +1,8 @@
 export * from './create-worker.ts';
 export { buildImage } from './docker/build-image.ts';
-export { clearNetwork } from './docker/clear-network.ts';
 export { connectDocker } from './docker/connect-docker.ts';
-export { disconnectInfrastructure } from './docker/infrastructure.ts';
-export { findNetworks, inspectNetwork } from './docker/instances-network.ts';
-export { instanceIds, removeContainers } from './docker/remove-containers.ts';
-export { runInHostNetwork } from './docker/run-on-host.ts';
-export { runHere } from './firewall.ts';
-export { firewallRemovalScript } from './firewall-rules.ts';
+export { hostName } from './docker/host-name.ts';
+export { drainSince, removeSince } from './remove-since.ts';
+export { openRunStore } from './run-store.ts';
+export type { RunStore } from './run-store.ts';
+export { NOTHING, snapshotSchema, takeSnapshot } from './snapshot.ts';

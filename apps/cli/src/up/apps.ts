@@ -16,12 +16,12 @@ export interface BackingServices {
  */
 const NEW_SPACE = '--max-semi-space-size=8';
 
-/** The processes of one start, in the stages in which they stop from last to first. */
+/** The processes of one start; `front` takes requests, and stops before the workers. */
 export function planApps(
   config: Config,
   ports: PortPlan,
   services: BackingServices,
-): ProcessSpec[][] {
+): { workers: ProcessSpec[]; front: ProcessSpec[] } {
   const shared = {
     ...config.environment,
     // The worker alone may know where Docker is.
@@ -54,14 +54,16 @@ export function planApps(
       EPHEMERA_ADMIN_PORT: String(port),
     }),
   );
-  return [
-    workers,
-    [...proxies, app('dashboard', 'dashboard', siteOf(config.adminHost, ports.dashboard), {})],
-  ];
+  const dashboard = app('dashboard', 'dashboard', siteOf(config.adminHost, ports.dashboard), {});
+  return { workers, front: [...proxies, dashboard] };
 }
 
 /** What was given as a file is passed on as one: environments can be seen. */
-function secret({ environment }: Config, name: string, value: string): NodeJS.ProcessEnv {
+export function secret(
+  { environment }: Pick<Config, 'environment'>,
+  name: string,
+  value: string,
+): NodeJS.ProcessEnv {
   const file = environment[`${name}_FILE`];
   return file ? { [name]: undefined, [`${name}_FILE`]: resolve(file) } : { [name]: value };
 }

@@ -17,6 +17,7 @@ export interface ImageOptions {
   readonly stateFolder: string;
   /** The environment of the builds, DOCKER_HOST in it. */
   readonly environment: NodeJS.ProcessEnv;
+  readonly stop?: AbortSignal;
 }
 
 /**
@@ -24,28 +25,28 @@ export interface ImageOptions {
  * demo upon it. Where nothing has changed this takes no time.
  */
 export async function buildDemoImage(report: Reporter, options: ImageOptions): Promise<void> {
-  const busybox = findStaticBusybox() ?? (await installBusybox(report));
+  const busybox = findStaticBusybox() ?? (await installBusybox(report, options.stop));
   await report.step('Demo image', async (onProgress) => {
     const context = join(options.stateFolder, 'base-image');
     mkdirSync(context, { recursive: true });
     copyFileSync(busybox, join(context, 'busybox'));
     copyFileSync(join(workspace, 'apps/cli/base-image/Dockerfile'), join(context, 'Dockerfile'));
-    await build(['--context', context, '--tag', baseImage], options.environment, onProgress);
+    await build(['--context', context, '--tag', baseImage], options, onProgress);
 
     const demo = join(workspace, 'apps/cli/demo-image');
     const base = ['--build-arg', `BASE=${baseImage}`];
-    await build(['--context', demo, '--tag', demoImage, ...base], options.environment, onProgress);
+    await build(['--context', demo, '--tag', demoImage, ...base], options, onProgress);
   });
 }
 
 /** The worker holds the only code that builds images, and is run here as a program. */
 async function build(
   args: readonly string[],
-  env: NodeJS.ProcessEnv,
+  { environment: env, stop }: ImageOptions,
   onProgress: OnProgress,
 ): Promise<void> {
   const program = join(workspace, 'apps/worker/src/build-image.ts');
-  await runCommand(process.execPath, [program, ...args], { env, onLine: onProgress });
+  await runCommand(process.execPath, [program, ...args], { env, stop, onLine: onProgress });
 }
 
 function findStaticBusybox(): string | undefined {
@@ -53,9 +54,8 @@ function findStaticBusybox(): string | undefined {
   return busybox !== undefined && isStaticBinary(busybox) ? busybox : undefined;
 }
 
-async function installBusybox(report: Reporter): Promise<string> {
-  await report.step('Install busybox', (onProgress) =>
-    installPackages([busyboxPackage], onProgress),
-  );
+async function installBusybox(report: Reporter, stop?: AbortSignal): Promise<string> {
+  const install = (onProgress: OnProgress) => installPackages([busyboxPackage], onProgress, stop);
+  await report.step('Install busybox', install);
   return findStaticBusybox() ?? `/bin/${busyboxPackage.program}`;
 }

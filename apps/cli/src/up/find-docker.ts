@@ -3,19 +3,16 @@ import type { Reporter } from '../terminal/reporter.ts';
 import { defaultDockerEndpoint, describeEndpoint, parseDockerHost } from './docker-endpoint.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';
 import { pingDocker } from './ping-docker.ts';
-import { startDocker } from './start-docker.ts';
+import { startDocker, type StartDockerOptions } from './start-docker.ts';
 
 const enginePackages: readonly Package[] = [
   { name: 'docker.io', program: 'dockerd' },
   { name: 'iptables', program: 'iptables' },
 ];
 
-export interface DockerOptions {
+export interface DockerOptions extends StartDockerOptions {
   /** DOCKER_HOST, where it is set. */
   readonly dockerHost: string | undefined;
-  /** For the engine that has to be started. */
-  readonly logFile: string;
-  readonly stop: AbortSignal;
 }
 
 /**
@@ -45,7 +42,7 @@ export async function findDocker(report: Reporter, options: DockerOptions): Prom
 
   const missing = missingPackages(enginePackages);
   if (missing.length > 0) {
-    await report.step('Install Docker', (onProgress) => installPackages(missing, onProgress));
+    await report.step('Install Docker', (onProgress) => installPackages(missing, onProgress, stop));
     stop.throwIfAborted();
   }
   await report.step('Docker', async (onProgress) => {

@@ -46,7 +46,7 @@ export async function findRedis(report: Reporter, options: RedisOptions): Promis
   }
   const missing = missingPackages([serverPackage]);
   if (missing.length > 0) {
-    await report.step('Install Redis', (onProgress) => installPackages(missing, onProgress));
+    await report.step('Install Redis', (onProgress) => installPackages(missing, onProgress, stop));
     stop.throwIfAborted();
   }
   await report.step('Redis', async (onProgress) => {

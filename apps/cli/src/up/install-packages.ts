@@ -27,6 +27,7 @@ export function missingPackages(
 export async function installPackages(
   packages: readonly Package[],
   onProgress: OnProgress,
+  stop?: AbortSignal,
 ): Promise<void> {
   const names = packages.map(({ name }) => name);
   const command = `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
@@ -48,13 +49,13 @@ export async function installPackages(
     const note = aptProgress(line);
     if (note !== undefined) onProgress(note);
   };
+  // apt-get ends a download at SIGINT, and defers it while dpkg changes the machine.
+  const run = { env, onStatus, stop, stopWith: 'SIGINT' } as const;
   onProgress('reading the package lists');
-  await runCommand('apt-get', [...apt, 'update'], { env, onStatus });
+  await runCommand('apt-get', [...apt, 'update'], run);
   onProgress(`fetching ${names.join(' ')}`);
-  await runCommand('apt-get', [...apt, 'install', '-y', '--no-install-recommends', ...names], {
-    env,
-    onStatus,
-  });
+  const install = ['install', '-y', '--no-install-recommends', ...names];
+  await runCommand('apt-get', [...apt, ...install], run);
   onProgress(`installed ${names.join(', ')}`);
 }
 

@@ -13,13 +13,31 @@ import { waitUntil } from './wait-until.ts';
 
 const readyTimeoutMs = 60_000;
 
+/** A dockerd that was started here. */
+export interface DockerDaemon {
+  readonly pid: number | undefined;
+  /** Asks it to stop, and waits until it has. */
+  stop(): Promise<void>;
+  /** Asks it to stop, without waiting. */
+  terminate(): void;
+  /** Lets it go on after this process. */
+  leave(): void;
+}
+
+export interface StartDockerOptions {
+  readonly logFile: string;
+  readonly stop: AbortSignal;
+  /** Hears of a dockerd as soon as it was started; a service belongs to the service manager. */
+  readonly onStarted?: ((daemon: DockerDaemon) => void) | undefined;
+}
+
 /**
  * Starts the Docker Engine that is installed here: as a service, or in the background where no
- * service manager runs. It is left running for the next time.
+ * service manager runs.
  */
 export async function startDocker(
   endpoint: DockerEndpoint,
-  { logFile, stop }: { readonly logFile: string; readonly stop: AbortSignal },
+  { logFile, stop, onStarted }: StartDockerOptions,
   onProgress: OnProgress,
 ): Promise<string> {
   if (process.getuid?.() !== 0) {
@@ -34,7 +52,9 @@ export async function startDocker(
     await runCommand('systemctl', ['start', 'docker']);
   } else {
     onProgress('starting dockerd in the background');
-    hasEnded = startDaemon(logFile);
+    const { daemon, ended } = startDaemon(logFile);
+    hasEnded = ended;
+    onStarted?.(daemon);
   }
   let engine: string | undefined;
   const up = await waitUntil(
@@ -54,17 +74,39 @@ export async function startDocker(
   );
 }
 
-/** In a session of its own, so that Ctrl-C here does not reach it. Tells whether it has ended. */
-function startDaemon(logFile: string): () => boolean {
+/** In a session of its own, so that Ctrl-C here does not reach it. */
+function startDaemon(logFile: string): { daemon: DockerDaemon; ended: () => boolean } {
   const log = openSync(logFile, 'a');
-  const daemon = spawn(findProgram('dockerd') ?? 'dockerd', [], {
+  const child = spawn(findProgram('dockerd') ?? 'dockerd', [], {
     detached: true,
     stdio: ['ignore', log, log],
   });
   closeSync(log);
   let ended = false;
-  daemon.once('error', () => (ended = true));
-  daemon.once('exit', () => (ended = true));
-  daemon.unref();
-  return () => ended;
+  let isLeft = false;
+  const exit = new Promise<void>((resolve) => {
+    const end = () => {
+      ended = true;
+      resolve();
+    };
+    child.once('error', end);
+    child.once('exit', end);
+  });
+  child.unref();
+  const terminate = () => {
+    if (!ended && !isLeft) child.kill('SIGTERM');
+  };
+  const daemon: DockerDaemon = {
+    pid: child.pid,
+    terminate,
+    async stop() {
+      terminate();
+      child.ref();
+      await exit;
+    },
+    leave() {
+      isLeft = true;
+    },
+  };
+  return { daemon, ended: () => ended };
 }

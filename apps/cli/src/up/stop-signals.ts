@@ -7,19 +7,20 @@ export class Stopped extends Error {
 }
 
 /**
- * Aborts at the first Ctrl-C, SIGTERM or SIGHUP, and calls `force` at a second one.
+ * Aborts at the first Ctrl-C, SIGTERM or SIGHUP, and calls `force` at a second Ctrl-C or SIGTERM.
+ * SIGHUP never forces: the kernel and the shell both send it when a terminal closes.
  *
  * @param note is called at the first, to show that it was heard
  */
 export function onStopSignals(note: () => void, force: () => void): AbortSignal {
   const controller = new AbortController();
   let firstAt: number | undefined;
-  const heard = () => {
+  const heard = (signal: NodeJS.Signals) => {
     if (firstAt === undefined) {
       firstAt = performance.now();
       note();
       controller.abort(new Stopped());
-    } else if (performance.now() - firstAt > repeatedSignalMs) {
+    } else if (signal !== 'SIGHUP' && performance.now() - firstAt > repeatedSignalMs) {
       force();
     }
   };

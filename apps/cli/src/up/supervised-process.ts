@@ -42,6 +42,7 @@ export class SupervisedProcess {
   #stopped: Promise<void> | undefined;
   #wasReady = false;
   #pauseMs = initialRestartDelayMs;
+  #diedAt = -Infinity;
 
   constructor(spec: ProcessSpec, report: Reporter) {
     this.#spec = spec;
@@ -78,6 +79,17 @@ export class SupervisedProcess {
       `The ${this.#spec.name} ${reason}. The end of ${this.#spec.logFile}:\n` +
         lastLines(this.#spec.logFile),
     );
+  }
+
+  /** Whether it runs, or is about to start again. */
+  get isAlive(): boolean {
+    const isRunning = this.#child?.exitCode === null && this.#child.signalCode === null;
+    return isRunning || (this.#wasReady && !this.#stopping.signal.aborted);
+  }
+
+  /** Whether it has ended in the last `withinMs` other than by itself at a stop. */
+  hasDied(timeoutMs: number): boolean {
+    return performance.now() - this.#diedAt < timeoutMs;
   }
 
   /** Asks the process to end, and makes it end where it does not; may be called again. */
@@ -134,6 +146,7 @@ export class SupervisedProcess {
   /** Starts again what died after it had once been ready; a failed start is not tried again. */
   async #scheduleRestart(how: string, ranMs: number): Promise<void> {
     const { signal } = this.#stopping;
+    if (!signal.aborted || how.includes('SIGKILL')) this.#diedAt = performance.now();
     if (signal.aborted || !this.#wasReady) return;
     if (ranMs > stableAfterMs) this.#pauseMs = initialRestartDelayMs;
     const pause = this.#pauseMs;

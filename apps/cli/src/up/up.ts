@@ -3,83 +3,85 @@ import { join, relative } from 'node:path';
 
 import { loadTemplates } from '@ephemera/config';
 
-import { createAdminApi, type AdminApi } from '../admin-api.ts';
 import { readStoredToken, makeToken } from '../admin-token.ts';
-import { siteOf, type Config } from '../config.ts';
+import type { Config } from '../config.ts';
 import { createReporter, type Reporter } from '../terminal/reporter.ts';
-import { planApps } from './apps.ts';
+import { planApps, secret } from './apps.ts';
 import { buildDemoImage, demoImage } from './build-demo-image.ts';
+import { cleanCommand, createCleanUp, takeSnapshot, type CleanUp } from './clean-up.ts';
 import { findDocker } from './find-docker.ts';
 import { findRedis } from './find-redis.ts';
-import { killCreatedSince, createdIds } from './kill-created-since.ts';
 import { readUpOptions, type UpOptions } from './options.ts';
 import { planPorts } from './plan-ports.ts';
+import type { DockerDaemon } from './start-docker.ts';
 import { onStopSignals, Stopped } from './stop-signals.ts';
-import { SupervisedProcess, type Supervise } from './supervised-process.ts';
-import { findLeftovers, cleanUpDocker, type Leftovers } from './clean-up-docker.ts';
+import { SupervisedProcess } from './supervised-process.ts';
 import { welcome } from './welcome.ts';
 
+/** How long ago a worker may have died for the daemon to be at work for it still, ms. */
+const workerDeathMs = 60_000;
+
 /**
- * Brings up the whole product on this machine, and keeps it up until Ctrl-C.
+ * Brings up the whole product on this machine, and keeps it up until Ctrl-C. What did not exist
+ * before is then removed, also where the start fails or is broken off.
  *
  * @returns the exit code
  * @throws BootError or ConfigError, with all that it had started stopped again
  */
 export async function up(config: Config, args: string[]): Promise<number> {
   const options = readUpOptions(args);
+  // A terminal that was closed takes no more text; the clean-up goes on without it.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const report = createReporter(process.stdout);
-  const stages: SupervisedProcess[][] = [];
-  process.on('exit', () => stages.flat().forEach((started) => started.kill()));
+  const running = new Running();
+  process.on('exit', () => running.kill());
   const stop = onStopSignals(
     () => report.say('\n  Stopping. Once more forces it.\n'),
-    () => process.exit(130),
+    () => {
+      report.say(forcedText(running));
+      process.exit(130);
+    },
   );
-  const supervise: Supervise = (specs) => {
-    const started = specs.map((spec) => new SupervisedProcess(spec, report));
-    stages.push(started);
-    return started;
-  };
-  let tidy = (): Promise<void> => Promise.resolve();
-  const cleanUp = (left: Leftovers, environment: NodeJS.ProcessEnv): void => {
-    if (!options.keep) tidy = () => cleanUpDocker(left, environment, report);
-  };
   try {
-    const around = { report, stop, supervise, cleanUp };
-    const { api, before, environment } = await start(config, options, around);
-    await new Promise((resolve) => stop.addEventListener('abort', resolve));
-    if (options.keep)
-      report.say('  Instances stay, to end at their time when Ephemera runs again.');
-    else {
-      await killInstances(api, before, report);
-      cleanUp({ instances: before, network: false }, environment);
-    }
+    await start(config, options, { report, stop, running });
+    await new Promise((resolve) => {
+      if (stop.aborted) resolve(undefined);
+      else stop.addEventListener('abort', resolve);
+    });
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
   } finally {
-    await stopAll(stages, report);
-    await tidy();
+    await shutDown(running, options, report);
   }
   return 0;
+}
+
+/** What a start has started so far, in the order in which it does. */
+class Running {
+  daemon: DockerDaemon | undefined;
+  redis: SupervisedProcess[] = [];
+  /** Where workers have begun, or are about to. */
+  cleanUp: CleanUp | undefined;
+  cleanCommand = '';
+  workers: SupervisedProcess[] = [];
+  /** Proxies and dashboard. */
+  front: SupervisedProcess[] = [];
+
+  /** Ends all at once; the daemon stops by itself. */
+  kill(): void {
+    for (const process of [...this.front, ...this.workers, ...this.redis]) process.kill();
+    this.daemon?.terminate();
+  }
 }
 
 interface UpContext {
   readonly report: Reporter;
   readonly stop: AbortSignal;
-  readonly supervise: Supervise;
-  /** From now on the end takes everything off the Docker daemon but what was left before. */
-  readonly cleanUp: (left: Leftovers, environment: NodeJS.ProcessEnv) => void;
+  readonly running: Running;
 }
 
-interface Started {
-  readonly api: AdminApi;
-  /** The instances that earlier starts have left. */
-  readonly before: ReadonlySet<string>;
-  /** For programs that speak to the Docker daemon. */
-  readonly environment: NodeJS.ProcessEnv;
-}
-
-async function start(config: Config, options: UpOptions, around: UpContext): Promise<Started> {
-  const { report, stop, supervise, cleanUp } = around;
+async function start(config: Config, options: UpOptions, around: UpContext): Promise<void> {
+  const { report, stop, running } = around;
   const { stateFolder } = config;
   const begun = performance.now();
   report.say('\n  Ephemera\n');
@@ -92,32 +94,39 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
     dockerHost: config.dockerHost,
     logFile: join(logs, 'dockerd.log'),
     stop,
+    onStarted: (daemon) => (running.daemon = daemon),
   });
   stop.throwIfAborted();
   const redisUrl = await findRedis(report, {
     configuredUrl: config.redisUrl,
     tls: config.redisTls,
     stateFolder,
-    supervise,
+    supervise: (specs) =>
+      (running.redis = specs.map((spec) => new SupervisedProcess(spec, report))),
     stop,
   });
   stop.throwIfAborted();
   const environment = {
     ...config.environment,
+    ...secret(config, 'EPHEMERA_REDIS_URL', redisUrl),
     DOCKER_HOST: dockerHost,
     EPHEMERA_CONFIG: config.configFile,
   };
   if (templates.some(({ image }) => image === demoImage)) {
-    await buildDemoImage(report, { stateFolder, environment });
+    await buildDemoImage(report, { stateFolder, environment, stop });
     stop.throwIfAborted();
   }
 
   // Workers begin to fill pools before they, let alone all apps, are ready.
-  cleanUp(await findLeftovers(environment), environment);
-  stop.throwIfAborted();
+  const before = await takeSnapshot(environment, stop);
+  running.cleanUp = createCleanUp({ before, environment, keep: options.keep, report });
+  running.cleanCommand = cleanCommand(environment);
 
   const token = config.adminToken ?? readStoredToken(stateFolder) ?? makeToken(stateFolder);
-  const apps = planApps(config, ports, { dockerHost, redisUrl, token }).flatMap(supervise);
+  const plan = planApps(config, ports, { dockerHost, redisUrl, token });
+  running.workers = plan.workers.map((spec) => new SupervisedProcess(spec, report));
+  running.front = plan.front.map((spec) => new SupervisedProcess(spec, report));
+  const apps = [...running.workers, ...running.front];
   await report.step('Apps', async (onProgress) => {
     let ready = 0;
     onProgress(`0 of ${apps.length} ready`);
@@ -130,38 +139,56 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
     );
     onProgress(apps.map(({ name }) => name).join(', '));
   });
-  const api = createAdminApi(siteOf(config.adminHost, config.adminPort), token);
-  const before = await createdIds(api);
   report.say(
     welcome(config, { token, logs: relative('.', logs), tookMs: performance.now() - begun }),
   );
-  return { api, before, environment };
 }
 
-async function killInstances(
-  api: AdminApi,
-  before: ReadonlySet<string>,
-  report: Reporter,
-): Promise<void> {
-  try {
-    const left = await report.step('Instances', (onProgress) =>
-      killCreatedSince(api, before, onProgress),
-    );
-    if (left > 0) report.warn(`${left} instances are still ending; the next start sees to them.`);
-  } catch (error) {
-    report.warn(`The instances could not be killed: ${(error as Error).message}`);
-    report.warn('They end at their time when Ephemera runs again.');
+/**
+ * Stops what takes requests while the workers end the instances, then the workers, then removes
+ * what is left, and stops Redis and the Docker daemon where they were started here.
+ */
+async function shutDown(running: Running, { keep }: UpOptions, report: Reporter): Promise<void> {
+  const { front, workers, redis, cleanUp, daemon } = running;
+  const stopEach = (processes: readonly SupervisedProcess[]) =>
+    Promise.all(processes.map((process) => process.stop()));
+  if (workers.length > 0) {
+    await report.step('Stop', async (onProgress) => {
+      const canDrain = workers.some(({ isAlive }) => isAlive);
+      await Promise.all([stopEach(front), canDrain && cleanUp?.drain(onProgress)]);
+      onProgress(workers.map(({ name }) => name).join(', '));
+      await stopEach(workers);
+      onProgress([...front, ...workers].map(({ name }) => name).join(', '));
+    });
   }
+  const containers = await cleanUp?.remove(workers.some((worker) => worker.hasDied(workerDeathMs)));
+  await stopEach(redis);
+  if (daemon) {
+    // Containers end with their daemon; those of others, and kept ones, need it.
+    if (containers === undefined ? keep : containers > 0) {
+      daemon.leave();
+      report.warn(
+        `dockerd, which this start has started, goes on: ${containers ?? 'some'} containers run on it. ` +
+          `Stop it: kill ${daemon.pid}`,
+      );
+    } else {
+      await report.step('Docker', async (onProgress) => {
+        onProgress('stopping dockerd');
+        await daemon.stop();
+        onProgress('dockerd stopped');
+      });
+    }
+  }
+  if (workers.length + redis.length > 0) report.done('Processes', 'nothing is left running');
 }
 
-/** Stops the last started first: what takes requests, then what serves them, then Redis. */
-async function stopAll(stages: readonly SupervisedProcess[][], report: Reporter): Promise<void> {
-  if (stages.length === 0) return;
-  await report.step('Stop', async (onProgress) => {
-    for (const stage of stages.toReversed()) {
-      onProgress(stage.map(({ name }) => name).join(', '));
-      await Promise.all(stage.map((started) => started.stop()));
-    }
-    onProgress('nothing is left running');
-  });
+function forcedText({ cleanUp, cleanCommand: command }: Running): string {
+  const forced = '\n  Forced: all processes end at once.';
+  if (!cleanUp) return `${forced} No instance was started.\n`;
+  return (
+    `${forced} Instances, their network and its firewall rules\n` +
+    `  may remain on the Docker daemon. Remove them: ${command}\n` +
+    '  This removes the instances of earlier starts (--keep) too. Or start again: the next start\n' +
+    '  takes up what remains and carries out its deadlines.\n'
+  );
 }

@@ -9,6 +9,13 @@ import { removeContainers } from './remove-containers.ts';
 const TIMEOUT_MS = 30_000;
 const RETRY_DELAY_MS = 250;
 
+export interface ClearOptions {
+  /** Ids of instances, on other networks, that stay. */
+  readonly spare?: ReadonlySet<string>;
+  /** How long to try, ms. */
+  readonly within?: number;
+}
+
 /**
  * Removes a network of a deployment with what holds it: containers that were made after all others
  * were removed, such as by a worker that has just died; those whose removal is under way; places of
@@ -23,7 +30,7 @@ export async function clearNetwork(
   docker: Docker,
   namespace: string,
   name: string,
-  timeoutMs = TIMEOUT_MS,
+  { spare = new Set(), within: timeoutMs = TIMEOUT_MS }: ClearOptions = {},
 ): Promise<'removed' | 'held' | 'miscounted'> {
   const end = performance.now() + timeoutMs;
   while (!(await removeNetwork(docker, name))) {
@@ -32,7 +39,7 @@ export async function clearNetwork(
       const holders = (await inspectNetwork(docker, name))?.Containers ?? {};
       return Object.keys(holders).length > 0 ? 'held' : 'miscounted';
     }
-    await removeContainers(docker, namespace, new Set());
+    await removeContainers(docker, namespace, spare);
     await sleep(RETRY_DELAY_MS);
   }
   return 'removed';

@@ -112,6 +112,16 @@ export async function findNetworks(
     .sort((a, b) => networkIndexOf(a.name) - networkIndexOf(b.name));
 }
 
+/** Whether a worker has made a network; the compose file, or an operator, makes them without a label. */
+export async function isMadeByWorker(
+  docker: Docker,
+  namespace: string,
+  name: string,
+): Promise<boolean> {
+  const found = await inspectNetwork(docker, name);
+  return found?.Labels?.[LABEL.namespace] === namespace;
+}
+
 /** Removes a network where no container is on it any more. */
 export async function removeNetwork(docker: Docker, name: string): Promise<boolean> {
   const found = await inspectNetwork(docker, name);

@@ -4,38 +4,62 @@ import { LABEL } from './labels.ts';
 
 /** How many containers are removed at once. */
 const CONCURRENCY = 8;
+const REMOVE_TIMEOUT_MS = 60_000;
 
 /**
- * Removes the containers of a deployment from a daemon, whatever their state, but for those of the
- * instances to spare.
+ * Removes the containers of a deployment from a daemon, whatever their state, with their anonymous
+ * volumes.
  *
- * @returns how many were spared
+ * @param spare ids of the instances whose containers stay; a container of no instance never stays
+ * @returns the instance ids of the removed containers, empty for one of no instance
  */
 export async function removeContainers(
   docker: Docker,
   namespace: string,
   spare: ReadonlySet<string>,
-): Promise<number> {
-  const listed = await list(docker, namespace);
+): Promise<string[]> {
+  const listed = await listContainers(docker, namespace);
   const found = listed.filter(({ Labels }) => !spare.has(Labels[LABEL.instance] ?? ''));
-  const spared = listed.length - found.length;
-  const lane = async (): Promise<void> => {
-    for (let next = found.pop(); next; next = found.pop()) {
-      const call = docker.getContainer(next.Id).remove({ force: true, v: true });
-      await ignoreStatus([404, 409], withDeadline('remove', 60_000, call));
-    }
+  const removed = found.map(({ Labels }) => Labels[LABEL.instance] ?? '');
+  const removeNext = async (): Promise<void> => {
+    for (let next = found.pop(); next; next = found.pop()) await removeContainer(docker, next.Id);
   };
-  await Promise.all(Array.from({ length: CONCURRENCY }, lane));
-  return spared;
+  await Promise.all(Array.from({ length: CONCURRENCY }, removeNext));
+  return removed;
 }
 
-/** The instances that have containers on a daemon, whatever their state. */
-export async function instanceIds(docker: Docker, namespace: string): Promise<string[]> {
-  const ids = (await list(docker, namespace)).map(({ Labels }) => Labels[LABEL.instance]);
-  return [...new Set(ids)].filter((id) => id !== undefined);
+/** Removes the containers of one instance at once, without a grace. */
+export async function removeInstance(
+  docker: Docker,
+  namespace: string,
+  id: string,
+): Promise<number> {
+  const found = await listContainers(docker, namespace, `${LABEL.instance}=${id}`);
+  for (const { Id } of found) await removeContainer(docker, Id);
+  return found.length;
 }
 
-function list(docker: Docker, namespace: string): Promise<Docker.ContainerInfo[]> {
-  const filters = { label: [`${LABEL.namespace}=${namespace}`] };
+async function removeContainer(docker: Docker, id: string): Promise<void> {
+  const call = docker.getContainer(id).remove({ force: true, v: true });
+  // 409: a removal is under way already.
+  await ignoreStatus([404, 409], withDeadline('remove', REMOVE_TIMEOUT_MS, call));
+}
+
+/** The containers of a deployment, whatever their state. */
+export function listContainers(
+  docker: Docker,
+  namespace: string,
+  ...labels: string[]
+): Promise<Docker.ContainerInfo[]> {
+  const filters = { label: [`${LABEL.namespace}=${namespace}`, ...labels] };
   return withDeadline('list', DEFAULT_TIMEOUT_MS, docker.listContainers({ all: true, filters }));
+}
+
+/** The names of the networks that instances are on; a stopped container counts too. */
+export function networksInUse(containers: readonly Docker.ContainerInfo[]): Set<string> {
+  return new Set(
+    containers
+      .filter(({ Labels }) => Labels[LABEL.instance] !== undefined)
+      .flatMap(({ NetworkSettings }) => Object.keys(NetworkSettings.Networks)),
+  );
 }

@@ -1,0 +1,22 @@
+import { BootError } from '@ephemera/domain';
+
+import type { Config } from '../config.ts';
+import { clean as removeAll } from '../up/clean-up.ts';
+import { isPortFree } from '../up/plan-ports.ts';
+
+/**
+ * Removes everything of the namespace from the Docker daemon of this machine: instances of all
+ * starts, networks and firewall rules.
+ *
+ * @throws BootError while Ephemera runs, or where something could not be removed
+ */
+export async function clean(config: Config): Promise<string> {
+  const { host, publicPort, environment, configFile } = config;
+  if (!(await isPortFree(host, publicPort))) {
+    throw new BootError(
+      `Port ${publicPort} is taken: Ephemera seems to run, and would make anew what it needs.\n` +
+        'Stop it with Ctrl-C first, or end its instances with: ephemera kill --all',
+    );
+  }
+  return removeAll({ ...environment, EPHEMERA_CONFIG: configFile });
+}

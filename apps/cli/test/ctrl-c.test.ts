@@ -1,0 +1,388 @@
+import { execFileSync } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { waitFor } from '@ephemera/test-support';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+
+import { leftBehind } from './left-behind.ts';
+import { client, makePlace, workspace } from './started-up.ts';
+
+// Whole starts, several in one test: on a machine with much to do each takes its time.
+vi.setConfig({ testTimeout: 240_000 });
+
+const UP = [process.execPath, client, 'up'];
+
+let place: Awaited<ReturnType<typeof makePlace>>;
+let left: ReturnType<typeof leftBehind>;
+beforeEach(async () => {
+  place = await makePlace();
+  left = leftBehind(place.namespace);
+});
+afterEach(() => place.tidy());
+
+const idOf = (line: string) => line.trim().split(/\s+/)[0] ?? '';
+
+/** A file of the test, gone with it. */
+function file(ending: string, text: string): string {
+  const path = join(tmpdir(), `${place.namespace}${ending}`);
+  writeFileSync(path, text);
+  onTestFinished(() => rmSync(path, { force: true }));
+  return path;
+}
+
+/** Settings under which `up` offers just these templates, as YAML. */
+const templates = (...lines: string[]) => ({
+  EPHEMERA_CONFIG: file('.yml', `default: a\ntemplates:\n${lines.map((l) => `  ${l}\n`).join('')}`),
+});
+
+/** Settings under which Node programs with this text among their arguments hang at their start. */
+const hanging = (argument: string) => ({
+  NODE_OPTIONS: `--import=${file(
+    '.mjs',
+    `if (process.argv.join(' ').includes(${JSON.stringify(argument)}))
+       await new Promise(() => setInterval(() => undefined, 1000));`,
+  )}`,
+});
+
+const PLAIN = 'a: { image: ephemera/demo, port: 8080 }';
+const POOL = 'a: { image: ephemera/demo, port: 8080, pool: 2 }';
+/** Nothing ever listens: the instances of the pool stay in their start. */
+const SLOW_POOL =
+  'a: { image: ephemera/demo, port: 8080, pool: 5, command: [sleep, "600"], ready: { tcp: true, within: 5m } }';
+
+const isUp = (said: () => string) =>
+  waitFor('the start', () => said().includes('Ephemera is up'), 90_000);
+const find = (end: string) => left.processes().find(({ command }) => command.includes(end))?.pid;
+const worker = () => find('worker/src/main.ts');
+const instances = () => left.containers('label=ephemera.role=instance');
+
+/** Nothing of the namespace remains on the machine. */
+function expectNothing(bridge: string): void {
+  expect(left.containers()).toEqual([]);
+  expect(left.networks()).toEqual([]);
+  expect(left.rules(bridge)).toEqual([]);
+  expect(left.processes()).toEqual([]);
+}
+
+test('a pool whose instances still start goes, with its network and rules', async () => {
+  const up = place.launch(UP, templates(SLOW_POOL));
+  await isUp(up.said);
+  await waitFor('the pool', () => instances().length === 5);
+  const bridge = left.bridge();
+  expect(left.rules(bridge)).not.toEqual([]);
+  up.signal('SIGINT');
+  const { code, out, err } = await up.ended;
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  expectNothing(bridge);
+  expect(out).toContain('5 instances ended');
+  expect(out).toContain(`1 network removed (${place.namespace})`);
+  expect(out).toContain('Nothing of Ephemera remains on the Docker daemon but images');
+});
+
+test.each([
+  ['builds the demo image', 'build-image.ts'],
+  ['looks at what exists', 'remove-all.ts --'],
+])('Ctrl-C in a terminal while the start %s is no error', async (_, program) => {
+  const onlyBefore = program === 'remove-all.ts --' ? 'remove-all.ts --snapshot' : program;
+  const up = place.launch(UP, hanging(onlyBefore));
+  await waitFor('the program', () => find(program));
+  up.signal('SIGINT', 'group');
+  const { code, out, err } = await up.ended;
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  expect(out).toContain('Stopping');
+  expect(left.processes()).toEqual([]);
+  expect(left.containers()).toEqual([]);
+  expect(left.networks()).toEqual([]);
+});
+
+test('Ctrl-C before the worker is ready removes what the worker has begun', async () => {
+  const up = place.launch(UP, templates(SLOW_POOL));
+  await waitFor('the network', () => left.networks().length > 0);
+  const bridge = left.bridge();
+  up.signal('SIGINT', 'group');
+  expect(await up.ended).toMatchObject({ code: 0, err: '' });
+  expectNothing(bridge);
+});
+
+test.each(['SIGTERM', 'SIGHUP', 'SIGINT'] as const)(
+  '%s to the whole process group stops in order',
+  async (signal) => {
+    const up = place.launch(UP, templates(POOL));
+    await isUp(up.said);
+    await waitFor('the pool', () => instances().length === 2);
+    const bridge = left.bridge();
+    up.signal(signal, 'group');
+    const { code, out, err } = await up.ended;
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expectNothing(bridge);
+    expect(out).toContain('2 instances ended');
+  },
+);
+
+test('Ctrl-C typed into a terminal in which npm start runs', async () => {
+  const up = place.launch(['script', '-qefc', 'npm start', '/dev/null'], templates(POOL));
+  await isUp(up.said);
+  await waitFor('the pool', () => instances().length === 2);
+  const bridge = left.bridge();
+  up.type('\x03');
+  await up.ended;
+  await waitFor('the end of the processes', () => left.processes().length === 0);
+  expectNothing(bridge);
+  expect(up.said()).toContain('2 instances ended');
+});
+
+test('a terminal that is closed', async () => {
+  const up = place.launch(['script', '-qefc', 'npm start', '/dev/null'], templates(POOL));
+  await isUp(up.said);
+  await waitFor('the pool', () => instances().length === 2);
+  const bridge = left.bridge();
+  up.signal('SIGKILL');
+  await waitFor('the end of the processes', () => left.processes().length === 0);
+  expectNothing(bridge);
+});
+
+test('a second Ctrl-C forces, and says what may remain and how it is removed', async () => {
+  const up = place.launch(UP, { ...templates(SLOW_POOL), ...hanging('remove-all.ts --drain') });
+  await isUp(up.said);
+  await waitFor('the pool', () => instances().length === 5);
+  const bridge = left.bridge();
+  up.signal('SIGINT');
+  await waitFor('the clean-up', () => find('remove-all.ts --drain'));
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  up.signal('SIGINT');
+  const { code, out } = await up.ended;
+  expect(code).toBe(130);
+  const command = `EPHEMERA_NAMESPACE=${place.namespace} npx ephemera clean`;
+  expect(out).toContain('may remain');
+  expect(out).toContain(command);
+  await waitFor('the end of the processes', () => left.processes().length === 0);
+  expect(left.containers()).not.toEqual([]);
+
+  execFileSync('sh', ['-c', command], { cwd: workspace, env: place.environment, stdio: 'pipe' });
+  expectNothing(bridge);
+});
+
+test('ephemera clean is refused while Ephemera runs', async () => {
+  const up = await place.upWith(templates(PLAIN));
+  const { code, err } = await place.ephemera(['clean']);
+  expect(code).toBe(1);
+  expect(err).toContain('Ephemera seems to run');
+  up.signal('SIGINT');
+  await up.ended;
+});
+
+/** A Docker socket that delays the creation of containers, whoever still waits for it. */
+async function slowDocker(delayMs: number) {
+  const path = join(tmpdir(), `${place.namespace}.sock`);
+  let delayed = 0;
+  const open = new Set<Socket>();
+  const server = createServer((client) => {
+    const daemon = connect('/var/run/docker.sock');
+    for (const socket of [client, daemon]) {
+      open.add(socket);
+      socket.on('error', () => undefined).on('close', () => open.delete(socket));
+    }
+    daemon.on('data', (data) => client.writable && client.write(data));
+    daemon.on('close', () => client.destroy());
+    let waits = Promise.resolve();
+    client.on('data', (data) => {
+      const text = data.toString('latin1');
+      if (text.startsWith('POST /containers/create') && text.includes('name=')) {
+        delayed += 1;
+        waits = waits.then(() => new Promise((resolve) => setTimeout(resolve, delayMs)));
+      }
+      waits = waits.then(() => void daemon.write(data));
+    });
+    client.on('close', () => void waits.then(() => setTimeout(() => daemon.destroy(), 2_000)));
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  onTestFinished(() => {
+    for (const socket of open) socket.destroy();
+    server.close();
+  });
+  return { DOCKER_HOST: `unix://${path}`, delayed: () => delayed };
+}
+
+test('a worker that was killed while the daemon creates containers for it', async () => {
+  const { delayed, ...docker } = await slowDocker(4_000);
+  const up = place.launch(UP, { ...templates(SLOW_POOL), ...docker });
+  await isUp(up.said);
+  await waitFor('creations', () => delayed() === 5);
+  const bridge = left.bridge();
+  expect(instances()).toEqual([]);
+  process.kill(worker() ?? 0, 'SIGKILL');
+  up.signal('SIGINT');
+  expect(await up.ended).toMatchObject({ code: 0 });
+  await new Promise((resolve) => setTimeout(resolve, 5_000));
+  expectNothing(bridge);
+});
+
+test('a worker that was killed after it had started instances', async () => {
+  const up = await place.upWith(templates(SLOW_POOL));
+  await waitFor('the pool', () => instances().length === 5);
+  const bridge = left.bridge();
+  process.kill(worker() ?? 0, 'SIGKILL');
+  up.signal('SIGINT');
+  const { out } = await up.ended;
+  expectNothing(bridge);
+  expect(out).toMatch(/[5-9] instances ended|1\d instances ended/);
+});
+
+test('no spawn job of the run starts a container later; one of an earlier run does', async () => {
+  const settings = templates(
+    'a: { image: ephemera/demo, port: 8080, ready: { tcp: true, within: 5m } }',
+  );
+  const first = await place.upWith(settings, '--keep');
+  process.kill(worker() ?? 0, 'SIGSTOP');
+  const early = idOf((await first.ephemera('run', 'a', '--timeout', '5m')).out);
+  process.kill(worker() ?? 0, 'SIGKILL');
+  first.signal('SIGINT');
+  await first.ended;
+  // The worker may have been back for a moment.
+  const ids = left.containers();
+  if (ids.length > 0) left.docker('rm', '-f', ...ids);
+
+  const hung = hanging('worker/src/main.ts');
+  const second = place.launch(UP, { ...settings, ...hung });
+  await waitFor('the second start', worker);
+  const keys = () =>
+    execFileSync('redis-cli', ['-u', place.redisUrl, '--scan'], { encoding: 'utf8' }).split('\n');
+  await waitFor('an instance of the second start', async () => {
+    const signal = AbortSignal.timeout(2_000);
+    await fetch(`${place.publicUrl}/demo/new?redirect=0`, { signal }).catch(() => undefined);
+    return keys().filter((key) => /:instance:[a-z0-9]{20,}$/.test(key)).length > 1;
+  });
+  second.signal('SIGINT');
+  await second.ended;
+
+  const lone = place.launch(
+    [process.execPath, join(workspace, 'apps/worker/src/main.ts')],
+    settings,
+  );
+  await waitFor('the worker', () => lone.said().includes('worker ready'));
+  await new Promise((resolve) => setTimeout(resolve, 8_000));
+  const found = instances().map((id) =>
+    left.docker('inspect', '--format', '{{index .Config.Labels "ephemera.instance"}}', id),
+  );
+  expect(found).toEqual([early]);
+  lone.signal('SIGTERM');
+  await lone.ended;
+});
+
+test('a pool is not filled again by the next worker', async () => {
+  const settings = templates(POOL);
+  const up = await place.upWith(settings);
+  await waitFor('the pool', () => instances().length === 2);
+  up.signal('SIGINT');
+  await up.ended;
+  const lone = place.launch(
+    [process.execPath, join(workspace, 'apps/worker/src/main.ts')],
+    settings,
+  );
+  await waitFor('the worker', () => lone.said().includes('worker ready'));
+  await new Promise((resolve) => setTimeout(resolve, 8_000));
+  expect(instances()).toEqual([]);
+  lone.signal('SIGTERM');
+  await lone.ended;
+});
+
+test('--keep leaves what somebody has, ends what waits in a pool, and says how it ends', async () => {
+  const settings = templates(POOL, SLOW_POOL.replace(/^a/, 'b'));
+  const up = await place.upWith(settings, '--keep');
+  await waitFor('the pools', () => instances().length === 7);
+  const claimed = idOf((await up.ephemera('run', 'a', '--timeout', '5m', '--wait')).out);
+  up.signal('SIGINT');
+  const { code, out } = await up.ended;
+  expect(code).toBe(0);
+  expect(left.processes()).toEqual([]);
+  const [kept = '', ...more] = instances();
+  expect(more).toEqual([]);
+  const label = left.docker(
+    'inspect',
+    '--format',
+    '{{index .Config.Labels "ephemera.instance"}}',
+    kept,
+  );
+  expect(label).toBe(claimed);
+  expect(left.rules(left.bridge())).not.toEqual([]);
+  expect(out).toContain(`1 instance of this start: ${claimed}`);
+  expect(out).toContain('the next start ends what is overdue');
+});
+
+test('what an earlier run has kept survives with its network and rules, until it ends', async () => {
+  const settings = templates(PLAIN);
+  const first = await place.upWith(settings, '--keep');
+  const id = idOf((await first.ephemera('run', 'a', '--timeout', '5m', '--wait')).out);
+  first.signal('SIGINT');
+  await first.ended;
+  const bridge = left.bridge();
+  const before = { containers: left.containers(), rules: left.rules(bridge) };
+
+  const second = await place.upWith(settings);
+  await second.ephemera('run', 'a', '--timeout', '5m', '--wait');
+  expect(instances()).toHaveLength(2);
+  second.signal('SIGINT');
+  const { out } = await second.ended;
+  expect({ containers: left.containers(), rules: left.rules(bridge) }).toEqual(before);
+  expect(out).toContain('1 instance ended');
+  expect(out).toContain(`1 instance of an earlier start: ${id}`);
+  expect(out).toContain(`EPHEMERA_NAMESPACE=${place.namespace} npx ephemera clean`);
+
+  const third = await place.upWith(settings);
+  await third.ephemera('kill', id);
+  await waitFor('its end', () => left.containers().length === 0);
+  third.signal('SIGINT');
+  await third.ended;
+  expectNothing(bridge);
+});
+
+test('a network that existed before stays, and so do its rules', async () => {
+  const settings = templates(PLAIN);
+  // A worker that is killed leaves its network and rules.
+  const lone = place.launch(
+    [process.execPath, join(workspace, 'apps/worker/src/main.ts')],
+    settings,
+  );
+  await waitFor('the worker', () => lone.said().includes('worker ready'));
+  lone.signal('SIGKILL');
+  await lone.ended;
+  const bridge = left.bridge();
+  const before = { networks: left.networks(), rules: left.rules(bridge) };
+  expect(before.rules).not.toEqual([]);
+
+  const broken = place.launch(UP, { ...settings, ...hanging('dashboard/src/main.ts') });
+  await waitFor('the worker', worker);
+  broken.signal('SIGINT');
+  await broken.ended;
+  expect({ networks: left.networks(), rules: left.rules(bridge) }).toEqual(before);
+
+  const whole = await place.upWith(settings);
+  whole.signal('SIGINT');
+  const { out } = await whole.ended;
+  expect({ networks: left.networks(), rules: left.rules(bridge) }).toEqual(before);
+  expect(out).toContain(`the network ${place.namespace}: it existed before this start`);
+});
+
+test('no anonymous volume remains', async () => {
+  const image = `${place.namespace}-volume`;
+  execFileSync('docker', ['build', '-q', '-t', image, '-'], {
+    input: 'FROM ephemera/demo\nVOLUME /data\n',
+    stdio: 'pipe',
+  });
+  onTestFinished(() => void left.docker('rmi', image));
+  const up = await place.upWith(
+    templates(`a: { image: ${image}, port: 8080, pool: 2, readOnly: false }`),
+  );
+  await waitFor('the pool', () => instances().length === 2);
+  const format = '{{range .Mounts}}{{.Name}} {{end}}';
+  const volumes = left.docker('inspect', '--format', format, ...instances()).split(/\s+/);
+  expect(volumes).toHaveLength(2);
+  up.signal('SIGINT');
+  await up.ended;
+  expect(left.containers()).toEqual([]);
+  const names = left.docker('volume', 'ls', '-q').split('\n');
+  expect(names.filter((name) => volumes.includes(name))).toEqual([]);
+});

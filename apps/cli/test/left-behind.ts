@@ -1,0 +1,60 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+export interface FoundProcess {
+  readonly pid: number;
+  readonly command: string;
+  readonly environment: string;
+}
+
+/** What a deployment has on this machine: processes, containers, networks, firewall rules. */
+export function leftBehind(namespace: string) {
+  const docker = (...args: string[]) =>
+    execFileSync('docker', args, { encoding: 'utf8', stdio: 'pipe' }).trim();
+  const label = `label=ephemera.namespace=${namespace}`;
+
+  return {
+    docker,
+
+    /** Processes whose environment has the namespace. */
+    processes(): FoundProcess[] {
+      const pids = execFileSync('ps', ['-eo', 'pid='], { encoding: 'utf8' }).trim().split(/\s+/);
+      return pids.flatMap((pid) => {
+        try {
+          const environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
+          const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+          const ours = environment.includes(`EPHEMERA_NAMESPACE=${namespace}\0`);
+          return ours ? [{ pid: Number(pid), command, environment }] : [];
+        } catch {
+          // It has ended meanwhile.
+          return [];
+        }
+      });
+    },
+
+    /** Ids of containers in any state. */
+    containers(...filters: string[]): string[] {
+      const all = [label, ...filters].flatMap((text) => ['--filter', text]);
+      return docker('ps', '-aq', '--no-trunc', ...all)
+        .split('\n')
+        .filter(Boolean);
+    },
+
+    networks(): string[] {
+      const names = docker('network', 'ls', '--format', '{{.Name}}').split('\n');
+      return names.filter((name) => name === namespace || name.startsWith(`${namespace}.`));
+    },
+
+    /** The interface of the instances' network. */
+    bridge(): string {
+      const format = '{{index .Options "com.docker.network.bridge.name"}}';
+      return docker('network', 'inspect', '--format', format, namespace);
+    },
+
+    /** The rules of the IPv4 filter table that name a bridge. */
+    rules(bridge: string): string[] {
+      const all = execFileSync('iptables', ['-w', '5', '-S'], { encoding: 'utf8' }).split('\n');
+      return all.filter((rule) => rule.toLowerCase().includes(bridge.toLowerCase()));
+    },
+  };
+}

@@ -1,0 +1,262 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Instance } from '@ephemera/domain';
+import { kill, requestKill } from '@ephemera/lifecycle';
+import type Docker from 'dockerode';
+import type { WorkerConfig } from './create-worker.ts';
+import { clearNetwork } from './docker/clear-network.ts';
+import { DEFAULT_TIMEOUT_MS, withDeadline } from './docker/deadline.ts';
+import { disconnectInfrastructure } from './docker/infrastructure.ts';
+import { findNetworks, isMadeByWorker } from './docker/instances-network.ts';
+import type { InstancesNetwork } from './docker/instances-network.ts';
+import { LABEL } from './docker/labels.ts';
+import {
+  listContainers,
+  networksInUse,
+  removeContainers,
+  removeInstance,
+} from './docker/remove-containers.ts';
+import { firewallRemovalScript } from './firewall-rules.ts';
+import type { RunStore } from './run-store.ts';
+import { readRules, runOnHostOf } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
+
+export interface RemovalOptions {
+  readonly docker: Docker;
+  readonly config: Pick<WorkerConfig, 'namespace' | 'firewall' | 'firewallImage'>;
+  /** The id of this host. */
+  readonly host: string;
+  /** Undefined where Redis does not answer, or is not to be touched. */
+  readonly store: RunStore | undefined;
+  /** What existed before the start, and stays. */
+  readonly before: Snapshot;
+  /** Leaves the instances to their deadlines, except those of a pool that nobody has claimed. */
+  readonly keep: boolean;
+}
+
+const DRAIN_TIMEOUT_MS = 30_000;
+const PAUSE_MS = 100;
+
+/**
+ * Ends the instances of a start by its workers, which still run: with the stop grace of their
+ * template, their log archived and webhooks sent. Waits until they are gone, at most 30 s.
+ *
+ * @returns the ids of the instances that were ended
+ */
+export async function drainSince(
+  options: RemovalOptions & { readonly store: RunStore },
+  onProgress: (text: string) => void,
+): Promise<string[]> {
+  const { store } = options;
+  const ended = new Set<string>();
+  const until = performance.now() + DRAIN_TIMEOUT_MS;
+  for (;;) {
+    // Again and again: a request or a pool may have begun another one meanwhile.
+    const left = await instancesSince(options, store);
+    for (const instance of left) {
+      if (ended.has(instance.id)) continue;
+      // A claim that comes first keeps a warm instance; the store decides.
+      const reason = options.keep && instance.state === 'warm' ? 'surplus' : 'request';
+      if ((await requestKill(store, instance.id, reason)).kind === 'draining')
+        ended.add(instance.id);
+    }
+    if (ended.size > 0)
+      onProgress(`${Math.max(0, ended.size - left.length)} of ${ended.size} gone`);
+    if (left.length === 0 || performance.now() > until) return [...ended];
+    await sleep(PAUSE_MS);
+  }
+}
+
+/** The instances of this host, or of none yet, that did not exist before the start. */
+async function instancesSince(
+  { host, before, keep }: RemovalOptions,
+  store: RunStore,
+): Promise<Instance[]> {
+  const spared = new Set(before.instances);
+  const isShared = await store.hasOtherHosts(host);
+  return (await store.list()).filter(
+    (instance) =>
+      !spared.has(instance.id) &&
+      (instance.host === host || (instance.host === undefined && !isShared)) &&
+      (!keep || instance.pool !== undefined),
+  );
+}
+
+export interface Removal {
+  /** Ids of the instances that were ended. */
+  readonly instances: readonly string[];
+  /** How many containers were removed. */
+  readonly containers: number;
+  /** Names of the removed networks. */
+  readonly networks: readonly string[];
+  /** The bridges whose firewall rules were removed. */
+  readonly rules: readonly string[];
+  readonly remaining: {
+    /** Ids of the instances with a container here: of earlier starts, and with `keep` of this one. */
+    readonly before: readonly string[];
+    readonly kept: readonly string[];
+    readonly networks: readonly { readonly name: string; readonly reason: string }[];
+    /** Bridges that have firewall rules. */
+    readonly rules: readonly string[];
+    /** How many containers run on the daemon, those of others included. */
+    readonly running: number;
+  };
+  /** What could not be done, for people. */
+  readonly problems: readonly string[];
+}
+
+/** How often, and for how long at most, containers that appear late are looked for, ms. */
+const LATE_PAUSE_MS = 250;
+const LATE_TIMEOUT_MS = 30_000;
+
+/**
+ * Removes what a start has left, once none of its workers runs: instances in Redis with their kill
+ * jobs and pools, containers, networks, firewall rules. May be run again.
+ *
+ * @param quietMs how long no further container may appear until the removal goes on; the daemon
+ * finishes a create whose worker has died
+ */
+export async function removeSince(options: RemovalOptions, quietMs: number): Promise<Removal> {
+  const { docker, config, store, before, keep } = options;
+  const { namespace } = config;
+  const problems: string[] = [];
+  const ended = new Set<string>();
+  const spare = new Set(before.instances);
+  let containers = 0;
+
+  try {
+    await endInStore();
+  } catch (error) {
+    problems.push(`Redis failed: ${(error as Error).message}`);
+    if (keep) for (const id of await containerIds(docker, namespace)) spare.add(id);
+  }
+
+  const start = performance.now();
+  for (let lastFound = start; ;) {
+    const removed = await removeContainers(docker, namespace, spare);
+    const now = performance.now();
+    if (removed.length > 0) lastFound = now;
+    containers += removed.length;
+    for (const id of removed) if (id !== '') ended.add(id);
+    if (now - lastFound >= quietMs || now - start > LATE_TIMEOUT_MS) break;
+    await sleep(LATE_PAUSE_MS);
+  }
+
+  const { networks, rules, remaining } = await removeNetworks(options, spare, problems);
+  const ids = await containerIds(docker, namespace);
+  const isBefore = (id: string) => before.instances.includes(id);
+  const all = await withDeadline('list', DEFAULT_TIMEOUT_MS, docker.listContainers());
+  return {
+    instances: [...ended],
+    containers,
+    networks,
+    rules,
+    remaining: {
+      before: ids.filter(isBefore),
+      kept: ids.filter((id) => !isBefore(id)),
+      ...remaining,
+      running: all.length,
+    },
+    problems,
+  };
+
+  async function endInStore(): Promise<void> {
+    // Which instances nobody has claimed is written in Redis alone.
+    if (!store) {
+      if (keep) for (const id of await containerIds(docker, namespace)) spare.add(id);
+      return;
+    }
+    if (before.pools && !(await store.hasOtherHosts(options.host))) {
+      // The next worker would fill the pools of this start again.
+      await store.pools.setPoolSpecs(before.pools);
+    }
+    const remove = async (id: string) => {
+      containers += await removeInstance(docker, namespace, id);
+    };
+    const ports = {
+      ...store,
+      containers: { removeInstance: remove, pause: never, unpause: never },
+    };
+    for (const { id } of await instancesSince(options, store)) {
+      if ((await kill(ports, id, 'request')).kind === 'killed') ended.add(id);
+    }
+    if (keep) for (const { id } of await store.list()) spare.add(id);
+  }
+}
+
+/** Removes the networks of the start that no instance is on, and their firewall rules. */
+async function removeNetworks(
+  { docker, config, before }: RemovalOptions,
+  spare: ReadonlySet<string>,
+  problems: string[],
+) {
+  const { namespace, firewall } = config;
+  const found = await findNetworks(docker, namespace, true);
+  const used = networksInUse(await listContainers(docker, namespace));
+  const known = new Map(before.networks.map((network) => [network.name, network]));
+  const staying = new Map<string, string>();
+  for (const { name } of found) {
+    const reason = await reasonToStay(name);
+    if (reason !== undefined) staying.set(name, reason);
+  }
+  const isUnneeded = (network: InstancesNetwork) =>
+    !staying.has(network.name) ||
+    (!used.has(network.name) && !before.rules.includes(network.bridge));
+  const rules = await removeRules(found.filter(isUnneeded));
+  const networks: string[] = [];
+  for (const { name } of found) {
+    if (staying.has(name)) continue;
+    if (name !== namespace) await disconnectInfrastructure(docker, name);
+    const outcome = await clearNetwork(docker, namespace, name, { spare });
+    if (outcome === 'removed') {
+      networks.push(name);
+      continue;
+    }
+    staying.set(name, OUTCOMES[outcome]);
+    if (outcome === 'held') problems.push(`The network ${name} was not removed: ${OUTCOMES.held}.`);
+  }
+  const left = found.filter(({ name }) => staying.has(name));
+  return {
+    networks,
+    rules,
+    remaining: {
+      networks: [...staying].map(([name, reason]) => ({ name, reason })),
+      rules: await readRules(docker, config, left),
+    },
+  };
+
+  async function reasonToStay(name: string): Promise<string | undefined> {
+    if (used.has(name)) return 'instances are on it';
+    if (!(await isMadeByWorker(docker, namespace, name))) return 'no worker has made it';
+    const earlier = known.get(name);
+    // One that stood for the instances on it has no purpose once they have ended.
+    return earlier && !earlier.used ? 'it existed before this start' : undefined;
+  }
+
+  async function removeRules(of: readonly InstancesNetwork[]): Promise<string[]> {
+    if (firewall === 'off' || of.length === 0) return [];
+    const had = await readRules(docker, config, of);
+    try {
+      await runOnHostOf(docker, config)(of.map(firewallRemovalScript).join('\n'));
+    } catch (error) {
+      problems.push(`The firewall rules were not removed: ${(error as Error).message}`);
+    }
+    const left = new Set(await readRules(docker, config, of));
+    return had.filter((bridge) => !left.has(bridge));
+  }
+}
+
+const OUTCOMES = {
+  held: 'a container of somebody else is on it',
+  miscounted:
+    'the Docker daemon counts a container on it that does not exist; it can be removed once the daemon was restarted',
+} as const;
+
+async function containerIds(docker: Docker, namespace: string): Promise<string[]> {
+  const found = await listContainers(docker, namespace);
+  const ids = found.map(({ Labels }) => Labels[LABEL.instance]);
+  return [...new Set(ids)].filter((id) => id !== undefined);
+}
+
+function never(): Promise<void> {
+  return Promise.reject(new Error('an end on request pauses nothing'));
+}

@@ -1,0 +1,63 @@
+import type { KillRequests, KillJobs, Pools } from '@ephemera/lifecycle';
+import type { Instance } from '@ephemera/domain';
+import { createProducers } from '@ephemera/queue';
+import {
+  connectRedis,
+  keysOf,
+  redisHosts,
+  redisInstances,
+  redisPools,
+  requireRedis,
+  type InstanceStore,
+} from '@ephemera/store';
+import type { WorkerConfig } from './create-worker.ts';
+
+/** What the end of a start needs of Redis, while no worker of this host need run. */
+export interface RunStore {
+  /** Every living instance of the namespace. */
+  list(): Promise<Instance[]>;
+  /** Whether workers of another host share this Redis; they may take up what no host has begun. */
+  hasOtherHosts(host: string): Promise<boolean>;
+  readonly instances: InstanceStore;
+  readonly pools: Pools;
+  readonly killJobs: KillJobs;
+  readonly killRequests: KillRequests;
+  close(): Promise<void>;
+}
+
+const PAGE = 1_000;
+
+/** @throws BootError where Redis does not answer within five seconds */
+export async function openRunStore(
+  config: Pick<WorkerConfig, 'redis' | 'namespace' | 'tombstone'>,
+): Promise<RunStore> {
+  // Each failure of the connection reaches the call that met it.
+  const redis = connectRedis(config.redis, 'request', () => undefined);
+  await requireRedis(redis, config.redis);
+  const keys = keysOf(config.namespace);
+  const jobs = createProducers(redis, keys.queuePrefix);
+  const hosts = redisHosts(redis, keys);
+  const instances = redisInstances(redis, keys, config.tombstone);
+  return {
+    async list() {
+      const found: Instance[] = [];
+      for (let cursor: number | undefined = 0; cursor !== undefined;) {
+        const page = await instances.list({ cursor, limit: PAGE });
+        found.push(...page.items);
+        cursor = page.nextCursor;
+      }
+      return found;
+    },
+    async hasOtherHosts(host) {
+      return (await hosts.alive(await instances.now())).some((text) => text !== host);
+    },
+    instances,
+    pools: redisPools(redis, keys),
+    killJobs: jobs.killJobs,
+    killRequests: jobs.killRequests,
+    async close() {
+      await jobs.close();
+      redis.disconnect();
+    },
+  };
+}

@@ -1,0 +1,82 @@
+import type { PoolSpec } from '@ephemera/lifecycle';
+import type Docker from 'dockerode';
+import { z } from 'zod';
+import type { WorkerConfig } from './create-worker.ts';
+import { findNetworks, type InstancesNetwork } from './docker/instances-network.ts';
+import { listContainers, networksInUse } from './docker/remove-containers.ts';
+import { runInHostNetwork } from './docker/run-on-host.ts';
+import { runHere, type RunOnHost } from './firewall.ts';
+import { bridgesWithRules, firewallListScript } from './firewall-rules.ts';
+import { LABEL } from './docker/labels.ts';
+import type { RunStore } from './run-store.ts';
+
+/**
+ * What existed in one namespace before a start, on the Docker daemon and in Redis. The end of that
+ * start removes the rest.
+ */
+export const snapshotSchema = z.object({
+  /** Ids of the instances, those that wait for a worker included. */
+  instances: z.array(z.string()),
+  networks: z.array(
+    z.object({
+      name: z.string(),
+      /** Whether an instance was on it. */
+      used: z.boolean(),
+    }),
+  ),
+  /** The bridges that had firewall rules of ours. */
+  rules: z.array(z.string()),
+  /** The pools that were to be filled; undefined where Redis did not answer. */
+  pools: z.array(z.custom<PoolSpec>()).optional(),
+});
+
+export type Snapshot = z.infer<typeof snapshotSchema>;
+
+/** For a removal that spares nothing. */
+export const NOTHING: Snapshot = { instances: [], networks: [], rules: [] };
+
+/** Reads what exists now; `store` is undefined where Redis does not answer. */
+export async function takeSnapshot(
+  docker: Docker,
+  config: Pick<WorkerConfig, 'namespace' | 'firewall' | 'firewallImage'>,
+  store: RunStore | undefined,
+): Promise<Snapshot> {
+  const { namespace } = config;
+  const containers = await listContainers(docker, namespace);
+  const used = networksInUse(containers);
+  const networks = await findNetworks(docker, namespace, true);
+  const living = (await store?.list()) ?? [];
+  const ids = [
+    ...containers.map(({ Labels }) => Labels[LABEL.instance]),
+    ...living.map(({ id }) => id),
+  ];
+  return {
+    instances: [...new Set(ids)].filter((id) => id !== undefined),
+    networks: networks.map(({ name }) => ({ name, used: used.has(name) })),
+    rules: await readRules(docker, config, networks),
+    pools: await store?.pools.listPoolSpecs(),
+  };
+}
+
+/** The bridges that have rules; none where this user may not look, and could set none either. */
+export async function readRules(
+  docker: Docker,
+  config: Pick<WorkerConfig, 'namespace' | 'firewall' | 'firewallImage'>,
+  networks: readonly InstancesNetwork[],
+): Promise<string[]> {
+  if (config.firewall === 'off' || networks.length === 0) return [];
+  try {
+    const printed = await runOnHostOf(docker, config)(firewallListScript());
+    return bridgesWithRules(printed, networks);
+  } catch {
+    return [];
+  }
+}
+
+/** How rules are read and changed on the Docker host. */
+export function runOnHostOf(
+  docker: Docker,
+  { namespace, firewallImage }: Pick<WorkerConfig, 'namespace' | 'firewallImage'>,
+): RunOnHost {
+  return firewallImage === undefined ? runHere : runInHostNetwork(docker, namespace, firewallImage);
+}
