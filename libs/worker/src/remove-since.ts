@@ -174,7 +174,7 @@ export async function removeSince(options: RemovalOptions, quietMs: number): Pro
     };
     const ports = {
       ...store,
-      containers: { removeInstance: remove, pause: never, unpause: never },
+      containers: { removeInstance: remove, pauseContainer: never, unpauseContainer: never },
     };
     for (const { id } of await instancesSince(options, store)) {
       if ((await kill(ports, id, 'request')).kind === 'killed') ended.add(id);
