@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 
-import { PAIRS, byPackage, changedPaths, formatTable, isOfLine, readTree } from './check-lock.mjs';
+import { PAIRS, formatTable, isOfLine } from './check-lock.mjs';
 import { debianMirror, inDebianRoot } from './debian-root.mjs';
 import { withInstallScript } from './lock-rules.mjs';
 import { unproved } from './lock-smoke.mjs';
@@ -15,27 +15,6 @@ test('a version belongs to a line by whole numbers', () => {
   expect(isOfLine('10.8.3', '10.8')).toBe(true);
   expect(isOfLine('11.60.0', '11.6')).toBe(false);
   expect(isOfLine('v2.0.0', '20')).toBe(false);
-});
-
-test('what an install script added, removed or changed is found, links included', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'ephemera-tree-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  mkdirSync(join(folder, '@a/b'), { recursive: true });
-  for (const name of ['@a/b/kept', '@a/b/changed', '@a/b/removed', 'skipped']) {
-    writeFileSync(join(folder, name), 'x');
-  }
-  symlinkSync('kept', join(folder, '@a/b/link'));
-  const isIncluded = (path) => path !== 'skipped';
-  const before = readTree(folder, isIncluded);
-  writeFileSync(join(folder, 'skipped'), 'y');
-  writeFileSync(join(folder, '@a/b/changed'), 'y');
-  writeFileSync(join(folder, 'added'), 'x');
-  rmSync(join(folder, '@a/b/removed'));
-  rmSync(join(folder, '@a/b/link'));
-  symlinkSync('changed', join(folder, '@a/b/link'));
-  const changes = changedPaths(before, readTree(folder, isIncluded));
-  expect(changes).toEqual(['~ @a/b/changed', '~ @a/b/link', '- @a/b/removed', '+ added']);
-  expect(byPackage(changes)).toEqual(['~ @a/b (2 files)', '- @a/b (1 file)', '+ added (1 file)']);
 });
 
 test('the table has a line for each pair', () => {

@@ -19,6 +19,8 @@ const RECORD = 'scripts/lock-proved.json';
 const SCRIPTS = [
   'check-lock.mjs',
   'debian-root.mjs',
+  'file-tree.mjs',
+  'lock-rules.mjs',
   'lock-smoke.mjs',
   'packages.mjs',
   'pinned-node.mjs',
