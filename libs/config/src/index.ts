@@ -1,4 +1,3 @@
-export type { Rate } from './access-config.ts';
 export { sharesSchema } from './capacity-config.ts';
 export type { Shares } from './capacity-config.ts';
 export { sizeText } from './config-values.ts';

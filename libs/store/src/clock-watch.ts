@@ -20,7 +20,7 @@ export interface ClockWatchOptions {
 }
 
 /** From how much on a clock counts as wrong, milliseconds. */
-export const SKEWED = 1_000;
+const SKEWED = 1_000;
 const LOOK_EVERY = 5_000;
 /** An answer that was on its way for longer says too little, milliseconds. */
 const TOO_SLOW = 500;

@@ -11,7 +11,7 @@ export interface KeptLogs {
 }
 
 /** How much of each log is kept, characters of text. */
-export const KEPT = 16_384;
+const KEPT = 16_384;
 
 export function redisKeptLogs(redis: Redis, keys: Keys, tombstone: number): KeptLogs {
   return {

@@ -6,7 +6,7 @@ import {
   memoryInstances,
   memoryKills,
 } from '@ephemera/test-support';
-import type { Containers, Instances, Kills } from '../../src/ports.ts';
+import type { Containers, Kills } from '../../src/ports.ts';
 
 export const HOSTS = ['a', 'b'] as const;
 export type Host = (typeof HOSTS)[number];
@@ -188,4 +188,4 @@ export function openWorld() {
 }
 
 export type World = ReturnType<typeof openWorld>;
-export type { Containers, Instances };
+export type { Containers };
