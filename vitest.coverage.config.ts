@@ -19,6 +19,7 @@ export default defineConfig({
       exclude: ['**/*.test.ts'],
       reporter: ['text', 'html', 'lcovonly'],
       reportsDirectory: 'coverage',
+      reportOnFailure: true,
     },
   },
 });
