@@ -1,7 +1,7 @@
 import { prepare, root } from './prepare.mjs';
 import { run } from './run.mjs';
 
-const checks = ['types', 'lint', 'format', 'boundaries', 'reference'];
+const checks = ['types', 'lint', 'format', 'boundaries', 'reference', 'unused', 'commits'];
 
 const { env } = await prepare();
 const nxEnv = { ...env, NX_DAEMON: 'false', NX_TUI: 'false' };

@@ -1,5 +1,5 @@
 import type { KillRequests } from '@ephemera/lifecycle';
-import { AUTH_LIMIT, createAuthThrottle, parseTrustedProxies } from '@ephemera/http';
+import { AUTH_LIMIT, createAuthThrottle, healthRoutes, parseTrustedProxies } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
@@ -13,7 +13,6 @@ import { createSessions } from './access/session.ts';
 import { signInRouter } from './access/sign-in.ts';
 import { errorHandler } from './error-handler.ts';
 import { assetsRouter } from './assets-router.ts';
-import { healthRouter } from './health-router.ts';
 import { instancesRouter } from './instances/instances-router.ts';
 import { securityHeaders } from './security-headers.ts';
 
@@ -50,7 +49,11 @@ export function dashboardApp(parts: DashboardDependencies): Koa {
   app.use(auditActions(logger));
   app.use(errorHandler(parts));
   app.use(requireKnownName(parts.names));
-  app.use(healthRouter(parts).routes());
+  const checks = {
+    redis: () => parts.redis.ping().then(() => true),
+    running: () => !parts.stopping(),
+  };
+  app.use(healthRoutes(checks).routes());
   app.use(assetsRouter().routes());
   app.use(signInRouter({ tokens, sessions, authThrottle }).routes());
   app.use(authenticate({ tokens, sessions, authThrottle }));

@@ -12,7 +12,7 @@ import { buildDemoImage, demoImage } from './build-demo-image.ts';
 import { findDocker } from './find-docker.ts';
 import { findRedis } from './find-redis.ts';
 import { killCreatedSince, createdIds } from './kill-created-since.ts';
-import { readUpOptions, type UpOptions } from './options.ts';
+import type { UpOptions } from './options.ts';
 import { planPorts } from './plan-ports.ts';
 import { onStopSignals, Stopped } from './stop-signals.ts';
 import { SupervisedProcess, type Supervise } from './supervised-process.ts';
@@ -25,8 +25,7 @@ import { welcome } from './welcome.ts';
  * @returns the exit code
  * @throws BootError or ConfigError, with all that it had started stopped again
  */
-export async function up(config: Config, args: string[]): Promise<number> {
-  const options = readUpOptions(args);
+export async function up(config: Config, options: UpOptions): Promise<number> {
   const report = createReporter(process.stdout);
   const stages: SupervisedProcess[][] = [];
   process.on('exit', () => stages.flat().forEach((started) => started.kill()));

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import { openApiDocument } from '@ephemera/contract';
-import type { TokenSet } from '@ephemera/http';
+import { healthRoutes, type ReadinessChecks, type TokenSet } from '@ephemera/http';
 import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
 import { errorHandler } from '../error-handler.ts';
@@ -11,7 +11,6 @@ import { eventsRouter } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
 import { EXACT } from './exact-paths.ts';
 import type { LogPorts } from './follow-log.ts';
-import { type ReadinessChecks, healthRoutes } from './health-routes.ts';
 import { instancesRouter } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { linksRouter } from './links-api.ts';
@@ -35,8 +34,8 @@ export interface AdminApi
   /** From where a request comes, behind whatever is trusted. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly metrics: Registry;
-  /** What readiness takes. */
-  readonly parts: ReadinessChecks;
+  /** The checks of /readyz. */
+  readonly checks: ReadinessChecks;
 }
 
 /** The control API: health without a token, all else with one of enough scope. */
@@ -52,7 +51,7 @@ export function createAdminApi(api: AdminApi): Koa {
   app.use(auditActions(api));
   app.use(errorHandler(api.logger));
 
-  app.use(healthRoutes(api.parts).routes());
+  app.use(healthRoutes(api.checks).routes());
 
   app.use(requireToken(api.tokens));
   app.use(requireScope(api.instances));

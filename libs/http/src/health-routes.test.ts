@@ -2,10 +2,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Koa from 'koa';
 import { expect, onTestFinished, test } from 'vitest';
-import { type ReadinessChecks, healthRoutes } from './health-routes.ts';
+import { healthRoutes, type ReadinessChecks } from './health-routes.ts';
 
-async function serve(parts: ReadinessChecks) {
-  const app = new Koa().use(healthRoutes(parts).routes());
+async function serve(checks: ReadinessChecks) {
+  const app = new Koa().use(healthRoutes(checks).routes());
   const handle = app.callback();
   const server = createServer((req, res) => void handle(req, res));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -18,7 +18,7 @@ async function serve(parts: ReadinessChecks) {
   };
 }
 
-test('ready is who has every part', async () => {
+test('a process is ready if every check passes', async () => {
   const parts = { routes: true, worker: true };
   const ask = await serve({
     routes: () => parts.routes,
@@ -32,7 +32,7 @@ test('ready is who has every part', async () => {
   expect((await ask('/readyz/toString')).status).toBe(404);
 });
 
-test('a part that hangs or fails is missing, and holds up no other', async () => {
+test('a check that hangs or rejects fails, and delays no other', async () => {
   let asked = 0;
   const ask = await serve({
     running: () => true,
