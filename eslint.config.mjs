@@ -11,7 +11,14 @@ const keys = [/^\}:/, /^\{\w*\}:/].map((pattern) => ({
 
 export default tseslint.config(
   {
-    ignores: ['**/node_modules', '.nx', '.ephemera', '**/test-results', '**/bench-results'],
+    ignores: [
+      '**/node_modules',
+      '.nx',
+      '.ephemera',
+      '**/test-results',
+      '**/bench-results',
+      'coverage',
+    ],
   },
   {
     files: ['**/*.ts'],

@@ -1,7 +1,16 @@
 import { prepare, root } from './prepare.mjs';
 import { run } from './run.mjs';
 
-const checks = ['types', 'lint', 'format', 'boundaries', 'packages', 'reference'];
+const checks = [
+  'types',
+  'lint',
+  'format',
+  'boundaries',
+  'packages',
+  'reference',
+  'unused',
+  'commits',
+];
 
 const { env } = await prepare();
 const nxEnv = { ...env, NX_DAEMON: 'false', NX_TUI: 'false' };

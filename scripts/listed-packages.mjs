@@ -1,20 +1,20 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const IMPORT = /(?:from|import) '(@ephemera\/[a-z-]+)/g;
 
+const readManifest = (folder) => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+
 /**
- * The packages of the workspace that a package imports and does not list. Nx follows the lists: a
- * result that it keeps would otherwise outlive a change of what was imported.
+ * The packages of the workspace that a package imports and does not list. Nx follows the lists:
+ * without an entry it would reuse a cached result after a change of the imported package.
  *
  * @param {string} folder of the package
- * @returns {string[]} one line a fault
+ * @returns {string[]} one line for each missing entry
  */
 export function unlistedIn(folder) {
-  const { name, dependencies, devDependencies } = JSON.parse(
-    readFileSync(join(folder, 'package.json'), 'utf8'),
-  );
+  const { name, dependencies, devDependencies } = readManifest(folder);
   const listed = { ...dependencies, ...devDependencies, [name]: '' };
   const imported = new Set();
   for (const file of readdirSync(folder, { recursive: true })) {
@@ -27,12 +27,42 @@ export function unlistedIn(folder) {
     .map((found) => `${name} imports ${found}, and its package.json does not list it`);
 }
 
+/**
+ * The files that a package.json names and that do not exist. A pattern with `*` must match a file.
+ *
+ * @param {string} folder of the package
+ * @returns {string[]} one line for each missing file
+ */
+export function missingFilesIn(folder) {
+  const { name, main, module, types, bin, exports, imports, files } = readManifest(folder);
+  const named = { main, module, types, bin, exports, imports, files };
+  return Object.entries(named).flatMap(([field, value]) =>
+    pathsIn(value)
+      // A target of "imports" may be a package.
+      .filter((path) => field !== 'imports' || path.startsWith('.'))
+      // In "files" a "!" excludes what need not exist.
+      .filter((path) => !path.startsWith('!'))
+      .filter((path) => globSync(path.replace(/^\.?\//, ''), { cwd: folder }).length === 0)
+      .map((path) => `${name} names ${path} in "${field}", and there is no such file`),
+  );
+}
+
+/** Every string in a value of package.json, at any depth: conditions and fallbacks nest. */
+function pathsIn(value) {
+  if (typeof value === 'string') return [value];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.values(value).flatMap(pathsIn);
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = join(import.meta.dirname, '..');
-  const faults = ['apps', 'libs', 'tests']
-    .flatMap((room) => readdirSync(join(root, room)).map((name) => join(root, room, name)))
-    .filter((folder) => existsSync(join(folder, 'package.json')))
-    .flatMap(unlistedIn);
-  for (const fault of faults) console.error(fault);
-  process.exitCode = faults.length === 0 ? 0 : 1;
+  const packages = ['apps', 'libs', 'tests']
+    .flatMap((group) => readdirSync(join(root, group)).map((name) => join(root, group, name)))
+    .filter((folder) => existsSync(join(folder, 'package.json')));
+  const problems = [
+    ...packages.flatMap(unlistedIn),
+    ...[root, ...packages].flatMap(missingFilesIn),
+  ];
+  for (const problem of problems) console.error(problem);
+  process.exitCode = problems.length === 0 ? 0 : 1;
 }

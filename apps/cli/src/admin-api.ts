@@ -5,66 +5,68 @@ import type {
   LinkRequest,
   LinkResource,
   Problem,
+  TemplateResource,
 } from '@ephemera/contract';
 import { BootError } from '@ephemera/domain';
 
 /** A new instance, with the address that opens it where it is guarded. */
 export type Created = InstanceResource & { readonly link?: string };
 
-/** What this program asks of the control API. Every refusal is a `BootError` of one line. */
+/** The calls of the control API that the command line uses. Every failure is a `BootError` of one line. */
 export interface AdminApi {
   /** @param waitSeconds how long to wait for the instance to be ready; 0: not at all */
-  create(asked: CreateRequest, waitSeconds: number): Promise<Created>;
+  create(request: CreateRequest, waitSeconds: number): Promise<Created>;
   /** Every instance, from all pages. */
   list(): Promise<InstanceResource[]>;
   get(id: string): Promise<InstanceResource>;
-  /** Moves the deadline to so many seconds from now; with its new lease. */
+  /** Moves the deadline to the given number of seconds from now. Returns the new lease. */
   renew(id: string, seconds: number): Promise<InstanceResource>;
-  /** Begins to end an instance; one that is dead already is no fault. */
+  /** Begins to end an instance. Succeeds for an instance that has ended already. */
   kill(id: string): Promise<void>;
-  /** Hands on the log of an instance as it comes, until it ends where it is followed. */
-  logs(id: string, query: URLSearchParams, onProgress: (text: string) => void): Promise<void>;
+  /** Passes on the log of an instance as it arrives. With `follow` in the query, until its end. */
+  logs(id: string, query: URLSearchParams, onChunk: (text: string) => void): Promise<void>;
   /** Makes a signed link, by which visitors start instances. */
-  link(asked: LinkRequest): Promise<LinkResource>;
-  /** Begins to end all; their number. */
+  link(request: LinkRequest): Promise<LinkResource>;
+  /** Begins to end all instances. Returns their number. */
   killAll(): Promise<number>;
+  templates(): Promise<readonly TemplateResource[]>;
 }
 
-const responseTimeoutMs = 15_000;
+const TIMEOUT_MS = 15_000;
 
 export function createAdminApi(baseUrl: string, token: string | undefined): AdminApi {
-  async function reach(path: string, init: RequestInit): Promise<Response> {
+  async function send(path: string, init: RequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
     if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
     return await fetch(new URL(path, baseUrl), { ...init, headers }).catch((error: unknown) => {
       throw new BootError(`No control API answers at ${baseUrl} (${reasonOf(error)}).`);
     });
   }
-  async function ask(
+  async function call(
     method: string,
     path: string,
-    more: Partial<ApiRequest> = {},
+    more: Partial<CallOptions> = {},
   ): Promise<unknown> {
     const headers = new Headers(more.headers);
     if (more.body !== undefined) headers.set('content-type', 'application/json');
-    const response = await reach(path, {
+    const response = await send(path, {
       method,
       headers,
       body: more.body === undefined ? null : JSON.stringify(more.body),
-      signal: AbortSignal.timeout(responseTimeoutMs + (more.waitSeconds ?? 0) * 1000),
+      signal: AbortSignal.timeout(TIMEOUT_MS + (more.waitSeconds ?? 0) * 1000),
     });
     const text = await response.text();
     if (response.ok) return text === '' ? undefined : JSON.parse(text);
     if (more.accepted?.includes(response.status)) return undefined;
     throw new BootError(explain(response.status, text));
   }
-  const item = (id: string) => `/v1/instances/${encodeURIComponent(id)}`;
+  const pathOf = (id: string) => `/v1/instances/${encodeURIComponent(id)}`;
 
   return {
     async create(body, waitSeconds) {
       const headers: Record<string, string> =
         waitSeconds > 0 ? { prefer: `wait=${waitSeconds}` } : {};
-      const made = await ask('POST', '/v1/instances', { body, headers, waitSeconds });
+      const made = await call('POST', '/v1/instances', { body, headers, waitSeconds });
       return made as Created;
     },
     async list() {
@@ -72,60 +74,64 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
       let cursor: string | undefined;
       do {
         const query = cursor ? `?${new URLSearchParams({ cursor }).toString()}` : '';
-        const page = (await ask('GET', `/v1/instances${query}`)) as InstancePage;
+        const page = (await call('GET', `/v1/instances${query}`)) as InstancePage;
         items.push(...page.items);
         cursor = page.nextCursor;
       } while (cursor);
       return items;
     },
     async get(id) {
-      return (await ask('GET', item(id))) as InstanceResource;
+      return (await call('GET', pathOf(id))) as InstanceResource;
     },
     async renew(id, timeout) {
-      return (await ask('POST', `${item(id)}/renew`, { body: { timeout } })) as InstanceResource;
+      return (await call('POST', `${pathOf(id)}/renew`, { body: { timeout } })) as InstanceResource;
     },
     async kill(id) {
-      await ask('DELETE', item(id), { accepted: [410] });
+      await call('DELETE', pathOf(id), { accepted: [410] });
     },
-    async logs(id, query, onProgress) {
-      const response = await reach(`${item(id)}/logs?${query.toString()}`, {});
+    async logs(id, query, onChunk) {
+      const response = await send(`${pathOf(id)}/logs?${query.toString()}`, {});
       if (!response.ok) throw new BootError(explain(response.status, await response.text()));
       for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? [])
-        onProgress(text);
+        onChunk(text);
     },
     async link(body) {
-      return (await ask('POST', '/v1/links', { body })) as LinkResource;
+      return (await call('POST', '/v1/links', { body })) as LinkResource;
+    },
+    async templates() {
+      const list = (await call('GET', '/v1/templates')) as { items: TemplateResource[] };
+      return list.items;
     },
     async killAll() {
-      return ((await ask('DELETE', '/v1/instances')) as { ended: number }).ended;
+      return ((await call('DELETE', '/v1/instances')) as { ended: number }).ended;
     },
   };
 }
 
-interface ApiRequest {
+interface CallOptions {
   readonly body: unknown;
   readonly headers: Record<string, string>;
   readonly waitSeconds: number;
-  /** Statuses beside 2xx that are no fault. */
+  /** Statuses other than 2xx that are a success. */
   readonly accepted: readonly number[];
 }
 
-/** fetch says only "fetch failed"; what went wrong is its cause. */
+/** The message of fetch is only "fetch failed"; the reason is in its cause. */
 function reasonOf(error: unknown): string {
   const { cause, message } = error as Error & { cause?: NodeJS.ErrnoException };
   return cause?.code ?? cause?.message ?? message;
 }
 
-/** A problem+json answer in words. */
+/** The message for a response that is no success. */
 export function explain(status: number, body: string): string {
   if (status === 401) {
-    return 'The control API refuses the token; EPHEMERA_ADMIN_TOKEN must be that of the deployment.';
+    return 'The control API refused the token. Set EPHEMERA_ADMIN_TOKEN to a token of this deployment.';
   }
   try {
     const { title, detail } = JSON.parse(body) as Partial<Problem>;
     if (title !== undefined) return [title, detail].filter(Boolean).join(': ');
   } catch {
-    // Not JSON: something else than the control API has answered.
+    // Not JSON: the server at this address is not the control API.
   }
   return `The control API answered ${status}.`;
 }

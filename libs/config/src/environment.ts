@@ -146,12 +146,12 @@ export const trustedProxies = list.describe(
   'Load balancers whose X-Forwarded-* are believed: addresses or CIDRs, with spaces.',
 );
 
-export const namespace = z
+const namespace = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens, at most 31')
   .default('ephemera');
 
-export const logLevel = z
+const logLevel = z
   .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
   .default('info');
 

@@ -1,4 +1,3 @@
-export type { Rate } from './access-config.ts';
 export { quotasSchema } from './capacity-config.ts';
 export type { Quotas } from './capacity-config.ts';
 export { sizeText } from './config-values.ts';

@@ -14,7 +14,7 @@ export const endReasonSchema = z.enum([
   'orphan',
 ]);
 
-export const statusSchema = z
+const statusSchema = z
   .object({
     state: z.enum(STATES as [string, ...string[]]),
     reason: endReasonSchema

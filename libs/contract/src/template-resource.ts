@@ -2,7 +2,7 @@ import type { Template } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 
 /** A template as the control API gives it: what may be asked for, and whether there is room. */
-export const templateResourceSchema = z
+const templateResourceSchema = z
   .object({
     name: z.string(),
     isDefault: z.boolean(),

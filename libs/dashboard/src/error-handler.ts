@@ -30,7 +30,7 @@ export function errorHandler({ redis, logger }: { redis: Redis; logger: Logger }
 }
 
 /** Whether a person looks at the answer: a browser names text/html, a program does not. */
-export function prefersHtml(ctx: Context): boolean {
+function prefersHtml(ctx: Context): boolean {
   return ctx.accepts('json', 'html') === 'html';
 }
 

@@ -28,7 +28,9 @@ export function makeId(random: (size: number) => Uint8Array): string {
  * The secret of an instance whose template asks for one: as unguessable as its id, and shown only
  * to whoever creates it.
  */
-export const makeToken = makeId;
+export function makeToken(random: (size: number) => Uint8Array): string {
+  return makeId(random);
+}
 
 export function isId(text: string): boolean {
   return ID_PATTERN.test(text);

@@ -55,10 +55,6 @@ export function killDelay(
   return isServing(state) ? left : Math.min(left, timeout, template.idleTimeout ?? timeout);
 }
 
-export function isOverdue(lease: Lease, now: number): boolean {
-  return lease.expiresAt <= now;
-}
-
 /**
  * Checks a visitor's `timeout` in whole seconds against a template, and gives milliseconds.
  * Zero is a fault, never 'the default'.

@@ -16,7 +16,7 @@ export interface AuditedAction {
 }
 
 /** What the one message of these lines is, to filter by. */
-export const AUDIT = 'administrative act';
+const AUDIT = 'administrative act';
 
 /**
  * A path as routers take it: its segments without percent-encoding, so that none hides what it is

@@ -1,5 +1,4 @@
 export * from './clock-skew.ts';
-export { describeError, withoutCredentials } from './describe-error.ts';
 export * from './health-server.ts';
 export * from './shutdown.ts';
 export * from './listen.ts';

@@ -206,7 +206,7 @@ async function startProxy(
     version,
     metrics,
     // Ready only when the whole job would work: routes, their invalidation, and a host to start on.
-    parts: {
+    checks: {
       routes: () => routes.connected,
       worker: async () => (await hosts.alive(await instances.now())).length > 0,
       running: () => !shutdown.stopping,

@@ -20,7 +20,7 @@ export interface ClockWatchOptions {
 }
 
 /** From how much on a clock counts as wrong, milliseconds. */
-export const SKEW_THRESHOLD_MS = 1_000;
+const SKEW_THRESHOLD_MS = 1_000;
 const POLL_INTERVAL_MS = 5_000;
 /** An answer that was on its way for longer says too little, milliseconds. */
 const MAX_ROUND_TRIP_MS = 500;

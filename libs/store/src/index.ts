@@ -6,7 +6,6 @@ export * from './event-group.ts';
 export * from './event-log.ts';
 export * from './expiring-events.ts';
 export * from './keys.ts';
-export type { ListQuery, Page } from './list-instances.ts';
 export * from './redis-instances.ts';
 export * from './redis-progress.ts';
 export * from './redis-addresses.ts';

@@ -11,7 +11,7 @@ export interface LogArchive {
 }
 
 /** How much of each log is kept, characters of text. */
-export const MAX_LOG_BYTES = 16_384;
+const MAX_LOG_BYTES = 16_384;
 
 export function redisLogArchive(redis: Redis, keys: Keys, tombstone: number): LogArchive {
   return {

@@ -20,7 +20,7 @@ const scripts = {
 };
 
 /** How long a dead id still answers 410 with its reason, milliseconds. */
-export const TOMBSTONE = 3_600_000;
+const TOMBSTONE = 3_600_000;
 
 /** How many instances are read in one round trip. */
 const BATCH = 500;

@@ -1,6 +1,8 @@
 import { BootError } from '@ephemera/domain';
+import { buildCommand } from '@stricli/core';
 
 import type { Config } from '../config.ts';
+import type { CliContext } from '../context.ts';
 import { clean as removeAll } from '../up/clean-up.ts';
 import { isPortFree } from '../up/plan-ports.ts';
 
@@ -10,7 +12,7 @@ import { isPortFree } from '../up/plan-ports.ts';
  *
  * @throws BootError while Ephemera runs, or where something could not be removed
  */
-export async function clean(config: Config): Promise<string> {
+async function removeDeployment(config: Config): Promise<string> {
   const { host, publicPort, environment, configFile } = config;
   if (!(await isPortFree(host, publicPort))) {
     throw new BootError(
@@ -20,3 +22,11 @@ export async function clean(config: Config): Promise<string> {
   }
   return removeAll({ ...environment, EPHEMERA_CONFIG: configFile });
 }
+
+export const clean = buildCommand({
+  async func(this: CliContext) {
+    this.process.stdout.write(`${await removeDeployment(this.config())}\n`);
+  },
+  parameters: {},
+  docs: { brief: 'Remove everything of a stopped deployment from the Docker daemon' },
+});

@@ -1,13 +1,20 @@
-import { BootError } from '@ephemera/domain';
+import { buildCommand } from '@stricli/core';
 
-import type { AdminApi } from '../admin-api.ts';
-import { readArguments } from '../read-arguments.ts';
+import type { CliContext } from '../context.ts';
+import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
+import { idParameter } from '../parameters.ts';
 import { showOne } from './show.ts';
 
-/** `get ID`: all about one instance. */
-export async function get(api: AdminApi, args: string[]): Promise<string> {
-  const { positionals } = readArguments({ args, allowPositionals: true });
-  const [id, ...more] = positionals;
-  if (id === undefined || more.length > 0) throw new BootError('Say which instance: one id.');
-  return showOne(await api.get(id), Date.now());
-}
+export const get = buildCommand({
+  async func(this: CliContext, flags: OutputFlags, id: string) {
+    const print = createPrinter(this, flags);
+    const instance = await this.api().get(id);
+    print({ text: showOne(instance, this.now()), json: instance, quiet: instance.id });
+  },
+  parameters: {
+    flags: outputFlags,
+    aliases: outputAliases,
+    positional: { kind: 'tuple', parameters: [idParameter] },
+  },
+  docs: { brief: 'Show one instance' },
+});

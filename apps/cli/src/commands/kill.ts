@@ -1,21 +1,41 @@
-import { BootError } from '@ephemera/domain';
+import { buildCommand } from '@stricli/core';
 
-import type { AdminApi } from '../admin-api.ts';
-import { readArguments } from '../read-arguments.ts';
+import { UsageError, type CliContext } from '../context.ts';
+import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
+import { idParameter } from '../parameters.ts';
 
-/** `kill ID... | --all`: begins to end instances. */
-export async function kill(api: AdminApi, args: string[]): Promise<string> {
-  const { values, positionals } = readArguments({
-    args,
-    allowPositionals: true,
-    options: { all: { type: 'boolean', default: false } },
-  });
-  if (values.all === positionals.length > 0) {
-    throw new BootError('Say which instances to kill, or --all.');
-  }
-  if (values.all) {
-    return `${await api.killAll()} ending`;
-  }
-  for (const id of positionals) await api.kill(id);
-  return positionals.map((id) => `${id} is ending`).join('\n');
+interface KillFlags extends OutputFlags {
+  readonly all: boolean;
 }
+
+export const kill = buildCommand({
+  async func(this: CliContext, flags: KillFlags, ...ids: string[]) {
+    const print = createPrinter(this, flags);
+    if (flags.all === ids.length > 0) {
+      throw new UsageError('Name the instances to kill by their ids, or use --all.');
+    }
+    if (flags.all) {
+      const ended = await this.api().killAll();
+      print({ text: `${ended} ending`, json: { ended }, quiet: '' });
+      return;
+    }
+    for (const id of ids) await this.api().kill(id);
+    print({
+      text: ids.map((id) => `${id} is ending`).join('\n'),
+      json: { ended: ids.length },
+      quiet: '',
+    });
+  },
+  parameters: {
+    flags: {
+      all: { kind: 'boolean', brief: 'All instances', default: false, withNegated: false },
+      ...outputFlags,
+    },
+    aliases: outputAliases,
+    positional: { kind: 'array', parameter: idParameter },
+  },
+  docs: {
+    brief: 'End instances',
+    customUsage: ['<id>...', '--all'],
+  },
+});

@@ -1,30 +1,47 @@
-import { BootError } from '@ephemera/domain';
+import { buildCommand } from '@stricli/core';
 
-import type { AdminApi } from '../admin-api.ts';
-import { readArguments } from '../read-arguments.ts';
-import { readSeconds } from './read-seconds.ts';
+import type { CliContext } from '../context.ts';
+import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
+import { parseInteger, parseSeconds, templateParameter, timeoutFlag } from '../parameters.ts';
 
-/** `link [TEMPLATE] [--timeout 30m] [--uses N] [--valid 24h]`: makes a signed link; its address. */
-export async function link(api: AdminApi, args: string[]): Promise<string> {
-  const { values, positionals } = readArguments({
-    args,
-    allowPositionals: true,
-    options: {
-      timeout: { type: 'string' },
-      uses: { type: 'string', default: '1' },
-      valid: { type: 'string', default: '24h' },
-    },
-  });
-  const [template, ...more] = positionals;
-  if (more.length > 0) throw new BootError(`One template at a time; what is "${more.join(' ')}"?`);
-  if (!/^[1-9]\d{0,5}$/.test(values.uses)) {
-    throw new BootError(`--uses is how many instances it starts; "${values.uses}" is no number.`);
-  }
-  const { url } = await api.link({
-    ...(template !== undefined && { template }),
-    ...(values.timeout !== undefined && { timeout: readSeconds(values.timeout) }),
-    uses: Number(values.uses),
-    validFor: readSeconds(values.valid, '--valid'),
-  });
-  return url;
+interface LinkFlags extends OutputFlags {
+  readonly timeout?: number;
+  readonly uses: number;
+  readonly valid: number;
 }
+
+export const link = buildCommand({
+  async func(this: CliContext, flags: LinkFlags, template?: string) {
+    const print = createPrinter(this, flags);
+    const created = await this.api().link({
+      ...(template !== undefined && { template }),
+      ...(flags.timeout !== undefined && { timeout: flags.timeout }),
+      uses: flags.uses,
+      validFor: flags.valid,
+    });
+    print({ text: created.url, json: created, quiet: created.url });
+  },
+  parameters: {
+    flags: {
+      timeout: { ...timeoutFlag, optional: true },
+      uses: {
+        kind: 'parsed',
+        parse: parseInteger('--uses', 1, 999_999),
+        brief: 'How many instances the link starts',
+        placeholder: 'n',
+        default: '1',
+      },
+      valid: {
+        kind: 'parsed',
+        parse: parseSeconds('--valid'),
+        brief: 'How long the link is valid',
+        placeholder: 'duration',
+        default: '24h',
+      },
+      ...outputFlags,
+    },
+    aliases: outputAliases,
+    positional: { kind: 'tuple', parameters: [templateParameter] },
+  },
+  docs: { brief: 'Create a signed link by which visitors start instances' },
+});

@@ -1,29 +1,49 @@
-import { BootError } from '@ephemera/domain';
+import { buildCommand } from '@stricli/core';
 
-import type { AdminApi } from '../admin-api.ts';
-import { readArguments } from '../read-arguments.ts';
+import type { CliContext } from '../context.ts';
+import { idParameter, parseInteger } from '../parameters.ts';
 
-/** `logs ID [--follow] [--tail N] [--timestamps]`: what an instance writes, as it comes. */
-export async function logs(api: AdminApi, args: string[]): Promise<string> {
-  const { values, positionals } = readArguments({
-    args,
-    allowPositionals: true,
-    options: {
-      follow: { type: 'boolean', short: 'f', default: false },
-      tail: { type: 'string' },
-      timestamps: { type: 'boolean', default: false },
-    },
-  });
-  const [id, ...more] = positionals;
-  if (id === undefined || more.length > 0) throw new BootError('Say which instance: one id.');
-  if (values.tail !== undefined && !/^\d{1,6}$/.test(values.tail)) {
-    throw new BootError(`--tail is "${values.tail}"; it must be a number of lines.`);
-  }
-  const query = new URLSearchParams({
-    follow: values.follow ? '1' : '0',
-    timestamps: values.timestamps ? '1' : '0',
-    ...(values.tail !== undefined && { tail: values.tail }),
-  });
-  await api.logs(id, query, (text) => process.stdout.write(text));
-  return '';
+interface LogsFlags {
+  readonly follow: boolean;
+  readonly tail?: number;
+  readonly timestamps: boolean;
 }
+
+export const logs = buildCommand({
+  async func(this: CliContext, flags: LogsFlags, id: string) {
+    const query = new URLSearchParams({
+      follow: flags.follow ? '1' : '0',
+      timestamps: flags.timestamps ? '1' : '0',
+      ...(flags.tail !== undefined && { tail: String(flags.tail) }),
+    });
+    await this.api().logs(id, query, (text) => {
+      this.process.stdout.write(text);
+    });
+  },
+  parameters: {
+    flags: {
+      follow: {
+        kind: 'boolean',
+        brief: 'Continue until the instance ends',
+        default: false,
+        withNegated: false,
+      },
+      tail: {
+        kind: 'parsed',
+        parse: parseInteger('--tail', 0, 999_999),
+        brief: 'Only the last lines',
+        placeholder: 'lines',
+        optional: true,
+      },
+      timestamps: {
+        kind: 'boolean',
+        brief: 'Begin each line with its time',
+        default: false,
+        withNegated: false,
+      },
+    },
+    aliases: { f: 'follow' },
+    positional: { kind: 'tuple', parameters: [idParameter] },
+  },
+  docs: { brief: 'Print the output of an instance' },
+});

@@ -1,20 +1,28 @@
-import { BootError } from '@ephemera/domain';
+import { buildCommand } from '@stricli/core';
 
-import type { AdminApi } from '../admin-api.ts';
-import { readArguments } from '../read-arguments.ts';
-import { readSeconds } from './read-seconds.ts';
+import type { CliContext } from '../context.ts';
+import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
+import { idParameter, timeoutFlag } from '../parameters.ts';
 import { showOne } from './show.ts';
 
-/** `renew ID --timeout 30m`: moves an instance's deadline to that long from now. */
-export async function renew(api: AdminApi, args: string[]): Promise<string> {
-  const { values, positionals } = readArguments({
-    args,
-    allowPositionals: true,
-    options: { timeout: { type: 'string' } },
-  });
-  const [id, ...more] = positionals;
-  if (id === undefined || more.length > 0 || values.timeout === undefined) {
-    throw new BootError('Say which instance, and for how long from now: renew ID --timeout 30m');
-  }
-  return showOne(await api.renew(id, readSeconds(values.timeout)), Date.now());
+interface RenewFlags extends OutputFlags {
+  readonly timeout: number;
 }
+
+export const renew = buildCommand({
+  async func(this: CliContext, flags: RenewFlags, id: string) {
+    const print = createPrinter(this, flags);
+    const instance = await this.api().renew(id, flags.timeout);
+    print({ text: showOne(instance, this.now()), json: instance, quiet: instance.id });
+  },
+  parameters: {
+    flags: { timeout: timeoutFlag, ...outputFlags },
+    aliases: outputAliases,
+    positional: { kind: 'tuple', parameters: [idParameter] },
+  },
+  docs: {
+    brief: 'Move the deadline of an instance',
+    fullDescription: `Move the deadline of an instance to the given time from now. The maxTimeout of its
+template is the limit.`,
+  },
+});

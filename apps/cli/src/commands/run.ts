@@ -1,28 +1,47 @@
 import { BootError } from '@ephemera/domain';
+import { buildCommand } from '@stricli/core';
 
-import type { AdminApi } from '../admin-api.ts';
-import { readArguments } from '../read-arguments.ts';
-import { readSeconds } from './read-seconds.ts';
+import type { CliContext } from '../context.ts';
+import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
+import { templateParameter, timeoutFlag } from '../parameters.ts';
 
-const waitSeconds = 60;
+const WAIT_SECONDS = 60;
 
-/** `run [TEMPLATE] [--timeout 30m] [--wait]`: starts an instance; its id and where it is reached. */
-export async function run(api: AdminApi, args: string[]): Promise<string> {
-  const { values, positionals } = readArguments({
-    args,
-    allowPositionals: true,
-    options: { timeout: { type: 'string' }, wait: { type: 'boolean', default: false } },
-  });
-  const [template, ...more] = positionals;
-  if (more.length > 0) throw new BootError(`One template at a time; what is "${more.join(' ')}"?`);
-  const request = {
-    ...(template !== undefined && { template }),
-    ...(values.timeout !== undefined && { timeout: readSeconds(values.timeout) }),
-  };
-  const { id, status, url, link = url } = await api.create(request, values.wait ? waitSeconds : 0);
-  if (values.wait && status.state !== 'ready') {
-    const reason = status.message === undefined ? '' : `: ${status.message}`;
-    throw new BootError(`${id} is not ready but ${status.state}${reason}.`);
-  }
-  return `${id}  ${link}`;
+interface RunFlags extends OutputFlags {
+  readonly timeout?: number;
+  readonly wait: boolean;
 }
+
+export const run = buildCommand({
+  async func(this: CliContext, flags: RunFlags, template?: string) {
+    const print = createPrinter(this, flags);
+    const instance = await this.api().create(
+      {
+        ...(template !== undefined && { template }),
+        ...(flags.timeout !== undefined && { timeout: flags.timeout }),
+      },
+      flags.wait ? WAIT_SECONDS : 0,
+    );
+    const { id, status, url, link = url } = instance;
+    if (flags.wait && status.state !== 'ready') {
+      const reason = status.message === undefined ? '' : `: ${status.message}`;
+      throw new BootError(`${id} is not ready but ${status.state}${reason}.`);
+    }
+    print({ text: `${id}  ${link}`, json: instance, quiet: id });
+  },
+  parameters: {
+    flags: {
+      timeout: { ...timeoutFlag, optional: true },
+      wait: {
+        kind: 'boolean',
+        brief: `Wait up to ${WAIT_SECONDS} s until the instance is ready`,
+        default: false,
+        withNegated: false,
+      },
+      ...outputFlags,
+    },
+    aliases: outputAliases,
+    positional: { kind: 'tuple', parameters: [templateParameter] },
+  },
+  docs: { brief: 'Start an instance and print its id and address' },
+});

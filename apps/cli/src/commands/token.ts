@@ -1,33 +1,62 @@
 import { randomBytes } from 'node:crypto';
-import { tokenSchema } from '@ephemera/config';
-import { BootError } from '@ephemera/domain';
+
+import { ADMIN_TOKEN_NAME } from '@ephemera/config';
+import { SCOPES, type Scope } from '@ephemera/domain';
 import { hashToken } from '@ephemera/http';
+import { buildCommand } from '@stricli/core';
 
-import { readArguments } from '../read-arguments.ts';
+import type { CliContext } from '../context.ts';
+import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
 
-/** What a token begins with, so that whoever finds one knows what it is. */
-const MARK = 'eph_';
+/** Every token begins with this prefix, so that secret scanners recognise it. */
+const PREFIX = 'eph_';
 
-/** `token NAME --scope create`: makes a token, and the line of the configuration that lets it in. */
-export function token(args: string[]): string {
-  const { values, positionals } = readArguments({
-    args,
-    allowPositionals: true,
-    options: { scope: { type: 'string', multiple: true } },
-  });
-  const [name, ...more] = positionals;
-  if (name === undefined || more.length > 0 || !/^[a-z][a-z0-9-]{0,40}$/.test(name)) {
-    throw new BootError('Give the token a name of lowercase letters: token NAME --scope create');
-  }
-  const made = `${MARK}${randomBytes(32).toString('base64url')}`;
-  const scopes = (values.scope ?? []).flatMap((text) => text.split(','));
-  const entry = tokenSchema.safeParse({ hash: hashToken(made), scopes });
-  if (!entry.success) {
-    throw new BootError('Say what it may, by --scope read, --scope create or --scope admin.');
-  }
-  return `${made}
+interface TokenFlags extends OutputFlags {
+  readonly scope: readonly Scope[];
+}
 
-This is the only time that it is shown. What follows goes below "tokens:" in ephemera.yml:
+export const token = buildCommand({
+  func(this: CliContext, flags: TokenFlags, name: string) {
+    const print = createPrinter(this, flags);
+    const value = `${PREFIX}${randomBytes(32).toString('base64url')}`;
+    const hash = hashToken(value);
+    const scopes = [...new Set(flags.scope)];
+    print({
+      text: `${value}
 
-  ${name}: { hash: '${hashToken(made)}', scopes: [${entry.data.scopes.join(', ')}] }`;
+The token is shown only this time. Add this line below "tokens:" in ephemera.yml:
+
+  ${name}: { hash: '${hash}', scopes: [${scopes.join(', ')}] }`,
+      json: { token: value, name, entry: { hash, scopes } },
+      quiet: value,
+    });
+  },
+  parameters: {
+    flags: {
+      scope: {
+        kind: 'enum',
+        values: SCOPES,
+        variadic: ',',
+        brief: 'What the token permits',
+      },
+      ...outputFlags,
+    },
+    aliases: outputAliases,
+    positional: {
+      kind: 'tuple',
+      parameters: [{ brief: 'Name in ephemera.yml', placeholder: 'name', parse: parseName }],
+    },
+  },
+  docs: {
+    brief: 'Create a token for the control API',
+    fullDescription: `Create a token for the control API. Print it with the line for ephemera.yml that admits it.
+Needs no connection.`,
+  },
+});
+
+function parseName(text: string): string {
+  if (/^[a-z][a-z0-9-]{0,40}$/.test(text) && text !== ADMIN_TOKEN_NAME) return text;
+  throw new Error(
+    `The name "${text}" is invalid. Use lowercase letters, digits and "-"; the name "${ADMIN_TOKEN_NAME}" is reserved.`,
+  );
 }

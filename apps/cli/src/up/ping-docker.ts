@@ -36,7 +36,7 @@ export function pingDocker(endpoint: DockerEndpoint, timeoutMs = 5_000): Promise
 }
 
 /** `Docker/20.10.24+dfsg1 (linux)` → `Docker 20.10.24`. */
-export function engineName(server: string): string {
+function engineName(server: string): string {
   const version = /^Docker\/([\d.]+)/.exec(server)?.[1];
   return version === undefined ? 'Docker' : `Docker ${version}`;
 }

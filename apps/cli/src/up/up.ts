@@ -11,7 +11,7 @@ import { buildDemoImage, demoImage } from './build-demo-image.ts';
 import { cleanCommand, createCleanUp, takeSnapshot, type CleanUp } from './clean-up.ts';
 import { findDocker } from './find-docker.ts';
 import { findRedis } from './find-redis.ts';
-import { readUpOptions, type UpOptions } from './options.ts';
+import type { UpOptions } from './options.ts';
 import { planPorts } from './plan-ports.ts';
 import type { DockerDaemon } from './start-docker.ts';
 import { onStopSignals, Stopped } from './stop-signals.ts';
@@ -28,8 +28,7 @@ const workerDeathMs = 60_000;
  * @returns the exit code
  * @throws BootError or ConfigError, with all that it had started stopped again
  */
-export async function up(config: Config, args: string[]): Promise<number> {
-  const options = readUpOptions(args);
+export async function up(config: Config, options: UpOptions): Promise<number> {
   // A terminal that was closed takes no more text; the clean-up goes on without it.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const report = createReporter(process.stdout);

@@ -6,7 +6,7 @@ import {
   memoryInstances,
   memoryKillJobs,
 } from '@ephemera/test-support';
-import type { Containers, Instances, KillJobs } from '../../src/ports.ts';
+import type { Containers, KillJobs } from '../../src/ports.ts';
 
 export const HOSTS = ['a', 'b'] as const;
 export type Host = (typeof HOSTS)[number];
@@ -195,4 +195,4 @@ export function openWorld() {
 }
 
 export type World = ReturnType<typeof openWorld>;
-export type { Containers, Instances };
+export type { Containers };

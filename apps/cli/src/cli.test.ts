@@ -1,0 +1,255 @@
+import { execFile } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { parseTemplates } from '@ephemera/config';
+import type { InstanceResource } from '@ephemera/contract';
+import { BootError } from '@ephemera/domain';
+import { createTokens } from '@ephemera/http';
+import { describe, expect, onTestFinished, test } from 'vitest';
+
+import type { AdminApi } from './admin-api.ts';
+import { runCli } from './cli.ts';
+import { createContext } from './context.ts';
+import { EXIT_CODES } from './exit-codes.ts';
+
+const now = Date.parse('2026-01-01T00:00:30.000Z');
+const instance: InstanceResource = {
+  id: 'abc',
+  template: 'demo',
+  status: { state: 'ready', lastTransitionAt: '2026-01-01T00:00:01.000Z' },
+  url: 'http://localhost:8080/demo/abc/',
+  timeout: 90,
+  createdAt: '2026-01-01T00:00:00.000Z',
+  startedAt: '2026-01-01T00:00:01.000Z',
+  expiresAt: '2026-01-01T00:01:31.000Z',
+  maxExpiresAt: '2026-01-01T00:01:31.000Z',
+  metadata: {},
+};
+
+const link: Awaited<ReturnType<AdminApi['link']>> = {
+  id: 'l',
+  template: 'demo',
+  url: 'http://localhost:8080/demo/new?link=l',
+  uses: 1,
+  expiresAt: '2026-01-02T00:00:00.000Z',
+};
+
+/** A control API in memory that records its calls as `[name, ...arguments]`. */
+function recordingApi(calls: unknown[][]): AdminApi {
+  const record = <T>(result: T, ...call: unknown[]): Promise<T> => {
+    calls.push(call);
+    return Promise.resolve(result);
+  };
+  const template = { name: 'demo' } as Awaited<ReturnType<AdminApi['templates']>>[number];
+  return {
+    create: (request, wait) => record(instance, 'create', request, wait),
+    list: () => record([instance, { ...instance, id: 'def' }], 'list'),
+    get: (id) =>
+      id === 'broken' ? Promise.reject(new BootError('Not found.')) : record(instance, 'get', id),
+    renew: (id, seconds) => record(instance, 'renew', id, seconds),
+    kill: (id) => record(undefined, 'kill', id),
+    killAll: () => record(2, 'killAll'),
+    logs: (id, query, onChunk) => {
+      onChunk('a line\n');
+      return record(undefined, 'logs', id, query.toString());
+    },
+    link: (request) => record(link, 'link', request),
+    templates: () => record([template], 'templates'),
+  };
+}
+
+async function ephemera(...inputs: string[]) {
+  const [out, err]: [string[], string[]] = [[], []];
+  const calls: unknown[][] = [];
+  const context = {
+    ...createContext({
+      stdout: { write: (text) => out.push(text) },
+      stderr: { write: (text) => err.push(text) },
+    }),
+    api: () => recordingApi(calls),
+    now: () => now,
+  };
+  const code = await runCli(inputs, context);
+  return { code, out: out.join(''), err: err.join(''), calls };
+}
+
+const COMMANDS = ['up', 'run', 'ls', 'get', 'renew', 'logs', 'kill', 'link', 'token', 'completion'];
+
+describe('help', () => {
+  test.each([[[]], [['--help']], [['-h']], [['help']]])(
+    '%j lists commands and exit codes',
+    async (inputs) => {
+      const { code, out } = await ephemera(...inputs);
+      expect(code).toBe(0);
+      for (const command of COMMANDS) expect(out).toMatch(new RegExp(`^  ${command} `, 'm'));
+      for (const exit of Object.values(EXIT_CODES)) {
+        expect(out).toMatch(new RegExp(`^ +${exit.code} +${exit.meaning}$`, 'm'));
+      }
+    },
+  );
+
+  test.each(COMMANDS)('%s has a help of its own', async (command) => {
+    for (const inputs of [
+      [command, '--help'],
+      [command, '-h'],
+      ['help', command],
+    ]) {
+      const { code, out } = await ephemera(...inputs);
+      expect(code).toBe(0);
+      expect(out).toContain(`USAGE\n  ephemera ${command}`);
+    }
+  });
+
+  test('--version prints the version', async () => {
+    expect((await ephemera('--version')).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+test.each([
+  [['kll'], 'There is no command "kll". Did you mean "kill"?\nSee: ephemera --help'],
+  [['rnu', 'demo'], 'There is no command "rnu". Did you mean "run"?'],
+  [['--hepl'], 'Did you mean "--help" or "--version"?'],
+  [['kill', '--al'], 'There is no option "--al". Did you mean "--all"?\nSee: ephemera kill --help'],
+  [['up', '--workres', '2'], 'There is no option "--workres". Did you mean "--workers"?'],
+  [['logs', 'abc', '-x'], 'There is no option "-x".'],
+  [['up', '--proxies', '0'], '--proxies is "0"; it must be a number from 1 to 99.'],
+  [['up', '--workers=many'], '--workers is "many"; it must be a number'],
+  [['up', 'now'], 'The argument "now" is one too many.'],
+  [['run', 'demo', 'more'], 'The argument "more" is one too many.'],
+  [['run', '--timeout', 'soon'], '--timeout is "soon"; it must be a duration such as 90s'],
+  [['run', '--timeout'], '--timeout is missing or has no value.'],
+  [['ls', 'abc'], 'The argument "abc" is one too many.'],
+  [['ls', '--json', '--quiet'], 'Use either --json or --quiet.'],
+  [['get'], 'The argument <id> is missing.'],
+  [['renew', 'abc'], '--timeout is missing or has no value.'],
+  [['kill'], 'Name the instances to kill by their ids, or use --all.'],
+  [['kill', '--all', 'abc'], 'Name the instances to kill by their ids, or use --all.'],
+  [['logs', 'abc', '--tail', '-1'], '--tail'],
+  [['link', '--uses', '0'], '--uses is "0"'],
+  [['link', '--valid', '5'], '--valid is "5"'],
+  [['token'], 'missing'],
+  [['token', 'CI', '--scope', 'read'], 'The name "CI" is invalid.'],
+  [['token', 'admin', '--scope', 'read'], 'reserved'],
+  [['token', 'a', 'b', '--scope', 'read'], 'The argument "b" is one too many.'],
+  [['token', 'a'], '--scope is missing'],
+  [['token', 'a', '--scope', 'root'], '--scope is "root"; it must be one of read, create, admin.'],
+  [['completion', 'csh'], 'The shell is "csh"; it must be one of bash, zsh, fish.'],
+])('%j ends with the code for usage', async (inputs, message) => {
+  const { code, out, err, calls } = await ephemera(...inputs);
+  expect(err).toContain(message);
+  expect(err).toMatch(/\nSee: ephemera .*--help\n$/);
+  expect({ code, out, calls }).toEqual({ code: 2, out: '', calls: [] });
+});
+
+test('a refusal of the control API ends with the code for a failure, without a stack', async () => {
+  expect(await ephemera('get', 'broken')).toMatchObject({ code: 1, out: '', err: 'Not found.\n' });
+});
+
+test.each([
+  [['run'], ['create', {}, 0]],
+  [
+    ['run', 'demo', '--timeout', '1m', '--wait'],
+    ['create', { template: 'demo', timeout: 60 }, 60],
+  ],
+  [
+    ['get', 'abc'],
+    ['get', 'abc'],
+  ],
+  [
+    ['renew', 'abc', '--timeout=30m'],
+    ['renew', 'abc', 1800],
+  ],
+  [['kill', '--all'], ['killAll']],
+  [
+    ['logs', 'abc', '-f', '--tail', '5'],
+    ['logs', 'abc', 'follow=1&timestamps=0&tail=5'],
+  ],
+  [['link'], ['link', { uses: 1, validFor: 86_400 }]],
+  [
+    ['link', 'demo', '--uses', '3', '--valid', '1h'],
+    ['link', { template: 'demo', uses: 3, validFor: 3600 }],
+  ],
+])('%j makes one call', async (inputs, call) => {
+  const { code, err, calls } = await ephemera(...inputs);
+  expect({ code, err, calls }).toEqual({ code: 0, err: '', calls: [call] });
+});
+
+test('results are text, JSON, or ids alone', async () => {
+  expect((await ephemera('run')).out).toBe('abc  http://localhost:8080/demo/abc/\n');
+  expect((await ephemera('run', '-q')).out).toBe('abc\n');
+  expect(JSON.parse((await ephemera('ls', '--json')).out)).toHaveLength(2);
+  expect((await ephemera('ls', '--quiet')).out).toBe('abc\ndef\n');
+  expect((await ephemera('get', 'abc')).out).toContain('left:     1m1s\n');
+  expect((await ephemera('kill', 'abc', 'def')).out).toBe('abc is ending\ndef is ending\n');
+  expect((await ephemera('kill', 'abc', '--quiet')).out).toBe('');
+  expect((await ephemera('logs', 'abc')).out).toBe('a line\n');
+});
+
+describe('token', () => {
+  test('prints a token and the line that admits it', async () => {
+    const { out } = await ephemera('token', 'ci', '--scope', 'create', '--scope', 'read');
+    const value = out.split('\n')[0] ?? '';
+    expect(value).toMatch(/^eph_[\w-]{43}$/);
+    const line = out.trimEnd().split('\n').at(-1) ?? '';
+    const config = `templates: { demo: { image: a, port: 80 } }\ntokens:\n${line}`;
+    const tokens = createTokens('an-admin-of-some-kind', () => parseTemplates(config).tokens);
+    expect(tokens.identify(value)).toMatchObject({ name: 'ci', scopes: ['create', 'read'] });
+    expect(out.match(new RegExp(value, 'g'))).toHaveLength(1);
+  });
+
+  test('is never the same twice', async () => {
+    const values = [];
+    for (let i = 0; i < 100; i++)
+      values.push((await ephemera('token', 'a', '-q', '--scope=read')).out);
+    expect(new Set(values).size).toBe(100);
+  });
+});
+
+describe('completion', () => {
+  const propose = async (...words: string[]) =>
+    (await ephemera('__complete', ...words)).out.split('\n').slice(0, -1);
+
+  test('proposes commands, options, values, ids and templates', async () => {
+    expect(await propose('')).toEqual(COMMANDS);
+    expect(await propose('l')).toEqual(['ls', 'logs', 'link']);
+    expect(await propose('kill', '--')).toEqual(['--all', '--json', '--quiet']);
+    expect(await propose('token', 'a', '--scope', '')).toEqual(['read', 'create', 'admin']);
+    expect(await propose('token', 'a', '--scope=r')).toEqual(['--scope=read']);
+    expect(await propose('get', '')).toEqual(['abc', 'def']);
+    expect(await propose('kill', 'abc', 'd')).toEqual(['def']);
+    expect(await propose('run', '')).toEqual(['demo']);
+    expect(await propose('completion', 'f')).toEqual(['fish']);
+    expect(await propose('nothing', '')).toEqual([]);
+  });
+
+  test('proposes nothing where the control API does not answer', async () => {
+    const context = {
+      ...createContext({ stdout: { write: () => true }, stderr: { write: () => true } }),
+      api: () => {
+        throw new BootError('No control API answers.');
+      },
+    };
+    expect(await runCli(['__complete', 'get', ''], context)).toBe(0);
+  });
+
+  test('works in bash', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ephemera-completion-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const program = join(folder, 'ephemera');
+    const main = join(import.meta.dirname, 'main.ts');
+    writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
+    chmodSync(program, 0o755);
+    const script = `source <(ephemera completion bash)
+propose() { COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _ephemera; echo "\${COMPREPLY[*]}"; }
+propose ephemera l
+propose ephemera completion ''
+propose ephemera token a --scope = c`;
+    const { stdout } = await promisify(execFile)('bash', ['-c', script], {
+      env: { ...process.env, PATH: `${folder}:${process.env['PATH'] ?? ''}` },
+    });
+    expect(stdout).toBe('ls logs link\nbash zsh fish\ncreate\n');
+  });
+});

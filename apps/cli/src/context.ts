@@ -1,0 +1,36 @@
+import { BootError } from '@ephemera/domain';
+import type { CommandContext, StricliProcess } from '@stricli/core';
+
+import { createAdminApi, type AdminApi } from './admin-api.ts';
+import { readStoredToken } from './admin-token.ts';
+import { readConfig, type Config } from './config.ts';
+
+/** What every command receives as `this`. Tests replace single parts. */
+export interface CliContext extends CommandContext {
+  readonly process: StricliProcess;
+  /** @throws ConfigError that lists every invalid setting */
+  readonly config: () => Config;
+  /** A client of the control API that EPHEMERA_ADMIN_URL names. */
+  readonly api: () => AdminApi;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Set by a command that ends with a code of its own, such as that of a program it ran. */
+  exitCode?: number;
+}
+
+/** The values of a command line contradict each other. The command ends with the code for usage. */
+export class UsageError extends BootError {
+  override readonly name = 'UsageError';
+}
+
+export function createContext(process: StricliProcess): CliContext {
+  return {
+    process,
+    config: () => readConfig(),
+    api: () => {
+      const { adminUrl, adminToken, stateFolder } = readConfig();
+      return createAdminApi(adminUrl, adminToken ?? readStoredToken(stateFolder));
+    },
+    now: () => Date.now(),
+  };
+}

@@ -1,0 +1,44 @@
+import { UsageError, type CliContext } from './context.ts';
+
+export interface OutputFlags {
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+/** `--json` and `--quiet`, for each command that prints a result. */
+export const outputFlags = {
+  json: { kind: 'boolean', brief: 'Print the result as JSON', default: false, withNegated: false },
+  quiet: {
+    kind: 'boolean',
+    brief: 'Print only ids, addresses or tokens',
+    default: false,
+    withNegated: false,
+  },
+} as const;
+
+export const outputAliases = { q: 'quiet' } as const;
+
+/** One result in its three forms. An empty string prints nothing. */
+interface Output {
+  readonly text: string;
+  readonly json: unknown;
+  readonly quiet: string;
+}
+
+/**
+ * Returns the function that prints the result of a command. Call it before the command does
+ * anything: contradicting options must have no effect.
+ *
+ * @throws UsageError for `--json` together with `--quiet`
+ */
+export function createPrinter(context: CliContext, flags: OutputFlags): (output: Output) => void {
+  if (flags.json && flags.quiet) throw new UsageError('Use either --json or --quiet.');
+  const select = (output: Output): string => {
+    if (flags.json) return JSON.stringify(output.json, undefined, 2);
+    return flags.quiet ? output.quiet : output.text;
+  };
+  return (output) => {
+    const text = select(output);
+    if (text !== '') context.process.stdout.write(`${text}\n`);
+  };
+}

@@ -1,0 +1,57 @@
+import { parseDuration } from '@ephemera/domain';
+
+import type { CliContext } from './context.ts';
+
+/**
+ * A parser of durations such as `90s` or `30m`. It returns whole seconds.
+ *
+ * @param option for the message, such as `--timeout`
+ */
+export function parseSeconds(option: string): (text: string) => number {
+  return (text) => {
+    const ms = parseDuration(text);
+    if (ms !== undefined && ms >= 1000 && ms % 1000 === 0) return ms / 1000;
+    throw new Error(`${option} is "${text}"; it must be a duration such as 90s, 30m, 2h.`);
+  };
+}
+
+/** A parser of whole numbers in decimal digits, from `min` to `max` inclusive. */
+export function parseInteger(option: string, min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^(?:0|[1-9]\d{0,14})$/.test(text) && value >= min && value <= max) return value;
+    throw new Error(`${option} is "${text}"; it must be a number from ${min} to ${max}.`);
+  };
+}
+
+const parseText = (text: string): string => text;
+
+/** The id of an instance. Shells complete it from the control API. */
+export const idParameter = {
+  brief: 'Id of the instance',
+  placeholder: 'id',
+  parse: parseText,
+  async proposeCompletions(this: CliContext, partial: string): Promise<string[]> {
+    const instances = await this.api().list();
+    return instances.map(({ id }) => id).filter((id) => id.startsWith(partial));
+  },
+};
+
+/** The name of a template. Shells complete it from the control API. */
+export const templateParameter = {
+  brief: 'Name of the template; the default template where absent',
+  placeholder: 'template',
+  parse: parseText,
+  optional: true,
+  async proposeCompletions(this: CliContext, partial: string): Promise<string[]> {
+    const templates = await this.api().templates();
+    return templates.map(({ name }) => name).filter((name) => name.startsWith(partial));
+  },
+} as const;
+
+export const timeoutFlag = {
+  kind: 'parsed',
+  parse: parseSeconds('--timeout'),
+  brief: 'Time to live from now on, such as 30m',
+  placeholder: 'duration',
+} as const;
