@@ -45,6 +45,7 @@ import { createFirewall, runHere } from './firewall.ts';
 import { hostCapacity, withinNetworks } from './docker/host-capacity.ts';
 import { guardStarts } from './guard-starts.ts';
 import { inLanes } from './in-lanes.ts';
+import { startJobWorker } from './job-worker.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { lookAtParts } from './look-at-parts.ts';
 import { hastenLateKills } from './late-kills.ts';
@@ -99,10 +100,13 @@ export interface WorkerDependencies {
   readonly createStore: typeof createStore;
   readonly createProducers: typeof createProducers;
   readonly createRefills: typeof createRefills;
-  readonly webhooks: WebhookDependencies;
+  readonly webhooks: Omit<WebhookDependencies, 'startJobWorker'>;
   readonly connectDocker: typeof connectDocker;
   readonly createContainers: typeof dockerContainers;
   readonly probe: Probe;
+  readonly reconcile: typeof reconcile;
+  /** Starts the worker of each queue. */
+  readonly startJobWorker: typeof startJobWorker;
 }
 
 export const workerDependencies: WorkerDependencies = {
@@ -113,6 +117,8 @@ export const workerDependencies: WorkerDependencies = {
   connectDocker,
   createContainers: dockerContainers,
   probe,
+  reconcile,
+  startJobWorker,
 };
 
 /** A worker beside one Docker daemon: starts, probes, kills and reconciles its containers. */
@@ -228,7 +234,7 @@ async function startWorker(
   const reconcileNow = async (): Promise<void> => {
     const ended = metrics.reconcileSeconds.startTimer();
     try {
-      await reconcile({
+      await dependencies.reconcile({
         host,
         instances,
         containers: repaired,
@@ -258,7 +264,7 @@ async function startWorker(
     const { webhooks } = config;
     const stop = await startWebhooks(
       { webhooks, redis, blocking, keys, logger },
-      dependencies.webhooks,
+      { ...dependencies.webhooks, startJobWorker: dependencies.startJobWorker },
     );
     lifetime.onStop('webhooks', stop);
   }
@@ -267,7 +273,13 @@ async function startWorker(
   // the lock may have died with it.
   await reconcileNow();
 
-  const options = { connection: redis, prefix: keys.queuePrefix, logger, metrics };
+  const options = {
+    connection: redis,
+    prefix: keys.queuePrefix,
+    logger,
+    metrics,
+    startJobWorker: dependencies.startJobWorker,
+  };
   const ending = { instances, containers, kills, onKilled };
   const killWorker = startKillWorker({ ...ending, containers: inTurn() }, host, options);
   const spawnWorker = startSpawnWorker(
@@ -293,7 +305,7 @@ async function startWorker(
       pools,
       intake,
     },
-    { connection: redis, prefix: keys.queuePrefix, logger },
+    options,
   );
   lifetime.onStop('refill worker', () => refillWorker.close());
 

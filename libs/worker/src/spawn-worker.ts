@@ -1,20 +1,22 @@
 import { BegunElsewhere, HostFull, spawn } from '@ephemera/lifecycle';
 import type { SpawnPorts } from '@ephemera/lifecycle';
-import { SPAWN_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
+import { SPAWN_QUEUE } from '@ephemera/queue';
 import type { SpawnJob } from '@ephemera/queue';
 import type { Logger } from '@ephemera/process';
-import { DelayedError, Worker } from 'bullmq';
-import type { Job } from 'bullmq';
+import { DelayedError } from 'bullmq';
+import type { Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { handBack } from './hand-back.ts';
+import { startJobWorker } from './job-worker.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
 export interface QueueWorkerOptions {
   readonly connection: Redis;
   readonly prefix: string;
-  readonly concurrency: number;
   readonly logger: Logger;
   readonly metrics: WorkerMetrics;
+  /** Starts the queue's worker; tests wrap it, for example to run every job twice. */
+  readonly startJobWorker?: typeof startJobWorker;
   /** How long jobs under way have to end by themselves at a stop, ms. */
   readonly finishWithin?: number;
 }
@@ -32,13 +34,10 @@ export interface QueueWorker {
 const AT_ONCE = 100;
 
 /** Works off the spawn jobs: any worker of any host takes the next one. */
-export function startSpawnWorker(
-  ports: SpawnPorts,
-  options: Omit<QueueWorkerOptions, 'concurrency'>,
-): QueueWorker {
-  const { logger, metrics, connection, prefix } = options;
+export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions): QueueWorker {
+  const { logger, metrics, connection, prefix, startJobWorker: start = startJobWorker } = options;
   const back = handBack(logger, options.finishWithin);
-  const worker = new Worker<SpawnJob, { kind: string; message?: string }>(
+  const worker = start<SpawnJob, { kind: string; message?: string }>(
     SPAWN_QUEUE,
     async (job, token) => {
       const { id, generation } = job.data;
@@ -59,9 +58,8 @@ export function startSpawnWorker(
       else log.info('spawn superseded');
       return spawned;
     },
-    { ...WORKER_OPTIONS, connection, prefix, concurrency: AT_ONCE },
+    { logger, connection, prefix, concurrency: AT_ONCE },
   );
-  reportFaults(worker, logger);
   return { worker, stop: () => back.stop(worker) };
 }
 
@@ -84,13 +82,4 @@ async function orElsewhere<T>(
     await job.moveToDelayed(Date.now() + (isTheirs ? THEIRS : ELSEWHERE), token);
     throw new DelayedError();
   }
-}
-
-/** A worker without a listener for `error` would end the process. */
-export function reportFaults(worker: Worker, logger: Logger): void {
-  worker.on('error', (error) => logger.warn({ err: error }, 'queue fault'));
-  worker.on('failed', (job, error) => {
-    const { id, generation } = (job?.data ?? {}) as { id?: string; generation?: number };
-    logger.warn({ err: error, id, generation, queue: worker.name }, 'job attempt failed');
-  });
 }

@@ -25,8 +25,8 @@ export interface App {
 /** How a process is started, beside what the whole deployment has. */
 export interface AppOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Arguments of node, such as a module to import first. */
-  readonly nodeArgs?: readonly string[];
+  /** Program and arguments of node in place of the app's own main.ts. */
+  readonly entry?: readonly string[];
   /** Gives the process at once, before it is healthy: one that may end at its start. */
   readonly unawaited?: boolean;
 }
@@ -100,7 +100,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     env: Record<string, string>,
     more: AppOptions = {},
   ): Promise<App> => {
-    const args = [...(more.nodeArgs ?? []), join(root, `apps/${name}/src/main.ts`)];
+    const args = more.entry ?? [join(root, `apps/${name}/src/main.ts`)];
     const child = spawn(process.execPath, args, {
       env: { ...common, ...env, ...more.env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Ground, newId, readyRoute, type Replica, startGround } from '../ground.ts';
 import { randomFrom, type Random } from '../random.ts';
 import { disturb } from './disturb.ts';
-import { type Fence, without } from './fences.ts';
+import { type Fence, entryWithout } from './fences.ts';
 import { type Listening, startInstance, type Stray } from './instance.ts';
 import { type Relay, startRelay } from './relay.ts';
 import { Visitor } from './visitor.ts';
@@ -73,8 +73,8 @@ async function churnOn(
   for (let i = 0; i < REPLICAS; i++) {
     const relay = await startRelay(ground.redisPort);
     relays.push(relay);
-    const nodeArgs = without(options.removed ?? []);
-    replicas.push(await ground.replica({ nodeArgs, redisPort: relay.port }));
+    const entry = entryWithout('proxy', options.removed ?? []);
+    replicas.push(await ground.replica({ entry, redisPort: relay.port }));
   }
   const count = { answers: 0, wrong: 0, arrived: 0, instances: 0 };
   const strays: Stray[] = [];

@@ -1,18 +1,18 @@
 import { type Random, shuffled } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
-import { type Point, strikeAt } from '../steps/steps.ts';
-import type { Strike } from '../steps/strike.ts';
+import { type FaultPoint, faultAt } from '../injection/fault-points.ts';
+import type { Fault } from '../injection/process-plan.ts';
 
-/** A strike that a process is to meet, and the step that it is for. */
+/** A fault that a process is to inject, and the step that it belongs to. */
 export interface Planned {
   readonly step: string;
-  readonly strike: Strike;
+  readonly fault: Fault;
 }
 
-/** Every step so many times, in an order by chance. */
+/** Every step `runs` times, in random order. */
 export function plan(
-  steps: Readonly<Record<string, readonly Point[]>>,
-  signal: Strike['signal'],
+  steps: Readonly<Record<string, readonly FaultPoint[]>>,
+  signal: Fault['signal'],
   runs: number,
   { steps: only }: Options,
   random: Random,
@@ -21,7 +21,7 @@ export function plan(
   for (const [step, points] of Object.entries(steps)) {
     if (only.length > 0 && !only.includes(step)) continue;
     for (let run = 0; run < runs; run++) {
-      planned.push({ step, strike: strikeAt(points, run, random, signal) });
+      planned.push({ step, fault: faultAt(points, run, random, signal) });
     }
   }
   return shuffled(planned, random);

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { print, randomFrom } from '@ephemera/test-support';
 import { type Ground, startGround } from '../ground.ts';
 import type { Options } from '../options.ts';
-import { PROXY_STEPS } from '../steps/steps.ts';
-import { nodeArgs } from '../steps/strike.ts';
+import { PROXY_STEPS } from '../injection/fault-points.ts';
+import { entryOf } from '../injection/process-plan.ts';
 import { Tally } from '../tally.ts';
 import { type Planned, plan } from './plan.ts';
 import { printLedger } from './recover.ts';
@@ -32,7 +32,7 @@ export async function proxyKilled(options: Options): Promise<boolean> {
         tally.run(death.step, struck);
         if (!struck) print(`missed: ${JSON.stringify(death)}`);
       }
-      const replica = { nodeArgs: nodeArgs({ without: options.without }) };
+      const replica = { entry: entryOf('proxy', { without: options.without }) };
       await ground.site.startProxy(replica, 1);
       const steps = deaths.map(({ step }) => step);
       const { took, broken } = await ground.recovered({ since: performance.now() });
@@ -51,7 +51,7 @@ export async function proxyKilled(options: Options): Promise<boolean> {
 /** The second replica is ended, and the one in its place dies as planned. */
 async function dieOnce(
   { site }: Ground,
-  { step, strike }: Planned,
+  { step, fault }: Planned,
   pause: number,
   { without }: Options,
 ): Promise<boolean> {
@@ -61,8 +61,8 @@ async function dieOnce(
     await new Promise((resolve) => before.once('exit', resolve));
   }
   const isDrain = step === 'drain';
-  const args = nodeArgs({ strikes: isDrain ? [] : [strike], without });
-  const proxy = await site.startProxy({ nodeArgs: args, unawaited: true }, 1);
+  const entry = entryOf('proxy', { faults: isDrain ? [] : [fault], without });
+  const proxy = await site.startProxy({ entry, unawaited: true }, 1);
   if (!isDrain) return died(proxy, LONGEST_LIFE);
   while (!proxy.log().includes('proxy ready')) await sleep(20);
   await sleep(500);

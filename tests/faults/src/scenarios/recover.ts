@@ -1,7 +1,7 @@
 import { print } from '@ephemera/test-support';
 import type { Ground } from '../ground.ts';
 import type { Options } from '../options.ts';
-import { nodeArgs } from '../steps/strike.ts';
+import { entryOf } from '../injection/process-plan.ts';
 import type { Tally } from '../tally.ts';
 
 /**
@@ -15,7 +15,7 @@ export async function recover(
   tally: Tally,
 ): Promise<void> {
   const starting = Array.from({ length: workers }, () =>
-    ground.site.startWorker({ nodeArgs: nodeArgs({ without }) }),
+    ground.site.startWorker({ entry: entryOf('worker', { without }) }),
   );
   const alive = await Promise.all(starting);
   const { took, broken } = await ground.recovered({ since: performance.now() });

@@ -3,8 +3,8 @@ import { WORKER_OPTIONS } from '@ephemera/queue';
 import { type App, print, randomFrom } from '@ephemera/test-support';
 import { type Ground, startGround } from '../ground.ts';
 import type { Options } from '../options.ts';
-import { WORKER_STEPS } from '../steps/steps.ts';
-import { countMarks, nodeArgs } from '../steps/strike.ts';
+import { WORKER_STEPS } from '../injection/fault-points.ts';
+import { countMarks, entryOf } from '../injection/process-plan.ts';
 import { Tally } from '../tally.ts';
 import { type Planned, plan } from './plan.ts';
 import { printLedger, recover } from './recover.ts';
@@ -64,9 +64,9 @@ async function freezeAll(
   { without }: Options,
   tally: Tally,
 ): Promise<App> {
-  const strikes = turns.map(({ strike }) => strike);
+  const faults = turns.map(({ fault }) => fault);
   const worker = await ground.site.startWorker({
-    nodeArgs: nodeArgs({ strikes, without }),
+    entry: entryOf('worker', { faults, without }),
     unawaited: true,
   });
   const { child, log } = worker;

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type App, print, randomFrom } from '@ephemera/test-support';
 import { type Ground, startGround } from '../ground.ts';
 import type { Options } from '../options.ts';
-import { WORKER_STEPS } from '../steps/steps.ts';
-import { countMarks, nodeArgs } from '../steps/strike.ts';
+import { WORKER_STEPS } from '../injection/fault-points.ts';
+import { countMarks, entryOf } from '../injection/process-plan.ts';
 import { Tally } from '../tally.ts';
 import { type Planned, plan } from './plan.ts';
 import { printLedger, recover } from './recover.ts';
@@ -51,8 +51,8 @@ async function dieAll(
   const waiting = [...deaths];
   const place = async () => {
     for (let death = waiting.shift(); death; death = waiting.shift()) {
-      const args = nodeArgs({ strikes: [death.strike], without });
-      const worker = await ground.site.startWorker({ nodeArgs: args, unawaited: true });
+      const entry = entryOf('worker', { faults: [death.fault], without });
+      const worker = await ground.site.startWorker({ entry, unawaited: true });
       const struck = await died(worker);
       tally.run(death.step, struck);
       if (!struck) print(`missed: ${JSON.stringify(death)}`);

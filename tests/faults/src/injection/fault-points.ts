@@ -1,27 +1,28 @@
 import type { Random } from '@ephemera/test-support';
-import type { Moment, Strike } from './strike.ts';
+import type { PortCall } from './port-calls.ts';
+import type { Fault, Moment } from './process-plan.ts';
 
-/** A place to strike at. */
-export interface Point {
-  readonly call: string;
+/** A call at which a fault is injected. */
+export interface FaultPoint {
+  readonly call: PortCall;
   readonly moment: Moment;
-  /** The most that a strike in the middle waits, ms. */
+  /** The longest delay of a fault during the call, ms. */
   readonly within?: number;
 }
 
 const MOMENTS: readonly Moment[] = ['before', 'during', 'after'];
 
-const around = (call: string, within?: number): Point[] =>
+const around = (call: PortCall, within?: number): FaultPoint[] =>
   MOMENTS.map((moment) => ({ call, moment, ...(within !== undefined && { within }) }));
 
-const at = (moment: Moment, call: string, within?: number): Point => ({
+const at = (moment: Moment, call: PortCall, within?: number): FaultPoint => ({
   call,
   moment,
   ...(within !== undefined && { within }),
 });
 
-/** The steps of a worker, in the order in which an instance meets them, with where each is struck. */
-export const WORKER_STEPS: Readonly<Record<string, readonly Point[]>> = {
+/** The steps of a worker, in the order of an instance's life, each with its fault points. */
+export const WORKER_STEPS: Readonly<Record<string, readonly FaultPoint[]>> = {
   reserve: around('instances.begin'),
   job: around('kills.arm'),
   create: around('docker.createContainer', 20),
@@ -46,8 +47,8 @@ export const WORKER_STEPS: Readonly<Record<string, readonly Point[]>> = {
   ],
 };
 
-/** What a replica is asked for. Its drain is struck from outside, at any moment. */
-export const PROXY_STEPS: Readonly<Record<string, readonly Point[]>> = {
+/** The operations of a proxy. The scenario kills it from outside during its drain. */
+export const PROXY_STEPS: Readonly<Record<string, readonly FaultPoint[]>> = {
   claim: [...around('intake.claim'), ...around('kills.arm'), ...around('refills.request')],
   create: [...around('intake.take'), ...around('spawns.add')],
   kill: [...around('instances.end'), ...around('ends.finish')],
@@ -55,13 +56,13 @@ export const PROXY_STEPS: Readonly<Record<string, readonly Point[]>> = {
   drain: [at('before', 'drain')],
 };
 
-/** The strike of a step's nth run: its points in turn, the rest by chance. */
-export function strikeAt(
-  points: readonly Point[],
+/** The fault of a step's run: the points in turn, the rest at random. */
+export function faultAt(
+  points: readonly FaultPoint[],
   run: number,
   random: Random,
-  signal: Strike['signal'],
-): Strike {
+  signal: Fault['signal'],
+): Fault {
   const point = points[run % points.length];
   if (!point) throw new Error('a step without points');
   const { call, moment, within = 2 } = point;

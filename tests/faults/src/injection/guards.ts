@@ -1,0 +1,172 @@
+import type { ProxyDependencies } from '@ephemera/proxy';
+import type { WorkerDependencies } from '@ephemera/worker';
+
+type StoreAndJobs = Pick<ProxyDependencies, 'createStore' | 'createProducers'>;
+
+/** Removes one guard. What is absent stays as it is. */
+interface Removal {
+  /** From workers and proxies. */
+  readonly store?: (base: StoreAndJobs) => StoreAndJobs;
+  readonly worker?: (base: WorkerDependencies) => WorkerDependencies;
+}
+
+type ReconcilePorts = Parameters<WorkerDependencies['reconcile']>[0];
+
+const reconcileWith = (change: (ports: ReconcilePorts) => Partial<ReconcilePorts>): Removal => ({
+  worker: (base) => ({
+    ...base,
+    reconcile: (ports) => base.reconcile({ ...ports, ...change(ports) }),
+  }),
+});
+
+const nothing = () => Promise.resolve();
+
+/** Guards, each with what removes it from a process of a test by wrapping its ports. */
+export const GUARDS: Readonly<Record<string, Removal>> = {
+  /** Reconciliation does not restore kill jobs. */
+  're-arming': reconcileWith(({ kills }) => ({ kills: { ...kills, arm: nothing } })),
+
+  /** Reconciliation does not complete an end that another process began: its reason is `due`. */
+  finishing: reconcileWith(({ instances }) => ({
+    instances: {
+      ...instances,
+      end: (id, why, message) =>
+        why === 'due' ? Promise.resolve({ kind: 'absent' }) : instances.end(id, why, message),
+    },
+  })),
+
+  /** Reconciliation does not remove containers without an instance. */
+  orphans: reconcileWith(({ containers }) => ({ containers: { ...containers, remove: nothing } })),
+
+  /** Reconciliation does not add lost spawn jobs again. */
+  'asking again': reconcileWith(({ spawns }) => ({ spawns: { ...spawns, add: nothing } })),
+
+  /** The kill job is removed after the tombstone is written. */
+  'job before tombstone': { store: removeJobAfterTombstone },
+
+  /** An instance becomes ready whatever its state and its generation are. */
+  'state and generation': {
+    store: (base) => ({
+      ...base,
+      createStore(redis, keys, tombstone) {
+        const store = base.createStore(redis, keys, tombstone);
+        const { instances } = store;
+        return {
+          ...store,
+          instances: {
+            ...instances,
+            async publish(id, generation, address, host) {
+              const published = await instances.publish(id, generation, address, host);
+              if (published) return published;
+              // The refusal is ignored: the record is changed to what the store would accept.
+              const key = keys.instance(id);
+              const [current, owner] = await redis.hmget(key, 'generation', 'host');
+              if (host !== undefined && owner !== host) return undefined;
+              await redis.hset(key, 'state', 'starting');
+              return instances.publish(id, Number(current ?? generation), address, host);
+            },
+          },
+        };
+      },
+    }),
+  },
+
+  /** A kill is counted by each process that ran it. */
+  'counted once': {
+    store: (base) => ({
+      ...base,
+      createStore(...args) {
+        const store = base.createStore(...args);
+        const { instances } = store;
+        return {
+          ...store,
+          instances: {
+            ...instances,
+            async bury(id, generation, left) {
+              const buried = await instances.bury(id, generation, left);
+              return buried || left === undefined;
+            },
+          },
+        };
+      },
+    }),
+  },
+};
+
+/** Dependencies of a worker without some guards. @throws Error for a name that is not in `GUARDS` */
+export function withoutWorkerGuards(
+  base: WorkerDependencies,
+  names: readonly string[],
+): WorkerDependencies {
+  return names.map(guardOf).reduce((dependencies, { store, worker }) => {
+    const changed = { ...dependencies, ...store?.(dependencies) };
+    return worker?.(changed) ?? changed;
+  }, base);
+}
+
+/** The same for a proxy. A guard that only a worker has is ignored. */
+export function withoutProxyGuards(
+  base: ProxyDependencies,
+  names: readonly string[],
+): ProxyDependencies {
+  return names
+    .map(guardOf)
+    .reduce((dependencies, { store }) => ({ ...dependencies, ...store?.(dependencies) }), base);
+}
+
+function guardOf(name: string): Removal {
+  const guard = GUARDS[name];
+  if (!guard) throw new Error(`there is no guard ${name}; there are ${guardNames()}`);
+  return guard;
+}
+
+/** All names, for messages. */
+export function guardNames(): string {
+  return Object.keys(GUARDS).join(', ');
+}
+
+/** A kill removes the job with the instance that `end` returned: that call waits for `bury`. */
+function removeJobAfterTombstone(base: StoreAndJobs): StoreAndJobs {
+  const ended = new WeakSet<object>();
+  const waiting = new Map<string, () => Promise<void>>();
+  return {
+    createProducers(...args) {
+      const jobs = base.createProducers(...args);
+      const { kills } = jobs;
+      return {
+        ...jobs,
+        kills: {
+          arm: (...given) => kills.arm(...given),
+          waiting: (...given) => kills.waiting(...given),
+          hasten: (...given) => kills.hasten(...given),
+          async disarm(instance) {
+            if (!ended.has(instance)) return kills.disarm(instance);
+            waiting.set(instance.id, () => kills.disarm(instance));
+          },
+        },
+      };
+    },
+    createStore(...args) {
+      const store = base.createStore(...args);
+      const { instances } = store;
+      return {
+        ...store,
+        instances: {
+          ...instances,
+          async end(id, why, message) {
+            const ending = await instances.end(id, why, message);
+            if (ending.kind === 'draining') ended.add(ending.instance);
+            return ending;
+          },
+          async bury(id, generation, left) {
+            const buried = await instances.bury(id, generation, left);
+            const removeJob = waiting.get(id);
+            waiting.delete(id);
+            if (buried) await removeJob?.();
+            return buried;
+          },
+        },
+      };
+    },
+  };
+}
