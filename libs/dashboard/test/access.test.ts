@@ -1,22 +1,22 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTokens, hashToken } from '@ephemera/http';
 import { SESSION, createSessions } from '../src/access/session.ts';
-import { BEARER, HTML, READER, TOKEN, entries, postForm, setScene, signIn } from './scene.ts';
-import type { Scene } from './scene.ts';
+import { BEARER, HTML, READER, TOKEN, entries, postForm, setFixture, signIn } from './fixture.ts';
+import type { Fixture } from './fixture.ts';
 
 const tokens = createTokens(TOKEN, () => ({}));
 
-let scene: Scene;
+let fixture: Fixture;
 let cookie: string;
 
 beforeAll(async () => {
-  scene = await setScene();
-  cookie = await signIn(scene.url);
+  fixture = await setFixture();
+  cookie = await signIn(fixture.url);
 });
-afterAll(() => scene.stop());
+afterAll(() => fixture.stop());
 
 const get = (path: string, headers: Record<string, string> = {}) =>
-  fetch(`${scene.url}${path}`, { headers, redirect: 'manual' });
+  fetch(`${fixture.url}${path}`, { headers, redirect: 'manual' });
 
 const INSIDE = ['/instances', '/queues', '/queues/api/queues', '/queues/static/images/logo.svg'];
 
@@ -48,7 +48,7 @@ test('health is for everybody', async () => {
 });
 
 test("a session's cookie is unreadable, strict, and never for the path that instances have", async () => {
-  const answer = await postForm(`${scene.url}/login`, { token: TOKEN, next: '/queues' });
+  const answer = await postForm(`${fixture.url}/login`, { token: TOKEN, next: '/queues' });
   expect(answer.status).toBe(303);
   expect(answer.headers.get('location')).toBe('/queues');
   const cookies = answer.headers.getSetCookie();
@@ -64,7 +64,7 @@ test("a session's cookie is unreadable, strict, and never for the path that inst
 
 test('behind TLS the cookie is for TLS alone', async () => {
   const answer = await postForm(
-    `${scene.url}/login`,
+    `${fixture.url}/login`,
     { token: TOKEN },
     { 'x-forwarded-proto': 'https' },
   );
@@ -100,25 +100,25 @@ test('a cookie that was changed, made up or made for another token opens nothing
 
 test('a token of scope read looks, and changes nothing', async () => {
   const bearer = { authorization: `Bearer ${READER}` };
-  const own = await signIn(scene.url, READER);
-  const { id } = await scene.draftInstance();
+  const own = await signIn(fixture.url, READER);
+  const { id } = await fixture.draftInstance();
   for (const headers of [bearer, { cookie: own }]) {
     for (const path of ['/instances', '/queues/api/queues']) {
       expect((await get(path, headers)).status).toBe(200);
     }
-    expect((await postForm(`${scene.url}/instances/${id}/end`, {}, headers)).status).toBe(403);
-    const paused = await fetch(`${scene.url}/queues/api/queues/pause`, {
+    expect((await postForm(`${fixture.url}/instances/${id}/end`, {}, headers)).status).toBe(403);
+    const paused = await fetch(`${fixture.url}/queues/api/queues/pause`, {
       method: 'PUT',
-      headers: { ...headers, origin: scene.url },
+      headers: { ...headers, origin: fixture.url },
     });
     expect(paused.status).toBe(403);
   }
-  expect(await scene.instances.get(id)).toMatchObject({ state: 'pending' });
+  expect(await fixture.instances.get(id)).toMatchObject({ state: 'pending' });
 });
 
 test('a session ends with the token that began it, replaced or taken away', async () => {
   const before = entries['looker'];
-  const own = await signIn(scene.url, READER);
+  const own = await signIn(fixture.url, READER);
   const status = async () => (await get('/instances', { cookie: own })).status;
   expect(await status()).toBe(200);
   entries['looker'] = { hash: [hashToken('another-of-the-name')], scopes: ['read'] };
@@ -170,9 +170,9 @@ test('a session ends after twelve hours', () => {
 });
 
 test('logging out takes the cookies away, ends every copy of the session, and no other', async () => {
-  const own = await signIn(scene.url);
+  const own = await signIn(fixture.url);
   expect((await get('/instances', { cookie: own })).status).toBe(200);
-  const answer = await postForm(`${scene.url}/instances/logout`, {}, { cookie: own });
+  const answer = await postForm(`${fixture.url}/instances/logout`, {}, { cookie: own });
   for (const path of INSIDE) expect((await get(path, { cookie: own })).status, path).toBe(401);
   expect((await get('/instances', { cookie })).status).toBe(200);
   expect(answer.status).toBe(303);
@@ -189,29 +189,29 @@ test.each([
   ['that the browser calls same-site', { 'sec-fetch-site': 'same-site' }],
   ['that the browser calls cross-site', { 'sec-fetch-site': 'cross-site' }],
 ])('a change asked for %s is refused', async (_, headers) => {
-  const { id } = await scene.draftInstance();
+  const { id } = await fixture.draftInstance();
   const answers = await Promise.all([
-    postForm(`${scene.url}/instances/${id}/end`, {}, { cookie, ...headers }),
-    postForm(`${scene.url}/login`, { token: TOKEN }, headers),
-    postForm(`${scene.url}/instances/logout`, {}, headers),
-    fetch(`${scene.url}/queues/api/queues/pause`, {
+    postForm(`${fixture.url}/instances/${id}/end`, {}, { cookie, ...headers }),
+    postForm(`${fixture.url}/login`, { token: TOKEN }, headers),
+    postForm(`${fixture.url}/instances/logout`, {}, headers),
+    fetch(`${fixture.url}/queues/api/queues/pause`, {
       method: 'PUT',
       headers: { cookie, origin: 'http://x', ...headers },
     }),
   ]);
   expect(answers.map(({ status }) => status)).toEqual([403, 403, 403, 403]);
-  expect(await scene.instances.get(id)).toMatchObject({ state: 'pending' });
+  expect(await fixture.instances.get(id)).toMatchObject({ state: 'pending' });
 });
 
 test('a program with the token needs no origin', async () => {
-  const { id } = await scene.draftInstance();
-  const answer = await fetch(`${scene.url}/instances/${id}/end`, {
+  const { id } = await fixture.draftInstance();
+  const answer = await fetch(`${fixture.url}/instances/${id}/end`, {
     method: 'POST',
     headers: BEARER,
     redirect: 'manual',
   });
   expect(answer.status).toBe(303);
-  expect(await scene.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
+  expect(await fixture.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
 });
 
 test.each(['/healthz', '/login', '/', '/nowhere', '/instances', '/queues', '/queues/api/queues'])(
@@ -231,9 +231,9 @@ test.each(['/healthz', '/login', '/', '/nowhere', '/instances', '/queues', '/que
 
 test('broken and oversized forms are refused, and nothing ends', async () => {
   const send = (body: string, type = 'application/x-www-form-urlencoded') =>
-    fetch(`${scene.url}/login`, {
+    fetch(`${fixture.url}/login`, {
       method: 'POST',
-      headers: { origin: scene.url, 'content-type': type },
+      headers: { origin: fixture.url, 'content-type': type },
       body,
     });
   expect((await send(`token=${'x'.repeat(10_000)}`)).status).toBe(413);
@@ -252,14 +252,14 @@ test('wrong bearer tokens are slowed down as wrong logins are', async () => {
   }
   expect(statuses).toEqual([...Array<number>(10).fill(401), 429]);
   expect((await get('/instances', { ...BEARER, ...from })).status).toBe(429);
-  expect((await postForm(`${scene.url}/login`, { token: TOKEN }, from)).status).toBe(429);
+  expect((await postForm(`${fixture.url}/login`, { token: TOKEN }, from)).status).toBe(429);
   expect((await get('/instances', { cookie, ...from })).status).toBe(200);
   expect((await get('/instances', BEARER)).status).toBe(200);
 });
 
 // Last, because it uses up what this address may guess.
 test('guessing is slowed down, and a right token is no exception', async () => {
-  const guess = (token: string) => postForm(`${scene.url}/login`, { token });
+  const guess = (token: string) => postForm(`${fixture.url}/login`, { token });
   let wrong = 0;
   let status = 401;
   while (status === 401 && wrong < 20) {

@@ -2,24 +2,24 @@ import { get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { BEARER, HTML, READER, TOKEN, postForm, setScene, signIn } from './scene.ts';
-import type { Scene } from './scene.ts';
+import { BEARER, HTML, READER, TOKEN, postForm, setFixture, signIn } from './fixture.ts';
+import type { Fixture } from './fixture.ts';
 
 // Who did what to the deployment, in lines that can be filtered by one message.
 
-let scene: Scene;
+let fixture: Fixture;
 let before = 0;
 beforeAll(async () => {
-  scene = await setScene();
+  fixture = await setFixture();
 });
-afterAll(() => scene.stop());
+afterAll(() => fixture.stop());
 beforeEach(() => {
-  before = scene.log.length;
+  before = fixture.log.length;
 });
 
 /** The acts of this test, without what every line has. */
 const acts = () =>
-  scene.log
+  fixture.log
     .slice(before)
     .map((line) => JSON.parse(line) as Record<string, unknown>)
     .filter(({ msg }) => msg === 'administrative act')
@@ -31,27 +31,27 @@ const acts = () =>
 const common = { level: 'info', address: '127.0.0.1' };
 
 test('logins, refused ones too, and logouts', async () => {
-  const cookie = await signIn(scene.url);
-  await postForm(`${scene.url}/login`, { token: 'not-the-token-at-all' });
-  await postForm(`${scene.url}/instances/logout`, {}, { cookie });
+  const cookie = await signIn(fixture.url);
+  await postForm(`${fixture.url}/login`, { token: 'not-the-token-at-all' });
+  await postForm(`${fixture.url}/instances/logout`, {}, { cookie });
   expect(acts()).toEqual([
     { ...common, by: 'admin', act: 'login', status: 303, result: 'done' },
     { ...common, by: 'nobody', act: 'login', status: 401, result: 'refused' },
     { ...common, by: 'admin', act: 'logout', status: 303, result: 'done' },
   ]);
-  expect(scene.log.join('')).not.toContain(TOKEN);
+  expect(fixture.log.join('')).not.toContain(TOKEN);
 });
 
 test('the end of an instance, and acts on jobs and queues, with whoever is behind a balancer', async () => {
-  const { id, generation } = await scene.startInstance('host-a');
+  const { id, generation } = await fixture.startInstance('host-a');
   const from = { ...BEARER, 'x-forwarded-for': '203.0.113.9, 198.51.100.7' };
   const put = (path: string) =>
-    fetch(`${scene.url}/queues/api/queues/${path}`, { method: 'PUT', headers: from });
+    fetch(`${fixture.url}/queues/api/queues/${path}`, { method: 'PUT', headers: from });
   await put(`instance-kill-host-a/${id}-${generation}/promote`);
   await put('instance-kill-host-a/pause');
   await put('instance-kill-host-a/resume');
   await put('instance-kill-host-a/obliterate');
-  await postForm(`${scene.url}/instances/${id}/end`, {}, from);
+  await postForm(`${fixture.url}/instances/${id}/end`, {}, from);
   const by = { ...common, address: '198.51.100.7', by: 'admin' };
   const queue = 'instance-kill-host-a';
   const job = `${id}-${generation}`;
@@ -65,10 +65,10 @@ test('the end of an instance, and acts on jobs and queues, with whoever is behin
 });
 
 test('one who may only look, and a stranger', async () => {
-  const { id } = await scene.draftInstance();
+  const { id } = await fixture.draftInstance();
   const headers = { authorization: `Bearer ${READER}` };
-  await postForm(`${scene.url}/instances/${id}/end`, {}, headers);
-  await fetch(`${scene.url}/instances/${id}/end`, { method: 'POST' });
+  await postForm(`${fixture.url}/instances/${id}/end`, {}, headers);
+  await fetch(`${fixture.url}/instances/${id}/end`, { method: 'POST' });
   expect(acts()).toEqual([
     { ...common, by: 'looker', act: 'instance.end', id, status: 403, result: 'refused' },
     { ...common, by: 'nobody', act: 'instance.end', id, status: 401, result: 'refused' },
@@ -76,16 +76,16 @@ test('one who may only look, and a stranger', async () => {
 });
 
 test('no other spelling of a path does something without a line that says to what', async () => {
-  const { id } = await scene.startInstance('host-a');
+  const { id } = await fixture.startInstance('host-a');
   const post = async (path: string) =>
-    (await postForm(`${scene.url}/instances/${path}`, {}, BEARER)).status;
+    (await postForm(`${fixture.url}/instances/${path}`, {}, BEARER)).status;
   expect(await post(`${id}/end/`)).toBe(404);
   expect(await post(`${id}/END`)).toBe(404);
-  expect(await scene.instances.get(id)).toMatchObject({ state: 'ready' });
+  expect(await fixture.instances.get(id)).toMatchObject({ state: 'ready' });
   expect(await post(`%${id.charCodeAt(0).toString(16)}${id.slice(1)}/end`)).toBe(303);
   // The board knows a host's queue from here on.
-  await fetch(`${scene.url}/queues/api/queues`, { headers: BEARER });
-  await fetch(`${scene.url}/queues/API/Queues/instance-kill-host-%61/Pause`, {
+  await fetch(`${fixture.url}/queues/api/queues`, { headers: BEARER });
+  await fetch(`${fixture.url}/queues/API/Queues/instance-kill-host-%61/Pause`, {
     method: 'PUT',
     headers: BEARER,
   });
@@ -97,8 +97,8 @@ test('no other spelling of a path does something without a line that says to wha
 });
 
 test('looking is no act', async () => {
-  await fetch(`${scene.url}/instances`, { headers: { ...HTML, ...BEARER } });
-  await fetch(`${scene.url}/queues/api/queues`, { headers: BEARER });
+  await fetch(`${fixture.url}/instances`, { headers: { ...HTML, ...BEARER } });
+  await fetch(`${fixture.url}/queues/api/queues`, { headers: BEARER });
   expect(acts()).toEqual([]);
 });
 
@@ -113,7 +113,7 @@ test.each([
   ['dash.localhost:8082', 200],
 ])('asked for as %s: %i', async (host, status) => {
   const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-    get(`${scene.url}/login`, { headers: { host, ...HTML }, agent: false }, resolve).once(
+    get(`${fixture.url}/login`, { headers: { host, ...HTML }, agent: false }, resolve).once(
       'error',
       reject,
     );

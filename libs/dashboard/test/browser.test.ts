@@ -6,14 +6,14 @@ import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { TOKEN, setScene } from './scene.ts';
-import type { Scene } from './scene.ts';
+import { TOKEN, setFixture } from './fixture.ts';
+import type { Fixture } from './fixture.ts';
 
-let scene: Scene;
+let fixture: Fixture;
 let browser: Browser;
 
 beforeAll(async () => {
-  scene = await setScene();
+  fixture = await setFixture();
   browser = await chromium.launch(CHROMIUM);
 });
 afterEach(() => {
@@ -21,7 +21,7 @@ afterEach(() => {
 });
 afterAll(async () => {
   await browser.close();
-  await scene.stop();
+  await fixture.stop();
 });
 
 /** Faults of scripts and of the content policy, but for the web font that it refuses. */
@@ -41,7 +41,7 @@ async function openPage(): Promise<Page> {
 
 async function logIn(at = '/'): Promise<Page> {
   const page = await openPage();
-  await page.goto(`${scene.url}${at}`);
+  await page.goto(`${fixture.url}${at}`);
   await page.getByLabel('Token').fill(TOKEN);
   await page.getByRole('button', { name: 'Log in' }).click();
   await page.waitForURL((url) => url.pathname !== '/login');
@@ -58,7 +58,7 @@ async function findings(page: Page): Promise<string[]> {
 
 test('a person logs in and is where they wanted to go', async () => {
   const page = await openPage();
-  await page.goto(`${scene.url}/queues/queue/instance-spawn`);
+  await page.goto(`${fixture.url}/queues/queue/instance-spawn`);
   expect(new URL(page.url()).pathname).toBe('/login');
   expect(await findings(page)).toEqual([]);
 
@@ -74,25 +74,25 @@ test('a person logs in and is where they wanted to go', async () => {
 });
 
 test('a delayed kill is seen with its instance and its due time, and later as completed', async () => {
-  const { id, generation } = await scene.startInstance('host-seen', { timeout: 900_000 });
+  const { id, generation } = await fixture.startInstance('host-seen', { timeout: 900_000 });
   const page = await logIn('/queues/queue/instance-kill-host-seen?status=delayed');
   await page.getByText(`kill · ${id} · due `).first().waitFor();
   expect(generation).toBeGreaterThan(0);
 
-  const short = await scene.startInstance('host-seen', { timeout: 1_000 });
-  scene.workKills('host-seen');
+  const short = await fixture.startInstance('host-seen', { timeout: 1_000 });
+  fixture.workKills('host-seen');
   await waitFor('the tombstone', async () => {
-    return (await scene.instances.get(short.id))?.state === 'gone';
+    return (await fixture.instances.get(short.id))?.state === 'gone';
   });
-  await page.goto(`${scene.url}/queues/queue/instance-kill-host-seen?status=completed`);
+  await page.goto(`${fixture.url}/queues/queue/instance-kill-host-seen?status=completed`);
   await page.getByText(`kill · ${short.id} · due `).first().waitFor();
   await page.context().close();
 });
 
 test('an instance is seen with its time left, and ended by its button', async () => {
-  const kept = await scene.startInstance('host-b');
-  const doomed = await scene.startInstance('host-b', { timeout: 5_400_000 });
-  await scene.draftInstance();
+  const kept = await fixture.startInstance('host-b');
+  const doomed = await fixture.startInstance('host-b', { timeout: 5_400_000 });
+  await fixture.draftInstance();
   const page = await logIn();
   const row = page.getByRole('row', { name: doomed.id });
   await row.getByText('1h29m').waitFor();
@@ -104,25 +104,25 @@ test('an instance is seen with its time left, and ended by its button', async ()
   page.on('dialog', (dialog) => void dialog.accept());
   await row.getByRole('button').click();
   await page.getByText(`Instance ${doomed.id} is being ended.`).waitFor();
-  expect(await scene.instances.get(doomed.id)).toMatchObject({
+  expect(await fixture.instances.get(doomed.id)).toMatchObject({
     state: 'draining',
     reason: 'request',
   });
-  expect(await scene.instances.get(kept.id)).toMatchObject({ state: 'ready' });
+  expect(await fixture.instances.get(kept.id)).toMatchObject({ state: 'ready' });
 
   // The page follows by itself: the row goes when a worker has removed the container.
-  scene.workKills('host-b');
+  fixture.workKills('host-b');
   await row.waitFor({ state: 'detached' });
   await page.context().close();
 });
 
 test('a page that is refused the newest says that it is old, and recovers', async () => {
-  await scene.startInstance('host-c');
+  await fixture.startInstance('host-c');
   const page = await logIn();
   await page.route('**/instances', (route) => route.abort());
   await page.getByText('No answer; what you see is old.').waitFor();
   await page.unroute('**/instances');
-  const { id } = await scene.startInstance('host-c');
+  const { id } = await fixture.startInstance('host-c');
   await page.getByRole('row', { name: id }).waitFor();
   await page.getByText('No answer; what you see is old.').waitFor({ state: 'detached' });
 
@@ -134,14 +134,14 @@ test('a page that is refused the newest says that it is old, and recovers', asyn
   expect(asked).toEqual([]);
 
   // Somebody has copied the session; it goes by the cookie's path whether it is ended.
-  const copies = await page.context().cookies(`${scene.url}/instances`);
+  const copies = await page.context().cookies(`${fixture.url}/instances`);
   await page.getByRole('button', { name: 'Log out' }).click();
   await page.waitForURL('**/login');
-  await page.goto(`${scene.url}/instances`);
+  await page.goto(`${fixture.url}/instances`);
   expect(new URL(page.url()).pathname).toBe('/login');
   expect(copies).toHaveLength(1);
   await page.context().addCookies(copies);
-  await page.goto(`${scene.url}/instances`);
+  await page.goto(`${fixture.url}/instances`);
   expect(new URL(page.url()).pathname).toBe('/login');
   await page.context().close();
 });
@@ -153,7 +153,7 @@ test('an instance on another port is not sent the session, and cannot use it', a
     res.setHeader('content-type', 'text/html').end('<title>instance</title>');
   });
   const port = await listen(instance, { host: '127.0.0.1', port: 0 });
-  const { id } = await scene.startInstance('host-d');
+  const { id } = await fixture.startInstance('host-d');
   const page = await logIn();
   await page.goto(`http://127.0.0.1:${port}/demo/${id}/`);
   const outcome = await page.evaluate(
@@ -166,10 +166,10 @@ test('an instance on another port is not sent the session, and cannot use it', a
       await ask(`/instances/${target}/end`, { method: 'POST', mode: 'no-cors' });
       return ask('/instances', {});
     },
-    [scene.url, id] as const,
+    [fixture.url, id] as const,
   );
   expect(outcome).toBe('refused');
-  expect(await scene.instances.get(id)).toMatchObject({ state: 'ready' });
+  expect(await fixture.instances.get(id)).toMatchObject({ state: 'ready' });
   expect(received.length).toBeGreaterThan(0);
   expect(received.filter((cookie) => cookie !== undefined)).toEqual([]);
   await page.context().close();

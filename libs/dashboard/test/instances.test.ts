@@ -1,22 +1,22 @@
 import { sampleTemplate, waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { BEARER, HTML, postForm, setScene, signIn } from './scene.ts';
-import type { Scene } from './scene.ts';
+import { BEARER, HTML, postForm, setFixture, signIn } from './fixture.ts';
+import type { Fixture } from './fixture.ts';
 
-let scene: Scene;
+let fixture: Fixture;
 let cookie: string;
 
 beforeAll(async () => {
-  scene = await setScene();
-  cookie = await signIn(scene.url);
+  fixture = await setFixture();
+  cookie = await signIn(fixture.url);
 });
-afterAll(() => scene.stop());
+afterAll(() => fixture.stop());
 beforeEach(async () => {
-  await scene.redis.flushall();
+  await fixture.redis.flushall();
 });
 
 const page = async (query = '') =>
-  (await fetch(`${scene.url}/instances${query}`, { headers: { ...HTML, cookie } })).text();
+  (await fetch(`${fixture.url}/instances${query}`, { headers: { ...HTML, cookie } })).text();
 
 const idsOn = (text: string) =>
   [...text.matchAll(/name="end-|id="end-([a-z0-9]+)"/g)].map((m) => m[1]);
@@ -27,9 +27,9 @@ test('an empty deployment says so', async () => {
 });
 
 test('instances are counted by state, and none of their secrets is shown', async () => {
-  const { id } = await scene.startInstance('host-a');
-  await scene.startInstance('host-a');
-  await scene.draftInstance();
+  const { id } = await fixture.startInstance('host-a');
+  await fixture.startInstance('host-a');
+  await fixture.draftInstance();
   const text = await page();
   const count = (state: string) =>
     new RegExp(`<dt>${state}</dt>\\s*<dd>(\\d+)</dd>`).exec(text)?.[1];
@@ -46,7 +46,7 @@ test('instances are counted by state, and none of their secrets is shown', async
 
 test('one that would end for being idle says so', async () => {
   const template = sampleTemplate({ timeout: 1_800_000, idleTimeout: 300_000 });
-  await scene.startInstance('host-a', { template });
+  await fixture.startInstance('host-a', { template });
   expect((await page()).replace(/\s+/g, ' ')).toMatch(
     />[45]m(\d+s)?<\/time> <span class="soft">unless used/,
   );
@@ -54,11 +54,11 @@ test('one that would end for being idle says so', async () => {
 
 test('what names and messages hold stays text', async () => {
   const hostile = '<img src=x onerror=alert(1)>';
-  const { id } = await scene.startInstance('<b>host</b>', {
+  const { id } = await fixture.startInstance('<b>host</b>', {
     template: sampleTemplate({ name: hostile }),
     url: 'javascript:alert(1)',
   });
-  await scene.instances.end(id, 'request', hostile);
+  await fixture.instances.end(id, 'request', hostile);
   const text = await page();
   expect(text).toContain('&lt;img src=x');
   expect(text).not.toMatch(/<img src=x|<b>host|javascript:/);
@@ -66,7 +66,7 @@ test('what names and messages hold stays text', async () => {
 
 test('many instances are paged through without one missing or twice', async () => {
   const made = new Set<string>();
-  for (let i = 0; i < 120; i++) made.add((await scene.draftInstance()).id);
+  for (let i = 0; i < 120; i++) made.add((await fixture.draftInstance()).id);
   const seen: (string | undefined)[] = [];
   let query: string | undefined = '';
   while (query !== undefined) {
@@ -83,15 +83,15 @@ test('many instances are paged through without one missing or twice', async () =
 });
 
 test('ending one makes a kill job for its host, and a worker finishes it', async () => {
-  const { id } = await scene.startInstance('host-a');
-  const end = () => postForm(`${scene.url}/instances/${id}/end`, {}, { cookie });
+  const { id } = await fixture.startInstance('host-a');
+  const end = () => postForm(`${fixture.url}/instances/${id}/end`, {}, { cookie });
   const answer = await end();
   expect(answer.headers.get('location')).toBe(`/instances?ending=${id}`);
   expect(await page()).toContain('draining');
   // A second press, by somebody whose page is older, changes nothing.
   expect((await end()).headers.get('location')).toBe(`/instances?ending=${id}`);
-  scene.workKills('host-a');
-  await waitFor('the tombstone', async () => (await scene.instances.get(id))?.state === 'gone');
+  fixture.workKills('host-a');
+  await waitFor('the tombstone', async () => (await fixture.instances.get(id))?.state === 'gone');
   expect((await end()).headers.get('location')).toBe(`/instances?absent=${id}`);
   expect(await page()).not.toContain(id);
 });
@@ -99,7 +99,7 @@ test('ending one makes a kill job for its host, and a worker finishes it', async
 test.each(['..', 'x', '%00', 'A'.repeat(26), '%3Cscript%3E'])(
   '%s is no instance to end',
   async (id) => {
-    const answer = await fetch(`${scene.url}/instances/${id}/end`, {
+    const answer = await fetch(`${fixture.url}/instances/${id}/end`, {
       method: 'POST',
       headers: BEARER,
     });
@@ -108,8 +108,8 @@ test.each(['..', 'x', '%00', 'A'.repeat(26), '%3Cscript%3E'])(
 );
 
 test('a host that gives no sign of life is shown as away', async () => {
-  await scene.hosts.beat('host-here', await scene.instances.now());
-  await scene.hosts.beat('host-late', (await scene.instances.now()) - 60_000);
+  await fixture.hosts.beat('host-here', await fixture.instances.now());
+  await fixture.hosts.beat('host-late', (await fixture.instances.now()) - 60_000);
   const text = (await page()).replace(/\s+/g, ' ');
   expect(text).toMatch(/alive<\/span> <strong>host-here/);
   expect(text).toMatch(

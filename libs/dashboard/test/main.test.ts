@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { freePort, startRedis, waitFor } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
-import { BEARER, TOKEN } from './scene.ts';
+import { BEARER, TOKEN } from './fixture.ts';
 
 const MAIN = new URL('../../../apps/dashboard/src/main.ts', import.meta.url).pathname;
 

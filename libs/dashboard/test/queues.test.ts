@@ -2,12 +2,12 @@ import { waitFor } from '@ephemera/test-support';
 import { Queue } from 'bullmq';
 import { killQueue } from '@ephemera/queue';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { BEARER, setScene } from './scene.ts';
-import type { Scene } from './scene.ts';
+import { BEARER, setFixture } from './fixture.ts';
+import type { Fixture } from './fixture.ts';
 
-let scene: Scene;
-beforeAll(async () => (scene = await setScene()));
-afterAll(() => scene.stop());
+let fixture: Fixture;
+beforeAll(async () => (fixture = await setFixture()));
+afterAll(() => fixture.stop());
 
 interface ShownQueue {
   readonly name: string;
@@ -15,11 +15,11 @@ interface ShownQueue {
 }
 
 const shown = async (query = ''): Promise<ShownQueue[]> => {
-  const answer = await fetch(`${scene.url}/queues/api/queues${query}`, { headers: BEARER });
+  const answer = await fetch(`${fixture.url}/queues/api/queues${query}`, { headers: BEARER });
   return ((await answer.json()) as { queues: ShownQueue[] }).queues;
 };
 const ask = async (method: string, path: string, body?: unknown) => {
-  const answer = await fetch(`${scene.url}/queues/api/queues/${path}`, {
+  const answer = await fetch(`${fixture.url}/queues/api/queues/${path}`, {
     method,
     headers: { ...BEARER, 'content-type': 'application/json' },
     ...(body !== undefined && { body: JSON.stringify(body) }),
@@ -30,17 +30,17 @@ const ask = async (method: string, path: string, body?: unknown) => {
 test("a host's queue is there as soon as the host is, and stays when it has left", async () => {
   const names = async () => (await shown()).map(({ name }) => name);
   expect(await names()).toEqual(['instance-spawn', 'pool-refill', 'webhook']);
-  await scene.hosts.beat('host-a', await scene.instances.now());
+  await fixture.hosts.beat('host-a', await fixture.instances.now());
   expect(await names()).toContain('instance-kill-host-a');
-  await scene.hosts.beat('host-a', 0);
+  await fixture.hosts.beat('host-a', 0);
   expect(await names()).toContain('instance-kill-host-a');
 });
 
 test('a delayed kill tells its instance and due time, and nothing that it should not', async () => {
-  const { id, generation } = await scene.startInstance('host-b');
+  const { id, generation } = await fixture.startInstance('host-b');
   const queue = new Queue(killQueue('host-b'), {
-    connection: scene.redis,
-    prefix: scene.queuePrefix,
+    connection: fixture.redis,
+    prefix: fixture.queuePrefix,
   });
   const job = await queue.getJob(`${id}-${generation}`);
   await job?.updateData({ ...job.data, env: { SECRET: 'hidden' } });
@@ -58,7 +58,7 @@ test('a delayed kill tells its instance and due time, and nothing that it should
 });
 
 test('a kill may be tried at once, and be taken away', async () => {
-  const { id, generation } = await scene.startInstance('host-c');
+  const { id, generation } = await fixture.startInstance('host-c');
   expect(await ask('PUT', `instance-kill-host-c/${id}-${generation}/promote`)).toBe(204);
   expect(await ask('PUT', `instance-kill-host-c/${id}-${generation}/clean`)).toBe(204);
   expect(await ask('PUT', `instance-kill-host-c/pause`)).toBe(200);
@@ -66,7 +66,7 @@ test('a kill may be tried at once, and be taken away', async () => {
 });
 
 test('nobody makes jobs, changes what is in them, or takes a queue away', async () => {
-  const { id, generation } = await scene.startInstance('host-d');
+  const { id, generation } = await fixture.startInstance('host-d');
   const queue = 'instance-kill-host-d';
   const job = `${queue}/${id}-${generation}`;
   const forged = { id: 'a'.repeat(26), generation: 1 };

@@ -5,7 +5,7 @@ import type { Claimed, Order } from './intake.ts';
 import { obtain } from './obtain.ts';
 
 /** A pool with these instances, of which some do not answer; notes everything that is done. */
-async function scene(options: { warm: number; dead?: readonly number[] }) {
+async function fixture(options: { warm: number; dead?: readonly number[] }) {
   const done: string[] = [];
   const instances = memoryInstances();
   const warm: Instance[] = [];
@@ -60,14 +60,14 @@ async function scene(options: { warm: number; dead?: readonly number[] }) {
 }
 
 test('a warm one is handed out with a kill job before it and a refill after it', async () => {
-  const { ports, done, warm } = await scene({ warm: 1 });
+  const { ports, done, warm } = await fixture({ warm: 1 });
   const obtained = await obtain(ports, sampleDraft(), {}, 'pool');
   expect(obtained).toEqual({ kind: 'claimed', instance: warm[0] });
   expect(done).toEqual(['claim', 'arm warm 0 in 60000', 'disarm warm 0', 'refill demo']);
 });
 
 test('one that does not answer is ended, and the next takes its place under the same key', async () => {
-  const { ports, warm, orders } = await scene({ warm: 2, dead: [0] });
+  const { ports, warm, orders } = await fixture({ warm: 2, dead: [0] });
   const idempotency = { key: 'k', digest: 'd' };
   const obtained = await obtain(ports, sampleDraft(), { idempotency }, 'pool');
   expect(obtained).toEqual({ kind: 'claimed', instance: warm[1] });
@@ -79,7 +79,7 @@ test('one that does not answer is ended, and the next takes its place under the 
 });
 
 test('where none answers from here, a new one is started', async () => {
-  const { ports, done, orders, warm } = await scene({ warm: 5, dead: [0, 1, 2, 3, 4] });
+  const { ports, done, orders, warm } = await fixture({ warm: 5, dead: [0, 1, 2, 3, 4] });
   const obtained = await obtain(ports, sampleDraft(), {}, 'pool');
   expect(obtained.kind).toBe('created');
   expect(done.filter((each) => each === 'claim')).toHaveLength(3);
@@ -88,13 +88,13 @@ test('where none answers from here, a new one is started', async () => {
 });
 
 test('without a pool no claim is tried', async () => {
-  const { ports, done } = await scene({ warm: 1 });
+  const { ports, done } = await fixture({ warm: 1 });
   expect((await obtain(ports, sampleDraft(), {})).kind).toBe('created');
   expect(done).toEqual(['spawn new']);
 });
 
 test('what fails after the claim is told, and the visitor keeps his instance', async () => {
-  const { ports, done } = await scene({ warm: 1 });
+  const { ports, done } = await fixture({ warm: 1 });
   const refills = { request: () => Promise.reject(new Error('Redis is away')) };
   const obtained = await obtain({ ...ports, refills }, sampleDraft(), {}, 'pool');
   expect(obtained.kind).toBe('claimed');

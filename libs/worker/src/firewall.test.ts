@@ -1,7 +1,7 @@
 import { StartError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import { expect, test } from 'vitest';
-import { begunInstance } from '../test/docker-scene.ts';
+import { begunInstance } from '../test/docker-fixture.ts';
 import { describeNetwork } from './docker/instances-network.ts';
 import { createFirewall } from './firewall.ts';
 

@@ -2,7 +2,7 @@ import { STRICTEST } from '@ephemera/domain';
 import { StartFault } from '@ephemera/lifecycle';
 import { memoryContainers } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
-import { begunInstance } from '../test/docker-scene.ts';
+import { begunInstance } from '../test/docker-fixture.ts';
 import { againstPolicy } from './against-policy.ts';
 import { guardStarts } from './guard-starts.ts';
 import { requireBounds } from './require-bounds.ts';

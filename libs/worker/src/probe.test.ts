@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Readiness } from '@ephemera/domain';
 import { expect, onTestFinished, test } from 'vitest';
-import { begunInstance } from '../test/docker-scene.ts';
+import { begunInstance } from '../test/docker-fixture.ts';
 import { probe } from './probe.ts';
 
 const HTTP: Readiness = { kind: 'http', path: '/health', status: [[200, 399]], within: 30_000 };

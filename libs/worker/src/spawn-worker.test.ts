@@ -5,24 +5,24 @@ import { StartFault } from '@ephemera/lifecycle';
 import { SPAWN_QUEUE } from '@ephemera/queue';
 import { Queue } from 'bullmq';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { HOST } from '../test/docker-scene.ts';
-import { openQueues } from '../test/queue-scene.ts';
+import { HOST } from '../test/docker-fixture.ts';
+import { openQueues } from '../test/queue-fixture.ts';
 import { startSpawnWorker } from './spawn-worker.ts';
 import type { QueueWorker } from './spawn-worker.ts';
 
-let scene: Awaited<ReturnType<typeof openQueues>>;
+let fixture: Awaited<ReturnType<typeof openQueues>>;
 let workers: QueueWorker[] = [];
 beforeAll(async () => {
-  scene = await openQueues();
+  fixture = await openQueues();
 });
-afterAll(() => scene.close());
+afterAll(() => fixture.close());
 afterEach(async () => {
   await Promise.all(workers.map((worker) => worker.stop()));
   workers = [];
 });
 
 function work(containers: Partial<Containers> = {}, finishWithin?: number): QueueWorker {
-  const { instances, kills, options } = scene;
+  const { instances, kills, options } = fixture;
   const addresses = { next: () => Promise.resolve(9) };
   const worker = startSpawnWorker(
     {
@@ -30,7 +30,7 @@ function work(containers: Partial<Containers> = {}, finishWithin?: number): Queu
       instances,
       kills,
       addresses,
-      containers: { ...scene.containers, ...containers },
+      containers: { ...fixture.containers, ...containers },
       probe: () => Promise.resolve(true),
       pause: () => Promise.resolve(),
     },
@@ -41,14 +41,14 @@ function work(containers: Partial<Containers> = {}, finishWithin?: number): Queu
 }
 
 async function asked() {
-  const instance = await scene.instances.create(sampleDraft());
-  await scene.spawns.add(instance);
+  const instance = await fixture.instances.create(sampleDraft());
+  await fixture.spawns.add(instance);
   return instance;
 }
 
 const inState = (id: string, state: string) =>
   waitFor(`${id} to be ${state}`, async () => {
-    const instance = await scene.instances.get(id);
+    const instance = await fixture.instances.get(id);
     return instance?.state === state && instance;
   });
 
@@ -56,15 +56,15 @@ test('brings up what is asked for, once, however many workers there are', async 
   let starts = 0;
   const start: Containers['start'] = (...args) => {
     starts++;
-    return scene.containers.start(...args);
+    return fixture.containers.start(...args);
   };
   work({ start });
   work({ start });
   const instances = await Promise.all(Array.from({ length: 20 }, asked));
   for (const { id } of instances) await inState(id, 'ready');
   expect(starts).toBe(20);
-  expect(await scene.killJobs.getDelayedCount()).toBe(20);
-  const text = await scene.registry.metrics();
+  expect(await fixture.killJobs.getDelayedCount()).toBe(20);
+  const text = await fixture.registry.metrics();
   expect(text).toContain('ephemera_spawns_total{outcome="ready",app="worker"} 20');
   expect(text).toContain('ephemera_spawn_seconds_count{app="worker"} 20');
 });
@@ -76,12 +76,12 @@ test('starts that wait for long hold up no other', async () => {
   const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
   work({
     start: (instance, ...rest) =>
-      stuck.has(instance.id) ? held : scene.containers.start(instance, ...rest),
+      stuck.has(instance.id) ? held : fixture.containers.start(instance, ...rest),
   });
   for (let i = 0; i < 20; i++) {
-    const instance = await scene.instances.create(sampleDraft());
+    const instance = await fixture.instances.create(sampleDraft());
     stuck.add(instance.id);
-    await scene.spawns.add(instance);
+    await fixture.spawns.add(instance);
   }
   for (const id of stuck) await inState(id, 'starting');
   await inState((await asked()).id, 'ready');
@@ -97,7 +97,7 @@ test('a start that outlasts the stop of its worker goes back, and another brings
   await stopped.stop();
   work();
   await inState(id, 'ready');
-  const { connection, prefix } = scene.options;
+  const { connection, prefix } = fixture.options;
   const queue = new Queue(SPAWN_QUEUE, { connection, prefix });
   const job = await queue.getJob(`${id}-${generation}`);
   expect(job).toMatchObject({ stalledCounter: 0 });
@@ -116,14 +116,14 @@ test('what fails in a start that went back does not end what another brings up',
     async start(...args) {
       begun++;
       await held.promise;
-      return scene.containers.start(...args);
+      return fixture.containers.start(...args);
     },
   });
   await waitFor('another to begin it', () => begun > 0);
   lost.reject(new StartFault('Its container is gone.'));
   await nextTurn();
   // The store has answered by then whatever it was asked because of that.
-  await scene.instances.get(id);
+  await fixture.instances.get(id);
   held.resolve(undefined);
   await inState(id, 'ready');
 });
@@ -134,7 +134,7 @@ test('a start that ends soon after the stop of its worker is its own', async () 
   const stopped = work({
     start: async (...args) => {
       await held;
-      return scene.containers.start(...args);
+      return fixture.containers.start(...args);
     },
   });
   const { id } = await asked();
@@ -142,23 +142,23 @@ test('a start that ends soon after the stop of its worker is its own', async () 
   const stop = stopped.stop();
   release();
   await stop;
-  expect(await scene.instances.get(id)).toMatchObject({ state: 'ready' });
+  expect(await fixture.instances.get(id)).toMatchObject({ state: 'ready' });
 });
 
 // A worker of another host died with the job in its hands, and the job came here.
 test('leaves the job of another host to the workers there', async () => {
   const { id, generation } = await asked();
-  await scene.instances.begin(id, generation, 'elsewhere');
+  await fixture.instances.begin(id, generation, 'elsewhere');
   work();
-  const { connection, prefix } = scene.options;
+  const { connection, prefix } = fixture.options;
   const queue = new Queue(SPAWN_QUEUE, { connection, prefix });
   const job = await waitFor('the job to wait for another', async () => {
     const found = await queue.getJob(`${id}-${generation}`);
     return (await found?.isDelayed()) && found;
   });
   expect(job.attemptsMade).toBe(0);
-  expect(await scene.instances.get(id)).toMatchObject({ state: 'starting', host: 'elsewhere' });
-  await scene.instances.end(id, 'request');
+  expect(await fixture.instances.get(id)).toMatchObject({ state: 'starting', host: 'elsewhere' });
+  await fixture.instances.end(id, 'request');
   await waitFor('the job to be done', () => job.isCompleted());
   await queue.close();
 });
@@ -168,7 +168,7 @@ test('tries again what the daemon refuses for the moment', async () => {
   work({
     start(...args) {
       if (++tries < 3) return Promise.reject(new Error('the daemon is away'));
-      return scene.containers.start(...args);
+      return fixture.containers.start(...args);
     },
   });
   const { id } = await asked();
@@ -189,7 +189,7 @@ test('does not try again what it refuses for good', async () => {
     reason: 'start_failed',
     message: 'The image nowhere is not on this host.',
   });
-  const { connection, prefix } = scene.options;
+  const { connection, prefix } = fixture.options;
   const queue = new Queue(SPAWN_QUEUE, { connection, prefix });
   const job = await waitFor('the job to be done', async () => {
     const found = await queue.getJob(`${id}-${generation}`);

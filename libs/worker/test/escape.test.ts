@@ -1,22 +1,22 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { begunInstance, openDocker } from './docker-scene.ts';
-import type { DockerScene } from './docker-scene.ts';
+import { begunInstance, openDocker } from './docker-fixture.ts';
+import type { DockerFixture } from './docker-fixture.ts';
 import { execInside } from './exec-inside.ts';
 
 // What somebody tries who has a shell in an instance: with the commands of a busybox.
 
 const SLEEP = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
-let scene: DockerScene;
+let fixture: DockerFixture;
 let containerId: string;
 
 beforeAll(async () => {
-  scene = await openDocker();
-  containerId = (await scene.start(begunInstance({ command: SLEEP }))).containerId;
+  fixture = await openDocker();
+  containerId = (await fixture.start(begunInstance({ command: SLEEP }))).containerId;
 });
-afterAll(() => scene.close());
+afterAll(() => fixture.close());
 
 const tryIt = async (line: string): Promise<boolean> =>
-  (await execInside(scene.docker, containerId, line)).code === 0;
+  (await execInside(fixture.docker, containerId, line)).code === 0;
 
 test.each([
   ['write below /proc/sys', 'echo 1 > /proc/sys/net/ipv4/ip_forward'],

@@ -4,8 +4,8 @@ import { MACHINE, WORLD } from '@ephemera/test-support';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createFirewall } from '../src/firewall.ts';
 import type { Firewall } from '../src/firewall.ts';
-import { begunInstance, openDocker } from './docker-scene.ts';
-import type { DockerScene } from './docker-scene.ts';
+import { begunInstance, openDocker } from './docker-fixture.ts';
+import type { DockerFixture } from './docker-fixture.ts';
 import { execInside } from './exec-inside.ts';
 import { startOwnEngine } from './own-engine.ts';
 import type { OwnEngine } from './own-engine.ts';
@@ -29,8 +29,8 @@ const NEAR = {
 const PORT = 8000;
 
 let engine: OwnEngine;
-let scene: DockerScene;
-let stranger: DockerScene;
+let fixture: DockerFixture;
+let stranger: DockerFixture;
 let firewall: Firewall;
 let inside: { containerId: string; address: string };
 const asked: string[] = [];
@@ -50,8 +50,8 @@ beforeAll(async () => {
     resolvConf: 'nameserver 127.0.0.53\nsearch corp.example\n',
     hosts: ['tcp://0.0.0.0:2375'],
   });
-  [scene, stranger] = [await openDocker(engine), await openDocker(engine)];
-  const { network } = scene;
+  [fixture, stranger] = [await openDocker(engine), await openDocker(engine)];
+  const { network } = fixture;
   firewall = await createFirewall({
     network,
     mode: 'required',
@@ -65,7 +65,7 @@ beforeAll(async () => {
   engine.spawnIn('host', 'redis-server', '--protected-mode', 'no', '--save', '');
   await engine.hostSays('ip address add 127.0.0.53/8 dev lo || true');
 
-  inside = await scene.start(begunInstance(wide));
+  inside = await fixture.start(begunInstance(wide));
   const gateway = network.subnet.replace('0.0/16', '0.1');
   const own = { 'the gateway': gateway, docker0: '172.17.0.1', 'the machine outside': MACHINE };
   for (const [name, address] of Object.entries({ ...own, ...NEAR, 'the internet': INTERNET })) {
@@ -92,10 +92,10 @@ afterAll(() => engine.stop());
 /** Containers that an instance may not reach, by their addresses: they answer by UDP too. */
 async function others(proxyAt?: string): Promise<Record<string, string>> {
   const started = {
-    'a peer': await scene.start(begunInstance(wide)),
+    'a peer': await fixture.start(begunInstance(wide)),
     'another deployment': await stranger.start(begunInstance(wide)),
     'a container of Docker’s own bridge': await serveBeside(engine, 'bridge'),
-    'a proxy': await serveBeside(engine, scene.network.name, proxyAt),
+    'a proxy': await serveBeside(engine, fixture.network.name, proxyAt),
   };
   for (const { containerId } of Object.values(started)) await answerIn(engine, containerId, PORT);
   return Object.fromEntries(Object.entries(started).map(([name, { address }]) => [name, address]));
@@ -106,7 +106,7 @@ const rules = async (tables = 'iptables') => (await engine.hostSays(`${tables} -
 
 /** Starts one that may open connections outwards. */
 function open(): Promise<{ containerId: string; address: string }> {
-  return scene.start(begunInstance({ ...wide, egress: true }));
+  return fixture.start(begunInstance({ ...wide, egress: true }));
 }
 
 test('from inside an instance nothing is reached', async () => {
@@ -123,13 +123,13 @@ test('where egress is open, the internet is reached, and nothing that is near', 
 });
 
 test('who shares the network with instances, from the range of proxies, reaches them', async () => {
-  const { infrastructure } = scene.network;
+  const { infrastructure } = fixture.network;
   expect(infrastructure).toMatch(/\.0\.0\/24$/);
   const line = `printf 'GET /id HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${inside.address} 8080 | grep -q 200`;
   const container = await engine.docker.createContainer({
     Image: 'ephemera/demo',
     Cmd: ['/bin/sh', '-c', line],
-    HostConfig: { NetworkMode: scene.network.name },
+    HostConfig: { NetworkMode: fixture.network.name },
   });
   await container.start();
   expect(((await container.wait()) as { StatusCode: number }).StatusCode).toBe(0);
@@ -164,14 +164,14 @@ describe('names', () => {
     const { text } = await execInside(engine.docker, containerId, 'cat /etc/resolv.conf');
     expect(text).toContain('nameserver 127.0.0.11');
     const { HostConfig } = await engine.docker.getContainer(containerId).inspect();
-    expect(HostConfig.Dns).toEqual(scene.place.resolvers);
+    expect(HostConfig.Dns).toEqual(fixture.place.resolvers);
   });
 
   test('of neighbours do not tell their ids', async () => {
     const neighbour = begunInstance();
-    const { address } = await scene.start(neighbour);
+    const { address } = await fixture.start(neighbour);
     const text = await lookUp(inside.containerId, address);
-    expect(text).toContain(`${scene.namespace}-`);
+    expect(text).toContain(`${fixture.namespace}-`);
     expect(text).not.toContain(neighbour.id);
   });
 
@@ -179,7 +179,7 @@ describe('names', () => {
     const container = await engine.docker.createContainer({
       Image: 'ephemera/demo',
       Cmd: ['nslookup', 'secret.tunnel.example'],
-      HostConfig: { NetworkMode: scene.network.name },
+      HostConfig: { NetworkMode: fixture.network.name },
     });
     await container.start();
     await container.wait();
@@ -190,7 +190,7 @@ describe('names', () => {
 describe('IPv6', () => {
   /** The bridge's own address, from a container that has IPv6 where instances have none. */
   const overIpv6 = async () => {
-    const { bridge, name } = scene.network;
+    const { bridge, name } = fixture.network;
     const on = `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; ip -6 -o address show dev ${bridge}`;
     const [address = ''] = /fe80::[0-9a-f:]+/.exec(await engine.hostSays(on)) ?? [];
     expect(address).not.toBe('');
@@ -264,8 +264,8 @@ describe('the rules', () => {
     await firewall.assert();
     const forward = (await rules()).filter((rule) => rule.startsWith('-A FORWARD'));
     expect(forward[0]).toBe('-A FORWARD -j DOCKER-USER');
-    inside = await scene.start(begunInstance(wide));
-    const gateway = scene.network.subnet.replace('0.0/16', '0.1');
+    inside = await fixture.start(begunInstance(wide));
+    const gateway = fixture.network.subnet.replace('0.0/16', '0.1');
     expect(await reached()).toEqual([]);
     expect(targets.some(({ address }) => address === gateway)).toBe(true);
   });

@@ -1,15 +1,15 @@
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startRedis, type StartedRedis, waitFor } from '@ephemera/test-support';
-import { type Ground, newId, type Replica, startGround } from './ground.ts';
+import { type Testbed, newId, type Replica, startTestbed } from './testbed.ts';
 import type { Options } from './options.ts';
 import { newEchoInstance } from './plain-instance.ts';
 import { print } from './report.ts';
 import { get } from './restart/load.ts';
 
 /** Frozen: it takes connections and answers nothing. Dead: connections to it are refused. */
-export const WAYS = ['frozen', 'dead'] as const;
-export type Way = (typeof WAYS)[number];
+export const OUTAGES = ['frozen', 'dead'] as const;
+export type Outage = (typeof OUTAGES)[number];
 
 export interface Asked {
   readonly answers: Readonly<Record<string, number>>;
@@ -19,7 +19,7 @@ export interface Asked {
 
 /** What was answered while Redis was away, within its grace. */
 export interface AwayResult {
-  readonly way: Way;
+  readonly outage: Outage;
   /** For a known id, over a connection to its instance that was open before. */
   readonly known: Asked;
   /** For a known id whose instance closes every connection behind its answer. */
@@ -33,51 +33,51 @@ export interface AwayResult {
 }
 
 /** Takes the Redis of a run away for a while, under a real proxy that is asked all the time. */
-export async function redisAway(way: Way, awayMs: number): Promise<AwayResult> {
-  const ground = await startGround();
+export async function redisAway(outage: Outage, awayMs: number): Promise<AwayResult> {
+  const testbed = await startTestbed();
   const instance = await newEchoInstance();
   let again: StartedRedis | undefined;
   try {
     const ids = {
-      known: await ground.ready({ port: instance.port }),
-      reconnecting: await ground.ready({ port: instance.port }),
+      known: await testbed.ready({ port: instance.port }),
+      reconnecting: await testbed.ready({ port: instance.port }),
     };
-    const replica = await ground.replica();
-    if (way === 'frozen') {
-      const back = () => void process.kill(ground.redisPid, 'SIGCONT');
-      return await askWhile(way, 'SIGSTOP', back, { ground, replica, ids, awayMs });
+    const replica = await testbed.replica();
+    if (outage === 'frozen') {
+      const back = () => void process.kill(testbed.redisPid, 'SIGCONT');
+      return await askWhile(outage, 'SIGSTOP', back, { testbed, replica, ids, awayMs });
     }
     const back = async () => {
-      again = await startRedis({ port: ground.redisPort });
+      again = await startRedis({ port: testbed.redisPort });
     };
-    return await askWhile(way, 'SIGKILL', back, { ground, replica, ids, awayMs });
+    return await askWhile(outage, 'SIGKILL', back, { testbed, replica, ids, awayMs });
   } finally {
-    if (way === 'frozen') process.kill(ground.redisPid, 'SIGCONT');
+    if (outage === 'frozen') process.kill(testbed.redisPid, 'SIGCONT');
     instance.stop();
-    await ground.stop();
+    await testbed.stop();
     await again?.stop();
   }
 }
 
-interface Scene {
-  readonly ground: Ground;
+interface Fixture {
+  readonly testbed: Testbed;
   readonly replica: Replica;
   readonly ids: { readonly known: string; readonly reconnecting: string };
   readonly awayMs: number;
 }
 
 async function askWhile(
-  way: Way,
+  outage: Outage,
   signal: NodeJS.Signals,
   back: () => unknown,
-  { ground, replica: { publicPort, adminPort }, ids, awayMs }: Scene,
+  { testbed, replica: { publicPort, adminPort }, ids, awayMs }: Fixture,
 ): Promise<AwayResult> {
   const agent = new Agent({ keepAlive: true });
   const known = () => get(agent, publicPort, `/demo/${ids.known}/`);
   const reconnecting = () => get(agent, publicPort, `/demo/${ids.reconnecting}/close`);
   const unknown = () => get(agent, publicPort, `/demo/${newId()}/`);
   await Promise.all([known(), reconnecting()]);
-  process.kill(ground.redisPid, signal);
+  process.kill(testbed.redisPid, signal);
   const end = performance.now() + awayMs;
   const asked = await Promise.all([known, reconnecting, unknown].map((ask) => askUntil(end, ask)));
   const [forKnown = NONE, forReconnecting = NONE, forUnknown = NONE] = asked;
@@ -93,7 +93,7 @@ async function askWhile(
   agent.destroy();
   const recovery = performance.now() - returned;
   const answered = { known: forKnown, reconnecting: forReconnecting, unknown: forUnknown };
-  return { way, ...answered, readiness, recovery };
+  return { outage, ...answered, readiness, recovery };
 }
 
 const NONE: Asked = { answers: {}, slowest: Number.NaN };
@@ -113,8 +113,8 @@ async function askUntil(end: number, ask: () => Promise<string>): Promise<Asked>
 
 export async function runRedisAway(options: Options): Promise<boolean> {
   let isWell = true;
-  for (const way of WAYS) {
-    const result = await redisAway(way, Number(options.count ?? 20) * 1_000);
+  for (const outage of OUTAGES) {
+    const result = await redisAway(outage, Number(options.count ?? 20) * 1_000);
     print(JSON.stringify(result, undefined, 2));
     const { known, reconnecting, unknown, recovery } = result;
     isWell &&= isOnly(known, '200') && isOnly(reconnecting, '200') && isOnly(unknown, '503');

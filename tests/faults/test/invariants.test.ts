@@ -1,21 +1,21 @@
 import { expect, test } from 'vitest';
 import { INVARIANTS, check } from '../src/invariants/invariants.ts';
-import type { Scene } from '../src/invariants/scene.ts';
-import { ID, NOW, UNTIL, container, eventOf, sceneOf, withInstance } from './scene.ts';
+import type { Snapshot } from '../src/invariants/snapshot.ts';
+import { ID, NOW, UNTIL, container, eventOf, snapshotOf, withInstance } from './snapshot.ts';
 
 test('where all is well nothing is told', () => {
-  expect(check(sceneOf())).toEqual([]);
+  expect(check(snapshotOf())).toEqual([]);
 });
 
 const dead = { state: 'gone', reason: 'request', lastTransitionAt: NOW } as const;
 const asked = (change: object) => {
-  const scene = sceneOf();
-  Object.assign(scene.ledger.promised.get(ID) ?? {}, change);
-  return scene.ledger;
+  const snapshot = snapshotOf();
+  Object.assign(snapshot.expectations.promised.get(ID) ?? {}, change);
+  return snapshot.expectations;
 };
 
 /** What each invariant is there to find. */
-const BROKEN: Readonly<Record<string, Partial<Scene>>> = {
+const BROKEN: Readonly<Record<string, Partial<Snapshot>>> = {
   'no container past its deadline': { now: UNTIL + 2_000 },
   'nothing killed before its deadline': { ends: new Map([[ID, [UNTIL - 1_000]]]) },
   'one container an id': { containers: [container, { ...container, Id: 'c2' }] },
@@ -36,24 +36,24 @@ const BROKEN: Readonly<Record<string, Partial<Scene>>> = {
   'every event has reached its webhook': { deliveries: new Map() },
   'metrics agree with what is there': { metrics: [{ app: 'w', text: 'ephemera_instances 2\n' }] },
   'nothing wrong in the answers': {
-    ledger: (() => {
-      const { ledger } = sceneOf();
-      ledger.tell('no answer from another instance', 'a1 was answered by b2');
-      return ledger;
+    expectations: (() => {
+      const { expectations } = snapshotOf();
+      expectations.tell('no answer from another instance', 'a1 was answered by b2');
+      return expectations;
     })(),
   },
 };
 
-test('each invariant has a scene here that breaks it', () => {
+test('each invariant has a snapshot here that breaks it', () => {
   expect(Object.keys(BROKEN).sort()).toEqual(INVARIANTS.map(({ name }) => name).sort());
 });
 
 test.each(Object.entries(BROKEN))('%s: what breaks it is told', (name, change) => {
-  expect(check(sceneOf(change)).map(({ invariant }) => invariant)).toContain(name);
+  expect(check(snapshotOf(change)).map(({ invariant }) => invariant)).toContain(name);
 });
 
 /** Everything that an instance which ended by request may leave behind. */
-const LEFT: Readonly<Record<string, Partial<Scene>>> = {
+const LEFT: Readonly<Record<string, Partial<Snapshot>>> = {
   'its container': { containers: [container] },
   'its kill job': { killJobs: [{ id: ID, generation: 7 }] },
   'its place among the live': { sets: new Map([['instances', [ID]]]) },
@@ -64,24 +64,28 @@ const LEFT: Readonly<Record<string, Partial<Scene>>> = {
 const over = {
   ...{ instances: withInstance(dead), routes: new Map(), containers: [], killJobs: [] },
   ...{ networks: [], keys: new Map(), sets: new Map(), used: new Map(), metrics: [] },
-  ledger: asked({ killAskedAt: NOW - 1 }),
+  expectations: asked({ killAskedAt: NOW - 1 }),
 };
 
 test('an instance that ended and left nothing is well', () => {
-  expect(check(sceneOf(over))).toEqual([]);
+  expect(check(snapshotOf(over))).toEqual([]);
 });
 
 test.each(Object.entries(LEFT))('an instance that ended and left %s is told', (_, left) => {
-  expect(check(sceneOf({ ...over, ...left }))).not.toEqual([]);
+  expect(check(snapshotOf({ ...over, ...left }))).not.toEqual([]);
 });
 
 test('a failed start is no loss where somebody spoilt starts, at that time and in these words', () => {
   const failed = { state: 'failed', reason: 'start_failed', lastTransitionAt: NOW } as const;
   const of = (message: string, from: number) => {
-    const ledger = asked({});
-    ledger.spoilt.push({ words: /no space left/, from, until: from + 1_000 });
-    const scene = sceneOf({ ...over, ledger, instances: withInstance({ ...failed, message }) });
-    return check(scene).map(({ invariant }) => invariant);
+    const expectations = asked({});
+    expectations.spoilt.push({ words: /no space left/, from, until: from + 1_000 });
+    const snapshot = snapshotOf({
+      ...over,
+      expectations,
+      instances: withInstance({ ...failed, message }),
+    });
+    return check(snapshot).map(({ invariant }) => invariant);
   };
   const lost = ['no acknowledged creation lost'];
   expect(of('write: no space left on device', NOW - 500)).toEqual([]);

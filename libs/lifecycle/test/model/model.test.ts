@@ -6,21 +6,23 @@ import { spawn } from '../../src/spawn.ts';
 import { VERBS } from './actors.ts';
 import type { Verbs } from './actors.ts';
 import { explore, wander } from './explore.ts';
-import { SCENES, runOf } from './scenes.ts';
+import { SCENARIOS, runOf } from './scenarios.ts';
 import type { World } from './world.ts';
 
 // The verbs themselves, in every order in which their calls can meet.
 
 describe('no order of calls breaks a rule', () => {
-  test.each(Object.entries(SCENES))('%s', async (_, scene) => {
-    expect(await explore(runOf(scene), scene.interruptions)).toMatchObject({ broken: undefined });
-    expect(await wander(runOf(scene), 200, 7)).toMatchObject({ broken: undefined });
+  test.each(Object.entries(SCENARIOS))('%s', async (_, scenario) => {
+    expect(await explore(runOf(scenario), scenario.interruptions)).toMatchObject({
+      broken: undefined,
+    });
+    expect(await wander(runOf(scenario), 200, 7)).toMatchObject({ broken: undefined });
   });
 });
 
 interface Rule {
   readonly without: string;
-  readonly scene: keyof typeof SCENES;
+  readonly scenario: keyof typeof SCENARIOS;
   readonly breaks: RegExp;
   readonly verbs?: Partial<Verbs>;
   readonly change?: (world: World) => void;
@@ -30,13 +32,13 @@ interface Rule {
 const RULES: readonly Rule[] = [
   {
     without: 'reading the lease again when a kill job fires',
-    scene: 'two renewals, and the worker dies on the kill',
+    scenario: 'two renewals, and the worker dies on the kill',
     breaks: /before its deadline/,
     verbs: { kill: (ports, id) => kill(ports, id, 'ttl') },
   },
   {
     without: 'intent before action',
-    scene: 'two hosts start the same instance, one dies, and somebody ends it',
+    scenario: 'two hosts start the same instance, one dies, and somebody ends it',
     breaks: /nobody meant to end/,
     verbs: {
       async spawn(ports, id, generation) {
@@ -50,7 +52,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'the route before the container',
-    scene: 'a renewal meets the deadline, its kill job and a reconciliation',
+    scenario: 'a renewal meets the deadline, its kill job and a reconciliation',
     breaks: /removed under an instance/,
     verbs: {
       async kill(ports, id, why, message) {
@@ -63,7 +65,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'a kill job for each generation',
-    scene: 'a claim meets the end of its time in the pool',
+    scenario: 'a claim meets the end of its time in the pool',
     breaks: /handed out without a kill job/,
     change({ kills }) {
       const { arm, disarm } = kills;
@@ -73,7 +75,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'a look at the host before an instance is published',
-    scene: 'the store goes back to before another host began it',
+    scenario: 'the store goes back to before another host began it',
     breaks: /before its deadline|without a container|lost/,
     change({ store }) {
       const { publish } = store;
@@ -82,7 +84,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'asking whose container it was that ended',
-    scene: 'the store goes back to before another host began it, and the exits are told',
+    scenario: 'the store goes back to before another host began it, and the exits are told',
     breaks: /exit of another container/,
     verbs: {
       async endExited(ports, { id }) {
@@ -94,7 +96,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'a look at what a pause has frozen',
-    scene: 'a deadline that pauses meets a resume',
+    scenario: 'a deadline that pauses meets a resume',
     breaks: /frozen that is ready/,
     verbs: {
       async kill(ports, id, why) {
@@ -107,7 +109,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'thawing what serves',
-    scene: 'a pause is overtaken by a resume, and cut short',
+    scenario: 'a pause is overtaken by a resume, and cut short',
     breaks: /frozen/,
     verbs: {
       reconcile(ports) {
@@ -121,11 +123,11 @@ const RULES: readonly Rule[] = [
 ];
 
 describe('an order is found that breaks a rule', () => {
-  test.each(RULES)('without $without', async ({ scene: name, verbs, change, breaks }) => {
-    const scene = SCENES[name];
-    if (!scene) throw new Error(`there is no scene ${name}`);
-    const run = runOf(scene, { ...VERBS, ...verbs }, change);
-    const { broken } = await explore(run, scene.interruptions);
+  test.each(RULES)('without $without', async ({ scenario: name, verbs, change, breaks }) => {
+    const scenario = SCENARIOS[name];
+    if (!scenario) throw new Error(`there is no scenario ${name}`);
+    const run = runOf(scenario, { ...VERBS, ...verbs }, change);
+    const { broken } = await explore(run, scenario.interruptions);
     expect(broken?.rule).toMatch(breaks);
   });
 });

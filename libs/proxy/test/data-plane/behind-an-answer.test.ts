@@ -1,21 +1,21 @@
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
-import { newId, type Rig, startRig } from './rig.ts';
+import { newId, type Fixture, startFixture } from './fixture.ts';
 import { OK, startUpstream, type Upstream } from './upstream.ts';
 
 // What is wrong on a connection while an answer is on its way is never told in that answer.
 
 const BEGINNING = 'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n';
 
-let rig: Rig;
+let fixture: Fixture;
 let upstream: Upstream;
 let id: string;
 /** Has the request that waits answered in full. */
 let release: () => void;
 
 beforeAll(async () => {
-  rig = await startRig();
+  fixture = await startFixture();
   upstream = await startUpstream(({ socket }, chunk) => {
     if (chunk.startsWith('GET /begun ')) {
       socket.write(`${BEGINNING}some`);
@@ -26,17 +26,17 @@ beforeAll(async () => {
     if (chunk.startsWith('POST /asked ')) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
     if (chunk.startsWith('GET /old ')) socket.end('HTTP/1.1 200 OK\r\n\r\nuntil the end');
   });
-  id = await rig.ready(upstream.port);
+  id = await fixture.ready(upstream.port);
 });
 afterAll(async () => {
-  await rig.stop();
+  await fixture.stop();
   await upstream.stop();
 });
 
 const get = (path: string) => `GET /demo/${id}/${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
 
 test('a CONNECT behind it ends the connection without a word', async () => {
-  const client = open(rig.port);
+  const client = open(fixture.port);
   client.send(get('begun'));
   await client.until(/some$/);
   client.send('CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n');
@@ -48,7 +48,7 @@ test.each([
   ['has not begun', ['later'], ['200']],
   ['has begun, and one that waits for its turn', ['begun', 'quick'], ['200', '200']],
 ])('what is malformed behind one that %s ends the connection behind it', async (_, paths, all) => {
-  const client = open(rig.port);
+  const client = open(fixture.port);
   const [first = ''] = paths;
   const before = upstream.requests.length;
   client.send(`${paths.map(get).join('')}\0\r\n\r\n${get('never')}`);
@@ -64,7 +64,7 @@ test.each([
 
 // By its end the half of a head becomes malformed: nobody else tells that the client is gone.
 test('a client that leaves within the next head is gone for the instance too', async () => {
-  const client = open(rig.port);
+  const client = open(fixture.port);
   client.send(`${get('begun')}GET / HTTP/1.1\r\nHo`);
   await client.until(/some$/);
   const asked = upstream.connections.at(-1);
@@ -74,7 +74,7 @@ test('a client that leaves within the next head is gone for the instance too', a
 });
 
 test('a body that is malformed behind it is not told either', async () => {
-  const client = open(rig.port);
+  const client = open(fixture.port);
   client.send(get('begun'));
   await client.until(/some$/);
   client.send(`POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`);
@@ -82,7 +82,7 @@ test('a body that is malformed behind it is not told either', async () => {
 });
 
 test('HTTP/1.0 gets no chunks, whatever it says that it takes', async () => {
-  const client = open(rig.port);
+  const client = open(fixture.port);
   client.send(`GET /demo/${id}/old HTTP/1.0\r\nHost: a\r\nTE: chunked\r\n\r\n`);
   const received = await client.untilClosed();
   expect(received).not.toMatch(/^transfer-encoding:/im);
@@ -93,13 +93,13 @@ test.each(['evil, 100-continue', 'x-100-continue', '100-continue\r\nExpect: evil
   'the expectation %o is refused',
   async (expectation) => {
     const body = `Content-Length: 1\r\nExpect: ${expectation}\r\n\r\n`;
-    const answer = await send(rig.port, `POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\n${body}`);
+    const answer = await send(fixture.port, `POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\n${body}`);
     expect(statusOf(answer)).toBe(417);
   },
 );
 
 test('a refused expectation behind it leaves it whole, and nothing follows', async () => {
-  const client = open(rig.port);
+  const client = open(fixture.port);
   const before = upstream.requests.length;
   const refused = 'GET / HTTP/1.1\r\nHost: a\r\nExpect: evil\r\n\r\n';
   client.send(get('later') + refused + get('never'));
@@ -112,7 +112,7 @@ test('a refused expectation behind it leaves it whole, and nothing follows', asy
 });
 
 test('who sends much to what is not there hears so', async () => {
-  const client = open(rig.port);
+  const client = open(fixture.port);
   const length = 10_000_000;
   client.send(`POST /demo/${newId()}/ HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`);
   client.send('x'.repeat(length));
@@ -125,7 +125,7 @@ test('who sends much to what is not there hears so', async () => {
 });
 
 test('a body that turns bad behind its own answer gets no second one', async () => {
-  const client = open(rig.port);
+  const client = open(fixture.port);
   client.send(
     `POST /demo/${newId()}/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n`,
   );
@@ -136,7 +136,7 @@ test('a body that turns bad behind its own answer gets no second one', async () 
 });
 
 test('an upload that was asked for hears how it ended, and its connection goes on', async () => {
-  const client = open(rig.port);
+  const client = open(fixture.port);
   const length = 10_000_000;
   client.send(
     `POST /demo/${id}/asked HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n\r\n`,

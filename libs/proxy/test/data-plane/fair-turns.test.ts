@@ -1,26 +1,26 @@
 import { waitFor } from '@ephemera/test-support';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { open } from './raw.ts';
-import { type Rig, startRig } from './rig.ts';
+import { type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
-let rig: Rig;
+let fixture: Fixture;
 let attacked: Upstream;
 
 beforeEach(async () => {
-  rig = await startRig();
+  fixture = await startFixture();
   attacked = await startUpstream(() => undefined);
 });
 
 afterEach(async () => {
-  await rig.stop();
+  await fixture.stop();
   await attacked.stop();
 });
 
 /** Clients in the middle of their uploads, which their instance has begun to get. */
 async function uploads(count: number) {
-  const id = await rig.ready(attacked.port);
-  const clients = Array.from({ length: count }, () => open(rig.port));
+  const id = await fixture.ready(attacked.port);
+  const clients = Array.from({ length: count }, () => open(fixture.port));
   for (const client of clients) {
     client.send(`POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n`);
   }
@@ -33,8 +33,8 @@ const pieces = () => attacked.received.match(/<[^>]*>/g) ?? [];
 
 test('who asks for something else is not behind what many send at one instant', async () => {
   const other = await startUpstream(answering(OK));
-  const id = await rig.ready(other.port);
-  const asker = open(rig.port);
+  const id = await fixture.ready(other.port);
+  const asker = open(fixture.port);
   const ask = () => asker.send(`GET /demo/${id}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
   ask();
   await asker.until(/ok$/);
@@ -71,7 +71,7 @@ test('who leaves while a piece waits leaves nothing behind', async () => {
   for (const client of clients) client.send(chunkOf('<x>'));
   for (const client of clients) client.socket.resetAndDestroy();
   await waitFor('all to be let go', () => attacked.connections.every(({ left }) => left));
-  expect(rig.dataPath.inFlight()).toBe(0);
+  expect(fixture.dataPath.inFlight()).toBe(0);
 });
 
 test('who is answered while a piece waits is read on, and may ask for more', async () => {
@@ -86,15 +86,15 @@ test('who is answered while a piece waits is read on, and may ask for more', asy
       socket.write('HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n');
     }
   };
-  const id = await rig.ready(refusing.port);
-  const clients = Array.from({ length: 100 }, () => open(rig.port));
+  const id = await fixture.ready(refusing.port);
+  const clients = Array.from({ length: 100 }, () => open(fixture.port));
   const head = `POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 100003\r\n\r\n`;
   for (const client of clients) client.send(head);
   await waitFor('all uploads to have begun', () => refusing.requests.length === 100, 20_000);
   for (const client of clients) client.send('<x>');
   await Promise.all(clients.map((client) => client.until(/413/)));
   const other = await startUpstream(answering(OK));
-  const otherId = await rig.ready(other.port);
+  const otherId = await fixture.ready(other.port);
   const next = `GET /demo/${otherId}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
   for (const client of clients) client.send('x'.repeat(100_000) + next);
   await Promise.all(clients.map((client) => client.until(/ok$/)));

@@ -2,24 +2,24 @@ import { FailureError } from '@ephemera/domain';
 import { waitFor } from '@ephemera/test-support';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
-import { newGeneration, newId, readyRoute, type Rig, startRig } from './rig.ts';
+import { newGeneration, newId, readyRoute, type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
 // Docker gives a freed address to the next container at once. Here the next container is another
 // upstream on the very address and port of the one before: nothing may ever reach it by the old id.
 
-let rig: Rig;
+let fixture: Fixture;
 let mine: Upstream;
 const cleanups: (() => unknown)[] = [];
 
 beforeEach(async () => {
-  rig = await startRig();
+  fixture = await startFixture();
   mine = await startUpstream(answering(OK));
   cleanups.push(() => mine.stop());
 });
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await rig.stop();
+  await fixture.stop();
 });
 
 const get = (id: string, below = '') =>
@@ -44,7 +44,7 @@ async function takeOver(): Promise<Upstream> {
 describe('a route that is stale', () => {
   /** Keeps news from the cache, as a partition does that nobody has noticed yet. */
   async function deafen() {
-    const routes = rig.routes;
+    const routes = fixture.routes;
     const known = new Map<string, ReturnType<typeof routes.peek>>();
     const peek = routes.peek.bind(routes);
     routes.peek = (id) => {
@@ -55,36 +55,36 @@ describe('a route that is stale', () => {
   }
 
   test('the store is asked behind the opening of a socket, before the first byte', async () => {
-    const id = await rig.ready(mine.port);
-    expect(await send(rig.port, get(id))).toMatch(/ok$/);
+    const id = await fixture.ready(mine.port);
+    expect(await send(fixture.port, get(id))).toMatch(/ok$/);
     await deafen();
-    expect(await send(rig.port, get(id))).toMatch(/ok$/);
+    expect(await send(fixture.port, get(id))).toMatch(/ok$/);
     // The instance ends and another takes its address, and this replica hears nothing of it.
-    await rig.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
+    await fixture.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
     const other = await takeOver();
-    const answer = await send(rig.port, get(id));
+    const answer = await send(fixture.port, get(id));
     expect(statusOf(answer)).toBe(410);
     expect(other.received).toBe('');
   });
 
   test('for WebSockets too', async () => {
-    const id = await rig.ready(mine.port);
-    await send(rig.port, get(id));
+    const id = await fixture.ready(mine.port);
+    await send(fixture.port, get(id));
     await deafen();
-    await rig.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
+    await fixture.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
     const other = await takeOver();
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     expect(statusOf(await raw.untilClosed())).toBe(410);
     expect(other.received).toBe('');
   });
 
   test('a store that cannot be asked opens nothing: no byte goes to an address on trust', async () => {
-    const id = await rig.ready(mine.port);
-    await rig.routes.find(id);
-    rig.routes.confirm = () => Promise.reject(new FailureError({ kind: 'store_unavailable' }));
+    const id = await fixture.ready(mine.port);
+    await fixture.routes.find(id);
+    fixture.routes.confirm = () => Promise.reject(new FailureError({ kind: 'store_unavailable' }));
     for (const request of [get(id), handshake(id)]) {
-      const raw = open(rig.port);
+      const raw = open(fixture.port);
       raw.send(request);
       await raw.until(/^HTTP\/1\.1 503 /);
       raw.socket.destroy();
@@ -94,57 +94,57 @@ describe('a route that is stale', () => {
   });
 
   test('a request that meets a superseded route goes to the one that took over', async () => {
-    const id = await rig.ready(mine.port);
-    await send(rig.port, get(id));
+    const id = await fixture.ready(mine.port);
+    await send(fixture.port, get(id));
     const next = await startUpstream(answering(OK.replace('ok', 'nw')));
     cleanups.push(() => next.stop());
-    const route = JSON.parse((await rig.redis.get(rig.keys.route(id))) ?? '') as object;
-    const peek = rig.routes.peek.bind(rig.routes);
+    const route = JSON.parse((await fixture.redis.get(fixture.keys.route(id))) ?? '') as object;
+    const peek = fixture.routes.peek.bind(fixture.routes);
     const stale = peek(id);
     let lies = 1;
-    rig.routes.peek = (asked) => (lies-- > 0 ? stale : peek(asked));
+    fixture.routes.peek = (asked) => (lies-- > 0 ? stale : peek(asked));
     for (const connection of mine.connections) connection.socket.destroy();
     const other = await takeOver();
-    await rig.redis.set(
-      rig.keys.route(id),
+    await fixture.redis.set(
+      fixture.keys.route(id),
       JSON.stringify({ ...route, generation: newGeneration(), port: next.port }),
     );
-    expect(await send(rig.port, get(id))).toMatch(/nw$/);
+    expect(await send(fixture.port, get(id))).toMatch(/nw$/);
     expect(other.received).toBe('');
   });
 });
 
 describe('sockets belong to a generation', () => {
   test('a new generation on the same address and port gets new ones', async () => {
-    const id = await rig.ready(mine.port);
-    await send(rig.port, get(id));
-    const route = JSON.parse((await rig.redis.get(rig.keys.route(id))) ?? '') as object;
-    await rig.redis.set(
-      rig.keys.route(id),
+    const id = await fixture.ready(mine.port);
+    await send(fixture.port, get(id));
+    const route = JSON.parse((await fixture.redis.get(fixture.keys.route(id))) ?? '') as object;
+    await fixture.redis.set(
+      fixture.keys.route(id),
       JSON.stringify({ ...route, generation: newGeneration() }),
     );
     // At once, by the news: not when the route is looked at again.
     await waitFor('the old socket to be left', () => mine.connections[0]?.left, 2_000);
-    await send(rig.port, get(id));
+    await send(fixture.port, get(id));
     expect(mine.connections).toHaveLength(2);
   });
 
   test('two ids on the same address and port share none', async () => {
-    const first = await rig.ready(mine.port);
-    const second = await rig.ready(mine.port);
-    await send(rig.port, get(first));
-    await send(rig.port, get(second));
+    const first = await fixture.ready(mine.port);
+    const second = await fixture.ready(mine.port);
+    await send(fixture.port, get(first));
+    await send(fixture.port, get(second));
     expect(mine.connections).toHaveLength(2);
   });
 
   test('a request under way when its generation ends is cut, and told why', async () => {
     const silent = await startUpstream(() => undefined);
     cleanups.push(() => silent.stop());
-    const id = await rig.ready(silent.port);
-    const raw = open(rig.port);
+    const id = await fixture.ready(silent.port);
+    const raw = open(fixture.port);
     raw.send(get(id));
     await waitFor('the request', () => silent.requests.length === 1);
-    await rig.put(id, { state: 'draining', generation: newGeneration(), reason: 'request' });
+    await fixture.put(id, { state: 'draining', generation: newGeneration(), reason: 'request' });
     await raw.until(/HTTP\/1\.1 410/);
     await waitFor('the socket to be left', () => silent.connections[0]?.left);
     raw.socket.destroy();
@@ -155,16 +155,16 @@ describe('sockets belong to a generation', () => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n');
     });
     cleanups.push(() => endless.stop());
-    const id = await rig.ready(endless.port, { lifetime: 500 });
-    const raw = open(rig.port);
+    const id = await fixture.ready(endless.port, { lifetime: 500 });
+    const raw = open(fixture.port);
     raw.send(get(id));
     await raw.until(/data: 1/);
     // Nobody is left to kill it: not even Redis.
-    process.kill(rig.startedRedis.pid, 'SIGSTOP');
+    process.kill(fixture.startedRedis.pid, 'SIGSTOP');
     const answer = await raw.untilClosed();
     expect(answer).not.toMatch(/\r\n0\r\n\r\n$/);
     await waitFor('the socket to be left', () => endless.connections[0]?.left);
-    process.kill(rig.startedRedis.pid, 'SIGCONT');
+    process.kill(fixture.startedRedis.pid, 'SIGCONT');
   });
 });
 
@@ -176,7 +176,7 @@ test('a changing crowd of instances on few addresses: nobody is answered by anot
     if (before) {
       // The order of a kill: first the route, then the container.
       const ended = { state: 'gone', generation: newGeneration(), reason: 'request' } as const;
-      await rig.put(before.id, ended);
+      await fixture.put(before.id, ended);
       await before.container.stop();
     }
     const id = newId();
@@ -186,7 +186,7 @@ test('a changing crowd of instances on few addresses: nobody is answered by anot
       before?.container.port,
     );
     places[place] = { id, container };
-    await rig.put(id, { ...readyRoute(container.port), generation: newGeneration() });
+    await fixture.put(id, { ...readyRoute(container.port), generation: newGeneration() });
   };
   for (let place = 0; place < 4; place++) await move(place);
 
@@ -196,7 +196,7 @@ test('a changing crowd of instances on few addresses: nobody is answered by anot
   const visit = async (place: number) => {
     while (isRunning) {
       const id = places[place]?.id ?? '';
-      const answer = await send(rig.port, get(id));
+      const answer = await send(fixture.port, get(id));
       requests++;
       if (statusOf(answer) === 200 && !answer.endsWith(id)) strangers++;
     }

@@ -3,28 +3,28 @@ import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { makeAccessToken } from '../../src/access/access-token.ts';
 import { open, send, statusOf } from './raw.ts';
-import { newGeneration, newId, type Rig, startRig } from './rig.ts';
+import { newGeneration, newId, type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
 // An instance that is guarded opens to its token alone, and the token ends at the proxy.
 
-let rig: Rig;
+let fixture: Fixture;
 /** The same where each instance has its own origin. */
-let hosted: Rig;
+let hosted: Fixture;
 let upstream: Upstream;
 const used: string[] = [];
 
 beforeAll(async () => {
   const use = (id: string) => void used.push(id);
-  rig = await startRig({
+  fixture = await startFixture({
     activity: { opened: use, closed: () => undefined, used: use },
     holdFor: 300,
   });
-  hosted = await startRig({ domain: 'inst.test' });
+  hosted = await startFixture({ domain: 'inst.test' });
   upstream = await startUpstream(answering(OK));
 });
 afterAll(async () => {
-  await rig.stop();
+  await fixture.stop();
   await hosted.stop();
   await upstream.stop();
 });
@@ -35,14 +35,14 @@ beforeEach(() => {
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const UPGRADE = `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n`;
 
-async function guarded(more: object = {}, where = rig) {
+async function guarded(more: object = {}, where = fixture) {
   const { token, hash } = makeAccessToken();
   const id = await where.ready(upstream.port, { access: hash, ...more });
   return { id, token, hash };
 }
 
 const ask = (target: string, lines = '', host = 'a.example', method = 'GET') =>
-  send(rig.port, `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines}\r\n`);
+  send(fixture.port, `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines}\r\n`);
 const askHost = (id: string, target: string, lines = '') =>
   send(hosted.port, `GET ${target} HTTP/1.1\r\nHost: ${id}.inst.test\r\n${lines}\r\n`);
 const header = (name: string, answer: string) =>
@@ -102,7 +102,7 @@ test('on an origin of its own the cookie is for that host alone, over TLS by its
   expect(header('set-cookie', plain)).toEqual([
     `ephemera-token=${token}; Path=/; HttpOnly; SameSite=Lax`,
   ]);
-  const behindTls = await startRig({ domain: 'inst.test', scheme: 'https' });
+  const behindTls = await startFixture({ domain: 'inst.test', scheme: 'https' });
   try {
     const other = makeAccessToken();
     const own = await behindTls.ready(upstream.port, { access: other.hash });
@@ -211,11 +211,11 @@ test('a wrong token is refused alike for what lives, has ended, never was, or is
   const { token, hash } = makeAccessToken();
   const wrong = makeAccessToken().token;
   const ids = new Map([['unknown', newId()]]);
-  ids.set('ready', await rig.ready(upstream.port, { access: hash }));
+  ids.set('ready', await fixture.ready(upstream.port, { access: hash }));
   const idOf = (name: string) => ids.get(name) ?? '';
   const put = async (name: string, route: Route) => {
     ids.set(name, newId());
-    await rig.put(idOf(name), route);
+    await fixture.put(idOf(name), route);
   };
   await put('pending', { state: 'pending', generation: newGeneration(), access: hash });
   await put('starting', { state: 'starting', generation: newGeneration(), access: hash });
@@ -243,7 +243,7 @@ test('a wrong token is refused alike for what lives, has ended, never was, or is
 });
 
 test('a hash that was lost opens to nobody, an empty token included', async () => {
-  const id = await rig.ready(upstream.port, { access: '' });
+  const id = await fixture.ready(upstream.port, { access: '' });
   for (const lines of ['', 'Ephemera-Token: \r\n', 'Cookie: ephemera-token=\r\n']) {
     expect(statusOf(await ask(`/demo/${id}/`, lines))).toBe(403);
   }
@@ -253,7 +253,7 @@ test('a hash that was lost opens to nobody, an empty token included', async () =
 test('a WebSocket needs it too, by header or cookie, and does not hand it on', async () => {
   const { id, token } = await guarded();
   const shake = async (lines: string, query = '') => {
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(`GET /demo/${id}/ws${query} HTTP/1.1\r\nHost: a.example\r\n${UPGRADE}${lines}\r\n`);
     await raw.until(/\r\n\r\n/);
     const status = statusOf(raw.received);
@@ -276,19 +276,19 @@ test('one that is paused is not waited for, and so not woken, for a stranger', a
   const { token, hash } = makeAccessToken();
   const waits: string[] = [];
   const routes = {
-    peek: (id: string) => rig.routes.peek(id),
-    find: (id: string) => rig.routes.find(id),
-    confirm: (id: string) => rig.routes.confirm(id),
+    peek: (id: string) => fixture.routes.peek(id),
+    find: (id: string) => fixture.routes.find(id),
+    confirm: (id: string) => fixture.routes.confirm(id),
     onDrop: () => undefined,
-    waitFor: (...args: Parameters<typeof rig.routes.waitFor>) => {
+    waitFor: (...args: Parameters<typeof fixture.routes.waitFor>) => {
       waits.push(args[0]);
-      return rig.routes.waitFor(...args);
+      return fixture.routes.waitFor(...args);
     },
   };
-  const sleepy = await startRig({ routes, holdFor: 50 });
+  const sleepy = await startFixture({ routes, holdFor: 50 });
   try {
     const id = newId();
-    await rig.put(id, {
+    await fixture.put(id, {
       state: 'paused',
       generation: newGeneration(),
       expiresAt: Date.now() + 60_000,
@@ -309,7 +309,7 @@ test('one that is paused is not waited for, and so not woken, for a stranger', a
 
 test('the waiting page is shown to who may enter alone', async () => {
   const shown: string[] = [];
-  const waiting = await startRig({
+  const waiting = await startFixture({
     waitingPage: (_req, res, id) => {
       shown.push(id);
       res.end('wait');
@@ -333,7 +333,7 @@ test('the waiting page is shown to who may enter alone', async () => {
 
 test('many requests of strangers on one connection with a guest are told apart', async () => {
   const { id, token } = await guarded();
-  const raw = open(rig.port);
+  const raw = open(fixture.port);
   const get = (lines: string) => `GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`;
   raw.send(
     get(`Ephemera-Token: ${token}\r\n`) + get('') + get(`Cookie: ephemera-token=${token}\r\n`),

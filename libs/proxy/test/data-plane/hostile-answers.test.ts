@@ -4,19 +4,19 @@ import { connect, type Socket } from 'node:net';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
-import { type Rig, startRig } from './rig.ts';
+import { type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
 // What containers may answer. Whoever runs one is a stranger too: nothing that it sends may end
 // this process, be taken for another answer, or pass for complete when it is not.
 
-let rig: Rig;
+let fixture: Fixture;
 let upstream: Upstream;
 
 beforeAll(async () => {
-  rig = await startRig({ responseTimeout: 600 });
+  fixture = await startFixture({ responseTimeout: 600 });
 });
-afterAll(() => rig.stop());
+afterAll(() => fixture.stop());
 afterEach(() => upstream.stop());
 
 const get = (id: string, below = '', lines = '') =>
@@ -25,7 +25,7 @@ const get = (id: string, below = '', lines = '') =>
 /** Starts an upstream that answers every request so, and gives the id that leads to it. */
 async function answers(answer: string): Promise<string> {
   upstream = await startUpstream(answering(answer));
-  return rig.ready(upstream.port);
+  return fixture.ready(upstream.port);
 }
 
 describe('an answer that is none', () => {
@@ -59,7 +59,7 @@ describe('an answer that is none', () => {
     ['1 MB of headers', `HTTP/1.1 200 OK\r\n${'X: a\r\n'.repeat(170_000)}\r\n`],
   ])('%s is 502', async (_name, answer) => {
     const id = await answers(answer);
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(get(id));
     await raw.until(/HTTP\/1\.1 502/);
     expect(raw.received.replaceAll(/HTTP\/1\.1 103 Early Hints\r\n\r\n/g, '')).toMatch(
@@ -75,8 +75,8 @@ describe('an answer that is none', () => {
       socket.write('HTTP/1.1 200 OK\r\n');
       timers.add(setInterval(() => socket.write(`X: ${'a'.repeat(4_000)}\r\n`), 1));
     });
-    const id = await rig.ready(upstream.port);
-    expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+    const id = await fixture.ready(upstream.port);
+    expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
     for (const timer of timers) clearInterval(timer);
   });
 });
@@ -86,8 +86,8 @@ describe('a body that is not what was announced', () => {
     upstream = await startUpstream(({ socket }) => {
       socket.end('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort');
     });
-    const id = await rig.ready(upstream.port);
-    const raw = open(rig.port);
+    const id = await fixture.ready(upstream.port);
+    const raw = open(fixture.port);
     raw.send(get(id));
     const answer = await raw.untilClosed();
     expect(answer).toMatch(/content-length: 10/i);
@@ -98,8 +98,8 @@ describe('a body that is not what was announced', () => {
     upstream = await startUpstream(({ socket }) => {
       socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel');
     });
-    const id = await rig.ready(upstream.port);
-    const raw = open(rig.port);
+    const id = await fixture.ready(upstream.port);
+    const raw = open(fixture.port);
     raw.send(get(id));
     const answer = await raw.untilClosed();
     expect(answer).not.toMatch(/\r\n0\r\n\r\n$/);
@@ -114,8 +114,8 @@ describe('a body that is not what was announced', () => {
       const body = lines.startsWith('T') ? '5\r\nhello\r\n' : 'hello';
       socket.write(`HTTP/1.1 200 OK\r\n${lines}\r\n${body}`);
     });
-    const id = await rig.ready(upstream.port);
-    const raw = open(rig.port);
+    const id = await fixture.ready(upstream.port);
+    const raw = open(fixture.port);
     raw.send(get(id));
     await raw.until(/hello/);
     upstream.connections[0]?.socket.resetAndDestroy();
@@ -127,8 +127,8 @@ describe('a body that is not what was announced', () => {
     upstream = await startUpstream(({ socket }) => {
       socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
     });
-    const id = await rig.ready(upstream.port);
-    const raw = open(rig.port);
+    const id = await fixture.ready(upstream.port);
+    const raw = open(fixture.port);
     raw.send(`GET /demo/${id}/ HTTP/1.0\r\nHost: a\r\n\r\n`);
     await raw.until(/hello/);
     upstream.connections[0]?.socket.resetAndDestroy();
@@ -149,11 +149,11 @@ describe('a body that is not what was announced', () => {
         setTimeout(() => socket.write(surplus), delay);
       }
     });
-    const id = await rig.ready(upstream.port);
-    expect(await send(rig.port, get(id))).toMatch(/\r\n\r\nok$/);
+    const id = await fixture.ready(upstream.port);
+    expect(await send(fixture.port, get(id))).toMatch(/\r\n\r\nok$/);
     // At once: not when it has been idle for long enough.
     await waitFor('the socket to be left', () => upstream.connections[0]?.left, 2_000);
-    expect(await send(rig.port, get(id))).not.toContain('secret');
+    expect(await send(fixture.port, get(id))).not.toContain('secret');
     expect(upstream.connections).toHaveLength(2);
   });
 
@@ -167,7 +167,7 @@ describe('a body that is not what was announced', () => {
     ],
   ])('%s: a body where there may be none is nobody’s', async (method, answer) => {
     const id = await answers(answer);
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     const request = get(id).replace('GET', method);
     raw.send(request);
     await raw.until(/\r\n\r\n/);
@@ -182,7 +182,7 @@ describe('a body that is not what was announced', () => {
     'an informational answer is passed on without its %s',
     async (field) => {
       const early = `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n${field}\r\n\r\n`;
-      const answer = await send(rig.port, get(await answers(early + OK)));
+      const answer = await send(fixture.port, get(await answers(early + OK)));
       expect(answer).toMatch(/^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a>\r\n\r\nHTTP\/1\.1 200 /);
       expect(answer).toMatch(/ok$/);
     },
@@ -194,18 +194,18 @@ describe('bytes before any request', () => {
 
   test('on a new connection', async () => {
     upstream = await startUpstream(answering(OK), ({ socket }) => void socket.write(stale));
-    const id = await rig.ready(upstream.port);
-    const answer = await send(rig.port, get(id));
+    const id = await fixture.ready(upstream.port);
+    const answer = await send(fixture.port, get(id));
     expect(statusOf(answer)).toBe(502);
     expect(answer).not.toContain('secret');
   });
 
   test('on an idle connection: nobody gets them, and it is not used again', async () => {
     const id = await answers(OK);
-    expect(statusOf(await send(rig.port, get(id)))).toBe(200);
+    expect(statusOf(await send(fixture.port, get(id)))).toBe(200);
     upstream.connections[0]?.socket.write(stale);
     await waitFor('the connection to be left', () => upstream.connections[0]?.left, 2_000);
-    expect(await send(rig.port, get(id))).toMatch(/ok$/);
+    expect(await send(fixture.port, get(id))).toMatch(/ok$/);
     expect(upstream.connections).toHaveLength(2);
   });
 });
@@ -213,16 +213,16 @@ describe('bytes before any request', () => {
 describe('silence', () => {
   test('after the request: 504 at the response timeout', async () => {
     upstream = await startUpstream(() => undefined);
-    const id = await rig.ready(upstream.port);
-    expect(statusOf(await send(rig.port, get(id)))).toBe(504);
+    const id = await fixture.ready(upstream.port);
+    expect(statusOf(await send(fixture.port, get(id)))).toBe(504);
     await waitFor('the connection to be left', () => upstream.connections[0]?.left);
   });
 
   test('a client that does not finish its body is told so: 408', async () => {
     upstream = await startUpstream(() => undefined);
-    const id = await rig.ready(upstream.port);
+    const id = await fixture.ready(upstream.port);
     const answer = await send(
-      rig.port,
+      fixture.port,
       `POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf`,
     );
     expect(statusOf(answer)).toBe(408);
@@ -232,15 +232,15 @@ describe('silence', () => {
     upstream = await startUpstream(() => undefined);
     const { port } = upstream;
     await upstream.stop();
-    const id = await rig.ready(port);
-    expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+    const id = await fixture.ready(port);
+    expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
   });
 
   test('an address that swallows what is sent to it: 502 in about 1.2 s, not the minutes of TCP', async () => {
     upstream = await startUpstream(() => undefined);
-    const id = await rig.ready(await startDeaf());
+    const id = await fixture.ready(await startDeaf());
     const before = performance.now();
-    expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+    expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
     const took = performance.now() - before;
     expect(took).toBeGreaterThan(1_000);
     expect(took).toBeLessThan(3_000);
@@ -288,9 +288,9 @@ test('thousands of tiny chunks to a client that does not read are one wait', asy
   const note = ({ name }: Error) => warnings.push(name);
   process.on('warning', note);
   onTestFinished(() => void process.off('warning', note));
-  const raw = open(rig.port);
+  const raw = open(fixture.port);
   raw.socket.pause();
-  raw.send(get(await rig.ready(upstream.port)));
+  raw.send(get(await fixture.ready(upstream.port)));
   let taken = -1;
   await waitFor('the client to hold all up', async () => {
     const before = taken;
@@ -305,5 +305,5 @@ test('thousands of tiny chunks to a client that does not read are one wait', asy
 
 test('after all that the process still serves', async () => {
   const id = await answers(OK);
-  expect(statusOf(await send(rig.port, get(id)))).toBe(200);
+  expect(statusOf(await send(fixture.port, get(id)))).toBe(200);
 });

@@ -1,24 +1,24 @@
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
-import { type Rig, startRig } from './rig.ts';
+import { type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
 // What strangers send to the public port. A request that is refused must reach no upstream, and
 // whatever stands behind it on the same connection must not be looked at: the usual prize of a
 // smuggled request is that it is answered to somebody else.
 
-let rig: Rig;
+let fixture: Fixture;
 let upstream: Upstream;
 let id: string;
 
 beforeAll(async () => {
-  rig = await startRig({ server: { headersTimeout: 1_000 } });
+  fixture = await startFixture({ server: { headersTimeout: 1_000 } });
 });
-afterAll(() => rig.stop());
+afterAll(() => fixture.stop());
 beforeEach(async () => {
   upstream = await startUpstream(answering(OK));
-  id = await rig.ready(upstream.port);
+  id = await fixture.ready(upstream.port);
 });
 afterEach(() => upstream.stop());
 
@@ -33,7 +33,7 @@ const smuggled = () => get(path('smuggled'));
 /** Sends bytes alone, and with a second request behind them; expects the status and the end. */
 async function expectRefused(bytes: string, status: number | number[], reaches = 0) {
   for (const behind of ['', smuggled()]) {
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(bytes + behind);
     const answer = await raw.untilClosed();
     expect([status].flat()).toContain(statusOf(answer));
@@ -108,7 +108,7 @@ describe('framing that two servers could read differently', () => {
   });
 
   test('a chunk that turns bad long after the head is aborted at the upstream', async () => {
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(post('Transfer-Encoding: chunked\r\n', '3\r\nabc\r\n'));
     await waitFor('the chunk to arrive', () => upstream.received.includes('abc'));
     // The upstream answers each head at once; this one is read as a whole request.
@@ -146,7 +146,7 @@ describe('too much', () => {
   test('101 header lines are too many, 100 are not', async () => {
     const lines = (count: number) => 'a: b\r\n'.repeat(count - 1);
     await expectRefused(get(path(), lines(101)), 431);
-    expect(statusOf(await send(rig.port, get(path(), lines(100))))).toBe(200);
+    expect(statusOf(await send(fixture.port, get(path(), lines(100))))).toBe(200);
   });
 
   test('a header of 17 KB', async () => {
@@ -155,8 +155,8 @@ describe('too much', () => {
 
   test('more requests behind one another than anybody sends', async () => {
     const quiet = await startUpstream(() => undefined);
-    const waiting = await rig.ready(quiet.port);
-    const raw = open(rig.port);
+    const waiting = await fixture.ready(quiet.port);
+    const raw = open(fixture.port);
     raw.send(get(`/demo/${waiting}/`).repeat(300));
     await raw.untilClosed();
     expect(quiet.requests.length).toBeLessThanOrEqual(1);
@@ -194,15 +194,15 @@ describe('the target and the method', () => {
   });
 
   test('the id is matched on the raw bytes', async () => {
-    const answer = await send(rig.port, get('/demo/a%2f..%2fb'));
+    const answer = await send(fixture.port, get('/demo/a%2f..%2fb'));
     expect(statusOf(answer)).toBe(404);
-    expect(statusOf(await send(rig.port, get(`/demo/%${id.slice(1)}/`)))).toBe(404);
-    expect(statusOf(await send(rig.port, get(`/demo//${id}/`)))).toBe(404);
+    expect(statusOf(await send(fixture.port, get(`/demo/%${id.slice(1)}/`)))).toBe(404);
+    expect(statusOf(await send(fixture.port, get(`/demo//${id}/`)))).toBe(404);
     expect(upstream.connections).toHaveLength(0);
   });
 
   test('two slashes are passed on in origin form, and no Location is built from them', async () => {
-    const answer = await send(rig.port, get(path('/evil.example/x')));
+    const answer = await send(fixture.port, get(path('/evil.example/x')));
     expect(statusOf(answer)).toBe(200);
     expect(upstream.requests).toEqual(['GET //evil.example/x HTTP/1.1']);
     expect(answer).not.toMatch(/location/i);
@@ -211,7 +211,7 @@ describe('the target and the method', () => {
   test.each(['%zz', '%00', '%', '%c0%af', '~!$&()*+,;=:@', '{}|^`"<>'])(
     '%s is passed on as it is',
     async (odd) => {
-      expect(statusOf(await send(rig.port, get(path(`a${odd}?${odd}`))))).toBe(200);
+      expect(statusOf(await send(fixture.port, get(path(`a${odd}?${odd}`))))).toBe(200);
       expect(upstream.requests).toEqual([`GET /a${odd}?${odd} HTTP/1.1`]);
     },
   );
@@ -242,7 +242,7 @@ describe('fields that concern one connection only, or lie', () => {
   /** The head that the upstream got, by names in lower case. */
   async function passedOn(lines: string, method = 'GET'): Promise<Map<string, string>> {
     const answer = await send(
-      rig.port,
+      fixture.port,
       `${method} ${path()} HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`,
     );
     expect(statusOf(answer)).toBe(200);
@@ -267,7 +267,7 @@ describe('fields that concern one connection only, or lie', () => {
   });
 
   test('Connection cannot take the framing or the Host away', async () => {
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(
       `POST ${path()} HTTP/1.1\r\nHost: a.example\r\nConnection: content-length, host, transfer-encoding\r\n` +
         'Content-Length: 3\r\n\r\nabc',
@@ -319,7 +319,7 @@ describe('bodies where none is expected', () => {
     'a chunked %s that carries a whole request is one request, framed anew',
     async (method) => {
       const body = inner();
-      const raw = open(rig.port);
+      const raw = open(fixture.port);
       raw.send(
         `${method} ${path()} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n` +
           `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
@@ -338,7 +338,7 @@ describe('bodies where none is expected', () => {
     '%s with a body is framed, and its socket not used again',
     async (method) => {
       for (let i = 0; i < 2; i++) {
-        const raw = open(rig.port);
+        const raw = open(fixture.port);
         raw.send(`${method} ${path()} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc`);
         await raw.until(/HTTP\/1\.1 200/);
         raw.socket.destroy();
@@ -352,7 +352,7 @@ describe('bodies where none is expected', () => {
   );
 
   test('trailers that frame or say who asks are dropped', async () => {
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(
       post(
         'Transfer-Encoding: chunked\r\nTrailer: X-Forwarded-For, X-Checksum\r\n',
@@ -406,8 +406,8 @@ describe('upgrades and expectations', () => {
     ['a handshake with a body', 'Content-Length: 5\r\n'],
   ])('%s behind a request that is not answered yet', async (_what, lines) => {
     const quiet = await startUpstream(() => undefined);
-    const waiting = await rig.ready(quiet.port);
-    const raw = open(rig.port);
+    const waiting = await fixture.ready(quiet.port);
+    const raw = open(fixture.port);
     raw.send(
       get(`/demo/${waiting}/`) +
         handshake(`${key}Sec-WebSocket-Version: 13\r\n${lines}`).replace(id, waiting),
@@ -446,12 +446,12 @@ test.each([
   ['a handshake with a body', 'a second Host', 'Host: b\r\n', HANDSHAKE_WITH_BODY],
   ['a handshake with a body', 'an expectation', 'Expect: the-unexpected\r\n', HANDSHAKE_WITH_BODY],
 ])('%s behind a refusal of %s is not answered', async (_what, _why, lines, behind) => {
-  const raw = open(rig.port);
+  const raw = open(fixture.port);
   raw.send(get(path(), lines));
   await raw.until(/HTTP\/1\.1 4|HTTP\/1\.1 5/);
   raw.send(behind);
   await raw.untilClosed();
-  const together = open(rig.port);
+  const together = open(fixture.port);
   together.send(get(path(), lines) + behind);
   await together.untilClosed();
   expect(raw.received.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
@@ -460,7 +460,7 @@ test.each([
 
 test('a request behind a refused expectation is not looked at, whenever it comes', async () => {
   for (let pause = 0; pause < 20; pause++) {
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(post('Expect: the-unexpected\r\nContent-Length: 3\r\n', 'abc'));
     await new Promise((resolve) => setTimeout(resolve, pause / 4));
     raw.send(smuggled());
@@ -474,7 +474,7 @@ describe('slowness', () => {
     ['silence', ''],
     ['a head that does not end', 'GET / HTTP/1.1\r\nHost: a\r\n'],
   ])('%s is cut', async (_name, bytes) => {
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(bytes);
     await raw.untilClosed();
     expect([408, NaN]).toContain(statusOf(raw.received));
@@ -482,5 +482,5 @@ describe('slowness', () => {
 });
 
 test('after all that the process still serves', async () => {
-  expect(statusOf(await send(rig.port, get(path())))).toBe(200);
+  expect(statusOf(await send(fixture.port, get(path())))).toBe(200);
 });

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { open, send } from './raw.ts';
-import { type RigOptions, startRig } from './rig.ts';
+import { type RigOptions, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream } from './upstream.ts';
 
 // A balancer that uses an idle connection just as the replica closes it has a request that fails:
@@ -10,12 +10,12 @@ import { answering, OK, startUpstream } from './upstream.ts';
 const BALANCER = 60;
 
 async function served(options: RigOptions = {}) {
-  const rig = await startRig(options);
-  onTestFinished(() => rig.stop());
+  const fixture = await startFixture(options);
+  onTestFinished(() => fixture.stop());
   const upstream = await startUpstream(answering(OK));
   onTestFinished(() => upstream.stop());
-  const id = await rig.ready(upstream.port);
-  return { port: rig.port, get: `GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n\r\n` };
+  const id = await fixture.ready(upstream.port);
+  return { port: fixture.port, get: `GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n\r\n` };
 }
 
 /** How long an answer says that its connection is kept, seconds. */

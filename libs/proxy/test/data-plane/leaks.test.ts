@@ -2,15 +2,15 @@ import { readdirSync } from 'node:fs';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
-import { type Rig, startRig } from './rig.ts';
+import { type Fixture, startFixture } from './fixture.ts';
 import { OK, startUpstream, type Upstream } from './upstream.ts';
 
 // Clients that leave at the worst moment, many times: nothing of them may stay.
 
-let rig: Rig;
+let fixture: Fixture;
 let upstream: Upstream;
 beforeAll(async () => {
-  rig = await startRig({ idleTimeout: 200 });
+  fixture = await startFixture({ idleTimeout: 200 });
   upstream = await startUpstream(({ socket }, chunk) => {
     if (chunk.includes('/whole')) socket.write(OK);
     if (chunk.includes('/half')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf');
@@ -18,7 +18,7 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await rig.stop();
+  await fixture.stop();
   await upstream.stop();
 });
 
@@ -42,11 +42,11 @@ test.each([
   ['before a 101', (id: string) => `GET /demo/${id}/none HTTP/1.1\r\n${lines}${upgrade}\r\n`],
   ['within a 101', (id: string) => `GET /demo/${id}/switch HTTP/1.1\r\n${lines}${upgrade}\r\n`],
 ])('400 clients that leave %s leave nothing behind', async (_name, request) => {
-  const id = await rig.ready(upstream.port);
-  await send(rig.port, `GET /demo/${id}/whole HTTP/1.1\r\n${lines}\r\n`);
+  const id = await fixture.ready(upstream.port);
+  await send(fixture.port, `GET /demo/${id}/whole HTTP/1.1\r\n${lines}\r\n`);
   const before = descriptors();
   for (let i = 0; i < 20; i++) {
-    const batch = Array.from({ length: 20 }, () => open(rig.port));
+    const batch = Array.from({ length: 20 }, () => open(fixture.port));
     for (const [index, raw] of batch.entries()) {
       raw.send(request(id));
       // Some leave at once, some in order, some with a reset, some a little later.
@@ -60,13 +60,13 @@ test.each([
     }
     await Promise.all(batch.map((raw) => raw.untilClosed()));
   }
-  await waitFor('nothing in flight', () => rig.dataPath.inFlight() === 0);
-  await waitFor('no tunnel', () => rig.dataPath.openTunnels() === 0);
+  await waitFor('nothing in flight', () => fixture.dataPath.inFlight() === 0);
+  await waitFor('no tunnel', () => fixture.dataPath.openTunnels() === 0);
   // The idle connections to the instance are given up after their time; the upstream's side of
   // those that were left half open by it is this test's to close.
   for (const connection of upstream.connections) connection.socket.destroy();
   await waitFor('no descriptor', () => descriptors() <= before);
-  expect(statusOf(await send(rig.port, `GET /demo/${id}/whole HTTP/1.1\r\n${lines}\r\n`))).toBe(
+  expect(statusOf(await send(fixture.port, `GET /demo/${id}/whole HTTP/1.1\r\n${lines}\r\n`))).toBe(
     200,
   );
 });

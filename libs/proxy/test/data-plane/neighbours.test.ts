@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { makeAccessToken } from '../../src/access/access-token.ts';
 import { open, statusOf } from './raw.ts';
-import { type Rig, startRig } from './rig.ts';
+import { type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
 // Instances below one domain are of one site: a browser sends the cookie that opens one along with
@@ -9,22 +9,22 @@ import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
 const DOMAIN = 'inst.test';
 
-let plain: Rig;
+let plain: Fixture;
 /** Behind a balancer that speaks TLS and is believed, and behind one that says nothing. */
-let behindTls: Rig;
-let silentTls: Rig;
-let byPath: Rig;
+let behindTls: Fixture;
+let silentTls: Fixture;
+let byPath: Fixture;
 let upstream: Upstream;
 
 beforeAll(async () => {
-  plain = await startRig({ domain: DOMAIN });
-  behindTls = await startRig({ domain: DOMAIN, trustedProxies: ['127.0.0.1'] });
-  silentTls = await startRig({ domain: DOMAIN, scheme: 'https' });
-  byPath = await startRig();
+  plain = await startFixture({ domain: DOMAIN });
+  behindTls = await startFixture({ domain: DOMAIN, trustedProxies: ['127.0.0.1'] });
+  silentTls = await startFixture({ domain: DOMAIN, scheme: 'https' });
+  byPath = await startFixture();
   upstream = await startUpstream(answering(OK));
 });
 afterAll(async () => {
-  for (const rig of [plain, behindTls, silentTls, byPath]) await rig.stop();
+  for (const fixture of [plain, behindTls, silentTls, byPath]) await fixture.stop();
   await upstream.stop();
 });
 beforeEach(() => {
@@ -34,15 +34,15 @@ beforeEach(() => {
 const UPGRADE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n';
 
-async function guarded(rig: Rig) {
+async function guarded(fixture: Fixture) {
   const { token, hash } = makeAccessToken();
-  const id = await rig.ready(upstream.port, { access: hash });
+  const id = await fixture.ready(upstream.port, { access: hash });
   return { id, own: `${id}.${DOMAIN}`, cookie: `Cookie: ephemera-token=${token}\r\n`, token };
 }
 
 /** The status of the answer; the upstream answers 200 to a handshake too, where it is asked. */
-async function ask(rig: Rig, method: string, host: string, lines: string, target = '/ws') {
-  const raw = open(rig.port);
+async function ask(fixture: Fixture, method: string, host: string, lines: string, target = '/ws') {
+  const raw = open(fixture.port);
   raw.send(`${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines}\r\n`);
   const answer = await raw.until(/\r\n\r\n/);
   raw.socket.destroy();
@@ -108,13 +108,13 @@ test.each(KINDS)('%s of its own page passes, and that of no browser', async (_, 
 });
 
 test('its page is known by the port of the domain, which a balancer may take off the Host', async () => {
-  const rig = await startRig({ domain: `${DOMAIN}:8080` });
-  const { own, cookie } = await guarded(rig);
-  const post = (host: string, origin: string) => ask(rig, 'POST', host, cookie + from(origin));
+  const fixture = await startFixture({ domain: `${DOMAIN}:8080` });
+  const { own, cookie } = await guarded(fixture);
+  const post = (host: string, origin: string) => ask(fixture, 'POST', host, cookie + from(origin));
   expect(await post(own, `http://${own}:8080`)).toBe(200);
   expect(await post(`${own}:8080`, `http://${own}:8080`)).toBe(200);
   expect(await post(own, `http://${own}:81`)).toBe(403);
-  await rig.stop();
+  await fixture.stop();
 });
 
 test('a link to it may be anywhere', async () => {

@@ -1,7 +1,7 @@
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
-import { type Rig, startRig } from './rig.ts';
+import { type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
 // What one instance says must stay with it, and what is the product's must not reach any.
@@ -10,13 +10,13 @@ const DOMAIN = 'demos.example';
 const HANDSHAKE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
 
-let byPath: Rig;
-let byHost: Rig;
+let byPath: Fixture;
+let byHost: Fixture;
 let upstream: Upstream;
 
 beforeAll(async () => {
-  byPath = await startRig();
-  byHost = await startRig({ domain: DOMAIN, scheme: 'https' });
+  byPath = await startFixture();
+  byHost = await startFixture({ domain: DOMAIN, scheme: 'https' });
 });
 afterAll(async () => {
   await byPath.stop();
@@ -34,12 +34,12 @@ describe('cookies of the product', () => {
 
   test('never reach an instance, whatever else comes with them', async () => {
     upstream = await startUpstream(answering(OK));
-    for (const [rig, target, host] of [
+    for (const [fixture, target, host] of [
       [byPath, (id: string) => `/demo/${id}/`, () => 'a.example'],
       [byHost, () => '/', (id: string) => `${id}.${DOMAIN}`],
     ] as const) {
-      const id = await rig.ready(upstream.port);
-      await send(rig.port, get(target(id), cookies, host(id)));
+      const id = await fixture.ready(upstream.port);
+      await send(fixture.port, get(target(id), cookies, host(id)));
     }
     expect(upstream.requests).toHaveLength(2);
     expect(upstream.received).not.toMatch(/secret|ephemera-dashboard/);

@@ -2,19 +2,19 @@ import { createHash } from 'node:crypto';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { open, type Raw } from './raw.ts';
-import { type Rig, startRig } from './rig.ts';
+import { type Fixture, startFixture } from './fixture.ts';
 import { startUpstream } from './upstream.ts';
 
 // All sockets of instances are read into the same piece of memory, one after the other. What waits
 // for a slow client must by then be a copy, or it would become what another instance said.
 
-let rig: Rig;
+let fixture: Fixture;
 const cleanups: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  rig = await startRig();
+  fixture = await startFixture();
 });
-afterAll(() => rig.stop());
+afterAll(() => fixture.stop());
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
@@ -49,7 +49,7 @@ async function instance(name: string, head: string) {
     more();
   });
   cleanups.push(() => upstream.stop());
-  return { id: await rig.ready(upstream.port), sent: () => sent };
+  return { id: await fixture.ready(upstream.port), sent: () => sent };
 }
 
 test.each([
@@ -58,7 +58,7 @@ test.each([
 ])('%s of instances that slow clients keep waiting stay their own', async (_, head, lines) => {
   const instances = await Promise.all(['A', 'B', 'C'].map((name) => instance(name, head)));
   const clients = instances.map(({ id }): Raw => {
-    const client = open(rig.port);
+    const client = open(fixture.port);
     cleanups.push(() => client.socket.destroy());
     client.socket.pause();
     client.send(`GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`);

@@ -2,16 +2,16 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { handshake } from './handshake.ts';
 import { open, send, statusOf } from './raw.ts';
-import { newId, type Rig, startRig } from './rig.ts';
+import { newId, type Fixture, startFixture } from './fixture.ts';
 
 // A client may be gone by the time that its bytes are read: the first write then fails while the
 // rest of them is still being parsed. That must end its connection, and never the process.
 
-let rig: Rig;
+let fixture: Fixture;
 beforeAll(async () => {
-  rig = await startRig();
+  fixture = await startFixture();
 });
-afterAll(() => rig.stop());
+afterAll(() => fixture.stop());
 
 const CHUNKED = 'Transfer-Encoding: chunked\r\n';
 const FIRST = {
@@ -37,8 +37,8 @@ test.each(
   onTestFinished(() => void process.off('uncaughtException', note));
   const bytes = FIRST[first as keyof typeof FIRST] + BEHIND[behind as keyof typeof BEHIND];
   for (let i = 0; i < 5; i++) {
-    const accepted = once(rig.server, 'connection');
-    const client = open(rig.port);
+    const accepted = once(fixture.server, 'connection');
+    const client = open(fixture.port);
     await accepted;
     // In one turn of the loop that the server shares: it reads both together.
     client.send(bytes);
@@ -46,6 +46,6 @@ test.each(
     await client.untilClosed();
   }
   // By then the server has read all of them.
-  expect(statusOf(await send(rig.port, FIRST['what is not there']))).toBe(404);
+  expect(statusOf(await send(fixture.port, FIRST['what is not there']))).toBe(404);
   expect(uncaught).toEqual([]);
 });

@@ -2,12 +2,12 @@ import type { ReadyRoute } from '@ephemera/domain';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { open, send, statusOf } from './raw.ts';
-import { newGeneration, newId, type Rig, type RigOptions, startRig } from './rig.ts';
+import { newGeneration, newId, type Fixture, type RigOptions, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
 // Where a request goes, by what its address says and by how the instance stands.
 
-const rigs = new Map<string, Rig>();
+const rigs = new Map<string, Fixture>();
 let upstream: Upstream;
 
 beforeAll(async () => {
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await upstream.stop();
-  for (const rig of rigs.values()) await rig.stop();
+  for (const fixture of rigs.values()) await fixture.stop();
 });
 afterEach(() => {
   for (const connection of upstream.connections) {
@@ -24,11 +24,11 @@ afterEach(() => {
   }
 });
 
-async function rigWith(options: RigOptions = {}): Promise<Rig> {
+async function rigWith(options: RigOptions = {}): Promise<Fixture> {
   const name = JSON.stringify(options);
-  const rig = rigs.get(name) ?? (await startRig(options));
-  rigs.set(name, rig);
-  return rig;
+  const fixture = rigs.get(name) ?? (await startFixture(options));
+  rigs.set(name, fixture);
+  return fixture;
 }
 
 const get = (target: string, lines = '', host = 'a.example') =>
@@ -38,20 +38,20 @@ const failureOf = (answer: string) =>
 
 describe('addresses', () => {
   test('the path form without its slash leads below it, where relative links are right', async () => {
-    const rig = await rigWith();
-    const id = await rig.ready(upstream.port);
+    const fixture = await rigWith();
+    const id = await fixture.ready(upstream.port);
     for (const [target, location] of [
       [`/demo/${id}`, `/demo/${id}/`],
       [`/demo/${id}?a=/b`, `/demo/${id}/?a=/b`],
       [`/demo/${id}:main`, `/demo/${id}:main/`],
     ] as const) {
-      const answer = await send(rig.port, get(target));
+      const answer = await send(fixture.port, get(target));
       expect(statusOf(answer)).toBe(308);
       expect(answer).toMatch(new RegExp(`\r\nlocation: ${location.replace('?', '\\?')}\r\n`));
     }
     expect(upstream.requests).toEqual([]);
     await send(
-      rig.port,
+      fixture.port,
       get(`/demo/${id}?a`)
         .replace('GET', 'POST')
         .replace('\r\n\r\n', '\r\nContent-Length: 0\r\n\r\n'),
@@ -60,35 +60,35 @@ describe('addresses', () => {
   });
 
   test('ports by name and number, and none but those of the route', async () => {
-    const rig = await rigWith();
+    const fixture = await rigWith();
     const debug = await startUpstream(answering(OK.replace('ok', 'dg')));
-    const id = await rig.ready(upstream.port, {
+    const id = await fixture.ready(upstream.port, {
       ports: { main: upstream.port, debug: debug.port },
     });
     for (const port of ['debug', String(debug.port)]) {
-      const answer = await send(rig.port, get(`/demo/${id}:${port}/a`));
+      const answer = await send(fixture.port, get(`/demo/${id}:${port}/a`));
       expect(answer).toMatch(/dg$/);
       expect(debug.received).toContain(`x-forwarded-prefix: /demo/${id}:${port}\r\n`);
     }
     for (const port of ['22', 'constructor', '__proto__', 'x']) {
-      expect(statusOf(await send(rig.port, get(`/demo/${id}:${port}/`)))).toBe(404);
+      expect(statusOf(await send(fixture.port, get(`/demo/${id}:${port}/`)))).toBe(404);
     }
     await debug.stop();
   });
 
   test('the host form: the whole path is the instance’s', async () => {
-    const rig = await rigWith({ domain: 'demos.example:8080' });
-    const id = await rig.ready(upstream.port);
-    await send(rig.port, get('/demo/new?x', '', `${id}.demos.example:8080`));
-    await send(rig.port, get('/b', '', `main-${id}.demos.example`));
+    const fixture = await rigWith({ domain: 'demos.example:8080' });
+    const id = await fixture.ready(upstream.port);
+    await send(fixture.port, get('/demo/new?x', '', `${id}.demos.example:8080`));
+    await send(fixture.port, get('/b', '', `main-${id}.demos.example`));
     expect(upstream.requests).toEqual(['GET /demo/new?x HTTP/1.1', 'GET /b HTTP/1.1']);
     expect(upstream.received).not.toContain('x-forwarded-prefix');
   });
 
   test('an instance may see the prefix, and may see its own name as Host', async () => {
-    const rig = await rigWith();
-    const id = await rig.ready(upstream.port, { stripPrefix: false, host: 'mask' });
-    await send(rig.port, get(`/demo/${id}/a`));
+    const fixture = await rigWith();
+    const id = await fixture.ready(upstream.port, { stripPrefix: false, host: 'mask' });
+    await send(fixture.port, get(`/demo/${id}/a`));
     expect(upstream.received).toMatch(
       new RegExp(`^GET /demo/${id}/a HTTP/1\\.1\r\nhost: 127\\.0\\.1\\.1:${upstream.port}\r\n`),
     );
@@ -97,15 +97,15 @@ describe('addresses', () => {
   });
 
   test('answers come back under the prefix', async () => {
-    const rig = await rigWith();
+    const fixture = await rigWith();
     const moved = await startUpstream(
       answering(
         'HTTP/1.1 302 Found\r\nLocation: /login\r\nSet-Cookie: a=1; Path=/; Domain=a.example\r\n' +
           'Service-Worker-Allowed: /\r\nContent-Length: 0\r\n\r\n',
       ),
     );
-    const id = await rig.ready(moved.port);
-    const answer = await send(rig.port, get(`/demo/${id}/`));
+    const id = await fixture.ready(moved.port);
+    const answer = await send(fixture.port, get(`/demo/${id}/`));
     expect(answer).toContain(`Location: /demo/${id}/login\r\n`);
     expect(answer).toContain(`Set-Cookie: a=1; Path=/demo/${id}/\r\n`);
     expect(answer).not.toMatch(/service-worker/i);
@@ -113,23 +113,23 @@ describe('addresses', () => {
   });
 
   test('a Location to the name that a trusted balancer tells stays below the prefix', async () => {
-    const rig = await rigWith({ trustedProxies: ['127.0.0.0/8'] });
+    const fixture = await rigWith({ trustedProxies: ['127.0.0.0/8'] });
     const location = 'Location: https://demos.example/login\r\n';
     const moved = await startUpstream(
       answering(`HTTP/1.1 302 Found\r\n${location}Content-Length: 0\r\n\r\n`),
     );
-    const path = `/demo/${await rig.ready(moved.port)}/`;
-    const told = await send(rig.port, get(path, 'X-Forwarded-Host: demos.example\r\n'));
+    const path = `/demo/${await fixture.ready(moved.port)}/`;
+    const told = await send(fixture.port, get(path, 'X-Forwarded-Host: demos.example\r\n'));
     expect(told).toContain(`Location: ${path}login\r\n`);
-    expect(await send(rig.port, get(path))).toContain(location);
+    expect(await send(fixture.port, get(path))).toContain(location);
     await moved.stop();
   });
 
   test('what a trusted balancer says of the client is kept and added to', async () => {
-    const rig = await rigWith({ trustedProxies: ['10.0.0.0/8', '127.0.0.0/8'] });
-    const id = await rig.ready(upstream.port);
+    const fixture = await rigWith({ trustedProxies: ['10.0.0.0/8', '127.0.0.0/8'] });
+    const id = await fixture.ready(upstream.port);
     await send(
-      rig.port,
+      fixture.port,
       get(
         `/demo/${id}/`,
         'X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: demos.example\r\n' +
@@ -162,131 +162,133 @@ describe('how the instance stands', () => {
       { message: 'No image.' },
     ],
   ] as const)('%s', async (_name, route, status, failure) => {
-    const rig = await rigWith();
+    const fixture = await rigWith();
     const id = newId();
-    if (route) await rig.put(id, { ...route, generation: newGeneration() });
-    const answer = await send(rig.port, get(`/demo/${id}/`));
+    if (route) await fixture.put(id, { ...route, generation: newGeneration() });
+    const answer = await send(fixture.port, get(`/demo/${id}/`));
     expect(statusOf(answer)).toBe(status);
     expect(failureOf(answer)).toMatchObject(failure);
   });
 
   test('past its deadline it is refused, though nobody has killed it', async () => {
-    const rig = await rigWith();
-    const id = await rig.ready(upstream.port, { lifetime: -1 });
-    const answer = await send(rig.port, get(`/demo/${id}/`));
+    const fixture = await rigWith();
+    const id = await fixture.ready(upstream.port, { lifetime: -1 });
+    const answer = await send(fixture.port, get(`/demo/${id}/`));
     expect(statusOf(answer)).toBe(410);
     expect(failureOf(answer)).toMatchObject({ kind: 'gone', reason: 'ttl' });
     expect(upstream.requests).toEqual([]);
   });
 
   test('while it starts a request is held, and goes through when it is ready', async () => {
-    const rig = await rigWith();
-    const ready = await rig.ready(upstream.port);
-    const route = JSON.parse((await rig.redis.get(rig.keys.route(ready))) ?? '') as ReadyRoute;
+    const fixture = await rigWith();
+    const ready = await fixture.ready(upstream.port);
+    const route = JSON.parse(
+      (await fixture.redis.get(fixture.keys.route(ready))) ?? '',
+    ) as ReadyRoute;
     const id = newId();
-    await rig.put(id, { state: 'pending', generation: newGeneration() });
-    const raw = open(rig.port);
+    await fixture.put(id, { state: 'pending', generation: newGeneration() });
+    const raw = open(fixture.port);
     raw.send(`POST /demo/${id}/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody`);
-    await waitFor('the request', () => rig.dataPath.inFlight() === 1);
-    await rig.put(id, { state: 'starting', generation: newGeneration() });
-    await rig.put(id, route);
+    await waitFor('the request', () => fixture.dataPath.inFlight() === 1);
+    await fixture.put(id, { state: 'starting', generation: newGeneration() });
+    await fixture.put(id, route);
     await raw.until(/200 OK[^]*ok$/);
     raw.socket.destroy();
     expect(upstream.received).toMatch(/\r\n\r\nbody$/);
   });
 
   test('but not for ever', async () => {
-    const rig = await rigWith({ holdFor: 200 });
+    const fixture = await rigWith({ holdFor: 200 });
     const id = newId();
-    await rig.put(id, { state: 'starting', generation: newGeneration() });
-    const answer = await send(rig.port, get(`/demo/${id}/`));
+    await fixture.put(id, { state: 'starting', generation: newGeneration() });
+    const answer = await send(fixture.port, get(`/demo/${id}/`));
     expect(statusOf(answer)).toBe(503);
     expect(failureOf(answer)).toEqual({ kind: 'starting', id });
   });
 
   test('a start that fails while a request is held is told', async () => {
-    const rig = await rigWith();
+    const fixture = await rigWith();
     const id = newId();
-    await rig.put(id, { state: 'starting', generation: newGeneration() });
-    const raw = open(rig.port);
+    await fixture.put(id, { state: 'starting', generation: newGeneration() });
+    const raw = open(fixture.port);
     raw.send(get(`/demo/${id}/`));
-    await waitFor('the request', () => rig.dataPath.inFlight() === 1);
-    await rig.put(id, { state: 'failed', generation: newGeneration(), reason: 'start_failed' });
+    await waitFor('the request', () => fixture.dataPath.inFlight() === 1);
+    await fixture.put(id, { state: 'failed', generation: newGeneration(), reason: 'start_failed' });
     await raw.until(/HTTP\/1\.1 502/);
     raw.socket.destroy();
   });
 
   test('a client that leaves while it is held leaves nothing', async () => {
-    const rig = await rigWith();
+    const fixture = await rigWith();
     const id = newId();
-    await rig.put(id, { state: 'starting', generation: newGeneration() });
-    const raw = open(rig.port);
+    await fixture.put(id, { state: 'starting', generation: newGeneration() });
+    const raw = open(fixture.port);
     raw.send(get(`/demo/${id}/`));
-    await waitFor('the request', () => rig.dataPath.inFlight() === 1);
+    await waitFor('the request', () => fixture.dataPath.inFlight() === 1);
     raw.socket.destroy();
-    await waitFor('nothing in flight', () => rig.dataPath.inFlight() === 0);
+    await waitFor('nothing in flight', () => fixture.dataPath.inFlight() === 0);
   });
 });
 
 describe('Redis is away', () => {
   test('known ids are served, unknown ones get 503 within 250 ms, and all is well 3 s later', async () => {
-    const rig = await startRig({ lease: 300, grace: 20_000 });
+    const fixture = await startFixture({ lease: 300, grace: 20_000 });
     try {
-      const id = await rig.ready(upstream.port);
-      expect(statusOf(await send(rig.port, get(`/demo/${id}/`)))).toBe(200);
-      process.kill(rig.startedRedis.pid, 'SIGSTOP');
-      await waitFor('the loss', () => !rig.routes.connected);
+      const id = await fixture.ready(upstream.port);
+      expect(statusOf(await send(fixture.port, get(`/demo/${id}/`)))).toBe(200);
+      process.kill(fixture.startedRedis.pid, 'SIGSTOP');
+      await waitFor('the loss', () => !fixture.routes.connected);
       for (let i = 0; i < 3; i++) {
         const before = performance.now();
-        expect(statusOf(await send(rig.port, get(`/demo/${newId()}/`)))).toBe(503);
+        expect(statusOf(await send(fixture.port, get(`/demo/${newId()}/`)))).toBe(503);
         expect(performance.now() - before).toBeLessThan(300);
         // A new connection to the instance, which cannot be confirmed: the grace covers it.
         for (const connection of upstream.connections) connection.socket.destroy();
-        expect(statusOf(await send(rig.port, get(`/demo/${id}/`)))).toBe(200);
+        expect(statusOf(await send(fixture.port, get(`/demo/${id}/`)))).toBe(200);
       }
-      process.kill(rig.startedRedis.pid, 'SIGCONT');
+      process.kill(fixture.startedRedis.pid, 'SIGCONT');
       const before = performance.now();
       await waitFor('the recovery', async () => {
-        return statusOf(await send(rig.port, get(`/demo/${newId()}/`))) === 404;
+        return statusOf(await send(fixture.port, get(`/demo/${newId()}/`))) === 404;
       });
       expect(performance.now() - before).toBeLessThan(3_000);
     } finally {
-      await rig.stop();
+      await fixture.stop();
     }
   });
 });
 
 describe('draining', () => {
   test('lets requests finish, has connections end with their answer, and then ends', async () => {
-    const rig = await startRig();
+    const fixture = await startFixture();
     const slow = await startUpstream(({ socket }) => {
       setTimeout(() => socket.write(OK), 300);
     });
-    const id = await rig.ready(slow.port);
-    const raw = open(rig.port);
+    const id = await fixture.ready(slow.port);
+    const raw = open(fixture.port);
     raw.send(get(`/demo/${id}/`));
     await waitFor('the request', () => slow.requests.length === 1);
-    const drained = rig.dataPath.drain(10_000);
+    const drained = fixture.dataPath.drain(10_000);
     const answer = await raw.untilClosed();
     expect(answer).toMatch(/\r\nConnection: close\r\n[^]*ok$/);
     await drained;
-    expect(rig.dataPath.inFlight()).toBe(0);
+    expect(fixture.dataPath.inFlight()).toBe(0);
     await waitFor('the upstream to be left', () => slow.connections[0]?.left);
     await slow.stop();
-    await rig.stop();
+    await fixture.stop();
   });
 
   test('cuts what is left at its deadline', async () => {
-    const rig = await startRig();
+    const fixture = await startFixture();
     const silent = await startUpstream(() => undefined);
-    const id = await rig.ready(silent.port);
-    const raw = open(rig.port);
+    const id = await fixture.ready(silent.port);
+    const raw = open(fixture.port);
     raw.send(get(`/demo/${id}/`));
     await waitFor('the request', () => silent.requests.length === 1);
-    await rig.dataPath.drain(200);
+    await fixture.dataPath.drain(200);
     await raw.until(/HTTP\/1\.1 502/);
     await waitFor('the upstream to be left', () => silent.connections[0]?.left);
     await silent.stop();
-    await rig.stop();
+    await fixture.stop();
   });
 });

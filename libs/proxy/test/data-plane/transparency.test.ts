@@ -1,7 +1,7 @@
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { open, send, sendUntilHeldUp, statusOf } from './raw.ts';
-import { type Rig, startRig } from './rig.ts';
+import { type Fixture, startFixture } from './fixture.ts';
 import {
   answering,
   OK,
@@ -12,13 +12,13 @@ import {
 
 // An instance and its visitor should not notice that there is something between them.
 
-let rig: Rig;
+let fixture: Fixture;
 let upstream: Upstream;
 
 beforeAll(async () => {
-  rig = await startRig();
+  fixture = await startFixture();
 });
-afterAll(() => rig.stop());
+afterAll(() => fixture.stop());
 afterEach(() => upstream.stop());
 
 const get = (id: string, below = '', lines = '') =>
@@ -28,7 +28,7 @@ const post = (id: string, lines: string, body = '') =>
 
 async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {
   upstream = await startUpstream(...behaviour);
-  return rig.ready(upstream.port);
+  return fixture.ready(upstream.port);
 }
 
 /** The n-th connection that the upstream was given. */
@@ -45,7 +45,7 @@ describe('answers', () => {
     const id = await behind(
       answering(`HTTP/1.1 299 Rather Fine\r\n${fields}Content-Length: 2\r\n\r\nok`),
     );
-    const answer = await send(rig.port, get(id));
+    const answer = await send(fixture.port, get(id));
     expect(answer.startsWith(`HTTP/1.1 299 Rather Fine\r\n${fields}Content-Length: 2\r\n`)).toBe(
       true,
     );
@@ -58,7 +58,7 @@ describe('answers', () => {
           'Proxy-Authenticate: x\r\nUpgrade: h2c\r\nKept: 1\r\nContent-Length: 2\r\n\r\nok',
       ),
     );
-    const answer = await send(rig.port, get(id));
+    const answer = await send(fixture.port, get(id));
     expect(answer).toMatch(/\r\nKept: 1\r\n/);
     expect(answer).not.toMatch(/X-Hop|Proxy-|Upgrade|timeout=9/);
   });
@@ -70,7 +70,7 @@ describe('answers', () => {
     ['GET', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', /\r\nContent-Length: 0\r\n/],
   ])('%s without a body: %j', async (method, answer, pattern) => {
     const id = await behind(answering(answer));
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(get(id).replace('GET', method) + get(id).replace('GET', method));
     await raw.until(/^HTTP[^]*\r\n\r\nHTTP[^]*\r\n\r\n$/);
     raw.socket.destroy();
@@ -81,7 +81,7 @@ describe('answers', () => {
     const part =
       'HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 1-2/9\r\nContent-Length: 2\r\n\r\nbc';
     const id = await behind(answering(part));
-    const answer = await send(rig.port, get(id, '', 'Range: bytes=1-2\r\n'));
+    const answer = await send(fixture.port, get(id, '', 'Range: bytes=1-2\r\n'));
     expect(upstream.received).toContain('Range: bytes=1-2');
     expect(answer).toMatch(/^HTTP\/1\.1 206 [^]*Content-Range: bytes 1-2\/9[^]*bc$/);
   });
@@ -92,7 +92,7 @@ describe('answers', () => {
         `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n${OK}`,
       ),
     );
-    const answer = await send(rig.port, get(id));
+    const answer = await send(fixture.port, get(id));
     expect(answer).toMatch(
       /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a.css>; rel=preload\r\n\r\nHTTP\/1\.1 102 /,
     );
@@ -101,7 +101,7 @@ describe('answers', () => {
 
   test('a client of HTTP/1.0, which has no informational answers, gets the final one alone', async () => {
     const id = await behind(answering(`HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${OK}`));
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(get(id).replace('HTTP/1.1', 'HTTP/1.0'));
     expect(await raw.untilClosed()).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nok$/);
   });
@@ -110,7 +110,7 @@ describe('answers', () => {
     const id = await behind(
       answering('HTTP/1.1 204 No Content\r\nContent-Length: 6\r\nKept: 1\r\n\r\n'),
     );
-    const answer = await send(rig.port, get(id));
+    const answer = await send(fixture.port, get(id));
     expect(answer).toMatch(/\r\nKept: 1\r\n/);
     expect(answer).not.toMatch(/content-length/i);
   });
@@ -121,14 +121,14 @@ describe('answers', () => {
         'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\n\r\n',
       ),
     );
-    const answer = await send(rig.port, get(id));
+    const answer = await send(fixture.port, get(id));
     expect(answer).toMatch(/\r\ntrailer: X-Sum\r\n/i);
     expect(answer).toMatch(/\r\n0\r\nX-Sum: 1\r\n\r\n$/);
   });
 
   test('a body that the close ends', async () => {
     const id = await behind(({ socket }) => socket.end('HTTP/1.1 200 OK\r\n\r\nuntil the end'));
-    const answer = await send(rig.port, get(id));
+    const answer = await send(fixture.port, get(id));
     expect(answer).toMatch(/Transfer-Encoding: chunked[^]*until the end\r\n0\r\n\r\n$/);
   });
 
@@ -138,7 +138,7 @@ describe('answers', () => {
         'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n2\r\n!!\r\n0\r\nX: 1\r\n\r\n',
       ),
     );
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(`GET /demo/${id}/ HTTP/1.0\r\nHost: a\r\n\r\n`);
     const answer = await raw.untilClosed();
     expect(bodyOf(answer)).toBe('ok!!');
@@ -150,7 +150,7 @@ describe('answers', () => {
     const id = await behind(({ socket }) => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n');
     });
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(get(id));
     await raw.until(/text\/event-stream[^]*\r\n\r\n$/);
     for (const event of ['data: 1', 'data: 2', 'data: 3']) {
@@ -173,7 +173,7 @@ describe('answers', () => {
       connection.socket.setNoDelay(true);
       void drip(connection);
     });
-    const received = await send(rig.port, get(id));
+    const received = await send(fixture.port, get(id));
     expect(received).toMatch(/\r\nX: y\r\n/);
     expect(bodyOf(received)).toMatch(/\r\n0\r\nZ: 1\r\n\r\n$/);
     expect(bodyOf(received).replaceAll(/^.*\r\n(.)\r\n/gm, '$1')).toMatch(/^abc0123456789/);
@@ -185,7 +185,7 @@ describe('requests', () => {
     const id = await behind(answering(OK));
     const fields = 'X-One: 1\r\nx-TWO: a  b\r\nCookie: a=1\r\nCookie: b=2\r\nX: \xe9\r\n';
     await send(
-      rig.port,
+      fixture.port,
       `PROPFIND /demo/${id}/a/%7Eb?c=%20&d HTTP/1.1\r\nHost: A.example:81\r\n${fields}\r\n`,
     );
     expect(upstream.received).toContain(
@@ -196,7 +196,7 @@ describe('requests', () => {
 
   test('a chunked upload goes on chunk by chunk, with its trailers', async () => {
     const id = await behind(() => undefined);
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(post(id, 'Transfer-Encoding: chunked\r\n'));
     await waitFor('the head, before any body', () => upstream.received.includes('\r\n\r\n'));
     raw.send('3\r\nabc\r\n');
@@ -214,7 +214,7 @@ describe('requests', () => {
       if (received.endsWith('one\r\n')) socket.write('3\r\nONE\r\n');
       if (received.endsWith('0\r\n\r\n')) socket.write('0\r\n\r\n');
     });
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(post(id, 'Transfer-Encoding: chunked\r\n'));
     await raw.until(/200 OK/);
     raw.send('3\r\none\r\n');
@@ -226,7 +226,7 @@ describe('requests', () => {
 
   test('an answer before the end of an upload is not lost, and the upload is left', async () => {
     const id = await behind(answering('HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno'));
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(post(id, 'Content-Length: 1000000\r\n', 'x'.repeat(1_000)));
     await raw.until(/413 Too Large[^]*no$/);
     await waitFor('the upstream to be left', () => upstream.connections[0]?.left);
@@ -241,7 +241,7 @@ describe('requests', () => {
       if (chunk.includes('\r\n\r\n')) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
       else socket.write(OK);
     });
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(post(id, 'Expect: 100-continue\r\nContent-Length: 3\r\n'));
     await raw.until(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
     expect(upstream.received).toMatch(/\r\nexpect: 100-continue\r\n/);
@@ -253,7 +253,7 @@ describe('requests', () => {
 
   test('an instance that refuses an expectation is heard, and nothing is misread', async () => {
     const id = await behind(answering('HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n'));
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(post(id, 'Expect: 100-continue\r\nContent-Length: 3\r\n'));
     const answer = await raw.untilClosed();
     expect(answer).toMatch(/^HTTP\/1\.1 401 No\r\n[^]*\r\nConnection: close\r\n/);
@@ -264,7 +264,7 @@ describe('requests', () => {
     const id = await behind(({ socket }, chunk) => {
       if (chunk === 'abc') socket.write(OK);
     });
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(post(id, 'Expect: 100-continue\r\nContent-Length: 3\r\n'));
     await raw.until(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
     raw.send('abc');
@@ -276,7 +276,7 @@ describe('requests', () => {
 describe('connections', () => {
   test('are kept on both sides', async () => {
     const id = await behind(answering(OK));
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     for (let i = 1; i <= 20; i++) {
       raw.send(get(id, String(i)));
       await raw.until(new RegExp(`^(HTTP[^]*?\r\n\r\nok){${i}}$`));
@@ -292,7 +292,7 @@ describe('connections', () => {
       const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${name.length}\r\n\r\n${name}`;
       setTimeout(() => socket.write(answer), name === 'slow' ? 100 : 0);
     });
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(get(id, 'slow') + get(id, 'quick') + get(id, 'last'));
     await raw.until(/slow[^]*quick[^]*last$/);
     raw.socket.destroy();
@@ -303,8 +303,8 @@ describe('connections', () => {
     const id = await behind(
       answering('HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok'),
     );
-    await send(rig.port, get(id));
-    await send(rig.port, get(id));
+    await send(fixture.port, get(id));
+    await send(fixture.port, get(id));
     expect(upstream.connections).toHaveLength(2);
   });
 
@@ -313,15 +313,15 @@ describe('connections', () => {
       answering('HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok'),
     );
     const before = performance.now();
-    await send(rig.port, get(id));
+    await send(fixture.port, get(id));
     await waitFor('the connection to be left', () => upstream.connections[0]?.left);
     expect(performance.now() - before).toBeLessThan(1_900);
   });
 
   test('an instance of HTTP/1.0', async () => {
     const id = await behind(({ socket }) => socket.end('HTTP/1.0 200 OK\r\n\r\nold'));
-    expect(await send(rig.port, get(id))).toMatch(/old\r\n0\r\n\r\n$/);
-    expect(await send(rig.port, get(id))).toMatch(/old\r\n0\r\n\r\n$/);
+    expect(await send(fixture.port, get(id))).toMatch(/old\r\n0\r\n\r\n$/);
+    expect(await send(fixture.port, get(id))).toMatch(/old\r\n0\r\n\r\n$/);
   });
 
   describe('an idle connection that is reset just as it is used again', () => {
@@ -335,8 +335,8 @@ describe('connections', () => {
 
     test.each(['GET', 'HEAD'])('%s without a body is sent once more', async (method) => {
       const id = await behind(resetting(1));
-      await send(rig.port, get(id));
-      const raw = open(rig.port);
+      await send(fixture.port, get(id));
+      const raw = open(fixture.port);
       raw.send(get(id).replace('GET', method));
       await raw.until(/^HTTP\/1\.1 200/);
       raw.socket.destroy();
@@ -345,8 +345,8 @@ describe('connections', () => {
 
     test('but not twice', async () => {
       const id = await behind(resetting(3));
-      await send(rig.port, get(id));
-      expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+      await send(fixture.port, get(id));
+      expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
       expect(upstream.connections).toHaveLength(2);
     });
 
@@ -356,15 +356,15 @@ describe('connections', () => {
       ['PUT', 'Content-Length: 0\r\n'],
     ])('%s is not', async (method, lines) => {
       const id = await behind(resetting(1));
-      await send(rig.port, get(id));
-      const answer = await send(rig.port, get(id, '', lines).replace('GET', method));
+      await send(fixture.port, get(id));
+      const answer = await send(fixture.port, get(id, '', lines).replace('GET', method));
       expect(statusOf(answer)).toBe(502);
       expect(upstream.connections).toHaveLength(1);
     });
 
     test('a GET on a new connection is not', async () => {
       const id = await behind(({ socket }) => socket.resetAndDestroy());
-      expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+      expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
       expect(upstream.connections).toHaveLength(1);
     });
 
@@ -374,8 +374,8 @@ describe('connections', () => {
         connection.socket.write(count > 1 ? 'HTTP/1.1 200' : OK);
         if (count > 1) setTimeout(() => connection.socket.resetAndDestroy(), 20);
       });
-      await send(rig.port, get(id));
-      expect(statusOf(await send(rig.port, get(id)))).toBe(502);
+      await send(fixture.port, get(id));
+      expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
       expect(upstream.connections).toHaveLength(1);
     });
   });
@@ -384,7 +384,7 @@ describe('connections', () => {
 describe('answers that take their time', () => {
   test('an instance may be silent for longer than idle connections are kept', async () => {
     // Connections are looked at every quarter of a second: several looks see this one.
-    const patient = await startRig({ idleTimeout: 100, connectTimeout: 100 });
+    const patient = await startFixture({ idleTimeout: 100, connectTimeout: 100 });
     onTestFinished(() => patient.stop());
     upstream = await startUpstream(({ socket }) => void setTimeout(() => socket.write(OK), 3_000));
     const id = await patient.ready(upstream.port);
@@ -394,7 +394,7 @@ describe('answers that take their time', () => {
 
   test('a client that goes on with its body, or never does, has the early answer first', async () => {
     const id = await behind(answering('HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\n\r\nno'));
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(post(id, 'Content-Length: 100000\r\n', 'begun'));
     await raw.until(/^HTTP\/1\.1 413 Too Much\r\n[^]*no$/);
     raw.send('more of it');
@@ -433,25 +433,25 @@ describe('aborts', () => {
     'a client that leaves %s is known to the instance within 200 ms',
     async (_, behaviour, request) => {
       const id = await behind(behaviour);
-      const raw = open(rig.port);
+      const raw = open(fixture.port);
       raw.send(request(id));
       await waitFor('the request', () => upstream.received.includes('\r\n\r\n'));
       if (behaviour.length > 0) await raw.until(/begun/);
       raw.socket.destroy();
       expect(await timeUntilLeft()).toBeLessThan(200);
-      await waitFor('nothing in flight', () => rig.dataPath.inFlight() === 0);
+      await waitFor('nothing in flight', () => fixture.dataPath.inFlight() === 0);
     },
   );
 
   test('a client that leaves while its instance is connected to leaves no request behind', async () => {
     const id = await behind(answering(OK));
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.socket.once('connect', () => {
       raw.socket.end(get(id), 'latin1', () => raw.socket.destroy());
     });
     await raw.untilClosed();
-    await waitFor('nothing in flight', () => rig.dataPath.inFlight() === 0);
-    expect(statusOf(await send(rig.port, get(id)))).toBe(200);
+    await waitFor('nothing in flight', () => fixture.dataPath.inFlight() === 0);
+    expect(statusOf(await send(fixture.port, get(id)))).toBe(200);
   });
 });
 
@@ -472,7 +472,7 @@ describe('back-pressure', () => {
       socket.on('drain', more);
       more();
     });
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.socket.pause();
     raw.send(get(id));
     await waitFor('the instance to be held up', async () => {
@@ -493,7 +493,7 @@ describe('back-pressure', () => {
       () => undefined,
       ({ socket }) => socket.pause(),
     );
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(post(id, `Content-Length: ${SIZE}\r\n`));
     const sent = await sendUntilHeldUp(raw, SIZE);
     expect(sent()).toBeLessThan(SIZE / 2);
@@ -508,7 +508,7 @@ describe('back-pressure', () => {
   });
 
   test('a client that takes nothing for too long is cut, and its instance is let go', async () => {
-    const impatient = await startRig({ clientTimeout: 300 });
+    const impatient = await startFixture({ clientTimeout: 300 });
     upstream = await startUpstream(({ socket }) => {
       socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${SIZE}\r\n\r\n`);
       socket.write(Buffer.alloc(SIZE));

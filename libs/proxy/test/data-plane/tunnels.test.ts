@@ -2,23 +2,23 @@ import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { handshake, SWITCH } from './handshake.ts';
 import { open, type Raw, sendUntilHeldUp } from './raw.ts';
-import { type Rig, startRig } from './rig.ts';
+import { type Fixture, startFixture } from './fixture.ts';
 import { answering, startUpstream, type Upstream } from './upstream.ts';
 
 // What a handshake brings along, and what comes back: every byte once, as it was, and held back
 // where nobody takes it.
 
-let rig: Rig;
+let fixture: Fixture;
 let upstream: Upstream;
 const cleanups: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  rig = await startRig({ clientTimeout: 500 });
+  fixture = await startFixture({ clientTimeout: 500 });
 });
-afterAll(() => rig.stop());
+afterAll(() => fixture.stop());
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await waitFor('no tunnel to be left', () => rig.dataPath.openTunnels() === 0);
+  await waitFor('no tunnel to be left', () => fixture.dataPath.openTunnels() === 0);
 });
 
 /** More than the buffers of all sockets on the way take in. */
@@ -27,12 +27,12 @@ const SIZE = 32 * 1024 * 1024;
 async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {
   upstream = await startUpstream(...behaviour);
   cleanups.push(() => upstream.stop());
-  return rig.ready(upstream.port);
+  return fixture.ready(upstream.port);
 }
 
 /** A client's handshake, and what it brings along. */
 function shake(id: string, lines = '', behindIt = ''): Raw {
-  const raw = open(rig.port);
+  const raw = open(fixture.port);
   cleanups.push(() => raw.socket.destroy());
   raw.send(handshake(id, '', lines) + behindIt);
   return raw;
@@ -97,13 +97,13 @@ describe('a long answer other than 101', () => {
   });
 
   test('a client that takes nothing of it for too long is cut, and its instance is let go', async () => {
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     cleanups.push(() => raw.socket.destroy());
     raw.socket.pause();
     raw.send(handshake(await long(`Content-Length: ${SIZE}`, Buffer.alloc(SIZE))));
     await waitFor('a connection', () => upstream.connections.length === 1);
     await waitFor('the instance to be let go', () => upstream.connections[0]?.left);
-    await waitFor('the client to be let go', () => rig.dataPath.openTunnels() === 0);
+    await waitFor('the client to be let go', () => fixture.dataPath.openTunnels() === 0);
   });
 });
 
@@ -114,12 +114,12 @@ describe('what the client sends', () => {
     const next = await behind(({ socket }, chunk) => {
       if (chunk.startsWith('GET ')) socket.write(SWITCH);
     });
-    const route = (await rig.redis.get(rig.keys.route(next))) ?? '';
+    const route = (await fixture.redis.get(fixture.keys.route(next))) ?? '';
     // Between the opening of the connection and the question whether it leads to the right one.
-    const confirm = rig.routes.confirm.bind(rig.routes);
-    rig.routes.confirm = async (asked) => {
-      rig.routes.confirm = confirm;
-      await rig.redis.set(rig.keys.route(id), route);
+    const confirm = fixture.routes.confirm.bind(fixture.routes);
+    fixture.routes.confirm = async (asked) => {
+      fixture.routes.confirm = confirm;
+      await fixture.redis.set(fixture.keys.route(id), route);
       return await confirm(asked);
     };
     const raw = shake(id, '', 'eager');

@@ -7,28 +7,28 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { ACCEPT, handshake, SWITCH } from './handshake.ts';
 import { open, statusOf } from './raw.ts';
-import { newGeneration, type Rig, startRig } from './rig.ts';
+import { newGeneration, type Fixture, startFixture } from './fixture.ts';
 import { startUpstream, type Upstream } from './upstream.ts';
 
 // WebSockets go through http-proxy, whose gaps are closed around it. Each test says which gap.
 
-let rig: Rig;
+let fixture: Fixture;
 let upstream: Upstream;
 const cleanups: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  rig = await startRig({ responseTimeout: 500 });
+  fixture = await startFixture({ responseTimeout: 500 });
 });
-afterAll(() => rig.stop());
+afterAll(() => fixture.stop());
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await waitFor('no tunnel to be left', () => rig.dataPath.openTunnels() === 0);
+  await waitFor('no tunnel to be left', () => fixture.dataPath.openTunnels() === 0);
 });
 
 async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {
   upstream = await startUpstream(...behaviour);
   cleanups.push(() => upstream.stop());
-  return rig.ready(upstream.port);
+  return fixture.ready(upstream.port);
 }
 
 /** An upstream that switches protocols and then echoes. */
@@ -49,8 +49,8 @@ async function webSockets(options: ConstructorParameters<typeof WebSocketServer>
     http.closeAllConnections();
     return new Promise((resolve) => http.close(resolve));
   });
-  const id = await rig.ready((http.address() as AddressInfo).port);
-  return { id, server, url: `ws://127.0.0.1:${rig.port}/demo/${id}/` };
+  const id = await fixture.ready((http.address() as AddressInfo).port);
+  return { id, server, url: `ws://127.0.0.1:${fixture.port}/demo/${id}/` };
 }
 
 describe('what passes', () => {
@@ -95,7 +95,7 @@ describe('what passes', () => {
     const id = await behind(({ socket }) => {
       socket.write(SWITCH.replace('\r\n\r\n', '\r\nSet-Cookie: a=1; Path=/\r\nX-Own: 1\r\n\r\n'));
     });
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     await raw.until(/\r\n\r\n/);
     raw.socket.destroy();
@@ -108,7 +108,7 @@ describe('what passes', () => {
     const id = await behind(({ socket }, chunk) => {
       if (chunk.startsWith('GET ')) socket.write(`${SWITCH}early`);
     });
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(`${handshake(id)}eager`);
     await raw.until(/early$/);
     await waitFor('what came behind the handshake', () => upstream.received.endsWith('eager'));
@@ -118,7 +118,7 @@ describe('what passes', () => {
   test('each side may finish speaking before the other', async () => {
     for (const first of ['client', 'instance'] as const) {
       const id = await echoing();
-      const raw = open(rig.port);
+      const raw = open(fixture.port);
       raw.send(handshake(id));
       await raw.until(/\r\n\r\n$/);
       const { socket } = await waitFor('a connection', () => upstream.connections[0]);
@@ -147,7 +147,7 @@ describe('answers other than 101', () => {
     ['the close', 'HTTP/1.1 403 No\r\nX-Own: 1\r\n\r\nnope', /nope/],
   ])('framed by %s', async (_name, answer, pattern) => {
     const id = await behind(({ socket }) => socket.end(answer));
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(handshake(id) + handshake(id, 'smuggled'));
     const received = await raw.untilClosed();
     expect(received).toMatch(/^HTTP\/1\.1 403 No\r\n/);
@@ -161,7 +161,7 @@ describe('answers other than 101', () => {
     const id = await behind(({ socket }) => {
       socket.end('HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nno');
     });
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     expect(await raw.untilClosed()).not.toMatch(/0\r\n\r\n$/);
   });
@@ -179,7 +179,7 @@ describe('an instance that does not keep to the handshake', () => {
     ['closes', ''],
   ])('%s: 502', async (_name, answer) => {
     const id = await behind(({ socket }) => socket.end(answer));
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     expect(statusOf(await raw.untilClosed())).toBe(502);
     await waitFor('the connection to be left', () => upstream.connections.every((c) => c.left));
@@ -187,7 +187,7 @@ describe('an instance that does not keep to the handshake', () => {
 
   test('is silent: 504, where http-proxy would wait for ever', async () => {
     const id = await behind(() => undefined);
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     expect(statusOf(await raw.untilClosed())).toBe(504);
     await waitFor('the connection to be left', () => upstream.connections.every((c) => c.left));
@@ -196,7 +196,7 @@ describe('an instance that does not keep to the handshake', () => {
   test('does not listen: 502', async () => {
     const id = await behind(() => undefined);
     await upstream.stop();
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     expect(statusOf(await raw.untilClosed())).toBe(502);
   });
@@ -207,7 +207,7 @@ describe('one side dies', () => {
     'a client that %s before the 101 ends no process, and its instance knows within 200 ms',
     async (how) => {
       const id = await behind(() => undefined);
-      const raw = open(rig.port);
+      const raw = open(fixture.port);
       raw.send(handshake(id));
       await waitFor('the handshake', () => upstream.received.includes('\r\n\r\n'));
       const before = performance.now();
@@ -221,7 +221,7 @@ describe('one side dies', () => {
   test('a client that resets while the instance is connected to leaves no socket', async () => {
     const id = await behind(() => undefined);
     for (let i = 0; i < 20; i++) {
-      const raw = open(rig.port);
+      const raw = open(fixture.port);
       raw.socket.once('connect', () => {
         raw.socket.write(handshake(id), () => raw.socket.resetAndDestroy());
       });
@@ -234,7 +234,7 @@ describe('one side dies', () => {
     'a client that %s takes its instance’s side along',
     async (how) => {
       const id = await echoing();
-      const raw = open(rig.port);
+      const raw = open(fixture.port);
       raw.send(handshake(id));
       await raw.until(/\r\n\r\n$/);
       raw.socket.pause();
@@ -247,7 +247,7 @@ describe('one side dies', () => {
 
   test('an instance that resets takes the client’s side along', async () => {
     const id = await echoing();
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     await raw.until(/\r\n\r\n$/);
     upstream.connections[0]?.socket.resetAndDestroy();
@@ -256,18 +256,18 @@ describe('one side dies', () => {
 
   test('a generation that ends takes its tunnels along', async () => {
     const id = await echoing();
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     await raw.until(/\r\n\r\n$/);
-    await rig.put(id, { state: 'draining', generation: newGeneration(), reason: 'request' });
+    await fixture.put(id, { state: 'draining', generation: newGeneration(), reason: 'request' });
     // At once, by the news: not when the route is looked at again.
     await waitFor('both sides to end', () => raw.closed && upstream.connections[0]?.left, 2_000);
   });
 
   test('the deadline takes tunnels along, whoever else is alive', async () => {
     await echoing();
-    const id = await rig.ready(upstream.port, { lifetime: 400 });
-    const raw = open(rig.port);
+    const id = await fixture.ready(upstream.port, { lifetime: 400 });
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     await raw.until(/\r\n\r\n$/);
     await raw.untilClosed();
@@ -276,15 +276,15 @@ describe('one side dies', () => {
   test('a renewal keeps them', async () => {
     await echoing();
     const generation = newGeneration();
-    const id = await rig.ready(upstream.port, { generation, lifetime: 600 });
-    const raw = open(rig.port);
+    const id = await fixture.ready(upstream.port, { generation, lifetime: 600 });
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     await raw.until(/\r\n\r\n$/);
-    const route = JSON.parse((await rig.redis.get(rig.keys.route(id))) ?? '') as {
+    const route = JSON.parse((await fixture.redis.get(fixture.keys.route(id))) ?? '') as {
       expiresAt: number;
     };
-    await rig.redis.set(
-      rig.keys.route(id),
+    await fixture.redis.set(
+      fixture.keys.route(id),
       JSON.stringify({ ...route, expiresAt: route.expiresAt + 60_000 }),
     );
     await new Promise((resolve) => setTimeout(resolve, 900));
@@ -296,7 +296,7 @@ describe('one side dies', () => {
 
 test('a handshake behind a refused request is not looked at', async () => {
   const id = await echoing();
-  const raw = open(rig.port);
+  const raw = open(fixture.port);
   raw.send(`GET /demo/${id}/../ HTTP/1.1\r\nHost: a\r\n\r\n${handshake(id)}`);
   expect(statusOf(await raw.untilClosed())).toBe(400);
   expect(upstream.connections).toHaveLength(0);
@@ -307,29 +307,29 @@ describe('where there is nothing to join', () => {
     ['an id that nobody has', 'abcdefghijklmnopqrstuvwxyz', 404],
     ['no id', 'new', 404],
   ])('%s', async (_name, id, status) => {
-    const raw = open(rig.port);
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     expect(statusOf(await raw.untilClosed())).toBe(status);
   });
 
   test('an instance that has ended', async () => {
-    const id = await rig.ready(1);
-    await rig.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
-    const raw = open(rig.port);
+    const id = await fixture.ready(1);
+    await fixture.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     expect(statusOf(await raw.untilClosed())).toBe(410);
   });
 
   test('an instance that starts is waited for', async () => {
     const ready = await echoing();
-    const route = (await rig.redis.get(rig.keys.route(ready))) ?? '';
-    const id = await rig.ready(1);
-    await rig.put(id, { state: 'starting', generation: newGeneration() });
-    const raw = open(rig.port);
+    const route = (await fixture.redis.get(fixture.keys.route(ready))) ?? '';
+    const id = await fixture.ready(1);
+    await fixture.put(id, { state: 'starting', generation: newGeneration() });
+    const raw = open(fixture.port);
     raw.send(handshake(id));
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(raw.received).toBe('');
-    await rig.redis.set(rig.keys.route(id), route);
+    await fixture.redis.set(fixture.keys.route(id), route);
     await raw.until(/^HTTP\/1\.1 101 /);
     raw.socket.destroy();
   });

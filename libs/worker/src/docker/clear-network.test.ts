@@ -1,13 +1,13 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { begunInstance, openDocker } from '../../test/docker-scene.ts';
+import { begunInstance, openDocker } from '../../test/docker-fixture.ts';
 import { clearNetwork } from './clear-network.ts';
 import { inspectNetwork, removeNetwork } from './instances-network.ts';
 import { removeContainers } from './remove-containers.ts';
 
 async function open() {
-  const scene = await openDocker();
-  onTestFinished(scene.close);
-  return scene;
+  const fixture = await openDocker();
+  onTestFinished(fixture.close);
+  return fixture;
 }
 
 // A worker that died had asked for one more, which came to be after all others were removed.

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { DOCKER_HOST } from '../../test/docker-scene.ts';
+import { DOCKER_HOST } from '../../test/docker-fixture.ts';
 import { connectDocker } from './connect-docker.ts';
 import { hostName } from './host-name.ts';
 

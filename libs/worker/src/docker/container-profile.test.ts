@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { begunInstance } from '../../test/docker-scene.ts';
+import { begunInstance } from '../../test/docker-fixture.ts';
 import { containerProfile } from './container-profile.ts';
 
 // The kernel takes a quota of 1 ms at least, and a period of 1 s at most.

@@ -5,19 +5,19 @@ import type { Instance, Template } from '@ephemera/domain';
 import { StartFault } from '@ephemera/lifecycle';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { HOST, begunInstance, numbered, openDocker } from '../../test/docker-scene.ts';
-import type { DockerScene } from '../../test/docker-scene.ts';
+import { HOST, begunInstance, numbered, openDocker } from '../../test/docker-fixture.ts';
+import type { DockerFixture } from '../../test/docker-fixture.ts';
 import { execInside } from '../../test/exec-inside.ts';
 import { inLanes } from '../in-lanes.ts';
 import { containerName } from './container-name.ts';
 import { dockerContainers } from './docker-containers.ts';
 import { LABEL } from './labels.ts';
 
-let scene: DockerScene;
+let fixture: DockerFixture;
 beforeAll(async () => {
-  scene = await openDocker();
+  fixture = await openDocker();
 });
-afterAll(() => scene.close());
+afterAll(() => fixture.close());
 
 const SHELL = ['/bin/sh', '-c'];
 
@@ -29,7 +29,7 @@ describe('start', () => {
     ['one with a writable root', { readOnly: false }, {}, {}],
     ['one that runs as its image says', { user: undefined }, {}, { user: '65534:65534' }],
   ])('gives %s the limits that no template lifts', async (_, template, more, { dns, user }) => {
-    const { docker, start, namespace } = scene;
+    const { docker, start, namespace } = fixture;
     const instance = { ...begunInstance(template), ...more };
     const { containerId } = await start(instance);
     const seen = await docker.getContainer(containerId).inspect();
@@ -63,14 +63,14 @@ describe('start', () => {
     expect(seen.HostConfig).toMatchObject({ PublishAllPorts: false, PidMode: '', UsernsMode: '' });
     expect(seen.HostConfig.PortBindings ?? {}).toEqual({});
     expect(seen.Mounts).toEqual([]);
-    expect(Object.keys(seen.NetworkSettings.Networks)).toEqual([scene.network.name]);
+    expect(Object.keys(seen.NetworkSettings.Networks)).toEqual([fixture.network.name]);
     expect(seen.Config.User).toBe(user ?? '65534');
     const { text } = await execInside(docker, containerId, 'grep -E "NoNew|CapEff" /proc/1/status');
     expect(text).toMatch(/CapEff:\s+0000000000000000\s+NoNewPrivs:\s+1/);
   });
 
   test('names what the daemon lacks of that which a template asks for, all at once', async () => {
-    const { start } = scene;
+    const { start } = fixture;
     const wishes = { runtime: 'no-such', seccomp: '/no/such.json', userns: 'remapped' } as const;
     const started = start(begunInstance({ ...wishes, apparmor: 'none-such' }));
     await expect(started).rejects.toThrow(StartFault);
@@ -80,7 +80,7 @@ describe('start', () => {
   });
 
   test('gives a seccomp profile of the template to the daemon, in place of its own', async () => {
-    const { start, docker } = scene;
+    const { start, docker } = fixture;
     const folder = await mkdtemp(join(tmpdir(), 'ephemera-seccomp-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     const seccomp = join(folder, 'no-mkdir.json');
@@ -94,7 +94,7 @@ describe('start', () => {
   });
 
   test('tells the container who it is, and a visitor cannot tell it otherwise', async () => {
-    const { start, docker } = scene;
+    const { start, docker } = fixture;
     const env = { GREETING: 'from {id}', EPHEMERA_ID: 'somebody else' };
     const instance = begunInstance({ env: { BASE: '{basePath}', KEPT: '{nothing}' } }, env);
     const { containerId } = await start(instance);
@@ -113,7 +113,7 @@ describe('start', () => {
   });
 
   test('waits for its image beside those that need none', async () => {
-    const { place } = scene;
+    const { place } = fixture;
     let pulling = false;
     let release = (): void => undefined;
     const pulled = new Promise<boolean>((resolve) => (release = () => resolve(false)));
@@ -133,7 +133,7 @@ describe('start', () => {
   });
 
   test('again gives the same container', async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const instance = begunInstance();
     const first = await start(instance);
     expect(await start(instance)).toEqual(first);
@@ -144,7 +144,7 @@ describe('start', () => {
   // moment can neither make nor start it, and tries again.
   // As a daemon leaves it that was restarted in the midst of a start.
   test('again, once it has ended, begins anew: a second start has other rights in its tmpfs', async () => {
-    const { start, docker, containers } = scene;
+    const { start, docker, containers } = fixture;
     const instance = begunInstance();
     const { containerId } = await start(instance);
     await docker.getContainer(containerId).stop({ t: 0 });
@@ -156,7 +156,7 @@ describe('start', () => {
   });
 
   test('twice at once gives one container, at the latest when the loser tries again', async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const instance = begunInstance();
     const both = await Promise.allSettled([start(instance), start(instance)]);
     const again = await start(instance);
@@ -171,7 +171,7 @@ describe('start', () => {
   // Docker gives the lowest free address to the next container at once, and a stale route or a
   // pooled socket would then reach a stranger.
   test('never gives an address again while the sequence has others', async () => {
-    const { containers, start, network } = scene;
+    const { containers, start, network } = fixture;
     const addresses: string[] = [];
     for (let i = 0; i < 3; i++) {
       const instance = begunInstance();
@@ -185,7 +185,7 @@ describe('start', () => {
   });
 
   test('takes the next address where one is in use', async () => {
-    const { start, network } = scene;
+    const { start, network } = fixture;
     const taken = (await start(begunInstance())).address;
     const turn = numbered(taken) - network.range.first;
     const offered = [turn, turn, 5_000];
@@ -197,7 +197,7 @@ describe('start', () => {
   });
 
   test('of an image that is to be had nowhere is a fault for good', async () => {
-    const { start } = scene;
+    const { start } = fixture;
     // Nobody listens there, so no registry is asked.
     const image = '127.0.0.1:9/nowhere:1';
     const started = start(begunInstance({ image }));
@@ -206,7 +206,7 @@ describe('start', () => {
   });
 
   test('of a command that is not there ends at once, and its last line says why', async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const instance = begunInstance({ command: ['/no/such/program'] });
     const { containerId } = await start(instance);
     await waitFor('the exit', async () => !(await containers.inspect(containerId))?.running);
@@ -215,7 +215,7 @@ describe('start', () => {
   });
 
   test('of what the daemon refuses is a fault for good, in its words', async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const instance = begunInstance({ user: 'nobody-of-that-name' });
     const started = start(instance);
     await expect(started).rejects.toThrow(StartFault);
@@ -227,7 +227,7 @@ describe('start', () => {
 
 describe('a container that ended by itself', () => {
   test('tells its exit code and its last lines', async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const command = [...SHELL, 'for i in 1 2 3; do echo line $i; done; echo boom >&2; exit 3'];
     const { containerId } = await start(begunInstance({ command }));
     await waitFor('the exit', async () => !(await containers.inspect(containerId))?.running);
@@ -245,7 +245,7 @@ describe('a container that ended by itself', () => {
 
   // The daemon hears of the kernel's kill beside the exit, and now and then after it: too late.
   test('for want of memory is listed as such', { retry: 4 }, async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const instance = begunInstance({
       limits: { memory: 8 * 1024 ** 2, cpus: 0.5, pids: 16 },
       command: [...SHELL, 'exec tail /dev/zero'],
@@ -261,7 +261,7 @@ describe('a container that ended by itself', () => {
 
 describe('removal', () => {
   test('twice, in a row and at once, is once; of what never was is success', async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const { id, ...rest } = begunInstance();
     const { containerId } = await start({ id, ...rest });
     await Promise.all([containers.removeInstance(id, 0), containers.removeInstance(id, 0)]);
@@ -274,7 +274,7 @@ describe('removal', () => {
   });
 
   test('lets a container end in its own way within its grace', async () => {
-    const { containers, start, docker } = scene;
+    const { containers, start, docker } = fixture;
     const polite = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done";
     const instance = begunInstance({ command: [...SHELL, polite] });
     const { containerId } = await start(instance);
@@ -288,7 +288,7 @@ describe('removal', () => {
   });
 
   test('does not wait longer than the grace for one that will not end', async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const stubborn = begunInstance({
       command: [...SHELL, "trap '' TERM; while :; do sleep 1; done"],
     });
@@ -300,7 +300,7 @@ describe('removal', () => {
   });
 
   test('of a paused container succeeds', async () => {
-    const { containers, start, docker } = scene;
+    const { containers, start, docker } = fixture;
     const instance = begunInstance();
     const { containerId } = await start(instance);
     await docker.getContainer(containerId).pause();
@@ -311,7 +311,7 @@ describe('removal', () => {
 
 describe('what is ours', () => {
   test('is told by namespace and host: others are not so much as listed', async () => {
-    const { containers, start, place } = scene;
+    const { containers, start, place } = fixture;
     const instance = begunInstance();
     const { containerId } = await start(instance);
     const neighbours = [
@@ -336,7 +336,7 @@ describe('what is ours', () => {
 
   // Deadlines are by the store's clock; the daemon's may be another.
   test.each([3_600_000, -3_600_000])('is dated by a store that is %i ms behind', async (off) => {
-    const { start, place } = scene;
+    const { start, place } = fixture;
     const now = () => Promise.resolve(Date.now() - off);
     const containers = dockerContainers({ ...place, now });
     const before = await now();
@@ -352,7 +352,7 @@ describe('what is ours', () => {
   });
 
   test('tells whether it was claimed from its pool, and is recalled as its visitor’s then', async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const instance = { ...begunInstance({ timeout: 50_000 }), timeout: 9_000, pool: 'p' };
     const { containerId } = await start(instance);
     const listed = async () =>
@@ -368,7 +368,7 @@ describe('what is ours', () => {
   });
 
   test('is recalled without another question after the clock of the daemon', async () => {
-    const { place, start } = scene;
+    const { place, start } = fixture;
     let asked = 0;
     const info = () => {
       asked++;
@@ -385,7 +385,7 @@ describe('what is ours', () => {
   });
 
   test('comes back as paused where it is', async () => {
-    const { containers, start } = scene;
+    const { containers, start } = fixture;
     const instance = begunInstance({ onTimeout: 'pause' });
     const { containerId } = await start(instance);
     await containers.pause(instance.id);
@@ -394,7 +394,7 @@ describe('what is ours', () => {
   });
 
   test('can be recalled from its labels, by a store that has lost it', async () => {
-    const { containers, start, docker } = scene;
+    const { containers, start, docker } = fixture;
     const instance = begunInstance({ idleTimeout: 90_000 }, { SECRET: 'not for labels' });
     const { containerId, address } = await start(instance);
     const recalled = await containers.recall(containerId);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { StartError } from '@ephemera/domain';
 import { expect, onTestFinished, test } from 'vitest';
-import { DOCKER_HOST, begunInstance, openDocker, removeAll } from '../../test/docker-scene.ts';
+import { DOCKER_HOST, begunInstance, openDocker, removeAll } from '../../test/docker-fixture.ts';
 import { connectDocker } from './connect-docker.ts';
 import { ensureNetwork, findNetwork, removeNetwork } from './instances-network.ts';
 

@@ -4,7 +4,7 @@ import { StartFault } from '@ephemera/lifecycle';
 import { createLogger } from '@ephemera/process';
 import { waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
-import { begunInstance, openDocker } from '../../test/docker-scene.ts';
+import { begunInstance, openDocker } from '../../test/docker-fixture.ts';
 import { execInside } from '../../test/exec-inside.ts';
 import { firewallRemovalScript, firewallScript } from '../firewall-rules.ts';
 import { createFirewall, runHere } from '../firewall.ts';
@@ -20,9 +20,9 @@ const run = promisify(execFile);
 const logger = createLogger('test', 'silent');
 
 async function open(options: Partial<NetworksOptions> = {}) {
-  const scene = await openDocker(options);
-  onTestFinished(scene.close);
-  return scene;
+  const fixture = await openDocker(options);
+  onTestFinished(fixture.close);
+  return fixture;
 }
 
 /** On which of the networks each instance is, the first network being 0. */
@@ -109,15 +109,15 @@ test('a proxy that is a container comes onto every network, and reaches what is 
 });
 
 test('all of them go at the end, with their rules', async () => {
-  const scene = await openDocker({ portsEach: 1 });
-  await scene.start(begunInstance());
-  await scene.start(begunInstance());
-  const bridges = scene.networks.all.map(({ bridge }) => bridge.toUpperCase());
-  await runHere(scene.networks.all.map((each) => firewallScript(each, egress)).join('\n'));
+  const fixture = await openDocker({ portsEach: 1 });
+  await fixture.start(begunInstance());
+  await fixture.start(begunInstance());
+  const bridges = fixture.networks.all.map(({ bridge }) => bridge.toUpperCase());
+  await runHere(fixture.networks.all.map((each) => firewallScript(each, egress)).join('\n'));
   const rules = async () => (await run('iptables', ['-w', '5', '-S'])).stdout;
   for (const bridge of bridges) expect(await rules()).toContain(`EPHEMERA-${bridge}-`);
-  await scene.close();
-  expect(await findNetworks(scene.docker, scene.namespace)).toEqual([]);
+  await fixture.close();
+  expect(await findNetworks(fixture.docker, fixture.namespace)).toEqual([]);
   for (const bridge of bridges) expect(await rules()).not.toContain(`EPHEMERA-${bridge}-`);
 });
 

@@ -1,7 +1,7 @@
 import { sampleTemplate } from '@ephemera/test-support';
 import type Docker from 'dockerode';
 import { expect, test } from 'vitest';
-import { begunInstance } from '../../test/docker-scene.ts';
+import { begunInstance } from '../../test/docker-fixture.ts';
 import { containerProfile } from './container-profile.ts';
 import { isolationOptions } from './isolation-options.ts';
 

@@ -2,7 +2,7 @@ import { createLogger } from '@ephemera/process';
 import { connectRedis, keysOf, redisKeptLogs } from '@ephemera/store';
 import { startRedis, waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
-import { begunInstance, openDocker } from '../../test/docker-scene.ts';
+import { begunInstance, openDocker } from '../../test/docker-fixture.ts';
 import { dockerContainers } from './docker-containers.ts';
 import { keepLog } from './keep-log.ts';
 

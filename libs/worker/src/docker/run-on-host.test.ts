@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
-import { DOCKER_HOST, removeAll, requireImage } from '../../test/docker-scene.ts';
+import { DOCKER_HOST, removeAll, requireImage } from '../../test/docker-fixture.ts';
 import { connectDocker } from './connect-docker.ts';
 import { ensureNetwork, findNetworks, removeNetwork } from './instances-network.ts';
 import { LABEL } from './labels.ts';

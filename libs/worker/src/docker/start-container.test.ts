@@ -1,20 +1,20 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { begunInstance, openDocker } from '../../test/docker-scene.ts';
-import type { DockerScene } from '../../test/docker-scene.ts';
+import { begunInstance, openDocker } from '../../test/docker-fixture.ts';
+import type { DockerFixture } from '../../test/docker-fixture.ts';
 import { execInside } from '../../test/exec-inside.ts';
 import { runInHostNetwork } from './run-on-host.ts';
 
 // What an image asks for by itself, whose author is nobody's: none of it is to be had.
 
-let scene: DockerScene;
+let fixture: DockerFixture;
 beforeAll(async () => {
-  scene = await openDocker();
+  fixture = await openDocker();
 });
-afterAll(() => scene.close());
+afterAll(() => fixture.close());
 
 /** An image of the test's own, made of the demo's by instructions of a Dockerfile. */
 async function imageWith(name: string, instructions: readonly string[]): Promise<string> {
-  const { docker, namespace } = scene;
+  const { docker, namespace } = fixture;
   const image = `ephemera/${namespace}-${name}`;
   const maker = await docker.createContainer({ Image: 'ephemera/demo' });
   await maker.commit({ repo: image, changes: instructions.join('\n') });
@@ -27,7 +27,7 @@ async function imageWith(name: string, instructions: readonly string[]): Promise
 
 // Docker makes a volume on the host's disk for each, writable and unbounded.
 test('a bounded tmpfs is in the place of every volume that the image declares', async () => {
-  const { docker, start } = scene;
+  const { docker, start } = fixture;
   const image = await imageWith('volumes', ['VOLUME /data']);
   const { containerId } = await start(begunInstance({ image }));
   const seen = await docker.getContainer(containerId).inspect();
@@ -38,7 +38,7 @@ test('a bounded tmpfs is in the place of every volume that the image declares', 
 
 // The daemon would run it for each instance, again and again, at the expense of the host.
 test('a health check of the image is not run', async () => {
-  const { docker, start } = scene;
+  const { docker, start } = fixture;
   const check = ['HEALTHCHECK --interval=1s --timeout=5s CMD true'];
   const image = await imageWith('healthcheck', check);
   const seen = await docker.getImage(image).inspect();
@@ -50,7 +50,7 @@ test('a health check of the image is not run', async () => {
 });
 
 test('labels of the image make nothing else of an instance than it is', async () => {
-  const { docker, containers, start, namespace } = scene;
+  const { docker, containers, start, namespace } = fixture;
   const labels = ['LABEL ephemera.pool=p', 'LABEL ephemera.role=firewall'];
   const image = await imageWith('labels', labels);
   const instance = begunInstance({ image });

@@ -3,23 +3,23 @@ import type { ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { HOST, begunInstance, openDocker } from '../../test/docker-scene.ts';
-import type { DockerScene } from '../../test/docker-scene.ts';
+import { HOST, begunInstance, openDocker } from '../../test/docker-fixture.ts';
+import type { DockerFixture } from '../../test/docker-fixture.ts';
 import { connectDocker } from './connect-docker.ts';
 import { dockerContainers } from './docker-containers.ts';
 import { watchExits } from './watch-exits.ts';
 import type { Exit } from './watch-exits.ts';
 
-let scene: DockerScene;
+let fixture: DockerFixture;
 beforeAll(async () => {
-  scene = await openDocker();
+  fixture = await openDocker();
 });
-afterAll(() => scene.close());
+afterAll(() => fixture.close());
 
-function watch(docker = scene.docker, within?: number) {
+function watch(docker = fixture.docker, within?: number) {
   const exits: Exit[] = [];
   const stop = new AbortController();
-  const place = { namespace: scene.namespace, host: HOST };
+  const place = { namespace: fixture.namespace, host: HOST };
   const ended = watchExits(
     docker,
     place,
@@ -38,14 +38,14 @@ test('tells of every container of the host that ends, and of no other', async ()
   const { exits } = watch();
   const command = ['/bin/sh', '-c', 'exit 3'];
   const foreign = begunInstance({ command });
-  const other = dockerContainers({ ...scene.place, host: 'another-host' });
+  const other = dockerContainers({ ...fixture.place, host: 'another-host' });
   await other.start(
     foreign,
     () => Promise.resolve(2_000),
     () => Promise.resolve(true),
   );
   const instance = begunInstance({ command });
-  const { containerId } = await scene.start(instance);
+  const { containerId } = await fixture.start(instance);
   await waitFor('the news', () => exits.some(({ id }) => id === instance.id));
   expect(exits).toContainEqual({ id: instance.id, containerId });
   await other.removeInstance(foreign.id, 0);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Ground, newId, readyRoute, type Replica, startGround } from '../ground.ts';
+import { type Testbed, newId, readyRoute, type Replica, startTestbed } from '../testbed.ts';
 import { randomFrom, type Random } from '../random.ts';
 import { disturb } from './disturb.ts';
 import { type Fence, entryWithout } from './fences.ts';
@@ -52,29 +52,29 @@ const PAST = 3;
 
 /** Instances that live for half a second each, three replicas, and everything that may go wrong. */
 export async function churn(options: ChurnOptions): Promise<ChurnResult> {
-  const ground = await startGround();
+  const testbed = await startTestbed();
   const relays: Relay[] = [];
   try {
-    return await churnOn(ground, relays, options);
+    return await churnOn(testbed, relays, options);
   } finally {
     for (const relay of relays) relay.release();
-    await ground.stop();
+    await testbed.stop();
     for (const relay of relays) relay.stop();
   }
 }
 
 async function churnOn(
-  ground: Ground,
+  testbed: Testbed,
   relays: Relay[],
   options: ChurnOptions,
 ): Promise<ChurnResult> {
   const started = performance.now();
   const replicas: Replica[] = [];
   for (let i = 0; i < REPLICAS; i++) {
-    const relay = await startRelay(ground.redisPort);
+    const relay = await startRelay(testbed.redisPort);
     relays.push(relay);
     const entry = entryWithout('proxy', options.removed ?? []);
-    replicas.push(await ground.replica({ entry, redisPort: relay.port }));
+    replicas.push(await testbed.replica({ entry, redisPort: relay.port }));
   }
   const count = { answers: 0, wrong: 0, arrived: 0, instances: 0 };
   const strays: Stray[] = [];
@@ -93,7 +93,7 @@ async function churnOn(
       const address = options.freshAddresses
         ? `127.1.${(turn >> 8) & 255}.${turn & 255}`
         : `127.0.2.${index + 1}`;
-      await replace(ground, place, address, options.killsFirst === true, random, onRequest);
+      await replace(testbed, place, address, options.killsFirst === true, random, onRequest);
       await sleep(300 + random(500));
     }
   };
@@ -123,7 +123,7 @@ async function churnOn(
 
   const churning = places.map(keepPlace);
   const disturbing = disturb(
-    { ground, replicas, relays, partitions: options.partitions === true },
+    { testbed, replicas, relays, partitions: options.partitions === true },
     randomFrom(options.seed + 1),
     stop.signal,
   );
@@ -161,7 +161,7 @@ async function churnOn(
 
 /** Ends the instance of a place as a worker does, and starts the next one at the same address. */
 async function replace(
-  ground: Ground,
+  testbed: Testbed,
   place: Place,
   address: string,
   killsFirst: boolean,
@@ -171,8 +171,8 @@ async function replace(
   const old = place.current;
   const withdraw = async () => {
     if (!old) return;
-    const gone = { generation: ground.generation(), reason: 'request' } as const;
-    await ground.put(old.id, { state: 'draining', ...gone });
+    const gone = { generation: testbed.generation(), reason: 'request' } as const;
+    await testbed.put(old.id, { state: 'draining', ...gone });
   };
   if (old) {
     place.past.unshift(old.id);
@@ -185,13 +185,13 @@ async function replace(
   // One answer in ten takes a while: instances are killed and replicas stopped under it.
   const pauseOf = () => (random(10) === 0 ? 1 + random(60) : 0);
   const next = await startInstance({ id, address, port: PORT }, pauseOf, onRequest);
-  await ground.put(id, readyRoute(ground.generation(), { address, port: PORT }));
+  await testbed.put(id, readyRoute(testbed.generation(), { address, port: PORT }));
   place.current = next;
   if (killsFirst) {
     await sleep(100);
     await withdraw();
   }
-  if (old) await ground.put(old.id, tombstone(ground.generation()));
+  if (old) await testbed.put(old.id, tombstone(testbed.generation()));
 }
 
 function tombstone(generation: number) {

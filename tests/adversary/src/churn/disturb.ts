@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Ground, Replica } from '../ground.ts';
+import type { Testbed, Replica } from '../testbed.ts';
 import type { Random } from '../random.ts';
 import type { Relay } from './relay.ts';
 
-interface Scene {
-  readonly ground: Ground;
+interface Fixture {
+  readonly testbed: Testbed;
   readonly replicas: readonly Replica[];
   readonly relays: readonly Relay[];
   readonly partitions: boolean;
@@ -15,16 +15,16 @@ const LONGEST_STOP = 6_500;
 
 /** Makes trouble, one thing after the other, until told to stop; tells how often it did what. */
 export async function disturb(
-  scene: Scene,
+  fixture: Fixture,
   random: Random,
   signal: AbortSignal,
 ): Promise<Record<string, number>> {
   const done: Record<string, number> = {};
-  const acts = scene.partitions ? { partition } : { cut, hold, holdAndCut, freeze };
+  const acts = fixture.partitions ? { partition } : { cut, hold, holdAndCut, freeze };
   const names = Object.keys(acts);
   for (let turn = 0; !signal.aborted; turn++) {
     const name = names[turn % names.length] ?? '';
-    await acts[name as keyof typeof acts]?.(scene, random, signal);
+    await acts[name as keyof typeof acts]?.(fixture, random, signal);
     done[name] = (done[name] ?? 0) + 1;
     await rest(100 + random(400), signal);
   }
@@ -32,12 +32,12 @@ export async function disturb(
 }
 
 /** Every invalidation connection is killed. */
-async function cut({ ground }: Scene): Promise<void> {
-  await ground.redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+async function cut({ testbed }: Fixture): Promise<void> {
+  await testbed.redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
 }
 
 /** One replica hears nothing of changes for a while, and of all of them then. */
-async function hold({ relays }: Scene, random: Random, signal: AbortSignal): Promise<void> {
+async function hold({ relays }: Fixture, random: Random, signal: AbortSignal): Promise<void> {
   const relay = relays[random(relays.length)];
   relay?.hold();
   await rest(500 + random(3_500), signal);
@@ -45,16 +45,16 @@ async function hold({ relays }: Scene, random: Random, signal: AbortSignal): Pro
 }
 
 /** One replica hears nothing of changes for a while, and its connection is killed then. */
-async function holdAndCut(scene: Scene, random: Random, signal: AbortSignal): Promise<void> {
-  const relay = scene.relays[random(scene.relays.length)];
+async function holdAndCut(fixture: Fixture, random: Random, signal: AbortSignal): Promise<void> {
+  const relay = fixture.relays[random(fixture.relays.length)];
   relay?.hold();
   await rest(500 + random(1_500), signal);
-  await cut(scene);
+  await cut(fixture);
   relay?.release();
 }
 
 /** One replica stands still in the middle of everything, and goes on. */
-async function freeze({ replicas }: Scene, random: Random, signal: AbortSignal): Promise<void> {
+async function freeze({ replicas }: Fixture, random: Random, signal: AbortSignal): Promise<void> {
   const replica = replicas[random(replicas.length)];
   replica?.signal('SIGSTOP');
   await rest(200 + random(LONGEST_STOP), signal);
@@ -62,7 +62,7 @@ async function freeze({ replicas }: Scene, random: Random, signal: AbortSignal):
 }
 
 /** Redis is away for one replica, while everybody else goes on with it. */
-async function partition({ relays }: Scene, random: Random, signal: AbortSignal): Promise<void> {
+async function partition({ relays }: Fixture, random: Random, signal: AbortSignal): Promise<void> {
   const relay = relays[random(relays.length)];
   relay?.holdAll();
   await rest(2_000 + random(3_000), signal);

@@ -3,7 +3,7 @@ import { readCanonical } from '../fuzz/canonical.ts';
 import { exchange, statusesIn } from '../fuzz/exchange.ts';
 import { requestCase } from '../fuzz/fuzz-requests.ts';
 import { MORE_REQUESTS, REQUESTS } from '../fuzz/requests.ts';
-import { startGround } from '../ground.ts';
+import { startTestbed } from '../testbed.ts';
 import { startPlainHaproxy, startPlainNginx } from './contenders.ts';
 
 /** What a proxy makes of some bytes: the final statuses, and how many requests it sent on. */
@@ -58,23 +58,23 @@ type Upstream = Awaited<ReturnType<typeof startLenientUpstream>>;
 export async function compare(mutations: number, seed: number): Promise<Compared[]> {
   const upstreams = await Promise.all([1, 2, 3].map(startLenientUpstream));
   const [behindEphemera, behindHaproxy, behindNginx] = upstreams;
-  const ground = await startGround();
+  const testbed = await startTestbed();
   try {
     if (!behindEphemera || !behindHaproxy || !behindNginx) throw new Error('no upstream');
-    const id = await ground.ready({ port: behindEphemera.port });
-    const ephemera = await ground.replica();
+    const id = await testbed.ready({ port: behindEphemera.port });
+    const ephemera = await testbed.replica();
     const haproxy = await startPlainHaproxy(behindHaproxy.port);
     const nginx = await startPlainNginx(behindNginx.port);
-    const judge = async (port: number, upstream: Upstream, bytes: string): Promise<Verdict> => {
+    const verdictOf = async (port: number, upstream: Upstream, bytes: string): Promise<Verdict> => {
       const before = upstream.state.requests;
       const received = await exchange(port, bytes, 0, QUIET);
       return { statuses: statusesIn(received), forwarded: upstream.state.requests - before };
     };
     const one = async (name: string, bytes: string): Promise<Compared> => {
       const [ours, haproxys, nginxs] = await Promise.all([
-        judge(ephemera.publicPort, behindEphemera, bytes),
-        judge(haproxy.port, behindHaproxy, bytes),
-        judge(nginx.port, behindNginx, bytes),
+        verdictOf(ephemera.publicPort, behindEphemera, bytes),
+        verdictOf(haproxy.port, behindHaproxy, bytes),
+        verdictOf(nginx.port, behindNginx, bytes),
       ]);
       return { name, ephemera: ours, haproxy: haproxys, nginx: nginxs };
     };
@@ -93,7 +93,7 @@ export async function compare(mutations: number, seed: number): Promise<Compared
     return results;
   } finally {
     for (const upstream of upstreams) upstream.stop();
-    await ground.stop();
+    await testbed.stop();
   }
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { disturb } from '../churn/disturb.ts';
 import type { Fence } from '../churn/fences.ts';
 import { Visitor } from '../churn/visitor.ts';
-import type { Replica } from '../ground.ts';
+import type { Replica } from '../testbed.ts';
 import { randomFrom, type Random } from '../random.ts';
 import { type InstancesSite, startInstancesSite } from './instances-site.ts';
 
@@ -81,7 +81,7 @@ class ContainerChurn {
   }
 
   async run(): Promise<ContainerChurnResult> {
-    const { ground, replicas, relays } = this.#site;
+    const { testbed, replicas, relays } = this.#site;
     const { answers, atMostMs, seed, onProgress } = this.#options;
     const started = performance.now();
     const work = [
@@ -91,7 +91,7 @@ class ContainerChurn {
       ),
     ];
     const disturbing = disturb(
-      { ground, replicas, relays, partitions: false },
+      { testbed, replicas, relays, partitions: false },
       randomFrom(seed + 1),
       this.#stop.signal,
     );

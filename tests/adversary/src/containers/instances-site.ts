@@ -6,7 +6,7 @@ import { freePort, waitFor } from '@ephemera/test-support';
 import { type Fence, entryWithout } from '../churn/fences.ts';
 import { type Relay, startRelay } from '../churn/relay.ts';
 import { type Child, startChild } from '../child.ts';
-import { type Ground, type Replica, startGround } from '../ground.ts';
+import { type Testbed, type Replica, startTestbed } from '../testbed.ts';
 import { OWN_ID } from './own-id.ts';
 
 const REPLICAS = 3;
@@ -16,7 +16,7 @@ const removeAll = new URL('../../../../apps/worker/src/remove-all.ts', import.me
 
 /** The product's own worker on the machine's Docker daemon, and replicas to be disturbed. */
 export interface InstancesSite {
-  readonly ground: Ground;
+  readonly testbed: Testbed;
   readonly replicas: readonly Replica[];
   readonly relays: readonly Relay[];
   /** Starts an instance and waits for it; undefined where it did not become ready. */
@@ -37,13 +37,13 @@ export interface InstancesSite {
  * The worker does without its walk through the addresses: Docker gives the lowest free one.
  */
 export async function startInstancesSite(removed: readonly Fence[]): Promise<InstancesSite> {
-  const ground = await startGround(OWN_ID);
+  const testbed = await startTestbed(OWN_ID);
   const children: Child[] = [];
   const relays: Relay[] = [];
   const env = {
-    EPHEMERA_REDIS_URL: `redis://127.0.0.1:${ground.redisPort}/0`,
-    EPHEMERA_NAMESPACE: ground.namespace,
-    EPHEMERA_CONFIG: ground.config,
+    EPHEMERA_REDIS_URL: `redis://127.0.0.1:${testbed.redisPort}/0`,
+    EPHEMERA_NAMESPACE: testbed.namespace,
+    EPHEMERA_CONFIG: testbed.config,
     EPHEMERA_FIREWALL: 'off',
   };
   const removeNow = () => void spawnSync('/usr/bin/env', inEnvironment([removeAll], env));
@@ -52,7 +52,7 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
     await Promise.all(children.map((child) => child.stop()));
     const removal = startHere([removeAll], env);
     const code = await removal.exit();
-    await ground.stop();
+    await testbed.stop();
     for (const relay of relays) relay.stop();
     if (code !== 0) throw new Error(`something is left on the Docker daemon:\n${removal.log()}`);
     process.off('exit', removeNow);
@@ -73,14 +73,14 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
     if (isEnded()) throw new Error(`the worker ended:\n${worker.log()}`);
     const replicas: Replica[] = [];
     for (let i = 0; i < REPLICAS; i++) {
-      const relay = await startRelay(ground.redisPort);
+      const relay = await startRelay(testbed.redisPort);
       relays.push(relay);
       const entry = entryWithout('proxy', removed);
-      replicas.push(await ground.replica({ entry, redisPort: relay.port }));
+      replicas.push(await testbed.replica({ entry, redisPort: relay.port }));
     }
     // One that nobody disturbs, to ask for instances and for their end.
     const token = randomBytes(24).toString('base64url');
-    const desk = await ground.replica({ env: { EPHEMERA_ADMIN_TOKEN: token } });
+    const desk = await testbed.replica({ env: { EPHEMERA_ADMIN_TOKEN: token } });
     // Also where the run is told to stop: its processes end first, and containers would outlive it.
     process.once('exit', removeNow);
     const ask = (method: string, path: string, more: { body?: string; prefer?: string } = {}) =>
@@ -95,7 +95,7 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
         signal: AbortSignal.timeout(PATIENCE),
       });
     return {
-      ground,
+      testbed,
       replicas,
       relays,
       async create(timeout) {
@@ -105,7 +105,7 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
         });
         const { id } = (await answer.json()) as { id?: string };
         if (answer.status !== 201 || id === undefined) return undefined;
-        const route = await ground.redis.get(ground.keys.route(id));
+        const route = await testbed.redis.get(testbed.keys.route(id));
         const { address } = JSON.parse(route ?? '{}') as { address?: string };
         return address === undefined ? undefined : { id, address };
       },
@@ -114,7 +114,7 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
       },
       async gone(id, signal) {
         while (!signal.aborted) {
-          const route = await ground.redis.get(ground.keys.route(id));
+          const route = await testbed.redis.get(testbed.keys.route(id));
           if (route === null || ENDED.includes((JSON.parse(route) as Route).state)) return;
           await sleep(20);
         }

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import type { Ground } from '../ground.ts';
+import type { Testbed } from '../testbed.ts';
 import { randomFrom } from '../random.ts';
 import { ANSWERS } from './answers.ts';
 import { type CountingUpstream, startCountingUpstream } from './counting-upstream.ts';
@@ -37,7 +37,7 @@ export class AnswerLane {
     this.#counts = counts;
   }
 
-  async start(ground: Ground): Promise<void> {
+  async start(testbed: Testbed): Promise<void> {
     this.#upstream = await startCountingUpstream({
       onHead: () => {
         this.requestsArrived++;
@@ -46,7 +46,7 @@ export class AnswerLane {
       onRequest: () => this.#bytes,
       onAmbiguity: (what) => this.#found(`sent on in no plain form: ${what}`, -1),
     });
-    this.#id = await ground.ready({ port: this.#upstream.port });
+    this.#id = await testbed.ready({ port: this.#upstream.port });
   }
 
   async run(port: number, seed: number, number: number): Promise<void> {

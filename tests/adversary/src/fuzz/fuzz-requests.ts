@@ -1,4 +1,4 @@
-import type { Ground } from '../ground.ts';
+import type { Testbed } from '../testbed.ts';
 import { type Random, randomFrom } from '../random.ts';
 import type { Arrived } from './canonical.ts';
 import { ClientConnection } from './client-connection.ts';
@@ -57,13 +57,13 @@ export class RequestLane {
     this.#counts = counts;
   }
 
-  async start(ground: Ground): Promise<void> {
+  async start(testbed: Testbed): Promise<void> {
     this.#upstream = await startCountingUpstream({
       onHead: (head) => this.#onHead(head),
       onRequest: (request) => this.#answer(request),
       onAmbiguity: (what) => this.#found(`sent on in no plain form: ${what}`, this.#current),
     });
-    this.#id = await ground.ready({ port: this.#upstream.port });
+    this.#id = await testbed.ready({ port: this.#upstream.port });
   }
 
   /** Opens the connection of a case and sends its bytes; of one case in four only the beginning. */

@@ -1,6 +1,6 @@
 import { waitFor } from '@ephemera/test-support';
 import { descriptors } from '../child.ts';
-import { startGround } from '../ground.ts';
+import { startTestbed } from '../testbed.ts';
 import { type Finding, Findings } from './finding.ts';
 import { AnswerLane } from './fuzz-answers.ts';
 import { RequestLane } from './fuzz-requests.ts';
@@ -36,17 +36,17 @@ const UNFORESEEN = /uncaught|unhandled|TypeError|RangeError|"level":60/i;
 export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   const { side, seed, cases, from = 0 } = options;
   const started = performance.now();
-  const ground = await startGround();
+  const testbed = await startTestbed();
   const findings = new Findings();
   const answers: Record<string, number> = {};
   const Lane = side === 'client' ? RequestLane : AnswerLane;
   const lanes = Array.from({ length: Math.min(LANES, cases) }, () => new Lane(findings, answers));
-  const pulse = await startPulse(ground);
+  const pulse = await startPulse(testbed);
   try {
-    const replica = await ground.replica({ env: { EPHEMERA_RESPONSE_TIMEOUT: '3s' } });
+    const replica = await testbed.replica({ env: { EPHEMERA_RESPONSE_TIMEOUT: '3s' } });
     const { publicPort } = replica;
     await pulse.beat(publicPort);
-    for (const lane of lanes) await lane.start(ground);
+    for (const lane of lanes) await lane.start(testbed);
     const before = descriptors(replica.pid);
     const end = from + cases;
     let next = from;
@@ -101,7 +101,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   } finally {
     for (const lane of lanes) lane.stop();
     pulse.stop();
-    await ground.stop();
+    await testbed.stop();
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { makeId } from '@ephemera/domain';
-import type { Ground } from '../ground.ts';
+import type { Testbed } from '../testbed.ts';
 import { newEchoInstance } from '../plain-instance.ts';
 
 /** Tells when a proxy has dealt with everything that it was sent. */
@@ -22,9 +22,9 @@ const PATIENCE = 30_000;
  * request that makes the proxy ask Redis and one that makes it ask an instance. What was sent
  * before goes the same ways ahead of it.
  */
-export async function startPulse(ground: Ground): Promise<Pulse> {
+export async function startPulse(testbed: Testbed): Promise<Pulse> {
   const instance = await newEchoInstance();
-  const id = await ground.ready({ port: instance.port });
+  const id = await testbed.ready({ port: instance.port });
   return {
     async beat(port) {
       for (let round = 0; round < ROUNDS; round++) await ask(port, [makeId(randomBytes), id]);

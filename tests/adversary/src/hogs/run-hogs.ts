@@ -11,9 +11,9 @@ const WINDOW = { ms: 2_000, perSecond: 100 };
 /** How much longer a neighbour's p99 may be. */
 const MOST = 1.5;
 
-const WAYS = ['through', 'direct'] as const;
-type Way = (typeof WAYS)[number];
-type Times = Record<Way, number[]>;
+const PATHS = ['through', 'direct'] as const;
+type Path = (typeof PATHS)[number];
+type Times = Record<Path, number[]>;
 
 /**
  * Times a neighbour's answers without and with one hog beside it, through the proxy and, in turn,
@@ -32,16 +32,16 @@ export async function runHogs({ count, case: only }: Options): Promise<boolean> 
     let good = true;
     for (const name of only === undefined ? Object.keys(HOGS) : [only]) {
       const { without, beside } = await compare(site, time, name.toLowerCase(), turns);
-      const waits = (way: Way, share: number) =>
-        [without, beside].map((times) => percentile(times[way], share)) as [number, number];
-      const cells = ([...WAYS] as const).flatMap((way) =>
+      const waits = (path: Path, share: number) =>
+        [without, beside].map((times) => percentile(times[path], share)) as [number, number];
+      const cells = ([...PATHS] as const).flatMap((path) =>
         [0.5, 0.99].flatMap((share) => {
-          const [before, during] = waits(way, share);
+          const [before, during] = waits(path, share);
           return [`${before.toFixed(1)}, ${during.toFixed(1)}`, (during / before).toFixed(2)];
         }),
       );
-      const [through, direct] = WAYS.map((way) => {
-        const [before, during] = waits(way, 0.99);
+      const [through, direct] = PATHS.map((path) => {
+        const [before, during] = waits(path, 0.99);
         return during / before;
       }) as [number, number];
       // What the container itself takes longer is the machine's, whoever asks it.
@@ -61,7 +61,7 @@ export async function runHogs({ count, case: only }: Options): Promise<boolean> 
 const HEAD = [
   'hog',
   'answers',
-  ...WAYS.flatMap((way) => [`${way}: p50 without, beside, ms`, 'times', 'p99', 'times']),
+  ...PATHS.flatMap((path) => [`${path}: p50 without, beside, ms`, 'times', 'p99', 'times']),
 ];
 
 /** The times of answers while a hog is frozen, and while it runs; in rising order. */
@@ -76,7 +76,7 @@ async function compare(
   const beside: Times = { through: [], direct: [] };
   const measure = async (all: Times) => {
     const window = await time();
-    for (const way of WAYS) all[way].push(...window[way]);
+    for (const path of PATHS) all[path].push(...window[path]);
   };
   const post = async (what: 'pause' | 'resume') => {
     const { status } = await site.api('POST', `/v1/instances/${hog}/${what}`);

@@ -1,6 +1,6 @@
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startGround } from '../ground.ts';
+import { startTestbed } from '../testbed.ts';
 import { newEchoInstance } from '../plain-instance.ts';
 import { randomFrom } from '../random.ts';
 import { startBalancer } from './balancer.ts';
@@ -19,11 +19,11 @@ export interface IdleRaceResult {
  * @param idleMs how long the balancer keeps idle connections
  */
 export async function idleRace(requests: number, idleMs: number): Promise<IdleRaceResult> {
-  const ground = await startGround();
+  const testbed = await startTestbed();
   const instance = await newEchoInstance();
   try {
-    const id = await ground.ready({ port: instance.port });
-    const replica = await ground.replica();
+    const id = await testbed.ready({ port: instance.port });
+    const replica = await testbed.replica();
     // Nothing but the connection between the two is to be the cause of a failure.
     const alone = { idleMs, clientMs: idleMs * 5, checks: false };
     const balancer = await startBalancer([replica], alone);
@@ -48,6 +48,6 @@ export async function idleRace(requests: number, idleMs: number): Promise<IdleRa
     return { requests: Object.values(outcomes).reduce((sum, n) => sum + n, 0), outcomes };
   } finally {
     instance.stop();
-    await ground.stop();
+    await testbed.stop();
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '@ephemera/test-support';
-import { type Replica, startGround } from '../ground.ts';
+import { type Replica, startTestbed } from '../testbed.ts';
 import { newEchoInstance } from '../plain-instance.ts';
 import { startBalancer } from './balancer.ts';
 import { type LoadResult, percentile, steadyLoad } from './load.ts';
@@ -22,14 +22,14 @@ const DRAIN = 5_000;
 
 /** Restarts one replica after the other under load, behind a balancer that asks who is ready. */
 export async function rollingRestart(restarts: number, perSecond = 200): Promise<RestartResult> {
-  const ground = await startGround();
+  const testbed = await startTestbed();
   const instance = await newEchoInstance();
   const env = { EPHEMERA_UNREADY: '3s', EPHEMERA_DRAIN: `${DRAIN / 1000}s` };
   const stop = new AbortController();
   try {
-    const id = await ground.ready({ port: instance.port });
+    const id = await testbed.ready({ port: instance.port });
     const replicas: Replica[] = [];
-    for (let i = 0; i < REPLICAS; i++) replicas.push(await ground.replica({ env }));
+    for (let i = 0; i < REPLICAS; i++) replicas.push(await testbed.replica({ env }));
     const balancer = await startBalancer(replicas);
     try {
       await bothUp(balancer.stats);
@@ -47,7 +47,7 @@ export async function rollingRestart(restarts: number, perSecond = 200): Promise
         exitCodes.push(await old.exit());
         if (tunnel.lived(DRAIN)) tunnelsDrained++;
         const { publicPort, adminPort } = old;
-        replicas[turn % REPLICAS] = await ground.replica({ env, publicPort, adminPort });
+        replicas[turn % REPLICAS] = await testbed.replica({ env, publicPort, adminPort });
         await bothUp(balancer.stats);
         await sleep(300);
       }
@@ -68,7 +68,7 @@ export async function rollingRestart(restarts: number, perSecond = 200): Promise
     }
   } finally {
     instance.stop();
-    await ground.stop();
+    await testbed.stop();
   }
 }
 

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { waitFor } from '@ephemera/test-support';
 import { descriptors, residentMegabytes } from '../child.ts';
-import { type Ground, type Replica, startGround } from '../ground.ts';
+import { type Testbed, type Replica, startTestbed } from '../testbed.ts';
 import { newEchoInstance, type PlainInstance } from '../plain-instance.ts';
 import { type Random, randomFrom } from '../random.ts';
 import { HANDSHAKE } from '../restart/watched-tunnel.ts';
@@ -23,24 +23,24 @@ const AT_ONCE = 50;
 
 /** Clients that leave before an answer, in the middle of one, and in and after a handshake. */
 export async function aborts(count: number): Promise<AbortsResult> {
-  const ground = await startGround();
+  const testbed = await startTestbed();
   const instance = await newEchoInstance();
   try {
-    return await abortOn(ground, instance, count);
+    return await abortOn(testbed, instance, count);
   } finally {
     instance.stop();
-    await ground.stop();
+    await testbed.stop();
   }
 }
 
 async function abortOn(
-  ground: Ground,
+  testbed: Testbed,
   instance: PlainInstance,
   count: number,
 ): Promise<AbortsResult> {
-  const id = await ground.ready({ port: instance.port });
+  const id = await testbed.ready({ port: instance.port });
   const hook = new URL('./tell-heap.ts', import.meta.url).href;
-  const replica = await ground.replica({ nodeArgs: ['--expose-gc', '--import', hook] });
+  const replica = await testbed.replica({ nodeArgs: ['--expose-gc', '--import', hook] });
   const random = randomFrom(1);
   const atRest = descriptors(replica.pid);
   // The first ones warm up: code is compiled, pools and buffers grow to their size.

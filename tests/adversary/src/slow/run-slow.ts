@@ -4,8 +4,8 @@ import { aborts } from './aborts.ts';
 import { silentClients, SILENCES } from './silent-clients.ts';
 import { attacks, slowClients } from './slow-clients.ts';
 import type { Attack, SlowResult } from './slow-clients.ts';
-import type { Noticed } from './others.ts';
-import { type Through, WAYS } from './way.ts';
+import type { ProbeLatency } from './probe-load.ts';
+import { type Through, TARGETS } from './targets.ts';
 
 /** How late the last of many may be cut: 15 s for heads, 60 s for the rest, and some slack. */
 const CUT_WITHIN = { head: 20, body: 70, reading: 70 } as const;
@@ -23,7 +23,7 @@ export async function runSilent(options: Options): Promise<boolean> {
 /**
  * Measures: on a machine that does other things at the same time a single round means little. What
  * others notice is to be at most twice what they do without, or what haproxy or nginx let them notice,
- * or what they notice of an attack that does not come their way.
+ * or what they notice of an attack that bypasses their proxy.
  */
 export async function runSlow(options: Options): Promise<boolean> {
   const connections = Number(options.count ?? 1_000);
@@ -31,7 +31,7 @@ export async function runSlow(options: Options): Promise<boolean> {
   for (const attack of options.case === undefined ? attacks : [options.case as Attack]) {
     const held: Partial<Record<Through, number>> = {};
     const rows: string[][] = [];
-    for (const through of Object.keys(WAYS) as Through[]) {
+    for (const through of Object.keys(TARGETS) as Through[]) {
       const result = await slowClients(attack, { connections, rounds: 4, seconds: 8, through });
       held[through] = result.held;
       rows.push(rowOf(result));
@@ -57,7 +57,7 @@ const HEAD = [
 
 function rowOf({ attack, through, most, left, failed, ...result }: SlowResult): string[] {
   const part = (name: 'opening' | 'held') => {
-    const range = (rounds: readonly Noticed[]) => {
+    const range = (rounds: readonly ProbeLatency[]) => {
       const all = rounds.map((round) => round[name].p99).sort((a, b) => a - b);
       return `${all[0]?.toFixed(1)}–${all.at(-1)?.toFixed(1)}`;
     };

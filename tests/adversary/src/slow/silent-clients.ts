@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { type ReplicaOptions, startGround } from '../ground.ts';
+import { type ReplicaOptions, startTestbed } from '../testbed.ts';
 import { newEchoInstance } from '../plain-instance.ts';
 
 /** A client that falls silent: in its head, in its body, or in taking what it asked for. */
@@ -23,11 +23,11 @@ export async function silentClients(
   connections: number,
   env: ReplicaOptions['env'] = {},
 ): Promise<SilenceResult> {
-  const ground = await startGround();
+  const testbed = await startTestbed();
   const instance = await newEchoInstance();
   try {
-    const id = await ground.ready({ port: instance.port });
-    const { publicPort } = await ground.replica({ env });
+    const id = await testbed.ready({ port: instance.port });
+    const { publicPort } = await testbed.replica({ env });
     const head = { head: '', body: 'Content-Length: 10\r\n\r\nhalf', reading: '\r\n' }[kind];
     const method = kind === 'body' ? 'POST' : 'GET';
     const path = `/demo/${id}/${kind === 'reading' ? 'huge' : ''}`;
@@ -54,6 +54,6 @@ export async function silentClients(
     return { kind, connections, firstCut: Math.min(...cuts), lastCut: Math.max(...cuts) };
   } finally {
     instance.stop();
-    await ground.stop();
+    await testbed.stop();
   }
 }

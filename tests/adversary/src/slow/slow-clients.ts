@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '@ephemera/test-support';
 import { type Child, descriptors, startChild } from '../child.ts';
 import { installed } from '../installed.ts';
-import type { Noticed, OthersOptions, Window } from './others.ts';
-import { type Through, WAYS } from './way.ts';
+import type { ProbeLatency, ProbeLoadOptions, Window } from './probe-load.ts';
+import { type Through, TARGETS } from './targets.ts';
 
 /** How slowhttptest attacks: heads that do not end, bodies that trickle, answers hardly read. */
 const ATTACKS = {
@@ -37,8 +37,8 @@ export interface SlowResult {
   /** Those still open five seconds after the last attack. */
   readonly left: number;
   /** What others noticed in each round. */
-  readonly without: readonly Noticed[];
-  readonly during: readonly Noticed[];
+  readonly without: readonly ProbeLatency[];
+  readonly during: readonly ProbeLatency[];
   /** How many times the p99 without the attack the one during it is, each the median over the rounds. */
   readonly opening: number;
   readonly held: number;
@@ -58,10 +58,10 @@ export async function slowClients(
   const [attacked, asked] = [startHere('echo-instance.ts'), startHere('echo-instance.ts')];
   const portOf = async (instance: Child) => Number(await told(instance, /^port (\d+)$/m));
   const ports = { attacked: await portOf(attacked), asked: await portOf(asked) };
-  const way = await WAYS[through](ports);
+  const target = await TARGETS[through](ports);
   try {
-    const others = { port: way.port, path: way.asked, perSecond: 200, seconds };
-    const url = `${way.attacked}${attack === 'reading' ? 'big' : ''}`;
+    const probeLoad = { port: target.port, path: target.asked, perSecond: 200, seconds };
+    const url = `${target.attacked}${attack === 'reading' ? 'big' : ''}`;
     // Longer than it is needed: its end is not to be measured.
     const rate = Math.ceil(connections / seconds);
     const common = ['-c', connections, '-r', rate, '-l', 2 * seconds + 10, '-p', 3].map(String);
@@ -71,28 +71,28 @@ export async function slowClients(
         ...['--idle', '0', slowhttptest, ...common, ...ATTACKS[attack]],
         ...['-u', url, '-o', join(folder, 'slow')],
       ]);
-    const without: Noticed[] = [];
-    const during: Noticed[] = [];
-    await measure(others);
+    const without: ProbeLatency[] = [];
+    const during: ProbeLatency[] = [];
+    await measure(probeLoad);
     await sleep(5_000);
-    const atRest = descriptors(way.pid);
+    const atRest = descriptors(target.pid);
     let most = 0;
     const watch = setInterval(() => {
-      most = Math.max(most, descriptors(way.pid) - atRest);
+      most = Math.max(most, descriptors(target.pid) - atRest);
     }, 100);
     for (let round = 0; round < rounds; round++) {
-      without.push(await measure(others));
-      during.push(await measure(others, startAttack));
+      without.push(await measure(probeLoad));
+      during.push(await measure(probeLoad, startAttack));
       // What is kept for the next request is given up after 4 s of quiet.
       await sleep(5_000);
     }
     clearInterval(watch);
-    const left = Math.max(0, descriptors(way.pid) - atRest);
-    const median = (rounds: readonly Noticed[], part: keyof Noticed) => {
+    const left = Math.max(0, descriptors(target.pid) - atRest);
+    const median = (rounds: readonly ProbeLatency[], part: keyof ProbeLatency) => {
       const sorted = rounds.map((round) => round[part].p99).sort((a, b) => a - b);
       return ((sorted[(rounds.length - 1) >> 1] ?? 0) + (sorted[rounds.length >> 1] ?? 0)) / 2;
     };
-    const ratio = (part: keyof Noticed) => median(during, part) / median(without, part);
+    const ratio = (part: keyof ProbeLatency) => median(during, part) / median(without, part);
     const failed: Record<string, number> = {};
     const parts = during.flatMap(({ opening, held }) => [opening, held]);
     for (const [what, count] of parts.flatMap((one: Window) => Object.entries(one.failed))) {
@@ -103,19 +103,22 @@ export async function slowClients(
   } finally {
     await attacked.stop();
     await asked.stop();
-    await way.stop();
+    await target.stop();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 /** @param startAttack begins as soon as the others are warm, and ends with them */
-async function measure(options: OthersOptions, startAttack?: () => Child): Promise<Noticed> {
-  const others = startHere('others.ts', JSON.stringify(options));
-  await told(others, /^(begun)$/m);
+async function measure(
+  options: ProbeLoadOptions,
+  startAttack?: () => Child,
+): Promise<ProbeLatency> {
+  const probeLoad = startHere('probe-load.ts', JSON.stringify(options));
+  await told(probeLoad, /^(begun)$/m);
   const attacker = startAttack?.();
-  await others.exit();
+  await probeLoad.exit();
   await attacker?.stop(1_000);
-  return JSON.parse(await told(others, /^(\{.*\})$/m)) as Noticed;
+  return JSON.parse(await told(probeLoad, /^(\{.*\})$/m)) as ProbeLatency;
 }
 
 function startHere(file: string, ...args: string[]): Child {

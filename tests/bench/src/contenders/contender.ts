@@ -8,7 +8,7 @@ export interface Running {
 }
 
 /** What contenders find when they start. */
-export interface Ground {
+export interface Testbed {
   /** Folder for configuration files, the bench's own. */
   readonly dir: string;
   readonly instances: readonly Instance[];
@@ -18,5 +18,5 @@ export interface Ground {
 /** A way to proxy, tuned as whoever runs it best would tune it. */
 export interface Contender {
   readonly name: string;
-  readonly start: (ground: Ground) => Promise<Running>;
+  readonly start: (testbed: Testbed) => Promise<Running>;
 }

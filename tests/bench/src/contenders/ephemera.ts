@@ -7,7 +7,7 @@ import { surroundings } from '../config.ts';
 import { CORES } from '../cores.ts';
 import { startProcess } from '../processes.ts';
 import { publishRoutes } from '../publish-routes.ts';
-import type { Contender, Ground, Running } from './contender.ts';
+import type { Contender, Testbed, Running } from './contender.ts';
 
 const MAIN = join(import.meta.dirname, '../../../../apps/proxy/src/main.ts');
 
@@ -25,21 +25,21 @@ export interface Replica {
 /** The product's own process with its defaults and all its guards, and a real Redis. */
 export const ephemera: Contender = {
   name: 'Ephemera',
-  async start(ground) {
+  async start(testbed) {
     const namespace = `bench-${randomBytes(4).toString('hex')}`;
-    const redis = new Redis(ground.redisUrl);
+    const redis = new Redis(testbed.redisUrl);
     try {
-      await publishRoutes(redis, namespace, ground.instances);
+      await publishRoutes(redis, namespace, testbed.instances);
     } finally {
       redis.disconnect();
     }
-    return startReplica(ground, { namespace });
+    return startReplica(testbed, { namespace });
   },
 };
 
 /** A replica for a namespace whose routes are in Redis already. */
 export async function startReplica(
-  { dir, redisUrl }: Pick<Ground, 'dir' | 'redisUrl'>,
+  { dir, redisUrl }: Pick<Testbed, 'dir' | 'redisUrl'>,
   { namespace, core = CORES.contender, port, nodeArguments = [] }: Replica,
 ): Promise<Running> {
   const publicPort = port ?? (await freePort());

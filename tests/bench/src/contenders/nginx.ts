@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { freePort } from '@ephemera/test-support';
 import { CORES } from '../cores.ts';
 import { startProcess } from '../processes.ts';
-import type { Contender, Ground } from './contender.ts';
+import type { Contender, Testbed } from './contender.ts';
 
 /** Configuration of one nginx in one process, in the foreground, that logs no requests. */
 export function nginxMain(pidFile: string, http: string): string {
@@ -35,8 +35,8 @@ const FORWARD = `
  */
 export const nginxGroups: Contender = {
   name: 'nginx, static groups',
-  start: (ground) =>
-    start(ground, 'groups', ({ instances }) => {
+  start: (testbed) =>
+    start(testbed, 'groups', ({ instances }) => {
       const groups = instances.map(
         ({ id, address, port }) =>
           `upstream i_${id} { server ${address}:${port}; keepalive 64; keepalive_requests 1000000000; }`,
@@ -56,8 +56,8 @@ export const nginxGroups: Contender = {
 /** Any target, by a variable; such targets have no kept connections in nginx. */
 export const nginxMap: Contender = {
   name: 'nginx, map variable',
-  start: (ground) =>
-    start(ground, 'map', ({ instances }) => {
+  start: (testbed) =>
+    start(testbed, 'map', ({ instances }) => {
       const entries = instances.map(({ id, address, port }) => `${id} ${address}:${port};`);
       return [
         `map $id $target { ${entries.join('\n    ')} }`,
@@ -70,19 +70,23 @@ export const nginxMap: Contender = {
     }),
 };
 
-async function start(ground: Ground, name: string, parts: (ground: Ground) => [string, string]) {
+async function start(
+  testbed: Testbed,
+  name: string,
+  parts: (testbed: Testbed) => [string, string],
+) {
   const port = await freePort();
-  const config = join(ground.dir, `nginx-${name}.conf`);
-  const [http, server] = parts(ground);
+  const config = join(testbed.dir, `nginx-${name}.conf`);
+  const [http, server] = parts(testbed);
   const upgrade = "map $http_upgrade $connection_header { default upgrade; '' ''; }";
   const listen = `server { listen 127.0.0.1:${port} backlog=4096; ${FORWARD}
     ${server}
   }`;
-  const pid = join(ground.dir, `nginx-${name}.pid`);
+  const pid = join(testbed.dir, `nginx-${name}.pid`);
   writeFileSync(config, nginxMain(pid, [upgrade, http, listen].join('\n  ')));
   const process = await startProcess({
     core: CORES.contender,
-    command: ['nginx', '-p', ground.dir, '-c', config],
+    command: ['nginx', '-p', testbed.dir, '-c', config],
     ready: { host: '127.0.0.1', port },
   });
   return { port, process };

@@ -1,5 +1,5 @@
 import type { Bench } from '../bench.ts';
-import type { Contender, Ground, Running } from '../contenders/contender.ts';
+import type { Contender, Testbed, Running } from '../contenders/contender.ts';
 import type { Instance } from '../instances.ts';
 import type { Process } from '../processes.ts';
 import type { Figures } from '../rounds.ts';
@@ -14,10 +14,10 @@ export async function startAll(
   contenders: readonly Contender[],
   stack: AsyncDisposableStack,
 ): Promise<Started[]> {
-  const ground: Ground = { dir: bench.dir, redisUrl: bench.redisUrl, instances };
+  const testbed: Testbed = { dir: bench.dir, redisUrl: bench.redisUrl, instances };
   const started: Started[] = [];
   for (const { name, start } of contenders) {
-    const running = await start(ground);
+    const running = await start(testbed);
     stack.use(running.process);
     started.push({ name, ...running });
   }

@@ -1,6 +1,6 @@
 import { dueAt } from '@ephemera/domain';
 import { jobId } from '@ephemera/queue';
-import { type Invariant, containerId, differences, liveOf } from './scene.ts';
+import { type Invariant, containerId, differences, liveOf } from './snapshot.ts';
 
 /** How much later than its deadline a container may be seen that is being killed, ms. */
 const UNDER_WAY = 1_000;
@@ -26,21 +26,21 @@ export const oneContainerAnId: Invariant = {
 
 export const sameSets: Invariant = {
   name: 'live instances = containers = kill jobs, and their routes',
-  broken: (scene) => {
-    const all = liveOf(scene);
+  broken: (snapshot) => {
+    const all = liveOf(snapshot);
     const live = all.filter(({ queued }) => queued !== true);
     const instances = { name: 'live instance', ids: live.map(({ id }) => id) };
-    const running = scene.containers.filter(({ State }) => State === 'running');
+    const running = snapshot.containers.filter(({ State }) => State === 'running');
     const visited = all.filter(({ pool }) => pool === undefined).map(({ id }) => id);
-    const open = [...scene.routes].filter(
+    const open = [...snapshot.routes].filter(
       ([, { state }]) => state !== 'gone' && state !== 'failed',
     );
     return [
-      ...differences(instances, { name: 'container', ids: scene.containers.map(containerId) }),
+      ...differences(instances, { name: 'container', ids: snapshot.containers.map(containerId) }),
       ...differences(instances, { name: 'running container', ids: running.map(containerId) }),
       ...differences(
         { name: 'live instance', ids: live.map(jobId) },
-        { name: 'kill job', ids: scene.killJobs.map(jobId) },
+        { name: 'kill job', ids: snapshot.killJobs.map(jobId) },
       ),
       ...differences(
         { name: 'live instance outside a pool', ids: visited },
@@ -52,13 +52,13 @@ export const sameSets: Invariant = {
 
 export const settled: Invariant = {
   name: 'nothing half done',
-  broken: (scene) => {
+  broken: (snapshot) => {
     const serving = new Set(['warm', 'ready', 'paused']);
-    const open = liveOf(scene).filter(({ state }) => !serving.has(state));
+    const open = liveOf(snapshot).filter(({ state }) => !serving.has(state));
     return [
       ...open.map(({ id, state, queued }) => `${id} is ${queued ? 'queued' : state}`),
-      ...scene.spawnJobs.map(({ id }) => `${id} has a spawn job that waits or runs`),
-      ...scene.failedJobs,
+      ...snapshot.spawnJobs.map(({ id }) => `${id} has a spawn job that waits or runs`),
+      ...snapshot.failedJobs,
     ];
   },
 };

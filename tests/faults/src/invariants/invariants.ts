@@ -9,7 +9,7 @@ import {
   onceCreated,
 } from './promises.ts';
 import { keysOwned, setsOwned } from './reservations.ts';
-import type { Invariant, Scene } from './scene.ts';
+import type { Invariant, Snapshot } from './snapshot.ts';
 
 /** Everything that must hold once a deployment has recovered. */
 export const INVARIANTS: readonly Invariant[] = [
@@ -35,9 +35,9 @@ export interface Broken {
   readonly within?: number;
 }
 
-export function check(scene: Scene, invariants: readonly Invariant[] = INVARIANTS): Broken[] {
+export function check(snapshot: Snapshot, invariants: readonly Invariant[] = INVARIANTS): Broken[] {
   return invariants.flatMap(({ name, within, broken }) =>
-    broken(scene).map((what) => ({
+    broken(snapshot).map((what) => ({
       invariant: name,
       what,
       ...(within !== undefined && { within }),

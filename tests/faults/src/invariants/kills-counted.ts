@@ -1,4 +1,4 @@
-import type { Invariant } from './scene.ts';
+import type { Invariant } from './snapshot.ts';
 
 /** Repairs that end an instance. */
 const ENDING = ['finish', 'end', 'lost'];

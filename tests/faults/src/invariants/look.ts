@@ -5,15 +5,15 @@ import { FIRST, type Keys, readEvents, redisInstances } from '@ephemera/store';
 import { type Deployment, TOKEN } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import type { Daemon } from '../load/daemon.ts';
-import type { Ledger } from '../load/ledger.ts';
-import type { OpenJob, Scene } from './scene.ts';
+import type { Expectations } from '../load/expectations.ts';
+import type { OpenJob, Snapshot } from './snapshot.ts';
 
 export interface LookPorts {
   readonly site: Deployment;
   readonly redis: Redis;
   readonly keys: Keys;
   readonly daemon: Daemon;
-  readonly ledger: Ledger;
+  readonly expectations: Expectations;
   readonly ends: ReadonlyMap<string, readonly number[]>;
   readonly deliveries: ReadonlyMap<string, number>;
 }
@@ -26,8 +26,8 @@ const ID_SETS =
 const ALL_EVENTS = 100_000;
 
 /** Looks at everything there is, at one moment as far as that can be. */
-export async function look(ports: LookPorts): Promise<Scene> {
-  const { site, redis, keys, daemon, ledger, ends, deliveries } = ports;
+export async function look(ports: LookPorts): Promise<Snapshot> {
+  const { site, redis, keys, daemon, expectations, ends, deliveries } = ports;
   const base = `${keys.queuePrefix}:`;
   const all = await scan(redis, `${base}*`);
   const store = redisInstances(redis, keys);
@@ -84,7 +84,7 @@ export async function look(ports: LookPorts): Promise<Scene> {
       keys: new Map(all.map((key, i) => [key.slice(base.length), lives[i] ?? -2])),
       sets,
       used,
-      ledger,
+      expectations,
       ends,
       deliveries,
       metrics: await readMetrics(site),

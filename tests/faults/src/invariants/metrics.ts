@@ -1,4 +1,4 @@
-import { type Invariant, liveOf } from './scene.ts';
+import { type Invariant, liveOf } from './snapshot.ts';
 
 /** The value of a series without labels of its own; undefined where there is none. */
 function valueOf(text: string, name: string): number | undefined {
@@ -8,14 +8,14 @@ function valueOf(text: string, name: string): number | undefined {
 
 export const metricsAgree: Invariant = {
   name: 'metrics agree with what is there',
-  broken: (scene) => {
-    const live = liveOf(scene).length;
+  broken: (snapshot) => {
+    const live = liveOf(snapshot).length;
     const wanted = {
       ephemera_instances: live,
       ephemera_requests_in_flight: 0,
       ephemera_tunnels_open: 0,
     };
-    return scene.metrics.flatMap(({ app, text }) =>
+    return snapshot.metrics.flatMap(({ app, text }) =>
       Object.entries(wanted).flatMap(([name, amount]) => {
         const value = valueOf(text, name);
         return value === undefined || value === amount

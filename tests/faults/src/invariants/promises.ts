@@ -1,13 +1,13 @@
 import { isDead } from '@ephemera/domain';
-import type { Invariant, Scene } from './scene.ts';
+import type { Invariant, Snapshot } from './snapshot.ts';
 
 /** The latest deadline that anybody was told of an instance: by an answer, or by an event. */
-function toldUntil({ ledger, events }: Scene): Map<string, number> {
+function toldUntil({ expectations, events }: Snapshot): Map<string, number> {
   const told = new Map<string, number>();
   const tell = (id: string, until: number) => {
     told.set(id, Math.max(told.get(id) ?? 0, until));
   };
-  for (const { id, toldUntil: until } of ledger.promised.values()) {
+  for (const { id, toldUntil: until } of expectations.promised.values()) {
     if (until !== undefined) tell(id, until);
   }
   for (const { type, id, expiresAt } of events) {
@@ -21,13 +21,13 @@ const UNCLAIMED = 'It did not answer when it was claimed.';
 
 export const noneEarly: Invariant = {
   name: 'nothing killed before its deadline',
-  broken: (scene) => {
-    const told = toldUntil(scene);
-    return [...scene.ends].flatMap(([id, ends]) => {
-      if (scene.ledger.hurt.has(id)) return [];
+  broken: (snapshot) => {
+    const told = toldUntil(snapshot);
+    return [...snapshot.ends].flatMap(([id, ends]) => {
+      if (snapshot.expectations.hurt.has(id)) return [];
       // A warm one that does not answer is handed to nobody, and another is taken.
-      if (scene.instances.get(id)?.message === UNCLAIMED) return [];
-      const { killAskedAt = Infinity } = scene.ledger.promised.get(id) ?? {};
+      if (snapshot.instances.get(id)?.message === UNCLAIMED) return [];
+      const { killAskedAt = Infinity } = snapshot.expectations.promised.get(id) ?? {};
       const until = told.get(id);
       return ends
         .filter((end) => until !== undefined && end < until && end < killAskedAt)
@@ -38,8 +38,8 @@ export const noneEarly: Invariant = {
 
 export const noCreationLost: Invariant = {
   name: 'no acknowledged creation lost',
-  broken: ({ ledger, instances }) =>
-    [...ledger.promised.values()].flatMap(({ id, killAskedAt, template }) => {
+  broken: ({ expectations, instances }) =>
+    [...expectations.promised.values()].flatMap(({ id, killAskedAt, template }) => {
       const instance = instances.get(id);
       if (!instance) return [`${id} (${template}) is forgotten`];
       const { state, reason, message = '', lastTransitionAt: at } = instance;
@@ -48,11 +48,11 @@ export const noCreationLost: Invariant = {
         reason === 'start_failed'
           ? message.startsWith('The container exited')
           : reason === 'exited';
-      const hurt = ledger.hurt.has(id) && (endedBy || reason === 'oom');
+      const hurt = expectations.hurt.has(id) && (endedBy || reason === 'oom');
       const asked = reason === 'request' && killAskedAt !== undefined;
       const spoilt =
         reason === 'start_failed' &&
-        ledger.spoilt.some(({ words, from, until }) => {
+        expectations.spoilt.some(({ words, from, until }) => {
           return from <= at && at <= until && words.test(message);
         });
       const fair = reason === 'ttl' || asked || hurt || spoilt;
@@ -62,8 +62,8 @@ export const noCreationLost: Invariant = {
 
 export const noRenewalLost: Invariant = {
   name: 'no acknowledged renewal lost',
-  broken: ({ ledger, instances }) =>
-    [...ledger.promised.values()].flatMap(({ id, toldUntil: until = 0 }) => {
+  broken: ({ expectations, instances }) =>
+    [...expectations.promised.values()].flatMap(({ id, toldUntil: until = 0 }) => {
       const instance = instances.get(id);
       if (!instance || instance.reason === 'request' || instance.expiresAt >= until) return [];
       return [`${id} was told ${until}, and has ${instance.expiresAt}`];
@@ -98,5 +98,6 @@ export const everybodyTold: Invariant = {
 
 export const nothingWrong: Invariant = {
   name: 'nothing wrong in the answers',
-  broken: ({ ledger }) => ledger.wrong.map(({ invariant, what }) => `${invariant}: ${what}`),
+  broken: ({ expectations }) =>
+    expectations.wrong.map(({ invariant, what }) => `${invariant}: ${what}`),
 };

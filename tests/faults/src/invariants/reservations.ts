@@ -1,5 +1,5 @@
 import type { Instance } from '@ephemera/domain';
-import { type Invariant, type Scene, differences, liveOf } from './scene.ts';
+import { type Invariant, type Snapshot, differences, liveOf } from './snapshot.ts';
 
 /** Which live instances a set of ids is to hold; undefined where the set is not known. */
 function ownersOf(name: string, live: readonly Instance[]): Instance[] | undefined {
@@ -27,9 +27,9 @@ function ownersOf(name: string, live: readonly Instance[]): Instance[] | undefin
 
 export const setsOwned: Invariant = {
   name: 'no reservation without an owner',
-  broken: (scene) => {
-    const live = liveOf(scene);
-    const found = [...scene.sets].flatMap(([name, ids]) => {
+  broken: (snapshot) => {
+    const live = liveOf(snapshot);
+    const found = [...snapshot.sets].flatMap(([name, ids]) => {
       const owners = ownersOf(name, live);
       if (owners) {
         return differences(
@@ -41,11 +41,11 @@ export const setsOwned: Invariant = {
       const alive = new Set(live.map(({ id }) => id));
       return ids.filter((id) => !alive.has(id)).map((id) => `${id} is in ${name} and dead`);
     });
-    return [...found, ...roomHeld(scene, live)];
+    return [...found, ...roomHeld(snapshot, live)];
   },
 };
 
-function roomHeld({ used }: Scene, live: readonly Instance[]): string[] {
+function roomHeld({ used }: Snapshot, live: readonly Instance[]): string[] {
   return [...used].flatMap(([host, held]) => {
     const here = live.filter((instance) => instance.host === host);
     const sum = (size: (instance: Instance) => number) =>
@@ -69,9 +69,9 @@ const QUEUES = /^(instance-spawn|instance-kill-[^:]+|pool-refill|webhook):/;
 
 export const keysOwned: Invariant = {
   name: 'no key without an owner',
-  broken: (scene) => {
-    const live = new Set(liveOf(scene).map(({ id }) => id));
-    return [...scene.keys].flatMap(([name, life]) => {
+  broken: (snapshot) => {
+    const live = new Set(liveOf(snapshot).map(({ id }) => id));
+    return [...snapshot.keys].flatMap(([name, life]) => {
       if (life !== -1 || LASTING.test(name) || QUEUES.test(name)) return [];
       const [kind, id = ''] = name.split(':');
       const owned = (kind === 'instance' || kind === 'route') && live.has(id);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '@ephemera/test-support';
 import { type ClientPorts, create, kill, renew, visit } from './clients.ts';
-import type { Ledger } from './ledger.ts';
+import type { Expectations } from './expectations.ts';
 
 /** Creations, renewals, claims, kills and traffic that go on while faults are made. */
 export interface Background {
@@ -19,7 +19,7 @@ const LIVE = 6;
 const UNKNOWN = 120_000;
 
 export function startBackground(ports: ClientPorts): Background {
-  const { ledger, random } = ports;
+  const { expectations, random } = ports;
   let on = true;
   let stopped: Promise<unknown> = Promise.resolve();
   const loop = async (pause: number, work: () => Promise<unknown>) => {
@@ -29,11 +29,11 @@ export function startBackground(ports: ClientPorts): Background {
     }
   };
   const some = () => {
-    const live = liveIds(ledger);
+    const live = liveIds(expectations);
     return live[random(live.length || 1)];
   };
   const creating = async () => {
-    if (liveIds(ledger).length >= LIVE) return;
+    if (liveIds(expectations).length >= LIVE) return;
     const template = TEMPLATES[random(TEMPLATES.length)] ?? 'plain';
     await create(ports, template, template === 'few' ? 1 : timeoutOf(random));
   };
@@ -72,7 +72,7 @@ function timeoutOf(random: Random): number {
 }
 
 /** Ids that may be alive: those whose deadline is not known yet, or not past. */
-export function liveIds({ promised }: Ledger): string[] {
+export function liveIds({ promised }: Expectations): string[] {
   const now = Date.now();
   const live = [...promised.values()].filter(
     ({ toldUntil, killAskedAt, born }) =>

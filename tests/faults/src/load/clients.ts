@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment, Random } from '@ephemera/test-support';
-import type { Ledger, Promised } from './ledger.ts';
+import type { Expectations, Promised } from './expectations.ts';
 
 /** What the control API says of an instance, as far as a client of the tests reads it. */
 export interface Resource {
@@ -12,7 +12,7 @@ export interface Resource {
 
 export interface ClientPorts {
   readonly site: Deployment;
-  readonly ledger: Ledger;
+  readonly expectations: Expectations;
   readonly random: Random;
 }
 
@@ -54,13 +54,13 @@ export async function create(
   template: string,
   timeout: number,
 ): Promise<string | undefined> {
-  const { ledger } = ports;
+  const { expectations } = ports;
   const key = randomUUID();
-  ledger.sentKeys.add(key);
+  expectations.sentKeys.add(key);
   const wanted = { template, timeout, metadata: { key } };
   const answer = await send(ports, 'POST', '/v1/instances', wanted, { 'idempotency-key': key });
   if (answer?.status !== 201 && answer?.status !== 202) {
-    ledger.refuse(`create ${answer?.status ?? 'unanswered'}`);
+    expectations.refuse(`create ${answer?.status ?? 'unanswered'}`);
     return undefined;
   }
   const made = answer.body as Resource;
@@ -72,7 +72,7 @@ export async function create(
     toldUntil: made.status.state === 'ready' ? Date.parse(made.expiresAt) : undefined,
     killAskedAt: undefined,
   };
-  ledger.created(promise);
+  expectations.created(promise);
   return made.id;
 }
 
@@ -80,19 +80,22 @@ export async function create(
 export async function renew(ports: ClientPorts, id: string, timeout: number): Promise<void> {
   const answer = await send(ports, 'POST', `/v1/instances/${id}/renew`, { timeout });
   if (answer?.status === 200) {
-    ports.ledger.renewed(id, Date.parse((answer.body as Resource).expiresAt));
+    ports.expectations.renewed(id, Date.parse((answer.body as Resource).expiresAt));
   } else {
-    ports.ledger.refuse(`renew ${answer?.status ?? 'unanswered'}`);
+    ports.expectations.refuse(`renew ${answer?.status ?? 'unanswered'}`);
   }
 }
 
 export async function kill(ports: ClientPorts, id: string): Promise<void> {
-  ports.ledger.killAsked(id);
+  ports.expectations.killAsked(id);
   await send(ports, 'DELETE', `/v1/instances/${id}`);
 }
 
 /** Visits an instance, and looks at who answers. */
-export async function visit({ site, ledger, random }: ClientPorts, id: string): Promise<void> {
+export async function visit(
+  { site, expectations, random }: ClientPorts,
+  id: string,
+): Promise<void> {
   const url = site.publicUrls[random(site.publicUrls.length)] ?? '';
   try {
     // One that still starts is held; the visitor has no patience.
@@ -100,13 +103,13 @@ export async function visit({ site, ledger, random }: ClientPorts, id: string): 
     const answer = await fetch(`${url}/demo/${id}/id`, { signal });
     const text = await answer.text();
     if (answer.status !== 200) {
-      ledger.refuse(`visit ${answer.status}`);
+      expectations.refuse(`visit ${answer.status}`);
       return;
     }
-    ledger.answers++;
+    expectations.answers++;
     if (text !== id)
-      ledger.tell('no answer from another instance', `${id} was answered by ${text}`);
+      expectations.tell('no answer from another instance', `${id} was answered by ${text}`);
   } catch {
-    ledger.refuse('visit cut');
+    expectations.refuse('visit cut');
   }
 }

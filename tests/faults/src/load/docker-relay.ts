@@ -7,16 +7,16 @@ import { join } from 'node:path';
  * What becomes of a call: it goes on to the daemon, it goes on after something else (`late`), it gets
  * no answer, or its connection is cut.
  */
-export type Fate = 'pass' | 'late' | 'hold' | 'cut';
+export type Outcome = 'pass' | 'late' | 'hold' | 'cut';
 
 /** Decides on a call, which waits for it. */
-export type Decide = (method: string, path: string) => Fate | Promise<Fate>;
+export type Decide = (method: string, path: string) => Outcome | Promise<Outcome>;
 
 /** Stands between a worker and the daemon, on a socket of its own; nobody else is touched by it. */
 export interface DockerRelay {
   readonly socketPath: string;
   /** Decides on every call from now on; those that are held stay held until `release`. */
-  decide(fate: Decide): void;
+  decide(outcome: Decide): void;
   /** Lets everything through again, and cuts what was held. */
   release(): void;
   /** How many calls did not simply go on. */
@@ -27,7 +27,7 @@ export interface DockerRelay {
 export async function startDockerRelay(daemon = '/var/run/docker.sock'): Promise<DockerRelay> {
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-relay-'));
   const socketPath = join(folder, 'docker.sock');
-  let fate: Decide = () => 'pass';
+  let outcome: Decide = () => 'pass';
   let disturbed = 0;
   const held = new Set<ServerResponse>();
 
@@ -46,7 +46,7 @@ export async function startDockerRelay(daemon = '/var/run/docker.sock'): Promise
     req.pipe(onward);
   };
   const answer = async (req: IncomingMessage, res: ServerResponse) => {
-    const chosen = await fate(req.method ?? '', req.url ?? '');
+    const chosen = await outcome(req.method ?? '', req.url ?? '');
     if (chosen !== 'pass') disturbed++;
     if (chosen === 'cut') req.socket.destroy();
     else if (chosen === 'hold') held.add(res);
@@ -55,13 +55,13 @@ export async function startDockerRelay(daemon = '/var/run/docker.sock'): Promise
   const server = createServer((req, res) => void answer(req, res));
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));
   const release = () => {
-    fate = () => 'pass';
+    outcome = () => 'pass';
     for (const res of held) res.destroy();
     held.clear();
   };
   return {
     socketPath,
-    decide: (next) => (fate = next),
+    decide: (next) => (outcome = next),
     release,
     get disturbed() {
       return disturbed;

@@ -1,5 +1,5 @@
 import { print, waitFor } from '@ephemera/test-support';
-import { type Ground, startGround } from '../ground.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
 import { create } from '../load/clients.ts';
 
@@ -37,7 +37,7 @@ const BAD: Readonly<Record<string, Bad>> = {
 /** Containers that misbehave: each ends, for the reason that is true, and leaves nothing behind. */
 export async function badContainers({ seed, runs = 3 }: Options): Promise<boolean> {
   let held = true;
-  const ground = await startGround({
+  const testbed = await startTestbed({
     seed,
     workers: 1,
     templates,
@@ -45,35 +45,37 @@ export async function badContainers({ seed, runs = 3 }: Options): Promise<boolea
   });
   try {
     for (const [name, bad] of Object.entries(BAD)) {
-      const ended = await Promise.all(Array.from({ length: runs }, () => oneOf(ground, name, bad)));
+      const ended = await Promise.all(
+        Array.from({ length: runs }, () => oneOf(testbed, name, bad)),
+      );
       const fair = ended.every((reason) => bad.ends.includes(reason));
       print(`${fair ? '' : 'BROKEN '}${name}: ${ended.join(', ')}`);
       held &&= fair;
     }
     // Ends before their time are what this is about.
-    for (const id of ground.ledger.promised.keys()) ground.ledger.hurt.add(id);
-    const { broken } = await ground.recovered();
+    for (const id of testbed.expectations.promised.keys()) testbed.expectations.hurt.add(id);
+    const { broken } = await testbed.recovered();
     const strange = broken.filter(({ invariant }) => invariant !== 'no acknowledged creation lost');
     for (const { invariant, what } of strange) print(`BROKEN ${invariant}: ${what}`);
     return held && strange.length === 0;
   } finally {
-    await ground.stop();
+    await testbed.stop();
   }
 }
 
 /** Has one live and end; gives its reason. */
-async function oneOf(ground: Ground, name: string, { then, ends }: Bad): Promise<string> {
+async function oneOf(testbed: Testbed, name: string, { then, ends }: Bad): Promise<string> {
   // One that is to end by itself is given the time for it.
-  const id = (await create(ground, name, ends.includes('ttl') ? 12 : 120)) ?? '';
+  const id = (await create(testbed, name, ends.includes('ttl') ? 12 : 120)) ?? '';
   const look = async () =>
-    (await (await ground.site.api('GET', `/v1/instances/${id}`)).json()) as {
+    (await (await testbed.site.api('GET', `/v1/instances/${id}`)).json()) as {
       status: { state: string; reason?: string };
     };
   if (then) {
     await waitFor('it serves', async () => (await look()).status.state === 'ready', 120_000);
-    const containers = await ground.daemon.containers();
+    const containers = await testbed.daemon.containers();
     const mine = containers.find(({ Labels }) => Labels['ephemera.instance'] === id);
-    if (mine) await ground.daemon.command(...then, mine.Id);
+    if (mine) await testbed.daemon.command(...then, mine.Id);
   }
   return waitFor(
     `the end of ${name}`,

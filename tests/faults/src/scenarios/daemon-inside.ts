@@ -5,25 +5,25 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type OwnEngine, print, startOwnEngine } from '@ephemera/test-support';
-import { type Ground, startGround } from '../ground.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
 import { closing, stopOnSignals } from '../open.ts';
 import type { Options } from '../options.ts';
-import { Tally } from '../tally.ts';
+import { Report } from '../report.ts';
 import { endure } from './endure.ts';
-import { printLedger } from './recover.ts';
+import { printExpectations } from './recover.ts';
 
 const run = promisify(execFile);
 
 /** Gives what did not hold while the fault lasted, in words. */
-type Fault = (ground: Ground, engine: OwnEngine) => Promise<string[]>;
+type Fault = (testbed: Testbed, engine: OwnEngine) => Promise<string[]>;
 
 const FAULTS: Readonly<Record<string, Fault>> = {
-  restarted: (ground, engine) => endDaemon(ground, engine, 'SIGTERM', false),
-  'restarted, with live-restore': (ground, engine) => endDaemon(ground, engine, 'SIGTERM', true),
-  killed: (ground, engine) => endDaemon(ground, engine, 'SIGKILL', false),
-  'killed, with live-restore': (ground, engine) => endDaemon(ground, engine, 'SIGKILL', true),
-  'image gone': (ground, engine) =>
-    spoilStarts(ground, /is not on this host, and pulling it failed/, {
+  restarted: (testbed, engine) => endDaemon(testbed, engine, 'SIGTERM', false),
+  'restarted, with live-restore': (testbed, engine) => endDaemon(testbed, engine, 'SIGTERM', true),
+  killed: (testbed, engine) => endDaemon(testbed, engine, 'SIGKILL', false),
+  'killed, with live-restore': (testbed, engine) => endDaemon(testbed, engine, 'SIGKILL', true),
+  'image gone': (testbed, engine) =>
+    spoilStarts(testbed, /is not on this host, and pulling it failed/, {
       async begin() {
         await engine.docker('tag', IMAGE, KEPT);
         await engine.docker('rmi', IMAGE);
@@ -33,8 +33,8 @@ const FAULTS: Readonly<Record<string, Fault>> = {
         await engine.docker('rmi', KEPT);
       },
     }),
-  'disk full': (ground, engine) =>
-    spoilStarts(ground, /no space left on device/, {
+  'disk full': (testbed, engine) =>
+    spoilStarts(testbed, /no space left on device/, {
       begin: () => sh(`cd ${engine.dataRoot}; dd if=/dev/zero of=filler bs=4k 2>&1 || true`),
       end: () => sh(`rm ${engine.dataRoot}/filler`),
     }),
@@ -52,7 +52,7 @@ const sh = (script: string) => run('sh', ['-c', script]);
 
 /** Ends the daemon and starts it again: its containers die with it unless they are to outlive it. */
 async function endDaemon(
-  { ledger, daemon }: Ground,
+  { expectations, daemon }: Testbed,
   engine: OwnEngine,
   signal: 'SIGTERM' | 'SIGKILL',
   liveRestore: boolean,
@@ -65,26 +65,26 @@ async function endDaemon(
   print(`${outlived} of ${before.length} containers have outlived it`);
   if (liveRestore) return outlived > 0 ? [] : ['no container has outlived a daemon that lets them'];
   // Those that were just being started, too.
-  for (const id of ledger.promised.keys()) ledger.hurt.add(id);
+  for (const id of expectations.promised.keys()) expectations.hurt.add(id);
   return outlived === 0 ? [] : ['containers have outlived a daemon that does not let them'];
 }
 
-async function running(daemon: Ground['daemon']): Promise<string[]> {
+async function running(daemon: Testbed['daemon']): Promise<string[]> {
   const containers = await daemon.containers();
   return containers.filter(({ State }) => State === 'running').map(({ Id }) => Id);
 }
 
 /** Has starts fail for a while: each must tell why, in these words. */
 async function spoilStarts(
-  ground: Ground,
+  testbed: Testbed,
   words: RegExp,
   fault: { begin(): Promise<unknown>; end(): Promise<unknown> },
 ): Promise<string[]> {
-  const over = ground.ledger.spoil(words);
+  const over = testbed.expectations.spoil(words);
   await fault.begin();
   await sleep(SPOILT);
   await fault.end();
-  const { instances } = await ground.look();
+  const { instances } = await testbed.look();
   const told = [...instances.values()].flatMap(({ message = '' }) =>
     words.test(message) ? [message] : [],
   );
@@ -99,27 +99,27 @@ async function daemonFaults(folder: string, { seed, steps: only }: Options): Pro
   await sh(`cd ${folder} && truncate -s ${DISK} disk && mkfs.ext4 -q -m 0 disk && mount disk data`);
   const engine = await startOwnEngine({ folder, images: [IMAGE] });
   const stopEngine = closing(() => engine.stop());
-  const tally = new Tally();
+  const report = new Report();
   try {
-    const ground = await startGround({ seed, socketPath: engine.socketPath });
+    const testbed = await startTestbed({ seed, socketPath: engine.socketPath });
     try {
       for (const [name, fault] of Object.entries(FAULTS)) {
         if (only.length > 0 && !only.includes(name)) continue;
-        await endure(ground, tally, name, () => fault(ground, engine));
+        await endure(testbed, report, name, () => fault(testbed, engine));
       }
     } catch (error) {
       // Ahead of what taking everything away may say, with a daemon that did not come back.
       print(`the scenario was broken off: ${String(error)}`);
       throw error;
     } finally {
-      printLedger(ground);
-      await ground.stop();
+      printExpectations(testbed);
+      await testbed.stop();
     }
   } finally {
     await stopEngine();
   }
-  tally.print();
-  return tally.holds;
+  report.print();
+  return report.holds;
 }
 
 stopOnSignals();

@@ -1,30 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { print } from '@ephemera/test-support';
-import { type Ground, startGround } from '../ground.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
 import { noneOverdue } from '../invariants/containers.ts';
-import { containerId } from '../invariants/scene.ts';
+import { containerId } from '../invariants/snapshot.ts';
 import type { Options } from '../options.ts';
-import { Tally } from '../tally.ts';
+import { Report } from '../report.ts';
 import { liveIds } from '../load/background.ts';
 import { type DockerRelay, startDockerRelay } from '../load/docker-relay.ts';
 import { endure } from './endure.ts';
-import { printLedger } from './recover.ts';
+import { printExpectations } from './recover.ts';
 
 /** Gives what did not hold while the fault lasted, in words. */
-type Fault = (ground: Ground, relay: DockerRelay) => Promise<string[]>;
+type Fault = (testbed: Testbed, relay: DockerRelay) => Promise<string[]>;
 
 const FAULTS: Readonly<Record<string, Fault>> = {
-  'stops and removals that never answer, for some': async (ground, relay) => {
-    const hung = await someContainers(ground, 3);
+  'stops and removals that never answer, for some': async (testbed, relay) => {
+    const hung = await someContainers(testbed, 3);
     relay.decide((method, path) => {
       const ends = method === 'DELETE' || path.includes('/stop');
       return ends && [...hung.keys()].some((each) => path.includes(each)) ? 'hold' : 'pass';
     });
-    for (const id of hung.values()) ground.ledger.hurt.add(id);
+    for (const id of hung.values()) testbed.expectations.hurt.add(id);
     await sleep(35_000);
     // All others end as ever.
-    const scene = await ground.look();
-    const broken = noneOverdue.broken(scene);
+    const snapshot = await testbed.look();
+    const broken = noneOverdue.broken(snapshot);
     return broken.filter((what) => ![...hung.values()].some((id) => what.includes(id)));
   },
   'the daemon away for a minute': async (_, relay) => {
@@ -37,38 +37,38 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     await sleep(20_000);
     return [];
   },
-  'events missed': async (ground, relay) => {
+  'events missed': async (testbed, relay) => {
     relay.decide((_, path) => (path.includes('/events') ? 'hold' : 'pass'));
     // The stream that stands is cut by this; the next one tells nothing.
-    const [worker] = ground.site.workers;
+    const [worker] = testbed.site.workers;
     worker?.child.kill('SIGTERM');
-    await ground.site.startWorker();
-    for (const [container, id] of await someContainers(ground, 3)) {
-      ground.ledger.hurt.add(id);
+    await testbed.site.startWorker();
+    for (const [container, id] of await someContainers(testbed, 3)) {
+      testbed.expectations.hurt.add(id);
       // One that has ended meanwhile cannot be hurt any more.
-      await ground.daemon.command('kill', container).catch(() => undefined);
+      await testbed.daemon.command('kill', container).catch(() => undefined);
     }
     await sleep(5_000);
     return [];
   },
-  'a name already taken': async (ground, relay) => {
+  'a name already taken': async (testbed, relay) => {
     const words = 'is taken by a container of somebody else';
-    const over = ground.ledger.spoil(new RegExp(words));
+    const over = testbed.expectations.spoil(new RegExp(words));
     const strangers = new Set<string>();
     relay.decide(async (_, path) => {
       const [, name] = /\/containers\/create\?.*name=([\w.-]+)/.exec(path) ?? [];
       if (name === undefined || strangers.size >= STRANGERS || strangers.has(name)) return 'pass';
       strangers.add(name);
-      await ground.daemon.command('create', '--name', name, 'ephemera/demo');
+      await testbed.daemon.command('create', '--name', name, 'ephemera/demo');
       return 'late';
     });
     await sleep(10_000);
     relay.release();
     over();
-    const { instances } = await ground.look();
+    const { instances } = await testbed.look();
     const failed = [...instances.values()].filter(({ message = '' }) => message.includes(words));
     // Whose container it is keeps it.
-    await ground.daemon.command('rm', ...strangers);
+    await testbed.daemon.command('rm', ...strangers);
     print(`${failed.length} of ${strangers.size} starts have told of it: ${failed[0]?.message}`);
     return failed.length > 0 ? [] : ['no start has told of it'];
   },
@@ -79,10 +79,10 @@ const STRANGERS = 4;
 
 /** Faults between one worker and its daemon, over a socket of its own: the daemon stays well. */
 export async function dockerFaults({ seed, steps: only }: Options): Promise<boolean> {
-  const tally = new Tally();
+  const report = new Report();
   const relay = await startDockerRelay();
   const env = { DOCKER_HOST: `unix://${relay.socketPath}` };
-  const ground = await startGround({ seed, env }).catch(async (error: unknown) => {
+  const testbed = await startTestbed({ seed, env }).catch(async (error: unknown) => {
     await relay.stop();
     throw error;
   });
@@ -90,26 +90,26 @@ export async function dockerFaults({ seed, steps: only }: Options): Promise<bool
     for (const [name, fault] of Object.entries(FAULTS)) {
       if (only.length > 0 && !only.includes(name)) continue;
       const made = async () => {
-        const meanwhile = await fault(ground, relay);
+        const meanwhile = await fault(testbed, relay);
         relay.release();
         return meanwhile;
       };
-      await endure(ground, tally, name, made, () => relay.disturbed > 0);
+      await endure(testbed, report, name, made, () => relay.disturbed > 0);
     }
   } finally {
     relay.release();
-    printLedger(ground);
-    await ground.stop();
+    printExpectations(testbed);
+    await testbed.stop();
     await relay.stop();
   }
-  tally.print();
-  return tally.holds;
+  report.print();
+  return report.holds;
 }
 
 /** Some containers of instances that live, by their own ids. */
-async function someContainers(ground: Ground, count: number): Promise<Map<string, string>> {
-  const live = new Set(liveIds(ground.ledger));
-  const running = (await ground.daemon.containers()).filter(
+async function someContainers(testbed: Testbed, count: number): Promise<Map<string, string>> {
+  const live = new Set(liveIds(testbed.expectations));
+  const running = (await testbed.daemon.containers()).filter(
     (each) => live.has(containerId(each)) && each.State === 'running',
   );
   return new Map(running.slice(0, count).map((each) => [each.Id, containerId(each)]));

@@ -1,31 +1,32 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { print } from '@ephemera/test-support';
-import type { Ground } from '../ground.ts';
-import type { Tally } from '../tally.ts';
+import type { Testbed } from '../testbed.ts';
+import type { Report } from '../report.ts';
 
 /** How long the background works before and after a fault, ms. */
 const WORK = 5_000;
 
 /**
- * Makes a fault in the midst of work, waits until everything holds again, and counts what does not.
- * @param fault gives what did not hold while it lasted, in words
- * @param struck whether it has disturbed anything
+ * Injects a fault during the work, waits until every invariant holds again, and counts those that do
+ * not.
+ * @param fault returns what did not hold while the fault lasted, in words
+ * @param injected whether the fault disturbed anything
  */
 export async function endure(
-  ground: Ground,
-  tally: Tally,
+  testbed: Testbed,
+  report: Report,
   name: string,
   fault: () => Promise<readonly string[]>,
-  struck: () => boolean = () => true,
+  injected: () => boolean = () => true,
 ): Promise<void> {
   await sleep(WORK);
   const meanwhile = await fault();
   const since = performance.now();
-  tally.run(name, struck());
+  report.run(name, injected());
   await sleep(WORK);
-  const { took, broken } = await ground.recovered({ since });
+  const { took, broken } = await testbed.recovered({ since });
   const during = meanwhile.map((what) => ({ invariant: 'while it lasted', what }));
-  tally.recovered([name], took, [...during, ...broken]);
+  report.recovered([name], took, [...during, ...broken]);
   print(`${name}: recovered in ${(took / 1000).toFixed(1)} s`);
-  ground.background.resume();
+  testbed.background.resume();
 }

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { print, randomFrom } from '@ephemera/test-support';
-import { type Ground, startGround } from '../ground.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
 import { PROXY_STEPS } from '../injection/fault-points.ts';
 import { entryOf } from '../injection/process-plan.ts';
-import { Tally } from '../tally.ts';
+import { Report } from '../report.ts';
 import { type Planned, plan } from './plan.ts';
-import { printLedger } from './recover.ts';
+import { printExpectations } from './recover.ts';
 import { died } from './worker-killed.ts';
 
 const RUNS = 20;
@@ -20,37 +20,37 @@ const LONGEST_LIFE = 45_000;
  */
 export async function proxyKilled(options: Options): Promise<boolean> {
   const random = randomFrom(options.seed);
-  const tally = new Tally();
+  const report = new Report();
   const runs = options.runs ?? RUNS;
   const planned = plan(PROXY_STEPS, 'SIGKILL', runs, options, random);
-  const ground = await startGround({ seed: options.seed + 1, workers: 1 });
+  const testbed = await startTestbed({ seed: options.seed + 1, workers: 1 });
   try {
     while (planned.length > 0) {
       const deaths = planned.splice(0, ROUND);
       for (const death of deaths) {
-        const struck = await dieOnce(ground, death, random(1_000), options);
-        tally.run(death.step, struck);
-        if (!struck) print(`missed: ${JSON.stringify(death)}`);
+        const injected = await dieOnce(testbed, death, random(1_000), options);
+        report.run(death.step, injected);
+        if (!injected) print(`missed: ${JSON.stringify(death)}`);
       }
       const replica = { entry: entryOf('proxy', { without: options.without }) };
-      await ground.site.startProxy(replica, 1);
+      await testbed.site.startProxy(replica, 1);
       const steps = deaths.map(({ step }) => step);
-      const { took, broken } = await ground.recovered({ since: performance.now() });
-      tally.recovered(steps, took, broken);
+      const { took, broken } = await testbed.recovered({ since: performance.now() });
+      report.recovered(steps, took, broken);
       print(`${steps.join(', ')}: recovered in ${(took / 1000).toFixed(1)} s`);
-      ground.background.resume();
+      testbed.background.resume();
     }
   } finally {
-    await ground.stop();
+    await testbed.stop();
   }
-  tally.print();
-  printLedger(ground);
-  return tally.holds;
+  report.print();
+  printExpectations(testbed);
+  return report.holds;
 }
 
 /** The second replica is ended, and the one in its place dies as planned. */
 async function dieOnce(
-  { site }: Ground,
+  { site }: Testbed,
   { step, fault }: Planned,
   pause: number,
   { without }: Options,

@@ -1,32 +1,32 @@
 import { print } from '@ephemera/test-support';
-import type { Ground } from '../ground.ts';
+import type { Testbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
 import { entryOf } from '../injection/process-plan.ts';
-import type { Tally } from '../tally.ts';
+import type { Report } from '../report.ts';
 
 /**
  * Starts so many workers that live, waits until everything holds again, and counts what does not.
  * Then these die too, wherever they stand, and the background goes on.
  */
 export async function recover(
-  ground: Ground,
+  testbed: Testbed,
   steps: readonly string[],
   { workers, without }: Pick<Options, 'without'> & { readonly workers: number },
-  tally: Tally,
+  report: Report,
 ): Promise<void> {
   const starting = Array.from({ length: workers }, () =>
-    ground.site.startWorker({ entry: entryOf('worker', { without }) }),
+    testbed.site.startWorker({ entry: entryOf('worker', { without }) }),
   );
   const alive = await Promise.all(starting);
-  const { took, broken } = await ground.recovered({ since: performance.now() });
-  tally.recovered(steps, took, broken);
+  const { took, broken } = await testbed.recovered({ since: performance.now() });
+  report.recovered(steps, took, broken);
   print(`${steps.join(', ')}: recovered in ${(took / 1000).toFixed(1)} s`);
-  ground.background.resume();
+  testbed.background.resume();
   for (const { child } of alive) child.kill('SIGKILL');
 }
 
-export function printLedger({ ledger }: Ground): void {
-  const { promised, renewals, answers, refused } = ledger;
+export function printExpectations({ expectations }: Testbed): void {
+  const { promised, renewals, answers, refused } = expectations;
   print(
     `${promised.size} creations and ${renewals} renewals acknowledged, ${answers} answers of ` +
       `instances; refused or cut: ${JSON.stringify(refused)}`,

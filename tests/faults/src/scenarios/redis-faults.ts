@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { print, startRedis, waitFor } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { type Ground, startGround } from '../ground.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
 import {
   noStrayNetworks,
   noneOverdue,
@@ -14,10 +14,10 @@ import {
 import { nothingWrong } from '../invariants/promises.ts';
 import { keysOwned, setsOwned } from '../invariants/reservations.ts';
 import type { Options } from '../options.ts';
-import { Tally } from '../tally.ts';
-import { printLedger } from './recover.ts';
+import { Report } from '../report.ts';
+import { printExpectations } from './recover.ts';
 
-type Fault = (ground: Ground) => Promise<void>;
+type Fault = (testbed: Testbed) => Promise<void>;
 
 /** After these Redis has everything that it ever acknowledged. */
 const KEPT: Readonly<Record<string, Fault>> = {
@@ -75,43 +75,43 @@ const WORK = 5_000;
 
 /** Redis in every trouble that it can have; each once a run. */
 export async function redisFaults(options: Options): Promise<boolean> {
-  const tally = new Tally();
-  await each(KEPT, options, tally, undefined);
+  const report = new Report();
+  await each(KEPT, options, report, undefined);
   for (const [name, fault] of Object.entries(LOST)) {
-    await each({ [name]: fault }, options, tally, WITHOUT_MEMORY);
+    await each({ [name]: fault }, options, report, WITHOUT_MEMORY);
   }
-  tally.print();
-  return tally.holds;
+  report.print();
+  return report.holds;
 }
 
 /** Makes the faults on one deployment, one after the other. */
 async function each(
   faults: Readonly<Record<string, Fault>>,
   { seed, runs = 1, steps: only }: Options,
-  tally: Tally,
+  report: Report,
   invariants: typeof WITHOUT_MEMORY | undefined,
 ): Promise<void> {
   const chosen = Object.entries(faults).filter(
     ([name]) => only.length === 0 || only.includes(name),
   );
   if (chosen.length === 0) return;
-  const ground = await startGround({ seed });
+  const testbed = await startTestbed({ seed });
   try {
     for (let run = 0; run < runs; run++) {
       for (const [name, fault] of chosen) {
         await sleep(WORK);
-        await fault(ground);
-        tally.run(name, true);
+        await fault(testbed);
+        report.run(name, true);
         await sleep(WORK);
-        const { took, broken } = await ground.recovered({ ...(invariants && { invariants }) });
-        tally.recovered([name], took, broken);
+        const { took, broken } = await testbed.recovered({ ...(invariants && { invariants }) });
+        report.recovered([name], took, broken);
         print(`${name}: recovered in ${(took / 1000).toFixed(1)} s`);
-        ground.background.resume();
+        testbed.background.resume();
       }
     }
   } finally {
-    printLedger(ground);
-    await ground.stop();
+    printExpectations(testbed);
+    await testbed.stop();
   }
 }
 
@@ -119,7 +119,7 @@ async function each(
  * A replica ceases to follow, its master goes on for four seconds and dies, and the replica takes its
  * place and its port: what was acknowledged meanwhile is lost.
  */
-async function failOver({ site, redis }: Ground): Promise<void> {
+async function failOver({ site, redis }: Testbed): Promise<void> {
   const { port } = site.redis;
   const master = ['--replicaof', '127.0.0.1', String(port)];
   const started = await startRedis({ args: ['--repl-diskless-sync-delay', '0', ...master] });

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { print, table } from '@ephemera/test-support';
-import { type Ground, startGround } from '../ground.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
 import { killsCounted } from '../invariants/kills-counted.ts';
 import { INVARIANTS } from '../invariants/invariants.ts';
 import type { Options } from '../options.ts';
 import { entryOf } from '../injection/process-plan.ts';
-import { printLedger } from './recover.ts';
+import { printExpectations } from './recover.ts';
 
 /** How many instances live and die under each way of running twice. */
 const RUNS = 60;
@@ -17,7 +17,7 @@ export async function twice(options: Options): Promise<boolean> {
   let held = true;
   for (const how of ['in a row', 'at once'] as const) {
     const args = { entry: entryOf('worker', { twice: how, without: options.without }) };
-    const ground = await startGround({
+    const testbed = await startTestbed({
       seed: options.seed + 1,
       workers: 0,
       async prepare(site) {
@@ -26,25 +26,25 @@ export async function twice(options: Options): Promise<boolean> {
       },
     });
     try {
-      await lives(ground, options.runs ?? RUNS);
-      const { took, broken } = await ground.recovered({
+      await lives(testbed, options.runs ?? RUNS);
+      const { took, broken } = await testbed.recovered({
         invariants: [...INVARIANTS, killsCounted],
       });
       for (const { invariant, what } of broken) print(`BROKEN ${invariant}: ${what} (${how})`);
       held &&= broken.length === 0;
-      const { promised } = ground.ledger;
+      const { promised } = testbed.expectations;
       const seconds = (took / 1000).toFixed(1);
       rows.push([how, String(promised.size), String(broken.length), `${seconds} s`]);
-      printLedger(ground);
+      printExpectations(testbed);
     } finally {
-      await ground.stop();
+      await testbed.stop();
     }
   }
   print(table(['every job twice', 'instances', 'broken', 'settled after'], rows));
   return held;
 }
 
-async function lives({ ledger }: Ground, count: number): Promise<void> {
+async function lives({ expectations }: Testbed, count: number): Promise<void> {
   const end = performance.now() + LONGEST;
-  while (ledger.promised.size < count && performance.now() < end) await sleep(200);
+  while (expectations.promised.size < count && performance.now() < end) await sleep(200);
 }

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WORKER_OPTIONS } from '@ephemera/queue';
 import { type App, print, randomFrom } from '@ephemera/test-support';
-import { type Ground, startGround } from '../ground.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
 import { WORKER_STEPS } from '../injection/fault-points.ts';
 import { countMarks, entryOf } from '../injection/process-plan.ts';
-import { Tally } from '../tally.ts';
+import { Report } from '../report.ts';
 import { type Planned, plan } from './plan.ts';
-import { printLedger, recover } from './recover.ts';
+import { printExpectations, recover } from './recover.ts';
 
 const RUNS = 20;
 /** How often one worker is stopped before it is replaced. */
@@ -23,10 +23,10 @@ const LONGEST_LIFE = 45_000;
  */
 export async function workerFrozen(options: Options): Promise<boolean> {
   const random = randomFrom(options.seed);
-  const tally = new Tally();
+  const report = new Report();
   const planned = plan(WORKER_STEPS, 'SIGSTOP', options.runs ?? RUNS, options, random);
-  const ground = await startGround({ seed: options.seed + 1 });
-  ground.site.workers[0]?.child.kill('SIGKILL');
+  const testbed = await startTestbed({ seed: options.seed + 1 });
+  testbed.site.workers[0]?.child.kill('SIGKILL');
   const pause = () => WORKER_OPTIONS.lockDuration + 500 + random(2_500);
   try {
     for (let round = 0; planned.length > 0; round++) {
@@ -36,46 +36,46 @@ export async function workerFrozen(options: Options): Promise<boolean> {
         stops.filter((_stop, i) => i % workers === place),
       );
       const done = await Promise.all(
-        places.map((turns) => freezeAll(ground, turns, pause, options, tally)),
+        places.map((turns) => freezeAll(testbed, turns, pause, options, report)),
       );
       // Where it never came to a step it would come to it in the middle of the recovery.
       for (const { child } of done) child.kill('SIGKILL');
       const steps = stops.map(({ step }) => step);
       await recover(
-        ground,
+        testbed,
         steps,
         { workers: Math.min(workers, 2), without: options.without },
-        tally,
+        report,
       );
     }
   } finally {
-    await ground.stop();
+    await testbed.stop();
   }
-  tally.print();
-  printLedger(ground);
-  return tally.holds;
+  report.print();
+  printExpectations(testbed);
+  return report.holds;
 }
 
 /** One worker that is stopped and continued, one time after the other. */
 async function freezeAll(
-  ground: Ground,
+  testbed: Testbed,
   turns: readonly Planned[],
   pause: () => number,
   { without }: Options,
-  tally: Tally,
+  report: Report,
 ): Promise<App> {
   const faults = turns.map(({ fault }) => fault);
-  const worker = await ground.site.startWorker({
+  const worker = await testbed.site.startWorker({
     entry: entryOf('worker', { faults, without }),
     unawaited: true,
   });
   const { child, log } = worker;
   for (const [i, turn] of turns.entries()) {
-    const struck = await marked(worker, i + 1);
-    tally.run(turn.step, struck);
-    if (!struck) {
+    const injected = await marked(worker, i + 1);
+    report.run(turn.step, injected);
+    if (!injected) {
       print(`missed: ${JSON.stringify(turn)}`);
-      for (const { step } of turns.slice(i + 1)) tally.run(step, false);
+      for (const { step } of turns.slice(i + 1)) report.run(step, false);
       break;
     }
     await sleep(pause());

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type App, print, randomFrom } from '@ephemera/test-support';
-import { type Ground, startGround } from '../ground.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
 import { WORKER_STEPS } from '../injection/fault-points.ts';
 import { countMarks, entryOf } from '../injection/process-plan.ts';
-import { Tally } from '../tally.ts';
+import { Report } from '../report.ts';
 import { type Planned, plan } from './plan.ts';
-import { printLedger, recover } from './recover.ts';
+import { printExpectations, recover } from './recover.ts';
 
 const RUNS = 20;
 /** How many deaths come one after the other before anybody may recover. */
@@ -20,42 +20,42 @@ const LONGEST_LIFE = 45_000;
  */
 export async function workerKilled(options: Options): Promise<boolean> {
   const random = randomFrom(options.seed);
-  const tally = new Tally();
+  const report = new Report();
   const planned = plan(WORKER_STEPS, 'SIGKILL', options.runs ?? RUNS, options, random);
-  const ground = await startGround({ seed: options.seed + 1 });
-  ground.site.workers[0]?.child.kill('SIGKILL');
+  const testbed = await startTestbed({ seed: options.seed + 1 });
+  testbed.site.workers[0]?.child.kill('SIGKILL');
   try {
     for (let round = 0; planned.length > 0; round++) {
       const workers = 1 + (round % 2);
       const deaths = planned.splice(0, ROUND * workers);
-      await dieAll(ground, deaths, workers, options, tally);
+      await dieAll(testbed, deaths, workers, options, report);
       const steps = deaths.map(({ step }) => step);
-      await recover(ground, steps, { workers, without: options.without }, tally);
+      await recover(testbed, steps, { workers, without: options.without }, report);
     }
   } finally {
-    await ground.stop();
+    await testbed.stop();
   }
-  tally.print();
-  printLedger(ground);
-  return tally.holds;
+  report.print();
+  printExpectations(testbed);
+  return report.holds;
 }
 
 /** Has so many workers at a time die the deaths, one after the other. */
 async function dieAll(
-  ground: Ground,
+  testbed: Testbed,
   deaths: readonly Planned[],
   workers: number,
   { without }: Options,
-  tally: Tally,
+  report: Report,
 ): Promise<void> {
   const waiting = [...deaths];
   const place = async () => {
     for (let death = waiting.shift(); death; death = waiting.shift()) {
       const entry = entryOf('worker', { faults: [death.fault], without });
-      const worker = await ground.site.startWorker({ entry, unawaited: true });
-      const struck = await died(worker);
-      tally.run(death.step, struck);
-      if (!struck) print(`missed: ${JSON.stringify(death)}`);
+      const worker = await testbed.site.startWorker({ entry, unawaited: true });
+      const injected = await died(worker);
+      report.run(death.step, injected);
+      if (!injected) print(`missed: ${JSON.stringify(death)}`);
     }
   };
   await Promise.all(Array.from({ length: workers }, place));

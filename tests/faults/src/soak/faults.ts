@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { App } from '@ephemera/test-support';
 import { terminate } from '@ephemera/test-support';
-import type { Ground } from '../ground.ts';
+import type { Testbed } from '../testbed.ts';
 import { liveIds } from '../load/background.ts';
 
 /** Does something bad, for a while where it lasts, and leaves everything running again. */
-export type Fault = (ground: Ground) => Promise<void>;
+export type Fault = (testbed: Testbed) => Promise<void>;
 
 /**
  * What one minute of a soak may bring. The first worker and the first proxy are never ended, so
  * that their memory and descriptors can be followed for the whole time.
  */
 export const FAULTS: Readonly<Record<string, Fault>> = {
-  'a worker killed': (ground) => replaceWorker(ground, killed),
-  'a worker stopped by SIGTERM': (ground) => replaceWorker(ground, terminate),
+  'a worker killed': (testbed) => replaceWorker(testbed, killed),
+  'a worker stopped by SIGTERM': (testbed) => replaceWorker(testbed, terminate),
   'all workers frozen for 15 s': async ({ site }) => {
     await frozen(running(site.workers).map(pidOf), 15_000);
   },
@@ -44,16 +44,16 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
       await sleep(1_000);
     }
   },
-  'containers killed from outside': (ground) => hurt(ground, ['kill']),
-  'containers removed from outside': (ground) => hurt(ground, ['rm', '-f']),
-  'containers paused from outside': (ground) => hurt(ground, ['pause']),
+  'containers killed from outside': (testbed) => hurt(testbed, ['kill']),
+  'containers removed from outside': (testbed) => hurt(testbed, ['rm', '-f']),
+  'containers paused from outside': (testbed) => hurt(testbed, ['pause']),
 };
 
 const HURT = 4;
 
 /** Does this to some containers behind everybody's back. */
-async function hurt({ daemon, ledger, random }: Ground, command: string[]): Promise<void> {
-  const live = new Set(liveIds(ledger));
+async function hurt({ daemon, expectations, random }: Testbed, command: string[]): Promise<void> {
+  const live = new Set(liveIds(expectations));
   const containers = (await daemon.containers()).filter(
     ({ Labels, State }) => live.has(Labels['ephemera.instance'] ?? '') && State === 'running',
   );
@@ -61,13 +61,13 @@ async function hurt({ daemon, ledger, random }: Ground, command: string[]): Prom
     const [chosen] = containers.splice(random(containers.length), 1);
     const id = chosen?.Labels['ephemera.instance'];
     if (!chosen || id === undefined) continue;
-    ledger.hurt.add(id);
+    expectations.hurt.add(id);
     // One that has ended meanwhile cannot be hurt any more.
     await daemon.command(...command, chosen.Id).catch(() => undefined);
   }
 }
 
-async function replaceWorker({ site }: Ground, end: (app: App) => Promise<void>): Promise<void> {
+async function replaceWorker({ site }: Testbed, end: (app: App) => Promise<void>): Promise<void> {
   const worker = running(site.workers).at(-1);
   if (worker) await end(worker);
   await sleep(1_000);

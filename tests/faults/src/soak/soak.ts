@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { print, randomFrom, shuffled } from '@ephemera/test-support';
 import type { Random } from '@ephemera/test-support';
-import { type Ground, startGround } from '../ground.ts';
-import { printLedger } from '../scenarios/recover.ts';
-import { Tally } from '../tally.ts';
+import { type Testbed, startTestbed } from '../testbed.ts';
+import { printExpectations } from '../scenarios/recover.ts';
+import { Report } from '../report.ts';
 import { liveIds } from '../load/background.ts';
 import { FAULTS, pidOf, running } from './faults.ts';
 import { Samples } from './samples.ts';
@@ -20,10 +20,10 @@ const SAMPLE_EVERY = 10_000;
  * must hold. Tells what memory and descriptors of every process did; gives whether all held.
  */
 export async function soak(minutes: number, seed: number): Promise<boolean> {
-  const tally = new Tally();
+  const report = new Report();
   const samples = new Samples();
   const draw = deck(randomFrom(seed));
-  const ground = await startGround({
+  const testbed = await startTestbed({
     seed: seed + 1,
     workers: 2,
     proxies: 2,
@@ -32,7 +32,7 @@ export async function soak(minutes: number, seed: number): Promise<boolean> {
     // Every acknowledged instance is looked at to the end.
     env: { EPHEMERA_TOMBSTONE: String(minutes * 60 + 900) },
   });
-  const sampling = setInterval(() => void samples.take(processesOf(ground)), SAMPLE_EVERY);
+  const sampling = setInterval(() => void samples.take(processesOf(testbed)), SAMPLE_EVERY);
   let cut: string | undefined;
   try {
     print(`${minutes} minutes, seed ${seed}`);
@@ -40,22 +40,22 @@ export async function soak(minutes: number, seed: number): Promise<boolean> {
     for (let minute = 1; performance.now() + QUIET < end; minute++) {
       const next = performance.now() + MINUTE;
       await sleep(QUIET);
-      const before = ground.ledger.answers;
+      const before = testbed.expectations.answers;
       const [name, fault] = draw();
-      await fault(ground);
+      await fault(testbed);
       await sleep(5_000);
-      const live = liveIds(ground.ledger).length;
+      const live = liveIds(testbed.expectations).length;
       // What the clients had asked for is answered first: how long that takes is the machine's.
-      await ground.background.pause();
-      const { took, broken } = await ground.recovered();
-      tally.run(name, true);
-      tally.recovered([name], took, broken);
+      await testbed.background.pause();
+      const { took, broken } = await testbed.recovered();
+      report.run(name, true);
+      report.recovered([name], took, broken);
       print(
         `${new Date().toISOString()} minute ${minute}: ${name}; ${live} live, ` +
-          `${ground.ledger.answers - before} answers since the fault, ` +
+          `${testbed.expectations.answers - before} answers since the fault, ` +
           `all held after ${(took / 1000).toFixed(1)} s, ${broken.length} broken`,
       );
-      ground.background.resume();
+      testbed.background.resume();
       await sleep(Math.max(0, next - performance.now()));
     }
   } catch (error) {
@@ -63,20 +63,20 @@ export async function soak(minutes: number, seed: number): Promise<boolean> {
     print(`CUT SHORT ${cut}`);
   } finally {
     clearInterval(sampling);
-    await ground.stop();
+    await testbed.stop();
   }
   print('');
-  tally.print();
+  report.print();
   print('');
   print(samples.print());
   print('');
-  printLedger(ground);
-  return cut === undefined && tally.holds;
+  printExpectations(testbed);
+  return cut === undefined && report.holds;
 }
 
 /** Draws every fault once, in an order by chance, before any comes again. */
-function deck(random: Random): () => [string, (ground: Ground) => Promise<void>] {
-  let cards: [string, (ground: Ground) => Promise<void>][] = [];
+function deck(random: Random): () => [string, (testbed: Testbed) => Promise<void>] {
+  let cards: [string, (testbed: Testbed) => Promise<void>][] = [];
   return () => {
     if (cards.length === 0) cards = shuffled(Object.entries(FAULTS), random);
     const card = cards.pop();
@@ -85,7 +85,7 @@ function deck(random: Random): () => [string, (ground: Ground) => Promise<void>]
   };
 }
 
-function processesOf({ site }: Ground): Record<string, number> {
+function processesOf({ site }: Testbed): Record<string, number> {
   const named = (apps: Parameters<typeof running>[0]) =>
     running(apps).map((app) => [`${app.name} ${app.port}`, pidOf(app)] as const);
   return Object.fromEntries([

@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Ledger } from '../load/ledger.ts';
+import type { Expectations } from '../load/expectations.ts';
 import { KEY } from './templates.ts';
 
 /** How long a tunnel is used, ms, and between two messages. */
@@ -10,10 +10,14 @@ const EVERY = 250;
 const PATIENCE = 5_000;
 
 /** Opens a tunnel to an instance, looks at who answers, and has messages sent back for a while. */
-export async function useTunnel(url: string, id: string, ledger: Ledger): Promise<void> {
+export async function useTunnel(
+  url: string,
+  id: string,
+  expectations: Expectations,
+): Promise<void> {
   const socket = await open(`${url}/demo/${id}/`);
   if (!socket) {
-    ledger.refuse('tunnel not opened');
+    expectations.refuse('tunnel not opened');
     return;
   }
   let text = '';
@@ -26,15 +30,16 @@ export async function useTunnel(url: string, id: string, ledger: Ledger): Promis
   socket.destroy();
   const [who, ...echoed] = text.split('\n');
   if (who === undefined || text.length < id.length + 1) {
-    ledger.refuse('tunnel cut');
+    expectations.refuse('tunnel cut');
     return;
   }
-  ledger.answers++;
-  if (who !== id) ledger.tell('no answer from another instance', `${id} was tunnelled to ${who}`);
+  expectations.answers++;
+  if (who !== id)
+    expectations.tell('no answer from another instance', `${id} was tunnelled to ${who}`);
   const whole = echoed.slice(0, -1);
   const strange = whole.find((line, at) => line !== `message ${at}`);
   if (strange !== undefined)
-    ledger.tell('a tunnel gives back what it was given', `${id}: ${strange}`);
+    expectations.tell('a tunnel gives back what it was given', `${id}: ${strange}`);
 }
 
 function open(url: string): Promise<Socket | undefined> {

@@ -22,7 +22,7 @@ const TUNNELS = 4;
 
 /** Creations, claims, renewals, kills, pauses, requests and tunnels at a steady pace. */
 export function startWork(ports: ClientPorts): Background {
-  const { ledger, random, site } = ports;
+  const { expectations, random, site } = ports;
   const paused = new Set<string>();
   let on = false;
   let stopped: Promise<unknown> = Promise.resolve();
@@ -34,8 +34,8 @@ export function startWork(ports: ClientPorts): Background {
     }
   };
   const someOf = (which: (template: string) => boolean) => {
-    const ids = liveIds(ledger).filter((id) => {
-      const { template = '' } = ledger.promised.get(id) ?? {};
+    const ids = liveIds(expectations).filter((id) => {
+      const { template = '' } = expectations.promised.get(id) ?? {};
       return which(template) && !paused.has(id);
     });
     return ids[random(ids.length || 1)];
@@ -47,7 +47,7 @@ export function startWork(ports: ClientPorts): Background {
       if (id !== undefined) await work(id);
     };
   const creating = async () => {
-    if (liveIds(ledger).length >= LIVE) return;
+    if (liveIds(expectations).length >= LIVE) return;
     const template = TEMPLATES[random(TEMPLATES.length)] ?? 'page';
     const timeout = template === 'few' ? 3 + random(5) : 15 + random(45);
     const id = await create(ports, template, timeout);
@@ -55,7 +55,7 @@ export function startWork(ports: ClientPorts): Background {
   };
   /** Whoever asked waits for it, so a machine that is slow is asked for less. */
   const untilReady = async (id: string) => {
-    const promise = ledger.promised.get(id);
+    const promise = expectations.promised.get(id);
     while (promise && promise.toldUntil === undefined) {
       const answer = await send(ports, 'GET', `/v1/instances/${id}`);
       const { expiresAt = '', status } = (answer?.body ?? {}) as Partial<Resource>;
@@ -77,7 +77,7 @@ export function startWork(ports: ClientPorts): Background {
     on = true;
     const visiting = withSome((id) => visit(ports, id), isPage);
     const tunnelling = withSome(
-      (id) => useTunnel(site.publicUrls[random(site.publicUrls.length)] ?? '', id, ledger),
+      (id) => useTunnel(site.publicUrls[random(site.publicUrls.length)] ?? '', id, expectations),
       (template) => template === 'tunnel',
     );
     return Promise.all([

@@ -87,12 +87,12 @@ export function startingContract(open: OpenInstances): void {
     });
 
     test('by two hosts at the same instant, one has it', async () => {
-      const { instances, others, create } = await open();
+      const { instances, second, create } = await open();
       for (let round = 0; round < 50; round++) {
         const { id, generation } = await create();
         const answers = await Promise.allSettled([
           instances.begin(id, generation, 'a'),
-          others.begin(id, generation, 'b'),
+          second.begin(id, generation, 'b'),
         ]);
         expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
       }
@@ -125,11 +125,11 @@ export function startingContract(open: OpenInstances): void {
     });
 
     test('again for the same container gives the same answer: a job may run twice', async () => {
-      const { instances, others, begun } = await open();
+      const { instances, second, begun } = await open();
       const { id, generation } = await begun();
       const [one, two] = await Promise.all([
         instances.publish(id, generation, '10.0.0.9'),
-        others.publish(id, generation, '10.0.0.9'),
+        second.publish(id, generation, '10.0.0.9'),
       ]);
       expect(one).toBeDefined();
       expect(two).toEqual(one);

@@ -29,7 +29,7 @@ export interface ReplicaOptions {
 }
 
 /** What the replicas of a run stand on: a Redis of its own, with routes as a worker writes them. */
-export interface Ground {
+export interface Testbed {
   readonly redis: Redis;
   readonly keys: Keys;
   readonly redisPort: number;
@@ -50,7 +50,7 @@ export const newId = (): string => makeId(randomBytes);
 const TEMPLATES = 'default: demo\ntemplates:\n  demo:\n    image: ephemera/demo\n    port: 8080\n';
 
 /** @param templates as `ephemera.yml` has them */
-export async function startGround(templates = TEMPLATES): Promise<Ground> {
+export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
   const started = await startRedis({ args: ['--maxclients', '1000'] });
   const redis = connectRedis(started.url, 'job', () => undefined);
   await new Promise<void>((resolve) => redis.once('ready', () => resolve()));

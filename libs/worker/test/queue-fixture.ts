@@ -7,7 +7,7 @@ import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { tellKills } from '../src/tell-kills.ts';
 import { createWorkerMetrics } from '../src/worker-metrics.ts';
-import { HOST } from './docker-scene.ts';
+import { HOST } from './docker-fixture.ts';
 
 /** Real Redis, real queues and the real store, with containers in memory. */
 export async function openQueues() {

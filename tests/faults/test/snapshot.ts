@@ -1,9 +1,9 @@
 import type { Instance, InstanceEvent, Route } from '@ephemera/domain';
 import { sampleDraft } from '@ephemera/test-support';
-import type { Scene } from '../src/invariants/scene.ts';
-import { Ledger } from '../src/load/ledger.ts';
+import type { Snapshot } from '../src/invariants/snapshot.ts';
+import { Expectations } from '../src/load/expectations.ts';
 
-/** The one instance of a scene where all is well. */
+/** The only instance of a snapshot that breaks no invariant. */
 export const ID = 'a1';
 export const NOW = 1_000_000;
 export const UNTIL = NOW + 60_000;
@@ -50,11 +50,11 @@ export function eventOf(change: Partial<InstanceEvent>): InstanceEvent {
   return { seq: '1-0', type: 'ready', time: NOW, state: 'ready', ...of, ...never, ...change };
 }
 
-/** A scene where all is well but for what is given. */
-export function sceneOf(change: Partial<Scene> = {}): Scene {
+/** A snapshot that breaks no invariant, with changes. */
+export function snapshotOf(change: Partial<Snapshot> = {}): Snapshot {
   const { template } = instance;
-  const ledger = new Ledger();
-  ledger.created({
+  const expectations = new Expectations();
+  expectations.created({
     ...{ id: ID, key: 'its key', template: template.name, born: NOW - 2_000 },
     ...{ toldUntil: UNTIL, killAskedAt: undefined },
   });
@@ -83,7 +83,7 @@ export function sceneOf(change: Partial<Scene> = {}): Scene {
     used: new Map([
       [HOST, { instances: '1', memory: String(memory), cpus: String(Math.round(cpus * 1000)) }],
     ]),
-    ledger,
+    expectations,
     ends: new Map(),
     deliveries: new Map([['1-0', 1]]),
     metrics: [{ app: 'proxy 1', text: 'ephemera_instances 1\nephemera_tunnels_open 0\n' }],

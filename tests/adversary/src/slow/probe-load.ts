@@ -1,11 +1,11 @@
 /**
- * The others as a process of their own, which does nothing else: asks at a steady rate, prints
- * `begun` once its code is warm, and what it measured from then on at its end, in two parts.
+ * The load of other clients, in a process of its own: sends requests at a steady rate, prints `begun`
+ * once its code is warm, and at its end prints the latencies in two parts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { percentile, steadyLoad } from '../restart/load.ts';
 
-export interface OthersOptions {
+export interface ProbeLoadOptions {
   readonly port: number;
   readonly path: string;
   readonly perSecond: number;
@@ -13,8 +13,8 @@ export interface OthersOptions {
   readonly seconds: number;
 }
 
-/** What others noticed while an attack opened its connections, and while it held them. */
-export interface Noticed {
+/** Latency of other clients while an attack opens its connections, and while it holds them. */
+export interface ProbeLatency {
   readonly opening: Window;
   readonly held: Window;
 }
@@ -31,12 +31,12 @@ const WARM_UP = 2_000;
 /** Those that open last are still served when the time for opening is over. */
 const SETTLING = 3_000;
 
-const { seconds, ...options } = JSON.parse(process.argv[2] ?? '') as OthersOptions;
+const { seconds, ...options } = JSON.parse(process.argv[2] ?? '') as ProbeLoadOptions;
 await loadFor(WARM_UP);
 process.stdout.write('begun\n');
 const opening = await measure();
 await loadFor(SETTLING);
-const noticed: Noticed = { opening, held: await measure() };
+const noticed: ProbeLatency = { opening, held: await measure() };
 process.stdout.write(`${JSON.stringify(noticed)}\n`);
 
 async function measure(): Promise<Window> {

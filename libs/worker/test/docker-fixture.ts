@@ -76,7 +76,7 @@ export async function openDocker(options: Partial<NetworksOptions> = {}) {
   };
 }
 
-export type DockerScene = Awaited<ReturnType<typeof openDocker>>;
+export type DockerFixture = Awaited<ReturnType<typeof openDocker>>;
 
 /** Takes everything of a namespace away, as an operator would. */
 export async function removeAll(namespace: string): Promise<void> {

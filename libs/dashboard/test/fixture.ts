@@ -27,7 +27,7 @@ const TEMPLATE = sampleTemplate({
   env: { TEMPLATE_SECRET: 'hidden-in-the-template' },
 });
 
-export interface Scene {
+export interface Fixture {
   readonly url: string;
   readonly store: StartedRedis;
   readonly redis: Redis;
@@ -52,7 +52,7 @@ export const entries: Record<string, TokenEntries[string]> = {
 };
 
 /** A dashboard on real HTTP over a real Redis with real jobs; only Docker is not there. */
-export async function setScene(): Promise<Scene> {
+export async function setFixture(): Promise<Fixture> {
   const store = await startRedis();
   const keys = keysOf('dashboardtest');
   const redis = connectRedis(store.url, 'request', () => undefined);

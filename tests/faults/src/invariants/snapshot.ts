@@ -1,7 +1,7 @@
 import { isDead } from '@ephemera/domain';
 import type { Instance, InstanceEvent, Route } from '@ephemera/domain';
 import type { ListedContainer, ListedNetwork } from '../load/daemon.ts';
-import type { Ledger } from '../load/ledger.ts';
+import type { Expectations } from '../load/expectations.ts';
 
 /** A kill or spawn job that has not finished. */
 export interface OpenJob {
@@ -9,8 +9,8 @@ export interface OpenJob {
   readonly generation: number;
 }
 
-/** Everything there is at one moment: on the daemon, in Redis, and in the books of the clients. */
-export interface Scene {
+/** Everything at one moment: on the daemon, in Redis, and in the expectations of the clients. */
+export interface Snapshot {
   /** Redis' clock, epoch ms. */
   readonly now: number;
   readonly namespace: string;
@@ -29,7 +29,7 @@ export interface Scene {
   readonly sets: ReadonlyMap<string, readonly string[]>;
   /** What is promised on each host: instances, memory, thousandths of CPUs. */
   readonly used: ReadonlyMap<string, Readonly<Record<string, string>>>;
-  readonly ledger: Ledger;
+  readonly expectations: Expectations;
   /** When a container of an id ended, by the daemon's word. */
   readonly ends: ReadonlyMap<string, readonly number[]>;
   readonly deliveries: ReadonlyMap<string, number>;
@@ -43,10 +43,10 @@ export interface Invariant {
   /** How long a recovery may take until it holds, ms; half a minute where absent. */
   readonly within?: number;
   /** What breaks it, in words; empty where it holds. */
-  broken(scene: Scene): string[];
+  broken(snapshot: Snapshot): string[];
 }
 
-export function liveOf({ instances }: Scene): Instance[] {
+export function liveOf({ instances }: Snapshot): Instance[] {
   return [...instances.values()].filter(({ state }) => !isDead(state));
 }
 

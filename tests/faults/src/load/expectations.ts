@@ -26,7 +26,7 @@ export interface Wrong {
 }
 
 /** Everything that was acknowledged, and what was seen that must never be. */
-export class Ledger {
+export class Expectations {
   readonly promised = new Map<string, Promised>();
   readonly wrong: Wrong[] = [];
   /** Ids whose container somebody else ended: an end before the deadline is then no fault. */

@@ -6,26 +6,26 @@ import type { Keys } from '@ephemera/store';
 import { type Deployment, type Random, deploy, print, randomFrom } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import { type Broken, INVARIANTS, check } from './invariants/invariants.ts';
-import { Judge } from './invariants/judge.ts';
+import { Oracle } from './invariants/oracle.ts';
 import { look } from './invariants/look.ts';
-import type { Invariant, Scene } from './invariants/scene.ts';
+import type { Invariant, Snapshot } from './invariants/snapshot.ts';
 import { type Background, startBackground } from './load/background.ts';
 import type { ClientPorts } from './load/clients.ts';
 import { type Daemon, daemonOf } from './load/daemon.ts';
-import { Ledger } from './load/ledger.ts';
+import { Expectations } from './load/expectations.ts';
 import { startReceiver } from './load/receiver.ts';
 import { templatesOf } from './load/templates.ts';
 import { closing } from './open.ts';
 
 /** A deployment under work, with somebody who looks at everything. */
-export interface Ground extends ClientPorts {
+export interface Testbed extends ClientPorts {
   readonly redis: Redis;
   readonly keys: Keys;
   readonly daemon: Daemon;
   readonly random: Random;
   readonly background: Background;
   /** Looks at everything there is now. */
-  look(): Promise<Scene>;
+  look(): Promise<Snapshot>;
   /** Pauses the background and waits until every invariant holds; tells what does not. */
   recovered(options?: RecoveredOptions): Promise<Recovery>;
   /** Takes everything away again. */
@@ -46,7 +46,7 @@ export interface Recovery {
   readonly broken: readonly Broken[];
 }
 
-export interface GroundOptions {
+export interface TestbedOptions {
   readonly seed: number;
   readonly workers?: number;
   /** Starts what is to be there before the work begins: nobody is told of what was before the first worker. */
@@ -64,7 +64,7 @@ export interface GroundOptions {
 /** How long to leave the machine to the deployment between two looks, ms. */
 const BETWEEN_LOOKS = 400;
 
-export async function startGround(options: GroundOptions): Promise<Ground> {
+export async function startTestbed(options: TestbedOptions): Promise<Testbed> {
   const { seed, socketPath = '/var/run/docker.sock' } = options;
   const { templates = templatesOf, work = startBackground } = options;
   const receiver = await startReceiver();
@@ -95,12 +95,12 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
   const ends = new Map<string, number[]>();
   const unwatch = await daemon.watchEnds((id, at) => ends.set(id, [...(ends.get(id) ?? []), at]));
   stops.push(() => unwatch());
-  const ledger = new Ledger();
+  const expectations = new Expectations();
   const random = randomFrom(seed);
-  const clients = { site, ledger, random };
+  const clients = { site, expectations, random };
   const background = work(clients);
   stops.push(() => background.pause());
-  const ports = { site, redis, keys, daemon, ledger, ends, deliveries: receiver.received };
+  const ports = { site, redis, keys, daemon, expectations, ends, deliveries: receiver.received };
   return {
     ...clients,
     redis,
@@ -110,16 +110,16 @@ export async function startGround(options: GroundOptions): Promise<Ground> {
     look: () => look(ports),
     async recovered({ invariants = INVARIANTS, since = performance.now() } = {}) {
       await background.pause();
-      const judge = new Judge();
+      const oracle = new Oracle();
       for (;;) {
         const took = performance.now() - since;
         const broken = check(await look(ports), invariants);
-        if (!judge.hear(broken, took)) {
+        if (!oracle.observe(broken, took)) {
           await sleep(BETWEEN_LOOKS);
           continue;
         }
-        if (judge.verdict.length > 0) keepLogs(site);
-        return { took, broken: judge.verdict };
+        if (oracle.verdict.length > 0) keepLogs(site);
+        return { took, broken: oracle.verdict };
       }
     },
     stop,

@@ -18,7 +18,7 @@ import {
 export const PREFIX = 'demo';
 
 /** A data path on a real port, with real routes in a Redis of its own. */
-export interface Rig {
+export interface Fixture {
   readonly port: number;
   readonly server: Server;
   readonly dataPath: DataPath;
@@ -59,7 +59,7 @@ export function readyRoute(port: number): ReadyRoute {
   };
 }
 
-export async function startRig(options: RigOptions = {}): Promise<Rig> {
+export async function startFixture(options: RigOptions = {}): Promise<Fixture> {
   const startedRedis = await startRedis();
   const redis = connectRedis(startedRedis.url, 'request', () => undefined);
   await new Promise<void>((resolve) => redis.once('ready', () => resolve()));

@@ -7,7 +7,7 @@ import { HOSTS, openWorld } from './world.ts';
 import type { World } from './world.ts';
 
 /** What is there at first, and who acts at the same time. */
-export interface Scene {
+export interface Scenario {
   readonly given: 'pending' | 'ready' | 'warm';
   /** Its deadline pauses it. */
   readonly pauses?: boolean;
@@ -20,7 +20,7 @@ export interface Scene {
 
 const ID = 'a1';
 
-export const SCENES: Readonly<Record<string, Scene>> = {
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'two hosts start the same instance, one dies, and somebody ends it': {
     given: 'pending',
     interruptions: 1,
@@ -168,9 +168,9 @@ export const SCENES: Readonly<Record<string, Scene>> = {
   },
 };
 
-/** One run of a scene: all act, then all comes to rest, then every deadline passes. */
+/** One run of a scenario: all act, then all comes to rest, then every deadline passes. */
 export function runOf(
-  scene: Scene,
+  scenario: Scenario,
   verbs: Verbs = VERBS,
   change: (world: World) => void = () => undefined,
 ): Run {
@@ -178,11 +178,11 @@ export function runOf(
     const world = openWorld();
     change(world);
     const turns = new Turns();
-    const made = await setUp(scene, world);
+    const made = await setUp(scenario, world);
     const cast = castOf(world, turns, verbs);
-    for (const actor of scene.actors(cast, made)) turns.start(actor);
+    for (const actor of scenario.actors(cast, made)) turns.start(actor);
     await turns.untilAllAreDone(choose);
-    if (scene.unaided) await world.judgeFrozen([ID]);
+    if (scenario.unaided) await world.checkFrozen([ID]);
     const repair = async () => {
       for (const host of HOSTS) {
         await cast.tell(host).run((port) => port);
@@ -194,13 +194,13 @@ export function runOf(
     world.clock.advance(6_000);
     await repair();
     await repair();
-    if (world.faults.length === 0) await world.judgeRest([ID]);
+    if (world.faults.length === 0) await world.checkRest([ID]);
     world.clock.advance(1_000_000);
     for (let i = 0; i < 3; i++) {
       await repair();
       world.clock.advance(6_000);
     }
-    if (world.faults.length === 0) await world.judgeEnd([ID]);
+    if (world.faults.length === 0) await world.checkEnd([ID]);
     return brokenOf(world, turns);
   };
 }
@@ -210,9 +210,9 @@ function brokenOf({ faults }: World, { trace }: Turns): Broken | undefined {
   return rule === undefined ? undefined : { rule, trace };
 }
 
-/** Brings the one instance of a scene to where it begins, without anybody in between. */
+/** Brings the one instance of a scenario to where it begins, without anybody in between. */
 async function setUp(
-  { given, pauses = false }: Scene,
+  { given, pauses = false }: Scenario,
   world: World,
 ): Promise<{ id: string; generation: number }> {
   const { store, kills, promised } = world;

@@ -1,20 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { type Contender, startHaproxy, startNginx } from '../contender.ts';
-import { startGround } from '../ground.ts';
+import { startTestbed } from '../testbed.ts';
 
-/** The ports of the instance that is attacked, and of the one that others ask. */
+/** The ports of the attacked instance, and of the one that other clients use. */
 export interface Ports {
   readonly attacked: number;
   readonly asked: number;
 }
 
-/** Who stands before both instances. */
-export interface Way extends Pick<Contender, 'port' | 'stop'> {
+/** The proxy before both instances. */
+export interface Target extends Pick<Contender, 'port' | 'stop'> {
   /** The process that holds the connections. */
   readonly pid: number;
-  /** Where others ask, a path. */
+  /** The path that other clients request. */
   readonly asked: string;
-  /** Where the attack goes, a URL with a slash at the end. */
+  /** The URL of the attack, with a slash at the end. */
   readonly attacked: string;
 }
 
@@ -22,22 +22,22 @@ export interface Way extends Pick<Contender, 'port' | 'stop'> {
  * Ephemera, and what it is measured beside: each forwards a body as it comes, on kept connections.
  * `machine` is what an attack costs others that does not go through their proxy at all, Ephemera.
  */
-export const WAYS = {
-  async ephemera(ports: Ports): Promise<Way> {
-    const ground = await startGround();
-    const { publicPort: port, pid } = await ground.replica();
-    const path = async (port: number) => `/demo/${await ground.ready({ port })}/`;
+export const TARGETS = {
+  async ephemera(ports: Ports): Promise<Target> {
+    const testbed = await startTestbed();
+    const { publicPort: port, pid } = await testbed.replica();
+    const path = async (port: number) => `/demo/${await testbed.ready({ port })}/`;
     const asked = await path(ports.asked);
     const attacked = `http://127.0.0.1:${port}${await path(ports.attacked)}`;
-    return { port, pid, asked, attacked, stop: () => ground.stop() };
+    return { port, pid, asked, attacked, stop: () => testbed.stop() };
   },
 
-  async machine(ports: Ports): Promise<Way> {
+  async machine(ports: Ports): Promise<Target> {
     const attacked = `http://127.0.1.1:${ports.attacked}/`;
     return { ...(await this.ephemera(ports)), attacked };
   },
 
-  async haproxy({ attacked, asked }: Ports): Promise<Way> {
+  async haproxy({ attacked, asked }: Ports): Promise<Target> {
     const haproxy = await startHaproxy(
       (port) => `global
   maxconn 8000
@@ -65,7 +65,7 @@ backend asked
     return { ...haproxy, ...pathsOn(haproxy) };
   },
 
-  async nginx({ attacked, asked }: Ports): Promise<Way> {
+  async nginx({ attacked, asked }: Ports): Promise<Target> {
     const nginx = await startNginx(
       'worker_connections 8000;',
       (port) => `
@@ -82,7 +82,7 @@ backend asked
   },
 } as const;
 
-export type Through = keyof typeof WAYS;
+export type Through = keyof typeof TARGETS;
 
 const pathsOn = ({ port }: Pick<Contender, 'port'>) => ({
   asked: '/asked/',

@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest';
+import type { Broken } from '../src/invariants/invariants.ts';
+import { Oracle } from '../src/invariants/oracle.ts';
+import { Report } from '../src/report.ts';
+
+const leak: Broken = { invariant: 'no leak', what: 'a1 is there' };
+const slow: Broken = { ...leak, within: 60_000 };
+
+test('what holds is heard out at once', () => {
+  const oracle = new Oracle();
+  expect(oracle.observe([], 5)).toBe(true);
+  expect(oracle.verdict).toEqual([]);
+});
+
+test('what is mended within its time does not count', () => {
+  const oracle = new Oracle();
+  expect(oracle.observe([leak], 29_000)).toBe(false);
+  expect(oracle.observe([], 29_500)).toBe(true);
+  expect(oracle.verdict).toEqual([]);
+});
+
+test('what is still broken when its time is up counts, once it is certain', () => {
+  const oracle = new Oracle();
+  expect(oracle.observe([leak], 30_001)).toBe(false);
+  expect(oracle.observe([leak], 34_002)).toBe(true);
+  expect(oracle.verdict).toEqual([leak]);
+});
+
+test('what a look soon after does not find any more was life that went on', () => {
+  const oracle = new Oracle();
+  oracle.observe([leak], 31_000);
+  expect(oracle.observe([], 32_000)).toBe(true);
+  expect(oracle.verdict).toEqual([]);
+});
+
+test('what is told in other words at every look counts too', () => {
+  const oracle = new Oracle();
+  const at = (took: number) => oracle.observe([{ ...leak, what: `${took} ms late` }], took);
+  for (let took = 31_000; took <= 51_000; took += 1_000) expect(at(took)).toBe(false);
+  expect(at(51_001)).toBe(true);
+  expect(oracle.verdict).toHaveLength(1);
+});
+
+test('what may take longer is given longer', () => {
+  const oracle = new Oracle();
+  expect(oracle.observe([slow], 50_000)).toBe(false);
+  expect(oracle.observe([slow], 60_001)).toBe(false);
+  expect(oracle.observe([slow], 64_002)).toBe(true);
+  expect(oracle.verdict).toEqual([slow]);
+});
+
+test('a report holds where every step was injected and nothing was broken', () => {
+  const report = new Report();
+  // Nothing that ran has shown nothing.
+  expect(report.holds).toBe(false);
+  report.run('create', true);
+  report.run('create', false);
+  report.recovered(['create'], 5, []);
+  expect(report.holds).toBe(true);
+  report.run('remove', false);
+  expect(report.holds).toBe(false);
+  report.run('remove', true);
+  expect(report.holds).toBe(true);
+  report.recovered(['remove'], 35_000, [leak]);
+  expect(report.holds).toBe(false);
+});
