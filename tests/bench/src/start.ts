@@ -10,14 +10,18 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { readCommandLine } from '@ephemera/test-support';
 import { shellRun } from './shell-run.ts';
 import { startSite } from './start-site.ts';
 import type { Site } from './start-site.ts';
 import { ask, round, summarize, table } from './timed.ts';
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '15' } } });
-const ROUNDS = Number(values.rounds);
+const { values } = readCommandLine({
+  command: 'node tests/bench/src/start.ts',
+  summary: 'Measures how long a visitor waits for a warm and for a new instance.',
+  options: { rounds: { kind: 'number', help: 'Rounds of each measurement.', default: 15 } },
+});
+const ROUNDS = values.rounds;
 const POOL = 8;
 const WARM_UP = 6;
 /** Whatever is not measured by then is left out, milliseconds. */

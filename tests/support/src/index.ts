@@ -1,4 +1,5 @@
 export * from './chromium.ts';
+export * from './command-line.ts';
 export * from './deployment.ts';
 export * from './manual-clock.ts';
 export * from './memory-containers.ts';
@@ -6,6 +7,7 @@ export * from './memory-instances.ts';
 export * from './memory-kills.ts';
 export * from './own-engine.ts';
 export * from './own-machine.ts';
+export * from './prepare-machine.ts';
 export * from './random.ts';
 export * from './report.ts';
 export * from './sample.ts';

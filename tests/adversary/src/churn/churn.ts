@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Testbed, newId, readyRoute, type Replica, startTestbed } from '../testbed.ts';
-import { randomFrom, type Random } from '../random.ts';
+import { randomFrom, type Random } from '@ephemera/test-support';
 import { disturb } from './disturb.ts';
 import { type Fence, entryWithout } from './fences.ts';
 import { type Listening, startInstance, type Stray } from './instance.ts';

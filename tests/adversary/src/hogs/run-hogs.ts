@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { deploy } from '@ephemera/test-support';
 import type { Deployment } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
-import { print, table } from '../report.ts';
+import { print, table } from '@ephemera/test-support';
 import { percentile } from '../restart/load.ts';
 import { HOGS, hogTemplates } from './hogs.ts';
 import { start, timeAnswers, urlsOf } from './neighbour.ts';
@@ -21,7 +21,7 @@ type Times = Record<Path, number[]>;
  * window, so that whatever else the machine does hits both alike.
  */
 export async function runHogs({ count, case: only }: Options): Promise<boolean> {
-  const turns = Number(count ?? 10);
+  const turns = count ?? 10;
   const site = await deploy({ templates: hogTemplates() });
   try {
     const neighbour = await start(site, 'neighbour');

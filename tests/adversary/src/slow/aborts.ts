@@ -3,7 +3,7 @@ import { waitFor } from '@ephemera/test-support';
 import { descriptors, residentMegabytes } from '../child.ts';
 import { type Testbed, type Replica, startTestbed } from '../testbed.ts';
 import { newEchoInstance, type PlainInstance } from '../plain-instance.ts';
-import { type Random, randomFrom } from '../random.ts';
+import { type Random, randomFrom } from '@ephemera/test-support';
 import { HANDSHAKE } from '../restart/watched-tunnel.ts';
 
 export interface AbortsResult {

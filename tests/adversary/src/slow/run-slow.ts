@@ -1,5 +1,5 @@
 import type { Options } from '../options.ts';
-import { print, table } from '../report.ts';
+import { print, table } from '@ephemera/test-support';
 import { aborts } from './aborts.ts';
 import { silentClients, SILENCES } from './silent-clients.ts';
 import { attacks, slowClients } from './slow-clients.ts';
@@ -13,7 +13,7 @@ const CUT_WITHIN = { head: 20, body: 70, reading: 70 } as const;
 export async function runSilent(options: Options): Promise<boolean> {
   let isWell = true;
   for (const kind of SILENCES) {
-    const result = await silentClients(kind, Number(options.count ?? 1_000));
+    const result = await silentClients(kind, options.count ?? 1_000);
     print(JSON.stringify(result));
     isWell &&= result.lastCut < CUT_WITHIN[kind];
   }
@@ -26,7 +26,7 @@ export async function runSilent(options: Options): Promise<boolean> {
  * or what they notice of an attack that bypasses their proxy.
  */
 export async function runSlow(options: Options): Promise<boolean> {
-  const connections = Number(options.count ?? 1_000);
+  const connections = options.count ?? 1_000;
   let isWell = true;
   for (const attack of options.case === undefined ? attacks : [options.case as Attack]) {
     const held: Partial<Record<Through, number>> = {};
@@ -74,7 +74,7 @@ function rowOf({ attack, through, most, left, failed, ...result }: SlowResult): 
 }
 
 export async function runAborts(options: Options): Promise<boolean> {
-  const result = await aborts(Number(options.count ?? 10_000));
+  const result = await aborts(options.count ?? 10_000);
   print(JSON.stringify(result, undefined, 2));
   return result.heapAfter < result.heapBefore * 1.1 && result.upstreamLeft === 0;
 }
