@@ -20,10 +20,8 @@ test.each(programs)('%s prints its help, and starts nothing', (program) => {
 });
 
 test.each(programs)('%s refuses what it does not know with exit code 2', (program) => {
-  for (const wrong of ['nonsense', '--nonsense']) {
-    const { status, stdout, stderr } = run(join(root, program), wrong);
-    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
-    expect(stderr).toContain('nonsense');
-    expect(stderr).not.toMatch(/^\s+at /m);
-  }
+  const { status, stdout, stderr } = run(join(root, program), '--nonsense');
+  expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+  expect(stderr).toContain('nonsense');
+  expect(stderr).not.toMatch(/^\s+at /m);
 });
