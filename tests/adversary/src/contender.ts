@@ -1,10 +1,14 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, waitFor } from '@ephemera/test-support';
-import { type Child, startChild } from './child.ts';
-import { installed } from './installed.ts';
-import { reaches } from './reaches.ts';
+import {
+  type Child,
+  freePort,
+  installed,
+  reaches,
+  startChild,
+  waitFor,
+} from '@ephemera/test-support';
 
 /** Another proxy, as a process of the run. */
 export interface Contender extends Pick<Child, 'pid' | 'log'> {

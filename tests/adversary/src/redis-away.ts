@@ -1,10 +1,9 @@
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startRedis, type StartedRedis, waitFor } from '@ephemera/test-support';
+import { print, type StartedRedis, startRedis, waitFor } from '@ephemera/test-support';
 import { type Testbed, newId, type Replica, startTestbed } from './testbed.ts';
 import type { Options } from './options.ts';
 import { newEchoInstance } from './plain-instance.ts';
-import { print } from '@ephemera/test-support';
 import { get } from './restart/load.ts';
 
 /** Frozen: it takes connections and answers nothing. Dead: connections to it are refused. */

@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeId, type ReadyRoute, type Route } from '@ephemera/domain';
 import { connectRedis, type Keys, keysOf, redisHosts } from '@ephemera/store';
-import { freePort, startRedis, waitFor } from '@ephemera/test-support';
+import { type Child, freePort, startChild, startRedis, waitFor } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
-import { type Child, startChild } from './child.ts';
 
 const proxyMain = new URL('../../../apps/proxy/src/main.ts', import.meta.url).pathname;
 const HOST = 'adversary';

@@ -1,8 +1,7 @@
 import { createServer } from 'node:net';
-import { freePort } from '@ephemera/test-support';
+import { freePort, reaches } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 import { startTestbed } from '../src/testbed.ts';
-import { reaches } from '../src/reaches.ts';
 import { redisAway, OUTAGES } from '../src/redis-away.ts';
 import { idleRace } from '../src/restart/idle-race.ts';
 import { rollingRestart } from '../src/restart/rolling-restart.ts';

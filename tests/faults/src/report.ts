@@ -1,4 +1,4 @@
-import { print, table } from '@ephemera/test-support';
+import { median, print, table } from '@ephemera/test-support';
 import type { Broken } from './invariants/invariants.ts';
 
 /** How much of what one recovery left broken is shown. */
@@ -52,7 +52,7 @@ export class Report {
     const rows = [...this.#rows].map(([step, row]) => [
       step,
       ...[row.runs, row.deaths, row.broken].map(String),
-      `${seconds(median(row.recoveries))} / ${seconds(Math.max(0, ...row.recoveries))}`,
+      `${seconds(median(row.recoveries) || 0)} / ${seconds(Math.max(0, ...row.recoveries))}`,
     ]);
     print(table(['step', 'runs', 'faults', 'broken', 'recovery, median / longest'], rows));
   }
@@ -65,11 +65,6 @@ export class Report {
     }
     return row;
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
 function seconds(ms: number): string {

@@ -2,10 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Route } from '@ephemera/domain';
-import { freePort, waitFor } from '@ephemera/test-support';
+import { type Child, freePort, startChild, waitFor } from '@ephemera/test-support';
 import { type Fence, entryWithout } from '../churn/fences.ts';
 import { type Relay, startRelay } from '../churn/relay.ts';
-import { type Child, startChild } from '../child.ts';
 import { type Testbed, type Replica, startTestbed } from '../testbed.ts';
 import { OWN_ID } from './own-id.ts';
 

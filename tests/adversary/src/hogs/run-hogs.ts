@@ -1,9 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { deploy } from '@ephemera/test-support';
+import { deploy, percentile, print, table } from '@ephemera/test-support';
 import type { Deployment } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
-import { print, table } from '@ephemera/test-support';
-import { percentile } from '../restart/load.ts';
 import { HOGS, hogTemplates } from './hogs.ts';
 import { start, timeAnswers, urlsOf } from './neighbour.ts';
 

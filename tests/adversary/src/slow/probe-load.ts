@@ -3,7 +3,8 @@
  * once its code is warm, and at its end prints the latencies in two parts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { percentile, steadyLoad } from '../restart/load.ts';
+import { percentile } from '@ephemera/test-support';
+import { steadyLoad } from '../restart/load.ts';
 
 export interface ProbeLoadOptions {
   readonly port: number;

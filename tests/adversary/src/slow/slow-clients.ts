@@ -2,9 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor } from '@ephemera/test-support';
-import { type Child, descriptors, startChild } from '../child.ts';
-import { installed } from '../installed.ts';
+import { type Child, descriptors, installed, startChild, waitFor } from '@ephemera/test-support';
 import type { ProbeLatency, ProbeLoadOptions, Window } from './probe-load.ts';
 import { type Through, TARGETS } from './targets.ts';
 

@@ -6,7 +6,7 @@ type StoreAndJobs = Pick<ProxyDependencies, 'createStore' | 'createProducers'>;
 /** Removes one guard. What is absent stays as it is. */
 interface Removal {
   /** From workers and proxies. */
-  readonly store?: (base: StoreAndJobs) => StoreAndJobs;
+  readonly store?: (base: StoreAndJobs) => Partial<StoreAndJobs>;
   readonly worker?: (base: WorkerDependencies) => WorkerDependencies;
 }
 
@@ -46,50 +46,28 @@ export const GUARDS: Readonly<Record<string, Removal>> = {
 
   /** An instance becomes ready whatever its state and its generation are. */
   'state and generation': {
-    store: (base) => ({
-      ...base,
-      createStore(redis, keys, tombstone) {
-        const store = base.createStore(redis, keys, tombstone);
-        const { instances } = store;
-        return {
-          ...store,
-          instances: {
-            ...instances,
-            async publish(id, generation, address, host) {
-              const published = await instances.publish(id, generation, address, host);
-              if (published) return published;
-              // The refusal is ignored: the record is changed to what the store would accept.
-              const key = keys.instance(id);
-              const [current, owner] = await redis.hmget(key, 'generation', 'host');
-              if (host !== undefined && owner !== host) return undefined;
-              await redis.hset(key, 'state', 'starting');
-              return instances.publish(id, Number(current ?? generation), address, host);
-            },
-          },
-        };
+    store: withInstances((instances, redis, keys) => ({
+      async publish(id, generation, address, host) {
+        const published = await instances.publish(id, generation, address, host);
+        if (published) return published;
+        // The refusal is ignored: the record is changed to what the store would accept.
+        const key = keys.instance(id);
+        const [current, owner] = await redis.hmget(key, 'generation', 'host');
+        if (host !== undefined && owner !== host) return undefined;
+        await redis.hset(key, 'state', 'starting');
+        return instances.publish(id, Number(current ?? generation), address, host);
       },
-    }),
+    })),
   },
 
   /** A kill is counted by each process that ran it. */
   'counted once': {
-    store: (base) => ({
-      ...base,
-      createStore(...args) {
-        const store = base.createStore(...args);
-        const { instances } = store;
-        return {
-          ...store,
-          instances: {
-            ...instances,
-            async bury(id, generation, left) {
-              const buried = await instances.bury(id, generation, left);
-              return buried || left === undefined;
-            },
-          },
-        };
+    store: withInstances((instances) => ({
+      async bury(id, generation, left) {
+        const buried = await instances.bury(id, generation, left);
+        return buried || left === undefined;
       },
-    }),
+    })),
   },
 };
 
@@ -146,27 +124,39 @@ function removeJobAfterTombstone(base: StoreAndJobs): StoreAndJobs {
         },
       };
     },
-    createStore(...args) {
-      const store = base.createStore(...args);
-      const { instances } = store;
-      return {
-        ...store,
-        instances: {
-          ...instances,
-          async end(id, why, message) {
-            const ending = await instances.end(id, why, message);
-            if (ending.kind === 'draining') ended.add(ending.instance);
-            return ending;
-          },
-          async bury(id, generation, left) {
-            const buried = await instances.bury(id, generation, left);
-            const removeJob = waiting.get(id);
-            waiting.delete(id);
-            if (buried) await removeJob?.();
-            return buried;
-          },
-        },
-      };
-    },
+    ...withInstances((instances) => ({
+      async end(id, why, message) {
+        const ending = await instances.end(id, why, message);
+        if (ending.kind === 'draining') ended.add(ending.instance);
+        return ending;
+      },
+      async bury(id, generation, left) {
+        const buried = await instances.bury(id, generation, left);
+        const removeJob = waiting.get(id);
+        waiting.delete(id);
+        if (buried) await removeJob?.();
+        return buried;
+      },
+    }))(base),
   };
+}
+
+type CreateStore = StoreAndJobs['createStore'];
+type InstanceStore = ReturnType<CreateStore>['instances'];
+
+/** Replaces calls of the store of instances. */
+function withInstances(
+  change: (
+    instances: InstanceStore,
+    redis: Parameters<CreateStore>[0],
+    keys: Parameters<CreateStore>[1],
+  ) => Partial<InstanceStore>,
+): (base: Pick<StoreAndJobs, 'createStore'>) => Pick<StoreAndJobs, 'createStore'> {
+  return (base) => ({
+    createStore(redis, keys, tombstone) {
+      const store = base.createStore(redis, keys, tombstone);
+      const { instances } = store;
+      return { ...store, instances: { ...instances, ...change(instances, redis, keys) } };
+    },
+  });
 }
