@@ -25,12 +25,14 @@ import {
   readCapacity,
   readTemplateUsage,
   requireRedis,
+  trackRoutes,
   watchClock,
 } from '@ephemera/store';
-import type { RedisAddress } from '@ephemera/store';
+import type { RedisAddress, RouteCacheOptions } from '@ephemera/store';
 import { ActivityReport } from './activity-report.ts';
 import { createAdminApi } from './control-plane/admin-api.ts';
 import { createDataPath } from './data-plane/data-path.ts';
+import { createUpstreamPools } from './data-plane/upstream/upstream-pools.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
 import { clientAddress } from './launch/client-address.ts';
 import { createLaunchApp } from './launch/launch-app.ts';
@@ -85,9 +87,18 @@ export interface ProxyDependencies {
   readonly createStore: typeof createStore;
   readonly createProducers: typeof createProducers;
   readonly createRefills: typeof createRefills;
+  readonly createRoutes: (options: RouteCacheOptions) => RouteCache;
+  /** The connections to instances. */
+  readonly createUpstreamPools: typeof createUpstreamPools;
 }
 
-export const proxyDependencies: ProxyDependencies = { createStore, createProducers, createRefills };
+export const proxyDependencies: ProxyDependencies = {
+  createStore,
+  createProducers,
+  createRefills,
+  createRoutes: (options) => new RouteCache(options),
+  createUpstreamPools,
+};
 
 /** A stateless replica: forwards traffic to instances, starts them, and serves the control API. */
 export function createProxy(
@@ -123,9 +134,10 @@ async function startProxy(
   shutdown.onShutdown('redis', () => redis.disconnect());
   await requireRedis(redis, config.redis);
 
-  const routes = new RouteCache({
+  const routes = dependencies.createRoutes({
     redis,
     trackingRedis: () => connectTracking(config.redis, onError),
+    trackRoutes,
     keys,
     grace: config.redisGrace,
     capacity: config.routes,
@@ -247,6 +259,7 @@ async function startProxy(
     responseTimeout: config.responseTimeout,
     sendFailure: failurePageWithRestart({ prefix, publicUrl, instances, templates }),
     waitingPage: (req, res, id) => sendWaitingPage(waiting, req, res, id),
+    createUpstreamPools: dependencies.createUpstreamPools,
     logger,
   });
   registerDataPathMetrics(metrics, dataPath);

@@ -5,7 +5,8 @@ import { KeyedSignal } from './keyed-signal.ts';
 import type { Keys } from './keys.ts';
 import { type DropListener, KnownRoutes } from './known-routes.ts';
 import { type CachedRoute, type RouteAnswers, RouteReader } from './route-reader.ts';
-import { RouteTracking } from './route-tracking.ts';
+import { trackRoutes } from './route-tracking.ts';
+import type { RouteTracking } from './route-tracking.ts';
 
 export interface RouteCacheOptions {
   /** The connection for reads; it must fail at once while Redis is away. */
@@ -13,6 +14,8 @@ export interface RouteCacheOptions {
   /** Makes the dedicated connection of the invalidations: `connectTracking`. */
   readonly trackingRedis: () => Redis;
   readonly keys: Keys;
+  /** Subscribes to the invalidations. */
+  readonly trackRoutes?: typeof trackRoutes;
   /** How long a route may be used without proof that it still stands, ms. */
   readonly lease?: number;
   /** How long known routes are served while Redis is away, ms since they were known to be right. */
@@ -77,7 +80,7 @@ export class RouteCache {
     this.#clock = options.clock ?? (() => performance.now());
     this.#keys = options.keys;
     this.#reader = new RouteReader(options.redis, options.keys, this.#lease, this.#clock);
-    this.#tracking = new RouteTracking(
+    this.#tracking = (options.trackRoutes ?? trackRoutes)(
       options.trackingRedis(),
       options.keys.routePrefix,
       {

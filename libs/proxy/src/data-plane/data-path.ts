@@ -13,7 +13,7 @@ import { refuse, refuseSocket, REFUSALS } from './refusal.ts';
 import { readRequestHead } from './request-head.ts';
 import { responseForSocket } from './response-for-socket.ts';
 import { Upgrades } from './upgrades.ts';
-import { UpstreamPools } from './upstream/upstream-pools.ts';
+import { createUpstreamPools } from './upstream/upstream-pools.ts';
 import { checkHandshake } from './websocket-handshake.ts';
 
 /** How often a drain looks whether all is done, ms. */
@@ -43,6 +43,7 @@ export interface DataPathOptions extends Pick<
   readonly clientTimeout?: number;
   readonly waitingPage?: DataPathContext['waitingPage'];
   readonly activity?: DataPathContext['activity'];
+  readonly createUpstreamPools?: typeof createUpstreamPools;
 }
 
 /** The way of every request that is for an instance. */
@@ -65,7 +66,7 @@ export function createDataPath(options: DataPathOptions): DataPath {
   const trusted = parseTrustedProxies(options.trustedProxies);
   const responseTimeout =
     options.responseTimeout === 0 ? Infinity : (options.responseTimeout ?? 60_000);
-  const pools = new UpstreamPools(options.routes, {
+  const pools = (options.createUpstreamPools ?? createUpstreamPools)(options.routes, {
     connectTimeout: options.connectTimeout ?? 1_200,
     idleTimeout: options.idleTimeout ?? 4_000,
     responseTimeout,

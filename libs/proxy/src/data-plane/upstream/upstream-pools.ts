@@ -18,6 +18,10 @@ const TICK = 250;
 /** However far a deadline is, the route is looked at again by then: a renewal may shorten it. */
 const MAX_WATCH = 5_000;
 
+export function createUpstreamPools(routes: Routes, limits: UpstreamLimits): UpstreamPools {
+  return new UpstreamPools(routes, limits);
+}
+
 /** The agents of this process, one for each id at most, of the generation that is current. */
 export class UpstreamPools implements UpstreamPoolContext {
   readonly connectTimeout: number;
