@@ -1,14 +1,43 @@
+import { relative } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-/** For every project: their test scripts name this file. */
-export default defineConfig({
-  test: {
-    include: ['**/src/**/*.test.ts', '**/test/**/*.test.ts', '**/*.test.mjs'],
-    reporters: ['default', ['json', { outputFile: 'test-results/vitest.json' }]],
-    // A library may have nothing of its own to test; the whole run is refused when nothing ran.
-    passWithNoTests: true,
-    // Real containers start, real daemons are restarted: these catch what hangs, not what is slow.
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+const TESTS = ['**/src/**/*.test.ts', '**/test/**/*.test.ts', '**/*.test.mjs'];
+
+/** What of a project `npm test -- --quick` runs; all of it where the project is absent. */
+const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>> = {
+  // Without what starts containers, browsers or many processes.
+  'libs/worker': {
+    include: ['src/*.test.ts', 'src/webhooks/**/*.test.ts'],
+    exclude: ['src/firewall-rules.test.ts'],
   },
+  'libs/dashboard': { exclude: ['test/browser.test.ts', 'test/main.test.ts'] },
+  'libs/proxy': { exclude: ['test/themes.test.ts', 'test/data-plane/leaks.test.ts'] },
+  'tests/adversary': { include: ['src/**/*.test.ts'] },
+  'tests/faults': { exclude: ['test/faults.test.ts'] },
+  'tests/compose': { include: ['test/settings.test.ts'] },
+  // One file per capability.
+  'tests/e2e': {
+    include: [
+      ...['one-instance', 'lease', 'warm-pool', 'capacity', 'access', 'addressing', 'webhook'],
+      ...['pause', 'dead-worker', 'bad-input'],
+    ].map((name) => `test/${name}.test.ts`),
+  },
+  scripts: { exclude: ['boundaries.test.mjs', 'lint-rules.test.mjs', 'suites.test.mjs'] },
+};
+
+/** For every project: their test scripts name this file. `--mode=quick` selects a part. */
+export default defineConfig(({ mode }) => {
+  const quick = mode === 'quick' ? QUICK[relative(import.meta.dirname, process.cwd())] : undefined;
+  return {
+    test: {
+      include: quick?.include ?? TESTS,
+      exclude: ['**/node_modules/**', ...(quick?.exclude ?? [])],
+      reporters: ['default', ['json', { outputFile: 'test-results/vitest.json' }]],
+      // A library may have nothing of its own to test; the whole run is refused when nothing ran.
+      passWithNoTests: true,
+      // Real containers start, real daemons are restarted: these catch what hangs, not what is slow.
+      testTimeout: 60_000,
+      hookTimeout: 120_000,
+    },
+  };
 });

@@ -1,3 +1,8 @@
+/**
+ * `npm test [-- --quick] [NX ARGUMENTS]`. With `--quick` the tests run that vitest.config.ts selects:
+ * units, contracts, and one end-to-end file per capability. Arguments for Nx, such as
+ * `--projects=@ephemera/worker`, select projects.
+ */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -5,9 +10,15 @@ import { prepare, root } from './prepare.mjs';
 import { run } from './run.mjs';
 import { forgetReports, sumReports } from './sum-reports.mjs';
 
+/** These start whole deployments. They wait more than they compute, so two run side by side. */
+const SUITES = ['e2e', 'adversary', 'compose', 'faults'].map((name) => `@ephemera/test-${name}`);
+
 const projects = ['apps', 'libs', 'tests']
   .flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(root, folder, name)))
   .concat(join(root, 'scripts'));
+
+const given = process.argv.slice(2).filter((each) => each !== '--quick');
+const isQuick = process.argv.includes('--quick');
 
 const { node, env } = await prepare();
 const prepared = await run(node, ['apps/cli/src/prepare-tests.ts'], { cwd: root, env });
@@ -17,10 +28,25 @@ if (prepared !== 0) {
 }
 
 forgetReports(projects);
-// The daemon would outlive the run; the terminal UI would hide what the tests print.
-const nxEnv = { ...env, NX_DAEMON: 'false', NX_TUI: 'false' };
-const nx = ['run-many', '-t', 'test', '--parallel=1', '--output-style=stream'];
-const code = await run('nx', [...nx, ...process.argv.slice(2)], { cwd: root, env: nxEnv });
+const nxEnv = {
+  ...env,
+  // The daemon would outlive the run; the terminal UI would hide what the tests print.
+  ...{ NX_DAEMON: 'false', NX_TUI: 'false' },
+  // A suite starts hundreds of processes of the same few programs: each is compiled once.
+  NODE_COMPILE_CACHE: join(root, '.ephemera/cache/node'),
+};
+const nx = ['run-many', '-t', 'test', '--parallel=2', '--output-style=stream'];
+const mode = isQuick ? ['--', '--mode=quick'] : [];
+// Libraries first: a broken one would fail every suite, and says more.
+const phases =
+  given.length > 0
+    ? [given]
+    : [[`--exclude=${SUITES.join(',')}`], [`--projects=${SUITES.join(',')}`]];
+let code = 0;
+for (const phase of phases) {
+  const ended = await run('nx', [...nx, ...phase, ...mode], { cwd: root, env: nxEnv });
+  code = code || ended;
+}
 
 const { passed, failed, skipped, faults } = sumReports(projects);
 for (const fault of faults) console.log(`failed: ${fault}`);

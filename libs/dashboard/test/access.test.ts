@@ -1,16 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTokens, hashToken } from '@ephemera/http';
 import { SESSION, createSessions } from '../src/access/session.ts';
-import {
-  BEARER,
-  HTML,
-  READER,
-  TOKEN,
-  entries,
-  postForm,
-  createFixture,
-  signIn,
-} from './fixture.ts';
+import { BEARER, HTML, READER, TOKEN, entries, postForm, setFixture, signIn } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 const tokens = createTokens(TOKEN, () => ({}));
@@ -19,7 +10,7 @@ let fixture: Fixture;
 let cookie: string;
 
 beforeAll(async () => {
-  fixture = await createFixture();
+  fixture = await setFixture();
   cookie = await signIn(fixture.url);
 });
 afterAll(() => fixture.stop());

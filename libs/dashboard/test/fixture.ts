@@ -56,7 +56,7 @@ export const entries: Record<string, TokenEntries[string]> = {
 };
 
 /** A dashboard on real HTTP over a real Redis with real jobs; only Docker is not there. */
-export async function createFixture(): Promise<Fixture> {
+export async function setFixture(): Promise<Fixture> {
   const store = await startRedis();
   const keys = keysOf('dashboardtest');
   const redis = connectRedis(store.url, 'request', () => undefined);

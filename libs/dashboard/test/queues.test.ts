@@ -2,11 +2,11 @@ import { waitFor } from '@ephemera/test-support';
 import { Queue } from 'bullmq';
 import { killQueue } from '@ephemera/queue';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { BEARER, createFixture } from './fixture.ts';
+import { BEARER, setFixture } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 let fixture: Fixture;
-beforeAll(async () => (fixture = await createFixture()));
+beforeAll(async () => (fixture = await setFixture()));
 afterAll(() => fixture.stop());
 
 interface ShownQueue {

@@ -1,7 +1,7 @@
 import { guardCases, sendCase } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ASSETS, assetRoute, dashboardRoutes } from '../src/dashboard-routes.ts';
-import { BEARER, createFixture } from './fixture.ts';
+import { BEARER, setFixture } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 // Every route of the dashboard, against everything that its guard must refuse. A new route has its
@@ -12,7 +12,7 @@ const ROUTES = [...Object.values(dashboardRoutes), ...assets];
 
 let fixture: Fixture;
 beforeAll(async () => {
-  fixture = await createFixture();
+  fixture = await setFixture();
 });
 afterAll(() => fixture.stop());
 

@@ -5,7 +5,7 @@ import type { ClaimResult, CreationContext } from './intake.ts';
 import { acquireInstance } from './acquire-instance.ts';
 
 /** A pool with these instances, of which some do not answer; notes everything that is done. */
-async function createFixture(options: { warm: number; dead?: readonly number[] }) {
+async function fixture(options: { warm: number; dead?: readonly number[] }) {
   const done: string[] = [];
   const instances = memoryInstances();
   const warm: Instance[] = [];
@@ -67,14 +67,14 @@ async function createFixture(options: { warm: number; dead?: readonly number[] }
 }
 
 test('a warm one is handed out with a kill job before it and a refill after it', async () => {
-  const { ports, done, warm } = await createFixture({ warm: 1 });
+  const { ports, done, warm } = await fixture({ warm: 1 });
   const acquired = await acquireInstance(ports, sampleDraft(), {}, 'pool');
   expect(acquired).toEqual({ kind: 'claimed', instance: warm[0] });
   expect(done).toEqual(['claim', 'arm warm 0 in 60000', 'disarm warm 0', 'refill demo']);
 });
 
 test('one that does not answer is ended, and the next takes its place under the same key', async () => {
-  const { ports, warm, orders } = await createFixture({ warm: 2, dead: [0] });
+  const { ports, warm, orders } = await fixture({ warm: 2, dead: [0] });
   const idempotency = { key: 'k', digest: 'd' };
   const acquired = await acquireInstance(ports, sampleDraft(), { idempotency }, 'pool');
   expect(acquired).toEqual({ kind: 'claimed', instance: warm[1] });
@@ -86,7 +86,7 @@ test('one that does not answer is ended, and the next takes its place under the 
 });
 
 test('where none answers from here, a new one is started', async () => {
-  const { ports, done, orders, warm } = await createFixture({ warm: 5, dead: [0, 1, 2, 3, 4] });
+  const { ports, done, orders, warm } = await fixture({ warm: 5, dead: [0, 1, 2, 3, 4] });
   const acquired = await acquireInstance(ports, sampleDraft(), {}, 'pool');
   expect(acquired.kind).toBe('created');
   expect(done.filter((text) => text === 'claim')).toHaveLength(3);
@@ -95,13 +95,13 @@ test('where none answers from here, a new one is started', async () => {
 });
 
 test('without a pool no claim is tried', async () => {
-  const { ports, done } = await createFixture({ warm: 1 });
+  const { ports, done } = await fixture({ warm: 1 });
   expect((await acquireInstance(ports, sampleDraft(), {})).kind).toBe('created');
   expect(done).toEqual(['spawn new']);
 });
 
 test('what fails after the claim is told, and the visitor keeps his instance', async () => {
-  const { ports, done } = await createFixture({ warm: 1 });
+  const { ports, done } = await fixture({ warm: 1 });
   const refills = { request: () => Promise.reject(new Error('Redis is away')) };
   const acquired = await acquireInstance({ ...ports, refills }, sampleDraft(), {}, 'pool');
   expect(acquired.kind).toBe('claimed');

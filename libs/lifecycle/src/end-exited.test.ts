@@ -9,7 +9,7 @@ import { expect, test } from 'vitest';
 import { endExitedInstance } from './end-exited.ts';
 
 /** A store, and the daemon of host `a`. */
-function createFixture() {
+function fixture() {
   const [instances, containers] = [memoryInstances(), memoryContainers()];
   const start = async (instance: InstanceDraft, generation: number) => {
     const assigned = await instances.get(instance.id);
@@ -40,7 +40,7 @@ test.each([
   [{ exitCode: 3 }, 'exited', 'The container exited with code 3.'],
   [{ exitCode: 137, oomKilled: true }, 'oom', 'The container ran out of memory.'],
 ])('an instance ends with its container, and says why: %o', async (how, reason, message) => {
-  const { instances, containers, ready, told: reported } = createFixture();
+  const { instances, containers, ready, told: reported } = fixture();
   const { exit } = await ready('a');
   containers.exit(exit.id, how);
   expect(await reported(exit)).toMatchObject({ kind: 'killed' });
@@ -50,7 +50,7 @@ test.each([
 
 // A store that was set back had another host begin it once more, and this host removes its own.
 test('one that another host serves lives on', async () => {
-  const { containers, ready, told: reported, stateOf } = createFixture();
+  const { containers, ready, told: reported, stateOf } = fixture();
   const { exit } = await ready('b');
   await containers.remove(exit.containerId);
   expect(await reported(exit)).toEqual({ kind: 'absent' });
@@ -59,7 +59,7 @@ test('one that another host serves lives on', async () => {
 
 // A start that is run again after its instance was claimed makes a second one, and removes it.
 test('one that another container serves lives on', async () => {
-  const { containers, start, ready, told: reported, stateOf } = createFixture();
+  const { containers, start, ready, told: reported, stateOf } = fixture();
   const { instance, exit } = await ready('a');
   const twin = await start(instance, instance.generation + 1);
   await containers.remove(twin);
@@ -69,7 +69,7 @@ test('one that another container serves lives on', async () => {
 });
 
 test('one whose container runs, or that is being killed, is left alone', async () => {
-  const { instances, ready, told: reported, stateOf } = createFixture();
+  const { instances, ready, told: reported, stateOf } = fixture();
   const { exit } = await ready('a');
   expect(await reported(exit)).toEqual({ kind: 'absent' });
   expect(await stateOf(exit.id)).toBe('ready');

@@ -5,7 +5,7 @@ import { expireInstancesOfDeadHosts } from './expire-dead-hosts.ts';
 
 // A host has burnt down. What it ran still stands in the store.
 
-function createFixture() {
+function fixture() {
   const clock = manualClock();
   const instances = memoryInstances({ now: () => clock.now() });
   const signs: { host: string; seenAt: number }[] = [{ host: 'lost', seenAt: clock.now() }];
@@ -29,7 +29,7 @@ function createFixture() {
 }
 
 test('what is overdue there is buried, what still has time is left', async () => {
-  const { clock, ready, stateOf, finalize } = createFixture();
+  const { clock, ready, stateOf, finalize } = fixture();
   const [brief, long] = [await ready('lost', 10_000), await ready('lost', 600_000)];
   clock.advance(50_000);
   expect(await finalize()).toEqual([]);
@@ -42,7 +42,7 @@ test('what is overdue there is buried, what still has time is left', async () =>
 });
 
 test('an end that its worker began and did not finish is finished', async () => {
-  const { clock, instances, ready, stateOf, finalize } = createFixture();
+  const { clock, instances, ready, stateOf, finalize } = fixture();
   const id = await ready('lost', 600_000);
   await instances.startDraining(id, 'request');
   clock.advance(70_000);
@@ -72,7 +72,7 @@ test('a container that is found after the tombstone has had its time is removed'
 });
 
 test('a host that is alive buries its own', async () => {
-  const { clock, signs, ready, stateOf, finalize } = createFixture();
+  const { clock, signs, ready, stateOf, finalize } = fixture();
   const id = await ready('alive', 1_000);
   clock.advance(100_000);
   signs.push({ host: 'alive', seenAt: clock.now() });

@@ -26,12 +26,14 @@ import {
   readCapacity,
   readTemplateUsage,
   requireRedis,
+  trackRoutes,
   watchClock,
 } from '@ephemera/store';
-import type { RedisAddress } from '@ephemera/store';
+import type { RedisAddress, RouteCacheOptions } from '@ephemera/store';
 import { createAdminApi } from './control-plane/admin-api.ts';
 import { ActivityReport } from './data-plane/activity.ts';
 import { createDataPlane } from './data-plane/data-plane.ts';
+import { createUpstreamPools } from './data-plane/upstream/pool.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
 import { InFlightRequests } from './in-flight-requests.ts';
 import { clientAddress } from './launch/client-address.ts';
@@ -86,9 +88,18 @@ export interface ProxyDependencies {
   readonly createStore: typeof createStore;
   readonly createProducers: typeof createProducers;
   readonly createRefills: typeof createRefills;
+  readonly createRoutes: (options: RouteCacheOptions) => RouteCache;
+  /** The connections to instances. */
+  readonly createUpstreamPools: typeof createUpstreamPools;
 }
 
-export const proxyDependencies: ProxyDependencies = { createStore, createProducers, createRefills };
+export const proxyDependencies: ProxyDependencies = {
+  createStore,
+  createProducers,
+  createRefills,
+  createRoutes: (options) => new RouteCache(options),
+  createUpstreamPools,
+};
 
 /** A stateless replica: forwards traffic to instances, starts them, and serves the control API. */
 export function createProxy(
@@ -124,9 +135,10 @@ async function startProxy(
   shutdown.onShutdown('redis', () => redis.disconnect());
   await requireRedis(redis, config.redis);
 
-  const routes = new RouteCache({
+  const routes = dependencies.createRoutes({
     redis,
     trackingRedis: () => connectTracking(config.redis, onError),
+    trackRoutes,
     keys,
     grace: config.redisGrace,
     capacity: config.routes,
@@ -206,7 +218,7 @@ async function startProxy(
     version,
     metrics,
     // Ready only when the whole job would work: routes, their invalidation, and a host to start on.
-    checks: {
+    parts: {
       routes: () => routes.connected,
       worker: async () => (await hosts.alive(await instances.now())).length > 0,
       running: () => !shutdown.stopping,
@@ -253,6 +265,7 @@ async function startProxy(
     sendFailure: failurePageWithRestart({ prefix, publicUrl, instances, templates }),
     waitingPage: (req, res, id) => sendWaitingPage(waiting, req, res, id),
     onUpstreamFailure: countUpstreamFailures(metrics),
+    createUpstreamPools: dependencies.createUpstreamPools,
     logger,
   });
   registerDataPlaneMetrics(metrics, dataPlane);

@@ -21,7 +21,7 @@ export type * from './host-registry.ts';
 export * from './connect-redis.ts';
 export * from './route-cache.ts';
 export type { CachedRoute } from './route-reader.ts';
-export { connectTracking } from './route-tracking.ts';
+export { connectTracking, trackRoutes } from './route-tracking.ts';
 export * from './log-archive.ts';
 export { RedisHostRpc } from './redis-host-rpc.ts';
 export * from './serve-host-rpc.ts';

@@ -25,9 +25,9 @@ function open(tombstone?: number) {
     await Promise.all([redis.quit(), other.quit()]);
   };
   const instances = redisInstances(redis, keys, tombstone);
-  const others = redisInstances(other, keys, tombstone);
+  const second = redisInstances(other, keys, tombstone);
   return {
-    ...{ keys, redis, instances, others, close },
+    ...{ keys, redis, instances, second, close },
     leases: redisLeases(redis, keys),
     suspensions: redisSuspensions(redis, keys),
     pools: redisIntake(redis, keys),
@@ -191,14 +191,14 @@ describe('list', () => {
   // The next page was once looked up by its first instance: where that died meanwhile, the walk
   // ended there, and a kill of all left the rest alive.
   test('never ends early because an instance dies while the list is walked', async () => {
-    const { instances, others } = openForTest();
+    const { instances, second } = openForTest();
     for (let round = 0; round < 20; round++) {
       const dying: string[] = [];
       for (let i = 0; i < 20; i++) dying.push((await instances.create(sampleDraft())).id);
       const last = await instances.create(sampleDraft());
       const deaths = dying.map(async (id) => {
-        const outcome = await others.startDraining(id, 'request');
-        if (outcome.kind === 'draining') await others.finalize(id, outcome.instance.generation);
+        const outcome = await second.startDraining(id, 'request');
+        if (outcome.kind === 'draining') await second.finalize(id, outcome.instance.generation);
       });
       const walked = new Set<string>();
       for (let cursor: number | undefined = 0; cursor !== undefined;) {

@@ -6,7 +6,8 @@ import type { Keys } from './keys.ts';
 import { HostNetworks } from './host-networks.ts';
 import { type DropListener, KnownRoutes } from './known-routes.ts';
 import { type CachedRoute, type RouteAnswers, RouteReader } from './route-reader.ts';
-import { RouteTracking } from './route-tracking.ts';
+import { trackRoutes } from './route-tracking.ts';
+import type { RouteTracking } from './route-tracking.ts';
 
 export interface RouteCacheOptions {
   /** The connection for reads; it must fail at once while Redis is away. */
@@ -14,6 +15,8 @@ export interface RouteCacheOptions {
   /** Makes the dedicated connection of the invalidations: `connectTracking`. */
   readonly trackingRedis: () => Redis;
   readonly keys: Keys;
+  /** Subscribes to the invalidations. */
+  readonly trackRoutes?: typeof trackRoutes;
   /** How long a route may be used without proof that it still stands, ms. */
   readonly lease?: number;
   /** How long known routes are served while Redis is away, ms since they were known to be right. */
@@ -84,7 +87,7 @@ export class RouteCache {
       grace: this.#grace,
       clock: this.#clock,
     });
-    this.#tracking = new RouteTracking(
+    this.#tracking = (options.trackRoutes ?? trackRoutes)(
       options.trackingRedis(),
       [options.keys.routePrefix, options.keys.registrationPrefix],
       {

@@ -44,6 +44,16 @@ export function connectTracking(
   return redis;
 }
 
+/** Makes the subscription of a route cache; `start` begins it. */
+export function trackRoutes(
+  redis: Redis,
+  prefixes: readonly string[],
+  events: TrackingEvents,
+  clock: () => number,
+): RouteTracking {
+  return new RouteTracking(redis, prefixes, events, clock);
+}
+
 /**
  * Hears of every change below some key prefixes, by Redis' broadcasting client tracking
  * (CLIENT TRACKING … BCAST), redirected to a subscription on the same connection.

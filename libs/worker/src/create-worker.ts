@@ -54,6 +54,7 @@ import { withStartChecks } from './start-checks.ts';
 import { HostIdTakenError, hostRegistration, readBootId } from './host-registration.ts';
 import type { HostRegistration } from './host-registration.ts';
 import { limitConcurrency } from './concurrency-limit.ts';
+import { startJobWorker } from './job-worker.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { checkReadiness } from './check-readiness.ts';
 import { overdueKillTimer } from './overdue-kill-timer.ts';
@@ -110,10 +111,13 @@ export interface WorkerDependencies {
   readonly createStore: typeof createStore;
   readonly createProducers: typeof createProducers;
   readonly createRefills: typeof createRefills;
-  readonly webhooks: WebhookDependencies;
+  readonly webhooks: Omit<WebhookDependencies, 'startJobWorker'>;
   readonly connectDocker: typeof connectDocker;
   readonly createContainers: typeof dockerContainers;
   readonly probe: Probe;
+  readonly reconcile: typeof reconcile;
+  /** Starts the worker of each queue. */
+  readonly startJobWorker: typeof startJobWorker;
 }
 
 export const workerDependencies: WorkerDependencies = {
@@ -124,6 +128,8 @@ export const workerDependencies: WorkerDependencies = {
   connectDocker,
   createContainers: dockerContainers,
   probe,
+  reconcile,
+  startJobWorker,
 };
 
 /** A worker beside one Docker daemon: starts, probes, kills and reconciles its containers. */
@@ -263,7 +269,7 @@ async function startWorker(
     if (performance.now() > registeredAt + REGISTRATION_STANDS) await heartbeat();
     const ended = metrics.reconcileSeconds.startTimer();
     try {
-      await reconcile({
+      await dependencies.reconcile({
         host,
         instances,
         containers: repaired,
@@ -293,7 +299,7 @@ async function startWorker(
     const { webhooks } = config;
     const stop = await startWebhooks(
       { webhooks, redis, blocking, keys, logger },
-      dependencies.webhooks,
+      { ...dependencies.webhooks, startJobWorker: dependencies.startJobWorker },
     );
     shutdown.onShutdown('webhooks', stop);
   }
@@ -307,7 +313,13 @@ async function startWorker(
   // the lock may have died with it.
   await reconcileNow();
 
-  const options = { connection: redis, prefix: keys.queuePrefix, logger, metrics };
+  const options = {
+    connection: redis,
+    prefix: keys.queuePrefix,
+    logger,
+    metrics,
+    startJobWorker: dependencies.startJobWorker,
+  };
   const killPorts = { instances, containers, killJobs, onKilled };
   const killWorker = startKillWorker(
     { ...killPorts, containers: limitedContainers() },
@@ -339,7 +351,7 @@ async function startWorker(
       pools,
       intake,
     },
-    { connection: redis, prefix: keys.queuePrefix, logger },
+    options,
   );
   shutdown.onShutdown('refill worker', () => refillWorker.close());
 

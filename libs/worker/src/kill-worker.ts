@@ -1,10 +1,10 @@
 import { kill } from '@ephemera/lifecycle';
 import type { KillPorts, Killed } from '@ephemera/lifecycle';
-import { WORKER_OPTIONS, killQueue } from '@ephemera/queue';
+import { killQueue } from '@ephemera/queue';
 import type { KillJob } from '@ephemera/queue';
-import { DelayedError, Worker } from 'bullmq';
+import { DelayedError } from 'bullmq';
 import { requeueOnShutdown } from './requeue-on-shutdown.ts';
-import { logWorkerErrors } from './spawn-worker.ts';
+import { startJobWorker } from './job-worker.ts';
 import type { QueueWorker, QueueWorkerOptions } from './spawn-worker.ts';
 
 /** How many kills may be begun and not finished. */
@@ -17,11 +17,11 @@ const CONCURRENCY = 2_000;
 export function startKillWorker(
   ports: KillPorts,
   host: string,
-  options: Omit<QueueWorkerOptions, 'concurrency' | 'metrics'>,
+  options: Omit<QueueWorkerOptions, 'metrics'>,
 ): QueueWorker {
-  const { logger, connection, prefix } = options;
+  const { logger, connection, prefix, startJobWorker: start = startJobWorker } = options;
   const requeued = requeueOnShutdown(logger, options.finishTimeoutMs);
-  const worker = new Worker<KillJob, { kind: Killed['kind']; reason?: string | undefined }>(
+  const worker = start<KillJob, { kind: Killed['kind']; reason?: string | undefined }>(
     killQueue(host),
     async (job, token) => {
       const killed = await requeued.runOrRequeue(job, token, () => kill(ports, job.data.id, 'due'));
@@ -34,8 +34,7 @@ export function startKillWorker(
       if (killed.kind === 'absent') return { kind: 'absent' };
       return { kind: 'killed', reason: killed.instance.reason };
     },
-    { ...WORKER_OPTIONS, connection, prefix, concurrency: CONCURRENCY },
+    { logger, connection, prefix, concurrency: CONCURRENCY },
   );
-  logWorkerErrors(worker, logger);
   return { worker, stop: () => requeued.stop(worker) };
 }

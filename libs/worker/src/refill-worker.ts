@@ -1,22 +1,18 @@
 import { refill } from '@ephemera/lifecycle';
 import type { RefillPorts } from '@ephemera/lifecycle';
-import { REFILL_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
+import { REFILL_QUEUE } from '@ephemera/queue';
 import type { ScheduledMinimumJob, RefillJob } from '@ephemera/queue';
-import type { Logger } from '@ephemera/process';
-import { Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
-import { logWorkerErrors } from './spawn-worker.ts';
-
-export interface RefillWorkerOptions {
-  readonly connection: Redis;
-  readonly prefix: string;
-  readonly logger: Logger;
-}
+import type { Worker } from 'bullmq';
+import { startJobWorker } from './job-worker.ts';
+import type { QueueWorkerOptions } from './spawn-worker.ts';
 
 /** Works off the jobs that keep pools filled; any worker of any host takes the next one. */
-export function startRefillWorker(ports: RefillPorts, options: RefillWorkerOptions): Worker {
-  const { logger, ...rest } = options;
-  const worker = new Worker<RefillJob | ScheduledMinimumJob>(
+export function startRefillWorker(
+  ports: RefillPorts,
+  options: Omit<QueueWorkerOptions, 'metrics' | 'finishTimeoutMs'>,
+): Worker {
+  const { logger, connection, prefix, startJobWorker: start = startJobWorker } = options;
+  return start<RefillJob | ScheduledMinimumJob, unknown>(
     REFILL_QUEUE,
     async ({ data, opts }) => {
       if ('entry' in data) {
@@ -36,8 +32,6 @@ export function startRefillWorker(ports: RefillPorts, options: RefillWorkerOptio
       }
       return done;
     },
-    { ...WORKER_OPTIONS, ...rest },
+    { logger, connection, prefix },
   );
-  logWorkerErrors(worker, logger);
-  return worker;
 }

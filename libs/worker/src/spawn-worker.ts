@@ -1,20 +1,22 @@
 import { AssignedToOtherHostError, HostCapacityError, spawn } from '@ephemera/lifecycle';
 import type { SpawnPorts } from '@ephemera/lifecycle';
-import { SPAWN_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
+import { SPAWN_QUEUE } from '@ephemera/queue';
 import type { SpawnJob } from '@ephemera/queue';
 import type { Logger } from '@ephemera/process';
-import { DelayedError, Worker } from 'bullmq';
-import type { Job } from 'bullmq';
+import { DelayedError } from 'bullmq';
+import type { Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { requeueOnShutdown } from './requeue-on-shutdown.ts';
+import { startJobWorker } from './job-worker.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
 export interface QueueWorkerOptions {
   readonly connection: Redis;
   readonly prefix: string;
-  readonly concurrency: number;
   readonly logger: Logger;
   readonly metrics: WorkerMetrics;
+  /** Starts the queue's worker; tests wrap it, for example to run every job twice. */
+  readonly startJobWorker?: typeof startJobWorker;
   /** How long jobs under way have to end by themselves at a stop, ms. */
   readonly finishTimeoutMs?: number;
 }
@@ -32,13 +34,10 @@ export interface QueueWorker {
 const CONCURRENCY = 100;
 
 /** Works off the spawn jobs: any worker of any host takes the next one. */
-export function startSpawnWorker(
-  ports: SpawnPorts,
-  options: Omit<QueueWorkerOptions, 'concurrency'>,
-): QueueWorker {
-  const { logger, metrics, connection, prefix } = options;
+export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions): QueueWorker {
+  const { logger, metrics, connection, prefix, startJobWorker: start = startJobWorker } = options;
   const requeued = requeueOnShutdown(logger, options.finishTimeoutMs);
-  const worker = new Worker<SpawnJob, { kind: string; message?: string }>(
+  const worker = start<SpawnJob, { kind: string; message?: string }>(
     SPAWN_QUEUE,
     async (job, token) => {
       const { id, generation } = job.data;
@@ -61,9 +60,8 @@ export function startSpawnWorker(
       else log.info('spawn superseded');
       return spawned;
     },
-    { ...WORKER_OPTIONS, connection, prefix, concurrency: CONCURRENCY },
+    { logger, connection, prefix, concurrency: CONCURRENCY },
   );
-  logWorkerErrors(worker, logger);
   return { worker, stop: () => requeued.stop(worker) };
 }
 
@@ -89,13 +87,4 @@ async function requeueForOtherHost<T>(
     );
     throw new DelayedError();
   }
-}
-
-/** A worker without a listener for `error` would end the process. */
-export function logWorkerErrors(worker: Worker, logger: Logger): void {
-  worker.on('error', (error) => logger.warn({ err: error }, 'queue fault'));
-  worker.on('failed', (job, error) => {
-    const { id, generation } = (job?.data ?? {}) as { id?: string; generation?: number };
-    logger.warn({ err: error, id, generation, queue: worker.name }, 'job attempt failed');
-  });
 }

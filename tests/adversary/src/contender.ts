@@ -1,10 +1,14 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, waitFor } from '@ephemera/test-support';
-import { type Child, startChild } from './child.ts';
-import { installed } from './installed.ts';
-import { isListening } from './reaches.ts';
+import {
+  type Child,
+  freePort,
+  installed,
+  reaches,
+  startChild,
+  waitFor,
+} from '@ephemera/test-support';
 
 /** Another proxy, as a process of the run. */
 export interface Contender extends Pick<Child, 'pid' | 'log'> {
@@ -45,7 +49,7 @@ async function start(program: string, args: readonly string[], config: Config): 
   const file = join(folder, 'config');
   await writeFile(file, config(port, folder));
   const child = startChild(program, [...args, file]);
-  await waitFor(`${program} to listen`, () => child.ended() !== undefined || isListening(port));
+  await waitFor(`${program} to listen`, () => child.ended() !== undefined || reaches(port));
   if (child.ended() !== undefined) throw new Error(`${program} ended:\n${child.log()}`);
   return {
     port,

@@ -1,13 +1,14 @@
-/** What a suite was asked for on the command line. */
+/** What the command line of the suites says. */
 export interface Options {
-  /** How many answers, cases, connections or restarts; each suite has its own full measure. */
-  readonly count?: string | undefined;
-  readonly seed?: string | undefined;
-  /** When a churn ends, however many answers there were. */
-  readonly minutes?: string | undefined;
-  /** The one case to run again. */
+  /** Responses, cases, connections, restarts or seconds; each suite has its own default. */
+  readonly count?: number | undefined;
+  readonly seed: number;
+  /** When a churn ends, however many responses there were. */
+  readonly minutes: number;
+  /** The only case to run: of `fuzz` its number, of `slow` and `hogs` its name. */
   readonly case?: string | undefined;
-  /** The first case of the fuzzer, and whose bytes: `client` or `container`. */
-  readonly from?: string | undefined;
+  /** The first case of the fuzzer. */
+  readonly from: number;
+  /** The only side whose bytes the fuzzer changes. */
   readonly side?: string | undefined;
 }

@@ -1,10 +1,9 @@
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startRedis, type StartedRedis, waitFor } from '@ephemera/test-support';
+import { print, type StartedRedis, startRedis, waitFor } from '@ephemera/test-support';
 import { type Testbed, newId, type Replica, startTestbed } from './testbed.ts';
 import type { Options } from './options.ts';
 import { newEchoInstance } from './plain-instance.ts';
-import { print } from './report.ts';
 import { get } from './restart/load.ts';
 
 /** Frozen: it takes connections and answers nothing. Dead: connections to it are refused. */
@@ -114,7 +113,7 @@ async function askUntil(end: number, ask: () => Promise<string>): Promise<Asked>
 export async function runRedisUnavailable(options: Options): Promise<boolean> {
   let isWell = true;
   for (const outage of OUTAGES) {
-    const result = await redisUnavailable(outage, Number(options.count ?? 20) * 1_000);
+    const result = await redisUnavailable(outage, (options.count ?? 20) * 1_000);
     print(JSON.stringify(result, undefined, 2));
     const { known, reconnecting, unknown, recovery } = result;
     isWell &&= isOnly(known, '200') && isOnly(reconnecting, '200') && isOnly(unknown, '503');

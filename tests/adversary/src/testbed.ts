@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeId, type ReadyRoute, type Route } from '@ephemera/domain';
 import { connectRedis, type Keys, keysOf, redisHosts } from '@ephemera/store';
-import { freePort, startRedis, waitFor } from '@ephemera/test-support';
+import { type Child, freePort, startChild, startRedis, waitFor } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
-import { type Child, startChild } from './child.ts';
 
 const proxyMain = new URL('../../../apps/proxy/src/main.ts', import.meta.url).pathname;
 const HOST = 'adversary';
@@ -21,6 +20,8 @@ export interface ReplicaOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Arguments of node, such as a module to import first. */
   readonly nodeArgs?: readonly string[];
+  /** Program and its arguments in place of the app's own main.ts. */
+  readonly entry?: readonly string[];
   readonly redisPort?: number;
   readonly publicPort?: number;
   readonly adminPort?: number;
@@ -87,16 +88,20 @@ export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
     async replica(options = {}) {
       const publicPort = options.publicPort ?? (await freePort());
       const adminPort = options.adminPort ?? (await freePort());
-      const child = startChild(process.execPath, [...(options.nodeArgs ?? []), proxyMain], {
-        EPHEMERA_REDIS_URL: `redis://127.0.0.1:${options.redisPort ?? started.port}/0`,
-        EPHEMERA_NAMESPACE: namespace,
-        EPHEMERA_CONFIG: config,
-        EPHEMERA_ADMIN_TOKEN: randomBytes(24).toString('base64url'),
-        EPHEMERA_PUBLIC_PORT: String(publicPort),
-        EPHEMERA_ADMIN_PORT: String(adminPort),
-        EPHEMERA_LOG_LEVEL: 'info',
-        ...options.env,
-      });
+      const child = startChild(
+        process.execPath,
+        [...(options.nodeArgs ?? []), ...(options.entry ?? [proxyMain])],
+        {
+          EPHEMERA_REDIS_URL: `redis://127.0.0.1:${options.redisPort ?? started.port}/0`,
+          EPHEMERA_NAMESPACE: namespace,
+          EPHEMERA_CONFIG: config,
+          EPHEMERA_ADMIN_TOKEN: randomBytes(24).toString('base64url'),
+          EPHEMERA_PUBLIC_PORT: String(publicPort),
+          EPHEMERA_ADMIN_PORT: String(adminPort),
+          EPHEMERA_LOG_LEVEL: 'info',
+          ...options.env,
+        },
+      );
       const replica = { ...child, publicPort, adminPort };
       replicas.push(replica);
       await waitFor('a replica to be ready', async () => {

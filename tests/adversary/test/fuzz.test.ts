@@ -30,12 +30,12 @@ test.each([
     0,
   ],
   ['what follows a close', 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET / ', 1],
-])('the judge counts %s', (_what, bytes, requests) => {
+])('the oracle counts %s', (_what, bytes, requests) => {
   expect(readStrictly(bytes).requests).toBe(requests);
 });
 
 test.each(['Content-Length: 2', 'transfer-encoding: chunked'])(
-  'the judge finds %s in an informational answer, and none in others',
+  'the oracle finds %s in an informational answer, and none in others',
   (field) => {
     const early = (line: string) => `HTTP/1.1 103 Early Hints\r\nX: 1\r\n${line}\r\n`;
     const last = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';

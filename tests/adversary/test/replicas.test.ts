@@ -1,8 +1,7 @@
 import { createServer } from 'node:net';
-import { freePort } from '@ephemera/test-support';
+import { freePort, reaches } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 import { startTestbed } from '../src/testbed.ts';
-import { isListening } from '../src/reaches.ts';
 import { redisUnavailable, OUTAGES } from '../src/redis-unavailable.ts';
 import { idleRace } from '../src/restart/idle-race.ts';
 import { rollingRestart } from '../src/restart/rolling-restart.ts';
@@ -32,7 +31,7 @@ test('a replica whose public port is not open is not ready', { timeout: 60_000 }
     failure = error;
   });
   let asked = 0;
-  for (; failure === undefined; asked++) expect(await isListening(adminPort)).toBe(false);
+  for (; failure === undefined; asked++) expect(await reaches(adminPort)).toBe(false);
   await start;
   expect((failure as Error).message).toContain('cannot listen');
   expect(asked).toBeGreaterThan(10);
@@ -46,9 +45,9 @@ test('idle connections of a balancer are not closed under it', { timeout: 120_00
 test.each(OUTAGES)(
   'while Redis is %s what is known is served',
   { timeout: 120_000 },
-  async (way) => {
+  async (outage) => {
     const { known, reconnecting, unknown, readiness, recovery } = await redisUnavailable(
-      way,
+      outage,
       6_000,
     );
     expect(Object.keys(known.answers)).toEqual(['200']);

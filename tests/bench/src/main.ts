@@ -10,8 +10,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { freePort, startRedis } from '@ephemera/test-support';
+import { freePort, readCommandLine, startRedis } from '@ephemera/test-support';
 import type { Bench, Outcome, Scenario } from './bench.ts';
 import { CORES } from './cores.ts';
 import { installContenders } from './install.ts';
@@ -46,19 +45,17 @@ const SCENARIOS: readonly Scenario[] = [
 const BOUND = 12 * 60_000;
 const INSTANCES = 200;
 
-const { values } = parseArgs({
+const { values } = readCommandLine({
+  command: 'npm run bench --',
+  summary:
+    'Measures the data path beside other proxies. Exits with 1 where a figure is not reached.',
   options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    rounds: { type: 'string' },
-    seconds: { type: 'string' },
+    only: { kind: 'list', help: 'The only scenarios.', of: SCENARIOS.map(({ name }) => name) },
+    quick: { kind: 'flag', help: 'One round of one second each.' },
+    rounds: { kind: 'number', help: 'Rounds of each scenario; 5 where absent.' },
+    seconds: { kind: 'number', help: 'Seconds of each measurement; 2 where absent.' },
   },
 });
-const chosen = values.only?.split(',');
-const unknown = chosen?.filter((name) => SCENARIOS.every((scenario) => scenario.name !== name));
-if (unknown && unknown.length > 0) {
-  throw new Error(`no such scenario: ${unknown.join(', ')}`);
-}
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => process.exit(130));
@@ -85,13 +82,13 @@ const skipped: string[] = [];
     redisUrl: redis.url,
     instances,
     largePorts,
-    rounds: Number(values.rounds ?? (values.quick ? 1 : 5)),
-    seconds: Number(values.seconds ?? (values.quick ? 1 : 2)),
+    rounds: values.rounds ?? (values.quick ? 1 : 5),
+    seconds: values.seconds ?? (values.quick ? 1 : 2),
     until: performance.now() + BOUND,
     say,
   };
   for (const { name, title, run } of SCENARIOS) {
-    if (chosen && !chosen.includes(name)) continue;
+    if (values.only.length > 0 && !values.only.includes(name)) continue;
     if (performance.now() > bench.until) {
       skipped.push(name);
       continue;

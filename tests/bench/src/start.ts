@@ -10,33 +10,36 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { TOKEN, demoTemplate, deploy, readCommandLine } from '@ephemera/test-support';
 import { shellRun } from './shell-run.ts';
-import { startSite } from './start-site.ts';
-import type { Site } from './start-site.ts';
 import { ask, round, summarize, table } from './timed.ts';
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '15' } } });
-const ROUNDS = Number(values.rounds);
+const { values } = readCommandLine({
+  command: 'node tests/bench/src/start.ts',
+  summary: 'Measures how long a visitor waits for a warm and for a new instance.',
+  options: { rounds: { kind: 'number', help: 'Rounds of each measurement.', default: 15 } },
+});
+const ROUNDS = values.rounds;
 const POOL = 8;
 const WARM_UP = 6;
 /** Whatever is not measured by then is left out, milliseconds. */
 const LATEST = Date.now() + 8 * 60_000;
 
-const template = `
-    image: ephemera/demo
-    port: 8080
-    timeout: 5m
-    ready: { http: /id, within: 30s }
-    stopGrace: 0s
-    limits: { memory: 64m, cpus: 0.5, pids: 64 }
-    readOnly: true
-    tmpfs: { /tmp: 8m }
-    user: '65534'`;
-
-const site = await startSite(
-  `default: cold\ntemplates:\n  cold: ${template}\n  warm: ${template}\n    pool: ${POOL}\n`,
-);
+const deployment = await deploy({
+  templates: `default: cold
+templates:
+  cold: ${demoTemplate({ timeout: '5m', user: '65534' })}
+  warm: ${demoTemplate({ timeout: '5m', user: '65534', pool: POOL })}
+`,
+  env: { EPHEMERA_LOG_LEVEL: 'warn' },
+});
+const site = {
+  namespace: deployment.namespace,
+  publicUrl: deployment.publicUrls[0] ?? '',
+  adminUrl: deployment.adminUrls[0] ?? '',
+  token: TOKEN,
+};
+type Site = typeof site;
 try {
   await full(site);
   await acquire(site, 'cold').then(remove);
@@ -89,7 +92,7 @@ try {
   };
   writeFileSync(join(results, 'start.json'), `${JSON.stringify(found, null, 2)}\n`);
 } finally {
-  await site.stop();
+  await deployment.stop();
 }
 
 interface Acquired {

@@ -1,29 +1,16 @@
-import { waitFor } from '@ephemera/test-support';
+import { demoTemplate, waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 import { containersOf } from './docker-cli.ts';
 
 // A host for three, a template for two that lets people wait, and two to a visitor.
 
-const template = `
-    image: ephemera/demo
-    port: 8080
-    timeout: 60s
-    ready: { http: /id, within: 30s }
-    stopGrace: 0s
-    limits: { memory: 64m, pids: 64 }
-    readOnly: true
-    tmpfs: { /tmp: 8m }`;
-
 const TEMPLATES = `
 default: queued
 limits: { perAddress: 2 }
 templates:
-  queued: ${template}
-    maxInstances: 2
-    maxQueued: 2
-  refused: ${template}
-    whenFull: refuse
+  queued: ${demoTemplate({ timeout: '60s', maxInstances: 2, maxQueued: 2 })}
+  refused: ${demoTemplate({ timeout: '60s', whenFull: 'refuse' })}
 `;
 
 let site: Deployment;

@@ -1,4 +1,4 @@
-import { waitFor } from '@ephemera/test-support';
+import { demoTemplate, waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 import { containersOf, docker } from './docker-cli.ts';
@@ -8,17 +8,7 @@ import { containersOf, docker } from './docker-cli.ts';
 const TEMPLATES = `
 default: pooled
 templates:
-  pooled:
-    image: ephemera/demo
-    port: 8080
-    timeout: 60s
-    maxTimeout: 10m
-    ready: { http: /id, within: 30s }
-    stopGrace: 0s
-    limits: { memory: 64m, pids: 64 }
-    readOnly: true
-    tmpfs: { /tmp: 8m }
-    pool: 3
+  pooled: ${demoTemplate({ timeout: '60s', maxTimeout: '10m', pool: 3 })}
 `;
 
 let site: Deployment;

@@ -1,11 +1,11 @@
-/** What a scenario was asked for on the command line. */
+/** What the command line says. */
 export interface Options {
   /** The same seed makes the same choices. */
   readonly seed: number;
-  /** How many runs a step; each scenario has its own full measure. */
+  /** Runs per step; each scenario has its own default. */
   readonly runs: number | undefined;
-  /** The steps to strike at; all where empty. */
+  /** The steps that faults are injected at; all where empty. */
   readonly steps: readonly string[];
-  /** Guards that the processes do without. */
+  /** Guards that are removed from the processes. */
   readonly without: readonly string[];
 }

@@ -1,4 +1,4 @@
-import { print, table } from '@ephemera/test-support';
+import { median, print, table } from '@ephemera/test-support';
 import type { Broken } from './invariants/invariants.ts';
 
 /** How much of what one recovery left broken is shown. */
@@ -12,12 +12,12 @@ interface Row {
   readonly recoveries: number[];
 }
 
-/** What a scenario has counted, step by step. */
+/** What a scenario counted, by step. */
 export class Report {
   readonly #rows = new Map<string, Row>();
   readonly #found = new Set<string>();
 
-  /** A run of a step: whether its process was struck, or never came to the step. */
+  /** Counts a run of a step; `injected` is false where its process never made the call. */
   run(step: string, injected: boolean): void {
     const row = this.#row(step);
     row.runs++;
@@ -25,9 +25,9 @@ export class Report {
     else row.missed++;
   }
 
-  /** How a recovery went after runs of these steps. */
+  /** Counts a recovery after runs of these steps. */
   recovered(steps: readonly string[], took: number, broken: readonly Broken[]): void {
-    // What stays broken is told, and counted, where it was found first.
+    // What stays broken is printed and counted only where it was found first.
     const fresh = broken
       .map(({ invariant, what }) => `${invariant}: ${what}`)
       .filter((found) => !this.#found.has(found));
@@ -42,7 +42,7 @@ export class Report {
     if (fresh.length > 0) print(`after ${steps.join(', ')}`);
   }
 
-  /** Whether something ran, every step was struck and nothing was broken. */
+  /** Whether something ran, every step had a fault, and no invariant was broken. */
   get holds(): boolean {
     const rows = [...this.#rows.values()];
     return rows.length > 0 && this.#found.size === 0 && rows.every(({ deaths }) => deaths > 0);
@@ -52,9 +52,9 @@ export class Report {
     const rows = [...this.#rows].map(([step, row]) => [
       step,
       ...[row.runs, row.deaths, row.broken].map(String),
-      `${seconds(median(row.recoveries))} / ${seconds(Math.max(0, ...row.recoveries))}`,
+      `${seconds(median(row.recoveries) || 0)} / ${seconds(Math.max(0, ...row.recoveries))}`,
     ]);
-    print(table(['step', 'runs', 'struck', 'broken', 'recovery, median / longest'], rows));
+    print(table(['step', 'runs', 'faults', 'broken', 'recovery, median / longest'], rows));
   }
 
   #row(step: string): Row {
@@ -65,11 +65,6 @@ export class Report {
     }
     return row;
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
 function seconds(ms: number): string {

@@ -114,7 +114,7 @@ export async function startTestbed(options: TestbedOptions): Promise<Testbed> {
       for (;;) {
         const took = performance.now() - since;
         const broken = check(await look(ports), invariants);
-        if (!oracle.record(broken, took)) {
+        if (!oracle.observe(broken, took)) {
           await sleep(BETWEEN_LOOKS);
           continue;
         }

@@ -1,15 +1,7 @@
 import { expect, test } from 'vitest';
 import { INVARIANTS, check } from '../src/invariants/invariants.ts';
 import type { Snapshot } from '../src/invariants/snapshot.ts';
-import {
-  ID,
-  NOW,
-  UNTIL,
-  container,
-  eventOf,
-  snapshotOf,
-  withInstance,
-} from './snapshot-fixture.ts';
+import { ID, NOW, UNTIL, container, eventOf, snapshotOf, withInstance } from './snapshot.ts';
 
 test('where all is well nothing is told', () => {
   expect(check(snapshotOf())).toEqual([]);
@@ -46,13 +38,13 @@ const BROKEN: Readonly<Record<string, Partial<Snapshot>>> = {
   'nothing wrong in the answers': {
     expectations: (() => {
       const { expectations } = snapshotOf();
-      expectations.record('no answer from another instance', 'a1 was answered by b2');
+      expectations.tell('no answer from another instance', 'a1 was answered by b2');
       return expectations;
     })(),
   },
 };
 
-test('each invariant has a scene here that breaks it', () => {
+test('each invariant has a snapshot here that breaks it', () => {
   expect(Object.keys(BROKEN).sort()).toEqual(INVARIANTS.map(({ name }) => name).sort());
 });
 

@@ -8,34 +8,34 @@ const slow: Broken = { ...leak, timeoutMs: 60_000 };
 
 test('what holds is heard out at once', () => {
   const oracle = new Oracle();
-  expect(oracle.record([], 5)).toBe(true);
+  expect(oracle.observe([], 5)).toBe(true);
   expect(oracle.verdict).toEqual([]);
 });
 
 test('what is mended within its time does not count', () => {
   const oracle = new Oracle();
-  expect(oracle.record([leak], 29_000)).toBe(false);
-  expect(oracle.record([], 29_500)).toBe(true);
+  expect(oracle.observe([leak], 29_000)).toBe(false);
+  expect(oracle.observe([], 29_500)).toBe(true);
   expect(oracle.verdict).toEqual([]);
 });
 
 test('what is still broken when its time is up counts, once it is certain', () => {
   const oracle = new Oracle();
-  expect(oracle.record([leak], 30_001)).toBe(false);
-  expect(oracle.record([leak], 34_002)).toBe(true);
+  expect(oracle.observe([leak], 30_001)).toBe(false);
+  expect(oracle.observe([leak], 34_002)).toBe(true);
   expect(oracle.verdict).toEqual([leak]);
 });
 
 test('what a look soon after does not find any more was life that went on', () => {
   const oracle = new Oracle();
-  oracle.record([leak], 31_000);
-  expect(oracle.record([], 32_000)).toBe(true);
+  oracle.observe([leak], 31_000);
+  expect(oracle.observe([], 32_000)).toBe(true);
   expect(oracle.verdict).toEqual([]);
 });
 
 test('what is told in other words at every look counts too', () => {
   const oracle = new Oracle();
-  const at = (took: number) => oracle.record([{ ...leak, what: `${took} ms late` }], took);
+  const at = (took: number) => oracle.observe([{ ...leak, what: `${took} ms late` }], took);
   for (let took = 31_000; took <= 51_000; took += 1_000) expect(at(took)).toBe(false);
   expect(at(51_001)).toBe(true);
   expect(oracle.verdict).toHaveLength(1);
@@ -43,13 +43,13 @@ test('what is told in other words at every look counts too', () => {
 
 test('what may take longer is given longer', () => {
   const oracle = new Oracle();
-  expect(oracle.record([slow], 50_000)).toBe(false);
-  expect(oracle.record([slow], 60_001)).toBe(false);
-  expect(oracle.record([slow], 64_002)).toBe(true);
+  expect(oracle.observe([slow], 50_000)).toBe(false);
+  expect(oracle.observe([slow], 60_001)).toBe(false);
+  expect(oracle.observe([slow], 64_002)).toBe(true);
   expect(oracle.verdict).toEqual([slow]);
 });
 
-test('a tally holds where every step was struck and nothing was broken', () => {
+test('a report holds where every step was injected and nothing was broken', () => {
   const report = new Report();
   // Nothing that ran has shown nothing.
   expect(report.holds).toBe(false);

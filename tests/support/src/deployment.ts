@@ -26,8 +26,8 @@ export interface App {
 /** How a process is started, beside what the whole deployment has. */
 export interface AppOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Arguments of node, such as a module to import first. */
-  readonly nodeArgs?: readonly string[];
+  /** Program and arguments of node in place of the app's own main.ts. */
+  readonly entry?: readonly string[];
   /** Gives the process at once, before it is healthy: one that may end at its start. */
   readonly unawaited?: boolean;
 }
@@ -79,6 +79,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   await writeFile(config, options.templates);
   const common = {
     PATH: process.env['PATH'],
+    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
     DOCKER_HOST: process.env['DOCKER_HOST'],
     EPHEMERA_REDIS_URL: redis.url,
     EPHEMERA_NAMESPACE: namespace,
@@ -101,7 +102,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     env: Record<string, string>,
     more: AppOptions = {},
   ): Promise<App> => {
-    const args = [...(more.nodeArgs ?? []), join(root, `apps/${name}/src/main.ts`)];
+    const args = more.entry ?? [join(root, `apps/${name}/src/main.ts`)];
     const child = spawn(process.execPath, args, {
       env: { ...common, ...env, ...more.env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -151,11 +152,14 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
 
   const dashboardPort = await freePort();
   try {
-    // One after another: the first makes the network, and none has to wait for it.
-    for (let i = 0; i < (options.workers ?? 1); i++) await startWorker();
-    for (let i = 0; i < (options.proxies ?? 1); i++) await startProxy();
     const env = { EPHEMERA_DASHBOARD_PORT: String(dashboardPort) };
-    if (options.dashboard) await startApp('dashboard', dashboardPort, env);
+    // What starts of one kind starts in order: the first worker makes the network, so that no other
+    // one waits for it, and replicas keep their numbers.
+    await allSettled([
+      inOrder(options.workers ?? 1, startWorker),
+      inOrder(options.proxies ?? 1, startProxy),
+      options.dashboard === true && startApp('dashboard', dashboardPort, env),
+    ]);
   } catch (error) {
     await stop();
     throw error;
@@ -201,6 +205,17 @@ async function requireDeclared(method: string, path: string, answer: Response): 
   const body: unknown = isJson ? await answer.clone().json() : undefined;
   const fault = undeclaredIn(route, { status: answer.status, type, body });
   if (fault !== undefined) throw new Error(fault);
+}
+
+async function inOrder(count: number, start: () => Promise<unknown>): Promise<void> {
+  for (let i = 0; i < count; i++) await start();
+}
+
+/** Waits for all, also where one fails: what is still starting could not be stopped. */
+async function allSettled(starts: readonly unknown[]): Promise<void> {
+  const settled = await Promise.allSettled(starts);
+  for (const promiseSettledResult of settled)
+    if (promiseSettledResult.status === 'rejected') throw promiseSettledResult.reason;
 }
 
 /** Ends a process as an operator would, and waits until it has ended. */

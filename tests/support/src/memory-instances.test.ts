@@ -5,7 +5,7 @@ instancesContract((options) => {
   const instances = memoryInstances(options);
   return Promise.resolve({
     instances,
-    others: instances,
+    second: instances,
     leases: instances,
     suspensions: instances,
     pools: instances,

@@ -27,7 +27,7 @@ export type Verbs = typeof VERBS;
 export const TTL = 30_000;
 export const POOL_AGE = 120_000;
 export const POOL = 'p';
-/** No scene lets more time pass than this while somebody is handed a warm one, ms. */
+/** No scenario lets more time pass than this while somebody is handed a warm one, ms. */
 const LATE_BY = 6_000;
 export const draft = (id: string, pauses = false) =>
   sampleDraft({

@@ -22,7 +22,7 @@ describe('no order of calls breaks a rule', () => {
 
 interface Rule {
   readonly without: string;
-  readonly fixture: keyof typeof SCENARIOS;
+  readonly scenario: keyof typeof SCENARIOS;
   readonly breaks: RegExp;
   readonly verbs?: Partial<Verbs>;
   readonly change?: (world: World) => void;
@@ -32,13 +32,13 @@ interface Rule {
 const RULES: readonly Rule[] = [
   {
     without: 'reading the lease again when a kill job fires',
-    fixture: 'two renewals, and the worker dies on the kill',
+    scenario: 'two renewals, and the worker dies on the kill',
     breaks: /before its deadline/,
     verbs: { kill: (ports, id) => kill(ports, id, 'ttl') },
   },
   {
     without: 'intent before action',
-    fixture: 'two hosts start the same instance, one dies, and somebody ends it',
+    scenario: 'two hosts start the same instance, one dies, and somebody ends it',
     breaks: /nobody meant to end/,
     verbs: {
       async spawn(ports, id, generation) {
@@ -52,7 +52,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'the route before the container',
-    fixture: 'a renewal meets the deadline, its kill job and a reconciliation',
+    scenario: 'a renewal meets the deadline, its kill job and a reconciliation',
     breaks: /removed under an instance/,
     verbs: {
       async kill(ports, id, reason, message) {
@@ -65,7 +65,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'a kill job for each generation',
-    fixture: 'a claim meets the end of its time in the pool',
+    scenario: 'a claim meets the end of its time in the pool',
     breaks: /handed out without a kill job/,
     change({ killJobs }) {
       const { schedule, cancel } = killJobs;
@@ -75,7 +75,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'a look at the host before an instance is published',
-    fixture: 'the store goes back to before another host began it',
+    scenario: 'the store goes back to before another host began it',
     breaks: /before its deadline|without a container|lost/,
     change({ store }) {
       const { markReady } = store;
@@ -84,7 +84,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'rpcRedis whose container it was that ended',
-    fixture: 'the store goes back to before another host began it, and the exits are told',
+    scenario: 'the store goes back to before another host began it, and the exits are told',
     breaks: /exit of another container/,
     verbs: {
       async endExitedInstance(ports, { id }) {
@@ -96,7 +96,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'a look at what a pause has frozen',
-    fixture: 'a deadline that pauses meets a resume',
+    scenario: 'a deadline that pauses meets a resume',
     breaks: /frozen that is ready/,
     verbs: {
       async kill(ports, id, reason) {
@@ -109,7 +109,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'thawing what serves',
-    fixture: 'a pause is overtaken by a resume, and cut short',
+    scenario: 'a pause is overtaken by a resume, and cut short',
     breaks: /frozen/,
     verbs: {
       reconcile(ports) {
@@ -123,9 +123,9 @@ const RULES: readonly Rule[] = [
 ];
 
 describe('an order is found that breaks a rule', () => {
-  test.each(RULES)('without $without', async ({ fixture: name, verbs, change, breaks }) => {
+  test.each(RULES)('without $without', async ({ scenario: name, verbs, change, breaks }) => {
     const scenario = SCENARIOS[name];
-    if (!scenario) throw new Error(`there is no scene ${name}`);
+    if (!scenario) throw new Error(`there is no scenario ${name}`);
     const run = runOf(scenario, { ...VERBS, ...verbs }, change);
     const { broken } = await explore(run, scenario.interruptions);
     expect(broken?.rule).toMatch(breaks);

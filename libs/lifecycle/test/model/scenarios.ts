@@ -173,7 +173,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
-/** One run of a scene: all act, then all comes to rest, then every deadline passes. */
+/** One run of a scenario: all act, then all comes to rest, then every deadline passes. */
 export function runOf(
   scenario: Scenario,
   verbs: Verbs = VERBS,
@@ -187,7 +187,7 @@ export function runOf(
     const actors = createActors(world, turns, verbs);
     for (const actor of scenario.actors(actors, made)) turns.start(actor);
     await turns.untilAllAreDone(choose);
-    if (scenario.withoutReconciliation) await world.judgeFrozen([ID]);
+    if (scenario.withoutReconciliation) await world.checkFrozen([ID]);
     const repair = async () => {
       for (const host of HOSTS) {
         await actors.tell(host).run((port) => port);
@@ -199,13 +199,13 @@ export function runOf(
     world.clock.advance(6_000);
     await repair();
     await repair();
-    if (world.faults.length === 0) await world.judgeRest([ID]);
+    if (world.faults.length === 0) await world.checkRest([ID]);
     world.clock.advance(1_000_000);
     for (let i = 0; i < 3; i++) {
       await repair();
       world.clock.advance(6_000);
     }
-    if (world.faults.length === 0) await world.judgeEnd([ID]);
+    if (world.faults.length === 0) await world.checkEnd([ID]);
     return brokenOf(world, turns);
   };
 }
@@ -215,7 +215,7 @@ function brokenOf({ faults }: World, { trace }: Turns): Broken | undefined {
   return rule === undefined ? undefined : { rule, trace };
 }
 
-/** Brings the one instance of a scene to where it begins, without anybody in between. */
+/** Brings the one instance of a scenario to where it begins, without anybody in between. */
 async function setUp(
   { given: input, pauses = false }: Scenario,
   world: World,

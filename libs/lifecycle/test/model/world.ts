@@ -20,8 +20,8 @@ interface Exit {
 const EARLY = ['request', 'exited', 'oom', 'start_failed'];
 
 /**
- * Two hosts, one store and its queues in memory, and a ledger of what was promised. Every change
- * is judged as it is made; `faults` holds what broke a rule.
+ * Two hosts, one store and its queues in memory, and expectations of what was promised. Every change
+ * is checked as it is made; `faults` holds what broke a rule.
  */
 export function openWorld() {
   const clock = manualClock();
@@ -46,8 +46,8 @@ export function openWorld() {
         .map((memoryContainer) => ({ ...memoryContainer, host })),
     );
 
-  /** Judges the end of a container, at the moment at which it is taken away. */
-  const judgeRemoval = async (host: Host, id: string): Promise<void> => {
+  /** Checks the end of a container, at the moment at which it is taken away. */
+  const checkRemoval = async (host: Host, id: string): Promise<void> => {
     const mine = [...daemons[host].containers.values()].filter(
       (memoryContainer) => memoryContainer.id === id,
     );
@@ -98,14 +98,14 @@ export function openWorld() {
       return daemons[host].start(instance, next, reportProgress);
     },
     async removeInstance(id, grace) {
-      await judgeRemoval(host, id);
+      await checkRemoval(host, id);
       await telling(host, () => daemons[host].removeInstance(id, grace));
     },
     async remove(containerId) {
       const found = [...daemons[host].containers.values()].find(
         (memoryContainer) => memoryContainer.containerId === containerId,
       );
-      if (found) await judgeRemoval(host, found.id);
+      if (found) await checkRemoval(host, found.id);
       await telling(host, () => daemons[host].remove(containerId));
     },
   });
@@ -145,11 +145,11 @@ export function openWorld() {
       };
     },
     /** What must hold when all is quiet and everybody is well. */
-    async judgeRest(ids: readonly string[]): Promise<void> {
-      for (const id of ids) oracle(id, await store.get(id));
+    async checkRest(ids: readonly string[]): Promise<void> {
+      for (const id of ids) check(id, await store.get(id));
     },
     /** What must hold before any repair: a visitor of one that is frozen waits for a reconciliation. */
-    async judgeFrozen(ids: readonly string[]): Promise<void> {
+    async checkFrozen(ids: readonly string[]): Promise<void> {
       for (const id of ids) {
         const { state, host } = (await store.get(id)) ?? {};
         const isFrozen = containersOf(id).some((item) => item.host === host && item.paused);
@@ -157,7 +157,7 @@ export function openWorld() {
       }
     },
     /** What must hold when every deadline has passed. */
-    async judgeEnd(ids: readonly string[]): Promise<void> {
+    async checkEnd(ids: readonly string[]): Promise<void> {
       for (const id of ids) {
         const instance = await store.get(id);
         if (instance && !isDead(instance.state)) faults.push(`it is ${instance.state} for ever`);
@@ -167,7 +167,7 @@ export function openWorld() {
     },
   };
 
-  function oracle(id: string, instance: Instance | undefined): void {
+  function check(id: string, instance: Instance | undefined): void {
     const there = containersOf(id);
     if (there.length > 1) faults.push(`${there.length} containers have one id`);
     if (!instance || isDead(instance.state)) {

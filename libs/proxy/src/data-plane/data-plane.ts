@@ -20,7 +20,7 @@ import { ProxiedUpgrade } from './proxied-upgrade.ts';
 import { checkHandshake, readRequestHead } from './request-head.ts';
 import type { DataPlaneContext } from './routed-request.ts';
 import { UploadScheduler } from './upload.ts';
-import { UpstreamPools } from './upstream/pool.ts';
+import { createUpstreamPools } from './upstream/pool.ts';
 import { WebSocketTunnels } from './websocket-tunnel.ts';
 
 /** Settings of a data plane; durations are milliseconds, with the defaults of `limits.ts`. */
@@ -48,6 +48,7 @@ export interface DataPlaneOptions extends Pick<
   readonly waitingPage?: DataPlaneContext['waitingPage'];
   readonly activity?: DataPlaneContext['activity'];
   readonly onUpstreamFailure?: DataPlaneContext['onUpstreamFailure'];
+  readonly createUpstreamPools?: typeof createUpstreamPools;
 }
 
 /** Forwards the requests that are for an instance. */
@@ -75,7 +76,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     idleTimeout: options.idleTimeout ?? UPSTREAM_IDLE_TIMEOUT_MS,
     responseTimeout,
   };
-  const pools = new UpstreamPools(options.routes, timeouts, options.logger);
+  const createPools = options.createUpstreamPools ?? createUpstreamPools;
+  const pools = createPools(options.routes, timeouts, options.logger);
   const context: DataPlaneContext = {
     routes: options.routes,
     prefix: options.prefix,

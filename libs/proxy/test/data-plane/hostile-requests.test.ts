@@ -13,7 +13,7 @@ let upstream: Upstream;
 let id: string;
 
 beforeAll(async () => {
-  fixture = await startFixture({ server: { headersTimeout: 1_000 } });
+  fixture = await startFixture({ idleTimeout: 500, server: { headersTimeout: 1_000 } });
 });
 afterAll(() => fixture.stop());
 beforeEach(async () => {

@@ -5,6 +5,7 @@ import type { Logger } from '@ephemera/process';
 import { redisEventGroup } from '@ephemera/store';
 import type { Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
+import { startJobWorker } from '../job-worker.ts';
 import { deliver } from './deliver.ts';
 import { queueDeliveries } from './queue-deliveries.ts';
 import { startWebhookWorker } from './webhook-worker.ts';
@@ -27,12 +28,14 @@ export interface WebhookDependencies {
   readonly createDeliveries: typeof createDeliveries;
   readonly createEventGroup: typeof redisEventGroup;
   readonly deliver: typeof deliver;
+  readonly startJobWorker: typeof startJobWorker;
 }
 
 export const webhookDependencies: WebhookDependencies = {
   createDeliveries,
   createEventGroup: redisEventGroup,
   deliver,
+  startJobWorker,
 };
 
 /**
@@ -53,7 +56,13 @@ export async function startWebhooks(
   const worker = startWebhookWorker(
     webhooks,
     { timeoutMs: TIMEOUT_MS, now: Date.now, deliver: dependencies.deliver },
-    { connection: redis, prefix: keys.queuePrefix, concurrency: CONCURRENCY, logger },
+    {
+      connection: redis,
+      prefix: keys.queuePrefix,
+      concurrency: CONCURRENCY,
+      logger,
+      startJobWorker: dependencies.startJobWorker,
+    },
   );
   return async () => {
     stopping.abort();

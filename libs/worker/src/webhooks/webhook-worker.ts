@@ -1,9 +1,9 @@
 import { toEventResource } from '@ephemera/contract';
 import type { Webhook } from '@ephemera/domain';
-import { WEBHOOK_QUEUE, WORKER_OPTIONS } from '@ephemera/queue';
+import { WEBHOOK_QUEUE } from '@ephemera/queue';
 import type { WebhookJob } from '@ephemera/queue';
-import { Worker } from 'bullmq';
-import { logWorkerErrors } from '../spawn-worker.ts';
+import type { Worker } from 'bullmq';
+import { startJobWorker } from '../job-worker.ts';
 import type { QueueWorkerOptions } from '../spawn-worker.ts';
 import type { Deliver, Delivery } from './deliver.ts';
 
@@ -11,10 +11,13 @@ import type { Deliver, Delivery } from './deliver.ts';
 export function startWebhookWorker(
   webhooks: readonly Webhook[],
   { deliver, ...delivery }: Delivery & { readonly deliver: Deliver },
-  options: Omit<QueueWorkerOptions, 'metrics'>,
+  {
+    startJobWorker: start = startJobWorker,
+    ...options
+  }: Omit<QueueWorkerOptions, 'metrics' | 'finishTimeoutMs'> & { readonly concurrency: number },
 ): Worker {
-  const { logger, ...rest } = options;
-  const worker = new Worker<WebhookJob, { status: number }>(
+  const { logger } = options;
+  return start<WebhookJob, { status: number }>(
     WEBHOOK_QUEUE,
     async ({ data, attemptsStarted }) => {
       const { webhook: name, event } = data;
@@ -26,8 +29,6 @@ export function startWebhookWorker(
       logger.info({ id, type, seq, webhook: name, attempt: attemptsStarted }, 'webhook delivered');
       return { status };
     },
-    { ...WORKER_OPTIONS, ...rest },
+    options,
   );
-  logWorkerErrors(worker, logger);
-  return worker;
 }

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Testbed, newId, readyRoute, type Replica, startTestbed } from '../testbed.ts';
-import { randomFrom, type Random } from '../random.ts';
+import { randomFrom, type Random } from '@ephemera/test-support';
 import { disturb } from './disturb.ts';
-import { type Fence, without } from './fences.ts';
+import { type Fence, entryWithout } from './fences.ts';
 import { type Listening, startInstance, type Stray } from './instance.ts';
 import { type Relay, startRelay } from './relay.ts';
 import { Visitor } from './visitor.ts';
@@ -73,8 +73,8 @@ async function churnOn(
   for (let i = 0; i < REPLICAS; i++) {
     const relay = await startRelay(testbed.redisPort);
     relays.push(relay);
-    const nodeArgs = without(options.removed ?? []);
-    replicas.push(await testbed.replica({ nodeArgs, redisPort: relay.port }));
+    const entry = entryWithout('proxy', options.removed ?? []);
+    replicas.push(await testbed.replica({ entry, redisPort: relay.port }));
   }
   const count = { answers: 0, wrong: 0, arrived: 0, instances: 0 };
   const strays: Stray[] = [];

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Testbed, Replica } from '../testbed.ts';
-import type { Random } from '../random.ts';
+import type { Random } from '@ephemera/test-support';
 import type { Relay } from './relay.ts';
 
 interface Fixture {

@@ -1,87 +1,140 @@
-/** A place of the product's source, and what stands there once a fence is taken away. */
-interface SourcePatch {
-  /** End of the file's path. */
-  readonly file: string;
-  readonly text: string;
-  readonly instead: string;
-}
-
-export type Fence = 'lease' | 'push' | 'flush' | 'sockets' | 'recheck' | 'addresses';
-
-const CACHE = 'libs/store/src/route-cache.ts';
-const TRACKING = 'libs/store/src/route-tracking.ts';
-const POOLS = 'libs/proxy/src/data-plane/upstream/pool.ts';
-const PROFILE = 'libs/worker/src/docker/container-profile.ts';
+import { join } from 'node:path';
+import type { ProxyDependencies } from '@ephemera/proxy';
+import type { WorkerDependencies } from '@ephemera/worker';
 
 /**
- * The fences between instances, each with what takes it away from a replica that a test starts.
- * The product has no switch for any of this: the source is changed while it is loaded, and a place
- * that is not found any more ends the replica at its start.
+ * The checks that keep a request from another instance (docs/ADVERSARY.md):
+ *
+ * - `lease`: a cached route is used only for its lease without proof that it still stands;
+ * - `push`: a changed route is dropped when Redis pushes the change;
+ * - `flush`: a lost invalidation connection makes every cached route stale;
+ * - `sockets`: connections belong to one generation of one instance, and end with it;
+ * - `recheck`: the route is read again when a connection opens, before its first byte;
+ * - `addresses`: the worker gives each container the next address of the host's block.
  */
-export const FENCES: Readonly<Record<Fence, readonly SourcePatch[]>> = {
-  /** A cached route is used without proof that it still stands. */
-  lease: [
-    {
-      file: CACHE,
-      text: 'return now < entry.validUntil || now < this.#provenAt + this.#lease ? entry : undefined;',
-      instead: 'return entry;',
-    },
-  ],
-  /** Nobody hears that a route changed. */
-  push: [
-    { file: TRACKING, text: 'if (String(channel) === CHANNEL) this.#told(message);', instead: '' },
-  ],
-  /** A lost invalidation connection is taken for a quiet one. */
-  flush: [
-    { file: TRACKING, text: 'this.#events.down();', instead: '' },
-    { file: CACHE, text: 'read.invalidated = !this.#tracked;', instead: '' },
-  ],
-  /** Connections are kept by address and not by instance, and outlive the route. */
-  sockets: [
-    {
-      file: POOLS,
-      text: `const known = this.#pools.get(id);
-    if (known?.generation === route.generation) return known;
-    if (known) this.#drop(known);`,
-      instead: `const known = this.#pools.get(route.address);
-    if (known) return Object.assign(known, { id, route });`,
-    },
-    {
-      file: POOLS,
-      text: 'this.#pools.set(id, pool);',
-      instead: 'this.#pools.set(route.address, pool);',
-    },
-  ],
-  /** A connection that has opened is used without asking whether the route still stands. */
-  recheck: [{ file: POOLS, text: 'return isCurrent(found, generation);', instead: 'return true;' }],
-  /** Docker gives a container the lowest free address: that of the one which has just ended. */
-  addresses: [
-    {
-      file: PROFILE,
-      text: '[place.network]: { IPAMConfig: { IPv4Address: place.address } },',
-      instead: '[place.network]: {},',
-    },
-  ],
-};
+export type Fence = 'lease' | 'push' | 'flush' | 'sockets' | 'recheck' | 'addresses';
 
-export const fenceNames = Object.keys(FENCES) as Fence[];
-/** Those that stand in a replica, and not in the worker. */
-export const proxyFences = fenceNames.filter((name) => name !== 'addresses');
+/** Those of a proxy. `addresses` is the worker's. */
+export const proxyFences = [
+  'lease',
+  'push',
+  'flush',
+  'sockets',
+  'recheck',
+] as const satisfies Fence[];
 
-/** Arguments of node that start a replica or a worker without some of its fences. */
-export function without(fences: readonly Fence[]): string[] {
-  const hook = new URL('./remove-fences.ts', import.meta.url);
-  hook.search = fences.join(',');
-  return fences.length === 0 ? [] : ['--import', hook.href];
+/** Longer than any run: a route with this lease is always used. */
+const DAY = 86_400_000;
+
+const nothing = () => undefined;
+
+/** Dependencies of a proxy without some fences. */
+export function withoutProxyFences(
+  base: ProxyDependencies,
+  removed: readonly Fence[],
+): ProxyDependencies {
+  const isRemoved = (fence: Fence) => removed.includes(fence);
+  return {
+    ...base,
+    createRoutes: ({ trackRoutes, ...options }) => {
+      if (!trackRoutes) throw new Error('the proxy gives no trackRoutes to its route cache');
+      return base.createRoutes({
+        ...options,
+        ...(isRemoved('lease') && { lease: DAY }),
+        trackRoutes: (redis, prefix, events, clock) =>
+          trackRoutes(
+            redis,
+            prefix,
+            {
+              up: (since) => events.up(since),
+              proven: (since) => events.proven(since),
+              invalid: isRemoved('push') ? nothing : (key) => events.invalid(key),
+              down: isRemoved('flush') ? nothing : () => events.down(),
+            },
+            clock,
+          ),
+      });
+    },
+    createUpstreamPools(routes, timeouts, logger) {
+      const create = isRemoved('sockets') ? poolsByAddress(base) : base.createUpstreamPools;
+      const pools = create(routes, timeouts, logger);
+      if (isRemoved('recheck')) pools.confirms = () => Promise.resolve(true);
+      return pools;
+    },
+  };
 }
 
-/** The source of a file with the fences taken away; undefined where none is in it. */
-export function taken(path: string, source: string, fences: readonly Fence[]): string | undefined {
-  const patches = fences.flatMap((fence) => FENCES[fence]);
-  const here = patches.filter(({ file }) => path.endsWith(file));
-  if (here.length === 0) return undefined;
-  return here.reduce((text, { file, text: found, instead }) => {
-    if (text.split(found).length !== 2) throw new Error(`${file} has no such fence: ${found}`);
-    return text.replace(found, () => instead);
-  }, source);
+/**
+ * Pools that are found by address, as an ordinary proxy finds them, and outlive their route. The
+ * product's pools are told that each address is one instance of one generation that never ends.
+ */
+function poolsByAddress(base: ProxyDependencies): ProxyDependencies['createUpstreamPools'] {
+  return (routes, timeouts, logger) => {
+    /** The route that a pool was used for last. */
+    const latest = new Map<string, { readonly id: string; readonly generation: number }>();
+    const endless: typeof routes.find = (address) =>
+      Promise.resolve({
+        route: readyAt(address),
+        validUntil: Infinity,
+        deadline: Infinity,
+      });
+    const pools = base.createUpstreamPools(
+      {
+        find: endless,
+        confirm: endless,
+        isRegistered: (host, address) => routes.isRegistered(host, address),
+        onDrop: nothing,
+      },
+      timeouts,
+      logger,
+    );
+    const poolOf = pools.poolOf.bind(pools);
+    pools.poolOf = (id, route, _deadline) => {
+      latest.set(route.address, { id, generation: route.generation });
+      return poolOf(route.address, { ...route, generation: 0 }, Infinity);
+    };
+    pools.confirms = async (address) => {
+      const used = latest.get(address);
+      const found = used && (await routes.confirm(used.id));
+      const isReady = found?.route.state === 'ready' && performance.now() < found.deadline;
+      return isReady && found.route.generation === used?.generation;
+    };
+    return pools;
+  };
+}
+
+function readyAt(address: string) {
+  return {
+    state: 'ready',
+    generation: 0,
+    address,
+    port: 0,
+    ports: {},
+    expiresAt: Infinity,
+    stripPrefix: true,
+    host: '',
+    hostHeader: 'pass',
+  } as const;
+}
+
+/** Dependencies of a worker without the fence `addresses`: Docker gives the lowest free address. */
+export function withoutAddressFence(base: WorkerDependencies): WorkerDependencies {
+  return {
+    ...base,
+    connectDocker(...args) {
+      const docker = base.connectDocker(...args);
+      const create = docker.createContainer.bind(docker);
+      const createAnywhere: typeof docker.createContainer = (options) => {
+        const networks = Object.keys(options.NetworkingConfig?.EndpointsConfig ?? {});
+        const EndpointsConfig = Object.fromEntries(networks.map((name) => [name, {}]));
+        return create({ ...options, NetworkingConfig: { EndpointsConfig } });
+      };
+      return Object.assign(docker, { createContainer: createAnywhere });
+    },
+  };
+}
+
+/** Program and arguments of node that start a proxy, or a worker, without some of its fences. */
+export function entryWithout(app: 'proxy' | 'worker', removed: readonly Fence[]): string[] {
+  return [join(import.meta.dirname, `../processes/${app}.ts`), removed.join(',')];
 }

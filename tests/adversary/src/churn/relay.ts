@@ -1,6 +1,6 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** The way of one replica to Redis, which can lose what Redis says. */
+/** The connection of one replica to Redis, which can lose what Redis sends. */
 export interface Relay {
   readonly port: number;
   /** Holds back all that is told of changes, until `release`. */
@@ -11,43 +11,43 @@ export interface Relay {
   stop(): void;
 }
 
-interface RelayedConnection {
+interface Link {
   readonly near: Socket;
   readonly far: Socket;
   tracks: boolean;
 }
 
 export async function startRelay(redisPort: number): Promise<Relay> {
-  const connections = new Set<RelayedConnection>();
+  const links = new Set<Link>();
   let held: 'nothing' | 'tracking' | 'all' = 'nothing';
-  const isHeld = (way: RelayedConnection) => held === 'all' || (held === 'tracking' && way.tracks);
+  const isHeld = (link: Link) => held === 'all' || (held === 'tracking' && link.tracks);
   const server = createServer({ noDelay: true }, (near) => {
     const far = connect({ port: redisPort, host: '127.0.0.1', noDelay: true });
-    const way: RelayedConnection = { near, far, tracks: false };
-    connections.add(way);
+    const link: Link = { near, far, tracks: false };
+    links.add(link);
     near.on('data', (data) => {
-      if (!way.tracks && data.includes('TRACKING')) way.tracks = true;
+      if (!link.tracks && data.includes('TRACKING')) link.tracks = true;
       far.write(data);
-      if (isHeld(way)) far.pause();
+      if (isHeld(link)) far.pause();
     });
     far.on('data', (data) => near.write(data));
-    if (isHeld(way)) far.pause();
+    if (isHeld(link)) far.pause();
     for (const [socket, other] of [
       [near, far],
       [far, near],
     ] as const) {
       socket.on('error', () => socket.destroy());
       socket.on('close', () => {
-        connections.delete(way);
+        links.delete(link);
         other.destroy();
       });
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const apply = () => {
-    for (const way of connections) {
-      if (isHeld(way)) way.far.pause();
-      else way.far.resume();
+    for (const link of links) {
+      if (isHeld(link)) link.far.pause();
+      else link.far.resume();
     }
   };
   return {
@@ -66,7 +66,7 @@ export async function startRelay(redisPort: number): Promise<Relay> {
     },
     stop() {
       server.close();
-      for (const { near, far } of connections) {
+      for (const { near, far } of links) {
         near.destroy();
         far.destroy();
       }

@@ -1,5 +1,5 @@
 import type { Options } from '../options.ts';
-import { print, table } from '../report.ts';
+import { print, table } from '@ephemera/test-support';
 import { isChurnWell, isContainersWell, isFencesWell } from '../verdicts.ts';
 import { churn, type ChurnOptions, type ChurnResult } from './churn.ts';
 import { containerChurn } from '../containers/container-churn.ts';
@@ -10,21 +10,21 @@ const SHORT = { answers: 20_000, atMostMs: 60_000 };
 
 /** Every fence stands, and everything goes wrong that the disturbances know. */
 export async function runChurn(options: Options): Promise<boolean> {
-  const answers = Number(options.count ?? 1_000_000);
-  const seed = Number(options.seed ?? 1);
+  const answers = options.count ?? 1_000_000;
+  const seed = options.seed;
   const result = await churn({ answers, atMostMs: timeOf(options), seed, onProgress: print });
   print(JSON.stringify({ ...result, strays: result.strays.slice(0, 5) }, undefined, 2));
   return isChurnWell(result, answers);
 }
 
 function timeOf(options: Options): number {
-  return Number(options.minutes ?? 40) * 60_000;
+  return options.minutes * 60_000;
 }
 
 /** The same with real containers, which Docker gives used addresses; at last without the fences. */
 export async function runContainers(options: Options): Promise<boolean> {
-  const answers = Number(options.count ?? 100_000);
-  const seed = Number(options.seed ?? 1);
+  const answers = options.count ?? 100_000;
+  const seed = options.seed;
   const atMostMs = timeOf(options);
   const full = { answers, atMostMs, seed, onProgress: print };
   const result = await containerChurn(full);
@@ -37,7 +37,7 @@ export async function runContainers(options: Options): Promise<boolean> {
 
 /** Short churns with each fence taken away, then with several: whether the churn would catch it. */
 export async function runFences(options: Options): Promise<boolean> {
-  const seed = Number(options.seed ?? 1);
+  const seed = options.seed;
   const rows: string[][] = [];
   const results = new Map<string, ChurnResult>();
   for (const [name, more] of variants()) {

@@ -65,16 +65,16 @@ export async function compare(mutations: number, seed: number): Promise<Compared
     const ephemera = await testbed.replica();
     const haproxy = await startPlainHaproxy(behindHaproxy.port);
     const nginx = await startPlainNginx(behindNginx.port);
-    const oracle = async (port: number, upstream: Upstream, bytes: string): Promise<Verdict> => {
+    const verdictOf = async (port: number, upstream: Upstream, bytes: string): Promise<Verdict> => {
       const before = upstream.state.requests;
       const received = await exchange(port, bytes, 0, QUIET);
       return { statuses: statusesIn(received), forwarded: upstream.state.requests - before };
     };
     const item = async (name: string, bytes: string): Promise<Compared> => {
       const [ours, haproxys, nginxs] = await Promise.all([
-        oracle(ephemera.publicPort, behindEphemera, bytes),
-        oracle(haproxy.port, behindHaproxy, bytes),
-        oracle(nginx.port, behindNginx, bytes),
+        verdictOf(ephemera.publicPort, behindEphemera, bytes),
+        verdictOf(haproxy.port, behindHaproxy, bytes),
+        verdictOf(nginx.port, behindNginx, bytes),
       ]);
       return { name, ephemera: ours, haproxy: haproxys, nginx: nginxs };
     };

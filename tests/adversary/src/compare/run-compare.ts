@@ -1,9 +1,9 @@
 import type { Options } from '../options.ts';
-import { print, table } from '../report.ts';
+import { print, table } from '@ephemera/test-support';
 import { compare, isLaxer, type Verdict } from './compare.ts';
 
 export async function runCompare(options: Options): Promise<boolean> {
-  const results = await compare(Number(options.count ?? 300), Number(options.seed ?? 1));
+  const results = await compare(options.count ?? 300, options.seed);
   const rows = results
     .filter((result) => !result.name.startsWith('mutation') || isLaxer(result))
     .map((result) => [

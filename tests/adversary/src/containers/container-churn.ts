@@ -3,7 +3,7 @@ import { disturb } from '../churn/disturb.ts';
 import type { Fence } from '../churn/fences.ts';
 import { Visitor } from '../churn/visitor.ts';
 import type { Replica } from '../testbed.ts';
-import { randomFrom, type Random } from '../random.ts';
+import { randomFrom, type Random } from '@ephemera/test-support';
 import { type InstancesSite, startInstancesSite } from './instances-site.ts';
 
 export interface ContainerChurnOptions {

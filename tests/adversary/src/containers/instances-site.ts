@@ -2,17 +2,15 @@ import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Route } from '@ephemera/domain';
-import { freePort, waitFor } from '@ephemera/test-support';
-import { type Fence, without } from '../churn/fences.ts';
+import { type Child, freePort, startChild, waitFor } from '@ephemera/test-support';
+import { type Fence, entryWithout } from '../churn/fences.ts';
 import { type Relay, startRelay } from '../churn/relay.ts';
-import { type Child, startChild } from '../child.ts';
 import { type Testbed, type Replica, startTestbed } from '../testbed.ts';
 import { OWN_ID } from './own-id.ts';
 
 const REPLICAS = 3;
 const TIMEOUT_MS = 60_000;
 const ENDED: readonly Route['state'][] = ['gone', 'failed'];
-const workerMain = new URL('../../../../apps/worker/src/main.ts', import.meta.url).pathname;
 const removeAll = new URL('../../../../apps/worker/src/remove-all.ts', import.meta.url).pathname;
 
 /** The product's own worker on the machine's Docker daemon, and replicas to be disturbed. */
@@ -60,7 +58,7 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
   };
   try {
     const workerPort = await freePort();
-    const worker = startHere([...without(['addresses']), workerMain], {
+    const worker = startHere(entryWithout('worker', ['addresses']), {
       ...env,
       EPHEMERA_WORKER_PORT: String(workerPort),
     });
@@ -76,7 +74,8 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
     for (let i = 0; i < REPLICAS; i++) {
       const relay = await startRelay(testbed.redisPort);
       relays.push(relay);
-      replicas.push(await testbed.replica({ nodeArgs: without(removed), redisPort: relay.port }));
+      const entry = entryWithout('proxy', removed);
+      replicas.push(await testbed.replica({ entry, redisPort: relay.port }));
     }
     // One that nobody disturbs, to ask for instances and for their end.
     const token = randomBytes(24).toString('base64url');

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import type { Testbed } from '../testbed.ts';
-import { randomFrom } from '../random.ts';
+import { randomFrom } from '@ephemera/test-support';
 import { ANSWERS } from './answers.ts';
 import { type CountingUpstream, startCountingUpstream } from './counting-upstream.ts';
 import { type Findings, increment } from './finding.ts';

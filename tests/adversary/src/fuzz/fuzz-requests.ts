@@ -1,5 +1,5 @@
 import type { Testbed } from '../testbed.ts';
-import { type Random, randomFrom } from '../random.ts';
+import { type Random, randomFrom } from '@ephemera/test-support';
 import type { Arrived } from './canonical.ts';
 import { ClientConnection } from './client-connection.ts';
 import { type CountingUpstream, startCountingUpstream } from './counting-upstream.ts';

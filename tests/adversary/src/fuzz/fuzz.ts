@@ -1,5 +1,4 @@
-import { waitFor } from '@ephemera/test-support';
-import { descriptors } from '../child.ts';
+import { descriptors, waitFor } from '@ephemera/test-support';
 import { startTestbed } from '../testbed.ts';
 import { type Finding, Findings } from './finding.ts';
 import { AnswerLane } from './fuzz-answers.ts';

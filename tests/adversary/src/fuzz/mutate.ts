@@ -1,4 +1,4 @@
-import type { Random } from '../random.ts';
+import type { Random } from '@ephemera/test-support';
 
 /** What makes two readers disagree. */
 const TOKENS = [

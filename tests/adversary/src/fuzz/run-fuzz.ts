@@ -1,5 +1,5 @@
 import type { Options } from '../options.ts';
-import { print } from '../report.ts';
+import { print } from '@ephemera/test-support';
 import { fuzz } from './fuzz.ts';
 
 /**
@@ -7,10 +7,10 @@ import { fuzz } from './fuzz.ts';
  * of one side alone, and `--case` one of each again.
  */
 export async function runFuzz(options: Options): Promise<boolean> {
-  const seed = Number(options.seed ?? 1);
+  const seed = options.seed;
   const only = options.case === undefined ? undefined : Number(options.case);
-  const from = only ?? Number(options.from ?? 0);
-  const count = only === undefined ? Number(options.count ?? 1_000_000) : 1;
+  const from = only ?? options.from;
+  const count = only === undefined ? (options.count ?? 1_000_000) : 1;
   let clean = true;
   for (const side of ['client', 'container'] as const) {
     if (options.side !== undefined && options.side !== side) continue;

@@ -1,9 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { deploy } from '@ephemera/test-support';
+import { deploy, percentile, print, table } from '@ephemera/test-support';
 import type { Deployment } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
-import { print, table } from '../report.ts';
-import { percentile } from '../restart/load.ts';
 import { HOGS, hogTemplates } from './hogs.ts';
 import { start, timeAnswers, urlsOf } from './neighbour.ts';
 
@@ -11,9 +9,9 @@ const WINDOW = { ms: 2_000, perSecond: 100 };
 /** How much longer a neighbour's p99 may be. */
 const MAX_SLOWDOWN = 1.5;
 
-const ROUTES = ['through', 'direct'] as const;
-type Route = (typeof ROUTES)[number];
-type Times = Record<Route, number[]>;
+const PATHS = ['through', 'direct'] as const;
+type Path = (typeof PATHS)[number];
+type Times = Record<Path, number[]>;
 
 /**
  * Times a neighbour's answers without and with one hog beside it, through the proxy and, in turn,
@@ -21,7 +19,7 @@ type Times = Record<Route, number[]>;
  * window, so that whatever else the machine does hits both alike.
  */
 export async function runHogs({ count, case: only }: Options): Promise<boolean> {
-  const turns = Number(count ?? 10);
+  const turns = count ?? 10;
   const site = await deploy({ templates: hogTemplates() });
   try {
     const neighbour = await start(site, 'neighbour');
@@ -32,16 +30,16 @@ export async function runHogs({ count, case: only }: Options): Promise<boolean> 
     let good = true;
     for (const name of only === undefined ? Object.keys(HOGS) : [only]) {
       const { without, beside } = await compare(site, time, name.toLowerCase(), turns);
-      const waits = (way: Route, share: number) =>
-        [without, beside].map((times) => percentile(times[way], share)) as [number, number];
-      const cells = ([...ROUTES] as const).flatMap((way) =>
+      const waits = (path: Path, share: number) =>
+        [without, beside].map((times) => percentile(times[path], share)) as [number, number];
+      const cells = ([...PATHS] as const).flatMap((path) =>
         [0.5, 0.99].flatMap((share) => {
-          const [before, during] = waits(way, share);
+          const [before, during] = waits(path, share);
           return [`${before.toFixed(1)}, ${during.toFixed(1)}`, (during / before).toFixed(2)];
         }),
       );
-      const [through, direct] = ROUTES.map((way) => {
-        const [before, during] = waits(way, 0.99);
+      const [through, direct] = PATHS.map((path) => {
+        const [before, during] = waits(path, 0.99);
         return during / before;
       }) as [number, number];
       // What the container itself takes longer is the machine's, whoever asks it.
@@ -61,7 +59,7 @@ export async function runHogs({ count, case: only }: Options): Promise<boolean> 
 const HEAD = [
   'hog',
   'answers',
-  ...ROUTES.flatMap((way) => [`${way}: p50 without, beside, ms`, 'times', 'p99', 'times']),
+  ...PATHS.flatMap((path) => [`${path}: p50 without, beside, ms`, 'times', 'p99', 'times']),
 ];
 
 /** The times of answers while a hog is frozen, and while it runs; in rising order. */
@@ -76,7 +74,7 @@ async function compare(
   const beside: Times = { through: [], direct: [] };
   const measure = async (all: Times) => {
     const window = await time();
-    for (const way of ROUTES) all[way].push(...window[way]);
+    for (const path of PATHS) all[path].push(...window[path]);
   };
   const post = async (what: 'pause' | 'resume') => {
     const { status } = await site.api('POST', `/v1/instances/${hog}/${what}`);

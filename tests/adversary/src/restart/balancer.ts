@@ -72,10 +72,10 @@ ${servers.join('\n')}
 
 async function ask(socket: string, question: string): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const way = connect(socket, () => way.write(question));
+  const connection = connect(socket, () => connection.write(question));
   let answer = '';
-  way.on('data', (data) => (answer += data.toString('utf8')));
-  way.on('end', () => resolve(answer));
-  way.on('error', reject);
+  connection.on('data', (data) => (answer += data.toString('utf8')));
+  connection.on('end', () => resolve(answer));
+  connection.on('error', reject);
   return await promise;
 }

@@ -2,7 +2,7 @@ import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startTestbed } from '../testbed.ts';
 import { newEchoInstance } from '../plain-instance.ts';
-import { randomFrom } from '../random.ts';
+import { randomFrom } from '@ephemera/test-support';
 import { startBalancer } from './balancer.ts';
 import { get } from './load.ts';
 

@@ -52,7 +52,3 @@ export async function get(agent: Agent, port: number, path: string): Promise<str
   sent.end();
   return await promise;
 }
-
-export function percentile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-}

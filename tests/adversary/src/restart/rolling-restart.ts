@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor } from '@ephemera/test-support';
+import { percentile, waitFor } from '@ephemera/test-support';
 import { type Replica, startTestbed } from '../testbed.ts';
 import { newEchoInstance } from '../plain-instance.ts';
 import { startBalancer } from './balancer.ts';
-import { type LoadResult, percentile, steadyLoad } from './load.ts';
+import { type LoadResult, steadyLoad } from './load.ts';
 import { WatchedTunnel } from './watched-tunnel.ts';
 
 export interface RestartResult {

@@ -1,9 +1,13 @@
 import { connect } from 'node:net';
-import { waitFor } from '@ephemera/test-support';
-import { descriptors, residentMegabytes } from '../child.ts';
+import {
+  descriptors,
+  type Random,
+  randomFrom,
+  residentMegabytes,
+  waitFor,
+} from '@ephemera/test-support';
 import { type Testbed, type Replica, startTestbed } from '../testbed.ts';
 import { newEchoInstance, type PlainInstance } from '../plain-instance.ts';
-import { type Random, randomFrom } from '../random.ts';
 import { HANDSHAKE } from '../restart/watched-tunnel.ts';
 
 export interface AbortsResult {

@@ -1,9 +1,10 @@
 /**
- * The others as a process of their own, which does nothing else: asks at a steady rate, prints
- * `begun` once its code is warm, and what it measured from then on at its end, in two parts.
+ * The load of other clients, in a process of its own: sends requests at a steady rate, prints `begun`
+ * once its code is warm, and at its end prints the latencies in two parts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { percentile, steadyLoad } from '../restart/load.ts';
+import { percentile } from '@ephemera/test-support';
+import { steadyLoad } from '../restart/load.ts';
 
 export interface ProbeLoadOptions {
   readonly port: number;
@@ -13,8 +14,8 @@ export interface ProbeLoadOptions {
   readonly seconds: number;
 }
 
-/** What others noticed while an attack opened its connections, and while it held them. */
-export interface ProbeResult {
+/** Latency of other clients while an attack opens its connections, and while it holds them. */
+export interface ProbeLatency {
   readonly opening: Window;
   readonly held: Window;
 }
@@ -36,7 +37,7 @@ await loadFor(WARM_UP);
 process.stdout.write('begun\n');
 const opening = await measure();
 await loadFor(SETTLING);
-const probed: ProbeResult = { opening, held: await measure() };
+const probed: ProbeLatency = { opening, held: await measure() };
 process.stdout.write(`${JSON.stringify(probed)}\n`);
 
 async function measure(): Promise<Window> {

@@ -1,10 +1,10 @@
 import type { Options } from '../options.ts';
-import { print, table } from '../report.ts';
+import { print, table } from '@ephemera/test-support';
 import { aborts } from './aborts.ts';
 import { silentClients, SILENCES } from './silent-clients.ts';
 import { attacks, slowClients } from './slow-clients.ts';
 import type { Attack, SlowResult } from './slow-clients.ts';
-import type { ProbeResult } from './probe-load.ts';
+import type { ProbeLatency } from './probe-load.ts';
 import { type Through, TARGETS } from './targets.ts';
 
 /** How late the last of many may be cut: 15 s for heads, 60 s for the rest, and some slack. */
@@ -13,7 +13,7 @@ const MAX_CUT_MS = { head: 20, body: 70, reading: 70 } as const;
 export async function runSilent(options: Options): Promise<boolean> {
   let isWell = true;
   for (const kind of SILENCES) {
-    const result = await silentClients(kind, Number(options.count ?? 1_000));
+    const result = await silentClients(kind, options.count ?? 1_000);
     print(JSON.stringify(result));
     isWell &&= result.lastCut < MAX_CUT_MS[kind];
   }
@@ -23,10 +23,10 @@ export async function runSilent(options: Options): Promise<boolean> {
 /**
  * Measures: on a machine that does other things at the same time a single round means little. What
  * others notice is to be at most twice what they do without, or what haproxy or nginx let them notice,
- * or what they notice of an attack that does not come their way.
+ * or what they notice of an attack that bypasses their proxy.
  */
 export async function runSlow(options: Options): Promise<boolean> {
-  const connections = Number(options.count ?? 1_000);
+  const connections = options.count ?? 1_000;
   let isWell = true;
   for (const attack of options.case === undefined ? attacks : [options.case as Attack]) {
     const held: Partial<Record<Through, number>> = {};
@@ -57,7 +57,7 @@ const HEAD = [
 
 function rowOf({ attack, through, max, left, failed, ...result }: SlowResult): string[] {
   const part = (name: 'opening' | 'held') => {
-    const range = (rounds: readonly ProbeResult[]) => {
+    const range = (rounds: readonly ProbeLatency[]) => {
       const all = rounds.map((round) => round[name].p99).sort((a, b) => a - b);
       return `${all[0]?.toFixed(1)}–${all.at(-1)?.toFixed(1)}`;
     };
@@ -74,7 +74,7 @@ function rowOf({ attack, through, max, left, failed, ...result }: SlowResult): s
 }
 
 export async function runAborts(options: Options): Promise<boolean> {
-  const result = await aborts(Number(options.count ?? 10_000));
+  const result = await aborts(options.count ?? 10_000);
   print(JSON.stringify(result, undefined, 2));
   return result.heapAfter < result.heapBefore * 1.1 && result.upstreamLeft === 0;
 }

@@ -2,10 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor } from '@ephemera/test-support';
-import { type Child, descriptors, startChild } from '../child.ts';
-import { installed } from '../installed.ts';
-import type { ProbeResult, ProbeLoadOptions, Window } from './probe-load.ts';
+import { type Child, descriptors, installed, startChild, waitFor } from '@ephemera/test-support';
+import type { ProbeLatency, ProbeLoadOptions, Window } from './probe-load.ts';
 import { type Through, TARGETS } from './targets.ts';
 
 /** How slowhttptest attacks: heads that do not end, bodies that trickle, answers hardly read. */
@@ -37,8 +35,8 @@ export interface SlowResult {
   /** Those still open five seconds after the last attack. */
   readonly left: number;
   /** What others noticed in each round. */
-  readonly without: readonly ProbeResult[];
-  readonly during: readonly ProbeResult[];
+  readonly without: readonly ProbeLatency[];
+  readonly during: readonly ProbeLatency[];
   /** How many times the p99 without the attack the one during it is, each the median over the rounds. */
   readonly opening: number;
   readonly held: number;
@@ -60,7 +58,7 @@ export async function slowClients(
   const ports = { attacked: await portOf(attacked), asked: await portOf(asked) };
   const target = await TARGETS[through](ports);
   try {
-    const others = { port: target.port, path: target.asked, perSecond: 200, seconds };
+    const probeLoad = { port: target.port, path: target.asked, perSecond: 200, seconds };
     const url = `${target.attacked}${attack === 'reading' ? 'big' : ''}`;
     // Longer than it is needed: its end is not to be measured.
     const rate = Math.ceil(connections / seconds);
@@ -71,9 +69,9 @@ export async function slowClients(
         ...['--idle', '0', slowhttptest, ...common, ...ATTACKS[attack]],
         ...['-u', url, '-o', join(folder, 'slow')],
       ]);
-    const without: ProbeResult[] = [];
-    const during: ProbeResult[] = [];
-    await measure(others);
+    const without: ProbeLatency[] = [];
+    const during: ProbeLatency[] = [];
+    await measure(probeLoad);
     await sleep(5_000);
     const atRest = descriptors(target.pid);
     let max = 0;
@@ -81,18 +79,18 @@ export async function slowClients(
       max = Math.max(max, descriptors(target.pid) - atRest);
     }, 100);
     for (let round = 0; round < rounds; round++) {
-      without.push(await measure(others));
-      during.push(await measure(others, startAttack));
+      without.push(await measure(probeLoad));
+      during.push(await measure(probeLoad, startAttack));
       // What is kept for the next request is given up after 4 s of quiet.
       await sleep(5_000);
     }
     clearInterval(watch);
     const left = Math.max(0, descriptors(target.pid) - atRest);
-    const median = (rounds: readonly ProbeResult[], part: keyof ProbeResult) => {
+    const median = (rounds: readonly ProbeLatency[], part: keyof ProbeLatency) => {
       const sorted = rounds.map((round) => round[part].p99).sort((a, b) => a - b);
       return ((sorted[(rounds.length - 1) >> 1] ?? 0) + (sorted[rounds.length >> 1] ?? 0)) / 2;
     };
-    const ratio = (part: keyof ProbeResult) => median(during, part) / median(without, part);
+    const ratio = (part: keyof ProbeLatency) => median(during, part) / median(without, part);
     const failed: Record<string, number> = {};
     const parts = during.flatMap(({ opening, held }) => [opening, held]);
     for (const [what, count] of parts.flatMap((part: Window) => Object.entries(part.failed))) {
@@ -109,13 +107,16 @@ export async function slowClients(
 }
 
 /** @param startAttack begins as soon as the others are warm, and ends with them */
-async function measure(options: ProbeLoadOptions, startAttack?: () => Child): Promise<ProbeResult> {
-  const others = startHere('probe-load.ts', JSON.stringify(options));
-  await told(others, /^(begun)$/m);
+async function measure(
+  options: ProbeLoadOptions,
+  startAttack?: () => Child,
+): Promise<ProbeLatency> {
+  const probeLoad = startHere('probe-load.ts', JSON.stringify(options));
+  await told(probeLoad, /^(begun)$/m);
   const attacker = startAttack?.();
-  await others.exit();
+  await probeLoad.exit();
   await attacker?.stop(1_000);
-  return JSON.parse(await told(others, /^(\{.*\})$/m)) as ProbeResult;
+  return JSON.parse(await told(probeLoad, /^(\{.*\})$/m)) as ProbeLatency;
 }
 
 function startHere(file: string, ...args: string[]): Child {

@@ -2,19 +2,19 @@ import { readFileSync } from 'node:fs';
 import { type Contender, startHaproxy, startNginx } from '../contender.ts';
 import { startTestbed } from '../testbed.ts';
 
-/** The ports of the instance that is attacked, and of the one that others ask. */
+/** The ports of the attacked instance, and of the one that other clients use. */
 export interface Ports {
   readonly attacked: number;
   readonly asked: number;
 }
 
-/** Who stands before both instances. */
+/** The proxy before both instances. */
 export interface Target extends Pick<Contender, 'port' | 'stop'> {
   /** The process that holds the connections. */
   readonly pid: number;
-  /** Where others ask, a path. */
+  /** The path that other clients request. */
   readonly asked: string;
-  /** Where the attack goes, a URL with a slash at the end. */
+  /** The URL of the attack, with a slash at the end. */
   readonly attacked: string;
 }
 

@@ -8,9 +8,9 @@ const CERTAIN = 4_000;
 const RESTLESS = 20_000;
 
 /**
- * Hears what is broken, look after look, and says when enough was seen. What is still broken when
- * its time is up counts, unless a look soon after does not find it any more: then it was life that
- * went on, such as a warm instance that was just being replaced.
+ * Decides from successive snapshots which invariants are broken. A violation counts when it outlasts
+ * its time limit and later snapshots confirm it. A transition that was only late, such as a warm
+ * instance that is being replaced, does not count.
  */
 export class Oracle {
   /** When the first look was that found something late, and every one since. */
@@ -23,7 +23,7 @@ export class Oracle {
   }
 
   /** @returns whether nothing more is to be waited for, `took` ms after the recovery began */
-  record(broken: readonly Broken[], took: number): boolean {
+  observe(broken: readonly Broken[], took: number): boolean {
     const now = new Map(broken.map((item) => [`${item.invariant}: ${item.what}`, item]));
     for (const name of this.#late.keys()) {
       if (!now.has(name)) this.#late.delete(name);

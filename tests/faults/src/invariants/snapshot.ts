@@ -9,7 +9,7 @@ export interface OpenJob {
   readonly generation: number;
 }
 
-/** Everything there is at one moment: on the daemon, in Redis, and in the books of the clients. */
+/** Everything at one moment: on the daemon, in Redis, and in the expectations of the clients. */
 export interface Snapshot {
   /** Redis' clock, epoch ms. */
   readonly now: number;

@@ -108,7 +108,7 @@ export async function visit(
     }
     expectations.answers++;
     if (text !== id)
-      expectations.record('no answer from another instance', `${id} was answered by ${text}`);
+      expectations.tell('no answer from another instance', `${id} was answered by ${text}`);
   } catch {
     expectations.refuse('visit cut');
   }

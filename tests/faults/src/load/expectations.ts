@@ -44,11 +44,11 @@ export class Expectations {
     const twin = [...this.promised.values()].find(
       (promised) => promised.key === key && promised.id !== id,
     );
-    if (twin) this.record('one answer a creation', `${key} was answered with ${twin.id} and ${id}`);
+    if (twin) this.tell('one answer a creation', `${key} was answered with ${twin.id} and ${id}`);
     const earlier = this.promised.get(id);
     // Two visitors in one instance, as a store would have it that forgot the first.
     if (earlier && earlier.key !== key) {
-      this.record('one visitor an instance', `${id} was given to ${earlier.key} and ${key}`);
+      this.tell('one visitor an instance', `${id} was given to ${earlier.key} and ${key}`);
     }
     if (!earlier) this.promised.set(id, promise);
   }
@@ -76,7 +76,7 @@ export class Expectations {
     this.refused[what] = (this.refused[what] ?? 0) + 1;
   }
 
-  record(invariant: string, what: string): void {
+  tell(invariant: string, what: string): void {
     this.wrong.push({ invariant, what });
   }
 }

@@ -1,29 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { InstanceEvent } from '@ephemera/domain';
 import { FIRST, connectRedis, keysOf, readEvents } from '@ephemera/store';
-import { type App, type Deployment, deploy, print, waitFor } from '@ephemera/test-support';
+import {
+  demoTemplate,
+  type App,
+  type Deployment,
+  deploy,
+  print,
+  waitFor,
+} from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import { type FakedClock, fakeClock } from '../faked-clock.ts';
 
 const HOUR = 3_600;
-const COMMON = `image: ephemera/demo
-    port: 8080
-    timeout: 25s
-    maxTimeout: 20m
-    ready: { http: /id, within: 4m }
-    stopGrace: 0s
-    limits: { memory: 32m, pids: 32 }
-    readOnly: true
-    tmpfs: { /tmp: 8m }`;
+const FIELDS = {
+  ...{ timeout: '25s', maxTimeout: '20m' },
+  ready: { http: '/id', timeoutMs: '4m' },
+  limits: { memory: '32m', pids: 32 },
+};
 const TEMPLATES = `
 default: demo
 templates:
-  demo:
-    ${COMMON}
-  pooled:
-    ${COMMON}
-    pool: 1
-    poolMaxAge: 10m
+  demo: ${demoTemplate(FIELDS)}
+  pooled: ${demoTemplate({ ...FIELDS, pool: 1, poolMaxAge: '10m' })}
 `;
 
 interface Skews {

@@ -3,6 +3,16 @@ import { startOwnMachine } from '@ephemera/test-support';
 import { closing } from '../open.ts';
 import type { Options } from '../options.ts';
 
+/** The faults, which `daemon-inside.ts` injects. */
+export const DAEMON_FAULTS = [
+  'restarted',
+  'restarted, with live-restore',
+  'killed',
+  'killed, with live-restore',
+  'image gone',
+  'disk full',
+] as const;
+
 /**
  * Faults of a Docker daemon itself. Two daemons share no bridge, and a proxy must reach the
  * containers' addresses, so everything of the scenario runs in a network namespace of its own, whose

@@ -9,6 +9,7 @@ import { type Testbed, startTestbed } from '../testbed.ts';
 import { closing, stopOnSignals } from '../open.ts';
 import type { Options } from '../options.ts';
 import { Report } from '../report.ts';
+import type { DAEMON_FAULTS } from './daemon-faults.ts';
 import { runUnderFault } from './run-under-fault.ts';
 import { printExpectations } from './recover.ts';
 
@@ -17,7 +18,7 @@ const run = promisify(execFile);
 /** Gives what did not hold while the fault lasted, in words. */
 type Fault = (testbed: Testbed, engine: OwnEngine) => Promise<string[]>;
 
-const FAULTS: Readonly<Record<string, Fault>> = {
+const FAULTS: Readonly<Record<(typeof DAEMON_FAULTS)[number], Fault>> = {
   restarted: (testbed, engine) => endDaemon(testbed, engine, 'SIGTERM', false),
   'restarted, with live-restore': (testbed, engine) => endDaemon(testbed, engine, 'SIGTERM', true),
   killed: (testbed, engine) => endDaemon(testbed, engine, 'SIGKILL', false),

@@ -13,7 +13,7 @@ import { printExpectations } from './recover.ts';
 /** Gives what did not hold while the fault lasted, in words. */
 type Fault = (testbed: Testbed, relay: DockerRelay) => Promise<string[]>;
 
-const FAULTS: Readonly<Record<string, Fault>> = {
+export const DOCKER_FAULTS: Readonly<Record<string, Fault>> = {
   'stops and removals that never answer, for some': async (testbed, relay) => {
     const hung = await someContainers(testbed, 3);
     relay.decide((method, path) => {
@@ -87,7 +87,7 @@ export async function dockerFaults({ seed, steps: only }: Options): Promise<bool
     throw error;
   });
   try {
-    for (const [name, fault] of Object.entries(FAULTS)) {
+    for (const [name, fault] of Object.entries(DOCKER_FAULTS)) {
       if (only.length > 0 && !only.includes(name)) continue;
       const made = async () => {
         const meanwhile = await fault(testbed, relay);

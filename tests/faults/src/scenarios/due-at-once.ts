@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FIRST, connectRedis, keysOf, readEvents } from '@ephemera/store';
-import { type Deployment, deploy, print } from '@ephemera/test-support';
+import { demoTemplate, type Deployment, deploy, print } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
 import { askAround } from './ask.ts';
 import { Around, figures, quantile } from './deadline-lateness.ts';
@@ -11,16 +11,11 @@ const VISITORS = 16;
 const TEMPLATES = `
 default: demo
 templates:
-  demo:
-    image: ephemera/demo
-    port: 8080
-    timeout: 20m
-    maxTimeout: 40m
-    ready: { http: /id, within: 15m }
-    stopGrace: 1s
-    limits: { memory: 32m, cpus: 0.5, pids: 32 }
-    readOnly: true
-    tmpfs: { /tmp: 8m }
+  demo: ${demoTemplate({
+    ...{ timeout: '20m', maxTimeout: '40m', stopGrace: '1s' },
+    ready: { http: '/id', timeoutMs: '15m' },
+    limits: { memory: '32m', cpus: 0.5, pids: 32 },
+  })}
 `;
 
 /** Two hundred containers whose deadlines are one instant: how late each is refused and killed. */

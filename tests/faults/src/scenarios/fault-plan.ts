@@ -1,18 +1,18 @@
 import { type Random, shuffled } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
-import { type Point, faultAt } from '../steps/steps.ts';
-import type { FaultInjection } from '../steps/fault-injection.ts';
+import { type FaultPoint, faultAt } from '../injection/fault-points.ts';
+import type { Fault } from '../injection/process-plan.ts';
 
-/** A strike that a process is to meet, and the step that it is for. */
+/** A fault that a process is to inject, and the step that it belongs to. */
 export interface Planned {
   readonly step: string;
-  readonly fault: FaultInjection;
+  readonly fault: Fault;
 }
 
-/** Every step so many times, in an order by chance. */
+/** Every step `runs` times, in random order. */
 export function plan(
-  steps: Readonly<Record<string, readonly Point[]>>,
-  signal: FaultInjection['signal'],
+  steps: Readonly<Record<string, readonly FaultPoint[]>>,
+  signal: Fault['signal'],
   runs: number,
   { steps: only }: Options,
   random: Random,

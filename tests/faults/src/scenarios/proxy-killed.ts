@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { print, randomFrom } from '@ephemera/test-support';
 import { type Testbed, startTestbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
-import { PROXY_STEPS } from '../steps/steps.ts';
-import { nodeArgs } from '../steps/fault-injection.ts';
+import { PROXY_STEPS } from '../injection/fault-points.ts';
+import { entryOf } from '../injection/process-plan.ts';
 import { Report } from '../report.ts';
 import { type Planned, plan } from './fault-plan.ts';
 import { printExpectations } from './recover.ts';
@@ -32,7 +32,7 @@ export async function proxyKilled(options: Options): Promise<boolean> {
         report.run(death.step, injected);
         if (!injected) print(`missed: ${JSON.stringify(death)}`);
       }
-      const replica = { nodeArgs: nodeArgs({ without: options.without }) };
+      const replica = { entry: entryOf('proxy', { without: options.without }) };
       await testbed.site.startProxy(replica, 1);
       const steps = deaths.map(({ step }) => step);
       const { took, broken } = await testbed.recovered({ since: performance.now() });
@@ -61,8 +61,8 @@ async function killOnce(
     await new Promise((resolve) => before.once('exit', resolve));
   }
   const isDrain = step === 'drain';
-  const args = nodeArgs({ faults: isDrain ? [] : [fault], without });
-  const proxy = await site.startProxy({ nodeArgs: args, unawaited: true }, 1);
+  const entry = entryOf('proxy', { faults: isDrain ? [] : [fault], without });
+  const proxy = await site.startProxy({ entry, unawaited: true }, 1);
   if (!isDrain) return hasExited(proxy, MAX_LIFETIME_MS);
   while (!proxy.log().includes('proxy ready')) await sleep(20);
   await sleep(500);

@@ -1,7 +1,7 @@
 import { print } from '@ephemera/test-support';
 import type { Testbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
-import { nodeArgs } from '../steps/fault-injection.ts';
+import { entryOf } from '../injection/process-plan.ts';
 import type { Report } from '../report.ts';
 
 /**
@@ -15,7 +15,7 @@ export async function recover(
   report: Report,
 ): Promise<void> {
   const starting = Array.from({ length: workers }, () =>
-    testbed.site.startWorker({ nodeArgs: nodeArgs({ without }) }),
+    testbed.site.startWorker({ entry: entryOf('worker', { without }) }),
   );
   const alive = await Promise.all(starting);
   const { took, broken } = await testbed.recovered({ since: performance.now() });

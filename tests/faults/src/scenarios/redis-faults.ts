@@ -58,6 +58,9 @@ const LOST: Readonly<Record<string, Fault>> = {
   },
 };
 
+/** The names of all faults of Redis. */
+export const REDIS_FAULTS = [...Object.keys(KEPT), ...Object.keys(LOST)];
+
 /** What holds although acknowledged writes are lost: nothing leaks, and nobody reaches another's. */
 const WITHOUT_MEMORY = [
   noneOverdue,

@@ -7,9 +7,10 @@ import type { Report } from '../report.ts';
 const WORK = 5_000;
 
 /**
- * Makes a fault in the midst of work, waits until everything holds again, and counts what does not.
- * @param fault gives what did not hold while it lasted, in words
- * @param struck whether it has disturbed anything
+ * Injects a fault during the work, waits until every invariant holds again, and counts those that do
+ * not.
+ * @param fault returns what did not hold while the fault lasted, in words
+ * @param injected whether the fault disturbed anything
  */
 export async function runUnderFault(
   testbed: Testbed,

@@ -4,7 +4,7 @@ import { type Testbed, startTestbed } from '../testbed.ts';
 import { killsCounted } from '../invariants/kills-counted.ts';
 import { INVARIANTS } from '../invariants/invariants.ts';
 import type { Options } from '../options.ts';
-import { nodeArgs } from '../steps/fault-injection.ts';
+import { entryOf } from '../injection/process-plan.ts';
 import { printExpectations } from './recover.ts';
 
 /** How many instances live and die under each way of running twice. */
@@ -16,7 +16,7 @@ export async function twice(options: Options): Promise<boolean> {
   const rows: string[][] = [];
   let held = true;
   for (const how of ['in a row', 'at once'] as const) {
-    const args = { nodeArgs: nodeArgs({ twice: how, without: options.without }) };
+    const args = { entry: entryOf('worker', { twice: how, without: options.without }) };
     const testbed = await startTestbed({
       seed: options.seed + 1,
       workers: 0,

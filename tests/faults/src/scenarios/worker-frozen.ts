@@ -3,8 +3,8 @@ import { WORKER_OPTIONS } from '@ephemera/queue';
 import { type App, print, randomFrom } from '@ephemera/test-support';
 import { type Testbed, startTestbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
-import { WORKER_STEPS } from '../steps/steps.ts';
-import { countMarks, nodeArgs } from '../steps/fault-injection.ts';
+import { WORKER_STEPS } from '../injection/fault-points.ts';
+import { countMarks, entryOf } from '../injection/process-plan.ts';
 import { Report } from '../report.ts';
 import { type Planned, plan } from './fault-plan.ts';
 import { printExpectations, recover } from './recover.ts';
@@ -66,7 +66,7 @@ async function freezeAll(
 ): Promise<App> {
   const faults = turns.map(({ fault }) => fault);
   const worker = await testbed.site.startWorker({
-    nodeArgs: nodeArgs({ faults, without }),
+    entry: entryOf('worker', { faults, without }),
     unawaited: true,
   });
   const { child, log } = worker;

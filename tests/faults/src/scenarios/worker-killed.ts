@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type App, print, randomFrom } from '@ephemera/test-support';
 import { type Testbed, startTestbed } from '../testbed.ts';
 import type { Options } from '../options.ts';
-import { WORKER_STEPS } from '../steps/steps.ts';
-import { countMarks, nodeArgs } from '../steps/fault-injection.ts';
+import { WORKER_STEPS } from '../injection/fault-points.ts';
+import { countMarks, entryOf } from '../injection/process-plan.ts';
 import { Report } from '../report.ts';
 import { type Planned, plan } from './fault-plan.ts';
 import { printExpectations, recover } from './recover.ts';
@@ -51,8 +51,8 @@ async function killAll(
   const waiting = [...deaths];
   const place = async () => {
     for (let death = waiting.shift(); death; death = waiting.shift()) {
-      const args = nodeArgs({ faults: [death.fault], without });
-      const worker = await testbed.site.startWorker({ nodeArgs: args, unawaited: true });
+      const entry = entryOf('worker', { faults: [death.fault], without });
+      const worker = await testbed.site.startWorker({ entry, unawaited: true });
       const injected = await hasExited(worker);
       report.run(death.step, injected);
       if (!injected) print(`missed: ${JSON.stringify(death)}`);

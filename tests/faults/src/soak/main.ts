@@ -1,12 +1,14 @@
-/** The soak as a program: `node tests/faults/src/soak/main.ts [--minutes N] [--seed S]`. */
-import { parseArgs } from 'node:util';
+/** The command `npm run soak`. */
+import { prepareMachine, readCommandLine } from '@ephemera/test-support';
 import { soak } from './soak.ts';
 
-const { values } = parseArgs({
+const { values } = readCommandLine({
+  command: 'npm run soak --',
+  summary: 'Mixed work with one fault per minute. Exits with 1 where an invariant is broken.',
   options: {
-    minutes: { type: 'string', default: '60' },
-    seed: { type: 'string', default: '1' },
+    minutes: { kind: 'number', help: 'How long it runs.', default: 60 },
+    seed: { kind: 'number', help: 'Seed of the random choices.', default: 1 },
   },
 });
-const held = await soak(Number(values.minutes), Number(values.seed));
-process.exit(held ? 0 : 1);
+prepareMachine();
+process.exit((await soak(values.minutes, values.seed)) ? 0 : 1);

@@ -35,11 +35,11 @@ export async function useTunnel(
   }
   expectations.answers++;
   if (who !== id)
-    expectations.record('no answer from another instance', `${id} was tunnelled to ${who}`);
+    expectations.tell('no answer from another instance', `${id} was tunnelled to ${who}`);
   const whole = echoed.slice(0, -1);
   const strange = whole.find((line, at) => line !== `message ${at}`);
   if (strange !== undefined)
-    expectations.record('a tunnel gives back what it was given', `${id}: ${strange}`);
+    expectations.tell('a tunnel gives back what it was given', `${id}: ${strange}`);
 }
 
 function open(url: string): Promise<Socket | undefined> {

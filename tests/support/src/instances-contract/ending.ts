@@ -73,11 +73,11 @@ export function endingContract(open: OpenInstances): void {
     });
 
     test('again gives the same answer, and the first reason stands', async () => {
-      const { instances, others, ready } = await open();
+      const { instances, second, ready } = await open();
       const { id } = await ready();
       const first = await instances.startDraining(id, 'oom', 'first');
-      expect(await others.startDraining(id, 'request', 'second')).toEqual(first);
-      expect(await others.startDraining(id, 'due')).toEqual(first);
+      expect(await second.startDraining(id, 'request', 'second')).toEqual(first);
+      expect(await second.startDraining(id, 'due')).toEqual(first);
     });
 
     test('of the dead and the unknown is absent', async () => {
@@ -104,13 +104,13 @@ export function endingContract(open: OpenInstances): void {
     // A kill and a start that ends at the same instant: were either done by halves, a route would
     // lead to a container that is being removed, or a container would run that nobody knows.
     test('against publish at the same instant is one or the other, 1,000 times', async () => {
-      const { instances, others, begun } = await open();
+      const { instances, second, begun } = await open();
       const seen = { ended: 0, published: 0 };
       for (let round = 0; round < 1_000; round++) {
         const { id, generation } = await begun();
         const calls = [
           () => instances.markReady(id, generation, '10.0.0.9'),
-          () => others.startDraining(id, 'request'),
+          () => second.startDraining(id, 'request'),
         ] as const;
         const first = round % 2;
         const started = first === 0 ? calls[0]() : undefined;

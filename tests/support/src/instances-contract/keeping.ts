@@ -59,8 +59,8 @@ export function keepingContract(open: OpenInstances): void {
     test('by two at the same instant, one does it', async () => {
       const { ready } = await open();
       const lost = await ready();
-      const { instances, others } = await open();
-      const done = await Promise.all([instances.restore(lost), others.restore(lost)]);
+      const { instances, second } = await open();
+      const done = await Promise.all([instances.restore(lost), second.restore(lost)]);
       expect(done.sort()).toEqual([false, true]);
     });
 

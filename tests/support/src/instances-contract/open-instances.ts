@@ -9,7 +9,7 @@ export type InstancesMaker = (options: { tombstone?: number }) => Promise<MadeIn
 export interface MadeInstances {
   readonly instances: Instances;
   /** The same store, as another process sees it. */
-  readonly others: Instances;
+  readonly second: Instances;
   readonly leases: Leases;
   readonly suspensions: Suspensions;
   readonly pools: Pick<Intake, 'createWarm' | 'claimWarm'>;

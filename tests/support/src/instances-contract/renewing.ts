@@ -63,13 +63,13 @@ export function renewingContract(open: OpenInstances): void {
     // A renewal that is confirmed and an instance that is killed all the same is what users of
     // other systems complain of most.
     test('against a kill that is due, 1,000 times: renewed and alive, or ended', async () => {
-      const { instances, others, leases, ready } = await open();
+      const { instances, second, leases, ready } = await open();
       const seen = { renewed: 0, ended: 0 };
       for (let round = 0; round < 1_000; round++) {
         const { id } = await ready({ timeout: 2 + (round % 3) });
         let renewal = Promise.resolve<Renewed>({ kind: 'absent' });
         const ending = waitFor('one or the other', async () => {
-          const answer = others.startDraining(id, 'due');
+          const answer = second.startDraining(id, 'due');
           renewal = leases.renew(id, longer);
           const [end, renewed] = [await answer, await renewal];
           return (end.kind === 'draining' || renewed.kind === 'renewed') && end;

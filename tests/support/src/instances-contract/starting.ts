@@ -89,12 +89,12 @@ export function startingContract(open: OpenInstances): void {
     });
 
     test('by two hosts at the same instant, one has it', async () => {
-      const { instances, others, create } = await open();
+      const { instances, second, create } = await open();
       for (let round = 0; round < 50; round++) {
         const { id, generation } = await create();
         const answers = await Promise.allSettled([
           instances.assignToHost(id, generation, 'a'),
-          others.assignToHost(id, generation, 'b'),
+          second.assignToHost(id, generation, 'b'),
         ]);
         expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
       }
@@ -127,11 +127,11 @@ export function startingContract(open: OpenInstances): void {
     });
 
     test('again for the same container gives the same answer: a job may run twice', async () => {
-      const { instances, others, begun } = await open();
+      const { instances, second, begun } = await open();
       const { id, generation } = await begun();
       const [item, two] = await Promise.all([
         instances.markReady(id, generation, '10.0.0.9'),
-        others.markReady(id, generation, '10.0.0.9'),
+        second.markReady(id, generation, '10.0.0.9'),
       ]);
       expect(item).toBeDefined();
       expect(two).toEqual(item);

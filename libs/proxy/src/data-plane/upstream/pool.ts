@@ -208,6 +208,12 @@ async function opened(socket: Socket, timeoutMs: number): Promise<void> {
   }
 }
 
+export function createUpstreamPools(
+  ...options: ConstructorParameters<typeof UpstreamPools>
+): UpstreamPools {
+  return new UpstreamPools(...options);
+}
+
 /** The pools of this process: at most one for each id, of its current generation. */
 export class UpstreamPools implements PoolContext {
   readonly connectTimeout: number;

@@ -1,27 +1,28 @@
 import type { Random } from '@ephemera/test-support';
-import type { Moment, FaultInjection } from './fault-injection.ts';
+import type { PortCall } from './port-calls.ts';
+import type { Fault, Moment } from './process-plan.ts';
 
-/** A place to strike at. */
-export interface Point {
-  readonly call: string;
+/** A call at which a fault is injected. */
+export interface FaultPoint {
+  readonly call: PortCall;
   readonly moment: Moment;
-  /** The most that a strike in the middle waits, ms. */
+  /** The longest delay of a fault during the call, ms. */
   readonly timeoutMs?: number;
 }
 
 const MOMENTS: readonly Moment[] = ['before', 'during', 'after'];
 
-const around = (call: string, timeoutMs?: number): Point[] =>
+const around = (call: PortCall, timeoutMs?: number): FaultPoint[] =>
   MOMENTS.map((moment) => ({ call, moment, ...(timeoutMs !== undefined && { timeoutMs }) }));
 
-const at = (moment: Moment, call: string, timeoutMs?: number): Point => ({
+const at = (moment: Moment, call: PortCall, timeoutMs?: number): FaultPoint => ({
   call,
   moment,
   ...(timeoutMs !== undefined && { timeoutMs }),
 });
 
-/** The steps of a worker, in the order in which an instance meets them, with where each is struck. */
-export const WORKER_STEPS: Readonly<Record<string, readonly Point[]>> = {
+/** The steps of a worker, in the order of an instance's life, each with its fault points. */
+export const WORKER_STEPS: Readonly<Record<string, readonly FaultPoint[]>> = {
   reserve: around('instances.assignToHost'),
   job: around('killJobs.schedule'),
   create: around('docker.createContainer', 20),
@@ -46,8 +47,8 @@ export const WORKER_STEPS: Readonly<Record<string, readonly Point[]>> = {
   ],
 };
 
-/** What a replica is asked for. Its drain is struck from outside, at any moment. */
-export const PROXY_STEPS: Readonly<Record<string, readonly Point[]>> = {
+/** The operations of a proxy. The scenario kills it from outside during its drain. */
+export const PROXY_STEPS: Readonly<Record<string, readonly FaultPoint[]>> = {
   claim: [
     ...around('intake.claimWarm'),
     ...around('killJobs.schedule'),
@@ -59,13 +60,13 @@ export const PROXY_STEPS: Readonly<Record<string, readonly Point[]>> = {
   drain: [at('before', 'drain')],
 };
 
-/** The strike of a step's nth run: its points in turn, the rest by chance. */
+/** The fault of a step's run: the points in turn, the rest at random. */
 export function faultAt(
-  points: readonly Point[],
+  points: readonly FaultPoint[],
   run: number,
   random: Random,
-  signal: FaultInjection['signal'],
-): FaultInjection {
+  signal: Fault['signal'],
+): Fault {
   const point = points[run % points.length];
   if (!point) throw new Error('a step without points');
   const { call, moment, timeoutMs = 2 } = point;

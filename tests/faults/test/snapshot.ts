@@ -3,7 +3,7 @@ import { sampleDraft } from '@ephemera/test-support';
 import type { Snapshot } from '../src/invariants/snapshot.ts';
 import { Expectations } from '../src/load/expectations.ts';
 
-/** The one instance of a scene where all is well. */
+/** The only instance of a snapshot that breaks no invariant. */
 export const ID = 'a1';
 export const NOW = 1_000_000;
 export const UNTIL = NOW + 60_000;
@@ -51,7 +51,7 @@ export function eventOf(change: Partial<InstanceEvent>): InstanceEvent {
   return { seq: '1-0', type: 'ready', time: NOW, state: 'ready', ...of, ...never, ...change };
 }
 
-/** A scene where all is well but for what is given. */
+/** A snapshot that breaks no invariant, with changes. */
 export function snapshotOf(change: Partial<Snapshot> = {}): Snapshot {
   const { template } = instance;
   const expectations = new Expectations();

@@ -1,0 +1,6 @@
+/** Runs a test suite's program on the pinned Node: `suite.mjs FILE [ARGUMENTS]`. */
+import { prepare, root } from './prepare.mjs';
+import { run } from './run.mjs';
+
+const { node, env } = await prepare();
+process.exitCode = await run(node, process.argv.slice(2), { cwd: root, env });

@@ -1,1 +1,0 @@
-export { type Random, randomFrom } from '@ephemera/test-support';

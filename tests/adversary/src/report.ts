@@ -1,1 +1,0 @@
-export { print, table } from '@ephemera/test-support';

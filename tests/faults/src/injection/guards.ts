@@ -1,0 +1,164 @@
+import type { ProxyDependencies } from '@ephemera/proxy';
+import type { WorkerDependencies } from '@ephemera/worker';
+
+type StoreAndJobs = Pick<ProxyDependencies, 'createStore' | 'createProducers'>;
+
+/** Removes one guard. What is absent stays as it is. */
+interface Removal {
+  /** From workers and proxies. */
+  readonly store?: (base: StoreAndJobs) => Partial<StoreAndJobs>;
+  readonly worker?: (base: WorkerDependencies) => WorkerDependencies;
+}
+
+type ReconcilePorts = Parameters<WorkerDependencies['reconcile']>[0];
+
+const reconcileWith = (change: (ports: ReconcilePorts) => Partial<ReconcilePorts>): Removal => ({
+  worker: (base) => ({
+    ...base,
+    reconcile: (ports) => base.reconcile({ ...ports, ...change(ports) }),
+  }),
+});
+
+const nothing = () => Promise.resolve();
+
+/** Guards, each with what removes it from a process of a test by wrapping its ports. */
+export const GUARDS: Readonly<Record<string, Removal>> = {
+  /** Reconciliation does not restore kill jobs. */
+  're-arming': reconcileWith(({ killJobs }) => ({ killJobs: { ...killJobs, schedule: nothing } })),
+
+  /** Reconciliation does not complete an end that another process began: its reason is `due`. */
+  finishing: reconcileWith(({ instances }) => ({
+    instances: {
+      ...instances,
+      startDraining: (id, reason, message) =>
+        reason === 'due'
+          ? Promise.resolve({ kind: 'absent' })
+          : instances.startDraining(id, reason, message),
+    },
+  })),
+
+  /** Reconciliation does not remove containers without an instance. */
+  orphans: reconcileWith(({ containers }) => ({ containers: { ...containers, remove: nothing } })),
+
+  /** Reconciliation does not add lost spawn jobs again. */
+  'asking again': reconcileWith(({ spawns }) => ({ spawns: { ...spawns, add: nothing } })),
+
+  /** The kill job is removed after the tombstone is written. */
+  'job before tombstone': { store: removeJobAfterTombstone },
+
+  /** An instance becomes ready whatever its state and its generation are. */
+  'state and generation': {
+    store: withInstances((instances, redis, keys) => ({
+      async markReady(id, generation, address, host) {
+        const published = await instances.markReady(id, generation, address, host);
+        if (published) return published;
+        // The refusal is ignored: the record is changed to what the store would accept.
+        const key = keys.instance(id);
+        const [current, owner] = await redis.hmget(key, 'generation', 'host');
+        if (host !== undefined && owner !== host) return undefined;
+        await redis.hset(key, 'state', 'starting');
+        return instances.markReady(id, Number(current ?? generation), address, host);
+      },
+    })),
+  },
+
+  /** A kill is counted by each process that ran it. */
+  'counted once': {
+    store: withInstances((instances) => ({
+      async finalize(id, generation, left) {
+        const finalized = await instances.finalize(id, generation, left);
+        return finalized || left === undefined;
+      },
+    })),
+  },
+};
+
+/** Dependencies of a worker without some guards. @throws Error for a name that is not in `GUARDS` */
+export function withoutWorkerGuards(
+  base: WorkerDependencies,
+  names: readonly string[],
+): WorkerDependencies {
+  return names.map(guardOf).reduce((dependencies, { store, worker }) => {
+    const changed = { ...dependencies, ...store?.(dependencies) };
+    return worker?.(changed) ?? changed;
+  }, base);
+}
+
+/** The same for a proxy. A guard that only a worker has is ignored. */
+export function withoutProxyGuards(
+  base: ProxyDependencies,
+  names: readonly string[],
+): ProxyDependencies {
+  return names
+    .map(guardOf)
+    .reduce((dependencies, { store }) => ({ ...dependencies, ...store?.(dependencies) }), base);
+}
+
+function guardOf(name: string): Removal {
+  const guard = GUARDS[name];
+  if (!guard) throw new Error(`there is no guard ${name}; there are ${guardNames()}`);
+  return guard;
+}
+
+/** All names, for messages. */
+export function guardNames(): string {
+  return Object.keys(GUARDS).join(', ');
+}
+
+/** A kill removes the job with the instance that `end` returned: that call waits for `bury`. */
+function removeJobAfterTombstone(base: StoreAndJobs): StoreAndJobs {
+  const ended = new WeakSet<object>();
+  const waiting = new Map<string, () => Promise<void>>();
+  return {
+    createProducers(...args) {
+      const jobs = base.createProducers(...args);
+      const { killJobs } = jobs;
+      return {
+        ...jobs,
+        killJobs: {
+          schedule: (...input) => killJobs.schedule(...input),
+          listDelayed: (...input) => killJobs.listDelayed(...input),
+          promote: (...input) => killJobs.promote(...input),
+          async cancel(instance) {
+            if (!ended.has(instance)) return killJobs.cancel(instance);
+            waiting.set(instance.id, () => killJobs.cancel(instance));
+          },
+        },
+      };
+    },
+    ...withInstances((instances) => ({
+      async startDraining(id, reason, message) {
+        const outcome = await instances.startDraining(id, reason, message);
+        if (outcome.kind === 'draining') ended.add(outcome.instance);
+        return outcome;
+      },
+      async finalize(id, generation, left) {
+        const finalized = await instances.finalize(id, generation, left);
+        const removeJob = waiting.get(id);
+        waiting.delete(id);
+        if (finalized) await removeJob?.();
+        return finalized;
+      },
+    }))(base),
+  };
+}
+
+type CreateStore = StoreAndJobs['createStore'];
+type InstanceStore = ReturnType<CreateStore>['instances'];
+
+/** Replaces calls of the store of instances. */
+function withInstances(
+  change: (
+    instances: InstanceStore,
+    redis: Parameters<CreateStore>[0],
+    keys: Parameters<CreateStore>[1],
+  ) => Partial<InstanceStore>,
+): (base: Pick<StoreAndJobs, 'createStore'>) => Pick<StoreAndJobs, 'createStore'> {
+  return (base) => ({
+    createStore(redis, keys, tombstone) {
+      const store = base.createStore(redis, keys, tombstone);
+      const { instances } = store;
+      return { ...store, instances: { ...instances, ...change(instances, redis, keys) } };
+    },
+  });
+}
