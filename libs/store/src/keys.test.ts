@@ -3,20 +3,20 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { keysOf } from './keys.ts';
 
-/** Every key, with its parameters as the README writes them. */
+/** Every key, with its parameters as SCHEMA.md writes them. */
 function written(): string[] {
   const keys = keysOf('ns') as unknown as Record<string, unknown>;
   const names: Record<string, string[]> = {
     route: ['<id>'],
     instance: ['<id>'],
     log: ['<id>'],
-    answers: ['<replica>'],
+    rpcReplies: ['<replica>'],
     rate: ['<points>-<seconds>:<account>'],
     pool: ['<fingerprint>'],
     warm: ['<fingerprint>'],
     templateInstances: ['<template>'],
     templateQueue: ['<template>'],
-    boost: ['<template>', '<entry>'],
+    scheduledMinimum: ['<template>', '<entry>'],
   };
   const apart = ['namespace', 'routePrefix', 'registrationPrefix', 'queuePrefix'];
   return Object.entries(keys)
@@ -38,8 +38,8 @@ test('no two keys are the same', () => {
   expect(new Set(written()).size).toBe(written().length);
 });
 
-test('every key is told of in the README beside it', () => {
-  const readme = readFileSync(join(import.meta.dirname, 'README.md'), 'utf8');
+test('every key is in SCHEMA.md', () => {
+  const readme = readFileSync(join(import.meta.dirname, 'SCHEMA.md'), 'utf8');
   const missing = written().filter((key) => !readme.includes(`\`${key.replace('{ns}:', '')}\``));
   expect(missing).toEqual([]);
 });

@@ -1,6 +1,6 @@
 /**
  * The Redis keys that are named outside the scripts, which make further ones from the same base:
- * owners, idempotency keys, vouchers, pools that rest. `README.md` beside this file tells of each
+ * owners, idempotency keys, vouchers, pools that rest. `SCHEMA.md` beside this file tells of each
  * its shape, life, writer and reader.
  */
 export interface Keys {
