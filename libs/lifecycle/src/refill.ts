@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { makeId } from '@ephemera/domain';
+import { newId } from '@ephemera/domain';
 import type { Spawns } from './create.ts';
 import type { Intake } from './intake.ts';
 import { warmDraft } from './pools.ts';
@@ -49,7 +49,7 @@ async function scaleUp(
 ): Promise<number> {
   for (let started = 0; ; started++) {
     const instance = await intake.createWarm(
-      warmDraft(spec, makeId(randomBytes)),
+      warmDraft(spec, newId(randomBytes)),
       spec.fingerprint,
       desired,
     );

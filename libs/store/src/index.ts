@@ -6,6 +6,7 @@ export * from './event-group.ts';
 export * from './event-log.ts';
 export * from './expiring-events.ts';
 export * from './keys.ts';
+export { HOST_ALIVE_TIMEOUT_MS, TOMBSTONE } from './limits.ts';
 export type { ListQuery, Page } from './list-instances.ts';
 export * from './redis-instances.ts';
 export * from './redis-progress.ts';
