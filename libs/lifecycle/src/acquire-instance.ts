@@ -1,8 +1,15 @@
 import type { Instance, InstanceDraft } from '@ephemera/domain';
-import type { Spawns } from './create.ts';
-import type { ClaimResult, Intake, CreationContext, CreateResult } from './intake.ts';
-import type { Instances, KillJobs } from './ports.ts';
-import type { KillRequests } from './request-kill.ts';
+import type {
+  ClaimResult,
+  CreateResult,
+  CreationContext,
+  Instances,
+  Intake,
+  KillJobs,
+  KillRequests,
+  Spawns,
+  StartQueue,
+} from './ports.ts';
 
 export interface AcquirePorts {
   readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm'>;
@@ -84,4 +91,45 @@ async function discardUnreachable(
 /** A kill job only ever moves later: it is due at the earliest moment that the end can be at. */
 function earliestExpiryMs({ timeout, template }: Instance): number {
   return Math.min(timeout, template.idleTimeout ?? timeout);
+}
+
+export interface CreatePorts {
+  readonly instances: Pick<Instances, 'create'>;
+  readonly spawns: Spawns;
+}
+
+/**
+ * Writes the intent of an instance and asks the workers for it. Where the asking fails, the
+ * pending instance stays behind without a container, and reconciliation ends it at its deadline.
+ */
+export async function create(
+  { instances, spawns }: CreatePorts,
+  draft: InstanceDraft,
+): Promise<Instance> {
+  const instance = await instances.create(draft);
+  await spawns.add(instance);
+  return instance;
+}
+
+/**
+ * Lets in those who wait, first come first served in each template, as far as there is room now.
+ * Gives their ids. Where a spawn job cannot be added, the instance ends at its start deadline.
+ */
+export async function startQueuedInstances(ports: {
+  startQueue: StartQueue;
+  spawns: Spawns;
+}): Promise<string[]> {
+  const { startQueue, spawns } = ports;
+  const started: string[] = [];
+  for (const template of await startQueue.templates()) {
+    for (
+      let next = await startQueue.dequeue(template);
+      next;
+      next = await startQueue.dequeue(template)
+    ) {
+      await spawns.add(next);
+      started.push(next.id);
+    }
+  }
+  return started;
 }

@@ -1,6 +1,13 @@
-import { dueAt } from '@ephemera/domain';
+import { dueAt, isServing } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import type { Containers, Instances, KillJobs, DrainReason } from './ports.ts';
+import type {
+  Containers,
+  DrainOutcome,
+  DrainReason,
+  Instances,
+  KillJobs,
+  KillRequests,
+} from './ports.ts';
 import { pauseContainer } from './suspend.ts';
 
 export interface KillPorts {
@@ -53,4 +60,61 @@ export async function kill(
   if (!finalized) return { kind: 'absent' };
   onKilled?.(instance);
   return { kind: 'killed', instance };
+}
+
+export interface RequestKillPorts {
+  readonly instances: Pick<Instances, 'startDraining' | 'finalize'>;
+  readonly killRequests: KillRequests;
+}
+
+/**
+ * Ends an instance from where there is no Docker daemon: the route goes at once, and a worker of
+ * its host removes the container. One that no worker has begun has none, and is buried here.
+ */
+export async function requestKill(
+  { instances, killRequests }: RequestKillPorts,
+  id: string,
+  reason: 'request' | 'surplus' = 'request',
+): Promise<DrainOutcome> {
+  const outcome = await instances.startDraining(id, reason);
+  if (outcome.kind !== 'draining') return outcome;
+  const { instance } = outcome;
+  if (instance.host === undefined) await instances.finalize(id, instance.generation);
+  else await killRequests.enqueueNow(instance);
+  return outcome;
+}
+
+export interface ExitPorts extends KillPorts {
+  readonly containers: KillPorts['containers'] & Pick<Containers, 'inspect' | 'running'>;
+  /** The host whose daemon told of the exit. */
+  readonly host: string;
+}
+
+/**
+ * A container has ended: its instance ends with it, where it was the container of that instance. A
+ * second one under its id, made for a store that had lost the first, ends beside it and is no news;
+ * nor is one that ends because its instance is being killed.
+ */
+export async function endExitedInstance(
+  ports: ExitPorts,
+  { id, containerId }: { readonly id: string; readonly containerId: string },
+): Promise<Killed> {
+  const { instances, containers, host } = ports;
+  const instance = await instances.get(id);
+  if (!instance || !isServing(instance.state) || instance.host !== host) return { kind: 'absent' };
+  const seen = await containers.inspect(containerId);
+  if (seen?.running) return { kind: 'absent' };
+  // The daemon tells of an exit before it lists it.
+  const others = (await containers.running(id)).filter((text) => text !== containerId);
+  if (others.length > 0) return { kind: 'absent' };
+  const reason = seen?.oomKilled ? 'oom' : 'exited';
+  return kill(ports, id, reason, exitMessage(seen));
+}
+
+/** What is told of a container that ended by itself. */
+export function exitMessage(
+  exit: { readonly oomKilled: boolean; readonly exitCode: number | undefined } | undefined,
+): string {
+  if (exit?.oomKilled) return 'The container ran out of memory.';
+  return `The container exited with code ${exit?.exitCode ?? '?'}.`;
 }

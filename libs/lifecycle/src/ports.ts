@@ -3,8 +3,10 @@ import type {
   Instance,
   InstanceDraft,
   Lease,
+  Limit,
   SeenContainer,
   StartStep,
+  Template,
 } from '@ephemera/domain';
 
 /** What became of an attempt to end an instance. */
@@ -161,3 +163,164 @@ export interface Containers {
 
 /** Asks once whether an instance serves; bounded in time by itself. */
 export type Probe = (instance: Instance, address: string) => Promise<boolean>;
+
+/** A host that has no room for an instance that it was to begin: another may, or it may later. */
+export class HostCapacityError extends Error {
+  override readonly name = 'HostCapacityError';
+}
+
+/** Another host has begun it, and its worker may have died: the job is for the workers there. */
+export class AssignedToOtherHostError extends Error {
+  override readonly name = 'AssignedToOtherHostError';
+}
+
+/** On whose account an instance is. */
+export interface QuotaOwner {
+  /** Such as `address:192.0.2.7`. */
+  readonly name: string;
+  /** What is said to have been reached. */
+  readonly limit: Extract<Limit, 'address' | 'token'>;
+  /** How many it may have at once; undefined: no bound. */
+  readonly max: number | undefined;
+}
+
+/** A request that is answered once, however often it is sent. */
+export interface Idempotency {
+  /** Hash of the client's key and of who sent it. */
+  readonly key: string;
+  /** Hash of what was asked for. */
+  readonly digest: string;
+}
+
+/** What may be used so many times, each for one instance: a signed link, or work that was done. */
+export interface RedeemableGrant {
+  readonly kind: 'link' | 'work';
+  readonly name: string;
+  readonly max: number;
+  /** Epoch ms of the store's clock: until then its uses are counted. */
+  readonly expiresAt: number;
+}
+
+/** What a request for an instance says beside the draft. */
+export interface CreationContext {
+  readonly quotaOwner?: QuotaOwner | undefined;
+  readonly idempotency?: Idempotency | undefined;
+  /** Used in the same step as an instance is got by them, and only then. */
+  readonly grants?: readonly RedeemableGrant[] | undefined;
+  /** An instance that was handed out for this request a moment ago and turned out to be dead. */
+  readonly replacing?: string | undefined;
+}
+
+/** What a request for an instance meets. */
+export type CreationRefusal =
+  | { readonly kind: 'full'; readonly limit: Limit }
+  /** A voucher was used as often as it may be. */
+  | { readonly kind: 'exhausted'; readonly what: RedeemableGrant['kind'] }
+  /** The same key came before: the instance of then, as far as it is still known. */
+  | { readonly kind: 'repeated'; readonly id: string; readonly instance: Instance | undefined }
+  /** The same key came before with another payload. */
+  | { readonly kind: 'reused' };
+
+export type CreateResult =
+  | { readonly kind: 'created'; readonly instance: Instance }
+  /** There was no room: it waits in the queue, and no worker is to be asked yet. */
+  | { readonly kind: 'queued'; readonly instance: Instance }
+  | CreationRefusal;
+
+export type ClaimResult =
+  | { readonly kind: 'claimed'; readonly instance: Instance }
+  | { readonly kind: 'none' }
+  | CreationRefusal;
+
+/** Where requests for instances meet the limits. Each is one atomic step. */
+export interface Intake {
+  /** Writes the intent of an instance, where the template, the hosts and the owner have room. */
+  createOrQueue(draft: InstanceDraft, context: CreationContext): Promise<CreateResult>;
+  /** Hands out a warm instance of a pool: lease and route count from now. */
+  claimWarm(
+    pool: string,
+    spec: Pick<InstanceDraft, 'timeout' | 'metadata' | 'accessHash'>,
+    context: CreationContext,
+  ): Promise<ClaimResult>;
+  /** Writes the intent of one more instance of a pool, where it has fewer than `want`. */
+  createWarm(draft: InstanceDraft, pool: string, desired: number): Promise<Instance | undefined>;
+}
+
+/** The queues before templates and hosts that are full. */
+export interface StartQueue {
+  /** The templates whose queue may hold somebody. */
+  templates(): Promise<string[]>;
+  /** Takes out the first where there is room for it; its start deadline counts from now. */
+  dequeue(template: string): Promise<Pick<Instance, 'id' | 'generation'> | undefined>;
+}
+
+/** The jobs that bring instances up. */
+export interface Spawns {
+  /** `ahead`: for a pool; whoever waits already goes first. */
+  add(instance: Pick<Instance, 'id' | 'generation'>, origin?: 'pool'): Promise<void>;
+}
+
+/** The jobs that finish what `end` began, on the host that has the container. */
+export interface KillRequests {
+  enqueueNow(instance: Pick<Instance, 'id' | 'generation' | 'supersedes' | 'host'>): Promise<void>;
+}
+
+/** A new deadline: so many ms from now, or a moment (epoch ms); sooner only with `shorten`. */
+export type Renewal = { readonly shorten: boolean } & (
+  { readonly timeout: number } | { readonly expiresAt: number }
+);
+
+export type Renewed =
+  | { readonly kind: 'renewed'; readonly instance: Instance; readonly shortened: boolean }
+  /** Not ready yet: there is no lease to renew. */
+  | { readonly kind: 'starting' }
+  /** Its end came first. */
+  | { readonly kind: 'ended'; readonly instance: Instance }
+  | { readonly kind: 'absent' };
+
+export interface Leases {
+  /** One atomic step, judged by the store's clock: a renewal or an end, never half of each. */
+  renew(id: string, renewal: Renewal): Promise<Renewed>;
+  /** Notes that instances were used. */
+  touch(ids: readonly string[]): Promise<void>;
+}
+
+export type Resumed =
+  /** `sooner`: its deadline has come nearer by it. */
+  | { readonly kind: 'resumed'; readonly sooner: boolean; readonly instance: Instance }
+  /** It is not paused, or its time is up. */
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'absent' };
+
+export interface Suspensions {
+  /** `ready → paused`, route and all; again is the same. */
+  pause(id: string): Promise<'paused' | 'refused' | 'absent'>;
+  /** `paused → ready`; again is the same. */
+  resume(id: string): Promise<Resumed>;
+}
+
+/** What is to be kept warm of one template. */
+export interface PoolSpec {
+  readonly template: Template;
+  /** Where visitors reach an instance, with `{id}` for its id. */
+  readonly urlPattern: string;
+  /** Tells this content of the template from every other. */
+  readonly fingerprint: string;
+}
+
+/** The pools of warm instances. */
+export interface Pools {
+  /** Replaces what is to be kept warm. */
+  setPoolSpecs(specs: readonly PoolSpec[]): Promise<void>;
+  listPoolSpecs(): Promise<PoolSpec[]>;
+  /** Keeps at least `ready` of a template for `ms`, by one entry of its schedule. */
+  setScheduledMinimum(template: string, entry: number, ready: number, ms: number): Promise<void>;
+  /** How many a template is to have now. */
+  desiredCount(template: Template): Promise<number>;
+  /** Unclaimed instances of a pool, those that still start too. */
+  count(fingerprint: string): Promise<number>;
+  /** Some that may be claimed, oldest first; they may be claimed meanwhile. */
+  unclaimed(fingerprint: string, max: number): Promise<string[]>;
+  /** Every pool that has instances, those of earlier configurations too. */
+  fingerprints(): Promise<string[]>;
+}

@@ -23,8 +23,6 @@ import {
   connectTracking,
   createStore,
   keysOf,
-  readCapacity,
-  readTemplateUsage,
   requireRedis,
   watchClock,
 } from '@ephemera/store';
@@ -213,8 +211,8 @@ async function startProxy(
     },
     starter,
     readUsage: {
-      hosts: async () => readCapacity(redis, keys, await instances.now()),
-      of: (template) => readTemplateUsage(redis, keys, template, urlOf('{id}')),
+      hosts: () => store.readCapacity(),
+      of: (template) => store.readTemplateUsage(template, urlOf('{id}')),
     },
     instances,
     routes,
