@@ -5,13 +5,13 @@ import { requestKill } from './kill.ts';
 import type { RequestKillPorts } from './kill.ts';
 import type { Intake, PoolSpec, Pools, Spawns } from './ports.ts';
 
-/** The wish for a template that keeps any warm; undefined for one that never does. */
+/** The pool spec of a template; undefined where it has neither `pool` nor `schedule`. */
 export function poolSpecFor(template: Template, urlPattern: string): PoolSpec | undefined {
   if (template.pool === 0 && template.schedule.length === 0) return undefined;
   return { template, urlPattern, fingerprint: fingerprintOf(template, urlPattern) };
 }
 
-/** What may change without a change of the containers. */
+/** Template fields that do not affect the containers. */
 const COUNTS = new Set<string>([
   'maxInstances',
   'whenFull',
@@ -32,7 +32,7 @@ function fingerprintOf(template: Template, urlPattern: string): string {
     .slice(0, 32);
 }
 
-/** The draft of one more instance of a pool: its time to live is the time that it may wait. */
+/** The draft of a pool instance. Its TTL is the maximum age in the pool. */
 export function warmDraft({ template, urlPattern }: PoolSpec, id: string): InstanceDraft {
   const url = urlPattern.replace('{id}', id);
   const token = usesTokenPlaceholder(template) ? makeToken(randomBytes) : undefined;
@@ -51,9 +51,8 @@ export interface Refilled {
 }
 
 /**
- * Brings the pools to what they are to have: of one template, or of all, and then those of earlier
- * configurations are emptied too. May run any number of times at once: each start is counted
- * against the pool in the step that writes its intent.
+ * Scales the pool of one template, or all pools and then empties those of earlier configurations.
+ * Safe to run concurrently: `createWarm` checks the size of the pool atomically.
  */
 export async function refill(ports: RefillPorts, template?: string): Promise<Refilled> {
   const specs = await ports.pools.listPoolSpecs();
@@ -73,7 +72,7 @@ export async function refill(ports: RefillPorts, template?: string): Promise<Ref
   return { started, retired };
 }
 
-/** Starts what is missing; ends where the pool is full, or there is no room for more. */
+/** Starts missing instances until the pool is full or there is no capacity. */
 async function scaleUp(
   { intake, spawns }: RefillPorts,
   spec: PoolSpec,
@@ -90,7 +89,7 @@ async function scaleUp(
   }
 }
 
-/** Ends what is too many. Each is ended in one step where nobody has claimed it meanwhile. */
+/** Ends surplus instances, each only if it is still unclaimed. */
 async function scaleDown(
   ports: RefillPorts,
   fingerprint: string,
