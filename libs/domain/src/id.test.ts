@@ -1,29 +1,40 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ID_PATTERN, isId, makeId } from './id.ts';
+import { DEFAULT_CELL, ID_PATTERN, cellOf, isId, makeToken, newId } from './id.ts';
 
-test('every id is a DNS label that stays parseable after PORT-', () => {
+test('every id is a DNS label without a hyphen', () => {
   for (let i = 0; i < 1_000; i++) {
-    const id = makeId(randomBytes);
+    const id = newId(randomBytes);
     expect(id).toMatch(ID_PATTERN);
     expect(id).toMatch(/^[a-z][a-z0-9]{0,62}$/);
     expect(isId(id)).toBe(true);
   }
 });
 
-test('carries at least 128 random bits', () => {
-  const bits = Math.log2(26) + 25 * Math.log2(36);
-  expect(bits).toBeGreaterThan(128);
+test('an id has at least 128 random bits after the letter of its cell', () => {
+  expect(25 * Math.log2(36)).toBeGreaterThan(128);
+  expect(newId(randomBytes)).toHaveLength(1 + 25);
 });
 
-test('1,000,000 ids are 1,000,000 different ones', () => {
+test('the first character of an id is the letter of its cell', () => {
+  expect(cellOf(newId(randomBytes))).toBe(DEFAULT_CELL);
+  expect(cellOf(newId(randomBytes, 'k'))).toBe('k');
+  expect(isId(newId(randomBytes, 'k'))).toBe(true);
+});
+
+test('a token is random in its first letter too', () => {
+  const letters = new Set(Array.from({ length: 1_000 }, () => makeToken(randomBytes).charAt(0)));
+  expect(letters.size).toBe(26);
+});
+
+test('1,000,000 ids are all different', () => {
   const random = inLots(randomBytes);
-  const ids = new Set(Array.from({ length: 1_000_000 }, () => makeId(random)));
+  const ids = new Set(Array.from({ length: 1_000_000 }, () => newId(random)));
   expect(ids.size).toBe(1_000_000);
 });
 
-/** The same bytes, asked for in lots, since each call of the system's generator takes its time. */
+/** Reads random bytes in large blocks, because each call of the system's generator is slow. */
 function inLots(random: (size: number) => Uint8Array): (size: number) => Uint8Array {
   let lot: Uint8Array = new Uint8Array();
   let at = 0;
@@ -37,12 +48,12 @@ function inLots(random: (size: number) => Uint8Array): (size: number) => Uint8Ar
   };
 }
 
-// Taking every byte modulo 36 would make the first four letters a seventh likelier than the rest.
-test('no letter or digit is likelier than another', () => {
+// A plain modulo 36 would make the first four letters a seventh more likely than the rest.
+test('every letter and digit is equally likely', () => {
   const counts = new Map<string, number>();
   const rounds = 20_000;
   for (let i = 0; i < rounds; i++) {
-    for (const letter of makeId(randomBytes).slice(1)) {
+    for (const letter of newId(randomBytes).slice(1)) {
       counts.set(letter, (counts.get(letter) ?? 0) + 1);
     }
   }
@@ -53,21 +64,21 @@ test('no letter or digit is likelier than another', () => {
   }
 });
 
-test('a byte that would favour some letters is thrown away', () => {
+test('a byte that would favour some characters is discarded', () => {
   let calls = 0;
-  const id = makeId((size) => new Uint8Array(size).fill(calls++ === 0 ? 255 : 7));
-  expect(id).toBe('h'.repeat(26));
+  const id = newId((size) => new Uint8Array(size).fill(calls++ === 0 ? 255 : 7));
+  expect(id).toBe(`a${'h'.repeat(25)}`);
   expect(calls).toBe(2);
 });
 
 test.each(['', 'a', 'A'.repeat(26), `1${'a'.repeat(25)}`, `${'a'.repeat(25)}-`, 'a'.repeat(27)])(
-  '"%s" is no id',
+  '"%s" is not an id',
   (text) => {
     expect(isId(text)).toBe(false);
   },
 );
 
-test('nothing around an id passes with it', () => {
+test('an id with anything around it is not an id', () => {
   fc.assert(
     fc.property(fc.string({ minLength: 1, maxLength: 3 }), (extra) => {
       const id = 'a'.repeat(26);

@@ -1,37 +1,53 @@
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 const ALPHABET = `${LETTERS}0123456789`;
-const LENGTH = 26;
+/** Characters of an id after the letter of its cell: 25 × log2(36) = 129.2 random bits. */
+const RANDOM_LENGTH = 25;
 
-/** What an id looks like: a DNS label that stays parseable after `PORT-`, so no hyphen. */
+/** The letter of the one cell that exists: a namespace, its Redis and its hosts. */
+export const DEFAULT_CELL = 'a';
+
+/** An id: a DNS label that can still be told apart in `PORT-ID`, because it has no hyphen. */
 export const ID_PATTERN = /^[a-z][a-z0-9]{25}$/;
 
 /**
- * Makes a public, unguessable id: one letter and 25 letters or digits, 133.9 random bits.
- *
- * `random(n)` gives n bytes of the system's generator. A byte that would favour the first
- * letters of the alphabet is thrown away, so every id is equally likely.
+ * Makes a public, unguessable id: the letter of its cell and 25 random letters or digits, 129.2
+ * random bits.
+ * @param random returns n bytes of a cryptographic random generator
+ * @param cell one lowercase letter
  */
-export function makeId(random: (size: number) => Uint8Array): string {
-  let id = '';
-  while (id.length < LENGTH) {
-    for (const byte of random(LENGTH * 2)) {
-      const alphabet = id.length === 0 ? LETTERS : ALPHABET;
-      if (byte >= 256 - (256 % alphabet.length)) continue;
-      id += alphabet.charAt(byte % alphabet.length);
-      if (id.length === LENGTH) break;
-    }
-  }
-  return id;
+export function newId(random: (size: number) => Uint8Array, cell: string = DEFAULT_CELL): string {
+  return cell + uniform(random, ALPHABET, RANDOM_LENGTH);
+}
+
+/** The cell of an id: the letter that it begins with. */
+export function cellOf(id: string): string {
+  return id.charAt(0);
 }
 
 /**
- * The secret of an instance whose template asks for one: as unguessable as its id, and shown only
- * to whoever creates it.
+ * Makes the secret of an instance whose template uses `{token}`: a letter and 25 letters or digits.
+ * It is shown only to the client that creates the instance.
  */
 export function makeToken(random: (size: number) => Uint8Array): string {
-  return makeId(random);
+  return newId(random, uniform(random, LETTERS, 1));
 }
 
 export function isId(text: string): boolean {
   return ID_PATTERN.test(text);
+}
+
+/**
+ * Draws characters, each equally likely: a byte that would favour the first ones of the alphabet is
+ * discarded.
+ */
+function uniform(random: (size: number) => Uint8Array, alphabet: string, length: number): string {
+  let text = '';
+  while (text.length < length) {
+    for (const byte of random(length * 2)) {
+      if (byte >= 256 - (256 % alphabet.length)) continue;
+      text += alphabet.charAt(byte % alphabet.length);
+      if (text.length === length) break;
+    }
+  }
+  return text;
 }

@@ -1,44 +1,30 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { IDLE_SLACK, checkTimeout, dueAt, killDelay, pendingLease, readyLease } from './lease.ts';
+import { IDLE_SLACK, checkTimeout, dueAt, killDelay } from './lease.ts';
 
 const ms = fc.integer({ min: 1, max: 1e9 });
 
-test('no deadline ever passes the ceiling, and the ceiling never moves', () => {
-  fc.assert(
-    fc.property(ms, ms, ms, ms, ms, (now, startTimeoutMs, maxTimeout, later, timeout) => {
-      const pending = pendingLease(now, startTimeoutMs, maxTimeout);
-      const ready = readyLease(now + later, timeout, pending);
-      expect(pending.expiresAt).toBeLessThanOrEqual(pending.maxExpiresAt);
-      expect(ready.expiresAt).toBeLessThanOrEqual(ready.maxExpiresAt);
-      expect(pending.maxExpiresAt).toBe(now + maxTimeout);
-      expect(ready.maxExpiresAt).toBe(pending.maxExpiresAt);
-    }),
-  );
-});
-
-// Its start may take a minute, and its time to live is a second: a job that waits for the deadline
-// of its start would come a minute late.
+// A start may take a minute where the TTL is a second: a job that waits for the start deadline would run
+// a minute late.
 test('a kill job never waits past the earliest end, whenever the instance becomes ready', () => {
   fc.assert(
     fc.property(ms, ms, ms, ms, (now, within, timeout, took) => {
-      const start = { ...pendingLease(now, within, 1e9), timeout, template: {} };
-      const asksAgainAt = now + killDelay({ ...start, state: 'starting' }, now);
-      const ready = readyLease(now + took, timeout, start);
-      if (took <= within) expect(asksAgainAt).toBeLessThanOrEqual(ready.expiresAt);
-      const served = { ...start, ...ready, state: 'ready' as const };
-      expect(killDelay(served, now + took)).toBe(ready.expiresAt - now - took);
+      const starting = {
+        expiresAt: now + within,
+        state: 'starting',
+        timeout,
+        template: {},
+      } as const;
+      const dueAgain = now + killDelay(starting, now);
+      const readyExpiresAt = now + took + timeout;
+      if (took <= within) expect(dueAgain).toBeLessThanOrEqual(readyExpiresAt);
+      const ready = { ...starting, expiresAt: readyExpiresAt, state: 'ready' } as const;
+      expect(killDelay(ready, now + took)).toBe(timeout);
     }),
   );
 });
 
-test('the TTL counts from ready', () => {
-  const pending = pendingLease(1_000, 30_000, 600_000);
-  expect(pending).toEqual({ expiresAt: 31_000, maxExpiresAt: 601_000 });
-  expect(readyLease(5_000, 60_000, pending)).toEqual({ expiresAt: 65_000, maxExpiresAt: 601_000 });
-});
-
-test('an instance is due at its deadline, or sooner where it lies idle, never later', () => {
+test('an instance is due at its deadline, or sooner where it is idle', () => {
   fc.assert(
     fc.property(ms, ms, fc.option(ms, { nil: undefined }), (expiresAt, activeAt, idleTimeout) => {
       const due = dueAt({ expiresAt, activeAt, template: { idleTimeout } });
@@ -54,7 +40,7 @@ test.each([1, 60, 120])('a timeout of %i s is allowed where the maximum is 2 m',
   expect(checkTimeout(seconds, 120_000)).toEqual({ ok: true, timeout: seconds * 1000 });
 });
 
-// Zero meant 'the default' elsewhere, and instances lived for ever that were meant to end.
+// Where zero means "the default", instances that were meant to end live for ever.
 test.each([0, -1, 0.5, 1.5, 121, 1e300, Number.NaN, Infinity, -Infinity, 2 ** 53])(
   'a timeout of %d s is refused where the maximum is 2 m',
   (seconds) => {

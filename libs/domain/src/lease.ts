@@ -2,33 +2,23 @@ import { isServing } from './state.ts';
 import type { State } from './state.ts';
 
 /**
- * The one deadline of an instance. All times are epoch milliseconds of one clock, the store's
- * (Redis `TIME`): a worker's or a proxy's own clock never decides how long an instance lives.
+ * The one deadline of an instance. All times are epoch milliseconds of the store's clock (Redis
+ * `TIME`); the clock of a worker or a proxy never decides how long an instance lives. The scripts of
+ * `libs/store` compute and enforce leases; the functions here only predict when to look again.
  */
 export interface Lease {
   readonly expiresAt: number;
   readonly maxExpiresAt: number;
 }
 
-/** The lease of an instance that has not started: it must be ready within `startWithin` ms. */
-export function pendingLease(now: number, startTimeoutMs: number, maxTimeout: number): Lease {
-  const maxExpiresAt = now + maxTimeout;
-  return { expiresAt: Math.min(now + startTimeoutMs, maxExpiresAt), maxExpiresAt };
-}
-
-/** The lease of an instance that has become ready: its TTL counts from now, below the ceiling. */
-export function readyLease(now: number, timeout: number, pending: Lease): Lease {
-  return { ...pending, expiresAt: Math.min(now + timeout, pending.maxExpiresAt) };
-}
-
 /**
- * How much later than its idle timeout an instance may end for being idle: the proxies tell of its
- * use every `ACTIVITY_PERIOD`, and what one of them has not told yet must not be lost.
+ * Proxies report the use of instances every `ACTIVITY_PERIOD` ms. An instance ends for being idle
+ * `IDLE_SLACK` ms after its idle timeout, so that a report on its way still counts.
  */
 export const ACTIVITY_PERIOD = 2_000;
 export const IDLE_SLACK = 2 * ACTIVITY_PERIOD;
 
-/** When an instance is due to end: at its deadline, or sooner where it lies idle. */
+/** When an instance is due to end, epoch ms: at its deadline, or sooner where it is idle. */
 export function dueAt(instance: {
   readonly expiresAt: number;
   readonly activeAt?: number | undefined;
@@ -42,9 +32,9 @@ export function dueAt(instance: {
 }
 
 /**
- * How long the kill job of an instance may wait before it looks again, ms: until the earliest that
- * its end can be at. One that still starts gets its time to live from the moment that it serves,
- * and that may end sooner than the deadline of its start.
+ * How long the kill job of an instance may wait before it reads the lease again, ms: until the
+ * earliest possible end. A starting instance gets its TTL when it becomes ready, and that TTL may end
+ * before its start deadline.
  */
 export function killDelay(
   instance: Parameters<typeof dueAt>[0] & { readonly state: State; readonly timeout: number },
@@ -56,8 +46,8 @@ export function killDelay(
 }
 
 /**
- * Checks a visitor's `timeout` in whole seconds against a template, and gives milliseconds.
- * Zero is a fault, never 'the default'.
+ * Checks a client's `timeout`, in whole seconds, against the maximum of a template (ms). Returns it in
+ * milliseconds. Zero is an error, not the default.
  */
 export function checkTimeout(
   seconds: number,

@@ -1,4 +1,4 @@
-/** Where an instance stands in its life. */
+/** The state of an instance; `TRANSITIONS` has the changes between them. */
 export type State =
   'pending' | 'starting' | 'warm' | 'ready' | 'paused' | 'draining' | 'gone' | 'failed';
 
@@ -6,8 +6,9 @@ export type State =
 export type EndReason = 'ttl' | 'idle' | 'request' | 'exited' | 'oom' | 'start_failed' | 'orphan';
 
 /**
- * The life of an instance as data. `pending → draining` is a kill before any worker took the
- * spawn job; `warm` is an instance of a pool that serves and has no visitor yet; `draining → failed` keeps a failed start apart from an instance that had its time.
+ * The state machine of an instance. `pending → draining` is a kill before a worker took the spawn job.
+ * `warm` is a pool instance that serves and is not claimed. `draining → failed` is a failed start;
+ * every other end is `draining → gone`. The scripts of `libs/store` make the transitions.
  */
 export const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
   pending: ['starting', 'draining'],
@@ -22,21 +23,12 @@ export const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
 
 export const STATES = Object.keys(TRANSITIONS) as readonly State[];
 
-export function canTransition(from: State, to: State): boolean {
-  return TRANSITIONS[from].includes(to);
-}
-
-/** Dead instances leave a tombstone; everything else has, or may still get, a container. */
+/** Whether only the tombstone is left. An instance in any other state may have a container. */
 export function isDead(state: State): boolean {
   return TRANSITIONS[state].length === 0;
 }
 
-/** Its container runs and serves: one that ends by itself then has not failed to start. */
+/** Whether its container has become ready. A container that exits then is not a failed start. */
 export function isServing(state: State): boolean {
   return state === 'ready' || state === 'warm' || state === 'paused';
-}
-
-/** The state in which an end for this reason leaves the instance. */
-export function endState(reason: EndReason): 'gone' | 'failed' {
-  return reason === 'start_failed' ? 'failed' : 'gone';
 }

@@ -1,7 +1,7 @@
 import type { Instance } from '@ephemera/domain';
 import { memoryInstances, sampleDraft } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
-import type { ClaimResult, CreationContext } from './intake.ts';
+import type { ClaimResult, CreationContext } from './ports.ts';
 import { acquireInstance } from './acquire-instance.ts';
 
 /** A pool with these instances, of which some do not answer; notes everything that is done. */

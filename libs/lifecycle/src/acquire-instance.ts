@@ -1,8 +1,15 @@
 import type { Instance, InstanceDraft } from '@ephemera/domain';
-import type { Spawns } from './create.ts';
-import type { ClaimResult, Intake, CreationContext, CreateResult } from './intake.ts';
-import type { Instances, KillJobs } from './ports.ts';
-import type { KillRequests } from './request-kill.ts';
+import type {
+  ClaimResult,
+  CreateResult,
+  CreationContext,
+  Instances,
+  Intake,
+  KillJobs,
+  KillRequests,
+  Spawns,
+  StartQueue,
+} from './ports.ts';
 
 export interface AcquirePorts {
   readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm'>;
@@ -10,22 +17,22 @@ export interface AcquirePorts {
   readonly spawns: Spawns;
   readonly killJobs: Pick<KillJobs, 'schedule' | 'cancel'>;
   readonly killRequests: KillRequests;
-  /** Whether a claimed instance answers from here: one attempt, bounded by itself. */
+  /** Whether a claimed instance answers from this replica: one attempt with its own timeout. */
   readonly isReachable: (instance: Instance) => Promise<boolean>;
-  /** Asks for the pool of a template to be filled up. */
+  /** Requests a refill of the template's pool. */
   readonly refills: { request(template: string): Promise<void> };
-  /** Told of what failed after the visitor had his answer; reconciliation makes up for it. */
+  /** Called with errors after the client has its answer. Reconciliation repairs what they leave. */
   readonly onError: (error: unknown) => void;
 }
 
 export type AcquireResult = CreateResult | Extract<ClaimResult, { kind: 'claimed' }>;
 
-/** How many warm instances that do not answer are tried before one is started. */
+/** After so many warm instances that do not answer, a new one is started. */
 const MAX_CLAIM_ATTEMPTS = 3;
 
 /**
- * Gets somebody an instance: a warm one of the pool where one answers, else a new one, for which
- * the workers are asked. A kill job stands before it is handed out.
+ * Returns a warm instance of the pool if one answers, else creates one and adds its spawn job. A
+ * warm instance has its kill job before it is handed out.
  */
 export async function acquireInstance(
   ports: AcquirePorts,
@@ -51,12 +58,12 @@ export async function acquireInstance(
     await discardUnreachable(ports, instance);
   }
   const taken = await ports.intake.createOrQueue(draft, { ...context, replacing });
-  // Where the asking fails, the pending instance ends at its start deadline.
+  // If adding the job fails, reconciliation adds it, or ends the instance at its start deadline.
   if (taken.kind === 'created') await ports.spawns.add(taken.instance);
   return taken;
 }
 
-/** The job of its time in the pool is not needed any more, and another is to take its place. */
+/** Cancels the kill job of the pool generation, and requests a replacement for the pool. */
 function releasePoolResources(
   { killJobs, refills, onError }: AcquirePorts,
   instance: Instance,
@@ -74,14 +81,55 @@ async function discardUnreachable(
     'It did not answer when it was claimed.',
   );
   if (outcome.kind === 'draining') await killRequests.enqueueNow(outcome.instance);
-  // Somebody else ended it, perhaps before the job was armed that it was claimed with.
+  // Another process ended it, perhaps before the kill job of the claim was scheduled.
   else await killJobs.cancel({ ...dead, supersedes: dead.generation });
-  // That of its time in the pool; the end has taken away the one of the claim.
+  // The kill job of the pool generation; draining has cancelled that of the claim.
   await killJobs.cancel(dead);
   await refills.request(dead.template.name);
 }
 
-/** A kill job only ever moves later: it is due at the earliest moment that the end can be at. */
+/** A kill job can only re-delay itself, so it is scheduled for the earliest possible end. */
 function earliestExpiryMs({ timeout, template }: Instance): number {
   return Math.min(timeout, template.idleTimeout ?? timeout);
+}
+
+export interface CreatePorts {
+  readonly instances: Pick<Instances, 'create'>;
+  readonly spawns: Spawns;
+}
+
+/**
+ * Writes the intent of an instance and adds its spawn job. If adding the job fails, the instance stays
+ * pending without a container, and reconciliation adds the job or ends the instance.
+ */
+export async function create(
+  { instances, spawns }: CreatePorts,
+  draft: InstanceDraft,
+): Promise<Instance> {
+  const instance = await instances.create(draft);
+  await spawns.add(instance);
+  return instance;
+}
+
+/**
+ * Starts queued instances in order, for each template, as far as there is capacity. Returns their
+ * ids. If a spawn job cannot be added, reconciliation adds it.
+ */
+export async function startQueuedInstances(ports: {
+  startQueue: StartQueue;
+  spawns: Spawns;
+}): Promise<string[]> {
+  const { startQueue, spawns } = ports;
+  const started: string[] = [];
+  for (const template of await startQueue.templates()) {
+    for (
+      let next = await startQueue.dequeue(template);
+      next;
+      next = await startQueue.dequeue(template)
+    ) {
+      await spawns.add(next);
+      started.push(next.id);
+    }
+  }
+  return started;
 }

@@ -1,7 +1,7 @@
 import { sampleDraft } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import { oneHost } from '../test/one-host.ts';
-import { create } from './create.ts';
+import { create } from './acquire-instance.ts';
 
 test('writes the intent before it asks the workers', async () => {
   const { instances } = oneHost();

@@ -6,7 +6,7 @@ import {
   sampleDraft,
 } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
-import { endExitedInstance } from './end-exited.ts';
+import { endExitedInstance } from './kill.ts';
 
 /** A store, and the daemon of host `a`. */
 function fixture() {

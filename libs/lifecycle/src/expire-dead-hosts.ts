@@ -12,15 +12,15 @@ export interface ExpireInstancesPorts {
   readonly onKilled?: OnKilled | undefined;
 }
 
-/** How long a host is away before it counts as lost, milliseconds. */
+/** A host without a heartbeat for this long is dead, milliseconds. */
 const DEAD_AFTER_MS = 60_000;
-/** How long after its deadline an instance of it is buried: its own worker would have, by then. */
+/** How long after its deadline an instance of a dead host is finalized, milliseconds. */
 const GRACE = 30_000;
 
 /**
- * Buries what lost hosts had begun, once its time is up: nobody else would, and it would hold its
- * room and stand in every list for ever. A host that comes back finds containers whose
- * instances are dead, and removes them. Gives their ids.
+ * Finalizes the instances of dead hosts after their deadlines, so that they release capacity and
+ * leave the lists. A host that comes back finds their containers dead and removes them. Returns the
+ * ids.
  */
 export async function expireInstancesOfDeadHosts({
   instances,

@@ -1,6 +1,13 @@
-import { dueAt } from '@ephemera/domain';
+import { dueAt, isServing } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import type { Containers, Instances, KillJobs, DrainReason } from './ports.ts';
+import type {
+  Containers,
+  DrainOutcome,
+  DrainReason,
+  Instances,
+  KillJobs,
+  KillRequests,
+} from './ports.ts';
 import { pauseContainer } from './suspend.ts';
 
 export interface KillPorts {
@@ -10,20 +17,20 @@ export interface KillPorts {
   readonly onKilled?: OnKilled | undefined;
 }
 
-/** Told of every instance that is dead now, once, by whoever has buried it. */
+/** Called once for every dead instance, by the run that wrote its tombstone. */
 export type OnKilled = (instance: Instance) => void;
 
 export type Killed =
-  /** It is dead, and this run has buried it. */
+  /** This run wrote its tombstone. */
   | { readonly kind: 'killed'; readonly instance: Instance }
-  /** Its lease was renewed, or its deadline paused it: ask again in `remaining` ms. */
+  /** Its lease runs on, or its deadline paused it: read the lease again in `remaining` ms. */
   | { readonly kind: 'leased'; readonly remaining: number }
-  /** It was dead, or another run has buried it meanwhile. */
+  /** It was dead or unknown, or another run wrote its tombstone. */
   | { readonly kind: 'absent' };
 
 /**
- * Ends an instance: no proxy sends anybody to it any more, then its container is stopped and
- * removed, then a tombstone is left. Every step may be run again, by anybody, at any time.
+ * Ends an instance: the route goes first, then the container is stopped and removed, then the
+ * tombstone is written. Every step is idempotent and may run twice at once.
  */
 export async function kill(
   { instances, containers, killJobs, onKilled }: KillPorts,
@@ -36,21 +43,77 @@ export async function kill(
   if (outcome.kind === 'absent') return outcome;
   if (outcome.kind === 'paused') {
     const resumed = await pauseContainer({ containers, instances }, id);
-    // Whoever resumed it could not arm this job anew while it runs.
+    // A resume cannot schedule this kill job again while the job runs.
     const remaining = resumed ? dueAt(resumed) - (await instances.now()) : outcome.remaining;
     return { kind: 'leased', remaining: Math.max(0, remaining) };
   }
   const { instance } = outcome;
   await containers.removeInstance(id, instance.template.stopGrace);
-  // Before the tombstone, or a crash between the two would leave a job that nobody looks for; also
-  // where it was due, for reconciliation has no job of its own. The job of its time in a pool may
-  // have been left behind by a replica that died.
+  // Cancel before the tombstone: a crash in between would leave a job that nothing removes. A proxy
+  // that died during a claim may have left the kill job of the pool generation.
   await killJobs.cancel(instance);
   const { pooledAs } = instance;
   if (pooledAs !== undefined) await killJobs.cancel({ ...instance, supersedes: pooledAs });
-  // Of two that end it at once, one has: it would be counted twice.
+  // Of two concurrent runs, one finalizes it, so it is counted once.
   const finalized = await instances.finalize(id, instance.generation);
   if (!finalized) return { kind: 'absent' };
   onKilled?.(instance);
   return { kind: 'killed', instance };
+}
+
+export interface RequestKillPorts {
+  readonly instances: Pick<Instances, 'startDraining' | 'finalize'>;
+  readonly killRequests: KillRequests;
+}
+
+/**
+ * Ends an instance from a process without a Docker daemon: the route goes at once, and a worker of its
+ * host removes the container. An instance without a host has no container and is finalized here.
+ */
+export async function requestKill(
+  { instances, killRequests }: RequestKillPorts,
+  id: string,
+  reason: 'request' | 'surplus' = 'request',
+): Promise<DrainOutcome> {
+  const outcome = await instances.startDraining(id, reason);
+  if (outcome.kind !== 'draining') return outcome;
+  const { instance } = outcome;
+  if (instance.host === undefined) await instances.finalize(id, instance.generation);
+  else await killRequests.enqueueNow(instance);
+  return outcome;
+}
+
+export interface ExitPorts extends KillPorts {
+  readonly containers: KillPorts['containers'] & Pick<Containers, 'inspect' | 'running'>;
+  /** The host whose daemon reported the exit. */
+  readonly host: string;
+}
+
+/**
+ * Handles the exit of a container: ends its instance with reason `exited` or `oom`. Does nothing
+ * where the instance is being killed, or where another container of the same id still runs (a store
+ * that lost writes may have started a second one).
+ */
+export async function endExitedInstance(
+  ports: ExitPorts,
+  { id, containerId }: { readonly id: string; readonly containerId: string },
+): Promise<Killed> {
+  const { instances, containers, host } = ports;
+  const instance = await instances.get(id);
+  if (!instance || !isServing(instance.state) || instance.host !== host) return { kind: 'absent' };
+  const seen = await containers.inspect(containerId);
+  if (seen?.running) return { kind: 'absent' };
+  // The daemon reports an exit before its list shows it.
+  const others = (await containers.running(id)).filter((text) => text !== containerId);
+  if (others.length > 0) return { kind: 'absent' };
+  const reason = seen?.oomKilled ? 'oom' : 'exited';
+  return kill(ports, id, reason, exitMessage(seen));
+}
+
+/** The message for a container that exited. */
+export function exitMessage(
+  exit: { readonly oomKilled: boolean; readonly exitCode: number | undefined } | undefined,
+): string {
+  if (exit?.oomKilled) return 'The container ran out of memory.';
+  return `The container exited with code ${exit?.exitCode ?? '?'}.`;
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { plainText } from './plain-text.ts';
+import { plainText } from './spawn.ts';
 
 test.each([
   ['one\r\ntwo\tthree\n', 'one\ntwo\tthree\n'],

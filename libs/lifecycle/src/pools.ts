@@ -1,40 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { usesTokenPlaceholder, makeToken } from '@ephemera/domain';
+import { makeToken, newId, usesTokenPlaceholder } from '@ephemera/domain';
 import type { InstanceDraft, Template } from '@ephemera/domain';
+import { requestKill } from './kill.ts';
+import type { RequestKillPorts } from './kill.ts';
+import type { Intake, PoolSpec, Pools, Spawns } from './ports.ts';
 
-/** What is to be kept warm of one template. */
-export interface PoolSpec {
-  readonly template: Template;
-  /** Where visitors reach an instance, with `{id}` for its id. */
-  readonly urlPattern: string;
-  /** Tells this content of the template from every other. */
-  readonly fingerprint: string;
-}
-
-/** The pools of warm instances. */
-export interface Pools {
-  /** Replaces what is to be kept warm. */
-  setPoolSpecs(specs: readonly PoolSpec[]): Promise<void>;
-  listPoolSpecs(): Promise<PoolSpec[]>;
-  /** Keeps at least `ready` of a template for `ms`, by one entry of its schedule. */
-  setScheduledMinimum(template: string, entry: number, ready: number, ms: number): Promise<void>;
-  /** How many a template is to have now. */
-  desiredCount(template: Template): Promise<number>;
-  /** Unclaimed instances of a pool, those that still start too. */
-  count(fingerprint: string): Promise<number>;
-  /** Some that may be claimed, oldest first; they may be claimed meanwhile. */
-  unclaimed(fingerprint: string, max: number): Promise<string[]>;
-  /** Every pool that has instances, those of earlier configurations too. */
-  fingerprints(): Promise<string[]>;
-}
-
-/** The wish for a template that keeps any warm; undefined for one that never does. */
+/** The pool spec of a template; undefined where it has neither `pool` nor `schedule`. */
 export function poolSpecFor(template: Template, urlPattern: string): PoolSpec | undefined {
   if (template.pool === 0 && template.schedule.length === 0) return undefined;
   return { template, urlPattern, fingerprint: fingerprintOf(template, urlPattern) };
 }
 
-/** What may change without a change of the containers. */
+/** Template fields that do not affect the containers. */
 const COUNTS = new Set<string>([
   'maxInstances',
   'whenFull',
@@ -55,9 +32,74 @@ function fingerprintOf(template: Template, urlPattern: string): string {
     .slice(0, 32);
 }
 
-/** The draft of one more instance of a pool: its time to live is the time that it may wait. */
+/** The draft of a pool instance. Its TTL is the maximum age in the pool. */
 export function warmDraft({ template, urlPattern }: PoolSpec, id: string): InstanceDraft {
   const url = urlPattern.replace('{id}', id);
   const token = usesTokenPlaceholder(template) ? makeToken(randomBytes) : undefined;
   return { id, template, timeout: template.poolMaxAge, url, token, env: {}, metadata: {} };
+}
+
+export interface RefillPorts extends RequestKillPorts {
+  readonly pools: Pools;
+  readonly intake: Pick<Intake, 'createWarm'>;
+  readonly spawns: Spawns;
+}
+
+export interface Refilled {
+  readonly started: number;
+  readonly retired: number;
+}
+
+/**
+ * Scales the pool of one template, or all pools and then empties those of earlier configurations.
+ * Safe to run concurrently: `createWarm` checks the size of the pool atomically.
+ */
+export async function refill(ports: RefillPorts, template?: string): Promise<Refilled> {
+  const specs = await ports.pools.listPoolSpecs();
+  let [started, retired] = [0, 0];
+  for (const spec of specs) {
+    if (template !== undefined && spec.template.name !== template) continue;
+    const desired = await ports.pools.desiredCount(spec.template);
+    started += await scaleUp(ports, spec, desired);
+    retired += await scaleDown(ports, spec.fingerprint, desired);
+  }
+  if (template === undefined) {
+    const current = new Set(specs.map(({ fingerprint }) => fingerprint));
+    for (const fingerprint of await ports.pools.fingerprints()) {
+      if (!current.has(fingerprint)) retired += await scaleDown(ports, fingerprint, 0);
+    }
+  }
+  return { started, retired };
+}
+
+/** Starts missing instances until the pool is full or there is no capacity. */
+async function scaleUp(
+  { intake, spawns }: RefillPorts,
+  spec: PoolSpec,
+  desired: number,
+): Promise<number> {
+  for (let started = 0; ; started++) {
+    const instance = await intake.createWarm(
+      warmDraft(spec, newId(randomBytes)),
+      spec.fingerprint,
+      desired,
+    );
+    if (!instance) return started;
+    await spawns.add(instance, 'pool');
+  }
+}
+
+/** Ends surplus instances, each only if it is still unclaimed. */
+async function scaleDown(
+  ports: RefillPorts,
+  fingerprint: string,
+  desired: number,
+): Promise<number> {
+  const surplus = (await ports.pools.count(fingerprint)) - desired;
+  if (surplus <= 0) return 0;
+  let retired = 0;
+  for (const id of await ports.pools.unclaimed(fingerprint, surplus)) {
+    if ((await requestKill(ports, id, 'surplus')).kind === 'draining') retired++;
+  }
+  return retired;
 }

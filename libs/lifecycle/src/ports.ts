@@ -1,56 +1,60 @@
+// Every port of the use cases, with its promises. Times are epoch milliseconds of the store's clock;
+// durations are milliseconds.
+
 import type {
   EndReason,
   Instance,
   InstanceDraft,
   Lease,
+  Limit,
   SeenContainer,
   StartStep,
+  Template,
 } from '@ephemera/domain';
 
-/** What became of an attempt to end an instance. */
+/** The result of an attempt to end an instance. */
 export type DrainOutcome =
-  /** It is draining now: nobody is sent to it any more. Asking again gives the same answer. */
+  /** It is draining: no proxy routes to it. A repeated call returns the same. */
   | { readonly kind: 'draining'; readonly instance: Instance }
   /**
-   * Its lease runs on, so neither being overdue nor a failed start applies; it is due in
-   * `remaining` ms at the earliest: one that starts may be ready at once, with its time to live.
+   * Its lease runs on, so the reason `due` or `start_failed` does not apply. It is due in `remaining`
+   * ms at the earliest.
    */
   | { readonly kind: 'leased'; readonly remaining: number }
-  /** Its deadline pauses it, and has; it ends in `remaining` ms. */
+  /** Its template pauses it at the deadline. It ends in `remaining` ms. */
   | { readonly kind: 'paused'; readonly remaining: number }
-  /** There is nothing to end: it is dead already, or was never known. */
+  /** It is dead, or the id is unknown. */
   | { readonly kind: 'absent' };
 
 /**
- * Why to end: `due` where the deadline has passed, `surplus` where nobody has claimed it (the store
- * decides both), or a reason that stands.
+ * `due`: end it if its deadline has passed. `surplus`: end it if it is warm and unclaimed. The store
+ * decides both atomically. Any other reason ends it in any case.
  */
 export type DrainReason = 'due' | 'surplus' | EndReason;
 
-/** What an instance has from the moment that it is ready. */
+/** The lease of an instance that has become ready. */
 export interface ReadyLease extends Lease {
   readonly startedAt: number;
 }
 
-/** The store of instances. Every change is one atomic step, judged by the store's own clock. */
+/** The store of instances. Every change is one atomic step by the store's clock. */
 export interface Instances {
   /** Writes the intent: a `pending` instance with its lease and its route. */
   create(draft: InstanceDraft): Promise<Instance>;
-  /** The instance or what its tombstone still tells; undefined where the id was never known. */
+  /** The instance or its tombstone; undefined where the id is unknown. */
   get(id: string): Promise<Instance | undefined>;
   /**
-   * `pending → starting` on this host. Again on the same host gives the same answer, so a job
-   * taken over from a dead worker goes on. Undefined: killed meanwhile, or serving already.
-   * @throws HostCapacityError where this host has no room for it
-   * @throws AssignedToOtherHostError where another host is at it
+   * `pending → starting` on this host. Idempotent for the same host, so a job taken over from a dead
+   * worker continues. Undefined: killed, superseded, queued or serving already.
+   * @throws HostCapacityError where this host has no capacity for it
+   * @throws AssignedToOtherHostError where another host has started it
    */
   assignToHost(id: string, generation: number, host: string): Promise<Instance | undefined>;
   /**
-   * `starting → ready`: the route appears and the TTL starts to count; one of a pool becomes `warm`
-   * and has no route before it is claimed. Again with the same address
-   * gives the same answer. Undefined where the generation was superseded: the caller then removes
-   * what it started; and, where `host` is given, where another host has begun it since: a store
-   * that was set back gives the same generation twice.
+   * `starting → ready`: the route appears and the TTL starts. A pool instance becomes `warm` and gets
+   * no route until it is claimed. Idempotent for the same address. Undefined where the generation was
+   * superseded, or where another host than `host` has started it (a store that lost writes may give
+   * a generation twice): the caller then removes its container.
    */
   markReady(
     id: string,
@@ -58,21 +62,21 @@ export interface Instances {
     address: string,
     host?: string,
   ): Promise<ReadyLease | undefined>;
-  /** Any live state `→ draining`, under a new generation; `start_failed` only until it is ready. */
+  /** Any live state `→ draining`, under a new generation; `start_failed` only before it is ready. */
   startDraining(id: string, reason: DrainReason, message?: string): Promise<DrainOutcome>;
   /**
-   * `draining → gone | failed`: leaves a tombstone that expires. Where a container may be `left`, it
-   * outlives what that tells of the deadline: who finds the container finds it dead. False where
-   * another has buried it.
+   * `draining → gone | failed`: leaves a tombstone that expires. With `left`, a container may still
+   * exist, and the tombstone outlives the deadline on its labels, so that reconciliation removes the
+   * container. False where another call has finalized it.
    */
   finalize(id: string, generation: number, left?: 'left'): Promise<boolean>;
-  /** Every live instance that a worker of this host has begun. */
+  /** Every live instance that a worker of this host has started. */
   ofHost(host: string): Promise<Instance[]>;
-  /** Live instances that no worker has begun and whose start deadline has passed, or whose end was begun. */
+  /** Live instances without a host whose start deadline is before `time`, or that are draining. */
   unassignedOverdue(time: number): Promise<Instance[]>;
-  /** Pending instances that were to be begun before `time`: their spawn job may never have been. */
+  /** Pending, unqueued instances older than `time`: their spawn job may be missing. */
   pendingWithoutHost(time: number): Promise<Pick<Instance, 'id' | 'generation'>[]>;
-  /** Puts back an instance that the store has lost, from what its container's labels tell. */
+  /** Restores an instance that the store has lost, from its container's labels. False: it is known. */
   restore(instance: Instance): Promise<boolean>;
   /** The store's clock, epoch milliseconds. */
   now(): Promise<number>;
@@ -80,28 +84,28 @@ export interface Instances {
 
 /** The delayed jobs that end instances. */
 export interface KillJobs {
-  /** Makes sure that a kill job for this generation exists, due in `delay` ms. */
+  /** Adds the kill job of this generation, due in `delay` ms, unless it exists. */
   schedule(instance: Pick<Instance, 'id' | 'generation' | 'host'>, delay: number): Promise<void>;
-  /** Takes away the kill job of the generation that this one supersedes, where it still waits. */
+  /** Removes the kill job of the superseded generation, if it is delayed. */
   cancel(instance: Pick<Instance, 'id' | 'supersedes' | 'host'>): Promise<void>;
-  /** The kill jobs of a host that wait for their time. */
+  /** The delayed kill jobs of a host. */
   listDelayed(host: string): Promise<readonly Pick<Instance, 'id' | 'generation'>[]>;
-  /** Has the kill job of this generation run now, where it still waits for its time. */
+  /** Makes the kill job of this generation run now, if it is delayed. */
   promote(instance: Pick<Instance, 'id' | 'generation' | 'host'>): Promise<void>;
 }
 
-/** Where a host is in the walk over its addresses: each is used again as late as possible. */
+/** The address sequence of a host: an address is reused as late as possible. */
 export interface Addresses {
-  /** The next turn: how many addresses were given before it. */
+  /** The next index of the sequence. */
   next(): Promise<number>;
 }
 
-/** Tells of a start as it goes on, for whoever waits. */
+/** Reports the progress of a start to waiting clients. */
 export interface Progress {
   /**
-   * Notes a step. With `within` the start deadline is at least so many ms from now, below the
-   * ceiling; it is never put forward. Gives the deadline; undefined where the generation was
-   * superseded. An instance that serves is left as it is.
+   * Records a step. With `timeoutMs` the start deadline becomes at least that far from now, up to the
+   * ceiling; it never becomes earlier. Returns the deadline; undefined where the generation was
+   * superseded. A serving instance is unchanged.
    */
   report(
     instance: Pick<Instance, 'id' | 'generation'>,
@@ -110,7 +114,7 @@ export interface Progress {
   ): Promise<number | undefined>;
 }
 
-/** Tells of a step of a start; false where nobody wants the instance any more. */
+/** Reports a step of a start. False: the instance was superseded, so the start must stop. */
 export type ReportProgress = (step: StartStep, timeoutMs?: number) => Promise<boolean>;
 
 export interface StartedContainer {
@@ -118,46 +122,207 @@ export interface StartedContainer {
   readonly address: string;
 }
 
-/** A start that will not succeed by trying again; the message is for people. */
+/** A start that a retry cannot fix. The message is shown to users. */
 export class ContainerStartError extends Error {
   override readonly name = 'ContainerStartError';
 }
 
-/** The Docker daemon, as far as a lifecycle needs it. */
+/** The calls on the Docker daemon that the use cases need. */
 export interface Containers {
   /**
-   * Creates and starts the container of an instance. A name that is taken means that it was
-   * done before: the container that is there is started and returned. An image that is not on
-   * the host is pulled; undefined where nobody wanted the instance any more meanwhile.
-   * @throws ContainerStartError where the daemon refuses for good (no such image, bad option)
+   * Creates and starts the container of an instance. Where the name is taken (409), an earlier run
+   * created it: that container is started and returned. A missing image is pulled. Undefined where
+   * the instance was superseded meanwhile.
+   * @throws ContainerStartError where the daemon refuses for good (no such image, invalid option)
    */
   start(
     instance: Instance,
     nextAddressIndex: () => Promise<number>,
     reportProgress: ReportProgress,
   ): Promise<StartedContainer | undefined>;
-  /** Whether it still runs; `undefined` where it is gone. */
+  /** The state of a container; undefined where it does not exist. */
   inspect(
     containerId: string,
   ): Promise<{ running: boolean; exitCode: number; oomKilled: boolean } | undefined>;
-  /** Ids of the containers of an instance that run on this host, frozen or not. */
+  /** Ids of the running containers of an instance on this host, including paused ones. */
   running(id: string): Promise<string[]>;
-  /** The last lines that it wrote, for the message of a failed start. */
+  /** The last lines of its log, for the message of a failed start. */
   lastLines(containerId: string, count: number): Promise<string>;
-  /** Freezes every process of an instance; again, and of none, is success. */
+  /** Pauses the containers of an instance. Idempotent; success where there is none. */
   pauseContainer(id: string): Promise<void>;
   unpauseContainer(id: string): Promise<void>;
-  /** Stops (with the grace, ms) and removes every container of an id; none is success. */
+  /** Stops (grace in ms) and removes every container of an id; success where there is none. */
   removeInstance(id: string, stopGrace: number): Promise<void>;
-  /** Removes one container at once; gone already is success. */
+  /** Removes one container by force; success where it does not exist. */
   remove(containerId: string): Promise<void>;
   /** All labelled containers of this host. */
   list(): Promise<SeenContainer[]>;
-  /** Notes on the container of a pool that it was claimed, under which generation. */
+  /** Records on a pool container that it was claimed, and the generation of the claim. */
   labelClaimed(containerId: string, instance: Pick<Instance, 'id' | 'generation'>): Promise<void>;
-  /** The instance that a container's labels tell of, for a store that has lost it. */
+  /** The instance that a container's labels describe, for a store that has lost it. */
   recoverInstance(containerId: string): Promise<Instance | undefined>;
 }
 
-/** Asks once whether an instance serves; bounded in time by itself. */
+/** Checks once whether an instance is ready. Has its own timeout. */
 export type Probe = (instance: Instance, address: string) => Promise<boolean>;
+
+/** The host has no capacity for an instance now. Another host may have, or this one later. */
+export class HostCapacityError extends Error {
+  override readonly name = 'HostCapacityError';
+}
+
+/** Another host has started the instance: the job belongs to the workers of that host. */
+export class AssignedToOtherHostError extends Error {
+  override readonly name = 'AssignedToOtherHostError';
+}
+
+/** The owner whose quota an instance counts against. */
+export interface QuotaOwner {
+  /** `address:192.0.2.7` or `token:ci`. */
+  readonly name: string;
+  /** The limit that is reported when the quota is reached. */
+  readonly limit: Extract<Limit, 'address' | 'token'>;
+  /** Maximum of live instances; undefined: unlimited. */
+  readonly max: number | undefined;
+}
+
+/** Repeats of one request get the first answer. */
+export interface Idempotency {
+  /** Hash of the idempotency key and the client. */
+  readonly key: string;
+  /** Hash of the payload. */
+  readonly digest: string;
+}
+
+/** A signed link or a proof of work, good for `max` instances. */
+export interface RedeemableGrant {
+  readonly kind: 'link' | 'work';
+  readonly name: string;
+  readonly max: number;
+  /** Its uses are counted until then. */
+  readonly expiresAt: number;
+}
+
+/** What a creation needs beside the draft. */
+export interface CreationContext {
+  readonly quotaOwner?: QuotaOwner | undefined;
+  readonly idempotency?: Idempotency | undefined;
+  /** Redeemed in the same step that creates or claims the instance. */
+  readonly grants?: readonly RedeemableGrant[] | undefined;
+  /** An instance that was handed out for this request and did not answer. */
+  readonly replacing?: string | undefined;
+}
+
+/** Why a creation was refused, or answered by an earlier one. */
+export type CreationRefusal =
+  | { readonly kind: 'full'; readonly limit: Limit }
+  /** A grant has no use left. */
+  | { readonly kind: 'exhausted'; readonly what: RedeemableGrant['kind'] }
+  /** The idempotency key was used before: the instance of the first request, if it is still known. */
+  | { readonly kind: 'repeated'; readonly id: string; readonly instance: Instance | undefined }
+  /** The idempotency key was used before with another payload. */
+  | { readonly kind: 'reused' };
+
+export type CreateResult =
+  | { readonly kind: 'created'; readonly instance: Instance }
+  /** There is no capacity: it waits in the start queue, and has no spawn job yet. */
+  | { readonly kind: 'queued'; readonly instance: Instance }
+  | CreationRefusal;
+
+export type ClaimResult =
+  | { readonly kind: 'claimed'; readonly instance: Instance }
+  | { readonly kind: 'none' }
+  | CreationRefusal;
+
+/** Creation and claims under the limits. Each call is one atomic step. */
+export interface Intake {
+  /** Writes the intent of an instance, where template, hosts and owner have capacity. */
+  createOrQueue(draft: InstanceDraft, context: CreationContext): Promise<CreateResult>;
+  /** Claims a warm instance of a pool; its lease starts now. */
+  claimWarm(
+    pool: string,
+    spec: Pick<InstanceDraft, 'timeout' | 'metadata' | 'accessHash'>,
+    context: CreationContext,
+  ): Promise<ClaimResult>;
+  /** Writes the intent of one more pool instance, where the pool has fewer than `desired`. */
+  createWarm(draft: InstanceDraft, pool: string, desired: number): Promise<Instance | undefined>;
+}
+
+/** The start queues of templates: instances that wait for capacity. */
+export interface StartQueue {
+  /** The templates whose queue may not be empty. */
+  templates(): Promise<string[]>;
+  /** Takes out the first instance where there is capacity; its start deadline counts from now. */
+  dequeue(template: string): Promise<Pick<Instance, 'id' | 'generation'> | undefined>;
+}
+
+/** The spawn jobs. */
+export interface Spawns {
+  /** `pool`: a lower priority than instances that a client waits for. */
+  add(instance: Pick<Instance, 'id' | 'generation'>, origin?: 'pool'): Promise<void>;
+}
+
+/** Kill jobs that run now, on the host that has the container. */
+export interface KillRequests {
+  enqueueNow(instance: Pick<Instance, 'id' | 'generation' | 'supersedes' | 'host'>): Promise<void>;
+}
+
+/** A new deadline: `timeout` ms from now, or `expiresAt`. Earlier than the present one only with `shorten`. */
+export type Renewal = { readonly shorten: boolean } & (
+  { readonly timeout: number } | { readonly expiresAt: number }
+);
+
+export type Renewed =
+  | { readonly kind: 'renewed'; readonly instance: Instance; readonly shortened: boolean }
+  /** Not ready yet: it has no lease to renew. */
+  | { readonly kind: 'starting' }
+  /** It has ended, or its deadline has passed. */
+  | { readonly kind: 'ended'; readonly instance: Instance }
+  | { readonly kind: 'absent' };
+
+export interface Leases {
+  /** One atomic step by the store's clock: a renewal and an end never both succeed. */
+  renew(id: string, renewal: Renewal): Promise<Renewed>;
+  /** Records that instances were used. */
+  touch(ids: readonly string[]): Promise<void>;
+}
+
+export type Resumed =
+  /** `sooner`: its deadline is earlier than before. */
+  | { readonly kind: 'resumed'; readonly sooner: boolean; readonly instance: Instance }
+  /** It is not paused, or its deadline has passed. */
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'absent' };
+
+export interface Suspensions {
+  /** `ready → paused`, with the route. Idempotent. */
+  pause(id: string): Promise<'paused' | 'refused' | 'absent'>;
+  /** `paused → ready`, with the route. Idempotent. */
+  resume(id: string): Promise<Resumed>;
+}
+
+/** The pool that a template asks for. */
+export interface PoolSpec {
+  readonly template: Template;
+  /** URL of an instance, with `{id}` for its id. */
+  readonly urlPattern: string;
+  /** Hash of the template's content: containers of one fingerprint are interchangeable. */
+  readonly fingerprint: string;
+}
+
+/** The pools of warm instances. */
+export interface Pools {
+  /** Replaces all pool specs. */
+  setPoolSpecs(specs: readonly PoolSpec[]): Promise<void>;
+  listPoolSpecs(): Promise<PoolSpec[]>;
+  /** Sets the minimum of a template for `ms`, for one entry of its schedule. */
+  setScheduledMinimum(template: string, entry: number, ready: number, ms: number): Promise<void>;
+  /** How many warm instances a template is to have now. */
+  desiredCount(template: Template): Promise<number>;
+  /** Number of unclaimed instances of a pool, including starting ones. */
+  count(fingerprint: string): Promise<number>;
+  /** Up to `max` claimable instances, oldest first. They may be claimed meanwhile. */
+  unclaimed(fingerprint: string, max: number): Promise<string[]>;
+  /** Every pool that has instances, including pools of earlier configurations. */
+  fingerprints(): Promise<string[]>;
+}

@@ -1,10 +1,8 @@
 import { dueAt, isDead, killDelay, planRepairs } from '@ephemera/domain';
 import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
-import { exitMessage } from './exit-message.ts';
-import { kill } from './kill.ts';
+import { exitMessage, kill } from './kill.ts';
 import type { OnKilled } from './kill.ts';
-import type { Spawns } from './create.ts';
-import type { Containers, Instances, KillJobs } from './ports.ts';
+import type { Containers, Instances, KillJobs, Spawns } from './ports.ts';
 
 export interface ReconcilePorts {
   readonly host: string;

@@ -1,25 +1,4 @@
-import type { Instance } from '@ephemera/domain';
-import type { KillJobs } from './ports.ts';
-
-/** A new deadline: so many ms from now, or a moment (epoch ms); sooner only with `shorten`. */
-export type Renewal = { readonly shorten: boolean } & (
-  { readonly timeout: number } | { readonly expiresAt: number }
-);
-
-export type Renewed =
-  | { readonly kind: 'renewed'; readonly instance: Instance; readonly shortened: boolean }
-  /** Not ready yet: there is no lease to renew. */
-  | { readonly kind: 'starting' }
-  /** Its end came first. */
-  | { readonly kind: 'ended'; readonly instance: Instance }
-  | { readonly kind: 'absent' };
-
-export interface Leases {
-  /** One atomic step, judged by the store's clock: a renewal or an end, never half of each. */
-  renew(id: string, renewal: Renewal): Promise<Renewed>;
-  /** Notes that instances were used. */
-  touch(ids: readonly string[]): Promise<void>;
-}
+import type { KillJobs, Leases, Renewal, Renewed } from './ports.ts';
 
 export interface RenewPorts {
   readonly leases: Pick<Leases, 'renew'>;

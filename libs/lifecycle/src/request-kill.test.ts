@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { oneHost } from '../test/one-host.ts';
-import { requestKill } from './request-kill.ts';
+import { requestKill } from './kill.ts';
 
 test('withdraws the route at once, and a worker of its host removes the container', async () => {
   const host = oneHost();

@@ -9,7 +9,7 @@ test('the kill job stands before the container is created', async () => {
   const calls: string[] = [];
   const spawned = await host.spawn(instance, { through: recording(calls) });
   expect(spawned).toMatchObject({ kind: 'ready', instance: { state: 'ready', host: 'a' } });
-  expect(calls).toEqual(['begin', 'arm', 'start', 'publish']);
+  expect(calls).toEqual(['assignToHost', 'schedule', 'start', 'markReady']);
 });
 
 test('the deadline that it gives is the one that the store has', async () => {
@@ -171,37 +171,40 @@ describe('an instance that is killed', () => {
   });
 
   // The kill found no container, as none was there yet; whoever makes it then must remove it.
-  test.each(['begin', 'arm', 'start'] as const)('right after %s leaves nothing', async (step) => {
-    const host = oneHost();
-    const { id, generation } = await host.pending();
-    const spawned = await host.spawn(
-      { id, generation },
-      {
-        through: (ports) => {
-          const then = <A extends unknown[], R>(action: (...args: A) => Promise<R>) => {
-            return async (...args: A): Promise<R> => {
-              const result = await action(...args);
-              await host.kill(id, 'request');
-              return result;
+  test.each(['assignToHost', 'schedule', 'start'] as const)(
+    'right after %s leaves nothing',
+    async (step) => {
+      const host = oneHost();
+      const { id, generation } = await host.pending();
+      const spawned = await host.spawn(
+        { id, generation },
+        {
+          through: (ports) => {
+            const then = <A extends unknown[], R>(action: (...args: A) => Promise<R>) => {
+              return async (...args: A): Promise<R> => {
+                const result = await action(...args);
+                await host.kill(id, 'request');
+                return result;
+              };
             };
-          };
-          const { instances, killJobs, containers } = ports;
-          if (step === 'begin') {
-            return {
-              ...ports,
-              instances: { ...instances, assignToHost: then(instances.assignToHost) },
-            };
-          }
-          if (step === 'arm')
-            return { ...ports, killJobs: { ...killJobs, schedule: then(killJobs.schedule) } };
-          return { ...ports, containers: { ...containers, start: then(containers.start) } };
+            const { instances, killJobs, containers } = ports;
+            if (step === 'assignToHost') {
+              return {
+                ...ports,
+                instances: { ...instances, assignToHost: then(instances.assignToHost) },
+              };
+            }
+            if (step === 'schedule')
+              return { ...ports, killJobs: { ...killJobs, schedule: then(killJobs.schedule) } };
+            return { ...ports, containers: { ...containers, start: then(containers.start) } };
+          },
         },
-      },
-    );
-    expect(spawned).toEqual({ kind: 'superseded' });
-    expect(host.containersOf(id)).toEqual([]);
-    expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
-  });
+      );
+      expect(spawned).toEqual({ kind: 'superseded' });
+      expect(host.containersOf(id)).toEqual([]);
+      expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
+    },
+  );
 
   test('while it is probed is superseded, not failed', async () => {
     const host = oneHost();

@@ -1,9 +1,7 @@
 import { killDelay } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { exitMessage } from './exit-message.ts';
-import { kill } from './kill.ts';
+import { exitMessage, kill } from './kill.ts';
 import type { OnKilled } from './kill.ts';
-import { plainText } from './plain-text.ts';
 import { ContainerStartError } from './ports.ts';
 import type {
   Addresses,
@@ -139,4 +137,19 @@ async function withLog(containers: Containers, containerId: string, text: string
     .slice(-MAX_LOG_BYTES)
     .toWellFormed();
   return lines === '' ? text : `${text} Its last lines:\n${lines}`;
+}
+
+/** Control characters but the line feed and the tab, and the marks that turn text around. */
+const UNSEEN = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/**
+ * What a container wrote, as text that may be shown anywhere: whoever reads it on a terminal must
+ * not have it obey an escape sequence, nor read it in another order than it stands in.
+ */
+export function plainText(text: string): string {
+  return text
+    .replaceAll('\r\n', '\n')
+    .replace(UNSEEN, (character) =>
+      character === '\n' || character === '\t' ? character : '\ufffd',
+    );
 }

@@ -1,19 +1,5 @@
 import type { Instance } from '@ephemera/domain';
-import type { Containers, Instances, KillJobs } from './ports.ts';
-
-export type Resumed =
-  /** `sooner`: its deadline has come nearer by it. */
-  | { readonly kind: 'resumed'; readonly sooner: boolean; readonly instance: Instance }
-  /** It is not paused, or its time is up. */
-  | { readonly kind: 'refused' }
-  | { readonly kind: 'absent' };
-
-export interface Suspensions {
-  /** `ready → paused`, route and all; again is the same. */
-  pause(id: string): Promise<'paused' | 'refused' | 'absent'>;
-  /** `paused → ready`; again is the same. */
-  resume(id: string): Promise<Resumed>;
-}
+import type { Containers, Instances, KillJobs, Resumed, Suspensions } from './ports.ts';
 
 export interface SuspendPorts {
   readonly suspensions: Suspensions;

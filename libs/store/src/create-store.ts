@@ -1,3 +1,4 @@
+import type { State, Template } from '@ephemera/domain';
 import type {
   Addresses,
   Intake,
@@ -8,11 +9,18 @@ import type {
   Suspensions,
 } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
+import { countStates } from './count-states.ts';
+import { emitExpiringEvents } from './expiring-events.ts';
+import { withHostLock } from './host-lock.ts';
+import { redisHostRegistry } from './host-registry.ts';
+import type { HostRegistry } from './host-registry.ts';
 import { redisHosts } from './hosts.ts';
 import type { Hosts } from './hosts.ts';
 import { redisLogArchive } from './log-archive.ts';
 import type { LogArchive } from './log-archive.ts';
 import type { Keys } from './keys.ts';
+import { readCapacity, readTemplateUsage } from './read-capacity.ts';
+import type { CapacitySnapshot, TemplateUsage } from './read-capacity.ts';
 import { redisAddresses } from './redis-addresses.ts';
 import { redisInstances } from './redis-instances.ts';
 import type { InstanceStore } from './redis-instances.ts';
@@ -24,7 +32,7 @@ import { redisRates } from './redis-rates.ts';
 import type { Rates } from './redis-rates.ts';
 import { redisSuspensions } from './redis-suspensions.ts';
 
-/** Every port that Redis implements, over one connection. */
+/** Every port that Redis implements over one shared connection. Blocking readers need their own. */
 export interface Store {
   readonly instances: InstanceStore;
   readonly intake: Intake;
@@ -36,14 +44,29 @@ export interface Store {
   readonly suspensions: Suspensions;
   readonly progress: Progress;
   readonly logArchive: LogArchive;
-  /** The addresses of one host's networks. */
+  readonly hostRegistry: HostRegistry;
+  /** The address sequence of one host. */
   addresses(host: string): Addresses;
+  /** Emits the `expiring` events that are due by the store's clock; returns how many. */
+  emitExpiringEvents(): Promise<number>;
+  /** What the hosts hold now; a few commands per host. */
+  readCapacity(): Promise<CapacitySnapshot>;
+  readTemplateUsage(template: Template, urlPattern: string): Promise<TemplateUsage>;
+  /** How many live instances are in each state. */
+  countStates(): Promise<Partial<Record<State, number>>>;
+  /**
+   * Runs a reconciliation unless another worker of the host runs one, for at most `ttl` ms. The lock
+   * only saves work: two reconciliations at once do no harm.
+   * @returns undefined where another worker holds the lock
+   */
+  withReconcilerLock<T>(host: string, ttl: number, work: () => Promise<T>): Promise<T | undefined>;
 }
 
-/** @param tombstone how long the record of a dead instance is kept, milliseconds */
+/** @param tombstone how long the record of a dead instance is kept, ms */
 export function createStore(redis: Redis, keys: Keys, tombstone: number): Store {
+  const instances = redisInstances(redis, keys, tombstone);
   return {
-    instances: redisInstances(redis, keys, tombstone),
+    instances,
     intake: redisIntake(redis, keys),
     startQueue: redisStartQueue(redis, keys),
     leases: redisLeases(redis, keys),
@@ -53,6 +76,13 @@ export function createStore(redis: Redis, keys: Keys, tombstone: number): Store 
     suspensions: redisSuspensions(redis, keys),
     progress: redisProgress(redis, keys),
     logArchive: redisLogArchive(redis, keys, tombstone),
+    hostRegistry: redisHostRegistry(redis, keys),
     addresses: (host) => redisAddresses(redis, keys, host),
+    emitExpiringEvents: async () => emitExpiringEvents(redis, keys, await instances.now()),
+    readCapacity: async () => readCapacity(redis, keys, await instances.now()),
+    readTemplateUsage: (template, urlPattern) =>
+      readTemplateUsage(redis, keys, template, urlPattern),
+    countStates: () => countStates(redis, keys),
+    withReconcilerLock: (host, ttl, work) => withHostLock(redis, keys.reconciler(host), ttl, work),
   };
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { makeId } from '@ephemera/domain';
+import { newId } from '@ephemera/domain';
 import type { Route } from '@ephemera/domain';
 import { warmDraft, poolSpecFor } from '@ephemera/lifecycle';
 import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
@@ -80,11 +80,7 @@ test('a warm instance is guarded from the step that hands it out', async () => {
   const { instances, intake, route } = open();
   const spec = poolSpecFor(sampleTemplate({ pool: 1, access: 'owner' }), 'http://a/{id}/');
   if (!spec) throw new Error('it has no pool');
-  const stocked = await intake.createWarm(
-    warmDraft(spec, makeId(randomBytes)),
-    spec.fingerprint,
-    1,
-  );
+  const stocked = await intake.createWarm(warmDraft(spec, newId(randomBytes)), spec.fingerprint, 1);
   if (!stocked) throw new Error('the pool is full');
   await instances.assignToHost(stocked.id, stocked.generation, 'a');
   await instances.markReady(stocked.id, stocked.generation, '10.0.0.9');

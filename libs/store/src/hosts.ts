@@ -1,29 +1,27 @@
 import type { Capacity } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
+import { HOST_ALIVE_TIMEOUT_MS } from './limits.ts';
 
-/** How long a host counts as alive after its last sign of life, milliseconds. */
-const ALIVE = 15_000;
-
-/** What a host was last heard of. */
+/** A host and its last heartbeat. */
 export interface HostStatus {
   readonly host: string;
-  /** Its last sign of life, epoch milliseconds. */
+  /** Its last heartbeat, epoch milliseconds. */
   readonly seenAt: number;
   readonly alive: boolean;
 }
 
-/** The hosts that workers have reported, with the time of their last sign of life. */
+/** The hosts that workers have registered, with their last heartbeats. */
 export interface Hosts {
-  /** A worker says that it and its Docker daemon are well. */
+  /** Records that a worker of the host and its Docker daemon answer. */
   heartbeat(host: string, now: number): Promise<void>;
-  /** A worker tells what its host holds at most; the last one's word stands. */
+  /** Sets the capacity of a host; the last call wins. */
   setCapacity(host: string, capacity: Capacity): Promise<void>;
-  /** Hosts that can take work now. */
+  /** Hosts whose last heartbeat is recent enough. */
   alive(now: number): Promise<string[]>;
-  /** Every host ever seen: its queue may still hold jobs. */
+  /** Every host that was ever seen. Its queues may still hold jobs. */
   all(): Promise<string[]>;
-  /** Every host ever seen, with its last sign of life. */
+  /** Every host that was ever seen, with its last heartbeat. */
   hostStatuses(now: number): Promise<HostStatus[]>;
 }
 
@@ -44,19 +42,23 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
       await change.exec();
     },
     async alive(now) {
-      return redis.zrange(keys.hosts, String(now - ALIVE), '+inf', 'BYSCORE');
+      return redis.zrange(keys.hosts, String(now - HOST_ALIVE_TIMEOUT_MS), '+inf', 'BYSCORE');
     },
     async all() {
       return redis.zrange(keys.hosts, '0', '-1');
     },
     async hostStatuses(now) {
       const flat = await redis.zrange(keys.hosts, '0', '-1', 'WITHSCORES');
-      const signs: HostStatus[] = [];
+      const statuses: HostStatus[] = [];
       for (let i = 0; i + 1 < flat.length; i += 2) {
         const seenAt = Number(flat[i + 1]);
-        signs.push({ host: flat[i] ?? '', seenAt, alive: seenAt >= now - ALIVE });
+        statuses.push({
+          host: flat[i] ?? '',
+          seenAt,
+          alive: seenAt >= now - HOST_ALIVE_TIMEOUT_MS,
+        });
       }
-      return signs;
+      return statuses;
     },
   };
 }

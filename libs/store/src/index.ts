@@ -6,6 +6,7 @@ export * from './event-group.ts';
 export * from './event-log.ts';
 export * from './expiring-events.ts';
 export * from './keys.ts';
+export { HOST_ALIVE_TIMEOUT_MS } from './limits.ts';
 export * from './redis-instances.ts';
 export * from './redis-progress.ts';
 export * from './redis-addresses.ts';

@@ -3,20 +3,20 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { keysOf } from './keys.ts';
 
-/** Every key, with its parameters as the README writes them. */
-function written(): string[] {
+/** Every key, with the placeholders of SCHEMA.md as parameters. */
+function allKeys(): string[] {
   const keys = keysOf('ns') as unknown as Record<string, unknown>;
   const names: Record<string, string[]> = {
     route: ['<id>'],
     instance: ['<id>'],
     log: ['<id>'],
-    answers: ['<replica>'],
+    rpcReplies: ['<replica>'],
     rate: ['<points>-<seconds>:<account>'],
     pool: ['<fingerprint>'],
     warm: ['<fingerprint>'],
     templateInstances: ['<template>'],
     templateQueue: ['<template>'],
-    boost: ['<template>', '<entry>'],
+    scheduledMinimum: ['<template>', '<entry>'],
   };
   const apart = ['namespace', 'routePrefix', 'registrationPrefix', 'queuePrefix'];
   return Object.entries(keys)
@@ -27,19 +27,19 @@ function written(): string[] {
     });
 }
 
-test('every key carries the namespace in braces, so that one hash slot holds them all', () => {
-  for (const key of written()) expect(key).toMatch(/^\{ns\}:[a-z]/);
+test('every key begins with the namespace in braces: one hash slot', () => {
+  for (const key of allKeys()) expect(key).toMatch(/^\{ns\}:[a-z]/);
   expect(keysOf('ns').route('x').startsWith(keysOf('ns').routePrefix)).toBe(true);
   const { registration, registrationPrefix } = keysOf('ns');
   expect(registration('x').startsWith(registrationPrefix)).toBe(true);
 });
 
-test('no two keys are the same', () => {
-  expect(new Set(written()).size).toBe(written().length);
+test('all keys differ', () => {
+  expect(new Set(allKeys()).size).toBe(allKeys().length);
 });
 
-test('every key is told of in the README beside it', () => {
-  const readme = readFileSync(join(import.meta.dirname, 'README.md'), 'utf8');
-  const missing = written().filter((key) => !readme.includes(`\`${key.replace('{ns}:', '')}\``));
+test('SCHEMA.md lists every key', () => {
+  const schema = readFileSync(join(import.meta.dirname, 'SCHEMA.md'), 'utf8');
+  const missing = allKeys().filter((key) => !schema.includes(`\`${key.replace('{ns}:', '')}\``));
   expect(missing).toEqual([]);
 });

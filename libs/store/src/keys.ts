@@ -1,7 +1,7 @@
 /**
- * The Redis keys that are named outside the scripts, which make further ones from the same base:
- * owners, idempotency keys, vouchers, pools that rest. `README.md` beside this file tells of each
- * its shape, life, writer and reader.
+ * The Redis keys that TypeScript names. Scripts build further ones from the same prefix: owners,
+ * idempotency keys, grants, claims, back-offs. `SCHEMA.md` lists all keys with shape, TTL, writer and
+ * reader.
  */
 export interface Keys {
   readonly namespace: string;
@@ -15,35 +15,35 @@ export interface Keys {
   readonly expiring: string;
   /** BullMQ's prefix: the braces keep all keys of a deployment in one hash slot. */
   readonly queuePrefix: string;
-  /** Templates whose queue may hold somebody. */
+  /** Templates whose queue may not be empty. */
   readonly queues: string;
-  /** What is to be kept warm, by template. */
+  /** The `PoolSpec` of each template. */
   readonly pools: string;
-  /** Every pool that may have instances, those of earlier configurations too. */
+  /** Every pool that may have instances, including those of earlier configurations. */
   readonly poolFingerprints: string;
   route(id: string): string;
   instance(id: string): string;
   hostInstances(host: string): string;
   addresses(host: string): string;
   hostRpc(host: string): string;
-  /** A channel, no key. */
+  /** A pub/sub channel, not a key. */
   rpcReplies(replica: string): string;
   log(id: string): string;
-  /** What accounts have used of a rate; accounts follow behind a colon. */
+  /** Prefix of the counters of a rate; the account follows after a colon. */
   rate(rate: string): string;
   reconciler(host: string): string;
   hostCapacity(host: string): string;
   /** Fingerprint and networks of a host. */
   registration(host: string): string;
   hostUsed(host: string): string;
-  /** Live instances of a template, those in its queue aside. */
+  /** Live instances of a template, except those in its queue. */
   templateInstances(template: string): string;
   templateQueue(template: string): string;
-  /** More warm ones for a while, as an entry of the template's schedule has it. */
+  /** Minimum of warm instances that a schedule entry sets for a while. */
   scheduledMinimum(template: string, entry: number): string;
-  /** Unclaimed instances of a pool, those that still start too. */
+  /** Unclaimed instances of a pool, including starting ones. */
   pool(fingerprint: string): string;
-  /** Those of them that may be claimed, by deadline. */
+  /** Claimable instances of a pool, by deadline. */
   warm(fingerprint: string): string;
 }
 

@@ -1,10 +1,11 @@
-import { ApiError, IDLE_SLACK, isGuarded } from '@ephemera/domain';
-import type { Instance, InstanceDraft, Route } from '@ephemera/domain';
+import { ApiError, isGuarded } from '@ephemera/domain';
+import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { AssignedToOtherHostError, HostCapacityError } from '@ephemera/lifecycle';
 import type { DrainOutcome, Instances, DrainReason } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
+import { TOMBSTONE } from './limits.ts';
 import { listInstances } from './list-instances.ts';
 import type { ListQuery, Page } from './list-instances.ts';
 import { loadScript, runScript } from './run-script.ts';
@@ -12,15 +13,16 @@ import { withQueuePositions } from './queue-positions.ts';
 import { writeIntent } from './write-intent.ts';
 
 const scripts = {
-  begin: loadScript('assign'),
-  publish: loadScript('ready'),
-  end: loadScript('drain', 'frees'),
+  assign: loadScript('assign'),
+  ready: loadScript('ready'),
+  drain: loadScript('drain', 'frees'),
   finalize: loadScript('finalize', 'frees'),
   restore: loadScript('restore'),
 };
 
-/** How long a dead id still answers 410 with its reason, milliseconds. */
-const TOMBSTONE = 3_600_000;
+/** Why a start deadline passed, for the message of the instance. */
+const QUEUED_TOO_LONG = 'There was no room for it in time.';
+const STARTED_TOO_LONG = 'It was not ready before its start deadline.';
 
 /** How many instances are read in one round trip. */
 const BATCH = 500;
@@ -73,7 +75,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     async assignToHost(id, generation, host) {
       const reply = await runScript(
         redis,
-        scripts.begin,
+        scripts.assign,
         [keys.instance(id), keys.route(id), keys.hostInstances(host), keys.pending, keys.events],
         [id, generation, host],
       );
@@ -86,7 +88,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     async markReady(id, generation, address, host = '') {
       const reply = (await runScript(
         redis,
-        scripts.publish,
+        scripts.ready,
         [keys.instance(id), keys.route(id), keys.events, keys.expiring],
         [generation, address, id, host],
       )) as [number, number, number] | null;
@@ -98,7 +100,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     async startDraining(id: string, reason: DrainReason, message = ''): Promise<DrainOutcome> {
       const reply = (await runScript(
         redis,
-        scripts.end,
+        scripts.drain,
         [
           keys.instance(id),
           keys.route(id),
@@ -107,7 +109,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
           keys.events,
           keys.expiring,
         ],
-        [id, reason, message, IDLE_SLACK],
+        [id, reason, message, QUEUED_TOO_LONG, STARTED_TOO_LONG],
       )) as ['absent'] | ['leased' | 'paused', number] | ['draining', string[]];
       if (reply[0] === 'absent') return { kind: 'absent' };
       if (reply[0] !== 'draining') return { kind: reply[0], remaining: reply[1] };
@@ -160,7 +162,6 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     async restore(known) {
       const instance = withAccessRule(known);
       const { id, generation, template, host = '' } = instance;
-      const route = restoredRoute(instance);
       // As `create` writes it, beside the template, where `end` looks for it.
       const idleTimeout =
         template.idleTimeout === undefined ? [] : ['idleTimeout', template.idleTimeout];
@@ -176,7 +177,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
           keys.events,
           keys.expiring,
         ],
-        [id, JSON.stringify(route), generation, ...writeFields(instance), ...idleTimeout],
+        [id, generation, ...writeFields(instance), ...idleTimeout],
       );
       return reply === 1;
     },
@@ -191,27 +192,5 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     async count() {
       return redis.zcard(keys.instances);
     },
-  };
-}
-
-/** The route of an instance that is put back: of a ready one, or of one that is paused. */
-function restoredRoute(instance: Instance): Route {
-  const { state, generation, host = '', address = '', expiresAt, template, accessHash } = instance;
-  const guard = accessHash === undefined ? {} : { access: accessHash };
-  if (state === 'paused') {
-    return { state, generation, expiresAt, resume: template.resume ?? 'manual', ...guard };
-  }
-  return {
-    ...guard,
-    state: 'ready',
-    generation,
-    host,
-    address,
-    port: template.port,
-    ports: template.ports,
-    expiresAt,
-    stripPrefix: template.stripPrefix,
-    ...(template.idleTimeout !== undefined && { activity: template.activity }),
-    hostHeader: template.host,
   };
 }

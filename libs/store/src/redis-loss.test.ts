@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { makeId } from '@ephemera/domain';
+import { newId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { warmDraft, poolSpecFor } from '@ephemera/lifecycle';
 import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/test-support';
@@ -55,7 +55,7 @@ const pool = spec?.fingerprint ?? '';
 
 async function warm({ intake, instances }: Opened): Promise<Instance> {
   if (!spec) throw new Error('it has no pool');
-  const stocked = await intake.createWarm(warmDraft(spec, makeId(randomBytes)), pool, 9);
+  const stocked = await intake.createWarm(warmDraft(spec, newId(randomBytes)), pool, 9);
   if (!stocked) throw new Error('the pool is full');
   await instances.assignToHost(stocked.id, stocked.generation, 'a');
   await instances.markReady(stocked.id, stocked.generation, '10.0.0.9');

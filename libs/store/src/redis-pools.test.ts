@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { makeId } from '@ephemera/domain';
+import { newId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { warmDraft, poolSpecFor } from '@ephemera/lifecycle';
 import { sampleTemplate, startRedis } from '@ephemera/test-support';
@@ -33,7 +33,7 @@ function open(input: Parameters<typeof sampleTemplate>[0] = {}) {
   const intake = redisIntake(redis, keys);
   const { fingerprint } = spec;
   const stock = (desired = 100) =>
-    intake.createWarm(warmDraft(spec, makeId(randomBytes)), fingerprint, desired);
+    intake.createWarm(warmDraft(spec, newId(randomBytes)), fingerprint, desired);
   return {
     keys,
     redis,
@@ -214,14 +214,17 @@ describe('a claim', () => {
   test('counts against the share of its owner, and against the key that it came with', async () => {
     const { warm, claim } = open();
     await Promise.all([warm(), warm()]);
-    const owner = { name: 'address:192.0.2.1', limit: 'address', max: 1 } as const;
-    const context = { owner, idempotency: { key: 'k', digest: 'd' } };
+    const quotaOwner = { name: 'address:192.0.2.1', limit: 'address', max: 1 } as const;
+    const context = { quotaOwner, idempotency: { key: 'k', digest: 'd' } };
     const first = await claim({}, context);
     if (first.kind !== 'claimed') throw new Error(`the answer was ${first.kind}`);
     expect(await claim({}, context)).toMatchObject({ kind: 'repeated', id: first.instance.id });
-    expect(await claim({}, { owner })).toEqual({ kind: 'full', limit: 'address' });
+    expect(await claim({}, { quotaOwner })).toEqual({ kind: 'full', limit: 'address' });
     // One that turned out to be dead is replaced under the same key.
-    const again = await claim({}, { ...context, owner: undefined, replacing: first.instance.id });
+    const again = await claim(
+      {},
+      { ...context, quotaOwner: undefined, replacing: first.instance.id },
+    );
     expect(again.kind).toBe('claimed');
     expect(await claim({}, context)).toMatchObject({
       kind: 'repeated',
@@ -241,7 +244,7 @@ describe('a pool', () => {
   test('counts against its template, and yields to those who wait in its queue', async () => {
     const { stock, intake, spec } = open({ maxInstances: 2, whenFull: 'queue' });
     expect(await stock()).toBeDefined();
-    const ask = () => intake.createOrQueue({ ...warmDraft(spec, makeId(randomBytes)) }, {});
+    const ask = () => intake.createOrQueue({ ...warmDraft(spec, newId(randomBytes)) }, {});
     expect([(await ask()).kind, (await ask()).kind]).toEqual(['created', 'queued']);
     expect(await stock()).toBeUndefined();
   });

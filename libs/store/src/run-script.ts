@@ -1,17 +1,34 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
+import { SCRIPT_CONSTANTS } from './limits.ts';
 
 export interface Script {
   readonly source: string;
   readonly sha: string;
 }
 
-const prelude = ['prelude', 'route', 'capacity'].map(read).join('\n');
+/** Lua files with functions that scripts share; each may use those before it. */
+const SHARED = [
+  'prelude',
+  'route',
+  'capacity',
+  'placement',
+  'pool',
+  'quota',
+  'idempotency',
+  'grants',
+] as const;
+
+const prelude = [
+  ...Object.entries(SCRIPT_CONSTANTS).map(([name, value]) => `local ${name} = ${value}`),
+  ...SHARED.map(read),
+].join('\n');
 
 /**
- * Reads one of the Lua scripts beside this file; its head tells KEYS, ARGV and what it returns.
- * `frees`: it gives more memory back than it takes, and runs in a Redis that has none left too.
+ * Loads a Lua script from `scripts/`, after the constants and the shared functions. The head of each
+ * script states KEYS, ARGV and what it returns.
+ * @param frees the script frees more memory than it takes, so it also runs when Redis is full
  */
 export function loadScript(name: string, frees?: 'frees'): Script {
   const head = frees === undefined ? '' : '#!lua flags=allow-oom\n';
@@ -23,7 +40,7 @@ function read(name: string): string {
   return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
 }
 
-/** Runs a script by its hash, and sends the text only to a Redis that has not seen it yet. */
+/** Runs a script by its hash (EVALSHA); sends the source only where Redis answers NOSCRIPT. */
 export async function runScript(
   redis: Redis,
   script: Script,

@@ -22,15 +22,13 @@ import {
 } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
 import {
+  HOST_ALIVE_TIMEOUT_MS,
   connectRedis,
   createStore,
   keysOf,
-  redisHostRegistry,
   requireRedis,
   serveHostRpc,
-  emitExpiringEvents,
   watchClock,
-  withHostLock,
 } from '@ephemera/store';
 import type { RedisAddress } from '@ephemera/store';
 import { policyCheck } from './policy-check.ts';
@@ -72,7 +70,7 @@ import { createWorkerMetrics } from './worker-metrics.ts';
 const RECONCILE_INTERVAL_MS = 10_000;
 const HEARTBEAT_INTERVAL_MS = 5_000;
 /** A registration that old may have been lost to another host, ms: as long as a host counts as alive. */
-const REGISTRATION_STANDS = 15_000;
+const REGISTRATION_STANDS = HOST_ALIVE_TIMEOUT_MS;
 /** Room that opens is used at once; these only make up for what was missed. */
 const DEQUEUE_INTERVAL_MS = 1_000;
 const REFILL_INTERVAL_MS = 5_000;
@@ -185,9 +183,10 @@ async function startWorker(
     keep: (found) => firewall.keep(found),
     logger,
   });
+  const store = dependencies.createStore(redis, keys, config.tombstone);
   // Before anything is done in the name of the host: another daemon may have the same id.
   const registration: HostRegistration = hostRegistration({
-    registry: redisHostRegistry(redis, keys),
+    registry: store.hostRegistry,
     host,
     bootId: await readBootId(),
     networks: () => networks.all,
@@ -198,7 +197,6 @@ async function startWorker(
   shutdown.onShutdown('registration', () => registration.release());
   let registeredAt = performance.now();
 
-  const store = dependencies.createStore(redis, keys, config.tombstone);
   const { hosts, instances, startQueue, pools, intake, progress, suspensions } = store;
   const jobs = dependencies.createProducers(redis, keys.queuePrefix);
   shutdown.onShutdown('queues', () => jobs.close());
@@ -290,7 +288,7 @@ async function startWorker(
       ended();
     }
   };
-  const reconcileOnce = () => withHostLock(redis, keys.reconciler(host), 30_000, reconcileNow);
+  const reconcileOnce = () => store.withReconcilerLock(host, 30_000, reconcileNow);
 
   // Before anything changes, so that nothing goes untold. Where no webhook is known here, workers
   // that know some do it alone.
@@ -412,7 +410,7 @@ async function startWorker(
   }
 
   async function emitExpiring(): Promise<void> {
-    await emitExpiringEvents(redis, keys, await instances.now());
+    await store.emitExpiringEvents();
   }
 
   async function expireDeadHosts(): Promise<void> {

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Instance, Template } from '@ephemera/domain';
-import { pendingLease } from '@ephemera/domain';
 import { createLogger } from '@ephemera/process';
 import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import type Docker from 'dockerode';
@@ -95,7 +94,8 @@ export function assignedInstance(template: Partial<Template> = {}, env = {}): In
   const now = Date.now();
   return {
     ...draft,
-    ...pendingLease(now, draft.template.ready.within, draft.template.maxTimeout),
+    expiresAt: now + draft.template.ready.within,
+    maxExpiresAt: now + draft.template.maxTimeout,
     generation: 7,
     supersedes: undefined,
     state: 'starting',

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { makeId, type ReadyRoute, type Route } from '@ephemera/domain';
+import { newId as makeId, type ReadyRoute, type Route } from '@ephemera/domain';
 import { connectRedis, type Keys, keysOf, redisHosts } from '@ephemera/store';
 import { type Child, freePort, startChild, startRedis, waitFor } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { makeId } from '@ephemera/domain';
+import { newId } from '@ephemera/domain';
 
 /** One of the instances that the contenders route to. */
 export interface Instance {
@@ -14,7 +14,7 @@ export interface Instance {
 /** Makes instances with ids as the product makes them, each on an address of its own, up to 250. */
 export function makeInstances(count: number, port: number): Instance[] {
   return Array.from({ length: count }, (_, index) => ({
-    id: makeId(randomBytes),
+    id: newId(randomBytes),
     number: String(index + 1).padStart(3, '0'),
     address: `127.0.1.${index + 1}`,
     port,

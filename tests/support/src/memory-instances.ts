@@ -1,13 +1,4 @@
-import {
-  dueAt,
-  endState,
-  isDead,
-  isServing,
-  killDelay,
-  canTransition,
-  pendingLease,
-  readyLease,
-} from '@ephemera/domain';
+import { dueAt, isDead, isServing, killDelay, TRANSITIONS } from '@ephemera/domain';
 import type { Instance, InstanceDraft, State } from '@ephemera/domain';
 import { AssignedToOtherHostError } from '@ephemera/lifecycle';
 import type { Instances, Leases, Suspensions } from '@ephemera/lifecycle';
@@ -22,11 +13,14 @@ export type MemoryInstances = Instances &
   Leases &
   Suspensions &
   MemoryPools & {
-    /** Gives what goes back to how it is now, as a Redis does that lost what came after. */
+    /** Returns a function that restores the present content, like a Redis that lost its last writes. */
     save(): () => void;
   };
 
-/** The store of instances in memory; every change is one synchronous step, so it is atomic. */
+/**
+ * The store of instances in memory, as a second implementation of the same contract. Every change is
+ * one synchronous step, so it is atomic.
+ */
 export function memoryInstances(
   options: { now?: () => number; /** ms */ tombstone?: number } = {},
 ): MemoryInstances {
@@ -48,7 +42,9 @@ export function memoryInstances(
     return instance;
   };
   const move = (from: Instance, state: State, change: Partial<Instance>): Instance => {
-    if (!canTransition(from.state, state)) throw new Error(`${from.state} never moves to ${state}`);
+    if (!TRANSITIONS[from.state].includes(state)) {
+      throw new Error(`there is no transition from ${from.state} to ${state}`);
+    }
     return put({ ...from, ...change, state, lastTransitionAt: now() });
   };
   const alive = (which: (instance: Instance) => boolean) =>
@@ -65,9 +61,11 @@ export function memoryInstances(
 
   const create = (draft: InstanceDraft, pool?: string): Instance => {
     if (find(draft.id)) throw new Error(`the id ${draft.id} is taken`);
+    const maxExpiresAt = now() + draft.template.maxTimeout;
     return put({
       ...draft,
-      ...pendingLease(now(), draft.template.ready.within, draft.template.maxTimeout),
+      expiresAt: Math.min(now() + draft.template.ready.within, maxExpiresAt),
+      maxExpiresAt,
       generation: nextGeneration(),
       supersedes: undefined,
       state: 'pending',
@@ -102,8 +100,8 @@ export function memoryInstances(
       if (instance?.generation !== generation) return undefined;
       if (instance.state !== 'starting') return undefined;
       if (host !== undefined && instance.host !== host) return undefined;
-      const lease = readyLease(now(), instance.timeout, instance);
-      const change = { ...lease, address, startedAt: now() };
+      const expiresAt = Math.min(now() + instance.timeout, instance.maxExpiresAt);
+      const change = { expiresAt, address, startedAt: now() };
       if (instance.pool !== undefined) return readyLeaseFrom(move(instance, 'warm', change));
       return readyLeaseFrom(move(instance, 'ready', { ...change, activeAt: now() }));
     },
@@ -141,7 +139,10 @@ export function memoryInstances(
       const { reason = 'orphan', maxExpiresAt, pooledAs, template } = instance;
       const ceiling = maxExpiresAt + (pooledAs === undefined ? 0 : template.poolMaxAge);
       staysUntil.set(id, Math.max(now() + tombstone, left ? ceiling : 0));
-      move(instance, endState(reason), { address: undefined, env: {} });
+      move(instance, reason === 'start_failed' ? 'failed' : 'gone', {
+        address: undefined,
+        env: {},
+      });
       return true;
     },
     ofHost: (host) => alive((instance) => instance.host === host),

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { makeId } from '@ephemera/domain';
+import { newId } from '@ephemera/domain';
 import type { InstanceDraft, Template } from '@ephemera/domain';
 
 /** A template with every field, for tests that care about a few. */
@@ -36,7 +36,7 @@ export function sampleTemplate(input: Partial<Template> = {}): Template {
 }
 
 export function sampleDraft(input: Partial<InstanceDraft> = {}): InstanceDraft {
-  const id = input.id ?? makeId(randomBytes);
+  const id = input.id ?? newId(randomBytes);
   const template = input.template ?? sampleTemplate();
   return {
     id,

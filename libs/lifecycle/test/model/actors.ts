@@ -1,10 +1,8 @@
 import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
-import { endExitedInstance } from '../../src/end-exited.ts';
-import { kill } from '../../src/kill.ts';
+import { endExitedInstance, kill, requestKill } from '../../src/kill.ts';
 import { acquireInstance } from '../../src/acquire-instance.ts';
 import { reconcile } from '../../src/reconcile.ts';
 import { renew } from '../../src/renew.ts';
-import { requestKill } from '../../src/request-kill.ts';
 import { spawn } from '../../src/spawn.ts';
 import { pause, resume } from '../../src/suspend.ts';
 import type { Actor, Turns } from './turns.ts';

@@ -5,7 +5,7 @@ import {
   usesTokenPlaceholder,
   checkTimeout,
   isGuarded,
-  makeId,
+  newId,
   makeToken,
 } from '@ephemera/domain';
 import type { Instance, Template } from '@ephemera/domain';
@@ -44,7 +44,7 @@ export async function startInstance(
   context: CreationContext,
 ): Promise<Started> {
   const template = chosenTemplate(starter.templates, request.template);
-  const id = makeId(randomBytes);
+  const id = newId(randomBytes);
   const { env = {}, metadata = {} } = request;
   const timeout = chosenTimeout(request.timeout, template);
   const token = usesTokenPlaceholder(template) ? makeToken(randomBytes) : undefined;

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Failure, makeId, type ReadyRoute, type Route } from '@ephemera/domain';
+import { type Failure, newId as makeId, type ReadyRoute, type Route } from '@ephemera/domain';
 import { connectRedis, connectTracking, type Keys, keysOf, RouteCache } from '@ephemera/store';
 import { type StartedRedis, startRedis } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';

@@ -1,8 +1,9 @@
--- pending → starting on a host; again on the same host is a job taken over from a dead worker.
+-- pending → starting on a host. Idempotent for the same host, which may have taken the job over from
+-- a dead worker.
 -- KEYS: 1 instance  2 route  3 instances of the host  4 pending  5 events
 -- ARGV: 1 id  2 generation  3 host
--- Returns the instance's fields, nil where it was killed, superseded or serves, the word elsewhere
--- where another host is at it, or the word full where this host has no room for it.
+-- Returns the fields of the instance | nil: killed, superseded, queued or serving already |
+--         'other_host': another host has started it | 'full': this host has no capacity for it.
 local state = redis.call('HGET', KEYS[1], 'state')
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[2] then return nil end
 if state == 'starting' then

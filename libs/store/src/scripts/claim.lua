@@ -1,12 +1,12 @@
--- warm → ready: hands the warm instance that waits longest to a visitor, in one step: its lease
--- counts from now, its route appears under a new generation, and it is in no pool any more.
+-- warm → ready. Hands out the warm instance with the earliest deadline, in one step: the lease counts
+-- from now, the route appears under a new generation, and the instance leaves its pool.
 -- KEYS: 1 warm instances of the pool (by deadline)  2 generation counter  3 events  4 expiring
--- ARGV: 1 fingerprint of the pool  2 timeout ms  3 metadata JSON  4 order JSON (write-intent.ts)
---       5 name of this claim
--- Returns {claimed, fields} | {none} | {full, limit} | {spent, kind} | {repeated, id, fields} | {reused}.
+-- ARGV: 1 fingerprint of the pool  2 timeout ms  3 metadata JSON  4 context JSON (ScriptContext)
+--       5 id of this claim
+-- Returns {claimed, fields} | {none} | {full, limit} | {exhausted, kind} | {repeated, id, fields} |
+--         {reused}.
 local base, context = baseOf(KEYS[1]), cjson.decode(ARGV[4])
--- Kept for 10 s: a client that lost its connection before it had the answer asks
--- again at once.
+-- ioredis repeats a command whose connection broke before the answer: it gets the same answer.
 local claim = base .. 'claim:' .. ARGV[5]
 local had = redis.call('GET', claim)
 if had then return { 'claimed', redis.call('HGETALL', base .. 'instance:' .. had) } end
@@ -17,7 +17,7 @@ if exhausted then return { 'exhausted', exhausted } end
 local limit = quotaExceeded(base, context.quotaOwner)
 if limit then return { 'full', limit } end
 local now = nowMs()
--- One that was warm for a Redis whose last writes may be lost is passed over: somebody may have it.
+-- Skip an instance that was warm before Redis may have lost writes: it may have been claimed.
 local currentRunId, id, instance = runId(), nil, nil
 for _, candidate in ipairs(redis.call('ZRANGE', KEYS[1], '(' .. now, '+inf', 'BYSCORE', 'LIMIT', 0, 100)) do
   instance = base .. 'instance:' .. candidate
@@ -29,8 +29,7 @@ end
 if not id then return { 'none' } end
 local generation = nextGeneration(KEYS[2])
 local ceiling = now + templateOf(instance).maxTimeout
-redis.call('ZREM', KEYS[1], id)
-redis.call('SREM', base .. 'pool:' .. ARGV[1], id)
+removeFromPool(base, ARGV[1], id)
 redis.call('HDEL', instance, 'pool', 'verifiedRunId')
 local pooledAs = redis.call('HGET', instance, 'generation')
 redis.call('HSET', instance, 'supersedes', pooledAs, 'pooledAs', pooledAs)
@@ -41,7 +40,7 @@ redis.call('HSET', instance, 'state', 'ready', 'generation', generation, 'timeou
 if context.accessHash then redis.call('HSET', instance, 'accessHash', context.accessHash) end
 recordQuotaOwner(base, context.quotaOwner, instance, id)
 storeAnswer(base, context, id)
-redis.call('SET', claim, id, 'PX', 10000)
+redis.call('SET', claim, id, 'PX', CLAIM_TTL_MS)
 redeem(base, context)
 writeReadyRoute(base .. 'route:' .. id, instance)
 scheduleExpiryNotice(KEYS[4], instance, id)

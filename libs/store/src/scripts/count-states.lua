@@ -1,6 +1,6 @@
 -- Counts instances by state.
 -- KEYS: instances, any number
--- Returns {state, count, …}; one that is forgotten already counts nowhere.
+-- Returns {state, count, …}; an instance that no longer exists is not counted.
 local counts, flat = {}, {}
 for _, key in ipairs(KEYS) do
   local state = redis.call('HGET', key, 'state')

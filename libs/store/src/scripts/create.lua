@@ -1,13 +1,13 @@
--- Writes the intent of an instance: pending, with its lease and its route. Where there is no room
--- it takes its place in the queue, if it may: then nobody overtakes those who wait already.
+-- Writes the intent of an instance: pending, with its lease and its route. Where there is no capacity,
+-- or others wait already, it joins the queue of its template, if `context.queue` allows that.
 -- KEYS: 1 instance  2 route  3 instances (live, by generation)  4 generation counter
 --       5 pending (by start deadline)  6 events
 -- ARGV: 1 id  2 timeout ms  3 startWithin ms  4 maxTimeout ms  5 template JSON  6 env JSON
---       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)  10 order JSON (write-intent.ts)
+--       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)  10 context JSON (ScriptContext)
 -- Returns {created | queued, generation, now, expiresAt, maxExpiresAt} | {taken} |
---         {full, limit} | {spent, kind} | {stocked} | {repeated, id, fields} | {reused}.
+--         {full, limit} | {exhausted, kind} | {stocked} | {repeated, id, fields} | {reused}.
 local base, id = baseOf(KEYS[1]), ARGV[1]
--- The same again is a client that lost its connection before it had the answer.
+-- ioredis repeats a command whose connection broke before the answer: it gets the same answer.
 local has = redis.call('HMGET', KEYS[1], 'state', 'timeout', 'template', 'env', 'metadata', 'url')
 if has[1] then
   local same = (has[1] == 'pending' or has[1] == 'starting') and has[2] == ARGV[2] and has[3] == ARGV[5]
@@ -59,7 +59,7 @@ else
   reserveCapacity(base, KEYS[1], id, template)
 end
 if pool then
-  -- Nobody knows its id before it is claimed: it has no route until then.
+  -- It gets its route when it is claimed; until then no visitor knows its id.
   redis.call('HSET', KEYS[1], 'pool', context.pool)
   redis.call('SADD', pool, id)
   redis.call('SADD', base .. 'pool-fingerprints', context.pool)

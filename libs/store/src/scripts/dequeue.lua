@@ -1,8 +1,8 @@
--- Takes the first out of the queue of a template where there is room for it now; the deadline of
--- its start, and its ceiling, count from here.
+-- Takes the first instance out of the queue of a template, where there is capacity for it. Its start
+-- deadline and its ceiling count from now.
 -- KEYS: 1 queue  2 pending (by start deadline)
 -- ARGV: 1 template's name
--- Returns {id, generation}, or nil where nobody waits or there is no room.
+-- Returns {id, generation} | nil: the queue is empty, or there is no capacity.
 local base = baseOf(KEYS[1])
 local id = redis.call('ZRANGE', KEYS[1], 0, 0)[1]
 if not id then

@@ -1,28 +1,29 @@
--- Any live state → draining under a new generation: the one place where an end is decided, so a
--- renewal and a kill at the same instant are one or the other, never half of each.
+-- Any live state → draining, under a new generation. The end of an instance is decided here and
+-- nowhere else, so a renewal and a kill at the same instant never both succeed.
 -- KEYS: 1 instance  2 route  3 generation counter  4 pending  5 events  6 expiring
--- ARGV: 1 id  2 why (due, surplus, or the reason)  3 message (empty: none)  4 idle slack ms
+-- ARGV: 1 id  2 due, surplus, or an end reason  3 message (empty: none)
+--       4 message of one that waited in the queue too long  5 message of a start that took too long
 -- Returns {draining, fields} | {leased, remaining ms} | {paused, remaining ms} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
 if state == 'draining' then return { 'draining', redis.call('HGETALL', KEYS[1]) } end
--- Too many in its pool: a claim that came first has it.
+-- Surplus of a pool: a claim may have come first.
 if ARGV[2] == 'surplus' and state ~= 'warm' then return { 'absent' } end
 local now = nowMs()
 local reason, message = ARGV[2], ARGV[3]
 local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
 if reason == 'surplus' then reason = 'request' end
--- A start that failed beside another run that published: the instance serves.
-local serves = state == 'ready' or state == 'warm' or state == 'paused'
+-- Another run of the same spawn job may have succeeded: then the instance serves.
+local serves = isServing(state)
 if reason == 'start_failed' and serves then return { 'leased', remaining } end
 if reason == 'due' then
   local idle = redis.call('HMGET', KEYS[1], 'activeAt', 'idleTimeout')
   local untilIdle = math.huge
   if idle[1] and idle[2] and state ~= 'paused' then
-    untilIdle = tonumber(idle[1]) + tonumber(idle[2]) + tonumber(ARGV[4]) - now
+    untilIdle = tonumber(idle[1]) + tonumber(idle[2]) + IDLE_SLACK_MS - now
   end
   if remaining > 0 and not serves then
-    -- It may become ready at any moment, and from then on it has its time to live and no more.
+    -- It may become ready at any moment, and its TTL may then end before its start deadline.
     local life = redis.call('HMGET', KEYS[1], 'timeout', 'idleTimeout')
     local shortest = math.min(tonumber(life[1]), tonumber(life[2] or life[1]))
     return { 'leased', math.min(remaining, shortest) }
@@ -46,19 +47,17 @@ if reason == 'due' then
   else
     reason = 'start_failed'
     message = redis.call('HEXISTS', KEYS[1], 'queued') == 1
-      and 'There was no room for it in time.'
-      or 'It was not ready before its start deadline.'
+      and ARGV[4] or ARGV[5]
   end
 end
 local generation = nextGeneration(KEYS[3])
 local base = baseOf(KEYS[1])
 removePending(base, KEYS[4], KEYS[1], ARGV[1])
--- No host would look for it where whoever ends it dies before its tombstone is there.
+-- No host reconciles an instance without a host: `pending` lists it until it is finalized.
 if redis.call('HEXISTS', KEYS[1], 'host') == 0 then redis.call('ZADD', KEYS[4], now, ARGV[1]) end
 local pool = redis.call('HGET', KEYS[1], 'pool')
 if pool then
-  redis.call('SREM', base .. 'pool:' .. pool, ARGV[1])
-  redis.call('ZREM', base .. 'pool:' .. pool .. ':warm', ARGV[1])
+  removeFromPool(base, pool, ARGV[1])
   if reason == 'start_failed' then backOffPool(base, pool) end
 end
 redis.call('ZREM', KEYS[6], ARGV[1])

@@ -1,8 +1,8 @@
--- draining → gone, or failed where the start failed: a tombstone stays for a while.
+-- draining → gone, or failed where the start failed. Leaves a tombstone that expires.
 -- KEYS: 1 instance  2 route  3 instances  4 instances of the host  5 events
--- ARGV: 1 id  2 generation  3 tombstone ms  4 left, where its container may still be there: then the
---       tombstone outlives every deadline that the labels of that may tell
--- Returns 1 where it was buried now, 0 where another has done it or it is not draining.
+-- ARGV: 1 id  2 generation  3 tombstone ms  4 left: its container may still exist, so the tombstone
+--       outlives every deadline that the labels of that container may carry
+-- Returns 1: finalized | 0: finalized before, not draining, or another generation.
 if redis.call('HGET', KEYS[1], 'state') ~= 'draining' then return 0 end
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[2] then return 0 end
 local now = nowMs()
@@ -13,7 +13,7 @@ redis.call('HDEL', KEYS[1], 'address', 'env', 'token')
 local tombstoneMs = tonumber(ARGV[3])
 if ARGV[4] == 'left' then
   local ceiling = tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt'))
-  -- The labels of one that was claimed from a pool tell the ceiling that it had there.
+  -- The labels of a claimed instance carry the ceiling that it had in its pool.
   if redis.call('HEXISTS', KEYS[1], 'pooledAs') == 1 then
     ceiling = ceiling + (templateOf(KEYS[1]).poolMaxAge or 0)
   end

@@ -1,8 +1,8 @@
--- Readers of a group that have died: each process is a reader of its own, with a name by chance.
--- In one step, or what a reader took between the look and its end would be nobody's.
+-- Deletes the consumers of a group whose process has died; each process has a random consumer name.
+-- One step, because XGROUP DELCONSUMER drops what a consumer took after it was inspected.
 -- KEYS: 1 events
--- ARGV: 1 group  2 the reader that asks  3 how long they have been idle, ms
--- Returns how many were forgotten.
+-- ARGV: 1 group  2 the calling consumer, which stays  3 minimum idle time, ms
+-- Returns how many were deleted.
 local forgotten = 0
 for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local reader = {}

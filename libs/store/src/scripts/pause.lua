@@ -1,4 +1,4 @@
--- ready → paused: nobody is sent to it, and its lease runs on. Again gives the same answer.
+-- ready → paused. The route is taken away; the lease runs on. Idempotent.
 -- KEYS: 1 instance  2 route  3 events
 -- Returns {paused} | {refused} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')

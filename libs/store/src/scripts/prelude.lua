@@ -1,17 +1,21 @@
--- Stands in front of every script: Redis' clock, and the stream that tells of every change in the
--- very step that makes it, so that no change goes untold and none is told twice.
+-- Included before every script, after the constants of limits.ts: keys, Redis' clock, generations, and
+-- the event stream. A script appends the event in the same step as the change, so every change is
+-- reported exactly once.
 
--- How many events are kept, more or less.
-local MAX_EVENTS = 50000
+-- Returns `{namespace}:`, the prefix of every key.
+local function baseOf(key) return string.match(key, '^%b{}:') end
 
--- Epoch milliseconds; the same throughout one script.
+-- Returns whether an instance in this state has a container that serves.
+local function isServing(state) return state == 'ready' or state == 'warm' or state == 'paused' end
+
+-- Returns epoch milliseconds. Redis keeps its clock still while a script runs.
 local function nowMs()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- The next generation: above every one before it, and above the clock, in tenths of a millisecond.
--- So a Redis that has lost its last writes, by a failover or a restart, gives none of theirs again.
+-- Returns the next generation: above the last one, and at least the clock in tenths of a millisecond.
+-- So a Redis that lost its last writes, by a failover or a restart, never repeats a generation.
 local function nextGeneration(counter)
   local time = redis.call('TIME')
   local least = time[1] * 10000 + math.floor(time[2] / 100)
@@ -20,14 +24,14 @@ local function nextGeneration(counter)
   return generation
 end
 
--- Tells this Redis process from the one before it and from its replicas: what a promoted replica or
--- a restarted Redis says may be older than what was known before.
+-- Returns the run id of this Redis process. It differs after a restart and on a replica, whose data
+-- may be older than what clients have seen.
 local function runId()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
 end
 
--- Appends an event about an instance as its hash stands now. Every event has the same fields, so
--- that Redis writes their names once; the moment is in the event's own id.
+-- Appends an event with the present state of an instance. All events have the same fields, so that
+-- Redis stores the field names once. The time is part of the entry's id.
 local function emit(events, instance, type)
   local has = redis.call('HMGET', instance, 'id', 'state', 'reason', 'message', 'generation',
     'expiresAt', 'metadata', 'template')
@@ -36,10 +40,10 @@ local function emit(events, instance, type)
     'expiresAt', has[6], 'metadata', has[7] or '{}', 'template', cjson.decode(has[8]).name)
 end
 
--- Notes when to tell that the deadline of an instance nears: its template's notice ahead of it,
--- or a tenth of the time to live, a minute at most.
+-- Schedules the `expiring` event: the template's `notice` before the deadline, else a tenth of the
+-- time to live, at most EXPIRY_NOTICE_MAX_MS.
 local function scheduleExpiryNotice(expiring, instance, id)
   local has = redis.call('HMGET', instance, 'expiresAt', 'timeout', 'template')
-  local noticeMs = cjson.decode(has[3]).notice or math.min(60000, tonumber(has[2]) / 10)
+  local noticeMs = cjson.decode(has[3]).notice or math.min(EXPIRY_NOTICE_MAX_MS, tonumber(has[2]) / 10)
   redis.call('ZADD', expiring, math.floor(tonumber(has[1]) - noticeMs), id)
 end

@@ -1,13 +1,12 @@
--- starting → ready: the route appears, and the TTL counts from now, below the ceiling; one of a
--- pool becomes warm, has no route, and may be claimed. Again for the same container gives the same
--- answer, also after it was claimed: a job taken over may run beside the one that it follows.
+-- starting → ready: the route appears, and the TTL counts from now, up to the ceiling. An instance of a
+-- pool becomes warm instead: it gets no route and may be claimed. Idempotent for the same address,
+-- also after a claim, because two runs of one job may overlap.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 generation  2 address  3 id  4 host (empty: any)
--- Returns {expiresAt, maxExpiresAt, now}, or nil where the generation was superseded, or where
--- another host has begun it: a Redis that was set back gives a generation twice.
+-- Returns {expiresAt, maxExpiresAt, startedAt} | nil: the generation was superseded, or another host
+-- has started it.
 local state = redis.call('HGET', KEYS[1], 'state')
-local serves = state == 'ready' or state == 'warm' or state == 'paused'
-if serves and redis.call('HGET', KEYS[1], 'address') == ARGV[2] then
+if isServing(state) and redis.call('HGET', KEYS[1], 'address') == ARGV[2] then
   local has = redis.call('HMGET', KEYS[1], 'expiresAt', 'maxExpiresAt', 'startedAt')
   return { tonumber(has[1]), tonumber(has[2]), tonumber(has[3]) }
 end

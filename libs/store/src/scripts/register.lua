@@ -1,13 +1,13 @@
 -- Registers a host id with its fingerprint and its networks, and records a heartbeat of the host.
 -- A network that overlaps a network of another live host is refused. A network of a dead host is
--- given away: it is taken off that host's registration, so that proxies refuse its routes.
--- A registration that does not change costs no write but the heartbeat, and reads no other host.
+-- removed from that host's registration, so that proxies refuse its routes. An unchanged
+-- registration writes the heartbeat only, and reads no other host.
 -- KEYS: 1 hosts  2 registration of the host
 -- ARGV: 1 host  2 boot id  3 id of its first Docker network
 --       4 network id that this worker registered before (empty: none)
---       5 start: all or nothing, replaces the networks | refresh: adds what can be added |
---         release: the worker stops; until the next heartbeat another daemon of this boot may
---         have the id, such as this one with a network that was made anew
+--       5 start: all or nothing, replaces the networks | refresh: adds what does not overlap |
+--         release: the worker stops; until the next heartbeat another daemon of the same boot may
+--         take the id, such as this daemon with a recreated network
 --       6.. networks (IPv4 CIDR)
 -- Returns {registered} |
 --         {overlap, network, other host, network of that host, last heartbeat of that host, ...} |
@@ -16,9 +16,9 @@ local base, host, isStart = baseOf(KEYS[1]), ARGV[1], ARGV[5] == 'start'
 local now = nowMs()
 
 local function seenAt(name) return redis.call('ZSCORE', KEYS[1], name) or '0' end
-local function isAlive(name) return tonumber(seenAt(name)) >= now - HOST_HEARTBEAT_TIMEOUT end
+local function isAlive(name) return isHostAlive(tonumber(seenAt(name)), now) end
 
--- First address, and the one behind the last.
+-- Returns the first address of a network, and the one after its last.
 local function rangeOf(cidr)
   local a, b, c, d, bits = string.match(cidr, '^(%d+)%.(%d+)%.(%d+)%.(%d+)/(%d+)$')
   local first, size = ((a * 256 + b) * 256 + c) * 256 + d, 2 ^ (32 - bits)
@@ -26,7 +26,8 @@ local function rangeOf(cidr)
   return first, first + size
 end
 
--- The same set always gives the same text, so that an unchanged registration is not written again.
+-- Returns the JSON of a registration. Equal sets give equal texts, so an unchanged registration is not
+-- written again.
 local function write(boot, network, set, isReleased)
   local list = {}
   for candidate in pairs(set) do list[#list + 1] = '"' .. candidate .. '"' end
@@ -42,25 +43,26 @@ local function asSet(list)
 end
 
 local text = redis.call('GET', KEYS[2])
-local recordQuotaOwner = text and cjson.decode(text)
-local isOurs = recordQuotaOwner and recordQuotaOwner.boot == ARGV[2] and (recordQuotaOwner.network == ARGV[3] or recordQuotaOwner.network == ARGV[4])
-local isReleased = recordQuotaOwner and recordQuotaOwner.released and recordQuotaOwner.boot == ARGV[2]
-if recordQuotaOwner and not isOurs and not isReleased and isAlive(host) then
-  return { 'taken', recordQuotaOwner.boot, recordQuotaOwner.network, seenAt(host) }
+local current = text and cjson.decode(text)
+local isOurs = current and current.boot == ARGV[2]
+  and (current.network == ARGV[3] or current.network == ARGV[4])
+local isReleased = current and current.released and current.boot == ARGV[2]
+if current and not isOurs and not isReleased and isAlive(host) then
+  return { 'taken', current.boot, current.network, seenAt(host) }
 end
 
 if ARGV[5] == 'release' then
   if isOurs then
-    redis.call('SET', KEYS[2], write(recordQuotaOwner.boot, recordQuotaOwner.network, asSet(recordQuotaOwner.networks), true))
+    redis.call('SET', KEYS[2], write(current.boot, current.network, asSet(current.networks), true))
   end
   return { 'registered' }
 end
 
-local registered = isOurs and asSet(recordQuotaOwner.networks) or {}
-local kept = (isOurs and not isStart) and asSet(recordQuotaOwner.networks) or {}
+local registered = isOurs and asSet(current.networks) or {}
+local kept = (isOurs and not isStart) and asSet(current.networks) or {}
 local refused, others, freed = { 'overlap' }, nil, {}
 
--- Every other host with a registration.
+-- Returns the registrations of all other hosts, by name.
 local function readOthers()
   local found = {}
   for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
@@ -70,7 +72,8 @@ local function readOthers()
   return found
 end
 
--- The live host that has the network or a part of it, and its network; notes what dead ones have.
+-- Returns the live host whose network overlaps this one, and that network. Records in `freed` what
+-- dead hosts lose.
 local function holderOf(network)
   others = others or readOthers()
   local first, last = rangeOf(network)

@@ -1,5 +1,5 @@
--- Moves the deadline of a ready or paused instance: later, or sooner only where that is asked for; never
--- past the ceiling, and never once its end has begun.
+-- Moves the deadline of a ready or paused instance: later, or sooner only with `shorten`; never past the
+-- ceiling, and never after its end has begun.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 timeout ms from now (empty: none)  2 expiresAt (empty: none)  3 shorten (1 or 0)  4 id
 -- Returns {renewed, shortened (1 or 0), fields} | {starting} | {ended, fields} | {absent}.
@@ -8,7 +8,9 @@ if not state then return { 'absent' } end
 if state == 'pending' or state == 'starting' or state == 'warm' then return { 'starting' } end
 local now = nowMs()
 local held = tonumber(redis.call('HGET', KEYS[1], 'expiresAt'))
-if (state ~= 'ready' and state ~= 'paused') or held <= now then return { 'ended', redis.call('HGETALL', KEYS[1]) } end
+if (state ~= 'ready' and state ~= 'paused') or held <= now then
+  return { 'ended', redis.call('HGETALL', KEYS[1]) }
+end
 local wanted = ARGV[1] ~= '' and now + tonumber(ARGV[1]) or tonumber(ARGV[2])
 local deadline = math.min(wanted, tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt')))
 if ARGV[3] ~= '1' then deadline = math.max(deadline, held) end

@@ -1,23 +1,24 @@
--- Puts back an instance that the store has lost, or of which it has lost that it was claimed.
+-- Restores an instance that Redis has lost, or whose claim Redis has lost, from the labels of its
+-- container.
 -- KEYS: 1 instance  2 route  3 instances  4 instances of the host  5 generation counter
 --       6 events  7 expiring
--- ARGV: 1 id  2 route JSON  3 generation  4.. fields of the instance
--- Returns 1, or 0 where the id is known again.
-local generation, base = tonumber(ARGV[3]), baseOf(KEYS[1])
+-- ARGV: 1 id  2 generation  3.. fields of the instance
+-- Returns 1: restored | 0: the id is known.
+local generation, base = tonumber(ARGV[2]), baseOf(KEYS[1])
 local has = redis.call('HMGET', KEYS[1], 'state', 'generation', 'pool')
 if has[1] == 'warm' and tonumber(has[2]) < generation then
-  redis.call('SREM', base .. 'pool:' .. has[3], ARGV[1])
-  redis.call('ZREM', base .. 'pool:' .. has[3] .. ':warm', ARGV[1])
+  removeFromPool(base, has[3], ARGV[1])
   releaseFromHost(base, KEYS[1])
   redis.call('DEL', KEYS[1])
 end
 if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 local counter = tonumber(redis.call('GET', KEYS[5]) or '0')
-if counter < generation then redis.call('SET', KEYS[5], ARGV[3]) end
+if counter < generation then redis.call('SET', KEYS[5], ARGV[2]) end
 local fields = {}
-for i = 4, #ARGV do fields[#fields + 1] = ARGV[i] end
+for i = 3, #ARGV do fields[#fields + 1] = ARGV[i] end
 redis.call('HSET', KEYS[1], unpack(fields))
-redis.call('SET', KEYS[2], ARGV[2])
+local isPaused = redis.call('HGET', KEYS[1], 'state') == 'paused'
+if isPaused then writePausedRoute(KEYS[2], KEYS[1]) else writeReadyRoute(KEYS[2], KEYS[1]) end
 redis.call('ZADD', KEYS[3], generation, ARGV[1])
 local template = templateOf(KEYS[1])
 redis.call('SADD', templateInstancesKey(base, template), ARGV[1])

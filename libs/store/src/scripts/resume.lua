@@ -1,5 +1,5 @@
--- paused → ready: the route appears again. Where a deadline only pauses it, its time to live
--- counts anew, below the ceiling; else the lease has run on. Again gives the same answer.
+-- paused → ready. The route appears again. Where the template pauses at the deadline, the TTL counts
+-- from now, up to the ceiling; otherwise the lease has run on. Idempotent.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 id
 -- Returns {resumed, sooner (1 or 0), fields} | {refused} | {absent}.

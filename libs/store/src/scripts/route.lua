@@ -1,13 +1,13 @@
--- Stands behind the prelude in every script: how a route is written. Each carries what its instance
--- asks of who wants to enter, whatever it is at: a proxy decides by the route alone.
+-- Included before every script: the one place where routes are written. A route in any state carries
+-- the access hash of its instance, because a proxy authorises by the route alone.
 
--- Writes a route; what follows its fields goes to SET.
+-- Writes a route with these fields; further arguments go to SET.
 local function writeRoute(route, instance, fields, ...)
   fields.access = redis.call('HGET', instance, 'accessHash') or nil
   redis.call('SET', route, cjson.encode(fields), ...)
 end
 
--- The route of a ready instance, as its hash says.
+-- Writes the route of a ready instance from its hash.
 local function writeReadyRoute(route, instance)
   local has = redis.call('HMGET', instance, 'template', 'generation', 'address', 'expiresAt',
     'idleTimeout', 'host')
@@ -19,7 +19,7 @@ local function writeReadyRoute(route, instance)
     activity = has[5] and template.activity or nil })
 end
 
--- The route of a paused instance, as its hash says.
+-- Writes the route of a paused instance from its hash.
 local function writePausedRoute(route, instance)
   local has = redis.call('HMGET', instance, 'template', 'generation', 'expiresAt')
   writeRoute(route, instance, {

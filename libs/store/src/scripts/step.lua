@@ -1,9 +1,9 @@
--- Notes what a start is at, and may put its start deadline off. The route wakes whoever waits; an
--- instance of which nobody knows yet has none, and gets none. Of one that serves nothing is noted.
+-- Records the progress of a start, and may extend the start deadline. The change of the route wakes
+-- waiting requests; a pool instance has no route and gets none. A serving instance is unchanged.
 -- KEYS: 1 instance  2 route
--- ARGV: 1 generation  2 step  3 done, 0 to 1 (empty: not known)  4 message
---       5 within ms: the deadline is at least so far from now, below the ceiling (0: as it is)
--- Returns the start deadline, or nil where the generation was superseded.
+-- ARGV: 1 generation  2 step  3 done, 0 to 1 (empty: unknown)  4 message
+--       5 timeout ms: the deadline is at least this far from now, up to the ceiling (0: unchanged)
+-- Returns the start deadline | nil: the generation was superseded.
 local has = redis.call('HMGET', KEYS[1], 'generation', 'state', 'expiresAt', 'maxExpiresAt')
 if has[1] ~= ARGV[1] then return nil end
 local deadline = tonumber(has[3])

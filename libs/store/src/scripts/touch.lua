@@ -1,6 +1,6 @@
--- Notes that instances were used; it moves no deadline and wakes no proxy.
+-- Records that instances were used. It changes no route, so it wakes no proxy.
 -- KEYS: instances
--- Returns how many were noted.
+-- Returns how many of them are ready.
 local now = nowMs()
 local noted = 0
 for _, key in ipairs(KEYS) do

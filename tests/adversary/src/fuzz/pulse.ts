@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
-import { makeId } from '@ephemera/domain';
+import { newId } from '@ephemera/domain';
 import type { Testbed } from '../testbed.ts';
 import { newEchoInstance } from '../plain-instance.ts';
 
@@ -27,7 +27,7 @@ export async function startPulse(testbed: Testbed): Promise<Pulse> {
   const id = await testbed.ready({ port: instance.port });
   return {
     async beat(port) {
-      for (let round = 0; round < ROUNDS; round++) await ask(port, [makeId(randomBytes), id]);
+      for (let round = 0; round < ROUNDS; round++) await ask(port, [newId(randomBytes), id]);
     },
     stop: () => instance.stop(),
   };

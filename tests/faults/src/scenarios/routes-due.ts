@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Agent } from 'node:http';
-import { makeId } from '@ephemera/domain';
+import { newId } from '@ephemera/domain';
 import { connectRedis, keysOf, redisInstances, redisLeases } from '@ephemera/store';
 import { deploy, print, sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
@@ -31,7 +31,7 @@ export async function routesDue({ runs = ROUTES }: Options): Promise<boolean> {
     const instances = redisInstances(redis, keys);
     const leases = redisLeases(redis, keys);
     const template = sampleTemplate({ port, ports: { web: port }, timeout: 3_600_000 });
-    const ids = Array.from({ length: runs }, () => makeId(randomBytes));
+    const ids = Array.from({ length: runs }, () => newId(randomBytes));
     const BATCH = 200;
     const began = Date.now();
     for (let i = 0; i < ids.length; i += BATCH) {

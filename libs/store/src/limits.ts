@@ -1,0 +1,27 @@
+import { IDLE_SLACK } from '@ephemera/domain';
+
+/** How long a host counts as alive after its last heartbeat, milliseconds. */
+export const HOST_ALIVE_TIMEOUT_MS = 15_000;
+
+/** How long the tombstone of a dead instance is kept unless configured otherwise, milliseconds. */
+export const TOMBSTONE = 3_600_000;
+
+/**
+ * Constants of the Lua scripts. `loadScript` writes each as a `local` in front of the prelude, so
+ * that no script repeats a number that TypeScript also uses. Durations are milliseconds.
+ */
+export const SCRIPT_CONSTANTS = {
+  HOST_ALIVE_TIMEOUT_MS,
+  /** Added to the idle timeout, because proxies report use with a delay. */
+  IDLE_SLACK_MS: IDLE_SLACK,
+  /** How long an answer is stored under its idempotency key. */
+  IDEMPOTENCY_TTL_MS: 24 * 3_600_000,
+  /** How long a claim is stored, so that a client that lost its connection gets the same answer. */
+  CLAIM_TTL_MS: 10_000,
+  /** How long a pool starts nothing after a failed start. */
+  POOL_BACKOFF_MS: 30_000,
+  /** The `expiring` event precedes the deadline by at most this, unless the template says otherwise. */
+  EXPIRY_NOTICE_MAX_MS: 60_000,
+  /** How many events the stream keeps, approximately. */
+  MAX_EVENTS: 50_000,
+} as const satisfies Readonly<Record<string, number>>;

@@ -1,0 +1,22 @@
+-- Included before every script. Grants: signed links and proofs of work, each good for a number of
+-- instances.
+
+-- Returns the kind of the first grant {kind, name, max, expiresAt} that has no use left, or nil. An
+-- instance that replaces a dead one costs no further use.
+local function exhaustedGrant(base, context)
+  if context.replacing then return nil end
+  for _, grant in ipairs(context.grants or {}) do
+    local used = tonumber(redis.call('GET', base .. 'used:' .. grant.name) or '0')
+    if used >= grant.max then return grant.kind end
+  end
+  return nil
+end
+
+local function redeem(base, context)
+  if context.replacing then return end
+  for _, grant in ipairs(context.grants or {}) do
+    local key = base .. 'used:' .. grant.name
+    redis.call('INCR', key)
+    redis.call('PEXPIREAT', key, grant.expiresAt)
+  end
+end

@@ -1,0 +1,20 @@
+-- Included before every script. Answers that are stored under an idempotency key.
+
+-- Returns the answer that was stored for the same request, or nil. `context.replacing` names an
+-- instance that was handed out for it and did not answer.
+local function storedAnswer(base, context)
+  local kept = context.idempotency
+  if not kept then return nil end
+  local has = redis.call('HMGET', base .. 'idempotency:' .. kept.key, 'digest', 'id')
+  if not has[2] or has[2] == context.replacing then return nil end
+  if has[1] ~= kept.digest then return { 'reused' } end
+  return { 'repeated', has[2], redis.call('HGETALL', base .. 'instance:' .. has[2]) }
+end
+
+local function storeAnswer(base, context, id)
+  local kept = context.idempotency
+  if not kept then return end
+  local key = base .. 'idempotency:' .. kept.key
+  redis.call('HSET', key, 'digest', kept.digest, 'id', id)
+  redis.call('PEXPIRE', key, IDEMPOTENCY_TTL_MS)
+end

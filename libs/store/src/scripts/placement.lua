@@ -1,0 +1,46 @@
+-- Included before every script. Which host an instance is to start on, and the queue of those for
+-- which there is no capacity.
+
+local function queueKey(base, template) return base .. 'template:' .. template.name .. ':queue' end
+
+-- Returns whether a host with this last heartbeat is alive. Every script decides it here.
+local function isHostAlive(seenAt, now) return seenAt >= now - HOST_ALIVE_TIMEOUT_MS end
+
+-- Returns the alive host with the most free memory among those with enough capacity; true where no
+-- host has registered yet; nil where none has enough. Where no host is alive, all that were seen
+-- count, because a host that restarts comes back.
+local function pickHost(base, size)
+  local now = nowMs()
+  local hosts = redis.call('ZRANGE', base .. 'hosts', now - HOST_ALIVE_TIMEOUT_MS, '+inf', 'BYSCORE')
+  if #hosts == 0 then hosts = redis.call('ZRANGE', base .. 'hosts', 0, -1) end
+  if #hosts == 0 then return true end
+  local best, max
+  for _, host in ipairs(hosts) do
+    local free = availableOn(base, host)
+    if hasCapacity(free, size) and (not best or free[2] > max) then best, max = host, free[2] end
+  end
+  return best
+end
+
+-- Returns the limit that prevents one more instance of a template: 'template' or 'hosts'; else nil.
+local function exceededLimit(base, template)
+  local max = template.maxInstances
+  if max and redis.call('SCARD', templateInstancesKey(base, template)) >= max then return 'template' end
+  if not pickHost(base, resourcesOf(template)) then return 'hosts' end
+  return nil
+end
+
+-- Reserves capacity for an instance that no host has started. Another host with capacity may start
+-- it too; the one that is recorded here always may.
+local function reserveCapacity(base, instance, id, template)
+  redis.call('SADD', templateInstancesKey(base, template), id)
+  local reserved = pickHost(base, resourcesOf(template))
+  if reserved and reserved ~= true then reserveOnHost(base, instance, reserved) end
+end
+
+-- Takes an instance off the pending set and the queue of its template.
+local function removePending(base, pending, instance, id)
+  redis.call('ZREM', pending, id)
+  if redis.call('HDEL', instance, 'queued') == 0 then return end
+  redis.call('ZREM', queueKey(base, templateOf(instance)), id)
+end

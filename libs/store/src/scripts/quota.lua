@@ -1,0 +1,14 @@
+-- Included before every script. How many instances an owner (a client address or a token) may have.
+
+-- Returns the limit that an owner {name, limit, max} has reached; nil where it has not.
+local function quotaExceeded(base, owner)
+  if not owner or not owner.max then return nil end
+  if redis.call('SCARD', base .. 'owner:' .. owner.name) < owner.max then return nil end
+  return owner.limit
+end
+
+local function recordQuotaOwner(base, owner, instance, id)
+  if not owner then return end
+  redis.call('SADD', base .. 'owner:' .. owner.name, id)
+  redis.call('HSET', instance, 'owner', owner.name)
+end
