@@ -77,7 +77,7 @@ export const dashboardRoutes = {
       303: { description: 'To the page that was asked for' },
       401: page('No token that opens the dashboard'),
       403: problem('A page of another site asks'),
-      429: page('Too many wrong tokens'),
+      429: page('Too many invalid tokens from this address'),
     },
   }),
   signOut: defineRoute({

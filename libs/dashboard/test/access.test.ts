@@ -282,10 +282,11 @@ test('guessing is slowed down, and a right token is no exception', async () => {
   expect(wrong).toBeLessThanOrEqual(11);
   const refused = await guess(TOKEN);
   expect(refused.status).toBe(429);
-  expect(refused.headers.get('retry-after')).toBe('60');
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
   // Bearer tokens are no other way to guess.
   const bearer = await get('/instances', BEARER);
-  expect([bearer.status, bearer.headers.get('retry-after')]).toEqual([429, '60']);
+  expect(bearer.status).toBe(429);
+  expect(Number(bearer.headers.get('retry-after'))).toBeLessThanOrEqual(60);
   // Who has logged in before is not kept out by somebody's guessing.
   expect((await get('/instances', { cookie })).status).toBe(200);
 });

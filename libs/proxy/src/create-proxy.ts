@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '@ephemera/domain';
 import { createProducers, createRefills } from '@ephemera/queue';
 import { watchTemplates } from '@ephemera/config';
-import { createTokens, parseTrustedProxies } from '@ephemera/http';
+import { createAuthThrottle, createTokens, parseTrustedProxies } from '@ephemera/http';
 import {
   createShutdown,
   createLogger,
@@ -38,7 +38,7 @@ import { createLaunchApp } from './launch/launch-app.ts';
 import { syncPoolSpecs } from './launch/sync-pool-specs.ts';
 import { requireKeys, watchKeys } from './launch/watch-keys.ts';
 import { isReachable } from './launch/is-reachable.ts';
-import { failurePageWithRestart } from './failure-page-with-restart.ts';
+import { failurePageWithRestart } from './failure-page.ts';
 import { registerDataPathMetrics } from './proxy-metrics.ts';
 import { InFlightRequests } from './in-flight-requests.ts';
 import { loadTheme, type ThemeName } from './waiting/theme.ts';
@@ -134,6 +134,8 @@ async function startProxy(
   await routes.start();
   shutdown.onShutdown('routes', () => routes.stop());
 
+  // One count for all interfaces and replicas.
+  const authThrottle = createAuthThrottle(redis, keys.rate('auth'));
   const store = dependencies.createStore(redis, keys, config.tombstone);
   const { instances, leases, hosts, rates, pools, intake, logArchive } = store;
   const clock = watchClock({
@@ -200,6 +202,7 @@ async function startProxy(
     stopping,
     addressOf,
     tokens,
+    authThrottle,
     keys: keysToSign,
     rates,
     publicUrl: `${publicUrl}/${prefix}`,
@@ -261,6 +264,7 @@ async function startProxy(
       createLaunchApp({
         starter,
         tokens,
+        authThrottle,
         keys: keysToSign,
         rates,
         now: () => instances.now(),

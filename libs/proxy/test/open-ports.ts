@@ -4,7 +4,7 @@ import type { InstanceDraft } from '@ephemera/domain';
 import { routesOf } from '@ephemera/http';
 import { createProducers, createRefills } from '@ephemera/queue';
 import { parseTemplates } from '@ephemera/config';
-import { createTokens, parseTrustedProxies } from '@ephemera/http';
+import { createAuthThrottle, createTokens, parseTrustedProxies } from '@ephemera/http';
 import { createLogger, createMetrics, listen } from '@ephemera/process';
 import {
   EventFeed,
@@ -95,6 +95,7 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
   const shared = {
     starter,
     tokens,
+    authThrottle: createAuthThrottle(redis, keys.rate('auth')),
     keys: signingKeys,
     rates,
     addressOf: (req: Parameters<typeof clientAddress>[0]) => clientAddress(req, trusted),

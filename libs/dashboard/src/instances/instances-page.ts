@@ -1,6 +1,6 @@
 import { STATES, isDead } from '@ephemera/domain';
-import { html } from '../pages/html.ts';
-import type { Html } from '../pages/html.ts';
+import { html } from '@ephemera/http';
+import type { Html } from '@ephemera/http';
 import { layout } from '../pages/layout.ts';
 import { instancesTable } from './instances-table.ts';
 import type { Overview } from './read-overview.ts';

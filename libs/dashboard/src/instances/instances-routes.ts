@@ -1,11 +1,10 @@
 import { principalKey } from '@ephemera/domain';
-import { type BoundRoute, route } from '@ephemera/http';
+import { type BoundRoute, principalOf, route } from '@ephemera/http';
 import { requestKill } from '@ephemera/lifecycle';
 import type { KillRequests } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
-import { principalOf } from '../access/authenticate.ts';
 import { dashboardRoutes } from '../dashboard-routes.ts';
 import { instancesPage } from './instances-page.ts';
 import type { Notice } from './instances-page.ts';

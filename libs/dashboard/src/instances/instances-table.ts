@@ -1,7 +1,7 @@
 import { dueAt } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { html } from '../pages/html.ts';
-import type { Html } from '../pages/html.ts';
+import { html } from '@ephemera/http';
+import type { Html } from '@ephemera/http';
 import { ago, left } from './format-time.ts';
 
 /** The table of live instances; `now` is the store's clock. */

@@ -1,6 +1,6 @@
 import { LOGOUT } from '../access/login-target.ts';
-import { html } from './html.ts';
-import type { Html } from './html.ts';
+import { html } from '@ephemera/http';
+import type { Html } from '@ephemera/http';
 
 export interface Page {
   readonly title: string;

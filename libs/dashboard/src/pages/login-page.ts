@@ -1,4 +1,4 @@
-import { html } from './html.ts';
+import { html } from '@ephemera/http';
 import { layout } from './layout.ts';
 
 /** The way in: `next` is a page of the dashboard, `fault` what was wrong with the last try. */

@@ -1,5 +1,5 @@
 import type { Problem } from '@ephemera/contract';
-import { html } from './html.ts';
+import { html } from '@ephemera/http';
 import { layout } from './layout.ts';
 
 /** The page that a person sees in place of a problem. */

@@ -8,7 +8,7 @@ import type { TokenSet } from '@ephemera/http';
 import { followLog } from './follow-log.ts';
 import type { LogPorts } from './follow-log.ts';
 import { suspendInstance } from './suspend-instance.ts';
-import { abortWhenRevoked } from './abort-when-revoked.ts';
+import { abortWhenRevoked } from './authorize.ts';
 
 export interface InstanceOperations extends LogPorts {
   readonly tokens: Pick<TokenSet, 'named'>;

@@ -12,7 +12,7 @@ import { startInstance } from '../launch/start-instance.ts';
 import type { Starter } from '../launch/start-instance.ts';
 import { parseCreationContext } from './parse-creation-context.ts';
 import { renewInstance } from './renew-instance.ts';
-import { principalOf } from './require-token.ts';
+import { principalOf } from '@ephemera/http';
 
 export interface InstancesApi {
   readonly starter: Starter;

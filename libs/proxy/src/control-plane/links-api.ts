@@ -7,7 +7,7 @@ import type { InstanceStore } from '@ephemera/store';
 import { writeLink } from '../launch/signed-link.ts';
 import type { SigningKeys } from '../launch/signing-keys.ts';
 import { type Starter, chosenTemplate } from '../launch/start-instance.ts';
-import { principalOf } from './require-token.ts';
+import { principalOf } from '@ephemera/http';
 
 export interface LinksApi {
   readonly starter: Pick<Starter, 'templates'>;
