@@ -24,7 +24,7 @@ export interface DashboardDependencies {
   readonly instances: InstanceStore;
   readonly hosts: Hosts;
   readonly killRequests: KillRequests;
-  /** bull-board below `/queues`. */
+  /** bull-board below `/dashboard/queues`. */
   readonly board: Middleware;
   readonly tokens: TokenSet;
   /** Signs sessions. */

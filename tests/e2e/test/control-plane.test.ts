@@ -290,7 +290,7 @@ test('our own answers are fenced in, on each port; an instance’s are its own',
     [`${site.publicUrls[0]}/nowhere`, {}],
     [`${site.adminUrls[0]}/healthz`, {}],
     [`${site.adminUrls[0]}/v1/instances`, html],
-    [`${site.dashboardUrl}/login`, html],
+    [`${site.dashboardUrl}/dashboard/login`, html],
   ] as const) {
     const answer = await fetch(url, { headers });
     const policy = answer.headers.get('content-security-policy') ?? '';

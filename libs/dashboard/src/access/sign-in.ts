@@ -21,9 +21,10 @@ export interface SignIn {
   readonly authThrottle: AuthThrottle;
 }
 
-/** The way in for a person, and the way out. */
+/** Login and logout. */
 export function signInRoutes({ tokens, sessions, authThrottle }: SignIn): BoundRoute[] {
   const root = route(dashboardRoutes.root, (ctx) => ctx.redirect(HOME));
+  const home = route(dashboardRoutes.home, (ctx) => ctx.redirect(HOME));
 
   const login = route(dashboardRoutes.login, (ctx, { query }) => {
     ctx.type = 'html';
@@ -65,7 +66,7 @@ export function signInRoutes({ tokens, sessions, authThrottle }: SignIn): BoundR
     endSessions(ctx, sessions);
     clearSessionCookie(ctx);
     ctx.status = 303;
-    ctx.redirect('/login');
+    ctx.redirect('/dashboard/login');
   });
-  return [root, login, signIn, signOut];
+  return [root, home, login, signIn, signOut];
 }

@@ -19,7 +19,7 @@ export interface InstancesDependencies {
   readonly logger: Logger;
 }
 
-/** `/instances`: what lives, and a way to end one. */
+/** `/dashboard/instances`: what lives, and a way to end one. */
 export function instanceRoutes(parts: InstancesDependencies): BoundRoute[] {
   const show = route(dashboardRoutes.instances, async (ctx, { query }) => {
     const overview = await readOverview(parts, query.cursor);
@@ -31,7 +31,7 @@ export function instanceRoutes(parts: InstancesDependencies): BoundRoute[] {
     const { kind } = await requestKill(parts, id);
     parts.logger.info({ id, kind, by: principalKey(principalOf(ctx)) }, 'kill requested');
     ctx.status = 303;
-    ctx.redirect(`/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
+    ctx.redirect(`/dashboard/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
   });
   return [show, end];
 }

@@ -67,7 +67,11 @@ function moment(at: number, text: string): Html {
 }
 
 function endForm(id: string): Html {
-  return html`<form method="post" action="/instances/${id}/end" data-confirm="End instance ${id}?">
+  return html`<form
+    method="post"
+    action="/dashboard/instances/${id}/end"
+    data-confirm="End instance ${id}?"
+  >
     <button id="end-${id}" class="end">End<span class="unseen"> instance ${id}</span></button>
   </form>`;
 }

@@ -5,10 +5,10 @@ import { layout } from './layout.ts';
 export function loginPage({ next, fault }: { next: string; fault?: string }): string {
   return layout({
     title: 'Log in',
-    body: html` <img src="/assets/ring.svg" alt="" width="56" height="56" />
+    body: html` <img src="/dashboard/assets/ring.svg" alt="" width="56" height="56" />
       <h1>Ephemera</h1>
       <p class="soft">Log in to see instances and queues.</p>
-      <form method="post" action="/login" class="login">
+      <form method="post" action="/dashboard/login" class="login">
         <input type="hidden" name="next" value="${next}" />
         <label for="token">Token</label>
         <input
