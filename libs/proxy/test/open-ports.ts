@@ -24,9 +24,9 @@ import {
 import type { InstanceStore } from '@ephemera/store';
 import { sampleDraft, startRedis } from '@ephemera/test-support';
 import { createAdminApi } from '../src/control-plane/admin-api.ts';
-import { clientAddress } from '../src/launch/client-address.ts';
+import { clientAddress } from '../src/starting/client-address.ts';
 import { createLaunchApp } from '../src/launch/launch-app.ts';
-import { createSigningKeys } from '../src/launch/signing-keys.ts';
+import { createSigningKeys } from '../src/starting/signing-keys.ts';
 import { loadTheme } from '../src/waiting/theme.ts';
 
 export const TOKEN = 'the-admin-of-all-of-this';

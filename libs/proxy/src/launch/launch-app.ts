@@ -13,13 +13,13 @@ import { waitingRoutes } from '../waiting/waiting-routes.ts';
 import type { Waiting } from '../waiting/waiting-page.ts';
 import { type NewQuery, publicRoutes } from '../public-routes.ts';
 import { auditStarts, recordStart } from './audit-starts.ts';
-import { countRequest } from './count-request.ts';
+import { countRequest } from '../starting/count-request.ts';
 import { showLaunchPage } from './launch-page.ts';
 import { authenticateStart, requiredGrants } from './authorize-start.ts';
 import { showInstance } from './show-instance.ts';
-import type { SigningKeys } from './signing-keys.ts';
-import { chosenTemplate, startInstance } from './start-instance.ts';
-import type { Starter } from './start-instance.ts';
+import type { SigningKeys } from '../starting/signing-keys.ts';
+import { chosenTemplate, startInstance } from '../starting/start-instance.ts';
+import type { Starter } from '../starting/start-instance.ts';
 import { unintendedReason } from './unintended-request.ts';
 
 export interface LaunchOptions {
