@@ -1,3 +1,4 @@
+import type { Principal } from '@ephemera/domain';
 import type { Context } from 'koa';
 import { type AuthThrottle, identifyThrottled } from './auth-throttle.ts';
 import { bearerOf } from './token-set.ts';
@@ -26,7 +27,7 @@ export async function authenticateBearer(
 }
 
 /** Sets the principal of a request, for handlers and for the audit log. */
-export function setPrincipal<P>(ctx: Pick<Context, 'state'>, principal: P): void {
+export function setPrincipal(ctx: Pick<Context, 'state'>, principal: Principal | undefined): void {
   ctx.state['principal'] = principal;
 }
 

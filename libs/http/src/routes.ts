@@ -62,9 +62,12 @@ export function mountRoutes(routes: readonly BoundRoute[], options: MountOptions
     // The router adds HEAD to every GET.
     if (declaration.refusesHead === true) layer.methods = [declaration.method];
   }
-  const dispatch = router.routes() as unknown as Middleware;
+  const dispatch = router.routes() as unknown as (
+    ctx: Context,
+    next: () => Promise<unknown>,
+  ) => Promise<unknown>;
 
-  const middleware: Middleware = (ctx, next) =>
+  const middleware: Middleware = (ctx, next): Promise<unknown> =>
     dispatch(ctx, () => {
       // Before the next middleware, not behind it as `allowedMethods()` does: a 405 of an open
       // route must not become the 401 of a token check that follows.
