@@ -30,7 +30,7 @@ export const ASSETS = {
   'ring.svg': 'image/svg+xml',
 } as const;
 
-/** Every route of the dashboard but those of bull-board, which are below `/queues`. */
+/** Every route of the dashboard but those of bull-board, which are below `/dashboard/queues`. */
 export const dashboardRoutes = {
   health: defineRoute({
     method: 'GET',
@@ -50,12 +50,18 @@ export const dashboardRoutes = {
   root: defineRoute({
     method: 'GET',
     path: '/',
-    summary: 'Lead to the instances',
+    summary: 'Redirect to the dashboard',
+    responses: { 302: { description: 'To the instances' } },
+  }),
+  home: defineRoute({
+    method: 'GET',
+    path: '/dashboard',
+    summary: 'Redirect to the instances',
     responses: { 302: { description: 'To the instances' } },
   }),
   login: defineRoute({
     method: 'GET',
-    path: '/login',
+    path: '/dashboard/login',
     summary: 'The page to sign in on',
     // Whatever it names, it leads to a page of the dashboard.
     query: z.object({ next: z.string().optional() }),
@@ -63,7 +69,7 @@ export const dashboardRoutes = {
   }),
   signIn: defineRoute({
     method: 'POST',
-    path: '/login',
+    path: '/dashboard/login',
     summary: 'Begin a session',
     body: {
       type: 'form',
@@ -77,7 +83,7 @@ export const dashboardRoutes = {
       303: { description: 'To the page that was asked for' },
       401: page('No token that opens the dashboard'),
       403: problem('A page of another site asks'),
-      429: page('Too many wrong tokens'),
+      429: page('Too many invalid tokens from this address'),
     },
   }),
   signOut: defineRoute({
@@ -91,7 +97,7 @@ export const dashboardRoutes = {
   }),
   instances: defineRoute({
     method: 'GET',
-    path: '/instances',
+    path: '/dashboard/instances',
     summary: 'The page of what lives',
     query: z.object({
       cursor: z
@@ -106,7 +112,7 @@ export const dashboardRoutes = {
   }),
   endInstance: defineRoute({
     method: 'POST',
-    path: '/instances/{id}/end',
+    path: '/dashboard/instances/{id}/end',
     summary: 'End an instance',
     params: z.object({ id }),
     absent: 'instance of this id',
@@ -118,7 +124,7 @@ export const dashboardRoutes = {
 export const assetRoute = (name: keyof typeof ASSETS) =>
   defineRoute({
     method: 'GET',
-    path: `/assets/${name}`,
+    path: `/dashboard/assets/${name}`,
     summary: 'A file of the pages',
     responses: { 200: { description: 'The file', content: { [ASSETS[name]]: z.string() } } },
   });

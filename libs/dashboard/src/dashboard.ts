@@ -1,6 +1,6 @@
 import { closeBehindLongBody, mountRoutes } from '@ephemera/http';
 import type { KillRequests } from '@ephemera/lifecycle';
-import { AUTH_LIMIT, createAuthThrottle, parseTrustedProxies } from '@ephemera/http';
+import { createAuthThrottle, parseTrustedProxies } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
@@ -24,7 +24,7 @@ export interface DashboardDependencies {
   readonly instances: InstanceStore;
   readonly hosts: Hosts;
   readonly killRequests: KillRequests;
-  /** bull-board below `/queues`. */
+  /** bull-board below `/dashboard/queues`. */
   readonly board: Middleware;
   readonly tokens: TokenSet;
   /** Signs sessions. */
@@ -43,7 +43,7 @@ export interface DashboardDependencies {
 export function dashboardApp(parts: DashboardDependencies): Koa {
   const { tokens, logger } = parts;
   const sessions = createSessions(parts.sessionKey, tokens, Date.now);
-  const authThrottle = createAuthThrottle(AUTH_LIMIT, Date.now);
+  const authThrottle = createAuthThrottle(parts.redis, parts.keys.rate('auth'));
   const app = new Koa();
   // What fails once an answer has begun, mostly a client that has gone.
   app.on('error', (error: Error) => logger.warn({ err: error }, 'answer failed'));
@@ -52,7 +52,7 @@ export function dashboardApp(parts: DashboardDependencies): Koa {
   app.use(noteAddress(parseTrustedProxies(parts.trustedProxies)));
   // Around the funnel, so that it sees how each ended.
   app.use(auditActions(logger));
-  app.use(errorHandler(parts));
+  app.use(errorHandler(logger));
   app.use(requireKnownName(parts.names));
   const { checkResponses } = parts;
   const mounting = { unknown: 'refuse', exact: true, checkResponses } as const;

@@ -25,10 +25,10 @@ const BOARD = `default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'se
 /** On every answer, whoever makes it. */
 export const securityHeaders: Middleware = async (ctx, next) => {
   ctx.set(ALWAYS);
-  ctx.set('content-security-policy', ctx.path.startsWith('/queues') ? BOARD : PAGES);
+  ctx.set('content-security-policy', ctx.path.startsWith('/dashboard/queues') ? BOARD : PAGES);
   await next();
   // The names of bull-board's files carry a hash of their content.
-  if (ctx.path.startsWith('/queues/static/') && ctx.status === 200) {
+  if (ctx.path.startsWith('/dashboard/queues/static/') && ctx.status === 200) {
     ctx.set('cache-control', 'private, max-age=86400, immutable');
   }
 };

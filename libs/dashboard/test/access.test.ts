@@ -18,7 +18,12 @@ afterAll(() => fixture.stop());
 const get = (path: string, headers: Record<string, string> = {}) =>
   fetch(`${fixture.url}${path}`, { headers, redirect: 'manual' });
 
-const INSIDE = ['/instances', '/queues', '/queues/api/queues', '/queues/static/images/logo.svg'];
+const INSIDE = [
+  '/dashboard/instances',
+  '/dashboard/queues',
+  '/dashboard/queues/api/queues',
+  '/dashboard/queues/static/images/logo.svg',
+];
 
 test.each(INSIDE)('%s tells a stranger nothing', async (path) => {
   const program = await get(path);
@@ -28,7 +33,7 @@ test.each(INSIDE)('%s tells a stranger nothing', async (path) => {
 
   const browser = await get(path, HTML);
   expect(browser.status).toBe(303);
-  expect(browser.headers.get('location')).toMatch(/^\/login/);
+  expect(browser.headers.get('location')).toMatch(/^\/dashboard\/login/);
 });
 
 test.each(INSIDE)('%s opens to the token and to a session', async (path) => {
@@ -38,8 +43,16 @@ test.each(INSIDE)('%s opens to the token and to a session', async (path) => {
 
 test('a part of the token, a longer one and none are all wrong', async () => {
   for (const wrong of [TOKEN.slice(0, -1), `${TOKEN}x`, '', ' ']) {
-    expect((await get('/instances', { authorization: `Bearer ${wrong}` })).status).toBe(401);
+    expect((await get('/dashboard/instances', { authorization: `Bearer ${wrong}` })).status).toBe(
+      401,
+    );
   }
+});
+
+test.each(['/', '/dashboard'])('%s redirects to the instances', async (path) => {
+  const answer = await get(path);
+  expect(answer.status).toBe(302);
+  expect(answer.headers.get('location')).toBe('/dashboard/instances');
 });
 
 test('health is for everybody', async () => {
@@ -48,15 +61,14 @@ test('health is for everybody', async () => {
 });
 
 test("a session's cookie is unreadable, strict, and never for the path that instances have", async () => {
-  const answer = await postForm(`${fixture.url}/login`, { token: TOKEN, next: '/queues' });
+  const answer = await postForm(`${fixture.url}/dashboard/login`, {
+    token: TOKEN,
+    next: '/dashboard/queues',
+  });
   expect(answer.status).toBe(303);
-  expect(answer.headers.get('location')).toBe('/queues');
+  expect(answer.headers.get('location')).toBe('/dashboard/queues');
   const cookies = answer.headers.getSetCookie();
-  expect(cookies).toHaveLength(2);
-  expect(cookies.map((cooky) => /Path=([^;]+)/.exec(cooky)?.[1])).toEqual([
-    '/instances',
-    '/queues',
-  ]);
+  expect(cookies.map((cooky) => /Path=([^;]+)/.exec(cooky)?.[1])).toEqual(['/dashboard']);
   for (const cooky of cookies) {
     expect(cooky).toContain('; HttpOnly; SameSite=Strict');
     expect(cooky).toContain(`Max-Age=${12 * 3600};`);
@@ -67,7 +79,7 @@ test("a session's cookie is unreadable, strict, and never for the path that inst
 
 test('behind TLS the cookie is for TLS alone', async () => {
   const answer = await postForm(
-    `${fixture.url}/login`,
+    `${fixture.url}/dashboard/login`,
     { token: TOKEN },
     { 'x-forwarded-proto': 'https' },
   );
@@ -75,8 +87,10 @@ test('behind TLS the cookie is for TLS alone', async () => {
   expect(more).toEqual([]);
   expect(cookie).toMatch(/^__Host-ephemera-dashboard=[^;]+; Path=\/; .*; Secure$/);
   const pair = { cookie: cookie.split(';')[0] ?? '' };
-  expect((await get('/instances', { ...pair, 'x-forwarded-proto': 'https' })).status).toBe(200);
-  expect((await get('/instances', pair)).status).toBe(401);
+  expect(
+    (await get('/dashboard/instances', { ...pair, 'x-forwarded-proto': 'https' })).status,
+  ).toBe(200);
+  expect((await get('/dashboard/instances', pair)).status).toBe(401);
 });
 
 test('a cookie that was changed, made up or made for another token opens nothing', async () => {
@@ -97,7 +111,7 @@ test('a cookie that was changed, made up or made for another token opens nothing
     '',
     other,
   ]) {
-    expect((await get('/instances', { cookie: `${name}=${bad}` })).status, bad).toBe(401);
+    expect((await get('/dashboard/instances', { cookie: `${name}=${bad}` })).status, bad).toBe(401);
   }
 });
 
@@ -106,11 +120,13 @@ test('a token of scope read looks, and changes nothing', async () => {
   const own = await signIn(fixture.url, READER);
   const { id } = await fixture.draftInstance();
   for (const headers of [bearer, { cookie: own }]) {
-    for (const path of ['/instances', '/queues/api/queues']) {
+    for (const path of ['/dashboard/instances', '/dashboard/queues/api/queues']) {
       expect((await get(path, headers)).status).toBe(200);
     }
-    expect((await postForm(`${fixture.url}/instances/${id}/end`, {}, headers)).status).toBe(403);
-    const paused = await fetch(`${fixture.url}/queues/api/queues/pause`, {
+    expect(
+      (await postForm(`${fixture.url}/dashboard/instances/${id}/end`, {}, headers)).status,
+    ).toBe(403);
+    const paused = await fetch(`${fixture.url}/dashboard/queues/api/queues/pause`, {
       method: 'PUT',
       headers: { ...headers, origin: fixture.url },
     });
@@ -122,7 +138,7 @@ test('a token of scope read looks, and changes nothing', async () => {
 test('a session ends with the token that began it, replaced or taken away', async () => {
   const before = entries['looker'];
   const own = await signIn(fixture.url, READER);
-  const status = async () => (await get('/instances', { cookie: own })).status;
+  const status = async () => (await get('/dashboard/instances', { cookie: own })).status;
   expect(await status()).toBe(200);
   entries['looker'] = { hash: [hashToken('another-of-the-name')], scopes: ['read'] };
   expect(await status()).toBe(401);
@@ -136,7 +152,7 @@ test('a session ends with the token that began it, replaced or taken away', asyn
 // A page of an instance on another port of this name may set one alike, and have it sent first.
 test('a forged cookie before the right one changes nothing', async () => {
   const forged = `ephemera-dashboard=forged; ${cookie}; ephemera-dashboard=`;
-  expect((await get('/instances', { cookie: forged })).status).toBe(200);
+  expect((await get('/dashboard/instances', { cookie: forged })).status).toBe(200);
 });
 
 test('ended sessions stay ended however many there are, and what is forged ends none', () => {
@@ -174,10 +190,10 @@ test('a session ends after twelve hours', () => {
 
 test('logging out takes the cookies away, ends every copy of the session, and no other', async () => {
   const own = await signIn(fixture.url);
-  expect((await get('/instances', { cookie: own })).status).toBe(200);
-  const answer = await postForm(`${fixture.url}/instances/logout`, {}, { cookie: own });
+  expect((await get('/dashboard/instances', { cookie: own })).status).toBe(200);
+  const answer = await postForm(`${fixture.url}/dashboard/logout`, {}, { cookie: own });
   for (const path of INSIDE) expect((await get(path, { cookie: own })).status, path).toBe(401);
-  expect((await get('/instances', { cookie })).status).toBe(200);
+  expect((await get('/dashboard/instances', { cookie })).status).toBe(200);
   expect(answer.status).toBe(303);
   for (const text of answer.headers.getSetCookie()) expect(text).toContain('Max-Age=0');
 });
@@ -194,10 +210,10 @@ test.each([
 ])('a change asked for %s is refused', async (_, headers) => {
   const { id } = await fixture.draftInstance();
   const answers = await Promise.all([
-    postForm(`${fixture.url}/instances/${id}/end`, {}, { cookie, ...headers }),
-    postForm(`${fixture.url}/login`, { token: TOKEN }, headers),
-    postForm(`${fixture.url}/instances/logout`, {}, headers),
-    fetch(`${fixture.url}/queues/api/queues/pause`, {
+    postForm(`${fixture.url}/dashboard/instances/${id}/end`, {}, { cookie, ...headers }),
+    postForm(`${fixture.url}/dashboard/login`, { token: TOKEN }, headers),
+    postForm(`${fixture.url}/dashboard/logout`, {}, headers),
+    fetch(`${fixture.url}/dashboard/queues/api/queues/pause`, {
       method: 'PUT',
       headers: { cookie, origin: 'http://x', ...headers },
     }),
@@ -208,7 +224,7 @@ test.each([
 
 test('a program with the token needs no origin', async () => {
   const { id } = await fixture.draftInstance();
-  const answer = await fetch(`${fixture.url}/instances/${id}/end`, {
+  const answer = await fetch(`${fixture.url}/dashboard/instances/${id}/end`, {
     method: 'POST',
     headers: BEARER,
     redirect: 'manual',
@@ -217,24 +233,29 @@ test('a program with the token needs no origin', async () => {
   expect(await fixture.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
 });
 
-test.each(['/healthz', '/login', '/', '/nowhere', '/instances', '/queues', '/queues/api/queues'])(
-  '%s carries the headers that fence it in',
-  async (path) => {
-    for (const headers of [{}, { cookie }]) {
-      const answer = await get(path, headers);
-      const policy = answer.headers.get('content-security-policy') ?? '';
-      expect(policy).toContain("frame-ancestors 'none'");
-      expect(policy).not.toMatch(/script-src[^;]*unsafe|https?:|\*/);
-      expect(answer.headers.get('x-frame-options')).toBe('DENY');
-      expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
-      expect(answer.headers.get('cache-control')).toBe('no-store');
-    }
-  },
-);
+test.each([
+  '/healthz',
+  '/dashboard/login',
+  '/',
+  '/nowhere',
+  '/dashboard/instances',
+  '/dashboard/queues',
+  '/dashboard/queues/api/queues',
+])('%s carries the headers that fence it in', async (path) => {
+  for (const headers of [{}, { cookie }]) {
+    const answer = await get(path, headers);
+    const policy = answer.headers.get('content-security-policy') ?? '';
+    expect(policy).toContain("frame-ancestors 'none'");
+    expect(policy).not.toMatch(/script-src[^;]*unsafe|https?:|\*/);
+    expect(answer.headers.get('x-frame-options')).toBe('DENY');
+    expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
+    expect(answer.headers.get('cache-control')).toBe('no-store');
+  }
+});
 
 test('broken and oversized forms are refused, and nothing ends', async () => {
   const send = (body: string, type = 'application/x-www-form-urlencoded') =>
-    fetch(`${fixture.url}/login`, {
+    fetch(`${fixture.url}/dashboard/login`, {
       method: 'POST',
       headers: { origin: fixture.url, 'content-type': type },
       body,
@@ -251,18 +272,20 @@ test('wrong bearer tokens are slowed down as wrong logins are', async () => {
   const statuses: number[] = [];
   for (let i = 0; i < 11; i++) {
     const wrong = { authorization: `Bearer a-wrong-token-of-some-length-${i}` };
-    statuses.push((await get('/instances', { ...wrong, ...from })).status);
+    statuses.push((await get('/dashboard/instances', { ...wrong, ...from })).status);
   }
   expect(statuses).toEqual([...Array<number>(10).fill(401), 429]);
-  expect((await get('/instances', { ...BEARER, ...from })).status).toBe(429);
-  expect((await postForm(`${fixture.url}/login`, { token: TOKEN }, from)).status).toBe(429);
-  expect((await get('/instances', { cookie, ...from })).status).toBe(200);
-  expect((await get('/instances', BEARER)).status).toBe(200);
+  expect((await get('/dashboard/instances', { ...BEARER, ...from })).status).toBe(429);
+  expect((await postForm(`${fixture.url}/dashboard/login`, { token: TOKEN }, from)).status).toBe(
+    429,
+  );
+  expect((await get('/dashboard/instances', { cookie, ...from })).status).toBe(200);
+  expect((await get('/dashboard/instances', BEARER)).status).toBe(200);
 });
 
 // Last, because it uses up what this address may guess.
 test('guessing is slowed down, and a right token is no exception', async () => {
-  const guess = (token: string) => postForm(`${fixture.url}/login`, { token });
+  const guess = (token: string) => postForm(`${fixture.url}/dashboard/login`, { token });
   let wrong = 0;
   let status = 401;
   while (status === 401 && wrong < 20) {
@@ -273,10 +296,11 @@ test('guessing is slowed down, and a right token is no exception', async () => {
   expect(wrong).toBeLessThanOrEqual(11);
   const refused = await guess(TOKEN);
   expect(refused.status).toBe(429);
-  expect(refused.headers.get('retry-after')).toBe('60');
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
   // Bearer tokens are no other way to guess.
-  const bearer = await get('/instances', BEARER);
-  expect([bearer.status, bearer.headers.get('retry-after')]).toEqual([429, '60']);
+  const bearer = await get('/dashboard/instances', BEARER);
+  expect(bearer.status).toBe(429);
+  expect(Number(bearer.headers.get('retry-after'))).toBeLessThanOrEqual(60);
   // Who has logged in before is not kept out by somebody's guessing.
-  expect((await get('/instances', { cookie })).status).toBe(200);
+  expect((await get('/dashboard/instances', { cookie })).status).toBe(200);
 });

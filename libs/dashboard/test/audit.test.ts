@@ -32,12 +32,12 @@ const common = { level: 'info', address: '127.0.0.1' };
 
 test('logins, refused ones too, and logouts', async () => {
   const cookie = await signIn(fixture.url);
-  await postForm(`${fixture.url}/login`, { token: 'not-the-token-at-all' });
-  await postForm(`${fixture.url}/instances/logout`, {}, { cookie });
+  await postForm(`${fixture.url}/dashboard/login`, { token: 'not-the-token-at-all' });
+  await postForm(`${fixture.url}/dashboard/logout`, {}, { cookie });
   expect(acts()).toEqual([
-    { ...common, by: 'admin', act: 'login', status: 303, result: 'done' },
-    { ...common, by: 'nobody', act: 'login', status: 401, result: 'refused' },
-    { ...common, by: 'admin', act: 'logout', status: 303, result: 'done' },
+    { ...common, by: 'admin', action: 'login', status: 303, result: 'done' },
+    { ...common, by: 'nobody', action: 'login', status: 401, result: 'refused' },
+    { ...common, by: 'admin', action: 'logout', status: 303, result: 'done' },
   ]);
   expect(fixture.log.join('')).not.toContain(TOKEN);
 });
@@ -46,59 +46,59 @@ test('the end of an instance, and acts on jobs and queues, with whoever is behin
   const { id, generation } = await fixture.startInstance('host-a');
   const from = { ...BEARER, 'x-forwarded-for': '203.0.113.9, 198.51.100.7' };
   const put = (path: string) =>
-    fetch(`${fixture.url}/queues/api/queues/${path}`, { method: 'PUT', headers: from });
+    fetch(`${fixture.url}/dashboard/queues/api/queues/${path}`, { method: 'PUT', headers: from });
   await put(`instance-kill-host-a/${id}-${generation}/promote`);
   await put('instance-kill-host-a/pause');
   await put('instance-kill-host-a/resume');
   await put('instance-kill-host-a/obliterate');
-  await postForm(`${fixture.url}/instances/${id}/end`, {}, from);
+  await postForm(`${fixture.url}/dashboard/instances/${id}/end`, {}, from);
   const by = { ...common, address: '198.51.100.7', by: 'admin' };
   const queue = 'instance-kill-host-a';
   const job = `${id}-${generation}`;
   expect(acts()).toEqual([
-    { ...by, act: 'job.promote', id, queue, job, status: 204, result: 'done' },
-    { ...by, act: 'queue.pause', queue, status: 200, result: 'done' },
-    { ...by, act: 'queue.resume', queue, status: 200, result: 'done' },
-    { ...by, act: 'queue.obliterate', queue, status: 403, result: 'refused' },
-    { ...by, act: 'instance.end', id, status: 303, result: 'done' },
+    { ...by, action: 'job.promote', id, queue, job, status: 204, result: 'done' },
+    { ...by, action: 'queue.pause', queue, status: 200, result: 'done' },
+    { ...by, action: 'queue.resume', queue, status: 200, result: 'done' },
+    { ...by, action: 'queue.obliterate', queue, status: 403, result: 'refused' },
+    { ...by, action: 'instance.end', id, status: 303, result: 'done' },
   ]);
 });
 
 test('one who may only look, and a stranger', async () => {
   const { id } = await fixture.draftInstance();
   const headers = { authorization: `Bearer ${READER}` };
-  await postForm(`${fixture.url}/instances/${id}/end`, {}, headers);
-  await fetch(`${fixture.url}/instances/${id}/end`, { method: 'POST' });
+  await postForm(`${fixture.url}/dashboard/instances/${id}/end`, {}, headers);
+  await fetch(`${fixture.url}/dashboard/instances/${id}/end`, { method: 'POST' });
   expect(acts()).toEqual([
-    { ...common, by: 'looker', act: 'instance.end', id, status: 403, result: 'refused' },
-    { ...common, by: 'nobody', act: 'instance.end', id, status: 401, result: 'refused' },
+    { ...common, by: 'looker', action: 'instance.end', id, status: 403, result: 'refused' },
+    { ...common, by: 'nobody', action: 'instance.end', id, status: 401, result: 'refused' },
   ]);
 });
 
 test('no other spelling of a path does something without a line that says to what', async () => {
   const { id } = await fixture.startInstance('host-a');
   const post = async (path: string) =>
-    (await postForm(`${fixture.url}/instances/${path}`, {}, BEARER)).status;
+    (await postForm(`${fixture.url}/dashboard/instances/${path}`, {}, BEARER)).status;
   expect(await post(`${id}/end/`)).toBe(404);
   expect(await post(`${id}/END`)).toBe(404);
   expect(await fixture.instances.get(id)).toMatchObject({ state: 'ready' });
   expect(await post(`%${id.charCodeAt(0).toString(16)}${id.slice(1)}/end`)).toBe(303);
   // The board knows a host's queue from here on.
-  await fetch(`${fixture.url}/queues/api/queues`, { headers: BEARER });
-  await fetch(`${fixture.url}/queues/API/Queues/instance-kill-host-%61/Pause`, {
+  await fetch(`${fixture.url}/dashboard/queues/api/queues`, { headers: BEARER });
+  await fetch(`${fixture.url}/dashboard/queues/API/Queues/instance-kill-host-%61/Pause`, {
     method: 'PUT',
     headers: BEARER,
   });
   const by = { ...common, by: 'admin' };
   expect(acts().slice(2)).toEqual([
-    { ...by, act: 'instance.end', id, status: 303, result: 'done' },
-    { ...by, act: 'queue.pause', queue: 'instance-kill-host-a', status: 200, result: 'done' },
+    { ...by, action: 'instance.end', id, status: 303, result: 'done' },
+    { ...by, action: 'queue.pause', queue: 'instance-kill-host-a', status: 200, result: 'done' },
   ]);
 });
 
 test('looking is no act', async () => {
-  await fetch(`${fixture.url}/instances`, { headers: { ...HTML, ...BEARER } });
-  await fetch(`${fixture.url}/queues/api/queues`, { headers: BEARER });
+  await fetch(`${fixture.url}/dashboard/instances`, { headers: { ...HTML, ...BEARER } });
+  await fetch(`${fixture.url}/dashboard/queues/api/queues`, { headers: BEARER });
   expect(acts()).toEqual([]);
 });
 
@@ -113,10 +113,11 @@ test.each([
   ['dash.localhost:8082', 200],
 ])('asked for as %s: %i', async (host, status) => {
   const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-    get(`${fixture.url}/login`, { headers: { host, ...HTML }, agent: false }, resolve).once(
-      'error',
-      reject,
-    );
+    get(
+      `${fixture.url}/dashboard/login`,
+      { headers: { host, ...HTML }, agent: false },
+      resolve,
+    ).once('error', reject);
   });
   expect(answer.statusCode).toBe(status);
   expect(await text(answer)).not.toContain('evil.example');

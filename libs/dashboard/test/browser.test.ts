@@ -44,7 +44,7 @@ async function logIn(at = '/'): Promise<Page> {
   await page.goto(`${fixture.url}${at}`);
   await page.getByLabel('Token').fill(TOKEN);
   await page.getByRole('button', { name: 'Log in' }).click();
-  await page.waitForURL((url) => url.pathname !== '/login');
+  await page.waitForURL((url) => url.pathname !== '/dashboard/login');
   return page;
 }
 
@@ -58,8 +58,8 @@ async function findings(page: Page): Promise<string[]> {
 
 test('a person logs in and is where they wanted to go', async () => {
   const page = await openPage();
-  await page.goto(`${fixture.url}/queues/queue/instance-spawn`);
-  expect(new URL(page.url()).pathname).toBe('/login');
+  await page.goto(`${fixture.url}/dashboard/queues/queue/instance-spawn`);
+  expect(new URL(page.url()).pathname).toBe('/dashboard/login');
   expect(await findings(page)).toEqual([]);
 
   await page.getByLabel('Token').fill('not the token at all');
@@ -69,13 +69,13 @@ test('a person logs in and is where they wanted to go', async () => {
 
   await page.getByLabel('Token').fill(TOKEN);
   await page.getByRole('button', { name: 'Log in' }).click();
-  await page.waitForURL('**/queues/queue/instance-spawn');
+  await page.waitForURL('**/dashboard/queues/queue/instance-spawn');
   await page.context().close();
 });
 
 test('a delayed kill is seen with its instance and its due time, and later as completed', async () => {
   const { id, generation } = await fixture.startInstance('host-seen', { timeout: 900_000 });
-  const page = await logIn('/queues/queue/instance-kill-host-seen?status=delayed');
+  const page = await logIn('/dashboard/queues/queue/instance-kill-host-seen?status=delayed');
   await page.getByText(`kill · ${id} · due `).first().waitFor();
   expect(generation).toBeGreaterThan(0);
 
@@ -84,7 +84,7 @@ test('a delayed kill is seen with its instance and its due time, and later as co
   await waitFor('the tombstone', async () => {
     return (await fixture.instances.get(short.id))?.state === 'gone';
   });
-  await page.goto(`${fixture.url}/queues/queue/instance-kill-host-seen?status=completed`);
+  await page.goto(`${fixture.url}/dashboard/queues/queue/instance-kill-host-seen?status=completed`);
   await page.getByText(`kill · ${short.id} · due `).first().waitFor();
   await page.context().close();
 });
@@ -134,15 +134,15 @@ test('a page that is refused the newest says that it is old, and recovers', asyn
   expect(asked).toEqual([]);
 
   // Somebody has copied the session; it goes by the cookie's path whether it is ended.
-  const copies = await page.context().cookies(`${fixture.url}/instances`);
+  const copies = await page.context().cookies(`${fixture.url}/dashboard/instances`);
   await page.getByRole('button', { name: 'Log out' }).click();
   await page.waitForURL('**/login');
-  await page.goto(`${fixture.url}/instances`);
-  expect(new URL(page.url()).pathname).toBe('/login');
+  await page.goto(`${fixture.url}/dashboard/instances`);
+  expect(new URL(page.url()).pathname).toBe('/dashboard/login');
   expect(copies).toHaveLength(1);
   await page.context().addCookies(copies);
-  await page.goto(`${fixture.url}/instances`);
-  expect(new URL(page.url()).pathname).toBe('/login');
+  await page.goto(`${fixture.url}/dashboard/instances`);
+  expect(new URL(page.url()).pathname).toBe('/dashboard/login');
   await page.context().close();
 });
 
@@ -163,8 +163,8 @@ test('an instance on another port is not sent the session, and cannot use it', a
           () => 'read',
           () => 'refused',
         );
-      await ask(`/instances/${target}/end`, { method: 'POST', mode: 'no-cors' });
-      return ask('/instances', {});
+      await ask(`/dashboard/instances/${target}/end`, { method: 'POST', mode: 'no-cors' });
+      return ask('/dashboard/instances', {});
     },
     [fixture.url, id] as const,
   );

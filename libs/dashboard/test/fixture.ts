@@ -174,6 +174,6 @@ export function postForm(
 
 /** Signs in, and gives the `Cookie` header of the session. */
 export async function signIn(url: string, token = TOKEN): Promise<string> {
-  const answer = await postForm(`${url}/login`, { token });
+  const answer = await postForm(`${url}/dashboard/login`, { token });
   return answer.headers.getSetCookie()[0]?.split(';')[0] ?? '';
 }

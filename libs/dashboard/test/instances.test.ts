@@ -16,7 +16,9 @@ beforeEach(async () => {
 });
 
 const page = async (query = '') =>
-  (await fetch(`${fixture.url}/instances${query}`, { headers: { ...HTML, cookie } })).text();
+  (
+    await fetch(`${fixture.url}/dashboard/instances${query}`, { headers: { ...HTML, cookie } })
+  ).text();
 
 const idsOn = (text: string) =>
   [...text.matchAll(/name="end-|id="end-([a-z0-9]+)"/g)].map((m) => m[1]);
@@ -73,7 +75,7 @@ test('many instances are paged through without one missing or twice', async () =
     const text: string = await page(query);
     expect(idsOn(text).length).toBeLessThanOrEqual(50);
     seen.push(...idsOn(text));
-    query = /href="\/instances(\?cursor=\d+)"/.exec(text)?.[1];
+    query = /href="\/dashboard\/instances(\?cursor=\d+)"/.exec(text)?.[1];
   }
   expect(seen).toHaveLength(120);
   expect(new Set(seen)).toEqual(made);
@@ -85,22 +87,22 @@ test('many instances are paged through without one missing or twice', async () =
 
 test('ending one makes a kill job for its host, and a worker finishes it', async () => {
   const { id } = await fixture.startInstance('host-a');
-  const end = () => postForm(`${fixture.url}/instances/${id}/end`, {}, { cookie });
+  const end = () => postForm(`${fixture.url}/dashboard/instances/${id}/end`, {}, { cookie });
   const answer = await end();
-  expect(answer.headers.get('location')).toBe(`/instances?ending=${id}`);
+  expect(answer.headers.get('location')).toBe(`/dashboard/instances?ending=${id}`);
   expect(await page()).toContain('draining');
   // A second press, by somebody whose page is older, changes nothing.
-  expect((await end()).headers.get('location')).toBe(`/instances?ending=${id}`);
+  expect((await end()).headers.get('location')).toBe(`/dashboard/instances?ending=${id}`);
   fixture.workKills('host-a');
   await waitFor('the tombstone', async () => (await fixture.instances.get(id))?.state === 'gone');
-  expect((await end()).headers.get('location')).toBe(`/instances?absent=${id}`);
+  expect((await end()).headers.get('location')).toBe(`/dashboard/instances?absent=${id}`);
   expect(await page()).not.toContain(id);
 });
 
 test.each(['..', 'x', '%00', 'A'.repeat(26), '%3Cscript%3E'])(
   '%s is no instance to end',
   async (id) => {
-    const answer = await fetch(`${fixture.url}/instances/${id}/end`, {
+    const answer = await fetch(`${fixture.url}/dashboard/instances/${id}/end`, {
       method: 'POST',
       headers: BEARER,
     });

@@ -15,11 +15,13 @@ interface ShownQueue {
 }
 
 const shown = async (query = ''): Promise<ShownQueue[]> => {
-  const answer = await fetch(`${fixture.url}/queues/api/queues${query}`, { headers: BEARER });
+  const answer = await fetch(`${fixture.url}/dashboard/queues/api/queues${query}`, {
+    headers: BEARER,
+  });
   return ((await answer.json()) as { queues: ShownQueue[] }).queues;
 };
 const ask = async (method: string, path: string, body?: unknown) => {
-  const answer = await fetch(`${fixture.url}/queues/api/queues/${path}`, {
+  const answer = await fetch(`${fixture.url}/dashboard/queues/api/queues/${path}`, {
     method,
     headers: { ...BEARER, 'content-type': 'application/json' },
     ...(body !== undefined && { body: JSON.stringify(body) }),

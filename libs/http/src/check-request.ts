@@ -7,14 +7,14 @@ import { z } from 'zod';
 import { hasBody } from './read-body.ts';
 import type { ReadBody } from './read-body.ts';
 
-/** How many faults one problem names, and how much of a name it repeats. */
-const MOST_FAULTS = 32;
-const LONGEST_NAME = 100;
+/** Limits of one problem: how many issues it lists, and how many characters of a name it repeats. */
+const MAX_ISSUES = 32;
+const MAX_NAME_LENGTH = 100;
 
-/** What is done with parameters, fields and bodies that a route does not declare. */
+/** Whether parameters, fields and bodies that a route does not declare are refused or ignored. */
 export type Unknown = 'refuse' | 'ignore';
 
-/** The input of a handler, before it is typed. */
+/** The checked input of a handler, before `route()` gives it the types of the declaration. */
 export interface CheckedInput {
   readonly params: unknown;
   readonly query: unknown;
@@ -24,19 +24,19 @@ export interface CheckedInput {
 
 /**
  * Checks a request against the declaration of its route.
- * @param raw the path parameters as they stand in the path
+ * @param pathParams the parameters of the path, decoded
  * @param readBody undefined where the route takes no body
- * @throws ApiError not_found for a path parameter; invalid with every fault of the query, the
- * headers and the body
+ * @throws ApiError not_found for an invalid path parameter; invalid with every issue of the query,
+ * the headers and the body
  */
 export async function checkRequest(
   route: RouteDeclaration,
   ctx: Context,
-  raw: Readonly<Record<string, string>>,
+  pathParams: Readonly<Record<string, string>>,
   readBody: ((ctx: Context) => Promise<ReadBody>) | undefined,
   unknown: Unknown,
 ): Promise<CheckedInput> {
-  const params = route.params?.safeParse(mapValues(raw, decode));
+  const params = route.params?.safeParse(pathParams);
   if (params?.success === false) {
     throw new ApiError({ kind: 'not_found', what: route.absent ?? 'such page' });
   }
@@ -45,14 +45,16 @@ export async function checkRequest(
   const parse = (part: 'query' | 'header' | 'body', schema: z.ZodType, input: unknown): unknown => {
     const result = schema.safeParse(input);
     if (result.success) return result.data;
-    const ofUnknown = (at: readonly PropertyKey[]) =>
+    const describeUnknown = (at: readonly PropertyKey[]) =>
       `unknown field. ${known(fieldsAt(schema, at))}`;
-    faults.push(...issuesOf(result.error, ofUnknown).map((fault) => ({ ...fault, in: part })));
+    faults.push(
+      ...issuesOf(result.error, describeUnknown).map((fault) => ({ ...fault, in: part })),
+    );
     return undefined;
   };
 
-  const { given: input, faults: ofQuery } = readQuery(route.query, ctx.querystring, unknown);
-  faults.push(...ofQuery);
+  const { input, faults: queryFaults } = readQuery(route.query, ctx.querystring, unknown);
+  faults.push(...queryFaults);
   const query = route.query && parse('query', route.query, input);
   const headers = route.headers && parse('header', route.headers, ctx.req.headers);
   let body: unknown;
@@ -69,7 +71,7 @@ export async function checkRequest(
   }
 
   if (faults.length > 0) {
-    const named = faults.slice(0, MOST_FAULTS).map(shorten);
+    const named = faults.slice(0, MAX_ISSUES).map(shorten);
     const more = faults.length - named.length;
     if (more > 0) named.push({ path: '', detail: `and ${more} more` });
     throw new ApiError({ kind: 'invalid', faults: named, ...(status && { status }) });
@@ -77,12 +79,12 @@ export async function checkRequest(
   return { params: params?.data, query, headers, body };
 }
 
-/** Sorts the parameters of a query by name. An array is for a parameter that may be repeated. */
+/** Collects query parameters by name. A parameter whose schema is an array may be repeated. */
 function readQuery(
   schema: z.ZodObject | undefined,
   querystring: string,
   unknown: Unknown,
-): { given: Record<string, string | string[] | undefined>; faults: Issue[] } {
+): { input: Record<string, string | string[] | undefined>; faults: Issue[] } {
   const query = new URLSearchParams(querystring);
   const shape: Readonly<Record<string, z.core.$ZodType>> = schema?.shape ?? {};
   const input: Record<string, string | string[] | undefined> = {};
@@ -104,14 +106,14 @@ function readQuery(
       }
     }
   }
-  return { given: input, faults };
+  return { input, faults };
 }
 
 function known(names: readonly string[]): string {
-  return names.length === 0 ? 'None is known here' : `Known here: ${names.join(', ')}`;
+  return names.length === 0 ? 'This route takes none' : `Known here: ${names.join(', ')}`;
 }
 
-/** The names of the fields of an object within a schema; none where it is no object. */
+/** The field names of the object at a path within a schema; empty if there is no object. */
 function fieldsAt(schema: z.core.$ZodType, at: readonly PropertyKey[]): string[] {
   let inner = unwrap(schema);
   for (const key of at) {
@@ -128,7 +130,7 @@ function fieldsAt(schema: z.core.$ZodType, at: readonly PropertyKey[]): string[]
   return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
 }
 
-/** What a schema takes, without defaults and transforms. */
+/** The input schema below defaults, optionals and transforms. */
 function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) {
     return unwrap(schema.unwrap());
@@ -137,23 +139,7 @@ function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
 }
 
 function shorten(fault: Issue): Issue {
-  return fault.path.length <= LONGEST_NAME
+  return fault.path.length <= MAX_NAME_LENGTH
     ? fault
-    : { ...fault, path: `${fault.path.slice(0, LONGEST_NAME)}…` };
-}
-
-function mapValues(
-  record: Readonly<Record<string, string>>,
-  change: (value: string) => string,
-): Record<string, string> {
-  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
-}
-
-/** A segment that is not valid percent-encoding stands for itself. */
-function decode(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
+    : { ...fault, path: `${fault.path.slice(0, MAX_NAME_LENGTH)}…` };
 }

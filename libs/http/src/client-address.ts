@@ -1,6 +1,6 @@
 import { BlockList, isIP, isIPv6 } from 'node:net';
 
-/** Reads addresses and CIDRs. @throws Error naming what is neither */
+/** Parses addresses and CIDRs. @throws Error that names an entry which is neither */
 export function parseTrustedProxies(entries: readonly string[]): BlockList {
   const list = new BlockList();
   for (const entry of entries) {
@@ -16,7 +16,7 @@ export function parseTrustedProxies(entries: readonly string[]): BlockList {
   return list;
 }
 
-/** A peer's address; a dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d. */
+/** The address of a peer. A dual-stack listener reports IPv4 peers as `::ffff:a.b.c.d`. */
 export function peerAddress(remote: string | undefined): string {
   const address = remote ?? 'unknown';
   return /^::ffff:\d+\./i.test(address) ? address.slice(7) : address;
@@ -27,8 +27,8 @@ export function isTrusted(address: string, trusted: BlockList): boolean {
 }
 
 /**
- * Where a request came from, behind load balancers that are trusted. Only what they wrote
- * themselves is believed: the last address in X-Forwarded-For that is none of theirs.
+ * The client address of a request behind trusted load balancers: the last address in
+ * X-Forwarded-For that is not a trusted proxy. Addresses before it were sent by the client.
  */
 export function clientAddressBehind(
   peer: string,
@@ -44,4 +44,16 @@ export function clientAddressBehind(
     if (!isTrusted(hop, trusted)) return hop;
   }
   return nearest;
+}
+
+/** The key of one client for limits: its IPv4 address, or the /64 that an IPv6 subscriber controls. */
+export function clientKeyOf(address: string): string {
+  if (isIP(address) !== 6) return address;
+  const [head = '', tail] = address.toLowerCase().split('%', 1)[0]?.split('::') ?? [];
+  const before = head.split(':').filter(Boolean);
+  const after = tail?.split(':').filter(Boolean) ?? [];
+  const gap = tail === undefined ? 0 : 8 - before.length - after.length;
+  const groups = [...before, ...Array<string>(Math.max(0, gap)).fill('0'), ...after];
+  const prefix = groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
+  return `${prefix.join(':')}::/64`;
 }

@@ -1,7 +1,10 @@
 export * from './audit.ts';
-export * from './client-address.ts';
-export * from './token-set.ts';
 export * from './auth-throttle.ts';
+export * from './authenticate.ts';
+export * from './client-address.ts';
+export * from './error-handler.ts';
+export * from './html.ts';
 export { closeBehindLongBody } from './long-body.ts';
 export { mountRoutes, route, routesOf } from './routes.ts';
 export type { BoundRoute, MountOptions } from './routes.ts';
+export * from './token-set.ts';

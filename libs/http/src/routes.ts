@@ -1,5 +1,6 @@
 import { Stream } from 'node:stream';
-import { pathPattern, problemOf, undeclaredIn } from '@ephemera/contract';
+import Router, { type RouterContext } from '@koa/router';
+import { problemOf, undeclaredIn } from '@ephemera/contract';
 import type { RouteDeclaration, RouteInput } from '@ephemera/contract';
 import { ApiError } from '@ephemera/domain';
 import type Koa from 'koa';
@@ -7,21 +8,21 @@ import type { Context, Middleware } from 'koa';
 import { type Unknown, checkRequest } from './check-request.ts';
 import { bodyReader } from './read-body.ts';
 
-/** A declaration with the handler that keeps it. */
+/** A declaration with its handler. */
 export interface BoundRoute {
   readonly declaration: RouteDeclaration;
   readonly handle: (ctx: Context, input: never) => void | Promise<void>;
 }
 
 export interface MountOptions {
-  /** What is done with parameters, fields and bodies that a route does not declare. */
+  /** Whether parameters, fields and bodies that a route does not declare are refused or ignored. */
   readonly unknown: Unknown;
   /**
-   * Whether a path matches in these very letters alone, without a slash at its end. So it must be
-   * where scopes and the audit log read the path too.
+   * Whether a path matches case-sensitively and without a trailing slash. Required where the scope
+   * check and the audit log also read the path: all three must agree on what it names.
    */
   readonly exact: boolean;
-  /** Whether each response is checked against its declaration, for tests. */
+  /** Whether each response is checked against its declaration. For tests. */
   readonly checkResponses?: boolean | undefined;
 }
 
@@ -43,57 +44,77 @@ export function route<const R extends RouteDeclaration>(
 }
 
 /**
- * The one way to mount routes. Each request is checked against the declaration of its route before
- * the handler runs. A known path with another method is 405 with Allow; an unknown path goes on to
- * the next middleware. OPTIONS answers with Allow, HEAD as GET does.
+ * Mounts routes on one @koa/router. Each request is checked against the declaration of its route
+ * before the handler runs. A known path with another method throws 405 with Allow; an unknown path
+ * passes to the next middleware. OPTIONS answers with Allow; HEAD answers as GET does.
+ * @throws ApiError method_not_allowed; what `checkRequest` throws
  */
 export function mountRoutes(routes: readonly BoundRoute[], options: MountOptions): Middleware {
-  const { unknown, exact, checkResponses = false } = options;
-  const table = routes.map(({ declaration, handle }) => ({
-    declaration,
-    handle: handle as (ctx: Context, input: unknown) => void | Promise<void>,
-    pattern: pathPattern(declaration.path, exact),
-    readBody: declaration.body && bodyReader(declaration.body),
-  }));
+  const router = new Router({ sensitive: options.exact });
+  for (const { declaration, handle } of routes) {
+    const layer = router.register(
+      routerPath(declaration.path),
+      [declaration.method],
+      guardedHandler(declaration, handle, options),
+      // A second slash behind `/` would be another path.
+      { strict: options.exact || declaration.path.endsWith('/') },
+    );
+    // The router adds HEAD to every GET.
+    if (declaration.refusesHead === true) layer.methods = [declaration.method];
+  }
+  const dispatch = router.routes() as unknown as (
+    ctx: Context,
+    next: () => Promise<unknown>,
+  ) => Promise<unknown>;
 
-  const middleware: Middleware = async (ctx, next) => {
-    const here = table.filter(({ pattern }) => pattern.test(ctx.path));
-    if (here.length === 0) {
-      await next();
-      return;
-    }
-    const found = here.find(({ declaration }) => methodsOf(declaration).includes(ctx.method));
-    if (!found) {
-      const allow = [...new Set(here.flatMap((item) => methodsOf(item.declaration)))].join(', ');
-      if (ctx.method !== 'OPTIONS') {
-        throw new ApiError({ kind: 'method_not_allowed', allow });
-      }
+  const middleware: Middleware = (ctx, next): Promise<unknown> =>
+    dispatch(ctx, () => {
+      // Before the next middleware, not behind it as `allowedMethods()` does: a 405 of an open
+      // route must not become the 401 of a token check that follows.
+      const matched = router.match(ctx.path, ctx.method).path;
+      if (matched.length === 0) return next();
+      const allow = [...new Set(matched.flatMap(({ methods }) => methods))].join(', ');
+      if (ctx.method !== 'OPTIONS') throw new ApiError({ kind: 'method_not_allowed', allow });
       ctx.set('allow', allow);
       ctx.body = '';
       ctx.status = 200;
-      return;
-    }
-    const { declaration, handle, pattern, readBody } = found;
-    const respond = async (): Promise<void> => {
-      const raw = pattern.exec(ctx.path)?.groups ?? {};
-      await handle(ctx, await checkRequest(declaration, ctx, raw, readBody, unknown));
-    };
-    if (checkResponses) await checkResponse(declaration, ctx, respond);
-    else await respond();
-  };
+      return Promise.resolve();
+    });
   const declarations = routes.map(({ declaration }) => declaration);
   return Object.assign(middleware, { [MOUNTED]: { declarations, options } });
 }
 
-/** What is mounted on an app. */
+/** The routes that are mounted on an app. */
 export function routesOf(app: Koa): Mounted[] {
   return (app.middleware as readonly (Middleware | RoutesMiddleware)[]).flatMap((item) =>
     MOUNTED in item ? [item[MOUNTED]] : [],
   );
 }
 
-function methodsOf({ method, refusesHead = false }: RouteDeclaration): string[] {
-  return method === 'GET' && !refusesHead ? ['GET', 'HEAD'] : [method];
+/** `/v1/instances/{id}` → `/v1/instances/:id`, with what path-to-regexp would interpret escaped. */
+function routerPath(path: string): string {
+  const parts = path.split(/\{(\w+)\}/);
+  return parts
+    .map((part, i) => (i % 2 === 1 ? `:${part}` : part.replace(/[\\:*{}()[\]+?!]/g, '\\$&')))
+    .join('');
+}
+
+function guardedHandler(
+  declaration: RouteDeclaration,
+  handle: BoundRoute['handle'],
+  { unknown, checkResponses = false }: MountOptions,
+): (ctx: RouterContext) => Promise<void> {
+  const readBody = declaration.body && bodyReader(declaration.body);
+  const run = handle as (ctx: Context, input: unknown) => void | Promise<void>;
+  return async (ctx) => {
+    const { params } = ctx;
+    const context = ctx as unknown as Context;
+    const respond = async (): Promise<void> => {
+      await run(context, await checkRequest(declaration, context, params, readBody, unknown));
+    };
+    if (checkResponses) await checkResponse(declaration, context, respond);
+    else await respond();
+  };
 }
 
 /** @throws Error where the response is not as declared */

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '@ephemera/domain';
 import { createProducers, createRefills } from '@ephemera/queue';
 import { watchTemplates } from '@ephemera/config';
-import { createTokens, parseTrustedProxies } from '@ephemera/http';
+import { createAuthThrottle, createTokens, parseTrustedProxies } from '@ephemera/http';
 import {
   createShutdown,
   createLogger,
@@ -34,12 +34,12 @@ import { createDataPlane } from './data-plane/data-plane.ts';
 import { createUpstreamPools } from './data-plane/upstream/pool.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
 import { InFlightRequests } from './in-flight-requests.ts';
-import { clientAddress } from './launch/client-address.ts';
+import { clientAddress } from './starting/client-address.ts';
 import { createLaunchApp } from './launch/launch-app.ts';
 import { syncPoolSpecs } from './launch/sync-pool-specs.ts';
-import { requireKeys, watchKeys } from './launch/watch-keys.ts';
+import { requireKeys, watchKeys } from './starting/signing-keys.ts';
 import { isReachable } from './launch/is-reachable.ts';
-import { failurePageWithRestart } from './failure-page-with-restart.ts';
+import { failurePageWithRestart } from './failure-page.ts';
 import { countUpstreamFailures, registerDataPlaneMetrics } from './proxy-metrics.ts';
 import { resumeOnRequest } from './resume-on-request.ts';
 import { countExternalMemoryInHeapLimit } from './v8-memory.ts';
@@ -144,6 +144,8 @@ async function startProxy(
   await routes.start();
   shutdown.onShutdown('routes', () => routes.stop());
 
+  // One count for all interfaces and replicas.
+  const authThrottle = createAuthThrottle(redis, keys.rate('auth'));
   const store = dependencies.createStore(redis, keys, config.tombstone);
   const { instances, leases, hosts, rates, pools, intake, logArchive } = store;
   const clock = watchClock({
@@ -210,6 +212,7 @@ async function startProxy(
     stopping,
     addressOf,
     tokens,
+    authThrottle,
     keys: keysToSign,
     rates,
     publicUrl: `${publicUrl}/${prefix}`,
@@ -273,6 +276,7 @@ async function startProxy(
       createLaunchApp({
         starter,
         tokens,
+        authThrottle,
         keys: keysToSign,
         rates,
         now: () => instances.now(),

@@ -1,25 +1,90 @@
-import type { Problem } from '@ephemera/contract';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TemplateSet } from '@ephemera/config';
+import { type Problem, problemOf } from '@ephemera/contract';
+import type { Failure } from '@ephemera/domain';
+import { escapeHtml, prefersHtml } from '@ephemera/http';
+import type { InstanceStore } from '@ephemera/store';
+import { NEVER_A_PAGE, pageHeaders } from './security-headers.ts';
 
-const ESCAPES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-/** Makes text safe as HTML content and attribute value. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
+/**
+ * Writes the response of a failure: a page if the client prefers HTML, else problem+json (RFC 9457).
+ * Text from the request is escaped. The page may offer to start another instance.
+ */
+export function sendFailure(
+  req: IncomingMessage,
+  res: ServerResponse,
+  failure: Failure,
+  restartAction?: RestartAction,
+): void {
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  const { problem, headers } = problemOf(failure);
+  const html = prefersHtml(req.headers.accept);
+  const body = html ? failurePage(problem, restartAction) : JSON.stringify(problem);
+  res.writeHead(problem.status, {
+    ...headers,
+    'content-type': html ? 'text/html; charset=utf-8' : 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    vary: 'Accept',
+    ...(html ? pageHeaders({ hasButton: restartAction !== undefined }) : NEVER_A_PAGE),
+  });
+  res.end(req.method === 'HEAD' ? undefined : body);
 }
 
-/** A way on from a failure: a form. */
+export interface RestartOptions {
+  readonly prefix: string;
+  /** How visitors reach the public port, without a slash at the end. */
+  readonly publicUrl: string;
+  readonly instances: Pick<InstanceStore, 'get'>;
+  readonly templates: { readonly current: TemplateSet };
+}
+
+/**
+ * Writes failures of the data path. If the instance has ended or could not be started, the page
+ * offers another instance of the same template.
+ */
+export function failurePageWithRestart(launch: RestartOptions) {
+  return (req: IncomingMessage, res: ServerResponse, failure: Failure): void => {
+    const label = LABELS[failure.kind];
+    if (label === undefined || !('id' in failure) || !prefersHtml(req.headers.accept)) {
+      sendFailure(req, res, failure);
+      return;
+    }
+    void restartActionUrl(launch, req, failure.id).then((action) => {
+      sendFailure(req, res, failure, { label, action });
+    });
+  };
+}
+
+const LABELS: Partial<Record<Failure['kind'], RestartAction['label']>> = {
+  gone: 'Start another',
+  start_failed: 'Try again',
+};
+
+/** Falls back to the default template if the template or the instance cannot be read. */
+async function restartActionUrl(
+  launch: RestartOptions,
+  req: IncomingMessage,
+  id: string,
+): Promise<string> {
+  const { prefix, publicUrl, instances, templates } = launch;
+  const dead = await instances.get(id).catch(() => undefined);
+  const name = dead?.template.name ?? '';
+  const query = templates.current.templates.has(name) ? `?template=${name}` : '';
+  // In host form every path of this origin belongs to the dead instance.
+  const isPathForm = req.url?.startsWith(`/${prefix}/${id}`) === true;
+  return `${isPathForm ? '' : publicUrl}/${prefix}/new${query}`;
+}
+
+/** A form on the failure page that starts another instance. */
 export interface RestartAction {
   readonly label: 'Start another' | 'Try again';
   readonly action: string;
 }
 
-/** The page that a person sees in place of a problem; what follows its first line is a log. */
+/** The page of a problem. The first line of `detail` is a sentence; further lines are a log. */
 export function failurePage(
   { status, title, detail }: Problem,
   restartAction?: RestartAction,
@@ -36,8 +101,8 @@ export function failurePage(
 }
 
 /**
- * Posted on the own origin. To another origin it only leads: over plain HTTP a browser says of a
- * post from there no more than that it comes from an instance.
+ * Same-origin actions are posted. An action on another origin is a GET: over plain HTTP, a
+ * cross-origin POST carries only the origin of an instance, which is refused.
  */
 function formOf({ label, action }: RestartAction): string {
   const [address = '', query = ''] = action.split('?');
@@ -47,13 +112,13 @@ function formOf({ label, action }: RestartAction): string {
     : [...new URLSearchParams(query)]
         .map(([name, value]) => `<input type="hidden" name="${name}" value="${escapeHtml(value)}">`)
         .join('');
-  const way = isOwn
+  const target = isOwn
     ? `method="post" action="${escapeHtml(action)}"`
     : `action="${escapeHtml(address)}"`;
-  return `<form ${way}>${fields}<button>${label}</button></form>`;
+  return `<form ${target}>${fields}<button>${label}</button></form>`;
 }
 
-/** A small page without outside assets, dark or light as the visitor has it. */
+/** A small page without external assets, in the visitor's colour scheme. */
 export function page(title: string, body: string): string {
   return `<!doctype html>
 <html lang="en">

@@ -4,7 +4,7 @@ import type { InstanceDraft } from '@ephemera/domain';
 import { routesOf } from '@ephemera/http';
 import { createProducers, createRefills } from '@ephemera/queue';
 import { parseTemplates } from '@ephemera/config';
-import { createTokens, parseTrustedProxies } from '@ephemera/http';
+import { createAuthThrottle, createTokens, parseTrustedProxies } from '@ephemera/http';
 import { createLogger, createMetrics, listen } from '@ephemera/process';
 import {
   EventFeed,
@@ -24,9 +24,9 @@ import {
 import type { InstanceStore } from '@ephemera/store';
 import { sampleDraft, startRedis } from '@ephemera/test-support';
 import { createAdminApi } from '../src/control-plane/admin-api.ts';
-import { clientAddress } from '../src/launch/client-address.ts';
+import { clientAddress } from '../src/starting/client-address.ts';
 import { createLaunchApp } from '../src/launch/launch-app.ts';
-import { createSigningKeys } from '../src/launch/signing-keys.ts';
+import { createSigningKeys } from '../src/starting/signing-keys.ts';
 import { loadTheme } from '../src/waiting/theme.ts';
 
 export const TOKEN = 'the-admin-of-all-of-this';
@@ -95,6 +95,7 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
   const shared = {
     starter,
     tokens,
+    authThrottle: createAuthThrottle(redis, keys.rate('auth')),
     keys: signingKeys,
     rates,
     addressOf: (req: Parameters<typeof clientAddress>[0]) => clientAddress(req, trusted),

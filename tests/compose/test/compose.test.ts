@@ -63,7 +63,7 @@ test('every part says that it is healthy', async () => {
     return parts.length === 8 && parts.every(({ health }) => health === 'healthy');
   });
   // bull-board renders its page with an engine that the image's install can leave out.
-  for (const page of ['/', '/queues']) {
+  for (const page of ['/', '/dashboard/queues']) {
     const answer = await fetch(new URL(page, site.dashboardUrl), {
       headers: { authorization: `Bearer ${site.token}` },
     });

@@ -33,8 +33,8 @@ test('the instance, its waiting kill, and the kill when it is done', async () =>
   await page.getByRole('row').filter({ hasText: id }).waitFor();
 
   const kills = (state: string) =>
-    `${site.dashboardUrl}/queues/queue/${encodeURIComponent(killQueueName)}?status=${state}`;
-  await page.goto(`${site.dashboardUrl}/queues`);
+    `${site.dashboardUrl}/dashboard/queues/queue/${encodeURIComponent(killQueueName)}?status=${state}`;
+  await page.goto(`${site.dashboardUrl}/dashboard/queues`);
   const link = page.getByRole('link', { name: /instance-kill-/ }).first();
   await link.waitFor();
   const href = (await link.getAttribute('href')) ?? '';

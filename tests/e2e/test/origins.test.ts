@@ -276,7 +276,14 @@ describe('each instance has its own origin', () => {
     const paths = ['/v1/instances', '/openapi.json', '/metrics', '/readyz', '/healthz'];
     const page = await browser.newPage();
     await page.setExtraHTTPHeaders({ authorization: `Bearer ${TOKEN}` });
-    for (const path of [...paths, '/instances', '/queues', '/login', '/demo/new', '/demo']) {
+    for (const path of [
+      ...paths,
+      '/dashboard',
+      '/dashboard/queues',
+      '/dashboard/login',
+      '/demo/new',
+      '/demo',
+    ]) {
       // The answer of the instance's own server.
       expect((await page.goto(new URL(path, text).href))?.status(), path).toBe(404);
       expect(await page.content()).toContain('The requested URL was not found');
@@ -346,7 +353,7 @@ describe('instances share an origin', () => {
     const page = await context.newPage();
     await logIn(page);
     // As broad as cookies can be: what the proxy is there to keep back.
-    const [session] = await context.cookies(`${base}/instances`);
+    const [session] = await context.cookies(`${base}/dashboard/instances`);
     expect(session?.httpOnly).toBe(true);
     const { name = '', value = '' } = session ?? {};
     await context.addCookies([
@@ -357,7 +364,7 @@ describe('instances share an origin', () => {
     expect(await page.evaluate('document.cookie')).toBe('own=1');
     const used = await page.evaluate(
       (target) =>
-        fetch(`${target}/instances`, { credentials: 'include' }).then(
+        fetch(`${target}/dashboard/instances`, { credentials: 'include' }).then(
           () => 'read',
           () => 'refused',
         ),
@@ -371,7 +378,13 @@ describe('instances share an origin', () => {
     const context = await browser.newContext();
     const page = await context.newPage();
     const overwrite = async () => {
-      for (const path of ['/', '/instances', '/instances/', '/queues', '/queues/api']) {
+      for (const path of [
+        '/',
+        '/dashboard',
+        '/dashboard/',
+        '/dashboard/instances',
+        '/dashboard/queues/api',
+      ]) {
         const cookie = `ephemera-dashboard=forged; path=${path}`;
         await page.goto(saying(text, `Set-Cookie: ${cookie}`));
         await page.evaluate(`document.cookie = '${cookie}'`);
@@ -380,9 +393,11 @@ describe('instances share an origin', () => {
     await overwrite();
     await logIn(page);
     await overwrite();
-    expect((await page.goto(`${base}/instances`))?.status()).toBe(200);
-    expect(page.url()).toBe(`${base}/instances`);
-    const board = await page.evaluate(async () => (await fetch('/queues/api/queues')).status);
+    expect((await page.goto(`${base}/dashboard/instances`))?.status()).toBe(200);
+    expect(page.url()).toBe(`${base}/dashboard/instances`);
+    const board = await page.evaluate(
+      async () => (await fetch('/dashboard/queues/api/queues')).status,
+    );
     expect(board).toBe(200);
     await context.close();
   });

@@ -120,13 +120,15 @@ test('all that Ephemera does can be done with them, and nothing was refused', as
 
   const board = (path: string, method = 'GET') =>
     fetch(`${site.dashboardUrl}${path}`, { method, headers: { authorization: `Bearer ${TOKEN}` } });
-  expect((await board('/instances')).status).toBe(200);
-  const listed = await board('/queues/api/queues');
+  expect((await board('/dashboard/instances')).status).toBe(200);
+  const listed = await board('/dashboard/queues/api/queues');
   const { queues } = (await listed.json()) as { queues: { name: string }[] };
   const kills = queues.find(({ name }) => name.startsWith('instance-kill'))?.name ?? '';
-  expect((await board(`/queues/api/queues?activeQueue=${kills}&status=delayed`)).status).toBe(200);
+  expect(
+    (await board(`/dashboard/queues/api/queues?activeQueue=${kills}&status=delayed`)).status,
+  ).toBe(200);
   for (const action of ['promote', 'pause', 'resume', 'clean/completed', 'retry/failed']) {
-    const { status } = await board(`/queues/api/queues/${kills}/${action}`, 'PUT');
+    const { status } = await board(`/dashboard/queues/api/queues/${kills}/${action}`, 'PUT');
     expect([200, 204], action).toContain(status);
   }
 

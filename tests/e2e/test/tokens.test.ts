@@ -98,7 +98,7 @@ test('who may create sees, renews and ends what is its own, and nothing else', a
 });
 
 test('the dashboard is for who may look', async () => {
-  const seen = (token: string, path = '/instances') =>
+  const seen = (token: string, path = '/dashboard/instances') =>
     fetch(`${site.dashboardUrl ?? ''}${path}`, { headers: { authorization: `Bearer ${token}` } });
   expect((await seen(READER)).status).toBe(200);
   expect((await seen(TOKEN)).status).toBe(200);

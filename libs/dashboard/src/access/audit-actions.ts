@@ -9,7 +9,7 @@ import type { Context, Middleware } from 'koa';
 /** A path that a stranger made up may be long. */
 const MAX_LENGTH = 100;
 /** bull-board takes its own paths in capitals too. */
-const QUEUES = /^\/queues\/api\/queues\/(.+)$/i;
+const QUEUES = /^\/dashboard\/queues\/api\/queues\/(.+)$/i;
 
 /**
  * Tells of every login and of every change that is asked for, those to jobs and queues too; with
@@ -50,9 +50,9 @@ export interface NamedAction {
 
 /** What a request is called in the log, and what it is about. */
 export function actionOf(method: string, path: string): NamedAction {
-  if (path === '/login') return { action: 'login' };
+  if (path === '/dashboard/login') return { action: 'login' };
   if (path === LOGOUT) return { action: 'logout' };
-  const id = /^\/instances\/([a-z0-9]+)\/end$/.exec(path)?.[1] ?? '';
+  const id = /^\/dashboard\/instances\/([a-z0-9]+)\/end$/.exec(path)?.[1] ?? '';
   if (isId(id)) return { action: 'instance.end', id };
   const queues = QUEUES.exec(path)?.[1];
   if (queues !== undefined) return queueAction(queues.split('/'));

@@ -1,8 +1,7 @@
 import { ApiError, allows } from '@ephemera/domain';
-import type { Principal } from '@ephemera/domain';
-import { AUTH_LIMIT, bearerOf } from '@ephemera/http';
-import type { TokenSet, AuthThrottle } from '@ephemera/http';
-import type { Context, Middleware } from 'koa';
+import { bearerOf, identifyThrottled, setPrincipal } from '@ephemera/http';
+import type { AuthThrottle, TokenSet } from '@ephemera/http';
+import type { Middleware } from 'koa';
 import { addressOf } from './audit-actions.ts';
 import { requireSameOrigin } from './same-origin.ts';
 import { sessionPrincipal } from './session-cookie.ts';
@@ -16,35 +15,22 @@ export interface AuthenticationPorts {
 }
 
 /**
- * Lets through who sends a token, or the cookie of a session that one began: to look with scope
- * `read`, to change something with `admin`. The state `principal` is who, `by` tells how.
- * An address that has sent too many wrong tokens is refused whatever token it sends.
- * @throws ApiError unauthorized, forbidden, rate_limited; 403 where another site's page asks
+ * Requires a bearer token or the session of one: scope `read` to read, `admin` to change something.
+ * @throws ApiError unauthorized, forbidden, rate_limited; 403 for a request of another origin
  */
 export function authenticate({ tokens, sessions, authThrottle }: AuthenticationPorts): Middleware {
   return async (ctx, next) => {
     const bearer = bearerOf(ctx.get('authorization'));
-    if (bearer !== undefined && !authThrottle.isAllowed(addressOf(ctx))) {
-      const resetsIn = AUTH_LIMIT.timeoutMs / 1000;
-      throw new ApiError({ kind: 'rate_limited', by: 'address', resetsIn });
-    }
     const principal =
-      bearer === undefined ? sessionPrincipal(ctx, sessions) : tokens.identify(bearer);
-    if (!principal) {
-      if (bearer !== undefined) authThrottle.recordFailure(addressOf(ctx));
-      throw new ApiError({ kind: 'unauthorized' });
-    }
-    // Known from here on, so that what is refused is told of with who it was.
-    ctx.state['principal'] = principal;
-    ctx.state['by'] = bearer === undefined ? 'session' : 'token';
+      bearer === undefined
+        ? sessionPrincipal(ctx, sessions)
+        : await identifyThrottled(authThrottle, addressOf(ctx), () => tokens.identify(bearer));
+    if (!principal) throw new ApiError({ kind: 'unauthorized' });
+    // Set before the checks below, so that the audit log names whom they refuse.
+    setPrincipal(ctx, principal);
     if (bearer === undefined) requireSameOrigin(ctx);
     const needs = ctx.method === 'GET' || ctx.method === 'HEAD' ? 'read' : 'admin';
     if (!allows(principal, needs)) throw new ApiError({ kind: 'forbidden', needs });
     await next();
   };
-}
-
-/** Who asks, behind `admit`. */
-export function principalOf(ctx: Pick<Context, 'state'>): Principal {
-  return (ctx.state as { readonly principal: Principal }).principal;
 }

@@ -2,9 +2,9 @@ import { expect, test } from 'vitest';
 import { HOME, loginTarget } from './login-target.ts';
 
 test.each([
-  ['/queues'],
-  ['/queues/queue/instance-kill-h1?status=delayed'],
-  ['/instances?cursor=12'],
+  ['/dashboard/queues'],
+  ['/dashboard/queues/queue/instance-kill-h1?status=delayed'],
+  ['/dashboard/instances?cursor=12'],
 ])('%s is where one wanted to go', (asked) => expect(loginTarget(asked)).toBe(asked));
 
 test.each([
@@ -13,11 +13,11 @@ test.each([
   ['/\\evil.example/instances'],
   ['/\t/evil.example/instances'],
   ['/.//evil.example/instances'],
-  ['/instances/..//evil.example'],
+  ['/dashboard/instances/..//evil.example'],
   ['\\\\evil.example'],
   ['javascript:alert(1)//instances'],
-  ['/instancesevil'],
-  ['/login'],
+  ['/dashboard/instancesevil'],
+  ['/dashboard/login'],
   ['http://dashboard@evil.example/instances'],
   [''],
   [undefined],

@@ -1,28 +1,32 @@
 import type { Context } from 'koa';
 
 /**
- * The parts that a session opens. Its cookie is bound to these paths and never sent to `/`: a
- * browser sends cookies to every port of a name, so one for `/` would reach the instances that
- * the proxy serves on another port of the same machine.
+ * The path of the session cookie. It is never `/`: a browser sends cookies to every port of a host
+ * name, so a cookie for `/` would reach the instances that the proxy serves on another port.
  */
-export const SESSION_PATHS = ['/instances', '/queues'];
+export const SESSION_PATH = '/dashboard';
 
-export const HOME = '/instances';
+/** The pages that a login may lead to. */
+const PAGES = ['/dashboard/instances', '/dashboard/queues'];
 
-/** Below a part that the session's cookie is sent to: without it no session could be ended. */
-export const LOGOUT = '/instances/logout';
+export const HOME = '/dashboard/instances';
 
-/** Where to go after the login: a page of the dashboard, whatever was asked for. */
+/** Below `SESSION_PATH`: the browser must send the cookie of the session that it ends. */
+export const LOGOUT = '/dashboard/logout';
+
+/** Where a login leads: the requested page if it is one of the dashboard, else the home page. */
 export function loginTarget(asked: string | undefined): string {
   const url = asked === undefined ? null : URL.parse(asked, 'http://dashboard');
   if (url?.host !== 'dashboard') return HOME;
   const path = url.pathname.replace(/\/$/, '');
-  const known = SESSION_PATHS.some((text) => path === text || path.startsWith(`${text}/`));
+  const known = PAGES.some((text) => path === text || path.startsWith(`${text}/`));
   return known ? `${path}${url.search}` : HOME;
 }
 
-/** The login page that leads back to what was asked for. */
+/** The login page that leads back to the requested page. */
 export function loginFor(ctx: Context): string {
   const target = ctx.method === 'GET' ? loginTarget(ctx.url) : HOME;
-  return target === HOME ? '/login' : `/login?next=${encodeURIComponent(target)}`;
+  return target === HOME
+    ? '/dashboard/login'
+    : `/dashboard/login?next=${encodeURIComponent(target)}`;
 }

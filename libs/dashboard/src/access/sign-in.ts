@@ -1,6 +1,5 @@
 import { allows } from '@ephemera/domain';
-import { type BoundRoute, route } from '@ephemera/http';
-import { AUTH_LIMIT } from '@ephemera/http';
+import { type BoundRoute, route, setPrincipal } from '@ephemera/http';
 import type { TokenSet, AuthThrottle } from '@ephemera/http';
 import { addressOf } from './audit-actions.ts';
 import { dashboardRoutes } from '../dashboard-routes.ts';
@@ -22,16 +21,17 @@ export interface SignIn {
   readonly authThrottle: AuthThrottle;
 }
 
-/** The way in for a person, and the way out. */
+/** Login and logout. */
 export function signInRoutes({ tokens, sessions, authThrottle }: SignIn): BoundRoute[] {
   const root = route(dashboardRoutes.root, (ctx) => ctx.redirect(HOME));
+  const home = route(dashboardRoutes.home, (ctx) => ctx.redirect(HOME));
 
   const login = route(dashboardRoutes.login, (ctx, { query }) => {
     ctx.type = 'html';
     ctx.body = loginPage({ next: loginTarget(query.next) });
   });
 
-  const signIn = route(dashboardRoutes.signIn, (ctx, { body: { token, next } }) => {
+  const signIn = route(dashboardRoutes.signIn, async (ctx, { body: { token, next } }) => {
     requireSameOrigin(ctx);
     const target = loginTarget(next);
     const refuse = (status: number, fault: string) => {
@@ -39,30 +39,34 @@ export function signInRoutes({ tokens, sessions, authThrottle }: SignIn): BoundR
       ctx.type = 'html';
       ctx.body = loginPage({ next: target, fault });
     };
-    if (!authThrottle.isAllowed(addressOf(ctx))) {
-      ctx.set('retry-after', String(AUTH_LIMIT.timeoutMs / 1000));
-      refuse(429, 'Too many wrong tokens. Wait a minute, then try again.');
+    const identified = tokens.identify(token.trim());
+    const principal = identified && allows(identified, 'read') ? identified : undefined;
+    const address = addressOf(ctx);
+    const resetsIn = principal
+      ? await authThrottle.isBlocked(address)
+      : await authThrottle.recordFailure(address);
+    if (resetsIn !== undefined) {
+      ctx.set('retry-after', String(resetsIn));
+      refuse(429, 'Too many invalid tokens from your address. Wait a minute, then try again.');
       return;
     }
-    const who = tokens.identify(token.trim());
-    if (!who || !allows(who, 'read')) {
-      authThrottle.recordFailure(addressOf(ctx));
-      refuse(401, 'That is no token that opens this.');
+    if (!principal) {
+      refuse(401, 'Invalid token, or a token without scope read. Check it, then try again.');
       return;
     }
-    ctx.state['principal'] = who;
-    setSessionCookie(ctx, sessions.create(who));
+    setPrincipal(ctx, principal);
+    setSessionCookie(ctx, sessions.create(principal));
     ctx.status = 303;
     ctx.redirect(target);
   });
 
   const signOut = route(dashboardRoutes.signOut, (ctx) => {
     requireSameOrigin(ctx);
-    ctx.state['principal'] = sessionPrincipal(ctx, sessions);
+    setPrincipal(ctx, sessionPrincipal(ctx, sessions));
     endSessions(ctx, sessions);
     clearSessionCookie(ctx);
     ctx.status = 303;
-    ctx.redirect('/login');
+    ctx.redirect('/dashboard/login');
   });
-  return [root, login, signIn, signOut];
+  return [root, home, login, signIn, signOut];
 }

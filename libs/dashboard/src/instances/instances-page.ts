@@ -1,6 +1,6 @@
 import { STATES, isDead } from '@ephemera/domain';
-import { html } from '../pages/html.ts';
-import type { Html } from '../pages/html.ts';
+import { html } from '@ephemera/http';
+import type { Html } from '@ephemera/http';
 import { layout } from '../pages/layout.ts';
 import { instancesTable } from './instances-table.ts';
 import type { Overview } from './read-overview.ts';
@@ -77,8 +77,8 @@ function empty({ cursor }: Overview): Html {
 function pages({ cursor, nextCursor }: Overview): Html | undefined {
   if (cursor === 0 && nextCursor === undefined) return undefined;
   return html`<nav class="pages" aria-label="Pages">
-    ${cursor > 0 && html`<a href="/instances">Oldest</a>`}
-    ${nextCursor !== undefined && html`<a href="/instances?cursor=${nextCursor}" rel="next">Newer</a>`}
+    ${cursor > 0 && html`<a href="/dashboard/instances">Oldest</a>`}
+    ${nextCursor !== undefined && html`<a href="/dashboard/instances?cursor=${nextCursor}" rel="next">Newer</a>`}
   </nav>`;
 }
 
@@ -89,7 +89,7 @@ function hostItem({ host, seenAt, alive, networks }: Overview['hosts'][number], 
     <span class="soft"
       >${networks.length > 0 ? networks.join(', ') : 'no networks registered'}</span
     >
-    <a href="/queues/queue/instance-kill-${host}"
+    <a href="/dashboard/queues/queue/instance-kill-${host}"
       >kill jobs<span class="unseen"> of ${host}</span></a
     >
   </li>`;

@@ -1,11 +1,10 @@
 import { principalKey } from '@ephemera/domain';
-import { type BoundRoute, route } from '@ephemera/http';
+import { type BoundRoute, principalOf, route } from '@ephemera/http';
 import { requestKill } from '@ephemera/lifecycle';
 import type { KillRequests } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
-import { principalOf } from '../access/authenticate.ts';
 import { dashboardRoutes } from '../dashboard-routes.ts';
 import { instancesPage } from './instances-page.ts';
 import type { Notice } from './instances-page.ts';
@@ -20,7 +19,7 @@ export interface InstancesDependencies {
   readonly logger: Logger;
 }
 
-/** `/instances`: what lives, and a way to end one. */
+/** `/dashboard/instances`: what lives, and a way to end one. */
 export function instanceRoutes(parts: InstancesDependencies): BoundRoute[] {
   const show = route(dashboardRoutes.instances, async (ctx, { query }) => {
     const overview = await readOverview(parts, query.cursor);
@@ -32,7 +31,7 @@ export function instanceRoutes(parts: InstancesDependencies): BoundRoute[] {
     const { kind } = await requestKill(parts, id);
     parts.logger.info({ id, kind, by: principalKey(principalOf(ctx)) }, 'kill requested');
     ctx.status = 303;
-    ctx.redirect(`/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
+    ctx.redirect(`/dashboard/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
   });
   return [show, end];
 }

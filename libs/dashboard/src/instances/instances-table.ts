@@ -1,7 +1,7 @@
 import { dueAt } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { html } from '../pages/html.ts';
-import type { Html } from '../pages/html.ts';
+import { html } from '@ephemera/http';
+import type { Html } from '@ephemera/http';
 import { ago, left } from './format-time.ts';
 
 /** The table of live instances; `now` is the store's clock. */
@@ -67,7 +67,11 @@ function moment(at: number, text: string): Html {
 }
 
 function endForm(id: string): Html {
-  return html`<form method="post" action="/instances/${id}/end" data-confirm="End instance ${id}?">
+  return html`<form
+    method="post"
+    action="/dashboard/instances/${id}/end"
+    data-confirm="End instance ${id}?"
+  >
     <button id="end-${id}" class="end">End<span class="unseen"> instance ${id}</span></button>
   </form>`;
 }

@@ -1,6 +1,6 @@
 import { LOGOUT } from '../access/login-target.ts';
-import { html } from './html.ts';
-import type { Html } from './html.ts';
+import { html } from '@ephemera/http';
+import type { Html } from '@ephemera/http';
 
 export interface Page {
   readonly title: string;
@@ -19,9 +19,9 @@ export function layout({ title, here, script, body }: Page): string {
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
         <title>${title} · Ephemera</title>
-        <link rel="icon" href="/assets/ring.svg" type="image/svg+xml" />
-        <link rel="stylesheet" href="/assets/style.css" />
-        ${script && html`<script type="module" src="/assets/${script}"></script>`}
+        <link rel="icon" href="/dashboard/assets/ring.svg" type="image/svg+xml" />
+        <link rel="stylesheet" href="/dashboard/assets/style.css" />
+        ${script && html`<script type="module" src="/dashboard/assets/${script}"></script>`}
       </head>
       <body>
         ${here && banner(here)}
@@ -32,10 +32,14 @@ export function layout({ title, here, script, body }: Page): string {
 
 function banner(here: Page['here']): Html {
   return html`<header>
-    <span class="brand"><img src="/assets/ring.svg" alt="" width="22" height="22" /> Ephemera</span>
+    <span class="brand"
+      ><img src="/dashboard/assets/ring.svg" alt="" width="22" height="22" /> Ephemera</span
+    >
     <nav aria-label="Dashboard">
-      <a href="/instances" ${here === 'instances' && html`aria-current="page"`}>Instances</a>
-      <a href="/queues">Queues</a>
+      <a href="/dashboard/instances" ${here === 'instances' && html`aria-current="page"`}
+        >Instances</a
+      >
+      <a href="/dashboard/queues">Queues</a>
     </nav>
     <form method="post" action="${LOGOUT}"><button class="quiet">Log out</button></form>
   </header>`;

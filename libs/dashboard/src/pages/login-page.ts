@@ -1,14 +1,14 @@
-import { html } from './html.ts';
+import { html } from '@ephemera/http';
 import { layout } from './layout.ts';
 
 /** The way in: `next` is a page of the dashboard, `fault` what was wrong with the last try. */
 export function loginPage({ next, fault }: { next: string; fault?: string }): string {
   return layout({
     title: 'Log in',
-    body: html` <img src="/assets/ring.svg" alt="" width="56" height="56" />
+    body: html` <img src="/dashboard/assets/ring.svg" alt="" width="56" height="56" />
       <h1>Ephemera</h1>
       <p class="soft">Log in to see instances and queues.</p>
-      <form method="post" action="/login" class="login">
+      <form method="post" action="/dashboard/login" class="login">
         <input type="hidden" name="next" value="${next}" />
         <label for="token">Token</label>
         <input

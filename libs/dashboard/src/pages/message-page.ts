@@ -1,5 +1,5 @@
 import type { Problem } from '@ephemera/contract';
-import { html } from './html.ts';
+import { html } from '@ephemera/http';
 import { layout } from './layout.ts';
 
 /** The page that a person sees in place of a problem. */
@@ -9,6 +9,6 @@ export function messagePage({ status, title, detail }: Problem): string {
     body: html` <p class="soft">${status}</p>
       <h1>${title}</h1>
       <p>${detail}</p>
-      <p><a href="/instances">Instances</a></p>`,
+      <p><a href="/dashboard/instances">Instances</a></p>`,
   });
 }

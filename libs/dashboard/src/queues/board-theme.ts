@@ -1,6 +1,6 @@
 import type { UIConfig, UITheme } from '@bull-board/api/typings/app';
 
-const RING = '/assets/ring.svg';
+const RING = '/dashboard/assets/ring.svg';
 
 /** The colours of our own pages, in the names that bull-board has for them. */
 const THEME: UITheme = {
@@ -54,7 +54,7 @@ export const BOARD_THEME: UIConfig = {
   boardTitle: 'Ephemera queues',
   boardLogo: { path: RING, width: 24, height: 24 },
   favIcon: { default: RING, alternative: RING },
-  miscLinks: [{ text: 'Instances', url: '/instances' }],
+  miscLinks: [{ text: 'Instances', url: '/dashboard/instances' }],
   hideDocsLink: true,
   sortQueues: true,
   theme: THEME,

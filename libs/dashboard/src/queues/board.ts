@@ -22,8 +22,8 @@ const KILLS_DESCRIPTION =
   'Ends the instances of one host, each delayed to its deadline. A job is a hint: the lease decides.';
 
 /**
- * bull-board below `/queues`, with the queues that all hosts share and the kill queue of every host. A host that
- * came since the last look is there at the next; one that left keeps its queue.
+ * bull-board below `/dashboard/queues`: the shared queues and the kill queue of every host. Hosts are
+ * read on each API request, so new ones appear; a host that is gone keeps its queue.
  */
 export function createBoard(parts: {
   connection: Redis;
@@ -33,7 +33,7 @@ export function createBoard(parts: {
   const { connection, prefix, hosts } = parts;
   const queues = new Map<string, Queue>();
   const adapter = new KoaAdapter();
-  adapter.setBasePath('/queues');
+  adapter.setBasePath('/dashboard/queues');
   const board = createBullBoard({
     queues: [],
     serverAdapter: adapter,
@@ -63,7 +63,7 @@ export function createBoard(parts: {
   const plugin = adapter.registerPlugin();
   return {
     async middleware(ctx, next) {
-      if (ctx.path.startsWith('/queues/api/')) {
+      if (ctx.path.startsWith('/dashboard/queues/api/')) {
         const seen = await hosts.all();
         show(SPAWN_QUEUE, SPAWNS_DESCRIPTION);
         show(REFILL_QUEUE, REFILLS_DESCRIPTION);

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { adminRoutes, openApiDocument } from '@ephemera/contract';
 import { closeBehindLongBody, mountRoutes, route } from '@ephemera/http';
-import type { TokenSet } from '@ephemera/http';
+import type { AuthThrottle, TokenSet } from '@ephemera/http';
 import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
 import { errorHandler } from '../error-handler.ts';
@@ -16,8 +16,7 @@ import type { InstancesApi } from './instances-api.ts';
 import { linkRoutes } from './links-api.ts';
 import type { LinksApi } from './links-api.ts';
 import { type InstanceOperations, lookingInRoutes } from './instance-operations.ts';
-import { requireScope } from './require-scope.ts';
-import { requireToken } from './require-token.ts';
+import { requireScope, requireToken } from './authorize.ts';
 import { templateRoutes } from './templates-api.ts';
 import type { TemplatesApi } from './templates-api.ts';
 
@@ -30,6 +29,7 @@ export interface AdminApi
     Omit<LogPorts, 'instances'>,
     Pick<InstanceOperations, 'stopping'> {
   readonly tokens: TokenSet;
+  readonly authThrottle: AuthThrottle;
   readonly version: string;
   /** From where a request comes, behind whatever is trusted. */
   readonly addressOf: (req: IncomingMessage) => string;
@@ -58,7 +58,7 @@ export function createAdminApi(api: AdminApi): Koa {
   const open = healthRoutes(api.parts);
   app.use(mountRoutes(open, { ...mounting, exact: false }));
 
-  app.use(requireToken(api.tokens));
+  app.use(requireToken(api));
   app.use(requireScope(api.instances));
   const guarded = [
     route(adminRoutes.openApi, (ctx) => {

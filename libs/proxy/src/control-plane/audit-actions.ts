@@ -25,6 +25,8 @@ export function auditActions(options: {
     const { statusCode: status } = ctx.res;
     if (action === undefined && status !== 401 && status !== 403) return;
     const { principal } = ctx.state as { principal?: Principal };
+    // Guesses beyond the limit would fill the log.
+    if (status === 429 && principal === undefined) return;
     const made = /^\/v1\/instances\/([a-z0-9]+)$/.exec(ctx.response.get('location'))?.[1];
     const id = made ?? ONE.exec(path)?.[1] ?? '';
     reportProgress({

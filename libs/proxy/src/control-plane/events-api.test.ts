@@ -12,7 +12,12 @@ import Koa from 'koa';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { errorHandler } from '../error-handler.ts';
 import { eventRoutes } from './events-api.ts';
-import { requireToken } from './require-token.ts';
+import { requireToken } from './authorize.ts';
+
+const authThrottle = {
+  isBlocked: () => Promise.resolve(undefined),
+  recordFailure: () => Promise.resolve(undefined),
+};
 
 const READER = 'eph_reader-0123456789';
 const AS_READER = { authorization: `Bearer ${READER}` };
@@ -46,7 +51,7 @@ async function open(heartbeat = 15_000, remembered = 1_000) {
   app.on('error', () => undefined);
   app.use(errorHandler(createLogger('proxy', 'silent')));
   const stopping = new AbortController();
-  app.use(requireToken(tokens));
+  app.use(requireToken({ tokens, authThrottle, addressOf: () => '127.0.0.1' }));
   const routes = eventRoutes({ events, tokens, heartbeat, stopping: stopping.signal });
   app.use(mountRoutes(routes, { unknown: 'refuse', exact: true, checkResponses: true }));
   const handle = app.callback();

@@ -4,7 +4,7 @@ import type { EventsQuery } from '@ephemera/contract';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { EventFeed } from '@ephemera/store';
-import { abortWhenRevoked } from './abort-when-revoked.ts';
+import { abortWhenRevoked } from './authorize.ts';
 
 export interface EventsApi {
   readonly events: Pick<EventFeed, 'now' | 'next'>;

@@ -7,8 +7,7 @@ import type { LogLine } from '@ephemera/lifecycle';
 import type { TokenSet } from '@ephemera/http';
 import { followLog } from './follow-log.ts';
 import type { LogPorts } from './follow-log.ts';
-import { suspendInstance } from './suspend-instance.ts';
-import { abortWhenRevoked } from './abort-when-revoked.ts';
+import { abortWhenRevoked } from './authorize.ts';
 
 export interface InstanceOperations extends LogPorts {
   readonly tokens: Pick<TokenSet, 'named'>;
@@ -82,4 +81,30 @@ async function* textOf(
   } finally {
     await rest.return(undefined);
   }
+}
+
+/**
+ * Asks a worker of the instance's host to pause or resume it. Returns the instance afterwards.
+ * @throws ApiError gone, conflict, host_unavailable
+ */
+async function suspendInstance(
+  { hostRpc, instances }: Omit<LogPorts, 'logArchive'>,
+  { id, host }: Instance,
+  op: 'pause' | 'resume',
+): Promise<Instance> {
+  const reply = host === undefined ? undefined : await hostRpc.request(host, { op, id });
+  const instance = await instances.get(id);
+  if (!instance) throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
+  const { state, reason = 'request', message } = instance;
+  if (isDead(state) || state === 'draining') {
+    throw new ApiError({ kind: 'gone', id, reason, message });
+  }
+  if (state === (op === 'pause' ? 'paused' : 'ready')) return instance;
+  if (host !== undefined && reply?.kind !== 'done') {
+    throw new ApiError({ kind: 'host_unavailable' });
+  }
+  throw new ApiError({
+    kind: 'conflict',
+    detail: `This is not possible while the instance is ${state}.`,
+  });
 }

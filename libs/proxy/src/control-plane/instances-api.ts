@@ -7,12 +7,12 @@ import type { RenewPorts, RequestKillPorts } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore, Rates, RouteCache } from '@ephemera/store';
 import { accessLink } from '../access/access-link.ts';
-import { countRequest } from '../launch/count-request.ts';
-import { startInstance } from '../launch/start-instance.ts';
-import type { Starter } from '../launch/start-instance.ts';
+import { countRequest } from '../starting/count-request.ts';
+import { startInstance } from '../starting/start-instance.ts';
+import type { Starter } from '../starting/start-instance.ts';
 import { parseCreationContext } from './parse-creation-context.ts';
 import { renewInstance } from './renew-instance.ts';
-import { principalOf } from './require-token.ts';
+import { principalOf } from '@ephemera/http';
 
 export interface InstancesApi {
   readonly starter: Starter;

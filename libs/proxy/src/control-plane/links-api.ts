@@ -4,10 +4,10 @@ import { ApiError, principalKey, checkTimeout } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore } from '@ephemera/store';
-import { writeLink } from '../launch/signed-link.ts';
-import type { SigningKeys } from '../launch/signing-keys.ts';
-import { type Starter, chosenTemplate } from '../launch/start-instance.ts';
-import { principalOf } from './require-token.ts';
+import { writeLink } from '../starting/signed-link.ts';
+import type { SigningKeys } from '../starting/signing-keys.ts';
+import { type Starter, chosenTemplate } from '../starting/start-instance.ts';
+import { principalOf } from '@ephemera/http';
 
 export interface LinksApi {
   readonly starter: Pick<Starter, 'templates'>;

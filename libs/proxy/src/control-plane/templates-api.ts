@@ -2,7 +2,7 @@ import { adminRoutes, toTemplateResource } from '@ephemera/contract';
 import type { Template } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { CapacitySnapshot, TemplateUsage } from '@ephemera/store';
-import type { Starter } from '../launch/start-instance.ts';
+import type { Starter } from '../starting/start-instance.ts';
 
 export interface TemplatesApi {
   readonly starter: Starter;

@@ -4,8 +4,8 @@ import type { CreationContext, RedeemableGrant } from '@ephemera/lifecycle';
 import type { Quotas } from '@ephemera/config';
 import type { TokenSet } from '@ephemera/http';
 import { makeChallenge, readWork } from './proof-of-work.ts';
-import { type SignedLinkClaims, readLink } from './signed-link.ts';
-import type { SigningKeys } from './signing-keys.ts';
+import { type SignedLinkClaims, readLink } from '../starting/signed-link.ts';
+import type { SigningKeys } from '../starting/signing-keys.ts';
 
 /** What somebody who wants an instance has said of themselves. */
 export interface StartCredentials {

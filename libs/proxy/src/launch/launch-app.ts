@@ -1,13 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { ApiError } from '@ephemera/domain';
-import { mountRoutes, route } from '@ephemera/http';
-import { AUTH_LIMIT, createAuthThrottle } from '@ephemera/http';
-import type { TokenSet, AuthThrottle } from '@ephemera/http';
+import { authenticateBearer, clientKeyOf, mountRoutes, prefersHtml, route } from '@ephemera/http';
+import type { AuthThrottle, TokenSet } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { Rates } from '@ephemera/store';
 import Koa from 'koa';
 import type { Context } from 'koa';
-import { prefersHtml } from '../send-failure.ts';
 import { errorHandler } from '../error-handler.ts';
 import { isNavigation } from '../waiting/is-navigation.ts';
 import { NEVER_A_PAGE } from '../security-headers.ts';
@@ -15,20 +13,19 @@ import { waitingRoutes } from '../waiting/waiting-routes.ts';
 import type { Waiting } from '../waiting/waiting-page.ts';
 import { type NewQuery, publicRoutes } from '../public-routes.ts';
 import { auditStarts, recordStart } from './audit-starts.ts';
-import { clientKeyOf } from './client-address.ts';
-import { countRequest } from './count-request.ts';
+import { countRequest } from '../starting/count-request.ts';
 import { showLaunchPage } from './launch-page.ts';
 import { authenticateStart, requiredGrants } from './authorize-start.ts';
-import { authenticate } from './authenticate.ts';
 import { showInstance } from './show-instance.ts';
-import type { SigningKeys } from './signing-keys.ts';
-import { chosenTemplate, startInstance } from './start-instance.ts';
-import type { Starter } from './start-instance.ts';
+import type { SigningKeys } from '../starting/signing-keys.ts';
+import { chosenTemplate, startInstance } from '../starting/start-instance.ts';
+import type { Starter } from '../starting/start-instance.ts';
 import { unintendedReason } from './unintended-request.ts';
 
 export interface LaunchOptions {
   readonly starter: Starter;
   readonly tokens: TokenSet;
+  readonly authThrottle: AuthThrottle;
   readonly keys: SigningKeys;
   readonly rates: Rates;
   /** Epoch ms of the store's clock. */
@@ -63,7 +60,6 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
     await next();
   });
 
-  const authThrottle = createAuthThrottle(AUTH_LIMIT, Date.now);
   const declared = publicRoutes(prefix);
   const start = async (ctx: Context, { query }: { readonly query: NewQuery }) => {
     const reason = unintendedReason(ctx.method, ctx.req.headers, {
@@ -71,7 +67,7 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
       isShared: launch.domain === undefined,
     });
     if (reason) throw new ApiError({ kind: 'unintended_request', reason });
-    await authorizeAndStart({ ...launch, authThrottle }, ctx, query);
+    await authorizeAndStart(launch, ctx, query);
   };
   const show = (ctx: Context) => showLaunchPage(ctx, `/${prefix}/new`);
   const routes = [
@@ -88,16 +84,17 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
 }
 
 async function authorizeAndStart(
-  launch: LaunchOptions & { readonly authThrottle: AuthThrottle },
+  launch: LaunchOptions,
   ctx: Context,
   query: NewQuery,
 ): Promise<void> {
   const { starter, rates, prefix, publicUrl, addressOf, logger } = launch;
   const { quotas } = starter.templates;
-  const clientKey = clientKeyOf(addressOf(ctx.req));
+  const address = addressOf(ctx.req);
+  const clientKey = clientKeyOf(address);
   const { authorization } = ctx.req.headers;
   if (authorization !== undefined) recordStart(ctx, {});
-  const principal = authenticate(launch, authorization, clientKey);
+  const principal = await authenticateBearer(launch, authorization, address);
   if (principal) recordStart(ctx, { by: principal.name });
   const credentials = {
     principal,

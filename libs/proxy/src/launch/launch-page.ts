@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { escapeHtml } from '@ephemera/http';
 import type { Context } from 'koa';
-import { escapeHtml, page } from '../failure-page.ts';
+import { page } from '../failure-page.ts';
 
 const script = readFileSync(new URL('./solve.js', import.meta.url), 'utf8');
 

@@ -2,7 +2,7 @@ import type { Context } from 'koa';
 import { accessCookies } from '../access/access-cookies.ts';
 import { accessLink } from '../access/access-link.ts';
 import { ACCESS_HEADER } from '../access/presented-tokens.ts';
-import type { Started } from './start-instance.ts';
+import type { Started } from '../starting/start-instance.ts';
 
 /** How an instance is shown. */
 interface PresentedTokens {

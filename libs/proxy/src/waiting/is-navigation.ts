@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { prefersHtml } from '../send-failure.ts';
+import { prefersHtml } from '@ephemera/http';
 
 /** What a page may be shown in; an `<object>` or `<embed>` counts on what it asked for. */
 const PAGES = ['document', 'iframe', 'frame'];

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '@ephemera/config';
-import { escapeHtml } from '../failure-page.ts';
+import { escapeHtml } from '@ephemera/http';
 
 /** The themes that come with the product, by their files in `themes/`. */
 export const THEMES = ['calm', 'terminal'] as const;

@@ -1,4 +1,4 @@
-/** Text that is markup already. */
+/** Text that is already markup. */
 export class Html {
   readonly markup: string;
   constructor(markup: string) {
@@ -17,8 +17,8 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Markup in which every value is escaped, as content and in quoted attributes, unless it is
- * markup itself; lists are joined, and what is absent leaves nothing.
+ * Tagged template for HTML. It escapes every value, as content and in quoted attributes, unless the
+ * value is `Html`. It joins lists; `undefined` and `false` render nothing.
  */
 export function html(texts: TemplateStringsArray, ...values: readonly Fragment[]): Html {
   return new Html(texts.reduce((markup, text, i) => markup + render(values[i - 1]) + text));
@@ -28,5 +28,10 @@ function render(value: Fragment): string {
   if (value instanceof Html) return value.markup;
   if (value === undefined || value === false) return '';
   if (typeof value === 'object') return value.map(render).join('');
-  return String(value).replace(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
+  return escapeHtml(String(value));
+}
+
+/** Escapes text for HTML content and quoted attributes. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
 }

@@ -2,8 +2,8 @@ import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { parseTrustedProxies } from '@ephemera/http';
-import { clientAddress, clientKeyOf } from './client-address.ts';
+import { clientKeyOf, parseTrustedProxies } from '@ephemera/http';
+import { clientAddress } from './client-address.ts';
 
 // On a real socket, since the peer's address is the one thing that cannot be forged.
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { scopeFor } from './require-scope.ts';
+import { scopeFor } from './authorize.ts';
 
 test.each([
   ['GET', '/openapi.json', undefined],

@@ -1,0 +1,85 @@
+import type { IncomingMessage } from 'node:http';
+import { ApiError, allows, isId, principalKey } from '@ephemera/domain';
+import type { Scope } from '@ephemera/domain';
+import { authenticateBearer, principalOf, setPrincipal } from '@ephemera/http';
+import type { Authentication, TokenSet } from '@ephemera/http';
+import type { InstanceStore } from '@ephemera/store';
+import type { Context, Middleware } from 'koa';
+
+/**
+ * Requires a valid bearer token and sets the principal of the request.
+ * @throws ApiError unauthorized, rate_limited
+ */
+export function requireToken(
+  options: Authentication & { readonly addressOf: (req: IncomingMessage) => string },
+): Middleware {
+  return async (ctx, next) => {
+    const { authorization } = ctx.req.headers;
+    const principal = await authenticateBearer(options, authorization, options.addressOf(ctx.req));
+    if (!principal) throw new ApiError({ kind: 'unauthorized' });
+    setPrincipal(ctx, principal);
+    await next();
+  };
+}
+
+/** Paths that every token may read. */
+const OPEN = ['/openapi.json', '/v1/templates'];
+const CREATING = ['/v1/instances', '/v1/links'];
+const ONE = /^\/v1\/instances\/([^/]+)(?:\/[a-z]+)?$/;
+
+/**
+ * Requires the scope that a request needs: `read` to read, `create` to start instances, `admin` for
+ * other changes. A token of scope `create` may also use the instances that it started. Paths are
+ * compared exactly, as the exact mount of the routes does.
+ * @throws ApiError forbidden; the same for another token's instance as for an unknown id
+ */
+export function requireScope(instances: Pick<InstanceStore, 'get'>): Middleware {
+  return async (ctx, next) => {
+    const principal = principalOf(ctx);
+    const needs = scopeFor(ctx.method, ctx.path);
+    if (needs !== undefined && !allows(principal, needs)) {
+      const id = ONE.exec(ctx.path)?.[1] ?? '';
+      const isOwn =
+        allows(principal, 'create') &&
+        isId(id) &&
+        (await instances.get(id))?.owner === principalKey(principal);
+      if (!isOwn) throw new ApiError({ kind: 'forbidden', needs });
+    }
+    await next();
+  };
+}
+
+/** The scope that a request needs; undefined if any token is enough. */
+export function scopeFor(method: string, path: string): Scope | undefined {
+  const isRead = method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
+  if (isRead) return OPEN.includes(path) ? undefined : 'read';
+  return method === 'POST' && CREATING.includes(path) ? 'create' : 'admin';
+}
+
+/** How often a stream checks that its token is still valid, ms. Tokens are reloaded as often. */
+const POLL_INTERVAL_MS = 1_000;
+
+/**
+ * A signal that ends a stream: it aborts when the client disconnects, when the token is revoked or
+ * loses a scope, and, if `stopping` is given, when the replica stops.
+ */
+export function abortWhenRevoked(
+  ctx: Context,
+  tokens: Pick<TokenSet, 'named'>,
+  stopping?: AbortSignal,
+): AbortSignal {
+  const { name, fingerprint, scopes } = principalOf(ctx);
+  const ended = new AbortController();
+  const check = setInterval(() => {
+    const now = tokens.named(name, fingerprint);
+    if (!now || !scopes.every((scope) => allows(now, scope))) end();
+  }, POLL_INTERVAL_MS);
+  const end = (): void => {
+    clearInterval(check);
+    ended.abort();
+  };
+  ctx.res.once('close', end);
+  // The client may have disconnected before the listener was added.
+  if (ctx.res.closed) end();
+  return stopping ? AbortSignal.any([ended.signal, stopping]) : ended.signal;
+}
