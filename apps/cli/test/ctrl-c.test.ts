@@ -4,14 +4,21 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+<<<<<<< ours
 import { waitFor } from '@ephemera/test-support';
+=======
+import { waitFor as waitWithin } from '@ephemera/testing';
+>>>>>>> theirs
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 
 import { leftBehind } from './left-behind.ts';
 import { client, makePlace, workspace } from './started-up.ts';
 
 // Whole starts, several in one test: on a machine with much to do each takes its time.
-vi.setConfig({ testTimeout: 240_000 });
+vi.setConfig({ testTimeout: 300_000 });
+
+const waitFor: typeof waitWithin = (what, probe, within = 120_000) =>
+  waitWithin(what, probe, within);
 
 const UP = [process.execPath, client, 'up'];
 
@@ -53,8 +60,7 @@ const POOL = 'a: { image: ephemera/demo, port: 8080, pool: 2 }';
 const SLOW_POOL =
   'a: { image: ephemera/demo, port: 8080, pool: 5, command: [sleep, "600"], ready: { tcp: true, within: 5m } }';
 
-const isUp = (said: () => string) =>
-  waitFor('the start', () => said().includes('Ephemera is up'), 90_000);
+const isUp = (said: () => string) => waitFor('the start', () => said().includes('Ephemera is up'));
 const find = (end: string) => left.processes().find(({ command }) => command.includes(end))?.pid;
 const worker = () => find('worker/src/main.ts');
 const instances = () => left.containers('label=ephemera.role=instance');
@@ -77,7 +83,7 @@ test('a pool whose instances still start goes, with its network and rules', asyn
   const { code, out, err } = await up.ended;
   expect({ code, err }).toEqual({ code: 0, err: '' });
   expectNothing(bridge);
-  expect(out).toContain('5 instances ended');
+  expect(out).toMatch(/([5-9]|\d\d) instances ended/);
   expect(out).toContain(`1 network removed (${place.namespace})`);
   expect(out).toContain('Nothing of Ephemera remains on the Docker daemon but images');
 });
@@ -118,7 +124,8 @@ test.each(['SIGTERM', 'SIGHUP', 'SIGINT'] as const)(
     const { code, out, err } = await up.ended;
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expectNothing(bridge);
-    expect(out).toContain('2 instances ended');
+    // The workers may have filled the pool again before they stopped.
+    expect(out).toMatch(/([2-9]|\d\d) instances ended/);
   },
 );
 
@@ -131,7 +138,7 @@ test('Ctrl-C typed into a terminal in which npm start runs', async () => {
   await up.ended;
   await waitFor('the end of the processes', () => left.processes().length === 0);
   expectNothing(bridge);
-  expect(up.said()).toContain('2 instances ended');
+  expect(up.said()).toMatch(/([2-9]|\d\d) instances ended/);
 });
 
 test('a terminal that is closed', async () => {
