@@ -4,11 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-<<<<<<< ours
-import { waitFor } from '@ephemera/test-support';
-=======
-import { waitFor as waitWithin } from '@ephemera/testing';
->>>>>>> theirs
+import { waitFor as waitWithin } from '@ephemera/test-support';
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 
 import { leftBehind } from './left-behind.ts';

@@ -6,5 +6,5 @@ export * from './error-handler.ts';
 export * from './html.ts';
 export { closeBehindLongBody } from './long-body.ts';
 export { mountRoutes, route, routesOf } from './routes.ts';
-export type { BoundRoute, MountOptions } from './routes.ts';
+export type { BoundRoute } from './routes.ts';
 export * from './token-set.ts';

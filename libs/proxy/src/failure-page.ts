@@ -85,7 +85,7 @@ export interface RestartAction {
 }
 
 /** The page of a problem. The first line of `detail` is a sentence; further lines are a log. */
-export function failurePage(
+function failurePage(
   { status, title, detail }: Problem,
   restartAction?: RestartAction,
 ): string {

@@ -29,7 +29,7 @@ import { createLaunchApp } from '../src/launch/launch-app.ts';
 import { createSigningKeys } from '../src/starting/signing-keys.ts';
 import { loadTheme } from '../src/waiting/theme.ts';
 
-export const TOKEN = 'the-admin-of-all-of-this';
+const TOKEN = 'the-admin-of-all-of-this';
 export const BEARER = { authorization: `Bearer ${TOKEN}` };
 /** What the log says where a handler failed, or answered other than declared. */
 const BUG = 'request failed';

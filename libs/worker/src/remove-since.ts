@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '@ephemera/domain';
 import { kill, requestKill } from '@ephemera/lifecycle';
-import type Docker from 'dockerode';
+import type { DockerClient as Docker } from './docker/connect-docker.ts';
 import type { WorkerConfig } from './create-worker.ts';
 import { clearNetwork } from './docker/clear-network.ts';
 import { DEFAULT_TIMEOUT_MS, withDeadline } from './docker/deadline.ts';

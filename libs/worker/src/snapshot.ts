@@ -1,5 +1,5 @@
 import type { PoolSpec } from '@ephemera/lifecycle';
-import type Docker from 'dockerode';
+import type { DockerClient as Docker } from './docker/connect-docker.ts';
 import { z } from 'zod';
 import type { WorkerConfig } from './create-worker.ts';
 import { findNetworks, type InstancesNetwork } from './docker/instances-network.ts';

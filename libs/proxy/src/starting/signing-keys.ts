@@ -37,7 +37,7 @@ export function parseKeys(text: string, where: string): string[] {
 }
 
 /** @throws ConfigError if the file cannot be read or a key is too short */
-export function readKeyFile(path: string): string[] {
+function readKeyFile(path: string): string[] {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');

@@ -258,10 +258,7 @@ export class UpstreamPools implements PoolContext {
     return true;
   }
 
-  async requireRegistered({
-    host,
-    address,
-  }: Pick<ReadyRoute, 'host' | 'address'>): Promise<void> {
+  async requireRegistered({ host, address }: Pick<ReadyRoute, 'host' | 'address'>): Promise<void> {
     if (await this.#routes.isRegistered(host, address)) return;
     throw new UnregisteredHostError(host, address);
   }
