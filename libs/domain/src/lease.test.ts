@@ -21,11 +21,11 @@ test('no deadline ever passes the ceiling, and the ceiling never moves', () => {
 // of its start would come a minute late.
 test('a kill job never waits past the earliest end, whenever the instance becomes ready', () => {
   fc.assert(
-    fc.property(ms, ms, ms, ms, (now, within, timeout, took) => {
-      const start = { ...pendingLease(now, within, 1e9), timeout, template: {} };
+    fc.property(ms, ms, ms, ms, (now, startTimeoutMs, timeout, took) => {
+      const start = { ...pendingLease(now, startTimeoutMs, 1e9), timeout, template: {} };
       const asksAgainAt = now + killDelay({ ...start, state: 'starting' }, now);
       const ready = readyLease(now + took, timeout, start);
-      if (took <= within) expect(asksAgainAt).toBeLessThanOrEqual(ready.expiresAt);
+      if (took <= startTimeoutMs) expect(asksAgainAt).toBeLessThanOrEqual(ready.expiresAt);
       const served = { ...start, ...ready, state: 'ready' as const };
       expect(killDelay(served, now + took)).toBe(ready.expiresAt - now - took);
     }),

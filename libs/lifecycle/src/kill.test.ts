@@ -6,7 +6,7 @@ test('nobody is sent there any more before the container is touched', async () =
   const { id } = await host.ready();
   const calls: string[] = [];
   await host.kill(id, 'request', recording(calls));
-  expect(calls).toEqual(['end(request)', 'removeInstance', 'disarm', 'bury']);
+  expect(calls).toEqual(['startDraining(request)', 'removeInstance', 'cancel', 'finalize']);
 });
 
 test.each([
@@ -63,7 +63,7 @@ test('of what is dead or was never known is absent, and touches nothing', async 
   const calls: string[] = [];
   expect(await host.kill(id, 'request', recording(calls))).toEqual({ kind: 'absent' });
   expect(await host.kill('nobody', 'due', recording(calls))).toEqual({ kind: 'absent' });
-  expect(calls).toEqual(['end(request)', 'end(due)']);
+  expect(calls).toEqual(['startDraining(request)', 'startDraining(due)']);
 });
 
 describe('twice', () => {

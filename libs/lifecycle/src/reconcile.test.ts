@@ -106,7 +106,7 @@ test('arms no job again that waits for its time', async () => {
   await host.ready();
   const calls: string[] = [];
   await host.reconcile(recording(calls));
-  expect(calls).not.toContain('ensure_kill_job');
+  expect(calls).not.toContain('schedule');
 });
 
 // A replica died between the intent and the job, or a worker between the queue and the job.

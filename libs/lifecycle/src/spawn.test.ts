@@ -9,7 +9,7 @@ test('the kill job stands before the container is created', async () => {
   const calls: string[] = [];
   const spawned = await host.spawn(instance, { through: recording(calls) });
   expect(spawned).toMatchObject({ kind: 'ready', instance: { state: 'ready', host: 'a' } });
-  expect(calls).toEqual(['begin', 'arm', 'start', 'publish']);
+  expect(calls).toEqual(['assignToHost', 'schedule', 'start', 'markReady']);
 });
 
 test('the deadline that it gives is the one that the store has', async () => {

@@ -137,11 +137,12 @@ export function recording(calls: string[]): Through {
       'list',
       'get',
       'ofHost',
-      'strandedBefore',
-      'unbegunSince',
-      'waiting',
+      'unassignedOverdue',
+      'pendingWithoutHost',
+      'listDelayed',
     ];
-    if (!quiet.includes(name)) calls.push(name === 'end' ? `end(${String(args[1])})` : name);
+    if (!quiet.includes(name))
+      calls.push(name === 'startDraining' ? `startDraining(${String(args[1])})` : name);
     return action();
   });
 }

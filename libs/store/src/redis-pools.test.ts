@@ -214,14 +214,17 @@ describe('a claim', () => {
   test('counts against the share of its owner, and against the key that it came with', async () => {
     const { warm, claim } = open();
     await Promise.all([warm(), warm()]);
-    const owner = { name: 'address:192.0.2.1', limit: 'address', max: 1 } as const;
-    const context = { owner, idempotency: { key: 'k', digest: 'd' } };
+    const quotaOwner = { name: 'address:192.0.2.1', limit: 'address', max: 1 } as const;
+    const context = { quotaOwner, idempotency: { key: 'k', digest: 'd' } };
     const first = await claim({}, context);
     if (first.kind !== 'claimed') throw new Error(`the answer was ${first.kind}`);
     expect(await claim({}, context)).toMatchObject({ kind: 'repeated', id: first.instance.id });
-    expect(await claim({}, { owner })).toEqual({ kind: 'full', limit: 'address' });
+    expect(await claim({}, { quotaOwner })).toEqual({ kind: 'full', limit: 'address' });
     // One that turned out to be dead is replaced under the same key.
-    const again = await claim({}, { ...context, owner: undefined, replacing: first.instance.id });
+    const again = await claim(
+      {},
+      { ...context, quotaOwner: undefined, replacing: first.instance.id },
+    );
     expect(again.kind).toBe('claimed');
     expect(await claim({}, context)).toMatchObject({
       kind: 'repeated',
