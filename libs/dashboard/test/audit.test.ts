@@ -35,9 +35,9 @@ test('logins, refused ones too, and logouts', async () => {
   await postForm(`${fixture.url}/login`, { token: 'not-the-token-at-all' });
   await postForm(`${fixture.url}/instances/logout`, {}, { cookie });
   expect(acts()).toEqual([
-    { ...common, by: 'admin', act: 'login', status: 303, result: 'done' },
-    { ...common, by: 'nobody', act: 'login', status: 401, result: 'refused' },
-    { ...common, by: 'admin', act: 'logout', status: 303, result: 'done' },
+    { ...common, by: 'admin', action: 'login', status: 303, result: 'done' },
+    { ...common, by: 'nobody', action: 'login', status: 401, result: 'refused' },
+    { ...common, by: 'admin', action: 'logout', status: 303, result: 'done' },
   ]);
   expect(fixture.log.join('')).not.toContain(TOKEN);
 });
@@ -56,11 +56,11 @@ test('the end of an instance, and acts on jobs and queues, with whoever is behin
   const queue = 'instance-kill-host-a';
   const job = `${id}-${generation}`;
   expect(acts()).toEqual([
-    { ...by, act: 'job.promote', id, queue, job, status: 204, result: 'done' },
-    { ...by, act: 'queue.pause', queue, status: 200, result: 'done' },
-    { ...by, act: 'queue.resume', queue, status: 200, result: 'done' },
-    { ...by, act: 'queue.obliterate', queue, status: 403, result: 'refused' },
-    { ...by, act: 'instance.end', id, status: 303, result: 'done' },
+    { ...by, action: 'job.promote', id, queue, job, status: 204, result: 'done' },
+    { ...by, action: 'queue.pause', queue, status: 200, result: 'done' },
+    { ...by, action: 'queue.resume', queue, status: 200, result: 'done' },
+    { ...by, action: 'queue.obliterate', queue, status: 403, result: 'refused' },
+    { ...by, action: 'instance.end', id, status: 303, result: 'done' },
   ]);
 });
 
@@ -70,8 +70,8 @@ test('one who may only look, and a stranger', async () => {
   await postForm(`${fixture.url}/instances/${id}/end`, {}, headers);
   await fetch(`${fixture.url}/instances/${id}/end`, { method: 'POST' });
   expect(acts()).toEqual([
-    { ...common, by: 'looker', act: 'instance.end', id, status: 403, result: 'refused' },
-    { ...common, by: 'nobody', act: 'instance.end', id, status: 401, result: 'refused' },
+    { ...common, by: 'looker', action: 'instance.end', id, status: 403, result: 'refused' },
+    { ...common, by: 'nobody', action: 'instance.end', id, status: 401, result: 'refused' },
   ]);
 });
 
@@ -91,8 +91,8 @@ test('no other spelling of a path does something without a line that says to wha
   });
   const by = { ...common, by: 'admin' };
   expect(acts().slice(2)).toEqual([
-    { ...by, act: 'instance.end', id, status: 303, result: 'done' },
-    { ...by, act: 'queue.pause', queue: 'instance-kill-host-a', status: 200, result: 'done' },
+    { ...by, action: 'instance.end', id, status: 303, result: 'done' },
+    { ...by, action: 'queue.pause', queue: 'instance-kill-host-a', status: 200, result: 'done' },
   ]);
 });
 

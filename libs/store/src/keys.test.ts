@@ -10,13 +10,13 @@ function written(): string[] {
     route: ['<id>'],
     instance: ['<id>'],
     log: ['<id>'],
-    answers: ['<replica>'],
+    rpcReplies: ['<replica>'],
     rate: ['<points>-<seconds>:<account>'],
     pool: ['<fingerprint>'],
     warm: ['<fingerprint>'],
     templateInstances: ['<template>'],
     templateQueue: ['<template>'],
-    boost: ['<template>', '<entry>'],
+    scheduledMinimum: ['<template>', '<entry>'],
   };
   const apart = ['namespace', 'routePrefix', 'registrationPrefix', 'queuePrefix'];
   return Object.entries(keys)

@@ -115,7 +115,7 @@ const RULES: readonly Rule[] = [
       reconcile(ports) {
         const { containers } = ports;
         const list = async () =>
-          (await containers.list()).map((seenContainer) => ({ ...seenContainer, frozen: false }));
+          (await containers.list()).map((seenContainer) => ({ ...seenContainer, paused: false }));
         return reconcile({ ...ports, containers: { ...containers, list } });
       },
     },
