@@ -20,10 +20,10 @@ const installedLock = 'node_modules/.package-lock.json';
 export function isComplete(wanted, installed) {
   return Object.entries(wanted)
     .filter(([folder]) => folder.includes('node_modules/'))
-    .every(([folder, want]) => {
+    .every(([folder, locked]) => {
       const have = installed[folder];
-      if (have === undefined) return want.optional === true;
-      return have.version === want.version && have.integrity === want.integrity;
+      if (have === undefined) return locked.optional === true;
+      return have.version === locked.version && have.integrity === locked.integrity;
     });
 }
 

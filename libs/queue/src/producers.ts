@@ -36,7 +36,11 @@ export function createProducers(
   const kill = (host: string, job: KillJob, options: { jobId: string; delay: number }) =>
     queue(killQueue(host)).add('kill', job, { ...KILL_OPTIONS, timestamp: now(), ...options });
 
-  const disarm = async (id: string, generation: number | undefined, host: string | undefined) => {
+  const cancelJob = async (
+    id: string,
+    generation: number | undefined,
+    host: string | undefined,
+  ) => {
     if (generation === undefined || host === undefined) return;
     const job = await queue(killQueue(host)).getJob(jobId({ id, generation }));
     // One that runs at this moment is locked, and finds nothing left to do.
@@ -71,14 +75,14 @@ export function createProducers(
         // One that does not wait any more runs, or has run.
         if (await job?.isDelayed()) await job?.promote().catch(() => undefined);
       },
-      cancel: ({ id, supersedes, host }) => disarm(id, supersedes, host),
+      cancel: ({ id, supersedes, host }) => cancelJob(id, supersedes, host),
     },
     killRequests: {
       async enqueueNow({ id, generation, supersedes, host }) {
         if (host === undefined) throw new Error(`instance ${id} has no host`);
         const job: KillJob = { id, generation, dueAt: new Date(now()).toISOString() };
         await kill(host, job, { jobId: jobId(job), delay: 0 });
-        await disarm(id, supersedes, host);
+        await cancelJob(id, supersedes, host);
       },
     },
     async close() {

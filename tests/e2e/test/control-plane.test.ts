@@ -198,7 +198,7 @@ const actsWith = (word: string) =>
     .filter((line) => line.includes('"administrative act"') && line.includes(word))
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 const actsOn = (id: string) =>
-  actsWith(id).map(({ by, act: action, status, result, address }) => [
+  actsWith(id).map(({ by, action, status, result, address }) => [
     by,
     action,
     status,

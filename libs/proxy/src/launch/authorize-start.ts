@@ -72,7 +72,7 @@ export async function authenticateStart(
 }
 
 /**
- * The vouchers that an instance of a template is started with.
+ * The grants that starting an instance of this template redeems.
  * @throws ApiError unauthorized, link_needed, link_refused, work_needed
  */
 export async function requiredGrants(

@@ -41,8 +41,8 @@ export async function watchExits(
         label: [`${LABEL.namespace}=${scope.namespace}`, `${LABEL.host}=${scope.host}`],
       };
       const from = since;
-      const stream = await withDeadline('events', timeoutMs, (late) =>
-        docker.getEvents({ since: from, filters, abortSignal: AbortSignal.any([signal, late]) }),
+      const stream = await withDeadline('events', timeoutMs, (timeout) =>
+        docker.getEvents({ since: from, filters, abortSignal: AbortSignal.any([signal, timeout]) }),
       );
       onDaemon?.();
       for await (const line of createInterface({ input: stream })) {
