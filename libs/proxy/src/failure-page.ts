@@ -85,10 +85,7 @@ export interface RestartAction {
 }
 
 /** The page of a problem. The first line of `detail` is a sentence; further lines are a log. */
-function failurePage(
-  { status, title, detail }: Problem,
-  restartAction?: RestartAction,
-): string {
+function failurePage({ status, title, detail }: Problem, restartAction?: RestartAction): string {
   const [sentence = '', ...log] = detail.split('\n');
   const parts = [
     `<p class="status">${status}</p>`,
