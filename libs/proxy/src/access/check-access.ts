@@ -8,7 +8,7 @@ import { presentedTokens } from './presented-tokens.ts';
  * Whether a request may enter: `open` where nothing is asked of it, `shown` where it has shown the
  * token, `linked` with the token where it came by a link that carries it.
  *
- * A guarded instance is `barred` to everybody else, alike in whatever state it is, so that a
+ * A guarded instance is `access_denied` to everybody else, alike in whatever state it is, so that a
  * stranger does not learn when it started, or why it ended. And whoever shows a token is barred
  * from what there is not, or no more, just as from what it does not open: so tokens tell nothing
  * about ids.

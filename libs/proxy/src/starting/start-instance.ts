@@ -36,7 +36,7 @@ export interface Started {
  * Starts an instance as a visitor or a holder of the admin token asked for it, or hands out a warm
  * one. A container that runs takes no environment any more, so whoever gives one gets a new one.
  * @throws ApiError unknown_template; invalid for a timeout out of bounds; full; key_reused;
- * link_refused, work_spent
+ * link_refused, work_used
  */
 export async function startInstance(
   starter: Starter,

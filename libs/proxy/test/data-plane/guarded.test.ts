@@ -230,11 +230,11 @@ test('a wrong token is refused alike for what lives, has ended, never was, or is
       const answer = await ask(`/demo/${id}/`, lines);
       answers.set(name, `${statusOf(answer)} ${bodyOf(answer)}`);
     }
-    expect(new Set(answers.values())).toEqual(new Set([`403 {"kind":"barred"}`]));
+    expect(new Set(answers.values())).toEqual(new Set([`403 {"kind":"access_denied"}`]));
   }
   // Without any, what is guarded tells nothing but that, whatever state it is in.
   for (const name of ['ready', 'pending', 'starting', 'gone', 'draining', 'failed', 'lost']) {
-    expect(bodyOf(await ask(`/demo/${idOf(name)}/`)), name).toBe('{"kind":"barred"}');
+    expect(bodyOf(await ask(`/demo/${idOf(name)}/`)), name).toBe('{"kind":"access_denied"}');
   }
   expect(statusOf(await ask(`/demo/${idOf('unknown')}/`))).toBe(404);
   // The right one is told.

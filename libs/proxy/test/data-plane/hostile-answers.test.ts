@@ -301,7 +301,7 @@ test('thousands of tiny chunks to a client that does not read are one wait', asy
   raw.socket.resume();
   await waitFor('the end of the answer', () => raw.received.endsWith('\r\n0\r\n\r\n'));
   expect(warnings).toEqual([]);
-}, 30_000);
+}, 90_000);
 
 test('after all that the process still serves', async () => {
   const id = await answers(OK);
