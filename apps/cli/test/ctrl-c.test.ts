@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { waitFor as waitWithin } from '@ephemera/test-support';
+import { waitFor } from '@ephemera/test-support';
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 
 import { leftBehind } from './left-behind.ts';
@@ -12,9 +12,6 @@ import { client, makePlace, workspace } from './started-up.ts';
 
 // Whole starts, several in one test: on a machine with much to do each takes its time.
 vi.setConfig({ testTimeout: 300_000 });
-
-const waitFor: typeof waitWithin = (what, probe, within = 120_000) =>
-  waitWithin(what, probe, within);
 
 const UP = [process.execPath, client, 'up'];
 
