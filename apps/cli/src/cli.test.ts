@@ -76,7 +76,19 @@ async function ephemera(...inputs: string[]) {
   return { code, out: out.join(''), err: err.join(''), calls };
 }
 
-const COMMANDS = ['up', 'run', 'ls', 'get', 'renew', 'logs', 'kill', 'link', 'token', 'completion'];
+const COMMANDS = [
+  'up',
+  'run',
+  'ls',
+  'get',
+  'renew',
+  'logs',
+  'kill',
+  'link',
+  'token',
+  'clean',
+  'completion',
+];
 
 describe('help', () => {
   test.each([[[]], [['--help']], [['-h']], [['help']]])(
