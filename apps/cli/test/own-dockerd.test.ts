@@ -64,7 +64,7 @@ test('dockerd and Redis that were started here stop with it', async () => {
 test('dockerd goes on where a container of somebody else runs on it, and the end says so', async () => {
   const started = await up();
   expect(started.said()).toContain('Ephemera is up');
-  await machine.hostSays('docker run -d --network none ephemera/demo');
+  await machine.hostSays('docker run -d --network none ephemera/demo sleep 600');
   started.child.kill('SIGINT');
   expect(await started.ended).toBe(0);
   expect(started.said()).toMatch(/dockerd.* goes on: 1 containers run on it. Stop it: kill \d+/);
