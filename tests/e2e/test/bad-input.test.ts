@@ -159,7 +159,7 @@ describe('starts', () => {
       EPHEMERA_START_WAIT: 'soon',
     });
     expect(code).toBe(1);
-    for (const name of ['PUBLIC_PORT', 'ADMIN_PORT', 'ADMIN_TOKEN', 'REDIS_URL', 'HOLD']) {
+    for (const name of ['PUBLIC_PORT', 'ADMIN_PORT', 'ADMIN_TOKEN', 'REDIS_URL', 'START_WAIT']) {
       expect(errors).toContain(`EPHEMERA_${name}: `);
     }
     expect(errors).not.toMatch(/^\s+at /m);

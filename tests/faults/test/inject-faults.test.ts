@@ -16,14 +16,14 @@ function portWith(...faults: Pick<Fault, 'moment' | 'nth'>[]) {
   const injector = new FaultInjector(planned, ({ moment }) => seen.push(`fault ${moment}`));
   const port = injector.port('intake', {
     limit: 7,
-    async claim(name: string) {
+    async claimWarm(name: string) {
       seen.push(`begin ${name}`);
       await sleep(50);
       seen.push(`end ${name}`);
       return name;
     },
     async stock(name: string) {
-      return this.claim(name);
+      return this.claimWarm(name);
     },
   });
   return { port, seen };
@@ -35,16 +35,16 @@ test.each([
   ['after', ['begin a', 'end a', 'fault after']],
 ] as const)('a fault happens %s its call', async (moment, order) => {
   const { port, seen } = portWith({ moment, nth: 1 });
-  expect(await port.claim('a')).toBe('a');
+  expect(await port.claimWarm('a')).toBe('a');
   expect(seen).toEqual(order);
 });
 
 test('a fault waits for its turn, and the next one counts from there', async () => {
   const { port, seen } = portWith({ moment: 'before', nth: 2 }, { moment: 'after', nth: 1 });
-  await port.claim('a');
-  await port.claim('b');
-  await port.claim('c');
-  await port.claim('d');
+  await port.claimWarm('a');
+  await port.claimWarm('b');
+  await port.claimWarm('c');
+  await port.claimWarm('d');
   const order = ['begin a', 'end a', 'fault before', 'begin b', 'end b', 'begin c', 'end c'];
   expect(seen).toEqual([...order, 'fault after', 'begin d', 'end d']);
 });

@@ -13,6 +13,14 @@ function namespaceOfItsOwn(): string {
   return namespace;
 }
 
+/** A network that no worker has made: `removeAll` leaves it. */
+async function foreignNetwork(options: object): Promise<string> {
+  const name = `test-${randomBytes(4).toString('hex')}`;
+  const network = await docker.createNetwork({ Name: name, ...options });
+  onTestFinished(() => network.remove());
+  return name;
+}
+
 test('is a bridge whose containers do not reach each other, with room for the infrastructure', async () => {
   const namespace = namespaceOfItsOwn();
   const network = await ensureNetwork(docker, namespace);
@@ -68,13 +76,10 @@ test('says why none can be made where the one that was asked for is in use', asy
 });
 
 test('refuses one of that name that is of another kind', async () => {
-  const namespace = namespaceOfItsOwn();
-  await docker.createNetwork({
-    Name: namespace,
+  const namespace = await foreignNetwork({
     IPAM: { Driver: 'default', Config: [{ Subnet: '10.254.253.0/24' }] },
   });
   await expect(ensureNetwork(docker, namespace)).rejects.toThrow(/is no bridge with an IPv4 \/16/);
-  await docker.getNetwork(namespace).remove();
 });
 
 const fit = {
@@ -102,8 +107,7 @@ test.each([
     /range "10\.230\.128\.0\/24".* not 10\.230\.0\.0\/24/,
   ],
 ])('refuses one %s, and says what to do', async (_, change, reason) => {
-  const namespace = namespaceOfItsOwn();
-  await docker.createNetwork({ Name: namespace, ...fit, ...change });
+  const namespace = await foreignNetwork({ ...fit, ...change });
   const refused = ensureNetwork(docker, namespace);
   await expect(refused).rejects.toThrow(BootError);
   await expect(refused).rejects.toThrow(reason);
@@ -112,8 +116,7 @@ test.each([
 });
 
 test('takes one that somebody else has made as it would have been made here', async () => {
-  const namespace = namespaceOfItsOwn();
-  await docker.createNetwork({ Name: namespace, ...fit });
+  const namespace = await foreignNetwork(fit);
   expect((await ensureNetwork(docker, namespace)).subnet).toBe('10.230.0.0/16');
 });
 

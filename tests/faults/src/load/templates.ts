@@ -5,7 +5,7 @@ export function templatesOf(receiverPort: number): string {
   const template = (fields: TemplateFields) =>
     demoTemplate({
       maxTimeout: '10m',
-      ready: { http: '/id', timeoutMs: '4m' },
+      ready: { http: '/id', within: '4m' },
       limits: { memory: '32m', cpus: 0.5, pids: 32 },
       ...fields,
     });

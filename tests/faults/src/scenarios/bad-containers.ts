@@ -93,7 +93,7 @@ async function oneOf(
 
 function templates(receiverPort: number): string {
   const all = Object.entries(BAD).map(([name, { command }]) => {
-    const timeoutMs = name === 'never-ready' ? '6s' : '2m';
+    const within = name === 'never-ready' ? '6s' : '2m';
     return `
   ${name}:
     image: ephemera/demo
@@ -101,7 +101,7 @@ function templates(receiverPort: number): string {
     timeout: 12s
     maxTimeout: 10m
     stopGrace: 1s
-    ready: { http: /id, within: ${timeoutMs} }
+    ready: { http: /id, within: ${within} }
     limits: { memory: 32m, cpus: 0.5, pids: 32 }
     readOnly: true
     tmpfs: { /tmp: 8m }

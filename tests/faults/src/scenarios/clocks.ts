@@ -15,7 +15,7 @@ import { type FakedClock, fakeClock } from '../faked-clock.ts';
 const HOUR = 3_600;
 const FIELDS = {
   ...{ timeout: '25s', maxTimeout: '20m' },
-  ready: { http: '/id', timeoutMs: '4m' },
+  ready: { http: '/id', within: '4m' },
   limits: { memory: '32m', pids: 32 },
 };
 const TEMPLATES = `

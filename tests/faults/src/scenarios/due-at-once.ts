@@ -13,7 +13,7 @@ default: demo
 templates:
   demo: ${demoTemplate({
     ...{ timeout: '20m', maxTimeout: '40m', stopGrace: '1s' },
-    ready: { http: '/id', timeoutMs: '15m' },
+    ready: { http: '/id', within: '15m' },
     limits: { memory: '32m', cpus: 0.5, pids: 32 },
   })}
 `;
