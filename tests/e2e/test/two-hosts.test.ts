@@ -67,7 +67,11 @@ class Host {
   }
 
   /** Starts an app of the product with the settings of the deployment. */
-  async app(name: 'proxy' | 'worker', more: Record<string, string> = {}): Promise<Program> {
+  app(name: 'proxy' | 'worker', more: Record<string, string> = {}): Promise<Program> {
+    return this.program(join(root, `apps/${name}/src/main.ts`), more);
+  }
+
+  async program(main: string, more: Record<string, string>): Promise<Program> {
     const config = join(this.machine.folder, 'ephemera.yml');
     await writeFile(config, TEMPLATES.replace('timeout: 60s', 'timeout: 10m'));
     const env = {
@@ -82,7 +86,6 @@ class Host {
       ...more,
     };
     const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
-    const main = join(root, `apps/${name}/src/main.ts`);
     return this.run('env', ...settings, process.execPath, main);
   }
 
@@ -191,6 +194,30 @@ test('a second daemon under the id of the first is refused, and ends nothing of 
   expect(await host.instance(first)).toEqual({ status: 200, body: first });
   await two.engine.docker('network', 'rm', NAMESPACE);
 }, 90_000);
+
+test('without the check, a second daemon under the same id ends the instances of the first', async () => {
+  const unchecked = join(import.meta.dirname, 'unchecked-worker.ts');
+  const subnet = { EPHEMERA_HOST_ID: 'h1', EPHEMERA_SUBNET: '10.240.0.0/16' };
+  const clone = await two.program(unchecked, subnet);
+  await waitFor(
+    'the end of the instance',
+    async () => {
+      if (clone.child.exitCode !== null) throw new Error(clone.log());
+      return (await host.instance(first)).status === 410;
+    },
+    60_000,
+  );
+  // A graceful stop would remove the registration of the first host.
+  clone.child.kill('SIGKILL');
+  await waitFor('the end of the worker', () => clone.child.signalCode !== null);
+  await two.engine.docker('network', 'rm', NAMESPACE);
+  first = await host.newInstance();
+  await waitFor(
+    'another instance',
+    async () => (await host.instance(first)).body === first,
+    60_000,
+  );
+}, 150_000);
 
 test('a second host with the same network is refused, and the message names the cure', async () => {
   const second = await two.app('worker');

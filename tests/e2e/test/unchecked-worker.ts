@@ -1,0 +1,19 @@
+import { runApp } from '@ephemera/process';
+import { createWorker, workerDependencies } from '@ephemera/worker';
+import { readConfig } from '../../../apps/worker/src/config.ts';
+
+// The worker as it would be if Redis registered every host that asks.
+
+await runApp(() =>
+  createWorker(readConfig(), {
+    ...workerDependencies,
+    createStore(...args) {
+      const store = workerDependencies.createStore(...args);
+      const hostRegistry = {
+        ...store.hostRegistry,
+        register: () => Promise.resolve({ kind: 'registered' } as const),
+      };
+      return { ...store, hostRegistry };
+    },
+  }),
+);
