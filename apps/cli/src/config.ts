@@ -33,7 +33,7 @@ export const schema = z.object({
     .url({ error: 'must be an http:// or https:// address' })
     .optional()
     .describe(
-      'Where the commands reach the control API; the admin port of this machine where absent.',
+      'URL of the control API that the commands use. Default: the admin port of this machine.',
     ),
   DOCKER_HOST: z.string().optional(),
 });

@@ -17,18 +17,20 @@ import { z } from 'zod';
 /** The settings by their names in the environment; the reference is made from it. */
 export const schema = z.object({
   ...COMMON,
-  EPHEMERA_DASHBOARD_PORT: port(8082).describe('The instances page and the queues.'),
+  EPHEMERA_DASHBOARD_PORT: port(8082).describe('Port of the dashboard.'),
   EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_ADMIN_TOKEN: adminToken,
   EPHEMERA_ADMIN_TOKEN_FILE: adminTokenFile,
   EPHEMERA_DASHBOARD_NAMES: list.describe(
-    'Host names that the dashboard answers to, with commas, beside addresses and `localhost`. Where unset it answers to any unless it is bound to loopback.',
+    'Host names that the dashboard answers to, besides IP addresses and `localhost`, separated by commas or spaces. If unset, it answers to every name, except when it is bound to loopback.',
   ),
   EPHEMERA_TRUSTED_PROXIES: trustedProxies,
   EPHEMERA_CONFIG: z
     .string()
     .default('ephemera.yml')
-    .describe('The templates, tokens and webhooks.'),
+    .describe(
+      'Path of the configuration file with templates, tokens and webhooks. The dashboard reads only the tokens.',
+    ),
 });
 
 /** @throws ConfigError with every fault at once */

@@ -18,8 +18,12 @@ import type { ProxyConfig } from '@ephemera/proxy';
 /** The settings by their names in the environment; the reference is made from it. */
 export const schema = z.object({
   ...COMMON,
-  EPHEMERA_PUBLIC_PORT: port(8080).describe("The data path and the visitors' entrance."),
-  EPHEMERA_ADMIN_PORT: port(8081).describe('The control API, health and metrics.'),
+  EPHEMERA_PUBLIC_PORT: port(8080).describe(
+    'Port for visitors: starts of instances, and their traffic.',
+  ),
+  EPHEMERA_ADMIN_PORT: port(8081).describe(
+    'Port of the control API, the health checks and the metrics of the proxy.',
+  ),
   EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_ADMIN_TOKEN: adminToken,
   EPHEMERA_ADMIN_TOKEN_FILE: adminTokenFile,
@@ -27,55 +31,62 @@ export const schema = z.object({
     .string()
     .optional()
     .describe(
-      'What signs links and challenges: random, at least 32 characters, the same for all replicas. With commas: the first signs, all are known by.',
+      'Keys for signed links and proof-of-work challenges, comma-separated, each random and at least 32 characters. The first key signs; every key verifies, so that keys can be rotated. All replicas need the same keys.',
     ),
   EPHEMERA_SIGNING_KEYS_FILE: z
     .string()
     .optional()
-    .describe('A file with them, one a line, in their place; read again when it changes.'),
+    .describe(
+      'Path of a file with the signing keys, one per line. Read again when it changes. Set only one of the two.',
+    ),
   EPHEMERA_CONFIG: z
     .string()
     .default('ephemera.yml')
-    .describe('The templates, tokens and webhooks.'),
+    .describe('Path of the configuration file with templates, tokens and webhooks.'),
   EPHEMERA_PREFIX: z
     .string()
     .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens')
     .default('demo')
-    .describe('First segment of the path form.'),
+    .describe('First segment of the path form, `/{prefix}/{id}/`.'),
   EPHEMERA_PUBLIC_URL: z
     .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
     .optional()
     .describe(
-      'How visitors reach the public port, the same for all replicas; http://localhost:PORT where unset.',
+      'URL under which visitors reach the public port. All replicas need the same value. Default: `http://localhost:` and the public port.',
     ),
   EPHEMERA_DOMAIN: z
     .string()
     .regex(/^[a-z0-9.-]+(:\d+)?$/, 'must be a domain such as demos.example.org')
     .optional()
-    .describe('Each instance its own origin, `{id}.DOMAIN`; off where unset.'),
+    .describe(
+      'Domain of the host form: each instance is served on its own origin, `{id}.DOMAIN`. If unset, only the path form exists.',
+    ),
   EPHEMERA_TRUSTED_PROXIES: trustedProxies,
   EPHEMERA_START_WAIT: duration('30s').describe(
-    'How long a request waits for an instance that still starts.',
+    'How long a request waits for an instance that is still starting. After that it gets 503.',
   ),
-  EPHEMERA_THEME: z
-    .enum(THEMES)
-    .default('calm')
-    .describe('The look of the page that people see while an instance starts.'),
+  EPHEMERA_THEME: z.enum(THEMES).default('calm').describe('Theme of the waiting page.'),
   EPHEMERA_THEME_FILE: z
     .string()
     .optional()
-    .describe('An HTML page of your own in its place; see docs/WAITING.md.'),
+    .describe(
+      'Path of a custom waiting page (HTML). Read at start-up. See docs/guides/waiting-page.md.',
+    ),
   EPHEMERA_RESPONSE_TIMEOUT: duration('60s').describe(
-    'How long an instance may take until its answer begins; 0s: for ever.',
+    'How long an instance may take to begin its response. After that the client gets 504. `0s`: no limit.',
   ),
   EPHEMERA_REDIS_GRACE: duration('30s').describe(
-    'How long known routes are used while Redis is away.',
+    'How long known routes stay in use while Redis is unavailable.',
   ),
   EPHEMERA_UNREADY: duration('0s').describe(
-    'How long a stop waits before it closes the ports, for the balancer to notice.',
+    'How long a shutdown waits after it reports not ready and before it closes the port, so that the load balancer notices.',
   ),
-  EPHEMERA_DRAIN: duration('10s').describe('How long a stop waits for open requests and tunnels.'),
-  EPHEMERA_ROUTES: count(200_000, 1, 10_000_000).describe('How many routes are kept in memory.'),
+  EPHEMERA_DRAIN: duration('10s').describe(
+    'How long a shutdown waits for open requests and WebSockets.',
+  ),
+  EPHEMERA_ROUTES: count(200_000, 1, 10_000_000).describe(
+    'Maximum number of routes in the memory of a replica.',
+  ),
 });
 
 export function readConfig(environment = process.env): ProxyConfig {

@@ -20,17 +20,19 @@ const SUBNET_LIST = /^(?:\d{1,3}\.\d{1,3}\.0\.0\/16)(?:,\d{1,3}\.\d{1,3}\.0\.0\/
 export const schema = z.object({
   ...COMMON,
   EPHEMERA_ADMIN_HOST: adminHost,
-  EPHEMERA_WORKER_PORT: port(8083).describe('Health and metrics of the worker.'),
+  EPHEMERA_WORKER_PORT: port(8083).describe(
+    'Port of the health checks and the metrics of the worker.',
+  ),
   DOCKER_HOST: z
     .string()
     .default('unix:///var/run/docker.sock')
-    .describe('The Docker daemon: `unix:///path` or `tcp://host:port`, as Docker has it.'),
+    .describe('Address of the Docker daemon: `unix:///path` or `tcp://host:port`.'),
   EPHEMERA_HOST_ID: z
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lowercase letters, digits and hyphens, at most 63')
     .optional()
     .describe(
-      "Name of this Docker daemon among the hosts; the daemon's own name and id where unset.",
+      'Id of this host, one per Docker daemon. Default: derived from the name and the id that the daemon reports.',
     ),
   EPHEMERA_SUBNET: z
     .string()
@@ -39,25 +41,27 @@ export const schema = z.object({
     .pipe(z.array(z.cidrv4(SUBNETS)))
     .optional()
     .describe(
-      "The instances' networks, IPv4 /16s with commas: the first is used until it is full, and so on; the free ones of 10.231.0.0/16 to 10.254.0.0/16 where unset.",
+      'Networks for instances: IPv4 /16 ranges, comma-separated. The worker uses the first until it is full, then the next. Default: the free ranges of 10.231.0.0/16 to 10.254.0.0/16.',
     ),
   EPHEMERA_FIREWALL: z
     .enum(['auto', 'required', 'off'])
     .default('auto')
     .describe(
-      '`auto` sets the rules, and starts only trusted templates where it cannot; `required` refuses to start then; `off` sets none and starts everything.',
+      'Firewall rules for instances. `auto`: set them; where that is impossible, start only templates with `trusted: true`. `required`: refuse to start where that is impossible. `off`: set no rules and start every template.',
     ),
   EPHEMERA_FIREWALL_IMAGE: z
     .string()
     .optional()
-    .describe('An image with iptables, to set the rules from where the worker itself cannot.'),
+    .describe(
+      'Image with iptables for the helper container that sets the rules, if the worker itself runs in a container.',
+    ),
   EPHEMERA_EGRESS_DNS: z
     .string()
     .default('1.1.1.1,8.8.8.8')
     .transform((text) => text.split(','))
     .pipe(z.array(z.ipv4('must be IPv4 addresses, with commas')))
     .describe(
-      "The resolvers of instances with egress, with commas: yours tells them your names, so the default is not the host's own.",
+      'DNS resolvers of instances with `egress: true`, comma-separated. The resolver of the host is not the default, because it would disclose internal names.',
     ),
   EPHEMERA_EGRESS_BLOCK: z
     .string()
@@ -65,41 +69,43 @@ export const schema = z.object({
     .transform((text) => (text === undefined ? [] : text.split(',')))
     .pipe(z.array(z.cidrv4('must be IPv4 ranges such as 203.0.113.0/24, with commas')))
     .describe(
-      'Ranges that no instance reaches, with commas: public addresses of yours, beside what is private anyway.',
+      'IPv4 ranges that no instance may reach, comma-separated: for example, public addresses of your own machines. Private ranges are always blocked.',
     ),
-  EPHEMERA_PULL_TIMEOUT: duration('10m').describe(
-    'How long it may take to pull an image that is not on the host.',
-  ),
+  EPHEMERA_PULL_TIMEOUT: duration('10m').describe('Time limit for pulling an image.'),
   EPHEMERA_CONFIG: z
     .string()
     .default('ephemera.yml')
-    .describe('The templates, what they may ask for, tokens and webhooks.'),
+    .describe(
+      'Path of the configuration file. The worker reads `allow`, `images` and `webhooks` from it.',
+    ),
   EPHEMERA_MAX_INSTANCES: count(1000, 1, 1_000_000).describe(
-    'How many instances this host holds, on as many networks as that takes.',
+    'Maximum number of instances on this host, over all of its networks.',
   ),
   EPHEMERA_NETWORK_INSTANCES: count(1000, 1, 1000).describe(
-    'How many instances one network takes before a further one is made; a bridge has 1,023 ports.',
+    'Maximum number of instances per network. The worker creates a further network after that. A bridge has 1,023 ports.',
   ),
   EPHEMERA_MAX_MEMORY: sizeText
     .optional()
     .describe(
-      "How much memory the instances of this host may be promised; 80 % of the daemon's where unset.",
+      'Sum of the memory limits of all instances on this host, such as `24g`. Default: 80 % of the memory that the daemon reports.',
     ),
   EPHEMERA_MAX_CPUS: z.coerce
     .number({ error: 'must be a number' })
     .min(0.01, 'must be at least 0.01')
     .optional()
-    .describe('How many CPUs they may be promised; no bound where unset, since CPUs are shared.'),
+    .describe(
+      'Sum of the CPU limits of all instances on this host. Default: no limit, because the kernel shares CPUs.',
+    ),
   EPHEMERA_CPU_PERIOD: duration('10ms')
     .pipe(z.number().min(1, 'must be at least 1ms').max(1_000, 'must be at most 1s'))
     .describe(
-      'Over how long the CPU time of an instance is counted, 1ms to 1s: the longer, the longer it may take all cores at once, and the longer others wait then. It is longer for a share of which the kernel would make less than 1 ms.',
+      'Period of the CPU quota, from `1ms` to `1s`. A longer period allows longer bursts of one instance, which delay its neighbours. The worker lengthens it where the quota would fall below 1 ms.',
     ),
   EPHEMERA_SPAWN_CONCURRENCY: count(8, 1, 1000).describe(
-    'How many containers are created and started at once; those that wait for their image, or for an answer, do not count.',
+    'Maximum number of containers that are created and started at the same time. Starts that wait for an image or a probe do not count.',
   ),
   EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000).describe(
-    'How many instances are removed at once at most: so many by kill jobs, as many by failed starts, as many by exits, and as many by repairs (of which 8 are under way).',
+    'Maximum number of removals at the same time. The limit applies separately to kill jobs, failed starts, container exits and repairs.',
   ),
 });
 

@@ -7,7 +7,7 @@ export const accessFields = {
     .enum(['open', 'token', 'link'])
     .prefault('open')
     .describe(
-      'Which visitors may start one: `open`: any; `token`: who sends a token of scope `create`; `link`: those too, and who has a signed link.',
+      'Who may start an instance at `/{prefix}/new`. `open`: every visitor. `token`: clients that send a token with the scope `create`. `link`: those clients, and visitors with a signed link.',
     ),
   proofOfWork: z
     .int({ error: 'must be a whole number of bits' })
@@ -15,13 +15,13 @@ export const accessFields = {
     .max(28, 'must be at most 28')
     .prefault(0)
     .describe(
-      'Zero bits that a visitor without token or link finds a hash with before one is started; 16 take a browser a moment, each more twice as long; 0: none. Needs EPHEMERA_SIGNING_KEYS.',
+      'Difficulty of the proof of work for visitors without a token or a link, in leading zero bits of a SHA-256 hash. 16 takes a browser about a second; each further bit doubles the time. 0 disables it. Requires `EPHEMERA_SIGNING_KEYS`.',
     ),
   access: z
     .enum(['public', 'token', 'owner'])
     .prefault('public')
     .describe(
-      'Who may enter an instance: `public`: whoever knows its id; `token`: who has its access token, told at its creation; `owner`: only the browser, or the API client, that started it.',
+      'Who may open an instance. `public`: everyone who knows its id. `token`: clients with its access token, which the creation response contains. `owner`: only the browser or the API client that started it.',
     ),
 };
 

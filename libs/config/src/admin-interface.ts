@@ -8,7 +8,7 @@ export const adminHost = z
   .string()
   .default('127.0.0.1')
   .describe(
-    "The address that the admin port, the dashboard and a worker's health port are bound to. Elsewhere than on loopback the first two start only with a token that cannot be guessed.",
+    'Address that the admin port, the dashboard and the health port of a worker bind to. On another address than loopback, proxy and dashboard refuse a weak `EPHEMERA_ADMIN_TOKEN`.',
   );
 
 /** Fewer are soon tried out by whoever may ask as often as they like. */

@@ -143,7 +143,7 @@ export const list = z
   .transform((text) => text.split(/[\s,]+/).filter(Boolean));
 
 export const trustedProxies = list.describe(
-  'Load balancers whose X-Forwarded-* are believed: addresses or CIDRs, with spaces.',
+  'Load balancers whose `X-Forwarded-*` headers are trusted: addresses or CIDR ranges, separated by commas or spaces.',
 );
 
 const namespace = z
@@ -161,28 +161,32 @@ export const adminToken = z
   .min(16, 'must have at least 16 characters')
   .optional()
   .describe(
-    'A token that may do everything on the control API, and the password of the dashboard. Not needed where the configuration has a token of scope `admin`.',
+    'Bearer token with the scope `admin`, which also opens the dashboard. At least 16 characters. Optional if `ephemera.yml` has a token with the scope `admin`.',
   );
 
 export const adminTokenFile = z
   .string()
   .optional()
-  .describe('A file with it, in its place: read at the start, and in no environment to be seen.');
+  .describe(
+    'Path of a file that holds the value of `EPHEMERA_ADMIN_TOKEN`. Keeps the token out of the environment. Read once at start-up. Set only one of the two.',
+  );
 
 /** What every app reads. */
 export const COMMON = {
   ...REDIS,
   EPHEMERA_NAMESPACE: namespace.describe(
-    'Begins every Redis key, container and network name: two deployments on one machine differ by it.',
+    'Prefix of every Redis key, container name and network name. Two deployments that share a Redis or a Docker daemon need different namespaces.',
   ),
-  EPHEMERA_LOG_LEVEL: logLevel.describe('What is logged: JSON lines on stdout.'),
+  EPHEMERA_LOG_LEVEL: logLevel.describe(
+    'Lowest level that is logged. The log is JSON, one object per line, on standard output.',
+  ),
   EPHEMERA_HOST: z
     .string()
     .default('127.0.0.1')
     .describe(
-      'The address that the public port is bound to. Elsewhere than on loopback a proxy starts only with an `EPHEMERA_ADMIN_TOKEN` that cannot be guessed: it counts on the public port too.',
+      'Address that the public port binds to. On another address than loopback, a proxy refuses a weak `EPHEMERA_ADMIN_TOKEN`, because the public port accepts it too.',
     ),
   EPHEMERA_TOMBSTONE: count(3600, 1, 604_800).describe(
-    'How long a dead id still answers with its reason, seconds.',
+    'Seconds for which the id of an ended instance answers 410 with the reason. After that it answers 404.',
   ),
 };

@@ -16,35 +16,39 @@ export const isolationFields = {
   capAdd: z
     .array(capability)
     .prefault([])
-    .describe('Capabilities given back; all are dropped. Each must be in `allow.capabilities`.'),
+    .describe(
+      'Linux capabilities to add. All others are dropped. Each must be listed in `allow.capabilities`.',
+    ),
   egress: z
     .boolean()
     .prefault(false)
-    .describe('Whether it may open connections outwards: to the internet, never to what is near.'),
+    .describe(
+      'Whether the instance may open connections to the internet. Private and link-local ranges stay blocked.',
+    ),
   trusted: z
     .boolean()
     .prefault(false)
-    .describe('Whether it may run on a host whose firewall could not be set.'),
+    .describe('Whether the template may start on a host where the firewall rules cannot be set.'),
   runtime: word
     .optional()
     .describe(
-      "The daemon's runtime that runs it, `runsc` say; must be in `allow.runtimes`, and known to the daemon.",
+      'Container runtime, such as `runsc`. The Docker daemon must know it, and `allow.runtimes` must list it. Default: the runtime of the daemon.',
     ),
   seccomp: seccomp
     .optional()
     .describe(
-      "A seccomp profile: the absolute path of its JSON on the worker, or `unconfined`; must be in `allow.seccomp`. The daemon's own where absent.",
+      'Seccomp profile: the absolute path of a JSON file on the worker, or `unconfined`. `allow.seccomp` must list it. Default: the profile of the daemon.',
     ),
   apparmor: word
     .optional()
     .describe(
-      "An AppArmor profile that the host has loaded; must be in `allow.apparmor`. The daemon's own where absent.",
+      'AppArmor profile that is loaded on the host. `allow.apparmor` must list it. Default: the profile of the daemon.',
     ),
   userns: z
     .enum(['remapped', 'host'])
     .optional()
     .describe(
-      '`remapped`: only on a daemon that maps users (`userns-remap`); `host`: its users are those of the host even there, which must be in `allow.userns`.',
+      'User namespace. `remapped`: start only on a daemon with `userns-remap`. `host`: use the user ids of the host even on such a daemon; `allow.userns` must list it.',
     ),
 };
 
@@ -53,11 +57,17 @@ export const allowSchema = z
     capabilities: z
       .array(capability)
       .prefault([])
-      .describe('Capabilities that a template may ask for in `capAdd`.'),
-    runtimes: z.array(word).prefault([]).describe('Runtimes of the daemon.'),
-    seccomp: z.array(seccomp).prefault([]).describe('Profiles by their path, or `unconfined`.'),
-    apparmor: z.array(word).prefault([]).describe('AppArmor profiles.'),
-    userns: z.array(z.literal('host')).prefault([]).describe('`host`, or nothing.'),
+      .describe('Capabilities that templates may add with `capAdd`.'),
+    runtimes: z.array(word).prefault([]).describe('Container runtimes that templates may use.'),
+    seccomp: z
+      .array(seccomp)
+      .prefault([])
+      .describe('Seccomp profiles that templates may use: absolute paths, or `unconfined`.'),
+    apparmor: z.array(word).prefault([]).describe('AppArmor profiles that templates may use.'),
+    userns: z
+      .array(z.literal('host'))
+      .prefault([])
+      .describe('`[host]` allows templates with `userns: host`.'),
   })
   .prefault({});
 
@@ -67,12 +77,12 @@ export const imagesSchema = z
       .array(z.string().min(1, 'must be a pattern such as ghcr.io/acme/*'))
       .optional()
       .describe(
-        'Patterns, one of which every image must fit: `*` within a part of the path, `**` for anything; any image where absent.',
+        'Patterns; every image must match one of them. `*` matches within one segment of the name, `**` matches anything. Default: every image is allowed.',
       ),
     requireDigest: z
       .boolean()
       .prefault(false)
-      .describe('Whether every image must be named by its digest: `app@sha256:…`.'),
+      .describe('Whether every image must be pinned by digest: `app@sha256:…`.'),
   })
   .prefault({});
 

@@ -22,19 +22,23 @@ export const REDIS = {
     .regex(/^rediss?:\/\//, 'must be a redis:// or rediss:// address')
     .default('redis://127.0.0.1:6379/0')
     .describe(
-      'The Redis of the deployment, `redis://` or with TLS `rediss://`, with user and password where it has them: `rediss://user:password@host:port/0`. What it must allow: docs/SECURITY.md.',
+      'URL of the Redis server: `redis://host:port/0`, or with TLS and a user `rediss://user:password@host:port/0`. Redis needs `maxmemory-policy noeviction`. `deploy/redis.acl` lists the rights that the user needs.',
     ),
   EPHEMERA_REDIS_URL_FILE: z
     .string()
     .optional()
-    .describe('A file with it, in its place: read at the start, and in no environment to be seen.'),
+    .describe(
+      'Path of a file that holds the value of `EPHEMERA_REDIS_URL`. Keeps the password out of the environment. Read once at start-up. Set only one of the two.',
+    ),
   EPHEMERA_REDIS_CA: pemFile.describe(
-    "File of the authorities that a `rediss://` is checked against, PEM; the system's where unset.",
+    'Path of a PEM file with the certificate authorities that sign the certificate of a `rediss://` server. Default: the authorities of Node.',
   ),
   EPHEMERA_REDIS_CERT: pemFile.describe(
-    'File of the certificate that is shown to a `rediss://` which asks for one, PEM.',
+    'Path of a PEM file with the client certificate, if the `rediss://` server requires one.',
   ),
-  EPHEMERA_REDIS_KEY: pemFile.describe('File of its key, PEM.'),
+  EPHEMERA_REDIS_KEY: pemFile.describe(
+    'Path of a PEM file with the private key of `EPHEMERA_REDIS_CERT`.',
+  ),
 };
 
 /** The address that these settings stand for. */

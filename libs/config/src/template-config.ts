@@ -96,94 +96,108 @@ export const templateSchema = z
     image: z
       .string()
       .min(1, 'must name an image')
-      .describe('The image; pulled where it is not on the host.'),
+      .describe('Docker image. Pulled if the host does not have it.'),
     port: portNumber
       .optional()
-      .describe('The port that the container serves on; give this or `ports`.'),
+      .describe('Port that the container listens on. Set either `port` or `ports`.'),
     ports: z
       .record(name, portNumber)
       .optional()
-      .describe('Several ports by name; the first is the main one.'),
-    timeout: positiveDuration.prefault('30m').describe('Time to live, counted from ready.'),
+      .describe(
+        'Several ports by name, such as `{web: 80, api: 8000}`. The first is the main port.',
+      ),
+    timeout: positiveDuration
+      .prefault('30m')
+      .describe('Time to live (TTL), counted from the moment the instance is ready.'),
     maxTimeout: positiveDuration
       .optional()
       .describe(
-        'Ceiling of the whole life, counted from creation; `timeout` and the start deadline where absent.',
+        'Maximum lifetime, counted from creation. No renewal passes it. Default: `timeout` plus `ready.within`.',
       ),
     idleTimeout: positiveDuration
       .optional()
-      .describe('Ends it before its time when it was not used for so long; never where absent.'),
+      .describe(
+        'Ends the instance when it has not been used for this long. Default: no idle timeout.',
+      ),
     activity: z
       .enum(['connections', 'client-bytes', 'requests'])
       .prefault('connections')
       .describe(
-        'What counts as use: open requests and tunnels, bytes that clients send, or requests answered below 300.',
+        'What counts as use for `idleTimeout`. `connections`: open requests and WebSockets. `client-bytes`: bytes that clients send. `requests`: responses with a status below 300.',
       ),
     ready: ready.describe(
-      'When it counts as ready: `tcp`, `{tcp: true, within}` or `{http: /path, status: 200-399, within: 30s}`.',
+      'Readiness probe. `tcp`: the main port accepts a connection. `{http: /path, status: 200-399, within: 30s}`: GET on the path answers with one of these statuses. `{tcp: true, within: 1m}`: TCP with another time limit. The start fails after `within` (default `30s`).',
     ),
     stopGrace: duration
       .prefault('5s')
-      .describe('How long it may take to stop before it is killed.'),
+      .describe('Time between SIGTERM and SIGKILL when the container is stopped.'),
     limits: limits.describe(
-      '`memory`, without swap on top, `cpus`, and `pids`, processes and threads.',
+      'Resource limits. `memory`: RAM without swap (default `256m`). `cpus`: CPU share (default 0.5). `pids`: processes and threads (default 128).',
     ),
     command: z
       .array(withoutNul)
       .min(1)
       .optional()
       .describe(
-        "Replaces the image's command; `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}` are filled in.",
+        'Replaces the command of the image. The placeholders `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}` are substituted.',
       ),
     env: z
       .record(variable, withoutNul)
       .prefault({})
       .describe(
-        'Environment; filled in like `command`. `EPHEMERA_ID`, `_PORT`, `_BASE_PATH` and `_URL` are always there.',
+        'Environment variables, with the same placeholders as `command`. `EPHEMERA_ID`, `EPHEMERA_PORT`, `EPHEMERA_BASE_PATH` and `EPHEMERA_URL` are always set.',
       ),
     labels: z
       .record(label, z.string())
       .prefault({})
-      .describe("Labels of the container; Ephemera's own begin with `ephemera.`."),
+      .describe('Labels of the container. Keys that begin with `ephemera.` are reserved.'),
     user: z
       .string()
       .min(1, 'must name a user, or be image')
       .prefault(NOBODY)
       .describe(
-        "The user, and the group after a colon, that it runs as; `image`: the image's own.",
+        'User and group of the process, as `user:group`. `image` uses the user of the image.',
       ),
     readOnly: z
       .boolean()
       .prefault(true)
-      .describe('Whether its root file system is read-only; `/tmp` is then a `tmpfs` of 64m.'),
+      .describe('Whether the root file system is read-only. If so, `/tmp` is a `tmpfs` of 64 MiB.'),
     tmpfs: z
       .record(z.string().startsWith('/'), size)
       .prefault({})
-      .describe('Writable paths in memory, with their sizes.'),
+      .describe(
+        'Paths that are mounted as `tmpfs`, with their sizes: `{/data: 32m}`. They count towards `limits.memory`.',
+      ),
     ...isolationFields,
     stripPrefix: z
       .boolean()
       .prefault(true)
-      .describe('Whether `/{prefix}/{id}` is taken off the path that the container sees.'),
+      .describe(
+        'Whether the proxy removes `/{prefix}/{id}` from the path before it forwards a request.',
+      ),
     host: z
       .enum(['pass', 'mask'])
       .prefault('pass')
-      .describe("`pass`: the container sees the visitor's Host; `mask`: its own address."),
+      .describe(
+        'Value of the `Host` header that the container gets. `pass`: the value that the client sent. `mask`: the address of the container.',
+      ),
     notice: positiveDuration
       .optional()
       .describe(
-        'How long ahead of its deadline `expiring` is told; a tenth of the TTL, at most a minute, where absent.',
+        'How long before the deadline the event `expiring` is sent. Default: a tenth of the TTL, at most one minute.',
       ),
     onTimeout: z
       .enum(['kill', 'pause'])
       .prefault('kill')
       .describe(
-        '`pause`: its deadline freezes it, and it is killed at its ceiling, so give `maxTimeout`.',
+        'What happens at the deadline. `kill`: the instance ends. `pause`: it is paused, and ends at `maxTimeout`, which must then be above `timeout`.',
       ),
     resume: z
       .enum(['request', 'manual'])
       .prefault('manual')
-      .describe('What resumes a paused one: the next request, or only `POST …/resume`.'),
+      .describe(
+        'What resumes a paused instance. `request`: the next request. `manual`: only `POST /v1/instances/{id}/resume`.',
+      ),
     ...accessFields,
     ...capacityFields,
   })

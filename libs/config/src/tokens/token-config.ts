@@ -14,13 +14,13 @@ export const tokenSchema = z.strictObject({
     .union([hash, z.array(hash).min(1).max(8)], 'must be a hash or a list of hashes')
     .transform((input) => [input].flat())
     .describe(
-      'What `ephemera token NAME` prints: `sha256:` and 64 hex digits. Of a list each is valid, so that a token can be replaced without a gap.',
+      'Output of `ephemera token NAME`: `sha256:` and 64 hexadecimal digits. Every hash of a list is valid, so that a token can be rotated without downtime.',
     ),
   scopes: z
     .array(z.enum(SCOPES, `must be one of ${SCOPES.join(', ')}`))
     .min(1, 'must have at least one scope')
     .describe(
-      '`read`: look at everything; `create`: start instances, and see, renew and end those of its own; `admin`: everything.',
+      '`read`: read everything. `create`: start instances, and read, renew, pause, resume and end the instances of this token. `admin`: everything.',
     ),
 });
 
