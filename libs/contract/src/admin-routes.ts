@@ -16,8 +16,8 @@ const item = {
   absent: 'instance of this id',
 } as const;
 
-const FAILED_START = 'It could not be started (asked for with Prefer)';
-const HOST_SILENT = 'Redis is away, or no worker of its host answers';
+const FAILED_START = 'The start failed (only with `Prefer: wait`)';
+const HOST_SILENT = 'Redis is unavailable, or no worker of the host answers';
 
 function suspension(op: 'pause' | 'resume', summary: string) {
   return defineRoute({
@@ -27,9 +27,12 @@ function suspension(op: 'pause' | 'resume', summary: string) {
     token: true,
     ...item,
     responses: {
-      200: json(instanceSchema, 'As it now is; again is the same'),
-      409: problem('Not to be done in its state'),
-      410: problem('It has ended'),
+      200: json(
+        instanceSchema,
+        'The instance in its new state. A repeated request has the same response',
+      ),
+      409: problem('Not possible in the state of the instance'),
+      410: problem('The instance has ended'),
       503: problem(HOST_SILENT),
     },
   });
@@ -40,33 +43,33 @@ export const adminRoutes = {
   health: defineRoute({
     method: 'GET',
     path: '/healthz',
-    summary: 'Whether the process answers',
-    responses: { 200: json(healthSchema, 'It does') },
+    summary: 'Check that the process answers',
+    responses: { 200: json(healthSchema, 'The process answers') },
   }),
   readiness: defineRoute({
     method: 'GET',
     path: '/readyz',
-    summary: 'Whether the replica can do its whole work',
+    summary: 'Check that the replica can serve every kind of request',
     responses: {
-      200: json(readinessSchema, 'It can'),
-      503: json(readinessSchema, 'Some part is missing'),
+      200: json(readinessSchema, 'Ready'),
+      503: json(readinessSchema, 'Not ready; `parts` shows what is missing'),
     },
   }),
   partReadiness: defineRoute({
     method: 'GET',
     path: '/readyz/{part}',
-    summary: 'Whether one part of readiness is there',
+    summary: 'Check one part of the readiness, such as `running`',
     params: z.object({ part: z.string() }),
     absent: 'part of this name',
     responses: {
-      200: json(partReadinessSchema, 'It is'),
-      503: json(partReadinessSchema, 'It is missing'),
+      200: json(partReadinessSchema, 'Ready'),
+      503: json(partReadinessSchema, 'Not ready'),
     },
   }),
   openApi: defineRoute({
     method: 'GET',
     path: '/openapi.json',
-    summary: 'Read this document',
+    summary: 'Read the OpenAPI document',
     token: true,
     responses: { 200: json(z.looseObject({ openapi: z.string() }), 'OpenAPI 3.1') },
   }),
@@ -76,7 +79,10 @@ export const adminRoutes = {
     summary: 'Read the metrics of this replica',
     token: true,
     responses: {
-      200: { description: 'For Prometheus', content: { 'text/plain': z.string() } },
+      200: {
+        description: 'Metrics in the Prometheus text format',
+        content: { 'text/plain': z.string() },
+      },
     },
   }),
   createInstance: defineRoute({
@@ -85,22 +91,33 @@ export const adminRoutes = {
     summary: 'Start an instance',
     token: true,
     headers: z.object({
-      prefer: z.string().optional().openapi({ description: '`wait=N`: up to N s until ready' }),
+      prefer: z
+        .string()
+        .optional()
+        .openapi({ description: '`wait=N`: wait up to N seconds until the instance is ready.' }),
       'idempotency-key': z
         .string()
         .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters, given once')
         .optional()
         .openapi({
-          description: 'Kept for 24 hours: the same key and body give the same instance.',
+          description: 'The same key with the same body returns the same instance, for 24 hours.',
         }),
     }),
     body: { type: 'json', schema: createRequestSchema, limit: 262_144 },
     responses: {
-      201: json(createdSchema, 'It is ready: a warm one, or asked for with Prefer'),
-      202: json(createdSchema, 'It is starting, or queued; Location tells where to look'),
+      201: json(
+        createdSchema,
+        'The instance is ready: a warm one was claimed, or `Prefer: wait` was sent',
+      ),
+      202: json(
+        createdSchema,
+        'The instance is starting or queued; `Location` is its address in this API',
+      ),
       400: problem('Unknown template, invalid timeout, unknown field, broken JSON'),
-      422: problem('The Idempotency-Key came with another body before'),
-      429: problem('Full (`limit` says what is), or asked too often; Retry-After tells when again'),
+      422: problem('The `Idempotency-Key` was used with another body'),
+      429: problem(
+        'A capacity limit (named in `limit`) or a rate limit is exceeded; `Retry-After` says when to try again',
+      ),
       502: problem(FAILED_START),
     },
   }),
@@ -110,28 +127,28 @@ export const adminRoutes = {
     summary: 'List live instances, oldest first',
     token: true,
     query: listQuerySchema,
-    responses: { 200: json(instancePageSchema, 'A page') },
+    responses: { 200: json(instancePageSchema, 'One page of instances') },
   }),
   endInstances: defineRoute({
     method: 'DELETE',
     path: '/v1/instances',
     summary: 'End the instances that match all filters; without a filter, all of them',
-    description: 'A filter that matches no instance ends none; so does an unknown template.',
+    description: 'A filter that matches no instance ends none. An unknown template is no error.',
     token: true,
     query: instanceFilterSchema,
     responses: {
-      202: json(z.object({ ended: z.int() }), 'How many are ending'),
+      202: json(z.object({ ended: z.int() }), 'Number of instances that are ending'),
     },
   }),
   readInstance: defineRoute({
     method: 'GET',
     path: '/v1/instances/{id}',
-    summary: 'Read an instance, or what is left of it',
+    summary: 'Read an instance, also for a while after its end',
     token: true,
     ...item,
     responses: {
       200: json(instanceSchema, 'The instance'),
-      404: problem('Never known, or long gone'),
+      404: problem('Unknown id, or the tombstone has expired'),
     },
   }),
   endInstance: defineRoute({
@@ -141,58 +158,59 @@ export const adminRoutes = {
     token: true,
     ...item,
     responses: {
-      202: json(instanceSchema, 'It is ending'),
-      404: problem('Never known, or long gone'),
-      410: problem('It has ended already'),
+      202: json(instanceSchema, 'The instance is ending'),
+      404: problem('Unknown id, or the tombstone has expired'),
+      410: problem('The instance has already ended'),
     },
   }),
   renewInstance: defineRoute({
     method: 'POST',
     path: '/v1/instances/{id}/renew',
-    summary: 'Move the deadline of a ready instance, below its ceiling',
+    summary: 'Renew the lease of a ready instance, up to its maximum lifetime',
     token: true,
     ...item,
     body: { type: 'json', schema: renewRequestSchema, limit: 262_144 },
     responses: {
-      200: json(instanceSchema, 'With its new lease'),
+      200: json(instanceSchema, 'The instance with its new deadline'),
       400: problem('Invalid timeout or time'),
-      404: problem('Never known, or long gone'),
-      409: problem('Not ready yet'),
-      410: problem('Its end came first'),
+      404: problem('Unknown id, or the tombstone has expired'),
+      409: problem('The instance is not ready yet'),
+      410: problem('The instance has ended'),
     },
   }),
   readLog: defineRoute({
     method: 'GET',
     path: '/v1/instances/{id}/logs',
-    summary: 'Read what an instance wrote, also for a while after its end',
+    summary: 'Read the log of an instance, also for a while after its end',
     token: true,
     ...item,
     query: logsQuerySchema,
     responses: {
-      200: { description: 'Its log', content: { 'text/plain': z.string() } },
+      200: { description: 'The log', content: { 'text/plain': z.string() } },
       503: problem(HOST_SILENT),
     },
   }),
   readUsage: defineRoute({
     method: 'GET',
     path: '/v1/instances/{id}/stats',
-    summary: 'Read what an instance uses',
+    summary: 'Read the resource usage of an instance',
     token: true,
     ...item,
     responses: {
-      200: json(usageSchema, 'At this moment'),
-      409: problem('It has no container yet'),
-      410: problem('It has ended'),
+      200: json(usageSchema, 'The current usage'),
+      409: problem('The instance has no container yet'),
+      410: problem('The instance has ended'),
       503: problem(HOST_SILENT),
     },
   }),
-  pauseInstance: suspension('pause', 'Freeze a ready instance'),
-  resumeInstance: suspension('resume', 'Let a paused instance run again'),
+  pauseInstance: suspension('pause', 'Pause a ready instance'),
+  resumeInstance: suspension('resume', 'Resume a paused instance'),
   followEvents: defineRoute({
     method: 'GET',
     path: '/v1/events',
-    summary: 'Follow every change, as server-sent events',
-    description: 'Each event has a type, its place as id, and an Event as data.',
+    summary: 'Follow events, as a server-sent event stream',
+    description:
+      'Each server-sent event has the event type, the position as `id`, and an `Event` as data.',
     token: true,
     headers: z.object({
       'last-event-id': z
@@ -200,38 +218,44 @@ export const adminRoutes = {
         .regex(/^(?:\d{1,16}(?:-\d{1,16})?)?$/, 'is no id that this stream has given')
         .optional()
         .openapi({
-          description: 'Goes on after this place; `0`: from all that is kept. Else from now on.',
+          description:
+            'Position to continue after. `0` starts with the oldest stored event. Default: only new events.',
         }),
     }),
     query: eventsQuerySchema,
     responses: {
-      200: { description: 'Events', content: { 'text/event-stream': eventSchema } },
+      200: { description: 'The event stream', content: { 'text/event-stream': eventSchema } },
     },
   }),
   listTemplates: defineRoute({
     method: 'GET',
     path: '/v1/templates',
-    summary: 'What may be started, and whether there is room',
+    summary: 'List the templates with their limits and free capacity',
     token: true,
     responses: { 200: json(templateListSchema, 'All templates') },
   }),
   readStats: defineRoute({
     method: 'GET',
     path: '/v1/stats',
-    summary: 'How many instances there are, and how many more the hosts hold',
+    summary: 'Read the number of instances and the free capacity of the hosts',
     token: true,
-    responses: { 200: json(statsSchema, 'The sums of the hosts that are alive') },
+    responses: { 200: json(statsSchema, 'Sums over the live hosts') },
   }),
   createLink: defineRoute({
     method: 'POST',
     path: '/v1/links',
-    summary: 'Make a signed link, by which visitors start instances on the account of this token',
+    summary: 'Create a signed link that lets visitors start instances',
     token: true,
     body: { type: 'json', schema: linkRequestSchema, limit: 16_384 },
     responses: {
-      201: json(linkSchema, 'The link; whoever has it may use it'),
+      201: json(
+        linkSchema,
+        'The link. Everyone who has it may use it; the instances count towards the quota of this token',
+      ),
       400: problem('Unknown template, invalid timeout, unknown field, broken JSON'),
-      409: problem('The template is for tokens alone, or there is no key to sign with'),
+      409: problem(
+        'The template accepts only tokens (`create: token`), or no signing key is configured',
+      ),
     },
   }),
 } as const;

@@ -21,12 +21,28 @@ const atMost = (max: number) => (record: Record<string, string>) =>
 /** The body of `POST /v1/instances`; unknown fields are refused. */
 export const createRequestSchema = z
   .strictObject({
-    template: z.string().optional().openapi({ description: 'The default template where absent.' }),
+    template: z
+      .string()
+      .optional()
+      .openapi({ description: 'Name of the template. Default: the default template.' }),
     timeout: z.number().optional().openapi({
-      description: "Seconds, whole, from 1 to the template's maximum, counted from ready.",
+      description:
+        'Time to live in whole seconds, counted from ready, up to `maxTimeout` of the template. Default: `timeout` of the template.',
     }),
-    env: z.record(variable, variableValue).refine(atMost(64), 'at most 64 variables').optional(),
-    metadata: z.record(key, z.string().max(1024)).refine(atMost(32), 'at most 32 keys').optional(),
+    env: z
+      .record(variable, variableValue)
+      .refine(atMost(64), 'at most 64 variables')
+      .optional()
+      .openapi({
+        description: 'Environment variables in addition to those of the template, at most 64.',
+      }),
+    metadata: z
+      .record(key, z.string().max(1024))
+      .refine(atMost(32), 'at most 32 keys')
+      .optional()
+      .openapi({
+        description: 'Your own key-value pairs, at most 32. Lists can be filtered by them.',
+      }),
   })
   .openapi('CreateInstance');
 

@@ -8,10 +8,12 @@ const time = z.iso.datetime({ offset: true });
 /** An event as the control API and webhooks give it; times are RFC 3339. */
 export const eventSchema = z
   .object({
-    seq: z.string().openapi({ description: 'Its place among all events, the same everywhere.' }),
+    seq: z
+      .string()
+      .openapi({ description: 'Position of the event in the stream, the same on every replica.' }),
     type: z.enum(EVENT_TYPES),
     time,
-    id: z.string().openapi({ description: "The instance's." }),
+    id: z.string().openapi({ description: 'Id of the instance.' }),
     template: z.string(),
     state: z.enum(STATES as [string, ...string[]]),
     reason: endReasonSchema.optional(),
@@ -42,9 +44,12 @@ const list = <T extends z.ZodType<unknown, string>>(item: T, description: string
 
 /** The query of `GET /v1/events`: each a list with commas, and only what all of them admit. */
 export const eventsQuerySchema = z.strictObject({
-  instance: list(z.string().refine(isId, 'is no id of an instance'), 'Ids, with commas.'),
-  template: list(z.string(), 'Names, with commas.'),
-  type: list(z.enum(EVENT_TYPES), `With commas: ${EVENT_TYPES.join(', ')}.`),
+  instance: list(
+    z.string().refine(isId, 'is no id of an instance'),
+    'Ids of instances, comma-separated.',
+  ),
+  template: list(z.string(), 'Names of templates, comma-separated.'),
+  type: list(z.enum(EVENT_TYPES), `Event types, comma-separated: ${EVENT_TYPES.join(', ')}.`),
 });
 
 export type EventsQuery = z.infer<typeof eventsQuerySchema>;

@@ -19,8 +19,13 @@ const statusSchema = z
     state: z.enum(STATES as [string, ...string[]]),
     reason: endReasonSchema
       .optional()
-      .openapi({ description: 'Why it ended; absent while it lives.' }),
-    message: z.string().optional().openapi({ description: 'For people.' }),
+      .openapi({ description: 'Why the instance ended. Absent while it lives.' }),
+    message: z
+      .string()
+      .optional()
+      .openapi({
+        description: 'Explanation for people: the start step, or why the instance ended.',
+      }),
     lastTransitionAt: time,
   })
   .openapi('Status');
@@ -34,11 +39,11 @@ export const instanceSchema = z
     url: z.url(),
     timeout: z.int().openapi({ description: 'Time to live in seconds, counted from ready.' }),
     createdAt: time,
-    startedAt: time.optional().openapi({ description: 'When it became ready.' }),
+    startedAt: time.optional().openapi({ description: 'When the instance became ready.' }),
     expiresAt: time.openapi({
-      description: 'When access ends. Until it is ready: the deadline of its start.',
+      description: 'Deadline. Before the instance is ready: the deadline of its start.',
     }),
-    maxExpiresAt: time.openapi({ description: 'The ceiling that no renewal passes.' }),
+    maxExpiresAt: time.openapi({ description: 'Maximum deadline. No renewal passes it.' }),
     metadata: z.record(z.string(), z.string()),
   })
   .openapi('Instance');
@@ -49,15 +54,18 @@ export const createdSchema = instanceSchema
     token: z
       .string()
       .optional()
-      .openapi({ description: 'What `{token}` was filled in with; told only here.' }),
+      .openapi({ description: 'Value of the placeholder `{token}`. Only in this response.' }),
     accessToken: z.string().optional().openapi({
       description:
-        'What opens it, where its template guards it: for the header Ephemera-Token. Told only here.',
+        'Access token for the header `Ephemera-Token`, if the template sets `access`. Only in this response.',
     }),
     link: z
       .url()
       .optional()
-      .openapi({ description: 'The address that opens it in a browser. Told only here.' }),
+      .openapi({
+        description:
+          'Link that opens the instance in a browser, if the template sets `access`. Only in this response.',
+      }),
   })
   .openapi('CreatedInstance');
 

@@ -3,19 +3,22 @@ import { z } from './openapi-zod.ts';
 /** The body of `POST /v1/links`; unknown fields are refused. */
 export const linkRequestSchema = z
   .strictObject({
-    template: z.string().optional().openapi({ description: 'The default template where absent.' }),
+    template: z
+      .string()
+      .optional()
+      .openapi({ description: 'Name of the template. Default: the default template.' }),
     timeout: z.number().optional().openapi({
-      description: "Seconds that each instance lives, up to the template's maximum.",
+      description: 'Time to live of each instance in seconds, up to `maxTimeout` of the template.',
     }),
     uses: z.int().min(1).max(100_000).default(1).openapi({
-      description: 'How many instances it starts.',
+      description: 'Number of instances that the link may start.',
     }),
     validFor: z
       .int()
       .min(1)
       .max(366 * 86_400)
       .default(86_400)
-      .openapi({ description: 'Seconds from now until it expires.' }),
+      .openapi({ description: 'Seconds from now until the link expires.' }),
   })
   .openapi('CreateLink');
 
@@ -25,7 +28,9 @@ export type LinkRequest = z.input<typeof linkRequestSchema>;
 export const linkSchema = z
   .object({
     id: z.string(),
-    url: z.url().openapi({ description: 'Whoever has it may start so many instances by it.' }),
+    url: z
+      .url()
+      .openapi({ description: 'The link. Everyone who has it may start instances with it.' }),
     template: z.string(),
     timeout: z.number().optional(),
     uses: z.int(),

@@ -9,13 +9,13 @@ const filters = {
     .transform((text) => text.split(','))
     .pipe(z.array(z.enum(LIVE, `must be among ${LIVE.join(', ')}`)))
     .optional()
-    .openapi({ type: 'string', description: 'States of the living, with commas.' }),
+    .openapi({ type: 'string', description: 'States, comma-separated.' }),
   template: z
     .string()
     .regex(/^[^,]+(?:,[^,]+)*$/, 'must be names of templates with commas between')
     .transform((text) => text.split(','))
     .optional()
-    .openapi({ type: 'string', description: 'Names of templates, with commas.' }),
+    .openapi({ type: 'string', description: 'Names of templates, comma-separated.' }),
   metadata: z
     .array(z.string().regex(/^[^=]+=/, 'must be key=value'))
     .max(32, 'at most 32 keys')
@@ -25,7 +25,7 @@ const filters = {
     .openapi({
       type: 'array',
       items: { type: 'string' },
-      description: '`key=value`; given several times, all must be so.',
+      description: '`key=value`. May be repeated; an instance must match all.',
     }),
 };
 

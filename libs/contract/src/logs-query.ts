@@ -9,15 +9,15 @@ export const flagSchema = (preset: '0' | '1') =>
 
 /** The query of `GET /v1/instances/{id}/logs`. */
 export const logsQuerySchema = z.strictObject({
-  follow: flagSchema('0').openapi({ description: 'Goes on until the instance ends.' }),
+  follow: flagSchema('0').openapi({ description: 'Continue until the instance ends.' }),
   tail: z.coerce
     .number({ error: 'must be a number' })
     .int()
     .min(0)
     .max(100_000)
     .optional()
-    .openapi({ description: 'Only so many of the last lines.' }),
-  timestamps: flagSchema('0').openapi({ description: 'Each line begins with its time, RFC 3339.' }),
+    .openapi({ description: 'Number of lines, counted from the end. Default: all stored lines.' }),
+  timestamps: flagSchema('0').openapi({ description: 'Begin each line with its time (RFC 3339).' }),
 });
 
 export type LogsQuery = z.infer<typeof logsQuerySchema>;
@@ -26,13 +26,13 @@ export type LogsQuery = z.infer<typeof logsQuerySchema>;
 export const usageSchema = z
   .object({
     readAt: z.iso.datetime({ offset: true }),
-    cpuSeconds: z.number().openapi({ description: 'CPU time since its start.' }),
+    cpuSeconds: z.number().openapi({ description: 'CPU time since the start of the container.' }),
     memory: z
       .object({ used: z.int(), limit: z.int() })
       .openapi({ description: 'Bytes, without cached files.' }),
     pids: z.int(),
     network: z
       .object({ received: z.int(), sent: z.int() })
-      .openapi({ description: 'Bytes since its start.' }),
+      .openapi({ description: 'Bytes since the start of the container.' }),
   })
   .openapi('Usage');

@@ -3,13 +3,16 @@ import { z } from './openapi-zod.ts';
 /** The body of `POST /v1/instances/{id}/renew`; unknown fields are refused. */
 export const renewRequestSchema = z
   .strictObject({
-    timeout: z.number().optional().openapi({ description: 'Whole seconds from now.' }),
+    timeout: z
+      .number()
+      .optional()
+      .openapi({ description: 'New time to live in whole seconds, counted from now.' }),
     expiresAt: z.iso
       .datetime({ offset: true, error: 'must be a time such as 2030-01-31T12:00:00Z' })
       .optional()
       .openapi({ description: 'The new deadline.' }),
     shorten: z.boolean().optional().openapi({
-      description: 'Whether the deadline may come sooner; without it, it only ever moves later.',
+      description: 'Whether the deadline may move earlier. By default it only moves later.',
     }),
   })
   .refine(({ timeout, expiresAt }) => (timeout === undefined) !== (expiresAt === undefined), {

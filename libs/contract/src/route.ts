@@ -75,16 +75,16 @@ export function problem(description: string): ResponseDeclaration {
 /** The declared responses of a route and those that its guard and its token check add. */
 export function responsesOf(route: RouteDeclaration): Record<number, ResponseDeclaration> {
   return {
-    400: problem('An unknown, repeated or invalid parameter, field or header'),
+    400: problem('A parameter, field or header is unknown, repeated or invalid'),
     ...(route.params && { 404: problem(`There is no ${route.absent ?? 'such page'}`) }),
     ...(route.body && {
       413: problem('The body is too large'),
-      415: problem('The body has another type'),
+      415: problem('The body has another media type'),
     }),
     ...(route.token === true && {
-      401: problem('No valid token'),
-      403: problem('A token of too little scope'),
-      503: problem('Redis is away'),
+      401: problem('The token is missing or invalid'),
+      403: problem('The token lacks the required scope'),
+      503: problem('Redis is unavailable'),
     }),
     ...route.responses,
   };

@@ -6,26 +6,32 @@ const templateResourceSchema = z
   .object({
     name: z.string(),
     isDefault: z.boolean(),
-    port: z.int().openapi({ description: 'The main one.' }),
+    port: z.int().openapi({ description: 'The main port.' }),
     ports: z.record(z.string(), z.int()),
-    timeout: z.number().openapi({ description: 'Seconds, counted from ready.' }),
-    maxTimeout: z.number().openapi({ description: 'Seconds, counted from creation.' }),
-    idleTimeout: z.number().optional().openapi({ description: 'Seconds; absent: none.' }),
+    timeout: z.number().openapi({ description: 'Time to live in seconds, counted from ready.' }),
+    maxTimeout: z
+      .number()
+      .openapi({ description: 'Maximum lifetime in seconds, counted from creation.' }),
+    idleTimeout: z
+      .number()
+      .optional()
+      .openapi({ description: 'Idle timeout in seconds. Absent: none.' }),
     limits: z.object({
-      memory: z.int().openapi({ description: 'Bytes.' }),
+      memory: z.int().openapi({ description: 'Memory limit in bytes.' }),
       cpus: z.number(),
       pids: z.int(),
     }),
-    instances: z.int().openapi({ description: 'Alive now, warm ones included.' }),
-    maxInstances: z.int().optional().openapi({ description: 'Absent: as many as hosts hold.' }),
-    queued: z.int().openapi({ description: 'How many wait for room.' }),
+    instances: z.int().openapi({ description: 'Number of live instances, warm ones included.' }),
+    maxInstances: z
+      .int()
+      .optional()
+      .openapi({ description: 'Limit of the template. Absent: only the hosts limit it.' }),
+    queued: z.int().openapi({ description: 'Length of the start queue.' }),
     whenFull: z.enum(['queue', 'refuse']),
-    isFull: z
-      .boolean()
-      .openapi({ description: 'Whether one more would have to wait, or be refused.' }),
+    isFull: z.boolean().openapi({ description: 'Whether a start would be queued or refused now.' }),
     pool: z.object({
-      size: z.int().openapi({ description: 'How many are to be warm now.' }),
-      warm: z.int().openapi({ description: 'How many may be claimed now.' }),
+      size: z.int().openapi({ description: 'Desired number of warm instances.' }),
+      warm: z.int().openapi({ description: 'Number of warm instances that can be claimed.' }),
     }),
   })
   .openapi('Template');

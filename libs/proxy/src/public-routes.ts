@@ -2,10 +2,13 @@ import { type ResponseDeclaration, defineRoute, flagSchema, problem } from '@eph
 import { z } from 'zod';
 
 const newQuerySchema = z.object({
-  template: z.string().optional(),
-  link: z.string().optional(),
-  work: z.string().optional(),
-  redirect: flagSchema('1'),
+  template: z.string().optional().describe('Name of the template. Default: the default template.'),
+  link: z.string().optional().describe('Signed link.'),
+  work: z
+    .string()
+    .optional()
+    .describe('Proof of work: the challenge, a colon and the number found.'),
+  redirect: flagSchema('1').describe('`0`: answer with the id as text instead of a redirect.'),
 });
 
 /** What `/{prefix}/new` reads of its query. */
@@ -18,17 +21,18 @@ const page = (description: string): ResponseDeclaration => ({
 
 const refusals = {
   400: problem('Unknown template, or an invalid parameter'),
-  401: problem('A token is needed, or the token is not valid'),
-  403: problem('Not asked for by a visitor, or the link or the work does not allow it'),
+  401: problem('The template requires a token, or the token is invalid'),
+  403: problem('Not an intended request, or the link or the proof of work is missing or invalid'),
   409: problem('The template cannot be started by visitors'),
-  429: problem('Full, or asked too often'),
-  502: problem('It could not be started'),
-  503: problem('Redis is away'),
+  429: problem('A capacity limit or a rate limit is exceeded'),
+  502: problem('The start failed'),
+  503: problem('Redis is unavailable'),
 } as const;
 
 const startResponses = {
   200: {
-    description: 'The bare id, with `redirect=0`; a page where there is something to do first',
+    description:
+      'With `redirect=0`: the id as text. Otherwise a page, if the visitor must confirm or do a proof of work first',
     content: { 'text/plain': z.string(), 'text/html': z.string() },
   },
   ...refusals,
@@ -40,18 +44,18 @@ export function publicRoutes(prefix: string) {
     startByLink: defineRoute({
       method: 'GET',
       path: `/${prefix}/new`,
-      summary: 'Start an instance',
+      summary: 'Start an instance and redirect to it',
       query: newQuerySchema,
       // A look must not start one.
       refusesHead: true,
-      responses: { ...startResponses, 307: { description: 'To the instance' } },
+      responses: { ...startResponses, 307: { description: 'Redirect to the instance' } },
     }),
     startByForm: defineRoute({
       method: 'POST',
       path: `/${prefix}/new`,
-      summary: 'Start an instance',
+      summary: 'Start an instance and redirect to it',
       query: newQuerySchema,
-      responses: { ...startResponses, 303: { description: 'To the instance' } },
+      responses: { ...startResponses, 303: { description: 'Redirect to the instance' } },
     }),
     root: defineRoute({
       method: 'GET',
@@ -68,14 +72,14 @@ export function publicRoutes(prefix: string) {
     startEvents: defineRoute({
       method: 'GET',
       path: eventsPath(prefix, '{id}'),
-      summary: 'Follow the start of an instance, as server-sent events',
+      summary: 'Follow the start of an instance, as a server-sent event stream',
       params: z.object({ id: z.string() }),
       absent: 'instance',
       responses: {
-        200: { description: 'Steps', content: { 'text/event-stream': z.string() } },
-        403: problem('Opened by its token alone'),
+        200: { description: 'The event stream', content: { 'text/event-stream': z.string() } },
+        403: problem('The instance requires its access token'),
         404: problem('There is no such instance'),
-        503: problem('Redis is away'),
+        503: problem('Redis is unavailable'),
       },
     }),
   } as const;
