@@ -7,6 +7,7 @@ export * from './link-request.ts';
 export * from './list-query.ts';
 export * from './logs-query.ts';
 export * from './openapi.ts';
+export { PROBLEM_KINDS } from './problem-kinds.ts';
 export * from './problem.ts';
 export * from './renew-request.ts';
 export * from './route.ts';

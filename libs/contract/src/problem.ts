@@ -1,7 +1,8 @@
 import type { Failure, Issue, Limit } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
+import { PROBLEM_KINDS } from './problem-kinds.ts';
 
-/** An error as RFC 9457 has it, with what each kind adds. */
+/** An error as in RFC 9457. Each kind adds its own fields. */
 export const problemSchema = z
   .looseObject({
     type: z.string(),
@@ -29,170 +30,140 @@ export interface ProblemAnswer {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ttl: 'its time was up',
-  idle: 'nobody used it',
-  request: 'it was asked to end',
-  exited: 'its container exited',
-  oom: 'its container ran out of memory',
-  start_failed: 'it could not be started',
-  orphan: 'it was left over',
+  ttl: 'It reached its deadline.',
+  idle: 'It was idle for too long.',
+  request: 'It was stopped on request.',
+  exited: 'Its container exited.',
+  oom: 'Its container ran out of memory.',
+  start_failed: 'It could not be started.',
+  orphan: 'It was removed after Redis lost data.',
 };
 
 const LIMITS: Readonly<Record<Limit, string>> = {
-  hosts: 'The hosts have no room for one more.',
-  template: 'As many instances of this template as there may be are alive.',
-  queue: 'There is no room for one more, and the queue is full.',
-  address: 'This address has as many instances as it may have.',
-  token: 'This token has as many instances as it may have.',
+  hosts: 'No host has capacity for another instance.',
+  template: 'This template has reached its maximum number of instances.',
+  queue: 'There is no capacity for another instance, and the queue is full.',
+  address: 'This address has reached its maximum number of instances.',
+  token: 'This token has reached its maximum number of instances.',
 };
 
 const UNINTENDED = {
-  prefetch: 'An instance is started by who wants it, not ahead of time by a browser.',
-  subresource: 'An instance is started by opening a page, not as a part of one.',
+  prefetch: 'The browser sent this request as a prefetch. Open the page to start an instance.',
+  subresource: 'The browser sent this request for a part of a page. Open the URL itself to start an instance.',
 };
 
 const LINKS = {
-  invalid: 'This link was not made here, or was changed.',
-  expired: 'The time of this link is up.',
-  used: 'This link has started as many instances as it may.',
+  invalid: 'The signature of this link is invalid.',
+  expired: 'This link has expired.',
+  used: 'This link has already started its maximum number of instances.',
 };
 
-/** When to try again where there was no room, seconds. */
+/** Seconds after which a client may retry when there is no capacity. */
 const CAPACITY_RETRY_SECONDS = '10';
 
-/** The one table from what went wrong to what a client is told. */
+/** Maps each failure to the HTTP problem that clients receive. */
 export function problemOf(failure: Failure): ProblemAnswer {
   switch (failure.kind) {
     case 'unauthorized':
-      return answer(
-        failure,
-        401,
-        'Unauthorized',
-        'A valid token is needed: Authorization: Bearer …',
-        {
-          'www-authenticate': 'Bearer realm="ephemera"',
-        },
-      );
+      return answer(failure, 'A valid token is required: Authorization: Bearer …', {
+        'www-authenticate': 'Bearer realm="ephemera"',
+      });
     case 'forbidden':
-      return answer(failure, 403, 'Forbidden', `This needs a token of scope ${failure.needs}.`, {
+      return answer(failure, `This request requires a token with the scope ${failure.needs}.`, {
         'www-authenticate': `Bearer realm="ephemera", error="insufficient_scope", scope="${failure.needs}"`,
       });
     case 'access_denied':
       return answer(
         failure,
-        403,
-        'Forbidden',
-        'There is no such instance, or it opens only to who holds its token or has started it.',
+        'There is no such instance, or this client has no access to it.',
       );
     case 'not_found':
-      return answer(failure, 404, 'Not found', `There is no ${failure.what}.`);
+      return answer(failure, `There is no ${failure.what}.`);
     case 'method_not_allowed':
-      return answer(failure, 405, 'Method not allowed', `Allowed: ${failure.allow}.`, {
+      return answer(failure, `Allowed: ${failure.allow}.`, {
         allow: failure.allow,
       });
     case 'invalid':
       return answer(
         failure,
-        failure.status ?? 400,
-        'Invalid request',
         failure.faults.map(sentenceOf).join('; '),
         {},
-        { faults: failure.faults },
+        { faults: failure.faults, ...(failure.status !== undefined && { status: failure.status }) },
       );
     case 'unknown_template':
       return answer(
         failure,
-        400,
-        'Unknown template',
-        `There is no template of this name; there are: ${failure.known.join(', ')}.`,
+        `There is no template with this name. Available templates: ${failure.known.join(', ')}.`,
       );
     case 'gone':
       return answer(
         failure,
-        410,
-        'Gone',
-        [`The instance has ended: ${REASONS[failure.reason] ?? failure.reason}.`, failure.message]
+        ['This instance has ended.', REASONS[failure.reason] ?? failure.reason, failure.message]
           .filter(Boolean)
           .join(' '),
         {},
         { reason: failure.reason },
       );
     case 'starting':
-      return answer(failure, 503, 'Still starting', 'The instance is still starting.', {
+      return answer(failure, 'The instance is still starting.', {
         'retry-after': '2',
       });
     case 'paused':
-      return answer(failure, 503, 'Paused', 'The instance is paused until it is resumed.');
+      return answer(failure, 'The instance is paused. Resume it first.');
     case 'not_ready':
-      return answer(
-        failure,
-        409,
-        'Not ready',
-        'The instance is not ready yet: it has no lease to renew.',
-      );
+      return answer(failure, 'The instance is not ready yet, so it has no lease to renew.');
     case 'start_failed':
-      return answer(failure, 502, 'Start failed', failure.message);
+      return answer(failure, failure.message);
     case 'upstream_unreachable':
-      return answer(failure, 502, 'Bad gateway', 'The instance does not answer as it should.');
+      return answer(failure, 'The instance refused the connection or sent an invalid response.');
     case 'host_unregistered':
       return answer(
         failure,
-        503,
-        'Host not registered',
         'The host of this instance has not registered its network. Try again in a few seconds.',
         { 'retry-after': '5' },
       );
     case 'upstream_timeout':
-      return answer(failure, 504, 'Gateway timeout', 'The instance did not answer in time.');
+      return answer(failure, 'The instance did not answer in time.');
     case 'full':
       return answer(
         failure,
-        429,
-        'Full',
         LIMITS[failure.limit],
         { 'retry-after': CAPACITY_RETRY_SECONDS },
         { limit: failure.limit },
       );
     case 'rate_limited':
-      return answer(failure, 429, 'Too many requests', `This ${failure.by} has asked too often.`, {
+      return answer(failure, `Too many requests from this ${failure.by}. Retry after ${failure.resetsIn} s.`, {
         'retry-after': String(failure.resetsIn),
       });
     case 'unintended_request':
-      return answer(failure, 403, 'Not asked for', UNINTENDED[failure.reason]);
+      return answer(failure, UNINTENDED[failure.reason]);
     case 'link_needed':
-      return answer(failure, 403, 'Forbidden', 'This template is started by a link of its own.');
+      return answer(failure, 'A signed link is required to start an instance of this template.');
     case 'link_refused':
-      return answer(failure, 403, 'Forbidden', LINKS[failure.reason]);
+      return answer(failure, LINKS[failure.reason]);
     case 'work_needed':
       return answer(
         failure,
-        403,
-        'Work needed',
-        `Send \`work\`: the challenge, a colon, and a number with which their SHA-256 begins with ${failure.bits} zero bits.`,
+        `Send \`work\`: the challenge, a colon, and a number. The SHA-256 of this text must begin with ${failure.bits} zero bits.`,
         {},
         { challenge: failure.challenge, bits: failure.bits },
       );
     case 'work_used':
-      return answer(failure, 403, 'Forbidden', 'This work has started an instance already.');
+      return answer(failure, 'This proof of work has already started an instance.');
     case 'key_reused':
-      return answer(
-        failure,
-        422,
-        'Idempotency key reused',
-        'This Idempotency-Key came with another request before.',
-      );
+      return answer(failure, 'This Idempotency-Key was used before with another request.');
     case 'conflict':
-      return answer(failure, 409, 'Conflict', failure.detail);
+      return answer(failure, failure.detail);
     case 'host_unavailable':
-      return answer(failure, 503, 'Unavailable', 'The host of the instance does not answer.', {
+      return answer(failure, 'No worker on the host of this instance replies. Try again in a few seconds.', {
         'retry-after': '5',
       });
     case 'store_unavailable':
-      return answer(failure, 503, 'Unavailable', 'The route cannot be looked up at the moment.', {
+      return answer(failure, 'Redis is unavailable. Try again in a few seconds.', {
         'retry-after': '1',
       });
     case 'internal':
-      return answer(failure, 500, 'Internal error', 'Something went wrong on this side.');
+      return answer(failure, 'An internal error occurred. Details are in the log of the server.');
   }
 }
 
@@ -204,12 +175,11 @@ function sentenceOf({ path, detail, in: part }: Issue): string {
 
 function answer(
   { kind }: Failure,
-  status: number,
-  title: string,
   detail: string,
   headers: Readonly<Record<string, string>> = {},
   more: Partial<Problem> = {},
 ): ProblemAnswer {
+  const { status, title } = PROBLEM_KINDS[kind];
   return {
     problem: { type: `urn:ephemera:problem:${kind}`, title, status, detail, ...more },
     headers,

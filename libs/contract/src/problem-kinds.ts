@@ -1,0 +1,189 @@
+import type { Failure } from '@ephemera/domain';
+
+/** A kind of problem: what every problem of this kind has in common, and its reference. */
+export interface ProblemKind {
+  readonly status: number;
+  readonly title: string;
+  /** What has happened, as one or two sentences. For the reference. */
+  readonly meaning: string;
+  /** What the client, the visitor or the operator can do. For the reference. */
+  readonly action: string;
+}
+
+/** The `type` of a problem is `urn:ephemera:problem:` and the kind. */
+export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
+  unauthorized: {
+    status: 401,
+    title: 'Unauthorized',
+    meaning: 'The request has no bearer token, or the token is invalid.',
+    action:
+      'Send `Authorization: Bearer TOKEN` with a token of `ephemera.yml`, or `EPHEMERA_ADMIN_TOKEN`.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'Forbidden',
+    meaning: 'The token is valid, but lacks the scope that `WWW-Authenticate` names.',
+    action: 'Use a token with that scope, or add the scope to the token in `ephemera.yml`.',
+  },
+  access_denied: {
+    status: 403,
+    title: 'Forbidden',
+    meaning:
+      'The instance requires its access token, or the request was not sent by its owner. The response is the same if no such instance exists.',
+    action: 'Send `Ephemera-Token`, or open the link of the creation response in the browser once.',
+  },
+  not_found: {
+    status: 404,
+    title: 'Not found',
+    meaning:
+      'No such instance, template or path exists. An ended instance answers 410 first, and 404 after `EPHEMERA_TOMBSTONE`.',
+    action: 'Check the id or the path. Start another instance if this one has ended.',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'Method not allowed',
+    meaning: 'The path exists, but not with this method.',
+    action: 'Use a method that the header `Allow` lists.',
+  },
+  invalid: {
+    status: 400,
+    title: 'Invalid request',
+    meaning:
+      'The request has an unknown, repeated or invalid parameter, field or header. `faults` lists every error with its place. The status is 413 for a body that is too large, 415 for a body of another media type, and 417 for an unknown `Expect`.',
+    action: 'Correct every entry of `faults` and send the request again.',
+  },
+  unknown_template: {
+    status: 400,
+    title: 'Unknown template',
+    meaning: '`ephemera.yml` has no template of this name.',
+    action: 'Use a name that the problem lists, or add the template to `ephemera.yml`.',
+  },
+  gone: {
+    status: 410,
+    title: 'Gone',
+    meaning: 'The instance has ended. `reason` says why.',
+    action: 'Start another instance. A longer `timeout`, or a renewal in time, keeps one alive.',
+  },
+  starting: {
+    status: 503,
+    title: 'Still starting',
+    meaning: 'The instance did not become ready within `EPHEMERA_START_WAIT`.',
+    action: 'Repeat the request after `Retry-After`.',
+  },
+  not_ready: {
+    status: 409,
+    title: 'Not ready',
+    meaning: 'The instance has no lease yet, because it is still starting.',
+    action: 'Wait for the state `ready`, then renew.',
+  },
+  paused: {
+    status: 503,
+    title: 'Paused',
+    meaning: 'The instance is paused, and its template has `resume: manual`.',
+    action: 'Resume it with `POST /v1/instances/{id}/resume`.',
+  },
+  start_failed: {
+    status: 502,
+    title: 'Start failed',
+    meaning:
+      'The container could not be created or started, or it did not pass its readiness probe in time. `detail` has the reason and the last lines of its log.',
+    action: 'Correct the image, `command`, `port`, `ready` or `limits` of the template.',
+  },
+  upstream_unreachable: {
+    status: 502,
+    title: 'Bad gateway',
+    meaning:
+      'The instance refused the connection, closed it early, or sent an invalid response. The log line of the proxy has the `reason`.',
+    action: 'Read the log of the instance, and `ephemera_upstream_failures_total` by `reason`.',
+  },
+  upstream_timeout: {
+    status: 504,
+    title: 'Gateway timeout',
+    meaning: 'The instance did not begin its response within `EPHEMERA_RESPONSE_TIMEOUT`.',
+    action: 'Make the application respond sooner, or raise `EPHEMERA_RESPONSE_TIMEOUT`.',
+  },
+  host_unregistered: {
+    status: 503,
+    title: 'Host not registered',
+    meaning:
+      'The address of the instance is in no network that its host has registered. The proxy sends nothing there, because another instance could answer.',
+    action:
+      'Repeat the request after `Retry-After`. If it persists, two hosts use the same network: set `EPHEMERA_SUBNET`.',
+  },
+  full: {
+    status: 429,
+    title: 'Full',
+    meaning:
+      'A capacity limit is exceeded. `limit` is `hosts`, `template`, `queue`, `address` or `token`.',
+    action:
+      'Repeat the request after `Retry-After`, end an instance, or raise the limit that `limit` names.',
+  },
+  rate_limited: {
+    status: 429,
+    title: 'Too many requests',
+    meaning: 'The address or the token exceeded its rate limit.',
+    action: 'Repeat the request after `Retry-After`.',
+  },
+  unintended_request: {
+    status: 403,
+    title: 'Not asked for',
+    meaning:
+      'The browser marked the request as a prefetch, or as a subresource of a page. Such requests start no instance.',
+    action: 'Open the address in a window, or use the control API.',
+  },
+  link_needed: {
+    status: 403,
+    title: 'Forbidden',
+    meaning: 'The template has `create: link`, and the request has no signed link.',
+    action: 'Ask the operator for a link. `ephemera link` creates one.',
+  },
+  link_refused: {
+    status: 403,
+    title: 'Forbidden',
+    meaning: 'The signed link is invalid, has expired, or has no uses left.',
+    action: 'Ask the operator for a new link.',
+  },
+  work_needed: {
+    status: 403,
+    title: 'Work needed',
+    meaning: 'The template sets `proofOfWork`. The problem has a `challenge` and its `bits`.',
+    action:
+      'Find a number for which the SHA-256 of `challenge:number` begins with `bits` zero bits, and repeat the request with `work=challenge:number`.',
+  },
+  work_used: {
+    status: 403,
+    title: 'Forbidden',
+    meaning: 'The proof of work has already started an instance.',
+    action: 'Request a new challenge.',
+  },
+  key_reused: {
+    status: 422,
+    title: 'Idempotency key reused',
+    meaning: 'The `Idempotency-Key` was used with another body within 24 hours.',
+    action: 'Use a new key for each different request.',
+  },
+  conflict: {
+    status: 409,
+    title: 'Conflict',
+    meaning: 'The operation is not possible in the current state. `detail` says why.',
+    action: 'Read the instance, bring it into the required state, and try again.',
+  },
+  host_unavailable: {
+    status: 503,
+    title: 'Unavailable',
+    meaning: 'No worker of the host of this instance responds.',
+    action: 'Repeat the request after `Retry-After`. The operator checks the workers of the host.',
+  },
+  store_unavailable: {
+    status: 503,
+    title: 'Unavailable',
+    meaning: 'Redis is unavailable, so the proxy cannot read a route or write an instance.',
+    action: 'Repeat the request after `Retry-After`. The operator checks Redis.',
+  },
+  internal: {
+    status: 500,
+    title: 'Internal error',
+    meaning: 'An unexpected error occurred in Ephemera. The log of the process has the error.',
+    action: 'Report it, with the log line.',
+  },
+};
