@@ -1,11 +1,14 @@
-/** What there is too little of: a host's room, a template's, a client's share, or the queue's. */
+/**
+ * The limit that a start exceeds: all hosts, the template, the queue, the client address or the
+ * token.
+ */
 export type Limit = 'hosts' | 'template' | 'queue' | 'address' | 'token';
 
-/** What a host can hold; undefined where it does not bound it. */
+/** The capacity of one host. An undefined field sets no limit. */
 export interface Capacity {
   readonly instances?: number | undefined;
   /** Bytes. */
   readonly memory?: number | undefined;
-  /** CPUs, fractions allowed. */
+  /** CPU cores; may be a fraction. */
   readonly cpus?: number | undefined;
 }

@@ -24,7 +24,7 @@ test.each(['', '5', 's', '-5s', '+5s', '5 s', '5S', '.5s', '5s ', '1e3s', '0.1ms
   },
 );
 
-test('what is written can be read again', () => {
+test('a formatted duration can be parsed again', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 10_000_000 }), (seconds) => {
       expect(parseDuration(formatDuration(seconds * 1000))).toBe(seconds * 1000);
@@ -32,7 +32,7 @@ test('what is written can be read again', () => {
   );
 });
 
-test('a decimal number of seconds is that many milliseconds', () => {
+test('a decimal number of seconds is converted to milliseconds', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 10_000_000 }), (ms) => {
       expect(parseDuration(`${(ms / 1000).toFixed(3)}s`)).toBe(ms);

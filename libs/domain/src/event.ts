@@ -1,6 +1,6 @@
 import type { EndReason, State } from './state.ts';
 
-/** What an event tells: the state that an instance has come into, or what became of its lease. */
+/** The event types: a state that an instance has entered, or a change of its lease. */
 export const EVENT_TYPES = [
   'pending',
   'starting',
@@ -17,9 +17,9 @@ export const EVENT_TYPES = [
 
 export type EventType = (typeof EVENT_TYPES)[number];
 
-/** One change in the life of an instance, as it was when it happened. Times are epoch ms. */
+/** One change of an instance, with its data at that time. Times are epoch ms. */
 export interface InstanceEvent {
-  /** Its place in the stream of all events, `<ms>-<n>`; each is greater than the one before. */
+  /** Position in the stream of all events, `<ms>-<n>`. Later events have greater positions. */
   readonly seq: string;
   readonly type: EventType;
   readonly time: number;
@@ -34,14 +34,14 @@ export interface InstanceEvent {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Whether the event at `a` came after the one at `b`. */
+/** Whether the event at `a` came after the event at `b`. */
 export function isLater(a: string, b: string): boolean {
-  const [aTime, aTurn] = parts(a);
-  const [bTime, bTurn] = parts(b);
-  return aTime === bTime ? aTurn > bTurn : aTime > bTime;
+  const [aTime, aIndex] = parts(a);
+  const [bTime, bIndex] = parts(b);
+  return aTime === bTime ? aIndex > bIndex : aTime > bTime;
 }
 
 function parts(seq: string): [number, number] {
-  const [time, turn] = seq.split('-');
-  return [Number(time), Number(turn ?? 0)];
+  const [time, index] = seq.split('-');
+  return [Number(time), Number(index ?? 0)];
 }

@@ -2,16 +2,16 @@ import type { Limit } from './capacity.ts';
 import type { Scope } from './principal.ts';
 import type { EndReason } from './state.ts';
 
-/** What can go wrong for somebody who asks; one table turns each kind into an HTTP problem. */
+/** Every failure of a request. One table maps each kind to an HTTP problem. */
 export type Failure =
   | { readonly kind: 'unauthorized' }
-  /** Who asks is known, and may not. */
+  /** The token is valid, but lacks the scope. */
   | { readonly kind: 'forbidden'; readonly needs: Scope }
-  /** An instance that is guarded, or that there is not: which of the two is not told. */
+  /** The instance is guarded or does not exist. The answer does not reveal which. */
   | { readonly kind: 'access_denied' }
   | { readonly kind: 'not_found'; readonly what: string }
   | { readonly kind: 'method_not_allowed'; readonly allow: string }
-  /** `status` where another 4xx than 400 says it better. */
+  /** `status` is a 4xx status other than the default 400. */
   | { readonly kind: 'invalid'; readonly faults: readonly Issue[]; readonly status?: number }
   | { readonly kind: 'unknown_template'; readonly name: string; readonly known: readonly string[] }
   | {
@@ -26,7 +26,10 @@ export type Failure =
   | { readonly kind: 'start_failed'; readonly id: string; readonly message: string }
   | { readonly kind: 'upstream_unreachable'; readonly id: string }
   | { readonly kind: 'upstream_timeout'; readonly id: string }
-  /** Its address is in no network that its host has registered: it may lead to another instance. */
+  /**
+   * The address is in no network that the host has registered, so it may belong to another
+   * instance.
+   */
   | {
       readonly kind: 'host_unregistered';
       readonly id: string;
@@ -34,37 +37,37 @@ export type Failure =
       readonly address: string;
     }
   | { readonly kind: 'full'; readonly limit: Limit }
-  /** Asked too often. */
+  /** Too many requests from one client. */
   | {
       readonly kind: 'rate_limited';
       readonly by: 'address' | 'token';
-      /** Seconds until it may be asked again. */
+      /** Seconds until the next request is allowed. */
       readonly resetsIn: number;
     }
-  /** Nobody meant this request to start an instance. */
+  /** The user did not intend this request to start an instance. */
   | { readonly kind: 'unintended_request'; readonly reason: 'prefetch' | 'subresource' }
-  /** Visitors need something to start one of this template. */
+  /** Visitors need a signed link to start an instance of this template. */
   | { readonly kind: 'link_needed' }
   | { readonly kind: 'link_refused'; readonly reason: 'invalid' | 'expired' | 'used' }
-  /** What a visitor is to find a hash for. */
+  /** The visitor must find a hash for this challenge. */
   | { readonly kind: 'work_needed'; readonly challenge: string; readonly bits: number }
-  /** The work was done for an instance that was started already. */
+  /** An instance was already started with this proof of work. */
   | { readonly kind: 'work_used' }
-  /** The same idempotency key with another payload. */
+  /** The idempotency key was used with another payload. */
   | { readonly kind: 'key_reused' }
-  /** What was asked for does not go with the state that the instance is in. */
+  /** The state of the instance does not allow the operation. */
   | { readonly kind: 'conflict'; readonly detail: string }
-  /** No worker of the instance's host answers. */
+  /** No worker of the instance's host replies. */
   | { readonly kind: 'host_unavailable' }
   | { readonly kind: 'store_unavailable' }
   | { readonly kind: 'internal' };
 
-/** One thing wrong with what somebody sent or wrote, and where. */
+/** One error in a request or in a configuration, and its location. */
 export interface Issue {
-  /** Dotted path of the field, as `templates.demo.port`; empty for the whole. */
+  /** Dotted path of the field, such as `templates.demo.port`. Empty for the whole input. */
   readonly path: string;
   readonly detail: string;
-  /** The part of a request that it is in. */
+  /** The part of the request. */
   readonly in?: 'query' | 'header' | 'body';
 }
 
@@ -77,7 +80,9 @@ export class ApiError extends Error {
   }
 }
 
-/** Something outside that an app needs is not there; the message says what, where, and what to do. */
+/**
+ * An external service that the app needs is missing. The message says what, where, and what to do.
+ */
 export class BootError extends Error {
   override readonly name: string = 'BootError';
 }

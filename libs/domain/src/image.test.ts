@@ -22,7 +22,7 @@ test.each([
   expect(matchesImage(image, pattern)).toBe(true);
 });
 
-// Each would bring an image from elsewhere under a name that looks allowed.
+// Each of these is an image from another source whose name resembles an allowed one.
 test.each([
   ['evil.example/ephemera/demo', 'ephemera/*'],
   ['ephemera/demo/../../x', 'ephemera/*'],
@@ -46,7 +46,7 @@ test.each([
   [DIGEST, true],
   ['app:1', false],
   ['app@sha256:0123', false],
-  // Docker takes the beginning of an id for an image too, but whose content that is may change.
+  // Docker also accepts an ID prefix, but another image may later match it.
   ['0123456789ab', false],
 ])('whether %s says its content: %s', (image, expected) => {
   expect(hasDigest(image)).toBe(expected);

@@ -1,25 +1,25 @@
 const DOCKER_HUB = 'docker.io';
 
 /**
- * Whether the name of an image fits a pattern: `*` stands for anything within a part of the path,
- * `**` for anything. A pattern that gives no tag and no digest leaves both open. Short names are
- * those of Docker Hub, as the daemon has it: `redis` is `docker.io/library/redis`.
+ * Whether an image name matches a pattern. `*` matches any text within one path segment, `**`
+ * matches any text. A pattern without a tag and without a digest matches every version. Short names
+ * belong to Docker Hub, as in the daemon: `redis` is `docker.io/library/redis`.
  */
 export function matchesImage(image: string, pattern: string): boolean {
-  const wanted = parts(pattern);
-  const input = parts(image);
-  const versioned = wanted.version !== '' && !pattern.startsWith('**');
-  const asked = pattern.startsWith('**') ? pattern : wanted.name + wanted.version;
-  return glob(asked).test(input.name + (versioned ? input.version : ''));
+  const patternParts = parts(pattern);
+  const imageParts = parts(image);
+  const versioned = patternParts.version !== '' && !pattern.startsWith('**');
+  const fullPattern = pattern.startsWith('**') ? pattern : patternParts.name + patternParts.version;
+  return glob(fullPattern).test(imageParts.name + (versioned ? imageParts.version : ''));
 }
 
-/** Whether the name of an image says which content it has, so that nobody can put another there. */
+/** Whether the name contains a digest, so that its content cannot change. */
 export function hasDigest(image: string): boolean {
   return /^(?:[^@]+@)?sha256:[0-9a-f]{64}$/.test(image);
 }
 
 function parts(image: string): { name: string; version: string } {
-  // An image by its own id, which no registry has part in.
+  // An image ID, which has no registry.
   if (image.startsWith('sha256:')) return { name: image, version: '' };
   const digest = image.indexOf('@');
   const named = digest < 0 ? image : image.slice(0, digest);

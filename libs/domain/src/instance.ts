@@ -6,62 +6,74 @@ import type { Activity, Template } from './template.ts';
 /** One container under one public id. Times are epoch milliseconds of the store's clock. */
 export interface Instance extends Lease {
   readonly id: string;
-  /** Stamped at creation and at every change of upstream; a write with a lower one is refused. */
+  /**
+   * Assigned at creation and at every change of upstream. A write with a lower generation is
+   * refused.
+   */
   readonly generation: number;
-  /** The generation that the present one took over from: its kill job is not needed any more. */
+  /** The previous generation, whose kill job is obsolete. */
   readonly supersedes: number | undefined;
-  /** The generation that it had in a pool before it was claimed. */
+  /** The generation of the instance in its pool, before it was claimed. */
   readonly pooledAs?: number | undefined;
-  /** The template as it was at creation: a later change of the configuration does not reach it. */
+  /** A copy of the template at creation. Later changes of the configuration do not affect it. */
   readonly template: Template;
   readonly state: State;
   readonly reason: EndReason | undefined;
-  /** For people: why it failed, what its start waits for. */
+  /** For people: why the start failed, or what it waits for. */
   readonly message: string | undefined;
   readonly lastTransitionAt: number;
-  /** The Docker daemon that it runs on, once a worker there has taken it. */
+  /** The host it runs on. Set when a worker of that host takes the spawn job. */
   readonly host: string | undefined;
-  /** Where the container answers, without a port. */
+  /** Address of the container, without a port. */
   readonly address: string | undefined;
-  /** Time to live asked for, milliseconds from ready. */
+  /** Requested time to live, milliseconds from ready. */
   readonly timeout: number;
   readonly createdAt: number;
   readonly startedAt: number | undefined;
-  /** When it was last used, as far as the proxies have told; undefined before it is ready. */
+  /** Last use that the proxies have reported. Undefined before it is ready. */
   readonly activeAt?: number | undefined;
-  /** Where visitors reach it, absolute, ending in a slash. */
+  /** Absolute URL for visitors, with a trailing slash. */
   readonly url: string;
-  /** A secret between the container and whoever created it; only where the template asks for one. */
+  /** A secret that the container shares with its creator. Only if the template uses `{token}`. */
   readonly token?: string | undefined;
-  /** Hash of the access token, which nobody keeps; only where the template guards its instances. */
+  /**
+   * Hash of the access token; the token is not stored. Only if the template guards its instances.
+   */
   readonly accessHash?: string | undefined;
   readonly env: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, string>>;
-  /** The pool that it waits in for its first visitor; gone from the moment that it is claimed. */
+  /** The pool that it waits in. Unset once it is claimed. */
   readonly pool?: string | undefined;
-  /** Whose account it is on: `token:ci`, `address:192.0.2.7`. */
+  /** The quota that it counts against: `token:ci`, `address:192.0.2.7`. */
   readonly owner?: string | undefined;
-  /** Which run of the store knows that nobody has claimed it; only while it is warm. */
+  /**
+   * The run ID of the Redis process in which it is known to be unclaimed. Only while it is warm.
+   */
   readonly verifiedRunId?: string | undefined;
-  /** Warm for a store whose last writes may be lost: somebody may have claimed it already. */
+  /**
+   * Warm in a Redis that may have lost its last writes, so a client may already have claimed it.
+   */
   readonly unverified?: boolean | undefined;
-  /** Its template or the hosts are full: it has a place in the queue and no worker is asked yet. */
+  /**
+   * It waits in the start queue, because its template or every host is full. It has no spawn job
+   * yet.
+   */
   readonly queued?: boolean | undefined;
 }
 
-/** What a creation says of an instance; the store adds the generation, the times and the state. */
+/** The part of an instance that the creator sets. The store adds generation, times and state. */
 export type InstanceDraft = Pick<
   Instance,
   'id' | 'template' | 'timeout' | 'url' | 'token' | 'accessHash' | 'env' | 'metadata'
 >;
 
-/** What a proxy needs to know of an id, and no more. */
+/** The part of an instance that a proxy needs. */
 export type Route = UnguardedRoute & Guard;
 
 export interface Guard {
   /**
-   * Hash of the access token that opens it, SHA-256 in base64url, in whatever state the instance
-   * is; absent: it is open to all. A hash of nothing is one that no token has.
+   * Hash of the access token, SHA-256 in base64url. It applies in every state of the instance. If
+   * absent, the instance is open to everyone. An empty hash matches no token.
    */
   readonly access?: string | undefined;
 }
@@ -75,7 +87,7 @@ type UnguardedRoute =
       readonly state: 'paused';
       readonly generation: number;
       readonly expiresAt: number;
-      /** What resumes it: the next request, or somebody who asks for just that. */
+      /** What resumes it: the next request, or only a call of the API. */
       readonly resume: 'request' | 'manual';
     }
   | {
@@ -88,18 +100,18 @@ type UnguardedRoute =
 export interface ReadyRoute extends Guard {
   readonly state: 'ready';
   readonly generation: number;
-  /** The host that it runs on: only there does its address lead to it. */
+  /** The host that it runs on. Its address is valid only there. */
   readonly host: string;
   readonly address: string;
-  /** The container port that an address without a port reaches. */
+  /** The container port of a URL that names no port. */
   readonly port: number;
-  /** Every container port that may be reached, by name. */
+  /** Every container port that clients may reach, by name. */
   readonly ports: Readonly<Record<string, number>>;
   /** Epoch milliseconds of the store's clock. */
   readonly expiresAt: number;
   readonly stripPrefix: boolean;
-  /** What the proxies tell as use; absent where nothing ends it for being idle. */
+  /** What the proxies report as use. Absent if the instance has no idle timeout. */
   readonly activity?: Activity | undefined;
-  /** Which Host the instance sees: the visitor's, or its own address. */
+  /** The Host header that the instance receives: the visitor's, or its own address. */
   readonly hostHeader: 'pass' | 'mask';
 }

@@ -4,20 +4,20 @@ import { IDLE_SLACK, checkTimeout, dueAt, killDelay } from './lease.ts';
 
 const ms = fc.integer({ min: 1, max: 1e9 });
 
-// A start may take a minute where the TTL is a second: a job that waits for the start deadline would run
-// a minute late.
+// A start may take a minute while the TTL is one second. A job that waits for the start deadline
+// would run a minute late.
 test('a kill job never waits past the earliest end, whenever the instance becomes ready', () => {
   fc.assert(
-    fc.property(ms, ms, ms, ms, (now, within, timeout, took) => {
+    fc.property(ms, ms, ms, ms, (now, startTimeout, timeout, took) => {
       const starting = {
-        expiresAt: now + within,
+        expiresAt: now + startTimeout,
         state: 'starting',
         timeout,
         template: {},
       } as const;
       const dueAgain = now + killDelay(starting, now);
       const readyExpiresAt = now + took + timeout;
-      if (took <= within) expect(dueAgain).toBeLessThanOrEqual(readyExpiresAt);
+      if (took <= startTimeout) expect(dueAgain).toBeLessThanOrEqual(readyExpiresAt);
       const ready = { ...starting, expiresAt: readyExpiresAt, state: 'ready' } as const;
       expect(killDelay(ready, now + took)).toBe(timeout);
     }),
@@ -40,7 +40,7 @@ test.each([1, 60, 120])('a timeout of %i s is allowed where the maximum is 2 m',
   expect(checkTimeout(seconds, 120_000)).toEqual({ ok: true, timeout: seconds * 1000 });
 });
 
-// Where zero means "the default", instances that were meant to end live for ever.
+// If zero meant "the default", instances that should end would live for ever.
 test.each([0, -1, 0.5, 1.5, 121, 1e300, Number.NaN, Infinity, -Infinity, 2 ** 53])(
   'a timeout of %d s is refused where the maximum is 2 m',
   (seconds) => {

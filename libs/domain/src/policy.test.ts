@@ -12,12 +12,12 @@ const weak: SecurityFields = {
   userns: 'host',
 };
 
-test('a template that asks for nothing is in order under the strictest policy', () => {
+test('a template without special options conforms to the strictest policy', () => {
   expect(policyViolations(STRICT_POLICY, plain)).toEqual([]);
   expect(policyViolations(STRICT_POLICY, { ...plain, userns: 'remapped' })).toEqual([]);
 });
 
-test('whatever weakens the host is refused unless it is allowed by its name, all at once', () => {
+test('every option that weakens the host and is not allowed is reported at once', () => {
   expect(policyViolations(STRICT_POLICY, weak).map(({ path }) => path)).toEqual([
     'capAdd.0',
     'capAdd.1',
@@ -39,7 +39,7 @@ test('whatever weakens the host is refused unless it is allowed by its name, all
   ]);
 });
 
-test('images are bound to patterns and to digests where the operator says so', () => {
+test('a policy can restrict images to patterns and require digests', () => {
   const policy = { ...STRICT_POLICY, images: ['acme/*'], requireDigest: true };
   const digest = `@sha256:${'ab'.repeat(32)}`;
   expect(policyViolations(policy, { ...plain, image: `acme/app${digest}` })).toEqual([]);

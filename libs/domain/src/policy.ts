@@ -2,22 +2,22 @@ import type { Issue } from './failure.ts';
 import { matchesImage, hasDigest } from './image.ts';
 import type { Template } from './template.ts';
 
-/** What of a template could weaken the host it runs on, or bring something unknown there. */
+/** The fields of a template that could weaken its host, or run unknown software on it. */
 export type SecurityFields = Pick<
   Template,
   'image' | 'capAdd' | 'runtime' | 'seccomp' | 'apparmor' | 'userns'
 >;
 
-/** What the operator lets templates ask for; nothing that weakens a host unless it is named. */
+/** What the operator allows templates to use. Anything that weakens a host must be listed. */
 export interface Policy {
   readonly capabilities: readonly string[];
   readonly runtimes: readonly string[];
   readonly seccomp: readonly string[];
   readonly apparmor: readonly string[];
   readonly userns: readonly string[];
-  /** Patterns, one of which every image fits; undefined: any image. */
+  /** Image patterns, of which at least one must match. Undefined allows every image. */
   readonly images: readonly string[] | undefined;
-  /** Whether every image must be named by its digest. */
+  /** Whether every image name must contain a digest. */
   readonly requireDigest: boolean;
 }
 
@@ -31,14 +31,14 @@ export const STRICT_POLICY: Policy = {
   requireDigest: false,
 };
 
-/** Everything that a template asks for against the policy; paths are those of its fields. */
+/** Every violation of the policy by a template. Paths are those of the template's fields. */
 export function policyViolations(policy: Policy, template: SecurityFields): Issue[] {
   const named = (path: string, list: keyof Policy, wanted: string | undefined): Issue[] => {
     const allowed = policy[list] as readonly string[];
     if (wanted === undefined || allowed.includes(wanted)) return [];
     return [{ path, detail: `"${wanted}" is not in allow.${list}` }];
   };
-  // A remapped user only ever has fewer rights.
+  // `remapped` only removes rights, so it needs no permission.
   const userns = template.userns === 'host' ? 'host' : undefined;
   return [
     ...imageViolations(policy, template.image),

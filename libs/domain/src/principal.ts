@@ -1,13 +1,13 @@
 /**
- * What a holder of a token may: look, start instances (and see, renew and end those of its own),
- * or everything.
+ * The rights of a token. `read` allows read access. `create` allows to start instances, and to
+ * read, renew and end its own. `admin` allows everything.
  */
 export const SCOPES = ['read', 'create', 'admin'] as const;
 export type Scope = (typeof SCOPES)[number];
 
-/** Who asks, as a token has told. */
+/** The authenticated owner of a token. */
 export interface Principal {
-  /** The token's name, as the configuration has it: what logs and quotas call it. */
+  /** The name of the token in the configuration. Logs and quotas use it. */
   readonly name: string;
   readonly scopes: readonly Scope[];
 }
@@ -16,7 +16,7 @@ export function allows({ scopes }: Principal, wanted: Scope): boolean {
   return scopes.includes(wanted) || scopes.includes('admin');
 }
 
-/** The account that a token's instances are on. */
+/** The quota key of the instances that a token starts. */
 export function principalKey({ name }: Pick<Principal, 'name'>): string {
   return `token:${name}`;
 }

@@ -98,14 +98,24 @@ describe('an instance and its container', () => {
       ['ensure_kill_job'],
     ],
     [
-      'starting, stopped: its spawn says why',
+      'starting, stopped: the spawn reports the reason',
       { state: 'starting' },
       { running: false },
       ['ensure_kill_job'],
     ],
-    ['ready, frozen', {}, { paused: true }, ['unpause']],
-    ['ready just now, frozen', { lastTransitionAt: NOW }, { paused: true }, ['ensure_kill_job']],
-    ['ready, frozen, overdue', { expiresAt: NOW }, { paused: true }, ['finish_drain']],
+    ['ready, paused by another program', {}, { paused: true }, ['unpause']],
+    [
+      'ready just now, paused by another program',
+      { lastTransitionAt: NOW },
+      { paused: true },
+      ['ensure_kill_job'],
+    ],
+    [
+      'ready, paused by another program, overdue',
+      { expiresAt: NOW },
+      { paused: true },
+      ['finish_drain'],
+    ],
     ['paused', { state: 'paused' }, { paused: true }, ['ensure_kill_job']],
     ['on another host', { host: 'other' }, {}, ['remove_orphan']],
     ['on another host, overdue', { host: 'other', expiresAt: NOW }, {}, ['remove_orphan']],
@@ -116,7 +126,7 @@ describe('an instance and its container', () => {
   });
 });
 
-test('one that is given time to end in its own way is finished after that time', () => {
+test('a draining instance with a stop grace is finished after the grace', () => {
   const polite = { ...template, stopGrace: 10_000 };
   const since = (ms: number) =>
     instanceOf({ state: 'draining', template: polite, lastTransitionAt: NOW - ms });
@@ -126,7 +136,7 @@ test('one that is given time to end in its own way is finished after that time',
 
 describe('an instance without a container', () => {
   test.each([
-    ['pending: no worker has begun it', { state: 'pending', host: undefined }, []],
+    ['pending: not assigned to a host', { state: 'pending', host: undefined }, []],
     ['starting', { state: 'starting' }, ['ensure_kill_job']],
     ['ready for long', {}, ['container_missing']],
     ['ready just now', { lastTransitionAt: NOW - 1 }, ['ensure_kill_job']],
@@ -136,8 +146,8 @@ describe('an instance without a container', () => {
   });
 });
 
-// A store that had lost the claim of one had a second one made, which ended.
-test('a second container that ended goes alone, whichever is listed first', () => {
+// A store that lost a claim had a second container started, which then exited.
+test('only the exited duplicate is removed, in either list order', () => {
   const both = [
     containerOf({ containerId: 'twin', running: false }),
     containerOf({ containerId: 'serves' }),
@@ -150,7 +160,7 @@ test('a second container that ended goes alone, whichever is listed first', () =
   }
 });
 
-test('of two that run, the one that visitors are sent to stays, whichever is listed first', () => {
+test('of two running containers, the one at the routed address stays, in either list order', () => {
   const both = [
     containerOf({ containerId: 'twin', address: '10.0.0.10' }),
     containerOf({ containerId: 'serves' }),
@@ -161,7 +171,7 @@ test('of two that run, the one that visitors are sent to stays, whichever is lis
       { kind: 'remove_orphan', containerId: 'twin' },
       { kind: 'ensure_kill_job' },
     ]);
-    // Nobody can tell yet which one it will be, or was.
+    // No address is routed, or neither container has it, so the duplicate is unknown.
     expect(kinds(plan(known({ state: 'starting', address: undefined }), seen))).toEqual([
       'ensure_kill_job',
     ]);
@@ -169,7 +179,7 @@ test('of two that run, the one that visitors are sent to stays, whichever is lis
   }
 });
 
-test('an instance whose own container ended ends, whatever else runs under its id', () => {
+test('an instance ends with its own container, even if a duplicate runs under its id', () => {
   const both = [
     containerOf({ containerId: 'twin', address: '10.0.0.10' }),
     containerOf({ containerId: 'served', running: false, exitCode: 3 }),
@@ -181,17 +191,17 @@ test('an instance whose own container ended ends, whatever else runs under its i
 
 describe('a container without an instance', () => {
   test.each([
-    ['within its first deadline', {}, ['rebuild']],
-    ['past it', { expiresAt: NOW }, ['remove_orphan']],
+    ['before its first deadline', {}, ['rebuild']],
+    ['after its first deadline', { expiresAt: NOW }, ['remove_orphan']],
     ['stopped', { running: false }, ['remove_orphan']],
-    ['with a label that nobody can read', { expiresAt: Number.NaN }, ['remove_orphan']],
+    ['with an invalid deadline label', { expiresAt: Number.NaN }, ['remove_orphan']],
     ['younger than the scan', { createdAt: NOW, running: false }, []],
   ] as const)('%s', (_, container, expected) => {
     expect(kinds(plan([], [containerOf(container)]))).toEqual(expected);
   });
 });
 
-describe('whatever is found', () => {
+describe('for any scan', () => {
   const ids = ['a', 'b', 'c'];
   const time = fc.integer({ min: NOW - 20_000, max: NOW + 20_000 });
   const instances = fc.uniqueArray(
@@ -220,7 +230,7 @@ describe('whatever is found', () => {
     )
     .map((all) => all.map((item, i) => containerOf({ ...item, containerId: `c${i}` })));
 
-  test('nothing is done twice to one instance or to one container', () => {
+  test('no instance and no container is repaired twice', () => {
     fc.assert(
       fc.property(instances, containers, (known, seen) => {
         const touched = plan(known, seen).map((repair) => {
@@ -233,15 +243,13 @@ describe('whatever is found', () => {
     );
   });
 
-  test('no container that an instance within its lease runs in is removed', () => {
+  test('the container that serves a live instance is never removed', () => {
     fc.assert(
       fc.property(instances, containers, (known, seen) => {
         for (const repair of plan(known, seen)) {
           if (repair.kind !== 'remove_orphan') continue;
           const owner = known.find(({ id }) => id === repair.id);
-          const found = seen.find(
-            (seenContainer) => seenContainer.containerId === repair.containerId,
-          );
+          const found = seen.find((container) => container.containerId === repair.containerId);
           const serves = found?.running && found.address === owner?.address;
           expect(!owner || isDead(owner.state) || !serves).toBe(true);
         }
@@ -249,7 +257,7 @@ describe('whatever is found', () => {
     );
   });
 
-  test('whatever is overdue is ended, and nothing younger than the scan is touched', () => {
+  test('overdue instances end, and containers younger than the scan are untouched', () => {
     fc.assert(
       fc.property(instances, containers, (known, seen) => {
         const repairs = plan(known, seen);
@@ -278,13 +286,13 @@ describe('an instance of a pool', () => {
   const warm = (input: Partial<Instance> = {}) =>
     instanceOf({ state: 'warm', pool: 'p', ...input });
 
-  test('that nobody had claimed goes with the store that forgot it', () => {
+  test('that is unclaimed and unknown to the store is removed', () => {
     expect(plan([], [containerOf({ pooled: 'unclaimed' })])).toMatchObject([
       { kind: 'remove_orphan' },
     ]);
   });
 
-  test('that its container tells to be claimed comes back, forgotten or still warm for the store', () => {
+  test('that is labelled as claimed is rebuilt, whether it is unknown to the store or warm there', () => {
     const container = containerOf({ pooled: 'claimed', generation: 9 });
     expect(plan([], [container])).toEqual([{ kind: 'rebuild', container }]);
     expect(plan([warm()], [container])).toEqual([{ kind: 'rebuild', container }]);
@@ -293,7 +301,7 @@ describe('an instance of a pool', () => {
     ]);
   });
 
-  test('that somebody may have claimed ends', () => {
+  test('that is unverified ends', () => {
     const container = containerOf({ pooled: 'unclaimed' });
     expect(plan([warm({ unverified: true })], [container])).toEqual([
       { kind: 'evict_unverified', id: 'a' },
@@ -301,7 +309,7 @@ describe('an instance of a pool', () => {
     expect(plan([warm()], [container]).map(({ kind }) => kind)).toEqual(['ensure_kill_job']);
   });
 
-  test('that was claimed is marked, once', () => {
+  test('that was claimed is labelled once', () => {
     const claimed = instanceOf({ generation: 5 });
     const mark = { kind: 'label_claimed', id: 'a', containerId: 'c', generation: 5 };
     expect(

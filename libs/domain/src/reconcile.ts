@@ -8,20 +8,22 @@ export interface SeenContainer {
   readonly id: string;
   readonly generation: number;
   readonly createdAt: number;
-  /** The first deadline, written at creation: all that is left when the store has lost the lease. */
+  /**
+   * The first deadline, from the container's labels. It replaces a lease that the store has lost.
+   */
   readonly expiresAt: number;
   readonly running: boolean;
-  /** On its network; empty where it has none. */
+  /** On the instance's network. Empty if it has no address there. */
   readonly address: string;
-  /** Every process in it is frozen. */
+  /** The container is paused. */
   readonly paused: boolean;
-  /** What became of it in a pool: `waits` as far as the daemon was told, or `claimed`; else absent. */
+  /** Pool label of the container. Absent if the container was not started for a pool. */
   readonly pooled?: 'unclaimed' | 'claimed' | undefined;
   readonly oomKilled: boolean;
   readonly exitCode: number | undefined;
 }
 
-/** One thing to put right. */
+/** One repair. */
 export type Repair =
   /** Remove a container that no instance owns. */
   | {
@@ -30,53 +32,59 @@ export type Repair =
       readonly id: string;
       readonly generation: number;
     }
-  /** The container ended by itself. */
+  /** The container exited. */
   | {
       readonly kind: 'end';
       readonly id: string;
       readonly reason: 'exited' | 'oom';
       readonly exitCode: number | undefined;
     }
-  /** The deadline has passed, or a kill was begun and not finished. */
+  /** The deadline has passed, or a kill was started and not finished. */
   | { readonly kind: 'finish_drain'; readonly id: string }
-  /** The container is gone, though its instance should have one. */
+  /** The instance should have a container, but has none. */
   | { readonly kind: 'container_missing'; readonly id: string }
-  /** It serves, and its container is frozen: a pause was overtaken and cut short, or came from outside. */
+  /**
+   * The instance is ready, but its container is paused. A resume raced with a pause, or another
+   * program paused the container.
+   */
   | { readonly kind: 'unpause'; readonly id: string }
-  /** The store has forgotten an instance that is still within its first deadline. */
+  /** The store has lost an instance that is before its first deadline. */
   | { readonly kind: 'rebuild'; readonly container: SeenContainer }
-  /** Taken from a pool, and its container does not tell so yet: the store might forget it. */
+  /**
+   * The instance is claimed, but its container's label says unclaimed. Without the label, a store
+   * that loses the claim would remove the container.
+   */
   | {
       readonly kind: 'label_claimed';
       readonly id: string;
       readonly containerId: string;
       readonly generation: number;
     }
-  /** A warm one that somebody may have claimed before the store lost that. */
+  /** A warm instance that a client may have claimed before the store lost the claim. */
   | { readonly kind: 'evict_unverified'; readonly id: string }
-  /** All is well; its kill job must exist. */
+  /** The instance is healthy. Its kill job must exist. */
   | { readonly kind: 'ensure_kill_job'; readonly instance: Instance };
 
 export interface Scan {
   readonly host: string;
-  /** When the scan began, on the store's clock: whatever is younger is left alone. */
+  /** Start of the scan on the store's clock. Younger containers are left alone. */
   readonly startedAt: number;
   readonly containers: readonly SeenContainer[];
-  /** What the store says of every id among the containers and of every instance of this host. */
+  /** The store's data on every id among the containers, and on every instance of this host. */
   readonly instances: ReadonlyMap<string, Instance>;
 }
 
-/** A started spawn may hold its container for a moment before it is listed, or between retries. */
+/** A spawn may have a container that is not listed yet, or none between two attempts. */
 const MIN_AGE_MS = 5_000;
 
 /**
- * Joins what the daemon runs with what the store knows, and says what to do about each
- * difference. Pure: the same scan always gives the same repairs, in the order of the scan.
+ * Compares the containers of the daemon with the instances of the store, and returns the repairs in
+ * scan order. Pure: the same scan always gives the same repairs.
  */
 export function planRepairs(scan: Scan): Repair[] {
   const repairs: Repair[] = [];
   const owned = new Set<string>();
-  /** Ids that a repair ends or rebuilds: what else would be done to them is done with that. */
+  /** Ids that a repair ends or rebuilds. They need no further repair. */
   const settled = new Set<string>();
   const running = Map.groupBy(
     scan.containers.filter((container) => container.running),
@@ -87,8 +95,7 @@ export function planRepairs(scan: Scan): Repair[] {
     const instance = scan.instances.get(id);
     if (instance) owned.add(id);
     const hasTwin =
-      running.get(id)?.some((seenContainer) => isReplacedBy(seenContainer, container, instance)) ??
-      false;
+      running.get(id)?.some((other) => isReplacedBy(other, container, instance)) ?? false;
     const repair = repairForContainer(container, instance, hasTwin, scan);
     if (!repair || settled.has(id)) continue;
     if (repair.kind !== 'remove_orphan' && repair.kind !== 'label_claimed') settled.add(id);
@@ -112,20 +119,20 @@ function repairForContainer(
   const orphan: Repair = { kind: 'remove_orphan', containerId, id, generation };
   if (container.createdAt >= startedAt) return undefined;
   if (!instance) {
-    // Nobody had claimed it, so nobody misses it; and the pool is filled anew.
+    // An unclaimed instance has no client, so it is removed. The pool starts another.
     const missed = container.pooled !== 'unclaimed';
     const alive = container.running && missed && container.expiresAt > startedAt;
     return alive ? { kind: 'rebuild', container } : orphan;
   }
   if (isDead(instance.state)) return orphan;
-  // A store that was set back has let another host begin it once more.
+  // After losing writes, the store has assigned the instance to another host.
   if (isOnOtherHost(instance, host)) return orphan;
   if (instance.state === 'warm' && container.pooled === 'claimed') {
     return { kind: 'rebuild', container };
   }
   if (instance.unverified === true && instance.state === 'warm')
     return { kind: 'evict_unverified', id };
-  // One that began to serve while the scan was under way may have been listed before it ran.
+  // An instance that became ready during the scan may have been listed before its container ran.
   const served = isServing(instance.state) && instance.lastTransitionAt < startedAt;
   if (served && hasTwin) return orphan;
   if (served && !container.running) {
@@ -140,7 +147,10 @@ function repairForContainer(
   return undefined;
 }
 
-/** A second container of an instance was made for a store that had lost the first, which serves on. */
+/**
+ * Whether `second` is a duplicate of `first`. A store that lost the first container may start a
+ * second one; the first still serves the instance.
+ */
 function isReplacedBy(
   first: SeenContainer,
   second: SeenContainer,
@@ -162,7 +172,7 @@ function repairForInstance(
   if (isDead(instance.state)) return undefined;
   const { lastTransitionAt, template } = instance;
   if (instance.state === 'draining') {
-    // Whoever ends it may be waiting for its container to end in its own way.
+    // The process that ends it may still wait for the container to stop.
     const abandoned = lastTransitionAt < now - MIN_AGE_MS - template.stopGrace;
     return abandoned ? { kind: 'finish_drain', id: instance.id } : undefined;
   }

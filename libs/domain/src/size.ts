@@ -6,7 +6,7 @@ const UNITS: Readonly<Record<string, number>> = {
   t: 1024 ** 4,
 };
 
-/** Reads `256m`, `1g`, `512k` (powers of 1024, as Docker has them) as bytes. */
+/** Parses `256m`, `1g`, `512k` into bytes. Units are powers of 1024, as in Docker. */
 export function parseSize(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)([bkmgt])$/i.exec(text);
   if (!match) return undefined;

@@ -1,10 +1,10 @@
-/** What a start is at, in this order; a pull only where the image is not on the host. */
+/** The steps of a start, in order. `pulling` occurs only if the host does not have the image. */
 export type Step = 'creating' | 'pulling' | 'starting' | 'probing';
 
-/** A step, as whoever waits is told of it. */
+/** Progress of a start, as shown to clients. */
 export interface StartStep {
   readonly step: Step;
-  /** The part of the step that is done, 0 to 1; undefined where nobody knows. */
+  /** Completed part of the step, 0 to 1. Undefined if unknown. */
   readonly done?: number | undefined;
   /** For people. */
   readonly message: string;

@@ -1,4 +1,4 @@
-/** How a worker finds out that an instance serves. */
+/** How a worker detects that an instance is ready. */
 export type Readiness =
   | { readonly kind: 'tcp'; readonly within: number }
   | {
@@ -10,36 +10,36 @@ export type Readiness =
     };
 
 /**
- * What keeps an instance from being idle: an open request or tunnel (`connections`), bytes that a
- * client sent (`client-bytes`), or finished requests that were answered below 300 (`requests`).
+ * What resets the idle timeout: an open request or tunnel (`connections`), bytes that a client sent
+ * (`client-bytes`), or completed requests with a status below 300 (`requests`).
  */
 export type Activity = 'connections' | 'client-bytes' | 'requests';
 
 /**
- * Who may enter an instance: everybody who knows its id, who has its access token, or only whoever
- * started it, who is never shown the token in a browser.
+ * Who can reach an instance: every client that knows its id, every client with the access token, or
+ * only the client that started it. An `owner` never sees the token in a browser.
  */
 export type Access = 'public' | 'token' | 'owner';
 
-/** Whether instances of a template open only to who has an access token. */
+/** Whether clients need an access token to reach instances of this template. */
 export function isGuarded({ access }: Pick<Template, 'access'>): boolean {
   return access === 'token' || access === 'owner';
 }
 
-/** What a container may use at most. */
+/** Resource limits of a container. */
 export interface Limits {
-  /** Bytes of memory; there is no swap on top. */
+  /** Bytes of memory; swap is disabled. */
   readonly memory: number;
-  /** CPUs, fractions allowed. */
+  /** CPU cores; may be a fraction. */
   readonly cpus: number;
   /** Processes and threads. */
   readonly pids: number;
 }
 
-/** The least and the most that a template may ask for; of memory, a host sets the most. */
+/** Minimum and maximum values for a template. The maximum of memory depends on the host. */
 export const LIMIT_RANGES = { cpus: [0.01, 512], pids: [1, 1_000_000] } as const;
 
-/** Whether a template fills in a token of the instance's own. */
+/** Whether a template uses `{token}`, the secret of the instance. */
 export function usesTokenPlaceholder({
   command = [],
   env,
@@ -47,88 +47,96 @@ export function usesTokenPlaceholder({
   return [...command, ...Object.values(env)].some((text) => text.includes('{token}'));
 }
 
-/** What may be started. Durations are milliseconds, sizes bytes. */
+/** What an instance runs, and its limits. Durations are milliseconds, sizes bytes. */
 export interface Template {
   readonly name: string;
   readonly image: string;
-  /** The container port that an address without a port reaches. */
+  /** The container port of a URL that names no port. */
   readonly port: number;
-  /** Every container port that may be reached, by name. */
+  /** Every container port that clients may reach, by name. */
   readonly ports: Readonly<Record<string, number>>;
   /** Time to live, counted from ready. */
   readonly timeout: number;
-  /** Ceiling of the whole life, counted from creation. */
+  /** Maximum lifetime, counted from creation. */
   readonly maxTimeout: number;
-  /** Ends before its time when it was not used for so long; undefined: never. */
+  /** Time without use after which it ends. Undefined: no idle timeout. */
   readonly idleTimeout?: number | undefined;
   /** What counts as use. */
   readonly activity: Activity;
   readonly ready: Readiness;
-  /** How long a container may take to stop before it is killed. */
+  /** Time between SIGTERM and SIGKILL when the container is stopped. */
   readonly stopGrace: number;
   readonly limits: Limits;
   readonly command: readonly string[] | undefined;
   readonly env: Readonly<Record<string, string>>;
-  /** Labels that the container gets beside Ephemera's own. */
+  /** Labels that are added to those of Ephemera. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** Undefined: as whom the image says. */
+  /** Undefined: the user that the image sets. */
   readonly user: string | undefined;
   readonly readOnly: boolean;
-  /** Path in the container to size in bytes. */
+  /** Container path → size in bytes. */
   readonly tmpfs: Readonly<Record<string, number>>;
-  /** Capabilities given back after all have been dropped. */
+  /** Capabilities that are added after all have been dropped. */
   readonly capAdd: readonly string[];
-  /** Whether the container may open connections outwards. */
+  /** Whether the container may open outbound connections. */
   readonly egress: boolean;
-  /** Whether it may run where the firewall could not be set. */
+  /** Whether it may run on a host where the firewall could not be set up. */
   readonly trusted?: boolean | undefined;
-  /** The runtime of the daemon that runs it, `runsc` say; the daemon's own choice if unset. */
+  /** The Docker runtime, such as `runsc`. Undefined: the daemon's default. */
   readonly runtime?: string | undefined;
-  /** `unconfined`, or the absolute path of a profile on the worker; the daemon's own if unset. */
+  /**
+   * `unconfined`, or the absolute path of a profile on the worker. Undefined: the daemon's default.
+   */
   readonly seccomp?: string | undefined;
-  /** An AppArmor profile that the host has loaded; the daemon's own if unset. */
+  /** An AppArmor profile that is loaded on the host. Undefined: the daemon's default. */
   readonly apparmor?: string | undefined;
-  /** `remapped`: only where the daemon maps root to nobody; `host`: not even there. */
+  /** `remapped` requires a daemon with user namespace remapping. `host` disables the remapping. */
   readonly userns?: 'remapped' | 'host' | undefined;
-  /** Whether the path prefix is taken off towards the container. */
+  /** Whether the proxy removes the path prefix before it forwards a request. */
   readonly stripPrefix: boolean;
-  /** Which `Host` header the container sees: the visitor's, or its own address. */
+  /** The `Host` header that the container receives: the visitor's, or its own address. */
   readonly host: 'pass' | 'mask';
-  /** How long ahead of its deadline `expiring` is told; a tenth of the TTL, at most 60 s, if unset. */
+  /**
+   * Time before the deadline at which `expiring` is emitted. Undefined: a tenth of the TTL, at most
+   * 60 s.
+   */
   readonly notice?: number | undefined;
-  /** Which visitors may start one; `open` where unset. */
+  /** What a visitor needs to start an instance. Undefined: `open`. */
   readonly create?: 'open' | 'token' | 'link' | undefined;
-  /** Zero bits that a visitor finds a hash with before one is started. */
+  /** Leading zero bits of the hash that a visitor must find before a start. */
   readonly proofOfWork?: number | undefined;
-  /** Who may enter an instance; `public` where unset. */
+  /** Who can reach an instance. Undefined: `public`. */
   readonly access?: Access | undefined;
-  /** What its deadline does to it; a paused one is killed at the ceiling. `kill` where unset. */
+  /**
+   * What happens at the deadline. A paused instance is killed at its maximum lifetime. Undefined:
+   * `kill`.
+   */
   readonly onTimeout?: 'kill' | 'pause' | undefined;
-  /** What resumes a paused one; `manual` where unset. */
+  /** What resumes a paused instance. Undefined: `manual`. */
   readonly resume?: 'request' | 'manual' | undefined;
-  /** How many may live at once; undefined: as many as the hosts hold. */
+  /** Maximum number of live instances. Undefined: limited only by the hosts. */
   readonly maxInstances?: number | undefined;
-  /** What becomes of a request for one more than there is room for. */
+  /** What happens to a start beyond the capacity. */
   readonly whenFull: 'queue' | 'refuse';
-  /** How many may wait in the queue. */
+  /** Maximum length of the start queue. */
   readonly maxQueued: number;
-  /** How long one may wait there. */
+  /** Maximum time in the start queue. */
   readonly queueTimeout: number;
-  /** How many are kept started ahead of their visitors. */
+  /** Number of warm instances to keep. */
   readonly pool: number;
-  /** How long a warm one waits for its visitor before another takes its place. */
+  /** Maximum age of a warm instance. An older one is replaced. */
   readonly poolMaxAge: number;
-  /** Times at which more of them are kept. */
+  /** Times at which the pool is larger. */
   readonly schedule: readonly PoolSchedule[];
 }
 
-/** More warm instances for a while. */
+/** A larger pool for a limited time. */
 export interface PoolSchedule {
-  /** When filling begins: minute, hour, day of the month, month, day of the week. */
+  /** Start of the period: minute, hour, day of the month, month, day of the week. */
   readonly cron: string;
-  /** How many are then kept ready. */
+  /** Number of warm instances during the period. */
   readonly ready: number;
-  /** For how long. */
+  /** Length of the period. */
   readonly for: number;
   /** IANA time zone. */
   readonly tz: string;

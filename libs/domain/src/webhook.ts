@@ -1,12 +1,12 @@
 import type { EventType, InstanceEvent } from './event.ts';
 
-/** Somebody who wants to be told of events. */
+/** An endpoint that receives events. */
 export interface Webhook {
-  /** Names it in jobs and logs, where its URL and its secret never stand. */
+  /** Identifies the webhook in jobs and logs, which never contain its URL or secret. */
   readonly name: string;
   readonly url: string;
   readonly secret: string;
-  /** Undefined: of all. */
+  /** Undefined: all events. */
   readonly events: readonly EventType[] | undefined;
   readonly templates: readonly string[] | undefined;
 }
