@@ -21,13 +21,13 @@ export interface AcquirePorts {
   readonly isReachable: (instance: Instance) => Promise<boolean>;
   /** Requests a refill of the template's pool. */
   readonly refills: { request(template: string): Promise<void> };
-  /** Called with errors after the client has its answer. Reconciliation repairs what they leave. */
+  /** Called with errors that occur after the client has its answer; reconciliation repairs them. */
   readonly onError: (error: unknown) => void;
 }
 
 export type AcquireResult = CreateResult | Extract<ClaimResult, { kind: 'claimed' }>;
 
-/** After so many warm instances that do not answer, a new one is started. */
+/** Number of unreachable warm instances after which a new one is started. */
 const MAX_CLAIM_ATTEMPTS = 3;
 
 /**

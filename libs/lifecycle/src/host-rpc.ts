@@ -1,12 +1,12 @@
-/** One entry of a container's log: a line with its end, or a piece of a line that is too long. */
+/** One log entry: a line with its line end, or a part of a line that is too long. */
 export interface LogLine {
-  /** RFC 3339 with nine digits of a second, so that times compare as text. */
+  /** RFC 3339 with nine fractional digits, so that times can be compared as text. */
   readonly time: string;
   readonly stream: 'stdout' | 'stderr';
   readonly text: string;
 }
 
-/** A place in a log: behind the first `count` lines that bear this time. */
+/** A position in a log: after the first `count` lines with this time. */
 export interface LogPosition {
   readonly time: string;
   readonly count: number;
@@ -14,35 +14,35 @@ export interface LogPosition {
 
 export interface LogPage {
   readonly lines: readonly LogLine[];
-  /** Whether there is more already behind these. */
+  /** Whether the log already has more lines after these. */
   readonly more: boolean;
 }
 
-/** What an instance uses at the moment. */
+/** Current resource usage of an instance. */
 export interface Usage {
   /** RFC 3339. */
   readonly readAt: string;
-  /** CPU time since its start, seconds. */
+  /** CPU time since the container started, seconds. */
   readonly cpuSeconds: number;
-  /** Bytes, without what the kernel caches of files. */
+  /** Bytes, without the page cache. */
   readonly memory: { readonly used: number; readonly limit: number };
   readonly pids: number;
-  /** Bytes since its start. */
+  /** Bytes since the container started. */
   readonly network: { readonly received: number; readonly sent: number };
 }
 
-/** What a proxy may ask the workers of a host, who alone reach its daemon. */
+/** A request from a proxy to the workers of a host. Only they can reach its Docker daemon. */
 export type HostRequest =
   | {
       readonly op: 'logs';
       readonly id: string;
       readonly after?: LogPosition | undefined;
-      /** Only so many of the last lines; all where absent. */
+      /** Maximum number of lines, counted from the end. Absent: all lines. */
       readonly tail?: number | undefined;
     }
   | { readonly op: 'stats' | 'pause' | 'resume'; readonly id: string };
 
-/** What became of an ask; `absent`: there is no such container on that host. */
+/** The result of a request. `absent`: the host has no such container. */
 export type HostReply<T> =
   | { readonly kind: 'done'; readonly value: T }
   | { readonly kind: 'absent' }
@@ -59,25 +59,25 @@ export type HostReplyTo<A extends HostRequest> = HostReply<Values[A['op']]>;
 
 export interface HostRpc {
   /**
-   * Asks the workers of a host, of whom one answers. An ask may be carried out though its answer
-   * comes too late: all of them may be asked again.
-   * @returns undefined where none of them answers in time
+   * Sends a request to the workers of a host; one of them handles it. A request may be executed
+   * although its reply times out, so a caller may repeat every operation.
+   * @returns undefined if no worker replies in time
    */
   request<A extends HostRequest>(host: string, request: A): Promise<HostReplyTo<A> | undefined>;
 }
 
-/** The place behind some lines of a log that were read from `after` on. */
+/** The position after `lines`, which were read starting at `after`. */
 export function positionAfter(
   after: LogPosition | undefined,
   lines: readonly LogLine[],
 ): LogPosition | undefined {
   const time = lines.at(-1)?.time;
   if (time === undefined) return after;
-  const count = lines.filter((startQueue) => startQueue.time === time).length;
+  const count = lines.filter((line) => line.time === time).length;
   return { time, count: count + (after?.time === time ? after.count : 0) };
 }
 
-/** The lines behind a place, of lines in their order. */
+/** The lines after a position. `lines` is in log order. */
 export function linesAfter(
   after: LogPosition | undefined,
   lines: readonly LogLine[],

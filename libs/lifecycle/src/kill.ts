@@ -23,14 +23,14 @@ export type OnKilled = (instance: Instance) => void;
 export type Killed =
   /** This run wrote its tombstone. */
   | { readonly kind: 'killed'; readonly instance: Instance }
-  /** Its lease runs on, or its deadline paused it: read the lease again in `remaining` ms. */
+  /** Its lease has not ended, or its deadline paused it. Read the lease again in `remaining` ms. */
   | { readonly kind: 'leased'; readonly remaining: number }
   /** It was dead or unknown, or another run wrote its tombstone. */
   | { readonly kind: 'absent' };
 
 /**
- * Ends an instance: the route goes first, then the container is stopped and removed, then the
- * tombstone is written. Every step is idempotent and may run twice at once.
+ * Ends an instance: removes the route, stops and removes the container, then writes the tombstone.
+ * Every step is idempotent, and two runs may overlap.
  */
 export async function kill(
   { instances, containers, killJobs, onKilled }: KillPorts,
@@ -67,8 +67,9 @@ export interface RequestKillPorts {
 }
 
 /**
- * Ends an instance from a process without a Docker daemon: the route goes at once, and a worker of its
- * host removes the container. An instance without a host has no container and is finalized here.
+ * Ends an instance from a process without access to a Docker daemon. The route is removed
+ * immediately, and a worker of the host removes the container. An instance without a host has no
+ * container and is finalized here.
  */
 export async function requestKill(
   { instances, killRequests }: RequestKillPorts,
@@ -90,9 +91,9 @@ export interface ExitPorts extends KillPorts {
 }
 
 /**
- * Handles the exit of a container: ends its instance with reason `exited` or `oom`. Does nothing
- * where the instance is being killed, or where another container of the same id still runs (a store
- * that lost writes may have started a second one).
+ * Handles the exit of a container: ends its instance with reason `exited` or `oom`. Does nothing if
+ * the instance is being killed, or if another container of the same id still runs (a store that
+ * lost writes may have started a second one).
  */
 export async function endExitedInstance(
   ports: ExitPorts,
@@ -104,7 +105,7 @@ export async function endExitedInstance(
   const seen = await containers.inspect(containerId);
   if (seen?.running) return { kind: 'absent' };
   // The daemon reports an exit before its list shows it.
-  const others = (await containers.running(id)).filter((text) => text !== containerId);
+  const others = (await containers.running(id)).filter((other) => other !== containerId);
   if (others.length > 0) return { kind: 'absent' };
   const reason = seen?.oomKilled ? 'oom' : 'exited';
   return kill(ports, id, reason, exitMessage(seen));

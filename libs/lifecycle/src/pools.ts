@@ -5,14 +5,14 @@ import { requestKill } from './kill.ts';
 import type { RequestKillPorts } from './kill.ts';
 import type { Intake, PoolSpec, Pools, Spawns } from './ports.ts';
 
-/** The pool spec of a template; undefined where it has neither `pool` nor `schedule`. */
+/** The pool spec of a template. Undefined if it has neither `pool` nor `schedule`. */
 export function poolSpecFor(template: Template, urlPattern: string): PoolSpec | undefined {
   if (template.pool === 0 && template.schedule.length === 0) return undefined;
   return { template, urlPattern, fingerprint: fingerprintOf(template, urlPattern) };
 }
 
-/** Template fields that do not affect the containers. */
-const COUNTS = new Set<string>([
+/** Template fields that do not affect the containers. A change of them keeps the pool. */
+const NON_CONTAINER_FIELDS = new Set<string>([
   'maxInstances',
   'whenFull',
   'maxQueued',
@@ -25,7 +25,7 @@ const COUNTS = new Set<string>([
 ] satisfies (keyof Template)[]);
 
 function fingerprintOf(template: Template, urlPattern: string): string {
-  const content = Object.entries(template).filter(([name]) => !COUNTS.has(name));
+  const content = Object.entries(template).filter(([name]) => !NON_CONTAINER_FIELDS.has(name));
   return createHash('sha256')
     .update(JSON.stringify([content.sort(([a], [b]) => a.localeCompare(b)), urlPattern]))
     .digest('hex')
@@ -51,8 +51,9 @@ export interface Refilled {
 }
 
 /**
- * Scales the pool of one template, or all pools and then empties those of earlier configurations.
- * Safe to run concurrently: `createWarm` checks the size of the pool atomically.
+ * Scales the pool of one template. Without `template`, scales all pools and empties those of
+ * earlier configurations. Safe to run concurrently: `createWarm` checks the size of the pool
+ * atomically.
  */
 export async function refill(ports: RefillPorts, template?: string): Promise<Refilled> {
   const specs = await ports.pools.listPoolSpecs();

@@ -1,5 +1,5 @@
-// Every port of the use cases, with its promises. Times are epoch milliseconds of the store's clock;
-// durations are milliseconds.
+// The ports of all use cases, and what each call promises. Times are epoch milliseconds of the
+// store's clock; durations are milliseconds.
 
 import type {
   EndReason,
@@ -17,8 +17,8 @@ export type DrainOutcome =
   /** It is draining: no proxy routes to it. A repeated call returns the same. */
   | { readonly kind: 'draining'; readonly instance: Instance }
   /**
-   * Its lease runs on, so the reason `due` or `start_failed` does not apply. It is due in `remaining`
-   * ms at the earliest.
+   * Its lease has not ended, so the reason `due` or `start_failed` does not apply. It is due in
+   * `remaining` ms at the earliest.
    */
   | { readonly kind: 'leased'; readonly remaining: number }
   /** Its template pauses it at the deadline. It ends in `remaining` ms. */
@@ -27,8 +27,8 @@ export type DrainOutcome =
   | { readonly kind: 'absent' };
 
 /**
- * `due`: end it if its deadline has passed. `surplus`: end it if it is warm and unclaimed. The store
- * decides both atomically. Any other reason ends it in any case.
+ * `due`: end it if its deadline has passed. `surplus`: end it if it is warm and unclaimed. The
+ * store decides both atomically. Any other reason ends it unconditionally.
  */
 export type DrainReason = 'due' | 'surplus' | EndReason;
 
@@ -41,20 +41,21 @@ export interface ReadyLease extends Lease {
 export interface Instances {
   /** Writes the intent: a `pending` instance with its lease and its route. */
   create(draft: InstanceDraft): Promise<Instance>;
-  /** The instance or its tombstone; undefined where the id is unknown. */
+  /** The instance or its tombstone. Undefined if the id is unknown. */
   get(id: string): Promise<Instance | undefined>;
   /**
-   * `pending → starting` on this host. Idempotent for the same host, so a job taken over from a dead
-   * worker continues. Undefined: killed, superseded, queued or serving already.
-   * @throws HostCapacityError where this host has no capacity for it
-   * @throws AssignedToOtherHostError where another host has started it
+   * `pending → starting` on this host. Idempotent for the same host, so that a job taken over from
+   * a dead worker continues. Undefined if it was killed or superseded, or is queued or already
+   * serving.
+   * @throws HostCapacityError if this host has no capacity for it
+   * @throws AssignedToOtherHostError if another host has started it
    */
   assignToHost(id: string, generation: number, host: string): Promise<Instance | undefined>;
   /**
-   * `starting → ready`: the route appears and the TTL starts. A pool instance becomes `warm` and gets
-   * no route until it is claimed. Idempotent for the same address. Undefined where the generation was
-   * superseded, or where another host than `host` has started it (a store that lost writes may give
-   * a generation twice): the caller then removes its container.
+   * `starting → ready`: the route appears and the TTL starts. A pool instance becomes `warm` and
+   * gets no route until it is claimed. Idempotent for the same address. Undefined if the generation
+   * was superseded, or if a host other than `host` has started it (a store that lost writes may
+   * assign a generation twice). The caller then removes its container.
    */
   markReady(
     id: string,
@@ -66,8 +67,8 @@ export interface Instances {
   startDraining(id: string, reason: DrainReason, message?: string): Promise<DrainOutcome>;
   /**
    * `draining → gone | failed`: leaves a tombstone that expires. With `left`, a container may still
-   * exist, and the tombstone outlives the deadline on its labels, so that reconciliation removes the
-   * container. False where another call has finalized it.
+   * exist. The tombstone then outlives the deadline on the container's labels, so that
+   * reconciliation removes the container. False if another call has finalized it.
    */
   finalize(id: string, generation: number, left?: 'left'): Promise<boolean>;
   /** Every live instance that a worker of this host has started. */
@@ -103,9 +104,9 @@ export interface Addresses {
 /** Reports the progress of a start to waiting clients. */
 export interface Progress {
   /**
-   * Records a step. With `timeoutMs` the start deadline becomes at least that far from now, up to the
-   * ceiling; it never becomes earlier. Returns the deadline; undefined where the generation was
-   * superseded. A serving instance is unchanged.
+   * Records a step. With `timeoutMs`, the start deadline is moved to at least that far from now, up
+   * to the maximum lifetime; it never becomes earlier. Returns the deadline, or undefined if the
+   * generation was superseded. A serving instance is unchanged.
    */
   report(
     instance: Pick<Instance, 'id' | 'generation'>,
@@ -130,17 +131,17 @@ export class ContainerStartError extends Error {
 /** The calls on the Docker daemon that the use cases need. */
 export interface Containers {
   /**
-   * Creates and starts the container of an instance. Where the name is taken (409), an earlier run
-   * created it: that container is started and returned. A missing image is pulled. Undefined where
-   * the instance was superseded meanwhile.
-   * @throws ContainerStartError where the daemon refuses for good (no such image, invalid option)
+   * Creates and starts the container of an instance. If the name is taken (409), an earlier run
+   * created the container; it is started and returned. A missing image is pulled. Undefined if the
+   * instance was superseded.
+   * @throws ContainerStartError if the daemon refuses permanently (no such image, invalid option)
    */
   start(
     instance: Instance,
     nextAddressIndex: () => Promise<number>,
     reportProgress: ReportProgress,
   ): Promise<StartedContainer | undefined>;
-  /** The state of a container; undefined where it does not exist. */
+  /** The state of a container. Undefined if it does not exist. */
   inspect(
     containerId: string,
   ): Promise<{ running: boolean; exitCode: number; oomKilled: boolean } | undefined>;
@@ -148,12 +149,12 @@ export interface Containers {
   running(id: string): Promise<string[]>;
   /** The last lines of its log, for the message of a failed start. */
   lastLines(containerId: string, count: number): Promise<string>;
-  /** Pauses the containers of an instance. Idempotent; success where there is none. */
+  /** Pauses the containers of an instance. Idempotent; succeeds if there is none. */
   pauseContainer(id: string): Promise<void>;
   unpauseContainer(id: string): Promise<void>;
-  /** Stops (grace in ms) and removes every container of an id; success where there is none. */
+  /** Stops (grace in ms) and removes every container of an id. Succeeds if there is none. */
   removeInstance(id: string, stopGrace: number): Promise<void>;
-  /** Removes one container by force; success where it does not exist. */
+  /** Removes one container by force. Succeeds if it does not exist. */
   remove(containerId: string): Promise<void>;
   /** All labelled containers of this host. */
   list(): Promise<SeenContainer[]>;
@@ -166,7 +167,9 @@ export interface Containers {
 /** Checks once whether an instance is ready. Has its own timeout. */
 export type Probe = (instance: Instance, address: string) => Promise<boolean>;
 
-/** The host has no capacity for an instance now. Another host may have, or this one later. */
+/**
+ * The host has no capacity for an instance now. Another host may have capacity, or this one later.
+ */
 export class HostCapacityError extends Error {
   override readonly name = 'HostCapacityError';
 }
@@ -186,7 +189,7 @@ export interface QuotaOwner {
   readonly max: number | undefined;
 }
 
-/** Repeats of one request get the first answer. */
+/** Identifies repeats of one request. A repeat gets the first answer. */
 export interface Idempotency {
   /** Hash of the idempotency key and the client. */
   readonly key: string;
@@ -194,16 +197,16 @@ export interface Idempotency {
   readonly digest: string;
 }
 
-/** A signed link or a proof of work, good for `max` instances. */
+/** A signed link or a proof of work, valid for `max` instances. */
 export interface RedeemableGrant {
   readonly kind: 'link' | 'work';
   readonly name: string;
   readonly max: number;
-  /** Its uses are counted until then. */
+  /** Time until which its uses are counted. */
   readonly expiresAt: number;
 }
 
-/** What a creation needs beside the draft. */
+/** The data of a creation that is not part of the draft. */
 export interface CreationContext {
   readonly quotaOwner?: QuotaOwner | undefined;
   readonly idempotency?: Idempotency | undefined;
@@ -213,10 +216,10 @@ export interface CreationContext {
   readonly replacing?: string | undefined;
 }
 
-/** Why a creation was refused, or answered by an earlier one. */
+/** Why a creation was refused. `repeated` returns the instance of an earlier request. */
 export type CreationRefusal =
   | { readonly kind: 'full'; readonly limit: Limit }
-  /** A grant has no use left. */
+  /** A grant has no uses left. */
   | { readonly kind: 'exhausted'; readonly what: RedeemableGrant['kind'] }
   /** The idempotency key was used before: the instance of the first request, if it is still known. */
   | { readonly kind: 'repeated'; readonly id: string; readonly instance: Instance | undefined }
@@ -234,17 +237,17 @@ export type ClaimResult =
   | { readonly kind: 'none' }
   | CreationRefusal;
 
-/** Creation and claims under the limits. Each call is one atomic step. */
+/** Creates and claims instances within the limits. Each call is one atomic step. */
 export interface Intake {
-  /** Writes the intent of an instance, where template, hosts and owner have capacity. */
+  /** Writes the intent of an instance if template, hosts and quota have capacity. */
   createOrQueue(draft: InstanceDraft, context: CreationContext): Promise<CreateResult>;
-  /** Claims a warm instance of a pool; its lease starts now. */
+  /** Claims a warm instance of a pool. Its lease starts now. */
   claimWarm(
     pool: string,
     spec: Pick<InstanceDraft, 'timeout' | 'metadata' | 'accessHash'>,
     context: CreationContext,
   ): Promise<ClaimResult>;
-  /** Writes the intent of one more pool instance, where the pool has fewer than `desired`. */
+  /** Writes the intent of one more pool instance if the pool has fewer than `desired`. */
   createWarm(draft: InstanceDraft, pool: string, desired: number): Promise<Instance | undefined>;
 }
 
@@ -252,13 +255,16 @@ export interface Intake {
 export interface StartQueue {
   /** The templates whose queue may not be empty. */
   templates(): Promise<string[]>;
-  /** Takes out the first instance where there is capacity; its start deadline counts from now. */
+  /**
+   * Removes and returns the first instance if there is capacity. Its start deadline counts from
+   * now.
+   */
   dequeue(template: string): Promise<Pick<Instance, 'id' | 'generation'> | undefined>;
 }
 
 /** The spawn jobs. */
 export interface Spawns {
-  /** `pool`: a lower priority than instances that a client waits for. */
+  /** `pool`: a lower priority than instances that a client is waiting for. */
   add(instance: Pick<Instance, 'id' | 'generation'>, origin?: 'pool'): Promise<void>;
 }
 
@@ -267,7 +273,7 @@ export interface KillRequests {
   enqueueNow(instance: Pick<Instance, 'id' | 'generation' | 'supersedes' | 'host'>): Promise<void>;
 }
 
-/** A new deadline: `timeout` ms from now, or `expiresAt`. Earlier than the present one only with `shorten`. */
+/** A new deadline: `timeout` ms from now, or `expiresAt`. An earlier deadline needs `shorten`. */
 export type Renewal = { readonly shorten: boolean } & (
   { readonly timeout: number } | { readonly expiresAt: number }
 );
@@ -280,6 +286,7 @@ export type Renewed =
   | { readonly kind: 'ended'; readonly instance: Instance }
   | { readonly kind: 'absent' };
 
+/** Changes of leases. */
 export interface Leases {
   /** One atomic step by the store's clock: a renewal and an end never both succeed. */
   renew(id: string, renewal: Renewal): Promise<Renewed>;
@@ -301,12 +308,12 @@ export interface Suspensions {
   resume(id: string): Promise<Resumed>;
 }
 
-/** The pool that a template asks for. */
+/** The pool that a template configures. */
 export interface PoolSpec {
   readonly template: Template;
   /** URL of an instance, with `{id}` for its id. */
   readonly urlPattern: string;
-  /** Hash of the template's content: containers of one fingerprint are interchangeable. */
+  /** Hash of the template's content. Containers with the same fingerprint are interchangeable. */
   readonly fingerprint: string;
 }
 
@@ -317,11 +324,13 @@ export interface Pools {
   listPoolSpecs(): Promise<PoolSpec[]>;
   /** Sets the minimum of a template for `ms`, for one entry of its schedule. */
   setScheduledMinimum(template: string, entry: number, ready: number, ms: number): Promise<void>;
-  /** How many warm instances a template is to have now. */
+  /** The current target size of a template's pool. */
   desiredCount(template: Template): Promise<number>;
   /** Number of unclaimed instances of a pool, including starting ones. */
   count(fingerprint: string): Promise<number>;
-  /** Up to `max` claimable instances, oldest first. They may be claimed meanwhile. */
+  /**
+   * Up to `max` claimable instances, oldest first. A client may claim one before the caller acts.
+   */
   unclaimed(fingerprint: string, max: number): Promise<string[]>;
   /** Every pool that has instances, including pools of earlier configurations. */
   fingerprints(): Promise<string[]>;

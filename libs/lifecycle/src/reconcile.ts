@@ -9,39 +9,39 @@ export interface ReconcilePorts {
   readonly instances: Instances;
   readonly containers: Containers;
   readonly killJobs: KillJobs;
-  /** Repairs of earlier runs that go on still: they are not begun again beside themselves. */
+  /** Repairs of earlier runs that are still in progress. They are not started a second time. */
   readonly inFlight?: Set<string>;
-  /** How long a run waits for one repair before it goes on without it, ms. */
+  /** How long a run waits for one repair before it continues without it, ms. */
   readonly repairTimeoutMs?: number;
   readonly spawns: Spawns;
-  /** Told of every instance that goes on, and of how long it has, ms. */
+  /** Called for every instance that continues, with its remaining time in ms. */
   readonly onLease?: (instance: Instance, remaining: number) => void;
   readonly onKilled?: OnKilled | undefined;
-  /** Told of every repair that changed something. */
+  /** Called after every repair that changed something. */
   readonly onRepair: (repair: Repair['kind'], id: string, generation?: number) => void;
-  /** Told of a repair that failed: it stands in nobody's way and is tried again next time. */
+  /** Called when a repair fails. Other repairs continue, and the next run tries it again. */
   readonly onError: (repair: Repair['kind'] | 'spawn', id: string, error: unknown) => void;
 }
 
-/** How long a spawn job may take until it counts as never asked for, ms. */
+/** Time after which a pending instance is assumed to have no spawn job, ms. */
 const SPAWN_JOB_GRACE_MS = 5_000;
 
-/** How many repairs go to the daemon at once. */
+/** Maximum number of concurrent repairs. */
 const REPAIR_CONCURRENCY = 8;
-/** How long a repair holds up those behind it, ms; it may hang, or wait for its stop grace. */
+/** Maximum time that a repair delays later ones, ms. It may hang, or wait for a stop grace. */
 const REPAIR_TIMEOUT_MS = 2_000;
-/** How many may be under way at most, those of earlier runs too. */
+/** Maximum number of repairs in progress, including those of earlier runs. */
 const MAX_IN_FLIGHT = 64;
 
 /**
- * Joins the labelled containers of this host with the instances that the store knows, and puts
- * right every difference. Gives the number of repairs that changed something.
+ * Compares the labelled containers of this host with the instances in the store, and repairs every
+ * difference. Returns the number of repairs that changed something.
  */
 export async function reconcile(ports: ReconcilePorts): Promise<number> {
   const { instances, containers, host } = ports;
   const startedAt = await instances.now();
-  // Containers first: an instance exists before its container, so none of these can be too new
-  // for the second reading.
+  // Read the containers first. An instance is created before its container, so the store knows the
+  // instance of every listed container.
   const seen = await containers.list();
   const known = new Map<string, Instance>();
   for (const instance of await instances.ofHost(host)) known.set(instance.id, instance);
@@ -57,14 +57,14 @@ export async function reconcile(ports: ReconcilePorts): Promise<number> {
   const scheduled = new Set((await ports.killJobs.listDelayed(host)).map(jobOf));
   const changed = await applyRepairs(ports, repairs, { now: startedAt, scheduled });
   await cancelStaleKillJobs(ports);
-  // Last: there may be very many of them, and what is overdue waits for nobody.
+  // Run this last: there may be very many of them, and overdue instances must not wait for them.
   await requeueSpawns(ports, startedAt - SPAWN_JOB_GRACE_MS);
   return changed;
 }
 
 /**
- * Takes away the jobs of what has ended, or was claimed: whoever armed one may have stood still until
- * that was over, and have died then.
+ * Cancels the kill jobs of instances that have ended or were claimed. A process that stalls may
+ * schedule the job after that change, and then die.
  */
 async function cancelStaleKillJobs({
   instances,
@@ -72,11 +72,12 @@ async function cancelStaleKillJobs({
   host,
   inFlight,
 }: ReconcilePorts): Promise<void> {
-  // Jobs first: an instance is begun before its job, so none of these can be too new to be known.
+  // Read the jobs first. An instance is created before its job, so the store knows the instance of
+  // every listed job.
   const waiting = await killJobs.listDelayed(host);
   const scheduled = new Set(waiting.map(jobOf));
   const known = new Map((await instances.ofHost(host)).map((instance) => [instance.id, instance]));
-  /** One whose own job is not there yet, because it ends or was claimed just now, keeps this one. */
+  /** If the job of the current generation does not exist yet, an older job is kept. */
   const isNeeded = ({ generation }: Pick<Instance, 'generation'>, instance?: Instance) =>
     instance?.host === host &&
     !isDead(instance.state) &&
@@ -84,7 +85,7 @@ async function cancelStaleKillJobs({
   for (const job of waiting) {
     const { id, generation } = job;
     if (isNeeded(job, known.get(id)) || inFlight?.has(`rebuild ${id}`)) continue;
-    // By itself: it may have been rebuilt since.
+    // Read it again: it may have been rebuilt since the list was read.
     if (isNeeded(job, await instances.get(id))) continue;
     await killJobs.cancel({ id, supersedes: generation, host });
   }
@@ -95,8 +96,8 @@ function jobOf({ id, generation }: Pick<Instance, 'id' | 'generation'>): string 
 }
 
 /**
- * Whoever wrote the intent of an instance may have died before it asked the workers for it. A job
- * that is there already stays as it is.
+ * Adds the spawn jobs of pending instances. The process that created an instance may have died
+ * before it added the job. An existing job is unchanged.
  */
 async function requeueSpawns({ instances, spawns, onError }: ReconcilePorts, before: number) {
   for (const instance of await instances.pendingWithoutHost(before)) {
@@ -109,9 +110,9 @@ async function requeueSpawns({ instances, spawns, onError }: ReconcilePorts, bef
 }
 
 interface RepairScan {
-  /** When the scan began, on the store's clock. */
+  /** Start of the scan, on the store's clock. */
   readonly now: number;
-  /** The kill jobs that wait. */
+  /** The delayed kill jobs. */
   readonly scheduled: ReadonlySet<string>;
 }
 
@@ -136,18 +137,18 @@ async function applyRepairs(
       inFlight.delete(name);
     }
   };
-  const lane = async (): Promise<void> => {
+  const runRepairs = async (): Promise<void> => {
     for (let repair = queue.shift(); repair; repair = queue.shift()) {
       const name = `${repair.kind} ${idOf(repair)}`;
       if (inFlight.has(name) || inFlight.size >= MAX_IN_FLIGHT) continue;
       await withTimeout(repairTimeoutMs, attempt(repair, name));
     }
   };
-  await Promise.all(Array.from({ length: REPAIR_CONCURRENCY }, lane));
+  await Promise.all(Array.from({ length: REPAIR_CONCURRENCY }, runRepairs));
   return changed;
 }
 
-/** Waits for work, but no longer than so many ms; the work goes on. */
+/** Waits for `work`, but at most `ms`. The work itself continues. */
 async function withTimeout(ms: number, work: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<void>((resolve) => {
@@ -157,7 +158,7 @@ async function withTimeout(ms: number, work: Promise<void>): Promise<void> {
   clearTimeout(timer);
 }
 
-/** Gives whether anything had to be changed. */
+/** Applies one repair. Returns whether it changed anything. */
 async function applyRepair(
   ports: ReconcilePorts,
   repair: Repair,
@@ -174,7 +175,7 @@ async function applyRepair(
       return (await kill(ports, repair.id, repair.reason, message)).kind === 'killed';
     }
     case 'container_missing': {
-      const message = 'The container was removed by somebody else.';
+      const message = 'The container was removed by another program.';
       return (await kill(ports, repair.id, 'exited', message)).kind === 'killed';
     }
     case 'label_claimed':
@@ -182,14 +183,15 @@ async function applyRepair(
       await cancelPoolKillJob(await instances.get(repair.id));
       return true;
     case 'evict_unverified': {
-      const message = 'The store lost what it was told last.';
+      const message =
+        'The store lost its last writes; a client may already have claimed the instance.';
       return (await kill(ports, repair.id, 'orphan', message)).kind === 'killed';
     }
     case 'finish_drain':
       return (await kill(ports, repair.id, 'due')).kind === 'killed';
     case 'unpause':
       await containers.unpauseContainer(repair.id);
-      // A pause that came meanwhile must not find its container running behind it.
+      // A pause may have happened since the scan. The container must then stay paused.
       if ((await instances.get(repair.id))?.state === 'paused')
         await containers.pauseContainer(repair.id);
       return true;
@@ -202,12 +204,15 @@ async function applyRepair(
       ports.onLease?.(repair.instance, Math.max(0, dueAt(repair.instance) - now));
       return false;
   }
-  /** Whoever claimed it may not have heard so, and left the job of its time in the pool. */
+  /**
+   * The process that claimed the instance may have died before it cancelled the kill job of the
+   * pool generation.
+   */
   async function cancelPoolKillJob(claimed: Instance | undefined): Promise<void> {
     if (claimed?.pooledAs === undefined) return;
     await killJobs.cancel({ ...claimed, supersedes: claimed.pooledAs });
   }
-  // An instance that the store forgot while it was being rebuilt is looked at again next time.
+  // If the store loses the instance during the rebuild, the next run rebuilds it again.
   async function rebuild({ host }: ReconcilePorts, container: SeenContainer): Promise<boolean> {
     const instance = await containers.recoverInstance(container.containerId);
     if (instance?.host !== host) return false;
@@ -217,7 +222,9 @@ async function applyRepair(
   }
 }
 
-/** Of a repair that ends an instance who ends it tells. */
+/**
+ * The generation for `onRepair`. Repairs that end an instance are reported by `onKilled` instead.
+ */
 function generationOf(repair: Repair): number | undefined {
   if (repair.kind === 'rebuild') return repair.container.generation;
   return 'generation' in repair ? repair.generation : undefined;

@@ -3,13 +3,14 @@ import type { KillJobs, Leases, Renewal, Renewed } from './ports.ts';
 export interface RenewPorts {
   readonly leases: Pick<Leases, 'renew'>;
   readonly killJobs: Pick<KillJobs, 'schedule' | 'cancel'>;
-  /** The store's clock. */
+  /** The store's clock, epoch ms. */
   readonly now: () => Promise<number>;
 }
 
 /**
- * Renews a lease. A later deadline needs no new kill job: the one that waits reads the lease when
- * it fires. For a sooner one the job is put in anew; where that fails, reconciliation ends it.
+ * Renews a lease. A later deadline needs no new kill job: the existing job reads the lease when it
+ * fires. For an earlier deadline the job is replaced. If that fails, reconciliation ends the
+ * instance.
  */
 export async function renew(ports: RenewPorts, id: string, renewal: Renewal): Promise<Renewed> {
   const { leases, killJobs, now } = ports;

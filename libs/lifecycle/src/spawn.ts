@@ -20,10 +20,12 @@ export interface SpawnPorts {
   readonly addresses: Addresses;
   readonly containers: Containers;
   readonly probe: Probe;
-  /** Hears of every step; nobody does where absent. */
+  /** Receives every step of the start. */
   readonly progress?: Progress;
   readonly onKilled?: OnKilled | undefined;
-  /** Whether another worker has the job by now: what goes wrong here from then on ends nothing. */
+  /**
+   * Whether the job was requeued for another worker. Errors after that must not end the instance.
+   */
   readonly wasRequeued?: () => boolean;
   /** Waits between two probes. */
   readonly pause: (ms: number) => Promise<void>;
@@ -31,34 +33,37 @@ export interface SpawnPorts {
 
 export type Spawned =
   | { readonly kind: 'ready'; readonly instance: Instance }
-  /** Killed or taken over meanwhile: this run has nothing to show, and left nothing running. */
+  /** Killed or superseded during the start. This run left no container running. */
   | { readonly kind: 'superseded' }
   | { readonly kind: 'failed'; readonly message: string };
 
 const INITIAL_PAUSE_MS = 2;
 const MAX_PAUSE_MS = 100;
-/** How much of a log is told at most, characters: an entry may have 16 KB, and many keep a copy. */
+/**
+ * Maximum length of the log in a failure message, characters. Each log entry may have 16 KB, and
+ * every reader of the instance receives the message.
+ */
 const MAX_LOG_BYTES = 2_000;
-/** How often the daemon is asked after a container that takes long, ms: there may be many of them. */
+/** Interval between inspections of a container that starts slowly, ms. */
 const POLL_INTERVAL_MS = 500;
 
 /**
- * A start gives up this long before its deadline, so that it can tell why before its kill job
- * would end it without a word; a daemon under load takes its time to hand out a log.
+ * A start gives up this long before its deadline, so that it can read the log and report the reason
+ * before the kill job ends the instance. The margin covers a daemon under load.
  */
 const FINAL_CHECK_MS = 2_000;
 
 /**
- * Brings a pending instance up: intent, kill job, container, probe, route; in this order, so that
- * a crash after any step ends in a kill or in a second run of this job, never in a leak.
- * Throws where trying again may help (the daemon or the store is away).
+ * Starts a pending instance, in this order: intent, kill job, container, probe, route. A crash
+ * after any step leads to a kill or to a second run of this job, never to a leak. Throws if a retry
+ * may help, for example while the daemon or the store is unavailable.
  */
 export async function spawn(ports: SpawnPorts, id: string, generation: number): Promise<Spawned> {
   const { host, instances, killJobs } = ports;
   const spawned = await bringUp(ports, id, generation);
   if (spawned.kind !== 'superseded') return spawned;
-  // Whoever ended it may have done so before its kill job was armed here; another run of this
-  // job may have brought it up all the same.
+  // The instance may have been ended before its kill job was scheduled above, even if another run
+  // of this job started it. Nothing else would cancel that job.
   const now = await instances.get(id);
   if (now?.generation !== generation) await killJobs.cancel({ id, supersedes: generation, host });
   return spawned;
@@ -87,7 +92,8 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
     await untilServing(ports, { ...instance, expiresAt }, containerId, address);
     const published = await instances.markReady(id, generation, address, host);
     if (!published) {
-      // This one alone: another run may have published another, and somebody may have it.
+      // Remove only this container: another run may have made another one ready, and a client may
+      // use it.
       await containers.remove(containerId);
       return { kind: 'superseded' };
     }
@@ -96,13 +102,16 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
   } catch (error) {
     if (!(error instanceof ContainerStartError) || ports.wasRequeued?.() === true) throw error;
     const killed = await kill(ports, id, 'start_failed', error.message);
-    // A kill that came first takes the container away under the probe, and is no failed start.
+    // A concurrent kill removes the container during the probe. That is not a failed start.
     const failed = killed.kind === 'killed' && killed.instance.reason === 'start_failed';
     return failed ? { kind: 'failed', message: error.message } : { kind: 'superseded' };
   }
 }
 
-/** Probes until the instance serves; a container that ends first, or never serves, is a fault. */
+/**
+ * Probes until the instance is ready.
+ * @throws ContainerStartError if the container exits or the start deadline passes
+ */
 async function untilServing(
   { instances, containers, probe, pause }: SpawnPorts,
   instance: Instance,
@@ -139,12 +148,12 @@ async function withLog(containers: Containers, containerId: string, text: string
   return lines === '' ? text : `${text} Its last lines:\n${lines}`;
 }
 
-/** Control characters but the line feed and the tab, and the marks that turn text around. */
+/** Control characters except line feed and tab, and Unicode direction marks. */
 const UNSEEN = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /**
- * What a container wrote, as text that may be shown anywhere: whoever reads it on a terminal must
- * not have it obey an escape sequence, nor read it in another order than it stands in.
+ * Makes container output safe to show anywhere. On a terminal it must not run escape sequences or
+ * change the reading order.
  */
 export function plainText(text: string): string {
   return text

@@ -9,8 +9,8 @@ export interface SuspendPorts {
 }
 
 /**
- * Pauses an instance: first its route, then its container, so that a crash between the two leaves
- * one that runs and is reached by nobody, which the next resume puts right.
+ * Pauses an instance: first its route, then its container. A crash between the two leaves a running
+ * container that clients cannot reach; the next resume corrects that.
  */
 export async function pause(
   { suspensions, containers, instances }: SuspendPorts,
@@ -22,7 +22,7 @@ export async function pause(
   return 'paused';
 }
 
-/** Freezes the container of an instance that is paused; gives one that was resumed meanwhile. */
+/** Pauses the container of a paused instance. Returns the instance if it was resumed meanwhile. */
 export async function pauseContainer(
   {
     containers,
@@ -33,14 +33,17 @@ export async function pauseContainer(
   id: string,
 ): Promise<Instance | undefined> {
   await containers.pauseContainer(id);
-  // A resume that overtook this one must not find its container frozen behind it.
+  // A concurrent resume may have unpaused the container before this pause did.
   const instance = await instances.get(id);
   if (instance?.state !== 'ready') return undefined;
   await containers.unpauseContainer(id);
   return instance;
 }
 
-/** Resumes an instance: its container first, and once more behind a pause that came between. */
+/**
+ * Resumes an instance. The container is unpaused before the route changes, and again after it,
+ * because a pause may run in between.
+ */
 export async function resume(ports: SuspendPorts, id: string): Promise<Resumed['kind']> {
   const { suspensions, containers, killJobs, instances } = ports;
   await containers.unpauseContainer(id);
