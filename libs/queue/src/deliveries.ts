@@ -4,21 +4,23 @@ import type { Redis } from 'ioredis';
 import { WEBHOOK_OPTIONS } from './jobs.ts';
 import { WEBHOOK_QUEUE } from './queue-names.ts';
 
-/** One event for one webhook, which is only named: its URL and its secret are nobody's to see. */
+/**
+ * One event for one webhook. The job names the webhook, so that URL and secret stay out of Redis.
+ */
 export interface WebhookJob {
   readonly webhook: string;
   readonly event: InstanceEvent;
 }
 
 export interface Deliveries {
-  /** Adds deliveries; one that is there already stays as it is. */
+  /** Adds deliveries. An existing job is unchanged. */
   add(jobs: readonly WebhookJob[]): Promise<void>;
   close(): Promise<void>;
 }
 
 export function createDeliveries(connection: Redis, prefix: string): Deliveries {
   const queue = new Queue(WEBHOOK_QUEUE, { connection, prefix });
-  // The connection reports its own faults; a queue only repeats them.
+  // The connection already reports its errors; the queue only repeats them.
   queue.on('error', () => undefined);
   return {
     async add(jobs) {

@@ -8,33 +8,35 @@ export interface SpawnJob {
 export interface KillJob {
   readonly id: string;
   readonly generation: number;
-  /** When it was meant to fire, RFC 3339: for people who look at the queue. */
+  /** Planned run time, RFC 3339. For people who inspect the queue. */
   readonly dueAt: string;
 }
 
-/** Fills the pool of a template, or all where none is named. */
+/** Refills the pool of one template, or all pools if no template is named. */
 export interface RefillJob {
   readonly template?: string;
 }
 
-/** Begins a time of more warm instances; durations in milliseconds. */
+/** Sets the minimum pool size for one period of a schedule. Durations are milliseconds. */
 export interface ScheduledMinimumJob {
   readonly template: string;
-  /** Which entry of the template's schedule it is. */
+  /** Index of the entry in the template's schedule. */
   readonly entry: number;
   readonly ready: number;
   readonly for: number;
 }
 
-/** Finished jobs stay for an hour, for people to look at; their ids carry a generation. */
+/**
+ * Finished jobs are kept for inspection. Their ids contain a generation, so they block no new job.
+ */
 const RETENTION = {
   removeOnComplete: { age: 3600, count: 5000 },
   removeOnFail: { age: 86_400, count: 5000 },
 };
 
 /**
- * Tried until it succeeds, and at short intervals however long it has failed: who waits for it is to
- * have it soon after the daemon is back.
+ * Retries practically without end at a fixed interval, so that the job runs soon after the daemon
+ * is available again.
  */
 const UNTIL_DONE = {
   ...RETENTION,
@@ -43,24 +45,30 @@ const UNTIL_DONE = {
   backoff: { type: 'fixed', delay: 1000, jitter: 0.5 },
 };
 
-/** An instance whose start deadline has passed is ended, and its spawn then finds nothing to do. */
+/**
+ * Retries stop at the start deadline: the instance is then ended, and the spawn finds nothing to
+ * do.
+ */
 export const SPAWN_OPTIONS: JobsOptions = UNTIL_DONE;
 
-/** Whoever waits in person goes before whoever is expected. */
+/**
+ * The larger number is the lower priority: instances that clients wait for start before pool
+ * instances.
+ */
 export const POOL_SPAWN_PRIORITY = { priority: 10 };
 
-/** The next one comes by itself, so one that failed is not tried again, and few are kept. */
+/** No retries: the next periodic job refills the pool. Few finished jobs are kept. */
 export const REFILL_OPTIONS: JobsOptions = {
   removeOnComplete: { age: 600, count: 100 },
   removeOnFail: { age: 3600, count: 100 },
 };
 
-/** Reconciliation stands behind it. */
+/** If all retries fail, reconciliation ends the instance. */
 export const KILL_OPTIONS: JobsOptions = UNTIL_DONE;
 
 /**
- * A delivery is tried fifteen times within a day: after 5 s, and then after twice as long each
- * time, a quarter less at most, so that a receiver that comes back is not met by all at once.
+ * A delivery is tried fifteen times within a day. The first retry follows after 5 s, and each delay
+ * doubles. The jitter of a quarter spreads the retries of a receiver that recovers.
  */
 export const WEBHOOK_OPTIONS: JobsOptions = {
   ...RETENTION,
@@ -69,7 +77,10 @@ export const WEBHOOK_OPTIONS: JobsOptions = {
   backoff: { type: 'exponential', delay: 5_000, jitter: 0.25 },
 };
 
-/** A worker that dies is noticed in seconds, and as often as it dies. */
+/**
+ * Jobs of a dead worker are taken over within seconds, with no practical limit on the number of
+ * deaths.
+ */
 export const WORKER_OPTIONS = {
   lockDuration: 5_000,
   stalledInterval: 2_000,
@@ -77,7 +88,7 @@ export const WORKER_OPTIONS = {
   drainDelay: 5,
 };
 
-/** The id of the job for one generation of an instance: adding it twice is adding it once. */
+/** The job id of one generation of an instance. Adding the job twice has no further effect. */
 export function jobId({ id, generation }: { id: string; generation: number }): string {
   return `${id}-${generation}`;
 }

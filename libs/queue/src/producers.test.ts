@@ -56,7 +56,7 @@ test('a spawn that is added twice is one job', async () => {
   expect(job).toMatchObject({ id: 'a-3', data: { id: 'a', generation: 3 } });
 });
 
-test('tells which kills of a host wait for their time', async () => {
+test('lists the delayed kill jobs of a host', async () => {
   const { killJobs } = open();
   await killJobs.schedule({ ...instance, id: 'b-c' }, 60_000);
   await killJobs.schedule({ ...instance, generation: 17_957_388_056_552 }, 30_000);
@@ -71,7 +71,7 @@ test('tells which kills of a host wait for their time', async () => {
   );
 });
 
-test('a kill that is armed twice is one job, and the first due time stands', async () => {
+test('a kill that is scheduled twice is one job with the first due time', async () => {
   const { killJobs, killsOf } = open();
   await killJobs.schedule(instance, 60_000);
   await Promise.all([killJobs.schedule(instance, 10), killJobs.schedule(instance, 90_000)]);
@@ -84,7 +84,7 @@ test('a kill that is armed twice is one job, and the first due time stands', asy
   expect(Math.abs(Date.parse(dueAt) - Date.now() - 60_000)).toBeLessThan(10_000);
 });
 
-test('each host has its own kill jobs, each generation its own', async () => {
+test('kill jobs are separate for each host and each generation', async () => {
   const { killJobs, killsOf } = open();
   await killJobs.schedule(instance, 60_000);
   await killJobs.schedule({ ...instance, generation: 4 }, 60_000);
@@ -93,7 +93,7 @@ test('each host has its own kill jobs, each generation its own', async () => {
   expect(await killsOf('other').getDelayedCount()).toBe(1);
 });
 
-test('an instance without a host has no worker that could kill it', async () => {
+test('a kill job for an instance without a host is an error', async () => {
   const { killJobs, killRequests } = open();
   const homeless = { ...instance, host: undefined };
   await expect(killJobs.schedule(homeless, 1)).rejects.toThrow('no host');
@@ -101,7 +101,7 @@ test('an instance without a host has no worker that could kill it', async () => 
   await killJobs.cancel({ ...homeless, supersedes: 3 });
 });
 
-test('disarming takes away what waits, of the superseded generation alone', async () => {
+test('cancel removes only the delayed job of the superseded generation', async () => {
   const { killJobs, killsOf } = open();
   await killJobs.schedule(instance, 60_000);
   await killJobs.schedule({ ...instance, generation: 4 }, 60_000);
@@ -112,7 +112,7 @@ test('disarming takes away what waits, of the superseded generation alone', asyn
   expect((await killsOf('h').getJobs()).map(({ id }) => id)).toEqual(['a-4']);
 });
 
-test('what was disarmed can be armed again', async () => {
+test('a cancelled kill job can be scheduled again', async () => {
   const { killJobs, killsOf } = open();
   await killJobs.schedule(instance, 60_000);
   await killJobs.cancel({ ...instance, supersedes: 3 });
@@ -121,7 +121,7 @@ test('what was disarmed can be armed again', async () => {
   expect(dueIn(job)).toBeLessThanOrEqual(5_000);
 });
 
-test('finishing puts a job that is due now in the place of the one that waited', async () => {
+test('enqueueNow replaces the delayed job by one that is due now', async () => {
   const { killJobs, killRequests, killsOf } = open();
   await killJobs.schedule(instance, 60_000);
   const draining = { ...instance, generation: 4, supersedes: 3 };
@@ -131,7 +131,7 @@ test('finishing puts a job that is due now in the place of the one that waited',
   expect((await queue.getWaiting()).map(({ id }) => id)).toEqual(['a-4']);
 });
 
-test('a kill job that is hastened waits no more, and only once', async () => {
+test('a promoted kill job is no longer delayed, and a second promotion does nothing', async () => {
   const { killJobs, killsOf } = open();
   await killJobs.schedule(instance, 60_000);
   await killJobs.promote({ ...instance, generation: 2 });
@@ -142,8 +142,9 @@ test('a kill job that is hastened waits no more, and only once', async () => {
   expect(await killsOf('h').getDelayedCount()).toBe(0);
 });
 
-// A job falls due by the clock of the worker that takes it; who adds it may have another.
-test('a delay counts from the clock that it is given', async () => {
+// A worker compares a delayed job with its own clock. The process that adds the job may have
+// another clock.
+test('a delay counts from the given clock', async () => {
   const { killJobs, killsOf } = open(() => Date.now() - 3_600_000);
   await killJobs.schedule(instance, 3_600_000 + 60_000);
   const [job] = await killsOf('h').getJobs();
@@ -151,7 +152,7 @@ test('a delay counts from the clock that it is given', async () => {
   expect(dueIn(job)).toBeLessThanOrEqual(60_000);
 });
 
-test('every key of the queues stays under the prefix of the deployment', async () => {
+test('every key of the queues has the prefix of the deployment', async () => {
   const { killJobs, spawns, connection, prefix } = open();
   const before = new Set(await connection.keys('*'));
   await killJobs.schedule(instance, 60_000);

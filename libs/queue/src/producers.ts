@@ -13,9 +13,9 @@ export interface Producers {
 }
 
 /**
- * Puts jobs into the queues. `prefix` is the store's `queuePrefix`; `now` the clock that delays
- * count from. A delayed job falls due by the clock of the worker that takes it, so a worker counts
- * by its own and everybody else by the one that all share.
+ * Adds jobs to the queues. `prefix` is the store's `queuePrefix`. `now` is the clock that delays
+ * count from. A worker compares a delayed job with its own clock, so workers pass their own clock
+ * and all other processes pass the Redis clock.
  */
 export function createProducers(
   connection: Redis,
@@ -27,7 +27,7 @@ export function createProducers(
     let found = queues.get(name);
     if (!found) {
       found = new Queue(name, { connection, prefix });
-      // The connection reports its own faults; a queue only repeats them.
+      // The connection already reports its errors; the queue only repeats them.
       found.on('error', () => undefined);
       queues.set(name, found);
     }
@@ -43,7 +43,7 @@ export function createProducers(
   ) => {
     if (generation === undefined || host === undefined) return;
     const job = await queue(killQueue(host)).getJob(jobId({ id, generation }));
-    // One that runs at this moment is locked, and finds nothing left to do.
+    // A running job is locked. It will find nothing to do.
     if (await job?.isDelayed()) await job?.remove().catch(() => undefined);
   };
 
@@ -72,7 +72,7 @@ export function createProducers(
       async promote({ id, generation, host }) {
         if (host === undefined) return;
         const job = await queue(killQueue(host)).getJob(jobId({ id, generation }));
-        // One that does not wait any more runs, or has run.
+        // A job that is not delayed is running, or has run.
         if (await job?.isDelayed()) await job?.promote().catch(() => undefined);
       },
       cancel: ({ id, supersedes, host }) => cancelJob(id, supersedes, host),

@@ -5,21 +5,24 @@ import { REFILL_OPTIONS } from './jobs.ts';
 import type { ScheduledMinimumJob, RefillJob } from './jobs.ts';
 import { REFILL_QUEUE } from './queue-names.ts';
 
-/** The jobs that keep pools filled. */
+/** Producer of the jobs that refill the pools. */
 export interface Refills {
-  /** Asks for the pool of one template to be filled up, in a moment. */
+  /** Refills the pool of one template after a short delay. */
   request(template: string): Promise<void>;
-  /** Has all pools looked after every `ms`, whatever was asked for or missed. */
+  /** Refills all pools every `ms`, which covers lost requests. */
   every(ms: number): Promise<void>;
-  /** Has the schedules of these templates carried out, and no others. */
+  /** Replaces the scheduled pool sizes by those of these templates. */
   schedule(templates: readonly Pick<Template, 'name' | 'schedule'>[]): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A visitor who just got a warm one has the machine to himself for his first requests, ms. */
-const SCHEDULE_LEAD_MS = 200;
+/**
+ * Delay of a refill after a claim, ms. The first requests of the client do not compete with a
+ * start.
+ */
+const REFILL_DELAY_MS = 200;
 
-/** The scheduler that looks after all pools. */
+/** The job scheduler that refills all pools. */
 const TICK = 'tick';
 
 /** `now` is the clock that delays count from, as in `createProducers`. */
@@ -29,7 +32,7 @@ export function createRefills(
   now: () => number = Date.now,
 ): Refills {
   const queue = new Queue<RefillJob | ScheduledMinimumJob>(REFILL_QUEUE, { connection, prefix });
-  // The connection reports its own faults; a queue only repeats them.
+  // The connection already reports its errors; the queue only repeats them.
   queue.on('error', () => undefined);
   return {
     async request(template) {
@@ -39,7 +42,7 @@ export function createRefills(
         {
           ...REFILL_OPTIONS,
           timestamp: now(),
-          delay: SCHEDULE_LEAD_MS,
+          delay: REFILL_DELAY_MS,
         },
       );
     },
@@ -48,17 +51,17 @@ export function createRefills(
       await queue.upsertJobScheduler(TICK, { every: ms }, job);
     },
     async schedule(templates) {
-      const wanted = new Map<string, { job: ScheduledMinimumJob; entry: PoolSchedule }>();
+      const desired = new Map<string, { job: ScheduledMinimumJob; entry: PoolSchedule }>();
       for (const { name, schedule } of templates) {
         for (const [i, entry] of schedule.entries()) {
           const job = { template: name, entry: i, ready: entry.ready, for: entry.for };
-          wanted.set(`boost-${name}-${i}`, { job, entry });
+          desired.set(`boost-${name}-${i}`, { job, entry });
         }
       }
       for (const { key } of await queue.getJobSchedulers()) {
-        if (key !== TICK && !wanted.has(key)) await queue.removeJobScheduler(key);
+        if (key !== TICK && !desired.has(key)) await queue.removeJobScheduler(key);
       }
-      for (const [key, { job, entry }] of wanted) {
+      for (const [key, { job, entry }] of desired) {
         const when = { pattern: entry.cron, tz: entry.tz };
         await queue.upsertJobScheduler(key, when, {
           name: 'boost',
