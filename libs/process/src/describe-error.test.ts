@@ -10,7 +10,8 @@ function recording() {
   return { lines, logger: createLogger('worker', 'info', out) };
 }
 
-// ioredis hangs the whole command on its errors, and a log that writes errors out writes it too.
+// ioredis attaches the whole command to its errors, so serializing an error would log its
+// arguments.
 test('a refused login does not log the password', async () => {
   const server = await startRedis();
   onTestFinished(() => server.stop());
@@ -18,7 +19,7 @@ test('a refused login does not log the password', async () => {
   await owner.config('SET', 'requirepass', 'right');
   owner.disconnect();
   const { lines, logger } = recording();
-  const url = server.url.replace('//', '//somebody:hunter2@');
+  const url = server.url.replace('//', '//user:hunter2@');
   const redis = new Redis(url, { retryStrategy: () => null });
   const reported = new Promise<Error>((resolve) => redis.once('error', resolve));
   const error = await reported;
@@ -28,7 +29,7 @@ test('a refused login does not log the password', async () => {
   expect(lines.join('')).not.toContain('hunter2');
 });
 
-test('a refused script does not log what it was given', async () => {
+test('a failed script does not log its arguments', async () => {
   const server = await startRedis();
   onTestFinished(() => server.stop());
   const { lines, logger } = recording();
@@ -42,7 +43,7 @@ test('a refused script does not log what it was given', async () => {
   expect(lines.join('')).not.toContain('hunter2');
 });
 
-test('causes are told, and an end is made of them', async () => {
+test('causes are included up to a maximum depth', async () => {
   const port = await freePort();
   const refused: unknown = await fetch(`http://127.0.0.1:${port}/`).catch((e: unknown) => e);
   expect(describeError(refused)).toMatchObject({

@@ -1,22 +1,23 @@
-/** What of an error is logged. */
+/** The logged part of an error. */
 export interface DescribedError {
   readonly type: string;
   readonly message: string;
   readonly stack?: string;
   readonly code?: string;
-  /** Name of the Redis command that was refused; its arguments may hold anything. */
+  /**
+   * Name of the failed Redis command. Its arguments are omitted, because they may contain secrets.
+   */
   readonly command?: string;
   readonly cause?: DescribedError;
 }
 
-/** Credentials in an address, whatever stands around it. */
+/** Credentials in a URL, anywhere in a text. */
 const CREDENTIALS = /([a-z][a-z0-9+.-]*:\/\/[^\s/:@]*:)[^\s@]+@/gi;
 const MAX_DEPTH = 5;
 
 /**
- * An error for the log, by the fields that are known. Errors carry more than they say: ioredis
- * hangs the whole command on each, so that a refused AUTH would log the password, and a refused
- * script the environment of an instance.
+ * Reduces an error to known fields for the log. ioredis attaches the whole command to each error,
+ * so a failed AUTH would log the password, and a failed script the environment of an instance.
  */
 export function describeError(error: unknown, depth = 0): DescribedError {
   if (!(error instanceof Error)) return { type: typeof error, message: withoutCredentials(error) };
@@ -32,7 +33,7 @@ export function describeError(error: unknown, depth = 0): DescribedError {
   };
 }
 
-/** Text without the passwords of the addresses in it. */
+/** Removes the passwords of all URLs in a text. */
 export function withoutCredentials(text: unknown): string {
   return String(text).replace(CREDENTIALS, '$1***@');
 }

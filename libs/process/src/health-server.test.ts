@@ -14,7 +14,7 @@ async function serve(readiness: () => Promise<Readiness>, metrics = createMetric
 
 const ready = () => Promise.resolve({ ready: true, parts: { redis: true } });
 
-test('lives, is ready, and can be measured', async () => {
+test('serves health, readiness and metrics', async () => {
   const ask = await serve(ready);
   expect(await (await ask('/healthz')).json()).toEqual({ status: 'ok' });
   const readyz = await ask('/readyz');
@@ -27,23 +27,24 @@ test('lives, is ready, and can be measured', async () => {
   expect((await ask('/healthz', 'POST')).status).toBe(405);
 });
 
-test('says which part is not ready', async () => {
+test('reports which part is not ready', async () => {
   const parts = { redis: false, docker: true };
   const ask = await serve(() => Promise.resolve({ ready: false, parts }));
   const answer = await ask('/readyz');
   expect([answer.status, await answer.json()]).toEqual([503, { ready: false, parts }]);
 });
 
-// A gauge that asks Redis fails while Redis is away; that once ended the process.
-test('a question that cannot be answered ends nothing', async () => {
+// A gauge that reads Redis fails while Redis is unavailable. The rejection must not end the
+// process.
+test('a failing metric or readiness check answers 500', async () => {
   const metrics = createMetrics('test');
   new Gauge({
-    name: 'ephemera_away',
-    help: 'Never to be had',
+    name: 'ephemera_unavailable',
+    help: 'Always fails',
     registers: [metrics],
-    collect: () => Promise.reject(new Error('Redis is away')),
+    collect: () => Promise.reject(new Error('Redis is unavailable')),
   });
-  const ask = await serve(() => Promise.reject(new Error('Redis is away')), metrics);
+  const ask = await serve(() => Promise.reject(new Error('Redis is unavailable')), metrics);
   expect((await ask('/metrics')).status).toBe(500);
   expect((await ask('/readyz')).status).toBe(500);
   expect((await ask('/healthz')).status).toBe(200);

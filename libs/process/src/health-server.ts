@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { Registry } from 'prom-client';
 
-/** What `/readyz` answers: ready only where every part is. */
+/** The answer of `/readyz`. Ready only if every part is. */
 export interface Readiness {
   readonly ready: boolean;
   readonly parts: Readonly<Record<string, boolean>>;
@@ -14,7 +14,7 @@ interface Answer {
   readonly body: string;
 }
 
-/** A small server for an app without an HTTP face of its own: health and metrics, GET only. */
+/** Serves health and metrics for an app without another HTTP server. GET and HEAD only. */
 export function createHealthServer(options: {
   readiness: () => Promise<Readiness>;
   metrics: Registry;
@@ -23,7 +23,7 @@ export function createHealthServer(options: {
   return createServer((req, res) => {
     const get = req.method === 'GET' || req.method === 'HEAD';
     void (get ? answer(req.url ?? '/') : Promise.resolve(problem(405, 'Method not allowed')))
-      // A part that cannot be asked, such as Redis for a gauge.
+      // A metric may fail to be read, for example a gauge that reads Redis.
       .catch(() => problem(500, 'Internal error'))
       .then(({ status, type, body }) => {
         res.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(body);

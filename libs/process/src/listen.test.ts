@@ -3,26 +3,26 @@ import { BootError } from '@ephemera/domain';
 import { expect, onTestFinished, test } from 'vitest';
 import { listen } from './listen.ts';
 
-function serverOfItsOwn() {
+function newServer() {
   const server = createServer();
   onTestFinished(() => void server.close());
   return server;
 }
 
-test('says which address is taken', async () => {
-  const port = await listen(serverOfItsOwn(), { host: '127.0.0.1', port: 0 });
-  const second = listen(serverOfItsOwn(), { host: '127.0.0.1', port });
+test('reports an address that is in use', async () => {
+  const port = await listen(newServer(), { host: '127.0.0.1', port: 0 });
+  const second = listen(newServer(), { host: '127.0.0.1', port });
   await expect(second).rejects.toThrow(BootError);
-  await expect(second).rejects.toThrow(`cannot listen on 127.0.0.1:${port}: the port is taken`);
+  await expect(second).rejects.toThrow(`cannot listen on 127.0.0.1:${port}: the port is in use`);
 });
 
-test('says what else is wrong', async () => {
-  const bound = listen(serverOfItsOwn(), { host: '203.0.113.1', port: 0 });
+test('reports any other error code', async () => {
+  const bound = listen(newServer(), { host: '203.0.113.1', port: 0 });
   await expect(bound).rejects.toThrow('cannot listen on 203.0.113.1:0: EADDRNOTAVAIL');
 });
 
-test('lets several share a port where they all want to', async () => {
+test('several servers share a port if all set reusePort', async () => {
   const shared = { host: '127.0.0.1', reusePort: true };
-  const port = await listen(serverOfItsOwn(), { ...shared, port: 0 });
-  expect(await listen(serverOfItsOwn(), { ...shared, port })).toBe(port);
+  const port = await listen(newServer(), { ...shared, port: 0 });
+  expect(await listen(newServer(), { ...shared, port })).toBe(port);
 });

@@ -3,8 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { BootError } from '@ephemera/domain';
 
 /**
- * Listens, and says in a sentence why it cannot. With `reusePort` several processes share the
- * port, and the kernel spreads connections over them.
+ * Listens on an address. With `reusePort`, several processes share the port, and the kernel
+ * distributes connections among them.
+ * @throws BootError if the address is not available
  */
 export async function listen(
   server: Server,
@@ -14,7 +15,7 @@ export async function listen(
     server.once('error', (error: NodeJS.ErrnoException) => {
       const where = `${options.host}:${options.port}`;
       const reason =
-        error.code === 'EADDRINUSE' ? 'the port is taken' : (error.code ?? error.message);
+        error.code === 'EADDRINUSE' ? 'the port is in use' : (error.code ?? error.message);
       reject(new BootError(`cannot listen on ${where}: ${reason}`));
     });
     server.listen(options, resolve);

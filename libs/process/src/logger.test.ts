@@ -7,7 +7,7 @@ function recording() {
   return { lines, logger: createLogger('worker', 'info', out) };
 }
 
-test('a line is JSON with the app, a time that people read, and the fields', () => {
+test('a line is JSON with the app, an ISO time and the fields', () => {
   const { lines, logger } = recording();
   logger.child({ id: 'abc' }).warn({ took: 3 }, 'spawn begins');
   logger.debug('not at this level');

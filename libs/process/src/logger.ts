@@ -5,8 +5,8 @@ import { describeError } from './describe-error.ts';
 export type { Logger } from 'pino';
 
 /**
- * The log of one app: JSON lines on `out`, a constant message and fields. The field `id` is
- * always an instance's, so one instance can be followed through every app by it.
+ * The log of one app: JSON lines on `out`, each with a constant message and fields. The field `id`
+ * is always an instance id, so that one instance can be followed through all apps.
  */
 export function createLogger(
   app: string,

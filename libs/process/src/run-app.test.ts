@@ -17,24 +17,24 @@ function run(main: string) {
   return { code: child.status, text: child.stderr };
 }
 
-test('what an operator can mend is told without a stack', () => {
+test('an error that the operator can fix is printed without a stack', () => {
   expect(run("throw new BootError('Redis does not answer at redis://127.0.0.1:1/0')")).toEqual({
     code: 1,
     text: 'Redis does not answer at redis://127.0.0.1:1/0\n',
   });
 });
 
-test('a bug is told with its stack', () => {
+test('a bug is printed with its stack', () => {
   const { code, text } = run("throw new TypeError('a bug')");
   expect(code).toBe(1);
   expect(text).toMatch(/TypeError: a bug\n\s+at /);
 });
 
-test('an app that starts ends as it likes', () => {
+test('a successful command keeps its exit code', () => {
   expect(run('process.exitCode = 3')).toEqual({ code: 3, text: '' });
 });
 
-/** An app in a process of its own, whose one release takes as long as it is let. */
+/** Starts an app in its own process. `release` is the code that its stop runs. */
 function start(release: string) {
   const code = `
     const { runApp } = await import(${JSON.stringify(join(import.meta.dirname, 'run-app.ts'))});
@@ -54,7 +54,7 @@ function start(release: string) {
 }
 
 test.each(['SIGTERM', 'SIGINT'] as const)(
-  '%s gives everything back and ends with 0',
+  '%s releases everything and exits with 0',
   async (signal) => {
     const { child, says, exited, output } = start('await 0');
     await says('up');
@@ -64,7 +64,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
   },
 );
 
-test('a second signal forces', async () => {
+test('a second signal forces the exit', async () => {
   const { child, says, exited, output } = start('await new Promise(() => {})');
   await says('up');
   child.kill('SIGTERM');

@@ -5,19 +5,21 @@ import type { Logger } from './logger.ts';
 export interface App {
   readonly logger: Logger;
   /**
-   * Connects to what the app needs and starts its work.
-   * @throws BootError or ConfigError where the operator must change something first
+   * Connects to the services that the app needs and starts its work.
+   * @throws BootError or ConfigError if the operator must change something first
    */
   start(): Promise<void>;
-  /** Drains and releases everything that `start` took, in reverse order; safe to call twice. */
+  /**
+   * Drains, and releases everything that `start` acquired, in reverse order. Safe to call twice.
+   */
   stop(): Promise<void>;
 }
 
 const MIN_NODE_MAJOR = 26;
 
 /**
- * Runs a command to its end. An error that the operator can fix is printed as one message; any
- * other error is a bug and is printed with its stack. Both end the process with code 1.
+ * Runs a command to completion. An error that the operator can fix is printed as one message. Any
+ * other error is a bug and is printed with its stack. Both exit the process with code 1.
  */
 export async function runMain(main: () => Promise<void>): Promise<void> {
   const major = Number(process.versions.node.split('.')[0]);
@@ -39,8 +41,8 @@ export async function runMain(main: () => Promise<void>): Promise<void> {
 }
 
 /**
- * Runs an app until SIGTERM or SIGINT, then stops it and ends the process with code 0. A second
- * signal ends the process at once with code 1.
+ * Runs an app until SIGTERM or SIGINT, then stops it and exits with code 0. A second signal exits
+ * immediately with code 1.
  */
 export async function runApp(create: () => App): Promise<void> {
   await runMain(async () => {

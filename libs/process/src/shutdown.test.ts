@@ -4,7 +4,7 @@ import { createLogger } from './logger.ts';
 
 const logger = createLogger('test', 'silent');
 
-test('gives back in the reverse order of what was taken, once', async () => {
+test('releases run once, in reverse order of registration', async () => {
   const shutdown = createShutdown(logger);
   const released: string[] = [];
   for (const what of ['redis', 'queue', 'server']) {
@@ -20,7 +20,7 @@ test('gives back in the reverse order of what was taken, once', async () => {
   expect(released).toEqual(['server', 'queue', 'redis']);
 });
 
-test('one release that fails keeps no other from running', async () => {
+test('a release that fails does not prevent the others', async () => {
   const shutdown = createShutdown(logger);
   const released: string[] = [];
   shutdown.onShutdown('last', () => released.push('last'));
@@ -33,11 +33,22 @@ test('one release that fails keeps no other from running', async () => {
   expect(released).toEqual(['first', 'last']);
 });
 
-test('a release that takes longer than it said keeps no other from running', async () => {
+test('a release that exceeds its timeout does not prevent the others', async () => {
   const shutdown = createShutdown(logger);
   const released: string[] = [];
   shutdown.onShutdown('last', () => released.push('last'));
   shutdown.onShutdown('hangs', () => new Promise(() => undefined), 20);
+  await shutdown.stop();
+  expect(released).toEqual(['last']);
+});
+
+test('once a release has timed out, the others get little time', async () => {
+  const shutdown = createShutdown(logger);
+  const hang = () => new Promise(() => undefined);
+  const released: string[] = [];
+  shutdown.onShutdown('last', () => released.push('last'));
+  for (const what of ['queues', 'registration']) shutdown.onShutdown(what, hang, 600_000);
+  shutdown.onShutdown('jobs', hang, 20);
   await shutdown.stop();
   expect(released).toEqual(['last']);
 });

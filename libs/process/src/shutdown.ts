@@ -1,34 +1,42 @@
 import type { Logger } from './logger.ts';
 
-/** What an app holds while it runs, given back in reverse order when it stops. */
+/** The resources of a running app, released in reverse order on shutdown. */
 export interface Shutdown {
-  /** True once a stop was asked for: `/readyz` says no from then on. */
+  /** True once a stop was requested. `/readyz` then answers 503. */
   readonly stopping: boolean;
   /**
-   * Adds something to give back; the last added is the first given back.
-   * @param withinMs how long that may take before the next is tried
+   * Registers a release. The last registered runs first.
+   * @param timeoutMs time after which the next release starts
    */
   onShutdown(what: string, release: () => unknown, timeoutMs?: number): void;
-  /** Gives everything back. */
+  /** Runs all releases. */
   stop(): Promise<void>;
 }
 
-/** How long one release may take where nothing else is said, milliseconds. */
+/** Default timeout of one release, milliseconds. */
 const RELEASE_TIMEOUT_MS = 30_000;
 
 /**
- * Releases in reverse order of what was taken.
- * One release that fails or hangs does not keep the others from running.
+ * Timeout of each further release once one has timed out, milliseconds. Most releases wait for the
+ * same service: without Redis, ten of them would take five minutes.
  */
+const FURTHER_TIMEOUT_MS = 1_000;
+
+/** Creates the stack of releases. A release that fails or hangs does not prevent the others. */
 export function createShutdown(logger: Logger): Shutdown {
   const stack: { what: string; release: () => unknown; timeoutMs: number }[] = [];
   let stopped: Promise<void> | undefined;
 
   const releaseAll = async (): Promise<void> => {
+    let hasTimedOut = false;
     for (const { what, release, timeoutMs } of stack.reverse()) {
       let timer: NodeJS.Timeout | undefined;
       const timeout = new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Error('took too long')), timeoutMs);
+        const timeOut = () => {
+          hasTimedOut = true;
+          reject(new Error('timed out'));
+        };
+        timer = setTimeout(timeOut, hasTimedOut ? FURTHER_TIMEOUT_MS : timeoutMs);
       });
       try {
         await Promise.race([release(), timeout]);

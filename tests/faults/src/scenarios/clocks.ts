@@ -94,7 +94,7 @@ async function setBack({ workerThen }: Skews, clock: FakedClock, worker: App): P
   await waitFor('the news of the clock', isTold);
 }
 
-const SKEWED = "the clock here is ahead of Redis' by so many seconds";
+const SKEWED = 'the local clock differs from the Redis clock';
 
 function told(what: string, { log }: App, skew: number, then = 0): string[] {
   const times = log().split(SKEWED).length - 1;
