@@ -12,7 +12,7 @@ import { defineRoute, json, problem } from './route.ts';
 import { statsSchema, templateListSchema } from './template-resource.ts';
 
 const item = {
-  params: z.object({ id: z.string().refine(isId, 'is no id of an instance') }),
+  params: z.object({ id: z.string().refine(isId, 'is not a valid instance id') }),
   absent: 'instance of this id',
 } as const;
 
@@ -215,7 +215,7 @@ export const adminRoutes = {
     headers: z.object({
       'last-event-id': z
         .string()
-        .regex(/^(?:\d{1,16}(?:-\d{1,16})?)?$/, 'is no id that this stream has given')
+        .regex(/^(?:\d{1,16}(?:-\d{1,16})?)?$/, 'is not an event id of this stream')
         .optional()
         .openapi({
           description:

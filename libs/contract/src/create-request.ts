@@ -2,10 +2,10 @@ import { z } from './openapi-zod.ts';
 
 const variable = z
   .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'is no name of a variable')
-  .refine((name) => !name.startsWith('EPHEMERA_'), 'names with EPHEMERA_ are taken');
+  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'is not a valid variable name')
+  .refine((name) => !name.startsWith('EPHEMERA_'), 'names with the prefix EPHEMERA_ are reserved');
 
-/** Docker and the kernel end a variable at NUL. */
+/** Docker and the kernel cut a variable at a NUL character. */
 const variableValue = z
   .string()
   .max(32_768)
@@ -13,12 +13,15 @@ const variableValue = z
 
 const key = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, 'is no key: letters, digits, . _ / -');
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/,
+    'is not a valid key; allowed: letters, digits, . _ / -',
+  );
 
 const atMost = (max: number) => (record: Record<string, string>) =>
   Object.keys(record).length <= max;
 
-/** The body of `POST /v1/instances`; unknown fields are refused. */
+/** The body of `POST /v1/instances`. Unknown fields are refused. */
 export const createRequestSchema = z
   .strictObject({
     template: z

@@ -5,7 +5,7 @@ import { z } from './openapi-zod.ts';
 
 const time = z.iso.datetime({ offset: true });
 
-/** An event as the control API and webhooks give it; times are RFC 3339. */
+/** An event in the control API and in webhooks. Times are RFC 3339. */
 export const eventSchema = z
   .object({
     seq: z
@@ -42,10 +42,10 @@ const list = <T extends z.ZodType<unknown, string>>(item: T, description: string
     .optional()
     .openapi({ type: 'string', description });
 
-/** The query of `GET /v1/events`: each a list with commas, and only what all of them admit. */
+/** The query of `GET /v1/events`: comma-separated lists. An event must match all of them. */
 export const eventsQuerySchema = z.strictObject({
   instance: list(
-    z.string().refine(isId, 'is no id of an instance'),
+    z.string().refine(isId, 'is not a valid instance id'),
     'Ids of instances, comma-separated.',
   ),
   template: list(z.string(), 'Names of templates, comma-separated.'),
@@ -54,7 +54,7 @@ export const eventsQuerySchema = z.strictObject({
 
 export type EventsQuery = z.infer<typeof eventsQuerySchema>;
 
-/** Whether an event is one of those that were asked for. */
+/** Whether an event matches the query. */
 export function matchesEventQuery(
   { instance, template, type }: EventsQuery,
   event: InstanceEvent,

@@ -25,7 +25,7 @@ const instance: Instance = {
   metadata: { user: 'ann' },
 };
 
-test('shows seconds and RFC 3339, as the schema promises', () => {
+test('contains seconds and RFC 3339 times, as in the schema', () => {
   const shown: unknown = JSON.parse(JSON.stringify(toResource(instance)));
   expect(shown).toEqual({
     id: instance.id,
@@ -42,14 +42,14 @@ test('shows seconds and RFC 3339, as the schema promises', () => {
   expect(instanceSchema.parse(shown)).toEqual(shown);
 });
 
-test('shows neither what is secret nor where it is', () => {
+test('omits env, address, host and generation', () => {
   const shown = JSON.stringify(toResource(instance));
   for (const hidden of ['secret', '10.231.1.7', 'host-1', 'generation']) {
     expect(shown).not.toContain(hidden);
   }
 });
 
-test('shows why it ended', () => {
+test('contains the reason and message of a failed instance', () => {
   const ended = { ...instance, state: 'failed', reason: 'start_failed', message: 'No such image.' };
   expect(toResource(ended as Instance).status).toMatchObject({
     state: 'failed',

@@ -20,17 +20,14 @@ const statusSchema = z
     reason: endReasonSchema
       .optional()
       .openapi({ description: 'Why the instance ended. Absent while it lives.' }),
-    message: z
-      .string()
-      .optional()
-      .openapi({
-        description: 'Explanation for people: the start step, or why the instance ended.',
-      }),
+    message: z.string().optional().openapi({
+      description: 'Explanation for people: the start step, or why the instance ended.',
+    }),
     lastTransitionAt: time,
   })
   .openapi('Status');
 
-/** An instance as the control API gives it; times are RFC 3339. */
+/** An instance in the control API. Times are RFC 3339. */
 export const instanceSchema = z
   .object({
     id: z.string(),
@@ -48,7 +45,7 @@ export const instanceSchema = z
   })
   .openapi('Instance');
 
-/** The answer to a creation: the only one that tells its tokens, where the template asks for some. */
+/** The answer to a creation. No other answer contains the tokens of the instance. */
 export const createdSchema = instanceSchema
   .extend({
     token: z
@@ -59,13 +56,10 @@ export const createdSchema = instanceSchema
       description:
         'Access token for the header `Ephemera-Token`, if the template sets `access`. Only in this response.',
     }),
-    link: z
-      .url()
-      .optional()
-      .openapi({
-        description:
-          'Link that opens the instance in a browser, if the template sets `access`. Only in this response.',
-      }),
+    link: z.url().optional().openapi({
+      description:
+        'Link that opens the instance in a browser, if the template sets `access`. Only in this response.',
+    }),
   })
   .openapi('CreatedInstance');
 
@@ -80,7 +74,7 @@ export const instancePageSchema = z
 
 export type InstancePage = z.infer<typeof instancePageSchema>;
 
-/** Turns an instance into what the control API shows of it: neither its address nor its env. */
+/** Converts an instance for the control API. Omits its address and its env. */
 export function toResource(instance: Instance): InstanceResource {
   const { id, template, state, reason, message, url, timeout, startedAt, metadata } = instance;
   return {

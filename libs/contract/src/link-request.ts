@@ -1,6 +1,6 @@
 import { z } from './openapi-zod.ts';
 
-/** The body of `POST /v1/links`; unknown fields are refused. */
+/** The body of `POST /v1/links`. Unknown fields are refused. */
 export const linkRequestSchema = z
   .strictObject({
     template: z
@@ -24,7 +24,7 @@ export const linkRequestSchema = z
 
 export type LinkRequest = z.input<typeof linkRequestSchema>;
 
-/** A signed link, told only here. */
+/** A signed link. No other answer contains its URL. */
 export const linkSchema = z
   .object({
     id: z.string(),

@@ -10,11 +10,11 @@ const read = (query: string) => {
   });
 };
 
-test('begins at the beginning, a hundred at a time', () => {
+test('defaults to the first page of 100', () => {
   expect(read('').data).toEqual({ limit: 100, cursor: 0 });
 });
 
-test('takes a cursor, a limit and filters', () => {
+test('accepts a cursor, a limit and filters', () => {
   expect(read('limit=5&cursor=42&state=ready,pending&template=demo,ide').data).toEqual({
     limit: 5,
     cursor: 42,
@@ -45,7 +45,7 @@ test.each([
   expect(read(query).success).toBe(false);
 });
 
-test('ends are filtered as lists are, but have no pages', () => {
+test('a bulk end accepts the filters of a list, but no limit', () => {
   expect(instanceFilterSchema.parse({})).toEqual({});
   expect(instanceFilterSchema.parse({ template: 'a,b', metadata: ['user=ann'] })).toEqual({
     template: ['a', 'b'],

@@ -12,14 +12,14 @@ const filters = {
     .openapi({ type: 'string', description: 'States, comma-separated.' }),
   template: z
     .string()
-    .regex(/^[^,]+(?:,[^,]+)*$/, 'must be names of templates with commas between')
+    .regex(/^[^,]+(?:,[^,]+)*$/, 'must be comma-separated template names')
     .transform((text) => text.split(','))
     .optional()
     .openapi({ type: 'string', description: 'Names of templates, comma-separated.' }),
   metadata: z
     .array(z.string().regex(/^[^=]+=/, 'must be key=value'))
     .max(32, 'at most 32 keys')
-    .refine((pairs) => new Set(pairs.map(keyOf)).size === pairs.length, 'names a key twice')
+    .refine((pairs) => new Set(pairs.map(keyOf)).size === pairs.length, 'contains a key twice')
     .transform((pairs) => Object.fromEntries(pairs.map(splitPair)))
     .optional()
     .openapi({
@@ -29,15 +29,15 @@ const filters = {
     }),
 };
 
-/** The query of `DELETE /v1/instances`; only what all of its filters admit is ended. */
+/** The query of `DELETE /v1/instances`. An instance must match all filters. */
 export const instanceFilterSchema = z.strictObject(filters);
 
-/** The query of `GET /v1/instances`; only what all of its filters admit is listed. */
+/** The query of `GET /v1/instances`. An instance must match all filters. */
 export const listQuerySchema = z.strictObject({
   limit: z.coerce.number({ error: 'must be a number' }).int().min(1).max(1000).default(100),
   cursor: z
     .string()
-    .regex(/^\d{1,15}$/, 'is no cursor that a list has given')
+    .regex(/^\d{1,15}$/, 'is not a cursor of this list')
     .default('0')
     .transform(Number),
   ...filters,

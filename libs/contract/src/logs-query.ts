@@ -1,10 +1,10 @@
 import { z } from './openapi-zod.ts';
 
-/** A query parameter that is on or off. */
-export const flagSchema = (preset: '0' | '1') =>
+/** A boolean query parameter. */
+export const flagSchema = (byDefault: '0' | '1') =>
   z
     .enum(['0', '1', 'true', 'false'], 'must be 1 or 0')
-    .default(preset)
+    .default(byDefault)
     .transform((text) => text === '1' || text === 'true');
 
 /** The query of `GET /v1/instances/{id}/logs`. */
@@ -22,14 +22,14 @@ export const logsQuerySchema = z.strictObject({
 
 export type LogsQuery = z.infer<typeof logsQuerySchema>;
 
-/** What an instance uses at the moment. */
+/** Current resource usage of an instance. */
 export const usageSchema = z
   .object({
     readAt: z.iso.datetime({ offset: true }),
     cpuSeconds: z.number().openapi({ description: 'CPU time since the start of the container.' }),
     memory: z
       .object({ used: z.int(), limit: z.int() })
-      .openapi({ description: 'Bytes, without cached files.' }),
+      .openapi({ description: 'Bytes, without the page cache.' }),
     pids: z.int(),
     network: z
       .object({ received: z.int(), sent: z.int() })

@@ -3,8 +3,8 @@ import type { RouteConfig } from '@asteasolutions/zod-to-openapi';
 import { type ResponseDeclaration, type RouteDeclaration, responsesOf } from './route.ts';
 
 /**
- * Describes routes in OpenAPI 3.1, from the declarations that their requests are checked against.
- * @param routes those that are mounted
+ * Builds the OpenAPI 3.1 document from the declarations that requests are checked against.
+ * @param routes the mounted routes
  */
 export function openApiDocument(version: string, routes: readonly RouteDeclaration[]): object {
   const registry = new OpenAPIRegistry();

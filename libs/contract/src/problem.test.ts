@@ -5,7 +5,7 @@ import { problemOf, problemSchema } from './problem.ts';
 const ID = 'a'.repeat(26);
 
 const TABLE: readonly (readonly [Failure, status: number, detail: string])[] = [
-  [{ kind: 'unauthorized' }, 401, 'A valid token is needed: Authorization: Bearer …'],
+  [{ kind: 'unauthorized' }, 401, 'A valid token is required: Authorization: Bearer …'],
   [{ kind: 'not_found', what: 'instance of this id' }, 404, 'There is no instance of this id.'],
   [{ kind: 'method_not_allowed', allow: 'GET, POST' }, 405, 'Allowed: GET, POST.'],
   [
@@ -34,37 +34,49 @@ const TABLE: readonly (readonly [Failure, status: number, detail: string])[] = [
   [
     { kind: 'unknown_template', name: '<script>', known: ['demo', 'ide'] },
     400,
-    'There is no template of this name; there are: demo, ide.',
+    'There is no template with this name. Available templates: demo, ide.',
   ],
-  [{ kind: 'gone', id: ID, reason: 'ttl' }, 410, 'The instance has ended: its time was up.'],
+  [
+    { kind: 'gone', id: ID, reason: 'ttl' },
+    410,
+    'This instance has ended. It reached its deadline.',
+  ],
   [
     { kind: 'gone', id: ID, reason: 'exited', message: 'The container exited with code 3.' },
     410,
-    'The instance has ended: its container exited. The container exited with code 3.',
+    'This instance has ended. Its container exited. The container exited with code 3.',
   ],
   [{ kind: 'starting', id: ID }, 503, 'The instance is still starting.'],
-  [{ kind: 'not_ready', id: ID }, 409, 'The instance is not ready yet: it has no lease to renew.'],
+  [
+    { kind: 'not_ready', id: ID },
+    409,
+    'The instance is not ready yet, so it has no lease to renew.',
+  ],
   [{ kind: 'start_failed', id: ID, message: 'No such image.' }, 502, 'No such image.'],
-  [{ kind: 'upstream_unreachable', id: ID }, 502, 'The instance does not answer as it should.'],
+  [
+    { kind: 'upstream_unreachable', id: ID },
+    502,
+    'The instance refused the connection or sent an invalid response.',
+  ],
   [{ kind: 'upstream_timeout', id: ID }, 504, 'The instance did not answer in time.'],
   [
     { kind: 'host_unregistered', id: ID, host: 'h2', address: '10.231.1.5' },
     503,
     'The host of this instance has not registered its network. Try again in a few seconds.',
   ],
-  [{ kind: 'full', limit: 'hosts' }, 429, 'The hosts have no room for one more.'],
-  [{ kind: 'store_unavailable' }, 503, 'The route cannot be looked up at the moment.'],
-  [{ kind: 'internal' }, 500, 'Something went wrong on this side.'],
+  [{ kind: 'full', limit: 'hosts' }, 429, 'No host has capacity for another instance.'],
+  [{ kind: 'store_unavailable' }, 503, 'Redis is unavailable. Try again in a few seconds.'],
+  [{ kind: 'internal' }, 500, 'An internal error occurred. Details are in the log of the server.'],
 ];
 
-test.each(TABLE)('%o is told with status %i', (failure, status, detail) => {
+test.each(TABLE)('%o is answered with status %i', (failure, status, detail) => {
   const { problem } = problemOf(failure);
   expect(problem).toMatchObject({ status, detail });
   expect(problem.type).toBe(`urn:ephemera:problem:${failure.kind}`);
   expect(problemSchema.parse(JSON.parse(JSON.stringify(problem)))).toEqual(problem);
 });
 
-test('what a client may do next stands in the headers that say so', () => {
+test('headers state what the client can do next', () => {
   const headersOf = (failure: Failure) => problemOf(failure).headers;
   expect(headersOf({ kind: 'unauthorized' })).toEqual({
     'www-authenticate': 'Bearer realm="ephemera"',
@@ -77,13 +89,13 @@ test('what a client may do next stands in the headers that say so', () => {
   expect(headersOf({ kind: 'gone', id: ID, reason: 'ttl' })).toEqual({});
 });
 
-test('programs read the reason and the faults in fields of their own', () => {
+test('reason and faults have their own fields', () => {
   expect(problemOf({ kind: 'gone', id: ID, reason: 'oom' }).problem.reason).toBe('oom');
-  const faults = [{ path: 'env.1a', detail: 'is no name of a variable' }];
+  const faults = [{ path: 'env.1a', detail: 'is not a valid variable name' }];
   expect(problemOf({ kind: 'invalid', faults }).problem.faults).toEqual(faults);
 });
 
-test('what somebody sent is not said again', () => {
+test('the answer does not repeat the input of the client', () => {
   const { problem } = problemOf({ kind: 'unknown_template', name: '<script>', known: ['demo'] });
   expect(JSON.stringify(problem)).not.toContain('script');
 });

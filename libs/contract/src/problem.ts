@@ -49,7 +49,8 @@ const LIMITS: Readonly<Record<Limit, string>> = {
 
 const UNINTENDED = {
   prefetch: 'The browser sent this request as a prefetch. Open the page to start an instance.',
-  subresource: 'The browser sent this request for a part of a page. Open the URL itself to start an instance.',
+  subresource:
+    'The browser sent this request for a part of a page. Open the URL itself to start an instance.',
 };
 
 const LINKS = {
@@ -73,10 +74,7 @@ export function problemOf(failure: Failure): ProblemAnswer {
         'www-authenticate': `Bearer realm="ephemera", error="insufficient_scope", scope="${failure.needs}"`,
       });
     case 'access_denied':
-      return answer(
-        failure,
-        'There is no such instance, or this client has no access to it.',
-      );
+      return answer(failure, 'There is no such instance, or this client has no access to it.');
     case 'not_found':
       return answer(failure, `There is no ${failure.what}.`);
     case 'method_not_allowed':
@@ -132,9 +130,13 @@ export function problemOf(failure: Failure): ProblemAnswer {
         { limit: failure.limit },
       );
     case 'rate_limited':
-      return answer(failure, `Too many requests from this ${failure.by}. Retry after ${failure.resetsIn} s.`, {
-        'retry-after': String(failure.resetsIn),
-      });
+      return answer(
+        failure,
+        `Too many requests from this ${failure.by}. Retry after ${failure.resetsIn} s.`,
+        {
+          'retry-after': String(failure.resetsIn),
+        },
+      );
     case 'unintended_request':
       return answer(failure, UNINTENDED[failure.reason]);
     case 'link_needed':
@@ -155,9 +157,13 @@ export function problemOf(failure: Failure): ProblemAnswer {
     case 'conflict':
       return answer(failure, failure.detail);
     case 'host_unavailable':
-      return answer(failure, 'No worker on the host of this instance replies. Try again in a few seconds.', {
-        'retry-after': '5',
-      });
+      return answer(
+        failure,
+        'No worker on the host of this instance replies. Try again in a few seconds.',
+        {
+          'retry-after': '5',
+        },
+      );
     case 'store_unavailable':
       return answer(failure, 'Redis is unavailable. Try again in a few seconds.', {
         'retry-after': '1',

@@ -1,6 +1,6 @@
 import { z } from './openapi-zod.ts';
 
-/** The body of `POST /v1/instances/{id}/renew`; unknown fields are refused. */
+/** The body of `POST /v1/instances/{id}/renew`. Unknown fields are refused. */
 export const renewRequestSchema = z
   .strictObject({
     timeout: z

@@ -22,7 +22,7 @@ test.each([
   else expect(fault).toBeUndefined();
 });
 
-test('what the guard itself answers is declared with every route', () => {
+test('every route declares the responses of the request checks', () => {
   for (const status of [400, 401, 403, 413, 415, 503]) {
     expect(
       undeclaredIn(createInstance, { status, type: 'application/problem+json' }),
@@ -30,7 +30,7 @@ test('what the guard itself answers is declared with every route', () => {
   }
 });
 
-test('a path matches as a whole, in these letters where it must', () => {
+test('a path matches as a whole, and in this case only if exact', () => {
   const exact = pathPattern('/v1/instances/{id}', true);
   expect(exact.exec('/v1/instances/a.b')?.groups).toEqual({ id: 'a.b' });
   for (const other of [

@@ -4,7 +4,10 @@ import { problemSchema } from './problem.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
-/** One response: what it means, and its schema by media type. Without `content` the body is free. */
+/**
+ * One response: its meaning, and its schema by media type. Without `content` the body is not
+ * checked.
+ */
 export interface ResponseDeclaration {
   readonly description: string;
   readonly content?: Readonly<Record<string, z.ZodType>>;
@@ -19,32 +22,32 @@ export interface BodyDeclaration {
 }
 
 /**
- * Everything that a route accepts and answers. `mountRoutes` of `@ephemera/http` checks requests
- * against it, tests check responses against it, and the OpenAPI document is made from it.
+ * Everything that a route accepts and returns. `mountRoutes` of `@ephemera/http` checks requests
+ * against it, tests check responses against it, and the OpenAPI document is generated from it.
  */
 export interface RouteDeclaration {
   readonly method: Method;
-  /** As OpenAPI writes it: `/v1/instances/{id}`. A parameter is one whole segment. */
+  /** In OpenAPI syntax: `/v1/instances/{id}`. A parameter is one whole segment. */
   readonly path: string;
   readonly summary: string;
   readonly description?: string;
-  /** Whether it takes a bearer token. */
+  /** Whether it requires a bearer token. */
   readonly token?: boolean;
   readonly params?: z.ZodObject;
-  /** What a 404 says is not there when a path parameter is invalid: `instance of this id`. */
+  /** The missing object in the 404 for an invalid path parameter: `instance of this id`. */
   readonly absent?: string;
-  /** A parameter whose schema is an array may be repeated; every other may be given once. */
+  /** A parameter whose schema is an array may be repeated. Every other parameter may occur once. */
   readonly query?: z.ZodObject;
-  /** Names in lower case. Headers that are not declared are ignored. */
+  /** Lowercase names. Undeclared headers are ignored. */
   readonly headers?: z.ZodObject;
   readonly body?: BodyDeclaration;
-  /** Set where GET has an effect, which HEAD must not have. */
+  /** Set if GET has a side effect, so that HEAD is refused. */
   readonly refusesHead?: boolean;
-  /** By status; the statuses that the guard itself answers are added by `responsesOf`. */
+  /** By status. `responsesOf` adds the statuses that the request checks return. */
   readonly responses: Readonly<Record<number, ResponseDeclaration>>;
 }
 
-/** What the handler of a route is given: the outputs of its schemas. */
+/** The input of a route's handler: the outputs of its schemas. */
 export interface RouteInput<R extends RouteDeclaration> {
   readonly params: R extends { readonly params: infer P extends z.ZodType }
     ? z.output<P>
@@ -58,7 +61,7 @@ export interface RouteInput<R extends RouteDeclaration> {
     : undefined;
 }
 
-/** Keeps the exact types of a declaration, so that its handler is typed by them. */
+/** Keeps the exact types of a declaration, so that the handler's input is typed. */
 export function defineRoute<const R extends RouteDeclaration>(declaration: R): R {
   return declaration;
 }
@@ -72,13 +75,13 @@ export function problem(description: string): ResponseDeclaration {
   return { description, content: { 'application/problem+json': problemSchema } };
 }
 
-/** The declared responses of a route and those that its guard and its token check add. */
+/** The declared responses of a route, and those of its request and token checks. */
 export function responsesOf(route: RouteDeclaration): Record<number, ResponseDeclaration> {
   return {
     400: problem('A parameter, field or header is unknown, repeated or invalid'),
     ...(route.params && { 404: problem(`There is no ${route.absent ?? 'such page'}`) }),
     ...(route.body && {
-      413: problem('The body is too large'),
+      413: problem('The body exceeds its limit'),
       415: problem('The body has another media type'),
     }),
     ...(route.token === true && {
@@ -91,8 +94,8 @@ export function responsesOf(route: RouteDeclaration): Record<number, ResponseDec
 }
 
 /**
- * A pattern for the path of a request, with a group for each parameter.
- * @param exact in these very letters, without a slash at the end
+ * A pattern for a request path, with a named group for each parameter.
+ * @param exact case-sensitive, and without a trailing slash
  */
 export function pathPattern(path: string, exact: boolean): RegExp {
   const parts = path.split(/\{(\w+)\}/);
@@ -105,18 +108,18 @@ function escapePattern(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }
 
-/** A response, as far as it is checked. */
+/** The checked part of a response. */
 export interface CheckedResponse {
   readonly status: number;
-  /** The header Content-Type; undefined where there is none. */
+  /** The Content-Type header, if there is one. */
   readonly type: string | undefined;
-  /** What was parsed from JSON; undefined where it is not to be checked. */
+  /** The parsed JSON. Undefined: the body is not checked. */
   readonly body?: unknown;
 }
 
 /**
- * What a response has that its route does not declare: a status, a media type, a field or a value.
- * For tests. Undefined where it is as declared.
+ * For tests: describes a status, media type, field or value that the route does not declare.
+ * Returns undefined if the response conforms.
  */
 export function undeclaredIn(
   route: RouteDeclaration,
@@ -127,14 +130,14 @@ export function undeclaredIn(
   if (!declared) return `${where} does not declare status ${status}`;
   const media = type?.split(';')[0]?.trim().toLowerCase();
   if (!declared.content || media === undefined) return undefined;
-  // Every error is a page for a client that prefers HTML.
+  // A client that prefers HTML gets every error as a page.
   if (status >= 400 && media === 'text/html') return undefined;
   const schema = declared.content[media];
   if (!schema) return `${where} does not declare ${media} with status ${status}`;
   if (body === undefined) return undefined;
   const result = schema.safeParse(body);
   if (!result.success) return `${where}, ${status}: ${z.prettifyError(result.error)}`;
-  // An object schema removes the fields that it does not know.
+  // An object schema strips unknown fields.
   if (isDeepStrictEqual(result.data, body)) return undefined;
   return `${where}, ${status}: the body has fields that its schema does not declare: ${JSON.stringify(body)}`;
 }

@@ -1,7 +1,7 @@
 import type { Template } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 
-/** A template as the control API gives it: what may be asked for, and whether there is room. */
+/** A template in the control API, with its current capacity. */
 const templateResourceSchema = z
   .object({
     name: z.string(),
@@ -42,7 +42,7 @@ export const templateListSchema = z
   .object({ items: z.array(templateResourceSchema) })
   .openapi('TemplateList');
 
-/** How many instances there are, and how many more the hosts hold; absent: no bound. */
+/** Number of instances and free capacity of the hosts. Absent: unlimited. */
 export const statsSchema = z
   .object({
     instances: z.int(),
@@ -51,14 +51,14 @@ export const statsSchema = z
   })
   .openapi('Stats');
 
-/** What is known of a template beside its definition. */
+/** Current data of a template. */
 interface Present {
   readonly isDefault: boolean;
   readonly instances: number;
   readonly queued: number;
   readonly wanted: number;
   readonly warm: number;
-  /** How many more the hosts hold; undefined: no bound. */
+  /** Free capacity of the hosts, in instances. Undefined: unlimited. */
   readonly available: number | undefined;
 }
 

@@ -56,7 +56,7 @@ test.each([
   ['?template=', /query parameter template: must be names/],
   ['?template=a&template=b', /query parameter template: given 2 times/],
   ['?metadata=user', /query parameter metadata\.0: must be key=value/],
-  ['?metadata=u%3Da&metadata=u%3Db', /query parameter metadata: names a key twice/],
+  ['?metadata=u%3Da&metadata=u%3Db', /query parameter metadata: contains a key twice/],
   ['?state=gone', /query parameter state.*must be among/],
   ['?limit=1', /query parameter limit: unknown/],
   ['?x=1&state=gone&y=2', /parameter x: .*parameter y: .*parameter state/],

@@ -83,7 +83,7 @@ test('a link starts as many as it may, on any replica, and none when it was alte
   const refused = answers.find(({ status }) => status === 403);
   expect(await refused?.json()).toMatchObject({
     type: 'urn:ephemera:problem:link_refused',
-    detail: 'This link has started as many instances as it may.',
+    detail: 'This link has already started its maximum number of instances.',
   });
   const id = await answers.find(({ status }) => status === 200)?.text();
   expect(await (await site.api('GET', `/v1/instances/${id ?? ''}`)).json()).toMatchObject({
@@ -222,7 +222,7 @@ test('one from a pool is entered by the browser that started it, and by no other
   expect(await page.content()).not.toContain(cookies[0]?.value);
   const stranger = await (await other.newPage()).goto(`${base}/demo/${id}/`);
   expect(stranger?.status()).toBe(403);
-  expect(await stranger?.text()).toContain('opens only to who holds its token');
+  expect(await stranger?.text()).toContain('this client has no access to it');
 });
 
 test('a browser does the work that is asked of it, and a script may; each is good once', async () => {

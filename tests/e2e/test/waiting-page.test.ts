@@ -259,7 +259,7 @@ test('a person whose instance has ended is offered another of its template', asy
   await waitFor('its end', async () => (await fetch(`${base}/demo/${id}/`)).status === 410);
   await page.reload();
   await page.getByRole('heading', { name: 'Gone' }).waitFor();
-  expect(await page.locator('main').innerText()).toContain('it was asked to end');
+  expect(await page.locator('main').innerText()).toContain('It was stopped on request.');
   expect(await findings(page)).toEqual([]);
   await page.getByRole('button', { name: 'Start another' }).click();
   await page.waitForURL((url) => !url.pathname.includes(id));
