@@ -1,75 +1,87 @@
+import { CronExpressionParser } from 'cron-parser';
 import { z } from 'zod';
 import { rateText } from './access-config.ts';
 import { positiveDuration } from './config-values.ts';
 
-/** Five fields of digits, names, `*`, `,`, `-` and `/`. */
-const CRON = /^[0-9*,/-]+(?:\s+[0-9A-Za-z*,/-]+){4}$/;
+/** Uses the parser of BullMQ. It also accepts six fields (with seconds), which are refused here. */
+function isCron(text: string): boolean {
+  try {
+    CronExpressionParser.parse(text);
+  } catch {
+    return false;
+  }
+  return text.trim().split(/\s+/).length === 5;
+}
 
 const max = z.int({ error: 'must be a whole number' }).min(1, 'must be at least 1').max(1_000_000);
 
 const schedule = z.strictObject({
-  cron: z.string().regex(CRON, 'must be five fields such as 50 8 * * 1-5'),
+  cron: z.string().refine(isCron, 'must be a cron expression of five fields such as 50 8 * * 1-5'),
   ready: z.int({ error: 'must be a whole number' }).min(1, 'must be at least 1').max(1000),
   for: positiveDuration,
-  tz: z.string().prefault('UTC').refine(isTimeZone, 'is no time zone such as Europe/Paris'),
+  tz: z.string().prefault('UTC').refine(isTimeZone, 'is not a time zone such as Europe/Paris'),
 });
 
-/** The fields of a template that say how many there may be, and how many are kept ready. */
+/** Template fields for the number of instances: limits, start queue and pool. */
 export const capacityFields = {
   maxInstances: max
     .optional()
     .describe(
-      'How many may live at once, warm ones included; as many as the hosts hold where absent.',
+      'Maximum number of instances of this template, warm ones included. Default: only the hosts limit it.',
     ),
   whenFull: z
     .enum(['queue', 'refuse'])
     .prefault('queue')
     .describe(
-      'What becomes of a request where the template or the hosts are full: it waits in line, or is refused with 429.',
+      'What happens to a start when the template or the hosts are full. `queue`: it waits in the start queue. `refuse`: 429.',
     ),
   maxQueued: z
     .int({ error: 'must be a whole number' })
     .min(0, 'must be at least 0')
     .max(1_000_000)
     .prefault(100)
-    .describe('How many may wait in line; more are refused.'),
+    .describe('Maximum length of the start queue. Further starts get 429.'),
   queueTimeout: positiveDuration
     .prefault('10m')
-    .describe('How long one may wait in line before its start has failed.'),
+    .describe('Maximum time in the start queue. After that the start fails.'),
   pool: z
     .int({ error: 'must be a whole number' })
     .min(0, 'must be at least 0')
     .max(1000)
     .prefault(0)
-    .describe('How many instances are kept started and probed ahead of their visitors.'),
+    .describe('Number of warm instances: started, probed and not yet claimed.'),
   poolMaxAge: positiveDuration
     .prefault('30m')
-    .describe('How long a warm instance waits for its visitor before another takes its place.'),
+    .describe('Maximum age of a warm instance. A new one replaces it.'),
   schedule: z
     .array(schedule)
     .prefault([])
     .describe(
-      "More warm instances at times: `[{cron: '50 8 * * 1-5', ready: 40, for: 2h, tz: Europe/Paris}]`; filling begins when the cron says.",
+      "Larger pools at certain times: `[{cron: '50 8 * * 1-5', ready: 40, for: 2h, tz: Europe/Paris}]`. The pool begins to fill at the time of `cron` and keeps `ready` warm instances for the time in `for`.",
     ),
 };
 
-/** The field `limits` of the file: how much one client may have at once. */
+/** The field `limits` of the file: quotas of one client. */
 export const quotasSchema = z
   .strictObject({
     perAddress: max
       .optional()
-      .describe("How many instances a visitor's address may have at once; IPv6 counts by its /64."),
-    perToken: max.optional().describe('How many instances a token may have at once.'),
+      .describe(
+        'Maximum number of live instances per client address. IPv6 addresses count by their /64.',
+      ),
+    perToken: max.optional().describe('Maximum number of live instances per token.'),
     ratePerAddress: rateText
       .optional()
       .describe(
-        "How often a visitor's address may ask for one, as `10/1m`; more is refused with 429.",
+        'Maximum rate of starts per client address, such as `10/1m`. Further starts get 429.',
       ),
-    ratePerToken: rateText.optional().describe('How often a token may, as `100/1m`.'),
+    ratePerToken: rateText
+      .optional()
+      .describe('Maximum rate of starts per token, such as `100/1m`. Further starts get 429.'),
   })
   .prefault({});
 
-/** How much one client may have at once; undefined: no bound. */
+/** Quotas of one client. Undefined: unlimited. */
 export type Quotas = z.infer<typeof quotasSchema>;
 
 function isTimeZone(name: string): boolean {

@@ -6,7 +6,7 @@ import { loadWebhooks, parseWebhooks } from './webhook-config.ts';
 const yaml = (...webhooks: string[]) =>
   ['templates: {demo: {image: demo, port: 80}}', 'webhooks:', ...webhooks].join('\n');
 
-test('a secret stands in the file or in the environment', () => {
+test('a secret is in the file or in the environment', () => {
   const text = yaml(
     '- {name: a, url: "https://a.example/", secret: 0123456789abcdef, events: [gone, failed]}',
     '- {name: b, url: "http://b.example/", secretEnv: HOOK_SECRET, templates: [demo]}',
@@ -29,7 +29,7 @@ test('a secret stands in the file or in the environment', () => {
   ]);
 });
 
-test('every fault is told at once with its path, to proxies and workers alike', () => {
+test('all errors are reported at once with their paths, in proxies and workers', () => {
   const text = yaml(
     '- {name: A, url: "ftp://a.example/", secret: short, event: [gone]}',
     '- {name: b, url: "http://b.example/"}',
@@ -55,16 +55,29 @@ test('every fault is told at once with its path, to proxies and workers alike', 
   }
 });
 
-test('two of one name and a variable without a secret are refused', () => {
+test('a secret of Standard Webhooks must be base64 after its prefix', () => {
+  const parse = (secret: string) =>
+    parseWebhooks(yaml(`- {name: a, url: "http://a.example/", secret: '${secret}'}`), {});
+  expect(parse('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw')).toHaveLength(1);
+  expect(() => parse('whsec_no base64 at all')).toThrow(
+    /webhooks\.0\.secret: must be base64 after/,
+  );
+});
+
+test('a duplicate name and an unset secret variable are refused', () => {
   const twice = yaml(
     ...['a', 'a'].map((name) => `- {name: ${name}, url: "http://a.example/", secretEnv: X}`),
   );
-  expect(() => parseTemplates(twice)).toThrow('webhooks.1.name: "a" names another webhook already');
+  expect(() => parseTemplates(twice)).toThrow(
+    'webhooks.1.name: "a" is already the name of another webhook',
+  );
   const once = yaml('- {name: a, url: "http://a.example/", secretEnv: X}');
-  expect(() => parseWebhooks(once, { X: 'short' })).toThrow('webhooks.0.secretEnv: the variable X');
+  expect(() => parseWebhooks(once, { X: 'short' })).toThrow(
+    'webhooks.0.secretEnv: the environment variable X must have at least 16 characters',
+  );
   expect(() => parseTemplates(once)).not.toThrow();
 });
 
-test('no file is no webhook', () => {
+test('without a file there are no webhooks', () => {
   expect(loadWebhooks('/nonexistent/ephemera.yml', {})).toEqual([]);
 });

@@ -5,35 +5,50 @@ import { z } from 'zod';
 import { ConfigError } from './environment.ts';
 import { readYaml } from './yaml-text.ts';
 
-/** One webhook as it stands in the file. */
+/** What is wrong with a secret; undefined if nothing is. */
+function secretIssue(secret: string): string | undefined {
+  if (secret.length < 16) return 'must have at least 16 characters';
+  const isBase64 = /^whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+  if (secret.startsWith('whsec_') && !isBase64.test(secret)) {
+    return 'must be base64 after "whsec_" (see standardwebhooks.com)';
+  }
+  return undefined;
+}
+
+/** One webhook of the file. */
 export const webhookSchema = z
   .strictObject({
     name: z
       .string()
       .regex(/^[a-z][a-z0-9-]{0,40}$/, 'names are lowercase letters, digits and hyphens')
-      .describe('Names it in jobs and logs; no two are named alike.'),
+      .describe('Name in jobs and logs. Must be unique.'),
     url: z
       .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
-      .describe('Where events are sent by POST.'),
+      .describe('URL that receives the events by POST.'),
     secret: z
       .string()
-      .min(16, 'must have at least 16 characters')
+      .superRefine((secret, context) => {
+        const message = secretIssue(secret);
+        if (message !== undefined) context.addIssue({ code: 'custom', message });
+      })
       .optional()
-      .describe('Signs what is sent; give this or `secretEnv`.'),
+      .describe(
+        'Signs deliveries: text, or base64 after `whsec_` as Standard Webhooks has it. Give this or `secretEnv`.',
+      ),
     secretEnv: z
       .string()
       .optional()
-      .describe('The variable in the environment of the workers that holds the secret.'),
+      .describe('Name of the environment variable of the worker that holds the secret.'),
     events: z
       .array(z.enum(EVENT_TYPES, `must be one of ${EVENT_TYPES.join(', ')}`))
       .min(1)
       .optional()
-      .describe('Which events are sent; all where absent.'),
+      .describe('Event types to send. Default: all.'),
     templates: z
       .array(z.string())
       .min(1)
       .optional()
-      .describe('Of the instances of which templates; of all where absent.'),
+      .describe('Templates whose events are sent. Default: all.'),
   })
   .refine(({ secret, secretEnv }) => (secret === undefined) !== (secretEnv === undefined), {
     path: ['secret'],
@@ -46,7 +61,7 @@ export const webhooksSchema = z
   .superRefine((input, context) => {
     for (const [index, { name }] of input.entries()) {
       if (input.findIndex((other) => other.name === name) === index) continue;
-      const message = `"${name}" names another webhook already`;
+      const message = `"${name}" is already the name of another webhook`;
       context.addIssue({ code: 'custom', path: [index, 'name'], message });
     }
   });
@@ -54,8 +69,8 @@ export const webhooksSchema = z
 const fileSchema = z.looseObject({ webhooks: webhooksSchema });
 
 /**
- * Reads the webhooks from YAML text, with their secrets from the environment where they say so.
- * @throws ConfigError with every fault and its dotted path
+ * Reads the webhooks from YAML text. `secretEnv` reads the secret from the environment.
+ * @throws ConfigError with every error and its dotted path
  */
 export function parseWebhooks(
   text: string,
@@ -67,8 +82,9 @@ export function parseWebhooks(
   const webhooks = data.webhooks.map((input, index): Webhook => {
     const { name, url, events, templates, secretEnv } = input;
     const secret = input.secret ?? environment[secretEnv ?? ''] ?? '';
-    if (secret.length < 16) {
-      const detail = `the variable ${secretEnv ?? ''} must hold at least 16 characters`;
+    const issue = secretIssue(secret);
+    if (issue !== undefined) {
+      const detail = `the environment variable ${secretEnv ?? ''} ${issue}`;
       faults.push({ path: `webhooks.${index}.secretEnv`, detail });
     }
     return { name, url, secret, events, templates };
@@ -77,7 +93,7 @@ export function parseWebhooks(
   return webhooks;
 }
 
-/** Reads the webhooks from a file; none where there is no such file: a worker needs no other. */
+/** Reads the webhooks from a file. None if it does not exist: a worker may run without one. */
 export function loadWebhooks(
   path: string,
   environment: Readonly<Record<string, string | undefined>>,

@@ -54,7 +54,7 @@ export async function startOwnMachine(options: OwnMachineOptions = {}): Promise<
     return (await run('nsenter', command, { timeout: 30_000 })).stdout;
   };
   const stop = async (): Promise<void> => {
-    await Promise.all(children.map(endProcess));
+    await Promise.all(children.map((child) => endProcess(child, 'SIGKILL')));
     // What a daemon that died has left: the keepers of its containers are in the machine's network.
     const left = `for pid in $(ip netns pids ${names.host}); do pkill -9 -P $pid; kill -9 $pid; done`;
     await run('sh', ['-c', left]).catch(() => undefined);
@@ -115,9 +115,12 @@ async function startHolder(args: readonly string[]): Promise<ChildProcess> {
 }
 
 /** Ends a process that was started, and waits until it has ended. */
-export async function endProcess(child: ChildProcess | undefined): Promise<void> {
+export async function endProcess(
+  child: ChildProcess | undefined,
+  signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM',
+): Promise<void> {
   if (child?.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
+  child.kill(signal);
   await gone;
 }

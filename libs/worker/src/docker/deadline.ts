@@ -1,3 +1,5 @@
+import pTimeout from 'p-timeout';
+
 /** A call to the daemon that did not answer in time. */
 export class DaemonTimeout extends Error {
   override readonly name = 'DaemonTimeout';
@@ -10,30 +12,25 @@ export const DEFAULT_TIMEOUT_MS = 15_000;
 export const START_TIMEOUT_MS = 60_000;
 
 /**
- * Gives up waiting for a call after `ms`. A daemon that dies in the middle of an answer leaves the
- * promise of its client open for ever, whatever signal the call was given. A call that is a function
- * is given one all the same, which aborts then: an answer that comes late and is read by nobody would
- * keep its connection.
+ * Waits at most `ms` for a call to the daemon. If the daemon dies mid-response, dockerode never
+ * settles its promise, even if the request is aborted. A call given as a function gets a signal that
+ * aborts at the timeout, so that a late response does not keep its connection open.
+ * @param what name of the call, for the error
+ * @throws DaemonTimeout
  */
-export async function withDeadline<T>(
+export function withDeadline<T>(
   what: string,
   ms: number,
   call: Promise<T> | ((signal: AbortSignal) => Promise<T>),
 ): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const stop = new AbortController();
-  const overdueKills = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new DaemonTimeout(`${what} took over ${ms} ms`));
-      stop.abort();
-    }, ms);
+  const abort = new AbortController();
+  return pTimeout(typeof call === 'function' ? call(abort.signal) : call, {
+    milliseconds: ms,
+    fallback() {
+      abort.abort();
+      throw new DaemonTimeout(`${what} took over ${ms} ms`);
+    },
   });
-  try {
-    const answer = typeof call === 'function' ? call(stop.signal) : call;
-    return await Promise.race([answer, overdueKills]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** The status that the daemon answered with, where an error is an answer of the daemon's. */

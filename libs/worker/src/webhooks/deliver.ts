@@ -1,6 +1,6 @@
 import type { EventResource } from '@ephemera/contract';
 import type { Webhook } from '@ephemera/domain';
-import { sign } from './sign.ts';
+import { Webhook as Signer } from 'standardwebhooks';
 
 export interface Delivery {
   /** How long the receiver may take to answer, ms. */
@@ -20,6 +20,7 @@ export async function deliver(
   { timeoutMs, now }: Delivery,
 ): Promise<number> {
   const body = JSON.stringify(event);
+  const sentAt = now();
   const answer = await fetch(url, {
     method: 'POST',
     body,
@@ -28,9 +29,9 @@ export async function deliver(
     headers: {
       'content-type': 'application/json',
       'user-agent': 'Ephemera',
-      'ephemera-event': event.type,
-      'ephemera-delivery': event.seq,
-      'ephemera-signature': sign(secret, body, Math.floor(now() / 1000)),
+      'webhook-id': event.seq,
+      'webhook-timestamp': String(Math.floor(sentAt / 1000)),
+      'webhook-signature': signerOf(secret).sign(event.seq, new Date(sentAt), body),
     },
   }).catch((error: unknown) => {
     throw new Error(`the receiver did not answer: ${reasonOf(error)}`);
@@ -39,6 +40,11 @@ export async function deliver(
   await answer.body?.cancel().catch(() => undefined);
   if (!answer.ok) throw new Error(`the receiver answered ${answer.status}`);
   return answer.status;
+}
+
+/** Base64 after `whsec_`, as receivers' libraries expect it; any other secret is used as it is. */
+function signerOf(secret: string): Signer {
+  return secret.startsWith('whsec_') ? new Signer(secret) : new Signer(secret, { format: 'raw' });
 }
 
 function reasonOf(error: unknown): string {

@@ -12,7 +12,7 @@ export interface Receiver {
 export async function startReceiver(): Promise<Receiver> {
   const received = new Map<string, number>();
   const server = createServer((req, res) => {
-    const seq = String(req.headers['ephemera-delivery']);
+    const seq = String(req.headers['webhook-id']);
     req.resume().once('end', () => {
       received.set(seq, (received.get(seq) ?? 0) + 1);
       res.writeHead(204).end();
