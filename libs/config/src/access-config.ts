@@ -1,7 +1,7 @@
 import { parseDuration } from '@ephemera/domain';
 import { z } from 'zod';
 
-/** The fields of a template that say who may start an instance, and who may enter it. */
+/** Template fields for access: who may start an instance, and who can reach it. */
 export const accessFields = {
   create: z
     .enum(['open', 'token', 'link'])
@@ -25,13 +25,13 @@ export const accessFields = {
     ),
 };
 
-/** So many in so many seconds. */
+/** `points` events within `seconds`. */
 export interface Rate {
   readonly points: number;
   readonly seconds: number;
 }
 
-/** `10/1m`: a rate. */
+/** Parses a rate such as `10/1m`. */
 export const rateText = z
   .string({ error: 'must be a rate such as 10/1m' })
   .transform((text, context): Rate => {
@@ -40,6 +40,6 @@ export const rateText = z
     if (ms !== undefined && ms >= 1000 && Number(points) > 0) {
       return { points: Number(points), seconds: Math.round(ms / 1000) };
     }
-    context.addIssue({ code: 'custom', message: `"${text}" is no rate such as 10/1m` });
+    context.addIssue({ code: 'custom', message: `"${text}" is not a rate such as 10/1m` });
     return z.NEVER;
   });

@@ -19,7 +19,7 @@ test.each([
   expect(() => checkAdminInterface({ binds: HERE, token })).not.toThrow();
 });
 
-test('what a generator makes is good enough, whatever alphabet', () => {
+test('a random token is accepted in every encoding', () => {
   for (let i = 0; i < 100; i++) {
     for (const coding of ['hex', 'base64', 'base64url'] as const) {
       expect(weaknessOf(randomBytes(24).toString(coding))).toBeUndefined();
@@ -27,14 +27,14 @@ test('what a generator makes is good enough, whatever alphabet', () => {
   }
 });
 
-test('where hashes alone stand in the configuration, there is no token to look at', () => {
+test('a configuration without a plain token has nothing to check', () => {
   expect(() => checkAdminInterface({ binds: OPEN, token: undefined })).not.toThrow();
 });
 
-test('the admin port is never the public one', () => {
+test('the admin port must differ from the public port', () => {
   const ports = { EPHEMERA_PUBLIC_PORT: 8080, EPHEMERA_ADMIN_PORT: 8080 };
   expect(() => checkAdminInterface({ binds: HERE, token: undefined, ports })).toThrow(
-    /EPHEMERA_ADMIN_PORT: 8080 is EPHEMERA_PUBLIC_PORT already/,
+    /EPHEMERA_ADMIN_PORT: 8080 is already the port of EPHEMERA_PUBLIC_PORT/,
   );
 });
 

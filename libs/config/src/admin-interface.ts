@@ -3,7 +3,7 @@ import type { Issue } from '@ephemera/domain';
 import { z } from 'zod';
 import { ConfigError } from './environment.ts';
 
-/** Where the admin port, the dashboard and a worker's health port are bound: here alone, unless told. */
+/** Address of the admin port, the dashboard and a worker's health port. Loopback by default. */
 export const adminHost = z
   .string()
   .default('127.0.0.1')
@@ -11,21 +11,21 @@ export const adminHost = z
     'Address that the admin port, the dashboard and the health port of a worker bind to. On another address than loopback, proxy and dashboard refuse a weak `EPHEMERA_ADMIN_TOKEN`.',
   );
 
-/** Fewer are soon tried out by whoever may ask as often as they like. */
+/** Shorter tokens can be guessed by brute force. */
 const MIN_LENGTH = 24;
 const MIN_DISTINCT = 8;
 const WORDS = /password|passwort|changeme|change-me|secret|admin|ephemera|example|12345|qwerty/i;
 
 /**
- * Refuses what would open the control plane to a neighbour on the network, or let them find out the
- * token where it counts too: on the public port.
+ * Refuses a guessable token on an address other than loopback, where other machines could guess it,
+ * and a port that two interfaces share.
  * @throws ConfigError
  */
 export function checkAdminInterface(adminInterface: {
-  /** The addresses where the token counts, by their variables. */
+  /** The addresses of interfaces that accept the token, by variable. */
   readonly binds: Readonly<Record<string, string>>;
   readonly token: string | undefined;
-  /** The ports of the app by their variables, no two of which may be alike. */
+  /** The ports of the app, by variable. All must differ. */
   readonly ports?: Readonly<Record<string, number>>;
 }): void {
   const faults: Issue[] = [];
@@ -34,18 +34,18 @@ export function checkAdminInterface(adminInterface: {
   const open = Object.entries(adminInterface.binds).find(([, address]) => !isLoopback(address));
   if (weakness !== undefined && open) {
     const where = `${open[0]} ${open[1]} is not loopback`;
-    const detail = `${weakness}, and ${where}; make one with: openssl rand -hex 24`;
+    const detail = `${weakness}, and ${where}; create one with: openssl rand -hex 24`;
     faults.push({ path: 'EPHEMERA_ADMIN_TOKEN', detail });
   }
   const ports = Object.entries(adminInterface.ports ?? {});
   for (const [i, [name, port]] of ports.entries()) {
     const twin = ports.slice(0, i).find(([, other]) => other === port);
-    if (twin) faults.push({ path: name, detail: `${port} is ${twin[0]} already` });
+    if (twin) faults.push({ path: name, detail: `${port} is already the port of ${twin[0]}` });
   }
   if (faults.length > 0) throw new ConfigError('The environment', faults);
 }
 
-/** Why a token might be guessed; undefined where it looks as if it was made by chance. */
+/** Why a token may be guessable. Undefined if it looks random. */
 export function weaknessOf(token: string): string | undefined {
   if (token.length < MIN_LENGTH) return `must have at least ${MIN_LENGTH} characters`;
   if (new Set(token).size < MIN_DISTINCT) {

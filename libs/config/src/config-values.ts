@@ -1,7 +1,7 @@
 import { parseDuration, parseSize } from '@ephemera/domain';
 import { z } from 'zod';
 
-/** Reads text with a parser that gives undefined for what it does not understand. */
+/** A schema for text, from a parser that returns undefined for invalid text. */
 function read<T>(parse: (text: string) => T | undefined, what: string) {
   return z.string({ error: `must be ${what}` }).transform((text, context) => {
     const value = parse(text);
@@ -11,11 +11,11 @@ function read<T>(parse: (text: string) => T | undefined, what: string) {
   });
 }
 
-/** `90s`, `30m`, `2h`; milliseconds. */
+/** A duration such as `90s`, `30m`, `2h`, in milliseconds. */
 export const durationText = read(parseDuration, 'a duration such as 90s, 30m, 2h');
 
-/** A duration of one second or more; milliseconds. */
+/** A duration of at least one second, in milliseconds. */
 export const positiveDuration = durationText.refine((ms) => ms >= 1000, 'must be at least 1s');
 
-/** `256m`, `1g`; bytes. */
+/** A size such as `256m`, `1g`, in bytes. */
 export const sizeText = read(parseSize, 'a size such as 256m, 1g');

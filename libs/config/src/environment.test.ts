@@ -23,7 +23,7 @@ const issuesOf = (environment: Record<string, string>) => {
   }
 };
 
-test('every setting has a default, and what else is in the environment is let be', () => {
+test('every setting has a default, and other variables are ignored', () => {
   expect(readEnvironment(schema, { PATH: '/bin', EPHEMERA_UNKNOWN: '1' })).toEqual({
     EPHEMERA_REDIS_URL: 'redis://127.0.0.1:6379/0',
     EPHEMERA_NAMESPACE: 'ephemera',
@@ -44,7 +44,7 @@ test('an empty variable counts as unset', () => {
   });
 });
 
-test('text becomes numbers and milliseconds', () => {
+test('text is converted to numbers and milliseconds', () => {
   const input = { PORT: '9090', WAIT: '1h30m', COUNT: '100', EPHEMERA_TOMBSTONE: '1' };
   expect(readEnvironment(schema, input)).toMatchObject({
     PORT: 9090,
@@ -59,7 +59,7 @@ test.each([
   ['PORT', '65536', 'must be a port from 1 to 65535'],
   ['PORT', 'http', 'must be a port number'],
   ['PORT', '80.5', 'must be a whole port number'],
-  ['WAIT', '30', '"30" is no duration such as 90s, 30m, 2h'],
+  ['WAIT', '30', '"30" is not a duration such as 90s, 30m, 2h'],
   ['COUNT', '0', 'must be at least 1'],
   ['COUNT', '101', 'must be at most 100'],
   ['EPHEMERA_REDIS_URL', 'http://x', 'must be a redis:// or rediss:// address'],
@@ -68,7 +68,7 @@ test.each([
   expect(issuesOf({ [path]: value })).toEqual([{ path, detail }]);
 });
 
-test('every fault is told at once', () => {
+test('all errors are reported at once', () => {
   const faults = issuesOf({ PORT: 'x', WAIT: 'y', COUNT: 'z', EPHEMERA_LOG_LEVEL: 'loud' });
   expect(faults.map(({ path }) => path).sort()).toEqual(
     ['COUNT', 'EPHEMERA_LOG_LEVEL', 'PORT', 'WAIT'].sort(),
@@ -87,7 +87,7 @@ describe('a secret in a file', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  test('is taken from there, without the end of its line', () => {
+  test('is read without its line end', () => {
     const file = { EPHEMERA_REDIS_URL_FILE: join(folder, 'url') };
     const { EPHEMERA_REDIS_URL: url } = readEnvironment(schema, file);
     expect(url).toBe('redis://user:secret@r:1/0');
@@ -96,7 +96,7 @@ describe('a secret in a file', () => {
   test.each([
     ['none', {}, /cannot be read \(ENOENT\)/],
     ['empty', {}, /is empty/],
-    ['url', { EPHEMERA_REDIS_URL: 'redis://x' }, /so is EPHEMERA_REDIS_URL/],
+    ['url', { EPHEMERA_REDIS_URL: 'redis://x' }, /conflicts with EPHEMERA_REDIS_URL/],
   ])('is refused with what else is wrong: %s, %o', (name, more, detail) => {
     const file = join(folder, name);
     expect(issuesOf({ EPHEMERA_REDIS_URL_FILE: file, PORT: 'x', ...more })).toEqual([
@@ -105,12 +105,12 @@ describe('a secret in a file', () => {
     ]);
   });
 
-  test('is not looked for by whom it is not for', () => {
+  test('is not read by an app that does not use it', () => {
     expect(issuesOf({ EPHEMERA_ADMIN_TOKEN_FILE: join(folder, 'none') })).toEqual([]);
   });
 });
 
-test('a configuration error is one that the operator can fix', () => {
+test('a ConfigError is a BootError', () => {
   const error = new ConfigError('The environment', [{ path: 'A', detail: 'is wrong' }]);
   expect(error).toBeInstanceOf(BootError);
   expect(error.name).toBe('ConfigError');

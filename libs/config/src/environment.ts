@@ -4,7 +4,7 @@ import { BootError, parseDuration } from '@ephemera/domain';
 import { z } from 'zod';
 import { REDIS } from './redis-config.ts';
 
-/** A configuration that cannot be used, with everything that is wrong with it. */
+/** An invalid configuration, with all its errors. */
 export class ConfigError extends BootError {
   override readonly name = 'ConfigError';
   readonly faults: readonly Issue[];
@@ -19,10 +19,10 @@ export class ConfigError extends BootError {
   }
 }
 
-/** What is said of an unknown field, by the path of the object that it is in. */
+/** The detail for an unknown field, given the path of the object that contains it. */
 type OfUnknown = (at: readonly PropertyKey[]) => string;
 
-/** What zod found, as faults with dotted paths. */
+/** Converts the errors of zod to issues with dotted paths. */
 export function issuesOf(error: z.ZodError, ofUnknown: OfUnknown = () => 'unknown field'): Issue[] {
   return error.issues.flatMap((issue) => issuesIn(issue, [], ofUnknown));
 }
@@ -53,7 +53,7 @@ function issuesIn(
   }
 }
 
-/** The one form of several that has all the fields that were given, so that only values are wrong. */
+/** The only branch of a union that knows all given fields, so that its errors concern values. */
 function branchMeant(branches: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[] | undefined {
   const fitting = branches.filter((issues) =>
     issues.every(({ code, path }) => code !== 'unrecognized_keys' && path.length > 0),
@@ -61,19 +61,19 @@ function branchMeant(branches: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
-/** What is better in a file: whoever may inspect a container or a process sees its environment. */
+/** Secrets that may be in files, because `docker inspect` and /proc reveal the environment. */
 const SECRETS = ['EPHEMERA_ADMIN_TOKEN', 'EPHEMERA_REDIS_URL'] as const;
 
-/** Takes secrets from the files that the environment names; tells of those that it cannot. */
+/** Reads secrets from the files that the environment names. Returns the errors. */
 function readSecrets(schema: z.ZodType, input: Record<string, string | undefined>): Issue[] {
-  // One environment may be for all apps, and the file of a secret there for those that need it.
+  // All apps may share one environment. Read only the files of secrets that this app uses.
   const read = SECRETS.filter((name) => schema instanceof z.ZodObject && name in schema.shape);
   return read.flatMap((name) => {
     const path = `${name}_FILE`;
     const file = input[path];
     if (file === undefined) return [];
     if (input[name] !== undefined)
-      return [{ path, detail: `is set, and so is ${name}: one of them` }];
+      return [{ path, detail: `conflicts with ${name}; set only one of them` }];
     try {
       const secret = readFileSync(file, 'utf8').trim();
       if (secret === '') return [{ path, detail: `${file} is empty` }];
@@ -87,8 +87,8 @@ function readSecrets(schema: z.ZodType, input: Record<string, string | undefined
 }
 
 /**
- * Reads settings from the environment with a schema whose keys are the variables' names, and
- * refuses with every fault at once. An empty variable counts as unset; secrets may be in files.
+ * Reads settings from the environment. The keys of the schema are the names of the variables.
+ * Reports all errors at once. An empty variable counts as unset. Secrets may be in files.
  * @throws ConfigError
  */
 export function readEnvironment<T extends z.ZodType>(
@@ -112,7 +112,7 @@ export const port = (defaultValue: number) =>
     .max(65535, 'must be a port from 1 to 65535')
     .default(defaultValue);
 
-/** A duration such as `90s`, `30m`; milliseconds. */
+/** A duration such as `90s`, `30m`, in milliseconds. */
 export const duration = (defaultValue: string) =>
   z
     .string()
@@ -122,12 +122,12 @@ export const duration = (defaultValue: string) =>
       if (ms !== undefined) return ms;
       context.addIssue({
         code: 'custom',
-        message: `"${text}" is no duration such as 90s, 30m, 2h`,
+        message: `"${text}" is not a duration such as 90s, 30m, 2h`,
       });
       return z.NEVER;
     });
 
-/** A whole number within bounds. */
+/** A whole number from `min` to `max`. */
 export const count = (defaultValue: number, min: number, max: number) =>
   z.coerce
     .number({ error: 'must be a number' })
@@ -136,7 +136,7 @@ export const count = (defaultValue: number, min: number, max: number) =>
     .max(max, `must be at most ${max}`)
     .default(defaultValue);
 
-/** Entries with commas or spaces between. */
+/** A list, separated by commas or spaces. */
 export const list = z
   .string()
   .default('')
@@ -155,7 +155,7 @@ const logLevel = z
   .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
   .default('info');
 
-/** A token of scope `admin`: of the control API, and what a person signs in to the dashboard with. */
+/** A token with the scope `admin`, for the control API and for the login of the dashboard. */
 export const adminToken = z
   .string()
   .min(16, 'must have at least 16 characters')
@@ -171,7 +171,7 @@ export const adminTokenFile = z
     'Path of a file that holds the value of `EPHEMERA_ADMIN_TOKEN`. Keeps the token out of the environment. Read once at start-up. Set only one of the two.',
   );
 
-/** What every app reads. */
+/** The settings that all apps share. */
 export const COMMON = {
   ...REDIS,
   EPHEMERA_NAMESPACE: namespace.describe(

@@ -2,8 +2,8 @@ import { isAbsolute } from 'node:path';
 import type { Policy } from '@ephemera/domain';
 import { z } from 'zod';
 
-const capability = z.string().regex(/^[A-Z_]+$/, 'is no capability such as NET_BIND_SERVICE');
-const word = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'is no name');
+const capability = z.string().regex(/^[A-Z_]+$/, 'is not a capability such as NET_BIND_SERVICE');
+const word = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'is not a valid name');
 const seccomp = z
   .string()
   .refine(
@@ -11,7 +11,7 @@ const seccomp = z
     'must be unconfined, or the absolute path of a profile',
   );
 
-/** The fields of a template that say how it is kept apart from its host. */
+/** Template fields for isolation from the host. */
 export const isolationFields = {
   capAdd: z
     .array(capability)
@@ -86,7 +86,7 @@ export const imagesSchema = z
   })
   .prefault({});
 
-/** The fields of the file that bound what templates may ask for. */
+/** The fields of the file that restrict the options of templates. */
 export const policySchema = { allow: allowSchema, images: imagesSchema };
 
 export function policyOf(input: {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
-/** A file of certificates or a key, read at the start. */
+/** A file with certificates or a key, read at start-up. */
 const pemFile = z
   .string()
   .transform((path, context) => {
@@ -15,7 +15,7 @@ const pemFile = z
   })
   .optional();
 
-/** Where the Redis of a deployment is, and how it is spoken to. */
+/** The address of Redis and its TLS options. */
 export const REDIS = {
   EPHEMERA_REDIS_URL: z
     .string()
@@ -41,7 +41,7 @@ export const REDIS = {
   ),
 };
 
-/** The address that these settings stand for. */
+/** The Redis address of these settings. */
 export function redisAddressOf(input: {
   readonly EPHEMERA_REDIS_URL: string;
   readonly EPHEMERA_REDIS_CA?: string | undefined;

@@ -15,14 +15,14 @@ const issuesOf = (text: string) => {
 };
 
 test.each(['image: *demo', 'image: **/app', '<<: *base'])(
-  'an alias that nothing stands behind, %s, is a fault like any other',
+  'an unresolved alias, %s, is reported as a ConfigError',
   (line) => {
     const faults = issuesOf(`templates: {demo: {port: 80}}\nother: { ${line} }`);
-    expect(faults).toEqual([expect.stringMatching(/[Uu]nresolved alias.*wants quotes/)]);
+    expect(faults).toEqual([expect.stringMatching(/[Uu]nresolved alias.*needs quotes/)]);
   },
 );
 
-test('two fields make a template; everything else has a default', () => {
+test('a template needs two fields; all others have defaults', () => {
   const { defaultTemplate, templates } = parseTemplates(demo());
   expect([...templates.keys()]).toEqual(['demo']);
   expect(defaultTemplate).toMatchObject({
@@ -53,7 +53,7 @@ test.each(['command: ["a\\0b"]', 'env: {A: "a\\0b"}'])('refuses a NUL: %s', (fie
   expect(() => parseTemplates(demo(field))).toThrow(/must not contain a NUL character/);
 });
 
-test('reads every field in the units that people write', () => {
+test('reads every field with its units', () => {
   const { defaultTemplate } = parseTemplates(
     demo(`timeout: 90s, maxTimeout: 2h, idleTimeout: 10m, stopGrace: 250ms,
       limits: {memory: 1.5g, cpus: 2, pids: 10}, tmpfs: {/tmp: 8m}, user: "1000:1000",
@@ -81,7 +81,7 @@ test('reads every field in the units that people write', () => {
   });
 });
 
-test('the first of several ports is the one that an address without a port reaches', () => {
+test('the first of several ports is the main port', () => {
   const text = 'templates: {ide: {image: a, ports: {web: 3000, debug: 9229}}}';
   expect(parseTemplates(text).defaultTemplate).toMatchObject({
     port: 3000,
@@ -112,10 +112,10 @@ test.each([
   [demo('ready: {http: x}'), ['templates.demo.ready.http: must be a path that starts with /']],
   [
     demo('ready: {http: /x, status: 99}'),
-    ['templates.demo.ready.status: "99" is no status such as 200 or 200-399'],
+    ['templates.demo.ready.status: "99" is not a status such as 200 or 200-399'],
   ],
   [demo('ready: {http: /x, within: 10ms}'), ['templates.demo.ready.within: must be at least 1s']],
-  [demo('env: {1a: b}'), ['templates.demo.env.1a: is no name of a variable']],
+  [demo('env: {1a: b}'), ['templates.demo.env.1a: is not a valid variable name']],
   [demo('timeout: 0s'), ['templates.demo.timeout: must be at least 1s']],
   [demo('timeout: 5'), ['templates.demo.timeout: must be a duration such as 90s, 30m, 2h']],
   [demo('timeout: 1h, maxTimeout: 30m'), ['templates.demo.maxTimeout: must not be below timeout']],
@@ -126,13 +126,13 @@ test.each([
   [demo('limits: {memory: 1m}'), ['templates.demo.limits.memory: must be at least 6m']],
   [demo('privileged: true'), ['templates.demo.privileged: unknown field']],
   [demo('volumes: [/:/host]'), ['templates.demo.volumes: unknown field']],
-  [`default: x\n${demo()}`, ['default: "x" is none of the templates: demo']],
+  [`default: x\n${demo()}`, ['default: "x" is not a template; templates: demo']],
   [`${demo()}\nother: 1`, ['other: unknown field']],
 ])('%s', (text, expected) => {
   expect(issuesOf(text)).toEqual(expected);
 });
 
-test('the safe defaults can be taken back, each by its own field', () => {
+test('each safe default can be disabled by its own field', () => {
   const { defaultTemplate } = parseTemplates(demo('user: image, readOnly: false, egress: true'));
   expect(defaultTemplate).toMatchObject({
     user: undefined,
@@ -146,7 +146,7 @@ test('the safe defaults can be taken back, each by its own field', () => {
   expect(more.tmpfs).toEqual({ '/run': 1_048_576, '/tmp': 67_108_864 });
 });
 
-test('what weakens the host is refused unless it is allowed by name, all of it at once', () => {
+test('every option that weakens the host and is not allowed is reported at once', () => {
   const text = `
 templates:
   a: {image: a, port: 80, capAdd: [NET_BIND_SERVICE, NET_ADMIN], runtime: runsc}
@@ -166,7 +166,7 @@ templates:
   expect(issuesOf(text + allow)).toEqual([]);
 });
 
-test('images fit a pattern and name a digest where the operator wants that', () => {
+test('a policy can restrict images to patterns and require digests', () => {
   const images = 'images: {allow: [ghcr.io/acme/*], requireDigest: true}';
   expect(issuesOf(`${demo()}\n${images}`)).toEqual([
     'templates.demo.image: "a" fits none of images.allow',
@@ -178,24 +178,24 @@ test('images fit a pattern and name a digest where the operator wants that', () 
 
 test.each([
   ['seccomp: loose.json', 'seccomp: must be unconfined, or the absolute path of a profile'],
-  ['runtime: ../runc', 'runtime: is no name'],
-  ['apparmor: "a=b,c"', 'apparmor: is no name'],
+  ['runtime: ../runc', 'runtime: is not a valid name'],
+  ['apparmor: "a=b,c"', 'apparmor: is not a valid name'],
   ['userns: "container:x"', 'userns: Invalid option: expected one of "remapped"|"host"'],
   ['user: ""', 'user: must name a user, or be image'],
 ])('%s is refused', (fields, fault) => {
   expect(issuesOf(demo(fields))).toContain(`templates.demo.${fault}`);
 });
 
-test('labels are the operator’s own, and never those by which containers are known', () => {
+test('labels with the reserved prefix are refused', () => {
   const { defaultTemplate } = parseTemplates(demo("labels: {team: core, com.example/tier: '1'}"));
   expect(defaultTemplate.labels).toEqual({ team: 'core', 'com.example/tier': '1' });
   expect(issuesOf(demo('labels: {ephemera.instance: x, -a: y}'))).toEqual([
-    'templates.demo.labels.ephemera.instance: keys with ephemera. are taken',
-    'templates.demo.labels.-a: is no key of a label',
+    'templates.demo.labels.ephemera.instance: keys with the prefix ephemera. are reserved',
+    'templates.demo.labels.-a: is not a valid label key',
   ]);
 });
 
-test('every fault is told at once, with its path', () => {
+test('all errors are reported at once, with their paths', () => {
   const faults = issuesOf(`default: nobody
 templates:
   demo: {image: '', port: 0, timeout: 1, limits: {cpus: 0, disk: 1g}, foo: 1}
@@ -215,12 +215,12 @@ templates:
   );
 });
 
-test('broken YAML is told with its place', () => {
+test('a YAML syntax error is reported with its position', () => {
   expect(issuesOf('templates: [')[0]).toMatch(/at line 1, column/);
   expect(issuesOf('a: 1\na: 2')[0]).toMatch(/must be unique at line 2/);
 });
 
-test('a file that cannot be read is named', () => {
+test('an unreadable file is reported with its path', () => {
   expect(() => loadTemplates('/nowhere/ephemera.yml')).toThrow(
     '/nowhere/ephemera.yml cannot be used:\n  (whole): cannot be read (ENOENT)',
   );

@@ -19,17 +19,17 @@ const portNumber = z
 const name = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,40}$/, 'names are lowercase letters, digits and hyphens, at most 41');
-const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is no name of a variable');
+const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a valid variable name');
 
-/** Arguments and variables end at a NUL on their way to the process. */
+/** The kernel would cut arguments and variables at a NUL character. */
 const withoutNul = z
   .string()
   .refine((text) => !text.includes('\0'), 'must not contain a NUL character');
 
 const label = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, 'is no key of a label')
-  .refine((key) => !key.startsWith('ephemera.'), 'keys with ephemera. are taken');
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, 'is not a valid label key')
+  .refine((key) => !key.startsWith('ephemera.'), 'keys with the prefix ephemera. are reserved');
 
 const statusRanges = z.union([z.string(), z.int()]).transform((input, context) => {
   const ranges: [number, number][] = [];
@@ -38,7 +38,7 @@ const statusRanges = z.union([z.string(), z.int()]).transform((input, context) =
     if (!match) {
       context.addIssue({
         code: 'custom',
-        message: `"${part}" is no status such as 200 or 200-399`,
+        message: `"${part}" is not a status such as 200 or 200-399`,
       });
       return z.NEVER;
     }
@@ -49,11 +49,11 @@ const statusRanges = z.union([z.string(), z.int()]).transform((input, context) =
 
 const DEFAULT_READY_TIMEOUT_MS = '30s';
 
-/** Nobody and nogroup: with no group given, Docker would take that of root. */
+/** nobody:nogroup. Without a group, Docker would use the group of root. */
 const NOBODY = '65534:65534';
-/** What stands for the user of the image. */
-const AS_THE_IMAGE_SAYS = 'image';
-/** Of `/tmp` where the root file system is read-only; what is in it counts as memory. */
+/** The value of `user` that keeps the user of the image. */
+const USER_OF_IMAGE = 'image';
+/** Size of `/tmp` if the root file system is read-only. Its content counts as memory. */
 const TMP_SIZE = 64 * 1024 ** 2;
 
 const ready = z
@@ -90,7 +90,7 @@ const limits = z
   })
   .prefault({});
 
-/** One template as it stands in the file; every field with its default. */
+/** One template of the file. Every optional field has a default. */
 export const templateSchema = z
   .strictObject({
     image: z
@@ -209,7 +209,7 @@ export const templateSchema = z
       context.addIssue({ code: 'custom', path: ['ports'], message: 'must name at least one port' });
     }
     if (input.onTimeout === 'pause' && (input.maxTimeout ?? 0) <= input.timeout) {
-      const message = 'must be above timeout where onTimeout is pause';
+      const message = 'must be above timeout if onTimeout is pause';
       context.addIssue({ code: 'custom', path: ['maxTimeout'], message });
     }
     if (input.maxTimeout !== undefined && input.maxTimeout < input.timeout) {
@@ -236,7 +236,7 @@ const fileSchema = z
       context.addIssue({ code: 'custom', path: ['templates'], message: 'must have at least one' });
     }
     if (input.default !== undefined && !names.includes(input.default)) {
-      const message = `"${input.default}" is none of the templates: ${names.join(', ')}`;
+      const message = `"${input.default}" is not a template; templates: ${names.join(', ')}`;
       context.addIssue({ code: 'custom', path: ['default'], message });
     }
     const policy = policyOf(input);
@@ -252,24 +252,24 @@ export interface TemplateSet {
   /** The template that `/{prefix}/new` starts. */
   readonly defaultTemplate: Template;
   readonly templates: ReadonlyMap<string, Template>;
-  /** What one client may have at once. */
+  /** Quotas of one client. */
   readonly quotas: Quotas;
   /** The tokens of the control API. */
   readonly tokens: TokenEntries;
-  /** What templates may ask for. */
+  /** Restrictions on templates. */
   readonly policy: Policy;
 }
 
 /**
  * Reads the templates from YAML text.
- * @throws ConfigError with every fault and its dotted path
+ * @throws ConfigError with every error and its dotted path
  */
 export function parseTemplates(text: string, what = 'The configuration'): TemplateSet {
   const data = readYaml(text, fileSchema, what);
   const templates = new Map<string, Template>();
   for (const [key, input] of Object.entries(data.templates)) {
     const {
-      // Enough for the whole time to live, however late in its start it becomes ready.
+      // Leaves the full TTL even if the start takes the maximum time.
       maxTimeout = input.timeout + input.ready.within,
       port,
       ports = { web: port ?? 0 },
@@ -286,7 +286,7 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
       port: main,
       ports,
       command,
-      user: user === AS_THE_IMAGE_SAYS ? undefined : user,
+      user: user === USER_OF_IMAGE ? undefined : user,
       tmpfs: { ...(input.readOnly && { '/tmp': TMP_SIZE }), ...input.tmpfs },
       idleTimeout,
       notice,

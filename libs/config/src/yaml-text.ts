@@ -3,9 +3,9 @@ import type { z } from 'zod';
 import { ConfigError, issuesOf } from './environment.ts';
 
 /**
- * Reads YAML text as a schema has it; nothing at all counts as an empty mapping.
- * @param what how the text is called in errors
- * @throws ConfigError with every fault and its dotted path
+ * Parses YAML text with a schema. Empty text counts as an empty mapping.
+ * @param what the name of the text in errors
+ * @throws ConfigError with every error and its dotted path
  */
 export function readYaml<T extends z.ZodType>(text: string, schema: T, what: string): z.output<T> {
   const document = parseDocument(text, { prettyErrors: true });
@@ -17,9 +17,9 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
   try {
     value = document.toJS();
   } catch (error) {
-    // An alias that nothing stands behind is no error of the syntax.
-    const said = error instanceof Error ? error.message : String(error);
-    const detail = `${said}; text that begins with * or & wants quotes`;
+    // The parser reports an unresolved alias only here, not as a syntax error.
+    const reason = error instanceof Error ? error.message : String(error);
+    const detail = `${reason}; text that begins with * or & needs quotes`;
     throw new ConfigError(what, [{ path: '', detail }]);
   }
   const result = schema.safeParse(value ?? {});

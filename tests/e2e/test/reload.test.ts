@@ -61,7 +61,7 @@ test('SIGHUP reads them at once; a broken file is refused, and all goes on', asy
 
   await writeFile(site.config, 'templates: { broken: { port: eighty } }');
   proxy?.child.kill('SIGHUP');
-  await waitFor('the refusal', () => proxy?.log().includes('the last ones stay'));
+  await waitFor('the refusal', () => proxy?.log().includes('keeping the previous ones'));
   expect(proxy?.log()).toContain('templates.broken.port');
   expect(proxy?.log()).toContain('templates.broken.image');
   expect(await create(0)).toMatchObject({ template: 'renamed', timeout: 180 });

@@ -4,17 +4,17 @@ import type { Policy } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import { watchTemplates } from './watch-templates.ts';
 
-/** What templates may ask for, as the file says it now. */
+/** The current policy of the file. */
 export interface WatchedPolicy {
   readonly current: Policy;
   close(): void;
 }
 
 /**
- * Keeps up with the policy in the file of the templates. Where a worker has no such file, nothing
- * that weakens its host is allowed.
+ * Watches the policy in the template file. Without the file, nothing that weakens the host is
+ * allowed.
  *
- * @throws ConfigError where there is a file that cannot be used
+ * @throws ConfigError if the file exists and is invalid
  */
 export function watchPolicy(path: string, logger: Logger): WatchedPolicy {
   if (!existsSync(path)) return { current: STRICT_POLICY, close: () => undefined };

@@ -10,7 +10,7 @@ const withTimeout = (timeout: string) =>
 
 const eventually = (seen: () => number) => expect.poll(seen, { timeout: 30_000 });
 
-/** A file of templates, watched, and what the log says of faults. */
+/** A watched template file, and the logged errors. */
 async function watched() {
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-templates-'));
   const path = join(folder, 'ephemera.yml');
@@ -32,14 +32,14 @@ async function watched() {
   };
 }
 
-test('a file that is written anew is read again without a restart', async () => {
+test('a changed file is reloaded without a restart', async () => {
   const { path, timeout } = await watched();
   expect(timeout()).toBe(10_000);
   await writeFile(path, withTimeout('20s'));
   await eventually(timeout).toBe(20_000);
 });
 
-test('an editor that replaces the file by another, twice, is followed', async () => {
+test('a file that an editor replaces twice is reloaded', async () => {
   const { folder, path, timeout } = await watched();
   for (const seconds of [20, 30]) {
     await writeFile(join(folder, 'new'), withTimeout(`${seconds}s`));
@@ -49,7 +49,7 @@ test('an editor that replaces the file by another, twice, is followed', async ()
   }
 });
 
-test('a broken file changes nothing and its faults are logged; mended, it counts', async () => {
+test('an invalid file is logged and changes nothing; once corrected, it is reloaded', async () => {
   const { path, timeout, faults } = await watched();
   await writeFile(path, 'templates: { demo: { image: ephemera/demo, prot: 8080 } }');
   await eventually(() => faults.length).toBe(1);
@@ -66,7 +66,7 @@ test('a broken file changes nothing and its faults are logged; mended, it counts
   await eventually(timeout).toBe(40_000);
 });
 
-test('SIGHUP reads it at once', async () => {
+test('SIGHUP reloads the file immediately', async () => {
   const { path, timeout } = await watched();
   await writeFile(path, withTimeout('50s'));
   process.emit('SIGHUP');

@@ -3,26 +3,26 @@ import { ConfigError } from '../environment.ts';
 import type { Logger } from '@ephemera/process';
 import { loadTemplates, type TemplateSet } from '../template-config.ts';
 
-/** The templates as the file has them now, or last had them right. */
+/** The templates of the last valid version of the file. */
 export interface Templates {
   readonly current: TemplateSet;
-  /** Reads the file again; where it is broken the set stays, and the log tells every fault. */
+  /** Reads the file again. If it is invalid, the set is unchanged and the errors are logged. */
   reload(): void;
-  /** Hears of every set that takes the place of another. */
+  /** The listener is called after every change of the set. */
   onChange(listener: () => void): void;
   close(): void;
 }
 
-/** How often the file is looked at, ms. */
+/** Interval between checks of the file, ms. */
 const POLL_INTERVAL_MS = 1_000;
 
 /**
- * Reads the templates and keeps up with their file: it is looked at every second, and at once on
- * SIGHUP. It is looked at by its name, since notices of change follow what the name once stood
- * for: they are lost where an editor replaces the file, and never come through a bind mount.
- * Instances that run keep the template that they were started from.
+ * Reads the templates and watches their file: every second, and immediately on SIGHUP. The file is
+ * polled by name. inotify follows the inode: it misses an editor that replaces the file, and does
+ * not work through a bind mount.
+ * Running instances keep the template that they were started with.
  *
- * @throws ConfigError where the file cannot be used at the start
+ * @throws ConfigError if the file is invalid at the start
  */
 export function watchTemplates(path: string, logger: Logger): Templates {
   let current = loadTemplates(path);
@@ -31,10 +31,10 @@ export function watchTemplates(path: string, logger: Logger): Templates {
   const reload = (): void => {
     try {
       current = loadTemplates(path);
-      logger.info({ path, templates: [...current.templates.keys()] }, 'templates read again');
+      logger.info({ path, templates: [...current.templates.keys()] }, 'templates reloaded');
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      logger.error({ path, faults: error.faults }, 'templates not usable, the last ones stay');
+      logger.error({ path, faults: error.faults }, 'invalid templates, keeping the previous ones');
       return;
     }
     for (const listener of listeners) listener();

@@ -1,14 +1,14 @@
 import { SCOPES } from '@ephemera/domain';
 import { z } from 'zod';
 
-/** The name of the principal that `EPHEMERA_ADMIN_TOKEN` stands for. */
+/** The principal name of `EPHEMERA_ADMIN_TOKEN`. */
 export const ADMIN_TOKEN_NAME = 'admin';
 
 const hash = z
   .string()
   .regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hex digits; see: ephemera token');
 
-/** One token as it stands in the file. */
+/** One token of the file. */
 export const tokenSchema = z.strictObject({
   hash: z
     .union([hash, z.array(hash).min(1).max(8)], 'must be a hash or a list of hashes')
@@ -35,5 +35,5 @@ export const tokensSchema = z
   )
   .prefault({});
 
-/** Tokens by name, with the hashes of what they are. */
+/** Tokens by name, with their hashes. */
 export type TokenEntries = z.infer<typeof tokensSchema>;

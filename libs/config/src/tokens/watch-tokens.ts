@@ -5,31 +5,31 @@ import type { Logger } from '@ephemera/process';
 import { readYaml } from '../yaml-text.ts';
 import { type TokenEntries, tokensSchema } from './token-config.ts';
 
-/** How often the file is looked at, ms. */
+/** Interval between checks of the file, ms. */
 const POLL_INTERVAL_MS = 1_000;
 
 const fileSchema = z.looseObject({ tokens: tokensSchema });
 
-/** The tokens of a file, for who needs nothing else of it; kept up with as the templates are. */
+/** The current tokens of a file, for an app that does not need the templates. */
 export interface WatchedTokens {
   readonly current: TokenEntries;
   close(): void;
 }
 
 /**
- * Reads the tokens and keeps up with their file; none where there is no such file. A file that is
- * broken changes nothing.
- * @throws ConfigError where the file cannot be used at the start
+ * Reads the tokens and watches their file, as `watchTemplates` does. Without a file there are no
+ * tokens. An invalid file changes nothing.
+ * @throws ConfigError if the file is invalid at the start
  */
 export function watchTokens(path: string, logger: Logger): WatchedTokens {
   let current = loadTokens(path);
   const reload = (): void => {
     try {
       current = loadTokens(path);
-      logger.info({ path, tokens: Object.keys(current) }, 'tokens read again');
+      logger.info({ path, tokens: Object.keys(current) }, 'tokens reloaded');
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      logger.error({ path, faults: error.faults }, 'tokens not usable, the last ones stay');
+      logger.error({ path, faults: error.faults }, 'invalid tokens, keeping the previous ones');
     }
   };
   watchFile(path, { interval: POLL_INTERVAL_MS, persistent: false }, reload);
