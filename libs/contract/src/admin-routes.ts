@@ -12,7 +12,12 @@ import { defineRoute, json, problem } from './route.ts';
 import { statsSchema, templateListSchema } from './template-resource.ts';
 
 const item = {
-  params: z.object({ id: z.string().refine(isId, 'is not a valid instance id') }),
+  params: z.object({
+    id: z
+      .string()
+      .refine(isId, 'is not a valid instance id')
+      .openapi({ description: 'Id of the instance.' }),
+  }),
   absent: 'instance of this id',
 } as const;
 
@@ -59,7 +64,9 @@ export const adminRoutes = {
     method: 'GET',
     path: '/readyz/{part}',
     summary: 'Check one part of the readiness, such as `running`',
-    params: z.object({ part: z.string() }),
+    params: z.object({
+      part: z.string().openapi({ description: 'Name of a part, as `/readyz` lists them.' }),
+    }),
     absent: 'part of this name',
     responses: {
       200: json(partReadinessSchema, 'Ready'),

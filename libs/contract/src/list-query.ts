@@ -34,12 +34,19 @@ export const instanceFilterSchema = z.strictObject(filters);
 
 /** The query of `GET /v1/instances`. An instance must match all filters. */
 export const listQuerySchema = z.strictObject({
-  limit: z.coerce.number({ error: 'must be a number' }).int().min(1).max(1000).default(100),
+  limit: z.coerce
+    .number({ error: 'must be a number' })
+    .int()
+    .min(1)
+    .max(1000)
+    .default(100)
+    .openapi({ description: 'Maximum number of instances per page.' }),
   cursor: z
     .string()
     .regex(/^\d{1,15}$/, 'is not a cursor of this list')
     .default('0')
-    .transform(Number),
+    .transform(Number)
+    .openapi({ type: 'string', description: '`nextCursor` of the previous page.' }),
   ...filters,
 });
 

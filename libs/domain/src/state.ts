@@ -3,7 +3,21 @@ export type State =
   'pending' | 'starting' | 'warm' | 'ready' | 'paused' | 'draining' | 'gone' | 'failed';
 
 /** Why an instance ended. */
-export type EndReason = 'ttl' | 'idle' | 'request' | 'exited' | 'oom' | 'start_failed' | 'orphan';
+export type EndReason =
+  /** The deadline has passed. */
+  | 'ttl'
+  /** The instance was not used for the idle timeout of its template. */
+  | 'idle'
+  /** It was stopped on request. */
+  | 'request'
+  /** Its container exited, or another program removed it. */
+  | 'exited'
+  /** Its container exceeded its memory limit. */
+  | 'oom'
+  /** The start failed. */
+  | 'start_failed'
+  /** A warm instance that Redis may have lost a claim of, so no client may get it. */
+  | 'orphan';
 
 /**
  * The state machine of an instance. `pending → draining` is a kill before a worker took the spawn job.

@@ -10,7 +10,7 @@ export function registerDataPlaneMetrics(
   const registers = [registry];
   new Gauge({
     name: 'ephemera_requests_in_flight',
-    help: 'Requests being forwarded',
+    help: 'Requests that are being forwarded',
     registers,
     collect() {
       this.set(read.inFlight());
@@ -27,15 +27,15 @@ export function registerDataPlaneMetrics(
 }
 
 /**
- * Registers the counter of requests that an instance, or the way to it, has failed. The label
- * `reason` has the values of `UpstreamErrorReason` and no others.
+ * Registers the counter of failed upstream requests. The label `reason` takes the values of
+ * `UpstreamErrorReason`.
  *
- * @returns counts one failure
+ * @returns a function that counts one failure
  */
 export function countUpstreamFailures(registry: Registry): (reason: UpstreamErrorReason) => void {
   const failures = new Counter({
     name: 'ephemera_upstream_failures_total',
-    help: 'Requests without a complete response of their instance, by reason',
+    help: 'Requests that got no complete response from their instance, by reason',
     labelNames: ['reason'],
     registers: [registry],
   });

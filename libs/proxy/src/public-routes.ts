@@ -63,7 +63,7 @@ export function publicRoutes(prefix: string) {
       summary: 'The page with the button that starts an instance',
       responses: { 200: page('The page') },
     }),
-    entrance: defineRoute({
+    launchPage: defineRoute({
       method: 'GET',
       path: `/${prefix}`,
       summary: 'The page with the button that starts an instance',
@@ -73,7 +73,7 @@ export function publicRoutes(prefix: string) {
       method: 'GET',
       path: eventsPath(prefix, '{id}'),
       summary: 'Follow the start of an instance, as a server-sent event stream',
-      params: z.object({ id: z.string() }),
+      params: z.object({ id: z.string().describe('Id of the instance.') }),
       absent: 'instance',
       responses: {
         200: { description: 'The event stream', content: { 'text/event-stream': z.string() } },

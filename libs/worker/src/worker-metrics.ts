@@ -22,7 +22,7 @@ export function createWorkerMetrics(
   const registers = [registry];
   new Gauge({
     name: 'ephemera_instances',
-    help: 'Live instances of the whole deployment',
+    help: 'Live instances of the whole deployment, as counted in Redis',
     registers,
     async collect() {
       // Where the store is away the last figure stands: a scrape tells the rest all the same.
@@ -32,7 +32,7 @@ export function createWorkerMetrics(
   });
   new Gauge({
     name: 'ephemera_host_network_overlaps',
-    help: 'Networks of this host that overlap those of another live host; above 0 it starts nothing',
+    help: 'Networks of this host that overlap networks of another live host. Above 0, the worker starts no instance',
     registers,
     collect() {
       this.set(read.overlaps());
@@ -41,13 +41,13 @@ export function createWorkerMetrics(
   return {
     spawns: new Counter({
       name: 'ephemera_spawns_total',
-      help: 'Spawn jobs done, by outcome',
+      help: 'Completed spawn jobs, by outcome',
       labelNames: ['outcome'],
       registers,
     }),
     spawnSeconds: new Histogram({
       name: 'ephemera_spawn_seconds',
-      help: 'From creation to ready',
+      help: 'Time from the creation of an instance until it is ready',
       buckets: [0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30, 60],
       registers,
     }),
@@ -59,13 +59,13 @@ export function createWorkerMetrics(
     }),
     killLatenessSeconds: new Histogram({
       name: 'ephemera_kill_lateness_seconds',
-      help: 'From the deadline to the moment that the route was withdrawn',
+      help: 'Time from the deadline of an instance until its route is withdrawn',
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
       registers,
     }),
     repairs: new Counter({
       name: 'ephemera_repairs_total',
-      help: 'Differences between Docker and the store put right by reconciliation',
+      help: 'Differences between Docker and Redis that reconciliation has repaired, by kind',
       labelNames: ['kind'],
       registers,
     }),

@@ -13,17 +13,29 @@ export type UpstreamErrorReason =
   | ProtocolErrorReason
   /** llhttp refused the response to an upgrade; the cause says why. */
   | 'invalid_response'
+  /** The connection was refused or reset while it opened. */
   | 'connect_failed'
+  /** The connection did not open in time. */
   | 'connect_timeout'
+  /** The instance sent bytes before it got a request. */
   | 'data_before_request'
+  /** The instance closed the connection before the response was complete. */
   | 'connection_closed'
+  /** The connection failed, for example by a reset. */
   | 'connection_error'
+  /** No response began within `EPHEMERA_RESPONSE_TIMEOUT`. */
   | 'response_timeout'
+  /** The 101 response of a WebSocket handshake did not match the key of the client. */
   | 'handshake_rejected'
+  /** The route had changed when the connection opened. */
   | 'route_superseded'
+  /** The generation of the connection ended. */
   | 'route_dropped'
+  /** Redis could not confirm the route. */
   | 'store_unavailable'
+  /** The host of the route has not registered the address. */
   | 'host_unregistered'
+  /** An error in the proxy itself. */
   | 'internal';
 
 /** Decides what happens to the request; `reason` only informs. */
