@@ -48,9 +48,9 @@ import { sendWaitingPage } from './waiting/waiting-page.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
-/** What closing the public port may take beyond what it is told to wait, milliseconds. */
+/** Closing the public port may take this much longer than its configured periods, milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000;
-/** How often it is made sure that the workers know what to keep warm, milliseconds. */
+/** How often the proxy checks that Redis still has the pool specs, milliseconds. */
 const SYNC_POOLS_INTERVAL_MS = 30_000;
 
 /** Settings of a proxy replica; durations in milliseconds. */
@@ -81,7 +81,7 @@ export interface ProxyConfig {
   readonly tombstone: number;
 }
 
-/** What a proxy is made of; tests wrap or replace single parts. */
+/** The components of a proxy. Tests wrap or replace single ones. */
 export interface ProxyDependencies {
   readonly createStore: typeof createStore;
   readonly createProducers: typeof createProducers;
@@ -108,7 +108,7 @@ export function createProxy(
   const shutdown = createShutdown(logger);
   return {
     logger,
-    start: () => startProxy(config, dependencies, { logger, lifetime: shutdown }),
+    start: () => startProxy(config, dependencies, { logger, shutdown }),
     stop: () => shutdown.stop(),
   };
 }
@@ -116,7 +116,7 @@ export function createProxy(
 async function startProxy(
   config: ProxyConfig,
   dependencies: ProxyDependencies,
-  { logger, lifetime: shutdown }: { readonly logger: Logger; readonly lifetime: Shutdown },
+  { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
 ): Promise<void> {
   countExternalMemoryInHeapLimit();
   const templates = watchTemplates(config.templatesPath, logger);
@@ -144,7 +144,7 @@ async function startProxy(
   await routes.start();
   shutdown.onShutdown('routes', () => routes.stop());
 
-  // One count for all interfaces and replicas.
+  // Shared by all interfaces and replicas, so that each address has one count.
   const authThrottle = createAuthThrottle(redis, keys.rate('auth'));
   const store = dependencies.createStore(redis, keys, config.tombstone);
   const { instances, leases, hosts, rates, pools, intake, logArchive } = store;
@@ -170,7 +170,7 @@ async function startProxy(
     keys,
   });
   await hostRpc.start();
-  shutdown.onShutdown('asks', () => hostRpc.stop());
+  shutdown.onShutdown('host rpc', () => hostRpc.stop());
 
   const { domain, prefix, publicUrl } = config;
   const urlOf = (id: string) =>
@@ -181,22 +181,22 @@ async function startProxy(
   shutdown.onShutdown('pool queue', () => refills.close());
   const publish = () => syncPoolSpecs({ pools, refills }, templates.current, urlOf, logger);
   await publish();
-  const retell = setInterval(() => void tellAgain(), SYNC_POOLS_INTERVAL_MS);
-  shutdown.onShutdown('pools', () => clearInterval(retell));
+  const resync = setInterval(() => void syncIfLost(), SYNC_POOLS_INTERVAL_MS);
+  shutdown.onShutdown('pools', () => clearInterval(resync));
   templates.onChange(() => {
-    publish().catch((error: unknown) => logger.warn({ err: error }, 'pools not told'));
+    publish().catch((error: unknown) => logger.warn({ err: error }, 'pool specs not synced'));
   });
   const starter = {
     ...jobs,
     intake,
     instances,
     refills,
-    // Where the store does not tell, the data path decides.
+    // If the store cannot answer, the data path checks the registration later.
     isReachable: async (instance: Instance) => {
       const { host, address = '' } = instance;
       return (await routes.isRegistered(host, address).catch(() => true)) && isReachable(instance);
     },
-    onError: (error: unknown) => logger.warn({ err: error }, 'claim not settled'),
+    onError: (error: unknown) => logger.warn({ err: error }, 'claim clean-up failed'),
     get templates() {
       return templates.current;
     },
@@ -218,7 +218,7 @@ async function startProxy(
     publicUrl: `${publicUrl}/${prefix}`,
     version,
     metrics,
-    // Ready only when the whole job would work: routes, their invalidation, and a host to start on.
+    // Ready only if a start would succeed: routes can be read and invalidated, and a host is alive.
     parts: {
       routes: () => routes.connected,
       worker: async () => (await hosts.alive(await instances.now())).length > 0,
@@ -245,7 +245,7 @@ async function startProxy(
   const admin = createServer(inFlight.track(administer));
   const closeAdminPort = async () => {
     admin.close();
-    // What was asked here while the public port drained.
+    // Wait for requests that arrived while the public port drained.
     await inFlight.drain(config.drainFor);
   };
   shutdown.onShutdown('admin port', closeAdminPort, stopsWithin);
@@ -291,22 +291,22 @@ async function startProxy(
   );
   await listen(server, { host: config.bind, port: config.publicPort, reusePort: true });
   const closePublicPort = async () => {
-    // First the balancer hears that nothing more should come, then the port closes.
+    // Become unready first, so that the load balancer stops sending requests. Then close the port.
     await sleep(config.unreadyFor);
     server.close();
     await Promise.all([dataPlane.drain(config.drainFor), inFlight.drain(config.drainFor)]);
   };
   shutdown.onShutdown('public port', closePublicPort, stopsWithin);
-  // Last: who is told that this replica is ready sends requests at once.
+  // Last: a load balancer sends requests as soon as this replica reports that it is ready.
   await listen(admin, { host: config.adminBind, port: config.adminPort });
   logger.info({ publicPort: config.publicPort, adminPort: config.adminPort }, 'proxy ready');
 
-  /** A Redis that lost everything has lost what is to be kept warm too. */
-  async function tellAgain(): Promise<void> {
+  /** Publishes the pool specs again after Redis has lost its data. */
+  async function syncIfLost(): Promise<void> {
     try {
       if ((await pools.listPoolSpecs()).length === 0) await publish();
     } catch (error) {
-      logger.warn({ err: error }, 'pools not told');
+      logger.warn({ err: error }, 'pool specs not synced');
     }
   }
 }

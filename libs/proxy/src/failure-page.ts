@@ -84,7 +84,7 @@ export interface RestartAction {
   readonly action: string;
 }
 
-/** The page of a problem. The first line of `detail` is a sentence; further lines are a log. */
+/** Renders a problem. The first line of `detail` is a sentence; further lines are a log. */
 function failurePage({ status, title, detail }: Problem, restartAction?: RestartAction): string {
   const [sentence = '', ...log] = detail.split('\n');
   const parts = [

@@ -6,7 +6,7 @@ import { open } from '../test/data-plane/raw.ts';
 import { abortOnClose, InFlightRequests } from './in-flight-requests.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
-// node:http stops telling of a connection's end once it has handed the connection over.
+// After node:http has handed a connection over, it no longer reports its end.
 const CONNECT = 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n';
 
 async function counting(handler: (req: IncomingMessage, res: ServerResponse) => void) {
@@ -34,7 +34,7 @@ async function expectDrained(inFlight: InFlightRequests) {
   await waitFor('the drain to end', () => drained, 2_000);
 }
 
-test('what waits behind an answer is answered in its turn, and waited for then', async () => {
+test('a pipelined request is answered in order, and a drain waits for it', async () => {
   const { inFlight, begun, client } = await counting((_req, res) => {
     if (begun.length > 1) res.end('next');
   });
@@ -46,7 +46,7 @@ test('what waits behind an answer is answered in its turn, and waited for then',
   await expectDrained(inFlight);
 });
 
-test('a connection that is taken away under many requests leaves none behind', async () => {
+test('a connection handed over during many requests leaves none in flight', async () => {
   const signals: AbortSignal[] = [];
   const { inFlight, client } = await counting((_req, res) => {
     signals.push(abortOnClose(res, undefined));
@@ -57,7 +57,7 @@ test('a connection that is taken away under many requests leaves none behind', a
   expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
 });
 
-test('more requests behind one another than anybody sends end the connection', async () => {
+test('too many pipelined requests end the connection', async () => {
   const { inFlight, begun, client } = await counting(() => undefined);
   client.send(GET.repeat(300));
   await client.untilClosed();

@@ -4,13 +4,13 @@ import { MAX_PIPELINED_REQUESTS } from './data-plane/limits.ts';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
 
-/** How many requests of a connection wait for their turn. */
+/** How many requests of a connection wait for earlier responses. */
 const waiting = new WeakMap<Socket, number>();
 
 /**
- * Calls `start` when the responses to earlier requests of the connection were sent (pipelining).
- * Before that, node:http may never tell a response that the connection has closed. A connection with
- * more than `MAX_PIPELINED_REQUESTS` waiting requests is destroyed.
+ * Calls `start` once the responses to earlier requests of the connection were sent (pipelining).
+ * Until then, node:http may not report to a response that the connection has closed. A connection
+ * with more than `MAX_PIPELINED_REQUESTS` waiting requests is destroyed.
  */
 export function inPipelineOrder(res: ServerResponse, start: () => unknown): void {
   if (res.socket) {
@@ -58,7 +58,7 @@ export class InFlightRequests {
 
   /** Waits until no request is in flight, at most `deadlineMs`. A second call keeps the deadline. */
   async drain(deadlineMs: number): Promise<void> {
-    // A connection that is kept could receive a request just as the process exits.
+    // A client could send another request on a kept connection just before the process exits.
     for (const res of this.#responses) res.shouldKeepAlive = false;
     this.#stopping.abort();
     this.#deadline ??= performance.now() + deadlineMs;

@@ -11,7 +11,7 @@ const newQuerySchema = z.object({
   redirect: flagSchema('1').describe('`0`: answer with the id as text instead of a redirect.'),
 });
 
-/** What `/{prefix}/new` reads of its query. */
+/** The query parameters of `/{prefix}/new`. */
 export type NewQuery = z.output<typeof newQuerySchema>;
 
 const page = (description: string): ResponseDeclaration => ({
@@ -38,7 +38,7 @@ const startResponses = {
   ...refusals,
 } as const;
 
-/** The routes of the public port that are the product's own; all else is for instances. */
+/** The product's own routes on the public port. All other paths are for instances. */
 export function publicRoutes(prefix: string) {
   return {
     startByLink: defineRoute({
@@ -46,7 +46,7 @@ export function publicRoutes(prefix: string) {
       path: `/${prefix}/new`,
       summary: 'Start an instance and redirect to it',
       query: newQuerySchema,
-      // A look must not start one.
+      // HEAD must not start an instance.
       refusesHead: true,
       responses: { ...startResponses, 307: { description: 'Redirect to the instance' } },
     }),
@@ -86,8 +86,9 @@ export function publicRoutes(prefix: string) {
 }
 
 /**
- * Where the steps of a start are told, on the origin of the instance's own pages in either form of
- * address. `-` begins no id, and in host form the id stands in it: no application's path is hidden.
+ * The path of a start's progress events, on the origin of the instance's pages in both address
+ * forms. No id starts with `-`, and in host form the path contains the id. So it hides no path of
+ * an application.
  */
 export function eventsPath(prefix: string, id: string): string {
   return `/${prefix}/-/${id}/events`;

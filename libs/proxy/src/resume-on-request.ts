@@ -13,8 +13,8 @@ export interface ResumePorts {
 }
 
 /**
- * The routes, with a wait that resumes: a request that waits for an instance which is paused until
- * its next request asks the host to resume it. Concurrent waits ask once.
+ * Wraps the routes so that waiting for a paused instance resumes it, where its template has
+ * `resume: request`. Concurrent waits send one request to the host.
  */
 export function resumeOnRequest(ports: ResumePorts): ResumePorts['routes'] {
   const { routes, instances, hostRpc, logger } = ports;

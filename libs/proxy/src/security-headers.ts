@@ -1,11 +1,11 @@
-/** On all of our own answers, whatever they are. */
+/** Headers of all responses of the product itself. */
 const ALWAYS = {
   'cache-control': 'no-store',
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
 } as const;
 
-/** On answers that no browser is to show as a page. */
+/** Headers of responses that a browser must not render as a page. */
 export const NEVER_A_PAGE = {
   ...ALWAYS,
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
@@ -13,20 +13,20 @@ export const NEVER_A_PAGE = {
   'x-frame-options': 'DENY',
 } as const;
 
-/** What a page of ours may do. */
+/** What a page of the product may do. */
 export interface PagePolicy {
-  /** Of its style and its script; without, style alone may stand in it, and no script. */
+  /** For its style and its script. Without a nonce, inline style is allowed and scripts are not. */
   readonly nonce?: string;
-  /** Whether it has a button: then no page of another origin may put it in a frame. */
+  /** Whether it has a button. If so, pages of other origins must not frame it (clickjacking). */
   readonly hasButton: boolean;
 }
 
 /**
- * The headers of a page of ours. One that stands in the place of an instance's page may be in a
- * frame as that may, unless there is something on it to press.
+ * Returns the headers of a page of the product. A page shown in place of an instance's page may be
+ * framed like that page, unless it has a button.
  *
- * No `form-action`: it would hold for where a form leads, the instance's own origin, too. And no
- * `no-referrer` where there is a form: a browser would send `Origin: null` with it.
+ * No `form-action`, because it would also apply to the redirect to the instance's own origin. No
+ * `no-referrer` on a page with a form, because browsers would then send `Origin: null`.
  */
 export function pageHeaders({ nonce, hasButton }: PagePolicy) {
   const style = nonce === undefined ? "'unsafe-inline'" : `'nonce-${nonce}'`;
@@ -37,7 +37,8 @@ export function pageHeaders({ nonce, hasButton }: PagePolicy) {
   const ancestors = hasButton ? "'self'" : '*';
   return {
     ...ALWAYS,
-    // The first answer of an origin decides for all that follow: as on an instance's own.
+    // The first response of an origin decides for the whole origin, so it must match the instance's
+    // own.
     'origin-agent-cluster': '?1',
     ...(hasButton && { 'referrer-policy': 'same-origin' }),
     'content-security-policy': `default-src 'none'; style-src ${style};${follows} base-uri 'none'; ${hasButton ? '' : "form-action 'none'; "}frame-ancestors ${ancestors}`,

@@ -2,7 +2,7 @@ import { sampleTemplate } from '@ephemera/test-support';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { BEARER, type OpenPorts, openPorts } from './open-ports.ts';
 
-// `DELETE /v1/instances` ends what its filters match, and never more.
+// `DELETE /v1/instances` ends exactly the instances that its filters match.
 
 let ports: OpenPorts;
 beforeAll(async () => {
@@ -34,7 +34,7 @@ test.each([
   ['?state=paused', 0],
   ['?template=never', 0],
 ])('%s ends %i', async (query, expected) => {
-  // A template that is in no file any more: instances of it are ended by its name all the same.
+  // A template that is no longer configured; its instances can still be ended by its name.
   const b = sampleTemplate({ name: 'b' });
   await ports.startInstance({ template: sampleTemplate({ name: 'a' }), metadata: { user: 'ann' } });
   await ports.startInstance({ template: b, metadata: { user: 'ann' } });
@@ -43,7 +43,7 @@ test.each([
   expect(await alive()).toHaveLength(3 - expected);
 });
 
-test('more than one page of them', async () => {
+test('ends more than one page', async () => {
   const b = sampleTemplate({ name: 'b' });
   const kept = await ports.startInstance({ template: sampleTemplate({ name: 'a' }) });
   await Promise.all(Array.from({ length: 120 }, () => ports.startInstance({ template: b })));
@@ -68,7 +68,7 @@ test.each([
   expect(await alive()).toEqual([kept]);
 });
 
-test('without a filter it ends all', async () => {
+test('ends all instances without a filter', async () => {
   await ports.startInstance();
   await ports.startInstance({ template: sampleTemplate({ name: 'b' }) });
   expect(await end('')).toEqual({ status: 202, body: { ended: 2 } });

@@ -31,21 +31,24 @@ import { loadTheme } from '../src/waiting/theme.ts';
 
 const TOKEN = 'the-admin-of-all-of-this';
 export const BEARER = { authorization: `Bearer ${TOKEN}` };
-/** What the log says where a handler failed, or answered other than declared. */
+/** The log message of a handler that failed or sent an undeclared response. */
 const BUG = 'request failed';
 
-/** Both HTTP interfaces of a proxy over a real Redis, each response checked; there is no worker. */
+/**
+ * Both HTTP interfaces of a proxy with a real Redis and without a worker. Each response is checked
+ * against its declaration.
+ */
 export interface OpenPorts {
   readonly adminUrl: string;
   readonly publicUrl: string;
   readonly adminRoutes: readonly RouteDeclaration[];
   readonly publicRoutes: readonly RouteDeclaration[];
   readonly instances: InstanceStore;
-  /** An instance as its worker leaves it. */
+  /** Creates an instance in the state in which its worker leaves it. */
   startInstance(draft?: Partial<InstanceDraft>): Promise<string>;
-  /** Forgets every instance; without a worker, none that is ending comes to its end. */
+  /** Removes all data. Without a worker, no draining instance is finalized. */
   clear(): Promise<void>;
-  /** What was logged as a bug. */
+  /** Log lines of bugs. */
   readonly bugs: readonly string[];
   stop(): Promise<void>;
 }

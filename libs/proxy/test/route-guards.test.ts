@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { publicRoutes } from '../src/public-routes.ts';
 import { BEARER, type OpenPorts, openPorts } from './open-ports.ts';
 
-// Every route of both ports, against everything that its guard must refuse. A new route has its
-// rows from its declaration.
+// Sends to every route of both ports every request that its guard must refuse. Cases for a new
+// route come from its declaration.
 
 const ADMIN: readonly RouteDeclaration[] = Object.values(adminRoutes);
 const PUBLIC: readonly RouteDeclaration[] = Object.values(publicRoutes('demo'));
@@ -19,7 +19,7 @@ afterAll(() => ports.stop());
 const namesOf = (routes: readonly RouteDeclaration[]) =>
   routes.map(({ method, path }) => `${method} ${path}`).sort();
 
-test('what is declared is mounted, and what is mounted is declared and documented', async () => {
+test('every declared route is mounted, and every mounted route is declared and documented', async () => {
   expect(namesOf(ports.adminRoutes)).toEqual(namesOf(ADMIN));
   expect(namesOf(ports.publicRoutes)).toEqual(namesOf(PUBLIC));
   const answer = await fetch(`${ports.adminUrl}/openapi.json`, { headers: BEARER });
@@ -43,7 +43,7 @@ describe('the admin port', () => {
     expect((await sendCase(ports.adminUrl, sent)).status).toBe(401);
   });
 
-  test('an unknown path is 404, and OPTIONS says what is allowed', async () => {
+  test('an unknown path is 404, and OPTIONS lists the allowed methods', async () => {
     for (const path of ['/v1/nothing', '/v1/instances/', '/v1', '/healthz/x']) {
       expect((await sendCase(ports.adminUrl, { method: 'GET', path }, BEARER)).status).toBe(404);
     }
@@ -65,7 +65,7 @@ describe('the public port', () => {
     for (const name of sent.names) expect(answer.detail).toContain(name);
   });
 
-  test('what others add to a link is ignored, and what is read of it is checked', async () => {
+  test('unknown parameters of a link are ignored, known ones are checked', async () => {
     const ask = (query: string) =>
       fetch(`${ports.publicUrl}/demo/new${query}`, { redirect: 'manual' });
     expect((await ask('?utm_source=x&template=demo')).status).toBe(307);
@@ -77,6 +77,6 @@ describe('the public port', () => {
   });
 });
 
-test('no response was other than declared', () => {
+test('every response matched its declaration', () => {
   expect(ports.bugs).toEqual([]);
 });

@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => browser.close());
 
-/** The page of a theme in a browser, and what its stream of steps then tells. */
+/** Opens the page of a theme in a browser, with a stream of progress events. */
 async function open(theme: (typeof THEMES)[number], stream: string, look: object = {}) {
   const context = await browser.newContext(look);
   const page = await context.newPage();
@@ -47,7 +47,7 @@ const step = (input: object) => `event: step\ndata: ${JSON.stringify(input)}\n\n
 const PULLING = step({ step: 'pulling', text: 'Pulling the image app (34 %).', percent: 34 });
 
 test.each(THEMES.flatMap((theme) => [[theme, 'dark'] as const, [theme, 'light'] as const]))(
-  '%s, %s: nothing that axe finds, and no sideways scrolling on a small screen',
+  '%s, %s: no axe violations, and no horizontal scrolling on a small screen',
   async (theme, colorScheme) => {
     const look = { colorScheme, viewport: { width: 320, height: 480 }, reducedMotion: 'reduce' };
     const { page } = await open(theme, PULLING, look);
@@ -63,13 +63,13 @@ test.each(THEMES.flatMap((theme) => [[theme, 'dark'] as const, [theme, 'light'] 
   },
 );
 
-test('at the end of the start the page is asked for again', async () => {
+test('the page reloads at the end of the start', async () => {
   const { page, loads } = await open('calm', `${PULLING}event: over\ndata: {}\n\n`);
   await expect.poll(loads, { timeout: 10_000 }).toBeGreaterThan(1);
   await page.context().close();
 });
 
-test('a step that is told again is not read out again', async () => {
+test('a repeated step is not announced again', async () => {
   const { page } = await open('calm', '');
   await page.evaluate(`globalThis.changes = 0;
     new MutationObserver((seen) => { changes += seen.length })

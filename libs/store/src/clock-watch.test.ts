@@ -32,7 +32,7 @@ function watch(wallClock: () => number) {
 }
 
 test.each([HOUR, -HOUR])(
-  'a clock that is off by %i ms is told of once, and seen through',
+  'reports a clock that is off by %i ms once, and corrects for it',
   async (off) => {
     let looks = 0;
     const { clock, reported } = watch(() => {
@@ -42,12 +42,12 @@ test.each([HOUR, -HOUR])(
     await waitFor('some looks', () => looks > 5);
     expect(reported).toEqual([[expect.closeTo(off, -3), true]]);
     expect(clock.skewMs).toBeCloseTo(off, -3);
-    // The server runs on this machine, so its clock is ours.
+    // Redis runs on this machine, so both clocks are the same.
     expect(Math.abs(clock.now() - Date.now())).toBeLessThan(500);
   },
 );
 
-test('a clock that is right is no news', async () => {
+test('reports nothing for a correct clock', async () => {
   let looks = 0;
   const { reported } = watch(() => {
     looks++;
@@ -57,7 +57,7 @@ test('a clock that is right is no news', async () => {
   expect(reported).toEqual([]);
 });
 
-test('a clock that was set is told of again, and so is that it is right', async () => {
+test('reports a clock that was changed, and its correction', async () => {
   let off = 0;
   const { reported } = watch(() => Date.now() + off);
   for (const next of [HOUR, 0, -HOUR]) {

@@ -1,43 +1,46 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 
-/** How far the wall clock of this process is from Redis', which every deadline follows. */
+/**
+ * The difference between this process' wall clock and Redis' clock. Every deadline follows Redis'
+ * clock.
+ */
 export interface ClockWatch {
-  /** Milliseconds that the clock here is ahead; negative where it is behind. */
+  /** Wall clock minus Redis' clock, milliseconds; negative where the wall clock is behind. */
   readonly skewMs: number;
-  /** What Redis' clock shows, as far as it is known here, epoch milliseconds. */
+  /** Estimate of Redis' clock, epoch milliseconds. */
   readonly now: () => number;
   stop(): void;
 }
 
 export interface ClockWatchOptions {
   readonly redis: Redis;
-  /** Told once when the clock here goes wrong, and once when it is right again. */
+  /** Called once when the wall clock becomes wrong, and once when it is right again. */
   readonly onSkew: (skewMs: number, isSkewed: boolean) => void;
   readonly wallClock?: () => number;
-  /** Between two looks, milliseconds. */
+  /** Interval between two measurements, milliseconds. */
   readonly every?: number;
 }
 
-/** From how much on a clock counts as wrong, milliseconds. */
+/** The clock counts as wrong above this skew, milliseconds. */
 const SKEW_THRESHOLD_MS = 1_000;
 const POLL_INTERVAL_MS = 5_000;
-/** An answer that was on its way for longer says too little, milliseconds. */
+/** Slower replies are ignored, because their measurement is too uncertain; milliseconds. */
 const MAX_ROUND_TRIP_MS = 500;
 
-/** Compares this process' wall clock with Redis' now and then, beginning at once. */
+/** Compares the wall clock with Redis' clock at intervals. The first measurement starts at once. */
 export function watchClock(options: ClockWatchOptions): ClockWatch {
   const { redis, onSkew, wallClock = Date.now, every = POLL_INTERVAL_MS } = options;
   const stopping = new AbortController();
   let skewMs = 0;
   let skewed = false;
 
-  const look = async (): Promise<void> => {
+  const measure = async (): Promise<void> => {
     const [sentAt, sentOn] = [wallClock(), performance.now()];
     const [seconds, micros] = await redis.time();
     const took = performance.now() - sentOn;
     if (took > MAX_ROUND_TRIP_MS) return;
-    // Redis looked at its clock half way through, give or take the other half.
+    // Assume that Redis read its clock half-way through the round trip.
     skewMs = sentAt + took / 2 - (Number(seconds) * 1000 + Number(micros) / 1000);
     if (Math.abs(skewMs) > SKEW_THRESHOLD_MS === skewed) return;
     skewed = !skewed;
@@ -45,8 +48,8 @@ export function watchClock(options: ClockWatchOptions): ClockWatch {
   };
   void (async () => {
     while (!stopping.signal.aborted) {
-      // A Redis that is away is reported by its connection.
-      await look().catch(() => undefined);
+      // The connection reports its own errors.
+      await measure().catch(() => undefined);
       await sleep(every, undefined, { signal: stopping.signal }).catch(() => undefined);
     }
   })();

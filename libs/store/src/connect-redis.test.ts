@@ -10,7 +10,7 @@ function connect(url: string, profile: ConnectionProfile = 'request') {
   return redis;
 }
 
-test('a Redis that is not there is named, without its password', async () => {
+test('names the unreachable address without its password', async () => {
   const url = `redis://:hunter2@127.0.0.1:${await freePort()}/0`;
   const required = requireRedis(connect(url, 'job'), url);
   await expect(required).rejects.toThrow(BootError);
@@ -18,7 +18,7 @@ test('a Redis that is not there is named, without its password', async () => {
   await expect(required).rejects.not.toThrow(/hunter2/);
 });
 
-test('one that is there is found, and whoever answers a visitor hears at once when it goes', async () => {
+test('the request profile connects, and fails at once when Redis stops', async () => {
   const server = await startRedis();
   const redis = connect(server.url);
   await requireRedis(redis, server.url);
@@ -31,7 +31,7 @@ test('one that is there is found, and whoever answers a visitor hears at once wh
   expect(isRedisUnavailable(error)).toBe(true);
 });
 
-test('whoever works off a queue waits until it is back', async () => {
+test('the job profile waits until Redis is back', async () => {
   const port = await freePort();
   const redis = connect(`redis://127.0.0.1:${port}/0`, 'job');
   const answer = redis.ping();
@@ -40,7 +40,7 @@ test('whoever works off a queue waits until it is back', async () => {
   await server.stop();
 });
 
-test('a command that Redis refuses is no absence', async () => {
+test('a refused command does not count as an unavailable Redis', async () => {
   const server = await startRedis();
   const redis = connect(server.url);
   await requireRedis(redis, server.url);

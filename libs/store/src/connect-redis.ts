@@ -3,11 +3,11 @@ import { BootError } from '@ephemera/domain';
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 
-/** Where a Redis is, and how it is spoken to. */
+/** The address of a Redis server, and its TLS material. */
 export interface RedisAddress {
-  /** `redis://` or `rediss://`, with user, password and number of the database. */
+  /** `redis://` or `rediss://`, with user, password and database number. */
   readonly url: string;
-  /** For `rediss://`: whom to trust, and who we are; PEM. */
+  /** For `rediss://`: the trusted CA, and the client certificate with its key; PEM. */
   readonly tls?:
     | {
         readonly ca?: string | undefined;
@@ -17,7 +17,7 @@ export interface RedisAddress {
     | undefined;
 }
 
-/** Where to, and the options that go with it; a bare URL trusts the system's certificates. */
+/** Splits an address into URL and TLS options. A bare URL trusts the system's certificates. */
 export function readAddress(address: string | RedisAddress): {
   url: string;
   tls: { tls?: ConnectionOptions };
@@ -30,9 +30,10 @@ export function readAddress(address: string | RedisAddress): {
 }
 
 /**
- * `request`: fails at once while Redis is away, for whoever answers a visitor.
- * `job`: waits for Redis, for whoever works off a queue.
- * `watch`: waits for news as long as it asked to, and fails at once where the connection is lost.
+ * `request`: commands fail at once while Redis is unavailable; for code that serves a client.
+ * `job`: commands wait until Redis is back; for code that processes queue jobs.
+ * `watch`: blocking reads have no timeout of their own, and fail at once when the connection is
+ * lost.
  */
 export type ConnectionProfile = 'request' | 'job' | 'watch';
 
@@ -42,7 +43,10 @@ const PROFILES = {
   watch: { enableOfflineQueue: false, maxRetriesPerRequest: 0 },
 } as const satisfies Readonly<Record<ConnectionProfile, RedisOptions>>;
 
-/** A connection that keeps reconnecting (at most 500 ms apart); `onError` hears of each failure. */
+/**
+ * Creates a connection that reconnects forever, at most 500 ms apart. Calls `onError` for each
+ * failure.
+ */
 export function connectRedis(
   address: string | RedisAddress,
   profile: ConnectionProfile,
@@ -62,19 +66,19 @@ export function connectRedis(
 }
 
 /**
- * A master that has become a replica keeps its connections, and refuses every write: another
- * connection finds the new master, and 2 has the command sent again there.
+ * A master that was demoted to a replica keeps its connections open and refuses every write. A new
+ * connection reaches the new master; returning 2 makes ioredis send the command again there.
  */
 function reconnectOnError({ message }: Error): boolean | 1 | 2 {
   if (message.startsWith('READONLY')) return 2;
   return message.startsWith('UNBLOCKED') && 1;
 }
 
-/** How long a start waits for the first answer, milliseconds. */
+/** How long start-up waits for the first reply, milliseconds. */
 const FIRST_ANSWER = 5_000;
 
 /**
- * Makes sure that Redis answers before anything else starts.
+ * Checks that Redis answers before anything else starts.
  * @throws BootError that names the address, without its password
  */
 export async function requireRedis(redis: Redis, address: string | RedisAddress): Promise<void> {
@@ -112,8 +116,8 @@ function withoutPassword(url: string): string {
 }
 
 /**
- * Whether an error means that Redis is out of reach or takes no writes at the moment, rather than that
- * it refused this command.
+ * Returns whether an error means that Redis is unreachable or rejects writes for the moment. Other
+ * errors mean that Redis refused this command.
  */
 export function isRedisUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;

@@ -5,10 +5,10 @@ import { loadScript, runScript } from './run-script.ts';
 
 const script = loadScript('count-states');
 
-/** How many are counted at once: Redis does nothing else meanwhile, so for about a millisecond. */
+/** How many instances one script counts. Redis is blocked for about a millisecond meanwhile. */
 const BATCH = 1_000;
 
-/** How many of the live instances stand in each state. */
+/** Counts the live instances in each state. */
 export async function countStates(
   redis: Redis,
   keys: Keys,

@@ -58,7 +58,7 @@ function open(remembered?: number) {
 const types = (events: readonly InstanceEvent[]) => events.map(({ type }) => type);
 
 describe('the stream', () => {
-  test('tells a life whole, in its order, with what was true at each moment', async () => {
+  test('contains every event of an instance in order, with its state at that moment', async () => {
     const { ready, kill, leases, all } = open();
     const { id, generation } = await ready();
     await leases.renew(id, { timeout: 90_000, shorten: false });
@@ -82,8 +82,8 @@ describe('the stream', () => {
     expect(reported[5]?.generation).toBeGreaterThan(generation);
   });
 
-  // Workers and proxies repeat their steps after crashes: a repetition is no change.
-  test('tells nothing twice where every step is taken twice', async () => {
+  // Workers and proxies repeat steps after crashes. A repeated step is not a change.
+  test('contains no duplicate event when every step runs twice', async () => {
     const { instances, all } = open();
     const { id, generation } = await instances.create(sampleDraft());
     for (let i = 0; i < 2; i++) await instances.assignToHost(id, generation, 'a');
@@ -95,8 +95,8 @@ describe('the stream', () => {
   });
 });
 
-describe('a deadline that nears', () => {
-  test('is told once, however many workers look, and again for a new deadline', async () => {
+describe('the expiring event', () => {
+  test('is emitted once by several workers, and again for a new deadline', async () => {
     const { ready, redis, keys, leases, all, instances } = open();
     const { id } = await ready(sampleTemplate({ notice: 20_000 }));
     const { expiresAt } = (await instances.get(id)) ?? { expiresAt: 0 };
@@ -110,7 +110,7 @@ describe('a deadline that nears', () => {
       return (await Promise.all(rounds)).reduce((sum, reported) => sum + reported);
     };
     expect(await nears()).toBe(1);
-    // A renewal that moves nothing is no new deadline.
+    // A renewal that leaves the deadline unchanged emits no further `expiring` event.
     await leases.renew(id, { timeout: 1_000, shorten: false });
     expect(await redis.zscore(keys.expiring, id)).toBeNull();
     await leases.renew(id, { timeout: 120_000, shorten: false });
@@ -119,7 +119,7 @@ describe('a deadline that nears', () => {
     expect(types(await all()).filter((type) => type === 'expiring')).toHaveLength(2);
   });
 
-  test('is not told of an instance that has ended', async () => {
+  test('is not emitted for an ended instance', async () => {
     const { ready, kill, redis, keys } = open();
     const { id } = await ready();
     await kill(id);
@@ -128,7 +128,7 @@ describe('a deadline that nears', () => {
 });
 
 describe('a feed', () => {
-  test('gives each reader what came after its own place, from memory and from Redis', async () => {
+  test('returns the events after a position, from memory and from Redis', async () => {
     const { feed, ready, kill, all } = open(3);
     feed.start();
     const start = await feed.now();
@@ -147,7 +147,7 @@ describe('a feed', () => {
     }
   });
 
-  test('answers with nothing when the time is up or the reader has gone', async () => {
+  test('returns no events after the timeout or an abort', async () => {
     const { feed } = open();
     feed.start();
     expect(await feed.next(FIRST, 10)).toEqual({ events: [], gap: false });
@@ -157,7 +157,7 @@ describe('a feed', () => {
     expect(await waiting).toEqual({ events: [], gap: false });
   });
 
-  test('says where events between are not kept any more', async () => {
+  test('reports a gap where events are no longer stored', async () => {
     const { feed, ready, redis, keys, all } = open();
     await ready();
     const [first] = await all();
@@ -165,11 +165,11 @@ describe('a feed', () => {
     feed.start();
     const span = await feed.next(first?.seq ?? '', 1_000);
     expect(span).toMatchObject({ gap: true, events: [{ type: 'ready' }] });
-    // A place that another Redis gave, which has lost everything since.
+    // A position from another Redis, or from before a loss of all data.
     expect(await feed.next('99999999999999-0', 10)).toEqual({ events: [], gap: true });
   });
 
-  test('loses nothing that happens while its connection is away', async () => {
+  test('loses no event while its connection is interrupted', async () => {
     const { feed, ready, redis, blocking } = open();
     feed.start();
     const start = await feed.now();
@@ -186,7 +186,7 @@ describe('a feed', () => {
     expect(types(read)).toEqual(Array(3).fill(['pending', 'starting', 'ready']).flat());
   });
 
-  test('says that Redis is away', async () => {
+  test('reports that Redis is unavailable', async () => {
     const { feed, redis } = open();
     redis.disconnect();
     await expect(feed.now()).rejects.toThrow(ApiError);
@@ -194,7 +194,7 @@ describe('a feed', () => {
   });
 });
 
-/** The id of another connection, by the port that it comes from. */
+/** Returns the client id of another connection, found by its local port. */
 async function idOf(redis: Redis, other: Redis): Promise<number | undefined> {
   const { localPort } = other.stream as { localPort?: number };
   const line = String(await redis.client('LIST'))
@@ -204,7 +204,7 @@ async function idOf(redis: Redis, other: Redis): Promise<number | undefined> {
   return id === undefined ? undefined : Number(id);
 }
 
-test('who waits for as long as a client stays leaves nothing on its signal', async () => {
+test('repeated waits leave no listener on the client’s signal', async () => {
   const { feed, ready } = open();
   await ready();
   const { signal } = new AbortController();

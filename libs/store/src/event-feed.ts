@@ -7,26 +7,26 @@ import { type EventSpan, lastEvent, readEvent, readEvents } from './event-log.ts
 import type { Keys } from './keys.ts';
 
 export interface EventFeedOptions {
-  /** The connection for catching up. */
+  /** The connection for reading older events. */
   readonly redis: Redis;
-  /** A connection of the feed's own, with the patience to `watch`. */
+  /** A dedicated connection with the `watch` profile. */
   readonly blocking: Redis;
   readonly keys: Keys;
-  /** Events kept in memory for all readers together. */
+  /** Maximum number of events kept in memory, shared by all readers. */
   readonly remembered?: number;
 }
 
-/** How long one blocking read waits, ms; a stop need not wait for it. */
+/** How long one blocking read waits, ms. `stop` does not wait for it. */
 const BLOCK = 5_000;
 const BATCH = 200;
-/** How long to wait with the next attempt while Redis is away, ms. */
+/** Delay between two attempts while Redis is unavailable, ms. */
 const RETRY_DELAY_MS = 500;
 const NEWS = 'news';
 
 /**
- * The events of a deployment for any number of readers in one process, over one blocking
- * connection. Readers pull: each keeps its own place, so a slow one holds up nobody and fills no
- * memory; what it has left behind is read from Redis again.
+ * Serves the events of a deployment to any number of readers in one process, over one blocking
+ * connection. Each reader pulls from its own position. So a slow reader neither delays others nor
+ * fills memory: events that memory no longer holds are read from Redis.
  */
 export class EventFeed {
   readonly #redis: Redis;
@@ -34,7 +34,7 @@ export class EventFeed {
   readonly #keys: Keys;
   readonly #remembered: number;
   readonly #signals = new KeyedSignal();
-  /** The latest events, whole from just after `#from`; nothing while the feed is not connected. */
+  /** The latest events, complete from just after `#from`. Empty while the feed is not connected. */
   #recent: InstanceEvent[] = [];
   #from: string | undefined;
   #stopped = false;
@@ -59,7 +59,8 @@ export class EventFeed {
   }
 
   /**
-   * The place of the latest event: a reader from here on sees all that happens after this call.
+   * Returns the position of the latest event. A reader that starts here sees every event after this
+   * call.
    * @throws ApiError store_unavailable
    */
   async now(): Promise<string> {
@@ -67,8 +68,8 @@ export class EventFeed {
   }
 
   /**
-   * The events after a place, as soon as there are any; none where `withinMs` passed or the signal
-   * was raised first.
+   * Returns the events after a position, as soon as there are any. Returns none when `timeoutMs`
+   * has passed or the signal was aborted.
    * @throws ApiError store_unavailable
    */
   async next(after: string, timeoutMs: number, signal?: AbortSignal): Promise<EventSpan> {
@@ -91,11 +92,14 @@ export class EventFeed {
     return readEvents(this.#redis, this.#keys, after, BATCH);
   }
 
-  /** What memory has to say; undefined where it does not reach back so far. */
+  /**
+   * Returns the events after a position from memory; undefined where memory does not reach back
+   * that far.
+   */
   #recentAfter(after: string): EventSpan | undefined {
     const last = this.#recent.at(-1)?.seq ?? this.#from;
     if (this.#from === undefined || last === undefined) return undefined;
-    // A place that is ahead of memory is asked of Redis: it may never have given it.
+    // A position after the last event in memory may come from another Redis, so Redis decides.
     if (isLater(this.#from, after) || isLater(after, last)) return undefined;
     const first = this.#recent.findIndex(({ seq }) => isLater(seq, after));
     const events = first === -1 ? [] : this.#recent.slice(first, first + BATCH);
@@ -107,7 +111,7 @@ export class EventFeed {
       try {
         await this.#followUntilLost(await lastEvent(this.#redis, this.#keys));
       } catch {
-        // The connection reports its own faults. What came meanwhile, readers find in Redis.
+        // The connection reports its own errors. Readers find the events missed meanwhile in Redis.
       }
       this.#from = undefined;
       this.#recent = [];

@@ -4,16 +4,22 @@ import { type Entry, readEvent } from './event-log.ts';
 import type { Keys } from './keys.ts';
 import { loadScript, runScript } from './run-script.ts';
 
-/** Readers that share the events: each event is given to one of them, until one has done it. */
+/**
+ * A consumer group: each event is delivered to one reader, and again to another until one
+ * acknowledges it.
+ */
 export interface EventGroup {
-  /** Makes the group where there is none: it begins with what happens from now on. */
+  /** Creates the group if it does not exist. A new group starts with events after this call. */
   ensure(): Promise<void>;
-  /** The next events for this reader, waiting at most `withinMs` for some. */
+  /** Returns the next events for this reader; waits at most `timeoutMs` for one. */
   take(timeoutMs: number): Promise<InstanceEvent[]>;
-  /** Events that a reader took over `idleMs` ago and has not done: it may have died. */
+  /**
+   * Claims events that a reader took over `idleMs` ago without acknowledging them: it may have
+   * died.
+   */
   takeOver(idleMs: number): Promise<InstanceEvent[]>;
   done(events: readonly InstanceEvent[]): Promise<void>;
-  /** Forgets readers that have asked for nothing for `idleMs` and have nothing left to do. */
+  /** Deletes readers that have read nothing for `idleMs` and have nothing left to acknowledge. */
   forgetIdle(idleMs: number): Promise<void>;
 }
 
@@ -23,7 +29,7 @@ const forgetReaders = loadScript('forget-readers');
 
 export interface EventGroupConnections {
   readonly redis: Redis;
-  /** A connection of its own, with the patience to `watch`. */
+  /** A dedicated connection with the `watch` profile. */
   readonly blocking: Redis;
 }
 

@@ -2,20 +2,20 @@ import type { EndReason, EventType, InstanceEvent, State } from '@ephemera/domai
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
-/** Events in their order, from somewhere on. */
+/** Consecutive events in order. */
 export interface EventSpan {
   readonly events: readonly InstanceEvent[];
-  /** Whether some that came in between are not kept any more. */
+  /** Whether some of the events before these are no longer stored. */
   readonly gap: boolean;
 }
 
-/** Ahead of every event. */
+/** The position before every event. */
 export const FIRST = '0-0';
 
-/** A stream's entry as Redis gives it: its id, and names and values in turn. */
+/** A stream entry as Redis returns it: its id, then field names and values alternating. */
 export type Entry = [seq: string, fields: string[]];
 
-/** The event that a stream's entry tells of. */
+/** Parses the event in a stream entry. */
 export function readEvent([seq, flat]: Entry): InstanceEvent {
   const fields: Record<string, string> = {};
   for (let i = 0; i + 1 < flat.length; i += 2) fields[flat[i] ?? ''] = flat[i + 1] ?? '';
@@ -36,8 +36,8 @@ export function readEvent([seq, flat]: Entry): InstanceEvent {
 }
 
 /**
- * Reads at most `limit` events that came after the one at `after`. Where that one is not kept any
- * more, neither may be what followed it: that is a gap.
+ * Reads at most `limit` events after the event at `after`. If that event is no longer stored,
+ * events after it may be missing too: the result reports a gap.
  */
 export async function readEvents(
   redis: Redis,
@@ -60,7 +60,7 @@ export async function readEvents(
   };
 }
 
-/** The place of the last event so far. */
+/** Returns the position of the last event. */
 export async function lastEvent(redis: Redis, keys: Keys): Promise<string> {
   const [last] = await redis.xrevrange(keys.events, '+', '-', 'COUNT', 1);
   return last?.[0] ?? FIRST;

@@ -4,12 +4,14 @@ import { loadScript, runScript } from './run-script.ts';
 
 const expiringScript = loadScript('expiring');
 
-/** How many deadlines are told of in one round. */
+/** How many `expiring` events one call emits at most. */
 const BATCH = 500;
 
 /**
- * Tells of every deadline that has come near, each once, however many workers do this at once.
- * Gives how many were told; `now` is on the store's clock.
+ * Emits the `expiring` event of every instance whose notice is due, once per deadline even if
+ * several workers call this at the same time.
+ * @param now on the store's clock
+ * @returns how many events were emitted
  */
 export async function emitExpiringEvents(redis: Redis, keys: Keys, now: number): Promise<number> {
   const due = ['-inf', String(now), 'BYSCORE', 'LIMIT', 0, BATCH] as const;

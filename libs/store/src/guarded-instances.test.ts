@@ -38,7 +38,7 @@ function open() {
 
 const template = sampleTemplate({ access: 'token', resume: 'request' });
 
-test('every route of a guarded instance carries its hash, whatever it is at', async () => {
+test('every route of a guarded instance carries its hash, in any state', async () => {
   const { redis, keys, instances, route } = open();
   const draft = sampleDraft({ template, accessHash: 'the-hash' });
   const { id, generation } = await instances.create(draft);
@@ -60,7 +60,7 @@ test('every route of a guarded instance carries its hash, whatever it is at', as
   await see();
   const outcome = await instances.startDraining(id, 'request');
   await see();
-  if (outcome.kind !== 'draining') throw new Error('it does not end');
+  if (outcome.kind !== 'draining') throw new Error('the instance is not draining');
   await instances.finalize(id, outcome.instance.generation);
   await see();
   expect(seen.map((item) => [item?.state, item?.access])).toEqual(
@@ -70,16 +70,16 @@ test('every route of a guarded instance carries its hash, whatever it is at', as
   );
 });
 
-test('one that is not guarded has none', async () => {
+test('an unguarded instance has no hash', async () => {
   const { instances, route } = open();
   const { id } = await instances.create(sampleDraft());
   expect(await route(id)).not.toHaveProperty('access');
 });
 
-test('a warm instance is guarded from the step that hands it out', async () => {
+test('a warm instance is guarded from the moment of its claim', async () => {
   const { instances, intake, route } = open();
   const spec = poolSpecFor(sampleTemplate({ pool: 1, access: 'owner' }), 'http://a/{id}/');
-  if (!spec) throw new Error('it has no pool');
+  if (!spec) throw new Error('the template has no pool');
   const stocked = await intake.createWarm(warmDraft(spec, newId(randomBytes)), spec.fingerprint, 1);
   if (!stocked) throw new Error('the pool is full');
   await instances.assignToHost(stocked.id, stocked.generation, 'a');
@@ -93,7 +93,7 @@ test('a warm instance is guarded from the step that hands it out', async () => {
   expect(await route(stocked.id)).toMatchObject({ state: 'ready', access: 'of-the-visitor' });
 });
 
-test('restored after a loss it is guarded as before, or opens to nobody', async () => {
+test('a restored instance keeps its guard, or denies all access', async () => {
   const { redis, keys, instances, route } = open();
   for (const [accessHash, access] of [
     ['the-hash', 'the-hash'],
@@ -103,18 +103,18 @@ test('restored after a loss it is guarded as before, or opens to nobody', async 
     await instances.assignToHost(id, generation, 'a');
     await instances.markReady(id, generation, '10.0.0.9');
     const known = await instances.get(id);
-    if (!known) throw new Error('it is gone');
+    if (!known) throw new Error('the instance does not exist');
     await redis.flushall();
     expect(await instances.restore(known)).toBe(true);
     expect((await route(id))?.access).toBe(access);
-    // The route that is written anew from the hash, too.
+    // Pausing and resuming writes the route from the hash again.
     const suspensions = redisSuspensions(redis, keys);
     await suspensions.pause(id);
     expect((await route(id))?.access).toBe(access);
   }
 });
 
-test('a voucher is used as often as it may be, by many at once, and not by what is refused', async () => {
+test('concurrent creations use a grant at most its maximum; refused ones use none', async () => {
   const { intake, redis } = open();
   const expiresAt = Date.now() + 60_000;
   const grants = [{ kind: 'link' as const, name: 'link:a', max: 3, expiresAt }];
@@ -137,7 +137,7 @@ test('a voucher is used as often as it may be, by many at once, and not by what 
   });
   const [key = ''] = await redis.keys('*:used:*');
   expect(await redis.pttl(key)).toBeGreaterThan(50_000);
-  // What takes the place of an instance that turned out to be dead was got by the same use.
+  // An instance that replaces a dead one uses the same grant again.
   const again = await intake.createOrQueue(sampleDraft(), { grants, replacing: 'a-dead-one' });
   expect(again.kind).toBe('created');
 });

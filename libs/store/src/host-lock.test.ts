@@ -15,7 +15,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-test('one works at a time, and the others go without', async () => {
+test('one worker runs the work; the others skip it', async () => {
   const { promise, resolve } = Promise.withResolvers<string>();
   const first = withHostLock(redis, 'one', 30_000, () => promise);
   expect(await withHostLock(redis, 'one', 30_000, () => Promise.resolve('mine'))).toBeUndefined();
@@ -25,21 +25,21 @@ test('one works at a time, and the others go without', async () => {
   expect(await withHostLock(redis, 'one', 30_000, () => Promise.resolve('mine'))).toBe('mine');
 });
 
-test('is given back where the work fails', async () => {
+test('the lock is released when the work fails', async () => {
   const failing = withHostLock(redis, 'fails', 30_000, () => Promise.reject(new Error('broken')));
   await expect(failing).rejects.toThrow('broken');
   expect(await redis.exists('fails')).toBe(0);
 });
 
-// A worker that is stopped for longer than the lock lasts must not give back the next one's.
-test('is given back by its holder alone', async () => {
+// A worker that is stopped for longer than the lock lasts must not release the next holder's lock.
+test('only its holder releases the lock', async () => {
   await withHostLock(redis, 'late', 30_000, async () => {
     await redis.set('late', 'somebody else');
   });
   expect(await redis.get('late')).toBe('somebody else');
 });
 
-test('of a holder that dies goes by itself', async () => {
+test('the lock of a dead holder expires', async () => {
   void withHostLock(redis, 'dies', 30_000, () => new Promise(() => undefined));
   const ttl = await redis.pttl('dies');
   expect(ttl).toBeGreaterThan(0);

@@ -3,15 +3,18 @@ import type { Redis } from 'ioredis';
 
 const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
 
-/** Where Redis has no memory for the lock, what is to be repaired would free some: all go on. */
+/**
+ * A Redis that is out of memory cannot store the lock. The repairs free memory, so all workers go
+ * on.
+ */
 function unlessMemoryFull(error: unknown): 'OK' {
   if (error instanceof Error && error.message.startsWith('OOM')) return 'OK';
   throw error;
 }
 
 /**
- * Runs `work` where no other worker of the host holds the lock at `key`; gives undefined where one
- * does. The lock only spares double work, it guards nothing: every repair may run twice at once.
+ * Runs `work` unless another worker of the host holds the lock at `key`; then returns undefined.
+ * The lock only saves work. Every repair may run twice at the same time.
  */
 export async function withHostLock<T>(
   redis: Redis,

@@ -2,28 +2,30 @@ import { ApiError } from '@ephemera/domain';
 import { type NetworkList, networkList, registeredNetworks } from './host-registry.ts';
 import type { RouteReader } from './route-reader.ts';
 
-/** What is known of one host; times are monotonic milliseconds. */
+/** The known networks of one host; times are monotonic milliseconds. */
 interface KnownNetworks {
   readonly networks: NetworkList;
-  /** When this was last known to be right, apart from what the tracking proves. */
+  /**
+   * When the networks were last known to be correct, without counting the proof by the tracking.
+   */
   readonly rightAt: number;
-  /** Whether every change since would have been pushed. */
+  /** Whether Redis would have pushed every change since. */
   readonly isTracked: boolean;
 }
 
-/** A read under way. */
+/** The state of the tracking when a read was sent. */
 export interface NetworksRead {
   readonly changes: number;
   readonly isTracked: boolean;
 }
 
-/** How often a read is repeated that a change has overtaken; after that its answer does. */
+/** How often a read is repeated because a change invalidated it. The last answer is used anyway. */
 const MAX_READS = 3;
 
 /**
- * The networks that hosts have registered, in memory. They are as reliable as routes: a change is
- * pushed, what is in memory is leased, and while Redis does not answer what was known last serves
- * for a grace.
+ * The networks that hosts have registered, in memory. The same rules hold as for routes. Redis
+ * pushes each change, and an entry is leased. While Redis is unavailable, the last known networks
+ * serve for the grace period.
  */
 export class HostNetworks {
   readonly #reader: Pick<RouteReader, 'read'>;
@@ -46,9 +48,9 @@ export class HostNetworks {
   }
 
   /**
-   * Whether an address lies in a network that its host has registered. What memory does not
-   * confirm is read once more.
-   * @throws ApiError `store_unavailable` where Redis is away and nothing usable is known
+   * Returns whether an address lies in a network that its host has registered. If memory does not
+   * confirm it, the registration is read once more.
+   * @throws ApiError `store_unavailable` where Redis is unavailable and nothing usable is known
    */
   async admits(host: string | undefined, address: string): Promise<boolean> {
     if (host === undefined) return false;
@@ -58,14 +60,17 @@ export class HostNetworks {
     return networks?.check(address) === true;
   }
 
-  /** To be called before a read is sent whose answer goes to `keep`. */
+  /** Must be called before sending a read whose answer goes to `keep`. */
   beginRead(): NetworksRead {
     return { changes: this.#changes, isTracked: this.#isTracked };
   }
 
-  /** Takes what Redis said of a host. @param sentAt when the read was sent */
+  /**
+   * Stores what Redis returned for a host.
+   * @param sentAt when the read was sent
+   */
   keep(host: string, text: string | null, sentAt: number, read: NetworksRead): void {
-    // Whoever is not registered is read anew each time.
+    // A host without a registration is not cached: it is read again each time.
     if (text === null) {
       this.#known.delete(host);
       return;
@@ -75,7 +80,7 @@ export class HostNetworks {
     this.#known.set(host, { networks, rightAt: sentAt, isTracked });
   }
 
-  /** The registration of a host has changed; null: of any. */
+  /** Called when the registration of a host has changed; null: of any host. */
   invalidate(host: string | null): void {
     this.#changes++;
     if (host === null) this.#known.clear();

@@ -5,11 +5,13 @@ import { loadScript, runScript } from './run-script.ts';
 
 const script = loadScript('register');
 
-/** What tells one Docker daemon from another one that has the same host id. */
+/** Distinguishes two Docker daemons that use the same host id. */
 export interface Fingerprint {
-  /** Of the kernel; it changes with every boot, and differs on cloned machines. */
+  /** The boot id of the kernel. It changes with every boot, and differs on cloned machines. */
   readonly bootId: string;
-  /** Of the first Docker network of the instances; two daemons on one kernel differ in it. */
+  /**
+   * The id of the first Docker network for instances. It differs between two daemons on one kernel.
+   */
   readonly networkId: string;
 }
 
@@ -42,12 +44,18 @@ export interface HostRegistry {
   /**
    * Registers a host and records a heartbeat of it, in one step.
    *
-   * `start` replaces the networks of the host; on an overlap it changes nothing. `refresh` adds to
-   * them and leaves out what overlaps. `release` records no heartbeat: a worker stops, and until
-   * the next heartbeat of another worker the id may go to another fingerprint of the same boot. A fingerprint that is `taken` changes nothing either way.
+   * - `start` replaces the networks of the host; on an overlap it changes nothing.
+   * - `refresh` adds networks and skips those that overlap.
+   * - `release` records no heartbeat, because the worker stops. Until another worker's next
+   *   heartbeat, another fingerprint of the same boot may take the id.
+   *
+   * If the reply is `taken`, nothing has changed.
    */
   register(claim: HostClaim, mode: 'start' | 'refresh' | 'release'): Promise<RegisterReply>;
-  /** The registered networks of hosts, in the order asked for; empty where a host has none. */
+  /**
+   * Returns the registered networks of hosts, in the order of `hosts`; empty for a host without
+   * any.
+   */
   networksOf(hosts: readonly string[]): Promise<string[][]>;
 }
 
@@ -81,12 +89,12 @@ export function redisHostRegistry(redis: Redis, keys: Keys): HostRegistry {
   };
 }
 
-/** The networks in a registration as Redis has it. */
+/** Parses the networks in a registration. */
 export function registeredNetworks(text: string | null): string[] {
   return text === null ? [] : (JSON.parse(text) as { networks: string[] }).networks;
 }
 
-/** Networks to look addresses up in. */
+/** Networks to check addresses against. */
 export interface NetworkList {
   check(address: string): boolean;
 }

@@ -18,7 +18,7 @@ afterAll(async () => {
 
 const NOW = 1_900_000_000_000;
 
-test('a host is alive for 15 s after its last sign of life, and known for ever', async () => {
+test('a host is alive for 15 s after its last heartbeat, and stays listed', async () => {
   const hosts = redisHosts(redis, keysOf('alive'));
   expect(await hosts.alive(NOW)).toEqual([]);
   await hosts.heartbeat('a', NOW - 15_000);
@@ -29,7 +29,7 @@ test('a host is alive for 15 s after its last sign of life, and known for ever',
   expect((await hosts.all()).sort()).toEqual(['a', 'b', 'c']);
 });
 
-test('tells of every host when it last gave a sign of life', async () => {
+test('lists every host with its last heartbeat', async () => {
   const hosts = redisHosts(redis, keysOf('signs'));
   await hosts.heartbeat('a', NOW - 20_000);
   expect(await hosts.hostStatuses(NOW)).toEqual([

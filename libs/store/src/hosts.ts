@@ -6,7 +6,7 @@ import { HOST_ALIVE_TIMEOUT_MS } from './limits.ts';
 /** A host and its last heartbeat. */
 export interface HostStatus {
   readonly host: string;
-  /** Its last heartbeat, epoch milliseconds. */
+  /** Last heartbeat, epoch milliseconds. */
   readonly seenAt: number;
   readonly alive: boolean;
 }
@@ -19,9 +19,9 @@ export interface Hosts {
   setCapacity(host: string, capacity: Capacity): Promise<void>;
   /** Hosts whose last heartbeat is recent enough. */
   alive(now: number): Promise<string[]>;
-  /** Every host that was ever seen. Its queues may still hold jobs. */
+  /** Every host that was ever registered. Its queues may still hold jobs. */
   all(): Promise<string[]>;
-  /** Every host that was ever seen, with its last heartbeat. */
+  /** Every host that was ever registered, with its last heartbeat. */
   hostStatuses(now: number): Promise<HostStatus[]>;
 }
 
@@ -34,7 +34,7 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
       const fields: Record<string, number> = {
         ...(instances !== undefined && { instances }),
         ...(memory !== undefined && { memory }),
-        // In thousandths, so that sums of them are exact.
+        // In thousandths, so that sums are exact.
         ...(cpus !== undefined && { cpus: Math.round(cpus * 1000) }),
       };
       const change = redis.multi().del(keys.hostCapacity(host));

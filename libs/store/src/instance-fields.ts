@@ -1,13 +1,13 @@
 import type { EndReason, Instance, State, Template } from '@ephemera/domain';
 
-/** Reads the hash of an instance as `HGETALL` gives it to a script: names and values in turn. */
+/** Parses the hash of an instance as a script returns it: field names and values alternating. */
 export function readFields(flat: readonly string[]): Instance | undefined {
   const fields: Record<string, string> = {};
   for (let i = 0; i + 1 < flat.length; i += 2) fields[flat[i] ?? ''] = flat[i + 1] ?? '';
   return readInstance(fields);
 }
 
-/** Reads the hash of an instance; undefined where there is none. */
+/** Parses the hash of an instance; undefined where it does not exist. */
 export function readInstance(fields: Readonly<Record<string, string>>): Instance | undefined {
   const { id, template, state } = fields;
   if (id === undefined || template === undefined || state === undefined) return undefined;
@@ -41,7 +41,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
   };
 }
 
-/** Writes an instance as names and values in turn, as `HSET` takes them. */
+/** Serializes an instance for `HSET`: field names and values alternating. */
 export function writeFields(instance: Instance): string[] {
   const flat: string[] = [];
   for (const [name, value] of Object.entries(instance)) {

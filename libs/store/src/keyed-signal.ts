@@ -1,15 +1,17 @@
-/** A wait for one ring; the bell hangs from when it was made. */
+/** Waits for one notification. It counts notifications since `subscribe`. */
 export interface SignalSubscription {
-  /** Resolves at the first ring since the bell was hung, or after `withinMs`. */
+  /** Resolves at the first notification since `subscribe`, or after `timeoutMs`. */
   wait(timeoutMs: number): Promise<unknown>;
   dispose(): void;
 }
 
-/** Bells by name: whoever waits hangs one up, and whoever knows of a change rings. */
+/** Signals by key: `notify` resolves the waits of all subscribers of the key. */
 export class KeyedSignal {
   readonly #subscribers = new Map<string, Set<(value: undefined) => void>>();
 
-  /** Hang it before looking at what may change, and no change can slip between the two. */
+  /**
+   * Subscribe before you read the state that may change. Then no change is missed between the two.
+   */
   subscribe(name: string, signal?: AbortSignal): SignalSubscription {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const signals = this.#subscribers.get(name) ?? new Set();

@@ -27,7 +27,7 @@ function allKeys(): string[] {
     });
 }
 
-test('every key begins with the namespace in braces: one hash slot', () => {
+test('every key starts with the namespace in braces, for one hash slot', () => {
   for (const key of allKeys()) expect(key).toMatch(/^\{ns\}:[a-z]/);
   expect(keysOf('ns').route('x').startsWith(keysOf('ns').routePrefix)).toBe(true);
   const { registration, registrationPrefix } = keysOf('ns');

@@ -29,7 +29,7 @@ export interface Keys {
   /** A pub/sub channel, not a key. */
   rpcReplies(replica: string): string;
   log(id: string): string;
-  /** Prefix of the counters of a rate; the account follows after a colon. */
+  /** Prefix of the counters of a rate; the subject follows after a colon. */
   rate(rate: string): string;
   reconciler(host: string): string;
   hostCapacity(host: string): string;
@@ -39,7 +39,7 @@ export interface Keys {
   /** Live instances of a template, except those in its queue. */
   templateInstances(template: string): string;
   templateQueue(template: string): string;
-  /** Minimum of warm instances that a schedule entry sets for a while. */
+  /** Temporary minimum of warm instances that a schedule entry sets. */
   scheduledMinimum(template: string, entry: number): string;
   /** Unclaimed instances of a pool, including starting ones. */
   pool(fingerprint: string): string;

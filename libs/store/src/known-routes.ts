@@ -1,16 +1,16 @@
 import type { CachedRoute } from './route-reader.ts';
 
-/** Hears of generations that were known, ready, and are not the ones to use any more. */
+/** Called with each ready generation that was in memory and is no longer current. */
 export type DropListener = (id: string, generation: number) => void;
 
-/** The routes that a process knows: the fresh ones, and those that it cannot vouch for any more. */
+/** The routes that a process has in memory: fresh ones, and stale ones that must be read again. */
 export class KnownRoutes {
   readonly fresh = new Map<string, CachedRoute>();
   readonly stale = new Map<string, CachedRoute>();
   readonly #capacity: number;
   readonly #listeners: DropListener[] = [];
 
-  /** @param capacity of fresh routes; the one that came first goes first */
+  /** @param capacity maximum number of fresh routes; the oldest entry is evicted first */
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
@@ -27,7 +27,10 @@ export class KnownRoutes {
     this.#listeners.push(listener);
   }
 
-  /** Takes what the store said of an id, and tells of the generation that it replaces. */
+  /**
+   * Stores what Redis returned for an id, and notifies the listeners of the generation that it
+   * replaces.
+   */
   keep(id: string, found: CachedRoute | undefined, isFresh: boolean): void {
     const before = this.remove(id);
     if (found) (isFresh ? this.fresh : this.stale).set(id, found);
@@ -35,7 +38,7 @@ export class KnownRoutes {
     if (this.fresh.size > this.#capacity) this.#evict();
   }
 
-  /** Forgets a route without telling anybody: what replaces it is not known yet. */
+  /** Removes a route without notifying the listeners, because its replacement is not known yet. */
   remove(id: string): CachedRoute | undefined {
     const before = this.fresh.get(id) ?? this.stale.get(id);
     this.fresh.delete(id);
@@ -43,7 +46,7 @@ export class KnownRoutes {
     return before;
   }
 
-  /** Tells of a generation, unless what is there now is the same one, ready as before. */
+  /** Notifies the listeners of a generation, unless the same generation is still ready. */
   replaced(id: string, before: CachedRoute, now: CachedRoute | undefined): void {
     const { generation } = before.route;
     if (now?.route.state === 'ready' && now.route.generation === generation) return;
@@ -51,13 +54,13 @@ export class KnownRoutes {
     for (const listener of this.#listeners) listener(id, generation);
   }
 
-  /** From now on nobody vouches for any of them. */
+  /** Makes all fresh routes stale. */
   goStale(): void {
     for (const [id, route] of this.fresh) this.stale.set(id, route);
     this.fresh.clear();
   }
 
-  /** Some of the stale ones, `count` at most. */
+  /** Returns at most `count` stale routes. */
   someStale(count: number): [id: string, route: CachedRoute][] {
     const some: [string, CachedRoute][] = [];
     for (const entry of this.stale) if (some.push(entry) === count) break;

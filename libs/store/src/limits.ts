@@ -3,7 +3,7 @@ import { IDLE_SLACK } from '@ephemera/domain';
 /** How long a host counts as alive after its last heartbeat, milliseconds. */
 export const HOST_ALIVE_TIMEOUT_MS = 15_000;
 
-/** How long the tombstone of a dead instance is kept unless configured otherwise, milliseconds. */
+/** How long the tombstone of a dead instance is kept by default, milliseconds. */
 export const TOMBSTONE = 3_600_000;
 
 /**

@@ -34,7 +34,7 @@ async function walk(instances: InstanceStore, query: Omit<ListQuery, 'cursor'>) 
   return { ids, pages };
 }
 
-test('filters by metadata, state and template, all together', async () => {
+test('combines filters by metadata, state and template', async () => {
   const instances = open();
   const made: Instance[] = [];
   for (let i = 0; i < 12; i++) {
@@ -61,8 +61,8 @@ test('filters by metadata, state and template, all together', async () => {
   expect((await walk(instances, { limit, metadata: { owner: 'eve' } })).ids).toEqual([]);
 });
 
-// An end gives an instance a later generation, and must not let it jump ahead in the list.
-test('an instance keeps its place when its end begins', async () => {
+// Draining gives an instance a later generation. It must not move in the list.
+test('an instance keeps its position when it starts draining', async () => {
   const instances = open();
   const made: Instance[] = [];
   for (let i = 0; i < 6; i++) made.push(await instances.create(sampleDraft()));
@@ -71,7 +71,7 @@ test('an instance keeps its place when its end begins', async () => {
   expect(ids).toEqual(made.map(({ id }) => id));
 });
 
-test('10,000 are listed in pages, and no page keeps Redis from others', async () => {
+test('pages through 10,000 instances without blocking Redis', async () => {
   const instances = open();
   const probe = new Redis(server.url);
   const owners = ['ada', 'bob'];
@@ -99,6 +99,6 @@ test('10,000 are listed in pages, and no page keeps Redis from others', async ()
   expect(rare.pages).toBeGreaterThanOrEqual(10);
   expect(new Set(everyone.ids).size).toBe(10_000);
   expect(everyone.pages).toBe(10);
-  // Others had their turn in the midst of every page, so no single step held Redis up.
+  // Other commands ran during every page, so no single step blocked Redis.
   expect(pings).toBeGreaterThan(rare.pages + everyone.pages);
 });

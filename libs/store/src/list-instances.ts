@@ -3,12 +3,12 @@ import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
 export interface ListQuery {
-  /** A generation: the list goes on from there. */
+  /** A generation at which the page starts. */
   readonly cursor: number;
   readonly limit: number;
   readonly state?: readonly State[] | undefined;
   readonly template?: readonly string[] | undefined;
-  /** Every one of these must be so. */
+  /** An instance must match every entry. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
@@ -19,13 +19,13 @@ export interface Page {
 }
 
 /**
- * How many instances one page looks at: where few of many match, a page ends short or empty with
- * a cursor to go on from, so that no call keeps Redis or a replica for long.
+ * How many instances one page inspects. If few of them match, the page is short or empty and has a
+ * cursor. So no call blocks Redis or a replica for long.
  */
 const SCAN_LIMIT = 1_000;
 const BATCH = 250;
 
-/** One page of the living in the order of their creation. */
+/** Returns one page of the live instances in the order of their creation. */
 export async function listInstances(
   redis: Redis,
   keys: Keys,
@@ -36,12 +36,13 @@ export async function listInstances(
   const items: Instance[] = [];
   const isFiltered = query.state ?? query.template ?? query.metadata;
   let cursor = query.cursor;
-  for (let looked = 0; looked < SCAN_LIMIT;) {
+  for (let inspected = 0; inspected < SCAN_LIMIT;) {
     const wanted = isFiltered ? BATCH : Math.min(BATCH, limit - items.length);
-    // With the scores: a lookup of its own would find nothing where the next one dies meanwhile.
+    // Read the scores in the same command. A separate lookup finds nothing if the instance dies in
+    // between.
     const span = ['BYSCORE', 'LIMIT', 0, wanted + 1, 'WITHSCORES'] as const;
     const flat = await redis.zrange(keys.instances, cursor, '+inf', ...span);
-    // An instance keeps its place when its end gives it a later generation.
+    // Use the score as cursor: draining gives an instance a later generation, but not a new score.
     const places = new Map<string, number>();
     for (let i = 0; i < flat.length; i += 2) places.set(flat[i] ?? '', Number(flat[i + 1]));
     const ids = [...places.keys()].slice(0, wanted);
@@ -52,7 +53,7 @@ export async function listInstances(
       items.push(instance);
     }
     if (next === undefined) return { items, nextCursor: undefined };
-    looked += wanted;
+    inspected += wanted;
     cursor = Number(next);
     if (items.length === limit && !isFiltered) break;
   }

@@ -2,15 +2,15 @@ import type { LogLine } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
-/** The last that instances wrote, kept for as long as their tombstones. */
+/** The last log lines of ended instances, kept as long as their tombstones. */
 export interface LogArchive {
-  /** Keeps the last of these lines; what was kept before is replaced. */
+  /** Stores the last of these lines; replaces lines stored before. */
   save(id: string, lines: readonly LogLine[]): Promise<void>;
-  /** Undefined where nothing is kept. */
+  /** Undefined where nothing is stored. */
   read(id: string): Promise<readonly LogLine[] | undefined>;
 }
 
-/** How much of each log is kept, characters of text. */
+/** How much text of each log is kept, characters. */
 const MAX_LOG_BYTES = 16_384;
 
 export function redisLogArchive(redis: Redis, keys: Keys, tombstone: number): LogArchive {
@@ -26,17 +26,17 @@ export function redisLogArchive(redis: Redis, keys: Keys, tombstone: number): Lo
   };
 }
 
-/** As many of the last lines as have room; of a single one that is too long, its end. */
+/** Returns as many of the last lines as fit. If one line alone is too long, returns its end. */
 function lastOf(lines: readonly LogLine[], maxBytes: number): LogLine[] {
   const last: LogLine[] = [];
   let left = maxBytes;
-  for (const startQueue of lines.toReversed()) {
-    if (startQueue.text.length > left) {
-      if (last.length === 0) last.push({ ...startQueue, text: startQueue.text.slice(-left) });
+  for (const line of lines.toReversed()) {
+    if (line.text.length > left) {
+      if (last.length === 0) last.push({ ...line, text: line.text.slice(-left) });
       break;
     }
-    left -= startQueue.text.length;
-    last.push(startQueue);
+    left -= line.text.length;
+    last.push(line);
   }
   return last.reverse();
 }

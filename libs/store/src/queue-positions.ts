@@ -2,7 +2,7 @@ import type { Instance } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
-/** Says of each instance that waits in a queue which place it has there now. */
+/** Sets the message of each queued instance to its present position in the queue. */
 export async function withQueuePositions(
   redis: Redis,
   keys: Keys,
@@ -16,13 +16,13 @@ export async function withQueuePositions(
     pipeline.zrank(queue, id).zcard(queue);
   }
   const replies = (await pipeline.exec()) ?? [];
-  const reported = new Map<string, Instance>();
+  const changed = new Map<string, Instance>();
   for (const [i, instance] of waiting.entries()) {
     const [rank, length] = [replies[2 * i]?.[1], replies[2 * i + 1]?.[1]];
-    // Let in a moment ago: the next look shows it as any other.
+    // The instance has left the queue since it was read.
     if (typeof rank !== 'number') continue;
     const message = `queued at position ${rank + 1} of ${String(length)}`;
-    reported.set(instance.id, { ...instance, message });
+    changed.set(instance.id, { ...instance, message });
   }
-  return instances.map((instance) => reported.get(instance.id) ?? instance);
+  return instances.map((instance) => changed.get(instance.id) ?? instance);
 }

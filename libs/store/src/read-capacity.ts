@@ -5,26 +5,26 @@ import { redisHosts } from './hosts.ts';
 import type { Keys } from './keys.ts';
 import { redisPools } from './redis-pools.ts';
 
-/** How many instances there are and may be. */
+/** How many instances exist, and how many the hosts can hold. */
 export interface CapacitySnapshot {
   readonly instances: number;
-  /** How many more the hosts that are alive hold by their number; undefined: no bound. */
+  /** Free instance slots of the alive hosts; undefined: one of them has no instance limit. */
   readonly available: number | undefined;
   readonly capacity: number | undefined;
 }
 
-/** How many of one template there are. */
+/** How many instances of one template exist. */
 export interface TemplateUsage {
-  /** Alive, those in the queue aside. */
+  /** Live instances, without queued ones. */
   readonly instances: number;
   readonly queued: number;
-  /** How many are to be warm now. */
+  /** Desired number of warm instances at present. */
   readonly wanted: number;
-  /** How many of them may be claimed. */
+  /** Warm instances that can be claimed. */
   readonly warm: number;
 }
 
-/** What the hosts hold; a few commands a host. */
+/** Reads the capacity of all hosts, with a few commands per host. */
 export async function readCapacity(
   redis: Redis,
   keys: Keys,

@@ -16,7 +16,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-test('never gives a turn twice, across workers', async () => {
+test('never assigns an index twice, across workers', async () => {
   const keys = keysOf('walk');
   const [addresses, two] = [redisAddresses(redis, keys, 'a'), redisAddresses(redis, keys, 'a')];
   const input = await Promise.all(
@@ -25,7 +25,7 @@ test('never gives a turn twice, across workers', async () => {
   expect(new Set(input).size).toBe(300);
 });
 
-test('goes on after a restart where it was, each host for itself', async () => {
+test('continues after a restart, separately for each host', async () => {
   const keys = keysOf('restart');
   const first = await redisAddresses(redis, keys, 'a').next();
   expect(await redisAddresses(redis, keys, 'a').next()).toBe(first + 1);

@@ -3,10 +3,10 @@ import type { HostRequest, HostRpc, HostReplyTo } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
-/** How long an ask waits for its answer, ms; as long, it waits for a worker to take it. */
+/** How long a request waits for its reply, ms. It stays in the host's list as long. */
 const TIMEOUT_MS = 10_000;
 
-/** An ask on its way to a host, with the channel that the answer is awaited on. */
+/** A request in a host's list, with the channel for the reply. */
 export interface SentHostRequest {
   readonly number: string;
   readonly replyTo: string;
@@ -14,8 +14,8 @@ export interface SentHostRequest {
 }
 
 /**
- * Asks hosts over Redis: a list a host takes the asks, a channel a replica brings the answers.
- * Nothing is kept: an ask that nobody takes expires with its list.
+ * Calls hosts over Redis. Requests go to one list per host; replies come on one channel per
+ * replica. A request that no worker takes expires with its list.
  */
 export class RedisHostRpc implements HostRpc {
   readonly #redis: Redis;
@@ -25,7 +25,10 @@ export class RedisHostRpc implements HostRpc {
   readonly #timeoutMs: number;
   readonly #waiting = new Map<string, (reply: unknown) => void>();
 
-  /** @param options.subscriber a connection of its own: it listens */
+  /**
+   * @param options.subscriber a dedicated connection, because a subscribed connection accepts no
+   * other commands
+   */
   constructor(options: { redis: Redis; subscriber: Redis; keys: Keys; timeoutMs?: number }) {
     this.#redis = options.redis;
     this.#subscriber = options.subscriber;

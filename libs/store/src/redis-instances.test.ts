@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** A store under a namespace of its own, seen over two connections. */
+/** A store under a namespace of its own, read over a second connection. */
 function open(tombstone?: number) {
   const keys = keysOf(`store-${++stores}`);
   const [redis, other] = [new Redis(server.url), new Redis(server.url)];
@@ -48,7 +48,7 @@ function openForTest(tombstone?: number) {
       await instances.assignToHost(id, generation, 'a');
       await instances.markReady(id, generation, '10.0.0.9');
       const instance = await instances.get(id);
-      if (!instance) throw new Error('it is gone');
+      if (!instance) throw new Error('the instance does not exist');
       return instance;
     },
   };
@@ -57,7 +57,7 @@ function openForTest(tombstone?: number) {
 instancesContract(({ tombstone }) => Promise.resolve(open(tombstone)));
 
 describe('the route at its key', () => {
-  test('follows every step of a life, with what a proxy needs and no more', async () => {
+  test('changes with every state, and contains only what a proxy needs', async () => {
     const { instances, redis, keys, route } = openForTest();
     const template = sampleTemplate({
       ports: { web: 8080, debug: 9229 },
@@ -84,7 +84,7 @@ describe('the route at its key', () => {
     });
 
     const outcome = await instances.startDraining(id, 'exited', 'code 3: "ä/€"\n');
-    if (outcome.kind !== 'draining') throw new Error('it did not end');
+    if (outcome.kind !== 'draining') throw new Error('the instance is not draining');
     const dead = {
       generation: outcome.instance.generation,
       reason: 'exited',
@@ -97,7 +97,7 @@ describe('the route at its key', () => {
     expect(await route(id)).toEqual({ state: 'gone', ...dead });
   });
 
-  test('has no message where there is none', async () => {
+  test('has no message if the instance has none', async () => {
     const { instances, ready, route } = openForTest();
     const { id } = await ready();
     const ended = await instances.startDraining(id, 'request');
@@ -108,7 +108,7 @@ describe('the route at its key', () => {
     });
   });
 
-  test('of a restored instance is that of a ready one', async () => {
+  test('of a restored instance equals that of a ready one', async () => {
     const { instances, ready, route, redis, keys } = openForTest();
     const template = sampleTemplate({ idleTimeout: 60_000, activity: 'requests' });
     const lost = await ready({ template });
@@ -120,7 +120,7 @@ describe('the route at its key', () => {
   });
 });
 
-test('a renewal moves the deadline in the route, and nothing else there', async () => {
+test('a renewal changes only the deadline in the route', async () => {
   const { leases, ready, route } = openForTest();
   const { id } = await ready();
   const before = await route(id);
@@ -129,11 +129,11 @@ test('a renewal moves the deadline in the route, and nothing else there', async 
   expect(await route(id)).toEqual({ ...before, expiresAt: renewed.instance.expiresAt });
 });
 
-test('a tombstone expires with its route, and nothing else of the instance stays', async () => {
+test('a tombstone expires with its route, and leaves no other key', async () => {
   const { instances, ready, redis, keys } = openForTest(60_000);
   const { id } = await ready();
   const outcome = await instances.startDraining(id, 'request');
-  if (outcome.kind !== 'draining') throw new Error('it did not end');
+  if (outcome.kind !== 'draining') throw new Error('the instance is not draining');
   await instances.finalize(id, outcome.instance.generation);
   for (const key of [keys.instance(id), keys.route(id)]) {
     const ttl = await redis.pttl(key);
@@ -146,7 +146,7 @@ test('a tombstone expires with its route, and nothing else of the instance stays
   );
 });
 
-test('every key of a store carries its namespace', async () => {
+test('every key of a store has its namespace', async () => {
   const { ready, redis, keys } = openForTest();
   const before = new Set(await redis.keys('*'));
   await ready();
@@ -154,7 +154,7 @@ test('every key of a store carries its namespace', async () => {
   expect(made.filter((key) => !key.startsWith(`{${keys.namespace}}:`))).toEqual([]);
 });
 
-test('scripts come back after Redis has forgotten them', async () => {
+test('scripts are loaded again after SCRIPT FLUSH', async () => {
   const { instances, redis } = openForTest();
   await instances.create(sampleDraft());
   await redis.script('FLUSH');
@@ -164,7 +164,7 @@ test('scripts come back after Redis has forgotten them', async () => {
 });
 
 describe('list', () => {
-  test('pages through the living in the order of their creation', async () => {
+  test('pages through live instances in the order of their creation', async () => {
     const { instances } = openForTest();
     const ids: string[] = [];
     for (let i = 0; i < 7; i++) ids.push((await instances.create(sampleDraft())).id);
@@ -188,9 +188,9 @@ describe('list', () => {
     });
   });
 
-  // The next page was once looked up by its first instance: where that died meanwhile, the walk
+  // The cursor once named the next page's first instance. If that instance died meanwhile, the list
   // ended there, and a kill of all left the rest alive.
-  test('never ends early because an instance dies while the list is walked', async () => {
+  test('never ends early when an instance dies between two pages', async () => {
     const { instances, second } = openForTest();
     for (let round = 0; round < 20; round++) {
       const dying: string[] = [];

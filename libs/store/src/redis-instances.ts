@@ -20,30 +20,36 @@ const scripts = {
   restore: loadScript('restore'),
 };
 
-/** Why a start deadline passed, for the message of the instance. */
-const QUEUED_TOO_LONG = 'There was no room for it in time.';
+/** Messages of an instance whose start deadline has passed. */
+const QUEUED_TOO_LONG = 'No capacity became free before its queue timeout.';
 const STARTED_TOO_LONG = 'It was not ready before its start deadline.';
 
-/** How many instances are read in one round trip. */
+/** How many instances one round trip reads. */
 const BATCH = 500;
 
 export interface InstanceStore extends Instances {
-  /** Live instances in the order of their creation; a page with filters may end short. */
+  /**
+   * Returns a page of live instances in the order of their creation. A filtered page may be short.
+   */
   list(query: ListQuery): Promise<Page>;
   /** How many instances are alive. */
   count(): Promise<number>;
 }
 
 /**
- * The hash of an access token is lost with the store where it came after the container: then the
- * instance opens to nobody, rather than to everybody.
+ * If the store lost the hash of an access token that was set after the container was created,
+ * nobody knows the hash any more. An empty hash then denies all access, instead of granting it to
+ * everybody.
  */
 function withAccessRule(instance: Instance): Instance {
   const { accessHash = '', template } = instance;
   return isGuarded(template) ? { ...instance, accessHash } : instance;
 }
 
-/** The store of instances in Redis: a hash an instance, a string a route, and Lua between. */
+/**
+ * The instance store in Redis: one hash per instance, one string per route. Lua scripts change
+ * them.
+ */
 export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE): InstanceStore {
   const readAll = async (ids: readonly string[]): Promise<Instance[]> => {
     const found: Instance[] = [];
@@ -79,9 +85,10 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
         [keys.instance(id), keys.route(id), keys.hostInstances(host), keys.pending, keys.events],
         [id, generation, host],
       );
-      if (reply === 'full') throw new HostCapacityError(`the host ${host} has no room for ${id}`);
+      if (reply === 'full')
+        throw new HostCapacityError(`the host ${host} has no capacity for ${id}`);
       if (reply === 'other_host')
-        throw new AssignedToOtherHostError(`another host has begun ${id}`);
+        throw new AssignedToOtherHostError(`another host has started ${id}`);
       return reply === null ? undefined : readFields(reply as string[]);
     },
 
@@ -132,10 +139,10 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       const found = await readAll(await redis.smembers(keys.hostInstances(host)));
       if (!found.some(({ state }) => state === 'warm')) return found;
       const [, run = ''] = /^run_id:(\w+)/m.exec(await redis.info('server')) ?? [];
-      const isDoubtful = ({ state, verifiedRunId }: Instance) =>
+      const isUnverified = ({ state, verifiedRunId }: Instance) =>
         state === 'warm' && verifiedRunId !== run;
       return found.map((instance) =>
-        isDoubtful(instance) ? { ...instance, unverified: true } : instance,
+        isUnverified(instance) ? { ...instance, unverified: true } : instance,
       );
     },
 
@@ -152,17 +159,17 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       return found.flatMap(([error, values], i) => {
         if (error) throw error;
         const [generation, since, queued, state] = values as (string | null)[];
-        // Who has a place in the queue is to wait there.
-        const isOwed =
+        // A queued instance gets no spawn job until it leaves the queue.
+        const needsJob =
           generation && queued === null && state === 'pending' && Number(since) <= time;
-        return isOwed ? [{ id: ids[i] ?? '', generation: Number(generation) }] : [];
+        return needsJob ? [{ id: ids[i] ?? '', generation: Number(generation) }] : [];
       });
     },
 
     async restore(known) {
       const instance = withAccessRule(known);
       const { id, generation, template, host = '' } = instance;
-      // As `create` writes it, beside the template, where `end` looks for it.
+      // `create.lua` stores it outside the template, where `drain.lua` reads it.
       const idleTimeout =
         template.idleTimeout === undefined ? [] : ['idleTimeout', template.idleTimeout];
       const reply = await runScript(

@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** A store under a namespace of its own, with a count of everything that is held in it. */
+/** A store under a namespace of its own, with helpers that count what it holds. */
 function open() {
   const keys = keysOf(`intake-${++stores}`);
   const redis = new Redis(server.url);
@@ -33,7 +33,7 @@ function open() {
     );
   const finalize = async (id: string) => {
     const outcome = await instances.startDraining(id, 'request');
-    if (outcome.kind !== 'draining') throw new Error(`the answer was ${outcome.kind}`);
+    if (outcome.kind !== 'draining') throw new Error(`the outcome was ${outcome.kind}`);
     await instances.finalize(id, outcome.instance.generation);
   };
   return {
@@ -52,7 +52,7 @@ function open() {
       await hosts.setCapacity(host, capacity);
       await hosts.heartbeat(host, await instances.now());
     },
-    /** Every key but the tombstones and the counters that live for ever. */
+    /** Every key except tombstones and permanent counters. */
     async held(): Promise<string[]> {
       const all = await redis.keys(`${keys.queuePrefix}:*`);
       const left = all.map((key) => key.slice(keys.queuePrefix.length + 1));
@@ -61,9 +61,10 @@ function open() {
   };
 }
 
-function created(taken: { kind: string; instance?: Instance | undefined }): Instance {
-  if (taken.kind !== 'created' || !taken.instance) throw new Error(`the answer was ${taken.kind}`);
-  return taken.instance;
+function created(result: { kind: string; instance?: Instance | undefined }): Instance {
+  if (result.kind !== 'created' || !result.instance)
+    throw new Error(`the result was ${result.kind}`);
+  return result.instance;
 }
 
 function kinds(answers: readonly { kind: string; limit?: string }[]): Record<string, number> {
@@ -75,15 +76,15 @@ function kinds(answers: readonly { kind: string; limit?: string }[]): Record<str
   return counts;
 }
 
-describe('of 10,000 creations at once', () => {
-  test('exactly as many as the template may have are made', async () => {
+describe('10,000 concurrent creations', () => {
+  test('create exactly the template’s maximum', async () => {
     const { take, keys, redis } = open();
     const asked = Array.from({ length: 10_000 }, () => take({ maxInstances: 137 }));
     expect(kinds(await Promise.all(asked))).toEqual({ created: 137, 'full template': 9_863 });
     expect(await redis.zcard(keys.instances)).toBe(137);
   });
 
-  test('exactly as many as the hosts hold are made, and no host begins more than its own', async () => {
+  test('create exactly what the hosts hold, and no host starts more than its capacity', async () => {
     const { take, host, instances } = open();
     await host('a', { instances: 40, memory: 10 * 1024 ** 3 });
     await host('b', { instances: 90, memory: 50 * 64 * 1024 ** 2, cpus: 1000 });
@@ -102,28 +103,28 @@ describe('of 10,000 creations at once', () => {
     expect(assigned).toEqual({ a: 40, b: 50, none: 0 });
   }, 30_000);
 
-  test('exactly as many as there is room and a queue for are taken', async () => {
+  test('create or queue exactly the capacity plus the queue length', async () => {
     const { take } = open();
     const template = { maxInstances: 20, whenFull: 'queue', maxQueued: 30 } as const;
     const answers = await Promise.all(Array.from({ length: 10_000 }, () => take(template)));
     expect(kinds(answers)).toEqual({ created: 20, queued: 30, 'full queue': 9_950 });
   });
 
-  test('an address gets its share', async () => {
+  test('respect the quota of an address', async () => {
     const { take } = open();
     const asked = Array.from({ length: 10_000 }, (_, i) => take({}, `192.0.2.${i % 5}`, 3));
     expect(kinds(await Promise.all(asked))).toEqual({ created: 15, 'full address': 9_985 });
   });
 });
 
-describe('room', () => {
-  test('comes back with the burial and not before, once however often it is asked for', async () => {
+describe('capacity', () => {
+  test('is released once, when the instance is finalized', async () => {
     const { take, instances, held } = open();
     const { id } = created(await take({ maxInstances: 1 }, 'a', 1));
     const outcome = await instances.startDraining(id, 'request');
     await instances.startDraining(id, 'request');
     expect((await take({ maxInstances: 1 }, 'b')).kind).toBe('full');
-    if (outcome.kind !== 'draining') throw new Error('it did not end');
+    if (outcome.kind !== 'draining') throw new Error('the instance is not draining');
     for (let i = 0; i < 3; i++) await instances.finalize(id, outcome.instance.generation);
     const again = created(await take({ maxInstances: 1 }, 'a', 1));
     expect((await take({ maxInstances: 1 }, 'b')).kind).toBe('full');
@@ -132,34 +133,34 @@ describe('room', () => {
     expect(await held()).toEqual([]);
   });
 
-  test('of any life, however it ends, comes back in full', async () => {
+  test('is released in full, however an instance ends', async () => {
     const { take, host, instances, finalize, redis, keys, held } = open();
     await host('a', { instances: 100, memory: 1024 ** 4, cpus: 64 });
-    const killRequests = [
+    const endings = [
       'pending',
-      'begun',
-      'begun twice',
+      'assigned',
+      'assigned twice',
       'ready',
       'failed',
       'restored',
       'queued',
     ];
-    for (const how of killRequests) {
+    for (const how of endings) {
       const template = { maxInstances: 1, whenFull: 'queue' } as const;
       const { id, generation } = created(await take(template, 'x', 5));
       if (how === 'queued') {
         const second = await take(template, 'x', 5);
-        if (second.kind !== 'queued') throw new Error(`the answer was ${second.kind}`);
+        if (second.kind !== 'queued') throw new Error(`the result was ${second.kind}`);
         await finalize(second.instance.id);
       }
       if (how !== 'pending') await instances.assignToHost(id, generation, 'a');
-      if (how === 'begun twice') await instances.assignToHost(id, generation, 'a');
+      if (how === 'assigned twice') await instances.assignToHost(id, generation, 'a');
       if (how === 'ready' || how === 'restored')
         await instances.markReady(id, generation, '10.0.0.9');
       if (how === 'failed') await instances.startDraining(id, 'start_failed', 'no');
       if (how === 'restored') {
         const lost = await instances.get(id);
-        if (!lost) throw new Error('it is gone');
+        if (!lost) throw new Error('the instance does not exist');
         await redis.flushall();
         await instances.restore(lost);
         await instances.restore(lost);
@@ -173,7 +174,7 @@ describe('room', () => {
     }
   });
 
-  test('of a host that has told no bound has none; where none is alive, the last ones count', async () => {
+  test('is unlimited on a host without limits; if no host is alive, all hosts count', async () => {
     const { take, host, redis, keys } = open();
     expect((await take()).kind).toBe('created');
     await host('a', {});
@@ -187,11 +188,12 @@ describe('room', () => {
 describe('the queue', () => {
   const template = { maxInstances: 1, whenFull: 'queue', maxQueued: 5 } as const;
 
-  test('lets in the first that came as soon as there is room, with its whole time before it', async () => {
+  test('starts the first instance when capacity is free, with its full start deadline', async () => {
     const { take, finalize, startQueue, instances } = open();
     const first = created(await take(template));
     const [second, third] = [await take(template), await take(template)];
-    if (second.kind !== 'queued' || third.kind !== 'queued') throw new Error('it did not queue');
+    if (second.kind !== 'queued' || third.kind !== 'queued')
+      throw new Error('the instance was not queued');
     expect(await instances.get(second.instance.id)).toMatchObject({
       state: 'pending',
       message: 'queued at position 1 of 2',
@@ -201,12 +203,12 @@ describe('the queue', () => {
     });
     expect(await startQueue.templates()).toEqual(['demo']);
     expect(await startQueue.dequeue('demo')).toBeUndefined();
-    // A worker cannot begin what waits, whatever it was told.
+    // A worker cannot start a queued instance, even from an earlier job.
     const { id, generation } = second.instance;
     expect(await instances.assignToHost(id, generation, 'a')).toBeUndefined();
 
     await finalize(first.id);
-    // Nobody overtakes: there is room for one, and the next to ask is told to wait.
+    // A new instance does not overtake the queue: one slot is free, and it is queued all the same.
     expect((await take(template)).kind).toBe('queued');
     expect(await startQueue.dequeue('demo')).toEqual({ id, generation });
     expect(await startQueue.dequeue('demo')).toBeUndefined();
@@ -218,27 +220,31 @@ describe('the queue', () => {
     expect((await instances.assignToHost(id, generation, 'a'))?.state).toBe('starting');
   });
 
-  test('is left by whoever gives up, and the others move up', async () => {
+  test('moves up when a queued instance is stopped', async () => {
     const { take, finalize, instances } = open();
     created(await take(template));
     const [second, third] = [await take(template), await take(template)];
-    if (second.kind !== 'queued' || third.kind !== 'queued') throw new Error('it did not queue');
+    if (second.kind !== 'queued' || third.kind !== 'queued')
+      throw new Error('the instance was not queued');
     await finalize(second.instance.id);
     expect((await instances.get(third.instance.id))?.message).toBe('queued at position 1 of 1');
   });
 
-  test('does not hold anybody past the time that he may wait', async () => {
+  test('ends an instance at its queue timeout', async () => {
     const { take, instances } = open();
     created(await take(template));
     const queued = await take({ ...template, queueTimeout: 1 });
-    if (queued.kind !== 'queued') throw new Error('it did not queue');
+    if (queued.kind !== 'queued') throw new Error('the instance was not queued');
     const { id, expiresAt } = queued.instance;
     expect(expiresAt).toBe(queued.instance.createdAt + 1);
     const stranded = await instances.unassignedOverdue((await instances.now()) + 5);
     expect(stranded.map((instance) => instance.id)).toContain(id);
     const outcome = await instances.startDraining(id, 'due');
     expect(outcome).toMatchObject({
-      instance: { reason: 'start_failed', message: 'There was no room for it in time.' },
+      instance: {
+        reason: 'start_failed',
+        message: 'No capacity became free before its queue timeout.',
+      },
     });
   });
 });
@@ -247,7 +253,7 @@ describe('an idempotency key', () => {
   const ask = (intake: ReturnType<typeof redisIntake>, key: string, digest: string) =>
     intake.createOrQueue(sampleDraft(), { idempotency: { key, digest } });
 
-  test('sent a thousand times at once makes one instance', async () => {
+  test('sent in 1,000 concurrent requests creates one instance', async () => {
     const { intake, instances } = open();
     const answers = await Promise.all(Array.from({ length: 1000 }, () => ask(intake, 'k', 'd')));
     expect(kinds(answers)).toEqual({ created: 1, repeated: 999 });
@@ -258,7 +264,7 @@ describe('an idempotency key', () => {
     expect(await instances.count()).toBe(1);
   });
 
-  test('with another payload is refused, and outlives its instance for a day', async () => {
+  test('with another payload is refused, also for a day after its instance ended', async () => {
     const { intake, finalize, redis, keys } = open();
     const { id } = created(await ask(intake, 'k', 'd'));
     expect((await ask(intake, 'k', 'other')).kind).toBe('reused');
@@ -270,7 +276,7 @@ describe('an idempotency key', () => {
     expect(ttl).toBeLessThanOrEqual(24 * 3_600_000);
   });
 
-  test('is free again where the request was refused', async () => {
+  test('is usable again after a refused request', async () => {
     const { intake, take, finalize } = open();
     const template = sampleTemplate({ maxInstances: 1 });
     const only = created(await take({ maxInstances: 1 }));

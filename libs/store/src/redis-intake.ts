@@ -18,7 +18,7 @@ const scripts = { claim: loadScript('claim'), admit: loadScript('dequeue') };
 
 type ClaimReply = ['claimed', string[]] | ['none'] | RefusalReply;
 
-/** Requests for instances against the limits, in Lua. */
+/** Creates and claims instances within the limits. Lua scripts check and write in one step. */
 export function redisIntake(redis: Redis, keys: Keys): Intake {
   return {
     async createOrQueue(draft, context): Promise<CreateResult> {
@@ -61,7 +61,7 @@ export function redisIntake(redis: Redis, keys: Keys): Intake {
   };
 }
 
-/** The queues before templates and hosts that are full, in Lua. */
+/** The queues of templates for which there is no capacity. */
 export function redisStartQueue(redis: Redis, keys: Keys): StartQueue {
   return {
     async templates() {

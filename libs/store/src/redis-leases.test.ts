@@ -9,7 +9,7 @@ import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisLeases } from './redis-leases.ts';
 
-// A renewal and a kill at the same instant: always one of the two, in full.
+// A renewal and a kill at the same time: exactly one of the two succeeds.
 
 const ROUNDS = 10_000;
 const CONCURRENCY = 250;
@@ -36,8 +36,8 @@ async function race(i: number): Promise<'renewed' | 'ended'> {
   const { id, generation } = await instances.create(draft);
   await instances.assignToHost(id, generation, 'host');
   const published = await instances.markReady(id, generation, '10.0.0.1');
-  if (!published) throw new Error('it was not published');
-  // Due about now: some renewals come just in time, some just too late.
+  if (!published) throw new Error('it was not marked ready');
+  // Due about now, so that some renewals are in time and some are too late.
   const now = await instances.now();
   await worker.hset(keys.instance(id), 'expiresAt', String(now + (i % 40)));
 
@@ -54,7 +54,7 @@ async function race(i: number): Promise<'renewed' | 'ended'> {
     return 'renewed';
   }
   expect(renewed.kind).toBe('ended');
-  // Where the renewal came too late, the kill may have asked a moment too early: it asks again.
+  // If the renewal was too late, the kill may have asked a moment too early. It asks again.
   if (outcome.kind === 'leased')
     expect((await instances.startDraining(id, 'due')).kind).toBe('draining');
   expect((await instances.get(id))?.state).toBe('draining');
@@ -70,9 +70,9 @@ test(`${ROUNDS} renewals against kills`, async () => {
     for (const outcome of raced) outcomes[outcome]++;
   }
   expect(outcomes.renewed + outcomes.ended).toBe(ROUNDS);
-  // Both happened: it was a race.
+  // Both outcomes occurred, so it was a race.
   expect(outcomes.renewed).toBeGreaterThan(0);
   expect(outcomes.ended).toBeGreaterThan(0);
-  // A person who runs this wants to see how close it was.
+  // Print the ratio, which shows how close the race was.
   process.stdout.write(`${outcomes.renewed} renewed, ${outcomes.ended} ended\n`);
 }, 180_000);

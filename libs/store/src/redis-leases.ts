@@ -6,7 +6,7 @@ import { loadScript, runScript } from './run-script.ts';
 
 const scripts = { renew: loadScript('renew'), touch: loadScript('touch') };
 
-/** How many instances one script notes as used. */
+/** How many instances one script call updates. */
 const BATCH = 500;
 
 type Reply = ['absent'] | ['starting'] | ['ended', string[]] | ['renewed', number, string[]];

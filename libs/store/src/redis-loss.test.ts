@@ -12,12 +12,12 @@ import { redisAddresses } from './redis-addresses.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
 
-// A Redis that has lost its last writes, all of them, its memory, or its place as the master.
+// A Redis that has lost its last writes, all of its data, its memory, or its role as master.
 
 const keys = keysOf('loss');
 
 async function open() {
-  // A replica is served at once, not after the 5 s in which others might come.
+  // A replica syncs at once, instead of after the 5 s in which others might connect.
   const server = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
   const redis = new Redis(server.url);
   onTestFinished(async () => {
@@ -31,7 +31,7 @@ async function open() {
 
 type Opened = Awaited<ReturnType<typeof open>>;
 
-/** A master, and a replica that is promoted by `promote`: it lacks what is written after that. */
+/** A master and its replica. `promote` promotes the replica, which lacks later writes. */
 async function openPair() {
   const [master, replica] = [await open(), await open()];
   await replica.redis.replicaof('127.0.0.1', String(master.server.port));
@@ -54,19 +54,19 @@ const spec = poolSpecFor(template, 'http://localhost:8080/demo/{id}/');
 const pool = spec?.fingerprint ?? '';
 
 async function warm({ intake, instances }: Opened): Promise<Instance> {
-  if (!spec) throw new Error('it has no pool');
+  if (!spec) throw new Error('the template has no pool');
   const stocked = await intake.createWarm(warmDraft(spec, newId(randomBytes)), pool, 9);
   if (!stocked) throw new Error('the pool is full');
   await instances.assignToHost(stocked.id, stocked.generation, 'a');
   await instances.markReady(stocked.id, stocked.generation, '10.0.0.9');
   const instance = await instances.get(stocked.id);
-  if (!instance) throw new Error('it is gone');
+  if (!instance) throw new Error('the instance does not exist');
   return instance;
 }
 
 const claim = ({ intake }: Opened) => intake.claimWarm(pool, { timeout: 7_000, metadata: {} }, {});
 
-test('a promoted replica gives no generation again that its master gave behind its back', async () => {
+test('a promoted replica repeats no generation that its former master assigned', async () => {
   const { master, replica, promote } = await openPair();
   await master.instances.create(sampleDraft());
   await promote();
@@ -76,26 +76,27 @@ test('a promoted replica gives no generation again that its master gave behind i
   expect(next.generation).toBeGreaterThan(Math.max(...lost.map(({ generation }) => generation)));
 });
 
-// The replica has it as warm still: the next visitor would share the first one's instance.
-test('a promoted replica hands nobody an instance that somebody may have already', async () => {
+// The replica still lists the instance as warm. Without the check, the next visitor would share the
+// first visitor's instance.
+test('a promoted replica does not hand out an instance that may be claimed already', async () => {
   const { master, replica, promote } = await openPair();
   const { id } = await warm(master);
   await promote();
   expect(await claim(master)).toMatchObject({ kind: 'claimed', instance: { id } });
   expect(await claim(replica)).toEqual({ kind: 'none' });
   expect(await replica.instances.ofHost('a')).toMatchObject([{ id, unverified: true }]);
-  // What becomes warm from now on can be claimed, behind the doubtful one too.
+  // Instances that become warm from now on can be claimed, also behind an unverified one.
   const fresh = await warm(replica);
   expect(await replica.instances.get(fresh.id)).not.toHaveProperty('doubtful');
   expect(await claim(replica)).toMatchObject({ kind: 'claimed', instance: { id: fresh.id } });
 });
 
-test('one that its container tells to be claimed comes back as its visitor’s', async () => {
+test('an instance that its container labels as claimed is restored for its visitor', async () => {
   const { master, replica, promote } = await openPair();
   const { id } = await warm(master);
   await promote();
   const claimed = await claim(master);
-  if (claimed.kind !== 'claimed') throw new Error('it was not claimed');
+  if (claimed.kind !== 'claimed') throw new Error('the instance was not claimed');
   expect(await replica.instances.restore(claimed.instance)).toBe(true);
   const { generation } = claimed.instance;
   expect(await replica.instances.get(id)).toMatchObject({ id, state: 'ready', generation });
@@ -104,13 +105,13 @@ test('one that its container tells to be claimed comes back as its visitor’s',
   expect(await replica.redis.hget(keys.hostUsed('a'), 'instances')).toBe('1');
 });
 
-test('a paused instance comes back as paused', async () => {
+test('a paused instance is restored as paused', async () => {
   const { instances, redis } = await open();
   const { id, generation } = await instances.create(sampleDraft());
   await instances.assignToHost(id, generation, 'a');
   await instances.markReady(id, generation, '10.0.0.9');
   const ready = await instances.get(id);
-  if (!ready) throw new Error('it is gone before its time');
+  if (!ready) throw new Error('the instance does not exist');
   await redis.flushall();
   expect(await instances.restore({ ...ready, state: 'paused' })).toBe(true);
   expect(await instances.get(id)).toMatchObject({ state: 'paused' });
@@ -122,7 +123,7 @@ test('a paused instance comes back as paused', async () => {
   });
 });
 
-test('after the loss of everything the walk over the addresses does not begin where it was', async () => {
+test('the address sequence does not restart at recent addresses after a loss of all data', async () => {
   const { redis } = await open();
   const addresses = redisAddresses(redis, keys, 'a');
   const input = [await addresses.next(), await addresses.next(), await addresses.next()];
@@ -130,7 +131,7 @@ test('after the loss of everything the walk over the addresses does not begin wh
   expect(await addresses.next()).toBe((input[2] ?? 0) + 1);
 });
 
-test('without memory nothing is created, and what is there can be ended', async () => {
+test('a full Redis creates no instances, but still ends them', async () => {
   const { redis, instances } = await open();
   const { id, generation } = await instances.create(sampleDraft());
   await instances.assignToHost(id, generation, 'a');
@@ -140,7 +141,7 @@ test('without memory nothing is created, and what is there can be ended', async 
   expect(isRedisUnavailable(refused)).toBe(true);
   const work = async () => {
     const outcome = await instances.startDraining(id, 'request');
-    if (outcome.kind !== 'draining') throw new Error('it was not ended');
+    if (outcome.kind !== 'draining') throw new Error('the instance is not draining');
     await instances.finalize(id, outcome.instance.generation);
     return 'done';
   };
@@ -148,14 +149,14 @@ test('without memory nothing is created, and what is there can be ended', async 
   expect(await instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
 });
 
-test('a connection to a master that became a replica is made anew, and its command sent again', async () => {
+test('reconnects and repeats the command when the master becomes a replica', async () => {
   const { server, redis } = await open();
   const client = connectRedis(server.url, 'job', () => undefined);
   onTestFinished(() => {
     client.disconnect();
   });
   await client.set('a', '1');
-  // Nobody listens there: it only ceases to be a master.
+  // No server listens there. The address only turns this server into a replica.
   await redis.replicaof('127.0.0.1', '1');
   let connections = 0;
   client.on('connect', () => connections++);

@@ -28,7 +28,7 @@ function open(input: Parameters<typeof sampleTemplate>[0] = {}) {
     await redis.quit();
   });
   const spec = poolSpecFor(sampleTemplate({ pool: 1, timeout: 9_000, ...input }), PATTERN);
-  if (!spec) throw new Error('it has no pool');
+  if (!spec) throw new Error('the template has no pool');
   const instances = redisInstances(redis, keys);
   const intake = redisIntake(redis, keys);
   const { fingerprint } = spec;
@@ -51,14 +51,14 @@ function open(input: Parameters<typeof sampleTemplate>[0] = {}) {
       await instances.assignToHost(id, generation, 'a');
       await instances.markReady(id, generation, '10.0.0.9');
       const instance = await instances.get(id);
-      if (!instance) throw new Error('it is gone');
+      if (!instance) throw new Error('the instance does not exist');
       return instance;
     },
   };
 }
 
 describe('a warm instance', () => {
-  test('has no route at any step, is found by nobody, and cannot be renewed', async () => {
+  test('has no route in any state, and cannot be renewed', async () => {
     const { stock, instances, redis, keys } = open();
     const stocked = await stock();
     if (!stocked) throw new Error('the pool is full');
@@ -69,7 +69,7 @@ describe('a warm instance', () => {
     await instances.assignToHost(id, generation, 'a');
     expect(await route()).toBe(0);
     const published = await instances.markReady(id, generation, '10.0.0.9');
-    // Run again by a job that was taken over, it is the same.
+    // A second run of the job, after a takeover, returns the same.
     expect(await instances.markReady(id, generation, '10.0.0.9')).toEqual(published);
     expect(await route()).toBe(0);
     expect(await instances.get(id)).toMatchObject({
@@ -83,13 +83,13 @@ describe('a warm instance', () => {
     });
   });
 
-  test('of age ends for want of time, leaves no route behind, and can be claimed no more', async () => {
+  test('ends at its maximum age, leaves no route, and cannot be claimed', async () => {
     const { warm, instances, claim, redis, keys, pools, spec } = open({ poolMaxAge: 1 });
     const { id } = await warm();
     await new Promise((resolve) => setTimeout(resolve, 5));
     expect((await claim()).kind).toBe('none');
     const outcome = await instances.startDraining(id, 'due');
-    if (outcome.kind !== 'draining') throw new Error('it did not end');
+    if (outcome.kind !== 'draining') throw new Error('the instance is not draining');
     expect(outcome.instance.reason).toBe('ttl');
     await instances.finalize(id, outcome.instance.generation);
     expect(await redis.exists(keys.route(id))).toBe(0);
@@ -97,7 +97,7 @@ describe('a warm instance', () => {
     expect(await pools.fingerprints()).toEqual([]);
   });
 
-  test('that fails to start leaves its pool, which rests for a while before the next', async () => {
+  test('leaves its pool when its start fails, and the pool backs off', async () => {
     const { stock, instances, pools, spec, redis, keys } = open();
     const stocked = await stock(2);
     await instances.startDraining(stocked?.id ?? '', 'start_failed', 'no');
@@ -111,12 +111,12 @@ describe('a warm instance', () => {
 });
 
 describe('a claim', () => {
-  test('gives the claimer lease, metadata and route under a new generation, in one step', async () => {
+  test('sets lease, metadata and route under a new generation, in one step', async () => {
     const { warm, claim, instances, redis, keys } = open({ idleTimeout: 5_000 });
     const before = await warm();
     const now = await instances.now();
     const claimed = await claim({ who: 'me' });
-    if (claimed.kind !== 'claimed') throw new Error(`the answer was ${claimed.kind}`);
+    if (claimed.kind !== 'claimed') throw new Error(`the result was ${claimed.kind}`);
     const { instance } = claimed;
     expect(instance).toMatchObject({
       id: before.id,
@@ -142,24 +142,25 @@ describe('a claim', () => {
       hostHeader: 'pass',
       activity: 'connections',
     });
-    // The kill job of its time in the pool asks again at the claimer's deadline, or for idleness.
+    // The kill job from its time in the pool asks again at the new deadline, or after the idle
+    // timeout.
     const outcome = await instances.startDraining(before.id, 'due');
     expect(outcome.kind).toBe('leased');
   });
 
-  // Its labels cannot change: they tell the ceiling that it had in its pool.
-  test('that is buried with its container left is dead for longer than the labels of that tell', async () => {
+  // Container labels cannot change. They carry the ceiling that the instance had in its pool.
+  test('leaves a tombstone that outlives the labels of a leftover container', async () => {
     const { warm, claim, instances, redis, keys } = open({ poolMaxAge: 60_000 });
     const { id, maxExpiresAt } = await warm();
     await claim();
     const outcome = await instances.startDraining(id, 'request');
-    if (outcome.kind !== 'draining') throw new Error('it did not end');
+    if (outcome.kind !== 'draining') throw new Error('the instance is not draining');
     expect(outcome.instance.maxExpiresAt).toBeLessThan(maxExpiresAt);
     await instances.finalize(id, outcome.instance.generation, 'left');
     expect(await redis.pexpiretime(keys.instance(id))).toBeGreaterThanOrEqual(maxExpiresAt);
   });
 
-  test('never hands one out twice: 50 warm ones, 1,000 claims at once', async () => {
+  test('never hands out an instance twice: 50 warm ones, 1,000 concurrent claims', async () => {
     const { warm, claim } = open();
     await Promise.all(Array.from({ length: 50 }, () => warm()));
     const claims = await Promise.all(Array.from({ length: 1_000 }, () => claim()));
@@ -171,7 +172,7 @@ describe('a claim', () => {
     expect(claims.filter(({ kind }) => kind === 'none')).toHaveLength(950);
   });
 
-  test('and its end as one too many at the same instant: one of them has it', async () => {
+  test('races with the removal of surplus, and exactly one succeeds', async () => {
     const { warm, claim, instances } = open();
     for (let round = 0; round < 200; round++) {
       const { id } = await warm();
@@ -182,15 +183,15 @@ describe('a claim', () => {
     }
   });
 
-  // A worker that died between the two left one that nobody could claim, for as long as it may wait.
-  test('finds one that was found too many, and not ended', async () => {
+  // A worker that died between marking and removal once left an instance that nobody could claim.
+  test('finds a surplus instance that was not ended', async () => {
     const { warm, claim, pools, spec } = open();
     const { id } = await warm();
     expect(await pools.unclaimed(spec.fingerprint, 1)).toEqual([id]);
     expect(await claim()).toMatchObject({ kind: 'claimed', instance: { id } });
   });
 
-  test('and its age-out at the same instant: one of them has it in full', async () => {
+  test('races with the maximum age, and exactly one succeeds', async () => {
     const { warm, claim, instances, redis, keys } = open({ poolMaxAge: 3 });
     for (let round = 0; round < 200; round++) {
       const { id } = await warm();
@@ -211,16 +212,16 @@ describe('a claim', () => {
     }
   });
 
-  test('counts against the share of its owner, and against the key that it came with', async () => {
+  test('counts against the owner’s quota and uses its idempotency key', async () => {
     const { warm, claim } = open();
     await Promise.all([warm(), warm()]);
     const quotaOwner = { name: 'address:192.0.2.1', limit: 'address', max: 1 } as const;
     const context = { quotaOwner, idempotency: { key: 'k', digest: 'd' } };
     const first = await claim({}, context);
-    if (first.kind !== 'claimed') throw new Error(`the answer was ${first.kind}`);
+    if (first.kind !== 'claimed') throw new Error(`the result was ${first.kind}`);
     expect(await claim({}, context)).toMatchObject({ kind: 'repeated', id: first.instance.id });
     expect(await claim({}, { quotaOwner })).toEqual({ kind: 'full', limit: 'address' });
-    // One that turned out to be dead is replaced under the same key.
+    // An instance that turned out to be dead is replaced under the same key.
     const again = await claim(
       {},
       { ...context, quotaOwner: undefined, replacing: first.instance.id },
@@ -234,14 +235,14 @@ describe('a claim', () => {
 });
 
 describe('a pool', () => {
-  test('never gets more than it is to have, however many fill it at once', async () => {
+  test('never exceeds its desired size under concurrent scale-ups', async () => {
     const { stock, redis, keys } = open();
     const stocked = await Promise.all(Array.from({ length: 500 }, () => stock(7)));
     expect(stocked.filter(Boolean)).toHaveLength(7);
     expect(await redis.zcard(keys.instances)).toBe(7);
   });
 
-  test('counts against its template, and yields to those who wait in its queue', async () => {
+  test('counts against its template’s limit, and does not overtake its queue', async () => {
     const { stock, intake, spec } = open({ maxInstances: 2, whenFull: 'queue' });
     expect(await stock()).toBeDefined();
     const ask = () => intake.createOrQueue({ ...warmDraft(spec, newId(randomBytes)) }, {});
@@ -249,7 +250,7 @@ describe('a pool', () => {
     expect(await stock()).toBeUndefined();
   });
 
-  test('of another content of the template is another pool; of another size it is the same', () => {
+  test('changes with the template’s content, but not with its size', () => {
     const of = (input: Parameters<typeof sampleTemplate>[0], pattern = PATTERN) =>
       poolSpecFor(sampleTemplate({ pool: 1, ...input }), pattern)?.fingerprint;
     const before = of({});
@@ -260,7 +261,7 @@ describe('a pool', () => {
     expect(of({ pool: 0 })).toBeUndefined();
   });
 
-  test('is as large as the largest of its size and the times of its schedule', async () => {
+  test('has the larger of its size and its scheduled minimum', async () => {
     const entry = { cron: '0 9 * * *', ready: 40, for: 60_000, tz: 'UTC' };
     const { pools, spec } = open({ pool: 2, schedule: [entry, entry] });
     expect(await pools.desiredCount(spec.template)).toBe(2);
@@ -268,7 +269,7 @@ describe('a pool', () => {
     expect(await pools.desiredCount(spec.template)).toBe(40);
   });
 
-  test('is told to the workers whole, and what is told no more is forgotten', async () => {
+  test('replaces all specs, so that a removed pool is no longer listed', async () => {
     const { pools, spec } = open();
     await pools.setPoolSpecs([spec]);
     expect(await pools.listPoolSpecs()).toEqual([spec]);
@@ -277,8 +278,9 @@ describe('a pool', () => {
   });
 });
 
-// The second run of a spawn job took a claim for a kill, and removed the visitor's container.
-test('a start that is published again after the claim is still that start', async () => {
+// The second run of a spawn job once mistook a claim for a kill, and removed the visitor's
+// container.
+test('marking ready again after a claim returns the same start', async () => {
   const { warm, claim, instances } = open();
   const { id, generation } = await warm();
   const again = await instances.markReady(id, generation, '10.0.0.9');

@@ -2,7 +2,9 @@ import type { PoolSpec, Pools } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
-/** The pools of warm instances: wishes by template, members and claimable ones by fingerprint. */
+/**
+ * The pools of warm instances: specs by template, members and claimable instances by fingerprint.
+ */
 export function redisPools(redis: Redis, keys: Keys): Pools {
   return {
     async setPoolSpecs(specs) {

@@ -28,11 +28,11 @@ async function starting() {
   const instances = redisInstances(redis, keys);
   const { id, generation } = await instances.create(sampleDraft({ template }));
   const assigned = await instances.assignToHost(id, generation, 'a');
-  if (typeof assigned !== 'object') throw new Error('it was not begun');
+  if (typeof assigned !== 'object') throw new Error('it was not assigned');
   return { instances, instance: assigned };
 }
 
-test('a step is told in the instance and in its route, and leaves with the start', async () => {
+test('a step appears in the instance and its route, and disappears when it is ready', async () => {
   const { instances, instance } = await starting();
   const { id, generation } = instance;
   expect(await redisProgress(redis, keys).report(instance, pulling)).toBe(instance.expiresAt);
@@ -43,7 +43,7 @@ test('a step is told in the instance and in its route, and leaves with the start
   expect(await instances.get(id)).toMatchObject({ state: 'ready', message: undefined });
 });
 
-test('a start deadline is put off, never back, and not past the ceiling', async () => {
+test('a start deadline is extended, never shortened, and never past the ceiling', async () => {
   const { instance } = await starting();
   const { report } = redisProgress(redis, keys);
   const off = await report(instance, pulling, 20_000);
@@ -53,7 +53,7 @@ test('a start deadline is put off, never back, and not past the ceiling', async 
   expect(await report(instance, pulling, 3_600_000)).toBe(instance.maxExpiresAt);
 });
 
-test('of an instance that serves nothing is told, and of one that was killed it says so', async () => {
+test('a step changes nothing when it serves, and reports a killed instance', async () => {
   const { instances, instance } = await starting();
   const { id, generation } = instance;
   const { report } = redisProgress(redis, keys);
@@ -67,7 +67,7 @@ test('of an instance that serves nothing is told, and of one that was killed it 
   expect(await routeOf(id)).toMatchObject({ state: 'draining' });
 });
 
-test('one of a pool gets no route by it', async () => {
+test('a step gives a pool instance no route', async () => {
   const { instance } = await starting();
   await redis.del(keys.route(instance.id));
   await redisProgress(redis, keys).report(instance, pulling);

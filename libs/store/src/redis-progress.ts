@@ -5,7 +5,10 @@ import { loadScript, runScript } from './run-script.ts';
 
 const script = loadScript('step');
 
-/** The steps of starts in Redis: in the instance for people, in its route for who waits. */
+/**
+ * Stores the progress of starts: in the instance for the API, and in its route for waiting
+ * requests.
+ */
 export function redisProgress(redis: Redis, keys: Keys): Progress {
   return {
     async report({ id, generation }, { step, done, message }, timeoutMs = 0) {

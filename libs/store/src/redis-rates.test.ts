@@ -4,7 +4,7 @@ import { connectRedis, isRedisUnavailable } from './connect-redis.ts';
 import { keysOf } from './keys.ts';
 import { redisRates } from './redis-rates.ts';
 
-test('an account has so many, for all replicas together; while Redis is away none is given', async () => {
+test('a rate counts across replicas, and rejects while Redis is unavailable', async () => {
   const server = await startRedis();
   const connections = [1, 2].map(() => connectRedis(server.url, 'request', () => undefined));
   await Promise.all(connections.map((redis) => new Promise((done) => redis.once('ready', done))));

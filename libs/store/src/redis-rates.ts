@@ -2,30 +2,31 @@ import type { Redis } from 'ioredis';
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import type { Keys } from './keys.ts';
 
-/** So many in so many seconds. */
+/** At most `points` requests in `seconds`. */
 interface Rate {
   readonly points: number;
   readonly seconds: number;
 }
 
-/** What is left of a rate. */
+/** What remains of a rate. */
 export interface RateLeft {
   readonly allowed: boolean;
   readonly remaining: number;
-  /** Seconds until it is whole again. */
+  /** Seconds until the full rate is available again. */
   readonly resetsIn: number;
 }
 
-/** How often whom may ask; counted for all replicas together. */
+/** Rate limits, counted across all replicas. */
 export interface Rates {
-  /** Counts one request on an account. Rejects while Redis is away. */
+  /** Counts one request of a subject. Rejects while Redis is unavailable. */
   take(quotaSubject: string, rate: Rate): Promise<RateLeft>;
 }
 
 export function redisRates(redis: Redis, keys: Keys): Rates {
   const limiters = new Map<string, RateLimiterRedis>();
   const limiterOf = ({ points, seconds }: Rate): RateLimiterRedis => {
-    // Another rate counts anew, and does not shorten what another replica still counts by.
+    // Each rate has its own counters. A replica with a changed rate does not shorten another's
+    // window.
     const name = `${points}-${seconds}`;
     const known = limiters.get(name);
     if (known) return known;
@@ -34,7 +35,8 @@ export function redisRates(redis: Redis, keys: Keys): Rates {
       keyPrefix: keys.rate(name),
       points,
       duration: seconds,
-      // Who has used it up is refused from memory: a flood of refusals costs Redis nothing.
+      // A subject over its rate is refused from memory, so that a flood of refusals costs Redis
+      // nothing.
       inMemoryBlockOnConsumed: points + 1,
     });
     limiters.set(name, made);

@@ -9,8 +9,8 @@ import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
 
-// A connection that breaks when Redis has done what it was told and before its answer came through:
-// the client connects anew, and sends it again.
+// A connection breaks after Redis has run a command and before the reply arrives. The client
+// reconnects and sends the command again.
 
 const keys = keysOf('again');
 
@@ -34,7 +34,7 @@ async function open() {
   };
 }
 
-/** Passes everything on, until told to end a connection in the place of the next answer. */
+/** Forwards everything, until told to close a connection instead of forwarding the next reply. */
 async function startRelay(to: number) {
   let cuts = 0;
   let scheduled = false;
@@ -68,7 +68,7 @@ async function startRelay(to: number) {
   };
 }
 
-test('a creation that is sent again is one, and is told as it was', async () => {
+test('a repeated creation creates one instance and gets the same reply', async () => {
   const { relay, direct, intake } = await open();
   await intake.createOrQueue(sampleDraft(), {});
   const draft = sampleDraft();
@@ -85,7 +85,7 @@ test('a creation that is sent again is one, and is told as it was', async () => 
   expect(await direct.zcard(keys.instances)).toBe(2);
 });
 
-test('another one is refused an id that is taken, and so is the same once it serves', async () => {
+test('another creation with a used id is refused; so is the same one once it serves', async () => {
   const { intake, instances } = await open();
   const draft = sampleDraft();
   await intake.createOrQueue(draft, {});
@@ -97,7 +97,7 @@ test('another one is refused an id that is taken, and so is the same once it ser
   await expect(intake.createOrQueue(draft, {})).rejects.toThrow(/taken/);
 });
 
-test('a claim that is sent again has one instance of the pool', async () => {
+test('a repeated claim takes one instance of the pool', async () => {
   const { relay, direct, intake, instances } = await open();
   for (let i = 0; i < 3; i++) {
     const stocked = await intake.createWarm(sampleDraft(), 'p', 3);
@@ -110,7 +110,8 @@ test('a claim that is sent again has one instance of the pool', async () => {
   relay.cutNextAnswer();
   const second = await intake.claimWarm('p', spec, {});
   expect(relay.cuts).toBe(1);
-  if (first.kind !== 'claimed' || second.kind !== 'claimed') throw new Error('none was warm');
+  if (first.kind !== 'claimed' || second.kind !== 'claimed')
+    throw new Error('no instance was warm');
   expect(second.instance).toMatchObject({ state: 'ready' });
   expect(second.instance.id).not.toBe(first.instance.id);
   expect(await direct.zcard(keys.warm('p'))).toBe(1);

@@ -12,7 +12,7 @@ const OTHER = 'zbcdefghijklmnopqrstuvwxyz';
 const keys = keysOf('test');
 
 let started: StartedRedis;
-/** The connection of whoever changes routes: another process, as far as the cache knows. */
+/** The connection that changes routes; to the cache, this is another process. */
 let writer: Redis;
 const cleanups: (() => unknown)[] = [];
 
@@ -71,11 +71,11 @@ const ready = (generation: number, more: Partial<ReadyRoute> = {}): ReadyRoute =
 const put = (id: string, route: Route) => writer.set(keys.route(id), JSON.stringify(route));
 const generationOf = (cache: RouteCache, id = ID) => cache.peek(id)?.route.generation;
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-/** Ends the invalidation connection from Redis' side, as a fault would. */
+/** Closes the invalidation connection on the Redis side, like a network failure. */
 const cutTracking = () => writer.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
 
 describe('a route in memory', () => {
-  test('is read once, and then taken from memory', async () => {
+  test('is read once, and then served from memory', async () => {
     const { cache, reads } = await startCache();
     await put(ID, ready(1));
     expect(cache.peek(ID)).toBeUndefined();
@@ -86,7 +86,7 @@ describe('a route in memory', () => {
     expect(reads()).toBe(1);
   });
 
-  test('is nothing where there is nothing, and that is not remembered', async () => {
+  test('is undefined for an unknown id, and the absence is not cached', async () => {
     const { cache } = await startCache();
     expect(await cache.find(ID)).toBeUndefined();
     expect(cache.size).toBe(0);
@@ -94,7 +94,7 @@ describe('a route in memory', () => {
     expect((await cache.find(ID))?.route.generation).toBe(1);
   });
 
-  test('goes away as soon as it is changed, by whomever', async () => {
+  test('is dropped as soon as any client changes it', async () => {
     const { cache } = await startCache();
     await put(ID, ready(1));
     await cache.find(ID);
@@ -106,7 +106,7 @@ describe('a route in memory', () => {
     expect(await cache.find(ID)).toBeUndefined();
   });
 
-  test('goes away with its key’s own expiry, and with FLUSHALL', async () => {
+  test('is dropped when its key expires, and by FLUSHALL', async () => {
     const { cache } = await startCache();
     await put(ID, ready(1));
     await cache.find(ID);
@@ -118,11 +118,11 @@ describe('a route in memory', () => {
     await waitFor('the flush', () => cache.peek(ID) === undefined);
   });
 
-  test('is not told of as replaced while Redis is late to say by what', async () => {
+  test('is not reported as replaced while Redis is slow to return the new one', async () => {
     const { cache, drops } = await startCache();
     await put(ID, ready(1));
     await cache.find(ID);
-    // Renewed: the change is told, and what it was is not to be had for a while.
+    // The renewal is pushed, but the new route cannot be read for a while.
     await writer
       .pipeline()
       .set(keys.route(ID), JSON.stringify(ready(1)))
@@ -135,7 +135,7 @@ describe('a route in memory', () => {
     expect(drops).toEqual([`${ID}:1`]);
   });
 
-  test('is not touched by the change of another', async () => {
+  test('is not affected by a change of another route', async () => {
     const { cache, reads } = await startCache();
     await put(ID, ready(1));
     await cache.find(ID);
@@ -145,18 +145,18 @@ describe('a route in memory', () => {
     expect(reads()).toBe(2);
   });
 
-  test('is not used past its deadline, whoever else is alive', async () => {
+  test('is not used past its deadline', async () => {
     const { cache } = await startCache();
     await put(ID, ready(1, { expiresAt: Date.now() + 200 }));
     const found = await cache.find(ID);
     expect(found?.deadline).toBeLessThanOrEqual(performance.now() + 200);
     await sleep(250);
     expect(cache.peek(ID)).toBeUndefined();
-    // Who asks all the same is told how things stand: the deadline is past.
+    // `find` still returns it, with its past deadline.
     expect((await cache.find(ID))?.deadline).toBeLessThan(performance.now());
   });
 
-  test('has a deadline by Redis’ clock: this machine’s may be wrong', async () => {
+  test('has a deadline by Redis’ clock, because the local clock may be wrong', async () => {
     const { cache } = await startCache();
     const [seconds] = await writer.time();
     await put(ID, ready(1, { expiresAt: Number(seconds) * 1000 + 60_000 }));
@@ -165,7 +165,7 @@ describe('a route in memory', () => {
     expect(deadline - performance.now()).toBeLessThanOrEqual(60_000);
   });
 
-  test('leaves when there are too many, and whoever uses it is told', async () => {
+  test('is evicted above the capacity, and its listeners are notified', async () => {
     const { cache, drops } = await startCache({ capacity: 2 });
     const ids = ['a', 'b', 'c'].map((letter) => letter + ID.slice(1));
     for (const [index, id] of ids.entries()) {
@@ -178,10 +178,10 @@ describe('a route in memory', () => {
 });
 
 describe('the lease', () => {
-  test('ends though no invalidation came: the connection may be dead without anybody noticing', async () => {
+  test('ends without an invalidation, because a dead connection may go unnoticed', async () => {
     const { cache, tracking } = await startCache({ lease: 300 });
     await put(ID, ready(1));
-    // A connection on which nothing arrives any more, and which nobody closes.
+    // A connection that delivers nothing any more and that neither side closes.
     tracking.removeAllListeners('messageBuffer');
     tracking.ping = () => new Promise<never>(() => undefined);
     await cache.find(ID);
@@ -192,7 +192,7 @@ describe('the lease', () => {
     expect((await cache.find(ID))?.route.generation).toBe(2);
   });
 
-  test('counts from when the read was sent, not from when it was answered', async () => {
+  test('counts from when the read was sent, not from its answer', async () => {
     let skew = 0;
     const { cache, redis } = await startCache({
       lease: 1_000,
@@ -201,7 +201,7 @@ describe('the lease', () => {
     await put(ID, ready(1));
     const { pipeline } = redis;
     redis.pipeline = (...args: Parameters<typeof pipeline>) => {
-      // This process stands still for 2 s while its read is under way.
+      // This process stalls for 2 s while its read is in flight.
       queueMicrotask(() => (skew += 2_000));
       return pipeline.apply(redis, args);
     };
@@ -210,7 +210,7 @@ describe('the lease', () => {
     expect(cache.peek(ID)).toBeUndefined();
   });
 
-  test('goes on without a read as long as the invalidation connection answers', async () => {
+  test('is extended without a read while the invalidation connection answers', async () => {
     const { cache, reads } = await startCache({ lease: 1_500 });
     await put(ID, ready(1));
     await cache.find(ID);
@@ -222,8 +222,8 @@ describe('the lease', () => {
   });
 });
 
-describe('a read that is overtaken by a change', () => {
-  test('is repeated: its answer may be from before', async () => {
+describe('a read that a change invalidates', () => {
+  test('is repeated, because its answer may be outdated', async () => {
     const { cache, redis } = await startCache();
     await put(ID, ready(1));
     const { pipeline } = redis;
@@ -234,7 +234,7 @@ describe('a read that is overtaken by a change', () => {
       commands.exec = async () => {
         const answer = await exec.call(commands);
         if (held++ === 0) {
-          // The answer is on its way when the route changes; the push arrives before it.
+          // The route changes while the answer is in flight. The push arrives first.
           await put(ID, ready(2));
           await sleep(50);
         }
@@ -249,7 +249,7 @@ describe('a read that is overtaken by a change', () => {
 });
 
 describe('a lost invalidation connection', () => {
-  test('empties the cache until it is back', async () => {
+  test('makes all routes stale until it is back', async () => {
     const { cache, reads } = await startCache();
     await put(ID, ready(1));
     await cache.find(ID);
@@ -261,7 +261,7 @@ describe('a lost invalidation connection', () => {
     expect(reads()).toBeGreaterThan(1);
   });
 
-  test('hides no change: what ended meanwhile is told when it is back', async () => {
+  test('hides no change: generations that ended meanwhile are reported later', async () => {
     const { cache, drops, tracking } = await startCache();
     await put(ID, ready(1));
     await put(OTHER, ready(2));
@@ -277,7 +277,7 @@ describe('a lost invalidation connection', () => {
     expect(drops).toEqual([`${ID}:1`]);
   });
 
-  test('has reads go to Redis each time, and none of them is kept as known', async () => {
+  test('sends each read to Redis, and caches none as fresh', async () => {
     const { cache, tracking } = await startCache();
     await put(ID, ready(1));
     tracking.disconnect();
@@ -288,7 +288,7 @@ describe('a lost invalidation connection', () => {
     expect((await cache.find(ID))?.route.generation).toBe(2);
   });
 
-  test('is mended by itself, again and again', async () => {
+  test('is restored automatically, repeatedly', async () => {
     const { cache } = await startCache();
     await put(ID, ready(1));
     for (let i = 2; i < 6; i++) {
@@ -301,8 +301,8 @@ describe('a lost invalidation connection', () => {
   });
 });
 
-describe('what is told of generations', () => {
-  test('a new one, an end and a removal are; a renewal is not', async () => {
+describe('drop listeners', () => {
+  test('are called for a new generation, an end and a removal, but not for a renewal', async () => {
     const { cache, drops } = await startCache();
     await put(ID, ready(1));
     await cache.find(ID);
@@ -323,7 +323,7 @@ describe('what is told of generations', () => {
 });
 
 describe('waiting', () => {
-  test('ends with the change, without asking over and over', async () => {
+  test('ends with the change, without polling', async () => {
     const { cache, reads } = await startCache();
     await put(ID, { state: 'starting', generation: 1 });
     const waiting = cache.waitFor(ID, (route) => route?.route.state === 'ready', 10_000);
@@ -335,7 +335,7 @@ describe('waiting', () => {
     expect(reads()).toBeLessThanOrEqual(3);
   });
 
-  test('ends with the time, and with whoever waits', async () => {
+  test('ends at the timeout, and when its signal aborts', async () => {
     const { cache } = await startCache();
     await put(ID, { state: 'starting', generation: 1 });
     expect((await cache.waitFor(ID, () => false, 100))?.route.state).toBe('starting');
@@ -345,7 +345,7 @@ describe('waiting', () => {
     expect((await waiting)?.route.state).toBe('starting');
   });
 
-  test('ends with the removal of what was waited for', async () => {
+  test('ends when the route is removed', async () => {
     const { cache } = await startCache();
     await put(ID, { state: 'starting', generation: 1 });
     const waiting = cache.waitFor(ID, (route) => route === undefined, 10_000);
@@ -354,20 +354,20 @@ describe('waiting', () => {
   });
 });
 
-describe('Redis is away', () => {
-  /** Time that a call takes, ms, and what it gives or its failure's kind. */
+describe('an unavailable Redis', () => {
+  /** How long a call takes, ms, with its result or the kind of its error. */
   async function timed(call: Promise<unknown>) {
     const before = performance.now();
     const outcome = await call.catch((error: unknown) => (error as ApiError).failure.kind);
     return { took: performance.now() - before, outcome };
   }
 
-  /** Frozen it takes connections and answers nothing; dead it refuses them. */
+  /** A frozen server accepts connections and answers nothing; a dead one refuses them. */
   const freeze = () => process.kill(started.pid, 'SIGSTOP');
   const thaw = () => process.kill(started.pid, 'SIGCONT');
 
   test.each(['frozen', 'dead'] as const)(
-    '%s: what is known serves for the grace, what is not fails within 250 ms',
+    '%s: known routes serve for the grace period, unknown ones fail within 250 ms',
     async (how) => {
       const port = await freePort();
       await started.stop();
@@ -404,9 +404,9 @@ describe('Redis is away', () => {
     },
   );
 
-  test('a Redis that is only late is waited for, before a connection is used', async () => {
-    // What ended meanwhile may have left its address to another instance: only a Redis that is
-    // away for everybody keeps that from happening.
+  test('a confirmation waits for a slow Redis', async () => {
+    // Meanwhile an instance may have ended and its address may belong to another one. Only a Redis
+    // that is unavailable to everybody prevents that.
     const { cache } = await startCache();
     await put(ID, ready(1));
     const known = await cache.find(ID);
@@ -419,11 +419,11 @@ describe('Redis is away', () => {
     expect(answer).not.toBe(known);
   });
 
-  /** The event loop does not turn for so long, as where a process gets no processor. */
+  /** Blocks the event loop, like a process that gets no CPU time. */
   const standStill = (ms: number) =>
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
-  test('a process that stood still takes the answer that came meanwhile', async () => {
+  test('a stalled process uses the answer that arrived meanwhile', async () => {
     const { cache } = await startCache();
     await put(ID, ready(1));
     const found = cache.find(ID);
@@ -431,7 +431,7 @@ describe('Redis is away', () => {
     expect(await found).toMatchObject({ route: { generation: 1 } });
   });
 
-  test('a process that stood still waits for no other answer', async () => {
+  test('a stalled process does not wait for another answer', async () => {
     const { cache } = await startCache();
     freeze();
     const unknown = timed(cache.find(OTHER));
@@ -441,9 +441,9 @@ describe('Redis is away', () => {
     thaw();
   });
 
-  // Under load a read takes longer than a visitor can wait now and then. Were the replica not ready
-  // then, or did it refuse others for a while, a busy moment would become a fault of the whole site.
-  test('a Redis that was late for once is asked again as soon as it has answered', async () => {
+  // Under load, a read sometimes takes longer than its timeout. If the replica then refused other
+  // requests or became unready, a short load peak would become an outage.
+  test('the next read is sent as soon as a slow Redis has answered', async () => {
     const { cache } = await startCache();
     await put(ID, ready(1));
     process.kill(started.pid, 'SIGSTOP');
@@ -455,7 +455,7 @@ describe('Redis is away', () => {
     expect(await cache.find(ID)).toMatchObject({ route: { generation: 1 } });
   });
 
-  test('a Redis that stays silent is away, and known routes are confirmed from memory', async () => {
+  test('a silent Redis counts as unavailable, and known routes are confirmed from memory', async () => {
     const { cache } = await startCache();
     await put(ID, ready(1));
     await cache.find(ID);
@@ -464,7 +464,7 @@ describe('Redis is away', () => {
     process.kill(started.pid, 'SIGCONT');
   });
 
-  test('the grace never reaches past the deadline', async () => {
+  test('the grace period never extends past the deadline', async () => {
     const { cache } = await startCache({ lease: 100, grace: 60_000 });
     await put(ID, ready(1, { expiresAt: Date.now() + 400 }));
     await cache.find(ID);
@@ -475,7 +475,7 @@ describe('Redis is away', () => {
     thaw();
   });
 
-  test('a whole restart with nothing kept: the routes are gone, and that is noticed', async () => {
+  test('a restart without data drops all routes', async () => {
     const port = await freePort();
     await started.stop();
     started = await startRedis({ port });
@@ -491,11 +491,11 @@ describe('Redis is away', () => {
   });
 });
 
-test('many routes are read again in batches after a loss', async () => {
+test('many routes are read again in batches after a lost connection', async () => {
   const { cache, reads } = await startCache();
   const ids = Array.from({ length: 1_200 }, (_, i) => `x${String(i).padStart(25, '0')}`);
   await writer.mset(ids.flatMap((id, i) => [keys.route(id), JSON.stringify(ready(i + 1))]));
-  // In lots: on a busy machine a burst of them all takes longer than a read is waited for.
+  // In batches, because on a busy machine one large burst exceeds the read timeout.
   for (let i = 0; i < ids.length; i += 50) {
     const lot = ids.slice(i, i + 50);
     await waitFor('a lot of routes', () => Promise.all(lot.map((id) => cache.find(id))));

@@ -10,48 +10,57 @@ import { trackRoutes } from './route-tracking.ts';
 import type { RouteTracking } from './route-tracking.ts';
 
 export interface RouteCacheOptions {
-  /** The connection for reads; it must fail at once while Redis is away. */
+  /** The connection for reads. It must fail at once while Redis is unavailable. */
   readonly redis: Redis;
-  /** Makes the dedicated connection of the invalidations: `connectTracking`. */
+  /** Creates the dedicated connection for invalidations: `connectTracking`. */
   readonly trackingRedis: () => Redis;
   readonly keys: Keys;
   /** Subscribes to the invalidations. */
   readonly trackRoutes?: typeof trackRoutes;
-  /** How long a route may be used without proof that it still stands, ms. */
+  /** How long a route may be used without proof that it is current, ms. */
   readonly lease?: number;
-  /** How long known routes are served while Redis is away, ms since they were known to be right. */
+  /**
+   * How long known routes serve while Redis is unavailable, ms since they were known to be current.
+   */
   readonly grace?: number;
-  /** Routes held at most. */
+  /** Maximum number of routes in memory. */
   readonly capacity?: number;
   /** Monotonic milliseconds. */
   readonly clock?: () => number;
 }
 
-/** A read under way; `overtaken` where a change was told meanwhile: its answer may be older. */
+/**
+ * A read in flight. `invalidated`: a change was pushed meanwhile, so the answer may be outdated.
+ */
 interface Read {
   invalidated: boolean;
   promise: Promise<CachedRoute | undefined>;
 }
 
-/** A safety net below the pushed invalidations, for whoever waits, ms. */
+/**
+ * Waiting requests read the route again at this interval, in case an invalidation was missed; ms.
+ */
 const RECHECK_INTERVAL_MS = 2_000;
-/** How long the invalidation connection must be lost for Redis to count as away, ms. */
+/** Redis counts as unavailable when the invalidation connection has been lost for this long, ms. */
 const UNAVAILABLE_AFTER_MS = 1_000;
-/** How long a confirmation waits for a Redis that is late but not away, and how often it asks, ms. */
+/**
+ * How long a confirmation waits for a Redis that is slow but available, and how often it retries,
+ * ms.
+ */
 const CONFIRM_TIMEOUT_MS = 8_000;
 const CONFIRM_INTERVAL_MS = 100;
 const RELOAD_BATCH = 500;
 const RELOAD_PAUSE = 500;
 
 /**
- * Routes by id, in memory, each used only as long as it is known to be right:
+ * Routes by id, in memory. Each is used only while it is known to be current:
  *
- * - A change in Redis is pushed and drops the route at once. A read that was under way when the
- *   push came is repeated, since its answer may be from before the change.
- * - A route is leased: for `lease` ms from when its read was sent, or from when a heartbeat of
- *   the invalidation connection was sent, whose answer proves that no push is outstanding.
+ * - Redis pushes each change, which drops the route at once. A read in flight when the push arrives
+ *   is repeated, because its answer may be from before the change.
+ * - A route is leased: for `lease` ms from when its read was sent, or from when a heartbeat of the
+ *   invalidation connection was sent. The reply to a heartbeat proves that no push is outstanding.
  * - A lost invalidation connection makes all routes stale: each is read again before it is used.
- *   While Redis does not answer, stale routes serve for `grace` ms; when it is back, all are read
+ *   While Redis is unavailable, stale routes serve for `grace` ms. When Redis is back, all are read
  *   again at once.
  */
 export class RouteCache {
@@ -64,14 +73,17 @@ export class RouteCache {
   readonly #networks: HostNetworks;
   readonly #signals = new KeyedSignal();
   readonly #reads = new Map<string, Set<Read>>();
-  /** Stale are those from before the invalidation connection was lost. */
+  /** Stale routes are those read before the invalidation connection was lost. */
   readonly #known: KnownRoutes;
   #tracked = false;
-  /** When the invalidation connection was lost last. */
+  /** When the invalidation connection was last lost. */
   #lostAt = Number.NEGATIVE_INFINITY;
-  /** Counts the ups and downs of the invalidation connection: a reload belongs to one up. */
+  /**
+   * Incremented when the invalidation connection comes up or goes down; a reload belongs to one
+   * epoch.
+   */
   #epoch = 0;
-  /** When all fresh routes were last known to be right; the same for the stale ones. */
+  /** When all fresh routes, and all stale routes, were last known to be current. */
   #provenAt = Number.NEGATIVE_INFINITY;
   #staleProvenAt = Number.NEGATIVE_INFINITY;
 
@@ -100,7 +112,7 @@ export class RouteCache {
     );
   }
 
-  /** Resolves when the invalidation connection stands, or has failed once; it goes on trying. */
+  /** Resolves when the invalidation connection is up or has failed once. It keeps reconnecting. */
   start(): Promise<void> {
     return this.#tracking.start();
   }
@@ -112,7 +124,7 @@ export class RouteCache {
     return Promise.resolve();
   }
 
-  /** Whether reads and invalidations both work; a read that was late for once changes nothing. */
+  /** Whether reads and invalidations both work. A single slow read does not change this. */
   get connected(): boolean {
     return (
       this.#tracked && this.#reader.isConnected && this.#clock() < this.#provenAt + this.#lease
@@ -124,7 +136,7 @@ export class RouteCache {
     return this.#known.size;
   }
 
-  /** The route if it is in memory and known to be right; a ready one past its deadline is not. */
+  /** Returns the route if it is in memory, current, and before its deadline. */
   peek(id: string): CachedRoute | undefined {
     const entry = this.#known.fresh.get(id);
     if (entry === undefined) return undefined;
@@ -134,9 +146,9 @@ export class RouteCache {
   }
 
   /**
-   * The route from memory or from Redis; undefined where there is no such id. A ready route may
-   * be past its `deadline`: it is then to be refused.
-   * @throws ApiError `store_unavailable` where Redis is away and nothing usable is known
+   * Returns the route from memory or from Redis; undefined for an unknown id. A ready route may be
+   * past its `deadline`; the caller must then refuse it.
+   * @throws ApiError `store_unavailable` where Redis is unavailable and nothing usable is known
    */
   async find(id: string): Promise<CachedRoute | undefined> {
     const fresh = this.peek(id);
@@ -146,11 +158,11 @@ export class RouteCache {
   }
 
   /**
-   * The route as Redis has it after this call: so it is true of everything that the caller did
-   * before. From memory only where Redis is away, and not merely late: a late Redis lets others
-   * end an instance and give its address to the next one. Otherwise like `find`.
+   * Returns the route as read after this call, so it reflects every earlier change. Uses memory
+   * only where Redis is unavailable, not where it is merely slow. A slow Redis still lets other
+   * processes end an instance and give its address to another one. Otherwise like `find`.
    *
-   * @param host whose registration is to be read in the same step, for `isRegistered`
+   * @param host whose registration is read in the same step, for `isRegistered`
    */
   async confirm(id: string, host?: string): Promise<CachedRoute | undefined> {
     const askedAt = this.#clock();
@@ -165,10 +177,10 @@ export class RouteCache {
   }
 
   /**
-   * Whether the address of a route, or of an instance, lies in a network that its host has
-   * registered. Two hosts may have used the same addresses; at most one of them has registered
-   * them now.
-   * @throws ApiError `store_unavailable` where Redis is away and nothing usable is known
+   * Returns whether the address of a route or an instance lies in a network that its host has
+   * registered. Two hosts may have used the same addresses, but at most one has them registered
+   * now.
+   * @throws ApiError `store_unavailable` where Redis is unavailable and nothing usable is known
    */
   isRegistered(host: string | undefined, address: string): Promise<boolean> {
     return this.#networks.admits(host, address);
@@ -180,8 +192,9 @@ export class RouteCache {
   }
 
   /**
-   * Waits until the route satisfies `until`; gives the last one known when the time is up or the
-   * signal is raised. @throws like `find`
+   * Waits until the route satisfies `until`. Returns the last known route when the timeout has
+   * passed or the signal was aborted.
+   * @throws like `find`
    */
   async waitFor(
     id: string,
@@ -203,7 +216,7 @@ export class RouteCache {
     }
   }
 
-  /** Hears of every generation that was in memory, ready, and is not the one to use any more. */
+  /** Adds a listener for each ready generation that was in memory and is no longer current. */
   onDrop(listener: DropListener): void {
     this.#known.onDrop(listener);
   }
@@ -233,7 +246,8 @@ export class RouteCache {
       if (host !== undefined) {
         this.#networks.keep(host, registrations[0] ?? null, sentAt, networks);
       }
-      // Without tracking nobody would tell of a change: good for this once, and not kept as fresh.
+      // Without tracking, no change would be pushed: the answer serves this call, and is stored as
+      // stale.
       if (!read.invalidated || !this.#tracked) {
         this.#known.keep(id, routes[0], !read.invalidated);
         return routes[0];
@@ -271,16 +285,20 @@ export class RouteCache {
     this.#signals.notify(id);
   }
 
-  /** A renewal changes a route as a kill does: only what stands there now tells which it was. */
+  /**
+   * A renewal and a kill both change the route. Only a new read tells whether the generation ended.
+   */
   #forget(id: string): void {
     const before = this.#known.remove(id);
     if (before?.route.state !== 'ready') return;
     void this.#notifyReplaced(id, before);
   }
 
-  /** A store that is late says nothing of the generation: what it holds open is kept for a lease more. */
+  /**
+   * While Redis is slow, the generation is unknown. Its connections stay open for one more lease.
+   */
   async #notifyReplaced(id: string, before: CachedRoute): Promise<void> {
-    // One more pause and one more read end within the lease too.
+    // Leave time for one more pause and one more read before the lease ends.
     const until = this.#clock() + this.#lease - 2 * RELOAD_PAUSE;
     let now: CachedRoute | undefined;
     for (let isKnown = false; !isKnown;) {
@@ -289,7 +307,7 @@ export class RouteCache {
         isKnown = true;
       } catch {
         if (this.#clock() >= until) break;
-        // Many may have changed at once: they do not all ask again at once.
+        // Many routes may have changed together. The random delay spreads the reads.
         await sleep((RELOAD_PAUSE * (1 + Math.random())) / 2);
       }
     }
@@ -319,7 +337,7 @@ export class RouteCache {
     this.#known.goStale();
   }
 
-  /** Reads the stale routes again, so that generations that ended meanwhile are told of. */
+  /** Reads the stale routes again, so that listeners learn which generations ended meanwhile. */
   async #reload(epoch: number): Promise<void> {
     while (epoch === this.#epoch && this.#known.stale.size > 0) {
       const batch = this.#known.someStale(RELOAD_BATCH);
@@ -332,7 +350,7 @@ export class RouteCache {
 
   #reloaded(batch: readonly (readonly [string, CachedRoute])[], answers: RouteAnswers): void {
     for (const [index, [id, before]] of batch.entries()) {
-      // A change that was told while the batch was under way has taken its id out already.
+      // A change that was pushed while the batch was in flight has already removed its id.
       if (this.#known.stale.get(id) === before) this.#known.keep(id, answers[index], true);
     }
   }

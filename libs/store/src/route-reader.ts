@@ -2,37 +2,40 @@ import type { Route } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
-/** A route as this process knows it; times are monotonic milliseconds. */
+/** A route in memory; times are monotonic milliseconds. */
 export interface CachedRoute {
   readonly route: Route;
-  /** End of the lease that its read gave, counted from when the read was sent. */
+  /** End of the lease, counted from when the read was sent. */
   readonly validUntil: number;
   /** `expiresAt` on the monotonic clock; Infinity unless the route is ready. */
   readonly deadline: number;
 }
 
-/** What Redis says of some ids, in their order: a route, or undefined for an id it does not know. */
+/** The routes of some ids, in their order; undefined for an unknown id. */
 export type RouteAnswers = readonly (CachedRoute | undefined)[];
 
-/** What one read has found. */
+/** The result of one read. */
 export interface StoreAnswer {
   readonly routes: RouteAnswers;
-  /** Of the hosts asked for, in their order, as Redis has them; null: not registered. */
+  /** Registrations of the requested hosts, in their order; null: not registered. */
   readonly registrations: readonly (string | null)[];
   /** Monotonic milliseconds. */
   readonly sentAt: number;
 }
 
-/** Leaves room for an answer to the visitor within 250 ms. */
+/** Short enough for a response to the client within 250 ms. */
 const TIMEOUT = 200;
-/** So many reads in a row without an answer, however late, tell that Redis is away. */
-const UNAVAILABLE_AFTER_MS = 4;
-/** Reads that are closer together than this tell the same, ms. */
+/** Redis counts as unavailable after this many unanswered reads in a row. */
+const MAX_SILENCES = 4;
+/** Unanswered reads within this interval count once, ms. */
 const SILENCE_INTERVAL_MS = 300;
-/** While Redis is silent, one read in this time finds out whether it is back. */
+/**
+ * While Redis does not answer, at most one read per interval is sent to check whether it is back,
+ * ms.
+ */
 const RETRY_DELAY_MS = 500;
 
-/** Reads routes, and gives up quickly: a Redis that is away must not hold up a visitor. */
+/** Reads routes with a short timeout, so that an unavailable Redis does not delay a client. */
 export class RouteReader {
   readonly #redis: Redis;
   readonly #keys: Keys;
@@ -53,19 +56,19 @@ export class RouteReader {
     return this.#redis.status === 'ready' && this.#clock() >= this.#silentUntil;
   }
 
-  /** Whether Redis has not answered for a while, rather than been late. */
+  /** Whether several reads in a row got no answer, not even a late one. */
   get isUnavailable(): boolean {
-    return this.#silences >= UNAVAILABLE_AFTER_MS;
+    return this.#silences >= MAX_SILENCES;
   }
 
-  /** Whether reads reach Redis; one that is late does not change that. */
+  /** Whether reads reach Redis. A single late answer does not change this. */
   get isConnected(): boolean {
     return this.#redis.status === 'ready' && !this.isUnavailable;
   }
 
   /**
-   * The routes of some ids, and the registrations of some hosts, as Redis has them now in one
-   * step; undefined where it does not answer in time.
+   * Reads the routes of some ids and the registrations of some hosts in one step. Returns undefined
+   * where Redis does not answer in time.
    */
   async read(
     ids: readonly string[],
@@ -85,7 +88,7 @@ export class RouteReader {
       ])
       .exec()
       .then((answer) => {
-        // A command that timed out is an entry with an error, and no answer.
+        // A command that timed out appears as an entry with an error.
         if (answer?.some(([error]) => error === null)) this.#noteAnswer();
         return answer;
       })
@@ -103,7 +106,7 @@ export class RouteReader {
     return { routes, registrations: texts.slice(ids.length), sentAt };
   }
 
-  /** Counting from when the read was sent puts every deadline a little early, never late. */
+  /** Deadlines count from when the read was sent. So each is slightly early, never late. */
   #leased(route: Route, sentAt: number, redisNow: number): CachedRoute {
     return {
       route,
@@ -112,7 +115,7 @@ export class RouteReader {
     };
   }
 
-  /** However late it is: Redis is there, and whoever asks next need not be sent away. */
+  /** Even a late answer shows that Redis is available, so the next read is sent at once. */
   #noteAnswer(): void {
     this.#silences = 0;
     this.#silentUntil = Number.NEGATIVE_INFINITY;
@@ -125,13 +128,13 @@ export class RouteReader {
     this.#silences++;
   }
 
-  /** What is answered within `TIMEOUT`, and one turn of the event loop. */
+  /** Returns the answer if it arrives within `TIMEOUT` plus one turn of the event loop. */
   async #orSilence<T>(answer: Promise<T>): Promise<T | undefined> {
     let timer: NodeJS.Timeout | undefined;
     let turn: NodeJS.Immediate | undefined;
     const silence = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => {
-        // A process that stood still has not listened: what came meanwhile is read in this turn.
+        // If the process was stalled, the answer may already be in the socket: this turn reads it.
         turn = setImmediate(() => {
           this.#noteSilence();
           this.#silentUntil = this.#clock() + RETRY_DELAY_MS;

@@ -2,27 +2,31 @@ import { Redis } from 'ioredis';
 import { readAddress } from './connect-redis.ts';
 import type { RedisAddress } from './connect-redis.ts';
 
-/** What the invalidation connection tells of; every call comes in the order of the connection. */
+/** Events of the invalidation connection, in the order of the connection. */
 export interface TrackingEvents {
-  /** From now on every change is told. `since` is when that was asked for, monotonic ms. */
+  /**
+   * From now on Redis pushes every change. `since` is when tracking was requested, monotonic ms.
+   */
   up(since: number): void;
-  /** Whatever changed before `since` (monotonic ms) has been told by now. */
+  /** Every change before `since` (monotonic ms) has been pushed. */
   proven(since: number): void;
-  /** The value at this key changed, expired or went away; null: all of them. */
+  /** The value at this key changed, expired or was deleted; null: all keys. */
   invalid(key: string | null): void;
-  /** Changes may be missed from now on. */
+  /** From now on changes may be missed. */
   down(): void;
 }
 
 const CHANNEL = '__redis__:invalidate';
 const HEARTBEAT = 1_000;
-/** A connection that does not answer for this long is given up: the pushes are not coming either. */
+/**
+ * The connection is closed when it does not answer for this long: pushes would not arrive either.
+ */
 const SILENCE = 2_000;
 
 /**
- * The connection that `RouteTracking` wants. ioredis drops RESP3's pushes silently, and would
- * resubscribe by itself without the tracking: so protocol 2, and everything is set up anew by
- * hand on each `ready`.
+ * Creates the connection for `RouteTracking`. ioredis drops RESP3 pushes silently, and its
+ * automatic resubscription does not restore the tracking. So it uses RESP2, and each `ready` sets
+ * up the tracking again.
  */
 export function connectTracking(
   address: string | RedisAddress,
@@ -44,7 +48,7 @@ export function connectTracking(
   return redis;
 }
 
-/** Makes the subscription of a route cache; `start` begins it. */
+/** Creates the invalidation subscription of a route cache; `start` connects it. */
 export function trackRoutes(
   redis: Redis,
   prefixes: readonly string[],
@@ -55,11 +59,11 @@ export function trackRoutes(
 }
 
 /**
- * Hears of every change below some key prefixes, by Redis' broadcasting client tracking
- * (CLIENT TRACKING … BCAST), redirected to a subscription on the same connection.
+ * Receives every change below some key prefixes, by Redis' broadcasting client tracking (CLIENT
+ * TRACKING … BCAST) redirected to a subscription on the same connection.
  *
- * A heartbeat on that connection proves that nothing is outstanding: Redis pushes what was
- * written before it read the PING ahead of the PONG.
+ * A heartbeat on that connection proves that no push is outstanding: Redis sends the pushes for all
+ * writes before the PING ahead of the PONG.
  */
 export class RouteTracking {
   readonly #redis: Redis;
@@ -82,13 +86,13 @@ export class RouteTracking {
     this.#clock = clock;
   }
 
-  /** Resolves as soon as the first attempt to connect has succeeded or failed; it goes on trying. */
+  /** Resolves when the first connection attempt has succeeded or failed. It keeps reconnecting. */
   async start(): Promise<void> {
     this.#redis.on('connect', () => this.#expectAnswer());
     this.#redis.on('ready', () => void this.#subscribe());
     this.#redis.on('close', () => this.#lost());
     this.#redis.on('messageBuffer', (channel: Buffer | string, message: unknown) => {
-      if (String(channel) === CHANNEL) this.#told(message);
+      if (String(channel) === CHANNEL) this.#onInvalidation(message);
     });
     const settled = new Promise<void>((resolve) => {
       this.#redis.once('tracking', () => resolve());
@@ -147,13 +151,13 @@ export class RouteTracking {
   #expectAnswer(): void {
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => {
-      // A peer that is frozen does not even close: the loss counts from here.
+      // A frozen peer does not close the connection, so the loss counts from here.
       this.#lost();
       this.#redis.disconnect(true);
     }, SILENCE);
   }
 
-  #told(message: unknown): void {
+  #onInvalidation(message: unknown): void {
     if (!Array.isArray(message)) {
       this.#events.invalid(null);
       return;

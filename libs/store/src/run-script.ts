@@ -8,7 +8,7 @@ export interface Script {
   readonly sha: string;
 }
 
-/** Lua files with functions that scripts share; each may use those before it. */
+/** Lua files with shared functions. Each may use the files before it. */
 const SHARED = [
   'prelude',
   'route',
@@ -26,9 +26,9 @@ const prelude = [
 ].join('\n');
 
 /**
- * Loads a Lua script from `scripts/`, after the constants and the shared functions. The head of each
- * script states KEYS, ARGV and what it returns.
- * @param frees the script frees more memory than it takes, so it also runs when Redis is full
+ * Loads a Lua script from `scripts/`, after the constants and the shared functions. The header of
+ * each script states KEYS, ARGV and what it returns.
+ * @param frees the script frees more memory than it uses, so it also runs when Redis is full
  */
 export function loadScript(name: string, frees?: 'frees'): Script {
   const head = frees === undefined ? '' : '#!lua flags=allow-oom\n';
@@ -40,7 +40,7 @@ function read(name: string): string {
   return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
 }
 
-/** Runs a script by its hash (EVALSHA); sends the source only where Redis answers NOSCRIPT. */
+/** Runs a script by its hash (EVALSHA). Sends the source only where Redis answers NOSCRIPT. */
 export async function runScript(
   redis: Redis,
   script: Script,

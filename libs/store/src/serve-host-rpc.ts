@@ -7,13 +7,13 @@ import type { SentHostRequest } from './redis-host-rpc.ts';
 /** Seconds that one blocking read waits. */
 const BLOCK = 5;
 const RETRY_DELAY_MS = 500;
-/** How many asks are carried out at once; more wait in the list. */
+/** How many requests are handled at the same time; further ones wait in the list. */
 const CONCURRENCY = 64;
 
 /**
- * Takes what a host is asked and answers it, until `signal` aborts. Each ask is taken by one of
- * the host's workers; what `answer` throws is the answer too.
- * @param options.blocking a connection of its own, with the patience to `watch`
+ * Handles the requests to a host until `signal` aborts. One worker of the host takes each request.
+ * An error that `answer` throws becomes the reply.
+ * @param options.blocking a dedicated connection with the `watch` profile
  */
 export async function serveHostRpc(options: {
   readonly redis: Redis;
@@ -25,11 +25,11 @@ export async function serveHostRpc(options: {
 }): Promise<void> {
   const { redis, blocking, keys, host, answer, signal } = options;
   const inFlight = new Set<Promise<void>>();
-  const applyRepairs = async ({ number, replyTo, request }: SentHostRequest): Promise<void> => {
+  const handle = async ({ number, replyTo, request }: SentHostRequest): Promise<void> => {
     const reply = await answer(request).catch((error: unknown): HostReply<never> => {
       return { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
     });
-    // One that is lost with the connection is asked again by whoever still waits.
+    // A reply that is lost with the connection is not repeated: the caller's timeout ends its wait.
     await redis.publish(replyTo, JSON.stringify({ number, reply })).catch(() => undefined);
   };
 
@@ -39,11 +39,11 @@ export async function serveHostRpc(options: {
     try {
       const taken = await blocking.blpop(keys.hostRpc(host), BLOCK);
       if (!taken) continue;
-      const work = applyRepairs(JSON.parse(taken[1]) as SentHostRequest);
+      const work = handle(JSON.parse(taken[1]) as SentHostRequest);
       inFlight.add(work);
       void work.finally(() => inFlight.delete(work));
     } catch {
-      // The connection reports its own faults.
+      // The connection reports its own errors.
       if (!isStopping()) await sleep(RETRY_DELAY_MS);
     }
   }

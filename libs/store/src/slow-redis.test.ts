@@ -6,7 +6,7 @@ import { keysOf } from './keys.ts';
 import { RouteCache } from './route-cache.ts';
 import { connectTracking } from './route-tracking.ts';
 
-// Routes change, and Redis is late to say what they are now.
+// Routes change, and Redis is slow to return their new values.
 
 const MANY = 300;
 const IDS = Array.from({ length: MANY }, (_, i) => `a${String(i).padStart(25, 'b')}`);
@@ -54,7 +54,9 @@ async function known(lease: number) {
     cache,
     drops,
     reads,
-    /** Renews all at once; Redis says so, and then nothing for a while. */
+    /**
+     * Renews all routes at once. Redis pushes the changes, and then does not answer for a while.
+     */
     async renew(silentFor: number) {
       await writer.pipeline().mset(routes).call('CLIENT', 'PAUSE', silentFor, 'ALL').exec();
       await waitFor('the news', () => reads.length >= MANY);
@@ -62,7 +64,7 @@ async function known(lease: number) {
   };
 }
 
-test('it is not asked for all of them again in the same moment', async () => {
+test('the retries of many routes are spread over time', async () => {
   const { cache, drops, reads, renew } = await known(5_000);
   await renew(2_000);
   await waitFor('all to be known again', () => cache.size === MANY);
@@ -72,7 +74,7 @@ test('it is not asked for all of them again in the same moment', async () => {
   expect(Math.max(...again.map(timeoutMs))).toBeLessThan((2 * MANY) / 3);
 });
 
-test('for no longer than a lease is anything held open that it says nothing of', async () => {
+test('connections to unknown generations stay open for at most one lease', async () => {
   const lease = 2_000;
   const { drops, reads, renew } = await known(lease);
   await renew(2 * lease);

@@ -6,11 +6,11 @@ import { loadScript, runScript } from './run-script.ts';
 
 const create = loadScript('create');
 
-/** What `create.lua` and `claim.lua` take beside the draft. */
+/** What `create.lua` and `claim.lua` take in addition to the draft. */
 export interface ScriptContext extends CreationContext {
-  /** Whether it may wait in the queue. */
+  /** Whether the instance may be queued. */
   readonly queue?: boolean;
-  /** Fingerprint of the pool that it is for, and how many that pool is to have. */
+  /** Fingerprint of the pool that the instance is for, and the desired size of that pool. */
   readonly pool?: string;
   readonly desired?: number;
 }
@@ -24,7 +24,7 @@ export type RefusalReply =
   | ['repeated', string, string[]]
   | ['reused'];
 
-/** Writes the intent of an instance, where there is room and nothing else stands against it. */
+/** Creates an instance if there is capacity and no limit, grant or idempotency key prevents it. */
 export async function writeIntent(
   redis: Redis,
   keys: Keys,

@@ -1,22 +1,22 @@
 import { COOKIE, HOST_COOKIE } from './presented-tokens.ts';
 
-/** What a cookie of an instance is bound to. */
+/** What the access cookie of an instance applies to. */
 export interface Bound {
   /** First segment of the path form. */
   readonly prefix: string;
   readonly id: string;
-  /** Names of ports that are addresses of their own in path form. */
+  /** Names of ports that have their own address in path form. */
   readonly ports: readonly string[];
-  /** Whether the visitor came by the instance's own host, or by a path below a common one. */
+  /** Whether the visitor uses the instance's own host or a path under a shared host. */
   readonly form: 'host' | 'path';
-  /** Whether over TLS. */
+  /** Whether the connection uses TLS. */
   readonly secure: boolean;
 }
 
 /**
- * The `Set-Cookie` of a token: for the whole of the instance's own host, or for its paths alone,
- * the one of its waiting page among them. They last as long as the browser has them; what they
- * open lasts as long as the instance.
+ * Returns the `Set-Cookie` values for a token. In host form the cookie applies to the whole host;
+ * in path form, to the instance's paths and its waiting page. They are session cookies; the token
+ * is valid as long as the instance exists.
  */
 export function accessCookies(token: string, bound: Bound): string[] {
   const { prefix, id, ports, form, secure } = bound;

@@ -1,6 +1,9 @@
 import { ACCESS_PARAMETER } from './presented-tokens.ts';
 
-/** The address of an instance that opens it: the token in it becomes a cookie, and is gone. */
+/**
+ * A link that opens an instance: the proxy turns the token in it into a cookie and redirects
+ * without it.
+ */
 export function accessLink(url: string, token: string): string {
   return `${url}?${ACCESS_PARAMETER}=${token}`;
 }

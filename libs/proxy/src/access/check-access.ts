@@ -5,13 +5,12 @@ import { matchesToken } from './access-token.ts';
 import { presentedTokens } from './presented-tokens.ts';
 
 /**
- * Whether a request may enter: `open` where nothing is asked of it, `shown` where it has shown the
- * token, `linked` with the token where it came by a link that carries it.
+ * Whether a request may reach its instance: `open` if no token is required, `token_presented` if it
+ * carries the right token, `token_in_url` if the right token is in its URL.
  *
- * A guarded instance is `access_denied` to everybody else, alike in whatever state it is, so that a
- * stranger does not learn when it started, or why it ended. And whoever shows a token is barred
- * from what there is not, or no more, just as from what it does not open: so tokens tell nothing
- * about ids.
+ * In every state a guarded instance answers `access_denied` to other requests. So strangers do not
+ * learn when it started or why it ended. A request with a token is also denied for an unknown or
+ * ended id. So a token cannot be used to probe ids.
  */
 export type AccessDecision =
   | { readonly kind: 'open' | 'access_denied' }
@@ -26,8 +25,8 @@ export function checkAccess(
   route: Route | undefined,
 ): AccessDecision {
   if (route?.access === undefined) {
-    const isThere = route !== undefined && !isDead(route.state) && route.state !== 'draining';
-    return { kind: isThere || !presentedTokens(headers, url) ? 'open' : 'access_denied' };
+    const isLive = route !== undefined && !isDead(route.state) && route.state !== 'draining';
+    return { kind: isLive || !presentedTokens(headers, url) ? 'open' : 'access_denied' };
   }
   const { access } = route;
   const shown = presentedTokens(headers, url);

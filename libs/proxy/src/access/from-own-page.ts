@@ -1,15 +1,18 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
 /**
- * Whether a request that rests on its cookie alone is one that the instance's own pages made. With
- * whatever a page of the same site asks for a browser sends the cookie too, and below one domain
- * each instance is of the same site as every other: their pages could speak in the visitor's name,
- * and over a WebSocket read the answer. They may lead a browser here, to what they cannot read.
+ * Returns whether a request that is authorised by its cookie alone comes from the instance's own
+ * pages.
  *
- * Browsers say where a request comes from (Fetch Metadata), but not to plain HTTP: there it is the
- * origin alone, with WebSockets (RFC 6455 4.1), posts and CORS. Whoever says neither is let pass.
+ * A browser sends the cookie with every same-site request, and below one domain all instances are
+ * same-site. Without this check, pages of one instance could send requests in the visitor's name to
+ * another, and read WebSocket messages. Navigations are allowed, because the other page cannot read
+ * the result.
  *
- * @param origin the instance's own, as browsers write it
+ * Browsers send Fetch Metadata only over TLS and to localhost. Over plain HTTP only `Origin` is
+ * left, with WebSockets (RFC 6455 4.1), posts and CORS. A request with neither passes.
+ *
+ * @param origin of the instance, as browsers serialize it
  */
 export function isFromOwnPage(
   method: string,

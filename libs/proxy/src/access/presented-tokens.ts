@@ -1,24 +1,26 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** The header that carries an access token; an application's own Authorization is left to it. */
+/** The header that carries an access token. `Authorization` is left to the application. */
 export const ACCESS_HEADER = 'ephemera-token';
-/** The parameter of a link that carries one. */
+/** The query parameter of a link that carries an access token. */
 export const ACCESS_PARAMETER = 'ephemera-token';
-/** The cookies that carry one: in host form over TLS, and in every other case. */
+/** The cookies that carry an access token: host form over TLS, and all other cases. */
 export const HOST_COOKIE = '__Host-ephemera-token';
 export const COOKIE = 'ephemera-token';
 
-/** How many cookies of these names are looked at; a neighbour may have set some more. */
+/** How many of these cookies are checked. Another instance may have set some more. */
 const MAX_TOKENS = 8;
 
-/** The access tokens that a request shows, and how. */
+/** The access tokens that a request carries, and where. */
 export interface PresentedTokens {
   readonly by: 'header' | 'link' | 'cookie';
-  /** Of cookies there may be several; the right one is enough. */
+  /** There may be several cookies; one right token is enough. */
   readonly tokens: readonly string[];
 }
 
-/** What a request shows; a link goes before a header, a header before cookies. */
+/**
+ * Returns the tokens of a request. A link takes precedence over a header, a header over cookies.
+ */
 export function presentedTokens(
   headers: IncomingHttpHeaders,
   target: string,
@@ -26,25 +28,25 @@ export function presentedTokens(
   const inLink = tokenInUrl(target);
   if (inLink !== undefined) return { by: 'link', tokens: inLink };
   const header = headers[ACCESS_HEADER];
-  // A header that comes twice is joined by a comma, and so no token.
+  // node:http joins a repeated header with a comma. The result matches no token.
   if (header !== undefined) return { by: 'header', tokens: [String(header)] };
   const tokens = inCookies(headers.cookie);
   return tokens.length === 0 ? undefined : { by: 'cookie', tokens };
 }
 
-/** The target of a link without its token: what it leads to. */
+/** Returns the target of a link without its token. */
 export function withoutParameter(target: string): string {
   const at = target.indexOf('?');
   const kept = parametersOf(target).filter((text) => !isAccess(text));
   const path = target.slice(0, at);
-  // Standing alone, `//x` would be another host.
+  // A target of `//x` would name another host.
   const own = path.startsWith('//') ? `/.${path}` : path;
   return kept.length === 0 ? own : `${own}?${kept.join('&')}`;
 }
 
 /**
- * Header lines as they may reach an instance that was entered with a token: without an address that
- * carries one. The header and the cookies of the product are passed on to nobody anyhow.
+ * Removes `Referer` lines that contain an access token. The product's own header and cookies are
+ * removed elsewhere.
  */
 export function withoutLinks(lines: string): string {
   if (!lines.includes(`${ACCESS_PARAMETER}=`)) return lines;
@@ -57,7 +59,7 @@ export function withoutLinks(lines: string): string {
 function tokenInUrl(target: string): string[] | undefined {
   if (!target.includes(ACCESS_PARAMETER)) return undefined;
   const values = parametersOf(target).filter(isAccess);
-  // Twice is none.
+  // A repeated parameter counts as a wrong token.
   if (values.length > 1) return [];
   return values[0] === undefined ? undefined : [values[0].slice(ACCESS_PARAMETER.length + 1)];
 }

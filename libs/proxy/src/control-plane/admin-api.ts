@@ -15,7 +15,7 @@ import { instanceRoutes } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { linkRoutes } from './links-api.ts';
 import type { LinksApi } from './links-api.ts';
-import { type InstanceOperations, lookingInRoutes } from './instance-operations.ts';
+import { type InstanceOperations, instanceOperationRoutes } from './instance-operations.ts';
 import { requireScope, requireToken } from './authorize.ts';
 import { templateRoutes } from './templates-api.ts';
 import type { TemplatesApi } from './templates-api.ts';
@@ -31,26 +31,28 @@ export interface AdminApi
   readonly tokens: TokenSet;
   readonly authThrottle: AuthThrottle;
   readonly version: string;
-  /** From where a request comes, behind whatever is trusted. */
+  /** Returns the client address behind trusted proxies. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly metrics: Registry;
-  /** What readiness takes. */
+  /** The checks that make up readiness. */
   readonly parts: ReadinessChecks;
   /** Whether each response is checked against its declaration, for tests. */
   readonly checkResponses?: boolean;
 }
 
-/** The control API: health without a token, all else with one of enough scope. */
+/**
+ * The control API. Health needs no token; all other routes need a token with the required scope.
+ */
 export function createAdminApi(api: AdminApi): Koa {
   const app = new Koa();
-  // What fails once an answer has begun: a client that has gone, mostly.
-  app.on('error', (error: Error) => api.logger.debug({ err: error }, 'answer ended early'));
+  // Errors after a response has started, mostly disconnected clients.
+  app.on('error', (error: Error) => api.logger.debug({ err: error }, 'response ended early'));
   app.use(async (ctx, next) => {
     ctx.set(NEVER_A_PAGE);
     await next();
   });
   app.use(closeBehindLongBody);
-  // Around the funnel, so that it sees how each ended.
+  // Outside the error handler, so that it sees the final status.
   app.use(auditActions(api));
   app.use(errorHandler(api.logger));
 
@@ -69,7 +71,7 @@ export function createAdminApi(api: AdminApi): Koa {
       ctx.body = await api.metrics.metrics();
     }),
     ...instanceRoutes(api),
-    ...lookingInRoutes(api),
+    ...instanceOperationRoutes(api),
     ...eventRoutes(api),
     ...templateRoutes(api),
     ...linkRoutes(api),

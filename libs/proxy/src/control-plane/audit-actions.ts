@@ -6,18 +6,18 @@ import type { Logger } from '@ephemera/process';
 import type { Middleware } from 'koa';
 
 const ONE = /^\/v1\/instances\/([^/]+)(?:\/([a-z]+))?$/;
-/** A path that a stranger made up may be long. */
+/** An unauthenticated client may send a long path. */
 const MAX_LENGTH = 100;
 
 /**
- * Tells of every change that is asked for, of every look into an instance's log, and of whoever
- * shows no token that counts; with who, what, to which instance, how it ended and from where.
+ * Audits every change, every read of an instance's log, and every request that was refused for its
+ * token. An entry has the principal, the action, the instance, the status and the client address.
  */
 export function auditActions(options: {
   readonly logger: Logger;
   readonly addressOf: (req: IncomingMessage) => string;
 }): Middleware {
-  const reportProgress = createAudit(options.logger);
+  const audit = createAudit(options.logger);
   return async (ctx, next) => {
     await next();
     const path = plainPath(ctx.path);
@@ -25,11 +25,11 @@ export function auditActions(options: {
     const { statusCode: status } = ctx.res;
     if (action === undefined && status !== 401 && status !== 403) return;
     const { principal } = ctx.state as { principal?: Principal };
-    // Guesses beyond the limit would fill the log.
+    // Without a limit, guessed tokens would fill the log.
     if (status === 429 && principal === undefined) return;
     const made = /^\/v1\/instances\/([a-z0-9]+)$/.exec(ctx.response.get('location'))?.[1];
     const id = made ?? ONE.exec(path)?.[1] ?? '';
-    reportProgress({
+    audit({
       by: principal?.name,
       action: action ?? `${ctx.method} ${path}`.slice(0, MAX_LENGTH),
       id: isId(id) ? id : undefined,
@@ -39,7 +39,7 @@ export function auditActions(options: {
   };
 }
 
-/** What a request is called in the log; undefined for one that only looks. */
+/** Returns the audit name of a request; undefined for a request that only reads. */
 export function actionOf(method: string, path: string): string | undefined {
   const [, id, verb] = ONE.exec(path) ?? [];
   if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') {

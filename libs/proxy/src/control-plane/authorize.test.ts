@@ -13,7 +13,7 @@ test.each([
   ['DELETE', '/v1/instances', 'admin'],
   ['DELETE', '/v1/instances/a', 'admin'],
   ['POST', '/v1/instances/a/pause', 'admin'],
-  // What the router takes for the same path is not opened by another spelling of it.
+  // A path in another spelling needs the strictest scope, even if the router matched it.
   ['POST', '/V1/instances', 'admin'],
   ['POST', '/v1/instances/', 'admin'],
   ['PUT', '/v1/instances', 'admin'],

@@ -30,7 +30,7 @@ const ONE = /^\/v1\/instances\/([^/]+)(?:\/[a-z]+)?$/;
 /**
  * Requires the scope that a request needs: `read` to read, `create` to start instances, `admin` for
  * other changes. A token of scope `create` may also use the instances that it started. Paths are
- * compared exactly, as the exact mount of the routes does.
+ * compared exactly, like the routes.
  * @throws ApiError forbidden; the same for another token's instance as for an unknown id
  */
 export function requireScope(instances: Pick<InstanceStore, 'get'>): Middleware {

@@ -83,7 +83,7 @@ async function open(heartbeat = 15_000, remembered = 1_000) {
   };
 }
 
-interface Told {
+interface ReceivedEvent {
   readonly id: string;
   readonly event: string;
   readonly data: Record<string, unknown>;
@@ -92,7 +92,7 @@ interface Told {
 /** Reads a stream as a browser's EventSource does. */
 function listen(url: string, headers: Record<string, string> = {}) {
   const leaving = new AbortController();
-  const events: Told[] = [];
+  const events: ReceivedEvent[] = [];
   const source = { events, lastId: '', leave: () => leaving.abort(), status: 0, ended: false };
   const reading = (async () => {
     const answer = await fetch(url, {
@@ -115,7 +115,7 @@ function listen(url: string, headers: Record<string, string> = {}) {
         const data = fields.get('data');
         if (data === undefined) continue;
         const event = fields.get('event') ?? 'message';
-        events.push({ id: source.lastId, event, data: JSON.parse(data) as Told['data'] });
+        events.push({ id: source.lastId, event, data: JSON.parse(data) as ReceivedEvent['data'] });
       }
     }
     source.ended = true;
@@ -129,7 +129,7 @@ function listen(url: string, headers: Record<string, string> = {}) {
 
 const LIFE = ['pending', 'starting', 'ready', 'draining', 'gone'];
 
-test('a client hears of a life as it happens, with its reason', async () => {
+test('a client receives the events of an instance as they happen, with the end reason', async () => {
   const { url, life } = await open();
   const client = listen(url);
   await waitFor('the stream', () => client.lastId !== '');
@@ -147,8 +147,8 @@ test('a client hears of a life as it happens, with its reason', async () => {
   expect(String(last?.data['time'])).toMatch(/^\d{4}-.*Z$/);
 });
 
-// A client loses its connection again and again: each event reaches it exactly once.
-test('Last-Event-ID goes on where a lost stream was', async () => {
+// A client loses its connection repeatedly and still receives each event exactly once.
+test('Last-Event-ID continues a lost stream', async () => {
   const { url, life } = await open();
   const first = listen(url);
   await waitFor('the stream', () => first.lastId !== '');
@@ -166,7 +166,7 @@ test('Last-Event-ID goes on where a lost stream was', async () => {
   expect(heard).toEqual(Array(5).fill(LIFE).flat());
 });
 
-test('filters leave out the rest, and heartbeats move past it all the same', async () => {
+test('filters skip other events, and heartbeats move the position past them', async () => {
   const { url, life } = await open(50);
   const all = listen(url);
   await waitFor('the stream', () => all.lastId !== '');
@@ -190,7 +190,7 @@ test('filters leave out the rest, and heartbeats move past it all the same', asy
   expect(sources[2]?.events[0]?.data).toMatchObject({ template: 'other', type: 'ready' });
 });
 
-test('a place that is not kept any more is answered by a gap', async () => {
+test('a position that is no longer stored gives a gap event', async () => {
   const { url, life, redis, keys } = await open(15_000, 1);
   await life();
   await redis.xtrim(keys.events, 'MAXLEN', 1);
@@ -200,7 +200,7 @@ test('a place that is not kept any more is answered by a gap', async () => {
   expect(client.events[0]?.data).toMatchObject({ after: '1-1' });
 });
 
-test('what is no query and no place is refused', async () => {
+test('an invalid query or position is refused', async () => {
   const { url } = await open();
   for (const bad of ['?type=born', '?instance=../x', '?what=1']) {
     const answer = await fetch(url + bad, { headers: AS_READER });
@@ -209,8 +209,8 @@ test('what is no query and no place is refused', async () => {
   expect((await fetch(url, { headers: { ...AS_READER, 'last-event-id': 'x' } })).status).toBe(400);
 });
 
-// Tokens are taken away without a restart: what they opened must not outlive them.
-test('a stream ends with its token, taken away or of less scope, and no other does', async () => {
+// A token can be revoked without a restart. Its open streams must end.
+test('a stream ends when its token is revoked or loses scope; others continue', async () => {
   const { url, entries, life } = await open();
   const lost = listen(url);
   const kept = listen(url, { authorization: 'Bearer the-admin-of-all-of-this' });
@@ -229,8 +229,8 @@ test('a stream ends with its token, taken away or of less scope, and no other do
   expect([lost.events, lessened.events, kept.ended]).toEqual([[], [], false]);
 });
 
-// Many clients come and go: nothing is asked of Redis for one that has gone.
-test('a client that leaves frees everything', async () => {
+// When many clients disconnect, no read of Redis remains for them.
+test('a disconnected client frees its resources', async () => {
   const { url, life, http, asked, redis } = await open(50);
   const clients = Array.from({ length: 50 }, () => listen(url));
   await waitFor('all streams', () => clients.every(({ lastId }) => lastId !== ''));
@@ -248,8 +248,8 @@ test('a client that leaves frees everything', async () => {
   expect(asked()).toBe(before);
 });
 
-// One client reads nothing: the replica must not keep for it what it does not take.
-test('a client that does not read is not read for', async () => {
+// The replica must not buffer events for a client that reads nothing.
+test('no events are read for a client that does not read', async () => {
   const { url, redis, keys, asked } = await open();
   const pages = 100;
   const metadata = JSON.stringify({ note: 'x'.repeat(8_000) });

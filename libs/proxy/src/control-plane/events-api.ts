@@ -11,17 +11,17 @@ export interface EventsApi {
   readonly tokens: Pick<TokenSet, 'named'>;
   /** Aborts when the replica stops, and ends the streams. */
   readonly stopping: AbortSignal;
-  /** How long a stream without events may be silent, ms. */
+  /** Interval of heartbeats on a stream without events, ms. */
   readonly heartbeat?: number;
 }
 
 const HEARTBEAT = 15_000;
-/** How soon a client comes back that has lost its stream, ms. */
+/** The delay before a client reconnects after it has lost its stream, ms. */
 const RETRY = 1_000;
 
 /**
- * `/v1/events`: server-sent events (WHATWG HTML section 9.2), from now on or from after
- * `Last-Event-ID`, for as long as its token counts. What a client does not take is not read for it.
+ * `/v1/events`: server-sent events (WHATWG HTML section 9.2), from now on or after `Last-Event-ID`,
+ * while the token is valid. Events are read only as fast as the client accepts them.
  */
 export function eventRoutes(api: EventsApi): BoundRoute[] {
   const { events, tokens, stopping, heartbeat = HEARTBEAT } = api;
@@ -38,8 +38,8 @@ export function eventRoutes(api: EventsApi): BoundRoute[] {
 }
 
 /**
- * The text of a stream. A heartbeat is an id without data: it is no event to a client, and yet
- * moves its place past what its filters left out.
+ * Generates the text of a stream. A heartbeat is an id without data. A client sees no event, but
+ * its position moves past events that its filters skip.
  */
 async function* linesOf(
   events: EventsApi['events'],
@@ -53,7 +53,7 @@ async function* linesOf(
   const isOver = () => signal.aborted;
   while (!isOver()) {
     const span = await events.next(place, heartbeat, signal).catch(() => undefined);
-    // Redis is away: the client comes back, and goes on where it was.
+    // Redis is unavailable: the client reconnects and continues after its last event.
     if (!span || isOver()) return;
     if (span.gap) yield gapEventAfter(place);
     const last = span.events.at(-1);
@@ -69,13 +69,13 @@ async function* linesOf(
   }
 }
 
-/** What came after this place is not kept any more: whoever follows should read the list anew. */
+/** Events after this position are no longer stored. The client must read the list again. */
 function gapEventAfter(place: string): string {
-  const detail = 'Events after this one are not kept any more: read the list of instances anew.';
+  const detail = 'Events after this one are no longer stored. Read the list of instances again.';
   return `event: gap\ndata: ${JSON.stringify({ after: place, detail })}\n\n`;
 }
 
-/** An id as a stream gives it; the part behind the hyphen may be left out. */
+/** Normalizes an event id. The part after the hyphen is optional. */
 function placeOf(input: string): string {
   return input.includes('-') ? input : `${input}-0`;
 }

@@ -12,13 +12,13 @@ export interface LogPorts {
   readonly logArchive: LogArchive;
 }
 
-/** How long to wait for more, ms: longer the longer a log is quiet. */
+/** The pause between two reads, ms. It grows while the log has no new lines. */
 const INITIAL_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 1_000;
 
 /**
- * The lines of an instance's log, a page at a time: from its host while it has a container, from
- * what was kept after its end. Nothing is read ahead of who takes it.
+ * Yields the lines of an instance's log, one page at a time: from its host while it has a
+ * container, then from the archive. A page is read only when the consumer asks for it.
  * @throws ApiError host_unavailable
  */
 export async function* followLog(
@@ -54,7 +54,7 @@ async function readPage(
     if (!reply || reply.kind === 'failed') throw new ApiError({ kind: 'host_unavailable' });
     if (reply.kind === 'done') return reply.value;
   }
-  // No container yet, or no more: what it wrote last was kept before it was removed.
+  // The container does not exist yet or any more. Its last lines were archived before its removal.
   const kept = (await logArchive.read(id)) ?? [];
   const last = tail === undefined ? kept : kept.slice(Math.max(0, kept.length - tail));
   return { lines: after ? linesAfter(after, kept) : last, more: false };

@@ -24,7 +24,7 @@ async function serve(parts: ReadinessChecks) {
   };
 }
 
-test('ready is who has every part', async () => {
+test('a replica is ready when every check passes', async () => {
   const parts = { routes: true, worker: true };
   const ask = await serve({
     routes: () => parts.routes,
@@ -38,12 +38,12 @@ test('ready is who has every part', async () => {
   expect((await ask('/readyz/toString')).status).toBe(404);
 });
 
-test('a part that hangs or fails is missing, and holds up no other', async () => {
+test('a check that hangs or fails counts as failed, and delays no other', async () => {
   let asked = 0;
   const ask = await serve({
     running: () => true,
     worker: () => new Promise<boolean>(() => asked++),
-    routes: () => Promise.reject(new Error('away')),
+    routes: () => Promise.reject(new Error('unavailable')),
   });
   expect(await ask('/readyz/running')).toEqual({ status: 200, body: { ready: true } });
   expect(asked).toBe(0);

@@ -3,16 +3,16 @@ import { ApiError } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { Readiness } from '@ephemera/process';
 
-/** What a replica needs to be given traffic, by name: whether it has it now. */
+/** The conditions for readiness, by name. Each returns whether it holds now. */
 export type ReadinessChecks = Readonly<Record<string, () => boolean | Promise<boolean>>>;
 
-/** How long a part may take to answer until it counts as missing, ms; balancers wait for little more. */
+/** A check that takes longer fails, ms. Load balancers wait little longer. */
 const TIMEOUT_MS = 1_000;
 
 /**
- * `/healthz`; `/readyz`, which every part must be there for; and `/readyz/{part}`, which asks that part
- * alone, for a balancer that has no replica left which is ready: `running` still serves what it knows,
- * and must say so while others hang.
+ * `/healthz`; `/readyz`, which requires every check; and `/readyz/{part}`, which runs one check. If
+ * no replica is ready, a load balancer can use `running`: a running replica still serves known
+ * routes. So a hanging check must not delay the others.
  */
 export function healthRoutes(parts: ReadinessChecks): BoundRoute[] {
   const health = route(adminRoutes.health, (ctx) => {

@@ -11,18 +11,21 @@ import { abortWhenRevoked } from './authorize.ts';
 
 export interface InstanceOperations extends LogPorts {
   readonly tokens: Pick<TokenSet, 'named'>;
-  /** Aborts when the replica stops, and ends the logs that are followed. */
+  /** Aborts when the replica stops. It ends followed logs. */
   readonly stopping: AbortSignal;
 }
 
-/** `/v1/instances/{id}/logs`, `/stats`, `/pause` and `/resume`: what only a worker of the instance's host can do. */
-export function lookingInRoutes(ports: InstanceOperations): BoundRoute[] {
+/**
+ * `/v1/instances/{id}/logs`, `/stats`, `/pause` and `/resume`: operations that a worker of the
+ * instance's host performs.
+ */
+export function instanceOperationRoutes(ports: InstanceOperations): BoundRoute[] {
   const readLog = route(adminRoutes.readLog, async (ctx, { params, query }) => {
     const { id } = await known(params.id);
-    // What ends by itself is given in full.
+    // A log that is not followed is sent in full, even while the replica stops.
     const stopping = query.follow ? ports.stopping : undefined;
     const pages = followLog(ports, id, query, abortWhenRevoked(ctx, ports.tokens, stopping));
-    // The first page before the answer begins: what is wrong until then can still be said.
+    // Read the first page before the response starts, so that an error can still set the status.
     const first = await pages.next();
     ctx.status = 200;
     ctx.type = 'text/plain; charset=utf-8';
@@ -39,7 +42,7 @@ export function lookingInRoutes(ports: InstanceOperations): BoundRoute[] {
     if (host === undefined || reply?.kind === 'absent') {
       throw new ApiError({
         kind: 'conflict',
-        detail: `Nothing runs: the instance is ${state}.`,
+        detail: `The instance is ${state}: it has no running container.`,
       });
     }
     if (reply?.kind !== 'done') throw new ApiError({ kind: 'host_unavailable' });
@@ -66,15 +69,15 @@ async function* textOf(
   rest: AsyncGenerator<readonly LogLine[]>,
   timestamps: boolean,
 ): AsyncGenerator<string> {
-  // Of a line in pieces, only the first is at the start of a line.
-  const isWithin = new Map<string, boolean>();
+  // A long line arrives in several parts. Only the first part gets a timestamp.
+  const isMidLine = new Map<string, boolean>();
   try {
     for (let page = first; page.done !== true; page = await rest.next()) {
       let text = '';
-      for (const startQueue of page.value) {
-        if (timestamps && !isWithin.get(startQueue.stream)) text += `${startQueue.time} `;
-        isWithin.set(startQueue.stream, !startQueue.text.endsWith('\n'));
-        text += startQueue.text;
+      for (const line of page.value) {
+        if (timestamps && !isMidLine.get(line.stream)) text += `${line.time} `;
+        isMidLine.set(line.stream, !line.text.endsWith('\n'));
+        text += line.text;
       }
       if (text !== '') yield text;
     }
@@ -84,7 +87,7 @@ async function* textOf(
 }
 
 /**
- * Asks a worker of the instance's host to pause or resume it. Returns the instance afterwards.
+ * Pauses or resumes an instance through a worker of its host. Returns the instance afterwards.
  * @throws ApiError gone, conflict, host_unavailable
  */
 async function suspendInstance(

@@ -24,7 +24,7 @@ export interface InstancesApi {
   readonly logger: Logger;
 }
 
-/** The longest that `Prefer: wait` is honoured, seconds. */
+/** Maximum of `Prefer: wait`, seconds. */
 const MAX_WAIT_SECONDS = 300;
 
 /** `/v1/instances`: create, list, get, renew, end. */
@@ -61,7 +61,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
       throw new ApiError({ kind: 'start_failed', id, message });
     }
     ctx.status = instance.state === 'ready' ? 201 : 202;
-    // The only answer that tells them.
+    // Only this response contains the tokens.
     const link = accessToken === undefined ? undefined : accessLink(instance.url, accessToken);
     ctx.body = { ...toResource(instance), token: created.token, accessToken, link };
   });
@@ -95,7 +95,8 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
     ctx.body = toResource(outcome.instance);
   });
 
-  // Matched on the instances, not on the templates: one whose template is gone can still be named.
+  // Matched on instances, not on templates, so that instances of a removed template can be ended
+  // too.
   const endMatching = route(adminRoutes.endInstances, async (ctx, { query: filter }) => {
     let ended = 0;
     let cursor: number | undefined = 0;
@@ -118,7 +119,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
     return instance;
   }
 
-  /** The instance once it is ready or dead, or as it is when the time is up. */
+  /** Returns the instance once it is ready or dead, or as it is after the timeout. */
   async function settled(id: string, timeoutMs: number, created: Instance): Promise<Instance> {
     const isSettled = (state: string | undefined) => state !== 'pending' && state !== 'starting';
     await routes.waitFor(id, (found) => isSettled(found?.route.state), timeoutMs);

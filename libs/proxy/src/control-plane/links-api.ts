@@ -13,12 +13,15 @@ export interface LinksApi {
   readonly starter: Pick<Starter, 'templates'>;
   readonly instances: Pick<InstanceStore, 'now'>;
   readonly keys: SigningKeys;
-  /** Where visitors start instances, without `/new`. */
+  /** The URL under which visitors start instances, without `/new`. */
   readonly publicUrl: string;
   readonly logger: Logger;
 }
 
-/** `/v1/links`: signed links, which start instances on the account of the token that made them. */
+/**
+ * `/v1/links`: signed links. They start instances that count against the quota of the token that
+ * created them.
+ */
 export function linkRoutes(api: LinksApi): BoundRoute[] {
   const { starter, instances, keys, publicUrl, logger } = api;
   const create = route(adminRoutes.createLink, async (ctx, { body: asked }) => {
@@ -34,7 +37,10 @@ export function linkRoutes(api: LinksApi): BoundRoute[] {
       throw new ApiError({ kind: 'invalid', faults });
     }
     if (mayCreate === 'token') {
-      throw new ApiError({ kind: 'conflict', detail: 'This template is for tokens alone.' });
+      throw new ApiError({
+        kind: 'conflict',
+        detail: 'Only a token can start this template; a link cannot.',
+      });
     }
     if (!keys.hasKeys) {
       throw new ApiError({ kind: 'conflict', detail: 'EPHEMERA_SIGNING_KEYS is not set.' });
@@ -43,7 +49,7 @@ export function linkRoutes(api: LinksApi): BoundRoute[] {
     const id = randomBytes(12).toString('base64url');
     const expiresAt = (await instances.now()) + validFor * 1000;
     const claims = { id, by: by.name, template, timeout, uses, expiresAt };
-    logger.info({ link: id, template, uses, expiresAt, by: principalKey(by) }, 'link made');
+    logger.info({ link: id, template, uses, expiresAt, by: principalKey(by) }, 'link created');
     ctx.status = 201;
     ctx.body = {
       id,

@@ -6,8 +6,8 @@ import type { CreationContext } from '@ephemera/lifecycle';
 import type { Quotas } from '@ephemera/config';
 
 /**
- * On whose account a creation by the control API is, and under which idempotency key.
- * @param key the header Idempotency-Key
+ * Returns the quota owner of a creation through the control API, and its idempotency key.
+ * @param key the Idempotency-Key header
  */
 export function parseCreationContext(
   key: string | undefined,
@@ -27,7 +27,7 @@ export function parseCreationContext(
   };
 }
 
-/** JSON in which the order of fields does not matter. */
+/** Serializes to JSON with sorted keys, so that the order of fields does not matter. */
 function sorted(value: unknown): string {
   return JSON.stringify(value, (_, item: unknown) =>
     item !== null && typeof item === 'object' && !Array.isArray(item)

@@ -5,7 +5,7 @@ import { renew } from '@ephemera/lifecycle';
 import type { RenewPorts, Renewal } from '@ephemera/lifecycle';
 
 /**
- * Renews the lease of an instance as a holder of the token asked for it.
+ * Renews the lease of an instance for the control API.
  * @throws ApiError invalid, not_found, not_ready, gone
  */
 export async function renewInstance(

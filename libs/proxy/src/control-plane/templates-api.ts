@@ -12,7 +12,7 @@ export interface TemplatesApi {
   };
 }
 
-/** `/v1/templates` and `/v1/stats`: what may be asked for, and whether there is room. */
+/** `/v1/templates` and `/v1/stats`: the templates and their usage, and the capacity. */
 export function templateRoutes({ starter, readUsage }: TemplatesApi): BoundRoute[] {
   const list = route(adminRoutes.listTemplates, async (ctx) => {
     const { defaultTemplate, templates } = starter.templates;

@@ -65,7 +65,7 @@ test.each([
   expect(readAddress('/', name, host)).toBeUndefined();
 });
 
-test('under the domain of the host form, the path names nothing', () => {
+test('below the domain of the host form, the path names no instance', () => {
   const other = 'zbcdefghijklmnopqrstuvwxyz';
   const address = readAddress(`/demo/${other}/`, `${ID}.demos.example`, host);
   expect(address?.id).toBe(ID);

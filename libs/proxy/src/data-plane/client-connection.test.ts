@@ -15,7 +15,7 @@ const connection = (address: string): ClientConnection => ({
   lastResponse: undefined,
   described: undefined,
 });
-test('a stranger is described anew', () => {
+test('values of an untrusted peer are replaced', () => {
   expect(
     forwardedLines(connection('2001:db8::1'), 'a.example:81', '', undefined).split('\r\n'),
   ).toEqual([
@@ -28,7 +28,7 @@ test('a stranger is described anew', () => {
   ]);
 });
 
-test('what a trusted peer says is kept, and added to', () => {
+test('values of a trusted peer are kept and extended', () => {
   const forwarded: ForwardedHeaders = {
     for: '203.0.113.7, 198.51.100.2',
     proto: 'https',
@@ -50,13 +50,13 @@ test('what a trusted peer says is kept, and added to', () => {
   ]);
 });
 
-test('a trusted peer that says nothing is itself the client', () => {
+test('a trusted peer without forwarded fields is itself the client', () => {
   expect(forwardedLines(connection('10.0.0.1'), 'a', '', NOTHING_FORWARDED)).toBe(
     forwardedLines(connection('10.0.0.1'), 'a', '', undefined),
   );
 });
 
-// A balancer that adds to the list leaves what the client wrote before, and its X-Real-IP too.
+// A load balancer that appends to the list keeps the client's own entries, and its X-Real-IP.
 test.each([
   ['6.6.6.6, 203.0.113.7, 10.0.0.9', '6.6.6.6', '203.0.113.7'],
   [undefined, '203.0.113.7', '203.0.113.7'],

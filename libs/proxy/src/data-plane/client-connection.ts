@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { BlockList, Socket } from 'node:net';
 import { isTrusted, clientAddressBehind, peerAddress } from '@ephemera/http';
 
-/** A client's TCP connection: who is at its other end, and its state across requests. */
+/** A client's TCP connection: its peer, and its state across requests. */
 export interface ClientConnection {
   /** Address of the client, or of the load balancer in front of it. */
   readonly address: string;
@@ -10,7 +10,7 @@ export interface ClientConnection {
   readonly isTrusted: boolean;
   /** All peers whose forwarded headers are accepted. */
   readonly trusted: BlockList;
-  /** A request was refused: nothing that follows on the connection is processed. */
+  /** A request was refused: further requests on the connection are not processed. */
   isRefused: boolean;
   /** The response that began last; pipelined requests may follow it. */
   lastResponse: ServerResponse | undefined;
@@ -21,7 +21,7 @@ export interface ClientConnection {
 const kConnection = Symbol('connection');
 type ClientSocket = Socket & { [kConnection]?: ClientConnection | undefined };
 
-/** The record of a connection, made at its first request. */
+/** Returns the record of a connection. The first request creates it. */
 export function connectionOf(socket: Socket, trusted: BlockList): ClientConnection {
   const known = knownConnection(socket);
   return known ?? ((socket as ClientSocket)[kConnection] = makeConnection(socket, trusted));
@@ -49,7 +49,9 @@ function makeConnection(socket: Socket, trusted: BlockList): ClientConnection {
   };
 }
 
-/** What a trusted load balancer says about the client; repeated fields are joined (RFC 9110 5.3). */
+/**
+ * The client as a trusted load balancer describes it; repeated fields are joined (RFC 9110 5.3).
+ */
 export interface ForwardedHeaders {
   for: string | undefined;
   proto: string | undefined;
@@ -86,10 +88,10 @@ export function collect(forwarded: ForwardedHeaders, name: string, value: string
 }
 
 /**
- * The header lines that tell the instance who the client is (X-Forwarded-*, X-Real-IP, and
+ * Builds the header lines that describe the client to the instance (X-Forwarded-*, X-Real-IP, and
  * Forwarded of RFC 7239). Values of a trusted peer are kept and extended.
  *
- * @param prefix what was stripped from the path; empty if nothing was
+ * @param prefix the part stripped from the path; empty if nothing was stripped
  * @param forwarded undefined if the peer is not trusted
  */
 export function forwardedLines(

@@ -53,7 +53,9 @@ export interface DataPlaneOptions extends Pick<
 
 /** Forwards the requests that are for an instance. */
 export interface DataPlane {
-  /** Handles a request. False if its address names no instance: then it is the caller's. */
+  /**
+   * Handles a request. Returns false if its address names no instance; the caller then handles it.
+   */
   request(req: IncomingMessage, res: ServerResponse): boolean;
   /** Handles every upgrade, and responds to those that it refuses. */
   upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void;
@@ -136,7 +138,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
 
     upgrade(req, socket, rest) {
       socket.on('error', () => socket.destroy());
-      // For a handshake with a body, `socket` is another stream than `req.socket`.
+      // For a handshake with a body, `socket` differs from `req.socket`.
       const connection = connectionOf(req.socket, trusted);
       // The client would take a 101 for the response that is still being sent.
       if (connection.isRefused || isResponding(connection)) {
@@ -185,12 +187,19 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
 const NO_SERVICE_WORKER = {
   kind: 'invalid',
   status: 403,
-  faults: [{ path: '', detail: 'where instances share an origin there are no service workers' }],
+  faults: [
+    {
+      path: '',
+      detail:
+        'service workers are not available where instances share an origin; use the host form',
+    },
+  ],
 } as const satisfies Failure;
 
 /**
- * With a domain configured, no page of an instance is shown on the origin that the path form shares.
- * The redirect is temporary: a browser would remember a permanent one longer than the configuration.
+ * With a domain configured, instances are served only on their own origins, never on the origin
+ * that the path form shares. The redirect is temporary, because a browser would remember a
+ * permanent one longer than the configuration lasts.
  */
 function redirectToHostForm(
   { id, port, path }: Address,

@@ -24,18 +24,18 @@ const refusal = (status: number, detail: string, headers?: Refusal['headers']): 
 export const REFUSALS = {
   malformed: refusal(400, 'The request is malformed.'),
   target: refusal(400, 'The request target must be a plain path.'),
-  host: refusal(400, 'Exactly one valid Host is needed.'),
-  oldFraming: refusal(400, 'HTTP/1.0 has no Transfer-Encoding.'),
+  host: refusal(400, 'Exactly one valid Host field is required.'),
+  oldFraming: refusal(400, 'HTTP/1.0 does not support Transfer-Encoding.'),
   framing: refusal(400, 'Transfer-Encoding must be chunked.'),
-  coding: refusal(501, 'The only transfer coding here is chunked.'),
+  coding: refusal(501, 'The only supported transfer coding is chunked.'),
   method: refusal(405, 'This method is not forwarded.'),
   timeout: refusal(408, 'The request took too long.'),
   chunkExtension: refusal(413, 'The chunk extensions are too large.'),
-  expectation: refusal(417, 'The only expectation here is 100-continue.'),
+  expectation: refusal(417, 'The only supported expectation is 100-continue.'),
   headers: refusal(431, 'The request has too many or too large headers.'),
-  version: refusal(505, 'The only versions here are HTTP/1.1 and HTTP/1.0.'),
-  upgrade: refusal(400, 'The only upgrade here is a well-formed WebSocket handshake.'),
-  webSocketVersion: refusal(426, 'The only version of WebSocket here is 13.', {
+  version: refusal(505, 'The supported versions are HTTP/1.1 and HTTP/1.0.'),
+  upgrade: refusal(400, 'The only supported upgrade is a well-formed WebSocket handshake.'),
+  webSocketVersion: refusal(426, 'The only supported WebSocket version is 13.', {
     'sec-websocket-version': '13',
     upgrade: 'websocket',
   }),
@@ -54,7 +54,7 @@ export function refuse(req: IncomingMessage, res: ServerResponse, reason: Refusa
   res.end(req.method === 'HEAD' ? undefined : body);
 }
 
-/** Refuses on the bare connection, where node:http has made no response object. */
+/** Refuses on the bare connection, where node:http has created no response object. */
 export function refuseSocket(socket: Duplex, reason: Refusal): void {
   const body = bodyOf(reason);
   const headers = {

@@ -12,7 +12,7 @@ test.each([
   ['a=1; \tephemera-dashboard=x', 'a=1'],
   ['a=1; Ephemera-Dashboard=x', 'a=1'],
   ['a=1; __SECURE-ephemera-x=1', 'a=1'],
-  // A quote that another cookie opens holds nothing together: browsers cut at every semicolon.
+  // A quote of another cookie has no effect: browsers split at every semicolon.
   ['a="1; ephemera-dashboard=x; b=2"', 'a="1; b=2"'],
   ['a=ephemera-dashboard', 'a=ephemera-dashboard'],
   ['my-ephemera-notes=1', 'my-ephemera-notes=1'],
@@ -27,7 +27,7 @@ test.each([
   ' ephemera-dashboard=x',
   '__Host-ephemera-dashboard=x; Path=/; Secure',
   '__host-EPHEMERA-dashboard=x',
-  // Kept without a name, and sent as what its value says.
+  // Browsers store this cookie without a name, and send its value as if it had one.
   '=ephemera-dashboard=x; Path=/instances',
   '= =ephemera-dashboard=x',
   'ephemera-dashboard',

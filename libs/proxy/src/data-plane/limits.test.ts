@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import * as limits from './limits.ts';
 
-/** Each pair: the first must be below the second, or a fault becomes possible that the text names. */
+/** In each pair the first must be below the second; the text names the failure otherwise. */
 const BELOW: readonly [keyof typeof limits, keyof typeof limits, string][] = [
   ['SYN_RETRANSMIT_MS', 'CONNECT_TIMEOUT_MS', 'one lost SYN would fail a request'],
   ['CONNECT_TIMEOUT_MS', 'RESPONSE_TIMEOUT_MS', 'a dead address would be reported as a timeout'],

@@ -5,7 +5,7 @@ import { type Refusal, REFUSALS } from './early-response.ts';
 import { dropNominated, dropReservedCookies, rememberKinds } from './header-fields.ts';
 import { MAX_LENGTH_DIGITS, MAX_REQUEST_FIELDS } from './limits.ts';
 
-/** A request head that has passed every check: what is forwarded, and what decides how. */
+/** A request head that has passed every check. */
 export interface RequestHead {
   readonly kind: 'head';
   /** The value of the one Host field, as sent. */
@@ -40,10 +40,10 @@ interface DraftHead extends Writable<RequestHead> {
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
- * Reads a request head and refuses what two servers could understand differently (RFC 9112 section
- * 11.2). llhttp, the parser of node:http, has refused malformed messages before.
+ * Parses a request head and refuses what two servers could understand differently (RFC 9112 section
+ * 11.2). llhttp, the parser of node:http, has already refused malformed messages.
  *
- * The passes run in this order; the first refusal is the answer.
+ * The checks run in this order; the first refusal is the answer.
  */
 export function readRequestHead(req: IncomingMessage, isTrusted: boolean): RequestHead | Refusal {
   const isHttp10 = req.httpVersion === '1.0';
@@ -101,7 +101,7 @@ type FieldKind =
   | 'cookie'
   /** Forwarded; a browser asks for the script of a service worker. */
   | 'service-worker'
-  /** Read here and written anew for the upstream connection. */
+  /** Parsed here and written again for the upstream connection. */
   | 'host'
   | 'connection'
   | 'content-length'
@@ -217,7 +217,7 @@ function checkHost({ host }: DraftHead): Refusal | undefined {
 
 const ENDS_CHUNKED = /(?:^|,)[ \t]*chunked[ \t]*$/i;
 
-/** One framing, which every server understands alike (RFC 9112 section 6). */
+/** Requires one framing that every server understands alike (RFC 9112 section 6). */
 function checkFraming(head: DraftHead, isHttp10: boolean): Refusal | undefined {
   const { coding, contentLength } = head;
   if (contentLength !== undefined && contentLength.length > MAX_LENGTH_DIGITS) {

@@ -42,7 +42,7 @@ export class ResponseWriter {
     this.#res.writeContinue();
   }
 
-  /** Begins the final response. @param closes whether the client connection closes after it */
+  /** Starts the final response. @param closes whether the client connection closes after it */
   begin(head: ResponseHead, context: RewriteContext, closes: boolean): void {
     const { status, reason, fields, framing } = head;
     let headers = rewriteResponse(fields.endToEnd, context);
@@ -58,8 +58,8 @@ export class ResponseWriter {
   }
 
   /**
-   * Writes a piece of the body. Returns false if the caller has to wait for `whenDrained`.
-   * @param data valid until this returns; what waits for the client is a copy
+   * Writes a part of the body. Returns false if the caller has to wait for `whenDrained`.
+   * @param data valid until this returns; bytes that wait for the client are copied
    */
   write(data: Buffer, isLast: boolean): boolean {
     const isWhole = isLast && this.#isHeadPending;

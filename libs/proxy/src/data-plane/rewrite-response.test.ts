@@ -86,7 +86,7 @@ test.each([
   expect(rewriteCookie(cookie, path)).toBe(becomes);
 });
 
-// What `/demo/id` sets a browser would take for `/demo`, and send to every instance.
+// A browser would set a cookie of `/demo/id` on `/demo`, and send it to every instance.
 test.each([
   ['a=1', 'a=1; Path=/demo/id/'],
   ['a=1; HttpOnly', 'a=1; Path=/demo/id/; HttpOnly'],
@@ -95,13 +95,13 @@ test.each([
   ['a=1; Path', 'a=1; Path=/demo/id/'],
   ['a=1; Path=/x; Path=app', 'a=1; Path=/demo/id/'],
   ['a=1; Path=app; Path=/x', 'a=1; Path=/demo/id/; Path=/demo/id/x'],
-  // One that is too long is left out by browsers, as though it were not there.
+  // Browsers ignore a Path that is too long, as if it were absent.
   [`a=1; Path=/${'x'.repeat(1024)}`, `a=1; Path=/demo/id/; Path=/demo/id/${'x'.repeat(1024)}`],
 ])('Set-Cookie for the prefix alone: %s → %s', (cookie, becomes) => {
   expect(rewriteCookie(cookie, { ...path, isBare: true })).toBe(becomes);
 });
 
-test('in host form a cookie keeps its Path, and reaches no other host', () => {
+test('in host form a cookie keeps its Path and loses its Domain', () => {
   expect(rewriteCookie('a=1; Domain=demos.example; Path=/x', host)).toBe('a=1; Path=/x');
 });
 
@@ -110,18 +110,18 @@ test.each([
   ['"*"', ['Clear-Site-Data', '"cache", "storage", "executionContexts"']],
   ['"cookies"', []],
   ['"storage"', ['Clear-Site-Data', '"storage"']],
-])('in host form only its own is cleared: %s', (value, becomes) => {
+])('in host form an instance clears only its own data: %s', (value, becomes) => {
   expect(rewriteResponse(['Clear-Site-Data', value], host)).toEqual(becomes);
 });
 
-test('no instance says how a browser keeps origins apart', () => {
+test('an instance cannot set Origin-Agent-Cluster', () => {
   for (const context of [path, host]) {
     expect(rewriteResponse(['origin-agent-cluster', '?0', 'X', '1'], context)).toEqual(['X', '1']);
   }
 });
 
-// One field of an instance that speaks for the origin speaks for every other instance on it: `NEL`
-// alone would have a visitor's browser send a stranger the address of each.
+// A field for a whole origin affects every instance on it. `NEL` alone would make a visitor's
+// browser report the address of each instance to a third party.
 test.each([
   'Alt-Svc',
   'Clear-Site-Data',
@@ -130,12 +130,12 @@ test.each([
   'Report-To',
   'Service-Worker-Allowed',
   'Strict-Transport-Security',
-])('in path form %s is not for an instance to say', (name) => {
+])('in path form %s of an instance is removed', (name) => {
   expect(rewriteResponse(['X', '1', name, '"x"'], path)).toEqual(['X', '1']);
   expect(rewriteResponse(['X', '1', name, '"x"'], host)).toEqual(['X', '1', name, '"x"']);
 });
 
-test('no instance sets a cookie of the product, in either form', () => {
+test('an instance cannot set a cookie of the product, in either form', () => {
   for (const context of [path, host]) {
     const cookie = 'ephemera-dashboard=1; Path=/instances';
     expect(rewriteResponse(['Set-Cookie', 'a=1', 'Set-Cookie', cookie], context)).toEqual([
@@ -145,7 +145,7 @@ test('no instance sets a cookie of the product, in either form', () => {
   }
 });
 
-test('the other fields pass; those that are as they should be are not copied', () => {
+test('other fields pass unchanged, and an unchanged list is not copied', () => {
   const fields = ['Server', 'x', 'Location', 'a', 'Set-Cookie', 'a=1'];
   expect(rewriteResponse(fields, path)).toBe(fields);
   expect(
@@ -160,7 +160,7 @@ test('the other fields pass; those that are as they should be are not copied', (
   ]);
 });
 
-test('of thousands of fields each becomes what it is to be, in its place', () => {
+test('thousands of fields are rewritten in order', () => {
   const fields: string[] = [];
   const becomes: string[] = [];
   for (let i = 0; i < 3_000; i++) {

@@ -72,7 +72,7 @@ export abstract class RoutedRequest {
   readonly req: IncomingMessage;
   /** Without the parts that the instance must not see, once access is authorized. */
   request: InboundRequest;
-  /** Nothing more is to be done: the request was answered, or its client has disconnected. */
+  /** The request was answered, or its client has disconnected. */
   protected isDone = false;
   #superseded = 0;
   #disconnected: AbortController | undefined;
@@ -94,7 +94,7 @@ export abstract class RoutedRequest {
   /** The response object if pages and redirects may be sent on it; undefined for an upgrade. */
   protected abstract get pageResponse(): ServerResponse | undefined;
 
-  /** Begins. A ready, open route in memory is used without an async hop. */
+  /** Starts the request. A ready, open route in memory is used without an async hop. */
   protected route(): void {
     try {
       const cached = this.context.routes.peek(this.id);
@@ -115,8 +115,9 @@ export abstract class RoutedRequest {
   }
 
   /**
-   * Decides what follows an error before the response began. A superseded route is resolved again;
-   * for a lost instance the route now says why. Anything but an UpstreamError is a bug of ours.
+   * Decides how to continue after an error before the response started. A superseded route is
+   * resolved again. For a lost instance, the current route gives the reason. Any error other than
+   * an UpstreamError is a bug in the proxy.
    */
   protected onUpstreamError(thrown: unknown): void {
     const error =
@@ -163,7 +164,7 @@ export abstract class RoutedRequest {
         'route refused: its host has not registered a network with this address',
       );
     } else if (kind === 'internal') this.context.logger.error(fields, 'request failed by a bug');
-    else this.context.logger.warn(fields, 'instance did not respond as required');
+    else this.context.logger.warn(fields, 'instance did not respond correctly');
   }
 
   protected fail(failure: Failure, error?: UpstreamError): void {
@@ -213,7 +214,7 @@ export abstract class RoutedRequest {
     this.connect({ route, deadline, pool, port });
   }
 
-  /** Responds with what the route says now: if it is still open, the instance is at fault. */
+  /** Responds with the state of the current route. If it is still open, the instance failed. */
   async #failAsRouted(error: UpstreamError): Promise<void> {
     try {
       const resolution = await lookUpRoute(this.id, this.context);

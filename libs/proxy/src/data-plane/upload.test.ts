@@ -15,7 +15,7 @@ function schedule(scheduler: UploadScheduler, count: number) {
   return { sent, uploads };
 }
 
-/** How many were sent by the end of each of the next ticks. */
+/** Returns how many were sent by the end of each of the next ticks. */
 async function sentPerTick(sent: readonly number[], ticks: number): Promise<number[]> {
   const all = [sent.length];
   while (all.length <= ticks) {

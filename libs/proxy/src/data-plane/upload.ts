@@ -5,8 +5,8 @@ import type { InboundRequest } from './upstream-request.ts';
 import type { Connection } from './upstream/connection.ts';
 
 /**
- * Forwards a request body as it arrives, no faster than the instance accepts it, and framed anew: one
- * chunk that arrives is one chunk that leaves.
+ * Forwards a request body as it arrives, no faster than the instance accepts it. The framing is
+ * rebuilt: each received chunk is forwarded as one chunk.
  */
 export class Upload implements ScheduledUpload {
   readonly #req: IncomingMessage;
@@ -18,7 +18,7 @@ export class Upload implements ScheduledUpload {
   readonly #onEndListener = () => this.#onEnd();
 
   #awaitsClient = true;
-  /** A chunk that waits for its slot. Nothing but the end can arrive behind it. */
+  /** A chunk that waits for its slot. Only the end of the body can arrive after it. */
   #waiting: Buffer | undefined;
   #hasEnded = false;
 

@@ -4,7 +4,7 @@ import { type ClientConnection, forwardedLines } from './client-connection.ts';
 import type { RequestHead } from './request-head.ts';
 import type { RewriteContext } from './rewrite-response.ts';
 
-/** A request as it arrived, as far as forwarding depends on it. */
+/** An inbound request, with everything that forwarding depends on. */
 export interface InboundRequest {
   readonly method: string;
   /** The target as sent. */
@@ -14,7 +14,7 @@ export interface InboundRequest {
   readonly connection: ClientConnection;
 }
 
-/** The whole head of the upstream request, with framing and connection fields of our own. */
+/** Builds the head of the upstream request, with the proxy's own framing and connection fields. */
 export function upstreamHead(request: InboundRequest, route: ReadyRoute, port: number): string {
   const { head, method } = request;
   let own = 'connection: keep-alive\r\n';
@@ -45,7 +45,7 @@ function upstreamAuthority(route: ReadyRoute, port: number): string {
   return route.address.includes(':') ? `[${route.address}]:${port}` : `${route.address}:${port}`;
 }
 
-/** What the response has to be rewritten for. */
+/** Returns the addresses that `rewriteResponse` needs. */
 export function rewriteContextOf(
   { address, head }: InboundRequest,
   route: ReadyRoute,

@@ -33,7 +33,7 @@ export interface Handshake {
   readonly request: InboundRequest;
 }
 
-/** What becomes of a handshake. At most one of `onOpen`, `onError` and `onAbort` is called. */
+/** Events of a handshake. At most one of `onOpen`, `onError` and `onAbort` is called. */
 export interface HandshakeListener {
   /** The instance has switched protocols; the client's socket is about to be read. */
   onSwitch(): void;
@@ -41,7 +41,7 @@ export interface HandshakeListener {
   onOpen(): void;
   /** Nothing was sent to the client. Not called if the client has disconnected. */
   onError(error: UpstreamError): void;
-  /** The instance has refused the handshake, and its response broke off. */
+  /** The instance has refused the handshake, and its response was cut off. */
   onAbort(error: UpstreamError): void;
 }
 
@@ -51,7 +51,9 @@ interface TunnelTimeouts {
   readonly clientTimeout: number;
 }
 
-/** What http-proxy does once the instance has switched protocols. */
+/**
+ * The listener by which http-proxy joins both sockets after the instance has switched protocols.
+ */
 type Join = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
 
 /**
@@ -223,7 +225,7 @@ function acceptsKey(headers: IncomingHttpHeaders, key: string | undefined): bool
   );
 }
 
-/** A reason phrase that node:http can write (RFC 9112 section 4): it reads more than that. */
+/** A reason phrase that node:http can write (RFC 9112 section 4). It parses more than that. */
 const REASON_PHRASE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 function hasWritableStatus({ statusCode = 0, statusMessage = '' }: IncomingMessage): boolean {

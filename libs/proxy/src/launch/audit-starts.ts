@@ -3,27 +3,27 @@ import { createAudit } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { Context, Middleware } from 'koa';
 
-/** What is told of a start with a token. */
+/** The audit fields of a start with a token. */
 interface TokenStart {
   by?: string;
   id?: string;
 }
 
-/** Tells of every start that a token was shown for, also where it was none that counts. */
+/** Audits every start that carried a token, including invalid ones. */
 export function auditStarts(options: {
   readonly logger: Logger;
   readonly addressOf: (req: IncomingMessage) => string;
 }): Middleware {
-  const reportProgress = createAudit(options.logger);
+  const audit = createAudit(options.logger);
   return async (ctx, next) => {
     await next();
     const { tokenStart } = ctx.state as { tokenStart?: TokenStart };
     if (!tokenStart) return;
     const { by, id } = tokenStart;
     const { statusCode: status } = ctx.res;
-    // Guesses beyond the limit are not looked at, and would fill the log.
+    // Tokens beyond the limit are not checked. Entries for them would fill the log.
     if (status === 429 && by === undefined) return;
-    reportProgress({
+    audit({
       by,
       action: 'instance.create',
       id,
@@ -33,7 +33,7 @@ export function auditStarts(options: {
   };
 }
 
-/** Notes what there is to tell, from when a token was looked at on. */
+/** Records audit fields of the current request. The first call marks it as a start with a token. */
 export function recordStart(ctx: Pick<Context, 'state'>, start: TokenStart): void {
   ctx.state['tokenStart'] = { ...(ctx.state['tokenStart'] as TokenStart | undefined), ...start };
 }

@@ -7,15 +7,15 @@ import { makeChallenge, readWork } from './proof-of-work.ts';
 import { type SignedLinkClaims, readLink } from '../starting/signed-link.ts';
 import type { SigningKeys } from '../starting/signing-keys.ts';
 
-/** What somebody who wants an instance has said of themselves. */
+/** The credentials of a start request. */
 export interface StartCredentials {
-  /** Whose token came along. */
+  /** The owner of the token in the request. */
   readonly principal: Principal | undefined;
   /** A signed link. */
   readonly link: string | undefined;
-  /** Work that was done for it. */
+  /** A solved proof of work. */
   readonly work: string | undefined;
-  /** The visitor's address, as it counts. */
+  /** The visitor's address, normalised for quotas. */
   readonly clientKey: string;
 }
 
@@ -27,18 +27,19 @@ export interface StartRules {
   readonly now: () => Promise<number>;
 }
 
-/** On whose account an instance is started. */
+/** The quota, rate and origin of an authorised start. */
 export interface StartAuthorization {
   readonly quotaOwner: NonNullable<CreationContext['quotaOwner']>;
-  /** Who is counted by the rate: the address, except for who sent a token. */
+  /** Which rate counts the request: that of the address, or with a token that of the token. */
   readonly countedBy: 'address' | 'token';
   readonly by: string;
   readonly claims?: SignedLinkClaims | undefined;
 }
 
 /**
- * Who comes with a token of scope `create` is on its account, who has a link is on that of the
- * token that made it, and everybody else on that of their address.
+ * Authorises a start. A token of scope `create` counts against its own quota. A signed link counts
+ * against the quota of the token that created it. All other starts count against the client
+ * address.
  * @throws ApiError forbidden, link_refused
  */
 export async function authenticateStart(
@@ -49,9 +50,13 @@ export async function authenticateStart(
   const onToken = (name: string) =>
     ({ name: principalKey({ name }), limit: 'token', max: quotas.perToken }) as const;
   if (credentials.principal) {
-    const who = credentials.principal;
-    if (!allows(who, 'create')) throw new ApiError({ kind: 'forbidden', needs: 'create' });
-    return { quotaOwner: onToken(who.name), countedBy: 'token', by: principalKey(who) };
+    const owner = credentials.principal;
+    if (!allows(owner, 'create')) throw new ApiError({ kind: 'forbidden', needs: 'create' });
+    return {
+      quotaOwner: onToken(owner.name),
+      countedBy: 'token',
+      by: principalKey(owner),
+    };
   }
   if (credentials.link !== undefined) {
     const claims = readLink(keys, credentials.link, await now());
@@ -72,7 +77,7 @@ export async function authenticateStart(
 }
 
 /**
- * The grants that starting an instance of this template redeems.
+ * Returns the grants that a start of this template redeems.
  * @throws ApiError unauthorized, link_needed, link_refused, work_needed
  */
 export async function requiredGrants(
@@ -94,10 +99,11 @@ export async function requiredGrants(
   const bits = template.proofOfWork ?? 0;
   if (bits === 0) return [];
   if (!keys.hasKeys) {
-    const detail = 'This template cannot be started by visitors at the moment.';
+    const detail =
+      'Visitors cannot start this template at present. Ask the operator to set EPHEMERA_SIGNING_KEYS.';
     throw new ApiError({ kind: 'conflict', detail });
   }
-  const task = { template: template.name, bits, who: clientKey };
+  const task = { template: template.name, bits, clientKey };
   const done = work === undefined ? undefined : readWork(keys, work, task, await now());
   if (done) return [done];
   throw new ApiError({

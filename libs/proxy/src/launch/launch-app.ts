@@ -36,7 +36,7 @@ export interface LaunchOptions {
   readonly publicUrl: string;
   /** Domain of the host form; undefined: path form only. */
   readonly domain: string | undefined;
-  /** The address of the client, behind whatever is trusted. */
+  /** Returns the client address behind trusted proxies. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly waiting: Waiting;
   readonly logger: Logger;
@@ -45,14 +45,14 @@ export interface LaunchOptions {
 }
 
 /**
- * The visitors' entrance, for all that is not under an id: `/{prefix}/new` starts an instance.
- * `GET` and `POST` answer 307 and 303 to the instance, or its bare id with `?redirect=0`. A browser
- * that comes by a signed link, or has work to do, is shown a page first.
+ * The routes for visitors, for all paths that name no instance. `/{prefix}/new` starts an instance:
+ * `GET` and `POST` redirect to it with 307 and 303, or return its id with `?redirect=0`. A browser
+ * with a signed link, or that needs a proof of work, gets a page first.
  */
 export function createLaunchApp(launch: LaunchOptions): Koa {
   const { prefix, waiting, logger } = launch;
   const app = new Koa();
-  // Around the funnel, so that it sees how each ended.
+  // Outside the error handler, so that it sees the final status.
   app.use(auditStarts(launch));
   app.use(errorHandler(logger));
   app.use(async (ctx, next) => {
@@ -74,11 +74,11 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
     route(declared.startByLink, start),
     route(declared.startByForm, start),
     route(declared.root, show),
-    route(declared.entrance, show),
+    route(declared.launchPage, show),
     ...waitingRoutes(waiting),
   ];
   const { checkResponses } = launch;
-  // A link may carry what others have added to it, and a form its button.
+  // Shared links often carry extra parameters, and a form may send its button.
   app.use(mountRoutes(routes, { unknown: 'ignore', exact: false, checkResponses }));
   return app;
 }
@@ -131,14 +131,14 @@ async function authorizeAndStart(
   showInstance(ctx, started, { prefix, secure, isBare: !query.redirect });
 }
 
-/** Where the page's form is sent: the same again, without work that did not do. */
+/** Returns the action of the page's form: the same request, without an invalid proof of work. */
 function actionFor(prefix: string, ctx: Context): string {
   const kept = new URLSearchParams(ctx.querystring);
   kept.delete('work');
   return `/${prefix}/new${kept.size > 0 ? `?${kept.toString()}` : ''}`;
 }
 
-/** What is below the domain are instances. */
+/** Hosts below the domain are instances, so they do not count. */
 function isOwn({ publicUrl }: LaunchOptions, ctx: Context, host: string): boolean {
   return host === ctx.get('host').toLowerCase() || host === new URL(publicUrl).host;
 }

@@ -6,43 +6,44 @@ import { page } from '../failure-page.ts';
 
 const script = readFileSync(new URL('./solve.js', import.meta.url), 'utf8');
 
-/** Work that the page does before it goes on by itself. */
+/** A proof of work that the page solves before it continues. */
 interface WorkChallenge {
   readonly challenge: string;
   readonly bits: number;
 }
 
 /**
- * The page with the button that starts an instance; with work to do, it does it and goes on. To
- * where it leads, the browser tells of this page the origin at most: its address may hold a link.
+ * Shows the page with the button that starts an instance. With a proof of work, the page solves it
+ * and submits the form. The target receives at most the origin as `Referer`, because the URL of
+ * this page may contain a link token.
  *
- * @param action where the form is sent, from the root
+ * @param action target of the form, as an absolute path
  */
 export function showLaunchPage(ctx: Context, action: string, work?: WorkChallenge): void {
   const nonce = randomBytes(18).toString('base64');
   const scripts = work ? ` script-src 'nonce-${nonce}';` : '';
   ctx.type = 'html';
-  // No form-action: it would hold for where the form leads, the instance's own origin, too.
+  // No form-action: it would also apply to the redirect to the instance's own origin.
   ctx.set(
     'content-security-policy',
     `default-src 'none';${scripts} style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'`,
   );
   ctx.set('referrer-policy', 'strict-origin');
   ctx.set('cache-control', 'no-store');
-  const hostRpc =
+  const dataAttributes =
     work && ` data-challenge="${escapeHtml(work.challenge)}" data-bits="${work.bits}"`;
-  const form = `<form method="post" action="${escapeHtml(action)}"${hostRpc ?? ''}>`;
+  const form = `<form method="post" action="${escapeHtml(action)}"${dataAttributes ?? ''}>`;
   const parts = work
     ? [
         '<h1>One moment</h1>',
-        '<p role="status">Your browser does a little work first, which keeps robots away.</p>',
+        '<p role="status">Your browser solves a short computation first. This keeps bots away.</p>',
         `${form}</form>`,
         '<noscript><p>This needs JavaScript.</p></noscript>',
         `<script type="module" nonce="${nonce}">\n${script}</script>`,
       ]
     : [
         '<h1>Your own instance</h1>',
-        '<p>It starts when you ask for it, is reached by you alone, and is gone when its time is up.</p>',
+        '<p>It starts on request. Only you get its address. It is removed when its time to live ends.</p>',
         `${form}<button>Start an instance</button></form>`,
       ];
   ctx.body = page('Start an instance', parts.join('\n'));

@@ -5,10 +5,10 @@ import { makeChallenge, readWork } from './proof-of-work.ts';
 import { createSigningKeys } from '../starting/signing-keys.ts';
 
 const keys = createSigningKeys(() => ['0123456789abcdef0123456789abcdef']);
-const task = { template: 'demo', bits: 10, who: '192.0.2.7' };
+const task = { template: 'demo', bits: 10, clientKey: '192.0.2.7' };
 const NOW = 1_800_000_000_000;
 
-/** Runs the page's own script on a challenge; gives the work that it sends. */
+/** Runs the page's own script on a challenge. Returns the proof of work that it submits. */
 function solve(challenge: string, bits: number): string {
   const form = {
     dataset: { challenge, bits: String(bits) },
@@ -27,20 +27,20 @@ function solve(challenge: string, bits: number): string {
   return searchParams.get('work') ?? '';
 }
 
-test('what the page finds is good for one instance', () => {
+test('the solution of the page is good for one instance', () => {
   const work = solve(makeChallenge(keys, task, NOW), task.bits);
   const voucher = readWork(keys, work, task, NOW + 1);
   expect(voucher).toMatchObject({ kind: 'work', max: 1, expiresAt: NOW + 600_000 });
   expect(readWork(keys, work, task, NOW + 2)).toEqual(voucher);
 });
 
-test('it is no use for another template, address or fewer bits, too late, or changed', () => {
+test('a solution is invalid for another template or address, with fewer bits, expired or changed', () => {
   const challenge = makeChallenge(keys, task, NOW);
   const work = solve(challenge, task.bits);
   const later = work.replace(/^\d+/, String(NOW + 10_000_000));
   for (const [input, other, now] of [
     [work, { ...task, template: 'other' }, NOW],
-    [work, { ...task, who: '192.0.2.8' }, NOW],
+    [work, { ...task, clientKey: '192.0.2.8' }, NOW],
     [work, { ...task, bits: 9 }, NOW],
     [work, { ...task, bits: 20 }, NOW],
     [work, task, NOW + 600_000],
@@ -54,7 +54,7 @@ test('it is no use for another template, address or fewer bits, too late, or cha
   }
 });
 
-test('a number that does not do is refused', () => {
+test('a wrong number is refused', () => {
   const challenge = makeChallenge(keys, { ...task, bits: 28 }, NOW);
   const tried = Array.from({ length: 200 }, (_, number) =>
     readWork(keys, `${challenge}:${number}`, { ...task, bits: 28 }, NOW),

@@ -2,27 +2,29 @@ import { hash, randomBytes } from 'node:crypto';
 import type { RedeemableGrant } from '@ephemera/lifecycle';
 import type { SigningKeys } from '../starting/signing-keys.ts';
 
-/** How long a challenge may be worked on, ms. */
+/** How long a challenge is valid, ms. */
 const WORK_VALIDITY_MS = 10 * 60_000;
 
-/** What a challenge is bound to: it is no use for another template, another address, or fewer bits. */
+/**
+ * What a challenge is bound to. It is invalid for another template, another address, or fewer bits.
+ */
 export interface WorkTask {
   readonly template: string;
-  /** Zero bits that the hash begins with. */
+  /** Leading zero bits that the hash must have. */
   readonly bits: number;
-  /** Who works: an address. */
-  readonly who: string;
+  /** The client address that requested the challenge. */
+  readonly clientKey: string;
 }
 
-/** A challenge that no store has to remember: an end, something random, and a signature. */
+/** Creates a stateless challenge: an expiry, a nonce, and a signature. */
 export function makeChallenge(keys: SigningKeys, task: WorkTask, now: number): string {
   const text = `${now + WORK_VALIDITY_MS}.${randomBytes(16).toString('base64url')}`;
   return `${text}.${keys.sign('work', bind(text, task))}`;
 }
 
 /**
- * The voucher of work that was done, `challenge:number`; undefined where it was not, was for
- * something else, or comes too late. It is good for one instance.
+ * Verifies a proof of work, `challenge:number`, and returns its grant. Returns undefined if it is
+ * invalid, was made for another task, or has expired. The grant is good for one instance.
  */
 export function readWork(
   keys: SigningKeys,
@@ -38,8 +40,8 @@ export function readWork(
   return { kind: 'work', name: `work:${nonce}`, max: 1, expiresAt: Number(expiresAt) };
 }
 
-function bind(text: string, { template, bits, who }: WorkTask): string {
-  return [text, template, bits, who].join('\n');
+function bind(text: string, { template, bits, clientKey }: WorkTask): string {
+  return [text, template, bits, clientKey].join('\n');
 }
 
 function zeroBits(digest: Buffer): number {

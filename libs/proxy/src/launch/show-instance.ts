@@ -4,25 +4,25 @@ import { accessLink } from '../access/access-link.ts';
 import { ACCESS_HEADER } from '../access/presented-tokens.ts';
 import type { Started } from '../starting/start-instance.ts';
 
-/** How an instance is shown. */
-interface PresentedTokens {
+/** How the response presents an instance. */
+interface PresentOptions {
   readonly prefix: string;
-  /** Whether the public address is one of TLS. */
+  /** Whether the public URL uses TLS. */
   readonly secure: boolean;
-  /** Whether the answer is the bare id, not a redirection. */
+  /** Whether the response is the bare id instead of a redirect. */
   readonly isBare: boolean;
 }
 
 /**
- * Leads a visitor to the instance that was started for them, or tells its bare id with
- * `?redirect=0`. Where it is guarded the browser takes the cookie that opens it along; on an origin
- * of its own that is set by the way. The token itself is shown to programs, and to a browser only
- * where others may be given it.
+ * Redirects a visitor to the started instance, or returns its bare id with `?redirect=0`. For a
+ * guarded instance the browser also gets its access cookie; for an instance on its own origin, the
+ * redirect URL carries the token, and the proxy sets the cookie there. The token header is sent to
+ * programs, and to browsers only where the template lets visitors share it.
  */
 export function showInstance(
   ctx: Context,
   { instance, accessToken }: Pick<Started, 'instance' | 'accessToken'>,
-  { prefix, secure, isBare }: PresentedTokens,
+  { prefix, secure, isBare }: PresentOptions,
 ): void {
   const { id, url, template } = instance;
   const { pathname } = new URL(url);
@@ -41,7 +41,7 @@ export function showInstance(
     return;
   }
   ctx.status = ctx.method === 'POST' ? 303 : 307;
-  // A path of one's own keeps the host and the scheme by which the visitor came.
+  // A path-only Location keeps the host and the scheme that the visitor used.
   const own = accessToken === undefined ? url : accessLink(url, accessToken);
   ctx.set('location', isOwnOrigin ? own : pathname);
   ctx.body = `${url}\n`;

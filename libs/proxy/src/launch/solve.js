@@ -1,7 +1,7 @@
 /**
- * Runs in the visitor's browser: finds a number with which the SHA-256 of `challenge:number` begins
- * with enough zero bits, and sends the form with it. A hash of its own, since browsers have theirs
- * only over TLS; in steps, so that the page stays awake.
+ * Runs in the visitor's browser. Finds a number such that the SHA-256 of `challenge:number` starts
+ * with enough zero bits, and submits the form with it. It includes its own hash, because browsers
+ * offer theirs only over TLS. It works in steps, so that the page stays responsive.
  */
 const form = document.querySelector('form[data-challenge]');
 const { challenge, bits } = form.dataset;
@@ -50,7 +50,7 @@ function block(state, bytes, at) {
   for (let i = 0; i < 8; i++) state[i] = state[i] + sums[i];
 }
 
-/** The first 32 bits of a SHA-256; no challenge has more zeros than these. */
+/** Returns the first 32 bits of a SHA-256. No challenge needs more zero bits. */
 function sha256(text) {
   const length = Math.ceil((text.length + 9) / 64) * 64;
   const bytes = new Uint8Array(length);

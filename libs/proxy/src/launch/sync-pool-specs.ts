@@ -5,9 +5,10 @@ import type { TemplateSet } from '@ephemera/config';
 import type { Logger } from '@ephemera/process';
 
 /**
- * Tells the workers what to keep warm, and when: they do not read the templates themselves. Warm
- * instances know their address by their environment, so they are kept for one public address, that of
- * the replica that started last: it says so where others had another, which hand none out from then on.
+ * Publishes the pool specs, and when to scale, to the workers: they do not read the templates. Warm
+ * instances have their URL in their environment, so a pool serves one public URL only. The replica
+ * that started last sets it, and logs a warning if another replica had a different one; that
+ * replica then hands out no warm instances.
  */
 export async function syncPoolSpecs(
   ports: {
@@ -23,7 +24,10 @@ export async function syncPoolSpecs(
   const before = (await ports.pools.listPoolSpecs()).find(({ urlPattern }) => urlPattern !== here);
   if (before && specs.length > 0) {
     const addresses = { before: before.urlPattern, now: here };
-    logger.warn(addresses, 'pools were for another public address; see EPHEMERA_PUBLIC_URL');
+    logger.warn(
+      addresses,
+      'pool specs of another public URL replaced; set the same EPHEMERA_PUBLIC_URL on all replicas',
+    );
   }
   await ports.pools.setPoolSpecs(specs);
   await ports.refills.schedule(specs.map(({ template }) => template));

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { unintendedReason } from './unintended-request.ts';
 
 const isOwn = (host: string) => host === 'demos.example';
-/** Instances below a domain, and on the origin of the entrance. */
+/** Instances below a domain, and instances on the origin of the launch page. */
 const below = { isOwn, isShared: false };
 const beside = { isOwn, isShared: true };
 const page = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
@@ -18,7 +18,7 @@ test.each([
   ['an address typed in', 'GET', { 'sec-fetch-site': 'none', ...page }],
   ['a form of this site', 'POST', { 'sec-fetch-site': 'same-origin', ...page }],
   ['a form of this site over plain HTTP', 'POST', { origin: 'http://demos.example' }],
-])('%s is asked for', (_, method, headers) => {
+])('%s is intended', (_, method, headers) => {
   expect(unintendedReason(method, headers, below)).toBe(undefined);
   expect(unintendedReason(method, headers, beside)).toBe(undefined);
 });
@@ -30,13 +30,14 @@ test.each([
   ['a frame', 'GET', { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' }],
   ['a form into a frame', 'POST', { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' }],
   ['what says nothing of what it is', 'GET', {}],
-])('%s of another site, or of an instance, is not', (_, method, headers) => {
+])('%s of another site or of an instance is unintended', (_, method, headers) => {
   for (const site of ['cross-site', 'same-site']) {
     expect(unintendedReason(method, { 'sec-fetch-site': site, ...headers }, below)).toBe(
       'subresource',
     );
   }
-  // Where instances share the origin theirs are not told from our own, which has no such parts.
+  // On a shared origin, instances cannot be distinguished from the product, which has no
+  // subresources.
   const own = { 'sec-fetch-site': 'same-origin', ...headers };
   expect(unintendedReason(method, own, beside)).toBe('subresource');
   expect(unintendedReason(method, own, below)).toBe(undefined);
@@ -47,7 +48,7 @@ test.each([
   'null',
   'http://demos.example.x.example',
   'http://demos.example:81',
-])('a form of %s over plain HTTP is not', (origin) =>
+])('a form of %s over plain HTTP is unintended', (origin) =>
   expect(unintendedReason('POST', { origin }, below)).toBe('subresource'),
 );
 
@@ -57,7 +58,7 @@ test.each([
   { purpose: 'prefetch' },
   { 'x-moz': 'prefetch' },
   { 'x-purpose': 'preview' },
-])('%j is fetched ahead of time', (headers) => {
+])('%j is a prefetch', (headers) => {
   expect(unintendedReason('GET', { 'sec-fetch-site': 'none', ...page, ...headers }, below)).toBe(
     'prefetch',
   );

@@ -1,18 +1,20 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** What is asked for an instance, as far as pages of ours are told from others by it. */
+/** What distinguishes the product's own pages from other pages. */
 interface RequestOrigin {
-  /** Whether a host is one of ours, and no instance's: where browsers tell no more than that. */
+  /**
+   * Whether a host is the product's own and not an instance's. Used where browsers send only
+   * `Origin`.
+   */
   readonly isOwn: (host: string) => boolean;
-  /** Whether pages of instances are on the same origin. */
+  /** Whether pages of instances share this origin. */
   readonly isShared: boolean;
 }
 
 /**
- * Why a request is not somebody's wish for an instance: a browser fetches ahead, or a page had it
- * made as a part of itself: one of another site, or of an instance, which is beside this, or on the
- * same origin. Our own pages lead here by a form, and any other may, or by a link: then the visitor
- * sees what comes of it.
+ * Rejects requests that the user did not intend: prefetches, and subresources of other sites or of
+ * instances. The product's own pages start instances with a form. Any page may link or post to it
+ * as a navigation, because the visitor then sees the result.
  */
 export function unintendedReason(
   method: string,
@@ -28,7 +30,7 @@ export function unintendedReason(
       headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document';
     return isPage ? undefined : 'subresource';
   }
-  // Over plain HTTP browsers say no more than the origin, and that with posts alone.
+  // Over plain HTTP browsers send only `Origin`, and only with posts.
   if (site === undefined && method === 'POST' && headers.origin !== undefined) {
     const host = URL.parse(headers.origin)?.host;
     if (host === undefined || !isOwn(host)) return 'subresource';

@@ -27,13 +27,13 @@ const refusalOf = (link: string, by = keys, now = NOW) => {
   }
 };
 
-test('a link is read as it was written, until it expires', () => {
+test('a link returns its claims until it expires', () => {
   const link = writeLink(keys, claims);
   expect(readLink(keys, link, NOW)).toEqual(claims);
   expect(refusalOf(link, keys, NOW + 1000)).toBe('expired');
 });
 
-test('a link with any field altered, or signed otherwise, is refused', () => {
+test('a link with a changed field or another signature is refused', () => {
   const link = writeLink(keys, claims);
   const [text = '', signature = ''] = link.split('.');
   const altered = (change: Partial<SignedLinkClaims>) =>
@@ -44,7 +44,8 @@ test('a link with any field altered, or signed otherwise, is refused', () => {
     `${altered({ expiresAt: NOW * 2 })}.${signature}`,
     `${altered({ by: 'admin' })}.${signature}`,
     `${altered({ id: 'abd' })}.${signature}`,
-    // The same in other letters would be another link to whoever counts by its text.
+    // Another spelling of the same link would count as another link where links are counted by
+    // text.
     `${text}=.${signature}`,
     `${text}.${signature}=`,
     `${text}.${signature.slice(0, -1)}`,
@@ -64,9 +65,9 @@ test('a link with any field altered, or signed otherwise, is refused', () => {
   }
 });
 
-test('two keys are known at once, and the first signs', () => {
+test('every key verifies, and the first signs', () => {
   const [before, both, after] = [[OLD], [NEW, OLD], [NEW]].map((of) => createSigningKeys(() => of));
-  if (!before || !both || !after) throw new Error('three are made');
+  if (!before || !both || !after) throw new Error('three key sets expected');
   const old = writeLink(before, claims);
   const fresh = writeLink(both, claims);
   expect(refusalOf(old, both)).toBe(undefined);
@@ -75,7 +76,7 @@ test('two keys are known at once, and the first signs', () => {
   expect(refusalOf(old, after)).toBe('invalid');
 });
 
-test('keys are read from text, and none that is short', () => {
+test('keys are parsed from text, and short keys are refused', () => {
   expect(parseKeys(`${NEW},\n${OLD}\n`, 'X')).toEqual([NEW, OLD]);
   expect(parseKeys('', 'X')).toEqual([]);
   expect(createSigningKeys(() => []).hasKeys).toBe(false);

@@ -1,29 +1,29 @@
 import { ApiError } from '@ephemera/domain';
 import type { SigningKeys } from './signing-keys.ts';
 
-/** What a signed link allows whoever has it. */
+/** What a signed link grants its holder. */
 export interface SignedLinkClaims {
-  /** Tells this link from every other. */
+  /** Unique id of the link. */
   readonly id: string;
-  /** The token's name on whose account its instances are; it must still be one. */
+  /** The name of the token whose quota its instances count against. The token must still exist. */
   readonly by: string;
   readonly template: string;
   /** Time to live of each instance, seconds; undefined: the template's. */
   readonly timeout?: number | undefined;
-  /** How many instances it starts. */
+  /** How many instances it can start. */
   readonly uses: number;
   /** Epoch ms of the store's clock. */
   readonly expiresAt: number;
 }
 
-/** The text of a link: what it allows, a dot, and the signature of just these letters. */
+/** Serializes a link: the claims, a dot, and the signature of the serialized claims. */
 export function writeLink(keys: SigningKeys, claims: SignedLinkClaims): string {
   const text = Buffer.from(JSON.stringify(claims)).toString('base64url');
   return `${text}.${keys.sign('link', text)}`;
 }
 
 /**
- * Reads a link that was made here and still counts.
+ * Verifies a link and returns its claims.
  * @throws ApiError link_refused
  */
 export function readLink(keys: SigningKeys, link: string, now: number): SignedLinkClaims {

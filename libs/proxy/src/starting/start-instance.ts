@@ -16,7 +16,7 @@ import { makeAccessToken } from '../access/access-token.ts';
 
 export interface Starter extends AcquirePorts {
   readonly templates: TemplateSet;
-  /** Where visitors reach an id. */
+  /** Returns the public URL of an id. */
   readonly urlOf: (id: string) => string;
 }
 
@@ -28,13 +28,13 @@ const EXHAUSTED = {
 export interface Started {
   readonly kind: Exclude<AcquireResult['kind'], 'full' | 'exhausted' | 'reused'>;
   readonly instance: Instance;
-  /** What opens it, where it is guarded: told now or never. */
+  /** The access token of a guarded instance. It is not stored, so it must be returned now. */
   readonly accessToken?: string | undefined;
 }
 
 /**
- * Starts an instance as a visitor or a holder of the admin token asked for it, or hands out a warm
- * one. A container that runs takes no environment any more, so whoever gives one gets a new one.
+ * Creates an instance, or claims a warm one. A running container accepts no new environment, so a
+ * request with `env` always creates a new one.
  * @throws ApiError unknown_template; invalid for a timeout out of bounds; full; key_reused;
  * link_refused, work_used
  */
@@ -72,7 +72,7 @@ export async function startInstance(
     case 'repeated': {
       const { instance } = acquired;
       if (instance) return { kind: 'repeated', instance };
-      throw new ApiError({ kind: 'not_found', what: 'instance of this key any more' });
+      throw new ApiError({ kind: 'not_found', what: 'instance for this idempotency key any more' });
     }
     case 'created':
     case 'queued':
@@ -81,7 +81,7 @@ export async function startInstance(
   }
 }
 
-/** The template of a name, or the default. @throws ApiError unknown_template */
+/** Returns the named template, or the default. @throws ApiError unknown_template */
 export function chosenTemplate(
   { defaultTemplate, templates }: TemplateSet,
   name: string | undefined,

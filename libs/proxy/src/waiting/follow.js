@@ -1,6 +1,6 @@
 /**
- * Runs in the visitor's browser: shows each step of the start as it is told, and goes on to the
- * instance by itself, or to the page that tells why there is none.
+ * Runs in the visitor's browser. Shows the progress of the start, and reloads the page when it is
+ * over: the reload leads to the instance, or to a page with the reason of the failure.
  */
 const SILENCE = 12_000;
 const PAUSE = 2_000;
@@ -8,32 +8,32 @@ const PAUSE = 2_000;
 const source = new EventSource(document.querySelector('script[data-events]').dataset.events);
 let silence;
 
-function goOn() {
+function reload() {
   source.close();
   location.reload();
 }
 
-/** What is told again every few seconds; silence means that something between us keeps it back. */
-function hear() {
+/** The server repeats the step every few seconds. Silence means that a proxy buffers the stream. */
+function restartTimer() {
   clearTimeout(silence);
-  silence = setTimeout(goOn, SILENCE);
+  silence = setTimeout(reload, SILENCE);
 }
 
 function show({ step, text, percent }) {
   document.documentElement.dataset.step = step;
   for (const element of document.querySelectorAll('[data-show=text]')) {
-    // Said again, the same words would be read out again.
+    // Setting the same text again would make screen readers repeat it.
     if (element.textContent !== text) element.textContent = text;
   }
   for (const element of document.querySelectorAll('[data-show=percent]')) element.value = percent;
 }
 
 source.addEventListener('step', ({ data }) => {
-  hear();
+  restartTimer();
   show(JSON.parse(data));
 });
-source.addEventListener('over', goOn);
+source.addEventListener('over', reload);
 source.addEventListener('error', () => {
-  if (source.readyState === EventSource.CLOSED) setTimeout(goOn, PAUSE);
+  if (source.readyState === EventSource.CLOSED) setTimeout(reload, PAUSE);
 });
-hear();
+restartTimer();

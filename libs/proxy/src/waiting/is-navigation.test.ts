@@ -5,7 +5,7 @@ import { isNavigation } from './is-navigation.ts';
 const asked = (headers: Record<string, string>, method = 'GET') =>
   isNavigation({ method, headers } as unknown as IncomingMessage);
 
-/** As browsers send them. */
+/** The Accept header of browsers. */
 const PAGE = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
 
 test.each([
@@ -32,6 +32,6 @@ test.each([
   ['one that takes HTML at a pinch', { accept: 'application/json, text/html;q=0.5' }],
   ['XHR over plain HTTP', { accept: PAGE, 'x-requested-with': 'XMLHttpRequest' }],
   ['nobody in particular', {}],
-])('%s is none', (_, headers: Record<string, string>) => {
+])('%s is not a navigation', (_, headers: Record<string, string>) => {
   expect(asked(headers)).toBe(false);
 });

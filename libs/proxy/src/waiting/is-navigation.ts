@@ -1,13 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { prefersHtml } from '@ephemera/http';
 
-/** What a page may be shown in; an `<object>` or `<embed>` counts on what it asked for. */
+/** Destinations that show a page. `<object>` and `<embed>` expect the resource itself. */
 const PAGES = ['document', 'iframe', 'frame'];
 
 /**
- * Whether a person's browser opens a page with this request. Browsers say so (Fetch Metadata), but
- * not to plain HTTP outside of localhost: there it is who asks for text/html first, and does not
- * say that a script asks.
+ * Returns whether a browser opens a page with this request. Browsers send Fetch Metadata only over
+ * TLS and to localhost. Otherwise a request counts that prefers text/html and is not marked as sent
+ * by a script.
  */
 export function isNavigation({ method, headers }: IncomingMessage): boolean {
   if (method !== 'GET' || headers.upgrade !== undefined) return false;

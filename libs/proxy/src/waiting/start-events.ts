@@ -3,14 +3,14 @@ import { isRedisUnavailable } from '@ephemera/store';
 import { isStarting, viewStart } from './start-view.ts';
 import type { Waiting } from './waiting-page.ts';
 
-/** A step is told again after so long, so that silence means a broken connection, ms. */
+/** A step is repeated after this time, so that silence means a broken connection, ms. */
 const RESEND_INTERVAL_MS = 5_000;
-/** Whoever waits in the queue is told of their place so often, ms: it moves without their route. */
+/** How often the position in the queue is read, ms. It changes without a change of the route. */
 const QUEUE_POLL_MS = 1_500;
 
 /**
- * The steps of a start as server-sent events: `step` with a `StartView` at every change, and
- * `over` at its end, whatever that is: the page that is asked for then tells.
+ * The progress of a start as server-sent events: `step` with a `StartView` at every change, and
+ * `over` at its end. The page then reloads and gets the result.
  *
  * @throws ApiError not_found, or store_unavailable
  */
@@ -35,19 +35,19 @@ async function* steps(
     while (isStarting(route) && !signal.aborted) {
       yield event('step', viewStart(route, await instances.get(id)));
       const shown = JSON.stringify(route);
-      const patience = route.state === 'pending' ? QUEUE_POLL_MS : RESEND_INTERVAL_MS;
+      const timeoutMs = route.state === 'pending' ? QUEUE_POLL_MS : RESEND_INTERVAL_MS;
       const found = await routes.waitFor(
         id,
         (now) => JSON.stringify(now?.route) !== shown,
-        patience,
+        timeoutMs,
         signal,
       );
       route = found?.route;
     }
-    // Cut short, the page keeps to its stream, which another replica goes on with.
+    // If the replica stops, the browser reconnects, and another replica continues the stream.
     if (!signal.aborted) yield event('over', {});
   } catch (error) {
-    // The browser comes again by itself.
+    // The browser reconnects automatically.
     if (!(error instanceof ApiError) && !isRedisUnavailable(error)) throw error;
   }
 }

@@ -5,7 +5,7 @@ import { viewStart } from './start-view.ts';
 const instance = (message: string) => ({ message }) as Instance;
 const starting = { state: 'starting', generation: 1 } as const;
 
-test('the bar only ever moves on, with a pull and without', () => {
+test('the bar never moves back, with or without a pull', () => {
   const withPull = [
     viewStart({ state: 'pending', generation: 1 }, undefined),
     viewStart(starting, undefined),
@@ -20,9 +20,9 @@ test('the bar only ever moves on, with a pull and without', () => {
   expect(withPull.at(-1)).toBeLessThan(100);
 });
 
-test('the text is a sentence, of what the instance says or of what is usual', () => {
+test('the text is a sentence, from the instance’s message or the default', () => {
   const pending = { state: 'pending', generation: 1 } as const;
-  expect(viewStart(pending, undefined).text).toBe('Waiting for a host to take it.');
+  expect(viewStart(pending, undefined).text).toBe('Waiting for a host to start it.');
   expect(viewStart(pending, instance('queued at position 2 of 5')).text).toBe(
     'Queued at position 2 of 5.',
   );

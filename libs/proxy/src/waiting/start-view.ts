@@ -1,30 +1,30 @@
 import type { Instance, Route } from '@ephemera/domain';
 
-/** What whoever waits is shown of a start. */
+/** The progress of a start as shown to a waiting visitor. */
 export interface StartView {
   readonly step: 'pending' | 'creating' | 'pulling' | 'starting' | 'probing';
-  /** For people: a sentence. */
+  /** A sentence for display. */
   readonly text: string;
-  /** How far along, 0 to 100: where the steps usually stand, not a measure. */
+  /** Progress from 0 to 100. It is an estimate for each step, not a measurement. */
   readonly percent: number;
 }
 
 type StartingRoute = Extract<Route, { state: 'pending' | 'starting' }>;
 
 const PERCENT = { pending: 5, pulling: 20, creating: 60, starting: 65, probing: 85 };
-/** Creating begins without a word: it is told of only where a pull has come between. */
+/** The `creating` step is reported only after a pull, so a route without a step is creating. */
 const BASE_PERCENT = 15;
-/** How much of the bar a pull moves, from its start to its end. */
+/** How far a pull moves the bar, from its start to its end. */
 const PULL = 40;
 
 export function isStarting(route: Route | undefined): route is StartingRoute {
   return route?.state === 'pending' || route?.state === 'starting';
 }
 
-/** @param instance undefined where it could not be read: the route alone says enough */
+/** @param instance undefined where it could not be read */
 export function viewStart(route: StartingRoute, instance: Instance | undefined): StartView {
   const step = route.state === 'pending' ? 'pending' : (route.step ?? 'creating');
-  const usual = step === 'pending' ? 'Waiting for a host to take it.' : 'Creating the container.';
+  const usual = step === 'pending' ? 'Waiting for a host to start it.' : 'Creating the container.';
   return { step, text: sentence(instance?.message ?? usual), percent: percentOf(route) };
 }
 

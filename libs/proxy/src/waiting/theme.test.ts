@@ -11,7 +11,7 @@ const values = {
   events: '/demo/-/id/events',
 };
 
-test.each(THEMES)('%s has all that there is to know, and nothing from elsewhere', (name) => {
+test.each(THEMES)('%s shows all values and loads nothing external', (name) => {
   const page = loadTheme(name, undefined)(values);
   expect(page).toContain('&lt;demo&gt;');
   expect(page).toContain('Pulling &quot;the&quot; &lt;image&gt;.');
@@ -22,16 +22,16 @@ test.each(THEMES)('%s has all that there is to know, and nothing from elsewhere'
   expect(page.length).toBeLessThan(8_000);
 });
 
-test('what a value says is never markup, nor a placeholder', () => {
+test('a value is never interpreted as markup or as a placeholder', () => {
   const theme = parseTheme('<title>{{text}}</title>{{follow}}');
   expect(theme({ ...values, text: '</title><script>{{nonce}}' })).toMatch(
     /^<title>&lt;\/title&gt;&lt;script&gt;\{\{nonce\}\}<\/title><noscript>/,
   );
 });
 
-test('a theme that would not go on by itself, or has a placeholder that is none, is refused', () => {
+test('a theme without {{follow}} or with an unknown placeholder is refused', () => {
   expect(() => parseTheme('<p>{{txet}}</p>')).toThrow(
-    /EPHEMERA_THEME_FILE: \{\{txet\}\} is none of .*\n.*EPHEMERA_THEME_FILE: \{\{follow\}\} must/,
+    /EPHEMERA_THEME_FILE: \{\{txet\}\} is unknown; use one of .*\n.*EPHEMERA_THEME_FILE: \{\{follow\}\} must/,
   );
   expect(() => loadTheme('calm', '/no/such/file.html')).toThrow(/cannot be read \(ENOENT\)/);
 });

@@ -2,24 +2,24 @@ import { readFileSync } from 'node:fs';
 import { ConfigError } from '@ephemera/config';
 import { escapeHtml } from '@ephemera/http';
 
-/** The themes that come with the product, by their files in `themes/`. */
+/** The built-in themes, by their files in `themes/`. */
 export const THEMES = ['calm', 'terminal'] as const;
 export type ThemeName = (typeof THEMES)[number];
 
-/** What a theme's placeholders stand for. */
+/** The values of a theme's placeholders. */
 export interface PageValues {
   /** The template's name. */
   readonly template: string;
   readonly id: string;
   /** `pending`, `creating`, `pulling`, `starting` or `probing`. */
   readonly step: string;
-  /** What the start is at, a sentence. */
+  /** The current step, as a sentence. */
   readonly text: string;
   /** 0 to 100. */
   readonly percent: number;
-  /** What `<style>` and `<script>` of the page must carry as `nonce`. */
+  /** The `nonce` attribute that `<style>` and `<script>` of the page must have. */
   readonly nonce: string;
-  /** Where the steps are told, from the root of the page's origin. */
+  /** The absolute path of the progress events. */
   readonly events: string;
 }
 
@@ -27,12 +27,12 @@ export type Theme = (values: PageValues) => string;
 
 const PLACEHOLDER = /\{\{(\w+)\}\}/g;
 const NAMES = ['template', 'id', 'step', 'text', 'percent', 'nonce', 'follow'];
-/** How often a browser without JavaScript asks again, seconds. */
+/** Refresh interval of a browser without JavaScript, seconds. */
 const REFRESH = 2;
 
 const script = readFileSync(new URL('./follow.js', import.meta.url), 'utf8');
 
-/** Reads a theme: `file`, an HTML page with placeholders, or one that comes with the product. */
+/** Reads a theme: `file`, an HTML page with placeholders, or a built-in one. */
 export function loadTheme(name: ThemeName, file: string | undefined): Theme {
   const path = file ?? new URL(`./themes/${name}.html`, import.meta.url);
   let html: string;
@@ -48,20 +48,23 @@ export function loadTheme(name: ThemeName, file: string | undefined): Theme {
 }
 
 /**
- * Makes a theme of an HTML page. `{{template}}`, `{{id}}`, `{{step}}`, `{{text}}`, `{{percent}}`
- * and `{{nonce}}` are filled in, escaped; `{{follow}}` stands once in the head, for what makes the
- * page go on by itself. Elements with `data-show="text"` and `data-show="percent"` are kept up to
- * date.
+ * Creates a theme from an HTML page. `{{template}}`, `{{id}}`, `{{step}}`, `{{text}}`,
+ * `{{percent}}` and `{{nonce}}` are filled in, escaped. `{{follow}}` must occur once, in the head;
+ * it inserts the script that follows the start. The script updates elements with `data-show="text"`
+ * and `data-show="percent"`.
  *
- * @throws ConfigError for a placeholder that there is not, or where `{{follow}}` is missing
+ * @throws ConfigError for an unknown placeholder, or if `{{follow}}` does not occur exactly once
  */
 export function parseTheme(html: string): Theme {
   const used = [...html.matchAll(PLACEHOLDER)].map(([, name = '']) => name);
   const faults = used
     .filter((name) => !NAMES.includes(name))
-    .map((name) => `{{${name}}} is none of ${NAMES.map((known) => `{{${known}}}`).join(', ')}`);
+    .map(
+      (name) =>
+        `{{${name}}} is unknown; use one of ${NAMES.map((known) => `{{${known}}}`).join(', ')}`,
+    );
   if (used.filter((name) => name === 'follow').length !== 1) {
-    faults.push('{{follow}} must stand in its head, once');
+    faults.push('{{follow}} must occur exactly once, in the head');
   }
   if (faults.length > 0) {
     const path = 'EPHEMERA_THEME_FILE';

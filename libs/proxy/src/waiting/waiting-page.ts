@@ -13,17 +13,18 @@ export interface Waiting {
   readonly instances: Pick<InstanceStore, 'get'>;
   readonly prefix: string;
   readonly theme: Theme;
-  /** Aborts when the replica stops, and ends the streams of steps. */
+  /** Aborts when the replica stops. It ends the progress streams. */
   readonly stopping: AbortSignal;
 }
 
 /**
- * Answers a browser that navigates to an instance which is still starting with the waiting page.
- * False where it is no such request: those are held, since a script or an API client could not
- * tell the page from what it asked for.
+ * Responds with the waiting page if a browser navigates to an instance that is still starting.
+ * Returns false for any other request: that request waits, because a script or an API client
+ * expects the instance's own response.
  *
- * The status is 200: a start is nothing wrong, and 5xx raises alarms, takes backends out of
- * balancers and is replaced by them. A header tells it from the application's own pages.
+ * The status is 200, because a start is not an error. A 5xx raises alarms, and load balancers
+ * remove backends for it or replace it with their own page. A header distinguishes the page from
+ * the application's.
  */
 export function sendWaitingPage(
   waiting: Waiting,
@@ -38,7 +39,7 @@ export function sendWaitingPage(
   return true;
 }
 
-/** The page does without what Redis does not tell at the moment. */
+/** If Redis cannot be read now, the page is shown without the details of the instance. */
 async function readQuietly(
   instances: Waiting['instances'],
   id: string,

@@ -9,7 +9,7 @@ import { abortOnClose } from '../in-flight-requests.ts';
 import { followStart } from './start-events.ts';
 import type { Waiting } from './waiting-page.ts';
 
-/** Where the waiting page follows the start of its instance. */
+/** The route by which the waiting page follows the start of its instance. */
 export function waitingRoutes(waiting: Waiting): BoundRoute[] {
   const { startEvents } = publicRoutes(waiting.prefix);
   const follow = route(startEvents, async (ctx, { params: { id } }) => {
@@ -24,7 +24,7 @@ export function waitingRoutes(waiting: Waiting): BoundRoute[] {
   return [follow];
 }
 
-/** With what is asked of the page's own origin no browser sends an `Origin`. */
+/** Browsers send no `Origin` with a same-origin GET. */
 function mayFollow(decision: AccessDecision, { headers }: IncomingMessage): boolean {
   if (decision.kind === 'token_presented') {
     return decision.by === 'header' || isFromOwnPage('GET', headers, undefined);

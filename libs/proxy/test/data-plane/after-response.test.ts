@@ -4,14 +4,14 @@ import { open, send, statusOf } from './raw.ts';
 import { newId, type Fixture, startFixture } from './fixture.ts';
 import { OK, startUpstream, type Upstream } from './upstream.ts';
 
-// What is wrong on a connection while an answer is on its way is never told in that answer.
+// An error on a connection must never appear in the response that is being sent.
 
 const BEGINNING = 'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n';
 
 let fixture: Fixture;
 let upstream: Upstream;
 let id: string;
-/** Has the request that waits answered in full. */
+/** Completes the response of the pending request. */
 let release: () => void;
 
 beforeAll(async () => {
@@ -35,7 +35,7 @@ afterAll(async () => {
 
 const get = (path: string) => `GET /demo/${id}/${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
 
-test('a CONNECT behind it ends the connection without a word', async () => {
+test('a CONNECT after the request ends the connection without a response', async () => {
   const client = open(fixture.port);
   client.send(get('begun'));
   await client.until(/some$/);
@@ -44,36 +44,39 @@ test('a CONNECT behind it ends the connection without a word', async () => {
 });
 
 test.each([
-  ['has begun', ['begun'], ['200']],
-  ['has not begun', ['later'], ['200']],
-  ['has begun, and one that waits for its turn', ['begun', 'quick'], ['200', '200']],
-])('what is malformed behind one that %s ends the connection behind it', async (_, paths, all) => {
-  const client = open(fixture.port);
-  const [first = ''] = paths;
-  const before = upstream.requests.length;
-  client.send(`${paths.map(get).join('')}\0\r\n\r\n${get('never')}`);
-  if (first === 'begun') await client.until(/some$/);
-  else await waitFor('the request', () => upstream.requests.length > before);
-  release();
-  const received = await client.untilClosed();
-  expect(received.match(/(?<=HTTP\/1\.1 )\d+/g)).toEqual(all);
-  expect(received).toContain('\r\n\r\nsomerest');
-  expect(client.error).toBeUndefined();
-  expect(upstream.received).not.toContain('/never');
-});
+  ['has started', ['begun'], ['200']],
+  ['has not started', ['later'], ['200']],
+  ['has started, and a pipelined one', ['begun', 'quick'], ['200', '200']],
+])(
+  'malformed bytes after a response that %s end the connection after it',
+  async (_, paths, all) => {
+    const client = open(fixture.port);
+    const [first = ''] = paths;
+    const before = upstream.requests.length;
+    client.send(`${paths.map(get).join('')}\0\r\n\r\n${get('never')}`);
+    if (first === 'begun') await client.until(/some$/);
+    else await waitFor('the request', () => upstream.requests.length > before);
+    release();
+    const received = await client.untilClosed();
+    expect(received.match(/(?<=HTTP\/1\.1 )\d+/g)).toEqual(all);
+    expect(received).toContain('\r\n\r\nsomerest');
+    expect(client.error).toBeUndefined();
+    expect(upstream.received).not.toContain('/never');
+  },
+);
 
-// By its end the half of a head becomes malformed: nobody else tells that the client is gone.
-test('a client that leaves within the next head is gone for the instance too', async () => {
+// When the client ends mid-header, llhttp reports an error; there is no other event for it.
+test('a client that disconnects in the next head is disconnected from the instance too', async () => {
   const client = open(fixture.port);
   client.send(`${get('begun')}GET / HTTP/1.1\r\nHo`);
   await client.until(/some$/);
   const asked = upstream.connections.at(-1);
   client.socket.end();
   await client.untilClosed();
-  await waitFor('the instance to be left', () => asked?.left === true);
+  await waitFor('the upstream connection to close', () => asked?.left === true);
 });
 
-test('a body that is malformed behind it is not told either', async () => {
+test('a malformed body after the request gets no response either', async () => {
   const client = open(fixture.port);
   client.send(get('begun'));
   await client.until(/some$/);
@@ -81,7 +84,7 @@ test('a body that is malformed behind it is not told either', async () => {
   expect(await client.untilClosed()).toMatch(/\r\n\r\nsome$/);
 });
 
-test('HTTP/1.0 gets no chunks, whatever it says that it takes', async () => {
+test('HTTP/1.0 gets no chunks, even with a TE field', async () => {
   const client = open(fixture.port);
   client.send(`GET /demo/${id}/old HTTP/1.0\r\nHost: a\r\nTE: chunked\r\n\r\n`);
   const received = await client.untilClosed();
@@ -98,7 +101,7 @@ test.each(['evil, 100-continue', 'x-100-continue', '100-continue\r\nExpect: evil
   },
 );
 
-test('a refused expectation behind it leaves it whole, and nothing follows', async () => {
+test('a refused expectation does not affect the response before it, and ends the connection', async () => {
   const client = open(fixture.port);
   const before = upstream.requests.length;
   const refused = 'GET / HTTP/1.1\r\nHost: a\r\nExpect: evil\r\n\r\n';
@@ -111,7 +114,7 @@ test('a refused expectation behind it leaves it whole, and nothing follows', asy
   expect(upstream.received).not.toContain('/never');
 });
 
-test('who sends much to what is not there hears so', async () => {
+test('a large upload to an unknown id gets its 404', async () => {
   const client = open(fixture.port);
   const length = 10_000_000;
   client.send(`POST /demo/${newId()}/ HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`);
@@ -124,7 +127,7 @@ test('who sends much to what is not there hears so', async () => {
   client.socket.destroy();
 });
 
-test('a body that turns bad behind its own answer gets no second one', async () => {
+test('a body that becomes malformed after its response gets no second response', async () => {
   const client = open(fixture.port);
   client.send(
     `POST /demo/${newId()}/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n`,
@@ -135,7 +138,7 @@ test('a body that turns bad behind its own answer gets no second one', async () 
   expect(received.match(/HTTP\/1\.1 \d+/g)).toHaveLength(1);
 });
 
-test('an upload that was asked for hears how it ended, and its connection goes on', async () => {
+test('an upload after 100 Continue gets its response, and its connection stays open', async () => {
   const client = open(fixture.port);
   const length = 10_000_000;
   client.send(

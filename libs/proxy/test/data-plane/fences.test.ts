@@ -5,8 +5,8 @@ import { open, send, statusOf } from './raw.ts';
 import { newGeneration, newId, readyRoute, type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
-// Docker gives a freed address to the next container at once. Here the next container is another
-// upstream on the very address and port of the one before: nothing may ever reach it by the old id.
+// Docker gives a freed address to the next container at once. In these tests another upstream takes
+// over the address and port of the one before. No byte may reach it by the old id.
 
 let fixture: Fixture;
 let mine: Upstream;
@@ -32,7 +32,7 @@ const handshake = (id: string) =>
       'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
   );
 
-/** Somebody else's container, on the address that `mine` had. */
+/** A container of another instance, on the address that `mine` had. */
 async function takeOver(): Promise<Upstream> {
   const { port } = mine;
   await mine.stop();
@@ -41,9 +41,9 @@ async function takeOver(): Promise<Upstream> {
   return other;
 }
 
-describe('a route that is stale', () => {
-  /** Keeps news from the cache, as a partition does that nobody has noticed yet. */
-  async function deafen() {
+describe('a stale route', () => {
+  /** Blocks invalidations of the cache, like an undetected network partition. */
+  async function blockInvalidations() {
     const routes = fixture.routes;
     const known = new Map<string, ReturnType<typeof routes.peek>>();
     const peek = routes.peek.bind(routes);
@@ -54,12 +54,12 @@ describe('a route that is stale', () => {
     await Promise.resolve();
   }
 
-  test('the store is asked behind the opening of a socket, before the first byte', async () => {
+  test('the route is confirmed after the socket opens and before the first byte', async () => {
     const id = await fixture.ready(mine.port);
     expect(await send(fixture.port, get(id))).toMatch(/ok$/);
-    await deafen();
+    await blockInvalidations();
     expect(await send(fixture.port, get(id))).toMatch(/ok$/);
-    // The instance ends and another takes its address, and this replica hears nothing of it.
+    // The instance ends and another takes its address; this replica gets no invalidation.
     await fixture.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
     const other = await takeOver();
     const answer = await send(fixture.port, get(id));
@@ -67,10 +67,10 @@ describe('a route that is stale', () => {
     expect(other.received).toBe('');
   });
 
-  test('for WebSockets too', async () => {
+  test('the same holds for WebSockets', async () => {
     const id = await fixture.ready(mine.port);
     await send(fixture.port, get(id));
-    await deafen();
+    await blockInvalidations();
     await fixture.put(id, { state: 'gone', generation: newGeneration(), reason: 'ttl' });
     const other = await takeOver();
     const raw = open(fixture.port);
@@ -79,7 +79,7 @@ describe('a route that is stale', () => {
     expect(other.received).toBe('');
   });
 
-  test('a store that cannot be asked opens nothing: no byte goes to an address on trust', async () => {
+  test('without a confirmation by the store no byte is sent', async () => {
     const id = await fixture.ready(mine.port);
     await fixture.routes.find(id);
     fixture.routes.confirm = () => Promise.reject(new ApiError({ kind: 'store_unavailable' }));
@@ -90,10 +90,10 @@ describe('a route that is stale', () => {
       raw.socket.destroy();
     }
     expect(mine.received).toBe('');
-    await waitFor('the sockets to be left', () => mine.connections.every((c) => c.left));
+    await waitFor('the sockets to close', () => mine.connections.every((c) => c.left));
   });
 
-  test('a request that meets a superseded route goes to the one that took over', async () => {
+  test('a request on a superseded route goes to the current generation', async () => {
     const id = await fixture.ready(mine.port);
     await send(fixture.port, get(id));
     const next = await startUpstream(answering(OK.replace('ok', 'nw')));
@@ -115,7 +115,7 @@ describe('a route that is stale', () => {
 });
 
 describe('sockets belong to a generation', () => {
-  test('a new generation on the same address and port gets new ones', async () => {
+  test('a new generation on the same address and port gets new sockets', async () => {
     const id = await fixture.ready(mine.port);
     await send(fixture.port, get(id));
     const route = JSON.parse((await fixture.redis.get(fixture.keys.route(id))) ?? '') as object;
@@ -123,13 +123,13 @@ describe('sockets belong to a generation', () => {
       fixture.keys.route(id),
       JSON.stringify({ ...route, generation: newGeneration() }),
     );
-    // At once, by the news: not when the route is looked at again.
-    await waitFor('the old socket to be left', () => mine.connections[0]?.left, 2_000);
+    // At once, by the invalidation, not at the next check of the route.
+    await waitFor('the old socket to close', () => mine.connections[0]?.left, 2_000);
     await send(fixture.port, get(id));
     expect(mine.connections).toHaveLength(2);
   });
 
-  test('two ids on the same address and port share none', async () => {
+  test('two ids on the same address and port share no socket', async () => {
     const first = await fixture.ready(mine.port);
     const second = await fixture.ready(mine.port);
     await send(fixture.port, get(first));
@@ -137,7 +137,7 @@ describe('sockets belong to a generation', () => {
     expect(mine.connections).toHaveLength(2);
   });
 
-  test('a request under way when its generation ends is cut, and told why', async () => {
+  test('a request in flight is cut when its generation ends, and gets the reason', async () => {
     const silent = await startUpstream(() => undefined);
     cleanups.push(() => silent.stop());
     const id = await fixture.ready(silent.port);
@@ -146,11 +146,11 @@ describe('sockets belong to a generation', () => {
     await waitFor('the request', () => silent.requests.length === 1);
     await fixture.put(id, { state: 'draining', generation: newGeneration(), reason: 'request' });
     await raw.until(/HTTP\/1\.1 410/);
-    await waitFor('the socket to be left', () => silent.connections[0]?.left);
+    await waitFor('the socket to close', () => silent.connections[0]?.left);
     raw.socket.destroy();
   });
 
-  test('at the deadline everything that is open ends, whoever else is alive', async () => {
+  test('everything open ends at the deadline, without any other process', async () => {
     const endless = await startUpstream(({ socket }) => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n');
     });
@@ -159,22 +159,22 @@ describe('sockets belong to a generation', () => {
     const raw = open(fixture.port);
     raw.send(get(id));
     await raw.until(/data: 1/);
-    // Nobody is left to kill it: not even Redis.
+    // No other process can end it: even Redis is stopped.
     process.kill(fixture.startedRedis.pid, 'SIGSTOP');
     const answer = await raw.untilClosed();
     expect(answer).not.toMatch(/\r\n0\r\n\r\n$/);
-    await waitFor('the socket to be left', () => endless.connections[0]?.left);
+    await waitFor('the socket to close', () => endless.connections[0]?.left);
     process.kill(fixture.startedRedis.pid, 'SIGCONT');
   });
 });
 
-test('a changing crowd of instances on few addresses: nobody is answered by another', async () => {
-  // Four places, and in each of them one container after another, which answers with its own id.
+test('many instances on few addresses: no request reaches another instance', async () => {
+  // Four addresses. On each, one container after another responds with its own id.
   const places: { id: string; container: Upstream }[] = [];
   const move = async (place: number) => {
     const before = places[place];
     if (before) {
-      // The order of a kill: first the route, then the container.
+      // In the order of a kill: first the route, then the container.
       const ended = { state: 'gone', generation: newGeneration(), reason: 'request' } as const;
       await fixture.put(before.id, ended);
       await before.container.stop();

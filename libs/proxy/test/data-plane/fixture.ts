@@ -17,7 +17,7 @@ import {
 
 export const PREFIX = 'demo';
 
-/** A data path on a real port, with real routes in a Redis of its own. */
+/** A data plane on a real port, with routes in its own Redis. */
 export interface Fixture {
   readonly port: number;
   readonly server: Server;
@@ -26,9 +26,9 @@ export interface Fixture {
   readonly redis: Redis;
   readonly keys: Keys;
   readonly startedRedis: StartedRedis;
-  /** What the data plane logged as warnings and errors. */
+  /** Warnings and errors that the data plane logged. */
   readonly warnings: unknown[];
-  /** Puts a route of a ready instance into Redis; gives its id. */
+  /** Writes the route of a ready instance to Redis. Returns its id. */
   ready(port: number, more?: Partial<ReadyRoute> & { lifetime?: number }): Promise<string>;
   put(id: string, route: Route): Promise<void>;
   stop(): Promise<void>;
@@ -42,9 +42,9 @@ export type FixtureOptions = Partial<DataPlaneOptions> & {
 
 let lastGeneration = 0;
 
-/** The host of every route; it has registered the loopback addresses. */
-export const HOST = 'host-rig';
-/** Registers it with these networks. */
+/** The host of every route. It has registered the loopback addresses. */
+export const HOST = 'host-a';
+/** Returns a registration with these networks. */
 export const registration = (...networks: string[]): string =>
   JSON.stringify({ boot: 'boot', network: 'network', networks });
 
@@ -113,9 +113,9 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
     startedRedis,
     warnings,
     put,
-    async ready(port, { lifetime: shutdown = 3_600_000, ...more } = {}) {
+    async ready(port, { lifetime = 3_600_000, ...more } = {}) {
       const id = newId();
-      const expiresAt = Date.now() + shutdown;
+      const expiresAt = Date.now() + lifetime;
       await put(id, { ...readyRoute(port), expiresAt, generation: newGeneration(), ...more });
       return id;
     },
@@ -142,7 +142,7 @@ const STATUS: Partial<Record<Failure['kind'], number>> = {
   store_unavailable: 503,
 };
 
-/** The smallest answer to a failure: its status, and its kind as the body. */
+/** The smallest response to a failure: its status, and its kind as the body. */
 function answerPlainly(res: ServerResponse, failure: Failure): void {
   const body = JSON.stringify(failure);
   res.writeHead(STATUS[failure.kind] ?? 500, {

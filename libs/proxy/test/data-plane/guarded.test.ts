@@ -6,10 +6,10 @@ import { open, send, statusOf } from './raw.ts';
 import { newGeneration, newId, type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
-// An instance that is guarded opens to its token alone, and the token ends at the proxy.
+// A guarded instance requires its token, and the proxy removes the token from forwarded requests.
 
 let fixture: Fixture;
-/** The same where each instance has its own origin. */
+/** The same in host form, where each instance has its own origin. */
 let hosted: Fixture;
 let upstream: Upstream;
 const used: string[] = [];
@@ -49,7 +49,7 @@ const header = (name: string, answer: string) =>
   [...answer.matchAll(new RegExp(`^${name}: (.*)\r$`, 'gim'))].map(([, value]) => value);
 const bodyOf = (answer: string) => answer.slice(answer.indexOf('\r\n\r\n') + 4);
 
-test('the header opens it, and does not reach the instance under any name', async () => {
+test('the header grants access, and is not forwarded under any name', async () => {
   const { id, token } = await guarded();
   const answer = await ask(
     `/demo/${id}/page`,
@@ -62,7 +62,7 @@ test('the header opens it, and does not reach the instance under any name', asyn
   expect(upstream.received.toLowerCase()).not.toContain('ephemera');
 });
 
-test('the cookie opens it among others, and those alone reach the instance', async () => {
+test('the cookie grants access, and only the other cookies are forwarded', async () => {
   const { id, token } = await guarded();
   for (const name of ['ephemera-token', '__Host-ephemera-token']) {
     const answer = await ask(`/demo/${id}/`, `Cookie: a=1; ${name}=${token}; b=2\r\n`);
@@ -77,7 +77,7 @@ test('the cookie opens it among others, and those alone reach the instance', asy
   expect(upstream.received.match(/cookie:/gi)).toHaveLength(2);
 });
 
-test('a link becomes cookies for its paths alone and an address without the token', async () => {
+test('a link becomes cookies for the instance’s paths and a URL without the token', async () => {
   const { id, token } = await guarded({ ports: { main: upstream.port, debug: 9229 } });
   const answer = await ask(`/demo/${id}/a%20b?x=1&ephemera-token=${token}&y=2`);
   expect(statusOf(answer)).toBe(303);
@@ -89,14 +89,14 @@ test('a link becomes cookies for its paths alone and an address without the toke
   expect(header('cache-control', answer)).toEqual(['no-store']);
   expect(header('referrer-policy', answer)).toEqual(['no-referrer']);
   expect(header('x-content-type-options', answer)).toEqual(['nosniff']);
-  // A frame may be where the instance itself may be in one.
+  // The redirect may be framed where the instance itself may be framed.
   expect(header('content-security-policy', answer).join()).toMatch(
     /^default-src 'none'; .*frame-ancestors \*$/,
   );
   expect(upstream.received).toBe('');
 });
 
-test('on an origin of its own the cookie is for that host alone, over TLS by its name too', async () => {
+test('in host form the cookie applies to that host only; over TLS it has the __Host- prefix', async () => {
   const { id, token } = await guarded({}, hosted);
   const plain = await askHost(id, `/?ephemera-token=${token}`);
   expect(header('set-cookie', plain)).toEqual([
@@ -118,9 +118,9 @@ test('on an origin of its own the cookie is for that host alone, over TLS by its
   }
 });
 
-// `//evil.example/` as a Location of its own would lead a browser away.
+// A Location of `//evil.example/` would lead a browser to another host.
 test.each(['//evil.example/', '//evil.example//x', '/%2f/evil.example'])(
-  'a link to %s leads nowhere else',
+  'a link to %s stays on this host',
   async (path) => {
     const [below, own] = [await guarded(), await guarded({}, hosted)];
     const answers = [
@@ -134,13 +134,13 @@ test.each(['//evil.example/', '//evil.example//x', '/%2f/evil.example'])(
   },
 );
 
-test('a link opens nothing but a page, and never goes on to the instance', async () => {
+test('a link works only for GET, and is never forwarded', async () => {
   const { id, token } = await guarded();
   for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS']) {
     const answer = await ask(`/demo/${id}/?ephemera-token=${token}`, '', 'a.example', method);
     expect(statusOf(answer), method).toBe(403);
   }
-  // With a right header and a wrong link, or the link twice, it is a wrong one.
+  // A wrong or repeated link is refused, even with a right header.
   const header = `Ephemera-Token: ${token}\r\n`;
   expect(statusOf(await ask(`/demo/${id}/?ephemera-token=x`, header))).toBe(403);
   const twice = `/demo/${id}/?ephemera-token=${token}&ephemera-token=${token}`;
@@ -148,7 +148,7 @@ test('a link opens nothing but a page, and never goes on to the instance', async
   expect(upstream.received).toBe('');
 });
 
-test('a page that was opened by a link tells nobody where it came from', async () => {
+test('the Referer with a link is not forwarded', async () => {
   const { id, token } = await guarded();
   await ask(
     `/demo/${id}/`,
@@ -184,7 +184,7 @@ async function wrongOnes() {
   };
 }
 
-test('wrong tokens are refused, each of them, and nothing reaches the instance', async () => {
+test('each wrong token is refused, and nothing is forwarded', async () => {
   const { right, wrong } = await wrongOnes();
   for (const lines of wrong) {
     expect(statusOf(await ask(`/demo/${right.id}/`, lines)), lines).toBe(403);
@@ -195,7 +195,7 @@ test('wrong tokens are refused, each of them, and nothing reaches the instance',
   }
   expect(statusOf(await askHost(own.id, '/?ephemera-token=x'))).toBe(403);
   expect(upstream.received).toBe('');
-  // Refused requests are no use that keeps it from being idle.
+  // Refused requests do not count as use.
   expect(used).not.toContain(right.id);
 });
 
@@ -207,7 +207,7 @@ const dead = (state: 'gone' | 'draining' | 'failed', access?: string): Route => 
   ...(access !== undefined && { access }),
 });
 
-test('a wrong token is refused alike for what lives, has ended, never was, or is not guarded', async () => {
+test('a wrong token gets the same response for every state, unknown ids and unguarded ids', async () => {
   const { token, hash } = makeAccessToken();
   const wrong = makeAccessToken().token;
   const ids = new Map([['unknown', newId()]]);
@@ -232,17 +232,17 @@ test('a wrong token is refused alike for what lives, has ended, never was, or is
     }
     expect(new Set(answers.values())).toEqual(new Set([`403 {"kind":"access_denied"}`]));
   }
-  // Without any, what is guarded tells nothing but that, whatever state it is in.
+  // Without a token, a guarded instance responds the same in every state.
   for (const name of ['ready', 'pending', 'starting', 'gone', 'draining', 'failed', 'lost']) {
     expect(bodyOf(await ask(`/demo/${idOf(name)}/`)), name).toBe('{"kind":"access_denied"}');
   }
   expect(statusOf(await ask(`/demo/${idOf('unknown')}/`))).toBe(404);
-  // The right one is told.
+  // The right token gets the reason.
   const text = await ask(`/demo/${idOf('gone')}/`, `Ephemera-Token: ${token}\r\n`);
   expect([statusOf(text), bodyOf(text)]).toEqual([410, expect.stringContaining('last line')]);
 });
 
-test('a hash that was lost opens to nobody, an empty token included', async () => {
+test('a lost hash denies every token, including an empty one', async () => {
   const id = await fixture.ready(upstream.port, { access: '' });
   for (const lines of ['', 'Ephemera-Token: \r\n', 'Cookie: ephemera-token=\r\n']) {
     expect(statusOf(await ask(`/demo/${id}/`, lines))).toBe(403);
@@ -250,7 +250,7 @@ test('a hash that was lost opens to nobody, an empty token included', async () =
   expect(statusOf(await ask(`/demo/${id}/?ephemera-token=`))).toBe(403);
 });
 
-test('a WebSocket needs it too, by header or cookie, and does not hand it on', async () => {
+test('a WebSocket needs the token in a header or cookie, which are not forwarded', async () => {
   const { id, token } = await guarded();
   const shake = async (lines: string, query = '') => {
     const raw = open(fixture.port);
@@ -264,7 +264,7 @@ test('a WebSocket needs it too, by header or cookie, and does not hand it on', a
   expect(await shake('Ephemera-Token: wrong\r\n')).toBe(403);
   expect(await shake('', `?ephemera-token=${token}`)).toBe(403);
   expect(upstream.received).toBe('');
-  // The upstream answers 200 in place of 101: that its answer comes shows that it was asked.
+  // The upstream responds 200 instead of 101. That response shows that the request was forwarded.
   expect(await shake(`Ephemera-Token: ${token}\r\n`)).toBe(200);
   expect(await shake(`Cookie: a=1; ephemera-token=${token}\r\n`)).toBe(200);
   expect(upstream.received.match(/GET \/ws HTTP/g)).toHaveLength(2);
@@ -272,7 +272,7 @@ test('a WebSocket needs it too, by header or cookie, and does not hand it on', a
   expect(upstream.received).not.toContain(token);
 });
 
-test('one that is paused is not waited for, and so not woken, for a stranger', async () => {
+test('a request without the token does not resume a paused instance', async () => {
   const { token, hash } = makeAccessToken();
   const waits: string[] = [];
   const routes = {
@@ -309,7 +309,7 @@ test('one that is paused is not waited for, and so not woken, for a stranger', a
   }
 });
 
-test('the waiting page is shown to who may enter alone', async () => {
+test('the waiting page requires the token', async () => {
   const shown: string[] = [];
   const waiting = await startFixture({
     waitingPage: (_req, res, id) => {
@@ -333,7 +333,7 @@ test('the waiting page is shown to who may enter alone', async () => {
   }
 });
 
-test('many requests of strangers on one connection with a guest are told apart', async () => {
+test('requests with and without the token on one connection are distinguished', async () => {
   const { id, token } = await guarded();
   const raw = open(fixture.port);
   const get = (lines: string) => `GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`;

@@ -7,8 +7,8 @@ import { open, send, statusOf } from './raw.ts';
 import { type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
-// What containers may answer. Whoever runs one is a stranger too: nothing that it sends may end
-// this process, be taken for another answer, or pass for complete when it is not.
+// Responses of hostile containers. No response may end this process, be taken for another response,
+// or pass for complete when it is not.
 
 let fixture: Fixture;
 let upstream: Upstream;
@@ -22,13 +22,13 @@ afterEach(() => upstream.stop());
 const get = (id: string, below = '', lines = '') =>
   `GET /demo/${id}/${below} HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`;
 
-/** Starts an upstream that answers every request so, and gives the id that leads to it. */
+/** Starts an upstream that sends this response to every request. Returns the id of its route. */
 async function answers(answer: string): Promise<string> {
   upstream = await startUpstream(answering(answer));
   return fixture.ready(upstream.port);
 }
 
-describe('an answer that is none', () => {
+describe('an invalid response', () => {
   test.each([
     ['status 000', 'HTTP/1.1 000 Zero\r\nContent-Length: 2\r\n\r\nok'],
     ['status 099', 'HTTP/1.1 099 Low\r\nContent-Length: 2\r\n\r\nok'],
@@ -66,10 +66,10 @@ describe('an answer that is none', () => {
       /^HTTP\/1\.1 502 /,
     );
     raw.socket.destroy();
-    await waitFor('the connection to be left', () => upstream.connections.every((c) => c.left));
+    await waitFor('the connection to close', () => upstream.connections.every((c) => c.left));
   });
 
-  test('headers that never end are 502', async () => {
+  test('endless headers are 502', async () => {
     const timers = new Set<NodeJS.Timeout>();
     upstream = await startUpstream(({ socket }) => {
       socket.write('HTTP/1.1 200 OK\r\n');
@@ -81,7 +81,7 @@ describe('an answer that is none', () => {
   });
 });
 
-describe('a body that is not what was announced', () => {
+describe('a body that differs from its framing', () => {
   test('shorter than its length: the client sees an abort', async () => {
     upstream = await startUpstream(({ socket }) => {
       socket.end('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort');
@@ -140,22 +140,25 @@ describe('a body that is not what was announced', () => {
   test.each([
     ['at once', 0],
     ['a little later', 20],
-  ])('longer than its length, the surplus %s: cut there, and the socket left', async (_, delay) => {
-    const surplus = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret';
-    upstream = await startUpstream(({ socket }) => {
-      if (delay === 0) socket.write(OK + surplus);
-      else {
-        socket.write(OK);
-        setTimeout(() => socket.write(surplus), delay);
-      }
-    });
-    const id = await fixture.ready(upstream.port);
-    expect(await send(fixture.port, get(id))).toMatch(/\r\n\r\nok$/);
-    // At once: not when it has been idle for long enough.
-    await waitFor('the socket to be left', () => upstream.connections[0]?.left, 2_000);
-    expect(await send(fixture.port, get(id))).not.toContain('secret');
-    expect(upstream.connections).toHaveLength(2);
-  });
+  ])(
+    'longer than its length, the surplus %s: cut at the length, and the socket closed',
+    async (_, delay) => {
+      const surplus = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret';
+      upstream = await startUpstream(({ socket }) => {
+        if (delay === 0) socket.write(OK + surplus);
+        else {
+          socket.write(OK);
+          setTimeout(() => socket.write(surplus), delay);
+        }
+      });
+      const id = await fixture.ready(upstream.port);
+      expect(await send(fixture.port, get(id))).toMatch(/\r\n\r\nok$/);
+      // At once, not after the idle timeout.
+      await waitFor('the socket to close', () => upstream.connections[0]?.left, 2_000);
+      expect(await send(fixture.port, get(id))).not.toContain('secret');
+      expect(upstream.connections).toHaveLength(2);
+    },
+  );
 
   test.each([
     ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret'],
@@ -165,7 +168,7 @@ describe('a body that is not what was announced', () => {
       'GET',
       'HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nsecret\r\n0\r\n\r\n',
     ],
-  ])('%s: a body where there may be none is nobody’s', async (method, answer) => {
+  ])('%s: a body that is not allowed reaches no client', async (method, answer) => {
     const id = await answers(answer);
     const raw = open(fixture.port);
     const request = get(id).replace('GET', method);
@@ -179,7 +182,7 @@ describe('a body that is not what was announced', () => {
   });
 
   test.each(['Content-Length: 5', 'Transfer-Encoding: chunked'])(
-    'an informational answer is passed on without its %s',
+    'an informational response is forwarded without its %s',
     async (field) => {
       const early = `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n${field}\r\n\r\n`;
       const answer = await send(fixture.port, get(await answers(early + OK)));
@@ -200,11 +203,11 @@ describe('bytes before any request', () => {
     expect(answer).not.toContain('secret');
   });
 
-  test('on an idle connection: nobody gets them, and it is not used again', async () => {
+  test('on an idle connection: they reach no client, and it is not used again', async () => {
     const id = await answers(OK);
     expect(statusOf(await send(fixture.port, get(id)))).toBe(200);
     upstream.connections[0]?.socket.write(stale);
-    await waitFor('the connection to be left', () => upstream.connections[0]?.left, 2_000);
+    await waitFor('the connection to close', () => upstream.connections[0]?.left, 2_000);
     expect(await send(fixture.port, get(id))).toMatch(/ok$/);
     expect(upstream.connections).toHaveLength(2);
   });
@@ -215,10 +218,10 @@ describe('silence', () => {
     upstream = await startUpstream(() => undefined);
     const id = await fixture.ready(upstream.port);
     expect(statusOf(await send(fixture.port, get(id)))).toBe(504);
-    await waitFor('the connection to be left', () => upstream.connections[0]?.left);
+    await waitFor('the connection to close', () => upstream.connections[0]?.left);
   });
 
-  test('a client that does not finish its body is told so: 408', async () => {
+  test('a client that does not finish its body: 408', async () => {
     upstream = await startUpstream(() => undefined);
     const id = await fixture.ready(upstream.port);
     const answer = await send(
@@ -228,7 +231,7 @@ describe('silence', () => {
     expect(statusOf(answer)).toBe(408);
   });
 
-  test('nobody listens: 502', async () => {
+  test('no server listens: 502', async () => {
     upstream = await startUpstream(() => undefined);
     const { port } = upstream;
     await upstream.stop();
@@ -236,9 +239,9 @@ describe('silence', () => {
     expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
   });
 
-  test('an address that swallows what is sent to it: 502 in about 1.2 s, not the minutes of TCP', async () => {
+  test('an address that drops packets: 502 in about 1.2 s, not after the minutes of TCP', async () => {
     upstream = await startUpstream(() => undefined);
-    const id = await fixture.ready(await startDeaf());
+    const id = await fixture.ready(await startUnresponsive());
     const before = performance.now();
     expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
     const took = performance.now() - before;
@@ -248,10 +251,10 @@ describe('silence', () => {
 });
 
 /**
- * A listener that never accepts, with its queue full: to the kernel's eyes a dead address, which
- * lets every attempt to connect hang. It is gone when the test is over, however that ends.
+ * Starts a listener that never accepts and whose queue is full. To the kernel it is a dead address:
+ * every connection attempt hangs. It is removed when the test ends.
  */
-async function startDeaf(): Promise<number> {
+async function startUnresponsive(): Promise<number> {
   const program = `const s = require('net').createServer().listen(0, '127.0.1.1', 1,
     () => process.stdout.write(String(s.address().port)))`;
   const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'ignore'] });
@@ -275,13 +278,13 @@ async function startDeaf(): Promise<number> {
   return port;
 }
 
-// Each wait for the client costs timers and listeners, and they are taken off one by one.
-test('thousands of tiny chunks to a client that does not read are one wait', async () => {
+// Each wait for the client costs timers and listeners, which must be removed.
+test('thousands of tiny chunks to a client that does not read cause one wait', async () => {
   const large = 48 << 10;
   const piece = `${large.toString(16)}\r\n${'y'.repeat(large)}\r\n${'1\r\nx\r\n'.repeat(2_000)}`;
   const head = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
   upstream = await startUpstream(({ socket }) => {
-    // More than the kernel keeps for a client.
+    // More than the kernel buffers for a client.
     socket.write(`${head}${piece.repeat(200)}0\r\n\r\n`);
   });
   const warnings: string[] = [];
@@ -303,7 +306,7 @@ test('thousands of tiny chunks to a client that does not read are one wait', asy
   expect(warnings).toEqual([]);
 }, 90_000);
 
-test('after all that the process still serves', async () => {
+test('the process still serves afterwards', async () => {
   const id = await answers(OK);
   expect(statusOf(await send(fixture.port, get(id)))).toBe(200);
 });

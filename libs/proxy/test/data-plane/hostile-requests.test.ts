@@ -4,9 +4,9 @@ import { open, send, statusOf } from './raw.ts';
 import { type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
-// What strangers send to the public port. A request that is refused must reach no upstream, and
-// whatever stands behind it on the same connection must not be looked at: the usual prize of a
-// smuggled request is that it is answered to somebody else.
+// Hostile requests to the public port. A refused request must reach no upstream, and the bytes
+// after it on the connection must not be processed. Otherwise the response to a smuggled request
+// could reach another client.
 
 let fixture: Fixture;
 let upstream: Upstream;
@@ -27,10 +27,13 @@ const get = (target: string, lines = '') =>
   `GET ${target} HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`;
 const post = (lines: string, body = '') =>
   `POST ${path()} HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n${body}`;
-/** What would be smuggled: it must never be answered, nor arrive. */
+/** The smuggled request. It must never be answered, nor forwarded. */
 const smuggled = () => get(path('smuggled'));
 
-/** Sends bytes alone, and with a second request behind them; expects the status and the end. */
+/**
+ * Sends bytes alone and with a second request after them. Expects the status and the end of the
+ * connection.
+ */
 async function expectRefused(bytes: string, status: number | number[], reaches = 0) {
   for (const behind of ['', smuggled()]) {
     const raw = open(fixture.port);
@@ -39,10 +42,10 @@ async function expectRefused(bytes: string, status: number | number[], reaches =
     expect([status].flat()).toContain(statusOf(answer));
     expect(answer.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
   }
-  // A request that was begun before its fault showed is aborted, never completed.
+  // A request that was started before its error appeared is aborted, never completed.
   expect(upstream.requests.length).toBeLessThanOrEqual(2 * reaches);
   if (reaches === 0) expect(upstream.connections).toHaveLength(0);
-  else await waitFor('the upstream to be left', () => upstream.connections.every((c) => c.left));
+  else await waitFor('the upstream to close', () => upstream.connections.every((c) => c.left));
   expect(upstream.received).not.toContain('smuggled');
 }
 
@@ -107,20 +110,20 @@ describe('framing that two servers could read differently', () => {
     await expectRefused(post('Transfer-Encoding: chunked\r\n', body), status, 1);
   });
 
-  test('a chunk that turns bad long after the head is aborted at the upstream', async () => {
+  test('a chunk that becomes malformed long after the head aborts the upstream request', async () => {
     const raw = open(fixture.port);
     raw.send(post('Transfer-Encoding: chunked\r\n', '3\r\nabc\r\n'));
     await waitFor('the chunk to arrive', () => upstream.received.includes('abc'));
-    // The upstream answers each head at once; this one is read as a whole request.
+    // The upstream responds to each head at once, so this one counts as a request.
     raw.send(`zz\r\n${smuggled()}`);
     await raw.untilClosed();
-    await waitFor('the upstream to be left', () => upstream.connections[0]?.left);
+    await waitFor('the upstream to close', () => upstream.connections[0]?.left);
     expect(upstream.received).not.toContain('0\r\n\r\n');
     expect(upstream.received).not.toContain('smuggled');
   });
 });
 
-describe('lines that are none', () => {
+describe('malformed lines', () => {
   test.each([
     ['bare LF', (p: string) => `GET ${p} HTTP/1.1\nHost: a\n\n`],
     ['bare CR', (p: string) => `GET ${p} HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n`],
@@ -134,12 +137,12 @@ describe('lines that are none', () => {
   });
 });
 
-describe('too much', () => {
+describe('limits', () => {
   test.each([
     ['Content-Length: 5', 'hello'],
     ['Transfer-Encoding: chunked', '0\r\n\r\n'],
   ])('1,100 header lines and then %s', async (line, body) => {
-    // node:http forgets the fields past its limit and frames the body by them all the same.
+    // Beyond its limit, node:http drops fields but frames the body by them all the same.
     await expectRefused(post(`${'a: b\r\n'.repeat(1_100)}${line}\r\n`, body), 431);
   });
 
@@ -153,7 +156,7 @@ describe('too much', () => {
     await expectRefused(get(path(), `X: ${'a'.repeat(17_000)}\r\n`), 431);
   });
 
-  test('more requests behind one another than anybody sends', async () => {
+  test('too many pipelined requests', async () => {
     const quiet = await startUpstream(() => undefined);
     const waiting = await fixture.ready(quiet.port);
     const raw = open(fixture.port);
@@ -201,7 +204,7 @@ describe('the target and the method', () => {
     expect(upstream.connections).toHaveLength(0);
   });
 
-  test('two slashes are passed on in origin form, and no Location is built from them', async () => {
+  test('two slashes are forwarded in origin form, and no Location is built from them', async () => {
     const answer = await send(fixture.port, get(path('/evil.example/x')));
     expect(statusOf(answer)).toBe(200);
     expect(upstream.requests).toEqual(['GET //evil.example/x HTTP/1.1']);
@@ -209,7 +212,7 @@ describe('the target and the method', () => {
   });
 
   test.each(['%zz', '%00', '%', '%c0%af', '~!$&()*+,;=:@', '{}|^`"<>'])(
-    '%s is passed on as it is',
+    '%s is forwarded unchanged',
     async (odd) => {
       expect(statusOf(await send(fixture.port, get(path(`a${odd}?${odd}`))))).toBe(200);
       expect(upstream.requests).toEqual([`GET /a${odd}?${odd} HTTP/1.1`]);
@@ -238,8 +241,8 @@ describe('Host', () => {
   });
 });
 
-describe('fields that concern one connection only, or lie', () => {
-  /** The head that the upstream got, by names in lower case. */
+describe('fields of one connection, and forged fields', () => {
+  /** Returns the head that the upstream received, by names in lower case. */
   async function passedOn(lines: string, method = 'GET'): Promise<Map<string, string>> {
     const answer = await send(
       fixture.port,
@@ -255,7 +258,7 @@ describe('fields that concern one connection only, or lie', () => {
     );
   }
 
-  test('the fields that Connection names are deleted, ours are set last', async () => {
+  test('fields that Connection names are removed before the proxy adds its own', async () => {
     const head = await passedOn(
       'Connection: close, Cookie, X-Forwarded-For, x-custom\r\nCookie: a=b\r\nX-Custom: 1\r\nKept: 2\r\n',
     );
@@ -266,7 +269,7 @@ describe('fields that concern one connection only, or lie', () => {
     expect(head.get('x-forwarded-for')).toBe('127.0.0.1');
   });
 
-  test('Connection cannot take the framing or the Host away', async () => {
+  test('Connection cannot remove the framing or the Host', async () => {
     const raw = open(fixture.port);
     raw.send(
       `POST ${path()} HTTP/1.1\r\nHost: a.example\r\nConnection: content-length, host, transfer-encoding\r\n` +
@@ -288,14 +291,14 @@ describe('fields that concern one connection only, or lie', () => {
       expect(name).not.toMatch(/^(keep-alive|proxy|te$|trailer|http2)/);
   });
 
-  test('names with underscores, which shadow real ones, are dropped', async () => {
+  test('names with underscores, which can imitate real ones, are dropped', async () => {
     const head = await passedOn(
       'X_Forwarded_For: 6.6.6.6\r\nContent_Length: 9\r\nTransfer_Encoding: chunked\r\nX_Own: 1\r\n',
     );
     for (const name of head.keys()) expect(name).not.toContain('_');
   });
 
-  test('what a stranger says of who asks is replaced', async () => {
+  test('forwarded fields of an untrusted peer are replaced', async () => {
     const head = await passedOn(
       'X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n' +
         'X-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Prefix: /evil\r\n' +
@@ -316,7 +319,7 @@ describe('bodies where none is expected', () => {
   const inner = () => `GET ${path('smuggled')} HTTP/1.1\r\nHost: a\r\n\r\n`;
 
   test.each(['DELETE', 'OPTIONS'])(
-    'a chunked %s that carries a whole request is one request, framed anew',
+    'a chunked %s that contains a whole request is one request, with new framing',
     async (method) => {
       const body = inner();
       const raw = open(fixture.port);
@@ -335,7 +338,7 @@ describe('bodies where none is expected', () => {
   );
 
   test.each(['GET', 'HEAD'])(
-    '%s with a body is framed, and its socket not used again',
+    '%s with a body is framed, and its socket is not used again',
     async (method) => {
       for (let i = 0; i < 2; i++) {
         const raw = open(fixture.port);
@@ -343,7 +346,7 @@ describe('bodies where none is expected', () => {
         await raw.until(/HTTP\/1\.1 200/);
         raw.socket.destroy();
       }
-      await waitFor('both sockets to be left', () => upstream.connections.every((c) => c.left));
+      await waitFor('both sockets to close', () => upstream.connections.every((c) => c.left));
       expect(upstream.connections).toHaveLength(2);
       for (const { received } of upstream.connections) {
         expect(received).toMatch(/\r\ncontent-length: 3\r\n\r\nabc$/);
@@ -351,7 +354,7 @@ describe('bodies where none is expected', () => {
     },
   );
 
-  test('trailers that frame or say who asks are dropped', async () => {
+  test('trailers for framing or for the client’s identity are dropped', async () => {
     const raw = open(fixture.port);
     raw.send(
       post(
@@ -400,11 +403,11 @@ describe('upgrades and expectations', () => {
     await expectRefused(handshake(lines), status);
   });
 
-  // node:http gives a handshake with a body another stream than the connection's own.
+  // For a handshake with a body, node:http passes another stream than the connection's own.
   test.each([
     ['a handshake', ''],
     ['a handshake with a body', 'Content-Length: 5\r\n'],
-  ])('%s behind a request that is not answered yet', async (_what, lines) => {
+  ])('%s after a request without a response yet', async (_what, lines) => {
     const quiet = await startUpstream(() => undefined);
     const waiting = await fixture.ready(quiet.port);
     const raw = open(fixture.port);
@@ -418,12 +421,12 @@ describe('upgrades and expectations', () => {
     await quiet.stop();
   });
 
-  test('an expectation that is none', async () => {
+  test('an unknown expectation', async () => {
     await expectRefused(post('Expect: the-unexpected\r\nContent-Length: 3\r\n', 'abc'), 417);
     await expectRefused(get('/', 'Expect: the-unexpected\r\n'), 417);
   });
 
-  test('the guards stand on Expect: 100-continue too', async () => {
+  test('the checks apply to Expect: 100-continue too', async () => {
     await expectRefused(
       post('Expect: 100-continue\r\nTransfer-Encoding: gzip, chunked\r\n', '0\r\n\r\n'),
       501,
@@ -445,7 +448,7 @@ test.each([
   ['CONNECT', 'a second Host', 'Host: b\r\n', 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n'],
   ['a handshake with a body', 'a second Host', 'Host: b\r\n', HANDSHAKE_WITH_BODY],
   ['a handshake with a body', 'an expectation', 'Expect: the-unexpected\r\n', HANDSHAKE_WITH_BODY],
-])('%s behind a refusal of %s is not answered', async (_what, _why, lines, behind) => {
+])('%s after a refusal of %s gets no response', async (_what, _why, lines, behind) => {
   const raw = open(fixture.port);
   raw.send(get(path(), lines));
   await raw.until(/HTTP\/1\.1 4|HTTP\/1\.1 5/);
@@ -458,7 +461,7 @@ test.each([
   expect(together.received.match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
 });
 
-test('a request behind a refused expectation is not looked at, whenever it comes', async () => {
+test('a request after a refused expectation is not processed, whenever it arrives', async () => {
   for (let pause = 0; pause < 20; pause++) {
     const raw = open(fixture.port);
     raw.send(post('Expect: the-unexpected\r\nContent-Length: 3\r\n', 'abc'));
@@ -469,11 +472,11 @@ test('a request behind a refused expectation is not looked at, whenever it comes
   expect(upstream.connections).toHaveLength(0);
 });
 
-describe('slowness', () => {
+describe('slow clients', () => {
   test.each([
     ['silence', ''],
     ['a head that does not end', 'GET / HTTP/1.1\r\nHost: a\r\n'],
-  ])('%s is cut', async (_name, bytes) => {
+  ])('%s is disconnected', async (_name, bytes) => {
     const raw = open(fixture.port);
     raw.send(bytes);
     await raw.untilClosed();
@@ -481,6 +484,6 @@ describe('slowness', () => {
   });
 });
 
-test('after all that the process still serves', async () => {
+test('the process still serves afterwards', async () => {
   expect(statusOf(await send(fixture.port, get(path())))).toBe(200);
 });

@@ -3,10 +3,10 @@ import { open, send } from './raw.ts';
 import { type FixtureOptions, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream } from './upstream.ts';
 
-// A balancer that uses an idle connection just as the replica closes it has a request that fails:
-// the replica has to be the more patient one, and to say how patient it is.
+// If a replica closes an idle connection just as a load balancer reuses it, the request fails. So
+// the replica keeps connections longer than load balancers, and announces for how long.
 
-/** What a balancer usually keeps idle connections for, seconds. */
+/** The usual idle timeout of load balancers, seconds. */
 const BALANCER = 60;
 
 async function served(options: FixtureOptions = {}) {
@@ -18,23 +18,23 @@ async function served(options: FixtureOptions = {}) {
   return { port: fixture.port, get: `GET /demo/${id}/ HTTP/1.1\r\nHost: a.example\r\n\r\n` };
 }
 
-/** How long an answer says that its connection is kept, seconds. */
-const promisedBy = (answer: string) => Number(/^keep-alive: timeout=(\d+)\r$/im.exec(answer)?.[1]);
+/** The keep-alive timeout that a response announces, seconds. */
+const announcedBy = (answer: string) => Number(/^keep-alive: timeout=(\d+)\r$/im.exec(answer)?.[1]);
 
 test('an idle connection is kept for longer than balancers keep theirs', async () => {
   const { port, get } = await served();
-  // The figure that deploy/haproxy.cfg goes by.
-  expect(promisedBy(await send(port, get))).toBe(75);
+  // deploy/haproxy.cfg relies on this value.
+  expect(announcedBy(await send(port, get))).toBe(75);
   expect(75).toBeGreaterThan(BALANCER);
 });
 
-test('and for no less than what is said', async () => {
+test('an idle connection is kept for at least the announced time', async () => {
   const { port, get } = await served({ server: { keepAliveTimeout: 1_000 } });
   const raw = open(port);
   raw.send(get);
   await raw.until(/ok$/);
   const answered = performance.now();
-  expect(promisedBy(raw.received)).toBe(1);
+  expect(announcedBy(raw.received)).toBe(1);
   await raw.untilClosed();
   expect(performance.now() - answered).toBeGreaterThanOrEqual(1_000);
   expect(raw.error).toBeUndefined();

@@ -5,7 +5,7 @@ import { open, send, statusOf } from './raw.ts';
 import { type Fixture, startFixture } from './fixture.ts';
 import { OK, startUpstream, type Upstream } from './upstream.ts';
 
-// Clients that leave at the worst moment, many times: nothing of them may stay.
+// Many clients disconnect at the worst moment. They must leave nothing behind.
 
 let fixture: Fixture;
 let upstream: Upstream;
@@ -22,7 +22,7 @@ afterAll(async () => {
   await upstream.stop();
 });
 
-/** Open descriptors of this process, which holds the data path, its clients and its upstreams. */
+/** Open descriptors of this process, which runs the data plane, its clients and its upstreams. */
 const descriptors = () => readdirSync('/proc/self/fd').length;
 
 const lines = 'Host: a\r\n';
@@ -35,13 +35,13 @@ test.each([
   ['within an answer', (id: string) => `GET /demo/${id}/half HTTP/1.1\r\n${lines}\r\n`],
   ['behind an answer', (id: string) => `GET /demo/${id}/whole HTTP/1.1\r\n${lines}\r\n`],
   [
-    'within a body',
+    'in a body',
     (id: string) => `POST /demo/${id}/none HTTP/1.1\r\n${lines}Content-Length: 9\r\n\r\nhalf`,
   ],
   ['within a head', (id: string) => `GET /demo/${id}/none HTTP/1.1\r\n`],
   ['before a 101', (id: string) => `GET /demo/${id}/none HTTP/1.1\r\n${lines}${upgrade}\r\n`],
   ['within a 101', (id: string) => `GET /demo/${id}/switch HTTP/1.1\r\n${lines}${upgrade}\r\n`],
-])('400 clients that leave %s leave nothing behind', async (_name, request) => {
+])('400 clients that disconnect %s leave nothing behind', async (_name, request) => {
   const id = await fixture.ready(upstream.port);
   await send(fixture.port, `GET /demo/${id}/whole HTTP/1.1\r\n${lines}\r\n`);
   const before = descriptors();
@@ -49,7 +49,7 @@ test.each([
     const batch = Array.from({ length: 20 }, () => open(fixture.port));
     for (const [index, raw] of batch.entries()) {
       raw.send(request(id));
-      // Some leave at once, some in order, some with a reset, some a little later.
+      // Some disconnect at once, some in order, some with a reset, some a little later.
       if (index % 4 === 0) raw.socket.resetAndDestroy();
       if (index % 4 === 1) raw.socket.end();
     }
@@ -62,8 +62,8 @@ test.each([
   }
   await waitFor('nothing in flight', () => fixture.dataPlane.inFlight() === 0);
   await waitFor('no tunnel', () => fixture.dataPlane.openTunnels() === 0);
-  // The idle connections to the instance are given up after their time; the upstream's side of
-  // those that were left half open by it is this test's to close.
+  // Idle upstream connections are closed after their timeout. This test closes the upstream's side
+  // of half-open ones.
   for (const connection of upstream.connections) connection.socket.destroy();
   await waitFor('no descriptor', () => descriptors() <= before);
   expect(statusOf(await send(fixture.port, `GET /demo/${id}/whole HTTP/1.1\r\n${lines}\r\n`))).toBe(

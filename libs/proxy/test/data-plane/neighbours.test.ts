@@ -4,13 +4,14 @@ import { open, statusOf } from './raw.ts';
 import { type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
-// Instances below one domain are of one site: a browser sends the cookie that opens one along with
-// what the page of another asks for. Such a page may lead to it, but not speak in its visitor's name.
+// Instances below one domain are same-site, so a browser sends the access cookie of one with
+// requests from the pages of another. Such a page may link to the instance, but must not send
+// requests in the visitor's name.
 
 const DOMAIN = 'inst.test';
 
 let plain: Fixture;
-/** Behind a balancer that speaks TLS and is believed, and behind one that says nothing. */
+/** Behind a trusted load balancer that terminates TLS, and without forwarded fields. */
 let behindTls: Fixture;
 let silentTls: Fixture;
 let byPath: Fixture;
@@ -40,7 +41,7 @@ async function guarded(fixture: Fixture) {
   return { id, own: `${id}.${DOMAIN}`, cookie: `Cookie: ephemera-token=${token}\r\n`, token };
 }
 
-/** The status of the answer; the upstream answers 200 to a handshake too, where it is asked. */
+/** Returns the status of the response. The upstream responds 200 to a forwarded handshake too. */
 async function ask(fixture: Fixture, method: string, host: string, lines: string, target = '/ws') {
   const raw = open(fixture.port);
   raw.send(`${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines}\r\n`);
@@ -49,8 +50,8 @@ async function ask(fixture: Fixture, method: string, host: string, lines: string
   return statusOf(answer);
 }
 
-/** What browsers say of where a request comes from. */
-const says = (site: string, mode: string) =>
+/** The Fetch Metadata fields of a request. */
+const fetchMetadata = (site: string, mode: string) =>
   `Sec-Fetch-Site: ${site}\r\nSec-Fetch-Mode: ${mode}\r\n`;
 const from = (origin: string) => `Origin: ${origin}\r\n`;
 
@@ -61,7 +62,7 @@ const KINDS = [
   ['a script', 'GET', ''],
 ] as const;
 
-test.each(KINDS)('%s of a neighbour’s page is refused', async (_, method, lines) => {
+test.each(KINDS)('%s of another instance’s page is refused', async (_, method, lines) => {
   const { own, cookie } = await guarded(plain);
   const other = (await guarded(plain)).own;
   for (const origin of [
@@ -70,44 +71,47 @@ test.each(KINDS)('%s of a neighbour’s page is refused', async (_, method, line
     from(`https://${own}`),
     from(`http://${own}.x.example`),
     from('null'),
-    says('same-site', 'no-cors'),
-    says('cross-site', 'cors'),
-    says('same-site', 'websocket') + from(`http://${other}`),
+    fetchMetadata('same-site', 'no-cors'),
+    fetchMetadata('cross-site', 'cors'),
+    fetchMetadata('same-site', 'websocket') + from(`http://${other}`),
   ]) {
     expect(await ask(plain, method, own, lines + cookie + origin), origin).toBe(403);
   }
   expect(upstream.received).toBe('');
 });
 
-test('a form that a neighbour’s page posts is refused, in a window of its own too', async () => {
+test('a form post from another instance’s page is refused, also in a new window', async () => {
   const { own, cookie } = await guarded(plain);
   const lines = `Content-Length: 0\r\n${cookie}`;
   for (const site of ['same-site', 'cross-site']) {
-    expect(await ask(plain, 'POST', own, lines + says(site, 'navigate'))).toBe(403);
+    expect(await ask(plain, 'POST', own, lines + fetchMetadata(site, 'navigate'))).toBe(403);
   }
   expect(upstream.received).toBe('');
 });
 
-test.each(KINDS)('%s of its own page passes, and that of no browser', async (_, method, lines) => {
-  const { own, cookie, token } = await guarded(plain);
-  for (const forwarded of [
-    '',
-    from(`http://${own}`),
-    says('same-origin', 'cors'),
-    says('same-origin', 'no-cors') + from('null'),
-    says('none', 'navigate'),
-  ]) {
-    expect(await ask(plain, method, own, lines + cookie + forwarded), forwarded).toBe(200);
-  }
-  // Browsers write names small, whatever the Host.
-  const loud = own.toUpperCase();
-  expect(await ask(plain, method, loud, lines + cookie + from(`http://${own}`))).toBe(200);
-  // A page that has the token itself needs no cookie for it.
-  const header = `Ephemera-Token: ${token}\r\n${says('same-site', 'cors')}`;
-  expect(await ask(plain, method, own, lines + header + from('http://x.example'))).toBe(200);
-});
+test.each(KINDS)(
+  '%s of its own page passes, and so does a request without browser fields',
+  async (_, method, lines) => {
+    const { own, cookie, token } = await guarded(plain);
+    for (const forwarded of [
+      '',
+      from(`http://${own}`),
+      fetchMetadata('same-origin', 'cors'),
+      fetchMetadata('same-origin', 'no-cors') + from('null'),
+      fetchMetadata('none', 'navigate'),
+    ]) {
+      expect(await ask(plain, method, own, lines + cookie + forwarded), forwarded).toBe(200);
+    }
+    // Browsers send Origin in lower case, whatever the Host.
+    const loud = own.toUpperCase();
+    expect(await ask(plain, method, loud, lines + cookie + from(`http://${own}`))).toBe(200);
+    // A page that has the token itself does not need the cookie.
+    const header = `Ephemera-Token: ${token}\r\n${fetchMetadata('same-site', 'cors')}`;
+    expect(await ask(plain, method, own, lines + header + from('http://x.example'))).toBe(200);
+  },
+);
 
-test('its page is known by the port of the domain, which a balancer may take off the Host', async () => {
+test('its origin includes the port of the domain, even if a balancer removed it from Host', async () => {
   const fixture = await startFixture({ domain: `${DOMAIN}:8080` });
   const { own, cookie } = await guarded(fixture);
   const post = (host: string, origin: string) => ask(fixture, 'POST', host, cookie + from(origin));
@@ -117,16 +121,16 @@ test('its page is known by the port of the domain, which a balancer may take off
   await fixture.stop();
 });
 
-test('a link to it may be anywhere', async () => {
+test('any page may link to it', async () => {
   const { own, cookie } = await guarded(plain);
   for (const site of ['same-site', 'cross-site']) {
     for (const method of ['GET', 'HEAD']) {
-      expect(await ask(plain, method, own, cookie + says(site, 'navigate'))).toBe(200);
+      expect(await ask(plain, method, own, cookie + fetchMetadata(site, 'navigate'))).toBe(200);
     }
   }
 });
 
-test('its own origin is the one that visitors see, TLS before the proxy or not', async () => {
+test('its origin is the one that visitors see, with or without TLS in front of the proxy', async () => {
   const reported = await guarded(behindTls);
   for (const [proto, origin, status] of [
     ['https', `https://${reported.own}`, 200],
@@ -144,14 +148,14 @@ test('its own origin is the one that visitors see, TLS before the proxy or not',
     ['https', 200],
     ['http', 403],
   ] as const) {
-    // Of whoever is not believed what they say of the scheme is no matter.
+    // The scheme of an untrusted peer is ignored.
     const lines = `${UPGRADE}${assumed.cookie}X-Forwarded-Proto: http\r\n${from(`${scheme}://${assumed.own}`)}`;
     expect(await ask(silentTls, 'GET', assumed.own, lines), scheme).toBe(status);
   }
 });
 
-// The limit that docs/SECURITY.md tells of: they are one origin.
-test('in path form whose page asks is not looked at', async () => {
+// A limit that docs/SECURITY.md states: in path form all instances share one origin.
+test('in path form the requesting page is not checked', async () => {
   const { id, cookie } = await guarded(byPath);
   const lines = UPGRADE + cookie + from('http://b.example');
   expect(await ask(byPath, 'GET', 'a.example', lines, `/demo/${id}/ws`)).toBe(200);

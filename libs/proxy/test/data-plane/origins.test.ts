@@ -4,7 +4,7 @@ import { open, send, statusOf } from './raw.ts';
 import { type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
-// What one instance says must stay with it, and what is the product's must not reach any.
+// An instance must not affect other instances on its origin, or receive the product's own cookies.
 
 const DOMAIN = 'demos.example';
 const HANDSHAKE =
@@ -32,7 +32,7 @@ describe('cookies of the product', () => {
   const cookies =
     'Cookie: own=1; ephemera-dashboard=secret; other=2\r\nCookie: __Host-ephemera-dashboard=secret\r\n';
 
-  test('never reach an instance, whatever else comes with them', async () => {
+  test('are never forwarded, whatever other cookies there are', async () => {
     upstream = await startUpstream(answering(OK));
     for (const [fixture, target, host] of [
       [byPath, (id: string) => `/demo/${id}/`, () => 'a.example'],
@@ -46,7 +46,7 @@ describe('cookies of the product', () => {
     expect(upstream.received.match(/^Cookie: own=1; other=2\r$/gm)).toHaveLength(2);
   });
 
-  test('do not reach it with a WebSocket either', async () => {
+  test('are not forwarded with a WebSocket either', async () => {
     upstream = await startUpstream(() => undefined);
     const id = await byPath.ready(upstream.port);
     const raw = open(byPath.port);
@@ -57,7 +57,7 @@ describe('cookies of the product', () => {
     raw.socket.destroy();
   });
 
-  test('are not for an instance to set, in an early answer neither', async () => {
+  test('cannot be set by an instance, not even in an informational response', async () => {
     const fields =
       'Set-Cookie: ephemera-dashboard=forged; Path=/instances\r\nSet-Cookie: =ephemera-dashboard=forged; Path=/queues\r\n' +
       'Set-Cookie: own=1; Domain=demos.example\r\n';
@@ -75,11 +75,11 @@ describe('cookies of the product', () => {
 });
 
 describe('the path form', () => {
-  test('has no service workers, for one would live on among all instances', async () => {
+  test('refuses service workers, because one would control all instances', async () => {
     upstream = await startUpstream(answering(OK));
     const id = await byPath.ready(upstream.port);
     const refused = await send(byPath.port, get(`/demo/${id}/sw.js`, 'Service-Worker: script\r\n'));
-    expect(refused).toMatch(/no service workers/);
+    expect(refused).toMatch(/service workers are not available/);
     expect(upstream.requests).toEqual([]);
     const own = await byHost.ready(upstream.port);
     const passed = await send(
@@ -90,7 +90,7 @@ describe('the path form', () => {
     expect(upstream.received).toContain('Service-Worker: script\r\n');
   });
 
-  test('says nothing for its whole origin', async () => {
+  test('removes fields that apply to the whole origin', async () => {
     const fields =
       'Clear-Site-Data: "*"\r\nNEL: {}\r\nReport-To: {}\r\nStrict-Transport-Security: max-age=9\r\nAlt-Svc: h3=":9"\r\n';
     upstream = await startUpstream(
@@ -102,7 +102,7 @@ describe('the path form', () => {
     expect(head).not.toMatch(/clear-site|nel:|report-to|strict-transport|alt-svc/i);
   });
 
-  // A browser would take a cookie of `/demo/{id}` for one of `/demo`, and send it to every instance.
+  // A browser would set a cookie of `/demo/{id}` on `/demo`, and send it to every instance.
   test.each(['', '?a=/b', ':main'])(
     'keeps a cookie that the prefix itself sets: %s',
     async (end) => {
@@ -125,31 +125,34 @@ describe('the path form', () => {
         );
       }
       expect(upstream.requests).toHaveLength(2);
-      // Below the slash a browser keeps it there by itself.
+      // Below the slash, the browser's default Path is right.
       const head = headOf(await send(byPath.port, get(below)));
       expect(head).toMatch(/^set-cookie: a=1\r$/im);
       expect(head).toMatch(/^set-cookie: b=2; Secure\r$/im);
     },
   );
 
-  // Else a link would lead to a stranger's page on the origin that all share.
+  // Otherwise a link would show an instance's page on the origin that all instances share.
   test.each([
     ['GET', '', '/a?b=/c', ''],
     ['GET', '', '', ''],
     ['POST', '', '/a', ''],
     ['GET', ':main', '/a', 'main-'],
     ['GET', '', '//evil.example/', ''],
-  ])('leads to the own origin where there is one: %s %s%s', async (method, port, path, label) => {
-    upstream = await startUpstream(answering(OK));
-    const id = await byHost.ready(upstream.port);
-    for (const host of ['a.example', DOMAIN, `${id}.${DOMAIN}.`]) {
-      const request = get(`/demo/${id}${port}${path}`, 'Content-Length: 0\r\n', host);
-      const answer = await send(byHost.port, request.replace(/^GET/, method));
-      expect(statusOf(answer)).toBe(307);
-      const location = `https://${label}${id}.${DOMAIN}${path || '/'}`;
-      expect(headOf(answer)).toContain(`\r\nlocation: ${location}\r\n`);
-      expect(headOf(answer)).toContain('\r\ncache-control: no-store\r\n');
-    }
-    expect(upstream.requests).toEqual([]);
-  });
+  ])(
+    'redirects to the instance’s own origin where there is one: %s %s%s',
+    async (method, port, path, label) => {
+      upstream = await startUpstream(answering(OK));
+      const id = await byHost.ready(upstream.port);
+      for (const host of ['a.example', DOMAIN, `${id}.${DOMAIN}.`]) {
+        const request = get(`/demo/${id}${port}${path}`, 'Content-Length: 0\r\n', host);
+        const answer = await send(byHost.port, request.replace(/^GET/, method));
+        expect(statusOf(answer)).toBe(307);
+        const location = `https://${label}${id}.${DOMAIN}${path || '/'}`;
+        expect(headOf(answer)).toContain(`\r\nlocation: ${location}\r\n`);
+        expect(headOf(answer)).toContain('\r\ncache-control: no-store\r\n');
+      }
+      expect(upstream.requests).toEqual([]);
+    },
+  );
 });

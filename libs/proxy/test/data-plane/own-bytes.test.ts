@@ -5,8 +5,8 @@ import { open, type Raw } from './raw.ts';
 import { type Fixture, startFixture } from './fixture.ts';
 import { startUpstream } from './upstream.ts';
 
-// All sockets of instances are read into the same piece of memory, one after the other. What waits
-// for a slow client must by then be a copy, or it would become what another instance said.
+// All upstream sockets share one read buffer. Bytes that wait for a slow client must be copied;
+// otherwise the bytes of another instance would overwrite them.
 
 let fixture: Fixture;
 const cleanups: (() => unknown)[] = [];
@@ -20,7 +20,7 @@ afterEach(async () => {
 });
 
 const BLOCK = 64 * 1024;
-/** More than the buffers of all sockets on the way take in. */
+/** More than all socket buffers on the path can hold. */
 const BLOCKS = 256;
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const ACCEPT = createHash('sha1')
@@ -36,7 +36,7 @@ const PLAIN = `HTTP/1.1 200 OK\r\nContent-Length: ${BLOCK * BLOCKS}\r\n\r\n`;
 
 const blockOf = (name: string, index: number) => Buffer.alloc(BLOCK, `${name}${index} `);
 
-/** An instance that sends blocks of its own, as fast as they are taken. */
+/** An instance that sends its own blocks as fast as they are accepted. */
 async function instance(name: string, head: string) {
   let sent = 0;
   const upstream = await startUpstream(({ socket }) => {
@@ -55,7 +55,7 @@ async function instance(name: string, head: string) {
 test.each([
   ['answers', PLAIN, ''],
   ['tunnels', SWITCH, UPGRADE],
-])('%s of instances that slow clients keep waiting stay their own', async (_, head, lines) => {
+])('%s for slow clients contain no bytes of other instances', async (_, head, lines) => {
   const instances = await Promise.all(['A', 'B', 'C'].map((name) => instance(name, head)));
   const clients = instances.map(({ id }): Raw => {
     const client = open(fixture.port);

@@ -1,13 +1,13 @@
 import { connect, type Socket } from 'node:net';
 import { waitFor } from '@ephemera/test-support';
 
-/** A raw client: what it sends and what it gets are bytes. */
+/** A raw client: it sends and receives bytes. */
 export interface Raw {
   readonly socket: Socket;
   readonly received: string;
-  /** The other side has closed in order. */
+  /** Whether the peer has ended its side in order. */
   readonly ended: boolean;
-  /** The connection is closed, in whatever way. */
+  /** Whether the connection is closed, for any reason. */
   readonly closed: boolean;
   /** The error that ended it. */
   readonly error: string | undefined;
@@ -59,7 +59,7 @@ export function open(port: number, host = '127.0.0.1'): Raw {
   return raw;
 }
 
-/** Sends bytes on a connection of their own; gives the answer once its head and body are there. */
+/** Sends bytes on a new connection. Returns the response when it is complete. */
 export async function send(port: number, bytes: string): Promise<string> {
   const raw = open(port);
   raw.send(bytes);
@@ -71,7 +71,7 @@ export async function send(port: number, bytes: string): Promise<string> {
   }
 }
 
-/** Whether a whole answer is there, framed by length or by chunks. */
+/** Whether a response is complete, framed by length or by chunks. */
 function isComplete(answers: string): boolean {
   const received = answers.replace(/^(?:HTTP\/1\.1 1\d\d [^]*?\r\n\r\n)+/, '');
   const end = received.indexOf('\r\n\r\n');
@@ -88,8 +88,8 @@ export function statusOf(answer: string): number {
 }
 
 /**
- * Sends so many bytes, as fast as they are taken, and waits until no more are.
- * @returns how many have been given to the connection so far
+ * Sends `size` bytes as fast as the peer accepts them, and waits until it accepts no more.
+ * @returns a function that returns how many bytes were written so far
  */
 export async function sendUntilBackpressure({ socket }: Raw, size: number): Promise<() => number> {
   const block = Buffer.alloc(64 * 1024);
@@ -102,7 +102,7 @@ export async function sendUntilBackpressure({ socket }: Raw, size: number): Prom
   };
   socket.on('drain', more);
   more();
-  await waitFor('the client to be held up', async () => {
+  await waitFor('backpressure at the client', async () => {
     const before = sent;
     await new Promise((resolve) => setTimeout(resolve, 200));
     return before > 0 && before === sent;

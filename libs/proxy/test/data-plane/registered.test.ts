@@ -12,8 +12,8 @@ import {
   startFixture,
 } from './fixture.ts';
 
-// A proxy sends nothing to an address that the host of the route has not registered: there the
-// same address is another host's.
+// A proxy sends nothing to an address that the host of the route has not registered, because the
+// same address may belong to another host.
 
 let server: Server;
 let port: number;
@@ -45,7 +45,7 @@ async function get(id: string, from = fixture): Promise<[status: number, body: s
 const register = (...networks: string[]) =>
   fixture.redis.set(fixture.keys.registration(HOST), registration(...networks));
 
-test('a forged route is refused before a connection is opened, logged and counted', async () => {
+test('a forged route is refused before a connection opens, logged and counted', async () => {
   await register('10.231.0.0/16');
   const id = await fixture.ready(port);
   const [status, body] = await get(id);
@@ -66,7 +66,7 @@ test('a forged route is refused before a connection is opened, logged and counte
   ]);
 });
 
-test('with the check off, the forged route is served: nothing else refuses it', async () => {
+test('with the check disabled the forged route is served, so no other check refuses it', async () => {
   await register('10.231.0.0/16');
   const { routes } = fixture;
   const unchecked = {
@@ -112,7 +112,7 @@ test('an upgrade is refused in the same way', async () => {
   expect(opened).toBe(0);
 });
 
-test('a host that loses its network is refused at once, and served once it has it again', async () => {
+test('a host that loses its network is refused at once, and served after it registers again', async () => {
   const id = await fixture.ready(port);
   expect(await get(id)).toEqual([200, 'an instance']);
   await closeKept();
@@ -134,7 +134,7 @@ async function closeKept(): Promise<void> {
   });
 }
 
-test('a registration costs no call of Redis per request, and none of its own per connection', async () => {
+test('registrations cost no Redis call per request, and no extra call per connection', async () => {
   const id = await fixture.ready(port);
   await get(id);
   const monitor = await fixture.redis.duplicate().monitor();
@@ -150,7 +150,7 @@ test('a registration costs no call of Redis per request, and none of its own per
   expect(calls.find((call) => call.includes('registration'))).toContain('route:');
 });
 
-test('while Redis is away, the registration known last serves for the grace, and no longer', async () => {
+test('while Redis is unavailable, the last known registration serves for the grace period only', async () => {
   const brief = await startFixture({ lease: 200, grace: 2_500 });
   try {
     const id = await brief.ready(port, { generation: newGeneration() });
@@ -168,8 +168,8 @@ test('while Redis is away, the registration known last serves for the grace, and
   }
 });
 
-test('what the pushed change had not reached yet, the confirmation behind the connect finds', async () => {
-  // Every precheck passes, as with a push that is late; the store has the truth.
+test('the confirmation after the connect finds a change that was not pushed yet', async () => {
+  // Every check in memory passes, as if the push were late. The store has the current state.
   const { routes } = fixture;
   let checks = 0;
   const timeout = {

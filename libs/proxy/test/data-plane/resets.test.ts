@@ -4,8 +4,8 @@ import { handshake } from './handshake.ts';
 import { open, send, statusOf } from './raw.ts';
 import { newId, type Fixture, startFixture } from './fixture.ts';
 
-// A client may be gone by the time that its bytes are read: the first write then fails while the
-// rest of them is still being parsed. That must end its connection, and never the process.
+// A client may disconnect before its bytes are read. The first write then fails while the rest is
+// still being parsed. This must end the connection, and never the process.
 
 let fixture: Fixture;
 beforeAll(async () => {
@@ -17,14 +17,14 @@ const CHUNKED = 'Transfer-Encoding: chunked\r\n';
 const FIRST = {
   'an expectation': 'GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n',
   'no Host': 'GET / HTTP/1.1\r\n\r\n',
-  'what is not there': 'GET / HTTP/1.1\r\nHost: a\r\n\r\n',
+  'an unknown path': 'GET / HTTP/1.1\r\nHost: a\r\n\r\n',
 };
 const BEHIND = {
   'a handshake': handshake(newId()),
   'a handshake without its body': handshake(newId(), '', 'Content-Length: 5\r\n'),
   'a handshake with a chunk': handshake(newId(), '', `${CHUNKED}\r\n1\r\na\r\n`),
   CONNECT: 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n',
-  'what is no request': '\0\r\n\r\n',
+  'an invalid request': '\0\r\n\r\n',
   nothing: '',
 };
 
@@ -40,12 +40,12 @@ test.each(
     const accepted = once(fixture.server, 'connection');
     const client = open(fixture.port);
     await accepted;
-    // In one turn of the loop that the server shares: it reads both together.
+    // Sent in one event-loop tick, so that the server reads both parts together.
     client.send(bytes);
     client.socket.resetAndDestroy();
     await client.untilClosed();
   }
   // By then the server has read all of them.
-  expect(statusOf(await send(fixture.port, FIRST['what is not there']))).toBe(404);
+  expect(statusOf(await send(fixture.port, FIRST['an unknown path']))).toBe(404);
   expect(uncaught).toEqual([]);
 });

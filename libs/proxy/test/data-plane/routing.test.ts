@@ -11,7 +11,7 @@ import {
 } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
-// Where a request goes, by what its address says and by how the instance stands.
+// How requests are routed, by their address and by the state of the instance.
 
 const fixtures = new Map<string, Fixture>();
 let upstream: Upstream;
@@ -43,7 +43,7 @@ const failureOf = (answer: string) =>
   JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4)) as Record<string, unknown>;
 
 describe('addresses', () => {
-  test('the path form without its slash leads below it, where relative links are right', async () => {
+  test('the path form without its slash redirects to it with the slash, so that relative links work', async () => {
     const fixture = await fixtureWith();
     const id = await fixture.ready(upstream.port);
     for (const [target, location] of [
@@ -65,7 +65,7 @@ describe('addresses', () => {
     expect(upstream.requests).toEqual(['POST /?a HTTP/1.1']);
   });
 
-  test('ports by name and number, and none but those of the route', async () => {
+  test('ports of the route by name and number, and no others', async () => {
     const fixture = await fixtureWith();
     const debug = await startUpstream(answering(OK.replace('ok', 'dg')));
     const id = await fixture.ready(upstream.port, {
@@ -91,7 +91,7 @@ describe('addresses', () => {
     expect(upstream.received).not.toContain('x-forwarded-prefix');
   });
 
-  test('an instance may see the prefix, and may see its own name as Host', async () => {
+  test('a template can keep the prefix, and can mask the Host', async () => {
     const fixture = await fixtureWith();
     const id = await fixture.ready(upstream.port, { stripPrefix: false, hostHeader: 'mask' });
     await send(fixture.port, get(`/demo/${id}/a`));
@@ -102,7 +102,7 @@ describe('addresses', () => {
     expect(upstream.received).toContain('x-forwarded-host: a.example\r\n');
   });
 
-  test('answers come back under the prefix', async () => {
+  test('responses are rewritten below the prefix', async () => {
     const fixture = await fixtureWith();
     const moved = await startUpstream(
       answering(
@@ -118,7 +118,7 @@ describe('addresses', () => {
     await moved.stop();
   });
 
-  test('a Location to the name that a trusted balancer tells stays below the prefix', async () => {
+  test('a Location with the host that a trusted balancer forwards stays below the prefix', async () => {
     const fixture = await fixtureWith({ trustedProxies: ['127.0.0.0/8'] });
     const location = 'Location: https://demos.example/login\r\n';
     const moved = await startUpstream(
@@ -131,7 +131,7 @@ describe('addresses', () => {
     await moved.stop();
   });
 
-  test('what a trusted balancer says of the client is kept and added to', async () => {
+  test('forwarded fields of a trusted balancer are kept and extended', async () => {
     const fixture = await fixtureWith({ trustedProxies: ['10.0.0.0/8', '127.0.0.0/8'] });
     const id = await fixture.ready(upstream.port);
     await send(
@@ -151,7 +151,7 @@ describe('addresses', () => {
   });
 });
 
-describe('how the instance stands', () => {
+describe('the state of the instance', () => {
   test.each([
     ['unknown', undefined, 404, { kind: 'not_found' }],
     [
@@ -176,7 +176,7 @@ describe('how the instance stands', () => {
     expect(failureOf(answer)).toMatchObject(failure);
   });
 
-  test('past its deadline it is refused, though nobody has killed it', async () => {
+  test('a route past its deadline is refused before any kill', async () => {
     const fixture = await fixtureWith();
     const id = await fixture.ready(upstream.port, { lifetime: -1 });
     const answer = await send(fixture.port, get(`/demo/${id}/`));
@@ -185,7 +185,7 @@ describe('how the instance stands', () => {
     expect(upstream.requests).toEqual([]);
   });
 
-  test('while it starts a request is held, and goes through when it is ready', async () => {
+  test('a request waits while the instance starts, and is forwarded when it is ready', async () => {
     const fixture = await fixtureWith();
     const ready = await fixture.ready(upstream.port);
     const route = JSON.parse(
@@ -203,7 +203,7 @@ describe('how the instance stands', () => {
     expect(upstream.received).toMatch(/\r\n\r\nbody$/);
   });
 
-  test('but not for ever', async () => {
+  test('a request waits for a start only until its timeout', async () => {
     const fixture = await fixtureWith({ startWait: 200 });
     const id = newId();
     await fixture.put(id, { state: 'starting', generation: newGeneration() });
@@ -212,7 +212,7 @@ describe('how the instance stands', () => {
     expect(failureOf(answer)).toEqual({ kind: 'starting', id });
   });
 
-  test('a start that fails while a request is held is told', async () => {
+  test('a waiting request reports a failed start', async () => {
     const fixture = await fixtureWith();
     const id = newId();
     await fixture.put(id, { state: 'starting', generation: newGeneration() });
@@ -224,7 +224,7 @@ describe('how the instance stands', () => {
     raw.socket.destroy();
   });
 
-  test('a client that leaves while it is held leaves nothing', async () => {
+  test('a client that disconnects while waiting leaves nothing behind', async () => {
     const fixture = await fixtureWith();
     const id = newId();
     await fixture.put(id, { state: 'starting', generation: newGeneration() });
@@ -236,8 +236,8 @@ describe('how the instance stands', () => {
   });
 });
 
-describe('Redis is away', () => {
-  test('known ids are served, unknown ones get 503 within 250 ms, and all is well 3 s later', async () => {
+describe('an unavailable Redis', () => {
+  test('known ids are served, unknown ones get 503 within 250 ms, and it recovers within 3 s', async () => {
     const fixture = await startFixture({ lease: 300, grace: 20_000 });
     try {
       const id = await fixture.ready(upstream.port);
@@ -248,7 +248,7 @@ describe('Redis is away', () => {
         const before = performance.now();
         expect(statusOf(await send(fixture.port, get(`/demo/${newId()}/`)))).toBe(503);
         expect(performance.now() - before).toBeLessThan(300);
-        // A new connection to the instance, which cannot be confirmed: the grace covers it.
+        // A new upstream connection cannot be confirmed; the grace period allows it.
         for (const connection of upstream.connections) connection.socket.destroy();
         expect(statusOf(await send(fixture.port, get(`/demo/${id}/`)))).toBe(200);
       }
@@ -265,7 +265,7 @@ describe('Redis is away', () => {
 });
 
 describe('draining', () => {
-  test('lets requests finish, has connections end with their answer, and then ends', async () => {
+  test('lets requests finish, closes connections after their response, and then ends', async () => {
     const fixture = await startFixture();
     const slow = await startUpstream(({ socket }) => {
       setTimeout(() => socket.write(OK), 300);
@@ -279,12 +279,12 @@ describe('draining', () => {
     expect(answer).toMatch(/\r\nConnection: close\r\n[^]*ok$/);
     await drained;
     expect(fixture.dataPlane.inFlight()).toBe(0);
-    await waitFor('the upstream to be left', () => slow.connections[0]?.left);
+    await waitFor('the upstream to close', () => slow.connections[0]?.left);
     await slow.stop();
     await fixture.stop();
   });
 
-  test('cuts what is left at its deadline', async () => {
+  test('cuts the remaining connections at its deadline', async () => {
     const fixture = await startFixture();
     const silent = await startUpstream(() => undefined);
     const id = await fixture.ready(silent.port);
@@ -293,7 +293,7 @@ describe('draining', () => {
     await waitFor('the request', () => silent.requests.length === 1);
     await fixture.dataPlane.drain(200);
     await raw.until(/HTTP\/1\.1 502/);
-    await waitFor('the upstream to be left', () => silent.connections[0]?.left);
+    await waitFor('the upstream to close', () => silent.connections[0]?.left);
     await silent.stop();
     await fixture.stop();
   });

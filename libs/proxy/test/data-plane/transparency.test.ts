@@ -10,7 +10,7 @@ import {
   type UpstreamConnection,
 } from './upstream.ts';
 
-// An instance and its visitor should not notice that there is something between them.
+// An instance and its visitor should not notice the proxy between them.
 
 let fixture: Fixture;
 let upstream: Upstream;
@@ -31,15 +31,15 @@ async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<s
   return fixture.ready(upstream.port);
 }
 
-/** The n-th connection that the upstream was given. */
+/** Returns the n-th connection to the upstream. */
 async function connectionTo(index = 0): Promise<UpstreamConnection> {
   return waitFor('a connection', () => upstream.connections[index]);
 }
 
 const bodyOf = (answer: string) => answer.slice(answer.indexOf('\r\n\r\n') + 4);
 
-describe('answers', () => {
-  test('status, reason, fields and their order and case pass as they are', async () => {
+describe('responses', () => {
+  test('status, reason, fields, their order and their case are unchanged', async () => {
     const fields =
       'X-One: 1\r\nx-TWO: a  b\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nVary: \xe9\r\n';
     const id = await behind(
@@ -86,7 +86,7 @@ describe('answers', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 206 [^]*Content-Range: bytes 1-2\/9[^]*bc$/);
   });
 
-  test('informational answers come before the final one; 100 only to who asked', async () => {
+  test('informational responses are forwarded; 100 only if the client expects it', async () => {
     const id = await behind(
       answering(
         `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n${OK}`,
@@ -99,14 +99,14 @@ describe('answers', () => {
     expect(answer).not.toMatch(/ 100 /);
   });
 
-  test('a client of HTTP/1.0, which has no informational answers, gets the final one alone', async () => {
+  test('an HTTP/1.0 client gets only the final response', async () => {
     const id = await behind(answering(`HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${OK}`));
     const raw = open(fixture.port);
     raw.send(get(id).replace('HTTP/1.1', 'HTTP/1.0'));
     expect(await raw.untilClosed()).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nok$/);
   });
 
-  test('a 204 says nothing of a length (RFC 9110 8.6)', async () => {
+  test('a 204 has no Content-Length (RFC 9110 8.6)', async () => {
     const id = await behind(
       answering('HTTP/1.1 204 No Content\r\nContent-Length: 6\r\nKept: 1\r\n\r\n'),
     );
@@ -115,7 +115,7 @@ describe('answers', () => {
     expect(answer).not.toMatch(/content-length/i);
   });
 
-  test('trailers behind a chunked body', async () => {
+  test('trailers after a chunked body', async () => {
     const id = await behind(
       answering(
         'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\n\r\n',
@@ -126,13 +126,13 @@ describe('answers', () => {
     expect(answer).toMatch(/\r\n0\r\nX-Sum: 1\r\n\r\n$/);
   });
 
-  test('a body that the close ends', async () => {
+  test('a body that ends with the connection', async () => {
     const id = await behind(({ socket }) => socket.end('HTTP/1.1 200 OK\r\n\r\nuntil the end'));
     const answer = await send(fixture.port, get(id));
     expect(answer).toMatch(/Transfer-Encoding: chunked[^]*until the end\r\n0\r\n\r\n$/);
   });
 
-  test('chunks for a client of HTTP/1.0 become plain bytes and a close', async () => {
+  test('a chunked response becomes plain bytes and a close for an HTTP/1.0 client', async () => {
     const id = await behind(
       answering(
         'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n2\r\n!!\r\n0\r\nX: 1\r\n\r\n',
@@ -160,7 +160,7 @@ describe('answers', () => {
     raw.socket.destroy();
   });
 
-  test('an answer byte by byte', async () => {
+  test('a response that arrives byte by byte', async () => {
     const answer =
       'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n3;e=1\r\nabc\r\n00a\r\n0123456789\r\n0\r\nZ: 1\r\n\r\n';
     const drip = async ({ socket }: UpstreamConnection) => {
@@ -181,7 +181,7 @@ describe('answers', () => {
 });
 
 describe('requests', () => {
-  test('method, target, fields and their order and case pass as they are', async () => {
+  test('method, target, fields, their order and their case are unchanged', async () => {
     const id = await behind(answering(OK));
     const fields = 'X-One: 1\r\nx-TWO: a  b\r\nCookie: a=1\r\nCookie: b=2\r\nX: \xe9\r\n';
     await send(
@@ -194,7 +194,7 @@ describe('requests', () => {
     expect(upstream.received).toContain(fields);
   });
 
-  test('a chunked upload goes on chunk by chunk, with its trailers', async () => {
+  test('a chunked upload is forwarded chunk by chunk, with its trailers', async () => {
     const id = await behind(() => undefined);
     const raw = open(fixture.port);
     raw.send(post(id, 'Transfer-Encoding: chunked\r\n'));
@@ -206,7 +206,7 @@ describe('requests', () => {
     raw.socket.destroy();
   });
 
-  test('both sides may speak at once', async () => {
+  test('both sides can send at the same time', async () => {
     const id = await behind(({ socket, received }, chunk) => {
       if (chunk.startsWith('POST')) {
         socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
@@ -224,19 +224,19 @@ describe('requests', () => {
     raw.socket.destroy();
   });
 
-  test('an answer before the end of an upload is not lost, and the upload is left', async () => {
+  test('an early response is forwarded, and the rest of the upload is discarded', async () => {
     const id = await behind(answering('HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno'));
     const raw = open(fixture.port);
     raw.send(post(id, 'Content-Length: 1000000\r\n', 'x'.repeat(1_000)));
     await raw.until(/413 Too Large[^]*no$/);
-    await waitFor('the upstream to be left', () => upstream.connections[0]?.left);
+    await waitFor('the upstream to close', () => upstream.connections[0]?.left);
     raw.send('x'.repeat(999_000));
     raw.send(get(id));
     await raw.until(/no[^]*413/);
     raw.socket.destroy();
   });
 
-  test('Expect: 100-continue is the instance’s to answer', async () => {
+  test('the instance answers Expect: 100-continue', async () => {
     const id = await behind(({ socket }, chunk) => {
       if (chunk.includes('\r\n\r\n')) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
       else socket.write(OK);
@@ -251,7 +251,7 @@ describe('requests', () => {
     expect(upstream.received).toMatch(/abc$/);
   });
 
-  test('an instance that refuses an expectation is heard, and nothing is misread', async () => {
+  test('the refusal of an expectation is forwarded, and the framing stays intact', async () => {
     const id = await behind(answering('HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n'));
     const raw = open(fixture.port);
     raw.send(post(id, 'Expect: 100-continue\r\nContent-Length: 3\r\n'));
@@ -260,7 +260,7 @@ describe('requests', () => {
     expect(answer).not.toMatch(/ 100 /);
   });
 
-  test('an instance that knows nothing of expectations does not keep the client waiting', async () => {
+  test('an instance that ignores expectations does not block the client', async () => {
     const id = await behind(({ socket }, chunk) => {
       if (chunk === 'abc') socket.write(OK);
     });
@@ -274,7 +274,7 @@ describe('requests', () => {
 });
 
 describe('connections', () => {
-  test('are kept on both sides', async () => {
+  test('are kept alive on both sides', async () => {
     const id = await behind(answering(OK));
     const raw = open(fixture.port);
     for (let i = 1; i <= 20; i++) {
@@ -286,7 +286,7 @@ describe('connections', () => {
     expect(upstream.requests).toHaveLength(20);
   });
 
-  test('requests behind one another are answered in their order', async () => {
+  test('pipelined requests are answered in order', async () => {
     const id = await behind(({ socket }, chunk) => {
       const name = /GET \/(\w+)/.exec(chunk)?.[1] ?? '';
       const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${name.length}\r\n\r\n${name}`;
@@ -299,7 +299,7 @@ describe('connections', () => {
     expect(upstream.requests).toHaveLength(3);
   });
 
-  test('a connection that the instance says it will close is not used again', async () => {
+  test('a connection with `Connection: close` is not used again', async () => {
     const id = await behind(
       answering('HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok'),
     );
@@ -308,24 +308,27 @@ describe('connections', () => {
     expect(upstream.connections).toHaveLength(2);
   });
 
-  test('an idle connection is given up before the instance does', async () => {
+  test('an idle connection is closed before the instance closes it', async () => {
     const id = await behind(
       answering('HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok'),
     );
     const before = performance.now();
     await send(fixture.port, get(id));
-    await waitFor('the connection to be left', () => upstream.connections[0]?.left);
+    await waitFor('the connection to close', () => upstream.connections[0]?.left);
     expect(performance.now() - before).toBeLessThan(1_900);
   });
 
-  test('an instance of HTTP/1.0', async () => {
+  test('an HTTP/1.0 instance', async () => {
     const id = await behind(({ socket }) => socket.end('HTTP/1.0 200 OK\r\n\r\nold'));
     expect(await send(fixture.port, get(id))).toMatch(/old\r\n0\r\n\r\n$/);
     expect(await send(fixture.port, get(id))).toMatch(/old\r\n0\r\n\r\n$/);
   });
 
-  describe('an idle connection that is reset just as it is used again', () => {
-    /** Answers the first request of each connection but the last ones; resets at the second. */
+  describe('a reset of a reused idle connection', () => {
+    /**
+     * Responds to the first request of each connection, and resets the first `resets` connections
+     * at their second request.
+     */
     const resetting = (resets: number) => (connection: UpstreamConnection) => {
       const index = upstream.connections.indexOf(connection);
       const count = connection.received.match(/HTTP\/1\.1\r\n/g)?.length ?? 0;
@@ -333,7 +336,7 @@ describe('connections', () => {
       else connection.socket.write(OK);
     };
 
-    test.each(['GET', 'HEAD'])('%s without a body is sent once more', async (method) => {
+    test.each(['GET', 'HEAD'])('retries %s without a body once', async (method) => {
       const id = await behind(resetting(1));
       await send(fixture.port, get(id));
       const raw = open(fixture.port);
@@ -343,7 +346,7 @@ describe('connections', () => {
       expect(upstream.connections).toHaveLength(2);
     });
 
-    test('but not twice', async () => {
+    test('does not retry twice', async () => {
       const id = await behind(resetting(3));
       await send(fixture.port, get(id));
       expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
@@ -354,7 +357,7 @@ describe('connections', () => {
       ['POST', 'Content-Length: 0\r\n'],
       ['DELETE', ''],
       ['PUT', 'Content-Length: 0\r\n'],
-    ])('%s is not', async (method, lines) => {
+    ])('does not retry %s', async (method, lines) => {
       const id = await behind(resetting(1));
       await send(fixture.port, get(id));
       const answer = await send(fixture.port, get(id, '', lines).replace('GET', method));
@@ -362,13 +365,13 @@ describe('connections', () => {
       expect(upstream.connections).toHaveLength(1);
     });
 
-    test('a GET on a new connection is not', async () => {
+    test('does not retry a GET on a new connection', async () => {
       const id = await behind(({ socket }) => socket.resetAndDestroy());
       expect(statusOf(await send(fixture.port, get(id)))).toBe(502);
       expect(upstream.connections).toHaveLength(1);
     });
 
-    test('a GET whose answer has begun is not', async () => {
+    test('does not retry a GET whose response has started', async () => {
       const id = await behind((connection) => {
         const count = connection.received.match(/HTTP\/1\.1\r\n/g)?.length ?? 0;
         connection.socket.write(count > 1 ? 'HTTP/1.1 200' : OK);
@@ -381,24 +384,24 @@ describe('connections', () => {
   });
 });
 
-describe('answers that take their time', () => {
-  test('an instance may be silent for longer than idle connections are kept', async () => {
-    // Connections are looked at every quarter of a second: several looks see this one.
-    const patient = await startFixture({ idleTimeout: 100, connectTimeout: 100 });
-    onTestFinished(() => patient.stop());
+describe('slow responses', () => {
+  test('an instance may take longer than the idle timeout to respond', async () => {
+    // The pools are swept every 250 ms, so several sweeps see this connection.
+    const waiting = await startFixture({ idleTimeout: 100, connectTimeout: 100 });
+    onTestFinished(() => waiting.stop());
     upstream = await startUpstream(({ socket }) => void setTimeout(() => socket.write(OK), 3_000));
-    const id = await patient.ready(upstream.port);
-    expect(await send(patient.port, get(id))).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
+    const id = await waiting.ready(upstream.port);
+    expect(await send(waiting.port, get(id))).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
     expect(upstream.connections).toHaveLength(1);
   });
 
-  test('a client that goes on with its body, or never does, has the early answer first', async () => {
+  test('a client gets an early response first, whether or not it sends more of its body', async () => {
     const id = await behind(answering('HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\n\r\nno'));
     const raw = open(fixture.port);
     raw.send(post(id, 'Content-Length: 100000\r\n', 'begun'));
     await raw.until(/^HTTP\/1\.1 413 Too Much\r\n[^]*no$/);
     raw.send('more of it');
-    // And then it is not waited for without an end.
+    // Afterwards the proxy does not wait for the body without a limit.
     const answered = performance.now();
     await raw.untilClosed();
     expect(performance.now() - answered).toBeGreaterThan(2_000);
@@ -407,30 +410,30 @@ describe('answers that take their time', () => {
 });
 
 describe('aborts', () => {
-  /** Waits until the upstream sees its connection end; gives how long that took, ms. */
+  /** Waits until the upstream sees its connection end. Returns how long that took, ms. */
   async function timeUntilLeft(): Promise<number> {
     const before = performance.now();
     const connection = await connectionTo();
-    await waitFor('the upstream to be left', () => connection.left);
+    await waitFor('the upstream to close', () => connection.left);
     return performance.now() - before;
   }
 
   test.each([
     ['before the answer', () => undefined, get],
     [
-      'within the answer',
+      'during the response',
       ({ socket }: UpstreamConnection) => {
         socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun');
       },
       get,
     ],
     [
-      'within the upload',
+      'during the upload',
       () => undefined,
       (id: string) => post(id, 'Content-Length: 100\r\n', 'begun'),
     ],
   ] as const)(
-    'a client that leaves %s is known to the instance within 200 ms',
+    'the instance sees within 200 ms that a client disconnected %s',
     async (_, behaviour, request) => {
       const id = await behind(behaviour);
       const raw = open(fixture.port);
@@ -443,7 +446,7 @@ describe('aborts', () => {
     },
   );
 
-  test('a client that leaves while its instance is connected to leaves no request behind', async () => {
+  test('a client that disconnects during the upstream connect sends no request', async () => {
     const id = await behind(answering(OK));
     const raw = open(fixture.port);
     raw.socket.once('connect', () => {
@@ -458,7 +461,7 @@ describe('aborts', () => {
 describe('back-pressure', () => {
   const SIZE = 64 * 1024 * 1024;
 
-  test('a client that does not read holds the instance up, not the memory', async () => {
+  test('a client that does not read slows the instance down instead of using memory', async () => {
     let written = 0;
     const id = await behind(({ socket }) => {
       socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${SIZE}\r\n\r\n`);
@@ -488,7 +491,7 @@ describe('back-pressure', () => {
     raw.socket.destroy();
   });
 
-  test('an instance that does not read holds the client up, not the memory', async () => {
+  test('an instance that does not read slows the client down instead of using memory', async () => {
     const id = await behind(
       () => undefined,
       ({ socket }) => socket.pause(),
@@ -507,7 +510,7 @@ describe('back-pressure', () => {
     raw.socket.destroy();
   });
 
-  test('a client that takes nothing for too long is cut, and its instance is let go', async () => {
+  test('a client that accepts nothing for too long is disconnected, and so is its instance', async () => {
     const impatient = await startFixture({ clientTimeout: 300 });
     upstream = await startUpstream(({ socket }) => {
       socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${SIZE}\r\n\r\n`);

@@ -5,8 +5,8 @@ import { open, type Raw, sendUntilBackpressure } from './raw.ts';
 import { type Fixture, startFixture } from './fixture.ts';
 import { answering, startUpstream, type Upstream } from './upstream.ts';
 
-// What a handshake brings along, and what comes back: every byte once, as it was, and held back
-// where nobody takes it.
+// Fields and bytes of a handshake, in both directions: every byte arrives once and unchanged, and
+// backpressure applies.
 
 let fixture: Fixture;
 let upstream: Upstream;
@@ -18,10 +18,10 @@ beforeAll(async () => {
 afterAll(() => fixture.stop());
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await waitFor('no tunnel to be left', () => fixture.dataPlane.openTunnels() === 0);
+  await waitFor('all tunnels to close', () => fixture.dataPlane.openTunnels() === 0);
 });
 
-/** More than the buffers of all sockets on the way take in. */
+/** More than all socket buffers on the path can hold. */
 const SIZE = 32 * 1024 * 1024;
 
 async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {
@@ -30,7 +30,7 @@ async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<s
   return fixture.ready(upstream.port);
 }
 
-/** A client's handshake, and what it brings along. */
+/** A client's handshake, with bytes after it. */
 function shake(id: string, lines = '', behindIt = ''): Raw {
   const raw = open(fixture.port);
   cleanups.push(() => raw.socket.destroy());
@@ -42,7 +42,7 @@ const switching = (lines: string) => SWITCH.replace(/\r\n$/, `${lines}\r\n`);
 
 describe('the fields', () => {
   test.each(['Content-Length: 5', 'Transfer-Encoding: chunked'])(
-    'of a 101 are passed on without its %s',
+    'of a 101 are forwarded without its %s',
     async (field) => {
       const raw = shake(await behind(answering(`${switching(`X-Own: 1\r\n${field}\r\n`)}early`)));
       await raw.until(/\r\n\r\nearly$/);
@@ -52,7 +52,7 @@ describe('the fields', () => {
   );
 
   test.each(['Content-Length: 5', 'Transfer-Encoding: chunked'])(
-    'of a 204 are passed on without its %s',
+    'of a 204 are forwarded without its %s',
     async (field) => {
       const raw = shake(await behind(answering(`HTTP/1.1 204 No\r\nX-Own: 1\r\n${field}\r\n\r\n`)));
       expect(await raw.untilClosed()).toMatch(/^HTTP\/1\.1 204 No\r\nX-Own: 1\r\n/);
@@ -60,7 +60,7 @@ describe('the fields', () => {
     },
   );
 
-  test('of a handshake all arrive, in whatever case their names are repeated', async () => {
+  test('of a handshake all arrive, also when repeated in another case', async () => {
     const id = await behind(answering(SWITCH));
     const raw = shake(id, 'Cookie: a=1\r\nX-Own: 1\r\ncookie: b=2\r\nx-own: 2\r\nX-OWN: 3\r\n');
     await raw.until(/\r\n\r\n$/);
@@ -68,13 +68,13 @@ describe('the fields', () => {
     expect(upstream.received.match(/^X-Own: \d\r$/gim)).toHaveLength(3);
   });
 
-  test('of a 101 all arrive, in whatever case their names are repeated', async () => {
+  test('of a 101 all arrive, also when repeated in another case', async () => {
     const raw = shake(await behind(answering(switching('Set-Cookie: a=1\r\nset-cookie: b=2\r\n'))));
     await raw.until(/\r\n\r\n$/);
     expect(raw.received.match(/^set-cookie: [ab]=\d\r$/gim)).toHaveLength(2);
   });
 
-  test('arrive byte by byte as they were sent, also above 7 bits', async () => {
+  test('arrive unchanged, also above 7 bits', async () => {
     const id = await behind(answering(switching('X-Own: gr\xfc\xc3\xbc\xdf\r\n')));
     const raw = shake(id, 'X-Own: \xe4\xc3\xa4\r\n');
     await raw.until(/\r\n\r\n$/);
@@ -83,7 +83,7 @@ describe('the fields', () => {
   });
 });
 
-describe('a long answer other than 101', () => {
+describe('a long response other than 101', () => {
   const long = (framing: string, body: Buffer | string) =>
     behind(({ socket }) => {
       socket.write(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`);
@@ -96,7 +96,7 @@ describe('a long answer other than 101', () => {
     expect(raw.received.length - raw.received.indexOf('\r\n\r\n') - 4).toBe(SIZE);
   });
 
-  test('a client that takes nothing of it for too long is cut, and its instance is let go', async () => {
+  test('a client that accepts nothing for too long is disconnected, and so is its instance', async () => {
     const raw = open(fixture.port);
     cleanups.push(() => raw.socket.destroy());
     raw.socket.pause();
@@ -107,15 +107,15 @@ describe('a long answer other than 101', () => {
   });
 });
 
-describe('what the client sends', () => {
-  test('right behind the handshake arrives once, where another generation has taken over', async () => {
+describe('bytes of the client', () => {
+  test('right after the handshake arrive once, when another generation takes over', async () => {
     const id = await behind(answering(SWITCH));
     const old = upstream;
     const next = await behind(({ socket }, chunk) => {
       if (chunk.startsWith('GET ')) socket.write(SWITCH);
     });
     const route = (await fixture.redis.get(fixture.keys.route(next))) ?? '';
-    // Between the opening of the connection and the question whether it leads to the right one.
+    // After the connection opens and before its route is confirmed.
     const confirm = fixture.routes.confirm.bind(fixture.routes);
     fixture.routes.confirm = async (asked) => {
       fixture.routes.confirm = confirm;
@@ -131,7 +131,7 @@ describe('what the client sends', () => {
     expect(old.received).toBe('');
   });
 
-  test('waits for an instance that does not read, and goes on with it', async () => {
+  test('wait for an instance that does not read, and continue with it', async () => {
     const id = await behind(({ socket }, chunk) => {
       if (!chunk.startsWith('GET ')) return;
       socket.pause().removeAllListeners('data');

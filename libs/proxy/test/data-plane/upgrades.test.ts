@@ -10,7 +10,7 @@ import { open, statusOf } from './raw.ts';
 import { newGeneration, type Fixture, startFixture } from './fixture.ts';
 import { startUpstream, type Upstream } from './upstream.ts';
 
-// WebSockets go through http-proxy, whose gaps are closed around it. Each test says which gap.
+// WebSockets go through http-proxy; the data plane closes its gaps. Each test names one.
 
 let fixture: Fixture;
 let upstream: Upstream;
@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => fixture.stop());
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await waitFor('no tunnel to be left', () => fixture.dataPlane.openTunnels() === 0);
+  await waitFor('all tunnels to close', () => fixture.dataPlane.openTunnels() === 0);
 });
 
 async function behind(...behaviour: Parameters<typeof startUpstream>): Promise<string> {
@@ -39,7 +39,7 @@ const echoing = () =>
     else socket.write(chunk, 'latin1');
   });
 
-/** A real WebSocket server behind the data path, and a client's address for it. */
+/** A real WebSocket server behind the data plane, and the URL for a client. */
 async function webSockets(options: ConstructorParameters<typeof WebSocketServer>[0] = {}) {
   const http: Server = createServer();
   const server = new WebSocketServer({ ...options, server: http });
@@ -53,7 +53,7 @@ async function webSockets(options: ConstructorParameters<typeof WebSocketServer>
   return { id, server, url: `ws://127.0.0.1:${fixture.port}/demo/${id}/` };
 }
 
-describe('what passes', () => {
+describe('forwarding', () => {
   test('the handshake: the raw target, the fields, the subprotocol and the extension', async () => {
     const { server, url } = await webSockets({
       perMessageDeflate: { threshold: 0 },
@@ -104,7 +104,7 @@ describe('what passes', () => {
     expect(raw.received).toMatch(/x-own: 1\r\n/i);
   });
 
-  test('bytes right behind the handshake and right behind the 101', async () => {
+  test('bytes right after the handshake and right after the 101', async () => {
     const id = await behind(({ socket }, chunk) => {
       if (chunk.startsWith('GET ')) socket.write(`${SWITCH}early`);
     });
@@ -115,7 +115,7 @@ describe('what passes', () => {
     raw.socket.destroy();
   });
 
-  test('each side may finish speaking before the other', async () => {
+  test('each side can end before the other', async () => {
     for (const first of ['client', 'instance'] as const) {
       const id = await echoing();
       const raw = open(fixture.port);
@@ -136,11 +136,11 @@ describe('what passes', () => {
   });
 });
 
-describe('answers other than 101', () => {
+describe('responses other than 101', () => {
   test.each([
     ['a length', 'HTTP/1.1 403 No\r\nContent-Length: 4\r\nX-Own: 1\r\n\r\nnope', /\r\n\r\nnope$/],
     [
-      'chunks, which http-proxy would send without their frame',
+      'chunks, which http-proxy would send without framing',
       'HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\nX-Own: 1\r\n\r\n4\r\nnope\r\n0\r\n\r\n',
       /Transfer-Encoding: chunked[^]*\r\n\r\n4\r\nnope\r\n0\r\n\r\n$/,
     ],
@@ -157,7 +157,7 @@ describe('answers other than 101', () => {
     expect(upstream.received).not.toContain('smuggled');
   });
 
-  test('a body that breaks off reaches the client as an abort', async () => {
+  test('an incomplete body reaches the client as an abort', async () => {
     const id = await behind(({ socket }) => {
       socket.end('HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nno');
     });
@@ -167,7 +167,7 @@ describe('answers other than 101', () => {
   });
 });
 
-describe('an instance that does not keep to the handshake', () => {
+describe('an instance that breaks the handshake', () => {
   test.each([
     ['accepts another key', SWITCH.replace(ACCEPT, 'AAAAAAAAAAAAAAAAAAAAAAAAAAA=')],
     ['switches to something else', SWITCH.replace('Upgrade: websocket', 'Upgrade: h2c')],
@@ -182,15 +182,15 @@ describe('an instance that does not keep to the handshake', () => {
     const raw = open(fixture.port);
     raw.send(handshake(id));
     expect(statusOf(await raw.untilClosed())).toBe(502);
-    await waitFor('the connection to be left', () => upstream.connections.every((c) => c.left));
+    await waitFor('the connection to close', () => upstream.connections.every((c) => c.left));
   });
 
-  test('is silent: 504, where http-proxy would wait for ever', async () => {
+  test('sends nothing: 504, where http-proxy would wait forever', async () => {
     const id = await behind(() => undefined);
     const raw = open(fixture.port);
     raw.send(handshake(id));
     expect(statusOf(await raw.untilClosed())).toBe(504);
-    await waitFor('the connection to be left', () => upstream.connections.every((c) => c.left));
+    await waitFor('the connection to close', () => upstream.connections.every((c) => c.left));
   });
 
   test('does not listen: 502', async () => {
@@ -204,7 +204,7 @@ describe('an instance that does not keep to the handshake', () => {
 
 describe('one side dies', () => {
   test.each(['resets', 'ends'] as const)(
-    'a client that %s before the 101 ends no process, and its instance knows within 200 ms',
+    'a client that %s before the 101 does not end the process, and the instance sees it within 200 ms',
     async (how) => {
       const id = await behind(() => undefined);
       const raw = open(fixture.port);
@@ -213,12 +213,12 @@ describe('one side dies', () => {
       const before = performance.now();
       if (how === 'resets') raw.socket.resetAndDestroy();
       else raw.socket.end();
-      await waitFor('the upstream to be left', () => upstream.connections[0]?.left);
+      await waitFor('the upstream to close', () => upstream.connections[0]?.left);
       expect(performance.now() - before).toBeLessThan(200);
     },
   );
 
-  test('a client that resets while the instance is connected to leaves no socket', async () => {
+  test('a client that resets during the upstream connect leaves no socket', async () => {
     const id = await behind(() => undefined);
     for (let i = 0; i < 20; i++) {
       const raw = open(fixture.port);
@@ -227,11 +227,11 @@ describe('one side dies', () => {
       });
       await raw.untilClosed();
     }
-    await waitFor('all to be left', () => upstream.connections.every((c) => c.left));
+    await waitFor('all connections to close', () => upstream.connections.every((c) => c.left));
   });
 
   test.each(['ends', 'resets'] as const)(
-    'a client that %s takes its instance’s side along',
+    'a client that %s closes the instance’s side too',
     async (how) => {
       const id = await echoing();
       const raw = open(fixture.port);
@@ -240,12 +240,12 @@ describe('one side dies', () => {
       raw.socket.pause();
       if (how === 'ends') raw.socket.destroy();
       else raw.socket.resetAndDestroy();
-      await waitFor('the upstream to be left', () => upstream.connections[0]?.left);
+      await waitFor('the upstream to close', () => upstream.connections[0]?.left);
       upstream.connections[0]?.socket.destroy();
     },
   );
 
-  test('an instance that resets takes the client’s side along', async () => {
+  test('an instance that resets closes the client’s side too', async () => {
     const id = await echoing();
     const raw = open(fixture.port);
     raw.send(handshake(id));
@@ -254,17 +254,17 @@ describe('one side dies', () => {
     await raw.untilClosed();
   });
 
-  test('a generation that ends takes its tunnels along', async () => {
+  test('the end of a generation closes its tunnels', async () => {
     const id = await echoing();
     const raw = open(fixture.port);
     raw.send(handshake(id));
     await raw.until(/\r\n\r\n$/);
     await fixture.put(id, { state: 'draining', generation: newGeneration(), reason: 'request' });
-    // At once, by the news: not when the route is looked at again.
+    // At once, by the invalidation, not at the next check of the route.
     await waitFor('both sides to end', () => raw.closed && upstream.connections[0]?.left, 2_000);
   });
 
-  test('the deadline takes tunnels along, whoever else is alive', async () => {
+  test('the deadline closes tunnels, without any other process', async () => {
     await echoing();
     const id = await fixture.ready(upstream.port, { lifetime: 400 });
     const raw = open(fixture.port);
@@ -294,7 +294,7 @@ describe('one side dies', () => {
   });
 });
 
-test('a handshake behind a refused request is not looked at', async () => {
+test('a handshake after a refused request is not processed', async () => {
   const id = await echoing();
   const raw = open(fixture.port);
   raw.send(`GET /demo/${id}/../ HTTP/1.1\r\nHost: a\r\n\r\n${handshake(id)}`);
@@ -302,7 +302,7 @@ test('a handshake behind a refused request is not looked at', async () => {
   expect(upstream.connections).toHaveLength(0);
 });
 
-describe('where there is nothing to join', () => {
+describe('without an open route', () => {
   test.each([
     ['an id that nobody has', 'abcdefghijklmnopqrstuvwxyz', 404],
     ['no id', 'new', 404],
@@ -320,7 +320,7 @@ describe('where there is nothing to join', () => {
     expect(statusOf(await raw.untilClosed())).toBe(410);
   });
 
-  test('an instance that starts is waited for', async () => {
+  test('a starting instance: the handshake waits', async () => {
     const ready = await echoing();
     const route = (await fixture.redis.get(fixture.keys.route(ready))) ?? '';
     const id = await fixture.ready(1);

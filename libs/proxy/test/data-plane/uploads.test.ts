@@ -17,7 +17,7 @@ afterEach(async () => {
   await attacked.stop();
 });
 
-/** Clients in the middle of their uploads, which their instance has begun to get. */
+/** Clients in the middle of their uploads; the instance has received the start of each. */
 async function uploads(count: number) {
   const id = await fixture.ready(attacked.port);
   const clients = Array.from({ length: count }, () => open(fixture.port));
@@ -31,7 +31,7 @@ async function uploads(count: number) {
 const chunkOf = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
 const pieces = () => attacked.received.match(/<[^>]*>/g) ?? [];
 
-test('who asks for something else is not behind what many send at one instant', async () => {
+test('a burst of upload chunks does not delay another request', async () => {
   const other = await startUpstream(answering(OK));
   const id = await fixture.ready(other.port);
   const asker = open(fixture.port);
@@ -50,7 +50,7 @@ test('who asks for something else is not behind what many send at one instant', 
   await other.stop();
 });
 
-test('what waits for its turn is overtaken by nothing, nor by the end', async () => {
+test('a waiting chunk stays in order, also before the end of the body', async () => {
   const clients = await uploads(40);
   const chunks = Array.from({ length: 50 }, (_, piece) => chunkOf(`<${piece}>`));
   chunks[20] = chunkOf(`<${'x'.repeat(20_000)}>`);
@@ -66,7 +66,7 @@ test('what waits for its turn is overtaken by nothing, nor by the end', async ()
   for (const client of clients) client.socket.destroy();
 });
 
-test('who leaves while a piece waits leaves nothing behind', async () => {
+test('a client that disconnects while a chunk waits leaves nothing behind', async () => {
   const clients = await uploads(100);
   for (const client of clients) client.send(chunkOf('<x>'));
   for (const client of clients) client.socket.resetAndDestroy();
@@ -74,7 +74,7 @@ test('who leaves while a piece waits leaves nothing behind', async () => {
   expect(fixture.dataPlane.inFlight()).toBe(0);
 });
 
-test('who is answered while a piece waits is read on, and may ask for more', async () => {
+test('a client that gets its response while a chunk waits can send more requests', async () => {
   const refusing = await startUpstream((_connection, chunk) => {
     if (chunk.includes('<x>')) answerAll();
   });

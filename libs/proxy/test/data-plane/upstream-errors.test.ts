@@ -55,7 +55,7 @@ test.each([
   expect(reasons).toEqual([reason]);
 });
 
-test('an invalid chunk behind a valid head is logged too', async () => {
+test('an invalid chunk after a valid head is logged too', async () => {
   const head = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
   const id = await fixture.ready((await upstreamOf(answering(`${head}3\r\nabc\r\nzz\r\n`))).port);
   const raw = open(fixture.port);
@@ -83,7 +83,7 @@ test('a bug in the handling of a response is a 500 with its stack, not the insta
   expect(reasons).toEqual(['internal']);
 });
 
-test('a response to a handshake that breaks off is logged', async () => {
+test('an incomplete response to a handshake is logged', async () => {
   const head = 'HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n';
   const upstream = await upstreamOf(({ socket }) => socket.end(`${head}4\r\nno`));
   const id = await fixture.ready(upstream.port);
@@ -117,7 +117,7 @@ describe.each([
     return statusOf(await raw.until(/\r\n\r\n/));
   };
 
-  test('nobody listens: 502, logged with the error of the connection', async () => {
+  test('no server listens: 502, logged with the connection error', async () => {
     const upstream = await startUpstream(() => undefined);
     await upstream.stop();
     const id = await fixture.ready(upstream.port);
@@ -140,7 +140,7 @@ describe.each([
     expect(reasons).toEqual(['response_timeout']);
   });
 
-  test('an instance that has ended meanwhile: what its route says, and no fault of it', async () => {
+  test('an instance that has ended meanwhile: the reason of its route, and no upstream failure', async () => {
     const upstream = await upstreamOf(() => undefined);
     const id = await fixture.ready(upstream.port);
     const status = statusFor(id);
@@ -150,7 +150,7 @@ describe.each([
     expect(reasons).toEqual([]);
   });
 
-  test('a route that is superseded each time is tried three times', async () => {
+  test('a route that is superseded each time is resolved three times', async () => {
     const upstream = await upstreamOf(answering(OK));
     const id = await fixture.ready(upstream.port);
     const route = JSON.parse((await fixture.redis.get(fixture.keys.route(id))) ?? '') as object;

@@ -1,14 +1,14 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 
-/** One connection that an upstream was given, and all bytes that came over it. */
+/** One connection to an upstream, and all bytes received on it. */
 export interface UpstreamConnection {
   readonly socket: Socket;
   received: string;
-  /** The other side has closed, in order or not. */
+  /** Whether the peer has closed the connection, in order or not. */
   left: boolean;
 }
 
-/** A raw TCP server in the place of a container, which counts what reaches it. */
+/** A raw TCP server in place of a container. It records everything that it receives. */
 export interface Upstream {
   readonly port: number;
   readonly connections: UpstreamConnection[];
@@ -22,9 +22,10 @@ export interface Upstream {
 type Behaviour = (connection: UpstreamConnection, chunk: string) => void;
 
 /**
- * Starts an upstream on 127.0.1.1. @param onData called for each piece that arrives
+ * Starts an upstream on 127.0.1.1.
+ * @param onData called for each received part
  * @param onOpen called for each connection
- * @param port a free one where 0
+ * @param port 0 for any free port
  */
 export async function startUpstream(
   onData: Behaviour,
@@ -63,7 +64,7 @@ export async function startUpstream(
   };
 }
 
-/** Answers every request head with these bytes; bodies are not looked at. */
+/** Responds to every request head with these bytes, and ignores bodies. */
 export function answering(answer: string): Behaviour {
   return (connection, chunk) => {
     const heads = chunk.split('\r\n\r\n').length - 1;

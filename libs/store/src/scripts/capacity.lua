@@ -1,7 +1,7 @@
 -- Included before every script. The resources that hosts offer and instances reserve, and the limit
 -- per template. A reservation is recorded on the instance (`reservedHost`, and its id in the set of
--- its template) in the same step as its state. So it is never counted twice or released twice,
--- whatever is run again.
+-- its template) in the same step as its state. So a repeated step neither counts nor releases it
+-- twice.
 
 local RESOURCES = { 'instances', 'memory', 'cpus' }
 

@@ -6,7 +6,8 @@
 -- Returns {claimed, fields} | {none} | {full, limit} | {exhausted, kind} | {repeated, id, fields} |
 --         {reused}.
 local base, context = baseOf(KEYS[1]), cjson.decode(ARGV[4])
--- ioredis repeats a command whose connection broke before the answer: it gets the same answer.
+-- ioredis repeats a command whose connection broke before the reply. The repetition gets the same
+-- reply.
 local claim = base .. 'claim:' .. ARGV[5]
 local had = redis.call('GET', claim)
 if had then return { 'claimed', redis.call('HGETALL', base .. 'instance:' .. had) } end

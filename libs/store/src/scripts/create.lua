@@ -1,5 +1,5 @@
--- Writes the intent of an instance: pending, with its lease and its route. Where there is no capacity,
--- or others wait already, it joins the queue of its template, if `context.queue` allows that.
+-- Creates an instance as pending, with its lease and its route. If there is no capacity, or other
+-- instances are queued, it joins the queue of its template where `context.queue` allows that.
 -- KEYS: 1 instance  2 route  3 instances (live, by generation)  4 generation counter
 --       5 pending (by start deadline)  6 events
 -- ARGV: 1 id  2 timeout ms  3 startWithin ms  4 maxTimeout ms  5 template JSON  6 env JSON
@@ -7,7 +7,8 @@
 -- Returns {created | queued, generation, now, expiresAt, maxExpiresAt} | {taken} |
 --         {full, limit} | {exhausted, kind} | {stocked} | {repeated, id, fields} | {reused}.
 local base, id = baseOf(KEYS[1]), ARGV[1]
--- ioredis repeats a command whose connection broke before the answer: it gets the same answer.
+-- ioredis repeats a command whose connection broke before the reply. The repetition gets the same
+-- reply.
 local has = redis.call('HMGET', KEYS[1], 'state', 'timeout', 'template', 'env', 'metadata', 'url')
 if has[1] then
   local same = (has[1] == 'pending' or has[1] == 'starting') and has[2] == ARGV[2] and has[3] == ARGV[5]
@@ -59,7 +60,7 @@ else
   reserveCapacity(base, KEYS[1], id, template)
 end
 if pool then
-  -- It gets its route when it is claimed; until then no visitor knows its id.
+  -- It gets its route when it is claimed. Until then no client knows its id.
   redis.call('HSET', KEYS[1], 'pool', context.pool)
   redis.call('SADD', pool, id)
   redis.call('SADD', base .. 'pool-fingerprints', context.pool)

@@ -1,4 +1,4 @@
--- Takes the first instance out of the queue of a template, where there is capacity for it. Its start
+-- Removes the first instance from the queue of a template, if there is capacity for it. Its start
 -- deadline and its ceiling count from now.
 -- KEYS: 1 queue  2 pending (by start deadline)
 -- ARGV: 1 template's name

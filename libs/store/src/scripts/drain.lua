@@ -1,19 +1,19 @@
--- Any live state → draining, under a new generation. The end of an instance is decided here and
--- nowhere else, so a renewal and a kill at the same instant never both succeed.
+-- Any live state → draining, under a new generation. Only this script ends an instance. So a
+-- renewal and a kill at the same time never both succeed.
 -- KEYS: 1 instance  2 route  3 generation counter  4 pending  5 events  6 expiring
 -- ARGV: 1 id  2 due, surplus, or an end reason  3 message (empty: none)
---       4 message of one that waited in the queue too long  5 message of a start that took too long
+--       4 message if the queue timeout passed  5 message if the start deadline passed
 -- Returns {draining, fields} | {leased, remaining ms} | {paused, remaining ms} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
 if state == 'draining' then return { 'draining', redis.call('HGETALL', KEYS[1]) } end
--- Surplus of a pool: a claim may have come first.
+-- A surplus instance of a pool is not ended if it was claimed meanwhile.
 if ARGV[2] == 'surplus' and state ~= 'warm' then return { 'absent' } end
 local now = nowMs()
 local reason, message = ARGV[2], ARGV[3]
 local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
 if reason == 'surplus' then reason = 'request' end
--- Another run of the same spawn job may have succeeded: then the instance serves.
+-- Another run of the same spawn job may have succeeded. Then the instance serves.
 local serves = isServing(state)
 if reason == 'start_failed' and serves then return { 'leased', remaining } end
 if reason == 'due' then

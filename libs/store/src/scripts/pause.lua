@@ -1,4 +1,4 @@
--- ready → paused. The route is taken away; the lease runs on. Idempotent.
+-- ready → paused. The route changes to paused; the lease continues. Idempotent.
 -- KEYS: 1 instance  2 route  3 events
 -- Returns {paused} | {refused} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')

@@ -1,13 +1,13 @@
--- Included before every script. Which host an instance is to start on, and the queue of those for
--- which there is no capacity.
+-- Included before every script. Chooses the host for an instance, and manages the queues of
+-- instances that wait for capacity.
 
 local function queueKey(base, template) return base .. 'template:' .. template.name .. ':queue' end
 
--- Returns whether a host with this last heartbeat is alive. Every script decides it here.
+-- Returns whether a host with this last heartbeat is alive.
 local function isHostAlive(seenAt, now) return seenAt >= now - HOST_ALIVE_TIMEOUT_MS end
 
 -- Returns the alive host with the most free memory among those with enough capacity; true where no
--- host has registered yet; nil where none has enough. Where no host is alive, all that were seen
+-- host has registered yet; nil where none has enough. If no host is alive, all registered hosts
 -- count, because a host that restarts comes back.
 local function pickHost(base, size)
   local now = nowMs()
@@ -31,14 +31,14 @@ local function exceededLimit(base, template)
 end
 
 -- Reserves capacity for an instance that no host has started. Another host with capacity may start
--- it too; the one that is recorded here always may.
+-- it too; the host with the reservation always may.
 local function reserveCapacity(base, instance, id, template)
   redis.call('SADD', templateInstancesKey(base, template), id)
   local reserved = pickHost(base, resourcesOf(template))
   if reserved and reserved ~= true then reserveOnHost(base, instance, reserved) end
 end
 
--- Takes an instance off the pending set and the queue of its template.
+-- Removes an instance from the pending set and from the queue of its template.
 local function removePending(base, pending, instance, id)
   redis.call('ZREM', pending, id)
   if redis.call('HDEL', instance, 'queued') == 0 then return end

@@ -1,6 +1,6 @@
 -- Included before every script. Membership of warm pools, and their back-off.
 
--- Takes an instance out of its pool.
+-- Removes an instance from its pool.
 local function removeFromPool(base, pool, id)
   redis.call('SREM', base .. 'pool:' .. pool, id)
   redis.call('ZREM', base .. 'pool:' .. pool .. ':warm', id)

@@ -8,7 +8,7 @@ local function baseOf(key) return string.match(key, '^%b{}:') end
 -- Returns whether an instance in this state has a container that serves.
 local function isServing(state) return state == 'ready' or state == 'warm' or state == 'paused' end
 
--- Returns epoch milliseconds. Redis keeps its clock still while a script runs.
+-- Returns epoch milliseconds. Redis' clock does not advance while a script runs.
 local function nowMs()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)

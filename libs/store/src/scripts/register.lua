@@ -72,8 +72,8 @@ local function readOthers()
   return found
 end
 
--- Returns the live host whose network overlaps this one, and that network. Records in `freed` what
--- dead hosts lose.
+-- Returns the live host whose network overlaps this one, and that network. Records in `freed` the
+-- networks that dead hosts lose.
 local function holderOf(network)
   others = others or readOthers()
   local first, last = rangeOf(network)

@@ -1,5 +1,5 @@
--- Moves the deadline of a ready or paused instance: later, or sooner only with `shorten`; never past the
--- ceiling, and never after its end has begun.
+-- Moves the deadline of a ready or paused instance: later, or sooner only with `shorten`. Never
+-- past the ceiling, and never once draining has started.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 timeout ms from now (empty: none)  2 expiresAt (empty: none)  3 shorten (1 or 0)  4 id
 -- Returns {renewed, shortened (1 or 0), fields} | {starting} | {ended, fields} | {absent}.

@@ -1,5 +1,5 @@
--- Included before every script: the one place where routes are written. A route in any state carries
--- the access hash of its instance, because a proxy authorises by the route alone.
+-- Included before every script. Only these functions write routes. A route in any state carries the
+-- access hash of its instance, because a proxy authorises by the route alone.
 
 -- Writes a route with these fields; further arguments go to SET.
 local function writeRoute(route, instance, fields, ...)

@@ -1,4 +1,4 @@
--- Records that instances were used. It changes no route, so it wakes no proxy.
+-- Records that instances were used. It changes no route, so no proxy is notified.
 -- KEYS: instances
 -- Returns how many of them are ready.
 local now = nowMs()

@@ -188,13 +188,15 @@ export class Connection implements ResponseSink {
     this.#socket.write(head, 'latin1');
   }
 
-  /** Sends a piece of the body unchanged; false: wait for `onDrain`. */
+  /** Sends a part of the body unchanged. Returns false if the caller has to wait for `onDrain`. */
   write(data: Buffer): boolean {
     this.activeAt = this.#owner.now;
     return this.#socket.write(data);
   }
 
-  /** Sends a piece of the body as one chunk; false: wait for `onDrain`. */
+  /**
+   * Sends a part of the body as one chunk. Returns false if the caller has to wait for `onDrain`.
+   */
   writeChunk(data: Buffer): boolean {
     this.#socket.cork();
     this.#socket.write(`${data.length.toString(16)}\r\n`, 'latin1');
@@ -260,7 +262,8 @@ export class Connection implements ResponseSink {
   }
 
   #onChunk(data: Buffer): void {
-    // Bytes that no request asked for: whatever follows them cannot be trusted.
+    // No request is in flight, so the bytes belong to no response. The connection cannot be
+    // trusted.
     if (!this.#parser.isBusy) {
       this.destroy('broken', 'data_before_request');
       return;
@@ -287,7 +290,7 @@ export class Connection implements ResponseSink {
     }
   }
 
-  /** What the parser throws is the instance's fault; anything else is a bug of a listener. */
+  /** A ProtocolError is caused by the instance. Any other error is a bug of a listener. */
   #onThrown(error: unknown, listener: ResponseListener | undefined): void {
     if (error instanceof ProtocolError) {
       this.destroy('broken', error.reason, error);

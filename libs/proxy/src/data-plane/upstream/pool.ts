@@ -22,7 +22,7 @@ export interface UpstreamTimeouts {
   readonly responseTimeout: number;
 }
 
-/** What a pool uses of all pools of the process. */
+/** What a pool needs from the set of all pools. */
 interface PoolContext {
   /** Coarse monotonic milliseconds. */
   readonly now: number;
@@ -69,7 +69,7 @@ export class UpstreamPool implements ConnectionOwner {
     return this.#context.now;
   }
 
-  /** Nothing is open, so the pool may be forgotten. */
+  /** Whether no socket is open. The pool can then be removed. */
   get isUnused(): boolean {
     return this.#connections.size === 0 && this.#sockets.size === 0;
   }
@@ -199,7 +199,7 @@ async function opened(socket: Socket, timeoutMs: number): Promise<void> {
   socket.once('connect', () => resolve(undefined));
   // The listener stays: an error while the route is being confirmed must not be uncaught.
   socket.on('error', (error) => reject(new UpstreamError('unreachable', 'connect_failed', error)));
-  // Without an error it is the pool that has closed the socket.
+  // Without an error event, the pool has closed the socket.
   socket.once('close', () => reject(new UpstreamError('superseded', 'route_superseded')));
   try {
     await promise;
@@ -269,7 +269,7 @@ export class UpstreamPools implements PoolContext {
     for (const pool of this.#pools.values()) this.#drop(pool);
   }
 
-  /** Destroys the pool at its deadline, with nobody's help; a renewal moves the deadline. */
+  /** Destroys the pool at its deadline, without any other process. A renewal moves the deadline. */
   #watch(pool: UpstreamPool, deadline: number): void {
     const wait = Math.min(Math.max(deadline - performance.now(), 0), ROUTE_RECHECK_MS);
     setTimeout(() => void this.#recheck(pool), wait).unref();

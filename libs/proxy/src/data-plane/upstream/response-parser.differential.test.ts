@@ -3,10 +3,10 @@ import { Duplex } from 'node:stream';
 import { expect, test } from 'vitest';
 import { ResponseParser } from './response-parser.ts';
 
-// A parser of one's own is only worth having where it is as strict as the one that everybody
-// uses. So: whatever it accepts, llhttp accepts too (through node:http's client), as the same
-// status, fields and body. The cases are mutations of good answers, by a seed that a failure
-// names; EPHEMERA_FUZZ_CASES and EPHEMERA_FUZZ_SEED run more of them, or others.
+// The parser must be at least as strict as llhttp. Whatever it accepts, llhttp must accept too
+// (through the client of node:http), with the same status, fields and body. The cases are mutations
+// of valid responses; a failure names its seed. EPHEMERA_FUZZ_CASES and EPHEMERA_FUZZ_SEED change
+// the number of cases and the seed.
 
 const CASES = Number(process.env['EPHEMERA_FUZZ_CASES'] ?? 5_000);
 const SEED = Number(process.env['EPHEMERA_FUZZ_SEED'] ?? 1);
@@ -27,7 +27,7 @@ const PIECES = [
   ...['Trailer: T\r\n', 'Content-Length', 'Transfer-Encoding', '\r\n x', 'HEAD'],
 ];
 
-/** Random numbers that a seed repeats (mulberry32). */
+/** Reproducible random numbers from a seed (mulberry32). */
 function randomness(seed: number): (below: number) => number {
   let state = seed >>> 0;
   return (below) => {
@@ -64,8 +64,8 @@ interface Reading {
 }
 
 /**
- * What the parser makes of bytes that come in random pieces, and how many it takes for the answer;
- * undefined: refused or incomplete.
+ * Returns what the parser reads from bytes that arrive in random parts, and how many belong to the
+ * response; undefined if it refuses them or the response is incomplete.
  */
 function read(
   bytes: string,
@@ -96,7 +96,7 @@ function read(
   return parser.end() ? { status, fields, body, taken } : undefined;
 }
 
-/** The same by llhttp. */
+/** The same with llhttp. */
 function readByNode(bytes: string): Promise<Reading | undefined> {
   return new Promise((resolve) => {
     const connection = new Duplex({
@@ -124,7 +124,7 @@ function readByNode(bytes: string): Promise<Reading | undefined> {
   });
 }
 
-test(`${CASES} mutated answers of seed ${SEED}: none is accepted that llhttp would refuse`, async () => {
+test(`${CASES} mutated responses of seed ${SEED}: none is accepted that llhttp refuses`, async () => {
   const random = randomness(SEED);
   let accepted = 0;
   for (let index = 0; index < CASES; index++) {
@@ -145,6 +145,6 @@ test(`${CASES} mutated answers of seed ${SEED}: none is accepted that llhttp wou
       kept.splice(0, at + 1);
     }
   }
-  // Otherwise nothing was compared.
+  // Otherwise the test would have compared nothing.
   expect(accepted).toBeGreaterThan(CASES / 20);
 });

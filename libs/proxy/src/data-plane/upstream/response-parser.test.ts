@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { ProtocolError, type ResponseHead, ResponseParser } from './response-parser.ts';
 
-/** What a parser made of some bytes. */
+/** Returns everything that the parser reported for some bytes. */
 function parse(pieces: readonly string[], method = 'GET') {
   const heads: ResponseHead[] = [];
   let body = '';
@@ -17,7 +17,7 @@ function parse(pieces: readonly string[], method = 'GET') {
   return { heads, body, trailers, taken, parser };
 }
 
-test('an answer in one piece and the same in single bytes are the same', () => {
+test('a response is parsed alike in one part and in single bytes', () => {
   const bytes =
     'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n' +
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Z\r\nX:  y \t\r\nEmpty:\r\n\r\n' +
@@ -35,7 +35,7 @@ test('an answer in one piece and the same in single bytes are the same', () => {
   expect(whole.taken).toEqual([bytes.length]);
 });
 
-test('what stands behind an answer is not taken', () => {
+test('bytes after a response are not consumed', () => {
   const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
   const { taken, body } = parse([`${answer}HTTP/1.1 200 OK\r\n`]);
   expect(taken).toEqual([answer.length]);
@@ -58,7 +58,7 @@ test.each([
   expect(heads[0]?.isReusable).toBe(reusable);
 });
 
-test('a body without a frame ends with the connection, and with nothing else', () => {
+test('a body without framing ends only with the connection', () => {
   const { parser, trailers, body } = parse(['HTTP/1.1 200 OK\r\n\r\n', 'a', 'b']);
   expect(body).toBe('ab');
   expect(trailers).toBeUndefined();
@@ -123,7 +123,7 @@ test.each([
   expect(() => parse(Array.from(bytes))).toThrow(ProtocolError);
 });
 
-test('takes time in proportion to the length of a head, whatever is in it', () => {
+test('takes linear time for any head', () => {
   const before = performance.now();
   for (const filler of [' ', '\t', ':', 'a', ' :', '\r', ',', ';', '=']) {
     const field = filler.repeat(60_000);

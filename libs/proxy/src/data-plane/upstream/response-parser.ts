@@ -73,8 +73,8 @@ const BARE_LF = /(?<!\r)\n/g;
 type ParserStep = 'idle' | 'head' | 'length' | 'chunked' | 'trailers' | 'until-close';
 
 /**
- * Parses the responses of one connection, one at a time. `begin` announces each request; bytes that
- * arrive without a request are not taken.
+ * Parses the responses of one connection, one at a time. `begin` announces each request. Bytes that
+ * arrive without a request are not consumed.
  */
 export class ResponseParser {
   #step: ParserStep = 'idle';
@@ -223,7 +223,7 @@ export class ResponseParser {
   }
 }
 
-/** Refuses early, so that nobody waits for the rest of what cannot be a head. */
+/** Refuses early, so that the client does not wait for the rest of an invalid head. */
 function requireHttpPrefix(text: string): void {
   if (!text.startsWith('HTTP/1.') && !'HTTP/1.'.startsWith(text)) {
     throw new ProtocolError('not_http');
@@ -307,7 +307,7 @@ const kindOf = rememberKinds<FieldKind>(
   (name) => FIELD_KINDS.get(name) ?? (name.startsWith('proxy-') ? 'drop' : 'pass'),
 );
 
-/** The fields of a response: those for the client, and what the others say about the connection. */
+/** The fields of a response: end-to-end fields, and the fields that describe the connection. */
 export class ResponseFields {
   /** Name, value, name, value, … */
   endToEnd: string[] = [];
