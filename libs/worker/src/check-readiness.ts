@@ -1,17 +1,17 @@
 import { withDeadline } from './docker/deadline.ts';
 
-/** How long a part may take to answer, milliseconds. */
+/** Timeout of each ping, milliseconds. */
 const TIMEOUT_MS = 2_000;
 
 /**
- * What `/readyz` of a worker tells: whether it takes jobs, and whether it reaches what it needs.
- * @param pings what each of those parts is asked
+ * The answer of a worker's `/readyz`: whether it takes jobs, and whether its services respond.
+ * @param pings one call for each service
  */
 export async function checkReadiness(
   running: boolean,
   pings: Readonly<Record<string, () => Promise<unknown>>>,
 ) {
-  const inspectLimit = Object.entries(pings).map(async ([part, ping]) => {
+  const checks = Object.entries(pings).map(async ([part, ping]) => {
     const answers = await withDeadline(part, TIMEOUT_MS, ping()).then(
       () => true,
       () => false,
@@ -19,7 +19,7 @@ export async function checkReadiness(
     return [part, answers] as const;
   });
   const parts: Record<string, boolean> = {
-    ...Object.fromEntries(await Promise.all(inspectLimit)),
+    ...Object.fromEntries(await Promise.all(checks)),
     running,
   };
   return { ready: Object.values(parts).every(Boolean), parts };

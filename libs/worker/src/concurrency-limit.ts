@@ -1,6 +1,8 @@
 import PQueue from 'p-queue';
 
-/** Runs at most so many calls at once, in order; `last` ones run when no other call waits. */
+/**
+ * Runs calls in order, up to a maximum concurrency. Calls with `last` run when no other call waits.
+ */
 export type ConcurrencyLimit = <T>(work: () => Promise<T>, last?: 'last') => Promise<T>;
 
 export function limitConcurrency(max: number): ConcurrencyLimit {

@@ -69,15 +69,18 @@ import { createWorkerMetrics } from './worker-metrics.ts';
 
 const RECONCILE_INTERVAL_MS = 10_000;
 const HEARTBEAT_INTERVAL_MS = 5_000;
-/** A registration that old may have been lost to another host, ms: as long as a host counts as alive. */
-const REGISTRATION_STANDS = HOST_ALIVE_TIMEOUT_MS;
-/** Room that opens is used at once; these only make up for what was missed. */
+/**
+ * Age at which another host may have taken the registration, ms: a host counts as dead after this
+ * time.
+ */
+const REGISTRATION_TIMEOUT_MS = HOST_ALIVE_TIMEOUT_MS;
+/** Freed capacity is used immediately. These intervals only cover missed events. */
 const DEQUEUE_INTERVAL_MS = 1_000;
 const REFILL_INTERVAL_MS = 5_000;
 const SCHEDULE_REFILL_INTERVAL_MS = 60_000;
 const EXPIRE_DEAD_HOSTS_INTERVAL_MS = 30_000;
 const EXPIRING_INTERVAL_MS = 1_000;
-/** How many exits are looked into at once: all may end together. */
+/** Maximum number of exits handled concurrently. All containers may exit at once. */
 const EXIT_CONCURRENCY = 32;
 
 /** Settings of the worker; durations in milliseconds. */
@@ -104,7 +107,7 @@ export interface WorkerConfig {
   readonly configFile: string;
 }
 
-/** What a worker is made of; tests wrap or replace single parts. */
+/** The parts of a worker. Tests wrap or replace some of them. */
 export interface WorkerDependencies {
   readonly createStore: typeof createStore;
   readonly createProducers: typeof createProducers;
@@ -130,7 +133,10 @@ export const workerDependencies: WorkerDependencies = {
   startJobWorker,
 };
 
-/** A worker beside one Docker daemon: starts, probes, kills and reconciles its containers. */
+/**
+ * A worker of one Docker daemon. It starts, probes, kills and reconciles the containers of
+ * instances.
+ */
 export function createWorker(
   config: WorkerConfig,
   dependencies: WorkerDependencies = workerDependencies,
@@ -139,7 +145,7 @@ export function createWorker(
   const shutdown = createShutdown(logger);
   return {
     logger,
-    start: () => startWorker(config, dependencies, { logger, lifetime: shutdown }),
+    start: () => startWorker(config, dependencies, { logger, shutdown }),
     stop: () => shutdown.stop(),
   };
 }
@@ -147,7 +153,7 @@ export function createWorker(
 async function startWorker(
   config: WorkerConfig,
   dependencies: WorkerDependencies,
-  { logger, lifetime: shutdown }: { readonly logger: Logger; readonly lifetime: Shutdown },
+  { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
 ): Promise<void> {
   const { namespace } = config;
   const keys = keysOf(namespace);
@@ -184,7 +190,7 @@ async function startWorker(
     logger,
   });
   const store = dependencies.createStore(redis, keys, config.tombstone);
-  // Before anything is done in the name of the host: another daemon may have the same id.
+  // Register before any change: another daemon may use the same host id.
   const registration: HostRegistration = hostRegistration({
     registry: store.hostRegistry,
     host,
@@ -213,7 +219,7 @@ async function startWorker(
       docker,
       namespace,
       host,
-      networks: { reserve: holdPort },
+      networks: { reserve: reservePort },
       resolvers: config.egress.resolvers,
       now: () => instances.now(),
       pulls,
@@ -223,8 +229,9 @@ async function startWorker(
     }),
     [limitsCheck(capacity.memory), policyCheck(() => policy.current), firewall.startCheck],
   );
-  // Very many may be due, exit or fail at one instant: each kind has lanes of its own and waits for no
-  // other, and who waits for its turn here is withdrawn already.
+  // Many instances may expire, exit or fail at the same time. Each cause has its own concurrency
+  // limit, so that none delays another. The route is removed before the removal waits for the
+  // limit.
   const limitedContainers = () => withRemovalLimit(containers, config.killConcurrency);
   const addresses = store.addresses(host);
   const registry = createMetrics('worker');
@@ -244,9 +251,9 @@ async function startWorker(
     timeoutMs: 2 * RECONCILE_INTERVAL_MS,
     onError: (err, id) => logger.warn({ err, id }, 'overdue kill job not promoted'),
   });
-  shutdown.onShutdown('late kills', () => overdueKills.stop());
+  shutdown.onShutdown('overdue kills', () => overdueKills.stop());
 
-  // Before the work, so that it is there until that has stopped.
+  // Start it before the jobs, so that it stops after them.
   let isServing = false;
   const pings = {
     redis: () => redis.ping(),
@@ -262,9 +269,9 @@ async function startWorker(
   const inFlight = new Set<string>();
   const repaired = limitedContainers();
   const reconcileNow = async (): Promise<void> => {
-    // Cut off from Redis for long, another daemon may have taken the host id: its instances are
-    // not on this daemon, and would be taken for lost.
-    if (performance.now() > registeredAt + REGISTRATION_STANDS) await heartbeat();
+    // After a long loss of Redis, another daemon may have taken the host id. Its instances have no
+    // container on this daemon, so reconciliation would end them.
+    if (performance.now() > registeredAt + REGISTRATION_TIMEOUT_MS) await heartbeat();
     const ended = metrics.reconcileSeconds.startTimer();
     try {
       await dependencies.reconcile({
@@ -290,8 +297,8 @@ async function startWorker(
   };
   const reconcileOnce = () => store.withReconcilerLock(host, 30_000, reconcileNow);
 
-  // Before anything changes, so that nothing goes untold. Where no webhook is known here, workers
-  // that know some do it alone.
+  // Start before the first change, so that no event is missed. A worker without webhooks leaves the
+  // events to workers that have some.
   if (config.webhooks.length > 0) {
     const blocking = connectRedis(config.redis, 'watch', onRedisError);
     const { webhooks } = config;
@@ -304,11 +311,15 @@ async function startWorker(
 
   const stopping = new AbortController();
   const { signal } = stopping;
-  // The repairs may take longer than a host counts as alive.
-  const beating = runPeriodically('heartbeat', HEARTBEAT_INTERVAL_MS, beat, { signal, logger });
+  // Start the heartbeat before the first reconciliation, which may take longer than the heartbeat
+  // timeout.
+  const heartbeatLoop = runPeriodically('heartbeat', HEARTBEAT_INTERVAL_MS, sendHeartbeat, {
+    signal,
+    logger,
+  });
 
-  // What became overdue while nobody was here goes before anything new is started; whoever held
-  // the lock may have died with it.
+  // End overdue instances before new ones start. This run ignores the lock, because its holder may
+  // have died.
   await reconcileNow();
 
   const options = {
@@ -362,16 +373,16 @@ async function startWorker(
     running: (id) => inspectLimit(() => containers.running(id)),
   };
   const loops = [
-    beating,
+    heartbeatLoop,
     runPeriodically('reconcile', RECONCILE_INTERVAL_MS, reconcileOnce, { signal, logger }),
-    // Beside it: neither may hold up the other.
+    // A separate loop, so that neither delays the other.
     runPeriodically('networks', RECONCILE_INTERVAL_MS, keepNetworks, { signal, logger }),
     runPeriodically('start queue', DEQUEUE_INTERVAL_MS, startQueued, { signal, logger }),
     runPeriodically('dead hosts', EXPIRE_DEAD_HOSTS_INTERVAL_MS, expireDeadHosts, {
       signal,
       logger,
     }),
-    // Again and again: a Redis that lost everything has lost it too.
+    // Repeat it, because Redis may lose the job scheduler.
     runPeriodically(
       'refill',
       SCHEDULE_REFILL_INTERVAL_MS,
@@ -395,7 +406,7 @@ async function startWorker(
     await Promise.all(loops);
   });
 
-  // Last, to stop first, and both at once: what is under way has its time from the signal on.
+  // Registered last, so that it stops first. Both stop together, so that their timeouts overlap.
   shutdown.onShutdown('jobs', () => Promise.all([spawnWorker.stop(), killWorker.stop()]));
 
   isServing = true;
@@ -423,7 +434,7 @@ async function startWorker(
     if (started.length > 0) logger.info({ ids: started }, 'instances started from the queue');
   }
 
-  async function beat(): Promise<void> {
+  async function sendHeartbeat(): Promise<void> {
     await withDeadline('ping', DEFAULT_TIMEOUT_MS, docker.ping());
     await heartbeat();
     const max = registration.conflict === undefined ? networks.max : 0;
@@ -440,20 +451,20 @@ async function startWorker(
     }
   }
 
-  /** Whatever goes on here would act on the instances of the other daemon. */
+  /** Any further work would affect the instances of the other daemon. */
   function stopForOtherDaemon({ message }: HostIdTakenError): void {
     if (shutdown.stopping) return;
     logger.fatal({ host }, message);
     void shutdown.stop().finally(() => process.exit(1));
   }
 
-  function holdPort() {
+  function reservePort() {
     const { conflict } = registration;
     if (conflict !== undefined) throw new ContainerStartError(conflict);
     return networks.reserve();
   }
 
-  /** A daemon that has just come back may have built its chains anew. */
+  /** A restarted daemon may have rebuilt its iptables chains. */
   function assertFirewall(): void {
     firewall
       .assert()

@@ -1,15 +1,15 @@
 import type { InstancesNetwork } from './docker/instances-network.ts';
 
-/** What instances with egress reach and do not, beside what holds for all of them. */
+/** The egress settings of a worker. */
 export interface EgressRules {
-  /** Resolvers that they may ask, wherever they are: addresses. */
+  /** Addresses of DNS resolvers that instances with egress may use, even in blocked ranges. */
   readonly resolvers: readonly string[];
-  /** Ranges that they do not reach, beside those that nobody reaches. */
+  /** Blocked ranges in addition to `BLOCKED_RANGES`. */
   readonly blocked: readonly string[];
 }
 
-/** What is near, the host's or nobody's: never reached, whatever a template says (RFC 6890). */
-export const NEAR: readonly string[] = [
+/** Private, link-local and reserved ranges (RFC 6890). No instance can reach them. */
+export const BLOCKED_RANGES: readonly string[] = [
   '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',
@@ -19,20 +19,20 @@ export const NEAR: readonly string[] = [
   '192.0.0.0/24',
   '192.168.0.0/16',
   '198.18.0.0/15',
-  // Azure's: the one metadata address that is no private one.
+  // The metadata service of Azure, the only one at a public address.
   '168.63.129.16/32',
   // Multicast, reserved, broadcast.
   '224.0.0.0/3',
 ];
 
 /**
- * The rules for one bridge of the instances, as a shell script for `iptables`; running it again
- * changes nothing. It looks first at whether rules set here would hold at all, and fails where not.
- * It prints `put first: TABLES CHAIN` for each jump that was not where it belongs.
+ * Returns a shell script that sets the `iptables` rules of one bridge. It is idempotent. It first
+ * checks that the rules would take effect, and fails if not. It prints `put first: TABLES CHAIN`
+ * for each jump that was not at the top of its chain.
  *
- * The bridge to itself: only from and to the infrastructure's /24. From the bridge to the host:
- * replies only. From the bridge outwards: replies, and what egress opens. Towards the bridge: what
- * came by a published port, and replies. IPv6: nothing.
+ * Within the bridge: only traffic from and to the infrastructure's /24. From the bridge to the
+ * host: replies only. From the bridge outwards: replies, and the ranges that egress allows. Towards
+ * the bridge: connections to published ports, and replies. IPv6: nothing.
  */
 export function firewallScript(network: InstancesNetwork, egress: EgressRules): string {
   const { forward, input } = chainsOf(network);
@@ -43,24 +43,25 @@ export function firewallScript(network: InstancesNetwork, egress: EgressRules): 
   );
   return [
     'set -e',
-    whereRulesHold(bridge),
-    PLACING,
+    checkHostScript(bridge),
+    PUT_FIRST_SCRIPT,
     ...fill('iptables', forward, [
       `-i ${bridge} -o ${bridge} -s ${infrastructure} -j ACCEPT`,
       `-i ${bridge} -o ${bridge} -d ${infrastructure} ${known} -j ACCEPT`,
       `-i ${bridge} -o ${bridge} -j DROP`,
-      // A neighbour that routes through this host; Docker stops it only where it set the policy.
+      // Blocks a machine that routes through this host. Docker blocks it only if it set the FORWARD
+      // policy.
       `! -i ${bridge} -o ${bridge} -m conntrack ! --ctstate ESTABLISHED,RELATED,DNAT -j DROP`,
       `! -i ${bridge} -j RETURN`,
       `${known} -j RETURN`,
       ...resolvers,
-      ...[...NEAR, ...egress.blocked].map((range) => `-d ${range} -j DROP`),
+      ...[...BLOCKED_RANGES, ...egress.blocked].map((range) => `-d ${range} -j DROP`),
       `! -s ${open.subnet} -j DROP`,
     ]),
     ...fill('iptables', input, [`-i ${bridge} ${known} -j ACCEPT`, `-i ${bridge} -j DROP`]),
     jump('iptables', 'DOCKER-USER', forward),
-    // What others have put before Docker's chain would let pass what ours refuses.
-    `leads iptables$kind FORWARD DOCKER-USER || ${jump('iptables', 'FORWARD', forward)}`,
+    // A rule before DOCKER-USER could accept traffic that these rules drop.
+    `is_first iptables$kind FORWARD DOCKER-USER || ${jump('iptables', 'FORWARD', forward)}`,
     jump('iptables', 'INPUT', input),
     'if [ -e /proc/net/if_inet6 ]; then',
     ...fill('ip6tables', forward, [`-i ${bridge} -j DROP`, `-o ${bridge} -j DROP`]),
@@ -71,7 +72,10 @@ export function firewallScript(network: InstancesNetwork, egress: EgressRules): 
   ].join('\n');
 }
 
-/** Prints the names of all chains that {@link firewallScript} may have made on a host. */
+/**
+ * Returns a script that prints the names of all chains that {@link firewallScript} may have
+ * created.
+ */
 export function firewallListScript(): string {
   return KINDS.map(
     (name) =>
@@ -79,7 +83,7 @@ export function firewallListScript(): string {
   ).join('\n');
 }
 
-/** Which of these networks have rules, by what {@link firewallListScript} printed; their bridges. */
+/** The bridges of the networks that have rules, from the output of {@link firewallListScript}. */
 export function bridgesWithRules(printed: string, networks: readonly InstancesNetwork[]): string[] {
   const chains = new Set(Array.from(printed.matchAll(/^-N (EPHEMERA-\S+)$/gm), ([, name]) => name));
   return networks
@@ -91,7 +95,7 @@ const KINDS = ['iptables', 'ip6tables'].flatMap((name) =>
   ['', '-nft', '-legacy'].map((kind) => name + kind),
 );
 
-/** Takes the rules away again, ours alone. */
+/** Returns a script that removes the rules of one bridge. */
 export function firewallRemovalScript(network: InstancesNetwork): string {
   const { forward, input } = chainsOf(network);
   return KINDS.flatMap((name) => [
@@ -110,30 +114,30 @@ export function firewallRemovalScript(network: InstancesNetwork): string {
 }
 
 /**
- * Chooses the kind of iptables that the daemon uses, that of nf_tables or the older one: rules of
- * the other kind would stand where no packet passes. The daemon's own chain tells.
+ * Selects the iptables backend of the daemon (nf_tables or legacy). Rules in the other backend
+ * would see no packets. The chain DOCKER-USER identifies it.
  */
-function whereRulesHold(bridge: string): string {
+function checkHostScript(bridge: string): string {
   return `
 fail() { echo "$1" >&2; exit 1; }
 [ -e /proc/sys/net/ipv4/conf/${bridge} ] ||
-  fail 'the bridge ${bridge} is not on this machine: the Docker daemon has another network'
+  fail 'the bridge ${bridge} is not on this machine: the Docker daemon runs in another network namespace'
 for kind in '' -nft -legacy none; do
-  [ "$kind" != none ] || fail 'the Docker daemon sets no rules of iptables here (no DOCKER-USER)'
+  [ "$kind" != none ] || fail 'the Docker daemon sets no iptables rules here (no DOCKER-USER chain)'
   ! iptables$kind -w 5 -C FORWARD -j DOCKER-USER 2>/dev/null || break
 done
 [ "$(cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null)" = 1 ] ||
-  fail 'net.bridge.bridge-nf-call-iptables is not 1: a bridge would pass by the rules'
+  fail 'net.bridge.bridge-nf-call-iptables is not 1, so bridged packets would bypass the rules'
 `;
 }
 
-/** A chain's name has at most 28 characters; the bridge's name is unique and at most 15. */
+/** A chain name has at most 28 characters. The bridge name is unique and has at most 15. */
 function chainsOf({ bridge }: InstancesNetwork): { forward: string; input: string } {
   const name = `EPHEMERA-${bridge.toUpperCase()}`;
   return { forward: `${name}-F`, input: `${name}-I` };
 }
 
-/** In one transaction, so that there is no moment with half of the rules. */
+/** Sets all rules of a chain in one transaction, so that it is never incomplete. */
 function fill(tables: string, chain: string, rules: readonly string[]): string[] {
   return [
     `${tables}$kind-restore -w 5 --noflush <<RULES`,
@@ -146,17 +150,17 @@ function fill(tables: string, chain: string, rules: readonly string[]): string[]
   ];
 }
 
-/** The jump stands first, ahead of whatever else the host's chain holds. */
+/** Puts the jump first in the chain, before all other rules. */
 function jump(tables: string, from: string, to: string): string {
   return `put_first ${tables}$kind ${from} ${to}`;
 }
 
 /**
- * Who sets a rule at the top of a chain comes before a jump that was first until then. Jumps of
- * other bridges do no harm there: were they moved too, two workers would take turns for ever.
+ * Moves a jump back to the top if other rules were inserted before it. Jumps of other bridges may
+ * precede it: otherwise two workers would move their jumps for ever.
  */
-const PLACING = `
-leads() {
+const PUT_FIRST_SCRIPT = `
+is_first() {
   rules=$($1 -w 5 -S "$2") || exit 1
   while read -r _ _ rule; do
     case "$rule" in
@@ -170,9 +174,9 @@ RULES
   return 1
 }
 put_first() {
-  ! leads "$@" || return 0
+  ! is_first "$@" || return 0
   if $1 -w 5 -C "$2" -j "$3" 2>/dev/null; then
-    # In one transaction, so that there is no moment without it.
+    # In one transaction, so that the jump is never missing.
     printf '%s\\n' '*filter' "-D $2 -j $3" "-I $2 -j $3" COMMIT | $1-restore -w 5 --noflush
   else
     $1 -w 5 -I "$2" -j "$3"

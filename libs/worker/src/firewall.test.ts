@@ -38,7 +38,7 @@ test('where they are not, it says once what that means', async () => {
   await firewall.assert();
   await firewall.assert();
   expect(lines).toEqual([
-    'warn: firewall rules could not be set: only trusted templates are started here',
+    'warn: firewall rules could not be set: only trusted templates can start on this host',
   ]);
 });
 
@@ -51,7 +51,7 @@ test('without the rules only trusted templates are started', async () => {
   const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });
   expect(await firewall.startCheck({ ...untrusted, trusted: true })).toEqual([]);
   expect(await firewall.startCheck(untrusted)).toEqual([
-    'no firewall rules could be set here, and the template "demo" is not trusted',
+    'firewall rules cannot be set on this host, and the template "demo" is not trusted',
   ]);
   works = true;
   expect(await firewall.startCheck(untrusted)).toEqual([]);
@@ -91,9 +91,9 @@ test('rules that are set for the first time were not gone', async () => {
   await firewall.assert();
   await firewall.assert();
   expect(lines).toEqual([
-    'warn: firewall rules could not be set: only trusted templates are started here',
-    'info: firewall rules are set again',
-    'warn: firewall rules were gone, or behind others: ours are first again',
+    'warn: firewall rules could not be set: only trusted templates can start on this host',
+    'info: firewall rules could be set again',
+    'warn: firewall rules were missing or not first, and have been restored',
   ]);
 });
 

@@ -7,32 +7,35 @@ import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
 import type { EgressRules } from './firewall-rules.ts';
 import type { StartCheck } from './start-checks.ts';
 
-/** Runs a shell script with the right to change the firewall of the Docker host; gives what it printed. */
+/** Runs a shell script that may change the firewall of the Docker host. Returns its output. */
 export type RunOnHost = (script: string) => Promise<string>;
 
 export interface Firewall {
-  /** Sets the rules again where they are gone, or where those of others have come before them. */
+  /** Restores rules that are missing or that other rules precede. */
   assert(): Promise<void>;
-  /** Sets the rules of one more network. @throws BootError where they are required and cannot be set */
+  /**
+   * Sets the rules of one more network.
+   * @throws BootError if they cannot be set and are required, or were set before
+   */
   secure(network: InstancesNetwork): Promise<void>;
-  /** Forgets all networks but these: one whose bridge is gone would fail the rules of the others. */
+  /** Forgets all other networks. A missing bridge would make the rules of all networks fail. */
   keep(networks: readonly InstancesNetwork[]): void;
   remove(): Promise<void>;
-  /** Without the rules, only templates that the operator trusts are started. */
+  /** Without the rules, only templates with `trusted: true` may start. */
   readonly startCheck: StartCheck;
 }
 
 const run = promisify(execFile);
 
-/** For a worker that is root on the Docker host itself. */
+/** For a worker that runs as root on the Docker host. */
 export const runHere: RunOnHost = async (script) => {
   return (await run('/bin/sh', ['-c', script], { timeout: 30_000 })).stdout;
 };
 
 /**
- * Sets the rules for the instances' networks. Where that is not possible, `required` refuses to
- * start; `auto` goes on with templates that are trusted, and says so each time that the reason
- * changes. `off` is the operator's word that something else keeps instances in.
+ * Sets the rules for the networks of the instances. If that fails, `required` refuses to start.
+ * `auto` starts only trusted templates, and logs each new reason. `off` sets no rules: the operator
+ * isolates instances by other means.
  */
 export async function createFirewall(options: {
   network: InstancesNetwork;
@@ -45,24 +48,26 @@ export async function createFirewall(options: {
   const networks = new Map<string, InstancesNetwork>();
   let lastFault: string | undefined;
 
-  /** Gives the chains in which ours did not come first, as in all of them at the start. */
+  /** Returns the chains in which the jump was not first. At the start, these are all chains. */
   const set = async (): Promise<string[]> => {
-    // Without a network nothing is set, and nothing is learnt of whether it could be.
+    // Without a network there is nothing to set, and `lastFault` stays as it is.
     if (mode === 'off' || networks.size === 0) return [];
     const chosen = [...networks.values()];
     try {
-      const said = await runOnHost(
+      const output = await runOnHost(
         chosen.map((instancesNetwork) => firewallScript(instancesNetwork, egress)).join('\n'),
       );
-      if (lastFault !== undefined) logger.info('firewall rules are set again');
+      if (lastFault !== undefined) logger.info('firewall rules could be set again');
       lastFault = undefined;
-      return [...new Set(Array.from(said.matchAll(/put first: (\S+ \S+)/g), ([, at = '']) => at))];
+      return [
+        ...new Set(Array.from(output.matchAll(/put first: (\S+ \S+)/g), ([, at = '']) => at)),
+      ];
     } catch (error) {
       const fault = error instanceof Error ? error.message : String(error);
       if (fault !== lastFault) {
         logger.warn(
           { err: error, bridges: chosen.map(({ bridge }) => bridge) },
-          'firewall rules could not be set: only trusted templates are started here',
+          'firewall rules could not be set: only trusted templates can start on this host',
         );
       }
       lastFault = fault;
@@ -71,18 +76,18 @@ export async function createFirewall(options: {
   };
 
   const assert = async (): Promise<void> => {
-    const held = lastFault === undefined;
+    const wereSet = lastFault === undefined;
     const chains = await set();
-    if (!held || chains.length === 0) return;
-    logger.warn({ chains }, 'firewall rules were gone, or behind others: ours are first again');
+    if (!wereSet || chains.length === 0) return;
+    logger.warn({ chains }, 'firewall rules were missing or not first, and have been restored');
   };
 
   const secure = async (network: InstancesNetwork, isFirst = false): Promise<void> => {
-    const held = !isFirst && lastFault === undefined;
+    const wereSet = !isFirst && lastFault === undefined;
     networks.set(network.name, network);
     await set();
-    // Where rules held so far, no other network is used without its own.
-    if (lastFault === undefined || (mode !== 'required' && !held)) return;
+    // Once rules were set, no network is used without rules.
+    if (lastFault === undefined || (mode !== 'required' && !wereSet)) return;
     throw new BootError(`the firewall rules for ${network.bridge} could not be set: ${lastFault}`);
   };
 
@@ -100,10 +105,12 @@ export async function createFirewall(options: {
     },
     async startCheck({ name, trusted = false }) {
       if (mode === 'off' || trusted) return [];
-      // It may have been the lock of the tables that was held for too long.
+      // The last attempt may have failed only because iptables was locked for too long.
       if (lastFault !== undefined) await assert();
       if (lastFault === undefined) return [];
-      return [`no firewall rules could be set here, and the template "${name}" is not trusted`];
+      return [
+        `firewall rules cannot be set on this host, and the template "${name}" is not trusted`,
+      ];
     },
   };
 }

@@ -11,50 +11,58 @@ export interface HostRegistrationOptions {
   readonly registry: Pick<HostRegistry, 'register'>;
   readonly host: string;
   readonly bootId: string;
-  /** The networks of this host as they are now, the first one first. */
+  /** The current networks of this host, ordered by index. */
   readonly networks: () => readonly Network[];
-  /** Looks at the networks again: another worker may have made one anew. */
+  /** Reads the networks again, because another worker may have recreated one. */
   readonly recheck: () => Promise<void>;
   readonly logger: Logger;
-  /** How long a start waits for the heartbeat of another host to expire, and how often it looks. */
+  /**
+   * How long a start waits for the heartbeat of another host to expire, and the interval of its
+   * checks.
+   */
   readonly wait?: { readonly timeoutMs: number; readonly intervalMs: number };
 }
 
-/** The registration of this host: its id and its networks are its own as long as it is alive. */
+/**
+ * The registration of this host. It reserves the host id and the networks while the host is alive.
+ */
 export interface HostRegistration {
-  /** Why no instance may be started at present, as a sentence; undefined where they may. */
+  /** Why no instance can be started now, as a sentence. Undefined if there is no conflict. */
   readonly conflict: string | undefined;
-  /** How many networks of this host overlap another host's. */
+  /** Number of networks of this host that overlap a network of another host. */
   readonly overlaps: number;
   /**
    * Registers the host with all its networks.
-   * @throws BootError where another live daemon has the host id, or another live host has one of
-   * the networks
+   * @throws BootError if another live daemon has the host id, or another live host has one of the
+   * networks
    */
   start(): Promise<void>;
-  /** Registers a further network; gives the reason where that is refused. */
+  /** Registers a further network. Returns the reason if it is refused. */
   claim(network: Network): Promise<string | undefined>;
   /**
-   * Records a heartbeat and registers again what Redis has lost.
-   * @throws HostIdTakenError where another daemon has the host id by now
+   * Records a heartbeat and restores a registration that Redis has lost.
+   * @throws HostIdTakenError if another daemon has taken the host id
    */
   heartbeat(): Promise<void>;
-  /** Lets a worker that follows start at once, also where the network is removed meanwhile. */
+  /**
+   * Ends the registration, so that a new worker starts without a wait, even with a recreated
+   * network.
+   */
   release(): Promise<void>;
 }
 
-/** Another daemon has registered under the host id of this one: nothing here may go on. */
+/** Another daemon has registered under this host id. This worker must stop. */
 export class HostIdTakenError extends Error {
   override readonly name = 'HostIdTakenError';
 }
 
 /**
- * The heartbeat timeout of 15 s, and one heartbeat. After a reboot the former boot id expires
- * within it; a worker beside this one registers a network that was made anew within it.
+ * The heartbeat timeout of 15 s plus one heartbeat. After a reboot, the previous boot id expires
+ * within this time. Another worker of this host registers a recreated network within it.
  */
 const WAIT = { timeoutMs: 20_000, intervalMs: 1_000 };
 
-/** The boot id of the kernel. In a container it is the machine's, since the kernel is. */
+/** The boot id of the kernel. A container has the boot id of its machine. */
 export async function readBootId(): Promise<string> {
   const text = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => 'unknown');
   return text.trim();
@@ -62,7 +70,7 @@ export async function readBootId(): Promise<string> {
 
 export function hostRegistration(options: HostRegistrationOptions): HostRegistration {
   const { registry, host, bootId, networks, logger, wait = WAIT } = options;
-  /** The network id that is registered; it stays known while the network is being made anew. */
+  /** The registered network id. It is kept while the network is being recreated. */
   let networkId = '';
   let overlaps: readonly NetworkOverlap[] = [];
 
@@ -79,18 +87,18 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
     return reply;
   };
 
-  const note = (reply: RegisterReply): void => {
+  const updateOverlaps = (reply: RegisterReply): void => {
     const found = reply.kind === 'overlap' ? reply.overlaps : [];
     const known = new Set(overlaps.map(keyOf));
     for (const overlap of found) {
       if (known.has(keyOf(overlap))) continue;
       logger.error(
         { host, ...overlap },
-        `no instance is started any more: ${overlapSentence(host, overlap, networks())}`,
+        `instances can no longer be started: ${overlapSentence(host, overlap, networks())}`,
       );
     }
     if (overlaps.length > 0 && found.length === 0) {
-      logger.info({ host }, 'all networks are registered again: instances are started');
+      logger.info({ host }, 'all networks are registered again: instances can be started');
     }
     overlaps = found;
   };
@@ -129,7 +137,7 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
     },
 
     async claim(network) {
-      // One that was made anew takes the place of the former one of its name.
+      // A recreated network replaces the previous one of the same name.
       const others = networks().filter(({ name }) => name !== network.name);
       const all = [...others, network].sort(
         (a, b) => networkIndexOf(a.name) - networkIndexOf(b.name),
@@ -146,12 +154,12 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
     async heartbeat() {
       let reply = await register('refresh');
       if (reply.kind === 'taken') {
-        // Another worker of this host may have made the network anew, and registered its id.
+        // Another worker of this host may have recreated the network and registered its id.
         await options.recheck();
         reply = await register('refresh');
       }
       if (reply.kind === 'taken') throw new HostIdTakenError(takenSentence(host));
-      note(reply);
+      updateOverlaps(reply);
     },
 
     async release() {
@@ -165,8 +173,9 @@ function keyOf({ network, otherHost }: NetworkOverlap): string {
 }
 
 /**
- * Whether waiting is in vain: the other host has sent a heartbeat since the first look. On the same
- * boot it may be a worker of this very daemon, which will register the network that it made anew.
+ * Whether further waiting is useless, because the other host has sent a heartbeat since the first
+ * attempt. With the same boot id it may be a worker of this daemon, which will register the network
+ * that it recreated.
  */
 function isHeld(first: RegisterReply, last: RegisterReply, bootId: string): boolean {
   if (last.kind === 'taken') {
@@ -188,7 +197,7 @@ function overlapSentence(
   const removal = name === undefined ? '' : `, remove the Docker network "${name}" of that host`;
   return (
     `The network ${network} of the host ${host} overlaps the network ${otherNetwork} of the host ` +
-    `${otherHost}, which is alive: requests for instances of one would reach instances of the ` +
+    `${otherHost}, which is alive. Requests for instances of one host would reach instances of the ` +
     'other. Set EPHEMERA_SUBNET on one of the two hosts to /16s that no other host uses, such as ' +
     `10.240.0.0/16${removal}, and start its workers again.`
   );

@@ -8,15 +8,14 @@ export interface JobWorkerOptions {
   readonly connection: Redis;
   /** The store's `queuePrefix`. */
   readonly prefix: string;
-  /** Jobs that this worker runs at the same time; BullMQ's default of 1 where absent. */
+  /** Maximum number of concurrent jobs. Absent: BullMQ's default of 1. */
   readonly concurrency?: number;
   readonly logger: Logger;
 }
 
 /**
- * Starts the BullMQ worker of one queue with the options that all workers share, and logs its
- * faults. `process` may run twice for one job, or twice at the same time: a lock can expire while
- * its worker lives.
+ * Starts the BullMQ worker of one queue with the common options, and logs its errors. `process` may
+ * run twice for one job, also concurrently: a lock can expire while its worker is alive.
  */
 export function startJobWorker<Data, Result>(
   queue: string,
@@ -24,8 +23,8 @@ export function startJobWorker<Data, Result>(
   { logger, ...options }: JobWorkerOptions,
 ): Worker<Data, Result> {
   const worker = new Worker<Data, Result>(queue, process, { ...WORKER_OPTIONS, ...options });
-  // Without a listener for `error`, the event would end the process.
-  worker.on('error', (error) => logger.warn({ err: error }, 'queue fault'));
+  // Without a listener, an `error` event would end the process.
+  worker.on('error', (error) => logger.warn({ err: error }, 'queue error'));
   worker.on('failed', (job, error) => {
     const { id, generation } = (job?.data ?? {}) as { id?: string; generation?: number };
     logger.warn({ err: error, id, generation, queue: worker.name }, 'job attempt failed');

@@ -7,12 +7,13 @@ import { requeueOnShutdown } from './requeue-on-shutdown.ts';
 import { startJobWorker } from './job-worker.ts';
 import type { QueueWorker, QueueWorkerOptions } from './spawn-worker.ts';
 
-/** How many kills may be begun and not finished. */
+/** Maximum number of concurrent kills. */
 const CONCURRENCY = 2_000;
 
 /**
- * Works off the kill jobs of one host. A job is a hint: when it fires, the lease is read again,
- * and a job whose lease runs on delays itself to the new deadline, which spends no attempt.
+ * Processes the kill jobs of one host. A job is a hint: when it fires, `kill` reads the lease
+ * again. A job whose lease has been renewed delays itself to the new deadline, without using an
+ * attempt.
  */
 export function startKillWorker(
   ports: KillPorts,

@@ -3,24 +3,27 @@ import type { KillJobs } from '@ephemera/lifecycle';
 
 export interface OverdueKillTimerOptions {
   readonly killJobs: Pick<KillJobs, 'promote'>;
-  /** Whoever has longer than this is told of again before, milliseconds. */
+  /**
+   * Instances with more time left are ignored, because the next reconciliation passes them again.
+   * Milliseconds.
+   */
   readonly timeoutMs: number;
   readonly onError: (error: unknown, id: string) => void;
 }
 
 export interface OverdueKillTimer {
-  /** Sees to it that the kill job of an instance does not wait much longer than `remaining` ms. */
+  /** Promotes the kill job of an instance if it is late, `remaining` ms from now. */
   watch(instance: Instance, remaining: number): void;
   stop(): void;
 }
 
-/** A kill job on time has begun by then, milliseconds after its deadline. */
+/** Time after the deadline at which a punctual kill job has started, milliseconds. */
 const OVERDUE_DELAY_MS = 250;
 
 /**
- * Hastens kill jobs that are late. The queue knows when a job is due by the wall clock of a worker,
- * and that may have been set back while the job waited; the timers here run by the monotonic one,
- * from what was left of the lease by the store's clock. Whether it is over the kill itself decides.
+ * Promotes overdue kill jobs. BullMQ compares the due time of a job with a worker's wall clock,
+ * which may have been set back. These timers use the monotonic clock, and start from the remaining
+ * time by the store's clock. The kill still reads the lease itself.
  */
 export function overdueKillTimer({
   killJobs,
@@ -34,11 +37,11 @@ export function overdueKillTimer({
       clearTimeout(timers.get(id));
       timers.delete(id);
       if (remaining > timeoutMs) return;
-      const look = () => {
+      const promote = () => {
         timers.delete(id);
         killJobs.promote(instance).catch((error: unknown) => onError(error, id));
       };
-      timers.set(id, setTimeout(look, remaining + OVERDUE_DELAY_MS));
+      timers.set(id, setTimeout(promote, remaining + OVERDUE_DELAY_MS));
     },
     stop() {
       for (const timer of timers.values()) clearTimeout(timer);

@@ -3,10 +3,13 @@ import { connect } from 'node:net';
 import type { Readiness } from '@ephemera/domain';
 import type { Probe } from '@ephemera/lifecycle';
 
-/** How long one attempt may take, milliseconds. */
-const ATTEMPT = 2_000;
+/** Timeout of one attempt, milliseconds. */
+const ATTEMPT_TIMEOUT_MS = 2_000;
 
-/** Asks once whether an instance serves: its port accepts, or its path answers as it should. */
+/**
+ * Probes an instance once: its port accepts a connection, or its path answers with an accepted
+ * status.
+ */
 export const probe: Probe = (instance, address) => {
   if (address === '') return Promise.resolve(false);
   const { ready, port } = instance.template;
@@ -15,7 +18,7 @@ export const probe: Probe = (instance, address) => {
 
 function accepts(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: ATTEMPT });
+    const socket = connect({ host, port, timeout: ATTEMPT_TIMEOUT_MS });
     const end = (serves: boolean) => {
       socket.destroy();
       resolve(serves);
@@ -32,15 +35,16 @@ function answers(
   { path, status }: Extract<Readiness, { kind: 'http' }>,
 ): Promise<boolean> {
   return new Promise((resolve) => {
-    // By the clock, not by silence: a head that trickles in must not hold a start for ever.
-    const signal = AbortSignal.timeout(ATTEMPT);
+    // A total timeout. With a socket idle timeout, response headers that trickle in would delay a
+    // start without end.
+    const signal = AbortSignal.timeout(ATTEMPT_TIMEOUT_MS);
     const request = get({ host, port, path, agent: false, signal }, (response) => {
       const code = response.statusCode ?? 0;
       response.destroy();
       resolve(status.some(([from, to]) => code >= from && code <= to));
     });
     request.on('error', () => resolve(false));
-    // The only event after an unasked change of protocols.
+    // The only event after an unrequested `101 Switching Protocols`.
     request.once('close', () => resolve(false));
   });
 }

@@ -2,7 +2,7 @@ import type { Instance } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
-/** Counts and logs every instance that this worker has ended, whatever ended it. */
+/** Counts and logs every instance that this worker has ended. */
 export function recordKill(
   logger: Logger,
   metrics: Pick<WorkerMetrics, 'kills' | 'killLatenessSeconds'>,

@@ -6,7 +6,7 @@ import type { Worker } from 'bullmq';
 import { startJobWorker } from './job-worker.ts';
 import type { QueueWorkerOptions } from './spawn-worker.ts';
 
-/** Works off the jobs that keep pools filled; any worker of any host takes the next one. */
+/** Processes refill jobs. Every worker takes jobs from the same queue. */
 export function startRefillWorker(
   ports: RefillPorts,
   options: Omit<QueueWorkerOptions, 'metrics' | 'finishTimeoutMs'>,
@@ -16,7 +16,7 @@ export function startRefillWorker(
     REFILL_QUEUE,
     async ({ data, opts }) => {
       if ('entry' in data) {
-        // A job that was due while no worker was there begins late, and ends on time.
+        // A job that starts late, because no worker was running, still ends on time.
         const remaining = (opts.prevMillis ?? Date.now()) + data.for - Date.now();
         if (remaining <= 0) return { missed: true };
         await ports.pools.setScheduledMinimum(
@@ -28,7 +28,7 @@ export function startRefillWorker(
       }
       const done = await refill(ports, data.template);
       if (done.started + done.retired > 0) {
-        logger.info({ ...done, template: data.template }, 'pool filled');
+        logger.info({ ...done, template: data.template }, 'pool scaled');
       }
       return done;
     },

@@ -1,11 +1,11 @@
 import type { Containers } from '@ephemera/lifecycle';
 import { limitConcurrency } from './concurrency-limit.ts';
 
-/** Containers of which so many instances are removed at once at most. */
+/** Limits the number of concurrent instance removals to `max`. */
 export function withRemovalLimit(containers: Containers, max: number): Containers {
-  const through = limitConcurrency(max);
+  const limit = limitConcurrency(max);
   return {
     ...containers,
-    removeInstance: (id, grace) => through(() => containers.removeInstance(id, grace)),
+    removeInstance: (id, grace) => limit(() => containers.removeInstance(id, grace)),
   };
 }

@@ -25,11 +25,11 @@ export interface RemovalOptions {
   readonly config: Pick<WorkerConfig, 'namespace' | 'firewall' | 'firewallImage'>;
   /** The id of this host. */
   readonly host: string;
-  /** Undefined where Redis does not answer, or is not to be touched. */
+  /** Undefined if Redis does not answer or must not be changed. */
   readonly store: RunStore | undefined;
-  /** What existed before the start, and stays. */
+  /** The state before the start, which is kept. */
   readonly before: Snapshot;
-  /** Leaves the instances to their deadlines, except those of a pool that nobody has claimed. */
+  /** Leaves the instances to their deadlines, except unclaimed pool instances. */
   readonly keep: boolean;
 }
 
@@ -37,8 +37,8 @@ const DRAIN_TIMEOUT_MS = 30_000;
 const PAUSE_MS = 100;
 
 /**
- * Ends the instances of a start by its workers, which still run: with the stop grace of their
- * template, their log archived and webhooks sent. Waits until they are gone, at most 30 s.
+ * Ends the instances of a start through its workers, which are still running: with stop grace, log
+ * archive and webhooks. Waits until they are gone, at most 30 s.
  *
  * @returns the ids of the instances that were ended
  */
@@ -50,11 +50,11 @@ export async function drainSince(
   const ended = new Set<string>();
   const until = performance.now() + DRAIN_TIMEOUT_MS;
   for (;;) {
-    // Again and again: a request or a pool may have begun another one meanwhile.
+    // Repeat the list: a request or a pool may have started another instance.
     const left = await instancesSince(options, store);
     for (const instance of left) {
       if (ended.has(instance.id)) continue;
-      // A claim that comes first keeps a warm instance; the store decides.
+      // `surplus` does not end a warm instance that was claimed first.
       const reason = options.keep && instance.state === 'warm' ? 'surplus' : 'request';
       if ((await requestKill(store, instance.id, reason)).kind === 'draining')
         ended.add(instance.id);
@@ -66,7 +66,7 @@ export async function drainSince(
   }
 }
 
-/** The instances of this host, or of none yet, that did not exist before the start. */
+/** The instances of this host, or without a host, that did not exist before the start. */
 async function instancesSince(
   { host, before, keep }: RemovalOptions,
   store: RunStore,
@@ -84,36 +84,37 @@ async function instancesSince(
 export interface Removal {
   /** Ids of the instances that were ended. */
   readonly instances: readonly string[];
-  /** How many containers were removed. */
+  /** Number of removed containers. */
   readonly containers: number;
   /** Names of the removed networks. */
   readonly networks: readonly string[];
   /** The bridges whose firewall rules were removed. */
   readonly rules: readonly string[];
   readonly remaining: {
-    /** Ids of the instances with a container here: of earlier starts, and with `keep` of this one. */
+    /** Ids of the remaining instances with a container here: those of earlier starts. */
     readonly before: readonly string[];
+    /** With `keep`: ids of the remaining instances of this start. */
     readonly kept: readonly string[];
     readonly networks: readonly { readonly name: string; readonly reason: string }[];
     /** Bridges that have firewall rules. */
     readonly rules: readonly string[];
-    /** How many containers run on the daemon, those of others included. */
+    /** Number of running containers on the daemon, including foreign ones. */
     readonly running: number;
   };
-  /** What could not be done, for people. */
+  /** Descriptions of failed steps, for people. */
   readonly problems: readonly string[];
 }
 
-/** How often, and for how long at most, containers that appear late are looked for, ms. */
+/** Interval and maximum time of the search for containers that appear late, ms. */
 const LATE_PAUSE_MS = 250;
 const LATE_TIMEOUT_MS = 30_000;
 
 /**
- * Removes what a start has left, once none of its workers runs: instances in Redis with their kill
- * jobs and pools, containers, networks, firewall rules. May be run again.
+ * Removes everything that a start has left, after its workers have exited: instances in Redis with
+ * their kill jobs and pools, containers, networks, firewall rules. Idempotent.
  *
- * @param quietMs how long no further container may appear until the removal goes on; the daemon
- * finishes a create whose worker has died
+ * @param quietMs time without a new container after which the removal continues; the daemon may
+ * complete a create call whose worker has died
  */
 export async function removeSince(options: RemovalOptions, quietMs: number): Promise<Removal> {
   const { docker, config, store, before, keep } = options;
@@ -160,13 +161,13 @@ export async function removeSince(options: RemovalOptions, quietMs: number): Pro
   };
 
   async function endInStore(): Promise<void> {
-    // Which instances nobody has claimed is written in Redis alone.
+    // Only Redis knows which instances are unclaimed.
     if (!store) {
       if (keep) for (const id of await containerIds(docker, namespace)) spare.add(id);
       return;
     }
     if (before.pools && !(await store.hasOtherHosts(options.host))) {
-      // The next worker would fill the pools of this start again.
+      // Otherwise the next worker would refill the pools of this start.
       await store.pools.setPoolSpecs(before.pools);
     }
     const remove = async (id: string) => {
@@ -183,7 +184,7 @@ export async function removeSince(options: RemovalOptions, quietMs: number): Pro
   }
 }
 
-/** Removes the networks of the start that no instance is on, and their firewall rules. */
+/** Removes the networks of the start that no instance uses, and their firewall rules. */
 async function removeNetworks(
   { docker, config, before }: RemovalOptions,
   spare: ReadonlySet<string>,
@@ -225,10 +226,10 @@ async function removeNetworks(
   };
 
   async function reasonToStay(name: string): Promise<string | undefined> {
-    if (used.has(name)) return 'instances are on it';
-    if (!(await isMadeByWorker(docker, namespace, name))) return 'no worker has made it';
+    if (used.has(name)) return 'instances use it';
+    if (!(await isMadeByWorker(docker, namespace, name))) return 'no worker created it';
     const earlier = known.get(name);
-    // One that stood for the instances on it has no purpose once they have ended.
+    // A network that was kept for its instances is not needed after their end.
     return earlier && !earlier.used ? 'it existed before this start' : undefined;
   }
 
@@ -246,9 +247,9 @@ async function removeNetworks(
 }
 
 const OUTCOMES = {
-  held: 'a container of somebody else is on it',
+  held: 'a foreign container uses it',
   miscounted:
-    'the Docker daemon counts a container on it that does not exist; it can be removed once the daemon was restarted',
+    'the Docker daemon still counts a removed container on it; restart the daemon to remove it',
 } as const;
 
 async function containerIds(docker: Docker, namespace: string): Promise<string[]> {
@@ -258,5 +259,5 @@ async function containerIds(docker: Docker, namespace: string): Promise<string[]
 }
 
 function never(): Promise<void> {
-  return Promise.reject(new Error('an end on request pauses nothing'));
+  return Promise.reject(new Error('an end on request does not pause instances'));
 }

@@ -2,60 +2,62 @@ import { DelayedError } from 'bullmq';
 import type { Job, Worker } from 'bullmq';
 import type { Logger } from '@ephemera/process';
 
-/** How long jobs under way have to end by themselves when their worker stops, milliseconds. */
+/** Time that running jobs have to finish when their worker stops, milliseconds. */
 const FINISH_TIMEOUT_MS = 10_000;
 
-/** Gives jobs that outlast the stop of their worker back to its queue, for another to take up. */
+/**
+ * Requeues jobs that do not finish before their worker stops, so that another worker takes them.
+ */
 export interface ShutdownRequeue {
   /**
-   * The outcome of the work; a job that is given back has spent no attempt.
-   * @param work is told whether its job was given back
+   * Runs the work of a job, or requeues the job without using an attempt.
+   * @param work gets a function that tells whether its job was requeued
    */
   runOrRequeue<T>(
     job: Job,
     token: string | undefined,
     work: (wasRequeued: () => boolean) => Promise<T>,
   ): Promise<T>;
-  /** Closes the worker once its jobs have ended or are given back. */
+  /** Closes the worker after its jobs have finished or were requeued. */
   stop(worker: Worker): Promise<void>;
 }
 
 /**
- * What a job has begun goes on until the process ends: whoever takes the job up meets it as it would
- * meet that of a worker which was killed.
+ * A requeued job's work continues until the process exits. For the next worker, this is the same as
+ * a job of a killed worker.
  */
 export function requeueOnShutdown(
   logger: Logger,
   finishTimeoutMs = FINISH_TIMEOUT_MS,
 ): ShutdownRequeue {
   const inFlight = new Set<() => void>();
-  let isLate = false;
+  let hasTimedOut = false;
   return {
     async runOrRequeue(job, token, work) {
       let wasRequeued = false;
-      const { promise: overdueKills, resolve } = Promise.withResolvers<'late'>();
+      const { promise: timedOut, resolve } = Promise.withResolvers<'timeout'>();
       const requeue = (): void => {
         wasRequeued = true;
-        resolve('late');
+        resolve('timeout');
       };
       inFlight.add(requeue);
-      if (isLate) requeue();
+      if (hasTimedOut) requeue();
       try {
         const ended = work(() => wasRequeued).then((value) => ({ value }));
-        const outcome = await Promise.race([ended, overdueKills]);
-        if (outcome !== 'late') return outcome.value;
+        const outcome = await Promise.race([ended, timedOut]);
+        if (outcome !== 'timeout') return outcome.value;
       } finally {
         inFlight.delete(requeue);
       }
       const { id, generation } = job.data as { id?: string; generation?: number };
-      logger.info({ id, generation, queue: job.queueName }, 'job given back');
+      logger.info({ id, generation, queue: job.queueName }, 'job requeued');
       await job.moveToDelayed(Date.now(), token);
       throw new DelayedError();
     },
 
     async stop(worker) {
       const timer = setTimeout(() => {
-        isLate = true;
+        hasTimedOut = true;
         for (const requeue of inFlight) requeue();
       }, finishTimeoutMs);
       try {

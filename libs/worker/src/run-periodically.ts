@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@ephemera/process';
 
 /**
- * Runs `work` now and then every `interval` ms until `signal` aborts; a run that fails is
- * reported and the next one is due as ever. Resolves after the last run has ended.
+ * Runs `work` immediately, and again `interval` ms after each run, until `signal` aborts. A failed
+ * run is logged and does not stop the loop. Resolves after the last run has ended.
  */
 export async function runPeriodically(
   what: string,

@@ -12,11 +12,11 @@ import {
 } from '@ephemera/store';
 import type { WorkerConfig } from './create-worker.ts';
 
-/** What the end of a start needs of Redis, while no worker of this host need run. */
+/** The Redis access of `ephemera up` while it ends, when no worker of this host may run. */
 export interface RunStore {
-  /** Every living instance of the namespace. */
+  /** Every live instance of the namespace. */
   list(): Promise<Instance[]>;
-  /** Whether workers of another host share this Redis; they may take up what no host has begun. */
+  /** Whether workers of another host share this Redis. They may take the spawn jobs. */
   hasOtherHosts(host: string): Promise<boolean>;
   readonly instances: InstanceStore;
   readonly pools: Pools;
@@ -27,11 +27,11 @@ export interface RunStore {
 
 const PAGE = 1_000;
 
-/** @throws BootError where Redis does not answer within five seconds */
+/** @throws BootError if Redis does not answer within five seconds */
 export async function openRunStore(
   config: Pick<WorkerConfig, 'redis' | 'namespace' | 'tombstone'>,
 ): Promise<RunStore> {
-  // Each failure of the connection reaches the call that met it.
+  // The failed call reports a connection error, so it is not logged here.
   const redis = connectRedis(config.redis, 'request', () => undefined);
   await requireRedis(redis, config.redis);
   const keys = keysOf(config.namespace);
@@ -49,7 +49,7 @@ export async function openRunStore(
       return found;
     },
     async hasOtherHosts(host) {
-      return (await hosts.alive(await instances.now())).some((text) => text !== host);
+      return (await hosts.alive(await instances.now())).some((other) => other !== host);
     },
     instances,
     pools: redisPools(redis, keys),

@@ -11,31 +11,31 @@ import { LABEL } from './docker/labels.ts';
 import type { RunStore } from './run-store.ts';
 
 /**
- * What existed in one namespace before a start, on the Docker daemon and in Redis. The end of that
- * start removes the rest.
+ * The state of one namespace before `ephemera up`, on the Docker daemon and in Redis. At its end,
+ * `ephemera up` removes everything else.
  */
 export const snapshotSchema = z.object({
-  /** Ids of the instances, those that wait for a worker included. */
+  /** Ids of the instances, including those without a container. */
   instances: z.array(z.string()),
   networks: z.array(
     z.object({
       name: z.string(),
-      /** Whether an instance was on it. */
+      /** Whether an instance used it. */
       used: z.boolean(),
     }),
   ),
-  /** The bridges that had firewall rules of ours. */
+  /** The bridges that had firewall rules of Ephemera. */
   rules: z.array(z.string()),
-  /** The pools that were to be filled; undefined where Redis did not answer. */
+  /** The pool specs. Undefined if Redis did not answer. */
   pools: z.array(z.custom<PoolSpec>()).optional(),
 });
 
 export type Snapshot = z.infer<typeof snapshotSchema>;
 
-/** For a removal that spares nothing. */
+/** A snapshot for a removal of everything. */
 export const NOTHING: Snapshot = { instances: [], networks: [], rules: [] };
 
-/** Reads what exists now; `store` is undefined where Redis does not answer. */
+/** Reads the current state. `store` is undefined if Redis does not answer. */
 export async function takeSnapshot(
   docker: Docker,
   config: Pick<WorkerConfig, 'namespace' | 'firewall' | 'firewallImage'>,
@@ -58,7 +58,9 @@ export async function takeSnapshot(
   };
 }
 
-/** The bridges that have rules; none where this user may not look, and could set none either. */
+/**
+ * The bridges that have rules. Empty if this user cannot read the rules; it could not have set any.
+ */
 export async function readRules(
   docker: Docker,
   config: Pick<WorkerConfig, 'namespace' | 'firewall' | 'firewallImage'>,
@@ -73,7 +75,7 @@ export async function readRules(
   }
 }
 
-/** How rules are read and changed on the Docker host. */
+/** How firewall scripts run on the Docker host. */
 export function runOnHostOf(
   docker: Docker,
   { namespace, firewallImage }: Pick<WorkerConfig, 'namespace' | 'firewallImage'>,

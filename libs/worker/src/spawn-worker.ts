@@ -17,23 +17,23 @@ export interface QueueWorkerOptions {
   readonly metrics: WorkerMetrics;
   /** Starts the queue's worker; tests wrap it, for example to run every job twice. */
   readonly startJobWorker?: typeof startJobWorker;
-  /** How long jobs under way have to end by themselves at a stop, ms. */
+  /** Time that running jobs have to finish on shutdown, ms. */
   readonly finishTimeoutMs?: number;
 }
 
-/** A worker of a queue, and how it stops: its jobs end, or go back to the queue. */
+/** A worker of a queue. `stop` waits for its jobs, then requeues the rest. */
 export interface QueueWorker {
   readonly worker: Worker;
   stop(): Promise<void>;
 }
 
 /**
- * How many starts may be begun and not finished: most of them wait, for an image or for an answer,
- * and hold up nobody. What asks the daemon for more is bounded where it asks.
+ * Maximum number of concurrent starts. Most of them wait for an image or a probe. `startLimit`
+ * limits the calls to the daemon.
  */
 const CONCURRENCY = 100;
 
-/** Works off the spawn jobs: any worker of any host takes the next one. */
+/** Processes spawn jobs. Every worker takes jobs from the same queue. */
 export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions): QueueWorker {
   const { logger, metrics, connection, prefix, startJobWorker: start = startJobWorker } = options;
   const requeued = requeueOnShutdown(logger, options.finishTimeoutMs);
@@ -65,12 +65,18 @@ export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions)
   return { worker, stop: () => requeued.stop(worker) };
 }
 
-/** How long a job waits that this host has no room for, for another to take it, milliseconds. */
+/**
+ * Delay of a job for which this host has no capacity, so that another host can take it,
+ * milliseconds.
+ */
 const NO_CAPACITY_DELAY_MS = 100;
-/** How long a job waits that another host is at, for a worker of that host to take it. */
+/**
+ * Delay of a job that is assigned to another host, so that a worker there can take it,
+ * milliseconds.
+ */
 const OTHER_HOST_DELAY_MS = 1_000;
 
-/** Puts a job back that is for another host; that spends no attempt. */
+/** Requeues a job that another host must handle. This does not use an attempt. */
 async function requeueForOtherHost<T>(
   job: Job,
   token: string | undefined,
@@ -79,10 +85,10 @@ async function requeueForOtherHost<T>(
   try {
     return await work();
   } catch (error) {
-    const isTheirs = error instanceof AssignedToOtherHostError;
-    if (!isTheirs && !(error instanceof HostCapacityError)) throw error;
+    const isAssigned = error instanceof AssignedToOtherHostError;
+    if (!isAssigned && !(error instanceof HostCapacityError)) throw error;
     await job.moveToDelayed(
-      Date.now() + (isTheirs ? OTHER_HOST_DELAY_MS : NO_CAPACITY_DELAY_MS),
+      Date.now() + (isAssigned ? OTHER_HOST_DELAY_MS : NO_CAPACITY_DELAY_MS),
       token,
     );
     throw new DelayedError();

@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
 import { withDeadline } from './docker/deadline.ts';
 
-/** What a worker counts. */
+/** The metrics of a worker. */
 export interface WorkerMetrics {
   readonly spawns: Counter<'outcome'>;
   readonly spawnSeconds: Histogram;
@@ -12,7 +12,7 @@ export interface WorkerMetrics {
   readonly reconcileSeconds: Histogram;
 }
 
-/** How long a scrape waits for the store, milliseconds. */
+/** Timeout of the store during a scrape, milliseconds. */
 const STORE_TIMEOUT_MS = 2_000;
 
 export function createWorkerMetrics(
@@ -25,7 +25,8 @@ export function createWorkerMetrics(
     help: 'Live instances of the whole deployment, as counted in Redis',
     registers,
     async collect() {
-      // Where the store is away the last figure stands: a scrape tells the rest all the same.
+      // While the store is unavailable, the gauge keeps its last value, so that the scrape
+      // succeeds.
       const count = withDeadline('count', STORE_TIMEOUT_MS, read.instances());
       await count.then((found) => this.set(found)).catch(() => undefined);
     },

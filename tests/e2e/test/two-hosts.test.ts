@@ -262,7 +262,7 @@ test('once the first host is silent the second gets the network, and the routes 
   expect((await two.instance(first)).status).toBe(503);
 
   workerOne.child.kill('SIGCONT');
-  await ready(workerOne, 'no instance is started any more');
+  await ready(workerOne, 'instances can no longer be started');
   expect(workerOne.child.exitCode).toBeNull();
   const readiness = await host.get(PORTS.worker, '/readyz');
   expect(readiness.status).toBe(503);

@@ -4,21 +4,24 @@ import type Docker from 'dockerode';
 import { withDeadline } from './deadline.ts';
 import { readLines } from './read-log.ts';
 
-/** How many of the last lines are looked at. */
-const LINES = 500;
+/** Maximum number of archived lines. */
+const MAX_LINES = 500;
 
-/** How long a container that is to go may wait for its log to be kept, milliseconds. */
+/** Maximum delay of a removal by the archive, milliseconds. */
 const TIMEOUT_MS = 2_000;
 
-/** Keeps the last that a container wrote, before it is removed; a kill never fails by it. */
-export function archiveLog(kept: LogArchive, logger: Logger) {
+/**
+ * Archives the last lines of a container's log before its removal. A failure is logged and does not
+ * fail the kill.
+ */
+export function archiveLog(archive: LogArchive, logger: Logger) {
   return async (id: string, container: Docker.Container): Promise<void> => {
     try {
-      const lines = (await readLines(container, { tail: LINES })) ?? [];
-      // Without a Redis it would wait for one.
-      await withDeadline('log', TIMEOUT_MS, kept.save(id, lines));
+      const lines = (await readLines(container, { tail: MAX_LINES })) ?? [];
+      // Without a deadline, it would wait while Redis is unavailable.
+      await withDeadline('log', TIMEOUT_MS, archive.save(id, lines));
     } catch (error) {
-      logger.warn({ err: error, id }, 'log not kept');
+      logger.warn({ err: error, id }, 'log not archived');
     }
   };
 }

@@ -6,24 +6,25 @@ import { createInterface } from 'node:readline';
 import type Docker from 'dockerode';
 
 export interface ImageBuild {
-  /** The folder that holds the Dockerfile and all that it copies. */
+  /** The folder with the Dockerfile and all files that it copies. */
   readonly context: string;
   readonly tag: string;
-  /** The image that an argument named `BASE` names is a part of the content. */
+  /**
+   * Build arguments. If `BASE` names an image, the id of that image is part of the content hash.
+   */
   readonly args: Readonly<Record<string, string>>;
 }
 
-/** A hash of all that goes into the image; an image that carries the same one is up to date. */
+/** Label with the hash of the image's content. An image with the same hash is up to date. */
 const contentHashLabel = 'ephemera.content';
 const timeoutMs = 10 * 60_000;
 const bookkeeping = /^(--->|Removing intermediate container)/;
 
 /**
- * Builds an image from a folder, unless the tag already names one of the same content.
+ * Builds an image from a folder, unless the tag already has the same content.
  *
- * @param tell receives the lines of the build, without their ends
- * @returns what was done
- * @throws with the daemon's message when a step fails
+ * @param reportProgress receives the lines of the build output, without line ends
+ * @throws Error with the daemon's message if a step fails
  */
 export async function buildImage(
   docker: Docker,
@@ -47,15 +48,15 @@ export async function buildImage(
     },
   );
   for await (const line of createInterface({ input: answer })) report(line, reportProgress);
-  // A daemon that dies in the middle ends the answer without an error.
+  // If the daemon dies during the build, the response ends without an error.
   if ((await readImage(docker, build.tag))?.content !== content) {
-    throw new Error(`the build of ${build.tag} ended before the image was there`);
+    throw new Error(`the build of ${build.tag} ended before the image existed`);
   }
   if (before?.content !== undefined) await removeUnused(docker, before.id);
   return 'built';
 }
 
-/** A line is `{"stream": "Step 1/2 : FROM …\n"}` or `{"error": "…"}`, or tells of layers. */
+/** A line is `{"stream": "Step 1/2 : FROM …\\n"}` or `{"error": "…"}`, or describes layers. */
 function report(line: string, reportProgress: (line: string) => void): void {
   const { stream, error } = JSON.parse(line) as { stream?: string; error?: string };
   if (error !== undefined) throw new Error(error);
@@ -74,7 +75,7 @@ async function readImage(docker: Docker, name: string) {
   }
 }
 
-/** The image that the tag named before has no name left; a container may still run on it. */
+/** Removes the previous image of the tag. 409: a container still uses it. */
 async function removeUnused(docker: Docker, id: string): Promise<void> {
   try {
     await docker.getImage(id).remove();

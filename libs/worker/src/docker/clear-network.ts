@@ -5,32 +5,32 @@ import { inspectNetwork, removeNetwork } from './instances-network.ts';
 import { LABEL } from './labels.ts';
 import { removeContainers } from './remove-containers.ts';
 
-/** How long a container may take to leave a network, or to be there that was being made, ms. */
+/** How long to wait until containers have left a network, or have been created on it, ms. */
 const TIMEOUT_MS = 30_000;
 const RETRY_DELAY_MS = 250;
 
 export interface ClearOptions {
-  /** Ids of instances, on other networks, that stay. */
+  /** Ids of instances on other networks, whose containers are kept. */
   readonly spare?: ReadonlySet<string>;
-  /** How long to try, ms. */
-  readonly within?: number;
+  /** Timeout, ms. */
+  readonly timeoutMs?: number;
 }
 
 /**
- * Removes a network of a deployment with what holds it: containers that were made after all others
- * were removed, such as by a worker that has just died; those whose removal is under way; places of
- * containers that are gone.
+ * Removes a network of a deployment and everything that blocks its removal: containers that were
+ * created late, for example by a worker that has just died; containers whose removal is in
+ * progress; endpoints of removed containers.
  *
- * @returns `held` where somebody else's container is on it, or one of ours does not go;
- * `miscounted` where nothing is on it and the daemon takes it for used all the same: of containers
- * whose removal overtook their start under load, it may count places that it cannot name any more,
- * and lets go of the network when it is started again
+ * @returns `held` if a foreign container uses the network, or a container of the deployment cannot
+ * be removed. `miscounted` if no container uses it, but the daemon counts one: under load, a
+ * removal that overtakes a start can leave an endpoint that the daemon cannot disconnect. A restart
+ * of the daemon frees the network.
  */
 export async function clearNetwork(
   docker: Docker,
   namespace: string,
   name: string,
-  { spare = new Set(), within: timeoutMs = TIMEOUT_MS }: ClearOptions = {},
+  { spare = new Set(), timeoutMs = TIMEOUT_MS }: ClearOptions = {},
 ): Promise<'removed' | 'held' | 'miscounted'> {
   const end = performance.now() + timeoutMs;
   while (!(await removeNetwork(docker, name))) {
@@ -45,7 +45,7 @@ export async function clearNetwork(
   return 'removed';
 }
 
-/** Frees the places of containers that are gone on the way. */
+/** Whether foreign containers use a network. Also disconnects endpoints of removed containers. */
 async function isHeldByOthers(docker: Docker, namespace: string, name: string): Promise<boolean> {
   const holders = Object.entries((await inspectNetwork(docker, name))?.Containers ?? {});
   let others = false;

@@ -1,11 +1,11 @@
 import Docker from 'dockerode';
 
-/** A client of one daemon, for who only hands it on. */
+/** The client type, for modules that do not import dockerode. */
 export type DockerClient = Docker;
 
 /**
- * A client of the daemon at a `DOCKER_HOST` address, `unix:///path` or `tcp://host:port`.
- * @throws Error where the address is neither
+ * Creates a client of the daemon at a `DOCKER_HOST` address, `unix:///path` or `tcp://host:port`.
+ * @throws Error if the address has another form
  */
 export function connectDocker(address: string): DockerClient {
   const url = URL.parse(address);

@@ -2,10 +2,9 @@ import { createHash } from 'node:crypto';
 import type { Instance } from '@ephemera/domain';
 
 /**
- * The name of an instance's container: the same for the same id and generation, so that a second
- * run of a start meets a taken name, not a twin. It does not tell the id. Docker answers every
- * container of a network which name belongs to an address (a reverse lookup at 127.0.0.11), and
- * who knows an id may enter its instance.
+ * The container name of one generation of an instance. It is deterministic, so a second run of a
+ * start gets a 409 instead of a second container. The id is hashed: Docker's DNS resolves every
+ * address of a network to a container name, and knowledge of an id may give access to an instance.
  */
 export function containerName(
   namespace: string,

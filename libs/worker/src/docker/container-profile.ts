@@ -6,18 +6,18 @@ export interface ContainerPlacement {
   readonly network: string;
   readonly address: string;
   readonly labels: Record<string, string>;
-  /** Where the image wants volumes. */
+  /** Volume paths that the image declares. */
   readonly volumes: readonly string[];
-  /** The resolvers that instances with egress ask. */
+  /** DNS resolvers of instances with egress. */
   readonly resolvers: readonly string[];
-  /** Runtime, profiles and users, as this host has them. */
+  /** Runtime, profiles and user namespace, checked against this host. */
   readonly isolation: HostConfig;
-  /** Over how long CPU time is counted, ms. */
+  /** Period of the CPU quota, ms. */
   readonly cpuPeriod: number;
 }
 
-/** What no template can lift: a visitor's container must not be able to hurt its host. */
-const ALWAYS: HostConfig = {
+/** Options that no template can change. They protect the host from the container. */
+const ENFORCED: HostConfig = {
   Privileged: false,
   CapDrop: ['ALL'],
   IpcMode: 'private',
@@ -32,22 +32,23 @@ const ALWAYS: HostConfig = {
 };
 
 /**
- * Docker's resolver, which every container has at 127.0.0.11, asks on behalf of the container, and
- * asks a resolver on the host's loopback from the host itself, where no rule holds it: a way out
- * for whoever can look up names. So it is given one that is nowhere (TEST-NET-1, RFC 5737).
+ * Docker's DNS server at 127.0.0.11 forwards queries from the host's network namespace if the
+ * upstream resolver is on the host's loopback. No firewall rule applies there, so DNS could be used
+ * to exfiltrate data. Instances without egress therefore get an unreachable resolver (TEST-NET-1,
+ * RFC 5737).
  */
 const UNREACHABLE_RESOLVER = ['192.0.2.1'];
 
 /**
- * Weight of an instance per CPU that it may have, where a container that says nothing weighs 1,024:
- * when all want the processor, proxies, Redis and whatever else runs beside them on the daemon come first.
+ * CPU shares of an instance per CPU of its limit. The default of a container is 1,024, so under
+ * contention proxies, Redis and other containers take precedence.
  */
 const WEIGHT = 128;
 
-/** Of what stands in the place of an image's volume; what is in it counts as memory. */
+/** Size of the tmpfs that replaces a volume of the image. Its content counts as memory. */
 const VOLUME_SIZE = 64 * 1024 ** 2;
 
-/** The container of an instance, as the daemon's create call takes it. */
+/** The options of the create call for the container of an instance. */
 export function containerProfile(
   instance: Instance,
   place: ContainerPlacement,
@@ -62,11 +63,11 @@ export function containerProfile(
     Env: environment(instance).map(([name, value]) => `${name}=${fill(value)}`),
     ...(template.command && { Cmd: template.command.map(fill) }),
     ...(template.user !== undefined && { User: template.user }),
-    // An image's own is run by the daemon, again and again, and no limit of the instance bounds that.
+    // The daemon would run the health check of the image outside the limits of the instance.
     Healthcheck: { Test: ['NONE'] },
     HostConfig: {
       ...place.isolation,
-      ...ALWAYS,
+      ...ENFORCED,
       CapAdd: [...template.capAdd],
       Memory: memory,
       MemorySwap: memory,
@@ -87,17 +88,18 @@ export function containerProfile(
   };
 }
 
-/** The least that the kernel counts, in microseconds, as all that Docker takes here. */
+/** Limits of the kernel. All CPU times in the Docker API are in microseconds. */
 const MIN_CPU_QUOTA = 1_000;
 const MAX_CPU_PERIOD = 1_000_000;
 
 /**
- * What Docker's `--cpus` sets, counted over a shorter time than its 100 ms: an instance with half a CPU
- * and four busy processes has both cores of a host for 25 of them, and whoever wants them waits.
+ * The CPU quota, as `--cpus` sets it, but with a shorter period than 100 ms. With 100 ms, an
+ * instance with half a CPU and four busy processes can occupy two cores for 25 ms, which delays
+ * other processes.
  */
 function cpuTime(cpus: number, periodMs: number): Pick<HostConfig, 'CpuPeriod' | 'CpuQuota'> {
-  const least = Math.ceil(MIN_CPU_QUOTA / cpus);
-  const period = Math.min(Math.max(periodMs * 1_000, least), MAX_CPU_PERIOD);
+  const minPeriod = Math.ceil(MIN_CPU_QUOTA / cpus);
+  const period = Math.min(Math.max(periodMs * 1_000, minPeriod), MAX_CPU_PERIOD);
   return { CpuPeriod: period, CpuQuota: Math.round(cpus * period) };
 }
 
@@ -112,7 +114,9 @@ function environment(instance: Instance): [string, string][] {
   });
 }
 
-/** Fills `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}`; other braces stay as they are. */
+/**
+ * Substitutes `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}`. Other braces are unchanged.
+ */
 function placeholders(instance: Instance): (text: string) => string {
   const values: Readonly<Record<string, string>> = {
     id: instance.id,
@@ -126,8 +130,8 @@ function placeholders(instance: Instance): (text: string) => string {
 }
 
 /**
- * Docker would make a volume on the host's disk for each that an image declares: writable where
- * the root file system is not, and without a bound.
+ * Replaces the volumes of an image by tmpfs. Docker would otherwise create volumes on the host's
+ * disk: writable although the root file system is read-only, and without a size limit.
  */
 function volumeMounts(
   volumes: readonly string[],

@@ -1,14 +1,14 @@
 import pTimeout from 'p-timeout';
 
-/** A call to the daemon that did not answer in time. */
+/** A call to the daemon timed out. */
 export class DaemonTimeout extends Error {
   override readonly name = 'DaemonTimeout';
 }
 
-/** How long a short question to the daemon may take, milliseconds. */
+/** Default timeout of a call to the daemon, milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 15_000;
 
-/** How long a start or a removal may take before the daemon counts as hung, milliseconds. */
+/** Timeout of a start or a removal, milliseconds. */
 export const START_TIMEOUT_MS = 60_000;
 
 /**
@@ -33,19 +33,22 @@ export function withDeadline<T>(
   });
 }
 
-/** The status that the daemon answered with, where an error is an answer of the daemon's. */
+/** The HTTP status of an error response of the daemon. Undefined for other errors. */
 export function statusOf(error: unknown): number | undefined {
   const status = (error as { statusCode?: unknown } | null)?.statusCode;
   return typeof status === 'number' ? status : undefined;
 }
 
-/** The daemon's own words, without what the client adds around them. */
+/** The error message of the daemon, without the prefix of the client. */
 export function daemonMessage(error: unknown): string {
   const { json, message } = error as { json?: { message?: string } | null; message?: string };
   return json?.message ?? message ?? String(error);
 }
 
-/** Makes the given statuses a success without a value: absent already, done already. */
+/**
+ * Converts the given error statuses to undefined, for example 404 for a container that is already
+ * removed.
+ */
 export async function ignoreStatus<T>(
   statuses: readonly number[],
   call: Promise<T>,

@@ -74,8 +74,10 @@ describe('start', () => {
     const specs = { runtime: 'no-such', seccomp: '/no/such.json', userns: 'remapped' } as const;
     const started = start(assignedInstance({ ...specs, apparmor: 'none-such' }));
     await expect(started).rejects.toThrow(ContainerStartError);
-    await expect(started).rejects.toThrow(/the daemon has no runtime "no-such", it has .*runc/);
-    await expect(started).rejects.toThrow(/\/no\/such.json is no readable seccomp profile/);
+    await expect(started).rejects.toThrow(
+      /the daemon has no runtime "no-such"; available runtimes: .*runc/,
+    );
+    await expect(started).rejects.toThrow(/\/no\/such.json is not a readable seccomp profile/);
     await expect(started).rejects.toThrow(/the daemon does not map users/);
   });
 

@@ -8,20 +8,20 @@ import type { DockerHost } from './docker-host.ts';
 import { LABEL, instanceOf, pooledOf } from './labels.ts';
 import { addressOf, containerStarter } from './start-container.ts';
 
-/** How many looks are under way at once. */
+/** Maximum number of concurrent inspections. */
 const INSPECT_CONCURRENCY = 32;
-/** How long a look may take that everything else waits for, and all looks of a list, milliseconds. */
+/** Timeout of one inspection during a list, and of all inspections of a list, milliseconds. */
 const INSPECT_TIMEOUT_MS = 3_000;
 const LIST_TIMEOUT_MS = 9_000;
 
-/** The containers of one Docker daemon, ours only: others are never so much as listed. */
+/** The containers of one Docker daemon that belong to this deployment. Others are not listed. */
 export function dockerContainers(place: DockerHost): Containers {
   const { docker, namespace, host } = place;
   const inspectLimit = limitConcurrency(INSPECT_CONCURRENCY);
-  /** How far the daemon's clock is ahead, as the last list found it: once for all of a scan. */
-  let known: number | undefined;
+  /** Skew of the daemon's clock, measured by the last list and reused within a scan. */
+  let knownSkewMs: number | undefined;
   const measureSkew = async (): Promise<number> =>
-    (known = await daemonClockSkew(docker, place.now));
+    (knownSkewMs = await daemonClockSkew(docker, place.now));
   const labelled = (...more: string[]) => ({
     all: true,
     filters: {
@@ -37,7 +37,7 @@ export function dockerContainers(place: DockerHost): Containers {
       withDeadline('inspect', DEFAULT_TIMEOUT_MS, docker.getContainer(containerId).inspect()),
     );
 
-  /** For those of which there may be many, and any may hang. Undefined where it is too late for one. */
+  /** For many containers, any of which may hang. Undefined if `end` has passed. */
   const inspectWithTimeout = async (containerId: string, end: number) => {
     const left = Math.min(INSPECT_TIMEOUT_MS, end - performance.now());
     if (left <= 0) return undefined;
@@ -46,7 +46,7 @@ export function dockerContainers(place: DockerHost): Containers {
 
   const remove = async (containerId: string): Promise<void> => {
     const call = docker.getContainer(containerId).remove({ force: true, v: true });
-    // 409: a removal is under way already.
+    // 409: a removal is already in progress.
     await ignoreStatus([404, 409], withDeadline('remove', START_TIMEOUT_MS, call));
   };
 
@@ -66,16 +66,16 @@ export function dockerContainers(place: DockerHost): Containers {
     },
 
     async lastLines(containerId, count) {
-      const call = docker
-        .getContainer(containerId)
-        .logs({ stdout: true, stderr: true, tail: count, follow: false });
-      const raw = await ignoreStatus([404, 409], withDeadline('logs', DEFAULT_TIMEOUT_MS, call));
-      return raw ? demuxLog(raw) : '';
+      const lines = await readLines(docker.getContainer(containerId), { tail: count });
+      return (lines ?? [])
+        .map(({ text }) => text)
+        .join('')
+        .trimEnd();
     },
 
     async pauseContainer(id) {
       for (const { Id } of await list(`${LABEL.instance}=${id}`)) {
-        // 409: it is paused already, or it has ended, which is told of otherwise.
+        // 409: it is already paused, or it has exited, which `watchExits` reports.
         const call = docker.getContainer(Id).pause();
         await ignoreStatus([404, 409], withDeadline('pause', DEFAULT_TIMEOUT_MS, call));
       }
@@ -84,7 +84,7 @@ export function dockerContainers(place: DockerHost): Containers {
     async unpauseContainer(id) {
       for (const { Id, State } of await list(`${LABEL.instance}=${id}`)) {
         if (State !== 'paused') continue;
-        // 500: another has just done it.
+        // 500: another call has just unpaused it.
         const call = docker.getContainer(Id).unpause();
         await ignoreStatus([404, 409, 500], withDeadline('unpause', DEFAULT_TIMEOUT_MS, call));
       }
@@ -116,9 +116,9 @@ export function dockerContainers(place: DockerHost): Containers {
         found.map(async (containerInfo): Promise<SeenContainer> => {
           const { Id, Names, Labels, Created, State } = containerInfo;
           const running = isRunning(State);
-          // Only an inspection tells how it ended; one that fails must not hold up the list.
-          const look = () => inspectWithTimeout(Id, end).catch(() => undefined);
-          const seen = running ? undefined : await inspectLimit(look);
+          // Only an inspection returns the exit code. If it fails, the list must not fail.
+          const inspection = () => inspectWithTimeout(Id, end).catch(() => undefined);
+          const seen = running ? undefined : await inspectLimit(inspection);
           const ended = seen?.State;
           return {
             containerId: Id,
@@ -141,7 +141,7 @@ export function dockerContainers(place: DockerHost): Containers {
       const seen = await inspect(containerId);
       const address = seen && addressOf(seen);
       if (!seen || !address) return undefined;
-      const startedAt = Date.parse(seen.State.StartedAt) - (known ?? (await measureSkew()));
+      const startedAt = Date.parse(seen.State.StartedAt) - (knownSkewMs ?? (await measureSkew()));
       const container = { labels: seen.Config.Labels, name: seen.Name };
       return instanceOf(container, {
         address,
@@ -155,7 +155,7 @@ export function dockerContainers(place: DockerHost): Containers {
       const call = docker.getContainer(containerId).rename({
         name: containerName(namespace, instance),
       });
-      // 400: it bears that name already.
+      // 400: it already has this name.
       await ignoreStatus([400, 404], withDeadline('rename', DEFAULT_TIMEOUT_MS, call));
     },
   };
@@ -163,16 +163,4 @@ export function dockerContainers(place: DockerHost): Containers {
 
 function isRunning(state: string): boolean {
   return state === 'running' || state === 'paused' || state === 'restarting';
-}
-
-/** Takes the 8-byte frame heads out of the log of a container without a terminal. */
-function demuxLog(raw: Buffer): string {
-  const parts: string[] = [];
-  let at = 0;
-  while (at + 8 <= raw.length) {
-    const length = raw.readUInt32BE(at + 4);
-    parts.push(raw.toString('utf8', at + 8, at + 8 + length));
-    at += 8 + length;
-  }
-  return parts.join('').trimEnd();
 }

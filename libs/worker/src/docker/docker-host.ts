@@ -3,11 +3,11 @@ import type { ConcurrencyLimit } from '../concurrency-limit.ts';
 import type { InstancesNetworks } from './instances-networks.ts';
 import type { ImagePulls } from './pull-image.ts';
 
-/** What is needed to run the containers of one daemon. */
+/** The services and settings that are needed to run containers on one daemon. */
 export interface DockerHost {
   readonly docker: Docker;
   readonly namespace: string;
-  /** The name of this daemon among the hosts. */
+  /** The host id of this daemon. */
   readonly host: string;
   /** The store's clock. */
   readonly now: () => Promise<number>;
@@ -15,10 +15,10 @@ export interface DockerHost {
   /** The resolvers of instances with egress. */
   readonly resolvers: readonly string[];
   readonly pulls: ImagePulls;
-  /** Over how long the CPU time of an instance is counted, ms. */
+  /** Period of the CPU quota, ms. */
   readonly cpuPeriod: number;
-  /** Bounds how many containers are created and started at once. */
+  /** Limits concurrent creations and starts of containers. */
   readonly startLimit: ConcurrencyLimit;
-  /** Keeps what a container last wrote; called when it has stopped, before it is removed. */
+  /** Archives the log of a container. Called after its stop and before its removal. */
   readonly archiveLog?: ((id: string, container: Docker.Container) => Promise<void>) | undefined;
 }

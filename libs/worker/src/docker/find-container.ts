@@ -2,7 +2,7 @@ import type Docker from 'dockerode';
 import { DEFAULT_TIMEOUT_MS, withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
-/** The newest container of an instance, running or not; undefined where there is none. */
+/** The newest container of an instance in any state. Undefined if there is none. */
 export async function findContainer(
   docker: Docker,
   scope: { namespace: string; host: string },

@@ -2,12 +2,12 @@ import type { Capacity } from '@ephemera/domain';
 import type Docker from 'dockerode';
 import { DEFAULT_TIMEOUT_MS, withDeadline } from './deadline.ts';
 
-/** How much of a machine's memory instances may have, unless it is said: the rest is its own. */
+/** Default share of the machine's memory for instances. The rest is for the machine itself. */
 const MEMORY_FRACTION = 0.8;
 
 /**
- * What this host offers: as configured, and of memory a share of what the daemon has. CPUs are
- * shared by the kernel, so they are bounded only where that is asked for.
+ * The capacity of this host. Without a configured memory limit, it is a share of the daemon's
+ * memory. The kernel shares CPUs, so they are limited only if configured.
  */
 export async function hostCapacity(docker: Docker, input: Capacity): Promise<Capacity> {
   if (input.memory !== undefined) return input;
@@ -18,7 +18,7 @@ export async function hostCapacity(docker: Docker, input: Capacity): Promise<Cap
   return { ...input, memory: total > 0 ? Math.floor(total * MEMORY_FRACTION) : undefined };
 }
 
-/** What a host offers while its networks hold only `most` instances. */
+/** Reduces the capacity to the `max` instances that the networks of the host can hold. */
 export function withinNetworks(capacity: Capacity, max: number | undefined): Capacity {
   if (max === undefined) return capacity;
   return { ...capacity, instances: Math.min(capacity.instances ?? max, max) };

@@ -3,8 +3,8 @@ import type Docker from 'dockerode';
 import { DEFAULT_TIMEOUT_MS, withDeadline } from './deadline.ts';
 
 /**
- * The name of a daemon among the hosts: its machine's name and six digits of its own id, the same
- * for every worker beside it and after every restart.
+ * The default host id of a daemon: the machine name and six hex digits of a hash of the daemon's
+ * id. It is the same for all workers of the daemon and after every restart.
  */
 export async function hostName(docker: Docker): Promise<string> {
   const info = (await withDeadline('info', DEFAULT_TIMEOUT_MS, docker.info())) as {

@@ -3,7 +3,7 @@ import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 import type { InstancesNetwork } from './instances-network.ts';
 import { inspectNetwork } from './instances-network.ts';
 
-/** How many instances have a port on a network: whatever runs there, the infrastructure aside. */
+/** Number of bridge ports in use on a network, without the infrastructure. */
 export async function countPorts(docker: Docker, name: string): Promise<number> {
   const found = await inspectNetwork(docker, name);
   return Object.values(found?.Containers ?? {}).filter(
@@ -12,8 +12,8 @@ export async function countPorts(docker: Docker, name: string): Promise<number> 
 }
 
 /**
- * Brings the proxies and workers that are containers on the first network onto all others: they
- * reach only what they share a network with. One that is there already is left alone.
+ * Connects the proxies and workers that run in containers on the first network to all other
+ * networks. They can reach instances only on a shared network. Existing connections are unchanged.
  */
 export async function connectInfrastructure(
   docker: Docker,
@@ -21,20 +21,22 @@ export async function connectInfrastructure(
 ): Promise<void> {
   if (first === undefined || others.length === 0) return;
   const base = await inspectNetwork(docker, first.name);
-  const wanted = Object.entries(base?.Containers ?? {})
+  const infrastructureIds = Object.entries(base?.Containers ?? {})
     .filter(([, { IPv4Address }]) => isInfrastructure(base, IPv4Address))
     .map(([id]) => id);
   for (const { name } of others) {
     const present = (await inspectNetwork(docker, name))?.Containers ?? {};
-    for (const id of wanted.filter((text) => !(text in present))) {
+    for (const id of infrastructureIds.filter(
+      (infrastructureId) => !(infrastructureId in present),
+    )) {
       const call = docker.getNetwork(name).connect({ Container: id });
-      // 403: another worker was first. 404: it has just ended.
+      // 403: another worker has connected it. 404: it has just exited.
       await ignoreStatus([403, 404], withDeadline('connect', DEFAULT_TIMEOUT_MS, call));
     }
   }
 }
 
-/** Takes them off again, so that the network can be removed. */
+/** Disconnects proxies and workers from a network, so that it can be removed. */
 export async function disconnectInfrastructure(docker: Docker, name: string): Promise<void> {
   const found = await inspectNetwork(docker, name);
   for (const [id, { IPv4Address }] of Object.entries(found?.Containers ?? {})) {
@@ -44,7 +46,7 @@ export async function disconnectInfrastructure(docker: Docker, name: string): Pr
   }
 }
 
-/** Whether an address of a network (`10.231.0.2/16`) is of the /24 at its start. */
+/** Whether an address (`10.231.0.2/16`) is in the first /24 of its network. */
 function isInfrastructure(found: Docker.NetworkInspectInfo | undefined, address: string): boolean {
   const [a, b] = (found?.IPAM?.Config?.[0]?.Subnet ?? '').split('.');
   return address.startsWith(`${a}.${b}.0.`);

@@ -79,7 +79,9 @@ test('refuses one of that name that is of another kind', async () => {
   const namespace = await foreignNetwork({
     IPAM: { Driver: 'default', Config: [{ Subnet: '10.254.253.0/24' }] },
   });
-  await expect(ensureNetwork(docker, namespace)).rejects.toThrow(/is no bridge with an IPv4 \/16/);
+  await expect(ensureNetwork(docker, namespace)).rejects.toThrow(
+    /is not a bridge with an IPv4 \/16/,
+  );
 });
 
 const fit = {

@@ -10,7 +10,7 @@ import {
 } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
-/** The part of a network that instances take addresses from. */
+/** An address range within a network. */
 export interface AddressRange {
   /** First address, as a number. */
   readonly first: number;
@@ -18,20 +18,20 @@ export interface AddressRange {
 }
 
 export interface InstancesNetwork {
-  /** Docker's id of it: another one where it was removed and made again. */
+  /** Docker's network id. It changes when the network is recreated. */
   readonly id: string;
   readonly name: string;
   readonly bridge: string;
   readonly subnet: string;
-  /** The /24 at its start, for proxies and workers that are containers themselves. */
+  /** The first /24, for proxies and workers that run in containers. */
   readonly infrastructure: string;
-  /** What instances take their addresses from that may not open connections outwards. */
+  /** Addresses of instances without egress. */
   readonly range: AddressRange;
-  /** What those take theirs from that may: the rules tell them from the others by nothing else. */
+  /** Addresses of instances with egress. The firewall rules identify them by their address only. */
   readonly open: { readonly subnet: string; readonly range: AddressRange };
 }
 
-/** Registers a network for this host; gives the reason, as a sentence, where that is refused. */
+/** Registers a network for this host. Returns the reason, as a sentence, if it is refused. */
 export type ClaimNetwork = (network: InstancesNetwork) => Promise<string | undefined>;
 
 const ICC = 'com.docker.network.bridge.enable_icc';
@@ -39,14 +39,14 @@ const ICC = 'com.docker.network.bridge.enable_icc';
 const SUBNETS = Array.from({ length: 24 }, (_, i) => `10.${231 + i}.0.0/16`);
 
 /**
- * Finds or makes the bridge that the instances of this host are on: the compose file, or another
- * worker, may have made it.
+ * Finds or creates a bridge network for the instances of this host. The compose file or another
+ * worker may have created it.
  *
- * @param subnets the /16s that may be used, in their order; all of ours where absent
- * @param turn 0 for the first network of the host, 1 for the second
- * @param claim registers one that was made, or gives the reason why it must not be
- *   used: then the network is removed and the next subnet is tried
- * @throws BootError where none can be made, or one of its name is not as instances need it
+ * @param subnets the /16 subnets to use, in order
+ * @param index 0 for the first network of the host, 1 for the second
+ * @param claim registers a created network, or returns the reason why it must not be used; the
+ * network is then removed and the next subnet is tried
+ * @throws BootError if no network can be created, or an existing one has unsuitable options
  */
 export async function ensureNetwork(
   docker: Docker,
@@ -67,7 +67,7 @@ export async function ensureNetwork(
       if (statusOf(error) === undefined) throw error;
       refusals.push(`${candidate}: ${daemonMessage(error)}`);
     }
-    // Made here, or by another worker a moment before.
+    // Created here, or by another worker just before.
     const made = await findNetwork(docker, name);
     if (!made) continue;
     const refusal = await claim(made);
@@ -75,18 +75,19 @@ export async function ensureNetwork(
     refusals.push(`${candidate}: ${refusal}`);
     await removeNetwork(docker, name);
   }
-  throw new BootError(`no network for the instances could be made:\n  ${refusals.join('\n  ')}`);
+  throw new BootError(`no network for the instances could be created:\n  ${refusals.join('\n  ')}`);
 }
 
 /**
- * The networks of a deployment on this host, the first one first; `anyhow` as for one.
+ * The networks of a deployment on this host, ordered by index.
  *
- * @param unfit hears of a further one that is not as instances need it, which is left out then
+ * @param includeUnusable see `findNetwork`
+ * @param unusable called for a further network with unsuitable options, which is then skipped
  */
 export async function findNetworks(
   docker: Docker,
   namespace: string,
-  anyhow = false,
+  includeUnusable = false,
   unusable?: (name: string, fault: BootError) => void,
 ): Promise<InstancesNetwork[]> {
   const filters = { label: [`${LABEL.namespace}=${namespace}`] };
@@ -95,11 +96,11 @@ export async function findNetworks(
     DEFAULT_TIMEOUT_MS,
     docker.listNetworks({ filters }),
   );
-  // The first may have been made by the compose file, and has no label then.
+  // The first network may come from the compose file, which sets no label.
   const names = new Set([namespace, ...listed.map(({ Name }) => Name)]);
   const find = async (name: string) => {
     try {
-      return await findNetwork(docker, name, anyhow);
+      return await findNetwork(docker, name, includeUnusable);
     } catch (error) {
       if (!unusable || name === namespace || !(error instanceof BootError)) throw error;
       unusable(name, error);
@@ -112,7 +113,9 @@ export async function findNetworks(
     .sort((a, b) => networkIndexOf(a.name) - networkIndexOf(b.name));
 }
 
-/** Whether a worker has made a network; the compose file, or an operator, makes them without a label. */
+/**
+ * Whether a worker has created a network. Those of the compose file or an operator have no label.
+ */
 export async function isMadeByWorker(
   docker: Docker,
   namespace: string,
@@ -122,7 +125,7 @@ export async function isMadeByWorker(
   return found?.Labels?.[LABEL.namespace] === namespace;
 }
 
-/** Removes a network where no container is on it any more. */
+/** Removes a network. Returns false if containers still use it. */
 export async function removeNetwork(docker: Docker, name: string): Promise<boolean> {
   const found = await inspectNetwork(docker, name);
   if (!found) return true;
@@ -137,35 +140,35 @@ export async function removeNetwork(docker: Docker, name: string): Promise<boole
 }
 
 /**
- * Gives one of the networks of a deployment; undefined where there is none of that name.
+ * Finds one network of a deployment. Undefined if it does not exist.
  *
- * @param anyhow also one that no instance may be put on: to take it away
- * @throws BootError where it is not as instances need it
+ * @param includeUnusable also return a network with unsuitable options, so that it can be removed
+ * @throws BootError if its options are unsuitable
  */
 export async function findNetwork(
   docker: Docker,
   name: string,
-  anyhow = false,
+  includeUnusable = false,
 ): Promise<InstancesNetwork | undefined> {
   const found = await inspectNetwork(docker, name);
   if (!found) return undefined;
   const subnet = found.IPAM?.Config?.[0]?.Subnet;
   const refuse = (...faults: string[]): never => {
     throw new BootError(
-      `the Docker network "${name}" is there, but it ${faults.join(', and it ')}: ` +
-        'remove it, or give another EPHEMERA_NAMESPACE',
+      `the Docker network "${name}" exists, but it ${faults.join(', and it ')}: ` +
+        'remove it, or set another EPHEMERA_NAMESPACE',
     );
   };
   if (found.Driver !== 'bridge' || !subnet?.endsWith('/16')) {
-    return refuse('is no bridge with an IPv4 /16');
+    return refuse('is not a bridge with an IPv4 /16');
   }
   const bridge = found.Options?.['com.docker.network.bridge.name'] ?? `br-${found.Id.slice(0, 12)}`;
   const network = describeNetwork(name, bridge, subnet, found.Id);
-  const faults = anyhow ? [] : networkIssues(found, network);
+  const faults = includeUnusable ? [] : networkIssues(found, network);
   return faults.length > 0 ? refuse(...faults) : network;
 }
 
-/** What of it is not as it would have been made here. */
+/** The options that differ from those of a network that a worker creates. */
 function networkIssues(
   found: Docker.NetworkInspectInfo,
   { infrastructure }: InstancesNetwork,
@@ -175,15 +178,16 @@ function networkIssues(
   if (found.EnableIPv6) faults.push('has IPv6 (EnableIPv6)');
   if (found.Options?.[ICC] !== 'false') faults.push(`lets containers reach each other (${ICC})`);
   if (range !== infrastructure) {
-    // Docker would give others the addresses that instances are to have.
-    faults.push(
-      `has the range "${range}" for others than instances, not ${infrastructure} (IPRange)`,
-    );
+    // Docker would assign addresses of instances to other containers.
+    faults.push(`has the IPRange "${range}" instead of ${infrastructure}`);
   }
   return faults;
 }
 
-/** Docker also takes the beginning of an id for a name: what is found so is a stranger's. */
+/**
+ * Inspects a network by its exact name. Docker also matches an id prefix, which may be a foreign
+ * network.
+ */
 export async function inspectNetwork(
   docker: Docker,
   name: string,
@@ -210,7 +214,7 @@ function optionsFor(namespace: string, index: number, subnet: string): Docker.Ne
   };
 }
 
-/** What follows from its name, its bridge and its /16. */
+/** Derives the address ranges of a network from its /16. */
 export function describeNetwork(
   name: string,
   bridge: string,
@@ -234,18 +238,21 @@ export function describeNetwork(
   };
 }
 
-/** A namespace has no dot, so the second network of one is never the first of another. */
+/**
+ * A namespace has no dot, so names of further networks never equal the first network of another
+ * namespace.
+ */
 function networkName(namespace: string, index: number): string {
   return index === 0 ? namespace : `${namespace}.${index + 1}`;
 }
 
-/** Which of a host's networks it is, by its name; the first is 0. */
+/** The index in a network's name. The first network has index 0. */
 export function networkIndexOf(name: string): number {
   const dot = name.indexOf('.');
   return dot === -1 ? 0 : Number(name.slice(dot + 1)) - 1;
 }
 
-/** An interface's name has at most 15 characters; two deployments must not share one. */
+/** An interface name has at most 15 characters and must be unique per deployment. */
 function bridgeName(namespace: string, index: number): string {
   if (namespace === 'ephemera') return `eph${index}`;
   const digest = createHash('sha256').update(namespace).digest('hex').slice(0, 8);

@@ -179,7 +179,7 @@ test('a further network that is not fit is no reason to start, and none to stop'
     claim: () => Promise.resolve(undefined),
     keep: () => undefined,
   });
-  await expect(others).rejects.toThrow(`the Docker network "${namespace}.2" is there, but it`);
+  await expect(others).rejects.toThrow(`the Docker network "${namespace}.2" exists, but it`);
   expect((await networks.reserve()).network.name).toBe(`${namespace}.3`);
   expect(networks.all.map(({ name }) => name)).toEqual([namespace, `${namespace}.3`]);
 });

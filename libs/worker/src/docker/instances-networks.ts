@@ -8,60 +8,73 @@ import { connectInfrastructure, countPorts } from './infrastructure.ts';
 import type { ClaimNetwork, InstancesNetwork } from './instances-network.ts';
 import { ensureNetwork, findNetworks, networkIndexOf } from './instances-network.ts';
 
-/** A place on a network that is held for a container until it is known to have one, or to need none. */
+/** A bridge port that is reserved until its container runs or is known not to start. */
 export interface PortReservation {
   readonly network: InstancesNetwork;
-  /** The container runs: from the next count on it is counted with the others. */
+  /** The container runs. The next count of the network includes it. */
   commit(): void;
   release(): void;
-  /** The kernel had none for it after all: others are on the bridge too. */
+  /** The kernel reported a full bridge. Foreign containers may use its ports. */
   reject(): void;
 }
 
 /** The networks of the instances of one host. */
 export interface InstancesNetworks {
-  /** All that there are, the first one first. */
+  /** All networks, ordered by index. */
   readonly all: readonly InstancesNetwork[];
-  /** How many instances they hold; undefined as long as further ones can be made. */
+  /** Maximum number of instances. Undefined while further networks can be created. */
   readonly max: number | undefined;
   /**
-   * Holds a port on the first network that has one; a further network is made where all are full.
-   * @throws ContainerStartError where none can be made
+   * Reserves a port on the first network with a free one. Creates a further network if all are
+   * full.
+   * @throws ContainerStartError if none can be created
    */
   reserve(): Promise<PortReservation>;
-  /** Finds what other workers have made, counts the ports anew, brings new proxies onto all. */
+  /**
+   * Finds networks that other workers have created, counts the ports again, and connects new
+   * proxies to all networks.
+   */
   refresh(): Promise<void>;
 }
 
 export interface NetworksOptions {
   readonly docker: Docker;
   readonly namespace: string;
-  /** The /16s that may be used, in their order; all of ours where absent. */
+  /** The /16 subnets to use, in order. Absent: the default list. */
   readonly subnets: readonly string[] | undefined;
-  /** How many instances one network takes: below the 1,023 ports of a bridge, for proxies need some. */
+  /**
+   * Maximum number of instances per network. Less than the 1,023 ports of a bridge, because proxies
+   * need some.
+   */
   readonly portsPerNetwork: number;
-  /** Makes a network fit for use; called before the first instance is on it. */
+  /** Prepares a network. Called before the first instance uses it. */
   readonly prepare: (network: InstancesNetwork) => Promise<void>;
-  /** Registers a further network; called before the first instance is on it. */
+  /** Registers a further network. Called before the first instance uses it. */
   readonly claim: ClaimNetwork;
-  /** Told all that there are, at each look: what is not among them was taken away. */
+  /**
+   * Called with all existing networks at each refresh, so that the state of removed ones can be
+   * dropped.
+   */
   readonly keep: (found: readonly InstancesNetwork[]) => void;
   readonly logger: Logger;
 }
 
-/** How long a network counts as full after the kernel said so, or none could be made, ms. */
+/** Time before a full network, or a failed creation of a network, is tried again, ms. */
 const FULL_RETRY_MS = 10_000;
 
-/** Finds the networks of this host, the first one made already. */
+/** Manages the networks of this host. The first one must already exist. */
 export async function instancesNetworks(options: NetworksOptions): Promise<InstancesNetworks> {
   const { docker, namespace, portsPerNetwork, logger } = options;
   let all: readonly InstancesNetwork[] = [];
-  let cannot: { readonly fault: ContainerStartError; readonly until: number } | undefined;
-  /** Further ones that somebody made or changed since the start, each with its fault. */
+  let creationFailure: { readonly fault: ContainerStartError; readonly until: number } | undefined;
+  /**
+   * Further networks that do not fit, with their error. Another program has created or changed
+   * them.
+   */
   let unusable = new Map<string, string>();
   const counted = new Map<string, number>();
   const refusedUntil = new Map<string, number>();
-  /** Ports held that the last count may not have seen. */
+  /** Reserved ports that the last count may not include. */
   const reserved = new Map<string, Set<{ used: boolean }>>();
   const reservedOn = (name: string) => reserved.get(name) ?? new Set();
 
@@ -70,61 +83,61 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
     (counted.get(name) ?? 0) + reservedOn(name).size >= portsPerNetwork;
 
   const count = async ({ name }: InstancesNetwork): Promise<void> => {
-    // Only what runs already is sure to be in the count.
+    // Only ports of containers that already run are certainly included in the count.
     const seen = [...reservedOn(name)].filter(({ used }) => used);
     counted.set(name, await countPorts(docker, name));
     for (const item of seen) reservedOn(name).delete(item);
   };
 
   const refresh = async (isStart = false): Promise<void> => {
-    const odd = new Map<string, string>();
+    const unusableNow = new Map<string, string>();
     const skip = (name: string, fault: BootError) => {
-      odd.set(name, fault.message);
+      unusableNow.set(name, fault.message);
       if (unusable.get(name) === fault.message) return;
       logger.warn({ network: name, err: fault }, 'network ignored: not usable for instances');
     };
     const found = await findNetworks(docker, namespace, false, isStart ? undefined : skip);
-    // One that was made anew under its name may have another bridge.
+    // A recreated network may have another bridge.
     const isKnown = (instancesNetwork: InstancesNetwork) =>
       all.some((it) => isDeepStrictEqual(it, instancesNetwork));
     const usable: InstancesNetwork[] = [];
     for (const instancesNetwork of found) {
-      // At the start, all are registered together afterwards.
+      // At the start, all networks are registered together later.
       const refusal =
         isStart || isKnown(instancesNetwork) ? undefined : await options.claim(instancesNetwork);
       if (refusal === undefined) usable.push(instancesNetwork);
       else skip(instancesNetwork.name, new BootError(refusal));
     }
-    unusable = odd;
+    unusable = unusableNow;
     options.keep(found);
     await connectInfrastructure(docker, usable);
     for (const instancesNetwork of usable)
       if (!isKnown(instancesNetwork)) await options.prepare(instancesNetwork);
     await Promise.all(usable.map(count));
     all = usable;
-    if (cannot && performance.now() >= cannot.until) cannot = undefined;
+    if (creationFailure && performance.now() >= creationFailure.until) creationFailure = undefined;
   };
 
   const make = async (): Promise<void> => {
     await refresh();
     if (all.some((instancesNetwork) => !isFull(instancesNetwork))) return;
-    if (cannot) throw cannot.fault;
+    if (creationFailure) throw creationFailure.fault;
     const indexes = new Set(
       [...all.map(({ name }) => name), ...unusable.keys()].map(networkIndexOf),
     );
-    // The first may have been taken away.
+    // The first network may have been removed, so search for the lowest free index.
     let index = 0;
     while (indexes.has(index)) index++;
     try {
       const { subnets, claim } = options;
       const { name, subnet } = await ensureNetwork(docker, namespace, subnets, index, claim);
-      logger.info({ network: name, subnet, portsPerNetwork }, 'network made');
+      logger.info({ network: name, subnet, portsPerNetwork }, 'network created');
     } catch (error) {
       const fault = new ContainerStartError(
-        `The networks of this host are full, and a further one could not be made: ${daemonMessage(error)}`,
+        `The networks of this host are full, and another one could not be created: ${daemonMessage(error)}`,
       );
-      logger.warn({ err: error }, 'no further network could be made');
-      cannot = { fault, until: performance.now() + FULL_RETRY_MS };
+      logger.warn({ err: error }, 'no further network could be created');
+      creationFailure = { fault, until: performance.now() + FULL_RETRY_MS };
       throw fault;
     }
     await refresh();
@@ -155,7 +168,7 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
       return all;
     },
     get max() {
-      return cannot && all.length * portsPerNetwork;
+      return creationFailure && all.length * portsPerNetwork;
     },
     async reserve() {
       for (;;) {

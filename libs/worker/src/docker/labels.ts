@@ -1,8 +1,9 @@
 import type { Instance, Template } from '@ephemera/domain';
 
 /**
- * Labels say who a container is; they cannot change, so the lease is not among them. A container
- * inherits those of its image: each is set on every instance, or an image would say it in our place.
+ * Labels identify a container. They cannot change, so the current lease is not among them. A
+ * container inherits the labels of its image, so every label is set explicitly on every instance;
+ * otherwise an image could set it.
  */
 export const LABEL = {
   namespace: 'ephemera.namespace',
@@ -11,15 +12,15 @@ export const LABEL = {
   host: 'ephemera.host',
   template: 'ephemera.template',
   expiresAt: 'ephemera.expires-at',
-  /** `instance`, or `firewall`: the helper that sets rules. */
+  /** `instance`, or `firewall` for the helper container. */
   role: 'ephemera.role',
-  /** The pool that it was started for; empty where there is none. */
+  /** The pool that it was started for, or empty. */
   pool: 'ephemera.pool',
-  /** What a store that lost everything needs to know the instance again. */
+  /** Data to restore the instance after a loss of Redis. */
   recovery: 'ephemera.recovery',
 } as const;
 
-/** Everything of an instance that neither changes nor is a secret. */
+/** The immutable, non-secret data of an instance. */
 interface RecoveryMetadata {
   readonly template: Template;
   readonly timeout: number;
@@ -29,7 +30,7 @@ interface RecoveryMetadata {
   readonly metadata: Readonly<Record<string, string>>;
   /** The pool that it was started for. */
   readonly pool?: string | undefined;
-  /** A hash is no secret: who sees it cannot enter by it. */
+  /** The hash of the access token. It is not secret, because it does not give access. */
   readonly accessHash?: string | undefined;
 }
 
@@ -39,11 +40,11 @@ export function labelsOf(
   instance: Instance,
 ): Record<string, string> {
   const { template, timeout, createdAt, maxExpiresAt, url, metadata, pool, accessHash } = instance;
-  // The latest that the first deadline can be: ready at the last moment, and the whole TTL.
-  // One that its deadline pauses lives up to its ceiling, and so may one of a pool.
+  // The latest possible first deadline: ready at the last moment, then the whole TTL. Pausing
+  // templates and pool instances may live up to the maximum lifetime.
   const isLong = template.onTimeout === 'pause' || pool !== undefined;
   const latest = isLong ? maxExpiresAt : Math.min(instance.expiresAt + timeout, maxExpiresAt);
-  const recall: RecoveryMetadata = {
+  const recovery: RecoveryMetadata = {
     template,
     timeout,
     createdAt,
@@ -63,20 +64,20 @@ export function labelsOf(
     [LABEL.expiresAt]: new Date(latest).toISOString(),
     [LABEL.role]: 'instance',
     [LABEL.pool]: pool ?? '',
-    // Its environment is with the container; labels are told to whoever hears the daemon's events.
-    [LABEL.recovery]: JSON.stringify({ ...recall, template: { ...template, env: {} } }),
+    // The environment is omitted: Docker events contain all labels.
+    [LABEL.recovery]: JSON.stringify({ ...recovery, template: { ...template, env: {} } }),
   };
 }
 
-/** What a container tells of itself, beside what the daemon tells of it. */
+/** The labels and the name of a container. */
 export interface LabelledContainer {
   readonly labels: Readonly<Record<string, string>>;
   readonly name: string;
 }
 
 /**
- * What became of a container in its pool. Labels cannot change, but names can: one that was claimed
- * bears the generation of its claim.
+ * The pool state of a container. Labels cannot change, but names can: a claim renames the container
+ * to the generation of the claim.
  */
 export function pooledOf({ labels, name }: LabelledContainer): 'unclaimed' | 'claimed' | undefined {
   if (!labels[LABEL.pool]) return undefined;
@@ -87,7 +88,7 @@ function generationIn(name: string): number {
   return Number(name.slice(name.lastIndexOf('-') + 1));
 }
 
-/** The instance that a container tells of; undefined where its labels are not whole. */
+/** Rebuilds an instance from its container. Undefined if labels are missing. */
 export function instanceOf(
   container: LabelledContainer,
   seen: {
@@ -101,14 +102,15 @@ export function instanceOf(
   const { address, startedAt, paused, now } = seen;
   const { [LABEL.instance]: id, [LABEL.recovery]: text, [LABEL.host]: host } = labels;
   if (id === undefined || text === undefined || host === undefined) return undefined;
-  const { pool, ...recall } = JSON.parse(text) as RecoveryMetadata;
-  const { template, maxExpiresAt } = recall;
-  // Of a claim the generation alone is known: it has the whole time of its template once more.
-  const timeout = pool === undefined ? recall.timeout : template.timeout;
+  const { pool, ...recovery } = JSON.parse(text) as RecoveryMetadata;
+  const { template, maxExpiresAt } = recovery;
+  // Only the generation of a claim is known, so the instance gets the full TTL of its template
+  // again.
+  const timeout = pool === undefined ? recovery.timeout : template.timeout;
   const from = pool === undefined ? startedAt : now;
   const isLong = paused && template.onTimeout === 'pause';
   return {
-    ...recall,
+    ...recovery,
     timeout,
     id,
     generation: pool === undefined ? Number(labels[LABEL.generation]) : generationIn(name),
@@ -120,7 +122,7 @@ export function instanceOf(
     host,
     address,
     startedAt,
-    // Whoever uses it has told the store that lost it, and tells again in a moment.
+    // The last use is lost. Active clients report their use again within seconds.
     activeAt: now,
     expiresAt: isLong ? maxExpiresAt : Math.min(from + timeout, maxExpiresAt),
     env: {},

@@ -8,12 +8,12 @@ import { type PullLine, pullProgress } from './pull-progress.ts';
 /** Pulls images that are not on the host. */
 export interface ImagePulls {
   /**
-   * Pulls an image, or joins the pull of it that is under way. Whoever waits is told how far it
-   * is; each telling puts the start deadline off, so it stands still as long as this process
-   * lives, and is `within` ms away once the image is there.
+   * Pulls an image, or joins a running pull of it. Reports progress, which also extends the start
+   * deadline. The deadline therefore does not pass while this process is alive. After the pull, it
+   * is `timeoutMs` from now.
    *
-   * @returns false where nobody wanted the instance any more; others may still want the image
-   * @throws ContainerStartError where the registry refuses or cannot be reached, or the time is up
+   * @returns false if the instance was superseded; other instances may still need the image
+   * @throws ContainerStartError if the registry refuses or is unreachable, or the pull times out
    */
   pull(image: string, timeoutMs: number, reportProgress: ReportProgress): Promise<boolean>;
 }
@@ -23,12 +23,12 @@ interface Pull {
   readonly progress: { readonly done: number | undefined };
 }
 
-/** How often whoever waits is told, ms. */
+/** Interval of progress reports, ms. */
 const REPORT_INTERVAL_MS = 1_000;
-/** How long a start outlives the last telling of its pull at least, ms. */
+/** Minimum time by which a progress report extends the start deadline, ms. */
 const TIMEOUT_MS = 15_000;
 
-/** @param timeout how long one pull may take, ms */
+/** @param timeout timeout of one pull, ms */
 export function imagePulls(docker: Docker, timeout: number): ImagePulls {
   const inFlight = new Map<string, Pull>();
 
@@ -55,8 +55,8 @@ export function imagePulls(docker: Docker, timeout: number): ImagePulls {
   return {
     async pull(image, timeoutMs, reportProgress) {
       const { ended, progress } = join(image);
-      const patience = Math.max(timeoutMs, TIMEOUT_MS);
-      const over = ended.then(
+      const extensionMs = Math.max(timeoutMs, TIMEOUT_MS);
+      const finished = ended.then(
         () => true,
         () => true,
       );
@@ -64,8 +64,8 @@ export function imagePulls(docker: Docker, timeout: number): ImagePulls {
         const { done } = progress;
         const percent = done === undefined ? '' : ` (${Math.floor(done * 100)} %)`;
         const message = `Pulling the image ${image}${percent}.`;
-        if (!(await reportProgress({ step: 'pulling', done, message }, patience))) return false;
-      } while (!(await Promise.race([over, sleep(REPORT_INTERVAL_MS, false)])));
+        if (!(await reportProgress({ step: 'pulling', done, message }, extensionMs))) return false;
+      } while (!(await Promise.race([finished, sleep(REPORT_INTERVAL_MS, false)])));
       await ended;
       return reportProgress({ step: 'creating', message: 'Creating the container.' }, timeoutMs);
     },
@@ -80,16 +80,17 @@ async function pullNow(
 ): Promise<void> {
   const answer = await docker.createImage({ fromImage: withTag(image), abortSignal });
   for await (const line of createInterface({ input: answer })) {
-    const container = JSON.parse(line) as PullLine;
-    if (container.error !== undefined) throw new Error(container.error);
-    progress.hear(container);
+    const pullLine = JSON.parse(line) as PullLine;
+    if (pullLine.error !== undefined) throw new Error(pullLine.error);
+    progress.update(pullLine);
   }
-  // A daemon that dies in the middle ends the answer without an error.
+  // If the daemon dies during the pull, the response ends without an error.
   const found = withDeadline('inspect', DEFAULT_TIMEOUT_MS, docker.getImage(image).inspect());
-  if (!(await ignoreStatus([404], found))) throw new Error('the daemon ended it half-way');
+  if (!(await ignoreStatus([404], found)))
+    throw new Error('the response of the daemon ended before the pull was complete');
 }
 
-/** Without a tag the daemon would pull every tag that there is. */
+/** Adds a default tag. Without a tag, the daemon would pull all tags. */
 export function withTag(image: string): string {
   const name = image.slice(image.lastIndexOf('/') + 1);
   return name.includes(':') || name.includes('@') ? image : `${image}:latest`;

@@ -1,4 +1,4 @@
-/** A line of the daemon's answer to a pull. */
+/** A line of the daemon's response to a pull. */
 export interface PullLine {
   readonly id?: string;
   readonly status?: string;
@@ -6,19 +6,19 @@ export interface PullLine {
   readonly progressDetail?: { readonly current?: number; readonly total?: number };
 }
 
-/** How much of a layer's way its download is; the rest is unpacking. */
+/** Share of the download in the progress of a layer. The rest is extraction. */
 const DOWNLOAD = 0.7;
 
-/** Adds up what a daemon tells of the layers that it pulls. */
+/** Computes the progress of a pull from the progress of its layers. */
 export function pullProgress() {
   const layers = new Map<string, number>();
   return {
-    hear({ id, status = '', progressDetail: { current = 0, total = 0 } = {} }: PullLine): void {
+    update({ id, status = '', progressDetail: { current = 0, total = 0 } = {} }: PullLine): void {
       const part = total > 0 ? Math.min(1, current / total) : 0;
       const done = doneOf(status, part);
       if (id !== undefined && done !== undefined) layers.set(id, done);
     },
-    /** 0 to 1, every layer counted alike; undefined before the first is known. */
+    /** 0 to 1, with equal weight for each layer. Undefined before the first layer is known. */
     get done(): number | undefined {
       if (layers.size === 0) return undefined;
       let sum = 0;

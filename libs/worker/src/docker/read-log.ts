@@ -3,12 +3,15 @@ import { linesAfter } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 
-/** How much one page holds, characters; it ends with a whole moment, so it may hold a few more. */
+/**
+ * Size of one page, characters. A page ends with the last line of one timestamp, so it may be
+ * larger.
+ */
 const PAGE = 65_536;
 
 /**
- * Reads a container's log from a place on, or its last `tail` lines. A container keeps 2 MB of log
- * at most, so reading it is bounded. Undefined where the container is gone.
+ * Reads a container's log after a position, or its last `tail` lines. A container keeps at most 2
+ * MB of log, so the read is bounded. Undefined if the container is gone.
  */
 export async function readLines(
   container: Docker.Container,
@@ -19,30 +22,30 @@ export async function readLines(
     stdout: true,
     stderr: true,
     timestamps: true,
-    // Whole seconds: a fraction would not survive as a number.
+    // Whole seconds: a number cannot hold nine fractional digits.
     ...(after && { since: Math.floor(Date.parse(after.time) / 1000) }),
     ...(tail !== undefined && { tail }),
   });
-  // 409: it is being removed, or was created and never started.
+  // 409: it is being removed, or it was never started.
   const raw = await ignoreStatus([404, 409], withDeadline('logs', DEFAULT_TIMEOUT_MS, call));
   return raw && linesAfter(after, demuxLog(raw));
 }
 
-/** As many of the first lines as one answer holds. */
+/** The first page of the lines. */
 export function pageOf(lines: readonly LogLine[]): LogPage {
   let size = 0;
-  const end = lines.findIndex((startQueue, i) => {
-    const isNewMoment = startQueue.time !== lines[i - 1]?.time;
-    if (size >= PAGE && isNewMoment) return true;
-    size += startQueue.text.length;
+  const end = lines.findIndex((line, i) => {
+    const isNewTimestamp = line.time !== lines[i - 1]?.time;
+    if (size >= PAGE && isNewTimestamp) return true;
+    size += line.text.length;
     return false;
   });
   return end === -1 ? { lines, more: false } : { lines: lines.slice(0, end), more: true };
 }
 
 /**
- * Takes a log apart: each entry is a frame (its stream, three zeros, its length, big-endian) whose
- * text begins with a time and a space (Docker Engine API, `ContainerAttach`).
+ * Parses a log. Each entry is a frame (stream, three zero bytes, big-endian length) whose text
+ * begins with a timestamp and a space (Docker Engine API, `ContainerAttach`).
  */
 function demuxLog(raw: Buffer): LogLine[] {
   const lines: LogLine[] = [];
@@ -57,6 +60,6 @@ function demuxLog(raw: Buffer): LogLine[] {
     });
     at += 8 + length;
   }
-  // The two streams are written by two pipes: their entries are not quite in order.
+  // stdout and stderr use separate pipes, so their entries may be out of order.
   return lines.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
 }

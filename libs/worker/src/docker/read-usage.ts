@@ -2,8 +2,8 @@ import type { Usage } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 
-/** What the daemon tells of a container that runs; a stopped one has hardly any of it. */
-interface Reading {
+/** The daemon's statistics of a container. A stopped container has few of these fields. */
+interface Stats {
   readonly read: string;
   readonly pids_stats?: { readonly current?: number };
   readonly cpu_stats?: { readonly cpu_usage?: { readonly total_usage?: number } };
@@ -15,15 +15,15 @@ interface Reading {
   readonly networks?: Readonly<Record<string, { rx_bytes: number; tx_bytes: number }>>;
 }
 
-/** Reads what a container uses; undefined where it is gone or does not run. */
+/** Reads the resource usage of a container. Undefined if it is gone or not running. */
 export async function readUsage(container: Docker.Container): Promise<Usage | undefined> {
-  // `one-shot`: without it the daemon waits for a reading to compare with. Of a container that was
-  // read a moment ago it gives the next reading all the same, up to a second later.
+  // Without `one-shot`, the daemon waits for a second sample. With it, a repeated call may still
+  // take up to one second.
   const call = container.stats({ stream: false, 'one-shot': true });
   const reading = (await ignoreStatus(
     [404, 409],
     withDeadline('stats', DEFAULT_TIMEOUT_MS, call),
-  )) as Reading | undefined;
+  )) as Stats | undefined;
   const memory = reading?.memory_stats;
   if (reading === undefined || memory?.usage === undefined) return undefined;
   const networks = Object.values(reading.networks ?? {});
@@ -31,7 +31,7 @@ export async function readUsage(container: Docker.Container): Promise<Usage | un
   return {
     readAt: reading.read,
     cpuSeconds: (reading.cpu_stats?.cpu_usage?.total_usage ?? 0) / 1e9,
-    // As `docker stats` counts: cgroup v1 names the cache of files one way, v2 the other.
+    // As `docker stats` does: cgroup v1 and v2 have different names for the page cache.
     memory: {
       used: Math.max(0, memory.usage - (first ?? second ?? 0)),
       limit: memory.limit ?? 0,

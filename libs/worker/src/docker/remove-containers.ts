@@ -2,16 +2,16 @@ import type Docker from 'dockerode';
 import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
-/** How many containers are removed at once. */
+/** Maximum number of concurrent removals. */
 const CONCURRENCY = 8;
 const REMOVE_TIMEOUT_MS = 60_000;
 
 /**
- * Removes the containers of a deployment from a daemon, whatever their state, with their anonymous
- * volumes.
+ * Removes the containers of a deployment in any state, with their anonymous volumes.
  *
- * @param spare ids of the instances whose containers stay; a container of no instance never stays
- * @returns the instance ids of the removed containers, empty for one of no instance
+ * @param spare ids of the instances whose containers are kept; a container without an instance is
+ * always removed
+ * @returns the instance ids of the removed containers, empty for a container without an instance
  */
 export async function removeContainers(
   docker: Docker,
@@ -28,7 +28,7 @@ export async function removeContainers(
   return removed;
 }
 
-/** Removes the containers of one instance at once, without a grace. */
+/** Removes the containers of one instance immediately, without a stop grace. */
 export async function removeInstance(
   docker: Docker,
   namespace: string,
@@ -41,11 +41,11 @@ export async function removeInstance(
 
 async function removeContainer(docker: Docker, id: string): Promise<void> {
   const call = docker.getContainer(id).remove({ force: true, v: true });
-  // 409: a removal is under way already.
+  // 409: a removal is already in progress.
   await ignoreStatus([404, 409], withDeadline('remove', REMOVE_TIMEOUT_MS, call));
 }
 
-/** The containers of a deployment, whatever their state. */
+/** The containers of a deployment in any state. */
 export function listContainers(
   docker: Docker,
   namespace: string,
@@ -55,7 +55,7 @@ export function listContainers(
   return withDeadline('list', DEFAULT_TIMEOUT_MS, docker.listContainers({ all: true, filters }));
 }
 
-/** The names of the networks that instances are on; a stopped container counts too. */
+/** The names of the networks with instances, including stopped containers. */
 export function networksInUse(containers: readonly Docker.ContainerInfo[]): Set<string> {
   return new Set(
     containers

@@ -2,8 +2,8 @@ import { BootError } from '@ephemera/domain';
 import type Docker from 'dockerode';
 import { DEFAULT_TIMEOUT_MS, withDeadline } from './deadline.ts';
 
-/** What the daemon can bound, as it tells of itself, and what that is called in a template. */
-const LIMIT_RANGES = {
+/** Fields of `docker info` for supported limits, with their names in a template. */
+const LIMIT_SUPPORT = {
   MemoryLimit: 'memory',
   CpuCfsQuota: 'cpus',
   CpuCfsPeriod: 'cpus',
@@ -11,8 +11,8 @@ const LIMIT_RANGES = {
 } as const;
 
 /**
- * A daemon that cannot set a limit, such as a rootless one to which a control group was not
- * delegated, starts the container without it and says so in a warning that nobody reads.
+ * Checks that the daemon supports all limits. A daemon that does not, such as a rootless one
+ * without delegated cgroups, ignores the limit and only returns a warning.
  * @throws BootError that names the limits
  */
 export async function requireLimits(docker: Pick<Docker, 'info'>): Promise<void> {
@@ -20,10 +20,10 @@ export async function requireLimits(docker: Pick<Docker, 'info'>): Promise<void>
     string,
     unknown
   >;
-  const missing = Object.entries(LIMIT_RANGES).filter(([name]) => info[name] === false);
+  const missing = Object.entries(LIMIT_SUPPORT).filter(([name]) => info[name] === false);
   if (missing.length === 0) return;
   const limits = [...new Set(missing.map(([, limit]) => limit))].join(', ');
   throw new BootError(
-    `The Docker daemon cannot limit ${limits}, so every instance would have all of this machine: its control groups lack the controllers (docker info shows them).`,
+    `The Docker daemon cannot limit ${limits}, so an instance could use all resources of this machine. Enable the cgroup controllers; \`docker info\` shows what is missing.`,
   );
 }

@@ -3,30 +3,32 @@ import type { RunOnHost } from '../firewall.ts';
 import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
 import { LABEL } from './labels.ts';
 
-/** How long the helper container may take, milliseconds. */
+/** Timeout of the helper container, milliseconds. */
 const TIMEOUT_MS = 60_000;
 
-/** How old one is that nobody waits for any more, milliseconds: longer than any of them may take. */
-const ABANDONED = 180_000;
+/** Age at which a helper container counts as abandoned, milliseconds. Longer than its timeout. */
+const ABANDONED_AFTER_MS = 180_000;
 
-/** How much memory it may take, bytes; a shell and iptables take a few MiB. */
+/** Memory limit of the helper, bytes. A shell and iptables need a few MiB. */
 const MEMORY = 64 * 1024 ** 2;
 const TMPFS = 'rw,noexec,nosuid,nodev,size=1m';
 
 /**
- * For a worker that is a container itself: runs the script in a container of a moment that stands
- * in the host's network and may change its firewall, so that the worker need not. What a worker
- * that died has left behind goes with the next one, once it is `abandoned` ms old.
+ * For a worker that runs in a container. Runs the script in a short-lived helper container in the
+ * host network, so that the worker itself needs no rights on the firewall. Each run also removes
+ * helpers that a dead worker has left for `abandoned` ms.
  */
 export function runInHostNetwork(
   docker: Docker,
   namespace: string,
   image: string,
-  abandoned = ABANDONED,
+  abandoned = ABANDONED_AFTER_MS,
 ): RunOnHost {
   const filters = { label: [`${LABEL.namespace}=${namespace}`, `${LABEL.role}=firewall`] };
 
-  /** Ages are told from one's own: so no clock but the daemon's counts. */
+  /**
+   * Compares creation times with that of the own container, so that only the daemon's clock counts.
+   */
   const removeAbandoned = async (own: string): Promise<void> => {
     const found = await withDeadline(
       'firewall',
@@ -53,14 +55,14 @@ export function runInHostNetwork(
         CapDrop: ['ALL'],
         CapAdd: ['NET_ADMIN', 'NET_RAW'],
         ReadonlyRootfs: true,
-        // For the lock of iptables, and for what some shells are given in a script.
+        // For the iptables lock file, and for here-documents of some shells.
         Tmpfs: { '/run': TMPFS, '/tmp': TMPFS },
         Memory: MEMORY,
         MemorySwap: MEMORY,
         PidsLimit: 64,
         SecurityOpt: ['no-new-privileges:true'],
         RestartPolicy: { Name: 'no' },
-        // Others may not be readable.
+        // The log must be readable; other drivers may not support that.
         LogConfig: { Type: 'json-file', Config: {} },
       },
     });
@@ -76,9 +78,9 @@ export function runInHostNetwork(
         const log = await withDeadline('firewall', DEFAULT_TIMEOUT_MS, call);
         return log.toString('utf8').replace(/[^\x20-\x7e\n]/g, '');
       };
-      // The rules are set, whether or not the daemon gives what was printed.
+      // The rules are set even if the output cannot be read.
       if (ended.StatusCode === 0) return await read(200).catch(() => '');
-      throw new Error(`the rules were refused: ${await read(5)}`);
+      throw new Error(`the firewall script failed: ${await read(5)}`);
     } finally {
       const removal = container.remove({ force: true });
       await withDeadline('firewall', DEFAULT_TIMEOUT_MS, removal).catch(() => undefined);

@@ -18,11 +18,11 @@ import type { AddressRange, InstancesNetwork } from './instances-network.ts';
 import type { PortReservation } from './instances-networks.ts';
 import { LABEL, labelsOf } from './labels.ts';
 
-/** How often an address that turns out to be in use, or a full bridge, is replaced by the next. */
+/** Maximum number of attempts when an address is in use or a bridge is full. */
 const MAX_ADDRESS_ATTEMPTS = 20;
 
-/** How one container is looked at, and taken away. */
-interface Single {
+/** Calls on a single container. */
+interface ContainerCalls {
   readonly inspect: (containerId: string) => Promise<Docker.ContainerInspectInfo | undefined>;
   readonly remove: (containerId: string) => Promise<void>;
 }
@@ -30,11 +30,11 @@ interface Single {
 /** Creates and starts the containers of instances on a host. */
 export function containerStarter(
   place: DockerHost,
-  { inspect, remove }: Single,
+  { inspect, remove }: ContainerCalls,
 ): Containers['start'] {
   const { docker, namespace, host, networks, resolvers, pulls, startLimit, cpuPeriod } = place;
 
-  /** Undefined where the image is not on the host. */
+  /** The volumes that an image declares. Undefined if the host does not have the image. */
   const volumesOf = async (image: string): Promise<string[] | undefined> => {
     const call = docker.getImage(image).inspect();
     const seen = await ignoreStatus([404], withDeadline('inspect', DEFAULT_TIMEOUT_MS, call));
@@ -42,7 +42,7 @@ export function containerStarter(
     return seen && Object.keys(declared ?? {});
   };
 
-  /** Gives the container's name or id; undefined where the image is not on the host. */
+  /** Creates the container and returns its id. Undefined if the host does not have the image. */
   const create = async (
     instance: Instance,
     network: InstancesNetwork,
@@ -62,7 +62,7 @@ export function containerStarter(
       return (await withDeadline('create', START_TIMEOUT_MS, docker.createContainer(profile))).id;
     } catch (error) {
       if (statusOf(error) === 409) {
-        return (await madeBefore(instance, name)) ?? create(instance, network, index);
+        return (await existingContainer(instance, name)) ?? create(instance, network, index);
       }
       if (isImageMissing(error)) return undefined;
       throw refusal(error);
@@ -70,22 +70,28 @@ export function containerStarter(
   };
 
   /**
-   * The container that has the name already; one that is not of this instance is nobody's to start.
-   * One that has run and ended is taken away: a second start would not find what the first had found,
-   * such as the rights of its tmpfs.
+   * The id of the container that already has the name. A foreign container is an error. An exited
+   * container is removed: a second start would find a changed file system, such as the permissions
+   * of its tmpfs.
    */
-  const madeBefore = async (instance: Instance, name: string): Promise<string | undefined> => {
+  const existingContainer = async (
+    instance: Instance,
+    name: string,
+  ): Promise<string | undefined> => {
     const seen = await inspect(name);
-    if (!seen) throw new Error(`the name ${name} is taken, and nobody has it`);
+    if (!seen) throw new Error(`the name ${name} is reported as taken, but no container has it`);
     if (seen.Config.Labels[LABEL.instance] !== instance.id) {
-      throw new ContainerStartError(`The name ${name} is taken by a container of somebody else.`);
+      throw new ContainerStartError(`The name ${name} is taken by a foreign container.`);
     }
     if (seen.State.Status !== 'exited') return seen.Id;
     await remove(seen.Id);
     return undefined;
   };
 
-  /** Creates and starts it on one network; undefined where there is no place for it there. */
+  /**
+   * Creates and starts the container on one network. Undefined if the network has no free address
+   * or port.
+   */
   const bringUp = async (
     instance: Instance,
     port: PortReservation,
@@ -106,29 +112,32 @@ export function containerStarter(
       return undefined;
     }
     const seen = await inspect(container.id);
-    // It has ended and been taken away already, or it lost its network as it ended.
+    // It may have exited already: then it was removed, or it has lost its network.
     if (!seen) return { containerId: container.id, address: '' };
     return { containerId: seen.Id, address: addressOf(seen) };
   };
 
-  /** Brings it up on one network, once its image is there; who waits for an image is in no lane. */
+  /**
+   * Starts the container on one network, after a pull if necessary. A pull does not occupy the
+   * start limit.
+   */
   const tryOn = async (
     instance: Instance,
     port: PortReservation,
     nextAddressIndex: () => Promise<number>,
     reportProgress: ReportProgress,
-  ): Promise<StartedContainer | 'unwanted' | undefined> => {
+  ): Promise<StartedContainer | 'superseded' | undefined> => {
     const { image, ready } = instance.template;
-    // Whoever waits in person goes before whoever is expected.
-    const place = instance.pool === undefined ? undefined : 'last';
+    // Starts that a client waits for run before pool starts.
+    const priority = instance.pool === undefined ? undefined : 'last';
     const attempt = () =>
       startLimit(
         async () => bringUp(instance, port, await nextAddressIndex(), reportProgress),
-        place,
+        priority,
       );
     const first = await attempt();
     if (first !== 'without image') return first;
-    if (!(await pulls.pull(image, ready.within, reportProgress))) return 'unwanted';
+    if (!(await pulls.pull(image, ready.within, reportProgress))) return 'superseded';
     const second = await attempt();
     if (second !== 'without image') return second;
     throw new ContainerStartError(`The image ${image} is not on this host.`);
@@ -139,7 +148,7 @@ export function containerStarter(
       const port = await networks.reserve();
       try {
         const started = await tryOn(instance, port, nextAddressIndex, reportProgress);
-        if (started === 'unwanted') return undefined;
+        if (started === 'superseded') return undefined;
         if (!started) continue;
         port.commit();
         return started;
@@ -154,7 +163,10 @@ export function containerStarter(
 const FINAL =
   /OCI runtime create failed|executable file not found|unable to find (user|group)|no space left/i;
 
-/** A refusal that the next try would meet again, in the daemon's words; anything else as it is. */
+/**
+ * Converts an error that a retry cannot fix to a ContainerStartError. Returns other errors
+ * unchanged.
+ */
 function refusal(error: unknown): unknown {
   const words = daemonMessage(error);
   const final = statusOf(error) === 400 || FINAL.test(words);
@@ -169,31 +181,31 @@ function isAddressTaken(error: unknown): boolean {
   return /address already in use/i.test(daemonMessage(error));
 }
 
-/** The kernel's word where a bridge has 1,023 ports: EXFULL. */
+/** EXFULL: the bridge has 1,023 ports, the maximum of the kernel. */
 function isBridgeFull(error: unknown): boolean {
   return /exchange full/i.test(daemonMessage(error));
 }
 
-/** A daemon that died in the midst of its start has forgotten what runs already: it never starts. */
+/** The daemon died during an earlier start of this container. It can never be started. */
 function isHalfStarted(error: unknown): boolean {
   return /task \S+ already exists|failed to start shim: .*file exists/i.test(daemonMessage(error));
 }
 
-/** What a list and an inspection both tell of where a container is. */
-interface Placed {
+/** The network fields that a list entry and an inspection have in common. */
+interface NetworkedContainer {
   readonly HostConfig: { readonly NetworkMode?: string | undefined };
   readonly NetworkSettings: {
     readonly Networks: Readonly<Record<string, { readonly IPAddress: string }>>;
   };
 }
 
-/** Where a container answers: on the network that it was created on; empty where it has ended. */
-export function addressOf(seen: Placed): string {
+/** Address of a container on the network that it was created on. Empty if it has exited. */
+export function addressOf(seen: NetworkedContainer): string {
   const network = seen.HostConfig.NetworkMode ?? '';
   return seen.NetworkSettings.Networks[network]?.IPAddress ?? '';
 }
 
-/** The address of a turn: the whole range is walked before one is given again. */
+/** Address for an index. The whole range is used before an address repeats. */
 function addressIn({ first, count }: AddressRange, index: number): string {
   const address = first + (index % count);
   return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');

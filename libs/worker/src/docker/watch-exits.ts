@@ -11,7 +11,7 @@ export interface Exit {
 
 interface Listeners {
   readonly onExit: (exit: Exit) => void;
-  /** The daemon answers: at the start, and whenever it has come back. */
+  /** Called at the start and whenever the daemon is available again. */
   readonly onDaemon?: () => void;
 }
 
@@ -21,9 +21,9 @@ interface DockerEvent {
 }
 
 /**
- * Tells of every container of this host that ends, within moments, until `signal` aborts. The
- * stream dies with the daemon: it is taken up again where it broke off. What is missed all the
- * same, reconciliation finds. `within`: how long the daemon has to begin its answer, ms.
+ * Reports exits of this host's containers until `signal` aborts. The event stream ends with the
+ * daemon, and is resumed at the last event. Reconciliation finds missed exits.
+ * @param timeoutMs timeout for the start of the daemon's response
  */
 export async function watchExits(
   docker: Docker,
@@ -52,7 +52,7 @@ export async function watchExits(
         if (id !== undefined) onExit({ id, containerId: event.Actor.ID });
       }
     } catch {
-      // The daemon is away, or the stop has aborted the stream.
+      // The daemon is unavailable, or `signal` has aborted the stream.
     }
     await sleep(500, undefined, { signal }).catch(() => undefined);
   }

@@ -11,7 +11,7 @@ export interface HostRequestPorts extends SuspendPorts {
   readonly host: string;
 }
 
-/** Answers what a proxy asks of one container of this host. */
+/** Executes a proxy's request on one container of this host. */
 export async function handleHostRequest(
   ports: HostRequestPorts,
   request: HostRequest,

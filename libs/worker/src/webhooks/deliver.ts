@@ -3,16 +3,16 @@ import type { Webhook } from '@ephemera/domain';
 import { Webhook as Signer } from 'standardwebhooks';
 
 export interface Delivery {
-  /** How long the receiver may take to answer, ms. */
+  /** Timeout of the delivery, ms. */
   readonly timeoutMs: number;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
 
 /**
- * Sends one event. Only a 2xx counts as received; a redirect is none, for what is signed for one
- * receiver is nobody else's.
- * @throws Error that says why not, without the URL
+ * Sends one event. Only a 2xx status counts as received. Redirects are not followed, because the
+ * signature is meant for one receiver.
+ * @throws Error with the reason, without the URL
  */
 export async function deliver(
   { url, secret }: Webhook,
@@ -36,13 +36,15 @@ export async function deliver(
   }).catch((error: unknown) => {
     throw new Error(`the receiver did not answer: ${reasonOf(error)}`);
   });
-  // Whatever else it has to say is not read.
+  // The response body is not needed.
   await answer.body?.cancel().catch(() => undefined);
   if (!answer.ok) throw new Error(`the receiver answered ${answer.status}`);
   return answer.status;
 }
 
-/** Base64 after `whsec_`, as receivers' libraries expect it; any other secret is used as it is. */
+/**
+ * After `whsec_`, a secret is base64, as in Standard Webhooks. Any other secret is used as text.
+ */
 function signerOf(secret: string): Signer {
   return secret.startsWith('whsec_') ? new Signer(secret) : new Signer(secret, { format: 'raw' });
 }

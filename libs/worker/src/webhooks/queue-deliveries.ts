@@ -5,18 +5,18 @@ import type { Deliveries } from '@ephemera/queue';
 import type { Logger } from '@ephemera/process';
 import type { EventGroup } from '@ephemera/store';
 
-/** How long to wait for the next event before looking for what others left behind, ms. */
-const WAIT = 5_000;
-/** When what another worker has taken and not put into the queue counts as left behind, ms. */
-const LEFT_BEHIND = 15_000;
+/** How long to wait for the next event before checking for abandoned ones, ms. */
+const READ_TIMEOUT_MS = 5_000;
+/** Age at which an event that another worker has read, but not queued, counts as abandoned, ms. */
+const ABANDONED_AFTER_MS = 15_000;
 const RETRY_DELAY_MS = 1_000;
-/** How long a reader asks for nothing until it counts as dead, and how often they are looked for, ms. */
-const DEAD = 60_000;
+/** Idle time after which a reader counts as dead, and the interval of this check, ms. */
+const READER_TIMEOUT_MS = 60_000;
 
 /**
- * Puts a delivery into the queue for every event that a webhook wants, until `signal` aborts.
- * The workers share the events, and take over what one of them that died had taken. A delivery
- * has the event's place as its id, so putting it in twice is putting it in once.
+ * Queues a delivery for every event that a webhook subscribes to, until `signal` aborts. The
+ * workers share the events, and take over those that a dead worker has read. The position of the
+ * event is part of the job id, so that no delivery is queued twice.
  */
 export async function queueDeliveries(
   ports: { webhooks: readonly Webhook[]; events: EventGroup; deliveries: Deliveries },
@@ -24,19 +24,19 @@ export async function queueDeliveries(
 ): Promise<void> {
   const { events } = ports;
   const isStopping = () => signal.aborted;
-  let lookedAt = -Infinity;
+  let checkedAt = -Infinity;
   while (!isStopping()) {
     try {
       await events.ensure();
-      await queueAll(ports, await events.takeOver(LEFT_BEHIND));
-      if (performance.now() - lookedAt > DEAD) {
-        lookedAt = performance.now();
-        await events.forgetIdle(DEAD);
+      await queueAll(ports, await events.takeOver(ABANDONED_AFTER_MS));
+      if (performance.now() - checkedAt > READER_TIMEOUT_MS) {
+        checkedAt = performance.now();
+        await events.forgetIdle(READER_TIMEOUT_MS);
       }
-      await queueAll(ports, await events.take(WAIT));
+      await queueAll(ports, await events.take(READ_TIMEOUT_MS));
     } catch (error) {
       if (isStopping()) return;
-      logger.warn({ err: error }, 'events could not be taken for webhooks');
+      logger.warn({ err: error }, 'events could not be read for webhooks');
       await sleep(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
     }
   }

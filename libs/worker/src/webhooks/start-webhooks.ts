@@ -13,17 +13,17 @@ import { startWebhookWorker } from './webhook-worker.ts';
 export interface WebhookParts {
   readonly webhooks: readonly Webhook[];
   readonly redis: Redis;
-  /** A connection of its own, with the patience to `watch`. */
+  /** A separate connection with the profile `watch`, for blocking reads. */
   readonly blocking: Redis;
   readonly keys: Keys;
   readonly logger: Logger;
 }
 
-/** How long a receiver may take to answer, ms. */
+/** Timeout of a delivery, ms. */
 const TIMEOUT_MS = 10_000;
 const CONCURRENCY = 20;
 
-/** What deliveries are made of; tests wrap or replace single parts. */
+/** The parts of webhook delivery. Tests wrap or replace some of them. */
 export interface WebhookDependencies {
   readonly createDeliveries: typeof createDeliveries;
   readonly createEventGroup: typeof redisEventGroup;
@@ -39,8 +39,8 @@ export const webhookDependencies: WebhookDependencies = {
 };
 
 /**
- * Tells the webhooks of events, of all that happen once it has resolved. Gives what ends it, after
- * the deliveries that are under way.
+ * Delivers all events after its return to the webhooks. Returns a function that stops it after the
+ * current deliveries.
  */
 export async function startWebhooks(
   parts: WebhookParts,

@@ -7,7 +7,10 @@ import { startJobWorker } from '../job-worker.ts';
 import type { QueueWorkerOptions } from '../spawn-worker.ts';
 import type { Deliver, Delivery } from './deliver.ts';
 
-/** Works off the deliveries. A job names its webhook: where to and the secret are not in it. */
+/**
+ * Processes webhook deliveries. A job names its webhook; URL and secret come from the
+ * configuration.
+ */
 export function startWebhookWorker(
   webhooks: readonly Webhook[],
   { deliver, ...delivery }: Delivery & { readonly deliver: Deliver },
@@ -22,8 +25,8 @@ export function startWebhookWorker(
     async ({ data, attemptsStarted }) => {
       const { webhook: name, event } = data;
       const webhook = webhooks.find((item) => item.name === name);
-      // Another worker may have the newer configuration, or the older one: it will have its turn.
-      if (!webhook) throw new Error(`no webhook is named ${name} here`);
+      // During a configuration change, another worker may know the webhook. A retry can reach it.
+      if (!webhook) throw new Error(`this worker has no webhook named ${name}`);
       const status = await deliver(webhook, toEventResource(event), delivery);
       const { id, type, seq } = event;
       logger.info({ id, type, seq, webhook: name, attempt: attemptsStarted }, 'webhook delivered');

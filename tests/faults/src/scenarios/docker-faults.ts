@@ -52,7 +52,7 @@ export const DOCKER_FAULTS: Readonly<Record<string, Fault>> = {
     return [];
   },
   'a name already taken': async (testbed, relay) => {
-    const words = 'is taken by a container of somebody else';
+    const words = 'is taken by a foreign container';
     const over = testbed.expectations.expectFailures(new RegExp(words));
     const strangers = new Set<string>();
     relay.decide(async (_, path) => {
