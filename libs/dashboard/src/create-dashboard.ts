@@ -5,7 +5,7 @@ import { watchTokens } from '@ephemera/config';
 import { createTokens } from '@ephemera/http';
 import { createShutdown, createLogger, listen } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
-import { connectRedis, keysOf, redisHosts, redisInstances, requireRedis } from '@ephemera/store';
+import { connectRedis, createStore, keysOf, requireRedis } from '@ephemera/store';
 import type { RedisAddress } from '@ephemera/store';
 import { dashboardApp } from './dashboard.ts';
 import { createBoard } from './queues/board.ts';
@@ -20,25 +20,25 @@ export interface DashboardConfig {
   readonly trustedProxies: readonly string[];
   readonly port: number;
   readonly adminToken: string | undefined;
-  /** The file that tokens are read from, where there is one. */
+  /** The file with tokens. It need not exist. */
   readonly tokensPath: string;
   readonly tombstone: number;
 }
 
-/** The dashboard: job queues and instances, for whoever has a token. */
+/** The dashboard: job queues and instances. Every page requires a token or a session. */
 export function createDashboard(config: DashboardConfig): App {
   const logger = createLogger('dashboard', config.logLevel);
   const shutdown = createShutdown(logger);
   return {
     logger,
-    start: () => startDashboard(config, { logger, lifetime: shutdown }),
+    start: () => startDashboard(config, { logger, shutdown }),
     stop: () => shutdown.stop(),
   };
 }
 
 async function startDashboard(
   config: DashboardConfig,
-  { logger, lifetime: shutdown }: { readonly logger: Logger; readonly lifetime: Shutdown },
+  { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
 ): Promise<void> {
   const watched = watchTokens(config.tokensPath, logger);
   const tokens = createTokens(config.adminToken, () => watched.current);
@@ -51,7 +51,7 @@ async function startDashboard(
   shutdown.onShutdown('redis', () => redis.disconnect());
   await requireRedis(redis, config.redis);
 
-  const hosts = redisHosts(redis, keys);
+  const { hosts, instances } = createStore(redis, keys, config.tombstone);
   const producers = createProducers(redis, keys.queuePrefix);
   shutdown.onShutdown('producers', () => producers.close());
   const board = createBoard({ connection: redis, prefix: keys.queuePrefix, hosts });
@@ -60,12 +60,12 @@ async function startDashboard(
   const app = dashboardApp({
     redis,
     keys,
-    instances: redisInstances(redis, keys, config.tombstone),
+    instances,
     hosts,
     killRequests: producers.killRequests,
     board: board.middleware,
     tokens,
-    // Made of no token: a session is its holder's, and would let a weak token be tried at leisure.
+    // Not derived from a token: a session's owner could then guess a weak token offline.
     sessionKey: randomBytes(32).toString('base64url'),
     stopping: () => shutdown.stopping,
     names: config.names,

@@ -15,62 +15,62 @@ const page = (description: string): ResponseDeclaration => ({
   content: { 'text/html': z.string() },
 });
 
-const id = z.string().refine(isId, 'is no id of an instance');
+const id = z.string().refine(isId, 'is not an instance id');
 
 const guarded = {
-  401: problem('No session, and no valid token'),
-  403: problem('A token of too little scope, or a page of another site asks'),
-  503: problem('Redis is away'),
+  401: problem('No session and no valid token'),
+  403: problem('The token lacks the required scope, or the request is cross-origin'),
+  503: problem('Redis is unavailable'),
 } as const;
 
-/** The files that the pages use; they hold nothing secret. */
+/** The static files of the pages. They are public. */
 export const ASSETS = {
   'style.css': 'text/css',
   'live.js': 'text/javascript',
   'ring.svg': 'image/svg+xml',
 } as const;
 
-/** Every route of the dashboard but those of bull-board, which are below `/dashboard/queues`. */
+/** Every route of the dashboard except those of bull-board, which are below `/dashboard/queues`. */
 export const dashboardRoutes = {
   health: defineRoute({
     method: 'GET',
     path: '/healthz',
-    summary: 'Whether the process answers',
-    responses: { 200: json(healthSchema, 'It does') },
+    summary: 'Report that the process is running',
+    responses: { 200: json(healthSchema, 'It is running') },
   }),
   readiness: defineRoute({
     method: 'GET',
     path: '/readyz',
-    summary: 'Whether its pages would answer',
+    summary: 'Report whether the pages can be served',
     responses: {
-      200: json(readinessSchema, 'They would'),
-      503: json(readinessSchema, 'Some part is missing'),
+      200: json(readinessSchema, 'Ready'),
+      503: json(readinessSchema, 'A check has failed'),
     },
   }),
   root: defineRoute({
     method: 'GET',
     path: '/',
     summary: 'Redirect to the dashboard',
-    responses: { 302: { description: 'To the instances' } },
+    responses: { 302: { description: 'Redirect to the instances' } },
   }),
   home: defineRoute({
     method: 'GET',
     path: '/dashboard',
     summary: 'Redirect to the instances',
-    responses: { 302: { description: 'To the instances' } },
+    responses: { 302: { description: 'Redirect to the instances' } },
   }),
   login: defineRoute({
     method: 'GET',
     path: '/dashboard/login',
-    summary: 'The page to sign in on',
-    // Whatever it names, it leads to a page of the dashboard.
+    summary: 'The login page',
+    // Any value is accepted: `loginTarget` allows only pages of the dashboard.
     query: z.object({ next: z.string().optional() }),
     responses: { 200: page('The page') },
   }),
   signIn: defineRoute({
     method: 'POST',
     path: '/dashboard/login',
-    summary: 'Begin a session',
+    summary: 'Start a session',
     body: {
       type: 'form',
       schema: z.strictObject({
@@ -80,9 +80,9 @@ export const dashboardRoutes = {
       limit: 4_096,
     },
     responses: {
-      303: { description: 'To the page that was asked for' },
-      401: page('No token that opens the dashboard'),
-      403: problem('A page of another site asks'),
+      303: { description: 'Redirect to the requested page' },
+      401: page('The token is invalid, or lacks scope read'),
+      403: problem('The request is cross-origin'),
       429: page('Too many invalid tokens from this address'),
     },
   }),
@@ -91,18 +91,18 @@ export const dashboardRoutes = {
     path: LOGOUT,
     summary: 'End a session',
     responses: {
-      303: { description: 'To the login' },
-      403: problem('A page of another site asks'),
+      303: { description: 'Redirect to the login page' },
+      403: problem('The request is cross-origin'),
     },
   }),
   instances: defineRoute({
     method: 'GET',
     path: '/dashboard/instances',
-    summary: 'The page of what lives',
+    summary: 'The page of live instances',
     query: z.object({
       cursor: z
         .string()
-        .regex(/^\d{1,15}$/, 'is no cursor that this page has given')
+        .regex(/^\d{1,15}$/, 'is not a cursor of this page')
         .default('0')
         .transform(Number),
       ending: id.optional(),
@@ -116,7 +116,7 @@ export const dashboardRoutes = {
     summary: 'End an instance',
     params: z.object({ id }),
     absent: 'instance of this id',
-    responses: { ...guarded, 303: { description: 'To the instances' } },
+    responses: { ...guarded, 303: { description: 'Redirect to the instances' } },
   }),
 } as const;
 
@@ -125,6 +125,6 @@ export const assetRoute = (name: keyof typeof ASSETS) =>
   defineRoute({
     method: 'GET',
     path: `/dashboard/assets/${name}`,
-    summary: 'A file of the pages',
+    summary: 'A static file',
     responses: { 200: { description: 'The file', content: { [ASSETS[name]]: z.string() } } },
   });

@@ -30,27 +30,30 @@ export interface DashboardDependencies {
   /** Signs sessions. */
   readonly sessionKey: string;
   readonly stopping: () => boolean;
-  /** Names that it answers to beside addresses and `localhost`; undefined: any. */
+  /** Accepted host names, in addition to addresses and `localhost`; undefined: any. */
   readonly names: readonly string[] | undefined;
-  /** Load balancers whose X-Forwarded-For is believed: addresses or CIDRs. */
+  /** Load balancers whose X-Forwarded-For is trusted: addresses or CIDRs. */
   readonly trustedProxies: readonly string[];
   readonly logger: Logger;
   /** Whether each response is checked against its declaration, for tests. */
   readonly checkResponses?: boolean;
 }
 
-/** The dashboard: health, assets and the login page for everybody, all else for who may. */
+/**
+ * The dashboard. Health, assets and the login page are public; everything else requires
+ * authentication.
+ */
 export function dashboardApp(parts: DashboardDependencies): Koa {
   const { tokens, logger } = parts;
   const sessions = createSessions(parts.sessionKey, tokens, Date.now);
   const authThrottle = createAuthThrottle(parts.redis, parts.keys.rate('auth'));
   const app = new Koa();
-  // What fails once an answer has begun, mostly a client that has gone.
-  app.on('error', (error: Error) => logger.warn({ err: error }, 'answer failed'));
+  // Errors after a response has started, mostly disconnected clients.
+  app.on('error', (error: Error) => logger.warn({ err: error }, 'response failed'));
   app.use(closeBehindLongBody);
   app.use(securityHeaders);
   app.use(noteAddress(parseTrustedProxies(parts.trustedProxies)));
-  // Around the funnel, so that it sees how each ended.
+  // Outside the error handler, so that it sees the final status.
   app.use(auditActions(logger));
   app.use(errorHandler(logger));
   app.use(requireKnownName(parts.names));

@@ -8,7 +8,7 @@ import type { Context, Middleware } from 'koa';
 import { loginFor } from './access/login-target.ts';
 import { messagePage } from './pages/message-page.ts';
 
-/** The error funnel of the dashboard: a page for a browser, a problem for a program. */
+/** The error handler of the dashboard: a page for a browser, problem+json for a program. */
 export function errorHandler(logger: Logger): Middleware {
   return createErrorHandler({ logger, isRedisUnavailable, respond });
 }
@@ -23,7 +23,7 @@ function respond(ctx: Context, failure: Failure): void {
   const { problem: general, headers } = problemOf(failure);
   const problem: Problem =
     failure.kind === 'store_unavailable'
-      ? { ...general, detail: 'Redis does not answer. The dashboard works again when it does.' }
+      ? { ...general, detail: 'Redis does not answer. The dashboard recovers when Redis is back.' }
       : general;
   ctx.status = problem.status;
   ctx.set(headers);

@@ -2,7 +2,9 @@ import { type BoundRoute, route } from '@ephemera/http';
 import type { Redis } from 'ioredis';
 import { dashboardRoutes } from './dashboard-routes.ts';
 
-/** `/healthz`: the process answers. `/readyz`: its pages would, too. Neither wants a token. */
+/**
+ * `/healthz`: the process is running. `/readyz`: the pages can be served. Neither needs a token.
+ */
 export function healthRoutes(parts: { redis: Redis; stopping: () => boolean }): BoundRoute[] {
   const health = route(dashboardRoutes.health, (ctx) => {
     ctx.body = { status: 'ok' };

@@ -25,7 +25,7 @@ const INSIDE = [
   '/dashboard/queues/static/images/logo.svg',
 ];
 
-test.each(INSIDE)('%s tells a stranger nothing', async (path) => {
+test.each(INSIDE)('%s is closed without authentication', async (path) => {
   const program = await get(path);
   expect(program.status).toBe(401);
   expect(program.headers.get('content-type')).toBe('application/problem+json');
@@ -36,12 +36,12 @@ test.each(INSIDE)('%s tells a stranger nothing', async (path) => {
   expect(browser.headers.get('location')).toMatch(/^\/dashboard\/login/);
 });
 
-test.each(INSIDE)('%s opens to the token and to a session', async (path) => {
+test.each(INSIDE)('%s accepts the token and a session', async (path) => {
   expect((await get(path, BEARER)).status).toBe(200);
   expect((await get(path, { cookie })).status).toBe(200);
 });
 
-test('a part of the token, a longer one and none are all wrong', async () => {
+test('a part of the token, a longer one and none are refused', async () => {
   for (const wrong of [TOKEN.slice(0, -1), `${TOKEN}x`, '', ' ']) {
     expect((await get('/dashboard/instances', { authorization: `Bearer ${wrong}` })).status).toBe(
       401,
@@ -55,12 +55,12 @@ test.each(['/', '/dashboard'])('%s redirects to the instances', async (path) => 
   expect(answer.headers.get('location')).toBe('/dashboard/instances');
 });
 
-test('health is for everybody', async () => {
+test('health needs no token', async () => {
   expect((await get('/healthz')).status).toBe(200);
   expect(await (await get('/readyz')).json()).toMatchObject({ ready: true });
 });
 
-test("a session's cookie is unreadable, strict, and never for the path that instances have", async () => {
+test("a session's cookie is HttpOnly, SameSite=Strict, and limited to the path of the dashboard", async () => {
   const answer = await postForm(`${fixture.url}/dashboard/login`, {
     token: TOKEN,
     next: '/dashboard/queues',
@@ -77,7 +77,7 @@ test("a session's cookie is unreadable, strict, and never for the path that inst
   }
 });
 
-test('behind TLS the cookie is for TLS alone', async () => {
+test('behind TLS the cookie is Secure', async () => {
   const answer = await postForm(
     `${fixture.url}/dashboard/login`,
     { token: TOKEN },
@@ -93,7 +93,7 @@ test('behind TLS the cookie is for TLS alone', async () => {
   expect((await get('/dashboard/instances', pair)).status).toBe(401);
 });
 
-test('a cookie that was changed, made up or made for another token opens nothing', async () => {
+test('a changed or forged cookie, or one of another token, is refused', async () => {
   const [name = '', value = ''] = cookie.split('=');
   const [expires = '', principal = '', print = '', id = '', signature = ''] = value.split('.');
   const who = { name: principal, fingerprint: print };
@@ -115,7 +115,7 @@ test('a cookie that was changed, made up or made for another token opens nothing
   }
 });
 
-test('a token of scope read looks, and changes nothing', async () => {
+test('a token of scope read can read, and cannot change anything', async () => {
   const bearer = { authorization: `Bearer ${READER}` };
   const own = await signIn(fixture.url, READER);
   const { id } = await fixture.draftInstance();
@@ -135,7 +135,7 @@ test('a token of scope read looks, and changes nothing', async () => {
   expect(await fixture.instances.get(id)).toMatchObject({ state: 'pending' });
 });
 
-test('a session ends with the token that began it, replaced or taken away', async () => {
+test('a session ends when its token is replaced or removed', async () => {
   const before = entries['looker'];
   const own = await signIn(fixture.url, READER);
   const status = async () => (await get('/dashboard/instances', { cookie: own })).status;
@@ -149,13 +149,14 @@ test('a session ends with the token that began it, replaced or taken away', asyn
   if (before) entries['looker'] = before;
 });
 
-// A page of an instance on another port of this name may set one alike, and have it sent first.
-test('a forged cookie before the right one changes nothing', async () => {
+// A page of an instance on another port can set a cookie of this name, which the browser sends
+// first.
+test('a forged cookie before the right one has no effect', async () => {
   const forged = `ephemera-dashboard=forged; ${cookie}; ephemera-dashboard=`;
   expect((await get('/dashboard/instances', { cookie: forged })).status).toBe(200);
 });
 
-test('ended sessions stay ended however many there are, and what is forged ends none', () => {
+test('ended sessions stay ended, however many there are; a forged one ends none', () => {
   let now = 1_000;
   const sessions = createSessions(TOKEN, tokens, () => now);
   const who = tokens.identify(TOKEN);
@@ -166,7 +167,7 @@ test('ended sessions stay ended however many there are, and what is forged ends 
   for (let i = 1; i < 10_000; i++) sessions.end(sessions.create(who));
   sessions.end(`${kept}x`);
   expect([sessions.principal(first), sessions.principal(kept)?.name]).toEqual([undefined, 'admin']);
-  // There is no room for more: all that are open end too, and new ones begin.
+  // The list is full. All open sessions end too, and new ones are valid.
   const last = sessions.create(who);
   sessions.end(last);
   expect([first, last, kept].map((text) => sessions.principal(text))).toEqual(
@@ -188,7 +189,7 @@ test('a session ends after twelve hours', () => {
   expect(sessions.principal(value)).toBeUndefined();
 });
 
-test('logging out takes the cookies away, ends every copy of the session, and no other', async () => {
+test('a logout removes the cookies, and ends every copy of the session and no other', async () => {
   const own = await signIn(fixture.url);
   expect((await get('/dashboard/instances', { cookie: own })).status).toBe(200);
   const answer = await postForm(`${fixture.url}/dashboard/logout`, {}, { cookie: own });
@@ -198,8 +199,8 @@ test('logging out takes the cookies away, ends every copy of the session, and no
   for (const text of answer.headers.getSetCookie()) expect(text).toContain('Max-Age=0');
 });
 
-// A page of an instance on another port of this machine is the same site, so SameSite lets its
-// requests carry the cookie: only the origin tells it apart.
+// A page of an instance on another port of this machine is same-site, so the browser sends the
+// cookie. Only the origin distinguishes it.
 test.each([
   ['from another port', { origin: 'http://127.0.0.1:8080' }],
   ['from another site', { origin: 'https://evil.example' }],
@@ -207,7 +208,7 @@ test.each([
   ['without an origin', { origin: '' }],
   ['that the browser calls same-site', { 'sec-fetch-site': 'same-site' }],
   ['that the browser calls cross-site', { 'sec-fetch-site': 'cross-site' }],
-])('a change asked for %s is refused', async (_, headers) => {
+])('a change requested %s is refused', async (_, headers) => {
   const { id } = await fixture.draftInstance();
   const answers = await Promise.all([
     postForm(`${fixture.url}/dashboard/instances/${id}/end`, {}, { cookie, ...headers }),
@@ -222,7 +223,7 @@ test.each([
   expect(await fixture.instances.get(id)).toMatchObject({ state: 'pending' });
 });
 
-test('a program with the token needs no origin', async () => {
+test('a program with the token needs no Origin', async () => {
   const { id } = await fixture.draftInstance();
   const answer = await fetch(`${fixture.url}/dashboard/instances/${id}/end`, {
     method: 'POST',
@@ -241,7 +242,7 @@ test.each([
   '/dashboard/instances',
   '/dashboard/queues',
   '/dashboard/queues/api/queues',
-])('%s carries the headers that fence it in', async (path) => {
+])('%s has the security headers', async (path) => {
   for (const headers of [{}, { cookie }]) {
     const answer = await get(path, headers);
     const policy = answer.headers.get('content-security-policy') ?? '';
@@ -253,7 +254,7 @@ test.each([
   }
 });
 
-test('broken and oversized forms are refused, and nothing ends', async () => {
+test('malformed and oversized forms are refused, and end no instance', async () => {
   const send = (body: string, type = 'application/x-www-form-urlencoded') =>
     fetch(`${fixture.url}/dashboard/login`, {
       method: 'POST',
@@ -266,8 +267,8 @@ test('broken and oversized forms are refused, and nothing ends', async () => {
   expect((await get('/healthz')).status).toBe(200);
 });
 
-// Addresses of its own, so that it uses up nobody's guesses.
-test('wrong bearer tokens are slowed down as wrong logins are', async () => {
+// A separate address, so that it uses up no other test's attempts.
+test('wrong bearer tokens are throttled like wrong logins', async () => {
   const from = { 'x-forwarded-for': '203.0.113.77' };
   const statuses: number[] = [];
   for (let i = 0; i < 11; i++) {
@@ -283,8 +284,8 @@ test('wrong bearer tokens are slowed down as wrong logins are', async () => {
   expect((await get('/dashboard/instances', BEARER)).status).toBe(200);
 });
 
-// Last, because it uses up what this address may guess.
-test('guessing is slowed down, and a right token is no exception', async () => {
+// Last, because it uses up the attempts of this address.
+test('guesses are throttled, and so is a right token then', async () => {
   const guess = (token: string) => postForm(`${fixture.url}/dashboard/login`, { token });
   let wrong = 0;
   let status = 401;
@@ -297,10 +298,10 @@ test('guessing is slowed down, and a right token is no exception', async () => {
   const refused = await guess(TOKEN);
   expect(refused.status).toBe(429);
   expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
-  // Bearer tokens are no other way to guess.
+  // Bearer tokens share the limit.
   const bearer = await get('/dashboard/instances', BEARER);
   expect(bearer.status).toBe(429);
   expect(Number(bearer.headers.get('retry-after'))).toBeLessThanOrEqual(60);
-  // Who has logged in before is not kept out by somebody's guessing.
+  // An open session is not affected by guesses from the same address.
   expect((await get('/dashboard/instances', { cookie })).status).toBe(200);
 });

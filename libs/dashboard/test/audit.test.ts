@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { BEARER, HTML, READER, TOKEN, postForm, setFixture, signIn } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
-// Who did what to the deployment, in lines that can be filtered by one message.
+// The audit log: changes and refused requests, in lines with one constant message.
 
 let fixture: Fixture;
 let before = 0;
@@ -17,7 +17,7 @@ beforeEach(() => {
   before = fixture.log.length;
 });
 
-/** The acts of this test, without what every line has. */
+/** The audit lines of this test, without common fields. */
 const acts = () =>
   fixture.log
     .slice(before)
@@ -30,7 +30,7 @@ const acts = () =>
 
 const common = { level: 'info', address: '127.0.0.1' };
 
-test('logins, refused ones too, and logouts', async () => {
+test('audits logins, refused logins, and logouts', async () => {
   const cookie = await signIn(fixture.url);
   await postForm(`${fixture.url}/dashboard/login`, { token: 'not-the-token-at-all' });
   await postForm(`${fixture.url}/dashboard/logout`, {}, { cookie });
@@ -42,7 +42,7 @@ test('logins, refused ones too, and logouts', async () => {
   expect(fixture.log.join('')).not.toContain(TOKEN);
 });
 
-test('the end of an instance, and acts on jobs and queues, with whoever is behind a balancer', async () => {
+test('audits ending an instance and actions on jobs and queues, with the client behind a balancer', async () => {
   const { id, generation } = await fixture.startInstance('host-a');
   const from = { ...BEARER, 'x-forwarded-for': '203.0.113.9, 198.51.100.7' };
   const put = (path: string) =>
@@ -64,7 +64,7 @@ test('the end of an instance, and acts on jobs and queues, with whoever is behin
   ]);
 });
 
-test('one who may only look, and a stranger', async () => {
+test('audits refused requests of a read-only token and without a token', async () => {
   const { id } = await fixture.draftInstance();
   const headers = { authorization: `Bearer ${READER}` };
   await postForm(`${fixture.url}/dashboard/instances/${id}/end`, {}, headers);
@@ -75,7 +75,7 @@ test('one who may only look, and a stranger', async () => {
   ]);
 });
 
-test('no other spelling of a path does something without a line that says to what', async () => {
+test('audits every spelling of a path with its object', async () => {
   const { id } = await fixture.startInstance('host-a');
   const post = async (path: string) =>
     (await postForm(`${fixture.url}/dashboard/instances/${path}`, {}, BEARER)).status;
@@ -83,7 +83,7 @@ test('no other spelling of a path does something without a line that says to wha
   expect(await post(`${id}/END`)).toBe(404);
   expect(await fixture.instances.get(id)).toMatchObject({ state: 'ready' });
   expect(await post(`%${id.charCodeAt(0).toString(16)}${id.slice(1)}/end`)).toBe(303);
-  // The board knows a host's queue from here on.
+  // From this request on, the board knows the host's queue.
   await fetch(`${fixture.url}/dashboard/queues/api/queues`, { headers: BEARER });
   await fetch(`${fixture.url}/dashboard/queues/API/Queues/instance-kill-host-%61/Pause`, {
     method: 'PUT',
@@ -96,13 +96,13 @@ test('no other spelling of a path does something without a line that says to wha
   ]);
 });
 
-test('looking is no act', async () => {
+test('does not audit reads', async () => {
   await fetch(`${fixture.url}/dashboard/instances`, { headers: { ...HTML, ...BEARER } });
   await fetch(`${fixture.url}/dashboard/queues/api/queues`, { headers: BEARER });
   expect(acts()).toEqual([]);
 });
 
-// DNS rebinding: the attacker's own name leads to this machine, and is then of one origin with it.
+// DNS rebinding: the attacker's own name points to this machine, and is then same-origin.
 test.each([
   ['rebound.evil.example', 421],
   ['localhost.evil.example', 421],
@@ -111,7 +111,7 @@ test.each([
   ['127.0.0.1:8082', 200],
   ['[::1]:8082', 200],
   ['dash.localhost:8082', 200],
-])('asked for as %s: %i', async (host, status) => {
+])('requested as %s: %i', async (host, status) => {
   const answer = await new Promise<IncomingMessage>((resolve, reject) => {
     get(
       `${fixture.url}/dashboard/login`,

@@ -24,7 +24,7 @@ afterAll(async () => {
   await fixture.stop();
 });
 
-/** Faults of scripts and of the content policy, but for the web font that it refuses. */
+/** Script errors and violations of the content policy, without the refused web font. */
 const complaints: string[] = [];
 
 async function openPage(): Promise<Page> {
@@ -48,7 +48,7 @@ async function logIn(at = '/'): Promise<Page> {
   return page;
 }
 
-/** What axe finds on a page as it stands. */
+/** Returns the axe violations of a page. */
 async function findings(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const { passes, violations } = await page.evaluate<AxeResults>('axe.run()');
@@ -56,7 +56,7 @@ async function findings(page: Page): Promise<string[]> {
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`);
 }
 
-test('a person logs in and is where they wanted to go', async () => {
+test('a login leads to the requested page', async () => {
   const page = await openPage();
   await page.goto(`${fixture.url}/dashboard/queues/queue/instance-spawn`);
   expect(new URL(page.url()).pathname).toBe('/dashboard/login');
@@ -73,7 +73,7 @@ test('a person logs in and is where they wanted to go', async () => {
   await page.context().close();
 });
 
-test('a delayed kill is seen with its instance and its due time, and later as completed', async () => {
+test('a delayed kill is shown with its instance and due time, and later as completed', async () => {
   const { id, generation } = await fixture.startInstance('host-seen', { timeout: 900_000 });
   const page = await logIn('/dashboard/queues/queue/instance-kill-host-seen?status=delayed');
   await page.getByText(`kill · ${id} · due `).first().waitFor();
@@ -89,7 +89,7 @@ test('a delayed kill is seen with its instance and its due time, and later as co
   await page.context().close();
 });
 
-test('an instance is seen with its time left, and ended by its button', async () => {
+test('an instance is shown with its time left, and its button ends it', async () => {
   const kept = await fixture.startInstance('host-b');
   const doomed = await fixture.startInstance('host-b', { timeout: 5_400_000 });
   await fixture.draftInstance();
@@ -110,30 +110,32 @@ test('an instance is seen with its time left, and ended by its button', async ()
   });
   expect(await fixture.instances.get(kept.id)).toMatchObject({ state: 'ready' });
 
-  // The page follows by itself: the row goes when a worker has removed the container.
+  // The page refreshes itself: the row disappears when a worker has removed the container.
   fixture.workKills('host-b');
   await row.waitFor({ state: 'detached' });
   await page.context().close();
 });
 
-test('a page that is refused the newest says that it is old, and recovers', async () => {
+test('a page that cannot refresh says so, and recovers', async () => {
   await fixture.startInstance('host-c');
   const page = await logIn();
   await page.route('**/instances', (route) => route.abort());
-  await page.getByText('No answer; what you see is old.').waitFor();
+  await page.getByText('The dashboard does not answer. The page shows old data.').waitFor();
   await page.unroute('**/instances');
   const { id } = await fixture.startInstance('host-c');
   await page.getByRole('row', { name: id }).waitFor();
-  await page.getByText('No answer; what you see is old.').waitFor({ state: 'detached' });
+  await page
+    .getByText('The dashboard does not answer. The page shows old data.')
+    .waitFor({ state: 'detached' });
 
-  // Whoever reads at leisure can hold the page still.
+  // The refresh can be switched off.
   await page.getByLabel('Keep up to date').uncheck();
   const asked: string[] = [];
   page.on('request', (request) => asked.push(request.url()));
   await page.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`);
   expect(asked).toEqual([]);
 
-  // Somebody has copied the session; it goes by the cookie's path whether it is ended.
+  // A copied session must end too. The browser sends the cookie by its path.
   const copies = await page.context().cookies(`${fixture.url}/dashboard/instances`);
   await page.getByRole('button', { name: 'Log out' }).click();
   await page.waitForURL('**/login');
@@ -146,7 +148,7 @@ test('a page that is refused the newest says that it is old, and recovers', asyn
   await page.context().close();
 });
 
-test('an instance on another port is not sent the session, and cannot use it', async () => {
+test('an instance on another port does not receive the session, and cannot use it', async () => {
   const received: (string | undefined)[] = [];
   const instance = createServer((req, res) => {
     received.push(req.headers.cookie);

@@ -19,10 +19,10 @@ import { dashboardApp } from '../src/dashboard.ts';
 import { createBoard } from '../src/queues/board.ts';
 
 export const TOKEN = 'correct-horse-battery-staple';
-export const READER = 'a-token-to-look-with-alone';
+export const READER = 'a-read-only-token-of-a-test';
 export const BEARER = { authorization: `Bearer ${TOKEN}` };
 
-/** Long enough for a test to see it, with secrets that no page may show. */
+/** Lives long enough for a test, and has secrets that no page may show. */
 const TEMPLATE = sampleTemplate({
   timeout: 1_800_000,
   maxTimeout: 7_200_000,
@@ -31,7 +31,7 @@ const TEMPLATE = sampleTemplate({
 
 export interface Fixture {
   readonly url: string;
-  /** All that are mounted on it. */
+  /** All routes mounted on the app. */
   readonly routes: readonly RouteDeclaration[];
   readonly store: StartedRedis;
   readonly redis: Redis;
@@ -39,23 +39,26 @@ export interface Fixture {
   readonly hosts: Hosts;
   readonly producers: Producers;
   readonly queuePrefix: string;
-  /** An instance as a worker of `host` leaves it: ready, with a delayed kill job. */
+  /**
+   * Creates an instance in the state in which a worker of `host` leaves it: ready, with a delayed
+   * kill job.
+   */
   startInstance(host: string, draft?: Partial<InstanceDraft>): Promise<Instance>;
-  /** An instance that no worker has begun. */
+  /** Creates an instance that no worker has started. */
   draftInstance(draft?: Partial<InstanceDraft>): Promise<Instance>;
-  /** Does the kill jobs of a host from now on; there is no container to remove. */
+  /** Processes the kill jobs of a host from now on, without containers. */
   workKills(host: string): void;
-  /** What it has logged. */
+  /** The log lines of the dashboard. */
   readonly log: readonly string[];
   stop(): Promise<void>;
 }
 
-/** Tokens beside the admin's, as the configuration has them; a test may change them. */
+/** Tokens in addition to the admin token, as in the configuration. Tests may change them. */
 export const entries: Record<string, TokenEntries[string]> = {
   looker: { hash: [hashToken(READER)], scopes: ['read'] },
 };
 
-/** A dashboard on real HTTP over a real Redis with real jobs; only Docker is not there. */
+/** A dashboard over HTTP with a real Redis and real jobs, but without Docker. */
 export async function setFixture(): Promise<Fixture> {
   const store = await startRedis();
   const keys = keysOf('dashboardtest');
@@ -126,7 +129,7 @@ export async function setFixture(): Promise<Fixture> {
         async ({ data }) => {
           const ports = { instances, containers, killJobs: producers.killJobs };
           let killed = await kill(ports, data.id, 'due');
-          // A job is armed before its instance is ready, and so may fire a moment early.
+          // The job is scheduled before its instance is ready, so it may run a moment early.
           while (killed.kind === 'leased') {
             await sleep(killed.remaining);
             killed = await kill(ports, data.id, 'due');
@@ -155,10 +158,10 @@ export async function setFixture(): Promise<Fixture> {
   };
 }
 
-/** Asks as a browser does that navigates. */
+/** The Accept header of a browser navigation. */
 export const HTML = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
 
-/** A form that a page of the dashboard sends; where it leads is not followed. */
+/** Posts a form like a page of the dashboard. Redirects are not followed. */
 export function postForm(
   url: string,
   fields: Record<string, string>,
@@ -172,7 +175,7 @@ export function postForm(
   });
 }
 
-/** Signs in, and gives the `Cookie` header of the session. */
+/** Logs in and returns the `Cookie` header of the session. */
 export async function signIn(url: string, token = TOKEN): Promise<string> {
   const answer = await postForm(`${url}/dashboard/login`, { token });
   return answer.headers.getSetCookie()[0]?.split(';')[0] ?? '';

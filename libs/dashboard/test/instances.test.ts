@@ -23,8 +23,8 @@ const page = async (query = '') =>
 const idsOn = (text: string) =>
   [...text.matchAll(/name="end-|id="end-([a-z0-9]+)"/g)].map((m) => m[1]);
 
-test('an empty deployment says so', async () => {
-  expect(await page()).toContain('Nothing is alive.');
+test('an empty deployment shows a message', async () => {
+  expect(await page()).toContain('No live instances.');
   expect(await page()).toContain('No worker has reported a host yet.');
 });
 
@@ -46,7 +46,7 @@ test('instances are counted by state, and none of their secrets is shown', async
   expect(text).not.toContain('hidden-in');
 });
 
-test('one that would end for being idle says so', async () => {
+test('an instance with an idle timeout shows it', async () => {
   const template = sampleTemplate({ timeout: 1_800_000, idleTimeout: 300_000 });
   await fixture.startInstance('host-a', { template });
   expect((await page()).replace(/\s+/g, ' ')).toMatch(
@@ -54,7 +54,7 @@ test('one that would end for being idle says so', async () => {
   );
 });
 
-test('what names and messages hold stays text', async () => {
+test('names and messages are escaped', async () => {
   const hostile = '<img src=x onerror=alert(1)>';
   const { id } = await fixture.startInstance('<b>host</b>', {
     template: sampleTemplate({ name: hostile }),
@@ -66,7 +66,7 @@ test('what names and messages hold stays text', async () => {
   expect(text).not.toMatch(/<img src=x|<b>host|javascript:/);
 });
 
-test('many instances are paged through without one missing or twice', async () => {
+test('paging lists every instance exactly once', async () => {
   const made = new Set<string>();
   for (let i = 0; i < 120; i++) made.add((await fixture.draftInstance()).id);
   const seen: (string | undefined)[] = [];
@@ -85,13 +85,13 @@ test('many instances are paged through without one missing or twice', async () =
   }
 });
 
-test('ending one makes a kill job for its host, and a worker finishes it', async () => {
+test('ending an instance adds a kill job for its host, and a worker finishes it', async () => {
   const { id } = await fixture.startInstance('host-a');
   const end = () => postForm(`${fixture.url}/dashboard/instances/${id}/end`, {}, { cookie });
   const answer = await end();
   expect(answer.headers.get('location')).toBe(`/dashboard/instances?ending=${id}`);
   expect(await page()).toContain('draining');
-  // A second press, by somebody whose page is older, changes nothing.
+  // A second submit from an older page changes nothing.
   expect((await end()).headers.get('location')).toBe(`/dashboard/instances?ending=${id}`);
   fixture.workKills('host-a');
   await waitFor('the tombstone', async () => (await fixture.instances.get(id))?.state === 'gone');
@@ -100,7 +100,7 @@ test('ending one makes a kill job for its host, and a worker finishes it', async
 });
 
 test.each(['..', 'x', '%00', 'A'.repeat(26), '%3Cscript%3E'])(
-  '%s is no instance to end',
+  '%s is refused as an instance to end',
   async (id) => {
     const answer = await fetch(`${fixture.url}/dashboard/instances/${id}/end`, {
       method: 'POST',
@@ -110,17 +110,17 @@ test.each(['..', 'x', '%00', 'A'.repeat(26), '%3Cscript%3E'])(
   },
 );
 
-test('a host that gives no sign of life is shown as away', async () => {
+test('a host without heartbeats is shown as unavailable', async () => {
   await fixture.hosts.heartbeat('host-here', await fixture.instances.now());
   await fixture.hosts.heartbeat('host-late', (await fixture.instances.now()) - 60_000);
   const text = (await page()).replace(/\s+/g, ' ');
   expect(text).toMatch(/alive<\/span> <strong>host-here/);
   expect(text).toMatch(
-    /away<\/span> <strong>host-late<\/strong> <span class="soft">last sign of life 1m/,
+    /unavailable<\/span> <strong>host-late<\/strong> <span class="soft">last heartbeat 1m/,
   );
 });
 
-test('a notice in the address shows ids and nothing else', async () => {
+test('a notice in the URL shows valid ids only', async () => {
   expect(await page('?ending=%3Cb%3Ehello')).not.toContain('hello');
   expect(await page(`?absent=${'a'.repeat(26)}`)).toContain('had ended already');
 });

@@ -25,7 +25,7 @@ async function complaint(environment: Record<string, string>): Promise<string> {
   return said;
 }
 
-test('it does not start without a token, wherever it is bound', async () => {
+test('it does not start without a token', async () => {
   expect(await complaint({})).toContain('EPHEMERA_ADMIN_TOKEN: must be set');
   expect(await complaint({ EPHEMERA_HOST: '0.0.0.0' })).toContain('EPHEMERA_ADMIN_TOKEN');
   const both = await complaint({ EPHEMERA_ADMIN_TOKEN: 'short', EPHEMERA_DASHBOARD_PORT: '0' });
@@ -34,14 +34,14 @@ test('it does not start without a token, wherever it is bound', async () => {
   expect(both).not.toContain('    at ');
 });
 
-test('it does not start without Redis, and says where it looked', async () => {
+test('it does not start without Redis, and names the address', async () => {
   const url = `redis://user:secret@127.0.0.1:${await freePort()}/0`;
   const said = await complaint({ EPHEMERA_ADMIN_TOKEN: TOKEN, EPHEMERA_REDIS_URL: url });
   expect(said).toContain('Redis does not answer at redis://user:***@127.0.0.1');
   expect(said).not.toContain('secret');
 });
 
-test('it starts, answers, and ends when asked to', async () => {
+test('it starts, answers, and stops on SIGTERM', async () => {
   const store = await startRedis();
   const port = await freePort();
   const child = start({
@@ -54,7 +54,7 @@ test('it starts, answers, and ends when asked to', async () => {
       fetch(`http://127.0.0.1:${port}/`, { headers: BEARER }),
     );
     expect(await page.text()).toContain('<h1>Instances</h1>');
-    // A browser keeps its connection open, and must not keep the process from ending.
+    // An open browser connection must not keep the process running.
     child.kill('SIGTERM');
     const [code] = (await once(child, 'exit')) as [number];
     expect(code).toBe(0);

@@ -29,7 +29,7 @@ const ask = async (method: string, path: string, body?: unknown) => {
   return answer.status;
 };
 
-test("a host's queue is there as soon as the host is, and stays when it has left", async () => {
+test("a host's queue appears with the host, and stays when the host is gone", async () => {
   const names = async () => (await shown()).map(({ name }) => name);
   expect(await names()).toEqual(['instance-spawn', 'pool-refill', 'webhook']);
   await fixture.hosts.heartbeat('host-a', await fixture.instances.now());
@@ -38,7 +38,7 @@ test("a host's queue is there as soon as the host is, and stays when it has left
   expect(await names()).toContain('instance-kill-host-a');
 });
 
-test('a delayed kill tells its instance and due time, and nothing that it should not', async () => {
+test('a delayed kill shows its instance and due time, and no secrets', async () => {
   const { id, generation } = await fixture.startInstance('host-b');
   const queue = new Queue(killQueue('host-b'), {
     connection: fixture.redis,
@@ -59,7 +59,7 @@ test('a delayed kill tells its instance and due time, and nothing that it should
   await queue.close();
 });
 
-test('a kill may be tried at once, and be taken away', async () => {
+test('a kill can be promoted and removed', async () => {
   const { id, generation } = await fixture.startInstance('host-c');
   expect(await ask('PUT', `instance-kill-host-c/${id}-${generation}/promote`)).toBe(204);
   expect(await ask('PUT', `instance-kill-host-c/${id}-${generation}/clean`)).toBe(204);
@@ -67,7 +67,7 @@ test('a kill may be tried at once, and be taken away', async () => {
   expect(await ask('PUT', `instance-kill-host-c/resume`)).toBe(200);
 });
 
-test('nobody makes jobs, changes what is in them, or takes a queue away', async () => {
+test('jobs cannot be created or changed, and queues cannot be deleted', async () => {
   const { id, generation } = await fixture.startInstance('host-d');
   const queue = 'instance-kill-host-d';
   const job = `${queue}/${id}-${generation}`;

@@ -12,7 +12,7 @@ afterEach(() => fixture.stop());
 const status = async (path: string, headers: Record<string, string> = BEARER) =>
   (await fetch(`${fixture.url}${path}`, { headers })).status;
 
-test('while Redis is away every page says so at once, and all is well when it is back', async () => {
+test('while Redis is unavailable every page says so at once, and recovers when it is back', async () => {
   const cookie = await signIn(fixture.url);
   await fetch(`${fixture.url}/dashboard/queues/api/queues`, { headers: BEARER });
   await fixture.store.stop();
@@ -36,7 +36,7 @@ test('while Redis is away every page says so at once, and all is well when it is
   fixture = { ...fixture, store: back };
 });
 
-test('a Redis that hangs is as good as away', async () => {
+test('a Redis that hangs counts as unavailable', async () => {
   process.kill(fixture.store.pid, 'SIGSTOP');
   expect(await status('/dashboard/instances')).toBe(503);
   expect(await status('/dashboard/queues/api/queues')).toBe(503);

@@ -4,8 +4,8 @@ import { ASSETS, assetRoute, dashboardRoutes } from '../src/dashboard-routes.ts'
 import { BEARER, setFixture } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
-// Every route of the dashboard, against everything that its guard must refuse. A new route has its
-// rows from its declaration.
+// Sends to every route of the dashboard every request that its guard must refuse. Cases for a new
+// route come from its declaration.
 
 const assets = (Object.keys(ASSETS) as (keyof typeof ASSETS)[]).map(assetRoute);
 const ROUTES = [...Object.values(dashboardRoutes), ...assets];
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => fixture.stop());
 
-test('what is declared is mounted, and what is mounted is declared', () => {
+test('every declared route is mounted, and every mounted route is declared', () => {
   const namesOf = (routes: readonly { method: string; path: string }[]) =>
     routes.map(({ method, path }) => `${method} ${path}`).sort();
   expect(namesOf(fixture.routes)).toEqual(namesOf(ROUTES));

@@ -1,26 +1,26 @@
 import type { Logger } from '@ephemera/process';
 
-/** What somebody did, or tried to do, to the deployment. */
+/** An action on the deployment, performed or attempted. */
 export interface AuditedAction {
-  /** Name of the token; undefined where none was shown that counts. */
+  /** Name of the token; undefined without a valid token. */
   readonly by: string | undefined;
-  /** What: `instance.create`, `queue.pause`, … */
+  /** The action: `instance.create`, `queue.pause`, … */
   readonly action: string;
-  /** The instance that it was done to. */
+  /** The affected instance. */
   readonly id?: string | undefined;
   readonly status: number;
-  /** Where it was asked from, behind whatever is trusted. */
+  /** The client address, behind trusted proxies. */
   readonly address: string;
-  /** What else there is to say: a queue, a job. */
+  /** Further fields, such as a queue or a job. */
   readonly [more: string]: string | number | undefined;
 }
 
-/** What the one message of these lines is, to filter by. */
+/** The constant message of audit lines. Log filters rely on it. */
 const AUDIT = 'administrative act';
 
 /**
- * A path as routers take it: its segments without percent-encoding, so that none hides what it is
- * by one. A segment that is broken, or would become two, stays.
+ * Decodes the segments of a path like the routers do, so that percent-encoding hides nothing from
+ * the audit log. A segment stays encoded if it is malformed or would contain a slash.
  */
 export function plainPath(path: string): string {
   return path.split('/').map(plainSegment).join('/');
@@ -35,10 +35,7 @@ function plainSegment(segment: string): string {
   }
 }
 
-/**
- * Tells of administrative acts, each in one line, whatever else is logged: only a log that is
- * silent is without them.
- */
+/** Returns a function that logs one line per audited action, at any log level except `silent`. */
 export function createAudit(logger: Logger): (action: AuditedAction) => void {
   const lines = logger.level === 'silent' ? logger : logger.child({}, { level: 'info' });
   return (action) => {

@@ -67,7 +67,7 @@ export async function checkRequest(
       if (read.status !== 400) ({ status } = read);
     }
   } else if (unknown === 'refuse' && hasBody(ctx)) {
-    faults.push({ path: '', detail: `${route.method} takes no body here`, in: 'body' });
+    faults.push({ path: '', detail: `${route.method} takes no body`, in: 'body' });
   }
 
   if (faults.length > 0) {

@@ -12,8 +12,8 @@ export interface ErrorHandlerOptions {
 }
 
 /**
- * The one error funnel of an app. A client sees the facts of an `ApiError` and messages that Koa
- * marks with `expose`; every other error is logged and answered as an internal one. A request that
+ * The single error handler of an app. Clients see the facts of an `ApiError` and messages that Koa
+ * marks with `expose`. Every other error is logged and answered as an internal one. A request that
  * no middleware answers is not found.
  */
 export function errorHandler({

@@ -7,7 +7,7 @@ test('values are escaped as content and as attribute', () => {
   expect(html`${'<&>"\''}`.markup).toBe('&lt;&amp;&gt;&quot;&#39;');
 });
 
-test('markup stays as it is, lists are joined, and what is absent leaves nothing', () => {
+test('markup is kept, lists are joined, and absent values render nothing', () => {
   const items = ['a', '<'].map((text) => html`<b>${text}</b>`);
   expect(html`${items}${undefined}${false}${0}`.markup).toBe('<b>a</b><b>&lt;</b>0');
 });

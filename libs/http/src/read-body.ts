@@ -3,13 +3,13 @@ import type { BodyDeclaration } from '@ephemera/contract';
 import type { Issue } from '@ephemera/domain';
 import type { Context } from 'koa';
 
-/** What the parser throws carries a status, and a name of what is wrong. */
+/** Errors of the parser have a status and a type. */
 interface ParserError {
   readonly status?: number;
   readonly type?: string;
 }
 
-/** A body that was read, or why it was not. */
+/** A parsed body, or why it could not be read. */
 export type ReadBody =
   | { readonly ok: true; readonly body: unknown }
   | { readonly ok: false; readonly status: 400 | 413 | 415; readonly fault: Issue };
@@ -25,14 +25,14 @@ export function hasBody({ req }: Pick<Context, 'req'>): boolean {
   return coding !== undefined || Number(length ?? 0) > 0;
 }
 
-/** A reader of bodies as declared. An absent body is an empty object. */
+/** Returns a reader for bodies as declared. An absent body is an empty object. */
 export function bodyReader({ type, limit }: BodyDeclaration): (ctx: Context) => Promise<ReadBody> {
   const { type: accepted, media, form } = TYPES[type];
   const parse = bodyParser({
     enableTypes: [type],
     jsonLimit: limit,
     formLimit: limit,
-    // A body that is no object is for the schema to refuse.
+    // The schema refuses a body that is not an object.
     jsonStrict: false,
   });
   const refuse = (status: 400 | 413 | 415, detail: string): ReadBody => ({
@@ -43,7 +43,7 @@ export function bodyReader({ type, limit }: BodyDeclaration): (ctx: Context) => 
 
   return async (ctx) => {
     if (!hasBody(ctx)) return { ok: true, body: {} };
-    // A body of another type would be taken for none, and its fields for their defaults.
+    // The parser would ignore a body of another type, and the schema would then apply defaults.
     if (ctx.request.is(accepted) === false) return refuse(415, `the body must be ${media}`);
     try {
       await parse(ctx, () => Promise.resolve());

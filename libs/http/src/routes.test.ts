@@ -25,8 +25,8 @@ const declared = {
 
 async function serve(options: MountOptions) {
   const handled = Object.values(declared).map((declaration): BoundRoute =>
-    route(declaration, (ctx, { params: given }) => {
-      ctx.body = { route: declaration.summary, params: given };
+    route(declaration, (ctx, { params: input }) => {
+      ctx.body = { route: declaration.summary, params: input };
     }),
   );
   const app = new Koa();
@@ -71,7 +71,7 @@ test('a path parameter is one whole segment and is decoded once', async () => {
   expect(await read('/v1/items/%zz')).toEqual({ route: 'Read', params: { id: '%zz' } });
 });
 
-test('an exact mount matches neither other letters nor a trailing slash', async () => {
+test('an exact mount matches neither another case nor a trailing slash', async () => {
   const send = await serve(EXACT);
   for (const path of ['/V1/items', '/v1/items/', '/v1/items/a/', '/v1/items/a/b', '/startxnow']) {
     expect((await send('GET', path)).status, path).toBe(418);

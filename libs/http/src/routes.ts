@@ -56,7 +56,7 @@ export function mountRoutes(routes: readonly BoundRoute[], options: MountOptions
       routerPath(declaration.path),
       [declaration.method],
       guardedHandler(declaration, handle, options),
-      // A second slash behind `/` would be another path.
+      // A second slash after `/` would be another path.
       { strict: options.exact || declaration.path.endsWith('/') },
     );
     // The router adds HEAD to every GET.
@@ -69,8 +69,8 @@ export function mountRoutes(routes: readonly BoundRoute[], options: MountOptions
 
   const middleware: Middleware = (ctx, next): Promise<unknown> =>
     dispatch(ctx, () => {
-      // Before the next middleware, not behind it as `allowedMethods()` does: a 405 of an open
-      // route must not become the 401 of a token check that follows.
+      // Before the next middleware, not after it like `allowedMethods()`. Otherwise the 405 of an
+      // open route would become the 401 of the token check that follows.
       const matched = router.match(ctx.path, ctx.method).path;
       if (matched.length === 0) return next();
       const allow = [...new Set(matched.flatMap(({ methods }) => methods))].join(', ');
@@ -91,7 +91,10 @@ export function routesOf(app: Koa): Mounted[] {
   );
 }
 
-/** `/v1/instances/{id}` → `/v1/instances/:id`, with what path-to-regexp would interpret escaped. */
+/**
+ * `/v1/instances/{id}` → `/v1/instances/:id`, with characters that path-to-regexp would interpret
+ * escaped.
+ */
 function routerPath(path: string): string {
   const parts = path.split(/\{(\w+)\}/);
   return parts

@@ -15,7 +15,7 @@ const entries = {
   ci: { hash: [hashToken(TOKEN), hashToken(OTHER)], scopes: ['create' as const] },
 };
 
-test('a token is known by its hash, each of several of one name', () => {
+test('a token is identified by its hash, also one of several under one name', () => {
   const tokens = createTokens('the-admin-of-all-of-this', () => entries);
   expect(tokens.identify(TOKEN)).toMatchObject({ name: 'ci', scopes: ['create'] });
   expect(tokens.identify(OTHER)).toMatchObject({ name: 'ci', scopes: ['create'] });
@@ -25,7 +25,7 @@ test('a token is known by its hash, each of several of one name', () => {
   });
 });
 
-// Other lengths and other cases, an empty one, and the hash itself, which anybody may read.
+// Other lengths and cases, an empty token, and the public hash itself.
 test.each([
   TOKEN.slice(0, -1),
   `${TOKEN}x`,
@@ -35,7 +35,7 @@ test.each([
   '',
   hashToken(TOKEN),
   hashToken(TOKEN).slice(7),
-])('%j is nobody’s', (wrong) => {
+])('%j is not a valid token', (wrong) => {
   expect(createTokens(undefined, () => ({ ...entries, ...ADMINS })).identify(wrong)).toBe(
     undefined,
   );
@@ -43,14 +43,14 @@ test.each([
 
 const ADMINS = { ops: { hash: [hashToken('x')], scopes: ['admin' as const] } };
 
-test('a name of an object’s own is no token', () => {
+test('a property of Object.prototype is not a token name', () => {
   const tokens = createTokens('the-admin-of-all-of-this', () => entries);
   for (const name of ['constructor', '__proto__', 'toString']) {
     expect(tokens.named(name)).toBe(undefined);
   }
 });
 
-test('without anybody who may do everything nothing starts', () => {
+test('a token of scope admin is required', () => {
   expect(() => createTokens(undefined, () => entries)).toThrow(ConfigError);
   expect(createTokens(undefined, () => ADMINS).named('ops')).toEqual({
     name: 'ops',
@@ -58,7 +58,7 @@ test('without anybody who may do everything nothing starts', () => {
   });
 });
 
-test('what Authorization carries', () => {
+test('the token is parsed from Authorization', () => {
   expect(bearerOf('Bearer abc')).toBe('abc');
   expect(bearerOf('bearer  abc')).toBe('abc');
   for (const other of [undefined, '', 'Bearer', 'Bearer ', 'Bearer a b', 'Basic abc', 'abc']) {
@@ -68,7 +68,7 @@ test('what Authorization carries', () => {
 
 const file = (tokens: string) =>
   `{ templates: { demo: { image: a, port: 80 } }, tokens: ${tokens} }`;
-const faultOf = (tokens: string) => {
+const issueOf = (tokens: string) => {
   try {
     parseTemplates(file(tokens));
     return undefined;
@@ -77,26 +77,26 @@ const faultOf = (tokens: string) => {
   }
 };
 
-test('a file with a token in place of its hash, or none, or another scope is refused', () => {
+test('a file with a token instead of its hash, or without a valid scope, is refused', () => {
   const hash = hashToken(TOKEN);
   expect(parseTemplates(file(`{ ci: { hash: '${hash}', scopes: [read] } }`)).tokens).toEqual({
     ci: { hash: [hash], scopes: ['read'] },
   });
-  expect(faultOf(`{ ci: { hash: ${TOKEN}, scopes: [read] } }`)).toMatchObject({
+  expect(issueOf(`{ ci: { hash: ${TOKEN}, scopes: [read] } }`)).toMatchObject({
     path: 'tokens.ci.hash',
   });
-  expect(faultOf(`{ ci: { hash: '${hash}', scopes: [] } }`)).toMatchObject({
+  expect(issueOf(`{ ci: { hash: '${hash}', scopes: [] } }`)).toMatchObject({
     path: 'tokens.ci.scopes',
   });
-  expect(faultOf(`{ ci: { hash: '${hash}', scopes: [root] } }`)).toMatchObject({
+  expect(issueOf(`{ ci: { hash: '${hash}', scopes: [root] } }`)).toMatchObject({
     path: 'tokens.ci.scopes.0',
   });
-  expect(faultOf(`{ admin: { hash: '${hash}', scopes: [read] } }`)).toMatchObject({
+  expect(issueOf(`{ admin: { hash: '${hash}', scopes: [read] } }`)).toMatchObject({
     detail: 'is the name of EPHEMERA_ADMIN_TOKEN',
   });
 });
 
-test('tokens are followed in their file, which may be absent or broken for a while', async () => {
+test('tokens are reloaded from their file, which may be absent or invalid', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-tokens-'));
   const path = join(folder, 'ephemera.yml');
   const watched = watchTokens(path, createLogger('test', 'silent'));

@@ -3,39 +3,42 @@ import type { Principal } from '@ephemera/domain';
 import { ConfigError } from '@ephemera/config';
 import { ADMIN_TOKEN_NAME, type TokenEntries } from '@ephemera/config';
 
-/** Who has shown a token. */
+/** The principal of an identified token. */
 export interface Identified extends Principal {
-  /** Tells this token from an earlier or later one of the same name; no secret. */
+  /** Distinguishes this token from others of the same name. It is not secret. */
   readonly fingerprint: string;
 }
 
-/** The tokens that open the control API, as they are now. */
+/** The valid tokens of the control API, at present. */
 export interface TokenSet {
-  /** Whose token this is; undefined where it is nobody's. */
+  /** Returns the principal of a token; undefined if the token is invalid. */
   identify(token: string): Identified | undefined;
-  /** The principal of a name, of just this token where one is told; undefined: none any more. */
+  /**
+   * Returns the principal of a token name, and of exactly this token if a fingerprint is given.
+   * Returns undefined if it no longer exists.
+   */
   named(name: string, fingerprint?: string): Principal | undefined;
 }
 
-/** How `Authorization` carries a token (RFC 6750 section 2.1). */
+/** Returns the token in `Authorization` (RFC 6750 section 2.1). */
 export function bearerOf(authorization: string | undefined): string | undefined {
   return /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
 }
 
-/** The hash of a token as the configuration has it. */
+/** Returns the hash of a token as the configuration stores it. */
 export function hashToken(token: string): string {
   return `sha256:${hash('sha256', token, 'hex')}`;
 }
 
 /**
- * The tokens of the file beside the one of the environment.
+ * The tokens of the configuration file and of the environment.
  *
- * What is compared are hashes, all of them each time: neither whether a token is right in part, nor
- * whose it is, can be told by the time that it takes. A plain SHA-256 is enough for tokens of 256
- * random bits; a slow hash protects what people choose, and would let a stranger keep the proxy busy.
+ * All hashes are compared each time, in constant time. So timing reveals neither a partial match
+ * nor the name. A plain SHA-256 is enough for tokens of 256 random bits. A slow hash would only
+ * help passwords, and would let clients exhaust the CPU.
  *
- * @param entries the file's tokens as they are at the moment
- * @throws ConfigError where nobody could come in as an admin
+ * @param entries returns the current tokens of the file
+ * @throws ConfigError if no token has scope admin
  */
 export function createTokens(
   adminToken: string | undefined,
@@ -55,8 +58,8 @@ export function createTokens(
       let found: Identified | undefined;
       for (const [name, { hash: hashes, scopes }] of Object.entries({ ...entries(), ...own })) {
         for (const text of hashes) {
-          const isIt = timingSafeEqual(input, bytesOf(text));
-          if (isIt) found = { name, scopes, fingerprint: fingerprintOf(text) };
+          const matches = timingSafeEqual(input, bytesOf(text));
+          if (matches) found = { name, scopes, fingerprint: fingerprintOf(text) };
         }
       }
       return found;

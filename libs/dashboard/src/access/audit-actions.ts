@@ -6,28 +6,28 @@ import { LOGOUT } from './login-target.ts';
 import type { BlockList } from 'node:net';
 import type { Context, Middleware } from 'koa';
 
-/** A path that a stranger made up may be long. */
+/** An unauthenticated client may send a long path. */
 const MAX_LENGTH = 100;
-/** bull-board takes its own paths in capitals too. */
+/** bull-board matches its own paths case-insensitively. */
 const QUEUES = /^\/dashboard\/queues\/api\/queues\/(.+)$/i;
 
 /**
- * Tells of every login and of every change that is asked for, those to jobs and queues too; with
- * who, what, to which instance, how it ended and from where.
+ * Audits every login and every change, including those to jobs and queues. An entry has the
+ * principal, the action, the instance, the status and the client address.
  */
 export function auditActions(logger: Logger): Middleware {
-  const reportProgress = createAudit(logger);
+  const audit = createAudit(logger);
   return async (ctx, next) => {
     await next();
     if (ctx.method === 'GET' || ctx.method === 'HEAD') return;
     const { principal } = ctx.state as { principal?: Principal };
     const address = addressOf(ctx);
     const action = actionOf(ctx.method, plainPath(ctx.path));
-    reportProgress({ by: principal?.name, ...action, status: ctx.status, address });
+    audit({ by: principal?.name, ...action, status: ctx.status, address });
   };
 }
 
-/** Notes from where each request comes, behind whatever is trusted. */
+/** Stores the client address of each request, behind trusted proxies. */
 export function noteAddress(trusted: BlockList): Middleware {
   return async (ctx, next) => {
     const peer = peerAddress(ctx.req.socket.remoteAddress);
@@ -36,7 +36,7 @@ export function noteAddress(trusted: BlockList): Middleware {
   };
 }
 
-/** From where a request comes, behind `noteAddress`. */
+/** Returns the client address. Requires `noteAddress` before it. */
 export function addressOf(ctx: Pick<Context, 'state'>): string {
   return (ctx.state as { readonly address: string }).address;
 }
@@ -48,7 +48,7 @@ export interface NamedAction {
   readonly job?: string;
 }
 
-/** What a request is called in the log, and what it is about. */
+/** Returns the audit name of a request, and its object. */
 export function actionOf(method: string, path: string): NamedAction {
   if (path === '/dashboard/login') return { action: 'login' };
   if (path === LOGOUT) return { action: 'logout' };
@@ -67,7 +67,7 @@ function queueAction([queue = '', middle = '', last]: readonly string[]): NamedA
   if (last === undefined || /^(?:clean|retry)$/i.test(middle)) {
     return { action: `queue.${verb(middle)}`, queue: short(queue) };
   }
-  // A job of an instance is named for it and its generation.
+  // The id of a kill job is the instance's id and generation.
   const id = middle.slice(0, middle.lastIndexOf('-'));
   const about = { queue: short(queue), job: short(middle) };
   return { action: `job.${verb(last)}`, ...(isId(id) && { id }), ...about };

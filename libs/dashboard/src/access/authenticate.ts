@@ -15,8 +15,8 @@ export interface AuthenticationPorts {
 }
 
 /**
- * Requires a bearer token or the session of one: scope `read` to read, `admin` to change something.
- * @throws ApiError unauthorized, forbidden, rate_limited; 403 for a request of another origin
+ * Requires a bearer token or a session: scope `read` to read, `admin` to change something.
+ * @throws ApiError unauthorized, forbidden, rate_limited; 403 for a cross-origin request
  */
 export function authenticate({ tokens, sessions, authThrottle }: AuthenticationPorts): Middleware {
   return async (ctx, next) => {
@@ -26,7 +26,7 @@ export function authenticate({ tokens, sessions, authThrottle }: AuthenticationP
         ? sessionPrincipal(ctx, sessions)
         : await identifyThrottled(authThrottle, addressOf(ctx), () => tokens.identify(bearer));
     if (!principal) throw new ApiError({ kind: 'unauthorized' });
-    // Set before the checks below, so that the audit log names whom they refuse.
+    // Set before the checks below, so that the audit log names the refused principal.
     setPrincipal(ctx, principal);
     if (bearer === undefined) requireSameOrigin(ctx);
     const needs = ctx.method === 'GET' || ctx.method === 'HEAD' ? 'read' : 'admin';

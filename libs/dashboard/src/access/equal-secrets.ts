@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-/** Compares in a time that tells nothing about either, nor about their lengths. */
+/** Compares in constant time. Hashing also hides the lengths. */
 export function equalSecrets(text: string, other: string): boolean {
   return timingSafeEqual(digest(text), digest(other));
 }

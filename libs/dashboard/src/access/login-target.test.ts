@@ -5,7 +5,7 @@ test.each([
   ['/dashboard/queues'],
   ['/dashboard/queues/queue/instance-kill-h1?status=delayed'],
   ['/dashboard/instances?cursor=12'],
-])('%s is where one wanted to go', (asked) => expect(loginTarget(asked)).toBe(asked));
+])('%s is kept as the target', (asked) => expect(loginTarget(asked)).toBe(asked));
 
 test.each([
   ['https://evil.example/instances'],
@@ -21,4 +21,4 @@ test.each([
   ['http://dashboard@evil.example/instances'],
   [''],
   [undefined],
-])('%s leads home', (asked) => expect(loginTarget(asked)).toBe(HOME));
+])('%s leads to the home page', (asked) => expect(loginTarget(asked)).toBe(HOME));

@@ -3,11 +3,10 @@ import { ApiError } from '@ephemera/domain';
 import type { Middleware } from 'koa';
 
 /**
- * Refuses to answer under a name that is none of ours. A page of a stranger's site can have its
- * own name lead to this machine (DNS rebinding), and is then of the same origin as the dashboard
- * under that name: there is no session for it, but it could guess at tokens. An address cannot be
- * led elsewhere, and neither can `localhost`.
- * @param names in lower case; undefined: any, where the dashboard is not on loopback
+ * Refuses requests for an unknown host name, against DNS rebinding. An attacker's page can point
+ * its own name at this machine; it is then same-origin with the dashboard under that name. It has
+ * no session, but it could guess tokens. Addresses and `localhost` cannot be rebound.
+ * @param names in lower case; undefined: any name, if the dashboard is not bound to loopback
  * @throws ApiError 421
  */
 export function requireKnownName(names: readonly string[] | undefined): Middleware {
@@ -20,7 +19,8 @@ export function requireKnownName(names: readonly string[] | undefined): Middlewa
       name.endsWith('.localhost') ||
       names.includes(name);
     if (!isKnown) {
-      const detail = 'this is no name of the dashboard; EPHEMERA_DASHBOARD_NAMES says which are';
+      const detail =
+        'the dashboard does not answer to this host name; add it to EPHEMERA_DASHBOARD_NAMES';
       throw new ApiError({ kind: 'invalid', status: 421, faults: [{ path: '', detail }] });
     }
     await next();

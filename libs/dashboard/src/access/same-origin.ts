@@ -2,8 +2,8 @@ import { ApiError } from '@ephemera/domain';
 import type { Context } from 'koa';
 
 /**
- * Refuses a change that another site's page asked a browser for. `SameSite` alone does not: an
- * instance served on another port of this machine is the same site, and as untrusted as any.
+ * Refuses cross-origin changes. `SameSite` is not enough: an instance on another port of this
+ * machine is same-site, and untrusted.
  * @throws ApiError 403
  */
 export function requireSameOrigin(ctx: Context): void {
@@ -13,6 +13,6 @@ export function requireSameOrigin(ctx: Context): void {
   const same =
     site === '' ? URL.parse(ctx.get('origin'))?.host === ctx.get('host') : site === 'same-origin';
   if (same) return;
-  const detail = 'a browser may only ask for this from a page of the dashboard';
+  const detail = 'browsers may send this request only from a page of the dashboard';
   throw new ApiError({ kind: 'invalid', status: 403, faults: [{ path: '', detail }] });
 }

@@ -6,20 +6,22 @@ import { equalSecrets } from './equal-secrets.ts';
 /** How long a session lasts, milliseconds. */
 export const SESSION = 12 * 3_600_000;
 
-/** How many ended sessions are remembered one by one. */
+/** How many sessions that were ended early are remembered individually. */
 const ENDED = 10_000;
 
-/** Sessions that no store has to remember: each is its own end, signed. Only early ends are kept. */
+/** Stateless sessions: each is a signed expiry. Only early ends are stored. */
 export interface Sessions {
-  /** The value of a new session's cookie. */
+  /** Returns the cookie value of a new session. */
   create(who: Pick<Identified, 'name' | 'fingerprint'>): string;
-  /** Whose session it is; undefined where it is none, or the token that began it counts no more. */
+  /**
+   * Returns the principal of a session; undefined if it is invalid or its token is no longer valid.
+   */
   principal(value: string | undefined): Principal | undefined;
-  /** Ends a session before its time, in whatever copies there are of it. */
+  /** Ends a session early, including all copies of its cookie. */
   end(value: string): void;
 }
 
-/** @param key signs; no hash of a token, since those stand in the configuration */
+/** @param key signs sessions; not a token hash, because those are in the configuration */
 export function createSessions(
   key: string,
   tokens: Pick<TokenSet, 'named'>,
@@ -27,18 +29,18 @@ export function createSessions(
 ): Sessions {
   const sign = (text: string) =>
     createHmac('sha256', key).update(`dashboard session ${text}`).digest('base64url');
-  /** Those that were ended, by their ids, with when they would have ended anyhow. */
+  /** Sessions that were ended early, by id, with their expiry. */
   let ended = new Map<string, number>();
-  /** All that would end by then have been ended. */
+  /** All sessions that expire by then have ended. */
   let endedAll = 0;
 
   const read = (value: string) => {
     const [expires = '', name = '', fingerprint = '', id = '', signature = ''] = value.split('.');
     const isGenuine = equalSecrets(signature, sign(`${expires}.${name}.${fingerprint}.${id}`));
-    const killRequests = Number(expires);
-    if (!isGenuine || killRequests <= now() || killRequests <= endedAll || ended.has(id))
+    const expiresAt = Number(expires);
+    if (!isGenuine || expiresAt <= now() || expiresAt <= endedAll || ended.has(id))
       return undefined;
-    return { killRequests, name, fingerprint, id };
+    return { expiresAt, name, fingerprint, id };
   };
 
   return {
@@ -55,13 +57,13 @@ export function createSessions(
       const session = read(value);
       if (!session) return;
       if (ended.size >= ENDED)
-        ended = new Map([...ended].filter(([, killRequests]) => killRequests > now()));
+        ended = new Map([...ended].filter(([, expiresAt]) => expiresAt > now()));
       if (ended.size >= ENDED) {
-        // None comes back to life for want of room: those that are open have to be begun anew.
+        // The list is full. End all open sessions, so that no ended one becomes valid again.
         endedAll = now() + SESSION;
         ended = new Map();
       }
-      ended.set(session.id, session.killRequests);
+      ended.set(session.id, session.expiresAt);
     },
   };
 }

@@ -1,15 +1,15 @@
-/** Replaces what lives on the page by a newer one every few seconds, while somebody looks. */
+/** Refreshes `#live` every few seconds while the page is visible. */
 const EVERY = 5_000;
-const OLD = 'No answer; what you see is old.';
+const OLD = 'The dashboard does not answer. The page shows old data.';
 
 const follow = document.querySelector('#follow');
 const notice = document.querySelector('#notice');
 follow.closest('label').hidden = false;
 
-// A reload or a bookmark should not tell of an act again.
+// Remove the notice from the URL, so that a reload or a bookmark does not repeat it.
 history.replaceState(null, '', withoutNotice(location.href));
 
-// Forms come and go with every refresh, so the page listens for all of them.
+// Each refresh replaces the forms, so the listener is on the document.
 document.addEventListener('submit', (event) => {
   const question = event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
@@ -23,7 +23,7 @@ async function refresh() {
   if (document.hidden || !follow.checked || reading) return;
   try {
     const answer = await fetch(location.href, { headers: { accept: 'text/html' } });
-    // The session has ended: the login page leads back here.
+    // The session has ended. The login page redirects back here.
     if (answer.redirected) return location.reload();
     if (!answer.ok) throw new Error(answer.statusText);
     const page = new DOMParser().parseFromString(await answer.text(), 'text/html');

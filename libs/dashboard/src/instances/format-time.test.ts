@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { ago, left } from './format-time.ts';
 
-test('times are told as coarsely as they are of use', () => {
+test('times are rounded', () => {
   expect(ago(-40)).toBe('just now');
   expect(ago(999)).toBe('just now');
   expect(ago(61_500)).toBe('1m1s ago');

@@ -13,7 +13,7 @@ export interface Notice {
 
 const LIVE = STATES.filter((state) => !isDead(state));
 
-/** The page that a person looks at; `#live` is what its script replaces by a newer one. */
+/** Renders the instances page. Its script refreshes `#live`. */
 export function instancesPage(overview: Overview, notice?: Notice): string {
   return layout({
     title: 'Instances',
@@ -33,7 +33,7 @@ export function instancesPage(overview: Overview, notice?: Notice): string {
 function noticeText({ kind, id }: Notice): Html {
   return kind === 'ending'
     ? html`Instance <code>${id}</code> is being ended.`
-    : html`Instance <code>${id}</code> had ended already, or never was.`;
+    : html`Instance <code>${id}</code> does not exist, or had ended already.`;
 }
 
 function live(overview: Overview): Html {
@@ -69,8 +69,7 @@ function empty({ cursor }: Overview): Html {
   return cursor > 0
     ? html`<p class="empty">No instance is left on this page.</p>`
     : html`<p class="empty">
-        Nothing is alive. Instances stand here from the moment somebody asks for one until their
-        container is gone.
+        No live instances. An instance is listed from its creation until its container is removed.
       </p>`;
 }
 
@@ -84,8 +83,8 @@ function pages({ cursor, nextCursor }: Overview): Html | undefined {
 
 function hostItem({ host, seenAt, alive, networks }: Overview['hosts'][number], now: number): Html {
   return html`<li>
-    <span class="state ${alive ? 'ready' : 'failed'}">${alive ? 'alive' : 'away'}</span>
-    <strong>${host}</strong> <span class="soft">last sign of life ${ago(now - seenAt)}</span>
+    <span class="state ${alive ? 'ready' : 'failed'}">${alive ? 'alive' : 'unavailable'}</span>
+    <strong>${host}</strong> <span class="soft">last heartbeat ${ago(now - seenAt)}</span>
     <span class="soft"
       >${networks.length > 0 ? networks.join(', ') : 'no networks registered'}</span
     >

@@ -19,7 +19,7 @@ export interface InstancesDependencies {
   readonly logger: Logger;
 }
 
-/** `/dashboard/instances`: what lives, and a way to end one. */
+/** `/dashboard/instances`: the live instances, and a form to end one. */
 export function instanceRoutes(parts: InstancesDependencies): BoundRoute[] {
   const show = route(dashboardRoutes.instances, async (ctx, { query }) => {
     const overview = await readOverview(parts, query.cursor);
@@ -36,7 +36,7 @@ export function instanceRoutes(parts: InstancesDependencies): BoundRoute[] {
   return [show, end];
 }
 
-/** What became of the button that led here. */
+/** Parses the result of the action that redirected here. */
 function parseNotice(query: { ending?: string | undefined; absent?: string | undefined }) {
   const { ending, absent } = query;
   if (ending !== undefined) return { kind: 'ending', id: ending } satisfies Notice;

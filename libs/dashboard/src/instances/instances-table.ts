@@ -4,7 +4,7 @@ import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
 import { ago, left } from './format-time.ts';
 
-/** The table of live instances; `now` is the store's clock. */
+/** Renders the table of live instances. @param now on the store's clock */
 export function instancesTable(items: readonly Instance[], now: number): Html {
   return html`<div class="scroll" role="region" aria-label="Table of live instances" tabindex="0">
     <table>
@@ -16,7 +16,7 @@ export function instancesTable(items: readonly Instance[], now: number): Html {
           <th scope="col">Host</th>
           <th scope="col">Created</th>
           <th scope="col">Time left</th>
-          <th scope="col"><span class="unseen">Act</span></th>
+          <th scope="col"><span class="unseen">Action</span></th>
         </tr>
       </thead>
       <tbody>
@@ -33,7 +33,7 @@ function row(instance: Instance, now: number): Html {
     <td>${template.name}</td>
     <td>
       <span class="state ${state}">${state}</span>
-      ${queued === true && html`<span class="soft">in the queue</span>`}
+      ${queued === true && html`<span class="soft">queued</span>`}
       ${reason && html`<span class="soft">${reason}</span>`}
       ${message && html`<span class="soft message">${message}</span>`}
     </td>
@@ -44,7 +44,7 @@ function row(instance: Instance, now: number): Html {
   </tr>`;
 }
 
-/** Only one that is ready has somewhere to go to. */
+/** Only a ready instance has a link, because only it can be opened. */
 function name({ id, state, url }: Instance): Html {
   const code = html`<code>${id}</code>`;
   const open = state === 'ready' && /^https?:\/\//.test(url);

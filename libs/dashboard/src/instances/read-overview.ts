@@ -3,7 +3,7 @@ import { countStates, redisHostRegistry } from '@ephemera/store';
 import type { HostStatus, Hosts, InstanceStore, Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
 
-/** What the instances page shows. Times are epoch milliseconds of the store's clock. */
+/** The data of the instances page. Times are epoch milliseconds of the store's clock. */
 export interface Overview {
   readonly now: number;
   readonly states: Readonly<Partial<Record<State, number>>>;
@@ -13,7 +13,7 @@ export interface Overview {
   readonly hosts: readonly (HostStatus & { readonly networks: readonly string[] })[];
 }
 
-/** How many instances stand on one page. */
+/** How many instances one page lists. */
 const LIMIT = 50;
 
 export async function readOverview(
@@ -22,12 +22,14 @@ export async function readOverview(
 ): Promise<Overview> {
   const { redis, keys, instances, hosts } = parts;
   const now = await instances.now();
-  const [states, page, signs] = await Promise.all([
+  const [states, page, statuses] = await Promise.all([
     countStates(redis, keys),
     instances.list({ cursor, limit: LIMIT }),
     hosts.hostStatuses(now),
   ]);
-  const networks = await redisHostRegistry(redis, keys).networksOf(signs.map(({ host }) => host));
-  const registered = signs.map((sign, i) => ({ ...sign, networks: networks[i] ?? [] }));
+  const networks = await redisHostRegistry(redis, keys).networksOf(
+    statuses.map(({ host }) => host),
+  );
+  const registered = statuses.map((status, i) => ({ ...status, networks: networks[i] ?? [] }));
   return { now, states, ...page, cursor, hosts: registered };
 }

@@ -4,13 +4,16 @@ import type { Html } from '@ephemera/http';
 
 export interface Page {
   readonly title: string;
-  /** The part of the navigation that is open; absent on pages for those without a session. */
+  /** The open part of the navigation; absent on pages without a session. */
   readonly here?: 'instances';
   readonly script?: string;
   readonly body: Html;
 }
 
-/** A whole page. Style and script are files of our own: the content policy allows no others. */
+/**
+ * Renders a whole page. Style and script are separate files, because the content policy allows no
+ * inline ones.
+ */
 export function layout({ title, here, script, body }: Page): string {
   return html`<!doctype html>
     <html lang="en">

@@ -1,7 +1,10 @@
 import { html } from '@ephemera/http';
 import { layout } from './layout.ts';
 
-/** The way in: `next` is a page of the dashboard, `fault` what was wrong with the last try. */
+/**
+ * Renders the login page. @param next the dashboard page to open; `fault`: why the last attempt
+ * failed
+ */
 export function loginPage({ next, fault }: { next: string; fault?: string }): string {
   return layout({
     title: 'Log in',

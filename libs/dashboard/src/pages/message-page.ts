@@ -2,7 +2,7 @@ import type { Problem } from '@ephemera/contract';
 import { html } from '@ephemera/http';
 import { layout } from './layout.ts';
 
-/** The page that a person sees in place of a problem. */
+/** Renders the page of a problem. */
 export function messagePage({ status, title, detail }: Problem): string {
   return layout({
     title,

@@ -1,9 +1,9 @@
 import type { BeforeHook } from '@bull-board/api/typings/app';
 
 /**
- * What may be done to jobs. All of it is safe, because a kill reads the lease again when it runs
- * and reconciliation stands behind it: promoted early it delays itself again, deleted it is
- * armed again, and while its queue is paused the overdue go all the same.
+ * The allowed actions on jobs. All are safe, because a kill reads the lease when it runs, and
+ * reconciliation repairs the rest. A promoted kill delays itself again. A deleted one is scheduled
+ * again. Overdue instances are ended even while their queue is paused.
  */
 const ALLOWED = new Set(
   [
@@ -18,10 +18,14 @@ const ALLOWED = new Set(
   ].map((action) => `/api/queues/:queueName${action}`),
 );
 
-/** Refuses to make jobs, to change what is in them, and to take a queue away. */
+/** Refuses to create jobs, to change their data, and to delete a queue. */
 export const refuseForgery: BeforeHook = ({ method, route }) => {
   const allowed =
     method === 'get' || ALLOWED.has(route) || /^\/api\/queues\/(pause|resume)$/.test(route);
   if (allowed) return;
-  return { allow: false, status: 403, message: 'Ephemera alone makes and changes its jobs.' };
+  return {
+    allow: false,
+    status: 403,
+    message: 'The dashboard cannot create jobs, change their data, or delete a queue.',
+  };
 };

@@ -2,7 +2,7 @@ import type { UIConfig, UITheme } from '@bull-board/api/typings/app';
 
 const RING = '/dashboard/assets/ring.svg';
 
-/** The colours of our own pages, in the names that bull-board has for them. */
+/** The colours of the other pages, under bull-board's names. */
 const THEME: UITheme = {
   light: {
     background: '#f6f3ee',

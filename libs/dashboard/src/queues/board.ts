@@ -17,13 +17,14 @@ export interface Board {
 
 const SPAWNS_DESCRIPTION = 'Starts instances. Any worker of any host takes the next job.';
 const REFILLS_DESCRIPTION = 'Keeps the pools of warm instances filled.';
-const WEBHOOKS_DESCRIPTION = 'Tells webhooks of events; what is not received is tried for a day.';
+const WEBHOOKS_DESCRIPTION =
+  'Delivers events to webhooks. Failed deliveries are retried for a day.';
 const KILLS_DESCRIPTION =
   'Ends the instances of one host, each delayed to its deadline. A job is a hint: the lease decides.';
 
 /**
- * bull-board below `/dashboard/queues`: the shared queues and the kill queue of every host. Hosts are
- * read on each API request, so new ones appear; a host that is gone keeps its queue.
+ * bull-board below `/dashboard/queues`: the shared queues and the kill queue of every host. Each
+ * API request reads the hosts, so that new ones appear. The queue of a removed host stays.
  */
 export function createBoard(parts: {
   connection: Redis;
@@ -42,7 +43,7 @@ export function createBoard(parts: {
       handlerHooks: { before: refuseForgery },
     },
   });
-  // Its own handler would tell a client the words of any error; ours is the one funnel.
+  // bull-board's own handler would send the message of any error to the client.
   adapter.setErrorHandler((error) => {
     throw error;
   });
@@ -50,7 +51,7 @@ export function createBoard(parts: {
   const show = (name: string, description: string): void => {
     if (queues.has(name)) return;
     const queue = new Queue(name, { connection, prefix });
-    // The connection reports its own faults; a queue only repeats them.
+    // The connection reports its own errors; a queue only repeats them.
     queue.on('error', () => undefined);
     queues.set(name, queue);
     const shown = new BullMQAdapter(queue, { description });

@@ -1,12 +1,12 @@
 import type { KillJob, RefillJob, WebhookJob } from '@ephemera/queue';
 
-/** What is shown of a delivery. */
+/** The displayed fields of a webhook delivery. */
 interface ShownJob {
   readonly webhook: string;
   readonly type: string;
 }
 
-/** What a list of jobs says of each: what it is about, and of a kill, when it is due. */
+/** Returns the displayed name of a job: its object and, for a kill, its due time. */
 export function jobName({ name, data }: { name: string; data: unknown }): string {
   const shown = shownData(data) as Partial<KillJob & RefillJob & ShownJob>;
   const { webhook, type, id, template, dueAt } = shown;
@@ -14,7 +14,7 @@ export function jobName({ name, data }: { name: string; data: unknown }): string
   return parts.filter(Boolean).join(' · ');
 }
 
-/** The fields of a job that are for people. What else it may come to carry is not shown. */
+/** Returns the fields of a job that are displayed. Other fields may hold secrets. */
 export function shownData(data: unknown): Record<string, unknown> {
   const { webhook, event } = (data ?? {}) as Partial<WebhookJob>;
   if (event) return { webhook, ...only(['type', 'id', 'reason', 'template', 'seq'], event) };
