@@ -15,7 +15,7 @@ async function serve(listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test('a list is read to its last page, with the token', async () => {
+test('reads all pages of a list, with the token', async () => {
   const seen: unknown[] = [];
   const url = await serve((request, response) => {
     seen.push([request.url, request.headers.authorization]);
@@ -32,7 +32,7 @@ test('a list is read to its last page, with the token', async () => {
   ]);
 });
 
-test('killing what is dead already is no fault, killing what never was is one', async () => {
+test('killing a dead instance succeeds, killing an unknown one fails', async () => {
   const problem = JSON.stringify({ title: 'Not found', detail: 'There is no such instance.' });
   const url = await serve((request, response) => {
     response.writeHead(request.url?.endsWith('dead') ? 410 : 404).end(problem);
@@ -42,7 +42,7 @@ test('killing what is dead already is no fault, killing what never was is one', 
   await expect(api.kill('never')).rejects.toThrow('Not found: There is no such instance.');
 });
 
-test('no server, a wrong token and a stranger behind the port are told apart', async () => {
+test('distinguishes no server, a wrong token and another server on the port', async () => {
   const nobody = `http://127.0.0.1:${await freePort()}`;
   await expect(createAdminApi(nobody, undefined).list()).rejects.toThrow(
     `No control API answers at ${nobody} (ECONNREFUSED).`,

@@ -9,10 +9,12 @@ import type {
 } from '@ephemera/contract';
 import { BootError } from '@ephemera/domain';
 
-/** A new instance, with the address that opens it where it is guarded. */
+/** A new instance. `link` is its URL with the access token, if it is guarded. */
 export type Created = InstanceResource & { readonly link?: string };
 
-/** The calls of the control API that the command line uses. Every failure is a `BootError` of one line. */
+/**
+ * The calls of the control API that the command line uses. Every failure is a one-line `BootError`.
+ */
 export interface AdminApi {
   /** @param waitSeconds how long to wait for the instance to be ready; 0: not at all */
   create(request: CreateRequest, waitSeconds: number): Promise<Created>;
@@ -21,13 +23,16 @@ export interface AdminApi {
   get(id: string): Promise<InstanceResource>;
   /** Moves the deadline to the given number of seconds from now. Returns the new lease. */
   renew(id: string, seconds: number): Promise<InstanceResource>;
-  /** Begins to end an instance. Succeeds for an instance that has ended already. */
+  /** Starts to end an instance. Succeeds for an instance that has already ended. */
   kill(id: string): Promise<void>;
-  /** Passes on the log of an instance as it arrives. With `follow` in the query, until its end. */
+  /**
+   * Forwards the log of an instance as it arrives. With `follow` in the query, until the instance
+   * ends.
+   */
   logs(id: string, query: URLSearchParams, onChunk: (text: string) => void): Promise<void>;
-  /** Makes a signed link, by which visitors start instances. */
+  /** Creates a signed link by which visitors start instances. */
   link(request: LinkRequest): Promise<LinkResource>;
-  /** Begins to end all instances. Returns their number. */
+  /** Starts to end all instances. Returns their number. */
   killAll(): Promise<number>;
   templates(): Promise<readonly TemplateResource[]>;
 }
@@ -112,7 +117,7 @@ interface CallOptions {
   readonly body: unknown;
   readonly headers: Record<string, string>;
   readonly waitSeconds: number;
-  /** Statuses other than 2xx that are a success. */
+  /** Additional statuses that count as success. */
   readonly accepted: readonly number[];
 }
 
@@ -122,7 +127,7 @@ function reasonOf(error: unknown): string {
   return cause?.code ?? cause?.message ?? message;
 }
 
-/** The message for a response that is no success. */
+/** Returns the message for an error response. */
 export function explain(status: number, body: string): string {
   if (status === 401) {
     return 'The control API refused the token. Set EPHEMERA_ADMIN_TOKEN to a token of this deployment.';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 const fileIn = (folder: string) => join(folder, 'admin-token');
 
-/** The token that an earlier start made and kept, if there is one. */
+/** Returns the token that an earlier start stored, if there is one. */
 export function readStoredToken(folder: string): string | undefined {
   try {
     return readFileSync(fileIn(folder), 'utf8').trim() || undefined;
@@ -13,7 +13,7 @@ export function readStoredToken(folder: string): string | undefined {
   }
 }
 
-/** Makes a token of 256 random bits and keeps it where only its owner can read it. */
+/** Generates a token of 256 random bits and stores it in a file that only its owner can read. */
 export function makeToken(folder: string): string {
   const token = randomBytes(32).toString('base64url');
   writeFileSync(fileIn(folder), `${token}\n`, { mode: 0o600 });

@@ -103,7 +103,7 @@ describe('help', () => {
     },
   );
 
-  test.each(COMMANDS)('%s has a help of its own', async (command) => {
+  test.each(COMMANDS)('%s has its own help', async (command) => {
     for (const inputs of [
       [command, '--help'],
       [command, '-h'],
@@ -149,14 +149,14 @@ test.each([
   [['token', 'a'], '--scope is missing'],
   [['token', 'a', '--scope', 'root'], '--scope is "root"; it must be one of read, create, admin.'],
   [['completion', 'csh'], 'The shell is "csh"; it must be one of bash, zsh, fish.'],
-])('%j ends with the code for usage', async (inputs, message) => {
+])('%j exits with the usage code', async (inputs, message) => {
   const { code, out, err, calls } = await ephemera(...inputs);
   expect(err).toContain(message);
   expect(err).toMatch(/\nSee: ephemera .*--help\n$/);
   expect({ code, out, calls }).toEqual({ code: 2, out: '', calls: [] });
 });
 
-test('a refusal of the control API ends with the code for a failure, without a stack', async () => {
+test('a refusal by the control API exits with the failure code, without a stack', async () => {
   expect(await ephemera('get', 'broken')).toMatchObject({ code: 1, out: '', err: 'Not found.\n' });
 });
 
@@ -201,7 +201,7 @@ test('results are text, JSON, or ids alone', async () => {
 });
 
 describe('token', () => {
-  test('prints a token and the line that admits it', async () => {
+  test('prints a token and its line for ephemera.yml', async () => {
     const { out } = await ephemera('token', 'ci', '--scope', 'create', '--scope', 'read');
     const value = out.split('\n')[0] ?? '';
     expect(value).toMatch(/^eph_[\w-]{43}$/);
@@ -212,7 +212,7 @@ describe('token', () => {
     expect(out.match(new RegExp(value, 'g'))).toHaveLength(1);
   });
 
-  test('is never the same twice', async () => {
+  test('differs each time', async () => {
     const values = [];
     for (let i = 0; i < 100; i++)
       values.push((await ephemera('token', 'a', '-q', '--scope=read')).out);
@@ -237,7 +237,7 @@ describe('completion', () => {
     expect(await propose('nothing', '')).toEqual([]);
   });
 
-  test('proposes nothing where the control API does not answer', async () => {
+  test('proposes nothing if the control API does not answer', async () => {
     const context = {
       ...createContext({ stdout: { write: () => true }, stderr: { write: () => true } }),
       api: () => {

@@ -10,10 +10,10 @@ import {
 } from '@ephemera/config';
 import { z } from 'zod';
 
-/** The folder that the whole workspace lives in. */
+/** The root folder of the workspace. */
 export const workspace = resolve(import.meta.dirname, '../../..');
 
-/** Where logs, the made token and Redis's file are kept between starts. */
+/** The folder for logs, the generated token and Redis' files; it persists between starts. */
 const stateFolder = join(workspace, '.ephemera');
 
 export const schema = z.object({
@@ -38,14 +38,14 @@ export const schema = z.object({
   DOCKER_HOST: z.string().optional(),
 });
 
-/** What children inherit where nothing else is said. */
+/** The default environment of child processes. */
 export const inherited: NodeJS.ProcessEnv = process.env;
 
 export type Config = ReturnType<typeof readConfig>;
 
 /**
- * Reads what the command line client and `up` need.
- * @throws ConfigError with every fault at once
+ * Reads the settings of the command line client and of `up`.
+ * @throws ConfigError with every issue at once
  */
 export function readConfig(environment = inherited) {
   const input = readEnvironment(schema, environment);
@@ -54,7 +54,7 @@ export function readConfig(environment = inherited) {
   return {
     host,
     adminHost: input.EPHEMERA_ADMIN_HOST,
-    /** How visitors reach the public port, without a slash at the end. */
+    /** The URL of the public port for visitors, without a trailing slash. */
     publicUrl: publicUrl.replace(/\/$/, ''),
     configFile: resolve(workspace, input.EPHEMERA_CONFIG),
     prefix: input.EPHEMERA_PREFIX,
@@ -68,17 +68,17 @@ export function readConfig(environment = inherited) {
     redisUrl: input.EPHEMERA_REDIS_URL,
     redisTls: redisAddressOf({ ...input, EPHEMERA_REDIS_URL: '' }).tls,
     dockerHost: input.DOCKER_HOST,
-    /** Two deployments on one machine differ by namespace, and share no log or token. */
+    /** Two deployments on one machine have different namespaces, and share no log or token. */
     stateFolder:
       input.EPHEMERA_NAMESPACE === 'ephemera'
         ? stateFolder
         : join(stateFolder, input.EPHEMERA_NAMESPACE),
-    /** Everything, for the processes that are started with it. */
+    /** The whole environment, for child processes. */
     environment,
   };
 }
 
-/** Where this machine reaches what listens on an address and a port. */
+/** Returns the URL under which this machine reaches a listening address and port. */
 export function siteOf(host: string, port: number): string {
   const reached = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
   return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;

@@ -1,6 +1,6 @@
 /**
- * Puts on the machine what the tests need beside npm's packages: Debian packages, a Docker Engine
- * that runs, and the demo image. The Redis servers of the tests are their own.
+ * Installs what the tests need in addition to npm packages: Debian packages, a running Docker
+ * Engine, and the demo image. The tests start their own Redis servers.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ await runMain(async () => {
   mkdirSync(logs, { recursive: true });
   const missing = missingPackages(wanted);
   if (missing.length > 0) {
-    await report.step('Install what tests need', (onProgress) =>
+    await report.step('Install the packages for the tests', (onProgress) =>
       installPackages(missing, onProgress),
     );
   }

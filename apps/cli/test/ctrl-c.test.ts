@@ -10,7 +10,7 @@ import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { leftBehind } from './left-behind.ts';
 import { client, makePlace, workspace } from './started-up.ts';
 
-// Whole starts, several in one test: on a machine with much to do each takes its time.
+// Each test runs `up` in full, some several times, which takes long on a busy machine.
 vi.setConfig({ testTimeout: 300_000 });
 
 const UP = [process.execPath, client, 'up'];
@@ -25,7 +25,7 @@ afterEach(() => place.tidy());
 
 const idOf = (line: string) => line.trim().split(/\s+/)[0] ?? '';
 
-/** A file of the test, gone with it. */
+/** A temporary file, removed after the test. */
 function file(ending: string, text: string): string {
   const path = join(tmpdir(), `${place.namespace}${ending}`);
   writeFileSync(path, text);
@@ -33,12 +33,12 @@ function file(ending: string, text: string): string {
   return path;
 }
 
-/** Settings under which `up` offers just these templates, as YAML. */
+/** Settings under which `up` has only these templates, as YAML. */
 const templates = (...lines: string[]) => ({
   EPHEMERA_CONFIG: file('.yml', `default: a\ntemplates:\n${lines.map((l) => `  ${l}\n`).join('')}`),
 });
 
-/** Settings under which Node programs with this text among their arguments hang at their start. */
+/** Settings under which Node programs with this text in their arguments hang at their start. */
 const hanging = (argument: string) => ({
   NODE_OPTIONS: `--import=${file(
     '.mjs',
@@ -49,7 +49,7 @@ const hanging = (argument: string) => ({
 
 const PLAIN = 'a: { image: ephemera/demo, port: 8080 }';
 const POOL = 'a: { image: ephemera/demo, port: 8080, pool: 2 }';
-/** Nothing ever listens: the instances of the pool stay in their start. */
+/** Nothing ever listens, so the instances of the pool never become ready. */
 const SLOW_POOL =
   'a: { image: ephemera/demo, port: 8080, pool: 5, command: [sleep, "600"], ready: { tcp: true, within: 5m } }';
 
@@ -58,7 +58,7 @@ const find = (end: string) => left.processes().find(({ command }) => command.inc
 const worker = () => find('worker/src/main.ts');
 const instances = () => left.containers('label=ephemera.role=instance');
 
-/** Nothing of the namespace remains on the machine. */
+/** Expects that nothing of the namespace remains on the machine. */
 function expectNothing(bridge: string): void {
   expect(left.containers()).toEqual([]);
   expect(left.networks()).toEqual([]);
@@ -66,7 +66,7 @@ function expectNothing(bridge: string): void {
   expect(left.processes()).toEqual([]);
 }
 
-test('a pool whose instances still start goes, with its network and rules', async () => {
+test('a pool of starting instances is removed, with its network and rules', async () => {
   const up = place.launch(UP, templates(SLOW_POOL));
   await isUp(up.said);
   await waitFor('the pool', () => instances().length === 5);
@@ -78,13 +78,13 @@ test('a pool whose instances still start goes, with its network and rules', asyn
   expectNothing(bridge);
   expect(out).toMatch(/([5-9]|\d\d) instances ended/);
   expect(out).toContain(`1 network removed (${place.namespace})`);
-  expect(out).toContain('Nothing of Ephemera remains on the Docker daemon but images');
+  expect(out).toContain('Nothing of Ephemera remains on the Docker daemon except images');
 });
 
 test.each([
   ['builds the demo image', 'build-image.ts'],
-  ['looks at what exists', 'remove-all.ts --'],
-])('Ctrl-C in a terminal while the start %s is no error', async (_, program) => {
+  ['takes the snapshot', 'remove-all.ts --'],
+])('Ctrl-C in a terminal while the start %s exits without an error', async (_, program) => {
   const onlyBefore = program === 'remove-all.ts --' ? 'remove-all.ts --snapshot' : program;
   const up = place.launch(UP, hanging(onlyBefore));
   await waitFor('the program', () => find(program));
@@ -97,7 +97,7 @@ test.each([
   expect(left.networks()).toEqual([]);
 });
 
-test('Ctrl-C before the worker is ready removes what the worker has begun', async () => {
+test('Ctrl-C before the worker is ready removes everything that the worker has created', async () => {
   const up = place.launch(UP, templates(SLOW_POOL));
   await waitFor('the network', () => left.networks().length > 0);
   const bridge = left.bridge();
@@ -117,7 +117,7 @@ test.each(['SIGTERM', 'SIGHUP', 'SIGINT'] as const)(
     const { code, out, err } = await up.ended;
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expectNothing(bridge);
-    // The workers may have filled the pool again before they stopped.
+    // The workers may have refilled the pool before they stopped.
     expect(out).toMatch(/([2-9]|\d\d) instances ended/);
   },
 );
@@ -134,7 +134,7 @@ test('Ctrl-C typed into a terminal in which npm start runs', async () => {
   expect(up.said()).toMatch(/([2-9]|\d\d) instances ended/);
 });
 
-test('a terminal that is closed', async () => {
+test('closing the terminal removes everything', async () => {
   const up = place.launch(['script', '-qefc', 'npm start', '/dev/null'], templates(POOL));
   await isUp(up.said);
   await waitFor('the pool', () => instances().length === 2);
@@ -144,7 +144,7 @@ test('a terminal that is closed', async () => {
   expectNothing(bridge);
 });
 
-test('a second Ctrl-C forces, and says what may remain and how it is removed', async () => {
+test('a second Ctrl-C forces the exit, and prints what may remain and how to remove it', async () => {
   const up = place.launch(UP, { ...templates(SLOW_POOL), ...hanging('remove-all.ts --drain') });
   await isUp(up.said);
   await waitFor('the pool', () => instances().length === 5);
@@ -174,7 +174,9 @@ test('ephemera clean is refused while Ephemera runs', async () => {
   await up.ended;
 });
 
-/** A Docker socket that delays the creation of containers, whoever still waits for it. */
+/**
+ * A Docker socket that delays the creation of containers, even after the client has disconnected.
+ */
 async function slowDocker(delayMs: number) {
   const path = join(tmpdir(), `${place.namespace}.sock`);
   let delayed = 0;
@@ -206,7 +208,7 @@ async function slowDocker(delayMs: number) {
   return { DOCKER_HOST: `unix://${path}`, delayed: () => delayed };
 }
 
-test('a worker that was killed while the daemon creates containers for it', async () => {
+test('removes containers that the daemon creates after their worker was killed', async () => {
   const { delayed, ...docker } = await slowDocker(4_000);
   const up = place.launch(UP, { ...templates(SLOW_POOL), ...docker });
   await isUp(up.said);
@@ -220,7 +222,7 @@ test('a worker that was killed while the daemon creates containers for it', asyn
   expectNothing(bridge);
 });
 
-test('a worker that was killed after it had started instances', async () => {
+test('removes instances of a killed worker', async () => {
   const up = await place.upWith(templates(SLOW_POOL));
   await waitFor('the pool', () => instances().length === 5);
   const bridge = left.bridge();
@@ -231,7 +233,7 @@ test('a worker that was killed after it had started instances', async () => {
   expect(out).toMatch(/[5-9] instances ended|1\d instances ended/);
 });
 
-test('no spawn job of the run starts a container later; one of an earlier run does', async () => {
+test('no spawn job of this run starts a container later; a job of an earlier run does', async () => {
   const settings = templates(
     'a: { image: ephemera/demo, port: 8080, ready: { tcp: true, within: 5m } }',
   );
@@ -241,7 +243,7 @@ test('no spawn job of the run starts a container later; one of an earlier run do
   process.kill(worker() ?? 0, 'SIGKILL');
   first.signal('SIGINT');
   await first.ended;
-  // The worker may have been back for a moment.
+  // The worker may have continued for a moment.
   const ids = left.containers();
   if (ids.length > 0) left.docker('rm', '-f', ...ids);
 
@@ -272,7 +274,7 @@ test('no spawn job of the run starts a container later; one of an earlier run do
   await lone.ended;
 });
 
-test('a pool is not filled again by the next worker', async () => {
+test('the next worker does not refill the pool', async () => {
   const settings = templates(POOL);
   const up = await place.upWith(settings);
   await waitFor('the pool', () => instances().length === 2);
@@ -289,7 +291,7 @@ test('a pool is not filled again by the next worker', async () => {
   await lone.ended;
 });
 
-test('--keep leaves what somebody has, ends what waits in a pool, and says how it ends', async () => {
+test('--keep leaves claimed instances, ends pooled ones, and prints what happens to them', async () => {
   const settings = templates(POOL, SLOW_POOL.replace(/^a/, 'b'));
   const up = await place.upWith(settings, '--keep');
   await waitFor('the pools', () => instances().length === 7);
@@ -309,10 +311,10 @@ test('--keep leaves what somebody has, ends what waits in a pool, and says how i
   expect(label).toBe(claimed);
   expect(left.rules(left.bridge())).not.toEqual([]);
   expect(out).toContain(`1 instance of this start: ${claimed}`);
-  expect(out).toContain('the next start ends what is overdue');
+  expect(out).toContain('The next start ends overdue instances');
 });
 
-test('what an earlier run has kept survives with its network and rules, until it ends', async () => {
+test('kept instances of an earlier run survive with their network and rules, until they end', async () => {
   const settings = templates(PLAIN);
   const first = await place.upWith(settings, '--keep');
   const id = idOf((await first.ephemera('run', 'a', '--timeout', '5m', '--wait')).out);
@@ -339,9 +341,9 @@ test('what an earlier run has kept survives with its network and rules, until it
   expectNothing(bridge);
 });
 
-test('a network that existed before stays, and so do its rules', async () => {
+test('a network that existed before stays with its rules', async () => {
   const settings = templates(PLAIN);
-  // A worker that is killed leaves its network and rules.
+  // A killed worker leaves its network and rules.
   const lone = place.launch(
     [process.execPath, join(workspace, 'apps/worker/src/main.ts')],
     settings,

@@ -7,7 +7,7 @@ export interface FoundProcess {
   readonly environment: string;
 }
 
-/** What a deployment has on this machine: processes, containers, networks, firewall rules. */
+/** Lists what a deployment has on this machine: processes, containers, networks, firewall rules. */
 export function leftBehind(namespace: string) {
   const docker = (...args: string[]) =>
     execFileSync('docker', args, { encoding: 'utf8', stdio: 'pipe' }).trim();
@@ -16,7 +16,7 @@ export function leftBehind(namespace: string) {
   return {
     docker,
 
-    /** Processes whose environment has the namespace. */
+    /** Processes whose environment contains the namespace. */
     processes(): FoundProcess[] {
       const pids = execFileSync('ps', ['-eo', 'pid='], { encoding: 'utf8' }).trim().split(/\s+/);
       return pids.flatMap((pid) => {
@@ -26,7 +26,7 @@ export function leftBehind(namespace: string) {
           const ours = environment.includes(`EPHEMERA_NAMESPACE=${namespace}\0`);
           return ours ? [{ pid: Number(pid), command, environment }] : [];
         } catch {
-          // It has ended meanwhile.
+          // The process has ended meanwhile.
           return [];
         }
       });
@@ -51,7 +51,7 @@ export function leftBehind(namespace: string) {
       return docker('network', 'inspect', '--format', format, namespace);
     },
 
-    /** The rules of the IPv4 filter table that name a bridge. */
+    /** Rules of the IPv4 filter table that name a bridge. */
     rules(bridge: string): string[] {
       const all = execFileSync('iptables', ['-w', '5', '-S'], { encoding: 'utf8' }).split('\n');
       return all.filter((rule) => rule.toLowerCase().includes(bridge.toLowerCase()));

@@ -12,7 +12,7 @@ let machine: Awaited<ReturnType<typeof startOwnMachine>>;
 const namespace = `own-${randomBytes(4).toString('hex')}`;
 beforeEach(async () => {
   machine = await startOwnMachine();
-  // Neither Docker nor Redis runs there, and what they keep is the test's own.
+  // Neither Docker nor Redis runs there, and their data belongs to the test.
   await machine.hostSays(
     `mkdir ${machine.folder}/docker && mount -t tmpfs tmpfs /run && mkdir -p /var/lib/docker &&
      mount --bind ${machine.folder}/docker /var/lib/docker`,
@@ -23,7 +23,7 @@ afterEach(async () => {
   await rm(join(workspace, '.ephemera', namespace), { recursive: true, force: true });
 });
 
-/** Runs `up` there, until it says that all is up. */
+/** Runs `up` there, and waits until everything is ready. */
 async function up(...args: string[]) {
   const settings = [`EPHEMERA_NAMESPACE=${namespace}`, 'EPHEMERA_REDIS_URL=', 'DOCKER_HOST='];
   const child = machine.spawnIn(
@@ -49,7 +49,7 @@ const daemonRuns = async () =>
   (await machine.hostSays('kill -0 $(cat /run/docker.pid) 2>/dev/null && echo runs || true')) !==
   '';
 
-test('dockerd and Redis that were started here stop with it', async () => {
+test('dockerd and Redis stop with the `up` that started them', async () => {
   const started = await up();
   expect(started.said()).toContain('Ephemera is up');
   expect(await daemonRuns()).toBe(true);
@@ -61,13 +61,15 @@ test('dockerd and Redis that were started here stop with it', async () => {
   expect(leftBehind(namespace).processes()).toEqual([]);
 });
 
-test('dockerd goes on where a container of somebody else runs on it, and the end says so', async () => {
+test('dockerd keeps running with a message if a foreign container runs on it', async () => {
   const started = await up();
   expect(started.said()).toContain('Ephemera is up');
   await machine.hostSays('docker run -d --network none ephemera/demo sleep 600');
   started.child.kill('SIGINT');
   expect(await started.ended).toBe(0);
-  expect(started.said()).toMatch(/dockerd.* goes on: 1 containers run on it. Stop it: kill \d+/);
+  expect(started.said()).toMatch(
+    /dockerd keeps running, because 1 containers run on it\. Stop it with: kill \d+/,
+  );
   expect(await daemonRuns()).toBe(true);
   await machine.hostSays(
     'docker rm -f $(docker ps -q); pid=$(cat /run/docker.pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.1; done',

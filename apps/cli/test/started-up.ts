@@ -16,20 +16,20 @@ export interface Finished {
 }
 
 export interface Launched {
-  /** Of the process, and of its process group. */
+  /** Id of the process and of its process group. */
   readonly pid: number;
-  /** All that it has said so far, standard error included. */
+  /** All output so far, including standard error. */
   said(): string;
-  /** Sends a signal to the process alone, or to its whole group as a terminal does. */
+  /** Sends a signal to the process, or to its whole group like a terminal. */
   signal(name: NodeJS.Signals, to?: 'process' | 'group'): void;
-  /** What it reads: the keys of a terminal. */
+  /** Writes to its standard input, like keys typed into a terminal. */
   type(keys: string): void;
   readonly ended: Promise<Finished>;
 }
 
 export interface StartedUp {
   readonly publicUrl: string;
-  /** All that `up` has said so far. */
+  /** All output of `up` so far. */
   said(): string;
   /** Runs `ephemera` with the same settings. */
   ephemera(...args: string[]): Promise<Finished>;
@@ -37,7 +37,7 @@ export interface StartedUp {
   readonly ended: Promise<Finished>;
 }
 
-/** A namespace with its own Redis and ports, in which `up` may be run several times. */
+/** Creates a namespace with its own Redis and ports, in which `up` can run several times. */
 export async function makePlace() {
   const namespace = `up-${randomBytes(4).toString('hex')}`;
   const redis = await startRedis();
@@ -87,7 +87,7 @@ export async function makePlace() {
     stateFolder: join(workspace, '.ephemera', namespace),
     environment,
     publicUrl: `http://127.0.0.1:${publicPort}`,
-    /** Runs a command in a process group of its own, and does not wait. */
+    /** Runs a command in its own process group, without waiting for it. */
     launch(command: readonly string[], more: NodeJS.ProcessEnv = {}): Launched {
       const [file = '', ...args] = command;
       const child = spawn(file, args, {
@@ -113,9 +113,9 @@ export async function makePlace() {
     },
     /** Runs `ephemera` to its end. */
     ephemera: (args: readonly string[], more?: NodeJS.ProcessEnv) => run(client, args, more).ended,
-    /** Brings everything up, and waits until it says so. */
+    /** Runs `up`, and waits until everything is ready. */
     up: (...args: string[]) => start(args),
-    /** With other settings. */
+    /** The same with other settings. */
     upWith: (more: NodeJS.ProcessEnv, ...args: string[]) => start(args, more),
     async tidy() {
       await run(join(workspace, 'apps/worker/src/remove-all.ts'), []).ended;

@@ -18,7 +18,7 @@ afterEach(() => place.tidy());
 const processes = () => leftBehind(place.namespace).processes();
 const idOf = (line: string) => line.trim().split(/\s+/)[0] ?? '';
 
-test('up, an instance, Ctrl-C: nothing is left', async () => {
+test('up, an instance, Ctrl-C: nothing remains', async () => {
   const started = await place.up();
   expect(started.said()).toContain('curl -L');
 
@@ -44,7 +44,7 @@ test('up, an instance, Ctrl-C: nothing is left', async () => {
   expect(firewall()).not.toContain(madeBridge);
 });
 
-test('a secret that was given as a file is in no environment, and the token is nothing to a worker', async () => {
+test('a secret from a file is in no environment, and workers do not get the token', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'up-secrets-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const token = 'a-token-that-nobody-sees';
@@ -68,7 +68,7 @@ test('a secret that was given as a file is in no environment, and the token is n
   await started.ended;
 });
 
-test('a second start beside a running one is refused, and does it no harm', async () => {
+test('a second start is refused, and does not affect the first', async () => {
   const started = await place.up();
   const second = await place.ephemera(['up']);
   expect(second.code).toBe(1);
@@ -78,7 +78,7 @@ test('a second start beside a running one is refused, and does it no harm', asyn
   expect((await started.ended).code).toBe(0);
 });
 
-test('a proxy that is killed is back in a moment', async () => {
+test('a killed proxy is restarted', async () => {
   const started = await place.up('--proxies', '1');
   const proxy = () => processes().find(({ command }) => command.endsWith('proxy/src/main.ts'));
   const before = await waitFor('the proxy', () => proxy()?.pid);
@@ -92,7 +92,7 @@ test('a proxy that is killed is back in a moment', async () => {
   await started.ended;
 });
 
-test('--keep leaves the instances to the next start, which does not take them for its own', async () => {
+test('--keep leaves the instances to the next start, which does not count them as its own', async () => {
   const first = await place.up('--keep', '--workers', '2');
   const { out } = await first.ephemera('run', '--timeout', '5m', '--wait');
   first.signal('SIGINT');
@@ -112,18 +112,18 @@ test('--keep leaves the instances to the next start, which does not take them fo
   await third.ended;
 });
 
-test('Ctrl-C in the middle of a start stops what has been started', async () => {
+test('Ctrl-C during a start stops all processes', async () => {
   const started = place.up();
   const find = (end: string) => processes().find(({ command }) => command.endsWith(end))?.pid;
   await waitFor('the worker', () => find('worker/src/main.ts'));
   const up = await waitFor('up itself', () => find('cli/src/main.ts up'));
   process.kill(up, 'SIGINT');
-  await expect(started).rejects.toThrow('nothing is left running');
+  await expect(started).rejects.toThrow('all stopped');
   expect(processes()).toEqual([]);
 });
 
-/** A start that gets no further than its worker, which has a pool to fill; ended by Ctrl-C then. */
-async function breakOff() {
+/** Runs a start that does not get past its worker, which fills a pool, and ends it with Ctrl-C. */
+async function interruptStart() {
   const files = { config: `${place.namespace}.yml`, hang: `${place.namespace}.mjs` };
   const [config, hang] = [join(tmpdir(), files.config), join(tmpdir(), files.hang)];
   writeFileSync(config, 'templates: { a: { image: ephemera/demo, port: 8080, pool: 1 } }');
@@ -139,23 +139,23 @@ async function breakOff() {
   expect(processes()).toEqual([]);
 }
 
-test('a start that is broken off leaves none of what its worker has begun', async () => {
-  await breakOff();
+test('an interrupted start removes everything that its worker has created', async () => {
+  await interruptStart();
   expect(containers()).toBe('');
   expect(() => bridge()).toThrow(/not found|no such network/i);
 });
 
-test('and all of what was there before it', async () => {
+test('an interrupted start leaves everything that existed before it', async () => {
   const { namespace } = place;
   const labels = `--label ephemera.namespace=${namespace} --label ephemera.instance=old`;
   const args = `run -d --name ${namespace}-old-1 ${labels} ephemera/demo`;
   execFileSync('docker', args.split(' '));
   const before = containers();
-  await breakOff();
+  await interruptStart();
   expect(containers()).toBe(before);
 });
 
-test('every fault of a configuration is told before anything is started', async () => {
+test('every issue of a configuration is reported before anything starts', async () => {
   const file = join(tmpdir(), `${place.namespace}.yml`);
   writeFileSync(file, 'templates: { a: { image: "", port: 0, colour: red } }');
   onTestFinished(() => rmSync(file));

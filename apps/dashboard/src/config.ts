@@ -14,7 +14,9 @@ import {
 import type { DashboardConfig } from '@ephemera/dashboard';
 import { z } from 'zod';
 
-/** The settings by their names in the environment; the reference is made from it. */
+/**
+ * The settings, by environment variable. The reference documentation is generated from this schema.
+ */
 export const schema = z.object({
   ...COMMON,
   EPHEMERA_DASHBOARD_PORT: port(8082).describe('Port of the dashboard.'),
@@ -33,7 +35,7 @@ export const schema = z.object({
     ),
 });
 
-/** @throws ConfigError with every fault at once */
+/** @throws ConfigError with every issue at once */
 export function readConfig(environment = process.env): DashboardConfig {
   const input = readEnvironment(schema, environment);
   const names = input.EPHEMERA_DASHBOARD_NAMES;

@@ -15,7 +15,9 @@ import { z } from 'zod';
 import { THEMES } from '@ephemera/proxy';
 import type { ProxyConfig } from '@ephemera/proxy';
 
-/** The settings by their names in the environment; the reference is made from it. */
+/**
+ * The settings, by environment variable. The reference documentation is generated from this schema.
+ */
 export const schema = z.object({
   ...COMMON,
   EPHEMERA_PUBLIC_PORT: port(8080).describe(

@@ -19,7 +19,7 @@ const { values } = parseArgs({
 });
 const { context, tag } = values;
 if (context === undefined || tag === undefined) {
-  process.stderr.write('build-image wants --context DIR and --tag TAG\n');
+  process.stderr.write('build-image requires --context DIR and --tag TAG\n');
   process.exit(2);
 }
 

@@ -4,7 +4,7 @@ import { readConfig } from './config.ts';
 
 const nowhere = { EPHEMERA_CONFIG: '/nowhere/ephemera.yml' };
 
-test('has a default for everything', () => {
+test('every setting has a default', () => {
   expect(readConfig(nowhere)).toMatchObject({
     redis: { url: 'redis://127.0.0.1:6379/0', tls: {} },
     namespace: 'ephemera',
@@ -25,9 +25,13 @@ test('has a default for everything', () => {
 
 test.each([
   ['EPHEMERA_HOST_ID', 'Host:1', 'must be lowercase letters, digits and hyphens, at most 63'],
-  ['EPHEMERA_SUBNET', '10.0.0.0/8', 'must be IPv4 /16s such as 10.231.0.0/16, with commas'],
+  [
+    'EPHEMERA_SUBNET',
+    '10.0.0.0/8',
+    'must be IPv4 /16 ranges such as 10.231.0.0/16, comma-separated',
+  ],
   ['EPHEMERA_FIREWALL', 'maybe', /auto.*required.*off/],
-  ['EPHEMERA_EGRESS_DNS', '1.1.1.1,resolver', 'must be IPv4 addresses, with commas'],
+  ['EPHEMERA_EGRESS_DNS', '1.1.1.1,resolver', 'must be IPv4 addresses, comma-separated'],
   ['EPHEMERA_EGRESS_BLOCK', '10.0.0.1', /must be IPv4 ranges/],
   ['EPHEMERA_WORKER_PORT', '99999', 'must be a port from 1 to 65535'],
   ['EPHEMERA_CPU_PERIOD', '2s', 'must be at most 1s'],
@@ -37,12 +41,12 @@ test.each([
   expect(() => readConfig({ ...nowhere, [name]: value })).toThrow(detail);
 });
 
-test('several subnets are taken in their order', () => {
+test('several subnets keep their order', () => {
   const input = { ...nowhere, EPHEMERA_SUBNET: '10.9.0.0/16,10.3.0.0/16' };
   expect(readConfig(input).subnets).toEqual(['10.9.0.0/16', '10.3.0.0/16']);
 });
 
-// Each part is at most 255, or the network could not be made.
-test('a subnet that is none is refused at the start', () => {
+// Each octet must be at most 255, or the network could not be created.
+test('an invalid subnet is refused at start-up', () => {
   expect(() => readConfig({ ...nowhere, EPHEMERA_SUBNET: '300.1.0.0/16' })).toThrow(ConfigError);
 });

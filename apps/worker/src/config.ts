@@ -12,11 +12,13 @@ import {
 import { z } from 'zod';
 import type { WorkerConfig } from '@ephemera/worker';
 
-const SUBNETS = 'must be IPv4 /16s such as 10.231.0.0/16, with commas';
-/** `a.b.0.0/16`, once or more. */
+const SUBNETS = 'must be IPv4 /16 ranges such as 10.231.0.0/16, comma-separated';
+/** One or more `a.b.0.0/16`. */
 const SUBNET_LIST = /^(?:\d{1,3}\.\d{1,3}\.0\.0\/16)(?:,\d{1,3}\.\d{1,3}\.0\.0\/16)*$/;
 
-/** The settings by their names in the environment; the reference is made from it. */
+/**
+ * The settings, by environment variable. The reference documentation is generated from this schema.
+ */
 export const schema = z.object({
   ...COMMON,
   EPHEMERA_ADMIN_HOST: adminHost,
@@ -59,7 +61,7 @@ export const schema = z.object({
     .string()
     .default('1.1.1.1,8.8.8.8')
     .transform((text) => text.split(','))
-    .pipe(z.array(z.ipv4('must be IPv4 addresses, with commas')))
+    .pipe(z.array(z.ipv4('must be IPv4 addresses, comma-separated')))
     .describe(
       'DNS resolvers of instances with `egress: true`, comma-separated. The resolver of the host is not the default, because it would disclose internal names.',
     ),
@@ -67,7 +69,7 @@ export const schema = z.object({
     .string()
     .optional()
     .transform((text) => (text === undefined ? [] : text.split(',')))
-    .pipe(z.array(z.cidrv4('must be IPv4 ranges such as 203.0.113.0/24, with commas')))
+    .pipe(z.array(z.cidrv4('must be IPv4 ranges such as 203.0.113.0/24, comma-separated')))
     .describe(
       'IPv4 ranges that no instance may reach, comma-separated: for example, public addresses of your own machines. Private ranges are always blocked.',
     ),

@@ -1,18 +1,18 @@
 /**
  * Removes a deployment from a Docker daemon: containers, networks, firewall rules. A network that
- * no worker has made stays, for whoever made it. A worker that runs makes anew what it needs.
+ * no worker created stays. A running worker would create what it needs again.
  *
  *     node apps/worker/src/remove-all.ts
  *
- * For `npm start`, which removes only what its own start has left:
+ * For `npm start`, which removes only what its own start has created:
  *
  *     --snapshot          prints what exists, as JSON
- *     --drain             ends the instances of the start by its workers, which still run
- *     --since             removes the rest, once no worker runs; prints a `Removal` as JSON
+ *     --drain             ends the instances of the start through its running workers
+ *     --since             removes the rest once all workers have stopped; prints a `Removal`
  *     --keep              with both: leaves the instances to their deadlines, except unclaimed ones
- *     --quiet MS          with --since: how long no further container may appear
+ *     --quiet MS          with --since: waits until no container has appeared for this long
  *
- * `--drain` and `--since` read the snapshot from their standard input.
+ * `--drain` and `--since` read the snapshot from standard input.
  */
 import { json } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
@@ -62,10 +62,10 @@ await runMain(async () => {
     return;
   }
 
-  let away: string | undefined;
+  let storeError: string | undefined;
   const store = await openRunStore(config).catch((error: unknown): RunStore | undefined => {
     if (!(error instanceof BootError)) throw error;
-    away = error.message;
+    storeError = error.message;
     return undefined;
   });
   try {
@@ -83,8 +83,8 @@ await runMain(async () => {
     }
     const removal = await removeSince({ ...options, store }, Number(values.quiet));
     const problems = [...removal.problems];
-    if (away !== undefined) {
-      problems.push(`${away}. What Redis knows of the instances ends with the next start.`);
+    if (storeError !== undefined) {
+      problems.push(`${storeError}. The next start ends the instances that are recorded in Redis.`);
     }
     print({ ...removal, problems });
   } finally {

@@ -10,13 +10,13 @@ import { isPortFree } from '../up/plan-ports.ts';
  * Removes everything of the namespace from the Docker daemon of this machine: instances of all
  * starts, networks and firewall rules.
  *
- * @throws BootError while Ephemera runs, or where something could not be removed
+ * @throws BootError while Ephemera runs, or if something could not be removed
  */
 async function removeDeployment(config: Config): Promise<string> {
   const { host, publicPort, environment, configFile } = config;
   if (!(await isPortFree(host, publicPort))) {
     throw new BootError(
-      `Port ${publicPort} is taken: Ephemera seems to run, and would make anew what it needs.\n` +
+      `Port ${publicPort} is in use, so Ephemera seems to run. It would recreate what is removed.\n` +
         'Stop it with Ctrl-C first, or end its instances with: ephemera kill --all',
     );
   }

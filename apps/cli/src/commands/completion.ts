@@ -2,7 +2,7 @@ import { buildCommand, proposeCompletions, type Application } from '@stricli/cor
 
 import type { CliContext } from '../context.ts';
 
-/** The hidden first word by which the shells ask for proposals. */
+/** The hidden first word by which the completion scripts request proposals. */
 export const PROPOSE = '__complete';
 
 /**
@@ -68,9 +68,9 @@ export const completion = buildCommand({
 });
 
 /**
- * The words that may stand in the place of the last one. Options are proposed where the last word
- * begins with a hyphen, or where nothing else is possible. Errors propose nothing: a shell that
- * completes must not print messages.
+ * Returns the possible completions of the last word. Options are proposed if the last word starts
+ * with a hyphen, or if nothing else is possible. Errors propose nothing, because a completion must
+ * not print messages.
  *
  * @param words the words after `ephemera`; the last one is incomplete and may be empty
  */

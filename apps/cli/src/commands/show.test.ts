@@ -17,7 +17,7 @@ const instance: InstanceResource = {
 };
 const now = Date.parse('2026-01-01T00:00:30.000Z');
 
-test('a table has the oldest first, and aligns', () => {
+test('a table lists the oldest first, with aligned columns', () => {
   const younger = {
     ...instance,
     id: 'longer',
@@ -33,7 +33,7 @@ test('a table has the oldest first, and aligns', () => {
   );
 });
 
-test('a dead instance tells why', () => {
+test('a dead instance shows its reason', () => {
   const status = { ...instance.status, state: 'gone', reason: 'ttl' as const };
   expect(showOne({ ...instance, status }, now)).toContain('state:    gone (ttl)');
 });

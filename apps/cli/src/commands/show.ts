@@ -1,7 +1,7 @@
 import type { InstanceResource } from '@ephemera/contract';
 import { formatDuration } from '@ephemera/domain';
 
-/** Instances as a table, the oldest first; `now` is for what is left of their time. */
+/** Formats instances as a table, the oldest first. @param now for the remaining time */
 export function showTable(instances: readonly InstanceResource[], now: number): string {
   const rows = instances
     .toSorted((a, b) => a.createdAt.localeCompare(b.createdAt))
@@ -22,7 +22,7 @@ export function showTable(instances: readonly InstanceResource[], now: number): 
     .join('\n');
 }
 
-/** An instance in lines of `name: value`. */
+/** Formats an instance as lines of `name: value`. */
 export function showOne(instance: InstanceResource, now: number): string {
   const { state, reason, message } = instance.status;
   const lines = {
@@ -38,7 +38,7 @@ export function showOne(instance: InstanceResource, now: number): string {
     .join('\n');
 }
 
-/** What is left of its time; `-` where it has not begun or is over. */
+/** Formats the remaining time; `-` unless the instance is ready. */
 function left({ status, expiresAt }: InstanceResource, now: number): string {
   if (status.state !== 'ready') return '-';
   return formatDuration(Math.max(0, Date.parse(expiresAt) - now));

@@ -8,7 +8,7 @@ function record(isTTY: boolean, now: () => number = () => 0) {
   return { report: createReporter(screen, now), shown: () => text };
 }
 
-test('a log gets a line a step, with its last note', async () => {
+test('a log gets one line per step, with its last note', async () => {
   const { report, shown } = record(false);
   const value = await report.step('Docker', (onProgress) => {
     onProgress('looking');
@@ -19,7 +19,7 @@ test('a log gets a line a step, with its last note', async () => {
   expect(shown()).toBe('  ✓ Docker: Docker 20.10\n');
 });
 
-test('a log hears of a long step every few seconds, not at every note', async () => {
+test('a log gets a note of a long step every few seconds only', async () => {
   let now = 0;
   const { report, shown } = record(false, () => now);
   await report.step('Install', (onProgress) => {
@@ -32,13 +32,13 @@ test('a log hears of a long step every few seconds, not at every note', async ()
   expect(shown()).toBe('  … Install: 40 %\n  ✓ Install: 50 % (5.0 s)\n');
 });
 
-test('a failed step is marked, and its fault goes on', async () => {
+test('a failed step is marked, and its error is rethrown', async () => {
   const { report, shown } = record(false);
   await expect(report.step('Redis', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
   expect(shown()).toBe('  ✗ Redis\n');
 });
 
-test('a terminal keeps one line, cut to its width, below what else is said', async () => {
+test('a terminal keeps one line, cut to its width, below other output', async () => {
   const { report, shown } = record(true);
   await report.step('Build', (onProgress) => {
     onProgress('x'.repeat(100));

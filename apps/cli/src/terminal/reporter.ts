@@ -1,15 +1,15 @@
-/** Where the reporter writes: `process.stdout`, or anything of the same form. */
+/** The output of the reporter: `process.stdout`, or an object of the same form. */
 export interface Screen {
   readonly isTTY?: boolean;
   readonly columns?: number;
   write(text: string): unknown;
 }
 
-/** Tells how a step goes on; the last note stays beside the finished step. */
+/** Reports the progress of a step. The last note stays beside the finished step. */
 export type OnProgress = (note: string) => void;
 
 export interface Reporter {
-  /** Shows a step while `work` runs, and whether it went well. Failures pass through. */
+  /** Shows a step while `work` runs, and its outcome. Errors are rethrown. */
   step<T>(title: string, work: (onProgress: OnProgress) => Promise<T>): Promise<T>;
   /** Shows a step that needed no work. */
   done(title: string, note: string): void;
@@ -20,8 +20,8 @@ export interface Reporter {
 const noteIntervalMs = 4_000;
 
 /**
- * A terminal sees one line a step, rewritten while it works; a file or a CI log, which cannot be
- * rewritten, sees a note at most every few seconds.
+ * On a terminal, each step is one line that is rewritten while it runs. A file or a CI log cannot
+ * be rewritten, so it gets a note at most every few seconds.
  */
 export function createReporter(screen: Screen, now: () => number = Date.now): Reporter {
   const live = screen.isTTY === true;
@@ -79,7 +79,7 @@ export function createReporter(screen: Screen, now: () => number = Date.now): Re
   };
 }
 
-/** A line that wraps cannot be erased again, so it is cut to the terminal's width. */
+/** A wrapped line cannot be erased, so the line is cut to the terminal's width. */
 function fit(text: string, columns: number): string {
   return text.length < columns ? text : `${text.slice(0, Math.max(columns - 2, 0))}…`;
 }

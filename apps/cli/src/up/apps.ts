@@ -11,12 +11,12 @@ export interface BackingServices {
 }
 
 /**
- * V8 lets the space for new objects grow as long as work comes in fast, to no use: with these MiB
- * a busy proxy is as fast and takes a quarter less memory.
+ * By default V8 grows the young generation under load. With this size in MiB, a busy proxy is as
+ * fast and uses a quarter less memory.
  */
 const NEW_SPACE = '--max-semi-space-size=8';
 
-/** The processes of one start; `front` takes requests, and stops before the workers. */
+/** The processes of one start. `front` accepts requests and stops before the workers. */
 export function planApps(
   config: Config,
   ports: PortPlan,
@@ -24,7 +24,7 @@ export function planApps(
 ): { workers: ProcessSpec[]; front: ProcessSpec[] } {
   const shared = {
     ...config.environment,
-    // The worker alone may know where Docker is.
+    // Only the worker may access Docker.
     DOCKER_HOST: undefined,
     ...secret(config, 'EPHEMERA_REDIS_URL', services.redisUrl),
     EPHEMERA_CONFIG: config.configFile,
@@ -58,7 +58,10 @@ export function planApps(
   return { workers, front: [...proxies, dashboard] };
 }
 
-/** What was given as a file is passed on as one: environments can be seen. */
+/**
+ * Passes a secret to child processes as it was configured. A secret from a file stays a file,
+ * because environments are visible to other processes.
+ */
 export function secret(
   { environment }: Pick<Config, 'environment'>,
   name: string,

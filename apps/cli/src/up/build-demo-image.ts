@@ -13,16 +13,16 @@ const baseImage = 'ephemera/busybox:local';
 const busyboxPackage = { name: 'busybox-static', program: 'busybox' };
 
 export interface ImageOptions {
-  /** Where the context of the base image is put together. */
+  /** The folder in which the build context of the base image is prepared. */
   readonly stateFolder: string;
-  /** The environment of the builds, DOCKER_HOST in it. */
+  /** The environment of the builds, including DOCKER_HOST. */
   readonly environment: NodeJS.ProcessEnv;
   readonly stop?: AbortSignal;
 }
 
 /**
- * Makes the demo image without a registry: a base image of the machine's static busybox, and the
- * demo upon it. Where nothing has changed this takes no time.
+ * Builds the demo image without a registry: a base image from the machine's static busybox, and the
+ * demo on top of it. Unchanged layers come from the build cache.
  */
 export async function buildDemoImage(report: Reporter, options: ImageOptions): Promise<void> {
   const busybox = findStaticBusybox() ?? (await installBusybox(report, options.stop));
@@ -39,7 +39,7 @@ export async function buildDemoImage(report: Reporter, options: ImageOptions): P
   });
 }
 
-/** The worker holds the only code that builds images, and is run here as a program. */
+/** Only the worker contains code that builds images, so it runs as a program. */
 async function build(
   args: readonly string[],
   { environment: env, stop }: ImageOptions,

@@ -5,13 +5,13 @@ import type { Reporter, OnProgress } from '../terminal/reporter.ts';
 import { defaultDockerEndpoint, describeEndpoint } from './docker-endpoint.ts';
 import { runCommand } from './run-command.ts';
 
-// The worker holds the only code that speaks to the daemon, and is run here as a program.
+// Only the worker contains code that uses the daemon, so it runs as a program.
 const program = join(workspace, 'apps/worker/src/remove-all.ts');
 
-/** What existed before the start, as the program prints it and reads it again. */
+/** What existed before the start, as printed and read by the program. */
 export type Snapshot = string;
 
-/** What `remove-all.ts --since` prints; see `Removal` there. */
+/** The output of `remove-all.ts --since`; see `Removal` there. */
 interface Removal {
   readonly instances: readonly string[];
   readonly containers: number;
@@ -27,25 +27,25 @@ interface Removal {
   readonly problems: readonly string[];
 }
 
-/** How the end of a start removes what that start has made. */
+/** Removes at the end of a start what that start has created. */
 export interface CleanUp {
-  /** Ends the instances by the workers, which still run. A failure is left to `remove`. */
+  /** Ends the instances through the running workers. If this fails, `remove` ends them. */
   drain(onProgress: OnProgress): Promise<void>;
   /**
-   * Removes the rest, once no worker runs, and reports what was removed and what remains.
+   * Removes the rest after all workers have stopped, and reports what was removed and what remains.
    *
-   * @param workerDied whether a worker died a short time ago: the daemon finishes what it began
-   * @returns how many containers run on the daemon, those of others included; undefined where that
-   * is not known
+   * @param workerDied whether a worker died recently: the daemon may still create its containers
+   * @returns how many containers run on the daemon, including those of other users; undefined if
+   * unknown
    */
   remove(workerDied: boolean): Promise<number | undefined>;
 }
 
-/** How long no container may appear after a worker has died, ms. */
+/** After a worker has died, wait until no container has appeared for this long, ms. */
 const quietMs = 5_000;
 
 /**
- * Reads what exists in the namespace before a worker runs.
+ * Reads what exists in the namespace before any worker runs.
  *
  * @param environment for the worker: DOCKER_HOST, EPHEMERA_REDIS_URL, EPHEMERA_CONFIG
  */
@@ -93,7 +93,7 @@ export function createCleanUp(options: {
       try {
         await report.step('Clean-up', async (onProgress) => {
           if (workerDied)
-            onProgress('a worker died: looking for containers that Docker still makes');
+            onProgress('a worker died: waiting for containers that Docker still creates');
           await run(['--since', '--quiet', String(workerDied ? quietMs : 0)], (printed) => {
             removal = printed as Removal;
           });
@@ -101,7 +101,7 @@ export function createCleanUp(options: {
         });
       } catch (error) {
         report.warn(`The clean-up failed: ${(error as Error).message}`);
-        report.warn(`What remains is removed by: ${cleanCommand(environment)}`);
+        report.warn(`Remove what remains with: ${cleanCommand(environment)}`);
         return undefined;
       }
       for (const problem of removal?.problems ?? []) report.warn(problem);
@@ -129,7 +129,7 @@ function removedText(
   return parts.join(', ');
 }
 
-/** What remains and how it ends; one line where nothing does. */
+/** Lists what remains and how to remove it; one line if nothing remains. */
 function remainingLines({ remaining }: Removal, environment: NodeJS.ProcessEnv): string[] {
   const { before, kept, networks, rules } = remaining;
   const lines: string[] = [];
@@ -142,16 +142,16 @@ function remainingLines({ remaining }: Removal, environment: NodeJS.ProcessEnv):
   for (const { name, reason } of networks) lines.push(`    the network ${name}: ${reason}`);
   if (rules.length > 0) lines.push(`    the firewall rules of ${rules.join(', ')}`);
   if (lines.length === 0)
-    return ['\n  Nothing of Ephemera remains on the Docker daemon but images.'];
+    return ['\n  Nothing of Ephemera remains on the Docker daemon except images.'];
   if (before.length + kept.length > 0) {
     lines.push(
-      '  No deadline is carried out while Ephemera is stopped: the next start ends what is overdue.',
+      '  While Ephemera is stopped, no instance ends. The next start ends overdue instances.',
     );
   }
   return [
-    '\n  What remains on the Docker daemon:',
+    '\n  Still on the Docker daemon:',
     ...lines,
-    `  Remove it: ${cleanCommand(environment)}`,
+    `  Remove it with: ${cleanCommand(environment)}`,
   ];
 }
 
@@ -160,7 +160,7 @@ const usual = describeEndpoint(defaultDockerEndpoint);
 /**
  * Removes everything of this namespace from the Docker daemon.
  *
- * @throws BootError where something could not be removed
+ * @throws BootError if something could not be removed
  */
 export async function clean(environment: NodeJS.ProcessEnv): Promise<string> {
   const lines: string[] = [];
@@ -171,7 +171,7 @@ export async function clean(environment: NodeJS.ProcessEnv): Promise<string> {
   return lines.join('\n');
 }
 
-/** The command that removes everything of this namespace, whatever start it is of. */
+/** Returns the command that removes everything of this namespace, of all starts. */
 export function cleanCommand(environment: NodeJS.ProcessEnv): string {
   const names = ['EPHEMERA_NAMESPACE', 'DOCKER_HOST', 'EPHEMERA_FIREWALL_IMAGE'];
   const settings = names.flatMap((name) => {

@@ -1,6 +1,6 @@
 import { BootError } from '@ephemera/domain';
 
-/** Where a Docker Engine listens. */
+/** The address of a Docker Engine. */
 export type DockerEndpoint =
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
@@ -8,9 +8,9 @@ export type DockerEndpoint =
 export const defaultDockerEndpoint: DockerEndpoint = { kind: 'unix', path: '/var/run/docker.sock' };
 
 /**
- * Reads `DOCKER_HOST`: `unix:///path` or `tcp://host:port` (2375 where no port is given).
+ * Parses `DOCKER_HOST`: `unix:///path` or `tcp://host:port` (default port 2375).
  *
- * @throws {BootError} on every other form, ssh included.
+ * @throws {BootError} for any other form, including ssh
  */
 export function parseDockerHost(text: string): DockerEndpoint {
   if (text.startsWith('unix://')) {

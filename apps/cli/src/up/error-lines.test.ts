@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { createErrorLineFilter } from './error-lines.ts';
 
-test('warnings and errors are shown with their cause, all else is not', () => {
+test('only warnings and errors are shown, with their cause', () => {
   const errorLines = createErrorLineFilter();
   expect(errorLines('{"level":"info","msg":"request"}')).toBeUndefined();
   expect(errorLines('at Module._load (node:internal)')).toBeUndefined();
@@ -18,7 +18,7 @@ test('warnings and errors are shown with their cause, all else is not', () => {
   expect(errorLines(JSON.stringify(failed))).toBe('no rules: root only');
 });
 
-test('the same news is told again only after half a minute', () => {
+test('the same message is shown again only after half a minute', () => {
   let now = 0;
   const errorLines = createErrorLineFilter(() => now);
   const line = '{"level":"error","msg":"redis fault"}';

@@ -1,11 +1,11 @@
 const quietMs = 30_000;
 
-/** Gives what of a log line deserves to be shown on the terminal, or undefined. */
+/** Returns the text to show on the terminal for a log line; undefined if it is not shown. */
 export type ErrorLineFilter = (line: string) => string | undefined;
 
 /**
- * Picks warnings and errors from a log of JSON lines. The same message is shown once in half a
- * minute: a Redis that is away is one piece of news, not one a second.
+ * Extracts warnings and errors from a log of JSON lines. The same message is shown once per half
+ * minute, because an unavailable Redis logs one every second.
  */
 export function createErrorLineFilter(now: () => number = Date.now): ErrorLineFilter {
   const shownAt = new Map<string, number>();
@@ -30,7 +30,7 @@ function errorIn(line: string): string | undefined {
       err?: { message?: string };
     };
     if (!shownLevels.includes(level)) return undefined;
-    // A command that failed tells its whole script first, and what went wrong last.
+    // The message of a failed command starts with the whole command. The cause is in the last line.
     const cause = err?.message?.trim().split('\n').at(-1);
     return [msg, cause].filter(Boolean).join(': ');
   } catch {

@@ -10,13 +10,13 @@ const find = (dockerHost: string) =>
     stop: new AbortController().signal,
   });
 
-test('a Docker that is given and answers is used', async () => {
+test('a configured Docker that answers is used', async () => {
   const input = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock';
   expect(await find(input)).toBe(input);
 });
 
-test('a Docker that is given and does not answer is not replaced by another', async () => {
+test('a configured Docker that does not answer is not replaced', async () => {
   await expect(find('unix:///nowhere/docker.sock')).rejects.toThrow(
-    'No Docker answers at unix:///nowhere/docker.sock, which DOCKER_HOST names.',
+    'No Docker Engine answers at unix:///nowhere/docker.sock. Start it, or change DOCKER_HOST.',
   );
 });

@@ -11,13 +11,13 @@ const enginePackages: readonly Package[] = [
 ];
 
 export interface DockerOptions extends StartDockerOptions {
-  /** DOCKER_HOST, where it is set. */
+  /** DOCKER_HOST, if set. */
   readonly dockerHost: string | undefined;
 }
 
 /**
- * Makes sure that a Docker Engine answers: the one that `DOCKER_HOST` names, else the machine's
- * own, which is installed and started where need be.
+ * Ensures that a Docker Engine answers: the one at `DOCKER_HOST`, or the machine's own, which is
+ * installed and started if necessary.
  *
  * @returns the value for `DOCKER_HOST`
  */
@@ -29,16 +29,18 @@ export async function findDocker(report: Reporter, options: DockerOptions): Prom
   const answer = await pingDocker(endpoint);
   if (answer.kind === 'forbidden') {
     throw new BootError(
-      `This user may not use ${address}. Run as root, or join the group that may:\n\n` +
+      `This user has no permission to use ${address}. Run as root, or join its group:\n\n` +
         '    sudo usermod -aG docker "$USER"    # then log in again\n',
     );
   }
-  if (answer.kind === 'broken') throw new BootError(`${address} is no Docker: ${answer.problem}.`);
+  if (answer.kind === 'broken')
+    throw new BootError(`The server at ${address} is not a Docker Engine: ${answer.problem}.`);
   if (answer.kind === 'running') {
     report.done('Docker', `${answer.engine} at ${address}`);
     return address;
   }
-  if (input) throw new BootError(`No Docker answers at ${address}, which DOCKER_HOST names.`);
+  if (input)
+    throw new BootError(`No Docker Engine answers at ${address}. Start it, or change DOCKER_HOST.`);
 
   const missing = missingPackages(enginePackages);
   if (missing.length > 0) {

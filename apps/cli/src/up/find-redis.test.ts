@@ -16,7 +16,7 @@ function find(configuredUrl: string) {
   return { found, shown: () => shown.join('') };
 }
 
-test('a Redis that is given is used, and its password is not shown', async () => {
+test('a configured Redis is used, and its password is not shown', async () => {
   const redis = await startRedis();
   onTestFinished(() => redis.stop());
   const url = redis.url.replace('//', '//default:secret@');
@@ -25,7 +25,7 @@ test('a Redis that is given is used, and its password is not shown', async () =>
   expect(shown()).toMatch(/✓ Redis: 7\.\S+ at redis:\/\/default:\*\*\*@127/);
 });
 
-test('a Redis that may throw keys away is used with a warning', async () => {
+test('a Redis that may evict keys is used with a warning', async () => {
   const redis = await startRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] });
   onTestFinished(() => redis.stop());
   const { found, shown } = find(redis.url);
@@ -33,9 +33,9 @@ test('a Redis that may throw keys away is used with a warning', async () => {
   expect(shown()).toContain('maxmemory-policy allkeys-lru');
 });
 
-test('a Redis that is given and does not answer is not replaced by another', async () => {
+test('a configured Redis that does not answer is not replaced', async () => {
   const { found } = find(`redis://:secret@127.0.0.1:${await freePort()}`);
   await expect(found).rejects.toThrow(
-    /^EPHEMERA_REDIS_URL names redis:\/\/:\*\*\*@.*nothing answers/,
+    /^The Redis at EPHEMERA_REDIS_URL \(redis:\/\/:\*\*\*@.*no server answers/,
   );
 });

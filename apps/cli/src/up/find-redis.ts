@@ -12,21 +12,21 @@ const serverPackage: Package = { name: 'redis-server', program: 'redis-server' }
 const ownPort = 6379;
 
 export interface RedisOptions {
-  /** EPHEMERA_REDIS_URL, where it is set. */
+  /** EPHEMERA_REDIS_URL, if set. */
   readonly configuredUrl: string | undefined;
-  /** Whom to trust, and who we are, where it is a `rediss://`; PEM. */
+  /** For `rediss://`: the trusted CA, and the client certificate with its key; PEM. */
   readonly tls: RedisTls;
-  /** Where its file and its log go, should a process of our own be needed. */
+  /** The folder for the data and the log of a Redis that is started here. */
   readonly stateFolder: string;
   readonly supervise: Supervise;
   readonly stop: AbortSignal;
 }
 
 /**
- * Makes sure that a Redis answers: the one that `EPHEMERA_REDIS_URL` names, else what answers on
- * the usual port, else one that is installed and started here.
+ * Ensures that a Redis answers: the one at `EPHEMERA_REDIS_URL`, or the one on the usual port, or
+ * one that is installed and started here.
  *
- * @returns its address
+ * @returns its URL
  */
 export async function findRedis(report: Reporter, options: RedisOptions): Promise<string> {
   const { configuredUrl, tls, stateFolder, stop } = options;
@@ -40,7 +40,7 @@ export async function findRedis(report: Reporter, options: RedisOptions): Promis
   if (configuredUrl !== undefined) throw new BootError(unusable(url, answer));
   if (answer.kind === 'refused') {
     throw new BootError(
-      `Port ${ownPort} is taken, and not by a Redis that may be used: ${answer.problem}.\n` +
+      `Port ${ownPort} is in use by a server that cannot be used as Redis: ${answer.problem}.\n` +
         'Free the port, or set EPHEMERA_REDIS_URL to the Redis to use.',
     );
   }
@@ -59,22 +59,22 @@ export async function findRedis(report: Reporter, options: RedisOptions): Promis
       const spec = redisProcess(folder, ownPort, join(stateFolder, 'logs/redis.log'));
       const [server] = options.supervise([spec]);
       await server?.ready(stop);
-      onProgress(`started at ${url}, its file in ${relative('.', folder)}`);
+      onProgress(`started at ${url}, its data in ${relative('.', folder)}`);
     }
   });
   return url;
 }
 
 function unusable(url: string, answer: Exclude<RedisAnswer, { kind: 'running' }>): string {
-  const problem = answer.kind === 'absent' ? 'nothing answers there' : answer.problem;
-  return `EPHEMERA_REDIS_URL names ${withoutPassword(url)}, which cannot be used: ${problem}.`;
+  const problem = answer.kind === 'absent' ? 'no server answers' : answer.problem;
+  return `The Redis at EPHEMERA_REDIS_URL (${withoutPassword(url)}) cannot be used: ${problem}.`;
 }
 
 function warnOfEviction(report: Reporter, { policy }: RedisAnswer & { kind: 'running' }): void {
   if (policy === undefined || policy === 'noeviction') return;
   report.warn(
-    `This Redis may throw keys away (maxmemory-policy ${policy}); instances could be forgotten ` +
-      'before their time. Set it to noeviction.',
+    `This Redis may evict keys (maxmemory-policy ${policy}), so instances can be lost ` +
+      'before their deadline. Set maxmemory-policy to noeviction.',
   );
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { aptProgress, missingPackages } from './install-packages.ts';
 
-test('only what is not on the machine is installed', () => {
+test('only missing packages are installed', () => {
   const docker = { name: 'docker.io', program: 'dockerd' };
   const redis = { name: 'redis-server', program: 'redis-server' };
   const find = (program: string) => (program === 'dockerd' ? '/usr/sbin/dockerd' : undefined);
@@ -17,6 +17,6 @@ test.each([
   ],
   ['pmconffile:/etc/x:1:a', undefined],
   ['nonsense', undefined],
-])('apt says "%s"', (line, shown) => {
+])('parses apt status "%s"', (line, shown) => {
   expect(aptProgress(line)).toBe(shown);
 });

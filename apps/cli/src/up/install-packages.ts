@@ -5,13 +5,13 @@ import { findProgram } from './find-program.ts';
 import { runCommand } from './run-command.ts';
 import { hasServiceManager } from './service-manager.ts';
 
-/** A Debian package, and the program by which one sees that it is there. */
+/** A Debian package, and a program that shows whether it is installed. */
 export interface Package {
   readonly name: string;
   readonly program: string;
 }
 
-/** Those whose program is not on the machine. */
+/** Returns the packages whose program is not on the machine. */
 export function missingPackages(
   wanted: readonly Package[],
   find: (program: string) => string | undefined = findProgram,
@@ -22,7 +22,7 @@ export function missingPackages(
 /**
  * Installs Debian packages with apt-get.
  *
- * @throws {BootError} with the command to run, where this is not root or there is no apt-get.
+ * @throws {BootError} with the command to run, if this is not root or there is no apt-get
  */
 export async function installPackages(
   packages: readonly Package[],
@@ -33,14 +33,14 @@ export async function installPackages(
   const command = `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
   if (findProgram('apt-get') === undefined) {
     throw new BootError(
-      `${names.join(', ')} must be installed, and this machine has no apt-get to do it with.\n` +
-        `Install what provides ${packages.map(({ program }) => program).join(', ')}, ` +
-        'or set DOCKER_HOST and EPHEMERA_REDIS_URL to a Docker Engine and a Redis that run.',
+      `${names.join(', ')} must be installed, but this machine has no apt-get.\n` +
+        `Install packages that provide ${packages.map(({ program }) => program).join(', ')}, ` +
+        'or set DOCKER_HOST and EPHEMERA_REDIS_URL to a running Docker Engine and Redis.',
     );
   }
   if (process.getuid?.() !== 0) {
     throw new BootError(
-      `${names.join(', ')} must be installed, which takes root. Run:\n\n    sudo sh -c '${command}'\n`,
+      `${names.join(', ')} must be installed, which requires root. Run:\n\n    sudo sh -c '${command}'\n`,
     );
   }
   const env = { ...inherited, DEBIAN_FRONTEND: 'noninteractive', ...withoutServices() };
@@ -49,7 +49,7 @@ export async function installPackages(
     const note = aptProgress(line);
     if (note !== undefined) onProgress(note);
   };
-  // apt-get ends a download at SIGINT, and defers it while dpkg changes the machine.
+  // At SIGINT apt-get cancels a download, but it defers the signal while dpkg changes the machine.
   const run = { env, onStatus, stop, stopWith: 'SIGINT' } as const;
   onProgress('reading the package lists');
   await runCommand('apt-get', [...apt, 'update'], run);
@@ -60,15 +60,15 @@ export async function installPackages(
 }
 
 /**
- * Without a service manager the packages' init scripts would start daemons that nobody looks
- * after; runlevel 1 keeps invoke-rc.d from it, and we start what we need ourselves.
+ * Without a service manager, the init scripts of the packages would start unsupervised daemons.
+ * Runlevel 1 makes invoke-rc.d skip them; `up` starts the daemons that it needs.
  */
 function withoutServices(): NodeJS.ProcessEnv {
   return hasServiceManager() ? {} : { RUNLEVEL: '1' };
 }
 
 /**
- * Reads a line of apt's status protocol: `dlstatus:1:23.45:Retrieving file 3 of 9` or
+ * Parses a line of apt's status protocol: `dlstatus:1:23.45:Retrieving file 3 of 9` or
  * `pmstatus:docker.io:56.25:Unpacking docker.io (amd64)`.
  */
 export function aptProgress(line: string): string | undefined {

@@ -1,5 +1,5 @@
 export interface UpOptions {
-  /** Leave the instances to their kill jobs at the end. */
+  /** Leave the instances running at the end; their kill jobs stay in the queue. */
   readonly keep: boolean;
   readonly proxies: number;
   readonly workers: number;

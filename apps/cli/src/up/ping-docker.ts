@@ -2,14 +2,14 @@ import { request } from 'node:http';
 
 import type { DockerEndpoint } from './docker-endpoint.ts';
 
-/** What came of asking a Docker Engine whether it is there. */
+/** The result of pinging a Docker Engine. */
 export type DockerAnswer =
   | { readonly kind: 'running'; readonly engine: string }
   | { readonly kind: 'absent' }
   | { readonly kind: 'forbidden' }
   | { readonly kind: 'broken'; readonly problem: string };
 
-/** Asks `GET /_ping`, and waits at most `withinMs`. Never throws. */
+/** Sends `GET /_ping`, and waits at most `timeoutMs`. Never throws. */
 export function pingDocker(endpoint: DockerEndpoint, timeoutMs = 5_000): Promise<DockerAnswer> {
   const where =
     endpoint.kind === 'unix'

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 
 import { pingRedis } from './ping-redis.ts';
 
-test('a Redis tells its version and what it does when memory is full', async () => {
+test('a Redis reports its version and its eviction policy', async () => {
   const redis = await startRedis();
   onTestFinished(() => redis.stop());
   const answer = await pingRedis(redis.url);
@@ -13,11 +13,11 @@ test('a Redis tells its version and what it does when memory is full', async () 
   expect(answer.kind === 'running' && answer.version).toMatch(/^\d+\.\d+/);
 });
 
-test('a free port is a Redis that is absent', async () => {
+test('a closed port is an absent Redis', async () => {
   expect(await pingRedis(`redis://127.0.0.1:${await freePort()}`)).toEqual({ kind: 'absent' });
 });
 
-test('a Redis that wants a password says so', async () => {
+test('a Redis that requires a password is reported', async () => {
   const redis = await startRedis();
   onTestFinished(() => redis.stop());
   await setPassword(redis.url);
@@ -27,9 +27,13 @@ test('a Redis that wants a password says so', async () => {
 });
 
 test.each([
-  ['answers in another protocol', 'HTTP/1.1 400 Bad Request\r\n\r\n', 'what answers is no Redis'],
+  [
+    'answers in another protocol',
+    'HTTP/1.1 400 Bad Request\r\n\r\n',
+    'the server does not speak the Redis protocol',
+  ],
   ['never answers', '', 'Command timed out'],
-])('what %s is not taken for a Redis', async (_, words, problem) => {
+])('a server that %s is not taken for a Redis', async (_, words, problem) => {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.write(words);

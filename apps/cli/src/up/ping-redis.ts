@@ -7,13 +7,13 @@ export interface RedisTls {
   readonly key?: string | undefined;
 }
 
-/** What came of asking a Redis whether it is there. */
+/** The result of pinging a Redis. */
 export type RedisAnswer =
   | { readonly kind: 'running'; readonly version: string; readonly policy: string | undefined }
   | { readonly kind: 'absent' }
   | { readonly kind: 'refused'; readonly problem: string };
 
-/** Connects, pings and reads version and eviction policy, within `withinMs`. Never throws. */
+/** Connects, pings and reads version and eviction policy, within `timeoutMs`. Never throws. */
 export async function pingRedis(
   url: string,
   { timeoutMs = 3_000, tls = {} }: { timeoutMs?: number; tls?: RedisTls } = {},
@@ -38,14 +38,17 @@ export async function pingRedis(
   } catch (error) {
     const cause = problem ?? (error as NodeJS.ErrnoException);
     if (cause.code === 'ECONNREFUSED') return { kind: 'absent' };
-    const stranger = cause.message.startsWith('Unknown RESP type');
-    return { kind: 'refused', problem: stranger ? 'what answers is no Redis' : cause.message };
+    const isOtherProtocol = cause.message.startsWith('Unknown RESP type');
+    return {
+      kind: 'refused',
+      problem: isOtherProtocol ? 'the server does not speak the Redis protocol' : cause.message,
+    };
   } finally {
     redis.disconnect();
   }
 }
 
-/** Managed Redis often forbids CONFIG: then the policy is not known. */
+/** Managed Redis services often forbid CONFIG. Then the policy is unknown. */
 async function readPolicy(redis: Redis): Promise<string | undefined> {
   try {
     const [, policy] = await redis.config('GET', 'maxmemory-policy');

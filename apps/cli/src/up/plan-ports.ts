@@ -19,10 +19,10 @@ type RequestedPorts = Pick<
 >;
 
 /**
- * Gives every process its port: the configured ones to the first of each kind, the next free ones
- * above them to the others.
+ * Assigns a port to every process: the configured port to the first of each kind, the next free
+ * ports above it to the others.
  *
- * @throws BootError naming every configured port that is taken or used twice
+ * @throws BootError that names every configured port that is taken or used twice
  */
 export async function planPorts(
   wanted: RequestedPorts,
@@ -39,7 +39,7 @@ export async function planPorts(
   const seen = new Set<number>();
   const faults: string[] = [];
   for (const [name, on, port] of configured) {
-    if (seen.has(port)) faults.push(`${on}:${port} (${name}) is asked for twice`);
+    if (seen.has(port)) faults.push(`${on}:${port} (${name}) is configured twice`);
     else if (!(await isFree(on, port))) faults.push(`${on}:${port} (${name}) is taken`);
     seen.add(port);
   }
@@ -47,7 +47,7 @@ export async function planPorts(
     throw new BootError(
       'Ports that cannot be used:\n' +
         faults.map((fault) => `    ${fault}\n`).join('') +
-        'Perhaps Ephemera runs already; else set these variables to other ports.',
+        'Perhaps Ephemera runs already. Otherwise set these variables to free ports.',
     );
   }
 
@@ -56,7 +56,8 @@ export async function planPorts(
     const ports: number[] = [];
     while (ports.length < count) {
       last += 1;
-      if (last > 65_535) throw new BootError('There are not enough free ports above those given.');
+      if (last > 65_535)
+        throw new BootError('There are not enough free ports above the configured ones.');
       if (await isFree(on, last)) ports.push(last);
     }
     return ports;
@@ -70,8 +71,9 @@ export async function planPorts(
 }
 
 /**
- * Whether nobody listens on a port. The proxies of a start share their public port; asked here
- * without `reusePort`, the port is taken all the same, so a second start does not slip in.
+ * Returns whether no process listens on a port. The proxies of one start share their public port.
+ * The probe does not use `reusePort`, so it also fails for a shared port, and a second start is
+ * refused.
  */
 export function isPortFree(host: string, port: number): Promise<boolean> {
   return new Promise((resolve, reject) => {

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 import { runCommand } from './run-command.ts';
 
-test('a command reads its input, and a failure carries what it printed', async () => {
+test('a command reads its input, and a failure includes its output', async () => {
   const lines: string[] = [];
   const onLine = (line: string) => void lines.push(line);
   await runCommand('cat', [], { input: 'one\ntwo\n', onLine });
@@ -13,9 +13,9 @@ test('a command reads its input, and a failure carries what it printed', async (
   );
 });
 
-test('a command that is stopped ends, and the reason of the stop is the outcome', async () => {
+test('a stopped command ends, and the reason of the stop is thrown', async () => {
   const controller = new AbortController();
-  const reason = new Error('somebody asked for it');
+  const reason = new Error('stopped by the user');
   let pid = 0;
   const onLine = (line: string) => {
     pid = Number(line);
@@ -30,8 +30,8 @@ test('a command that is stopped ends, and the reason of the stop is the outcome'
   await expect(runCommand('true', [], { stop: controller.signal })).rejects.toBe(reason);
 });
 
-// What a terminal sends to its foreground group must not end the clean-up.
-test('a command is in a process group of its own', async () => {
+// A signal that a terminal sends to its foreground group must not end the clean-up.
+test('a command runs in its own process group', async () => {
   let group = '';
   const onLine = (line: string) => void (group = line.trim());
   await runCommand('sh', ['-c', 'ps -o pgid= -p $$'], { onLine });

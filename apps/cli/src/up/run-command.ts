@@ -7,24 +7,24 @@ import { inherited } from '../config.ts';
 export interface CommandOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** What the command reads from its standard input; nothing where absent. */
+  /** Standard input of the command; empty if absent. */
   readonly input?: string;
-  /** Ends the command with `stopWith` when it is aborted, and makes its reason the outcome. */
+  /** When it aborts, the command gets `stopWith`, and `runCommand` throws the signal's reason. */
   readonly stop?: AbortSignal | undefined;
   readonly stopWith?: NodeJS.Signals;
-  /** Every line that the command prints, standard error included. */
+  /** Called with every output line, including standard error. */
   readonly onLine?: (line: string) => void;
-  /** Lines that it writes to descriptor 3, where apt-get and others report their progress. */
+  /** Called with every line on descriptor 3, where apt-get and others report their progress. */
   readonly onStatus?: (line: string) => void;
 }
 
 const retainedLines = 20;
 
 /**
- * Runs a command to its end; a failure carries the last lines that it printed. The command has a
- * session of its own: Ctrl-C in a terminal reaches this process alone, which decides what ends.
+ * Runs a command to its end. A failure carries its last output lines. The command runs in its own
+ * session, so that Ctrl-C in a terminal reaches only this process, which decides what ends.
  *
- * @throws BootError where the command fails, and the reason of `stop` where that was aborted
+ * @throws BootError if the command fails, and the reason of `stop` if it aborted
  */
 export async function runCommand(
   file: string,
@@ -44,7 +44,7 @@ export async function runCommand(
   process.once('exit', end);
   const tail: string[] = [];
   const [stdin, out, err, status] = child.stdio;
-  // A command that reads nothing may have ended before this is written.
+  // A command that reads no input may end before the input is written.
   stdin.on('error', () => undefined).end(input);
   for (const stream of [out, err]) {
     createInterface({ input: stream }).on('line', (line) => {

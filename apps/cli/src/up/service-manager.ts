@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 
 /**
- * Whether systemd runs here. Its programs may be installed where it is not (containers, small
- * virtual machines); this folder is what sd_booted(3) looks at.
+ * Returns whether systemd is running. Its programs may be installed without it (containers, small
+ * virtual machines). sd_booted(3) checks the same folder.
  */
 export function hasServiceManager(folder = '/run/systemd/system'): boolean {
   return existsSync(folder);

@@ -13,27 +13,27 @@ import { waitUntil } from './wait-until.ts';
 
 const readyTimeoutMs = 60_000;
 
-/** A dockerd that was started here. */
+/** A dockerd that this process started. */
 export interface DockerDaemon {
   readonly pid: number | undefined;
-  /** Asks it to stop, and waits until it has. */
+  /** Sends SIGTERM, and waits until it has stopped. */
   stop(): Promise<void>;
-  /** Asks it to stop, without waiting. */
+  /** Sends SIGTERM without waiting. */
   terminate(): void;
-  /** Lets it go on after this process. */
+  /** Lets it run after this process ends. */
   leave(): void;
 }
 
 export interface StartDockerOptions {
   readonly logFile: string;
   readonly stop: AbortSignal;
-  /** Hears of a dockerd as soon as it was started; a service belongs to the service manager. */
+  /** Called as soon as dockerd was spawned; not called for a service. */
   readonly onStarted?: ((daemon: DockerDaemon) => void) | undefined;
 }
 
 /**
- * Starts the Docker Engine that is installed here: as a service, or in the background where no
- * service manager runs.
+ * Starts the installed Docker Engine: as a service, or in the background if no service manager
+ * runs.
  */
 export async function startDocker(
   endpoint: DockerEndpoint,
@@ -43,7 +43,7 @@ export async function startDocker(
   if (process.getuid?.() !== 0) {
     const start = hasServiceManager() ? 'systemctl start docker' : 'dockerd';
     throw new BootError(
-      `Docker is installed but does not run, and to start it takes root. Run:\n\n    sudo ${start}\n`,
+      `Docker is installed but not running, and starting it requires root. Run:\n\n    sudo ${start}\n`,
     );
   }
   let hasEnded = () => false;
@@ -74,7 +74,7 @@ export async function startDocker(
   );
 }
 
-/** In a session of its own, so that Ctrl-C here does not reach it. */
+/** Spawns dockerd in its own session, so that Ctrl-C does not reach it. */
 function startDaemon(logFile: string): { daemon: DockerDaemon; ended: () => boolean } {
   const log = openSync(logFile, 'a');
   const child = spawn(findProgram('dockerd') ?? 'dockerd', [], {

@@ -12,8 +12,8 @@ import { waitUntil } from './wait-until.ts';
 const readyTimeoutMs = 30_000;
 
 /**
- * A redis-server of our own on loopback, that evicts nothing and writes every change to a file in
- * `folder`, so that a restart finds what there was.
+ * A redis-server on loopback that evicts nothing and appends every change to a file in `folder`, so
+ * that a restart restores the data.
  */
 export function redisProcess(folder: string, port: number, logFile: string): ProcessSpec {
   mkdirSync(folder, { recursive: true });
@@ -34,7 +34,7 @@ export function redisProcess(folder: string, port: number, logFile: string): Pro
   };
 }
 
-/** Starts Debian's service, and has it keep an append-only file and evict nothing. */
+/** Starts Debian's service, and configures an append-only file and no eviction. */
 export async function startRedisService(url: string, stop: AbortSignal): Promise<void> {
   await runCommand('systemctl', ['start', 'redis-server']);
   const answers = async () => (await pingRedis(url)).kind === 'running';

@@ -3,11 +3,11 @@ import { expect, test } from 'vitest';
 import { findProgram } from './find-program.ts';
 import { isStaticBinary } from './static-binary.ts';
 
-test("Debian's static busybox needs nothing beside it", () => {
+test("Debian's static busybox is static", () => {
   expect(isStaticBinary(findProgram('busybox') ?? '')).toBe(true);
 });
 
-test('a program that wants a loader, or is no program, does not pass', () => {
+test('a dynamically linked program, or another file, is not static', () => {
   expect(isStaticBinary(process.execPath)).toBe(false);
   expect(isStaticBinary(import.meta.filename)).toBe(false);
 });

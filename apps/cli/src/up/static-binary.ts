@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 const interpreterHeader = 3;
 
 /**
- * Whether a program needs no shared libraries, and so runs in an empty image: a 64-bit ELF file
- * of this byte order without a program header for an interpreter (elf(5), PT_INTERP).
+ * Returns whether a program is statically linked, and so runs in an empty image: a 64-bit
+ * little-endian ELF file without an interpreter program header (elf(5), PT_INTERP).
  */
 export function isStaticBinary(file: string): boolean {
   const bytes = readFileSync(file);

@@ -13,11 +13,11 @@ afterEach(() => {
   }
 });
 
-test('the first signal stops; a second one forces, but not a terminal that closes', async () => {
+test('the first signal stops; a second one forces, except SIGHUP', async () => {
   const [note, force] = [vi.fn(), vi.fn()];
   const stop = onStopSignals(note, force);
   process.emit('SIGINT', 'SIGINT');
-  // npm hands on the signal that the terminal has sent to all.
+  // npm forwards the signal that the terminal has sent to the whole group.
   process.emit('SIGINT', 'SIGINT');
   expect(stop.reason).toBeInstanceOf(Stopped);
   await sleep(600);

@@ -1,7 +1,7 @@
-/** Signals within this time are one wish: npm hands on what the terminal sent us as well. */
+/** Signals within this time count as one: npm forwards the signal that the terminal also sends. */
 const repeatedSignalMs = 500;
 
-/** Why a start or a run ends: somebody asked for it. */
+/** The reason of a stop that the user requested. */
 export class Stopped extends Error {
   override name = 'Stopped';
 }
@@ -10,12 +10,12 @@ export class Stopped extends Error {
  * Aborts at the first Ctrl-C, SIGTERM or SIGHUP, and calls `force` at a second Ctrl-C or SIGTERM.
  * SIGHUP never forces: the kernel and the shell both send it when a terminal closes.
  *
- * @param note is called at the first, to show that it was heard
+ * @param note called at the first signal, to confirm it
  */
 export function onStopSignals(note: () => void, force: () => void): AbortSignal {
   const controller = new AbortController();
   let firstAt: number | undefined;
-  const heard = (signal: NodeJS.Signals) => {
+  const onSignal = (signal: NodeJS.Signals) => {
     if (firstAt === undefined) {
       firstAt = performance.now();
       note();
@@ -24,6 +24,6 @@ export function onStopSignals(note: () => void, force: () => void): AbortSignal 
       force();
     }
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, heard);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
   return controller.signal;
 }

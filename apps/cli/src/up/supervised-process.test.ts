@@ -10,7 +10,7 @@ import { SupervisedProcess } from './supervised-process.ts';
 
 const never = new AbortController().signal;
 
-/** A child that writes its pid to a file, and then does what `script` says. */
+/** A child that writes its pid to a file and then runs `script`. */
 function supervise(script: string, isReady?: () => boolean) {
   const folder = mkdtempSync(join(tmpdir(), 'ephemera-supervised-'));
   const pidFile = join(folder, 'pid');
@@ -39,7 +39,7 @@ function supervise(script: string, isReady?: () => boolean) {
   return { child, shown, readPid, forgetPid: () => writeFileSync(pidFile, '') };
 }
 
-test('what dies after it was ready is started again, and that is said', async () => {
+test('a process that dies after it was ready is restarted, with a warning', async () => {
   const { child, shown, readPid, forgetPid } = supervise('exec sleep 600');
   await child.ready(never);
   const first = readPid() ?? 0;
@@ -50,25 +50,25 @@ test('what dies after it was ready is started again, and that is said', async ()
   expect(shown.join('')).toContain('the child ended with SIGKILL; it starts again in 0.5 s');
 });
 
-test('a start that fails is told with the end of its log', async () => {
+test('a failed start is reported with the end of its log', async () => {
   const { child } = supervise('echo "the disk is on fire"; exit 3', () => false);
   await expect(child.ready(never)).rejects.toThrow(
     /The child ended with code 3\. The end of .*child\.log:\n {4}the disk is on fire/,
   );
 });
 
-test('a start that is called off ends at once', async () => {
+test('an aborted start ends at once', async () => {
   const { child } = supervise('exec sleep 600', () => false);
   await expect(child.ready(AbortSignal.timeout(50))).rejects.toThrow('timeout');
 });
 
-test('warnings in its log reach the terminal', async () => {
+test('warnings in its log are shown on the terminal', async () => {
   const { child, shown } = supervise(`echo '{"level":"warn","msg":"low on air"}'; exec sleep 600`);
   await child.ready(never);
   await waitFor('the warning', () => shown.join('').includes('child: low on air'));
 });
 
-test('stopping ends it for good', async () => {
+test('a stopped process is not restarted', async () => {
   const { child, readPid } = supervise('exec sleep 600');
   await child.ready(never);
   const pid = readPid() ?? 0;

@@ -11,26 +11,26 @@ import { createErrorLineFilter, type ErrorLineFilter } from './error-lines.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface ProcessSpec {
-  /** For people: `worker`, `proxy 2`. */
+  /** Displayed name: `worker`, `proxy 2`. */
   readonly name: string;
   readonly command: readonly [file: string, ...args: string[]];
   readonly environment: NodeJS.ProcessEnv;
   readonly logFile: string;
-  /** Whether it does its job; asked again and again after the start. */
+  /** Whether the process is ready; polled after the start. */
   readonly isReady: () => Promise<boolean>;
 }
 
-/** Starts processes that stop together, and remembers to stop them. */
+/** Starts processes that are stopped together. */
 export type Supervise = (specs: readonly ProcessSpec[]) => SupervisedProcess[];
 
 const readyTimeoutMs = 60_000;
 const stopTimeoutMs = 45_000;
 const initialRestartDelayMs = 500;
 const maxRestartDelayMs = 30_000;
-/** A process that has run this long before it died starts again without an extra wait. */
+/** A process that ran this long before it died restarts with the initial delay. */
 const stableAfterMs = 60_000;
 
-/** A child process whose log goes to a file, and that is started again when it dies. */
+/** A child process that logs to a file and is restarted when it dies. */
 export class SupervisedProcess {
   readonly #spec: ProcessSpec;
   readonly #report: Reporter;
@@ -58,9 +58,9 @@ export class SupervisedProcess {
   }
 
   /**
-   * Waits until the process says that it is ready.
+   * Waits until the process is ready.
    *
-   * @throws BootError with the end of its log, where it ends or its time is over
+   * @throws BootError with the end of its log, if it ends or the timeout passes
    */
   async ready(stop: AbortSignal): Promise<void> {
     let ended: string | undefined;
@@ -81,24 +81,24 @@ export class SupervisedProcess {
     );
   }
 
-  /** Whether it runs, or is about to start again. */
+  /** Whether it runs, or is about to restart. */
   get isAlive(): boolean {
     const isRunning = this.#child?.exitCode === null && this.#child.signalCode === null;
     return isRunning || (this.#wasReady && !this.#stopping.signal.aborted);
   }
 
-  /** Whether it has ended in the last `withinMs` other than by itself at a stop. */
+  /** Whether it died within the last `timeoutMs`, except by a regular stop. */
   hasDied(timeoutMs: number): boolean {
     return performance.now() - this.#diedAt < timeoutMs;
   }
 
-  /** Asks the process to end, and makes it end where it does not; may be called again. */
+  /** Stops the process: SIGTERM, then SIGKILL after a timeout. May be called again. */
   stop(): Promise<void> {
     this.#stopped ??= this.#end();
     return this.#stopped;
   }
 
-  /** Ends it at once. */
+  /** Kills it at once. */
   kill(): void {
     this.#stopping.abort();
     this.#child?.kill('SIGKILL');
@@ -115,7 +115,7 @@ export class SupervisedProcess {
 
   #spawn(): void {
     const begun = performance.now();
-    // In a session of its own: Ctrl-C reaches us alone, and we end all in their order.
+    // In its own session: Ctrl-C reaches only this process, which stops all others in order.
     const [file, ...args] = this.#spec.command;
     const child = spawn(file, args, {
       env: this.#spec.environment,
@@ -137,13 +137,13 @@ export class SupervisedProcess {
     try {
       writeSync(this.#log, `${line}\n`);
     } catch {
-      // A full disk costs the log and nothing else.
+      // A full disk only loses log lines.
     }
     const errorLines = this.#errorLines(line);
     if (errorLines !== undefined) this.#report.warn(`${this.#spec.name}: ${errorLines}`);
   }
 
-  /** Starts again what died after it had once been ready; a failed start is not tried again. */
+  /** Restarts a process that died after it had been ready. A failed start is not retried. */
   async #scheduleRestart(how: string, ranMs: number): Promise<void> {
     const { signal } = this.#stopping;
     if (!signal.aborted || how.includes('SIGKILL')) this.#diedAt = performance.now();

@@ -18,24 +18,24 @@ import { onStopSignals, Stopped } from './stop-signals.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 import { welcome } from './welcome.ts';
 
-/** How long ago a worker may have died for the daemon to be at work for it still, ms. */
+/** The daemon may still create containers for a worker that died within this time, ms. */
 const workerDeathMs = 60_000;
 
 /**
- * Brings up the whole product on this machine, and keeps it up until Ctrl-C. What did not exist
- * before is then removed, also where the start fails or is broken off.
+ * Runs the whole product on this machine until Ctrl-C. Then removes everything that did not exist
+ * before, also if the start fails or is interrupted.
  *
  * @returns the exit code
- * @throws BootError or ConfigError, with all that it had started stopped again
+ * @throws BootError or ConfigError, after everything that it started was stopped
  */
 export async function up(config: Config, options: UpOptions): Promise<number> {
-  // A terminal that was closed takes no more text; the clean-up goes on without it.
+  // A closed terminal accepts no more output. The clean-up continues without it.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const report = createReporter(process.stdout);
   const running = new Running();
   process.on('exit', () => running.kill());
   const stop = onStopSignals(
-    () => report.say('\n  Stopping. Once more forces it.\n'),
+    () => report.say('\n  Stopping. Press Ctrl-C again to force it.\n'),
     () => {
       report.say(forcedText(running));
       process.exit(130);
@@ -55,18 +55,18 @@ export async function up(config: Config, options: UpOptions): Promise<number> {
   return 0;
 }
 
-/** What a start has started so far, in the order in which it does. */
+/** What a start has started so far, in order. */
 class Running {
   daemon: DockerDaemon | undefined;
   redis: SupervisedProcess[] = [];
-  /** Where workers have begun, or are about to. */
+  /** Set before the first worker starts. */
   cleanUp: CleanUp | undefined;
   cleanCommand = '';
   workers: SupervisedProcess[] = [];
   /** Proxies and dashboard. */
   front: SupervisedProcess[] = [];
 
-  /** Ends all at once; the daemon stops by itself. */
+  /** Kills all processes. The daemon stops in order after SIGTERM. */
   kill(): void {
     for (const process of [...this.front, ...this.workers, ...this.redis]) process.kill();
     this.daemon?.terminate();
@@ -116,7 +116,7 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
     stop.throwIfAborted();
   }
 
-  // Workers begin to fill pools before they, let alone all apps, are ready.
+  // Take the snapshot first: workers start to fill pools before they are ready.
   const before = await takeSnapshot(environment, stop);
   running.cleanUp = createCleanUp({ before, environment, keep: options.keep, report });
   running.cleanCommand = cleanCommand(environment);
@@ -144,8 +144,8 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
 }
 
 /**
- * Stops what takes requests while the workers end the instances, then the workers, then removes
- * what is left, and stops Redis and the Docker daemon where they were started here.
+ * Stops proxies and dashboard while the workers end the instances. Then stops the workers, removes
+ * the rest, and stops Redis and the Docker daemon if they were started here.
  */
 async function shutDown(running: Running, { keep }: UpOptions, report: Reporter): Promise<void> {
   const { front, workers, redis, cleanUp, daemon } = running;
@@ -163,12 +163,12 @@ async function shutDown(running: Running, { keep }: UpOptions, report: Reporter)
   const containers = await cleanUp?.remove(workers.some((worker) => worker.hasDied(workerDeathMs)));
   await stopEach(redis);
   if (daemon) {
-    // Containers end with their daemon; those of others, and kept ones, need it.
+    // Containers end with their daemon. Kept ones and those of other users need it.
     if (containers === undefined ? keep : containers > 0) {
       daemon.leave();
       report.warn(
-        `dockerd, which this start has started, goes on: ${containers ?? 'some'} containers run on it. ` +
-          `Stop it: kill ${daemon.pid}`,
+        `dockerd keeps running, because ${containers ?? 'some'} containers run on it. ` +
+          `Stop it with: kill ${daemon.pid}`,
       );
     } else {
       await report.step('Docker', async (onProgress) => {
@@ -178,16 +178,16 @@ async function shutDown(running: Running, { keep }: UpOptions, report: Reporter)
       });
     }
   }
-  if (workers.length + redis.length > 0) report.done('Processes', 'nothing is left running');
+  if (workers.length + redis.length > 0) report.done('Processes', 'all stopped');
 }
 
 function forcedText({ cleanUp, cleanCommand: command }: Running): string {
-  const forced = '\n  Forced: all processes end at once.';
+  const forced = '\n  Forced: all processes were killed.';
   if (!cleanUp) return `${forced} No instance was started.\n`;
   return (
     `${forced} Instances, their network and its firewall rules\n` +
-    `  may remain on the Docker daemon. Remove them: ${command}\n` +
+    `  may remain on the Docker daemon. Remove them with: ${command}\n` +
     '  This removes the instances of earlier starts (--keep) too. Or start again: the next start\n' +
-    '  takes up what remains and carries out its deadlines.\n'
+    '  takes over what remains and ends overdue instances.\n'
   );
 }

@@ -3,10 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const intervalMs = 50;
 
 /**
- * Asks again and again until the condition holds: true; or until the time is over: false. The
- * condition is asked at least once.
+ * Polls a condition, at least once. Returns true when it holds, and false after the timeout.
  *
- * @throws the signal's reason, when it is aborted
+ * @throws the signal's reason, when it aborts
  */
 export async function waitUntil(
   condition: () => boolean | Promise<boolean>,

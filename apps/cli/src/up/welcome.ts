@@ -1,6 +1,6 @@
 import { siteOf, type Config } from '../config.ts';
 
-/** What a newcomer needs to know once all is up. */
+/** The message after a successful start. */
 export function welcome(
   config: Config,
   made: { token: string; logs: string; tookMs: number },
