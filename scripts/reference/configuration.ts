@@ -1,0 +1,173 @@
+import {
+  allowSchema,
+  imagesSchema,
+  quotasSchema,
+  templateSchema,
+  tokenSchema,
+  webhookSchema,
+} from '@ephemera/config';
+import { z } from 'zod';
+import { schema as cli } from '../../apps/cli/src/config.ts';
+import { schema as dashboard } from '../../apps/dashboard/src/config.ts';
+import { schema as proxy } from '../../apps/proxy/src/config.ts';
+import { schema as worker } from '../../apps/worker/src/config.ts';
+import { blocks, code, generatedFrom, table } from './markdown.ts';
+
+/** The parts of a JSON Schema that the page shows. */
+interface Field {
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+}
+
+interface Setting {
+  readonly name: string;
+  readonly readers: readonly { readonly app: string; readonly field: Field }[];
+}
+
+const CLI = 'npm start';
+const APPS: readonly (readonly [app: string, schema: z.ZodType])[] = [
+  ['proxy', proxy],
+  ['worker', worker],
+  ['dashboard', dashboard],
+  [CLI, cli],
+];
+
+const GROUPS: readonly (readonly [
+  title: string,
+  belongs: (services: readonly string[]) => boolean,
+])[] = [
+  ['All processes', (services) => services.length === 3],
+  ['Two processes', (services) => services.length === 2],
+  ['Proxy', (services) => services.length === 1 && services[0] === 'proxy'],
+  ['Worker', (services) => services.length === 1 && services[0] === 'worker'],
+  ['Dashboard', (services) => services.length === 1 && services[0] === 'dashboard'],
+  ['Command line', (services) => services.length === 0],
+];
+
+function fieldsOf(schema: z.ZodType): [string, Field][] {
+  const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  return Object.entries((json.properties ?? {}) as Record<string, Field>);
+}
+
+function allSettings(): Setting[] {
+  const found = new Map<string, { app: string; field: Field }[]>();
+  for (const [app, schema] of APPS) {
+    for (const [name, field] of fieldsOf(schema)) {
+      found.set(name, [...(found.get(name) ?? []), { app, field }]);
+    }
+  }
+  return [...found].map(([name, readers]) => ({ name, readers }));
+}
+
+function defaultText(value: unknown): string {
+  if (value === undefined) return '';
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return text === '' || text === '{}' || text === '[]' ? '' : code(text);
+}
+
+/** The values that the schema admits; an empty string if it only bounds the form. */
+function valuesText({ enum: values, minimum, maximum }: Field): string {
+  if (values) return values.map((value) => code(String(value))).join(', ');
+  if (minimum === undefined) return '';
+  return maximum === undefined ? `from ${minimum}` : `${minimum} to ${maximum}`;
+}
+
+/** The description, or one for each app where they differ. */
+function meaningOf({ readers }: Setting): string {
+  const described = readers.filter(({ field }) => field.description !== undefined);
+  const texts = [...new Set(described.map(({ field }) => field.description ?? ''))];
+  if (texts.length < 2) return texts[0] ?? '';
+  return described.map(({ app, field }) => `- ${app}: ${field.description ?? ''}`).join('\n');
+}
+
+function settingText(setting: Setting): string {
+  const { name, readers } = setting;
+  const [first] = readers;
+  const facts = [
+    ['Default', defaultText(first?.field.default)],
+    ['Values', valuesText(first?.field ?? {})],
+    ['Read by', readers.map(({ app }) => app).join(', ')],
+  ].filter(([, text]) => text !== '');
+  return blocks(
+    `#### ${code(name)}`,
+    meaningOf(setting),
+    facts.map(([fact, text]) => `- ${fact ?? ''}: ${text ?? ''}`).join('\n'),
+  );
+}
+
+function environmentText(): string {
+  const settings = allSettings();
+  const groupOf = ({ readers }: Setting) => {
+    const services = readers.map(({ app }) => app).filter((app) => app !== CLI);
+    return GROUPS.find(([, belongs]) => belongs(services))?.[0];
+  };
+  return blocks(
+    ...GROUPS.map(([title]) => {
+      const members = settings.filter((setting) => groupOf(setting) === title);
+      return members.length === 0
+        ? ''
+        : blocks(`### ${title}`, ...members.map((setting) => settingText(setting)));
+    }),
+  );
+}
+
+function fieldTable(schema: z.ZodType): string {
+  const rows = fieldsOf(schema).map(([name, field]) => {
+    const values = valuesText(field);
+    const bounds = values !== '' && field.enum === undefined ? ` Range: ${values}.` : '';
+    return [code(name), defaultText(field.default), `${field.description ?? ''}${bounds}`];
+  });
+  return table(['field', 'default', 'meaning'], rows);
+}
+
+export function configurationPage(): string {
+  return blocks(
+    '# Configuration',
+    generatedFrom('the schemas in `apps/*/src/config.ts` and `libs/config`'),
+    `A process validates its whole configuration before it starts, and reports every error at once.
+The [guides](../README.md#guides) show the settings in use.`,
+
+    '## Environment variables',
+    `An empty variable counts as unset. Durations are written as \`90s\`, \`30m\` or \`2h\`, sizes as
+\`256m\` or \`1g\` (powers of 1024). \`npm start\` reads the variables of its own and passes the whole
+environment on to the processes that it starts.`,
+    environmentText(),
+
+    '## The configuration file',
+    `\`ephemera.yml\`, or the file that \`EPHEMERA_CONFIG\` names. \`default\` is the template that
+\`/{prefix}/new\` starts, by default the first one. Unknown fields are refused. The proxies read the file
+again when it changes, without a restart. If the new file is invalid, they log the errors and keep the old
+one.`,
+    '### `templates`',
+    'A map of templates by name.',
+    fieldTable(templateSchema),
+    '### `limits`',
+    'Limits per client. A start beyond a limit gets 429.',
+    fieldTable(quotasSchema),
+    '### `allow`',
+    `Options that weaken the host are refused unless \`allow\` lists them, for example
+\`allow: {capabilities: [NET_BIND_SERVICE], runtimes: [runsc]}\`. Workers check again with their own copy
+of the file before they create a container. A worker without the file allows none of these options, and
+every image.`,
+    fieldTable(allowSchema),
+    '### `images`',
+    'Restricts the images of templates. Proxies and workers check it, as with `allow`.',
+    fieldTable(imagesSchema),
+    '### `tokens`',
+    `A map of tokens by name. The proxies and the dashboard read it again when it changes.
+\`ephemera token NAME --scope create\` creates one. See [access](../guides/access.md#tokens).`,
+    fieldTable(tokenSchema),
+    '### `webhooks`',
+    'A list. Workers read it at start-up. See [events and webhooks](../guides/control-api.md#webhooks).',
+    fieldTable(webhookSchema),
+
+    '## Fixed properties of every container',
+    `No field changes these: all capabilities are dropped (except those in \`capAdd\`),
+\`no-new-privileges\`, memory without swap, a private IPC namespace, an init process, limits on log size and
+file descriptors, no restart policy, no bind mounts, no devices, never privileged. If the root file system is
+read-only, each volume that the image declares is a \`tmpfs\` of 64 MiB.`,
+  );
+}

@@ -1,0 +1,116 @@
+import { join } from 'node:path';
+import { createMetrics, registerClockSkewMetric } from '@ephemera/process';
+import type { Registry } from '@ephemera/process';
+import {
+  countUpstreamFailures,
+  registerDataPlaneMetrics,
+} from '../../libs/proxy/src/proxy-metrics.ts';
+import { createWorkerMetrics } from '../../libs/worker/src/worker-metrics.ts';
+import { blocks, code, generatedFrom, sentence, table } from './markdown.ts';
+import { membersOf } from './type-members.ts';
+
+/** The parts of a metric of prom-client that the page shows. */
+interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  readonly labelNames: readonly string[];
+  readonly upperBounds?: readonly number[];
+}
+
+const root = join(import.meta.dirname, '../..');
+
+/** The types of the label values. */
+const LABEL_VALUES: Readonly<Record<string, readonly [path: string, type: string]>> = {
+  ephemera_upstream_failures_total: [
+    'libs/proxy/src/data-plane/upstream/connection.ts',
+    'UpstreamErrorReason',
+  ],
+  ephemera_kills_total: ['libs/domain/src/state.ts', 'EndReason'],
+  ephemera_spawns_total: ['libs/lifecycle/src/spawn.ts', 'Spawned'],
+  ephemera_repairs_total: ['libs/domain/src/reconcile.ts', 'Repair'],
+};
+
+function proxyRegistry(): Registry {
+  const registry = createMetrics('proxy');
+  registerClockSkewMetric(registry, () => 0);
+  registerDataPlaneMetrics(registry, { inFlight: () => 0, openTunnels: () => 0 });
+  countUpstreamFailures(registry);
+  return registry;
+}
+
+function workerRegistry(): Registry {
+  const registry = createMetrics('worker');
+  registerClockSkewMetric(registry, () => 0);
+  createWorkerMetrics(registry, { instances: () => Promise.resolve(0), overlaps: () => 0 });
+  return registry;
+}
+
+const metricsOf = (registry: Registry): Metric[] =>
+  registry.getMetricsAsArray() as unknown as Metric[];
+
+const isOwn = ({ name }: Metric): boolean => name.startsWith('ephemera_');
+
+const labelText = ({ labelNames }: Metric): string =>
+  labelNames
+    .filter((label) => label !== 'le')
+    .map(code)
+    .join(', ');
+
+function rowsOf(metrics: readonly Metric[]): string[][] {
+  return metrics.map((metric) => [
+    code(metric.name),
+    metric.type,
+    labelText(metric),
+    sentence(metric.help),
+  ]);
+}
+
+const HEAD = ['name', 'type', 'labels', 'meaning'];
+
+function labelValuesText(metrics: readonly Metric[]): string {
+  return blocks(
+    ...metrics.flatMap((metric) => {
+      const values = LABEL_VALUES[metric.name];
+      if (!values) return [];
+      const [path, type] = values;
+      const members = membersOf(join(root, path), type);
+      const explained = members.filter(({ comment }) => comment !== '');
+      const others = members.filter(({ comment }) => comment === '');
+      return [
+        `### Values of ${labelText(metric)} in ${code(metric.name)}`,
+        explained.map(({ value, comment }) => `- ${code(value)}: ${comment}`).join('\n'),
+        others.map(({ value }) => code(value)).join(', '),
+      ];
+    }),
+  );
+}
+
+/** @returns the names of the documented metrics of the product */
+export function documentedMetrics(): string[] {
+  return [...metricsOf(proxyRegistry()), ...metricsOf(workerRegistry())]
+    .filter(isOwn)
+    .map(({ name }) => name);
+}
+
+export function metricsPage(): string {
+  const proxy = metricsOf(proxyRegistry());
+  const worker = metricsOf(workerRegistry());
+  return blocks(
+    '# Metrics',
+    generatedFrom('the metrics that the processes register'),
+    `Proxy and worker serve metrics in the Prometheus text format at \`/metrics\`. The proxy serves them on
+its admin port (\`EPHEMERA_ADMIN_PORT\`) and requires a bearer token with the scope \`read\`. The worker serves
+them on \`EPHEMERA_WORKER_PORT\` without a token. Every metric has the label \`app\` (\`proxy\` or \`worker\`).
+Durations are in seconds.`,
+    '## Proxy',
+    table(HEAD, rowsOf(proxy.filter(isOwn))),
+    labelValuesText(proxy.filter(isOwn)),
+    '## Worker',
+    table(HEAD, rowsOf(worker.filter(isOwn))),
+    labelValuesText(worker.filter(isOwn)),
+    '## Both: the process',
+    'Default metrics of `prom-client` about Node and the process.',
+    table(HEAD, rowsOf(proxy.filter((metric) => !isOwn(metric)))),
+  );
+}
