@@ -8,7 +8,7 @@ import {
 import { expect, test } from 'vitest';
 import { endExitedInstance } from './kill.ts';
 
-/** A store, and the daemon of host `a`. */
+/** A store and the daemon of host `a`. `reported` handles an exit there. */
 function fixture() {
   const [instances, containers] = [memoryInstances(), memoryContainers()];
   const start = async (instance: InstanceDraft, generation: number) => {
@@ -25,12 +25,12 @@ function fixture() {
     async ready(host: string) {
       const { id, generation } = await instances.create(sampleDraft());
       const assigned = await instances.assignToHost(id, generation, host);
-      if (!assigned) throw new Error('it was not begun');
+      if (!assigned) throw new Error('it could not be assigned');
       const containerId = await start(assigned, generation);
       await instances.markReady(id, generation, '10.0.0.9', host);
       return { instance: assigned, exit: { id, containerId } };
     },
-    told: (exit: { id: string; containerId: string }) =>
+    reported: (exit: { id: string; containerId: string }) =>
       endExitedInstance({ host: 'a', instances, containers, killJobs: memoryKillJobs() }, exit),
     stateOf: async (id: string) => (await instances.get(id))?.state,
   };
@@ -39,8 +39,8 @@ function fixture() {
 test.each([
   [{ exitCode: 3 }, 'exited', 'The container exited with code 3.'],
   [{ exitCode: 137, oomKilled: true }, 'oom', 'The container ran out of memory.'],
-])('an instance ends with its container, and says why: %o', async (how, reason, message) => {
-  const { instances, containers, ready, told: reported } = fixture();
+])('an instance ends with its container, with the reason: %o', async (how, reason, message) => {
+  const { instances, containers, ready, reported } = fixture();
   const { exit } = await ready('a');
   containers.exit(exit.id, how);
   expect(await reported(exit)).toMatchObject({ kind: 'killed' });
@@ -48,18 +48,19 @@ test.each([
   expect(containers.containers.size).toBe(0);
 });
 
-// A store that was set back had another host begin it once more, and this host removes its own.
-test('one that another host serves lives on', async () => {
-  const { containers, ready, told: reported, stateOf } = fixture();
+// After losing writes, the store assigned the instance to another host. This host removes its own
+// container.
+test('an instance of another host continues', async () => {
+  const { containers, ready, reported, stateOf } = fixture();
   const { exit } = await ready('b');
   await containers.remove(exit.containerId);
   expect(await reported(exit)).toEqual({ kind: 'absent' });
   expect(await stateOf(exit.id)).toBe('ready');
 });
 
-// A start that is run again after its instance was claimed makes a second one, and removes it.
-test('one that another container serves lives on', async () => {
-  const { containers, start, ready, told: reported, stateOf } = fixture();
+// A start that runs again after a claim creates a second container and removes it.
+test('an instance with another running container continues', async () => {
+  const { containers, start, ready, reported, stateOf } = fixture();
   const { instance, exit } = await ready('a');
   const twin = await start(instance, instance.generation + 1);
   await containers.remove(twin);
@@ -68,8 +69,8 @@ test('one that another container serves lives on', async () => {
   expect(containers.containers.size).toBe(1);
 });
 
-test('one whose container runs, or that is being killed, is left alone', async () => {
-  const { instances, ready, told: reported, stateOf } = fixture();
+test('an instance with a running container, or in draining, is unchanged', async () => {
+  const { instances, ready, reported, stateOf } = fixture();
   const { exit } = await ready('a');
   expect(await reported(exit)).toEqual({ kind: 'absent' });
   expect(await stateOf(exit.id)).toBe('ready');

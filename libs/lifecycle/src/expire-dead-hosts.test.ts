@@ -3,13 +3,13 @@ import { expect, test } from 'vitest';
 import { oneHost } from '../test/one-host.ts';
 import { expireInstancesOfDeadHosts } from './expire-dead-hosts.ts';
 
-// A host has burnt down. What it ran still stands in the store.
+// A host has failed permanently, and its instances are still in the store.
 
 function fixture() {
   const clock = manualClock();
   const instances = memoryInstances({ now: () => clock.now() });
-  const signs: { host: string; seenAt: number }[] = [{ host: 'lost', seenAt: clock.now() }];
-  const hosts = { hostStatuses: () => Promise.resolve(signs) };
+  const statuses: { host: string; seenAt: number }[] = [{ host: 'lost', seenAt: clock.now() }];
+  const hosts = { hostStatuses: () => Promise.resolve(statuses) };
   const ready = async (host: string, timeout: number) => {
     const { id, generation } = await instances.create(sampleDraft({ timeout }));
     await instances.assignToHost(id, generation, host);
@@ -21,14 +21,14 @@ function fixture() {
     clock,
     instances,
     hosts,
-    signs,
+    statuses,
     ready,
     stateOf,
     finalize: () => expireInstancesOfDeadHosts({ instances, hosts }),
   };
 }
 
-test('what is overdue there is buried, what still has time is left', async () => {
+test('overdue instances of a dead host are finalized, others are left', async () => {
   const { clock, ready, stateOf, finalize } = fixture();
   const [brief, long] = [await ready('lost', 10_000), await ready('lost', 600_000)];
   clock.advance(50_000);
@@ -41,7 +41,7 @@ test('what is overdue there is buried, what still has time is left', async () =>
   expect(await finalize()).toEqual([]);
 });
 
-test('an end that its worker began and did not finish is finished', async () => {
+test('a started kill of a dead host is finished', async () => {
   const { clock, instances, ready, stateOf, finalize } = fixture();
   const id = await ready('lost', 600_000);
   await instances.startDraining(id, 'request');
@@ -50,8 +50,9 @@ test('an end that its worker began and did not finish is finished', async () => 
   expect(await stateOf(id)).toBe('gone');
 });
 
-// Its workers are away, and its daemon runs on: what somebody had ended would come back to life.
-test('a container that is found after the tombstone has had its time is removed', async () => {
+// The workers of the host are gone, but its daemon still runs. An ended instance must not be
+// restored from its container.
+test('a container that is found after its tombstone would have expired is removed', async () => {
   const host = oneHost({ tombstone: 1_000 });
   const { id, expiresAt } = await host.ready({ timeout: 600_000 });
   const seenAt = host.clock.now();
@@ -67,15 +68,15 @@ test('a container that is found after the tombstone has had its time is removed'
   host.clock.advance(5_000);
   expect(host.clock.now()).toBeLessThan(expiresAt);
   await host.reconcile();
-  expect(host.mended).toEqual(['remove_orphan']);
+  expect(host.repaired).toEqual(['remove_orphan']);
   expect(host.containersOf(id)).toEqual([]);
 });
 
-test('a host that is alive buries its own', async () => {
-  const { clock, signs, ready, stateOf, finalize } = fixture();
+test('instances of a live host are left to its workers', async () => {
+  const { clock, statuses, ready, stateOf, finalize } = fixture();
   const id = await ready('alive', 1_000);
   clock.advance(100_000);
-  signs.push({ host: 'alive', seenAt: clock.now() });
+  statuses.push({ host: 'alive', seenAt: clock.now() });
   expect(await finalize()).toEqual([]);
   expect(await stateOf(id)).toBe('ready');
 });

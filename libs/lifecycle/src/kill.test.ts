@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Crash, crashingAfter, oneHost, recording } from '../test/one-host.ts';
 
-test('nobody is sent there any more before the container is touched', async () => {
+test('the route is removed before the container', async () => {
   const host = oneHost();
   const { id } = await host.ready();
   const calls: string[] = [];
@@ -25,7 +25,7 @@ test.each([
   expect(await host.instances.get(id)).toMatchObject({ state, reason: reason });
 });
 
-test('for being due leaves a lease alone that runs on', async () => {
+test('with reason `due` keeps an instance whose lease has not ended', async () => {
   const host = oneHost();
   const { id } = await host.ready({ timeout: 9_000 });
   host.clock.advance(4_000);
@@ -34,7 +34,7 @@ test('for being due leaves a lease alone that runs on', async () => {
   expect(await host.stateOf(id)).toBe('ready');
 });
 
-test('for being due ends at the deadline, once', async () => {
+test('with reason `due` ends an instance at its deadline, once', async () => {
   const host = oneHost();
   const { id } = await host.ready({ timeout: 9_000 });
   host.clock.advance(9_000);
@@ -44,8 +44,8 @@ test('for being due ends at the deadline, once', async () => {
   expect(host.killJobs.scheduled()).toEqual([]);
 });
 
-// The replica that claimed it died before it had taken away the job of its time in the pool.
-test('takes away the kill job of its time in a pool, too', async () => {
+// The claiming replica died before it cancelled the kill job of the pool generation.
+test('also cancels the kill job of the pool generation', async () => {
   const host = oneHost();
   const warm = await host.ready();
   const claimed = { ...warm, id: 'claimed', generation: warm.generation + 1 };
@@ -56,7 +56,7 @@ test('takes away the kill job of its time in a pool, too', async () => {
   expect(host.killJobs.scheduled().map(({ id }) => id)).toEqual([warm.id]);
 });
 
-test('of what is dead or was never known is absent, and touches nothing', async () => {
+test('of a dead or unknown instance returns `absent` and changes nothing', async () => {
   const host = oneHost();
   const { id } = await host.ready();
   await host.kill(id, 'request');
@@ -67,7 +67,7 @@ test('of what is dead or was never known is absent, and touches nothing', async 
 });
 
 describe('twice', () => {
-  test('at once, one has killed it, for the reason that came first', async () => {
+  test('concurrently, one run kills it, with the first reason', async () => {
     const host = oneHost();
     const { id } = await host.ready();
     const killed = await Promise.all([host.kill(id, 'oom'), host.kill(id, 'request')]);
@@ -77,7 +77,7 @@ describe('twice', () => {
     expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'oom' });
   });
 
-  test('beside a spawn that is under way, at every interleaving, leaves nothing', async () => {
+  test('during a spawn, in every interleaving, leaves nothing', async () => {
     for (let turns = 0; turns < 40; turns++) {
       const host = oneHost();
       const instance = await host.pending();
@@ -87,7 +87,7 @@ describe('twice', () => {
       await spawned;
       expect(host.containersOf(instance.id)).toEqual([]);
       expect(await host.stateOf(instance.id)).toBe('gone');
-      // A kill job may be left, armed after the kill looked for it; it finds nothing to do.
+      // A kill job may remain that was scheduled after the kill. It finds nothing to do.
       host.clock.advance(60_000);
       await host.fireKills();
       expect(host.killJobs.scheduled()).toEqual([]);
@@ -95,9 +95,9 @@ describe('twice', () => {
   });
 });
 
-test('is told of once, whoever ends it', async () => {
+test('is reported once, whatever ends the instance', async () => {
   const host = oneHost();
-  const [asked, overdue, exited] = [
+  const [requested, overdue, exited] = [
     await host.ready(),
     await host.ready({ timeout: 5_000 }),
     await host.ready(),
@@ -105,7 +105,7 @@ test('is told of once, whoever ends it', async () => {
   const failing = await host.silent();
   const onProbe = () => host.containers.exit(failing.id, { exitCode: 3 });
   await host.spawn(failing, { onProbe });
-  const outcome = await host.instances.startDraining(asked.id, 'request');
+  const outcome = await host.instances.startDraining(requested.id, 'request');
   if (outcome.kind !== 'draining') throw new Error(outcome.kind);
   host.containers.exit(exited.id, { exitCode: 1 });
   host.clock.advance(6_000);
@@ -116,7 +116,7 @@ test('is told of once, whoever ends it', async () => {
   expect(new Map(reported as [string, string][])).toEqual(
     new Map([
       [failing.id, 'start_failed'],
-      [asked.id, 'request'],
+      [requested.id, 'request'],
       [overdue.id, 'ttl'],
       [exited.id, 'exited'],
     ]),
@@ -134,7 +134,7 @@ describe('a crash after step', () => {
     expect(await host.instances.get(id)).toMatchObject({ state: 'gone', reason: 'request' });
   });
 
-  test.each([1, 2, 3, 4])('%i and nobody asks again: reconciliation finishes it', async (step) => {
+  test.each([1, 2, 3, 4])('%i without another run: reconciliation finishes it', async (step) => {
     const host = oneHost();
     const { id } = await host.ready();
     await expect(host.kill(id, 'request', crashingAfter(step))).rejects.toThrow(Crash);

@@ -4,17 +4,17 @@ import { describe, expect, test } from 'vitest';
 import { Crash, crashingAfter, oneHost, recording } from '../test/one-host.ts';
 import type { Through } from '../test/one-host.ts';
 
-test('finds nothing to do where all is well, and says so', async () => {
+test('makes no repair if nothing is wrong', async () => {
   const host = oneHost();
   await host.ready();
   await host.pending();
   host.clock.advance(10_000);
   expect(await host.reconcile()).toBe(0);
-  expect(host.mended).toEqual([]);
+  expect(host.repaired).toEqual([]);
   expect(host.faults).toEqual([]);
 });
 
-test('arms a kill job that was lost, for the deadline that the lease has now', async () => {
+test('schedules a lost kill job for the current deadline', async () => {
   const host = oneHost();
   const { id, expiresAt } = await host.ready();
   host.clock.advance(1_000);
@@ -25,8 +25,8 @@ test('arms a kill job that was lost, for the deadline that the lease has now', a
   expect(host.killJobs.scheduled()).toMatchObject([{ id, host: 'a', dueAt: expiresAt }]);
 });
 
-// Redis did what a replica asked for, and the replica never heard of it.
-test('takes away the job of a time in the pool, of whoever was claimed without the claimant’s knowing', async () => {
+// Redis executed a claim, but the reply never reached the replica.
+test('cancels the kill job of the pool generation after a claim without a reply', async () => {
   const host = oneHost();
   const warm = await host.instances.createWarm(sampleDraft(), 'p', 1);
   if (!warm) throw new Error('the pool is full');
@@ -36,25 +36,26 @@ test('takes away the job of a time in the pool, of whoever was claimed without t
   if (claimed.kind !== 'claimed') throw new Error('nothing was warm');
   host.clock.advance(1_000);
   await host.reconcile();
-  expect(host.mended).toContain('label_claimed');
+  expect(host.repaired).toContain('label_claimed');
   const { id, generation } = claimed.instance;
   expect(host.killJobs.scheduled()).toMatchObject([{ id, generation }]);
 });
 
-// A worker stood still between beginning and arming until the instance was killed, and died then.
-test('takes away the job of what has ended, and leaves the others to wait', async () => {
+// A worker stalled between the assignment and the schedule call until the instance was killed, and
+// then died.
+test('cancels the kill job of an ended instance, and keeps the others', async () => {
   const host = oneHost();
   const serves = await host.ready();
   const { id, generation } = await host.pending();
   const assigned = await host.instances.assignToHost(id, generation, 'a');
-  if (!assigned) throw new Error('it could not be begun');
+  if (!assigned) throw new Error('it could not be assigned');
   await host.kill(id, 'request');
   await host.killJobs.schedule(assigned, 60_000);
   await host.reconcile();
   expect(host.killJobs.scheduled()).toMatchObject([{ id: serves.id }]);
 });
 
-test('leaves the job of what was claimed under it, until the claim has a job of its own', async () => {
+test('keeps the kill job of the pool generation until the claim has its own job', async () => {
   const host = oneHost();
   const warm = await host.instances.createWarm(sampleDraft(), 'p', 1);
   if (!warm) throw new Error('the pool is full');
@@ -66,7 +67,7 @@ test('leaves the job of what was claimed under it, until the claim has a job of 
     killJobs: {
       ...killJobs,
       async listDelayed(name) {
-        // The claimant dies before it arms anything.
+        // The claiming replica dies before it schedules a kill job.
         if (++looks === 2) await host.instances.claimWarm('p', sampleDraft(), {});
         return killJobs.listDelayed(name);
       },
@@ -81,9 +82,9 @@ test('leaves the job of what was claimed under it, until the claim has a job of 
 });
 
 test.each([
-  ['has restored it', true, []],
-  ['is about to', false, ['rebuild']],
-])('leaves the job of what another run rebuilds, where that %s', async (_, restored, kinds) => {
+  ['has restored', true, []],
+  ['is about to rebuild', false, ['rebuild']],
+])('keeps the kill job of an instance that another run %s', async (_, restored, kinds) => {
   const lost = await oneHost().ready();
   const host = oneHost();
   await host.killJobs.schedule(lost, 60_000);
@@ -101,7 +102,7 @@ test.each([
   expect(host.killJobs.scheduled()).toMatchObject([{ id: lost.id }]);
 });
 
-test('arms no job again that waits for its time', async () => {
+test('schedules no existing kill job again', async () => {
   const host = oneHost();
   await host.ready();
   const calls: string[] = [];
@@ -109,18 +110,19 @@ test('arms no job again that waits for its time', async () => {
   expect(calls).not.toContain('schedule');
 });
 
-// A replica died between the intent and the job, or a worker between the queue and the job.
-test('asks for what was to be begun long ago, and not for what is young', async () => {
+// A replica died between the intent and the spawn job, or a worker between the dequeue and the
+// spawn job.
+test('requeues old pending instances, but not young ones', async () => {
   const host = oneHost();
   const { id } = await host.pending();
   host.clock.advance(6_000);
   await host.pending();
   await host.reconcile();
-  expect(host.asked).toEqual([id]);
+  expect(host.requeued).toEqual([id]);
 });
 
-// Thousands may wait for their start, and each costs a call.
-test('asks for what was never begun behind all that it puts right', async () => {
+// Thousands of instances may be pending, and each needs a call.
+test('requeues pending instances after all repairs', async () => {
   const host = oneHost();
   await host.ready({ timeout: 5_000 });
   const { id } = await host.pending();
@@ -131,16 +133,16 @@ test('asks for what was never begun behind all that it puts right', async () => 
     instances: {
       ...ports.instances,
       pendingWithoutHost(time) {
-        before ??= [...host.mended];
+        before ??= [...host.repaired];
         return ports.instances.pendingWithoutHost(time);
       },
     },
   }));
   expect(before).toEqual(['finish_drain']);
-  expect(host.asked).toEqual([id]);
+  expect(host.requeued).toEqual([id]);
 });
 
-test('ends what became overdue while no worker was there', async () => {
+test('ends instances that became overdue while no worker was running', async () => {
   const host = oneHost();
   const overdue = [await host.ready({ timeout: 5_000 }), await host.ready({ timeout: 6_000 })];
   const { id: lasting } = await host.ready();
@@ -156,7 +158,7 @@ test('ends what became overdue while no worker was there', async () => {
 test.each([
   [{ exitCode: 3 }, 'exited', 'The container exited with code 3.'],
   [{ exitCode: 137, oomKilled: true }, 'oom', 'The container ran out of memory.'],
-])('ends an instance whose container ended by itself: %o', async (how, reason, message) => {
+])('ends an instance whose container exited: %o', async (how, reason, message) => {
   const host = oneHost();
   const { id } = await host.ready();
   host.containers.exit(id, how);
@@ -167,7 +169,7 @@ test.each([
   expect(host.killJobs.scheduled()).toEqual([]);
 });
 
-test('ends an instance whose container somebody else removed', async () => {
+test('ends an instance whose container another program removed', async () => {
   const host = oneHost();
   const { id } = await host.ready();
   await host.containers.removeInstance(id, 0);
@@ -190,9 +192,9 @@ test('removes a container whose instance is dead', async () => {
   expect(host.containersOf(id)).toEqual([]);
 });
 
-describe('a store that has lost everything', () => {
-  // An empty Redis once looked like 'no instances', and every container like an orphan.
-  test('gets back every instance within its first deadline, and none beyond', async () => {
+describe('a store that has lost all data', () => {
+  // An empty Redis must not make every container look like an orphan.
+  test('regains every instance before its first deadline, and no other', async () => {
     const host = oneHost();
     const living = [await host.ready(), await host.ready()];
     const late = await host.ready({ timeout: 1_000 });
@@ -200,7 +202,7 @@ describe('a store that has lost everything', () => {
     host.clock.advance(40_000);
     for (const job of host.killJobs.takeDue()) host.killJobs.done(job);
     await host.reconcile((ports) => ({ ...ports, instances: empty }));
-    expect(host.mended.sort()).toEqual(['rebuild', 'rebuild', 'remove_orphan']);
+    expect(host.repaired.sort()).toEqual(['rebuild', 'rebuild', 'remove_orphan']);
     expect(host.containersOf(late.id)).toEqual([]);
     for (const { id, generation, address } of living) {
       expect(host.containersOf(id)).toHaveLength(1);
@@ -211,8 +213,8 @@ describe('a store that has lost everything', () => {
   });
 });
 
-// When it was last used is lost; whoever uses it has not been asked yet.
-test('one that is put back and may end for being idle has its kill job for that, from now', async () => {
+// The last use is lost, and the proxies have not reported a new one yet.
+test('a restored instance with an idle timeout gets a kill job for the timeout from now', async () => {
   const host = oneHost();
   const loseKills = host.killJobs.save();
   const { id } = await host.ready({ template: sampleTemplate({ idleTimeout: 5_000 }) });
@@ -224,16 +226,16 @@ test('one that is put back and may end for being idle has its kill job for that,
   expect(host.killJobs.scheduled()).toMatchObject([{ id, dueAt }]);
 });
 
-test('spares what is younger than the scan', async () => {
+test('ignores containers that are younger than the scan', async () => {
   const host = oneHost();
   const instance = await host.ready();
-  // Made in the very moment in which the scan began; the store has not heard of it.
+  // Created at the moment when the scan began, and not yet in the store.
   const empty = memoryInstances({ now: host.clock.now });
   expect(await host.reconcile((ports) => ({ ...ports, instances: empty }))).toBe(0);
   expect(host.containersOf(instance.id)).toHaveLength(1);
 });
 
-test('one repair that fails keeps no other from being done', async () => {
+test('a failed repair does not prevent the others', async () => {
   const host = oneHost();
   const all = [];
   for (let i = 0; i < 20; i++) all.push(await host.ready({ timeout: 5_000 }));
@@ -256,7 +258,7 @@ test('one repair that fails keeps no other from being done', async () => {
   expect(host.containers.containers.size).toBe(0);
 });
 
-test('twice at once is once', async () => {
+test('concurrent runs act like one', async () => {
   const host = oneHost();
   const { id } = await host.ready({ timeout: 5_000 });
   const lasting = await host.ready();
@@ -269,8 +271,8 @@ test('twice at once is once', async () => {
   expect(host.killJobs.scheduled()).toHaveLength(1);
 });
 
-// A daemon may never answer for one container, and answer for all others.
-test('those that hang hold up no other, and are not begun again beside themselves', async () => {
+// A daemon may hang on one container and respond for all others.
+test('hanging repairs do not delay others, and are not started a second time', async () => {
   const host = oneHost();
   const hung = new Set<string>();
   for (let i = 0; i < 20; i++) hung.add((await host.ready({ timeout: 5_000 })).id);
@@ -296,7 +298,7 @@ test('those that hang hold up no other, and are not begun again beside themselve
   expect(calls).toBe(hung.size);
 });
 
-test('a crash after any call, and the next run puts right what is left', async () => {
+test('after a crash at any call, the next run completes the repairs', async () => {
   let crashed = true;
   for (let step = 1; crashed; step++) {
     const host = oneHost();

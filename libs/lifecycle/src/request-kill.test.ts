@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { oneHost } from '../test/one-host.ts';
 import { requestKill } from './kill.ts';
 
-test('withdraws the route at once, and a worker of its host removes the container', async () => {
+test('removes the route immediately, and a worker of the host removes the container', async () => {
   const host = oneHost();
   const { id, generation } = await host.ready();
   const outcome = await requestKill({ instances: host.instances, killRequests: host.killJobs }, id);
@@ -15,7 +15,7 @@ test('withdraws the route at once, and a worker of its host removes the containe
   expect(host.killJobs.scheduled()).toEqual([]);
 });
 
-test('of one that no worker has begun leaves a tombstone at once', async () => {
+test('of an unassigned instance leaves a tombstone immediately', async () => {
   const host = oneHost();
   const { id } = await host.pending();
   await requestKill({ instances: host.instances, killRequests: host.killJobs }, id);
@@ -23,7 +23,7 @@ test('of one that no worker has begun leaves a tombstone at once', async () => {
   expect(host.killJobs.scheduled()).toEqual([]);
 });
 
-test('twice, in a row and at once, is once', async () => {
+test('is idempotent, also concurrently', async () => {
   const host = oneHost();
   const ports = { instances: host.instances, killRequests: host.killJobs };
   const { id } = await host.ready();
@@ -35,12 +35,12 @@ test('twice, in a row and at once, is once', async () => {
   expect(await requestKill(ports, id)).toEqual({ kind: 'absent' });
 });
 
-test('whose job could not be added is finished by reconciliation', async () => {
+test('without a kill job is finished by reconciliation', async () => {
   const host = oneHost();
   const { id } = await host.ready();
-  const killRequests = { enqueueNow: () => Promise.reject(new Error('the queue is away')) };
+  const killRequests = { enqueueNow: () => Promise.reject(new Error('the queue is unavailable')) };
   await expect(requestKill({ instances: host.instances, killRequests }, id)).rejects.toThrow(
-    'away',
+    'unavailable',
   );
   host.clock.advance(6_000);
   expect(await host.reconcile()).toBe(1);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Crash, crashingAfter, oneHost, recording } from '../test/one-host.ts';
 import { ContainerStartError } from './ports.ts';
 
-test('the kill job stands before the container is created', async () => {
+test('the kill job exists before the container is created', async () => {
   const host = oneHost();
   const instance = await host.pending();
   const calls: string[] = [];
@@ -12,7 +12,7 @@ test('the kill job stands before the container is created', async () => {
   expect(calls).toEqual(['assignToHost', 'schedule', 'start', 'markReady']);
 });
 
-test('the deadline that it gives is the one that the store has', async () => {
+test('the returned deadline is the one in the store', async () => {
   const host = oneHost();
   const instance = await host.pending();
   const spawned = await host.spawn(instance, { onProbe: () => host.clock.advance(700) });
@@ -22,7 +22,7 @@ test('the deadline that it gives is the one that the store has', async () => {
   expect(startedAt).toBe(instance.createdAt + 700);
 });
 
-test('the kill job is due at the earliest moment that the deadline can be at', async () => {
+test('the kill job is due at the earliest possible deadline', async () => {
   const host = oneHost();
   const short = await host.pending({ timeout: 2_000 });
   const long = await host.pending({ timeout: 50_000 });
@@ -35,7 +35,7 @@ test('the kill job is due at the earliest moment that the deadline can be at', a
   expect(due.get(long.id)).toBe(long.expiresAt);
 });
 
-test('a probe that fails is tried again until the instance serves', async () => {
+test('a failed probe is repeated until the instance is ready', async () => {
   const host = oneHost();
   const instance = await host.silent();
   let probes = 0;
@@ -48,8 +48,8 @@ test('a probe that fails is tried again until the instance serves', async () => 
   expect(probes).toBe(5);
 });
 
-// A hundred of them wait at once, and the daemon has instances to start.
-test('one that takes long is looked at twice a second, and more often only at first', async () => {
+// A hundred starts may wait at once, and the daemon must also start containers.
+test('a slow container is inspected twice a second, and more often only at first', async () => {
   const host = oneHost();
   const template = sampleTemplate({ ready: { kind: 'tcp', within: 22_000 } });
   const instance = await host.silent({ template });
@@ -71,7 +71,7 @@ test('one that takes long is looked at twice a second, and more often only at fi
 });
 
 describe('a start that fails', () => {
-  test('for good leaves no container, and a tombstone with the reason', async () => {
+  test('permanently leaves no container, and a tombstone with the reason', async () => {
     const host = oneHost({
       beforeStart: () => {
         throw new ContainerStartError('The image nowhere is not on this host.');
@@ -91,7 +91,7 @@ describe('a start that fails', () => {
     expect(host.killJobs.scheduled()).toEqual([]);
   });
 
-  test('by an exit tells the code and the last lines', async () => {
+  test('by an exit reports the code and the last lines', async () => {
     const host = oneHost();
     const { id, generation } = await host.silent();
     const log = Array.from({ length: 20 }, (_, i) => `line ${i + 1}`).join('\n');
@@ -107,7 +107,7 @@ describe('a start that fails', () => {
     expect(host.containersOf(id)).toEqual([]);
   });
 
-  test('by an exit tells the end of what it wrote, however much that was', async () => {
+  test('by an exit reports the end of the log, however long it is', async () => {
     const host = oneHost();
     const { id, generation } = await host.silent();
     const log = `${'x'.repeat(16_000)}\n${'y'.repeat(16_000)} the end`;
@@ -118,7 +118,7 @@ describe('a start that fails', () => {
     expect(message.length).toBeLessThan(2_100);
   });
 
-  test('for want of memory says so', async () => {
+  test('because of memory reports that reason', async () => {
     const host = oneHost();
     const { id, generation } = await host.silent();
     const onProbe = () => host.containers.exit(id, { exitCode: 137, oomKilled: true });
@@ -128,7 +128,7 @@ describe('a start that fails', () => {
     });
   });
 
-  test('by never answering ends at the start deadline', async () => {
+  test('without an answer ends at the start deadline', async () => {
     const host = oneHost();
     const template = sampleTemplate({ ready: { kind: 'tcp', within: 4_000 } });
     const instance = await host.silent({ template });
@@ -137,23 +137,23 @@ describe('a start that fails', () => {
       kind: 'failed',
       message: 'It did not answer on port 8080 within 4 s.',
     });
-    // A moment before its kill job would end it without a reason to tell.
+    // Shortly before its kill job would end it without a reason.
     expect(host.clock.now()).toBeGreaterThanOrEqual(expiresAt - 2_000);
     expect(host.clock.now()).toBeLessThan(expiresAt);
     expect(await host.stateOf(id)).toBe('failed');
     expect(host.containersOf(id)).toEqual([]);
   });
 
-  test('for the time being is thrown, and the next run of the job brings it up', async () => {
+  test('temporarily is thrown, and the next run of the job starts it', async () => {
     let refused = 0;
     const host = oneHost({
       beforeStart: () => {
-        if (++refused <= 2) throw new Error('the daemon is away');
+        if (++refused <= 2) throw new Error('the daemon is unavailable');
       },
     });
     const instance = await host.pending();
-    await expect(host.spawn(instance)).rejects.toThrow('the daemon is away');
-    await expect(host.spawn(instance)).rejects.toThrow('the daemon is away');
+    await expect(host.spawn(instance)).rejects.toThrow('the daemon is unavailable');
+    await expect(host.spawn(instance)).rejects.toThrow('the daemon is unavailable');
     expect(await host.spawn(instance)).toMatchObject({ kind: 'ready' });
     expect(host.containersOf(instance.id)).toHaveLength(1);
     expect(host.killJobs.scheduled()).toHaveLength(1);
@@ -170,7 +170,7 @@ describe('an instance that is killed', () => {
     expect(host.killJobs.scheduled()).toEqual([]);
   });
 
-  // The kill found no container, as none was there yet; whoever makes it then must remove it.
+  // The kill ran before the container existed, so the start must remove it.
   test.each(['assignToHost', 'schedule', 'start'] as const)(
     'right after %s leaves nothing',
     async (step) => {
@@ -222,7 +222,7 @@ describe('an instance that is killed', () => {
 });
 
 describe('twice', () => {
-  test('in a row is once', async () => {
+  test('in sequence has no further effect', async () => {
     const host = oneHost();
     const instance = await host.ready();
     expect(await host.spawn(instance)).toEqual({ kind: 'superseded' });
@@ -230,8 +230,8 @@ describe('twice', () => {
     expect(host.containersOf(instance.id)).toHaveLength(1);
   });
 
-  // A worker that stalls loses its job to another, and then goes on beside it.
-  test('at once is one container that both call ready', async () => {
+  // A stalled worker loses its job to another, and then continues concurrently.
+  test('concurrently is one container that both runs report as ready', async () => {
     const host = oneHost();
     const instance = await host.pending();
     const spawned = await Promise.all([host.spawn(instance), host.spawn(instance)]);
@@ -241,13 +241,13 @@ describe('twice', () => {
     expect(host.killJobs.scheduled()).toHaveLength(1);
   });
 
-  test('at once, where one run fails after the other has published, leaves it serving', async () => {
+  test('concurrently, a failure of one run after the other has succeeded leaves the instance ready', async () => {
     const host = oneHost();
     const instance = await host.pending();
     let probes = 0;
     const timeout = host.spawn(instance, {
       async onProbe() {
-        // The slower run sees the instance through a fault of its own.
+        // The slower run fails for its own reason.
         if (++probes > 1) return;
         await host.spawn(instance);
         throw new ContainerStartError('it did not answer');
@@ -273,11 +273,11 @@ const steps: number[] = [];
 while ((await crashAt(steps.length + 1)).crashed) steps.push(steps.length + 1);
 
 describe('a crash after any step', () => {
-  test('is tried after each of them', () => {
+  test('covers at least five steps', () => {
     expect(steps.length).toBeGreaterThanOrEqual(5);
   });
 
-  test.each(steps)('(%i) and the job run again: one container that serves', async (step) => {
+  test.each(steps)('(%i) and another run of the job: one ready container', async (step) => {
     const { host, instance } = await crashAt(step);
     await host.spawn(instance);
     expect(host.containersOf(instance.id)).toHaveLength(1);
@@ -287,18 +287,18 @@ describe('a crash after any step', () => {
     expect(host.containersOf(instance.id)).toEqual([]);
   });
 
-  test.each(steps)('(%i) and nobody takes the job: its kill job ends it', async (step) => {
+  test.each(steps)('(%i) and no other run: the kill job ends it', async (step) => {
     const { host, instance } = await crashAt(step);
     const scheduled = host.killJobs.scheduled().length > 0;
     host.clock.advance(30_000);
     await host.fireKills();
     expect(host.containersOf(instance.id)).toEqual([]);
-    // A crash ahead of the kill job is one ahead of the container, and left to reconciliation.
+    // A crash before the kill job is also before the container. Reconciliation handles it.
     if (!scheduled) expect(await host.reconcile()).toBe(1);
     expect(await host.stateOf(instance.id)).toMatch(/gone|failed/);
   });
 
-  test.each(steps)('(%i) and the kill job lost as well: reconciliation ends it', async (step) => {
+  test.each(steps)('(%i) and a lost kill job: reconciliation ends it', async (step) => {
     const { host, instance } = await crashAt(step);
     host.clock.advance(30_000);
     host.killJobs.takeDue();

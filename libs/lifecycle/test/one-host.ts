@@ -18,15 +18,12 @@ export interface Ports {
   readonly killJobs: KillJobs;
 }
 
-type Given = Partial<InstanceDraft>;
+type DraftFields = Partial<InstanceDraft>;
 
-/** Watches, or breaks, the calls that one run makes; the state behind them stays. */
+/** Wraps the ports of one run, to record calls or to make them fail. The state is unchanged. */
 export type Through = (ports: Ports) => Ports;
 
-/**
- * One host in memory, with a clock that goes only when told to: what a worker does with it is
- * done through the real verbs.
- */
+/** One host in memory with a manual clock. The functions call the real use cases. */
 export function oneHost(
   options: { beforeStart?: (instance: Instance) => void; /** ms */ tombstone?: number } = {},
 ) {
@@ -38,9 +35,9 @@ export function oneHost(
   const containers = memoryContainers({ now, ...more });
   const ports: Ports = { instances, containers, killJobs };
   const serving = new Set<string>();
-  const mended: string[] = [];
+  const repaired: string[] = [];
   const faults: unknown[] = [];
-  const asked: string[] = [];
+  const requeued: string[] = [];
   const killed: Instance[] = [];
   const onKilled = (instance: Instance) => killed.push(instance);
   let addresses = 0;
@@ -50,22 +47,22 @@ export function oneHost(
     instances,
     killJobs,
     containers,
-    mended,
+    repaired,
     faults,
-    /** Ids that reconciliation has asked the workers for. */
-    asked,
-    /** Every instance that was told of as ended. */
+    /** Ids whose spawn job reconciliation has added. */
+    requeued,
+    /** Every instance that was reported as ended. */
     killed,
     /** Makes the probe succeed. */
     serve: (instance: { id: string }) => serving.add(instance.id),
-    /** An instance that will serve as soon as it has a container. */
-    async pending(input: Given = {}) {
+    /** An instance that becomes ready as soon as it has a container. */
+    async pending(input: DraftFields = {}) {
       const instance = await instances.create(sampleDraft(input));
       serving.add(instance.id);
       return instance;
     },
-    /** An instance that serves only where it is told to. */
-    silent: (input: Given = {}) => instances.create(sampleDraft(input)),
+    /** An instance that becomes ready only after `serve`. */
+    silent: (input: DraftFields = {}) => instances.create(sampleDraft(input)),
     spawn(
       { id, generation }: { id: string; generation: number },
       run: { through?: Through; onProbe?: (instance: Instance) => Promise<void> | void } = {},
@@ -99,21 +96,21 @@ export function oneHost(
         host: 'a',
         spawns: {
           add({ id }) {
-            asked.push(id);
+            requeued.push(id);
             return Promise.resolve();
           },
         },
-        onRepair: (kind) => mended.push(kind),
+        onRepair: (kind) => repaired.push(kind),
         onError: (_, __, error) => faults.push(error),
       }),
-    /** Does the kill jobs that are due, as a worker does: one whose lease runs on waits again. */
+    /** Runs the due kill jobs, as a worker does. A job whose lease has not ended waits again. */
     async fireKills() {
       for (const job of killJobs.takeDue()) {
         const done = await kill({ ...ports, onKilled }, job.id, 'due');
         killJobs.done(job, done.kind === 'leased' ? done.remaining : undefined);
       }
     },
-    async ready(input: Given = {}) {
+    async ready(input: DraftFields = {}) {
       const instance = await host.pending(input);
       await host.spawn(instance);
       const ready = await instances.get(instance.id);
@@ -127,7 +124,7 @@ export function oneHost(
   return host;
 }
 
-/** Writes down every call that changes something, as `what` or `what(why)`. */
+/** Records every call that changes something, as `name` or `name(reason)`. */
 export function recording(calls: string[]): Through {
   return wrapping((name, args, action) => {
     const quiet = [
@@ -149,7 +146,7 @@ export function recording(calls: string[]): Through {
 
 export class Crash extends Error {}
 
-/** The process dies as soon as its nth call has been done: no call after it goes through. */
+/** The process crashes after its nth call. No later call is executed. */
 export function crashingAfter(calls: number): Through {
   let done = 0;
   return wrapping(async (_, __, action) => {

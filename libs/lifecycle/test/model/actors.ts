@@ -8,7 +8,7 @@ import { pause, resume } from '../../src/suspend.ts';
 import type { Actor, Turns } from './turns.ts';
 import type { Host, World } from './world.ts';
 
-/** The verbs as they are, or one of them with a rule taken out. */
+/** The use cases. A test may replace one of them by a version without one rule. */
 export const VERBS = {
   spawn,
   kill,
@@ -25,8 +25,8 @@ export type Verbs = typeof VERBS;
 export const TTL = 30_000;
 export const POOL_AGE = 120_000;
 export const POOL = 'p';
-/** No scenario lets more time pass than this while somebody is handed a warm one, ms. */
-const LATE_BY = 6_000;
+/** Maximum time that a scenario lets pass between a claim and its kill job, ms. */
+const MAX_DELAY_MS = 6_000;
 export const draft = (id: string, pauses = false) =>
   sampleDraft({
     id,
@@ -38,7 +38,7 @@ export const draft = (id: string, pauses = false) =>
     timeout: TTL,
   });
 
-/** Everybody who does something to an instance, through the real verbs. */
+/** The actors that change an instance through the use cases. */
 export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
   const { store, killJobs, clock, promised } = world;
   let addresses = 0;
@@ -71,7 +71,7 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
         }
       },
     }),
-    /** The kill jobs that are due when its turn comes. */
+    /** Runs the kill jobs that are due at its turn. */
     fire: (host: Host): Actor => ({
       name: `kill jobs of ${host}`,
       process: `worker ${host}`,
@@ -146,7 +146,7 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
             isReachable: ({ id }) =>
               Promise.resolve(world.containersOf(id).some((it) => it.running)),
             refills: { request: () => Promise.resolve() },
-            onError: (error) => world.faults.push(`a claim was not settled: ${String(error)}`),
+            onError: (error) => world.faults.push(`a claim was not completed: ${String(error)}`),
           },
           draft('a1'),
           {},
@@ -155,12 +155,13 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
         if (got.kind !== 'claimed') return;
         const { id, expiresAt } = got.instance;
         world.claimed.add(id);
-        // As much later as it took between the claim and the arming; reconciliation sees to that.
-        const inTime = killJobs
+        // The kill job may be late by the time between the claim and the schedule call.
+        // Reconciliation corrects that.
+        const isScheduled = killJobs
           .scheduled()
-          .some((job) => job.id === id && job.dueAt <= expiresAt + LATE_BY);
+          .some((job) => job.id === id && job.dueAt <= expiresAt + MAX_DELAY_MS);
         const isThere = (await store.get(id))?.state === 'ready';
-        if (isThere && !inTime && clock.now() < expiresAt) {
+        if (isThere && !isScheduled && clock.now() < expiresAt) {
           world.faults.push('an instance was handed out without a kill job in time');
         }
         promise(id, expiresAt);
@@ -180,9 +181,9 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
       process: 'container',
       run: () => world.exit(host, id),
     }),
-    /** The daemon of a host tells its worker of every container that has ended. */
-    tell: (host: Host): Actor => ({
-      name: `news of ${host}`,
+    /** The daemon of a host reports every exit to its worker. */
+    reportExits: (host: Host): Actor => ({
+      name: `exits of ${host}`,
       process: `worker ${host}`,
       async run(through) {
         const ports = {
@@ -194,7 +195,7 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
         for (const exit of world.exits[host].splice(0)) await verbs.endExitedInstance(ports, exit);
       },
     }),
-    /** Redis loses what came after this was made, queues and all. */
+    /** Redis loses all data since the creation of this actor, including the queues. */
     loss: (): Actor => {
       const back = world.save();
       return {
@@ -206,10 +207,10 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
         },
       };
     },
-    /** A worker dies; what it was at is begun again by another process beside the same daemon. */
+    /** A worker crashes. Another process of the same host runs its jobs again. */
     crash: (host: Host): Actor => ({
-      name: `death of worker ${host}`,
-      process: 'fate',
+      name: `crash of worker ${host}`,
+      process: 'fault',
       run() {
         const cut = turns.end(`worker ${host}`);
         killJobs.takeBack(host);

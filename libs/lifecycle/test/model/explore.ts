@@ -1,6 +1,6 @@
 import type { Choose } from './turns.ts';
 
-/** Runs once in the order that `choose` gives; gives what was broken, and how it came to it. */
+/** Runs a scenario once in the order of `choose`. Returns the violated rule and the trace. */
 export type Run = (choose: Choose) => Promise<Broken | undefined>;
 
 export interface Broken {
@@ -14,30 +14,30 @@ export interface Explored {
 }
 
 /**
- * Runs in every order in which an actor that could go on is interrupted at most `interruptions`
- * times; whoever ends or waits for nobody may be followed by anybody. Few interruptions find
- * nearly every race there is (Musuvathi and Qadeer, PLDI 2007), and make the orders few.
+ * Runs every order with at most `interruptions` preemptions of an actor that could continue. After
+ * an actor that ends or waits, any actor may follow. A few preemptions find nearly all races
+ * (Musuvathi and Qadeer, PLDI 2007), and limit the number of orders.
  */
 export async function explore(run: Run, interruptions: number): Promise<Explored> {
   const open: number[][] = [[]];
   let runs = 0;
   for (let plan = open.pop(); plan; plan = open.pop()) {
     const input = plan;
-    const spent: number[] = [];
+    const interrupted: number[] = [];
     const taken: number[] = [];
     let last: string | undefined;
     const broken = await run((waiting) => {
-      const before = spent.at(-1) ?? 0;
-      const mayGoOn = waiting[0] === last;
+      const before = interrupted.at(-1) ?? 0;
+      const canContinue = waiting[0] === last;
       const choice = input[taken.length] ?? 0;
       if (taken.length >= input.length) {
-        const allowed = !mayGoOn || before < interruptions;
+        const allowed = !canContinue || before < interruptions;
         for (let other = 1; allowed && other < waiting.length; other++) {
           open.push([...taken, other]);
         }
       }
       taken.push(choice);
-      spent.push(before + (mayGoOn && choice > 0 ? 1 : 0));
+      interrupted.push(before + (canContinue && choice > 0 ? 1 : 0));
       last = waiting[choice];
       return choice;
     });
@@ -47,7 +47,7 @@ export async function explore(run: Run, interruptions: number): Promise<Explored
   return { runs, broken: undefined };
 }
 
-/** Runs in so many orders drawn by a seed: the same seed draws the same orders. */
+/** Runs `runs` random orders. The same seed gives the same orders. */
 export async function exploreRandomly(run: Run, runs: number, seed: number): Promise<Explored> {
   let state = seed;
   const draw = (below: number) => {

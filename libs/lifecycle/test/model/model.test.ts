@@ -9,7 +9,7 @@ import { explore, exploreRandomly } from './explore.ts';
 import { SCENARIOS, runOf } from './scenarios.ts';
 import type { World } from './world.ts';
 
-// The verbs themselves, in every order in which their calls can meet.
+// Runs the real use cases in every order of their calls.
 
 describe('no order of calls breaks a rule', () => {
   test.each(Object.entries(SCENARIOS))('%s', async (_, scenario) => {
@@ -28,7 +28,7 @@ interface Rule {
   readonly change?: (world: World) => void;
 }
 
-// A model that finds nothing could be blind: each of these takes one rule out of the real code.
+// Checks that the model can find errors: each entry removes one rule from the real code.
 const RULES: readonly Rule[] = [
   {
     without: 'reading the lease again when a kill job fires',
@@ -38,8 +38,8 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'intent before action',
-    scenario: 'two hosts start the same instance, one dies, and somebody ends it',
-    breaks: /nobody meant to end/,
+    scenario: 'two hosts start the same instance, one dies, and a client ends it',
+    breaks: /without an assignment or a kill job/,
     verbs: {
       async spawn(ports, id, generation) {
         const { instances, containers, addresses } = ports;
@@ -51,7 +51,7 @@ const RULES: readonly Rule[] = [
     },
   },
   {
-    without: 'the route before the container',
+    without: 'removing the route before the container',
     scenario: 'a renewal meets the deadline, its kill job and a reconciliation',
     breaks: /removed under an instance/,
     verbs: {
@@ -65,7 +65,7 @@ const RULES: readonly Rule[] = [
   },
   {
     without: 'a kill job for each generation',
-    scenario: 'a claim meets the end of its time in the pool',
+    scenario: 'a claim meets the end of the pool age',
     breaks: /handed out without a kill job/,
     change({ killJobs }) {
       const { schedule, cancel } = killJobs;
@@ -74,8 +74,8 @@ const RULES: readonly Rule[] = [
     },
   },
   {
-    without: 'a look at the host before an instance is published',
-    scenario: 'the store goes back to before another host began it',
+    without: 'the check of the host before an instance becomes ready',
+    scenario: 'the store loses the assignment to another host',
     breaks: /before its deadline|without a container|lost/,
     change({ store }) {
       const { markReady } = store;
@@ -83,8 +83,8 @@ const RULES: readonly Rule[] = [
     },
   },
   {
-    without: 'rpcRedis whose container it was that ended',
-    scenario: 'the store goes back to before another host began it, and the exits are told',
+    without: 'the check which container has exited',
+    scenario: 'the store loses the assignment to another host, and exits are reported',
     breaks: /exit of another container/,
     verbs: {
       async endExitedInstance(ports, { id }) {
@@ -95,9 +95,9 @@ const RULES: readonly Rule[] = [
     },
   },
   {
-    without: 'a look at what a pause has frozen',
+    without: 'the check for a resume after a pause',
     scenario: 'a deadline that pauses meets a resume',
-    breaks: /frozen that is ready/,
+    breaks: /container of a ready instance is paused/,
     verbs: {
       async kill(ports, id, reason) {
         const outcome = await ports.instances.startDraining(id, reason);
@@ -108,14 +108,14 @@ const RULES: readonly Rule[] = [
     },
   },
   {
-    without: 'thawing what serves',
-    scenario: 'a pause is overtaken by a resume, and cut short',
-    breaks: /frozen/,
+    without: 'the repair of paused containers',
+    scenario: 'a resume overtakes a pause, which a crash interrupts',
+    breaks: /instance is paused/,
     verbs: {
       reconcile(ports) {
         const { containers } = ports;
         const list = async () =>
-          (await containers.list()).map((seenContainer) => ({ ...seenContainer, paused: false }));
+          (await containers.list()).map((container) => ({ ...container, paused: false }));
         return reconcile({ ...ports, containers: { ...containers, list } });
       },
     },

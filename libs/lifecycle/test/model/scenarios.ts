@@ -6,14 +6,14 @@ import type { Actor } from './turns.ts';
 import { HOSTS, openWorld } from './world.ts';
 import type { World } from './world.ts';
 
-/** What is there at first, and who acts at the same time. */
+/** An initial state and concurrent actors. */
 export interface Scenario {
   readonly given: 'pending' | 'ready' | 'warm';
-  /** Its deadline pauses it. */
+  /** Whether the template pauses the instance at its deadline. */
   readonly pauses?: boolean;
-  /** Nobody dies in it, so nothing is left for a reconciliation to thaw. */
+  /** Without crashes, the pause rule must hold before any reconciliation. */
   readonly withoutReconciliation?: boolean;
-  /** In how many places somebody is interrupted at most: each more is ten times the orders. */
+  /** Maximum number of preemptions. Each further one multiplies the orders by about ten. */
   readonly interruptions: number;
   readonly actors: (actors: Actors, made: { id: string; generation: number }) => Actor[];
 }
@@ -21,7 +21,7 @@ export interface Scenario {
 const ID = 'a1';
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
-  'two hosts start the same instance, one dies, and somebody ends it': {
+  'two hosts start the same instance, one dies, and a client ends it': {
     given: 'pending',
     interruptions: 1,
     actors: (actors, { id, generation }) => [
@@ -41,7 +41,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       actors.reconcile('a'),
     ],
   },
-  'a start outlives the store': {
+  'the store loses its data during a start': {
     given: 'pending',
     interruptions: 2,
     actors: (actors, { id, generation }) => [
@@ -51,7 +51,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       actors.wait(6_000),
     ],
   },
-  'the store goes back to before another host began it': {
+  'the store loses the assignment to another host': {
     given: 'pending',
     interruptions: 2,
     actors: (actors, { id, generation }) => [
@@ -60,7 +60,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       actors.spawn('b', id, generation),
     ],
   },
-  'the store goes back to before another host began it, and the exits are told': {
+  'the store loses the assignment to another host, and exits are reported': {
     given: 'pending',
     interruptions: 1,
     actors: (actors, { id, generation }) => [
@@ -68,7 +68,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       actors.spawn('a', id, generation),
       actors.spawn('b', id, generation),
       actors.reconcile('a'),
-      actors.tell('a'),
+      actors.reportExits('a'),
     ],
   },
   'a renewal meets the deadline, its kill job and a reconciliation': {
@@ -92,7 +92,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       actors.crash('a'),
     ],
   },
-  'a request to kill meets the deadline, a death and a reconciliation': {
+  'a request to kill meets the deadline, a crash and a reconciliation': {
     given: 'ready',
     interruptions: 1,
     actors: (actors, { id }) => [
@@ -103,7 +103,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       actors.reconcile('a'),
     ],
   },
-  'a pause is overtaken by a resume, and cut short': {
+  'a resume overtakes a pause, which a crash interrupts': {
     given: 'ready',
     interruptions: 2,
     actors: (actors, { id }) => [
@@ -130,7 +130,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       actors.fire('a'),
     ],
   },
-  'a claim meets the end of its time in the pool': {
+  'a claim meets the end of the pool age': {
     given: 'warm',
     interruptions: 2,
     actors: (actors) => [
@@ -140,7 +140,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       actors.reconcile('a'),
     ],
   },
-  'two claims want the same one, and its container ends': {
+  'two claims of the same instance, and its container exits': {
     given: 'warm',
     interruptions: 1,
     actors: (actors, { id }) => [
@@ -156,7 +156,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     interruptions: 2,
     actors: (actors) => [actors.loss(), actors.claimWarm(), actors.wait(TTL), actors.fire('a')],
   },
-  'a container ends under a renewal and a kill': {
+  'a container exits during a renewal and a kill': {
     given: 'ready',
     interruptions: 2,
     actors: (actors, { id }) => [
@@ -166,14 +166,18 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       actors.requestKill(id),
     ],
   },
-  'a container ends, and its worker is told beside a reconciliation': {
+  'a container exits, and the exit is reported during a reconciliation': {
     given: 'ready',
     interruptions: 2,
-    actors: (actors, { id }) => [actors.exit('a', id), actors.tell('a'), actors.reconcile('a')],
+    actors: (actors, { id }) => [
+      actors.exit('a', id),
+      actors.reportExits('a'),
+      actors.reconcile('a'),
+    ],
   },
 };
 
-/** One run of a scenario: all act, then all comes to rest, then every deadline passes. */
+/** One run of a scenario: all actors finish, then the repairs run, then every deadline passes. */
 export function runOf(
   scenario: Scenario,
   verbs: Verbs = VERBS,
@@ -186,11 +190,11 @@ export function runOf(
     const made = await setUp(scenario, world);
     const actors = createActors(world, turns, verbs);
     for (const actor of scenario.actors(actors, made)) turns.start(actor);
-    await turns.untilAllAreDone(choose);
-    if (scenario.withoutReconciliation) await world.checkFrozen([ID]);
+    await turns.runToEnd(choose);
+    if (scenario.withoutReconciliation) await world.checkPaused([ID]);
     const repair = async () => {
       for (const host of HOSTS) {
-        await actors.tell(host).run((port) => port);
+        await actors.reportExits(host).run((port) => port);
         await actors.fire(host).run((port) => port);
         await actors.reconcile(host).run((port) => port);
       }
@@ -215,7 +219,7 @@ function brokenOf({ faults }: World, { trace }: Turns): Broken | undefined {
   return rule === undefined ? undefined : { rule, trace };
 }
 
-/** Brings the one instance of a scenario to where it begins, without anybody in between. */
+/** Creates the initial state of a scenario without concurrency. */
 async function setUp(
   { given: input, pauses = false }: Scenario,
   world: World,
@@ -230,7 +234,7 @@ async function setUp(
   const { id, generation } = made;
   if (input === 'pending') return made;
   const assigned = await store.assignToHost(id, generation, 'a');
-  if (!assigned) throw new Error('it could not be begun');
+  if (!assigned) throw new Error('it could not be assigned');
   await killJobs.schedule(assigned, made.timeout);
   const next = () => Promise.resolve(200);
   const started = await world.containers('a').start(assigned, next, () => Promise.resolve(true));

@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
-/** Something that happens at the same time as everything else, one call at a time. */
+/** A concurrent activity, executed one port call at a time. */
 export interface Actor {
   readonly name: string;
-  /** The process that it runs in: all that does dies together. */
+  /** The process that it runs in. All actors of a process crash together. */
   readonly process: string;
   readonly run: (through: Through) => Promise<unknown>;
 }
@@ -11,7 +11,7 @@ export interface Actor {
 /** Makes every call on a port wait for its turn. */
 export type Through = <T extends object>(port: T) => T;
 
-/** Who goes next among those who wait; the first is whoever went last, where he waits. */
+/** Selects the next actor. If the last actor is waiting, it is the first entry. */
 export type Choose = (waiting: readonly string[]) => number;
 
 interface Waiting {
@@ -21,8 +21,8 @@ interface Waiting {
 }
 
 /**
- * Lets actors go on in an order of somebody's choice. Between two calls to a port an actor does
- * nothing that another could see, so the orders of calls are all the orders that there are.
+ * Runs actors in a chosen order. Between two port calls an actor has no visible effect, so the
+ * orders of port calls cover all interleavings.
  */
 export class Turns {
   readonly trace: string[] = [];
@@ -45,7 +45,7 @@ export class Turns {
     );
   }
 
-  /** The process dies: nothing that runs in it ever goes on. Gives what was cut short. */
+  /** Crashes a process. Its actors never continue. Returns the interrupted actors. */
   end(process: string): Actor[] {
     const cut = [...this.#running].filter((actor) => actor.process === process);
     for (const actor of cut) this.#running.delete(actor);
@@ -53,10 +53,10 @@ export class Turns {
     return cut;
   }
 
-  /** Lets everybody go on, one call at a time, until all have come to their end. */
-  async untilAllAreDone(choose: Choose): Promise<void> {
+  /** Runs all actors, one call at a time, until all have finished. */
+  async runToEnd(choose: Choose): Promise<void> {
     for (;;) {
-      // Whatever is not waiting for its turn goes on until it does.
+      // Let every running actor continue until its next call.
       await turn();
       if (this.#waiting.length === 0) return;
       this.#waiting.sort((a, b) => this.#rank(a) - this.#rank(b));

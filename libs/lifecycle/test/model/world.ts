@@ -16,12 +16,12 @@ interface Exit {
   readonly containerId: string;
 }
 
-/** Ends that may come before the deadline: somebody asked, or the container ended by itself. */
+/** Reasons of ends before the deadline: a request of a client, or an exit of the container. */
 const EARLY = ['request', 'exited', 'oom', 'start_failed'];
 
 /**
- * Two hosts, one store and its queues in memory, and expectations of what was promised. Every change
- * is checked as it is made; `faults` holds what broke a rule.
+ * Two hosts, one store and its queues in memory, and the deadlines that clients were promised.
+ * Every change is checked immediately. `faults` holds the violated rules.
  */
 export function openWorld() {
   const clock = manualClock();
@@ -30,30 +30,28 @@ export function openWorld() {
   const killJobs = memoryKillJobs(now);
   const daemons = { a: memoryContainers({ now }), b: memoryContainers({ now }) };
   const faults: string[] = [];
-  /** The latest deadline that somebody was told of, by id. */
+  /** The latest deadline that a client has received, by id. */
   const promised = new Map<string, number>();
-  const everArmed = new Set<string>();
-  /** Containers that have ended, of which their worker has not been told yet. */
+  const everScheduled = new Set<string>();
+  /** Exits that have not been reported to the worker yet. */
   const exits = { a: [] as Exit[], b: [] as Exit[] };
   const claimed = new Set<string>();
-  /** Since the store has lost something, what was written before may be gone from it. */
+  /** Whether the store has lost data. Earlier writes may then be missing. */
   let hasLost = false;
 
   const containersOf = (id: string) =>
     HOSTS.flatMap((host) =>
       [...daemons[host].containers.values()]
-        .filter((memoryContainer) => memoryContainer.id === id)
-        .map((memoryContainer) => ({ ...memoryContainer, host })),
+        .filter((container) => container.id === id)
+        .map((container) => ({ ...container, host })),
     );
 
-  /** Checks the end of a container, at the moment at which it is taken away. */
+  /** Checks the removal of a container before it happens. */
   const checkRemoval = async (host: Host, id: string): Promise<void> => {
-    const mine = [...daemons[host].containers.values()].filter(
-      (memoryContainer) => memoryContainer.id === id,
-    );
+    const mine = [...daemons[host].containers.values()].filter((container) => container.id === id);
     const instance = await store.get(id);
     if (!mine.some(({ running }) => running)) return;
-    // A loss may take back an end that was under way.
+    // A loss of data may revert a kill in progress.
     if (!hasLost && instance && isServing(instance.state) && instance.host === host) {
       faults.push(`a container was removed under an instance that is ${instance.state}`);
     }
@@ -64,17 +62,17 @@ export function openWorld() {
     }
   };
 
-  /** Has the daemon of a host tell of what ends by `act`. */
-  const telling = async (host: Host, action: () => Promise<void> | void): Promise<void> => {
+  /** Records the exits that `action` causes on a host. */
+  const recordExits = async (host: Host, action: () => Promise<void> | void): Promise<void> => {
     const running = () =>
-      [...daemons[host].containers.values()].filter((memoryContainer) => memoryContainer.running);
+      [...daemons[host].containers.values()].filter((container) => container.running);
     const before = running();
     await action();
     const left = new Set(running().map(({ containerId }) => containerId));
     exits[host].push(...before.filter(({ containerId }) => !left.has(containerId)));
   };
 
-  // What was decided of one container must not end an instance that another serves.
+  // The exit of one container must not end an instance that another container serves.
   const { startDraining } = store;
   store.startDraining = async (id, reason, message) => {
     const instance = await store.get(id);
@@ -92,28 +90,28 @@ export function openWorld() {
     ...daemons[host],
     async start(instance, next, reportProgress) {
       const known = await store.get(instance.id);
-      if (!hasLost && (known?.host !== host || !everArmed.has(instance.id))) {
-        faults.push('a container was started that nobody meant to end');
+      if (!hasLost && (known?.host !== host || !everScheduled.has(instance.id))) {
+        faults.push('a container was started without an assignment or a kill job');
       }
       return daemons[host].start(instance, next, reportProgress);
     },
     async removeInstance(id, grace) {
       await checkRemoval(host, id);
-      await telling(host, () => daemons[host].removeInstance(id, grace));
+      await recordExits(host, () => daemons[host].removeInstance(id, grace));
     },
     async remove(containerId) {
       const found = [...daemons[host].containers.values()].find(
-        (memoryContainer) => memoryContainer.containerId === containerId,
+        (container) => container.containerId === containerId,
       );
       if (found) await checkRemoval(host, found.id);
-      await telling(host, () => daemons[host].remove(containerId));
+      await recordExits(host, () => daemons[host].remove(containerId));
     },
   });
 
   const keeping: KillJobs = {
     ...killJobs,
     async schedule(instance, delay) {
-      everArmed.add(instance.id);
+      everScheduled.add(instance.id);
       await killJobs.schedule(instance, delay);
     },
   };
@@ -124,7 +122,8 @@ export function openWorld() {
     killJobs: { ...killJobs, ...keeping },
     daemons,
     exits,
-    exit: (host: Host, id: string) => telling(host, () => daemons[host].exit(id, { exitCode: 1 })),
+    exit: (host: Host, id: string) =>
+      recordExits(host, () => daemons[host].exit(id, { exitCode: 1 })),
     containers,
     containersOf,
     faults,
@@ -133,7 +132,7 @@ export function openWorld() {
     get hasLost() {
       return hasLost;
     },
-    /** Gives what sets store and queues back to how they are now; promises made since are void. */
+    /** Saves store and queues. The returned function restores them and drops later promises. */
     save(): () => void {
       const back = [store.save(), killJobs.save()];
       const before = [...promised];
@@ -144,23 +143,28 @@ export function openWorld() {
         for (const [id, deadline] of before) promised.set(id, deadline);
       };
     },
-    /** What must hold when all is quiet and everybody is well. */
+    /** Rules that must hold after all actors and repairs have finished. */
     async checkRest(ids: readonly string[]): Promise<void> {
       for (const id of ids) check(id, await store.get(id));
     },
-    /** What must hold before any repair: a visitor of one that is frozen waits for a reconciliation. */
-    async checkFrozen(ids: readonly string[]): Promise<void> {
+    /**
+     * A rule that must hold without a repair: a client of a paused container would wait for
+     * reconciliation.
+     */
+    async checkPaused(ids: readonly string[]): Promise<void> {
       for (const id of ids) {
         const { state, host } = (await store.get(id)) ?? {};
-        const isFrozen = containersOf(id).some((item) => item.host === host && item.paused);
-        if (state === 'ready' && isFrozen) faults.push('a container is frozen that is ready');
+        const isPaused = containersOf(id).some((item) => item.host === host && item.paused);
+        if (state === 'ready' && isPaused)
+          faults.push('the container of a ready instance is paused');
       }
     },
-    /** What must hold when every deadline has passed. */
+    /** Rules that must hold after every deadline. */
     async checkEnd(ids: readonly string[]): Promise<void> {
       for (const id of ids) {
         const instance = await store.get(id);
-        if (instance && !isDead(instance.state)) faults.push(`it is ${instance.state} for ever`);
+        if (instance && !isDead(instance.state))
+          faults.push(`an instance stays ${instance.state} for ever`);
         if (containersOf(id).length > 0) faults.push('a container is left for ever');
       }
       if (killJobs.scheduled().length > 0) faults.push('a kill job is left for ever');
@@ -172,9 +176,9 @@ export function openWorld() {
     if (there.length > 1) faults.push(`${there.length} containers have one id`);
     if (!instance || isDead(instance.state)) {
       if (there.length > 0) faults.push('a container has no instance');
-      // A proxy that stood still between a claim and its arming arms for one that is dead by then.
-      const left =
-        killJobs.scheduled().some((armedKill) => armedKill.id === id) && !claimed.has(id);
+      // A proxy that stalls between a claim and the schedule call may schedule a kill job for a
+      // dead instance.
+      const left = killJobs.scheduled().some((job) => job.id === id) && !claimed.has(id);
       if (left && !hasLost) faults.push('a kill job has no instance');
       if (!instance) return;
     }
@@ -182,10 +186,9 @@ export function openWorld() {
     const { state, reason = '' } = instance;
     if (isServing(state)) {
       if (!mine) faults.push(`an instance is ${state} without a container`);
-      if (mine?.paused && state !== 'paused') faults.push(`a container is frozen that is ${state}`);
-      const job = killJobs
-        .scheduled()
-        .find((armedKill) => armedKill.id === id && armedKill.host === instance.host);
+      if (mine?.paused && state !== 'paused')
+        faults.push(`the container of a ${state} instance is paused`);
+      const job = killJobs.scheduled().find((job) => job.id === id && job.host === instance.host);
       if (!job) faults.push('an instance has no kill job');
       else if (job.dueAt > instance.expiresAt) faults.push('a kill job is due too late');
     }
