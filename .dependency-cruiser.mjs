@@ -1,16 +1,16 @@
 /**
- * The rooms of the workspace and what may be imported where; scripts/boundaries.test.mjs plants a
- * violation of each rule and expects it to be found.
+ * The import rules of the workspace. scripts/boundaries.test.mjs plants a violation of each rule
+ * and expects that it is found.
  */
 
-/** Tests, and the apps that are made of them. */
+/** Tests, and the apps that consist of tests. */
 const TEST = '(\\.test\\.ts$|/test/|^tests/)';
 const ENTRY = '^apps/[^/]+/src/(main|remove-all|build-image|prepare-tests)\\.ts$';
 
-/** Product code: neither tests nor what only tests use. */
+/** Product code: neither tests nor code that only tests use. */
 const product = (path) => ({ path, pathNot: [TEST] });
 
-/** What of the libraries a library may import, beside itself. */
+/** The libraries that a library may import, in addition to itself. */
 const mayImport = {
   lifecycle: ['domain'],
   store: ['domain', 'lifecycle'],
@@ -29,21 +29,22 @@ export default {
   forbidden: [
     {
       name: 'no-circle',
-      comment: 'Two files that need each other are one file, or want a third.',
+      comment: 'Merge two files that import each other, or move the shared part to a third.',
       severity: 'error',
       from: {},
       to: { circular: true },
     },
     {
       name: 'domain-imports-nothing',
-      comment: 'The rules are pure: not even node: may be imported.',
+      comment: 'The domain is pure: it may not even import node: modules.',
       severity: 'error',
       from: product('^libs/domain/'),
       to: { pathNot: '^libs/domain/' },
     },
     {
       name: 'lifecycle-takes-ports',
-      comment: 'The verbs know the world through their parameters alone; hashes and chance aside.',
+      comment:
+        'Use cases get their dependencies as parameters. Only crypto is allowed, for hashes and random ids.',
       severity: 'error',
       from: product('^libs/lifecycle/'),
       to: { pathNot: ['^libs/lifecycle/', '^libs/domain/', '^crypto$'] },
@@ -63,7 +64,7 @@ export default {
     },
     {
       name: 'no-app-to-app',
-      comment: 'Apps meet in Redis and over HTTP.',
+      comment: 'Apps communicate through Redis and HTTP.',
       severity: 'error',
       from: { path: '^apps/([^/]+)/' },
       to: { path: '^apps/', pathNot: '^apps/$1/' },
@@ -77,7 +78,8 @@ export default {
     },
     {
       name: 'libraries-by-their-name',
-      comment: 'What a library shows is in its index; a path into it would bind to the rest.',
+      comment:
+        'The index of a library is its public interface. An import of an inner path would depend on internals.',
       severity: 'error',
       from: { path: '^(apps|libs|tests)/([^/]+)/' },
       to: {
@@ -91,22 +93,21 @@ export default {
     },
     {
       name: 'docker-in-one-folder',
-      comment: 'The daemon is spoken to in one place, where every call has its deadline.',
+      comment: 'Only one folder calls the Docker daemon, and there every call has a timeout.',
       severity: 'error',
       from: { pathNot: ['^libs/worker/src/docker/', '^libs/worker/test/'] },
       to: { path: 'node_modules/(@types/)?dockerode/' },
     },
     {
       name: 'forwarding-in-one-folder',
-      comment: 'The guards against hostile requests stand on one path.',
+      comment: 'The checks against hostile requests are in one folder.',
       severity: 'error',
       from: { pathNot: ['^libs/proxy/(src|test)/data-plane/', '^tests/bench/'] },
       to: { path: 'node_modules/(undici|http-proxy|@types/http-proxy)/' },
     },
     {
       name: 'routes-have-declarations',
-      comment:
-        'A route is mounted by mountRoutes, with the declaration that it is checked against.',
+      comment: 'Mount a route with mountRoutes, which checks requests against its declaration.',
       severity: 'error',
       from: { path: '^(apps|libs)/', pathNot: '^libs/http/' },
       to: { path: 'node_modules/(@koa/(router|bodyparser)|@types/koa__router|koa-router)/' },
@@ -119,8 +120,7 @@ export default {
     },
     {
       name: 'no-unlisted-package',
-      comment:
-        "What is imported stands in the package's own package.json, or the root's for tools.",
+      comment: "A package's own package.json must list its imports; the root's lists tools.",
       severity: 'error',
       from: { path: '^(apps|libs|tests)/' },
       to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'] },
@@ -133,7 +133,7 @@ export default {
     },
     {
       name: 'no-dead-file',
-      comment: 'Every file of the product is reached from something that is started.',
+      comment: 'Every file of the product must be reachable from an entry point.',
       severity: 'error',
       from: { path: ENTRY },
       to: {
@@ -151,7 +151,7 @@ export default {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    // Plain scripts under src are sent to browsers as they are.
+    // Plain scripts under src are sent to browsers unchanged.
     exclude: { path: ['/test-results/', '^(apps|libs|tests)/[^/]+/src/.*\\.js$'] },
     tsPreCompilationDeps: true,
     combinedDependencies: true,

@@ -6,7 +6,7 @@ const environment = {
 };
 const keys = [/^\}:/, /^\{\w*\}:/].map((pattern) => ({
   selector: `:matches(TemplateElement[value.raw=${pattern}], Literal[value=${pattern}])`,
-  message: 'Redis keys are named in libs/store alone.',
+  message: 'Only libs/store builds Redis keys.',
 }));
 
 export default tseslint.config(
@@ -49,19 +49,19 @@ export default tseslint.config(
         {
           object: 'ctx',
           property: 'URL',
-          message: 'Of a Host that is no URL’s it has no query: read ctx.querystring.',
+          message: 'For an invalid Host, ctx.URL has no query. Read ctx.querystring.',
         },
       ],
       'no-restricted-syntax': ['error', environment, ...keys],
     },
   },
   {
-    // The tests' own deployment hands its environment on to the processes that it starts.
+    // The test deployment passes its environment on to the processes that it starts.
     files: ['apps/*/src/config.ts', 'tests/*/src/config.ts', 'tests/support/src/deployment.ts'],
     rules: { 'no-restricted-syntax': ['error', ...keys] },
   },
   {
-    // The command line: what it prints is what it is for.
+    // The command line prints its results.
     files: ['apps/cli/src/**/*.ts'],
     rules: { 'no-console': 'off' },
   },
@@ -75,7 +75,7 @@ export default tseslint.config(
   },
   {
     files: ['**/*.test.ts', '**/test/**/*.ts', 'tests/**/*.ts'],
-    // Ports and what stands in for them are objects of closures, taken apart freely in tests.
+    // Ports and their test doubles are plain objects, so tests may destructure their methods.
     rules: { '@typescript-eslint/unbound-method': 'off' },
   },
 );

@@ -5,7 +5,7 @@ import { cruise } from 'dependency-cruiser';
 import { expect, onTestFinished, test } from 'vitest';
 import rules from '../.dependency-cruiser.mjs';
 
-/** A workspace in small that keeps to every rule. */
+/** A small workspace that follows every rule. */
 const CLEAN = {
   'apps/proxy/src/main.ts': "import '@ephemera/proxy';",
   'libs/proxy/src/index.ts': "import '@ephemera/store';\nimport './data-plane/forward.ts';",
@@ -21,7 +21,7 @@ const CLEAN = {
   'tests/e2e/src/index.ts': "import '@ephemera/test-support';",
 };
 
-/** What each rule is there to find. */
+/** A violation of each rule. */
 const PLANTED = {
   'no-circle': {
     'libs/store/src/index.ts': "import './other.ts';",
@@ -57,7 +57,7 @@ const PLANTED = {
   'no-orphan': { 'libs/worker/src/alone.ts': 'export const alone = 1;' },
 };
 
-/** Writes a workspace into a folder of its own, with stand-ins for the packages. */
+/** Writes a workspace into a folder of its own, with stubs of the packages. */
 function lay(files) {
   const folder = mkdtempSync(join(tmpdir(), 'ephemera-boundaries-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -102,7 +102,7 @@ async function brokenRules(files) {
   return [...new Set(output.summary.violations.map(({ rule }) => rule.name))];
 }
 
-test('a workspace that keeps to the rules passes', async () => {
+test('a workspace that follows the rules passes', async () => {
   expect(await brokenRules(CLEAN)).toEqual([]);
 });
 

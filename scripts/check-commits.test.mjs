@@ -31,7 +31,7 @@ test.each([
   expect(commitProblems(message).join(' ')).toContain(problem);
 });
 
-test('commits that are older than the script, merges and commits of bots are exempt', () => {
+test('commits older than the script, merges and commits of bots are exempt', () => {
   const { git, folder, commit } = repository();
   commit('whatever was usual before');
   addScript(folder);

@@ -24,7 +24,7 @@ import { currentFingerprint, writeRecord } from './lock-record.mjs';
 import { prepare, root } from './prepare.mjs';
 
 /**
- * Proves that `npm ci` and `npm start` work with each pair of Node and npm that people have.
+ * Proves that `npm ci` and `npm start` work with each supported pair of Node and npm.
  *
  * For each pair, on fresh copies of the tracked files:
  * 1. `npm start -- --help` without install scripts: `npm ci` passes, and the pinned Node runs the
@@ -32,7 +32,6 @@ import { prepare, root } from './prepare.mjs';
  * 2. The same with install scripts, in a network namespace without interfaces and with the packages
  *    from npm's cache: no install script needs a network. The files that the scripts changed are
  *    listed; none may be outside node_modules.
- *
  * 3. `npm ci` in each other folder with a lock file, as the tests and the bench run it.
  *
  * For the pair of the Dockerfile, its own `npm ci` is proved as well.
@@ -75,7 +74,7 @@ const running = new Set();
 function run(command, env = process.env) {
   return new Promise((resolve, reject) => {
     const options = { env, timeout: STEP_TIMEOUT_MS, maxBuffer: 1 << 28, encoding: 'utf8' };
-    // A process group of its own, so that it can be ended with all that it started.
+    // In its own process group, so that it can be ended with all of its children.
     const child = execFile('setsid', command, options, (error, stdout, stderr) => {
       running.delete(child);
       if (error === null) return resolve(stdout);

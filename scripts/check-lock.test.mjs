@@ -10,7 +10,7 @@ import { unproved } from './lock-smoke.mjs';
 
 const root = join(import.meta.dirname, '..');
 
-test('a version belongs to a line by whole numbers', () => {
+test('a version line matches whole numbers', () => {
   expect(isOfLine('v20.19.5', '20')).toBe(true);
   expect(isOfLine('10.8.3', '10.8')).toBe(true);
   expect(isOfLine('11.60.0', '11.6')).toBe(false);
@@ -29,7 +29,7 @@ test('the table has a line for each pair', () => {
   ]);
 });
 
-test('the mirror is the one that apt uses for Debian itself', () => {
+test('the mirror is that of Debian itself, not of another origin', () => {
   const targets =
     'Other||http://a.test/\nDebian|Debian-Security|http://b.test/\nDebian|Debian|http://c.test/';
   expect(debianMirror(targets)).toBe('http://c.test/');

@@ -16,7 +16,7 @@ test('the coverage provider has the version of Vitest', () => {
   expect(provider).toBe(vitest);
 });
 
-test('the workflows run scripts that exist, check and test among them', () => {
+test('the workflows run existing scripts, including check and test', () => {
   const folder = '.github/workflows';
   const text = readdirSync(join(root, folder))
     .map((file) => read(join(folder, file)))

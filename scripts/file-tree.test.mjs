@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 
 import { byPackage, changedPaths, readTree } from './file-tree.mjs';
 
-test('what an install script added, removed or changed is found, links included', () => {
+test('finds files and links that were added, removed or changed', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ephemera-tree-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   mkdirSync(join(folder, '@a/b'), { recursive: true });

@@ -3,8 +3,8 @@ import tseslint from 'typescript-eslint';
 import { expect, test } from 'vitest';
 import config from '../eslint.config.mjs';
 
-/** The rules of the project's own, as they stand for a file; the last that fits it counts. */
-function faultsIn(file, code) {
+/** Runs the project's own rules for a file. The last matching configuration wins. */
+function violationsIn(file, code) {
   const rules = config
     .filter(({ files, rules }) => files && rules?.['no-restricted-syntax'])
     .map(({ files, rules }) => ({
@@ -30,5 +30,5 @@ test.each([
   ['apps/worker/src/config.ts', 'process.env.HOME;', []],
   ['libs/worker/src/kill-worker.test.ts', "process.env.HOME; get('{ns}:hosts');", []],
 ])('%s: %s', (file, code, expected) => {
-  expect(faultsIn(file, code)).toEqual(expected);
+  expect(violationsIn(file, code)).toEqual(expected);
 });

@@ -5,7 +5,7 @@ import { addressesIn, registriesIn, scriptViolations, violations } from './lock-
 const koa = { version: '3.3.0', integrity: 'sha512-a', funding: 'https://example.test/koa' };
 const lockText = (packages) => JSON.stringify({ name: 'x', lockfileVersion: 3, packages });
 
-test('a lock file without addresses passes: folders of the workspace and funding links are none', () => {
+test('a lock file without addresses passes; workspace folders and funding links do not count', () => {
   const packages = {
     '': { dependencies: { koa: '^3.0.0', typescript7: 'npm:typescript@7.0.2' } },
     'node_modules/@ephemera/cli': { resolved: 'apps/cli', link: true },
@@ -25,7 +25,7 @@ test.each([
   ]);
 });
 
-test('a package without its hash is refused', () => {
+test('a package without an integrity hash is refused', () => {
   const text = lockText({ 'node_modules/koa': { version: '3.3.0' } });
   expect(violations('package-lock.json', text)).toEqual([
     'package-lock.json: node_modules/koa has no integrity hash.',
@@ -43,7 +43,7 @@ test.each([
   ]);
 });
 
-test('a package.json may say where the project lives, and names no registry to publish to', () => {
+test('a package.json may name its repository, but no registry', () => {
   expect(violations('package.json', '{"repository":"https://example.test/e.git"}')).toEqual([]);
   const named = '{"publishConfig":{"registry":"https://registry.example.test"}}';
   expect(violations('libs/client/package.json', named)).toContain(

@@ -8,8 +8,8 @@ import { makeRunnable } from './pinned-node.mjs';
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
- * From a bare checkout to one whose packages are installed. Runs on the Node of the machine,
- * however old; everything after it runs on the Node that the project pins.
+ * Installs the packages of a bare checkout. Runs on the Node of the machine, however old.
+ * Everything after it runs on the Node that the project pins.
  *
  * @returns the pinned Node, and an environment in which `node` is that one
  */
@@ -31,7 +31,7 @@ export async function prepare() {
 }
 
 /**
- * Why Ephemera does not run on a platform, and what to do; undefined where it runs.
+ * Returns why Ephemera does not run on a platform, and what to do; undefined if it runs.
  *
  * @param {string} platform as in `process.platform`
  * @param {string} arch as in `process.arch`
@@ -45,7 +45,7 @@ export function unsupportedPlatform(platform, arch) {
   );
 }
 
-/** Ends the process with one line that says why. */
+/** Ends the process with a one-line reason. */
 function fail(message) {
   console.error(message);
   process.exit(1);

@@ -19,7 +19,7 @@ test.each([
 });
 
 test.each(['start', 'test', 'check'])(
-  'npm run %s ends with that message, and installs nothing',
+  'npm run %s exits with that message and installs nothing',
   (name) => {
     const fake = "Object.defineProperty(process, 'platform', { value: 'darwin' })";
     const script = fileURLToPath(new URL(`./${name}.mjs`, import.meta.url));

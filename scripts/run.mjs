@@ -1,20 +1,20 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 
-const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const forwardedSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /**
- * Runs a command in the foreground, hands on the signals that arrive here, and waits for its end.
+ * Runs a command in the foreground, forwards signals to it, and waits until it ends.
  *
- * @returns its exit code; 128 and more where a signal ended it, as shells have it
+ * @returns its exit code; 128 plus the signal number if a signal ended it, as in shells
  */
 export function run(file, args, options) {
   return new Promise((resolve) => {
     const child = spawn(file, args, { stdio: 'inherit', ...options });
-    const handOn = (signal) => child.kill(signal);
-    for (const signal of passedOn) process.on(signal, handOn);
+    const forward = (signal) => child.kill(signal);
+    for (const signal of forwardedSignals) process.on(signal, forward);
     const end = (code) => {
-      for (const signal of passedOn) process.off(signal, handOn);
+      for (const signal of forwardedSignals) process.off(signal, forward);
       resolve(code);
     };
     child.once('error', (error) => {

@@ -1,4 +1,4 @@
-/** Runs a test suite's program on the pinned Node: `suite.mjs FILE [ARGUMENTS]`. */
+/** Runs the program of a test suite on the pinned Node: `suite.mjs FILE [ARGUMENTS]`. */
 import { prepare, root } from './prepare.mjs';
 import { run } from './run.mjs';
 

@@ -13,13 +13,13 @@ const programs = [
 
 const run = (...args) => spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
 
-test.each(programs)('%s prints its help, and starts nothing', (program) => {
+test.each(programs)('%s prints its help and starts nothing', (program) => {
   const { status, stdout, stderr } = run(join(root, program), '--help');
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   expect(stdout).toMatch(/^Usage: npm run [\s\S]*--help/);
 });
 
-test.each(programs)('%s refuses what it does not know with exit code 2', (program) => {
+test.each(programs)('%s refuses unknown arguments with exit code 2', (program) => {
   const { status, stdout, stderr } = run(join(root, program), '--nonsense');
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   expect(stderr).toContain('nonsense');

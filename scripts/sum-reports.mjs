@@ -1,15 +1,15 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
-/** Where Vitest leaves its report; Nx brings it back when it answers from its cache. */
+/** The path of Vitest's report. Nx restores it when it answers from its cache. */
 const reportFile = 'test-results/vitest.json';
 
-/** Removes the reports of earlier runs, so that a project that crashes cannot show an old one. */
+/** Removes the reports of earlier runs, so that a project that crashes does not show an old one. */
 export function forgetReports(projects) {
   for (const project of projects) rmSync(join(project, reportFile), { force: true });
 }
 
-/** Adds up what the projects' runs have reported. */
+/** Adds up the reports of the projects. */
 export function sumReports(projects) {
   const sums = { passed: 0, failed: 0, skipped: 0, faults: [] };
   for (const project of projects) {
@@ -20,8 +20,8 @@ export function sumReports(projects) {
 }
 
 /**
- * @param report Vitest's JSON report. A file that fails before its tests are known (a broken
- *   import, a failed hook) has no failed test in it, and yet it counts.
+ * @param report Vitest's JSON report. A file that fails before its tests are collected (a broken
+ * import, a failed hook) contains no failed test, but counts as one.
  */
 export function add(sums, project, report) {
   sums.passed += report.numPassedTests;

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { add } from './sum-reports.mjs';
 
-test('tests count, and so does a file that breaks before its tests are known', () => {
+test('tests count, and so does a file that fails before its tests are collected', () => {
   const sums = { passed: 2, failed: 0, skipped: 0, faults: [] };
   add(sums, 'store', {
     numPassedTests: 1,

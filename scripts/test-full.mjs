@@ -1,6 +1,6 @@
 /**
- * `npm run test:full`: the longer suites at a moderate length, about 20 minutes. Each has a small part
- * in `npm test`, and its own command for its full length (docs/RELIABILITY.md, docs/ADVERSARY.md).
+ * `npm run test:full`: the longer suites at a moderate length, about 20 minutes. `npm test`
+ * includes a small part of each. Each suite has its own command for the full length.
  */
 import { prepare, root } from './prepare.mjs';
 import { run } from './run.mjs';
@@ -21,10 +21,10 @@ const { node, env } = await prepare();
 const failed = [];
 for (const args of RUNS) {
   const code = await run(node, args, { cwd: root, env });
-  // A signal is for the whole run.
+  // A signal stops the whole run.
   if (code > 128) process.exit(code);
   if (code !== 0) failed.push(args.join(' '));
 }
-for (const each of failed) console.log(`failed: node ${each}`);
+for (const command of failed) console.log(`failed: node ${command}`);
 console.log(`${RUNS.length - failed.length} of ${RUNS.length} suites passed`);
 process.exitCode = failed.length > 0 ? 1 : 0;

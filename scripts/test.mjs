@@ -17,7 +17,7 @@ const projects = ['apps', 'libs', 'tests']
   .flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(root, folder, name)))
   .concat(join(root, 'scripts'));
 
-const given = process.argv.slice(2).filter((each) => each !== '--quick');
+const nxArgs = process.argv.slice(2).filter((arg) => arg !== '--quick');
 const isQuick = process.argv.includes('--quick');
 
 const { node, env } = await prepare();
@@ -30,17 +30,17 @@ if (prepared !== 0) {
 forgetReports(projects);
 const nxEnv = {
   ...env,
-  // The daemon would outlive the run; the terminal UI would hide what the tests print.
+  // The daemon would outlive the run, and the terminal UI would hide the output of the tests.
   ...{ NX_DAEMON: 'false', NX_TUI: 'false' },
-  // A suite starts hundreds of processes of the same few programs: each is compiled once.
+  // A suite starts hundreds of processes of a few programs. The cache compiles each one once.
   NODE_COMPILE_CACHE: join(root, '.ephemera/cache/node'),
 };
 const nx = ['run-many', '-t', 'test', '--parallel=1', '--output-style=stream'];
 const mode = isQuick ? ['--', '--mode=quick'] : [];
-// Libraries first: a broken one would fail every suite, and says more.
+// Libraries first: a broken one fails every suite, and its own tests give the cause.
 const phases =
-  given.length > 0
-    ? [given]
+  nxArgs.length > 0
+    ? [nxArgs]
     : [[`--exclude=${SUITES.join(',')}`], [`--projects=${SUITES.join(',')}`]];
 let code = 0;
 for (const phase of phases) {
