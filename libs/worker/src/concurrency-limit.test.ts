@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { limitConcurrency } from './concurrency-limit.ts';
 
-test('what is too much waits in order, and what may be last lets all else go before it', async () => {
+test('calls beyond the limit wait in order, and `last` calls run after all others', async () => {
   const through = limitConcurrency(2);
   const begun: string[] = [];
   const killRequests = new Map<string, () => void>();
@@ -20,7 +20,7 @@ test('what is too much waits in order, and what may be last lets all else go bef
   expect(begun).toEqual(['a', 'b', 'c', 'd', 'pool']);
 });
 
-test('work that fails leaves its lane to the next', async () => {
+test('failed work frees its slot', async () => {
   const through = limitConcurrency(1);
   const failed = through(() => Promise.reject(new Error('no')));
   await expect(failed).rejects.toThrow('no');

@@ -5,8 +5,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { describeNetwork } from './docker/instances-network.ts';
 import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
 
-// A machine with both kinds of iptables, whose daemon uses the one or the other: a network
-// namespace with the daemon's chain and the bridge in it.
+// Runs in a network namespace with both iptables backends, DOCKER-USER chain and bridge. The daemon
+// uses one of the two backends.
 
 const run = promisify(execFile);
 const network = describeNetwork('ephemera', 'eph0', '10.231.0.0/16');
@@ -27,7 +27,7 @@ async function there(...command: string[]): Promise<string> {
   return (await run('ip', ['netns', 'exec', machine, ...command])).stdout;
 }
 
-/** As Docker has it. */
+/** The chains as Docker creates them. */
 async function daemonUses(tables: string): Promise<void> {
   await there(tables, '-N', 'DOCKER-USER');
   await there(tables, '-A', 'FORWARD', '-j', 'DOCKER-USER');
@@ -41,7 +41,7 @@ const all = async (tables: string) => [
 test.each([
   ['iptables-nft', 'iptables-legacy'],
   ['iptables-legacy', 'iptables-nft'],
-])('where the daemon uses %s, the rules go there and not to %s', async (used, other) => {
+])('if the daemon uses %s, the rules are set there and not in %s', async (used, other) => {
   await daemonUses(used);
   const [before, beside] = [await all(used), await all(other)];
   await there('sh', '-c', script);
@@ -51,14 +51,14 @@ test.each([
   expect(set.filter((rule) => rule === '-A DOCKER-USER -j EPHEMERA-EPH0-F')).toHaveLength(1);
   expect(set.filter((rule) => rule === '-A INPUT -j EPHEMERA-EPH0-I')).toHaveLength(2);
   expect(await all(other)).toEqual(beside);
-  // What others have set stands as it stood, while the rules are set and when they are gone.
+  // Foreign rules are unchanged while the rules are set and after their removal.
   expect(set).toEqual(expect.arrayContaining(before));
   await there('sh', '-c', firewallRemovalScript(network));
   expect(await all(used)).toEqual(before);
 });
 
 test.each(['iptables-nft', 'iptables-legacy'])(
-  'with %s, the ways into the rules are first again where others have come before them',
+  'with %s, the jumps are moved back to the top if other rules precede them',
   async (used) => {
     await daemonUses(used);
     const [four, six] = [used, used.replace('ip', 'ip6')];
@@ -69,7 +69,7 @@ test.each(['iptables-nft', 'iptables-legacy'])(
     ];
     for (const [tables, chain] of places) await there(tables, '-I', chain, '-j', 'ACCEPT');
     const foreign = await all(used);
-    // The kind has no name where it is what the machine uses anyway.
+    // The default backend of the machine has no suffix.
     const unnamed = (text: string) => text.trim().replaceAll(/-(nft|legacy)/g, '');
     const said = unnamed(await there('sh', '-c', script)).split('\n');
     expect(said.sort()).toEqual(
@@ -89,7 +89,7 @@ test.each(['iptables-nft', 'iptables-legacy'])(
   },
 );
 
-test('those of two bridges do not take turns to be first', async () => {
+test('jumps of two bridges do not displace each other', async () => {
   await daemonUses('iptables');
   await there('ip', 'link', 'add', 'eph1', 'type', 'bridge');
   const other = describeNetwork('ephemera.2', 'eph1', '10.232.0.0/16');
@@ -101,18 +101,18 @@ test('those of two bridges do not take turns to be first', async () => {
 
 const refused = (reason: RegExp) => expect(there('sh', '-c', script)).rejects.toThrow(reason);
 
-test('where the bridge is in another network than the worker, it says so', async () => {
+test('fails if the bridge is in another network namespace than the worker', async () => {
   await daemonUses('iptables');
   await there('ip', 'link', 'del', 'eph0');
   await refused(/eph0 is not on this machine/);
 });
 
-test('where the daemon sets no rules of iptables, it says so', async () => {
+test('fails if the daemon sets no iptables rules', async () => {
   await refused(/no DOCKER-USER/);
   expect((await all('iptables')).join()).not.toContain('EPHEMERA');
 });
 
-test('where bridges pass by the rules, it says so', async () => {
+test('fails if bridged packets bypass the rules', async () => {
   await daemonUses('iptables');
   await there('sh', '-c', `echo 0 > ${NF_CALL}`);
   await refused(/bridge-nf-call-iptables is not 1/);

@@ -19,14 +19,14 @@ function recording() {
 
 const refused = () => Promise.reject(new Error('iptables: Permission denied'));
 
-test('where the rules are required and cannot be set, the worker does not start', async () => {
+test('with `required`, the worker does not start if the rules cannot be set', async () => {
   const { logger } = recording();
   const made = createFirewall({ network, mode: 'required', runOnHost: refused, egress, logger });
   await expect(made).rejects.toThrow(BootError);
   await expect(made).rejects.toThrow(/eph-00000000.*Permission denied/);
 });
 
-test('where they are not, it says once what that means', async () => {
+test('with `auto`, a failure is logged once, with its consequence', async () => {
   const { logger, lines } = recording();
   const firewall = await createFirewall({
     network,
@@ -44,7 +44,7 @@ test('where they are not, it says once what that means', async () => {
 
 const untrusted = assignedInstance().template;
 
-test('without the rules only trusted templates are started', async () => {
+test('without rules, only trusted templates may start', async () => {
   const { logger } = recording();
   let works = false;
   const runOnHost = () => (works ? Promise.resolve('') : refused());
@@ -57,7 +57,7 @@ test('without the rules only trusted templates are started', async () => {
   expect(await firewall.startCheck(untrusted)).toEqual([]);
 });
 
-test('where nobody wants them, nothing is run', async () => {
+test('with `off`, no script is run', async () => {
   const { logger, lines } = recording();
   const firewall = await createFirewall({
     network,
@@ -72,7 +72,7 @@ test('where nobody wants them, nothing is run', async () => {
   expect(await firewall.startCheck(untrusted)).toEqual([]);
 });
 
-test('a network made anew is not used without the rules that held before', async () => {
+test('once rules were set, a recreated network is not used without them', async () => {
   const { logger } = recording();
   let works = true;
   const runOnHost = () => (works ? Promise.resolve('') : refused());
@@ -82,7 +82,7 @@ test('a network made anew is not used without the rules that held before', async
   await expect(firewall.secure(network)).rejects.toThrow(/eph-00000000.*Permission denied/);
 });
 
-test('rules that are set for the first time were not gone', async () => {
+test('the first success is not logged as restored rules', async () => {
   const { logger, lines } = recording();
   let works = false;
   const runOnHost = () => (works ? Promise.resolve('put first: iptables INPUT') : refused());
@@ -97,7 +97,7 @@ test('rules that are set for the first time were not gone', async () => {
   ]);
 });
 
-test('that nothing is to be set does not say that it could be', async () => {
+test('an empty script does not count as a success', async () => {
   const { logger, lines } = recording();
   const runOnHost = (script: string) => (script === '' ? Promise.resolve('') : refused());
   const firewall = await createFirewall({ network, mode: 'auto', runOnHost, egress, logger });

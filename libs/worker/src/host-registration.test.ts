@@ -23,7 +23,7 @@ afterAll(async () => {
 const ONE = '10.231.0.0/16';
 const TWO = '10.232.0.0/16';
 
-/** A worker of a host, with a boot id and Docker networks of its own. */
+/** A worker of a host with its own boot id and Docker networks. */
 function worker(host: string, input: { boot?: string; networkId?: string; subnets?: string[] }) {
   const keys = keysOf(expect.getState().currentTestName ?? '');
   const { boot = 'boot', networkId = `net-${host}`, subnets = [ONE] } = input;
@@ -54,7 +54,7 @@ function worker(host: string, input: { boot?: string; networkId?: string; subnet
   });
 }
 
-test('a network of another live host refuses the start, and the message names the cure', async () => {
+test('a start fails if a live host has the network, and the message names the fix', async () => {
   await worker('a', {}).start();
   const start = worker('b', {}).start();
   await expect(start).rejects.toThrow(BootError);
@@ -63,7 +63,7 @@ test('a network of another live host refuses the start, and the message names th
   );
 });
 
-test('with the check off, the same start succeeds: nothing else refuses it', async () => {
+test('control: without the check, the same start succeeds', async () => {
   await worker('a', {}).start();
   const { options } = worker('b', {});
   const registry: Pick<HostRegistry, 'register'> = {
@@ -72,7 +72,7 @@ test('with the check off, the same start succeeds: nothing else refuses it', asy
   await hostRegistration({ ...options, registry }).start();
 });
 
-test('the id of another live daemon refuses the start, and the message names the cure', async () => {
+test('a start fails if a live daemon has the id, and the message names the fix', async () => {
   await worker('a', {}).start();
   const clone = worker('a', { boot: 'another boot', subnets: [TWO] }).start();
   await expect(clone).rejects.toThrow(/host id "a" belongs to another.*EPHEMERA_HOST_ID/);
@@ -80,17 +80,17 @@ test('the id of another live daemon refuses the start, and the message names the
   await expect(beside).rejects.toThrow(BootError);
 });
 
-test('a start waits for the heartbeat of before the reboot to expire, and no longer than for that', async () => {
+test('a start waits until the heartbeat from before the reboot has expired', async () => {
   const before = worker('a', { boot: 'before' });
   await before.start();
   await before.silence(14_500);
   const began = performance.now();
   await worker('a', { boot: 'after' }).start();
-  // The clock of the store counts in whole seconds here.
+  // The store's clock has a resolution of one second here.
   expect(performance.now() - began).toBeLessThan(1_500);
 });
 
-test('a start does not wait to the end where the other host sends a heartbeat', async () => {
+test('a start fails early if the other host sends a heartbeat', async () => {
   const other = worker('a', { boot: 'other' });
   await other.start();
   const { options } = worker('a', { boot: 'this' });
@@ -106,28 +106,28 @@ test('a start does not wait to the end where the other host sends a heartbeat', 
   expect(performance.now() - began).toBeLessThan(10_000);
 });
 
-test('several workers beside one daemon pass, also where one makes the network anew', async () => {
+test('several workers of one daemon can start, even if one recreates the network', async () => {
   const [item, two] = [worker('a', {}), worker('a', {})];
   await item.start();
   await two.start();
-  const networks = item.remake('anew');
+  const networks = item.remake('recreated');
   await item.heartbeat();
-  // The other has not looked yet: it looks, and follows.
+  // The other worker reads the networks again and registers the new id.
   two.finds(networks);
   await two.heartbeat();
   await item.heartbeat();
 });
 
-test('who makes the network anew registers it before the first instance is on it', async () => {
+test('a worker that recreates the network registers it before the first instance uses it', async () => {
   const item = worker('a', {});
   await item.start();
-  expect(await item.claim({ id: 'anew', name: 'ephemera', subnet: TWO })).toBeUndefined();
-  item.remake('anew');
+  expect(await item.claim({ id: 'recreated', name: 'ephemera', subnet: TWO })).toBeUndefined();
+  item.remake('recreated');
   const registry = redisHostRegistry(redis, item.keys);
   expect(await registry.networksOf(['a'])).toEqual([[ONE, TWO]]);
 });
 
-test('a worker whose host id another daemon has taken does not go on', async () => {
+test('a worker stops if another daemon has taken its host id', async () => {
   const item = worker('a', {});
   await item.start();
   await item.silence(16_000);
@@ -136,7 +136,7 @@ test('a worker whose host id another daemon has taken does not go on', async () 
   expect(await item.claim({ id: 'x', name: 'ephemera.2', subnet: TWO })).toMatch(/host id "a"/);
 });
 
-test('a host that lost its network while it was cut off starts nothing until it has it again', async () => {
+test('a host whose network was taken while Redis was unreachable starts no instance until it has it again', async () => {
   const item = worker('a', {});
   await item.start();
   await item.heartbeat();
@@ -154,7 +154,7 @@ test('a host that lost its network while it was cut off starts nothing until it 
   expect([item.conflict, item.overlaps]).toEqual([undefined, 0]);
 });
 
-test('a further network that overlaps another host is refused, and the others stay', async () => {
+test('an overlapping further network is refused, and the others stay registered', async () => {
   const item = worker('a', {});
   await item.start();
   await worker('b', { subnets: [TWO] }).start();
@@ -166,6 +166,6 @@ test('a further network that overlaps another host is refused, and the others st
   expect(await registry.networksOf(['a'])).toEqual([[ONE, '10.233.0.0/16']]);
 });
 
-test('the boot id is that of the kernel', async () => {
+test('readBootId returns the boot id of the kernel', async () => {
   expect(await readBootId()).toMatch(/^[0-9a-f-]{36}$/);
 });

@@ -9,7 +9,7 @@ import { probe } from './probe.ts';
 const HTTP: Readiness = { kind: 'http', path: '/health', status: [[200, 399]], within: 30_000 };
 const TCP: Readiness = { kind: 'tcp', within: 30_000 };
 
-/** A container's port, as hostile as `answer` makes it. */
+/** A server on the port of a container, with the behaviour of `answer`. */
 async function serve(answer: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -34,14 +34,14 @@ test.each([
   ['302 Found', true],
   ['400 Bad Request', false],
   ['503 Unavailable', false],
-])('an answer of %s: %s', async (status, serves) => {
+])('a response with %s: %s', async (status, serves) => {
   const port = await serve((socket) => {
     socket.end(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\n\r\n`);
   });
   expect(await ask(port, HTTP)).toBe(serves);
 });
 
-test('asks for the path that the template names, and heeds the statuses that it names', async () => {
+test('requests the path of the template, and accepts its statuses', async () => {
   const asked: string[] = [];
   const server = createHttpServer((req, res) => {
     asked.push(`${req.method ?? ''} ${req.url ?? ''}`);
@@ -62,23 +62,23 @@ test('asks for the path that the template names, and heeds the statuses that it 
   expect(asked).toEqual(['GET /login?next=/']);
 });
 
-test('a port that accepts is enough for tcp, and one that does not is not', async () => {
+test('a tcp probe succeeds only if the port accepts a connection', async () => {
   const port = await serve(() => undefined);
   expect(await ask(port, TCP)).toBe(true);
   expect(await ask(1, TCP)).toBe(false);
   expect(await ask(1, HTTP)).toBe(false);
 });
 
-test('a container without an address does not serve', async () => {
+test('a container without an address is not ready', async () => {
   expect(await probe(assignedInstance(), '')).toBe(false);
 });
 
-// A probe that never ends holds a place among the starts of the whole host: a few such containers,
-// and nobody starts anything there.
+// A probe that never ends occupies a start slot of the host. A few such containers would block all
+// starts.
 test.each<[string, (socket: Socket) => void]>([
   ['says nothing', () => undefined],
   ['hangs up', (socket) => socket.destroy()],
-  ['speaks another language', (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n')],
+  ['speaks another protocol', (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n')],
   [
     'switches protocols unasked',
     (socket) => socket.write('HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
@@ -91,14 +91,14 @@ test.each<[string, (socket: Socket) => void]>([
     'goes on continuing',
     (socket) => trickle(socket, 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(99), 25),
   ],
-])('one that %s is given up in time', async (_, answer) => {
+])('a server that %s fails the probe within the timeout', async (_, answer) => {
   const port = await serve(answer);
   const began = Date.now();
   expect(await ask(port, HTTP)).toBe(false);
   expect(Date.now() - began).toBeLessThan(4_000);
 });
 
-test('a body without an end keeps nobody waiting', async () => {
+test('an endless body does not delay the probe', async () => {
   const port = await serve((socket) => {
     socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
   });

@@ -8,7 +8,7 @@ import type { StartedRedis } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { startRefillWorker } from './refill-worker.ts';
 
-// Real jobs and schedulers; no daemon, since a pool is filled as soon as its intents are written.
+// Uses real jobs and schedulers, but no daemon: writing the intents fills a pool.
 
 let server: StartedRedis;
 let deployments = 0;
@@ -59,7 +59,7 @@ function open() {
   };
 }
 
-test('a pool is filled when it is asked for, and when nobody asks', async () => {
+test('a pool is refilled on request, and periodically', async () => {
   const { refills, publish, alive, instances } = open();
   await publish({ pool: 3 });
   await refills.request('demo');
@@ -72,7 +72,7 @@ test('a pool is filled when it is asked for, and when nobody asks', async () => 
   await waitFor('another', async () => (await alive()).length === 3);
 });
 
-test('of a template that has changed nothing warm is left, and new ones take its place', async () => {
+test('when a template changes, its warm instances are replaced', async () => {
   const { refills, publish, alive, pools, warmUp } = open();
   const before = await publish({ pool: 2 });
   await refills.request('demo');
@@ -88,7 +88,7 @@ test('of a template that has changed nothing warm is left, and new ones take its
   expect(await pools.count(before)).toBe(0);
 });
 
-test('a time of its schedule makes a pool larger, and its end smaller', async () => {
+test('a schedule enlarges a pool for its period', async () => {
   const { refills, publish, alive, pools, warmUp } = open();
   const fingerprint = await publish({
     pool: 1,
@@ -99,7 +99,7 @@ test('a time of its schedule makes a pool larger, and its end smaller', async ()
   await refills.schedule([template]);
   await waitFor('four', async () => (await alive()).length === 4);
   await warmUp();
-  // The schedule is taken away, its time runs out, and what is too much is ended.
+  // The schedule is removed, its period ends, and surplus instances are ended.
   await refills.schedule([]);
   await refills.every(200);
   await waitFor('one', async () => (await pools.count(fingerprint)) === 1);

@@ -11,7 +11,7 @@ function recording() {
   };
 }
 
-test('a run that fails is reported, and the next comes all the same', async () => {
+test('a failed run is logged, and the next one follows', async () => {
   const { logger, warnings } = recording();
   const stop = new AbortController();
   let runs = 0;
@@ -23,7 +23,7 @@ test('a run that fails is reported, and the next comes all the same', async () =
   expect(warnings).toMatchObject([{ what: 'work', err: { message: 'broken' } }]);
 });
 
-test('stops at once between two runs, and waits for one that is under way', async () => {
+test('stops immediately between two runs, and waits for a run in progress', async () => {
   const { logger } = recording();
   const stop = new AbortController();
   const { promise, resolve } = Promise.withResolvers<undefined>();

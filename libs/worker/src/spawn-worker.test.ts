@@ -52,7 +52,7 @@ const inState = (id: string, state: string) =>
     return instance?.state === state && instance;
   });
 
-test('brings up what is asked for, once, however many workers there are', async () => {
+test('starts an instance once, with any number of workers', async () => {
   let starts = 0;
   const start: Containers['start'] = (...args) => {
     starts++;
@@ -69,8 +69,8 @@ test('brings up what is asked for, once, however many workers there are', async 
   expect(text).toContain('ephemera_spawn_seconds_count{app="worker"} 20');
 });
 
-// Each waits for an image of its own from a registry that has stopped answering.
-test('starts that wait for long hold up no other', async () => {
+// Each start waits for its own image from a registry that has stopped responding.
+test('starts that wait for an image do not delay others', async () => {
   const stuck = new Set<string>();
   let release = (): void => undefined;
   const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
@@ -88,7 +88,7 @@ test('starts that wait for long hold up no other', async () => {
   release();
 });
 
-test('a start that outlasts the stop of its worker goes back, and another brings it up', async () => {
+test('a start that does not finish before its worker stops is requeued and finished by another', async () => {
   let release = (): void => undefined;
   const held = new Promise<undefined>((resolve) => (release = () => resolve(undefined)));
   const stopped = work({ start: () => held }, 50);
@@ -105,7 +105,7 @@ test('a start that outlasts the stop of its worker goes back, and another brings
   await queue.close();
 });
 
-test('what fails in a start that went back does not end what another brings up', async () => {
+test('an error in a requeued start does not end the instance that another worker starts', async () => {
   const [lost, held] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
   const stopped = work({ start: () => lost.promise }, 50);
   const { id } = await asked();
@@ -122,13 +122,13 @@ test('what fails in a start that went back does not end what another brings up',
   await waitFor('another to begin it', () => begun > 0);
   lost.reject(new ContainerStartError('Its container is gone.'));
   await nextAddressIndex();
-  // The store has answered by then whatever it was asked because of that.
+  // By then, all Redis commands of the failed start have completed.
   await fixture.instances.get(id);
   held.resolve(undefined);
   await inState(id, 'ready');
 });
 
-test('a start that ends soon after the stop of its worker is its own', async () => {
+test('a start that finishes soon after its worker stops is not requeued', async () => {
   let release = (): void => undefined;
   const held = new Promise<void>((resolve) => (release = resolve));
   const stopped = work({
@@ -145,8 +145,8 @@ test('a start that ends soon after the stop of its worker is its own', async () 
   expect(await fixture.instances.get(id)).toMatchObject({ state: 'ready' });
 });
 
-// A worker of another host died with the job in its hands, and the job came here.
-test('leaves the job of another host to the workers there', async () => {
+// A worker of another host died during the job, and this host received the job.
+test('leaves the job of another host to the workers of that host', async () => {
   const { id, generation } = await asked();
   await fixture.instances.assignToHost(id, generation, 'elsewhere');
   work();
@@ -163,7 +163,7 @@ test('leaves the job of another host to the workers there', async () => {
   await queue.close();
 });
 
-test('tries again what the daemon refuses for the moment', async () => {
+test('retries after a temporary error of the daemon', async () => {
   let tries = 0;
   work({
     start(...args) {
@@ -176,7 +176,7 @@ test('tries again what the daemon refuses for the moment', async () => {
   expect(tries).toBe(3);
 });
 
-test('does not try again what it refuses for good', async () => {
+test('does not retry after a permanent error', async () => {
   let tries = 0;
   work({
     start() {

@@ -4,8 +4,8 @@ import { sampleDraft, startRedis } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import { createWorkerMetrics } from './worker-metrics.ts';
 
-// The connection of a worker tries again for ever, and what is asked of it waits.
-test('a scrape is answered while Redis is away, with the last figure', async () => {
+// A worker's connection retries without end, so its commands wait.
+test('a scrape succeeds while Redis is unavailable, with the last value', async () => {
   const server = await startRedis();
   const redis = connectRedis(server.url, 'job', () => undefined);
   const instances = redisInstances(redis, keysOf('worker-metrics'));

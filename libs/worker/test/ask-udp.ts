@@ -1,4 +1,7 @@
-/** Asks an address by UDP, a broadcast one too: `node ask-udp.ts ADDRESS PORT`; fails without an answer. */
+/**
+ * Sends a UDP datagram to an address, which may be a broadcast address: `node ask-udp.ts ADDRESS
+ * PORT`. Fails without a reply.
+ */
 import { createSocket } from 'node:dgram';
 
 const [address = '', port = ''] = process.argv.slice(2);

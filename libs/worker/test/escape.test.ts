@@ -3,7 +3,7 @@ import { assignedInstance, openDocker } from './docker-fixture.ts';
 import type { DockerFixture } from './docker-fixture.ts';
 import { execInside } from './exec-inside.ts';
 
-// What somebody tries who has a shell in an instance: with the commands of a busybox.
+// Escape attempts of an attacker with a shell in an instance, with the commands of busybox.
 
 const SLEEP = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
 let fixture: DockerFixture;
@@ -15,24 +15,24 @@ beforeAll(async () => {
 });
 afterAll(() => fixture.close());
 
-const tryIt = async (line: string): Promise<boolean> =>
+const succeeds = async (line: string): Promise<boolean> =>
   (await execInside(fixture.docker, containerId, line)).code === 0;
 
 test.each([
   ['write below /proc/sys', 'echo 1 > /proc/sys/net/ipv4/ip_forward'],
-  ['write what the kernel runs on a crash', 'echo "|/tmp/x" > /proc/sys/kernel/core_pattern'],
-  ['pull the magic key', 'echo b > /proc/sysrq-trigger'],
+  ['set the kernel’s core dump handler', 'echo "|/tmp/x" > /proc/sys/kernel/core_pattern'],
+  ['trigger SysRq', 'echo b > /proc/sysrq-trigger'],
   ['write to a cgroup', 'echo $$ > /sys/fs/cgroup/memory/release_agent'],
   ['raise its memory', 'echo -1 > /sys/fs/cgroup/memory/memory.limit_in_bytes'],
   ['load a module', 'insmod /tmp/x.ko || modprobe dummy'],
   ['mount a tmpfs', 'mount -t tmpfs none /tmp'],
   ['mount the host’s disk', 'mknod /tmp/disk b 254 0 || mknod /tmp/disk b 8 0'],
-  ['make a device', 'mknod /tmp/mem c 1 1'],
+  ['create a device', 'mknod /tmp/mem c 1 1'],
   ['write to the root file system', 'echo x > /etc/passwd || echo x > /x || mkdir /bin/x'],
-  ['lift the read-only root', 'mount -o remount,rw /'],
-  ['run what it has put into /tmp', 'cp /bin/busybox /tmp/b && /tmp/b true'],
-  ['make a user namespace', 'unshare -U true || unshare -r true'],
-  ['make a mount namespace', 'unshare -m true'],
+  ['remount the root writable', 'mount -o remount,rw /'],
+  ['execute a file in /tmp', 'cp /bin/busybox /tmp/b && /tmp/b true'],
+  ['create a user namespace', 'unshare -U true || unshare -r true'],
+  ['create a mount namespace', 'unshare -m true'],
   ['enter the namespaces of pid 1', 'nsenter -t 1 -m true'],
   ['change its root', 'chroot / true'],
   ['become root', 'su -c true || setpriv --reuid 0 true'],
@@ -42,16 +42,16 @@ test.each([
     'read the kernel’s memory',
     'dd if=/proc/kcore of=/dev/null count=1 bs=1 | grep . || dd if=/dev/mem count=1',
   ],
-  ['see processes of others', '[ "$(ls -d /proc/[0-9]* | wc -l)" -gt 20 ]'],
+  ['see foreign processes', '[ "$(ls -d /proc/[0-9]* | wc -l)" -gt 20 ]'],
   ['see the Docker socket', 'find / -xdev -type s | grep -q docker'],
   ['set its address', 'ip address add 10.1.1.1/24 dev eth0 || ifconfig eth0 10.1.1.1'],
   ['set a route', 'ip route add 192.0.2.0/24 dev eth0'],
-  ['make an interface', 'ip link add x type dummy'],
-  ['send what is no IP', 'arping -c 1 -w 1 127.0.0.1 || udhcpc -n -q -t 1 -i eth0'],
-  ['turn IPv6 on', 'echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6'],
+  ['create an interface', 'ip link add x type dummy'],
+  ['send frames other than IP', 'arping -c 1 -w 1 127.0.0.1 || udhcpc -n -q -t 1 -i eth0'],
+  ['enable IPv6', 'echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6'],
   ['set the clock', 'date -s 2030-01-01; [ "$(date +%Y)" = 2030 ]'],
   ['restart the host', 'reboot -f'],
-  ['raise its bound on descriptors', 'ulimit -n 1048576'],
+  ['raise its limit of file descriptors', 'ulimit -n 1048576'],
 ])('cannot %s', async (_, line) => {
-  expect(await tryIt(line)).toBe(false);
+  expect(await succeeds(line)).toBe(false);
 });

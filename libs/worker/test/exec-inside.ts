@@ -1,6 +1,6 @@
 import type Docker from 'dockerode';
 
-/** Runs a shell line inside a container, and gives what it printed and how it ended. */
+/** Runs a shell command in a container. Returns its output and exit code. */
 export async function execInside(
   docker: Docker,
   containerId: string,

@@ -4,12 +4,12 @@ import { startOwnEngine, startOwnMachine, waitFor } from '@ephemera/test-support
 import type { OwnEngine, OwnMachine } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-// A worker, its Redis and its Docker daemon on a machine of the test's own.
+// A worker with its own Redis and Docker daemon on a machine of the test.
 
 let machine: OwnMachine;
 let engine: OwnEngine | undefined;
 let log = '';
-/** The first script that comes to iptables while it is there waits until it goes. */
+/** While this file exists, the first script that calls iptables waits. */
 let hold: string;
 
 beforeAll(async () => {
@@ -26,7 +26,7 @@ beforeAll(async () => {
   const bin = join(machine.folder, 'bin');
   hold = join(machine.folder, 'hold');
   await mkdir(bin);
-  await writeFile(join(bin, 'iptables'), holding(hold), { mode: 0o755 });
+  await writeFile(join(bin, 'iptables'), waitingIptables(hold), { mode: 0o755 });
   const settings = {
     PATH: `${bin}:${process.env['PATH']}`,
     DOCKER_HOST: engine.dockerHost,
@@ -50,8 +50,8 @@ afterAll(async () => {
   await machine.stop();
 });
 
-/** An iptables that waits for as long as the file is there, where it is the first to see it. */
-function holding(file: string): string {
+/** A wrapper of iptables. The first call that sees the file waits until the file is removed. */
+function waitingIptables(file: string): string {
   return `#!/bin/sh
 if [ -e ${file} ] && mkdir ${file}.taken 2>/dev/null; then
   while [ -e ${file} ]; do sleep 0.1; done
@@ -62,13 +62,16 @@ exec iptables "$@"
 }
 
 const JUMP = 'INPUT -j EPHEMERA-EPH0-I';
-const stands = async () => (await machine.hostSays('iptables -S INPUT')).includes(`-A ${JUMP}`);
-const takeAway = async () => {
+const hasJump = async () => (await machine.hostSays('iptables -S INPUT')).includes(`-A ${JUMP}`);
+const removeJump = async () => {
   await machine.hostSays(`iptables -D ${JUMP}`);
-  expect(await stands()).toBe(false);
+  expect(await hasJump()).toBe(false);
 };
 
-/** Does something while the worker, which comes to the rules every ten seconds, stands before them. */
+/**
+ * Runs `work` while the wrapper of iptables blocks an assertion of the rules, which the worker
+ * starts every ten seconds.
+ */
 const whileHeld = async (work: () => Promise<unknown>) => {
   const taken = `${hold}.taken`;
   await writeFile(hold, '');
@@ -81,21 +84,21 @@ const whileHeld = async (work: () => Promise<unknown>) => {
   }
 };
 
-test('the rules are set again when the daemon has come back', async () => {
+test('the rules are restored after a restart of the daemon', async () => {
   await whileHeld(async () => {
-    await takeAway();
+    await removeJump();
     await engine?.restart();
-    await waitFor('the rules', stands);
+    await waitFor('the rules', hasJump);
   });
 });
 
-test('and every ten seconds, whatever became of the network', async () => {
+test('the rules are restored every ten seconds, even if the network is unusable', async () => {
   await whileHeld(async () => {
     await engine?.docker('network', 'rm', 'ephemera');
     const odd = '--subnet 10.231.0.0/16 -o com.docker.network.bridge.name=eph0 ephemera';
     await engine?.docker('network', 'create', ...odd.split(' '));
   });
   await waitFor('the fault', () => log.includes('lets containers reach each other'));
-  await takeAway();
-  await waitFor('the rules', stands);
+  await removeJump();
+  await waitFor('the rules', hasJump);
 });

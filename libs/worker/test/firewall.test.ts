@@ -13,11 +13,11 @@ import { reachedFrom } from './probe-inside.ts';
 import type { Target } from './probe-inside.ts';
 import { answerIn, serveOnNetwork } from './serve-on-network.ts';
 
-// A machine of the test's own, with a Docker daemon of its own and a world beyond it that has all
-// the addresses that an instance must not reach: nothing here leaves the machine that runs it.
+// A machine of the test with its own Docker daemon, and a simulated outside network with all
+// addresses that an instance must not reach. No packet leaves the real machine.
 
 const INTERNET = '203.0.113.9';
-const NEAR = {
+const BLOCKED = {
   metadata: '169.254.169.254',
   "Azure's metadata": '168.63.129.16',
   'carrier-grade': '100.64.0.9',
@@ -45,8 +45,8 @@ const wide: Partial<Template> = { limits: { memory: 128 * 1024 ** 2, cpus: 2, pi
 beforeAll(async () => {
   engine = await startOwnEngine({
     images: ['ephemera/demo'],
-    world: [INTERNET, ...Object.values(NEAR)],
-    // As a machine with a resolver of its own has it.
+    world: [INTERNET, ...Object.values(BLOCKED)],
+    // As on a machine with a local resolver.
     resolvConf: 'nameserver 127.0.0.53\nsearch corp.example\n',
     hosts: ['tcp://0.0.0.0:2375'],
   });
@@ -68,7 +68,7 @@ beforeAll(async () => {
   inside = await fixture.start(assignedInstance(wide));
   const gateway = network.subnet.replace('0.0/16', '0.1');
   const own = { 'the gateway': gateway, docker0: '172.17.0.1', 'the machine outside': MACHINE };
-  for (const [name, address] of Object.entries({ ...own, ...NEAR, 'the internet': INTERNET })) {
+  for (const [name, address] of Object.entries({ ...own, ...BLOCKED, 'the internet': INTERNET })) {
     targets.push({ name, by: 'http', address, port: PORT });
   }
   targets.push({ name: 'Redis', by: 'redis', address: gateway, port: 6379 });
@@ -78,8 +78,8 @@ beforeAll(async () => {
   for (const [name, address] of Object.entries(await others(proxyAt))) {
     targets.push({ name, by: 'http', address, port: 8080 });
   }
-  const everybody = network.subnet.replace('0.0/16', '255.255');
-  targets.push({ name: 'whoever hears a broadcast', by: 'udp', address: everybody, port: PORT });
+  const broadcast = network.subnet.replace('0.0/16', '255.255');
+  targets.push({ name: 'broadcast receivers', by: 'udp', address: broadcast, port: PORT });
   for (const { name, by, address } of [...targets]) {
     if (by !== 'http' || name === 'the Docker API') continue;
     targets.push({ name: `${name}, by UDP`, by: 'udp', address, port: PORT });
@@ -89,7 +89,7 @@ beforeAll(async () => {
 
 afterAll(() => engine.stop());
 
-/** Containers that an instance may not reach, by their addresses: they answer by UDP too. */
+/** Addresses of containers that an instance must not reach. They also answer UDP. */
 async function others(proxyAt?: string): Promise<Record<string, string>> {
   const started = {
     'a peer': await fixture.start(assignedInstance(wide)),
@@ -104,25 +104,25 @@ async function others(proxyAt?: string): Promise<Record<string, string>> {
 const reached = (from = inside.containerId) => reachedFrom(engine.docker, from, targets);
 const rules = async (tables = 'iptables') => (await engine.hostSays(`${tables} -S`)).split('\n');
 
-/** Starts one that may open connections outwards. */
+/** Starts an instance with egress. */
 function open(): Promise<{ containerId: string; address: string }> {
   return fixture.start(assignedInstance({ ...wide, egress: true }));
 }
 
-test('from inside an instance nothing is reached', async () => {
+test('an instance without egress reaches nothing', async () => {
   expect(targets.length).toBeGreaterThan(40);
   expect(await reached()).toEqual([]);
   const itself = { name: 'itself', by: 'http', address: '127.0.0.1', port: 8080 } as const;
   expect(await reachedFrom(engine.docker, inside.containerId, [itself])).toEqual(['itself']);
 });
 
-test('where egress is open, the internet is reached, and nothing that is near', async () => {
+test('an instance with egress reaches the internet, and no blocked range', async () => {
   const { containerId } = await open();
   const ways = ['the internet', 'the internet, by UDP', 'the internet, by ping'];
   expect(await reached(containerId)).toEqual(ways);
 });
 
-test('who shares the network with instances, from the range of proxies, reaches them', async () => {
+test('a container in the infrastructure range reaches instances', async () => {
   const { infrastructure } = fixture.network;
   expect(infrastructure).toMatch(/\.0\.0\/24$/);
   const line = `printf 'GET /id HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${inside.address} 8080 | grep -q 200`;
@@ -142,24 +142,24 @@ const fromTheWorld = (address: string) =>
     busybox ping -c 1 -W 2 ${address} >/dev/null && echo icmp || true`,
   );
 
-// Docker leaves the policy of FORWARD as it is where the machine forwarded before it came.
-test('a neighbour that sends through this machine does not reach an instance', async () => {
+// Docker does not change the FORWARD policy of a machine that already forwarded packets.
+test('a machine that routes through this host does not reach an instance', async () => {
   expect(await fromTheWorld(inside.address)).toBe('');
 });
 
-describe('names', () => {
+describe('DNS', () => {
   const lookUp = async (containerId: string, name: string) =>
     (await execInside(engine.docker, containerId, `nslookup ${name} 127.0.0.11`)).text;
 
-  // Docker's resolver asks one on the host's loopback from the host, where no rule holds it.
-  test('are not asked for anywhere on behalf of an instance', async () => {
+  // Docker's DNS server queries a resolver on loopback from the host, where no rule applies.
+  test('resolves no name for an instance without egress', async () => {
     await lookUp(inside.containerId, 'secret.tunnel.example');
     expect(asked.filter((name) => name.includes('tunnel'))).toEqual([]);
     const { text } = await execInside(engine.docker, inside.containerId, 'cat /etc/resolv.conf');
     expect(text).not.toContain('corp.example');
   });
 
-  test('are asked for at the given resolvers where egress is open', async () => {
+  test('uses the configured resolvers for an instance with egress', async () => {
     const { containerId } = await open();
     const { text } = await execInside(engine.docker, containerId, 'cat /etc/resolv.conf');
     expect(text).toContain('nameserver 127.0.0.11');
@@ -167,7 +167,7 @@ describe('names', () => {
     expect(HostConfig.Dns).toEqual(fixture.place.resolvers);
   });
 
-  test('of neighbours do not tell their ids', async () => {
+  test('does not reveal ids by reverse lookups', async () => {
     const neighbour = assignedInstance();
     const { address } = await fixture.start(neighbour);
     const text = await lookUp(inside.containerId, address);
@@ -175,7 +175,7 @@ describe('names', () => {
     expect(text).not.toContain(neighbour.id);
   });
 
-  test('the control: without all that, the machine’s resolver is asked', async () => {
+  test('control: another container reaches the machine’s resolver', async () => {
     const container = await engine.docker.createContainer({
       Image: 'ephemera/demo',
       Cmd: ['nslookup', 'secret.tunnel.example'],
@@ -188,7 +188,7 @@ describe('names', () => {
 });
 
 describe('IPv6', () => {
-  /** The bridge's own address, from a container that has IPv6 where instances have none. */
+  /** Whether a container with IPv6 reaches the link-local address of the bridge. */
   const overIpv6 = async () => {
     const { bridge, name } = fixture.network;
     const on = `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; ip -6 -o address show dev ${bridge}`;
@@ -204,14 +204,14 @@ describe('IPv6', () => {
     return ((await container.wait()) as { StatusCode: number }).StatusCode === 0;
   };
 
-  test('is not there in an instance, and closed on the bridge', async () => {
+  test('is disabled in an instance and blocked on the bridge', async () => {
     const line = 'cat /proc/net/if_inet6 /proc/sys/net/ipv6/conf/eth0/disable_ipv6';
     const { text } = await execInside(engine.docker, inside.containerId, line);
     expect(text.trim()).toBe('1');
     expect(await overIpv6()).toBe(false);
   });
 
-  test('the control: without the rules the host answers on it', async () => {
+  test('control: without the rules the host answers', async () => {
     await firewall.remove();
     expect(await overIpv6()).toBe(true);
     await firewall.assert();
@@ -220,7 +220,7 @@ describe('IPv6', () => {
 });
 
 describe('the rules', () => {
-  test('set again, twice at once too, are the same rules', async () => {
+  test('are unchanged by another assertion, also concurrently', async () => {
     const before = await rules();
     await firewall.assert();
     expect(await rules()).toEqual(before);
@@ -228,8 +228,8 @@ describe('the rules', () => {
     expect(await rules()).toEqual(before);
   });
 
-  // A firewall that is loaded anew builds its chains without what others have hung into them.
-  test('are there again after the next assertion, where the way into them is gone', async () => {
+  // A firewall service that reloads rebuilds its chains without foreign rules.
+  test('are restored by the next assertion if the jumps are missing', async () => {
     const before = await rules();
     await engine.hostSays('iptables -F INPUT; iptables -F DOCKER-USER; ip6tables -F');
     await firewall.assert();
@@ -239,8 +239,8 @@ describe('the rules', () => {
     expect(await reached()).toEqual([]);
   });
 
-  // As programs do that set rules of their own at the top of a chain.
-  test('come first again with the next assertion, where others have let everybody in', async () => {
+  // Other programs insert their rules at the top of a chain.
+  test('are moved back to the top by the next assertion if other rules accept everything', async () => {
     const toRedis = 'INPUT -p tcp -m tcp --dport 6379 -j ACCEPT';
     const foreign = [toRedis, 'FORWARD -j ACCEPT', 'DOCKER-USER -j ACCEPT'];
     const item = (how: string) => foreign.map((rule) => `iptables ${how} ${rule}`).join('\n');
@@ -259,7 +259,7 @@ describe('the rules', () => {
     await engine.hostSays(item('-D'));
   });
 
-  test('outlive a restart of the daemon, ahead of its own', async () => {
+  test('survive a restart of the daemon, before its own rules', async () => {
     await engine.restart();
     await firewall.assert();
     const forward = (await rules()).filter((rule) => rule.startsWith('-A FORWARD'));
@@ -271,12 +271,12 @@ describe('the rules', () => {
   });
 });
 
-// The control: what is not reached above is reached here, so it is the rules that keep it away.
-describe('without any rules, Docker’s own neither', () => {
+// Control: without the rules, every target is reachable. So the rules block them above.
+describe('without any rules, including those of Docker', () => {
   beforeAll(async () => {
     await firewall.remove();
     await engine.hostSays('iptables -I FORWARD 1 -j ACCEPT; iptables -t raw -F');
-    // The restart has stopped what the others were.
+    // The restart has stopped the other containers.
     const addresses = await others();
     for (const [i, target] of targets.entries()) {
       targets[i] = {
@@ -292,7 +292,7 @@ describe('without any rules, Docker’s own neither', () => {
     expect(WORLD).toBe('198.51.100.2');
   });
 
-  test('nothing of ours is left, and nothing is left to remove', async () => {
+  test('no rule of Ephemera is left, and another removal succeeds', async () => {
     const left = [...(await rules()), ...(await rules('ip6tables'))].join('\n');
     expect(left).not.toContain('EPHEMERA');
     await firewall.remove();

@@ -6,16 +6,16 @@ import { execInside } from './exec-inside.ts';
 
 const run = promisify(execFile);
 
-/** Who may not be reached: how a probe is sent, and where to. */
+/** A probe target that must not be reachable. */
 export interface Target {
   readonly name: string;
   readonly by: 'http' | 'redis' | 'udp' | 'ping';
   readonly address: string;
-  /** Nothing to a ping. */
+  /** Ignored by a ping. */
   readonly port: number;
 }
 
-/** A shell command that succeeds where its target answers. */
+/** A shell command that succeeds if the target answers. */
 function command({ by, address, port }: Target): string {
   switch (by) {
     case 'redis':
@@ -30,9 +30,9 @@ function command({ by, address, port }: Target): string {
 }
 
 /**
- * Sends every probe at once from inside a container; gives the names of those that answer. What
- * the demo's busybox cannot send, datagrams and pings, is sent from the container's network, which
- * is what the rules see.
+ * Sends all probes concurrently from a container. Returns the names of the targets that answer.
+ * Datagrams and pings are sent from the container's network namespace, because the demo's busybox
+ * cannot send them.
  */
 export async function reachedFrom(
   docker: Docker,

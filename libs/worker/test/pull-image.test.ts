@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => registry.stop());
 
-/** The name of an image that the registry has and this host has not, as long as the test runs. */
+/** The name of an image that is in the registry and, at first, not on this host. */
 async function published(name: string): Promise<string> {
   const image = `${registry.address}/${name}`;
   await publishImage(docker, image);
@@ -37,28 +37,28 @@ const isHere = (image: string) =>
       () => false,
     );
 
-function told() {
+function progressRecorder() {
   const steps: StartStep[] = [];
   return {
     steps,
-    tell: (step: StartStep) => {
+    report: (step: StartStep) => {
       steps.push(step);
       return Promise.resolve(true);
     },
   };
 }
 
-test('an image that is not on the host is pulled once for all that wait for it', async () => {
+test('a missing image is pulled once for all waiting starts', async () => {
   const image = await published('once:1');
   expect(await isHere(image)).toBe(false);
   const pulls = imagePulls(docker, 60_000);
-  const [item, other] = [told(), told()];
+  const [item, other] = [progressRecorder(), progressRecorder()];
   const from = registry.log().length;
   expect(
     await Promise.all([
-      pulls.pull(image, 5_000, item.tell),
-      pulls.pull(image, 5_000, other.tell),
-      pulls.pull(image, 5_000, told().tell),
+      pulls.pull(image, 5_000, item.report),
+      pulls.pull(image, 5_000, other.report),
+      pulls.pull(image, 5_000, progressRecorder().report),
     ]),
   ).toEqual([true, true, true]);
   expect(await isHere(image)).toBe(true);
@@ -71,30 +71,32 @@ test('an image that is not on the host is pulled once for all that wait for it',
   }
 });
 
-test('whoever is not wanted any more leaves the pull to the others', async () => {
+test('a superseded start leaves the pull to the others', async () => {
   const image = await published('left:1');
   const pulls = imagePulls(docker, 60_000);
   const left = pulls.pull(image, 5_000, () => Promise.resolve(false));
-  const stayed = pulls.pull(image, 5_000, told().tell);
+  const stayed = pulls.pull(image, 5_000, progressRecorder().report);
   expect(await left).toBe(false);
   expect(await stayed).toBe(true);
   expect(await isHere(image)).toBe(true);
 });
 
-test('a registry that cannot be reached, or has no such image, is a fault that says so', async () => {
+test('an unreachable registry or an unknown image is an error with the reason', async () => {
   const pulls = imagePulls(docker, 60_000);
   const unreachable = `127.0.0.1:${await freePort()}/app`;
-  await expect(pulls.pull(unreachable, 5_000, told().tell)).rejects.toThrow(ContainerStartError);
-  await expect(pulls.pull(unreachable, 5_000, told().tell)).rejects.toThrow(
+  await expect(pulls.pull(unreachable, 5_000, progressRecorder().report)).rejects.toThrow(
+    ContainerStartError,
+  );
+  await expect(pulls.pull(unreachable, 5_000, progressRecorder().report)).rejects.toThrow(
     new RegExp(`^The image ${unreachable} is not on this host, and pulling it failed: .*refused`),
   );
   const unknown = `${registry.address}/no-such-image`;
-  await expect(pulls.pull(unknown, 5_000, told().tell)).rejects.toThrow(
+  await expect(pulls.pull(unknown, 5_000, progressRecorder().report)).rejects.toThrow(
     /pulling it failed: .*not found|manifest unknown/,
   );
 });
 
-test('a registry that says nothing is given up at the deadline, and tried anew', async () => {
+test('a pull from an unresponsive registry times out, and can be tried again', async () => {
   const sockets: Socket[] = [];
   const silent = createServer((socket) => {
     sockets.push(socket.on('error', () => socket.destroy()));
@@ -106,15 +108,15 @@ test('a registry that says nothing is given up at the deadline, and tried anew',
   });
   const { port } = silent.address() as { port: number };
   const pulls = imagePulls(docker, 1_200);
-  const { steps, tell: reportProgress } = told();
+  const { steps, report: reportProgress } = progressRecorder();
   const image = `127.0.0.1:${port}/app`;
   await expect(pulls.pull(image, 5_000, reportProgress)).rejects.toThrow(/took over 1200 ms/);
-  // Whoever waits was told more than once meanwhile: that is what keeps a start alive.
+  // Progress is reported repeatedly, which extends the start deadline.
   expect(steps.length).toBeGreaterThan(1);
   await expect(pulls.pull(image, 5_000, reportProgress)).rejects.toThrow(/took over 1200 ms/);
 });
 
-test('an image without a tag is the latest, never all of them', () => {
+test('an image without a tag gets the tag `latest`', () => {
   expect(withTag('ephemera/demo')).toBe('ephemera/demo:latest');
   expect(withTag('127.0.0.1:5000/demo')).toBe('127.0.0.1:5000/demo:latest');
   expect(withTag('127.0.0.1:5000/demo:2')).toBe('127.0.0.1:5000/demo:2');

@@ -8,14 +8,14 @@ import type Docker from 'dockerode';
 import { buildImage } from '../src/docker/build-image.ts';
 
 export interface Registry {
-  /** `127.0.0.1:PORT`, as the name of an image begins. */
+  /** `127.0.0.1:PORT`, the prefix of image names. */
   readonly address: string;
-  /** What it was asked for, a line a request. */
+  /** Its access log, one line per request. */
   log(): string;
   stop(): Promise<void>;
 }
 
-/** Starts a real registry of the test's own on a free loopback port; Docker trusts those. */
+/** Starts a registry on a free loopback port. Docker trusts loopback registries. */
 export async function startRegistry(): Promise<Registry> {
   const port = await freePort();
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-registry-'));
@@ -44,7 +44,7 @@ http: { addr: 127.0.0.1:${port} }
   };
 }
 
-/** Makes an image of content of its own, pushes it, and takes it off the host again. */
+/** Builds a unique image, pushes it, and removes it from the host. */
 export async function publishImage(docker: Docker, name: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-image-'));
   await writeFile(join(folder, 'Dockerfile'), 'FROM ephemera/demo\nCOPY content /content\n');

@@ -1,7 +1,7 @@
 /**
- * Answers whoever reaches it: `node responder.ts PORT` on every address of its network, by TCP and
- * UDP, and as a resolver that knows no name on port 53 where it is told `dns`. Every name that it is
- * asked for goes to stdout, a line each.
+ * Answers every request on all addresses of its network, by TCP and UDP: `node responder.ts PORT`.
+ * With `dns`, it also serves DNS on port 53 and answers every query with NXDOMAIN. It prints each
+ * queried name on stdout.
  */
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:http';
@@ -11,12 +11,9 @@ const [port = '8000', dns] = process.argv.slice(2);
 
 createServer((_, res) => res.end('reached')).listen(Number(port), '::');
 
-// From the address that was asked, as whoever asks expects it; the last one hears broadcasts.
+// Replies come from the address that received the datagram. The last socket receives broadcasts.
 const own = Object.values(networkInterfaces()).flatMap((item) => item ?? []);
-for (const address of [
-  ...own.map((networkInterfaceInfo) => networkInterfaceInfo.address),
-  '0.0.0.0',
-]) {
+for (const address of [...own.map((item) => item.address), '0.0.0.0']) {
   if (address.includes(':')) continue;
   const echo = createSocket({ type: 'udp4', reuseAddr: true });
   echo.on('message', (_, from) => echo.send('reached', from.port, from.address));
@@ -32,7 +29,7 @@ if (dns === 'dns') {
     }
     process.stdout.write(`${nameIn(question)}\n`);
     const answer = Buffer.from(question);
-    answer.writeUInt16BE(0x81_83, 2); // an answer; there is no such name
+    answer.writeUInt16BE(0x81_83, 2); // a response with NXDOMAIN
     resolver.send(answer, from.port, from.address);
   });
   resolver.bind(53, '0.0.0.0');

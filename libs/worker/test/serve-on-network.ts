@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { waitFor } from '@ephemera/test-support';
 import type { OwnEngine } from './own-engine.ts';
 
-/** A container that is no instance, with a web server on port 8080. */
+/** A foreign container with a web server on port 8080. */
 export async function serveOnNetwork(
   { docker }: OwnEngine,
   network: string,
@@ -27,9 +27,9 @@ export async function serveOnNetwork(
 }
 
 /**
- * Answers by TCP and UDP on every address of a network: the machine's, the world's, or that of a
- * container of this id.
- * @param heard takes each name that is looked up there
+ * Answers by TCP and UDP on every address of the network `host`, `world`, or of the container with
+ * this id.
+ * @param heard called with each name that is looked up there
  */
 export async function answerIn(
   engine: OwnEngine,

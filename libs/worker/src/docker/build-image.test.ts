@@ -9,7 +9,7 @@ import { buildImage } from './build-image.ts';
 
 const docker = new Docker();
 
-/** A folder that is a build context, and a tag; both are gone after the test. */
+/** A build context and a tag. Both are removed after the test. */
 async function context(dockerfile: string) {
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-build-'));
   const tag = `ephemera/build-test:${folder.split('-').at(-1)?.toLowerCase()}`;
@@ -28,7 +28,7 @@ async function context(dockerfile: string) {
   return { folder, tag, lines, build };
 }
 
-test('an image is built once for one content, and again when the content changes', async () => {
+test('an image is rebuilt only if its content changes', async () => {
   const { folder, tag, lines, build } = await context('FROM scratch\nARG A\nCOPY page /page\n');
   expect(await build()).toBe('built');
   expect(lines).toContain('Step 3/4 : COPY page /page');
@@ -46,7 +46,7 @@ test('an image is built once for one content, and again when the content changes
   expect(await build({ A: '1' })).toBe('unchanged');
 });
 
-test('a new base makes a new image, though the folder has not changed', async () => {
+test('a new base image causes a rebuild of an unchanged folder', async () => {
   const base = await context('FROM scratch\nCOPY page /page\n');
   const { build } = await context('ARG BASE\nFROM ${BASE}\nCOPY page /other\n');
   await base.build();
@@ -56,7 +56,7 @@ test('a new base makes a new image, though the folder has not changed', async ()
   expect(await build({ BASE: base.tag })).toBe('built');
 });
 
-test("a step that fails is told in the daemon's words", async () => {
+test('a failed step is reported with the daemon’s message', async () => {
   const { build } = await context('FROM scratch\nCOPY nothing /nothing\n');
   await expect(build()).rejects.toThrow(/COPY failed.*nothing/);
 });

@@ -25,13 +25,13 @@ async function open(options: Partial<NetworksOptions> = {}) {
   return fixture;
 }
 
-/** On which of the networks each instance is, the first network being 0. */
+/** The index of each instance's network. The first network has index 0. */
 function places(networks: readonly InstancesNetwork[], addresses: readonly string[]): number[] {
   const prefixes = networks.map(({ subnet }) => subnet.replace('0.0/16', ''));
   return addresses.map((address) => prefixes.findIndex((prefix) => address.startsWith(prefix)));
 }
 
-test('what one network has no room for goes onto the next, fit for use before anybody is on it', async () => {
+test('instances beyond the capacity of a network use the next one, which is prepared first', async () => {
   const prepared: string[] = [];
   const { start, networks, containers, docker, namespace } = await open({
     portsPerNetwork: 2,
@@ -49,7 +49,7 @@ test('what one network has no room for goes onto the next, fit for use before an
     const answers = async () => (await fetch(`http://${address}:8080/id`)).ok;
     await waitFor('an answer', answers);
   }
-  // Another worker of the host finds them all, and what is on them.
+  // Another worker of the host finds all networks and their used ports.
   const others = await instancesNetworks({
     ...{ docker, namespace, subnets: undefined, portsPerNetwork: 2, logger },
     prepare: () => Promise.resolve(),
@@ -58,7 +58,7 @@ test('what one network has no room for goes onto the next, fit for use before an
   });
   expect(others.all).toEqual(networks.all);
   expect((await others.reserve()).network.name).toBe(`${namespace}.3`);
-  // Room that opens on the first is used before the third is.
+  // A free port on the first network is used before the third network.
   const first =
     instances[
       started.findIndex((_, i) => places(networks.all, [started[i]?.address ?? ''])[0] === 0)
@@ -68,7 +68,7 @@ test('what one network has no room for goes onto the next, fit for use before an
   expect((await networks.reserve()).network.name).toBe(namespace);
 });
 
-test('where no further one can be made, that is said, and the host offers no more than it holds', async () => {
+test('if no further network can be created, the start fails with the reason, and the capacity is limited', async () => {
   const { start, networks, network } = await open({
     portsPerNetwork: 1,
     subnets: ['10.231.0.0/16'],
@@ -82,7 +82,7 @@ test('where no further one can be made, that is said, and the host offers no mor
   expect(network.name).toBe(networks.all[0]?.name);
 });
 
-test('a proxy that is a container comes onto every network, and reaches what is there', async () => {
+test('a proxy in a container is connected to every network and reaches its instances', async () => {
   const { docker, network, networks, start, namespace } = await open({ portsPerNetwork: 1 });
   const [first, second] = [assignedInstance(), assignedInstance()];
   await start(first);
@@ -92,7 +92,7 @@ test('a proxy that is a container comes onto every network, and reaches what is 
     Labels: { 'ephemera.namespace': namespace },
     HostConfig: { NetworkMode: network.name },
   });
-  // Nobody's instance: the networks stay where it does.
+  // Not an instance, so the networks are not removed while it exists.
   onTestFinished(() => proxy.remove({ force: true }));
   await proxy.start();
   const { address } = await start(second);
@@ -112,7 +112,7 @@ test('a proxy that is a container comes onto every network, and reaches what is 
   });
 });
 
-test('all of them go at the end, with their rules', async () => {
+test('all networks are removed at the end, with their rules', async () => {
   const fixture = await openDocker({ portsPerNetwork: 1 });
   await fixture.start(assignedInstance());
   await fixture.start(assignedInstance());
@@ -129,7 +129,7 @@ test('all of them go at the end, with their rules', async () => {
   for (const bridge of bridges) expect(await rules()).not.toContain(`EPHEMERA-${bridge}-`);
 });
 
-test('a network that was pruned is made again, and what is left keeps its rules', async () => {
+test('a pruned network is created again, and the others keep their rules', async () => {
   const { docker, namespace, network } = await open();
   const secured = [network];
   onTestFinished(async () => {
@@ -163,7 +163,7 @@ test('a network that was pruned is made again, and what is left keeps its rules'
   expect(await look()).toEqual([]);
 });
 
-test('a further network that is not fit is no reason to start, and none to stop', async () => {
+test('an unusable further network prevents a start, but does not stop a running worker', async () => {
   const { docker, namespace, networks, start } = await open({ portsPerNetwork: 1 });
   const instance = assignedInstance();
   await start(instance);
@@ -184,7 +184,7 @@ test('a further network that is not fit is no reason to start, and none to stop'
   expect(networks.all.map(({ name }) => name)).toEqual([namespace, `${namespace}.3`]);
 });
 
-test('a further network that another host has is removed again, and the next range is taken', async () => {
+test('a further network that another host has is removed, and the next subnet is used', async () => {
   const claimed: string[] = [];
   const { docker, namespace, networks } = await open({
     portsPerNetwork: 1,
@@ -205,7 +205,7 @@ test('a further network that another host has is removed again, and the next ran
   ]);
 });
 
-test('where every further network is refused, the start fails with the reason', async () => {
+test('if every further network is refused, the start fails with the reason', async () => {
   const { docker, namespace, networks } = await open({
     portsPerNetwork: 1,
     claim: ({ subnet }) => Promise.resolve(`${subnet} belongs to another host.`),

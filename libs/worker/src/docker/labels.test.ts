@@ -22,20 +22,20 @@ const instance: Instance = {
   maxExpiresAt: 90_000,
 };
 
-// Every label goes out with each of the daemon's events, and into metrics of containers.
-test('labels hold no secret, and yet enough to know the instance again', () => {
+// Docker events and container metrics contain all labels.
+test('labels contain no secret, but enough to restore the instance', () => {
   const labels = labelsOf('ephemera', 'host-a', instance);
   expect(JSON.stringify(labels)).not.toContain('hidden');
   const seen = { address: '10.231.1.1', startedAt: 5, paused: false, now: 9 };
   const recalled = instanceOf({ labels, name: 'ephemera-x-7' }, seen);
   expect(recalled).toMatchObject({ id: instance.id, generation: 7, env: {}, host: 'host-a' });
-  // When it was last used is lost: were it taken for idle since its start, it would end at once.
+  // The last use is lost. If the start counted as the last use, the instance could end immediately.
   expect(recalled).toMatchObject({ startedAt: 5, activeAt: 9 });
   expect(recalled?.template).toEqual({ ...template, env: {} });
 });
 
-// A container inherits the labels of its image, whose author may know ours.
-test('none of our labels is left to the image', () => {
+// A container inherits the labels of its image, whose author may know the names of these labels.
+test('every label is set explicitly, so that an image cannot set it', () => {
   const own = { ...template, labels: { team: 'core', [LABEL.role]: 'firewall' } };
   const { team, ...labels } = labelsOf('ephemera', 'host-a', { ...instance, template: own });
   expect(team).toBe('core');

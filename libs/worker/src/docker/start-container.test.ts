@@ -4,7 +4,7 @@ import type { DockerFixture } from '../../test/docker-fixture.ts';
 import { execInside } from '../../test/exec-inside.ts';
 import { runInHostNetwork } from './run-on-host.ts';
 
-// What an image asks for by itself, whose author is nobody's: none of it is to be had.
+// An image may come from an untrusted author. Its declared options must have no effect.
 
 let fixture: DockerFixture;
 beforeAll(async () => {
@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => fixture.close());
 
-/** An image of the test's own, made of the demo's by instructions of a Dockerfile. */
+/** Builds an image from the demo image with further Dockerfile instructions. */
 async function imageWith(name: string, instructions: readonly string[]): Promise<string> {
   const { docker, namespace } = fixture;
   const image = `ephemera/${namespace}-${name}`;
@@ -25,8 +25,8 @@ async function imageWith(name: string, instructions: readonly string[]): Promise
   return image;
 }
 
-// Docker makes a volume on the host's disk for each, writable and unbounded.
-test('a bounded tmpfs is in the place of every volume that the image declares', async () => {
+// Docker would create a writable, unlimited volume on the host's disk for each declared volume.
+test('a tmpfs with a size limit replaces every volume that the image declares', async () => {
   const { docker, start } = fixture;
   const image = await imageWith('volumes', ['VOLUME /data']);
   const { containerId } = await start(assignedInstance({ image }));
@@ -36,7 +36,7 @@ test('a bounded tmpfs is in the place of every volume that the image declares', 
   expect(text).toMatch(/^tmpfs \/data tmpfs/);
 });
 
-// The daemon would run it for each instance, again and again, at the expense of the host.
+// The daemon would run the health check periodically for each instance, outside its limits.
 test('a health check of the image is not run', async () => {
   const { docker, start } = fixture;
   const check = ['HEALTHCHECK --interval=1s --timeout=5s CMD true'];
@@ -49,7 +49,7 @@ test('a health check of the image is not run', async () => {
   expect(State.Health).toBeUndefined();
 });
 
-test('labels of the image make nothing else of an instance than it is', async () => {
+test('labels of the image do not change the identity of an instance', async () => {
   const { docker, containers, start, namespace } = fixture;
   const labels = ['LABEL ephemera.pool=p', 'LABEL ephemera.role=firewall'];
   const image = await imageWith('labels', labels);
