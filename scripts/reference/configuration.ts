@@ -123,6 +123,24 @@ function fieldTable(schema: z.ZodType): string {
   return table(['field', 'default', 'meaning'], rows);
 }
 
+const FILE_SCHEMAS: readonly z.ZodType[] = [
+  templateSchema,
+  quotasSchema,
+  allowSchema,
+  imagesSchema,
+  tokenSchema,
+  webhookSchema,
+];
+
+/** The settings and fields that have no description in their schema. */
+export function undescribedFields(): string[] {
+  const settings = allSettings().map((setting) => [setting.name, meaningOf(setting)] as const);
+  const fields = FILE_SCHEMAS.flatMap((schema) =>
+    fieldsOf(schema).map(([name, field]) => [name, field.description ?? ''] as const),
+  );
+  return [...settings, ...fields].filter(([, text]) => text === '').map(([name]) => name);
+}
+
 export function configurationPage(): string {
   return blocks(
     '# Configuration',
