@@ -97,7 +97,7 @@ describe('a secret in a file', () => {
     ['none', {}, /cannot be read \(ENOENT\)/],
     ['empty', {}, /is empty/],
     ['url', { EPHEMERA_REDIS_URL: 'redis://x' }, /conflicts with EPHEMERA_REDIS_URL/],
-  ])('is refused with what else is wrong: %s, %o', (name, more, detail) => {
+  ])('is reported together with other errors if invalid: %s, %o', (name, more, detail) => {
     const file = join(folder, name);
     expect(issuesOf({ EPHEMERA_REDIS_URL_FILE: file, PORT: 'x', ...more })).toEqual([
       { path: 'EPHEMERA_REDIS_URL_FILE', detail: expect.stringMatching(detail) as string },

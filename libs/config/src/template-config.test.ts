@@ -169,8 +169,8 @@ templates:
 test('a policy can restrict images to patterns and require digests', () => {
   const images = 'images: {allow: [ghcr.io/acme/*], requireDigest: true}';
   expect(issuesOf(`${demo()}\n${images}`)).toEqual([
-    'templates.demo.image: "a" fits none of images.allow',
-    'templates.demo.image: "a" does not name a digest',
+    'templates.demo.image: "a" matches no pattern of images.allow',
+    'templates.demo.image: "a" has no digest',
   ]);
   const image = `ghcr.io/acme/app@sha256:${'0a'.repeat(32)}`;
   expect(issuesOf(`templates: {demo: {image: "${image}", port: 80}}\n${images}`)).toEqual([]);

@@ -6,7 +6,7 @@ const RANDOM_LENGTH = 25;
 /** The letter of the one cell that exists: a namespace, its Redis and its hosts. */
 export const DEFAULT_CELL = 'a';
 
-/** An id: a DNS label that can still be told apart in `PORT-ID`, because it has no hyphen. */
+/** An id: a DNS label without a hyphen, so that `PORT-ID` can be parsed. */
 export const ID_PATTERN = /^[a-z][a-z0-9]{25}$/;
 
 /**
@@ -37,8 +37,7 @@ export function isId(text: string): boolean {
 }
 
 /**
- * Draws characters, each equally likely: a byte that would favour the first ones of the alphabet is
- * discarded.
+ * Draws characters with equal probability. A byte that would favour some characters is discarded.
  */
 function uniform(random: (size: number) => Uint8Array, alphabet: string, length: number): string {
   let text = '';

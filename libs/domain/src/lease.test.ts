@@ -24,7 +24,7 @@ test('a kill job never waits past the earliest end, whenever the instance become
   );
 });
 
-test('an instance is due at its deadline, or sooner where it is idle', () => {
+test('an instance is due at its deadline, or earlier if it is idle', () => {
   fc.assert(
     fc.property(ms, ms, fc.option(ms, { nil: undefined }), (expiresAt, activeAt, idleTimeout) => {
       const due = dueAt({ expiresAt, activeAt, template: { idleTimeout } });
@@ -36,13 +36,13 @@ test('an instance is due at its deadline, or sooner where it is idle', () => {
   );
 });
 
-test.each([1, 60, 120])('a timeout of %i s is allowed where the maximum is 2 m', (seconds) => {
+test.each([1, 60, 120])('a timeout of %i s is allowed with a maximum of 2 m', (seconds) => {
   expect(checkTimeout(seconds, 120_000)).toEqual({ ok: true, timeout: seconds * 1000 });
 });
 
 // If zero meant "the default", instances that should end would live for ever.
 test.each([0, -1, 0.5, 1.5, 121, 1e300, Number.NaN, Infinity, -Infinity, 2 ** 53])(
-  'a timeout of %d s is refused where the maximum is 2 m',
+  'a timeout of %d s is refused with a maximum of 2 m',
   (seconds) => {
     expect(checkTimeout(seconds, 120_000)).toEqual({
       ok: false,

@@ -4,7 +4,7 @@ import type { State } from './state.ts';
 /**
  * The one deadline of an instance. All times are epoch milliseconds of the store's clock (Redis
  * `TIME`); the clock of a worker or a proxy never decides how long an instance lives. The scripts of
- * `libs/store` compute and enforce leases; the functions here only predict when to look again.
+ * `libs/store` compute and enforce leases; the functions here only compute when to read the lease again.
  */
 export interface Lease {
   readonly expiresAt: number;
@@ -18,7 +18,7 @@ export interface Lease {
 export const ACTIVITY_PERIOD = 2_000;
 export const IDLE_SLACK = 2 * ACTIVITY_PERIOD;
 
-/** When an instance is due to end, epoch ms: at its deadline, or sooner where it is idle. */
+/** When an instance is due to end, epoch ms: at its deadline, or earlier if it is idle. */
 export function dueAt(instance: {
   readonly expiresAt: number;
   readonly activeAt?: number | undefined;

@@ -44,7 +44,7 @@ test('a policy can restrict images to patterns and require digests', () => {
   const digest = `@sha256:${'ab'.repeat(32)}`;
   expect(policyViolations(policy, { ...plain, image: `acme/app${digest}` })).toEqual([]);
   expect(policyViolations(policy, { ...plain, image: `other/app${digest}` })).toEqual([
-    { path: 'image', detail: `"other/app${digest}" fits none of images.allow` },
+    { path: 'image', detail: `"other/app${digest}" matches no pattern of images.allow` },
   ]);
   expect(policyViolations(policy, { ...plain, image: 'other/app' })).toHaveLength(2);
 });

@@ -53,10 +53,10 @@ export function policyViolations(policy: Policy, template: SecurityFields): Issu
 function imageViolations({ images, requireDigest }: Policy, image: string): Issue[] {
   const faults: Issue[] = [];
   if (images && !images.some((pattern) => matchesImage(image, pattern))) {
-    faults.push({ path: 'image', detail: `"${image}" fits none of images.allow` });
+    faults.push({ path: 'image', detail: `"${image}" matches no pattern of images.allow` });
   }
   if (requireDigest && !hasDigest(image)) {
-    faults.push({ path: 'image', detail: `"${image}" does not name a digest` });
+    faults.push({ path: 'image', detail: `"${image}" has no digest` });
   }
   return faults;
 }

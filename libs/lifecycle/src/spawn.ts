@@ -88,7 +88,7 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
     const started = await containers.start(instance, () => addresses.next(), reportProgress);
     if (!started) return { kind: 'superseded' };
     const { containerId, address } = started;
-    await reportProgress({ step: 'probing', message: 'Waiting for it to answer.' });
+    await reportProgress({ step: 'probing', message: 'Waiting for the application to respond.' });
     await untilServing(ports, { ...instance, expiresAt }, containerId, address);
     const published = await instances.markReady(id, generation, address, host);
     if (!published) {

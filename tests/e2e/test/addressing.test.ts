@@ -113,7 +113,7 @@ test('on its own origin a person waits, lands and is offered another just the sa
     const { port } = new URL(base);
     await page.goto(`http://${next}.${DOMAIN}:${port}/`);
     expect(await page.getByRole('heading').innerText()).toBe('Starting two');
-    await page.getByRole('status').getByText('Waiting for it to answer.').waitFor();
+    await page.getByRole('status').getByText('Waiting for the application to respond.').waitFor();
     await page.locator('html:not([data-step])').waitFor();
     await page.getByText(next).first().waitFor();
 

@@ -124,7 +124,7 @@ test('the page shows the steps, is read out, and goes on to the instance by itse
   expect(await page.getByRole('heading').innerText()).toBe('Starting slow');
   const bar = page.getByRole('progressbar', { name: 'Starting slow' });
   const before = Number(await bar.getAttribute('value'));
-  await page.getByRole('status').getByText('Waiting for it to answer.').waitFor();
+  await page.getByRole('status').getByText('Waiting for the application to respond.').waitFor();
   // The start may have come as far as this before the page was there.
   const then = Number(await bar.getAttribute('value'));
   expect(then).toBeGreaterThanOrEqual(before);
@@ -227,7 +227,7 @@ test('while its image is pulled a start outlives its deadline, and says what it 
 test('a start that fails shows why, with the last log lines, and offers to try again', async () => {
   const page = await openPage();
   await page.goto(`${base}/demo/new?template=exits`);
-  await page.getByRole('status').getByText('Waiting for it to answer.').waitFor();
+  await page.getByRole('status').getByText('Waiting for the application to respond.').waitFor();
   await page.getByRole('heading', { name: 'Start failed' }).waitFor();
   expect(await page.locator('main').innerText()).toContain('exited with code 7');
   expect(await page.locator('pre').innerText()).toBe('<b>the disk</b> is missing');
@@ -314,7 +314,7 @@ test('a theme of one’s own is filled in, escaped, and goes on by itself as wel
     const page = await openPage();
     await page.goto(`${own.publicUrls[0] ?? ''}/demo/new`);
     expect(await page.getByRole('heading').innerText()).toBe('Own page of slow');
-    await page.getByText('Waiting for it to answer.').waitFor();
+    await page.getByText('Waiting for the application to respond.').waitFor();
     await page.getByRole('heading', { name: 'Own page of slow' }).waitFor({ state: 'detached' });
     await page.context().close();
   } finally {
