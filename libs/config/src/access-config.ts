@@ -15,7 +15,7 @@ export const accessFields = {
     .max(28, 'must be at most 28')
     .prefault(0)
     .describe(
-      'Difficulty of the proof of work for visitors without a token or a link, in leading zero bits of a SHA-256 hash. 16 takes a browser about a second; each further bit doubles the time. 0 disables it. Requires `EPHEMERA_SIGNING_KEYS`.',
+      'Difficulty of the proof of work for visitors without a token or a link, in leading zero bits of a SHA-256 hash. 16 takes a browser a moment; each further bit doubles the time. 0 disables it. Requires `EPHEMERA_SIGNING_KEYS`.',
     ),
   access: z
     .enum(['public', 'token', 'owner'])

@@ -130,7 +130,7 @@ export const templateSchema = z
     ),
     stopGrace: duration
       .prefault('5s')
-      .describe('Time between SIGTERM and SIGKILL when the container is stopped.'),
+      .describe('Time between the stop signal and SIGKILL when the container is stopped.'),
     limits: limits.describe(
       'Resource limits. `memory`: RAM without swap (default `256m`). `cpus`: CPU share (default 0.5). `pids`: processes and threads (default 128).',
     ),
