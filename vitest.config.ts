@@ -7,7 +7,7 @@ const TESTS = ['**/src/**/*.test.ts', '**/test/**/*.test.ts', '**/*.test.mjs'];
 const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>> = {
   // Without what starts containers, browsers or many processes.
   'libs/worker': {
-    include: ['src/*.test.ts', 'src/webhooks/**/*.test.ts'],
+    include: ['src/*.test.ts'],
     exclude: ['src/firewall-rules.test.ts'],
   },
   'libs/dashboard': { exclude: ['test/browser.test.ts', 'test/main.test.ts'] },

@@ -2,9 +2,9 @@ import { createServer } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Instance } from '@ephemera/domain';
-import { createProducers, createRefills } from '@ephemera/queue';
+import { setFlagsFromString } from 'node:v8';
 import { watchTemplates } from '@ephemera/config';
+import type { Instance } from '@ephemera/domain';
 import { createAuthThrottle, createTokens, parseTrustedProxies } from '@ephemera/http';
 import {
   createShutdown,
@@ -15,6 +15,7 @@ import {
   logClockSkew,
 } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
+import { createProducers, createRefills } from '@ephemera/queue';
 import {
   EventFeed,
   RedisHostRpc,
@@ -31,19 +32,19 @@ import type { RedisAddress, RouteCacheOptions } from '@ephemera/store';
 import { createAdminApi } from './control-plane/admin-api.ts';
 import { ActivityReport } from './data-plane/activity.ts';
 import { createDataPlane } from './data-plane/data-plane.ts';
-import { createUpstreamPools } from './data-plane/upstream/pool.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
+import { createUpstreamPools } from './data-plane/upstream/pool.ts';
+import { failurePageWithRestart } from './failure-page.ts';
 import { InFlightRequests } from './in-flight-requests.ts';
-import { clientAddress } from './starting/client-address.ts';
+import { isReachable } from './launch/is-reachable.ts';
 import { createLaunchApp } from './launch/launch-app.ts';
 import { syncPoolSpecs } from './launch/sync-pool-specs.ts';
-import { requireKeys, watchKeys } from './starting/signing-keys.ts';
-import { isReachable } from './launch/is-reachable.ts';
-import { failurePageWithRestart } from './failure-page.ts';
 import { countUpstreamFailures, registerDataPlaneMetrics } from './proxy-metrics.ts';
 import { resumeOnRequest } from './resume-on-request.ts';
-import { countExternalMemoryInHeapLimit } from './v8-memory.ts';
-import { loadTheme, type ThemeName } from './waiting/theme.ts';
+import { clientAddress } from './starting/client-address.ts';
+import { requireKeys, watchKeys } from './starting/signed-link.ts';
+import { loadTheme } from './waiting/theme.ts';
+import type { ThemeName } from './waiting/theme.ts';
 import { sendWaitingPage } from './waiting/waiting-page.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
@@ -309,4 +310,13 @@ async function startProxy(
       logger.warn({ err: error }, 'pool specs not synced');
     }
   }
+}
+
+/**
+ * Counts the memory of buffers against the heap limit, like all other memory. By default V8 collects
+ * the whole heap after every 50 MB of new buffers, however short their life: a third of the CPU time
+ * of large uploads. See docs/PERFORMANCE.md.
+ */
+function countExternalMemoryInHeapLimit(): void {
+  setFlagsFromString('--external-memory-accounted-in-global-limit');
 }

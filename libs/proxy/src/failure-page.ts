@@ -1,16 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TemplateSet } from '@ephemera/config';
-import { type Problem, problemOf } from '@ephemera/contract';
+import { problemOf } from '@ephemera/contract';
+import type { Problem } from '@ephemera/contract';
 import type { Failure } from '@ephemera/domain';
-import { escapeHtml, prefersHtml } from '@ephemera/http';
+import { escapeHtml, prefersHtml, errorHandler as createErrorHandler } from '@ephemera/http';
+import type { Logger } from '@ephemera/process';
+import { isRedisUnavailable } from '@ephemera/store';
 import type { InstanceStore } from '@ephemera/store';
+import type { Middleware } from 'koa';
 import { NEVER_A_PAGE, pageHeaders } from './security-headers.ts';
 
 /**
  * Writes the response of a failure: a page if the client prefers HTML, else problem+json (RFC 9457).
  * Text from the request is escaped. The page may offer to start another instance.
  */
-export function sendFailure(
+function sendFailure(
   req: IncomingMessage,
   res: ServerResponse,
   failure: Failure,
@@ -148,4 +152,16 @@ ${body}
 </main></body>
 </html>
 `;
+}
+
+/** The error funnel of both ports. */
+export function errorHandler(logger: Logger): Middleware {
+  return createErrorHandler({
+    logger,
+    isRedisUnavailable,
+    respond(ctx, failure) {
+      ctx.respond = false;
+      sendFailure(ctx.req, ctx.res, failure);
+    },
+  });
 }

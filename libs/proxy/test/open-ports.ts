@@ -26,7 +26,7 @@ import { sampleDraft, startRedis } from '@ephemera/test-support';
 import { createAdminApi } from '../src/control-plane/admin-api.ts';
 import { clientAddress } from '../src/starting/client-address.ts';
 import { createLaunchApp } from '../src/launch/launch-app.ts';
-import { createSigningKeys } from '../src/starting/signing-keys.ts';
+import { createSigningKeys } from '../src/starting/signed-link.ts';
 import { loadTheme } from '../src/waiting/theme.ts';
 
 const TOKEN = 'the-admin-of-all-of-this';

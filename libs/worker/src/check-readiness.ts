@@ -1,4 +1,4 @@
-import { withDeadline } from './docker/deadline.ts';
+import { withDeadline } from './docker/docker-client.ts';
 
 /** Timeout of each ping, milliseconds. */
 const TIMEOUT_MS = 2_000;

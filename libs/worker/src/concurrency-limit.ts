@@ -1,3 +1,4 @@
+import type { Containers } from '@ephemera/lifecycle';
 import PQueue from 'p-queue';
 
 /**
@@ -8,4 +9,13 @@ export type ConcurrencyLimit = <T>(work: () => Promise<T>, last?: 'last') => Pro
 export function limitConcurrency(max: number): ConcurrencyLimit {
   const queue = new PQueue({ concurrency: max });
   return (work, last) => queue.add(work, { priority: last ? -1 : 0 });
+}
+
+/** Limits the number of concurrent instance removals to `max`. */
+export function withRemovalLimit(containers: Containers, max: number): Containers {
+  const limit = limitConcurrency(max);
+  return {
+    ...containers,
+    removeInstance: (id, grace) => limit(() => containers.removeInstance(id, grace)),
+  };
 }

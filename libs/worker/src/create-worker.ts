@@ -31,41 +31,39 @@ import {
   watchClock,
 } from '@ephemera/store';
 import type { RedisAddress } from '@ephemera/store';
-import { policyCheck } from './policy-check.ts';
-import { handleHostRequest } from './rpc/handle-host-request.ts';
-import { connectDocker } from './docker/connect-docker.ts';
-import { DEFAULT_TIMEOUT_MS, withDeadline, daemonMessage } from './docker/deadline.ts';
+import { policyCheck, withStartChecks, limitsCheck } from './start-checks.ts';
+import { handleHostRequest } from './host-requests.ts';
+import {
+  connectDocker,
+  DEFAULT_TIMEOUT_MS,
+  withDeadline,
+  daemonMessage,
+} from './docker/docker-client.ts';
 import { dockerContainers } from './docker/docker-containers.ts';
-import { hostName } from './docker/host-name.ts';
+import { hostName, requireLimits, hostCapacity, withinNetworks } from './docker/daemon-info.ts';
 import { imagePulls } from './docker/pull-image.ts';
-import { requireLimits } from './docker/require-limits.ts';
 import { ensureNetwork } from './docker/instances-network.ts';
 import { instancesNetworks } from './docker/instances-networks.ts';
-import { archiveLog } from './docker/archive-log.ts';
+import { archiveLog } from './docker/container-log.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { watchExits } from './docker/watch-exits.ts';
 import type { Exit } from './docker/watch-exits.ts';
 import type { EgressRules } from './firewall-rules.ts';
 import { createFirewall, runHere } from './firewall.ts';
-import { hostCapacity, withinNetworks } from './docker/host-capacity.ts';
-import { withStartChecks } from './start-checks.ts';
 import { HostIdTakenError, hostRegistration, readBootId } from './host-registration.ts';
 import type { HostRegistration } from './host-registration.ts';
-import { limitConcurrency } from './concurrency-limit.ts';
+import { limitConcurrency, withRemovalLimit } from './concurrency-limit.ts';
 import { startJobWorker } from './job-worker.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { checkReadiness } from './check-readiness.ts';
 import { overdueKillTimer } from './overdue-kill-timer.ts';
 import { probe } from './probe.ts';
 import { runPeriodically } from './run-periodically.ts';
-import { limitsCheck } from './limits-check.ts';
 import { startRefillWorker } from './refill-worker.ts';
-import { withRemovalLimit } from './removal-limit.ts';
 import { startSpawnWorker } from './spawn-worker.ts';
-import { recordKill } from './record-kill.ts';
-import { startWebhooks, webhookDependencies } from './webhooks/start-webhooks.ts';
-import type { WebhookDependencies } from './webhooks/start-webhooks.ts';
-import { createWorkerMetrics } from './worker-metrics.ts';
+import { recordKill, createWorkerMetrics } from './worker-metrics.ts';
+import { startWebhooks, webhookDependencies } from './webhooks.ts';
+import type { WebhookDependencies } from './webhooks.ts';
 
 const RECONCILE_INTERVAL_MS = 10_000;
 const HEARTBEAT_INTERVAL_MS = 5_000;

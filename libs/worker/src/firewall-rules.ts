@@ -9,7 +9,7 @@ export interface EgressRules {
 }
 
 /** Private, link-local and reserved ranges (RFC 6890). No instance can reach them. */
-export const BLOCKED_RANGES: readonly string[] = [
+const BLOCKED_RANGES: readonly string[] = [
   '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',

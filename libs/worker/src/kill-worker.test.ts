@@ -4,7 +4,7 @@ import { HOST } from '../test/docker-fixture.ts';
 import { openQueues } from '../test/queue-fixture.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { overdueKillTimer } from './overdue-kill-timer.ts';
-import { withRemovalLimit } from './removal-limit.ts';
+import { withRemovalLimit } from './concurrency-limit.ts';
 import type { QueueWorker } from './spawn-worker.ts';
 
 let fixture: Awaited<ReturnType<typeof openQueues>>;
@@ -35,7 +35,7 @@ const dead = (id: string) =>
     return instance?.state === 'gone' && instance;
   });
 
-test('ends an instance at its deadline, and not before it', async () => {
+test('ends an instance at its deadline, not earlier', async () => {
   const { id, expiresAt } = await fixture.ready({ timeout: 300 });
   const { reason, lastTransitionAt } = await dead(id);
   expect(reason).toBe('ttl');
@@ -43,9 +43,9 @@ test('ends an instance at its deadline, and not before it', async () => {
   expect(removed).toEqual([id]);
 });
 
-// The job is a hint: one that fires early, or for a lease that was renewed, waits again. Were that
-// an attempt, an instance that is renewed for long enough would never be killed.
-test('a job whose lease runs on waits for the new deadline, and spends no attempt', async () => {
+// A job that fires early, or after a renewal, delays itself. If that used an attempt, an instance
+// with many renewals would never be killed.
+test('a job of a renewed lease waits for the new deadline without using an attempt', async () => {
   const { id, generation } = await fixture.ready({ timeout: 1_500 }, 1_400);
   const job = await waitFor('the job to have fired and to wait again', async () => {
     const found = await fixture.killJobs.getJob(`${id}-${generation}`);
@@ -60,7 +60,7 @@ test('a job whose lease runs on waits for the new deadline, and spends no attemp
   expect(removed).toEqual([id]);
 });
 
-test('a renewed instance lives on to its new deadline, whatever its job was armed for', async () => {
+test('a renewed instance lives until its new deadline, whatever the due time of its job', async () => {
   const { id } = await fixture.ready({ timeout: 400 });
   const renewed = await fixture.leases.renew(id, { timeout: 1_200, shorten: false });
   if (renewed.kind !== 'renewed') throw new Error(renewed.kind);
@@ -68,8 +68,8 @@ test('a renewed instance lives on to its new deadline, whatever its job was arme
   expect(lastTransitionAt).toBeGreaterThanOrEqual(renewed.instance.expiresAt);
 });
 
-// A clock that is set back by an hour while a job waits makes it an hour late.
-test('a job that the queue takes for not due is hastened at the deadline', async () => {
+// A clock that is set back by an hour delays a waiting job by an hour.
+test('a job that is not due by the wall clock is promoted at the deadline', async () => {
   const overdueKills = overdueKillTimer({
     killJobs: fixture.kills,
     timeoutMs: 5_000,
@@ -84,8 +84,9 @@ test('a job that the queue takes for not due is hastened at the deadline', async
   overdueKills.stop();
 });
 
-// Two hundred deadlines at one instant: whoever waited for the daemon stayed reachable meanwhile.
-test('what waits for its removal is withdrawn already', async () => {
+// With 200 deadlines at the same time, an instance must not stay reachable while its removal waits
+// for the daemon.
+test('the route is removed while the removal of the container waits', async () => {
   await worker.stop();
   const { instances, containers, kills: killJobs, options } = fixture;
   let release = (): void => undefined;
@@ -101,23 +102,26 @@ test('what waits for its removal is withdrawn already', async () => {
       await containers.removeInstance(id, grace);
     },
   };
-  const lanes = 4;
-  const limitConcurrency = withRemovalLimit(slow, lanes);
-  worker = startKillWorker({ instances, containers: limitConcurrency, killJobs }, HOST, options);
+  const limit = 4;
+  const limitedContainers = withRemovalLimit(slow, limit);
+  worker = startKillWorker({ instances, containers: limitedContainers, killJobs }, HOST, options);
   const made = [];
-  for (let i = 0; i < lanes + 3; i++) {
+  for (let i = 0; i < limit + 3; i++) {
     made.push(await fixture.ready({ timeout: 1_000 }));
   }
   for (const { id } of made) {
-    await waitFor('its withdrawal', async () => (await instances.get(id))?.state === 'draining');
+    await waitFor(
+      'the removal of the route',
+      async () => (await instances.get(id))?.state === 'draining',
+    );
   }
-  expect(max).toBe(lanes);
+  expect(max).toBe(limit);
   release();
   for (const { id } of made) await dead(id);
-  expect(max).toBe(lanes);
+  expect(max).toBe(limit);
 });
 
-test('finishes what was ended elsewhere, at once', async () => {
+test('immediately finishes an end that another process started', async () => {
   const { id } = await fixture.ready({ timeout: 60_000 });
   const outcome = await fixture.instances.startDraining(id, 'request');
   if (outcome.kind !== 'draining') throw new Error(outcome.kind);
@@ -127,7 +131,7 @@ test('finishes what was ended elsewhere, at once', async () => {
   expect(await fixture.killJobs.getDelayedCount()).toBe(0);
 });
 
-test('a job for what is gone already has nothing to do', async () => {
+test('a job for a removed instance does nothing', async () => {
   const { id, generation, host } = await fixture.ready({ timeout: 60_000 });
   const outcome = await fixture.instances.startDraining(id, 'request');
   if (outcome.kind !== 'draining') throw new Error(outcome.kind);
@@ -142,7 +146,7 @@ test('a job for what is gone already has nothing to do', async () => {
   expect(removed).toEqual([]);
 });
 
-test('a removal that fails is tried again until it succeeds', async () => {
+test('a failed removal is retried until it succeeds', async () => {
   await worker.stop();
   const { instances, containers, kills: killJobs, options } = fixture;
   let tries = 0;
@@ -159,8 +163,8 @@ test('a removal that fails is tried again until it succeeds', async () => {
   expect(tries).toBe(3);
 });
 
-// One that is stopped in the midst of a long stop grace, or before a daemon that hangs.
-test('a kill that outlasts the stop of its worker goes back, and another finishes it', async () => {
+// The worker stops during a long stop grace, or while a call to the daemon hangs.
+test('a kill that does not finish before its worker stops is requeued and finished by another', async () => {
   await worker.stop();
   const { instances, containers, kills: killJobs, options } = fixture;
   const hung = { ...containers, removeInstance: () => new Promise<void>(() => undefined) };
@@ -176,7 +180,7 @@ test('a kill that outlasts the stop of its worker goes back, and another finishe
   expect(await fixture.killJobs.getJob(`${id}-${generation}`)).toMatchObject({ stalledCounter: 0 });
 });
 
-test('counts what it ended, by reason', async () => {
+test('counts kills by reason', async () => {
   const text = await fixture.registry.metrics();
   expect(text).toMatch(/ephemera_kills_total\{reason="ttl",app="worker"\} [1-9]/);
   expect(text).toMatch(/ephemera_kill_lateness_seconds_count\{app="worker"\} [1-9]/);

@@ -3,8 +3,7 @@ import type { KillPorts, Killed } from '@ephemera/lifecycle';
 import { killQueue } from '@ephemera/queue';
 import type { KillJob } from '@ephemera/queue';
 import { DelayedError } from 'bullmq';
-import { requeueOnShutdown } from './requeue-on-shutdown.ts';
-import { startJobWorker } from './job-worker.ts';
+import { requeueOnShutdown, startJobWorker } from './job-worker.ts';
 import type { QueueWorker, QueueWorkerOptions } from './spawn-worker.ts';
 
 /** Maximum number of concurrent kills. */

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '@ephemera/domain';
 import { kill, requestKill } from '@ephemera/lifecycle';
-import type { DockerClient as Docker } from './docker/connect-docker.ts';
+import { DEFAULT_TIMEOUT_MS, withDeadline } from './docker/docker-client.ts';
+import type { DockerClient as Docker } from './docker/docker-client.ts';
 import type { WorkerConfig } from './create-worker.ts';
 import { clearNetwork } from './docker/clear-network.ts';
-import { DEFAULT_TIMEOUT_MS, withDeadline } from './docker/deadline.ts';
 import { disconnectInfrastructure } from './docker/infrastructure.ts';
 import { findNetworks, isMadeByWorker } from './docker/instances-network.ts';
 import type { InstancesNetwork } from './docker/instances-network.ts';
@@ -14,7 +14,7 @@ import {
   networksInUse,
   removeContainers,
   removeInstance,
-} from './docker/remove-containers.ts';
+} from './docker/namespace-containers.ts';
 import { firewallRemovalScript } from './firewall-rules.ts';
 import type { RunStore } from './run-store.ts';
 import { readRules, runOnHostOf } from './snapshot.ts';

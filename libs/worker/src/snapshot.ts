@@ -1,9 +1,9 @@
 import type { PoolSpec } from '@ephemera/lifecycle';
-import type { DockerClient as Docker } from './docker/connect-docker.ts';
+import type { DockerClient as Docker } from './docker/docker-client.ts';
 import { z } from 'zod';
 import type { WorkerConfig } from './create-worker.ts';
 import { findNetworks, type InstancesNetwork } from './docker/instances-network.ts';
-import { listContainers, networksInUse } from './docker/remove-containers.ts';
+import { listContainers, networksInUse } from './docker/namespace-containers.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { runHere, type RunOnHost } from './firewall.ts';
 import { bridgesWithRules, firewallListScript } from './firewall-rules.ts';

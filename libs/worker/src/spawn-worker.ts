@@ -6,8 +6,7 @@ import type { Logger } from '@ephemera/process';
 import { DelayedError } from 'bullmq';
 import type { Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { requeueOnShutdown } from './requeue-on-shutdown.ts';
-import { startJobWorker } from './job-worker.ts';
+import { requeueOnShutdown, startJobWorker } from './job-worker.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
 export interface QueueWorkerOptions {

@@ -3,15 +3,13 @@ import { ContainerStartError } from '@ephemera/lifecycle';
 import { memoryContainers } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import { assignedInstance } from '../test/docker-fixture.ts';
-import { policyCheck } from './policy-check.ts';
-import { withStartChecks } from './start-checks.ts';
-import { limitsCheck } from './limits-check.ts';
+import { policyCheck, withStartChecks, limitsCheck } from './start-checks.ts';
 
 const next = () => Promise.resolve(1);
 const says = (text: string) => () => Promise.resolve([text]);
 const reportProgress = () => Promise.resolve(true);
 
-test('what the policy of this host does not allow is never created, whoever asked for it', async () => {
+test('a template against the policy of this host is never started', async () => {
   const containers = memoryContainers();
   const guarded = withStartChecks(containers, [policyCheck(() => STRICT_POLICY)]);
   const weak = assignedInstance({ capAdd: ['SYS_ADMIN'], runtime: 'kata' });
@@ -33,7 +31,7 @@ test.each([
   [{ memory: 2 ** 50 }, 'limits.memory: must be from 1 to 1073741824.'],
   [{ pids: 4e6 }, 'limits.pids: must be from 1 to 1000000.'],
   [{ cpus: 1e6 }, 'limits.cpus: must be from 0.01 to 512.'],
-])('what Docker takes for no bound, or nothing reaches, is none: %o', async (limits, text) => {
+])('a limit that Docker ignores or that has no effect is refused: %o', async (limits, text) => {
   const guarded = withStartChecks(memoryContainers(), [limitsCheck(1024 ** 3)]);
   const whole = assignedInstance();
   const started = guarded.start(
@@ -45,7 +43,7 @@ test.each([
   expect(await guarded.start(whole, next, reportProgress)).toBeDefined();
 });
 
-test('every objection is told', async () => {
+test('every reason is reported', async () => {
   const guarded = withStartChecks(memoryContainers(), [says('one'), says('two')]);
   await expect(guarded.start(assignedInstance(), next, reportProgress)).rejects.toThrow(
     'one; two.',

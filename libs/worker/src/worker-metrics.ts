@@ -1,6 +1,7 @@
+import type { Instance } from '@ephemera/domain';
 import { Counter, Gauge, Histogram } from '@ephemera/process';
-import type { Registry } from '@ephemera/process';
-import { withDeadline } from './docker/deadline.ts';
+import type { Registry, Logger } from '@ephemera/process';
+import { withDeadline } from './docker/docker-client.ts';
 
 /** The metrics of a worker. */
 export interface WorkerMetrics {
@@ -75,5 +76,19 @@ export function createWorkerMetrics(
       help: 'Duration of a reconciliation',
       registers,
     }),
+  };
+}
+
+/** Counts and logs every instance that this worker has ended. */
+export function recordKill(
+  logger: Logger,
+  metrics: Pick<WorkerMetrics, 'kills' | 'killLatenessSeconds'>,
+): (instance: Instance) => void {
+  return ({ id, generation, reason, message, lastTransitionAt, expiresAt }) => {
+    metrics.kills.inc({ reason: reason ?? 'unknown' });
+    if (reason === 'ttl') {
+      metrics.killLatenessSeconds.observe(Math.max(0, lastTransitionAt - expiresAt) / 1000);
+    }
+    logger.info({ id, generation, reason, message }, 'instance removed');
   };
 }

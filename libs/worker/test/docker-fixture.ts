@@ -6,7 +6,7 @@ import type { Instance, Template } from '@ephemera/domain';
 import { createLogger } from '@ephemera/process';
 import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import type Docker from 'dockerode';
-import { connectDocker } from '../src/docker/connect-docker.ts';
+import { connectDocker } from '../src/docker/docker-client.ts';
 import { dockerContainers } from '../src/docker/docker-containers.ts';
 import { ensureNetwork } from '../src/docker/instances-network.ts';
 import { instancesNetworks } from '../src/docker/instances-networks.ts';
@@ -22,8 +22,8 @@ const run = promisify(execFile);
 const logger = createLogger('test', 'silent');
 
 /**
- * A deployment of the test's own on the machine's Docker daemon: a namespace that nobody else
- * has, its network, and everything gone again after `close`.
+ * A deployment of one test on the machine's Docker daemon, with a unique namespace and a network.
+ * `close` removes everything.
  */
 export async function openDocker(options: Partial<NetworksOptions> = {}) {
   const { docker = connectDocker(DOCKER_HOST) } = options;
@@ -58,7 +58,7 @@ export async function openDocker(options: Partial<NetworksOptions> = {}) {
   };
   const containers = dockerContainers(place);
   let index = 0;
-  /** The addresses of the range, one after the other. */
+  /** The indexes of the address range, in order. */
   const nextAddressIndex = () => Promise.resolve(++index);
   return {
     docker,
@@ -78,7 +78,7 @@ export async function openDocker(options: Partial<NetworksOptions> = {}) {
 
 export type DockerFixture = Awaited<ReturnType<typeof openDocker>>;
 
-/** Takes everything of a namespace away, as an operator would. */
+/** Removes everything of a namespace, as an operator would. */
 export async function removeAll(namespace: string): Promise<void> {
   const env = { ...process.env, EPHEMERA_NAMESPACE: namespace };
   await run(
@@ -88,7 +88,7 @@ export async function removeAll(namespace: string): Promise<void> {
   );
 }
 
-/** An instance that a worker of this host has begun. */
+/** An instance that is assigned to this host. */
 export function assignedInstance(template: Partial<Template> = {}, env = {}): Instance {
   const draft = sampleDraft({ template: sampleTemplate({ image: IMAGE, ...template }), env });
   const now = Date.now();

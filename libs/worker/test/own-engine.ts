@@ -5,9 +5,9 @@ import type {
 } from '@ephemera/test-support';
 import type { OwnMachine, OwnMachineOptions } from '@ephemera/test-support';
 import type Docker from 'dockerode';
-import { connectDocker } from '../src/docker/connect-docker.ts';
+import { connectDocker } from '../src/docker/docker-client.ts';
 
-/** A machine of the test's own with a Docker daemon on it. */
+/** A simulated machine of the test with its own Docker daemon. */
 export interface OwnEngine
   extends Omit<OwnMachine, 'folder'>, Pick<Engine, 'dockerHost' | 'restart'> {
   readonly docker: Docker;
@@ -15,7 +15,7 @@ export interface OwnEngine
 
 export type OwnEngineOptions = OwnMachineOptions & Omit<EngineOptions, 'folder' | 'spawn'>;
 
-/** Starts a Docker daemon that may be restarted and whose firewall may be changed at will. */
+/** Starts a Docker daemon that the test may restart, with a firewall that it may change. */
 export async function startOwnEngine(options: OwnEngineOptions): Promise<OwnEngine> {
   const machine = await startOwnMachine(options);
   try {

@@ -5,11 +5,10 @@ import { memoryContainers, sampleDraft, startRedis } from '@ephemera/test-suppor
 import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
-import { recordKill } from '../src/record-kill.ts';
-import { createWorkerMetrics } from '../src/worker-metrics.ts';
+import { recordKill, createWorkerMetrics } from '../src/worker-metrics.ts';
 import { HOST } from './docker-fixture.ts';
 
-/** Real Redis, real queues and the real store, with containers in memory. */
+/** Real Redis, queues and store, with containers in memory. */
 export async function openQueues() {
   const server = await startRedis();
   const redis = new Redis(server.url, { maxRetriesPerRequest: null });
@@ -38,7 +37,7 @@ export async function openQueues() {
     registry,
     options,
     onKilled: recordKill(logger, metrics),
-    /** An instance that serves, whose kill job is armed `early` ms before its deadline. */
+    /** A ready instance. Its kill job is due `early` ms before its deadline. */
     async ready(input: Partial<InstanceDraft> = {}, early = 0): Promise<Instance> {
       const { id, generation } = await instances.create(sampleDraft(input));
       const begun = await instances.assignToHost(id, generation, HOST);

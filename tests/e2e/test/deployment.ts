@@ -1,2 +1,2 @@
-export { TOKEN, deploy, terminate } from '@ephemera/test-support';
-export type { App, Deployment, DeploymentOptions } from '@ephemera/test-support';
+export { TOKEN, deploy } from '@ephemera/test-support';
+export type { Deployment } from '@ephemera/test-support';

@@ -9,7 +9,7 @@ export const NOW = 1_000_000;
 export const UNTIL = NOW + 60_000;
 const HOST = 'host';
 
-export const instance: Instance = {
+const instance: Instance = {
   ...sampleDraft({ id: ID, metadata: { key: 'its key' } }),
   generation: 7,
   supersedes: undefined,
@@ -32,7 +32,7 @@ export const container = {
   Labels: { 'ephemera.instance': ID },
 };
 
-export const route: Route = {
+const route: Route = {
   state: 'ready',
   generation: 7,
   address: '10.0.1.0',

@@ -1,4 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 
 /** The access token of one guarded instance. */
 export interface AccessToken {
@@ -20,4 +21,126 @@ export function matchesToken(token: string, expected: string): boolean {
   const input = hash('sha256', token, 'buffer');
   // The expected hash is empty where the store has lost it.
   return known.length === input.length && timingSafeEqual(input, known);
+}
+
+/**
+ * A link that opens an instance: the proxy turns the token in it into a cookie and redirects
+ * without it.
+ */
+export function accessLink(url: string, token: string): string {
+  return `${url}?${ACCESS_PARAMETER}=${token}`;
+}
+
+/** What the access cookie of an instance applies to. */
+export interface Bound {
+  /** First segment of the path form. */
+  readonly prefix: string;
+  readonly id: string;
+  /** Names of ports that have their own address in path form. */
+  readonly ports: readonly string[];
+  /** Whether the visitor uses the instance's own host or a path under a shared host. */
+  readonly form: 'host' | 'path';
+  /** Whether the connection uses TLS. */
+  readonly secure: boolean;
+}
+
+/**
+ * Returns the `Set-Cookie` values for a token. In host form the cookie applies to the whole host;
+ * in path form, to the instance's paths and its waiting page. They are session cookies; the token
+ * is valid as long as the instance exists.
+ */
+export function accessCookies(token: string, bound: Bound): string[] {
+  const { prefix, id, ports, form, secure } = bound;
+  const attributes = `HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`;
+  if (form === 'host') return [`${secure ? HOST_COOKIE : COOKIE}=${token}; Path=/; ${attributes}`];
+  const paths = [id, `-/${id}`, ...ports.map((port) => `${id}:${port}`)];
+  return paths.map((path) => `${COOKIE}=${token}; Path=/${prefix}/${path}; ${attributes}`);
+}
+
+/** The header that carries an access token. `Authorization` is left to the application. */
+export const ACCESS_HEADER = 'ephemera-token';
+/** The query parameter of a link that carries an access token. */
+const ACCESS_PARAMETER = 'ephemera-token';
+/** The cookies that carry an access token: host form over TLS, and all other cases. */
+const HOST_COOKIE = '__Host-ephemera-token';
+const COOKIE = 'ephemera-token';
+
+/** How many of these cookies are checked. Another instance may have set some more. */
+const MAX_TOKENS = 8;
+
+/** The access tokens that a request carries, and where. */
+export interface PresentedTokens {
+  readonly by: 'header' | 'link' | 'cookie';
+  /** There may be several cookies; one right token is enough. */
+  readonly tokens: readonly string[];
+}
+
+/**
+ * Returns the tokens of a request. A link takes precedence over a header, a header over cookies.
+ */
+export function presentedTokens(
+  headers: IncomingHttpHeaders,
+  target: string,
+): PresentedTokens | undefined {
+  const inLink = tokenInUrl(target);
+  if (inLink !== undefined) return { by: 'link', tokens: inLink };
+  const header = headers[ACCESS_HEADER];
+  // node:http joins a repeated header with a comma. The result matches no token.
+  if (header !== undefined) return { by: 'header', tokens: [String(header)] };
+  const tokens = inCookies(headers.cookie);
+  return tokens.length === 0 ? undefined : { by: 'cookie', tokens };
+}
+
+/** Returns the target of a link without its token. */
+export function withoutParameter(target: string): string {
+  const at = target.indexOf('?');
+  const kept = parametersOf(target).filter((text) => !isAccess(text));
+  const path = target.slice(0, at);
+  // A target of `//x` would name another host.
+  const own = path.startsWith('//') ? `/.${path}` : path;
+  return kept.length === 0 ? own : `${own}?${kept.join('&')}`;
+}
+
+/**
+ * Removes `Referer` lines that contain an access token. The product's own header and cookies are
+ * removed elsewhere.
+ */
+export function withoutLinks(lines: string): string {
+  if (!lines.includes(`${ACCESS_PARAMETER}=`)) return lines;
+  return lines
+    .split(/(?<=\r\n)/)
+    .filter((line) => !(/^referer:/i.test(line) && line.includes(`${ACCESS_PARAMETER}=`)))
+    .join('');
+}
+
+function tokenInUrl(target: string): string[] | undefined {
+  if (!target.includes(ACCESS_PARAMETER)) return undefined;
+  const values = parametersOf(target).filter(isAccess);
+  // A repeated parameter counts as a wrong token.
+  if (values.length > 1) return [];
+  return values[0] === undefined ? undefined : [values[0].slice(ACCESS_PARAMETER.length + 1)];
+}
+
+function parametersOf(target: string): string[] {
+  const at = target.indexOf('?');
+  return at === -1 ? [] : target.slice(at + 1).split('&');
+}
+
+function isAccess(parameter: string): boolean {
+  return parameter === ACCESS_PARAMETER || parameter.startsWith(`${ACCESS_PARAMETER}=`);
+}
+
+function inCookies(cookie: string | undefined): string[] {
+  if (cookie?.includes(COOKIE) !== true) return [];
+  return cookie
+    .split(';')
+    .filter(isAccessCookie)
+    .slice(0, MAX_TOKENS)
+    .map((pair) => pair.slice(pair.indexOf('=') + 1).trim());
+}
+
+function isAccessCookie(pair: string): boolean {
+  const equals = pair.indexOf('=');
+  const name = (equals === -1 ? pair : pair.slice(0, equals)).trim();
+  return name === COOKIE || name === HOST_COOKIE;
 }

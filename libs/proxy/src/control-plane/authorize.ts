@@ -1,8 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 import { ApiError, allows, isId, principalKey } from '@ephemera/domain';
-import type { Scope } from '@ephemera/domain';
-import { authenticateBearer, principalOf, setPrincipal } from '@ephemera/http';
+import type { Scope, Principal } from '@ephemera/domain';
+import {
+  authenticateBearer,
+  principalOf,
+  setPrincipal,
+  createAudit,
+  plainPath,
+} from '@ephemera/http';
 import type { Authentication, TokenSet } from '@ephemera/http';
+import type { Logger } from '@ephemera/process';
 import type { InstanceStore } from '@ephemera/store';
 import type { Context, Middleware } from 'koa';
 
@@ -25,7 +32,7 @@ export function requireToken(
 /** Paths that every token may read. */
 const OPEN = ['/openapi.json', '/v1/templates'];
 const CREATING = ['/v1/instances', '/v1/links'];
-const ONE = /^\/v1\/instances\/([^/]+)(?:\/[a-z]+)?$/;
+const ONE = /^\/v1\/instances\/([^/]+)(?:\/([a-z]+))?$/;
 
 /**
  * Requires the scope that a request needs: `read` to read, `create` to start instances, `admin` for
@@ -82,4 +89,51 @@ export function abortWhenRevoked(
   // The client may have disconnected before the listener was added.
   if (ctx.res.closed) end();
   return stopping ? AbortSignal.any([ended.signal, stopping]) : ended.signal;
+}
+
+/** An unauthenticated client may send a long path. */
+const MAX_LENGTH = 100;
+
+/**
+ * Audits every change, every read of an instance's log, and every request that was refused for its
+ * token. An entry has the principal, the action, the instance, the status and the client address.
+ */
+export function auditActions(options: {
+  readonly logger: Logger;
+  readonly addressOf: (req: IncomingMessage) => string;
+}): Middleware {
+  const audit = createAudit(options.logger);
+  return async (ctx, next) => {
+    await next();
+    const path = plainPath(ctx.path);
+    const action = actionOf(ctx.method, path);
+    const { statusCode: status } = ctx.res;
+    if (action === undefined && status !== 401 && status !== 403) return;
+    const { principal } = ctx.state as { principal?: Principal };
+    // Without a limit, guessed tokens would fill the log.
+    if (status === 429 && principal === undefined) return;
+    const made = /^\/v1\/instances\/([a-z0-9]+)$/.exec(ctx.response.get('location'))?.[1];
+    const id = made ?? ONE.exec(path)?.[1] ?? '';
+    audit({
+      by: principal?.name,
+      action: action ?? `${ctx.method} ${path}`.slice(0, MAX_LENGTH),
+      id: isId(id) ? id : undefined,
+      status,
+      address: options.addressOf(ctx.req),
+    });
+  };
+}
+
+/** Returns the audit name of a request; undefined for a request that only reads. */
+export function actionOf(method: string, path: string): string | undefined {
+  const [, id, verb] = ONE.exec(path) ?? [];
+  if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') {
+    return verb === 'logs' ? 'instance.read-log' : undefined;
+  }
+  if (path === '/v1/instances' && method === 'POST') return 'instance.create';
+  if (path === '/v1/instances' && method === 'DELETE') return 'instance.end-all';
+  if (path === '/v1/links' && method === 'POST') return 'link.create';
+  if (id !== undefined && verb === undefined && method === 'DELETE') return 'instance.end';
+  if (verb !== undefined && method === 'POST') return `instance.${verb}`;
+  return `${method} ${path}`.slice(0, MAX_LENGTH);
 }

@@ -10,7 +10,7 @@ import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import Koa from 'koa';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { errorHandler } from '../error-handler.ts';
+import { errorHandler } from '../failure-page.ts';
 import { eventRoutes } from './events-api.ts';
 import { requireToken } from './authorize.ts';
 

@@ -4,7 +4,7 @@ import { mountRoutes } from '@ephemera/http';
 import { createLogger } from '@ephemera/process';
 import Koa from 'koa';
 import { expect, onTestFinished, test } from 'vitest';
-import { errorHandler } from '../error-handler.ts';
+import { errorHandler } from '../failure-page.ts';
 import { type ReadinessChecks, healthRoutes } from './health-routes.ts';
 
 async function serve(parts: ReadinessChecks) {

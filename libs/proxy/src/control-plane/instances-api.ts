@@ -1,18 +1,19 @@
+import { createHash } from 'node:crypto';
+import type { Quotas } from '@ephemera/config';
 import { adminRoutes, toResource } from '@ephemera/contract';
-import { ApiError, principalKey } from '@ephemera/domain';
-import type { Instance } from '@ephemera/domain';
-import { type BoundRoute, route } from '@ephemera/http';
-import { requestKill } from '@ephemera/lifecycle';
-import type { RenewPorts, RequestKillPorts } from '@ephemera/lifecycle';
+import type { RenewRequest, CreateRequest } from '@ephemera/contract';
+import { ApiError, principalKey, checkTimeout } from '@ephemera/domain';
+import type { Instance, Principal } from '@ephemera/domain';
+import { route, principalOf } from '@ephemera/http';
+import type { BoundRoute } from '@ephemera/http';
+import { requestKill, renew } from '@ephemera/lifecycle';
+import type { RenewPorts, RequestKillPorts, Renewal, CreationContext } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore, Rates, RouteCache } from '@ephemera/store';
-import { accessLink } from '../access/access-link.ts';
+import { accessLink } from '../access/access-token.ts';
 import { countRequest } from '../starting/count-request.ts';
 import { startInstance } from '../starting/start-instance.ts';
 import type { Starter } from '../starting/start-instance.ts';
-import { parseCreationContext } from './parse-creation-context.ts';
-import { renewInstance } from './renew-instance.ts';
-import { principalOf } from '@ephemera/http';
 
 export interface InstancesApi {
   readonly starter: Starter;
@@ -131,4 +132,86 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
 function readPreferredWait(prefer: string): number | undefined {
   const match = /(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:;|,|$)/i.exec(prefer);
   return match ? Math.min(Number(match[1]), MAX_WAIT_SECONDS) : undefined;
+}
+
+/**
+ * Renews the lease of an instance for the control API.
+ * @throws ApiError invalid, not_found, not_ready, gone
+ */
+async function renewInstance(
+  ports: RenewPorts,
+  instance: Instance,
+  request: RenewRequest,
+): Promise<Instance> {
+  const { id } = instance;
+  const renewed = await renew(ports, id, await renewalOf(ports, instance, request));
+  switch (renewed.kind) {
+    case 'renewed':
+      return renewed.instance;
+    case 'starting':
+      throw new ApiError({ kind: 'not_ready', id });
+    case 'absent':
+      throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
+    case 'ended': {
+      const { reason = 'ttl', message } = renewed.instance;
+      throw new ApiError({ kind: 'gone', id, reason, message });
+    }
+  }
+}
+
+async function renewalOf(
+  { now }: RenewPorts,
+  { template, maxExpiresAt }: Instance,
+  { timeout, expiresAt, shorten = false }: RenewRequest,
+): Promise<Renewal> {
+  if (expiresAt === undefined) {
+    const checked = checkTimeout(timeout ?? 0, template.maxTimeout);
+    if (!checked.ok) throw invalid('timeout', checked.detail);
+    return { timeout: checked.timeout, shorten };
+  }
+  const wanted = Date.parse(expiresAt);
+  if (wanted <= (await now())) throw invalid('expiresAt', 'must be in the future');
+  if (wanted > maxExpiresAt) {
+    throw invalid('expiresAt', `must not be after ${new Date(maxExpiresAt).toISOString()}`);
+  }
+  return { expiresAt: wanted, shorten };
+}
+
+function invalid(path: string, detail: string): ApiError {
+  return new ApiError({ kind: 'invalid', faults: [{ path, detail }] });
+}
+
+/**
+ * Returns the quota owner of a creation through the control API, and its idempotency key.
+ * @param key the Idempotency-Key header
+ */
+function parseCreationContext(
+  key: string | undefined,
+  request: CreateRequest,
+  quotas: Quotas,
+  principal: Principal,
+): CreationContext {
+  const quotaOwner = {
+    name: principalKey(principal),
+    limit: 'token',
+    max: quotas.perToken,
+  } as const;
+  if (key === undefined) return { quotaOwner };
+  return {
+    quotaOwner,
+    idempotency: { key: hash(`${quotaOwner.name}:${key}`), digest: hash(sorted(request)) },
+  };
+}
+
+/** Serializes to JSON with sorted keys, so that the order of fields does not matter. */
+function sorted(value: unknown): string {
+  return JSON.stringify(value, (_, item: unknown) =>
+    item !== null && typeof item === 'object' && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : item,
+  );
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }

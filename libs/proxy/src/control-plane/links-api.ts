@@ -5,7 +5,7 @@ import { type BoundRoute, route } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore } from '@ephemera/store';
 import { writeLink } from '../starting/signed-link.ts';
-import type { SigningKeys } from '../starting/signing-keys.ts';
+import type { SigningKeys } from '../starting/signed-link.ts';
 import { type Starter, chosenTemplate } from '../starting/start-instance.ts';
 import { principalOf } from '@ephemera/http';
 

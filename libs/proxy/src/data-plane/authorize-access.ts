@@ -1,9 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Failure, Route } from '@ephemera/domain';
-import { accessCookies } from '../access/access-cookies.ts';
-import { checkAccess } from '../access/check-access.ts';
-import { isFromOwnPage } from '../access/from-own-page.ts';
-import { withoutParameter, withoutLinks } from '../access/presented-tokens.ts';
+import { accessCookies, withoutParameter, withoutLinks } from '../access/access-token.ts';
+import { checkAccess, isFromOwnPage } from '../access/check-access.ts';
 import { pageHeaders } from '../security-headers.ts';
 import type { InboundRequest } from './upstream-request.ts';
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ACCESS_HEADER } from '../access/presented-tokens.ts';
+import { ACCESS_HEADER } from '../access/access-token.ts';
 import { collect, type ForwardedHeaders, NOTHING_FORWARDED } from './client-connection.ts';
 import { type Refusal, REFUSALS } from './early-response.ts';
 import { dropNominated, dropReservedCookies, rememberKinds } from './header-fields.ts';

@@ -1,11 +1,15 @@
+import type { IncomingMessage } from 'node:http';
+import type { Quotas } from '@ephemera/config';
 import { ApiError, principalKey, allows } from '@ephemera/domain';
 import type { Principal, Template } from '@ephemera/domain';
-import type { CreationContext, RedeemableGrant } from '@ephemera/lifecycle';
-import type { Quotas } from '@ephemera/config';
+import { createAudit } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
+import type { CreationContext, RedeemableGrant } from '@ephemera/lifecycle';
+import type { Logger } from '@ephemera/process';
+import type { Context, Middleware } from 'koa';
+import { readLink } from '../starting/signed-link.ts';
+import type { SignedLinkClaims, SigningKeys } from '../starting/signed-link.ts';
 import { makeChallenge, readWork } from './proof-of-work.ts';
-import { type SignedLinkClaims, readLink } from '../starting/signed-link.ts';
-import type { SigningKeys } from '../starting/signing-keys.ts';
 
 /** The credentials of a start request. */
 export interface StartCredentials {
@@ -111,4 +115,39 @@ export async function requiredGrants(
     challenge: makeChallenge(keys, task, await now()),
     bits,
   });
+}
+
+/** The audit fields of a start with a token. */
+interface TokenStart {
+  by?: string;
+  id?: string;
+}
+
+/** Audits every start that carried a token, including invalid ones. */
+export function auditStarts(options: {
+  readonly logger: Logger;
+  readonly addressOf: (req: IncomingMessage) => string;
+}): Middleware {
+  const audit = createAudit(options.logger);
+  return async (ctx, next) => {
+    await next();
+    const { tokenStart } = ctx.state as { tokenStart?: TokenStart };
+    if (!tokenStart) return;
+    const { by, id } = tokenStart;
+    const { statusCode: status } = ctx.res;
+    // Tokens beyond the limit are not checked. Entries for them would fill the log.
+    if (status === 429 && by === undefined) return;
+    audit({
+      by,
+      action: 'instance.create',
+      id,
+      status,
+      address: options.addressOf(ctx.req),
+    });
+  };
+}
+
+/** Records audit fields of the current request. The first call marks it as a start with a token. */
+export function recordStart(ctx: Pick<Context, 'state'>, start: TokenStart): void {
+  ctx.state['tokenStart'] = { ...(ctx.state['tokenStart'] as TokenStart | undefined), ...start };
 }

@@ -1,8 +1,8 @@
 import { ApiError } from '@ephemera/domain';
 import { ConfigError } from '@ephemera/config';
 import { expect, test } from 'vitest';
-import { type SignedLinkClaims, readLink, writeLink } from './signed-link.ts';
-import { createSigningKeys, parseKeys } from './signing-keys.ts';
+import { readLink, writeLink, createSigningKeys, parseKeys } from './signed-link.ts';
+import type { SignedLinkClaims } from './signed-link.ts';
 
 const [OLD, NEW] = ['old-0123456789abcdef0123456789abcdef', 'new-0123456789abcdef0123456789abcdef'];
 const NOW = 1_800_000_000_000;

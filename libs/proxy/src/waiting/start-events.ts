@@ -1,7 +1,25 @@
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
 import { ApiError } from '@ephemera/domain';
+import type { Instance, Route } from '@ephemera/domain';
+import { route } from '@ephemera/http';
+import type { BoundRoute } from '@ephemera/http';
 import { isRedisUnavailable } from '@ephemera/store';
-import { isStarting, viewStart } from './start-view.ts';
-import type { Waiting } from './waiting-page.ts';
+import type { InstanceStore, RouteCache } from '@ephemera/store';
+import { checkAccess, isFromOwnPage } from '../access/check-access.ts';
+import type { AccessDecision } from '../access/check-access.ts';
+import { abortOnClose } from '../in-flight-requests.ts';
+import { publicRoutes } from '../public-routes.ts';
+import type { Theme } from './theme.ts';
+
+export interface Waiting {
+  readonly routes: Pick<RouteCache, 'peek' | 'find' | 'waitFor'>;
+  readonly instances: Pick<InstanceStore, 'get'>;
+  readonly prefix: string;
+  readonly theme: Theme;
+  /** Aborts when the replica stops. It ends the progress streams. */
+  readonly stopping: AbortSignal;
+}
 
 /** A step is repeated after this time, so that silence means a broken connection, ms. */
 const RESEND_INTERVAL_MS = 5_000;
@@ -14,7 +32,7 @@ const QUEUE_POLL_MS = 1_500;
  *
  * @throws ApiError not_found, or store_unavailable
  */
-export async function followStart(
+async function followStart(
   waiting: Waiting,
   id: string,
   signal: AbortSignal,
@@ -54,4 +72,66 @@ async function* steps(
 
 function event(name: string, data: object): string {
   return `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+/** The progress of a start as shown to a waiting visitor. */
+export interface StartView {
+  readonly step: 'pending' | 'creating' | 'pulling' | 'starting' | 'probing';
+  /** A sentence for display. */
+  readonly text: string;
+  /** Progress from 0 to 100. It is an estimate for each step, not a measurement. */
+  readonly percent: number;
+}
+
+type StartingRoute = Extract<Route, { state: 'pending' | 'starting' }>;
+
+const PERCENT = { pending: 5, pulling: 20, creating: 60, starting: 65, probing: 85 };
+/** The `creating` step is reported only after a pull, so a route without a step is creating. */
+const BASE_PERCENT = 15;
+/** How far a pull moves the bar, from its start to its end. */
+const PULL = 40;
+
+export function isStarting(route: Route | undefined): route is StartingRoute {
+  return route?.state === 'pending' || route?.state === 'starting';
+}
+
+/** @param instance undefined where it could not be read */
+export function viewStart(route: StartingRoute, instance: Instance | undefined): StartView {
+  const step = route.state === 'pending' ? 'pending' : (route.step ?? 'creating');
+  const usual = step === 'pending' ? 'Waiting for a host to start it.' : 'Creating the container.';
+  return { step, text: sentence(instance?.message ?? usual), percent: percentOf(route) };
+}
+
+function percentOf({ state, step, done = 0 }: StartingRoute): number {
+  if (state === 'pending') return PERCENT.pending;
+  if (step === undefined) return BASE_PERCENT;
+  return Math.round(PERCENT[step] + (step === 'pulling' ? PULL * done : 0));
+}
+
+/** `queued at position 2 of 5` → `Queued at position 2 of 5.` */
+function sentence(text: string): string {
+  return text.replace(/^./, (first) => first.toUpperCase()).replace(/[^.]$/, '$&.');
+}
+
+/** The route by which the waiting page follows the start of its instance. */
+export function waitingRoutes(waiting: Waiting): BoundRoute[] {
+  const { startEvents } = publicRoutes(waiting.prefix);
+  const follow = route(startEvents, async (ctx, { params: { id } }) => {
+    const end = abortOnClose(ctx.res, waiting.stopping);
+    const decision = checkAccess(ctx.req, (await waiting.routes.find(id))?.route);
+    if (!mayFollow(decision, ctx.req)) throw new ApiError({ kind: 'access_denied' });
+    const lines = await followStart(waiting, id, end);
+    ctx.type = 'text/event-stream';
+    ctx.set('x-accel-buffering', 'no');
+    ctx.body = Readable.from(lines, { objectMode: false });
+  });
+  return [follow];
+}
+
+/** Browsers send no `Origin` with a same-origin GET. */
+function mayFollow(decision: AccessDecision, { headers }: IncomingMessage): boolean {
+  if (decision.kind === 'token_presented') {
+    return decision.by === 'header' || isFromOwnPage('GET', headers, undefined);
+  }
+  return decision.kind === 'open';
 }

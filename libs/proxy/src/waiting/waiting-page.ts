@@ -1,21 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Instance } from '@ephemera/domain';
-import type { InstanceStore, RouteCache } from '@ephemera/store';
+import { prefersHtml } from '@ephemera/http';
 import { eventsPath } from '../public-routes.ts';
 import { pageHeaders } from '../security-headers.ts';
-import { isNavigation } from './is-navigation.ts';
-import { isStarting, viewStart } from './start-view.ts';
-import type { Theme } from './theme.ts';
-
-export interface Waiting {
-  readonly routes: Pick<RouteCache, 'peek' | 'find' | 'waitFor'>;
-  readonly instances: Pick<InstanceStore, 'get'>;
-  readonly prefix: string;
-  readonly theme: Theme;
-  /** Aborts when the replica stops. It ends the progress streams. */
-  readonly stopping: AbortSignal;
-}
+import { isStarting, viewStart } from './start-events.ts';
+import type { Waiting } from './start-events.ts';
 
 /**
  * Responds with the waiting page if a browser navigates to an instance that is still starting.
@@ -71,4 +61,22 @@ function writePage(
     ...pageHeaders({ nonce, hasButton: false }),
   });
   res.end(body);
+}
+
+/** Destinations that show a page. `<object>` and `<embed>` expect the resource itself. */
+const PAGES = ['document', 'iframe', 'frame'];
+
+/**
+ * Returns whether a browser opens a page with this request. Browsers send Fetch Metadata only over
+ * TLS and to localhost. Otherwise a request counts that prefers text/html and is not marked as sent
+ * by a script.
+ */
+export function isNavigation({ method, headers }: IncomingMessage): boolean {
+  if (method !== 'GET' || headers.upgrade !== undefined) return false;
+  const mode = headers['sec-fetch-mode'];
+  if (mode === undefined) {
+    return prefersHtml(headers.accept) && headers['x-requested-with'] === undefined;
+  }
+  const dest = headers['sec-fetch-dest'];
+  return mode === 'navigate' && (dest === undefined || PAGES.includes(dest));
 }

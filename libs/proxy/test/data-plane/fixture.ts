@@ -15,7 +15,7 @@ import {
   type PublicServerOptions,
 } from '../../src/data-plane/public-server.ts';
 
-export const PREFIX = 'demo';
+const PREFIX = 'demo';
 
 /** A data plane on a real port, with routes in its own Redis. */
 export interface Fixture {

@@ -2,7 +2,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { assignedInstance, openDocker } from '../../test/docker-fixture.ts';
 import { clearNetwork } from './clear-network.ts';
 import { inspectNetwork, removeNetwork } from './instances-network.ts';
-import { removeContainers } from './remove-containers.ts';
+import { removeContainers } from './namespace-containers.ts';
 
 async function open() {
   const fixture = await openDocker();
@@ -10,8 +10,8 @@ async function open() {
   return fixture;
 }
 
-// A worker that died had asked for one more, which came to be after all others were removed.
-test('a network goes with the containers that came onto it too late', async () => {
+// A dead worker had requested a container, which was created after all others were removed.
+test('a network is removed together with containers that were created late', async () => {
   const { docker, namespace, start, containers } = await open();
   await start(assignedInstance());
   expect(await removeNetwork(docker, namespace)).toBe(false);
@@ -20,7 +20,7 @@ test('a network goes with the containers that came onto it too late', async () =
   expect(await containers.list()).toEqual([]);
 });
 
-test('a network goes once those whose removal is under way have left it', async () => {
+test('a network is removed after removals in progress have finished', async () => {
   const { docker, namespace, start } = await open();
   await Promise.all(Array.from({ length: 4 }, () => start(assignedInstance())));
   const removing = removeContainers(docker, namespace, new Set());
@@ -28,7 +28,7 @@ test('a network goes once those whose removal is under way have left it', async 
   await removing;
 });
 
-test('a network that somebody else is on stays, and so does he', async () => {
+test('a network with a foreign container stays, and so does the container', async () => {
   const { docker, namespace, network } = await open();
   const stranger = await docker.createContainer({
     Image: 'ephemera/demo',

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './docker-client.ts';
 import { inspectNetwork, removeNetwork } from './instances-network.ts';
 import { LABEL } from './labels.ts';
-import { removeContainers } from './remove-containers.ts';
+import { removeContainers } from './namespace-containers.ts';
 
 /** How long to wait until containers have left a network, or have been created on it, ms. */
 const TIMEOUT_MS = 30_000;

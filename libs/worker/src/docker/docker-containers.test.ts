@@ -9,9 +9,8 @@ import { HOST, assignedInstance, numbered, openDocker } from '../../test/docker-
 import type { DockerFixture } from '../../test/docker-fixture.ts';
 import { execInside } from '../../test/exec-inside.ts';
 import { limitConcurrency } from '../concurrency-limit.ts';
-import { containerName } from './container-name.ts';
+import { containerName, LABEL } from './labels.ts';
 import { dockerContainers } from './docker-containers.ts';
-import { LABEL } from './labels.ts';
 
 let fixture: DockerFixture;
 beforeAll(async () => {
@@ -69,7 +68,7 @@ describe('start', () => {
     expect(text).toMatch(/CapEff:\s+0000000000000000\s+NoNewPrivs:\s+1/);
   });
 
-  test('names what the daemon lacks of that which a template asks for, all at once', async () => {
+  test('reports all options of a template that the daemon does not support', async () => {
     const { start } = fixture;
     const specs = { runtime: 'no-such', seccomp: '/no/such.json', userns: 'remapped' } as const;
     const started = start(assignedInstance({ ...specs, apparmor: 'none-such' }));
@@ -81,7 +80,7 @@ describe('start', () => {
     await expect(started).rejects.toThrow(/the daemon does not map users/);
   });
 
-  test('gives a seccomp profile of the template to the daemon, in place of its own', async () => {
+  test('passes the seccomp profile of the template to the daemon', async () => {
     const { start, docker } = fixture;
     const folder = await mkdtemp(join(tmpdir(), 'ephemera-seccomp-'));
     onTestFinished(() => rm(folder, { recursive: true }));
@@ -95,7 +94,7 @@ describe('start', () => {
     expect(text).toMatch(/Operation not permitted\s+ok/);
   });
 
-  test('tells the container who it is, and a visitor cannot tell it otherwise', async () => {
+  test('sets the id in the environment, and a creation cannot override it', async () => {
     const { start, docker } = fixture;
     const env = { GREETING: 'from {id}', EPHEMERA_ID: 'somebody else' };
     const instance = assignedInstance({ env: { BASE: '{basePath}', KEPT: '{nothing}' } }, env);
@@ -114,7 +113,7 @@ describe('start', () => {
     );
   });
 
-  test('waits for its image beside those that need none', async () => {
+  test('a start that waits for an image does not delay others', async () => {
     const { place } = fixture;
     let pulling = false;
     let release = (): void => undefined;
@@ -138,7 +137,7 @@ describe('start', () => {
     expect(await waits).toBeUndefined();
   });
 
-  test('again gives the same container', async () => {
+  test('a repeated start returns the same container', async () => {
     const { containers, start } = fixture;
     const instance = assignedInstance();
     const first = await start(instance);
@@ -146,10 +145,8 @@ describe('start', () => {
     expect((await containers.list()).filter(({ id }) => id === instance.id)).toHaveLength(1);
   });
 
-  // A name is taken from the moment in which its container begins to be made: whoever comes in that
-  // moment can neither make nor start it, and tries again.
-  // As a daemon leaves it that was restarted in the midst of a start.
-  test('again, once it has ended, begins anew: a second start has other rights in its tmpfs', async () => {
+  // A daemon that was restarted during a start leaves such a container.
+  test('a start after an exit creates a new container, because a second start changes the tmpfs permissions', async () => {
     const { start, docker, containers } = fixture;
     const instance = assignedInstance();
     const { containerId } = await start(instance);
@@ -161,7 +158,7 @@ describe('start', () => {
     await containers.removeInstance(instance.id, 0);
   });
 
-  test('twice at once gives one container, at the latest when the loser tries again', async () => {
+  test('two concurrent starts give one container, at the latest after a retry', async () => {
     const { containers, start } = fixture;
     const instance = assignedInstance();
     const both = await Promise.allSettled([start(instance), start(instance)]);
@@ -175,9 +172,9 @@ describe('start', () => {
     expect((await containers.list()).filter(({ id }) => id === instance.id)).toHaveLength(1);
   });
 
-  // Docker gives the lowest free address to the next container at once, and a stale route or a
-  // pooled socket would then reach a stranger.
-  test('never gives an address again while the sequence has others', async () => {
+  // Docker assigns the lowest free address to the next container. A stale route or a pooled socket
+  // would then reach a foreign instance.
+  test('never reuses an address while the sequence has unused ones', async () => {
     const { containers, start, network } = fixture;
     const addresses: string[] = [];
     for (let i = 0; i < 3; i++) {
@@ -191,7 +188,7 @@ describe('start', () => {
     for (const address of addresses) expect(address.startsWith(infrastructure)).toBe(false);
   });
 
-  test('takes the next address where one is in use', async () => {
+  test('uses the next address if one is in use', async () => {
     const { start, network } = fixture;
     const taken = (await start(assignedInstance())).address;
     const index = numbered(taken) - network.range.first;
@@ -203,16 +200,16 @@ describe('start', () => {
     expect(offered).toEqual([]);
   });
 
-  test('of an image that is to be had nowhere is a fault for good', async () => {
+  test('a missing image is a permanent error', async () => {
     const { start } = fixture;
-    // Nobody listens there, so no registry is asked.
+    // No server listens there, so no registry is contacted.
     const image = '127.0.0.1:9/nowhere:1';
     const started = start(assignedInstance({ image }));
     await expect(started).rejects.toThrow(ContainerStartError);
     await expect(started).rejects.toThrow(`The image ${image} is not on this host`);
   });
 
-  test('of a command that is not there ends at once, and its last line says why', async () => {
+  test('a container with a missing command exits immediately, and its last log line has the reason', async () => {
     const { containers, start } = fixture;
     const instance = assignedInstance({ command: ['/no/such/program'] });
     const { containerId } = await start(instance);
@@ -221,7 +218,7 @@ describe('start', () => {
     expect(await containers.lastLines(containerId, 1)).toMatch(/no\/such\/program.*No such file/);
   });
 
-  test('of what the daemon refuses is a fault for good, in its words', async () => {
+  test('an option that the daemon refuses is a permanent error with the daemon’s message', async () => {
     const { containers, start } = fixture;
     const instance = assignedInstance({ user: 'nobody-of-that-name' });
     const started = start(instance);
@@ -232,8 +229,8 @@ describe('start', () => {
   });
 });
 
-describe('a container that ended by itself', () => {
-  test('tells its exit code and its last lines', async () => {
+describe('a container that exited', () => {
+  test('has an exit code and last log lines', async () => {
     const { containers, start } = fixture;
     const command = [...SHELL, 'for i in 1 2 3; do echo line $i; done; echo boom >&2; exit 3'];
     const { containerId } = await start(assignedInstance({ command }));
@@ -247,13 +244,13 @@ describe('a container that ended by itself', () => {
     expect(await containers.lastLines(containerId, 10)).toMatch(/line 1\n.*line 3/s);
     expect(await containers.lastLines(containerId, 10)).toContain('boom');
     const seen = (await containers.list()).find(
-      (seenContainer) => seenContainer.containerId === containerId,
+      (container) => container.containerId === containerId,
     );
     expect(seen).toMatchObject({ running: false, exitCode: 3, oomKilled: false });
   });
 
-  // The daemon hears of the kernel's kill beside the exit, and now and then after it: too late.
-  test('for want of memory is listed as such', { retry: 4 }, async () => {
+  // The daemon learns of the OOM kill separately from the exit, sometimes too late.
+  test('after running out of memory is listed as such', { retry: 4 }, async () => {
     const { containers, start } = fixture;
     const instance = assignedInstance({
       limits: { memory: 8 * 1024 ** 2, cpus: 0.5, pids: 16 },
@@ -264,14 +261,14 @@ describe('a container that ended by itself', () => {
     const ended = { running: false, exitCode: 137, oomKilled: true };
     expect(await containers.inspect(containerId)).toMatchObject(ended);
     const seen = (await containers.list()).find(
-      (seenContainer) => seenContainer.containerId === containerId,
+      (container) => container.containerId === containerId,
     );
     expect(seen).toMatchObject(ended);
   });
 });
 
 describe('removal', () => {
-  test('twice, in a row and at once, is once; of what never was is success', async () => {
+  test('is idempotent, also concurrently; an unknown id succeeds', async () => {
     const { containers, start } = fixture;
     const { id, ...rest } = assignedInstance();
     const { containerId } = await start({ id, ...rest });
@@ -284,7 +281,7 @@ describe('removal', () => {
     expect(await containers.recoverInstance(containerId)).toBeUndefined();
   });
 
-  test('lets a container end in its own way within its grace', async () => {
+  test('lets a container exit by itself within its grace', async () => {
     const { containers, start, docker } = fixture;
     const polite = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done";
     const instance = assignedInstance({ command: [...SHELL, polite] });
@@ -298,7 +295,7 @@ describe('removal', () => {
     await waitFor('its last word', () => text.includes('bye'));
   });
 
-  test('does not wait longer than the grace for one that will not end', async () => {
+  test('kills a container that does not exit within the grace', async () => {
     const { containers, start } = fixture;
     const stubborn = assignedInstance({
       command: [...SHELL, "trap '' TERM; while :; do sleep 1; done"],
@@ -320,8 +317,8 @@ describe('removal', () => {
   });
 });
 
-describe('what is ours', () => {
-  test('is told by namespace and host: others are not so much as listed', async () => {
+describe('a listed container', () => {
+  test('has the namespace and host of this worker', async () => {
     const { containers, start, place } = fixture;
     const instance = assignedInstance();
     const { containerId } = await start(instance);
@@ -337,7 +334,7 @@ describe('what is ours', () => {
     expect(await containers.running(instance.id)).toEqual([containerId]);
     expect(await containers.inspect(containerId)).toMatchObject({ running: true });
     const mine = (await containers.list()).find(
-      (seenContainer) => seenContainer.containerId === containerId,
+      (container) => container.containerId === containerId,
     );
     expect(mine).toMatchObject({
       id: instance.id,
@@ -347,31 +344,34 @@ describe('what is ours', () => {
     });
   });
 
-  // Deadlines are by the store's clock; the daemon's may be another.
-  test.each([3_600_000, -3_600_000])('is dated by a store that is %i ms behind', async (off) => {
-    const { start, place } = fixture;
-    const now = () => Promise.resolve(Date.now() - off);
-    const containers = dockerContainers({ ...place, now });
-    const before = await now();
-    const { containerId } = await start(assignedInstance());
-    const seen = (await containers.list()).find(
-      (seenContainer) => seenContainer.containerId === containerId,
-    );
-    const recalled = await containers.recoverInstance(containerId);
-    const after = await now();
-    for (const time of [seen?.createdAt, recalled?.startedAt]) {
-      // The daemon gives whole seconds.
-      expect(time).toBeGreaterThan(before - 1_001);
-      expect(time).toBeLessThanOrEqual(after + 1_000);
-    }
-  });
+  // Deadlines use the store's clock, and the daemon may have another.
+  test.each([3_600_000, -3_600_000])(
+    'has corrected times if the store is %i ms behind the daemon',
+    async (off) => {
+      const { start, place } = fixture;
+      const now = () => Promise.resolve(Date.now() - off);
+      const containers = dockerContainers({ ...place, now });
+      const before = await now();
+      const { containerId } = await start(assignedInstance());
+      const seen = (await containers.list()).find(
+        (container) => container.containerId === containerId,
+      );
+      const recalled = await containers.recoverInstance(containerId);
+      const after = await now();
+      for (const time of [seen?.createdAt, recalled?.startedAt]) {
+        // The daemon returns whole seconds.
+        expect(time).toBeGreaterThan(before - 1_001);
+        expect(time).toBeLessThanOrEqual(after + 1_000);
+      }
+    },
+  );
 
-  test('tells whether it was claimed from its pool, and is recalled as its visitor’s then', async () => {
+  test('has its pool state, and is restored as claimed after a claim', async () => {
     const { containers, start } = fixture;
     const instance = { ...assignedInstance({ timeout: 50_000 }), timeout: 9_000, pool: 'p' };
     const { containerId } = await start(instance);
     const listed = async () =>
-      (await containers.list()).find((seenContainer) => seenContainer.containerId === containerId);
+      (await containers.list()).find((container) => container.containerId === containerId);
     expect(await listed()).toMatchObject({ pooled: 'unclaimed' });
     await containers.labelClaimed(containerId, { id: instance.id, generation: 9 });
     await containers.labelClaimed(containerId, { id: instance.id, generation: 9 });
@@ -382,7 +382,7 @@ describe('what is ours', () => {
     expect(recalled?.expiresAt).toBe((recalled?.activeAt ?? 0) + 50_000);
   });
 
-  test('is recalled without another question after the clock of the daemon', async () => {
+  test('is restored without another measurement of the daemon’s clock', async () => {
     const { place, start } = fixture;
     let asked = 0;
     const info = () => {
@@ -399,7 +399,7 @@ describe('what is ours', () => {
     expect(asked).toBe(1);
   });
 
-  test('comes back as paused where it is', async () => {
+  test('is restored as paused if it is paused', async () => {
     const { containers, start } = fixture;
     const instance = assignedInstance({ onTimeout: 'pause' });
     const { containerId } = await start(instance);
@@ -408,7 +408,7 @@ describe('what is ours', () => {
     expect(recalled).toMatchObject({ state: 'paused', expiresAt: instance.maxExpiresAt });
   });
 
-  test('can be recalled from its labels, by a store that has lost it', async () => {
+  test('can be restored from its labels', async () => {
     const { containers, start, docker } = fixture;
     const instance = assignedInstance({ idleTimeout: 90_000 }, { SECRET: 'not for labels' });
     const { containerId, address } = await start(instance);

@@ -1,11 +1,16 @@
 import type { SeenContainer } from '@ephemera/domain';
 import type { Containers } from '@ephemera/lifecycle';
 import { limitConcurrency } from '../concurrency-limit.ts';
-import { containerName } from './container-name.ts';
-import { daemonClockSkew } from './daemon-clock.ts';
-import { DEFAULT_TIMEOUT_MS, START_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
+import { containerName, LABEL, instanceOf, pooledOf } from './labels.ts';
+import { daemonClockSkew } from './daemon-info.ts';
+import {
+  DEFAULT_TIMEOUT_MS,
+  START_TIMEOUT_MS,
+  ignoreStatus,
+  withDeadline,
+} from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';
-import { LABEL, instanceOf, pooledOf } from './labels.ts';
+import { readLines } from './container-log.ts';
 import { addressOf, containerStarter } from './start-container.ts';
 
 /** Maximum number of concurrent inspections. */

@@ -1,5 +1,5 @@
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './docker-client.ts';
 import type { InstancesNetwork } from './instances-network.ts';
 import { inspectNetwork } from './instances-network.ts';
 

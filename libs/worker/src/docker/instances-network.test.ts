@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { BootError } from '@ephemera/domain';
 import { expect, onTestFinished, test } from 'vitest';
 import { DOCKER_HOST, assignedInstance, openDocker, removeAll } from '../../test/docker-fixture.ts';
-import { connectDocker } from './connect-docker.ts';
+import { connectDocker } from './docker-client.ts';
 import { ensureNetwork, findNetwork, removeNetwork } from './instances-network.ts';
 
 const docker = connectDocker(DOCKER_HOST);
@@ -13,7 +13,7 @@ function namespaceOfItsOwn(): string {
   return namespace;
 }
 
-/** A network that no worker has made: `removeAll` leaves it. */
+/** A network that no worker has created, so `removeAll` leaves it. */
 async function foreignNetwork(options: object): Promise<string> {
   const name = `test-${randomBytes(4).toString('hex')}`;
   const network = await docker.createNetwork({ Name: name, ...options });
@@ -21,7 +21,7 @@ async function foreignNetwork(options: object): Promise<string> {
   return name;
 }
 
-test('is a bridge whose containers do not reach each other, with room for the infrastructure', async () => {
+test('is a bridge without traffic between containers, with a range for the infrastructure', async () => {
   const namespace = namespaceOfItsOwn();
   const network = await ensureNetwork(docker, namespace);
   const found = await docker.getNetwork(namespace).inspect();
@@ -44,14 +44,15 @@ test('is a bridge whose containers do not reach each other, with room for the in
     first & 0xffff,
     (first + count - 1) & 0xffff,
   ]);
-  // Closed instances below the last quarter, those with egress in it; neither the broadcast address.
+  // Instances without egress are below the last quarter, those with egress in it. The broadcast
+  // address is excluded.
   expect(bounds).toEqual([
     [256, 49_151],
     [49_152, 65_534],
   ]);
 });
 
-test('made by several at once is one, and found again by the next', async () => {
+test('concurrent calls create one network, and later calls find it', async () => {
   const namespace = namespaceOfItsOwn();
   const made = await Promise.all(Array.from({ length: 4 }, () => ensureNetwork(docker, namespace)));
   for (const instancesNetwork of made) expect(instancesNetwork).toEqual(made[0]);
@@ -61,21 +62,21 @@ test('made by several at once is one, and found again by the next', async () => 
   expect(named).toHaveLength(1);
 });
 
-test('takes the next subnet where one is in use', async () => {
+test('uses the next subnet if one is in use', async () => {
   const [text, two] = [namespaceOfItsOwn(), namespaceOfItsOwn()];
   const networks = [await ensureNetwork(docker, text), await ensureNetwork(docker, two)];
   expect(new Set(networks.map(({ subnet }) => subnet)).size).toBe(2);
   expect(new Set(networks.map(({ bridge }) => bridge)).size).toBe(2);
 });
 
-test('says why none can be made where the one that was asked for is in use', async () => {
+test('reports why no network can be created if the configured subnet is in use', async () => {
   const { subnet } = await ensureNetwork(docker, namespaceOfItsOwn());
   const refused = ensureNetwork(docker, namespaceOfItsOwn(), [subnet]);
   await expect(refused).rejects.toThrow(BootError);
   await expect(refused).rejects.toThrow(`${subnet}: `);
 });
 
-test('refuses one of that name that is of another kind', async () => {
+test('refuses a network of this name with another driver', async () => {
   const namespace = await foreignNetwork({
     IPAM: { Driver: 'default', Config: [{ Subnet: '10.254.253.0/24' }] },
   });
@@ -108,7 +109,7 @@ test.each([
     config({ Subnet: '10.230.0.0/16', IPRange: '10.230.128.0/24' }),
     /range "10\.230\.128\.0\/24".* not 10\.230\.0\.0\/24/,
   ],
-])('refuses one %s, and says what to do', async (_, change, reason) => {
+])('refuses a network %s, and says what to do', async (_, change, reason) => {
   const namespace = await foreignNetwork({ ...fit, ...change });
   const refused = ensureNetwork(docker, namespace);
   await expect(refused).rejects.toThrow(BootError);
@@ -117,21 +118,21 @@ test.each([
   await expect(refused).rejects.toThrow(/remove it, or give another EPHEMERA_NAMESPACE/);
 });
 
-test('takes one that somebody else has made as it would have been made here', async () => {
+test('accepts a foreign network with the same options', async () => {
   const namespace = await foreignNetwork(fit);
   expect((await ensureNetwork(docker, namespace)).subnet).toBe('10.230.0.0/16');
 });
 
-// Docker takes the beginning of a network's id for its name, so that a deployment named `c` would
-// have found, used and removed a stranger's network.
-test('is never one whose id begins with the name', async () => {
+// Docker matches an id prefix as a name. Without the check, a deployment named `c` would find, use
+// and remove a foreign network.
+test('ignores a network whose id begins with the name', async () => {
   const { name, id } = await networkWithLetterId();
   expect(await findNetwork(docker, id.slice(0, 6))).toBeUndefined();
   expect(await removeNetwork(docker, id.slice(0, 6))).toBe(true);
   expect((await docker.getNetwork(name).inspect()).Id).toBe(id);
 });
 
-test('stays as long as a container is on it, and is gone after that', async () => {
+test('cannot be removed while a container uses it', async () => {
   const { containers, start, namespace, close } = await openDocker();
   onTestFinished(close);
   const instance = assignedInstance();
@@ -143,7 +144,7 @@ test('stays as long as a container is on it, and is gone after that', async () =
   expect(await findNetwork(docker, namespace)).toBeUndefined();
 });
 
-/** Ids are random: a few tries give one that begins with a letter, as namespaces do. */
+/** Ids are random. A few attempts give one that begins with a letter, as namespaces do. */
 async function networkWithLetterId(): Promise<{ name: string; id: string }> {
   for (;;) {
     const name = namespaceOfItsOwn();

@@ -7,7 +7,7 @@ import {
   ignoreStatus,
   withDeadline,
   daemonMessage,
-} from './deadline.ts';
+} from './docker-client.ts';
 import { LABEL } from './labels.ts';
 
 /** An address range within a network. */

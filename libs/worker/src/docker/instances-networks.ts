@@ -3,7 +3,7 @@ import { BootError } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type Docker from 'dockerode';
-import { daemonMessage } from './deadline.ts';
+import { daemonMessage } from './docker-client.ts';
 import { connectInfrastructure, countPorts } from './infrastructure.ts';
 import type { ClaimNetwork, InstancesNetwork } from './instances-network.ts';
 import { ensureNetwork, findNetworks, networkIndexOf } from './instances-network.ts';

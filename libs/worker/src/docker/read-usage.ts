@@ -1,6 +1,6 @@
 import type { Usage } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './docker-client.ts';
 
 /** The daemon's statistics of a container. A stopped container has few of these fields. */
 interface Stats {

@@ -2,15 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 import { DOCKER_HOST, removeAll, requireImage } from '../../test/docker-fixture.ts';
-import { connectDocker } from './connect-docker.ts';
+import { connectDocker } from './docker-client.ts';
 import { ensureNetwork, findNetworks, removeNetwork } from './instances-network.ts';
 import { LABEL } from './labels.ts';
-import { removeContainers } from './remove-containers.ts';
+import { removeContainers } from './namespace-containers.ts';
 import { runInHostNetwork } from './run-on-host.ts';
 
 const IMAGE = 'ephemera/demo';
 
-/** Containers of a namespace of the test's own, of which one was left by a worker that died. */
+/** Containers of the test's own namespace. A dead worker has left one of them. */
 async function open() {
   const docker = connectDocker(DOCKER_HOST);
   await requireImage(docker);
@@ -28,26 +28,26 @@ async function open() {
   return { docker, namespace, left: left.id, there };
 }
 
-test('a helper that was left behind goes with the next one', async () => {
+test('an abandoned helper is removed by the next run', async () => {
   const { docker, namespace, there } = await open();
   await runInHostNetwork(docker, namespace, IMAGE, 0)('true');
   expect(await there()).toEqual([]);
 });
 
-test('one that somebody else waits for stays', async () => {
+test('a helper of another running call is kept', async () => {
   const { docker, namespace, left, there } = await open();
   await runInHostNetwork(docker, namespace, IMAGE)('true');
   expect(await there()).toEqual([left]);
 });
 
-test('what the script printed is given', async () => {
+test('the output of the script is returned', async () => {
   const { docker, namespace } = await open();
   const run = runInHostNetwork(docker, namespace, IMAGE, 0);
   const said = await run('echo put first: iptables INPUT');
   expect(said).toContain('put first: iptables INPUT\n');
 });
 
-test('a helper has no more of the machine than it needs', async () => {
+test('a helper has only the rights and resources that it needs', async () => {
   const { docker, namespace, left, there } = await open();
   const run = runInHostNetwork(docker, namespace, IMAGE)('echo on > /run/lock; exec sleep 600');
   const ended = expect(run).rejects.toThrow('refused');
@@ -65,14 +65,14 @@ test('a helper has no more of the machine than it needs', async () => {
   await ended;
 });
 
-test('rules that are refused are told of in the words of the script', async () => {
+test('a failed script is reported with its output', async () => {
   const { docker, namespace, there } = await open();
   const run = runInHostNetwork(docker, namespace, IMAGE, 0);
   await expect(run('echo no chain >&2; exit 1')).rejects.toThrow(/refused: .*no chain/);
   expect(await there()).toEqual([]);
 });
 
-test('one that was left behind does not keep the rest where everything is to go', async () => {
+test('an abandoned helper does not prevent the removal of everything else', async () => {
   const { docker, namespace, there } = await open();
   await ensureNetwork(docker, namespace);
   onTestFinished(() => removeNetwork(docker, namespace).then(() => undefined));

@@ -1,6 +1,6 @@
 import type Docker from 'dockerode';
 import type { RunOnHost } from '../firewall.ts';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './docker-client.ts';
 import { LABEL } from './labels.ts';
 
 /** Timeout of the helper container, milliseconds. */

@@ -2,8 +2,8 @@ import type { Instance } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type { Containers, StartedContainer, ReportProgress } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
-import { containerName } from './container-name.ts';
-import { containerProfile } from './container-profile.ts';
+import { containerName, LABEL, labelsOf } from './labels.ts';
+import { containerProfile, isolationOptions } from './container-profile.ts';
 import {
   DEFAULT_TIMEOUT_MS,
   START_TIMEOUT_MS,
@@ -11,12 +11,10 @@ import {
   ignoreStatus,
   withDeadline,
   daemonMessage,
-} from './deadline.ts';
+} from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';
-import { isolationOptions } from './isolation-options.ts';
 import type { AddressRange, InstancesNetwork } from './instances-network.ts';
 import type { PortReservation } from './instances-networks.ts';
-import { LABEL, labelsOf } from './labels.ts';
 
 /** Maximum number of attempts when an address is in use or a bridge is full. */
 const MAX_ADDRESS_ATTEMPTS = 20;

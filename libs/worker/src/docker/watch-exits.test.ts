@@ -5,7 +5,7 @@ import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { HOST, assignedInstance, openDocker } from '../../test/docker-fixture.ts';
 import type { DockerFixture } from '../../test/docker-fixture.ts';
-import { connectDocker } from './connect-docker.ts';
+import { connectDocker } from './docker-client.ts';
 import { dockerContainers } from './docker-containers.ts';
 import { watchExits } from './watch-exits.ts';
 import type { Exit } from './watch-exits.ts';
@@ -34,7 +34,7 @@ function watch(docker = fixture.docker, timeoutMs?: number) {
   return { exits, stop, ended };
 }
 
-test('tells of every container of the host that ends, and of no other', async () => {
+test('reports every exit of the host’s containers, and no other', async () => {
   const { exits } = watch();
   const command = ['/bin/sh', '-c', 'exit 3'];
   const foreign = assignedInstance({ command });
@@ -52,14 +52,14 @@ test('tells of every container of the host that ends, and of no other', async ()
   expect(exits.map(({ id }) => id)).not.toContain(foreign.id);
 });
 
-test('ends when it is told to', async () => {
+test('ends when the signal aborts', async () => {
   const { stop, ended } = watch();
   stop.abort();
   await ended;
 });
 
-// The stream dies with the daemon. What ended in between is asked for again.
-test('takes the stream up again where it broke off', async () => {
+// The stream ends with the daemon. Exits in between are requested afterwards.
+test('resumes the stream at the last event', async () => {
   const asked: URL[] = [];
   const event = (time: number, id: string) =>
     `${JSON.stringify({ time, Actor: { ID: `c-${id}`, Attributes: { 'ephemera.instance': id } } })}\n`;
@@ -85,8 +85,8 @@ test('takes the stream up again where it broke off', async () => {
   ]);
 });
 
-// A daemon that was frozen answers all of them when it thaws, and nobody reads what it answers.
-test('a stream that comes too late is let go of', async () => {
+// A paused daemon responds to all pending calls when it resumes. Nobody reads these responses.
+test('a stream that starts after the timeout is closed', async () => {
   const held: ServerResponse[] = [];
   const open = new Set<Socket>();
   const daemon = createServer((_, res) => {

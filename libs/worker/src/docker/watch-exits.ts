@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createInterface } from 'node:readline';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, withDeadline } from './docker-client.ts';
 import { LABEL } from './labels.ts';
 
 export interface Exit {

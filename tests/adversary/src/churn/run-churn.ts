@@ -53,7 +53,7 @@ export async function runFences(options: Options): Promise<boolean> {
 }
 
 /** What the table compares; addresses are always used again at once, unless it says otherwise. */
-export function variants(): [string, Partial<ChurnOptions>][] {
+function variants(): [string, Partial<ChurnOptions>][] {
   const alone = proxyFences.map((fence): [string, Partial<ChurnOptions>] => [
     fence,
     { removed: [fence] },

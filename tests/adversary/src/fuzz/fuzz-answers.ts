@@ -12,7 +12,7 @@ import { readAnswer } from './strict-answers.ts';
 const QUIET = 150;
 const TIMEOUT_MS = 10_000;
 
-export function answerCase(seed: number, number: number): string {
+function answerCase(seed: number, number: number): string {
   const random = randomFrom(seed ^ Math.imul(number, 0xc2b2ae35));
   const mark = markOf(number);
   return mutate(pick(ANSWERS, random)(mark), pick(ANSWERS, random)(mark), random);

@@ -101,7 +101,7 @@ function guardOf(name: string): Removal {
 }
 
 /** All names, for messages. */
-export function guardNames(): string {
+function guardNames(): string {
   return Object.keys(GUARDS).join(', ');
 }
 

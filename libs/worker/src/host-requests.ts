@@ -1,9 +1,9 @@
 import { pause, resume } from '@ephemera/lifecycle';
 import type { HostRequest, HostReply, SuspendPorts } from '@ephemera/lifecycle';
-import type { DockerClient } from '../docker/connect-docker.ts';
-import { findContainer } from '../docker/find-container.ts';
-import { pageOf, readLines } from '../docker/read-log.ts';
-import { readUsage } from '../docker/read-usage.ts';
+import { pageOf, readLines } from './docker/container-log.ts';
+import type { DockerClient } from './docker/docker-client.ts';
+import { findContainer } from './docker/namespace-containers.ts';
+import { readUsage } from './docker/read-usage.ts';
 
 export interface HostRequestPorts extends SuspendPorts {
   readonly docker: DockerClient;

@@ -1,7 +1,9 @@
-import type { LogLine, LogPage, LogPosition } from '@ephemera/lifecycle';
 import { linesAfter } from '@ephemera/lifecycle';
+import type { LogLine, LogPage, LogPosition } from '@ephemera/lifecycle';
+import type { Logger } from '@ephemera/process';
+import type { LogArchive } from '@ephemera/store';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './deadline.ts';
+import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './docker-client.ts';
 
 /**
  * Size of one page, characters. A page ends with the last line of one timestamp, so it may be
@@ -62,4 +64,26 @@ function demuxLog(raw: Buffer): LogLine[] {
   }
   // stdout and stderr use separate pipes, so their entries may be out of order.
   return lines.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
+}
+
+/** Maximum number of archived lines. */
+const MAX_LINES = 500;
+
+/** Maximum delay of a removal by the archive, milliseconds. */
+const TIMEOUT_MS = 2_000;
+
+/**
+ * Archives the last lines of a container's log before its removal. A failure is logged and does not
+ * fail the kill.
+ */
+export function archiveLog(archive: LogArchive, logger: Logger) {
+  return async (id: string, container: Docker.Container): Promise<void> => {
+    try {
+      const lines = (await readLines(container, { tail: MAX_LINES })) ?? [];
+      // Without a deadline, it would wait while Redis is unavailable.
+      await withDeadline('log', TIMEOUT_MS, archive.save(id, lines));
+    } catch (error) {
+      logger.warn({ err: error, id }, 'log not archived');
+    }
+  };
 }

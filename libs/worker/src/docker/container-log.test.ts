@@ -3,10 +3,10 @@ import { connectRedis, keysOf, redisLogArchive } from '@ephemera/store';
 import { startRedis, waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 import { assignedInstance, openDocker } from '../../test/docker-fixture.ts';
+import { archiveLog } from './container-log.ts';
 import { dockerContainers } from './docker-containers.ts';
-import { archiveLog } from './archive-log.ts';
 
-test('what is to go goes, also while there is no Redis to keep its log', async () => {
+test('a container is removed even if Redis is unavailable for its log', async () => {
   const { place, start, namespace, close } = await openDocker();
   onTestFinished(close);
   const server = await startRedis();

@@ -1,6 +1,6 @@
 import type { Instance } from '@ephemera/domain';
 import { expect, test } from 'vitest';
-import { viewStart } from './start-view.ts';
+import { viewStart } from './start-events.ts';
 
 const instance = (message: string) => ({ message }) as Instance;
 const starting = { state: 'starting', generation: 1 } as const;

@@ -4,15 +4,15 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { EventResource } from '@ephemera/contract';
 import type { Webhook } from '@ephemera/domain';
-import { WEBHOOK_OPTIONS, WEBHOOK_QUEUE } from '@ephemera/queue';
 import { createLogger } from '@ephemera/process';
+import { WEBHOOK_OPTIONS, WEBHOOK_QUEUE } from '@ephemera/queue';
 import { connectRedis, keysOf, redisEventGroup, redisInstances } from '@ephemera/store';
 import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Queue } from 'bullmq';
 import { Webhook as Verifier } from 'standardwebhooks';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { startWebhooks } from './start-webhooks.ts';
+import { startWebhooks } from './webhooks.ts';
 
 const SECRET = 'a secret of twenty-six letters';
 let server: StartedRedis;
@@ -28,7 +28,7 @@ interface Received {
   readonly event: EventResource;
 }
 
-/** A receiver that answers as it is told to: with a status, or not at all. */
+/** A receiver that answers with a given status, or not at all. */
 async function receiver(answer: (event: EventResource, nth: number) => number | undefined) {
   const received: Received[] = [];
   const http = createServer((req, res) => {
@@ -49,7 +49,7 @@ async function receiver(answer: (event: EventResource, nth: number) => number | 
   return { received, url };
 }
 
-/** A deployment, with an earlier reader of its events; none where it is `fresh`. */
+/** A deployment whose events have already been read; without a reader if `fresh`. */
 async function open(webhooks: readonly Omit<Webhook, 'secret'>[], fresh?: 'fresh') {
   const keys = keysOf(`hooks-${++sites}`);
   const redis = connectRedis(server.url, 'job', () => undefined);
@@ -96,7 +96,7 @@ async function open(webhooks: readonly Omit<Webhook, 'secret'>[], fresh?: 'fresh
 const all = { events: undefined, templates: undefined };
 const LIFE = ['draining', 'gone', 'pending', 'ready', 'starting'];
 
-/** What a receiver does, with the library of Standard Webhooks. */
+/** Verifies a delivery as a receiver does, with the library of Standard Webhooks. */
 function isGenuine({ headers, body }: Received, secret: string): boolean {
   try {
     new Verifier(secret, { format: 'raw' }).verify(body, headers as Record<string, string>);
@@ -106,7 +106,7 @@ function isGenuine({ headers, body }: Received, secret: string): boolean {
   }
 }
 
-test('every event of a life is delivered once, signed, by any number of workers', async () => {
+test('every event of an instance is delivered once and signed, with any number of workers', async () => {
   const { received, url } = await receiver(() => 204);
   const { life, start, queue } = await open([{ name: 'all', url, ...all }]);
   for (let i = 0; i < 3; i++) start();
@@ -126,8 +126,8 @@ test('every event of a life is delivered once, signed, by any number of workers'
   });
 });
 
-// The very first worker of a deployment begins its work as soon as its webhooks are started.
-test('nothing goes untold from the moment that webhooks are started', async () => {
+// The first worker of a deployment changes instances as soon as its webhooks are started.
+test('no event is missed after the webhooks are started', async () => {
   const { received, url } = await receiver(() => 204);
   const { life, start } = await open([{ name: 'first', url, ...all }], 'fresh');
   await start().started;
@@ -136,7 +136,7 @@ test('nothing goes untold from the moment that webhooks are started', async () =
   expect(received.map(({ event }) => event.type).sort()).toEqual(LIFE);
 });
 
-test('a webhook hears of what it asked for alone', async () => {
+test('a webhook receives only the events of its filters', async () => {
   const { received, url } = await receiver(() => 200);
   const killRequests = { name: 'ends', url, events: ['gone'] as const, templates: ['b'] };
   const { life, start, queue } = await open([killRequests]);
@@ -149,15 +149,15 @@ test('a webhook hears of what it asked for alone', async () => {
   ]);
 });
 
-// A receiver is down, then redirects, then breaks off: each is tried again, with a new signature.
-test('what was not received is tried again, and a redirect is not followed', async () => {
+// A receiver is down, then redirects, then closes the connection. Each retry has a new signature.
+test('a failed delivery is retried, and a redirect is not followed', async () => {
   const answers = [500, 302, undefined, 200];
   const { received, url } = await receiver((_, nth) => answers[nth - 1]);
   const { life, start, queue } = await open([{ name: 'down', url, ...all, events: ['gone'] }]);
   start();
   await life();
   for (let i = 1; i <= 3; i++) {
-    // Nobody waits for the backoff here: a job that waits for its next attempt is promoted.
+    // Promote the job, so that the test does not wait for the backoff.
     const job = await waitFor('a failed attempt', async () => {
       const [delayed] = await queue.getDelayed();
       return delayed?.attemptsMade === i && delayed;
@@ -172,7 +172,7 @@ test('what was not received is tried again, and a redirect is not followed', asy
   expect(received.every((item) => isGenuine(item, SECRET))).toBe(true);
 });
 
-test('the last attempt is about a day after the first', () => {
+test('the last attempt is about one day after the first', () => {
   const { attempts = 0 } = WEBHOOK_OPTIONS;
   let total = 0;
   for (let i = 0; i < attempts - 1; i++) total += 5_000 * 2 ** i;
@@ -180,8 +180,8 @@ test('the last attempt is about a day after the first', () => {
   expect(total / 3_600_000).toBeLessThan(24);
 });
 
-// A worker took events and died before it put their deliveries into the queue.
-test('what a dead worker had taken is delivered all the same', async () => {
+// A worker reads events and dies before it queues the deliveries.
+test('events that a dead worker has read are delivered', async () => {
   const { received, url } = await receiver(() => 200);
   const site = await open([{ name: 'all', url, ...all }]);
   const id = await site.life();
@@ -197,8 +197,8 @@ test('what a dead worker had taken is delivered all the same', async () => {
   expect(received.every(({ event }) => event.id === id)).toBe(true);
 });
 
-// Each process is a reader of its own: those of the dead would pile up for ever.
-test('readers that have died are forgotten, and those that have something left are not', async () => {
+// Each process is a separate reader. Readers of dead processes would accumulate.
+test('dead readers are removed, unless they have unprocessed events', async () => {
   const { redis, keys } = await open([]);
   const readers = async () => {
     const found = (await redis.xinfo('CONSUMERS', keys.events, 'webhooks')) as string[][];

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { DOCKER_HOST } from '../../test/docker-fixture.ts';
-import { connectDocker } from './connect-docker.ts';
-import { requireLimits } from './require-limits.ts';
+import { requireLimits } from './daemon-info.ts';
+import { connectDocker } from './docker-client.ts';
 
 const docker = connectDocker(DOCKER_HOST);
 
-test('a daemon that limits all that a template names will do', async () => {
+test('a daemon that supports all limits is accepted', async () => {
   await requireLimits(docker);
 });
 
@@ -15,7 +15,7 @@ test.each([
     { MemoryLimit: false, PidsLimit: false, CpuCfsQuota: false },
     /cannot limit memory, cpus, pids, so/,
   ],
-])('one that tells %j of itself is refused', async (lacks, words) => {
+])('a daemon with %j is refused', async (lacks, words) => {
   const info = async () => ({ ...((await docker.info()) as object), ...lacks });
   await expect(requireLimits({ info })).rejects.toThrow(words);
 });

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { expect, test } from 'vitest';
-import { isNavigation } from './is-navigation.ts';
+import { isNavigation } from './waiting-page.ts';
 
 const asked = (headers: Record<string, string>, method = 'GET') =>
   isNavigation({ method, headers } as unknown as IncomingMessage);

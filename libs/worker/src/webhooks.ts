@@ -1,0 +1,212 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { toEventResource } from '@ephemera/contract';
+import type { EventResource } from '@ephemera/contract';
+import { isSubscribed } from '@ephemera/domain';
+import type { Webhook, InstanceEvent } from '@ephemera/domain';
+import type { Logger } from '@ephemera/process';
+import { createDeliveries, WEBHOOK_QUEUE } from '@ephemera/queue';
+import type { Deliveries, WebhookJob } from '@ephemera/queue';
+import { redisEventGroup } from '@ephemera/store';
+import type { Keys, EventGroup } from '@ephemera/store';
+import type { Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { Webhook as Signer } from 'standardwebhooks';
+import { startJobWorker } from './job-worker.ts';
+import type { QueueWorkerOptions } from './spawn-worker.ts';
+
+export interface WebhookParts {
+  readonly webhooks: readonly Webhook[];
+  readonly redis: Redis;
+  /** A separate connection with the profile `watch`, for blocking reads. */
+  readonly blocking: Redis;
+  readonly keys: Keys;
+  readonly logger: Logger;
+}
+
+/** Timeout of a delivery, ms. */
+const TIMEOUT_MS = 10_000;
+const CONCURRENCY = 20;
+
+/** The parts of webhook delivery. Tests wrap or replace some of them. */
+export interface WebhookDependencies {
+  readonly createDeliveries: typeof createDeliveries;
+  readonly createEventGroup: typeof redisEventGroup;
+  readonly deliver: typeof deliver;
+  readonly startJobWorker: typeof startJobWorker;
+}
+
+export const webhookDependencies: WebhookDependencies = {
+  createDeliveries,
+  createEventGroup: redisEventGroup,
+  deliver,
+  startJobWorker,
+};
+
+/**
+ * Delivers all events after its return to the webhooks. Returns a function that stops it after the
+ * current deliveries.
+ */
+export async function startWebhooks(
+  parts: WebhookParts,
+  dependencies: WebhookDependencies = webhookDependencies,
+): Promise<() => Promise<void>> {
+  const { webhooks, redis, blocking, keys, logger } = parts;
+  const deliveries = dependencies.createDeliveries(redis, keys.queuePrefix);
+  const events = dependencies.createEventGroup({ redis, blocking }, keys, 'webhooks', randomUUID());
+  await events.ensure();
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const feeding = queueDeliveries({ webhooks, events, deliveries }, { signal, logger });
+  const worker = startWebhookWorker(
+    webhooks,
+    { timeoutMs: TIMEOUT_MS, now: Date.now, deliver: dependencies.deliver },
+    {
+      connection: redis,
+      prefix: keys.queuePrefix,
+      concurrency: CONCURRENCY,
+      logger,
+      startJobWorker: dependencies.startJobWorker,
+    },
+  );
+  return async () => {
+    stopping.abort();
+    blocking.disconnect();
+    await feeding;
+    await worker.close();
+    await deliveries.close();
+  };
+}
+
+/** How long to wait for the next event before checking for abandoned ones, ms. */
+const READ_TIMEOUT_MS = 5_000;
+/** Age at which an event that another worker has read, but not queued, counts as abandoned, ms. */
+const ABANDONED_AFTER_MS = 15_000;
+const RETRY_DELAY_MS = 1_000;
+/** Idle time after which a reader counts as dead, and the interval of this check, ms. */
+const READER_TIMEOUT_MS = 60_000;
+
+/**
+ * Queues a delivery for every event that a webhook subscribes to, until `signal` aborts. The
+ * workers share the events, and take over those that a dead worker has read. The position of the
+ * event is part of the job id, so that no delivery is queued twice.
+ */
+async function queueDeliveries(
+  ports: { webhooks: readonly Webhook[]; events: EventGroup; deliveries: Deliveries },
+  { signal, logger }: { signal: AbortSignal; logger: Logger },
+): Promise<void> {
+  const { events } = ports;
+  const isStopping = () => signal.aborted;
+  let checkedAt = -Infinity;
+  while (!isStopping()) {
+    try {
+      await events.ensure();
+      await queueAll(ports, await events.takeOver(ABANDONED_AFTER_MS));
+      if (performance.now() - checkedAt > READER_TIMEOUT_MS) {
+        checkedAt = performance.now();
+        await events.forgetIdle(READER_TIMEOUT_MS);
+      }
+      await queueAll(ports, await events.take(READ_TIMEOUT_MS));
+    } catch (error) {
+      if (isStopping()) return;
+      logger.warn({ err: error }, 'events could not be read for webhooks');
+      await sleep(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+async function queueAll(
+  { webhooks, events, deliveries }: Parameters<typeof queueDeliveries>[0],
+  taken: readonly InstanceEvent[],
+): Promise<void> {
+  const jobs = taken.flatMap((event) =>
+    webhooks
+      .filter((webhook) => isSubscribed(webhook, event))
+      .map(({ name }) => ({ webhook: name, event })),
+  );
+  await deliveries.add(jobs);
+  await events.done(taken);
+}
+
+/**
+ * Processes webhook deliveries. A job names its webhook; URL and secret come from the
+ * configuration.
+ */
+function startWebhookWorker(
+  webhooks: readonly Webhook[],
+  { deliver, ...delivery }: Delivery & { readonly deliver: Deliver },
+  {
+    startJobWorker: start = startJobWorker,
+    ...options
+  }: Omit<QueueWorkerOptions, 'metrics' | 'finishTimeoutMs'> & { readonly concurrency: number },
+): Worker {
+  const { logger } = options;
+  return start<WebhookJob, { status: number }>(
+    WEBHOOK_QUEUE,
+    async ({ data, attemptsStarted }) => {
+      const { webhook: name, event } = data;
+      const webhook = webhooks.find((item) => item.name === name);
+      // During a configuration change, another worker may know the webhook. A retry can reach it.
+      if (!webhook) throw new Error(`this worker has no webhook named ${name}`);
+      const status = await deliver(webhook, toEventResource(event), delivery);
+      const { id, type, seq } = event;
+      logger.info({ id, type, seq, webhook: name, attempt: attemptsStarted }, 'webhook delivered');
+      return { status };
+    },
+    options,
+  );
+}
+
+export interface Delivery {
+  /** Timeout of the delivery, ms. */
+  readonly timeoutMs: number;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+/**
+ * Sends one event. Only a 2xx status counts as received. Redirects are not followed, because the
+ * signature is meant for one receiver.
+ * @throws Error with the reason, without the URL
+ */
+export async function deliver(
+  { url, secret }: Webhook,
+  event: EventResource,
+  { timeoutMs, now }: Delivery,
+): Promise<number> {
+  const body = JSON.stringify(event);
+  const sentAt = now();
+  const answer = await fetch(url, {
+    method: 'POST',
+    body,
+    redirect: 'manual',
+    signal: AbortSignal.timeout(timeoutMs),
+    headers: {
+      'content-type': 'application/json',
+      'user-agent': 'Ephemera',
+      'webhook-id': event.seq,
+      'webhook-timestamp': String(Math.floor(sentAt / 1000)),
+      'webhook-signature': signerOf(secret).sign(event.seq, new Date(sentAt), body),
+    },
+  }).catch((error: unknown) => {
+    throw new Error(`the receiver did not answer: ${reasonOf(error)}`);
+  });
+  // The response body is not needed.
+  await answer.body?.cancel().catch(() => undefined);
+  if (!answer.ok) throw new Error(`the receiver answered ${answer.status}`);
+  return answer.status;
+}
+
+/**
+ * After `whsec_`, a secret is base64, as in Standard Webhooks. Any other secret is used as text.
+ */
+function signerOf(secret: string): Signer {
+  return secret.startsWith('whsec_') ? new Signer(secret) : new Signer(secret, { format: 'raw' });
+}
+
+function reasonOf(error: unknown): string {
+  const { name, cause } = error as { name?: string; cause?: { code?: string } };
+  return cause?.code ?? name ?? 'unknown';
+}
+
+export type Deliver = typeof deliver;
