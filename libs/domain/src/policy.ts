@@ -33,10 +33,10 @@ export const STRICT_POLICY: Policy = {
 
 /** Every violation of the policy by a template. Paths are those of the template's fields. */
 export function policyViolations(policy: Policy, template: SecurityFields): Issue[] {
-  const named = (path: string, list: keyof Policy, wanted: string | undefined): Issue[] => {
+  const named = (path: string, list: keyof Policy, value: string | undefined): Issue[] => {
     const allowed = policy[list] as readonly string[];
-    if (wanted === undefined || allowed.includes(wanted)) return [];
-    return [{ path, detail: `"${wanted}" is not in allow.${list}` }];
+    if (value === undefined || allowed.includes(value)) return [];
+    return [{ path, detail: `"${value}" is not in allow.${list}` }];
   };
   // `remapped` only removes rights, so it needs no permission.
   const userns = template.userns === 'host' ? 'host' : undefined;

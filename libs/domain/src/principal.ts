@@ -12,8 +12,8 @@ export interface Principal {
   readonly scopes: readonly Scope[];
 }
 
-export function allows({ scopes }: Principal, wanted: Scope): boolean {
-  return scopes.includes(wanted) || scopes.includes('admin');
+export function allows({ scopes }: Principal, required: Scope): boolean {
+  return scopes.includes(required) || scopes.includes('admin');
 }
 
 /** The quota key of the instances that a token starts. */

@@ -79,11 +79,11 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
   try {
     let { expiresAt } = instance;
     const reportProgress: ReportProgress = async (step, timeoutMs) => {
-      const held = ports.progress
+      const deadline = ports.progress
         ? await ports.progress.report(instance, step, timeoutMs)
         : expiresAt;
-      expiresAt = held ?? expiresAt;
-      return held !== undefined;
+      expiresAt = deadline ?? expiresAt;
+      return deadline !== undefined;
     };
     const started = await containers.start(instance, () => addresses.next(), reportProgress);
     if (!started) return { kind: 'superseded' };
