@@ -10,21 +10,21 @@ import {
   waitFor,
 } from '@ephemera/test-support';
 
-/** Another proxy, as a process of the run. */
+/** Another proxy, run as a process. */
 export interface Contender extends Pick<Child, 'pid' | 'log'> {
   readonly port: number;
   stop(): Promise<void>;
 }
 
-/** A configuration, by the port to listen at and a folder for what it writes. */
+/** Returns a configuration. @param folder for the files that the proxy writes */
 export type Config = (port: number, folder: string) => string;
 
-/** Debian's haproxy. @throws what it says where it ends */
+/** Starts Debian's haproxy. @throws an error with its output if it exits */
 export async function startHaproxy(config: Config): Promise<Contender> {
   return await start(await installed('haproxy'), ['-db', '-f'], config);
 }
 
-/** Debian's nginx, with `events` and `http` blocks; it writes below its folder alone. */
+/** Starts Debian's nginx, with `events` and `http` blocks. It writes only below its folder. */
 export async function startNginx(events: string, http: Config): Promise<Contender> {
   const program = await installed('nginx', 'nginx-light');
   return await start(

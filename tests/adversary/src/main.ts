@@ -13,7 +13,7 @@ import { attacks } from './slow/slow-clients.ts';
 
 interface Suite {
   readonly help: string;
-  /** Resolves to whether the suite shows what it is made to show. */
+  /** Resolves to whether the suite passed. */
   readonly run: (options: Options) => Promise<boolean>;
   /** The names that `--case` takes. */
   readonly cases?: readonly string[];
@@ -53,13 +53,13 @@ const { names, values } = readCommandLine({
 });
 for (const name of names) checkCase(name, values.case);
 prepareMachine();
-// The processes and containers of a run end with this process, also where a signal ends it.
+// The processes and containers of a run end with this process, also if a signal ends it.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1));
 for (const name of names) {
   print(`\n${name}`);
   if (!(await SUITES[name]?.run(values))) process.exitCode = 1;
 }
-// Nothing that a suite has left open may keep the command from ending.
+// A handle that a suite has left open must not keep the command running.
 process.exit();
 
 function checkCase(name: string, wanted: string | undefined): void {

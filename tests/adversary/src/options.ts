@@ -1,9 +1,9 @@
-/** What the command line of the suites says. */
+/** The options of the command line. */
 export interface Options {
   /** Responses, cases, connections, restarts or seconds; each suite has its own default. */
   readonly count?: number | undefined;
   readonly seed: number;
-  /** When a churn ends, however many responses there were. */
+  /** Time limit of a churn, however many responses there were. */
   readonly minutes: number;
   /** The only case to run: of `fuzz` its number, of `slow` and `hogs` its name. */
   readonly case?: string | undefined;

@@ -5,20 +5,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface PlainInstance {
   readonly port: number;
-  /** Connections that are open to it. */
+  /** Returns how many connections are open. */
   connections(): Promise<number>;
   stop(): void;
 }
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 const BIG = Buffer.alloc(1024 * 1024, 'x');
-/** More than the kernel takes from a proxy for a client that reads nothing. */
+/** More than the kernel buffers for a client that reads nothing. */
 const HUGE = Buffer.alloc(16 * 1024 * 1024, 'x');
 
 /**
- * A well-behaved application in the place of a container: `/slow` takes 20 ms, `/never` does not
- * answer, `/big` is 1 MiB, `/huge` 16, `/close` ends its connection, a WebSocket echoes bytes, everything else is
- * `ok`; bodies are read.
+ * A well-behaved application in place of a container. `/slow` takes 20 ms, `/never` never responds,
+ * `/big` is 1 MiB, `/huge` is 16 MiB, `/close` closes its connection, a WebSocket echoes bytes, and
+ * everything else responds `ok`. Request bodies are read.
  */
 export async function newEchoInstance(): Promise<PlainInstance> {
   const server: Server = createServer((req, res) => {

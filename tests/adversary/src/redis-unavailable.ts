@@ -6,32 +6,32 @@ import type { Options } from './options.ts';
 import { newEchoInstance } from './plain-instance.ts';
 import { get } from './restart/load.ts';
 
-/** Frozen: it takes connections and answers nothing. Dead: connections to it are refused. */
+/** Frozen: it accepts connections and never replies. Dead: it refuses connections. */
 export const OUTAGES = ['frozen', 'dead'] as const;
 export type Outage = (typeof OUTAGES)[number];
 
 export interface Asked {
   readonly answers: Readonly<Record<string, number>>;
-  /** The slowest of them, ms. */
+  /** The slowest response, ms. */
   readonly slowest: number;
 }
 
-/** What was answered while Redis was away, within its grace. */
+/** The responses while Redis was unavailable, within the grace period. */
 export interface OutageResult {
   readonly outage: Outage;
-  /** For a known id, over a connection to its instance that was open before. */
+  /** For a known id, on a connection to its instance that was already open. */
   readonly known: Asked;
-  /** For a known id whose instance closes every connection behind its answer. */
+  /** For a known id whose instance closes the connection after each response. */
   readonly reconnecting: Asked;
-  /** For ids that nobody knows. */
+  /** For unknown ids. */
   readonly unknown: Asked;
-  /** What it said of itself at the end: `/readyz`, and `/readyz/running`. */
+  /** The readiness at the end: `/readyz`, and `/readyz/running`. */
   readonly readiness: { readonly ready: number; readonly running: number };
-  /** From the return of Redis until an unknown id is answered as such again, ms. */
+  /** From the return of Redis until an unknown id gets its 404 again, ms. */
   readonly recovery: number;
 }
 
-/** Takes the Redis of a run away for a while, under a real proxy that is asked all the time. */
+/** Makes the Redis of a run unavailable for a while, during continuous requests to a real proxy. */
 export async function redisUnavailable(outage: Outage, outageMs: number): Promise<OutageResult> {
   const testbed = await startTestbed();
   const instance = await newEchoInstance();

@@ -10,7 +10,7 @@ import type { Redis } from 'ioredis';
 const proxyMain = new URL('../../../apps/proxy/src/main.ts', import.meta.url).pathname;
 const HOST = 'adversary';
 
-/** A real proxy, as a process of its own. */
+/** A real proxy in a separate process. */
 export interface Replica extends Child {
   readonly publicPort: number;
   readonly adminPort: number;
@@ -20,14 +20,16 @@ export interface ReplicaOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Arguments of node, such as a module to import first. */
   readonly nodeArgs?: readonly string[];
-  /** Program and its arguments in place of the app's own main.ts. */
+  /** Program and arguments instead of the app's own main.ts. */
   readonly entry?: readonly string[];
   readonly redisPort?: number;
   readonly publicPort?: number;
   readonly adminPort?: number;
 }
 
-/** What the replicas of a run stand on: a Redis of its own, with routes as a worker writes them. */
+/**
+ * The environment of the replicas of a run: a separate Redis, with routes as a worker writes them.
+ */
 export interface Testbed {
   readonly redis: Redis;
   readonly keys: Keys;
@@ -38,7 +40,7 @@ export interface Testbed {
   readonly config: string;
   replica(options?: ReplicaOptions): Promise<Replica>;
   put(id: string, route: Route): Promise<void>;
-  /** Puts the route of a ready instance; gives its id. */
+  /** Writes the route of a ready instance. Returns its id. */
   ready(route: Partial<ReadyRoute> & { port: number }): Promise<string>;
   generation(): number;
   stop(): Promise<void>;
@@ -48,7 +50,7 @@ export const newId = (): string => makeId(randomBytes);
 
 const TEMPLATES = 'default: demo\ntemplates:\n  demo:\n    image: ephemera/demo\n    port: 8080\n';
 
-/** @param templates as `ephemera.yml` has them */
+/** @param templates as in `ephemera.yml` */
 export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
   const started = await startRedis({ args: ['--maxclients', '1000'] });
   const redis = connectRedis(started.url, 'job', () => undefined);
@@ -56,11 +58,11 @@ export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
   const namespace = `adversary-${randomBytes(3).toString('hex')}`;
   const keys = keysOf(namespace);
   const hosts = redisHosts(redis, keys);
-  // A replica is ready only where a host is there to start instances on.
+  // A replica is ready only if a host is alive.
   await hosts.heartbeat(HOST, Date.now());
   const registration = { boot: HOST, network: HOST, networks: ['127.0.0.0/8'] };
   await redis.set(keys.registration(HOST), JSON.stringify(registration));
-  const beating = setInterval(() => {
+  const heartbeats = setInterval(() => {
     hosts.heartbeat(HOST, Date.now()).catch(() => undefined);
   }, 2_000);
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-adversary-'));
@@ -112,7 +114,7 @@ export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
       return replica;
     },
     async stop() {
-      clearInterval(beating);
+      clearInterval(heartbeats);
       await Promise.all(replicas.map((replica) => replica.stop()));
       redis.disconnect();
       await started.stop();

@@ -4,7 +4,7 @@ import type { ContainerChurnResult } from './containers/container-churn.ts';
 import type { RestartResult } from './restart/rolling-restart.ts';
 import { isChurnWell, isContainersWell, isFencesWell, isRestartWell } from './verdicts.ts';
 
-// A run that shows less than it is made to show fails.
+// A run that shows less than it should must fail.
 
 const churned: ChurnResult = {
   answers: 100,
@@ -18,13 +18,13 @@ const churned: ChurnResult = {
 };
 const wrong = { ...churned, wrongAnswers: 1 };
 
-test('a churn: fewer answers, or a wrong one', () => {
+test('a churn fails with too few responses, or a wrong one', () => {
   expect(isChurnWell(churned, 100)).toBe(true);
   expect(isChurnWell(churned, 101)).toBe(false);
   expect(isChurnWell(wrong, 100)).toBe(false);
 });
 
-test('fences: a wrong answer although all stand, or none although all are gone', () => {
+test('the fences fail with a wrong response with all of them, or none without them', () => {
   const rows = (...all: [string, ChurnResult][]) => isFencesWell(new Map(all));
   const cutOff = 'nothing, one replica without Redis';
   expect(rows(['nothing', churned], ['push', wrong], ['all', wrong], [cutOff, churned])).toBe(true);
@@ -34,7 +34,7 @@ test('fences: a wrong answer although all stand, or none although all are gone',
   expect(rows(['nothing', churned], ['all', churned])).toBe(false);
 });
 
-test('containers: fewer answers, no address used again, or nothing caught without the fences', () => {
+test('containers fail with too few responses, without reused addresses, or without errors when unfenced', () => {
   const result: ContainerChurnResult = {
     ...churned,
     strays: 0,
@@ -51,7 +51,7 @@ test('containers: fewer answers, no address used again, or nothing caught withou
   expect(isContainersWell(result, { wrongAnswers: 0 }, 100)).toBe(false);
 });
 
-test('a rolling restart: a request that failed, a WebSocket cut before its time, a bad end', () => {
+test('a rolling restart fails with a failed request, a WebSocket cut early, or a bad exit code', () => {
   const result: RestartResult = {
     restarts: 2,
     sent: 100,

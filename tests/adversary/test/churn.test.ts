@@ -2,17 +2,17 @@ import { expect, test } from 'vitest';
 import { churn } from '../src/churn/churn.ts';
 import { proxyFences } from '../src/churn/fences.ts';
 
-// Instances are killed and created without pause, each at the address of the one before, while
-// invalidations are cut and replicas stand still. `npm run test:adversary -- churn` is the whole.
+// Instances are killed and created continuously, each at the address of the one before, while
+// invalidations are lost and replicas are stopped. `npm run test:adversary -- churn` runs longer.
 
-test('no answer comes from another instance', { timeout: 120_000 }, async () => {
+test('no response comes from another instance', { timeout: 120_000 }, async () => {
   const result = await churn({ answers: 8_000, atMostMs: 60_000, seed: 1 });
   expect(result.answers).toBeGreaterThan(1_000);
   expect(result.wrongAnswers).toBe(0);
   expect(result.strays).toEqual([]);
 });
 
-test('with every fence taken away the same churn shows it', { timeout: 120_000 }, async () => {
+test('without any fence the same churn finds wrong responses', { timeout: 120_000 }, async () => {
   const removed = proxyFences;
   const result = await churn({
     answers: 20_000,

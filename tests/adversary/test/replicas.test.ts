@@ -6,19 +6,15 @@ import { redisUnavailable, OUTAGES } from '../src/redis-unavailable.ts';
 import { idleRace } from '../src/restart/idle-race.ts';
 import { rollingRestart } from '../src/restart/rolling-restart.ts';
 
-test(
-  'a replica that is told to stop leaves no request without its answer',
-  { timeout: 180_000 },
-  async () => {
-    const result = await rollingRestart(2, 20);
-    expect(result.failed).toEqual({});
-    expect(result.exitCodes).toEqual([0, 0]);
-    expect(result.tunnelsDrained).toBe(2);
-  },
-);
+test('a stopping replica responds to every request', { timeout: 180_000 }, async () => {
+  const result = await rollingRestart(2, 20);
+  expect(result.failed).toEqual({});
+  expect(result.exitCodes).toEqual([0, 0]);
+  expect(result.tunnelsDrained).toBe(2);
+});
 
-// A balancer sends requests as soon as it hears that a replica is ready: on a port that is not open
-// yet they would fail.
+// A load balancer sends requests as soon as a replica is ready. If its public port were not open
+// yet, they would fail.
 test('a replica whose public port is not open is not ready', { timeout: 60_000 }, async () => {
   const testbed = await startTestbed();
   onTestFinished(() => testbed.stop());
@@ -37,13 +33,17 @@ test('a replica whose public port is not open is not ready', { timeout: 60_000 }
   expect(asked).toBeGreaterThan(10);
 });
 
-test('idle connections of a balancer are not closed under it', { timeout: 120_000 }, async () => {
-  const { outcomes } = await idleRace(200, 1_000);
-  expect(Object.keys(outcomes)).toEqual(['200']);
-});
+test(
+  'a replica does not close idle connections before the balancer does',
+  { timeout: 120_000 },
+  async () => {
+    const { outcomes } = await idleRace(200, 1_000);
+    expect(Object.keys(outcomes)).toEqual(['200']);
+  },
+);
 
 test.each(OUTAGES)(
-  'while Redis is %s what is known is served',
+  'while Redis is %s known routes are served',
   { timeout: 120_000 },
   async (outage) => {
     const { known, reconnecting, unknown, readiness, recovery } = await redisUnavailable(

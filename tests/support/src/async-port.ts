@@ -1,9 +1,12 @@
-/** A port whose every answer is there at once. */
+/** The synchronous form of a port. */
 export type Synchronous<T> = {
   [K in keyof T]: T[K] extends (...args: infer A) => Promise<infer R> ? (...args: A) => R : never;
 };
 
-/** Answers in a later turn, as a store across a socket does: whatever may interleave, does. */
+/**
+ * Returns each result in a later microtask, like a store behind a socket, so that calls can
+ * interleave.
+ */
 export function asyncPort<T extends object>(port: Synchronous<T>): T {
   const later = Object.entries(port).map(([name, action]) => [
     name,

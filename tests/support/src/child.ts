@@ -2,17 +2,20 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A process that a run has started, and ends. */
+/** A process that a run has started and ends. */
 export interface Child {
   readonly pid: number;
-  /** Everything that it has written so far. */
+  /** All output so far. */
   log(): string;
   signal(name: NodeJS.Signals): void;
-  /** The exit code once it has ended, or the signal that ended it; undefined while it runs. */
+  /** The exit code or the signal that ended it; undefined while it runs. */
   ended(): number | string | undefined;
-  /** Waits until it has ended by itself. */
+  /** Waits until it has exited. */
   exit(): Promise<number | string>;
-  /** Asks it to end, continues it where it was stopped, and waits; forces it after `withinMs`. */
+  /**
+   * Stops it with SIGTERM and waits; also continues a stopped process. After `timeoutMs` it sends
+   * SIGKILL.
+   */
   stop(timeoutMs?: number): Promise<void>;
 }
 
@@ -31,10 +34,10 @@ export function startChild(
   }
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   child.once('error', (error) => chunks.push(String(error)));
-  // Whatever ends the run, its children end with it.
-  const endToo = () => void child.kill('SIGKILL');
-  process.once('exit', endToo);
-  child.once('exit', () => process.off('exit', endToo));
+  // The children end with the run, however it ends.
+  const killChild = () => void child.kill('SIGKILL');
+  process.once('exit', killChild);
+  child.once('exit', () => process.off('exit', killChild));
   const ended = () => child.exitCode ?? child.signalCode ?? undefined;
   return {
     pid: child.pid ?? 0,
@@ -56,12 +59,12 @@ export function startChild(
   };
 }
 
-/** How many file descriptors a process has open. */
+/** Returns how many file descriptors a process has open. */
 export function descriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
-/** Memory of a process that is in RAM, MiB. */
+/** Returns the resident memory of a process, MiB. */
 export function residentMegabytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;

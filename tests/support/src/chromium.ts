@@ -1,4 +1,7 @@
-/** How playwright launches Debian's Chromium, without the connections that it would open by itself. */
+/**
+ * Launch options of playwright for Debian's Chromium, without Chromium's own background
+ * connections.
+ */
 export const CHROMIUM = {
   executablePath: '/usr/bin/chromium',
   args: [

@@ -16,8 +16,8 @@ const spec = {
 
 const parse = (...args: string[]) => parseCommandLine(spec, args);
 
-describe('a command line that can be run', () => {
-  test('has all scenarios and the defaults where nothing is given', () => {
+describe('a valid command line', () => {
+  test('has all scenarios and the defaults if it is empty', () => {
     expect(parse()).toEqual({
       kind: 'run',
       names: ['redis', 'docker'],
@@ -25,44 +25,44 @@ describe('a command line that can be run', () => {
     });
   });
 
-  test('has the scenarios and the values that are given', () => {
-    const startQueue = parse('docker', '--seed', '7', '--runs=20', '--side', 'client', '--quick');
-    expect(startQueue).toMatchObject({
+  test('has the given scenarios and values', () => {
+    const parsed = parse('docker', '--seed', '7', '--runs=20', '--side', 'client', '--quick');
+    expect(parsed).toMatchObject({
       names: ['docker'],
       values: { seed: 7, runs: 20, side: 'client', quick: true },
     });
   });
 
-  test('takes lists with commas, repeated, and of names with a comma', () => {
-    const startQueue = parse('--step', 'create,kill', '--step', 'killed, with its file');
-    expect(startQueue).toMatchObject({
+  test('accepts comma-separated lists, repeated options, and names with a comma', () => {
+    const parsed = parse('--step', 'create,kill', '--step', 'killed, with its file');
+    expect(parsed).toMatchObject({
       values: { step: ['create', 'kill', 'killed, with its file'] },
     });
   });
 });
 
-describe('a command line that cannot be run', () => {
+describe('an invalid command line', () => {
   const errors: [what: string, args: string[], message: RegExp][] = [
     ['an unknown scenario', ['radis'], /unknown scenario: radis\n.*redis, docker/],
     ['an unknown option', ['--sead', '1'], /'--sead'.*\n.*--seed, --runs, --step/],
     ['an option without its value', ['--seed'], /'--seed/],
-    ['a number that is none', ['--seed', 'x'], /--seed must be a number .*"x"/],
+    ['an invalid number', ['--seed', 'x'], /--seed must be a number .*"x"/],
     ['an empty number', ['--runs='], /--runs must be a number/],
     ['a negative number', ['--seed=-1'], /--seed must be a number/],
     ['an unknown name in a list', ['--step', 'create,move'], /--step: move\n.*create, kill/],
     ['an unknown choice', ['--side', 'both'], /--side: both\n.*client, container/],
   ];
   test.each(errors)('%s is an error that lists what exists', (_, args, message) => {
-    const startQueue = parse(...args);
-    expect(startQueue.kind).toBe('error');
-    expect('text' in startQueue && startQueue.text).toMatch(message);
-    expect('text' in startQueue && startQueue.text).toContain('npm run test:faults -- --help');
+    const parsed = parse(...args);
+    expect(parsed.kind).toBe('error');
+    expect('text' in parsed && parsed.text).toMatch(message);
+    expect('text' in parsed && parsed.text).toContain('npm run test:faults -- --help');
   });
 
-  test('an argument is refused where a command has no scenarios', () => {
+  test('an argument is refused if a command has no scenarios', () => {
     const { command, summary, options } = spec;
-    const startQueue = parseCommandLine({ command, summary, options }, ['redis']);
-    expect(startQueue).toMatchObject({
+    const parsed = parseCommandLine({ command, summary, options }, ['redis']);
+    expect(parsed).toMatchObject({
       kind: 'error',
       text: expect.stringContaining('unexpected argument: redis') as string,
     });
@@ -70,9 +70,9 @@ describe('a command line that cannot be run', () => {
 });
 
 test('the help names every scenario, option, value and default', () => {
-  const startQueue = parse('--help');
-  expect(startQueue.kind).toBe('help');
-  const text = 'text' in startQueue ? startQueue.text : '';
+  const parsed = parse('--help');
+  expect(parsed.kind).toBe('help');
+  const text = 'text' in parsed ? parsed.text : '';
   for (const item of ['redis', 'The daemon fails.', '--seed N', 'Default: 1', 'container']) {
     expect(text).toContain(item);
   }

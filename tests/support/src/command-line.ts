@@ -1,4 +1,4 @@
-/** The command lines of the suites: options, names of scenarios, `--help`, and messages for errors. */
+/** The command lines of the suites: options, scenario names, `--help`, and error messages. */
 import { parseArgs } from 'node:util';
 
 /** One option of a command. */
@@ -24,17 +24,17 @@ type ValueOf<Spec extends OptionSpec> = Spec extends { kind: 'number' }
       ? readonly string[]
       : string | undefined;
 
-/** The value of each option: an empty list, `false` or undefined where the option is absent. */
+/** The value of each option: an empty list, `false` or undefined if the option is absent. */
 export type OptionValues<Specs extends OptionSpecs> = {
   readonly [Name in keyof Specs]: ValueOf<Specs[Name]>;
 };
 
 export interface CommandSpec<Specs extends OptionSpecs> {
-  /** How the command is called, such as `npm run soak --`. */
+  /** How to call the command, such as `npm run soak --`. */
   readonly command: string;
   /** What the command does, in one or two sentences. */
   readonly summary: string;
-  /** What can be named on the command line, each with a description; no names where absent. */
+  /** The names that can be given, each with a description; absent if the command takes none. */
   readonly scenarios?: Readonly<Record<string, string>>;
   readonly options: Specs;
 }
@@ -42,14 +42,14 @@ export interface CommandSpec<Specs extends OptionSpecs> {
 export type CommandLine<Specs extends OptionSpecs> =
   | {
       readonly kind: 'run';
-      /** The scenarios that were named; all of them where none was named. */
+      /** The given scenarios; all of them if none was given. */
       readonly names: readonly string[];
       readonly values: OptionValues<Specs>;
     }
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'error'; readonly text: string };
 
-/** Reads the arguments behind the program's name. Never throws for what the caller typed. */
+/** Parses the arguments of a program. Never throws for invalid input. */
 export function parseCommandLine<const Specs extends OptionSpecs>(
   spec: CommandSpec<Specs>,
   args: readonly string[],
@@ -94,20 +94,20 @@ export function parseCommandLine<const Specs extends OptionSpecs>(
 }
 
 /**
- * Reads the arguments of this process. Prints the help and ends with exit code 0, or prints what
- * is wrong to stderr and ends with exit code 2.
+ * Parses the arguments of this process. For `--help`, prints the help and exits with code 0. For
+ * invalid input, prints the error to stderr and exits with code 2.
  */
 export function readCommandLine<const Specs extends OptionSpecs>(
   spec: CommandSpec<Specs>,
 ): Extract<CommandLine<Specs>, { kind: 'run' }> {
-  const startQueue = parseCommandLine(spec, process.argv.slice(2));
-  if (startQueue.kind === 'run') return startQueue;
-  if (startQueue.kind === 'error') exitWithUsage(startQueue.text);
-  process.stdout.write(startQueue.text);
+  const parsed = parseCommandLine(spec, process.argv.slice(2));
+  if (parsed.kind === 'run') return parsed;
+  if (parsed.kind === 'error') exitWithUsage(parsed.text);
+  process.stdout.write(parsed.text);
   process.exit(0);
 }
 
-/** Ends the process with exit code 2 for a command line that cannot be run. */
+/** Exits with code 2 for an invalid command line. */
 export function exitWithUsage(message: string): never {
   process.stderr.write(message.endsWith('\n') ? message : `${message}\n`);
   process.exit(2);
@@ -134,7 +134,7 @@ function readValue(name: string, option: OptionSpec, value: unknown): unknown {
       throw unknownValue(name, value as string, option.of);
     case 'list': {
       const input = (value ?? []) as readonly string[];
-      // A name may contain a comma: the whole text goes before its parts.
+      // A name may contain a comma, so the whole text is compared before its parts.
       const names = input.flatMap((text) => (option.of.includes(text) ? [text] : text.split(',')));
       const unknown = names.find((text) => !option.of.includes(text));
       if (unknown !== undefined) throw unknownValue(name, unknown, option.of);
@@ -150,7 +150,7 @@ function unknownValue(name: string, value: string, of: readonly string[]): Usage
   );
 }
 
-/** What the caller did wrong; undefined where the error is a bug. */
+/** Returns the message for a usage error; undefined if the error is a bug. */
 function messageOf(error: unknown, names: readonly string[]): string | undefined {
   if (error instanceof UsageError) return error.message;
   if (!(error instanceof Error) || !('code' in error)) return undefined;

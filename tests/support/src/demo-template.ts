@@ -1,9 +1,9 @@
-/** Fields of a template, as `ephemera.yml` has them. */
+/** Fields of a template, as in `ephemera.yml`. */
 export type TemplateFields = Readonly<Record<string, unknown>>;
 
 /**
- * A template of the demo image that fits hundreds of instances on one machine, as a value for
- * `ephemera.yml` in one line. `fields` replace single fields.
+ * Returns a template of the demo image that is small enough for hundreds of instances on one
+ * machine, as a one-line value for `ephemera.yml`. `fields` override single fields.
  */
 export function demoTemplate(fields: TemplateFields = {}): string {
   return JSON.stringify({

@@ -13,40 +13,40 @@ const root = join(import.meta.dirname, '../../..');
 
 export const TOKEN = randomBytes(24).toString('base64url');
 
-/** A process of the deployment, by what it does. */
+/** A process of the deployment. */
 export interface App {
   readonly name: string;
   readonly child: ChildProcess;
-  /** Where it answers for its health: a worker's own port, a proxy's admin port. */
+  /** The port of its health checks: a worker's own port, a proxy's admin port. */
   readonly port: number;
-  /** Everything that it has written so far. */
+  /** All output so far. */
   log(): string;
 }
 
-/** How a process is started, beside what the whole deployment has. */
+/** Options of one process, in addition to those of the deployment. */
 export interface AppOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Program and arguments of node in place of the app's own main.ts. */
+  /** Program and arguments of node instead of the app's own main.ts. */
   readonly entry?: readonly string[];
-  /** Gives the process at once, before it is healthy: one that may end at its start. */
+  /** Returns the process at once, before it is healthy, because it may exit at its start. */
   readonly unawaited?: boolean;
 }
 
 export interface Deployment {
   readonly namespace: string;
   readonly redis: StartedRedis;
-  /** The public address of every replica. */
+  /** The public URL of every replica. */
   readonly publicUrls: readonly string[];
   readonly adminUrls: readonly string[];
   readonly dashboardUrl: string | undefined;
   readonly proxies: readonly App[];
   readonly workers: App[];
-  /** The file that the templates are in. */
+  /** Path of the file with the templates. */
   readonly config: string;
   startWorker(options?: AppOptions): Promise<App>;
-  /** Starts a replica; in the place, and on the ports, of an earlier one where its number is given. */
+  /** Starts a replica. With `replica`, it replaces an earlier one on its ports. */
   startProxy(options?: AppOptions, replica?: number): Promise<App>;
-  /** Asks the control API of one replica. */
+  /** Calls the control API of one replica. */
   api(
     method: string,
     path: string,
@@ -61,16 +61,18 @@ export interface DeploymentOptions {
   readonly proxies?: number;
   readonly workers?: number;
   readonly dashboard?: boolean;
-  /** Gives each instance an origin below it, on the public port of its replica. */
+  /**
+   * Serves each instance on its own origin below this domain, on the public port of its replica.
+   */
   readonly domain?: string;
-  /** The templates, as `ephemera.yml` has them. */
+  /** The templates, as in `ephemera.yml`. */
   readonly templates: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Settings of its Redis, such as an append-only file. */
+  /** Arguments of its Redis, such as an append-only file. */
   readonly redisArgs?: string[];
 }
 
-/** Starts a whole deployment of its own, as real processes on free ports with a Redis beside it. */
+/** Starts a whole deployment: real processes on free ports, with their own Redis. */
 export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   const namespace = `e2e-${randomBytes(4).toString('hex')}`;
   const redis = await startRedis({ args: options.redisArgs ?? [] });
@@ -110,10 +112,10 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     const chunks: string[] = [];
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
-    // Whatever ends the tests, what they have started ends with them.
-    const endToo = () => void child.kill('SIGKILL');
-    process.once('exit', endToo);
-    child.once('exit', () => process.off('exit', endToo));
+    // The children end with the tests, however they end.
+    const killChild = () => void child.kill('SIGKILL');
+    process.once('exit', killChild);
+    child.once('exit', () => process.off('exit', killChild));
     const app: App = { name, child, port, log: () => chunks.join('') };
     apps.push(app);
     if (!more.unawaited) await healthy(app);
@@ -153,8 +155,8 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   const dashboardPort = await freePort();
   try {
     const env = { EPHEMERA_DASHBOARD_PORT: String(dashboardPort) };
-    // What starts of one kind starts in order: the first worker makes the network, so that no other
-    // one waits for it, and replicas keep their numbers.
+    // Processes of one kind start in order: the first worker creates the network, and replicas keep
+    // their numbers.
     await allSettled([
       inOrder(options.workers ?? 1, startWorker),
       inOrder(options.proxies ?? 1, startProxy),
@@ -193,7 +195,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   };
 }
 
-/** @throws Error where the control API answers other than its routes declare */
+/** @throws Error if a response of the control API does not match its declaration */
 async function requireDeclared(method: string, path: string, answer: Response): Promise<void> {
   const asked = path.split('?')[0] ?? '';
   const route = Object.values(adminRoutes).find(
@@ -203,22 +205,23 @@ async function requireDeclared(method: string, path: string, answer: Response): 
   const type = answer.headers.get('content-type') ?? undefined;
   const isJson = type !== undefined && /^application\/(?:problem\+)?json/.test(type);
   const body: unknown = isJson ? await answer.clone().json() : undefined;
-  const fault = undeclaredIn(route, { status: answer.status, type, body });
-  if (fault !== undefined) throw new Error(fault);
+  const problem = undeclaredIn(route, { status: answer.status, type, body });
+  if (problem !== undefined) throw new Error(problem);
 }
 
 async function inOrder(count: number, start: () => Promise<unknown>): Promise<void> {
   for (let i = 0; i < count; i++) await start();
 }
 
-/** Waits for all, also where one fails: what is still starting could not be stopped. */
+/**
+ * Waits for all, even if one fails, because a process that is still starting could not be stopped.
+ */
 async function allSettled(starts: readonly unknown[]): Promise<void> {
   const settled = await Promise.allSettled(starts);
-  for (const promiseSettledResult of settled)
-    if (promiseSettledResult.status === 'rejected') throw promiseSettledResult.reason;
+  for (const result of settled) if (result.status === 'rejected') throw result.reason;
 }
 
-/** Ends a process as an operator would, and waits until it has ended. */
+/** Stops a process with SIGTERM, and waits until it has exited. */
 export async function terminate({ child, name, log }: App): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -231,7 +234,7 @@ export async function terminate({ child, name, log }: App): Promise<void> {
   }
 }
 
-/** Removes what the deployment has on the Docker daemon, as the product itself does it. */
+/** Removes the deployment from the Docker daemon, with the product's own program. */
 async function removeAll(env: Record<string, string | undefined>): Promise<void> {
   const child = spawn(process.execPath, [join(root, 'apps/worker/src/remove-all.ts')], {
     env,
@@ -241,14 +244,15 @@ async function removeAll(env: Record<string, string | undefined>): Promise<void>
     text(child.stderr),
     new Promise((resolve) => child.once('exit', resolve)),
   ]);
-  if (code !== 0) throw new Error(`something was left on the Docker daemon: ${errors}`);
+  if (code !== 0)
+    throw new Error(`the deployment was not removed from the Docker daemon: ${errors}`);
   process.stderr.write(errors);
 }
 
 async function healthy({ name, child, port, log }: App): Promise<void> {
   for (let i = 0; i < 600; i++) {
     if (child.exitCode !== null || child.signalCode !== null) {
-      throw new Error(`${name} ended at its start:\n${log()}`);
+      throw new Error(`${name} exited at its start:\n${log()}`);
     }
     const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
     if (answer?.ok) return;

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
 /**
- * The path of a program, with its Debian package installed where the machine has it not.
- * @throws where it is not there afterwards
+ * Returns the path of a program. Installs its Debian package if the program is missing.
+ * @throws if the program is still missing afterwards
  */
 export async function installed(program: string, debianPackage = program): Promise<string> {
   const there = find(program);
@@ -15,7 +15,7 @@ export async function installed(program: string, debianPackage = program): Promi
   await run('apt-get', [...apt, 'update']);
   await run('apt-get', [...apt, 'install', '-y', '--no-install-recommends', debianPackage]);
   const now = find(program);
-  if (now === undefined) throw new Error(`${debianPackage} brought no ${program}`);
+  if (now === undefined) throw new Error(`${debianPackage} does not contain ${program}`);
   return now;
 }
 

@@ -1,6 +1,6 @@
-/** A clock that goes only when it is told to. */
+/** A clock that advances only on request. */
 export interface ManualClock {
-  /** Epoch milliseconds; bound, so that it can be handed on as a function. */
+  /** Epoch milliseconds; bound, so that it can be passed as a function. */
   readonly now: () => number;
   advance(ms: number): void;
 }

@@ -2,9 +2,9 @@ import type { Instance, SeenContainer } from '@ephemera/domain';
 import type { Containers } from '@ephemera/lifecycle';
 
 export interface MemoryContainers extends Containers {
-  /** Every container that is there, by name. */
+  /** All containers, by name. */
   readonly containers: ReadonlyMap<string, MemoryContainer>;
-  /** Ends a container from inside, with what it last wrote. */
+  /** Makes a container exit, with its last output. */
   exit(id: string, how: { exitCode: number; oomKilled?: boolean; log?: string }): void;
 }
 
@@ -15,8 +15,8 @@ export interface MemoryContainer extends SeenContainer {
 }
 
 /**
- * Containers in memory, for the rules of the lifecycle alone: what a daemon really does is tried
- * on one. `beforeStart` may throw what a daemon would.
+ * Containers in memory, for tests of the lifecycle rules; other tests use a real daemon.
+ * `beforeStart` may throw the errors of a daemon.
  */
 export function memoryContainers(
   options: { now?: () => number; beforeStart?: (instance: Instance) => void } = {},
@@ -31,12 +31,12 @@ export function memoryContainers(
       if (which(container)) containers.set(name, { ...container, ...to });
     }
   };
-  const turn = () => Promise.resolve();
+  const nextTick = () => Promise.resolve();
 
   return {
     containers,
     exit(id, { exitCode, oomKilled = false, log = '' }) {
-      change((memoryContainer) => memoryContainer.id === id, {
+      change((container) => container.id === id, {
         running: false,
         exitCode,
         oomKilled,
@@ -69,54 +69,54 @@ export function memoryContainers(
       return { containerId: container.containerId, address: container.address };
     },
     async inspect(containerId) {
-      await turn();
+      await nextTick();
       const [, container] = find(containerId) ?? [];
       if (!container) return undefined;
       const { running, exitCode = 0, oomKilled } = container;
       return { running, exitCode, oomKilled };
     },
     async running(id) {
-      await turn();
+      await nextTick();
       const mine = [...containers.values()].filter(
-        (memoryContainer) => memoryContainer.id === id && memoryContainer.running,
+        (container) => container.id === id && container.running,
       );
       return mine.map(({ containerId }) => containerId);
     },
     async lastLines(containerId, count) {
-      await turn();
+      await nextTick();
       const log = find(containerId)?.[1].log ?? '';
       return log.split('\n').slice(-count).join('\n');
     },
     async pauseContainer(id) {
-      await turn();
-      change((memoryContainer) => memoryContainer.id === id, { paused: true });
+      await nextTick();
+      change((container) => container.id === id, { paused: true });
     },
     async unpauseContainer(id) {
-      await turn();
-      change((memoryContainer) => memoryContainer.id === id, { paused: false });
+      await nextTick();
+      change((container) => container.id === id, { paused: false });
     },
     async removeInstance(id) {
-      await turn();
+      await nextTick();
       for (const [name, container] of containers) if (container.id === id) containers.delete(name);
     },
     async remove(containerId) {
-      await turn();
+      await nextTick();
       const [name] = find(containerId) ?? [];
       if (name !== undefined) containers.delete(name);
     },
     async list() {
-      await turn();
+      await nextTick();
       return [...containers.values()];
     },
     async labelClaimed(containerId, { generation }) {
-      await turn();
-      change((memoryContainer) => memoryContainer.containerId === containerId, {
+      await nextTick();
+      change((container) => container.containerId === containerId, {
         pooled: 'claimed',
         generation,
       });
     },
     async recoverInstance(containerId) {
-      await turn();
+      await nextTick();
       const [, container] = find(containerId) ?? [];
       if (!container) return undefined;
       const { instance, generation, paused, address, createdAt, expiresAt } = container;

@@ -13,7 +13,9 @@ export type MemoryInstances = Instances &
   Leases &
   Suspensions &
   MemoryPools & {
-    /** Returns a function that restores the present content, like a Redis that lost its last writes. */
+    /**
+     * Returns a function that restores the present content, like a Redis that lost its last writes.
+     */
     save(): () => void;
   };
 
@@ -88,7 +90,7 @@ export function memoryInstances(
       if (instance?.generation !== generation) return undefined;
       if (instance.state === 'starting') {
         if (instance.host === host) return instance;
-        throw new AssignedToOtherHostError(`another host has begun ${id}`);
+        throw new AssignedToOtherHostError(`another host has started ${id}`);
       }
       return instance.state === 'pending' ? move(instance, 'starting', { host }) : undefined;
     },

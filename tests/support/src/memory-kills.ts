@@ -9,19 +9,19 @@ export interface ScheduledKill {
 }
 
 export interface MemoryKillJobs extends KillJobs, KillRequests {
-  /** The jobs that wait, by due time. */
+  /** The waiting jobs, by due time. */
   scheduled(): ScheduledKill[];
-  /** Takes out the jobs that are due by the clock, of one host or of all, as a worker does. */
+  /** Takes the jobs that are due, of one host or of all, like a worker. */
   takeDue(host?: string): ScheduledKill[];
-  /** What was taken out is done, or waits again for so many ms. Until then it cannot be armed anew. */
+  /** Finishes a taken job, or delays it by `again` ms. Until then it cannot be scheduled again. */
   done(job: ScheduledKill, again?: number): void;
-  /** What a worker of the host had taken out, and died on, is due again. */
+  /** Makes the jobs due again that a worker of the host had taken when it died. */
   takeBack(host: string): void;
-  /** Gives what goes back to how it is now. */
+  /** Returns a function that restores the present content. */
   save(): () => void;
 }
 
-/** Kill jobs in memory: one a host for each generation of an id, however often it is armed. */
+/** Kill jobs in memory: one per host and generation of an id, however often it is scheduled. */
 export function memoryKillJobs(now: () => number = Date.now): MemoryKillJobs {
   const jobs = new Map<string, ScheduledKill & { readonly running: boolean }>();
   const keyOf = (job: { id: string; generation: number; host?: string | undefined }) =>

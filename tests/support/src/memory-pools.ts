@@ -6,7 +6,7 @@ import type { MemoryTable } from './memory-table.ts';
 
 export type MemoryPools = Pick<Intake, 'createWarm' | 'claimWarm'>;
 
-/** Pools in memory, without owners, limits and idempotency: who asks is let in. */
+/** Pools in memory, without quotas, limits and idempotency: every request is accepted. */
 export function memoryPools(
   { now, all, move, nextGeneration }: MemoryTable,
   create: (draft: InstanceDraft, pool: string) => Instance,

@@ -19,8 +19,8 @@ export function memorySuspensions({ now, find, move }: MemoryTable): Synchronous
       if (instance.state === 'ready') return { kind: 'resumed', sooner: false, instance };
       if (instance.state !== 'paused' || instance.expiresAt <= now()) return { kind: 'refused' };
       const { expiresAt: held, maxExpiresAt, timeout, template } = instance;
-      const anew = Math.min(now() + timeout, maxExpiresAt);
-      const expiresAt = template.onTimeout === 'pause' ? anew : held;
+      const restarted = Math.min(now() + timeout, maxExpiresAt);
+      const expiresAt = template.onTimeout === 'pause' ? restarted : held;
       const resumed = move(instance, 'ready', { activeAt: now(), expiresAt });
       return { kind: 'resumed', sooner: expiresAt < held, instance: resumed };
     },

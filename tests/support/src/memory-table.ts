@@ -1,6 +1,6 @@
 import type { Instance, State } from '@ephemera/domain';
 
-/** What the parts of the store work with. */
+/** The operations that the parts of the store share. */
 export interface MemoryTable {
   readonly now: () => number;
   find(id: string): Instance | undefined;

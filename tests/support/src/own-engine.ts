@@ -9,37 +9,42 @@ import { waitFor } from './wait-for.ts';
 
 const run = promisify(execFile);
 
-/** A Docker daemon of the test's own, which may be restarted and killed at will. */
+/** A separate Docker daemon that a test may restart and kill. */
 export interface OwnEngine {
   readonly socketPath: string;
-  /** The same, as DOCKER_HOST has it. */
+  /** The socket as a value of DOCKER_HOST. */
   readonly dockerHost: string;
-  /** Where it keeps everything. */
+  /** The data root of the daemon. */
   readonly dataRoot: string;
-  /** What an operator would type behind `docker`; gives what it printed. */
+  /** Runs the docker client. Returns its output. */
   docker(...args: string[]): Promise<string>;
-  /** Whether its containers outlive it, from now on. */
+  /** Sets whether containers survive the daemon from now on. */
   setLiveRestore(on: boolean): Promise<void>;
-  /** As `systemctl restart docker`, or after a `kill -9`; resolves once it answers again. */
+  /**
+   * Restarts the daemon like `systemctl restart docker`, or after a `kill -9`. Resolves once it
+   * answers.
+   */
   restart(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
-  /** Removes its containers and ends it. */
+  /** Removes its containers and stops it. */
   stop(): Promise<void>;
 }
 
 export interface OwnEngineOptions {
-  /** Of its own: two daemons share no bridge, so it needs a network namespace of its own too. */
+  /**
+   * A separate folder. Two daemons share no bridge, so each also needs its own network namespace.
+   */
   readonly folder: string;
-  /** Starts a program where the daemon is to be; here where absent. */
+  /** Starts a program where the daemon runs; by default on this machine. */
   readonly spawn?: (...command: string[]) => ChildProcess;
-  /** The daemon's configuration, as `daemon.json` has it. */
+  /** The daemon's configuration, as in `daemon.json`. */
   readonly daemon?: Readonly<Record<string, unknown>>;
-  /** Where it listens beside its socket. */
+  /** Additional addresses to listen on. */
   readonly hosts?: readonly string[];
-  /** Images of the machine's own daemon that this one gets too. */
+  /** Images that are copied from the machine's own daemon. */
   readonly images?: readonly string[];
 }
 
-/** How much of what the daemon writes is kept, for whoever asks why it ended. */
+/** How many characters of the daemon's log are kept for error messages. */
 const LOG = 8_000;
 
 export async function startOwnEngine(options: OwnEngineOptions): Promise<OwnEngine> {
@@ -60,21 +65,21 @@ export async function startOwnEngine(options: OwnEngineOptions): Promise<OwnEngi
       }),
     );
 
-  // Of its own, as services have it: containers outlive a dockerd that is killed.
+  // A separate containerd, as with services: containers survive a killed dockerd.
   const containerd = join(folder, 'containerd.sock');
-  let keeper: ChildProcess | undefined;
-  const beginKeeper = async (): Promise<void> => {
+  let containerdProcess: ChildProcess | undefined;
+  const startContainerd = async (): Promise<void> => {
     const file = join(folder, 'containerd.toml');
     await writeFile(file, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n');
     const places = ['--root', join(dataRoot, 'keeper'), '--state', join(folder, 'keeper')];
-    keeper = start('containerd', '--config', file, '--address', containerd, ...places);
-    keeper.stdout?.resume();
-    keeper.stderr?.resume();
+    containerdProcess = start('containerd', '--config', file, '--address', containerd, ...places);
+    containerdProcess.stdout?.resume();
+    containerdProcess.stderr?.resume();
     await waitFor('containerd', () => existsSync(containerd));
   };
 
   let daemon: ChildProcess | undefined;
-  const begin = async (): Promise<void> => {
+  const startDaemon = async (): Promise<void> => {
     const places = ['--data-root', dataRoot, '--exec-root', join(folder, 'exec')];
     const more = ['--pidfile', join(folder, 'docker.pid'), '--containerd', containerd];
     const child = start('dockerd', '--config-file', config, ...places, ...more);
@@ -96,14 +101,14 @@ export async function startOwnEngine(options: OwnEngineOptions): Promise<OwnEngi
     const left = await docker('ps', '-aq').catch(() => '');
     if (left !== '') await docker('rm', '-f', ...left.split('\n'));
     await endProcess(daemon);
-    await endProcess(keeper);
+    await endProcess(containerdProcess);
   };
 
   try {
     await mkdir(dataRoot, { recursive: true });
     await configure({});
-    await beginKeeper();
-    await begin();
+    await startContainerd();
+    await startDaemon();
     if (options.images) {
       const copy = 'docker save "$@" | docker -H "$0" load';
       await run('sh', ['-c', copy, dockerHost, ...options.images]);
@@ -126,7 +131,7 @@ export async function startOwnEngine(options: OwnEngineOptions): Promise<OwnEngi
     async restart(signal = 'SIGTERM') {
       if (signal === 'SIGKILL') daemon?.kill(signal);
       await endProcess(daemon);
-      await begin();
+      await startDaemon();
     },
     stop,
   };

@@ -1,7 +1,7 @@
-/** Gives a number from 0 up to, and without, its argument. */
+/** Returns an integer from 0 to below its argument. */
 export type Random = (below: number) => number;
 
-/** Numbers that look random and are the same for the same seed (mulberry32). */
+/** Pseudo-random numbers that repeat for the same seed (mulberry32). */
 export function randomFrom(seed: number): Random {
   let state = seed >>> 0;
   return (below) => {
@@ -12,7 +12,7 @@ export function randomFrom(seed: number): Random {
   };
 }
 
-/** The same things in an order by chance. */
+/** Returns the items in a random order. */
 export function shuffled<T>(things: readonly T[], random: Random): T[] {
   const drawn = things.map((thing) => ({ thing, lot: random(2 ** 32) }));
   return drawn.sort((a, b) => a.lot - b.lot).map(({ thing }) => thing);

@@ -3,35 +3,38 @@ import { text } from 'node:stream/consumers';
 import type { RouteDeclaration } from '@ephemera/contract';
 import { z } from 'zod';
 
-/** What is sent against a route, and how its guard must answer. */
+/** A request to a route, and the expected answer of its guard. */
 export interface GuardCase {
   readonly name: string;
   readonly method: string;
-  /** With the query. */
+  /** Includes the query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** A refusal; undefined: the same status as `plain`, because what is unknown is ignored. */
+  /**
+   * The status of the refusal; undefined: the same status as `plain`, because unknown parameters
+   * are ignored.
+   */
   readonly status: number | undefined;
-  /** What the detail names. */
+  /** Names that the detail must contain. */
   readonly names: readonly string[];
-  /** The same request without what is wrong with it. */
+  /** The same request without its error. */
   readonly plain: { readonly method: string; readonly path: string };
 }
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 const MEDIA = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
 
-/** Texts and values that a schema may refuse; the first that it does refuse is sent. */
+/** Texts and values that a schema may refuse. The first one that it refuses is sent. */
 const TEXTS = ['~', '-1', '!=', '', 'x'.repeat(300)];
 const VALUES: readonly unknown[] = [true, { '~': [] }, '~', -1, 0.5, []];
 
 /**
- * What the guard of every route must refuse, or ignore: an unknown or repeated query parameter, a
- * parameter, header or field of another type, an unknown field, a body of another type or where none
- * is declared, another method. It is derived from the declarations alone.
- * @param routes all that are mounted on one port
- * @param unknown what that port does with what is unknown
+ * Returns the requests that the guard of every route must refuse or ignore: an unknown or repeated
+ * query parameter, a parameter, header or field of another type, an unknown field, a body of
+ * another type or an undeclared one, another method. They are derived from the declarations alone.
+ * @param routes all routes that are mounted on one port
+ * @param unknown how that port treats unknown parameters
  */
 export function guardCases(
   routes: readonly RouteDeclaration[],
@@ -115,8 +118,8 @@ export function guardCases(
     }
 
     const answered = routes
-      .filter((routeDeclaration) => routeDeclaration.path === route.path)
-      .map((routeDeclaration) => routeDeclaration.method);
+      .filter((other) => other.path === route.path)
+      .map((other) => other.method);
     for (const other of METHODS.filter((item) => !answered.includes(item))) {
       add(`method ${other}`, { method: other, status: 405, names: answered });
     }
@@ -130,23 +133,23 @@ function fieldsOf(schema: z.ZodObject | undefined): [string, z.ZodType][] {
   return Object.entries(shape);
 }
 
-/** qs, which reads forms, takes `a[]=x` for an array. */
+/** qs, which parses forms, reads `a[]=x` as an array. */
 function formOf(fields: Record<string, unknown>): string {
   return Object.entries(fields)
     .map(([name, value]) => (typeof value === 'string' ? `${name}=${value}` : `${name}[]=x`))
     .join('&');
 }
 
-/** An answer to a case. */
+/** The response to a case. */
 export interface GuardAnswer {
   readonly status: number;
   readonly type: string;
   readonly allow: string;
-  /** Of problem+json. */
+  /** The detail of a problem+json body. */
   readonly detail: string;
 }
 
-/** Sends a request as it stands; `fetch` would refuse a GET with a body. */
+/** Sends a request unchanged. `fetch` would refuse a GET with a body. */
 export function sendCase(
   url: string,
   {
@@ -169,7 +172,7 @@ export function sendCase(
     sent.on('response', (answer) => {
       const { 'content-type': type = '', allow = '' } = answer.headers;
       const status = answer.statusCode ?? 0;
-      // A stream is not waited for.
+      // A stream does not end, so its body is not read.
       if (type === 'text/event-stream') {
         sent.destroy();
         resolve({ status, type, allow, detail: '' });

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { newId } from '@ephemera/domain';
 import type { InstanceDraft, Template } from '@ephemera/domain';
 
-/** A template with every field, for tests that care about a few. */
+/** A template with every field, for tests that depend on only a few. */
 export function sampleTemplate(input: Partial<Template> = {}): Template {
   return {
     name: 'demo',

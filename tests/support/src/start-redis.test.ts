@@ -8,7 +8,7 @@ import { waitFor } from './wait-for.ts';
 
 const lives = (pid: number) => existsSync(`/proc/${pid}`);
 
-test('is a Redis that evicts nothing, and is gone with its folder after the stop', async () => {
+test('is a Redis without eviction, and is removed with its folder by stop', async () => {
   const { url, pid, stop } = await startRedis();
   const redis = new Redis(url);
   expect(await redis.config('GET', 'maxmemory-policy')).toContain('noeviction');
@@ -18,7 +18,7 @@ test('is a Redis that evicts nothing, and is gone with its folder after the stop
   expect([lives(pid), existsSync(folder)]).toEqual([false, false]);
 });
 
-test('can be stopped where it stands still, or is dead already', async () => {
+test('can be stopped while it is frozen or already dead', async () => {
   for (const signal of ['SIGSTOP', 'SIGKILL'] as const) {
     const { pid, stop } = await startRedis();
     process.kill(pid, signal);
@@ -27,7 +27,7 @@ test('can be stopped where it stands still, or is dead already', async () => {
   }
 });
 
-test('is gone with the process that started it, however that ends', async () => {
+test('ends with the process that started it, however that process ends', async () => {
   const code = `
     const { startRedis } = await import(${JSON.stringify(join(import.meta.dirname, 'start-redis.ts'))});
     process.stdout.write(String((await startRedis()).pid));
@@ -39,5 +39,5 @@ test('is gone with the process that started it, however that ends', async () => 
   });
   expect(lives(pid)).toBe(true);
   starter.kill('SIGKILL');
-  await waitFor('it to be gone', () => !lives(pid));
+  await waitFor('it to end', () => !lives(pid));
 });

@@ -8,14 +8,14 @@ import { Redis } from 'ioredis';
 export interface StartedRedis {
   readonly url: string;
   readonly port: number;
-  /** Of the server that runs now. */
+  /** Process id of the running server. */
   readonly pid: number;
-  /** Ends the server and starts it again on what it has kept on disk. */
+  /** Stops the server and starts it again with its data on disk. */
   restart(signal: 'TERM' | 'KILL'): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A port of the loopback interface that nobody listened on a moment ago. */
+/** Returns a loopback port that was free a moment ago. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -26,8 +26,9 @@ export async function freePort(): Promise<number> {
 }
 
 /**
- * Starts its Redis again for each signal that it reads, and ends it, and takes its folder away, when its input ends: also where the process that
- * started it was killed, so that no test that is broken off leaves a server behind.
+ * Restarts its Redis for each signal name that it reads. When its input ends, it stops Redis and
+ * removes the folder. The input also ends when the starting process is killed, so that an
+ * interrupted test leaves no server behind.
  */
 const PARENT_WATCHDOG = `
 command -v redis-server >/dev/null || exit 127
@@ -49,8 +50,8 @@ rm -rf "$folder"
 `;
 
 /**
- * Starts a real Redis of the test's own on a free loopback port, with the policy that the product
- * wants and nothing written to disk unless `args` say so.
+ * Starts a separate Redis on a free loopback port, without eviction and, unless `args` say
+ * otherwise, without persistence.
  */
 export async function startRedis(
   options: { port?: number; args?: string[] } = {},
@@ -61,7 +62,7 @@ export async function startRedis(
   const args = [folder, '--port', String(port), ...settings, ...(options.args ?? [])];
   const keeper = spawn('/bin/sh', ['-c', PARENT_WATCHDOG, 'sh', ...args], {
     stdio: ['pipe', 'pipe', 'ignore'],
-    // A signal from the terminal is for the tests; they end it in their own time.
+    // In its own process group: a signal from the terminal must not stop it before the tests do.
     detached: true,
   });
   const exited = new Promise<void>((resolve) => keeper.once('exit', () => resolve()));

@@ -1,6 +1,6 @@
 /**
- * Waits until `probe` gives something other than undefined, false or a rejection.
- * The bound is a safety net for a test that would hang, not something to be measured.
+ * Waits until `probe` returns something other than undefined or false, and does not reject. The
+ * timeout only prevents a hanging test; it measures nothing.
  */
 export async function waitFor<T>(
   what: string,
@@ -18,5 +18,5 @@ export async function waitFor<T>(
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   } while (Date.now() < end);
-  throw new Error(`waited ${timeoutMs} ms in vain for ${what}`, { cause: last });
+  throw new Error(`waited ${timeoutMs} ms for ${what} without success`, { cause: last });
 }

@@ -8,39 +8,39 @@ import { type Relay, startRelay } from './relay.ts';
 import { Visitor } from './visitor.ts';
 
 export interface ChurnOptions {
-  /** Ends once so many answers of instances were looked at, or the time is up. */
+  /** The run ends after this many responses of instances, or after `atMostMs`. */
   readonly answers: number;
   readonly atMostMs: number;
   readonly seed: number;
-  /** What the replicas do without. */
+  /** The checks that the replicas run without. */
   readonly removed?: readonly Fence[];
-  /** Kills the container first and withdraws its route when the next one has its address. */
+  /** Kills the container first, and withdraws its route after the next one has its address. */
   readonly killsFirst?: boolean;
-  /** Cuts one replica off from Redis as a whole, again and again. */
+  /** Repeatedly disconnects one replica from Redis. */
   readonly partitions?: boolean;
-  /** Gives every instance an address that no other had: what the product's workers do. */
+  /** Gives every instance an unused address, like the product's workers. */
   readonly freshAddresses?: boolean;
   readonly onProgress?: (line: string) => void;
 }
 
 export interface ChurnResult {
   readonly answers: number;
-  /** Answers from another instance than the one that was asked for. */
+  /** Responses of another instance than the requested one. */
   readonly wrongAnswers: number;
-  /** Requests that reached another instance, whether or not it answered. */
+  /** Requests that reached another instance, whether or not it responded. */
   readonly strays: readonly Stray[];
   readonly requestsArrived: number;
   readonly instances: number;
-  /** 404, 410, 502, 503 and cut connections: what people get in place of another instance. */
+  /** Other outcomes: 404, 410, 502, 503 and closed connections. */
   readonly refused: Readonly<Record<string, number>>;
   readonly disturbances: Readonly<Record<string, number>>;
   readonly seconds: number;
 }
 
-/** One place that one instance after the other has. */
+/** An address that one instance after another uses. */
 interface Slot {
   current: Listening | undefined;
-  /** Ids of this place that are dead; visitors go on asking for them. */
+  /** Dead ids of this slot. Visitors keep requesting them. */
   readonly past: string[];
 }
 
@@ -50,7 +50,7 @@ const REPLICAS = 3;
 const PORT = 8080;
 const PAST = 3;
 
-/** Instances that live for half a second each, three replicas, and everything that may go wrong. */
+/** Instances that live for half a second each, three replicas, and all disturbances. */
 export async function churn(options: ChurnOptions): Promise<ChurnResult> {
   const testbed = await startTestbed();
   const relays: Relay[] = [];
@@ -87,7 +87,7 @@ async function churnOn(
     count.arrived++;
     if (stray) strays.push(stray);
   };
-  const keepSlot = async (slot: Slot, index: number) => {
+  const runSlot = async (slot: Slot, index: number) => {
     while (!stop.signal.aborted) {
       const turn = count.instances++;
       const address = options.freshAddresses
@@ -114,14 +114,14 @@ async function churnOn(
       } else {
         const what = answer ? String(answer.status) : 'cut';
         refused[what] = (refused[what] ?? 0) + 1;
-        // Whoever is refused at once would otherwise ask for nothing else.
+        // Otherwise a visitor that is refused at once would send nothing else.
         if (what === 'cut') await sleep(5);
       }
     }
     visitor.leave();
   };
 
-  const churning = slots.map(keepSlot);
+  const churning = slots.map(runSlot);
   const disturbing = disturb(
     { testbed, replicas, relays, partitions: options.partitions === true },
     randomFrom(options.seed + 1),
@@ -159,7 +159,7 @@ async function churnOn(
   };
 }
 
-/** Ends the instance of a place as a worker does, and starts the next one at the same address. */
+/** Ends the instance of a slot like a worker, and starts the next one at the same address. */
 async function replace(
   testbed: Testbed,
   slot: Slot,
@@ -182,7 +182,7 @@ async function replace(
   if (!killsFirst) await withdraw();
   old?.kill();
   const id = newId();
-  // One answer in ten takes a while: instances are killed and replicas stopped under it.
+  // One response in ten takes a while, so that instances are killed and replicas stopped during it.
   const pauseOf = () => (random(10) === 0 ? 1 + random(60) : 0);
   const next = await startInstance({ id, address, port: PORT }, pauseOf, onRequest);
   await testbed.put(id, readyRoute(testbed.generation(), { address, port: PORT }));

@@ -10,33 +10,33 @@ interface Fixture {
   readonly partitions: boolean;
 }
 
-/** Longer than a replica uses a route without proof, so that every clock in it has moved on. */
+/** Longer than a replica uses a route without proof, so that all of its timers expire. */
 const MAX_STOP_MS = 6_500;
 
-/** Makes trouble, one thing after the other, until told to stop; tells how often it did what. */
+/** Runs one disturbance after another until the signal aborts. Returns how often each ran. */
 export async function disturb(
   fixture: Fixture,
   random: Random,
   signal: AbortSignal,
 ): Promise<Record<string, number>> {
   const done: Record<string, number> = {};
-  const acts = fixture.partitions ? { partition } : { cut, hold, holdAndCut, pauseProcesses };
-  const names = Object.keys(acts);
+  const actions = fixture.partitions ? { partition } : { cut, hold, holdAndCut, pauseProcesses };
+  const names = Object.keys(actions);
   for (let turn = 0; !signal.aborted; turn++) {
     const name = names[turn % names.length] ?? '';
-    await acts[name as keyof typeof acts]?.(fixture, random, signal);
+    await actions[name as keyof typeof actions]?.(fixture, random, signal);
     done[name] = (done[name] ?? 0) + 1;
     await rest(100 + random(400), signal);
   }
   return done;
 }
 
-/** Every invalidation connection is killed. */
+/** Kills every invalidation connection. */
 async function cut({ testbed }: Fixture): Promise<void> {
   await testbed.redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
 }
 
-/** One replica hears nothing of changes for a while, and of all of them then. */
+/** Delays the invalidations of one replica, and then delivers all of them. */
 async function hold({ relays }: Fixture, random: Random, signal: AbortSignal): Promise<void> {
   const relay = relays[random(relays.length)];
   relay?.hold();
@@ -44,7 +44,7 @@ async function hold({ relays }: Fixture, random: Random, signal: AbortSignal): P
   relay?.release();
 }
 
-/** One replica hears nothing of changes for a while, and its connection is killed then. */
+/** Delays the invalidations of one replica, and then kills its connection. */
 async function holdAndCut(fixture: Fixture, random: Random, signal: AbortSignal): Promise<void> {
   const relay = fixture.relays[random(fixture.relays.length)];
   relay?.hold();
@@ -53,7 +53,7 @@ async function holdAndCut(fixture: Fixture, random: Random, signal: AbortSignal)
   relay?.release();
 }
 
-/** One replica stands still in the middle of everything, and goes on. */
+/** Stops one replica with SIGSTOP, and continues it. */
 async function pauseProcesses(
   { replicas }: Fixture,
   random: Random,
@@ -65,7 +65,7 @@ async function pauseProcesses(
   replica?.signal('SIGCONT');
 }
 
-/** Redis is away for one replica, while everybody else goes on with it. */
+/** Makes Redis unavailable for one replica, while all others keep using it. */
 async function partition({ relays }: Fixture, random: Random, signal: AbortSignal): Promise<void> {
   const relay = relays[random(relays.length)];
   relay?.holdAll();

@@ -5,7 +5,7 @@ import type { WorkerDependencies } from '@ephemera/worker';
 /**
  * The checks that keep a request from another instance (docs/ADVERSARY.md):
  *
- * - `lease`: a cached route is used only for its lease without proof that it still stands;
+ * - `lease`: a cached route is used only for its lease without proof that it is current;
  * - `push`: a changed route is dropped when Redis pushes the change;
  * - `flush`: a lost invalidation connection makes every cached route stale;
  * - `sockets`: connections belong to one generation of one instance, and end with it;
@@ -14,7 +14,7 @@ import type { WorkerDependencies } from '@ephemera/worker';
  */
 export type Fence = 'lease' | 'push' | 'flush' | 'sockets' | 'recheck' | 'addresses';
 
-/** Those of a proxy. `addresses` is the worker's. */
+/** The fences of a proxy. `addresses` belongs to the worker. */
 export const proxyFences = [
   'lease',
   'push',
@@ -23,12 +23,12 @@ export const proxyFences = [
   'recheck',
 ] as const satisfies Fence[];
 
-/** Longer than any run: a route with this lease is always used. */
+/** Longer than any run, so that a route with this lease is always used. */
 const DAY = 86_400_000;
 
 const nothing = () => undefined;
 
-/** Dependencies of a proxy without some fences. */
+/** Returns the dependencies of a proxy without some fences. */
 export function withoutProxyFences(
   base: ProxyDependencies,
   removed: readonly Fence[],
@@ -65,12 +65,12 @@ export function withoutProxyFences(
 }
 
 /**
- * Pools that are found by address, as an ordinary proxy finds them, and outlive their route. The
- * product's pools are told that each address is one instance of one generation that never ends.
+ * Pools that are found by address, like those of an ordinary proxy, and that outlive their route.
+ * Each address looks to the product's pools like one instance with one generation that never ends.
  */
 function poolsByAddress(base: ProxyDependencies): ProxyDependencies['createUpstreamPools'] {
   return (routes, timeouts, logger) => {
-    /** The route that a pool was used for last. */
+    /** The route for which a pool was last used. */
     const latest = new Map<string, { readonly id: string; readonly generation: number }>();
     const endless: typeof routes.find = (address) =>
       Promise.resolve({
@@ -117,7 +117,10 @@ function readyAt(address: string) {
   } as const;
 }
 
-/** Dependencies of a worker without the fence `addresses`: Docker gives the lowest free address. */
+/**
+ * Returns the dependencies of a worker without the fence `addresses`: Docker assigns the lowest
+ * free address.
+ */
 export function withoutAddressFence(base: WorkerDependencies): WorkerDependencies {
   return {
     ...base,
@@ -134,7 +137,7 @@ export function withoutAddressFence(base: WorkerDependencies): WorkerDependencie
   };
 }
 
-/** Program and arguments of node that start a proxy, or a worker, without some of its fences. */
+/** Returns the node arguments that start a proxy or a worker without some of its fences. */
 export function entryWithout(app: 'proxy' | 'worker', removed: readonly Fence[]): string[] {
   return [join(import.meta.dirname, `../processes/${app}.ts`), removed.join(',')];
 }

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
 
-/** What reached an instance that was meant for another one. */
+/** A request that reached another instance than the requested one. */
 export interface Stray {
   readonly instance: string;
   readonly meantFor: string;
 }
 
-/** Something that listens at an address in the place of a container, and answers with its own id. */
+/** A server at an address in place of a container. It responds with its own id. */
 export interface Listening {
   readonly id: string;
-  /** Ends as a killed container does: nothing listens any more, every connection is cut. */
+  /** Ends like a killed container: it stops listening and closes every connection. */
   kill(): void;
 }
 
@@ -18,8 +18,8 @@ const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 const PREFIX = /\r\nx-forwarded-prefix: \/demo\/([a-z0-9]+)\r\n/i;
 
 /**
- * @param pauseOf how long an answer takes, ms: 0 for at once
- * @param onRequest called for every request that arrives
+ * @param pauseOf delay of a response, ms; 0: none
+ * @param onRequest called for every received request
  */
 export async function startInstance(
   where: { id: string; address: string; port: number },
@@ -58,7 +58,7 @@ export async function startInstance(
     kill() {
       server.close();
       for (const socket of sockets) {
-        // Containers end either way: in order, or with their connections reset.
+        // Containers close their connections either in order or with a reset.
         if (killed++ % 2 === 0) socket.resetAndDestroy();
         else socket.destroy();
       }
@@ -66,7 +66,7 @@ export async function startInstance(
   };
 }
 
-/** The answer to a WebSocket handshake, which carries the id; undefined where it is none. */
+/** Returns the response to a WebSocket handshake, with the id; undefined for other requests. */
 function switching(head: string, id: string): string | undefined {
   const key = /\r\nsec-websocket-key: (\S+)\r\n/i.exec(head)?.[1];
   if (key === undefined) return undefined;

@@ -1,11 +1,11 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** The connection of one replica to Redis, which can lose what Redis sends. */
+/** Relays the connections of one replica to Redis, and can hold back what Redis sends. */
 export interface Relay {
   readonly port: number;
-  /** Holds back all that is told of changes, until `release`. */
+  /** Holds back all invalidations until `release`. */
   hold(): void;
-  /** Holds back every answer too: Redis is away, for this replica alone. */
+  /** Holds back all replies too: Redis is unavailable for this replica only. */
   holdAll(): void;
   release(): void;
   stop(): void;

@@ -5,10 +5,10 @@ import { churn, type ChurnOptions, type ChurnResult } from './churn.ts';
 import { containerChurn } from '../containers/container-churn.ts';
 import { type Fence, proxyFences } from './fences.ts';
 
-/** A table line's measure. */
+/** The limits of one row of the table. */
 const SHORT = { answers: 20_000, atMostMs: 60_000 };
 
-/** Every fence stands, and everything goes wrong that the disturbances know. */
+/** Runs the churn with every fence and every disturbance. */
 export async function runChurn(options: Options): Promise<boolean> {
   const answers = options.count ?? 1_000_000;
   const seed = options.seed;
@@ -21,7 +21,7 @@ function timeOf(options: Options): number {
   return options.minutes * 60_000;
 }
 
-/** The same with real containers, which Docker gives used addresses; at last without the fences. */
+/** The same with real containers, whose addresses Docker reuses; at the end without the fences. */
 export async function runContainers(options: Options): Promise<boolean> {
   const answers = options.count ?? 100_000;
   const seed = options.seed;
@@ -35,7 +35,9 @@ export async function runContainers(options: Options): Promise<boolean> {
   return isContainersWell(result, unfenced, answers);
 }
 
-/** Short churns with each fence taken away, then with several: whether the churn would catch it. */
+/**
+ * Runs short churns without each fence, then without several, to show that the churn detects it.
+ */
 export async function runFences(options: Options): Promise<boolean> {
   const seed = options.seed;
   const rows: string[][] = [];
@@ -47,12 +49,12 @@ export async function runFences(options: Options): Promise<boolean> {
     print(rows.at(-1)?.join('  ') ?? '');
   }
   print(
-    table(['taken away', 'answers', 'wrong answers', 'strays', 'instances', 'refused, cut'], rows),
+    table(['removed', 'answers', 'wrong answers', 'strays', 'instances', 'refused, cut'], rows),
   );
   return isFencesWell(results);
 }
 
-/** What the table compares; addresses are always used again at once, unless it says otherwise. */
+/** The rows of the table. Addresses are reused at once, unless a row says otherwise. */
 function variants(): [string, Partial<ChurnOptions>][] {
   const alone = proxyFences.map((fence): [string, Partial<ChurnOptions>] => [
     fence,

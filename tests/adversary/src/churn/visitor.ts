@@ -2,17 +2,19 @@ import { connect, type Socket } from 'node:net';
 
 export interface Answer {
   readonly status: number;
-  /** The id of whoever answered. */
+  /** The id of the instance that responded. */
   readonly from: string;
 }
 
 const HANDSHAKE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
   'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
-/** A replica may be stopped for a while: longer than that, and longer than anything it may wait. */
+/** Longer than a replica may be stopped, plus any wait of the replica. */
 const TIMEOUT_MS = 20_000;
 
-/** Somebody who asks one thing after the other over one connection, and a new one where it ends. */
+/**
+ * A client that sends one request after another on one connection, and reconnects when it closes.
+ */
 export class Visitor {
   readonly #port: number;
   #socket: Socket | undefined;
@@ -23,7 +25,10 @@ export class Visitor {
     this.#port = port;
   }
 
-  /** @param upgrade asks for a WebSocket; undefined where the connection was cut */
+  /**
+   * @param upgrade sends a WebSocket handshake
+   * @returns undefined if the connection was closed
+   */
   ask(id: string, upgrade = false): Promise<Answer | undefined> {
     const { promise, resolve } = Promise.withResolvers<Answer | undefined>();
     const timer = setTimeout(() => this.#close(), TIMEOUT_MS);

@@ -6,7 +6,7 @@ import { MORE_REQUESTS, REQUESTS } from '../fuzz/requests.ts';
 import { startTestbed } from '../testbed.ts';
 import { startPlainHaproxy, startPlainNginx } from './contenders.ts';
 
-/** What a proxy makes of some bytes: the final statuses, and how many requests it sent on. */
+/** How a proxy treats some bytes: the final statuses, and how many requests it forwarded. */
 export interface Verdict {
   readonly statuses: readonly string[];
   readonly forwarded: number;
@@ -19,11 +19,13 @@ export interface Compared {
   readonly nginx: Verdict;
 }
 
-/** How long nothing may come until nothing more is waited for, ms. */
+/** An exchange ends after this time without data, ms. */
 const QUIET = 700;
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
-/** Answers each request, and counts those that have come in full: who aborts one takes it back. */
+/**
+ * Responds to each request, and counts complete ones. A proxy that aborts a request withdraws it.
+ */
 async function startLenientUpstream() {
   const state = { requests: 0 };
   const sockets = new Set<Socket>();
@@ -35,7 +37,7 @@ async function startLenientUpstream() {
     socket.on('data', (data) => {
       const stream = readCanonical(rest + data.toString('latin1'));
       rest = stream.ambiguity === undefined ? stream.rest : '';
-      // What is in no plain form was sent on all the same.
+      // Bytes that are not in canonical form were forwarded all the same.
       const count = stream.arrived.length + (stream.ambiguity === undefined ? 0 : 1);
       state.requests += count;
       for (let i = 0; i < count; i++) socket.write(OK);
@@ -54,7 +56,7 @@ async function startLenientUpstream() {
 
 type Upstream = Awaited<ReturnType<typeof startLenientUpstream>>;
 
-/** The same bytes to Ephemera, haproxy and nginx: every row, then so many mutations of them. */
+/** Sends the same bytes to Ephemera, haproxy and nginx: every sample, then mutations of them. */
 export async function compare(mutations: number, seed: number): Promise<Compared[]> {
   const upstreams = await Promise.all([1, 2, 3].map(startLenientUpstream));
   const [behindEphemera, behindHaproxy, behindNginx] = upstreams;
@@ -97,7 +99,7 @@ export async function compare(mutations: number, seed: number): Promise<Compared
   }
 }
 
-/** Whether Ephemera sends on more than both of the others. */
+/** Returns whether Ephemera forwards more than both of the others. */
 export function isLaxer({ ephemera, haproxy, nginx }: Compared): boolean {
   return ephemera.forwarded > Math.max(haproxy.forwarded, nginx.forwarded);
 }

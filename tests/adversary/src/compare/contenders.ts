@@ -1,6 +1,6 @@
 import { type Contender, startHaproxy, startNginx } from '../contender.ts';
 
-/** Debian's haproxy as it comes, before one server. */
+/** Debian's haproxy with its defaults, in front of one server. */
 export async function startPlainHaproxy(upstreamPort: number): Promise<Contender> {
   return await startHaproxy(
     (port) => `defaults
@@ -17,7 +17,7 @@ backend out
   );
 }
 
-/** Debian's nginx as its manual has it for a proxy that lets WebSockets through. */
+/** Debian's nginx, configured as its manual recommends for a proxy with WebSockets. */
 export async function startPlainNginx(upstreamPort: number): Promise<Contender> {
   return await startNginx(
     '',

@@ -8,9 +8,9 @@ export async function runCompare(options: Options): Promise<boolean> {
     .filter((result) => !result.name.startsWith('mutation') || isLaxer(result))
     .map((result) => [
       result.name,
-      say(result.ephemera),
-      say(result.haproxy),
-      say(result.nginx),
+      describe(result.ephemera),
+      describe(result.haproxy),
+      describe(result.nginx),
       isLaxer(result) ? 'laxer' : '',
     ]);
   print(table(['sent', 'Ephemera', 'haproxy', 'nginx', ''], rows));
@@ -19,6 +19,6 @@ export async function runCompare(options: Options): Promise<boolean> {
   return laxer.length === 0;
 }
 
-function say({ statuses, forwarded }: Verdict): string {
-  return `${statuses.join(' ') || 'closed'}, ${forwarded} sent on`;
+function describe({ statuses, forwarded }: Verdict): string {
+  return `${statuses.join(' ') || 'closed'}, ${forwarded} forwarded`;
 }

@@ -7,35 +7,37 @@ import { randomFrom, type Random } from '@ephemera/test-support';
 import { type InstancesSite, startInstancesSite } from './instances-site.ts';
 
 export interface ContainerChurnOptions {
-  /** Ends once so many answers of instances were looked at, or the time is up. */
+  /** The run ends after this many responses of instances, or after `atMostMs`. */
   readonly answers: number;
   readonly atMostMs: number;
   readonly seed: number;
-  /** What the replicas do without; the worker always does without its walk through the addresses. */
+  /**
+   * The checks that the replicas run without. The worker always runs without its address sequence.
+   */
   readonly removed?: readonly Fence[];
   readonly onProgress?: (line: string) => void;
 }
 
 export interface ContainerChurnResult {
   readonly answers: number;
-  /** Answers from another container than the one that was asked for. */
+  /** Responses of another container than the requested one. */
   readonly wrongAnswers: number;
-  /** Requests that a container got and that were meant for another one. */
+  /** Requests that reached another container than the requested one. */
   readonly strays: number;
   readonly instances: number;
-  /** Instances at an address that an earlier one of the run had. */
+  /** Instances at an address that an earlier instance of the run had. */
   readonly reuses: number;
   readonly addresses: number;
-  /** From asking for an instance's end until the next was ready at its address, ms. */
+  /** From the request to end an instance until the next one was ready at its address, ms. */
   readonly reusedAfter: { readonly least: number; readonly median: number };
   readonly notStarted: number;
-  /** 404, 410, 502, 503 and cut connections: what people get in place of another container. */
+  /** Other outcomes: 404, 410, 502, 503 and closed connections. */
   readonly refused: Readonly<Record<string, number>>;
   readonly disturbances: Readonly<Record<string, number>>;
   readonly seconds: number;
 }
 
-/** One place that one container after the other has; visitors go on asking for the dead ones. */
+/** A sequence of containers. Visitors keep requesting the dead ones. */
 interface Slot {
   current: string | undefined;
   readonly past: string[];
@@ -45,7 +47,7 @@ const SLOTS = 5;
 const VISITORS = 6;
 const PAST = 4;
 
-/** Real containers that live for two seconds each, killed and started without pause. */
+/** Real containers that live for two seconds each, killed and started continuously. */
 export async function containerChurn(
   options: ContainerChurnOptions,
 ): Promise<ContainerChurnResult> {
@@ -64,7 +66,7 @@ class ContainerChurn {
   readonly #stop = new AbortController();
   readonly #slots: readonly Slot[];
   readonly #refused: Record<string, number> = {};
-  /** By address: when the end of the last instance there was asked for. */
+  /** When the end of the last instance at an address was requested. */
   readonly #endedAt = new Map<string, number>();
   readonly #gaps: number[] = [];
   #answers = 0;
@@ -85,7 +87,7 @@ class ContainerChurn {
     const { answers, atMostMs, seed, onProgress } = this.#options;
     const started = performance.now();
     const work = [
-      ...this.#slots.map((slot) => this.#keepSlot(slot)),
+      ...this.#slots.map((slot) => this.#runSlot(slot)),
       ...replicas.flatMap((replica) =>
         Array.from({ length: VISITORS }, () => this.#visit(replica)),
       ),
@@ -129,12 +131,12 @@ class ContainerChurn {
     };
   }
 
-  /** Starts an instance and ends it after a moment, again and again. */
-  async #keepSlot(slot: Slot): Promise<void> {
+  /** Starts an instance and ends it after a moment, repeatedly. */
+  async #runSlot(slot: Slot): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      // Half of them end at their deadline, by the kill job, and half because somebody asks.
-      const isAsked = this.#random(2) === 0;
-      const made = await this.#site.create(isAsked ? 60 : 3);
+      // Half of them end at their deadline, by the kill job, and half on request.
+      const isOnRequest = this.#random(2) === 0;
+      const made = await this.#site.create(isOnRequest ? 60 : 3);
       if (made === undefined) {
         this.#notStarted++;
         continue;
@@ -144,17 +146,17 @@ class ContainerChurn {
       const endedAt = this.#endedAt.get(address);
       if (endedAt !== undefined) this.#gaps.push(performance.now() - endedAt);
       slot.current = id;
-      await sleep(isAsked ? 500 + this.#random(3_000) : 3_000);
+      await sleep(isOnRequest ? 500 + this.#random(3_000) : 3_000);
       this.#endedAt.set(address, performance.now());
       slot.past.unshift(id);
       const [old] = slot.past.splice(PAST);
       slot.current = undefined;
-      if (isAsked) await this.#site.end(id);
-      // A daemon that is slower with ends than with starts would have ever more to do.
+      if (isOnRequest) await this.#site.end(id);
+      // If the daemon removes more slowly than it starts, a backlog would grow.
       await this.#site.gone(id, this.#stop.signal);
-      if (old !== undefined) this.#strays += straysIn(await this.#site.lastWords(old));
+      if (old !== undefined) this.#strays += straysIn(await this.#site.readLog(old));
     }
-    for (const id of slot.past) this.#strays += straysIn(await this.#site.lastWords(id));
+    for (const id of slot.past) this.#strays += straysIn(await this.#site.readLog(id));
   }
 
   async #visit(replica: Replica): Promise<void> {
@@ -175,13 +177,13 @@ class ContainerChurn {
       }
       const what = answer ? String(answer.status) : 'cut';
       this.#refused[what] = (this.#refused[what] ?? 0) + 1;
-      // Whoever is refused at once would otherwise ask for nothing else, and take the machine.
+      // Otherwise a visitor that is refused at once would send nothing else, and use up the CPU.
       await sleep(10);
     }
     visitor.leave();
   }
 }
 
-function straysIn(words: string): number {
-  return words.match(/^stray /gm)?.length ?? 0;
+function straysIn(log: string): number {
+  return log.match(/^stray /gm)?.length ?? 0;
 }

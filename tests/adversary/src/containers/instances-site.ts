@@ -13,27 +13,27 @@ const TIMEOUT_MS = 60_000;
 const ENDED: readonly Route['state'][] = ['gone', 'failed'];
 const removeAll = new URL('../../../../apps/worker/src/remove-all.ts', import.meta.url).pathname;
 
-/** The product's own worker on the machine's Docker daemon, and replicas to be disturbed. */
+/** The product's own worker on the machine's Docker daemon, and replicas for the disturbances. */
 export interface InstancesSite {
   readonly testbed: Testbed;
   readonly replicas: readonly Replica[];
   readonly relays: readonly Relay[];
-  /** Starts an instance and waits for it; undefined where it did not become ready. */
+  /** Starts an instance and waits for it; undefined if it did not become ready. */
   create(timeoutSeconds: number): Promise<{ id: string; address: string } | undefined>;
-  /** Asks for the end of an instance, and does not wait for it. */
+  /** Requests the end of an instance, without waiting for it. */
   end(id: string): Promise<void>;
-  /** Waits until the container of an instance that is to end is gone, or the signal is raised. */
+  /** Waits until the container of an ending instance is removed, or the signal aborts. */
   gone(id: string, signal: AbortSignal): Promise<void>;
-  /** What an instance that has ended wrote while it ran. */
-  lastWords(id: string): Promise<string>;
-  /** Throws where a process has ended. */
+  /** Returns the log of an ended instance. */
+  readLog(id: string): Promise<string>;
+  /** Throws if a process has exited. */
   check(): void;
   stop(): Promise<void>;
 }
 
 /**
- * @param removed what the replicas do without
- * The worker does without its walk through the addresses: Docker gives the lowest free one.
+ * @param removed the fences that the replicas run without
+ * The worker runs without its address sequence: Docker assigns the lowest free address.
  */
 export async function startInstancesSite(removed: readonly Fence[]): Promise<InstancesSite> {
   const testbed = await startTestbed(OWN_ID);
@@ -53,7 +53,8 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
     const code = await removal.exit();
     await testbed.stop();
     for (const relay of relays) relay.stop();
-    if (code !== 0) throw new Error(`something is left on the Docker daemon:\n${removal.log()}`);
+    if (code !== 0)
+      throw new Error(`the deployment was not removed from the Docker daemon:\n${removal.log()}`);
     process.off('exit', removeNow);
   };
   try {
@@ -77,13 +78,13 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
       const entry = entryWithout('proxy', removed);
       replicas.push(await testbed.replica({ entry, redisPort: relay.port }));
     }
-    // One that nobody disturbs, to ask for instances and for their end.
+    // A replica without disturbances, for the control API.
     const token = randomBytes(24).toString('base64url');
-    const desk = await testbed.replica({ env: { EPHEMERA_ADMIN_TOKEN: token } });
-    // Also where the run is told to stop: its processes end first, and containers would outlive it.
+    const control = await testbed.replica({ env: { EPHEMERA_ADMIN_TOKEN: token } });
+    // Also if a signal ends the run: containers would outlive its processes.
     process.once('exit', removeNow);
     const ask = (method: string, path: string, more: { body?: string; prefer?: string } = {}) =>
-      fetch(`http://127.0.0.1:${desk.adminPort}/v1/instances${path}`, {
+      fetch(`http://127.0.0.1:${control.adminPort}/v1/instances${path}`, {
         method,
         headers: {
           authorization: `Bearer ${token}`,
@@ -118,13 +119,13 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
           await sleep(20);
         }
       },
-      async lastWords(id) {
+      async readLog(id) {
         const answer = await ask('GET', `/${id}/logs`);
-        const words = await answer.text();
-        return answer.ok ? words : '';
+        const log = await answer.text();
+        return answer.ok ? log : '';
       },
       check() {
-        for (const child of [worker, desk, ...replicas]) {
+        for (const child of [worker, control, ...replicas]) {
           if (child.ended() !== undefined) throw new Error(`a process ended:\n${child.log()}`);
         }
       },
@@ -138,7 +139,7 @@ export async function startInstancesSite(removed: readonly Fence[]): Promise<Ins
 
 type Settings = Readonly<Record<string, string>>;
 
-/** Starts a program of the product in the environment of this one: it tells where Docker is. */
+/** Starts a program of the product in this environment, which contains DOCKER_HOST. */
 function startHere(args: readonly string[], env: Settings): Child {
   return startChild('/usr/bin/env', inEnvironment(args, env));
 }

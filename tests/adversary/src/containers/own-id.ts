@@ -1,7 +1,6 @@
 /**
- * What runs in a container of the churn, as a shell script: a server that keeps its connections,
- * answers with its own id, lets every tenth answer take a while, and writes down what was meant
- * for another one.
+ * The shell script of a container in the churn: a server that keeps its connections open, responds
+ * with its own id, delays every tenth response, and logs requests for another instance.
  */
 const SCRIPT = `
 cr=$(printf '\\r'); for=nobody; n=0

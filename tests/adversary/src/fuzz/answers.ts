@@ -1,11 +1,11 @@
-/** What containers answer, as bytes in latin1; `mark` tells whose answer it is. */
+/** Responses of containers, as bytes in latin1. `mark` identifies the case. */
 export type AnswerBytes = (mark: string) => string;
 
 const answer = (status: string, lines: string, body: string) => (mark: string) =>
   `HTTP/1.1 ${status}\r\nX-Mark: ${mark}\r\n${lines}\r\n${body}`;
 const framed = (mark: string) => `HTTP/1.1 200 OK\r\nContent-Length: ${mark.length}\r\n\r\n${mark}`;
 
-/** Answers that are passed, bent or cut: what the fuzzer starts from. */
+/** Responses that are forwarded, changed or refused: the seeds of the fuzzer. */
 export const ANSWERS: readonly AnswerBytes[] = [
   framed,
   answer('200 OK', 'Content-Length: 2\r\n', 'ok'),

@@ -1,4 +1,4 @@
-/** A request as an upstream got it. */
+/** A request as an upstream received it. */
 export interface Arrived {
   readonly head: string;
   readonly body: string;
@@ -6,9 +6,9 @@ export interface Arrived {
 
 export interface Stream {
   readonly arrived: readonly Arrived[];
-  /** The first thing that a reader could take in two ways; undefined where there is none. */
+  /** The first part that a server could read in two ways; undefined if there is none. */
   readonly ambiguity: string | undefined;
-  /** What is not a whole request yet. */
+  /** The bytes of an incomplete request. */
   readonly rest: string;
 }
 
@@ -16,8 +16,8 @@ const HEAD =
   /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ \/[^\0-\x20\x7f]* HTTP\/1\.1(?:\r\n[!#$%&'*+.^`|~0-9A-Za-z-]+: ?[^\0-\x08\x0a-\x1f\x7f]*)+$/;
 
 /**
- * Reads what the proxy sent to an upstream. What is forwarded must be understood alike by every
- * server, so the one plain form is demanded: a shorter way than this reader's is not right.
+ * Parses what the proxy sent to an upstream. Every server must understand it alike, so only the
+ * canonical form is accepted.
  */
 export function readCanonical(bytes: string): Stream {
   const arrived: Arrived[] = [];
@@ -26,9 +26,9 @@ export function readCanonical(bytes: string): Stream {
     const end = rest.indexOf('\r\n\r\n');
     if (end === -1) return { arrived, rest, ambiguity: undefined };
     const head = rest.slice(0, end);
-    const fault = faultOf(head);
-    if (fault)
-      return { arrived, rest, ambiguity: `${fault}: ${JSON.stringify(head.slice(0, 300))}` };
+    const problem = problemOf(head);
+    if (problem)
+      return { arrived, rest, ambiguity: `${problem}: ${JSON.stringify(head.slice(0, 300))}` };
     const after = rest.slice(end + 4);
     const body = bodyOf(head, after);
     if (body === 'wrong') {
@@ -40,7 +40,7 @@ export function readCanonical(bytes: string): Stream {
   }
 }
 
-function faultOf(head: string): string | undefined {
+function problemOf(head: string): string | undefined {
   if (!HEAD.test(head)) return 'form';
   if ((head.match(/\r\nhost:/gi) ?? []).length !== 1) return 'host';
   const lengths = head.match(/\r\ncontent-length:/gi)?.length ?? 0;
@@ -51,7 +51,7 @@ function faultOf(head: string): string | undefined {
   return undefined;
 }
 
-/** How long the body is as it was sent, or that it is not all there, or not right. */
+/** Returns the length of the body as sent, or that it is incomplete or wrong. */
 function bodyOf(head: string, after: string): number | 'more' | 'wrong' {
   const length = /\r\ncontent-length: (\d+)/i.exec(head)?.[1];
   if (length !== undefined) return after.length >= Number(length) ? Number(length) : 'more';

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { statusesIn } from './exchange.ts';
 
-/** One connection of a client that sends the bytes of one case, in one piece or in two. */
+/** A client connection that sends the bytes of one case, in one or two parts. */
 export class ClientConnection {
   readonly #socket: Socket;
   readonly #pieces: readonly string[];
@@ -11,7 +11,7 @@ export class ClientConnection {
   received = '';
   closed = false;
 
-  /** @param answers how many final answers are to be waited for */
+  /** @param answers how many final responses to wait for */
   constructor(port: number, pieces: readonly string[], answers: number) {
     this.#pieces = pieces;
     this.#answers = answers;
@@ -36,7 +36,7 @@ export class ClientConnection {
     return statusesIn(this.received).length >= this.#answers;
   }
 
-  /** Resolves when the first piece has been handed over, or the connection has failed. */
+  /** Resolves when the first part was written, or the connection has failed. */
   sent(): Promise<undefined> {
     return this.#opened.promise;
   }
@@ -45,7 +45,9 @@ export class ClientConnection {
     if (!this.closed) this.#send(1);
   }
 
-  /** Resolves when all answers are there, the connection is closed, or the time is up. */
+  /**
+   * Resolves when all responses are complete, the connection is closed, or the timeout has passed.
+   */
   async answered(timeoutMs: number): Promise<void> {
     if (this.isAnswered || this.closed) return;
     const timer = setTimeout(() => this.#answered.resolve(undefined), timeoutMs);

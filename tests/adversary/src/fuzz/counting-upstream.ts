@@ -3,21 +3,23 @@ import { type Arrived, readCanonical } from './canonical.ts';
 
 export interface CountingUpstream {
   readonly port: number;
-  /** Ends every connection in order: no more of an answer comes. */
+  /** Ends every connection in order, so that no further bytes of a response follow. */
   endAll(): void;
   stop(): void;
 }
 
 export interface UpstreamListener {
-  /** The head of a request is there. */
+  /** Called when the head of a request is complete. */
   onHead(head: string): void;
-  /** The whole request is there; what is given back is its answer, in latin1. */
+  /** Called when a request is complete. Returns the response, in latin1. */
   onRequest(request: Arrived): string;
-  /** What came can be read in two ways. */
+  /** Called when the bytes can be read in two ways. */
   onAmbiguity(what: string): void;
 }
 
-/** A server in the place of a container that reads what comes in the one plain form, and counts. */
+/**
+ * Starts a server in place of a container. It accepts only the canonical form, and counts requests.
+ */
 export async function startCountingUpstream(listener: UpstreamListener): Promise<CountingUpstream> {
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {

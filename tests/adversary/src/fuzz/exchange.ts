@@ -1,13 +1,13 @@
 import { connect } from 'node:net';
 
-/** How long a server may keep quiet before it is taken to wait for more, ms. */
+/** After this time without data, the server is assumed to wait for more, ms. */
 const QUIET = 200;
-/** How long it may take to close once its client has. */
+/** How long the server may take to close the connection after its client has ended it. */
 const CLOSE_TIMEOUT_MS = 5_000;
 
 /**
- * Sends bytes on a connection of their own and gives all that comes back (latin1), until it is
- * closed, so many final answers are there, or nothing more comes.
+ * Sends bytes on a new connection. Returns everything received (latin1) until the connection
+ * closes, `answers` final responses have arrived, or no more data arrives.
  */
 export async function exchange(
   port: number,
@@ -40,7 +40,7 @@ export async function exchange(
   return await promise;
 }
 
-/** The statuses of the final answers in what a client has received. */
+/** Returns the statuses of the final responses in received bytes. */
 export function statusesIn(received: string): string[] {
   return [...received.matchAll(/HTTP\/1\.[01] ([2-5]\d\d)/g)].map(([, status = '']) => status);
 }

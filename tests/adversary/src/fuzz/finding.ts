@@ -1,11 +1,11 @@
-/** Something that must not happen, and the case that shows it. */
+/** A violation, and the case that shows it. */
 export interface Finding {
   readonly what: string;
   readonly case: number;
   readonly bytes: string;
 }
 
-/** Keeps the first of them: one fault shows in many cases. */
+/** Keeps only the first findings, because one bug shows in many cases. */
 export class Findings {
   readonly kept: Finding[] = [];
   total = 0;
@@ -16,7 +16,7 @@ export class Findings {
   }
 }
 
-/** How often each sort of answer came, by its status or by its lack. */
+/** Counts responses by status, or by the reason for a missing one. */
 export function increment(counts: Record<string, number>, what: string): void {
   counts[what] = (counts[what] ?? 0) + 1;
 }

@@ -8,7 +8,7 @@ import { markOf, marksIn } from './mark.ts';
 import { mutate, pick } from './mutate.ts';
 import { readAnswer } from './strict-answers.ts';
 
-/** How long an instance keeps quiet before it ends its connection, ms. */
+/** How long an instance is silent before it ends its connection, ms. */
 const QUIET = 150;
 const TIMEOUT_MS = 10_000;
 
@@ -18,8 +18,11 @@ function answerCase(seed: number, number: number): string {
   return mutate(pick(ANSWERS, random)(mark), pick(ANSWERS, random)(mark), random);
 }
 
-/** One lane: a client that asks on the same connection as long as it stands, and its instance. */
-export class AnswerLane {
+/**
+ * Runs cases one after another: a client that reuses its connection while it is open, and its
+ * instance.
+ */
+export class ResponseRunner {
   readonly #findings: Findings;
   readonly #counts: Record<string, number>;
   #upstream: CountingUpstream | undefined;
@@ -44,7 +47,7 @@ export class AnswerLane {
         this.#arrivedNow++;
       },
       onRequest: () => this.#bytes,
-      onAmbiguity: (what) => this.#found(`sent on in no plain form: ${what}`, -1),
+      onAmbiguity: (what) => this.#found(`forwarded in a form that is not canonical: ${what}`, -1),
     });
     this.#id = await testbed.ready({ port: this.#upstream.port });
   }
@@ -61,7 +64,7 @@ export class AnswerLane {
     for (;;) {
       const answer = readAnswer(this.#received, method, this.#isClosed);
       if (answer.kind === 'wrong')
-        this.#found(`answered in no plain form: ${answer.reason}`, number);
+        this.#found(`a response that is not canonical: ${answer.reason}`, number);
       if (answer.kind === 'whole' && answer.surplus > 0) this.#found('a surplus', number);
       if (answer.kind !== 'more' || this.#isClosed) {
         increment(this.#counts, answer.kind === 'whole' ? String(answer.status) : 'cut');
@@ -75,7 +78,7 @@ export class AnswerLane {
     for (const mark of marksIn(this.#received)) {
       if (mark !== number) this.#found(`an answer to case ${mark}`, number);
     }
-    // A bodyless request may be sent once more where its connection broke before an answer.
+    // A request without a body may be retried once if its connection broke before a response.
     if (this.#arrivedNow > 2) this.#found(`${this.#arrivedNow} requests arrived`, number);
   }
 

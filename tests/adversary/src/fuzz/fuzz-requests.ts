@@ -12,22 +12,24 @@ import { readStrictly } from './strict-requests.ts';
 
 const SEEDS = Object.values(REQUESTS);
 const PASSED_SEEDS = PASSED.map((name) => REQUESTS[name]);
-/** What arrives late, behind the end of its client's connection, is from one of so many cases. */
-const TIMEOUT_MS = 3;
-/** How long an answer may take that must come. */
+/**
+ * Requests that arrive late, after their client has disconnected, belong to one of the last cases.
+ */
+const REMEMBERED_CASES = 3;
+/** How long a required response may take. */
 const ANSWER_TIMEOUT_MS = 20_000;
 
 interface Case {
   readonly number: number;
   readonly bytes: string;
-  /** Requests that the strictest reader finds in the bytes. */
+  /** Requests that the strictest parser finds in the bytes. */
   readonly requests: number;
   readonly isWhole: boolean;
   readonly connection: ClientConnection;
   arrived: number;
 }
 
-/** The bytes of a case: the same for the same seed and number, whatever ran before. */
+/** Returns the bytes of a case. They depend only on the seed and the number. */
 export function requestCase(seed: number, number: number, id: string): string {
   return makeCase(randomOf(seed, number), number, id);
 }
@@ -42,8 +44,8 @@ function makeCase(random: Random, number: number, id: string): string {
   return mutate(pick(from, random)(path), pick(SEEDS, random)(path), random);
 }
 
-/** One lane of cases, one after the other, with an instance of its own to count what arrives. */
-export class RequestLane {
+/** Runs cases one after another, with its own instance that counts the requests. */
+export class RequestRunner {
   readonly #findings: Findings;
   readonly #counts: Record<string, number>;
   readonly #cases = new Map<number, Case>();
@@ -61,13 +63,16 @@ export class RequestLane {
     this.#upstream = await startCountingUpstream({
       onHead: (head) => this.#onHead(head),
       onRequest: (request) => this.#answer(request),
-      onAmbiguity: (what) => this.#found(`sent on in no plain form: ${what}`, this.#current),
+      onAmbiguity: (what) =>
+        this.#found(`forwarded in a form that is not canonical: ${what}`, this.#current),
     });
     this.#id = await testbed.ready({ port: this.#upstream.port });
   }
 
-  /** Opens the connection of a case and sends its bytes; of one case in four only the beginning. */
-  async begin(port: number, seed: number, number: number): Promise<void> {
+  /**
+   * Opens the connection of a case and sends its bytes; in one case of four only a part of them.
+   */
+  async startCase(port: number, seed: number, number: number): Promise<void> {
     const random = randomOf(seed, number);
     const bytes = makeCase(random, number, this.#id);
     const cut = random(4) === 0 ? random(bytes.length + 1) : bytes.length;
@@ -88,7 +93,7 @@ export class RequestLane {
     await this.#current?.connection.answered(ANSWER_TIMEOUT_MS);
   }
 
-  /** Judges the case, of which the proxy has nothing more in hand, and ends its connection. */
+  /** Checks the case after the proxy has processed it, and closes its connection. */
   end(): void {
     const item = this.#current;
     if (!item) return;
@@ -105,7 +110,7 @@ export class RequestLane {
       if (!bytes.includes(markOf(mark))) this.#found(`an answer to case ${mark}`, item);
     }
     for (const past of this.#cases.keys()) {
-      if (this.#cases.size <= TIMEOUT_MS) break;
+      if (this.#cases.size <= REMEMBERED_CASES) break;
       this.#cases.delete(past);
     }
   }
@@ -117,7 +122,7 @@ export class RequestLane {
   #onHead(head: string): void {
     this.requestsArrived++;
     const known = marksIn(head).map((mark) => this.#cases.get(mark));
-    // Where the mark was mutated away it may be any of the last ones that has sent it.
+    // If a mutation removed the mark, any of the last cases may have sent the request.
     const item =
       known.find((candidate) => candidate !== undefined) ??
       [...this.#cases.values()].find(({ arrived, requests }) => arrived < requests) ??

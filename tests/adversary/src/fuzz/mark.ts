@@ -1,11 +1,11 @@
 const MARK = /m(0|[1-9]\d*)k([0-9a-z]+)z/g;
 
-/** What tells a case's bytes from those of every other case, and survives no mutation unnoticed. */
+/** Returns a mark that distinguishes a case from every other one. A mutated mark is detected. */
 export function markOf(number: number): string {
   return `m${number}k${checksum(number)}z`;
 }
 
-/** The cases whose marks are in a text. */
+/** Returns the cases whose marks are in a text. */
 export function marksIn(text: string): number[] {
   const found: number[] = [];
   for (const [, digits = '', sum = ''] of text.matchAll(MARK)) {

@@ -1,6 +1,6 @@
 import type { Random } from '@ephemera/test-support';
 
-/** What makes two readers disagree. */
+/** Texts that parsers disagree about. */
 const TOKENS = [
   '\r\n',
   '\n',
@@ -86,7 +86,7 @@ const MUTATIONS: readonly Mutation[] = [
   (bytes, random) => {
     const { lines, at } = lineAt(bytes, random);
     const line = lines[at] ?? '';
-    // Of ASCII alone: a letter beyond latin1 would be another byte on the wire.
+    // ASCII only, because a letter outside latin1 would change other bytes.
     lines[at] =
       random(2) === 0
         ? line.replace(/[a-z]+/g, (small) => small.toUpperCase())
@@ -104,7 +104,7 @@ const MUTATIONS: readonly Mutation[] = [
     return lines.join('\r\n');
   },
   (bytes, random) => {
-    // The end of a line in another form, where lines are told apart.
+    // Replaces the end of a line with another form.
     const ends = [...bytes.matchAll(/\r\n/g)];
     const at = ends[random(ends.length || 1)]?.index ?? 0;
     return splice(bytes, at, 2, pick(['\n', '\r', '\r\n\r\n', '\r\r\n', '\r\n\t', ''], random));
@@ -115,7 +115,7 @@ const MUTATIONS: readonly Mutation[] = [
   (bytes, random) => bytes.slice(0, random(bytes.length)),
 ];
 
-/** The bytes after a few mutations, or none; `other` is what parts are taken from. */
+/** Applies a few mutations, or none. @param other the source of inserted parts */
 export function mutate(bytes: string, other: string, random: Random): string {
   let mutated = bytes;
   for (let left = random(5); left > 0; left--) {

@@ -1,4 +1,4 @@
-/** What strangers send, as bytes in latin1; `path` leads to an instance and carries a mark. */
+/** Hostile requests, as bytes in latin1. `path` leads to an instance and contains a mark. */
 export type Bytes = (path: string) => string;
 
 const head =
@@ -23,7 +23,7 @@ const socket = (lines: string) =>
     'GET',
   );
 
-/** Requests that are refused, bent or passed: what the fuzzer starts from. */
+/** Requests that are refused, changed or forwarded: the seeds of the fuzzer. */
 export const REQUESTS = {
   'plain GET': head('', 'GET'),
   'plain HEAD': head('', 'HEAD'),
@@ -111,7 +111,10 @@ export const REQUESTS = {
   'spoofed X-Forwarded-For': head('X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n', 'GET'),
 } satisfies Readonly<Record<string, Bytes>>;
 
-/** Those that are sent on: from half of the cases something is to reach the other side. */
+/**
+ * The requests that are forwarded. Half of the cases start from them, so that some reach the other
+ * side.
+ */
 export const PASSED: readonly (keyof typeof REQUESTS)[] = [
   'plain GET',
   'plain HEAD',
@@ -132,7 +135,7 @@ export const PASSED: readonly (keyof typeof REQUESTS)[] = [
   'spoofed X-Forwarded-For',
 ];
 
-/** What the fuzzer has found, beside what it starts from. */
+/** Requests that the fuzzer has found, in addition to its seeds. */
 export const MORE_REQUESTS: Readonly<Record<string, Bytes>> = {
   'a length of 20 digits': withBody('Content-Length: 18446704073709551619\r\n', 'abc'),
   'two spaces around the target': (path) => `GET  ${path}  HTTP/1.1\r\nHost: a\r\n\r\n`,

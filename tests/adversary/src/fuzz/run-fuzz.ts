@@ -3,8 +3,8 @@ import { print } from '@ephemera/test-support';
 import { fuzz } from './fuzz.ts';
 
 /**
- * So many cases from clients and half as many from containers, `--from` one on; `--side` runs those
- * of one side alone, and `--case` one of each again.
+ * Runs `--count` cases from clients and half as many from containers, starting at `--from`.
+ * `--side` runs one side only, `--case` repeats a single case on each.
  */
 export async function runFuzz(options: Options): Promise<boolean> {
   const seed = options.seed;

@@ -1,22 +1,25 @@
-/** What a client makes of the bytes that came back to one request. */
+/** How a client reads the bytes that came back for one request. */
 export type AnswerReading =
   | { readonly kind: 'more' }
   | { readonly kind: 'wrong'; readonly reason: string }
   | {
       readonly kind: 'whole';
       readonly status: number;
-      /** Bytes behind its end. */
+      /** Bytes after its end. */
       readonly surplus: number;
       readonly closes: boolean;
     };
 
 const INFORMATIONAL = /^HTTP\/1\.1 1(?!01)\d\d [^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n/;
-/** What no informational answer may have: nothing follows it (RFC 9110 8.6, RFC 9112 6.1). */
+/**
+ * Fields that an informational response must not have: no body follows it (RFC 9110 8.6, RFC 9112
+ * 6.1).
+ */
 const FRAMING = /\r\n(?:content-length|transfer-encoding):/i;
 const HEAD =
   /^HTTP\/1\.1 ([2-5]\d\d|[6-9]\d\d) [^\0-\x08\x0a-\x1f\x7f]*(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[^\0-\x08\x0a-\x1f\x7f]*)*$/;
 
-/** Reads one answer in its plain form. @param closed whether the connection has ended */
+/** Parses one response in canonical form. @param closed whether the connection has ended */
 export function readAnswer(bytes: string, method: string, closed: boolean): AnswerReading {
   let rest = bytes;
   for (let skip = INFORMATIONAL.exec(rest); skip; skip = INFORMATIONAL.exec(rest)) {
@@ -42,7 +45,7 @@ export function readAnswer(bytes: string, method: string, closed: boolean): Answ
   return { kind: 'whole', status, surplus: have - length, closes };
 }
 
-/** The body's length as it was sent; undefined: not all there; Infinity: up to the close. */
+/** The length of the body as sent; undefined: incomplete; Infinity: until the close. */
 function lengthOf(
   head: string,
   after: string,

@@ -1,17 +1,18 @@
 /**
- * The requests in a stretch of bytes as the strictest reader sees them (RFC 9112): what it would
- * not accept ends the count. It is written apart from the product's own parsing, to judge that.
+ * The requests in some bytes as the strictest parser reads them (RFC 9112). It stops at the first
+ * part that it would not accept. It is independent of the product's parsing, so that it can check
+ * that.
  */
 export interface Reading {
-  /** Requests whose head is there and right. */
+  /** Requests with a complete and valid head. */
   readonly requests: number;
-  /** Those whose body is there in full, too. */
+  /** Requests whose body is complete too. */
   readonly complete: number;
-  /** Why nothing more is read; undefined where the bytes simply end. */
+  /** Why parsing stopped; undefined if the bytes ended. */
   readonly fault: string | undefined;
 }
 
-/** More than one space between its parts is every server's to take for one (RFC 9112 3). */
+/** A server may accept more than one space between the parts (RFC 9112 3). */
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) +([^\s\0-\x20\x7f]+) +HTTP\/1\.([01])$/;
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)$/;
 const CHUNK = /^([0-9A-Fa-f]{1,16})(?:;[^\0-\x08\x0a-\x1f\x7f]*)?$/;
@@ -28,7 +29,7 @@ export function readStrictly(bytes: string): Reading {
   let complete = 0;
   const stop = (fault?: string): Reading => ({ requests, complete, fault });
   for (;;) {
-    // Line ends ahead of a request line are ignored (RFC 9112 2.2), by all servers in any form.
+    // Empty lines before a request line are ignored (RFC 9112 2.2), in any form.
     rest = rest.replace(/^[\r\n]+/, '');
     const end = rest.indexOf('\r\n\r\n');
     if (end === -1) return stop(rest === '' ? undefined : 'no end of the head');
@@ -78,7 +79,7 @@ function framingOf({ fields, minor }: Head): number | 'chunked' | 'framing' {
   return lengths.length === 1 && /^\d{1,19}$/.test(length) ? Number(length) : 'framing';
 }
 
-/** What follows a chunked body; undefined where it is wrong or not all there. */
+/** Returns the bytes after a chunked body; undefined if it is invalid or incomplete. */
 function skipChunks(bytes: string): string | undefined {
   let rest = bytes;
   for (;;) {

@@ -4,24 +4,26 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** The container of an instance, as its host sees it. */
+/** The container of an instance, as seen from its host. */
 export interface HostView {
   readonly pid: number;
-  /** Where the host reaches it. */
+  /** The address at which the host reaches it. */
   readonly address: string;
-  /** Of its log on the host. */
+  /** Path of its log on the host. */
   readonly logPath: string;
-  /** What it has said last. */
-  said(lines: number): Promise<string>;
+  /** Returns the last lines of its output. */
+  lastLines(lines: number): Promise<string>;
   exec(line: string): Promise<string>;
-  /** A counter of its control group, by the file of either version: `pids.events`, `max`. */
+  /**
+   * Reads a counter of its control group from the first of the files that exists (cgroup v1 or v2).
+   */
   counter(controller: string, files: readonly string[], name?: string): Promise<number>;
 }
 
 const WANTED =
   '{{.State.Pid}} {{.LogPath}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
 
-/** @throws where the instance has no container that runs */
+/** @throws if the instance has no running container */
 export async function inspectContainer(id: string): Promise<HostView> {
   const container = await docker(
     'ps',
@@ -37,7 +39,7 @@ export async function inspectContainer(id: string): Promise<HostView> {
     pid: Number(pid),
     address,
     logPath,
-    said: async (lines) => {
+    lastLines: async (lines) => {
       const { stdout } = await run('docker', ['logs', '--tail', String(lines), container]);
       return stdout;
     },

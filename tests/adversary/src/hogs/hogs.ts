@@ -1,7 +1,7 @@
 /**
- * What an instance runs to take all that it gets; each goes on until it is ended, and says `held`
- * where it is told that there is no more. Nothing may be started beside the processes: who is
- * refused one ends. `nothing` is the control.
+ * Scripts that use as much of a resource as they get. Each runs until it is ended, and prints
+ * `held` when it is refused more. Only the hog of processes may start further ones, because a
+ * refused fork ends the script. `nothing` is the control.
  */
 export const HOGS: Readonly<Record<string, string>> = {
   nothing: 'exec sleep 600',
@@ -16,10 +16,13 @@ export const HOGS: Readonly<Record<string, string>> = {
   CPU: 'for i in 1 2 3 4; do while :; do :; done & done; wait',
 };
 
-/** What every instance of a run has at most; memory and `/tmp` in MiB. */
+/** The limits of every instance of a run; memory and `/tmp` in MiB. */
 export const LIMITS = { memory: 64, cpus: 0.5, pids: 64, tmp: 16 } as const;
 
-/** The templates of a run: the neighbour whose answers are timed, and a hog of each kind. */
+/**
+ * The templates of a run: the neighbour whose response times are measured, and one hog of each
+ * kind.
+ */
 export function hogTemplates(): string {
   const { memory, cpus, pids, tmp } = LIMITS;
   const shared = `image: ephemera/demo, port: 8080, stopGrace: 0s, timeout: 10m,

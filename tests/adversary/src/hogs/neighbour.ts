@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment } from '@ephemera/test-support';
 import { inspectContainer } from './container.ts';
 
-/** Starts an instance, and waits until it is ready; gives its id. */
+/** Starts an instance, waits until it is ready, and returns its id. */
 export async function start(site: Deployment, template: string): Promise<string> {
   const answer = await site.api('POST', '/v1/instances', { template }, { prefer: 'wait=30' });
   const { id, status } = (await answer.json()) as { id: string; status: { state: string } };
@@ -10,14 +10,14 @@ export async function start(site: Deployment, template: string): Promise<string>
   return id;
 }
 
-/** What an instance of the demo says for itself through the proxy: its id. */
+/** Requests the id of a demo instance through the proxy. */
 export async function ask({ publicUrls }: Deployment, id: string): Promise<string> {
   const answer = await fetch(`${publicUrls[0] ?? ''}/demo/${id}/id`);
   const text = await answer.text();
   return answer.ok ? text : String(answer.status);
 }
 
-/** Where an instance of the demo says its id: through the proxy, and without it. */
+/** The URLs of a demo instance's id: through the proxy, and direct. */
 export interface Urls {
   readonly through: string;
   readonly direct: string;
@@ -29,8 +29,9 @@ export async function urlsOf({ publicUrls }: Deployment, id: string): Promise<Ur
 }
 
 /**
- * The time of each answer in a window, ms; it is asked at its times both ways, whatever others take.
- * @throws where an answer is not the neighbour's own
+ * Measures response times in a window, ms. Requests are sent both ways at fixed times, however long
+ * others take.
+ * @throws if a response is not from the neighbour
  */
 export async function timeAnswers(
   urls: Urls,

@@ -6,7 +6,7 @@ import { HOGS, hogTemplates } from './hogs.ts';
 import { start, timeAnswers, urlsOf } from './neighbour.ts';
 
 const WINDOW = { ms: 2_000, perSecond: 100 };
-/** How much longer a neighbour's p99 may be. */
+/** How many times longer the p99 of a neighbour may be. */
 const MAX_SLOWDOWN = 1.5;
 
 const PATHS = ['through', 'direct'] as const;
@@ -14,9 +14,9 @@ type Path = (typeof PATHS)[number];
 type Times = Record<Path, number[]>;
 
 /**
- * Times a neighbour's answers without and with one hog beside it, through the proxy and, in turn,
- * from the container itself: what both wait for is the machine's. The hog is frozen for every other
- * window, so that whatever else the machine does hits both alike.
+ * Measures the response times of a neighbour with and without one hog, through the proxy and
+ * directly. A delay in both is caused by the machine. The hog is paused in every other window, so
+ * that other load on the machine affects both alike.
  */
 export async function runHogs({ count, case: only }: Options): Promise<boolean> {
   const turns = count ?? 10;
@@ -42,12 +42,12 @@ export async function runHogs({ count, case: only }: Options): Promise<boolean> 
         const [before, during] = waits(path, 0.99);
         return during / before;
       }) as [number, number];
-      // What the container itself takes longer is the machine's, whoever asks it.
+      // A delay of the container itself is caused by the machine.
       good &&= name === 'nothing' || through <= Math.max(MAX_SLOWDOWN, direct);
       rows.push([name, String(beside.through.length), ...cells]);
     }
     print(table(HEAD, rows));
-    // The host lives: another instance starts, and answers.
+    // The host still works: another instance starts and responds.
     const other = await start(site, 'neighbour');
     await timeAnswers(await urlsOf(site, other), other, WINDOW);
     return good;
@@ -62,7 +62,7 @@ const HEAD = [
   ...PATHS.flatMap((path) => [`${path}: p50 without, beside, ms`, 'times', 'p99', 'times']),
 ];
 
-/** The times of answers while a hog is frozen, and while it runs; in rising order. */
+/** The response times while a hog is paused, and while it runs; ascending. */
 async function compare(
   site: Deployment,
   time: () => Promise<Times>,
@@ -81,7 +81,8 @@ async function compare(
     if (status !== 200) throw new Error(`${what} of ${template}: ${status}`);
     await sleep(500);
   };
-  // It begins a second after it is ready, and takes what it can get in one or two more.
+  // The hog starts a second after the instance is ready, and needs one or two more to reach its
+  // limits.
   await sleep(3_000);
   for (let turn = 0; turn < turns; turn++) {
     await measure(beside);

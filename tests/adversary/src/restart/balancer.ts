@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type Contender, startHaproxy } from '../contender.ts';
 
 export interface Balancer extends Contender {
-  /** What haproxy has to say of its servers: `show stat` as CSV. */
+  /** Returns haproxy's server states: `show stat` as CSV. */
   readonly stats: () => Promise<string>;
 }
 
@@ -13,17 +13,17 @@ export interface Behind {
 }
 
 export interface BalancerOptions {
-  /** How long it keeps idle connections to replicas. */
+  /** How long idle connections to replicas are kept. */
   readonly idleMs?: number;
-  /** How long it keeps those of clients. */
+  /** How long idle client connections are kept. */
   readonly clientMs?: number;
-  /** Whether it asks the replicas if they are ready; else it takes them all for ready. */
+  /** Whether it checks the readiness of the replicas; otherwise all count as ready. */
   readonly checks?: boolean;
 }
 
 /**
- * Debian's haproxy before replicas, told by their readiness alone which of them take requests, as
- * an operator would set it up.
+ * Debian's haproxy in front of replicas, configured like an operator would. It selects servers by
+ * their readiness checks.
  */
 export async function startBalancer(
   behind: readonly Behind[],

@@ -12,9 +12,9 @@ export interface IdleRaceResult {
 }
 
 /**
- * Many clients of a balancer ask, keep quiet for about as long as the balancer keeps a connection
- * to a replica, and ask again: a replica that closed first would now and then be asked on a
- * connection that it is closing, which is a 502.
+ * Many clients send a request through a load balancer, pause for about its idle timeout, and send
+ * another. If a replica closed idle connections earlier than the balancer, some requests would meet
+ * a closing connection and get 502.
  *
  * @param idleMs how long the balancer keeps idle connections
  */
@@ -24,7 +24,7 @@ export async function idleRace(requests: number, idleMs: number): Promise<IdleRa
   try {
     const id = await testbed.ready({ port: instance.port });
     const replica = await testbed.replica();
-    // Nothing but the connection between the two is to be the cause of a failure.
+    // Only the connection between balancer and replica may cause a failure.
     const alone = { idleMs, clientMs: idleMs * 5, checks: false };
     const balancer = await startBalancer([replica], alone);
     const random = randomFrom(1);

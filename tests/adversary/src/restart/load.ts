@@ -4,11 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface LoadResult {
   readonly sent: number;
   readonly failed: Readonly<Record<string, number>>;
-  /** Durations of the answered ones, ms, in rising order. */
+  /** Durations of successful requests, ms, ascending. */
   readonly durations: readonly number[];
 }
 
-/** Asks at a steady rate, whatever becomes of earlier requests, until told to stop. */
+/** Sends requests at a steady rate, independent of earlier ones, until the signal aborts. */
 export async function steadyLoad(
   options: { port: number; path: string; perSecond: number; keepAlive?: boolean },
   signal: AbortSignal,

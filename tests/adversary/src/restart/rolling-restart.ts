@@ -12,7 +12,9 @@ export interface RestartResult {
   readonly failed: LoadResult['failed'];
   readonly p50: number;
   readonly p99: number;
-  /** WebSockets that were open when their replica was told to stop, and lived to the deadline. */
+  /**
+   * WebSockets that were open when their replica got SIGTERM, and lasted until its drain deadline.
+   */
   readonly tunnelsDrained: number;
   readonly exitCodes: readonly (number | string)[];
 }
@@ -20,7 +22,7 @@ export interface RestartResult {
 const REPLICAS = 2;
 const DRAIN = 5_000;
 
-/** Restarts one replica after the other under load, behind a balancer that asks who is ready. */
+/** Restarts one replica after another under load, behind a balancer with readiness checks. */
 export async function rollingRestart(restarts: number, perSecond = 200): Promise<RestartResult> {
   const testbed = await startTestbed();
   const instance = await newEchoInstance();
@@ -73,7 +75,7 @@ export async function rollingRestart(restarts: number, perSecond = 200): Promise
 }
 
 async function bothUp(stats: () => Promise<string>): Promise<void> {
-  await waitFor('both replicas to be taken in', async () => {
+  await waitFor('both replicas to be up', async () => {
     const rows = (await stats()).split('\n').filter((row) => /^replicas,r\d/.test(row));
     return rows.length === REPLICAS && rows.every((row) => row.split(',')[17] === 'UP');
   });

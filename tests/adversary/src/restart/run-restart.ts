@@ -10,7 +10,7 @@ export async function runRestart(options: Options): Promise<boolean> {
   return isRestartWell(result);
 }
 
-/** The balancer keeps idle connections for 60 s, as most do. */
+/** The balancer keeps idle connections for 60 s, like most. */
 export async function runIdle(options: Options): Promise<boolean> {
   const result = await idleRace(options.count ?? 10_000, 60_000);
   print(JSON.stringify(result, undefined, 2));

@@ -4,7 +4,7 @@ export const HANDSHAKE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
   'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
 
-/** A WebSocket that says something all the time, and notes for how long it is echoed. */
+/** A WebSocket that sends continuously, and records how long it is echoed. */
 export class WatchedTunnel {
   readonly #openedAt = performance.now();
   #echoedAt = performance.now();
@@ -34,7 +34,7 @@ export class WatchedTunnel {
     return new WatchedTunnel(socket);
   }
 
-  /** Whether it was echoed for at least so long, and is closed by now. */
+  /** Returns whether it was echoed for at least this time, and is closed now. */
   lived(ms: number): boolean {
     return this.#isClosed && this.#echoedAt - this.#openedAt >= ms;
   }

@@ -14,9 +14,9 @@ export interface AbortsResult {
   readonly aborts: number;
   readonly descriptorsBefore: number;
   readonly descriptorsAfter: number;
-  /** Connections that the instance still has. */
+  /** Open connections at the instance. */
   readonly upstreamLeft: number;
-  /** After a collection, MiB: when warmed up, and at the end. */
+  /** Heap after a garbage collection, MiB: after the warm-up, and at the end. */
   readonly heapBefore: number;
   readonly heapAfter: number;
   readonly residentBefore: number;
@@ -25,7 +25,7 @@ export interface AbortsResult {
 
 const CONCURRENCY = 50;
 
-/** Clients that leave before an answer, in the middle of one, and in and after a handshake. */
+/** Clients that disconnect before a response, during one, and during and after a handshake. */
 export async function aborts(count: number): Promise<AbortsResult> {
   const testbed = await startTestbed();
   const instance = await newEchoInstance();
@@ -47,7 +47,7 @@ async function abortOn(
   const replica = await testbed.replica({ nodeArgs: ['--expose-gc', '--import', hook] });
   const random = randomFrom(1);
   const atRest = descriptors(replica.pid);
-  // The first ones warm up: code is compiled, pools and buffers grow to their size.
+  // The first requests warm up the process: code is compiled, and pools and buffers grow.
   await abortAll(replica, id, Math.ceil(count / 5), random);
   await settled(replica, instance, atRest);
   const heapBefore = await heapOf(replica);
@@ -67,7 +67,7 @@ async function abortOn(
 }
 
 async function settled(replica: Replica, instance: PlainInstance, atRest: number): Promise<void> {
-  await waitFor('every connection to be left', async () => {
+  await waitFor('every connection to close', async () => {
     return descriptors(replica.pid) <= atRest && (await instance.connections()) === 0;
   });
 }
@@ -105,6 +105,6 @@ async function heapOf(replica: Replica): Promise<number> {
   const reported = () => [...replica.log().matchAll(/^heap after collection: ([\d.]+) MiB$/gm)];
   const before = reported().length;
   replica.signal('SIGUSR2');
-  await waitFor('the heap to be told', () => reported().length > before);
+  await waitFor('the heap size', () => reported().length > before);
   return Number(reported().at(-1)?.[1]);
 }

@@ -1,4 +1,7 @@
-/** The instance as a process of its own: its work must not delay whoever measures. Prints its port. */
+/**
+ * The instance as a separate process, so that its work does not delay the measurement. Prints its
+ * port.
+ */
 import { newEchoInstance } from '../plain-instance.ts';
 
 const { port } = await newEchoInstance();

@@ -1,4 +1,4 @@
-/** Imported before a replica of a test: on SIGUSR2 it collects its garbage and tells its heap. */
+/** Preloaded into a replica of a test: on SIGUSR2 it collects garbage and prints its heap size. */
 process.on('SIGUSR2', () => {
   globalThis.gc?.();
   const megabytes = process.memoryUsage().heapUsed / 1024 / 1024;

@@ -1,6 +1,6 @@
 /**
- * The load of other clients, in a process of its own: sends requests at a steady rate, prints `begun`
- * once its code is warm, and at its end prints the latencies in two parts.
+ * The load of other clients, in a separate process. Sends requests at a steady rate, prints `begun`
+ * after the warm-up, and at the end prints the latencies in two parts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { percentile } from '@ephemera/test-support';
@@ -27,9 +27,9 @@ export interface Window {
   readonly failed: Readonly<Record<string, number>>;
 }
 
-/** The first answers come from code that is not compiled yet. */
+/** The first responses come from code that is not compiled yet. */
 const WARM_UP = 2_000;
-/** Those that open last are still served when the time for opening is over. */
+/** Clients that connect last are still being served when the opening phase ends. */
 const SETTLING = 3_000;
 
 const { seconds, ...options } = JSON.parse(process.argv[2] ?? '') as ProbeLoadOptions;

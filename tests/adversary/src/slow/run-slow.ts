@@ -7,7 +7,10 @@ import type { Attack, SlowResult } from './slow-clients.ts';
 import type { ProbeLatency } from './probe-load.ts';
 import { type Through, TARGETS } from './targets.ts';
 
-/** How late the last of many may be cut: 15 s for heads, 60 s for the rest, and some slack. */
+/**
+ * Maximum time until the last of many clients is disconnected, s: 15 for heads, 60 for the rest,
+ * plus slack.
+ */
 const MAX_CUT_MS = { head: 20, body: 70, reading: 70 } as const;
 
 export async function runSilent(options: Options): Promise<boolean> {
@@ -21,9 +24,9 @@ export async function runSilent(options: Options): Promise<boolean> {
 }
 
 /**
- * Measures: on a machine that does other things at the same time a single round means little. What
- * others notice is to be at most twice what they do without, or what haproxy or nginx let them notice,
- * or what they notice of an attack that bypasses their proxy.
+ * Compares the latency of other clients with and without an attack, in several rounds, because a
+ * single round means little on a busy machine. The latency may at most double, unless haproxy,
+ * nginx or an attack that bypasses the proxy cause more.
  */
 export async function runSlow(options: Options): Promise<boolean> {
   const connections = options.count ?? 1_000;

@@ -2,20 +2,20 @@ import { connect } from 'node:net';
 import { type ReplicaOptions, startTestbed } from '../testbed.ts';
 import { newEchoInstance } from '../plain-instance.ts';
 
-/** A client that falls silent: in its head, in its body, or in taking what it asked for. */
+/** A client that stops: in its head, in its body, or while it reads the response. */
 export const SILENCES = ['head', 'body', 'reading'] as const;
 export type Silence = (typeof SILENCES)[number];
 
 export interface SilenceResult {
   readonly kind: Silence;
   readonly connections: number;
-  /** When the first and the last of them was cut, seconds after it fell silent. */
+  /** When the first and the last of them was disconnected, seconds after it stopped. */
   readonly firstCut: number;
   readonly lastCut: number;
 }
 
 /**
- * Opens connections that fall silent at once, and waits until the replica has cut them all.
+ * Opens connections that stop at once, and waits until the replica has closed all of them.
  * @param env settings of the replica
  */
 export async function silentClients(
@@ -44,7 +44,7 @@ export async function silentClients(
       });
       socket.on('error', () => socket.destroy());
       socket.on('close', () => resolve((performance.now() - silentSince) / 1000));
-      // A paused socket sees no end: writing shows whether the other side is still there.
+      // A paused socket gets no end event. A write shows whether the peer is still there.
       const probe = setInterval(() => kind === 'reading' && socket.write('\r\n'), 1_000);
       const seconds = await promise;
       clearInterval(probe);

@@ -6,7 +6,7 @@ import { type Child, descriptors, installed, startChild, waitFor } from '@epheme
 import type { ProbeLatency, ProbeLoadOptions, Window } from './probe-load.ts';
 import { type Through, TARGETS } from './targets.ts';
 
-/** How slowhttptest attacks: heads that do not end, bodies that trickle, answers hardly read. */
+/** The attacks of slowhttptest: endless heads, trickling bodies, responses that are hardly read. */
 const ATTACKS = {
   headers: ['-H', '-i', '5', '-x', '24'],
   bodies: ['-B', '-i', '5', '-s', '8192', '-x', '10', '-t', 'POST'],
@@ -18,11 +18,11 @@ export const attacks = Object.keys(ATTACKS) as Attack[];
 
 export interface SlowOptions {
   readonly connections: number;
-  /** Who is attacked: Ephemera where absent. */
+  /** The attacked proxy; Ephemera by default. */
   readonly through?: Through;
-  /** How often the others are measured without the attack and with it, in turn. */
+  /** How often the other clients are measured without and with the attack. */
   readonly rounds: number;
-  /** How long the connections take to open, evenly, and how long they are held then. */
+  /** How long the connections take to open, evenly, and how long they are then held. */
   readonly seconds: number;
 }
 
@@ -30,22 +30,22 @@ export interface SlowResult {
   readonly attack: Attack;
   readonly through: Through;
   readonly connections: number;
-  /** Most descriptors that the proxy had open at once, beyond those before the attack. */
+  /** Maximum number of open descriptors of the proxy, beyond those before the attack. */
   readonly max: number;
-  /** Those still open five seconds after the last attack. */
+  /** Descriptors still open five seconds after the last attack. */
   readonly left: number;
-  /** What others noticed in each round. */
+  /** Latency of other clients in each round. */
   readonly without: readonly ProbeLatency[];
   readonly during: readonly ProbeLatency[];
-  /** How many times the p99 without the attack the one during it is, each the median over the rounds. */
+  /** The ratio of the p99 with and without the attack, each the median over the rounds. */
   readonly opening: number;
   readonly held: number;
   readonly failed: Readonly<Record<string, number>>;
 }
 
 /**
- * Attacks an instance with slow clients, again and again, while others ask another one through the
- * same proxy at a steady rate.
+ * Attacks an instance with slow clients repeatedly, while other clients use another instance
+ * through the same proxy at a steady rate.
  */
 export async function slowClients(
   attack: Attack,
@@ -54,17 +54,17 @@ export async function slowClients(
   const slowhttptest = await installed('slowhttptest');
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-slow-'));
   const [attacked, asked] = [startHere('echo-instance.ts'), startHere('echo-instance.ts')];
-  const portOf = async (instance: Child) => Number(await told(instance, /^port (\d+)$/m));
+  const portOf = async (instance: Child) => Number(await lineOf(instance, /^port (\d+)$/m));
   const ports = { attacked: await portOf(attacked), asked: await portOf(asked) };
   const target = await TARGETS[through](ports);
   try {
     const probeLoad = { port: target.port, path: target.asked, perSecond: 200, seconds };
     const url = `${target.attacked}${attack === 'reading' ? 'big' : ''}`;
-    // Longer than it is needed: its end is not to be measured.
+    // Longer than needed, so that the end of the attack is not measured.
     const rate = Math.ceil(connections / seconds);
     const common = ['-c', connections, '-r', rate, '-l', 2 * seconds + 10, '-p', 3].map(String);
     const startAttack = () =>
-      // It takes what nobody else wants of the processors, as if it had others: it asks for all.
+      // With idle priority: the attack gets only unused CPU time, as if it ran on other machines.
       startChild('chrt', [
         ...['--idle', '0', slowhttptest, ...common, ...ATTACKS[attack]],
         ...['-u', url, '-o', join(folder, 'slow')],
@@ -81,7 +81,7 @@ export async function slowClients(
     for (let round = 0; round < rounds; round++) {
       without.push(await measure(probeLoad));
       during.push(await measure(probeLoad, startAttack));
-      // What is kept for the next request is given up after 4 s of quiet.
+      // Idle connections are closed after 4 s.
       await sleep(5_000);
     }
     clearInterval(watch);
@@ -106,26 +106,26 @@ export async function slowClients(
   }
 }
 
-/** @param startAttack begins as soon as the others are warm, and ends with them */
+/** @param startAttack called after the warm-up of the other clients; the attack ends with them */
 async function measure(
   options: ProbeLoadOptions,
   startAttack?: () => Child,
 ): Promise<ProbeLatency> {
   const probeLoad = startHere('probe-load.ts', JSON.stringify(options));
-  await told(probeLoad, /^(begun)$/m);
+  await lineOf(probeLoad, /^(begun)$/m);
   const attacker = startAttack?.();
   await probeLoad.exit();
   await attacker?.stop(1_000);
-  return JSON.parse(await told(probeLoad, /^(\{.*\})$/m)) as ProbeLatency;
+  return JSON.parse(await lineOf(probeLoad, /^(\{.*\})$/m)) as ProbeLatency;
 }
 
 function startHere(file: string, ...args: string[]): Child {
   return startChild(process.execPath, [join(import.meta.dirname, file), ...args]);
 }
 
-/** What a process says in a line. @throws where it ends without a word */
-async function told(child: Child, line: RegExp): Promise<string> {
-  await waitFor('a word of a process', () => line.test(child.log()) || child.ended() !== undefined);
+/** Returns the match of an output line. @throws if the process exits without it */
+async function lineOf(child: Child, line: RegExp): Promise<string> {
+  await waitFor('a line of a process', () => line.test(child.log()) || child.ended() !== undefined);
   const [, word] = line.exec(child.log()) ?? [];
   if (word === undefined) throw new Error(`a process ended:\n${child.log()}`);
   return word;

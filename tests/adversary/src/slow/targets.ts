@@ -8,7 +8,7 @@ export interface Ports {
   readonly asked: number;
 }
 
-/** The proxy before both instances. */
+/** The proxy in front of both instances. */
 export interface Target extends Pick<Contender, 'port' | 'stop'> {
   /** The process that holds the connections. */
   readonly pid: number;
@@ -19,8 +19,9 @@ export interface Target extends Pick<Contender, 'port' | 'stop'> {
 }
 
 /**
- * Ephemera, and what it is measured beside: each forwards a body as it comes, on kept connections.
- * `machine` is what an attack costs others that does not go through their proxy at all, Ephemera.
+ * Ephemera, and the proxies that it is compared with. Each forwards a body as it arrives, on kept
+ * connections. `machine` is the cost of an attack that bypasses the proxy of the other clients,
+ * Ephemera.
  */
 export const TARGETS = {
   async ephemera(ports: Ports): Promise<Target> {
@@ -89,7 +90,7 @@ const pathsOn = ({ port }: Pick<Contender, 'port'>) => ({
   attacked: `http://127.0.0.1:${port}/attacked/`,
 });
 
-/** nginx works in a child of the process that was started. */
+/** nginx serves from a child of the started process. */
 function firstChild(pid: number): number {
   const [child = ''] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
   return Number(child);

@@ -3,12 +3,12 @@ import { sampleDraft } from '../sample.ts';
 import { present } from './open-instances.ts';
 import type { OpenInstances } from './open-instances.ts';
 
-/** One of a pool, from its intent until it is somebody's. */
+/** Pool instances, from creation to claim. */
 export function claimingContract(open: OpenInstances): void {
   const spec = { timeout: 9_000, metadata: { who: 'x' } };
 
-  describe('of a pool', () => {
-    test('no more are made than are wanted', async () => {
+  describe('a pool', () => {
+    test('creates at most the desired number', async () => {
       const { pools } = await open();
       const made = await Promise.all(
         Array.from({ length: 5 }, () => pools.createWarm(sampleDraft(), 'p', 2)),
@@ -16,7 +16,7 @@ export function claimingContract(open: OpenInstances): void {
       expect(made.filter(Boolean)).toHaveLength(2);
     });
 
-    test('one that serves is warm, cannot be renewed, and is claimed under a new generation', async () => {
+    test('a started instance is warm, cannot be renewed, and is claimed under a new generation', async () => {
       const { instances, leases, pools } = await open();
       const { id, generation } = present(await pools.createWarm(sampleDraft(), 'p', 1));
       expect(await pools.claimWarm('p', spec, {})).toEqual({ kind: 'none' });
@@ -33,14 +33,14 @@ export function claimingContract(open: OpenInstances): void {
       expect(instance.pool).toBeUndefined();
       expect(instance.generation).toBeGreaterThan(generation);
       expect(instance.expiresAt).toBe((instance.startedAt ?? 0) + 9_000);
-      // The job that started it may run again beside its visitor.
+      // The spawn job may run again after the claim.
       expect(await instances.markReady(id, generation, '10.0.0.9')).toMatchObject({
         expiresAt: instance.expiresAt,
       });
       expect(published?.startedAt).toBeLessThanOrEqual(instance.startedAt ?? 0);
     });
 
-    test('one too many is ended while it is warm, and not once it is somebody’s', async () => {
+    test('a surplus instance is ended while it is warm, and not once it is claimed', async () => {
       const { instances, pools } = await open();
       const warm = async () => {
         const { id, generation } = present(await pools.createWarm(sampleDraft(), 'p', 9));
@@ -57,7 +57,7 @@ export function claimingContract(open: OpenInstances): void {
       expect(ended).toMatchObject({ kind: 'draining', instance: { reason: 'request' } });
     });
 
-    test('one is had by one, whoever asks at the same instant', async () => {
+    test('concurrent claims never get the same instance', async () => {
       const { instances, pools } = await open();
       for (let i = 0; i < 2; i++) {
         const { id, generation } = present(await pools.createWarm(sampleDraft(), 'p', 2));

@@ -6,7 +6,7 @@ import type { OpenInstances } from './open-instances.ts';
 
 /** From live to a tombstone that expires. */
 export function endingContract(open: OpenInstances): void {
-  describe('end', () => {
+  describe('startDraining', () => {
     test.each(['request', 'exited', 'oom', 'idle', 'orphan'] as const)(
       'for %s drains a live instance under a higher generation',
       async (reason) => {
@@ -20,20 +20,21 @@ export function endingContract(open: OpenInstances): void {
       },
     );
 
-    test('when due leaves a lease that runs on alone, and says for how long', async () => {
+    test('when due leaves a valid lease unchanged, and returns its remaining time', async () => {
       const { instances, ready } = await open();
       const { id, expiresAt } = await ready({ timeout: 30_000 });
       const outcome = await instances.startDraining(id, 'due');
-      if (outcome.kind !== 'leased') throw new Error(`the answer was ${outcome.kind}`);
+      if (outcome.kind !== 'leased') throw new Error(`the outcome was ${outcome.kind}`);
       expect(outcome.remaining).toBeGreaterThan(0);
       expect(outcome.remaining).toBeLessThanOrEqual(30_000);
       expect(await instances.get(id)).toMatchObject({ state: 'ready', expiresAt });
     });
 
-    // A kill job that waited for the start deadline would come late for one that is soon ready.
-    test('when due leaves one that starts, for its time to live at most', async () => {
-      const { instances, create, begun } = await open();
-      for (const { id } of [await create({ timeout: 3_000 }), await begun({ timeout: 3_000 })]) {
+    // A kill job that waits for the start deadline would be late for an instance that becomes ready
+    // soon.
+    test('when due leaves a starting instance, for its time to live at most', async () => {
+      const { instances, create, assigned } = await open();
+      for (const { id } of [await create({ timeout: 3_000 }), await assigned({ timeout: 3_000 })]) {
         expect(await instances.startDraining(id, 'due')).toEqual({
           kind: 'leased',
           remaining: 3_000,
@@ -41,7 +42,7 @@ export function endingContract(open: OpenInstances): void {
       }
     });
 
-    test('when due ends a lease that is over, not a moment early', async () => {
+    test('when due ends an expired lease, and never early', async () => {
       const { instances, ready } = await open();
       const { id, expiresAt } = await ready({ timeout: 40 });
       const ended = await waitFor('the lease to be over', async () => {
@@ -52,10 +53,10 @@ export function endingContract(open: OpenInstances): void {
       expect(ended.lastTransitionAt).toBeGreaterThanOrEqual(expiresAt);
     });
 
-    test('when due calls what never became ready a failed start', async () => {
-      const { instances, create, begun } = await open();
+    test('when due ends an instance that never became ready as a failed start', async () => {
+      const { instances, create, assigned } = await open();
       const template = sampleTemplate({ ready: { kind: 'tcp', within: 20 } });
-      for (const { id } of [await create({ template }), await begun({ template })]) {
+      for (const { id } of [await create({ template }), await assigned({ template })]) {
         const ended = await waitFor('the start deadline', async () => {
           const outcome = await instances.startDraining(id, 'due');
           return outcome.kind === 'draining' && outcome.instance;
@@ -65,14 +66,14 @@ export function endingContract(open: OpenInstances): void {
       }
     });
 
-    test('a failed start is none any more once another run has published', async () => {
+    test('a failed start is ignored once another run has marked it ready', async () => {
       const { instances, ready } = await open();
       const { id } = await ready();
       expect(await instances.startDraining(id, 'start_failed')).toMatchObject({ kind: 'leased' });
       expect(await instances.get(id)).toMatchObject({ state: 'ready' });
     });
 
-    test('again gives the same answer, and the first reason stands', async () => {
+    test('a second call returns the same, with the first reason', async () => {
       const { instances, second, ready } = await open();
       const { id } = await ready();
       const first = await instances.startDraining(id, 'oom', 'first');
@@ -80,7 +81,7 @@ export function endingContract(open: OpenInstances): void {
       expect(await second.startDraining(id, 'due')).toEqual(first);
     });
 
-    test('of the dead and the unknown is absent', async () => {
+    test('a dead or unknown instance is absent', async () => {
       const { instances, draining } = await open();
       const { id, generation } = await draining();
       await instances.finalize(id, generation);
@@ -88,8 +89,8 @@ export function endingContract(open: OpenInstances): void {
       expect(await instances.startDraining('nobody', 'due')).toEqual({ kind: 'absent' });
     });
 
-    // Whoever was asked may die before it has buried it, and it is on no host that would.
-    test('of a pending instance has it among the stranded until it is buried', async () => {
+    // The caller may die before it finalizes the instance, and no host would do so.
+    test('a drained pending instance is listed as unassigned until it is finalized', async () => {
       const { instances, create } = await open();
       const { id } = await create();
       const ended = drained(await instances.startDraining(id, 'request'));
@@ -101,13 +102,13 @@ export function endingContract(open: OpenInstances): void {
       expect(await instances.unassignedOverdue(now)).toEqual([]);
     });
 
-    // A kill and a start that ends at the same instant: were either done by halves, a route would
-    // lead to a container that is being removed, or a container would run that nobody knows.
-    test('against publish at the same instant is one or the other, 1,000 times', async () => {
-      const { instances, second, begun } = await open();
+    // A kill races with a start that becomes ready. If one of them were applied partially, a route
+    // would lead to a container that is being removed, or an unknown container would keep running.
+    test('races with markReady 1,000 times, and both states are consistent', async () => {
+      const { instances, second, assigned } = await open();
       const seen = { ended: 0, published: 0 };
       for (let round = 0; round < 1_000; round++) {
-        const { id, generation } = await begun();
+        const { id, generation } = await assigned();
         const calls = [
           () => instances.markReady(id, generation, '10.0.0.9'),
           () => second.startDraining(id, 'request'),
@@ -129,7 +130,7 @@ export function endingContract(open: OpenInstances): void {
     });
   });
 
-  describe('bury', () => {
+  describe('finalize', () => {
     test('leaves a tombstone with the reason, and neither address nor env', async () => {
       const { instances, draining } = await open();
       const { id, generation } = await draining({ env: { SECRET: 'x' } });
@@ -144,9 +145,9 @@ export function endingContract(open: OpenInstances): void {
       expect(await instances.ofHost('a')).toEqual([]);
     });
 
-    test('a failed start is failed, not gone, and its message stays', async () => {
-      const { instances, begun } = await open();
-      const { id } = await begun();
+    test('a failed start becomes failed, not gone, and keeps its message', async () => {
+      const { instances, assigned } = await open();
+      const { id } = await assigned();
       const { generation } = drained(
         await instances.startDraining(id, 'start_failed', 'no such image'),
       );
@@ -154,7 +155,7 @@ export function endingContract(open: OpenInstances): void {
       expect(await instances.get(id)).toMatchObject({ state: 'failed', message: 'no such image' });
     });
 
-    test('twice is once; a wrong generation and a live instance are left alone', async () => {
+    test('a second call, a wrong generation and a live instance change nothing', async () => {
       const { instances, ready, draining } = await open();
       const ended = await draining();
       await instances.finalize(ended.id, ended.generation - 1);
@@ -169,21 +170,22 @@ export function endingContract(open: OpenInstances): void {
       expect(await instances.get(live.id)).toEqual(live);
     });
 
-    test('the tombstone goes by itself', async () => {
+    test('the tombstone expires', async () => {
       const { instances, draining } = await open({ tombstone: 30 });
       const { id, generation } = await draining();
       await instances.finalize(id, generation);
-      await waitFor('the tombstone to go', async () => (await instances.get(id)) === undefined);
+      await waitFor('the tombstone to expire', async () => (await instances.get(id)) === undefined);
     });
 
-    // Its host is away; were it forgotten, the container there would have it put back.
-    test('the tombstone of one whose container is left stays up to its ceiling', async () => {
+    // Its host is unavailable. Without the tombstone, the container's labels would restore the
+    // instance.
+    test('the tombstone of an instance with a leftover container lasts until its ceiling', async () => {
       const { instances, draining } = await open({ tombstone: 30 });
       const template = sampleTemplate({ timeout: 1_000, maxTimeout: 1_000 });
       const { id, generation } = await draining({ template, timeout: 1_000 });
       const { maxExpiresAt } = present(await instances.get(id));
       await instances.finalize(id, generation, 'left');
-      const goneAt = await waitFor('the tombstone to go', async () => {
+      const goneAt = await waitFor('the tombstone to expire', async () => {
         return (await instances.get(id)) === undefined && (await instances.now());
       });
       expect(goneAt).toBeGreaterThanOrEqual(maxExpiresAt);

@@ -7,7 +7,7 @@ import { renewingContract } from './renewing.ts';
 import { startingContract } from './starting.ts';
 import { suspendingContract } from './suspending.ts';
 
-/** What every store of instances promises, whatever it keeps them in. */
+/** The behaviour that every instance store must have, whatever its storage. */
 export function instancesContract(make: InstancesMaker): void {
   const open = opener(make);
   startingContract(open);

@@ -3,13 +3,13 @@ import { sampleTemplate } from '../sample.ts';
 import { byId, drained } from './open-instances.ts';
 import type { OpenInstances } from './open-instances.ts';
 
-/** What can be listed, and put back after a loss. */
+/** Lists, and restoring after a loss. */
 export function keepingContract(open: OpenInstances): void {
   describe('lists', () => {
-    test('of a host hold what was begun there and lives', async () => {
-      const { instances, create, begun, ready, draining } = await open();
+    test('of a host contain the live instances that it has started', async () => {
+      const { instances, create, assigned, ready, draining } = await open();
       await create();
-      const mine = [await begun(), await ready(), await draining()];
+      const mine = [await assigned(), await ready(), await draining()];
       const dead = await draining();
       await instances.finalize(dead.id, dead.generation);
       const theirs = await create();
@@ -17,13 +17,13 @@ export function keepingContract(open: OpenInstances): void {
       expect(byId(await instances.ofHost('a'))).toEqual(byId(mine));
     });
 
-    test('of the stranded hold what nobody has begun by its start deadline', async () => {
-      const { instances, create, begun } = await open();
+    test('of unassigned instances contain those that no host started by the start deadline', async () => {
+      const { instances, create, assigned } = await open();
       const slow = await create({
         template: sampleTemplate({ ready: { kind: 'tcp', within: 9_000 } }),
       });
       const slower = await create();
-      await begun();
+      await assigned();
       expect(await instances.unassignedOverdue(slow.expiresAt - 1)).toEqual([]);
       expect(await instances.unassignedOverdue(slow.expiresAt)).toEqual([slow]);
       const all = await instances.unassignedOverdue(slower.expiresAt);
@@ -31,10 +31,10 @@ export function keepingContract(open: OpenInstances): void {
     });
   });
 
-  test('who was to be begun is listed until a worker has begun it', async () => {
-    const { instances, create, begun, ready } = await open();
+  test('a pending instance is listed until a worker starts it', async () => {
+    const { instances, create, assigned, ready } = await open();
     const { id, generation, createdAt } = await create();
-    await begun();
+    await assigned();
     await ready();
     expect(await instances.pendingWithoutHost(createdAt - 1)).toEqual([]);
     expect(await instances.pendingWithoutHost(createdAt)).toEqual([{ id, generation }]);
@@ -43,7 +43,7 @@ export function keepingContract(open: OpenInstances): void {
   });
 
   describe('restore', () => {
-    test('puts back what the store has lost, as ready', async () => {
+    test('restores a lost instance as ready', async () => {
       const { instances: before, ready } = await open();
       const lost = await ready({ metadata: { who: 'x' } });
       expect(await before.restore(lost)).toBe(false);
@@ -56,7 +56,7 @@ export function keepingContract(open: OpenInstances): void {
       expect(ended.generation).toBeGreaterThan(lost.generation);
     });
 
-    test('by two at the same instant, one does it', async () => {
+    test('two concurrent calls restore it once', async () => {
       const { ready } = await open();
       const lost = await ready();
       const { instances, second } = await open();
@@ -64,7 +64,7 @@ export function keepingContract(open: OpenInstances): void {
       expect(done.sort()).toEqual([false, true]);
     });
 
-    test('never wakes the dead', async () => {
+    test('never restores a dead instance', async () => {
       const { instances, ready } = await open();
       const living = await ready();
       const { generation } = drained(await instances.startDraining(living.id, 'request'));

@@ -4,7 +4,7 @@ import { sampleTemplate } from '../sample.ts';
 import { waitFor } from '../wait-for.ts';
 import type { OpenInstances } from './open-instances.ts';
 
-/** The deadline moves, or stays, whole. */
+/** Renewals move the deadline or leave it unchanged. */
 export function renewingContract(open: OpenInstances): void {
   describe('renew', () => {
     const longer = { timeout: 120_000, shorten: false };
@@ -21,7 +21,7 @@ export function renewingContract(open: OpenInstances): void {
       expect(await instances.get(id)).toEqual(instance);
     });
 
-    test('to a moment, and never past the ceiling', async () => {
+    test('sets an absolute deadline, never past the ceiling', async () => {
       const { leases, ready } = await open();
       const template = sampleTemplate({ maxTimeout: 100_000 });
       const { id, expiresAt, maxExpiresAt } = await ready({ template });
@@ -31,7 +31,7 @@ export function renewingContract(open: OpenInstances): void {
       expect(renewed(await leases.renew(id, longer)).instance.expiresAt).toBe(maxExpiresAt);
     });
 
-    test('never shortens, unless it is asked to', async () => {
+    test('never shortens, except on request', async () => {
       const { leases, ready } = await open();
       const { id, expiresAt } = await ready();
       const sooner = { expiresAt: expiresAt - 30_000 };
@@ -41,10 +41,10 @@ export function renewingContract(open: OpenInstances): void {
       expect(shorter).toMatchObject({ shortened: true, instance: sooner });
     });
 
-    test('of what has no lease yet, or none any more, says so', async () => {
-      const { leases, create, begun, draining, instances } = await open();
+    test('reports instances without a lease', async () => {
+      const { leases, create, assigned, draining, instances } = await open();
       expect(await leases.renew((await create()).id, longer)).toEqual({ kind: 'starting' });
-      expect(await leases.renew((await begun()).id, longer)).toEqual({ kind: 'starting' });
+      expect(await leases.renew((await assigned()).id, longer)).toEqual({ kind: 'starting' });
       const ended = await draining();
       expect(await leases.renew(ended.id, longer)).toEqual({ kind: 'ended', instance: ended });
       await instances.finalize(ended.id, ended.generation);
@@ -52,7 +52,7 @@ export function renewingContract(open: OpenInstances): void {
       expect(await leases.renew('nobody', longer)).toEqual({ kind: 'absent' });
     });
 
-    test('comes too late at the deadline, though nobody has ended it yet', async () => {
+    test('is too late at the deadline, even if the instance was not ended yet', async () => {
       const { instances, leases, ready } = await open();
       const instance = await ready({ timeout: 30 });
       await waitFor('the deadline', async () => (await instances.now()) >= instance.expiresAt);
@@ -60,15 +60,14 @@ export function renewingContract(open: OpenInstances): void {
       expect(await instances.startDraining(instance.id, 'due')).toMatchObject({ kind: 'draining' });
     });
 
-    // A renewal that is confirmed and an instance that is killed all the same is what users of
-    // other systems complain of most.
-    test('against a kill that is due, 1,000 times: renewed and alive, or ended', async () => {
+    // A confirmed renewal must never be followed by a kill at the old deadline.
+    test('races with a due kill 1,000 times: renewed and alive, or ended', async () => {
       const { instances, second, leases, ready } = await open();
       const seen = { renewed: 0, ended: 0 };
       for (let round = 0; round < 1_000; round++) {
         const { id } = await ready({ timeout: 2 + (round % 3) });
         let renewal = Promise.resolve<Renewed>({ kind: 'absent' });
-        const ending = waitFor('one or the other', async () => {
+        const ending = waitFor('an outcome', async () => {
           const answer = second.startDraining(id, 'due');
           renewal = leases.renew(id, longer);
           const [end, renewed] = [await answer, await renewal];
@@ -90,28 +89,28 @@ export function renewingContract(open: OpenInstances): void {
     });
   });
 
-  describe('an instance that nobody uses', () => {
+  describe('an idle instance', () => {
     const template = sampleTemplate({ idleTimeout: 60_000 });
 
-    test('is due sooner than its deadline, and renewing or using it puts that off', async () => {
+    test('is due before its deadline, and renewing or using it delays that', async () => {
       const { instances, leases, ready } = await open();
       const { id } = await ready({ template, timeout: 600_000 });
       const until = async () => {
         const outcome = await instances.startDraining(id, 'due');
-        if (outcome.kind !== 'leased') throw new Error(`the answer was ${outcome.kind}`);
+        if (outcome.kind !== 'leased') throw new Error(`the outcome was ${outcome.kind}`);
         return outcome.remaining;
       };
       expect(await until()).toBeGreaterThan(60_000);
       expect(await until()).toBeLessThan(70_000);
       const { activeAt = 0 } = (await instances.get(id)) ?? {};
-      await waitFor('the clock to go on', async () => (await instances.now()) > activeAt);
+      await waitFor('the clock to advance', async () => (await instances.now()) > activeAt);
       await leases.touch([id, 'nobody']);
       const touched = await instances.get(id);
       expect(touched?.activeAt).toBeGreaterThan(activeAt);
       expect(await instances.get('nobody')).toBeUndefined();
     });
 
-    test('ends for being idle, also where it was put back after a loss', async () => {
+    test('ends as idle, also after it was restored', async () => {
       const { ready } = await open();
       const lost = await ready({ template, timeout: 600_000 });
       const { instances } = await open();
@@ -126,6 +125,6 @@ export function renewingContract(open: OpenInstances): void {
 }
 
 function renewed(answer: Renewed): Extract<Renewed, { kind: 'renewed' }> {
-  if (answer.kind !== 'renewed') throw new Error(`the answer was ${answer.kind}`);
+  if (answer.kind !== 'renewed') throw new Error(`the result was ${answer.kind}`);
   return answer;
 }

@@ -5,10 +5,10 @@ import { waitFor } from '../wait-for.ts';
 import { present } from './open-instances.ts';
 import type { OpenInstances } from './open-instances.ts';
 
-/** From nothing to ready. */
+/** From creation to ready. */
 export function startingContract(open: OpenInstances): void {
   describe('create', () => {
-    test('writes the intent: pending, with the deadline of its start below the ceiling', async () => {
+    test('creates a pending instance, with a start deadline below the ceiling', async () => {
       const { instances, create } = await open();
       const template = sampleTemplate({
         ready: { kind: 'tcp', within: 20_000 },
@@ -24,51 +24,51 @@ export function startingContract(open: OpenInstances): void {
       expect(await instances.get(draft.id)).toEqual(created);
     });
 
-    test('never lets the start outlast the ceiling', async () => {
+    test('limits the start deadline to the ceiling', async () => {
       const { create } = await open();
       const created = await create({ template: sampleTemplate({ maxTimeout: 5_000 }) });
       expect(created.expiresAt).toBe(created.maxExpiresAt);
     });
 
-    test('refuses an id that is taken, and leaves the one that has it as it is', async () => {
+    test('refuses a used id, and leaves its instance unchanged', async () => {
       const { instances, create } = await open();
       const first = await create();
       await expect(create({ id: first.id, timeout: 1 })).rejects.toThrow(/taken/);
       expect(await instances.get(first.id)).toEqual(first);
     });
 
-    test('gives every instance a higher generation than the one before', async () => {
+    test('assigns increasing generations', async () => {
       const { create } = await open();
       const generations = [];
       for (let i = 0; i < 5; i++) generations.push((await create()).generation);
       expect(generations).toEqual([...new Set(generations)].sort((a, b) => a - b));
     });
 
-    test('knows nothing of an id that it never had', async () => {
+    test('returns undefined for an unknown id', async () => {
       const { instances } = await open();
       expect(await instances.get('nobody')).toBeUndefined();
     });
   });
 
-  describe('begin', () => {
-    test('takes a pending instance for a host', async () => {
+  describe('assignToHost', () => {
+    test('assigns a pending instance to a host', async () => {
       const { instances, create } = await open();
       const { id, generation, expiresAt } = await create();
-      const begun = await instances.assignToHost(id, generation, 'a');
-      expect(begun).toMatchObject({ id, generation, expiresAt, state: 'starting', host: 'a' });
-      expect(await instances.ofHost('a')).toEqual([begun]);
+      const assigned = await instances.assignToHost(id, generation, 'a');
+      expect(assigned).toMatchObject({ id, generation, expiresAt, state: 'starting', host: 'a' });
+      expect(await instances.ofHost('a')).toEqual([assigned]);
     });
 
-    test('again on the same host gives the same answer: a job taken over goes on', async () => {
-      const { instances, begun } = await open();
-      const first = await begun();
+    test('returns the same for the same host, so that a taken-over job continues', async () => {
+      const { instances, assigned } = await open();
+      const first = await assigned();
       expect(await instances.assignToHost(first.id, first.generation, 'a')).toEqual(first);
     });
 
-    // A worker of host a died, and its job came to a worker of host b: the job must not be lost.
-    test('says so where another host is at it', async () => {
-      const { instances, begun, ready } = await open();
-      const { id, generation } = await begun();
+    // A worker of host a died, and a worker of host b got its job. The job must not be lost.
+    test('reports that another host has started it', async () => {
+      const { instances, assigned, ready } = await open();
+      const { id, generation } = await assigned();
       await expect(instances.assignToHost(id, generation, 'b')).rejects.toThrow(
         AssignedToOtherHostError,
       );
@@ -78,8 +78,8 @@ export function startingContract(open: OpenInstances): void {
     });
 
     test('refuses another generation, a dead and an unknown id', async () => {
-      const { instances, begun, draining } = await open();
-      const { id, generation } = await begun();
+      const { instances, assigned, draining } = await open();
+      const { id, generation } = await assigned();
       expect(await instances.assignToHost(id, generation + 1, 'a')).toBeUndefined();
       const ended = await draining();
       expect(await instances.assignToHost(ended.id, ended.generation, 'a')).toBeUndefined();
@@ -88,7 +88,7 @@ export function startingContract(open: OpenInstances): void {
       expect(await instances.assignToHost('nobody', 1, 'a')).toBeUndefined();
     });
 
-    test('by two hosts at the same instant, one has it', async () => {
+    test('two concurrent hosts: one gets it', async () => {
       const { instances, second, create } = await open();
       for (let round = 0; round < 50; round++) {
         const { id, generation } = await create();
@@ -101,12 +101,15 @@ export function startingContract(open: OpenInstances): void {
     });
   });
 
-  describe('publish', () => {
+  describe('markReady', () => {
     test('counts the TTL from ready, not from creation', async () => {
-      const { instances, begun } = await open();
+      const { instances, assigned } = await open();
       const template = sampleTemplate({ maxTimeout: 100_000 });
-      const { id, generation, createdAt, maxExpiresAt } = await begun({ template, timeout: 7_000 });
-      await waitFor('the clock to go on', async () => (await instances.now()) > createdAt + 5);
+      const { id, generation, createdAt, maxExpiresAt } = await assigned({
+        template,
+        timeout: 7_000,
+      });
+      await waitFor('the clock to advance', async () => (await instances.now()) > createdAt + 5);
       const published = present(await instances.markReady(id, generation, '10.0.0.9'));
       expect(published.startedAt).toBeGreaterThan(createdAt + 5);
       expect(published.expiresAt).toBe(published.startedAt + 7_000);
@@ -119,36 +122,36 @@ export function startingContract(open: OpenInstances): void {
     });
 
     test('never passes the ceiling', async () => {
-      const { instances, begun } = await open();
+      const { instances, assigned } = await open();
       const template = sampleTemplate({ maxTimeout: 5_000 });
-      const { id, generation, maxExpiresAt } = await begun({ template, timeout: 5_000 });
+      const { id, generation, maxExpiresAt } = await assigned({ template, timeout: 5_000 });
       const published = await instances.markReady(id, generation, '10.0.0.9');
       expect(published?.expiresAt).toBe(maxExpiresAt);
     });
 
-    test('again for the same container gives the same answer: a job may run twice', async () => {
-      const { instances, second, begun } = await open();
-      const { id, generation } = await begun();
-      const [item, two] = await Promise.all([
+    test('returns the same for the same container, because a job may run twice', async () => {
+      const { instances, second, assigned } = await open();
+      const { id, generation } = await assigned();
+      const [one, two] = await Promise.all([
         instances.markReady(id, generation, '10.0.0.9'),
         second.markReady(id, generation, '10.0.0.9'),
       ]);
-      expect(item).toBeDefined();
-      expect(two).toEqual(item);
+      expect(one).toBeDefined();
+      expect(two).toEqual(one);
       expect(await instances.markReady(id, generation, '10.0.0.8')).toBeUndefined();
       expect(await instances.get(id)).toMatchObject({ address: '10.0.0.9' });
     });
 
-    test('refuses what was superseded, what has not begun, and what is unknown', async () => {
-      const { instances, create, begun, draining } = await open();
-      const { id, generation } = await begun();
+    test('refuses superseded, unassigned and unknown instances', async () => {
+      const { instances, create, assigned, draining } = await open();
+      const { id, generation } = await assigned();
       expect(await instances.markReady(id, generation - 1, '10.0.0.9')).toBeUndefined();
       const pending = await create();
       expect(await instances.markReady(pending.id, pending.generation, '10.0.0.9')).toBeUndefined();
       const ended = await draining();
       expect(await instances.markReady(ended.id, ended.generation, '10.0.0.9')).toBeUndefined();
       expect(await instances.markReady('nobody', 1, '10.0.0.9')).toBeUndefined();
-      const other = await begun();
+      const other = await assigned();
       const from = (host: string) =>
         instances.markReady(other.id, other.generation, '10.0.0.9', host);
       expect(await from('b')).toBeUndefined();

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { OpenInstances } from './open-instances.ts';
 
-/** Freezing and going on; the lease runs on meanwhile. */
+/** Pausing and resuming. The lease continues while an instance is paused. */
 export function suspendingContract(open: OpenInstances): void {
   describe('pause and resume', () => {
-    test('leave the lease as it is, and are each the same when asked for again', async () => {
+    test('leave the lease unchanged, and are idempotent', async () => {
       const { instances, suspensions, ready } = await open();
       const { id, generation, expiresAt } = await ready();
       for (let i = 0; i < 2; i++) {
@@ -19,7 +19,7 @@ export function suspendingContract(open: OpenInstances): void {
       }
     });
 
-    test('a paused one is renewed and ended as any other', async () => {
+    test('a paused instance can be renewed and ended', async () => {
       const { instances, leases, suspensions, ready } = await open();
       const { id } = await ready();
       await suspensions.pause(id);
@@ -30,7 +30,7 @@ export function suspendingContract(open: OpenInstances): void {
       expect(await suspensions.resume(id)).toEqual({ kind: 'refused' });
     });
 
-    test('are refused to what does not serve, and know nothing of the unknown', async () => {
+    test('are refused unless the instance serves, and absent for an unknown id', async () => {
       const { suspensions, create, draining } = await open();
       for (const { id } of [await create(), await draining()]) {
         expect(await suspensions.pause(id)).toBe('refused');
