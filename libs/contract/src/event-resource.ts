@@ -11,16 +11,16 @@ export const eventSchema = z
     seq: z
       .string()
       .openapi({ description: 'Position of the event in the stream, the same on every replica.' }),
-    type: z.enum(EVENT_TYPES),
-    time,
+    type: z.enum(EVENT_TYPES).describe('What happened.'),
+    time: time.describe('When it happened.'),
     id: z.string().openapi({ description: 'Id of the instance.' }),
-    template: z.string(),
-    state: z.enum(STATES as [string, ...string[]]),
-    reason: endReasonSchema.optional(),
-    message: z.string().optional(),
-    generation: z.int(),
-    expiresAt: time,
-    metadata: z.record(z.string(), z.string()),
+    template: z.string().describe('Name of the template.'),
+    state: z.enum(STATES as [string, ...string[]]).describe('State after the change.'),
+    reason: endReasonSchema.optional().describe('Why the instance ended.'),
+    message: z.string().optional().describe('Explanation for people.'),
+    generation: z.int().describe('Generation of the instance.'),
+    expiresAt: time.describe('Deadline of the instance.'),
+    metadata: z.record(z.string(), z.string()).describe('Key-value pairs of the creation request.'),
   })
   .openapi('Event');
 

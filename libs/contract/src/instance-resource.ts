@@ -16,32 +16,32 @@ export const endReasonSchema = z.enum([
 
 const statusSchema = z
   .object({
-    state: z.enum(STATES as [string, ...string[]]),
+    state: z.enum(STATES as [string, ...string[]]).describe('Current state.'),
     reason: endReasonSchema
       .optional()
       .openapi({ description: 'Why the instance ended. Absent while it lives.' }),
     message: z.string().optional().openapi({
       description: 'Explanation for people: the start step, or why the instance ended.',
     }),
-    lastTransitionAt: time,
+    lastTransitionAt: time.describe('When the state changed last.'),
   })
   .openapi('Status');
 
 /** An instance in the control API. Times are RFC 3339. */
 export const instanceSchema = z
   .object({
-    id: z.string(),
-    template: z.string(),
+    id: z.string().describe('Id, which is part of the address.'),
+    template: z.string().describe('Name of the template.'),
     status: statusSchema,
-    url: z.url(),
+    url: z.url().describe('Address for visitors.'),
     timeout: z.int().openapi({ description: 'Time to live in seconds, counted from ready.' }),
-    createdAt: time,
+    createdAt: time.describe('When the instance was created.'),
     startedAt: time.optional().openapi({ description: 'When the instance became ready.' }),
     expiresAt: time.openapi({
       description: 'Deadline. Before the instance is ready: the deadline of its start.',
     }),
     maxExpiresAt: time.openapi({ description: 'Maximum deadline. No renewal passes it.' }),
-    metadata: z.record(z.string(), z.string()),
+    metadata: z.record(z.string(), z.string()).describe('Key-value pairs of the creation request.'),
   })
   .openapi('Instance');
 
@@ -67,7 +67,7 @@ export type InstanceResource = z.infer<typeof instanceSchema>;
 
 export const instancePageSchema = z
   .object({
-    items: z.array(instanceSchema),
+    items: z.array(instanceSchema).describe('Instances, oldest first.'),
     nextCursor: z.string().optional().openapi({ description: 'Absent on the last page.' }),
   })
   .openapi('InstancePage');

@@ -27,14 +27,14 @@ export type LinkRequest = z.input<typeof linkRequestSchema>;
 /** A signed link. No other answer contains its URL. */
 export const linkSchema = z
   .object({
-    id: z.string(),
+    id: z.string().describe('Id of the link.'),
     url: z
       .url()
       .openapi({ description: 'The link. Everyone who has it may start instances with it.' }),
-    template: z.string(),
-    timeout: z.number().optional(),
-    uses: z.int(),
-    expiresAt: z.string(),
+    template: z.string().describe('Name of the template.'),
+    timeout: z.number().optional().describe('Time to live of each instance in seconds.'),
+    uses: z.int().describe('Number of instances that the link may start.'),
+    expiresAt: z.string().describe('When the link expires.'),
   })
   .openapi('Link');
 

@@ -25,12 +25,12 @@ export type LogsQuery = z.infer<typeof logsQuerySchema>;
 /** Current resource usage of an instance. */
 export const usageSchema = z
   .object({
-    readAt: z.iso.datetime({ offset: true }),
+    readAt: z.iso.datetime({ offset: true }).describe('When the usage was read.'),
     cpuSeconds: z.number().openapi({ description: 'CPU time since the start of the container.' }),
     memory: z
       .object({ used: z.int(), limit: z.int() })
       .openapi({ description: 'Bytes, without the page cache.' }),
-    pids: z.int(),
+    pids: z.int().describe('Number of processes and threads.'),
     network: z
       .object({ received: z.int(), sent: z.int() })
       .openapi({ description: 'Bytes since the start of the container.' }),

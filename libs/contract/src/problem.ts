@@ -5,10 +5,10 @@ import { PROBLEM_KINDS } from './problem-kinds.ts';
 /** An error as in RFC 9457. Each kind adds its own fields. */
 export const problemSchema = z
   .looseObject({
-    type: z.string(),
-    title: z.string(),
-    status: z.int(),
-    detail: z.string(),
+    type: z.string().describe('`urn:ephemera:problem:` and the kind.'),
+    title: z.string().describe('Title of the kind.'),
+    status: z.int().describe('The HTTP status.'),
+    detail: z.string().describe('What happened to this request, and what to do.'),
   })
   .openapi('Problem');
 

@@ -4,10 +4,10 @@ import { z } from './openapi-zod.ts';
 /** A template in the control API, with its current capacity. */
 const templateResourceSchema = z
   .object({
-    name: z.string(),
-    isDefault: z.boolean(),
+    name: z.string().describe('Name in `ephemera.yml`.'),
+    isDefault: z.boolean().describe('Whether a start without a name uses this template.'),
     port: z.int().openapi({ description: 'The main port.' }),
-    ports: z.record(z.string(), z.int()),
+    ports: z.record(z.string(), z.int()).describe('All ports by name.'),
     timeout: z.number().openapi({ description: 'Time to live in seconds, counted from ready.' }),
     maxTimeout: z
       .number()
@@ -18,8 +18,8 @@ const templateResourceSchema = z
       .openapi({ description: 'Idle timeout in seconds. Absent: none.' }),
     limits: z.object({
       memory: z.int().openapi({ description: 'Memory limit in bytes.' }),
-      cpus: z.number(),
-      pids: z.int(),
+      cpus: z.number().describe('CPU limit.'),
+      pids: z.int().describe('Limit of processes and threads.'),
     }),
     instances: z.int().openapi({ description: 'Number of live instances, warm ones included.' }),
     maxInstances: z
@@ -27,7 +27,7 @@ const templateResourceSchema = z
       .optional()
       .openapi({ description: 'Limit of the template. Absent: only the hosts limit it.' }),
     queued: z.int().openapi({ description: 'Length of the start queue.' }),
-    whenFull: z.enum(['queue', 'refuse']),
+    whenFull: z.enum(['queue', 'refuse']).describe('What happens to a start beyond the capacity.'),
     isFull: z.boolean().openapi({ description: 'Whether a start would be queued or refused now.' }),
     pool: z.object({
       size: z.int().openapi({ description: 'Desired number of warm instances.' }),
@@ -45,9 +45,15 @@ export const templateListSchema = z
 /** Number of instances and free capacity of the hosts. Absent: unlimited. */
 export const statsSchema = z
   .object({
-    instances: z.int(),
-    available: z.int().optional(),
-    capacity: z.int().optional(),
+    instances: z.int().describe('Number of live instances.'),
+    available: z
+      .int()
+      .optional()
+      .describe('Number of instances that can still start. Absent: unlimited.'),
+    capacity: z
+      .int()
+      .optional()
+      .describe('Number of instances that all hosts can hold. Absent: unlimited.'),
   })
   .openapi('Stats');
 
