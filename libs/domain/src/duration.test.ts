@@ -18,7 +18,7 @@ test.each([
 });
 
 test.each(['', '5', 's', '-5s', '+5s', '5 s', '5S', '.5s', '5s ', '1e3s', '0.1ms', `${2 ** 60}s`])(
-  '"%s" is no duration',
+  '"%s" is not a duration',
   (text) => {
     expect(parseDuration(text)).toBeUndefined();
   },

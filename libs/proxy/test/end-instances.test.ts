@@ -53,7 +53,7 @@ test('ends more than one page', async () => {
 
 test.each([
   ['?tempalte=a', /query parameter tempalte: unknown.*state, template, metadata/],
-  ['?template=', /query parameter template: must be names/],
+  ['?template=', /query parameter template: must be comma-separated/],
   ['?template=a&template=b', /query parameter template: given 2 times/],
   ['?metadata=user', /query parameter metadata\.0: must be key=value/],
   ['?metadata=u%3Da&metadata=u%3Db', /query parameter metadata: contains a key twice/],

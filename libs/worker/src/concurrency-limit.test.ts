@@ -4,11 +4,11 @@ import { limitConcurrency } from './concurrency-limit.ts';
 
 test('calls beyond the limit wait in order, and `last` calls run after all others', async () => {
   const through = limitConcurrency(2);
-  const begun: string[] = [];
+  const startedNames: string[] = [];
   const killRequests = new Map<string, () => void>();
   const work = (name: string, last?: 'last') =>
     through(() => {
-      begun.push(name);
+      startedNames.push(name);
       return new Promise<void>((resolve) => killRequests.set(name, resolve));
     }, last);
   const all = [work('a'), work('b'), work('pool', 'last'), work('c'), work('d')];
@@ -17,7 +17,7 @@ test('calls beyond the limit wait in order, and `last` calls run after all other
     killRequests.get(name)?.();
   }
   await Promise.all(all);
-  expect(begun).toEqual(['a', 'b', 'c', 'd', 'pool']);
+  expect(startedNames).toEqual(['a', 'b', 'c', 'd', 'pool']);
 });
 
 test('failed work frees its slot', async () => {

@@ -95,7 +95,7 @@ test('a schedule enlarges a pool for its period', async () => {
     schedule: [{ cron: '* * * * * *', ready: 4, for: 700, tz: 'UTC' }],
   });
   const { template } = (await pools.listPoolSpecs())[0] ?? {};
-  if (!template) throw new Error('nothing is wished for');
+  if (!template) throw new Error('there is no pool spec');
   await refills.schedule([template]);
   await waitFor('four', async () => (await alive()).length === 4);
   await warmUp();

@@ -111,15 +111,15 @@ test('an error in a requeued start does not end the instance that another worker
   const { id } = await asked();
   await inState(id, 'starting');
   await stopped.stop();
-  let begun = 0;
+  let starts = 0;
   work({
     async start(...args) {
-      begun++;
+      starts++;
       await held.promise;
       return fixture.containers.start(...args);
     },
   });
-  await waitFor('another to begin it', () => begun > 0);
+  await waitFor('another start', () => starts > 0);
   lost.reject(new ContainerStartError('Its container is gone.'));
   await nextAddressIndex();
   // By then, all Redis commands of the failed start have completed.

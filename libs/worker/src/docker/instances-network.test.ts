@@ -103,11 +103,11 @@ test.each([
     /has IPv6/,
   ],
   ['whose containers reach each other', { Options: {} }, /each other \(.*enable_icc\)/],
-  ['without a range for others', config({ Subnet: '10.230.0.0/16' }), /range "".*IPRange/],
+  ['without an IPRange', config({ Subnet: '10.230.0.0/16' }), /IPRange "" instead/],
   [
-    'with another range for others',
+    'with another IPRange',
     config({ Subnet: '10.230.0.0/16', IPRange: '10.230.128.0/24' }),
-    /range "10\.230\.128\.0\/24".* not 10\.230\.0\.0\/24/,
+    /IPRange "10\.230\.128\.0\/24" instead of 10\.230\.0\.0\/24/,
   ],
 ])('refuses a network %s, and says what to do', async (_, change, reason) => {
   const namespace = await foreignNetwork({ ...fit, ...change });
@@ -115,7 +115,7 @@ test.each([
   await expect(refused).rejects.toThrow(BootError);
   await expect(refused).rejects.toThrow(reason);
   await expect(refused).rejects.toThrow(`network "${namespace}"`);
-  await expect(refused).rejects.toThrow(/remove it, or give another EPHEMERA_NAMESPACE/);
+  await expect(refused).rejects.toThrow(/remove it, or set another EPHEMERA_NAMESPACE/);
 });
 
 test('accepts a foreign network with the same options', async () => {

@@ -50,7 +50,7 @@ test('the output of the script is returned', async () => {
 test('a helper has only the rights and resources that it needs', async () => {
   const { docker, namespace, left, there } = await open();
   const run = runInHostNetwork(docker, namespace, IMAGE)('echo on > /run/lock; exec sleep 600');
-  const ended = expect(run).rejects.toThrow('refused');
+  const ended = expect(run).rejects.toThrow('the firewall script failed');
   const id = await waitFor('it', async () => (await there()).find((text) => text !== left));
   const helper = docker.getContainer(id);
   await waitFor('its start', async () => (await helper.inspect()).State.Running);
@@ -68,7 +68,7 @@ test('a helper has only the rights and resources that it needs', async () => {
 test('a failed script is reported with its output', async () => {
   const { docker, namespace, there } = await open();
   const run = runInHostNetwork(docker, namespace, IMAGE, 0);
-  await expect(run('echo no chain >&2; exit 1')).rejects.toThrow(/refused: .*no chain/);
+  await expect(run('echo no chain >&2; exit 1')).rejects.toThrow(/script failed: .*no chain/);
   expect(await there()).toEqual([]);
 });
 
