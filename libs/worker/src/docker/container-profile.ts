@@ -55,38 +55,38 @@ const VOLUME_SIZE = 64 * 1024 ** 2;
 /** The options of the create call for the container of an instance. */
 export function containerProfile(
   instance: Instance,
-  place: ContainerPlacement,
+  placement: ContainerPlacement,
 ): ContainerCreateOptions {
   const { template } = instance;
   const { memory, cpus, pids } = template.limits;
   const fill = placeholders(instance);
   return {
-    name: place.name,
+    name: placement.name,
     Image: template.image,
-    Labels: place.labels,
+    Labels: placement.labels,
     Env: environment(instance).map(([name, value]) => `${name}=${fill(value)}`),
     ...(template.command && { Cmd: template.command.map(fill) }),
     ...(template.user !== undefined && { User: template.user }),
     // The daemon would run the health check of the image outside the limits of the instance.
     Healthcheck: { Test: ['NONE'] },
     HostConfig: {
-      ...place.isolation,
+      ...placement.isolation,
       ...ENFORCED,
       CapAdd: [...template.capAdd],
       Memory: memory,
       MemorySwap: memory,
-      ...cpuTime(cpus, place.cpuPeriod),
+      ...cpuTime(cpus, placement.cpuPeriod),
       CpuShares: Math.max(2, Math.round(cpus * WEIGHT)),
       PidsLimit: pids,
       ReadonlyRootfs: template.readOnly,
-      Tmpfs: tmpfs({ ...volumeMounts(place.volumes, template), ...template.tmpfs }),
-      NetworkMode: place.network,
-      Dns: template.egress ? [...place.resolvers] : UNREACHABLE_RESOLVER,
+      Tmpfs: tmpfs({ ...volumeMounts(placement.volumes, template), ...template.tmpfs }),
+      NetworkMode: placement.network,
+      Dns: template.egress ? [...placement.resolvers] : UNREACHABLE_RESOLVER,
       DnsSearch: ['.'],
     },
     NetworkingConfig: {
       EndpointsConfig: {
-        [place.network]: { IPAMConfig: { IPv4Address: place.address } },
+        [placement.network]: { IPAMConfig: { IPv4Address: placement.address } },
       },
     },
   };

@@ -20,13 +20,13 @@ const INSPECT_TIMEOUT_MS = 3_000;
 const LIST_TIMEOUT_MS = 9_000;
 
 /** The containers of one Docker daemon that belong to this deployment. Others are not listed. */
-export function dockerContainers(place: DockerHost): Containers {
-  const { docker, namespace, host } = place;
+export function dockerContainers(dockerHost: DockerHost): Containers {
+  const { docker, namespace, host } = dockerHost;
   const inspectLimit = limitConcurrency(INSPECT_CONCURRENCY);
   /** Skew of the daemon's clock, measured by the last list and reused within a scan. */
   let knownSkewMs: number | undefined;
   const measureSkew = async (): Promise<number> =>
-    (knownSkewMs = await daemonClockSkew(docker, place.now));
+    (knownSkewMs = await daemonClockSkew(docker, dockerHost.now));
   const labelled = (...more: string[]) => ({
     all: true,
     filters: {
@@ -56,7 +56,7 @@ export function dockerContainers(place: DockerHost): Containers {
   };
 
   return {
-    start: containerStarter(place, { inspect, remove }),
+    start: containerStarter(dockerHost, { inspect, remove }),
 
     async inspect(containerId) {
       const seen = await inspect(containerId);
@@ -107,7 +107,7 @@ export function dockerContainers(place: DockerHost): Containers {
             withDeadline('stop', stopGrace + DEFAULT_TIMEOUT_MS, call),
           );
         }
-        await place.archiveLog?.(id, container);
+        await dockerHost.archiveLog?.(id, container);
         await remove(Id);
       }
     },
@@ -152,7 +152,7 @@ export function dockerContainers(place: DockerHost): Containers {
         address,
         startedAt: Math.round(startedAt),
         paused: seen.State.Paused,
-        now: await place.now(),
+        now: await dockerHost.now(),
       });
     },
 

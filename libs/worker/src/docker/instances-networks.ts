@@ -98,13 +98,15 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
     };
     const found = await findNetworks(docker, namespace, false, isStart ? undefined : skip);
     // A recreated network may have another bridge.
-    const isKnown = (instancesNetwork: InstancesNetwork) =>
+    const isUnchanged = (instancesNetwork: InstancesNetwork) =>
       all.some((it) => isDeepStrictEqual(it, instancesNetwork));
     const usable: InstancesNetwork[] = [];
     for (const instancesNetwork of found) {
       // At the start, all networks are registered together later.
       const refusal =
-        isStart || isKnown(instancesNetwork) ? undefined : await options.claim(instancesNetwork);
+        isStart || isUnchanged(instancesNetwork)
+          ? undefined
+          : await options.claim(instancesNetwork);
       if (refusal === undefined) usable.push(instancesNetwork);
       else skip(instancesNetwork.name, new BootError(refusal));
     }
@@ -112,7 +114,7 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
     options.keep(found);
     await connectInfrastructure(docker, usable);
     for (const instancesNetwork of usable)
-      if (!isKnown(instancesNetwork)) await options.prepare(instancesNetwork);
+      if (!isUnchanged(instancesNetwork)) await options.prepare(instancesNetwork);
     await Promise.all(usable.map(count));
     all = usable;
     if (creationFailure && performance.now() >= creationFailure.until) creationFailure = undefined;

@@ -27,10 +27,10 @@ interface ContainerCalls {
 
 /** Creates and starts the containers of instances on a host. */
 export function containerStarter(
-  place: DockerHost,
+  dockerHost: DockerHost,
   { inspect, remove }: ContainerCalls,
 ): Containers['start'] {
-  const { docker, namespace, host, networks, resolvers, pulls, startLimit, cpuPeriod } = place;
+  const { docker, namespace, host, networks, resolvers, pulls, startLimit, cpuPeriod } = dockerHost;
 
   /** The volumes that an image declares. Undefined if the host does not have the image. */
   const volumesOf = async (image: string): Promise<string[] | undefined> => {
@@ -54,9 +54,9 @@ export function containerStarter(
     try {
       const volumes = await volumesOf(instance.template.image);
       if (!volumes) return undefined;
-      const where = { name, network: network.name, address, resolvers };
-      const spot = { ...where, labels, volumes, isolation, cpuPeriod };
-      const profile = containerProfile(instance, spot);
+      const networking = { name, network: network.name, address, resolvers };
+      const placement = { ...networking, labels, volumes, isolation, cpuPeriod };
+      const profile = containerProfile(instance, placement);
       return (await withDeadline('create', START_TIMEOUT_MS, docker.createContainer(profile))).id;
     } catch (error) {
       if (statusOf(error) === 409) {
@@ -90,15 +90,15 @@ export function containerStarter(
    * Creates and starts the container on one network. Undefined if the network has no free address
    * or port.
    */
-  const bringUp = async (
+  const createAndStart = async (
     instance: Instance,
     port: PortReservation,
     index: number,
     reportProgress: ReportProgress,
   ): Promise<StartedContainer | 'without image' | undefined> => {
-    const made = await create(instance, port.network, index);
-    if (made === undefined) return 'without image';
-    const container = docker.getContainer(made);
+    const createdId = await create(instance, port.network, index);
+    if (createdId === undefined) return 'without image';
+    const container = docker.getContainer(createdId);
     await reportProgress({ step: 'starting', message: 'Starting the container.' });
     try {
       await ignoreStatus([304], withDeadline('start', START_TIMEOUT_MS, container.start()));
@@ -119,7 +119,7 @@ export function containerStarter(
    * Starts the container on one network, after a pull if necessary. A pull does not occupy the
    * start limit.
    */
-  const tryOn = async (
+  const startOn = async (
     instance: Instance,
     port: PortReservation,
     nextAddressIndex: () => Promise<number>,
@@ -130,7 +130,7 @@ export function containerStarter(
     const priority = instance.pool === undefined ? undefined : 'last';
     const attempt = () =>
       startLimit(
-        async () => bringUp(instance, port, await nextAddressIndex(), reportProgress),
+        async () => createAndStart(instance, port, await nextAddressIndex(), reportProgress),
         priority,
       );
     const first = await attempt();
@@ -145,7 +145,7 @@ export function containerStarter(
     for (let attempt = 1; attempt <= MAX_ADDRESS_ATTEMPTS; attempt++) {
       const port = await networks.reserve();
       try {
-        const started = await tryOn(instance, port, nextAddressIndex, reportProgress);
+        const started = await startOn(instance, port, nextAddressIndex, reportProgress);
         if (started === 'superseded') return undefined;
         if (!started) continue;
         port.commit();
