@@ -1,6 +1,8 @@
 import { z } from './openapi-zod.ts';
 
-export const healthSchema = z.object({ status: z.literal('ok') }).openapi('Health');
+export const healthSchema = z
+  .object({ status: z.literal('ok').describe('Always `ok`.') })
+  .openapi('Health');
 
 export const readinessSchema = z
   .object({

@@ -28,11 +28,14 @@ export const usageSchema = z
     readAt: z.iso.datetime({ offset: true }).describe('When the usage was read.'),
     cpuSeconds: z.number().openapi({ description: 'CPU time since the start of the container.' }),
     memory: z
-      .object({ used: z.int(), limit: z.int() })
+      .object({ used: z.int().describe('Used memory.'), limit: z.int().describe('Memory limit.') })
       .openapi({ description: 'Bytes, without the page cache.' }),
     pids: z.int().describe('Number of processes and threads.'),
     network: z
-      .object({ received: z.int(), sent: z.int() })
+      .object({
+        received: z.int().describe('Received bytes.'),
+        sent: z.int().describe('Sent bytes.'),
+      })
       .openapi({ description: 'Bytes since the start of the container.' }),
   })
   .openapi('Usage');
