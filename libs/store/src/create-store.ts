@@ -9,28 +9,23 @@ import type {
   Suspensions,
 } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
-import { countStates } from './count-states.ts';
-import { emitExpiringEvents } from './expiring-events.ts';
-import { withHostLock } from './host-lock.ts';
+import { countStates, readCapacity, readTemplateUsage } from './read-capacity.ts';
+import type { CapacitySnapshot, TemplateUsage } from './read-capacity.ts';
+import { emitExpiringEvents } from './event-log.ts';
+import { withHostLock, redisHosts, redisAddresses } from './hosts.ts';
+import type { Hosts } from './hosts.ts';
 import { redisHostRegistry } from './host-registry.ts';
 import type { HostRegistry } from './host-registry.ts';
-import { redisHosts } from './hosts.ts';
-import type { Hosts } from './hosts.ts';
 import { redisLogArchive } from './log-archive.ts';
 import type { LogArchive } from './log-archive.ts';
 import type { Keys } from './keys.ts';
-import { readCapacity, readTemplateUsage } from './read-capacity.ts';
-import type { CapacitySnapshot, TemplateUsage } from './read-capacity.ts';
-import { redisAddresses } from './redis-addresses.ts';
-import { redisInstances } from './redis-instances.ts';
+import { redisInstances, redisProgress } from './redis-instances.ts';
 import type { InstanceStore } from './redis-instances.ts';
 import { redisIntake, redisStartQueue } from './redis-intake.ts';
-import { redisLeases } from './redis-leases.ts';
+import { redisLeases, redisSuspensions } from './redis-leases.ts';
 import { redisPools } from './redis-pools.ts';
-import { redisProgress } from './redis-progress.ts';
 import { redisRates } from './redis-rates.ts';
 import type { Rates } from './redis-rates.ts';
-import { redisSuspensions } from './redis-suspensions.ts';
 
 /** Every port that Redis implements over one shared connection. Blocking readers need their own. */
 export interface Store {

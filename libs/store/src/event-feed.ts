@@ -3,7 +3,8 @@ import { ApiError, isLater } from '@ephemera/domain';
 import type { InstanceEvent } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import { KeyedSignal } from './keyed-signal.ts';
-import { type EventSpan, lastEvent, readEvent, readEvents } from './event-log.ts';
+import { lastEvent, readEvent, readEvents } from './event-log.ts';
+import type { EventSpan } from './event-log.ts';
 import type { Keys } from './keys.ts';
 
 export interface EventFeedOptions {

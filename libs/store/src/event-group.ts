@@ -1,6 +1,7 @@
 import type { InstanceEvent } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
-import { type Entry, readEvent } from './event-log.ts';
+import { readEvent } from './event-log.ts';
+import type { Entry } from './event-log.ts';
 import type { Keys } from './keys.ts';
 import { loadScript, runScript } from './run-script.ts';
 

@@ -7,10 +7,9 @@ import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { keysOf } from './keys.ts';
-import { redisInstances } from './redis-instances.ts';
+import { redisInstances, redisProgress } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
-import { redisProgress } from './redis-progress.ts';
-import { redisSuspensions } from './redis-suspensions.ts';
+import { redisSuspensions } from './redis-leases.ts';
 
 let server: StartedRedis;
 let stores = 0;

@@ -2,7 +2,7 @@ import { startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { withHostLock } from './host-lock.ts';
+import { withHostLock } from './hosts.ts';
 
 let server: StartedRedis;
 let redis: Redis;

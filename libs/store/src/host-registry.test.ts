@@ -188,7 +188,9 @@ test('a heartbeat without a change writes no registration, and looks at no other
   const names = () => calls.map((call) => call.split(' ')[0]?.toLowerCase());
   await vi.waitUntil(() => names().includes('ping'), 10_000);
   monitor.disconnect();
-  expect(names().slice(0, names().indexOf('ping'))).toEqual([...['evalsha', 'time', 'get', 'zadd']]);
+  expect(names().slice(0, names().indexOf('ping'))).toEqual([
+    ...['evalsha', 'time', 'get', 'zadd'],
+  ]);
   expect(await redis.pttl(keys.registration('a'))).toBe(-1);
 });
 

@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import type { Capacity } from '@ephemera/domain';
+import type { Addresses } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 import { HOST_ALIVE_TIMEOUT_MS } from './limits.ts';
+import { loadScript, runScript } from './run-script.ts';
 
 /** A host and its last heartbeat. */
 export interface HostStatus {
@@ -61,4 +64,54 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
       return statuses;
     },
   };
+}
+
+const script = loadScript('next-address-index');
+
+/**
+ * Assigns a host's addresses in sequence, across all workers and restarts. Docker alone would reuse
+ * the lowest free address at once; a stale route or a pooled socket would then reach another
+ * instance. If Redis has lost the counter, the worker continues after the last index that it
+ * received.
+ */
+export function redisAddresses(redis: Redis, keys: Keys, host: string): Addresses {
+  let last = 0;
+  return {
+    async next() {
+      const index = await runScript(redis, script, [keys.addresses(host)], [last]);
+      last = Math.max(last, Number(index));
+      return Number(index);
+    },
+  };
+}
+
+const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
+
+/**
+ * A Redis that is out of memory cannot store the lock. The repairs free memory, so all workers go
+ * on.
+ */
+function unlessMemoryFull(error: unknown): 'OK' {
+  if (error instanceof Error && error.message.startsWith('OOM')) return 'OK';
+  throw error;
+}
+
+/**
+ * Runs `work` unless another worker of the host holds the lock at `key`; then returns undefined.
+ * The lock only saves work. Every repair may run twice at the same time.
+ */
+export async function withHostLock<T>(
+  redis: Redis,
+  key: string,
+  ttl: number,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  const token = randomUUID();
+  const taken = await redis.set(key, token, 'PX', ttl, 'NX').catch(unlessMemoryFull);
+  if (taken !== 'OK') return undefined;
+  try {
+    return await work();
+  } finally {
+    await redis.eval(RELEASE, 1, key, token);
+  }
 }

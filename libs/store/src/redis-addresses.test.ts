@@ -3,7 +3,7 @@ import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { keysOf } from './keys.ts';
-import { redisAddresses } from './redis-addresses.ts';
+import { redisAddresses } from './hosts.ts';
 
 let server: StartedRedis;
 let redis: Redis;

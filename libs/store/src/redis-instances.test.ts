@@ -7,8 +7,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
-import { redisLeases } from './redis-leases.ts';
-import { redisSuspensions } from './redis-suspensions.ts';
+import { redisLeases, redisSuspensions } from './redis-leases.ts';
 
 let server: StartedRedis;
 let stores = 0;

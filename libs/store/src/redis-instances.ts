@@ -1,15 +1,14 @@
 import { ApiError, isGuarded } from '@ephemera/domain';
 import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { AssignedToOtherHostError, HostCapacityError } from '@ephemera/lifecycle';
-import type { DrainOutcome, Instances, DrainReason } from '@ephemera/lifecycle';
+import type { DrainOutcome, Instances, DrainReason, Progress } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
 import { TOMBSTONE } from './limits.ts';
-import { listInstances } from './list-instances.ts';
+import { listInstances, withQueuePositions } from './list-instances.ts';
 import type { ListQuery, Page } from './list-instances.ts';
 import { loadScript, runScript } from './run-script.ts';
-import { withQueuePositions } from './queue-positions.ts';
 import { writeIntent } from './write-intent.ts';
 
 const scripts = {
@@ -198,6 +197,26 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
 
     async count() {
       return redis.zcard(keys.instances);
+    },
+  };
+}
+
+const script = loadScript('step');
+
+/**
+ * Stores the progress of starts: in the instance for the API, and in its route for waiting
+ * requests.
+ */
+export function redisProgress(redis: Redis, keys: Keys): Progress {
+  return {
+    async report({ id, generation }, { step, done, message }, timeoutMs = 0) {
+      const reply = await runScript(
+        redis,
+        script,
+        [keys.instance(id), keys.route(id)],
+        [generation, step, done ?? '', message, timeoutMs],
+      );
+      return reply === null ? undefined : (reply as number);
     },
   };
 }

@@ -6,9 +6,8 @@ import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/test
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { connectRedis, isRedisUnavailable } from './connect-redis.ts';
-import { withHostLock } from './host-lock.ts';
+import { withHostLock, redisAddresses } from './hosts.ts';
 import { keysOf } from './keys.ts';
-import { redisAddresses } from './redis-addresses.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
 

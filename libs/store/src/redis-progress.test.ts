@@ -4,8 +4,7 @@ import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';
 import { keysOf } from './keys.ts';
-import { redisInstances } from './redis-instances.ts';
-import { redisProgress } from './redis-progress.ts';
+import { redisInstances, redisProgress } from './redis-instances.ts';
 
 const keys = keysOf('test');
 let started: StartedRedis;
