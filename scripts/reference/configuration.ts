@@ -35,17 +35,14 @@ const APPS: readonly (readonly [app: string, schema: z.ZodType])[] = [
   [CLI, cli],
 ];
 
-const GROUPS: readonly (readonly [
-  title: string,
-  belongs: (services: readonly string[]) => boolean,
-])[] = [
-  ['All processes', (services) => services.length === 3],
-  ['Two processes', (services) => services.length === 2],
-  ['Proxy', (services) => services.length === 1 && services[0] === 'proxy'],
-  ['Worker', (services) => services.length === 1 && services[0] === 'worker'],
-  ['Dashboard', (services) => services.length === 1 && services[0] === 'dashboard'],
-  ['Command line', (services) => services.length === 0],
-];
+/** The heading of the settings that the same services read. */
+function groupOf({ readers }: Setting): string {
+  const services = readers.map(({ app }) => app).filter((app) => app !== CLI);
+  if (services.length === APPS.length - 1) return 'All processes';
+  if (services.length === 0) return 'Command line';
+  const title = services.join(' and ');
+  return title.charAt(0).toUpperCase() + title.slice(1);
+}
 
 function fieldsOf(schema: z.ZodType): [string, Field][] {
   const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
@@ -99,18 +96,12 @@ function settingText(setting: Setting): string {
 }
 
 function environmentText(): string {
-  const settings = allSettings();
-  const groupOf = ({ readers }: Setting) => {
-    const services = readers.map(({ app }) => app).filter((app) => app !== CLI);
-    return GROUPS.find(([, belongs]) => belongs(services))?.[0];
-  };
+  // In the order in which the apps declare the settings.
+  const groups = Map.groupBy(allSettings(), groupOf);
   return blocks(
-    ...GROUPS.map(([title]) => {
-      const members = settings.filter((setting) => groupOf(setting) === title);
-      return members.length === 0
-        ? ''
-        : blocks(`### ${title}`, ...members.map((setting) => settingText(setting)));
-    }),
+    ...[...groups].map(([title, settings]) =>
+      blocks(`### ${title}`, ...settings.map((setting) => settingText(setting))),
+    ),
   );
 }
 

@@ -29,7 +29,7 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 403,
     title: 'Forbidden',
     meaning:
-      'The instance requires its access token, or was started by another client. An invalid token gets this response for every id, whether or not the instance exists.',
+      'The instance requires its access token, or was started by another client. An invalid token gets this response whether or not the instance exists.',
     action: 'Send `Ephemera-Token`, or open the link of the creation response in the browser once.',
   },
   not_found: {
