@@ -77,7 +77,7 @@ function meaningOf({ readers }: Setting): string {
   const described = readers.filter(({ field }) => field.description !== undefined);
   const texts = [...new Set(described.map(({ field }) => field.description ?? ''))];
   if (texts.length < 2) return texts[0] ?? '';
-  return described.map(({ app, field }) => `- ${app}: ${field.description ?? ''}`).join('\n');
+  return described.map(({ app, field }) => `**${app}**: ${field.description ?? ''}`).join('\n\n');
 }
 
 function settingText(setting: Setting): string {
