@@ -6,11 +6,14 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** A wall clock of a process' own, that can be set while it runs; its monotonic clock stays true. */
+/**
+ * A wall clock for one process, which a test sets while the process runs. The monotonic clock is
+ * not changed.
+ */
 export interface FakedClock {
-  /** What the process is to be started with. */
+  /** Environment variables that the process must be started with. */
   readonly env: Readonly<Record<string, string>>;
-  /** Sets it to so many seconds beside the machine's. */
+  /** Sets the offset from the clock of this machine, in seconds. */
   set(seconds: number): Promise<void>;
   remove(): Promise<void>;
 }
@@ -41,6 +44,7 @@ async function findLibrary(): Promise<string | undefined> {
 async function install(): Promise<string> {
   await run('apt-get', ['install', '-y', '--no-install-recommends', 'faketime']);
   const library = await findLibrary();
-  if (library === undefined) throw new Error('the Debian package faketime could not be installed');
+  if (library === undefined)
+    throw new Error('the Debian package faketime was installed, but its library is missing');
   return library;
 }

@@ -21,9 +21,9 @@ interface Scenario {
   readonly help: string;
   /** Resolves to whether every invariant held. */
   readonly run: (options: Options) => Promise<boolean>;
-  /** The names that `--step` takes. */
+  /** The names that `--step` accepts. */
   readonly steps?: readonly string[];
-  /** Whether its processes can do without guards. */
+  /** Whether `--without` applies to it. */
   readonly takesGuards?: boolean;
 }
 
@@ -63,15 +63,15 @@ const allSteps = new Set(Object.values(SCENARIOS).flatMap(({ steps = [] }) => st
 
 const { names, values } = readCommandLine({
   command: 'npm run test:faults --',
-  summary: 'Injects faults and checks every invariant. Exits with 1 where one is broken.',
+  summary: 'Injects faults and checks every invariant. Exits with 1 if one is broken.',
   scenarios: Object.fromEntries(Object.entries(SCENARIOS).map(([name, { help }]) => [name, help])),
   options: {
     seed: { kind: 'number', help: 'Seed of the random choices.', default: 1 },
     runs: { kind: 'number', help: 'Runs per step; each scenario has its own default.' },
-    step: { kind: 'list', help: 'The only steps to inject faults at.', of: [...allSteps] },
+    step: { kind: 'list', help: 'Inject faults only at these steps.', of: [...allSteps] },
     without: {
       kind: 'list',
-      help: 'Guards to remove from the processes, to see that a fault is found.',
+      help: 'Guards to remove from the processes, to verify that the faults are detected.',
       of: Object.keys(GUARDS),
     },
   },
@@ -83,10 +83,10 @@ stopOnSignals();
 for (const name of names) {
   print(`\n${name}, seed ${seed}`);
   const held = await SCENARIOS[name]?.run({ seed, runs, steps, without });
-  print(held ? `${name}: every invariant held` : `${name}: NOT every invariant held`);
+  print(held ? `${name}: every invariant held` : `${name}: an invariant was broken`);
   if (!held) process.exitCode = 1;
 }
-// Nothing that a scenario has left open may keep the command from ending.
+// Handles that a scenario left open must not delay the exit.
 process.exit();
 
 function checkScenario(name: string): void {

@@ -1,11 +1,11 @@
-/** What the command line says. */
+/** Options of the command line. */
 export interface Options {
-  /** The same seed makes the same choices. */
+  /** Runs with the same seed make the same random choices. */
   readonly seed: number;
   /** Runs per step; each scenario has its own default. */
   readonly runs: number | undefined;
-  /** The steps that faults are injected at; all where empty. */
+  /** Steps at which faults are injected. An empty list means all steps. */
   readonly steps: readonly string[];
-  /** Guards that are removed from the processes. */
+  /** Guards to remove from the processes. */
   readonly without: readonly string[];
 }

@@ -1,7 +1,7 @@
 import { median, print, table } from '@ephemera/test-support';
 import type { Broken } from './invariants/invariants.ts';
 
-/** How much of what one recovery left broken is shown. */
+/** How many violations of one recovery are printed. */
 const SHOWN = 12;
 
 interface Row {
@@ -12,12 +12,12 @@ interface Row {
   readonly recoveries: number[];
 }
 
-/** What a scenario counted, by step. */
+/** The results of a scenario, by step. */
 export class Report {
   readonly #rows = new Map<string, Row>();
   readonly #found = new Set<string>();
 
-  /** Counts a run of a step; `injected` is false where its process never made the call. */
+  /** Counts a run of a step. `injected` is false if the process never made the call. */
   run(step: string, injected: boolean): void {
     const row = this.#row(step);
     row.runs++;
@@ -27,7 +27,7 @@ export class Report {
 
   /** Counts a recovery after runs of these steps. */
   recovered(steps: readonly string[], took: number, broken: readonly Broken[]): void {
-    // What stays broken is printed and counted only where it was found first.
+    // A lasting violation is printed and counted only at its first recovery.
     const fresh = broken
       .map(({ invariant, what }) => `${invariant}: ${what}`)
       .filter((found) => !this.#found.has(found));
@@ -39,7 +39,7 @@ export class Report {
     for (const found of fresh) this.#found.add(found);
     for (const found of fresh.slice(0, SHOWN)) print(`BROKEN ${found}`);
     if (fresh.length > SHOWN) print(`and ${fresh.length - SHOWN} more`);
-    if (fresh.length > 0) print(`after ${steps.join(', ')}`);
+    if (fresh.length > 0) print(`found after: ${steps.join(', ')}`);
   }
 
   /** Whether something ran, every step had a fault, and no invariant was broken. */

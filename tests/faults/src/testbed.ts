@@ -7,7 +7,7 @@ import { type Deployment, type Random, deploy, print, randomFrom } from '@epheme
 import type { Redis } from 'ioredis';
 import { type Broken, INVARIANTS, check } from './invariants/invariants.ts';
 import { Oracle } from './invariants/oracle.ts';
-import { look } from './invariants/read-snapshot.ts';
+import { readSnapshot } from './invariants/read-snapshot.ts';
 import type { Invariant, Snapshot } from './invariants/snapshot.ts';
 import { type Background, startBackground } from './load/background.ts';
 import type { ClientPorts } from './load/clients.ts';
@@ -15,62 +15,62 @@ import { type Daemon, daemonOf } from './load/daemon.ts';
 import { Expectations } from './load/expectations.ts';
 import { startReceiver } from './load/receiver.ts';
 import { templatesOf } from './load/templates.ts';
-import { closing } from './open.ts';
+import { registerCleanup } from './open.ts';
 
-/** A deployment under work, with somebody who looks at everything. */
+/** A deployment with background load, and access to its state. */
 export interface Testbed extends ClientPorts {
   readonly redis: Redis;
   readonly keys: Keys;
   readonly daemon: Daemon;
   readonly random: Random;
   readonly background: Background;
-  /** Looks at everything there is now. */
-  look(): Promise<Snapshot>;
-  /** Pauses the background and waits until every invariant holds; tells what does not. */
+  /** Reads the current state. */
+  readSnapshot(): Promise<Snapshot>;
+  /** Pauses the background, waits until every invariant holds, and returns the violations. */
   recovered(options?: RecoveredOptions): Promise<Recovery>;
-  /** Takes everything away again. */
+  /** Removes everything that the testbed started. */
   stop(): Promise<void>;
 }
 
 export interface RecoveredOptions {
-  /** All of them where absent. */
+  /** All invariants by default. */
   readonly invariants?: readonly Invariant[];
-  /** When the recovery began, on the monotonic clock; now where absent. */
+  /** Start of the recovery on the monotonic clock; now by default. */
   readonly since?: number;
 }
 
 export interface Recovery {
-  /** How long it took until every invariant held, ms. */
+  /** Time until the result was final, ms. */
   readonly took: number;
-  /** What did not hold when the time was up. */
+  /** The invariants that did not hold by their deadline. */
   readonly broken: readonly Broken[];
 }
 
 export interface TestbedOptions {
   readonly seed: number;
   readonly workers?: number;
-  /** Starts what is to be there before the work begins: nobody is told of what was before the first worker. */
+  /** Starts further processes before the background starts. */
   readonly prepare?: (site: Deployment) => Promise<unknown>;
   readonly proxies?: number;
   readonly redisArgs?: string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** What is started, and how; the deaths of a few seconds that the scenarios want where absent. */
+  /** Templates to start; by default those with deadlines of a few seconds. */
   readonly templates?: (receiverPort: number) => string;
   readonly work?: (ports: ClientPorts) => Background;
-  /** Where the daemon listens; the one of this machine where absent. */
+  /** Socket of the daemon; by default the one of this machine. */
   readonly socketPath?: string;
 }
 
-/** How long to leave the machine to the deployment between two looks, ms. */
-const BETWEEN_LOOKS = 400;
+/** Interval between two snapshots, ms. The deployment needs the CPU meanwhile. */
+const SNAPSHOT_INTERVAL_MS = 400;
 
 export async function startTestbed(options: TestbedOptions): Promise<Testbed> {
   const { seed, socketPath = '/var/run/docker.sock' } = options;
   const { templates = templatesOf, work = startBackground } = options;
   const receiver = await startReceiver();
-  // What was started is taken away again also where the run is broken off.
+  // Cleanup functions, which also run if the run is interrupted.
   const stops: (() => Promise<void> | void)[] = [() => receiver.stop()];
-  const stop = closing(async () => {
+  const stop = registerCleanup(async () => {
     for (let next = stops.pop(); next; next = stops.pop()) await next();
   });
   const site = await deploy({
@@ -107,15 +107,15 @@ export async function startTestbed(options: TestbedOptions): Promise<Testbed> {
     keys,
     daemon,
     background,
-    look: () => look(ports),
+    readSnapshot: () => readSnapshot(ports),
     async recovered({ invariants = INVARIANTS, since = performance.now() } = {}) {
       await background.pause();
       const oracle = new Oracle();
       for (;;) {
         const took = performance.now() - since;
-        const broken = check(await look(ports), invariants);
+        const broken = check(await readSnapshot(ports), invariants);
         if (!oracle.observe(broken, took)) {
-          await sleep(BETWEEN_LOOKS);
+          await sleep(SNAPSHOT_INTERVAL_MS);
           continue;
         }
         if (oracle.verdict.length > 0) keepLogs(site);
@@ -126,7 +126,7 @@ export async function startTestbed(options: TestbedOptions): Promise<Testbed> {
   };
 }
 
-/** What every process has written, for whoever asks why something was broken. */
+/** Saves the logs of all processes for the analysis of a violation. */
 function keepLogs({ namespace, workers, proxies }: Deployment): void {
   const folder = join(import.meta.dirname, '../test-results');
   mkdirSync(folder, { recursive: true });

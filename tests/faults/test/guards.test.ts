@@ -9,31 +9,31 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { GUARDS, withoutWorkerGuards } from '../src/injection/guards.ts';
 
-// A guard whose removal changes nothing would let a run without it show nothing.
+// If the removal of a guard had no effect, the scenarios with `--without` would prove nothing.
 
 const HOST = 'host';
 let server: StartedRedis;
 let redis: Redis;
 let turn = 0;
-const closing: (() => Promise<void>)[] = [];
+const cleanups: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
   server = await startRedis();
   redis = new Redis(server.url, { maxRetriesPerRequest: null });
 });
 afterAll(async () => {
-  for (const close of closing) await close();
+  for (const close of cleanups) await close();
   redis.disconnect();
   await server.stop();
 });
 
-/** The ports of a worker that does without some guards, over a namespace of its own. */
+/** The dependencies of a worker without some guards, with a separate namespace. */
 function open(without: readonly string[]) {
   const keys = keysOf(`guards-${turn++}`);
   const made = withoutWorkerGuards(workerDependencies, without);
   const { instances } = made.createStore(redis, keys, 60_000);
   const { killJobs, spawns, close } = made.createProducers(redis, keys.queuePrefix);
-  closing.push(close);
+  cleanups.push(close);
   const containers = memoryContainers();
   const spawned: string[] = [];
   const killed: Instance[] = [];
@@ -60,28 +60,28 @@ function open(without: readonly string[]) {
 }
 type Open = ReturnType<typeof open>;
 
-/** A new instance whose container runs, and whose state is `starting`. */
+/** Creates an instance with a running container and the state `starting`. */
 async function started({ instances, containers }: Open): Promise<Instance> {
   const { id, generation } = await instances.create(sampleDraft());
-  const begun = await instances.assignToHost(id, generation, HOST);
-  if (!begun) throw new Error('it could not be begun');
+  const assigned = await instances.assignToHost(id, generation, HOST);
+  if (!assigned) throw new Error('the instance could not be assigned');
   await containers.start(
-    begun,
+    assigned,
     () => Promise.resolve(9),
     () => Promise.resolve(true),
   );
-  return begun;
+  return assigned;
 }
 
 async function ready(of: Open): Promise<Instance> {
   const { id, generation } = await started(of);
   await of.instances.markReady(id, generation, '10.0.0.9');
   const instance = await of.instances.get(id);
-  if (!instance) throw new Error('it is gone');
+  if (!instance) throw new Error('the instance does not exist');
   return instance;
 }
 
-/** What each guard protects, as a number that differs where it is removed. */
+/** For each guard, a value that changes when the guard is removed. */
 const PROTECTS: Readonly<Record<string, (of: Open) => Promise<unknown>>> = {
   're-arming': async (of) => {
     await ready(of);
@@ -99,7 +99,7 @@ const PROTECTS: Readonly<Record<string, (of: Open) => Promise<unknown>>> = {
     const { id } = await ready(of);
     const outcome = await of.instances.startDraining(id, 'request');
     if (outcome.kind === 'draining') await of.instances.finalize(id, outcome.instance.generation);
-    // A container that is as young as the scan is left alone.
+    // Reconciliation ignores containers that are younger than its scan.
     await sleep(5);
     await of.reconcile();
     return (await of.containers.list()).length;
@@ -136,15 +136,18 @@ const PROTECTS: Readonly<Record<string, (of: Open) => Promise<unknown>>> = {
   },
 };
 
-test('each guard has a case here', () => {
+test('every guard has a case in this file', () => {
   expect(Object.keys(PROTECTS).sort()).toEqual(Object.keys(GUARDS).sort());
 });
 
-test.each(Object.entries(PROTECTS))('%s: its removal takes effect', async (name, observe) => {
-  const guarded = await observe(open([]));
-  expect(await observe(open([name]))).not.toEqual(guarded);
-});
+test.each(Object.entries(PROTECTS))(
+  '%s: the removal of the guard has an effect',
+  async (name, observe) => {
+    const guarded = await observe(open([]));
+    expect(await observe(open([name]))).not.toEqual(guarded);
+  },
+);
 
-test('a name that is no guard is refused with the names that exist', () => {
+test('an unknown guard is refused with the names of all guards', () => {
   expect(() => withoutWorkerGuards(workerDependencies, ['none'])).toThrow(/no guard none.*orphans/);
 });

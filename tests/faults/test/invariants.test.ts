@@ -3,7 +3,7 @@ import { INVARIANTS, check } from '../src/invariants/invariants.ts';
 import type { Snapshot } from '../src/invariants/snapshot.ts';
 import { ID, NOW, UNTIL, container, eventOf, snapshotOf, withInstance } from './snapshot.ts';
 
-test('where all is well nothing is told', () => {
+test('a correct snapshot has no violation', () => {
   expect(check(snapshotOf())).toEqual([]);
 });
 
@@ -14,13 +14,13 @@ const asked = (change: object) => {
   return snapshot.expectations;
 };
 
-/** What each invariant is there to find. */
+/** For each invariant, a change that violates it. */
 const BROKEN: Readonly<Record<string, Partial<Snapshot>>> = {
   'no container past its deadline': { now: UNTIL + 2_000 },
   'nothing killed before its deadline': { ends: new Map([[ID, [UNTIL - 1_000]]]) },
-  'one container an id': { containers: [container, { ...container, Id: 'c2' }] },
+  'one container per id': { containers: [container, { ...container, Id: 'c2' }] },
   'live instances = containers = kill jobs, and their routes': { killJobs: [] },
-  'nothing half done': { spawnJobs: [{ id: ID, generation: 7 }] },
+  'no unfinished operation': { spawnJobs: [{ id: ID, generation: 7 }] },
   'no network and no address without an owner': {
     networks: [{ Id: 'n1', Name: 'e2e', Containers: { c1: {}, c9: {} } }],
   },
@@ -30,35 +30,35 @@ const BROKEN: Readonly<Record<string, Partial<Snapshot>>> = {
   'no key without an owner': { keys: new Map([['route:b2', -1]]) },
   'no acknowledged creation lost': { instances: new Map() },
   'no acknowledged renewal lost': { instances: withInstance({ expiresAt: UNTIL - 1 }) },
-  'one instance a creation, however often it is sent': {
+  'one instance per creation key': {
     events: [eventOf({}), eventOf({ id: 'b2', seq: '1-0' })],
   },
   'every event has reached its webhook': { deliveries: new Map() },
-  'metrics agree with what is there': { metrics: [{ app: 'w', text: 'ephemera_instances 2\n' }] },
-  'nothing wrong in the answers': {
+  'metrics match the state': { metrics: [{ app: 'w', text: 'ephemera_instances 2\n' }] },
+  'no violation in the responses': {
     expectations: (() => {
       const { expectations } = snapshotOf();
-      expectations.tell('no answer from another instance', 'a1 was answered by b2');
+      expectations.recordViolation('no answer from another instance', 'a1 got a response from b2');
       return expectations;
     })(),
   },
 };
 
-test('each invariant has a snapshot here that breaks it', () => {
+test('every invariant has a case in this file', () => {
   expect(Object.keys(BROKEN).sort()).toEqual(INVARIANTS.map(({ name }) => name).sort());
 });
 
-test.each(Object.entries(BROKEN))('%s: what breaks it is told', (name, change) => {
+test.each(Object.entries(BROKEN))('%s: a violation is detected', (name, change) => {
   expect(check(snapshotOf(change)).map(({ invariant }) => invariant)).toContain(name);
 });
 
-/** Everything that an instance which ended by request may leave behind. */
+/** Everything that an instance may leave behind after a kill by request. */
 const LEFT: Readonly<Record<string, Partial<Snapshot>>> = {
   'its container': { containers: [container] },
   'its kill job': { killJobs: [{ id: ID, generation: 7 }] },
-  'its place among the live': { sets: new Map([['instances', [ID]]]) },
-  'its route, without an end': { keys: new Map([[`route:${ID}`, -1]]) },
-  'its room on the host': { used: new Map([['host', { instances: '1' }]]) },
+  'its entry in the set of instances': { sets: new Map([['instances', [ID]]]) },
+  'its route without an expiry': { keys: new Map([[`route:${ID}`, -1]]) },
+  'its capacity reservation': { used: new Map([['host', { instances: '1' }]]) },
   'its address': { networks: [{ Id: 'n1', Name: 'e2e', Containers: { c1: {} } }] },
 };
 const over = {
@@ -67,15 +67,18 @@ const over = {
   expectations: asked({ killAskedAt: NOW - 1 }),
 };
 
-test('an instance that ended and left nothing is well', () => {
+test('an ended instance that left nothing behind is no violation', () => {
   expect(check(snapshotOf(over))).toEqual([]);
 });
 
-test.each(Object.entries(LEFT))('an instance that ended and left %s is told', (_, left) => {
-  expect(check(snapshotOf({ ...over, ...left }))).not.toEqual([]);
-});
+test.each(Object.entries(LEFT))(
+  'an ended instance that left %s behind is a violation',
+  (_, left) => {
+    expect(check(snapshotOf({ ...over, ...left }))).not.toEqual([]);
+  },
+);
 
-test('a failed start is no loss where somebody spoilt starts, at that time and in these words', () => {
+test('a failed start is no violation in an expected period with a matching message', () => {
   const failed = { state: 'failed', reason: 'start_failed', lastTransitionAt: NOW } as const;
   const of = (message: string, from: number) => {
     const expectations = asked({});

@@ -6,34 +6,34 @@ import { Report } from '../src/report.ts';
 const leak: Broken = { invariant: 'no leak', what: 'a1 is there' };
 const slow: Broken = { ...leak, timeoutMs: 60_000 };
 
-test('what holds is heard out at once', () => {
+test('a snapshot without violations is final at once', () => {
   const oracle = new Oracle();
   expect(oracle.observe([], 5)).toBe(true);
   expect(oracle.verdict).toEqual([]);
 });
 
-test('what is mended within its time does not count', () => {
+test('a violation that ends within its time limit does not count', () => {
   const oracle = new Oracle();
   expect(oracle.observe([leak], 29_000)).toBe(false);
   expect(oracle.observe([], 29_500)).toBe(true);
   expect(oracle.verdict).toEqual([]);
 });
 
-test('what is still broken when its time is up counts, once it is certain', () => {
+test('a violation after its time limit counts once later snapshots confirm it', () => {
   const oracle = new Oracle();
   expect(oracle.observe([leak], 30_001)).toBe(false);
   expect(oracle.observe([leak], 34_002)).toBe(true);
   expect(oracle.verdict).toEqual([leak]);
 });
 
-test('what a look soon after does not find any more was life that went on', () => {
+test('a late violation that the next snapshot does not confirm does not count', () => {
   const oracle = new Oracle();
   oracle.observe([leak], 31_000);
   expect(oracle.observe([], 32_000)).toBe(true);
   expect(oracle.verdict).toEqual([]);
 });
 
-test('what is told in other words at every look counts too', () => {
+test('a violation whose text changes in every snapshot counts', () => {
   const oracle = new Oracle();
   const at = (took: number) => oracle.observe([{ ...leak, what: `${took} ms late` }], took);
   for (let took = 31_000; took <= 51_000; took += 1_000) expect(at(took)).toBe(false);
@@ -41,7 +41,7 @@ test('what is told in other words at every look counts too', () => {
   expect(oracle.verdict).toHaveLength(1);
 });
 
-test('what may take longer is given longer', () => {
+test('an invariant with a longer time limit is checked later', () => {
   const oracle = new Oracle();
   expect(oracle.observe([slow], 50_000)).toBe(false);
   expect(oracle.observe([slow], 60_001)).toBe(false);
@@ -49,9 +49,9 @@ test('what may take longer is given longer', () => {
   expect(oracle.verdict).toEqual([slow]);
 });
 
-test('a report holds where every step was injected and nothing was broken', () => {
+test('a report holds if every step had a fault and no invariant was broken', () => {
   const report = new Report();
-  // Nothing that ran has shown nothing.
+  // A report without runs proves nothing.
   expect(report.holds).toBe(false);
   report.run('create', true);
   report.run('create', false);

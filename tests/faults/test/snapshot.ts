@@ -51,13 +51,13 @@ export function eventOf(change: Partial<InstanceEvent>): InstanceEvent {
   return { seq: '1-0', type: 'ready', time: NOW, state: 'ready', ...of, ...never, ...change };
 }
 
-/** A snapshot that breaks no invariant, with changes. */
+/** A snapshot without violations, with these changes. */
 export function snapshotOf(change: Partial<Snapshot> = {}): Snapshot {
   const { template } = instance;
   const expectations = new Expectations();
   expectations.created({
     ...{ id: ID, key: 'its key', template: template.name, born: NOW - 2_000 },
-    ...{ toldUntil: UNTIL, killAskedAt: undefined },
+    ...{ promisedUntil: UNTIL, killAskedAt: undefined },
   });
   const { memory, cpus } = template.limits;
   return {
@@ -92,7 +92,7 @@ export function snapshotOf(change: Partial<Snapshot> = {}): Snapshot {
   };
 }
 
-/** The instance with what is changed, as the only one that Redis knows. */
+/** The instance with these changes, as the only one in Redis. */
 export function withInstance(change: Partial<Instance>): Map<string, Instance> {
   return new Map([[ID, { ...instance, ...change }]]);
 }

@@ -7,33 +7,47 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Where a program runs: on the machine, in the world beyond it, or in the network of a process. */
+/**
+ * Where a program runs: on the machine, in the simulated world outside it, or in the network
+ * namespace of the process with that id.
+ */
 export type Place = 'host' | 'world' | number;
 
-/** A machine of the test's own: network and mounts that nobody else has, and a world beyond it. */
+/**
+ * A simulated machine with its own network and mount namespaces, and a simulated world outside it.
+ */
 export interface OwnMachine {
-  /** For what runs on it; gone with it. */
+  /** A folder for the files of a test. `stop` removes it. */
   readonly folder: string;
-  /** Starts a program, ended by `stop` at the latest. */
+  /** Starts a program. `stop` kills it if it still runs. */
   spawnIn(place: Place, ...command: string[]): ChildProcess;
-  /** Runs a shell script on the machine, and gives what it printed. */
+  /** Runs a shell script on the machine and returns its output. */
   hostSays(script: string): Promise<string>;
   inWorld(script: string): Promise<string>;
   stop(): Promise<void>;
 }
 
 export interface OwnMachineOptions {
-  /** What programs on the machine find in /etc/resolv.conf; no resolver answers where absent. */
+  /**
+   * Content of /etc/resolv.conf on the machine. By default it names a resolver that does not
+   * answer.
+   */
   readonly resolvConf?: string;
-  /** Addresses of the world: all that is not the machine's own is routed there. */
+  /** Addresses in the simulated world. The machine routes all traffic to other networks there. */
   readonly world?: readonly string[];
 }
 
-/** The machine's address towards the world, and the world's towards it (TEST-NET-2). */
+/**
+ * Address of the machine on the link to the world, and address of the world on that link
+ * (TEST-NET-2).
+ */
 export const MACHINE = '198.51.100.1';
 export const WORLD = '198.51.100.2';
 
-/** Holds the mounts of the machine while it lives, however whoever started it ends. */
+/**
+ * Keeps the mount namespace of the machine. `cat` exits when its standard input closes, however the
+ * test process exits.
+ */
 const HOLD = `mount --bind "$1" /etc/resolv.conf && echo held && exec cat >/dev/null`;
 
 export async function startOwnMachine(options: OwnMachineOptions = {}): Promise<OwnMachine> {
@@ -55,7 +69,7 @@ export async function startOwnMachine(options: OwnMachineOptions = {}): Promise<
   };
   const stop = async (): Promise<void> => {
     await Promise.all(children.map((child) => endProcess(child, 'SIGKILL')));
-    // What a daemon that died has left: the keepers of its containers are in the machine's network.
+    // A killed dockerd leaves the shims of its containers in the network namespace of the machine.
     const left = `for pid in $(ip netns pids ${names.host}); do pkill -9 -P $pid; kill -9 $pid; done`;
     await run('sh', ['-c', left]).catch(() => undefined);
     await endProcess(principal);
@@ -109,12 +123,12 @@ async function startHolder(args: readonly string[]): Promise<ChildProcess> {
   child.stderr.setEncoding('utf8').on('data', (text: string) => (log += text));
   await new Promise<void>((resolve, reject) => {
     child.stdout.once('data', () => resolve());
-    child.once('exit', () => reject(new Error(`no machine could be made: ${log}`)));
+    child.once('exit', () => reject(new Error(`the machine could not be created: ${log}`)));
   });
   return child;
 }
 
-/** Ends a process that was started, and waits until it has ended. */
+/** Signals a process and waits until it exits. */
 export async function endProcess(
   child: ChildProcess | undefined,
   signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM',

@@ -6,7 +6,7 @@ import type { Fault, Moment } from './process-plan.ts';
 export interface FaultPoint {
   readonly call: PortCall;
   readonly moment: Moment;
-  /** The longest delay of a fault during the call, ms. */
+  /** Longest delay of a fault with the moment `during`, ms. */
   readonly timeoutMs?: number;
 }
 
@@ -21,7 +21,9 @@ const at = (moment: Moment, call: PortCall, timeoutMs?: number): FaultPoint => (
   ...(timeoutMs !== undefined && { timeoutMs }),
 });
 
-/** The steps of a worker, in the order of an instance's life, each with its fault points. */
+/**
+ * The steps of a worker, in the order of the lifecycle of an instance, each with its fault points.
+ */
 export const WORKER_STEPS: Readonly<Record<string, readonly FaultPoint[]>> = {
   reserve: around('instances.assignToHost'),
   job: around('killJobs.schedule'),
@@ -47,7 +49,7 @@ export const WORKER_STEPS: Readonly<Record<string, readonly FaultPoint[]>> = {
   ],
 };
 
-/** The operations of a proxy. The scenario kills it from outside during its drain. */
+/** The operations of a proxy. For `drain`, the scenario kills the proxy from outside. */
 export const PROXY_STEPS: Readonly<Record<string, readonly FaultPoint[]>> = {
   claim: [
     ...around('intake.claimWarm'),
@@ -60,7 +62,10 @@ export const PROXY_STEPS: Readonly<Record<string, readonly FaultPoint[]>> = {
   drain: [at('before', 'drain')],
 };
 
-/** The fault of a step's run: the points in turn, the rest at random. */
+/**
+ * The fault of one run of a step. The runs go through the points in order; `nth` and `delay` are
+ * random.
+ */
 export function faultAt(
   points: readonly FaultPoint[],
   run: number,

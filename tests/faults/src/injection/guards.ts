@@ -3,9 +3,9 @@ import type { WorkerDependencies } from '@ephemera/worker';
 
 type StoreAndJobs = Pick<ProxyDependencies, 'createStore' | 'createProducers'>;
 
-/** Removes one guard. What is absent stays as it is. */
+/** Replaces the dependencies that implement one guard. A missing property changes nothing. */
 interface Removal {
-  /** From workers and proxies. */
+  /** Applies to workers and to proxies. */
   readonly store?: (base: StoreAndJobs) => Partial<StoreAndJobs>;
   readonly worker?: (base: WorkerDependencies) => WorkerDependencies;
 }
@@ -21,12 +21,15 @@ const reconcileWith = (change: (ports: ReconcilePorts) => Partial<ReconcilePorts
 
 const nothing = () => Promise.resolve();
 
-/** Guards, each with what removes it from a process of a test by wrapping its ports. */
+/** Guards by name. Each is removed from a test process by wrapping its dependencies. */
 export const GUARDS: Readonly<Record<string, Removal>> = {
   /** Reconciliation does not restore kill jobs. */
   're-arming': reconcileWith(({ killJobs }) => ({ killJobs: { ...killJobs, schedule: nothing } })),
 
-  /** Reconciliation does not complete an end that another process began: its reason is `due`. */
+  /**
+   * Reconciliation does not complete a kill that another process began. Reconciliation uses the
+   * reason `due`.
+   */
   finishing: reconcileWith(({ instances }) => ({
     instances: {
       ...instances,
@@ -43,16 +46,16 @@ export const GUARDS: Readonly<Record<string, Removal>> = {
   /** Reconciliation does not add lost spawn jobs again. */
   'asking again': reconcileWith(({ spawns }) => ({ spawns: { ...spawns, add: nothing } })),
 
-  /** The kill job is removed after the tombstone is written. */
+  /** The kill job is removed only after the tombstone is written. */
   'job before tombstone': { store: removeJobAfterTombstone },
 
-  /** An instance becomes ready whatever its state and its generation are. */
+  /** `markReady` ignores the state and the generation of the record. */
   'state and generation': {
     store: withInstances((instances, redis, keys) => ({
       async markReady(id, generation, address, host) {
         const published = await instances.markReady(id, generation, address, host);
         if (published) return published;
-        // The refusal is ignored: the record is changed to what the store would accept.
+        // Ignores the refusal: the record is changed so that the store accepts the call.
         const key = keys.instance(id);
         const [current, owner] = await redis.hmget(key, 'generation', 'host');
         if (host !== undefined && owner !== host) return undefined;
@@ -62,7 +65,7 @@ export const GUARDS: Readonly<Record<string, Removal>> = {
     })),
   },
 
-  /** A kill is counted by each process that ran it. */
+  /** Every process that runs a kill counts it. */
   'counted once': {
     store: withInstances((instances) => ({
       async finalize(id, generation, left) {
@@ -73,7 +76,10 @@ export const GUARDS: Readonly<Record<string, Removal>> = {
   },
 };
 
-/** Dependencies of a worker without some guards. @throws Error for a name that is not in `GUARDS` */
+/**
+ * Dependencies of a worker without these guards.
+ * @throws Error for a name that is not in `GUARDS`
+ */
 export function withoutWorkerGuards(
   base: WorkerDependencies,
   names: readonly string[],
@@ -84,7 +90,7 @@ export function withoutWorkerGuards(
   }, base);
 }
 
-/** The same for a proxy. A guard that only a worker has is ignored. */
+/** Dependencies of a proxy without these guards. Guards that only a worker has are ignored. */
 export function withoutProxyGuards(
   base: ProxyDependencies,
   names: readonly string[],
@@ -100,12 +106,14 @@ function guardOf(name: string): Removal {
   return guard;
 }
 
-/** All names, for messages. */
 function guardNames(): string {
   return Object.keys(GUARDS).join(', ');
 }
 
-/** A kill removes the job with the instance that `end` returned: that call waits for `bury`. */
+/**
+ * A kill cancels its job with the instance that `startDraining` returned. That cancellation is
+ * delayed until `finalize` has run.
+ */
 function removeJobAfterTombstone(base: StoreAndJobs): StoreAndJobs {
   const ended = new WeakSet<object>();
   const waiting = new Map<string, () => Promise<void>>();
@@ -146,7 +154,7 @@ function removeJobAfterTombstone(base: StoreAndJobs): StoreAndJobs {
 type CreateStore = StoreAndJobs['createStore'];
 type InstanceStore = ReturnType<CreateStore>['instances'];
 
-/** Replaces calls of the store of instances. */
+/** Replaces methods of the instance store. */
 function withInstances(
   change: (
     instances: InstanceStore,

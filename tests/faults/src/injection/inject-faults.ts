@@ -7,16 +7,16 @@ import { type Fault, markOf } from './process-plan.ts';
 export type SendSignal = (fault: Fault) => void;
 
 const sendSignal: SendSignal = (fault) => {
-  // Synchronous: nothing that is written later would leave the process.
+  // Synchronous: the process stops before an asynchronous write would complete.
   writeSync(2, `\n${markOf(fault)}\n`);
   process.kill(process.pid, fault.signal);
 };
 
-/** Watches the calls of wrapped ports, and injects each fault at its call. */
+/** Wraps ports and injects each fault at its call. */
 export class FaultInjector {
   readonly #waiting: Fault[];
   readonly #send: SendSignal;
-  /** Calls of the next fault's name since the previous fault. */
+  /** Matching calls since the previous fault. */
   #calls = 0;
 
   constructor(faults: readonly Fault[], send: SendSignal = sendSignal) {
@@ -24,7 +24,7 @@ export class FaultInjector {
     this.#send = send;
   }
 
-  /** The same object, whose methods are calls named `PORT.METHOD`. */
+  /** Wraps every method of a port as a call with the name `PORT.METHOD`. */
   port<T extends object>(port: string, object: T): T {
     return new Proxy(object, {
       get: (target, property) => {
@@ -32,7 +32,8 @@ export class FaultInjector {
         if (typeof property === 'symbol' || typeof value !== 'function') return value;
         return (...args: unknown[]) => {
           const call = () => Reflect.apply(value, target, args) as unknown;
-          // dockerode gives a handle without asking the daemon; the handle's methods are the calls.
+          // dockerode creates a handle without a request to the daemon. The methods of the handle
+          // are the calls.
           if (property === 'getContainer') return this.port('container', call() as object);
           return this.call(`${port}.${property}`, call);
         };
@@ -40,7 +41,7 @@ export class FaultInjector {
     });
   }
 
-  /** Makes one call, and injects the fault that waits for it before, during or after it. */
+  /** Makes one call. Injects the next fault before, during or after the call if it matches. */
   call<T>(name: string, make: () => T): T {
     const [next] = this.#waiting;
     if (next?.call !== name || ++this.#calls !== next.nth) return make();
@@ -50,7 +51,7 @@ export class FaultInjector {
     const settled = Promise.resolve(answer);
     if (next.moment === 'after') return settled.finally(() => this.#inject(next)) as T;
     const timer = setTimeout(() => this.#inject(next), next.delay);
-    // Where the call is faster than the delay, the fault happens at its end.
+    // A call that is shorter than the delay gets its fault at its end.
     return settled.finally(() => {
       if (this.#waiting[0] !== next) return;
       clearTimeout(timer);
@@ -67,7 +68,7 @@ export class FaultInjector {
 
 type StoreAndJobs = Pick<ProxyDependencies, 'createStore' | 'createProducers' | 'createRefills'>;
 
-/** What a worker and a proxy have in common. */
+/** The ports that a worker and a proxy share. */
 function withFaultyStore(base: StoreAndJobs, faults: FaultInjector): StoreAndJobs {
   return {
     createStore(...args) {

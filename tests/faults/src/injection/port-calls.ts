@@ -17,10 +17,10 @@ interface Ports extends Pick<Store, 'instances' | 'intake' | 'startQueue' | 'poo
   readonly containers: ReturnType<WorkerDependencies['createContainers']>;
 }
 
-/** A call that a fault can name. A port that is renamed or removed is a type error here. */
+/** A call that a fault can name. Renaming or removing a port causes a type error here. */
 export type PortCall =
   | { [Port in keyof Ports]: `${Port}.${keyof Ports[Port] & string}` }[keyof Ports]
   | 'probe'
   | 'deliver'
-  /** The drain of a proxy; the scenario kills it from outside. */
+  /** The drain of a proxy. The scenario kills the proxy from outside. */
   | 'drain';

@@ -1,48 +1,48 @@
 import { join } from 'node:path';
 import type { PortCall } from './port-calls.ts';
 
-/** When a fault happens: before a call, while it runs, or once it has settled. */
+/** When a fault is injected: before a call, while it runs, or after it has settled. */
 export type Moment = 'before' | 'during' | 'after';
 
-/** A signal that a process sends itself at a call of one of its ports. */
+/** A signal that a process sends to itself at a call of one of its ports. */
 export interface Fault {
   readonly call: PortCall;
   readonly moment: Moment;
-  /** The call of that name since the previous fault, counted from 1. */
+  /** Which matching call since the previous fault, counted from 1. */
   readonly nth: number;
-  /** Milliseconds after the call has begun; only for `during`. */
+  /** Milliseconds after the start of the call; only for `during`. */
   readonly delay: number;
   readonly signal: 'SIGKILL' | 'SIGSTOP';
 }
 
-/** How a process of a test differs from the product's own. */
+/** The differences between a test process and the production process. */
 export interface ProcessPlan {
-  /** One after the other. */
+  /** Injected in this order. */
   readonly faults?: readonly Fault[];
-  /** Guards that are removed; guards.ts lists them. */
+  /** Names of guards to remove; see guards.ts. */
   readonly without?: readonly string[];
-  /** Runs every job a second time: after the first run, or at the same time. */
+  /** Runs every job a second time: after the first run, or concurrently. */
   readonly twice?: 'in a row' | 'at once' | undefined;
 }
 
-/** Program and arguments of node that start a worker or a proxy by a plan. */
+/** Arguments for Node.js that start a worker or a proxy with a plan. */
 export function entryOf(app: 'worker' | 'proxy', plan: ProcessPlan): string[] {
   return [join(import.meta.dirname, `../processes/${app}.ts`), JSON.stringify(plan)];
 }
 
-/** The plan that this process was started with. */
+/** The plan in the arguments of this process. */
 export function readPlan(argv: readonly string[] = process.argv): ProcessPlan {
   return JSON.parse(argv[2] ?? '{}') as ProcessPlan;
 }
 
 const MARK = 'fault injected ';
 
-/** What a process writes immediately before it sends itself the signal. */
+/** The line that a process logs immediately before it sends the signal to itself. */
 export function markOf({ call, moment }: Fault): string {
   return `${MARK}${moment} ${call}`;
 }
 
-/** How many faults a process has injected, by its own log. */
+/** Number of injected faults in the log of a process. */
 export function countMarks(log: string): number {
   return log.split(MARK).length - 1;
 }

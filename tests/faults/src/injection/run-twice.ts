@@ -2,8 +2,8 @@ import type { WorkerDependencies } from '@ephemera/worker';
 import type { ProcessPlan } from './process-plan.ts';
 
 /**
- * Runs every job of a worker twice, as happens when a lock expires under a worker that lives. The
- * first run decides the result of the job; the second one may fail.
+ * Runs every job of a worker twice. This happens in production when a job lock expires while the
+ * worker is alive. The first run decides the result of the job; the second run may fail.
  */
 export function runTwice(
   base: WorkerDependencies,

@@ -2,7 +2,7 @@ import { dueAt } from '@ephemera/domain';
 import { jobId } from '@ephemera/queue';
 import { type Invariant, containerId, differences, liveOf } from './snapshot.ts';
 
-/** How much later than its deadline a container may be seen that is being killed, ms. */
+/** How long after its deadline a container may still exist while its kill runs, ms. */
 const IN_FLIGHT_MS = 1_000;
 
 export const noneOverdue: Invariant = {
@@ -11,16 +11,16 @@ export const noneOverdue: Invariant = {
     containers.flatMap((container) => {
       const instance = instances.get(containerId(container));
       const due = instance ? dueAt(instance) : now;
-      // In the same words at every look, or it would be something else each time.
+      // The text must be the same in every snapshot: the oracle compares it.
       return now - due > IN_FLIGHT_MS ? [`${containerId(container)} was due at ${due}`] : [];
     }),
 };
 
 export const oneContainerAnId: Invariant = {
-  name: 'one container an id',
+  name: 'one container per id',
   broken: ({ containers }) => {
     const ids = containers.map(containerId);
-    return ids.filter((id, i) => ids.indexOf(id) !== i).map((id) => `${id} has two`);
+    return ids.filter((id, i) => ids.indexOf(id) !== i).map((id) => `${id} has two containers`);
   },
 };
 
@@ -51,13 +51,13 @@ export const sameSets: Invariant = {
 };
 
 export const settled: Invariant = {
-  name: 'nothing half done',
+  name: 'no unfinished operation',
   broken: (snapshot) => {
     const serving = new Set(['warm', 'ready', 'paused']);
     const open = liveOf(snapshot).filter(({ state }) => !serving.has(state));
     return [
       ...open.map(({ id, state, queued }) => `${id} is ${queued ? 'queued' : state}`),
-      ...snapshot.spawnJobs.map(({ id }) => `${id} has a spawn job that waits or runs`),
+      ...snapshot.spawnJobs.map(({ id }) => `${id} has an unfinished spawn job`),
       ...snapshot.failedJobs,
     ];
   },

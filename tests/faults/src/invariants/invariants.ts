@@ -11,7 +11,7 @@ import {
 import { keysOwned, setsOwned } from './reservations.ts';
 import type { Invariant, Snapshot } from './snapshot.ts';
 
-/** Everything that must hold once a deployment has recovered. */
+/** All conditions that must hold after a deployment has recovered. */
 export const INVARIANTS: readonly Invariant[] = [
   noneOverdue,
   noneEndedEarly,

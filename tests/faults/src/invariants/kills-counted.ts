@@ -1,19 +1,19 @@
 import type { Invariant } from './snapshot.ts';
 
-/** Repairs that end an instance. */
+/** Kinds of repairs that end an instance. */
 const ENDING = ['finish_drain', 'end', 'container_missing'];
 
 /**
- * Every death is counted once, by whichever way it came about. Holds where every worker that ever
- * was still is: what a process has counted dies with it.
+ * Every end of an instance is counted once, whatever caused it. This can be checked only while no
+ * worker exits, because a worker loses its counters when it exits.
  */
 export const killsCounted: Invariant = {
   name: 'every kill is counted once',
   broken: ({ events, metrics }) => {
-    const begun = new Set(events.filter(({ type }) => type === 'starting').map(({ id }) => id));
-    const dead = events.filter(({ type, id }) => type === 'gone' && begun.has(id)).length;
+    const assigned = new Set(events.filter(({ type }) => type === 'starting').map(({ id }) => id));
+    const dead = events.filter(({ type, id }) => type === 'gone' && assigned.has(id)).length;
     const counted = metrics.reduce((sum, { text }) => sum + killsOf(text), 0);
-    return counted === dead ? [] : [`${counted} are counted, and ${dead} have died`];
+    return counted === dead ? [] : [`${counted} kills counted, but ${dead} instances ended`];
   },
 };
 

@@ -1,13 +1,13 @@
 import { type Invariant, liveOf } from './snapshot.ts';
 
-/** The value of a series without labels of its own; undefined where there is none. */
+/** The value of a series that has no labels of its own, or undefined if the series is missing. */
 function valueOf(text: string, name: string): number | undefined {
   const value = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(text)?.[1];
   return value === undefined ? undefined : Number(value);
 }
 
 export const metricsAgree: Invariant = {
-  name: 'metrics agree with what is there',
+  name: 'metrics match the state',
   broken: (snapshot) => {
     const live = liveOf(snapshot).length;
     const wanted = {
@@ -20,7 +20,7 @@ export const metricsAgree: Invariant = {
         const value = valueOf(text, name);
         return value === undefined || value === amount
           ? []
-          : [`${app} says ${name} ${value}, and there are ${amount}`];
+          : [`${app} reports ${name} ${value}, expected ${amount}`];
       }),
     );
   },

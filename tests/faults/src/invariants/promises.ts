@@ -1,31 +1,32 @@
 import { isDead } from '@ephemera/domain';
 import type { Invariant, Snapshot } from './snapshot.ts';
 
-/** The latest deadline that anybody was told of an instance: by an answer, or by an event. */
-function toldUntil({ expectations, events }: Snapshot): Map<string, number> {
+/** The latest deadline that the control API or an event reported for each instance. */
+function latestDeadlines({ expectations, events }: Snapshot): Map<string, number> {
   const reported = new Map<string, number>();
-  const reportProgress = (id: string, until: number) => {
+  const note = (id: string, until: number) => {
     reported.set(id, Math.max(reported.get(id) ?? 0, until));
   };
-  for (const { id, toldUntil: until } of expectations.promised.values()) {
-    if (until !== undefined) reportProgress(id, until);
+  for (const { id, promisedUntil: until } of expectations.promised.values()) {
+    if (until !== undefined) note(id, until);
   }
   for (const { type, id, expiresAt } of events) {
-    if (type === 'ready' || type === 'renewed') reportProgress(id, expiresAt);
+    if (type === 'ready' || type === 'renewed') note(id, expiresAt);
   }
   return reported;
 }
 
-/** What is told of a warm instance that was to be handed out, and is dead. */
+/** Message of a warm instance that did not respond to the probe at its claim. */
 const UNCLAIMED = 'It did not answer when it was claimed.';
 
 export const noneEndedEarly: Invariant = {
   name: 'nothing killed before its deadline',
   broken: (snapshot) => {
-    const reported = toldUntil(snapshot);
+    const reported = latestDeadlines(snapshot);
     return [...snapshot.ends].flatMap(([id, ends]) => {
       if (snapshot.expectations.damaged.has(id)) return [];
-      // A warm one that does not answer is handed to nobody, and another is taken.
+      // A warm instance that does not respond is not given to a client. The claim takes another
+      // one.
       if (snapshot.instances.get(id)?.message === UNCLAIMED) return [];
       const { killAskedAt = Infinity } = snapshot.expectations.promised.get(id) ?? {};
       const until = reported.get(id);
@@ -41,37 +42,37 @@ export const noCreationLost: Invariant = {
   broken: ({ expectations, instances }) =>
     [...expectations.promised.values()].flatMap(({ id, killAskedAt, template }) => {
       const instance = instances.get(id);
-      if (!instance) return [`${id} (${template}) is forgotten`];
+      if (!instance) return [`${id} (${template}) has no record`];
       const { state, reason, message = '', lastTransitionAt: at } = instance;
       if (!isDead(state) && state !== 'draining') return [];
       const endedBy =
         reason === 'start_failed'
           ? message.startsWith('The container exited')
           : reason === 'exited';
-      const hurt = expectations.damaged.has(id) && (endedBy || reason === 'oom');
+      const damaged = expectations.damaged.has(id) && (endedBy || reason === 'oom');
       const asked = reason === 'request' && killAskedAt !== undefined;
-      const expectedFailures =
+      const failureExpected =
         reason === 'start_failed' &&
         expectations.expectedFailures.some(({ words, from, until }) => {
           return from <= at && at <= until && words.test(message);
         });
-      const fair = reason === 'ttl' || asked || hurt || expectedFailures;
-      return fair ? [] : [`${id} (${template}) ended as ${reason}: ${message}`];
+      const expected = reason === 'ttl' || asked || damaged || failureExpected;
+      return expected ? [] : [`${id} (${template}) ended as ${reason}: ${message}`];
     }),
 };
 
 export const noRenewalLost: Invariant = {
   name: 'no acknowledged renewal lost',
   broken: ({ expectations, instances }) =>
-    [...expectations.promised.values()].flatMap(({ id, toldUntil: until = 0 }) => {
+    [...expectations.promised.values()].flatMap(({ id, promisedUntil: until = 0 }) => {
       const instance = instances.get(id);
       if (!instance || instance.reason === 'request' || instance.expiresAt >= until) return [];
-      return [`${id} was told ${until}, and has ${instance.expiresAt}`];
+      return [`${id} has the deadline ${instance.expiresAt}, acknowledged was ${until}`];
     }),
 };
 
 export const onceCreated: Invariant = {
-  name: 'one instance a creation, however often it is sent',
+  name: 'one instance per creation key',
   broken: ({ events, instances }) => {
     const ids = new Map<string, Set<string>>();
     for (const { type, id, metadata } of events) {
@@ -81,13 +82,14 @@ export const onceCreated: Invariant = {
     }
     return [...ids]
       .filter(([, made]) => made.size > 1)
-      .map(([key, made]) => `${key} made ${[...made].join(' and ')}`);
+      .map(([key, made]) => `${key} created ${[...made].join(' and ')}`);
   },
 };
 
 export const everyEventDelivered: Invariant = {
   name: 'every event has reached its webhook',
-  // What a dead worker had taken is taken over after 15 s, and a failed delivery waits 5 s and more.
+  // The events of a dead worker are claimed after 15 s, and a failed delivery is repeated after 5 s
+  // or more.
   timeoutMs: 60_000,
   broken: ({ events, deliveries }) =>
     events
@@ -97,7 +99,7 @@ export const everyEventDelivered: Invariant = {
 };
 
 export const noViolations: Invariant = {
-  name: 'nothing wrong in the answers',
+  name: 'no violation in the responses',
   broken: ({ expectations }) =>
-    expectations.wrong.map(({ invariant, what }) => `${invariant}: ${what}`),
+    expectations.violations.map(({ invariant, what }) => `${invariant}: ${what}`),
 };

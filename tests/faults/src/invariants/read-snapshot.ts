@@ -8,7 +8,7 @@ import type { Daemon } from '../load/daemon.ts';
 import type { Expectations } from '../load/expectations.ts';
 import type { OpenJob, Snapshot } from './snapshot.ts';
 
-export interface LookPorts {
+export interface SnapshotPorts {
   readonly site: Deployment;
   readonly redis: Redis;
   readonly keys: Keys;
@@ -18,15 +18,15 @@ export interface LookPorts {
   readonly deliveries: ReadonlyMap<string, number>;
 }
 
-/** Sets and sorted sets of the product that hold ids. */
+/** Names of the sets and sorted sets of ids, without the key prefix. */
 const ID_SETS =
   /^(instances|pending|expiring|host:[^:]+:instances|template:[^:]+:(instances|queue)|pool:[0-9a-f]+(:warm)?|owner:.+)$/;
 
-/** More than the store keeps. */
+/** Exceeds the number of events that the store keeps. */
 const ALL_EVENTS = 100_000;
 
-/** Looks at everything there is, at one moment as far as that can be. */
-export async function look(ports: LookPorts): Promise<Snapshot> {
+/** Reads the state of a deployment. The reads are not atomic. */
+export async function readSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
   const { site, redis, keys, daemon, expectations, ends, deliveries } = ports;
   const base = `${keys.queuePrefix}:`;
   const all = await scan(redis, `${base}*`);
@@ -113,7 +113,7 @@ async function members(redis: Redis, key: string): Promise<string[]> {
 
 async function openJobs(queue: Queue): Promise<OpenJob[]> {
   const jobs = await queue.getJobs(['delayed', 'waiting', 'active', 'prioritized']);
-  // One that finished while it was read is none.
+  // A job that finished between the two reads has no data.
   return jobs.flatMap((job: { data?: OpenJob } | undefined) => (job?.data ? [job.data] : []));
 }
 
@@ -123,10 +123,10 @@ async function readMetrics(site: Deployment): Promise<{ app: string; text: strin
   );
   return Promise.all(
     running.map(async ({ name, port, child }) => {
-      // A replica tells them to who has its token; a worker knows of none, and tells everybody.
+      // A proxy requires its token for metrics. A worker requires none and ignores the header.
       const headers = { authorization: `Bearer ${TOKEN}` };
       const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { headers });
-      if (!answer.ok) throw new Error(`${name} tells no metrics: ${answer.status}`);
+      if (!answer.ok) throw new Error(`${name} answered the metrics request with ${answer.status}`);
       return { app: `${name} ${child.pid}`, text: await answer.text() };
     }),
   );

@@ -1,7 +1,7 @@
 import type { Instance } from '@ephemera/domain';
 import { type Invariant, type Snapshot, differences, liveOf } from './snapshot.ts';
 
-/** Which live instances a set of ids is to hold; undefined where the set is not known. */
+/** The live instances that a set of ids must contain, or undefined for a set with other rules. */
 function ownersOf(name: string, live: readonly Instance[]): Instance[] | undefined {
   const [kind, which, what] = name.split(':');
   switch (kind) {
@@ -37,9 +37,9 @@ export const setsOwned: Invariant = {
           { name: `live instance that belongs to ${name}`, ids: owners.map(({ id }) => id) },
         );
       }
-      // Told of already, or not yet to be told of: who is in it must only be alive.
+      // `expiring` and `owner:*` contain some of the live instances, and no other ids.
       const alive = new Set(live.map(({ id }) => id));
-      return ids.filter((id) => !alive.has(id)).map((id) => `${id} is in ${name} and dead`);
+      return ids.filter((id) => !alive.has(id)).map((id) => `${id} is in ${name}, but is not live`);
     });
     return [...found, ...capacityReserved(snapshot, live)];
   },
@@ -57,14 +57,17 @@ function capacityReserved({ used }: Snapshot, live: readonly Instance[]): string
     };
     return Object.entries(wanted)
       .filter(([axis, amount]) => Number(held[axis] ?? 0) !== amount)
-      .map(([axis, amount]) => `${host} holds ${held[axis] ?? 0} ${axis} for ${amount}`);
+      .map(
+        ([axis, amount]) =>
+          `${host} reserves ${held[axis] ?? 0} ${axis}, its instances need ${amount}`,
+      );
   });
 }
 
-/** Keys that stay as long as the deployment, or whose life the set of live instances bounds. */
+/** Keys that exist as long as the deployment, or whose size the live instances limit. */
 const LASTING =
   /^(generation|events|hosts|pools|pool-fingerprints|queues|instances|pending|expiring|host:[^:]+:(instances|addresses|capacity|used)|template:[^:]+:(instances|queue)|pool:[0-9a-f]+(:warm)?|owner:.+)$/;
-/** BullMQ's own, which look after themselves; their jobs are looked at apart. */
+/** Keys of BullMQ, which removes them itself. The snapshot reads the jobs separately. */
 const QUEUES = /^(instance-spawn|instance-kill-[^:]+|pool-refill|webhook):/;
 
 export const keysOwned: Invariant = {
@@ -75,7 +78,7 @@ export const keysOwned: Invariant = {
       if (life !== -1 || LASTING.test(name) || QUEUES.test(name)) return [];
       const [kind, id = ''] = name.split(':');
       const owned = (kind === 'instance' || kind === 'route') && live.has(id);
-      return owned ? [] : [`${name} has no end`];
+      return owned ? [] : [`${name} has no expiry`];
     });
   },
 };

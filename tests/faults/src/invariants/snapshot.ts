@@ -3,46 +3,46 @@ import type { Instance, InstanceEvent, Route } from '@ephemera/domain';
 import type { ListedContainer, ListedNetwork } from '../load/daemon.ts';
 import type { Expectations } from '../load/expectations.ts';
 
-/** A kill or spawn job that has not finished. */
+/** A kill job or spawn job that has not finished. */
 export interface OpenJob {
   readonly id: string;
   readonly generation: number;
 }
 
-/** Everything at one moment: on the daemon, in Redis, and in the expectations of the clients. */
+/** The state of the daemon, of Redis and of the expectations of the clients. */
 export interface Snapshot {
-  /** Redis' clock, epoch ms. */
+  /** Clock of Redis, epoch ms. */
   readonly now: number;
   readonly namespace: string;
   readonly containers: readonly ListedContainer[];
   readonly networks: readonly ListedNetwork[];
-  /** Every instance that Redis knows, dead ones too. */
+  /** All instances in Redis, including tombstones. */
   readonly instances: ReadonlyMap<string, Instance>;
   readonly routes: ReadonlyMap<string, Route>;
   readonly killJobs: readonly OpenJob[];
   readonly spawnJobs: readonly OpenJob[];
   readonly failedJobs: readonly string[];
   readonly events: readonly InstanceEvent[];
-  /** Every key with its remaining life, ms; -1 where it has no end. */
+  /** TTL of every key by its name without the prefix, ms; -1 for a key without expiry. */
   readonly keys: ReadonlyMap<string, number>;
-  /** Members of every set and sorted set of ids, by key without the namespace. */
+  /** Members of every set and sorted set of ids, by key without the prefix. */
   readonly sets: ReadonlyMap<string, readonly string[]>;
-  /** What is promised on each host: instances, memory, thousandths of CPUs. */
+  /** Reserved capacity of each host: instances, memory, and thousandths of a CPU. */
   readonly used: ReadonlyMap<string, Readonly<Record<string, string>>>;
   readonly expectations: Expectations;
-  /** When a container of an id ended, by the daemon's word. */
+  /** Times at which containers exited, by instance id, as the daemon reported them. */
   readonly ends: ReadonlyMap<string, readonly number[]>;
   readonly deliveries: ReadonlyMap<string, number>;
-  /** Series of every process that runs, by its name. */
+  /** Metrics of every running process. */
   readonly metrics: readonly { readonly app: string; readonly text: string }[];
 }
 
-/** Something that must hold once everything has recovered. */
+/** A condition that must hold after a recovery. */
 export interface Invariant {
   readonly name: string;
-  /** How long a recovery may take until it holds, ms; half a minute where absent. */
+  /** Time limit of the recovery for this invariant, ms; 30 s by default. */
   readonly timeoutMs?: number;
-  /** What breaks it, in words; empty where it holds. */
+  /** Describes each violation. Returns an empty array while the invariant holds. */
   broken(snapshot: Snapshot): string[];
 }
 
@@ -54,14 +54,18 @@ export function containerId({ Labels }: ListedContainer): string {
   return Labels['ephemera.instance'] ?? '';
 }
 
-/** What is in one of two sets of ids and not in the other, in words. */
+/** Describes the ids that only one of two sets contains. */
 export function differences(
   a: { readonly name: string; readonly ids: Iterable<string> },
   b: { readonly name: string; readonly ids: Iterable<string> },
 ): string[] {
   const [inA, inB] = [new Set(a.ids), new Set(b.ids)];
   return [
-    ...[...inA].filter((id) => !inB.has(id)).map((id) => `${id} is a ${a.name} and no ${b.name}`),
-    ...[...inB].filter((id) => !inA.has(id)).map((id) => `${id} is a ${b.name} and no ${a.name}`),
+    ...[...inA]
+      .filter((id) => !inB.has(id))
+      .map((id) => `${id} is a ${a.name}, but not a ${b.name}`),
+    ...[...inB]
+      .filter((id) => !inA.has(id))
+      .map((id) => `${id} is a ${b.name}, but not a ${a.name}`),
   ];
 }

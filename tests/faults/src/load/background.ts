@@ -3,19 +3,19 @@ import type { Random } from '@ephemera/test-support';
 import { type ClientPorts, create, kill, renew, visit } from './clients.ts';
 import type { Expectations } from './expectations.ts';
 
-/** Creations, renewals, claims, kills and traffic that go on while faults are made. */
+/** Creations, renewals, claims, kills and requests that run while faults are injected. */
 export interface Background {
-  /** Waits until what is under way is answered, and begins nothing more. */
+  /** Waits for the responses to requests in flight, and starts no further requests. */
   pause(): Promise<void>;
   resume(): void;
 }
 
-/** The shares of the templates among the creations. */
+/** The templates of new instances, in proportion to their frequency. */
 const TEMPLATES = ['plain', 'plain', 'plain', 'stubborn', 'stubborn', 'pooled', 'pooled', 'few'];
 
-/** The pace on a machine of two cores: how many instances live, as far as the clients know. */
+/** Number of live instances that the clients aim at; suits a machine with two cores. */
 const LIVE = 6;
-/** How long one of which nothing more is known may live, ms: nobody asks for more meanwhile. */
+/** How long an instance with an unknown deadline counts as live, ms. */
 const UNKNOWN = 120_000;
 
 export function startBackground(ports: ClientPorts): Background {
@@ -66,17 +66,17 @@ export function startBackground(ports: ClientPorts): Background {
   };
 }
 
-/** Most live for seconds; some outlive a recovery, or are killed. */
+/** Most instances live for seconds. Some outlive a recovery or are killed. */
 function timeoutOf(random: Random): number {
   return random(6) === 0 ? 60 + random(60) : 3 + random(5);
 }
 
-/** Ids that may be alive: those whose deadline is not known yet, or not past. */
+/** Ids that may be live: their deadline is unknown or has not passed. */
 export function liveIds({ promised }: Expectations): string[] {
   const now = Date.now();
   const live = [...promised.values()].filter(
-    ({ toldUntil, killAskedAt, born }) =>
-      killAskedAt === undefined && (toldUntil ?? born + UNKNOWN) > now,
+    ({ promisedUntil, killAskedAt, born }) =>
+      killAskedAt === undefined && (promisedUntil ?? born + UNKNOWN) > now,
   );
   return live.map(({ id }) => id);
 }

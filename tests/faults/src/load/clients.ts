@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment, Random } from '@ephemera/test-support';
 import type { Expectations, Promised } from './expectations.ts';
 
-/** What the control API says of an instance, as far as a client of the tests reads it. */
+/** The fields of an instance in the control API that the test clients read. */
 export interface Resource {
   readonly id: string;
   readonly expiresAt: string;
@@ -16,12 +16,12 @@ export interface ClientPorts {
   readonly random: Random;
 }
 
-/** How long a client goes on sending a creation that nobody has answered, ms. */
+/** How long a client repeats a request that no proxy has answered, ms. */
 const TIMEOUT_MS = 60_000;
-/** How long one answer may take before the client takes its replica for dead, ms. */
+/** How long a client waits for one response before it tries the other proxy, ms. */
 const VISIT_TIMEOUT_MS = 20_000;
 
-/** Sends a request to one replica after the other until one answers; undefined where none did. */
+/** Sends a request to the proxies in turn until one answers. Returns undefined if none does. */
 export async function send(
   { site, random }: ClientPorts,
   method: string,
@@ -38,17 +38,17 @@ export async function send(
       });
       const asked = site.api(method, path, body, headers, chosen);
       const answer = await Promise.race([asked, timeout]);
-      // 5xx says: not now. A client that wants its instance asks again.
+      // 5xx is temporary: the client repeats the request.
       if (answer.status < 500) return { status: answer.status, body: await answer.json() };
     } catch {
-      // The replica has died, before or after it did what it was asked for.
+      // The proxy exited, before or after it handled the request.
     }
     await sleep(100);
   }
   return undefined;
 }
 
-/** Creates an instance and notes what it was told; gives its id. */
+/** Creates an instance, records the response, and returns the id. */
 export async function create(
   ports: ClientPorts,
   template: string,
@@ -69,14 +69,14 @@ export async function create(
     key,
     template,
     born: Date.now(),
-    toldUntil: made.status.state === 'ready' ? Date.parse(made.expiresAt) : undefined,
+    promisedUntil: made.status.state === 'ready' ? Date.parse(made.expiresAt) : undefined,
     killAskedAt: undefined,
   };
   expectations.created(promise);
   return made.id;
 }
 
-/** Renews a lease by some seconds and notes the deadline that it was told. */
+/** Renews a lease and records the deadline of the response. */
 export async function renew(ports: ClientPorts, id: string, timeout: number): Promise<void> {
   const answer = await send(ports, 'POST', `/v1/instances/${id}/renew`, { timeout });
   if (answer?.status === 200) {
@@ -91,14 +91,14 @@ export async function kill(ports: ClientPorts, id: string): Promise<void> {
   await send(ports, 'DELETE', `/v1/instances/${id}`);
 }
 
-/** Visits an instance, and looks at who answers. */
+/** Requests an instance and checks which instance responds. */
 export async function visit(
   { site, expectations, random }: ClientPorts,
   id: string,
 ): Promise<void> {
   const url = site.publicUrls[random(site.publicUrls.length)] ?? '';
   try {
-    // One that still starts is held; the visitor has no patience.
+    // The proxy holds a request for an instance that is starting, so a short timeout ends it.
     const signal = AbortSignal.timeout(2_000);
     const answer = await fetch(`${url}/demo/${id}/id`, { signal });
     const text = await answer.text();
@@ -108,7 +108,10 @@ export async function visit(
     }
     expectations.answers++;
     if (text !== id)
-      expectations.tell('no answer from another instance', `${id} was answered by ${text}`);
+      expectations.recordViolation(
+        'no answer from another instance',
+        `${id} got a response from ${text}`,
+      );
   } catch {
     expectations.refuse('visit cut');
   }

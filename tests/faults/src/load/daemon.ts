@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** A container as the daemon lists it. */
+/** A container in the list of the daemon. */
 export interface ListedContainer {
   readonly Id: string;
   readonly Names: readonly string[];
@@ -22,13 +22,13 @@ export interface ListedNetwork {
   readonly Containers?: Readonly<Record<string, unknown>>;
 }
 
-/** What the daemon itself says of one deployment, over its socket: nobody's word but its own. */
+/** Reads the state of one deployment directly from the Docker daemon, without Ephemera. */
 export interface Daemon {
   containers(): Promise<ListedContainer[]>;
   networks(): Promise<ListedNetwork[]>;
-  /** What an operator would type behind `docker`. */
+  /** Runs `docker` with these arguments. */
   command(...args: string[]): Promise<void>;
-  /** Tells of every container's end from now on; gives what stops it. */
+  /** Reports the exit of every container from now on. The returned function stops it. */
   watchEnds(onEnd: (id: string, at: number) => void): Promise<() => void>;
 }
 
@@ -37,7 +37,7 @@ interface DieEvent {
   readonly Actor: { readonly Attributes: Readonly<Record<string, string>> };
 }
 
-/** @param socketPath where the daemon listens */
+/** @param socketPath the socket of the daemon */
 export function daemonOf(namespace: string, socketPath: string): Daemon {
   const ask = (path: string, filters: object) =>
     get(socketPath, `${path}filters=${encodeURIComponent(JSON.stringify(filters))}`);
@@ -69,11 +69,11 @@ export function daemonOf(namespace: string, socketPath: string): Daemon {
           const id = Actor.Attributes['ephemera.instance'];
           if (id !== undefined) onEnd(id, timeNano / 1e6);
         });
-        // It tells of its input's errors too.
+        // readline also emits the errors of its input.
         lines.on('error', () => undefined);
         stream.once('close', () => void again());
       };
-      /** A daemon that has ended comes back; what ended meanwhile it does not tell. */
+      /** Reconnects after a restart of the daemon. Exits in the meantime are not reported. */
       const again = async () => {
         while (!stopped) {
           await sleep(100);

@@ -4,22 +4,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * What becomes of a call: it goes on to the daemon, it goes on after something else (`late`), it gets
- * no answer, or its connection is cut.
+ * The outcome of a call: forwarded (`pass`), forwarded after other work (`late`), never answered
+ * (`hold`), or its connection is closed (`cut`).
  */
 export type Outcome = 'pass' | 'late' | 'hold' | 'cut';
 
-/** Decides on a call, which waits for it. */
+/** Decides the outcome of a call. The call waits for the decision. */
 export type Decide = (method: string, path: string) => Outcome | Promise<Outcome>;
 
-/** Stands between a worker and the daemon, on a socket of its own; nobody else is touched by it. */
+/**
+ * A relay between one worker and the daemon, on its own socket. Other clients of the daemon are not
+ * affected.
+ */
 export interface DockerRelay {
   readonly socketPath: string;
-  /** Decides on every call from now on; those that are held stay held until `release`. */
+  /** Decides the outcome of all later calls. Calls already held stay held until `release`. */
   decide(outcome: Decide): void;
-  /** Lets everything through again, and cuts what was held. */
+  /** Forwards all later calls, and closes the connections of the held calls. */
   release(): void;
-  /** How many calls did not simply go on. */
+  /** Number of calls whose outcome was not `pass`. */
   readonly disturbed: number;
   stop(): Promise<void>;
 }
@@ -36,7 +39,7 @@ export async function startDockerRelay(daemon = '/var/run/docker.sock'): Promise
     const onward = request({ socketPath: daemon, method, path: url, headers, agent: false });
     onward.on('response', (response) => {
       res.writeHead(response.statusCode ?? 500, response.headers);
-      // The worker waits for the head of a stream, such as the events.
+      // The worker waits for the headers of streams such as the events.
       res.flushHeaders();
       response.pipe(res);
       response.on('error', () => res.destroy());

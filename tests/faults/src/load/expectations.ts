@@ -1,39 +1,42 @@
-/** What was promised of one instance, as its creator heard it. Times are epoch milliseconds. */
+/** What the control API acknowledged for one instance. Times are epoch milliseconds. */
 export interface Promised {
   readonly id: string;
-  /** Its creator's key, in its metadata too: a creation that is sent again makes no second one. */
+  /**
+   * Idempotency key of the creation, also in the metadata. A repeated creation must not create a
+   * second instance.
+   */
   readonly key: string;
   readonly template: string;
-  /** When its creation was acknowledged. */
+  /** When the creation was acknowledged. */
   readonly born: number;
-  /** The latest deadline that an answer has told, from the moment that it was ready. */
-  toldUntil: number | undefined;
-  /** When its end was asked for first, whether or not the answer arrived. */
+  /** The latest deadline in a response since the instance became ready. */
+  promisedUntil: number | undefined;
+  /** When a client first requested a kill, whether or not a response arrived. */
   killAskedAt: number | undefined;
 }
 
-/** A time in which starts fail, and the words that they fail with. Times are epoch milliseconds. */
+/** A period in which starts may fail with a matching message. Times are epoch milliseconds. */
 export interface ExpectedFailure {
   readonly words: RegExp;
   readonly from: number;
   until: number;
 }
 
-/** Something that no recovery makes good. */
-export interface Wrong {
+/** A violation that a recovery cannot repair. */
+export interface Violation {
   readonly invariant: string;
   readonly what: string;
 }
 
-/** Everything that was acknowledged, and what was seen that must never be. */
+/** Everything that was acknowledged, and the violations found in responses. */
 export class Expectations {
   readonly promised = new Map<string, Promised>();
-  readonly wrong: Wrong[] = [];
-  /** Ids whose container somebody else ended: an end before the deadline is then no fault. */
+  readonly violations: Violation[] = [];
+  /** Ids whose container the test ended itself. These instances may end before their deadline. */
   readonly damaged = new Set<string>();
-  /** When somebody had starts fail. */
+  /** Periods in which the test made starts fail. */
   readonly expectedFailures: ExpectedFailure[] = [];
-  /** Keys whose creation was sent, answered or not. */
+  /** Keys of all creations that were sent, answered or not. */
   readonly sentKeys = new Set<string>();
   renewals = 0;
   answers = 0;
@@ -44,11 +47,18 @@ export class Expectations {
     const twin = [...this.promised.values()].find(
       (promised) => promised.key === key && promised.id !== id,
     );
-    if (twin) this.tell('one answer a creation', `${key} was answered with ${twin.id} and ${id}`);
+    if (twin)
+      this.recordViolation(
+        'one instance per key in the responses',
+        `${key} was answered with ${twin.id} and ${id}`,
+      );
     const earlier = this.promised.get(id);
-    // Two visitors in one instance, as a store would have it that forgot the first.
+    // Two clients with the same instance, for example after the store lost the first creation.
     if (earlier && earlier.key !== key) {
-      this.tell('one visitor an instance', `${id} was given to ${earlier.key} and ${key}`);
+      this.recordViolation(
+        'one client per instance',
+        `${id} was given to ${earlier.key} and ${key}`,
+      );
     }
     if (!earlier) this.promised.set(id, promise);
   }
@@ -57,7 +67,7 @@ export class Expectations {
     const promise = this.promised.get(id);
     if (!promise) return;
     this.renewals++;
-    promise.toldUntil = Math.max(promise.toldUntil ?? 0, until);
+    promise.promisedUntil = Math.max(promise.promisedUntil ?? 0, until);
   }
 
   killAsked(id: string): void {
@@ -65,7 +75,7 @@ export class Expectations {
     if (promise) promise.killAskedAt ??= Date.now();
   }
 
-  /** From now on starts may fail with these words; until what it gives is called. */
+  /** Allows starts to fail with a matching message until the returned function is called. */
   expectFailures(words: RegExp): () => void {
     const expectedFailures: ExpectedFailure = { words, from: Date.now(), until: Infinity };
     this.expectedFailures.push(expectedFailures);
@@ -76,7 +86,7 @@ export class Expectations {
     this.refused[what] = (this.refused[what] ?? 0) + 1;
   }
 
-  tell(invariant: string, what: string): void {
-    this.wrong.push({ invariant, what });
+  recordViolation(invariant: string, what: string): void {
+    this.violations.push({ invariant, what });
   }
 }

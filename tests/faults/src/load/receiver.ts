@@ -1,10 +1,10 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** Somebody who is told of events by webhook. */
+/** A webhook receiver. */
 export interface Receiver {
   readonly port: number;
-  /** How often each event has arrived, by its place in the stream. */
+  /** Number of deliveries of each event, by event id. */
   readonly received: ReadonlyMap<string, number>;
   stop(): Promise<void>;
 }

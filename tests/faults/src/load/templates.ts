@@ -1,6 +1,9 @@
 import { type TemplateFields, demoTemplate } from '@ephemera/test-support';
 
-/** What the background starts: lives of seconds, so that every step is met all the time. */
+/**
+ * Templates of the background clients. The deadlines are seconds long, so that every lifecycle step
+ * occurs often.
+ */
 export function templatesOf(receiverPort: number): string {
   const template = (fields: TemplateFields) =>
     demoTemplate({
@@ -23,7 +26,7 @@ templates:
 webhooks:
   - name: books
     url: http://127.0.0.1:${receiverPort}/
-    secret: known to the two of us alone
+    secret: shared-webhook-test-secret
     events: [ready, gone]
 `;
 }

@@ -1,4 +1,7 @@
-/** A proxy whose ports inject faults: `node proxy.ts PLAN`, configured like the product's own. */
+/**
+ * A proxy whose ports inject faults: `node proxy.ts PLAN`. Its configuration is that of the
+ * production proxy.
+ */
 import { runApp } from '@ephemera/process';
 import { createProxy, proxyDependencies } from '@ephemera/proxy';
 import { readConfig } from '../../../../apps/proxy/src/config.ts';

@@ -1,4 +1,7 @@
-/** A worker whose ports inject faults: `node worker.ts PLAN`, configured like the product's own. */
+/**
+ * A worker whose ports inject faults: `node worker.ts PLAN`. Its configuration is that of the
+ * production worker.
+ */
 import { runApp } from '@ephemera/process';
 import { createWorker, workerDependencies } from '@ephemera/worker';
 import { readConfig } from '../../../../apps/worker/src/config.ts';
@@ -9,7 +12,8 @@ import { runTwice } from '../injection/run-twice.ts';
 
 const { faults = [], without = [], twice } = readPlan();
 const faulty = withWorkerFaults(workerDependencies, new FaultInjector(faults));
-// Guards are removed outside of the faults, which then see the calls that are made without them.
+// The guard wrappers are outside the fault wrappers, so faults see the calls made without the
+// guards.
 const unguarded = withoutWorkerGuards(faulty, without);
 const dependencies = twice === undefined ? unguarded : runTwice(unguarded, twice);
 await runApp(() => createWorker(readConfig(), dependencies));

@@ -2,7 +2,10 @@ import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Around } from './deadline-lateness.ts';
 
-/** Asks one id of one replica; gives the status, or undefined where the connection was cut. */
+/**
+ * Requests one instance through one proxy. Returns the status, or undefined if the connection was
+ * closed.
+ */
 export function ask(agent: Agent, base: string, id: string): Promise<number | undefined> {
   return new Promise((resolve) => {
     const asked = request(`${base}/demo/${id}/id`, { agent }, (response) => {
@@ -18,15 +21,15 @@ export function ask(agent: Agent, base: string, id: string): Promise<number | un
 export interface Asking {
   readonly bases: readonly string[];
   readonly ids: readonly string[];
-  /** When to begin and to end, epoch ms. */
+  /** Start and end of the requests, epoch ms. */
   readonly from: number;
   readonly until: number;
-  /** How many ask at once. */
+  /** Number of concurrent visitors. */
   readonly visitors: number;
   readonly around: Around;
 }
 
-/** Asks for ids in turn, through all replicas, as fast as so many visitors can. */
+/** Requests the ids in turn through all proxies, each visitor without a pause. */
 export async function askAround(asking: Asking): Promise<void> {
   const { bases, ids, from, until, visitors, around } = asking;
   const agent = new Agent({ keepAlive: true, maxSockets: visitors });

@@ -4,11 +4,11 @@ import type { Options } from '../options.ts';
 import { create } from '../load/clients.ts';
 
 interface BadContainer {
-  /** What runs in it, after `sh -c`; the demo where absent. */
+  /** Command for `sh -c` in the container; by default the demo server. */
   readonly command?: string;
-  /** What is done to it once it serves, as behind `docker`. */
+  /** Arguments of the `docker` command that is run once the instance is ready. */
   readonly then?: readonly string[];
-  /** How it may end: its reason, with the words of its message where they matter. */
+  /** Allowed reasons of its end. */
   readonly ends: readonly string[];
 }
 
@@ -34,7 +34,7 @@ const BAD: Readonly<Record<string, BadContainer>> = {
   'removed-by-hand': { then: ['rm', '-f'], ends: ['exited'] },
 };
 
-/** Containers that misbehave: each ends, for the reason that is true, and leaves nothing behind. */
+/** Containers that misbehave. Each must end with a correct reason and leave nothing behind. */
 export async function badContainers({ seed, runs = 3 }: Options): Promise<boolean> {
   let held = true;
   const testbed = await startTestbed({
@@ -48,35 +48,41 @@ export async function badContainers({ seed, runs = 3 }: Options): Promise<boolea
       const ended = await Promise.all(
         Array.from({ length: runs }, () => oneOf(testbed, name, bad)),
       );
-      const fair = ended.every((reason) => bad.ends.includes(reason));
-      print(`${fair ? '' : 'BROKEN '}${name}: ${ended.join(', ')}`);
-      held &&= fair;
+      const expected = ended.every((reason) => bad.ends.includes(reason));
+      print(`${expected ? '' : 'BROKEN '}${name}: ${ended.join(', ')}`);
+      held &&= expected;
     }
-    // Ends before their time are what this is about.
+    // These instances end before their deadline by design.
     for (const id of testbed.expectations.promised.keys()) testbed.expectations.damaged.add(id);
     const { broken } = await testbed.recovered();
-    const strange = broken.filter(({ invariant }) => invariant !== 'no acknowledged creation lost');
-    for (const { invariant, what } of strange) print(`BROKEN ${invariant}: ${what}`);
-    return held && strange.length === 0;
+    const violations = broken.filter(
+      ({ invariant }) => invariant !== 'no acknowledged creation lost',
+    );
+    for (const { invariant, what } of violations) print(`BROKEN ${invariant}: ${what}`);
+    return held && violations.length === 0;
   } finally {
     await testbed.stop();
   }
 }
 
-/** Has one live and end; gives its reason. */
+/** Runs one bad container until it ends, and returns its reason. */
 async function oneOf(
   testbed: Testbed,
   name: string,
   { then, ends }: BadContainer,
 ): Promise<string> {
-  // One that is to end by itself is given the time for it.
+  // A container that exits without a kill gets a later deadline.
   const id = (await create(testbed, name, ends.includes('ttl') ? 12 : 120)) ?? '';
-  const look = async () =>
+  const readInstance = async () =>
     (await (await testbed.site.api('GET', `/v1/instances/${id}`)).json()) as {
       status: { state: string; reason?: string };
     };
   if (then) {
-    await waitFor('it serves', async () => (await look()).status.state === 'ready', 120_000);
+    await waitFor(
+      'the ready state',
+      async () => (await readInstance()).status.state === 'ready',
+      120_000,
+    );
     const containers = await testbed.daemon.containers();
     const mine = containers.find(({ Labels }) => Labels['ephemera.instance'] === id);
     if (mine) await testbed.daemon.command(...then, mine.Id);
@@ -84,7 +90,7 @@ async function oneOf(
   return waitFor(
     `the end of ${name}`,
     async () => {
-      const { state, reason } = (await look()).status;
+      const { state, reason } = (await readInstance()).status;
       return (state === 'gone' || state === 'failed') && (reason ?? 'no reason');
     },
     240_000,
@@ -113,7 +119,7 @@ templates:${all.join('')}
 webhooks:
   - name: books
     url: http://127.0.0.1:${receiverPort}/
-    secret: known to the two of us alone
+    secret: shared-webhook-test-secret
     events: [ready, gone]
 `;
 }

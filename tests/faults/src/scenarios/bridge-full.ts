@@ -7,23 +7,23 @@ import { templatesOf } from '../load/templates.ts';
 
 const run = promisify(execFile);
 
-/** What the kernel lets onto one bridge. */
+/** Maximum number of ports of a Linux bridge. */
 const PORTS = 1_023;
 
 /**
- * Every port of the instances' bridge is taken, by interfaces that lead nowhere: the next instance is
- * on a further network, and reached there as any other. Where there may be no further network, it is
- * said why.
+ * Unused interfaces take every port of the bridge of the instances. The next instance must start on
+ * a further network and be reachable there. If no further network is allowed, the start must fail
+ * with that message.
  */
 export async function bridgeFull(): Promise<boolean> {
   const further = await onFullBridge({});
-  // One that no other deployment takes by itself.
+  // A subnet that no other deployment uses.
   const refused = await onFullBridge({ EPHEMERA_SUBNET: '10.255.0.0/16' });
   const rows = [
-    ['a further network may be made', ...rowOf(further)],
-    ['none may', ...rowOf(refused)],
+    ['further networks allowed', ...rowOf(further)],
+    ['no further network allowed', ...rowOf(refused)],
   ];
-  print(table(['', 'ports', 'before', 'after', 'what was told'], rows));
+  print(table(['', 'ports', 'before', 'after', 'message'], rows));
   return (
     further.before === 'ready' &&
     further.after === 'ready' &&
@@ -65,10 +65,11 @@ async function onFullBridge(env: Record<string, string>): Promise<Outcome> {
   }
 }
 
-/** Takes every port that is left, two an interface pair; gives how many the bridge has then. */
+/** Adds interface pairs until the bridge is full, and returns its number of ports. */
 async function fill(bridge: string, prefix: string): Promise<number> {
   const pairs = Array.from({ length: Math.ceil(PORTS / 2) }, (_, i) => `${prefix}-${i}`);
-  // All down, so that no pair is a loop. The last ones are refused: the bridge is full then.
+  // The interfaces stay down, so that no pair forms a loop. The kernel refuses the last ones once
+  // the bridge is full.
   await ip(pairs.map((name) => `link add ${name}a type veth peer name ${name}b`));
   await ip(
     pairs.flatMap((name) => ['a', 'b'].map((end) => `link set ${name}${end} master ${bridge}`)),
@@ -77,7 +78,7 @@ async function fill(bridge: string, prefix: string): Promise<number> {
   return stdout.split('\n').filter(Boolean).length;
 }
 
-/** Runs commands of `ip`, those that fail as well. */
+/** Runs commands of `ip`, and continues after a failed command. */
 async function ip(lines: readonly string[]): Promise<void> {
   const child = run('ip', ['-force', '-batch', '-']);
   child.child.stdin?.end(`${lines.join('\n')}\n`);
@@ -99,7 +100,7 @@ async function createOne(site: Deployment): Promise<{ state: string; message: st
   }
   const reached = await fetch(`${site.publicUrls[0]}/demo/${made.id}/id`);
   const isOwn = (await reached.text()) === made.id;
-  return { state: isOwn ? 'ready' : 'not reached', message: text };
+  return { state: isOwn ? 'ready' : 'not reachable', message: text };
 }
 
 async function networksOf({ namespace }: Deployment) {

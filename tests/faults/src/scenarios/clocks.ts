@@ -26,10 +26,10 @@ templates:
 `;
 
 interface Skews {
-  /** Seconds beside the machine's clock, which is that of Redis. */
+  /** Offset in seconds from the clock of this machine, which Redis uses. */
   readonly worker: number;
   readonly proxy: number;
-  /** What the worker's clock is set to once everything serves. */
+  /** Offset that the clock of the worker gets after all instances are ready. */
   readonly workerThen?: number;
 }
 
@@ -43,7 +43,7 @@ const CASES: Readonly<Record<string, Skews>> = {
   'a worker whose clock is set forward by an hour': { worker: 0, proxy: 0, workerThen: HOUR },
 };
 
-/** Deadlines with clocks that are wrong: on time, and every wrong clock told of once. */
+/** Deadlines with wrong clocks: kills must be on time, and each wrong clock must be logged once. */
 export async function clocks(): Promise<boolean> {
   let held = true;
   for (const [name, skews] of Object.entries(CASES)) {
@@ -69,14 +69,14 @@ async function tryClocks(skews: Skews, name: string): Promise<string[]> {
     const late = ids.map((id) => lateness(events, id));
     const access = ids.map((id, i) => (refusals[i] ?? 0) - deadlineOf(events, id));
     print(
-      `${name}: kills begun ${late.join(', ')} ms late, access refused ${access.join(', ')} ms late`,
+      `${name}: kills started ${late.join(', ')} ms late, access refused ${access.join(', ')} ms late`,
     );
     return [
       ...late.filter((ms) => ms < 0).map((ms) => `a kill ${-ms} ms before its deadline`),
       ...late.filter((ms) => ms > 1_500).map((ms) => `a kill ${ms} ms late`),
       ...access.filter((ms) => ms < -5).map((ms) => `refused ${-ms} ms before its deadline`),
-      ...told('worker', worker, skews.worker, skews.workerThen),
-      ...told('proxy', proxy, skews.proxy),
+      ...logIssues('worker', worker, skews.worker, skews.workerThen),
+      ...logIssues('proxy', proxy, skews.proxy),
     ];
   } finally {
     redis.disconnect();
@@ -86,20 +86,20 @@ async function tryClocks(skews: Skews, name: string): Promise<string[]> {
   }
 }
 
-/** Sets the worker's clock where it is to be set, once it has looked at the lease of everybody. */
+/** Sets the clock of the worker, and waits until the worker has logged the difference. */
 async function setBack({ workerThen }: Skews, clock: FakedClock, worker: App): Promise<void> {
   if (workerThen === undefined) return;
   await clock.set(workerThen);
-  const isTold = () => worker.log().includes(SKEWED);
-  await waitFor('the news of the clock', isTold);
+  const isLogged = () => worker.log().includes(SKEWED);
+  await waitFor('the log entry about the clock', isLogged);
 }
 
 const SKEWED = 'the local clock differs from the Redis clock';
 
-function told(what: string, { log }: App, skew: number, then = 0): string[] {
+function logIssues(what: string, { log }: App, skew: number, then = 0): string[] {
   const times = log().split(SKEWED).length - 1;
   const wanted = skew !== 0 || then !== 0 ? 1 : 0;
-  return times === wanted ? [] : [`the ${what}'s clock was told of ${times} times`];
+  return times === wanted ? [] : [`the ${what}'s clock difference was logged ${times} times`];
 }
 
 async function ready(site: Deployment, template: string): Promise<string> {
@@ -107,7 +107,7 @@ async function ready(site: Deployment, template: string): Promise<string> {
   const made = await site.api('POST', '/v1/instances', { template }, headers);
   const { id } = (await made.json()) as { id: string };
   await waitFor(
-    'an instance that serves',
+    'a ready instance',
     async () => {
       const answer = await site.api('GET', `/v1/instances/${id}`);
       return ((await answer.json()) as { status: { state: string } }).status.state === 'ready';
@@ -127,7 +127,7 @@ async function refusedAt(url: string, id: string): Promise<number> {
 
 function untilGone(site: Deployment, redis: Redis, ids: readonly string[]) {
   return waitFor(
-    'the end of all',
+    'the end of all instances',
     async () => {
       const { events } = await readEvents(redis, keysOf(site.namespace), FIRST, 10_000);
       const gone = events.filter(({ type, id }) => type === 'gone' && ids.includes(id));

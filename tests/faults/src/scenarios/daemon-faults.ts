@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { startOwnMachine } from '@ephemera/test-support';
-import { closing } from '../open.ts';
+import { registerCleanup } from '../open.ts';
 import type { Options } from '../options.ts';
 
-/** The faults, which `daemon-inside.ts` injects. */
+/** Names of the faults, which `daemon-inside.ts` injects. */
 export const DAEMON_FAULTS = [
   'restarted',
   'restarted, with live-restore',
@@ -14,14 +14,14 @@ export const DAEMON_FAULTS = [
 ] as const;
 
 /**
- * Faults of a Docker daemon itself. Two daemons share no bridge, and a proxy must reach the
- * containers' addresses, so everything of the scenario runs in a network namespace of its own, whose
- * mounts live and die with it: daemon, Redis, proxies, worker, and who looks at them.
+ * Faults of the Docker daemon itself. Two daemons cannot share a bridge, and a proxy must reach the
+ * addresses of the containers. So the daemon, Redis, the proxies, the worker and the checks run in
+ * separate network and mount namespaces.
  */
 export async function daemonFaults(options: Options): Promise<boolean> {
-  // A name is asked for in vain at once, not after seconds.
+  // Makes DNS queries fail immediately instead of after a timeout.
   const machine = await startOwnMachine({ resolvConf: 'nameserver 127.0.0.1\n' });
-  const stop = closing(() => machine.stop());
+  const stop = registerCleanup(() => machine.stop());
   try {
     const program = join(import.meta.dirname, 'daemon-inside.ts');
     const input = [machine.folder, JSON.stringify(options)];

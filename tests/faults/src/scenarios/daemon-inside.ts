@@ -1,4 +1,7 @@
-/** What `daemon-faults.ts` starts on a machine of its own: `node daemon-inside.ts FOLDER OPTIONS`. */
+/**
+ * The program that `daemon-faults.ts` starts inside the namespaces: `node daemon-inside.ts FOLDER
+ * OPTIONS`.
+ */
 import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type OwnEngine, print, startOwnEngine } from '@ephemera/test-support';
 import { type Testbed, startTestbed } from '../testbed.ts';
-import { closing, stopOnSignals } from '../open.ts';
+import { registerCleanup, stopOnSignals } from '../open.ts';
 import type { Options } from '../options.ts';
 import { Report } from '../report.ts';
 import type { DAEMON_FAULTS } from './daemon-faults.ts';
@@ -15,7 +18,7 @@ import { printExpectations } from './recover.ts';
 
 const run = promisify(execFile);
 
-/** Gives what did not hold while the fault lasted, in words. */
+/** Returns descriptions of what was wrong while the fault lasted. */
 type Fault = (testbed: Testbed, engine: OwnEngine) => Promise<string[]>;
 
 const FAULTS: Readonly<Record<(typeof DAEMON_FAULTS)[number], Fault>> = {
@@ -24,7 +27,7 @@ const FAULTS: Readonly<Record<(typeof DAEMON_FAULTS)[number], Fault>> = {
   killed: (testbed, engine) => endDaemon(testbed, engine, 'SIGKILL', false),
   'killed, with live-restore': (testbed, engine) => endDaemon(testbed, engine, 'SIGKILL', true),
   'image gone': (testbed, engine) =>
-    spoilStarts(testbed, /is not on this host, and pulling it failed/, {
+    failStarts(testbed, /is not on this host, and pulling it failed/, {
       async begin() {
         await engine.docker('tag', IMAGE, KEPT);
         await engine.docker('rmi', IMAGE);
@@ -35,23 +38,23 @@ const FAULTS: Readonly<Record<(typeof DAEMON_FAULTS)[number], Fault>> = {
       },
     }),
   'disk full': (testbed, engine) =>
-    spoilStarts(testbed, /no space left on device/, {
+    failStarts(testbed, /no space left on device/, {
       begin: () => sh(`cd ${engine.dataRoot}; dd if=/dev/zero of=filler bs=4k 2>&1 || true`),
       end: () => sh(`rm ${engine.dataRoot}/filler`),
     }),
 };
 
 const IMAGE = 'ephemera/demo';
-/** Another name, so that the containers that run keep what they are made of. */
+/** A second tag keeps the layers of the image for the running containers. */
 const KEPT = 'ephemera/kept';
-/** What the daemon may write: room for some containers, and soon filled. */
+/** Size of the disk of the daemon: enough for some containers, and quickly filled. */
 const DISK = '96M';
-/** How long starts are spoilt, ms. */
+/** How long starts fail, ms. */
 const EXPECTED_FAILURES = 15_000;
 
 const sh = (script: string) => run('sh', ['-c', script]);
 
-/** Ends the daemon and starts it again: its containers die with it unless they are to outlive it. */
+/** Ends the daemon and starts it again. Its containers end with it unless live-restore is on. */
 async function endDaemon(
   { expectations, daemon }: Testbed,
   engine: OwnEngine,
@@ -63,11 +66,11 @@ async function endDaemon(
   await engine.restart(signal);
   const after = new Set(await running(daemon));
   const outlived = before.filter((id) => after.has(id)).length;
-  print(`${outlived} of ${before.length} containers have outlived it`);
-  if (liveRestore) return outlived > 0 ? [] : ['no container has outlived a daemon that lets them'];
-  // Those that were just being started, too.
+  print(`${outlived} of ${before.length} containers survived`);
+  if (liveRestore) return outlived > 0 ? [] : ['no container survived although live-restore is on'];
+  // Includes instances that were starting.
   for (const id of expectations.promised.keys()) expectations.damaged.add(id);
-  return outlived === 0 ? [] : ['containers have outlived a daemon that does not let them'];
+  return outlived === 0 ? [] : ['containers survived although live-restore is off'];
 }
 
 async function running(daemon: Testbed['daemon']): Promise<string[]> {
@@ -75,23 +78,23 @@ async function running(daemon: Testbed['daemon']): Promise<string[]> {
   return containers.filter(({ State }) => State === 'running').map(({ Id }) => Id);
 }
 
-/** Has starts fail for a while: each must tell why, in these words. */
-async function spoilStarts(
+/** Makes starts fail for some time. At least one failed start must have a matching message. */
+async function failStarts(
   testbed: Testbed,
   words: RegExp,
   fault: { begin(): Promise<unknown>; end(): Promise<unknown> },
 ): Promise<string[]> {
-  const over = testbed.expectations.expectFailures(words);
+  const endFailures = testbed.expectations.expectFailures(words);
   await fault.begin();
   await sleep(EXPECTED_FAILURES);
   await fault.end();
-  const { instances } = await testbed.look();
+  const { instances } = await testbed.readSnapshot();
   const reported = [...instances.values()].flatMap(({ message = '' }) =>
     words.test(message) ? [message] : [],
   );
-  over();
-  print(`${reported.length} starts have failed: ${reported[0] ?? ''}`);
-  return reported.length > 0 ? [] : ['no start has failed'];
+  endFailures();
+  print(`${reported.length} starts failed: ${reported[0] ?? ''}`);
+  return reported.length > 0 ? [] : ['no start failed'];
 }
 
 async function daemonFaults(folder: string, { seed, steps: only }: Options): Promise<boolean> {
@@ -99,7 +102,7 @@ async function daemonFaults(folder: string, { seed, steps: only }: Options): Pro
   await mkdir(data);
   await sh(`cd ${folder} && truncate -s ${DISK} disk && mkfs.ext4 -q -m 0 disk && mount disk data`);
   const engine = await startOwnEngine({ folder, images: [IMAGE] });
-  const stopEngine = closing(() => engine.stop());
+  const stopEngine = registerCleanup(() => engine.stop());
   const report = new Report();
   try {
     const testbed = await startTestbed({ seed, socketPath: engine.socketPath });
@@ -109,8 +112,8 @@ async function daemonFaults(folder: string, { seed, steps: only }: Options): Pro
         await runUnderFault(testbed, report, name, () => fault(testbed, engine));
       }
     } catch (error) {
-      // Ahead of what taking everything away may say, with a daemon that did not come back.
-      print(`the scenario was broken off: ${String(error)}`);
+      // Logged before the cleanup, which may throw another error if the daemon did not come back.
+      print(`the scenario was interrupted: ${String(error)}`);
       throw error;
     } finally {
       printExpectations(testbed);

@@ -1,4 +1,4 @@
-/** How late things came, ms, as a line of figures. */
+/** Summarizes latencies in ms as one line. */
 export function figures(what: string, values: readonly number[]): string {
   const sorted = values.toSorted((a, b) => a - b);
   const at = (share: number) =>
@@ -6,18 +6,18 @@ export function figures(what: string, values: readonly number[]): string {
   return `${what}: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms, of ${sorted.length}`;
 }
 
-/** The value that so large a share of them does not pass. */
+/** The given quantile of the values. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
 }
 
-/** Answers around one deadline, which all ids share. Times are epoch milliseconds. */
+/** Responses around one deadline that all ids share. Times are epoch milliseconds. */
 export class Around {
   readonly #deadline: number;
-  /** How long after the deadline the latest request was sent that an instance still answered. */
+  /** Send time of the latest request with a successful response, relative to the deadline. */
   servedUntil = Number.NEGATIVE_INFINITY;
-  /** How long before the deadline the first refusal arrived. */
+  /** Time of the first refusal relative to the deadline. */
   refusedFrom = Number.POSITIVE_INFINITY;
   answered = 0;
   refused = 0;
@@ -43,13 +43,15 @@ export class Around {
   print(): string {
     const { answered, refused, servedUntil, refusedFrom } = this;
     return (
-      `${answered} requests answered and ${refused} refused around the deadline; the latest that ` +
-      `was answered was sent ${servedUntil.toFixed(1)} ms after it, the first refusal came ` +
+      `${answered} requests answered and ${refused} refused around the deadline; the latest ` +
+      `answered request was sent ${servedUntil.toFixed(1)} ms after it, the first refusal came ` +
       `${refusedFrom.toFixed(1)} ms after it; others: ${JSON.stringify(this.other)}`
     );
   }
 
-  /** Refused within 50 ms, and nobody before his time. */
+  /**
+   * Whether requests were refused within 50 ms after the deadline, and none was refused before it.
+   */
   get isOnTime(): boolean {
     return this.servedUntil <= 50 && this.refusedFrom >= -5 && this.refused > 0;
   }

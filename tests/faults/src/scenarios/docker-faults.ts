@@ -10,7 +10,7 @@ import { type DockerRelay, startDockerRelay } from '../load/docker-relay.ts';
 import { runUnderFault } from './run-under-fault.ts';
 import { printExpectations } from './recover.ts';
 
-/** Gives what did not hold while the fault lasted, in words. */
+/** Returns descriptions of what was wrong while the fault lasted. */
 type Fault = (testbed: Testbed, relay: DockerRelay) => Promise<string[]>;
 
 export const DOCKER_FAULTS: Readonly<Record<string, Fault>> = {
@@ -22,12 +22,12 @@ export const DOCKER_FAULTS: Readonly<Record<string, Fault>> = {
     });
     for (const id of hung.values()) testbed.expectations.damaged.add(id);
     await sleep(35_000);
-    // All others end as ever.
-    const snapshot = await testbed.look();
+    // All other instances must end as usual.
+    const snapshot = await testbed.readSnapshot();
     const broken = noneOverdue.broken(snapshot);
     return broken.filter((what) => ![...hung.values()].some((id) => what.includes(id)));
   },
-  'the daemon away for a minute': async (_, relay) => {
+  'the daemon unreachable for a minute': async (_, relay) => {
     relay.decide(() => 'cut');
     await sleep(60_000);
     return [];
@@ -39,13 +39,13 @@ export const DOCKER_FAULTS: Readonly<Record<string, Fault>> = {
   },
   'events missed': async (testbed, relay) => {
     relay.decide((_, path) => (path.includes('/events') ? 'hold' : 'pass'));
-    // The stream that stands is cut by this; the next one tells nothing.
+    // The restart closes the current event stream. The next stream delivers no events.
     const [worker] = testbed.site.workers;
     worker?.child.kill('SIGTERM');
     await testbed.site.startWorker();
     for (const [container, id] of await someContainers(testbed, 3)) {
       testbed.expectations.damaged.add(id);
-      // One that has ended meanwhile cannot be hurt any more.
+      // Fails for a container that has already exited.
       await testbed.daemon.command('kill', container).catch(() => undefined);
     }
     await sleep(5_000);
@@ -53,31 +53,34 @@ export const DOCKER_FAULTS: Readonly<Record<string, Fault>> = {
   },
   'a name already taken': async (testbed, relay) => {
     const words = 'is taken by a foreign container';
-    const over = testbed.expectations.expectFailures(new RegExp(words));
-    const strangers = new Set<string>();
+    const endFailures = testbed.expectations.expectFailures(new RegExp(words));
+    const foreignNames = new Set<string>();
     relay.decide(async (_, path) => {
       const [, name] = /\/containers\/create\?.*name=([\w.-]+)/.exec(path) ?? [];
-      if (name === undefined || strangers.size >= STRANGERS || strangers.has(name)) return 'pass';
-      strangers.add(name);
+      if (name === undefined || foreignNames.size >= FOREIGN_CONTAINERS || foreignNames.has(name))
+        return 'pass';
+      foreignNames.add(name);
       await testbed.daemon.command('create', '--name', name, 'ephemera/demo');
       return 'late';
     });
     await sleep(10_000);
     relay.release();
-    over();
-    const { instances } = await testbed.look();
+    endFailures();
+    const { instances } = await testbed.readSnapshot();
     const failed = [...instances.values()].filter(({ message = '' }) => message.includes(words));
-    // Whose container it is keeps it.
-    await testbed.daemon.command('rm', ...strangers);
-    print(`${failed.length} of ${strangers.size} starts have told of it: ${failed[0]?.message}`);
-    return failed.length > 0 ? [] : ['no start has told of it'];
+    // Removal by hand works only if Ephemera did not remove the foreign containers.
+    await testbed.daemon.command('rm', ...foreignNames);
+    print(
+      `${failed.length} of ${foreignNames.size} starts failed with this message: ${failed[0]?.message}`,
+    );
+    return failed.length > 0 ? [] : ['no start failed with this message'];
   },
 };
 
-/** How many names somebody else takes. */
-const STRANGERS = 4;
+/** Number of foreign containers. */
+const FOREIGN_CONTAINERS = 4;
 
-/** Faults between one worker and its daemon, over a socket of its own: the daemon stays well. */
+/** Faults on the connection between one worker and its daemon. The daemon itself works. */
 export async function dockerFaults({ seed, steps: only }: Options): Promise<boolean> {
   const report = new Report();
   const relay = await startDockerRelay();
@@ -90,9 +93,9 @@ export async function dockerFaults({ seed, steps: only }: Options): Promise<bool
     for (const [name, fault] of Object.entries(DOCKER_FAULTS)) {
       if (only.length > 0 && !only.includes(name)) continue;
       const made = async () => {
-        const meanwhile = await fault(testbed, relay);
+        const violations = await fault(testbed, relay);
         relay.release();
-        return meanwhile;
+        return violations;
       };
       await runUnderFault(testbed, report, name, made, () => relay.disturbed > 0);
     }
@@ -106,7 +109,10 @@ export async function dockerFaults({ seed, steps: only }: Options): Promise<bool
   return report.holds;
 }
 
-/** Some containers of instances that live, by their own ids. */
+/**
+ * Returns up to `count` running containers of live instances: their container ids with the instance
+ * ids.
+ */
 async function someContainers(testbed: Testbed, count: number): Promise<Map<string, string>> {
   const live = new Set(liveIds(testbed.expectations));
   const running = (await testbed.daemon.containers()).filter(

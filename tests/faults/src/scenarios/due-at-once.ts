@@ -88,8 +88,8 @@ async function renewTo(site: Deployment, id: string, deadline: number): Promise<
 
 async function eachOf<T>(things: readonly T[], work: (thing: T) => Promise<void>): Promise<void> {
   const waiting = [...things];
-  const lane = async () => {
+  const runner = async () => {
     while (waiting.length > 0) await work(waiting.shift() as T);
   };
-  await Promise.all(Array.from({ length: 8 }, lane));
+  await Promise.all(Array.from({ length: 8 }, runner));
 }

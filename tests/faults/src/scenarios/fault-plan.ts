@@ -3,13 +3,13 @@ import type { Options } from '../options.ts';
 import { type FaultPoint, faultAt } from '../injection/fault-points.ts';
 import type { Fault } from '../injection/process-plan.ts';
 
-/** A fault that a process is to inject, and the step that it belongs to. */
+/** A planned fault with its step. */
 export interface Planned {
   readonly step: string;
   readonly fault: Fault;
 }
 
-/** Every step `runs` times, in random order. */
+/** Plans `runs` runs of every step, in random order. */
 export function plan(
   steps: Readonly<Record<string, readonly FaultPoint[]>>,
   signal: Fault['signal'],

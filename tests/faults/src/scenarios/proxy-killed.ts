@@ -11,12 +11,12 @@ import { hasExited } from './worker-killed.ts';
 
 const RUNS = 20;
 const ROUND = 12;
-/** How long a replica may live that does not come to its step, ms. */
+/** How long a proxy may run without reaching its step, ms. */
 const MAX_LIFETIME_MS = 45_000;
 
 /**
- * `kill -9` of one of two replicas in the midst of what it was asked for, and in the midst of its
- * own drain. Its clients send what was not answered again, to the other.
+ * Sends SIGKILL to one of two proxies during a request or during its drain. The clients repeat
+ * unanswered requests through the other proxy.
  */
 export async function proxyKilled(options: Options): Promise<boolean> {
   const random = randomFrom(options.seed);
@@ -48,7 +48,9 @@ export async function proxyKilled(options: Options): Promise<boolean> {
   return report.holds;
 }
 
-/** The second replica is ended, and the one in its place dies as planned. */
+/**
+ * Replaces the second proxy by one that dies as planned. Returns whether the fault was injected.
+ */
 async function killOnce(
   { site }: Testbed,
   { step, fault }: Planned,

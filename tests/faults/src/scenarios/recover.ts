@@ -5,8 +5,8 @@ import { entryOf } from '../injection/process-plan.ts';
 import type { Report } from '../report.ts';
 
 /**
- * Starts so many workers that live, waits until everything holds again, and counts what does not.
- * Then these die too, wherever they stand, and the background goes on.
+ * Starts workers without faults, waits until every invariant holds, and counts the violations. Then
+ * kills these workers at a random point of their work and resumes the background.
  */
 export async function recover(
   testbed: Testbed,
@@ -28,7 +28,7 @@ export async function recover(
 export function printExpectations({ expectations }: Testbed): void {
   const { promised, renewals, answers, refused } = expectations;
   print(
-    `${promised.size} creations and ${renewals} renewals acknowledged, ${answers} answers of ` +
+    `${promised.size} creations and ${renewals} renewals acknowledged, ${answers} responses from ` +
       `instances; refused or cut: ${JSON.stringify(refused)}`,
   );
 }

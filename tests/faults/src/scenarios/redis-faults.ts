@@ -19,7 +19,7 @@ import { printExpectations } from './recover.ts';
 
 type Fault = (testbed: Testbed) => Promise<void>;
 
-/** After these Redis has everything that it ever acknowledged. */
+/** Faults after which Redis has every acknowledged write. */
 const KEPT: Readonly<Record<string, Fault>> = {
   'all connections cut': async ({ redis }) => {
     for (let i = 0; i < 5; i++) {
@@ -45,7 +45,7 @@ const KEPT: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** After these it has forgotten, or is set back to, what was. */
+/** Faults after which Redis has lost acknowledged writes. */
 const LOST: Readonly<Record<string, Fault>> = {
   'a promoted replica, 4 s behind': failOver,
   FLUSHALL: async ({ redis }) => {
@@ -58,10 +58,12 @@ const LOST: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** The names of all faults of Redis. */
 export const REDIS_FAULTS = [...Object.keys(KEPT), ...Object.keys(LOST)];
 
-/** What holds although acknowledged writes are lost: nothing leaks, and nobody reaches another's. */
+/**
+ * Invariants that hold despite lost writes: nothing leaks, and no client reaches the instance of
+ * another.
+ */
 const WITHOUT_MEMORY = [
   noneOverdue,
   oneContainerAnId,
@@ -73,22 +75,22 @@ const WITHOUT_MEMORY = [
   noViolations,
 ];
 
-/** How long the background works before and after each fault, ms. */
+/** How long the background runs before and after each fault, ms. */
 const WORK = 5_000;
 
-/** Redis in every trouble that it can have; each once a run. */
+/** All faults of Redis, each once per run. */
 export async function redisFaults(options: Options): Promise<boolean> {
   const report = new Report();
-  await item(KEPT, options, report, undefined);
+  await runFaults(KEPT, options, report, undefined);
   for (const [name, fault] of Object.entries(LOST)) {
-    await item({ [name]: fault }, options, report, WITHOUT_MEMORY);
+    await runFaults({ [name]: fault }, options, report, WITHOUT_MEMORY);
   }
   report.print();
   return report.holds;
 }
 
-/** Makes the faults on one deployment, one after the other. */
-async function item(
+/** Injects the faults one after the other into one deployment. */
+async function runFaults(
   faults: Readonly<Record<string, Fault>>,
   { seed, runs = 1, steps: only }: Options,
   report: Report,
@@ -119,8 +121,8 @@ async function item(
 }
 
 /**
- * A replica ceases to follow, its master goes on for four seconds and dies, and the replica takes its
- * place and its port: what was acknowledged meanwhile is lost.
+ * Stops the replication, kills the master four seconds later, and lets the replica take over its
+ * port. The writes of these four seconds are lost.
  */
 async function failOver({ site, redis }: Testbed): Promise<void> {
   const { port } = site.redis;

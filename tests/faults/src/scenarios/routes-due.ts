@@ -11,19 +11,19 @@ import { Around } from './deadline-lateness.ts';
 
 const ROUTES = 10_000;
 const VISITORS = 32;
-const HOST = 'nobody';
+const HOST = 'no-worker';
 const TEMPLATES = `
 default: demo
 templates:
   demo: { image: ephemera/demo, port: 8080 }
 `;
 
-/** Ten thousand routes, written as a worker writes them, whose deadlines are one instant. */
+/** Ten thousand routes with the same deadline, written by the store as for a worker. */
 export async function routesDue({ runs = ROUTES }: Options): Promise<boolean> {
   const server = createServer((_, res) => res.end('here'));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  // Nobody kills them: what refuses is the proxies' own clock.
+  // No worker runs, so only the clocks of the proxies make them refuse requests.
   const site = await deploy({ templates: TEMPLATES, workers: 0, proxies: 2 });
   const redis = connectRedis(site.redis.url, 'job', () => undefined);
   try {
@@ -47,9 +47,9 @@ export async function routesDue({ runs = ROUTES }: Options): Promise<boolean> {
     const known = new Around(Number.POSITIVE_INFINITY);
     await everyOne(site.publicUrls, ids, known);
     print(
-      `every route asked for through every replica: ${known.answered} answered, others ${JSON.stringify(known.other)}`,
+      `every route requested through every proxy: ${known.answered} answered, others ${JSON.stringify(known.other)}`,
     );
-    // A renewal is one script of the four that it took to write one.
+    // A renewal runs one script; each instance above took three.
     const deadline = Math.ceil(Date.now() / 1000) * 1000 + took + 5_000;
     for (let i = 0; i < ids.length; i += BATCH) {
       await Promise.all(
@@ -69,7 +69,7 @@ export async function routesDue({ runs = ROUTES }: Options): Promise<boolean> {
     const after = new Around(deadline);
     await everyOne(site.publicUrls, ids, after);
     print(
-      `asked for again through every replica: ${after.refused} refused, ${after.answered} answered, others ${JSON.stringify(after.other)}`,
+      `requested again through every proxy: ${after.refused} refused, ${after.answered} answered, others ${JSON.stringify(after.other)}`,
     );
     const all = ids.length * site.publicUrls.length;
     return (
@@ -90,12 +90,12 @@ async function everyOne(
 ): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: VISITORS });
   const waiting = bases.flatMap((base) => ids.map((id) => ({ base, id })));
-  const lane = async () => {
+  const runner = async () => {
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const sentAt = Date.now();
       around.note(await ask(agent, next.base, next.id), sentAt, Date.now());
     }
   };
-  await Promise.all(Array.from({ length: VISITORS }, lane));
+  await Promise.all(Array.from({ length: VISITORS }, runner));
   agent.destroy();
 }

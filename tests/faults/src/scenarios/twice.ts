@@ -7,11 +7,11 @@ import type { Options } from '../options.ts';
 import { entryOf } from '../injection/process-plan.ts';
 import { printExpectations } from './recover.ts';
 
-/** How many instances live and die under each way of running twice. */
+/** How many instances each mode creates. */
 const RUNS = 60;
 const MAX_DELAY_MS = 5 * 60_000;
 
-/** Every job of two workers runs twice: in a row, and at once. */
+/** Runs every job of two workers twice: sequentially, and concurrently. */
 export async function twice(options: Options): Promise<boolean> {
   const rows: string[][] = [];
   let held = true;

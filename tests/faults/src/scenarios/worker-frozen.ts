@@ -12,14 +12,14 @@ import { printExpectations, recover } from './recover.ts';
 const RUNS = 20;
 /** How often one worker is stopped before it is replaced. */
 const TURNS = 5;
-/** How many workers are beside the daemon, round after round. */
+/** Number of workers in each round. */
 const WORKERS = [1, 4, 2, 4];
-/** How long a worker may go on that does not come to its step, ms. */
+/** How long a worker may run without reaching its next step, ms. */
 const MAX_LIFETIME_MS = 45_000;
 
 /**
- * SIGSTOP of a worker at every step, for longer than its jobs are locked, and SIGCONT: by then
- * another has taken its jobs, or it finds them twice in its own hands.
+ * Stops a worker with SIGSTOP at every step for longer than its job locks last, then continues it.
+ * Meanwhile another worker has taken over its jobs, or the same worker processes them twice.
  */
 export async function workerFrozen(options: Options): Promise<boolean> {
   const random = randomFrom(options.seed);
@@ -38,7 +38,7 @@ export async function workerFrozen(options: Options): Promise<boolean> {
       const done = await Promise.all(
         places.map((turns) => freezeAll(testbed, turns, pause, options, report)),
       );
-      // Where it never came to a step it would come to it in the middle of the recovery.
+      // A worker that did not reach its step would reach it during the recovery.
       for (const { child } of done) child.kill('SIGKILL');
       const steps = stops.map(({ step }) => step);
       await recover(
@@ -56,7 +56,7 @@ export async function workerFrozen(options: Options): Promise<boolean> {
   return report.holds;
 }
 
-/** One worker that is stopped and continued, one time after the other. */
+/** Stops and continues one worker at each of its turns. */
 async function freezeAll(
   testbed: Testbed,
   turns: readonly Planned[],
@@ -80,14 +80,14 @@ async function freezeAll(
     }
     await sleep(pause());
     child.kill('SIGCONT');
-    if (child.exitCode !== null) throw new Error(`a worker ended by itself:\n${log()}`);
+    if (child.exitCode !== null) throw new Error(`a worker exited unexpectedly:\n${log()}`);
   }
-  // What it does with the jobs that it had in its hands is to be seen, too.
+  // Leaves the worker time to continue the jobs that it was processing.
   await sleep(1_000);
   return worker;
 }
 
-/** Waits until a worker has stopped itself so many times. */
+/** Waits until a worker has stopped itself this many times. */
 async function marked({ log }: App, times: number): Promise<boolean> {
   const end = performance.now() + MAX_LIFETIME_MS;
   while (performance.now() < end) {

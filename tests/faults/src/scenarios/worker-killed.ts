@@ -9,14 +9,14 @@ import { type Planned, plan } from './fault-plan.ts';
 import { printExpectations, recover } from './recover.ts';
 
 const RUNS = 20;
-/** How many deaths come one after the other before anybody may recover. */
+/** How many workers die in sequence before a recovery. */
 const ROUND = 6;
-/** How long a worker may live that does not come to its step, ms. */
+/** How long a worker may run without reaching its step, ms. */
 const MAX_LIFETIME_MS = 45_000;
 
 /**
- * `kill -9` of a worker at every step; half of the runs with one worker beside the daemon, half
- * with two. Each is followed by the next that dies, so a job meets its second and third death too.
+ * Sends SIGKILL to a worker at every step. Rounds with one worker alternate with rounds of two.
+ * Each worker is followed by another that dies too, so a job may fail several times.
  */
 export async function workerKilled(options: Options): Promise<boolean> {
   const random = randomFrom(options.seed);
@@ -40,7 +40,7 @@ export async function workerKilled(options: Options): Promise<boolean> {
   return report.holds;
 }
 
-/** Has so many workers at a time die the deaths, one after the other. */
+/** Kills the workers at their faults, `workers` of them at a time. */
 async function killAll(
   testbed: Testbed,
   deaths: readonly Planned[],
@@ -61,7 +61,7 @@ async function killAll(
   await Promise.all(Array.from({ length: workers }, place));
 }
 
-/** Waits until a process has died by its own hand; false where it never came to its step. */
+/** Waits until a process has killed itself. Returns false if it never reached its step. */
 export async function hasExited(
   { child, name, log }: App,
   timeoutMs = MAX_LIFETIME_MS,
@@ -70,7 +70,7 @@ export async function hasExited(
   if (child.exitCode === null && child.signalCode === null) {
     await Promise.race([ended, sleep(timeoutMs, undefined, { ref: false })]);
   }
-  if (child.exitCode !== null) throw new Error(`a ${name} ended by itself:\n${log()}`);
+  if (child.exitCode !== null) throw new Error(`a ${name} exited unexpectedly:\n${log()}`);
   if (child.signalCode !== null) return countMarks(log()) > 0;
   child.kill('SIGKILL');
   await ended;

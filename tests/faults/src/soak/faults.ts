@@ -4,12 +4,12 @@ import { terminate } from '@ephemera/test-support';
 import type { Testbed } from '../testbed.ts';
 import { liveIds } from '../load/background.ts';
 
-/** Does something bad, for a while where it lasts, and leaves everything running again. */
+/** Injects a fault and returns after it has ended and all processes run again. */
 export type Fault = (testbed: Testbed) => Promise<void>;
 
 /**
- * What one minute of a soak may bring. The first worker and the first proxy are never ended, so
- * that their memory and descriptors can be followed for the whole time.
+ * The faults of a soak, one per minute. The first worker and the first proxy are never replaced, so
+ * their memory and descriptors can be measured for the whole run.
  */
 export const FAULTS: Readonly<Record<string, Fault>> = {
   'a worker killed': (testbed) => replaceWorker(testbed, killed),
@@ -51,7 +51,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
 
 const DAMAGE_COMMANDS = 4;
 
-/** Does this to some containers behind everybody's back. */
+/** Runs a `docker` command on some containers without Ephemera. */
 async function damage({ daemon, expectations, random }: Testbed, command: string[]): Promise<void> {
   const live = new Set(liveIds(expectations));
   const containers = (await daemon.containers()).filter(
@@ -62,7 +62,7 @@ async function damage({ daemon, expectations, random }: Testbed, command: string
     const id = chosen?.Labels['ephemera.instance'];
     if (!chosen || id === undefined) continue;
     expectations.damaged.add(id);
-    // One that has ended meanwhile cannot be hurt any more.
+    // Fails for a container that has already exited.
     await daemon.command(...command, chosen.Id).catch(() => undefined);
   }
 }
@@ -91,12 +91,12 @@ export function running(apps: readonly App[]): App[] {
 }
 
 export function pidOf({ child }: App): number {
-  if (child.pid === undefined) throw new Error('it never ran');
+  if (child.pid === undefined) throw new Error('the process has not started');
   return child.pid;
 }
 
 function oneOf<T>(things: readonly T[], random: (below: number) => number): T {
   const thing = things[random(things.length)];
-  if (thing === undefined) throw new Error('there is nothing to choose from');
+  if (thing === undefined) throw new Error('the list is empty');
   return thing;
 }

@@ -4,7 +4,7 @@ import { soak } from './soak.ts';
 
 const { values } = readCommandLine({
   command: 'npm run soak --',
-  summary: 'Mixed work with one fault per minute. Exits with 1 where an invariant is broken.',
+  summary: 'Mixed work with one fault per minute. Exits with 1 if an invariant is broken.',
   options: {
     minutes: { kind: 'number', help: 'How long it runs.', default: 60 },
     seed: { kind: 'number', help: 'Seed of the random choices.', default: 1 },

@@ -2,20 +2,20 @@ import { readFile, readdir } from 'node:fs/promises';
 import { table } from '@ephemera/test-support';
 
 interface Sample {
-  /** Minutes since the beginning. */
+  /** Minutes since the start. */
   readonly at: number;
-  /** MiB. */
+  /** Resident memory, MiB. */
   readonly resident: number;
   readonly descriptors: number;
 }
 
 const PAGE = 4096;
-/** A process warms up: what it takes in its first minutes says nothing of the hours. */
+/** The first minutes of a process are its warm-up and do not count towards the slope, minutes. */
 const WARM_UP = 3;
-/** Over less than this a slope is noise, minutes. */
+/** Below this length a slope is noise, minutes. */
 const MIN_LENGTH = 5;
 
-/** Follows the memory and the open descriptors of processes, from the kernel's own books. */
+/** Samples the memory and the open descriptors of processes from /proc. */
 export class Samples {
   readonly #series = new Map<string, Sample[]>();
   readonly #startedAt = performance.now();
@@ -47,7 +47,7 @@ export class Samples {
           (slope(descriptors) * 60).toFixed(1),
         ];
       });
-    const head = ['process', 'minutes', 'resident MiB', 'MiB an hour', 'descriptors', 'an hour'];
+    const head = ['process', 'minutes', 'resident MiB', 'MiB per hour', 'descriptors', 'per hour'];
     return table(head, rows);
   }
 }
@@ -67,12 +67,12 @@ function spanOf(series: readonly Sample[]): number {
 const first = (points: Points) => points[0]?.[1] ?? 0;
 const last = (points: Points) => points.at(-1)?.[1] ?? 0;
 
-/** Of the straight line that fits best. */
+/** Slope of the least-squares line. */
 function slope(points: Points): number {
   const mean = (of: (point: readonly [number, number]) => number) =>
     points.reduce((sum, point) => sum + of(point), 0) / points.length;
   const [x, y] = [mean((point) => point[0]), mean((point) => point[1])];
-  const over = points.reduce((sum, point) => sum + (point[0] - x) * (point[1] - y), 0);
-  const under = points.reduce((sum, point) => sum + (point[0] - x) ** 2, 0);
-  return under === 0 ? 0 : over / under;
+  const numerator = points.reduce((sum, point) => sum + (point[0] - x) * (point[1] - y), 0);
+  const denominator = points.reduce((sum, point) => sum + (point[0] - x) ** 2, 0);
+  return denominator === 0 ? 0 : numerator / denominator;
 }

@@ -11,13 +11,13 @@ import { soakTemplates } from './templates.ts';
 import { startWork } from './work.ts';
 
 const MINUTE = 60_000;
-/** The quiet half of a minute, before its fault, ms. */
+/** Time without a fault at the start of each minute, ms. */
 const QUIET = 30_000;
 const SAMPLE_EVERY = 10_000;
 
 /**
- * Mixed work for so many minutes, one fault in each, drawn by a seed; after each every invariant
- * must hold. Tells what memory and descriptors of every process did; gives whether all held.
+ * Runs mixed work with one random fault per minute. Every invariant must hold after each fault.
+ * Prints the memory and descriptors of every process. Returns whether all invariants held.
  */
 export async function soak(minutes: number, seed: number): Promise<boolean> {
   const report = new Report();
@@ -29,7 +29,7 @@ export async function soak(minutes: number, seed: number): Promise<boolean> {
     proxies: 2,
     templates: soakTemplates,
     work: startWork,
-    // Every acknowledged instance is looked at to the end.
+    // Tombstones must outlast the run, so that every acknowledged instance can be checked.
     env: { EPHEMERA_TOMBSTONE: String(minutes * 60 + 900) },
   });
   const sampling = setInterval(() => void samples.take(processesOf(testbed)), SAMPLE_EVERY);
@@ -45,7 +45,8 @@ export async function soak(minutes: number, seed: number): Promise<boolean> {
       await fault(testbed);
       await sleep(5_000);
       const live = liveIds(testbed.expectations).length;
-      // What the clients had asked for is answered first: how long that takes is the machine's.
+      // First waits for the requests in flight. Their duration depends on the machine and does not
+      // count as recovery.
       await testbed.background.pause();
       const { took, broken } = await testbed.recovered();
       report.run(name, true);
@@ -60,7 +61,7 @@ export async function soak(minutes: number, seed: number): Promise<boolean> {
     }
   } catch (error) {
     cut = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    print(`CUT SHORT ${cut}`);
+    print(`INTERRUPTED ${cut}`);
   } finally {
     clearInterval(sampling);
     await testbed.stop();
@@ -74,7 +75,7 @@ export async function soak(minutes: number, seed: number): Promise<boolean> {
   return cut === undefined && report.holds;
 }
 
-/** Draws every fault once, in an order by chance, before any comes again. */
+/** Draws the faults in random order. Every fault occurs once before any is repeated. */
 function deck(random: Random): () => [string, (testbed: Testbed) => Promise<void>] {
   let cards: [string, (testbed: Testbed) => Promise<void>][] = [];
   return () => {
@@ -92,6 +93,6 @@ function processesOf({ site }: Testbed): Record<string, number> {
     ...named(site.workers),
     ...named(site.proxies),
     ['redis', site.redis.pid],
-    ['the soak itself', process.pid],
+    ['the soak command', process.pid],
   ]);
 }

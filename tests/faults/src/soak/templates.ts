@@ -1,8 +1,10 @@
-/** The key that every tunnel is opened with, and the answer to it (RFC 6455 1.3). */
+/**
+ * Sec-WebSocket-Key of every tunnel, and the matching Sec-WebSocket-Accept (RFC 6455, section 1.3).
+ */
 export const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
 
-/** Answers an upgrade, says who it is, and sends back what it gets. */
+/** Answers an upgrade, sends the instance id, and echoes every line. */
 const ECHO = [
   'while read -r line; do [ "${#line}" -gt 1 ] || break; done',
   `printf 'HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n'`,
@@ -10,7 +12,7 @@ const ECHO = [
   'exec cat',
 ].join('; ');
 
-/** Lives of a minute or so, as visitors have them. */
+/** Templates with timeouts of about a minute, as real visitors have them. */
 export function soakTemplates(receiverPort: number): string {
   const common = `image: ephemera/demo
     timeout: 60s
@@ -48,7 +50,7 @@ templates:
 webhooks:
   - name: books
     url: http://127.0.0.1:${receiverPort}/
-    secret: known to the two of us alone
+    secret: shared-webhook-test-secret
     events: [ready, gone]
 `;
 }

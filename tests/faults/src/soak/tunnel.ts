@@ -4,12 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Expectations } from '../load/expectations.ts';
 import { KEY } from './templates.ts';
 
-/** How long a tunnel is used, ms, and between two messages. */
+/** How long a tunnel is used, and the interval between messages, ms. */
 const OPEN_FOR = 8_000;
 const EVERY = 250;
 const TIMEOUT_MS = 5_000;
 
-/** Opens a tunnel to an instance, looks at who answers, and has messages sent back for a while. */
+/**
+ * Opens a tunnel to an instance, checks which instance responds, and sends messages that it must
+ * echo.
+ */
 export async function useTunnel(
   url: string,
   id: string,
@@ -35,11 +38,14 @@ export async function useTunnel(
   }
   expectations.answers++;
   if (who !== id)
-    expectations.tell('no answer from another instance', `${id} was tunnelled to ${who}`);
+    expectations.recordViolation(
+      'no answer from another instance',
+      `${id} was tunnelled to ${who}`,
+    );
   const whole = echoed.slice(0, -1);
   const strange = whole.find((line, at) => line !== `message ${at}`);
   if (strange !== undefined)
-    expectations.tell('a tunnel gives back what it was given', `${id}: ${strange}`);
+    expectations.recordViolation('a tunnel echoes every message', `${id}: ${strange}`);
 }
 
 function open(url: string): Promise<Socket | undefined> {

@@ -11,16 +11,16 @@ import {
 } from '../load/clients.ts';
 import { useTunnel } from './tunnel.ts';
 
-/** The shares of the templates among the creations. */
+/** The templates of new instances, in proportion to their frequency. */
 const TEMPLATES = ['page', 'page', 'page', 'pooled', 'pooled', 'tunnel', 'tunnel', 'few'];
 
-/** How many instances live, as far as the clients know: as many as two cores carry beside others. */
+/** Number of live instances that the clients aim at; suits two cores that also run the test. */
 const LIVE = 24;
 const CREATORS = 4;
 const VISITORS = 8;
 const TUNNELS = 4;
 
-/** Creations, claims, renewals, kills, pauses, requests and tunnels at a steady pace. */
+/** Runs creations, claims, renewals, kills, pauses, requests and tunnels at a steady rate. */
 export function startWork(ports: ClientPorts): Background {
   const { expectations, random, site } = ports;
   const paused = new Set<string>();
@@ -53,20 +53,20 @@ export function startWork(ports: ClientPorts): Background {
     const id = await create(ports, template, timeout);
     if (id !== undefined) await untilReady(id);
   };
-  /** Whoever asked waits for it, so a machine that is slow is asked for less. */
+  /** Each creator waits for its instance, so a slow machine gets fewer creations. */
   const untilReady = async (id: string) => {
     const promise = expectations.promised.get(id);
-    while (promise && promise.toldUntil === undefined) {
+    while (promise && promise.promisedUntil === undefined) {
       const answer = await send(ports, 'GET', `/v1/instances/${id}`);
       const { expiresAt = '', status } = (answer?.body ?? {}) as Partial<Resource>;
-      if (status?.state === 'ready') promise.toldUntil = Date.parse(expiresAt);
+      if (status?.state === 'ready') promise.promisedUntil = Date.parse(expiresAt);
       else if (status?.state !== 'pending' && status?.state !== 'starting') return;
       await sleep(300);
     }
   };
   const resume = (id: string) => send(ports, 'POST', `/v1/instances/${id}/resume`);
   const pausing = async (id: string) => {
-    // Before it is asked for: a pause whose answer is lost may have been done.
+    // Marked before the request: a pause without a response may have been done.
     paused.add(id);
     await send(ports, 'POST', `/v1/instances/${id}/pause`);
     await sleep(500 + random(1_500));
