@@ -1,18 +1,18 @@
 import type { Instance } from './instances.ts';
 
-/** What the scenarios share. */
+/** Shared inputs of the scenarios. */
 export interface Bench {
   /** Folder for configuration files, removed at the end. */
   readonly dir: string;
   readonly redisUrl: string;
-  /** 200 of them, all answering. */
+  /** 200 instances that all respond. */
   readonly instances: readonly Instance[];
-  /** Where they give larger answers, by name. */
+  /** Ports with larger responses, by name. */
   readonly largePorts: Readonly<Record<string, number>>;
   readonly rounds: number;
-  /** Length of a round. */
+  /** Duration of a measurement, seconds. */
   readonly seconds: number;
-  /** No round begins after it, on the monotonic clock, ms. */
+  /** No round starts after this time on the monotonic clock, ms. */
   readonly until: number;
   say(line: string): void;
 }
@@ -23,9 +23,9 @@ export interface Scenario {
   readonly run: (bench: Bench) => Promise<Outcome>;
 }
 
-/** What a scenario found. */
+/** Result of a scenario. */
 export interface Outcome {
-  /** Columns, in their order. */
+  /** Columns in order. */
   readonly figures: readonly string[];
   readonly rows: readonly Row[];
   readonly ratios: readonly Ratio[];
@@ -37,7 +37,7 @@ export interface Row {
   readonly figures: Readonly<Record<string, Spread>>;
 }
 
-/** What the rounds came to. */
+/** Summary of a figure over all rounds. */
 export interface Spread {
   readonly median: number;
   readonly min: number;
@@ -45,7 +45,10 @@ export interface Spread {
   readonly rounds: number;
 }
 
-/** A figure of Ephemera as a multiple of another's: of the medians, and the range over rounds. */
+/**
+ * A figure of Ephemera divided by that of another contender: of the medians, and the range over the
+ * rounds.
+ */
 export interface Ratio {
   readonly figure: string;
   readonly against: string;

@@ -1,8 +1,8 @@
-/** What the apps that a bench starts need of its own surroundings. */
+/** Variables of the environment that the benchmarked programs need. */
 export const surroundings = {
   PATH: process.env['PATH'],
   DOCKER_HOST: process.env['DOCKER_HOST'],
 };
 
-/** What installers need: proxies, registries, the home folder. */
+/** For installers, which need variables such as HTTP_PROXY, npm settings and HOME. */
 export const wholeEnvironment = process.env;

@@ -3,8 +3,8 @@ import { availableParallelism } from 'node:os';
 const last = availableParallelism() - 1;
 
 /**
- * Which core does what. A contender has one to itself; with only two, wrk and the upstreams share
- * the other, and a second replica runs there too.
+ * Assignment of the cores. A contender has its own core. On two cores, wrk, the upstreams and a
+ * second replica share the other one.
  */
 export const CORES = {
   contender: 0,

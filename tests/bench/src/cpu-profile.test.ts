@@ -6,7 +6,7 @@ const node = (id: number, functionName: string, url = '') => ({
   callFrame: { functionName, url, lineNumber: 6 },
 });
 
-test('self time counts within the window alone, and idle time not at all', () => {
+test('counts self time only within the window, and no idle time', () => {
   const profile = {
     nodes: [
       node(1, '(idle)'),
@@ -19,7 +19,7 @@ test('self time counts within the window alone, and idle time not at all', () =>
     timeDeltas: [100, 100, 100, 200, 100, 5_000],
   };
   expect(readProfile(profile, [1_150, 2_000])).toEqual({
-    rooms: [
+    areas: [
       ['[native]', 0.75],
       ['[libs/proxy data-plane]', 0.25],
     ],

@@ -1,4 +1,4 @@
-/** The parts that are read of what `node --cpu-prof` writes; times are microseconds. */
+/** The fields used from the output of `node --cpu-prof`; times are microseconds. */
 export interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;
@@ -13,16 +13,16 @@ export interface CpuProfile {
   readonly timeDeltas: readonly number[];
 }
 
-/** Shares of the time that was not idle, largest first, by name. */
-export type Shares = readonly (readonly [string, number])[];
+/** Fractions of the non-idle time by name, largest first. */
+export type TimeFractions = readonly (readonly [string, number])[];
 
-/** Self time within a window of the monotonic clock, by room of the code and by function. */
+/** Self time within a window of the monotonic clock, by code area and by function. */
 export function readProfile(
   { nodes, startTime, samples, timeDeltas }: CpuProfile,
   [from, to]: readonly [number, number],
-): { rooms: Shares; functions: Shares } {
+): { areas: TimeFractions; functions: TimeFractions } {
   const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
-  const rooms = new Map<string, number>();
+  const areas = new Map<string, number>();
   const functions = new Map<string, number>();
   let at = startTime;
   let total = 0;
@@ -32,19 +32,19 @@ export function readProfile(
     const frame = frames.get(sample);
     if (at < from || at > to || frame === undefined || frame.functionName === '(idle)') continue;
     total += took;
-    const room = categoryOf(frame.url, frame.functionName);
-    rooms.set(room, (rooms.get(room) ?? 0) + took);
+    const area = areaOf(frame.url, frame.functionName);
+    areas.set(area, (areas.get(area) ?? 0) + took);
     const name = `${frame.functionName || '(anonymous)'} ${placeOf(frame.url, frame.lineNumber)}`;
     functions.set(name.trim(), (functions.get(name.trim()) ?? 0) + took);
   }
-  const quotas = (map: ReadonlyMap<string, number>) =>
+  const fractions = (map: ReadonlyMap<string, number>) =>
     [...map].map(([name, took]) => [name, took / total] as const).sort(([, a], [, b]) => b - a);
-  return { rooms: quotas(rooms), functions: quotas(functions) };
+  return { areas: fractions(areas), functions: fractions(functions) };
 }
 
-function categoryOf(url: string, functionName: string): string {
-  const [, room] = /libs\/proxy\/src\/([a-z-]+)/.exec(url) ?? [];
-  if (room !== undefined) return `[libs/proxy ${room}]`;
+function areaOf(url: string, functionName: string): string {
+  const [, area] = /libs\/proxy\/src\/([a-z-]+)/.exec(url) ?? [];
+  if (area !== undefined) return `[libs/proxy ${area}]`;
   const [, library] = /(libs\/[a-z]+)/.exec(url) ?? [];
   if (library !== undefined) return `[${library}]`;
   const [, builtin] = /^node:(?:internal\/)?(\w+)/.exec(url) ?? [];

@@ -5,19 +5,22 @@ import { wholeEnvironment } from './config.ts';
 
 const root = join(import.meta.dirname, '../../..');
 
-/** Where the rivals from npm are installed; their lock is tests/bench/rivals/package-lock.json. */
+/** Install folder of the npm contenders, locked by tests/bench/rivals/package-lock.json. */
 export const rivals = join(root, '.ephemera/cache/bench-rivals');
 
 const wantedRivals = join(root, 'tests/bench/rivals');
 
 const DEBIAN = ['nginx', 'haproxy', 'caddy', 'wrk', 'redis-server'] as const;
-/** While it answers 101, packages that are installed start no services (Debian Policy 9.3.3.1). */
+/**
+ * While this script exits with 101, package installations start no services (Debian Policy
+ * 9.3.3.1).
+ */
 const SERVICE_POLICY = '/usr/sbin/policy-rc.d';
 
 /**
- * Puts on the machine what the contenders are: Debian's packages where they are missing and this
- * is root, and npm's by their own lock.
- * @throws with the command to run, where it cannot
+ * Installs the contenders: missing Debian packages if this is root, and npm packages from their
+ * lockfile.
+ * @throws Error with the command to run if it cannot install them
  */
 export function installContenders(say: (line: string) => void): void {
   const missing = DEBIAN.filter((name) => !isInstalled(name));
@@ -34,7 +37,7 @@ export function installContenders(say: (line: string) => void): void {
   }
 }
 
-/** npm writes its own lock last, and the copied one tells what that was for. */
+/** npm writes its hidden lockfile last. The copied lockfile shows which versions were installed. */
 function areRivalsInstalled(): boolean {
   if (!existsSync(join(rivals, 'node_modules/.package-lock.json'))) return false;
   const lockIn = (folder: string) => readFileSync(join(folder, 'package-lock.json'), 'utf8');

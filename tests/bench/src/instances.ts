@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { newId } from '@ephemera/domain';
 
-/** One of the instances that the contenders route to. */
+/** An instance that the contenders route to. */
 export interface Instance {
   readonly id: string;
-  /** `001` and on: an upstream names itself by it in every answer. */
+  /** `001` and so on. An upstream includes its number in every response. */
   readonly number: string;
-  /** 127.0.1.1 and on. */
+  /** 127.0.1.1 and so on. */
   readonly address: string;
   readonly port: number;
 }
 
-/** Makes instances with ids as the product makes them, each on an address of its own, up to 250. */
+/** Creates up to 250 instances with ids as in production, each on a separate address. */
 export function makeInstances(count: number, port: number): Instance[] {
   return Array.from({ length: count }, (_, index) => ({
     id: newId(randomBytes),
@@ -21,7 +21,7 @@ export function makeInstances(count: number, port: number): Instance[] {
   }));
 }
 
-/** Where an instance is asked: the same bytes for every contender. */
+/** Path of an instance: the same for every contender. */
 export function pathOf({ id, number }: Instance, name = ''): string {
   return `/demo/${id}/${name}?n=${number}`;
 }

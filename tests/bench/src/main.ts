@@ -1,10 +1,11 @@
 /**
- * The data path beside its peers: each on one core, in turn, round after round.
+ * Compares the data path with other proxies. Each proxy runs on one core, and the rounds alternate
+ * between them.
  *
  *     npm run bench -- [--quick] [--only fleet,latency] [--rounds 5] [--seconds 3]
  *
- * Prints tables, writes bench-results/data-path.json, and leaves nothing running. Ends with 1 where
- * a figure was not reached, or not measured.
+ * Prints tables, writes bench-results/data-path.json, and leaves no process running. Exits with 1
+ * if a target was missed or not measured.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -41,19 +42,22 @@ const SCENARIOS: readonly Scenario[] = [
   replicas,
   profile,
 ];
-/** No round begins later than this after the start, ms; the last table follows within a minute. */
+/** No round starts later than this after the start, ms. The last table follows within a minute. */
 const BOUND = 12 * 60_000;
 const INSTANCES = 200;
 
 const { values } = readCommandLine({
   command: 'npm run bench --',
-  summary:
-    'Measures the data path beside other proxies. Exits with 1 where a figure is not reached.',
+  summary: 'Compares the data path with other proxies. Exits with 1 if a target is missed.',
   options: {
-    only: { kind: 'list', help: 'The only scenarios.', of: SCENARIOS.map(({ name }) => name) },
+    only: {
+      kind: 'list',
+      help: 'Run only these scenarios.',
+      of: SCENARIOS.map(({ name }) => name),
+    },
     quick: { kind: 'flag', help: 'One round of one second each.' },
-    rounds: { kind: 'number', help: 'Rounds of each scenario; 5 where absent.' },
-    seconds: { kind: 'number', help: 'Seconds of each measurement; 2 where absent.' },
+    rounds: { kind: 'number', help: 'Rounds of each scenario; 5 by default.' },
+    seconds: { kind: 'number', help: 'Seconds of each measurement; 2 by default.' },
   },
 });
 const say = (line: string) => void process.stdout.write(`${line}\n`);
@@ -62,7 +66,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 installContenders(say);
-// What the bench starts without a core of its own, Redis among them, stays off the contenders'.
+// Child processes without their own core, such as Redis, must not run on the core of the
+// contenders.
 execFileSync('taskset', ['-cp', String(CORES.load), String(process.pid)]);
 const dir = mkdtempSync(join(tmpdir(), 'ephemera-bench-'));
 process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
@@ -108,7 +113,7 @@ const skipped: string[] = [];
 await redis.stop();
 process.off('exit', killRedis);
 const short = shortcomings({ found, failed, skipped });
-say(short.length === 0 ? 'All figures were reached.' : short.join('\n'));
+say(short.length === 0 ? 'All targets were reached.' : short.join('\n'));
 process.exit(short.length === 0 ? 0 : 1);
 
 function write(settings: { rounds: number; seconds: number }): void {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A process of the bench's own, on one core. */
+/** A process of the benchmark, pinned to one core. */
 export interface Process extends AsyncDisposable {
   readonly pid: number;
   /** CPU time used so far, seconds. */
@@ -20,22 +20,22 @@ export interface Start {
   readonly core: number;
   readonly command: readonly [string, ...string[]];
   readonly env?: NodeJS.ProcessEnv;
-  /** It is ready when it takes a connection here. */
+  /** The process is ready when it accepts a connection here. */
   readonly ready: { readonly host: string; readonly port: number };
 }
 
-/** Clock ticks a second of /proc, fixed by Linux' interface to programs (`getconf CLK_TCK`). */
+/** Clock ticks per second in /proc (`getconf CLK_TCK`). */
 const TICKS = 100;
 
-/** Nothing outlives the bench, however it ends. */
+/** Kills all remaining children when the benchmark exits. */
 const alive = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of alive) child.kill('SIGKILL');
 });
 
 /**
- * Starts a process that listens, and waits until it does.
- * @throws with what it wrote, where it ends before
+ * Starts a server and waits until it listens.
+ * @throws Error with its output if it exits earlier
  */
 export async function startProcess({ core, command, env, ready }: Start): Promise<Process> {
   const dir = mkdtempSync(join(tmpdir(), 'ephemera-bench-'));
@@ -62,7 +62,7 @@ function asProcess(child: ChildProcess, dir: string): Process {
   return {
     pid,
     cpu() {
-      // Fields 14 and 15, counted behind the name, which may hold spaces (proc(5)).
+      // Fields 14 and 15. They are counted after the name, which may contain spaces (proc(5)).
       const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
       return (Number(fields[11]) + Number(fields[12])) / TICKS;
     },

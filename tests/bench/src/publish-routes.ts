@@ -4,10 +4,12 @@ import type { Redis } from 'ioredis';
 import type { Instance } from './instances.ts';
 
 const BATCH = 1000;
-/** The host of all of them: a proxy serves only addresses that a host has registered. */
+/**
+ * The host of all instances. A proxy accepts only addresses in the networks of a registered host.
+ */
 const HOST = 'bench';
 
-/** Puts routes into Redis as the script does by which a worker publishes an instance. */
+/** Writes routes to Redis in the format of the script that publishes an instance. */
 export async function publishRoutes(
   redis: Redis,
   namespace: string,

@@ -13,17 +13,17 @@ const ratio = (isReached: boolean | undefined): Ratio => ({
 });
 const outcome = (...ratios: Ratio[]): Outcome => ({ figures: [], rows: [], ratios, notes: [] });
 
-test('a run in which all was reached has no shortcomings; a figure without a mark is none', () => {
+test('a run that reached all targets has no shortcomings; ratios without a target are ignored', () => {
   const found = { fleet: outcome(ratio(true), ratio(undefined)) };
   expect(shortcomings({ found, failed: {}, skipped: [] })).toEqual([]);
 });
 
-test('figures that were not reached, scenarios that failed and those that were skipped are told', () => {
+test('missed targets, failed scenarios and skipped scenarios are reported', () => {
   const found = { fleet: outcome(ratio(true), ratio(false)) };
   const reported = shortcomings({ found, failed: { echo: 'Error: cut' }, skipped: ['growth'] });
   expect(reported).toEqual([
     'NOT REACHED fleet: requests/s against nginx, 0.40 (≥ 0.45)',
     'FAILED echo: Error: cut',
-    'SKIPPED growth: the time was up',
+    'SKIPPED growth: no time left',
   ]);
 });

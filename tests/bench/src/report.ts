@@ -1,6 +1,6 @@
 import type { Outcome, Spread } from './bench.ts';
 
-/** What a scenario found, as text: a line a contender, then the ratios. */
+/** Formats the outcome of a scenario: one line per contender, then the ratios. */
 export function report(title: string, { figures, rows, ratios, notes }: Outcome): string {
   const [first] = Object.values(rows[0]?.figures ?? {});
   const head = [`median (min–max) of ${first?.rounds ?? 0}`, ...figures];
@@ -13,16 +13,16 @@ export function report(title: string, { figures, rows, ratios, notes }: Outcome)
   return [`\n${title}`, ...align([head, ...body]), ...align(verdict), ...notes].join('\n') + '\n';
 }
 
-/** What a whole run came to. */
+/** Outcome of a whole run. */
 export interface Run {
   readonly found: Readonly<Record<string, Outcome>>;
-  /** Why scenarios failed, by their names. */
+  /** Errors of the failed scenarios by name. */
   readonly failed: Readonly<Record<string, string>>;
-  /** Scenarios whose turn came when the time was up. */
+  /** Scenarios that did not start before the time limit. */
   readonly skipped: readonly string[];
 }
 
-/** What a run did not show, a line each: it is a success where there is none. */
+/** Lists everything that the run did not show, one line each. An empty list is a success. */
 export function shortcomings({ found, failed, skipped }: Run): string[] {
   const missed = Object.entries(found).flatMap(([name, { ratios }]) =>
     ratios
@@ -35,7 +35,7 @@ export function shortcomings({ found, failed, skipped }: Run): string[] {
   return [
     ...missed,
     ...Object.entries(failed).map(([name, reason]) => `FAILED ${name}: ${reason}`),
-    ...skipped.map((name) => `SKIPPED ${name}: the time was up`),
+    ...skipped.map((name) => `SKIPPED ${name}: no time left`),
   ];
 }
 

@@ -13,7 +13,7 @@ const bench: Bench = {
   say: () => undefined,
 };
 
-test('each round begins with another contender', async () => {
+test('each round starts with another contender', async () => {
   const turns: string[] = [];
   const entry = (name: string) => ({
     name,
@@ -24,17 +24,17 @@ test('each round begins with another contender', async () => {
   expect(series.get('b')).toEqual([{ turn: 2 }, { turn: 4 }, { turn: 9 }]);
 });
 
-test('no round begins when the time is up', async () => {
+test('no round starts after the time limit', async () => {
   const measure = () => Promise.reject(new Error('measured'));
   const series = await interleave({ ...bench, until: 0 }, [{ name: 'a', measure }]);
   expect(series.get('a')).toEqual([]);
 });
 
-test('the median of an even count is between the two in the middle', () => {
+test('the median of an even count is the mean of the two middle values', () => {
   expect(spreadOf([9, 1, 4, 2])).toEqual({ median: 3, min: 1, max: 9, rounds: 4 });
 });
 
-test('a ratio is of the medians, with its range over the rounds', () => {
+test('a ratio compares the medians and has its range over the rounds', () => {
   const series = new Map([
     ['ours', [{ speed: 30 }, { speed: 20 }, { speed: 10 }]],
     ['theirs', [{ speed: 10 }, { speed: 10 }, { speed: 20 }]],

@@ -1,6 +1,6 @@
 import type { Bench, Ratio, Row, Spread } from './bench.ts';
 
-/** What one round of one contender came to, by the names of the figures. */
+/** Figures of one contender in one round, by name. */
 export type Figures = Readonly<Record<string, number>>;
 
 export interface Entry {
@@ -8,12 +8,12 @@ export interface Entry {
   readonly measure: () => Promise<Figures>;
 }
 
-/** What each contender did, a list of rounds; the n-th rounds of all were close in time. */
+/** The rounds of each contender. Rounds with the same index ran at about the same time. */
 export type Series = ReadonlyMap<string, readonly Figures[]>;
 
 /**
- * Measures all contenders in turn, round after round, each round beginning with another one: what
- * the machine does meanwhile hits all alike. Ends early where the time is up.
+ * Measures all contenders in turn in every round. Each round starts with another contender, so that
+ * load of the machine affects all contenders equally. Stops early at the time limit.
  */
 export async function interleave(bench: Bench, entries: readonly Entry[]): Promise<Series> {
   const series = new Map<string, Figures[]>(entries.map(({ name }) => [name, []]));
@@ -53,26 +53,27 @@ export function spreadOf(values: readonly number[]): Spread {
   };
 }
 
-/** What is wanted of a ratio: at least so much where more is better, at most where less is. */
+/** Target of a ratio: a minimum if more is better, a maximum if less is better. */
 export type Reach = { readonly atLeast: number } | { readonly atMost: number };
 
-/** Compares one contender's figure with another's. */
+/** Compares a figure of two contenders. */
 export function compare(
   series: Series,
-  [text, other]: readonly [string, string],
+  [name, other]: readonly [string, string],
   figure: string,
   reach?: Reach,
 ): Ratio {
-  const values = (name: string) => (series.get(name) ?? []).map((f) => f[figure] ?? Number.NaN);
-  const [ours, theirs] = [values(text), values(other)];
+  const values = (contender: string) =>
+    (series.get(contender) ?? []).map((f) => f[figure] ?? Number.NaN);
+  const [ours, theirs] = [values(name), values(other)];
   const ratio = spreadOf(ours).median / spreadOf(theirs).median;
-  const item = ours.map((value, round) => value / (theirs[round] ?? Number.NaN));
+  const perRound = ours.map((value, round) => value / (theirs[round] ?? Number.NaN));
   return {
     figure,
     against: other,
     ratio,
-    lowest: Math.min(...item),
-    highest: Math.max(...item),
+    lowest: Math.min(...perRound),
+    highest: Math.max(...perRound),
     reach: reach && ('atLeast' in reach ? `≥ ${reach.atLeast}` : `≤ ${reach.atMost}`),
     isReached: reach && ('atLeast' in reach ? ratio >= reach.atLeast : ratio <= reach.atMost),
   };

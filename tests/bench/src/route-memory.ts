@@ -6,15 +6,15 @@ import { surroundings } from './config.ts';
 const run = promisify(execFile);
 
 export interface RouteMemory {
-  /** Bytes of heap that a cached route takes. */
+  /** Heap bytes per cached route. */
   readonly heap: number;
-  /** Bytes of Redis' memory that a route takes, key and all. */
+  /** Bytes of Redis memory per route, including its key. */
   readonly inRedis: number;
-  /** Bytes of the value of one. */
+  /** Bytes of the value of a route. */
   readonly valueLength: number;
 }
 
-/** Fills the product's own route cache in a process of its own, whose garbage can be collected. */
+/** Measures the route cache of the proxy in a separate process with explicit garbage collection. */
 export async function measureRoutes(redisUrl: string, count: number): Promise<RouteMemory> {
   const file = join(import.meta.dirname, 'servers/hold-routes.ts');
   const args = ['--expose-gc', file, redisUrl, String(count)];

@@ -4,8 +4,8 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 /**
- * What a person gets without Ephemera: `docker run` with the same limits on the same network, and
- * a loop that asks until it answers. The address is given, so nothing is lost by looking it up.
+ * The equivalent without Ephemera: `docker run` with the same limits on the same network, and a
+ * loop that waits for a response. The address is fixed, so no time is spent to look it up.
  */
 const SCRIPT = String.raw`
 docker run -d --name "$1" --network "$2" --ip "$3" --cap-drop ALL \
@@ -19,7 +19,7 @@ until {
 } 2> /dev/null; do sleep 0.002; done
 `;
 
-/** Gives how long it took to the first byte, milliseconds, and removes the container again. */
+/** Returns the time to the first byte in milliseconds, and removes the container. */
 export async function shellRun(options: {
   name: string;
   network: string;

@@ -1,10 +1,11 @@
 /**
- * How long a visitor waits for an instance: a warm one, and a new one beside `docker run` by hand.
+ * Measures how long a visitor waits for a warm instance, and for a new one in comparison with
+ * `docker run`.
  *
  *     node tests/bench/src/start.ts [--rounds N]
  *
- * Wants Docker with the image ephemera/demo, and redis-server. Prints a table and writes
- * bench-results/start.json; ends by itself within a few minutes, and leaves nothing behind.
+ * Needs Docker with the image ephemera/demo, and redis-server. Prints a table and writes
+ * bench-results/start.json. Exits within a few minutes and leaves nothing behind.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -22,7 +23,7 @@ const { values } = readCommandLine({
 const ROUNDS = values.rounds;
 const POOL = 8;
 const WARM_UP = 6;
-/** Whatever is not measured by then is left out, milliseconds. */
+/** Deadline of the measurements, epoch ms. Later measurements are skipped. */
 const LATEST = Date.now() + 8 * 60_000;
 
 const deployment = await deploy({
@@ -43,13 +44,13 @@ type Site = typeof site;
 try {
   await full(site);
   await acquire(site, 'cold').then(remove);
-  // Not measured: a proxy that has just started has not compiled its code.
+  // Not measured: a new proxy has not compiled its code yet.
   for (let i = 0; i < WARM_UP; i++) await acquire(site, 'warm').then(remove);
   await full(site);
   const cold: number[] = [];
   const shell: number[] = [];
   for (let i = 0; i < ROUNDS && Date.now() < LATEST; i++) {
-    // In turn, so that whatever the machine does hits both alike.
+    // Alternates, so that load of the machine affects both equally.
     const created = await acquire(site, 'cold');
     cold.push(created.took);
     await remove(created);
@@ -72,14 +73,12 @@ try {
   }
   const rows = {
     'claim to first byte': summarize(quiet),
-    'the same while the pool refills': summarize(busy),
+    'claim to first byte, pool refilling': summarize(busy),
     'cold create to first byte': summarize(cold),
-    'docker run to first byte, by the shell': summarize(shell),
+    'docker run to first byte': summarize(shell),
   };
   process.stdout.write(table(rows));
-  const ratio = round(
-    rows['cold create to first byte'].p50 / rows['docker run to first byte, by the shell'].p50,
-  );
+  const ratio = round(rows['cold create to first byte'].p50 / rows['docker run to first byte'].p50);
   process.stdout.write(`cold create / docker run, medians: ${ratio}\n`);
   const results = join(import.meta.dirname, '../../../bench-results');
   mkdirSync(results, { recursive: true });
@@ -97,7 +96,7 @@ try {
 
 interface Acquired {
   readonly id: string;
-  /** From the request for an instance to the first byte that it sent, milliseconds. */
+  /** Time from the request for an instance to its first byte, milliseconds. */
   readonly took: number;
 }
 
@@ -118,7 +117,10 @@ async function acquire({ adminUrl, publicUrl, token }: Site, name: string): Prom
   return { id, took: answer.firstByteAt - began };
 }
 
-/** Ends an instance, and waits until its container is gone: the next has the machine to itself. */
+/**
+ * Kills an instance and waits until its container is removed, so that it does not slow the next
+ * measurement.
+ */
 async function remove({ id }: Acquired): Promise<void> {
   const headers = { authorization: `Bearer ${site.token}` };
   await ask(`${site.adminUrl}/v1/instances/${id}`, { method: 'DELETE', headers });
@@ -139,7 +141,7 @@ async function full({ adminUrl, token }: Site): Promise<void> {
   }
 }
 
-/** A name and a free address on the network of the instances, far from where they are now. */
+/** A container name and an unused address in the network of the instances. */
 function hand({ namespace }: Site, turn: number) {
   const format = '{{(index .IPAM.Config 0).Subnet}}';
   const subnet = execFileSync('docker', ['network', 'inspect', '--format', format, namespace]);

@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 
-/** What a series of measurements came to, milliseconds. */
+/** Summary of a series of measurements in milliseconds. */
 export interface Summary {
   readonly count: number;
   readonly p50: number;
@@ -15,7 +15,7 @@ export function summarize(times: readonly number[]): Summary {
   return { count: sorted.length, p50: at(0.5), p99: at(0.99), max: at(1) };
 }
 
-/** A line for each summary, times in milliseconds. */
+/** Formats one line per summary, in milliseconds. */
 export function table(rows: Readonly<Record<string, Summary>>): string {
   const lines = [['ms', 'p50', 'p99', 'max', 'count']];
   for (const [name, { p50, p99, max, count }] of Object.entries(rows)) {
@@ -36,11 +36,11 @@ const agent = new Agent({ keepAlive: true });
 export interface Asked {
   readonly status: number;
   readonly text: string;
-  /** When the first byte of the body was there, on the monotonic clock. */
+  /** Arrival of the first byte of the body, on the monotonic clock. */
   readonly firstByteAt: number;
 }
 
-/** One request over kept connections, with the time of its first byte. */
+/** Sends one request over a keep-alive connection, and records the arrival of the first byte. */
 export function ask(
   url: string,
   options: { method?: string; headers?: Record<string, string>; body?: string } = {},

@@ -6,19 +6,19 @@ import { nginxMain } from './contenders/nginx.ts';
 import { startProcess } from './processes.ts';
 import type { Process } from './processes.ts';
 
-/** Length of the small answer, bytes. */
+/** Size of the small response, bytes. */
 export const SMALL = 1024;
 
-/** The larger answers, by name, bytes. */
+/** Sizes of the larger responses by name, bytes. */
 export const LARGE: Readonly<Record<string, number>> = { '64k': 64 * 1024, '1m': 1024 * 1024 };
 
-/** What stands after the number of the upstream and the number that was asked for. */
+/** The rest of a small response, after the number of the upstream and the requested number. */
 export const FILLING = `${'.'.repeat(SMALL - 9)}!`;
 
 /**
- * One nginx that answers for all instances, each on its own address: with its own number, the
- * number that the request was meant for, and filling. So an answer of another instance shows
- * itself, wherever it turns up. The larger answers are files, each size on a port of its own.
+ * Starts one nginx for all instances, each on a separate address. A response contains the number of
+ * the upstream and the number from the request, so a response of another instance is detected. The
+ * larger responses are files; each size has a separate port.
  */
 export async function startUpstreams(
   dir: string,
@@ -26,7 +26,7 @@ export async function startUpstreams(
   largePorts: Readonly<Record<string, number>>,
 ): Promise<Process> {
   const [first] = instances;
-  if (first === undefined) throw new Error('there are no instances');
+  if (first === undefined) throw new Error('no instances');
   const files = join(dir, 'files');
   mkdirSync(files, { recursive: true });
   const large = Object.entries(LARGE).map(([name, size]) => {

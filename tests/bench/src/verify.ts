@@ -6,9 +6,9 @@ import { FILLING, LARGE } from './upstreams.ts';
 const CONCURRENCY = 16;
 
 /**
- * Asks for every instance over shared connections, and holds each answer against the request that
- * it was given for. wrk's own check cannot see which request an answer belongs to.
- * @throws where one is not the full answer of the right instance
+ * Requests every instance over shared connections, and compares each response with its request. The
+ * check in wrk cannot match responses to requests.
+ * @throws Error if a response is not the full response of the right instance
  */
 export async function verify(port: number, instances: readonly Instance[], name = '') {
   const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY });

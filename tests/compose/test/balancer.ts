@@ -1,12 +1,12 @@
 import { waitFor } from '@ephemera/test-support';
 
-/** What the balancer itself tells of the replicas, at the address of its container. */
+/** Metrics of the balancer. */
 export interface Balancer {
-  /** How many good answers of each replica it has passed on to visitors so far. */
+  /** Number of successful responses from each proxy to visitors. */
   answers(): Promise<ReadonlyMap<string, number>>;
-  /** Waits until it gives traffic to so many replicas, for visitors and for the control API. */
+  /** Waits until this many proxies receive traffic, both for visitors and for the control API. */
   has(replicas: number): Promise<void>;
-  /** Waits until it knows of so many that run, ready or not. */
+  /** Waits until the balancer sees this many running proxies, ready or not. */
   knows(replicas: number): Promise<void>;
 }
 
@@ -35,11 +35,11 @@ export function askBalancer(address: string): Balancer {
     async has(replicas) {
       const same = async () =>
         (await up('replicas')) === replicas && (await up('control')) === replicas;
-      await waitFor(`${replicas} replicas behind the balancer`, same, 120_000);
+      await waitFor(`${replicas} proxies behind the balancer`, same, 120_000);
     },
     async knows(replicas) {
       const same = async () => (await up('running')) === replicas;
-      await waitFor(`${replicas} replicas that run`, same, 120_000);
+      await waitFor(`${replicas} running proxies`, same, 120_000);
     },
   };
 }

@@ -5,34 +5,32 @@ import { docker, root, run } from './run.ts';
 
 const folder = join(root, 'tests/compose/base-images');
 
-/** The names that the Dockerfile and the compose file pull, and how each is made without a pull. */
+/** Base images of the Dockerfile and the compose file, with local builds that replace a pull. */
 const images: Readonly<Record<string, () => Promise<string>>> = {
   'node:26-bookworm-slim': async () => build('node', await makeNodeContext()),
   'redis:7-bookworm': () => build('redis', join(folder, 'redis')),
   'haproxy:2.6-bookworm': () => build('haproxy', join(folder, 'haproxy')),
-  // Made by the preparation of all tests, for the demo.
+  // Built by the setup of all tests for the demo image.
   'busybox:stable': () => Promise.resolve('ephemera/busybox:local'),
 };
 
 /**
- * Gives the names that the product's files pull to images made on this machine, unless the
- * machine has the official ones.
- *
- * @returns what takes the names away again, lest a later start of the product meet an imitation
+ * Tags local builds with the names of the base images, unless the official images are present.
+ * @returns a function that removes the tags, so that a later build of the product does not use them
  */
 export async function buildBaseImages(): Promise<() => Promise<void>> {
-  const lent: string[] = [];
+  const tagged: string[] = [];
   for (const [name, make] of Object.entries(images)) {
     if (await isOfficial(name)) continue;
     await docker('tag', await make(), name);
-    lent.push(name);
+    tagged.push(name);
   }
   return async () => {
-    for (const name of lent) await docker('rmi', '--no-prune', name);
+    for (const name of tagged) await docker('rmi', '--no-prune', name);
   };
 }
 
-/** One that an interrupted run left behind under the name has a name of ours as well. */
+/** A local build from an interrupted run also has one of our tags. */
 async function isOfficial(name: string): Promise<boolean> {
   const format = '{{range .RepoTags}}{{println .}}{{end}}';
   const tags = await docker('inspect', '--type=image', `--format=${format}`, name).catch(() => []);

@@ -15,16 +15,16 @@ import {
 } from './reach.ts';
 import { docker, run } from './run.ts';
 
-// The compose file itself, as a stranger runs it: three replicas and two workers behind one
-// balancer, from `up` to `down`.
+// Tests the compose file as shipped: three proxies and two workers behind one balancer, from `up`
+// to `down`.
 
 let site: Composed;
 let balancer: Balancer;
-let takeBack: () => Promise<void> = () => Promise.resolve();
+let removeTags: () => Promise<void> = () => Promise.resolve();
 let isUp = false;
 
 beforeAll(async () => {
-  takeBack = await buildBaseImages();
+  removeTags = await buildBaseImages();
   site = await composeUp({ proxy: 3, worker: 2 });
   isUp = true;
   const [found] = await partsNamed('balancer');
@@ -35,14 +35,14 @@ beforeAll(async () => {
 }, 600_000);
 afterAll(async () => {
   if (isUp) await site.down();
-  await takeBack();
+  await removeTags();
 }, 180_000);
 
 async function partsNamed(service: string) {
   return (await site.parts()).filter((part) => part.service === service);
 }
 
-/** Starts an instance through the balancer and gives its id once it is ready. */
+/** Creates an instance through the balancer, waits until it is ready, and returns its id. */
 async function start(body: { template?: string; timeout?: number } = {}): Promise<string> {
   const answer = await fetch(`${site.adminUrl}/v1/instances`, {
     method: 'POST',
@@ -57,12 +57,12 @@ async function start(body: { template?: string; timeout?: number } = {}): Promis
   return ((await answer.json()) as { id: string }).id;
 }
 
-test('every part says that it is healthy', async () => {
-  await waitFor('the health of all', async () => {
+test('every service becomes healthy', async () => {
+  await waitFor('healthy services', async () => {
     const parts = (await site.parts()).filter(({ service }) => service !== 'demo-image');
     return parts.length === 8 && parts.every(({ health }) => health === 'healthy');
   });
-  // bull-board renders its page with an engine that the image's install can leave out.
+  // bull-board requires a template engine that the production install could omit.
   for (const page of ['/', '/dashboard/queues']) {
     const answer = await fetch(new URL(page, site.dashboardUrl), {
       headers: { authorization: `Bearer ${site.token}` },
@@ -71,7 +71,7 @@ test('every part says that it is healthy', async () => {
   }
 });
 
-test('an instance made through the balancer is served by each of three replicas', async () => {
+test('each of three proxies serves an instance created through the balancer', async () => {
   const id = await start();
   const before = await balancer.answers();
   for (let i = 0; i < 12; i++) {
@@ -85,40 +85,40 @@ test('an instance made through the balancer is served by each of three replicas'
   expect(served).toHaveLength(3);
 });
 
-test('the entrance leads to an instance, at the address that visitors see', async () => {
+test('the launch page redirects to an instance at the public address', async () => {
   const answer = await fetch(`${site.publicUrl}/demo/new`);
   expect(answer.status).toBe(200);
   expect(answer.url).toMatch(new RegExp(`^${site.publicUrl}/demo/[a-z0-9]{26}/$`));
 });
 
-test('what a client says of its own address does not reach the instance', async () => {
+test('forwarding headers of a client do not reach the instance', async () => {
   const id = await start();
   const names = ['X-Forwarded-For', 'X-Real-IP', 'X-Forwarded-Host', 'Forwarded'];
-  const lies = Object.fromEntries(names.map((name) => [name, 'for=6.6.6.6']));
-  const answer = await fetch(`${site.publicUrl}/demo/${id}/cgi-bin/echo`, { headers: lies });
+  const forged = Object.fromEntries(names.map((name) => [name, 'for=6.6.6.6']));
+  const answer = await fetch(`${site.publicUrl}/demo/${id}/cgi-bin/echo`, { headers: forged });
   const seen = await answer.text();
   const [host] = await partsNamed('balancer');
   expect(seen).not.toContain('6.6.6.6');
-  // The visitor as the balancer sees it, then the balancer.
+  // The visitor address that the balancer sees, then the address of the balancer.
   expect(seen).toMatch(
     new RegExp(`^x-forwarded-for: [0-9.]+, ${host?.addresses['control'] ?? ''}$`, 'm'),
   );
 });
 
-test('a WebSocket goes through balancer and replica', async () => {
+test('a WebSocket works through the balancer and a proxy', async () => {
   const id = await start({ template: 'echo' });
   const socket = new WebSocket(`${site.publicUrl.replace('http', 'ws')}/demo/${id}/`);
-  const heard: string[] = [];
-  socket.on('message', (data: Buffer) => heard.push(data.toString()));
+  const messages: string[] = [];
+  socket.on('message', (data: Buffer) => messages.push(data.toString()));
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
   for (const word of ['there', 'and', 'back']) {
     socket.send(word);
-    await waitFor(`the echo of ${word}`, () => heard.at(-1) === word);
+    await waitFor(`the echo of ${word}`, () => messages.at(-1) === word);
   }
   socket.terminate();
 });
 
-test('the Docker socket is in the workers alone', async () => {
+test('only the workers mount the Docker socket', async () => {
   const parts = await site.parts();
   const mounted = Object.fromEntries(parts.map(({ service, binds }) => [service, binds]));
   expect(mounted).toEqual({
@@ -132,7 +132,7 @@ test('the Docker socket is in the workers alone', async () => {
   expect((await containerOf(await start())).binds).toEqual([]);
 });
 
-test('from inside an instance nothing of the deployment can be reached', async () => {
+test('an instance cannot connect to any service of the deployment', async () => {
   const { container, gateway } = await containerOf(await start());
   const other = await containerOf(await start());
   const here = await listenEverywhere();
@@ -154,7 +154,7 @@ test('from inside an instance nothing of the deployment can be reached', async (
     .concat(`${addressOfMachine()}:${here.port}`)
     .sort();
   try {
-    // They are all there, and the probe is able to tell.
+    // Verifies that every target is reachable from the host, so that the check below is meaningful.
     expect(await reachedFromHere(targets)).toEqual(targets);
     expect(await reachedFrom(container, [...targets, '127.0.0.1:8080'])).toEqual([
       '127.0.0.1:8080',
@@ -164,7 +164,7 @@ test('from inside an instance nothing of the deployment can be reached', async (
   }
 });
 
-test('workers reach what is outside, for webhooks; replicas do not', async () => {
+test('workers can connect to external addresses for webhooks, proxies cannot', async () => {
   const outside = await listenEverywhere();
   const target = `${addressOfMachine()}:${outside.port}`;
   try {
@@ -179,9 +179,9 @@ test('workers reach what is outside, for webhooks; replicas do not', async () =>
   }
 });
 
-// No replica is ready then; a balancer that took that for "none may be asked" would end what they
-// could go on serving.
-test('while Redis is away the balancer leads to what the replicas know', async () => {
+// While Redis is unreachable, no proxy is ready. The balancer must still use the proxies, which can
+// serve cached routes.
+test('the balancer uses proxies that are not ready while Redis is unreachable', async () => {
   const url = `${site.publicUrl}/demo/${await start()}/id`;
   for (let i = 0; i < 12; i++) expect((await getOnNewConnections(url)).status).toBe(200);
   const [redis] = await partsNamed('redis');
@@ -197,7 +197,7 @@ test('while Redis is away the balancer leads to what the replicas know', async (
   }
 });
 
-test('a replica that is stopped fails no request', async () => {
+test('stopping a proxy fails no request', async () => {
   const url = `${site.publicUrl}/demo/${await start()}/id`;
   const [replica] = await partsNamed('proxy');
   const stopped = docker('stop', '--time', '30', replica?.id ?? '').then(() => balancer.has(2));
@@ -205,7 +205,7 @@ test('a replica that is stopped fails no request', async () => {
   expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
 });
 
-test('a replica that is killed fails no more than the answers that it was amid', async () => {
+test('killing a proxy fails only its requests in flight', async () => {
   const url = `${site.publicUrl}/demo/${await start()}/id`;
   const replica = (await partsNamed('proxy')).find(({ health }) => health === 'healthy');
   const killed = docker('kill', replica?.id ?? '').then(() => balancer.has(1));
@@ -216,7 +216,7 @@ test('a replica that is killed fails no more than the answers that it was amid',
   expect((await getOnNewConnections(url)).status).toBe(200);
 });
 
-test('at its TTL the container is gone, and the id answers 410', async () => {
+test('after the deadline the container is removed and the URL returns 410', async () => {
   const id = await start({ timeout: 3 });
   const url = `${site.publicUrl}/demo/${id}/id`;
   expect((await getOnNewConnections(url)).status).toBe(200);
@@ -227,7 +227,7 @@ test('at its TTL the container is gone, and the id answers 410', async () => {
   });
 });
 
-test('down leaves nothing behind, though instances were alive', async () => {
+test('down removes everything, including live instances', async () => {
   await start();
   await site.down();
   isUp = false;

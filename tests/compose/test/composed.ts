@@ -7,7 +7,7 @@ import { type Part, partsOf } from './parts.ts';
 import { root, run } from './run.ts';
 import { echoTemplate } from './websocket-echo.ts';
 
-/** A deployment made by the compose file, with names, ports and addresses of its own. */
+/** A deployment started with the compose file, with its own names, ports and addresses. */
 export interface Composed {
   readonly project: string;
   readonly bridge: string;
@@ -16,13 +16,13 @@ export interface Composed {
   readonly dashboardUrl: string;
   readonly token: string;
   parts(): Promise<Part[]>;
-  /** The last lines of every part. */
+  /** The last log lines of every service. */
   log(): Promise<string>;
-  /** Takes it down with all that its workers have made, and its volume. */
+  /** Stops the deployment and removes its containers, networks and volume. */
   down(): Promise<void>;
 }
 
-/** Builds and starts everything, as a stranger would: the images, then `up`. */
+/** Builds the images and starts the deployment as the documentation describes. */
 export async function composeUp(scale: Readonly<Record<string, number>>): Promise<Composed> {
   const project = `e2e${randomBytes(4).toString('hex')}`;
   const bridge = `eph-${project.slice(3)}`;
@@ -40,7 +40,7 @@ export async function composeUp(scale: Readonly<Record<string, number>>): Promis
   const input = Object.entries(process.env).filter(([name]) => !name.startsWith('EPHEMERA_'));
   const env = {
     ...Object.fromEntries(input),
-    // The daemon's own builder, which compose reaches without any other program.
+    // The builder of the daemon needs no additional program.
     COMPOSE_DOCKER_CLI_BUILD: '0',
     COMPOSE_PROJECT_NAME: project,
     EPHEMERA_NAMESPACE: project,
@@ -63,7 +63,7 @@ export async function composeUp(scale: Readonly<Record<string, number>>): Promis
     `${service}=${count}`,
   ]);
   try {
-    // One of the three that share an image.
+    // The proxy, the worker and the dashboard share an image.
     await run('docker-compose', ['build', 'proxy', 'demo-image'], env);
     await run('docker-compose', ['up', '-d', ...scales], env);
   } catch (error) {

@@ -3,12 +3,14 @@ import { join } from 'node:path';
 import { docker, root, run } from './run.ts';
 
 const SUITE = 'bookworm';
-/** Node's own binary is linked with it, and Debian's smallest root has none. */
+/**
+ * A shared library that the Node.js binary needs. The minimal Debian system does not include it.
+ */
 const PACKAGES = 'libatomic1';
 
 export const DEBIAN_IMAGE = `ephemera-e2e/debian:${SUITE}-${PACKAGES}`;
 
-/** Makes an image of Debian's smallest root, from Debian's own packages; once a machine. */
+/** Builds an image of the minimal Debian system from Debian packages, once per machine. */
 export async function buildDebianImage(): Promise<void> {
   if ((await docker('images', '--quiet', DEBIAN_IMAGE)).length > 0) return;
   const folder = join(root, '.ephemera/cache/debian-image');

@@ -1,10 +1,10 @@
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
 
-/** How many requests `getMeanwhile` keeps going. */
+/** Number of concurrent requests of `getUntil`. */
 export const CONCURRENCY = 4;
 
-/** A GET on a connection of its own, so that the balancer chooses a replica for it. */
+/** Sends a GET request on a new connection, for which the balancer selects a proxy. */
 export function getOnNewConnections(url: string): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
     get(url, { agent: false }, (answer) => {
@@ -13,16 +13,18 @@ export function getOnNewConnections(url: string): Promise<{ status: number; body
   });
 }
 
-/** Asks again and again until `done` settles; gives every answer, failed connections as status 0. */
+/**
+ * Repeats requests until `done` settles. Returns all responses; a failed connection has status 0.
+ */
 export async function getUntil(
   url: string,
   done: Promise<unknown>,
 ): Promise<{ status: number; body: string }[]> {
-  let over = false;
-  const end = done.finally(() => (over = true));
+  let isDone = false;
+  const end = done.finally(() => (isDone = true));
   const answers: { status: number; body: string }[] = [];
-  const lane = async (): Promise<void> => {
-    while (!over) {
+  const runner = async (): Promise<void> => {
+    while (!isDone) {
       answers.push(
         await getOnNewConnections(url).catch((error: unknown) => ({
           status: 0,
@@ -32,6 +34,6 @@ export async function getUntil(
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   };
-  await Promise.all([end, ...Array.from({ length: CONCURRENCY }, lane)]);
+  await Promise.all([end, ...Array.from({ length: CONCURRENCY }, runner)]);
   return answers;
 }

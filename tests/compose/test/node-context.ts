@@ -6,9 +6,8 @@ const NPM = '11.19.1';
 const MACHINES_TRUST = '/etc/ssl/certs/ca-certificates.crt';
 
 /**
- * Puts together what the image of Node is built from: the Node that runs this test, npm, and
- * npm's way to the registry as this machine has it, so that a build reaches what the machine does.
- *
+ * Creates the build context of the Node.js image from the Node.js binary of this test, npm, and the
+ * npm registry configuration of this machine.
  * @returns the folder
  */
 export async function makeNodeContext(): Promise<string> {

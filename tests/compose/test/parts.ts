@@ -1,13 +1,13 @@
 import { docker } from './run.ts';
 
-/** A container that the compose file has made. */
+/** A container of a compose service. */
 export interface Part {
   readonly id: string;
   readonly service: string;
   readonly health: string;
-  /** What of the machine's files is mounted in it. */
+  /** Files of the host that are mounted in it. */
   readonly binds: readonly string[];
-  /** Network, by the name that the compose file gives it, to address. */
+  /** Addresses by network name in the compose file. */
   readonly addresses: Readonly<Record<string, string>>;
 }
 
@@ -19,7 +19,7 @@ interface Inspected {
   NetworkSettings: { Networks: Record<string, { IPAddress: string; Gateway: string }> };
 }
 
-/** The containers of a compose project, without what its workers have started. */
+/** The containers of a compose project, without instances. */
 export async function partsOf(project: string): Promise<Part[]> {
   const names: Readonly<Record<string, string>> = {
     [project]: 'instances',
@@ -43,14 +43,14 @@ export async function partsOf(project: string): Promise<Part[]> {
   );
 }
 
-/** The container of an instance: the id that Docker gave it, its address, and its gateway. */
+/** The container of an instance, with its address and its gateway. */
 export async function containerOf(
   instance: string,
 ): Promise<{ container: string; address: string; gateway: string; binds: string[] }> {
   const found = await docker('ps', '-q', '--filter', `label=ephemera.instance=${instance}`);
   const [seen] = await inspect(found);
   const [network] = Object.values(seen?.NetworkSettings.Networks ?? {});
-  if (!seen || !network) throw new Error(`${instance} has no container that runs`);
+  if (!seen || !network) throw new Error(`${instance} has no running container`);
   const { IPAddress: address, Gateway: gateway } = network;
   return { container: seen.Id, address, gateway, binds: bindsOf(seen) };
 }

@@ -4,13 +4,13 @@ import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { docker } from './run.ts';
 
-/** Which of the targets, `address:port`, take a TCP connection from inside a container. */
+/** Returns the targets (`address:port`) that accept a TCP connection from a container. */
 export async function reachedFrom(
   container: string,
   targets: readonly string[],
 ): Promise<string[]> {
-  // Many at once, because what is blocked takes the whole timeout; not more than the container may
-  // have processes.
+  // Runs probes concurrently, because a blocked target takes the whole timeout. The number stays
+  // below the process limit of the container.
   const script = targets
     .map((target, i) => {
       const probe = `(nc -w 3 ${target.replace(':', ' ')} -e true && echo ${target}) &`;
@@ -20,7 +20,7 @@ export async function reachedFrom(
   return (await docker('exec', container, 'sh', '-c', `${script}\nwait`)).sort();
 }
 
-/** Whether the target takes one from inside a container that has a Node and no nc. */
+/** Checks one target from a container that has Node.js but no nc. */
 export async function isReachedByNode(container: string, target: string): Promise<boolean> {
   const [host, port] = target.split(':');
   const options = JSON.stringify({ host, port: Number(port), timeout: 3_000 });
@@ -31,7 +31,7 @@ export async function isReachedByNode(container: string, target: string): Promis
   return (await docker('exec', container, 'node', '--eval', script)).includes('reached');
 }
 
-/** Which of them take one from this machine. */
+/** Returns the targets that accept a TCP connection from this machine. */
 export async function reachedFromHere(targets: readonly string[]): Promise<string[]> {
   const tries = targets.map((target) => {
     const [host, port] = target.split(':');
@@ -45,19 +45,19 @@ export async function reachedFromHere(targets: readonly string[]): Promise<strin
   return (await Promise.all(tries)).flat().sort();
 }
 
-/** A server on every address of this machine, for whoever ought not to reach it. */
+/** Starts a server on all addresses of this machine, as a target of connection tests. */
 export async function listenEverywhere(): Promise<{ port: number; close(): void }> {
   const server = createServer((_, answer) => answer.end());
   await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve));
   return { port: (server.address() as AddressInfo).port, close: () => server.close() };
 }
 
-/** An address of this machine that is on no bridge of a deployment. */
+/** An address of this machine that does not belong to a bridge of a deployment. */
 export function addressOfMachine(): string {
   const [found] = Object.entries(networkInterfaces())
     .filter(([name]) => !/^(br-|eph)/.test(name))
     .flatMap(([, addresses = []]) => addresses)
     .filter(({ family, internal }) => family === 'IPv4' && !internal);
-  if (!found) throw new Error('this machine has no address beside its loopback');
+  if (!found) throw new Error('this machine has no address except loopback');
   return found.address;
 }

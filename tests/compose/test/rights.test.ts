@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { expect, test } from 'vitest';
 import { root } from './run.ts';
 
-// What each part of the compose file may do; docs/SECURITY.md says why.
+// Privileges of the services in the compose file; docs/SECURITY.md gives the reasons.
 
 interface Service {
   readonly read_only?: boolean;
@@ -27,22 +27,19 @@ const { 'demo-image': built, ...services } = file.services;
 const parts = Object.entries(services);
 const nameOf = ([name]: [string, Service]) => name;
 
-test.each(parts)(
-  '%s has no capability and gets none, and writes nowhere but where told',
-  (_, part) => {
-    expect(part).toMatchObject({
-      read_only: true,
-      cap_drop: ['ALL'],
-      security_opt: ['no-new-privileges:true'],
-    });
-    expect(part).not.toHaveProperty('cap_add');
-    expect(part).not.toHaveProperty('privileged');
-    expect(part).not.toHaveProperty('network_mode');
-    expect(part).not.toHaveProperty('pid');
-  },
-);
+test.each(parts)('%s has no capabilities and a read-only root file system', (_, part) => {
+  expect(part).toMatchObject({
+    read_only: true,
+    cap_drop: ['ALL'],
+    security_opt: ['no-new-privileges:true'],
+  });
+  expect(part).not.toHaveProperty('cap_add');
+  expect(part).not.toHaveProperty('privileged');
+  expect(part).not.toHaveProperty('network_mode');
+  expect(part).not.toHaveProperty('pid');
+});
 
-test('the worker alone is root and has the Docker socket', async () => {
+test('only the worker runs as root and mounts the Docker socket', async () => {
   const image = await readFile(join(root, 'Dockerfile'), 'utf8');
   expect(image).toMatch(/^USER node$/m);
   expect(parts.filter(([, { user }]) => user === 'root').map(nameOf)).toEqual(['worker']);
@@ -50,7 +47,7 @@ test('the worker alone is root and has the Docker socket', async () => {
   expect(withSocket.map(nameOf)).toEqual(['worker']);
 });
 
-test('the balancer alone has ports, the control plane’s on loopback unless told', () => {
+test('only the balancer publishes ports, by default on the loopback address', () => {
   expect(parts.filter(([, { ports }]) => ports !== undefined).map(nameOf)).toEqual(['balancer']);
   expect(services['balancer']?.ports).toEqual([
     '${EPHEMERA_HOST:-127.0.0.1}:${EPHEMERA_PUBLIC_PORT:-8080}:8080',
@@ -59,7 +56,7 @@ test('the balancer alone has ports, the control plane’s on loopback unless tol
   ]);
 });
 
-test('who reaches instances: proxies and workers, never Redis or the dashboard', () => {
+test('only proxies and workers are on the network of the instances', () => {
   const onIt = parts.filter(([, { networks }]) => networks?.includes('instances')).map(nameOf);
   expect(onIt).toEqual(['proxy', 'worker']);
   expect(built).toMatchObject({ network_mode: 'none' });

@@ -7,8 +7,8 @@ const execute = promisify(execFile);
 export const root = join(import.meta.dirname, '../../..');
 
 /**
- * Runs a program in the workspace's root and gives what it printed.
- * @throws Error with what it printed on stderr where it ends in failure
+ * Runs a program in the root of the workspace and returns its output.
+ * @throws Error with its stderr if it fails
  */
 export async function run(
   program: string,
@@ -19,7 +19,7 @@ export async function run(
   return stdout;
 }
 
-/** What an operator would see: the docker command's own answer, as lines. */
+/** Runs the docker command and returns the lines of its output. */
 export async function docker(...args: string[]): Promise<string[]> {
   return (await run('docker', args)).split('\n').filter(Boolean);
 }

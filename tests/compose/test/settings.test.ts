@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 
-// What an operator sets beside the compose file must reach the process that reads it: one that is
-// left out is no fault anywhere, and a range that was to be blocked stays open.
+// Settings of the operator must reach the process that reads them. A setting that the compose file
+// omits would be ignored without an error, for example a blocked address range.
 
 const root = join(import.meta.dirname, '../../..');
 
-/** Settings that the compose file decides by itself. */
+/** Settings whose value the compose file determines. */
 const DECIDED = new Set([
   'EPHEMERA_ADMIN_PORT',
   'EPHEMERA_UNREADY',
@@ -16,7 +16,7 @@ const DECIDED = new Set([
   'EPHEMERA_FIREWALL_IMAGE',
 ]);
 
-/** Settings that it leaves as they are, or whose files would have to be mounted. */
+/** Settings that the compose file does not pass on, or whose files would need a mount. */
 const LEFT = new Set([
   'EPHEMERA_CONFIG',
   'EPHEMERA_HOST',
@@ -34,25 +34,23 @@ const LEFT = new Set([
   'EPHEMERA_REDIS_KEY',
 ]);
 
-test.each(['proxy', 'worker', 'dashboard'])(
-  'every setting of the %s is passed on',
-  async (name) => {
-    const source = await readFile(join(root, 'apps', name, 'src/config.ts'), 'utf8');
-    const read = [...source.matchAll(/^ {2}(EPHEMERA_[A-Z_]+)[:,]/gm)].map(
-      ([, found]) => found ?? '',
-    );
-    expect(read.length).toBeGreaterThan(5);
-    const file = parse(await readFile(join(root, 'docker-compose.yml'), 'utf8'), {
-      merge: true,
-    }) as {
-      services: Record<string, { environment: Record<string, string | number | null> }>;
-    };
-    const input = file.services[name]?.environment ?? {};
-    // Without a value it is the operator's as it is; else it must be made of his.
-    const isPassed = (text: string) =>
-      input[text] === null || String(input[text]).includes(`\${${text}`);
-    const isRight = (text: string) =>
-      LEFT.has(text) || (text in input && (DECIDED.has(text) || isPassed(text)));
-    expect(read.filter((text) => !isRight(text))).toEqual([]);
-  },
-);
+test.each(['proxy', 'worker', 'dashboard'])('passes every setting to the %s', async (name) => {
+  const source = await readFile(join(root, 'apps', name, 'src/config.ts'), 'utf8');
+  const read = [...source.matchAll(/^ {2}(EPHEMERA_[A-Z_]+)[:,]/gm)].map(
+    ([, found]) => found ?? '',
+  );
+  expect(read.length).toBeGreaterThan(5);
+  const file = parse(await readFile(join(root, 'docker-compose.yml'), 'utf8'), {
+    merge: true,
+  }) as {
+    services: Record<string, { environment: Record<string, string | number | null> }>;
+  };
+  const input = file.services[name]?.environment ?? {};
+  // Without a value, compose passes the variable of the operator. Otherwise the value must
+  // contain it.
+  const isPassed = (text: string) =>
+    input[text] === null || String(input[text]).includes(`\${${text}`);
+  const isRight = (text: string) =>
+    LEFT.has(text) || (text in input && (DECIDED.has(text) || isPassed(text)));
+  expect(read.filter((text) => !isRight(text))).toEqual([]);
+});

@@ -1,6 +1,6 @@
 /**
- * A server of WebSocket in the product's own image, which has a Node: it sends short frames back
- * as they came (RFC 6455: a client's are masked, a server's are not).
+ * A WebSocket server for the Ephemera image, which contains Node.js. It echoes short frames. RFC
+ * 6455: frames of a client are masked, frames of a server are not.
  */
 const SERVER = `
 const { createHash } = require('node:crypto');
@@ -25,7 +25,7 @@ server.listen(8080);
 process.on('SIGTERM', () => process.exit());
 `;
 
-/** The template `echo`, to be added to those of ephemera.yml. */
+/** The template `echo`, in a form to append to ephemera.yml. */
 export function echoTemplate(image: string): string {
   const template = {
     image,

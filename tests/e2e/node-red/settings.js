@@ -1,4 +1,4 @@
-// All that it writes goes to a tmpfs; whoever has the link is its only user.
+// Node-RED writes only to a tmpfs. It has no login: the instance id in the URL is the secret.
 module.exports = {
   uiPort: Number(process.env.EPHEMERA_PORT),
   uiHost: '0.0.0.0',

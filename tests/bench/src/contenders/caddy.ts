@@ -5,7 +5,7 @@ import { CORES } from '../cores.ts';
 import { startProcess } from '../processes.ts';
 import type { Contender } from './contender.ts';
 
-/** A handler for each instance, connections kept, no log of requests. Go sees one core. */
+/** One handler per instance, upstream keep-alive, no access log, and one core. */
 export const caddy: Contender = {
   name: 'Caddy',
   async start({ dir, instances }) {

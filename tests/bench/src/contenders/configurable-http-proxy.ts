@@ -6,7 +6,10 @@ import { rivals } from '../install.ts';
 import { startProcess } from '../processes.ts';
 import type { Contender } from './contender.ts';
 
-/** JupyterHub's proxy, with its routes set over its REST interface. It keeps connections itself. */
+/**
+ * The proxy of JupyterHub, with its routes set over its REST API. It uses keep-alive to upstreams
+ * by default.
+ */
 export const configurableHttpProxy: Contender = {
   name: 'configurable-http-proxy',
   async start({ instances }) {
@@ -32,7 +35,7 @@ export const configurableHttpProxy: Contender = {
         method: 'POST',
         body: JSON.stringify({ target: `http://${address}:${at}` }),
       });
-      if (answer.status !== 201) throw new Error(`no route was taken: ${answer.status}`);
+      if (answer.status !== 201) throw new Error(`a route was refused: ${answer.status}`);
     }
     return { port, process };
   },

@@ -11,18 +11,18 @@ import type { Contender, Testbed, Running } from './contender.ts';
 
 const MAIN = join(import.meta.dirname, '../../../../apps/proxy/src/main.ts');
 
-/** As `npm start` and the image have it. */
+/** The same value as in `npm start` and in the image. */
 const NEW_SPACE = '--max-semi-space-size=8';
 
 export interface Replica {
   readonly namespace: string;
   readonly core?: number;
-  /** The public port of a replica to share it with. */
+  /** Public port of another replica, to share it. */
   readonly port?: number;
   readonly nodeArguments?: readonly string[];
 }
 
-/** The product's own process with its defaults and all its guards, and a real Redis. */
+/** The production process with its default settings, and a real Redis. */
 export const ephemera: Contender = {
   name: 'Ephemera',
   async start(testbed) {
@@ -37,7 +37,7 @@ export const ephemera: Contender = {
   },
 };
 
-/** A replica for a namespace whose routes are in Redis already. */
+/** Starts a proxy for a namespace whose routes already exist in Redis. */
 export async function startReplica(
   { dir, redisUrl }: Pick<Testbed, 'dir' | 'redisUrl'>,
   { namespace, core = CORES.contender, port, nodeArguments = [] }: Replica,
@@ -62,7 +62,8 @@ export async function startReplica(
       EPHEMERA_PUBLIC_PORT: String(publicPort),
       EPHEMERA_ADMIN_PORT: String(adminPort),
     },
-    // A shared public port may be the other replica's: the admin port is its own, but opens first.
+    // Another proxy may already listen on a shared public port. This then waits for the admin port,
+    // although a proxy opens it before the public port.
     ready: { host: '127.0.0.1', port: port === undefined ? publicPort : adminPort },
   });
   return { port: publicPort, process };

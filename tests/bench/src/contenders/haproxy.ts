@@ -5,7 +5,7 @@ import { CORES } from '../cores.ts';
 import { startProcess } from '../processes.ts';
 import type { Contender } from './contender.ts';
 
-/** Routes by a map, which its runtime interface can change without a reload. */
+/** Routes with a map, which the runtime API can change without a reload. */
 function haproxy(name: string, serverOptions: string): Contender {
   return {
     name,
@@ -46,6 +46,6 @@ backend instances
   server any 0.0.0.0:0 ${options}
 `;
 
-/** Idle connections to dynamic targets are kept only below `pool-low-conn`. */
+/** HAProxy keeps idle connections to dynamic targets only below `pool-low-conn`. */
 export const haproxyTuned = haproxy('HAProxy, tuned', 'pool-low-conn 4096 pool-max-conn 4096');
 export const haproxyDefault = haproxy('HAProxy, default pool', '');

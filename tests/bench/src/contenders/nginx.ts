@@ -5,7 +5,7 @@ import { CORES } from '../cores.ts';
 import { startProcess } from '../processes.ts';
 import type { Contender, Testbed } from './contender.ts';
 
-/** Configuration of one nginx in one process, in the foreground, that logs no requests. */
+/** Configuration of a single-process nginx in the foreground without an access log. */
 export function nginxMain(pidFile: string, http: string): string {
   return `daemon off;
 master_process off;
@@ -30,8 +30,8 @@ const FORWARD = `
     proxy_request_buffering off;`;
 
 /**
- * A keep-alive group and a location for each instance. A change of a route is a new file and a
- * reload: this is what nginx can do where nothing changes.
+ * One upstream group with keep-alive and one location per instance. A route change would need a new
+ * file and a reload, so this measures nginx with static routes.
  */
 export const nginxGroups: Contender = {
   name: 'nginx, static groups',
@@ -53,7 +53,7 @@ export const nginxGroups: Contender = {
     }),
 };
 
-/** Any target, by a variable; such targets have no kept connections in nginx. */
+/** Targets from a variable. nginx keeps no connections to such targets. */
 export const nginxMap: Contender = {
   name: 'nginx, map variable',
   start: (testbed) =>

@@ -8,7 +8,7 @@ import type { Contender } from './contender.ts';
 
 const servers = join(import.meta.dirname, '../servers');
 
-/** A server of the bench's own, on the same Node as the product. */
+/** A server of the benchmark on the same Node.js version as the product. */
 function nodeServer(name: string, file: string): Contender {
   return {
     name,

@@ -1,4 +1,7 @@
-/** Messages of 64 bytes over WebSocket connections, each sent when the one before has come back. */
+/**
+ * Sends 64-byte messages over WebSocket connections. Each is sent after the echo of the previous
+ * one.
+ */
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
@@ -18,7 +21,10 @@ export interface EchoResult {
   readonly wrong: number;
 }
 
-/** A masked text frame of 64 bytes (RFC 6455 5.2); the echo comes back masked, as it was sent. */
+/**
+ * A masked text frame of 64 bytes (RFC 6455, section 5.2). The echo server returns the frame
+ * unchanged, so the echo is masked too.
+ */
 const FRAME = Buffer.concat([Buffer.from([0x81, 0x80 | 64]), randomBytes(4 + 64)]);
 
 let messages = 0;

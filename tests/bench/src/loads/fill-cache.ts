@@ -4,8 +4,8 @@ import type { Instance } from '../instances.ts';
 const CONCURRENCY = 32;
 
 /**
- * Makes a replica take routes into its memory without touching an instance: it looks each up, and
- * answers that the port is none of the instance's.
+ * Fills the route cache of a proxy without a request to an instance: the proxy looks up each route
+ * and answers 404 for an unknown port.
  */
 export async function fillCache(port: number, instances: readonly Instance[]): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY });

@@ -1,7 +1,7 @@
 /**
- * Requests at a fixed rate, sent when they are due and not when an answer is in (an open loop):
- * each millisecond's share goes out at once, over kept connections, a new one where all are busy.
- * Latency counts from when a request was handed to the socket.
+ * Sends requests at a fixed rate without waiting for responses (an open loop). The requests due in
+ * each millisecond are sent at once over idle keep-alive connections, or over new ones. Latency is
+ * measured from the write to the socket.
  */
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
@@ -11,7 +11,7 @@ const options = JSON.parse(process.argv[2] ?? '') as RateOptions;
 export interface RateOptions {
   readonly port: number;
   readonly paths: readonly string[];
-  /** Requests a second. */
+  /** Requests per second. */
   readonly rate: number;
   readonly seconds: number;
 }
@@ -21,16 +21,16 @@ export interface RateResult {
   readonly answered: number;
   readonly wrong: number;
   readonly connections: number;
-  /** Microseconds; the first half second, in which connections are made, is left out. */
+  /** Microseconds. Excludes the first half second, in which connections are opened. */
   readonly p50: number;
   readonly p99: number;
-  /** How late the 99th of 100 requests was sent, microseconds. */
+  /** 99th percentile of the delay between the due time and the send time, microseconds. */
   readonly late: number;
-  /** Of every request that counts, microseconds, in ascending order. */
+  /** Latency of every counted request, microseconds, in ascending order. */
   readonly latencies: readonly number[];
 }
 
-interface Lane {
+interface Connection {
   readonly socket: Socket;
   sentAt: number;
   isCounted: boolean;
@@ -40,8 +40,8 @@ interface Lane {
 
 const WARM_UP = 500;
 const LENGTH = 1024;
-const idle: Lane[] = [];
-const lanes: Lane[] = [];
+const idle: Connection[] = [];
+const connections: Connection[] = [];
 const latencies: number[] = [];
 const lateness: number[] = [];
 let sent = 0;
@@ -60,34 +60,35 @@ const timer = setInterval(() => {
 
 function send(): void {
   const path = options.paths[sent % options.paths.length] ?? '/';
-  const lane = idle.pop() ?? openLane();
-  lane.number = path.slice(-3);
-  lane.text = '';
-  lane.sentAt = performance.now();
-  lane.isCounted = lane.sentAt - began > WARM_UP;
-  if (lane.isCounted) lateness.push(lane.sentAt - began - (sent * 1000) / options.rate);
+  const connection = idle.pop() ?? openConnection();
+  connection.number = path.slice(-3);
+  connection.text = '';
+  connection.sentAt = performance.now();
+  connection.isCounted = connection.sentAt - began > WARM_UP;
+  if (connection.isCounted) lateness.push(connection.sentAt - began - (sent * 1000) / options.rate);
   sent++;
-  lane.socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+  connection.socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
 }
 
-function openLane(): Lane {
+function openConnection(): Connection {
   const socket = connect(options.port, '127.0.0.1').setNoDelay(true).setEncoding('latin1');
-  const lane: Lane = { socket, sentAt: 0, isCounted: false, number: '', text: '' };
-  socket.on('data', (data) => onData(lane, String(data)));
+  const connection: Connection = { socket, sentAt: 0, isCounted: false, number: '', text: '' };
+  socket.on('data', (data) => onData(connection, String(data)));
   socket.on('error', () => wrong++);
-  lanes.push(lane);
-  return lane;
+  connections.push(connection);
+  return connection;
 }
 
-function onData(lane: Lane, data: string): void {
-  lane.text += data;
-  const body = lane.text.indexOf('\r\n\r\n') + 4;
-  if (body < 4 || lane.text.length < body + LENGTH) return;
-  if (lane.isCounted) latencies.push(performance.now() - lane.sentAt);
+function onData(connection: Connection, data: string): void {
+  connection.text += data;
+  const body = connection.text.indexOf('\r\n\r\n') + 4;
+  if (body < 4 || connection.text.length < body + LENGTH) return;
+  if (connection.isCounted) latencies.push(performance.now() - connection.sentAt);
   answered++;
-  const right = `${lane.number} ${lane.number} `;
-  if (!lane.text.startsWith('HTTP/1.1 200 ') || !lane.text.startsWith(right, body)) wrong++;
-  idle.push(lane);
+  const right = `${connection.number} ${connection.number} `;
+  if (!connection.text.startsWith('HTTP/1.1 200 ') || !connection.text.startsWith(right, body))
+    wrong++;
+  idle.push(connection);
 }
 
 function finish(): void {
@@ -95,14 +96,14 @@ function finish(): void {
     sent,
     answered,
     wrong,
-    connections: lanes.length,
+    connections: connections.length,
     p50: percentile(latencies, 0.5),
     p99: percentile(latencies, 0.99),
     late: percentile(lateness, 0.99),
     latencies: latencies.map((latency) => Math.round(1000 * latency)),
   };
   process.stdout.write(JSON.stringify(result));
-  for (const { socket } of lanes) socket.destroy();
+  for (const { socket } of connections) socket.destroy();
 }
 
 function percentile(values: number[], share: number): number {

@@ -6,7 +6,7 @@ import { CORES } from '../cores.ts';
 
 const run = promisify(execFile);
 
-/** Runs one of the loads beside this file in a process on the core for loads; gives its JSON. */
+/** Runs a load generator of this folder on the core for loads, and returns its JSON output. */
 export async function runLoad<T>(file: string, options: object): Promise<T> {
   const path = join(import.meta.dirname, file);
   const args = ['-c', String(CORES.load), process.execPath, path, JSON.stringify(options)];

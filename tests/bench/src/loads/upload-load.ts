@@ -1,4 +1,7 @@
-/** Uploads of one size over some kept connections; the upstream tells how much it got. */
+/**
+ * Uploads bodies of one size over keep-alive connections. The upstream responds with the number of
+ * bytes.
+ */
 import { Agent, request } from 'node:http';
 
 const options = JSON.parse(process.argv[2] ?? '') as UploadOptions;
@@ -6,7 +9,7 @@ const options = JSON.parse(process.argv[2] ?? '') as UploadOptions;
 export interface UploadOptions {
   readonly port: number;
   readonly path: string;
-  /** Bytes of a body. */
+  /** Size of a body in bytes. */
   readonly size: number;
   readonly connections: number;
   readonly seconds: number;
@@ -16,7 +19,7 @@ export interface UploadResult {
   readonly uploads: number;
   readonly wrong: number;
   readonly bytesPerSecond: number;
-  /** What came in place of the right answer, the last time. */
+  /** The most recent wrong response. */
   readonly fault: string;
 }
 

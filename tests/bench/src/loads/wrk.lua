@@ -1,5 +1,5 @@
--- For wrk: asks for all paths in turn, and tells what it saw as one line of JSON.
--- Arguments: 1 file of paths, one a line  2 "check" where the body of every answer is looked at
+-- Script for wrk: requests all paths in turn and prints the results as one line of JSON.
+-- Arguments: 1 file with one path per line  2 "check" to check the body of every response
 local threads, requests, turn = {}, {}, 0
 bad = 0
 
@@ -12,7 +12,7 @@ function init(args)
     table.insert(requests, wrk.format('GET', path))
   end
   if args[2] == 'check' then
-    -- Called for every answer only where it is there: it costs wrk a third of its speed.
+    -- wrk calls this function for every response only if it is defined. It costs a third of the speed.
     response = function(status, _, body)
       local upstream, meant = body:sub(1, 3), body:sub(5, 7)
       local whole = #body == 1024 and body:sub(-1) == '!'

@@ -11,11 +11,11 @@ export interface WrkLoad {
   /** Folder for the list of paths. */
   readonly dir: string;
   readonly port: number;
-  /** Asked for in turn. */
+  /** Requested in turn. */
   readonly paths: readonly string[];
   readonly connections: number;
   readonly seconds: number;
-  /** Looks at the body of every answer; wrk is slower then. */
+  /** Checks the body of every response. This makes wrk slower. */
   readonly check?: boolean;
 }
 
@@ -23,7 +23,7 @@ export interface WrkResult {
   readonly requests: number;
   readonly perSecond: number;
   readonly bytesPerSecond: number;
-  /** Bytes of an answer, head and all, on the average. */
+  /** Mean size of a response including its headers, bytes. */
   readonly bytesEach: number;
   /** Microseconds. */
   readonly p50: number;
@@ -42,8 +42,8 @@ interface Line {
 }
 
 /**
- * One thread of wrk on a core of its own, over kept connections.
- * @throws where an answer was not a 200, was wrong, or a connection failed
+ * Runs wrk with one thread on its own core over keep-alive connections.
+ * @throws Error if a response was not a 200 or was wrong, or if a connection failed
  */
 export async function wrk(load: WrkLoad): Promise<WrkResult> {
   const { dir, port, paths, connections, seconds, check = false } = load;
@@ -53,17 +53,17 @@ export async function wrk(load: WrkLoad): Promise<WrkResult> {
   const url = `http://127.0.0.1:${port}`;
   const script = ['-s', SCRIPT, url, '--', list, check ? 'check' : 'count'];
   const { stdout } = await run('taskset', [...args, ...script]);
-  const startQueue = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Line;
-  const { requests, micros, bytes, errors, statuses, bad } = startQueue;
+  const line = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Line;
+  const { requests, micros, bytes, errors, statuses, bad } = line;
   if (requests === 0 || errors + statuses + bad > 0) {
-    throw new Error(`not only full, right answers: ${JSON.stringify(startQueue)}`);
+    throw new Error(`some responses were wrong: ${JSON.stringify(line)}`);
   }
   return {
     requests,
     perSecond: requests / (micros / 1e6),
     bytesPerSecond: bytes / (micros / 1e6),
     bytesEach: bytes / requests,
-    p50: startQueue.p50,
-    p99: startQueue.p99,
+    p50: line.p50,
+    p99: line.p99,
   };
 }

@@ -10,10 +10,10 @@ import { verify } from '../verify.ts';
 import { costs, startAll, underLoad } from './running.ts';
 
 const CONNECTIONS = 16;
-/** The longest head of an answer that is believed, bytes. */
+/** Upper limit for the size of response headers, bytes. */
 const HEAD = 1024;
 
-/** Answers of one size, as many bytes as go through. */
+/** Measures the throughput of responses of one size. */
 function bodies(name: string, title: string): Scenario {
   return {
     name: `answers-${name}`,
@@ -22,7 +22,7 @@ function bodies(name: string, title: string): Scenario {
       await using stack = new AsyncDisposableStack();
       const contenders = [ephemera, nginxGroups, httpProxy];
       const port = bench.largePorts[name];
-      if (port === undefined) throw new Error(`no upstream gives ${name}`);
+      if (port === undefined) throw new Error(`no upstream has ${name}`);
       const some = bench.instances.slice(0, CONNECTIONS).map((instance) => ({ ...instance, port }));
       const started = await startAll(bench, some, contenders, stack);
       const paths = some.map((instance) => pathOf(instance, name));
@@ -41,7 +41,7 @@ function bodies(name: string, title: string): Scenario {
               wrk({ ...load, port: item.port, seconds: bench.seconds }),
             );
             const { requests, bytesEach, bytesPerSecond } = measured.result;
-            // wrk counts the bytes of answers under way at its end, and not the answers.
+            // At its end, wrk counts the bytes of incomplete responses, but not the responses.
             const max = ((size + HEAD) * (requests + CONNECTIONS)) / requests;
             if (bytesEach < size || bytesEach > max) throw new Error(`${bytesEach} bytes each`);
             return { 'MB/s': bytesPerSecond / 1e6, ...costs(measured, requests) };
@@ -62,5 +62,5 @@ function bodies(name: string, title: string): Scenario {
   };
 }
 
-export const kilobytes = bodies('64k', 'Answers of 64 KiB, 16 connections');
-export const megabytes = bodies('1m', 'Answers of 1 MiB, 16 connections');
+export const kilobytes = bodies('64k', 'Responses of 64 KiB, 16 connections');
+export const megabytes = bodies('1m', 'Responses of 1 MiB, 16 connections');

@@ -22,7 +22,7 @@ export const echo: Scenario = {
   async run(bench) {
     await using stack = new AsyncDisposableStack();
     const [upstream] = makeInstances(1, await freePort());
-    if (upstream === undefined) throw new Error('no instance was made');
+    if (upstream === undefined) throw new Error('no instance was created');
     const file = join(import.meta.dirname, '../servers/echo-server.ts');
     stack.use(
       await startProcess({
@@ -42,7 +42,8 @@ export const echo: Scenario = {
         seconds,
       };
       const found = await runLoad<EchoResult>('echo-load.ts', options);
-      if (found.wrong > 0) throw new Error(`not all came back: ${JSON.stringify(found)}`);
+      if (found.wrong > 0)
+        throw new Error(`an echo was missing or wrong: ${JSON.stringify(found)}`);
       return found;
     };
     for (const { port } of started) await send(port, 1);

@@ -6,7 +6,7 @@ import { nginxGroups, nginxMap } from '../contenders/nginx.ts';
 import { httpProxy, koaRedis, undiciDispatch } from '../contenders/node-servers.ts';
 import { throughput } from './throughput.ts';
 
-/** The job itself: 200 instances, any of which may change at any moment. */
+/** The main workload: 200 instances with routes that may change at any time. */
 export const fleet: Scenario = {
   name: 'fleet',
   title: '200 instances, requests spread over all of them',

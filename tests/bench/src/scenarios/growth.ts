@@ -21,17 +21,17 @@ interface Held {
   readonly instances: readonly Instance[];
 }
 
-/** Replicas that hold 1, 200 and 100,000 routes in memory, asked for the same few. */
+/** Proxies with 1, 200 and 100,000 routes in memory, and requests for the same few routes. */
 export const growth: Scenario = {
   name: 'growth',
-  title: 'From 1 route to 100,000, all in the memory of the replica',
+  title: 'From 1 route to 100,000, all in the memory of the proxy',
   async run(bench) {
     await using stack = new AsyncDisposableStack();
-    const item = stack.use(await hold(bench, 1));
+    const one = stack.use(await hold(bench, 1));
     const some = stack.use(await hold(bench, 200));
     const many = stack.use(await hold(bench, MANY));
     const loads = [
-      { name: '1 route, 1 in use', on: item, used: 1 },
+      { name: '1 route, 1 in use', on: one, used: 1 },
       { name: '100,000 routes, 1 in use', on: many, used: 1 },
       { name: '200 routes, 200 in use', on: some, used: 200 },
       { name: '100,000 routes, 200 in use', on: many, used: 200 },
@@ -75,7 +75,7 @@ export const growth: Scenario = {
       ],
       notes: [
         `A cached route takes ${heap.toFixed(0)} bytes of heap (mean of 100,000).`,
-        `A route in Redis takes ${inRedis.toFixed(0)} bytes, its value being ${valueLength} long.`,
+        `A route in Redis takes ${inRedis.toFixed(0)} bytes, of which ${valueLength} are its value.`,
       ],
     };
   },
@@ -84,7 +84,7 @@ export const growth: Scenario = {
 async function hold(bench: Bench, count: number): Promise<Held & AsyncDisposable> {
   const namespace = `bench-${randomBytes(4).toString('hex')}`;
   const port = bench.instances[0]?.port ?? 0;
-  // There are 200 upstreams: routes share them, the first 200 having one each.
+  // There are 200 upstreams. Routes share them; each of the first 200 routes has its own.
   const instances = makeInstances(count, port).map((instance, index) => ({
     ...instance,
     address: `127.0.1.${(index % 200) + 1}`,

@@ -9,10 +9,10 @@ import { wrk } from '../loads/wrk.ts';
 import { compare, interleave, rowsOf } from '../rounds.ts';
 import { startAll } from './running.ts';
 
-/** One connection, one request at a time. */
+/** One connection and one request at a time. */
 export const latency: Scenario = {
   name: 'latency',
-  title: 'Latency without load: one connection, the next request when the answer is in',
+  title: 'Latency without load: one connection, one request at a time',
   async run(bench) {
     await using stack = new AsyncDisposableStack();
     const contenders = [ephemera, nginxGroups, haproxyTuned, httpProxy, configurableHttpProxy];

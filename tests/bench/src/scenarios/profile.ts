@@ -13,13 +13,13 @@ import { spreadOf } from '../rounds.ts';
 
 const SECONDS = 4;
 const SHOWN = 24;
-/** Rooms below this share of the time are left out. */
+/** Code areas below this fraction of the time are not shown. */
 const LEAST = 0.005;
 
-/** Where the time goes in the product's process, by V8's own sampling. */
+/** CPU time of the proxy process by code area and function, from the sampling profiler of V8. */
 export const profile: Scenario = {
   name: 'profile',
-  title: 'Where the time of a request goes: 200 instances, self time by V8’s profiler',
+  title: 'CPU profile of the proxy: 200 instances, self time',
   async run(bench) {
     const folder = join(bench.dir, 'profile');
     mkdirSync(folder, { recursive: true });
@@ -41,7 +41,7 @@ export const profile: Scenario = {
     const [file] = readdirSync(folder);
     if (file === undefined) throw new Error('no profile was written');
     const text = readFileSync(join(folder, file), 'utf8');
-    const { rooms, functions } = readProfile(JSON.parse(text) as CpuProfile, window);
+    const { areas, functions } = readProfile(JSON.parse(text) as CpuProfile, window);
     const row = ([name, share]: readonly [string, number]) => ({
       name,
       figures: { 'self time %': spreadOf([share * 100]) },
@@ -49,16 +49,16 @@ export const profile: Scenario = {
     return {
       figures: ['self time %'],
       rows: [
-        ...rooms.filter(([, share]) => share >= LEAST).map(row),
+        ...areas.filter(([, share]) => share >= LEAST).map(row),
         ...functions.slice(0, SHOWN).map(row),
       ],
       ratios: [],
-      notes: ['First by room, then by function.'],
+      notes: ['First by code area, then by function.'],
     };
   },
 };
 
-/** The clock that profiles are stamped with. */
+/** The clock of the profile timestamps. */
 function micros(): number {
   return Number(process.hrtime.bigint() / 1000n);
 }

@@ -13,13 +13,13 @@ import { startAll } from './running.ts';
 
 const RATE = 2_000;
 /**
- * A p99 hangs on 30 requests of a round, so one pause of 15 ms decides it. Twice as many rounds as
- * elsewhere make the median stand on the rounds in which the machine did not pause.
+ * In one round, p99 depends on only 30 requests, so one pause of 15 ms determines it. With twice
+ * the usual number of rounds, the median is not affected by rounds with a pause.
  */
 const ROUNDS = 2;
 const PEERS = [configurableHttpProxy.name, httpProxy.name];
 
-/** A load that every contender can carry, sent without waiting for answers. */
+/** A fixed rate that every contender can serve, sent without waiting for responses. */
 export const rate: Scenario = {
   name: 'rate',
   title: `Latency at ${RATE} requests/s, 200 instances`,
@@ -39,7 +39,7 @@ export const rate: Scenario = {
           const options: RateOptions = { port, paths, rate: RATE, seconds: bench.seconds };
           const found = await runLoad<RateResult>('rate-load.ts', options);
           if (found.wrong > 0 || found.answered !== found.sent) {
-            throw new Error(`${name}: not only full, right answers: ${JSON.stringify(found)}`);
+            throw new Error(`${name}: some responses were wrong: ${JSON.stringify(found)}`);
           }
           const { p50, p99, late, connections, latencies } = found;
           all.set(name, [...(all.get(name) ?? []), ...latencies]);
@@ -61,7 +61,7 @@ export const rate: Scenario = {
   },
 };
 
-/** The p99 over the requests of all rounds: the worst rounds of a contender make it. */
+/** p99 over the requests of all rounds, which the worst rounds of a contender dominate. */
 function together(all: ReadonlyMap<string, readonly number[]>): string {
   const p99 = [...all].map(([name, latencies]) => {
     const sorted = [...latencies].sort((a, b) => a - b);

@@ -12,10 +12,10 @@ import { underLoad } from './running.ts';
 const CONNECTIONS = 64;
 const PER_CPU = 'requests/CPU s';
 
-/** Two replicas that share a port, each on a core of its own, against one. */
+/** Two replicas on a shared port, each on its own core, compared with one. */
 export const replicas: Scenario = {
   name: 'replicas',
-  title: 'Two replicas on one port and two cores, against one',
+  title: 'Two replicas on one port and two cores, compared with one',
   async run(bench) {
     await using stack = new AsyncDisposableStack();
     const namespace = `bench-${randomBytes(4).toString('hex')}`;
@@ -62,9 +62,9 @@ export const replicas: Scenario = {
       notes: HAS_SPARE_CORES
         ? []
         : [
-            'Two cores only: wrk and the upstreams take a core themselves, so requests/s cannot ' +
-              'show what two replicas carry. Twice the ratio of requests a CPU second is what ' +
-              'they would carry if the load came from elsewhere, and no more than an estimate.',
+            'Two cores only: wrk and the upstreams need a core themselves, so requests/s cannot ' +
+              'show the throughput of two replicas. Twice the ratio of requests per CPU second ' +
+              'estimates the throughput with a load from other machines.',
           ],
     };
   },

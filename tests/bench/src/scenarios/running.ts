@@ -4,10 +4,10 @@ import type { Instance } from '../instances.ts';
 import type { Process } from '../processes.ts';
 import type { Figures } from '../rounds.ts';
 
-/** A contender that is up, by its name. */
+/** A running contender with its name. */
 export type Started = Running & { readonly name: string };
 
-/** Starts contenders that `stack` ends, the first to start being the last to end. */
+/** Starts contenders. `stack` stops them in reverse order. */
 export async function startAll(
   bench: Bench,
   instances: readonly Instance[],
@@ -24,7 +24,7 @@ export async function startAll(
   return started;
 }
 
-/** What a load came to, with the CPU time that the proxy took for it. */
+/** Runs a load and measures the CPU time of the proxy. */
 export async function underLoad<T>(
   processes: readonly Process[],
   load: () => Promise<T>,
@@ -36,7 +36,7 @@ export async function underLoad<T>(
   return { result, cpu, busy: cpu / ((performance.now() - before) / 1000) };
 }
 
-/** CPU time for each unit of work, µs, and how busy it kept its core, percent. */
+/** CPU time per unit of work in µs, and utilization of the core in percent. */
 export function costs({ cpu, busy }: { cpu: number; busy: number }, units: number): Figures {
   return { 'CPU µs each': (cpu * 1e6) / units, 'core busy %': busy * 100 };
 }

@@ -9,12 +9,12 @@ import { verify } from '../verify.ts';
 import { costs, type Started, startAll, underLoad } from './running.ts';
 
 const CONNECTIONS = 64;
-/** Rounds are measured when compilers have done their work. */
+/** Lets the JIT compilers finish before the measurement. */
 const WARM_UP_SECONDS = 2;
 const MIB = 1024 * 1024;
 const RESIDENT = 'MiB resident after the load';
 
-/** As many requests as go through, over 64 kept connections, 1 KiB answers. */
+/** Maximum throughput over 64 keep-alive connections with responses of 1 KiB. */
 export async function throughput(
   bench: Bench,
   instances: readonly Instance[],
@@ -29,7 +29,7 @@ export async function throughput(
     await verify(port, instances);
     const seconds = WARM_UP_SECONDS;
     const { requests } = await wrk({ ...load, port, seconds, check: true });
-    bench.say(`  ${name}: ${requests} answers looked at, all right`);
+    bench.say(`  ${name}: ${requests} responses checked, all correct`);
   }
   const series = await interleave(
     bench,
@@ -40,7 +40,7 @@ export async function throughput(
           wrk({ ...load, port, seconds: bench.seconds }),
         );
         const { requests, perSecond, bytesEach, p99 } = measured.result;
-        if (bytesEach < SMALL) throw new Error(`${name} left out parts of answers`);
+        if (bytesEach < SMALL) throw new Error(`${name} returned incomplete responses`);
         return { 'requests/s': perSecond, ...costs(measured, requests), 'p99 µs': p99 };
       },
     })),
@@ -59,11 +59,11 @@ export async function throughput(
   };
 }
 
-/** Resident memory after the load. */
-function memory(started: readonly Started[], text: string, other: string): Ratio {
-  const of = (name: string): [string, Figures[]] => {
-    const process = started.find((item) => item.name === name)?.process;
-    return [name, [{ [RESIDENT]: (process?.resident() ?? Number.NaN) / MIB }]];
+/** Ratio of the resident memory after the load. */
+function memory(started: readonly Started[], name: string, other: string): Ratio {
+  const of = (contender: string): [string, Figures[]] => {
+    const process = started.find((item) => item.name === contender)?.process;
+    return [contender, [{ [RESIDENT]: (process?.resident() ?? Number.NaN) / MIB }]];
   };
-  return compare(new Map([of(text), of(other)]), [text, other], RESIDENT, { atMost: 1.3 });
+  return compare(new Map([of(name), of(other)]), [name, other], RESIDENT, { atMost: 1.3 });
 }

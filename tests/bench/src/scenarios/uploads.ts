@@ -15,7 +15,10 @@ import { costs, startAll, underLoad } from './running.ts';
 
 const SIZE = 10_000_000;
 const CONNECTIONS = 4;
-/** Without it the upstream would look for garbage most of the time, and be the limit. */
+/**
+ * Without this flag, garbage collection would slow the upstream down so much that it limits the
+ * result.
+ */
 const COUNT_EXTERNAL_MEMORY = '--external-memory-accounted-in-global-limit';
 
 export const uploads: Scenario = {
@@ -24,7 +27,7 @@ export const uploads: Scenario = {
   async run(bench) {
     await using stack = new AsyncDisposableStack();
     const [sink] = makeInstances(1, await freePort());
-    if (sink === undefined) throw new Error('no instance was made');
+    if (sink === undefined) throw new Error('no instance was created');
     const file = join(import.meta.dirname, '../servers/sink-server.ts');
     stack.use(
       await startProcess({
@@ -40,7 +43,7 @@ export const uploads: Scenario = {
       const path = pathOf(sink);
       const options: UploadOptions = { port, path, size: SIZE, connections: CONNECTIONS, seconds };
       const found = await runLoad<UploadResult>('upload-load.ts', options);
-      if (found.wrong > 0) throw new Error(`not all arrived whole: ${JSON.stringify(found)}`);
+      if (found.wrong > 0) throw new Error(`an upload was incomplete: ${JSON.stringify(found)}`);
       return found;
     };
     for (const { port } of started) await upload(port, 1);

@@ -1,4 +1,4 @@
-/** An upstream that takes upgrades and sends back the same bytes: frames are not looked into. */
+/** An upstream that accepts upgrades and echoes all bytes without parsing frames. */
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
@@ -16,7 +16,7 @@ createServer()
     );
     if (head.length > 0) socket.write(head);
     socket.on('data', (data) => socket.write(data)).on('error', () => socket.destroy());
-    // Sockets of node:http may be open in one direction alone.
+    // Sockets of node:http allow half-open connections.
     socket.on('end', () => socket.end());
   })
   .listen(Number(port), host);

@@ -1,4 +1,4 @@
-/** Holds many routes in the product's route cache, and tells how much memory each took. */
+/** Fills the route cache with many routes and measures the memory per route. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RouteCache, connectTracking, keysOf } from '@ephemera/store';
 import { Redis } from 'ioredis';
@@ -21,30 +21,30 @@ const total = Number(count);
 
 const usedBefore = await used();
 const [first] = makeInstances(1, 8080);
-if (first === undefined) throw new Error('no instance was made');
+if (first === undefined) throw new Error('no instance was created');
 const ids = await publish();
 const inRedis = ((await used()) - usedBefore) / total;
 
 const routes = fresh();
 await routes.start();
-// What the first look costs once is not what a route costs.
+// Excludes the one-time cost of the first lookup from the measurement.
 await take(ids[0] ?? '');
 const heapBefore = heap();
 for (let from = 1; from < total; from += BATCH) {
   await Promise.all(ids.slice(from, from + BATCH).map(take));
 }
 const taken = (heap() - heapBefore) / (total - 1);
-if (routes.size !== total) throw new Error(`${routes.size} routes are held, not ${total}`);
+if (routes.size !== total) throw new Error(`${routes.size} routes are cached, expected ${total}`);
 const result: RouteMemory = { heap: taken, inRedis, valueLength: routeOf(first).length };
 process.stdout.write(JSON.stringify(result));
 await routes.stop();
 redis.disconnect();
 
-/** The cache gives up on a Redis that is slow, as it may be on a machine full of other work. */
+/** Retries because the cache fails a lookup when Redis is slow, for example on a busy machine. */
 async function take(id: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      // A copy, as a request brings one: it is a part of what the cache holds.
+      // Each request has its own copy of the id, which the cache then keeps.
       await routes.find(copyOf(id));
       return;
     } catch (error) {
@@ -62,7 +62,7 @@ async function publish(): Promise<string[]> {
   return instances.map(({ id }) => copyOf(id));
 }
 
-/** In one piece, where V8 may have kept how it was put together. */
+/** Creates a flat string; V8 may otherwise keep a reference to the parts of a concatenation. */
 function copyOf(text: string): string {
   return Buffer.from(text, 'latin1').toString('latin1');
 }

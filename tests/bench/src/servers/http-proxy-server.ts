@@ -1,4 +1,7 @@
-/** A bare http-proxy with kept connections: no guard, no forwarding headers, routes in a Map. */
+/**
+ * A plain http-proxy with keep-alive, without limits or forwarding headers. The routes are in a
+ * Map.
+ */
 import { Agent, createServer } from 'node:http';
 import httpProxy from 'http-proxy';
 import { idOf, readArguments } from './targets.ts';

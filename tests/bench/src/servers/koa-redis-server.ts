@@ -1,4 +1,4 @@
-/** The naive design: Koa, a Redis GET for each request, and http-proxy with kept connections. */
+/** A simple design: Koa, a Redis GET for every request, and http-proxy with keep-alive. */
 import { Agent } from 'node:http';
 import httpProxy from 'http-proxy';
 import { Redis } from 'ioredis';

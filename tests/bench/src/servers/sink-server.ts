@@ -1,4 +1,4 @@
-/** An upstream that takes bodies, and answers how many bytes it got. */
+/** An upstream that reads bodies and responds with the number of bytes. */
 import { createServer } from 'node:http';
 
 const [, , port, host] = process.argv;

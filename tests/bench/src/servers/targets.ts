@@ -5,7 +5,7 @@ export interface Target {
   readonly port: number;
 }
 
-/** What the bench hands to a server: its port, the routes, and a Redis. */
+/** Arguments of a server: its port, its routes, and the URL of Redis. */
 export function readArguments() {
   const [, , port, routes = '', redisUrl = ''] = process.argv;
   const targets = JSON.parse(readFileSync(routes, 'utf8')) as Record<string, Target>;

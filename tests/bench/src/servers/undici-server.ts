@@ -1,4 +1,7 @@
-/** undici's low-level dispatch from a bare node:http server: no guard, routes in a Map. */
+/**
+ * The low-level dispatch of undici behind a plain node:http server, without limits. The routes are
+ * in a Map.
+ */
 import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import { Agent } from 'undici';
