@@ -51,17 +51,16 @@ async function startDashboard(
   shutdown.onShutdown('redis', () => redis.disconnect());
   await requireRedis(redis, config.redis);
 
-  const { hosts, instances } = createStore(redis, keys, config.tombstone);
+  const store = createStore(redis, keys, config.tombstone);
   const producers = createProducers(redis, keys.queuePrefix);
   shutdown.onShutdown('producers', () => producers.close());
-  const board = createBoard({ connection: redis, prefix: keys.queuePrefix, hosts });
+  const board = createBoard({ connection: redis, prefix: keys.queuePrefix, hosts: store.hosts });
   shutdown.onShutdown('queues', () => board.close());
 
   const app = dashboardApp({
     redis,
     keys,
-    instances,
-    hosts,
+    store,
     killRequests: producers.killRequests,
     board: board.middleware,
     tokens,

@@ -3,26 +3,25 @@ import type { KillRequests } from '@ephemera/lifecycle';
 import { createAuthThrottle, parseTrustedProxies } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
-import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
+import type { Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
 import Koa from 'koa';
 import type { Middleware } from 'koa';
-import { authenticate } from './access/authenticate.ts';
+import { authenticate, requireKnownName } from './access/authenticate.ts';
 import { auditActions, noteAddress } from './access/audit-actions.ts';
-import { requireKnownName } from './access/require-known-name.ts';
 import { createSessions } from './access/session.ts';
 import { signInRoutes } from './access/sign-in.ts';
 import { errorHandler } from './error-handler.ts';
 import { assetRoutes } from './assets.ts';
 import { healthRoutes } from './health.ts';
+import type { OverviewPorts } from './instances/instances-page.ts';
 import { instanceRoutes } from './instances/instances-routes.ts';
 import { securityHeaders } from './security-headers.ts';
 
 export interface DashboardDependencies {
   readonly redis: Redis;
   readonly keys: Keys;
-  readonly instances: InstanceStore;
-  readonly hosts: Hosts;
+  readonly store: OverviewPorts;
   readonly killRequests: KillRequests;
   /** bull-board below `/dashboard/queues`. */
   readonly board: Middleware;

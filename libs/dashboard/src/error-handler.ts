@@ -5,8 +5,8 @@ import { errorHandler as createErrorHandler, prefersHtml } from '@ephemera/http'
 import type { Logger } from '@ephemera/process';
 import { isRedisUnavailable } from '@ephemera/store';
 import type { Context, Middleware } from 'koa';
-import { loginFor } from './access/login-target.ts';
-import { messagePage } from './pages/message-page.ts';
+import { loginFor } from './dashboard-routes.ts';
+import { messagePage } from './pages/layout.ts';
 
 /** The error handler of the dashboard: a page for a browser, problem+json for a program. */
 export function errorHandler(logger: Logger): Middleware {

@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTokens, hashToken } from '@ephemera/http';
 import { SESSION, createSessions } from '../src/access/session.ts';
-import { BEARER, HTML, READER, TOKEN, entries, postForm, setFixture, signIn } from './fixture.ts';
+import {
+  BEARER,
+  HTML,
+  READER,
+  TOKEN,
+  entries,
+  postForm,
+  openDashboard,
+  signIn,
+} from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 const tokens = createTokens(TOKEN, () => ({}));
@@ -10,7 +19,7 @@ let fixture: Fixture;
 let cookie: string;
 
 beforeAll(async () => {
-  fixture = await setFixture();
+  fixture = await openDashboard();
   cookie = await signIn(fixture.url);
 });
 afterAll(() => fixture.stop());

@@ -2,7 +2,7 @@ import { get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { BEARER, HTML, READER, TOKEN, postForm, setFixture, signIn } from './fixture.ts';
+import { BEARER, HTML, READER, TOKEN, postForm, openDashboard, signIn } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 // The audit log: changes and refused requests, in lines with one constant message.
@@ -10,7 +10,7 @@ import type { Fixture } from './fixture.ts';
 let fixture: Fixture;
 let before = 0;
 beforeAll(async () => {
-  fixture = await setFixture();
+  fixture = await openDashboard();
 });
 afterAll(() => fixture.stop());
 beforeEach(() => {

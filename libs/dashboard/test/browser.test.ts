@@ -6,14 +6,14 @@ import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { TOKEN, setFixture } from './fixture.ts';
+import { TOKEN, openDashboard } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 let fixture: Fixture;
 let browser: Browser;
 
 beforeAll(async () => {
-  fixture = await setFixture();
+  fixture = await openDashboard();
   browser = await chromium.launch(CHROMIUM);
 });
 afterEach(() => {

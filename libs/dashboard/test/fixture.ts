@@ -9,7 +9,7 @@ import type { KillJob, Producers } from '@ephemera/queue';
 import { createTokens, hashToken } from '@ephemera/http';
 import { createLogger, listen } from '@ephemera/process';
 import type { TokenEntries } from '@ephemera/config';
-import { connectRedis, keysOf, redisHosts, redisInstances } from '@ephemera/store';
+import { connectRedis, createStore, keysOf } from '@ephemera/store';
 import type { Hosts, InstanceStore } from '@ephemera/store';
 import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
@@ -59,13 +59,13 @@ export const entries: Record<string, TokenEntries[string]> = {
 };
 
 /** A dashboard over HTTP with a real Redis and real jobs, but without Docker. */
-export async function setFixture(): Promise<Fixture> {
+export async function openDashboard(): Promise<Fixture> {
   const store = await startRedis();
   const keys = keysOf('dashboardtest');
   const redis = connectRedis(store.url, 'request', () => undefined);
   await new Promise((resolve) => redis.once('ready', resolve));
-  const instances = redisInstances(redis, keys);
-  const hosts = redisHosts(redis, keys);
+  const ports = createStore(redis, keys, 60_000);
+  const { instances, hosts } = ports;
   const producers = createProducers(redis, keys.queuePrefix);
   const board = createBoard({ connection: redis, prefix: keys.queuePrefix, hosts });
   const log: string[] = [];
@@ -74,8 +74,7 @@ export async function setFixture(): Promise<Fixture> {
   const app = dashboardApp({
     redis,
     keys,
-    instances,
-    hosts,
+    store: ports,
     killRequests: producers.killRequests,
     board: board.middleware,
     tokens: createTokens(TOKEN, () => entries),

@@ -1,13 +1,13 @@
 import { sampleTemplate, waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { BEARER, HTML, postForm, setFixture, signIn } from './fixture.ts';
+import { BEARER, HTML, postForm, openDashboard, signIn } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 let fixture: Fixture;
 let cookie: string;
 
 beforeAll(async () => {
-  fixture = await setFixture();
+  fixture = await openDashboard();
   cookie = await signIn(fixture.url);
 });
 afterAll(() => fixture.stop());

@@ -2,11 +2,11 @@ import { waitFor } from '@ephemera/test-support';
 import { Queue } from 'bullmq';
 import { killQueue } from '@ephemera/queue';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { BEARER, setFixture } from './fixture.ts';
+import { BEARER, openDashboard } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 let fixture: Fixture;
-beforeAll(async () => (fixture = await setFixture()));
+beforeAll(async () => (fixture = await openDashboard()));
 afterAll(() => fixture.stop());
 
 interface ShownQueue {

@@ -1,11 +1,11 @@
 import { startRedis, waitFor } from '@ephemera/test-support';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { BEARER, HTML, setFixture, signIn } from './fixture.ts';
+import { BEARER, HTML, openDashboard, signIn } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 let fixture: Fixture;
 beforeEach(async () => {
-  fixture = await setFixture();
+  fixture = await openDashboard();
 });
 afterEach(() => fixture.stop());
 

@@ -1,7 +1,7 @@
 import { guardCases, sendCase } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ASSETS, assetRoute, dashboardRoutes } from '../src/dashboard-routes.ts';
-import { BEARER, setFixture } from './fixture.ts';
+import { BEARER, openDashboard } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 // Sends to every route of the dashboard every request that its guard must refuse. Cases for a new
@@ -12,7 +12,7 @@ const ROUTES = [...Object.values(dashboardRoutes), ...assets];
 
 let fixture: Fixture;
 beforeAll(async () => {
-  fixture = await setFixture();
+  fixture = await openDashboard();
 });
 afterAll(() => fixture.stop());
 

@@ -2,7 +2,7 @@ import { isId } from '@ephemera/domain';
 import type { Principal } from '@ephemera/domain';
 import { createAudit, clientAddressBehind, peerAddress, plainPath } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
-import { LOGOUT } from './login-target.ts';
+import { LOGOUT } from '../dashboard-routes.ts';
 import type { BlockList } from 'node:net';
 import type { Context, Middleware } from 'koa';
 

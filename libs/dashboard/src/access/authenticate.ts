@@ -1,10 +1,10 @@
+import { isIP } from 'node:net';
 import { ApiError, allows } from '@ephemera/domain';
 import { bearerOf, identifyThrottled, setPrincipal } from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
-import type { Middleware } from 'koa';
+import type { Middleware, Context } from 'koa';
 import { addressOf } from './audit-actions.ts';
-import { requireSameOrigin } from './same-origin.ts';
-import { sessionPrincipal } from './session-cookie.ts';
+import { sessionPrincipal } from './session.ts';
 import type { Sessions } from './session.ts';
 
 export interface AuthenticationPorts {
@@ -33,4 +33,53 @@ export function authenticate({ tokens, sessions, authThrottle }: AuthenticationP
     if (!allows(principal, needs)) throw new ApiError({ kind: 'forbidden', needs });
     await next();
   };
+}
+
+/**
+ * Refuses cross-origin changes. `SameSite` is not enough: an instance on another port of this
+ * machine is same-site, and untrusted.
+ * @throws ApiError 403
+ */
+export function requireSameOrigin(ctx: Context): void {
+  if (ctx.method === 'GET' || ctx.method === 'HEAD') return;
+  const site = ctx.get('sec-fetch-site');
+  // Browsers leave Sec-Fetch-Site out on plain http to another machine, but never Origin.
+  const same =
+    site === '' ? URL.parse(ctx.get('origin'))?.host === ctx.get('host') : site === 'same-origin';
+  if (same) return;
+  const detail = 'browsers may send this request only from a page of the dashboard';
+  throw new ApiError({ kind: 'invalid', status: 403, faults: [{ path: '', detail }] });
+}
+
+/**
+ * Refuses requests for an unknown host name, against DNS rebinding. An attacker's page can point
+ * its own name at this machine; it is then same-origin with the dashboard under that name. It has
+ * no session, but it could guess tokens. Addresses and `localhost` cannot be rebound.
+ * @param names in lower case; undefined: any name, if the dashboard is not bound to loopback
+ * @throws ApiError 421
+ */
+export function requireKnownName(names: readonly string[] | undefined): Middleware {
+  return async (ctx, next) => {
+    const name = nameOf(ctx.get('host'));
+    const isKnown =
+      names === undefined ||
+      isIP(name) !== 0 ||
+      name === 'localhost' ||
+      name.endsWith('.localhost') ||
+      names.includes(name);
+    if (!isKnown) {
+      const detail =
+        'the dashboard does not answer to this host name; add it to EPHEMERA_DASHBOARD_NAMES';
+      throw new ApiError({ kind: 'invalid', status: 421, faults: [{ path: '', detail }] });
+    }
+    await next();
+  };
+}
+
+/** The name or address in a Host, without port and brackets. */
+function nameOf(host: string): string {
+  return host
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase();
 }

@@ -1,17 +1,11 @@
 import { allows } from '@ephemera/domain';
-import { type BoundRoute, route, setPrincipal } from '@ephemera/http';
-import type { TokenSet, AuthThrottle } from '@ephemera/http';
+import { route, setPrincipal, html } from '@ephemera/http';
+import type { BoundRoute, TokenSet, AuthThrottle } from '@ephemera/http';
+import { HOME, dashboardRoutes, loginTarget } from '../dashboard-routes.ts';
+import { layout } from '../pages/layout.ts';
 import { addressOf } from './audit-actions.ts';
-import { dashboardRoutes } from '../dashboard-routes.ts';
-import { loginPage } from '../pages/login-page.ts';
-import { HOME, loginTarget } from './login-target.ts';
-import { requireSameOrigin } from './same-origin.ts';
-import {
-  clearSessionCookie,
-  endSessions,
-  sessionPrincipal,
-  setSessionCookie,
-} from './session-cookie.ts';
+import { requireSameOrigin } from './authenticate.ts';
+import { clearSessionCookie, endSessions, sessionPrincipal, setSessionCookie } from './session.ts';
 import type { Sessions } from './session.ts';
 
 export interface SignIn {
@@ -69,4 +63,33 @@ export function signInRoutes({ tokens, sessions, authThrottle }: SignIn): BoundR
     ctx.redirect('/dashboard/login');
   });
   return [root, home, login, signIn, signOut];
+}
+
+/**
+ * Renders the login page. @param next the dashboard page to open; `fault`: why the last attempt
+ * failed
+ */
+function loginPage({ next, fault }: { next: string; fault?: string }): string {
+  return layout({
+    title: 'Log in',
+    body: html` <img src="/dashboard/assets/ring.svg" alt="" width="56" height="56" />
+      <h1>Ephemera</h1>
+      <p class="soft">Log in to see instances and queues.</p>
+      <form method="post" action="/dashboard/login" class="login">
+        <input type="hidden" name="next" value="${next}" />
+        <label for="token">Token</label>
+        <input
+          id="token"
+          name="token"
+          type="password"
+          required
+          autofocus
+          autocomplete="current-password"
+          spellcheck="false"
+          ${fault && html`aria-invalid="true" aria-describedby="fault"`}
+        />
+        ${fault && html`<p id="fault" class="fault" role="alert">${fault}</p>`}
+        <button>Log in</button>
+      </form>`,
+  });
 }

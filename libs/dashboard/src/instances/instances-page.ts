@@ -1,14 +1,44 @@
 import { STATES, isDead } from '@ephemera/domain';
+import type { Instance, State } from '@ephemera/domain';
 import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
+import type { HostStatus, Store } from '@ephemera/store';
 import { layout } from '../pages/layout.ts';
-import { instancesTable } from './instances-table.ts';
-import type { Overview } from './read-overview.ts';
-import { ago } from './format-time.ts';
+import { instancesTable, ago } from './instances-table.ts';
 
 export interface Notice {
   readonly kind: 'ending' | 'absent';
   readonly id: string;
+}
+
+export type OverviewPorts = Pick<Store, 'instances' | 'hosts' | 'hostRegistry' | 'countStates'>;
+
+/** The data of the instances page. Times are epoch milliseconds of the store's clock. */
+export interface Overview {
+  readonly now: number;
+  readonly states: Readonly<Partial<Record<State, number>>>;
+  readonly items: readonly Instance[];
+  readonly cursor: number;
+  readonly nextCursor: number | undefined;
+  readonly hosts: readonly (HostStatus & { readonly networks: readonly string[] })[];
+}
+
+/** How many instances one page lists. */
+const LIMIT = 50;
+
+export async function readOverview(
+  { instances, hosts, hostRegistry, countStates }: OverviewPorts,
+  cursor: number,
+): Promise<Overview> {
+  const now = await instances.now();
+  const [states, page, statuses] = await Promise.all([
+    countStates(),
+    instances.list({ cursor, limit: LIMIT }),
+    hosts.hostStatuses(now),
+  ]);
+  const networks = await hostRegistry.networksOf(statuses.map(({ host }) => host));
+  const registered = statuses.map((status, i) => ({ ...status, networks: networks[i] ?? [] }));
+  return { now, states, ...page, cursor, hosts: registered };
 }
 
 const LIVE = STATES.filter((state) => !isDead(state));

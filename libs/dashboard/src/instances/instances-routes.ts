@@ -1,35 +1,34 @@
 import { principalKey } from '@ephemera/domain';
-import { type BoundRoute, principalOf, route } from '@ephemera/http';
+import { principalOf, route } from '@ephemera/http';
+import type { BoundRoute } from '@ephemera/http';
 import { requestKill } from '@ephemera/lifecycle';
 import type { KillRequests } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
-import type { Hosts, InstanceStore, Keys } from '@ephemera/store';
-import type { Redis } from 'ioredis';
 import { dashboardRoutes } from '../dashboard-routes.ts';
-import { instancesPage } from './instances-page.ts';
-import type { Notice } from './instances-page.ts';
-import { readOverview } from './read-overview.ts';
+import { instancesPage, readOverview } from './instances-page.ts';
+import type { Notice, OverviewPorts } from './instances-page.ts';
 
 export interface InstancesDependencies {
-  readonly redis: Redis;
-  readonly keys: Keys;
-  readonly instances: InstanceStore;
-  readonly hosts: Hosts;
+  readonly store: OverviewPorts;
   readonly killRequests: KillRequests;
   readonly logger: Logger;
 }
 
 /** `/dashboard/instances`: the live instances, and a form to end one. */
-export function instanceRoutes(parts: InstancesDependencies): BoundRoute[] {
+export function instanceRoutes({
+  store,
+  killRequests,
+  logger,
+}: InstancesDependencies): BoundRoute[] {
   const show = route(dashboardRoutes.instances, async (ctx, { query }) => {
-    const overview = await readOverview(parts, query.cursor);
+    const overview = await readOverview(store, query.cursor);
     ctx.type = 'html';
     ctx.body = instancesPage(overview, parseNotice(query));
   });
 
   const end = route(dashboardRoutes.endInstance, async (ctx, { params: { id } }) => {
-    const { kind } = await requestKill(parts, id);
-    parts.logger.info({ id, kind, by: principalKey(principalOf(ctx)) }, 'kill requested');
+    const { kind } = await requestKill({ instances: store.instances, killRequests }, id);
+    logger.info({ id, kind, by: principalKey(principalOf(ctx)) }, 'kill requested');
     ctx.status = 303;
     ctx.redirect(`/dashboard/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
   });

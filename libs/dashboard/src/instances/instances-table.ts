@@ -1,8 +1,7 @@
-import { dueAt } from '@ephemera/domain';
+import { dueAt, formatDuration } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
-import { ago, left } from './format-time.ts';
 
 /** Renders the table of live instances. @param now on the store's clock */
 export function instancesTable(items: readonly Instance[], now: number): Html {
@@ -74,4 +73,20 @@ function endForm(id: string): Html {
   >
     <button id="end-${id}" class="end">End<span class="unseen"> instance ${id}</span></button>
   </form>`;
+}
+
+/** Formats how long ago something was. @param ms the age */
+export function ago(ms: number): string {
+  return ms < 1000 ? 'just now' : `${coarse(ms)} ago`;
+}
+
+/** Formats the remaining time of a lease, or how long it is overdue. */
+export function left(ms: number): string {
+  return ms > 0 ? coarse(Math.max(ms, 1000)) : `overdue by ${coarse(Math.max(-ms, 1000))}`;
+}
+
+/** Rounds to whole seconds below an hour, and to whole minutes above. */
+function coarse(ms: number): string {
+  const unit = ms < 3_600_000 ? 1000 : 60_000;
+  return formatDuration(Math.floor(ms / unit) * unit);
 }

@@ -1,6 +1,7 @@
-import { LOGOUT } from '../access/login-target.ts';
+import type { Problem } from '@ephemera/contract';
 import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
+import { LOGOUT } from '../dashboard-routes.ts';
 
 export interface Page {
   readonly title: string;
@@ -46,4 +47,15 @@ function banner(here: Page['here']): Html {
     </nav>
     <form method="post" action="${LOGOUT}"><button class="quiet">Log out</button></form>
   </header>`;
+}
+
+/** Renders the page of a problem. */
+export function messagePage({ status, title, detail }: Problem): string {
+  return layout({
+    title,
+    body: html` <p class="soft">${status}</p>
+      <h1>${title}</h1>
+      <p>${detail}</p>
+      <p><a href="/dashboard/instances">Instances</a></p>`,
+  });
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { jobName, shownData, shownResult } from './describe-job.ts';
+import { jobName, shownData, shownResult } from './board.ts';
 
 test('a job shows its object, and a kill its due time', () => {
   const data = { id: 'abc', generation: 3, dueAt: '2030-01-01T00:00:00.000Z' };

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ago, left } from './format-time.ts';
+import { ago, left } from './instances-table.ts';
 
 test('times are rounded', () => {
   expect(ago(-40)).toBe('just now');

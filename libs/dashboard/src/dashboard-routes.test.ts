@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { HOME, loginTarget } from './login-target.ts';
+import { HOME, loginTarget } from './dashboard-routes.ts';
 
 test.each([
   ['/dashboard/queues'],
