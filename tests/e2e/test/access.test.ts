@@ -6,7 +6,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TOKEN, type Deployment, deploy } from './deployment.ts';
 
-// Who may start an instance and who may enter it, as a stranger tries it.
+// Tests who may start an instance and who may access it.
 
 const template = (more: string) =>
   `{ image: ephemera/demo, port: 8080, stopGrace: 0s, tmpfs: { /tmp: 8m }, limits: { memory: 32m }, ${more} }`;
@@ -30,7 +30,7 @@ templates:
 `,
     env: {
       EPHEMERA_SIGNING_KEYS: 'e2e-0123456789abcdef0123456789abcdef',
-      // The replicas keep one pool because visitors reach both by one address.
+      // Both proxies share one pool because visitors reach them at one public address.
       EPHEMERA_PUBLIC_URL: 'http://demos.example',
     },
   });
@@ -42,8 +42,8 @@ afterAll(async () => {
   await site.stop();
 });
 
-/** Every token that was told, for what must not be in a log. */
-const reported = new Set<string>();
+/** All tokens that were issued. None may appear in a log. */
+const issued = new Set<string>();
 
 const start = (query: string, init: RequestInit = {}, at = base) =>
   fetch(`${at}/demo/new?${query}`, { redirect: 'manual', ...init });
@@ -55,12 +55,12 @@ async function makeLink(body: object) {
   const made = await site.api('POST', '/v1/links', body);
   expect(made.status).toBe(201);
   const link = (await made.json()) as { url: string; uses: number };
-  reported.add(new URL(link.url).searchParams.get('link') ?? '');
+  issued.add(new URL(link.url).searchParams.get('link') ?? '');
   return link;
 }
 const queryOf = (link: { url: string }) => new URL(link.url).search.slice(1);
 
-test('a template that is for tokens is started with one of scope create, and by nobody else', async () => {
+test('only a token with the scope create can start a template with create: token', async () => {
   for (const method of ['GET', 'POST']) {
     expect((await start('template=members', { method })).status).toBe(401);
     const wrong = { authorization: 'Bearer eph_wrong' };
@@ -72,7 +72,7 @@ test('a template that is for tokens is started with one of scope create, and by 
   expect(seen.status).toBe(200);
 });
 
-test('a link starts as many as it may, on any replica, and none when it was altered', async () => {
+test('a link starts its number of instances on any replica, and an altered link starts none', async () => {
   expect((await start('template=invited')).status).toBe(403);
   const link = await makeLink({ template: 'invited', uses: 2, timeout: 120 });
   const query = `${queryOf(link)}&redirect=0`;
@@ -98,7 +98,7 @@ test('a link starts as many as it may, on any replica, and none when it was alte
   expect((await site.api('POST', '/v1/links', { uses: 0 })).status).toBe(400);
 });
 
-test('a person who opens a link is asked first, so that what looks at links uses none up', async () => {
+test('opening a link asks for confirmation, so that link previews do not use it up', async () => {
   const link = await makeLink({ template: 'plain' });
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -108,12 +108,12 @@ test('a person who opens a link is asked first, so that what looks at links uses
   for (let i = 0; i < 2; i++) expect((await page.goto(own))?.status()).toBe(200);
   await page.getByRole('button', { name: 'Start an instance' }).click();
   await page.waitForURL(/\/demo\/[a-z][a-z0-9]{25}\/$/);
-  // The page that it led to is told of this site, and not of the link.
+  // The instance receives the origin of the proxy as the referrer, without the link.
   expect(referrers.join()).not.toContain('link=');
   expect((await start(queryOf(link))).status).toBe(403);
 });
 
-test('what a browser does by itself, or for another site, starts nothing', async () => {
+test('prefetches and cross-site requests start nothing', async () => {
   const count = async () =>
     ((await (await site.api('GET', '/v1/instances')).json()) as { items: unknown[] }).items.length;
   const before = await count();
@@ -123,7 +123,7 @@ test('what a browser does by itself, or for another site, starts nothing', async
     { 'x-moz': 'prefetch' },
     { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' },
     { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' },
-    // Of a page of an instance, in path form.
+    // Requests from a page of an instance in path form.
     { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' },
     { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' },
   ]) {
@@ -142,7 +142,7 @@ test('what a browser does by itself, or for another site, starts nothing', async
   expect(await count()).toBe(before);
 });
 
-test('an instance with a token opens to it by header and link, from its creation on', async () => {
+test('the access token of an instance works as a header and in a link from its creation', async () => {
   const made = await site.api(
     'POST',
     '/v1/instances',
@@ -152,7 +152,7 @@ test('an instance with a token opens to it by header and link, from its creation
   expect(made.status).toBe(201);
   const body = (await made.json()) as { id: string; accessToken: string; link: string };
   const { id, accessToken, link } = body;
-  reported.add(accessToken);
+  issued.add(accessToken);
   expect(accessToken).toMatch(/^[\w-]{43}$/);
   expect((await enter(id)).status).toBe(403);
   expect((await enter(id, { 'ephemera-token': `${accessToken}x` })).status).toBe(403);
@@ -162,17 +162,17 @@ test('an instance with a token opens to it by header and link, from its creation
   const led = await enter(id, {}, new URL(link).search);
   expect(led.status).toBe(303);
   expect(led.headers.get('location')).toBe(`/demo/${id}/`);
-  // No other answer tells it, nor is it in Redis.
+  // No other response contains the token, and Redis does not store it.
   for (const path of [`/v1/instances/${id}`, '/v1/instances']) {
     expect(await (await site.api('GET', path)).text()).not.toContain(accessToken);
   }
-  // Another instance's token is as wrong as any; so is a dead one's.
+  // Tokens of other instances are refused, also after the end of the instance.
   const other = await start('template=shared&redirect=0');
   const foreign = other.headers.get('ephemera-token') ?? '';
-  reported.add(foreign);
+  issued.add(foreign);
   expect((await enter(id, { 'ephemera-token': foreign })).status).toBe(403);
   await site.api('DELETE', `/v1/instances/${id}`);
-  await waitFor('its end', async () => {
+  await waitFor('the end of the instance', async () => {
     return (await enter(id, { 'ephemera-token': accessToken })).status === 410;
   });
   const wrong = await enter(id, { 'ephemera-token': foreign });
@@ -181,11 +181,11 @@ test('an instance with a token opens to it by header and link, from its creation
   expect((await enter(await other.text(), { 'ephemera-token': accessToken })).status).toBe(403);
 });
 
-test('the steps of a start are told to who may enter alone', async () => {
+test('only clients with access receive the events of a start', async () => {
   const made = await start('template=shared&redirect=0');
   const id = await made.text();
   const token = made.headers.get('ephemera-token') ?? '';
-  reported.add(token);
+  issued.add(token);
   const events = (headers: Record<string, string>) =>
     fetch(`${base}/demo/-/${id}/events`, { headers });
   const cookies = made.headers.getSetCookie().join('\n');
@@ -200,8 +200,8 @@ test('the steps of a start are told to who may enter alone', async () => {
   await seen.body?.cancel();
 });
 
-test('one from a pool is entered by the browser that started it, and by no other', async () => {
-  await waitFor('a warm one', async () => {
+test('only the browser that claimed a warm instance can access it', async () => {
+  await waitFor('a warm instance', async () => {
     const { items } = (await (await site.api('GET', '/v1/templates')).json()) as {
       items: { name: string; pool: { warm: number } }[];
     };
@@ -215,8 +215,8 @@ test('one from a pool is entered by the browser that started it, and by no other
   expect(page.url()).toBe(`${base}/demo/${id}/`);
   const cookies = await mine.cookies(`${base}/demo/${id}/`);
   expect(cookies).toMatchObject([{ path: `/demo/${id}`, httpOnly: true, sameSite: 'Lax' }]);
-  reported.add(cookies[0]?.value ?? '');
-  // Neither the page of the instance, nor the instance itself, sees it.
+  issued.add(cookies[0]?.value ?? '');
+  // Neither scripts of the page nor the instance see the cookie.
   expect(await page.evaluate('document.cookie')).toBe('');
   await page.goto(`${base}/demo/${id}/cgi-bin/echo`);
   expect(await page.content()).not.toContain(cookies[0]?.value);
@@ -225,7 +225,7 @@ test('one from a pool is entered by the browser that started it, and by no other
   expect(await stranger?.text()).toContain('this client has no access to it');
 });
 
-test('a browser does the work that is asked of it, and a script may; each is good once', async () => {
+test('a browser and a script can solve the proof of work, and each solution is valid once', async () => {
   const asked = await start('template=worked');
   expect(asked.status).toBe(403);
   const { challenge, bits } = (await asked.json()) as { challenge: string; bits: number };
@@ -246,8 +246,8 @@ test('a browser does the work that is asked of it, and a script may; each is goo
     .waitFor();
 });
 
-// Last but one: it uses up what this address may ask for.
-test('an address that asks too often is told so, and a token has its own account', async () => {
+// Near the end of the file, because it uses up the rate limit of this address.
+test('an address over its rate limit gets 429, and a token has a separate limit', async () => {
   let answer = await start('template=nothing');
   let asked = 0;
   while (answer.status !== 429 && asked++ < 60) {
@@ -261,19 +261,19 @@ test('an address that asks too often is told so, and a token has its own account
   expect((await start('template=members&redirect=0', { headers: bearer })).status).toBe(200);
 });
 
-test('no log, and nothing in Redis, has a token or a link in it', async () => {
-  reported.delete('');
-  expect(reported.size).toBeGreaterThan(6);
+test('no log and no Redis key contains a token or a link', async () => {
+  issued.delete('');
+  expect(issued.size).toBeGreaterThan(6);
   const logs = [...site.proxies, ...site.workers].map((app) => app.log()).join('');
-  for (const secret of reported) expect(logs).not.toContain(secret);
+  for (const secret of issued) expect(logs).not.toContain(secret);
   const redis = new Redis(site.redis.url);
   try {
     let seen = 0;
     for (const key of await redis.keys('*')) {
-      // What is to end may have ended since the keys were listed.
+      // A key may have expired since the keys were listed.
       const dump = ((await redis.dumpBuffer(key)) as Buffer | null)?.toString('latin1') ?? '';
       seen += dump.length;
-      for (const secret of reported) expect(dump.includes(secret), key).toBe(false);
+      for (const secret of issued) expect(dump.includes(secret), key).toBe(false);
     }
     expect(seen).toBeGreaterThan(10_000);
   } finally {

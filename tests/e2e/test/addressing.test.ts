@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 
-// One instance with two ports of its own, reached by every form of address, and by no other port.
+// Tests an instance with two ports through every address form, and access to its other ports.
 
 const DOMAIN = 'demos.localhost';
 const TEMPLATES = `
@@ -32,7 +32,7 @@ templates:
 `;
 
 let site: Deployment;
-/** The same instances without a domain, for the path form. */
+/** A deployment with the same templates but without a domain, for the path form. */
 let plain: Deployment;
 let base: string;
 let id: string;
@@ -58,7 +58,7 @@ const askPath = (path: string, headers: Record<string, string> = {}) =>
   ask(path, headers, plain.publicUrls[0]);
 const askHost = (label: string, path: string) => ask(path, { host: `${label}.${DOMAIN}` });
 
-test('a path without a port leads to the first, and with one to the one that it names', async () => {
+test('a path without a port uses the first port, and a path with a port uses that port', async () => {
   const own = await (await fetch(`${plain.publicUrls[0]}/demo/new?redirect=0`)).text();
   expect(await askPath(`/demo/${own}/id`)).toEqual({ status: 200, body: own });
   expect(await askPath(`/demo/${own}:8080/id`)).toEqual({ status: 200, body: own });
@@ -70,7 +70,7 @@ test('a path without a port leads to the first, and with one to the one that it 
   await plain.api('DELETE', `/v1/instances/${own}`);
 });
 
-test('each port has an origin of its own', async () => {
+test('each port has a separate origin', async () => {
   expect(await askHost(id, '/id')).toEqual({ status: 200, body: id });
   expect(await askHost(`8080-${id}`, '/id')).toEqual({ status: 200, body: id });
   const debug = { status: 200, body: `debug of ${id}` };
@@ -78,7 +78,7 @@ test('each port has an origin of its own', async () => {
   expect(await askHost(`debug-${id}`, '/page')).toEqual(debug);
 });
 
-test('a port that the template does not name is not there, though the container listens', async () => {
+test('a port that the template does not list answers 404 even if the container listens on it', async () => {
   for (const port of ['7000', '22', 'ssh', '09229', 'constructor']) {
     const refused = await askHost(`${port}-${id}`, '/page');
     expect(refused.status).toBe(404);
@@ -93,8 +93,9 @@ test('a port that the template does not name is not there, though the container 
   expect((await ask(`/demo/${id}:7000/page`, handshake)).status).toBe(404);
 });
 
-// Over plain HTTP a browser tells of a page that posts no more than its origin.
-test('a page of an instance starts none, where its origin is all that is told of it', async () => {
+// Over plain HTTP, a browser sends no fetch metadata. The Origin header is all that identifies the
+// page.
+test('a page of an instance cannot start an instance, identified only by its Origin header', async () => {
   const post = (origin: string) =>
     fetch(`${base}/demo/new?redirect=0`, { method: 'POST', headers: { origin } });
   for (const name of [`${id}.${DOMAIN}`, `debug-${id}.${DOMAIN}`, `x.${DOMAIN}`]) {
@@ -105,7 +106,7 @@ test('a page of an instance starts none, where its origin is all that is told of
   expect((await post(base)).status).toBe(200);
 });
 
-test('on its own origin a person waits, lands and is offered another just the same', async () => {
+test('the waiting page, the redirect and the page of an ended instance work on an instance origin', async () => {
   const browser = await chromium.launch(CHROMIUM);
   try {
     const page = await browser.newPage();
@@ -119,12 +120,13 @@ test('on its own origin a person waits, lands and is offered another just the sa
 
     await site.api('DELETE', `/v1/instances/${next}`);
     await page.reload();
-    // Over plain HTTP a post from here would be taken for one of the instance's own page.
+    // Over plain HTTP, a POST from this page would look like one from a page of the instance. So
+    // the form uses GET.
     const asked = page.waitForRequest((request) => request.url().includes('/demo/new'));
     await page.getByRole('button', { name: 'Start another' }).click();
     expect((await asked).method()).toBe('GET');
     expect((await asked).url()).toBe(`http://localhost:${port}/demo/new?template=two`);
-    // It leads to an origin of its own, which a policy on forms would have kept the page from.
+    // The redirect leads to another origin, which a form-action policy would have blocked.
     await page.waitForRequest((request) => /^http:\/\/[a-z0-9]{26}\.demos/.test(request.url()));
   } finally {
     await browser.close();

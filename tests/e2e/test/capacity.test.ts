@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 import { containersOf } from './docker-cli.ts';
 
-// A host for three, a template for two that lets people wait, and two to a visitor.
+// A host with capacity for three instances, a template with a limit of two and a queue, and two
+// instances per visitor.
 
 const TEMPLATES = `
 default: queued
@@ -36,7 +37,7 @@ const end = (id: string) => site.api('DELETE', `/v1/instances/${id}`);
 const gone = () =>
   waitFor('no container', async () => (await containersOf(site.namespace)).length === 0);
 
-test('whoever finds a template full waits in line, is told the place, and is let in', async () => {
+test('creations beyond the template limit are queued, show their position, and are admitted', async () => {
   const asked = await Promise.all(
     Array.from({ length: 7 }, (_, i) =>
       site.api('POST', '/v1/instances', { template: 'queued' }, {}, i % 2),
@@ -64,7 +65,7 @@ test('whoever finds a template full waits in line, is told the place, and is let
   ]);
   const first = waiting.find(({ status }) => status.message?.includes('position 1'));
   const running = shown.filter((item) => !waiting.includes(item));
-  await waitFor('two ready', async () => {
+  await waitFor('two ready instances', async () => {
     const states = await Promise.all(running.map(async ({ id }) => (await show(id)).status.state));
     return states.every((state) => state === 'ready');
   });
@@ -72,7 +73,7 @@ test('whoever finds a template full waits in line, is told the place, and is let
   await end(running[0]?.id ?? '');
   const admitted = first?.id ?? '';
   await waitFor(
-    'the first to be let in',
+    'the first queued instance to be ready',
     async () => (await show(admitted)).status.state === 'ready',
   );
   expect(await (await fetch(`${site.publicUrls[1]}/demo/${admitted}/id`)).text()).toBe(admitted);
@@ -80,7 +81,7 @@ test('whoever finds a template full waits in line, is told the place, and is let
   await gone();
 });
 
-test('a host gets no more than it holds, and says so where the template does not let wait', async () => {
+test('a full host refuses creations of a template without a queue', async () => {
   const asked = await Promise.all(
     Array.from({ length: 30 }, (_, i) =>
       site.api('POST', '/v1/instances', { template: 'refused' }, { prefer: 'wait=60' }, i % 2),
@@ -99,7 +100,7 @@ test('a host gets no more than it holds, and says so where the template does not
   await gone();
 });
 
-test('a visitor gets his share, whatever he writes of where he comes from', async () => {
+test('the limit per address cannot be evaded with X-Forwarded-For', async () => {
   const visits = [];
   for (let i = 0; i < 4; i++) {
     visits.push(
@@ -118,6 +119,9 @@ test('a visitor gets his share, whatever he writes of where he comes from', asyn
   await gone();
 
   async function firstGone(): Promise<void> {
-    await waitFor('one', async () => (await show(ids[0] ?? '')).status.state === 'gone');
+    await waitFor(
+      'the first instance to be gone',
+      async () => (await show(ids[0] ?? '')).status.state === 'gone',
+    );
   }
 });

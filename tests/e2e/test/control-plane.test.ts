@@ -3,7 +3,8 @@ import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TOKEN, type Deployment, deploy } from './deployment.ts';
 
-// A stranger on the public port, and what a stranger's words become on the control plane.
+// Tests that the public port gives no access to the control plane, and that the control plane
+// handles hostile input.
 
 let site: Deployment;
 let host: string;
@@ -25,7 +26,7 @@ templates:
 });
 afterAll(() => site.stop());
 
-/** Everything that a raw request is answered with, until the other side ends it. */
+/** Sends a raw request and returns everything that is received until the connection closes. */
 function exchange(bytes: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1');
@@ -38,20 +39,20 @@ function exchange(bytes: string): Promise<string> {
   });
 }
 
-/** With all that the control API wants, so that only the port keeps it away. */
+/** Complete headers for the control API, so that only the port prevents access. */
 const AUTHORIZED = `Authorization: Bearer ${TOKEN}\r\nAccept: application/json\r\n`;
 const CONTROL = ['/v1/instances', '/v1/templates', '/openapi.json', '/metrics', '/readyz'];
-const TELLS = /"items"|"openapi"|process_cpu|"parts"/;
+const CONTROL_CONTENT = /"items"|"openapi"|process_cpu|"parts"/;
 
-describe('the public port is no way to the admin port', () => {
-  test.each(CONTROL)('%s is not there, under whatever Host', async (path) => {
+describe('the public port gives no access to the admin port', () => {
+  test.each(CONTROL)('%s is not served, whatever the Host header is', async (path) => {
     const admin = new URL(site.adminUrls[0] ?? '').host;
     for (const name of [host, admin, 'localhost', 'localhost:8081', 'admin', '[::1]:8081']) {
       const answer = await exchange(
         `GET ${path} HTTP/1.1\r\nHost: ${name}\r\n${AUTHORIZED}Connection: close\r\n\r\n`,
       );
       expect(answer, name).toMatch(/^HTTP\/1\.1 404 /);
-      expect(answer).not.toMatch(TELLS);
+      expect(answer).not.toMatch(CONTROL_CONTENT);
     }
   });
 
@@ -70,30 +71,33 @@ describe('the public port is no way to the admin port', () => {
     'http://localhost:8081/v1/instances',
     'v1/instances',
     '*',
-  ])('nor by the path %s', async (target) => {
+  ])('nor with the path %s', async (target) => {
     const answer = await exchange(
       `GET ${target} HTTP/1.1\r\nHost: localhost:8081\r\n${AUTHORIZED}Connection: close\r\n\r\n`,
     );
     expect(answer).toMatch(/^HTTP\/1\.1 4\d\d /);
-    expect(answer).not.toMatch(TELLS);
+    expect(answer).not.toMatch(CONTROL_CONTENT);
   });
 
   test.each([
-    ['a length beside chunks', 'Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
-    ['a coding in disguise', 'Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n'],
-    ['two lengths', 'Content-Length: 0\r\nContent-Length: 60\r\n\r\n'],
-    ['a length that lies', 'Content-Length: 0\r\n\r\n'],
+    [
+      'Content-Length and Transfer-Encoding',
+      'Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+    ['an unknown transfer coding', 'Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n'],
+    ['two Content-Length headers', 'Content-Length: 0\r\nContent-Length: 60\r\n\r\n'],
+    ['a wrong Content-Length', 'Content-Length: 0\r\n\r\n'],
     ['an upgrade to h2c', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n'],
-  ])('nor by a request behind another, with %s', async (_, fields) => {
+  ])('nor by request smuggling with %s', async (_, fields) => {
     const hidden = `GET /v1/instances HTTP/1.1\r\nHost: localhost:8081\r\n${AUTHORIZED}Connection: close\r\n\r\n`;
     for (const path of ['/demo/new?redirect=0&template=none', `/demo/${'a'.repeat(26)}/`]) {
       const answer = await exchange(`POST ${path} HTTP/1.1\r\nHost: ${host}\r\n${fields}${hidden}`);
       expect(answer).toMatch(/^HTTP\/1\.1 4\d\d /);
-      expect(answer).not.toMatch(TELLS);
+      expect(answer).not.toMatch(CONTROL_CONTENT);
     }
   });
 
-  test('nor by CONNECT, nor by what says that it was forwarded', async () => {
+  test('nor with CONNECT or with forwarding headers', async () => {
     const admin = new URL(site.adminUrls[0] ?? '').host;
     const tunnel = await exchange(`CONNECT ${admin} HTTP/1.1\r\nHost: ${admin}\r\n\r\n`);
     expect(tunnel).toMatch(/^HTTP\/1\.1 405 /);
@@ -102,12 +106,12 @@ describe('the public port is no way to the admin port', () => {
     const answer = await exchange(
       `GET / HTTP/1.1\r\nHost: ${host}\r\n${forwarded}${AUTHORIZED}Connection: close\r\n\r\n`,
     );
-    expect(answer).not.toMatch(TELLS);
+    expect(answer).not.toMatch(CONTROL_CONTENT);
   });
 });
 
-describe('what is sent to the control API', () => {
-  test('too large a body is not read on', async () => {
+describe('input of the control API', () => {
+  test('too large a body is refused', async () => {
     const env = { A: 'x'.repeat(300_000) };
     expect((await site.api('POST', '/v1/instances', { env })).status).toBe(413);
     const nested = `{"metadata":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
@@ -122,7 +126,7 @@ describe('what is sent to the control API', () => {
     '{"env":{"__proto__":"x"}}',
     '{"env":{"constructor":{"prototype":{"polluted":"yes"}}}}',
     '{"metadata":{"constructor":{"polluted":"yes"}}}',
-  ])('%s changes nobody’s prototype', async (body) => {
+  ])('%s changes no prototype', async (body) => {
     const answer = await site.api('POST', '/v1/instances', body);
     const reported = (await answer.json()) as { id?: string; template?: string };
     if (answer.ok) {
@@ -135,7 +139,7 @@ describe('what is sent to the control API', () => {
     expect(JSON.stringify(after)).not.toContain('polluted');
   });
 
-  test('a template named like a property is none', async () => {
+  test('a template name equal to a property of Object is unknown', async () => {
     for (const template of ['__proto__', 'constructor', 'toString']) {
       expect((await site.api('POST', '/v1/instances', { template })).status).toBe(400);
       const visitor = await fetch(`${site.publicUrls[0]}/demo/new?template=${template}`);
@@ -143,7 +147,7 @@ describe('what is sent to the control API', () => {
     }
   });
 
-  test('line breaks in what is kept break no header and no stream', async () => {
+  test('line breaks in metadata do not affect headers or event streams', async () => {
     const events = await site.api('GET', '/v1/events', undefined, { accept: 'text/event-stream' });
     const metadata = { note: 'a\r\nSet-Cookie: forged=1\r\n\r\nevent: forged\ndata: forged\n\n' };
     const made = await site.api('POST', '/v1/instances', { metadata }, { prefer: 'wait=30' });
@@ -161,7 +165,7 @@ describe('what is sent to the control API', () => {
     expect(text).not.toMatch(/^(?:event|data): forged/m);
   });
 
-  test('what a container writes stays text, on a page, in a problem and on a terminal', async () => {
+  test('container output is escaped in pages and problem details', async () => {
     const made = await site.api(
       'POST',
       '/v1/instances',
@@ -191,14 +195,14 @@ describe('what is sent to the control API', () => {
   }
 });
 
-/** The log of acts, of its lines those with a word in them. */
-const actsWith = (word: string) =>
+/** Audit log entries that contain a word. */
+const entriesWith = (word: string) =>
   (site.proxies[0]?.log() ?? '')
     .split('\n')
     .filter((line) => line.includes('"administrative act"') && line.includes(word))
     .map((line) => JSON.parse(line) as Record<string, unknown>);
-const actsOn = (id: string) =>
-  actsWith(id).map(({ by, action, status, result, address }) => [
+const entriesOf = (id: string) =>
+  entriesWith(id).map(({ by, action, status, result, address }) => [
     by,
     action,
     status,
@@ -206,11 +210,11 @@ const actsOn = (id: string) =>
     address,
   ]);
 const creations = () =>
-  actsWith('"instance.create"').map(({ by, id, status, result, address }) => {
+  entriesWith('"instance.create"').map(({ by, id, status, result, address }) => {
     return [by, id, status, result, address];
   });
 
-test('every act stands in the log with who, what, which, how it ended and from where', async () => {
+test('every action is in the audit log with actor, action, instance, status and address', async () => {
   const made = await site.api('POST', '/v1/instances', {}, { prefer: 'wait=30' });
   const { id } = (await made.json()) as { id: string };
   await site.api('POST', `/v1/instances/${id}/renew`, { timeout: 60 });
@@ -218,10 +222,10 @@ test('every act stands in the log with who, what, which, how it ended and from w
   await site.api('GET', `/v1/instances/${id}`);
   await site.api('DELETE', `/v1/instances/${id}`);
   await fetch(`${site.adminUrls[0]}/v1/instances/${id}`, { method: 'DELETE' });
-  // A line is written behind the answer that it tells of.
-  await waitFor('the last line', () => actsOn(id).length >= 5);
+  // A log line is written after its response.
+  await waitFor('the last log line', () => entriesOf(id).length >= 5);
   const from = '127.0.0.1';
-  expect(actsOn(id)).toEqual([
+  expect(entriesOf(id)).toEqual([
     ['admin', 'instance.create', 201, 'done', from],
     ['admin', 'instance.renew', 200, 'done', from],
     ['admin', 'instance.read-log', 200, 'done', from],
@@ -230,8 +234,9 @@ test('every act stands in the log with who, what, which, how it ended and from w
   ]);
 });
 
-// What the router took for a path the log did not: a slash at the end, capitals, percent-encoding.
-test('no other spelling of a path looks into a log or ends an instance without its line', async () => {
+// The audit log did not recognize some paths that the router accepted: a trailing slash, capital
+// letters, and percent-encoding.
+test('no spelling of a path reads a log or kills an instance without an audit entry', async () => {
   const made = await site.api('POST', '/v1/instances', {}, { prefer: 'wait=30' });
   const { id } = (await made.json()) as { id: string };
   const encoded = `%${id.charCodeAt(0).toString(16)}${id.slice(1)}`;
@@ -243,8 +248,8 @@ test('no other spelling of a path looks into a log or ends an instance without i
   expect(await status('DELETE', `${id}/`)).toBe(404);
   expect(await status('GET', `${encoded}/logs`)).toBe(200);
   expect(await status('DELETE', encoded)).toBe(202);
-  await waitFor('the last line', () => actsOn(id).length >= 4);
-  expect(actsOn(id).map(([by, action, status]) => [by, action, status])).toEqual([
+  await waitFor('the last log line', () => entriesOf(id).length >= 4);
+  expect(entriesOf(id).map(([by, action, status]) => [by, action, status])).toEqual([
     ['admin', 'instance.create', 201],
     ['admin', `DELETE /v1/instances/${id}/`, 404],
     ['admin', 'instance.read-log', 200],
@@ -252,7 +257,7 @@ test('no other spelling of a path looks into a log or ends an instance without i
   ]);
 });
 
-test('a start on the public port with a token stands there too, and a token that is none', async () => {
+test('the audit log contains starts on the public port with a valid or invalid token', async () => {
   const begin = (token: string, query: string) =>
     fetch(`${site.publicUrls[0]}/demo/new?redirect=0${query}`, {
       headers: { authorization: `Bearer ${token}` },
@@ -261,20 +266,20 @@ test('a start on the public port with a token stands there too, and a token that
   const id = await (await begin(TOKEN, '')).text();
   await begin('eph_nobody-of-all-of-these', '&template=loud');
   const starts = () => creations().slice(before);
-  await waitFor('the last line', () => starts().length >= 2);
+  await waitFor('the last log line', () => starts().length >= 2);
   expect(starts()).toEqual([
     ['admin', id, 200, 'done', '127.0.0.1'],
     ['nobody', undefined, 401, 'refused', '127.0.0.1'],
   ]);
-  // A visitor's start is no administrative act.
+  // A start without a token is not an administrative action.
   await fetch(`${site.publicUrls[0]}/demo/new?redirect=0`);
   await begin('eph_nobody-either', '');
-  await waitFor('the last line', () => starts().length >= 3);
+  await waitFor('the last log line', () => starts().length >= 3);
   expect(starts()).toHaveLength(3);
   await site.api('DELETE', `/v1/instances/${id}`);
 });
 
-test('our own answers are fenced in, on each port; an instance’s are its own', async () => {
+test('the proxy sets security headers on its own responses, not on those of instances', async () => {
   const id = await (await fetch(`${site.publicUrls[0]}/demo/new?redirect=0`)).text();
   const own = await fetch(`${site.publicUrls[0]}/demo/${id}/id`);
   for (const name of ['content-security-policy', 'x-frame-options', 'referrer-policy']) {
@@ -304,8 +309,8 @@ test('our own answers are fenced in, on each port; an instance’s are its own',
   }
 });
 
-// Last, because it uses up what this address may guess.
-test('wrong tokens on the public port are few a minute, and then a right one tells nothing', async () => {
+// Last in the file, because it uses up the limit of wrong tokens for this address.
+test('too many wrong tokens on the public port block the address, also for the right token', async () => {
   const begin = async (token: string) => {
     const authorization = `Bearer ${token}`;
     const answer = await fetch(`${site.publicUrls[0]}/demo/new?template=none&redirect=0`, {
@@ -314,9 +319,9 @@ test('wrong tokens on the public port are few a minute, and then a right one tel
     await answer.text();
     return [answer.status, answer.headers.get('retry-after')];
   };
-  // A right token of a template that there is not.
+  // A valid token with an unknown template.
   expect(await begin(TOKEN)).toEqual([400, null]);
-  await waitFor('too many', async () => (await begin('a-guess-of-some-length'))[0] === 429);
+  await waitFor('the rate limit', async () => (await begin('a-guess-of-some-length'))[0] === 429);
   const [status, retryAfter] = await begin(TOKEN);
   expect(status).toBe(429);
   expect(Number(retryAfter)).toBeGreaterThan(0);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TOKEN, type Deployment, deploy } from './deployment.ts';
 import { TEMPLATES } from './templates.ts';
 
-// An operator watches one instance of a real deployment from its start to its completed kill.
+// An operator follows one instance in the dashboard from its start to its completed kill.
 
 let site: Deployment;
 let browser: Browser;
@@ -19,7 +19,7 @@ afterAll(async () => {
   await site.stop();
 });
 
-test('the instance, its waiting kill, and the kill when it is done', async () => {
+test('shows the instance, its delayed kill job, and the completed kill job', async () => {
   const page = await browser.newPage();
   await page.goto(`${site.dashboardUrl}/`);
   await page.getByLabel(/token/i).fill(TOKEN);
@@ -45,7 +45,7 @@ test('the instance, its waiting kill, and the kill when it is done', async () =>
   expect(await page.locator('body').innerText()).toMatch(/due/);
 
   await page.goto(kills('completed'));
-  // The board looks again by itself.
+  // bull-board polls for updates.
   await page.getByText(id).first().waitFor({ timeout: 60_000 });
   expect(await page.locator('body').innerText()).toContain(id);
   const left = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;

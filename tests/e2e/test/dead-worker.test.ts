@@ -4,7 +4,7 @@ import { type Deployment, deploy } from './deployment.ts';
 import { containersOf } from './docker-cli.ts';
 import { TEMPLATES } from './templates.ts';
 
-// The only worker dies before the deadline of its instances, and comes back after it.
+// The only worker is killed before the deadline of its instances and restarted after it.
 
 let site: Deployment;
 
@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => site.stop());
 
-test('access ends at the deadline without a worker; the next one removes what is overdue', async () => {
+test('access ends at the deadline without a worker, and the next worker removes overdue containers', async () => {
   const answers = await Promise.all(
     Array.from({ length: 3 }, () =>
       site.api('POST', '/v1/instances', { timeout: 4 }, { prefer: 'wait=30' }),
@@ -36,12 +36,15 @@ test('access ends at the deadline without a worker; the next one removes what is
     );
   }
   const last = Math.max(...made.map(({ expiresAt }) => Date.parse(expiresAt)));
-  await waitFor('the deadline of all', () => Date.now() > last);
+  await waitFor('the last deadline', () => Date.now() > last);
   expect(await containersOf(site.namespace)).toHaveLength(3);
 
   const startedAgain = Date.now();
   await site.startWorker();
-  await waitFor('the removal', async () => (await containersOf(site.namespace)).length === 0);
+  await waitFor(
+    'the removal of the containers',
+    async () => (await containersOf(site.namespace)).length === 0,
+  );
   expect(Date.now() - startedAgain).toBeLessThan(10_000);
   for (const { id } of made) {
     const left = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;
@@ -49,7 +52,7 @@ test('access ends at the deadline without a worker; the next one removes what is
   }
 });
 
-test('an instance asked for while there is no worker starts when one comes', async () => {
+test('an instance created without a running worker starts once a worker runs', async () => {
   const worker = site.workers.at(-1);
   const dead = new Promise((resolve) => worker?.child.once('exit', resolve));
   worker?.child.kill('SIGKILL');

@@ -3,13 +3,13 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** What an operator would see: the docker command's own answer, as lines. */
+/** Runs the docker command and returns the lines of its output. */
 export async function docker(...args: string[]): Promise<string[]> {
   const { stdout } = await run('docker', args);
   return stdout.split('\n').filter(Boolean);
 }
 
-/** Names of all containers of a namespace, stopped ones too. */
+/** Names of all containers of a namespace, including stopped ones. */
 export function containersOf(namespace: string): Promise<string[]> {
   return docker(
     'ps',

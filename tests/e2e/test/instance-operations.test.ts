@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Deployment, TOKEN, deploy } from './deployment.ts';
 import { docker } from './docker-cli.ts';
 
-// An operator looks into instances: by their events, their logs and what they use.
+// Events, logs and resource usage of instances, as an operator reads them.
 
 const TEMPLATES = `
 default: talker
@@ -55,7 +55,7 @@ const logs = async (id: string, query = '', replica = 0) =>
 const container = async (id: string) =>
   (await docker('ps', '-aq', '--filter', `label=ephemera.instance=${id}`))[0] ?? '';
 
-/** Follows a stream of text until it ends or is left. */
+/** Reads a text stream until it ends or `leave` is called. */
 function follow(path: string) {
   const leaving = new AbortController();
   const stream = { text: '', ended: false, leave: () => leaving.abort() };
@@ -72,7 +72,7 @@ function follow(path: string) {
 }
 
 describe('logs', () => {
-  test('are read whole, by their tail and with their times, from any replica', async () => {
+  test('can be read completely, by tail and with timestamps, from any replica', async () => {
     const id = await start('flood');
     const all = await waitFor('all lines', async () => {
       const lines = (await logs(id, '', 1)).split('\n').filter(Boolean);
@@ -84,7 +84,7 @@ describe('logs', () => {
     expect(tail.split('\n')).toHaveLength(3);
   });
 
-  test('are followed until the end, every line once, and kept for a while after it', async () => {
+  test('are followed until the end without duplicates, and kept for some time afterwards', async () => {
     const id = await start('talker');
     const stream = follow(`/v1/instances/${id}/logs?follow=1`);
     await waitFor('some lines', () => stream.text.includes('line 8\n'));
@@ -94,12 +94,12 @@ describe('logs', () => {
     expect(lines).toEqual(lines.map((_, i) => `line ${i + 1}`));
     expect(stream.text).toContain('trouble\n');
     expect(await container(id)).toBe('');
-    // No more than is kept, and exactly what was told.
+    // The kept log contains exactly the streamed lines.
     expect((await logs(id)).split('\n').sort()).toEqual(stream.text.split('\n').sort());
     expect(await logs(id, '?tail=1')).toBe(`${lines.at(-1) ?? ''}\n`);
   });
 
-  test('of an id that never was are not found, and what is no query is refused', async () => {
+  test('answer 404 for an unknown id and 400 for an invalid query', async () => {
     const id = await start('talker');
     const unknown = 'a'.repeat(26);
     expect((await site.api('GET', `/v1/instances/${unknown}/logs`)).status).toBe(404);
@@ -109,7 +109,7 @@ describe('logs', () => {
   });
 });
 
-test('stats tell what an instance uses', async () => {
+test('stats return the resource usage of an instance', async () => {
   const id = await start('talker');
   const answer = await site.api('GET', `/v1/instances/${id}/stats`, undefined, {}, 1);
   expect(answer.status).toBe(200);
@@ -119,18 +119,18 @@ test('stats tell what an instance uses', async () => {
   expect(usage.memory.used).toBeGreaterThan(10_000);
 });
 
-describe('an end that nobody asked for', () => {
+describe('an end without a request', () => {
   for (const [template, reason, words] of [
     ['quitter', 'exited', 'exited with code 3'],
     ['glutton', 'oom', 'memory'],
   ] as const) {
-    test(`is told within a second with its reason: ${reason}`, async () => {
+    test(`is reported within a second with its reason: ${reason}`, async () => {
       const id = await start(template);
       const stream = follow(`/v1/events?instance=${id}&type=draining,gone`);
       const target = await container(id);
       const hasExited = docker('wait', target).then(() => Date.now());
       await docker('exec', target, 'touch', '/tmp/go');
-      await waitFor('its end', () => stream.text.includes('"type":"gone"'));
+      await waitFor('the end of the instance', () => stream.text.includes('"type":"gone"'));
       stream.leave();
       const reported = stream.text.split('\n').filter((line) => line.startsWith('data: '));
       const [draining] = reported.map(
@@ -144,20 +144,21 @@ describe('an end that nobody asked for', () => {
     });
   }
 
-  test('that Docker did not tell of is found by reconciliation', async () => {
+  test('that no Docker event reported is found by reconciliation', async () => {
     const id = await start('glutton');
     const [worker] = site.workers;
     worker?.child.kill('SIGSTOP');
     await docker('exec', await container(id), 'touch', '/tmp/go');
     const target = await container(id);
-    await waitFor('its end', async () => {
+    await waitFor('the exit of the container', async () => {
       const [running] = await docker('inspect', '--format', '{{.State.Running}}', target);
       return running === 'false';
     });
-    // The worker that missed it dies; the next one is told of nothing, and looks.
+    // This worker missed the Docker event and is killed. The next worker receives no event and must
+    // detect the exit itself.
     worker?.child.kill('SIGKILL');
     await site.startWorker();
-    const status = await waitFor('its end', async () => {
+    const status = await waitFor('the end of the instance', async () => {
       const answer = await site.api('GET', `/v1/instances/${id}`);
       const { status } = (await answer.json()) as { status: { state: string; reason: string } };
       return status.state === 'gone' && status;

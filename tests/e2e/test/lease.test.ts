@@ -5,7 +5,7 @@ import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 
-// Leases: renewed, shortened, bounded by their ceiling, and cut short where nobody uses them.
+// Leases: renewed, shortened, limited by their ceiling, and ended early when idle.
 
 interface Resource {
   readonly id: string;
@@ -50,7 +50,7 @@ async function renew(id: string, body: object): Promise<Resource> {
   return (await answer.json()) as Resource;
 }
 
-/** A request whose body is announced and never comes: the instance waits for it. */
+/** Sends a request with an incomplete body, which keeps the request open. */
 function holdOpen(url: string): ClientRequest {
   const request = httpRequest(url, { method: 'POST', headers: { 'content-length': 10 } });
   request.on('error', () => undefined);
@@ -61,17 +61,17 @@ function holdOpen(url: string): ClientRequest {
 const until = (time: string) => Date.parse(time);
 
 describe('renewal', () => {
-  test('the TTL counts from ready, and a renewal moves the deadline that the kill obeys', async () => {
+  test('the TTL starts when the instance is ready, and a renewal postpones the kill', async () => {
     const made = await start({ timeout: 3 });
     expect(until(made.expiresAt) - until(made.startedAt)).toBe(3000);
     const renewed = await renew(made.id, { timeout: 7 });
     expect(until(renewed.expiresAt)).toBeGreaterThan(until(made.expiresAt) + 2000);
     await waitFor('the first deadline', () => Date.now() > until(made.expiresAt) + 1000);
-    // Either replica has heard of the new deadline.
+    // Both replicas have received the new deadline.
     for (const base of site.publicUrls) {
       expect(await (await fetch(`${base}/demo/${made.id}/id`)).text()).toBe(made.id);
     }
-    const gone = await waitFor('its end', async () => {
+    const gone = await waitFor('the end of the instance', async () => {
       const now = await read(made.id);
       return now.status.state === 'gone' && now;
     });
@@ -79,16 +79,20 @@ describe('renewal', () => {
     expect(gone.expiresAt).toBe(renewed.expiresAt);
   });
 
-  test('it moves sooner only where that is asked for, and the kill follows', async () => {
+  test('a renewal makes the deadline earlier only with shorten, and the kill follows', async () => {
     const made = await start({});
     expect((await renew(made.id, { timeout: 1 })).expiresAt).toBe(made.expiresAt);
     const sooner = await renew(made.id, { timeout: 1, shorten: true });
     expect(until(sooner.expiresAt)).toBeLessThan(until(made.expiresAt));
-    await waitFor('its end', async () => (await read(made.id)).status.state === 'gone', 10_000);
+    await waitFor(
+      'the end of the instance',
+      async () => (await read(made.id)).status.state === 'gone',
+      10_000,
+    );
     expect(Date.now()).toBeLessThan(until(made.expiresAt));
   });
 
-  test('no renewal passes the ceiling, reading renews nothing', async () => {
+  test('no renewal exceeds the ceiling, and requests do not renew', async () => {
     const made = await start({});
     expect(until(made.maxExpiresAt) - until(made.createdAt)).toBe(60_000);
     expect((await renew(made.id, { timeout: 60 })).expiresAt).toBe(made.maxExpiresAt);
@@ -101,20 +105,20 @@ describe('renewal', () => {
   });
 
   test.each([
-    ['zero', { timeout: 0 }],
-    ['nothing', {}],
-    ['both', { timeout: 5, expiresAt: '2030-01-01T00:00:00Z' }],
-    ['the past', { expiresAt: '2020-01-01T00:00:00Z' }],
-    ['no time', { expiresAt: 'soon' }],
+    ['a timeout of zero', { timeout: 0 }],
+    ['no deadline', {}],
+    ['both a timeout and a time', { timeout: 5, expiresAt: '2030-01-01T00:00:00Z' }],
+    ['a time in the past', { expiresAt: '2020-01-01T00:00:00Z' }],
+    ['an invalid time', { expiresAt: 'soon' }],
     ['an unknown field', { timeout: 5, force: true }],
   ])('%s: 400', async (_, body) => {
     const { id } = await start({});
     expect((await site.api('POST', `/v1/instances/${id}/renew`, body)).status).toBe(400);
   });
 
-  test('one that has ended answers 410, one that never was 404', async () => {
+  test('renewal of an ended instance answers 410, of an unknown id 404', async () => {
     const { id } = await start({ timeout: 1 });
-    await waitFor('its end', async () => (await read(id)).status.state === 'gone');
+    await waitFor('the end of the instance', async () => (await read(id)).status.state === 'gone');
     expect((await site.api('POST', `/v1/instances/${id}/renew`, { timeout: 5 })).status).toBe(410);
     const never = 'a'.repeat(26);
     expect((await site.api('POST', `/v1/instances/${never}/renew`, { timeout: 5 })).status).toBe(
@@ -125,32 +129,32 @@ describe('renewal', () => {
 
 describe('idleness', () => {
   const ended = (id: string) =>
-    waitFor('its end', async () => {
+    waitFor('the end of the instance', async () => {
       const now = await read(id);
       return now.status.state === 'gone' && now.status.reason;
     });
 
-  test('one that nobody uses ends before its time, with the reason idle', async () => {
+  test('an unused instance ends before its deadline with the reason idle', async () => {
     const { id } = await start({ template: 'connections' });
     expect(await ended(id)).toBe('idle');
   });
 
-  test('an open request is use for as long as it is open, at either replica', async () => {
+  test('an open request counts as activity on either replica', async () => {
     const { id } = await start({ template: 'connections' });
     const held = holdOpen(`${site.publicUrls[1]}/demo/${id}/cgi-bin/echo`);
-    // Longer than an instance without use lives: its idle timeout, and the slack for what was not told.
+    // Longer than the idle timeout plus the tolerance for unreported activity.
     await sleep(9000);
     expect((await read(id)).status.state).toBe('ready');
     held.destroy();
     expect(await ended(id)).toBe('idle');
   });
 
-  test('requests below 300 are use, others are not', async () => {
+  test('requests with a status below 300 count as activity, others do not', async () => {
     const used = await start({ template: 'requests' });
     const unused = await start({ template: 'requests' });
     const base = site.publicUrls[0];
-    const over = Date.now() + 9000;
-    while (Date.now() < over) {
+    const end = Date.now() + 9000;
+    while (Date.now() < end) {
       expect((await fetch(`${base}/demo/${used.id}/id`)).status).toBe(200);
       await fetch(`${base}/demo/${unused.id}/there-is-none`);
       await sleep(500);
@@ -159,7 +163,7 @@ describe('idleness', () => {
     expect((await read(unused.id)).status.reason).toBe('idle');
   });
 
-  test('bytes of clients are use, an open connection without them is not', async () => {
+  test('bytes from clients count as activity, an open connection alone does not', async () => {
     const { id } = await start({ template: 'client-bytes' });
     const held = holdOpen(`${site.publicUrls[0]}/demo/${id}/cgi-bin/echo`);
     expect(await ended(id)).toBe('idle');

@@ -5,7 +5,7 @@ import { type Deployment, deploy } from './deployment.ts';
 import { containersOf, docker } from './docker-cli.ts';
 import { TEMPLATES } from './templates.ts';
 
-// Twenty visitors at once, through two replicas, with two workers beside one daemon.
+// Twenty concurrent visitors, two replicas, and two workers on one Docker daemon.
 
 let site: Deployment;
 
@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => site.stop());
 
-test('each gets a container of its own, reached through either replica, and all end', async () => {
+test('each gets a separate container that both replicas serve, and all end', async () => {
   const timeout = 15;
   const created = await Promise.all(
     Array.from({ length: 20 }, (_, i) =>
@@ -32,7 +32,7 @@ test('each gets a container of its own, reached through either replica, and all 
   );
   expect(new Set(ids).size).toBe(20);
 
-  // Each id reaches its own container, whichever replica is asked and whichever made it.
+  // Each id reaches its own container through either replica.
   for (const base of site.publicUrls) {
     const answers = await Promise.all(
       ids.map(async (id) => (await fetch(`${base}/demo/${id}/id`)).text()),
@@ -54,10 +54,14 @@ test('each gets a container of its own, reached through either replica, and all 
     ...(await containersOf(site.namespace)),
   );
   expect(new Set(addresses).size).toBe(20);
-  // Both workers had their share.
+  // Both workers started some of the instances.
   for (const worker of site.workers) expect(worker.log()).toContain('instance ready');
 
-  await waitFor('all gone', async () => (await containersOf(site.namespace)).length === 0, 60_000);
+  await waitFor(
+    'the removal of all containers',
+    async () => (await containersOf(site.namespace)).length === 0,
+    60_000,
+  );
   for (const base of site.publicUrls) {
     const statuses = await Promise.all(
       ids.map(async (id) => (await fetch(`${base}/demo/${id}/id`)).status),
@@ -65,7 +69,7 @@ test('each gets a container of its own, reached through either replica, and all 
     expect(statuses).toEqual(Array(20).fill(410));
   }
 
-  // What is left of an instance in Redis expires by itself.
+  // The remaining Redis keys of an instance expire.
   const redis = connectRedis(site.redis.url, 'job', () => undefined);
   const keys = keysOf(site.namespace);
   try {
@@ -82,13 +86,13 @@ test('each gets a container of its own, reached through either replica, and all 
   }
 });
 
-test('what one replica makes or ends, the other knows at once', async () => {
+test('creations and kills through one replica take effect on the other at once', async () => {
   const [first, second] = site.publicUrls;
   const id = await (await fetch(`${first}/demo/new?redirect=0`)).text();
   expect(await (await fetch(`${second}/demo/${id}/id`)).text()).toBe(id);
   expect((await site.api('DELETE', `/v1/instances/${id}`, undefined, {}, 0)).status).toBe(202);
   await waitFor(
-    '410 at the other',
+    '410 on the other replica',
     async () => (await fetch(`${second}/demo/${id}/id`)).status === 410,
   );
 });

@@ -11,8 +11,8 @@ const context = join(root, '.ephemera/cache/node-red-image');
 export const NODE_RED_IMAGE = 'ephemera-e2e/node-red';
 
 /**
- * Makes an image of Node-RED without a registry of images: its packages from npm, this process's
- * own Node with the libraries that it is linked with, and nothing else.
+ * Builds an image of Node-RED without an image registry. It contains npm packages, the Node.js
+ * binary of this process, and its shared libraries.
  */
 export async function buildNodeRedImage(): Promise<void> {
   if (!(await isInstalled())) await install();
@@ -36,7 +36,7 @@ async function install(): Promise<void> {
     await mkdir(join(context, 'root', dirname(library)), { recursive: true });
     await cp(library, join(context, 'root', library), { dereference: true });
   }
-  // Last, so that what was interrupted is begun anew.
+  // Copied last: `isInstalled` then returns false after an interrupted installation.
   await copyFile(join(source, 'settings.js'), join(context, 'app/settings.js'));
 }
 
@@ -52,7 +52,7 @@ async function isInstalled(): Promise<boolean> {
   return (await Promise.all(same)).every(Boolean);
 }
 
-/** The absolute paths of the shared libraries that a program is linked with. */
+/** The absolute paths of the shared libraries of a program. */
 async function librariesOf(program: string): Promise<string[]> {
   const { stdout } = await run('ldd', [program]);
   return [...stdout.matchAll(/(\/\S+\.so\S*)/g)].map(([path]) => path);

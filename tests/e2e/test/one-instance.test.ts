@@ -7,7 +7,7 @@ import { type Deployment, deploy } from './deployment.ts';
 import { containersOf, docker } from './docker-cli.ts';
 import { TEMPLATES } from './templates.ts';
 
-// A visitor asks for an instance, uses it, and it is gone when its time is up.
+// A visitor creates an instance, uses it, and it ends at its deadline.
 
 let site: Deployment;
 let base: string;
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => site.stop());
 
-test('GET /demo/new answers 307 to an instance of its own, whose page is proxied', async () => {
+test('GET /demo/new redirects with 307 to a new instance whose page is proxied', async () => {
   const first = await fetch(`${base}/demo/new`, { redirect: 'manual' });
   expect(first.status).toBe(307);
   const location = first.headers.get('location') ?? '';
@@ -38,17 +38,18 @@ test('GET /demo/new answers 307 to an instance of its own, whose page is proxied
     '{{.Names}}',
   );
   expect(names).toHaveLength(1);
-  // The name is known to every container of the network, and the id is the key to the instance.
+  // The other containers of the network can see the name. It must not contain the id, which grants
+  // access.
   expect(names[0]).toMatch(new RegExp(`^${site.namespace}-[0-9a-f]{24}-\\d+$`));
 });
 
-test('?redirect=0 answers the bare id as text', async () => {
+test('?redirect=0 returns the id as text', async () => {
   const answer = await fetch(`${base}/demo/new?redirect=0`);
   expect(answer.headers.get('content-type')).toContain('text/plain');
   expect(await answer.text()).toMatch(/^[a-z][a-z0-9]{25}$/);
 });
 
-test('at its TTL the id answers 410 with the reason, and its container is gone', async () => {
+test('after the deadline the URL returns 410 with the reason, and the container is removed', async () => {
   const id = await (await fetch(`${base}/demo/new?template=brief&redirect=0`)).text();
   expect(await (await fetch(`${base}/demo/${id}/id`)).text()).toBe(id);
 
@@ -59,16 +60,16 @@ test('at its TTL the id answers 410 with the reason, and its container is gone',
     return answer.status === 410 && answer;
   });
   expect(await dead.json()).toMatchObject({ status: 410, reason: 'ttl' });
-  await waitFor('its removal', async () => {
+  await waitFor('the removal of the container', async () => {
     const label = `label=ephemera.instance=${id}`;
     return (await docker('ps', '-a', '--filter', label, '--format', '{{.Names}}')).length === 0;
   });
-  // The tombstone says the same on the control API.
+  // The control API returns the same reason from the tombstone.
   const left = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;
   expect(left).toMatchObject({ id, status: { state: 'gone', reason: 'ttl' } });
 });
 
-test('the kill job waits in the queue with the id and due time, and is completed after it', async () => {
+test('the kill job is delayed with the id and due time, and completes after it', async () => {
   const redis = connectRedis(site.redis.url, 'job', () => undefined);
   const prefix = keysOf(site.namespace).queuePrefix;
   const host = (await redis.zrange(keysOf(site.namespace).hosts, '0', '-1'))[0] ?? '';
@@ -86,7 +87,8 @@ test('the kill job waits in the queue with the id and due time, and is completed
     const delayed = await kills.getDelayed();
     const job = delayed.find(({ data }) => (data as { id: string }).id === id);
     expect(job).toBeDefined();
-    // It fires at the earliest deadline possible, and delays itself to the true one.
+    // The job becomes due at the earliest possible deadline, and then delays itself to the actual
+    // one.
     expect(Date.parse((job?.data as { dueAt: string }).dueAt)).toBeLessThanOrEqual(
       Date.parse(expiresAt),
     );
@@ -102,12 +104,15 @@ test('the kill job waits in the queue with the id and due time, and is completed
   }
 });
 
-test('DELETE /v1/instances ends them all', async () => {
+test('DELETE /v1/instances kills all instances', async () => {
   await site.api('POST', '/v1/instances', undefined, { prefer: 'wait=20' });
   const all = await site.api('DELETE', '/v1/instances');
   expect(all.status).toBe(202);
   expect(((await all.json()) as { ended: number }).ended).toBeGreaterThan(0);
-  await waitFor('an empty daemon', async () => (await containersOf(site.namespace)).length === 0);
+  await waitFor(
+    'the removal of all containers',
+    async () => (await containersOf(site.namespace)).length === 0,
+  );
   const { items } = (await (await site.api('GET', '/v1/instances')).json()) as { items: unknown[] };
   expect(items).toEqual([]);
 });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, TOKEN, deploy } from './deployment.ts';
 import { docker } from './docker-cli.ts';
 
-// Instances are frozen while nobody needs them, and nobody is ever sent to a frozen one.
+// Tests pausing and resuming of instances. Requests must never reach a frozen container.
 
 const template = (more: string) =>
   `{ image: ephemera/demo, port: 8080, stopGrace: 1s, readOnly: true, tmpfs: { /tmp: 8m }, ${more} }`;
@@ -49,7 +49,7 @@ async function isFrozen(id: string): Promise<boolean> {
   return paused === 'true';
 }
 
-test('a paused instance answers 503 on every replica until it is resumed by hand', async () => {
+test('a paused instance answers 503 on every replica until it is resumed', async () => {
   const { id } = await start('manual');
   for (const replica of [0, 1]) expect((await visit(id, replica)).status).toBe(200);
   for (let i = 0; i < 2; i++) {
@@ -69,7 +69,7 @@ test('a paused instance answers 503 on every replica until it is resumed by hand
   for (const replica of [0, 1]) expect(await (await visit(id, replica)).text()).toBe(id);
 });
 
-test('the next requests resume it where the template says so, and are all answered', async () => {
+test('with resume: request, the next requests resume the instance and are all served', async () => {
   const { id } = await start('woken');
   expect((await post(id, 'pause')).status).toBe(200);
   expect(await isFrozen(id)).toBe(true);
@@ -79,8 +79,8 @@ test('the next requests resume it where the template says so, and are all answer
   expect((await show(id)).status.state).toBe('ready');
 });
 
-// Somebody pauses while somebody else resumes: what is ready must never be frozen.
-test('pauses against resumes end in one or the other, and what is ready serves', async () => {
+// Concurrent pauses and resumes: a ready instance must never be frozen.
+test('concurrent pauses and resumes end in a consistent state, and a ready instance serves', async () => {
   const { id } = await start('manual');
   for (let round = 0; round < 15; round++) {
     await Promise.all([post(id, 'pause'), post(id, 'resume'), post(id, 'pause')]);
@@ -91,10 +91,10 @@ test('pauses against resumes end in one or the other, and what is ready serves',
   }
 });
 
-test('a deadline pauses where the template says so, and a request gives it a new lease', async () => {
+test('with onTimeout: pause, the deadline pauses the instance and a request renews its lease', async () => {
   const { id, expiresAt } = await start('napping');
-  await waitFor('its nap', async () => (await show(id)).status.state === 'paused');
-  await waitFor('its freezing', () => isFrozen(id));
+  await waitFor('the paused state', async () => (await show(id)).status.state === 'paused');
+  await waitFor('the container to be frozen', () => isFrozen(id));
   const napping = await show(id);
   expect(napping.expiresAt).toBe(napping.maxExpiresAt);
   expect(Date.parse(napping.expiresAt)).toBeGreaterThan(Date.parse(expiresAt));
@@ -102,14 +102,14 @@ test('a deadline pauses where the template says so, and a request gives it a new
   const awake = await show(id);
   expect(awake.status.state).toBe('ready');
   expect(Date.parse(awake.expiresAt)).toBeLessThan(Date.parse(napping.expiresAt));
-  // The new deadline is nearer than the one that its kill job waited for.
-  await waitFor('its next nap', async () => (await show(id)).status.state === 'paused', 10_000);
+  // The new deadline is earlier than the one that the kill job was scheduled for.
+  await waitFor('the next pause', async () => (await show(id)).status.state === 'paused', 10_000);
 });
 
-test('at its ceiling a paused one is killed', async () => {
+test('a paused instance is killed at its ceiling', async () => {
   const { id } = await start('brief');
-  await waitFor('its nap', async () => (await show(id)).status.state === 'paused');
-  const dead = await waitFor('its end', async () => {
+  await waitFor('the paused state', async () => (await show(id)).status.state === 'paused');
+  const dead = await waitFor('the end of the instance', async () => {
     const { status } = await show(id);
     return status.state === 'gone' && status;
   });
@@ -120,7 +120,7 @@ test('at its ceiling a paused one is killed', async () => {
   expect((await post('a'.repeat(26), 'pause')).status).toBe(404);
 });
 
-test('is told as events', async () => {
+test('pauses and resumes emit events', async () => {
   const { id } = await start('manual');
   await post(id, 'pause');
   await post(id, 'resume');

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 import { NODE_RED_IMAGE, buildNodeRedImage } from './node-red-image.ts';
 
-// Node-RED's editor lives on its WebSocket: what a flow prints arrives there, while it runs.
+// Node-RED, an existing application whose editor needs its WebSocket: it displays the debug
+// messages of a running flow.
 
 let site: Deployment;
 let browser: Browser;
@@ -33,7 +34,7 @@ afterAll(async () => {
   await site.stop();
 });
 
-test('the editor of an application that nobody here wrote works under its id', async () => {
+test('the editor of Node-RED works below the path of its instance', async () => {
   const page = await browser.newPage();
   const failed: string[] = [];
   let networkChanges = 0;
@@ -41,8 +42,8 @@ test('the editor of an application that nobody here wrote works under its id', a
     if (answer.status() >= 400) failed.push(`${answer.status()} ${answer.url()}`);
   });
   page.on('requestfailed', (request) => {
-    // The end of Docker's veth on this host gets an IPv6 address a second after the start of any
-    // container, and Chromium then gives up what it has under way.
+    // A second after the start of any container, the host end of its veth pair gets an IPv6
+    // address. Chromium then aborts its requests in flight.
     if (request.failure()?.errorText === 'net::ERR_NETWORK_CHANGED') networkChanges++;
   });
   const frames: string[] = [];
@@ -68,7 +69,7 @@ test('the editor of an application that nobody here wrote works under its id', a
       id: 'in',
       type: 'inject',
       z: 'tab',
-      // Again and again: the editor may subscribe to messages after the first.
+      // Repeated, because the editor may subscribe after the first message.
       repeat: '1',
       payload: said,
       payloadType: 'str',
@@ -91,7 +92,7 @@ test('the editor of an application that nobody here wrote works under its id', a
     body: JSON.stringify(flows),
   });
   expect(deployed.status).toBe(204);
-  await waitFor('the flow’s message', () => frames.some((frame) => frame.includes(said)));
+  await waitFor('the message of the flow', () => frames.some((frame) => frame.includes(said)));
   expect(failed).toEqual([]);
   await page.close();
 }, 180_000);

@@ -9,8 +9,8 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TOKEN, type Deployment, deploy } from './deployment.ts';
 
-// A whole deployment on a Redis that asks for TLS, for a certificate of the client's own, and for
-// a user who may do no more than deploy/redis.acl says.
+// A deployment on a Redis with TLS, client certificates, and a user with only the permissions of
+// deploy/redis.acl.
 
 const NAMESPACE = `rights-${process.pid}`;
 const PASSWORD = 'a-password-that-no-log-may-show';
@@ -50,7 +50,7 @@ beforeAll(async () => {
   site = await deploy({
     templates: TEMPLATES,
     dashboard: true,
-    // Its own port without TLS is for this test alone, which looks at it from the side.
+    // The port without TLS is only for the checks of this test.
     redisArgs: [
       ...['--tls-port', String(port), '--tls-auth-clients', 'yes'],
       ...['--tls-cert-file', file('server.crt'), '--tls-key-file', file('server.key')],
@@ -100,7 +100,7 @@ const stateOf = async (id: string) => {
   return ((await answer.json()) as { status: { state: string } }).status.state;
 };
 
-test('all that Ephemera does can be done with them, and nothing was refused', async () => {
+test('these permissions suffice for all functions of Ephemera, and Redis refused no command', async () => {
   const made = await site.api('POST', '/v1/instances', {}, { prefer: 'wait=40' });
   expect(made.status).toBe(201);
   const { id } = (await made.json()) as { id: string };
@@ -116,7 +116,11 @@ test('all that Ephemera does can be done with them, and nothing was refused', as
     expect((await site.api('POST', `/v1/instances/${id}/${action}`)).status).toBe(200);
   }
   const visitor = await (await fetch(`${site.publicUrls[0]}/demo/new?redirect=0`)).text();
-  await waitFor('the visitor’s', async () => (await stateOf(visitor)) === 'ready', 40_000);
+  await waitFor(
+    'the instance of the visitor',
+    async () => (await stateOf(visitor)) === 'ready',
+    40_000,
+  );
 
   const board = (path: string, method = 'GET') =>
     fetch(`${site.dashboardUrl}${path}`, { method, headers: { authorization: `Bearer ${TOKEN}` } });
@@ -133,7 +137,7 @@ test('all that Ephemera does can be done with them, and nothing was refused', as
   }
 
   for (const text of [id, visitor]) await site.api('DELETE', `/v1/instances/${text}`);
-  await waitFor('their ends', async () => {
+  await waitFor('the end of the instances', async () => {
     return (await stateOf(id)) === 'gone' && (await stateOf(visitor)) === 'gone';
   });
   const redis = new Redis(site.redis.url);
@@ -153,7 +157,7 @@ test.each([
   [['SHUTDOWN']],
   [['PUBLISH', 'other', 'x']],
   [['EVAL', 'return redis.call("GET", "another:key")', '0']],
-])('whoever has its password may not do %j', async (command) => {
+])('the user of Ephemera may not run %j', async (command) => {
   const redis = connectRedis({ url: tlsUrl, tls }, 'request', () => undefined);
   await requireRedis(redis, tlsUrl);
   const [name = '', ...args] = command;
@@ -161,7 +165,7 @@ test.each([
   redis.disconnect();
 });
 
-test('a certificate that is not trusted, none of one’s own, or a wrong password: no connection', async () => {
+test('an untrusted certificate, a missing client certificate or a wrong password prevents a connection', async () => {
   const wrong = tlsUrl.replace(PASSWORD, 'another-password');
   for (const [url, own, reason] of [
     [tlsUrl, { ...tls, ca: undefined }, /certificate/i],

@@ -38,7 +38,7 @@ async function create(replica: number): Promise<Shown> {
   return (await answer.json()) as Shown;
 }
 
-test('the new templates count on every replica, and what runs keeps its own', async () => {
+test('every replica uses the new templates, and running instances keep theirs', async () => {
   const before = await create(0);
   expect(before.timeout).toBe(60);
 
@@ -53,7 +53,7 @@ test('the new templates count on every replica, and what runs keeps its own', as
   expect(await docker('ps', '-q', ...own)).toHaveLength(1);
 });
 
-test('SIGHUP reads them at once; a broken file is refused, and all goes on', async () => {
+test('SIGHUP reloads the templates at once, and an invalid file is ignored', async () => {
   const [proxy] = site.proxies;
   await writeFile(site.config, templates('180s', 'renamed'));
   proxy?.child.kill('SIGHUP');
@@ -61,7 +61,7 @@ test('SIGHUP reads them at once; a broken file is refused, and all goes on', asy
 
   await writeFile(site.config, 'templates: { broken: { port: eighty } }');
   proxy?.child.kill('SIGHUP');
-  await waitFor('the refusal', () => proxy?.log().includes('keeping the previous ones'));
+  await waitFor('the refusal in the log', () => proxy?.log().includes('keeping the previous ones'));
   expect(proxy?.log()).toContain('templates.broken.port');
   expect(proxy?.log()).toContain('templates.broken.image');
   expect(await create(0)).toMatchObject({ template: 'renamed', timeout: 180 });

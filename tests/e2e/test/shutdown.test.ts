@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { containersOf } from './docker-cli.ts';
 
-// A process is asked to stop in the midst of its work.
+// Processes receive a stop signal during their work.
 
 const COMMON = `image: ephemera/demo
     port: 8080
@@ -32,7 +32,7 @@ templates:
     command: [nc, -ll, -p, '8080', -e, sleep, '600']
 `;
 
-/** Several starts one after the other, on a machine that may have much to do. */
+/** Timeout for several successive starts on a busy machine. */
 const SLOW = 240_000;
 
 let site: Deployment;
@@ -53,12 +53,12 @@ const isReady = (id: string) =>
   waitFor('ready', async () => (await stateOf(id)) === 'ready', 120_000);
 const lastWorker = (): App => {
   const worker = site.workers.at(-1);
-  if (!worker) throw new Error('there is no worker');
+  if (!worker) throw new Error('no worker runs');
   return worker;
 };
 const ended = ({ child }: App) =>
   new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
-/** Asks a process to stop, and again once it is at it; gives the code that it ended with. */
+/** Sends SIGTERM, then a second signal once the stop has begun. Returns the exit code. */
 const stopTwice = async (app: App, second: 'SIGTERM' | 'SIGINT'): Promise<number | null> => {
   const code = ended(app);
   app.child.kill('SIGTERM');
@@ -68,7 +68,7 @@ const stopTwice = async (app: App, second: 'SIGTERM' | 'SIGINT'): Promise<number
 };
 
 test(
-  'what it has begun is finished or handed back: everybody gets his instance',
+  'a stopping worker completes or requeues its starts, and all instances become ready',
   async () => {
     const worker = lastWorker();
     const ids = await Promise.all(Array.from({ length: 2 }, () => create('demo')));
@@ -85,13 +85,13 @@ test(
   SLOW,
 );
 
-// Its drain waits for the start that it is at, which does not end within the time that it has.
+// The drain waits for a start that does not complete within the drain timeout.
 test.each(['SIGTERM', 'SIGINT'] as const)(
-  'a worker in the midst of its drain ends at once at %s, and not as if it were done',
+  '%s during its drain makes a worker exit at once with code 1',
   async (second) => {
     const worker = lastWorker();
     const id = await create('never-serves');
-    await waitFor('its start', () => worker.log().includes(id));
+    await waitFor('the start of the instance', () => worker.log().includes(id));
     expect(await stopTwice(worker, second)).toBe(1);
     expect(worker.log()).not.toContain('"msg":"stopped"');
     await site.startWorker();
@@ -101,7 +101,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
 );
 
 test(
-  'so does a proxy',
+  'SIGINT during its drain makes a proxy exit at once with code 1',
   async () => {
     const proxy = await site.startProxy();
     const id = await create('never-answers');
@@ -121,7 +121,7 @@ test(
 );
 
 test(
-  'what is asked of a proxy when it is told to stop is answered, and what has no end is ended',
+  'a stopping proxy answers requests in flight and ends streams',
   async () => {
     const replica = site.proxies.length;
     const proxy = await site.startProxy({ env: { EPHEMERA_DRAIN: '60s' } });
@@ -134,7 +134,7 @@ test(
       fetch(page),
     ]);
     const texts = Promise.all(streams.map((stream) => stream.text()));
-    // Nothing starts meanwhile.
+    // The suspended worker starts no further instance.
     lastWorker().child.kill('SIGSTOP');
     const wait = { prefer: 'wait=3' };
     const waited = site.api('POST', '/v1/instances', { template: 'demo' }, wait, replica);
@@ -142,7 +142,7 @@ test(
     const code = ended(proxy);
     proxy.child.kill('SIGTERM');
     const [, , steps] = await texts;
-    // The page's stream comes again by itself: told that it is over, the page would load anew.
+    // The event stream of the page reconnects. After `event: over` the page would reload.
     expect(steps).toContain('event: step');
     expect(steps).not.toContain('event: over');
     const answer = await waited;
@@ -156,13 +156,13 @@ test(
 );
 
 test(
-  'so is a visitor at the entrance',
+  'a stopping proxy answers a visitor on the launch page',
   async () => {
     const replica = site.proxies.length;
     const proxy = await site.startProxy({}, replica);
     const redis = new Redis(site.redis.url);
     onTestFinished(() => redis.disconnect());
-    // Whoever is to write waits, and the creation with them, until the proxy gives it up.
+    // Blocks writes and with them the creation, until the proxy cancels it.
     await redis.call('CLIENT', 'PAUSE', '10000', 'WRITE');
     const visit = request(`${site.publicUrls[replica]}/demo/new`, {
       method: 'POST',
@@ -176,7 +176,7 @@ test(
     const code = ended(proxy);
     proxy.child.kill('SIGTERM');
     visit.end();
-    // The admin port closes last, when nobody is waited for any more.
+    // The admin port closes last, after all requests have been answered.
     const closed = waitFor('the admin port to close', () =>
       fetch(`http://127.0.0.1:${proxy.port}/healthz`).then(
         () => false,
@@ -191,11 +191,11 @@ test(
 );
 
 test(
-  'a worker in the midst of its drain says that it takes no more work',
+  'a draining worker is not ready',
   async () => {
     const worker = lastWorker();
     const id = await create('never-serves');
-    await waitFor('its start', () => worker.log().includes(id));
+    await waitFor('the start of the instance', () => worker.log().includes(id));
     worker.child.kill('SIGTERM');
     const answer = await waitFor('the stop to begin', async () => {
       const response = await fetch(`http://127.0.0.1:${worker.port}/readyz`);

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 
-// A secret between a container and whoever created it, as a notebook server wants one.
+// A secret that only the container and the creator of the instance know, as a notebook server needs
+// it.
 
 let site: Deployment;
 
@@ -24,7 +25,7 @@ templates:
 });
 afterAll(() => site.stop());
 
-test('the creation alone tells the token, and the container has it', async () => {
+test('only the response to the creation contains the token, and the container receives it', async () => {
   const made = await site.api(
     'POST',
     '/v1/instances',
@@ -42,7 +43,7 @@ test('the creation alone tells the token, and the container has it', async () =>
   for (const app of [...site.proxies, ...site.workers]) expect(app.log()).not.toContain(token);
 });
 
-test('a template that asks for none gives none', async () => {
+test('a template without {token} returns no token', async () => {
   const made = await site.api('POST', '/v1/instances', { template: 'plain' });
   expect(await made.json()).not.toHaveProperty('token');
 });

@@ -8,8 +8,8 @@ import type { OwnEngine, OwnMachine } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TEMPLATES } from './templates.ts';
 
-// Two machines, each with a Docker daemon, a worker and a proxy, on one Redis and with default
-// settings: both would put their instances on the same addresses. The tests build on each other.
+// Two simulated machines, each with a Docker daemon, a worker and a proxy, on one Redis. With
+// default settings, both would use the same instance addresses. The tests depend on each other.
 
 const NAMESPACE = 'twohosts';
 const REDIS_PORT = 6390;
@@ -18,7 +18,7 @@ const SUBNET = '10.231.0.0/16';
 const keys = keysOf(NAMESPACE);
 const root = join(import.meta.dirname, '../../..');
 
-/** A program on a machine, with everything that it has written. */
+/** A program on a machine, with its output. */
 interface Program {
   readonly child: ChildProcess;
   log(): string;
@@ -66,7 +66,7 @@ class Host {
     return { child, log: () => text };
   }
 
-  /** Starts an app of the product with the settings of the deployment. */
+  /** Starts an app with the settings of the deployment. */
   app(name: 'proxy' | 'worker', more: Record<string, string> = {}): Promise<Program> {
     return this.program(join(root, `apps/${name}/src/main.ts`), more);
   }
@@ -81,7 +81,7 @@ class Host {
       EPHEMERA_NAMESPACE: NAMESPACE,
       EPHEMERA_CONFIG: config,
       EPHEMERA_ADMIN_TOKEN: 'a-token-of-the-test-that-nobody-guesses',
-      // What instances may reach is not looked at here.
+      // These tests do not check what instances can reach.
       EPHEMERA_FIREWALL: 'off',
       ...more,
     };
@@ -89,7 +89,7 @@ class Host {
     return this.run('env', ...settings, process.execPath, main);
   }
 
-  /** Asks a port of the machine from the machine; gives the status and the body. */
+  /** Sends a request from the machine to one of its own ports. Returns the status and the body. */
   async get(port: number, path: string): Promise<{ status: number; body: string }> {
     const script = `const answer = await fetch(process.argv[1], { redirect: 'manual' });
       console.log(JSON.stringify({ status: answer.status, body: await answer.text() }));`;
@@ -107,7 +107,7 @@ class Host {
     return body;
   }
 
-  /** What the instance of an id says its own id is, asked at the proxy of this machine. */
+  /** Requests the id that the instance itself reports, through the proxy of this machine. */
   instance(id: string) {
     return this.get(PORTS.public, `/demo/${id}/id`);
   }
@@ -124,7 +124,7 @@ let workerOne: Program;
 let proxyTwo: Program;
 /** An instance on the first machine. */
 let first: string;
-/** What has been started, whether or not all of it was. */
+/** Cleanup functions, also for a setup that failed halfway. */
 const cleanUps: (() => unknown)[] = [];
 
 beforeAll(async () => {
@@ -132,9 +132,11 @@ beforeAll(async () => {
   cleanUps.unshift(() => host.stop());
   two = await Host.start('h2');
   cleanUps.unshift(() => two.stop());
-  // A cable between the machines.
+  // A virtual cable between the machines.
   const principal = two.run('sh', '-c', 'echo there && exec sleep infinity');
-  await waitFor('a process to lead it to', () => principal.log().includes('there'));
+  await waitFor('a process in the second network namespace', () =>
+    principal.log().includes('there'),
+  );
   await host.machine.hostSays(
     `ip link add cable type veth peer name cable netns ${principal.child.pid} &&
     ip address add 192.0.2.1/30 dev cable && ip link set cable up`,
@@ -174,17 +176,17 @@ async function ready({ child, log }: Program, words: string): Promise<void> {
 }
 
 async function exit({ child }: Program): Promise<number | null> {
-  await waitFor('the end', () => child.exitCode !== null, 60_000);
+  await waitFor('the exit of the program', () => child.exitCode !== null, 60_000);
   return child.exitCode;
 }
 
-test('the first host has registered its network, and tells it in its log', async () => {
+test('the first host registers its network and logs it', async () => {
   const registration = JSON.parse(await redis('GET', keys.registration('h1'))) as object;
   expect(registration).toMatchObject({ networks: [SUBNET] });
   expect(workerOne.log()).toContain(SUBNET);
 });
 
-test('a second daemon under the id of the first is refused, and ends nothing of the first', async () => {
+test('a second daemon with the id of the first is refused, and the instances of the first survive', async () => {
   const subnet = { EPHEMERA_HOST_ID: 'h1', EPHEMERA_SUBNET: '10.240.0.0/16' };
   const clone = await two.app('worker', subnet);
   expect(await exit(clone)).toBe(1);
@@ -219,7 +221,7 @@ test('without the check, a second daemon under the same id ends the instances of
   );
 }, 150_000);
 
-test('a second host with the same network is refused, and the message names the cure', async () => {
+test('a second host with the same network is refused with a message that names the setting', async () => {
   const second = await two.app('worker');
   expect(await exit(second)).toBe(1);
   expect(second.log()).toContain(
@@ -231,14 +233,18 @@ test('a second host with the same network is refused, and the message names the 
   });
 }, 90_000);
 
-test('once the first host is silent the second gets the network, and the routes of the first are refused', async () => {
+test('when the first host stops responding, the second gets the network, and routes of the first are refused', async () => {
   workerOne.child.kill('SIGSTOP');
-  // Its container is to have the very address of the first one.
+  // Makes the second host assign the address of the first instance again.
   const turn = Number(await redis('GET', keys.addresses('h1')));
   await redis('SET', keys.addresses('h2'), String(turn - 1));
   await ready(await two.app('worker'), 'worker ready');
   const second = await two.newInstance();
-  await waitFor('the second', async () => (await two.instance(second)).body === second, 60_000);
+  await waitFor(
+    'the second instance',
+    async () => (await two.instance(second)).body === second,
+    60_000,
+  );
   const addressOf = (id: string) => redis('HGET', keys.instance(id), 'address');
   expect(await addressOf(second)).toBe(await addressOf(first));
 
@@ -250,14 +256,14 @@ test('once the first host is silent the second gets the network, and the routes 
   expect((await host.instance(first)).status).toBe(503);
   expect(proxyTwo.log()).toContain('route refused');
 
-  // With the registration of both hosts as it was without any check, the same request reaches the
-  // instance of somebody else: nothing but the registration keeps them apart.
+  // Simulates registrations without the overlap check. The same request then reaches the instance
+  // of another visitor, so the registration alone prevents this.
   const registration = JSON.parse(await redis('GET', keys.registration('h1'))) as object;
   const unchecked = JSON.stringify({ ...registration, networks: [SUBNET] });
   await redis('SET', keys.registration('h1'), unchecked);
   expect(await two.instance(first)).toEqual({ status: 200, body: second });
   await redis('SET', keys.registration('h1'), JSON.stringify(registration));
-  // The connection that was opened meanwhile is kept for a while.
+  // The proxy keeps the connection to that upstream for some time.
   await sleep(6_000);
   expect((await two.instance(first)).status).toBe(503);
 
@@ -270,10 +276,10 @@ test('once the first host is silent the second gets the network, and the routes 
   expect(await two.instance(second)).toEqual({ status: 200, body: second });
 }, 150_000);
 
-test('a forged route to an address that its host has not registered is refused', async () => {
+test('a forged route to an address outside the networks of its host is refused', async () => {
   const forged = 'forged'.padEnd(26, 'a');
   const route = JSON.parse(await redis('GET', keys.route(first))) as object;
-  // The Redis of the deployment itself, as an instance would like to see it.
+  // The Redis of the deployment, an address that an attacker would choose.
   const more = { host: 'h2', address: '192.0.2.1', port: REDIS_PORT, ports: { web: REDIS_PORT } };
   await redis('SET', keys.route(forged), JSON.stringify({ ...route, ...more }));
   const answer = await two.instance(forged);

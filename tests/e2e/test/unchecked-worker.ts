@@ -2,7 +2,7 @@ import { runApp } from '@ephemera/process';
 import { createWorker, workerDependencies } from '@ephemera/worker';
 import { readConfig } from '../../../apps/worker/src/config.ts';
 
-// The worker as it would be if Redis registered every host that asks.
+// A worker whose registration always succeeds, without the checks in Redis.
 
 await runApp(() =>
   createWorker(readConfig(), {

@@ -14,7 +14,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 
-// A person opens an instance that is not ready yet, sees its start, and lands in it.
+// A visitor opens an instance that is not ready yet, sees its progress, and is forwarded to it.
 
 const templates = (registry: number) => `
 default: slow
@@ -63,7 +63,7 @@ beforeAll(async () => {
   browser = await chromium.launch(CHROMIUM);
 });
 afterEach(() => {
-  expect(complaints.splice(0)).toEqual([]);
+  expect(pageErrors.splice(0)).toEqual([]);
 });
 afterAll(async () => {
   await browser.close();
@@ -72,7 +72,7 @@ afterAll(async () => {
   registry.close();
 });
 
-/** A registry that takes calls and says nothing. */
+/** A registry that accepts connections and never responds. */
 const registry = createServer();
 const silent = new Set<Socket>();
 
@@ -81,20 +81,20 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Faults of the page's script, and what its content policy has refused. */
-const complaints: string[] = [];
+/** Script errors and content security policy violations of the page. */
+const pageErrors: string[] = [];
 
 async function openPage(options: BrowserContextOptions = {}): Promise<Page> {
   const context = await browser.newContext(options);
   const page = await context.newPage();
-  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('pageerror', (error) => pageErrors.push(error.message));
   page.on('console', (line) => {
-    if (line.text().includes('Content Security Policy')) complaints.push(line.text());
+    if (line.text().includes('Content Security Policy')) pageErrors.push(line.text());
   });
   return page;
 }
 
-/** What axe finds on a page as it stands. */
+/** Accessibility violations that axe finds on the current page. */
 async function findings(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const { passes, violations } = await page.evaluate<AxeResults>('axe.run()');
@@ -106,7 +106,7 @@ async function newInstance(template: string): Promise<string> {
   return (await fetch(`${base}/demo/new?redirect=0&template=${template}`)).text();
 }
 
-/** Asks as a browser does when a person opens a page; `fetch` would always own up to itself. */
+/** Sends the headers of a browser navigation, which `fetch` does not allow. */
 async function navigate(
   url: string,
   headers: Record<string, string> = { accept: 'text/html,*/*;q=0.8', 'sec-fetch-mode': 'navigate' },
@@ -117,7 +117,7 @@ async function navigate(
   return { res, html: await text(res) };
 }
 
-test('the page shows the steps, is read out, and goes on to the instance by itself', async () => {
+test('the page shows the steps accessibly and forwards to the instance', async () => {
   const page = await openPage();
   const answer = await page.goto(`${base}/demo/new?template=slow`);
   expect(answer?.status()).toBe(200);
@@ -125,14 +125,14 @@ test('the page shows the steps, is read out, and goes on to the instance by itse
   const bar = page.getByRole('progressbar', { name: 'Starting slow' });
   const before = Number(await bar.getAttribute('value'));
   await page.getByRole('status').getByText('Waiting for the application to respond.').waitFor();
-  // The start may have come as far as this before the page was there.
+  // The start may have reached this step before the page was loaded.
   const then = Number(await bar.getAttribute('value'));
   expect(then).toBeGreaterThanOrEqual(before);
   expect(then).toBeGreaterThanOrEqual(85);
   expect(await findings(page)).toEqual([]);
   await page.emulateMedia({ colorScheme: 'dark' });
   expect(await findings(page)).toEqual([]);
-  // The next that is asked for is the page of the instance.
+  // The next request must be for the page of the instance.
   const asked: string[] = [];
   page.on('request', (request) => asked.push(request.resourceType()));
   await page.locator('html:not([data-step])').waitFor();
@@ -142,7 +142,7 @@ test('the page shows the steps, is read out, and goes on to the instance by itse
   await page.context().close();
 });
 
-test('without JavaScript it goes on too', async () => {
+test('the page forwards without JavaScript', async () => {
   const page = await openPage({ javaScriptEnabled: false });
   await page.goto(`${base}/demo/new?template=slow`);
   expect(await page.getByRole('heading').innerText()).toBe('Starting slow');
@@ -153,7 +153,7 @@ test('without JavaScript it goes on too', async () => {
   await page.context().close();
 });
 
-test('the page is small, never kept, and asks nobody else for anything', async () => {
+test('the page is small, is not cached, and requests nothing from other hosts', async () => {
   const id = await newInstance('slow');
   const { res, html } = await navigate(`${base}/demo/${id}/`);
   expect(res.statusCode).toBe(200);
@@ -169,11 +169,12 @@ test('the page is small, never kept, and asks nobody else for anything', async (
   expect(nonceOf(again.html)).not.toBe(nonceOf(html));
 });
 
-test('scripts, fetch, images and API clients are held until it is ready', async () => {
+test('requests of scripts, fetch, images and API clients are held until the instance is ready', async () => {
   const page = await openPage();
   const id = await newInstance('slow');
   await page.goto(`${base}/demo/${id}/`);
-  // The page's own policy stands between; another page of the same origin has none.
+  // The content security policy of the waiting page would block these requests, so another page of
+  // the same origin sends them.
   const other = await page.context().newPage();
   await other.goto(`${base}/`);
   const held = await Promise.all([
@@ -193,7 +194,7 @@ test('scripts, fetch, images and API clients are held until it is ready', async 
   await page.context().close();
 });
 
-test('a WebSocket handshake is held, however it asks', async () => {
+test('a WebSocket handshake is held, whatever its Accept header is', async () => {
   const id = await newInstance('slow');
   const headers = {
     accept: 'text/html',
@@ -202,12 +203,12 @@ test('a WebSocket handshake is held, however it asks', async () => {
     'sec-websocket-version': '13',
     'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
   };
-  // The demo speaks no WebSocket: that its own answer comes shows that it was waited for.
+  // The demo does not support WebSocket. Its own response shows that the handshake was held.
   const { res, html } = await navigate(`${base}/demo/${id}/id`, headers);
   expect([res.statusCode, html]).toEqual([200, id]);
 });
 
-test('while its image is pulled a start outlives its deadline, and says what it waits for', async () => {
+test('an image pull extends the start deadline and is shown on the page', async () => {
   const page = await openPage();
   await page.goto(`${base}/demo/new?template=far`);
   const status = page.getByRole('status');
@@ -224,7 +225,7 @@ test('while its image is pulled a start outlives its deadline, and says what it 
   await page.context().close();
 });
 
-test('a start that fails shows why, with the last log lines, and offers to try again', async () => {
+test('a failed start shows its reason and its last log lines, and offers a retry', async () => {
   const page = await openPage();
   await page.goto(`${base}/demo/new?template=exits`);
   await page.getByRole('status').getByText('Waiting for the application to respond.').waitFor();
@@ -241,7 +242,7 @@ test('a start that fails shows why, with the last log lines, and offers to try a
   await page.context().close();
 });
 
-test('one that never answers fails at its start deadline, seen without JavaScript too', async () => {
+test('a start without a response fails at its deadline, also without JavaScript', async () => {
   const page = await openPage({ javaScriptEnabled: false });
   await page.goto(`${base}/demo/new?template=never-ready`);
   await page.getByRole('heading', { name: 'Start failed' }).waitFor();
@@ -250,13 +251,16 @@ test('one that never answers fails at its start deadline, seen without JavaScrip
   await page.context().close();
 });
 
-test('a person whose instance has ended is offered another of its template', async () => {
+test('the page of an ended instance offers another instance of its template', async () => {
   const id = await newInstance('single');
   expect(await (await fetch(`${base}/demo/${id}/id`)).text()).toBe(id);
   const page = await openPage();
   await page.goto(`${base}/demo/${id}/`);
   await site.api('DELETE', `/v1/instances/${id}`);
-  await waitFor('its end', async () => (await fetch(`${base}/demo/${id}/`)).status === 410);
+  await waitFor(
+    'the end of the instance',
+    async () => (await fetch(`${base}/demo/${id}/`)).status === 410,
+  );
   await page.reload();
   await page.getByRole('heading', { name: 'Gone' }).waitFor();
   expect(await page.locator('main').innerText()).toContain('It was stopped on request.');
@@ -268,13 +272,13 @@ test('a person whose instance has ended is offered another of its template', asy
   const shown = (await (await site.api('GET', `/v1/instances/${next}`)).json()) as object;
   expect(shown).toMatchObject({ id: next, template: 'single' });
   await page.context().close();
-  // For others it is JSON.
+  // API clients receive JSON.
   const response = await fetch(`${base}/demo/${id}/`, { headers: { accept: 'application/json' } });
   expect(await response.json()).toMatchObject({ status: 410, reason: 'request' });
   await site.api('DELETE', `/v1/instances/${next}`);
 });
 
-test('who waits in the queue sees their place, and how it moves', async () => {
+test('the page of a queued instance shows its position and its changes', async () => {
   const [first, second] = [await newInstance('single'), await newInstance('single')];
   const page = await openPage();
   await page.goto(`${base}/demo/new?template=single`);
@@ -288,7 +292,7 @@ test('who waits in the queue sees their place, and how it moves', async () => {
   await page.context().close();
 });
 
-test('where the steps are told, an unknown id is no stream, and a ready one is over', async () => {
+test('the event stream answers 404 for an unknown id, and ends for a ready instance', async () => {
   const events = (id: string) => fetch(`${base}/demo/-/${id}/events`);
   expect((await events('a'.repeat(26))).status).toBe(404);
   expect((await events('nonsense')).status).toBe(404);
@@ -302,7 +306,7 @@ test('where the steps are told, an unknown id is no stream, and a ready one is o
   expect(await (await events(id)).text()).toBe('event: over\ndata: {}\n\n');
 });
 
-test('a theme of one’s own is filled in, escaped, and goes on by itself as well', async () => {
+test('a custom theme is filled in and forwards to the instance', async () => {
   const file = join(tmpdir(), `ephemera-theme-${process.pid}.html`);
   await writeFile(
     file,

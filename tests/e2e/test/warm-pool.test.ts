@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 import { containersOf, docker } from './docker-cli.ts';
 
-// Three kept warm, handed out by the proxy alone, and replaced by the worker.
+// A pool of three warm instances. The proxy hands them out, and the worker replaces them.
 
 const TEMPLATES = `
 default: pooled
@@ -31,10 +31,10 @@ async function inState(state: string): Promise<Shown[]> {
 
 const filled = () => waitFor('a full pool', async () => (await inState('warm')).length === 3);
 
-test('a warm instance is handed out at once, is the visitor’s alone, and another takes its place', async () => {
+test('a warm instance is claimed at once, belongs to one visitor, and is replaced', async () => {
   await filled();
   const warm = (await inState('warm')).map(({ id }) => id);
-  // Nobody reaches one that is not handed out, even by its id.
+  // A warm instance is not reachable before its claim, even with its id.
   expect((await fetch(`${site.publicUrls[0]}/demo/${warm[0]}/id`)).status).toBe(404);
 
   const answer = await site.api('POST', '/v1/instances', { timeout: 45, metadata: { who: 'me' } });
@@ -53,13 +53,13 @@ test('a warm instance is handed out at once, is the visitor’s alone, and anoth
   await filled();
   expect((await inState('warm')).map(({ id }) => id)).not.toContain(created.id);
   expect((await site.api('DELETE', `/v1/instances/${created.id}`)).status).toBe(202);
-  await waitFor('its end', async () => {
+  await waitFor('the end of the instance', async () => {
     const { status } = await fetch(`${site.publicUrls[0]}/demo/${created.id}/id`);
     return status === 410 && (await containersOf(site.namespace)).length === 3;
   });
 });
 
-test('visitors at once get an instance each, warm or new', async () => {
+test('concurrent visitors get one instance each, warm or new', async () => {
   await filled();
   const ids = await Promise.all(
     Array.from({ length: 6 }, async () =>
@@ -72,12 +72,12 @@ test('visitors at once get an instance each, warm or new', async () => {
   );
   expect(answers).toEqual(ids);
   await Promise.all(ids.map((id) => site.api('DELETE', `/v1/instances/${id}`)));
-  await waitFor('three', async () => (await containersOf(site.namespace)).length === 3);
+  await waitFor('three containers', async () => (await containersOf(site.namespace)).length === 3);
 });
 
-test('one that has died is not handed out', async () => {
+test('a warm instance with a dead container is not handed out', async () => {
   await filled();
-  // Nobody is there to notice the death before the claim does.
+  // The worker is suspended, so that only the claim can detect the dead containers.
   const [worker] = site.workers;
   worker?.child.kill('SIGSTOP');
   try {
@@ -97,7 +97,7 @@ test('one that has died is not handed out', async () => {
   await filled();
 });
 
-test('an environment of one’s own cannot reach a container that runs: it gets a new one', async () => {
+test('a creation with environment variables gets a new instance, not a warm one', async () => {
   await filled();
   const warm = (await inState('warm')).map(({ id }) => id);
   const answer = await site.api(
@@ -112,7 +112,7 @@ test('an environment of one’s own cannot reach a container that runs: it gets 
   await site.api('DELETE', `/v1/instances/${id}`);
 });
 
-test('the same key gives the same instance, warm ones too', async () => {
+test('the same idempotency key returns the same instance, also from a pool', async () => {
   await filled();
   const ask = (body: unknown) =>
     site.api('POST', '/v1/instances', body, { 'idempotency-key': 'order-1' });
@@ -124,7 +124,7 @@ test('the same key gives the same instance, warm ones too', async () => {
   await site.api('DELETE', `/v1/instances/${ids[0]}`);
 });
 
-test('the templates tell how many are warm, and the hosts how many more there may be', async () => {
+test('/v1/templates shows the number of warm instances, and /v1/stats the remaining capacity', async () => {
   await filled();
   const templates = await (await site.api('GET', '/v1/templates')).json();
   expect(templates).toEqual({
@@ -149,8 +149,8 @@ test('the templates tell how many are warm, and the hosts how many more there ma
   expect(stats).toEqual({ instances: 3, available: 997, capacity: 1000 });
 });
 
-test('a replica that has another public address than the pools says so', async () => {
+test('a replica with a different public address than the pools logs a warning', async () => {
   const env = { EPHEMERA_PUBLIC_URL: (site.publicUrls[0] ?? '').replace('127.0.0.1', 'localhost') };
   expect((await site.startProxy({ env })).log()).not.toContain('EPHEMERA_PUBLIC_URL');
-  expect((await site.startProxy()).log()).toContain('see EPHEMERA_PUBLIC_URL');
+  expect((await site.startProxy()).log()).toContain('set the same EPHEMERA_PUBLIC_URL');
 });

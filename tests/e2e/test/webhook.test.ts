@@ -8,9 +8,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 import { TEMPLATES } from './templates.ts';
 
-// Somebody's bookkeeping hears of every life, though a worker dies in the middle.
+// A receiver gets the events of every instance although a worker is killed.
 
-const SECRET = 'known to two and written nowhere';
+const SECRET = 'shared-secret-of-this-test';
 const received: { event: Record<string, string>; headers: IncomingHttpHeaders; body: string }[] =
   [];
 const receiver = createServer((req, res) => {
@@ -44,7 +44,7 @@ afterAll(async () => {
   receiver.close();
 });
 
-test('every life is told, signed, whichever worker dies', async () => {
+test('every event is delivered with a valid signature although a worker is killed', async () => {
   const ids: string[] = [];
   for (let i = 0; i < 4; i++) {
     const body = { template: 'demo' };
@@ -54,7 +54,7 @@ test('every life is told, signed, whichever worker dies', async () => {
   }
   expect((await site.api('DELETE', '/v1/instances')).status).toBe(202);
   await waitFor(
-    'all that is to be told',
+    'all events',
     () =>
       ids.every((id) =>
         ['ready', 'gone'].every((type) =>
