@@ -15,7 +15,7 @@ const installedLock = 'node_modules/.package-lock.json';
  *
  * @param {Record<string, LockedPackage>} wanted
  * @param {Record<string, LockedPackage>} installed
- * @typedef {{version?: string, integrity?: string, resolved?: string, optional?: boolean}} LockedPackage
+ * @typedef {{version?: string, integrity?: string, resolved?: string, link?: boolean, optional?: boolean}} LockedPackage
  */
 export function isComplete(wanted, installed) {
   return Object.entries(wanted)
@@ -23,6 +23,8 @@ export function isComplete(wanted, installed) {
     .every(([folder, locked]) => {
       const have = installed[folder];
       if (have === undefined) return locked.optional === true;
+      // A workspace is a link to its folder, which may have moved.
+      if (locked.link) return have.resolved === locked.resolved;
       return have.version === locked.version && have.integrity === locked.integrity;
     });
 }

@@ -12,12 +12,12 @@ const koa = { version: '3.3.0', integrity: 'sha512-a' };
 const wanted = {
   '': { version: '0.1.0' },
   'apps/cli': { version: '0.1.0' },
-  'node_modules/@ephemera/cli': { resolved: 'apps/cli' },
+  'node_modules/@ephemera/cli': { resolved: 'apps/cli', link: true },
   'node_modules/koa': koa,
   'node_modules/other-platform': { version: '1.0.0', integrity: 'sha512-b', optional: true },
 };
 const installed = {
-  'node_modules/@ephemera/cli': { resolved: 'apps/cli' },
+  'node_modules/@ephemera/cli': { resolved: 'apps/cli', link: true },
   'node_modules/koa': koa,
 };
 
@@ -28,6 +28,7 @@ test('all that is wanted is there, but for what is meant for other platforms', (
 test.each([
   ['nothing is installed, or the install was interrupted', {}],
   ['a package has another version', { 'node_modules/koa': { ...koa, version: '3.2.0' } }],
+  ['a workspace has moved', { 'node_modules/@ephemera/cli': { resolved: 'cli', link: true } }],
   ['a package has other bytes', { 'node_modules/koa': { ...koa, integrity: 'sha512-z' } }],
 ])('%s: stale', (_, change) => {
   const have = Object.keys(change).length === 0 ? {} : { ...installed, ...change };
