@@ -57,7 +57,7 @@ const PLANTED = {
   'no-orphan': { 'libs/worker/src/alone.ts': 'export const alone = 1;' },
 };
 
-/** Writes a workspace into a folder of its own, with stubs of the packages. */
+/** Writes a workspace with stubs of the packages into a temporary folder. Returns the folder. */
 function lay(files) {
   const folder = mkdtempSync(join(tmpdir(), 'ephemera-boundaries-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));

@@ -2,20 +2,20 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 
-/** Commits that hold this file are checked; older ones are exempt. */
+/** Only commits that contain this file are checked. Older commits are exempt. */
 const SCRIPT = 'scripts/check-commits.mjs';
 const MAX_COMMITS = 50;
 const MAX_SUBJECT_LENGTH = 72;
 const TYPES = 'build|chore|ci|docs|feat|fix|perf|refactor|revert|style|test';
 const HEADER = new RegExp(`^(?:${TYPES})(?:\\([a-z0-9]+(?:[,/-][a-z0-9]+)*\\))?!?: (\\S.*)$`);
 
-/** Words that begin a subject and are no verb in the imperative. */
+/** Words that a subject must not start with, because they are not verbs. */
 const NOT_A_VERB = new Set(
   'a all an and another any as at both by each every for from how if in it its less many more most no not of on one only some that the their there these this those to two what when where which who whose why with without'.split(
     ' ',
   ),
 );
-/** Verbs in the imperative that look like another form. */
+/** Imperative verbs that end in -ed, -ing or -s. */
 const IMPERATIVE = new Set(
   'alias bring embed exceed feed focus need ping proceed seed shed speed spring string succeed'.split(
     ' ',

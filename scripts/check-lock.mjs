@@ -93,7 +93,7 @@ const machineNpm = process.env.npm_execpath?.endsWith('.js')
   ? [process.execPath, process.env.npm_execpath]
   : ['npm'];
 
-/** How the machine reaches the registry; nothing else of its npm configuration. */
+/** The npm settings that are needed to reach the registry, without other npm configuration. */
 async function registryEnv(work) {
   const config = async (key) => (await run([...machineNpm, 'config', 'get', key])).trim();
   const env = {
@@ -114,7 +114,7 @@ async function registryEnv(work) {
   return env;
 }
 
-/** Installs Node and npm of a pair from the registry; the folder holds `node` and `npm`. */
+/** Installs Node and npm of a pair from the registry. The folder then contains `node` and `npm`. */
 async function installPair({ node, npm }, folder) {
   const binary = `node-linux-${process.arch}`;
   const packages = [`${binary}@${node}`, `npm@${npm}`];
@@ -126,7 +126,7 @@ async function installPair({ node, npm }, folder) {
   return join(folder, 'bin');
 }
 
-/** The folders below the root that have a lock file of their own. */
+/** Folders below the root with a separate lock file. */
 function foldersWithLock() {
   const listing = execFileSync('git', ['ls-files', '-z', '*/package-lock.json'], { cwd: root });
   return listing.toString().split('\0').filter(Boolean).map(dirname);
@@ -283,7 +283,8 @@ async function main(only) {
       `\nCommit ${writeRecord(root, sha256, proved)}: it records that these package files passed.`,
     );
   }
-  // In CI every pair must be proved; elsewhere a pair may be out of reach, and nothing is recorded.
+  // In CI every pair must pass. Elsewhere a pair may be unavailable; the result is then not
+  // recorded.
   if (failed || (skipped && process.env.CI)) process.exitCode = 1;
 }
 

@@ -42,10 +42,11 @@ const KINDS = new Map([
   [K.GetAccessor, 'member'],
 ]);
 
-/** The kind of name that a node declares; undefined where it declares none. */
+/** The kind of declaration of a node; undefined if it declares no name. */
 function kindOf(node) {
   if (!ts.isBindingElement(node)) return KINDS.get(node.kind);
-  // `{ most }` takes the name from its type, where it is refused already; `{ a: most }` makes one.
+  // `{ most }` takes its name from the type, whose declaration is checked. `{ a: most }` declares
+  // one.
   if (!node.propertyName && ts.isObjectBindingPattern(node.parent)) return undefined;
   let owner = node.parent.parent;
   while (ts.isBindingElement(owner)) owner = owner.parent.parent;
@@ -55,7 +56,7 @@ function kindOf(node) {
 const retired = (kind, name) =>
   Object.hasOwn(identifiers[kind] ?? {}, name) ? identifiers[kind][name] : undefined;
 
-/** What is wrong in one file: `{ line, word, use }` for each finding, in the order of the lines. */
+/** Findings in one file, in the order of the lines: `{ line, word, use }` each. */
 export function findingsIn(path, text) {
   const findings = namesOfPath(path);
   const lineAt = lineFinder(text);
@@ -138,7 +139,7 @@ function readLua(text, note, prose) {
     const use = retired('lua', name);
     if (use !== undefined) note(index, name, use);
   }
-  // Comments that follow each other are one text.
+  // Consecutive comment lines are checked as one text.
   for (const { 0: block, index } of text.matchAll(/(?:^[ \t]*--.*\n?)+/gm)) prose(block, index);
 }
 

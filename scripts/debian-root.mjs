@@ -2,9 +2,10 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:
 import { join } from 'node:path';
 
 /**
- * A Debian root of its own, in which Debian's nodejs and npm run. Needs root and debootstrap.
+ * A separate Debian root in which the nodejs and npm packages of Debian run. Needs root privileges
+ * and debootstrap.
  *
- * Every command runs in its own mount and process namespace: mounts and processes end with it.
+ * Every command runs in its own mount and process namespaces, which end with it.
  */
 
 const SUITE = 'bookworm';
@@ -42,8 +43,8 @@ export async function missingForDebian(run) {
 const asBoolean = [() => true, () => false];
 
 /**
- * Makes the root. npm's hundreds of Debian packages are left to apt: debootstrap configures them in
- * an order that fails.
+ * Creates the root. apt installs the packages of npm, because debootstrap configures them in an
+ * order that fails.
  *
  * @param {string} root folder that does not exist yet
  * @param {(command: string[]) => Promise<string>} run resolves to the standard output

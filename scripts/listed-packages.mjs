@@ -7,8 +7,8 @@ const IMPORT = /(?:from|import) '(@ephemera\/[a-z-]+)/g;
 const readManifest = (folder) => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
 
 /**
- * The packages of the workspace that a package imports and does not list. Nx follows the lists:
- * without an entry it would reuse a cached result after a change of the imported package.
+ * Returns the packages of the workspace that a package imports without listing them. Nx follows the
+ * lists: without an entry it would reuse a cached result after a change of the imported package.
  *
  * @param {string} folder of the package
  * @returns {string[]} one line for each missing entry
@@ -40,7 +40,7 @@ export function missingFilesIn(folder) {
     pathsIn(value)
       // A target of "imports" may be a package.
       .filter((path) => field !== 'imports' || path.startsWith('.'))
-      // In "files" a "!" excludes what need not exist.
+      // In "files", a "!" excludes paths that need not exist.
       .filter((path) => !path.startsWith('!'))
       .filter((path) => globSync(path.replace(/^\.?\//, ''), { cwd: folder }).length === 0)
       .map((path) => `${name} names ${path} in "${field}", and there is no such file`),

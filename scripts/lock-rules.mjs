@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
  * npm can install from these files.
  */
 
-/** Fields that only people read. An address in one of them makes npm download nothing. */
+/** Informational fields. npm downloads nothing from their addresses. */
 const INFORMATIONAL = new Set([
   'funding',
   'homepage',
@@ -96,7 +96,10 @@ export function violations(file, text) {
   );
 }
 
-/** `allowScripts` denies each install script of the lock file, and names nothing else. */
+/**
+ * Requires that `allowScripts` denies every install script of the lock file, and names no other
+ * package.
+ */
 export function scriptViolations(manifest, lock) {
   const scripts = withInstallScript(lock);
   const listed = manifest.allowScripts ?? {};

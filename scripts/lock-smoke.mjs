@@ -92,7 +92,7 @@ const product = {
 };
 
 /**
- * The packages with an install script that nothing here uses.
+ * Packages with an install script that no smoke test uses.
  *
  * @param {string[]} names
  */

@@ -21,7 +21,7 @@ const installed = {
   'node_modules/koa': koa,
 };
 
-test('all that is wanted is there, but for what is meant for other platforms', () => {
+test('the installation is complete without optional packages for other platforms', () => {
   expect(isComplete(wanted, installed)).toBe(true);
 });
 
@@ -36,7 +36,7 @@ test.each([
 });
 
 test.each(['SIGINT', 'SIGTERM'])(
-  '%s during npm ci ends npm first, and is no error',
+  '%s during npm ci waits for the end of npm, and is not an error',
   async (signal) => {
     const folder = mkdtempSync(join(tmpdir(), 'packages-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));

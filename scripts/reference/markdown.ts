@@ -1,4 +1,4 @@
-/** The pages are generated. Their source is in the code, so this line tells where to edit. */
+/** A note for readers of the generated pages: it names the source to edit. */
 export const generatedFrom = (source: string): string =>
   `This page is generated from ${source} by \`node scripts/reference.ts\`. Do not edit it.`;
 

@@ -52,7 +52,7 @@ function kindOf(type: ts.TypeNode): string | undefined {
 function commentBefore(source: ts.SourceFile, node: ts.Node): string {
   const text = source.text;
   const before = text.slice(0, node.getStart()).trimEnd();
-  // The comment stands before the `|` of its member.
+  // The comment is before the `|` of its member.
   const at = before.endsWith('|') ? before.slice(0, -1).trimEnd() : before;
   if (!at.endsWith('*/')) return '';
   return at

@@ -120,7 +120,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
     return instance;
   }
 
-  /** Returns the instance once it is ready or dead, or as it is after the timeout. */
+  /** Returns the instance once it is ready or dead. Returns its current state after the timeout. */
   async function settled(id: string, timeoutMs: number, created: Instance): Promise<Instance> {
     const isSettled = (state: string | undefined) => state !== 'pending' && state !== 'starting';
     await routes.waitFor(id, (found) => isSettled(found?.route.state), timeoutMs);
@@ -128,7 +128,9 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
   }
 }
 
-/** Seconds of a `Prefer: wait=N` (RFC 7240 section 4.3), bounded; undefined where absent. */
+/**
+ * Seconds of a `Prefer: wait=N` (RFC 7240 section 4.3), limited; undefined without this preference.
+ */
 function readPreferredWait(prefer: string): number | undefined {
   const match = /(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:;|,|$)/i.exec(prefer);
   return match ? Math.min(Number(match[1]), MAX_WAIT_SECONDS) : undefined;

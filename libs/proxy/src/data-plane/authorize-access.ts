@@ -7,15 +7,15 @@ import type { InboundRequest } from './upstream-request.ts';
 
 /** Whether a request may reach its instance. */
 export type AccessDecision =
-  /** It may, in this form: without the token. */
+  /** The request may reach the instance. It no longer contains the token. */
   | { readonly kind: 'allowed'; readonly request: InboundRequest }
   | { readonly kind: 'denied'; readonly failure: Failure }
-  /** It was answered: the link has become cookies, and an address without the token. */
+  /** A response was sent: a redirect that sets the cookies, to the URL without the token. */
   | { readonly kind: 'answered' };
 
 const DENIED: AccessDecision = { kind: 'denied', failure: { kind: 'access_denied' } };
 
-/** What the decision needs to know about the visitors' addresses. */
+/** The addresses of visitors, as far as the decision needs them. */
 interface Site {
   /** First segment of the path form. */
   readonly prefix: string;

@@ -98,7 +98,7 @@ export class ProxiedRequest extends RoutedRequest {
     }
   }
 
-  /** An instance may close an idle connection just as it is reused: then the request is repeated. */
+  /** Repeats the request if the instance closed the idle connection while it was being reused. */
   #mayRetry(attempt: UpstreamAttempt): boolean {
     if (!attempt.isOnReusedConnection) return false;
     const { method, head } = this.request;
@@ -140,7 +140,7 @@ class UpstreamAttempt implements ResponseListener {
   readonly #connection: Connection;
   #upload: Upload | undefined;
   #continueTimer: NodeJS.Timeout | undefined;
-  /** The client has to accept bytes first. Whatever arrives meanwhile is queued behind them. */
+  /** The client does not accept bytes at the moment. Received bytes are queued. */
   #isBlocked = false;
   #isOver = false;
 
@@ -169,7 +169,7 @@ class UpstreamAttempt implements ResponseListener {
     }
   }
 
-  /** The client has disconnected: the instance has to know at once. */
+  /** The client has disconnected. The instance must notice this immediately. */
   abandon(): void {
     clearTimeout(this.#continueTimer);
     this.#upload?.stop();

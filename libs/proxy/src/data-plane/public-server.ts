@@ -49,7 +49,8 @@ export function createPublicServer(
   server.maxConnections = options.maxConnections ?? MAX_CLIENT_CONNECTIONS;
 
   const handle: Handler = (req, res) => {
-    // For `TE` alone node:http would send chunks to HTTP/1.0, which has none (RFC 9112 6.1).
+    // For `TE` alone, node:http would send a chunked response to HTTP/1.0, which does not support
+    // it (RFC 9112 section 6.1).
     if (req.httpVersion === '1.0') res.useChunkedEncodingByDefault = false;
     if (!dataPlane.request(req, res)) launch(req, res);
   };
@@ -94,14 +95,14 @@ function isServing(connection: ClientConnection): boolean {
 /** Closes a connection on which the parser found an error while a request is being served. */
 function closeAfterResponse(socket: Socket, connection: ClientConnection, refusal: Refusal): void {
   const { lastResponse } = connection;
-  // The error is in the body of that request: the refusal is its response, unless another one has
-  // begun or is to be sent before it.
+  // The error is in the body of that request. The refusal is its response, unless another response
+  // has started or must be sent first.
   if (lastResponse?.req.complete === false) {
     if (lastResponse.headersSent || lastResponse.socket === null) socket.destroy();
     else refuseSocket(socket, refusal);
     return;
   }
-  // The error is behind that request: its response is completed, and nothing follows it.
+  // The error is after that request. Its response is completed, and the connection then closes.
   if (connection.isRefused) return;
   connection.isRefused = true;
   lastResponse?.once('finish', () => socket.destroySoon());

@@ -264,7 +264,7 @@ async function resolveRoute(id: string, options: ResolveOptions): Promise<RouteR
   });
 }
 
-/** What the route of an id says now, without a wait. */
+/** The current resolution of the route of an id, without a wait. */
 async function lookUpRoute(
   id: string,
   context: Pick<DataPlaneContext, 'routes' | 'logger'>,

@@ -11,7 +11,7 @@ import {
 /** Why a request failed upstream: a field of the log line, and a label of the metric. */
 export type UpstreamErrorReason =
   | ProtocolErrorReason
-  /** llhttp refused the response to an upgrade; the cause says why. */
+  /** llhttp refused the response to an upgrade; `cause` has the reason. */
   | 'invalid_response'
   /** The connection was refused or reset while it opened. */
   | 'connect_failed'
@@ -134,7 +134,9 @@ export class Connection implements ResponseSink {
   isReused = false;
   /** Time of the last activity, or since when it is idle; the owner's clock. */
   activeAt: number;
-  /** How long the instance keeps it idle, ms; infinite if the instance did not say. */
+  /**
+   * How long the instance keeps an idle connection, ms; infinite without a `Keep-Alive` timeout.
+   */
   idleLimit = Number.POSITIVE_INFINITY;
   readonly #socket: Socket;
   readonly #owner: ConnectionOwner;
@@ -301,7 +303,10 @@ export class Connection implements ResponseSink {
     this.destroy('internal', 'internal', error);
   }
 
-  /** The response is complete. @param isExact whether nothing was received behind it */
+  /**
+   * The response is complete.
+   * @param isExact whether no bytes were received after it
+   */
   #settle(isExact: boolean): void {
     this.#isResponseComplete = false;
     if (!isExact || !this.#isReusable || !this.#isRequestSent || !this.#isOpen) {

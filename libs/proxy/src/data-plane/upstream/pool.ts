@@ -182,7 +182,7 @@ export class UpstreamPool implements ConnectionOwner {
   }
 }
 
-/** @throws UpstreamError of kind `unconfirmed` for an ApiError; any other error as it is */
+/** @throws UpstreamError of kind `unconfirmed` for an ApiError; rethrows any other error */
 function storeErrorToUpstreamError(error: unknown): never {
   throw error instanceof ApiError
     ? new UpstreamError('unconfirmed', 'store_unavailable', error)
