@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Around } from './deadline-lateness.ts';
+import type { DeadlineResponses } from './deadline-lateness.ts';
 
 /**
  * Requests one instance through one proxy. Returns the status, or undefined if the connection was
@@ -18,7 +18,7 @@ export function ask(agent: Agent, base: string, id: string): Promise<number | un
   });
 }
 
-export interface Asking {
+export interface RequestLoad {
   readonly bases: readonly string[];
   readonly ids: readonly string[];
   /** Start and end of the requests, epoch ms. */
@@ -26,12 +26,12 @@ export interface Asking {
   readonly until: number;
   /** Number of concurrent visitors. */
   readonly visitors: number;
-  readonly around: Around;
+  readonly responses: DeadlineResponses;
 }
 
 /** Requests the ids in turn through all proxies, each visitor without a pause. */
-export async function askAround(asking: Asking): Promise<void> {
-  const { bases, ids, from, until, visitors, around } = asking;
+export async function requestAroundDeadline(load: RequestLoad): Promise<void> {
+  const { bases, ids, from, until, visitors, responses } = load;
   const agent = new Agent({ keepAlive: true, maxSockets: visitors });
   let turn = 0;
   await sleep(Math.max(0, from - Date.now()));
@@ -41,7 +41,7 @@ export async function askAround(asking: Asking): Promise<void> {
       const base = bases[mine % bases.length] ?? '';
       const id = ids[Math.floor(mine / bases.length) % ids.length] ?? '';
       const sentAt = Date.now();
-      around.note(await ask(agent, base, id), sentAt, Date.now());
+      responses.record(await ask(agent, base, id), sentAt, Date.now());
     }
   };
   await Promise.all(Array.from({ length: visitors }, visitor));

@@ -13,7 +13,7 @@ export function quantile(values: readonly number[], share: number): number {
 }
 
 /** Responses around one deadline that all ids share. Times are epoch milliseconds. */
-export class Around {
+export class DeadlineResponses {
   readonly #deadline: number;
   /** Send time of the latest request with a successful response, relative to the deadline. */
   servedUntil = Number.NEGATIVE_INFINITY;
@@ -27,7 +27,7 @@ export class Around {
     this.#deadline = deadline;
   }
 
-  note(status: number | undefined, sentAt: number, receivedAt: number): void {
+  record(status: number | undefined, sentAt: number, receivedAt: number): void {
     if (status === 200) {
       this.answered++;
       this.servedUntil = Math.max(this.servedUntil, sentAt - this.#deadline);

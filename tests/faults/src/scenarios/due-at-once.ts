@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FIRST, connectRedis, keysOf, readEvents } from '@ephemera/store';
 import { demoTemplate, type Deployment, deploy, print } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
-import { askAround } from './ask.ts';
-import { Around, figures, quantile } from './deadline-lateness.ts';
+import { requestAroundDeadline } from './ask.ts';
+import { DeadlineResponses, figures, quantile } from './deadline-lateness.ts';
 
 const INSTANCES = 200;
 const VISITORS = 16;
@@ -27,14 +27,14 @@ export async function dueAtOnce({ runs = INSTANCES }: Options): Promise<boolean>
     print(`${ids.length} instances serve`);
     const deadline = Math.ceil(Date.now() / 1000) * 1000 + 25_000;
     await eachOf(ids, (id) => renewTo(site, id, deadline));
-    const around = new Around(deadline);
-    await askAround({
-      ...{ ids, visitors: VISITORS, around },
+    const responses = new DeadlineResponses(deadline);
+    await requestAroundDeadline({
+      ...{ ids, visitors: VISITORS, responses },
       bases: site.publicUrls,
       from: deadline - 1_000,
       until: deadline + 1_500,
     });
-    print(around.print());
+    print(responses.print());
 
     const wanted = new Set(ids);
     for (;;) {
@@ -52,7 +52,7 @@ export async function dueAtOnce({ runs = INSTANCES }: Options): Promise<boolean>
       print(figures('container removed after the deadline', late('gone')));
       const early = killed.filter((ms) => ms < 0).length;
       print(`${early} before the deadline`);
-      return around.isOnTime && early === 0 && quantile(killed, 0.99) < 1_000;
+      return responses.isOnTime && early === 0 && quantile(killed, 0.99) < 1_000;
     }
   } finally {
     redis.disconnect();

@@ -6,8 +6,8 @@ import { newId } from '@ephemera/domain';
 import { connectRedis, keysOf, redisInstances, redisLeases } from '@ephemera/store';
 import { deploy, print, sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import type { Options } from '../options.ts';
-import { ask, askAround } from './ask.ts';
-import { Around } from './deadline-lateness.ts';
+import { ask, requestAroundDeadline } from './ask.ts';
+import { DeadlineResponses } from './deadline-lateness.ts';
 
 const ROUTES = 10_000;
 const VISITORS = 32;
@@ -44,7 +44,7 @@ export async function routesDue({ runs = ROUTES }: Options): Promise<boolean> {
       );
     }
     const took = Date.now() - began;
-    const known = new Around(Number.POSITIVE_INFINITY);
+    const known = new DeadlineResponses(Number.POSITIVE_INFINITY);
     await everyOne(site.publicUrls, ids, known);
     print(
       `every route requested through every proxy: ${known.answered} answered, others ${JSON.stringify(known.other)}`,
@@ -58,22 +58,22 @@ export async function routesDue({ runs = ROUTES }: Options): Promise<boolean> {
           .map((id) => leases.renew(id, { expiresAt: deadline, shorten: true })),
       );
     }
-    const around = new Around(deadline);
-    await askAround({
-      ...{ ids, visitors: VISITORS, around },
+    const responses = new DeadlineResponses(deadline);
+    await requestAroundDeadline({
+      ...{ ids, visitors: VISITORS, responses },
       bases: site.publicUrls,
       from: deadline - 1_000,
       until: deadline + 2_000,
     });
-    print(around.print());
-    const after = new Around(deadline);
+    print(responses.print());
+    const after = new DeadlineResponses(deadline);
     await everyOne(site.publicUrls, ids, after);
     print(
       `requested again through every proxy: ${after.refused} refused, ${after.answered} answered, others ${JSON.stringify(after.other)}`,
     );
     const all = ids.length * site.publicUrls.length;
     return (
-      around.isOnTime && known.refused === 0 && after.answered === 0 && after.refused > all * 0.9
+      responses.isOnTime && known.refused === 0 && after.answered === 0 && after.refused > all * 0.9
     );
   } finally {
     redis.disconnect();
@@ -86,14 +86,14 @@ export async function routesDue({ runs = ROUTES }: Options): Promise<boolean> {
 async function everyOne(
   bases: readonly string[],
   ids: readonly string[],
-  around: Around,
+  responses: DeadlineResponses,
 ): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: VISITORS });
   const waiting = bases.flatMap((base) => ids.map((id) => ({ base, id })));
   const runner = async () => {
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const sentAt = Date.now();
-      around.note(await ask(agent, next.base, next.id), sentAt, Date.now());
+      responses.record(await ask(agent, next.base, next.id), sentAt, Date.now());
     }
   };
   await Promise.all(Array.from({ length: VISITORS }, runner));
