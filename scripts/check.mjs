@@ -9,6 +9,7 @@ const checks = [
   'packages',
   'reference',
   'unused',
+  'vocabulary',
   'commits',
 ];
 

@@ -107,7 +107,7 @@ test('a machine that was booted anew gets its id back once its heartbeat has exp
   await silence('a', 16_000);
   expect(await start('a', [TWO], 'next boot')).toEqual(registered);
   expect(await networks('a')).toEqual([[TWO]]);
-  // Whoever comes back with the former fingerprint is the stranger now.
+  // The former fingerprint is now the one that is refused.
   expect(await start('a', [ONE])).toMatchObject({ kind: 'taken' });
 });
 

@@ -90,7 +90,7 @@ test('who may create sees, renews and ends what is its own, and nothing else', a
   });
   expect(await status(MAKER, 'POST', `/v1/instances/${own}/renew`, { timeout: 60 })).toBe(200);
   expect(await status(MAKER, 'GET', `/v1/instances/${own}/logs`)).toBe(200);
-  // Somebody else's and one that there is not cannot be told apart.
+  // The instance of another token and an unknown id get the same response.
   const answers = [];
   for (const id of [foreign, unknown]) {
     const answer = await as(MAKER, 'GET', `/v1/instances/${id}`);
