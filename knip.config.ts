@@ -56,7 +56,7 @@ const config: KnipConfig = {
       project,
       vitest,
     },
-    'tests/e2e': { entry: ['screenshots.ts', 'test/unchecked-worker.ts'], project, vitest },
+    'tests/e2e': { entry: ['test/screenshots.ts', 'test/unchecked-worker.ts'], project, vitest },
     'tests/faults': {
       entry: [
         'src/main.ts',

@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { CHROMIUM, TOKEN, deploy, waitFor } from '@ephemera/test-support';
 import { chromium } from 'playwright-core';
 
-// `node tests/e2e/screenshots.ts` makes the pictures in docs/images from a real deployment.
+// `node tests/e2e/test/screenshots.ts` makes the pictures in docs/images from a real deployment.
 
-const images = join(import.meta.dirname, '../../docs/images');
+const images = join(import.meta.dirname, '../../../docs/images');
 const template = 'image: ephemera/demo, port: 8080, tmpfs: { /tmp: 8m }, timeout: 30m';
 const site = await deploy({
   dashboard: true,
