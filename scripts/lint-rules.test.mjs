@@ -15,7 +15,7 @@ function violationsIn(file, code) {
   return new Linter().verify(code, rules, { filename: file }).map(({ message }) => message);
 }
 
-const KEYS = 'Redis keys are named in libs/store alone.';
+const KEYS = 'Only libs/store builds Redis keys.';
 const ENVIRONMENT = "Only an app's config.ts reads the environment.";
 
 test.each([
