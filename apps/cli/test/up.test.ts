@@ -110,7 +110,7 @@ test('--keep leaves the instances to the next start, which does not count them a
   await waitFor('its end', () => containers() === '');
   third.signal('SIGINT');
   await third.ended;
-});
+}, 180_000);
 
 test('Ctrl-C during a start stops all processes', async () => {
   const started = place.up();
