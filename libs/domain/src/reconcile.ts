@@ -120,8 +120,8 @@ function repairForContainer(
   if (container.createdAt >= startedAt) return undefined;
   if (!instance) {
     // An unclaimed instance has no client, so it is removed. The pool starts another.
-    const missed = container.pooled !== 'unclaimed';
-    const alive = container.running && missed && container.expiresAt > startedAt;
+    const hasClient = container.pooled !== 'unclaimed';
+    const alive = container.running && hasClient && container.expiresAt > startedAt;
     return alive ? { kind: 'rebuild', container } : orphan;
   }
   if (isDead(instance.state)) return orphan;

@@ -23,7 +23,8 @@ export interface NetworksRead {
 const MAX_READS = 3;
 
 /**
- * The networks that hosts have registered, in memory. The same rules hold as for routes. Redis
+ * The networks that hosts have registered, in memory. `register.lua` decides which networks a host
+ * gets; this cache only lets a proxy check the address of a route. The same rules hold as for routes. Redis
  * pushes each change, and an entry is leased. While Redis is unavailable, the last known networks
  * serve for the grace period.
  */
