@@ -11,7 +11,7 @@ import { matchesToken, presentedTokens } from './access-token.ts';
  * learn when it started or why it ended. A request with a token is also denied for an unknown or
  * ended id. So a token cannot be used to probe ids.
  */
-export type AccessDecision =
+export type AccessCheck =
   | { readonly kind: 'open' | 'access_denied' }
   | { readonly kind: 'token_presented'; readonly by: 'header' | 'cookie' }
   | { readonly kind: 'token_in_url'; readonly token: string };
@@ -22,7 +22,7 @@ export function checkAccess(
     url = '',
   }: { readonly headers: IncomingHttpHeaders; readonly url?: string | undefined },
   route: Route | undefined,
-): AccessDecision {
+): AccessCheck {
   if (route?.access === undefined) {
     const isLive = route !== undefined && !isDead(route.state) && route.state !== 'draining';
     return { kind: isLive || !presentedTokens(headers, url) ? 'open' : 'access_denied' };

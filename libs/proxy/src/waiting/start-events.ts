@@ -7,7 +7,7 @@ import type { BoundRoute } from '@ephemera/http';
 import { isRedisUnavailable } from '@ephemera/store';
 import type { InstanceStore, RouteCache } from '@ephemera/store';
 import { checkAccess, isFromOwnPage } from '../access/check-access.ts';
-import type { AccessDecision } from '../access/check-access.ts';
+import type { AccessCheck } from '../access/check-access.ts';
 import { abortOnClose } from '../in-flight-requests.ts';
 import { publicRoutes } from '../public-routes.ts';
 import type { Theme } from './theme.ts';
@@ -129,7 +129,7 @@ export function waitingRoutes(waiting: Waiting): BoundRoute[] {
 }
 
 /** Browsers send no `Origin` with a same-origin GET. */
-function mayFollow(decision: AccessDecision, { headers }: IncomingMessage): boolean {
+function mayFollow(decision: AccessCheck, { headers }: IncomingMessage): boolean {
   if (decision.kind === 'token_presented') {
     return decision.by === 'header' || isFromOwnPage('GET', headers, undefined);
   }
