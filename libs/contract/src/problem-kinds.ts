@@ -126,7 +126,7 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
   },
   unintended_request: {
     status: 403,
-    title: 'Not asked for',
+    title: 'Unintended request',
     meaning:
       'The browser marked the request as a prefetch, or as a subresource of a page. Such requests start no instance.',
     action: 'Open the address in a window, or use the control API.',

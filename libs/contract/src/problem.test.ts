@@ -7,7 +7,11 @@ const ID = 'a'.repeat(26);
 const TABLE: readonly (readonly [Failure, status: number, detail: string])[] = [
   [{ kind: 'unauthorized' }, 401, 'A valid token is required: Authorization: Bearer …'],
   [{ kind: 'not_found', what: 'instance of this id' }, 404, 'There is no instance of this id.'],
-  [{ kind: 'method_not_allowed', allow: 'GET, POST' }, 405, 'Allowed: GET, POST.'],
+  [
+    { kind: 'method_not_allowed', allow: 'GET, POST' },
+    405,
+    'This path does not accept the method. Allowed: GET, POST.',
+  ],
   [
     {
       kind: 'invalid',
@@ -46,25 +50,37 @@ const TABLE: readonly (readonly [Failure, status: number, detail: string])[] = [
     410,
     'This instance has ended. Its container exited. The container exited with code 3.',
   ],
-  [{ kind: 'starting', id: ID }, 503, 'The instance is still starting.'],
+  [
+    { kind: 'starting', id: ID },
+    503,
+    'The instance is still starting. Try again in a few seconds.',
+  ],
   [
     { kind: 'not_ready', id: ID },
     409,
-    'The instance is not ready yet, so it has no lease to renew.',
+    'The instance is not ready yet, so it has no lease to renew. Renew it when its state is ready.',
   ],
   [{ kind: 'start_failed', id: ID, message: 'No such image.' }, 502, 'No such image.'],
   [
     { kind: 'upstream_unreachable', id: ID },
     502,
-    'The instance refused the connection or sent an invalid response.',
+    'The instance refused the connection, closed it early, or sent an invalid response. Its log may show the cause.',
   ],
-  [{ kind: 'upstream_timeout', id: ID }, 504, 'The instance did not answer in time.'],
+  [
+    { kind: 'upstream_timeout', id: ID },
+    504,
+    'The instance did not begin its response in time. Try again, or check its log.',
+  ],
   [
     { kind: 'host_unregistered', id: ID, host: 'h2', address: '10.231.1.5' },
     503,
     'The host of this instance has not registered its network. Try again in a few seconds.',
   ],
-  [{ kind: 'full', limit: 'hosts' }, 429, 'No host has capacity for another instance.'],
+  [
+    { kind: 'full', limit: 'hosts' },
+    429,
+    'No host has capacity for another instance. Try again later.',
+  ],
   [{ kind: 'store_unavailable' }, 503, 'Redis is unavailable. Try again in a few seconds.'],
   [{ kind: 'internal' }, 500, 'An internal error occurred. Details are in the log of the server.'],
 ];

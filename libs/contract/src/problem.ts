@@ -40,11 +40,13 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 const LIMITS: Readonly<Record<Limit, string>> = {
-  hosts: 'No host has capacity for another instance.',
-  template: 'This template has reached its maximum number of instances.',
-  queue: 'There is no capacity for another instance, and the queue is full.',
-  address: 'This address has reached its maximum number of instances.',
-  token: 'This token has reached its maximum number of instances.',
+  hosts: 'No host has capacity for another instance. Try again later.',
+  template: 'This template has reached its maximum number of instances. Try again later.',
+  queue: 'There is no capacity for another instance, and the queue is full. Try again later.',
+  address:
+    'This address has reached its maximum number of instances. End one of them, or try again later.',
+  token:
+    'This token has reached its maximum number of instances. End one of them, or try again later.',
 };
 
 const UNINTENDED = {
@@ -54,9 +56,9 @@ const UNINTENDED = {
 };
 
 const LINKS = {
-  invalid: 'The signature of this link is invalid.',
-  expired: 'This link has expired.',
-  used: 'This link has already started its maximum number of instances.',
+  invalid: 'The signature of this link is invalid. Ask the operator for a new one.',
+  expired: 'This link has expired. Ask the operator for a new one.',
+  used: 'This link has already started its maximum number of instances. Ask the operator for a new one.',
 };
 
 /** Seconds after which a client may retry when there is no capacity. */
@@ -74,11 +76,14 @@ export function problemOf(failure: Failure): ProblemAnswer {
         'www-authenticate': `Bearer realm="ephemera", error="insufficient_scope", scope="${failure.needs}"`,
       });
     case 'access_denied':
-      return answer(failure, 'There is no such instance, or this client has no access to it.');
+      return answer(
+        failure,
+        'There is no such instance, or this client has no access to it. Open its link with the token once, or send Ephemera-Token.',
+      );
     case 'not_found':
       return answer(failure, `There is no ${failure.what}.`);
     case 'method_not_allowed':
-      return answer(failure, `Allowed: ${failure.allow}.`, {
+      return answer(failure, `This path does not accept the method. Allowed: ${failure.allow}.`, {
         allow: failure.allow,
       });
     case 'invalid':
@@ -103,17 +108,26 @@ export function problemOf(failure: Failure): ProblemAnswer {
         { reason: failure.reason },
       );
     case 'starting':
-      return answer(failure, 'The instance is still starting.', {
+      return answer(failure, 'The instance is still starting. Try again in a few seconds.', {
         'retry-after': '2',
       });
     case 'paused':
-      return answer(failure, 'The instance is paused. Resume it first.');
+      return answer(
+        failure,
+        `The instance is paused. Resume it with POST /v1/instances/${failure.id}/resume of the control API.`,
+      );
     case 'not_ready':
-      return answer(failure, 'The instance is not ready yet, so it has no lease to renew.');
+      return answer(
+        failure,
+        'The instance is not ready yet, so it has no lease to renew. Renew it when its state is ready.',
+      );
     case 'start_failed':
       return answer(failure, failure.message);
     case 'upstream_unreachable':
-      return answer(failure, 'The instance refused the connection or sent an invalid response.');
+      return answer(
+        failure,
+        'The instance refused the connection, closed it early, or sent an invalid response. Its log may show the cause.',
+      );
     case 'host_unregistered':
       return answer(
         failure,
@@ -121,7 +135,10 @@ export function problemOf(failure: Failure): ProblemAnswer {
         { 'retry-after': '5' },
       );
     case 'upstream_timeout':
-      return answer(failure, 'The instance did not answer in time.');
+      return answer(
+        failure,
+        'The instance did not begin its response in time. Try again, or check its log.',
+      );
     case 'full':
       return answer(
         failure,
@@ -140,7 +157,10 @@ export function problemOf(failure: Failure): ProblemAnswer {
     case 'unintended_request':
       return answer(failure, UNINTENDED[failure.reason]);
     case 'link_needed':
-      return answer(failure, 'A signed link is required to start an instance of this template.');
+      return answer(
+        failure,
+        'A signed link is required to start an instance of this template. Ask the operator for one.',
+      );
     case 'link_refused':
       return answer(failure, LINKS[failure.reason]);
     case 'work_needed':
@@ -151,9 +171,15 @@ export function problemOf(failure: Failure): ProblemAnswer {
         { challenge: failure.challenge, bits: failure.bits },
       );
     case 'work_used':
-      return answer(failure, 'This proof of work has already started an instance.');
+      return answer(
+        failure,
+        'This proof of work has already started an instance. Request a new challenge.',
+      );
     case 'key_reused':
-      return answer(failure, 'This Idempotency-Key was used before with another request.');
+      return answer(
+        failure,
+        'This Idempotency-Key was used before with another request. Use a new key.',
+      );
     case 'conflict':
       return answer(failure, failure.detail);
     case 'host_unavailable':

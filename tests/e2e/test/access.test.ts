@@ -83,7 +83,8 @@ test('a link starts its number of instances on any replica, and an altered link 
   const refused = answers.find(({ status }) => status === 403);
   expect(await refused?.json()).toMatchObject({
     type: 'urn:ephemera:problem:link_refused',
-    detail: 'This link has already started its maximum number of instances.',
+    detail:
+      'This link has already started its maximum number of instances. Ask the operator for a new one.',
   });
   const id = await answers.find(({ status }) => status === 200)?.text();
   expect(await (await site.api('GET', `/v1/instances/${id ?? ''}`)).json()).toMatchObject({

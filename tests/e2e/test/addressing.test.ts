@@ -82,7 +82,9 @@ test('a port that the template does not list answers 404 even if the container l
   for (const port of ['7000', '22', 'ssh', '09229', 'constructor']) {
     const refused = await askHost(`${port}-${id}`, '/page');
     expect(refused.status).toBe(404);
-    expect(JSON.parse(refused.body)).toMatchObject({ detail: 'There is no such port.' });
+    expect(JSON.parse(refused.body)).toMatchObject({
+      detail: 'There is no port with this name or number in the template.',
+    });
   }
   const handshake = {
     connection: 'Upgrade',

@@ -207,7 +207,7 @@ export abstract class RoutedRequest {
   #toUpstream(route: ReadyRoute, deadline: number): void {
     const port = choosePort(route, this.request.address.port);
     if (port === undefined) {
-      this.fail({ kind: 'not_found', what: 'such port' });
+      this.fail({ kind: 'not_found', what: 'port with this name or number in the template' });
       return;
     }
     const pool = this.context.pools.poolOf(this.id, route, deadline);
