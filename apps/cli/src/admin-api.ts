@@ -44,7 +44,9 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     const headers = new Headers(init.headers);
     if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
     return await fetch(new URL(path, baseUrl), { ...init, headers }).catch((error: unknown) => {
-      throw new BootError(`No control API answers at ${baseUrl} (${reasonOf(error)}).`);
+      throw new BootError(
+        `No control API answers at ${baseUrl} (${reasonOf(error)}). Start Ephemera, or set EPHEMERA_ADMIN_URL.`,
+      );
     });
   }
   async function call(

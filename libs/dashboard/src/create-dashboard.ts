@@ -46,7 +46,7 @@ async function startDashboard(
   const keys = keysOf(config.namespace);
 
   const redis = connectRedis(config.redis, 'request', (error) =>
-    logger.warn({ err: error }, 'redis fault'),
+    logger.warn({ err: error }, 'Redis connection error; reconnecting'),
   );
   shutdown.onShutdown('redis', () => redis.disconnect());
   await requireRedis(redis, config.redis);

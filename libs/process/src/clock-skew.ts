@@ -8,7 +8,11 @@ import type { Registry } from './metrics.ts';
  */
 export function logClockSkew(logger: Logger, skewMs: number, isSkewed: boolean): void {
   const seconds = Math.round(skewMs) / 1000;
-  if (isSkewed) logger.warn({ seconds }, 'the local clock differs from the Redis clock');
+  if (isSkewed)
+    logger.warn(
+      { seconds },
+      'the local clock differs from the Redis clock; synchronize both with NTP',
+    );
   else logger.info({ seconds }, 'the local clock agrees with the Redis clock again');
 }
 

@@ -15,8 +15,10 @@ export async function listen(
     server.once('error', (error: NodeJS.ErrnoException) => {
       const where = `${options.host}:${options.port}`;
       const reason =
-        error.code === 'EADDRINUSE' ? 'the port is in use' : (error.code ?? error.message);
-      reject(new BootError(`cannot listen on ${where}: ${reason}`));
+        error.code === 'EADDRINUSE'
+          ? 'the port is in use. Stop the process that uses it, or set another port'
+          : (error.code ?? error.message);
+      reject(new BootError(`Cannot listen on ${where}: ${reason}.`));
     });
     server.listen(options, resolve);
   });

@@ -41,7 +41,7 @@ export function createShutdown(logger: Logger): Shutdown {
       try {
         await Promise.race([release(), timeout]);
       } catch (error) {
-        logger.error({ err: error, what }, 'release failed');
+        logger.error({ err: error, what }, 'shutdown step failed; continuing with the next');
       } finally {
         clearTimeout(timer);
       }

@@ -129,7 +129,8 @@ async function startProxy(
   shutdown.onShutdown('templates', () => templates.close());
   const keys = keysOf(config.namespace);
 
-  const onError = (error: Error) => logger.warn({ err: error }, 'redis fault');
+  const onError = (error: Error) =>
+    logger.warn({ err: error }, 'Redis connection error; reconnecting');
   const redis = connectRedis(config.redis, 'request', onError);
   shutdown.onShutdown('redis', () => redis.disconnect());
   await requireRedis(redis, config.redis);
@@ -185,7 +186,9 @@ async function startProxy(
   const resync = setInterval(() => void syncIfLost(), SYNC_POOLS_INTERVAL_MS);
   shutdown.onShutdown('pools', () => clearInterval(resync));
   templates.onChange(() => {
-    publish().catch((error: unknown) => logger.warn({ err: error }, 'pool specs not synced'));
+    publish().catch((error: unknown) =>
+      logger.warn({ err: error }, 'pool specs not written to Redis; send SIGHUP to try again'),
+    );
   });
   const starter = {
     ...jobs,
@@ -197,7 +200,8 @@ async function startProxy(
       const { host, address = '' } = instance;
       return (await routes.isRegistered(host, address).catch(() => true)) && isReachable(instance);
     },
-    onError: (error: unknown) => logger.warn({ err: error }, 'claim clean-up failed'),
+    onError: (error: unknown) =>
+      logger.warn({ err: error }, 'clean-up after a claim failed; reconciliation repairs it'),
     get templates() {
       return templates.current;
     },
@@ -307,7 +311,7 @@ async function startProxy(
     try {
       if ((await pools.listPoolSpecs()).length === 0) await publish();
     } catch (error) {
-      logger.warn({ err: error }, 'pool specs not synced');
+      logger.warn({ err: error }, 'pool specs not written to Redis; trying again in 30 s');
     }
   }
 }

@@ -95,7 +95,9 @@ export async function requireRedis(redis: Redis, address: string | RedisAddress)
   } catch (error) {
     redis.disconnect();
     const reason = error instanceof Error ? error.message : String(error);
-    throw new BootError(`Redis does not answer at ${withoutPassword(url)}: ${reason}`);
+    throw new BootError(
+      `Redis does not answer at ${withoutPassword(url)}: ${reason}. Start Redis, or set EPHEMERA_REDIS_URL.`,
+    );
   } finally {
     clearTimeout(timer);
     redis.off('error', note);

@@ -156,14 +156,17 @@ async function startWorker(
   const { namespace } = config;
   const keys = keysOf(namespace);
 
-  const onRedisError = (error: Error) => logger.warn({ err: error }, 'redis fault');
+  const onRedisError = (error: Error) =>
+    logger.warn({ err: error }, 'Redis connection error; reconnecting');
   const redis = connectRedis(config.redis, 'job', onRedisError);
   shutdown.onShutdown('redis', () => redis.quit());
   await requireRedis(redis, config.redis);
 
   const docker = dependencies.connectDocker(config.dockerHost);
   await withDeadline('ping', DEFAULT_TIMEOUT_MS, docker.ping()).catch((error: unknown) => {
-    throw new BootError(`Docker does not answer at ${config.dockerHost}: ${daemonMessage(error)}`);
+    throw new BootError(
+      `Docker does not answer at ${config.dockerHost}: ${daemonMessage(error)}. Start the Docker Engine, or set DOCKER_HOST.`,
+    );
   });
   await requireLimits(docker);
   const host = config.hostId ?? (await hostName(docker));

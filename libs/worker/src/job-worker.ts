@@ -24,7 +24,7 @@ export function startJobWorker<Data, Result>(
 ): Worker<Data, Result> {
   const worker = new Worker<Data, Result>(queue, process, { ...WORKER_OPTIONS, ...options });
   // Without a listener, an `error` event would end the process.
-  worker.on('error', (error) => logger.warn({ err: error }, 'queue error'));
+  worker.on('error', (error) => logger.warn({ err: error, queue: worker.name }, 'queue error'));
   worker.on('failed', (job, error) => {
     const { id, generation } = (job?.data ?? {}) as { id?: string; generation?: number };
     logger.warn({ err: error, id, generation, queue: worker.name }, 'job attempt failed');

@@ -25,7 +25,9 @@ export const run = buildCommand({
     const { id, status, url, link = url } = instance;
     if (flags.wait && status.state !== 'ready') {
       const reason = status.message === undefined ? '' : `: ${status.message}`;
-      throw new BootError(`${id} is ${status.state}, not ready${reason}.`);
+      throw new BootError(
+        `${id} is ${status.state}, not ready${reason}.\nWatch it with: ephemera get ${id}`,
+      );
     }
     print({ text: `${id}  ${link}`, json: instance, quiet: id });
   },
