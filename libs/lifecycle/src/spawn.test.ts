@@ -135,7 +135,8 @@ describe('a start that fails', () => {
     const { id, expiresAt } = instance;
     expect(await host.spawn(instance)).toEqual({
       kind: 'failed',
-      message: 'It did not answer on port 8080 within 4 s.',
+      message:
+        'It did not answer on port 8080 within 4 s. It must listen on this port on all interfaces; otherwise change port or ready.within of the template.',
     });
     // Shortly before its kill job would end it without a reason.
     expect(host.clock.now()).toBeGreaterThanOrEqual(expiresAt - 2_000);

@@ -1,5 +1,5 @@
 import { killDelay } from '@ephemera/domain';
-import type { Instance } from '@ephemera/domain';
+import type { Instance, Template } from '@ephemera/domain';
 import { exitMessage, kill } from './kill.ts';
 import type { OnKilled } from './kill.ts';
 import { ContainerStartError } from './ports.ts';
@@ -132,13 +132,28 @@ async function untilServing(
       lookedAt = now;
     }
     if (isLast) {
-      const waited = Math.round(timeoutMs / 1000);
-      const text = `It did not answer on port ${instance.template.port} within ${waited} s.`;
+      const text = unreadyMessage(instance.template);
       throw new ContainerStartError(await withLog(containers, containerId, text));
     }
     await pause(wait);
     wait = Math.min(wait * 2, MAX_PAUSE_MS);
   }
+}
+
+/** The message for an application that never passed its readiness probe. */
+function unreadyMessage({ port, ready }: Template): string {
+  const seconds = Math.round(ready.within / 1000);
+  if (ready.kind === 'tcp') {
+    return (
+      `It did not answer on port ${port} within ${seconds} s. It must listen on this port on all ` +
+      'interfaces; otherwise change port or ready.within of the template.'
+    );
+  }
+  const statuses = ready.status.map(([from, to]) => (from === to ? from : `${from}–${to}`));
+  return (
+    `It did not answer GET ${ready.path} on port ${port} with status ${statuses.join(', ')} within ` +
+    `${seconds} s. Change ready.http, port or ready.within of the template.`
+  );
 }
 
 async function withLog(containers: Containers, containerId: string, text: string): Promise<string> {
