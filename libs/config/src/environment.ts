@@ -23,7 +23,11 @@ export class ConfigError extends BootError {
 type OfUnknown = (at: readonly PropertyKey[]) => string;
 
 /** Converts the errors of zod to issues with dotted paths. */
-export function issuesOf(error: z.ZodError, ofUnknown: OfUnknown = () => 'unknown field'): Issue[] {
+export function issuesOf(
+  error: z.ZodError,
+  ofUnknown: OfUnknown = () =>
+    'unknown field; docs/reference/configuration.md lists the known ones',
+): Issue[] {
   return error.issues.flatMap((issue) => issuesIn(issue, [], ofUnknown));
 }
 

@@ -124,10 +124,21 @@ test.each([
     ['templates.demo.stopGrace: "-5s" is not a duration such as 90s, 30m, 2h'],
   ],
   [demo('limits: {memory: 1m}'), ['templates.demo.limits.memory: must be at least 6m']],
-  [demo('privileged: true'), ['templates.demo.privileged: unknown field']],
-  [demo('volumes: [/:/host]'), ['templates.demo.volumes: unknown field']],
+  [
+    demo('privileged: true'),
+    [
+      'templates.demo.privileged: unknown field; docs/reference/configuration.md lists the known ones',
+    ],
+  ],
+  [
+    demo('volumes: [/:/host]'),
+    ['templates.demo.volumes: unknown field; docs/reference/configuration.md lists the known ones'],
+  ],
   [`default: x\n${demo()}`, ['default: "x" is not a template; templates: demo']],
-  [`${demo()}\nother: 1`, ['other: unknown field']],
+  [
+    `${demo()}\nother: 1`,
+    ['other: unknown field; docs/reference/configuration.md lists the known ones'],
+  ],
 ])('%s', (text, expected) => {
   expect(issuesOf(text)).toEqual(expected);
 });

@@ -54,7 +54,10 @@ test('an invalid file is logged and changes nothing; once corrected, it is reloa
   await writeFile(path, 'templates: { demo: { image: ephemera/demo, prot: 8080 } }');
   await eventually(() => faults.length).toBe(1);
   expect(faults[0]).toEqual([
-    { path: 'templates.demo.prot', detail: 'unknown field' },
+    {
+      path: 'templates.demo.prot',
+      detail: 'unknown field; docs/reference/configuration.md lists the known ones',
+    },
     { path: 'templates.demo.port', detail: 'give either port or ports' },
   ]);
   expect(timeout()).toBe(10_000);
