@@ -24,9 +24,9 @@ const MAX_READS = 3;
 
 /**
  * The networks that hosts have registered, in memory. `register.lua` decides which networks a host
- * gets; this cache only lets a proxy check the address of a route. The same rules hold as for routes. Redis
- * pushes each change, and an entry is leased. While Redis is unavailable, the last known networks
- * serve for the grace period.
+ * gets; this cache only lets a proxy check the address of a route. The same rules hold as for
+ * routes. Redis pushes each change, and an entry is leased. While Redis is unavailable, the last
+ * known networks serve for the grace period.
  */
 export class HostNetworks {
   readonly #reader: Pick<RouteReader, 'read'>;
