@@ -32,8 +32,8 @@ export function readAddress(address: string | RedisAddress): {
 /**
  * `request`: commands fail at once while Redis is unavailable; for code that serves a client.
  * `job`: commands wait until Redis is back; for code that processes queue jobs.
- * `watch`: blocking reads have no timeout of their own, and fail at once when the connection is
- * lost.
+ * `watch`: commands have no timeout, because blocking reads wait; they fail at once when the
+ * connection is lost.
  */
 export type ConnectionProfile = 'request' | 'job' | 'watch';
 
