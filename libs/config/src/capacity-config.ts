@@ -10,7 +10,8 @@ function isCron(text: string): boolean {
   } catch {
     return false;
   }
-  return text.trim().split(/\s+/).length === 5;
+  // `H` is a random value for each process, so replicas would disagree.
+  return text.trim().split(/\s+/).length === 5 && !/(?<![A-Z])H(?![A-Z])/i.test(text);
 }
 
 const max = z.int({ error: 'must be a whole number' }).min(1, 'must be at least 1').max(1_000_000);

@@ -236,3 +236,16 @@ test('an unreadable file is reported with its path', () => {
     '/nowhere/ephemera.yml cannot be used:\n  (whole): cannot be read (ENOENT)',
   );
 });
+
+test.each(['50 8 * * 1-5', '*/5 * * * *', '0 9 * MAR-MAY MON'])('%s is a schedule', (cron) => {
+  const text = `templates: {a: {image: a, port: 80, schedule: [{cron: '${cron}', ready: 2, for: 1h}]}}`;
+  expect(parseTemplates(text).templates.get('a')?.schedule[0]?.cron).toBe(cron);
+});
+
+test.each(['61 8 * * *', 'H 8 * * *', '0 50 8 * * 1-5', '50 8 * *', 'soon'])(
+  '%s is not a schedule',
+  (cron) => {
+    const text = `templates: {a: {image: a, port: 80, schedule: [{cron: '${cron}', ready: 2, for: 1h}]}}`;
+    expect(() => parseTemplates(text)).toThrow(/schedule\.0\.cron: must be a cron expression/);
+  },
+);

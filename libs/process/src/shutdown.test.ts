@@ -47,7 +47,7 @@ test('once a release has timed out, the others get little time', async () => {
   const hang = () => new Promise(() => undefined);
   const released: string[] = [];
   shutdown.onShutdown('last', () => released.push('last'));
-  for (const what of ['queues', 'registration']) shutdown.onShutdown(what, hang, 600_000);
+  for (const what of ['queues', 'registration']) shutdown.onShutdown(what, hang);
   shutdown.onShutdown('jobs', hang, 20);
   await shutdown.stop();
   expect(released).toEqual(['last']);

@@ -6,7 +6,8 @@ export interface Shutdown {
   readonly stopping: boolean;
   /**
    * Registers a release. The last registered runs first.
-   * @param timeoutMs time after which the next release starts
+   * @param timeoutMs time after which the next release starts; by default 30 s, and less once
+   * another release has timed out
    */
   onShutdown(what: string, release: () => unknown, timeoutMs?: number): void;
   /** Runs all releases. */
@@ -17,14 +18,14 @@ export interface Shutdown {
 const RELEASE_TIMEOUT_MS = 30_000;
 
 /**
- * Timeout of each further release once one has timed out, milliseconds. Most releases wait for the
- * same service: without Redis, ten of them would take five minutes.
+ * Default timeout once a release has timed out, milliseconds. Most releases wait for the same
+ * service: without Redis, ten of them would take five minutes.
  */
-const FURTHER_TIMEOUT_MS = 1_000;
+const FURTHER_TIMEOUT_MS = 3_000;
 
 /** Creates the stack of releases. A release that fails or hangs does not prevent the others. */
 export function createShutdown(logger: Logger): Shutdown {
-  const stack: { what: string; release: () => unknown; timeoutMs: number }[] = [];
+  const stack: { what: string; release: () => unknown; timeoutMs: number | undefined }[] = [];
   let stopped: Promise<void> | undefined;
 
   const releaseAll = async (): Promise<void> => {
@@ -36,7 +37,8 @@ export function createShutdown(logger: Logger): Shutdown {
           hasTimedOut = true;
           reject(new Error('timed out'));
         };
-        timer = setTimeout(timeOut, hasTimedOut ? FURTHER_TIMEOUT_MS : timeoutMs);
+        const byDefault = hasTimedOut ? FURTHER_TIMEOUT_MS : RELEASE_TIMEOUT_MS;
+        timer = setTimeout(timeOut, timeoutMs ?? byDefault);
       });
       try {
         await Promise.race([release(), timeout]);
@@ -52,7 +54,7 @@ export function createShutdown(logger: Logger): Shutdown {
     get stopping() {
       return stopped !== undefined;
     },
-    onShutdown(what, release, timeoutMs = RELEASE_TIMEOUT_MS) {
+    onShutdown(what, release, timeoutMs) {
       stack.push({ what, release, timeoutMs });
     },
     stop() {

@@ -201,7 +201,9 @@ export async function deliver(
  * After `whsec_`, a secret is base64, as in Standard Webhooks. Any other secret is used as text.
  */
 function signerOf(secret: string): Signer {
-  return secret.startsWith('whsec_') ? new Signer(secret) : new Signer(secret, { format: 'raw' });
+  return secret.startsWith('whsec_')
+    ? new Signer(secret)
+    : new Signer(Buffer.from(secret), { format: 'raw' });
 }
 
 function reasonOf(error: unknown): string {

@@ -29,7 +29,7 @@ test('a replica whose public port is not open is not ready', { timeout: 60_000 }
   let asked = 0;
   for (; failure === undefined; asked++) expect(await reaches(adminPort)).toBe(false);
   await start;
-  expect((failure as Error).message).toContain('cannot listen');
+  expect((failure as Error).message).toContain('Cannot listen');
   expect(asked).toBeGreaterThan(10);
 });
 

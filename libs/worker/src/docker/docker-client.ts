@@ -35,13 +35,13 @@ export const START_TIMEOUT_MS = 60_000;
  * @param what name of the call, for the error
  * @throws DaemonTimeout
  */
-export function withDeadline<T>(
+export async function withDeadline<T>(
   what: string,
   ms: number,
   call: Promise<T> | ((signal: AbortSignal) => Promise<T>),
 ): Promise<T> {
   const abort = new AbortController();
-  return pTimeout(typeof call === 'function' ? call(abort.signal) : call, {
+  return await pTimeout(typeof call === 'function' ? call(abort.signal) : call, {
     milliseconds: ms,
     fallback() {
       abort.abort();
