@@ -5,16 +5,16 @@ import { limitConcurrency } from './concurrency-limit.ts';
 test('calls beyond the limit wait in order, and `last` calls run after all others', async () => {
   const through = limitConcurrency(2);
   const startedNames: string[] = [];
-  const killRequests = new Map<string, () => void>();
+  const finish = new Map<string, () => void>();
   const work = (name: string, last?: 'last') =>
     through(() => {
       startedNames.push(name);
-      return new Promise<void>((resolve) => killRequests.set(name, resolve));
+      return new Promise<void>((resolve) => finish.set(name, resolve));
     }, last);
   const all = [work('a'), work('b'), work('pool', 'last'), work('c'), work('d')];
   for (const name of ['a', 'b', 'c', 'd', 'pool']) {
     await turn();
-    killRequests.get(name)?.();
+    finish.get(name)?.();
   }
   await Promise.all(all);
   expect(startedNames).toEqual(['a', 'b', 'c', 'd', 'pool']);

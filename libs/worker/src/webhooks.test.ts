@@ -142,8 +142,8 @@ test('no event is missed after the webhooks are started', async () => {
 
 test('a webhook receives only the events of its filters', async () => {
   const { received, url } = await receiver(() => 200);
-  const killRequests = { name: 'ends', url, events: ['gone'] as const, templates: ['b'] };
-  const { life, start, queue } = await open([killRequests]);
+  const webhook = { name: 'ends', url, events: ['gone'] as const, templates: ['b'] };
+  const { life, start, queue } = await open([webhook]);
   start();
   await life('a');
   const id = await life('b');

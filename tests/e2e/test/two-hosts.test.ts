@@ -133,12 +133,10 @@ beforeAll(async () => {
   two = await Host.start('h2');
   cleanUps.unshift(() => two.stop());
   // A virtual cable between the machines.
-  const principal = two.run('sh', '-c', 'echo there && exec sleep infinity');
-  await waitFor('a process in the second network namespace', () =>
-    principal.log().includes('there'),
-  );
+  const sleeper = two.run('sh', '-c', 'echo there && exec sleep infinity');
+  await waitFor('a process in the second network namespace', () => sleeper.log().includes('there'));
   await host.machine.hostSays(
-    `ip link add cable type veth peer name cable netns ${principal.child.pid} &&
+    `ip link add cable type veth peer name cable netns ${sleeper.child.pid} &&
     ip address add 192.0.2.1/30 dev cable && ip link set cable up`,
   );
   await two.machine.hostSays('ip address add 192.0.2.2/30 dev cable && ip link set cable up');

@@ -56,12 +56,12 @@ export async function startOwnMachine(options: OwnMachineOptions = {}): Promise<
   const names = { host: `eph-h-${key}`, world: `eph-w-${key}` };
   const netOf = (place: 'host' | 'world') => `--net=/var/run/netns/${names[place]}`;
   const children: ChildProcess[] = [];
-  let principal: ChildProcess | undefined;
+  let mountHolder: ChildProcess | undefined;
 
   const inside = (place: Place): string[] => {
     if (typeof place === 'number') return [`--net=/proc/${place}/ns/net`];
     if (place === 'world') return [netOf(place)];
-    return ['--target', String(principal?.pid), '--net', '--mount'];
+    return ['--target', String(mountHolder?.pid), '--net', '--mount'];
   };
   const shell = async (place: Place, script: string): Promise<string> => {
     const command = [...inside(place), '/bin/sh', '-c', script];
@@ -72,7 +72,7 @@ export async function startOwnMachine(options: OwnMachineOptions = {}): Promise<
     // A killed dockerd leaves the shims of its containers in the network namespace of the machine.
     const left = `for pid in $(ip netns pids ${names.host}); do pkill -9 -P $pid; kill -9 $pid; done`;
     await run('sh', ['-c', left]).catch(() => undefined);
-    await endProcess(principal);
+    await endProcess(mountHolder);
     for (const name of Object.values(names)) {
       await run('ip', ['netns', 'del', name]).catch(() => undefined);
     }
@@ -84,7 +84,7 @@ export async function startOwnMachine(options: OwnMachineOptions = {}): Promise<
     await writeFile(resolvConf, options.resolvConf ?? 'nameserver 192.0.2.1\n');
     for (const name of Object.values(names)) await run('ip', ['netns', 'add', name]);
     const hold = ['unshare', '--mount', 'sh', '-c', HOLD, 'sh', resolvConf];
-    principal = await startHolder([netOf('host'), ...hold]);
+    mountHolder = await startHolder([netOf('host'), ...hold]);
     const world = (options.world ?? []).map((text) => `ip address add ${text}/32 dev lo`);
     await shell(
       'host',

@@ -58,8 +58,8 @@ test('a waiting chunk stays in order, also before the end of the body', async ()
     for (const client of clients) client.send(bytes);
     await new Promise((resolve) => setImmediate(resolve));
   }
-  const killRequests = () => attacked.received.match(/\r\n0\r\n\r\n/g) ?? [];
-  await waitFor('all to come', () => pieces().length === 40 * 50 && killRequests().length === 40);
+  const lastChunks = () => attacked.received.match(/\r\n0\r\n\r\n/g) ?? [];
+  await waitFor('all to come', () => pieces().length === 40 * 50 && lastChunks().length === 40);
   for (const { received } of attacked.connections) {
     expect(received.slice(received.indexOf('3\r\n<0>'))).toBe(`${chunks.join('')}0\r\n\r\n`);
   }

@@ -63,8 +63,8 @@ test('concurrent calls create one network, and later calls find it', async () =>
 });
 
 test('uses the next subnet if one is in use', async () => {
-  const [text, two] = [namespaceOfItsOwn(), namespaceOfItsOwn()];
-  const networks = [await ensureNetwork(docker, text), await ensureNetwork(docker, two)];
+  const [one, two] = [namespaceOfItsOwn(), namespaceOfItsOwn()];
+  const networks = [await ensureNetwork(docker, one), await ensureNetwork(docker, two)];
   expect(new Set(networks.map(({ subnet }) => subnet)).size).toBe(2);
   expect(new Set(networks.map(({ bridge }) => bridge)).size).toBe(2);
 });
