@@ -26,7 +26,7 @@ test('shows the instance, its delayed kill job, and the completed kill job', asy
   await page.getByRole('button', { name: /log in/i }).click();
   await page.waitForURL(/\/instances/);
 
-  const made = await site.api('POST', '/v1/instances', { timeout: 20 }, { prefer: 'wait=30' });
+  const made = await site.api('POST', '/v1/instances', { timeout: 45 }, { prefer: 'wait=30' });
   const { id, status } = (await made.json()) as { id: string; status: { state: string } };
   expect(status.state).toBe('ready');
   await page.reload();
@@ -46,7 +46,7 @@ test('shows the instance, its delayed kill job, and the completed kill job', asy
 
   await page.goto(kills('completed'));
   // bull-board polls for updates.
-  await page.getByText(id).first().waitFor({ timeout: 60_000 });
+  await page.getByText(id).first().waitFor({ timeout: 90_000 });
   expect(await page.locator('body').innerText()).toContain(id);
   const left = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;
   expect(left).toMatchObject({ status: { state: 'gone', reason: 'ttl' } });

@@ -115,7 +115,10 @@ test('a paused instance is killed at its ceiling', async () => {
   });
   expect(dead.reason).toBe('ttl');
   expect((await visit(id)).status).toBe(410);
-  expect(await docker('ps', '-aq', '--filter', `label=ephemera.instance=${id}`)).toEqual([]);
+  // Reconciliation may remove it at the same time. Docker then answers 409 before it is gone.
+  await waitFor('the removal of the container', async () => {
+    return (await docker('ps', '-aq', '--filter', `label=ephemera.instance=${id}`)).length === 0;
+  });
   expect((await post(id, 'resume')).status).toBe(410);
   expect((await post('a'.repeat(26), 'pause')).status).toBe(404);
 });
