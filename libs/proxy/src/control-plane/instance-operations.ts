@@ -117,7 +117,7 @@ async function suspendInstance(
 export interface LogPorts {
   readonly instances: Pick<InstanceStore, 'get'>;
   readonly hostRpc: HostRpc;
-  readonly logArchive: LogArchive;
+  readonly logArchive: Pick<LogArchive, 'read'>;
 }
 
 /** The pause between two reads, ms. It grows while the log has no new lines. */

@@ -17,10 +17,10 @@ import type { Starter } from '../starting/start-instance.ts';
 
 export interface InstancesApi {
   readonly starter: Starter;
-  readonly instances: InstanceStore;
+  readonly instances: Pick<InstanceStore, 'get' | 'list' | 'now'>;
   readonly killPorts: RequestKillPorts;
   readonly renewPorts: RenewPorts;
-  readonly routes: RouteCache;
+  readonly routes: Pick<RouteCache, 'waitFor'>;
   readonly rates: Rates;
   readonly logger: Logger;
 }

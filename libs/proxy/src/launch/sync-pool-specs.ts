@@ -2,7 +2,40 @@ import { poolSpecFor } from '@ephemera/lifecycle';
 import type { Pools } from '@ephemera/lifecycle';
 import type { Refills } from '@ephemera/queue';
 import type { TemplateSet } from '@ephemera/config';
-import type { Logger } from '@ephemera/process';
+import type { Logger, Shutdown } from '@ephemera/process';
+
+interface PoolSpecPorts {
+  readonly pools: Pick<Pools, 'setPoolSpecs' | 'listPoolSpecs'>;
+  readonly refills: Pick<Refills, 'schedule' | 'request'>;
+}
+
+/** How often the proxy checks that Redis still has the pool specs, milliseconds. */
+const SYNC_INTERVAL_MS = 30_000;
+
+/**
+ * Publishes the pool specs now, after each change of the templates, and after Redis has lost its
+ * data.
+ * @throws the error of Redis, if the first write fails
+ */
+export async function keepPoolSpecs(
+  ports: PoolSpecPorts,
+  templates: { readonly current: TemplateSet; onChange(listener: () => void): void },
+  urlOf: (id: string) => string,
+  { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
+): Promise<void> {
+  const sync = () => syncPoolSpecs(ports, templates.current, urlOf, logger);
+  const syncIfLost = async () => {
+    if ((await ports.pools.listPoolSpecs()).length === 0) await sync();
+  };
+  const orWarn = (synced: Promise<void>, next: string) =>
+    void synced.catch((error: unknown) =>
+      logger.warn({ err: error }, `pool specs not written to Redis; ${next}`),
+    );
+  await sync();
+  const resync = setInterval(() => orWarn(syncIfLost(), 'trying again in 30 s'), SYNC_INTERVAL_MS);
+  shutdown.onShutdown('pools', () => clearInterval(resync));
+  templates.onChange(() => orWarn(sync(), 'send SIGHUP to try again'));
+}
 
 /**
  * Publishes the pool specs, and when to scale, to the workers: they do not read the templates. Warm
@@ -10,11 +43,8 @@ import type { Logger } from '@ephemera/process';
  * that started last sets it, and logs a warning if another replica had a different one; that
  * replica then hands out no warm instances.
  */
-export async function syncPoolSpecs(
-  ports: {
-    readonly pools: Pick<Pools, 'setPoolSpecs' | 'listPoolSpecs'>;
-    readonly refills: Pick<Refills, 'schedule' | 'request'>;
-  },
+async function syncPoolSpecs(
+  ports: PoolSpecPorts,
   { templates }: TemplateSet,
   urlOf: (id: string) => string,
   logger: Pick<Logger, 'warn'>,
