@@ -1,5 +1,6 @@
 import { dueAt, isDead } from '@ephemera/domain';
 import type { OnKilled } from './kill.ts';
+import { DEAD_HOST_GRACE_MS, HOST_DEAD_AFTER_MS } from './limits.ts';
 import type { Instances } from './ports.ts';
 
 export interface ExpireInstancesPorts {
@@ -11,11 +12,6 @@ export interface ExpireInstancesPorts {
   };
   readonly onKilled?: OnKilled | undefined;
 }
-
-/** A host without a heartbeat for this long is dead, milliseconds. */
-const DEAD_AFTER_MS = 60_000;
-/** How long after its deadline an instance of a dead host is finalized, milliseconds. */
-const GRACE = 30_000;
 
 /**
  * Finalizes the instances of dead hosts after their deadlines, so that they release capacity and
@@ -30,11 +26,11 @@ export async function expireInstancesOfDeadHosts({
   const now = await instances.now();
   const finalized: string[] = [];
   for (const { host, seenAt } of await hosts.hostStatuses(now)) {
-    if (seenAt > now - DEAD_AFTER_MS) continue;
+    if (seenAt > now - HOST_DEAD_AFTER_MS) continue;
     for (const instance of await instances.ofHost(host)) {
       if (isDead(instance.state)) continue;
       const since = instance.state === 'draining' ? instance.lastTransitionAt : dueAt(instance);
-      if (since > now - GRACE) continue;
+      if (since > now - DEAD_HOST_GRACE_MS) continue;
       const outcome = await instances.startDraining(instance.id, 'due');
       if (outcome.kind !== 'draining') continue;
       if (!(await instances.finalize(instance.id, outcome.instance.generation, 'left'))) continue;

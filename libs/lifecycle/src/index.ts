@@ -2,6 +2,7 @@ export * from './acquire-instance.ts';
 export * from './expire-dead-hosts.ts';
 export * from './host-rpc.ts';
 export * from './kill.ts';
+export * from './limits.ts';
 export * from './pools.ts';
 export * from './ports.ts';
 export * from './reconcile.ts';

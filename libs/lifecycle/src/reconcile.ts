@@ -2,6 +2,12 @@ import { dueAt, isDead, killDelay, planRepairs } from '@ephemera/domain';
 import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
 import { exitMessage, kill } from './kill.ts';
 import type { OnKilled } from './kill.ts';
+import {
+  MAX_REPAIRS_IN_FLIGHT,
+  REPAIR_CONCURRENCY,
+  REPAIR_TIMEOUT_MS,
+  SPAWN_JOB_GRACE_MS,
+} from './limits.ts';
 import type { Containers, Instances, KillJobs, Spawns } from './ports.ts';
 
 export interface ReconcilePorts {
@@ -22,16 +28,6 @@ export interface ReconcilePorts {
   /** Called when a repair fails. Other repairs continue, and the next run tries it again. */
   readonly onError: (repair: Repair['kind'] | 'spawn', id: string, error: unknown) => void;
 }
-
-/** Time after which a pending instance is assumed to have no spawn job, ms. */
-const SPAWN_JOB_GRACE_MS = 5_000;
-
-/** Maximum number of concurrent repairs. */
-const REPAIR_CONCURRENCY = 8;
-/** Maximum time that a repair delays later ones, ms. It may hang, or wait for a stop grace. */
-const REPAIR_TIMEOUT_MS = 2_000;
-/** Maximum number of repairs in progress, including those of earlier runs. */
-const MAX_IN_FLIGHT = 64;
 
 /**
  * Compares the labelled containers of this host with the instances in the store, and repairs every
@@ -140,7 +136,7 @@ async function applyRepairs(
   const runRepairs = async (): Promise<void> => {
     for (let repair = queue.shift(); repair; repair = queue.shift()) {
       const name = `${repair.kind} ${idOf(repair)}`;
-      if (inFlight.has(name) || inFlight.size >= MAX_IN_FLIGHT) continue;
+      if (inFlight.has(name) || inFlight.size >= MAX_REPAIRS_IN_FLIGHT) continue;
       await withTimeout(repairTimeoutMs, attempt(repair, name));
     }
   };

@@ -2,6 +2,7 @@ import { killDelay } from '@ephemera/domain';
 import type { Instance, Template } from '@ephemera/domain';
 import { exitMessage, kill } from './kill.ts';
 import type { OnKilled } from './kill.ts';
+import { FINAL_CHECK_MS, START_POLL_INTERVAL_MS } from './limits.ts';
 import { ContainerStartError } from './ports.ts';
 import type {
   Addresses,
@@ -44,14 +45,6 @@ const MAX_PAUSE_MS = 100;
  * every reader of the instance receives the message.
  */
 const MAX_LOG_BYTES = 2_000;
-/** Interval between inspections of a container that starts slowly, ms. */
-const POLL_INTERVAL_MS = 500;
-
-/**
- * A start gives up this long before its deadline, so that it can read the log and report the reason
- * before the kill job ends the instance. The margin covers a daemon under load.
- */
-const FINAL_CHECK_MS = 2_000;
 
 /**
  * Starts a pending instance, in this order: intent, kill job, container, probe, route. A crash
@@ -124,7 +117,7 @@ async function untilServing(
   while (!(await probe(instance, address))) {
     const now = await instances.now();
     const isLast = instance.expiresAt - Math.min(FINAL_CHECK_MS, timeoutMs / 4) <= now;
-    if (wait < MAX_PAUSE_MS || isLast || now - lookedAt >= POLL_INTERVAL_MS) {
+    if (wait < MAX_PAUSE_MS || isLast || now - lookedAt >= START_POLL_INTERVAL_MS) {
       const seen = await containers.inspect(containerId);
       if (!seen?.running) {
         throw new ContainerStartError(await withLog(containers, containerId, exitMessage(seen)));

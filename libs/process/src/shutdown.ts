@@ -15,7 +15,7 @@ export interface Shutdown {
 }
 
 /** Default timeout of one release, milliseconds. */
-const RELEASE_TIMEOUT_MS = 30_000;
+export const RELEASE_TIMEOUT_MS = 30_000;
 
 /**
  * Default timeout once a release has timed out, milliseconds. Most releases wait for the same

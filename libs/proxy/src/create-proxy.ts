@@ -28,6 +28,7 @@ import { InFlightRequests } from './in-flight-requests.ts';
 import { isReachable } from './launch/is-reachable.ts';
 import { createLaunchApp } from './launch/launch-app.ts';
 import { keepPoolSpecs } from './launch/sync-pool-specs.ts';
+import { CLOSE_TIMEOUT_MS } from './limits.ts';
 import { countUpstreamFailures, registerDataPlaneMetrics } from './proxy-metrics.ts';
 import { resumeOnRequest } from './resume-on-request.ts';
 import { clientAddress } from './starting/client-address.ts';
@@ -38,9 +39,6 @@ import type { ThemeName } from './waiting/theme.ts';
 import { sendWaitingPage } from './waiting/waiting-page.ts';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
-
-/** Closing the public port may take this much longer than its configured periods, milliseconds. */
-const CLOSE_TIMEOUT_MS = 5_000;
 
 /** Settings of a proxy replica; durations in milliseconds. */
 export interface ProxyConfig extends CellConfig {

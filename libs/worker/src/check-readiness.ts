@@ -1,7 +1,5 @@
 import { withDeadline } from './docker/docker-client.ts';
-
-/** Timeout of each ping, milliseconds. */
-const TIMEOUT_MS = 2_000;
+import { CHECK_TIMEOUT_MS } from './limits.ts';
 
 /**
  * The answer of a worker's `/readyz`: whether it takes jobs, and whether its services respond.
@@ -12,7 +10,7 @@ export async function checkReadiness(
   pings: Readonly<Record<string, () => Promise<unknown>>>,
 ) {
   const checks = Object.entries(pings).map(async ([part, ping]) => {
-    const answers = await withDeadline(part, TIMEOUT_MS, ping()).then(
+    const answers = await withDeadline(part, CHECK_TIMEOUT_MS, ping()).then(
       () => true,
       () => false,
     );

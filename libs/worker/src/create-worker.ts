@@ -33,12 +33,7 @@ import {
 import type { RedisAddress } from '@ephemera/store';
 import { policyCheck, withStartChecks, limitsCheck } from './start-checks.ts';
 import { handleHostRequest } from './host-requests.ts';
-import {
-  connectDocker,
-  DEFAULT_TIMEOUT_MS,
-  withDeadline,
-  daemonMessage,
-} from './docker/docker-client.ts';
+import { connectDocker, withDeadline, daemonMessage } from './docker/docker-client.ts';
 import { dockerContainers } from './docker/docker-containers.ts';
 import { hostName, requireLimits, hostCapacity, withinNetworks } from './docker/daemon-info.ts';
 import { imagePulls } from './docker/pull-image.ts';
@@ -56,6 +51,18 @@ import { limitConcurrency, withRemovalLimit } from './concurrency-limit.ts';
 import { startJobWorker } from './job-worker.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { checkReadiness } from './check-readiness.ts';
+import {
+  DEFAULT_TIMEOUT_MS,
+  DEQUEUE_INTERVAL_MS,
+  EXIT_CONCURRENCY,
+  EXPIRE_DEAD_HOSTS_INTERVAL_MS,
+  EXPIRING_INTERVAL_MS,
+  HEARTBEAT_INTERVAL_MS,
+  RECONCILER_LOCK_MS,
+  RECONCILE_INTERVAL_MS,
+  REFILL_INTERVAL_MS,
+  SCHEDULE_REFILL_INTERVAL_MS,
+} from './limits.ts';
 import { overdueKillTimer } from './overdue-kill-timer.ts';
 import { probe } from './probe.ts';
 import { runPeriodically } from './run-periodically.ts';
@@ -65,21 +72,11 @@ import { recordKill, createWorkerMetrics } from './worker-metrics.ts';
 import { startWebhooks, webhookDependencies } from './webhooks.ts';
 import type { WebhookDependencies } from './webhooks.ts';
 
-const RECONCILE_INTERVAL_MS = 10_000;
-const HEARTBEAT_INTERVAL_MS = 5_000;
 /**
  * Age at which another host may have taken the registration, ms: a host counts as dead after this
  * time.
  */
 const REGISTRATION_TIMEOUT_MS = HOST_ALIVE_TIMEOUT_MS;
-/** Freed capacity is used immediately. These intervals only cover missed events. */
-const DEQUEUE_INTERVAL_MS = 1_000;
-const REFILL_INTERVAL_MS = 5_000;
-const SCHEDULE_REFILL_INTERVAL_MS = 60_000;
-const EXPIRE_DEAD_HOSTS_INTERVAL_MS = 30_000;
-const EXPIRING_INTERVAL_MS = 1_000;
-/** Maximum number of exits handled concurrently. All containers may exit at once. */
-const EXIT_CONCURRENCY = 32;
 
 /** Settings of the worker; durations in milliseconds. */
 export interface WorkerConfig {
@@ -296,7 +293,7 @@ async function startWorker(
       ended();
     }
   };
-  const reconcileOnce = () => store.withReconcilerLock(host, 30_000, reconcileNow);
+  const reconcileOnce = () => store.withReconcilerLock(host, RECONCILER_LOCK_MS, reconcileNow);
 
   // Start before the first change, so that no event is missed. A worker without webhooks leaves the
   // events to workers that have some.

@@ -3,6 +3,7 @@ import { WORKER_OPTIONS } from '@ephemera/queue';
 import { Worker, DelayedError } from 'bullmq';
 import type { Processor, Job } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { FINISH_TIMEOUT_MS } from './limits.ts';
 
 export interface JobWorkerOptions {
   readonly connection: Redis;
@@ -31,9 +32,6 @@ export function startJobWorker<Data, Result>(
   });
   return worker;
 }
-
-/** Time that running jobs have to finish when their worker stops, milliseconds. */
-const FINISH_TIMEOUT_MS = 10_000;
 
 /**
  * Requeues jobs that do not finish before their worker stops, so that another worker takes them.

@@ -4,10 +4,8 @@ import { killQueue } from '@ephemera/queue';
 import type { KillJob } from '@ephemera/queue';
 import { DelayedError } from 'bullmq';
 import { requeueOnShutdown, startJobWorker } from './job-worker.ts';
+import { KILL_CONCURRENCY } from './limits.ts';
 import type { QueueWorker, QueueWorkerOptions } from './spawn-worker.ts';
-
-/** Maximum number of concurrent kills. */
-const CONCURRENCY = 2_000;
 
 /**
  * Processes the kill jobs of one host. A job is a hint: when it fires, `kill` reads the lease
@@ -34,7 +32,7 @@ export function startKillWorker(
       if (killed.kind === 'absent') return { kind: 'absent' };
       return { kind: 'killed', reason: killed.instance.reason };
     },
-    { logger, connection, prefix, concurrency: CONCURRENCY },
+    { logger, connection, prefix, concurrency: KILL_CONCURRENCY },
   );
   return { worker, stop: () => requeued.stop(worker) };
 }

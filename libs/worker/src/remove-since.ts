@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '@ephemera/domain';
 import { kill, requestKill } from '@ephemera/lifecycle';
-import { DEFAULT_TIMEOUT_MS, withDeadline } from './docker/docker-client.ts';
+import { withDeadline } from './docker/docker-client.ts';
 import type { DockerClient as Docker } from './docker/docker-client.ts';
 import type { WorkerConfig } from './create-worker.ts';
 import { clearNetwork } from './docker/clear-network.ts';
@@ -16,6 +16,7 @@ import {
   removeInstance,
 } from './docker/namespace-containers.ts';
 import { firewallRemovalScript } from './firewall-rules.ts';
+import { DEFAULT_TIMEOUT_MS } from './limits.ts';
 import type { RunStore } from './run-store.ts';
 import { readRules, runOnHostOf } from './snapshot.ts';
 import type { Snapshot } from './snapshot.ts';

@@ -7,6 +7,7 @@ import { DelayedError } from 'bullmq';
 import type { Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { requeueOnShutdown, startJobWorker } from './job-worker.ts';
+import { NO_CAPACITY_DELAY_MS, OTHER_HOST_DELAY_MS, SPAWN_CONCURRENCY } from './limits.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
 export interface QueueWorkerOptions {
@@ -25,12 +26,6 @@ export interface QueueWorker {
   readonly worker: Worker;
   stop(): Promise<void>;
 }
-
-/**
- * Maximum number of concurrent starts. Most of them wait for an image or a probe. `startLimit`
- * limits the calls to the daemon.
- */
-const CONCURRENCY = 100;
 
 /** Processes spawn jobs. Every worker takes jobs from the same queue. */
 export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions): QueueWorker {
@@ -59,21 +54,10 @@ export function startSpawnWorker(ports: SpawnPorts, options: QueueWorkerOptions)
       else log.info('spawn superseded');
       return spawned;
     },
-    { logger, connection, prefix, concurrency: CONCURRENCY },
+    { logger, connection, prefix, concurrency: SPAWN_CONCURRENCY },
   );
   return { worker, stop: () => requeued.stop(worker) };
 }
-
-/**
- * Delay of a job for which this host has no capacity, so that another host can take it,
- * milliseconds.
- */
-const NO_CAPACITY_DELAY_MS = 100;
-/**
- * Delay of a job that is assigned to another host, so that a worker there can take it,
- * milliseconds.
- */
-const OTHER_HOST_DELAY_MS = 1_000;
 
 /** Requeues a job that another host must handle. This does not use an attempt. */
 async function requeueForOtherHost<T>(

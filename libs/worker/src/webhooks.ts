@@ -13,6 +13,12 @@ import type { Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { Webhook as Signer } from 'standardwebhooks';
 import { startJobWorker } from './job-worker.ts';
+import {
+  ABANDONED_AFTER_MS,
+  DELIVERY_TIMEOUT_MS,
+  READER_TIMEOUT_MS,
+  READ_TIMEOUT_MS,
+} from './limits.ts';
 import type { QueueWorkerOptions } from './spawn-worker.ts';
 
 export interface WebhookParts {
@@ -24,8 +30,6 @@ export interface WebhookParts {
   readonly logger: Logger;
 }
 
-/** Timeout of a delivery, ms. */
-const TIMEOUT_MS = 10_000;
 const CONCURRENCY = 20;
 
 /** The parts of webhook delivery. Tests wrap or replace some of them. */
@@ -60,7 +64,7 @@ export async function startWebhooks(
   const feeding = queueDeliveries({ webhooks, events, deliveries }, { signal, logger });
   const worker = startWebhookWorker(
     webhooks,
-    { timeoutMs: TIMEOUT_MS, now: Date.now, deliver: dependencies.deliver },
+    { timeoutMs: DELIVERY_TIMEOUT_MS, now: Date.now, deliver: dependencies.deliver },
     {
       connection: redis,
       prefix: keys.queuePrefix,
@@ -78,13 +82,7 @@ export async function startWebhooks(
   };
 }
 
-/** How long to wait for the next event before checking for abandoned ones, ms. */
-const READ_TIMEOUT_MS = 5_000;
-/** Age at which an event that another worker has read, but not queued, counts as abandoned, ms. */
-const ABANDONED_AFTER_MS = 15_000;
 const RETRY_DELAY_MS = 1_000;
-/** Idle time after which a reader counts as dead, and the interval of this check, ms. */
-const READER_TIMEOUT_MS = 60_000;
 
 /**
  * Queues a delivery for every event that a webhook subscribes to, until `signal` aborts. The

@@ -2,6 +2,7 @@ import type { Instance } from '@ephemera/domain';
 import { Counter, Gauge, Histogram } from '@ephemera/process';
 import type { Registry, Logger } from '@ephemera/process';
 import { withDeadline } from './docker/docker-client.ts';
+import { CHECK_TIMEOUT_MS } from './limits.ts';
 
 /** The metrics of a worker. */
 export interface WorkerMetrics {
@@ -12,9 +13,6 @@ export interface WorkerMetrics {
   readonly repairs: Counter<'kind'>;
   readonly reconcileSeconds: Histogram;
 }
-
-/** Timeout of the store during a scrape, milliseconds. */
-const STORE_TIMEOUT_MS = 2_000;
 
 export function createWorkerMetrics(
   registry: Registry,
@@ -28,7 +26,7 @@ export function createWorkerMetrics(
     async collect() {
       // While the store is unavailable, the gauge keeps its last value, so that the scrape
       // succeeds.
-      const count = withDeadline('count', STORE_TIMEOUT_MS, read.instances());
+      const count = withDeadline('count', CHECK_TIMEOUT_MS, read.instances());
       await count.then((found) => this.set(found)).catch(() => undefined);
     },
   });

@@ -2,11 +2,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { RELEASE_TIMEOUT_MS } from '@ephemera/process';
 import { waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { createReporter } from '../terminal/reporter.ts';
-import { SupervisedProcess } from './supervised-process.ts';
+import { SupervisedProcess, stopTimeoutMs } from './supervised-process.ts';
 
 const never = new AbortController().signal;
 
@@ -74,4 +75,8 @@ test('a stopped process is not restarted', async () => {
   const pid = readPid() ?? 0;
   await child.stop();
   expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+});
+
+test('a process is killed only after its shutdown had time for a release that hangs', () => {
+  expect(stopTimeoutMs).toBeGreaterThan(RELEASE_TIMEOUT_MS);
 });

@@ -24,7 +24,7 @@ export interface ProcessSpec {
 export type Supervise = (specs: readonly ProcessSpec[]) => SupervisedProcess[];
 
 const readyTimeoutMs = 60_000;
-const stopTimeoutMs = 45_000;
+export const stopTimeoutMs = 45_000;
 const initialRestartDelayMs = 500;
 const maxRestartDelayMs = 30_000;
 /** A process that ran this long before it died restarts with the initial delay. */

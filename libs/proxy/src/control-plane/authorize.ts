@@ -12,6 +12,7 @@ import type { Authentication, TokenSet } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore } from '@ephemera/store';
 import type { Context, Middleware } from 'koa';
+import { TOKEN_CHECK_INTERVAL_MS } from '../limits.ts';
 
 /**
  * Requires a valid bearer token and sets the principal of the request.
@@ -63,9 +64,6 @@ export function scopeFor(method: string, path: string): Scope | undefined {
   return method === 'POST' && CREATING.includes(path) ? 'create' : 'admin';
 }
 
-/** How often a stream checks that its token is still valid, ms. Tokens are reloaded as often. */
-const POLL_INTERVAL_MS = 1_000;
-
 /**
  * A signal that ends a stream: it aborts when the client disconnects, when the token is revoked or
  * loses a scope, and, if `stopping` is given, when the replica stops.
@@ -80,7 +78,7 @@ export function abortWhenRevoked(
   const check = setInterval(() => {
     const now = tokens.named(name, fingerprint);
     if (!now || !scopes.every((scope) => allows(now, scope))) end();
-  }, POLL_INTERVAL_MS);
+  }, TOKEN_CHECK_INTERVAL_MS);
   const end = (): void => {
     clearInterval(check);
     ended.abort();

@@ -4,6 +4,7 @@ import type { EventsQuery } from '@ephemera/contract';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { EventFeed } from '@ephemera/store';
+import { EVENT_HEARTBEAT_INTERVAL_MS, EVENT_RETRY_MS } from '../limits.ts';
 import { abortWhenRevoked } from './authorize.ts';
 
 export interface EventsApi {
@@ -15,16 +16,12 @@ export interface EventsApi {
   readonly heartbeat?: number;
 }
 
-const HEARTBEAT = 15_000;
-/** The delay before a client reconnects after it has lost its stream, ms. */
-const RETRY = 1_000;
-
 /**
  * `/v1/events`: server-sent events (WHATWG HTML section 9.2), from now on or after `Last-Event-ID`,
  * while the token is valid. Events are read only as fast as the client accepts them.
  */
 export function eventRoutes(api: EventsApi): BoundRoute[] {
-  const { events, tokens, stopping, heartbeat = HEARTBEAT } = api;
+  const { events, tokens, stopping, heartbeat = EVENT_HEARTBEAT_INTERVAL_MS } = api;
   const follow = route(adminRoutes.followEvents, async (ctx, { query, headers }) => {
     const input = headers['last-event-id'] ?? '';
     const after = input === '' ? await events.now() : placeOf(input);
@@ -49,7 +46,7 @@ async function* linesOf(
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   let place = after;
-  yield `retry: ${RETRY}\nid: ${place}\n:\n\n`;
+  yield `retry: ${EVENT_RETRY_MS}\nid: ${place}\n:\n\n`;
   const isOver = () => signal.aborted;
   while (!isOver()) {
     const span = await events.next(place, heartbeat, signal).catch(() => undefined);

@@ -2,12 +2,10 @@ import { adminRoutes } from '@ephemera/contract';
 import { ApiError } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { Readiness } from '@ephemera/process';
+import { READINESS_TIMEOUT_MS } from '../limits.ts';
 
 /** The conditions for readiness, by name. Each returns whether it holds now. */
 export type ReadinessChecks = Readonly<Record<string, () => boolean | Promise<boolean>>>;
-
-/** A check that takes longer fails, ms. Load balancers wait little longer. */
-const TIMEOUT_MS = 1_000;
 
 /**
  * `/healthz`; `/readyz`, which requires every check; and `/readyz/{part}`, which runs one check. If
@@ -38,7 +36,7 @@ export function healthRoutes(parts: ReadinessChecks): BoundRoute[] {
 async function withTimeout(has: () => boolean | Promise<boolean>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, TIMEOUT_MS, false as const);
+    timer = setTimeout(resolve, READINESS_TIMEOUT_MS, false as const);
   });
   try {
     return await Promise.race([has(), timeout]);

@@ -9,6 +9,7 @@ import type { BoundRoute, TokenSet } from '@ephemera/http';
 import { linesAfter, positionAfter } from '@ephemera/lifecycle';
 import type { LogLine, HostRpc, LogPage, LogPosition } from '@ephemera/lifecycle';
 import type { InstanceStore, LogArchive } from '@ephemera/store';
+import { INITIAL_LOG_PAUSE_MS, MAX_LOG_PAUSE_MS } from '../limits.ts';
 import { abortWhenRevoked } from './authorize.ts';
 
 export interface InstanceOperations extends LogPorts {
@@ -120,10 +121,6 @@ export interface LogPorts {
   readonly logArchive: Pick<LogArchive, 'read'>;
 }
 
-/** The pause between two reads, ms. It grows while the log has no new lines. */
-const INITIAL_PAUSE_MS = 100;
-const MAX_PAUSE_MS = 1_000;
-
 /**
  * Yields the lines of an instance's log, one page at a time: from its host while it has a
  * container, then from the archive. A page is read only when the consumer asks for it.
@@ -136,7 +133,7 @@ async function* followLog(
   signal: AbortSignal,
 ): AsyncGenerator<readonly LogLine[]> {
   let place: LogPosition | undefined;
-  let pause = INITIAL_PAUSE_MS;
+  let pause = INITIAL_LOG_PAUSE_MS;
   while (!signal.aborted) {
     const instance = await ports.instances.get(id);
     if (!instance) return;
@@ -145,7 +142,7 @@ async function* followLog(
     place = positionAfter(place, lines);
     if (more) continue;
     if (!follow || isDead(instance.state)) return;
-    pause = lines.length > 0 ? INITIAL_PAUSE_MS : Math.min(pause * 2, MAX_PAUSE_MS);
+    pause = lines.length > 0 ? INITIAL_LOG_PAUSE_MS : Math.min(pause * 2, MAX_LOG_PAUSE_MS);
     await sleep(pause, undefined, { signal }).catch(() => undefined);
   }
 }

@@ -11,6 +11,7 @@ import type { RenewPorts, RequestKillPorts, Renewal, CreationContext } from '@ep
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore, Rates, RouteCache } from '@ephemera/store';
 import { accessLink } from '../access/access-token.ts';
+import { MAX_WAIT_SECONDS } from '../limits.ts';
 import { countRequest } from '../starting/count-request.ts';
 import { startInstance } from '../starting/start-instance.ts';
 import type { Starter } from '../starting/start-instance.ts';
@@ -24,9 +25,6 @@ export interface InstancesApi {
   readonly rates: Rates;
   readonly logger: Logger;
 }
-
-/** Maximum of `Prefer: wait`, seconds. */
-const MAX_WAIT_SECONDS = 300;
 
 /** `/v1/instances`: create, list, get, renew, end. */
 export function instanceRoutes(api: InstancesApi): BoundRoute[] {

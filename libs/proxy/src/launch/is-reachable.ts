@@ -1,11 +1,6 @@
 import { connect } from 'node:net';
 import type { Instance } from '@ephemera/domain';
-
-/**
- * How long a warm instance may take to accept a connection, ms. A live one on the same network is
- * faster.
- */
-const ATTEMPT = 250;
+import { CLAIM_CONNECT_TIMEOUT_MS } from '../limits.ts';
 
 /** Returns whether the main port of an instance accepts a connection from this process. */
 export function isReachable({ address, template }: Instance): Promise<boolean> {
@@ -13,7 +8,7 @@ export function isReachable({ address, template }: Instance): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: address, port: template.port });
     // `socket.setTimeout` does not limit a connection attempt to a silent address.
-    const timer = setTimeout(() => end(false), ATTEMPT);
+    const timer = setTimeout(() => end(false), CLAIM_CONNECT_TIMEOUT_MS);
     const end = (accepts: boolean) => {
       clearTimeout(timer);
       socket.destroy();

@@ -3,14 +3,12 @@ import type { Pools } from '@ephemera/lifecycle';
 import type { Refills } from '@ephemera/queue';
 import type { TemplateSet } from '@ephemera/config';
 import type { Logger, Shutdown } from '@ephemera/process';
+import { SYNC_POOLS_INTERVAL_MS } from '../limits.ts';
 
 interface PoolSpecPorts {
   readonly pools: Pick<Pools, 'setPoolSpecs' | 'listPoolSpecs'>;
   readonly refills: Pick<Refills, 'schedule' | 'request'>;
 }
-
-/** How often the proxy checks that Redis still has the pool specs, milliseconds. */
-const SYNC_INTERVAL_MS = 30_000;
 
 /**
  * Publishes the pool specs now, after each change of the templates, and after Redis has lost its
@@ -32,7 +30,10 @@ export async function keepPoolSpecs(
       logger.warn({ err: error }, `pool specs not written to Redis; ${next}`),
     );
   await sync();
-  const resync = setInterval(() => orWarn(syncIfLost(), 'trying again in 30 s'), SYNC_INTERVAL_MS);
+  const resync = setInterval(
+    () => orWarn(syncIfLost(), 'trying again in 30 s'),
+    SYNC_POOLS_INTERVAL_MS,
+  );
   shutdown.onShutdown('pools', () => clearInterval(resync));
   templates.onChange(() => orWarn(sync(), 'send SIGHUP to try again'));
 }

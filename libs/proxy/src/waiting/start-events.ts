@@ -9,6 +9,7 @@ import type { InstanceStore, RouteCache } from '@ephemera/store';
 import { checkAccess, isFromOwnPage } from '../access/check-access.ts';
 import type { AccessCheck } from '../access/check-access.ts';
 import { abortOnClose } from '../in-flight-requests.ts';
+import { QUEUE_POLL_MS, STEP_RESEND_INTERVAL_MS } from '../limits.ts';
 import { publicRoutes } from '../public-routes.ts';
 import type { Theme } from './theme.ts';
 
@@ -20,11 +21,6 @@ export interface Waiting {
   /** Aborts when the replica stops. It ends the progress streams. */
   readonly stopping: AbortSignal;
 }
-
-/** A step is repeated after this time, so that silence means a broken connection, ms. */
-const RESEND_INTERVAL_MS = 5_000;
-/** How often the position in the queue is read, ms. It changes without a change of the route. */
-const QUEUE_POLL_MS = 1_500;
 
 /**
  * The progress of a start as server-sent events: `step` with a `StartView` at every change, and
@@ -53,7 +49,7 @@ async function* steps(
     while (isStarting(route) && !signal.aborted) {
       yield event('step', viewStart(route, await instances.get(id)));
       const shown = JSON.stringify(route);
-      const timeoutMs = route.state === 'pending' ? QUEUE_POLL_MS : RESEND_INTERVAL_MS;
+      const timeoutMs = route.state === 'pending' ? QUEUE_POLL_MS : STEP_RESEND_INTERVAL_MS;
       const found = await routes.waitFor(
         id,
         (now) => JSON.stringify(now?.route) !== shown,

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
+import { ignoreStatus, withDeadline } from './docker-client.ts';
 import { inspectNetwork, removeNetwork } from './instances-network.ts';
 import { LABEL } from './labels.ts';
 import { removeContainers } from './namespace-containers.ts';

@@ -3,7 +3,8 @@ import type { LogLine, LogPage, LogPosition } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { LogArchive } from '@ephemera/store';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
+import { ignoreStatus, withDeadline } from './docker-client.ts';
 
 /**
  * Size of one page, characters. A page ends with the last line of one timestamp, so it may be

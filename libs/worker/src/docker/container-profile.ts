@@ -3,7 +3,8 @@ import type { Instance, Template } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import type { ContainerCreateOptions, HostConfig } from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, withDeadline } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
+import { withDeadline } from './docker-client.ts';
 
 export interface ContainerPlacement {
   readonly name: string;

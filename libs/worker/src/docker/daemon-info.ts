@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { BootError } from '@ephemera/domain';
 import type { Capacity } from '@ephemera/domain';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, withDeadline } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
+import { withDeadline } from './docker-client.ts';
 
 /**
  * The default host id of a daemon: the machine name and six hex digits of a hash of the daemon's

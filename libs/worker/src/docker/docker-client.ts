@@ -22,12 +22,6 @@ export class DaemonTimeout extends Error {
   override readonly name = 'DaemonTimeout';
 }
 
-/** Default timeout of a call to the daemon, milliseconds. */
-export const DEFAULT_TIMEOUT_MS = 15_000;
-
-/** Timeout of a start or a removal, milliseconds. */
-export const START_TIMEOUT_MS = 60_000;
-
 /**
  * Waits at most `ms` for a call to the daemon. If the daemon dies mid-response, dockerode never
  * settles its promise, even if the request is aborted. A call given as a function gets a signal that

@@ -1,23 +1,19 @@
 import type { SeenContainer } from '@ephemera/domain';
 import type { Containers } from '@ephemera/lifecycle';
 import { limitConcurrency } from '../concurrency-limit.ts';
-import { containerName, LABEL, instanceOf, pooledOf } from './labels.ts';
-import { daemonClockSkew } from './daemon-info.ts';
 import {
   DEFAULT_TIMEOUT_MS,
+  INSPECT_CONCURRENCY,
+  INSPECT_TIMEOUT_MS,
+  LIST_TIMEOUT_MS,
   START_TIMEOUT_MS,
-  ignoreStatus,
-  withDeadline,
-} from './docker-client.ts';
+} from '../limits.ts';
+import { containerName, LABEL, instanceOf, pooledOf } from './labels.ts';
+import { daemonClockSkew } from './daemon-info.ts';
+import { ignoreStatus, withDeadline } from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';
 import { readLines } from './container-log.ts';
 import { addressOf, containerStarter } from './start-container.ts';
-
-/** Maximum number of concurrent inspections. */
-const INSPECT_CONCURRENCY = 32;
-/** Timeout of one inspection during a list, and of all inspections of a list, milliseconds. */
-const INSPECT_TIMEOUT_MS = 3_000;
-const LIST_TIMEOUT_MS = 9_000;
 
 /** The containers of one Docker daemon that belong to this deployment. Others are not listed. */
 export function dockerContainers(dockerHost: DockerHost): Containers {

@@ -1,5 +1,6 @@
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
+import { ignoreStatus, withDeadline } from './docker-client.ts';
 import type { InstancesNetwork } from './instances-network.ts';
 import { inspectNetwork } from './instances-network.ts';
 

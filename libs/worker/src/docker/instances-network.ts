@@ -1,13 +1,8 @@
 import { createHash } from 'node:crypto';
 import { BootError } from '@ephemera/domain';
 import type Docker from 'dockerode';
-import {
-  DEFAULT_TIMEOUT_MS,
-  statusOf,
-  ignoreStatus,
-  withDeadline,
-  daemonMessage,
-} from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
+import { statusOf, ignoreStatus, withDeadline, daemonMessage } from './docker-client.ts';
 import { LABEL } from './labels.ts';
 
 /** An address range within a network. */

@@ -1,5 +1,6 @@
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, withDeadline, ignoreStatus } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
+import { withDeadline, ignoreStatus } from './docker-client.ts';
 import { LABEL } from './labels.ts';
 
 /** The newest container of an instance in any state. Undefined if there is none. */

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type { ReportProgress } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline, daemonMessage } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS, PULL_EXTENSION_MS, PULL_REPORT_INTERVAL_MS } from '../limits.ts';
+import { ignoreStatus, withDeadline, daemonMessage } from './docker-client.ts';
 
 /** Pulls images that are not on the host. */
 export interface ImagePulls {
@@ -22,11 +23,6 @@ interface Pull {
   readonly ended: Promise<void>;
   readonly progress: { readonly done: number | undefined };
 }
-
-/** Interval of progress reports, ms. */
-const REPORT_INTERVAL_MS = 1_000;
-/** Minimum time by which a progress report extends the start deadline, ms. */
-const TIMEOUT_MS = 15_000;
 
 /** @param timeout timeout of one pull, ms */
 export function imagePulls(docker: Docker, timeout: number): ImagePulls {
@@ -55,7 +51,7 @@ export function imagePulls(docker: Docker, timeout: number): ImagePulls {
   return {
     async pull(image, timeoutMs, reportProgress) {
       const { ended, progress } = join(image);
-      const extensionMs = Math.max(timeoutMs, TIMEOUT_MS);
+      const extensionMs = Math.max(timeoutMs, PULL_EXTENSION_MS);
       const finished = ended.then(
         () => true,
         () => true,
@@ -65,7 +61,7 @@ export function imagePulls(docker: Docker, timeout: number): ImagePulls {
         const percent = done === undefined ? '' : ` (${Math.floor(done * 100)} %)`;
         const message = `Pulling the image ${image}${percent}.`;
         if (!(await reportProgress({ step: 'pulling', done, message }, extensionMs))) return false;
-      } while (!(await Promise.race([finished, sleep(REPORT_INTERVAL_MS, false)])));
+      } while (!(await Promise.race([finished, sleep(PULL_REPORT_INTERVAL_MS, false)])));
       await ended;
       return reportProgress({ step: 'creating', message: 'Creating the container.' }, timeoutMs);
     },

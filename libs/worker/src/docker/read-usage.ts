@@ -1,6 +1,7 @@
 import type { Usage } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
+import { ignoreStatus, withDeadline } from './docker-client.ts';
 
 /** The daemon's statistics of a container. A stopped container has few of these fields. */
 interface Stats {

@@ -1,13 +1,8 @@
 import type Docker from 'dockerode';
 import type { RunOnHost } from '../firewall.ts';
-import { DEFAULT_TIMEOUT_MS, ignoreStatus, withDeadline } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS, HELPER_ABANDONED_AFTER_MS, HELPER_TIMEOUT_MS } from '../limits.ts';
+import { ignoreStatus, withDeadline } from './docker-client.ts';
 import { LABEL } from './labels.ts';
-
-/** Timeout of the helper container, milliseconds. */
-const TIMEOUT_MS = 60_000;
-
-/** Age at which a helper container counts as abandoned, milliseconds. Longer than its timeout. */
-const ABANDONED_AFTER_MS = 180_000;
 
 /** Memory limit of the helper, bytes. A shell and iptables need a few MiB. */
 const MEMORY = 64 * 1024 ** 2;
@@ -22,7 +17,7 @@ export function runInHostNetwork(
   docker: Docker,
   namespace: string,
   image: string,
-  abandoned = ABANDONED_AFTER_MS,
+  abandoned = HELPER_ABANDONED_AFTER_MS,
 ): RunOnHost {
   const filters = { label: [`${LABEL.namespace}=${namespace}`, `${LABEL.role}=firewall`] };
 
@@ -70,7 +65,7 @@ export function runInHostNetwork(
     try {
       await removeAbandoned(container.id).catch(() => undefined);
       await withDeadline('firewall', DEFAULT_TIMEOUT_MS, container.start());
-      const ended = (await withDeadline('firewall', TIMEOUT_MS, container.wait())) as {
+      const ended = (await withDeadline('firewall', HELPER_TIMEOUT_MS, container.wait())) as {
         StatusCode: number;
       };
       const read = async (tail: number): Promise<string> => {

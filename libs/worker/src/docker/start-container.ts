@@ -2,16 +2,10 @@ import type { Instance } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type { Containers, StartedContainer, ReportProgress } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
+import { DEFAULT_TIMEOUT_MS, START_TIMEOUT_MS } from '../limits.ts';
 import { containerName, LABEL, labelsOf } from './labels.ts';
 import { containerProfile, isolationOptions } from './container-profile.ts';
-import {
-  DEFAULT_TIMEOUT_MS,
-  START_TIMEOUT_MS,
-  statusOf,
-  ignoreStatus,
-  withDeadline,
-  daemonMessage,
-} from './docker-client.ts';
+import { statusOf, ignoreStatus, withDeadline, daemonMessage } from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';
 import type { AddressRange, InstancesNetwork } from './instances-network.ts';
 import type { PortReservation } from './instances-networks.ts';

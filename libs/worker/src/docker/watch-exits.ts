@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createInterface } from 'node:readline';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, withDeadline } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
+import { withDeadline } from './docker-client.ts';
 import { LABEL } from './labels.ts';
 
 export interface Exit {
