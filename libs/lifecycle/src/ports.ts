@@ -91,8 +91,6 @@ export interface KillJobs {
   cancel(instance: Pick<Instance, 'id' | 'supersedes' | 'host'>): Promise<void>;
   /** The delayed kill jobs of a host. */
   listDelayed(host: string): Promise<readonly Pick<Instance, 'id' | 'generation'>[]>;
-  /** Makes the kill job of this generation run now, if it is delayed. */
-  promote(instance: Pick<Instance, 'id' | 'generation' | 'host'>): Promise<void>;
 }
 
 /** The address sequence of a host: an address is reused as late as possible. */

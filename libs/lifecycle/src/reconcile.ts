@@ -1,4 +1,4 @@
-import { dueAt, isDead, killDelay, planRepairs } from '@ephemera/domain';
+import { isDead, killDelay, planRepairs } from '@ephemera/domain';
 import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
 import { exitMessage, kill } from './kill.ts';
 import type { OnKilled } from './kill.ts';
@@ -20,8 +20,6 @@ export interface ReconcilePorts {
   /** How long a run waits for one repair before it continues without it, ms. */
   readonly repairTimeoutMs?: number;
   readonly spawns: Spawns;
-  /** Called for every instance that continues, with its remaining time in ms. */
-  readonly onLease?: (instance: Instance, remaining: number) => void;
   readonly onKilled?: OnKilled | undefined;
   /** Called after every repair that changed something. */
   readonly onRepair: (repair: Repair['kind'], id: string, generation?: number) => void;
@@ -197,7 +195,6 @@ async function applyRepair(
       if (!scheduled.has(jobOf(repair.instance))) {
         await killJobs.schedule(repair.instance, Math.max(0, killDelay(repair.instance, now)));
       }
-      ports.onLease?.(repair.instance, Math.max(0, dueAt(repair.instance) - now));
       return false;
   }
   /**

@@ -131,17 +131,6 @@ test('enqueueNow replaces the delayed job by one that is due now', async () => {
   expect((await queue.getWaiting()).map(({ id }) => id)).toEqual(['a-4']);
 });
 
-test('a promoted kill job is no longer delayed, and a second promotion does nothing', async () => {
-  const { killJobs, killsOf } = open();
-  await killJobs.schedule(instance, 60_000);
-  await killJobs.promote({ ...instance, generation: 2 });
-  expect(await killsOf('h').getDelayedCount()).toBe(1);
-  await Promise.all([killJobs.promote(instance), killJobs.promote(instance)]);
-  await killJobs.promote(instance);
-  expect((await killsOf('h').getWaiting()).map(({ id }) => id)).toEqual(['a-3']);
-  expect(await killsOf('h').getDelayedCount()).toBe(0);
-});
-
 // A worker compares a delayed job with its own clock. The process that adds the job may have
 // another clock.
 test('a delay counts from the given clock', async () => {

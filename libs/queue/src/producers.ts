@@ -69,12 +69,6 @@ export function createProducers(
         const ids = await queue(killQueue(host)).getRanges(['delayed'], 0, -1);
         return ids.map(readJobId);
       },
-      async promote({ id, generation, host }) {
-        if (host === undefined) return;
-        const job = await queue(killQueue(host)).getJob(jobId({ id, generation }));
-        // A job that is not delayed is running, or has run.
-        if (await job?.isDelayed()) await job?.promote().catch(() => undefined);
-      },
       cancel: ({ id, supersedes, host }) => cancelJob(id, supersedes, host),
     },
     killRequests: {

@@ -63,7 +63,6 @@ import {
   REFILL_INTERVAL_MS,
   SCHEDULE_REFILL_INTERVAL_MS,
 } from './limits.ts';
-import { overdueKillTimer } from './overdue-kill-timer.ts';
 import { probe } from './probe.ts';
 import { runPeriodically } from './run-periodically.ts';
 import { startRefillWorker } from './refill-worker.ts';
@@ -244,12 +243,6 @@ async function startWorker(
   });
   const onKilled = recordKill(logger, metrics);
   registerClockSkewMetric(registry, () => clock.skewMs);
-  const overdueKills = overdueKillTimer({
-    killJobs,
-    timeoutMs: 2 * RECONCILE_INTERVAL_MS,
-    onError: (err, id) => logger.warn({ err, id }, 'overdue kill job not promoted'),
-  });
-  shutdown.onShutdown('overdue kills', () => overdueKills.stop());
 
   // Start it before the jobs, so that it stops after them.
   let isServing = false;
@@ -279,7 +272,6 @@ async function startWorker(
         killJobs,
         inFlight,
         spawns,
-        onLease: (instance, remaining) => overdueKills.watch(instance, remaining),
         onKilled,
         onRepair(kind, id, generation) {
           metrics.repairs.inc({ kind });

@@ -1,9 +1,9 @@
+import { reconcile } from '@ephemera/lifecycle';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { HOST } from '../test/docker-fixture.ts';
 import { openQueues } from '../test/queue-fixture.ts';
 import { startKillWorker } from './kill-worker.ts';
-import { overdueKillTimer } from './overdue-kill-timer.ts';
 import { withRemovalLimit } from './concurrency-limit.ts';
 import type { QueueWorker } from './spawn-worker.ts';
 
@@ -69,19 +69,17 @@ test('a renewed instance lives until its new deadline, whatever the due time of 
 });
 
 // A clock that is set back by an hour delays a waiting job by an hour.
-test('a job that is not due by the wall clock is promoted at the deadline', async () => {
-  const overdueKills = overdueKillTimer({
-    killJobs: fixture.kills,
-    timeoutMs: 5_000,
-    onError: () => undefined,
-  });
-  const instance = await fixture.ready({ timeout: 300 }, -3_600_000);
-  overdueKills.watch(instance, 20_000);
-  overdueKills.watch(instance, instance.expiresAt - (await fixture.instances.now()));
-  const { reason, lastTransitionAt } = await dead(instance.id);
+test('reconciliation ends an instance whose job is not due by the wall clock', async () => {
+  const { id, expiresAt } = await fixture.ready({ timeout: 300 }, -3_600_000);
+  await waitFor('the deadline', async () => (await fixture.instances.now()) > expiresAt);
+  expect((await fixture.instances.get(id))?.state).toBe('ready');
+  const { instances, containers, kills: killJobs, spawns, onKilled } = fixture;
+  const ports = { instances, containers, killJobs, spawns, onKilled };
+  const onRepair = () => undefined;
+  await reconcile({ ...ports, host: HOST, onRepair, onError: onRepair });
+  const { reason } = await dead(id);
   expect(reason).toBe('ttl');
-  expect(lastTransitionAt).toBeGreaterThanOrEqual(instance.expiresAt);
-  overdueKills.stop();
+  expect(await fixture.killJobs.getDelayedCount()).toBe(0);
 });
 
 // With 200 deadlines at the same time, an instance must not stay reachable while its removal waits

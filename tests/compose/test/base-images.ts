@@ -1,7 +1,17 @@
+import { copyFile, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DEBIAN_IMAGE, buildDebianImage } from './debian-image.ts';
-import { makeNodeContext } from './node-context.ts';
+import { buildTestImage } from '@ephemera/test-support';
 import { docker, root, run } from './run.ts';
+
+const SUITE = 'bookworm';
+/**
+ * A shared library that the Node.js binary needs. The minimal Debian system does not include it.
+ */
+const PACKAGES = 'libatomic1';
+
+const DEBIAN_IMAGE = `ephemera-e2e/debian:${SUITE}-${PACKAGES}`;
+const NPM = '11.19.1';
+const MACHINES_TRUST = '/etc/ssl/certs/ca-certificates.crt';
 
 const folder = join(root, 'tests/compose/base-images');
 
@@ -40,8 +50,50 @@ async function isOfficial(name: string): Promise<boolean> {
 async function build(kind: string, context: string): Promise<string> {
   await buildDebianImage();
   const tag = `ephemera-e2e/${kind}`;
-  const program = join(root, 'apps/worker/src/build-image.ts');
-  const args = ['--context', context, '--tag', tag, '--build-arg', `BASE=${DEBIAN_IMAGE}`];
-  await run(process.execPath, [program, ...args]);
+  await buildTestImage(tag, context, { BASE: DEBIAN_IMAGE });
   return tag;
+}
+
+/** Builds an image of the minimal Debian system from Debian packages, once per machine. */
+async function buildDebianImage(): Promise<void> {
+  if ((await docker('images', '--quiet', DEBIAN_IMAGE)).length > 0) return;
+  const folder = join(root, '.ephemera/cache/debian-image');
+  const files = join(folder, 'root');
+  const archive = join(folder, 'root.tar');
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(files, { recursive: true });
+  try {
+    await run('debootstrap', ['--variant=minbase', `--include=${PACKAGES}`, SUITE, files]);
+    await run('tar', ['-C', files, '--exclude=./var/cache/apt/archives/*', '-cf', archive, '.']);
+    await docker('import', archive, DEBIAN_IMAGE);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Creates the build context of the Node.js image from the Node.js binary of this test, npm, and the
+ * npm registry configuration of this machine.
+ * @returns the folder
+ */
+async function makeNodeContext(): Promise<string> {
+  const context = join(root, '.ephemera/cache/compose-node-image');
+  const local = join(context, 'root/usr/local');
+  await mkdir(join(local, 'bin'), { recursive: true });
+  await mkdir(join(local, 'etc'), { recursive: true });
+  await copyFile(
+    join(root, 'tests/compose/base-images/node/Dockerfile'),
+    join(context, 'Dockerfile'),
+  );
+  await copyFile(process.execPath, join(local, 'bin/node'));
+  await run('npm', ['install', '--global', '--prefix', local, '--loglevel=error', `npm@${NPM}`]);
+
+  const registry = (await run('npm', ['config', 'get', 'registry'])).trim();
+  const lines = [`registry=${registry}`];
+  if ((await stat(MACHINES_TRUST).catch(() => undefined)) !== undefined) {
+    await copyFile(MACHINES_TRUST, join(local, 'etc/machine.crt'));
+    lines.push('cafile=/usr/local/etc/machine.crt');
+  }
+  await writeFile(join(local, 'etc/npmrc'), `${lines.join('\n')}\n`);
+  return context;
 }

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { copyFile, cp, mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { buildTestImage } from '@ephemera/test-support';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '../../..');
@@ -16,8 +17,7 @@ export const NODE_RED_IMAGE = 'ephemera-e2e/node-red';
  */
 export async function buildNodeRedImage(): Promise<void> {
   if (!(await isInstalled())) await install();
-  const args = ['--context', context, '--tag', NODE_RED_IMAGE];
-  await run(process.execPath, [join(root, 'apps/worker/src/build-image.ts'), ...args]);
+  await buildTestImage(NODE_RED_IMAGE, context);
 }
 
 async function install(): Promise<void> {

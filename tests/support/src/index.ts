@@ -1,3 +1,4 @@
+export * from './build-image.ts';
 export * from './chromium.ts';
 export * from './child.ts';
 export * from './command-line.ts';

@@ -40,11 +40,6 @@ export function memoryKillJobs(now: () => number = Date.now): MemoryKillJobs {
     const key = keyOf({ id, generation: supersedes, host });
     if (waits(key)) jobs.delete(key);
   };
-  const promote: KillJobs['promote'] = async (instance) => {
-    await Promise.resolve();
-    const job = jobs.get(keyOf(instance));
-    if (job?.running === false) put({ ...job, dueAt: Math.min(job.dueAt, now()) }, false);
-  };
   const scheduled = () =>
     [...jobs.values()]
       .filter(({ running }) => !running)
@@ -53,7 +48,6 @@ export function memoryKillJobs(now: () => number = Date.now): MemoryKillJobs {
   return {
     schedule,
     cancel,
-    promote,
     async listDelayed(host) {
       await Promise.resolve();
       return scheduled().filter((job) => job.host === host);

@@ -126,7 +126,6 @@ function removeJobAfterTombstone(base: StoreAndJobs): StoreAndJobs {
         killJobs: {
           schedule: (...input) => killJobs.schedule(...input),
           listDelayed: (...input) => killJobs.listDelayed(...input),
-          promote: (...input) => killJobs.promote(...input),
           async cancel(instance) {
             if (!ended.has(instance)) return killJobs.cancel(instance);
             waiting.set(instance.id, () => killJobs.cancel(instance));
