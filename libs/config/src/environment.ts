@@ -147,7 +147,7 @@ export const list = z
   .transform((text) => text.split(/[\s,]+/).filter(Boolean));
 
 export const trustedProxies = list.describe(
-  'Load balancers whose `X-Forwarded-*` headers are trusted: addresses or CIDR ranges, separated by commas or spaces.',
+  'Load balancers whose `X-Forwarded-*` headers are trusted: addresses or CIDR ranges, separated by commas or spaces. List exactly the balancers: a client with an address in a listed range chooses the address that limits and logs use, and the user that it claims to be.',
 );
 
 const namespace = z

@@ -46,6 +46,7 @@ test('a template needs two fields; all others have defaults', () => {
     trusted: false,
     stripPrefix: true,
     host: 'pass',
+    forwardIdentity: false,
   });
 });
 
@@ -58,7 +59,8 @@ test('reads every field with its units', () => {
     demo(`timeout: 90s, maxTimeout: 2h, idleTimeout: 10m, stopGrace: 250ms,
       limits: {memory: 1.5g, cpus: 2, pids: 10}, tmpfs: {/tmp: 8m}, user: "1000:1000",
       ready: {http: /health, status: "200-299,401", within: 1m}, command: [serve, "{port}"],
-      env: {A: b}, readOnly: true, host: mask, stripPrefix: false`),
+      env: {A: b}, readOnly: true, host: mask, stripPrefix: false,
+      forwardIdentity: true`),
   );
   expect(defaultTemplate).toMatchObject({
     timeout: 90_000,
@@ -78,6 +80,7 @@ test('reads every field with its units', () => {
       within: 60_000,
     },
     command: ['serve', '{port}'],
+    forwardIdentity: true,
   });
 });
 

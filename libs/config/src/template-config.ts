@@ -181,6 +181,12 @@ export const templateSchema = z
       .describe(
         'Value of the `Host` header that the container gets. `pass`: the value that the client sent. `mask`: the address of the container.',
       ),
+    forwardIdentity: z
+      .boolean()
+      .prefault(false)
+      .describe(
+        'Whether the container receives what a login proxy in `EPHEMERA_TRUSTED_PROXIES` says about the visitor: `X-Forwarded-User`, `-Email`, `-Groups`, `-Preferred-Username`, `-Access-Token`, `-Client-Cert` and their like, `X-Auth-Request-*`, and `Remote-User`, `-Name`, `-Email`, `-Groups`. Set it only for code that you would trust with the tokens of your visitors.',
+      ),
     notice: positiveDuration
       .optional()
       .describe(

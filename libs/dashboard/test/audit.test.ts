@@ -44,7 +44,7 @@ test('audits logins, refused logins, and logouts', async () => {
 
 test('audits ending an instance and actions on jobs and queues, with the client behind a balancer', async () => {
   const { id, generation } = await fixture.startInstance('host-a');
-  const from = { ...BEARER, 'x-forwarded-for': '203.0.113.9, 198.51.100.7' };
+  const from = { ...BEARER, 'x-forwarded-for': '203.0.113.9, 198.51.100.7:4001' };
   const put = (path: string) =>
     fetch(`${fixture.url}/dashboard/queues/api/queues/${path}`, { method: 'PUT', headers: from });
   await put(`instance-kill-host-a/${id}-${generation}/promote`);

@@ -114,4 +114,6 @@ export interface ReadyRoute extends Guard {
   readonly activity?: Activity | undefined;
   /** The Host header that the instance receives: the visitor's, or its own address. */
   readonly hostHeader: 'pass' | 'mask';
+  /** Whether the instance receives what a login proxy says about the visitor. Absent: false. */
+  readonly forwardIdentity?: boolean | undefined;
 }

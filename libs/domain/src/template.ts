@@ -96,6 +96,8 @@ export interface Template {
   readonly stripPrefix: boolean;
   /** The `Host` header that the container receives: the visitor's, or its own address. */
   readonly host: 'pass' | 'mask';
+  /** Whether the container receives the visitor's identity and tokens. Undefined: false. */
+  readonly forwardIdentity?: boolean | undefined;
   /**
    * Time before the deadline at which `expiring` is emitted. Undefined: a tenth of the TTL, at most
    * 60 s.

@@ -62,6 +62,7 @@ describe('the route at its key', () => {
       ports: { web: 8080, debug: 9229 },
       stripPrefix: false,
       host: 'mask',
+      forwardIdentity: true,
     });
     const { id, generation } = await instances.create(sampleDraft({ template }));
     expect(await route(id)).toEqual({ state: 'pending', generation });
@@ -80,6 +81,7 @@ describe('the route at its key', () => {
       expiresAt: published?.expiresAt,
       stripPrefix: false,
       hostHeader: 'mask',
+      forwardIdentity: true,
     });
 
     const outcome = await instances.startDraining(id, 'exited', 'code 3: "ä/€"\n');

@@ -93,7 +93,7 @@ test('the launch page redirects to an instance at the public address', async () 
 
 test('forwarding headers of a client do not reach the instance', async () => {
   const id = await start();
-  const names = ['X-Forwarded-For', 'X-Real-IP', 'X-Forwarded-Host', 'Forwarded'];
+  const names = ['X-Forwarded-For', 'X-Real-IP', 'X-Forwarded-Host', 'X-Forwarded-User'];
   const forged = Object.fromEntries(names.map((name) => [name, 'for=6.6.6.6']));
   const answer = await fetch(`${site.publicUrl}/demo/${id}/cgi-bin/echo`, { headers: forged });
   const seen = await answer.text();

@@ -49,6 +49,7 @@ export async function composeUp(scale: Readonly<Record<string, number>>): Promis
     EPHEMERA_ADMIN_TOKEN: token,
     EPHEMERA_SUBNET: `${subnet}.0.0/16`,
     EPHEMERA_SUBNET_INFRASTRUCTURE: `${subnet}.0.0/24`,
+    EPHEMERA_SUBNET_CONTROL: `10.229.${randomInt(256)}.0/24`,
     EPHEMERA_BRIDGE: bridge,
     EPHEMERA_PUBLIC_PORT: String(ports[0]),
     EPHEMERA_ADMIN_PORT: String(ports[1]),

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
-import type { BlockList, Socket } from 'node:net';
+import { type BlockList, isIP, type Socket } from 'node:net';
 import { isTrusted, clientAddressBehind, peerAddress } from '@ephemera/http';
+import { isIdentityField } from './header-fields.ts';
 
 /** A client's TCP connection: its peer, and its state across requests. */
 export interface ClientConnection {
@@ -56,35 +57,49 @@ export interface ForwardedHeaders {
   for: string | undefined;
   proto: string | undefined;
   host: string | undefined;
+  port: string | undefined;
   prefix: string | undefined;
   realIp: string | undefined;
   forwarded: string | undefined;
+  /** All other X-Forwarded-* lines, as sent. */
+  others: string;
+  /** The lines that tell the visitor's identity, as sent. */
+  identity: string;
 }
 
 export const NOTHING_FORWARDED: Readonly<ForwardedHeaders> = {
   for: undefined,
   proto: undefined,
   host: undefined,
+  port: undefined,
   prefix: undefined,
   realIp: undefined,
   forwarded: undefined,
+  others: '',
+  identity: '',
 };
 
-const MEMBERS: Readonly<Record<string, keyof ForwardedHeaders>> = {
+const MEMBERS: Readonly<
+  Record<string, Exclude<keyof ForwardedHeaders, 'others' | 'identity'> | undefined>
+> = {
   'x-forwarded-for': 'for',
   'x-forwarded-proto': 'proto',
   'x-forwarded-host': 'host',
+  'x-forwarded-port': 'port',
   'x-forwarded-prefix': 'prefix',
   'x-real-ip': 'realIp',
   forwarded: 'forwarded',
 };
 
-/** Adds a field. @param name in lower case */
+/** Adds a field. */
 export function collect(forwarded: ForwardedHeaders, name: string, value: string): void {
-  const member = MEMBERS[name];
-  if (member === undefined) return;
-  const before = forwarded[member];
-  forwarded[member] = before === undefined ? value : `${before}, ${value}`;
+  const lower = name.toLowerCase();
+  const member = MEMBERS[lower];
+  if (member !== undefined) {
+    const before = forwarded[member];
+    forwarded[member] = before === undefined ? value : `${before}, ${value}`;
+  } else if (isIdentityField(lower)) forwarded.identity += `${name}: ${value}\r\n`;
+  else forwarded.others += `${name}: ${value}\r\n`;
 }
 
 /**
@@ -93,12 +108,14 @@ export function collect(forwarded: ForwardedHeaders, name: string, value: string
  *
  * @param prefix the part stripped from the path; empty if nothing was stripped
  * @param forwarded undefined if the peer is not trusted
+ * @param forwardIdentity whether the instance may see who the visitor is
  */
 export function forwardedLines(
   connection: ClientConnection,
   host: string,
   prefix: string,
   forwarded: Readonly<ForwardedHeaders> | undefined,
+  forwardIdentity = false,
 ): string {
   const { address, trusted } = connection;
   if (forwarded === undefined) {
@@ -110,11 +127,17 @@ export function forwardedLines(
   }
   const outer = forwarded.prefix?.replace(/\/$/, '') ?? '';
   const whole = outer + prefix;
+  const proto = forwarded.proto ?? 'http';
+  const visited = forwarded.host ?? host;
+  const client = clientAddressBehind(address, forwarded.for ?? forwarded.realIp, trusted);
   return (
     `x-forwarded-for: ${forwarded.for === undefined ? '' : `${forwarded.for}, `}${address}\r\n` +
-    `x-real-ip: ${forwarded.for === undefined ? (forwarded.realIp ?? address) : clientAddressBehind(address, forwarded.for, trusted)}\r\n` +
-    `x-forwarded-proto: ${forwarded.proto ?? 'http'}\r\n` +
-    `x-forwarded-host: ${forwarded.host ?? host}\r\n` +
+    `x-real-ip: ${isIP(client) === 0 ? address : client}\r\n` +
+    `x-forwarded-proto: ${proto}\r\n` +
+    `x-forwarded-host: ${visited}\r\n` +
+    `x-forwarded-port: ${forwarded.port ?? visitorPort(visited, proto)}\r\n` +
+    forwarded.others +
+    (forwardIdentity ? forwarded.identity : '') +
     (whole === '' ? '' : `x-forwarded-prefix: ${whole}\r\n`) +
     `forwarded: ${forwarded.forwarded === undefined ? '' : `${forwarded.forwarded}, `}` +
     `${forwardedElement(address, host, 'http')}\r\n`
@@ -125,8 +148,16 @@ function describe(address: string, host: string): string {
   return (
     `x-forwarded-for: ${address}\r\nx-real-ip: ${address}\r\n` +
     `x-forwarded-proto: http\r\nx-forwarded-host: ${host}\r\n` +
+    `x-forwarded-port: ${visitorPort(host, 'http')}\r\n` +
     `forwarded: ${forwardedElement(address, host, 'http')}\r\n`
   );
+}
+
+/** The port of the visitor's address. Of lists, the first member is the visitor's. */
+function visitorPort(hosts: string, protos: string): string {
+  const [host = ''] = hosts.split(',', 1);
+  const port = /^(?:\[.*\]|[^:]*):(\d{1,5})$/.exec(host.trim())?.[1];
+  return port ?? (/^\s*(?:https|wss)\s*(?:,|$)/i.test(protos) ? '443' : '80');
 }
 
 /** One hop (RFC 7239 section 4); a value with a colon or a bracket must be quoted. */

@@ -100,6 +100,19 @@ export function dropNominated(lines: string, nominated: ReadonlySet<string>): st
 }
 
 /**
+ * Fields by which a login proxy says who the visitor is, or passes on a token of the visitor:
+ * X-Auth-Request-* (oauth2-proxy), Remote-* (Authelia), and X-Forwarded-* with such a word. With a
+ * token the container could act as the visitor elsewhere.
+ */
+const IDENTITY =
+  /^(?:x-auth-request-.*|remote-(?:user|name|email|groups)|x-forwarded-(?:.*-)?(?:user(?:name|id)?|e?mail|groups?|roles?|tokens?|jwt|auth(?:orization)?|identity|subject|claims?|login|account|session|cert(?:ificate)?)(?:-.*)?)$/;
+
+/** Whether a field tells the identity of the visitor. @param name in lower case */
+export function isIdentityField(name: string): boolean {
+  return IDENTITY.test(name);
+}
+
+/**
  * Fields that must not stand in a trailer section (RFC 9110 section 6.5.1): they frame, route,
  * authenticate or identify the client, and a recipient may merge trailers into the head.
  */
@@ -142,6 +155,7 @@ function isAllowedTrailer(name: string): boolean {
   return !(
     FORBIDDEN_TRAILERS.has(name) ||
     name.startsWith('x-forwarded-') ||
+    isIdentityField(name) ||
     name.startsWith('proxy-') ||
     name.includes('_')
   );

@@ -2,7 +2,12 @@ import type { IncomingMessage } from 'node:http';
 import { ACCESS_HEADER } from '../access/access-token.ts';
 import { collect, type ForwardedHeaders, NOTHING_FORWARDED } from './client-connection.ts';
 import { type Refusal, REFUSALS } from './early-response.ts';
-import { dropNominated, dropReservedCookies, rememberKinds } from './header-fields.ts';
+import {
+  dropNominated,
+  dropReservedCookies,
+  isIdentityField,
+  rememberKinds,
+} from './header-fields.ts';
 import { MAX_LENGTH_DIGITS, MAX_REQUEST_FIELDS } from './limits.ts';
 
 /** A request head that has passed every check. */
@@ -135,7 +140,7 @@ const FIELD_KINDS = new Map<string, FieldKind>([
 const fieldKindOf = rememberKinds<FieldKind>((name) => {
   const kind = FIELD_KINDS.get(name);
   if (kind !== undefined) return kind;
-  if (name.startsWith('x-forwarded-')) return 'forwarded';
+  if (name.startsWith('x-forwarded-') || isIdentityField(name)) return 'forwarded';
   return name === 'proxy' || name.startsWith('proxy-') || name.includes('_') ? 'drop' : 'pass';
 });
 
@@ -184,7 +189,7 @@ function readFields(rawHeaders: readonly string[], head: DraftHead): Refusal | u
         break;
       case 'forwarded':
         if (head.forwarded) {
-          collect((forwarded ??= { ...NOTHING_FORWARDED }), name.toLowerCase(), value);
+          collect((forwarded ??= { ...NOTHING_FORWARDED }), name, value);
         }
         break;
     }

@@ -36,7 +36,8 @@ export function upstreamLines(request: InboundRequest, route: ReadyRoute, port: 
   const host = route.hostHeader === 'mask' ? upstreamAuthority(route, port) : head.host;
   const prefix = route.stripPrefix ? address.prefix : '';
   return (
-    `host: ${host}\r\n${head.lines}` + forwardedLines(connection, head.host, prefix, head.forwarded)
+    `host: ${host}\r\n${head.lines}` +
+    forwardedLines(connection, head.host, prefix, head.forwarded, route.forwardIdentity)
   );
 }
 

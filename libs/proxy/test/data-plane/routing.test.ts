@@ -149,6 +149,59 @@ describe('addresses', () => {
     expect(upstream.received).toContain('forwarded: for=203.0.113.7;proto=https, for=127.0.0.1;');
     expect(upstream.received).not.toContain('6.6.6.6');
   });
+
+  const DESCRIPTION =
+    'X-Forwarded-Port: 444\r\nX-Forwarded-Uri: /x\r\nX-Forwarded-Method: GET\r\n' +
+    'X-Forwarded-Server: b\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Scheme: https\r\n';
+  const IDENTITY =
+    'X-Forwarded-User: u1\r\nX-Forwarded-Email: u1@a.test\r\nX-Forwarded-Groups: g\r\n' +
+    'X-Forwarded-Groups: h\r\nX-Forwarded-Preferred-Username: u\r\n' +
+    'X-Forwarded-Access-Token: t\r\nX-Auth-Request-User: u1\r\nRemote-User: u1\r\n';
+  const lower = (lines: string) =>
+    lines
+      .toLowerCase()
+      .split('\r\n')
+      .filter((line) => line !== '');
+
+  // A client of the balancer may nominate fields; that must not remove what the balancer says.
+  test.each([true, false])(
+    'all forwarded fields of a trusted balancer pass, the identity only if %s',
+    async (forwardIdentity) => {
+      const fixture = await fixtureWith({ trustedProxies: ['127.0.0.0/8'] });
+      const id = await fixture.ready(upstream.port, { forwardIdentity });
+      const nominated = 'Connection: close, X-Forwarded-User, X-Forwarded-Uri\r\n';
+      const lines = DESCRIPTION + IDENTITY + nominated;
+      await send(fixture.port, get(`/demo/${id}/`, lines));
+      const received = lower(upstream.received);
+      expect(received).toEqual(expect.arrayContaining(lower(DESCRIPTION)));
+      expect(received.filter((line) => line.startsWith('x-forwarded-port'))).toHaveLength(1);
+      expect(received.filter((line) => lower(IDENTITY).includes(line))).toEqual(
+        forwardIdentity ? lower(IDENTITY) : [],
+      );
+    },
+  );
+
+  test('a client that is not trusted cannot claim to be a user', async () => {
+    const fixture = await fixtureWith();
+    const id = await fixture.ready(upstream.port, { forwardIdentity: true });
+    await send(fixture.port, get(`/demo/${id}/`, IDENTITY));
+    const names = lower(IDENTITY).map((line) => line.slice(0, line.indexOf(':')));
+    expect(names.filter((name) => upstream.received.toLowerCase().includes(name))).toEqual([]);
+  });
+
+  test('a WebSocket handshake carries the same fields', async () => {
+    const fixture = await fixtureWith({ trustedProxies: ['127.0.0.0/8'] });
+    const id = await fixture.ready(upstream.port, { forwardIdentity: true });
+    const handshake =
+      'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+    await send(
+      fixture.port,
+      `GET /demo/${id}/ HTTP/1.1\r\nHost: a\r\n${handshake}${DESCRIPTION}${IDENTITY}\r\n`,
+    );
+    const received = lower(upstream.received);
+    expect(received).toEqual(expect.arrayContaining(lower(DESCRIPTION + IDENTITY)));
+  });
 });
 
 describe('the state of the instance', () => {

@@ -16,6 +16,7 @@ local function writeReadyRoute(route, instance)
     state = 'ready', generation = tonumber(has[2]), host = has[6] or nil, address = has[3],
     port = template.port, ports = template.ports, expiresAt = tonumber(has[4]),
     stripPrefix = template.stripPrefix, hostHeader = template.host,
+    forwardIdentity = template.forwardIdentity == true or nil,
     activity = has[5] and template.activity or nil })
 end
 
