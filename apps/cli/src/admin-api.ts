@@ -1,6 +1,7 @@
 import type {
   CreateRequest,
   InstancePage,
+  InstanceDetail,
   InstanceResource,
   LinkRequest,
   LinkResource,
@@ -20,7 +21,7 @@ export interface AdminApi {
   create(request: CreateRequest, waitSeconds: number): Promise<Created>;
   /** Every instance, from all pages. */
   list(): Promise<InstanceResource[]>;
-  get(id: string): Promise<InstanceResource>;
+  get(id: string): Promise<InstanceDetail>;
   /** Moves the deadline to the given number of seconds from now. Returns the new lease. */
   renew(id: string, seconds: number): Promise<InstanceResource>;
   /** Starts to end an instance. Succeeds for an instance that has already ended. */
@@ -88,7 +89,7 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
       return items;
     },
     async get(id) {
-      return (await call('GET', pathOf(id))) as InstanceResource;
+      return (await call('GET', pathOf(id))) as InstanceDetail;
     },
     async renew(id, timeout) {
       return (await call('POST', `${pathOf(id)}/renew`, { body: { timeout } })) as InstanceResource;

@@ -2,7 +2,12 @@ import { isId } from '@ephemera/domain';
 import { createRequestSchema } from './create-request.ts';
 import { eventSchema, eventsQuerySchema } from './event-resource.ts';
 import { healthSchema, partReadinessSchema, readinessSchema } from './health-resource.ts';
-import { createdSchema, instancePageSchema, instanceSchema } from './instance-resource.ts';
+import {
+  createdSchema,
+  instanceDetailSchema,
+  instancePageSchema,
+  instanceSchema,
+} from './instance-resource.ts';
 import { linkRequestSchema, linkSchema } from './link-request.ts';
 import { instanceFilterSchema, listQuerySchema } from './list-query.ts';
 import { logsQuerySchema, usageSchema } from './logs-query.ts';
@@ -154,7 +159,7 @@ export const adminRoutes = {
     token: true,
     ...item,
     responses: {
-      200: json(instanceSchema, 'The instance'),
+      200: json(instanceDetailSchema, 'The instance'),
       404: problem('Unknown id, or the tombstone has expired'),
     },
   }),

@@ -1,5 +1,5 @@
-import type { Instance } from '@ephemera/domain';
-import { STATES } from '@ephemera/domain';
+import type { Instance, InstanceWarning } from '@ephemera/domain';
+import { STATES, WARNING_KINDS } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 
 const time = z.iso.datetime({ offset: true });
@@ -45,6 +45,30 @@ export const instanceSchema = z
   })
   .openapi('Instance');
 
+const warningSchema = z
+  .object({
+    kind: z
+      .enum(WARNING_KINDS)
+      .describe(
+        '`upstream_failure`: a request failed in the instance. `missing_base_path`: its pages ask for paths at the root of the public port.',
+      ),
+    detail: z.string().describe('What happened, what was expected, and what to do.'),
+    at: time.describe('When it was noticed last.'),
+  })
+  .openapi('Warning');
+
+/** One instance, with what the proxies noticed about it. */
+export const instanceDetailSchema = instanceSchema
+  .extend({
+    warnings: z
+      .array(warningSchema)
+      .optional()
+      .openapi({ description: 'The last warning of each kind, for an hour. Absent if none.' }),
+  })
+  .openapi('InstanceDetail');
+
+export type InstanceDetail = z.infer<typeof instanceDetailSchema>;
+
 /** The answer to a creation. No other answer contains the tokens of the instance. */
 export const createdSchema = instanceSchema
   .extend({
@@ -88,6 +112,16 @@ export function toResource(instance: Instance): InstanceResource {
     expiresAt: iso(instance.expiresAt),
     maxExpiresAt: iso(instance.maxExpiresAt),
     metadata,
+  };
+}
+
+/** Converts an instance and its warnings for the control API. */
+export function toDetail(instance: Instance, warnings: readonly InstanceWarning[]): InstanceDetail {
+  const resource = toResource(instance);
+  if (warnings.length === 0) return resource;
+  return {
+    ...resource,
+    warnings: warnings.map(({ kind, detail, at }) => ({ kind, detail, at: iso(at) })),
   };
 }
 

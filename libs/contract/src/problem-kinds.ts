@@ -93,13 +93,15 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 502,
     title: 'Bad gateway',
     meaning:
-      'The instance refused the connection, closed it early, or sent an invalid response. The log line of the proxy has the `reason`.',
-    action: 'Read the log of the instance, and `ephemera_upstream_failures_total` by `reason`.',
+      'The instance refused the connection, closed it early, or sent an invalid response. For the owner of the instance and the operator, `reason` and `detail` say what it did; other visitors get a general `detail`. The log line of the proxy and the warnings of `ephemera get ID` have the same text.',
+    action:
+      'Follow `detail`, and read the log of the instance. `ephemera_upstream_failures_total` counts by `reason`.',
   },
   upstream_timeout: {
     status: 504,
     title: 'Gateway timeout',
-    meaning: 'The instance did not begin its response within `EPHEMERA_RESPONSE_TIMEOUT`.',
+    meaning:
+      'The instance did not begin its response within `EPHEMERA_RESPONSE_TIMEOUT`. Its owner and the operator also get `reason`.',
     action: 'Make the application respond sooner, or raise `EPHEMERA_RESPONSE_TIMEOUT`.',
   },
   host_unregistered: {

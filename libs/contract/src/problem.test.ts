@@ -64,12 +64,12 @@ const TABLE: readonly (readonly [Failure, status: number, detail: string])[] = [
   [
     { kind: 'upstream_unreachable', id: ID },
     502,
-    'The instance refused the connection, closed it early, or sent an invalid response. Its log may show the cause.',
+    `The instance refused the connection, closed it early, or sent an invalid response. If it persists, its operator finds the reason with \`ephemera get ${ID}\` and in the log of the proxy.`,
   ],
   [
     { kind: 'upstream_timeout', id: ID },
     504,
-    'The instance did not begin its response in time. Try again, or check its log.',
+    `The instance did not begin its response in time. Try again. If it persists, its operator finds the reason with \`ephemera get ${ID}\` and in the log of the proxy.`,
   ],
   [
     { kind: 'host_unregistered', id: ID, host: 'h2', address: '10.231.1.5' },

@@ -64,8 +64,17 @@ const LINKS = {
 /** Seconds after which a client may retry when there is no capacity. */
 const CAPACITY_RETRY_SECONDS = '10';
 
-/** Maps each failure to the HTTP problem that clients receive. */
-export function problemOf(failure: Failure): ProblemAnswer {
+/** What an instance did that failed a request. It is for its owner and the operator only. */
+interface FailureCause {
+  readonly reason: string;
+  readonly detail: string;
+}
+
+/**
+ * Maps each failure to the HTTP problem that clients receive.
+ * @param cause only for a client that may read the instance: replaces the general detail
+ */
+export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer {
   switch (failure.kind) {
     case 'unauthorized':
       return answer(failure, 'A valid token is required: Authorization: Bearer …', {
@@ -126,7 +135,10 @@ export function problemOf(failure: Failure): ProblemAnswer {
     case 'upstream_unreachable':
       return answer(
         failure,
-        'The instance refused the connection, closed it early, or sent an invalid response. Its log may show the cause.',
+        cause?.detail ??
+          `The instance refused the connection, closed it early, or sent an invalid response. ${askOperator(failure.id)}`,
+        {},
+        cause && { reason: cause.reason },
       );
     case 'host_unregistered':
       return answer(
@@ -137,7 +149,10 @@ export function problemOf(failure: Failure): ProblemAnswer {
     case 'upstream_timeout':
       return answer(
         failure,
-        'The instance did not begin its response in time. Try again, or check its log.',
+        cause?.detail ??
+          `The instance did not begin its response in time. Try again. ${askOperator(failure.id)}`,
+        {},
+        cause && { reason: cause.reason },
       );
     case 'full':
       return answer(
@@ -197,6 +212,10 @@ export function problemOf(failure: Failure): ProblemAnswer {
     case 'internal':
       return answer(failure, 'An internal error occurred. Details are in the log of the server.');
   }
+}
+
+function askOperator(id: string): string {
+  return `If it persists, its operator finds the reason with \`ephemera get ${id}\` and in the log of the proxy.`;
 }
 
 function sentenceOf({ path, detail, in: part }: Issue): string {

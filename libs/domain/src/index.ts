@@ -13,4 +13,5 @@ export * from './size.ts';
 export * from './state.ts';
 export * from './step.ts';
 export * from './template.ts';
+export * from './warning.ts';
 export * from './webhook.ts';

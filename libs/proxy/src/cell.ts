@@ -15,7 +15,13 @@ import {
   trackRoutes,
   watchClock,
 } from '@ephemera/store';
-import type { InstanceStore, LogArchive, RedisAddress, RouteCacheOptions } from '@ephemera/store';
+import type {
+  InstanceStore,
+  InstanceWarnings,
+  LogArchive,
+  RedisAddress,
+  RouteCacheOptions,
+} from '@ephemera/store';
 
 // A deployment is divided into cells: each has its own namespace, Redis and hosts. The first
 // character of an id is the letter of its cell.
@@ -115,6 +121,7 @@ export interface IdPorts {
     readonly instances: Pick<InstanceStore, 'get' | 'startDraining' | 'finalize'>;
     readonly leases: Leases;
     readonly logArchive: Pick<LogArchive, 'read'>;
+    readonly warnings: InstanceWarnings;
   };
   readonly killJobs: Pick<KillJobs, 'schedule' | 'cancel'>;
   readonly killRequests: KillRequests;
@@ -173,5 +180,12 @@ export function portsById(cells: ReadonlyMap<string, IdPorts>) {
   const logArchive: Pick<LogArchive, 'read'> = {
     read: (id) => storeOf(id)?.store.logArchive.read(id) ?? unknown,
   };
-  return { storeOf, routes, instances, leases, killJobs, killRequests, hostRpc, logArchive };
+  const warnings: InstanceWarnings = {
+    read: async (id) => (await storeOf(id)?.store.warnings.read(id)) ?? [],
+    save: async (id, warning) => storeOf(id)?.store.warnings.save(id, warning),
+  };
+  return {
+    ...{ storeOf, routes, instances, leases, killJobs, killRequests, hostRpc, logArchive },
+    warnings,
+  };
 }

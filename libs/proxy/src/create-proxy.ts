@@ -16,6 +16,7 @@ import {
   registerClockSkewMetric,
 } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
+import { causeAccess } from './access/cause-access.ts';
 import { cellDependencies, connectCell, portsById } from './cell.ts';
 import type { Cell, CellConfig, CellDependencies } from './cell.ts';
 import { createAdminApi } from './control-plane/admin-api.ts';
@@ -34,6 +35,7 @@ import { resumeOnRequest } from './resume-on-request.ts';
 import { clientAddress } from './starting/client-address.ts';
 import { requireKeys, watchKeys } from './starting/signed-link.ts';
 import type { Starter } from './starting/start-instance.ts';
+import { WarningReport } from './warning-report.ts';
 import { loadTheme } from './waiting/theme.ts';
 import type { ThemeName } from './waiting/theme.ts';
 import { sendWaitingPage } from './waiting/waiting-page.ts';
@@ -153,6 +155,7 @@ async function startProxy(
     events: cell.events,
     hostRpc: ids.hostRpc,
     logArchive: ids.logArchive,
+    warnings: ids.warnings,
     killPorts: ids,
     renewPorts: { ...ids, now },
   }).callback();
@@ -168,6 +171,9 @@ async function startProxy(
   activity.start();
   shutdown.onShutdown('activity', () => activity.stop());
   const waiting = { ...ids, prefix, theme, stopping };
+  const warningReport = new WarningReport({ warnings: ids.warnings, logger, now: () => cell.clock.now() });
+  const countFailure = countUpstreamFailures(metrics);
+  const mayReadCause = causeAccess({ ...shared, ...ids });
   const dataPlane = createDataPlane({
     activity,
     routes: resumeOnRequest({ ...ids, logger }),
@@ -177,9 +183,19 @@ async function startProxy(
     trustedProxies: config.trustedProxies,
     startWait: config.startWait,
     responseTimeout: config.responseTimeout,
-    sendFailure: failurePageWithRestart({ ...ids, prefix, publicUrl, templates }),
+    sendFailure: failurePageWithRestart({
+      ...ids,
+      prefix,
+      publicUrl,
+      templates,
+      mayReadCause,
+      logger,
+    }),
     waitingPage: (req, res, id) => sendWaitingPage(waiting, req, res, id),
-    onUpstreamFailure: countUpstreamFailures(metrics),
+    onUpstreamFailure: (reason, { id, detail, isOfInstance }) => {
+      countFailure(reason);
+      if (isOfInstance) warningReport.save(id, { kind: 'upstream_failure', detail });
+    },
     createUpstreamPools: dependencies.createUpstreamPools,
     logger,
   });

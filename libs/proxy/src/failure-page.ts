@@ -8,6 +8,7 @@ import type { Logger } from '@ephemera/process';
 import { isRedisUnavailable } from '@ephemera/store';
 import type { InstanceStore } from '@ephemera/store';
 import type { Middleware } from 'koa';
+import type { UpstreamFailure } from './data-plane/upstream/explain-failure.ts';
 import { NEVER_A_PAGE, pageHeaders } from './security-headers.ts';
 
 /**
@@ -18,13 +19,13 @@ function sendFailure(
   req: IncomingMessage,
   res: ServerResponse,
   failure: Failure,
-  restartAction?: RestartAction,
+  { restartAction, cause }: FailureDetails = {},
 ): void {
   if (res.headersSent) {
     res.destroy();
     return;
   }
-  const { problem, headers } = problemOf(failure);
+  const { problem, headers } = problemOf(failure, cause);
   const html = prefersHtml(req.headers.accept);
   const body = html ? failurePage(problem, restartAction) : JSON.stringify(problem);
   res.writeHead(problem.status, {
@@ -37,27 +38,52 @@ function sendFailure(
   res.end(req.method === 'HEAD' ? undefined : body);
 }
 
+interface FailureDetails {
+  readonly restartAction?: RestartAction | undefined;
+  /** Only for a client that may read the instance. */
+  readonly cause?: UpstreamFailure | undefined;
+}
+
 export interface RestartOptions {
   readonly prefix: string;
   /** How visitors reach the public port, without a slash at the end. */
   readonly publicUrl: string;
   readonly instances: Pick<InstanceStore, 'get'>;
   readonly templates: { readonly current: TemplateSet };
+  /** Whether a client may see why an instance failed its request. */
+  readonly mayReadCause: (req: IncomingMessage, id: string) => Promise<boolean>;
+  readonly logger: Pick<Logger, 'warn'>;
 }
 
 /**
  * Writes failures of the data path. If the instance has ended or could not be started, the page
- * offers another instance of the same template.
+ * offers another instance of the same template. If the instance failed the request, its owner and
+ * the operator see what it did.
  */
 export function failurePageWithRestart(launch: RestartOptions) {
-  return (req: IncomingMessage, res: ServerResponse, failure: Failure): void => {
+  return (
+    req: IncomingMessage,
+    res: ServerResponse,
+    failure: Failure,
+    cause?: UpstreamFailure,
+  ): void => {
+    if (cause !== undefined && 'id' in failure) {
+      const { mayReadCause, logger } = launch;
+      void mayReadCause(req, failure.id)
+        .catch((error: unknown) => {
+          logger.warn({ err: error, id: failure.id }, 'reader of a failure not identified');
+          return false;
+        })
+        .then((mayRead) => sendFailure(req, res, failure, mayRead ? { cause } : {}));
+      return;
+    }
     const label = LABELS[failure.kind];
     if (label === undefined || !('id' in failure) || !prefersHtml(req.headers.accept)) {
       sendFailure(req, res, failure);
       return;
     }
     void restartActionUrl(launch, req, failure.id).then((action) => {
-      sendFailure(req, res, failure, { label, action });
+      sendFailure(req, res, failure, { restartAction: { label, action } });
     });
   };
 }

@@ -16,6 +16,7 @@ import {
   readCapacity,
   readTemplateUsage,
   redisInstances,
+  redisInstanceWarnings,
   redisIntake,
   redisLogArchive,
   redisLeases,
@@ -121,6 +122,7 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     events,
     hostRpc,
     logArchive: redisLogArchive(redis, keys, 3_600_000),
+    warnings: redisInstanceWarnings(redis, keys),
     killPorts: { instances, killRequests: jobs.killRequests },
     renewPorts: { leases, killJobs: jobs.killJobs, now: () => instances.now() },
   });

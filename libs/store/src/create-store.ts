@@ -16,6 +16,7 @@ import { withHostLock, redisHosts, redisAddresses } from './hosts.ts';
 import type { Hosts } from './hosts.ts';
 import { redisHostRegistry } from './host-registry.ts';
 import type { HostRegistry } from './host-registry.ts';
+import { type InstanceWarnings, redisInstanceWarnings } from './instance-warnings.ts';
 import { redisLogArchive } from './log-archive.ts';
 import type { LogArchive } from './log-archive.ts';
 import type { Keys } from './keys.ts';
@@ -39,6 +40,7 @@ export interface Store {
   readonly suspensions: Suspensions;
   readonly progress: Progress;
   readonly logArchive: LogArchive;
+  readonly warnings: InstanceWarnings;
   readonly hostRegistry: HostRegistry;
   /** The address sequence of one host. */
   addresses(host: string): Addresses;
@@ -71,6 +73,7 @@ export function createStore(redis: Redis, keys: Keys, tombstone: number): Store 
     suspensions: redisSuspensions(redis, keys),
     progress: redisProgress(redis, keys),
     logArchive: redisLogArchive(redis, keys, tombstone),
+    warnings: redisInstanceWarnings(redis, keys),
     hostRegistry: redisHostRegistry(redis, keys),
     addresses: (host) => redisAddresses(redis, keys, host),
     emitExpiringEvents: async () => emitExpiringEvents(redis, keys, await instances.now()),

@@ -18,6 +18,7 @@ export * from './connect-redis.ts';
 export * from './route-cache.ts';
 export type { CachedRoute } from './route-reader.ts';
 export { connectTracking, trackRoutes } from './route-tracking.ts';
+export * from './instance-warnings.ts';
 export * from './log-archive.ts';
 export { RedisHostRpc } from './redis-host-rpc.ts';
 export * from './serve-host-rpc.ts';

@@ -10,6 +10,7 @@ function allKeys(): string[] {
     route: ['<id>'],
     instance: ['<id>'],
     log: ['<id>'],
+    warning: ['<kind>', '<id>'],
     rpcReplies: ['<replica>'],
     rate: ['<points>-<seconds>:<account>'],
     pool: ['<fingerprint>'],

@@ -29,6 +29,8 @@ export interface Keys {
   /** A pub/sub channel, not a key. */
   rpcReplies(replica: string): string;
   log(id: string): string;
+  /** The last warning of one kind about an instance. */
+  warning(kind: string, id: string): string;
   /** Prefix of the counters of a rate; the subject follows after a colon. */
   rate(rate: string): string;
   reconciler(host: string): string;
@@ -71,6 +73,7 @@ export function keysOf(namespace: string): Keys {
     rpcReplies: (replica) => `${base}:rpc-replies:${replica}`,
     rate: (rate) => `${base}:rate:${rate}`,
     log: (id) => `${base}:log:${id}`,
+    warning: (kind, id) => `${base}:warning:${kind}:${id}`,
     reconciler: (host) => `${base}:host:${host}:reconciler`,
     registration: (host) => `${base}:registration:${host}`,
     hostCapacity: (host) => `${base}:host:${host}:capacity`,

@@ -33,6 +33,15 @@ test('a table lists the oldest first, with aligned columns', () => {
   );
 });
 
+test('a warning says what happened and when', () => {
+  const at = '2026-01-01T00:00:20.000Z';
+  const warnings = [{ kind: 'upstream_failure' as const, detail: 'Two lengths.', at }];
+  expect(showOne({ ...instance, warnings }, now)).toMatch(
+    /\nwarning: +upstream_failure at 2026-01-01T00:00:20\.000Z: Two lengths\.$/,
+  );
+  expect(showOne(instance, now)).not.toContain('warning');
+});
+
 test('a dead instance shows its reason', () => {
   const status = { ...instance.status, state: 'gone', reason: 'ttl' as const };
   expect(showOne({ ...instance, status }, now)).toContain('state:    gone (ttl)');

@@ -1,4 +1,4 @@
-import type { InstanceResource } from '@ephemera/contract';
+import type { InstanceDetail, InstanceResource } from '@ephemera/contract';
 import { formatDuration } from '@ephemera/domain';
 
 /** Formats instances as a table, the oldest first. @param now for the remaining time */
@@ -22,8 +22,8 @@ export function showTable(instances: readonly InstanceResource[], now: number): 
     .join('\n');
 }
 
-/** Formats an instance as lines of `name: value`. */
-export function showOne(instance: InstanceResource, now: number): string {
+/** Formats an instance as lines of `name: value`, with its warnings. */
+export function showOne(instance: InstanceDetail, now: number): string {
   const { state, reason, message } = instance.status;
   const lines = {
     id: instance.id,
@@ -33,7 +33,10 @@ export function showOne(instance: InstanceResource, now: number): string {
     created: instance.createdAt,
     left: left(instance, now),
   };
-  return Object.entries(lines)
+  const warnings = (instance.warnings ?? []).map(
+    ({ kind, detail, at }) => ['warning', `${kind} at ${at}: ${detail}`] as const,
+  );
+  return [...Object.entries(lines), ...warnings]
     .map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`)
     .join('\n');
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ApiError, allows, isId, principalKey } from '@ephemera/domain';
+import { ApiError, allows, isId } from '@ephemera/domain';
 import type { Scope, Principal } from '@ephemera/domain';
 import {
   authenticateBearer,
@@ -12,6 +12,7 @@ import type { Authentication, TokenSet } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore } from '@ephemera/store';
 import type { Context, Middleware } from 'koa';
+import { ownsInstance } from '../access/cause-access.ts';
 import { TOKEN_CHECK_INTERVAL_MS } from '../limits.ts';
 
 /**
@@ -47,10 +48,7 @@ export function requireScope(instances: Pick<InstanceStore, 'get'>): Middleware 
     const needs = scopeFor(ctx.method, ctx.path);
     if (needs !== undefined && !allows(principal, needs)) {
       const id = ONE.exec(ctx.path)?.[1] ?? '';
-      const isOwn =
-        allows(principal, 'create') &&
-        isId(id) &&
-        (await instances.get(id))?.owner === principalKey(principal);
+      const isOwn = isId(id) && (await ownsInstance(instances, principal, id));
       if (!isOwn) throw new ApiError({ kind: 'forbidden', needs });
     }
     await next();

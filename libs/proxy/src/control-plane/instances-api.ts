@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Quotas } from '@ephemera/config';
-import { adminRoutes, toResource } from '@ephemera/contract';
+import { adminRoutes, toDetail, toResource } from '@ephemera/contract';
 import type { RenewRequest, CreateRequest } from '@ephemera/contract';
 import { ApiError, principalKey, checkTimeout } from '@ephemera/domain';
 import type { Instance, Principal } from '@ephemera/domain';
@@ -9,7 +9,7 @@ import type { BoundRoute } from '@ephemera/http';
 import { requestKill, renew } from '@ephemera/lifecycle';
 import type { RenewPorts, RequestKillPorts, Renewal, CreationContext } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
-import type { InstanceStore, Rates, RouteCache } from '@ephemera/store';
+import type { InstanceStore, InstanceWarnings, Rates, RouteCache } from '@ephemera/store';
 import { accessLink } from '../access/access-token.ts';
 import { MAX_WAIT_SECONDS } from '../limits.ts';
 import { countRequest } from '../starting/count-request.ts';
@@ -19,6 +19,7 @@ import type { Starter } from '../starting/start-instance.ts';
 export interface InstancesApi {
   readonly starter: Starter;
   readonly instances: Pick<InstanceStore, 'get' | 'list' | 'now'>;
+  readonly warnings: Pick<InstanceWarnings, 'read'>;
   readonly killPorts: RequestKillPorts;
   readonly renewPorts: RenewPorts;
   readonly routes: Pick<RouteCache, 'waitFor'>;
@@ -71,7 +72,8 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
   });
 
   const read = route(adminRoutes.readInstance, async (ctx, { params }) => {
-    ctx.body = toResource(await known(params.id));
+    const instance = await known(params.id);
+    ctx.body = toDetail(instance, await api.warnings.read(instance.id));
   });
 
   const renew = route(adminRoutes.renewInstance, async (ctx, { params, body }) => {

@@ -9,6 +9,7 @@ import { type DataPlaneContext, RoutedRequest, type Upstream } from './routed-re
 import { Upload } from './upload.ts';
 import { type InboundRequest, rewriteContextOf, upstreamHead } from './upstream-request.ts';
 import type { Connection, ResponseListener, UpstreamError } from './upstream/connection.ts';
+import type { UpstreamFailure } from './upstream/explain-failure.ts';
 import type { ResponseHead } from './upstream/response-parser.ts';
 
 /** One HTTP request of a client and its one response. It is sent upstream once, or twice. */
@@ -86,12 +87,16 @@ export class ProxiedRequest extends RoutedRequest {
     this.#attempt = undefined;
     if (this.writer.hasBegun) {
       this.isDone = true;
+      // A response ends with its instance: that is no failure of the instance.
       if (error.kind !== 'dropped') this.logUpstreamError(error);
       this.writer.abort();
     } else if (error.kind === 'silent' && awaitsClient) {
+      // The client was silent, not the instance.
       this.isDone = true;
       refuse(this.req, this.#res, REFUSALS.timeout);
     } else if (attempt && error.kind === 'broken' && !hasResponse && this.#mayRetry(attempt)) {
+      const fields = { id: this.request.address.id, err: error };
+      this.context.logger.debug(fields, 'idle connection was closed; trying again');
       void this.#connectAnew(attempt.upstream);
     } else {
       this.onUpstreamError(error);
@@ -108,13 +113,13 @@ export class ProxiedRequest extends RoutedRequest {
     return mayRetry;
   }
 
-  protected override respondWithFailure(failure: Failure): void {
+  protected override respondWithFailure(failure: Failure, cause?: UpstreamFailure): void {
     // A client that waits for `100 Continue` may or may not send its body after another response.
     const { expectsContinue } = this.request.head;
     const isUndecided = !this.req.complete && expectsContinue && !this.writer.hasContinued;
     if (this.context.isDraining || isUndecided) this.#res.shouldKeepAlive = false;
     else if (!this.req.complete) this.#linger();
-    this.context.sendFailure(this.req, this.#res, failure);
+    this.context.sendFailure(this.req, this.#res, failure, cause);
   }
 
   /** Reads the rest of the upload: a client that is cut while it sends never sees its response. */

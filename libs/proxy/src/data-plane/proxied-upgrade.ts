@@ -4,6 +4,7 @@ import type { Failure } from '@ephemera/domain';
 import { watchTunnel } from './activity.ts';
 import { responseForSocket } from './early-response.ts';
 import { type DataPlaneContext, RoutedRequest, type Upstream } from './routed-request.ts';
+import type { UpstreamFailure } from './upstream/explain-failure.ts';
 import type { Handshake, WebSocketTunnels } from './websocket-tunnel.ts';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -48,8 +49,8 @@ export class ProxiedUpgrade extends RoutedRequest {
     });
   }
 
-  protected override respondWithFailure(failure: Failure): void {
-    this.context.sendFailure(this.req, responseForSocket(this.#socket, this.req), failure);
+  protected override respondWithFailure(failure: Failure, cause?: UpstreamFailure): void {
+    this.context.sendFailure(this.req, responseForSocket(this.#socket, this.req), failure, cause);
   }
 }
 

@@ -10,9 +10,20 @@ import type { InboundRequest } from './upstream-request.ts';
 import {
   UnregisteredHostError,
   UpstreamError,
-  type UpstreamErrorReason,
+  type UpstreamErrorKind,
 } from './upstream/connection.ts';
+import { explainFailure, type UpstreamFailure } from './upstream/explain-failure.ts';
 import type { UpstreamPool, UpstreamPools } from './upstream/pool.ts';
+
+export interface UpstreamFailureFacts {
+  readonly id: string;
+  /** What happened, what was expected, and what to do. */
+  readonly detail: string;
+  /** Whether the instance caused it, and not its route, Redis or the proxy. */
+  readonly isOfInstance: boolean;
+}
+
+const OF_INSTANCE: ReadonlySet<UpstreamErrorKind> = new Set(['unreachable', 'broken', 'silent']);
 
 /** What all requests of a data plane share; durations are milliseconds. */
 export interface DataPlaneContext {
@@ -34,16 +45,25 @@ export interface DataPlaneContext {
   readonly responseTimeout: number;
   /** How long a client may accept no byte of its response. */
   readonly clientTimeout: number;
-  /** Sends the product's own response to a failure. */
-  readonly sendFailure: (req: IncomingMessage, res: ServerResponse, failure: Failure) => void;
+  /**
+   * Sends the product's own response to a failure. `cause` says what the instance did. It is for the
+   * owner of the instance and for the operator: a response to anybody else must not contain it.
+   */
+  readonly sendFailure: (
+    req: IncomingMessage,
+    res: ServerResponse,
+    failure: Failure,
+    cause?: UpstreamFailure,
+  ) => void;
   /** May respond with a waiting page instead of letting a request wait; true if it did. */
   readonly waitingPage:
     ((req: IncomingMessage, res: ServerResponse, id: string) => boolean) | undefined;
   readonly logger: Pick<Logger, 'debug' | 'warn' | 'error'>;
   /** Receives the use of instances that end when they are idle. */
   readonly activity: Activity | undefined;
-  /** Counts failed requests by reason. */
-  readonly onUpstreamFailure: ((reason: UpstreamErrorReason) => void) | undefined;
+  /** Receives each failed request: its reason, to be counted, and the facts. */
+  readonly onUpstreamFailure:
+    ((reason: UpstreamFailure['reason'], failure: UpstreamFailureFacts) => void) | undefined;
   /** Set when a drain begins: client connections close with their next response. */
   isDraining: boolean;
   /** HTTP requests whose response was not sent in full. */
@@ -58,6 +78,9 @@ export interface Upstream {
   readonly pool: UpstreamPool;
   readonly port: number;
 }
+
+/** Longest path in a log line, characters. */
+const MAX_LOGGED_PATH = 200;
 
 /**
  * One request for an instance, HTTP or WebSocket, on its way to an upstream:
@@ -74,6 +97,8 @@ export abstract class RoutedRequest {
   request: InboundRequest;
   /** The request was answered, or its client has disconnected. */
   protected isDone = false;
+  /** The upstream that was chosen last. */
+  #upstream: Upstream | undefined;
   #superseded = 0;
   #disconnected: AbortController | undefined;
 
@@ -90,7 +115,7 @@ export abstract class RoutedRequest {
   /** Sends the request to the upstream. Errors go to `onUpstreamError`. */
   protected abstract connect(upstream: Upstream): void;
   /** Sends the product's own response. */
-  protected abstract respondWithFailure(failure: Failure): void;
+  protected abstract respondWithFailure(failure: Failure, cause?: UpstreamFailure): void;
   /** The response object if pages and redirects may be sent on it; undefined for an upgrade. */
   protected abstract get pageResponse(): ServerResponse | undefined;
 
@@ -144,9 +169,10 @@ export abstract class RoutedRequest {
         return;
       case 'unconfirmed':
       case 'unregistered':
-        this.fail({ kind: 'store_unavailable' });
+        this.fail({ kind: 'store_unavailable' }, error);
         return;
       case 'internal':
+        // It was logged above.
         this.fail({ kind: 'internal' });
     }
   }
@@ -154,9 +180,10 @@ export abstract class RoutedRequest {
   /** Logs and counts an error. Call it once per failed request. */
   protected logUpstreamError(error: UpstreamError): void {
     const { id } = this;
-    const { kind, reason } = error;
-    this.context.onUpstreamFailure?.(reason);
-    const fields = { id, kind, reason, err: error };
+    const { kind } = error;
+    const { reason, detail } = explainFailure(error);
+    this.context.onUpstreamFailure?.(reason, { id, detail, isOfInstance: OF_INSTANCE.has(kind) });
+    const fields = { id, ...this.#requestFields(), kind, reason, detail, err: error };
     if (error instanceof UnregisteredHostError) {
       const { host, address } = error;
       this.context.logger.warn(
@@ -170,7 +197,20 @@ export abstract class RoutedRequest {
   protected fail(failure: Failure, error?: UpstreamError): void {
     this.isDone = true;
     if (error) this.logUpstreamError(error);
-    this.respondWithFailure(failure);
+    this.respondWithFailure(failure, error && explainFailure(error));
+  }
+
+  /** What identifies the request in the log, without its query, which may contain secrets. */
+  #requestFields(): Record<string, unknown> {
+    const { route, port } = this.#upstream ?? {};
+    return {
+      method: this.request.method,
+      path: (this.request.address.path.split('?', 1)[0] ?? '').slice(0, MAX_LOGGED_PATH),
+      protocol: this.pageResponse === undefined ? 'websocket' : 'http',
+      host: route?.host,
+      generation: route?.generation,
+      port,
+    };
   }
 
   async #resolve(): Promise<void> {
@@ -211,7 +251,8 @@ export abstract class RoutedRequest {
       return;
     }
     const pool = this.context.pools.poolOf(this.id, route, deadline);
-    this.connect({ route, deadline, pool, port });
+    this.#upstream = { route, deadline, pool, port };
+    this.connect(this.#upstream);
   }
 
   /** Responds with the state of the current route. If it is still open, the instance failed. */
@@ -219,8 +260,12 @@ export abstract class RoutedRequest {
     try {
       const resolution = await lookUpRoute(this.id, this.context);
       if (this.isDone) return;
-      if (resolution.kind === 'failed') this.fail(resolution.failure);
-      else this.fail({ kind: 'upstream_unreachable', id: this.id }, error);
+      if (resolution.kind === 'failed') {
+        // The instance ended during the request: the route says why, and its end was logged.
+        const { logger } = this.context;
+        logger.debug({ id: this.id, err: error }, 'request failed as its instance ended');
+        this.fail(resolution.failure);
+      } else this.fail({ kind: 'upstream_unreachable', id: this.id }, error);
     } catch (bug) {
       this.onUpstreamError(bug);
     }

@@ -120,9 +120,12 @@ export class WebSocketTunnels {
       forwardResponse(handshake, upstream, response, clientTimeout, listener);
     });
     request.once('upgrade', (response, upstreamSocket: Socket, head) => {
-      if (isSettled || !acceptsKey(response.headers, req.headers['sec-websocket-key'])) {
+      const mismatch = isSettled
+        ? undefined
+        : mismatchOf(response.headers, req.headers['sec-websocket-key']);
+      if (isSettled || mismatch) {
         upstreamSocket.destroy();
-        fail(new UpstreamError('broken', 'handshake_rejected'));
+        if (mismatch) fail(new UpstreamError('broken', mismatch));
         return;
       }
       settle();
@@ -215,14 +218,19 @@ function writerTo(client: Socket, upstream: Socket): (data: Buffer) => boolean {
 
 const WEBSOCKET_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
-/** Whether a 101 accepts this key (RFC 6455 section 4.2.2): only then do both sides speak frames. */
-function acceptsKey(headers: IncomingHttpHeaders, key: string | undefined): boolean {
+/**
+ * Why a 101 does not accept this key (RFC 6455 section 4.2.2); undefined if it does. Only then do both
+ * sides speak frames.
+ */
+function mismatchOf(
+  headers: IncomingHttpHeaders,
+  key: string | undefined,
+): 'wrong_upgrade' | 'handshake_rejected' | undefined {
+  if (headers.upgrade?.toLowerCase() !== 'websocket') return 'wrong_upgrade';
   const expected = createHash('sha1')
     .update(`${key ?? ''}${WEBSOCKET_GUID}`)
     .digest('base64');
-  return (
-    headers.upgrade?.toLowerCase() === 'websocket' && headers['sec-websocket-accept'] === expected
-  );
+  return headers['sec-websocket-accept'] === expected ? undefined : 'handshake_rejected';
 }
 
 /** A reason phrase that node:http can write (RFC 9112 section 4). It parses more than that. */
@@ -262,7 +270,7 @@ function forwardResponse(
   res.once('close', () => client.destroy());
   pipeline(response, client, (error) => {
     if (!error) return;
-    if (!socket.destroyed) listener.onAbort(toUpstreamError(error));
+    if (!socket.destroyed) listener.onAbort(toUpstreamError(error, response.complete));
     writer.abort();
   });
 }
@@ -282,9 +290,17 @@ function closeTogether(client: Socket, upstream: Socket): void {
   }
 }
 
-/** The error of a request that http-proxy has sent: of the pool, of llhttp, or of the socket. */
-function toUpstreamError(error: NodeJS.ErrnoException): UpstreamError {
+/**
+ * The error of a request that http-proxy has sent: of the pool, of llhttp, or of the socket.
+ * @param isComplete false once a response has begun and its end is missing
+ */
+function toUpstreamError(error: NodeJS.ErrnoException, isComplete = true): UpstreamError {
   if (error instanceof UpstreamError) return error;
-  const isInvalid = error.code?.startsWith('HPE_') === true;
-  return new UpstreamError('broken', isInvalid ? 'invalid_response' : 'connection_error', error);
+  if (error.code?.startsWith('HPE_') === true) {
+    return new UpstreamError('broken', 'invalid_response', error);
+  }
+  // node:http reports a close without a response as a reset with this message.
+  const isClose = error.message === 'socket hang up';
+  if (!isComplete) return new UpstreamError('broken', 'closed_in_body', error);
+  return new UpstreamError('broken', isClose ? 'connection_closed' : 'connection_error', error);
 }

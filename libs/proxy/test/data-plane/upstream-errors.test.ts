@@ -55,6 +55,84 @@ test.each([
   expect(reasons).toEqual([reason]);
 });
 
+// Siblings that a single sentence would hide. The detail names what was found.
+test.each([
+  ['bad_status_line', '"HTTP/1.1 1000 High"', 'HTTP/1.1 1000 High\r\n\r\n'],
+  ['bad_status_line', '"HTTP/1.1 200 O\\u0001K"', 'HTTP/1.1 200 O\x01K\r\n\r\n'],
+  ['bad_status_line', '"HTTP/1.1 200 O\\u009bK\\u0001"', 'HTTP/1.1 200 O\x9bK\x01\r\n\r\n'],
+  ['not_http', 'it begins with "\\u0015\\u0003"', '\x15\x03'],
+  [
+    'bad_header_field',
+    'the name is "Content-Length "',
+    'HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok',
+  ],
+  ['bad_header_field', 'a line begins with white space', 'HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n'],
+  ['bad_header_field', 'a line has no colon', 'HTTP/1.1 200 OK\r\nX\r\n\r\n'],
+  ['bad_header_field', 'a line has no name', 'HTTP/1.1 200 OK\r\n: x\r\n\r\n'],
+  [
+    'bad_header_field',
+    '"Set-Cookie" contains the byte 0x01',
+    'HTTP/1.1 200 OK\r\nSet-Cookie: secret\x01\r\n\r\n',
+  ],
+  ['bad_content_length', '"-1"', 'HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n'],
+  [
+    'duplicate_content_length',
+    '2 and "3"',
+    'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok',
+  ],
+  [
+    'bad_transfer_encoding',
+    '"gzip, chunked"',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n',
+  ],
+  [
+    'transfer_encoding_in_http_1_0',
+    'HTTP/1.0',
+    'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
+  ],
+  ['unrequested_upgrade', '101', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n'],
+])('the log of %s says what was found: %s', async (reason, found, response) => {
+  const id = await fixture.ready((await upstreamOf(answering(response))).port);
+  const request = get(id).replace('/ HTTP', '/deep/page?secret=1 HTTP').replace('GET', 'DELETE');
+  expect(statusOf(await send(fixture.port, request))).toBe(502);
+  const [[fields] = []] = fixture.warnings as [Record<string, unknown>][];
+  expect(fields).toMatchObject({
+    id,
+    reason,
+    method: 'DELETE',
+    path: '/deep/page',
+    protocol: 'http',
+    host: 'host-a',
+    detail: expect.stringContaining(found) as string,
+  });
+  expect(JSON.stringify(fields?.['detail'])).not.toContain('secret');
+});
+
+test.each([
+  ['closed_in_head', 'HTTP/1.1 200 OK\r\nContent-Le'],
+  ['closed_in_body', 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort'],
+  ['connection_closed', ''],
+])('a close is logged with where it happened: %s', async (reason, part) => {
+  const upstream = await upstreamOf(({ socket }) => socket.end(part));
+  const raw = open(fixture.port);
+  cleanups.push(() => raw.socket.destroy());
+  raw.send(get(await fixture.ready(upstream.port)));
+  await waitFor('the failure', () => reasons.length > 0);
+  expect(reasons).toEqual([reason]);
+});
+
+test.each([
+  ['wrong_upgrade', 'Upgrade: other\r\n'],
+  ['handshake_rejected', 'Upgrade: websocket\r\nSec-WebSocket-Accept: wrong\r\n'],
+])('a 101 that does not fit the handshake is logged with %s', async (reason, lines) => {
+  const head = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n';
+  const upstream = await upstreamOf(answering(`${head}${lines}\r\n`));
+  const id = await fixture.ready(upstream.port);
+  expect(statusOf(await send(fixture.port, handshake(id)))).toBe(502);
+  expect(reasons).toEqual([reason]);
+  expect(fixture.warnings).toMatchObject([[{ id, protocol: 'websocket' }, expect.any(String)]]);
+});
+
 test('an invalid chunk after a valid head is logged too', async () => {
   const head = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
   const id = await fixture.ready((await upstreamOf(answering(`${head}3\r\nabc\r\nzz\r\n`))).port);

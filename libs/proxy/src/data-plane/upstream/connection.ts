@@ -8,7 +8,10 @@ import {
   type ResponseSink,
 } from './response-parser.ts';
 
-/** Why a request failed upstream: a field of the log line, and a label of the metric. */
+/**
+ * Why a request failed upstream: a field of the log line, and a label of the metric.
+ * `explain-failure.ts` has a sentence for each.
+ */
 export type UpstreamErrorReason =
   | ProtocolErrorReason
   /** llhttp refused the response to an upgrade; `cause` has the reason. */
@@ -19,14 +22,22 @@ export type UpstreamErrorReason =
   | 'connect_timeout'
   /** The instance sent bytes before it got a request. */
   | 'data_before_request'
-  /** The instance closed the connection before the response was complete. */
+  /** The instance closed the connection before it got a request. */
+  | 'closed_before_request'
+  /** The instance closed the connection without a response. */
   | 'connection_closed'
-  /** The connection failed, for example by a reset. */
+  /** The instance closed the connection within the head of the response. */
+  | 'closed_in_head'
+  /** The instance closed the connection before the end of the body. */
+  | 'closed_in_body'
+  /** The connection failed before the response was complete, for example by a reset. */
   | 'connection_error'
   /** No response began within `EPHEMERA_RESPONSE_TIMEOUT`. */
   | 'response_timeout'
   /** The 101 response of a WebSocket handshake did not match the key of the client. */
   | 'handshake_rejected'
+  /** The 101 response of a WebSocket handshake did not switch to WebSocket. */
+  | 'wrong_upgrade'
   /** The route had changed when the connection opened. */
   | 'route_superseded'
   /** The generation of the connection ended. */
@@ -163,7 +174,7 @@ export class Connection implements ResponseSink {
     socket.on('end', () => this.#onEnd());
     socket.on('error', (error) => this.destroy('broken', 'connection_error', error));
     socket.on('close', () => {
-      this.destroy('broken', 'connection_closed');
+      this.destroy('broken', this.#reasonOfClose());
       owner.onClosed(this);
     });
   }
@@ -286,10 +297,15 @@ export class Connection implements ResponseSink {
     const listener = this.#listener;
     try {
       if (this.#parser.isBusy && this.#parser.end()) this.#close();
-      else this.destroy('broken', 'connection_closed');
+      else this.destroy('broken', this.#reasonOfClose());
     } catch (error) {
       this.#onThrown(error, listener);
     }
+  }
+
+  #reasonOfClose(): UpstreamErrorReason {
+    if (this.#isHeadComplete) return 'closed_in_body';
+    return this.#hasResponse ? 'closed_in_head' : 'connection_closed';
   }
 
   /** A ProtocolError is caused by the instance. Any other error is a bug of a listener. */

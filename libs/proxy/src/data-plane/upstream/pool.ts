@@ -127,7 +127,7 @@ export class UpstreamPool implements ConnectionOwner {
       if (buffer.receivedBeforeRequest) {
         throw new UpstreamError('unreachable', 'data_before_request');
       }
-      if (socket.destroyed) throw new UpstreamError('unreachable', 'connection_closed');
+      if (socket.destroyed) throw new UpstreamError('unreachable', 'closed_before_request');
       return socket;
     } catch (error) {
       socket.destroy();

@@ -5,6 +5,7 @@ import {
   MAX_INFORMATIONAL,
   MAX_RESPONSE_HEAD_BYTES,
 } from '../limits.ts';
+import { quote } from './explain-failure.ts';
 
 // The HTTP/1 response parser. It is stricter than RFC 9112 requires of a recipient: a response that
 // two parsers could read differently is an error. The differential test compares it with llhttp.
@@ -16,6 +17,7 @@ export type ProtocolErrorReason =
   | 'bad_header_field'
   | 'bare_lf'
   | 'head_too_large'
+  | 'trailers_too_large'
   | 'bad_content_length'
   | 'duplicate_content_length'
   | 'bad_transfer_encoding'
@@ -28,6 +30,7 @@ export type ProtocolErrorReason =
   | 'too_many_informational'
   | 'bad_chunk_size'
   | 'bad_chunk_extension'
+  | 'chunk_extension_too_large'
   | 'bad_chunk_end'
   | 'framing_field_in_trailer';
 
@@ -35,9 +38,13 @@ export type ProtocolErrorReason =
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError';
   readonly reason: ProtocolErrorReason;
-  constructor(reason: ProtocolErrorReason) {
-    super(`invalid response: ${reason.replaceAll('_', ' ')}`);
+  /** What was found, quoted; never more than a short part of a line. */
+  readonly evidence: string | undefined;
+  constructor(reason: ProtocolErrorReason, evidence?: string) {
+    const found = evidence === undefined ? '' : ` (${evidence})`;
+    super(`invalid response: ${reason.replaceAll('_', ' ')}${found}`);
     this.reason = reason;
+    this.evidence = evidence;
   }
 }
 
@@ -149,7 +156,7 @@ export class ResponseParser {
     const found = seam === '' ? end !== -1 : end >= at - seam.length;
     const stop = found ? end + END_OF_HEAD.length : input.length;
     if (before.length + stop - at > MAX_RESPONSE_HEAD_BYTES)
-      throw new ProtocolError('head_too_large');
+      throw new ProtocolError(this.#step === 'head' ? 'head_too_large' : 'trailers_too_large');
     const text = before + input.toString('latin1', at, stop);
     this.#text = text;
     if (found) {
@@ -226,7 +233,7 @@ export class ResponseParser {
 /** Refuses early, so that the client does not wait for the rest of an invalid head. */
 function requireHttpPrefix(text: string): void {
   if (!text.startsWith('HTTP/1.') && !'HTTP/1.'.startsWith(text)) {
-    throw new ProtocolError('not_http');
+    throw new ProtocolError('not_http', `it begins with ${quote(text.slice(0, 16))}`);
   }
 }
 
@@ -250,7 +257,9 @@ const STATUS_LINE = /HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?\
 function parseResponseHead(text: string, method: string): ResponseHead {
   STATUS_LINE.lastIndex = 0;
   const line = STATUS_LINE.exec(text);
-  if (!line) throw new ProtocolError('bad_status_line');
+  if (!line) {
+    throw new ProtocolError('bad_status_line', quote(text.slice(0, text.indexOf('\r\n'))));
+  }
   const isHttp11 = line[1] === '1';
   const status = Number(line[2]);
   const fields = new ResponseFields(text, line[0].length);
@@ -327,7 +336,7 @@ export class ResponseFields {
     while (at < text.length - 2) {
       FIELD.lastIndex = at;
       const field = FIELD.exec(text);
-      if (!field) throw new ProtocolError('bad_header_field');
+      if (!field) throw new ProtocolError('bad_header_field', describeBadField(text, at));
       at = FIELD.lastIndex;
       const name = field[1] ?? '';
       const value = trim(field[2] ?? '');
@@ -368,14 +377,18 @@ export class ResponseFields {
   }
 
   #length(value: string): void {
-    if (this.contentLength !== undefined) throw new ProtocolError('duplicate_content_length');
-    if (!CONTENT_LENGTH.test(value)) throw new ProtocolError('bad_content_length');
+    if (this.contentLength !== undefined)
+      throw new ProtocolError(
+        'duplicate_content_length',
+        `${this.contentLength} and ${quote(value)}`,
+      );
+    if (!CONTENT_LENGTH.test(value)) throw new ProtocolError('bad_content_length', quote(value));
     this.contentLength = Number(value);
   }
 
   #coding(value: string): void {
     if (this.chunked || value.toLowerCase() !== 'chunked')
-      throw new ProtocolError('bad_transfer_encoding');
+      throw new ProtocolError('bad_transfer_encoding', quote(value));
     this.chunked = true;
   }
 
@@ -388,6 +401,24 @@ export class ResponseFields {
     }
     return nominated;
   }
+}
+
+/** Says what is wrong with the field line at `at`, without its value, which may be a secret. */
+function describeBadField(text: string, at: number): string {
+  const end = text.indexOf('\r\n', at);
+  const line = text.slice(at, end === -1 ? text.length : end);
+  if (/^[ \t]/.test(line)) return 'a line begins with white space';
+  const colon = line.indexOf(':');
+  if (colon === -1) return 'a line has no colon';
+  const name = line.slice(0, colon);
+  if (name === '') return 'a line has no name';
+  if (!/^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/.test(name)) return `the name is ${quote(name)}`;
+  const invalid = /[^\t\x20-\x7e\x80-\xff]/.exec(line.slice(colon));
+  return `${quote(name)} contains ${byteText(invalid?.[0].charCodeAt(0) ?? 0)}`;
+}
+
+function byteText(byte: number): string {
+  return `the byte 0x${byte.toString(16).padStart(2, '0')}`;
 }
 
 /** Content-Length stays even if Connection nominates it: the parser has acted on it. */
@@ -493,13 +524,16 @@ class ChunkedDecoder {
   #extend(byte: number): void {
     this.#step = 'extension';
     this.#extension += String.fromCharCode(byte);
-    if (!isText(byte) || this.#extension.length > MAX_CHUNK_EXTENSION_BYTES) {
-      throw new ProtocolError('bad_chunk_extension');
+    if (!isText(byte)) throw new ProtocolError('bad_chunk_extension', byteText(byte));
+    if (this.#extension.length > MAX_CHUNK_EXTENSION_BYTES) {
+      throw new ProtocolError('chunk_extension_too_large');
     }
   }
 
   #endExtension(): void {
-    if (!EXTENSION.test(this.#extension)) throw new ProtocolError('bad_chunk_extension');
+    if (!EXTENSION.test(this.#extension)) {
+      throw new ProtocolError('bad_chunk_extension', quote(this.#extension));
+    }
     this.#extension = '';
     this.#step = 'size-lf';
   }
@@ -507,13 +541,15 @@ class ChunkedDecoder {
   #digit(byte: number): void {
     const value = hexValue(byte);
     if (value === -1 || ++this.#digits > MAX_CHUNK_SIZE_DIGITS)
-      throw new ProtocolError('bad_chunk_size');
+      throw new ProtocolError('bad_chunk_size', byteText(byte));
     this.#size = this.#size * 16 + value;
   }
 }
 
 function requireByte(byte: number, expected: number): void {
-  if (byte !== expected) throw new ProtocolError('bad_chunk_end');
+  if (byte !== expected) {
+    throw new ProtocolError('bad_chunk_end', `${byteText(byte)} in place of ${byteText(expected)}`);
+  }
 }
 
 function isText(byte: number): boolean {
