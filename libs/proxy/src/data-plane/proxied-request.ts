@@ -12,6 +12,21 @@ import type { Connection, ResponseListener, UpstreamError } from './upstream/con
 import type { UpstreamFailure } from './upstream/explain-failure.ts';
 import type { ResponseHead } from './upstream/response-parser.ts';
 
+/**
+ * The methods that node:http parses and that the HTTP Method Registry of IANA lists as idempotent
+ * (RFC 9110 section 16.1.1): of RFC 9110 itself, of WebDAV and its extensions, and QUERY. All others
+ * are sent once.
+ */
+const IDEMPOTENT_METHODS: ReadonlySet<string> = new Set(
+  (
+    'GET HEAD OPTIONS TRACE PUT DELETE QUERY LINK UNLINK ' +
+    // RFC 4918 (WebDAV), 3744 (ACL), 4791 (CalDAV), 5323 (SEARCH), 5842 (bindings)
+    'PROPFIND PROPPATCH MKCOL COPY MOVE UNLOCK ACL MKCALENDAR SEARCH BIND REBIND UNBIND ' +
+    // RFC 3253 (versioning)
+    'REPORT CHECKOUT MERGE MKACTIVITY'
+  ).split(' '),
+);
+
 /** One HTTP request of a client and its one response. It is sent upstream once, or twice. */
 export class ProxiedRequest extends RoutedRequest {
   readonly writer: ResponseWriter;
@@ -97,20 +112,22 @@ export class ProxiedRequest extends RoutedRequest {
     } else if (attempt && error.kind === 'broken' && !hasResponse && this.#mayRetry(attempt)) {
       const fields = { id: this.request.address.id, err: error };
       this.context.logger.debug(fields, 'idle connection was closed; trying again');
+      // The stopped upload discards what arrives.
+      this.req.pause();
       void this.#connectAnew(attempt.upstream);
     } else {
       this.onUpstreamError(error);
     }
   }
 
-  /** Repeats the request if the instance closed the idle connection while it was being reused. */
+  /**
+   * Repeats the request if the instance closed the idle connection while it was being reused: once,
+   * if the method is idempotent (RFC 9110 section 9.2.2) and no part of a body has been read.
+   */
   #mayRetry(attempt: UpstreamAttempt): boolean {
-    if (!attempt.isOnReusedConnection) return false;
-    const { method, head } = this.request;
-    const isRepeatable = (method === 'GET' || method === 'HEAD') && !hasBody(head);
-    const mayRetry = isRepeatable && !this.#hasRetried;
+    if (!attempt.isOnReusedConnection || this.#hasRetried) return false;
     this.#hasRetried = true;
-    return mayRetry;
+    return IDEMPOTENT_METHODS.has(this.request.method) && !attempt.hasReadBody;
   }
 
   protected override respondWithFailure(failure: Failure, cause?: UpstreamFailure): void {
@@ -172,6 +189,11 @@ class UpstreamAttempt implements ResponseListener {
         CONTINUE_TIMEOUT_MS,
       );
     }
+  }
+
+  /** Whether a part of the body was taken from the client. */
+  get hasReadBody(): boolean {
+    return this.#upload?.hasRead === true;
   }
 
   /** The client has disconnected. The instance must notice this immediately. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { allowedTrailers, dropContentLength } from './header-fields.ts';
+import { allowedTrailers, dropContentLength, upgradeRequired } from './header-fields.ts';
 import { MAX_TEXT_BODY_BYTES } from './limits.ts';
 import { type RewriteContext, ORIGIN_KEYED, rewriteResponse } from './rewrite-response.ts';
 import type { ResponseHead } from './upstream/response-parser.ts';
@@ -37,7 +37,7 @@ export class ResponseWriter {
 
   /** Sends `100 Continue`. */
   sendContinue(): void {
-    if (this.hasBegun) return;
+    if (this.hasBegun || this.#hasContinued) return;
     this.#hasContinued = true;
     this.#res.writeContinue();
   }
@@ -53,6 +53,9 @@ export class ResponseWriter {
       headers = [...headers, 'trailer', fields.trailer];
     }
     if (closes) this.#res.shouldKeepAlive = false;
+    if (status === 426 && fields.upgrade !== undefined) {
+      headers = [...headers, ...upgradeRequired(fields.upgrade, !this.#res.shouldKeepAlive)];
+    }
     this.#res.writeHead(status, reason, headers as string[]);
     this.#isHeadPending = true;
   }

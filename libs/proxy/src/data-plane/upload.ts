@@ -18,6 +18,7 @@ export class Upload implements ScheduledUpload {
   readonly #onEndListener = () => this.#onEnd();
 
   #awaitsClient = true;
+  #hasRead = false;
   /** A chunk that waits for its slot. Only the end of the body can arrive after it. */
   #waiting: Buffer | undefined;
   #hasEnded = false;
@@ -36,6 +37,13 @@ export class Upload implements ScheduledUpload {
     this.#isReusable = method !== 'GET' && method !== 'HEAD';
     req.on('data', this.#onDataListener);
     req.on('end', this.#onEndListener);
+    // An earlier attempt may have paused it.
+    req.resume();
+  }
+
+  /** Whether a part of the body was read, so that it cannot be sent again. */
+  get hasRead(): boolean {
+    return this.#hasRead;
   }
 
   /** Whether the client has still to send a part of the body. */
@@ -69,6 +77,7 @@ export class Upload implements ScheduledUpload {
   }
 
   #onData(data: Buffer): void {
+    this.#hasRead = true;
     if (data.length >= UNSCHEDULED_CHUNK_BYTES || this.#scheduler.tryAcquire()) {
       this.#send(data);
       return;
@@ -79,6 +88,7 @@ export class Upload implements ScheduledUpload {
   }
 
   #onEnd(): void {
+    this.#hasRead = true;
     if (this.#waiting === undefined) this.#end();
     else this.#hasEnded = true;
   }

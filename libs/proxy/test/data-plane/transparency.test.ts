@@ -336,14 +336,69 @@ describe('connections', () => {
       else connection.socket.write(OK);
     };
 
-    test.each(['GET', 'HEAD'])('retries %s without a body once', async (method) => {
+    test.each([
+      ['GET', ''],
+      ['HEAD', ''],
+      ['OPTIONS', ''],
+      ['DELETE', ''],
+      ['PUT', 'Content-Length: 0\r\n'],
+      ['PROPFIND', 'Content-Length: 0\r\n'],
+      ['REPORT', ''],
+      ['MKCOL', ''],
+      ['COPY', ''],
+      ['SEARCH', ''],
+      ['QUERY', ''],
+    ])('retries %s without a body once', async (method, lines) => {
       const id = await behind(resetting(1));
       await send(fixture.port, get(id));
       const raw = open(fixture.port);
-      raw.send(get(id).replace('GET', method));
+      raw.send(get(id, '', lines).replace('GET', method));
       await raw.until(/^HTTP\/1\.1 200/);
       raw.socket.destroy();
       expect(upstream.connections).toHaveLength(2);
+    });
+
+    test.each([
+      ['GET', 'Content-Length: 5\r\n', 'hello', 'hello'],
+      ['PUT', 'Content-Length: 5\r\n', 'hello', 'hello'],
+      ['PUT', 'Content-Length: 5\r\nExpect: 100-continue\r\n', 'hello', 'hello'],
+      [
+        'PROPFIND',
+        'Transfer-Encoding: chunked\r\n',
+        '5\r\nhello\r\n0\r\n\r\n',
+        '5\r\nhello\r\n0\r\n\r\n',
+      ],
+    ])('retries %s whose body has not been read: %s', async (method, lines, body, expected) => {
+      const id = await behind((connection) => {
+        const { socket, received } = connection;
+        const count = received.match(/HTTP\/1\.1\r\n/g)?.length ?? 0;
+        if (count > 1) socket.resetAndDestroy();
+        else if (connection === upstream.connections[0] || received.includes('hello')) {
+          socket.write(OK);
+        }
+      });
+      await send(fixture.port, get(id));
+      const raw = open(fixture.port);
+      raw.send(get(id, '', lines).replace('GET', method));
+      await waitFor('the second attempt', () => upstream.connections[1]?.received);
+      raw.send(body);
+      await raw.until(/HTTP\/1\.1 200/);
+      await waitFor('the body', () => upstream.received.endsWith(`\r\n\r\n${expected}`));
+      raw.socket.destroy();
+      expect(upstream.connections).toHaveLength(2);
+    });
+
+    test('does not retry a PUT whose body has been read in part', async () => {
+      const id = await behind((connection) => {
+        if (connection.received.endsWith('hel')) connection.socket.resetAndDestroy();
+        else if (!connection.received.includes('PUT')) connection.socket.write(OK);
+      });
+      await send(fixture.port, get(id));
+      const raw = open(fixture.port);
+      raw.send(get(id, '', 'Content-Length: 5\r\n').replace('GET', 'PUT') + 'hel');
+      expect(statusOf(await raw.until(/\r\n\r\n/))).toBe(502);
+      raw.socket.destroy();
+      expect(upstream.connections).toHaveLength(1);
     });
 
     test('does not retry twice', async () => {
@@ -355,8 +410,10 @@ describe('connections', () => {
 
     test.each([
       ['POST', 'Content-Length: 0\r\n'],
-      ['DELETE', ''],
-      ['PUT', 'Content-Length: 0\r\n'],
+      ['PATCH', ''],
+      ['LOCK', ''],
+      ['SUBSCRIBE', ''],
+      ['PURGE', ''],
     ])('does not retry %s', async (method, lines) => {
       const id = await behind(resetting(1));
       await send(fixture.port, get(id));
