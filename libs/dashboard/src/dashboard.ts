@@ -1,4 +1,4 @@
-import { closeBehindLongBody, mountRoutes } from '@ephemera/http';
+import { closeBehindLongBody, mountRoutes, useTargetAuthority } from '@ephemera/http';
 import type { KillRequests } from '@ephemera/lifecycle';
 import { createAuthThrottle, parseTrustedProxies } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
@@ -49,6 +49,10 @@ export function dashboardApp(parts: DashboardDependencies): Koa {
   const app = new Koa();
   // Errors after a response has started, mostly disconnected clients.
   app.on('error', (error: Error) => logger.warn({ err: error }, 'response failed'));
+  app.use((ctx, next) => {
+    useTargetAuthority(ctx.req);
+    return next();
+  });
   app.use(closeBehindLongBody);
   app.use(securityHeaders);
   app.use(noteAddress(parseTrustedProxies(parts.trustedProxies)));

@@ -58,8 +58,11 @@ export const entries: Record<string, TokenEntries[string]> = {
   looker: { hash: [hashToken(READER)], scopes: ['read'] },
 };
 
-/** A dashboard over HTTP with a real Redis and real jobs, but without Docker. */
-export async function openDashboard(): Promise<Fixture> {
+/**
+ * A dashboard over HTTP with a real Redis and real jobs, but without Docker.
+ * @param names the host names that it answers to
+ */
+export async function openDashboard(names: readonly string[] = []): Promise<Fixture> {
   const store = await startRedis();
   const keys = keysOf('dashboardtest');
   const redis = connectRedis(store.url, 'request', () => undefined);
@@ -80,7 +83,7 @@ export async function openDashboard(): Promise<Fixture> {
     tokens: createTokens(TOKEN, () => entries),
     sessionKey: TOKEN,
     stopping: () => false,
-    names: [],
+    names,
     checkResponses: true,
     trustedProxies: ['127.0.0.0/8'],
     logger: createLogger('dashboard', 'info', { write: (line) => void log.push(line) }),

@@ -7,4 +7,5 @@ export * from './html.ts';
 export { closeBehindLongBody } from './long-body.ts';
 export { mountRoutes, route, routesOf } from './routes.ts';
 export type { BoundRoute } from './routes.ts';
+export { hostNameOf, isAuthority, isSameOrigin, useTargetAuthority } from './request-target.ts';
 export * from './token-set.ts';

@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { RouteDeclaration } from '@ephemera/contract';
 import type { InstanceDraft } from '@ephemera/domain';
 import { routesOf } from '@ephemera/http';
@@ -25,6 +25,8 @@ import {
 import type { InstanceStore } from '@ephemera/store';
 import { sampleDraft, startRedis } from '@ephemera/test-support';
 import { createAdminApi } from '../src/control-plane/admin-api.ts';
+import { createDataPlane } from '../src/data-plane/data-plane.ts';
+import { createPublicServer } from '../src/data-plane/public-server.ts';
 import { clientAddress } from '../src/starting/client-address.ts';
 import { createLaunchApp } from '../src/launch/launch-app.ts';
 import { createSigningKeys } from '../src/starting/signed-link.ts';
@@ -140,14 +142,21 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
       stopping: stopping.signal,
     },
   });
-  const open = async (app: typeof adminApp) => {
-    const handle = app.callback();
-    const http = createServer((req, res) => void handle(req, res));
+  const dataPlane = createDataPlane({
+    routes,
+    prefix: 'demo',
+    domain: undefined,
+    trustedProxies: [],
+    sendFailure: (_req, res) => void res.writeHead(500).end(),
+    logger,
+  });
+  const open = async (http: Server) => {
     const port = await listen(http, { host: '127.0.0.1', port: 0 });
     return { http, url: `http://127.0.0.1:${port}` };
   };
-  const admin = await open(adminApp);
-  const visitors = await open(publicApp);
+  const administer = adminApp.callback();
+  const admin = await open(createServer((req, res) => void administer(req, res)));
+  const visitors = await open(createPublicServer(dataPlane, publicApp.callback()));
   const declared = (app: typeof adminApp) =>
     routesOf(app).flatMap((mounted) => mounted.declarations);
 
@@ -173,6 +182,7 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
         http.closeAllConnections();
         http.close();
       }
+      await dataPlane.drain(0);
       hostRpc.stop();
       await Promise.all([events.stop(), routes.stop()]);
       await Promise.all([jobs.close(), refills.close()]);

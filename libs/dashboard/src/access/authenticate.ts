@@ -1,6 +1,12 @@
 import { isIP } from 'node:net';
 import { ApiError, allows } from '@ephemera/domain';
-import { bearerOf, identifyThrottled, setPrincipal } from '@ephemera/http';
+import {
+  bearerOf,
+  hostNameOf,
+  identifyThrottled,
+  isSameOrigin,
+  setPrincipal,
+} from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
 import type { Middleware, Context } from 'koa';
 import { addressOf } from './audit-actions.ts';
@@ -45,7 +51,7 @@ export function requireSameOrigin(ctx: Context): void {
   const site = ctx.get('sec-fetch-site');
   // Browsers leave Sec-Fetch-Site out on plain http to another machine, but never Origin.
   const same =
-    site === '' ? URL.parse(ctx.get('origin'))?.host === ctx.get('host') : site === 'same-origin';
+    site === '' ? isSameOrigin(ctx.get('origin'), ctx.get('host')) : site === 'same-origin';
   if (same) return;
   const detail = 'browsers may send this request only from a page of the dashboard';
   throw new ApiError({ kind: 'invalid', status: 403, faults: [{ path: '', detail }] });
@@ -55,18 +61,19 @@ export function requireSameOrigin(ctx: Context): void {
  * Refuses requests for an unknown host name, against DNS rebinding. An attacker's page can point
  * its own name at this machine; it is then same-origin with the dashboard under that name. It has
  * no session, but it could guess tokens. Addresses and `localhost` cannot be rebound.
- * @param names in lower case; undefined: any name, if the dashboard is not bound to loopback
+ * @param names undefined: any name, if the dashboard is not bound to loopback
  * @throws ApiError 421
  */
 export function requireKnownName(names: readonly string[] | undefined): Middleware {
+  const known = names?.map(hostNameOf);
   return async (ctx, next) => {
-    const name = nameOf(ctx.get('host'));
+    const name = hostNameOf(ctx.get('host'));
     const isKnown =
-      names === undefined ||
+      known === undefined ||
       isIP(name) !== 0 ||
       name === 'localhost' ||
       name.endsWith('.localhost') ||
-      names.includes(name);
+      known.includes(name);
     if (!isKnown) {
       const detail =
         'the dashboard does not answer to this host name; add it to EPHEMERA_DASHBOARD_NAMES';
@@ -74,12 +81,4 @@ export function requireKnownName(names: readonly string[] | undefined): Middlewa
     }
     await next();
   };
-}
-
-/** The name or address in a Host, without port and brackets. */
-function nameOf(host: string): string {
-  return host
-    .replace(/:\d+$/, '')
-    .replace(/^\[(.*)\]$/, '$1')
-    .toLowerCase();
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { adminRoutes, openApiDocument } from '@ephemera/contract';
-import { closeBehindLongBody, mountRoutes, route } from '@ephemera/http';
+import { closeBehindLongBody, mountRoutes, route, useTargetAuthority } from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
 import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
@@ -47,6 +47,7 @@ export function createAdminApi(api: AdminApi): Koa {
   // Errors after a response has started, mostly disconnected clients.
   app.on('error', (error: Error) => api.logger.debug({ err: error }, 'response ended early'));
   app.use(async (ctx, next) => {
+    useTargetAuthority(ctx.req);
     ctx.set(NEVER_A_PAGE);
     await next();
   });

@@ -2,7 +2,7 @@
 export interface AddressForms {
   /** First segment of the path form, without slashes: `demo`. */
   readonly prefix: string;
-  /** Domain of the host form, in lower case and without a port; undefined: path form only. */
+  /** Domain of the host form, in lower case, without port and final dot; undefined: path form only. */
   readonly domain: string | undefined;
 }
 
@@ -72,10 +72,14 @@ function inHost(label: string, target: string, prefix: string): Address | undefi
   return id === undefined ? undefined : { id, port: match?.[1], prefix: '', path: target };
 }
 
-/** The part of a host before `.domain`, in lower case; undefined for other hosts. */
+/**
+ * The part of a host before `.domain`, in lower case; undefined for other hosts. A final dot changes
+ * nothing: it only says that the name is complete (RFC 1034 section 3.1).
+ */
 function hostLabel(host: string, domain: string): string | undefined {
   const colon = host.indexOf(':');
-  const name = (colon === -1 ? host : host.slice(0, colon)).toLowerCase();
+  const full = (colon === -1 ? host : host.slice(0, colon)).toLowerCase();
+  const name = full.endsWith('.') ? full.slice(0, -1) : full;
   const at = name.length - domain.length - 1;
   return at > 0 && name.charCodeAt(at) === 0x2e && name.endsWith(domain)
     ? name.slice(0, at)

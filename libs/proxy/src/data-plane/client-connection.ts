@@ -11,7 +11,7 @@ export interface ClientConnection {
   readonly isTrusted: boolean;
   /** All peers whose forwarded headers are accepted. */
   readonly trusted: BlockList;
-  /** A request was refused: further requests on the connection are not processed. */
+  /** The connection closes with its last response: further requests on it are not processed. */
   isRefused: boolean;
   /** The response that began last; pipelined requests may follow it. */
   lastResponse: ServerResponse | undefined;

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Failure } from '@ephemera/domain';
-import { parseTrustedProxies } from '@ephemera/http';
+import { hostNameOf, parseTrustedProxies, useTargetAuthority } from '@ephemera/http';
 import { inPipelineOrder } from '../in-flight-requests.ts';
 import { type Address, readAddress } from './address.ts';
 import { connectionOf, isResponding } from './client-connection.ts';
@@ -17,7 +17,7 @@ import {
 } from './limits.ts';
 import { ProxiedRequest } from './proxied-request.ts';
 import { ProxiedUpgrade } from './proxied-upgrade.ts';
-import { checkHandshake, readRequestHead } from './request-head.ts';
+import { checkHandshake, offersWebSocket, readRequestHead } from './request-head.ts';
 import type { DataPlaneContext } from './routed-request.ts';
 import { UploadScheduler } from './upload.ts';
 import { createUpstreamPools } from './upstream/pool.ts';
@@ -57,7 +57,12 @@ export interface DataPlane {
    * Handles a request. Returns false if its address names no instance; the caller then handles it.
    */
   request(req: IncomingMessage, res: ServerResponse): boolean;
-  /** Handles every upgrade, and responds to those that it refuses. */
+  /**
+   * Whether node:http hands a request that offers an upgrade to `upgrade`. If not, the offer is
+   * ignored, and the request follows to `request`.
+   */
+  shouldUpgrade(req: IncomingMessage): boolean;
+  /** Handles WebSocket handshakes, and responds to those that it refuses. */
   upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void;
   /** Waits until requests and tunnels have ended, and cuts the rest after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>;
@@ -68,7 +73,7 @@ export interface DataPlane {
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const forms = {
     prefix: options.prefix,
-    domain: options.domain?.replace(/:\d+$/, '').toLowerCase(),
+    domain: options.domain && hostNameOf(options.domain),
   };
   const trusted = parseTrustedProxies(options.trustedProxies);
   const responseTimeout =
@@ -101,6 +106,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const tunnels = new WebSocketTunnels(context, options.logger);
   /** Client sockets of tunnels that are open or being opened. */
   const tunnelSockets = new Set<Socket>();
+  /** Requests whose offer of an upgrade is ignored. */
+  const ignoredOffers = new WeakSet<IncomingMessage>();
 
   return {
     request(req, res) {
@@ -108,6 +115,13 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       // The connection closes with the refusal, so this request gets no response.
       if (connection.isRefused) return true;
       connection.lastResponse = res;
+      if (ignoredOffers.has(req)) {
+        // llhttp stops behind a message with an offer, and node:http then loses what it had read
+        // after it. What follows on the connection could be the middle of a request.
+        connection.isRefused = true;
+        res.shouldKeepAlive = false;
+      }
+      useTargetAuthority(req);
       const head = readRequestHead(req, connection.isTrusted);
       if (head.kind === 'refusal') {
         connection.isRefused = true;
@@ -136,6 +150,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       return true;
     },
 
+    shouldUpgrade(req) {
+      if (offersWebSocket(req)) return true;
+      ignoredOffers.add(req);
+      return false;
+    },
+
     upgrade(req, socket, rest) {
       socket.on('error', () => socket.destroy());
       // For a handshake with a body, `socket` differs from `req.socket`.
@@ -145,6 +165,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         req.socket.destroy();
         return;
       }
+      useTargetAuthority(req);
       const head = readRequestHead(req, connection.isTrusted);
       if (head.kind === 'refusal') {
         refuseSocket(socket, head);

@@ -62,6 +62,16 @@ export function stripHopByHop(rawHeaders: readonly string[]): string[] {
 }
 
 /**
+ * The fields of a 426 response that name the required protocols, and their Connection. Without them
+ * the client cannot know what to upgrade to (RFC 9110 section 15.5.22).
+ *
+ * @param closes whether the client connection closes after the response
+ */
+export function upgradeRequired(upgrade: string, closes: boolean): string[] {
+  return ['Upgrade', upgrade, 'Connection', closes ? 'close, Upgrade' : 'Upgrade'];
+}
+
+/**
  * A flat list as an object. Fields that are repeated, in whatever case, become lists under their
  * first spelling: of two spellings node:http would send only the last.
  */

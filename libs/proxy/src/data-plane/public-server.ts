@@ -41,6 +41,7 @@ export function createPublicServer(
     maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
     // The request checks respond to a missing Host, in HTTP/1.0 too.
     requireHostHeader: false,
+    shouldUpgradeCallback: (req) => dataPlane.shouldUpgrade(req),
     noDelay: true,
   });
   // Beyond its limit node:http drops fields, and with them the framing of the body. So there is no

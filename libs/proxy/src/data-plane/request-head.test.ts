@@ -12,6 +12,9 @@ test.each([
   '/a..%2fb',
   '/%2e%2e%2e/',
   '/?%2e%2e',
+  '/a?b\\c',
+  '/a?b#c',
+  '/?\\..\\#/../',
 ])('plain: %s', (target) => {
   expect(isPlainTarget(target)).toBe(true);
 });
@@ -30,9 +33,9 @@ test.each([
   '/%2e%2E/b',
   '/a/%2e.?b',
   '/a\\b',
-  '/a?b\\c',
   '/a#b',
-  '/a?b#c',
+  '/a#b?c',
+  '/a\\b?c',
 ])('not plain: %s', (target) => {
   expect(isPlainTarget(target)).toBe(false);
 });

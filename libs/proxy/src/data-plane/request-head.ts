@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { isAuthority } from '@ephemera/http';
 import { ACCESS_HEADER } from '../access/access-token.ts';
 import { collect, type ForwardedHeaders, NOTHING_FORWARDED } from './client-connection.ts';
 import { type Refusal, REFUSALS } from './early-response.ts';
@@ -13,7 +14,7 @@ import { MAX_LENGTH_DIGITS, MAX_REQUEST_FIELDS } from './limits.ts';
 /** A request head that has passed every check. */
 export interface RequestHead {
   readonly kind: 'head';
-  /** The value of the one Host field, as sent. */
+  /** The value of the one Host field, as sent but without an empty port. */
   readonly host: string;
   /** The end-to-end header lines, as sent, without Host. */
   readonly lines: string;
@@ -22,8 +23,6 @@ export interface RequestHead {
   readonly chunked: boolean;
   /** Whether the client waits for `100 Continue` before it sends the body. */
   readonly expectsContinue: boolean;
-  /** The Upgrade field, as sent. */
-  readonly upgrade: string | undefined;
   /** Whether a browser asks for the script of a service worker (Service Workers 4.2.9). */
   readonly isServiceWorker: boolean;
   /** What a trusted peer says about the client; undefined if the peer is not trusted. */
@@ -59,7 +58,6 @@ export function readRequestHead(req: IncomingMessage, isTrusted: boolean): Reque
     contentLength: undefined,
     chunked: false,
     expectsContinue: false,
-    upgrade: undefined,
     isServiceWorker: false,
     forwarded: isTrusted ? NOTHING_FORWARDED : undefined,
     coding: undefined,
@@ -71,20 +69,19 @@ export function readRequestHead(req: IncomingMessage, isTrusted: boolean): Reque
     checkHost(head) ??
     checkFraming(head, isHttp10) ??
     checkExpectation(head, isHttp10) ??
-    checkUpgrade(head) ??
     head
   );
 }
 
 /**
- * Characters and segments that a request target must not contain: a fragment, a backslash (which
- * some servers treat as a slash), and dot segments in the path, plain or percent-encoded.
+ * What the path of a request target must not contain: a fragment, a backslash (which some servers
+ * treat as a slash), and dot segments, plain or percent-encoded. The query belongs to the instance.
  */
-const FORBIDDEN_IN_TARGET = /[#\\]|^[^?]*?\/(?:\.|%2e){1,2}(?:[/?]|$)/i;
+const FORBIDDEN_IN_PATH = /^[^?]*?(?:[#\\]|\/(?:\.|%2e){1,2}(?:[/?]|$))/i;
 
 /** Whether a target is in origin form (RFC 9112 section 3.2.1) and has one reading only. */
 export function isPlainTarget(target: string): boolean {
-  return target.charCodeAt(0) === 0x2f && !FORBIDDEN_IN_TARGET.test(target);
+  return target.charCodeAt(0) === 0x2f && !FORBIDDEN_IN_PATH.test(target);
 }
 
 function checkRequestLine({ rawHeaders, httpVersion, method, url }: IncomingMessage) {
@@ -111,8 +108,7 @@ type FieldKind =
   | 'connection'
   | 'content-length'
   | 'transfer-encoding'
-  | 'expect'
-  | 'upgrade';
+  | 'expect';
 
 const FIELD_KINDS = new Map<string, FieldKind>([
   ['host', 'host'],
@@ -122,7 +118,8 @@ const FIELD_KINDS = new Map<string, FieldKind>([
   ['content-length', 'content-length'],
   ['transfer-encoding', 'transfer-encoding'],
   ['expect', 'expect'],
-  ['upgrade', 'upgrade'],
+  // Ignored (RFC 9110 section 7.8), or written again for a WebSocket handshake.
+  ['upgrade', 'drop'],
   ['keep-alive', 'drop'],
   ['te', 'drop'],
   ['trailer', 'drop'],
@@ -184,9 +181,6 @@ function readFields(rawHeaders: readonly string[], head: DraftHead): Refusal | u
       case 'expect':
         head.expect = join(head.expect, value);
         break;
-      case 'upgrade':
-        head.upgrade = join(head.upgrade, value);
-        break;
       case 'forwarded':
         if (head.forwarded) {
           collect((forwarded ??= { ...NOTHING_FORWARDED }), name, value);
@@ -195,7 +189,7 @@ function readFields(rawHeaders: readonly string[], head: DraftHead): Refusal | u
     }
   }
   if (forwarded) head.forwarded = forwarded;
-  head.host = host ?? '';
+  head.host = host?.replace(/:$/, '') ?? '';
   head.lines = nominated === undefined ? lines : dropNominated(lines, nominated);
   return undefined;
 }
@@ -213,11 +207,8 @@ function nominate(value: string, before: Set<string> | undefined): Set<string> |
   return names;
 }
 
-/** A reg-name, IPv4 address or IPv6 literal, with a port or without (RFC 9110 section 7.2). */
-const HOST = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
-
 function checkHost({ host }: DraftHead): Refusal | undefined {
-  return HOST.test(host) ? undefined : REFUSALS.host;
+  return isAuthority(host) ? undefined : REFUSALS.host;
 }
 
 const ENDS_CHUNKED = /(?:^|,)[ \t]*chunked[ \t]*$/i;
@@ -245,27 +236,31 @@ function checkExpectation(head: DraftHead, isHttp10: boolean): Refusal | undefin
   return undefined;
 }
 
-function checkUpgrade({ upgrade }: DraftHead): Refusal | undefined {
-  return upgrade !== undefined && /\bh2c\b/i.test(upgrade) ? REFUSALS.upgrade : undefined;
+/**
+ * Whether a request whose Connection names Upgrade is a WebSocket handshake: a GET in HTTP/1.1 that
+ * offers `websocket`, alone or among others (RFC 6455 section 4.2.1). All other offers are ignored, as
+ * RFC 9110 section 7.8 allows, and in HTTP/1.0 requires.
+ */
+export function offersWebSocket({ method, httpVersion, headers }: IncomingMessage): boolean {
+  return (
+    method === 'GET' &&
+    httpVersion === '1.1' &&
+    (headers.upgrade ?? '').split(',').some((offer) => offer.trim().toLowerCase() === 'websocket')
+  );
 }
 
 /** A nonce of 16 bytes in base64 (RFC 6455 section 4.1). */
 const WEBSOCKET_KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
 
 /**
- * Checks a WebSocket handshake (RFC 6455 section 4.2.1) after `readRequestHead`. A handshake has no
- * body: one server would read it as frames and another as a body.
+ * Checks a WebSocket handshake (RFC 6455 section 4.2.1) after `offersWebSocket` and `readRequestHead`.
+ * A handshake has no body: one server would read it as frames and another as a body.
  */
-export function checkHandshake(req: IncomingMessage, head: RequestHead): Refusal | undefined {
-  const { method, httpVersion, headers } = req;
-  const isHandshake =
-    method === 'GET' &&
-    httpVersion === '1.1' &&
-    head.upgrade?.toLowerCase() === 'websocket' &&
-    head.contentLength === undefined &&
-    !head.chunked &&
-    !head.expectsContinue &&
-    WEBSOCKET_KEY.test(headers['sec-websocket-key'] ?? '');
+export function checkHandshake(
+  { headers }: IncomingMessage,
+  head: RequestHead,
+): Refusal | undefined {
+  const isHandshake = !hasBody(head) && WEBSOCKET_KEY.test(headers['sec-websocket-key'] ?? '');
   if (!isHandshake) return REFUSALS.upgrade;
   return headers['sec-websocket-version'] === '13' ? undefined : REFUSALS.webSocketVersion;
 }

@@ -11,7 +11,13 @@ import { type Duplex, pipeline, Writable } from 'node:stream';
 import type { Logger } from '@ephemera/process';
 import httpProxy from 'http-proxy';
 import { responseForSocket } from './early-response.ts';
-import { dropContentLength, parseFields, stripHopByHop, toHeaders } from './header-fields.ts';
+import {
+  dropContentLength,
+  parseFields,
+  stripHopByHop,
+  toHeaders,
+  upgradeRequired,
+} from './header-fields.ts';
 import { MAX_INFORMATIONAL, TUNNEL_PROBE_AFTER_MS } from './limits.ts';
 import { ResponseWriter } from './response-writer.ts';
 import { rewriteResponse } from './rewrite-response.ts';
@@ -248,14 +254,18 @@ function forwardResponse(
   clientTimeout: number,
   listener: HandshakeListener,
 ): void {
-  const { statusCode = 502, statusMessage } = response;
+  const { statusCode = 502, statusMessage, headers } = response;
   const endToEnd = stripHopByHop(response.rawHeaders);
   const fields = rewriteResponse(
     statusCode === 204 ? dropContentLength(endToEnd) : endToEnd,
     rewriteContextOf(request, route, port),
   );
   const res = responseForSocket(socket, req);
-  res.writeHead(statusCode, statusMessage, fields as string[]);
+  const required =
+    statusCode === 426 && headers.upgrade !== undefined
+      ? upgradeRequired(headers.upgrade, true)
+      : [];
+  res.writeHead(statusCode, statusMessage, [...fields, ...required]);
   const writer = new ResponseWriter(req, res);
   const client = new Writable({
     write(data: Buffer, _encoding, done) {

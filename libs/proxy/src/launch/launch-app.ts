@@ -1,6 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { ApiError } from '@ephemera/domain';
-import { authenticateBearer, clientKeyOf, mountRoutes, prefersHtml, route } from '@ephemera/http';
+import {
+  authenticateBearer,
+  clientKeyOf,
+  isSameOrigin,
+  mountRoutes,
+  prefersHtml,
+  route,
+} from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { Rates } from '@ephemera/store';
@@ -61,7 +68,7 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
   const declared = publicRoutes(prefix);
   const start = async (ctx: Context, { query }: { readonly query: NewQuery }) => {
     const reason = unintendedReason(ctx.method, ctx.req.headers, {
-      isOwn: (host) => isOwn(launch, ctx, host),
+      isOwn: (origin) => isOwn(launch, ctx, origin),
       isShared: launch.domain === undefined,
     });
     if (reason) throw new ApiError({ kind: 'unintended_request', reason });
@@ -137,6 +144,6 @@ function actionFor(prefix: string, ctx: Context): string {
 }
 
 /** Hosts below the domain are instances, so they do not count. */
-function isOwn({ publicUrl }: LaunchOptions, ctx: Context, host: string): boolean {
-  return host === ctx.get('host').toLowerCase() || host === new URL(publicUrl).host;
+function isOwn({ publicUrl }: LaunchOptions, ctx: Context, origin: string): boolean {
+  return [ctx.get('host'), new URL(publicUrl).host].some((host) => isSameOrigin(origin, host));
 }

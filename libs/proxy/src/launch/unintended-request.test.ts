@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { unintendedReason } from './unintended-request.ts';
 
-const isOwn = (host: string) => host === 'demos.example';
+const isOwn = (origin: string) => origin === 'http://demos.example';
 /** Instances below a domain, and instances on the origin of the launch page. */
 const below = { isOwn, isShared: false };
 const beside = { isOwn, isShared: true };

@@ -3,10 +3,10 @@ import type { IncomingHttpHeaders } from 'node:http';
 /** What distinguishes the product's own pages from other pages. */
 interface RequestOrigin {
   /**
-   * Whether a host is the product's own and not an instance's. Used where browsers send only
+   * Whether an origin is the product's own and not an instance's. Used where browsers send only
    * `Origin`.
    */
-  readonly isOwn: (host: string) => boolean;
+  readonly isOwn: (origin: string) => boolean;
   /** Whether pages of instances share this origin. */
   readonly isShared: boolean;
 }
@@ -31,9 +31,9 @@ export function unintendedReason(
     return isPage ? undefined : 'subresource';
   }
   // Over plain HTTP browsers send only `Origin`, and only with posts.
-  if (site === undefined && method === 'POST' && headers.origin !== undefined) {
-    const host = URL.parse(headers.origin)?.host;
-    if (host === undefined || !isOwn(host)) return 'subresource';
+  const { origin } = headers;
+  if (site === undefined && method === 'POST' && origin !== undefined && !isOwn(origin)) {
+    return 'subresource';
   }
   return undefined;
 }

@@ -169,7 +169,13 @@ describe('limits', () => {
 
 describe('the target and the method', () => {
   test.each([
-    ['absolute form', (p: string) => `http://other.example${p}`],
+    ['an absolute form of another scheme', (p: string) => `ws://other.example${p}`],
+    ['an absolute form with a user', (p: string) => `http://u:p@other.example${p}`],
+    ['an absolute form without a host', (p: string) => `http://${p}`],
+    ['an absolute form with two hosts', (p: string) => `http://a,b${p}`],
+    ['an absolute form with a dot segment', (p: string) => `http://other.example${p}../b`],
+    ['an absolute form with a backslash', (p: string) => `http://other.example\\${p}`],
+    ['a network path', (p: string) => `http:${p}`],
     ['a dot segment', (p: string) => `${p}a/../b`],
     ['a dot segment at the end', (p: string) => `${p}a/..`],
     ['a single dot', (p: string) => `${p}./b`],
@@ -177,6 +183,7 @@ describe('the target and the method', () => {
     ['a half encoded dot segment', (p: string) => `${p}a/.%2E?c`],
     ['a backslash', (p: string) => `${p}a/..\\b`],
     ['a fragment', (p: string) => `${p}a#b`],
+    ['a fragment with a query', (p: string) => `${p}a#b?c`],
   ])('%s', async (_name, target) => {
     await expectRefused(get(target(path())), 400);
   });
@@ -238,6 +245,16 @@ describe('Host', () => {
 
   test('missing in HTTP/1.0', async () => {
     await expectRefused(request('', '1.0'), 400);
+  });
+
+  // RFC 9112 section 3.2 requires a valid Host in every form of HTTP/1.1.
+  test.each([
+    ['missing', ''],
+    ['twice', 'Host: a\r\nHost: a\r\n'],
+    ['with a user', 'Host: p@evil\r\n'],
+    ['empty', 'Host:\r\n'],
+  ])('%s beside an absolute form', async (_name, lines) => {
+    await expectRefused(`GET http://a.example${path()} HTTP/1.1\r\n${lines}\r\n`, 400);
   });
 });
 
@@ -385,17 +402,10 @@ describe('upgrades and expectations', () => {
     get(path(), `Connection: Upgrade\r\nUpgrade: websocket\r\n${lines}`);
 
   test.each([
-    ['h2c', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n'],
-    ['h2c without Connection', 'Upgrade: h2c\r\n'],
-    ['h2c among others', 'Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n'],
-    ['another protocol', 'Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n'],
-  ])('%s', async (_name, lines) => {
-    await expectRefused(get(path(), lines), 400);
-  });
-
-  test.each([
     ['a Content-Length', `${key}Sec-WebSocket-Version: 13\r\nContent-Length: 5\r\n`, 400],
     ['a chunked body', `${key}Sec-WebSocket-Version: 13\r\nTransfer-Encoding: chunked\r\n`, 400],
+    ['two keys', `${key}${key}Sec-WebSocket-Version: 13\r\n`, 400],
+    ['an offer of h2c, but no key', 'Upgrade: h2c\r\nSec-WebSocket-Version: 13\r\n', 400],
     ['no key', 'Sec-WebSocket-Version: 13\r\n', 400],
     ['a key that is none', 'Sec-WebSocket-Key: abc\r\nSec-WebSocket-Version: 13\r\n', 400],
     ['version 777', `${key}Sec-WebSocket-Version: 777\r\n`, 426],
