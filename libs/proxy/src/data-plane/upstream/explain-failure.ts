@@ -114,11 +114,6 @@ const EXPLANATIONS: Readonly<Record<UpstreamErrorReason, Explanation>> = {
     'The value has no tabs, because parsers disagree about them.',
     USE_LIBRARY,
   ],
-  trailer_without_chunked: [
-    'The response announces a Trailer, but does not send chunks',
-    'Trailers follow the last chunk (RFC 9112 section 7.1.2).',
-    'Remove the field Trailer, or send chunks.',
-  ],
   unrequested_upgrade: [
     'The instance answered 101 Switching Protocols to a request without Upgrade',
     'A 101 answers only a WebSocket handshake (RFC 9110 section 15.2.2).',

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import { ResponseParser } from './response-parser.ts';
 
 // The parser must be at least as strict as llhttp. Whatever it accepts, llhttp must accept too
-// (through the client of node:http), with the same status, fields and body. The cases are mutations
-// of valid responses; a failure names its seed. EPHEMERA_FUZZ_CASES and EPHEMERA_FUZZ_SEED change
+// (through the client of node:http), with the same status, fields and body. The one exception is a
+// Content-Length that is repeated with the same digits. The cases are mutations of valid responses; a failure names its seed. EPHEMERA_FUZZ_CASES and EPHEMERA_FUZZ_SEED change
 // the number of cases and the seed.
 
 const CASES = Number(process.env['EPHEMERA_FUZZ_CASES'] ?? 5_000);
@@ -96,6 +96,13 @@ function read(
   return parser.end() ? { status, fields, body, taken } : undefined;
 }
 
+/** A response without the repetitions of a Content-Length line in its head. */
+function mergeLengths(bytes: string): string {
+  const end = bytes.lastIndexOf('\r\n\r\n');
+  const [head, rest] = [bytes.slice(0, end), bytes.slice(end)];
+  return head.replaceAll(/(\r\ncontent-length:[^\r]*)(?=[^]*\1)/gi, '') + rest;
+}
+
 /** The same with llhttp. */
 function readByNode(bytes: string): Promise<Reading | undefined> {
   return new Promise((resolve) => {
@@ -132,7 +139,7 @@ test(`${CASES} mutated responses of seed ${SEED}: none is accepted that llhttp r
     const reading = read(bytes, random);
     if (!reading) continue;
     accepted++;
-    const other = await readByNode(bytes.slice(0, reading.taken));
+    const other = await readByNode(mergeLengths(bytes.slice(0, reading.taken)));
     const text = `case ${index} of seed ${SEED}: ${JSON.stringify(bytes)}`;
     expect({ status: other?.status, body: other?.body }, text).toEqual({
       status: reading.status,

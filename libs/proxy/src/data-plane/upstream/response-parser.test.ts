@@ -115,7 +115,7 @@ test.each([
   '\r\nHTTP/1.1 200 OK\r\n\r\n',
   'HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n',
   'HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\n',
-  'HTTP/1.1 200 OK\r\nContent-Length: 1\r\ncontent-length: 1\r\n\r\n',
+  'HTTP/1.1 200 OK\r\nContent-Length: 1\r\ncontent-length: 01\r\n\r\n',
   'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n',
   'HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n\r\n',
 ])('%j is refused', (bytes) => {

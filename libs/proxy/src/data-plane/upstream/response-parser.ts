@@ -24,7 +24,6 @@ export type ProtocolErrorReason =
   | 'transfer_encoding_in_http_1_0'
   | 'content_length_with_transfer_encoding'
   | 'tab_in_framing_field'
-  | 'trailer_without_chunked'
   | 'unrequested_upgrade'
   | 'close_before_final_response'
   | 'too_many_informational'
@@ -247,7 +246,7 @@ const STATUS_LINE = /HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?\
 
 /**
  * Parses a response head: the status line, the fields and the empty line. No bare LF, no folding, no
- * space before a colon, at most one Content-Length and never together with Transfer-Encoding, which
+ * space before a colon, one value of Content-Length and never together with Transfer-Encoding, which
  * must be exactly `chunked`.
  *
  * @param text latin1, ends in CRLF CRLF
@@ -327,7 +326,10 @@ export class ResponseFields {
   /** How long the instance keeps an idle connection (Keep-Alive: timeout), seconds. */
   idleSeconds: number | undefined = undefined;
   upgrade: string | undefined = undefined;
+  /** Announces the trailers of a chunked body. Without chunks the field has no effect. */
   trailer: string | undefined = undefined;
+
+  #lengthDigits: string | undefined = undefined;
 
   /** Parses from `start` to the empty line that ends `text`. @throws ProtocolError */
   constructor(text: string, start: number) {
@@ -348,8 +350,7 @@ export class ResponseFields {
           break;
         case 'content-length':
           requireNoTab(field[2] ?? '');
-          this.#length(value);
-          this.endToEnd.push(name, value);
+          if (this.#length(value)) this.endToEnd.push(name, value);
           break;
         case 'transfer-encoding':
           requireNoTab(field[2] ?? '');
@@ -371,19 +372,23 @@ export class ResponseFields {
     }
     if (this.chunked && this.contentLength !== undefined)
       throw new ProtocolError('content_length_with_transfer_encoding');
-    if (this.trailer !== undefined && !this.chunked)
-      throw new ProtocolError('trailer_without_chunked');
     if (nominated !== undefined) this.endToEnd = dropNominated(this.endToEnd, nominated);
   }
 
-  #length(value: string): void {
-    if (this.contentLength !== undefined)
-      throw new ProtocolError(
-        'duplicate_content_length',
-        `${this.contentLength} and ${quote(value)}`,
-      );
+  /**
+   * Takes a Content-Length. A repetition of the same digits has one reading only, and is dropped
+   * (RFC 9110 section 8.6). Returns whether the field is the first one.
+   */
+  #length(value: string): boolean {
     if (!CONTENT_LENGTH.test(value)) throw new ProtocolError('bad_content_length', quote(value));
+    if (this.#lengthDigits === value) return false;
+    if (this.#lengthDigits !== undefined) {
+      const both = `${this.#lengthDigits} and ${quote(value)}`;
+      throw new ProtocolError('duplicate_content_length', both);
+    }
+    this.#lengthDigits = value;
     this.contentLength = Number(value);
+    return true;
   }
 
   #coding(value: string): void {
