@@ -81,8 +81,12 @@ export const READ_BUFFER_BYTES = 64 * 1024;
 
 /** Bytes of a response head, or of a trailer section. */
 export const MAX_RESPONSE_HEAD_BYTES = 64 * 1024;
-/** Informational responses (1xx) before the final one. */
-export const MAX_INFORMATIONAL = 16;
+/** Informational responses (1xx) of one request: how many per second an instance may send. */
+export const INFORMATIONAL_PER_SECOND = 10;
+/** How many of them may come at once. */
+export const INFORMATIONAL_BURST = 50;
+/** Bytes of all informational responses of one request. */
+export const MAX_INFORMATIONAL_BYTES = 1_048_576;
 /** Hex digits of a chunk size: 13 digits are 52 bits, which a number holds exactly. */
 export const MAX_CHUNK_SIZE_DIGITS = 13;
 /** Bytes of the extensions of one chunk. */

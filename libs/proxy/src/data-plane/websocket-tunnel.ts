@@ -5,6 +5,7 @@ import {
   type ClientRequestArgs,
   type IncomingHttpHeaders,
   type IncomingMessage,
+  type InformationEvent,
 } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Duplex, pipeline, Writable } from 'node:stream';
@@ -18,7 +19,7 @@ import {
   toHeaders,
   upgradeRequired,
 } from './header-fields.ts';
-import { MAX_INFORMATIONAL, TUNNEL_PROBE_AFTER_MS } from './limits.ts';
+import { TUNNEL_PROBE_AFTER_MS } from './limits.ts';
 import { ResponseWriter } from './response-writer.ts';
 import { rewriteResponse } from './rewrite-response.ts';
 import type { Upstream } from './routed-request.ts';
@@ -29,6 +30,7 @@ import {
   upstreamTarget,
 } from './upstream-request.ts';
 import { SharedReadBuffer, UpstreamError } from './upstream/connection.ts';
+import { InformationalBudget } from './upstream/informational-budget.ts';
 
 /** A client's side of a handshake. */
 export interface Handshake {
@@ -110,9 +112,11 @@ export class WebSocketTunnels {
 
     socket.once('close', cancel);
     request.on('error', (error) => fail(toUpstreamError(error)));
-    let informational = 0;
-    request.on('information', () => {
-      if (++informational > MAX_INFORMATIONAL) {
+    let informational: InformationalBudget | undefined;
+    request.on('information', (response: InformationEvent) => {
+      timer?.refresh();
+      informational ??= new InformationalBudget();
+      if (!informational.take(headLength(response))) {
         fail(new UpstreamError('broken', 'too_many_informational'));
       }
     });
@@ -237,6 +241,12 @@ function mismatchOf(
     .update(`${key ?? ''}${WEBSOCKET_GUID}`)
     .digest('base64');
   return headers['sec-websocket-accept'] === expected ? undefined : 'handshake_rejected';
+}
+
+/** Bytes of a response head that node:http has parsed, without optional whitespace. */
+function headLength({ statusMessage, rawHeaders }: InformationEvent): number {
+  const line = `HTTP/1.1 100 ${statusMessage}\r\n`.length;
+  return rawHeaders.reduce((sum, part) => sum + part.length + 2, line + 2);
 }
 
 /** A reason phrase that node:http can write (RFC 9112 section 4). It parses more than that. */

@@ -86,6 +86,13 @@ describe('responses', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 206 [^]*Content-Range: bytes 1-2\/9[^]*bc$/);
   });
 
+  test('forty informational responses at once are forwarded', async () => {
+    const early = 'HTTP/1.1 102 Processing\r\n\r\n'.repeat(40);
+    const answer = await send(fixture.port, get(await behind(answering(early + OK))));
+    expect(answer.match(/HTTP\/1\.1 102 /g)).toHaveLength(40);
+    expect(answer).toMatch(/HTTP\/1\.1 200 [^]*ok$/);
+  });
+
   test('informational responses are forwarded; 100 only if the client expects it', async () => {
     const id = await behind(
       answering(

@@ -202,6 +202,48 @@ describe('an instance that breaks the handshake', () => {
   });
 });
 
+describe('informational responses before the 101', () => {
+  test('forty at once', async () => {
+    const early = 'HTTP/1.1 102 Processing\r\n\r\n'.repeat(40);
+    const id = await behind(({ socket }) => void socket.write(early + SWITCH));
+    const raw = open(fixture.port);
+    raw.send(handshake(id));
+    expect(await raw.until(/\r\n\r\n$/)).toMatch(/^HTTP\/1\.1 101 /);
+    raw.socket.destroy();
+  });
+
+  test('while they come, the response timeout does not end the handshake', async () => {
+    const id = await behind(({ socket }) => {
+      let left = 10;
+      const timer = setInterval(() => {
+        socket.write(left-- > 0 ? 'HTTP/1.1 102 Processing\r\n\r\n' : SWITCH);
+        if (left < 0) clearInterval(timer);
+      }, 100);
+      socket.once('close', () => clearInterval(timer));
+    });
+    const raw = open(fixture.port);
+    raw.send(handshake(id));
+    expect(await raw.until(/\r\n\r\n$/)).toMatch(/^HTTP\/1\.1 101 /);
+    raw.socket.destroy();
+  });
+
+  test('more than 1 MiB: 502', async () => {
+    const early = `HTTP/1.1 103 Early\r\nX: ${'a'.repeat(15_000)}\r\n\r\n`;
+    const id = await behind(({ socket }) => {
+      let left = 100;
+      const timer = setInterval(() => {
+        if (left-- > 0) socket.write(early);
+      }, 100);
+      socket.write(early.repeat(49));
+      socket.once('close', () => clearInterval(timer));
+    });
+    const raw = open(fixture.port);
+    raw.send(handshake(id));
+    await raw.until(/^HTTP\/1\.1 502 /);
+    raw.socket.destroy();
+  });
+});
+
 describe('one side dies', () => {
   test.each(['resets', 'ends'] as const)(
     'a client that %s before the 101 does not end the process, and the instance sees it within 200 ms',

@@ -126,8 +126,8 @@ const EXPLANATIONS: Readonly<Record<UpstreamErrorReason, Explanation>> = {
   ],
   too_many_informational: [
     'The instance sent too many informational responses (1xx)',
-    'A final response follows after few of them.',
-    'Send fewer 1xx responses.',
+    'At most 10 a second and 1 MiB of them may precede the final response.',
+    'Send 1xx responses less often.',
   ],
   bad_chunk_size: [
     'A chunk size of the response is invalid',

@@ -101,7 +101,7 @@ test.each([
   'HTTP/1.1 200 OK\nX: y',
   'HTTP/1.1 200 OK\r\nX: y\n',
   'HTTP/1.1 101 Switching Protocols\r\n\r\n',
-  'HTTP/1.1 100 Continue\r\n\r\n'.repeat(17),
+  'HTTP/1.1 100 Continue\r\n\r\n'.repeat(110),
   'HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\n',
   'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
   'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\t\r\n\r\n',

@@ -2,10 +2,10 @@ import { rememberKinds } from '../header-fields.ts';
 import {
   MAX_CHUNK_EXTENSION_BYTES,
   MAX_CHUNK_SIZE_DIGITS,
-  MAX_INFORMATIONAL,
   MAX_RESPONSE_HEAD_BYTES,
 } from '../limits.ts';
 import { quote } from './explain-failure.ts';
+import { InformationalBudget } from './informational-budget.ts';
 
 // The HTTP/1 response parser. It is stricter than RFC 9112 requires of a recipient: a response that
 // two parsers could read differently is an error. The differential test compares it with llhttp.
@@ -89,7 +89,7 @@ export class ResponseParser {
   /** The received part of a head or of a trailer section. */
   #text = '';
   #remaining = 0;
-  #informational = 0;
+  #informational: InformationalBudget | undefined;
   #chunks = new ChunkedDecoder();
 
   /** Whether a response is expected or incomplete. */
@@ -103,7 +103,7 @@ export class ResponseParser {
     this.#method = method;
     this.#sink = sink;
     this.#text = '';
-    this.#informational = 0;
+    this.#informational = undefined;
   }
 
   /**
@@ -173,8 +173,10 @@ export class ResponseParser {
     if (head.status < 200) {
       if (head.status === 101) throw new ProtocolError('unrequested_upgrade');
       if (head.fields.hasClose) throw new ProtocolError('close_before_final_response');
-      if (++this.#informational > MAX_INFORMATIONAL)
+      this.#informational ??= new InformationalBudget();
+      if (!this.#informational.take(text.length)) {
         throw new ProtocolError('too_many_informational');
+      }
       this.#sink?.onHead(head);
       return;
     }
