@@ -180,6 +180,7 @@ async function startProxy(
     prefix,
     domain,
     scheme: publicUrl.startsWith('https:') ? 'https' : 'http',
+    publicPath: new URL(publicUrl).pathname,
     trustedProxies: config.trustedProxies,
     startWait: config.startWait,
     responseTimeout: config.responseTimeout,

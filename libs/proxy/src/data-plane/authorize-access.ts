@@ -3,7 +3,7 @@ import type { Failure, Route } from '@ephemera/domain';
 import { accessCookies, withoutParameter, withoutLinks } from '../access/access-token.ts';
 import { checkAccess, isFromOwnPage } from '../access/check-access.ts';
 import { pageHeaders } from '../security-headers.ts';
-import type { InboundRequest } from './upstream-request.ts';
+import { type InboundRequest, isSecure, outerPrefix, type Site } from './upstream-request.ts';
 
 /** Whether a request may reach its instance. */
 export type AccessDecision =
@@ -15,16 +15,6 @@ export type AccessDecision =
 
 const DENIED: AccessDecision = { kind: 'denied', failure: { kind: 'access_denied' } };
 
-/** The addresses of visitors, as far as the decision needs them. */
-interface Site {
-  /** First segment of the path form. */
-  readonly prefix: string;
-  /** Whether visitors use TLS, unless a trusted peer says otherwise. */
-  readonly secure: boolean;
-  /** The port in visitors' addresses, as in `:8080`, or empty. */
-  readonly domainPort: string;
-}
-
 /**
  * Decides whether a request may reach an instance that may be guarded by an access token.
  *
@@ -34,7 +24,8 @@ export function authorizeAccess(
   req: IncomingMessage,
   request: InboundRequest,
   route: Route | undefined,
-  site: Site,
+  /** First segment of the path form. */
+  prefix: string,
   res: ServerResponse | undefined,
 ): AccessDecision {
   const decision = checkAccess(req, route);
@@ -44,13 +35,13 @@ export function authorizeAccess(
     case 'access_denied':
       return DENIED;
     case 'token_presented': {
-      if (decision.by === 'cookie' && !isFromInstance(req, request, site)) return DENIED;
+      if (decision.by === 'cookie' && !isFromInstance(req, request, request.site)) return DENIED;
       const head = { ...request.head, lines: withoutLinks(request.head.lines) };
       return { kind: 'allowed', request: { ...request, head } };
     }
     case 'token_in_url':
       if (!res || (request.method !== 'GET' && request.method !== 'HEAD')) return DENIED;
-      redirectWithCookies(res, request, route, site, decision.token);
+      redirectWithCookies(res, request, route, prefix, decision.token);
       return { kind: 'answered' };
   }
 }
@@ -68,29 +59,26 @@ function isFromInstance(req: IncomingMessage, request: InboundRequest, site: Sit
   return isFromOwnPage(method, req.headers, URL.parse(`${scheme}://${host}`)?.origin);
 }
 
-/** @param proto of a trusted peer; some load balancers write `wss` for a WebSocket */
-function isSecure(proto: string | undefined, site: Site): boolean {
-  return proto === undefined ? site.secure : /^(?:https|wss)\b/i.test(proto);
-}
-
 function redirectWithCookies(
   res: ServerResponse,
-  { address, head, target }: InboundRequest,
+  request: InboundRequest,
   route: Route | undefined,
-  site: Site,
+  prefix: string,
   token: string,
 ): void {
-  const { id, prefix, port } = address;
+  const { address, head, target, site } = request;
+  const { id, port } = address;
+  const outer = outerPrefix(request);
   const named = route?.state === 'ready' ? Object.keys(route.ports) : [];
   const cookies = accessCookies(token, {
-    prefix: site.prefix,
+    prefix: `${outer}/${prefix}`.slice(1),
     id,
     ports: [...new Set([...named, ...(port === undefined ? [] : [port])])],
-    form: prefix === '' ? 'host' : 'path',
+    form: address.prefix === '' ? 'host' : 'path',
     secure: isSecure(head.forwarded?.proto, site),
   });
   res.writeHead(303, {
-    location: withoutParameter(target),
+    location: outer + withoutParameter(target),
     'set-cookie': cookies,
     ...pageHeaders({ hasButton: false }),
     'content-length': 0,

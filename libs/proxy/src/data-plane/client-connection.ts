@@ -60,7 +60,6 @@ export interface ForwardedHeaders {
   port: string | undefined;
   prefix: string | undefined;
   realIp: string | undefined;
-  forwarded: string | undefined;
   /** All other X-Forwarded-* lines, as sent. */
   others: string;
   /** The lines that tell the visitor's identity, as sent. */
@@ -74,7 +73,6 @@ export const NOTHING_FORWARDED: Readonly<ForwardedHeaders> = {
   port: undefined,
   prefix: undefined,
   realIp: undefined,
-  forwarded: undefined,
   others: '',
   identity: '',
 };
@@ -88,7 +86,6 @@ const MEMBERS: Readonly<
   'x-forwarded-port': 'port',
   'x-forwarded-prefix': 'prefix',
   'x-real-ip': 'realIp',
-  forwarded: 'forwarded',
 };
 
 /** Adds a field. */
@@ -103,10 +100,11 @@ export function collect(forwarded: ForwardedHeaders, name: string, value: string
 }
 
 /**
- * Builds the header lines that describe the client to the instance (X-Forwarded-*, X-Real-IP, and
- * Forwarded of RFC 7239). Values of a trusted peer are kept and extended.
+ * Builds the header lines that describe the client to the instance (X-Forwarded-* and X-Real-IP).
+ * Values of a trusted peer are kept and extended. `Forwarded` (RFC 7239) is never sent: some
+ * applications refuse a WebSocket whose `Forwarded` has a quoted host (code-server).
  *
- * @param prefix the part stripped from the path; empty if nothing was stripped
+ * @param prefix what was stripped from the visitor's path; empty if nothing was stripped
  * @param forwarded undefined if the peer is not trusted
  * @param forwardIdentity whether the instance may see who the visitor is
  */
@@ -125,8 +123,6 @@ export function forwardedLines(
     const { lines } = connection.described;
     return prefix === '' ? lines : `${lines}x-forwarded-prefix: ${prefix}\r\n`;
   }
-  const outer = forwarded.prefix?.replace(/\/$/, '') ?? '';
-  const whole = outer + prefix;
   const proto = forwarded.proto ?? 'http';
   const visited = forwarded.host ?? host;
   const client = clientAddressBehind(address, forwarded.for ?? forwarded.realIp, trusted);
@@ -138,9 +134,7 @@ export function forwardedLines(
     `x-forwarded-port: ${forwarded.port ?? visitorPort(visited, proto)}\r\n` +
     forwarded.others +
     (forwardIdentity ? forwarded.identity : '') +
-    (whole === '' ? '' : `x-forwarded-prefix: ${whole}\r\n`) +
-    `forwarded: ${forwarded.forwarded === undefined ? '' : `${forwarded.forwarded}, `}` +
-    `${forwardedElement(address, host, 'http')}\r\n`
+    (prefix === '' ? '' : `x-forwarded-prefix: ${prefix}\r\n`)
   );
 }
 
@@ -148,8 +142,7 @@ function describe(address: string, host: string): string {
   return (
     `x-forwarded-for: ${address}\r\nx-real-ip: ${address}\r\n` +
     `x-forwarded-proto: http\r\nx-forwarded-host: ${host}\r\n` +
-    `x-forwarded-port: ${visitorPort(host, 'http')}\r\n` +
-    `forwarded: ${forwardedElement(address, host, 'http')}\r\n`
+    `x-forwarded-port: ${visitorPort(host, 'http')}\r\n`
   );
 }
 
@@ -158,11 +151,4 @@ function visitorPort(hosts: string, protos: string): string {
   const [host = ''] = hosts.split(',', 1);
   const port = /^(?:\[.*\]|[^:]*):(\d{1,5})$/.exec(host.trim())?.[1];
   return port ?? (/^\s*(?:https|wss)\s*(?:,|$)/i.test(protos) ? '443' : '80');
-}
-
-/** One hop (RFC 7239 section 4); a value with a colon or a bracket must be quoted. */
-function forwardedElement(address: string, host: string, proto: string): string {
-  const node = address.includes(':') ? `"[${address}]"` : address;
-  const name = /^[\w.~-]+$/.test(host) ? host : `"${host}"`;
-  return `for=${node};host=${name};proto=${proto}`;
 }

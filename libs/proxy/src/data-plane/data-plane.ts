@@ -19,7 +19,9 @@ import { ProxiedRequest } from './proxied-request.ts';
 import { ProxiedUpgrade } from './proxied-upgrade.ts';
 import { checkHandshake, offersWebSocket, readRequestHead } from './request-head.ts';
 import type { DataPlaneContext } from './routed-request.ts';
+import { readOuterPrefix } from './translate-address.ts';
 import { UploadScheduler } from './upload.ts';
+import type { Site } from './upstream-request.ts';
 import { createUpstreamPools } from './upstream/pool.ts';
 import { WebSocketTunnels } from './websocket-tunnel.ts';
 
@@ -34,6 +36,8 @@ export interface DataPlaneOptions extends Pick<
   readonly domain: string | undefined;
   /** How visitors reach the host form; `http` by default. */
   readonly scheme?: 'http' | 'https';
+  /** What the visitors' paths of the path form begin with, as in `/outer`; nothing by default. */
+  readonly publicPath?: string;
   /** Addresses or CIDRs whose forwarded headers are accepted. */
   readonly trustedProxies: readonly string[];
   /** How long a request waits for an instance that is starting. */
@@ -88,8 +92,6 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const context: DataPlaneContext = {
     routes: options.routes,
     prefix: options.prefix,
-    secure: options.scheme === 'https',
-    domainPort: /:\d+$/.exec(options.domain ?? '')?.[0] ?? '',
     pools,
     uploads: new UploadScheduler(),
     startWait: options.startWait ?? START_WAIT_MS,
@@ -102,6 +104,11 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     onUpstreamFailure: options.onUpstreamFailure,
     isDraining: false,
     inFlight: 0,
+  };
+  const site: Site = {
+    secure: options.scheme === 'https',
+    domainPort: /:\d+$/.exec(options.domain ?? '')?.[0] ?? '',
+    publicPath: readOuterPrefix(options.publicPath ?? ''),
   };
   const tunnels = new WebSocketTunnels(context, options.logger);
   /** Client sockets of tunnels that are open or being opened. */
@@ -140,11 +147,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         options.sendFailure(req, res, NO_SERVICE_WORKER);
         return true;
       }
-      if (!address.path.startsWith('/') && (method === 'GET' || method === 'HEAD')) {
-        redirectToTrailingSlash(address, res);
-        return true;
-      }
-      const inbound = { method, target, head, address, connection };
+      const inbound = { method, target, head, address, connection, site };
       const request = new ProxiedRequest(context, req, res, inbound);
       inPipelineOrder(res, () => request.start());
       return true;
@@ -183,7 +186,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         options.sendFailure(req, responseForSocket(socket, req), failure);
         return;
       }
-      const request = { method: 'GET', target, head, address, connection };
+      const request = { method: 'GET', target, head, address, connection, site };
       tunnelSockets.add(socket);
       socket.once('close', () => tunnelSockets.delete(socket));
       new ProxiedUpgrade(context, tunnels, { req, socket, head: rest, request }).start();
@@ -235,11 +238,5 @@ function redirectToHostForm(
     'content-length': 0,
     'cache-control': 'no-store',
   });
-  res.end();
-}
-
-/** Relative links of the page at `/demo/{id}` lead to the instance only from `/demo/{id}/`. */
-function redirectToTrailingSlash({ prefix, path }: Address, res: ServerResponse): void {
-  res.writeHead(308, { location: `${prefix}/${path}`, 'content-length': 0 });
   res.end();
 }

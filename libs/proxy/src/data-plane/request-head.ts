@@ -25,6 +25,8 @@ export interface RequestHead {
   readonly expectsContinue: boolean;
   /** Whether a browser asks for the script of a service worker (Service Workers 4.2.9). */
   readonly isServiceWorker: boolean;
+  /** Whether a field may name a resource by the visitor's address (WebDAV). */
+  readonly hasReference: boolean;
   /** What a trusted peer says about the client; undefined if the peer is not trusted. */
   readonly forwarded: Readonly<ForwardedHeaders> | undefined;
 }
@@ -59,6 +61,7 @@ export function readRequestHead(req: IncomingMessage, isTrusted: boolean): Reque
     chunked: false,
     expectsContinue: false,
     isServiceWorker: false,
+    hasReference: false,
     forwarded: isTrusted ? NOTHING_FORWARDED : undefined,
     coding: undefined,
     expect: undefined,
@@ -103,6 +106,8 @@ type FieldKind =
   | 'cookie'
   /** Forwarded; a browser asks for the script of a service worker. */
   | 'service-worker'
+  /** Forwarded; it may name a resource by the visitor's address. */
+  | 'reference'
   /** Parsed here and written again for the upstream connection. */
   | 'host'
   | 'connection'
@@ -114,6 +119,8 @@ const FIELD_KINDS = new Map<string, FieldKind>([
   ['host', 'host'],
   ['cookie', 'cookie'],
   ['service-worker', 'service-worker'],
+  ['destination', 'reference'],
+  ['if', 'reference'],
   ['connection', 'connection'],
   ['content-length', 'content-length'],
   ['transfer-encoding', 'transfer-encoding'],
@@ -126,7 +133,8 @@ const FIELD_KINDS = new Map<string, FieldKind>([
   ['http2-settings', 'drop'],
   // The access token of a guarded instance. The instance must not see it.
   [ACCESS_HEADER, 'drop'],
-  ['forwarded', 'forwarded'],
+  // Applications parse it in different ways; X-Forwarded-* says the same.
+  ['forwarded', 'drop'],
   ['x-real-ip', 'forwarded'],
 ]);
 
@@ -163,6 +171,10 @@ function readFields(rawHeaders: readonly string[], head: DraftHead): Refusal | u
       }
       case 'service-worker':
         head.isServiceWorker = true;
+        lines += `${name}: ${value}\r\n`;
+        break;
+      case 'reference':
+        head.hasReference = true;
         lines += `${name}: ${value}\r\n`;
         break;
       case 'host':

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { allowedTrailers, dropContentLength, upgradeRequired } from './header-fields.ts';
 import { MAX_TEXT_BODY_BYTES } from './limits.ts';
-import { type RewriteContext, ORIGIN_KEYED, rewriteResponse } from './rewrite-response.ts';
+import { ORIGIN_KEYED, rewriteResponse } from './rewrite-response.ts';
+import type { RewriteContext } from './translate-address.ts';
 import type { ResponseHead } from './upstream/response-parser.ts';
 
 /** Writes an instance's response to the client. */
@@ -46,7 +47,7 @@ export class ResponseWriter {
   begin(head: ResponseHead, context: RewriteContext, closes: boolean): void {
     const { status, reason, fields, framing } = head;
     let headers = rewriteResponse(fields.endToEnd, context);
-    if (context.prefix === '') headers = [...headers, ...ORIGIN_KEYED];
+    if (!context.sharesOrigin) headers = [...headers, ...ORIGIN_KEYED];
     if (status === 204) headers = dropContentLength(headers);
     this.#acceptsTrailers = framing === 'chunked' && this.#req.httpVersion !== '1.0';
     if (this.#acceptsTrailers && fields.trailer !== undefined) {

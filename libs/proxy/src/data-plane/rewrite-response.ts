@@ -1,18 +1,10 @@
 import { setsReservedCookie } from './header-fields.ts';
-
-/** What a response is rewritten for: the addresses of the visitor and of the instance. */
-export interface RewriteContext {
-  /** The part of the visitor's path before the instance's own path; empty in host form. */
-  readonly prefix: string;
-  /** Whether the visitor requested the prefix without a slash behind it. */
-  readonly isBare: boolean;
-  /** Whether the prefix was stripped from the upstream request. */
-  readonly stripped: boolean;
-  /** The instance's own `address:port`, which no visitor can reach. */
-  readonly upstream: string;
-  /** The hosts that the visitor and the proxy's own request used, with a port or without. */
-  readonly hosts: readonly string[];
-}
+import {
+  placeBelow,
+  type RewriteContext,
+  toVisitor,
+  translateTargets,
+} from './translate-address.ts';
 
 /**
  * Fields that apply to a whole origin, or to all ports of a host. In path form other instances share
@@ -36,16 +28,27 @@ const ORIGIN_WIDE = new Set([
  */
 export const ORIGIN_KEYED = ['Origin-Agent-Cluster', '?1'] as const;
 
-/** The lengths of the names that may be rewritten, as bits: they rule out most names. */
-const REWRITTEN_LENGTHS = ['location', 'set-cookie', ...ORIGIN_WIDE].reduce(
-  (bits, { length }) => bits | (1 << length),
-  0,
-);
+/** Fields that contain one URI reference. */
+const REFERENCES = new Set(['content-location', 'sourcemap', 'x-sourcemap']);
 
 /**
- * Rewrites the fields of a response for the visitor. A Location that names the instance's own address
- * or root is moved below the prefix, a cookie is confined to its instance, and a field that applies
- * to a shared origin is removed. Other fields pass unchanged.
+ * The first letters of the names that may be rewritten, as bits, by the length of the name. They
+ * rule out almost all other names without a look at the rest of the name.
+ */
+const FIRST_LETTERS = new Uint32Array(32);
+for (const name of ['location', 'link', 'refresh', 'set-cookie', ...REFERENCES, ...ORIGIN_WIDE]) {
+  FIRST_LETTERS[name.length] = (FIRST_LETTERS[name.length] ?? 0) | letterBit(name);
+}
+
+/** The bit of a name's first letter in either case. */
+function letterBit(name: string): number {
+  return 1 << (name.charCodeAt(0) & 31);
+}
+
+/**
+ * Rewrites the fields of a response for the visitor. A reference to the instance itself becomes one
+ * that the visitor can follow, a cookie is confined to its instance, and a field that applies to a
+ * shared origin is removed. Other fields pass unchanged.
  *
  * @param fields name, value, name, value, …
  * @returns the same list if nothing changed
@@ -65,19 +68,24 @@ export function rewriteResponse(
   return rewritten ?? fields;
 }
 
-function mayRewrite({ length }: string): boolean {
-  return length <= 30 && ((REWRITTEN_LENGTHS >> length) & 1) === 1;
+function mayRewrite(name: string): boolean {
+  return ((FIRST_LETTERS[name.length] ?? 0) & letterBit(name)) !== 0;
 }
 
 function rewriteField(name: string, value: string, context: RewriteContext): string | undefined {
   switch (name) {
     case 'location':
       return rewriteLocation(value, context);
+    case 'link':
+      return translateTargets(value, (target) => toVisitor(target, context));
+    case 'refresh':
+      return rewriteRefresh(value, context);
     case 'set-cookie':
       return setsReservedCookie(value) ? undefined : rewriteCookie(value, context);
     default:
+      if (REFERENCES.has(name)) return toVisitor(value, context);
       if (!ORIGIN_WIDE.has(name)) return value;
-      if (context.prefix !== '' || name === 'origin-agent-cluster') return undefined;
+      if (context.sharesOrigin || name === 'origin-agent-cluster') return undefined;
       return name === 'clear-site-data' ? withoutCookies(value) : value;
   }
 }
@@ -98,71 +106,59 @@ function withoutCookies(value: string): string | undefined {
 /** The meaning of `"*"`, without cookies. */
 const ALL_BUT_COOKIES = ['"cache"', '"storage"', '"executionContexts"'];
 
-/** A Location that leads to another site, or is relative to the page, passes unchanged. */
+/**
+ * Translates a Location. A redirect from HTTP to HTTPS of the same URL keeps its scheme: without it
+ * the redirect would lead to itself.
+ */
 export function rewriteLocation(location: string, context: RewriteContext): string {
-  const path = ownPath(location, context);
-  if (path === undefined) return location;
-  return context.stripped ? below(context.prefix, path) : path;
-}
-
-/** The path of a Location that means the instance itself: by its address, a host, or the root. */
-function ownPath(
-  location: string,
-  { upstream, hosts, prefix }: RewriteContext,
-): string | undefined {
-  if (location.startsWith('/') && !location.startsWith('//')) {
-    return prefix === '' ? undefined : location;
+  const translated = toVisitor(location, context);
+  const [, authority] = /^https:\/\/([^/?#]*)/i.exec(location) ?? [];
+  const { requested, origin } = context;
+  if (authority === undefined || requested === undefined || !origin.startsWith('http:')) {
+    return translated;
   }
-  const match = /^(?:https?:)?\/\/([^/?#]*)([^]*)$/i.exec(location);
-  const [, authority = '', rest = ''] = match ?? [];
-  const isUpstream = authority === upstream || `${authority}:80` === upstream;
-  const named = normalAuthority(authority, location);
-  const isHost = prefix !== '' && hosts.some((host) => normalAuthority(host, location) === named);
-  if (!match || !(isUpstream || isHost)) return undefined;
-  const path = rest.startsWith('/') ? rest : `/${rest}`;
-  // A Location of `//x` would name another host.
-  return path.startsWith('//') && prefix === '' ? `/.${path}` : path;
-}
-
-/** An authority in lower case, without the default port of its scheme. */
-function normalAuthority(authority: string, location: string): string {
-  const implied = /^https:/i.test(location) ? /:443$/ : /:80$/;
-  return authority.toLowerCase().replace(implied, '');
+  const isSameUrl = translated === requested || translated === origin + requested;
+  return isSameUrl ? `https://${authority}${requested}` : translated;
 }
 
 /**
- * Confines a cookie to its instance: without Domain, and in path form with a Path below the prefix.
+ * Translates the URL of a Refresh field, as the shared declarative refresh steps of the HTML standard
+ * read it: after a time and a semicolon, comma or space; with or without `url=`; in quotes or not.
+ */
+export function rewriteRefresh(refresh: string, context: RewriteContext): string {
+  const [, before = '', quote = '', text = ''] = REFRESH.exec(refresh) ?? [];
+  const end = quote === '' ? -1 : text.indexOf(quote);
+  const url = (end === -1 ? text : text.slice(0, end)).trim();
+  if (url === '') return refresh;
+  return before + quote + toVisitor(url, context) + (end === -1 ? '' : text.slice(end));
+}
+
+const REFRESH =
+  /^([\t\f ]*[\d.]+(?:[\t\f ]*[;,][\t\f ]*|[\t\f ]+)(?:url[\t\f ]*=[\t\f ]*)?)(["']?)([^]*)$/i;
+
+/**
+ * Confines a cookie to its instance: without Domain, and with a Path below the public prefix.
  *
  * Without a Path that begins with a slash, a browser uses the folder of the page that set the cookie
  * (RFC 6265 sections 5.1.4 and 5.2.4). For the bare prefix that folder is above the instance, so the
  * prefix is added as the first Path. Of several valid Paths the last counts.
  */
-export function rewriteCookie(
-  cookie: string,
-  { prefix, isBare }: Pick<RewriteContext, 'prefix' | 'isBare'>,
-): string {
+export function rewriteCookie(cookie: string, context: RewriteContext): string {
+  const { publicPrefix, isBare } = context;
   const [pair = '', ...attributes] = cookie.split(';');
   const kept = attributes.filter((attribute) => !isAttribute(attribute, 'domain'));
-  if (prefix === '') return [pair, ...kept].join(';');
+  if (publicPrefix === '') return [pair, ...kept].join(';');
   const last = kept.findLastIndex((attribute) => isAttribute(attribute, 'path'));
   const confined = kept.flatMap((attribute, at) => {
     if (!isAttribute(attribute, 'path')) return [attribute];
     const path = attribute.slice(attribute.indexOf('=') + 1).trim();
-    return at === last && path.startsWith('/') ? [` Path=${below(prefix, path)}`] : [];
+    return at === last && path.startsWith('/') ? [` Path=${placeBelow(path, context)}`] : [];
   });
-  return [pair, ...(isBare ? [` Path=${prefix}/`] : []), ...confined].join(';');
+  return [pair, ...(isBare ? [` Path=${publicPrefix}/`] : []), ...confined].join(';');
 }
 
 function isAttribute(attribute: string, name: string): boolean {
   const equals = attribute.indexOf('=');
   const key = equals === -1 ? attribute : attribute.slice(0, equals);
   return key.trim().toLowerCase() === name;
-}
-
-/** Moves a path below the prefix, unless it is there: the instance may know its prefix. */
-function below(prefix: string, path: string): string {
-  const isBelow =
-    path.startsWith(prefix) &&
-    (path.length === prefix.length || /[/?#]/.test(path.charAt(prefix.length)));
-  return isBelow ? path : prefix + path;
 }

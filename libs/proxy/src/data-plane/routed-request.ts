@@ -6,7 +6,7 @@ import type { Activity } from './activity.ts';
 import { type AccessDecision, authorizeAccess } from './authorize-access.ts';
 import { MAX_SUPERSEDED_ROUTES } from './limits.ts';
 import type { UploadScheduler } from './upload.ts';
-import type { InboundRequest } from './upstream-request.ts';
+import { type InboundRequest, outerPrefix } from './upstream-request.ts';
 import {
   UnregisteredHostError,
   UpstreamError,
@@ -33,10 +33,6 @@ export interface DataPlaneContext {
   >;
   /** First segment of the path form. */
   readonly prefix: string;
-  /** Whether visitors use TLS, unless a trusted peer says otherwise. */
-  readonly secure: boolean;
-  /** The port in the visitors' addresses of the host form, as in `:8080`; empty if there is none. */
-  readonly domainPort: string;
   readonly pools: UpstreamPools;
   readonly uploads: UploadScheduler;
   /** How long a request waits for an instance that is starting. */
@@ -124,6 +120,7 @@ export abstract class RoutedRequest {
     try {
       const cached = this.context.routes.peek(this.id);
       if (cached?.route.state === 'ready' && cached.route.access === undefined) {
+        if (this.#redirectsToSlash(cached.route)) return;
         this.#toUpstream(cached.route, cached.deadline);
       } else {
         void this.#resolve();
@@ -232,9 +229,32 @@ export abstract class RoutedRequest {
     }
   }
 
+  /**
+   * Relative links of the page at `/demo/{id}` lead to the instance only from `/demo/{id}/`. An
+   * instance that sees the prefix chooses by itself: some redirect to the path without the slash.
+   */
+  #redirectsToSlash(route: Route | undefined): boolean {
+    const { request, pageResponse: res } = this;
+    const { method, address } = request;
+    if (!res || address.path.startsWith('/') || (method !== 'GET' && method !== 'HEAD')) {
+      return false;
+    }
+    if (route?.state === 'ready' && !route.stripPrefix) return false;
+    this.isDone = true;
+    res.writeHead(308, {
+      location: `${outerPrefix(request)}${address.prefix}/${address.path}`,
+      'content-length': 0,
+      // The template is known only when the instance is ready.
+      'cache-control': 'no-store',
+    });
+    res.end();
+    return true;
+  }
+
   #authorize(route: Route | undefined): AccessDecision {
+    if (this.#redirectsToSlash(route)) return { kind: 'answered' };
     const { context, req, request, pageResponse } = this;
-    const decision = authorizeAccess(req, request, route, context, pageResponse);
+    const decision = authorizeAccess(req, request, route, context.prefix, pageResponse);
     if (decision.kind === 'allowed') this.request = decision.request;
     return decision;
   }
