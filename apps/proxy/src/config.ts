@@ -54,7 +54,7 @@ export const schema = z.object({
     .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
     .optional()
     .describe(
-      'URL under which visitors reach the public port. All replicas need the same value. Default: `http://localhost:` and the public port.',
+      'URL under which visitors reach the public port. All replicas need the same value. A path in it, such as `/outer`, is what a load balancer removes before it forwards a request. Default: `http://localhost:` and the public port.',
     ),
   EPHEMERA_DOMAIN: z
     .string()

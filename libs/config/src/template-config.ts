@@ -173,13 +173,13 @@ export const templateSchema = z
       .boolean()
       .prefault(true)
       .describe(
-        'Whether the proxy removes `/{prefix}/{id}` from the path before it forwards a request.',
+        'Whether the proxy removes `/{prefix}/{id}` from the path before it forwards a request. `false`: for an application that knows its base path. It then also gets `/{prefix}/{id}` without a slash.',
       ),
     host: z
       .enum(['pass', 'mask'])
       .prefault('pass')
       .describe(
-        'Value of the `Host` header that the container gets. `pass`: the value that the client sent. `mask`: the address of the container.',
+        'Value of the `Host` header that the container gets. `pass`: the value that the client sent. `mask`: the address of the container; then the visitor’s own origin in `Origin` and `Referer` is replaced too. See docs/guides/addresses.md.',
       ),
     forwardIdentity: z
       .boolean()

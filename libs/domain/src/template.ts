@@ -94,7 +94,10 @@ export interface Template {
   readonly userns?: 'remapped' | 'host' | undefined;
   /** Whether the proxy removes the path prefix before it forwards a request. */
   readonly stripPrefix: boolean;
-  /** The `Host` header that the container receives: the visitor's, or its own address. */
+  /**
+   * The `Host` header that the container receives: the visitor's, or its own address. With its own
+   * address, the visitor's origin in `Origin` and `Referer` is replaced too.
+   */
   readonly host: 'pass' | 'mask';
   /** Whether the container receives the visitor's identity and tokens. Undefined: false. */
   readonly forwardIdentity?: boolean | undefined;
