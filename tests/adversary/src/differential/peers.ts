@@ -1,0 +1,147 @@
+import { freePort } from '@ephemera/test-support';
+import { type Contender, startHaproxy, startNginx } from '../contender.ts';
+import { startTestbed, type Testbed } from '../testbed.ts';
+import type { Form, Message, To } from './message.ts';
+import { type RecordingUpstream, startRecordingUpstream } from './recording-upstream.ts';
+
+export type PeerName = 'ephemera' | 'nginx' | 'haproxy';
+const PEERS: readonly PeerName[] = ['ephemera', 'nginx', 'haproxy'];
+/** The domain of the host form. */
+export const DOMAIN = 'apps.test';
+/** How long an instance may take to begin its response, s. */
+const RESPONSE_TIMEOUT = 2;
+
+/** A port of a proxy, and the upstream behind it alone. */
+export interface Endpoint {
+  readonly port: number;
+  readonly upstream: RecordingUpstream;
+}
+
+/** The proxies, each with several upstreams, so that concurrent messages have their own. */
+export interface Peers {
+  /** @param index below the number of upstreams */
+  endpoint(peer: PeerName, form: Form, index: number): Endpoint;
+  /** Where the bytes of a message lead, by Ephemera's rules. */
+  to(form: Form, index: number): To;
+  readonly testbed: Testbed;
+  /** The log of Ephemera's replicas. */
+  log(): string;
+  stop(): Promise<void>;
+}
+
+/** Starts Ephemera in each form, Debian's nginx and Debian's haproxy, each with `count` upstreams. */
+export async function startPeers(count: number): Promise<Peers> {
+  const upstreams = await Promise.all(
+    PEERS.map(async () => await Promise.all(Array.from({ length: count }, startRecordingUpstream))),
+  );
+  const upstreamOf = (peer: PeerName, index: number): RecordingUpstream => {
+    const upstream = upstreams[PEERS.indexOf(peer)]?.[index];
+    if (!upstream) throw new Error(`${peer} has no upstream ${index}`);
+    return upstream;
+  };
+  const testbed = await startTestbed();
+  const contenders: Contender[] = [];
+  const stop = async () => {
+    for (const upstream of upstreams.flat()) upstream.stop();
+    await Promise.all(contenders.map((contender) => contender.stop()));
+    await testbed.stop();
+  };
+  try {
+    const ids: string[] = [];
+    for (let index = 0; index < count; index++) {
+      ids.push(await testbed.ready({ port: upstreamOf('ephemera', index).port }));
+    }
+    const env = { EPHEMERA_RESPONSE_TIMEOUT: `${RESPONSE_TIMEOUT}s`, EPHEMERA_LOG_LEVEL: 'debug' };
+    const [path, host, trusted] = await Promise.all([
+      testbed.replica({ env }),
+      testbed.replica({
+        env: { ...env, EPHEMERA_DOMAIN: DOMAIN, EPHEMERA_PUBLIC_URL: `http://${DOMAIN}` },
+      }),
+      testbed.replica({ env: { ...env, EPHEMERA_TRUSTED_PROXIES: '127.0.0.1' } }),
+    ]);
+    const replicas = { path, host, trusted };
+    const portsOf = async (peer: 'nginx' | 'haproxy') =>
+      await Promise.all(
+        Array.from({ length: count }, async (_, index) => ({
+          port: await freePort(),
+          upstream: upstreamOf(peer, index).port,
+        })),
+      );
+    const ports = { nginx: await portsOf('nginx'), haproxy: await portsOf('haproxy') };
+    contenders.push(await startHaproxy((port) => haproxy(port, ports.haproxy)));
+    contenders.push(await startNginx('', (port) => nginx(port, ports.nginx)));
+    return {
+      testbed,
+      endpoint(peer, form, index) {
+        const port = peer === 'ephemera' ? replicas[form].publicPort : ports[peer][index]?.port;
+        if (port === undefined) throw new Error(`${peer} has no port ${index}`);
+        return { port, upstream: upstreamOf(peer, index) };
+      },
+      to(form, index) {
+        const id = ids[index] ?? '';
+        const prefix = form === 'host' ? '' : `/demo/${id}`;
+        return {
+          id,
+          at: (at) => prefix + at,
+          host: form === 'host' ? `${id}.${DOMAIN}` : 'a.example',
+          upstreamPort: upstreamOf('ephemera', index).port,
+        };
+      },
+      log: () => [path, host, trusted].map((replica) => replica.log()).join('\n'),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+interface Forwarded {
+  readonly port: number;
+  readonly upstream: number;
+}
+
+/** Debian's haproxy with its defaults. */
+function haproxy(port: number, ports: readonly Forwarded[]): string {
+  return `defaults
+  mode http
+  timeout connect 2s
+  timeout client 10s
+  timeout server ${RESPONSE_TIMEOUT}s
+  timeout tunnel 10s
+frontend unused
+  bind 127.0.0.1:${port}
+${ports
+  .map(
+    (one, index) => `frontend in${index}
+  bind 127.0.0.1:${one.port}
+  default_backend out${index}
+backend out${index}
+  server one 127.0.1.1:${one.upstream}
+`,
+  )
+  .join('')}`;
+}
+
+/** Debian's nginx with its defaults, and with what its manual says about WebSockets. */
+function nginx(port: number, ports: readonly Forwarded[]): string {
+  return `
+  map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+  server { listen 127.0.0.1:${port}; }
+${ports
+  .map(
+    (one) => `  server { listen 127.0.0.1:${one.port}; location / {
+    proxy_pass http://127.0.1.1:${one.upstream}; proxy_http_version 1.1;
+    proxy_set_header Host $http_host;
+    proxy_set_header Connection $connection_upgrade; proxy_set_header Upgrade $http_upgrade;
+    proxy_read_timeout ${RESPONSE_TIMEOUT}s;
+  } }
+`,
+  )
+  .join('')}`;
+}
+
+/** Returns whether a message is sent in a form. */
+export function isSentIn(message: Message, form: Form): boolean {
+  return (message.forms ?? ['path', 'host']).includes(form);
+}
