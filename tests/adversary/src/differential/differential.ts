@@ -1,9 +1,14 @@
 import { readCanonical } from '../fuzz/canonical.ts';
 import { readAnswer } from '../fuzz/strict-answers.ts';
 import type { Form, Message, Required, Row, To } from './message.ts';
-import { isSentIn, type PeerName, startPeers, type Endpoint } from './peers.ts';
+import { isSentIn, type PeerName, PEERS, startPeers } from './peers.ts';
 import { type Exchanged, exchangeRaw, readChunks } from './raw-client.ts';
-import { MARK, type Recorded } from './recording-upstream.ts';
+import {
+  MARK,
+  type Recorded,
+  type RecordingUpstream,
+  startRecordingUpstream,
+} from './recording-upstream.ts';
 
 /** What a proxy did with one message. */
 export interface Outcome {
@@ -38,7 +43,13 @@ export async function runDifferential(rows: readonly Row[]): Promise<Result[]> {
       FORMS.filter((form) => isSentIn(message, form)).map((form) => ({ row, name, message, form })),
     ),
   );
-  const peers = await startPeers(CONCURRENCY);
+  const upstreams = await startUpstreams();
+  const portsOf = (peer: PeerName) => upstreams[peer].map(({ port }) => port);
+  const peers = await startPeers({
+    ephemera: portsOf('ephemera'),
+    nginx: portsOf('nginx'),
+    haproxy: portsOf('haproxy'),
+  });
   try {
     const results: Result[] = [];
     let next = 0;
@@ -46,8 +57,12 @@ export async function runDifferential(rows: readonly Row[]): Promise<Result[]> {
       for (let item = cases[next++]; item; item = cases[next++]) {
         const { row, name, message, form } = item;
         const to = peers.to(form, index);
-        const run = async (peer: PeerName) =>
-          await sendTo(peers.endpoint(peer, form, index), row, message, to, peer === 'ephemera');
+        const run = async (peer: PeerName) => {
+          const upstream = upstreams[peer][index];
+          if (!upstream) throw new Error(`${peer} has no upstream ${index}`);
+          const port = peers.port(peer, form, index);
+          return await sendTo({ port, upstream }, row, message, to, peer === 'ephemera');
+        };
         const [ephemera, nginx, haproxy] = await Promise.all([
           run('ephemera'),
           run('nginx'),
@@ -70,7 +85,22 @@ export async function runDifferential(rows: readonly Row[]): Promise<Result[]> {
     return results;
   } finally {
     await peers.stop();
+    for (const upstream of PEERS.flatMap((peer) => upstreams[peer])) upstream.stop();
   }
+}
+
+type Upstreams = Readonly<Record<PeerName, readonly RecordingUpstream[]>>;
+
+async function startUpstreams(): Promise<Upstreams> {
+  const start = async () =>
+    await Promise.all(Array.from({ length: CONCURRENCY }, startRecordingUpstream));
+  return { ephemera: await start(), nginx: await start(), haproxy: await start() };
+}
+
+/** The port of a proxy, and the upstream behind it. */
+interface Endpoint {
+  readonly port: number;
+  readonly upstream: RecordingUpstream;
 }
 
 async function sendTo(

@@ -134,6 +134,8 @@ export function answered(
 ): Message {
   const { lines = [], ...message } = more;
   return {
+    // The form of the address changes only the fields that name an address.
+    forms: ['path'],
     ...message,
     send: (to) => request(to, { method: message.method ?? 'GET', lines }),
     reply: (_arrival, to) => {

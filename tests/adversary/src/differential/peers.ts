@@ -1,56 +1,38 @@
 import { freePort } from '@ephemera/test-support';
 import { type Contender, startHaproxy, startNginx } from '../contender.ts';
-import { startTestbed, type Testbed } from '../testbed.ts';
+import { startTestbed } from '../testbed.ts';
 import type { Form, Message, To } from './message.ts';
-import { type RecordingUpstream, startRecordingUpstream } from './recording-upstream.ts';
 
 export type PeerName = 'ephemera' | 'nginx' | 'haproxy';
-const PEERS: readonly PeerName[] = ['ephemera', 'nginx', 'haproxy'];
+export const PEERS: readonly PeerName[] = ['ephemera', 'nginx', 'haproxy'];
 /** The domain of the host form. */
 export const DOMAIN = 'apps.test';
 /** How long an instance may take to begin its response, s. */
 const RESPONSE_TIMEOUT = 2;
 
-/** A port of a proxy, and the upstream behind it alone. */
-export interface Endpoint {
-  readonly port: number;
-  readonly upstream: RecordingUpstream;
-}
+/** Ports of upstreams on 127.0.1.1, by the proxy in front of them; as many for each proxy. */
+export type UpstreamPorts = Readonly<Record<PeerName, readonly number[]>>;
 
-/** The proxies, each with several upstreams, so that concurrent messages have their own. */
+/** The proxies. Each of their upstreams has an index, so that concurrent messages have their own. */
 export interface Peers {
-  /** @param index below the number of upstreams */
-  endpoint(peer: PeerName, form: Form, index: number): Endpoint;
+  /** The port of a proxy that leads to its upstream with this index. */
+  port(peer: PeerName, form: Form, index: number): number;
   /** Where the bytes of a message lead, by Ephemera's rules. */
   to(form: Form, index: number): To;
-  readonly testbed: Testbed;
-  /** The log of Ephemera's replicas. */
-  log(): string;
   stop(): Promise<void>;
 }
 
-/** Starts Ephemera in each form, Debian's nginx and Debian's haproxy, each with `count` upstreams. */
-export async function startPeers(count: number): Promise<Peers> {
-  const upstreams = await Promise.all(
-    PEERS.map(async () => await Promise.all(Array.from({ length: count }, startRecordingUpstream))),
-  );
-  const upstreamOf = (peer: PeerName, index: number): RecordingUpstream => {
-    const upstream = upstreams[PEERS.indexOf(peer)]?.[index];
-    if (!upstream) throw new Error(`${peer} has no upstream ${index}`);
-    return upstream;
-  };
+/** Starts Ephemera in each form, Debian's nginx and Debian's haproxy. */
+export async function startPeers(upstreams: UpstreamPorts): Promise<Peers> {
   const testbed = await startTestbed();
   const contenders: Contender[] = [];
   const stop = async () => {
-    for (const upstream of upstreams.flat()) upstream.stop();
     await Promise.all(contenders.map((contender) => contender.stop()));
     await testbed.stop();
   };
   try {
     const ids: string[] = [];
-    for (let index = 0; index < count; index++) {
-      ids.push(await testbed.ready({ port: upstreamOf('ephemera', index).port }));
-    }
+    for (const port of upstreams.ephemera) ids.push(await testbed.ready({ port }));
     const env = { EPHEMERA_RESPONSE_TIMEOUT: `${RESPONSE_TIMEOUT}s`, EPHEMERA_LOG_LEVEL: 'debug' };
     const [path, host, trusted] = await Promise.all([
       testbed.replica({ env }),
@@ -62,20 +44,16 @@ export async function startPeers(count: number): Promise<Peers> {
     const replicas = { path, host, trusted };
     const portsOf = async (peer: 'nginx' | 'haproxy') =>
       await Promise.all(
-        Array.from({ length: count }, async (_, index) => ({
-          port: await freePort(),
-          upstream: upstreamOf(peer, index).port,
-        })),
+        upstreams[peer].map(async (upstream) => ({ port: await freePort(), upstream })),
       );
     const ports = { nginx: await portsOf('nginx'), haproxy: await portsOf('haproxy') };
     contenders.push(await startHaproxy((port) => haproxy(port, ports.haproxy)));
     contenders.push(await startNginx('', (port) => nginx(port, ports.nginx)));
     return {
-      testbed,
-      endpoint(peer, form, index) {
+      port(peer, form, index) {
         const port = peer === 'ephemera' ? replicas[form].publicPort : ports[peer][index]?.port;
-        if (port === undefined) throw new Error(`${peer} has no port ${index}`);
-        return { port, upstream: upstreamOf(peer, index) };
+        if (port === undefined) throw new Error(`${peer} has no upstream ${index}`);
+        return port;
       },
       to(form, index) {
         const id = ids[index] ?? '';
@@ -84,10 +62,9 @@ export async function startPeers(count: number): Promise<Peers> {
           id,
           at: (at) => prefix + at,
           host: form === 'host' ? `${id}.${DOMAIN}` : 'a.example',
-          upstreamPort: upstreamOf('ephemera', index).port,
+          upstreamPort: upstreams.ephemera[index] ?? 0,
         };
       },
-      log: () => [path, host, trusted].map((replica) => replica.log()).join('\n'),
       stop,
     };
   } catch (error) {
