@@ -13,7 +13,9 @@ import { client, makePlace, workspace } from './started-up.ts';
 // Each test runs `up` in full, some several times, which takes long on a busy machine.
 vi.setConfig({ testTimeout: 300_000 });
 
-const UP = [process.execPath, client, 'up'];
+// One proxy, because the start of each process takes a second. `npm start` below starts two.
+const ONE_PROXY = ['--proxies', '1'];
+const UP = [process.execPath, client, 'up', ...ONE_PROXY];
 
 let place: Awaited<ReturnType<typeof makePlace>>;
 let left: ReturnType<typeof leftBehind>;
@@ -22,6 +24,10 @@ beforeEach(async () => {
   left = leftBehind(place.namespace);
 });
 afterEach(() => place.tidy());
+
+/** Runs `up` with these settings, and waits until everything is ready. */
+const upWith = (settings: NodeJS.ProcessEnv, ...args: string[]) =>
+  place.upWith(settings, ...ONE_PROXY, ...args);
 
 const idOf = (line: string) => line.trim().split(/\s+/)[0] ?? '';
 
@@ -166,7 +172,7 @@ test('a second Ctrl-C forces the exit, and prints what may remain and how to rem
 });
 
 test('ephemera clean is refused while Ephemera runs', async () => {
-  const up = await place.upWith(templates(PLAIN));
+  const up = await upWith(templates(PLAIN));
   const { code, err } = await place.ephemera(['clean']);
   expect(code).toBe(1);
   expect(err).toContain('Ephemera seems to run');
@@ -223,7 +229,7 @@ test('removes containers that the daemon creates after their worker was killed',
 });
 
 test('removes instances of a killed worker', async () => {
-  const up = await place.upWith(templates(SLOW_POOL));
+  const up = await upWith(templates(SLOW_POOL));
   await waitFor('the pool', () => instances().length === 5);
   const bridge = left.bridge();
   process.kill(worker() ?? 0, 'SIGKILL');
@@ -238,7 +244,7 @@ test('no spawn job of this run starts a container later; a job of an earlier run
   const settings = templates(
     'a: { image: ephemera/demo, port: 8080, ready: { tcp: true, within: 5m } }',
   );
-  const first = await place.upWith(settings, '--keep');
+  const first = await upWith(settings, '--keep');
   process.kill(worker() ?? 0, 'SIGSTOP');
   const early = idOf((await first.ephemera('run', 'a', '--timeout', '5m')).out);
   process.kill(worker() ?? 0, 'SIGKILL');
@@ -277,7 +283,7 @@ test('no spawn job of this run starts a container later; a job of an earlier run
 
 test('the next worker does not refill the pool', async () => {
   const settings = templates(POOL);
-  const up = await place.upWith(settings);
+  const up = await upWith(settings);
   await waitFor('the pool', () => instances().length === 2);
   up.signal('SIGINT');
   await up.ended;
@@ -294,7 +300,7 @@ test('the next worker does not refill the pool', async () => {
 
 test('--keep leaves claimed instances, ends pooled ones, and prints what happens to them', async () => {
   const settings = templates(POOL, SLOW_POOL.replace(/^a/, 'b'));
-  const up = await place.upWith(settings, '--keep');
+  const up = await upWith(settings, '--keep');
   await waitFor('the pools', () => instances().length === 7);
   const claimed = idOf((await up.ephemera('run', 'a', '--timeout', '5m', '--wait')).out);
   up.signal('SIGINT');
@@ -317,14 +323,14 @@ test('--keep leaves claimed instances, ends pooled ones, and prints what happens
 
 test('kept instances of an earlier run survive with their network and rules, until they end', async () => {
   const settings = templates(PLAIN);
-  const first = await place.upWith(settings, '--keep');
+  const first = await upWith(settings, '--keep');
   const id = idOf((await first.ephemera('run', 'a', '--timeout', '5m', '--wait')).out);
   first.signal('SIGINT');
   await first.ended;
   const bridge = left.bridge();
   const before = { containers: left.containers(), rules: left.rules(bridge) };
 
-  const second = await place.upWith(settings);
+  const second = await upWith(settings);
   await second.ephemera('run', 'a', '--timeout', '5m', '--wait');
   expect(instances()).toHaveLength(2);
   second.signal('SIGINT');
@@ -334,7 +340,7 @@ test('kept instances of an earlier run survive with their network and rules, unt
   expect(out).toContain(`1 instance of an earlier start: ${id}`);
   expect(out).toContain(`EPHEMERA_NAMESPACE=${place.namespace} npx ephemera clean`);
 
-  const third = await place.upWith(settings);
+  const third = await upWith(settings);
   await third.ephemera('kill', id);
   await waitFor('its end', () => left.containers().length === 0);
   third.signal('SIGINT');
@@ -362,7 +368,7 @@ test('a network that existed before stays with its rules', async () => {
   await broken.ended;
   expect({ networks: left.networks(), rules: left.rules(bridge) }).toEqual(before);
 
-  const whole = await place.upWith(settings);
+  const whole = await upWith(settings);
   whole.signal('SIGINT');
   const { out } = await whole.ended;
   expect({ networks: left.networks(), rules: left.rules(bridge) }).toEqual(before);
@@ -376,7 +382,7 @@ test('no anonymous volume remains', async () => {
     stdio: 'pipe',
   });
   onTestFinished(() => void left.docker('rmi', image));
-  const up = await place.upWith(
+  const up = await upWith(
     templates(`a: { image: ${image}, port: 8080, pool: 2, readOnly: false }`),
   );
   await waitFor('the pool', () => instances().length === 2);

@@ -6,6 +6,8 @@ import { text } from 'node:stream/consumers';
 
 import { freePort, startRedis, waitFor } from '@ephemera/test-support';
 
+import { leftBehind } from './left-behind.ts';
+
 export const workspace = join(import.meta.dirname, '../../..');
 export const client = join(workspace, 'apps/cli/src/main.ts');
 
@@ -118,7 +120,11 @@ export async function makePlace() {
     /** The same with other settings. */
     upWith: (more: NodeJS.ProcessEnv, ...args: string[]) => start(args, more),
     async tidy() {
-      await run(join(workspace, 'apps/worker/src/remove-all.ts'), []).ended;
+      const left = leftBehind(namespace);
+      // The program takes seconds to start, and nearly every test has removed everything.
+      if (left.containers().length + left.networks().length > 0) {
+        await run(join(workspace, 'apps/worker/src/remove-all.ts'), []).ended;
+      }
       await redis.stop();
       await rm(join(workspace, '.ephemera', namespace), { recursive: true, force: true });
     },

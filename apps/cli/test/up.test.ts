@@ -93,19 +93,19 @@ test('a killed proxy is restarted', async () => {
 });
 
 test('--keep leaves the instances to the next start, which does not count them as its own', async () => {
-  const first = await place.up('--keep', '--workers', '2');
+  const first = await place.up('--keep', '--workers', '2', '--proxies', '1');
   const { out } = await first.ephemera('run', '--timeout', '5m', '--wait');
   first.signal('SIGINT');
   await first.ended;
   expect(containers()).not.toBe('');
   expect(processes()).toEqual([]);
 
-  const second = await place.up();
+  const second = await place.up('--proxies', '1');
   second.signal('SIGINT');
   await second.ended;
   expect(containers()).not.toBe('');
 
-  const third = await place.up();
+  const third = await place.up('--proxies', '1');
   expect((await third.ephemera('kill', idOf(out))).code).toBe(0);
   await waitFor('its end', () => containers() === '');
   third.signal('SIGINT');

@@ -1,7 +1,10 @@
 /**
- * Builds an image through the Docker API, for machines that have an engine and no client:
+ * Builds images through the Docker API, for machines that have an engine and no client:
  *
  *     node apps/worker/src/build-image.ts --context DIR --tag TAG [--build-arg NAME=VALUE]...
+ *
+ * Each further `--context` begins another image. The images are built in order, so that one can be
+ * the base of the next.
  */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -10,30 +13,35 @@ import { readConfig } from './config.ts';
 import { buildImage } from '@ephemera/worker';
 import { connectDocker } from '@ephemera/worker';
 
-const { values } = parseArgs({
+const { tokens } = parseArgs({
   options: {
-    context: { type: 'string' },
-    tag: { type: 'string' },
-    'build-arg': { type: 'string', multiple: true, default: [] },
+    context: { type: 'string', multiple: true },
+    tag: { type: 'string', multiple: true },
+    'build-arg': { type: 'string', multiple: true },
   },
+  tokens: true,
 });
-const { context, tag } = values;
-if (context === undefined || tag === undefined) {
-  process.stderr.write('build-image requires --context DIR and --tag TAG\n');
+const images: { context: string; tag: string; args: Record<string, string> }[] = [];
+for (const token of tokens) {
+  if (token.kind !== 'option') continue;
+  const { value } = token;
+  if (token.name === 'context') images.push({ context: resolve(value), tag: '', args: {} });
+  const image = images.at(-1);
+  if (image && token.name === 'tag') image.tag = value;
+  if (image && token.name === 'build-arg') {
+    const cut = value.indexOf('=');
+    image.args[value.slice(0, cut)] = value.slice(cut + 1);
+  }
+}
+if (images.length === 0 || images.some(({ tag }) => tag === '')) {
+  process.stderr.write('build-image requires --context DIR, then --tag TAG, for each image\n');
   process.exit(2);
 }
 
-const args = Object.fromEntries(
-  values['build-arg'].map((pair) => {
-    const cut = pair.indexOf('=');
-    return [pair.slice(0, cut), pair.slice(cut + 1)];
-  }),
-);
 try {
   const print = (line: string) => process.stdout.write(`${line}\n`);
   const docker = connectDocker(readConfig().dockerHost);
-  const done = await buildImage(docker, { context: resolve(context), tag, args }, print);
-  print(`${tag} ${done}`);
+  for (const image of images) print(`${image.tag} ${await buildImage(docker, image, print)}`);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;

@@ -31,11 +31,19 @@ export async function buildDemoImage(report: Reporter, options: ImageOptions): P
     mkdirSync(context, { recursive: true });
     copyFileSync(busybox, join(context, 'busybox'));
     copyFileSync(join(workspace, 'apps/cli/base-image/Dockerfile'), join(context, 'Dockerfile'));
-    await build(['--context', context, '--tag', baseImage], options, onProgress);
-
     const demo = join(workspace, 'apps/cli/demo-image');
-    const base = ['--build-arg', `BASE=${baseImage}`];
-    await build(['--context', demo, '--tag', demoImage, ...base], options, onProgress);
+    // One program builds both, because its start takes longer than the check of an unchanged image.
+    const images = [
+      '--context',
+      context,
+      '--tag',
+      baseImage,
+      '--context',
+      demo,
+      '--tag',
+      demoImage,
+    ];
+    await build([...images, '--build-arg', `BASE=${baseImage}`], options, onProgress);
   });
 }
 

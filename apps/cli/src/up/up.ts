@@ -111,13 +111,16 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
     DOCKER_HOST: dockerHost,
     EPHEMERA_CONFIG: config.configFile,
   };
-  if (templates.some(({ image }) => image === demoImage)) {
-    await buildDemoImage(report, { stateFolder, environment, stop });
-    stop.throwIfAborted();
-  }
-
-  // Take the snapshot first: workers start to fill pools before they are ready.
-  const before = await takeSnapshot(environment, stop);
+  const usesDemo = templates.some(({ image }) => image === demoImage);
+  // Take the snapshot before a worker starts: workers fill pools before they are ready. Both
+  // programs have ended when a failure of one of them is thrown.
+  const [image, snapshot] = await Promise.allSettled([
+    usesDemo && buildDemoImage(report, { stateFolder, environment, stop }),
+    takeSnapshot(environment, stop),
+  ]);
+  if (image.status === 'rejected') throw image.reason;
+  if (snapshot.status === 'rejected') throw snapshot.reason;
+  const before = snapshot.value;
   running.cleanUp = createCleanUp({ before, environment, keep: options.keep, report });
   running.cleanCommand = cleanCommand(environment);
 
