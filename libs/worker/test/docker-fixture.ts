@@ -13,6 +13,8 @@ import { instancesNetworks } from '../src/docker/instances-networks.ts';
 import type { NetworksOptions } from '../src/docker/instances-networks.ts';
 import { imagePulls } from '../src/docker/pull-image.ts';
 import { limitConcurrency } from '../src/concurrency-limit.ts';
+import { removeSince } from '../src/remove-since.ts';
+import { NOTHING } from '../src/snapshot.ts';
 
 export const DOCKER_HOST = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock';
 export const HOST = 'test-host';
@@ -78,14 +80,13 @@ export async function openDocker(options: Partial<NetworksOptions> = {}) {
 
 export type DockerFixture = Awaited<ReturnType<typeof openDocker>>;
 
-/** Removes everything of a namespace, as an operator would. */
-export async function removeAll(namespace: string): Promise<void> {
-  const env = { ...process.env, EPHEMERA_NAMESPACE: namespace };
-  await run(
-    process.execPath,
-    [join(import.meta.dirname, '../../../apps/worker/src/remove-all.ts')],
-    { env },
-  );
+/** Removes everything of a namespace from a Docker daemon and the firewall of this machine. */
+export async function removeAll(namespace: string, docker = connectDocker(DOCKER_HOST)) {
+  const config = { namespace, firewall: 'auto', firewallImage: undefined } as const;
+  const options = { docker, config, host: HOST, store: undefined, before: NOTHING, keep: false };
+  const { remaining, problems } = await removeSince(options, 0);
+  const left = [...remaining.before, ...remaining.kept];
+  if (problems.length + left.length > 0) throw new Error([...problems, ...left].join('\n'));
 }
 
 /** An instance that is assigned to this host. */

@@ -5,6 +5,7 @@ import type Docker from 'dockerode';
 import { execInside } from './exec-inside.ts';
 
 const run = promisify(execFile);
+const ASK_UDP = join(import.meta.dirname, 'ask-udp.ts');
 
 /** A probe target that must not be reachable. */
 export interface Target {
@@ -23,9 +24,9 @@ function command({ by, address, port }: Target): string {
     case 'http':
       return `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${address} ${port} | grep -q HTTP`;
     case 'udp':
-      return `${process.execPath} ${join(import.meta.dirname, 'ask-udp.ts')} ${address} ${port}`;
+      throw new Error('one process sends the datagrams of all targets');
     case 'ping':
-      return `busybox ping -c 2 -W 2 ${address}`;
+      return `busybox ping -c 1 -W 2 ${address}`;
   }
 }
 
@@ -39,19 +40,23 @@ export async function reachedFrom(
   containerId: string,
   targets: readonly Target[],
 ): Promise<string[]> {
+  const items = targets.map((target, i) => ({ target, i }));
   const script = (...ways: Target['by'][]) =>
-    targets
-      .flatMap((target, i) =>
-        ways.includes(target.by) ? `{ ${command(target)}; } >/dev/null 2>&1 && echo :${i}: &` : [],
-      )
+    items
+      .filter(({ target }) => ways.includes(target.by))
+      .map(({ target, i }) => `{ ${command(target)}; } >/dev/null 2>&1 && echo :${i}: &`)
       .concat('wait')
       .join('\n');
+  const datagrams = items
+    .filter(({ target }) => target.by === 'udp')
+    .map(({ target, i }) => `${i}=${target.address}:${target.port}`);
   const { State } = await docker.getContainer(containerId).inspect();
   const network = `--net=/proc/${State.Pid}/ns/net`;
-  const [inside, beside] = await Promise.all([
+  const [inside, pings, replies] = await Promise.all([
     execInside(docker, containerId, script('http', 'redis')),
-    run('nsenter', [network, '/bin/sh', '-c', script('udp', 'ping')]),
+    run('nsenter', [network, '/bin/sh', '-c', script('ping')]),
+    run('nsenter', [network, process.execPath, ASK_UDP, ...datagrams]),
   ]);
-  const answers = inside.text + beside.stdout;
+  const answers = inside.text + pings.stdout + replies.stdout;
   return targets.flatMap(({ name }, i) => (answers.includes(`:${i}:`) ? [name] : []));
 }
