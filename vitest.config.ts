@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { relative } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
@@ -12,6 +13,7 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
   },
   'libs/dashboard': { exclude: ['test/browser.test.ts', 'test/main.test.ts'] },
   'libs/proxy': { exclude: ['test/themes.test.ts', 'test/data-plane/leaks.test.ts'] },
+  'apps/cli': { include: ['src/**/*.test.ts'] },
   'tests/adversary': { include: ['src/**/*.test.ts'] },
   'tests/faults': { exclude: ['test/faults.test.ts'] },
   'tests/compose': { include: ['test/settings.test.ts'] },
@@ -25,13 +27,22 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
   scripts: { exclude: ['boundaries.test.mjs', 'lint-rules.test.mjs', 'suites.test.mjs'] },
 };
 
+/** Their tests have limits of a few hundred milliseconds. */
+const TIMED = ['libs/proxy', 'libs/store'];
+
+/** How many test files run at a time. Two also on two cores, where Vitest runs one: many tests wait. */
+const filesAtATime = (project: string) =>
+  Math.max(TIMED.includes(project) ? 1 : 2, availableParallelism() - 1);
+
 /** For every project: their test scripts name this file. `--mode=quick` selects a part. */
 export default defineConfig(({ mode }) => {
-  const quick = mode === 'quick' ? QUICK[relative(import.meta.dirname, process.cwd())] : undefined;
+  const project = relative(import.meta.dirname, process.cwd());
+  const quick = mode === 'quick' ? QUICK[project] : undefined;
   return {
     test: {
       include: quick?.include ?? TESTS,
       exclude: ['**/node_modules/**', ...(quick?.exclude ?? [])],
+      maxWorkers: filesAtATime(project),
       reporters: ['default', ['json', { outputFile: 'test-results/vitest.json' }]],
       // A library may have nothing of its own to test; the whole run is refused when nothing ran.
       passWithNoTests: true,

@@ -10,8 +10,42 @@ import { prepare, root } from './prepare.mjs';
 import { run } from './run.mjs';
 import { forgetReports, sumReports } from './sum-reports.mjs';
 
-/** These start whole deployments. They run last, because a broken library fails each of them. */
-const SUITES = ['e2e', 'adversary', 'compose', 'faults'].map((name) => `@ephemera/test-${name}`);
+const E2E = ['@ephemera/test-e2e'];
+/** Its slow clients get only unused CPU time, so no other test runs beside it. */
+const ADVERSARY = ['@ephemera/test-adversary'];
+/** Their tests have limits of a few hundred milliseconds, so few other tests run beside them. */
+const TIMED = ['@ephemera/store', '@ephemera/proxy'];
+/** They wait for containers and processes most of the time. */
+const WAITING = ['worker', 'cli', 'test-compose', 'test-faults'].map((name) => `@ephemera/${name}`);
+/** Runs two test files at a time, also where the test script of a project runs one. */
+const TWO_FILES = ['--fileParallelism', '--maxWorkers=2'];
+
+/**
+ * One run of Nx: the names of the projects, or with `except` those that it leaves out; how many
+ * projects run at a time; arguments for Vitest.
+ *
+ * @typedef {{ only?: string[], except?: string[], parallel?: number, vitest?: string[] }} Part
+ */
+
+/**
+ * The parts of a phase run at the same time, the phases one after another. Libraries come first: a
+ * broken one fails every suite, and its own tests give the cause.
+ *
+ * @type {Part[][]}
+ */
+const FULL = [
+  [{ except: [...E2E, ...ADVERSARY, ...TIMED, ...WAITING], parallel: 2 }],
+  [{ only: TIMED, parallel: 2 }],
+  [{ only: E2E, vitest: TWO_FILES }, { only: WAITING }],
+  [{ only: ADVERSARY }],
+];
+/** @type {Part[][]} */
+const QUICK = [
+  [
+    { only: E2E, vitest: TWO_FILES },
+    { except: E2E, parallel: 2 },
+  ],
+];
 
 const projects = ['apps', 'libs', 'tests']
   .flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(root, folder, name)))
@@ -35,17 +69,27 @@ const nxEnv = {
   // A suite starts hundreds of processes of a few programs. The cache compiles each one once.
   NODE_COMPILE_CACHE: join(root, '.ephemera/cache/node'),
 };
-const nx = ['run-many', '-t', 'test', '--parallel=1', '--output-style=stream'];
-const mode = isQuick ? ['--', '--mode=quick'] : [];
-// Libraries first: a broken one fails every suite, and its own tests give the cause.
-const phases =
-  nxArgs.length > 0
-    ? [nxArgs]
-    : [[`--exclude=${SUITES.join(',')}`], [`--projects=${SUITES.join(',')}`]];
+const mode = isQuick ? ['--mode=quick'] : [];
+const nx = (args, parallel, vitest = []) =>
+  run(
+    'nx',
+    [
+      ...['run-many', '-t', 'test', `--parallel=${parallel}`, '--output-style=stream', ...args],
+      ...['--', ...mode, ...vitest],
+    ],
+    { cwd: root, env: nxEnv },
+  );
 let code = 0;
-for (const phase of phases) {
-  const ended = await run('nx', [...nx, ...phase, ...mode], { cwd: root, env: nxEnv });
-  code = code || ended;
+if (nxArgs.length > 0) code = await nx(nxArgs, 1);
+else {
+  for (const phase of isQuick ? QUICK : FULL) {
+    const ended = await Promise.all(
+      phase.map(({ only, except, parallel = 1, vitest }) =>
+        nx([only ? `--projects=${only}` : `--exclude=${except}`], parallel, vitest),
+      ),
+    );
+    code = ended.find((exitCode) => exitCode !== 0) ?? code;
+  }
 }
 
 const { passed, failed, skipped, faults } = sumReports(projects);
