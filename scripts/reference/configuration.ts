@@ -174,9 +174,10 @@ every image.`,
     fieldTable(webhookSchema),
 
     '## Fixed properties of every container',
-    `No field changes these: all capabilities are dropped (except those in \`capAdd\`),
-\`no-new-privileges\`, memory without swap, a private IPC namespace, an init process, limits on log size and
+    `No field changes these: all capabilities are dropped (except those in \`capAdd\` and those of the profile),
+\`no-new-privileges\`, memory without swap, a private IPC namespace, limits on log size and
 file descriptors, no restart policy, no bind mounts, no devices, never privileged. If the root file system is
-read-only, each volume that the image declares is a \`tmpfs\` of 64 MiB.`,
+read-only, each empty volume that the image declares is a \`tmpfs\` of 64 MiB. A volume with files becomes an
+anonymous volume, which is removed with the container.`,
   );
 }

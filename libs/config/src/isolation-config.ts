@@ -13,6 +13,12 @@ const seccomp = z
 
 /** Template fields for isolation from the host. */
 export const isolationFields = {
+  profile: z
+    .enum(['strict', 'docker'])
+    .prefault('strict')
+    .describe(
+      'Defaults of `user`, `readOnly` and the capabilities. `strict`: user `65534:65534`, a read-only root file system, no capabilities. `docker`: the user of the image, a writable root file system, and the capabilities that Docker gives by default, without `NET_RAW`; `allow.profiles` must list it. Single options still override. The limits, `no-new-privileges` and the firewall apply to both.',
+    ),
   capAdd: z
     .array(capability)
     .prefault([])
@@ -54,6 +60,10 @@ export const isolationFields = {
 
 export const allowSchema = z
   .strictObject({
+    profiles: z
+      .array(z.literal('docker'))
+      .prefault([])
+      .describe('`[docker]` allows templates with `profile: docker`.'),
     capabilities: z
       .array(capability)
       .prefault([])

@@ -40,7 +40,7 @@ test('a template needs two fields; all others have defaults', () => {
     env: {},
     user: '65534:65534',
     readOnly: true,
-    tmpfs: { '/tmp': 67_108_864 },
+    tmpfs: { '/tmp': { size: 67_108_864, exec: false } },
     capAdd: [],
     egress: false,
     trusted: false,
@@ -68,7 +68,7 @@ test('reads every field with its units', () => {
     idleTimeout: 600_000,
     stopGrace: 250,
     limits: { memory: 1_610_612_736, cpus: 2, pids: 10 },
-    tmpfs: { '/tmp': 8_388_608 },
+    tmpfs: { '/tmp': { size: 8_388_608, exec: false } },
     user: '1000:1000',
     ready: {
       kind: 'http',
@@ -155,9 +155,61 @@ test('each safe default can be disabled by its own field', () => {
     egress: true,
   });
   const own = parseTemplates(demo('tmpfs: {/run: 1m, /tmp: 2m}')).defaultTemplate;
-  expect(own.tmpfs).toEqual({ '/run': 1_048_576, '/tmp': 2_097_152 });
-  const more = parseTemplates(demo('tmpfs: {/run: 1m}')).defaultTemplate;
-  expect(more.tmpfs).toEqual({ '/run': 1_048_576, '/tmp': 67_108_864 });
+  expect(own.tmpfs).toEqual({
+    '/run': { size: 1_048_576, exec: false },
+    '/tmp': { size: 2_097_152, exec: false },
+  });
+  const more = parseTemplates(demo('tmpfs: {/run: {size: 1m, exec: true}}')).defaultTemplate;
+  expect(more.tmpfs).toEqual({
+    '/run': { size: 1_048_576, exec: true },
+    '/tmp': { size: 67_108_864, exec: false },
+  });
+});
+
+test('the profile docker changes the defaults, and single options still override it', () => {
+  const allow = 'allow: {profiles: [docker]}';
+  const { defaultTemplate } = parseTemplates(`${demo('profile: docker')}\n${allow}`);
+  expect(defaultTemplate).toMatchObject({
+    profile: 'docker',
+    user: undefined,
+    readOnly: false,
+    tmpfs: {},
+  });
+  const single = demo('profile: docker, readOnly: true, user: www-data, capAdd: [CHOWN]');
+  expect(parseTemplates(`${single}\n${allow}`).defaultTemplate).toMatchObject({
+    user: 'www-data',
+    readOnly: true,
+    tmpfs: { '/tmp': { size: 67_108_864, exec: false } },
+  });
+  expect(issuesOf(demo('profile: docker'))).toEqual([
+    'templates.demo.profile: "docker" is not in allow.profiles',
+  ]);
+});
+
+test.each(['env: {A: "{token}"}', 'command: ["x", "--t={token}"]', 'entrypoint: ["{token}"]'])(
+  'refuses %s where the visitor never learns the token',
+  (field) => {
+    expect(issuesOf(demo(field))[0]).toMatch(/a visitor who starts an instance never learns/);
+    for (const more of ['create: token', 'access: token', 'access: owner']) {
+      expect(issuesOf(demo(`${field}, ${more}`))).toEqual([]);
+    }
+  },
+);
+
+test('{{token}} and ${token} are no placeholders', () => {
+  expect(issuesOf(demo('env: {A: "{{token}} ${token} {{ token }} {other}"}'))).toEqual([]);
+});
+
+test.each([
+  ['tmpfs: {tmp: 1m}', 'templates.demo.tmpfs.tmp: must be an absolute path'],
+  ['tmpfs: {/a/../b: 1m}', 'templates.demo.tmpfs./a/../b: must be an absolute path'],
+  ['tmpfs: {/a: {size: 1m, exe: true}}', 'templates.demo.tmpfs./a.exe: unknown field'],
+  ['workingDir: app', 'templates.demo.workingDir: must be an absolute path'],
+  ['hostname: "-a"', 'templates.demo.hostname: must be a host name'],
+  ['shmSize: big', 'templates.demo.shmSize: "big" is not a size'],
+  ['init: maybe', 'templates.demo.init: Invalid input'],
+])('refuses %s', (field, message) => {
+  expect(issuesOf(demo(field))[0]).toContain(message);
 });
 
 test('every option that weakens the host and is not allowed is reported at once', () => {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { LIMIT_RANGES, policyViolations } from '@ephemera/domain';
-import type { Policy, Readiness, Template } from '@ephemera/domain';
+import { LIMIT_RANGES, policyViolations, usesTokenPlaceholder } from '@ephemera/domain';
+import type { Policy, Readiness, Template, Tmpfs } from '@ephemera/domain';
 import { z } from 'zod';
 import { accessFields } from './access-config.ts';
 import { capacityFields, quotasSchema } from './capacity-config.ts';
@@ -51,6 +51,11 @@ const DEFAULT_READY_TIMEOUT_MS = '30s';
 
 /** nobody:nogroup. Without a group, Docker would use the group of root. */
 const NOBODY = '65534:65534';
+/** What an image may do to a template of each profile, unless the template says otherwise. */
+const PROFILE_DEFAULTS = {
+  strict: { user: NOBODY, readOnly: true },
+  docker: { user: 'image', readOnly: false },
+} as const;
 /** The value of `user` that keeps the user of the image. */
 const USER_OF_IMAGE = 'image';
 /** Size of `/tmp` if the root file system is read-only. Its content counts as memory. */
@@ -78,6 +83,23 @@ const ready = z
     if ('tcp' in input) return { kind: 'tcp', within: input.within };
     return { kind: 'http', path: input.http, status: input.status, within: input.within };
   });
+
+/** An absolute path in a container without a `.` or `..` segment. */
+const containerPath = z
+  .string()
+  .regex(
+    /^\/(?!.*(?:^|\/)\.{1,2}(?:\/|$))[^\0,]*$/,
+    'must be an absolute path without "..", such as /data',
+  );
+
+/** `32m`, or `{size: 32m, exec: true}`. */
+const tmpfs = z.union(
+  [
+    size.transform((bytes): Tmpfs => ({ size: bytes, exec: false })),
+    z.strictObject({ size, exec: z.boolean().prefault(false) }),
+  ],
+  'must be a size such as 32m, or {size: 32m, exec: true}',
+);
 
 const [MIN_CPUS, MAX_CPUS] = LIMIT_RANGES.cpus;
 const [MIN_PIDS, MAX_PIDS] = LIMIT_RANGES.pids;
@@ -134,18 +156,24 @@ export const templateSchema = z
     limits: limits.describe(
       'Resource limits. `memory`: RAM without swap (default `256m`). `cpus`: CPU share (default 0.5). `pids`: processes and threads (default 128).',
     ),
+    entrypoint: z
+      .array(withoutNul)
+      .optional()
+      .describe(
+        'Replaces the entrypoint of the image; `[]` removes it. The placeholders are those of `command`. As in Docker, the command of the image is then ignored.',
+      ),
     command: z
       .array(withoutNul)
       .min(1)
       .optional()
       .describe(
-        'Replaces the command of the image. The placeholders `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}` are substituted.',
+        'Replaces the command of the image. The placeholders `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}` are substituted. `{{id}}` writes `{id}`; `${id}` and all other braces are unchanged.',
       ),
     env: z
       .record(variable, withoutNul)
       .prefault({})
       .describe(
-        'Environment variables, with the same placeholders as `command`. `EPHEMERA_ID`, `EPHEMERA_PORT`, `EPHEMERA_BASE_PATH` and `EPHEMERA_URL` are always set.',
+        'Environment variables, with the same placeholders as `command`. Variables of an API request are taken as they are. `EPHEMERA_ID`, `EPHEMERA_PORT`, `EPHEMERA_BASE_PATH` and `EPHEMERA_URL` are always set.',
       ),
     labels: z
       .record(label, z.string())
@@ -154,20 +182,44 @@ export const templateSchema = z
     user: z
       .string()
       .min(1, 'must name a user, or be image')
-      .prefault(NOBODY)
+      .optional()
       .describe(
-        'User and group of the process, as `user:group`. `image` uses the user of the image.',
+        'User and group of the process, as `user:group`, each a number or a name of the image. `image` uses the user of the image. Default: `65534:65534`, or what `profile` says.',
       ),
     readOnly: z
       .boolean()
-      .prefault(true)
-      .describe('Whether the root file system is read-only. If so, `/tmp` is a `tmpfs` of 64 MiB.'),
+      .optional()
+      .describe(
+        'Whether the root file system is read-only. If so, `/tmp` is a `tmpfs` of 64 MiB. Default: true, or what `profile` says.',
+      ),
     tmpfs: z
-      .record(z.string().startsWith('/'), size)
+      .record(containerPath, tmpfs)
       .prefault({})
       .describe(
-        'Paths that are mounted as `tmpfs`, with their sizes: `{/data: 32m}`. They count towards `limits.memory`.',
+        'Paths that are mounted as `tmpfs`, with their sizes: `{/data: 32m}`. They belong to the user of the process and count towards `limits.memory`. Files on them cannot be executed, except with `{/cache: {size: 64m, exec: true}}`.',
       ),
+    shmSize: size
+      .optional()
+      .describe(
+        'Size of `/dev/shm`, which browsers and databases use for shared memory. It counts towards `limits.memory`. Default: `64m`.',
+      ),
+    init: z
+      .boolean()
+      .prefault(true)
+      .describe(
+        'Whether Docker runs its init as process 1, which forwards signals and reaps processes. Set `false` for an image that must be process 1 itself, such as one with s6-overlay or systemd.',
+      ),
+    workingDir: containerPath
+      .optional()
+      .describe('Working directory of the process. Default: that of the image.'),
+    hostname: z
+      .string()
+      .regex(
+        /^(?=.{1,64}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/,
+        'must be a host name: letters, digits and hyphens, at most 64 characters',
+      )
+      .optional()
+      .describe('Host name that the container sees. Default: the short id of the container.'),
     ...isolationFields,
     stripPrefix: z
       .boolean()
@@ -210,6 +262,17 @@ export const templateSchema = z
   .superRefine((input, context) => {
     if ((input.port === undefined) === (input.ports === undefined)) {
       context.addIssue({ code: 'custom', path: ['port'], message: 'give either port or ports' });
+    }
+    const { command, entrypoint, env } = input;
+    if (
+      input.access === 'public' &&
+      input.create === 'open' &&
+      usesTokenPlaceholder({ command, entrypoint, env })
+    ) {
+      const message =
+        'a visitor who starts an instance never learns {token}; use {{token}} to write the text, or set create: token, or access: token or owner';
+      const field = usesTokenPlaceholder({ command: undefined, env }) ? 'env' : 'command';
+      context.addIssue({ code: 'custom', path: [field], message });
     }
     if (input.ports && Object.keys(input.ports).length === 0) {
       context.addIssue({ code: 'custom', path: ['ports'], message: 'must name at least one port' });
@@ -282,8 +345,10 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
       command,
       idleTimeout,
       notice,
-      user,
+      profile,
     } = input;
+    const { user = PROFILE_DEFAULTS[profile].user, readOnly = PROFILE_DEFAULTS[profile].readOnly } =
+      input;
     const main = port ?? Object.values(ports)[0] ?? 0;
     templates.set(key, {
       ...input,
@@ -293,7 +358,8 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
       ports,
       command,
       user: user === USER_OF_IMAGE ? undefined : user,
-      tmpfs: { ...(input.readOnly && { '/tmp': TMP_SIZE }), ...input.tmpfs },
+      readOnly,
+      tmpfs: { ...(readOnly && { '/tmp': { size: TMP_SIZE, exec: false } }), ...input.tmpfs },
       idleTimeout,
       notice,
     });

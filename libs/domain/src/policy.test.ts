@@ -52,3 +52,15 @@ test('a policy can restrict images to patterns and require digests', () => {
 test('an empty list of images allows none', () => {
   expect(policyViolations({ ...STRICT_POLICY, images: [] }, plain)).toHaveLength(1);
 });
+
+test('a profile must be allowed, and covers its own capabilities', () => {
+  const template = { ...plain, profile: 'docker', capAdd: ['CHOWN', 'NET_RAW'] } as const;
+  expect(policyViolations(STRICT_POLICY, template).map(({ path }) => path)).toEqual([
+    'profile',
+    'capAdd.1',
+  ]);
+  const allowed = { ...STRICT_POLICY, profiles: ['docker'] };
+  expect(policyViolations(allowed, template)).toEqual([
+    { path: 'capAdd.1', detail: '"NET_RAW" is not in allow.capabilities' },
+  ]);
+});

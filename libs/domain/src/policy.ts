@@ -1,15 +1,18 @@
 import type { Issue } from './failure.ts';
 import { matchesImage, hasDigest } from './image.ts';
+import { PROFILE_CAPABILITIES } from './template.ts';
 import type { Template } from './template.ts';
 
 /** The fields of a template that could weaken its host, or run unknown software on it. */
 export type SecurityFields = Pick<
   Template,
-  'image' | 'capAdd' | 'runtime' | 'seccomp' | 'apparmor' | 'userns'
+  'image' | 'profile' | 'capAdd' | 'runtime' | 'seccomp' | 'apparmor' | 'userns'
 >;
 
 /** What the operator allows templates to use. Anything that weakens a host must be listed. */
 export interface Policy {
+  /** Profiles beside `strict`. */
+  readonly profiles: readonly string[];
   readonly capabilities: readonly string[];
   readonly runtimes: readonly string[];
   readonly seccomp: readonly string[];
@@ -22,6 +25,7 @@ export interface Policy {
 }
 
 export const STRICT_POLICY: Policy = {
+  profiles: [],
   capabilities: [],
   runtimes: [],
   seccomp: [],
@@ -40,9 +44,14 @@ export function policyViolations(policy: Policy, template: SecurityFields): Issu
   };
   // `remapped` only removes rights, so it needs no permission.
   const userns = template.userns === 'host' ? 'host' : undefined;
+  const { profile = 'strict' } = template;
+  const isCovered = (capability: string) => PROFILE_CAPABILITIES[profile].includes(capability);
   return [
     ...imageViolations(policy, template.image),
-    ...template.capAdd.flatMap((text, i) => named(`capAdd.${i}`, 'capabilities', text)),
+    ...named('profile', 'profiles', profile === 'strict' ? undefined : profile),
+    ...template.capAdd.flatMap((text, i) =>
+      isCovered(text) ? [] : named(`capAdd.${i}`, 'capabilities', text),
+    ),
     ...named('runtime', 'runtimes', template.runtime),
     ...named('seccomp', 'seccomp', template.seccomp),
     ...named('apparmor', 'apparmor', template.apparmor),

@@ -39,12 +39,72 @@ export interface Limits {
 /** Minimum and maximum values for a template. The maximum of memory depends on the host. */
 export const LIMIT_RANGES = { cpus: [0.01, 512], pids: [1, 1_000_000] } as const;
 
+/** Names that a template may write in braces in `entrypoint`, `command` and `env`. */
+export type Placeholder = 'id' | 'port' | 'basePath' | 'url' | 'token';
+
+/** `${id}` belongs to the shell of the container; `{{id}}` is the text `{id}`. */
+const PLACEHOLDER =
+  /\$\{[^}]*\}|\{\{(?<literal>id|port|basePath|url|token)\}\}|\{(?<name>id|port|basePath|url|token)\}/g;
+
+/**
+ * Replaces `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}` in a text of a template.
+ * `{{id}}` writes `{id}`. `${id}` and all other braces are unchanged.
+ */
+export function fillPlaceholders(
+  text: string,
+  values: Readonly<Record<Placeholder, string>>,
+): string {
+  return text.replace(PLACEHOLDER, (found: string, ...groups) => {
+    const { literal, name } = groups.at(-1) as { literal?: string; name?: Placeholder };
+    if (name !== undefined) return values[name];
+    return literal === undefined ? found : `{${literal}}`;
+  });
+}
+
 /** Whether a template uses `{token}`, the secret of the instance. */
 export function usesTokenPlaceholder({
+  entrypoint = [],
   command = [],
   env,
-}: Pick<Template, 'command' | 'env'>): boolean {
-  return [...command, ...Object.values(env)].some((text) => text.includes('{token}'));
+}: Pick<Template, 'entrypoint' | 'command' | 'env'>): boolean {
+  return [...entrypoint, ...command, ...Object.values(env)].some((text) =>
+    Array.from(text.matchAll(PLACEHOLDER)).some(({ groups }) => groups?.['name'] === 'token'),
+  );
+}
+
+/**
+ * Where the defaults of the security options come from. `strict`: an unprivileged user, a read-only
+ * root, no capabilities. `docker`: the user of the image, a writable root, and the capabilities of
+ * Docker without NET_RAW.
+ */
+export type Profile = 'strict' | 'docker';
+
+/** Capabilities of each profile. `docker`: those that Docker keeps by default, without NET_RAW. */
+export const PROFILE_CAPABILITIES: Readonly<Record<Profile, readonly string[]>> = {
+  strict: [],
+  docker: [
+    'AUDIT_WRITE',
+    'CHOWN',
+    'DAC_OVERRIDE',
+    'FOWNER',
+    'FSETID',
+    'KILL',
+    'MKNOD',
+    'NET_BIND_SERVICE',
+    'SETFCAP',
+    'SETGID',
+    'SETPCAP',
+    'SETUID',
+    'SYS_CHROOT',
+  ],
+};
+
+/** A file system in memory. */
+export interface Tmpfs {
+  /** Bytes. */
+  readonly size: number;
+  /** Whether files on it may be executed. */
+  readonly exec: boolean;
 }
 
 /** What an instance runs, and its limits. Durations are milliseconds, sizes bytes. */
@@ -67,6 +127,8 @@ export interface Template {
   /** Time between SIGTERM and SIGKILL when the container is stopped. */
   readonly stopGrace: number;
   readonly limits: Limits;
+  /** Replaces the entrypoint of the image. An empty list removes it. */
+  readonly entrypoint?: readonly string[] | undefined;
   readonly command: readonly string[] | undefined;
   readonly env: Readonly<Record<string, string>>;
   /** Labels that are added to those of Ephemera. */
@@ -74,8 +136,18 @@ export interface Template {
   /** Undefined: the user that the image sets. */
   readonly user: string | undefined;
   readonly readOnly: boolean;
-  /** Container path → size in bytes. */
-  readonly tmpfs: Readonly<Record<string, number>>;
+  /** By container path. */
+  readonly tmpfs: Readonly<Record<string, Tmpfs>>;
+  /** Bytes of `/dev/shm`. Undefined: the daemon's default, 64 MiB. */
+  readonly shmSize?: number | undefined;
+  /** Whether Docker's init is process 1. Undefined: true. */
+  readonly init?: boolean | undefined;
+  /** Undefined: the working directory of the image. */
+  readonly workingDir?: string | undefined;
+  /** Undefined: the id of the container. */
+  readonly hostname?: string | undefined;
+  /** Undefined: `strict`. */
+  readonly profile?: Profile | undefined;
   /** Capabilities that are added after all have been dropped. */
   readonly capAdd: readonly string[];
   /** Whether the container may open outbound connections. */

@@ -13,6 +13,7 @@ templates:
   secret:
     image: ephemera/demo
     port: 8080
+    create: token
     timeout: 60s
     stopGrace: 0s
     readOnly: true

@@ -20,7 +20,7 @@ export function sampleTemplate(input: Partial<Template> = {}): Template {
     env: {},
     user: '65534',
     readOnly: true,
-    tmpfs: { '/tmp': 8 * 1024 ** 2 },
+    tmpfs: { '/tmp': { size: 8 * 1024 ** 2, exec: false } },
     capAdd: [],
     egress: false,
     stripPrefix: true,

@@ -1,18 +1,19 @@
 import { readFile } from 'node:fs/promises';
-import type { Instance, Template } from '@ephemera/domain';
+import { fillPlaceholders, PROFILE_CAPABILITIES } from '@ephemera/domain';
+import type { Instance, Template, Tmpfs } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import type { ContainerCreateOptions, HostConfig } from 'dockerode';
 import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
 import { withDeadline } from './docker-client.ts';
+import type { ImageFacts } from './read-image.ts';
 
 export interface ContainerPlacement {
   readonly name: string;
   readonly network: string;
   readonly address: string;
   readonly labels: Record<string, string>;
-  /** Volume paths that the image declares. */
-  readonly volumes: readonly string[];
+  readonly image: Pick<ImageFacts, 'owner' | 'volumes'>;
   /** DNS resolvers of instances with egress. */
   readonly resolvers: readonly string[];
   /** Runtime, profiles and user namespace, checked against this host. */
@@ -26,7 +27,6 @@ const ENFORCED: HostConfig = {
   Privileged: false,
   CapDrop: ['ALL'],
   IpcMode: 'private',
-  Init: true,
   RestartPolicy: { Name: 'no' },
   OomScoreAdj: 500,
   Ulimits: [
@@ -61,26 +61,34 @@ export function containerProfile(
   const { template } = instance;
   const { memory, cpus, pids } = template.limits;
   const fill = placeholders(instance);
+  const mounts = { ...volumeMounts(placement.image, template), ...template.tmpfs };
   return {
     name: placement.name,
     Image: template.image,
     Labels: placement.labels,
-    Env: environment(instance).map(([name, value]) => `${name}=${fill(value)}`),
+    Env: environment(instance, fill),
+    ...(template.entrypoint && { Entrypoint: template.entrypoint.map(fill) }),
     ...(template.command && { Cmd: template.command.map(fill) }),
+    ...(template.workingDir !== undefined && { WorkingDir: template.workingDir }),
+    ...(template.hostname !== undefined && { Hostname: template.hostname }),
     ...(template.user !== undefined && { User: template.user }),
     // The daemon would run the health check of the image outside the limits of the instance.
     Healthcheck: { Test: ['NONE'] },
     HostConfig: {
       ...placement.isolation,
       ...ENFORCED,
-      CapAdd: [...template.capAdd],
+      Init: template.init ?? true,
+      CapAdd: [
+        ...new Set([...PROFILE_CAPABILITIES[template.profile ?? 'strict'], ...template.capAdd]),
+      ],
       Memory: memory,
       MemorySwap: memory,
       ...cpuTime(cpus, placement.cpuPeriod),
       CpuShares: Math.max(2, Math.round(cpus * WEIGHT)),
       PidsLimit: pids,
       ReadonlyRootfs: template.readOnly,
-      Tmpfs: tmpfs({ ...volumeMounts(placement.volumes, template), ...template.tmpfs }),
+      Tmpfs: tmpfs(mounts, placement.image.owner),
+      ...(template.shmSize !== undefined && { ShmSize: template.shmSize }),
       NetworkMode: placement.network,
       Dns: template.egress ? [...placement.resolvers] : UNREACHABLE_RESOLVER,
       DnsSearch: ['.'],
@@ -108,49 +116,63 @@ function cpuTime(cpus: number, periodMs: number): Pick<HostConfig, 'CpuPeriod' |
   return { CpuPeriod: period, CpuQuota: Math.round(cpus * period) };
 }
 
-function environment(instance: Instance): [string, string][] {
-  return Object.entries({
-    ...instance.template.env,
-    ...instance.env,
+/** Only the template has placeholders: what an API client sends is passed on as it is. */
+function environment(instance: Instance, fill: (text: string) => string): string[] {
+  const own = {
     EPHEMERA_ID: '{id}',
     EPHEMERA_PORT: '{port}',
     EPHEMERA_BASE_PATH: '{basePath}',
     EPHEMERA_URL: '{url}',
-  });
+  };
+  const filled = (variables: Readonly<Record<string, string>>) =>
+    Object.entries(variables).map(([name, value]) => [name, fill(value)] as const);
+  const variables = new Map([
+    ...filled(instance.template.env),
+    ...Object.entries(instance.env),
+    ...filled(own),
+  ]);
+  return Array.from(variables, ([name, value]) => `${name}=${value}`);
 }
 
-/**
- * Substitutes `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}`. Other braces are unchanged.
- */
 function placeholders(instance: Instance): (text: string) => string {
-  const values: Readonly<Record<string, string>> = {
+  const values = {
     id: instance.id,
     port: String(instance.template.port),
     basePath: new URL(instance.url).pathname.replace(/\/$/, ''),
     url: instance.url,
     token: instance.token ?? '',
   };
-  return (text) =>
-    text.replace(/\{(id|port|basePath|url|token)\}/g, (_, key: string) => values[key] ?? '');
+  return (text) => fillPlaceholders(text, values);
 }
 
 /**
- * Replaces the volumes of an image by tmpfs. Docker would otherwise create volumes on the host's
- * disk: writable although the root file system is read-only, and without a size limit.
+ * Replaces the empty volumes of an image by tmpfs if the root file system is read-only. Docker would
+ * otherwise create volumes on the host's disk, without a size limit. A volume with content needs
+ * one, because only Docker can copy the content.
  */
 function volumeMounts(
-  volumes: readonly string[],
+  { volumes }: Pick<ImageFacts, 'volumes'>,
   { readOnly, limits }: Template,
-): Record<string, number> {
+): Record<string, Tmpfs> {
   if (!readOnly) return {};
-  return Object.fromEntries(volumes.map((path) => [path, Math.min(VOLUME_SIZE, limits.memory)]));
+  const empty = Object.keys(volumes).filter((path) => volumes[path]?.hasContent !== true);
+  const size = Math.min(VOLUME_SIZE, limits.memory);
+  return Object.fromEntries(empty.map((path) => [path, { size, exec: false }]));
 }
 
-function tmpfs(sizes: Readonly<Record<string, number>>): Record<string, string> {
+/**
+ * Over a folder that the image has, runc keeps the mode of the folder and gives it to root. With
+ * `uid` and `gid` it belongs to the process. `mode` counts for new folders only.
+ */
+function tmpfs(
+  mounts: Readonly<Record<string, Tmpfs>>,
+  owner: ImageFacts['owner'],
+): Record<string, string> {
+  const ids = owner === undefined ? '' : `,uid=${owner.uid},gid=${owner.gid}`;
   return Object.fromEntries(
-    Object.entries(sizes).map(([path, size]) => [
+    Object.entries(mounts).map(([path, { size, exec }]) => [
       path,
-      `rw,noexec,nosuid,nodev,size=${size},mode=1777`,
+      `rw,${exec ? 'exec' : 'noexec'},nosuid,nodev,size=${size},mode=1777${ids}`,
     ]),
   );
 }

@@ -50,7 +50,9 @@ describe('start', () => {
       DnsSearch: ['.'],
       RestartPolicy: { Name: 'no' },
       LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },
-      Tmpfs: { '/tmp': 'rw,noexec,nosuid,nodev,size=8388608,mode=1777' },
+      Tmpfs: {
+        '/tmp': 'rw,noexec,nosuid,nodev,size=8388608,mode=1777,uid=65534,gid=65534',
+      },
     });
     expect(seen.HostConfig.Ulimits).toEqual([
       { Name: 'nofile', Soft: 16_384, Hard: 16_384 },
@@ -106,7 +108,7 @@ describe('start', () => {
         'EPHEMERA_PORT=8080',
         `EPHEMERA_BASE_PATH=/demo/${instance.id}`,
         `EPHEMERA_URL=${instance.url}`,
-        `GREETING=from ${instance.id}`,
+        'GREETING=from {id}',
         `BASE=/demo/${instance.id}`,
         'KEPT={nothing}',
       ]),

@@ -13,7 +13,7 @@ export const LABEL = {
   host: 'ephemera.host',
   template: 'ephemera.template',
   expiresAt: 'ephemera.expires-at',
-  /** `instance`, or `firewall` for the helper container. */
+  /** `instance`, or the role of a helper container. */
   role: 'ephemera.role',
   /** The pool that it was started for, or empty. */
   pool: 'ephemera.pool',

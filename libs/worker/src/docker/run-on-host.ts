@@ -1,7 +1,8 @@
 import type Docker from 'dockerode';
 import type { RunOnHost } from '../firewall.ts';
-import { DEFAULT_TIMEOUT_MS, HELPER_ABANDONED_AFTER_MS, HELPER_TIMEOUT_MS } from '../limits.ts';
-import { ignoreStatus, withDeadline } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS, HELPER_TIMEOUT_MS } from '../limits.ts';
+import { withDeadline } from './docker-client.ts';
+import { removeAbandoned } from './helper-containers.ts';
 import { LABEL } from './labels.ts';
 
 /** Memory limit of the helper, bytes. A shell and iptables need a few MiB. */
@@ -11,33 +12,14 @@ const TMPFS = 'rw,noexec,nosuid,nodev,size=1m';
 /**
  * For a worker that runs in a container. Runs the script in a short-lived helper container in the
  * host network, so that the worker itself needs no rights on the firewall. Each run also removes
- * helpers that a dead worker has left for `abandoned` ms.
+ * helpers that a dead worker has left for `abandoned` ms (default: three minutes).
  */
 export function runInHostNetwork(
   docker: Docker,
   namespace: string,
   image: string,
-  abandoned = HELPER_ABANDONED_AFTER_MS,
+  abandoned?: number,
 ): RunOnHost {
-  const filters = { label: [`${LABEL.namespace}=${namespace}`, `${LABEL.role}=firewall`] };
-
-  /**
-   * Compares creation times with that of the own container, so that only the daemon's clock counts.
-   */
-  const removeAbandoned = async (own: string): Promise<void> => {
-    const found = await withDeadline(
-      'firewall',
-      DEFAULT_TIMEOUT_MS,
-      docker.listContainers({ all: true, filters }),
-    );
-    const { Created: now = 0 } = found.find(({ Id }) => Id === own) ?? {};
-    for (const { Id, Created } of found) {
-      if (Id === own || (now - Created) * 1000 < abandoned) continue;
-      const removal = docker.getContainer(Id).remove({ force: true });
-      await ignoreStatus([404, 409], withDeadline('firewall', DEFAULT_TIMEOUT_MS, removal));
-    }
-  };
-
   return async (script) => {
     const making = docker.createContainer({
       Image: image,
@@ -63,7 +45,8 @@ export function runInHostNetwork(
     });
     const container = await withDeadline('firewall', DEFAULT_TIMEOUT_MS, making);
     try {
-      await removeAbandoned(container.id).catch(() => undefined);
+      const own = container.id;
+      await removeAbandoned(docker, { namespace, role: 'firewall', own, after: abandoned });
       await withDeadline('firewall', DEFAULT_TIMEOUT_MS, container.start());
       const ended = (await withDeadline('firewall', HELPER_TIMEOUT_MS, container.wait())) as {
         StatusCode: number;

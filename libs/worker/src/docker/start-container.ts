@@ -2,13 +2,15 @@ import type { Instance } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type { Containers, StartedContainer, ReportProgress } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, START_TIMEOUT_MS } from '../limits.ts';
+import type { ContainerCreateOptions } from 'dockerode';
+import { START_TIMEOUT_MS } from '../limits.ts';
 import { containerName, LABEL, labelsOf } from './labels.ts';
 import { containerProfile, isolationOptions } from './container-profile.ts';
 import { statusOf, ignoreStatus, withDeadline, daemonMessage } from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';
 import type { AddressRange, InstancesNetwork } from './instances-network.ts';
 import type { PortReservation } from './instances-networks.ts';
+import { imageReader } from './read-image.ts';
 
 /** Maximum number of attempts when an address is in use or a bridge is full. */
 const MAX_ADDRESS_ATTEMPTS = 20;
@@ -26,13 +28,7 @@ export function containerStarter(
 ): Containers['start'] {
   const { docker, namespace, host, networks, resolvers, pulls, startLimit, cpuPeriod } = dockerHost;
 
-  /** The volumes that an image declares. Undefined if the host does not have the image. */
-  const volumesOf = async (image: string): Promise<string[] | undefined> => {
-    const call = docker.getImage(image).inspect();
-    const seen = await ignoreStatus([404], withDeadline('inspect', DEFAULT_TIMEOUT_MS, call));
-    const declared = seen?.Config.Volumes as Record<string, object> | null | undefined;
-    return seen && Object.keys(declared ?? {});
-  };
+  const images = imageReader(docker, namespace);
 
   /** Creates the container and returns its id. Undefined if the host does not have the image. */
   const create = async (
@@ -46,12 +42,12 @@ export function containerStarter(
     const address = addressIn(instance.template.egress ? open.range : range, index);
     const isolation = await isolationOptions(docker, instance.template);
     try {
-      const volumes = await volumesOf(instance.template.image);
-      if (!volumes) return undefined;
+      const image = await images.read(instance.template.image, instance.template.user);
+      if (!image) return undefined;
       const networking = { name, network: network.name, address, resolvers };
-      const placement = { ...networking, labels, volumes, isolation, cpuPeriod };
-      const profile = containerProfile(instance, placement);
-      return (await withDeadline('create', START_TIMEOUT_MS, docker.createContainer(profile))).id;
+      const placement = { ...networking, labels, image, isolation, cpuPeriod };
+      const call = createContainer(docker, containerProfile(instance, placement));
+      return (await withDeadline('create', START_TIMEOUT_MS, call)).id;
     } catch (error) {
       if (statusOf(error) === 409) {
         return (await existingContainer(instance, name)) ?? create(instance, network, index);
@@ -150,6 +146,15 @@ export function containerStarter(
     }
     throw new ContainerStartError(`No free address was found in ${MAX_ADDRESS_ATTEMPTS} tries.`);
   };
+}
+
+/**
+ * Sends the name in the query and all else in the body. dockerode sends every option in both: a long
+ * environment exceeds the limit of a proxy in front of the daemon, and its log shows the secrets.
+ */
+function createContainer(docker: Docker, { name, ...body }: ContainerCreateOptions) {
+  const options = { _query: { name }, _body: body } as ContainerCreateOptions;
+  return docker.createContainer(options);
 }
 
 const FINAL =

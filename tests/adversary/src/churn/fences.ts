@@ -127,10 +127,20 @@ export function withoutAddressFence(base: WorkerDependencies): WorkerDependencie
     connectDocker(...args) {
       const docker = base.connectDocker(...args);
       const create = docker.createContainer.bind(docker);
-      const createAnywhere: typeof docker.createContainer = (options) => {
-        const networks = Object.keys(options.NetworkingConfig?.EndpointsConfig ?? {});
+      // The options of an instance are in `_body`.
+      type Options = Parameters<typeof docker.createContainer>[0] & {
+        _body?: Parameters<typeof docker.createContainer>[0];
+      };
+      const createAnywhere = (options: Options) => {
+        const { _body: body } = options;
+        if (!body) return create(options);
+        const networks = Object.keys(body.NetworkingConfig?.EndpointsConfig ?? {});
         const EndpointsConfig = Object.fromEntries(networks.map((name) => [name, {}]));
-        return create({ ...options, NetworkingConfig: { EndpointsConfig } });
+        const anywhere: Options = {
+          ...options,
+          _body: { ...body, NetworkingConfig: { EndpointsConfig } },
+        };
+        return create(anywhere);
       };
       return Object.assign(docker, { createContainer: createAnywhere });
     },
