@@ -9,6 +9,7 @@ import {
   port,
   readEnvironment,
   redisAddressOf,
+  size,
   trustedProxies,
 } from '@ephemera/config';
 import { z } from 'zod';
@@ -77,6 +78,15 @@ export const schema = z.object({
   EPHEMERA_RESPONSE_TIMEOUT: duration('60s').describe(
     'How long an instance may take to begin its response. After that the client gets 504. `0s`: no limit.',
   ),
+  EPHEMERA_MAX_REQUEST_HEADER: size('32k', '8k', '256k').describe(
+    'Maximum size of the request line and header fields of one request, from `8k` to `256k`. A larger one gets 431. A load balancer in front must accept as much: `tune.bufsize` of HAProxy, `large_client_header_buffers` of nginx.',
+  ),
+  EPHEMERA_MAX_REQUEST_FIELDS: count(200, 20, 500).describe(
+    'Maximum number of header fields of one request, from 20 to 500. More get 431. A load balancer in front must accept as many: `tune.http.maxhdr` of HAProxy.',
+  ),
+  EPHEMERA_MAX_RESPONSE_HEADER: size('64k', '8k', '1m').describe(
+    'Maximum size of the status line and header fields of one response of an instance, from `8k` to `1m`. A larger one becomes 502. A load balancer in front must accept as much: `tune.bufsize` of HAProxy, `proxy_buffer_size` of nginx.',
+  ),
   EPHEMERA_REDIS_GRACE: duration('30s').describe(
     'How long known routes stay in use while Redis is unavailable.',
   ),
@@ -122,6 +132,9 @@ export function readConfig(environment = process.env): ProxyConfig {
     theme: input.EPHEMERA_THEME,
     themeFile: input.EPHEMERA_THEME_FILE,
     responseTimeout: input.EPHEMERA_RESPONSE_TIMEOUT,
+    maxRequestHeader: input.EPHEMERA_MAX_REQUEST_HEADER,
+    maxRequestFields: input.EPHEMERA_MAX_REQUEST_FIELDS,
+    maxResponseHeader: input.EPHEMERA_MAX_RESPONSE_HEADER,
     redisGrace: input.EPHEMERA_REDIS_GRACE,
     unreadyFor: input.EPHEMERA_UNREADY,
     drainFor: input.EPHEMERA_DRAIN,

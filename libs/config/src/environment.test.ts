@@ -4,13 +4,22 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BootError } from '@ephemera/domain';
 import { z } from 'zod';
-import { COMMON, ConfigError, count, duration, port, readEnvironment } from './environment.ts';
+import {
+  COMMON,
+  ConfigError,
+  count,
+  duration,
+  port,
+  readEnvironment,
+  size,
+} from './environment.ts';
 
 const schema = z.object({
   ...COMMON,
   PORT: port(8080),
   WAIT: duration('30s'),
   COUNT: count(8, 1, 100),
+  SIZE: size('32k', '8k', '1m'),
 });
 
 const issuesOf = (environment: Record<string, string>) => {
@@ -33,6 +42,7 @@ test('every setting has a default, and other variables are ignored', () => {
     PORT: 8080,
     WAIT: 30_000,
     COUNT: 8,
+    SIZE: 32_768,
   });
 });
 
@@ -45,11 +55,12 @@ test('an empty variable counts as unset', () => {
 });
 
 test('text is converted to numbers and milliseconds', () => {
-  const input = { PORT: '9090', WAIT: '1h30m', COUNT: '100', EPHEMERA_TOMBSTONE: '1' };
+  const input = { PORT: '9090', WAIT: '1h30m', COUNT: '100', SIZE: '1m', EPHEMERA_TOMBSTONE: '1' };
   expect(readEnvironment(schema, input)).toMatchObject({
     PORT: 9090,
     WAIT: 5_400_000,
     COUNT: 100,
+    SIZE: 1_048_576,
     EPHEMERA_TOMBSTONE: 1,
   });
 });
@@ -61,6 +72,9 @@ test.each([
   ['PORT', '80.5', 'must be a whole port number'],
   ['WAIT', '30', '"30" is not a duration such as 90s, 30m, 2h'],
   ['COUNT', '0', 'must be at least 1'],
+  ['SIZE', '32768', '"32768" is not a size such as 32k'],
+  ['SIZE', '7k', 'must be from 8k to 1m'],
+  ['SIZE', '1025k', 'must be from 8k to 1m'],
   ['COUNT', '101', 'must be at most 100'],
   ['EPHEMERA_REDIS_URL', 'http://x', 'must be a redis:// or rediss:// address'],
   ['EPHEMERA_NAMESPACE', 'No Spaces', 'must be lowercase letters, digits and hyphens, at most 31'],

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Issue } from '@ephemera/domain';
-import { BootError, parseDuration } from '@ephemera/domain';
+import { BootError, parseDuration, parseSize } from '@ephemera/domain';
 import { z } from 'zod';
 import { REDIS } from './redis-config.ts';
 
@@ -139,6 +139,23 @@ export const count = (defaultValue: number, min: number, max: number) =>
     .min(min, `must be at least ${min}`)
     .max(max, `must be at most ${max}`)
     .default(defaultValue);
+
+/** A size such as `64k`, in bytes. @param min of the range @param max of the range, both as text */
+export const size = (defaultValue: string, min: string, max: string) =>
+  z
+    .string()
+    .default(defaultValue)
+    .transform((text, context) => {
+      const bytes = parseSize(text);
+      const [least = 0, most = 0] = [parseSize(min), parseSize(max)];
+      if (bytes !== undefined && bytes >= least && bytes <= most) return bytes;
+      const message =
+        bytes === undefined
+          ? `"${text}" is not a size such as ${defaultValue}`
+          : `must be from ${min} to ${max}`;
+      context.addIssue({ code: 'custom', message });
+      return z.NEVER;
+    });
 
 /** A list, separated by commas or spaces. */
 export const list = z

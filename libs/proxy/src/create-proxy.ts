@@ -61,6 +61,12 @@ export interface ProxyConfig extends CellConfig {
   readonly theme: ThemeName;
   readonly themeFile: string | undefined;
   readonly responseTimeout: number;
+  /** Bytes of a request head. */
+  readonly maxRequestHeader: number;
+  /** Header lines of a request. */
+  readonly maxRequestFields: number;
+  /** Bytes of a response head of an instance. */
+  readonly maxResponseHeader: number;
   readonly unreadyFor: number;
   readonly drainFor: number;
 }
@@ -184,6 +190,8 @@ async function startProxy(
     trustedProxies: config.trustedProxies,
     startWait: config.startWait,
     responseTimeout: config.responseTimeout,
+    maxRequestFields: config.maxRequestFields,
+    maxResponseHead: config.maxResponseHeader,
     sendFailure: failurePageWithRestart({
       ...ids,
       prefix,
@@ -202,7 +210,9 @@ async function startProxy(
   });
   registerDataPlaneMetrics(metrics, dataPlane);
   const launch = createLaunchApp({ ...shared, now, prefix, publicUrl, domain, waiting }).callback();
-  const server = createPublicServer(dataPlane, inFlight.track(launch));
+  const server = createPublicServer(dataPlane, inFlight.track(launch), {
+    maxRequestHead: config.maxRequestHeader,
+  });
   await listen(server, { host: config.bind, port: config.publicPort, reusePort: true });
   const closePublicPort = async () => {
     // Become unready first, so that the load balancer stops sending requests. Then close the port.

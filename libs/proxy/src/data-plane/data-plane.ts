@@ -11,6 +11,8 @@ import {
   CLIENT_TIMEOUT_MS,
   CONNECT_TIMEOUT_MS,
   DRAIN_POLL_MS,
+  MAX_REQUEST_FIELDS,
+  MAX_RESPONSE_HEAD_BYTES,
   RESPONSE_TIMEOUT_MS,
   START_WAIT_MS,
   UPSTREAM_IDLE_TIMEOUT_MS,
@@ -49,6 +51,10 @@ export interface DataPlaneOptions extends Pick<
   readonly idleTimeout?: number;
   /** How long a client may accept no byte of its response. */
   readonly clientTimeout?: number;
+  /** Header lines of a request; 431 beyond it. */
+  readonly maxRequestFields?: number;
+  /** Bytes of a response head, or of a trailer section; 502 beyond it. */
+  readonly maxResponseHead?: number;
   readonly waitingPage?: DataPlaneContext['waitingPage'];
   readonly activity?: DataPlaneContext['activity'];
   readonly onUpstreamFailure?: DataPlaneContext['onUpstreamFailure'];
@@ -82,10 +88,13 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const trusted = parseTrustedProxies(options.trustedProxies);
   const responseTimeout =
     options.responseTimeout === 0 ? Infinity : (options.responseTimeout ?? RESPONSE_TIMEOUT_MS);
+  const { maxRequestFields = MAX_REQUEST_FIELDS, maxResponseHead = MAX_RESPONSE_HEAD_BYTES } =
+    options;
   const timeouts = {
     connectTimeout: options.connectTimeout ?? CONNECT_TIMEOUT_MS,
     idleTimeout: options.idleTimeout ?? UPSTREAM_IDLE_TIMEOUT_MS,
     responseTimeout,
+    maxResponseHead,
   };
   const createPools = options.createUpstreamPools ?? createUpstreamPools;
   const pools = createPools(options.routes, timeouts, options.logger);
@@ -97,6 +106,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     startWait: options.startWait ?? START_WAIT_MS,
     responseTimeout,
     clientTimeout: options.clientTimeout ?? CLIENT_TIMEOUT_MS,
+    maxResponseHead,
     sendFailure: options.sendFailure,
     logger: options.logger,
     waitingPage: options.waitingPage,
@@ -129,7 +139,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         res.shouldKeepAlive = false;
       }
       useTargetAuthority(req);
-      const head = readRequestHead(req, connection.isTrusted);
+      const head = readRequestHead(req, connection.isTrusted, maxRequestFields);
       if (head.kind === 'refusal') {
         connection.isRefused = true;
         refuse(req, res, head);
@@ -169,7 +179,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         return;
       }
       useTargetAuthority(req);
-      const head = readRequestHead(req, connection.isTrusted);
+      const head = readRequestHead(req, connection.isTrusted, maxRequestFields);
       if (head.kind === 'refusal') {
         refuseSocket(socket, head);
         return;

@@ -22,10 +22,10 @@ export const MAX_PIPELINED_REQUESTS = 100;
 
 // --- Request heads ------------------------------------------------------------------------------
 
-/** All header bytes of a request; node:http answers 431 beyond it. */
-export const MAX_REQUEST_HEAD_BYTES = 16 * 1024;
-/** Header lines of a request; 431 beyond it. */
-export const MAX_REQUEST_FIELDS = 100;
+/** All header bytes of a request, with its target; node:http answers 431 beyond it. A setting. */
+export const MAX_REQUEST_HEAD_BYTES = 32 * 1024;
+/** Header lines of a request; 431 beyond it. A setting. */
+export const MAX_REQUEST_FIELDS = 200;
 /** Digits of a Content-Length. Servers differ in the integers that they can hold beyond it. */
 export const MAX_LENGTH_DIGITS = 15;
 /** How many spellings of field names the classifiers remember; clients choose the spellings. */
@@ -79,7 +79,7 @@ export const READ_BUFFER_BYTES = 64 * 1024;
 
 // --- Responses ----------------------------------------------------------------------------------
 
-/** Bytes of a response head, or of a trailer section. */
+/** Bytes of a response head, or of a trailer section; 502 beyond it. A setting. */
 export const MAX_RESPONSE_HEAD_BYTES = 64 * 1024;
 /** Informational responses (1xx) of one request: how many per second an instance may send. */
 export const INFORMATIONAL_PER_SECOND = 10;

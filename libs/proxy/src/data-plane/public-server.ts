@@ -18,6 +18,8 @@ type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
 export interface PublicServerOptions {
   /** How long a request head may take, ms. */
   readonly headersTimeout?: number;
+  /** All header bytes of a request, with its target; 431 beyond it. */
+  readonly maxRequestHead?: number;
   /** How long an idle connection is kept, ms: longer than any load balancer keeps it. */
   readonly keepAliveTimeout?: number;
   readonly maxConnections?: number;
@@ -38,7 +40,7 @@ export function createPublicServer(
     connectionsCheckingInterval: HEADERS_CHECK_INTERVAL_MS,
     // An upload may take any time: clients that are silent are cut, not those that are slow.
     requestTimeout: 0,
-    maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
+    maxHeaderSize: options.maxRequestHead ?? MAX_REQUEST_HEAD_BYTES,
     // The request checks respond to a missing Host, in HTTP/1.0 too.
     requireHostHeader: false,
     shouldUpgradeCallback: (req) => dataPlane.shouldUpgrade(req),

@@ -9,7 +9,7 @@ import {
   isIdentityField,
   rememberKinds,
 } from './header-fields.ts';
-import { MAX_LENGTH_DIGITS, MAX_REQUEST_FIELDS } from './limits.ts';
+import { MAX_LENGTH_DIGITS } from './limits.ts';
 
 /** A request head that has passed every check. */
 export interface RequestHead {
@@ -50,8 +50,15 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
  * 11.2). llhttp, the parser of node:http, has already refused malformed messages.
  *
  * The checks run in this order; the first refusal is the answer.
+ *
+ * @param isTrusted whether the forwarded headers of the peer are accepted
+ * @param maxFields header lines; 431 beyond it
  */
-export function readRequestHead(req: IncomingMessage, isTrusted: boolean): RequestHead | Refusal {
+export function readRequestHead(
+  req: IncomingMessage,
+  isTrusted: boolean,
+  maxFields: number,
+): RequestHead | Refusal {
   const isHttp10 = req.httpVersion === '1.0';
   const head: DraftHead = {
     kind: 'head',
@@ -67,7 +74,7 @@ export function readRequestHead(req: IncomingMessage, isTrusted: boolean): Reque
     expect: undefined,
   };
   return (
-    checkRequestLine(req) ??
+    checkRequestLine(req, maxFields) ??
     readFields(req.rawHeaders, head) ??
     checkHost(head) ??
     checkFraming(head, isHttp10) ??
@@ -87,8 +94,11 @@ export function isPlainTarget(target: string): boolean {
   return target.charCodeAt(0) === 0x2f && !FORBIDDEN_IN_PATH.test(target);
 }
 
-function checkRequestLine({ rawHeaders, httpVersion, method, url }: IncomingMessage) {
-  if (rawHeaders.length > MAX_REQUEST_FIELDS * 2) return REFUSALS.headers;
+function checkRequestLine(
+  { rawHeaders, httpVersion, method, url }: IncomingMessage,
+  maxFields: number,
+): Refusal | undefined {
+  if (rawHeaders.length > maxFields * 2) return REFUSALS.headers;
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return REFUSALS.version;
   if (method === 'TRACE' || method === 'CONNECT') return REFUSALS.method;
   return isPlainTarget(url ?? '') ? undefined : REFUSALS.target;

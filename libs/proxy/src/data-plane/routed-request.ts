@@ -41,6 +41,8 @@ export interface DataPlaneContext {
   readonly responseTimeout: number;
   /** How long a client may accept no byte of its response. */
   readonly clientTimeout: number;
+  /** Bytes of a response head. */
+  readonly maxResponseHead: number;
   /**
    * Sends the product's own response to a failure. `cause` says what the instance did. It is for the
    * owner of the instance and for the operator: a response to anybody else must not contain it.

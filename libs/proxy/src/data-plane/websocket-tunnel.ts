@@ -53,10 +53,11 @@ export interface HandshakeListener {
   onAbort(error: UpstreamError): void;
 }
 
-/** Timeouts, ms; `Infinity` for none. */
-interface TunnelTimeouts {
+/** Timeouts, ms, `Infinity` for none; and the limit of a response head, bytes. */
+interface TunnelLimits {
   readonly responseTimeout: number;
   readonly clientTimeout: number;
+  readonly maxResponseHead: number;
 }
 
 /**
@@ -71,15 +72,18 @@ type Join = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
  */
 export class WebSocketTunnels {
   readonly #proxy = httpProxy.createProxyServer();
-  readonly #timeouts: TunnelTimeouts;
+  readonly #limits: TunnelLimits;
   /** The target, and then the request, of the current call of `ws`, which is synchronous. */
   #target = '';
   #sent: ClientRequest | undefined;
 
-  constructor(timeouts: TunnelTimeouts, logger: Pick<Logger, 'debug'>) {
-    this.#timeouts = timeouts;
+  constructor(limits: TunnelLimits, logger: Pick<Logger, 'debug'>) {
+    this.#limits = limits;
     this.#proxy.on('proxyReqWs', (request) => {
       request.path = this.#target;
+      // node:http reads both when the request gets its socket. http-proxy has no option for them.
+      request.maxHeadersCount = 0;
+      (request as { maxHeaderSize?: number }).maxHeaderSize = limits.maxResponseHead;
       this.#sent = request;
     });
     // Only errors of joined sockets arrive here: either socket closes the other one.
@@ -88,7 +92,7 @@ export class WebSocketTunnels {
 
   open(handshake: Handshake, upstream: Upstream, listener: HandshakeListener): void {
     const { req, socket, request: inbound } = handshake;
-    const { responseTimeout, clientTimeout } = this.#timeouts;
+    const { responseTimeout, clientTimeout } = this.#limits;
     const { buffer, request } = this.#sendHandshake(handshake, upstream);
     const [join] = request.listeners('upgrade') as [Join];
     for (const event of ['upgrade', 'response', 'error']) request.removeAllListeners(event);

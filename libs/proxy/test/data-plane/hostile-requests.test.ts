@@ -146,14 +146,21 @@ describe('limits', () => {
     await expectRefused(post(`${'a: b\r\n'.repeat(1_100)}${line}\r\n`, body), 431);
   });
 
-  test('101 header lines are too many, 100 are not', async () => {
+  test('201 header lines are too many, 200 are not', async () => {
     const lines = (count: number) => 'a: b\r\n'.repeat(count - 1);
-    await expectRefused(get(path(), lines(101)), 431);
-    expect(statusOf(await send(fixture.port, get(path(), lines(100))))).toBe(200);
+    await expectRefused(get(path(), lines(201)), 431);
+    expect(statusOf(await send(fixture.port, get(path(), lines(200))))).toBe(200);
   });
 
-  test('a header of 17 KB', async () => {
-    await expectRefused(get(path(), `X: ${'a'.repeat(17_000)}\r\n`), 431);
+  test('a header of 33 KiB is too large, one of 31 KiB is not', async () => {
+    await expectRefused(get(path(), `X: ${'a'.repeat(33 * 1024)}\r\n`), 431);
+    const large = 'a'.repeat(31 * 1024);
+    expect(statusOf(await send(fixture.port, get(path(), `X: ${large}\r\n`)))).toBe(200);
+    expect(upstream.received).toContain(`\r\nX: ${large}\r\n`);
+  });
+
+  test('a target of 33 KiB', async () => {
+    await expectRefused(get(`${path()}?${'a'.repeat(33 * 1024)}`), 431);
   });
 
   test('too many pipelined requests', async () => {

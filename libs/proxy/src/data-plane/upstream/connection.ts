@@ -134,6 +134,8 @@ export interface ResponseListener extends ResponseSink {
 export interface ConnectionOwner {
   /** Coarse monotonic milliseconds. */
   readonly now: number;
+  /** Bytes of a response head, or of a trailer section. */
+  readonly maxResponseHead: number;
   release(connection: Connection): void;
   onClosed(connection: Connection): void;
 }
@@ -151,7 +153,7 @@ export class Connection implements ResponseSink {
   idleLimit = Number.POSITIVE_INFINITY;
   readonly #socket: Socket;
   readonly #owner: ConnectionOwner;
-  readonly #parser = new ResponseParser();
+  readonly #parser: ResponseParser;
   #listener: ResponseListener | undefined;
   #isOpen = true;
   #hasResponse = false;
@@ -165,6 +167,7 @@ export class Connection implements ResponseSink {
     this.#socket = socket;
     this.port = port;
     this.#owner = owner;
+    this.#parser = new ResponseParser(owner.maxResponseHead);
     this.activeAt = owner.now;
     buffer.onChunk = (data) => {
       this.#onChunk(data);

@@ -12,7 +12,7 @@ import {
   UpstreamError,
 } from './connection.ts';
 
-/** Timeouts of upstream connections, ms. */
+/** Timeouts of upstream connections, ms, and the limit of their response heads. */
 export interface UpstreamTimeouts {
   /** How long a connection may take to open. */
   readonly connectTimeout: number;
@@ -20,6 +20,8 @@ export interface UpstreamTimeouts {
   readonly idleTimeout: number;
   /** How long an instance may send nothing before its response head is complete. */
   readonly responseTimeout: number;
+  /** Bytes of a response head, or of a trailer section. */
+  readonly maxResponseHead: number;
 }
 
 /** What a pool needs from the set of all pools. */
@@ -27,6 +29,7 @@ interface PoolContext {
   /** Coarse monotonic milliseconds. */
   readonly now: number;
   readonly connectTimeout: number;
+  readonly maxResponseHead: number;
   /**
    * Whether the store, asked now, still has this generation as the current one.
    * Reads the registration of its host in the same step, and checks the address against it.
@@ -67,6 +70,10 @@ export class UpstreamPool implements ConnectionOwner {
 
   get now(): number {
     return this.#context.now;
+  }
+
+  get maxResponseHead(): number {
+    return this.#context.maxResponseHead;
   }
 
   /** Whether no socket is open. The pool can then be removed. */
@@ -217,6 +224,7 @@ export function createUpstreamPools(
 /** The pools of this process: at most one for each id, of its current generation. */
 export class UpstreamPools implements PoolContext {
   readonly connectTimeout: number;
+  readonly maxResponseHead: number;
   now = performance.now();
   readonly #timeouts: UpstreamTimeouts;
   readonly #routes: Pick<RouteCache, 'find' | 'confirm' | 'isRegistered' | 'onDrop'>;
@@ -233,6 +241,7 @@ export class UpstreamPools implements PoolContext {
     this.#timeouts = timeouts;
     this.#logger = logger;
     this.connectTimeout = timeouts.connectTimeout;
+    this.maxResponseHead = timeouts.maxResponseHead;
     this.#sweeper = setInterval(() => this.#sweep(), POOL_SWEEP_INTERVAL_MS).unref();
     routes.onDrop((id, generation) => {
       const pool = this.#pools.get(id);

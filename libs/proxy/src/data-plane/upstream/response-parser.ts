@@ -83,6 +83,7 @@ type ParserStep = 'idle' | 'head' | 'length' | 'chunked' | 'trailers' | 'until-c
  * arrive without a request are not consumed.
  */
 export class ResponseParser {
+  readonly #maxHeadBytes: number;
   #step: ParserStep = 'idle';
   #method = '';
   #sink: ResponseSink | undefined;
@@ -91,6 +92,11 @@ export class ResponseParser {
   #remaining = 0;
   #informational: InformationalBudget | undefined;
   #chunks = new ChunkedDecoder();
+
+  /** @param maxHeadBytes of a head, or of a trailer section */
+  constructor(maxHeadBytes = MAX_RESPONSE_HEAD_BYTES) {
+    this.#maxHeadBytes = maxHeadBytes;
+  }
 
   /** Whether a response is expected or incomplete. */
   get isBusy(): boolean {
@@ -154,7 +160,7 @@ export class ResponseParser {
         : at + (seam + input.toString('latin1', at)).indexOf(END_OF_HEAD) - seam.length;
     const found = seam === '' ? end !== -1 : end >= at - seam.length;
     const stop = found ? end + END_OF_HEAD.length : input.length;
-    if (before.length + stop - at > MAX_RESPONSE_HEAD_BYTES)
+    if (before.length + stop - at > this.#maxHeadBytes)
       throw new ProtocolError(this.#step === 'head' ? 'head_too_large' : 'trailers_too_large');
     const text = before + input.toString('latin1', at, stop);
     this.#text = text;
