@@ -30,7 +30,11 @@ import { isReachable } from './launch/is-reachable.ts';
 import { createLaunchApp } from './launch/launch-app.ts';
 import { keepPoolSpecs } from './launch/sync-pool-specs.ts';
 import { CLOSE_TIMEOUT_MS } from './limits.ts';
-import { countUpstreamFailures, registerDataPlaneMetrics } from './proxy-metrics.ts';
+import {
+  countRefusedConnections,
+  countUpstreamFailures,
+  registerDataPlaneMetrics,
+} from './proxy-metrics.ts';
 import { resumeOnRequest } from './resume-on-request.ts';
 import { clientAddress } from './starting/client-address.ts';
 import { requireKeys, watchKeys } from './starting/signed-link.ts';
@@ -57,6 +61,10 @@ export interface ProxyConfig extends CellConfig {
   readonly publicUrl: string;
   readonly domain: string | undefined;
   readonly trustedProxies: readonly string[];
+  /** Connections of one IPv4 address or IPv6 /64 to the public port. */
+  readonly connectionsPerAddress: number;
+  /** Open WebSockets of one instance. */
+  readonly webSocketsPerInstance: number;
   readonly startWait: number;
   readonly theme: ThemeName;
   readonly themeFile: string | undefined;
@@ -177,9 +185,14 @@ async function startProxy(
   activity.start();
   shutdown.onShutdown('activity', () => activity.stop());
   const waiting = { ...ids, prefix, theme, stopping };
-  const warningReport = new WarningReport({ warnings: ids.warnings, logger, now: () => cell.clock.now() });
+  const warningReport = new WarningReport({
+    warnings: ids.warnings,
+    logger,
+    now: () => cell.clock.now(),
+  });
   const countFailure = countUpstreamFailures(metrics);
   const mayReadCause = causeAccess({ ...shared, ...ids });
+  const onRefused = countRefusedConnections(metrics);
   const dataPlane = createDataPlane({
     activity,
     routes: resumeOnRequest({ ...ids, logger }),
@@ -205,6 +218,8 @@ async function startProxy(
       countFailure(reason);
       if (isOfInstance) warningReport.save(id, { kind: 'upstream_failure', detail });
     },
+    webSocketsPerInstance: config.webSocketsPerInstance,
+    onWebSocketRefused: () => onRefused('instance'),
     createUpstreamPools: dependencies.createUpstreamPools,
     logger,
   });
@@ -212,6 +227,7 @@ async function startProxy(
   const launch = createLaunchApp({ ...shared, now, prefix, publicUrl, domain, waiting }).callback();
   const server = createPublicServer(dataPlane, inFlight.track(launch), {
     maxRequestHead: config.maxRequestHeader,
+    connections: { perAddress: config.connectionsPerAddress, trusted, onRefused, logger },
   });
   await listen(server, { host: config.bind, port: config.publicPort, reusePort: true });
   const closePublicPort = async () => {

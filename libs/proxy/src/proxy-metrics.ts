@@ -1,5 +1,6 @@
 import { Counter, Gauge } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
+import type { ConnectionRefusal } from './data-plane/connection-limits.ts';
 import type { UpstreamErrorReason } from './data-plane/upstream/connection.ts';
 
 /** Registers the gauges of a data plane. They are read when the metrics are collected. */
@@ -40,4 +41,20 @@ export function countUpstreamFailures(registry: Registry): (reason: UpstreamErro
     registers: [registry],
   });
   return (reason) => failures.inc({ reason });
+}
+
+/**
+ * Registers the counter of refused connections. The label `reason` takes the values of
+ * `ConnectionRefusal`.
+ *
+ * @returns a function that counts one refusal
+ */
+export function countRefusedConnections(registry: Registry): (reason: ConnectionRefusal) => void {
+  const refusals = new Counter({
+    name: 'ephemera_connections_refused_total',
+    help: 'Connections and WebSockets over a limit, by reason: address, total, instance',
+    labelNames: ['reason'],
+    registers: [registry],
+  });
+  return (reason) => refusals.inc({ reason });
 }

@@ -8,7 +8,7 @@ import { runHogs } from './hogs/run-hogs.ts';
 import type { Options } from './options.ts';
 import { runRedisUnavailable } from './redis-unavailable.ts';
 import { runIdle, runRestart } from './restart/run-restart.ts';
-import { runAborts, runSilent, runSlow } from './slow/run-slow.ts';
+import { runAborts, runConnections, runSilent, runSlow } from './slow/run-slow.ts';
 import { attacks } from './slow/slow-clients.ts';
 
 interface Suite {
@@ -30,6 +30,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   silent: { help: 'Clients that stop in the middle.', run: runSilent },
   slow: { help: 'Slow clients beside other clients.', run: runSlow, cases: attacks },
   aborts: { help: 'Clients that disconnect at various points.', run: runAborts },
+  connections: { help: 'One address opens idle connections.', run: runConnections },
   restart: { help: 'Rolling restarts behind a load balancer.', run: runRestart },
   idle: { help: 'Requests on connections that were idle.', run: runIdle },
 };

@@ -14,6 +14,7 @@ const HOST = 'adversary';
 export interface Replica extends Child {
   readonly publicPort: number;
   readonly adminPort: number;
+  readonly adminToken: string;
 }
 
 export interface ReplicaOptions {
@@ -90,6 +91,7 @@ export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
     async replica(options = {}) {
       const publicPort = options.publicPort ?? (await freePort());
       const adminPort = options.adminPort ?? (await freePort());
+      const adminToken = randomBytes(24).toString('base64url');
       const child = startChild(
         process.execPath,
         [...(options.nodeArgs ?? []), ...(options.entry ?? [proxyMain])],
@@ -97,14 +99,14 @@ export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
           EPHEMERA_REDIS_URL: `redis://127.0.0.1:${options.redisPort ?? started.port}/0`,
           EPHEMERA_NAMESPACE: namespace,
           EPHEMERA_CONFIG: config,
-          EPHEMERA_ADMIN_TOKEN: randomBytes(24).toString('base64url'),
+          EPHEMERA_ADMIN_TOKEN: adminToken,
           EPHEMERA_PUBLIC_PORT: String(publicPort),
           EPHEMERA_ADMIN_PORT: String(adminPort),
           EPHEMERA_LOG_LEVEL: 'info',
           ...options.env,
         },
       );
-      const replica = { ...child, publicPort, adminPort };
+      const replica = { ...child, publicPort, adminPort, adminToken };
       replicas.push(replica);
       await waitFor('a replica to be ready', async () => {
         if (child.ended() !== undefined) return true;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { aborts } from '../src/slow/aborts.ts';
+import { idleClients } from '../src/slow/idle-clients.ts';
 import { silentClients } from '../src/slow/silent-clients.ts';
 import { slowClients } from '../src/slow/slow-clients.ts';
 
@@ -45,3 +46,16 @@ test('disconnected clients leave nothing behind', { timeout: 120_000 }, async ()
   expect(result.descriptorsAfter).toBeLessThanOrEqual(result.descriptorsBefore);
   expect(result.upstreamLeft).toBe(0);
 });
+
+test(
+  'other clients and the admin port are served while one address holds idle connections',
+  { timeout: 120_000 },
+  async () => {
+    const limit = { EPHEMERA_CONNECTIONS_PER_ADDRESS: '50' };
+    const { held, visitor, earlier, readiness, refused, logLines } = await idleClients(300, limit);
+    expect(held).toBe(50);
+    expect({ visitor, earlier, readiness }).toEqual({ visitor: 200, earlier: 200, readiness: 200 });
+    expect(refused).toBe(250);
+    expect(logLines).toBe(1);
+  },
+);

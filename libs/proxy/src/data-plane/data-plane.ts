@@ -6,7 +6,7 @@ import { hostNameOf, parseTrustedProxies, useTargetAuthority } from '@ephemera/h
 import { inPipelineOrder } from '../in-flight-requests.ts';
 import { type Address, readAddress } from './address.ts';
 import { connectionOf, isResponding } from './client-connection.ts';
-import { refuse, refuseSocket, responseForSocket } from './early-response.ts';
+import { cutUnreadBody, refuse, refuseSocket, responseForSocket } from './early-response.ts';
 import {
   CLIENT_TIMEOUT_MS,
   CONNECT_TIMEOUT_MS,
@@ -16,6 +16,7 @@ import {
   RESPONSE_TIMEOUT_MS,
   START_WAIT_MS,
   UPSTREAM_IDLE_TIMEOUT_MS,
+  WEBSOCKETS_PER_INSTANCE,
 } from './limits.ts';
 import { ProxiedRequest } from './proxied-request.ts';
 import { ProxiedUpgrade } from './proxied-upgrade.ts';
@@ -55,6 +56,10 @@ export interface DataPlaneOptions extends Pick<
   readonly maxRequestFields?: number;
   /** Bytes of a response head, or of a trailer section; 502 beyond it. */
   readonly maxResponseHead?: number;
+  /** How many WebSockets of one instance may be open, in use or idle. */
+  readonly webSocketsPerInstance?: number;
+  /** Called for each handshake that `webSocketsPerInstance` refuses. */
+  readonly onWebSocketRefused?: () => void;
   readonly waitingPage?: DataPlaneContext['waitingPage'];
   readonly activity?: DataPlaneContext['activity'];
   readonly onUpstreamFailure?: DataPlaneContext['onUpstreamFailure'];
@@ -112,6 +117,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     waitingPage: options.waitingPage,
     activity: options.activity,
     onUpstreamFailure: options.onUpstreamFailure,
+    webSocketsPerInstance: options.webSocketsPerInstance ?? WEBSOCKETS_PER_INSTANCE,
+    webSockets: new Map(),
+    onWebSocketRefused: options.onWebSocketRefused,
     isDraining: false,
     inFlight: 0,
   };
@@ -150,10 +158,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       if (address === undefined) return false;
       const method = req.method ?? '';
       if (address.prefix !== '' && options.domain !== undefined) {
+        cutUnreadBody(req, res);
         redirectToHostForm(address, `${options.scheme ?? 'http'}:`, options.domain, res);
         return true;
       }
       if (address.prefix !== '' && head.isServiceWorker) {
+        cutUnreadBody(req, res);
         options.sendFailure(req, res, NO_SERVICE_WORKER);
         return true;
       }

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { NEVER_A_PAGE } from '../security-headers.ts';
+import { LINGER_MS } from './limits.ts';
 
 // Responses that the data plane writes itself, before or instead of those of an instance.
 
@@ -35,11 +36,28 @@ export const REFUSALS = {
   headers: refusal(431, 'The request has too many or too large headers.'),
   version: refusal(505, 'The supported versions are HTTP/1.1 and HTTP/1.0.'),
   upgrade: refusal(400, 'The only supported upgrade is a well-formed WebSocket handshake.'),
+  webSockets: refusal(503, 'This instance has too many open WebSockets. Try again later.', {
+    'retry-after': '10',
+  }),
   webSocketVersion: refusal(426, 'The only supported WebSocket version is 13.', {
     'sec-websocket-version': '13',
     upgrade: 'websocket',
   }),
 } as const satisfies Record<string, Refusal>;
+
+/**
+ * Destroys the connection of a request whose body has not arrived `LINGER_MS` after its response.
+ * Until then the body is read and discarded, because a client that is cut while it sends never sees
+ * its response. Call it for a response that does not wait for the body.
+ */
+export function cutUnreadBody(req: IncomingMessage, res: ServerResponse): void {
+  res.once('finish', () => {
+    if (req.complete) return;
+    req.resume();
+    const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
+    for (const event of ['end', 'close']) req.once(event, () => clearTimeout(timer));
+  });
+}
 
 /** Refuses a request in pipeline order. */
 export function refuse(req: IncomingMessage, res: ServerResponse, reason: Refusal): void {

@@ -15,8 +15,16 @@ export const CLIENT_KEEP_ALIVE_MS = 75_000;
 export const CLIENT_TIMEOUT_MS = 60_000;
 /** After an early response the rest of the upload is read and discarded for this long. */
 export const LINGER_MS = 5_000;
-/** How many client connections one replica accepts. */
-export const MAX_CLIENT_CONNECTIONS = 20_000;
+/** Client connections of one replica, however many descriptors it may open: they need memory. */
+export const MAX_CLIENT_CONNECTIONS = 100_000;
+/** Client connections of one IPv4 address or IPv6 /64. */
+export const CONNECTIONS_PER_ADDRESS = 2_000;
+/** Descriptors that client connections and their upstream connections leave free. */
+export const RESERVED_DESCRIPTORS = 512;
+/** Refused connections are logged once per this interval. */
+export const REFUSAL_LOG_INTERVAL_MS = 10_000;
+/** Open WebSockets of one instance in one replica. */
+export const WEBSOCKETS_PER_INSTANCE = 1_000;
 /** How many requests may wait on one connection behind the one that is being answered. */
 export const MAX_PIPELINED_REQUESTS = 100;
 

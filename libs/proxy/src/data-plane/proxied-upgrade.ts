@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Failure } from '@ephemera/domain';
 import { watchTunnel } from './activity.ts';
-import { responseForSocket } from './early-response.ts';
+import { refuseSocket, REFUSALS, responseForSocket } from './early-response.ts';
 import { type DataPlaneContext, RoutedRequest, type Upstream } from './routed-request.ts';
 import type { UpstreamFailure } from './upstream/explain-failure.ts';
 import type { Handshake, WebSocketTunnels } from './websocket-tunnel.ts';
@@ -15,6 +15,7 @@ export class ProxiedUpgrade extends RoutedRequest {
   readonly #socket: Socket;
   #head: Buffer;
   #stopWatching: (() => void) | undefined;
+  #isCounted = false;
 
   constructor(context: DataPlaneContext, tunnels: WebSocketTunnels, handshake: Handshake) {
     super(context, handshake.req, handshake.request);
@@ -34,6 +35,11 @@ export class ProxiedUpgrade extends RoutedRequest {
   }
 
   protected override connect(upstream: Upstream): void {
+    if (!this.#isCounted && !this.#count()) {
+      this.finish();
+      refuseSocket(this.#socket, REFUSALS.webSockets);
+      return;
+    }
     const { req, request } = this;
     const handshake = { req, request, socket: this.#socket, head: this.#head };
     // http-proxy puts these bytes back into the socket, so a second attempt must not do it again.
@@ -47,6 +53,28 @@ export class ProxiedUpgrade extends RoutedRequest {
       onError: (error) => this.onUpstreamError(error),
       onAbort: (error) => this.logUpstreamError(error),
     });
+  }
+
+  /**
+   * Counts the WebSocket until its client disconnects. An idle WebSocket holds two descriptors for as
+   * long as both ends like. Returns false if the instance has as many as it may have.
+   */
+  #count(): boolean {
+    const { id } = this;
+    const { webSockets, webSocketsPerInstance, onWebSocketRefused } = this.context;
+    const count = webSockets.get(id) ?? 0;
+    if (count >= webSocketsPerInstance) {
+      onWebSocketRefused?.();
+      return false;
+    }
+    this.#isCounted = true;
+    webSockets.set(id, count + 1);
+    this.#socket.once('close', () => {
+      const left = (webSockets.get(id) ?? 1) - 1;
+      if (left > 0) webSockets.set(id, left);
+      else webSockets.delete(id);
+    });
+    return true;
   }
 
   protected override respondWithFailure(failure: Failure, cause?: UpstreamFailure): void {

@@ -2,13 +2,13 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type ClientConnection, isResponding, knownConnection } from './client-connection.ts';
+import { type ConnectionLimits, limitConnections } from './connection-limits.ts';
 import type { DataPlane } from './data-plane.ts';
-import { type Refusal, refuseSocket, REFUSALS } from './early-response.ts';
+import { cutUnreadBody, type Refusal, refuseSocket, REFUSALS } from './early-response.ts';
 import {
   CLIENT_KEEP_ALIVE_MS,
   HEADERS_CHECK_INTERVAL_MS,
   HEADERS_TIMEOUT_MS,
-  MAX_CLIENT_CONNECTIONS,
   MAX_REQUEST_HEAD_BYTES,
 } from './limits.ts';
 
@@ -22,7 +22,7 @@ export interface PublicServerOptions {
   readonly maxRequestHead?: number;
   /** How long an idle connection is kept, ms: longer than any load balancer keeps it. */
   readonly keepAliveTimeout?: number;
-  readonly maxConnections?: number;
+  readonly connections?: ConnectionLimits;
 }
 
 /**
@@ -49,18 +49,21 @@ export function createPublicServer(
   // Beyond its limit node:http drops fields, and with them the framing of the body. So there is no
   // limit here, and the request checks count the fields.
   server.maxHeadersCount = 0;
-  server.maxConnections = options.maxConnections ?? MAX_CLIENT_CONNECTIONS;
+  limitConnections(server, options.connections ?? {});
 
   const handle: Handler = (req, res) => {
     // For `TE` alone, node:http would send a chunked response to HTTP/1.0, which does not support
     // it (RFC 9112 section 6.1).
     if (req.httpVersion === '1.0') res.useChunkedEncodingByDefault = false;
-    if (!dataPlane.request(req, res)) launch(req, res);
+    if (dataPlane.request(req, res)) return;
+    cutUnreadBody(req, res);
+    launch(req, res);
   };
   server.on('request', handle);
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
     if (dataPlane.request(req, res)) return;
     res.writeContinue();
+    cutUnreadBody(req, res);
     launch(req, res);
   });
   // The request checks refuse any other expectation.

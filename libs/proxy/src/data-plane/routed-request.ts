@@ -62,6 +62,10 @@ export interface DataPlaneContext {
   /** Receives each failed request: its reason, to be counted, and the facts. */
   readonly onUpstreamFailure:
     ((reason: UpstreamFailure['reason'], failure: UpstreamFailureFacts) => void) | undefined;
+  readonly webSocketsPerInstance: number;
+  /** Open WebSockets, and handshakes that were let in, by instance. */
+  readonly webSockets: Map<string, number>;
+  readonly onWebSocketRefused: (() => void) | undefined;
   /** Set when a drain begins: client connections close with their next response. */
   isDraining: boolean;
   /** HTTP requests whose response was not sent in full. */

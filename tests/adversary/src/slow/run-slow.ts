@@ -1,6 +1,7 @@
 import type { Options } from '../options.ts';
 import { print, table } from '@ephemera/test-support';
 import { aborts } from './aborts.ts';
+import { idleClients } from './idle-clients.ts';
 import { silentClients, SILENCES } from './silent-clients.ts';
 import { attacks, slowClients } from './slow-clients.ts';
 import type { Attack, SlowResult } from './slow-clients.ts';
@@ -21,6 +22,14 @@ export async function runSilent(options: Options): Promise<boolean> {
     isWell &&= result.lastCut < MAX_CUT_MS[kind];
   }
   return isWell;
+}
+
+/** By default one address opens more connections than a process usually has descriptors. */
+export async function runConnections(options: Options): Promise<boolean> {
+  const result = await idleClients(options.count ?? 20_600);
+  print(JSON.stringify(result, undefined, 2));
+  const { visitor, earlier, readiness } = result;
+  return [visitor, earlier, readiness].every((status) => status === 200);
 }
 
 /**
