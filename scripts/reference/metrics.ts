@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { createMetrics, registerClockSkewMetric } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
 import {
+  countRefusedConnections,
   countUpstreamFailures,
   registerDataPlaneMetrics,
 } from '../../libs/proxy/src/proxy-metrics.ts';
@@ -26,6 +27,10 @@ const LABEL_VALUES: Readonly<Record<string, readonly [path: string, type: string
     'libs/proxy/src/data-plane/upstream/connection.ts',
     'UpstreamErrorReason',
   ],
+  ephemera_connections_refused_total: [
+    'libs/proxy/src/data-plane/connection-limits.ts',
+    'ConnectionRefusal',
+  ],
   ephemera_kills_total: ['libs/domain/src/state.ts', 'EndReason'],
   ephemera_spawns_total: ['libs/lifecycle/src/spawn.ts', 'Spawned'],
   ephemera_repairs_total: ['libs/domain/src/reconcile.ts', 'Repair'],
@@ -36,6 +41,7 @@ function proxyRegistry(): Registry {
   registerClockSkewMetric(registry, () => 0);
   registerDataPlaneMetrics(registry, { inFlight: () => 0, openTunnels: () => 0 });
   countUpstreamFailures(registry);
+  countRefusedConnections(registry);
   return registry;
 }
 

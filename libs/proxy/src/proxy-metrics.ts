@@ -52,7 +52,7 @@ export function countUpstreamFailures(registry: Registry): (reason: UpstreamErro
 export function countRefusedConnections(registry: Registry): (reason: ConnectionRefusal) => void {
   const refusals = new Counter({
     name: 'ephemera_connections_refused_total',
-    help: 'Connections and WebSockets over a limit, by reason: address, total, instance',
+    help: 'Connections and WebSockets over a limit, by reason',
     labelNames: ['reason'],
     registers: [registry],
   });
