@@ -63,7 +63,7 @@ export interface DataPlaneContext {
   readonly onUpstreamFailure:
     ((reason: UpstreamFailure['reason'], failure: UpstreamFailureFacts) => void) | undefined;
   readonly webSocketsPerInstance: number;
-  /** Open WebSockets, and handshakes that were let in, by instance. */
+  /** Open WebSockets and accepted handshakes, by instance. */
   readonly webSockets: Map<string, number>;
   readonly onWebSocketRefused: (() => void) | undefined;
   /** Set when a drain begins: client connections close with their next response. */
