@@ -15,8 +15,8 @@ export const CLIENT_KEEP_ALIVE_MS = 75_000;
 export const CLIENT_TIMEOUT_MS = 60_000;
 /** After an early response the rest of the upload is read and discarded for this long. */
 export const LINGER_MS = 5_000;
-/** Client connections of one replica, however many descriptors it may open: they need memory. */
-export const MAX_CLIENT_CONNECTIONS = 100_000;
+/** Client connections of one replica, however many descriptors it has: each needs about 20 KB. */
+export const MAX_CLIENT_CONNECTIONS = 50_000;
 /** Client connections of one IPv4 address or IPv6 /64. */
 export const CONNECTIONS_PER_ADDRESS = 2_000;
 /** Descriptors that client connections and their upstream connections leave free. */

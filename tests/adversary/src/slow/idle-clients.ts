@@ -55,6 +55,8 @@ export async function idleClients(
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, openAll));
+    // The replica accepts connections in their order, so it has judged all others before this one.
+    const visitor = await visit(visitorAt());
     await untilStable(() => open.size);
     const seconds = (performance.now() - begin) / 1000;
     const after = residentMegabytes(replica.pid);
@@ -68,7 +70,7 @@ export async function idleClients(
       opened,
       held: open.size,
       seconds,
-      visitor: await visit(visitorAt()),
+      visitor,
       earlier: await visit(early),
       readiness: (await fetch(`${admin}/readyz`)).status,
       refused: Number(refused?.[1] ?? 0),
