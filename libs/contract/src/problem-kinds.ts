@@ -39,6 +39,14 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
       'No such instance, template or path exists. An ended instance answers 410 first, and 404 after `EPHEMERA_TOMBSTONE`.',
     action: 'Check the id or the path. Start another instance if this one has ended.',
   },
+  missing_base_path: {
+    status: 404,
+    title: 'Not found',
+    meaning:
+      'A page of an instance asked for a path at the root of the public port, such as `/static/app.js`. In path form an instance has only the paths below `/{prefix}/{id}/`, so such pages stay blank or lose their style. `ephemera get ID` shows a warning.',
+    action:
+      'Tell the application its base path: set `stripPrefix: false` and pass `{basePath}` in `command` or `env` of the template. If it has no such setting, set `EPHEMERA_DOMAIN`.',
+  },
   method_not_allowed: {
     status: 405,
     title: 'Method not allowed',

@@ -41,6 +41,11 @@ const TABLE: readonly (readonly [Failure, status: number, detail: string])[] = [
     'There is no template with this name. Available templates: demo, ide.',
   ],
   [
+    { kind: 'missing_base_path', prefix: 'demo' },
+    404,
+    'A page of an instance asked for this path, but the instance is below /demo/{id}/. Its application does not know its base path. The operator sets `stripPrefix: false` in the template and passes `{basePath}` to the application in `command` or `env`, or sets `EPHEMERA_DOMAIN` to serve each instance on its own origin.',
+  ],
+  [
     { kind: 'gone', id: ID, reason: 'ttl' },
     410,
     'This instance has ended. It reached its deadline.',

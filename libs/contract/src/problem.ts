@@ -91,6 +91,11 @@ export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer
       );
     case 'not_found':
       return answer(failure, `There is no ${failure.what}.`);
+    case 'missing_base_path':
+      return answer(
+        failure,
+        `A page of an instance asked for this path, but the instance is below /${failure.prefix}/{id}/. Its application does not know its base path. The operator sets \`stripPrefix: false\` in the template and passes \`{basePath}\` to the application in \`command\` or \`env\`, or sets \`EPHEMERA_DOMAIN\` to serve each instance on its own origin.`,
+      );
     case 'method_not_allowed':
       return answer(failure, `This path does not accept the method. Allowed: ${failure.allow}.`, {
         allow: failure.allow,

@@ -10,6 +10,8 @@ export type Failure =
   /** The instance is guarded or does not exist. The answer does not reveal which. */
   | { readonly kind: 'access_denied' }
   | { readonly kind: 'not_found'; readonly what: string }
+  /** A page of an instance asked for a path outside the instance. `prefix` is of the path form. */
+  | { readonly kind: 'missing_base_path'; readonly prefix: string }
   | { readonly kind: 'method_not_allowed'; readonly allow: string }
   /** `status` is a 4xx status other than the default 400. */
   | { readonly kind: 'invalid'; readonly faults: readonly Issue[]; readonly status?: number }

@@ -30,6 +30,7 @@ import { isReachable } from './launch/is-reachable.ts';
 import { createLaunchApp } from './launch/launch-app.ts';
 import { keepPoolSpecs } from './launch/sync-pool-specs.ts';
 import { CLOSE_TIMEOUT_MS } from './limits.ts';
+import { missingBasePath } from './missing-base-path.ts';
 import {
   countRefusedConnections,
   countUpstreamFailures,
@@ -192,8 +193,17 @@ async function startProxy(
   });
   const countFailure = countUpstreamFailures(metrics);
   const mayReadCause = causeAccess({ ...shared, ...ids });
+  const explainNotFound = missingBasePath({
+    ...ids,
+    prefix,
+    publicUrl,
+    domain,
+    report: warningReport,
+    logger,
+  });
   const onRefused = countRefusedConnections(metrics);
   const dataPlane = createDataPlane({
+    explainNotFound,
     activity,
     routes: resumeOnRequest({ ...ids, logger }),
     prefix,
@@ -224,7 +234,15 @@ async function startProxy(
     logger,
   });
   registerDataPlaneMetrics(metrics, dataPlane);
-  const launch = createLaunchApp({ ...shared, now, prefix, publicUrl, domain, waiting }).callback();
+  const launch = createLaunchApp({
+    ...shared,
+    now,
+    prefix,
+    publicUrl,
+    domain,
+    waiting,
+    explainNotFound,
+  }).callback();
   const server = createPublicServer(dataPlane, inFlight.track(launch), {
     maxRequestHead: config.maxRequestHeader,
     connections: { perAddress: config.connectionsPerAddress, trusted, onRefused, logger },

@@ -2,8 +2,8 @@ import type { InstanceWarning } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import type { InstanceWarnings } from '@ephemera/store';
 
-/** Between two writes of one kind for one instance, ms. */
-const MIN_INTERVAL_MS = 60_000;
+/** Between two writes of one kind for one instance, ms. Redis keeps a warning for an hour. */
+const MIN_INTERVAL_MS = { upstream_failure: 60_000, missing_base_path: 1_800_000 } as const;
 /** Pairs of an instance and a kind whose last write is remembered. */
 const MAX_REMEMBERED = 10_000;
 
@@ -17,8 +17,8 @@ export interface WarningReportOptions {
 }
 
 /**
- * Writes warnings about instances to Redis: at most one a minute for each instance and kind, however
- * many requests cause it. Call it only for instances whose route exists, so that unknown ids cost
+ * Writes warnings about instances to Redis: at most one in an interval for each instance and kind,
+ * however many requests cause it. Call it only for instances whose route exists, so that unknown ids cost
  * nothing.
  */
 export class WarningReport {
@@ -35,7 +35,7 @@ export class WarningReport {
   /** Whether `save` would write now. */
   isDue(id: string, kind: InstanceWarning['kind']): boolean {
     const last = this.#written.get(`${kind}:${id}`);
-    return last === undefined || this.#clock() - last >= MIN_INTERVAL_MS;
+    return last === undefined || this.#clock() - last >= MIN_INTERVAL_MS[kind];
   }
 
   /** Writes a warning if it is due. It does not wait and never throws: a warning only informs. */

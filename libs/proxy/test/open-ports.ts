@@ -24,13 +24,16 @@ import {
 } from '@ephemera/store';
 import type { InstanceStore } from '@ephemera/store';
 import { sampleDraft, startRedis } from '@ephemera/test-support';
+import type { Redis } from 'ioredis';
 import { createAdminApi } from '../src/control-plane/admin-api.ts';
 import { createDataPlane } from '../src/data-plane/data-plane.ts';
 import { createPublicServer } from '../src/data-plane/public-server.ts';
 import { clientAddress } from '../src/starting/client-address.ts';
 import { createLaunchApp } from '../src/launch/launch-app.ts';
 import { createSigningKeys } from '../src/starting/signed-link.ts';
+import { missingBasePath } from '../src/missing-base-path.ts';
 import { loadTheme } from '../src/waiting/theme.ts';
+import { WarningReport } from '../src/warning-report.ts';
 
 const TOKEN = 'the-admin-of-all-of-this';
 export const BEARER = { authorization: `Bearer ${TOKEN}` };
@@ -53,6 +56,9 @@ export interface OpenPorts {
   clear(): Promise<void>;
   /** Log lines of bugs. */
   readonly bugs: readonly string[];
+  /** Log lines about applications that do not know their base path. */
+  readonly warned: readonly unknown[];
+  readonly redis: Redis;
   stop(): Promise<void>;
 }
 
@@ -79,6 +85,7 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
   const refills = createRefills(redis, keys.queuePrefix, Date.now);
   const templates = parseTemplates(templatesText);
   const bugs: string[] = [];
+  const warned: unknown[] = [];
   const logger = createLogger('proxy', 'error', {
     write: (line) => {
       if (line.includes(BUG)) bugs.push(line);
@@ -96,6 +103,8 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     templates,
     urlOf: (id: string) => `http://127.0.0.1/demo/${id}/`,
   };
+  const warnings = redisInstanceWarnings(redis, keys);
+  const report = new WarningReport({ warnings, logger, now: Date.now });
   const stopping = new AbortController();
   const trusted = parseTrustedProxies([]);
   const shared = {
@@ -124,12 +133,24 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     events,
     hostRpc,
     logArchive: redisLogArchive(redis, keys, 3_600_000),
-    warnings: redisInstanceWarnings(redis, keys),
+    warnings,
     killPorts: { instances, killRequests: jobs.killRequests },
     renewPorts: { leases, killJobs: jobs.killJobs, now: () => instances.now() },
   });
   const publicApp = createLaunchApp({
     ...shared,
+    explainNotFound: missingBasePath({
+      prefix: 'demo',
+      publicUrl: 'http://127.0.0.1',
+      domain: undefined,
+      routes,
+      instances,
+      report,
+      logger: {
+        warn: (...line: unknown[]) => void warned.push(line),
+        debug: ignore,
+      },
+    }),
     now: () => instances.now(),
     prefix: 'demo',
     publicUrl: 'http://127.0.0.1',
@@ -167,6 +188,8 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     publicRoutes: declared(publicApp),
     instances,
     bugs,
+    warned,
+    redis,
     async clear() {
       await redis.flushall();
     },

@@ -13,6 +13,8 @@ export interface ClientConnection {
   readonly trusted: BlockList;
   /** The connection closes with its last response: further requests on it are not processed. */
   isRefused: boolean;
+  /** The guarded instance that this connection has opened last with its access token. */
+  openedGuarded?: string | undefined;
   /** The response that began last; pipelined requests may follow it. */
   lastResponse: ServerResponse | undefined;
   /** The forwarded header lines for the Host that was used last. */
@@ -45,6 +47,7 @@ function makeConnection(socket: Socket, trusted: BlockList): ClientConnection {
     isTrusted: isTrusted(address, trusted),
     trusted,
     isRefused: false,
+    openedGuarded: undefined,
     lastResponse: undefined,
     described: undefined,
   };

@@ -64,6 +64,8 @@ export interface DataPlaneOptions extends Pick<
   readonly activity?: DataPlaneContext['activity'];
   readonly onUpstreamFailure?: DataPlaneContext['onUpstreamFailure'];
   readonly createUpstreamPools?: typeof createUpstreamPools;
+  /** Explains a handshake for no instance; undefined if there is no more to say than 404. */
+  readonly explainNotFound?: (req: IncomingMessage) => Failure | undefined;
 }
 
 /** Forwards the requests that are for an instance. */
@@ -202,7 +204,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       const target = req.url ?? '';
       const address = readAddress(target, head.host, forms);
       if (address === undefined) {
-        const failure = { kind: 'not_found', what: 'such page' } as const;
+        const notFound = { kind: 'not_found', what: 'such page' } as const;
+        const failure = options.explainNotFound?.(req) ?? notFound;
         options.sendFailure(req, responseForSocket(socket, req), failure);
         return;
       }

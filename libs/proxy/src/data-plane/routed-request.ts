@@ -261,7 +261,10 @@ export abstract class RoutedRequest {
     if (this.#redirectsToSlash(route)) return { kind: 'answered' };
     const { context, req, request, pageResponse } = this;
     const decision = authorizeAccess(req, request, route, context.prefix, pageResponse);
-    if (decision.kind === 'allowed') this.request = decision.request;
+    if (decision.kind === 'allowed') {
+      this.request = decision.request;
+      if (route?.access !== undefined) request.connection.openedGuarded = this.id;
+    }
     return decision;
   }
 

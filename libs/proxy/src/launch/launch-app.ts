@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ApiError } from '@ephemera/domain';
+import { ApiError, type Failure } from '@ephemera/domain';
 import {
   authenticateBearer,
   clientKeyOf,
@@ -44,6 +44,8 @@ export interface LaunchOptions {
   /** Returns the client address behind trusted proxies. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly waiting: Waiting;
+  /** Explains a path that does not exist; undefined if there is no more to say than 404. */
+  readonly explainNotFound?: (req: IncomingMessage) => Failure | undefined;
   readonly logger: Logger;
   /** Whether each response is checked against its declaration, for tests. */
   readonly checkResponses?: boolean;
@@ -63,6 +65,12 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
   app.use(async (ctx, next) => {
     ctx.set(NEVER_A_PAGE);
     await next();
+  });
+
+  app.use(async (ctx, next) => {
+    await next();
+    const failure = ctx.status === 404 ? launch.explainNotFound?.(ctx.req) : undefined;
+    if (failure) throw new ApiError(failure);
   });
 
   const declared = publicRoutes(prefix);
