@@ -25,7 +25,7 @@ export interface MissingBasePathOptions {
 }
 
 /** Browsers and crawlers ask for these on their own, whatever the page contains. */
-const UNASKED = /^\/(?:favicon\.ico|robots\.txt|apple-touch-icon[\w-]*\.png|\.well-known\/.*)$/;
+const AUTOMATIC = /^\/(?:favicon\.ico|robots\.txt|apple-touch-icon[\w-]*\.png|\.well-known\/.*)$/;
 /** Templates that are remembered as logged. */
 const MAX_LOGGED_TEMPLATES = 1_000;
 
@@ -48,7 +48,7 @@ export function missingBasePath(options: MissingBasePathOptions) {
   return (req: IncomingMessage): Failure | undefined => {
     if (domain !== undefined) return undefined;
     const path = (req.url ?? '').split('?', 1)[0] ?? '';
-    if (UNASKED.test(path)) return undefined;
+    if (AUTOMATIC.test(path)) return undefined;
     const page = referringPage(req, ownHosts(req, publicHost), { prefix, outer });
     if (page === undefined) return undefined;
     if (page.id !== undefined) void note(req, page.id, path);

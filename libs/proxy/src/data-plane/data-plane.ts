@@ -6,7 +6,13 @@ import { hostNameOf, parseTrustedProxies, useTargetAuthority } from '@ephemera/h
 import { inPipelineOrder } from '../in-flight-requests.ts';
 import { type Address, readAddress } from './address.ts';
 import { connectionOf, isResponding } from './client-connection.ts';
-import { cutUnreadBody, refuse, refuseSocket, responseForSocket } from './early-response.ts';
+import {
+  cutUnreadBody,
+  type Refusal,
+  refuse,
+  refuseSocket,
+  responseForSocket,
+} from './early-response.ts';
 import {
   CLIENT_TIMEOUT_MS,
   CONNECT_TIMEOUT_MS,
@@ -20,6 +26,7 @@ import {
 } from './limits.ts';
 import { ProxiedRequest } from './proxied-request.ts';
 import { ProxiedUpgrade } from './proxied-upgrade.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { checkHandshake, offersWebSocket, readRequestHead } from './request-head.ts';
 import type { DataPlaneContext } from './routed-request.ts';
 import { readOuterPrefix } from './translate-address.ts';
@@ -81,6 +88,8 @@ export interface DataPlane {
   shouldUpgrade(req: IncomingMessage): boolean;
   /** Handles WebSocket handshakes, and responds to those that it refuses. */
   upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void;
+  /** Why requests were refused, by the data plane or by the parser of the public port. */
+  readonly refusals: RefusalLog;
   /** Waits until requests and tunnels have ended, and cuts the rest after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>;
   inFlight(): number;
@@ -131,6 +140,9 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     publicPath: readOuterPrefix(options.publicPath ?? ''),
   };
   const tunnels = new WebSocketTunnels(context, options.logger);
+  const refusals = new RefusalLog(options.logger);
+  const logRefusal = (refusal: Refusal, req: IncomingMessage) =>
+    refusals.add(refusal, { address: req.socket.remoteAddress, method: req.method });
   /** Client sockets of tunnels that are open or being opened. */
   const tunnelSockets = new Set<Socket>();
   /** Requests whose offer of an upgrade is ignored. */
@@ -152,6 +164,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       const head = readRequestHead(req, connection.isTrusted, maxRequestFields);
       if (head.kind === 'refusal') {
         connection.isRefused = true;
+        logRefusal(head, req);
         refuse(req, res, head);
         return true;
       }
@@ -193,11 +206,13 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       useTargetAuthority(req);
       const head = readRequestHead(req, connection.isTrusted, maxRequestFields);
       if (head.kind === 'refusal') {
+        logRefusal(head, req);
         refuseSocket(socket, head);
         return;
       }
       const refusal = checkHandshake(req, head);
       if (refusal) {
+        logRefusal(refusal, req);
         refuseSocket(socket, refusal);
         return;
       }
@@ -225,6 +240,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       pools.destroy();
     },
 
+    refusals,
     inFlight: () => context.inFlight,
     openTunnels: () => tunnelSockets.size,
   };

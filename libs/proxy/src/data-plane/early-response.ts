@@ -30,6 +30,7 @@ export const REFUSALS = {
   framing: refusal(400, 'Transfer-Encoding must be chunked.'),
   coding: refusal(501, 'The only supported transfer coding is chunked.'),
   method: refusal(405, 'This method is not forwarded.'),
+  unknownMethod: refusal(501, 'This method is not known.'),
   timeout: refusal(408, 'The request took too long.'),
   chunkExtension: refusal(413, 'The chunk extensions are too large.'),
   expectation: refusal(417, 'The only supported expectation is 100-continue.'),

@@ -73,15 +73,21 @@ export function createPublicServer(
   });
   server.on('connect', (_req: IncomingMessage, socket: Socket) => {
     socket.on('error', () => socket.destroy());
+    const { remoteAddress: address } = socket;
+    dataPlane.refusals.add(REFUSALS.method, { address, method: 'CONNECT' });
     const connection = knownConnection(socket);
     // The client would take a refusal for the response that is still being sent.
     if (connection !== undefined && isResponding(connection)) socket.destroy();
     else if (connection?.isRefused === true) socket.destroySoon();
     else refuseSocket(socket, REFUSALS.method);
   });
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+  server.on('clientError', (error: ParserError, socket: Socket) => {
     const connection = knownConnection(socket);
-    const refusal = REFUSAL_BY_CODE[error.code ?? ''] ?? REFUSALS.malformed;
+    const refusal = refusalOf(error);
+    // Errors of the socket, and a client that disconnects, refuse nothing.
+    if (REFUSED.test(error.code ?? '')) {
+      dataPlane.refusals.add(refusal, { address: socket.remoteAddress, cause: error });
+    }
     if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
     // If the client disconnects mid-header, llhttp reports this; there is no separate event.
     else if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy();
@@ -112,6 +118,29 @@ function closeAfterResponse(socket: Socket, connection: ClientConnection, refusa
   if (connection.isRefused) return;
   connection.isRefused = true;
   lastResponse?.once('finish', () => socket.destroySoon());
+}
+
+/** An error of the parser: where, in which bytes, and in the words of llhttp. */
+interface ParserError extends NodeJS.ErrnoException {
+  readonly bytesParsed?: number;
+  readonly rawPacket?: Buffer;
+  readonly reason?: string;
+}
+
+/** Codes of requests that are refused: of llhttp, but for a disconnect, and of node:http. */
+const REFUSED = /^(?:HPE_(?!INVALID_EOF_STATE)|ERR_HTTP_REQUEST_TIMEOUT)/;
+
+const REQUEST_LINE = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+ [\x21-\x7e]+ HTTP\/1\.[01]\r?$/;
+
+function refusalOf({ code, bytesParsed = 0, rawPacket }: ParserError): Refusal {
+  if (code === 'HPE_INVALID_METHOD' && rawPacket) {
+    // llhttp has a list of methods and stops within the first other one.
+    const start = rawPacket.lastIndexOf('\n', bytesParsed) + 1;
+    const end = rawPacket.indexOf('\n', start);
+    const line = rawPacket.toString('latin1', start, end === -1 ? undefined : end);
+    if (REQUEST_LINE.test(line)) return REFUSALS.unknownMethod;
+  }
+  return REFUSAL_BY_CODE[code ?? ''] ?? REFUSALS.malformed;
 }
 
 /** Errors of the parser of node:http; all others are malformed requests. */

@@ -56,7 +56,7 @@ export interface DataPlaneContext {
   /** May respond with a waiting page instead of letting a request wait; true if it did. */
   readonly waitingPage:
     ((req: IncomingMessage, res: ServerResponse, id: string) => boolean) | undefined;
-  readonly logger: Pick<Logger, 'debug' | 'warn' | 'error'>;
+  readonly logger: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
   /** Receives the use of instances that end when they are idle. */
   readonly activity: Activity | undefined;
   /** Receives each failed request: its reason, to be counted, and the facts. */

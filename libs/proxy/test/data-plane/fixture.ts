@@ -28,6 +28,8 @@ export interface Fixture {
   readonly startedRedis: StartedRedis;
   /** Warnings and errors that the data plane logged. */
   readonly warnings: unknown[];
+  /** Why requests were refused, as logged. */
+  readonly refusals: unknown[];
   /** Writes the route of a ready instance to Redis. Returns its id. */
   ready(port: number, more?: Partial<ReadyRoute> & { lifetime?: number }): Promise<string>;
   put(id: string, route: Route): Promise<void>;
@@ -81,6 +83,7 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
   await redis.set(keys.registration(HOST), registration('127.0.0.0/8'));
   await routes.start();
   const warnings: unknown[] = [];
+  const refusals: unknown[] = [];
   const dataPlane = createDataPlane({
     routes,
     prefix: PREFIX,
@@ -89,6 +92,7 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
     sendFailure: (_req, res, failure) => answerPlainly(res, failure),
     logger: {
       debug: () => undefined,
+      info: (...fields: unknown[]) => void refusals.push(fields),
       warn: (...fields: unknown[]) => void warnings.push(fields),
       error: (...fields: unknown[]) => void warnings.push(fields),
     },
@@ -112,6 +116,7 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
     keys,
     startedRedis,
     warnings,
+    refusals,
     put,
     async ready(port, { lifetime = 3_600_000, ...more } = {}) {
       const id = newId();

@@ -206,6 +206,21 @@ describe('the target and the method', () => {
     await expectRefused(bytes, status);
   });
 
+  test.each(['FOO', 'get', 'M-SEARCHING', "X!#$%&'*+.^_`|~1"])(
+    'a method that the parser does not know: %s',
+    async (method) => {
+      const line = `${method} ${path()} HTTP/1.1\r\nHost: a\r\n\r\n`;
+      await expectRefused(line, 501);
+    },
+  );
+
+  test.each(['F(O', 'F\x00O', '\x16\x03\x01', 'F/O'])(
+    'a method that is no token: %j',
+    async (method) => {
+      await expectRefused(`${method} ${path()} HTTP/1.1\r\nHost: a\r\n\r\n`, 400);
+    },
+  );
+
   test('TRACE', async () => {
     await expectRefused(`TRACE ${path()} HTTP/1.1\r\nHost: a\r\n\r\n`, 405);
   });
