@@ -75,8 +75,9 @@ export interface Issue {
 
 export class ApiError extends Error {
   readonly failure: Failure;
-  constructor(failure: Failure) {
-    super(failure.kind);
+  /** @param options `cause`: the error behind the failure, for the log only */
+  constructor(failure: Failure, options?: ErrorOptions) {
+    super(failure.kind, options);
     this.name = 'ApiError';
     this.failure = failure;
   }

@@ -1,11 +1,16 @@
 import type { AddressInfo } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
+import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { createHealthServer } from './health-server.ts';
 import type { Readiness } from './health-server.ts';
 import { Gauge, createMetrics } from './metrics.ts';
 
+const errors: unknown[] = [];
+beforeEach(() => {
+  errors.length = 0;
+});
+
 async function serve(readiness: () => Promise<Readiness>, metrics = createMetrics('test')) {
-  const server = createHealthServer({ readiness, metrics });
+  const server = createHealthServer({ readiness, metrics, onError: (error) => errors.push(error) });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => void server.close());
   const { port } = server.address() as AddressInfo;
@@ -47,5 +52,6 @@ test('a failing metric or readiness check answers 500', async () => {
   const ask = await serve(() => Promise.reject(new Error('Redis is unavailable')), metrics);
   expect((await ask('/metrics')).status).toBe(500);
   expect((await ask('/readyz')).status).toBe(500);
+  expect(errors.map(String)).toEqual(Array(2).fill('Error: Redis is unavailable'));
   expect((await ask('/healthz')).status).toBe(200);
 });

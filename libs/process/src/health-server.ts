@@ -18,13 +18,18 @@ interface Answer {
 export function createHealthServer(options: {
   readiness: () => Promise<Readiness>;
   metrics: Registry;
+  /** Receives why a request was answered with 500. */
+  onError?: (error: unknown) => void;
 }): Server {
   const json = 'application/json';
   return createServer((req, res) => {
     const get = req.method === 'GET' || req.method === 'HEAD';
     void (get ? answer(req.url ?? '/') : Promise.resolve(problem(405, 'Method not allowed')))
       // A metric may fail to be read, for example a gauge that reads Redis.
-      .catch(() => problem(500, 'Internal error'))
+      .catch((error: unknown) => {
+        options.onError?.(error);
+        return problem(500, 'Internal error');
+      })
       .then(({ status, type, body }) => {
         res.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(body);
       });

@@ -97,6 +97,7 @@ export async function requireRedis(redis: Redis, address: string | RedisAddress)
     const reason = error instanceof Error ? error.message : String(error);
     throw new BootError(
       `Redis does not answer at ${withoutPassword(url)}: ${reason}. Start Redis, or set EPHEMERA_REDIS_URL.`,
+      { cause: error },
     );
   } finally {
     clearTimeout(timer);

@@ -146,8 +146,8 @@ export class EventFeed {
   async #orUnavailable<T>(answer: Promise<T>): Promise<T> {
     try {
       return await answer;
-    } catch {
-      throw new ApiError({ kind: 'store_unavailable' });
+    } catch (error) {
+      throw new ApiError({ kind: 'store_unavailable' }, { cause: error });
     }
   }
 }

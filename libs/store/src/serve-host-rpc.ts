@@ -21,12 +21,15 @@ export async function serveHostRpc(options: {
   readonly keys: Keys;
   readonly host: string;
   readonly answer: (request: HostRequest) => Promise<HostReply<unknown>>;
+  /** Receives the error of a failed request; the proxy that sent it gets only the message. */
+  readonly onError?: (error: unknown, request: HostRequest) => void;
   readonly signal: AbortSignal;
 }): Promise<void> {
-  const { redis, blocking, keys, host, answer, signal } = options;
+  const { redis, blocking, keys, host, answer, onError, signal } = options;
   const inFlight = new Set<Promise<void>>();
   const handle = async ({ number, replyTo, request }: SentHostRequest): Promise<void> => {
     const reply = await answer(request).catch((error: unknown): HostReply<never> => {
+      onError?.(error, request);
       return { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
     });
     // A reply that is lost with the connection is not repeated: the caller's timeout ends its wait.

@@ -253,7 +253,11 @@ async function startWorker(
       registration.conflict === undefined ? Promise.resolve() : Promise.reject(new Error()),
   };
   const readiness = () => checkReadiness(isServing && !shutdown.stopping, pings);
-  const health = createHealthServer({ readiness, metrics: registry });
+  const health = createHealthServer({
+    readiness,
+    metrics: registry,
+    onError: (error) => logger.warn({ err: error }, 'health or metrics not readable'),
+  });
   await listen(health, { host: config.bind, port: config.port });
   shutdown.onShutdown('health', () => health.close());
 
@@ -382,6 +386,7 @@ async function startWorker(
     watchExits(docker, { namespace, host }, { onExit, onDaemon: assertFirewall }, signal),
     runPeriodically('expiring', EXPIRING_INTERVAL_MS, emitExpiring, { signal, logger }),
     serveHostRpc({
+      onError: (error, { op, id }) => logger.warn({ err: error, id, op }, 'host request failed'),
       redis,
       blocking: rpcRedis,
       keys,

@@ -187,7 +187,7 @@ export async function deliver(
       'webhook-signature': signerOf(secret).sign(event.seq, new Date(sentAt), body),
     },
   }).catch((error: unknown) => {
-    throw new Error(`the receiver did not answer: ${reasonOf(error)}`);
+    throw new Error(`the receiver did not answer: ${reasonOf(error)}`, { cause: error });
   });
   // The response body is not needed.
   await answer.body?.cancel().catch(() => undefined);

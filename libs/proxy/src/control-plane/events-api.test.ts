@@ -268,3 +268,13 @@ test('no events are read for a client that does not read', async () => {
   expect(last).toBeLessThan(10);
   await answer.body?.cancel();
 });
+
+test('a stream that ends because Redis is unavailable says so', async () => {
+  const site = await open();
+  site.redis.disconnect();
+  const headers = { ...AS_READER, 'last-event-id': '1-0' };
+  const response = await fetch(site.url, { headers });
+  expect(await response.text()).toMatch(
+    /^retry: 1000\nid: 1-0\n:\n\n: Redis is unavailable\..*\n\n$/,
+  );
+});

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { adminRoutes, matchesEventQuery, toEventResource } from '@ephemera/contract';
 import type { EventsQuery } from '@ephemera/contract';
+import { ApiError } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { EventFeed } from '@ephemera/store';
@@ -49,8 +50,11 @@ async function* linesOf(
   yield `retry: ${EVENT_RETRY_MS}\nid: ${place}\n:\n\n`;
   const isOver = () => signal.aborted;
   while (!isOver()) {
-    const span = await events.next(place, heartbeat, signal).catch(() => undefined);
-    // Redis is unavailable: the client reconnects and continues after its last event.
+    const span = await events.next(place, heartbeat, signal).catch(unlessStoreUnavailable);
+    if (!span && !isOver()) {
+      yield ': Redis is unavailable. Reconnect with Last-Event-ID to continue.\n\n';
+    }
+    // The client reconnects and continues after its last event.
     if (!span || isOver()) return;
     if (span.gap) yield gapEventAfter(place);
     const last = span.events.at(-1);
@@ -64,6 +68,12 @@ async function* linesOf(
     else if (span.gap) place = await events.now().catch(() => place);
     if (wanted.length === 0) yield `id: ${place}\n:\n\n`;
   }
+}
+
+/** @throws any other error than an unavailable Redis, which its connection logs */
+function unlessStoreUnavailable(error: unknown): undefined {
+  if (error instanceof ApiError && error.failure.kind === 'store_unavailable') return undefined;
+  throw error;
 }
 
 /** Events after this position are no longer stored. The client must read the list again. */

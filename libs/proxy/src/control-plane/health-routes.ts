@@ -41,6 +41,7 @@ async function withTimeout(has: () => boolean | Promise<boolean>): Promise<boole
   try {
     return await Promise.race([has(), timeout]);
   } catch {
+    // The part reads Redis, whose connection logs its own errors.
     return false;
   } finally {
     clearTimeout(timer);

@@ -60,6 +60,7 @@ export function runInHostNetwork(
       if (ended.StatusCode === 0) return await read(200).catch(() => '');
       throw new Error(`the firewall script failed: ${await read(5)}`);
     } finally {
+      // The next run removes what remains. An error here would hide the one of the script.
       const removal = container.remove({ force: true });
       await withDeadline('firewall', DEFAULT_TIMEOUT_MS, removal).catch(() => undefined);
     }
