@@ -1,14 +1,13 @@
+import { OWN_RESPONSE, SAME_ORIGIN_ONLY } from '@ephemera/http';
 import type { Middleware } from 'koa';
 
 const ALWAYS = {
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
+  ...OWN_RESPONSE,
+  ...SAME_ORIGIN_ONLY,
   'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
   // Not `no-referrer`: browsers would then send `Origin: null` with every form.
   'referrer-policy': 'same-origin',
   'permissions-policy': 'camera=(), geolocation=(), microphone=()',
-  'cache-control': 'no-store',
 };
 
 const FENCE = "form-action 'self'; frame-ancestors 'none'; object-src 'none'";

@@ -1,7 +1,9 @@
+import type { Principal } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
+import type { Context, Middleware } from 'koa';
 
 /** An action on the deployment, performed or attempted. */
-export interface AuditedAction {
+interface AuditedAction {
   /** Name of the token; undefined without a valid token. */
   readonly by: string | undefined;
   /** The action: `instance.create`, `queue.pause`, … */
@@ -22,7 +24,7 @@ const AUDIT = 'administrative act';
  * Decodes the segments of a path like the routers do, so that percent-encoding hides nothing from
  * the audit log. A segment stays encoded if it is malformed or would contain a slash.
  */
-export function plainPath(path: string): string {
+function plainPath(path: string): string {
   return path.split('/').map(plainSegment).join('/');
 }
 
@@ -36,7 +38,7 @@ function plainSegment(segment: string): string {
 }
 
 /** Returns a function that logs one line per audited action, at any log level except `silent`. */
-export function createAudit(logger: Logger): (action: AuditedAction) => void {
+function createAudit(logger: Logger): (action: AuditedAction) => void {
   const lines = logger.level === 'silent' ? logger : logger.child({}, { level: 'info' });
   return (action) => {
     const result =
@@ -46,5 +48,39 @@ export function createAudit(logger: Logger): (action: AuditedAction) => void {
           ? 'refused'
           : 'failed';
     lines.info({ ...action, by: action.by ?? 'nobody', result }, AUDIT);
+  };
+}
+
+/** The audit name of a request, its object, and further fields. */
+export interface NamedAction {
+  readonly action: string;
+  readonly id?: string | undefined;
+  readonly [more: string]: string | undefined;
+}
+
+/** An unauthenticated client may send a long path. */
+const MAX_LENGTH = 100;
+
+/** The part of a request's text that is audited. */
+export const auditedText = (text: string): string => text.slice(0, MAX_LENGTH);
+
+/**
+ * Audits the requests that `nameOf` names, with their principal, status and client address. Use it
+ * outside the error handler, so that it sees the final status.
+ * @param nameOf gets the decoded path, after the response was made
+ */
+export function auditRequests(options: {
+  readonly logger: Logger;
+  readonly addressOf: (ctx: Context) => string;
+  readonly nameOf: (ctx: Context, path: string) => NamedAction | undefined;
+}): Middleware {
+  const audit = createAudit(options.logger);
+  return async (ctx, next) => {
+    await next();
+    const named = options.nameOf(ctx, plainPath(ctx.path));
+    if (!named) return;
+    const { principal } = ctx.state as { principal?: Principal };
+    const { statusCode: status } = ctx.res;
+    audit({ by: principal?.name, ...named, status, address: options.addressOf(ctx) });
   };
 }

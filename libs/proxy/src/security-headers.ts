@@ -1,16 +1,12 @@
-/** Headers of all responses of the product itself. */
-const ALWAYS = {
-  'cache-control': 'no-store',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-} as const;
+import { OWN_RESPONSE, SAME_ORIGIN_ONLY } from '@ephemera/http';
+
+const ALWAYS = { ...OWN_RESPONSE, 'referrer-policy': 'no-referrer' } as const;
 
 /** Headers of responses that a browser must not render as a page. */
 export const NEVER_A_PAGE = {
   ...ALWAYS,
+  ...SAME_ORIGIN_ONLY,
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
-  'cross-origin-resource-policy': 'same-origin',
-  'x-frame-options': 'DENY',
 } as const;
 
 /** What a page of the product may do. */

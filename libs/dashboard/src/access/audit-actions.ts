@@ -1,13 +1,11 @@
 import { isId } from '@ephemera/domain';
-import type { Principal } from '@ephemera/domain';
-import { createAudit, clientAddressBehind, peerAddress, plainPath } from '@ephemera/http';
+import { auditRequests, auditedText, clientAddressBehind, peerAddress } from '@ephemera/http';
+import type { NamedAction } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import { LOGOUT } from '../dashboard-routes.ts';
 import type { BlockList } from 'node:net';
 import type { Context, Middleware } from 'koa';
 
-/** An unauthenticated client may send a long path. */
-const MAX_LENGTH = 100;
 /** bull-board matches its own paths case-insensitively. */
 const QUEUES = /^\/dashboard\/queues\/api\/queues\/(.+)$/i;
 
@@ -16,15 +14,12 @@ const QUEUES = /^\/dashboard\/queues\/api\/queues\/(.+)$/i;
  * principal, the action, the instance, the status and the client address.
  */
 export function auditActions(logger: Logger): Middleware {
-  const audit = createAudit(logger);
-  return async (ctx, next) => {
-    await next();
-    if (ctx.method === 'GET' || ctx.method === 'HEAD') return;
-    const { principal } = ctx.state as { principal?: Principal };
-    const address = addressOf(ctx);
-    const action = actionOf(ctx.method, plainPath(ctx.path));
-    audit({ by: principal?.name, ...action, status: ctx.status, address });
-  };
+  const isRead = (method: string) => method === 'GET' || method === 'HEAD';
+  return auditRequests({
+    logger,
+    addressOf,
+    nameOf: ({ method }, path) => (isRead(method) ? undefined : actionOf(method, path)),
+  });
 }
 
 /** Stores the client address of each request, behind trusted proxies. */
@@ -41,13 +36,6 @@ export function addressOf(ctx: Pick<Context, 'state'>): string {
   return (ctx.state as { readonly address: string }).address;
 }
 
-export interface NamedAction {
-  readonly action: string;
-  readonly id?: string;
-  readonly queue?: string;
-  readonly job?: string;
-}
-
 /** Returns the audit name of a request, and its object. */
 export function actionOf(method: string, path: string): NamedAction {
   if (path === '/dashboard/login') return { action: 'login' };
@@ -56,19 +44,18 @@ export function actionOf(method: string, path: string): NamedAction {
   if (isId(id)) return { action: 'instance.end', id };
   const queues = QUEUES.exec(path)?.[1];
   if (queues !== undefined) return queueAction(queues.split('/'));
-  return { action: `${method} ${path}`.slice(0, MAX_LENGTH) };
+  return { action: auditedText(`${method} ${path}`) };
 }
 
 /** `pause`, `{queue}/pause`, `{queue}/clean/{status}`, `{queue}/{job}/promote` */
 function queueAction([queue = '', middle = '', last]: readonly string[]): NamedAction {
-  const short = (text: string) => text.slice(0, MAX_LENGTH);
-  const verb = (text: string) => short(text).toLowerCase();
+  const verb = (text: string) => auditedText(text).toLowerCase();
   if (middle === '') return { action: `queue.${verb(queue)}` };
   if (last === undefined || /^(?:clean|retry)$/i.test(middle)) {
-    return { action: `queue.${verb(middle)}`, queue: short(queue) };
+    return { action: `queue.${verb(middle)}`, queue: auditedText(queue) };
   }
   // The id of a kill job is the instance's id and generation.
   const id = middle.slice(0, middle.lastIndexOf('-'));
-  const about = { queue: short(queue), job: short(middle) };
+  const about = { queue: auditedText(queue), job: auditedText(middle) };
   return { action: `job.${verb(last)}`, ...(isId(id) && { id }), ...about };
 }

@@ -5,8 +5,8 @@ import {
   authenticateBearer,
   principalOf,
   setPrincipal,
-  createAudit,
-  plainPath,
+  auditRequests,
+  auditedText,
 } from '@ephemera/http';
 import type { Authentication, TokenSet } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
@@ -87,9 +87,6 @@ export function abortWhenRevoked(
   return stopping ? AbortSignal.any([ended.signal, stopping]) : ended.signal;
 }
 
-/** An unauthenticated client may send a long path. */
-const MAX_LENGTH = 100;
-
 /**
  * Audits every change, every read of an instance's log, and every request that was refused for its
  * token. An entry has the principal, the action, the instance, the status and the client address.
@@ -98,26 +95,25 @@ export function auditActions(options: {
   readonly logger: Logger;
   readonly addressOf: (req: IncomingMessage) => string;
 }): Middleware {
-  const audit = createAudit(options.logger);
-  return async (ctx, next) => {
-    await next();
-    const path = plainPath(ctx.path);
-    const action = actionOf(ctx.method, path);
-    const { statusCode: status } = ctx.res;
-    if (action === undefined && status !== 401 && status !== 403) return;
-    const { principal } = ctx.state as { principal?: Principal };
-    // Without a limit, guessed tokens would fill the log.
-    if (status === 429 && principal === undefined) return;
-    const made = /^\/v1\/instances\/([a-z0-9]+)$/.exec(ctx.response.get('location'))?.[1];
-    const id = made ?? ONE.exec(path)?.[1] ?? '';
-    audit({
-      by: principal?.name,
-      action: action ?? `${ctx.method} ${path}`.slice(0, MAX_LENGTH),
-      id: isId(id) ? id : undefined,
-      status,
-      address: options.addressOf(ctx.req),
-    });
-  };
+  const { logger, addressOf } = options;
+  return auditRequests({
+    logger,
+    addressOf: ({ req }) => addressOf(req),
+    nameOf(ctx, path) {
+      const action = actionOf(ctx.method, path);
+      const { statusCode: status } = ctx.res;
+      if (action === undefined && status !== 401 && status !== 403) return undefined;
+      const { principal } = ctx.state as { principal?: Principal };
+      // Without a limit, guessed tokens would fill the log.
+      if (status === 429 && principal === undefined) return undefined;
+      const made = /^\/v1\/instances\/([a-z0-9]+)$/.exec(ctx.response.get('location'))?.[1];
+      const id = made ?? ONE.exec(path)?.[1] ?? '';
+      return {
+        action: action ?? auditedText(`${ctx.method} ${path}`),
+        id: isId(id) ? id : undefined,
+      };
+    },
+  });
 }
 
 /** Returns the audit name of a request; undefined for a request that only reads. */
@@ -131,5 +127,5 @@ export function actionOf(method: string, path: string): string | undefined {
   if (path === '/v1/links' && method === 'POST') return 'link.create';
   if (id !== undefined && verb === undefined && method === 'DELETE') return 'instance.end';
   if (verb !== undefined && method === 'POST') return `instance.${verb}`;
-  return `${method} ${path}`.slice(0, MAX_LENGTH);
+  return auditedText(`${method} ${path}`);
 }

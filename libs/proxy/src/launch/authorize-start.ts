@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Quotas } from '@ephemera/config';
 import { ApiError, principalKey, allows } from '@ephemera/domain';
 import type { Principal, Template } from '@ephemera/domain';
-import { createAudit } from '@ephemera/http';
+import { auditRequests } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { CreationContext, RedeemableGrant } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
@@ -128,23 +128,19 @@ export function auditStarts(options: {
   readonly logger: Logger;
   readonly addressOf: (req: IncomingMessage) => string;
 }): Middleware {
-  const audit = createAudit(options.logger);
-  return async (ctx, next) => {
-    await next();
-    const { tokenStart } = ctx.state as { tokenStart?: TokenStart };
-    if (!tokenStart) return;
-    const { by, id } = tokenStart;
-    const { statusCode: status } = ctx.res;
-    // Tokens beyond the limit are not checked. Entries for them would fill the log.
-    if (status === 429 && by === undefined) return;
-    audit({
-      by,
-      action: 'instance.create',
-      id,
-      status,
-      address: options.addressOf(ctx.req),
-    });
-  };
+  const { logger, addressOf } = options;
+  return auditRequests({
+    logger,
+    addressOf: ({ req }) => addressOf(req),
+    nameOf({ state, res }) {
+      const { tokenStart } = state as { tokenStart?: TokenStart };
+      if (!tokenStart) return undefined;
+      const { by, id } = tokenStart;
+      // Tokens beyond the limit are not checked. Entries for them would fill the log.
+      if (res.statusCode === 429 && by === undefined) return undefined;
+      return { by, action: 'instance.create', id };
+    },
+  });
 }
 
 /** Records audit fields of the current request. The first call marks it as a start with a token. */

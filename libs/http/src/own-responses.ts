@@ -1,5 +1,19 @@
 import type { Middleware } from 'koa';
 
+// What every interface of the product does with its own responses.
+
+/** Headers of all responses of the product itself. */
+export const OWN_RESPONSE = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+} as const;
+
+/** Headers of responses that no page of another origin may load or frame. */
+export const SAME_ORIGIN_ONLY = {
+  'cross-origin-resource-policy': 'same-origin',
+  'x-frame-options': 'DENY',
+} as const;
+
 /** The longest body, bytes, that is read and discarded to keep a connection. */
 const MAX_DISCARDED_BYTES = 1_048_576;
 
