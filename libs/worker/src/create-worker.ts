@@ -1,8 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BootError } from '@ephemera/domain';
-import type { Capacity, Webhook } from '@ephemera/domain';
+import type { Webhook } from '@ephemera/domain';
 import {
-  ContainerStartError,
   startQueuedInstances,
   expireInstancesOfDeadHosts,
   endExitedInstance,
@@ -22,7 +20,6 @@ import {
 } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
 import {
-  HOST_ALIVE_TIMEOUT_MS,
   connectRedis,
   createStore,
   keysOf,
@@ -31,28 +28,21 @@ import {
   watchClock,
 } from '@ephemera/store';
 import type { RedisAddress } from '@ephemera/store';
+import { connectHost } from './connect-host.ts';
+import type { HostConfig } from './connect-host.ts';
 import { policyCheck, withStartChecks, limitsCheck } from './start-checks.ts';
 import { handleHostRequest } from './host-requests.ts';
-import { connectDocker, withDeadline, daemonMessage } from './docker/docker-client.ts';
+import { connectDocker } from './docker/docker-client.ts';
 import { dockerContainers } from './docker/docker-containers.ts';
-import { hostName, requireLimits, hostCapacity, withinNetworks } from './docker/daemon-info.ts';
 import { imagePulls } from './docker/pull-image.ts';
-import { ensureNetwork } from './docker/instances-network.ts';
-import { instancesNetworks } from './docker/instances-networks.ts';
 import { archiveLog } from './docker/container-log.ts';
-import { runInHostNetwork } from './docker/run-on-host.ts';
 import { watchExits } from './docker/watch-exits.ts';
 import type { Exit } from './docker/watch-exits.ts';
-import type { EgressRules } from './firewall-rules.ts';
-import { createFirewall, runHere } from './firewall.ts';
-import { HostIdTakenError, hostRegistration, readBootId } from './host-registration.ts';
-import type { HostRegistration } from './host-registration.ts';
 import { limitConcurrency, withRemovalLimit } from './concurrency-limit.ts';
 import { startJobWorker } from './job-worker.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { checkReadiness } from './check-readiness.ts';
 import {
-  DEFAULT_TIMEOUT_MS,
   DEQUEUE_INTERVAL_MS,
   EXIT_CONCURRENCY,
   EXPIRE_DEAD_HOSTS_INTERVAL_MS,
@@ -71,28 +61,13 @@ import { recordKill, createWorkerMetrics } from './worker-metrics.ts';
 import { startWebhooks, webhookDependencies } from './webhooks.ts';
 import type { WebhookDependencies } from './webhooks.ts';
 
-/**
- * Age at which another host may have taken the registration, ms: a host counts as dead after this
- * time.
- */
-const REGISTRATION_TIMEOUT_MS = HOST_ALIVE_TIMEOUT_MS;
-
 /** Settings of the worker; durations in milliseconds. */
-export interface WorkerConfig {
+export interface WorkerConfig extends HostConfig {
   readonly redis: RedisAddress;
-  readonly namespace: string;
   readonly logLevel: string;
   readonly bind: string;
   readonly port: number;
-  readonly dockerHost: string;
-  readonly hostId: string | undefined;
-  readonly subnets: readonly string[] | undefined;
-  readonly networkInstances: number;
-  readonly firewall: 'auto' | 'required' | 'off';
-  readonly firewallImage: string | undefined;
-  readonly egress: EgressRules;
   readonly pullTimeout: number;
-  readonly capacity: Capacity;
   readonly cpuPeriod: number;
   readonly spawnConcurrency: number;
   readonly killConcurrency: number;
@@ -158,47 +133,13 @@ async function startWorker(
   shutdown.onShutdown('redis', () => redis.quit());
   await requireRedis(redis, config.redis);
 
-  const docker = dependencies.connectDocker(config.dockerHost);
-  await withDeadline('ping', DEFAULT_TIMEOUT_MS, docker.ping()).catch((error: unknown) => {
-    throw new BootError(
-      `Docker does not answer at ${config.dockerHost}: ${daemonMessage(error)}. Start the Docker Engine, or set DOCKER_HOST.`,
-    );
-  });
-  await requireLimits(docker);
-  const host = config.hostId ?? (await hostName(docker));
-  const firewall = await createFirewall({
-    network: await ensureNetwork(docker, namespace, config.subnets),
-    mode: config.firewall,
-    egress: config.egress,
-    runOnHost:
-      config.firewallImage === undefined
-        ? runHere
-        : runInHostNetwork(docker, namespace, config.firewallImage),
-    logger,
-  });
-  const networks = await instancesNetworks({
-    docker,
-    namespace,
-    subnets: config.subnets,
-    portsPerNetwork: config.networkInstances,
-    prepare: (network) => firewall.secure(network),
-    claim: (network) => registration.claim(network),
-    keep: (found) => firewall.keep(found),
-    logger,
-  });
   const store = dependencies.createStore(redis, keys, config.tombstone);
-  // Register before any change: another daemon may use the same host id.
-  const registration: HostRegistration = hostRegistration({
-    registry: store.hostRegistry,
-    host,
-    bootId: await readBootId(),
-    networks: () => networks.all,
-    recheck: () => networks.refresh(),
+  // Before any change: another daemon may use the same host id.
+  const connected = await connectHost(config, dependencies.connectDocker, store, {
     logger,
+    shutdown,
   });
-  await registration.start();
-  shutdown.onShutdown('registration', () => registration.release());
-  let registeredAt = performance.now();
+  const { host, docker, capacity, networks, firewall, registration } = connected;
 
   const { hosts, instances, startQueue, pools, intake, progress, suspensions } = store;
   const jobs = dependencies.createProducers(redis, keys.queuePrefix);
@@ -206,8 +147,6 @@ async function startWorker(
   const { killJobs, spawns } = jobs;
   const refills = dependencies.createRefills(redis, keys.queuePrefix);
   shutdown.onShutdown('pool queue', () => refills.close());
-  const capacity = await hostCapacity(docker, config.capacity);
-  await hosts.setCapacity(host, capacity);
   const pulls = imagePulls(docker, config.pullTimeout);
   const policy = watchPolicy(config.configFile, logger);
   shutdown.onShutdown('policy', () => policy.close());
@@ -216,7 +155,7 @@ async function startWorker(
       docker,
       namespace,
       host,
-      networks: { reserve: reservePort },
+      networks: { reserve: connected.reservePort },
       resolvers: config.egress.resolvers,
       now: () => instances.now(),
       pulls,
@@ -266,7 +205,7 @@ async function startWorker(
   const reconcileNow = async (): Promise<void> => {
     // After a long loss of Redis, another daemon may have taken the host id. Its instances have no
     // container on this daemon, so reconciliation would end them.
-    if (performance.now() > registeredAt + REGISTRATION_TIMEOUT_MS) await heartbeat();
+    await connected.requireRegistration();
     const ended = metrics.reconcileSeconds.startTimer();
     try {
       await dependencies.reconcile({
@@ -307,10 +246,12 @@ async function startWorker(
   const { signal } = stopping;
   // Start the heartbeat before the first reconciliation, which may take longer than the heartbeat
   // timeout.
-  const heartbeatLoop = runPeriodically('heartbeat', HEARTBEAT_INTERVAL_MS, sendHeartbeat, {
-    signal,
-    logger,
-  });
+  const heartbeatLoop = runPeriodically(
+    'heartbeat',
+    HEARTBEAT_INTERVAL_MS,
+    connected.sendHeartbeat,
+    { signal, logger },
+  );
 
   // End overdue instances before new ones start. This run ignores the lock, because its holder may
   // have died.
@@ -370,7 +311,7 @@ async function startWorker(
     heartbeatLoop,
     runPeriodically('reconcile', RECONCILE_INTERVAL_MS, reconcileOnce, { signal, logger }),
     // A separate loop, so that neither delays the other.
-    runPeriodically('networks', RECONCILE_INTERVAL_MS, keepNetworks, { signal, logger }),
+    runPeriodically('networks', RECONCILE_INTERVAL_MS, connected.keepNetworks, { signal, logger }),
     runPeriodically('start queue', DEQUEUE_INTERVAL_MS, startQueued, { signal, logger }),
     runPeriodically('dead hosts', EXPIRE_DEAD_HOSTS_INTERVAL_MS, expireDeadHosts, {
       signal,
@@ -383,7 +324,7 @@ async function startWorker(
       () => refills.every(REFILL_INTERVAL_MS),
       { signal, logger },
     ),
-    watchExits(docker, { namespace, host }, { onExit, onDaemon: assertFirewall }, signal),
+    watchExits(docker, { namespace, host }, { onExit, onDaemon: connected.assertFirewall }, signal),
     runPeriodically('expiring', EXPIRING_INTERVAL_MS, emitExpiring, { signal, logger }),
     serveHostRpc({
       onError: (error, { op, id }) => logger.warn({ err: error, id, op }, 'host request failed'),
@@ -407,14 +348,6 @@ async function startWorker(
   isServing = true;
   logger.info({ host, networks: networks.all }, 'worker ready');
 
-  async function keepNetworks(): Promise<void> {
-    try {
-      await networks.refresh();
-    } finally {
-      await firewall.assert();
-    }
-  }
-
   async function emitExpiring(): Promise<void> {
     await store.emitExpiringEvents();
   }
@@ -427,43 +360,6 @@ async function startWorker(
   async function startQueued(): Promise<void> {
     const started = await startQueuedInstances({ startQueue, spawns });
     if (started.length > 0) logger.info({ ids: started }, 'instances started from the queue');
-  }
-
-  async function sendHeartbeat(): Promise<void> {
-    await withDeadline('ping', DEFAULT_TIMEOUT_MS, docker.ping());
-    await heartbeat();
-    const max = registration.conflict === undefined ? networks.max : 0;
-    await hosts.setCapacity(host, withinNetworks(capacity, max));
-  }
-
-  async function heartbeat(): Promise<void> {
-    try {
-      await registration.heartbeat();
-      registeredAt = performance.now();
-    } catch (error) {
-      if (error instanceof HostIdTakenError) stopForOtherDaemon(error);
-      throw error;
-    }
-  }
-
-  /** Any further work would affect the instances of the other daemon. */
-  function stopForOtherDaemon({ message }: HostIdTakenError): void {
-    if (shutdown.stopping) return;
-    logger.fatal({ host }, message);
-    void shutdown.stop().finally(() => process.exit(1));
-  }
-
-  function reservePort() {
-    const { conflict } = registration;
-    if (conflict !== undefined) throw new ContainerStartError(conflict);
-    return networks.reserve();
-  }
-
-  /** A restarted daemon may have rebuilt its iptables chains. */
-  function assertFirewall(): void {
-    firewall
-      .assert()
-      .catch((error: unknown) => logger.warn({ err: error }, 'firewall check failed'));
   }
 
   function onExit(exit: Exit): void {

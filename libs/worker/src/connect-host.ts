@@ -1,0 +1,146 @@
+import { BootError } from '@ephemera/domain';
+import type { Capacity } from '@ephemera/domain';
+import { ContainerStartError } from '@ephemera/lifecycle';
+import type { Logger, Shutdown } from '@ephemera/process';
+import { HOST_ALIVE_TIMEOUT_MS } from '@ephemera/store';
+import type { Store } from '@ephemera/store';
+import { hostCapacity, hostName, requireLimits, withinNetworks } from './docker/daemon-info.ts';
+import { daemonMessage, withDeadline } from './docker/docker-client.ts';
+import type { connectDocker } from './docker/docker-client.ts';
+import { ensureNetwork } from './docker/instances-network.ts';
+import { instancesNetworks } from './docker/instances-networks.ts';
+import { runInHostNetwork } from './docker/run-on-host.ts';
+import type { EgressRules } from './firewall-rules.ts';
+import { createFirewall, runHere } from './firewall.ts';
+import { HostIdTakenError, hostRegistration, readBootId } from './host-registration.ts';
+import type { HostRegistration } from './host-registration.ts';
+import { DEFAULT_TIMEOUT_MS } from './limits.ts';
+
+/** Settings of a host: a Docker daemon with its networks and its firewall. */
+export interface HostConfig {
+  readonly namespace: string;
+  readonly dockerHost: string;
+  readonly hostId: string | undefined;
+  readonly subnets: readonly string[] | undefined;
+  readonly networkInstances: number;
+  readonly firewall: 'auto' | 'required' | 'off';
+  readonly firewallImage: string | undefined;
+  readonly egress: EgressRules;
+  readonly capacity: Capacity;
+}
+
+/**
+ * Connects to the Docker daemon, prepares its networks and its firewall, and registers it as a host.
+ * The registration ends at shutdown. If another daemon takes the host id, the process stops.
+ * @throws BootError if the daemon cannot be used, or if another daemon uses the host id
+ */
+export async function connectHost(
+  config: HostConfig,
+  connect: typeof connectDocker,
+  store: Pick<Store, 'hostRegistry' | 'hosts'>,
+  { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
+) {
+  const { namespace } = config;
+  const docker = connect(config.dockerHost);
+  await withDeadline('ping', DEFAULT_TIMEOUT_MS, docker.ping()).catch((error: unknown) => {
+    throw new BootError(
+      `Docker does not answer at ${config.dockerHost}: ${daemonMessage(error)}. Start the Docker Engine, or set DOCKER_HOST.`,
+    );
+  });
+  await requireLimits(docker);
+  const host = config.hostId ?? (await hostName(docker));
+  const firewall = await createFirewall({
+    network: await ensureNetwork(docker, namespace, config.subnets),
+    mode: config.firewall,
+    egress: config.egress,
+    runOnHost:
+      config.firewallImage === undefined
+        ? runHere
+        : runInHostNetwork(docker, namespace, config.firewallImage),
+    logger,
+  });
+  const networks = await instancesNetworks({
+    docker,
+    namespace,
+    subnets: config.subnets,
+    portsPerNetwork: config.networkInstances,
+    prepare: (network) => firewall.secure(network),
+    claim: (network) => registration.claim(network),
+    keep: (found) => firewall.keep(found),
+    logger,
+  });
+  // Register before any change: another daemon may use the same host id.
+  const registration: HostRegistration = hostRegistration({
+    registry: store.hostRegistry,
+    host,
+    bootId: await readBootId(),
+    networks: () => networks.all,
+    recheck: () => networks.refresh(),
+    logger,
+  });
+  await registration.start();
+  shutdown.onShutdown('registration', () => registration.release());
+  let registeredAt = performance.now();
+  const capacity = await hostCapacity(docker, config.capacity);
+  await store.hosts.setCapacity(host, capacity);
+
+  return {
+    ...{ host, docker, capacity, networks, firewall, registration },
+    ...{ sendHeartbeat, requireRegistration, reservePort, keepNetworks, assertFirewall },
+  };
+
+  async function sendHeartbeat(): Promise<void> {
+    await withDeadline('ping', DEFAULT_TIMEOUT_MS, docker.ping());
+    await heartbeat();
+    const max = registration.conflict === undefined ? networks.max : 0;
+    await store.hosts.setCapacity(host, withinNetworks(capacity, max));
+  }
+
+  /**
+   * Registers the host again if another daemon may have taken its id meanwhile: a host counts as
+   * dead after this time without a heartbeat.
+   * @throws HostIdTakenError
+   */
+  async function requireRegistration(): Promise<void> {
+    if (performance.now() > registeredAt + HOST_ALIVE_TIMEOUT_MS) await heartbeat();
+  }
+
+  /** Reserves a port on a network for a container. */
+  function reservePort() {
+    const { conflict } = registration;
+    if (conflict !== undefined) throw new ContainerStartError(conflict);
+    return networks.reserve();
+  }
+
+  async function keepNetworks(): Promise<void> {
+    try {
+      await networks.refresh();
+    } finally {
+      await firewall.assert();
+    }
+  }
+
+  /** A restarted daemon may have rebuilt its iptables chains. */
+  function assertFirewall(): void {
+    firewall
+      .assert()
+      .catch((error: unknown) => logger.warn({ err: error }, 'firewall check failed'));
+  }
+
+  async function heartbeat(): Promise<void> {
+    try {
+      await registration.heartbeat();
+      registeredAt = performance.now();
+    } catch (error) {
+      if (error instanceof HostIdTakenError) stopForOtherDaemon(error);
+      throw error;
+    }
+  }
+
+  /** Any further work would affect the instances of the other daemon. */
+  function stopForOtherDaemon({ message }: HostIdTakenError): void {
+    if (shutdown.stopping) return;
+    logger.fatal({ host }, message);
+    void shutdown.stop().finally(() => process.exit(1));
+  }
+}
