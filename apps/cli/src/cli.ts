@@ -17,12 +17,9 @@ import {
 import manifest from '../package.json' with { type: 'json' };
 import { clean } from './commands/clean.ts';
 import { completion, PROPOSE, proposeWords } from './commands/completion.ts';
-import { get } from './commands/get.ts';
-import { kill } from './commands/kill.ts';
+import { get, kill, ls, renew } from './commands/show.ts';
 import { link } from './commands/link.ts';
 import { logs } from './commands/logs.ts';
-import { ls } from './commands/ls.ts';
-import { renew } from './commands/renew.ts';
 import { run } from './commands/run.ts';
 import { token } from './commands/token.ts';
 import { up } from './commands/up.ts';

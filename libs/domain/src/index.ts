@@ -11,7 +11,5 @@ export * from './policy.ts';
 export * from './reconcile.ts';
 export * from './size.ts';
 export * from './state.ts';
-export * from './step.ts';
 export * from './template.ts';
 export * from './warning.ts';
-export * from './webhook.ts';

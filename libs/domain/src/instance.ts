@@ -1,6 +1,5 @@
 import type { Lease } from './lease.ts';
-import type { EndReason, State } from './state.ts';
-import type { StartStep } from './step.ts';
+import type { EndReason, State, StartStep } from './state.ts';
 import type { Activity, Template } from './template.ts';
 
 /** One container under one public id. Times are epoch milliseconds of the store's clock. */

@@ -1,8 +1,7 @@
 import { freePort, startRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { describeError, withoutCredentials } from './describe-error.ts';
-import { createLogger } from './logger.ts';
+import { describeError, withoutCredentials, createLogger } from './logger.ts';
 
 function recording() {
   const lines: string[] = [];

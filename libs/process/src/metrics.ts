@@ -1,4 +1,5 @@
-import { Registry, collectDefaultMetrics } from 'prom-client';
+import { Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import type { Logger } from './logger.ts';
 
 export { Counter, Gauge, Histogram } from 'prom-client';
 export type { Registry } from 'prom-client';
@@ -9,4 +10,29 @@ export function createMetrics(app: string): Registry {
   registry.setDefaultLabels({ app });
   collectDefaultMetrics({ register: registry });
   return registry;
+}
+
+/**
+ * Logs a change of the clock skew: the local clock differs from the Redis clock, or agrees with it
+ * again.
+ */
+export function logClockSkew(logger: Logger, skewMs: number, isSkewed: boolean): void {
+  const seconds = Math.round(skewMs) / 1000;
+  if (isSkewed)
+    logger.warn(
+      { seconds },
+      'the local clock differs from the Redis clock; synchronize both with NTP',
+    );
+  else logger.info({ seconds }, 'the local clock agrees with the Redis clock again');
+}
+
+export function registerClockSkewMetric(registry: Registry, skewMs: () => number): void {
+  new Gauge({
+    name: 'ephemera_clock_skew_seconds',
+    help: 'Local clock minus Redis clock, seconds',
+    registers: [registry],
+    collect() {
+      this.set(skewMs() / 1000);
+    },
+  });
 }

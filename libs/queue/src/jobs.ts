@@ -97,3 +97,19 @@ export function readJobId(text: string): { id: string; generation: number } {
   const end = text.lastIndexOf('-');
   return { id: text.slice(0, end), generation: Number(text.slice(end + 1)) };
 }
+
+/** The queue of spawn jobs, served by every worker. */
+export const SPAWN_QUEUE = 'instance-spawn';
+
+/** The queue of pool refill jobs, served by every worker. */
+export const REFILL_QUEUE = 'pool-refill';
+
+/** The queue of webhook deliveries, served by every worker that has webhooks configured. */
+export const WEBHOOK_QUEUE = 'webhook';
+
+/**
+ * The queue of the kill jobs of one host. Only workers of that host can reach its Docker daemon.
+ */
+export function killQueue(host: string): string {
+  return `instance-kill-${host}`;
+}

@@ -5,7 +5,7 @@ import type { Job } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createProducers } from './producers.ts';
-import { SPAWN_QUEUE, killQueue } from './queue-names.ts';
+import { SPAWN_QUEUE, killQueue } from './jobs.ts';
 
 let server: StartedRedis;
 let opened = 0;

@@ -1,9 +1,19 @@
+import type { InstanceEvent } from '@ephemera/domain';
 import type { KillRequests, KillJobs, Spawns } from '@ephemera/lifecycle';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { KILL_OPTIONS, POOL_SPAWN_PRIORITY, SPAWN_OPTIONS, jobId, readJobId } from './jobs.ts';
+import {
+  KILL_OPTIONS,
+  POOL_SPAWN_PRIORITY,
+  SPAWN_OPTIONS,
+  jobId,
+  readJobId,
+  SPAWN_QUEUE,
+  killQueue,
+  WEBHOOK_OPTIONS,
+  WEBHOOK_QUEUE,
+} from './jobs.ts';
 import type { KillJob, SpawnJob } from './jobs.ts';
-import { SPAWN_QUEUE, killQueue } from './queue-names.ts';
 
 export interface Producers {
   readonly spawns: Spawns;
@@ -82,5 +92,38 @@ export function createProducers(
     async close() {
       await Promise.all([...queues.values()].map((item) => item.close()));
     },
+  };
+}
+
+/**
+ * One event for one webhook. The job names the webhook, so that URL and secret stay out of Redis.
+ */
+export interface WebhookJob {
+  readonly webhook: string;
+  readonly event: InstanceEvent;
+}
+
+export interface Deliveries {
+  /** Adds deliveries. An existing job is unchanged. */
+  add(jobs: readonly WebhookJob[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function createDeliveries(connection: Redis, prefix: string): Deliveries {
+  const queue = new Queue(WEBHOOK_QUEUE, { connection, prefix });
+  // The connection already reports its errors; the queue only repeats them.
+  queue.on('error', () => undefined);
+  return {
+    async add(jobs) {
+      if (jobs.length === 0) return;
+      await queue.addBulk(
+        jobs.map((data) => ({
+          name: 'deliver',
+          data,
+          opts: { ...WEBHOOK_OPTIONS, jobId: `${data.webhook}-${data.event.seq}` },
+        })),
+      );
+    },
+    close: () => queue.close(),
   };
 }

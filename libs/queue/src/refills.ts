@@ -1,9 +1,8 @@
 import { Queue } from 'bullmq';
 import type { PoolSchedule, Template } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
-import { REFILL_OPTIONS } from './jobs.ts';
+import { REFILL_OPTIONS, REFILL_QUEUE } from './jobs.ts';
 import type { ScheduledMinimumJob, RefillJob } from './jobs.ts';
-import { REFILL_QUEUE } from './queue-names.ts';
 
 /** Producer of the jobs that refill the pools. */
 export interface Refills {

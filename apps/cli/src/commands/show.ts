@@ -1,5 +1,11 @@
 import type { InstanceDetail, InstanceResource } from '@ephemera/contract';
 import { formatDuration } from '@ephemera/domain';
+import { buildCommand } from '@stricli/core';
+import { UsageError } from '../context.ts';
+import type { CliContext } from '../context.ts';
+import { outputAliases, outputFlags, createPrinter } from '../output.ts';
+import type { OutputFlags } from '../output.ts';
+import { idParameter, timeoutFlag } from '../parameters.ts';
 
 /** Formats instances as a table, the oldest first. @param now for the remaining time */
 export function showTable(instances: readonly InstanceResource[], now: number): string {
@@ -46,3 +52,89 @@ function left({ status, expiresAt }: InstanceResource, now: number): string {
   if (status.state !== 'ready') return '-';
   return formatDuration(Math.max(0, Date.parse(expiresAt) - now));
 }
+
+export const ls = buildCommand({
+  async func(this: CliContext, flags: OutputFlags) {
+    const print = createPrinter(this, flags);
+    const instances = await this.api().list();
+    print({
+      text: showTable(instances, this.now()),
+      json: instances,
+      quiet: instances.map(({ id }) => id).join('\n'),
+    });
+  },
+  parameters: { flags: outputFlags, aliases: outputAliases },
+  docs: { brief: 'List the instances, the oldest first' },
+});
+
+export const get = buildCommand({
+  async func(this: CliContext, flags: OutputFlags, id: string) {
+    const print = createPrinter(this, flags);
+    const instance = await this.api().get(id);
+    print({ text: showOne(instance, this.now()), json: instance, quiet: instance.id });
+  },
+  parameters: {
+    flags: outputFlags,
+    aliases: outputAliases,
+    positional: { kind: 'tuple', parameters: [idParameter] },
+  },
+  docs: { brief: 'Show one instance' },
+});
+
+interface RenewFlags extends OutputFlags {
+  readonly timeout: number;
+}
+
+export const renew = buildCommand({
+  async func(this: CliContext, flags: RenewFlags, id: string) {
+    const print = createPrinter(this, flags);
+    const instance = await this.api().renew(id, flags.timeout);
+    print({ text: showOne(instance, this.now()), json: instance, quiet: instance.id });
+  },
+  parameters: {
+    flags: { timeout: timeoutFlag, ...outputFlags },
+    aliases: outputAliases,
+    positional: { kind: 'tuple', parameters: [idParameter] },
+  },
+  docs: {
+    brief: 'Move the deadline of an instance',
+    fullDescription: `Move the deadline of an instance to the given time from now. The maxTimeout of its
+template is the limit.`,
+  },
+});
+
+interface KillFlags extends OutputFlags {
+  readonly all: boolean;
+}
+
+export const kill = buildCommand({
+  async func(this: CliContext, flags: KillFlags, ...ids: string[]) {
+    const print = createPrinter(this, flags);
+    if (flags.all === ids.length > 0) {
+      throw new UsageError('Name the instances to kill by their ids, or use --all.');
+    }
+    if (flags.all) {
+      const ended = await this.api().killAll();
+      print({ text: `${ended} ending`, json: { ended }, quiet: '' });
+      return;
+    }
+    for (const id of ids) await this.api().kill(id);
+    print({
+      text: ids.map((id) => `${id} is ending`).join('\n'),
+      json: { ended: ids.length },
+      quiet: '',
+    });
+  },
+  parameters: {
+    flags: {
+      all: { kind: 'boolean', brief: 'All instances', default: false, withNegated: false },
+      ...outputFlags,
+    },
+    aliases: outputAliases,
+    positional: { kind: 'array', parameter: idParameter },
+  },
+  docs: {
+    brief: 'End instances',
+    customUsage: ['<id>...', '--all'],
+  },
+});

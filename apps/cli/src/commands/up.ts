@@ -2,7 +2,7 @@ import { buildCommand } from '@stricli/core';
 
 import type { CliContext } from '../context.ts';
 import { parseInteger } from '../parameters.ts';
-import type { UpOptions } from '../up/options.ts';
+import type { UpOptions } from '../up/up.ts';
 
 const count = { kind: 'parsed', placeholder: 'n' } as const;
 

@@ -3,10 +3,9 @@ import { join } from 'node:path';
 
 import { workspace } from '../config.ts';
 import type { Reporter, OnProgress } from '../terminal/reporter.ts';
-import { findProgram } from './find-program.ts';
+import { findProgram, isStaticBinary } from './find-program.ts';
 import { installPackages } from './install-packages.ts';
 import { runCommand } from './run-command.ts';
-import { isStaticBinary } from './static-binary.ts';
 
 export const demoImage = 'ephemera/demo';
 const baseImage = 'ephemera/busybox:local';

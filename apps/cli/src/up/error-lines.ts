@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 const quietMs = 30_000;
 
 /** Returns the text to show on the terminal for a log line; undefined if it is not shown. */
@@ -35,5 +37,15 @@ function errorIn(line: string): string | undefined {
     return [msg, cause].filter(Boolean).join(': ');
   } catch {
     return undefined;
+  }
+}
+
+/** Returns the end of a log file, indented; an empty text if the file does not exist. */
+export function lastLines(file: string, count = 15): string {
+  try {
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n').slice(-count);
+    return lines.map((line) => `    ${line}`).join('\n');
+  } catch {
+    return '';
   }
 }

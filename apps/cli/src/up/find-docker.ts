@@ -1,8 +1,12 @@
 import { BootError } from '@ephemera/domain';
 import type { Reporter } from '../terminal/reporter.ts';
-import { defaultDockerEndpoint, describeEndpoint, parseDockerHost } from './docker-endpoint.ts';
+import {
+  defaultDockerEndpoint,
+  describeEndpoint,
+  parseDockerHost,
+  pingDocker,
+} from './docker-endpoint.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';
-import { pingDocker } from './ping-docker.ts';
 import { startDocker, type StartDockerOptions } from './start-docker.ts';
 
 const enginePackages: readonly Package[] = [

@@ -4,8 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { freePort } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 
-import { defaultDockerEndpoint, parseDockerHost } from './docker-endpoint.ts';
-import { pingDocker } from './ping-docker.ts';
+import { defaultDockerEndpoint, parseDockerHost, pingDocker } from './docker-endpoint.ts';
 
 const input = process.env['DOCKER_HOST'];
 

@@ -3,10 +3,10 @@ import { closeSync, openSync } from 'node:fs';
 
 import { BootError } from '@ephemera/domain';
 import type { OnProgress } from '../terminal/reporter.ts';
-import { describeEndpoint, type DockerEndpoint } from './docker-endpoint.ts';
+import { describeEndpoint, pingDocker } from './docker-endpoint.ts';
+import type { DockerEndpoint } from './docker-endpoint.ts';
 import { findProgram } from './find-program.ts';
-import { lastLines } from './last-lines.ts';
-import { pingDocker } from './ping-docker.ts';
+import { lastLines } from './error-lines.ts';
 import { runCommand } from './run-command.ts';
 import { hasServiceManager } from './service-manager.ts';
 import { waitUntil } from './wait-until.ts';

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { findProgram } from './find-program.ts';
-import { isStaticBinary } from './static-binary.ts';
+import { findProgram, isStaticBinary } from './find-program.ts';
 
 test("Debian's static busybox is static", () => {
   expect(isStaticBinary(findProgram('busybox') ?? '')).toBe(true);

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BootError } from '@ephemera/domain';
 
 import type { Reporter } from '../terminal/reporter.ts';
-import { lastLines } from './last-lines.ts';
-import { createErrorLineFilter, type ErrorLineFilter } from './error-lines.ts';
+import { lastLines, createErrorLineFilter } from './error-lines.ts';
+import type { ErrorLineFilter } from './error-lines.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface ProcessSpec {

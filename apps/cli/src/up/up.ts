@@ -1,22 +1,21 @@
 import { mkdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-
 import { loadTemplates } from '@ephemera/config';
-
 import { readStoredToken, makeToken } from '../admin-token.ts';
+import { siteOf } from '../config.ts';
 import type { Config } from '../config.ts';
-import { createReporter, type Reporter } from '../terminal/reporter.ts';
+import { createReporter } from '../terminal/reporter.ts';
+import type { Reporter } from '../terminal/reporter.ts';
 import { planApps, secret } from './apps.ts';
 import { buildDemoImage, demoImage } from './build-demo-image.ts';
-import { cleanCommand, createCleanUp, takeSnapshot, type CleanUp } from './clean-up.ts';
+import { cleanCommand, createCleanUp, takeSnapshot } from './clean-up.ts';
+import type { CleanUp } from './clean-up.ts';
 import { findDocker } from './find-docker.ts';
 import { findRedis } from './find-redis.ts';
-import type { UpOptions } from './options.ts';
 import { planPorts } from './plan-ports.ts';
 import type { DockerDaemon } from './start-docker.ts';
 import { onStopSignals, Stopped } from './stop-signals.ts';
 import { SupervisedProcess } from './supervised-process.ts';
-import { welcome } from './welcome.ts';
 
 /** The daemon may still create containers for a worker that died within this time, ms. */
 const workerDeathMs = 60_000;
@@ -193,4 +192,34 @@ function forcedText({ cleanUp, cleanCommand: command }: Running): string {
     '  This removes the instances of earlier starts (--keep) too. Or start again: the next start\n' +
     '  takes over what remains and ends overdue instances.\n'
   );
+}
+
+export interface UpOptions {
+  /** Leave the instances running at the end; their kill jobs stay in the queue. */
+  readonly keep: boolean;
+  readonly proxies: number;
+  readonly workers: number;
+}
+
+/** The message after a successful start. */
+export function welcome(
+  config: Config,
+  made: { token: string; logs: string; tookMs: number },
+): string {
+  const open = `${config.publicUrl}/${config.prefix}/new`;
+  return `
+  Ephemera is up (${(made.tookMs / 1000).toFixed(1)} s).
+
+    Visitors       ${open}
+    Control API    ${siteOf(config.adminHost, config.adminPort)}/v1/instances
+    Dashboard      ${siteOf(config.adminHost, config.dashboardPort)}
+    Admin token    ${made.token}
+    Logs           ${made.logs}
+
+  Try:
+
+    curl -L ${open}
+
+  Ctrl-C stops it.
+`;
 }
