@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createProducers } from '@ephemera/queue';
 import { watchTokens } from '@ephemera/config';
-import { createTokens } from '@ephemera/http';
+import { createTokens, lingerOnClose } from '@ephemera/http';
 import { createShutdown, createLogger, listen } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
 import { connectRedis, createStore, keysOf, requireRedis } from '@ephemera/store';
@@ -73,6 +73,7 @@ async function startDashboard(
   });
   const handle = app.callback();
   const server = createServer((req, res) => void handle(req, res));
+  lingerOnClose(server);
   await listen(server, { host: config.bind, port: config.port });
   shutdown.onShutdown('server', () => new Promise((resolve) => server.close(resolve)));
   logger.info({ host: config.bind, port: config.port }, 'dashboard ready');

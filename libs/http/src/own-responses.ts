@@ -20,6 +20,7 @@ const MAX_DISCARDED_BYTES = 1_048_576;
 /**
  * Closes the connection after a request whose body is long or of unknown length. Otherwise
  * node:http reads and discards the unread rest of the body, however long, before the next request.
+ * A parser that refuses a body stops reading it: the rest is read here.
  */
 export const closeBehindLongBody: Middleware = async (ctx, next) => {
   const { headers } = ctx.req;
@@ -28,4 +29,5 @@ export const closeBehindLongBody: Middleware = async (ctx, next) => {
     Number(headers['content-length'] ?? 0) > MAX_DISCARDED_BYTES;
   if (isLong) ctx.set('connection', 'close');
   await next();
+  ctx.req.resume();
 };

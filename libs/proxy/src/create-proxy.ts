@@ -7,7 +7,12 @@ import { watchTemplates } from '@ephemera/config';
 import type { TemplateSet } from '@ephemera/config';
 import { DEFAULT_CELL } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { createAuthThrottle, createTokens, parseTrustedProxies } from '@ephemera/http';
+import {
+  createAuthThrottle,
+  createTokens,
+  lingerOnClose,
+  parseTrustedProxies,
+} from '@ephemera/http';
 import {
   createShutdown,
   createLogger,
@@ -175,6 +180,7 @@ async function startProxy(
     renewPorts: { ...ids, now },
   }).callback();
   const admin = createServer(inFlight.track(administer));
+  lingerOnClose(admin);
   const closeAdminPort = async () => {
     admin.close();
     // Wait for requests that arrived while the public port drained.

@@ -2,12 +2,17 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Failure } from '@ephemera/domain';
-import { hostNameOf, parseTrustedProxies, useTargetAuthority } from '@ephemera/http';
+import {
+  hostNameOf,
+  LingeringConnections,
+  type LingerLimits,
+  parseTrustedProxies,
+  useTargetAuthority,
+} from '@ephemera/http';
 import { inPipelineOrder } from '../in-flight-requests.ts';
 import { type Address, readAddress } from './address.ts';
 import { connectionOf, isResponding } from './client-connection.ts';
 import {
-  cutUnreadBody,
   type Refusal,
   refuse,
   refuseSocket,
@@ -67,6 +72,8 @@ export interface DataPlaneOptions extends Pick<
   readonly webSocketsPerInstance?: number;
   /** Called for each handshake that `webSocketsPerInstance` refuses. */
   readonly onWebSocketRefused?: () => void;
+  /** How long clients may go on sending behind their response. */
+  readonly linger?: LingerLimits;
   readonly waitingPage?: DataPlaneContext['waitingPage'];
   readonly activity?: DataPlaneContext['activity'];
   readonly onUpstreamFailure?: DataPlaneContext['onUpstreamFailure'];
@@ -94,6 +101,8 @@ export interface DataPlane {
   drain(deadlineMs: number): Promise<void>;
   inFlight(): number;
   openTunnels(): number;
+  /** The client connections that close behind their last response. A drain waits for them. */
+  readonly lingering: LingeringConnections;
 }
 
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
@@ -119,6 +128,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     prefix: options.prefix,
     pools,
     uploads: new UploadScheduler(),
+    lingering: new LingeringConnections(options.linger),
     startWait: options.startWait ?? START_WAIT_MS,
     responseTimeout,
     clientTimeout: options.clientTimeout ?? CLIENT_TIMEOUT_MS,
@@ -173,12 +183,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       if (address === undefined) return false;
       const method = req.method ?? '';
       if (address.prefix !== '' && options.domain !== undefined) {
-        cutUnreadBody(req, res);
+        context.lingering.discardRest(req);
         redirectToHostForm(address, `${options.scheme ?? 'http'}:`, options.domain, res);
         return true;
       }
       if (address.prefix !== '' && head.isServiceWorker) {
-        cutUnreadBody(req, res);
+        context.lingering.discardRest(req);
         options.sendFailure(req, res, NO_SERVICE_WORKER);
         return true;
       }
@@ -199,21 +209,26 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       // For a handshake with a body, `socket` differs from `req.socket`.
       const connection = connectionOf(req.socket, trusted);
       // The client would take a 101 for the response that is still being sent.
-      if (connection.isRefused || isResponding(connection)) {
-        req.socket.destroy();
+      if (isResponding(connection)) {
+        // A refusal that is being sent closes the connection itself.
+        if (!connection.isRefused) req.socket.destroy();
+        return;
+      }
+      if (connection.isRefused) {
+        req.socket.destroySoon();
         return;
       }
       useTargetAuthority(req);
       const head = readRequestHead(req, connection.isTrusted, maxRequestFields);
       if (head.kind === 'refusal') {
         logRefusal(head, req);
-        refuseSocket(socket, head);
+        refuseSocket(req.socket, head);
         return;
       }
       const refusal = checkHandshake(req, head);
       if (refusal) {
         logRefusal(refusal, req);
-        refuseSocket(socket, refusal);
+        refuseSocket(req.socket, refusal);
         return;
       }
       const target = req.url ?? '';
@@ -233,9 +248,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     async drain(deadlineMs) {
       context.isDraining = true;
       const end = performance.now() + deadlineMs;
-      while (context.inFlight + tunnelSockets.size > 0 && performance.now() < end) {
-        await sleep(DRAIN_POLL_MS);
-      }
+      const isBusy = () => context.inFlight + tunnelSockets.size + context.lingering.size > 0;
+      while (isBusy() && performance.now() < end) await sleep(DRAIN_POLL_MS);
       for (const socket of tunnelSockets) socket.destroy();
       pools.destroy();
     },
@@ -243,6 +257,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     refusals,
     inFlight: () => context.inFlight,
     openTunnels: () => tunnelSockets.size,
+    lingering: context.lingering,
   };
 }
 

@@ -1,9 +1,7 @@
 import { STATUS_CODES, ServerResponse } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { NEVER_A_PAGE } from '../security-headers.ts';
-import { LINGER_MS } from './limits.ts';
 
 // Responses that the data plane writes itself, before or instead of those of an instance.
 
@@ -46,20 +44,6 @@ export const REFUSALS = {
   }),
 } as const satisfies Record<string, Refusal>;
 
-/**
- * Destroys the connection of a request whose body has not arrived `LINGER_MS` after its response.
- * Until then the body is read and discarded, because a client that is cut while it sends never sees
- * its response. Call it for a response that does not wait for the body.
- */
-export function cutUnreadBody(req: IncomingMessage, res: ServerResponse): void {
-  res.once('finish', () => {
-    if (req.complete) return;
-    req.resume();
-    const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
-    for (const event of ['end', 'close']) req.once(event, () => clearTimeout(timer));
-  });
-}
-
 /** Refuses a request in pipeline order. */
 export function refuse(req: IncomingMessage, res: ServerResponse, reason: Refusal): void {
   const body = bodyOf(reason);
@@ -73,8 +57,11 @@ export function refuse(req: IncomingMessage, res: ServerResponse, reason: Refusa
   res.end(req.method === 'HEAD' ? undefined : body);
 }
 
-/** Refuses on the bare connection, where node:http has created no response object. */
-export function refuseSocket(socket: Duplex, reason: Refusal): void {
+/**
+ * Refuses on the bare connection, where node:http has created no response object.
+ * @param socket of the connection itself: for an upgrade with a body, node:http wraps it
+ */
+export function refuseSocket(socket: Socket, reason: Refusal): void {
   const body = bodyOf(reason);
   const headers = {
     ...reason.headers,
@@ -85,7 +72,8 @@ export function refuseSocket(socket: Duplex, reason: Refusal): void {
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const status = `${reason.status} ${STATUS_CODES[reason.status] ?? ''}`;
-  socket.end(`HTTP/1.1 ${status}\r\n${lines.join('')}\r\n${body}`, () => socket.destroy());
+  socket.write(`HTTP/1.1 ${status}\r\n${lines.join('')}\r\n${body}`);
+  socket.destroySoon();
 }
 
 function bodyOf({ status, detail }: Refusal): string {

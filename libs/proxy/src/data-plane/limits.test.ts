@@ -12,7 +12,6 @@ const BELOW: readonly [keyof typeof limits, keyof typeof limits, string][] = [
   ['POOL_SWEEP_INTERVAL_MS', 'CONNECT_TIMEOUT_MS', 'the coarse clock would miss a timeout'],
   ['HEADERS_CHECK_INTERVAL_MS', 'HEADERS_TIMEOUT_MS', 'slow heads would be cut late'],
   ['HEADERS_TIMEOUT_MS', 'CLIENT_KEEP_ALIVE_MS', 'idle connections would look like slow heads'],
-  ['LINGER_MS', 'CLIENT_TIMEOUT_MS', 'lingering would outlive the client timeout'],
   ['TUNNEL_PROBE_AFTER_MS', 'CLIENT_KEEP_ALIVE_MS', 'balancers would cut quiet tunnels first'],
   ['MAX_TEXT_BODY_BYTES', 'READ_BUFFER_BYTES', 'no whole response could arrive in one read'],
   ['UNSCHEDULED_CHUNK_BYTES', 'READ_BUFFER_BYTES', 'every chunk would wait for the scheduler'],

@@ -13,8 +13,6 @@ export const HEADERS_CHECK_INTERVAL_MS = 500;
 export const CLIENT_KEEP_ALIVE_MS = 75_000;
 /** A client that accepts no byte of its response for this long is disconnected. */
 export const CLIENT_TIMEOUT_MS = 60_000;
-/** After an early response the rest of the upload is read and discarded for this long. */
-export const LINGER_MS = 5_000;
 /** Client connections of one replica, however many descriptors it has: each needs about 20 KB. */
 export const MAX_CLIENT_CONNECTIONS = 50_000;
 /** Client connections of one IPv4 address or IPv6 /64. */

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Failure } from '@ephemera/domain';
 import { watchRequest } from './activity.ts';
 import { refuse, REFUSALS } from './early-response.ts';
-import { CONTINUE_TIMEOUT_MS, LINGER_MS } from './limits.ts';
+import { CONTINUE_TIMEOUT_MS } from './limits.ts';
 import { hasBody } from './request-head.ts';
 import { ResponseWriter } from './response-writer.ts';
 import { type DataPlaneContext, RoutedRequest, type Upstream } from './routed-request.ts';
@@ -89,7 +89,7 @@ export class ProxiedRequest extends RoutedRequest {
   onResponseEnd(): void {
     this.isDone = true;
     this.#attempt = undefined;
-    if (!this.req.complete) this.#linger();
+    if (!this.req.complete) this.context.lingering.discardRest(this.req);
   }
 
   /**
@@ -131,19 +131,19 @@ export class ProxiedRequest extends RoutedRequest {
   }
 
   protected override respondWithFailure(failure: Failure, cause?: UpstreamFailure): void {
-    // A client that waits for `100 Continue` may or may not send its body after another response.
-    const { expectsContinue } = this.request.head;
-    const isUndecided = !this.req.complete && expectsContinue && !this.writer.hasContinued;
-    if (this.context.isDraining || isUndecided) this.#res.shouldKeepAlive = false;
-    else if (!this.req.complete) this.#linger();
+    if (this.closesAfterResponse) this.#res.shouldKeepAlive = false;
+    if (!this.req.complete) this.context.lingering.discardRest(this.req);
     this.context.sendFailure(this.req, this.#res, failure, cause);
   }
 
-  /** Reads the rest of the upload: a client that is cut while it sends never sees its response. */
-  #linger(): void {
-    this.req.resume();
-    const timer = setTimeout(() => this.req.socket.destroy(), LINGER_MS);
-    this.req.once('close', () => clearTimeout(timer));
+  /**
+   * Whether the client connection closes after a response that begins now. A client that waits for
+   * `100 Continue` may send its body or another request after it (RFC 9110 section 10.1.1).
+   */
+  get closesAfterResponse(): boolean {
+    const { expectsContinue } = this.request.head;
+    const isUndecided = !this.req.complete && expectsContinue && !this.writer.hasContinued;
+    return this.context.isDraining || isUndecided;
   }
 
   #onClientClosed(): void {
@@ -204,7 +204,7 @@ class UpstreamAttempt implements ResponseListener {
   }
 
   onHead(head: ResponseHead): void {
-    const { writer, request, context } = this.#owner;
+    const { writer, request } = this.#owner;
     if (head.status === 100) {
       if (request.head.expectsContinue) writer.sendContinue();
       return;
@@ -216,7 +216,7 @@ class UpstreamAttempt implements ResponseListener {
       return;
     }
     clearTimeout(this.#continueTimer);
-    writer.begin(head, rewriteContext, context.isDraining);
+    writer.begin(head, rewriteContext, this.#owner.closesAfterResponse);
   }
 
   onBody(data: Buffer, isLast: boolean): void {

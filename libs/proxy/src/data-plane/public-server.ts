@@ -1,10 +1,11 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { takeConnection } from '@ephemera/http';
 import { type ClientConnection, isResponding, knownConnection } from './client-connection.ts';
 import { type ConnectionLimits, limitConnections } from './connection-limits.ts';
 import type { DataPlane } from './data-plane.ts';
-import { cutUnreadBody, type Refusal, refuseSocket, REFUSALS } from './early-response.ts';
+import { type Refusal, refuseSocket, REFUSALS } from './early-response.ts';
 import {
   CLIENT_KEEP_ALIVE_MS,
   HEADERS_CHECK_INTERVAL_MS,
@@ -51,20 +52,24 @@ export function createPublicServer(
   server.maxHeadersCount = 0;
   limitConnections(server, options.connections ?? {});
 
+  const { lingering } = dataPlane;
+  lingering.attach(server);
+
+  const launchAndDiscard: Handler = (req, res) => {
+    res.once('finish', () => lingering.discardRest(req));
+    return launch(req, res);
+  };
   const handle: Handler = (req, res) => {
     // For `TE` alone, node:http would send a chunked response to HTTP/1.0, which does not support
     // it (RFC 9112 section 6.1).
     if (req.httpVersion === '1.0') res.useChunkedEncodingByDefault = false;
-    if (dataPlane.request(req, res)) return;
-    cutUnreadBody(req, res);
-    launch(req, res);
+    if (!dataPlane.request(req, res)) launchAndDiscard(req, res);
   };
   server.on('request', handle);
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
     if (dataPlane.request(req, res)) return;
     res.writeContinue();
-    cutUnreadBody(req, res);
-    launch(req, res);
+    launchAndDiscard(req, res);
   });
   // The request checks refuse any other expectation.
   server.on('checkExpectation', handle);
@@ -77,11 +82,14 @@ export function createPublicServer(
     dataPlane.refusals.add(REFUSALS.method, { address, method: 'CONNECT' });
     const connection = knownConnection(socket);
     // The client would take a refusal for the response that is still being sent.
-    if (connection !== undefined && isResponding(connection)) socket.destroy();
-    else if (connection?.isRefused === true) socket.destroySoon();
+    if (connection !== undefined && isResponding(connection)) {
+      // A refusal that is being sent closes the connection itself.
+      if (!connection.isRefused) socket.destroy();
+    } else if (connection?.isRefused === true) socket.destroySoon();
     else refuseSocket(socket, REFUSALS.method);
   });
   server.on('clientError', (error: ParserError, socket: Socket) => {
+    if (lingering.has(socket)) return;
     const connection = knownConnection(socket);
     const refusal = refusalOf(error);
     // Errors of the socket, and a client that disconnects, refuse nothing.
@@ -107,15 +115,21 @@ function isServing(connection: ClientConnection): boolean {
 /** Closes a connection on which the parser found an error while a request is being served. */
 function closeAfterResponse(socket: Socket, connection: ClientConnection, refusal: Refusal): void {
   const { lastResponse } = connection;
+  // A refusal closes the connection itself.
+  if (connection.isRefused) return;
   // The error is in the body of that request. The refusal is its response, unless another response
   // has started or must be sent first.
   if (lastResponse?.req.complete === false) {
-    if (lastResponse.headersSent || lastResponse.socket === null) socket.destroy();
-    else refuseSocket(socket, refusal);
+    if (lastResponse.writableFinished) socket.destroySoon();
+    else if (lastResponse.writableEnded) lastResponse.once('finish', () => socket.destroySoon());
+    else if (lastResponse.headersSent || lastResponse.socket === null) socket.destroy();
+    else {
+      takeConnection(lastResponse, socket);
+      refuseSocket(socket, refusal);
+    }
     return;
   }
   // The error is after that request. Its response is completed, and the connection then closes.
-  if (connection.isRefused) return;
   connection.isRefused = true;
   lastResponse?.once('finish', () => socket.destroySoon());
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Failure, ApiError, type ReadyRoute, type Route } from '@ephemera/domain';
+import type { LingeringConnections } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { CachedRoute, RouteCache } from '@ephemera/store';
 import type { Activity } from './activity.ts';
@@ -35,6 +36,7 @@ export interface DataPlaneContext {
   readonly prefix: string;
   readonly pools: UpstreamPools;
   readonly uploads: UploadScheduler;
+  readonly lingering: LingeringConnections;
   /** How long a request waits for an instance that is starting. */
   readonly startWait: number;
   /** How long an instance may send nothing before its response head is complete. */
@@ -247,6 +249,7 @@ export abstract class RoutedRequest {
     }
     if (route?.state === 'ready' && !route.stripPrefix) return false;
     this.isDone = true;
+    if (!this.req.complete) this.context.lingering.discardRest(this.req);
     res.writeHead(308, {
       location: `${outerPrefix(request)}${address.prefix}/${address.path}`,
       'content-length': 0,

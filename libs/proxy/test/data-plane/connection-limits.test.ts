@@ -6,7 +6,6 @@ import type {
   ConnectionLimits,
   ConnectionRefusal,
 } from '../../src/data-plane/connection-limits.ts';
-import { LINGER_MS } from '../../src/data-plane/limits.ts';
 import { type Fixture, type FixtureOptions, startFixture } from './fixture.ts';
 import { handshake, SWITCH } from './handshake.ts';
 import { open, type Raw, send, statusOf } from './raw.ts';
@@ -152,7 +151,8 @@ test.each([
   ['a page of the product', () => '/nothing'],
   ['a redirect', (id: string) => `/demo/${id}`],
 ])('a connection whose body stays unread behind %s is closed', async (_, pathOf) => {
-  const fixture = await limited({});
+  const linger = { silence: 600, total: 1_800 };
+  const fixture = await limited({}, { linger });
   const path = pathOf(await fixture.ready(1));
   const head = `GET ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n`;
   // The second client shows that the connection is kept if the body arrives.
@@ -163,9 +163,9 @@ test.each([
     await raw.until(/^HTTP\/1\.1 [34]0[48] [^]*\r\n\r\n/);
   }
   slow.send('0123456789');
-  const drip = setInterval(() => dripping.send('0'), LINGER_MS / 3);
+  const drip = setInterval(() => dripping.send('0'), linger.silence / 3);
   cleanups.push(() => clearInterval(drip));
-  await waitFor('both to be closed', () => silent.closed && dripping.closed, 2 * LINGER_MS);
+  await waitFor('both to be closed', () => silent.closed && dripping.closed);
   expect(slow.closed).toBe(false);
   slow.send(GET);
   await slow.until(/^HTTP[^]*HTTP\/1\.1 404/);

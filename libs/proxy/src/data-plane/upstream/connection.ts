@@ -156,6 +156,8 @@ export class Connection implements ResponseSink {
   readonly #parser: ResponseParser;
   #listener: ResponseListener | undefined;
   #isOpen = true;
+  /** Why the request cannot be sent on: the instance has closed or reset the connection. */
+  #writeError: NodeJS.ErrnoException | undefined;
   #hasResponse = false;
   #isHeadComplete = false;
   #isReusable = false;
@@ -173,6 +175,7 @@ export class Connection implements ResponseSink {
       this.#onChunk(data);
       return true;
     };
+    readBehindWriteErrors(socket, (error) => this.#onWriteError(error));
     socket.on('drain', () => this.#listener?.onDrain());
     socket.on('end', () => this.#onEnd());
     socket.on('error', (error) => this.destroy('broken', 'connection_error', error));
@@ -295,11 +298,22 @@ export class Connection implements ResponseSink {
     }
   }
 
+  /** A response may have arrived before the reset: what can be read decides. */
+  #onWriteError(error: NodeJS.ErrnoException): void {
+    this.#isOpen = false;
+    this.#writeError = error;
+  }
+
   #onEnd(): void {
     this.#isOpen = false;
     const listener = this.#listener;
+    const error = this.#writeError;
+    // After a reset the end is not the instance's own. For a write after the instance has ended its
+    // side, the error is EPIPE.
+    const isOrderly = error === undefined || error.code === 'EPIPE';
     try {
-      if (this.#parser.isBusy && this.#parser.end()) this.#close();
+      if (isOrderly && this.#parser.isBusy && this.#parser.end()) this.#close();
+      else if (error) this.destroy('broken', 'connection_error', error);
       else this.destroy('broken', this.#reasonOfClose());
     } catch (error) {
       this.#onThrown(error, listener);
@@ -342,4 +356,32 @@ export class Connection implements ResponseSink {
     this.#isOpen = false;
     this.#socket.destroy();
   }
+}
+
+/**
+ * Reports a failed write to `onError`, and not as an error of the socket, which would destroy it
+ * together with the bytes that have arrived: an instance that responds before it has read the
+ * request, and closes, resets the connection. The kernel ends the read side behind those bytes.
+ */
+function readBehindWriteErrors(
+  socket: Socket,
+  onError: (error: NodeJS.ErrnoException) => void,
+): void {
+  type Done = (error?: Error | null) => void;
+  const orReport =
+    (done: Done): Done =>
+    (error) => {
+      if (error && isDisconnect(error)) onError(error);
+      else done(error);
+    };
+  const write = socket._write.bind(socket);
+  const writev = socket._writev?.bind(socket);
+  socket._write = (chunk, encoding, done) => {
+    write(chunk, encoding, orReport(done));
+  };
+  socket._writev = (chunks, done) => writev?.(chunks, orReport(done));
+}
+
+function isDisconnect({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'ECONNRESET' || code === 'EPIPE';
 }
