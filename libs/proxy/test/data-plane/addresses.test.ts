@@ -1,5 +1,6 @@
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { makeAccessToken } from '../../src/access/access-token.ts';
 import { open, send, statusOf } from './raw.ts';
 import { type Fixture, newGeneration, newId, readyRoute, startFixture } from './fixture.ts';
 import { handshake, SWITCH } from './handshake.ts';
@@ -154,6 +155,15 @@ describe('an outer prefix', () => {
     const answer = await send(byPath.port, get(`/demo/${id}?a`, outer));
     expect(statusOf(answer)).toBe(308);
     expect(fieldIn(answer, 'location')).toBe(`/outer/demo/${id}/?a`);
+  });
+
+  test('is in the redirect and the cookies of an access link', async () => {
+    const { token, hash } = makeAccessToken();
+    const id = await below.ready((await start(OK)).port, { access: hash });
+    const link = await send(below.port, get(`/demo/${id}/a?ephemera-token=${token}`));
+    expect(statusOf(link)).toBe(303);
+    expect(fieldIn(link, 'location')).toBe(`/outer/demo/${id}/a`);
+    expect(link).toContain(`ephemera-token=${token}; Path=/outer/demo/${id};`);
   });
 
   test('that names another host, or comes from a stranger, is ignored', async () => {
