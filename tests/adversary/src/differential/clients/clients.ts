@@ -1,12 +1,9 @@
 /** Real clients, each run as a process against Ephemera, nginx and haproxy. */
-import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { installed, startChild } from '@ephemera/test-support';
-import { WebSocketServer } from 'ws';
+import { startEchoUpstream } from './echo-upstream.ts';
 import { PEERS, type Peers, startPeers } from '../peers.ts';
 
 /** What a client reported for one request. */
@@ -184,42 +181,4 @@ function targetsOf(peers: Peers, hasHostForm: boolean): Target[] {
       },
     ),
   );
-}
-
-/** An instance as an application would be. The proxies differ in whether they strip the prefix. */
-async function startEchoUpstream(): Promise<{ port: number; stop(): void }> {
-  const server = createServer((req, res) => {
-    if (req.url?.endsWith('/page')) {
-      res.setHeader('content-type', 'text/html').end('<!doctype html><title>page</title><body>');
-    } else if (req.url?.endsWith('/events')) {
-      res.setHeader('content-type', 'text/event-stream');
-      for (let event = 0; event < 3; event++) res.write(`data: ${event}\n\n`);
-      const timer = setInterval(() => res.write(': still here\n\n'), 500);
-      res.on('close', () => clearInterval(timer));
-    } else {
-      const hash = createHash('sha256');
-      let bytes = 0;
-      req.on('data', (data: Buffer) => {
-        bytes += data.length;
-        hash.update(data);
-      });
-      req.on('end', () => {
-        res.setHeader('content-type', 'application/json');
-        res.end(JSON.stringify({ method: req.method, bytes, sha: hash.digest('hex') }));
-      });
-    }
-  });
-  const sockets = new WebSocketServer({ server, perMessageDeflate: true });
-  sockets.on('connection', (socket) => {
-    socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.1.1', resolve));
-  return {
-    port: (server.address() as AddressInfo).port,
-    stop() {
-      for (const socket of sockets.clients) socket.terminate();
-      server.close();
-      server.closeAllConnections();
-    },
-  };
 }
