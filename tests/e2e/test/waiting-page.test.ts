@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
@@ -6,6 +7,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { CHROMIUM, waitFor } from '@ephemera/test-support';
 import axe from 'axe-core';
 import type { AxeResults } from 'axe-core';
@@ -14,7 +16,11 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type Deployment, deploy } from './deployment.ts';
 
-// A visitor opens an instance that is not ready yet, sees its progress, and is forwarded to it.
+// A visitor opens an instance that is not ready yet, sees its progress, and is forwarded to it. The
+// test ends the wait of an application, so that it takes as long as the checks before it.
+
+const run = promisify(execFile);
+const WAIT = 'until [ -e /tmp/continue ]; do sleep 0.1; done';
 
 const templates = (registry: number) => `
 default: slow
@@ -22,16 +28,17 @@ templates:
   slow:
     image: ephemera/demo
     port: 8080
-    ready: { http: /id, within: 30s }
+    ready: { http: /id, within: 60s }
     stopGrace: 0s
     limits: { memory: 64m }
     tmpfs: { /tmp: 8m }
-    command: ['/bin/sh', '-c', 'sleep 5; exec /bin/serve']
+    command: ['/bin/sh', '-c', '${WAIT}; exec /bin/serve']
   exits:
     image: ephemera/demo
     port: 8080
     stopGrace: 0s
-    command: ['/bin/sh', '-c', 'sleep 5; echo "<b>the disk</b> is missing"; exit 7']
+    tmpfs: { /tmp: 8m }
+    command: ['/bin/sh', '-c', '${WAIT}; echo "<b>the disk</b> is missing"; exit 7']
   never-ready:
     image: ephemera/demo
     port: 8080
@@ -106,6 +113,19 @@ async function newInstance(template: string): Promise<string> {
   return (await fetch(`${base}/demo/new?redirect=0&template=${template}`)).text();
 }
 
+/** Ends the wait of an instance's application. */
+async function endWait(id: string, namespace = site.namespace): Promise<void> {
+  const labels = [`ephemera.namespace=${namespace}`, `ephemera.instance=${id}`];
+  const filters = labels.flatMap((label) => ['--filter', `label=${label}`]);
+  const container = await waitFor('the container', async () => {
+    const { stdout } = await run('docker', ['ps', '-q', ...filters]);
+    return stdout.trim() || undefined;
+  });
+  await run('docker', ['exec', container, 'touch', '/tmp/continue']);
+}
+
+const idOf = (page: Page) => page.url().split('/')[4] ?? '';
+
 /** Sends the headers of a browser navigation, which `fetch` does not allow. */
 async function navigate(
   url: string,
@@ -135,9 +155,10 @@ test('the page shows the steps accessibly and forwards to the instance', async (
   // The next request must be for the page of the instance.
   const asked: string[] = [];
   page.on('request', (request) => asked.push(request.resourceType()));
+  const id = idOf(page);
+  await endWait(id);
   await page.locator('html:not([data-step])').waitFor();
   expect(asked[0]).toBe('document');
-  const id = page.url().split('/')[4] ?? '';
   await page.getByText(id).first().waitFor();
   await page.context().close();
 });
@@ -147,8 +168,9 @@ test('the page forwards without JavaScript', async () => {
   await page.goto(`${base}/demo/new?template=slow`);
   expect(await page.getByRole('heading').innerText()).toBe('Starting slow');
   await page.locator('html[data-step=probing]').waitFor();
+  const id = idOf(page);
+  await endWait(id);
   await page.locator('html:not([data-step])').waitFor();
-  const id = page.url().split('/')[4] ?? '';
   expect(await page.content()).toContain(id);
   await page.context().close();
 });
@@ -177,7 +199,8 @@ test('requests of scripts, fetch, images and API clients are held until the inst
   // the same origin sends them.
   const other = await page.context().newPage();
   await other.goto(`${base}/`);
-  const held = await Promise.all([
+  let hasAnswer = false;
+  const held = [
     other.request.get(`${base}/demo/${id}/id`).then((answer) => answer.text()),
     fetch(`${base}/demo/${id}/id`).then((answer) => answer.text()),
     fetch(`${base}/demo/${id}/id`, {
@@ -189,8 +212,11 @@ test('requests of scripts, fetch, images and API clients are held until the inst
     fetch(`${base}/demo/${id}/id`, {
       headers: { accept: 'text/html', 'x-requested-with': 'XMLHttpRequest' },
     }).then((answer) => answer.text()),
-  ]);
-  expect(held).toEqual([id, id, id, id, id]);
+  ].map((answer) => answer.finally(() => (hasAnswer = true)));
+  await page.locator('html[data-step=probing]').waitFor();
+  expect(hasAnswer).toBe(false);
+  await endWait(id);
+  expect(await Promise.all(held)).toEqual([id, id, id, id, id]);
   await page.context().close();
 });
 
@@ -204,7 +230,9 @@ test('a WebSocket handshake is held, whatever its Accept header is', async () =>
     'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
   };
   // The demo does not support WebSocket. Its own response shows that the handshake was held.
-  const { res, html } = await navigate(`${base}/demo/${id}/id`, headers);
+  const held = navigate(`${base}/demo/${id}/id`, headers);
+  await endWait(id);
+  const { res, html } = await held;
   expect([res.statusCode, html]).toEqual([200, id]);
 });
 
@@ -213,7 +241,7 @@ test('an image pull extends the start deadline and is shown on the page', async 
   await page.goto(`${base}/demo/new?template=far`);
   const status = page.getByRole('status');
   await status.getByText(/^Pulling the image 127\.0\.0\.1:\d+\/far\.$/).waitFor();
-  const id = page.url().split('/')[4] ?? '';
+  const id = idOf(page);
   const reported = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;
   expect(reported).toMatchObject({
     status: { state: 'starting', message: await status.innerText() },
@@ -229,6 +257,7 @@ test('a failed start shows its reason and its last log lines, and offers a retry
   const page = await openPage();
   await page.goto(`${base}/demo/new?template=exits`);
   await page.getByRole('status').getByText('Waiting for the application to respond.').waitFor();
+  await endWait(idOf(page));
   await page.getByRole('heading', { name: 'Start failed' }).waitFor();
   expect(await page.locator('main').innerText()).toContain('exited with code 7');
   expect(await page.locator('pre').innerText()).toBe('<b>the disk</b> is missing');
@@ -267,7 +296,7 @@ test('the page of an ended instance offers another instance of its template', as
   expect(await findings(page)).toEqual([]);
   await page.getByRole('button', { name: 'Start another' }).click();
   await page.waitForURL((url) => !url.pathname.includes(id));
-  const next = page.url().split('/')[4] ?? '';
+  const next = idOf(page);
   await page.getByText(next).first().waitFor();
   const shown = (await (await site.api('GET', `/v1/instances/${next}`)).json()) as object;
   expect(shown).toMatchObject({ id: next, template: 'single' });
@@ -300,7 +329,9 @@ test('the event stream answers 404 for an unknown id, and ends for a ready insta
   const stream = await events(id);
   expect(stream.headers.get('content-type')).toContain('text/event-stream');
   expect(stream.headers.get('cache-control')).toBe('no-store');
-  const reported = await stream.text();
+  const read = stream.text();
+  await endWait(id);
+  const reported = await read;
   expect(reported).toMatch(/event: step\ndata: .*"step":"probing"/);
   expect(reported.endsWith('event: over\ndata: {}\n\n')).toBe(true);
   expect(await (await events(id)).text()).toBe('event: over\ndata: {}\n\n');
@@ -319,6 +350,7 @@ test('a custom theme is filled in and forwards to the instance', async () => {
     await page.goto(`${own.publicUrls[0] ?? ''}/demo/new`);
     expect(await page.getByRole('heading').innerText()).toBe('Own page of slow');
     await page.getByText('Waiting for the application to respond.').waitFor();
+    await endWait(idOf(page), own.namespace);
     await page.getByRole('heading', { name: 'Own page of slow' }).waitFor({ state: 'detached' });
     await page.context().close();
   } finally {
