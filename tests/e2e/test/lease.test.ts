@@ -104,6 +104,9 @@ describe('renewal', () => {
     expect((await read(made.id)).expiresAt).toBe(before.expiresAt);
   });
 
+  /** The instance whose renewals are refused. */
+  let refusing: Promise<Resource> | undefined;
+
   test.each([
     ['a timeout of zero', { timeout: 0 }],
     ['no deadline', {}],
@@ -112,7 +115,7 @@ describe('renewal', () => {
     ['an invalid time', { expiresAt: 'soon' }],
     ['an unknown field', { timeout: 5, force: true }],
   ])('%s: 400', async (_, body) => {
-    const { id } = await start({});
+    const { id } = await (refusing ??= start({ timeout: 60 }));
     expect((await site.api('POST', `/v1/instances/${id}/renew`, body)).status).toBe(400);
   });
 
@@ -127,7 +130,8 @@ describe('renewal', () => {
   });
 });
 
-describe('idleness', () => {
+// The tests only wait, each for its own instances.
+describe.concurrent('idleness', () => {
   const ended = (id: string) =>
     waitFor('the end of the instance', async () => {
       const now = await read(id);
@@ -150,8 +154,10 @@ describe('idleness', () => {
   });
 
   test('requests with a status below 300 count as activity, others do not', async () => {
-    const used = await start({ template: 'requests' });
-    const unused = await start({ template: 'requests' });
+    const [used, unused] = await Promise.all([
+      start({ template: 'requests' }),
+      start({ template: 'requests' }),
+    ]);
     const base = site.publicUrls[0];
     const end = Date.now() + 9000;
     while (Date.now() < end) {
