@@ -24,7 +24,7 @@ test('values of an untrusted peer are replaced', () => {
     'x-real-ip: 2001:db8::1',
     'x-forwarded-proto: http',
     'x-forwarded-host: a.example:81',
-      'x-forwarded-port: 81',
+    'x-forwarded-port: 81',
     '',
   ]);
 });
@@ -37,9 +37,9 @@ test('values of a trusted peer are kept and extended', () => {
     host: 'demos.example',
     port: undefined,
     prefix: '/outer/',
-      others: 'X-Forwarded-Uri: /x\r\n',
-      identity: 'X-Forwarded-User: u\r\n',
-      realIp: undefined,
+    others: 'X-Forwarded-Uri: /x\r\n',
+    identity: 'X-Forwarded-User: u\r\n',
+    realIp: undefined,
   };
   expect(
     forwardedLines(connection('10.0.0.1'), 'inner', '/outer/demo/id', forwarded).split('\r\n'),

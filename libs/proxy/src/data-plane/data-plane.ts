@@ -12,12 +12,7 @@ import {
 import { inPipelineOrder } from '../in-flight-requests.ts';
 import { type Address, readAddress } from './address.ts';
 import { connectionOf, isResponding } from './client-connection.ts';
-import {
-  type Refusal,
-  refuse,
-  refuseSocket,
-  responseForSocket,
-} from './early-response.ts';
+import { type Refusal, refuse, refuseSocket, responseForSocket } from './early-response.ts';
 import {
   CLIENT_TIMEOUT_MS,
   CONNECT_TIMEOUT_MS,
