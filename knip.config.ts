@@ -47,7 +47,12 @@ const config: KnipConfig = {
     },
     'tests/*': { project, vitest },
     'tests/adversary': {
-      entry: ['src/main.ts', 'src/processes/*.ts', 'src/slow/echo-instance.ts'],
+      entry: [
+        'src/main.ts',
+        'src/processes/*.ts',
+        'src/slow/echo-instance.ts',
+        'src/differential/clients/{browser,node-clients}.ts',
+      ],
       project,
       vitest,
     },

@@ -4,7 +4,7 @@ import type { Logger } from '@ephemera/process';
 import type { InstanceStore, RouteCache } from '@ephemera/store';
 import { checkAccess } from './access/check-access.ts';
 import { knownConnection } from './data-plane/client-connection.ts';
-import { quote } from './data-plane/upstream/explain-failure.ts';
+import { quote } from './data-plane/upstream/response-parser.ts';
 import type { WarningReport } from './warning-report.ts';
 
 // In path form all instances share one origin, below `/{prefix}/{id}/`. An application that does not

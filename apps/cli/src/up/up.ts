@@ -202,10 +202,7 @@ export interface UpOptions {
 }
 
 /** The message after a successful start. */
-export function welcome(
-  config: Config,
-  made: { token: string; logs: string; tookMs: number },
-): string {
+function welcome(config: Config, made: { token: string; logs: string; tookMs: number }): string {
   const open = `${config.publicUrl}/${config.prefix}/new`;
   return `
   Ephemera is up (${(made.tookMs / 1000).toFixed(1)} s).

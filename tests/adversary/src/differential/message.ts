@@ -23,7 +23,7 @@ export type UpstreamStep = string | number | typeof END | typeof RESET;
 export type Form = 'path' | 'host' | 'trusted';
 
 /** A request as an upstream received it. */
-export interface Arrival {
+export interface RecordedRequest {
   /** The request line and the header lines. */
   readonly head: string;
   /** Which request of its connection this is, from 1. */
@@ -43,7 +43,7 @@ export interface Message {
   /** The body at the instance, without its framing. */
   readonly body?: string;
   /** The response of the instance. Default: a complete one that names the case. */
-  readonly reply?: (arrival: Arrival, to: To) => readonly UpstreamStep[];
+  readonly reply?: (request: RecordedRequest, to: To) => readonly UpstreamStep[];
   /** Whether the instance responds before it has read the body. */
   readonly isEarly?: boolean;
   /** The method of the first request where it decides how the response ends. Default: GET. */

@@ -6,7 +6,7 @@ import type { Form, Message, To } from './message.ts';
 export type PeerName = 'ephemera' | 'nginx' | 'haproxy';
 export const PEERS: readonly PeerName[] = ['ephemera', 'nginx', 'haproxy'];
 /** The domain of the host form. */
-export const DOMAIN = 'apps.test';
+const DOMAIN = 'apps.test';
 /** How long an instance may take to begin its response, s. */
 const RESPONSE_TIMEOUT = 2;
 
@@ -90,11 +90,11 @@ frontend unused
   bind 127.0.0.1:${port}
 ${ports
   .map(
-    (one, index) => `frontend in${index}
-  bind 127.0.0.1:${one.port}
+    (pair, index) => `frontend in${index}
+  bind 127.0.0.1:${pair.port}
   default_backend out${index}
 backend out${index}
-  server one 127.0.1.1:${one.upstream}
+  server one 127.0.1.1:${pair.upstream}
 `,
   )
   .join('')}`;
@@ -107,8 +107,8 @@ function nginx(port: number, ports: readonly Forwarded[]): string {
   server { listen 127.0.0.1:${port}; }
 ${ports
   .map(
-    (one) => `  server { listen 127.0.0.1:${one.port}; location / {
-    proxy_pass http://127.0.1.1:${one.upstream}; proxy_http_version 1.1;
+    (pair) => `  server { listen 127.0.0.1:${pair.port}; location / {
+    proxy_pass http://127.0.1.1:${pair.upstream}; proxy_http_version 1.1;
     proxy_set_header Host $http_host;
     proxy_set_header Connection $connection_upgrade; proxy_set_header Upgrade $http_upgrade;
     proxy_read_timeout ${RESPONSE_TIMEOUT}s;

@@ -85,7 +85,7 @@ export async function exchangeRaw(options: ExchangeOptions): Promise<Exchanged> 
   const read = () => readResponses(received, options.method, ended === 'end');
   const isAnswered = () => {
     const responses = read();
-    return responses.length >= options.responses && responses.every((one) => one.isComplete);
+    return responses.length >= options.responses && responses.every(({ isComplete }) => isComplete);
   };
   await until(isAnswered, options.quietMs);
   if (options.untilClosed) await until(() => false, options.quietMs);
@@ -95,7 +95,7 @@ export async function exchangeRaw(options: ExchangeOptions): Promise<Exchanged> 
 }
 
 /** Parses the final responses in received bytes. @param ended whether the server has ended them */
-export function readResponses(received: string, method: string, ended: boolean): ReadResponse[] {
+function readResponses(received: string, method: string, ended: boolean): ReadResponse[] {
   const responses: ReadResponse[] = [];
   let rest = received;
   for (;;) {

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Arrival, END, type Message, RESET, type To, type UpstreamStep } from './message.ts';
+import {
+  type RecordedRequest,
+  END,
+  type Message,
+  RESET,
+  type To,
+  type UpstreamStep,
+} from './message.ts';
 
 /** Everything that arrived for one message. */
 export interface Recorded {
@@ -52,9 +59,9 @@ export async function startRecordingUpstream(): Promise<RecordingUpstream> {
       at.isContinued = false;
       at.nth++;
       at.rest = length === undefined ? '' : at.rest.slice(end + 4 + length);
-      const arrival: Arrival = { head, nth: at.nth };
+      const recorded: RecordedRequest = { head, nth: at.nth };
       at.isTunnel = !message.reply && isHandshake(head);
-      await play(socket, message.reply?.(arrival, to) ?? defaultReply(head));
+      await play(socket, message.reply?.(recorded, to) ?? defaultReply(head));
       if (at.isTunnel) socket.write(at.rest, 'latin1');
       at.isBusy = at.isTunnel || message.isEarly === true;
       void serve();

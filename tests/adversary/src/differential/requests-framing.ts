@@ -77,7 +77,7 @@ export const FRAMING_ROWS: readonly Row[] = [
           'a decimal point': ['Content-Length: 3.0'],
           'two numbers': ['Content-Length: 3 3'],
         },
-        (given) => post(given, 'abc'),
+        (fields) => post(fields, 'abc'),
       ),
     },
   },

@@ -46,7 +46,7 @@ const uploading = (how: readonly UpstreamStep[], framing: string): Message => ({
 
 const location = (
   line: string | ((host: string) => string),
-  want: (prefix: string) => RegExp,
+  expected: (prefix: string) => RegExp,
 ): Message => ({
   send: (to) => request(to),
   reply: (_arrival, to) => [
@@ -59,7 +59,7 @@ const location = (
       '302 Found',
     ),
   ],
-  fields: (to) => [want(to.at(''))],
+  fields: (to) => [expected(to.at(''))],
 });
 const found = (name: string, value: string) =>
   new RegExp(`\\r\\n${name}: ${literal(value)}\\r\\n`, 'i');

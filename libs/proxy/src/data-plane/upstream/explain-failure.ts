@@ -17,21 +17,6 @@ export function explainFailure(error: UpstreamError): UpstreamFailure {
   return { reason, detail: `${happened}${found}. ${expected} ${action}` };
 }
 
-/** Longest quoted part of a response, characters. */
-const MAX_EVIDENCE = 80;
-
-/**
- * Quotes bytes of an instance for people: printable ASCII only, since the text may reach a terminal,
- * and of bounded length. @param text latin1
- */
-export function quote(text: string): string {
-  const cut = text.length > MAX_EVIDENCE ? `${text.slice(0, MAX_EVIDENCE)}...` : text;
-  return JSON.stringify(cut).replaceAll(
-    /[\x7f-\uffff]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
-
 function evidenceOf(cause: unknown): string {
   if (!(cause instanceof Error) || !('evidence' in cause)) return '';
   return typeof cause.evidence === 'string' ? cause.evidence : '';

@@ -4,7 +4,6 @@ import {
   MAX_CHUNK_SIZE_DIGITS,
   MAX_RESPONSE_HEAD_BYTES,
 } from '../limits.ts';
-import { quote } from './explain-failure.ts';
 import { InformationalBudget } from './informational-budget.ts';
 
 // The HTTP/1 response parser. It is stricter than RFC 9112 requires of a recipient: a response that
@@ -573,4 +572,19 @@ function hexValue(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const letter = byte | 0x20;
   return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+}
+
+/** Longest quoted part of a response, characters. */
+const MAX_EVIDENCE = 80;
+
+/**
+ * Quotes bytes of an instance for people: printable ASCII only, since the text may reach a terminal,
+ * and of bounded length. @param text latin1
+ */
+export function quote(text: string): string {
+  const cut = text.length > MAX_EVIDENCE ? `${text.slice(0, MAX_EVIDENCE)}...` : text;
+  return JSON.stringify(cut).replaceAll(
+    /[\x7f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
