@@ -14,7 +14,7 @@ import { MAX_LENGTH_DIGITS } from './limits.ts';
 /** A request head that has passed every check. */
 export interface RequestHead {
   readonly kind: 'head';
-  /** The value of the one Host field, as sent but without an empty port. */
+  /** The value of the one Host field, as sent but without an empty port; empty if HTTP/1.0 has none. */
   readonly host: string;
   /** The end-to-end header lines, as sent, without Host. */
   readonly lines: string;
@@ -38,6 +38,7 @@ export function hasBody(head: RequestHead): boolean {
 
 /** A head while it is read: the fields that the checks need, and that do not leave this file. */
 interface DraftHead extends Writable<RequestHead> {
+  hasHost: boolean;
   /** Values of Transfer-Encoding, joined. */
   coding: string | undefined;
   /** Values of Expect, joined. */
@@ -70,13 +71,14 @@ export function readRequestHead(
     isServiceWorker: false,
     hasReference: false,
     forwarded: isTrusted ? NOTHING_FORWARDED : undefined,
+    hasHost: false,
     coding: undefined,
     expect: undefined,
   };
   return (
     checkRequestLine(req, maxFields) ??
     readFields(req.rawHeaders, head) ??
-    checkHost(head) ??
+    checkHost(head, isHttp10) ??
     checkFraming(head, isHttp10) ??
     checkExpectation(head, isHttp10) ??
     head
@@ -211,6 +213,7 @@ function readFields(rawHeaders: readonly string[], head: DraftHead): Refusal | u
     }
   }
   if (forwarded) head.forwarded = forwarded;
+  head.hasHost = host !== undefined;
   head.host = host?.replace(/:$/, '') ?? '';
   head.lines = nominated === undefined ? lines : dropNominated(lines, nominated);
   return undefined;
@@ -229,7 +232,9 @@ function nominate(value: string, before: Set<string> | undefined): Set<string> |
   return names;
 }
 
-function checkHost({ host }: DraftHead): Refusal | undefined {
+/** HTTP/1.0 requires no Host (RFC 9112 section 3.2). An invalid one is an error there too. */
+function checkHost({ host, hasHost }: DraftHead, isHttp10: boolean): Refusal | undefined {
+  if (!hasHost && isHttp10) return undefined;
   return isAuthority(host) ? undefined : REFUSALS.host;
 }
 

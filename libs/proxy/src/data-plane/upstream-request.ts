@@ -52,14 +52,14 @@ export function upstreamTarget(request: InboundRequest, route: ReadyRoute): stri
 export function upstreamLines(request: InboundRequest, route: ReadyRoute, port: number): string {
   const { head, connection } = request;
   const isMasked = route.hostHeader === 'mask';
-  const host = isMasked ? upstreamAuthority(route, port) : head.host;
+  const host = isMasked || head.host === '' ? upstreamAuthority(route, port) : head.host;
   const lines =
     isMasked || head.hasReference ? translateLines(head.lines, request, route, port) : head.lines;
   return (
     `host: ${host}\r\n${lines}` +
     forwardedLines(
       connection,
-      head.host,
+      head.host || host,
       strippedPrefix(request, route),
       head.forwarded,
       route.forwardIdentity,

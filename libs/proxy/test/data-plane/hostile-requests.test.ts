@@ -265,8 +265,18 @@ describe('Host', () => {
     await expectRefused(request(lines), 400);
   });
 
-  test('missing in HTTP/1.0', async () => {
-    await expectRefused(request('', '1.0'), 400);
+  test.each([
+    ['empty', 'Host:\r\n'],
+    ['twice', 'Host: a\r\nHost: a\r\n'],
+    ['a list', 'Host: p, evil\r\n'],
+  ])('%s in HTTP/1.0', async (_name, lines) => {
+    await expectRefused(request(lines, '1.0'), 400);
+  });
+
+  test('missing in HTTP/1.0, which does not require it', async () => {
+    const answer = await send(fixture.port, request('', '1.0'));
+    expect(statusOf(answer)).toBe(200);
+    expect(upstream.received).toMatch(/\r\nhost: 127\.0\.0\.1:\d+\r\n/);
   });
 
   // RFC 9112 section 3.2 requires a valid Host in every form of HTTP/1.1.

@@ -83,13 +83,13 @@ describe('a response of the proxy to an upload is delivered', () => {
     [
       '431',
       'a large head',
-      `PUT ${unknown} HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(20_000)}\r\n${length}\r\n`,
+      `PUT ${unknown} HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(40_000)}\r\n${length}\r\n`,
     ],
     ['405', 'CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
     [
       '400',
       'an upgrade with a body',
-      `PUT ${unknown} HTTP/1.1\r\nHost: a\r\n${upgrade}${length}\r\n`,
+      `GET ${unknown} HTTP/1.1\r\nHost: a\r\n${upgrade}${length}\r\n`,
     ],
   ])(
     '%s, %s',
