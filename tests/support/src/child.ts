@@ -10,7 +10,7 @@ export interface Child {
   signal(name: NodeJS.Signals): void;
   /** The exit code or the signal that ended it; undefined while it runs. */
   ended(): number | string | undefined;
-  /** Waits until it has exited. */
+  /** Waits until it has exited and its output has been read. */
   exit(): Promise<number | string>;
   /**
    * Stops it with SIGTERM and waits; also continues a stopped process. After `timeoutMs` it sends
@@ -18,6 +18,9 @@ export interface Child {
    */
   stop(timeoutMs?: number): Promise<void>;
 }
+
+/** The output stays open longer than the process if a descendant has inherited it. */
+const OUTPUT_TIMEOUT_MS = 1_000;
 
 export function startChild(
   program: string,
@@ -33,6 +36,7 @@ export function startChild(
     stream?.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
   }
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const outputRead = new Promise<void>((resolve) => child.once('close', () => resolve()));
   child.once('error', (error) => chunks.push(String(error)));
   // The children end with the run, however it ends.
   const killChild = () => void child.kill('SIGKILL');
@@ -46,6 +50,7 @@ export function startChild(
     ended,
     async exit() {
       await exited;
+      await Promise.race([outputRead, sleep(OUTPUT_TIMEOUT_MS, undefined, { ref: false })]);
       return ended() ?? 'nothing';
     },
     async stop(timeoutMs = 40_000) {

@@ -119,7 +119,7 @@ export async function startClientTestbed(): Promise<ClientTestbed> {
           .filter((line) => line.startsWith(`${base} `))
           .map((line) => {
             const [, name = '', outcome = ''] =
-              /^([^:]*): (.*)$/.exec(line.slice(base.length + 1)) ?? [];
+              /^([^:]*): ([^]*)$/.exec(line.slice(base.length + 1)) ?? [];
             return { target, name, outcome };
           }),
       );
