@@ -1,10 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   type Child,
   freePort,
   installed,
+  installPackage,
   reaches,
   startChild,
   waitFor,
@@ -24,13 +26,30 @@ export async function startHaproxy(config: Config): Promise<Contender> {
   return await start(await installed('haproxy'), ['-db', '-f'], config);
 }
 
-/** Starts Debian's nginx, with `events` and `http` blocks. It writes only below its folder. */
-export async function startNginx(events: string, http: Config): Promise<Contender> {
+/** Returns the path of a dynamic module of nginx. Installs its Debian package if it is missing. */
+export async function installedModule(file: string, debianPackage: string): Promise<string> {
+  const path = `/usr/lib/nginx/modules/${file}`;
+  if (!existsSync(path)) await installPackage(debianPackage);
+  return path;
+}
+
+/**
+ * Starts Debian's nginx, with `events` and `http` blocks. It writes only below its folder.
+ * @param module path of a dynamic module
+ */
+export async function startNginx(
+  events: string,
+  http: Config,
+  module?: string,
+): Promise<Contender> {
   const program = await installed('nginx', 'nginx-light');
   return await start(
     program,
     ['-g', 'daemon off; error_log stderr crit;', '-c'],
-    (port, folder) => `pid ${folder}/nginx.pid;
+    (
+      port,
+      folder,
+    ) => `${module === undefined ? '' : `load_module ${module};\n`}pid ${folder}/nginx.pid;
 worker_rlimit_nofile 10000;
 events { ${events} }
 http {

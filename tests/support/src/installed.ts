@@ -11,12 +11,17 @@ const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '
 export async function installed(program: string, debianPackage = program): Promise<string> {
   const there = find(program);
   if (there !== undefined) return there;
-  const apt = ['-qq', '-o', 'DPkg::Lock::Timeout=300'];
-  await run('apt-get', [...apt, 'update']);
-  await run('apt-get', [...apt, 'install', '-y', '--no-install-recommends', debianPackage]);
+  await installPackage(debianPackage);
   const now = find(program);
   if (now === undefined) throw new Error(`${debianPackage} does not contain ${program}`);
   return now;
+}
+
+/** Installs a Debian package. @throws if apt-get fails */
+export async function installPackage(debianPackage: string): Promise<void> {
+  const apt = ['-qq', '-o', 'DPkg::Lock::Timeout=300'];
+  await run('apt-get', [...apt, 'update']);
+  await run('apt-get', [...apt, 'install', '-y', '--no-install-recommends', debianPackage]);
 }
 
 function find(program: string): string | undefined {
