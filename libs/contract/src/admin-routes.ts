@@ -1,7 +1,12 @@
 import { isId } from '@ephemera/domain';
 import { createRequestSchema } from './create-request.ts';
 import { eventSchema, eventsQuerySchema } from './event-resource.ts';
-import { healthSchema, partReadinessSchema, readinessSchema } from './health-resource.ts';
+import {
+  certificateSchema,
+  healthSchema,
+  partReadinessSchema,
+  readinessSchema,
+} from './health-resource.ts';
 import {
   createdSchema,
   instanceDetailSchema,
@@ -76,6 +81,20 @@ export const adminRoutes = {
     responses: {
       200: json(partReadinessSchema, 'Ready'),
       503: json(partReadinessSchema, 'Not ready'),
+    },
+  }),
+  askCertificate: defineRoute({
+    method: 'GET',
+    path: '/tls/ask',
+    summary:
+      'Check that a host name belongs to a living instance, before a certificate is obtained',
+    query: z.object({
+      domain: z.string().openapi({ description: 'Host name that a visitor asked for.' }),
+    }),
+    responses: {
+      200: json(certificateSchema, 'A living instance has this host name'),
+      404: problem('No living instance has this host name'),
+      503: problem('Redis is unavailable'),
     },
   }),
   openApi: defineRoute({

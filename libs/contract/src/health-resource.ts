@@ -14,3 +14,7 @@ export const readinessSchema = z
 export const partReadinessSchema = z
   .object({ ready: z.boolean().describe('Whether this part is ready.') })
   .openapi('PartReadiness');
+
+export const certificateSchema = z
+  .object({ domain: z.string().describe('The host name of the request.') })
+  .openapi('Certificate');

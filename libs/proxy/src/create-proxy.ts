@@ -176,6 +176,7 @@ async function startProxy(
     hostRpc: ids.hostRpc,
     logArchive: ids.logArchive,
     warnings: ids.warnings,
+    certificates: { routes: ids.routes, domain, prefix },
     killPorts: ids,
     renewPorts: { ...ids, now },
   }).callback();

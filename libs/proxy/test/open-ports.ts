@@ -37,6 +37,8 @@ import { WarningReport } from '../src/warning-report.ts';
 
 const TOKEN = 'the-admin-of-all-of-this';
 export const BEARER = { authorization: `Bearer ${TOKEN}` };
+/** The domain whose names the admin port checks for certificates. */
+export const DOMAIN = 'demos.example:8443';
 /** The log message of a handler that failed or sent an undeclared response. */
 const BUG = 'request failed';
 
@@ -134,6 +136,7 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     hostRpc,
     logArchive: redisLogArchive(redis, keys, 3_600_000),
     warnings,
+    certificates: { routes, domain: DOMAIN, prefix: 'demo' },
     killPorts: { instances, killRequests: jobs.killRequests },
     renewPorts: { leases, killJobs: jobs.killJobs, now: () => instances.now() },
   });

@@ -26,6 +26,20 @@ export async function startHaproxy(config: Config): Promise<Contender> {
   return await start(await installed('haproxy'), ['-db', '-f'], config);
 }
 
+/**
+ * Starts Debian's Caddy with a Caddyfile whose global options begin in its first line of code. It opens
+ * no port but its own, and writes only below its folder.
+ */
+export async function startCaddy(config: Config): Promise<Contender> {
+  const program = await installed('caddy');
+  return await start(program, ['run', '--adapter', 'caddyfile', '--config'], (port, folder) =>
+    config(port, folder).replace(
+      /^\{$/m,
+      `{\n\tadmin off\n\tauto_https disable_redirects\n\tdefault_bind 127.0.0.1\n\tstorage file_system ${folder}`,
+    ),
+  );
+}
+
 /** Returns the path of a dynamic module of nginx. Installs its Debian package if it is missing. */
 export async function installedModule(file: string, debianPackage: string): Promise<string> {
   const path = `/usr/lib/nginx/modules/${file}`;

@@ -26,6 +26,8 @@ export interface ReplicaOptions {
   readonly redisPort?: number;
   readonly publicPort?: number;
   readonly adminPort?: number;
+  /** Address that both ports bind to. Default: 127.0.0.1. */
+  readonly host?: string;
 }
 
 /**
@@ -91,6 +93,7 @@ export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
     async replica(options = {}) {
       const publicPort = options.publicPort ?? (await freePort());
       const adminPort = options.adminPort ?? (await freePort());
+      const { host = '127.0.0.1' } = options;
       const adminToken = randomBytes(24).toString('base64url');
       const child = startChild(
         process.execPath,
@@ -103,6 +106,8 @@ export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
           EPHEMERA_PUBLIC_PORT: String(publicPort),
           EPHEMERA_ADMIN_PORT: String(adminPort),
           EPHEMERA_LOG_LEVEL: 'info',
+          EPHEMERA_HOST: host,
+          EPHEMERA_ADMIN_HOST: host,
           ...options.env,
         },
       );
@@ -110,7 +115,7 @@ export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
       replicas.push(replica);
       await waitFor('a replica to be ready', async () => {
         if (child.ended() !== undefined) return true;
-        return (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).ok;
+        return (await fetch(`http://${host}:${adminPort}/readyz`)).ok;
       });
       if (child.ended() !== undefined) throw new Error(`a replica ended:\n${child.log()}`);
       return replica;

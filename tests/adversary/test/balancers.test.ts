@@ -7,11 +7,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { installed, startChild, waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { type Contender, installedModule, startHaproxy, startNginx } from '../src/contender.ts';
+import {
+  type Contender,
+  installedModule,
+  startCaddy,
+  startHaproxy,
+  startNginx,
+} from '../src/contender.ts';
 import { startEchoUpstream } from '../src/differential/clients/echo-upstream.ts';
 import { type Replica, startTestbed, type Testbed } from '../src/testbed.ts';
 
 const NAME = 'demos.example.org';
+/** Replicas have the same ports, as on several machines. */
+const HOSTS = ['127.0.0.1', '127.0.0.2'] as const;
 const folder = mkdtempSync(join(tmpdir(), 'ephemera-balancers-'));
 const key = join(folder, 'key');
 const certificate = join(folder, 'certificate');
@@ -47,7 +55,10 @@ beforeAll(async () => {
   upstream = await startEchoUpstream();
   testbed = await startTestbed();
   id = await testbed.ready({ port: upstream.port });
-  replicas = [await testbed.replica({ env: ENV }), await testbed.replica({ env: ENV })];
+  const first = await testbed.replica({ env: ENV, host: HOSTS[0] });
+  const { publicPort, adminPort } = first;
+  const ports = { publicPort, adminPort };
+  replicas = [first, await testbed.replica({ env: ENV, host: HOSTS[1], ...ports })];
 }, 120_000);
 afterAll(async () => {
   await testbed.stop();
@@ -65,15 +76,15 @@ function configured(file: string, values: Readonly<Record<string, string>>): str
   return text;
 }
 
-const publicPort = (index: number) => `127.0.0.1:${replicas[index]?.publicPort}`;
+const addressOf = (index: 0 | 1) => `${HOSTS[index]}:${replicas[index]?.publicPort}`;
 const BALANCERS: Readonly<Record<string, () => Promise<Contender>>> = {
   async nginx() {
     return await startNginx(
       '',
       (port) =>
         configured('nginx.conf', {
-          '10.0.0.11:8080': publicPort(0),
-          '10.0.0.12:8080': publicPort(1),
+          '10.0.0.11:8080': addressOf(0),
+          '10.0.0.12:8080': addressOf(1),
           'listen 443': `listen 127.0.0.1:${port}`,
           '/etc/ssl/ephemera/wildcard.pem': certificate,
           '/etc/ssl/ephemera/wildcard.key': key,
@@ -87,10 +98,22 @@ const BALANCERS: Readonly<Record<string, () => Promise<Contender>>> = {
   haproxy: async () =>
     await startHaproxy((port) =>
       configured('haproxy.cfg', {
-        '10.0.0.11:8080': `${publicPort(0)} port ${replicas[0]?.adminPort}`,
-        '10.0.0.12:8080': `${publicPort(1)} port ${replicas[1]?.adminPort}`,
+        '10.0.0.11:8080': addressOf(0),
+        '10.0.0.12:8080': addressOf(1),
+        'port 8081': `port ${replicas[0]?.adminPort}`,
         'bind :443': `bind 127.0.0.1:${port}`,
         '/etc/haproxy/wildcard.pem': join(folder, 'both'),
+      }),
+    ),
+  Caddy: async () =>
+    await startCaddy((port) =>
+      configured('Caddyfile', {
+        '10.0.0.11:8080': addressOf(0),
+        '10.0.0.12:8080': addressOf(1),
+        'health_port 8081': `health_port ${replicas[0]?.adminPort}`,
+        'demos.example.org, *.demos.example.org {': `${NAME}:${port}, *.${NAME}:${port} {`,
+        '/etc/ssl/ephemera/wildcard.pem': certificate,
+        '/etc/ssl/ephemera/wildcard.key': key,
       }),
     ),
 };
@@ -220,7 +243,8 @@ describe.each(Object.entries(BALANCERS))('%s', (_name, start) => {
         const { publicPort, adminPort } = replica;
         replica.signal('SIGTERM');
         expect(await replica.exit()).toBe(0);
-        replicas[index] = await testbed.replica({ env: ENV, publicPort, adminPort });
+        const host = HOSTS[index] ?? HOSTS[0];
+        replicas[index] = await testbed.replica({ env: ENV, host, publicPort, adminPort });
         // Longer than the interval of the checks, and than the time for which a replica is avoided.
         await sleep(3_000);
       }

@@ -6,6 +6,8 @@ import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
 import { errorHandler } from '../failure-page.ts';
 import { NEVER_A_PAGE } from '../security-headers.ts';
+import { certificateRoute } from './certificate-check.ts';
+import type { CertificateCheck } from './certificate-check.ts';
 import { auditActions, requireScope, requireToken } from './authorize.ts';
 import { eventRoutes } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
@@ -27,6 +29,8 @@ export interface AdminApi
     Omit<LinksApi, 'instances' | 'starter'>,
     Omit<LogPorts, 'instances'>,
     Pick<InstanceOperations, 'stopping'> {
+  /** Which host names may have a certificate. */
+  readonly certificates: CertificateCheck;
   readonly tokens: TokenSet;
   readonly authThrottle: AuthThrottle;
   readonly version: string;
@@ -40,7 +44,7 @@ export interface AdminApi
 }
 
 /**
- * The control API. Health needs no token; all other routes need a token with the required scope.
+ * The control API. Health and the check of certificates need no token; all other routes need a token with the required scope.
  */
 export function createAdminApi(api: AdminApi): Koa {
   const app = new Koa();
@@ -57,7 +61,7 @@ export function createAdminApi(api: AdminApi): Koa {
   app.use(errorHandler(api.logger));
 
   const mounting = { unknown: 'refuse', checkResponses: api.checkResponses } as const;
-  const open = healthRoutes(api.parts);
+  const open = [...healthRoutes(api.parts), certificateRoute(api.certificates)];
   app.use(mountRoutes(open, { ...mounting, exact: false }));
 
   app.use(requireToken(api));
