@@ -27,7 +27,7 @@ test('a certificate may be obtained for the names of a living instance only', as
     }
   }
   const foreign = [
-    ...[NAME, `www.${NAME}`, `${id}.other.example`, `${id}`, `a.${id}.${NAME}`, ''],
+    ...[NAME, `www.${NAME}`, `${id}.other.example`, id, `a.${id}.${NAME}`, ''],
     // A visitor could make up any number of ports.
     ...[`other-${id}.${NAME}`, `9999-${id}.${NAME}`, `a${'b'.repeat(25)}.${NAME}`],
   ];

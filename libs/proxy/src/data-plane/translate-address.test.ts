@@ -119,7 +119,8 @@ describe('toVisitor', () => {
     ['/outer/demo/id/a', '/outer/demo/id/a'],
     ['/outer/demo/id', '/outer/demo/id'],
     ['/outer/a', '/outer/demo/id/outer/a'],
-    ['https://demos.example/outer/demo/id/a', '/outer/demo/id/a'],
+    ['http://demos.example/outer/demo/id/a', '/outer/demo/id/a'],
+    ['https://demos.example/outer/demo/id/a', 'https://demos.example/outer/demo/id/a'],
   ])('behind TLS and an outer prefix: %s → %s', (reference, becomes) => {
     expect(toVisitor(reference, tls)).toBe(becomes);
     expect(toVisitor(reference, kept)).toBe(becomes);

@@ -31,7 +31,7 @@ export interface RewriteContext {
  * visitor's origin. Other sites, and references that are relative to the page, pass unchanged.
  */
 export function toVisitor(reference: string, context: RewriteContext): string {
-  const { sharesOrigin, isBare, publicPrefix, instancePrefix, origin } = context;
+  const { sharesOrigin, isBare, publicPrefix, knownPrefixes, instancePrefix, origin } = context;
   if (isRooted(reference)) return placeBelow(reference, context);
   // The instance saw `/`, but the browser resolves the reference against `/demo/{id}`.
   if (isBare && instancePrefix === '' && RELATIVE_PATH.test(reference)) {
@@ -39,7 +39,11 @@ export function toVisitor(reference: string, context: RewriteContext): string {
   }
   const path = ownPath(reference, context);
   if (path === undefined) return reference;
-  return sharesOrigin ? placeBelow(path, context) : origin + placeBelow(path, context);
+  const placed = placeBelow(path, context);
+  if (!sharesOrigin) return origin + placed;
+  // An application that obeys the prefix of an outer proxy has written the visitor's own URL.
+  const hasOuterPrefix = knownPrefixes.some((prefix) => prefix !== publicPrefix);
+  return hasOuterPrefix && reference === origin + placed ? reference : placed;
 }
 
 /** Moves a path of the instance below the public prefix, unless it is there. */

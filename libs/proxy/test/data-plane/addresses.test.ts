@@ -133,7 +133,7 @@ describe('an outer prefix', () => {
       '/outer/demo/ID/x',
       '/demo/ID/x',
       'http://a.example/x',
-      'https://a.example/outer/demo/ID/x',
+      'http://a.example/outer/demo/ID/x',
     ]) {
       const id = newId();
       const upstream = await start(
