@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { installed, startChild, waitFor } from '@ephemera/test-support';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import {
   type Contender,
@@ -206,6 +206,16 @@ describe.each(Object.entries(BALANCERS))('%s', (_name, start) => {
     await child.stop();
   });
 
+  test('Chromium: a page, uploads, events and a WebSocket', { timeout: 60_000 }, async () => {
+    const program = join(import.meta.dirname, '../src/differential/clients/browser.ts');
+    const base = `https://${host()}:${balancer.port}`;
+    const child = startChild(process.execPath, [program, base]);
+    expect(await child.exit()).toBe(0);
+    const lines = child.log().trim().split('\n');
+    expect(lines.length).toBeGreaterThan(8);
+    for (const line of lines) expect(line).toMatch(/: ok$/);
+  });
+
   test('an upload of 64 MiB', async () => {
     expect(await curl('/up', ['-T', large])).toMatch(/"bytes":67108864,.* 2 200$/);
   });
@@ -254,4 +264,38 @@ describe.each(Object.entries(BALANCERS))('%s', (_name, start) => {
       expect(Object.keys(outcomes)).toEqual(['200']);
     },
   );
+});
+
+// As docs/guides/load-balancers.md describes it.
+test.each([
+  ['the version', '    proxy_http_version 1.1;\n'],
+  ['the field Upgrade', '    proxy_set_header Upgrade $http_upgrade;\n'],
+])('nginx without %s: the instance gets a plain GET instead of a WebSocket', async (_, line) => {
+  const balancer = await startNginx(
+    '',
+    (port) =>
+      configured('nginx.conf', {
+        '10.0.0.11:8080': addressOf(0),
+        '10.0.0.12:8080': addressOf(1),
+        'listen 443': `listen 127.0.0.1:${port}`,
+        '/etc/ssl/ephemera/wildcard.pem': certificate,
+        '/etc/ssl/ephemera/wildcard.key': key,
+        [line]: '',
+      }),
+    await installedModule(
+      'ngx_http_headers_more_filter_module.so',
+      'libnginx-mod-http-headers-more-filter',
+    ),
+  );
+  onTestFinished(() => balancer.stop());
+  const name = `${id}.${NAME}`;
+  const socket = new WebSocket(`wss://127.0.0.1:${balancer.port}/ws`, {
+    agent: new Agent({ ca: readFileSync(certificate), servername: name }),
+    headers: { host: name },
+  });
+  const outcome = await new Promise<string>((resolve) => {
+    socket.on('open', () => resolve('open'));
+    socket.on('error', (error) => resolve(error.message));
+  });
+  expect(outcome).toMatch(/^Unexpected server response: \d+$/);
 });
