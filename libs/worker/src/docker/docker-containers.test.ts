@@ -51,7 +51,8 @@ describe('start', () => {
       RestartPolicy: { Name: 'no' },
       LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },
       Tmpfs: {
-        '/tmp': 'rw,noexec,nosuid,nodev,size=8388608,mode=1777,uid=65534,gid=65534',
+        // A number without a group and without an entry in the image has group 0, as in Docker.
+        '/tmp': `rw,noexec,nosuid,nodev,size=8388608,mode=1777,uid=65534,gid=${user === undefined ? 0 : 65534}`,
       },
     });
     expect(seen.HostConfig.Ulimits).toEqual([
