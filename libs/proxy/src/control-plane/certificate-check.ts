@@ -16,7 +16,7 @@ export interface CertificateCheck {
  * `GET /tls/ask?domain=NAME` for balancers that obtain a certificate when a visitor first connects, such
  * as Caddy (`on_demand_tls`). Anybody can connect with any name, so only names of living instances
  * may have a certificate. The request needs no token, because such a balancer sends none; it tells
- * nothing to somebody who does not know the id.
+ * nothing to a client that does not know the id.
  */
 export function certificateRoute({ routes, domain, prefix }: CertificateCheck): BoundRoute {
   const forms = { prefix, domain: domain && hostNameOf(domain) };
