@@ -35,7 +35,7 @@ const TWO_FILES = ['--fileParallelism', '--maxWorkers=2'];
  */
 const FULL = [
   [{ except: [...E2E, ...ADVERSARY, ...TIMED, ...WAITING], parallel: 2 }],
-  [{ only: TIMED, parallel: 2 }],
+  [{ only: TIMED }],
   [{ only: E2E, vitest: TWO_FILES }, { only: WAITING }],
   [{ only: ADVERSARY }],
 ];

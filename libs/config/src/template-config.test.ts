@@ -203,6 +203,9 @@ test('{{token}} and ${token} are no placeholders', () => {
 test.each([
   ['tmpfs: {tmp: 1m}', 'templates.demo.tmpfs.tmp: must be an absolute path'],
   ['tmpfs: {/a/../b: 1m}', 'templates.demo.tmpfs./a/../b: must be an absolute path'],
+  ['tmpfs: {/..: 1m}', 'templates.demo.tmpfs./..: must be an absolute path'],
+  ['workingDir: /../x', 'templates.demo.workingDir: must be an absolute path'],
+  ['workingDir: /.', 'templates.demo.workingDir: must be an absolute path'],
   ['tmpfs: {/a: {size: 1m, exe: true}}', 'templates.demo.tmpfs./a.exe: unknown field'],
   ['workingDir: app', 'templates.demo.workingDir: must be an absolute path'],
   ['hostname: "-a"', 'templates.demo.hostname: must be a host name'],

@@ -88,7 +88,7 @@ const ready = z
 const containerPath = z
   .string()
   .regex(
-    /^\/(?!.*(?:^|\/)\.{1,2}(?:\/|$))[^\0,]*$/,
+    /^(?!.*\/\.{1,2}(?:\/|$))\/[^\0,]*$/,
     'must be an absolute path without "..", such as /data',
   );
 
@@ -160,7 +160,7 @@ export const templateSchema = z
       .array(withoutNul)
       .optional()
       .describe(
-        'Replaces the entrypoint of the image; `[]` removes it. The placeholders are those of `command`. As in Docker, the command of the image is then ignored.',
+        'Replaces the entrypoint of the image; `[]` removes it. The placeholders are those of `command`. As in Docker, another entrypoint also removes the command of the image; `[]` keeps it.',
       ),
     command: z
       .array(withoutNul)

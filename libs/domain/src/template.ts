@@ -44,7 +44,7 @@ export type Placeholder = 'id' | 'port' | 'basePath' | 'url' | 'token';
 
 /** `${id}` belongs to the shell of the container; `{{id}}` is the text `{id}`. */
 const PLACEHOLDER =
-  /\$\{[^}]*\}|\{\{(?<literal>id|port|basePath|url|token)\}\}|\{(?<name>id|port|basePath|url|token)\}/g;
+  /\$\{\w*\}|\{\{(?<literal>id|port|basePath|url|token)\}\}|\{(?<name>id|port|basePath|url|token)\}/g;
 
 /**
  * Replaces `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}` in a text of a template.

@@ -8,9 +8,12 @@ export interface LingerLimits {
   readonly silence: number;
   /** The connection is destroyed after so long, whatever it sends. */
   readonly total: number;
+  /** The connection is destroyed if the client accepts nothing of its response for so long. */
+  readonly flush?: number;
 }
 
 const LIMITS: LingerLimits = { silence: 5_000, total: 30_000 };
+const FLUSH_MS = 60_000;
 
 /** How many times per `silence` the received bytes are looked at. */
 const CHECKS = 10;
@@ -50,14 +53,19 @@ export class LingeringConnections {
   }
 
   /**
-   * Reads and discards the rest of a request that has its response, and whose connection stays open.
-   * The connection is destroyed if the rest does not arrive within the limits.
+   * Reads and discards the rest of a request whose response does not wait for it, and whose
+   * connection stays open. The connection is destroyed if the rest does not arrive within the limits,
+   * which count from the end of the response.
    */
-  discardRest(req: IncomingMessage): void {
+  discardRest(req: IncomingMessage, res: ServerResponse): void {
     req.resume();
-    if (req.complete || this.#sockets.has(req.socket)) return;
-    const stop = this.#bound(req.socket);
-    req.once('end', stop).once('close', stop);
+    const start = () => {
+      if (req.complete || req.socket.destroyed || this.#sockets.has(req.socket)) return;
+      const stop = this.#bound(req.socket, this.#limits, () => req.socket.bytesRead);
+      req.once('end', stop).once('close', stop);
+    };
+    if (res.writableFinished) start();
+    else res.once('finish', start);
   }
 
   #close(socket: Socket): void {
@@ -72,22 +80,36 @@ export class LingeringConnections {
     socket.resume();
     // node:http pauses the handle without the stream, which then waits for a read that has ended.
     socket._read(0);
-    this.#bound(socket);
+    const bound = () => this.#bound(socket, this.#limits, () => socket.bytesRead);
+    if (socket.writableFinished) {
+      bound();
+      return;
+    }
+    // The limits count from the end of the response. Until then the client must accept bytes.
+    const flush = { silence: this.#limits.flush ?? FLUSH_MS, total: Infinity };
+    const stop = this.#bound(socket, flush, () => socket.writableLength);
+    socket.once('finish', () => {
+      stop();
+      bound();
+    });
   }
 
-  /** Destroys a socket when its limits are reached. Returns a function that stops this. */
-  #bound(socket: Socket): () => void {
-    const { silence, total } = this.#limits;
-    let received = socket.bytesRead;
-    let receivedAt = performance.now();
-    const end = receivedAt + total;
+  /**
+   * Destroys a socket when its limits are reached. Returns a function that stops this.
+   * @param progress changes whenever the client does something
+   */
+  #bound(socket: Socket, { silence, total }: LingerLimits, progress: () => number): () => void {
+    let last = progress();
+    let changedAt = performance.now();
+    const end = changedAt + total;
     const timer = setInterval(() => {
       const now = performance.now();
-      if (socket.bytesRead !== received) {
-        received = socket.bytesRead;
-        receivedAt = now;
+      const current = progress();
+      if (current !== last) {
+        last = current;
+        changedAt = now;
       }
-      if (now >= end || now - receivedAt >= silence) socket.destroy();
+      if (now >= end || now - changedAt >= silence) socket.destroy();
     }, silence / CHECKS);
     const stop = () => {
       clearInterval(timer);

@@ -199,7 +199,12 @@ async function startProxy(
     now: () => cell.clock.now(),
   });
   const countFailure = countUpstreamFailures(metrics);
-  const mayReadCause = causeAccess({ ...shared, ...ids });
+  const mayReadCause = causeAccess({
+    ...shared,
+    ...ids,
+    // Pages of instances can make their visitors present wrong tokens, so these count separately.
+    authThrottle: createAuthThrottle(cell.redis, cell.keys.rate('cause')),
+  });
   const explainNotFound = missingBasePath({
     ...ids,
     prefix,

@@ -256,7 +256,7 @@ const OUTCOMES = {
 async function containerIds(docker: Docker, namespace: string): Promise<string[]> {
   const found = await listContainers(docker, namespace);
   const ids = found.map(({ Labels }) => Labels[LABEL.instance]);
-  return [...new Set(ids)].filter((id) => id !== undefined);
+  return [...new Set(ids)].filter((id) => id !== undefined).filter(Boolean);
 }
 
 function never(): Promise<void> {

@@ -51,7 +51,7 @@ export async function takeSnapshot(
     ...living.map(({ id }) => id),
   ];
   return {
-    instances: [...new Set(ids)].filter((id) => id !== undefined),
+    instances: [...new Set(ids)].filter((id) => id !== undefined).filter(Boolean),
     networks: networks.map(({ name }) => ({ name, used: used.has(name) })),
     rules: await readRules(docker, config, networks),
     pools: await store?.pools.listPoolSpecs(),

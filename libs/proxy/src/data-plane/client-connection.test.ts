@@ -13,6 +13,7 @@ const connection = (address: string): ClientConnection => ({
   isTrusted: true,
   trusted: parseTrustedProxies(['10.0.0.0/8']),
   isRefused: false,
+  isLast: false,
   lastResponse: undefined,
   described: undefined,
 });

@@ -11,8 +11,10 @@ export interface ClientConnection {
   readonly isTrusted: boolean;
   /** All peers whose forwarded headers are accepted. */
   readonly trusted: BlockList;
-  /** The connection closes with its last response: further requests on it are not processed. */
+  /** A refusal was sent or is being sent: further requests are not processed. */
   isRefused: boolean;
+  /** The connection closes behind the response of this request; what follows is not processed. */
+  isLast: boolean;
   /** The guarded instance that this connection has opened last with its access token. */
   openedGuarded?: string | undefined;
   /** The response that began last; pipelined requests may follow it. */
@@ -47,6 +49,7 @@ function makeConnection(socket: Socket, trusted: BlockList): ClientConnection {
     isTrusted: isTrusted(address, trusted),
     trusted,
     isRefused: false,
+    isLast: false,
     openedGuarded: undefined,
     lastResponse: undefined,
     described: undefined,

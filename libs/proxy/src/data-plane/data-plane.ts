@@ -157,12 +157,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     request(req, res) {
       const connection = connectionOf(req.socket, trusted);
       // The connection closes with the refusal, so this request gets no response.
-      if (connection.isRefused) return true;
+      if (connection.isRefused || connection.isLast) return true;
       connection.lastResponse = res;
       if (ignoredOffers.has(req)) {
         // llhttp stops behind a message with an offer, and node:http then loses what it had read
         // after it. What follows on the connection could be the middle of a request.
-        connection.isRefused = true;
+        connection.isLast = true;
         res.shouldKeepAlive = false;
       }
       useTargetAuthority(req);
@@ -178,12 +178,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       if (address === undefined) return false;
       const method = req.method ?? '';
       if (address.prefix !== '' && options.domain !== undefined) {
-        context.lingering.discardRest(req);
+        context.lingering.discardRest(req, res);
         redirectToHostForm(address, `${options.scheme ?? 'http'}:`, options.domain, res);
         return true;
       }
       if (address.prefix !== '' && head.isServiceWorker) {
-        context.lingering.discardRest(req);
+        context.lingering.discardRest(req, res);
         options.sendFailure(req, res, NO_SERVICE_WORKER);
         return true;
       }

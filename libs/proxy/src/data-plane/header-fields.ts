@@ -115,7 +115,7 @@ export function dropNominated(lines: string, nominated: ReadonlySet<string>): st
  * token the container could act as the visitor elsewhere.
  */
 const IDENTITY =
-  /^(?:x-auth-request-.*|remote-(?:user|name|email|groups)|x-forwarded-(?:.*-)?(?:user(?:name|id)?|e?mail|groups?|roles?|tokens?|jwt|auth(?:orization)?|identity|subject|claims?|login|account|session|cert(?:ificate)?)(?:-.*)?)$/;
+  /^(?:x-auth-request-.*|remote-(?:user|name|email|groups)|x-forwarded-(?:.*-)?(?:user(?:name|id)?|uid|upn|sub(?:ject)?|(?:display-)?name|e?mail|groups?|roles?|access|bearer|tokens?|jwt|auth(?:orization)?|credentials?|password|cookie|identity|claims?|login|account|session|cert(?:ificate)?)(?:-.*)?)$/;
 
 /** Whether a field tells the identity of the visitor. @param name in lower case */
 export function isIdentityField(name: string): boolean {

@@ -89,7 +89,7 @@ export class ProxiedRequest extends RoutedRequest {
   onResponseEnd(): void {
     this.isDone = true;
     this.#attempt = undefined;
-    if (!this.req.complete) this.context.lingering.discardRest(this.req);
+    if (!this.req.complete) this.context.lingering.discardRest(this.req, this.#res);
   }
 
   /**
@@ -132,7 +132,7 @@ export class ProxiedRequest extends RoutedRequest {
 
   protected override respondWithFailure(failure: Failure, cause?: UpstreamFailure): void {
     if (this.closesAfterResponse) this.#res.shouldKeepAlive = false;
-    if (!this.req.complete) this.context.lingering.discardRest(this.req);
+    if (!this.req.complete) this.context.lingering.discardRest(this.req, this.#res);
     this.context.sendFailure(this.req, this.#res, failure, cause);
   }
 

@@ -56,7 +56,8 @@ export function createPublicServer(
   lingering.attach(server);
 
   const launchAndDiscard: Handler = (req, res) => {
-    res.once('finish', () => lingering.discardRest(req));
+    // Only behind the response: `launch` may read the body.
+    res.once('finish', () => lingering.discardRest(req, res));
     return launch(req, res);
   };
   const handle: Handler = (req, res) => {

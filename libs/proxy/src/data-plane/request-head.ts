@@ -214,7 +214,7 @@ function readFields(rawHeaders: readonly string[], head: DraftHead): Refusal | u
   }
   if (forwarded) head.forwarded = forwarded;
   head.hasHost = host !== undefined;
-  head.host = host?.replace(/:$/, '') ?? '';
+  head.host = host ?? '';
   head.lines = nominated === undefined ? lines : dropNominated(lines, nominated);
   return undefined;
 }
@@ -233,9 +233,12 @@ function nominate(value: string, before: Set<string> | undefined): Set<string> |
 }
 
 /** HTTP/1.0 requires no Host (RFC 9112 section 3.2). An invalid one is an error there too. */
-function checkHost({ host, hasHost }: DraftHead, isHttp10: boolean): Refusal | undefined {
+function checkHost(head: DraftHead, isHttp10: boolean): Refusal | undefined {
+  const { host, hasHost } = head;
   if (!hasHost && isHttp10) return undefined;
-  return isAuthority(host) ? undefined : REFUSALS.host;
+  if (!isAuthority(host)) return REFUSALS.host;
+  head.host = host.replace(/:$/, '');
+  return undefined;
 }
 
 const ENDS_CHUNKED = /(?:^|,)[ \t]*chunked[ \t]*$/i;

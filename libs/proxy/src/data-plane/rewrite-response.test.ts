@@ -49,6 +49,8 @@ test.each([
   [path, 'https://demos.example/start', 'https://demos.example/demo/id/start'],
   [path, 'https://demos.example/demo/id/start', 'https://demos.example/demo/id/start'],
   [path, 'https://demos.example/other', '/demo/id/other'],
+  // The container's own address, which no visitor can reach.
+  [path, 'https://10.0.0.2:8080/start', 'https://demos.example/demo/id/start'],
   [path, 'http://demos.example/start', '/demo/id/start'],
   [host, 'https://demos.example/start', 'https://demos.example/start'],
   [host, 'https://demos.example/other', 'http://demos.example:81/other'],

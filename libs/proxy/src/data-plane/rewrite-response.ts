@@ -113,12 +113,19 @@ const ALL_BUT_COOKIES = ['"cache"', '"storage"', '"executionContexts"'];
 export function rewriteLocation(location: string, context: RewriteContext): string {
   const translated = toVisitor(location, context);
   const [, authority] = /^https:\/\/([^/?#]*)/i.exec(location) ?? [];
-  const { requested, origin } = context;
+  const { requested, origin, upstream } = context;
   if (authority === undefined || requested === undefined || !origin.startsWith('http:')) {
     return translated;
   }
   const isSameUrl = translated === requested || translated === origin + requested;
-  return isSameUrl ? `https://${authority}${requested}` : translated;
+  if (!isSameUrl) return translated;
+  // No visitor can reach the container's own address.
+  const isContainer = hostnameOf(authority) === hostnameOf(upstream);
+  return `https://${isContainer ? hostnameOf(origin.slice('http://'.length)) : authority}${requested}`;
+}
+
+function hostnameOf(authority: string): string {
+  return URL.parse(`http://${authority}`)?.hostname ?? authority;
 }
 
 /**

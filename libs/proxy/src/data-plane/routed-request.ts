@@ -231,7 +231,10 @@ export abstract class RoutedRequest {
       if (this.isDone) return;
       if (resolution.kind === 'open') this.#toUpstream(resolution.route, resolution.deadline);
       else if (resolution.kind === 'failed') this.fail(resolution.failure);
-      else this.isDone = true;
+      else {
+        this.isDone = true;
+        if (this.pageResponse) this.context.lingering.discardRest(this.req, this.pageResponse);
+      }
     } catch (error) {
       this.onUpstreamError(error);
     }
@@ -249,7 +252,6 @@ export abstract class RoutedRequest {
     }
     if (route?.state === 'ready' && !route.stripPrefix) return false;
     this.isDone = true;
-    if (!this.req.complete) this.context.lingering.discardRest(this.req);
     res.writeHead(308, {
       location: `${outerPrefix(request)}${address.prefix}/${address.path}`,
       'content-length': 0,

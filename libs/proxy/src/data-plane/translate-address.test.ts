@@ -36,6 +36,16 @@ const tls: RewriteContext = {
 /** With `stripPrefix: false` and a public URL that has a path. */
 const kept: RewriteContext = { ...tls, instancePrefix: '/outer/demo/id' };
 
+// A Host can be valid and still be no host of a URL, and HTTP/1.0 needs none.
+test.each(['http://x:99999', 'http://1.2.3.999', 'http://'])(
+  'with the origin %s a reference without a scheme names another site',
+  (origin) => {
+    const odd = { ...path, origin, hosts: [origin.slice(7)] };
+    expect(toVisitor('//other.example/a', odd)).toBe('//other.example/a');
+    expect(toInstance('//other.example/a', odd)).toBe('//other.example/a');
+  },
+);
+
 describe('toVisitor', () => {
   test.each([
     ['/', '/demo/id/'],
@@ -161,6 +171,7 @@ describe('toInstance', () => {
     [path, 'http://demos.example:81/demo/other/a', 'http://demos.example:81/demo/other/a'],
     [path, 'http://elsewhere.example/demo/id/a', 'http://elsewhere.example/demo/id/a'],
     [path, 'urn:uuid:1', 'urn:uuid:1'],
+    [path, '/demo/id//x', 'http://demos.example:81//x'],
     [tls, 'https://demos.example/outer/demo/id/a', 'http://demos.example:81/a'],
     [tls, '/demo/id/a', '/a'],
     [kept, 'https://demos.example/outer/demo/id/a', 'http://demos.example:81/outer/demo/id/a'],
@@ -222,6 +233,7 @@ test.each([
   ['/a?b', ''],
   ['/a b', ''],
   ['https://evil.example/a', ''],
+  [`/${'a'.repeat(1_001)}`, ''],
 ])('outer prefix %s → %s', (value, prefix) => {
   expect(readOuterPrefix(value)).toBe(prefix);
 });

@@ -61,7 +61,11 @@ export function placeBelow(path: string, context: RewriteContext): string {
  * them (RFC 4918 section 9.8.5).
  */
 export function toInstance(reference: string, context: RewriteContext): string {
-  if (isRooted(reference)) return instancePath(reference, context) ?? reference;
+  if (isRooted(reference)) {
+    const own = instancePath(reference, context) ?? reference;
+    // A reference of `//x` would name another host.
+    return own.startsWith('//') ? context.instanceOrigin + own : own;
+  }
   const path = ownPath(reference, context);
   const translated = path === undefined ? undefined : instancePath(path, context);
   return translated === undefined ? reference : context.instanceOrigin + translated;
@@ -96,6 +100,7 @@ export function translateTargets(value: string, translate: (reference: string) =
 
 /** The path of a prefix header or of a URL, without a slash at its end; empty if it has none. */
 export function readOuterPrefix(value: string): string {
+  if (value.length > MAX_PREFIX_LENGTH) return '';
   // Proxies in a row append their prefixes.
   const prefix = value
     .split(',')
@@ -103,6 +108,9 @@ export function readOuterPrefix(value: string): string {
     .join('');
   return OUTER_PREFIX.test(prefix) ? prefix : '';
 }
+
+/** Longer prefix headers are ignored, characters. */
+const MAX_PREFIX_LENGTH = 1_000;
 
 /** Segments of RFC 3986, without the characters that delimit URLs in header fields. */
 const OUTER_PREFIX = /^(?:\/[\w.~!$&()*+=:@%-]+)+$/;
@@ -121,8 +129,7 @@ function isRooted(reference: string): boolean {
 function ownPath(reference: string, context: RewriteContext): string | undefined {
   const match = URL_WITH_AUTHORITY.exec(reference);
   if (!match) return undefined;
-  const [, scheme = new URL(context.origin).protocol.slice(0, -1), authority = '', rest = ''] =
-    match;
+  const [, scheme = schemeOf(context.origin), authority = '', rest = ''] = match;
   return isOwnAuthority(scheme, authority, context) ? rest : undefined;
 }
 
@@ -142,10 +149,15 @@ function isOwnAuthority(
   const containerPort = effectivePort(container);
   if (nameOf(url) === nameOf(container)) return url.port === '' || url.port === containerPort;
   return hosts.some((host) => {
-    const known = URL.parse(`${origin.slice(0, origin.indexOf(':'))}://${host}`);
+    const known = URL.parse(`${schemeOf(origin)}://${host}`);
     if (!known || nameOf(known) !== nameOf(url)) return false;
     return ['', containerPort, effectivePort(known)].includes(url.port);
   });
+}
+
+/** The scheme of an origin, which need not parse: a Host may be valid and no host of a URL. */
+function schemeOf(origin: string): string {
+  return origin.slice(0, origin.indexOf(':'));
 }
 
 /** A host name without the dot of the root domain. */

@@ -124,14 +124,28 @@ export class WebSocketTunnels {
         fail(new UpstreamError('broken', 'too_many_informational'));
       }
     });
+    /** Translates the fields of a response. A bug there must not end the process. */
+    const translate = (fields: readonly string[]): readonly string[] | undefined => {
+      try {
+        return rewriteResponse(fields, rewriteContextOf(inbound, upstream.route, upstream.port));
+      } catch (error) {
+        fail(new UpstreamError('internal', 'internal', error));
+        return undefined;
+      }
+    };
     request.once('response', (response) => {
       if (isSettled) return;
       if (!hasWritableStatus(response)) {
         fail(new UpstreamError('broken', 'bad_status_line'));
         return;
       }
+      const endToEnd = stripHopByHop(response.rawHeaders);
+      const fields = translate(
+        response.statusCode === 204 ? dropContentLength(endToEnd) : endToEnd,
+      );
+      if (fields === undefined) return;
       settle();
-      forwardResponse(handshake, upstream, response, clientTimeout, listener);
+      forwardResponse(handshake, response, fields, { clientTimeout, listener });
     });
     request.once('upgrade', (response, upstreamSocket: Socket, head) => {
       const mismatch = isSettled
@@ -142,11 +156,12 @@ export class WebSocketTunnels {
         if (mismatch) fail(new UpstreamError('broken', mismatch));
         return;
       }
+      const fields = translate(dropContentLength(stripHopByHop(response.rawHeaders)));
+      if (fields === undefined) {
+        upstreamSocket.destroy();
+        return;
+      }
       settle();
-      const fields = rewriteResponse(
-        dropContentLength(stripHopByHop(response.rawHeaders)),
-        rewriteContextOf(inbound, upstream.route, upstream.port),
-      );
       response.headers = { ...toHeaders(fields), connection: 'Upgrade', upgrade: 'websocket' };
       listener.onSwitch();
       // node:http reads fields as latin1; http-proxy writes them in the socket's default encoding.
@@ -262,18 +277,12 @@ function hasWritableStatus({ statusCode = 0, statusMessage = '' }: IncomingMessa
 
 /** Forwards a response other than 101. A client that does not accept it is cut off. */
 function forwardResponse(
-  { req, socket, request }: Handshake,
-  { route, port }: Upstream,
+  { req, socket }: Handshake,
   response: IncomingMessage,
-  clientTimeout: number,
-  listener: HandshakeListener,
+  fields: readonly string[],
+  { clientTimeout, listener }: { clientTimeout: number; listener: HandshakeListener },
 ): void {
   const { statusCode = 502, statusMessage, headers } = response;
-  const endToEnd = stripHopByHop(response.rawHeaders);
-  const fields = rewriteResponse(
-    statusCode === 204 ? dropContentLength(endToEnd) : endToEnd,
-    rewriteContextOf(request, route, port),
-  );
   const res = responseForSocket(socket, req);
   const required =
     statusCode === 426 && headers.upgrade !== undefined

@@ -260,6 +260,7 @@ describe('Host', () => {
     ['a list', 'Host: p, evil\r\n'],
     ['empty', 'Host:\r\n'],
     ['with a path', 'Host: a/b\r\n'],
+    ['with two colons', 'Host: a::\r\n'],
     ['with a quote', 'Host: a"b\r\n'],
   ])('%s', async (_name, lines) => {
     await expectRefused(request(lines), 400);

@@ -165,15 +165,16 @@ function volumeMounts(
  * `uid` and `gid` it belongs to the process. `mode` counts for new folders only.
  */
 function tmpfs(
-  mounts: Readonly<Record<string, Tmpfs>>,
+  // Redis may still have a template of an earlier version, with a size in place of the options.
+  mounts: Readonly<Record<string, Tmpfs | number>>,
   owner: ImageFacts['owner'],
 ): Record<string, string> {
   const ids = owner === undefined ? '' : `,uid=${owner.uid},gid=${owner.gid}`;
   return Object.fromEntries(
-    Object.entries(mounts).map(([path, { size, exec }]) => [
-      path,
-      `rw,${exec ? 'exec' : 'noexec'},nosuid,nodev,size=${size},mode=1777${ids}`,
-    ]),
+    Object.entries(mounts).map(([path, options]) => {
+      const { size, exec } = typeof options === 'number' ? { size: options, exec: false } : options;
+      return [path, `rw,${exec ? 'exec' : 'noexec'},nosuid,nodev,size=${size},mode=1777${ids}`];
+    }),
   );
 }
 

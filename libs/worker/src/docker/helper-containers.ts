@@ -9,8 +9,8 @@ export type HelperRole = 'firewall' | 'image-reader';
 interface Helper {
   readonly namespace: string;
   readonly role: HelperRole;
-  /** The id of a helper that was just created. */
-  readonly own: string;
+  /** The id of a helper that was just created. Undefined: the newest one tells the time. */
+  readonly own?: string | undefined;
   /** Milliseconds. */
   readonly after?: number | undefined;
 }
@@ -31,7 +31,8 @@ export async function removeAbandoned(
   try {
     const listing = docker.listContainers({ all: true, filters });
     const found = await withDeadline('list', DEFAULT_TIMEOUT_MS, listing);
-    const { Created: now = 0 } = found.find(({ Id }) => Id === own) ?? {};
+    const mine = found.find(({ Id }) => Id === own);
+    const now = mine?.Created ?? Math.max(...found.map(({ Created }) => Created));
     const abandoned = found.filter(
       ({ Id, Created }) => Id !== own && (now - Created) * 1000 >= after,
     );

@@ -78,7 +78,7 @@ export function listContainers(
 export function networksInUse(containers: readonly Docker.ContainerInfo[]): Set<string> {
   return new Set(
     containers
-      .filter(({ Labels }) => Labels[LABEL.instance] !== undefined)
+      .filter(({ Labels }) => (Labels[LABEL.instance] ?? '') !== '')
       .flatMap(({ NetworkSettings }) => Object.keys(NetworkSettings.Networks)),
   );
 }

@@ -1,10 +1,11 @@
+import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import type Docker from 'dockerode';
 import { extract } from 'tar-stream';
-import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
-import { ignoreStatus, withDeadline } from './docker-client.ts';
+import { DEFAULT_TIMEOUT_MS, START_TIMEOUT_MS } from '../limits.ts';
+import { daemonMessage, ignoreStatus, statusOf, withDeadline } from './docker-client.ts';
 import { removeAbandoned } from './helper-containers.ts';
 import { LABEL } from './labels.ts';
 
@@ -54,10 +55,14 @@ export function imageReader(docker: Docker, namespace: string): ImageReader {
       const key = `${id} ${user ?? ''}`;
       const remembered = known.get(key);
       if (remembered) return await remembered;
-      const declared = Config.Volumes as Record<string, object> | null | undefined;
+      // Newer daemons leave out what is empty.
+      const { User: imageUser = '', Volumes: declared } = Config as {
+        User?: string;
+        Volumes?: Record<string, object> | null;
+      };
       const reading = readFacts(docker, namespace, {
         id,
-        user: user ?? Config.User,
+        user: user ?? imageUser,
         volumes: Object.keys(declared ?? {}),
       });
       if (known.size >= MAX_REMEMBERED) known.clear();
@@ -87,7 +92,7 @@ async function readFacts(
       ? { uid: 0, gid: 0 }
       : undefined;
   if (plain && volumes.length === 0) return { id, owner: plain, volumes: {} };
-  return await withFiles(docker, namespace, id, async (files) => {
+  return await withFiles(docker, namespace, { id, volumes }, async (files) => {
     const owner =
       plain ?? ownerOf(user, await files.text('/etc/passwd'), await files.text('/etc/group'));
     const found: Record<string, { hasContent: boolean }> = {};
@@ -127,6 +132,8 @@ interface ImageFiles {
 
 /** Files above this size are not read: real ones have a few kilobytes. */
 const MAX_FILE_BYTES = 1024 ** 2;
+/** How many symbolic links are followed to a file. */
+const MAX_LINKS = 5;
 /** How long the archive of a path may take, ms. */
 const ARCHIVE_TIMEOUT_MS = 30_000;
 
@@ -139,48 +146,65 @@ const NO_LABELS = Object.fromEntries(Object.values(LABEL).map((name) => [name, '
 async function withFiles<T>(
   docker: Docker,
   namespace: string,
-  image: string,
+  { id, volumes }: Pick<Question, 'id' | 'volumes'>,
   use: (files: ImageFiles) => Promise<T>,
 ): Promise<T> {
   const making = docker.createContainer({
-    Image: image,
+    Image: id,
     // An image without a command needs one for a container, which is never started.
     Entrypoint: ['/'],
     Labels: { ...NO_LABELS, [LABEL.namespace]: namespace, [LABEL.role]: 'image-reader' },
     NetworkDisabled: true,
+    // Otherwise Docker copies the content of each volume to the disk.
+    HostConfig: { Tmpfs: Object.fromEntries(volumes.map((path) => [path, 'size=4k'])) },
   });
-  const container = await withDeadline('create', DEFAULT_TIMEOUT_MS, making);
+  const container = await withDeadline('create', START_TIMEOUT_MS, making).catch(
+    async (error: unknown) => {
+      // The daemon may still complete a creation that took too long.
+      await removeAbandoned(docker, { namespace, role: 'image-reader' });
+      throw error;
+    },
+  );
   const read = async (path: string, visit: Visit): Promise<void> => {
     const call = container.getArchive({ path });
-    const archive = await ignoreStatus([404], withDeadline('archive', DEFAULT_TIMEOUT_MS, call));
-    if (archive) await withDeadline('archive', ARCHIVE_TIMEOUT_MS, readArchive(archive, visit));
+    try {
+      const archive = await withDeadline('archive', DEFAULT_TIMEOUT_MS, call);
+      await withDeadline('archive', ARCHIVE_TIMEOUT_MS, readArchive(archive, visit));
+    } catch (error) {
+      // The path does not exist. If the container does not, another program has removed it.
+      if (statusOf(error) !== 404 || /no such container:/i.test(daemonMessage(error))) throw error;
+    }
+  };
+  const readText = async (path: string, links: number): Promise<string> => {
+    let found = '';
+    let target: string | undefined;
+    await read(path, async ({ type, size, linkname }, body) => {
+      if (type === 'symlink' && linkname) target = posix.resolve(posix.dirname(path), linkname);
+      else if (type === 'file' && size <= MAX_FILE_BYTES) found = await text(body);
+      return 'stop';
+    });
+    return target !== undefined && links > 0 ? await readText(target, links - 1) : found;
   };
   try {
     await removeAbandoned(docker, { namespace, role: 'image-reader', own: container.id });
     return await use({
-      async text(path) {
-        let found = '';
-        await read(path, async ({ type, size }, body) => {
-          if (type === 'file' && size <= MAX_FILE_BYTES) found = await text(body);
-          return 'stop';
-        });
-        return found;
-      },
+      text: (path) => readText(path, MAX_LINKS),
       async hasContent(path) {
         let entries = 0;
-        // The first entry is the folder itself.
-        await read(path, () => Promise.resolve(++entries > 1 ? 'stop' : 'next'));
+        // The first entry is the folder itself; the dot follows a symbolic link.
+        await read(`${path}/.`, () => Promise.resolve(++entries > 1 ? 'stop' : 'next'));
         return entries > 1;
       },
     });
   } finally {
     const removal = container.remove({ force: true, v: true });
-    await withDeadline('remove', DEFAULT_TIMEOUT_MS, ignoreStatus([404], removal));
+    // A container that stays is removed by the next reader. The result does not depend on it.
+    await withDeadline('remove', START_TIMEOUT_MS, removal).catch(() => undefined);
   }
 }
 
 type Visit = (
-  entry: { readonly type: string; readonly size: number },
+  entry: { readonly type: string; readonly size: number; readonly linkname: string | undefined },
   body: Readable,
 ) => Promise<'next' | 'stop'>;
 
@@ -188,8 +212,8 @@ type Visit = (
 async function readArchive(archive: NodeJS.ReadableStream, visit: Visit): Promise<void> {
   const stop = new AbortController();
   const entries = extract();
-  entries.on('entry', ({ type, size = 0 }, body, next) => {
-    visit({ type: type ?? 'file', size }, body).then(
+  entries.on('entry', ({ type, size = 0, linkname }, body, next) => {
+    visit({ type: type ?? 'file', size, linkname: linkname ?? undefined }, body).then(
       (answer) => {
         if (answer === 'stop') stop.abort();
         else body.on('end', () => next()).resume();

@@ -41,9 +41,9 @@ export function containerStarter(
     const labels = labelsOf(namespace, host, instance);
     const address = addressIn(instance.template.egress ? open.range : range, index);
     const isolation = await isolationOptions(docker, instance.template);
+    const image = await images.read(instance.template.image, instance.template.user);
+    if (!image) return undefined;
     try {
-      const image = await images.read(instance.template.image, instance.template.user);
-      if (!image) return undefined;
       const networking = { name, network: network.name, address, resolvers };
       const placement = { ...networking, labels, image, isolation, cpuPeriod };
       const call = createContainer(docker, containerProfile(instance, placement));
