@@ -275,7 +275,7 @@ test('when the first host stops responding, the second gets the network, and rou
 }, 150_000);
 
 test('a forged route to an address outside the networks of its host is refused', async () => {
-  const forged = 'forged'.padEnd(26, 'a');
+  const forged = 'aforged'.padEnd(26, 'a');
   const route = JSON.parse(await redis('GET', keys.route(first))) as object;
   // The Redis of the deployment, an address that an attacker would choose.
   const more = { host: 'h2', address: '192.0.2.1', port: REDIS_PORT, ports: { web: REDIS_PORT } };

@@ -252,6 +252,7 @@ export abstract class RoutedRequest {
     }
     if (route?.state === 'ready' && !route.stripPrefix) return false;
     this.isDone = true;
+    this.context.lingering.discardRest(this.req, res);
     res.writeHead(308, {
       location: `${outerPrefix(request)}${address.prefix}/${address.path}`,
       'content-length': 0,
