@@ -205,3 +205,54 @@ describe('a 426 of the instance keeps its Upgrade field', () => {
     expect(await send(fixture.port, request('GET', ''))).not.toMatch(/upgrade/i);
   });
 });
+
+test('a handshake behind an ignored offer, whose response is open, ends the connection', async () => {
+  const endless = await startUpstream(({ socket }, chunk) => {
+    if (chunk.startsWith('GET ')) {
+      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n');
+    }
+  });
+  try {
+    const events = await fixture.ready(endless.port);
+    const raw = open(fixture.port);
+    raw.send(
+      `GET /demo/${events}/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`,
+    );
+    await raw.until(/\r\na\r\n/);
+    raw.send(handshake(events));
+    await raw.untilClosed();
+    await waitFor('the instance to be let go', () => endless.connections.every((c) => c.left));
+  } finally {
+    await endless.stop();
+  }
+});
+
+// A Host can be valid and still be no host of a URL. An error there must not end the process.
+test.each(['a:99999', '1.2.3.999', 'xn--a'])(
+  'a handshake with the Host %s: references without a scheme pass',
+  async (host) => {
+    const reference = '//other.example/x';
+    const odd = await startUpstream(({ socket }, chunk) => {
+      if (chunk.includes('/switch')) {
+        socket.write(SWITCH.replace('\r\n\r\n', `\r\nLink: <${reference}>\r\n\r\n`));
+      } else
+        socket.write(`HTTP/1.1 302 Found\r\nLocation: ${reference}\r\nContent-Length: 0\r\n\r\n`);
+    });
+    try {
+      const own = await fixture.ready(odd.port);
+      for (const [path, status] of [
+        ['switch', 101],
+        ['redirect', 302],
+      ] as const) {
+        const raw = open(fixture.port);
+        raw.send(handshake(own, path).replace('Host: a.example', `Host: ${host}`));
+        const answer = await raw.until(/\r\n\r\n/);
+        expect(statusOf(answer)).toBe(status);
+        expect(answer).toContain(reference);
+        raw.socket.destroy();
+      }
+    } finally {
+      await odd.stop();
+    }
+  },
+);
