@@ -27,8 +27,8 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
   scripts: { exclude: ['boundaries.test.mjs', 'lint-rules.test.mjs', 'suites.test.mjs'] },
 };
 
-/** Their tests have limits of a few hundred milliseconds. */
-const TIMED = ['libs/proxy', 'libs/store'];
+/** Their tests have limits of a few hundred milliseconds, or start whole deployments. */
+const TIMED = ['libs/proxy', 'libs/store', 'apps/cli'];
 
 /** How many test files run at a time. Two also on two cores, where Vitest runs one: many tests wait. */
 const filesAtATime = (project: string) =>
