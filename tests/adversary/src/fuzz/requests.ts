@@ -107,7 +107,7 @@ export const REQUESTS = {
     socket('')(path).replace('Version: 13', 'Version: 777') + inner(path),
   '100-continue': withBody('Expect: 100-continue\r\nContent-Length: 3\r\n', 'abc'),
   'another expectation': withBody('Expect: the-unexpected\r\nContent-Length: 3\r\n', 'abc'),
-  'a header of 17 KB': head(`X: ${'a'.repeat(17_000)}\r\n`, 'GET'),
+  'a header of 40 KB': head(`X: ${'a'.repeat(40_000)}\r\n`, 'GET'),
   'spoofed X-Forwarded-For': head('X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n', 'GET'),
 } satisfies Readonly<Record<string, Bytes>>;
 
