@@ -77,24 +77,27 @@ function configured(file: string, values: Readonly<Record<string, string>>): str
 }
 
 const addressOf = (index: 0 | 1) => `${HOSTS[index]}:${replicas[index]?.publicPort}`;
+/** @param changes to the file, beside the addresses */
+async function nginx(changes: Readonly<Record<string, string>> = {}): Promise<Contender> {
+  return await startNginx(
+    '',
+    (port) =>
+      configured('nginx.conf', {
+        '10.0.0.11:8080': addressOf(0),
+        '10.0.0.12:8080': addressOf(1),
+        'listen 443': `listen 127.0.0.1:${port}`,
+        '/etc/ssl/ephemera/wildcard.pem': certificate,
+        '/etc/ssl/ephemera/wildcard.key': key,
+        ...changes,
+      }),
+    await installedModule(
+      'ngx_http_headers_more_filter_module.so',
+      'libnginx-mod-http-headers-more-filter',
+    ),
+  );
+}
 const BALANCERS: Readonly<Record<string, () => Promise<Contender>>> = {
-  async nginx() {
-    return await startNginx(
-      '',
-      (port) =>
-        configured('nginx.conf', {
-          '10.0.0.11:8080': addressOf(0),
-          '10.0.0.12:8080': addressOf(1),
-          'listen 443': `listen 127.0.0.1:${port}`,
-          '/etc/ssl/ephemera/wildcard.pem': certificate,
-          '/etc/ssl/ephemera/wildcard.key': key,
-        }),
-      await installedModule(
-        'ngx_http_headers_more_filter_module.so',
-        'libnginx-mod-http-headers-more-filter',
-      ),
-    );
-  },
+  nginx: async () => await nginx(),
   haproxy: async () =>
     await startHaproxy((port) =>
       configured('haproxy.cfg', {
@@ -271,22 +274,7 @@ test.each([
   ['the version', '  proxy_http_version 1.1;\n'],
   ['the field Upgrade', '  proxy_set_header Upgrade $http_upgrade;\n'],
 ])('nginx without %s: the instance gets a plain GET instead of a WebSocket', async (_, line) => {
-  const balancer = await startNginx(
-    '',
-    (port) =>
-      configured('nginx.conf', {
-        '10.0.0.11:8080': addressOf(0),
-        '10.0.0.12:8080': addressOf(1),
-        'listen 443': `listen 127.0.0.1:${port}`,
-        '/etc/ssl/ephemera/wildcard.pem': certificate,
-        '/etc/ssl/ephemera/wildcard.key': key,
-        [line]: '',
-      }),
-    await installedModule(
-      'ngx_http_headers_more_filter_module.so',
-      'libnginx-mod-http-headers-more-filter',
-    ),
-  );
+  const balancer = await nginx({ [line]: '' });
   onTestFinished(() => balancer.stop());
   const name = `${id}.${NAME}`;
   const socket = new WebSocket(`wss://127.0.0.1:${balancer.port}/ws`, {
