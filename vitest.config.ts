@@ -27,6 +27,32 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
   scripts: { exclude: ['boundaries.test.mjs', 'lint-rules.test.mjs', 'suites.test.mjs'] },
 };
 
+/**
+ * What `npm run test:full` adds to `npm test`: whole deployments, containers that use all their
+ * resources, load balancers under load, faults.
+ */
+const LONG: Readonly<Record<string, readonly string[]>> = {
+  'apps/cli': ['test/ctrl-c.test.ts', 'test/own-dockerd.test.ts'],
+  'tests/adversary': ['balancers', 'churn', 'hogs', 'replicas', 'slow'].map(
+    (name) => `test/${name}.test.ts`,
+  ),
+  'tests/compose': ['test/compose.test.ts', 'test/rights.test.ts'],
+  'tests/e2e': [
+    ...['control-plane', 'dashboard', 'instance-operations', 'many-instances', 'origins'],
+    ...['real-application', 'redis-rights', 'shutdown', 'two-hosts'],
+  ].map((name) => `test/${name}.test.ts`),
+  'tests/faults': ['test/faults.test.ts'],
+};
+
+/** The files of a project that a mode selects; without a mode all, so that any can be named. */
+function testFiles(project: string, mode: string): { include: string[]; exclude: string[] } {
+  const long = [...(LONG[project] ?? [])];
+  if (mode === 'long') return { include: long, exclude: [] };
+  const quick = mode === 'quick' ? QUICK[project] : undefined;
+  const left = mode === 'quick' || mode === 'usual' ? long : [];
+  return { include: quick?.include ?? TESTS, exclude: [...(quick?.exclude ?? []), ...left] };
+}
+
 /** Their tests have limits of a few hundred milliseconds, or start whole deployments. */
 const TIMED = ['libs/proxy', 'libs/store', 'apps/cli'];
 
@@ -34,14 +60,14 @@ const TIMED = ['libs/proxy', 'libs/store', 'apps/cli'];
 const filesAtATime = (project: string) =>
   Math.max(TIMED.includes(project) ? 1 : 2, availableParallelism() - 1);
 
-/** For every project: their test scripts name this file. `--mode=quick` selects a part. */
+/** For every project: their test scripts name this file. `--mode=quick|usual|long` selects a part. */
 export default defineConfig(({ mode }) => {
   const project = relative(import.meta.dirname, process.cwd());
-  const quick = mode === 'quick' ? QUICK[project] : undefined;
+  const { include, exclude } = testFiles(project, mode);
   return {
     test: {
-      include: quick?.include ?? TESTS,
-      exclude: ['**/node_modules/**', ...(quick?.exclude ?? [])],
+      include,
+      exclude: ['**/node_modules/**', ...exclude],
       maxWorkers: filesAtATime(project),
       reporters: ['default', ['json', { outputFile: 'test-results/vitest.json' }]],
       // A library may have nothing of its own to test; the whole run is refused when nothing ran.

@@ -1,7 +1,9 @@
 /**
- * `npm test [-- --quick] [NX ARGUMENTS]`. With `--quick` the tests run that vitest.config.ts selects:
- * units, contracts, and one end-to-end file per capability. Arguments for Nx, such as
- * `--projects=@ephemera/worker`, select projects.
+ * `npm test [-- --quick] [NX ARGUMENTS]` and `npm run test:full`. vitest.config.ts says which files
+ * belong to each: `--quick` runs units, contracts, and one end-to-end file per capability;
+ * `npm run test:full` (`--long`) runs what `npm test` leaves out, and then the suites of attacks and
+ * faults at a moderate length. Arguments for Nx, such as `--projects=@ephemera/worker`, select
+ * projects, with all their files.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,10 +15,11 @@ import { forgetReports, sumReports } from './sum-reports.mjs';
 const E2E = ['@ephemera/test-e2e'];
 /** Its slow clients get only unused CPU time, so no other test runs beside it. */
 const ADVERSARY = ['@ephemera/test-adversary'];
+const DEPLOYMENTS = ['cli', 'test-compose', 'test-faults'].map((name) => `@ephemera/${name}`);
 /** Their tests have limits of a few hundred milliseconds, so few other tests run beside them. */
 const TIMED = ['@ephemera/store', '@ephemera/proxy'];
 /** They wait for containers and processes most of the time. */
-const WAITING = ['worker', 'cli', 'test-compose', 'test-faults'].map((name) => `@ephemera/${name}`);
+const WAITING = ['@ephemera/worker', ...DEPLOYMENTS];
 /** Runs two test files at a time, also where the test script of a project runs one. */
 const TWO_FILES = ['--fileParallelism', '--maxWorkers=2'];
 
@@ -34,7 +37,7 @@ const TWO_FILES = ['--fileParallelism', '--maxWorkers=2'];
  *
  * @type {Part[][]}
  */
-const FULL = [
+const USUAL = [
   [{ except: [...E2E, ...ADVERSARY, ...TIMED, ...WAITING], parallel: 2 }],
   [{ only: TIMED }],
   [{ only: E2E }],
@@ -49,12 +52,38 @@ const QUICK = [
   ],
 ];
 
+/** @type {Part[][]} */
+const LONG = [[{ only: E2E }], [{ only: DEPLOYMENTS }], [{ only: ADVERSARY }]];
+
+/** Programs that `npm run test:full` starts after the tests. `npm test` has a small part of each. */
+const ATTACKS = 'tests/adversary/src/main.ts';
+const FAULTS = 'tests/faults/src/main.ts';
+const SUITES = [
+  [ATTACKS, 'fences'],
+  [ATTACKS, 'fuzz', '--count', '20000'],
+  [FAULTS, 'worker-killed', '--runs', '1'],
+  [FAULTS, 'proxy-killed', '--runs', '1'],
+  [FAULTS, 'twice', '--runs', '15'],
+  [FAULTS, 'redis'],
+];
+
+const LENGTHS = {
+  quick: { phases: QUICK, suites: [] },
+  usual: { phases: USUAL, suites: [] },
+  long: { phases: LONG, suites: SUITES },
+};
+
 const projects = ['apps', 'libs', 'tests']
   .flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(root, folder, name)))
   .concat(join(root, 'scripts'));
 
-const nxArgs = process.argv.slice(2).filter((arg) => arg !== '--quick');
-const isQuick = process.argv.includes('--quick');
+const options = ['--quick', '--long'];
+const nxArgs = process.argv.slice(2).filter((arg) => !options.includes(arg));
+const length = process.argv.includes('--quick')
+  ? 'quick'
+  : process.argv.includes('--long')
+    ? 'long'
+    : 'usual';
 
 const { node, env } = await prepare();
 const prepared = await run(node, ['apps/cli/src/prepare-tests.ts'], { cwd: root, env });
@@ -71,7 +100,7 @@ const nxEnv = {
   // A suite starts hundreds of processes of a few programs. The cache compiles each one once.
   NODE_COMPILE_CACHE: join(root, '.ephemera/cache/node'),
 };
-const mode = isQuick ? ['--mode=quick'] : [];
+const mode = nxArgs.length > 0 ? [] : [`--mode=${length}`];
 const nx = (args, parallel, vitest = []) =>
   run(
     'nx',
@@ -84,7 +113,7 @@ const nx = (args, parallel, vitest = []) =>
 let code = 0;
 if (nxArgs.length > 0) code = await nx(nxArgs, 1);
 else {
-  for (const phase of isQuick ? QUICK : FULL) {
+  for (const phase of LENGTHS[length].phases) {
     const ended = await Promise.all(
       phase.map(({ only, except, parallel = 1, vitest }) =>
         nx([only ? `--projects=${only}` : `--exclude=${except}`], parallel, vitest),
@@ -94,7 +123,21 @@ else {
   }
 }
 
-const { passed, failed, skipped, faults } = sumReports(projects);
+const sums = sumReports(projects);
+if (nxArgs.length === 0) {
+  for (const suite of LENGTHS[length].suites) {
+    const exitCode = await run(node, suite, { cwd: root, env });
+    // A signal stops the whole run.
+    if (exitCode > 128) process.exit(exitCode);
+    if (exitCode === 0) sums.passed += 1;
+    else {
+      sums.failed += 1;
+      sums.faults.push(`node ${suite.join(' ')}`);
+    }
+  }
+}
+
+const { passed, failed, skipped, faults } = sums;
 for (const fault of faults) console.log(`failed: ${fault}`);
 if (skipped > 0) console.log(`${skipped} skipped`);
 if (code !== 0 && failed === 0) console.log(`nx run-many ended with code ${code}`);
