@@ -105,13 +105,3 @@ function isStarting(found: CachedRoute | undefined): boolean {
 function isResumable(found: CachedRoute | undefined): boolean {
   return found?.route.state === 'paused' && found.route.resume === 'request';
 }
-
-/**
- * The container port for the name or number in an address; only ports of the route can be reached.
- * @param requested undefined: the main port
- */
-export function choosePort(route: ReadyRoute, requested: string | undefined): number | undefined {
-  if (requested === undefined) return route.port;
-  if (Object.hasOwn(route.ports, requested)) return route.ports[requested];
-  return Object.values(route.ports).find((port) => String(port) === requested);
-}

@@ -6,7 +6,7 @@ import type { RouteCache } from '@ephemera/store';
 import type { Activity } from './activity.ts';
 import { type AccessDecision, authorizeAccess } from './authorize-access.ts';
 import { MAX_SUPERSEDED_ROUTES } from './limits.ts';
-import { choosePort, lookUpRoute, resolveRoute } from './resolve-route.ts';
+import { lookUpRoute, resolveRoute } from './resolve-route.ts';
 import type { UploadScheduler } from './upload.ts';
 import { type InboundRequest, outerPrefix } from './upstream-request.ts';
 import {
@@ -306,4 +306,14 @@ export abstract class RoutedRequest {
       this.onUpstreamError(bug);
     }
   }
+}
+
+/**
+ * The container port for the name or number in an address; only ports of the route can be reached.
+ * @param requested undefined: the main port
+ */
+function choosePort(route: ReadyRoute, requested: string | undefined): number | undefined {
+  if (requested === undefined) return route.port;
+  if (Object.hasOwn(route.ports, requested)) return route.ports[requested];
+  return Object.values(route.ports).find((port) => String(port) === requested);
 }
