@@ -62,9 +62,11 @@ function readHead(text: string): Head | string {
     if (!field) return 'field';
     fields.push([(field[1] ?? '').toLowerCase(), (field[2] ?? '').replace(/[ \t]+$/, '')]);
   }
-  const hosts = fields.filter(([name]) => name === 'host');
-  if (hosts.length !== 1) return 'host';
-  return { fields, minor: line[3] ?? '', method: line[1] ?? '' };
+  const [, method = '', , minor = ''] = line;
+  const hosts = fields.filter(([name]) => name === 'host').length;
+  // HTTP/1.0 does not require the field (RFC 9112 section 3.2).
+  if (hosts > 1 || (hosts === 0 && minor !== '0')) return 'host';
+  return { fields, minor, method };
 }
 
 function framingOf({ fields, minor }: Head): number | 'chunked' | 'framing' {
