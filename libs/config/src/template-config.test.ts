@@ -33,7 +33,7 @@ test('a template needs two fields; all others have defaults', () => {
     timeout: 1_800_000,
     maxTimeout: 1_830_000,
     idleTimeout: undefined,
-    ready: { kind: 'tcp', within: 30_000 },
+    ready: { kind: 'auto', within: 30_000 },
     stopGrace: 5_000,
     limits: { memory: 268_435_456, cpus: 0.5, pids: 128 },
     command: undefined,
@@ -84,6 +84,20 @@ test('reads every field with its units', () => {
   });
 });
 
+test.each([
+  ['auto', { kind: 'auto', within: 30_000 }],
+  ['tcp', { kind: 'tcp', within: 30_000 }],
+  ['{within: 2m}', { kind: 'auto', within: 120_000 }],
+  ['{timeout: 5s, host: app.example}', { kind: 'auto', timeout: 5_000, host: 'app.example' }],
+  ['{tcp: true, timeout: 5s}', { kind: 'tcp', within: 30_000, timeout: 5_000 }],
+  [
+    "{http: '{basePath}/api', host: 'app.example:80', timeout: 10s}",
+    { kind: 'http', path: '{basePath}/api', host: 'app.example:80', timeout: 10_000 },
+  ],
+])('reads ready: %s', (text, ready) => {
+  expect(parseTemplates(demo(`ready: ${text}`)).defaultTemplate).toMatchObject({ ready });
+});
+
 test('the first of several ports is the main port', () => {
   const text = 'templates: {ide: {image: a, ports: {web: 3000, debug: 9229}}}';
   expect(parseTemplates(text).defaultTemplate).toMatchObject({
@@ -98,7 +112,8 @@ test('the default template is the named one, or the first', () => {
   expect(parseTemplates(`default: two\n${two}`).defaultTemplate.name).toBe('two');
 });
 
-const READY = 'must be tcp, {tcp: true, within} or {http: /path, status, within}';
+const READY =
+  'must be auto, tcp, {within, timeout, host}, {tcp: true, within, timeout} or {http: /path, status, host, within, timeout}';
 
 test.each([
   ['templates: {}', ['templates: must have at least one']],
@@ -111,8 +126,32 @@ test.each([
   ['templates: {demo: {image: a}}', ['templates.demo.port: give either port or ports']],
   [demo('ports: {web: 80}'), ['templates.demo.port: give either port or ports']],
   [demo('ready: udp'), [`templates.demo.ready: ${READY}`]],
-  [demo('ready: {htp: /x}'), [`templates.demo.ready: ${READY}`]],
-  [demo('ready: {http: x}'), ['templates.demo.ready.http: must be a path that starts with /']],
+  [
+    demo('ready: {htp: /x}'),
+    [
+      'templates.demo.ready.htp: unknown field; docs/reference/configuration.md lists the known ones',
+    ],
+  ],
+  [demo('ready: {tcp: true, http: /}'), ['templates.demo.ready.tcp: give either tcp or http']],
+  [
+    demo('ready: {status: 200}'),
+    ['templates.demo.ready.status: needs http, the path that is asked'],
+  ],
+  [demo('ready: {tcp: true, host: a}'), ['templates.demo.ready.host: has no effect with tcp']],
+  [
+    demo('ready: {http: x}'),
+    ['templates.demo.ready.http: must be a path that starts with / or {basePath}/'],
+  ],
+  [
+    demo('ready: {http: /a b}'),
+    [
+      'templates.demo.ready.http: must not contain spaces or characters outside ASCII; encode them with %',
+    ],
+  ],
+  [
+    demo('ready: {http: /, host: "a/b"}'),
+    ['templates.demo.ready.host: must be a host such as app.example or app.example:8080'],
+  ],
   [
     demo('ready: {http: /x, status: 99}'),
     ['templates.demo.ready.status: "99" is not a status such as 200 or 200-399'],

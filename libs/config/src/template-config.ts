@@ -61,27 +61,54 @@ const USER_OF_IMAGE = 'image';
 /** Size of `/tmp` if the root file system is read-only. Its content counts as memory. */
 const TMP_SIZE = 64 * 1024 ** 2;
 
+/** Value of a `Host` header: a host name or an address, with an optional port. */
+const hostHeader = z
+  .string()
+  .regex(
+    /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/,
+    'must be a host such as app.example or app.example:8080',
+  );
+
+const probePath = z
+  .string()
+  .regex(/^(?:\{basePath\})?\//, 'must be a path that starts with / or {basePath}/')
+  .regex(/^[!-~]*$/, 'must not contain spaces or characters outside ASCII; encode them with %');
+
 const ready = z
   .union(
     [
-      z.literal('tcp'),
-      z.strictObject({
-        tcp: z.literal(true),
-        within: positiveDuration.prefault(DEFAULT_READY_TIMEOUT_MS),
-      }),
-      z.strictObject({
-        http: z.string().startsWith('/', 'must be a path that starts with /'),
-        status: statusRanges.prefault('200-399'),
-        within: positiveDuration.prefault(DEFAULT_READY_TIMEOUT_MS),
-      }),
+      z.literal(['auto', 'tcp']),
+      z
+        .strictObject({
+          tcp: z.literal(true).optional(),
+          http: probePath.optional(),
+          status: statusRanges.optional(),
+          host: hostHeader.optional(),
+          within: positiveDuration.prefault(DEFAULT_READY_TIMEOUT_MS),
+          timeout: positiveDuration.optional(),
+        })
+        .refine(({ tcp, http }) => tcp === undefined || http === undefined, {
+          path: ['tcp'],
+          error: 'give either tcp or http',
+        })
+        .refine(({ http, status }) => http !== undefined || status === undefined, {
+          path: ['status'],
+          error: 'needs http, the path that is asked',
+        })
+        .refine(({ tcp, host }) => tcp === undefined || host === undefined, {
+          path: ['host'],
+          error: 'has no effect with tcp',
+        }),
     ],
-    'must be tcp, {tcp: true, within} or {http: /path, status, within}',
+    'must be auto, tcp, {within, timeout, host}, {tcp: true, within, timeout} or {http: /path, status, host, within, timeout}',
   )
-  .prefault('tcp')
+  .prefault('auto')
   .transform((input): Readiness => {
-    if (input === 'tcp') return { kind: 'tcp', within: 30_000 };
-    if ('tcp' in input) return { kind: 'tcp', within: input.within };
-    return { kind: 'http', path: input.http, status: input.status, within: input.within };
+    if (typeof input === 'string') return { kind: input, within: 30_000 };
+    const { tcp, http: path, status = [[200, 399]], host, ...times } = input;
+    if (tcp) return { kind: 'tcp', ...times };
+    if (path === undefined) return { kind: 'auto', host, ...times };
+    return { kind: 'http', path, status, host, ...times };
   });
 
 /** An absolute path in a container without a `.` or `..` segment. */
@@ -148,7 +175,7 @@ export const templateSchema = z
         'What counts as use for `idleTimeout`. `connections`: open requests and WebSockets. `client-bytes`: bytes that clients send. `requests`: responses with a status below 300.',
       ),
     ready: ready.describe(
-      'Readiness probe. `tcp`: the main port accepts a connection. `{http: /path, status: 200-399, within: 30s}`: GET on the path answers with one of these statuses. `{tcp: true, within: 1m}`: TCP with another time limit. The start fails after `within` (default `30s`).',
+      'Readiness probe of the main port. `auto`: GET answers with any status below 500, or the port accepts two connections without sending HTTP within 1 s. `tcp`: the port accepts a connection. `{http: /path, status: 200-399}`: GET on the path answers with one of these statuses; with `stripPrefix: false`, the path is below the base path of the instance, unless it begins with `{basePath}`. Each object may have `within` (the start fails after it, default `30s`) and `timeout` (of one attempt, default `2s`), those with GET also `host` (the `Host` header, default: that of a visitor). `{within: 2m}` and `{tcp: true, within: 2m}` change only the times.',
     ),
     stopGrace: duration
       .prefault('5s')

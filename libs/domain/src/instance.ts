@@ -60,6 +60,11 @@ export interface Instance extends Lease {
   readonly queued?: boolean | undefined;
 }
 
+/** The path of the instance's URL, without a slash at the end. Empty in host form. */
+export function basePathOf({ url }: Pick<Instance, 'url'>): string {
+  return new URL(url).pathname.replace(/\/$/, '');
+}
+
 /** The part of an instance that the creator sets. The store adds generation, times and state. */
 export type InstanceDraft = Pick<
   Instance,

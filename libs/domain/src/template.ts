@@ -1,12 +1,27 @@
 /** How a worker detects that an instance is ready. */
-export type Readiness =
-  | { readonly kind: 'tcp'; readonly within: number }
+export type Readiness = ReadinessProbe & {
+  /** Time from the start of the container until the start fails. */
+  readonly within: number;
+  /** Timeout of one attempt. Undefined: 2 s. */
+  readonly timeout?: number | undefined;
+};
+
+type ReadinessProbe =
+  /**
+   * A response with a status below 500, or a port that accepts twice without sending HTTP within
+   * 1 s.
+   */
+  | { readonly kind: 'auto'; readonly host?: string | undefined }
+  /** The port accepts a connection. */
+  | { readonly kind: 'tcp' }
   | {
       readonly kind: 'http';
+      /** With the placeholder `{basePath}`. */
       readonly path: string;
       /** Accepted status codes, inclusive ranges. */
       readonly status: readonly (readonly [from: number, to: number])[];
-      readonly within: number;
+      /** The `Host` header. Undefined: the host that a visitor's request carries. */
+      readonly host?: string | undefined;
     };
 
 /**

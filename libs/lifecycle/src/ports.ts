@@ -162,8 +162,19 @@ export interface Containers {
   recoverInstance(containerId: string): Promise<Instance | undefined>;
 }
 
-/** Checks once whether an instance is ready. Has its own timeout. */
-export type Probe = (instance: Instance, address: string) => Promise<boolean>;
+export type ProbeResult =
+  | { readonly ready: true }
+  /**
+   * `finding`: one sentence for the failure message: what was asked and what came back. It has no
+   * address of the container.
+   */
+  | { readonly ready: false; readonly finding: string };
+
+/**
+ * Checks once whether an instance is ready. An attempt takes at most the timeout of its template,
+ * and at most about `maxMs`.
+ */
+export type Probe = (instance: Instance, address: string, maxMs: number) => Promise<ProbeResult>;
 
 /**
  * The host has no capacity for an instance now. Another host may have capacity, or this one later.

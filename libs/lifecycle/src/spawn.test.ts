@@ -136,7 +136,7 @@ describe('a start that fails', () => {
     expect(await host.spawn(instance)).toEqual({
       kind: 'failed',
       message:
-        'It did not answer on port 8080 within 4 s. It must listen on this port on all interfaces; otherwise change port or ready.within of the template.',
+        'It was not ready within 4 s. Port 8080 refused the connection. If it only needs more time, raise ready.within.',
     });
     // Shortly before its kill job would end it without a reason.
     expect(host.clock.now()).toBeGreaterThanOrEqual(expiresAt - 2_000);

@@ -114,9 +114,13 @@ async function untilServing(
   let wait = INITIAL_PAUSE_MS;
   let lookedAt = 0;
   const { within: timeoutMs } = instance.template.ready;
-  while (!(await probe(instance, address))) {
-    const now = await instances.now();
-    const isLast = instance.expiresAt - Math.min(FINAL_CHECK_MS, timeoutMs / 4) <= now;
+  const lastAt = instance.expiresAt - Math.min(FINAL_CHECK_MS, timeoutMs / 4);
+  let now = await instances.now();
+  for (;;) {
+    const result = await probe(instance, address, lastAt - now);
+    if (result.ready) return;
+    now = await instances.now();
+    const isLast = lastAt <= now;
     if (wait < MAX_PAUSE_MS || isLast || now - lookedAt >= START_POLL_INTERVAL_MS) {
       const seen = await containers.inspect(containerId);
       if (!seen?.running) {
@@ -125,7 +129,7 @@ async function untilServing(
       lookedAt = now;
     }
     if (isLast) {
-      const text = unreadyMessage(instance.template);
+      const text = unreadyMessage(instance.template, result.finding);
       throw new ContainerStartError(await withLog(containers, containerId, text));
     }
     await pause(wait);
@@ -134,19 +138,9 @@ async function untilServing(
 }
 
 /** The message for an application that never passed its readiness probe. */
-function unreadyMessage({ port, ready }: Template): string {
+function unreadyMessage({ ready }: Template, finding: string): string {
   const seconds = Math.round(ready.within / 1000);
-  if (ready.kind === 'tcp') {
-    return (
-      `It did not answer on port ${port} within ${seconds} s. It must listen on this port on all ` +
-      'interfaces; otherwise change port or ready.within of the template.'
-    );
-  }
-  const statuses = ready.status.map(([from, to]) => (from === to ? from : `${from}–${to}`));
-  return (
-    `It did not answer GET ${ready.path} on port ${port} with status ${statuses.join(', ')} within ` +
-    `${seconds} s. Change ready.http, port or ready.within of the template.`
-  );
+  return `It was not ready within ${seconds} s. ${finding} If it only needs more time, raise ready.within.`;
 }
 
 async function withLog(containers: Containers, containerId: string, text: string): Promise<string> {

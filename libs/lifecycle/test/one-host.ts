@@ -18,6 +18,9 @@ export interface Ports {
   readonly killJobs: KillJobs;
 }
 
+/** What the probe reports of an instance that does not serve. */
+export const FINDING = 'Port 8080 refused the connection.';
+
 type DraftFields = Partial<InstanceDraft>;
 
 /** Wraps the ports of one run, to record calls or to make them fail. The state is unchanged. */
@@ -75,7 +78,7 @@ export function oneHost(
           addresses: { next: () => Promise.resolve(++addresses) },
           async probe(instance) {
             await run.onProbe?.(instance);
-            return serving.has(instance.id);
+            return serving.has(instance.id) ? { ready: true } : { ready: false, finding: FINDING };
           },
           pause(ms) {
             clock.advance(ms);

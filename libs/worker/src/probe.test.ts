@@ -1,13 +1,14 @@
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Readiness } from '@ephemera/domain';
-import { expect, onTestFinished, test } from 'vitest';
+import type { Readiness, Template } from '@ephemera/domain';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { assignedInstance } from '../test/docker-fixture.ts';
 import { probe } from './probe.ts';
 
 const HTTP: Readiness = { kind: 'http', path: '/health', status: [[200, 399]], within: 30_000 };
 const TCP: Readiness = { kind: 'tcp', within: 30_000 };
+const AUTO: Readiness = { kind: 'auto', within: 30_000 };
 
 /** A server on the port of a container, with the behaviour of `answer`. */
 async function serve(answer: (socket: Socket) => void): Promise<number> {
@@ -25,8 +26,15 @@ async function serve(answer: (socket: Socket) => void): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-const ask = (port: number, ready: Readiness) =>
-  probe(assignedInstance({ port, ready }), '127.0.0.1');
+const attempt = (port: number, ready: Readiness, template: Partial<Template> = {}) =>
+  probe(assignedInstance({ port, ready, ...template }), '127.0.0.1', 30_000);
+const ask = async (port: number, ready: Readiness) => (await attempt(port, ready)).ready;
+const findingOf = async (...args: Parameters<typeof attempt>) => {
+  const result = await attempt(...args);
+  return result.ready ? undefined : result.finding;
+};
+/** A port that refuses connections, and is not used while the test runs. */
+const CLOSED_PORT = 1;
 
 test.each([
   ['200 OK', true],
@@ -70,7 +78,7 @@ test('a tcp probe succeeds only if the port accepts a connection', async () => {
 });
 
 test('a container without an address is not ready', async () => {
-  expect(await probe(assignedInstance(), '')).toBe(false);
+  expect(await probe(assignedInstance(), '', 30_000)).toMatchObject({ ready: false });
 });
 
 // A probe that never ends occupies a start slot of the host. A few such containers would block all
@@ -103,6 +111,202 @@ test('an endless body does not delay the probe', async () => {
     socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
   });
   expect(await ask(port, HTTP)).toBe(true);
+});
+
+/** An HTTP server that records the requests, and answers each with the next of the statuses. */
+async function application(...statuses: number[]) {
+  const asked: { path: string | undefined; host: string | undefined }[] = [];
+  const server = createHttpServer((req, res) => {
+    asked.push({ path: req.url, host: req.headers.host });
+    res.writeHead(statuses.length > 1 ? (statuses.shift() ?? 200) : (statuses[0] ?? 200)).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  return { port: (server.address() as AddressInfo).port, asked };
+}
+
+describe('the default probe', () => {
+  test.each([
+    [200, true],
+    [302, true],
+    [401, true],
+    [404, true],
+    [499, true],
+    [500, false],
+    [503, false],
+  ])('a response with status %s: %s', async (status, serves) => {
+    const { port } = await application(status);
+    expect(await ask(port, AUTO)).toBe(serves);
+  });
+
+  test('is repeated after a 5xx', async () => {
+    const { port } = await application(502, 404);
+    expect(await findingOf(port, AUTO)).toMatch(
+      /^GET \/ on port \d+ answered 502; a status below 500 is accepted\./,
+    );
+    expect(await ask(port, AUTO)).toBe(true);
+  });
+
+  test.each<[string, (socket: Socket) => void]>([
+    ['sends nothing', () => undefined],
+    ['closes every connection', (socket) => socket.end()],
+    ['resets every connection', (socket) => socket.resetAndDestroy()],
+    ['answers as Redis does', (socket) => socket.write("-ERR unknown command 'GET'\r\n")],
+    ['answers with a TLS alert', (socket) => socket.end(Buffer.from('15030100020232', 'hex'))],
+  ])('a server that %s is ready after its second connection', async (_, answer) => {
+    let connections = 0;
+    const port = await serve((socket) => {
+      connections++;
+      answer(socket);
+    });
+    expect(await ask(port, AUTO)).toBe(true);
+    expect(connections).toBe(2);
+  });
+
+  test('a server that greets the client first is ready', async () => {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.write('SSH-2.0-OpenSSH_9.2\r\n');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    expect(await ask((server.address() as AddressInfo).port, AUTO)).toBe(true);
+  });
+
+  test('a server that closes one connection and then listens no more is not ready', async () => {
+    const server = createServer((socket) => {
+      server.close();
+      socket.on('error', () => undefined);
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    expect(await findingOf(port, AUTO)).toContain('refused the connection');
+  });
+
+  test('a server that closes one connection and then answers 500 is not ready', async () => {
+    let connections = 0;
+    const port = await serve((socket) => {
+      if (++connections === 1) socket.end();
+      else socket.end('HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n');
+    });
+    expect(await ask(port, AUTO)).toBe(false);
+  });
+
+  test('a response head that is not complete is HTTP, and not ready', async () => {
+    const port = await serve((socket) => socket.write('HTTP/1.1 200 OK\r\nX: '));
+    expect(await findingOf(port, AUTO)).toContain(
+      'head of the response was not complete within 2 s',
+    );
+  });
+
+  test('a port without a listener is not ready', async () => {
+    expect(await findingOf(CLOSED_PORT, AUTO)).toMatch(
+      /^Port 1 refused the connection\. The application must listen on this port on all interfaces/,
+    );
+  });
+});
+
+describe('the request', () => {
+  const url = 'http://apps.example:8080/demo/k1/';
+
+  test.each<[string, Readiness, Partial<Template>, { path: string; host: string }]>([
+    ['the root', AUTO, {}, { path: '/', host: 'apps.example:8080' }],
+    ['the path', HTTP, {}, { path: '/health', host: 'apps.example:8080' }],
+    [
+      'the base path of an application that knows it',
+      AUTO,
+      { stripPrefix: false },
+      { path: '/demo/k1/', host: 'apps.example:8080' },
+    ],
+    [
+      'below the base path of an application that knows it',
+      HTTP,
+      { stripPrefix: false },
+      { path: '/demo/k1/health', host: 'apps.example:8080' },
+    ],
+    [
+      'a path that has the placeholder once below it',
+      { ...HTTP, path: '{basePath}/api?next={basePath}' },
+      { stripPrefix: false },
+      { path: '/demo/k1/api?next=/demo/k1', host: 'apps.example:8080' },
+    ],
+    [
+      'a path with the placeholder although the proxy strips the prefix',
+      { ...HTTP, path: '{basePath}/api' },
+      {},
+      { path: '/demo/k1/api', host: 'apps.example:8080' },
+    ],
+    ['another host', { ...AUTO, host: 'localhost' }, {}, { path: '/', host: 'localhost' }],
+  ])('asks for %s', async (_, ready, template, expected) => {
+    const { port, asked } = await application(204);
+    const instance = { ...assignedInstance({ port, ready, ...template }), url };
+    expect(await probe(instance, '127.0.0.1', 30_000)).toEqual({ ready: true });
+    expect(asked).toEqual([expected]);
+  });
+
+  test('in host form the base path is empty', async () => {
+    const { port, asked } = await application(204);
+    const instance = {
+      ...assignedInstance({ port, ready: HTTP, stripPrefix: false }),
+      url: 'http://k1.apps.example/',
+    };
+    expect(await probe(instance, '127.0.0.1', 30_000)).toEqual({ ready: true });
+    expect(asked).toEqual([{ path: '/health', host: 'k1.apps.example' }]);
+  });
+
+  test('of a template that masks the host names the address of the container', async () => {
+    const { port, asked } = await application(204);
+    await attempt(port, HTTP, { host: 'mask' });
+    expect(asked).toEqual([{ path: '/health', host: `127.0.0.1:${port}` }]);
+  });
+
+  test('waits for the timeout of the template', async () => {
+    const port = await serve((socket) => {
+      setTimeout(() => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'), 600);
+    });
+    expect(await ask(port, { ...HTTP, timeout: 5_000 })).toBe(true);
+    expect(await findingOf(port, { ...HTTP, timeout: 300 })).toContain(
+      'nothing was sent within 0.3 s',
+    );
+  });
+
+  test('does not outlast the start deadline', async () => {
+    const port = await serve(() => undefined);
+    const began = Date.now();
+    const ready = { ...HTTP, timeout: 20_000 };
+    await probe(assignedInstance({ port, ready }), '127.0.0.1', 100);
+    expect(Date.now() - began).toBeLessThan(2_000);
+  });
+});
+
+test.each<[string, Readiness, string | RegExp]>([
+  [
+    'status',
+    HTTP,
+    /^GET \/health on port \d+ answered 404; the template accepts 200–399\. Set ready\.http/,
+  ],
+  [
+    'several statuses',
+    {
+      ...HTTP,
+      status: [
+        [200, 299],
+        [401, 401],
+      ],
+    },
+    'the template accepts 200–299, 401.',
+  ],
+])('a failed probe names the %s that came and those that are accepted', async (_, ready, text) => {
+  const { port } = await application(404);
+  expect(await findingOf(port, ready)).toMatch(text);
+});
+
+test('a failed probe says that the connection was refused or closed', async () => {
+  const port = await serve((socket) => socket.destroy());
+  expect(await findingOf(port, HTTP)).toContain('the connection was closed without a response');
+  expect(await findingOf(CLOSED_PORT, HTTP)).toContain('refused the connection');
+  expect(await findingOf(CLOSED_PORT, TCP)).toContain('refused the connection');
 });
 
 function trickle(socket: Socket, text: string, size: number): void {

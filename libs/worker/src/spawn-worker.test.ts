@@ -31,7 +31,7 @@ function work(containers: Partial<Containers> = {}, finishTimeoutMs?: number): Q
       killJobs,
       addresses,
       containers: { ...fixture.containers, ...containers },
-      probe: () => Promise.resolve(true),
+      probe: () => Promise.resolve({ ready: true }),
       pause: () => Promise.resolve(),
     },
     { ...options, ...(finishTimeoutMs === undefined ? {} : { finishTimeoutMs }) },

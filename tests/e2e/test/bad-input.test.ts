@@ -114,7 +114,7 @@ describe('requests', () => {
   test.each([
     ['no-image', /is not on this host/],
     ['exits', /exited with code 7.*I cannot go on/s],
-    ['never-ready', /did not answer on port 8080 within 4 s.*waiting for nothing/s],
+    ['never-ready', /not ready within 4 s. Port 8080 refused.*waiting for nothing/s],
   ])(
     'a template that cannot start (%s): the reason, and the container’s last lines',
     async (template, reason) => {

@@ -275,7 +275,7 @@ test('a start without a response fails at its deadline, also without JavaScript'
   const page = await openPage({ javaScriptEnabled: false });
   await page.goto(`${base}/demo/new?template=never-ready`);
   await page.getByRole('heading', { name: 'Start failed' }).waitFor();
-  expect(await page.locator('main').innerText()).toMatch(/did not answer on port 8080 within 8 s/);
+  expect(await page.locator('main').innerText()).toMatch(/not ready within 8 s. Port 8080 refused/);
   expect(await page.locator('pre').innerText()).toBe('waiting for nothing');
   await page.context().close();
 });

@@ -59,7 +59,9 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
             containers,
             probe: () =>
               Promise.resolve(
-                world.containersOf(id).some((item) => item.host === host && item.running),
+                world.containersOf(id).some((item) => item.host === host && item.running)
+                  ? { ready: true }
+                  : { ready: false, finding: 'It does not run.' },
               ),
             pause: () => Promise.resolve(),
           },

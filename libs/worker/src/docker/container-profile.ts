@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { fillPlaceholders, PROFILE_CAPABILITIES } from '@ephemera/domain';
+import { basePathOf, fillPlaceholders, PROFILE_CAPABILITIES } from '@ephemera/domain';
 import type { Instance, Template, Tmpfs } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
@@ -138,7 +138,7 @@ function placeholders(instance: Instance): (text: string) => string {
   const values = {
     id: instance.id,
     port: String(instance.template.port),
-    basePath: new URL(instance.url).pathname.replace(/\/$/, ''),
+    basePath: basePathOf(instance),
     url: instance.url,
     token: instance.token ?? '',
   };
