@@ -15,8 +15,12 @@ export function makeAccessToken(): AccessToken {
   return { token, hash: hash('sha256', token, 'base64url') };
 }
 
-/** Returns whether a token matches a hash. Takes constant time. */
+/** Length of a token: 32 bytes in base64url. */
+const TOKEN_LENGTH = 43;
+
+/** Returns whether a token matches a hash. Takes constant time for every text of its length. */
 export function matchesToken(token: string, expected: string): boolean {
+  if (token.length !== TOKEN_LENGTH) return false;
   const known = Buffer.from(expected, 'base64url');
   const input = hash('sha256', token, 'buffer');
   // The expected hash is empty where the store has lost it.
@@ -64,9 +68,6 @@ const ACCESS_PARAMETER = 'ephemera-token';
 /** The cookies that carry an access token: host form over TLS, and all other cases. */
 const HOST_COOKIE = '__Host-ephemera-token';
 const COOKIE = 'ephemera-token';
-
-/** How many of these cookies are checked. Another instance may have set some more. */
-const MAX_TOKENS = 8;
 
 /** The access tokens that a request carries, and where. */
 export interface PresentedTokens {
@@ -130,17 +131,20 @@ function isAccess(parameter: string): boolean {
   return parameter === ACCESS_PARAMETER || parameter.startsWith(`${ACCESS_PARAMETER}=`);
 }
 
+/**
+ * Every distinct token in the cookies, those of `__Host-` first, because no other host can set them.
+ *
+ * A page of another instance can set any number of cookies for the parent domain, which browsers send
+ * before the right one. So none is left out: the maximum size of a request header limits them. A
+ * value that cannot be a token costs no hash.
+ */
 function inCookies(cookie: string | undefined): string[] {
   if (cookie?.includes(COOKIE) !== true) return [];
-  return cookie
-    .split(';')
-    .filter(isAccessCookie)
-    .slice(0, MAX_TOKENS)
-    .map((pair) => pair.slice(pair.indexOf('=') + 1).trim());
-}
-
-function isAccessCookie(pair: string): boolean {
-  const equals = pair.indexOf('=');
-  const name = (equals === -1 ? pair : pair.slice(0, equals)).trim();
-  return name === COOKIE || name === HOST_COOKIE;
+  const tokens: Record<string, string[]> = { [HOST_COOKIE]: [], [COOKIE]: [] };
+  for (const pair of cookie.split(';')) {
+    const equals = pair.indexOf('=');
+    const name = (equals === -1 ? pair : pair.slice(0, equals)).trim();
+    if (Object.hasOwn(tokens, name)) tokens[name]?.push(pair.slice(equals + 1).trim());
+  }
+  return [...new Set(Object.values(tokens).flat())];
 }

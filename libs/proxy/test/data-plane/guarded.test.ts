@@ -77,6 +77,36 @@ test('the cookie grants access, and only the other cookies are forwarded', async
   expect(upstream.received.match(/cookie:/gi)).toHaveLength(2);
 });
 
+/** As many cookies as fit into a header of 32 KiB. */
+const manyCookies = (name: string, value: () => string) =>
+  Array.from({ length: Math.floor(31_000 / (name.length + value().length + 3)) }, () => value())
+    .map((text) => `${name}=${text}`)
+    .join('; ');
+
+// A page of another instance can set cookies for the parent domain, and browsers send those first.
+test.each([
+  ['eight wrong tokens', () => makeAccessToken().token, 8],
+  ['a header full of wrong tokens', () => makeAccessToken().token, undefined],
+  ['a header full of empty values', () => '', undefined],
+  ['a header full of one value', () => 'x', undefined],
+])('%s in cookies do not hide the right one', async (_what, value, count) => {
+  for (const [planted, name] of [
+    ['ephemera-token', 'ephemera-token'],
+    ['ephemera-token', '__Host-ephemera-token'],
+    ['__Host-ephemera-token', '__Host-ephemera-token'],
+  ] as const) {
+    const junk = manyCookies(planted, value).split('; ').slice(0, count).join('; ');
+    const below = await guarded();
+    const cookie = (token: string) => `Cookie: a=1; ${junk}; ${name}=${token}; b=2\r\n`;
+    expect(statusOf(await ask(`/demo/${below.id}/`, cookie(below.token)))).toBe(200);
+    const own = await guarded({}, hosted);
+    expect(statusOf(await askHost(own.id, '/', cookie(own.token)))).toBe(200);
+    expect(statusOf(await askHost(own.id, '/', cookie(below.token)))).toBe(403);
+  }
+  expect(upstream.received).toContain('Cookie: a=1; b=2\r\n');
+  expect(upstream.received.toLowerCase()).not.toContain('ephemera');
+});
+
 test('a link becomes cookies for the instance’s paths and a URL without the token', async () => {
   const { id, token } = await guarded({ ports: { main: upstream.port, debug: 9229 } });
   const answer = await ask(`/demo/${id}/a%20b?x=1&ephemera-token=${token}&y=2`);
