@@ -8,6 +8,7 @@ import type { Quotas } from './capacity-config.ts';
 import { isolationFields, policyOf, policySchema } from './isolation-config.ts';
 import { durationText as duration, positiveDuration, sizeText as size } from './config-values.ts';
 import { ConfigError } from './environment.ts';
+import { requestedEnvFields } from './requested-env-config.ts';
 import { type TokenEntries, tokensSchema } from './tokens/token-config.ts';
 import { webhooksSchema } from './webhook-config.ts';
 import { readYaml } from './yaml-text.ts';
@@ -200,8 +201,9 @@ export const templateSchema = z
       .record(variable, withoutNul)
       .prefault({})
       .describe(
-        'Environment variables, with the same placeholders as `command`. Variables of an API request are taken as they are. `EPHEMERA_ID`, `EPHEMERA_PORT`, `EPHEMERA_BASE_PATH` and `EPHEMERA_URL` are always set.',
+        'Environment variables, with the same placeholders as `command`. Variables of an API request are taken as they are, see `envAllow`. `EPHEMERA_ID`, `EPHEMERA_PORT`, `EPHEMERA_BASE_PATH` and `EPHEMERA_URL` are always set.',
       ),
+    ...requestedEnvFields,
     labels: z
       .record(label, z.string())
       .prefault({})

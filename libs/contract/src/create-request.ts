@@ -37,7 +37,8 @@ export const createRequestSchema = z
       .refine(atMost(64), 'at most 64 variables')
       .optional()
       .openapi({
-        description: 'Environment variables in addition to those of the template, at most 64.',
+        description:
+          'Environment variables, at most 64. `envAllow` of the template must list each. A variable that the template sets itself keeps the value of the template, unless it has `envOverride: true`.',
       }),
     metadata: z
       .record(key, z.string().max(1024))

@@ -9,6 +9,7 @@ export * from './lease.ts';
 export * from './principal.ts';
 export * from './policy.ts';
 export * from './reconcile.ts';
+export { matchesLoaderVariablesOnly, requestedEnv } from './requested-env.ts';
 export * from './size.ts';
 export * from './state.ts';
 export * from './template.ts';

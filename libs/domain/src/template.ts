@@ -146,6 +146,10 @@ export interface Template {
   readonly entrypoint?: readonly string[] | undefined;
   readonly command: readonly string[] | undefined;
   readonly env: Readonly<Record<string, string>>;
+  /** Variables that a creation may set: names, and patterns such as `APP_*`. Undefined: none. */
+  readonly envAllow?: readonly string[] | undefined;
+  /** Whether a creation may replace values of `env`. Undefined: false. */
+  readonly envOverride?: boolean | undefined;
   /** Labels that are added to those of Ephemera. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Undefined: the user that the image sets. */

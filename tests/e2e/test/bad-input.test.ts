@@ -30,6 +30,11 @@ describe('requests', () => {
     ['a timeout that is no number', { timeout: '60' }, /timeout/],
     ['an unknown field', { tmeout: 60 }, /tmeout.*unknown field/],
     ['a variable of ours', { env: { EPHEMERA_ID: 'x' } }, /env\.EPHEMERA_ID/],
+    [
+      'variables that the template does not list',
+      { env: { GREETING: 'x', LD_PRELOAD: '/x' } },
+      /env\.GREETING.*env\.LD_PRELOAD.*envAllow: \[GREETING, LD_PRELOAD\]/s,
+    ],
     ['metadata that are no text', { metadata: { a: 1 } }, /metadata\.a/],
     ['an array', [], /expected object/i],
     ['broken JSON', '{"template":', /not valid JSON/],

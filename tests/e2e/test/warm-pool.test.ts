@@ -8,7 +8,7 @@ import { containersOf, docker } from './docker-cli.ts';
 const TEMPLATES = `
 default: pooled
 templates:
-  pooled: ${demoTemplate({ timeout: '60s', maxTimeout: '10m', pool: 3 })}
+  pooled: ${demoTemplate({ timeout: '60s', maxTimeout: '10m', pool: 3, envAllow: ['A'] })}
 `;
 
 let site: Deployment;

@@ -7,8 +7,9 @@ import {
   isGuarded,
   newId,
   makeToken,
+  requestedEnv,
 } from '@ephemera/domain';
-import type { Instance, Template } from '@ephemera/domain';
+import type { Instance, InstanceDraft, Template } from '@ephemera/domain';
 import { acquireInstance, poolSpecFor } from '@ephemera/lifecycle';
 import type { AcquirePorts, AcquireResult, CreationContext } from '@ephemera/lifecycle';
 import type { TemplateSet } from '@ephemera/config';
@@ -35,7 +36,7 @@ export interface Started {
 /**
  * Creates an instance, or claims a warm one. A running container accepts no new environment, so a
  * request with `env` always creates a new one.
- * @throws ApiError unknown_template; invalid for a timeout out of bounds; full; key_reused;
+ * @throws ApiError unknown_template; invalid for a timeout out of bounds or a refused variable; full; key_reused;
  * link_refused, work_used
  */
 export async function startInstance(
@@ -45,7 +46,8 @@ export async function startInstance(
 ): Promise<Started> {
   const template = chosenTemplate(starter.templates, request.template);
   const id = newId(randomBytes);
-  const { env = {}, metadata = {} } = request;
+  const env = chosenEnv(request.env, template);
+  const { metadata = {} } = request;
   const timeout = chosenTimeout(request.timeout, template);
   const token = usesTokenPlaceholder(template) ? makeToken(randomBytes) : undefined;
   const access = isGuarded(template) ? makeAccessToken() : undefined;
@@ -90,6 +92,12 @@ export function chosenTemplate(
   if (template) return template;
   const known = [...templates.keys()];
   throw new ApiError({ kind: 'unknown_template', name: name ?? '', known });
+}
+
+function chosenEnv(env: CreateRequest['env'] = {}, template: Template): InstanceDraft['env'] {
+  const checked = requestedEnv(env, template);
+  if ('env' in checked) return checked.env;
+  throw new ApiError({ kind: 'invalid', faults: checked.faults });
 }
 
 function chosenTimeout(
