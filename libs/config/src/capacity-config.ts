@@ -3,25 +3,48 @@ import { z } from 'zod';
 import { rateText } from './access-config.ts';
 import { positiveDuration } from './config-values.ts';
 
-/** Uses the parser of BullMQ. It also accepts six fields (with seconds), which are refused here. */
-function isCron(text: string): boolean {
-  try {
-    CronExpressionParser.parse(text);
-  } catch {
-    return false;
-  }
+const NOT_CRON = 'must be a cron expression of five fields such as 50 8 * * 1-5';
+
+/**
+ * What is wrong with a cron expression; undefined if nothing is. Uses the parser that BullMQ uses,
+ * and computes the next time as BullMQ does: `0 9 31 4 *` can be parsed, but has no next time.
+ */
+function cronIssue(text: string, tz: string): string | undefined {
+  // The parser also accepts six fields (with seconds), and names such as @daily.
+  if (text.trim().split(/\s+/).length !== 5) return NOT_CRON;
   // `H` is a random value for each process, so replicas would disagree.
-  return text.trim().split(/\s+/).length === 5 && !/(?<![A-Z])H(?![A-Z])/i.test(text);
+  if (/(?<![A-Z])H(?![A-Z])/i.test(text)) return `${NOT_CRON}; H is not supported`;
+  try {
+    CronExpressionParser.parse(text, { tz });
+  } catch (error) {
+    return `${NOT_CRON} (${error instanceof Error ? error.message : String(error)})`;
+  }
+  try {
+    CronExpressionParser.parse(text, { tz }).next();
+  } catch {
+    return 'never occurs: no such date exists';
+  }
+  return undefined;
 }
 
 const max = z.int({ error: 'must be a whole number' }).min(1, 'must be at least 1').max(1_000_000);
 
-const schedule = z.strictObject({
-  cron: z.string().refine(isCron, 'must be a cron expression of five fields such as 50 8 * * 1-5'),
-  ready: z.int({ error: 'must be a whole number' }).min(1, 'must be at least 1').max(1000),
-  for: positiveDuration,
-  tz: z.string().prefault('UTC').refine(isTimeZone, 'is not a time zone such as Europe/Paris'),
-});
+const schedule = z
+  .strictObject({
+    cron: z.string(),
+    ready: z.int({ error: 'must be a whole number' }).min(1, 'must be at least 1').max(1000),
+    for: positiveDuration,
+    tz: z.string().prefault('UTC'),
+  })
+  .superRefine(({ cron, tz }, context) => {
+    const knowsZone = isTimeZone(tz);
+    if (!knowsZone) {
+      const message = 'is not a time zone such as Europe/Paris';
+      context.addIssue({ code: 'custom', path: ['tz'], message });
+    }
+    const message = cronIssue(cron, knowsZone ? tz : 'UTC');
+    if (message !== undefined) context.addIssue({ code: 'custom', path: ['cron'], message });
+  });
 
 /** Template fields for the number of instances: limits, start queue and pool. */
 export const capacityFields = {

@@ -339,10 +339,25 @@ test.each(['50 8 * * 1-5', '*/5 * * * *', '0 9 * MAR-MAY MON'])('%s is a schedul
   expect(parseTemplates(text).templates.get('a')?.schedule[0]?.cron).toBe(cron);
 });
 
-test.each(['61 8 * * *', 'H 8 * * *', '0 50 8 * * 1-5', '50 8 * *', 'soon'])(
-  '%s is not a schedule',
-  (cron) => {
-    const text = `templates: {a: {image: a, port: 80, schedule: [{cron: '${cron}', ready: 2, for: 1h}]}}`;
-    expect(() => parseTemplates(text)).toThrow(/schedule\.0\.cron: must be a cron expression/);
-  },
-);
+test.each([
+  '61 8 * * *',
+  'H 8 * * *',
+  '0 50 8 * * 1-5',
+  '50 8 * *',
+  'soon',
+  '@daily',
+  '*/0 * * * *',
+])('%s is not a schedule', (cron) => {
+  const text = `templates: {a: {image: a, port: 80, schedule: [{cron: '${cron}', ready: 2, for: 1h}]}}`;
+  expect(() => parseTemplates(text)).toThrow(/schedule\.0\.cron: must be a cron expression/);
+});
+
+// The parser accepts some of these, but the library that runs them cannot compute a time.
+test.each(['0 9 31 4 *', '0 9 31 4,6,9,11 *'])('%s is refused, because it never occurs', (cron) => {
+  const good = "{cron: '0 8 * * *', ready: 1, for: 1h}";
+  const bad = `{cron: '${cron}', ready: 2, for: 1h, tz: Nowhere/City}`;
+  expect(issuesOf(demo(`schedule: [${good}, ${bad}]`)).sort()).toEqual([
+    expect.stringMatching(/^templates\.demo\.schedule\.1\.cron: (never occurs|must be a cron)/),
+    'templates.demo.schedule.1.tz: is not a time zone such as Europe/Paris',
+  ]);
+});

@@ -10,7 +10,11 @@ export interface Refills {
   request(template: string): Promise<void>;
   /** Refills all pools every `ms`, which covers lost requests. */
   every(ms: number): Promise<void>;
-  /** Replaces the scheduled pool sizes by those of these templates. */
+  /**
+   * Replaces the scheduled pool sizes by those of these templates. An entry that fails does not stop
+   * the others.
+   * @throws AggregateError after all entries, with the error of each that failed
+   */
   schedule(templates: readonly Pick<Template, 'name' | 'schedule'>[]): Promise<void>;
   close(): Promise<void>;
 }
@@ -60,13 +64,17 @@ export function createRefills(
       for (const { key } of await queue.getJobSchedulers()) {
         if (key !== TICK && !desired.has(key)) await queue.removeJobScheduler(key);
       }
+      const failures: Error[] = [];
       for (const [key, { job, entry }] of desired) {
         const when = { pattern: entry.cron, tz: entry.tz };
-        await queue.upsertJobScheduler(key, when, {
-          name: 'boost',
-          data: job,
-          opts: REFILL_OPTIONS,
+        const spec = { name: 'boost', data: job, opts: REFILL_OPTIONS };
+        await queue.upsertJobScheduler(key, when, spec).catch((cause: unknown) => {
+          failures.push(new Error(`schedule.${job.entry} of ${job.template}`, { cause }));
         });
+      }
+      if (failures.length > 0) {
+        const names = failures.map(({ message }) => message).join(', ');
+        throw new AggregateError(failures, `not scheduled: ${names}`);
       }
     },
     close: () => queue.close(),

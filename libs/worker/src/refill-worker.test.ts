@@ -104,3 +104,17 @@ test('a schedule enlarges a pool for its period', async () => {
   await refills.every(200);
   await waitFor('one', async () => (await pools.count(fingerprint)) === 1);
 });
+
+// The configuration refuses such an entry. A library update may still change what can be scheduled.
+test('an entry that cannot be scheduled does not stop the others', async () => {
+  const { refills, publish, alive } = open();
+  const entry = { ready: 1, for: 3_600_000, tz: 'UTC' };
+  const schedule = [
+    { ...entry, cron: '61 8 * * *' },
+    { ...entry, cron: '* * * * * *' },
+  ];
+  await publish({ schedule });
+  const scheduled = refills.schedule([{ name: 'demo', schedule }]);
+  await expect(scheduled).rejects.toThrow('not scheduled: schedule.0 of demo');
+  await waitFor('the instance of the second entry', async () => (await alive()).length === 1);
+});

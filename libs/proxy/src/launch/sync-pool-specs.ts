@@ -61,6 +61,6 @@ async function syncPoolSpecs(
     );
   }
   await ports.pools.setPoolSpecs(specs);
-  await ports.refills.schedule(specs.map(({ template }) => template));
   for (const { template } of specs) await ports.refills.request(template.name);
+  await ports.refills.schedule(specs.map(({ template }) => template));
 }
