@@ -227,7 +227,7 @@ describe('completion', () => {
   test('proposes commands, options, values, ids and templates', async () => {
     expect(await propose('')).toEqual(COMMANDS);
     expect(await propose('l')).toEqual(['ls', 'logs', 'link']);
-    expect(await propose('kill', '--')).toEqual(['--all', '--json', '--quiet']);
+    expect(await propose('kill', '--')).toEqual(['--all', '--json', '--quiet', '--raw']);
     expect(await propose('token', 'a', '--scope', '')).toEqual(['read', 'create', 'admin']);
     expect(await propose('token', 'a', '--scope=r')).toEqual(['--scope=read']);
     expect(await propose('get', '')).toEqual(['abc', 'def']);

@@ -25,6 +25,7 @@ import { token } from './commands/token.ts';
 import { up } from './commands/up.ts';
 import { UsageError, type CliContext } from './context.ts';
 import { EXIT_CODES } from './exit-codes.ts';
+import { visible } from './terminal/visible.ts';
 
 const NAME = 'ephemera';
 
@@ -54,13 +55,13 @@ const text: ApplicationText = {
   ...text_en,
   noCommandRegisteredForInput: ({ input, corrections }) => {
     if (input.startsWith('-')) {
-      return `There is no option "${input}" before a command. Did you mean "--help" or "--version"?`;
+      return `There is no option "${visible(input)}" before a command. Did you mean "--help" or "--version"?`;
     }
-    return `There is no command "${input}".${didYouMean(corrections)}`;
+    return `There is no command "${visible(input)}".${didYouMean(corrections)}`;
   },
   exceptionWhileParsingArguments: (error) => {
-    if (!(error instanceof ArgumentScannerError)) return describe(error);
-    return formatMessageForArgumentScannerError(error, {
+    if (!(error instanceof ArgumentScannerError)) return visible(describe(error));
+    const message = formatMessageForArgumentScannerError(error, {
       FlagNotFoundError: ({ input, corrections }) =>
         `There is no option "${input.startsWith('-') ? input : `--${input}`}".${didYouMean(corrections.map((name) => `--${name.replace(/^--/, '')}`))}`,
       AliasNotFoundError: ({ input }) => `There is no option "-${input.replace(/^-/, '')}".`,
@@ -74,8 +75,9 @@ const text: ApplicationText = {
       UnexpectedFlagError: ({ externalFlagName }) =>
         `--${externalFlagName.replace(/^--/, '')} is given twice.`,
     });
+    return visible(message);
   },
-  exceptionWhileRunningCommand: describe,
+  exceptionWhileRunningCommand: (error) => visible(describe(error)),
 };
 
 const app: Application<CliContext> = buildApplication(
@@ -106,7 +108,7 @@ const app: Application<CliContext> = buildApplication(
 export async function runCli(inputs: readonly string[], context: CliContext): Promise<number> {
   if (inputs[0] === PROPOSE) {
     const words = await proposeWords(app, inputs.slice(1), context);
-    context.process.stdout.write(words.map((word) => `${word}\n`).join(''));
+    context.process.stdout.write(words.map((word) => `${visible(word)}\n`).join(''));
     return EXIT_CODES.ok.code;
   }
   const line = inputs[0] === 'help' ? [...inputs.slice(1), '--help'] : inputs;
@@ -147,7 +149,7 @@ function didYouMean(corrections: readonly string[]): string {
   return ` Did you mean ${corrections.map((word) => `"${word.replaceAll('`', '')}"`).join(' or ')}?`;
 }
 
-/** An expected error is its message. Any other error is a bug and is shown with its stack. */
+/** An expected error is its message, which may quote a response of the control API. Any other error is a bug and is shown with its stack. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error instanceof BootError ? error.message : (error.stack ?? error.message);

@@ -1,11 +1,21 @@
 import { UsageError, type CliContext } from './context.ts';
+import { createTextWriter } from './terminal/visible.ts';
 
 export interface OutputFlags {
   readonly json: boolean;
   readonly quiet: boolean;
+  readonly raw: boolean;
 }
 
-/** `--json` and `--quiet`, for each command that prints a result. */
+/** `--raw`, for each command that prints text from outside. */
+export const rawFlag = {
+  kind: 'boolean',
+  brief: 'Print control characters to a terminal as they are',
+  default: false,
+  withNegated: false,
+} as const;
+
+/** `--json`, `--quiet` and `--raw`, for each command that prints a result. */
 export const outputFlags = {
   json: { kind: 'boolean', brief: 'Print the result as JSON', default: false, withNegated: false },
   quiet: {
@@ -14,6 +24,7 @@ export const outputFlags = {
     default: false,
     withNegated: false,
   },
+  raw: rawFlag,
 } as const;
 
 export const outputAliases = { q: 'quiet' } as const;
@@ -39,6 +50,9 @@ export function createPrinter(context: CliContext, flags: OutputFlags): (output:
   };
   return (output) => {
     const text = select(output);
-    if (text !== '') context.process.stdout.write(`${text}\n`);
+    if (text === '') return;
+    const { write, end } = createTextWriter(context.process.stdout, flags.raw);
+    write(`${text}\n`);
+    end();
   };
 }

@@ -3,6 +3,7 @@ import { buildCommand } from '@stricli/core';
 
 import type { Config } from '../config.ts';
 import type { CliContext } from '../context.ts';
+import { createTextWriter } from '../terminal/visible.ts';
 import { clean as removeAll } from '../up/clean-up.ts';
 import { isPortFree } from '../up/plan-ports.ts';
 
@@ -25,7 +26,9 @@ async function removeDeployment(config: Config): Promise<string> {
 
 export const clean = buildCommand({
   async func(this: CliContext) {
-    this.process.stdout.write(`${await removeDeployment(this.config())}\n`);
+    const { write, end } = createTextWriter(this.process.stdout, false);
+    write(`${await removeDeployment(this.config())}\n`);
+    end();
   },
   parameters: {},
   docs: { brief: 'Remove everything of a stopped deployment from the Docker daemon' },

@@ -1,12 +1,15 @@
 import { buildCommand } from '@stricli/core';
 
 import type { CliContext } from '../context.ts';
+import { rawFlag } from '../output.ts';
 import { idParameter, parseInteger } from '../parameters.ts';
+import { createTextWriter } from '../terminal/visible.ts';
 
 interface LogsFlags {
   readonly follow: boolean;
   readonly tail?: number;
   readonly timestamps: boolean;
+  readonly raw: boolean;
 }
 
 export const logs = buildCommand({
@@ -16,9 +19,8 @@ export const logs = buildCommand({
       timestamps: flags.timestamps ? '1' : '0',
       ...(flags.tail !== undefined && { tail: String(flags.tail) }),
     });
-    await this.api().logs(id, query, (text) => {
-      this.process.stdout.write(text);
-    });
+    const { write, end } = createTextWriter(this.process.stdout, flags.raw);
+    await this.api().logs(id, query, write).finally(end);
   },
   parameters: {
     flags: {
@@ -41,6 +43,7 @@ export const logs = buildCommand({
         default: false,
         withNegated: false,
       },
+      raw: rawFlag,
     },
     aliases: { f: 'follow' },
     positional: { kind: 'tuple', parameters: [idParameter] },

@@ -50,3 +50,18 @@ test('a terminal keeps one line, cut to its width, below other output', async ()
   expect(shown()).toContain('careful\n');
   expect(lines.find((line) => line.startsWith('  … Build: x'))).toHaveLength(39);
 });
+
+test('a terminal gets the output of other programs without control characters', async () => {
+  const { report, shown } = record(true);
+  const evil = 'a\u001b[2J\u009b2J\rb';
+  await report.step(evil, (onProgress) => {
+    onProgress(evil);
+    report.warn(evil);
+    report.say(evil);
+    report.done(evil, evil);
+    return Promise.resolve();
+  });
+  await expect(report.step(evil, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  const own = /\r\u001b\[2K|\u001b\[\d+m|\n/g;
+  expect(shown().replaceAll(own, '')).not.toMatch(/[\0-\x1f\x7f-\x9f]/);
+});

@@ -1,3 +1,5 @@
+import { visible } from './visible.ts';
+
 /** The output of the reporter: `process.stdout`, or an object of the same form. */
 export interface Screen {
   readonly isTTY?: boolean;
@@ -21,11 +23,13 @@ const noteIntervalMs = 4_000;
 
 /**
  * On a terminal, each step is one line that is rewritten while it runs. A file or a CI log cannot
- * be rewritten, so it gets a note at most every few seconds.
+ * be rewritten, so it gets a note at most every few seconds. Titles, notes and texts may contain the
+ * output of other programs.
  */
 export function createReporter(screen: Screen, now: () => number = Date.now): Reporter {
   const live = screen.isTTY === true;
   const paint = (code: number, text: string) => (live ? `\x1b[${code}m${text}\x1b[0m` : text);
+  const shown = (text: string) => (live ? visible(text) : text);
   let current: string | undefined;
 
   const erase = () => {
@@ -46,7 +50,7 @@ export function createReporter(screen: Screen, now: () => number = Date.now): Re
       let reported = begun;
       let last = '';
       const show = (note: string) => {
-        current = `  … ${title}${note && `: ${note}`}`;
+        current = shown(`  … ${title}${note && `: ${note}`}`);
         erase();
         draw();
       };
@@ -65,17 +69,17 @@ export function createReporter(screen: Screen, now: () => number = Date.now): Re
         current = undefined;
         const seconds = (now() - begun) / 1000;
         const took = seconds >= 1 ? paint(2, ` (${seconds.toFixed(1)} s)`) : '';
-        line(`  ${paint(32, '✓')} ${title}${last && `: ${last}`}${took}`);
+        line(`  ${paint(32, '✓')} ${shown(`${title}${last && `: ${last}`}`)}${took}`);
         return result;
       } catch (error) {
         current = undefined;
-        line(`  ${paint(31, '✗')} ${title}`);
+        line(`  ${paint(31, '✗')} ${shown(title)}`);
         throw error;
       }
     },
-    done: (title, note) => line(`  ${paint(32, '✓')} ${title}: ${note}`),
-    warn: (text) => line(`  ${paint(33, '!')} ${text}`),
-    say: (text) => line(text),
+    done: (title, note) => line(`  ${paint(32, '✓')} ${shown(`${title}: ${note}`)}`),
+    warn: (text) => line(`  ${paint(33, '!')} ${shown(text)}`),
+    say: (text) => line(shown(text)),
   };
 }
 
