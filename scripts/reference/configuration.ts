@@ -147,9 +147,12 @@ environment on to the processes that it starts.`,
 
     '## The configuration file',
     `\`ephemera.yml\`, or the file that \`EPHEMERA_CONFIG\` names. \`default\` is the template that
-\`/{prefix}/new\` starts, by default the first one. Unknown fields are refused. The proxies read the file
-again when it changes, without a restart. If the new file is invalid, they log the errors and keep the old
-one.`,
+\`/{prefix}/new\` starts, by default the first one. Unknown fields are refused. Keys of the top level that
+begin with \`x-\` are ignored; with YAML anchors and merge keys (\`<<\`) they hold what templates share.
+
+Every process reads the whole file again when it changes, without a restart: within about a second, or at
+once after SIGHUP. Everything in the file takes effect. If any part is invalid, the process logs the errors
+and keeps the whole previous version. See [a change that is refused](../guides/operating.md#a-change-that-is-refused).`,
     '### `templates`',
     'A map of templates by name.',
     fieldTable(templateSchema),
@@ -166,11 +169,11 @@ every image.`,
     'Restricts the images of templates. Proxies and workers check it, as with `allow`.',
     fieldTable(imagesSchema),
     '### `tokens`',
-    `A map of tokens by name. The proxies and the dashboard read it again when it changes.
+    `A map of tokens by name. The proxies and the dashboard use it.
 \`ephemera token NAME --scope create\` creates one. See [access](../guides/access.md#tokens).`,
     fieldTable(tokenSchema),
     '### `webhooks`',
-    'A list. Workers read it at start-up. See [events and webhooks](../guides/control-api.md#webhooks).',
+    'A list. Workers read it again when it changes. See [events and webhooks](../guides/control-api.md#webhooks).',
     fieldTable(webhookSchema),
 
     '## Fixed properties of every container',

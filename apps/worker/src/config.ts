@@ -3,7 +3,6 @@ import {
   adminHost,
   count,
   duration,
-  loadWebhooks,
   port,
   readEnvironment,
   redisAddressOf,
@@ -137,6 +136,6 @@ export function readConfig(environment = process.env): WorkerConfig {
     killConcurrency: input.EPHEMERA_KILL_CONCURRENCY,
     tombstone: input.EPHEMERA_TOMBSTONE * 1000,
     configFile: input.EPHEMERA_CONFIG,
-    webhooks: loadWebhooks(input.EPHEMERA_CONFIG, environment),
+    environment,
   };
 }

@@ -4,16 +4,25 @@ import { BootError, parseDuration, parseSize } from '@ephemera/domain';
 import { z } from 'zod';
 import { REDIS } from './redis-config.ts';
 
+/** An error in the configuration. */
+export interface ConfigIssue extends Issue {
+  /** Line in the file, from 1. */
+  readonly line?: number | undefined;
+}
+
+/** `path: detail (line 3)`. */
+export function issueText({ path, line, detail }: ConfigIssue): string {
+  const where = line === undefined ? '' : ` (line ${line})`;
+  return `${path || '(whole)'}: ${detail}${where}`;
+}
+
 /** An invalid configuration, with all its errors. */
 export class ConfigError extends BootError {
   override readonly name = 'ConfigError';
-  readonly faults: readonly Issue[];
-  constructor(what: string, faults: readonly Issue[]) {
+  readonly faults: readonly ConfigIssue[];
+  constructor(what: string, faults: readonly ConfigIssue[]) {
     super(
-      [
-        `${what} cannot be used:`,
-        ...faults.map(({ path, detail }) => `  ${path || '(whole)'}: ${detail}`),
-      ].join('\n'),
+      [`${what} cannot be used:`, ...faults.map((issue) => `  ${issueText(issue)}`)].join('\n'),
     );
     this.faults = faults;
   }

@@ -323,9 +323,58 @@ templates:
   );
 });
 
-test('a YAML syntax error is reported with its position', () => {
-  expect(issuesOf('templates: [')[0]).toMatch(/at line 1, column/);
-  expect(issuesOf('a: 1\na: 2')[0]).toMatch(/must be unique at line 2/);
+test('a YAML syntax error is reported with its line, without the text of the line', () => {
+  expect(() => parseTemplates('templates: [')).toThrow(
+    /must be sufficiently indented.* \(line 1\)$/,
+  );
+  expect(() => parseTemplates('a: 1\na: 2')).toThrow(/must be unique \(line 2\)$/);
+  expect(() => parseTemplates('tokens: 1\na: [secret: 0123: 4')).not.toThrow(/secret/);
+});
+
+test('an error is reported with its line, also behind an alias', () => {
+  const text = `x-base: &base
+  timeout: soon
+templates:
+  a:
+    <<: *base
+    image: a
+    port: 80
+  b: { image: b, port: 80, limits: *base }
+  c:
+    image: c
+    port: 80
+    schedule:
+      - { cron: '0 9 * * *', ready: 1, for: 1h }
+      - { cron: never, ready: 1, for: 1h }
+`;
+  expect(() => parseTemplates(text)).toThrow(/schedule\.1\.cron: .*\(line 14\)/);
+  expect(() => parseTemplates(text)).toThrow(/b\.limits\.timeout: unknown field.*\(line 2\)/);
+  expect(() => parseTemplates(text)).toThrow(/a\.timeout: .*\(line \d+\)/);
+});
+
+test('merge keys and keys that begin with x- hold what templates share', () => {
+  const text = `x-idle: &idle { timeout: 1h, idleTimeout: 5m }
+x-limits: &limits { memory: 64m, pids: 64 }
+x-web: &web
+  port: 80
+  timeout: 10m
+  limits: *limits
+templates:
+  a: { <<: *web, image: a }
+  b:
+    <<: [*web, *idle]
+    image: b
+    port: 90
+`;
+  const { templates } = parseTemplates(text);
+  expect(templates.get('a')).toMatchObject({ port: 80, timeout: 600_000, limits: { pids: 64 } });
+  expect(templates.get('b')).toMatchObject({ port: 90, timeout: 600_000, idleTimeout: 300_000 });
+  expect(issuesOf('x-a: 1\ntemplates: {a: {image: a, port: 80, x-b: 1}}')).toEqual([
+    expect.stringMatching(/^templates\.a\.x-b: unknown field/),
+  ]);
+  expect(issuesOf('templates: {a: {<<: 1, image: a, port: 80}}')).toEqual([
+    expect.stringMatching(/^: Merge sources must be maps/),
+  ]);
 });
 
 test('an unreadable file is reported with its path', () => {

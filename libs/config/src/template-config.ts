@@ -11,6 +11,7 @@ import { ConfigError } from './environment.ts';
 import { requestedEnvFields } from './requested-env-config.ts';
 import { type TokenEntries, tokensSchema } from './tokens/token-config.ts';
 import { webhooksSchema } from './webhook-config.ts';
+import type { WebhookEntries } from './webhook-config.ts';
 import { readYaml } from './yaml-text.ts';
 
 const portNumber = z
@@ -319,7 +320,8 @@ export const templateSchema = z
     }
   });
 
-const fileSchema = z
+/** The whole file. */
+export const fileSchema = z
   .strictObject({
     default: name.optional(),
     templates: z.record(name, templateSchema),
@@ -356,6 +358,8 @@ export interface TemplateSet {
   readonly tokens: TokenEntries;
   /** Restrictions on templates. */
   readonly policy: Policy;
+  /** The webhooks, whose secrets may be in the environment: see `resolveWebhooks`. */
+  readonly webhooks: WebhookEntries;
 }
 
 /**
@@ -396,8 +400,8 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
   const defaultTemplate = templates.get(data.default ?? '') ?? [...templates.values()][0];
   if (!defaultTemplate)
     throw new ConfigError(what, [{ path: 'templates', detail: 'must have at least one' }]);
-  const { limits: quotas, tokens } = data;
-  return { defaultTemplate, templates, quotas, tokens, policy: policyOf(data) };
+  const { limits: quotas, tokens, webhooks } = data;
+  return { defaultTemplate, templates, quotas, tokens, policy: policyOf(data), webhooks };
 }
 
 /** Reads the templates from a file. */

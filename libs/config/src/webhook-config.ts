@@ -1,9 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { EVENT_TYPES } from '@ephemera/domain';
 import type { Issue, Webhook } from '@ephemera/domain';
 import { z } from 'zod';
 import { ConfigError } from './environment.ts';
-import { readYaml } from './yaml-text.ts';
 
 /** What is wrong with a secret; undefined if nothing is. */
 function secretIssue(secret: string): string | undefined {
@@ -66,20 +64,20 @@ export const webhooksSchema = z
     }
   });
 
-const fileSchema = z.looseObject({ webhooks: webhooksSchema });
+/** The webhooks of the file. */
+export type WebhookEntries = z.output<typeof webhooksSchema>;
 
 /**
- * Reads the webhooks from YAML text. `secretEnv` reads the secret from the environment.
- * @throws ConfigError with every error and its dotted path
+ * Returns the webhooks with their secrets. `secretEnv` reads a secret from the environment.
+ * @throws ConfigError with every secret that is missing or invalid
  */
-export function parseWebhooks(
-  text: string,
+export function resolveWebhooks(
+  entries: WebhookEntries,
   environment: Readonly<Record<string, string | undefined>>,
   what = 'The configuration',
 ): Webhook[] {
-  const data = readYaml(text, fileSchema, what);
   const faults: Issue[] = [];
-  const webhooks = data.webhooks.map((input, index): Webhook => {
+  const webhooks = entries.map((input, index): Webhook => {
     const { name, url, events, templates, secretEnv } = input;
     const secret = input.secret ?? environment[secretEnv ?? ''] ?? '';
     const issue = secretIssue(secret);
@@ -91,20 +89,4 @@ export function parseWebhooks(
   });
   if (faults.length > 0) throw new ConfigError(what, faults);
   return webhooks;
-}
-
-/** Reads the webhooks from a file. None if it does not exist: a worker may run without one. */
-export function loadWebhooks(
-  path: string,
-  environment: Readonly<Record<string, string | undefined>>,
-): Webhook[] {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    if (code === 'ENOENT') return [];
-    throw new ConfigError(path, [{ path: '', detail: `cannot be read (${code})` }]);
-  }
-  return parseWebhooks(text, environment, path);
 }

@@ -1,28 +1,76 @@
-import { parseDocument } from 'yaml';
+import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
+import type { Document, Node } from 'yaml';
 import type { z } from 'zod';
 import { ConfigError, issuesOf } from './environment.ts';
+import type { ConfigIssue } from './environment.ts';
 
 /**
- * Parses YAML text with a schema. Empty text counts as an empty mapping.
+ * Parses YAML text with a schema. Empty text counts as an empty mapping. Merge keys (`<<`) are
+ * resolved. Keys of the top level that begin with `x-` are ignored, so that they can hold anchors.
  * @param what the name of the text in errors
- * @throws ConfigError with every error and its dotted path
+ * @throws ConfigError with every error, its dotted path and its line. It quotes no text of the file
+ *   except names and values of fields, because the file may contain secrets.
  */
 export function readYaml<T extends z.ZodType>(text: string, schema: T, what: string): z.output<T> {
-  const document = parseDocument(text, { prettyErrors: true });
+  const lines = new LineCounter();
+  // Without `prettyErrors`: they quote the line.
+  const document = parseDocument(text, { merge: true, prettyErrors: false, lineCounter: lines });
   if (document.errors.length > 0) {
-    const faults = document.errors.map(({ message }) => ({ path: '', detail: message }));
+    const faults = document.errors.map(({ message, pos }) => ({
+      path: '',
+      line: lines.linePos(pos[0]).line,
+      detail: message,
+    }));
     throw new ConfigError(what, faults);
   }
+  // The parser does not report these as syntax errors.
+  const unresolved: ConfigIssue[] = [];
+  visit(document, {
+    Alias(_, alias) {
+      if (alias.resolve(document)) return;
+      const { line } = lines.linePos(alias.range?.[0] ?? 0);
+      const detail = `Unresolved alias *${alias.source}; text that begins with * or & needs quotes`;
+      unresolved.push({ path: '', line, detail });
+    },
+  });
+  if (unresolved.length > 0) throw new ConfigError(what, unresolved);
   let value: unknown;
   try {
-    value = document.toJS();
+    value = withoutExtensions(document.toJS());
   } catch (error) {
-    // The parser reports an unresolved alias only here, not as a syntax error.
-    const reason = error instanceof Error ? error.message : String(error);
-    const detail = `${reason}; text that begins with * or & needs quotes`;
+    // For example, the source of a merge key is no mapping.
+    const detail = error instanceof Error ? error.message : String(error);
     throw new ConfigError(what, [{ path: '', detail }]);
   }
   const result = schema.safeParse(value ?? {});
-  if (!result.success) throw new ConfigError(what, issuesOf(result.error));
-  return result.data;
+  if (result.success) return result.data;
+  const faults = issuesOf(result.error).map((issue) => {
+    const offset = offsetOf(document, issue.path === '' ? [] : issue.path.split('.'));
+    return { ...issue, line: offset === undefined ? undefined : lines.linePos(offset).line };
+  });
+  throw new ConfigError(what, faults);
+}
+
+function withoutExtensions(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !key.startsWith('x-')));
+}
+
+/** The position of the last part of a path that the text contains. */
+function offsetOf(document: Document.Parsed, path: readonly string[]): number | undefined {
+  let node: Node | null | undefined = document.contents;
+  let offset: number | undefined;
+  for (const key of path) {
+    if (isAlias(node)) node = node.resolve(document);
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === key);
+      if (!pair) return offset;
+      offset = (pair.key as Node).range?.[0] ?? offset;
+      node = pair.value as Node | null;
+    } else if (isSeq(node)) {
+      node = node.items[Number(key)] as Node | undefined;
+      offset = node?.range?.[0] ?? offset;
+    } else return offset;
+  }
+  return offset;
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createProducers } from '@ephemera/queue';
-import { watchTokens } from '@ephemera/config';
+import { watchConfig } from '@ephemera/config';
 import { createTokens, lingerOnClose } from '@ephemera/http';
 import { createShutdown, createLogger, listen } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
@@ -40,9 +40,9 @@ async function startDashboard(
   config: DashboardConfig,
   { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
 ): Promise<void> {
-  const watched = watchTokens(config.tokensPath, logger);
+  const watched = watchConfig(config.tokensPath, logger, (file) => file?.tokens ?? {});
   const tokens = createTokens(config.adminToken, () => watched.current);
-  shutdown.onShutdown('tokens', () => watched.close());
+  shutdown.onShutdown('configuration', () => watched.close());
   const keys = keysOf(config.namespace);
 
   const redis = connectRedis(config.redis, 'request', (error) =>

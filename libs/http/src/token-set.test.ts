@@ -6,7 +6,7 @@ import { ConfigError } from '@ephemera/config';
 import { createLogger } from '@ephemera/process';
 import { parseTemplates } from '@ephemera/config';
 import { bearerOf, createTokens, hashToken } from './token-set.ts';
-import { watchTokens } from '@ephemera/config';
+import { watchConfig } from '@ephemera/config';
 
 const TOKEN = 'eph_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG';
 const OTHER = 'eph_another';
@@ -99,7 +99,7 @@ test('a file with a token instead of its hash, or without a valid scope, is refu
 test('tokens are reloaded from their file, which may be absent or invalid', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-tokens-'));
   const path = join(folder, 'ephemera.yml');
-  const watched = watchTokens(path, createLogger('test', 'silent'));
+  const watched = watchConfig(path, createLogger('test', 'silent'), (set) => set?.tokens ?? {});
   onTestFinished(async () => {
     watched.close();
     await rm(folder, { recursive: true });

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
-import { watchTemplates } from '@ephemera/config';
+import { requireFile, watchConfig } from '@ephemera/config';
 import type { TemplateSet } from '@ephemera/config';
 import { DEFAULT_CELL } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
@@ -116,11 +116,15 @@ async function startProxy(
   { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
 ): Promise<void> {
   countExternalMemoryInHeapLimit();
-  const templates = watchTemplates(config.templatesPath, logger);
+  const keysToSign = watchKeys({ keys: config.signingKeys, file: config.signingKeysFile }, logger);
+  const { templatesPath } = config;
+  const templates = watchConfig(templatesPath, logger, (file) => {
+    const set = requireFile(templatesPath, file);
+    requireKeys(set, keysToSign);
+    return set;
+  });
   const tokens = createTokens(config.adminToken, () => templates.current.tokens);
   const theme = loadTheme(config.theme, config.themeFile);
-  const keysToSign = watchKeys({ keys: config.signingKeys, file: config.signingKeysFile }, logger);
-  requireKeys(templates.current, keysToSign);
   shutdown.onShutdown('signing keys', () => keysToSign.close());
   shutdown.onShutdown('templates', () => templates.close());
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Webhook } from '@ephemera/domain';
+import { STRICT_POLICY } from '@ephemera/domain';
 import {
   startQueuedInstances,
   expireInstancesOfDeadHosts,
@@ -8,7 +8,7 @@ import {
 } from '@ephemera/lifecycle';
 import type { Probe } from '@ephemera/lifecycle';
 import { createProducers, createRefills } from '@ephemera/queue';
-import { watchPolicy } from '@ephemera/config';
+import { resolveWebhooks, watchConfig } from '@ephemera/config';
 import {
   createHealthServer,
   createShutdown,
@@ -58,7 +58,7 @@ import { runPeriodically } from './run-periodically.ts';
 import { startRefillWorker } from './refill-worker.ts';
 import { startSpawnWorker } from './spawn-worker.ts';
 import { recordKill, createWorkerMetrics } from './worker-metrics.ts';
-import { startWebhooks, webhookDependencies } from './webhooks.ts';
+import { keepDelivery, startWebhooks, webhookDependencies } from './webhooks.ts';
 import type { WebhookDependencies } from './webhooks.ts';
 
 /** Settings of the worker; durations in milliseconds. */
@@ -72,8 +72,10 @@ export interface WorkerConfig extends HostConfig {
   readonly spawnConcurrency: number;
   readonly killConcurrency: number;
   readonly tombstone: number;
-  readonly webhooks: readonly Webhook[];
+  /** The file with the policy and the webhooks. It need not exist. */
   readonly configFile: string;
+  /** The variables that `secretEnv` of a webhook may name. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
 /** The parts of a worker. Tests wrap or replace some of them. */
@@ -148,8 +150,13 @@ async function startWorker(
   const refills = dependencies.createRefills(redis, keys.queuePrefix);
   shutdown.onShutdown('pool queue', () => refills.close());
   const pulls = imagePulls(docker, config.pullTimeout);
-  const policy = watchPolicy(config.configFile, logger);
-  shutdown.onShutdown('policy', () => policy.close());
+  const { configFile, environment } = config;
+  // Without the file, nothing that weakens the host is allowed.
+  const file = watchConfig(configFile, logger, (set) => ({
+    policy: set?.policy ?? STRICT_POLICY,
+    webhooks: resolveWebhooks(set?.webhooks ?? [], environment, configFile),
+  }));
+  shutdown.onShutdown('configuration', () => file.close());
   const containers = withStartChecks(
     dependencies.createContainers({
       docker,
@@ -163,7 +170,7 @@ async function startWorker(
       startLimit: limitConcurrency(config.spawnConcurrency),
       archiveLog: archiveLog(store.logArchive, logger),
     }),
-    [limitsCheck(capacity.memory), policyCheck(() => policy.current), firewall.startCheck],
+    [limitsCheck(capacity.memory), policyCheck(() => file.current.policy), firewall.startCheck],
   );
   // Many instances may expire, exit or fail at the same time. Each cause has its own concurrency
   // limit, so that none delays another. The route is removed before the removal waits for the
@@ -230,17 +237,26 @@ async function startWorker(
   };
   const reconcileOnce = () => store.withReconcilerLock(host, RECONCILER_LOCK_MS, reconcileNow);
 
-  // Start before the first change, so that no event is missed. A worker without webhooks leaves the
-  // events to workers that have some.
-  if (config.webhooks.length > 0) {
-    const blocking = connectRedis(config.redis, 'watch', onRedisError);
-    const { webhooks } = config;
-    const stop = await startWebhooks(
-      { webhooks, redis, blocking, keys, logger },
+  const webhooks = () => file.current.webhooks;
+  const delivery = keepDelivery(webhooks, () =>
+    startWebhooks(
+      {
+        ...{ webhooks, redis, keys, logger },
+        blocking: connectRedis(config.redis, 'watch', onRedisError),
+      },
       { ...dependencies.webhooks, startJobWorker: dependencies.startJobWorker },
-    );
-    shutdown.onShutdown('webhooks', stop);
-  }
+    ),
+  );
+  shutdown.onShutdown('webhooks', () => delivery.stop());
+  // Start before the first change, so that no event is missed.
+  await delivery.update();
+  file.onChange(() => {
+    delivery
+      .update()
+      .catch((error: unknown) =>
+        logger.error({ err: error }, 'webhooks not started; send SIGHUP to try again'),
+      );
+  });
 
   const stopping = new AbortController();
   const { signal } = stopping;

@@ -12,7 +12,7 @@ import type { StartedRedis } from '@ephemera/test-support';
 import { Queue } from 'bullmq';
 import { Webhook as Verifier } from 'standardwebhooks';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { startWebhooks } from './webhooks.ts';
+import { keepDelivery, startWebhooks } from './webhooks.ts';
 
 /** Not ASCII, because its UTF-8 bytes are the key. */
 const SECRET = 'a secret of twenty-six lettérs';
@@ -57,10 +57,14 @@ async function open(webhooks: readonly Omit<Webhook, 'secret'>[], fresh?: 'fresh
   const queue = new Queue(WEBHOOK_QUEUE, { connection: redis, prefix: keys.queuePrefix });
   const log: string[] = [];
   const logger = createLogger('worker', 'info', { write: (line) => void log.push(line) });
-  const signed = webhooks.map((webhook) => ({ ...webhook, secret: SECRET }));
-  const start = () => {
+  let signed = webhooks.map((webhook) => ({ ...webhook, secret: SECRET }));
+  const current = () => signed;
+  const begin = () => {
     const blocking = connectRedis(server.url, 'watch', () => undefined);
-    const started = startWebhooks({ webhooks: signed, redis, blocking, keys, logger });
+    return startWebhooks({ webhooks: current, redis, blocking, keys, logger });
+  };
+  const start = () => {
+    const started = begin();
     let stopped: Promise<void> | undefined;
     const once = () => (stopped ??= started.then((stop) => stop()));
     onTestFinished(once);
@@ -82,6 +86,16 @@ async function open(webhooks: readonly Omit<Webhook, 'secret'>[], fresh?: 'fresh
     log,
     start,
     dead,
+    /** Delivers as a worker does that reloads its configuration. */
+    async keep() {
+      const delivery = keepDelivery(current, begin);
+      onTestFinished(() => delivery.stop());
+      await delivery.update();
+      return async (...now: Webhook[]) => {
+        signed = now;
+        await delivery.update();
+      };
+    },
     async life(name = 'demo') {
       const template = sampleTemplate({ name });
       const { id, generation } = await instances.create(sampleDraft({ template }));
@@ -242,4 +256,36 @@ test('neither the secret nor the URL is in Redis or in the log', async () => {
     expect(text).not.toContain('hidden-in-url');
   }
   expect(log.some((line) => line.includes('"webhook":"quiet"'))).toBe(true);
+});
+
+test('webhooks are added, changed and removed while the worker runs', async () => {
+  const [one, two] = await Promise.all([receiver(() => 204), receiver(() => 204)]);
+  const { life, keep, queue } = await open([]);
+  const configure = await keep();
+  await configure({ name: 'one', url: one.url, ...all, secret: SECRET });
+  await life();
+  await waitFor('the first deliveries', () => one.received.length === 5);
+  expect(one.received.every((item) => isGenuine(item, SECRET))).toBe(true);
+
+  const rotated = 'another secret of the receiver';
+  await configure(
+    { name: 'one', url: one.url, ...all, secret: rotated },
+    { name: 'two', url: two.url, ...all, secret: SECRET },
+  );
+  await life();
+  await waitFor('both deliveries', () => one.received.length + two.received.length === 15);
+  expect(one.received.slice(5).every((item) => isGenuine(item, rotated))).toBe(true);
+  expect(two.received.every((item) => isGenuine(item, SECRET))).toBe(true);
+
+  await configure({ name: 'two', url: two.url, ...all, secret: SECRET });
+  await life();
+  await waitFor('the deliveries of the second', () => two.received.length === 10);
+  expect(one.received).toHaveLength(10);
+
+  // Without webhooks it leaves the events to other workers.
+  await configure();
+  await life();
+  expect(await queue.getWaitingCount()).toBe(0);
+  await configure({ name: 'one', url: one.url, ...all, secret: SECRET });
+  await waitFor('the events that no worker had taken', () => one.received.length === 15);
 });

@@ -22,7 +22,8 @@ import {
 import type { QueueWorkerOptions } from './spawn-worker.ts';
 
 export interface WebhookParts {
-  readonly webhooks: readonly Webhook[];
+  /** Returns the current webhooks. They may change at any time. */
+  readonly webhooks: () => readonly Webhook[];
   readonly redis: Redis;
   /** A separate connection with the profile `watch`, for blocking reads. */
   readonly blocking: Redis;
@@ -85,12 +86,47 @@ export async function startWebhooks(
 const RETRY_DELAY_MS = 1_000;
 
 /**
+ * Runs the delivery while there are webhooks. A worker without webhooks leaves the events to workers
+ * that have some. Call `update` after each change of the webhooks.
+ * @param start starts the delivery and returns the function that stops it
+ */
+export function keepDelivery(
+  webhooks: () => readonly Webhook[],
+  start: () => Promise<() => Promise<void>>,
+): { update(): Promise<void>; stop(): Promise<void> } {
+  let isStopped = false;
+  let stopDelivery: (() => Promise<void>) | undefined;
+  const apply = async (): Promise<void> => {
+    const isNeeded = !isStopped && webhooks().length > 0;
+    if (isNeeded && !stopDelivery) stopDelivery = await start();
+    if (isNeeded || !stopDelivery) return;
+    const stop = stopDelivery;
+    stopDelivery = undefined;
+    await stop();
+  };
+  // One after the other: a start and a stop must not overlap.
+  let last = Promise.resolve();
+  const update = (): Promise<void> => {
+    const applied = last.then(apply);
+    last = applied.catch(() => undefined);
+    return applied;
+  };
+  return {
+    update,
+    stop() {
+      isStopped = true;
+      return update();
+    },
+  };
+}
+
+/**
  * Queues a delivery for every event that a webhook subscribes to, until `signal` aborts. The
  * workers share the events, and take over those that a dead worker has read. The position of the
  * event is part of the job id, so that no delivery is queued twice.
  */
 async function queueDeliveries(
-  ports: { webhooks: readonly Webhook[]; events: EventGroup; deliveries: Deliveries },
+  ports: { webhooks: () => readonly Webhook[]; events: EventGroup; deliveries: Deliveries },
   { signal, logger }: { signal: AbortSignal; logger: Logger },
 ): Promise<void> {
   const { events } = ports;
@@ -118,7 +154,7 @@ async function queueAll(
   taken: readonly InstanceEvent[],
 ): Promise<void> {
   const jobs = taken.flatMap((event) =>
-    webhooks
+    webhooks()
       .filter((webhook) => isSubscribed(webhook, event))
       .map(({ name }) => ({ webhook: name, event })),
   );
@@ -131,7 +167,7 @@ async function queueAll(
  * configuration.
  */
 function startWebhookWorker(
-  webhooks: readonly Webhook[],
+  webhooks: () => readonly Webhook[],
   { deliver, ...delivery }: Delivery & { readonly deliver: Deliver },
   {
     startJobWorker: start = startJobWorker,
@@ -143,7 +179,7 @@ function startWebhookWorker(
     WEBHOOK_QUEUE,
     async ({ data, attemptsStarted }) => {
       const { webhook: name, event } = data;
-      const webhook = webhooks.find((item) => item.name === name);
+      const webhook = webhooks().find((item) => item.name === name);
       // During a configuration change, another worker may know the webhook. A retry can reach it.
       if (!webhook) throw new Error(`this worker has no webhook named ${name}`);
       const status = await deliver(webhook, toEventResource(event), delivery);

@@ -61,7 +61,7 @@ test('SIGHUP reloads the templates at once, and an invalid file is ignored', asy
 
   await writeFile(site.config, 'templates: { broken: { port: eighty } }');
   proxy?.child.kill('SIGHUP');
-  await waitFor('the refusal in the log', () => proxy?.log().includes('keeping the previous ones'));
+  await waitFor('the refusal in the log', () => proxy?.log().includes('keeping the previous one'));
   expect(proxy?.log()).toContain('templates.broken.port');
   expect(proxy?.log()).toContain('templates.broken.image');
   expect(await create(0)).toMatchObject({ template: 'renamed', timeout: 180 });

@@ -43,7 +43,7 @@ const status = async (token: string, method: string, path: string, body?: unknow
  */
 async function reconfigure(text: string): Promise<void> {
   const reads = () =>
-    site.proxies.map((proxy) => proxy.log().split('templates reloaded').length - 1);
+    site.proxies.map((proxy) => proxy.log().split('configuration reloaded').length - 1);
   const before = reads();
   await writeFile(site.config, text);
   await waitFor('the reload', () => reads().every((count, i) => count > (before[i] ?? 0)));
