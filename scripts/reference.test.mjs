@@ -3,6 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { parse } from 'yaml';
+import { z } from 'zod';
 import { configurationPage, undescribedFields } from './reference/configuration.ts';
 import { errorsPage } from './reference/errors.ts';
 import { httpApiPage } from './reference/http-api.ts';
@@ -29,6 +31,18 @@ test('every metric that the libraries declare is in the reference', () => {
 
 test('every setting and every field of the configuration file is described', () => {
   expect(undescribedFields()).toEqual([]);
+});
+
+test('the JSON Schema accepts the file of the project and refuses unknown fields', () => {
+  const text = readFileSync(join(root, 'ephemera.yml'), 'utf8');
+  const [, path] = /^# yaml-language-server: \$schema=(\S+)\n/.exec(text) ?? [];
+  const schema = z.fromJSONSchema(JSON.parse(readFileSync(join(root, path), 'utf8')));
+  const { templates } = parse(text);
+  const accepts = (value) => schema.safeParse(value).success;
+  expect(accepts({ templates, 'x-base': { a: 1 } })).toBe(true);
+  expect(accepts({ templates, hooks: [] })).toBe(false);
+  expect(accepts({ templates: { demo: { ...templates.demo, prot: 80 } } })).toBe(false);
+  expect(accepts({ templates: { demo: { ...templates.demo, timeout: true } } })).toBe(false);
 });
 
 test('a setting has one heading, in the group of the processes that read it', () => {

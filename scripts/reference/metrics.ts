@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { createMetrics, registerClockSkewMetric } from '@ephemera/process';
+import { createMetrics, registerClockSkewMetric, registerConfigMetric } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
 import {
   countRefusedConnections,
@@ -39,6 +39,7 @@ const LABEL_VALUES: Readonly<Record<string, readonly [path: string, type: string
 function proxyRegistry(): Registry {
   const registry = createMetrics('proxy');
   registerClockSkewMetric(registry, () => 0);
+  registerConfigMetric(registry, () => true);
   registerDataPlaneMetrics(registry, { inFlight: () => 0, openTunnels: () => 0 });
   countUpstreamFailures(registry);
   countRefusedConnections(registry);
@@ -48,6 +49,7 @@ function proxyRegistry(): Registry {
 function workerRegistry(): Registry {
   const registry = createMetrics('worker');
   registerClockSkewMetric(registry, () => 0);
+  registerConfigMetric(registry, () => true);
   createWorkerMetrics(registry, { instances: () => Promise.resolve(0), overlaps: () => 0 });
   return registry;
 }

@@ -86,6 +86,7 @@ const COMMANDS = [
   'kill',
   'link',
   'token',
+  'check',
   'clean',
   'completion',
 ];
@@ -217,6 +218,45 @@ describe('token', () => {
     for (let i = 0; i < 100; i++)
       values.push((await ephemera('token', 'a', '-q', '--scope=read')).out);
     expect(new Set(values).size).toBe(100);
+  });
+});
+
+describe('check', () => {
+  const written = (text: string) => {
+    const folder = mkdtempSync(join(tmpdir(), 'ephemera-check-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'ephemera.yml');
+    writeFileSync(file, text);
+    return file;
+  };
+
+  test('prints every error with its line', async () => {
+    const file = written('templates:\n  a: { image: a }\n  b: { image: b, port: 80, prot: 1 }\n');
+    const { code, out, err, calls } = await ephemera('check', file);
+    expect([code, out, calls]).toEqual([1, '', []]);
+    expect(err).toContain('templates.a.port: give either port or ports (line 2)');
+    expect(err).toMatch(/templates\.b\.prot: unknown field.*\(line 3\)/);
+    const json = await ephemera('check', file, '--json');
+    expect([json.code, JSON.parse(json.out)]).toEqual([
+      1,
+      { valid: false, file, issues: [expect.anything(), expect.anything()] },
+    ]);
+    expect((await ephemera('check', `${file}.absent`)).code).toBe(1);
+  });
+
+  test('accepts a valid file, and says what this environment lacks', async () => {
+    const file = written(`templates: {a: {image: a, port: 80, proofOfWork: 8}}
+webhooks: [{name: w, url: "http://w.example/", secretEnv: NOWHERE_SET}]`);
+    const { code, out } = await ephemera('check', file);
+    expect(code).toBe(0);
+    expect(out).toContain(`${file} is valid. Templates: a.`);
+    expect(out).toContain('webhooks.0.secretEnv: the environment variable NOWHERE_SET');
+    expect(out).toContain('templates.a.proofOfWork: needs EPHEMERA_SIGNING_KEYS');
+    expect(await ephemera('check', file, '--quiet')).toMatchObject({ code: 0, out: '' });
+  });
+
+  test('without an argument, checks the file of the project', async () => {
+    expect((await ephemera('check')).out).toContain('is valid. Templates: demo.');
   });
 });
 

@@ -15,6 +15,7 @@ import {
 } from '@stricli/core';
 
 import manifest from '../package.json' with { type: 'json' };
+import { check } from './commands/check.ts';
 import { clean } from './commands/clean.ts';
 import { completion, PROPOSE, proposeWords } from './commands/completion.ts';
 import { get, kill, ls, renew } from './commands/show.ts';
@@ -36,7 +37,7 @@ const FORMATTING = {
 } as const;
 
 const root: RouteMap<CliContext> = buildRouteMap({
-  routes: { up, run, ls, get, renew, logs, kill, link, token, clean, completion },
+  routes: { up, run, ls, get, renew, logs, kill, link, token, check, clean, completion },
   docs: {
     brief: 'Ephemeral Docker containers behind a proxy',
     fullDescription: `Ephemeral Docker containers behind a proxy.

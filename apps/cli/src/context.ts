@@ -3,7 +3,7 @@ import type { CommandContext, StricliProcess } from '@stricli/core';
 
 import { createAdminApi, type AdminApi } from './admin-api.ts';
 import { readStoredToken } from './admin-token.ts';
-import { readConfig, type Config } from './config.ts';
+import { inherited, readConfig, type Config } from './config.ts';
 
 /** What every command receives as `this`. Tests replace single parts. */
 export interface CliContext extends CommandContext {
@@ -12,6 +12,8 @@ export interface CliContext extends CommandContext {
   readonly config: () => Config;
   /** A client of the control API that EPHEMERA_ADMIN_URL names. */
   readonly api: () => AdminApi;
+  /** The environment of the command. */
+  readonly environment: NodeJS.ProcessEnv;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Set by a command that ends with a code of its own, such as that of a program it ran. */
@@ -31,6 +33,7 @@ export function createContext(process: StricliProcess): CliContext {
       const { adminUrl, adminToken, stateFolder } = readConfig();
       return createAdminApi(adminUrl, adminToken ?? readStoredToken(stateFolder));
     },
+    environment: inherited,
     now: () => Date.now(),
   };
 }

@@ -321,7 +321,7 @@ export const templateSchema = z
   });
 
 /** The whole file. */
-export const fileSchema = z
+export const configFileSchema = z
   .strictObject({
     default: name.optional(),
     templates: z.record(name, templateSchema),
@@ -367,7 +367,7 @@ export interface TemplateSet {
  * @throws ConfigError with every error and its dotted path
  */
 export function parseTemplates(text: string, what = 'The configuration'): TemplateSet {
-  const data = readYaml(text, fileSchema, what);
+  const data = readYaml(text, configFileSchema, what);
   const templates = new Map<string, Template>();
   for (const [key, input] of Object.entries(data.templates)) {
     const {

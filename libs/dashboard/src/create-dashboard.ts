@@ -64,6 +64,7 @@ async function startDashboard(
     killRequests: producers.killRequests,
     board: board.middleware,
     tokens,
+    configFile: watched,
     // Not derived from a token: a session's owner could then guess a weak token offline.
     sessionKey: randomBytes(32).toString('base64url'),
     stopping: () => shutdown.stopping,

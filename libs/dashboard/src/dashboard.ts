@@ -2,6 +2,7 @@ import { closeBehindLongBody, mountRoutes, useTargetAuthority } from '@ephemera/
 import type { KillRequests } from '@ephemera/lifecycle';
 import { createAuthThrottle, parseTrustedProxies } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
+import type { ConfigIssue } from '@ephemera/config';
 import type { Logger } from '@ephemera/process';
 import type { Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
@@ -26,6 +27,8 @@ export interface DashboardDependencies {
   /** bull-board below `/dashboard/queues`. */
   readonly board: Middleware;
   readonly tokens: TokenSet;
+  /** The configuration file; `issues` are the errors that keep its present version from use. */
+  readonly configFile: { readonly issues: readonly ConfigIssue[] };
   /** Signs sessions. */
   readonly sessionKey: string;
   readonly stopping: () => boolean;

@@ -1,11 +1,17 @@
 import { type BoundRoute, route } from '@ephemera/http';
+import { configStatus } from '@ephemera/process';
+import type { ConfigStatus } from '@ephemera/process';
 import type { Redis } from 'ioredis';
 import { dashboardRoutes } from './dashboard-routes.ts';
 
 /**
  * `/healthz`: the process is running. `/readyz`: the pages can be served. Neither needs a token.
  */
-export function healthRoutes(parts: { redis: Redis; stopping: () => boolean }): BoundRoute[] {
+export function healthRoutes(parts: {
+  redis: Redis;
+  configFile: Pick<ConfigStatus, 'issues'>;
+  stopping: () => boolean;
+}): BoundRoute[] {
   const health = route(dashboardRoutes.health, (ctx) => {
     ctx.body = { status: 'ok' };
   });
@@ -17,7 +23,7 @@ export function healthRoutes(parts: { redis: Redis; stopping: () => boolean }): 
     const running = !parts.stopping();
     const ready = redis && running;
     ctx.status = ready ? 200 : 503;
-    ctx.body = { ready, parts: { redis, running } };
+    ctx.body = { ready, parts: { redis, running }, config: configStatus(parts.configFile) };
   });
   return [health, readiness];
 }

@@ -8,7 +8,7 @@ import { createProducers, killQueue } from '@ephemera/queue';
 import type { KillJob, Producers } from '@ephemera/queue';
 import { createTokens, hashToken } from '@ephemera/http';
 import { createLogger, listen } from '@ephemera/process';
-import type { TokenEntries } from '@ephemera/config';
+import type { ConfigIssue, TokenEntries } from '@ephemera/config';
 import { connectRedis, createStore, keysOf } from '@ephemera/store';
 import type { Hosts, InstanceStore } from '@ephemera/store';
 import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
@@ -53,6 +53,9 @@ export interface Fixture {
   stop(): Promise<void>;
 }
 
+/** The present errors of the configuration file. Tests may change them. */
+export const configIssues: ConfigIssue[] = [];
+
 /** Tokens in addition to the admin token, as in the configuration. Tests may change them. */
 export const entries: Record<string, TokenEntries[string]> = {
   looker: { hash: [hashToken(READER)], scopes: ['read'] },
@@ -81,6 +84,7 @@ export async function openDashboard(names: readonly string[] = []): Promise<Fixt
     killRequests: producers.killRequests,
     board: board.middleware,
     tokens: createTokens(TOKEN, () => entries),
+    configFile: { issues: configIssues },
     sessionKey: TOKEN,
     stopping: () => false,
     names,

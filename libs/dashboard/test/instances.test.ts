@@ -1,6 +1,6 @@
 import { sampleTemplate, waitFor } from '@ephemera/test-support';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { BEARER, HTML, postForm, openDashboard, signIn } from './fixture.ts';
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { BEARER, HTML, configIssues, postForm, openDashboard, signIn } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 let fixture: Fixture;
@@ -123,4 +123,21 @@ test('a host without heartbeats is shown as unavailable', async () => {
 test('a notice in the URL shows valid ids only', async () => {
   expect(await page('?ending=%3Cb%3Ehello')).not.toContain('hello');
   expect(await page(`?absent=${'a'.repeat(26)}`)).toContain('had ended already');
+});
+
+test('the errors of the configuration file are shown, and in /readyz, while it stays ready', async () => {
+  onTestFinished(() => void configIssues.splice(0));
+  expect(await page()).not.toContain('The configuration file has errors');
+  configIssues.push({ path: 'templates.a.port', line: 3, detail: 'give either <port> or ports' });
+  expect(await page()).toContain('The configuration file has errors');
+  expect(await page()).toContain('templates.a.port: give either &lt;port&gt; or ports (line 3)');
+  const readyz = await fetch(`${fixture.url}/readyz`);
+  expect([readyz.status, await readyz.json()]).toEqual([
+    200,
+    {
+      ready: true,
+      parts: { redis: true, running: true },
+      config: { isCurrent: false, issues: configIssues },
+    },
+  ]);
 });

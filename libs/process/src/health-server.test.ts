@@ -17,7 +17,8 @@ async function serve(readiness: () => Promise<Readiness>, metrics = createMetric
   return (path: string, method = 'GET') => fetch(`http://127.0.0.1:${port}${path}`, { method });
 }
 
-const ready = () => Promise.resolve({ ready: true, parts: { redis: true } });
+const config = { isCurrent: true, issues: [] };
+const ready = () => Promise.resolve({ ready: true, parts: { redis: true }, config });
 
 test('serves health, readiness and metrics', async () => {
   const ask = await serve(ready);
@@ -25,7 +26,7 @@ test('serves health, readiness and metrics', async () => {
   const readyz = await ask('/readyz');
   expect([readyz.status, await readyz.json()]).toEqual([
     200,
-    { ready: true, parts: { redis: true } },
+    { ready: true, parts: { redis: true }, config },
   ]);
   expect(await (await ask('/metrics')).text()).toMatch(/process_cpu_seconds_total\{app="test"\}/);
   expect((await ask('/other')).status).toBe(404);
@@ -34,9 +35,9 @@ test('serves health, readiness and metrics', async () => {
 
 test('reports which part is not ready', async () => {
   const parts = { redis: false, docker: true };
-  const ask = await serve(() => Promise.resolve({ ready: false, parts }));
+  const ask = await serve(() => Promise.resolve({ ready: false, parts, config }));
   const answer = await ask('/readyz');
-  expect([answer.status, await answer.json()]).toEqual([503, { ready: false, parts }]);
+  expect([answer.status, await answer.json()]).toEqual([503, { ready: false, parts, config }]);
 });
 
 // A gauge that reads Redis fails while Redis is unavailable. The rejection must not end the

@@ -6,6 +6,25 @@ import type { Registry } from 'prom-client';
 export interface Readiness {
   readonly ready: boolean;
   readonly parts: Readonly<Record<string, boolean>>;
+  readonly config: ConfigStatus;
+}
+
+/** State of the configuration file. It does not affect readiness. */
+export interface ConfigStatus {
+  /** False if the present file has errors, so that an earlier version is in force. */
+  readonly isCurrent: boolean;
+  readonly issues: readonly {
+    readonly path: string;
+    readonly line?: number | undefined;
+    readonly detail: string;
+  }[];
+}
+
+export function configStatus({ issues }: Pick<ConfigStatus, 'issues'>): ConfigStatus {
+  return {
+    isCurrent: issues.length === 0,
+    issues: issues.map(({ path, line, detail }) => ({ path, line, detail })),
+  };
 }
 
 interface Answer {

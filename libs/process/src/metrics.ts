@@ -36,3 +36,15 @@ export function registerClockSkewMetric(registry: Registry, skewMs: () => number
     },
   });
 }
+
+/** @param isCurrent whether the configuration file as it is now is in force */
+export function registerConfigMetric(registry: Registry, isCurrent: () => boolean): void {
+  new Gauge({
+    name: 'ephemera_config_last_reload_successful',
+    help: 'Whether the configuration file is in force as it is now; 0: it has errors, and an earlier version is in force',
+    registers: [registry],
+    collect() {
+      this.set(isCurrent() ? 1 : 0);
+    },
+  });
+}

@@ -19,6 +19,7 @@ import {
   createMetrics,
   listen,
   registerClockSkewMetric,
+  registerConfigMetric,
 } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
 import { causeAccess } from './access/cause-access.ts';
@@ -133,6 +134,7 @@ async function startProxy(
   const { instances, hosts, rates, pools } = cell.store;
   const metrics = createMetrics('proxy');
   registerClockSkewMetric(metrics, () => cell.clock.skewMs);
+  registerConfigMetric(metrics, () => templates.issues.length === 0);
 
   const { domain, prefix, publicUrl } = config;
   const urlOf = (id: string) =>
@@ -170,6 +172,7 @@ async function startProxy(
       worker: async () => (await hosts.alive(await now())).length > 0,
       running: () => !shutdown.stopping,
     },
+    configFile: templates,
     readUsage: {
       hosts: () => cell.store.readCapacity(),
       of: (template) => cell.store.readTemplateUsage(template, urlOf('{id}')),

@@ -126,6 +126,7 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     version: '1.2.3',
     metrics: createMetrics('proxy'),
     parts: { running: () => true },
+    configFile: { issues: [] },
     readUsage: {
       hosts: async () => readCapacity(redis, keys, await instances.now()),
       of: (template) => readTemplateUsage(redis, keys, template, starter.urlOf('{id}')),

@@ -15,7 +15,9 @@ import {
   createLogger,
   createMetrics,
   listen,
+  configStatus,
   registerClockSkewMetric,
+  registerConfigMetric,
   logClockSkew,
 } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
@@ -189,6 +191,7 @@ async function startWorker(
   });
   const onKilled = recordKill(logger, metrics);
   registerClockSkewMetric(registry, () => clock.skewMs);
+  registerConfigMetric(registry, () => file.issues.length === 0);
 
   // Start it before the jobs, so that it stops after them.
   let isServing = false;
@@ -198,7 +201,10 @@ async function startWorker(
     networks: () =>
       registration.conflict === undefined ? Promise.resolve() : Promise.reject(new Error()),
   };
-  const readiness = () => checkReadiness(isServing && !shutdown.stopping, pings);
+  const readiness = async () => ({
+    ...(await checkReadiness(isServing && !shutdown.stopping, pings)),
+    config: configStatus(file),
+  });
   const health = createHealthServer({
     readiness,
     metrics: registry,

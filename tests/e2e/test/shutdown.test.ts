@@ -204,6 +204,7 @@ test(
     expect(await answer.json()).toEqual({
       ready: false,
       parts: { redis: true, docker: true, networks: true, running: false },
+      config: { isCurrent: true, issues: [] },
     });
     const code = ended(worker);
     worker.child.kill('SIGKILL');

@@ -1,3 +1,5 @@
+import { issueText } from '@ephemera/config';
+import type { ConfigIssue } from '@ephemera/config';
 import { STATES, isDead } from '@ephemera/domain';
 import type { Instance, State } from '@ephemera/domain';
 import { html } from '@ephemera/http';
@@ -44,7 +46,11 @@ export async function readOverview(
 const LIVE = STATES.filter((state) => !isDead(state));
 
 /** Renders the instances page. Its script refreshes `#live`. */
-export function instancesPage(overview: Overview, notice?: Notice): string {
+export function instancesPage(
+  overview: Overview,
+  issues: readonly ConfigIssue[],
+  notice?: Notice,
+): string {
   return layout({
     title: 'Instances',
     here: 'instances',
@@ -56,7 +62,7 @@ export function instancesPage(overview: Overview, notice?: Notice): string {
         >
       </div>
       <p id="notice" class="notice" role="status">${notice && noticeText(notice)}</p>
-      <div id="live">${live(overview)}</div>`,
+      <div id="live">${configBanner(issues)}${live(overview)}</div>`,
   });
 }
 
@@ -64,6 +70,20 @@ function noticeText({ kind, id }: Notice): Html {
   return kind === 'ending'
     ? html`Instance <code>${id}</code> is being ended.`
     : html`Instance <code>${id}</code> does not exist, or had ended already.`;
+}
+
+/** Says that the configuration file has errors, so that an earlier version is in force. */
+function configBanner(issues: readonly ConfigIssue[]): Html | undefined {
+  if (issues.length === 0) return undefined;
+  return html`<div class="notice warning" role="alert">
+    <p>
+      The configuration file has errors. Its previous version stays in force. Correct the file; it
+      is read again when it changes.
+    </p>
+    <ul>
+      ${issues.map((issue) => html`<li><code>${issueText(issue)}</code></li>`)}
+    </ul>
+  </div>`;
 }
 
 function live(overview: Overview): Html {

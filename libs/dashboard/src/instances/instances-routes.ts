@@ -1,3 +1,4 @@
+import type { ConfigIssue } from '@ephemera/config';
 import { principalKey } from '@ephemera/domain';
 import { principalOf, route } from '@ephemera/http';
 import type { BoundRoute } from '@ephemera/http';
@@ -11,6 +12,7 @@ import type { Notice, OverviewPorts } from './instances-page.ts';
 export interface InstancesDependencies {
   readonly store: OverviewPorts;
   readonly killRequests: KillRequests;
+  readonly configFile: { readonly issues: readonly ConfigIssue[] };
   readonly logger: Logger;
 }
 
@@ -18,12 +20,13 @@ export interface InstancesDependencies {
 export function instanceRoutes({
   store,
   killRequests,
+  configFile,
   logger,
 }: InstancesDependencies): BoundRoute[] {
   const show = route(dashboardRoutes.instances, async (ctx, { query }) => {
     const overview = await readOverview(store, query.cursor);
     ctx.type = 'html';
-    ctx.body = instancesPage(overview, parseNotice(query));
+    ctx.body = instancesPage(overview, configFile.issues, parseNotice(query));
   });
 
   const end = route(dashboardRoutes.endInstance, async (ctx, { params: { id } }) => {

@@ -13,7 +13,7 @@ import { eventRoutes } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
 import { instanceOperationRoutes } from './instance-operations.ts';
 import type { LogPorts, InstanceOperations } from './instance-operations.ts';
-import { type ReadinessChecks, healthRoutes } from './health-routes.ts';
+import { type ConfigFile, type ReadinessChecks, healthRoutes } from './health-routes.ts';
 import { instanceRoutes } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { linkRoutes } from './links-api.ts';
@@ -37,6 +37,8 @@ export interface AdminApi
   /** Returns the client address behind trusted proxies. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly metrics: Registry;
+  /** The configuration file and its present errors. */
+  readonly configFile: ConfigFile;
   /** The checks that make up readiness. */
   readonly parts: ReadinessChecks;
   /** Whether each response is checked against its declaration, for tests. */
@@ -61,7 +63,7 @@ export function createAdminApi(api: AdminApi): Koa {
   app.use(errorHandler(api.logger));
 
   const mounting = { unknown: 'refuse', checkResponses: api.checkResponses } as const;
-  const open = [...healthRoutes(api.parts), certificateRoute(api.certificates)];
+  const open = [...healthRoutes(api.parts, api.configFile), certificateRoute(api.certificates)];
   app.use(mountRoutes(open, { ...mounting, exact: false }));
 
   app.use(requireToken(api));

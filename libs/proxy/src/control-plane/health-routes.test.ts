@@ -7,11 +7,13 @@ import { expect, onTestFinished, test } from 'vitest';
 import { errorHandler } from '../failure-page.ts';
 import { type ReadinessChecks, healthRoutes } from './health-routes.ts';
 
+const config = { isCurrent: false, issues: [{ path: 'a.b', detail: 'wrong' }] };
+
 async function serve(parts: ReadinessChecks) {
   const app = new Koa();
   app.use(errorHandler(createLogger('proxy', 'silent')));
   const mounting = { unknown: 'refuse', exact: false, checkResponses: true } as const;
-  app.use(mountRoutes(healthRoutes(parts), mounting));
+  app.use(mountRoutes(healthRoutes(parts, { issues: config.issues }), mounting));
   const handle = app.callback();
   const server = createServer((req, res) => void handle(req, res));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -30,9 +32,9 @@ test('a replica is ready when every check passes', async () => {
     routes: () => parts.routes,
     worker: () => Promise.resolve(parts.worker),
   });
-  expect(await ask('/readyz')).toEqual({ status: 200, body: { ready: true, parts } });
+  expect(await ask('/readyz')).toEqual({ status: 200, body: { ready: true, parts, config } });
   parts.worker = false;
-  expect(await ask('/readyz')).toEqual({ status: 503, body: { ready: false, parts } });
+  expect(await ask('/readyz')).toEqual({ status: 503, body: { ready: false, parts, config } });
   expect(await ask('/readyz/routes')).toEqual({ status: 200, body: { ready: true } });
   expect(await ask('/readyz/worker')).toEqual({ status: 503, body: { ready: false } });
   expect((await ask('/readyz/toString')).status).toBe(404);
@@ -48,5 +50,5 @@ test('a check that hangs or fails counts as failed, and delays no other', async 
   expect(await ask('/readyz/running')).toEqual({ status: 200, body: { ready: true } });
   expect(asked).toBe(0);
   const parts = { running: true, worker: false, routes: false };
-  expect(await ask('/readyz')).toEqual({ status: 503, body: { ready: false, parts } });
+  expect(await ask('/readyz')).toEqual({ status: 503, body: { ready: false, parts, config } });
 });

@@ -1,18 +1,22 @@
 import { adminRoutes } from '@ephemera/contract';
 import { ApiError } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
-import type { Readiness } from '@ephemera/process';
+import { configStatus } from '@ephemera/process';
+import type { ConfigStatus, Readiness } from '@ephemera/process';
 import { READINESS_TIMEOUT_MS } from '../limits.ts';
 
 /** The conditions for readiness, by name. Each returns whether it holds now. */
 export type ReadinessChecks = Readonly<Record<string, () => boolean | Promise<boolean>>>;
+
+/** The configuration file; `issues` are the errors that keep its present version from use. */
+export type ConfigFile = Pick<ConfigStatus, 'issues'>;
 
 /**
  * `/healthz`; `/readyz`, which requires every check; and `/readyz/{part}`, which runs one check. If
  * no replica is ready, a load balancer can use `running`: a running replica still serves known
  * routes. So a hanging check must not delay the others.
  */
-export function healthRoutes(parts: ReadinessChecks): BoundRoute[] {
+export function healthRoutes(parts: ReadinessChecks, file: ConfigFile): BoundRoute[] {
   const health = route(adminRoutes.health, (ctx) => {
     ctx.body = { status: 'ok' };
   });
@@ -21,7 +25,7 @@ export function healthRoutes(parts: ReadinessChecks): BoundRoute[] {
     const reported = Object.fromEntries(await Promise.all(asked)) as Readiness['parts'];
     const ready = Object.values(reported).every(Boolean);
     ctx.status = ready ? 200 : 503;
-    ctx.body = { ready, parts: reported } satisfies Readiness;
+    ctx.body = { ready, parts: reported, config: configStatus(file) } satisfies Readiness;
   });
   const partReadiness = route(adminRoutes.partReadiness, async (ctx, { params }) => {
     const has = Object.hasOwn(parts, params.part) ? parts[params.part] : undefined;

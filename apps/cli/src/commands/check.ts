@@ -1,0 +1,70 @@
+import { resolve } from 'node:path';
+import { ConfigError, loadTemplates, resolveWebhooks } from '@ephemera/config';
+import type { TemplateSet } from '@ephemera/config';
+import { buildCommand } from '@stricli/core';
+import { EXIT_CODES } from '../exit-codes.ts';
+import type { CliContext } from '../context.ts';
+import { outputAliases, outputFlags, createPrinter } from '../output.ts';
+import type { OutputFlags } from '../output.ts';
+
+/** What the processes need besides the file, and this environment does not have. */
+function missingHere(file: TemplateSet, environment: NodeJS.ProcessEnv): string[] {
+  const notes: string[] = [];
+  try {
+    resolveWebhooks(file.webhooks, environment);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    notes.push(...error.faults.map(({ path, detail }) => `${path}: ${detail} (on the workers)`));
+  }
+  const { EPHEMERA_SIGNING_KEYS: keys, EPHEMERA_SIGNING_KEYS_FILE: keyFile } = environment;
+  for (const { name, proofOfWork = 0, create } of file.templates.values()) {
+    if (keys || keyFile || (proofOfWork === 0 && create !== 'link')) continue;
+    const field = proofOfWork > 0 ? 'proofOfWork' : 'create';
+    notes.push(`templates.${name}.${field}: needs EPHEMERA_SIGNING_KEYS (on the proxies)`);
+  }
+  return notes;
+}
+
+export const check = buildCommand({
+  func(this: CliContext, flags: OutputFlags, path?: string) {
+    const print = createPrinter(this, flags);
+    const file = path === undefined ? this.config().configFile : resolve(path);
+    let set: TemplateSet;
+    try {
+      set = loadTemplates(file);
+    } catch (error) {
+      if (!(error instanceof ConfigError) || !flags.json) throw error;
+      print({ text: '', json: { valid: false, file, issues: error.faults }, quiet: '' });
+      this.exitCode = EXIT_CODES.failed.code;
+      return;
+    }
+    const names = [...set.templates.keys()];
+    const notes = missingHere(set, this.environment);
+    const text = [
+      `${file} is valid. Templates: ${names.join(', ')}.`,
+      ...(notes.length > 0 ? ['Not set in this environment:'] : []),
+      ...notes.map((note) => `  ${note}`),
+    ].join('\n');
+    print({ text, json: { valid: true, file, templates: names, notes }, quiet: '' });
+  },
+  parameters: {
+    flags: outputFlags,
+    aliases: outputAliases,
+    positional: {
+      kind: 'tuple',
+      parameters: [
+        {
+          brief: 'Path of the file; EPHEMERA_CONFIG or ephemera.yml where absent',
+          placeholder: 'file',
+          parse: String,
+          optional: true,
+        },
+      ],
+    },
+  },
+  docs: {
+    brief: 'Check the configuration file, without a connection',
+    fullDescription: `Check the configuration file as proxies and workers do, and print every error with its line.
+It needs neither Docker nor Redis. The exit code is 1 if the file has an error.`,
+  },
+});
