@@ -61,7 +61,11 @@ const config: KnipConfig = {
       project,
       vitest,
     },
-    'tests/e2e': { entry: ['test/screenshots.ts', 'test/unchecked-worker.ts'], project, vitest },
+    'tests/e2e': {
+      entry: ['src/examples/main.ts', 'test/screenshots.ts', 'test/unchecked-worker.ts'],
+      project,
+      vitest,
+    },
     'tests/faults': {
       entry: [
         'src/main.ts',

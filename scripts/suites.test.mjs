@@ -9,6 +9,7 @@ const programs = [
   'tests/faults/src/soak/main.ts',
   'tests/adversary/src/main.ts',
   'tests/bench/src/main.ts',
+  'tests/e2e/src/examples/main.ts',
 ];
 
 const run = (...args) => spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });

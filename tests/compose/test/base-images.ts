@@ -1,15 +1,8 @@
-import { copyFile, mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { buildTestImage } from '@ephemera/test-support';
+import { buildDebianImage, buildTestImage } from '@ephemera/test-support';
 import { docker, root, run } from './run.ts';
 
-const SUITE = 'bookworm';
-/**
- * A shared library that the Node.js binary needs. The minimal Debian system does not include it.
- */
-const PACKAGES = 'libatomic1';
-
-const DEBIAN_IMAGE = `ephemera-e2e/debian:${SUITE}-${PACKAGES}`;
 const NPM = '11.19.1';
 const MACHINES_TRUST = '/etc/ssl/certs/ca-certificates.crt';
 
@@ -48,27 +41,9 @@ async function isOfficial(name: string): Promise<boolean> {
 }
 
 async function build(kind: string, context: string): Promise<string> {
-  await buildDebianImage();
   const tag = `ephemera-e2e/${kind}`;
-  await buildTestImage(tag, context, { BASE: DEBIAN_IMAGE });
+  await buildTestImage(tag, context, { BASE: await buildDebianImage() });
   return tag;
-}
-
-/** Builds an image of the minimal Debian system from Debian packages, once per machine. */
-async function buildDebianImage(): Promise<void> {
-  if ((await docker('images', '--quiet', DEBIAN_IMAGE)).length > 0) return;
-  const folder = join(root, '.ephemera/cache/debian-image');
-  const files = join(folder, 'root');
-  const archive = join(folder, 'root.tar');
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(files, { recursive: true });
-  try {
-    await run('debootstrap', ['--variant=minbase', `--include=${PACKAGES}`, SUITE, files]);
-    await run('tar', ['-C', files, '--exclude=./var/cache/apt/archives/*', '-cf', archive, '.']);
-    await docker('import', archive, DEBIAN_IMAGE);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
 
 /**

@@ -30,6 +30,8 @@ export interface AppOptions {
   readonly entry?: readonly string[];
   /** Returns the process at once, before it is healthy, because it may exit at its start. */
   readonly unawaited?: boolean;
+  /** Of a replica: serves each instance below this domain, whatever the deployment does. */
+  readonly domain?: string;
 }
 
 export interface Deployment {
@@ -138,12 +140,11 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
       url === undefined ? freePort() : Number(new URL(url).port);
     const publicPort = await portOf(publicUrls[replica]);
     const adminPort = await portOf(adminUrls[replica]);
+    const domain = more?.domain ?? options.domain;
     const env = {
       EPHEMERA_PUBLIC_PORT: String(publicPort),
       EPHEMERA_ADMIN_PORT: String(adminPort),
-      ...(options.domain !== undefined && {
-        EPHEMERA_DOMAIN: `${options.domain}:${publicPort}`,
-      }),
+      ...(domain !== undefined && { EPHEMERA_DOMAIN: `${domain}:${publicPort}` }),
     };
     const proxy = await startApp('proxy', adminPort, env, more);
     proxies[replica] = proxy;

@@ -2,6 +2,7 @@ export * from './build-image.ts';
 export * from './chromium.ts';
 export * from './child.ts';
 export * from './command-line.ts';
+export * from './debian-image.ts';
 export * from './demo-template.ts';
 export * from './deployment.ts';
 export * from './installed.ts';

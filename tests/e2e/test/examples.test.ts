@@ -1,0 +1,33 @@
+import { expect } from 'vitest';
+import { useExample } from './use-example.ts';
+
+// Light applications of examples/, each used in a browser in both address forms.
+
+useExample('nginx', async ({ page, context, url, failed }) => {
+  // Without credentials, a browser that asks nobody shows an error.
+  await expect(page.goto(url)).rejects.toThrow('ERR_INVALID_AUTH_CREDENTIALS');
+  await context.setHTTPCredentials({ username: 'demo', password: 'demo' });
+  await page.goto(url);
+  expect(await page.textContent('h1')).toBe('Home');
+  await page.click('text=The old address');
+  await page.waitForURL(`${url}new/`);
+  expect(await page.textContent('h1')).toBe('New');
+  await page.click('text=Home');
+  await page.waitForURL(url);
+  // nginx adds the slash by a redirect of its own.
+  await page.click('text=A folder without a slash');
+  await page.waitForURL(`${url}new/`);
+  expect(failed.filter((line) => !line.startsWith('401 '))).toEqual([]);
+  failed.length = 0;
+});
+
+useExample('php', async ({ page, url }) => {
+  await page.goto(url);
+  const text = `hello at ${Date.now()}`;
+  await page.fill('[name=name]', 'Ada');
+  await page.fill('[name=text]', text);
+  await page.click('text=Sign');
+  await page.waitForURL(`${url}index.php`);
+  await page.reload();
+  expect(await page.textContent('ul')).toContain(`Ada: ${text}`);
+});
