@@ -33,7 +33,7 @@ export async function findRedis(report: Reporter, options: RedisOptions): Promis
   const url = configuredUrl ?? `redis://127.0.0.1:${ownPort}/0`;
   const answer = await pingRedis(url, { tls });
   if (answer.kind === 'running') {
-    report.done('Redis', `${answer.version} at ${withoutPassword(url)}`);
+    report.done(answer.product, `${answer.version} at ${withoutPassword(url)}`);
     warnOfEviction(report, answer);
     return url;
   }

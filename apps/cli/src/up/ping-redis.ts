@@ -9,7 +9,13 @@ export interface RedisTls {
 
 /** The result of pinging a Redis. */
 export type RedisAnswer =
-  | { readonly kind: 'running'; readonly version: string; readonly policy: string | undefined }
+  | {
+      readonly kind: 'running';
+      /** `Redis`, or the name of a compatible server such as `Valkey`. */
+      readonly product: string;
+      readonly version: string;
+      readonly policy: string | undefined;
+    }
   | { readonly kind: 'absent' }
   | { readonly kind: 'refused'; readonly problem: string };
 
@@ -33,8 +39,8 @@ export async function pingRedis(
   try {
     await redis.connect();
     await redis.ping();
-    const version = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1] ?? 'unknown';
-    return { kind: 'running', version, policy: await readPolicy(redis) };
+    const server = serverOf(await redis.info('server'));
+    return { kind: 'running', ...server, policy: await readPolicy(redis) };
   } catch (error) {
     const cause = problem ?? (error as NodeJS.ErrnoException);
     if (cause.code === 'ECONNREFUSED') return { kind: 'absent' };
@@ -46,6 +52,18 @@ export async function pingRedis(
   } finally {
     redis.disconnect();
   }
+}
+
+/**
+ * Name and version of the server. Valkey reports 7.2.4 as `redis_version`, for programs that check
+ * it, and its own version as `valkey_version`.
+ */
+function serverOf(info: string): { product: string; version: string } {
+  const field = (name: string) => new RegExp(`^${name}:(\\w\\S*)`, 'm').exec(info)?.[1];
+  const name = field('server_name') ?? 'redis';
+  const own = /^\w+$/.test(name) ? field(`${name}_version`) : undefined;
+  if (own === undefined) return { product: 'Redis', version: field('redis_version') ?? 'unknown' };
+  return { product: `${name.charAt(0).toUpperCase()}${name.slice(1)}`, version: own };
 }
 
 /** Managed Redis services often forbid CONFIG. Then the policy is unknown. */
