@@ -62,7 +62,12 @@ const config: KnipConfig = {
       vitest,
     },
     'tests/e2e': {
-      entry: ['src/examples/main.ts', 'test/screenshots.ts', 'test/unchecked-worker.ts'],
+      entry: [
+        'src/examples/main.ts',
+        'src/matrix/{main,inside}.ts',
+        'test/screenshots.ts',
+        'test/unchecked-worker.ts',
+      ],
       project,
       vitest,
     },

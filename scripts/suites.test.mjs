@@ -10,6 +10,7 @@ const programs = [
   'tests/adversary/src/main.ts',
   'tests/bench/src/main.ts',
   'tests/e2e/src/examples/main.ts',
+  'tests/e2e/src/matrix/main.ts',
 ];
 
 const run = (...args) => spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });

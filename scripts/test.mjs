@@ -58,6 +58,7 @@ const LONG = [[{ only: E2E }], [{ only: DEPLOYMENTS }], [{ only: ADVERSARY }]];
 /** Programs that `npm run test:full` starts after the tests. `npm test` has a small part of each. */
 const ATTACKS = 'tests/adversary/src/main.ts';
 const FAULTS = 'tests/faults/src/main.ts';
+const MATRIX = 'tests/e2e/src/matrix/main.ts';
 const SUITES = [
   [ATTACKS, 'fences'],
   [ATTACKS, 'fuzz', '--count', '20000'],
@@ -65,6 +66,8 @@ const SUITES = [
   [FAULTS, 'proxy-killed', '--runs', '1'],
   [FAULTS, 'twice', '--runs', '15'],
   [FAULTS, 'redis'],
+  // The other versions of Docker and Redis; all tests above use those of this machine.
+  [MATRIX, '--engines', 'trixie', '--stores', 'redis-trixie', '--parts', 'main,firewall'],
 ];
 
 const LENGTHS = {

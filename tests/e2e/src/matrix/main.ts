@@ -1,0 +1,137 @@
+/** The command `npm run matrix`. */
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { promisify } from 'node:util';
+import { exitWithUsage, prepareMachine, print, readCommandLine } from '@ephemera/test-support';
+import { debianSystem, type Suite } from './debian-system.ts';
+import { type Finding, PARTS, type Part, STORES, type Task } from './parts.ts';
+import { removeLeftovers, type Sandbox, startSandbox, workspace } from './sandbox.ts';
+import { type Row, table, withTable } from './table.ts';
+
+const SUITES = ['bookworm', 'trixie', 'sid'] as const;
+const STORE_NAMES = Object.keys(STORES) as (keyof typeof STORES)[];
+const PART_NAMES = Object.keys(PARTS) as Part[];
+const PAGE = join(workspace, 'docs/guides/operating.md');
+const logs = join(workspace, '.ephemera/logs/matrix');
+
+const { values } = readCommandLine({
+  command: 'npm run matrix --',
+  summary:
+    'Runs the main job, the firewall probes, a part of the fault tests and the compose test with the\n' +
+    'versions of Docker, Compose, Redis and Valkey in Debian. Exits with 1 if a test fails. Needs root.\n' +
+    'Without options: every engine with redis-bookworm, then every other store with bookworm.',
+  options: {
+    engines: {
+      kind: 'list',
+      help: 'Suites of the Docker Engine and of Compose; each runs with every store.',
+      of: SUITES,
+    },
+    stores: { kind: 'list', help: 'Each runs with every engine.', of: STORE_NAMES },
+    parts: { kind: 'list', help: 'What to run.', of: PART_NAMES },
+    write: { kind: 'flag', help: `Writes the table to ${relative(workspace, PAGE)}.` },
+  },
+});
+
+interface Combination {
+  readonly engine: Suite;
+  readonly store: keyof typeof STORES;
+  readonly parts: readonly Part[];
+}
+
+const engines = values.engines as readonly Suite[];
+const stores = values.stores as readonly (keyof typeof STORES)[];
+const parts = values.parts.length > 0 ? (values.parts as readonly Part[]) : PART_NAMES;
+const isWhole = [engines, stores, values.parts].every(({ length }) => length === 0);
+if (values.write && !isWhole) {
+  exitWithUsage('--write needs the results of all combinations. Omit the other options.');
+}
+if (process.getuid?.() !== 0)
+  exitWithUsage('npm run matrix needs root, for namespaces and mounts.');
+
+let sandbox: Sandbox | undefined;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    print(`${signal}: removing what this run has started`);
+    void (sandbox?.stop() ?? removeLeftovers()).finally(() => process.exit(130));
+  });
+}
+
+prepareMachine();
+for (const removed of await removeLeftovers()) print(`removed from an interrupted run: ${removed}`);
+await mkdir(logs, { recursive: true });
+const rows: Row[] = [];
+for (const combination of combinations()) rows.push(await test(combination));
+const lines = table(rows);
+print(`\n${lines.join('\n')}`);
+if (values.write) await writeFile(PAGE, withTable(await readFile(PAGE, 'utf8'), lines));
+process.exit(
+  rows.every(({ results }) => results.every(({ failed }) => failed === undefined)) ? 0 : 1,
+);
+
+function combinations(): Combination[] {
+  if (engines.length + stores.length > 0) {
+    const chosen = stores.length > 0 ? stores : (['redis-bookworm'] as const);
+    return (engines.length > 0 ? engines : (['bookworm'] as const)).flatMap((engine) =>
+      chosen.map((store) => ({ engine, store, parts })),
+    );
+  }
+  // Firewall and compose file do not depend on the store: the compose file brings its own.
+  const withStore = parts.filter((part) => part === 'main' || part === 'faults');
+  const others = STORE_NAMES.filter((store) => store !== 'redis-bookworm');
+  return [
+    ...SUITES.map((engine) => ({ engine, store: 'redis-bookworm' as const, parts })),
+    ...others.map((store) => ({ engine: 'bookworm' as const, store, parts: withStore })),
+  ];
+}
+
+async function test({ engine, store, parts: chosen }: Combination): Promise<Row> {
+  const name = `${engine}-${store}`;
+  const [storeSuite, storeProgram] = STORES[store];
+  const systems = {
+    engine: await debianSystem(engine, print),
+    store: await debianSystem(storeSuite, print),
+  };
+  const started: Sandbox = (sandbox = await startSandbox({ systems, storeProgram }));
+  const { folder, controlGroup } = started;
+  try {
+    const images = ['ephemera/demo', 'ephemera/busybox:local'];
+    await promisify(execFile)('docker', ['save', '-o', join(folder, 'images.tar'), ...images]);
+    const task: Task = { parts: chosen, folder, controlGroup, logs: join(logs, name) };
+    const inside = join(import.meta.dirname, 'inside.ts');
+    const row: Row = { name, docker: engine, compose: engine, store, results: [] };
+    const code = await started.run([process.execPath, inside, JSON.stringify(task)], (line) => {
+      const finding = JSON.parse(line) as Finding;
+      if (finding.kind === 'versions') Object.assign(row, versionsOf(finding));
+      else row.results.push(finding);
+      print(describe(name, finding));
+    });
+    if (row.results.length < chosen.length) {
+      const failed = `the sandbox ended with code ${code}`;
+      const part = chosen[row.results.length] ?? 'main';
+      row.results.push({ kind: 'part', part, passed: 0, failed, tookMs: 0, log: '' });
+      print(`${name}: ${failed}`);
+    }
+    return row;
+  } finally {
+    await started.stop();
+    sandbox = undefined;
+  }
+}
+
+function versionsOf({ docker, compose, store }: Finding & { kind: 'versions' }) {
+  // `Redis server v=7.0.15 sha=…`, `Valkey server v=8.1.1 sha=…`
+  const [, product = '', version = ''] = /^(\S+) server v=(\S+)/.exec(store) ?? [];
+  return { docker, compose: compose.replace(/^v/, ''), store: `${product} ${version}` };
+}
+
+function describe(name: string, finding: Finding): string {
+  if (finding.kind === 'versions') {
+    const { docker, compose, store } = versionsOf(finding);
+    return `\n${name}: Docker ${docker}, Compose ${compose}, ${store}`;
+  }
+  const { part, passed, failed, tookMs, log } = finding;
+  const took = `${Math.round(tookMs / 1000)} s`;
+  if (failed === undefined) return `${name}: ${part}: ${passed} tests passed in ${took}`;
+  return `${name}: ${part}: failed in ${took}: ${failed}\n  log: ${relative(workspace, log)}`;
+}
