@@ -55,17 +55,17 @@ const QUICK = [
 /** @type {Part[][]} */
 const LONG = [[{ only: E2E }], [{ only: DEPLOYMENTS }], [{ only: ADVERSARY }]];
 
-/** Programs that `npm run test:full` starts after the tests. `npm test` has a small part of each. */
+/**
+ * Programs that `npm run test:full` starts after the tests, for a few minutes each. Their own commands
+ * run them at full length.
+ */
 const ATTACKS = 'tests/adversary/src/main.ts';
 const FAULTS = 'tests/faults/src/main.ts';
 const MATRIX = 'tests/e2e/src/matrix/main.ts';
 const SUITES = [
-  [ATTACKS, 'fences'],
   [ATTACKS, 'fuzz', '--count', '20000'],
   [FAULTS, 'worker-killed', '--runs', '1'],
   [FAULTS, 'proxy-killed', '--runs', '1'],
-  [FAULTS, 'twice', '--runs', '15'],
-  [FAULTS, 'redis'],
   // The other versions of Docker and Redis; all tests above use those of this machine.
   [MATRIX, '--engines', 'trixie', '--stores', 'redis-trixie', '--parts', 'main,firewall'],
 ];
