@@ -9,6 +9,7 @@ import type {
   TemplateResource,
 } from '@ephemera/contract';
 import { BootError } from '@ephemera/domain';
+import type { Hint } from '@ephemera/domain';
 
 /** A new instance. `link` is its URL with the access token, if it is guarded. */
 export type Created = InstanceResource & { readonly link?: string };
@@ -130,14 +131,21 @@ function reasonOf(error: unknown): string {
   return cause?.code ?? cause?.message ?? message;
 }
 
+/** `Hint: …`, with the lines of the template below it. */
+export function hintText({ text, cure }: Hint): string {
+  const lines = cure?.split('\n').map((line) => `    ${line}`) ?? [];
+  return [`Hint: ${text}`, ...(lines.length > 0 ? ['In the template:', ...lines] : [])].join('\n');
+}
+
 /** Returns the message for an error response. */
 export function explain(status: number, body: string): string {
   if (status === 401) {
     return 'The control API refused the token. Set EPHEMERA_ADMIN_TOKEN to a token of this deployment.';
   }
   try {
-    const { title, detail } = JSON.parse(body) as Partial<Problem>;
-    if (title !== undefined) return [title, detail].filter(Boolean).join(': ');
+    const { title, detail, hint } = JSON.parse(body) as Partial<Problem>;
+    const sentence = [title, detail].filter(Boolean).join(': ');
+    if (title !== undefined) return [sentence, hint && hintText(hint)].filter(Boolean).join('\n');
   } catch {
     // Not JSON: the server at this address is not the control API.
   }

@@ -61,16 +61,23 @@ function recordingApi(calls: unknown[][]): AdminApi {
   };
 }
 
-async function ephemera(...inputs: string[]) {
+function ephemera(...inputs: string[]) {
+  return ephemeraWith({}, ...inputs);
+}
+
+/** @param api replaces single calls. The clock advances by each `sleep` of the command. */
+async function ephemeraWith(api: Partial<AdminApi>, ...inputs: string[]) {
   const [out, err]: [string[], string[]] = [[], []];
   const calls: unknown[][] = [];
+  let clock = now;
   const context = {
     ...createContext({
       stdout: { write: (text) => out.push(text) },
       stderr: { write: (text) => err.push(text) },
     }),
-    api: () => recordingApi(calls),
-    now: () => now,
+    api: () => ({ ...recordingApi(calls), ...api }),
+    now: () => clock,
+    sleep: (ms: number) => Promise.resolve((clock += ms)),
   };
   const code = await runCli(inputs, context);
   return { code, out: out.join(''), err: err.join(''), calls };
@@ -304,4 +311,50 @@ propose ephemera token a --scope = c`;
     });
     expect(stdout).toBe('ls logs link\nbash zsh fish\ncreate\n');
   });
+});
+
+describe('run --wait', () => {
+  const fresh = { ...instance, startedAt: new Date(now).toISOString() };
+  const create = () => Promise.resolve(fresh);
+
+  test('fails if the instance exits right after it became ready, with its log and a hint', async () => {
+    let reads = 0;
+    const get = () =>
+      Promise.resolve<InstanceResource>({
+        ...fresh,
+        status: {
+          ...fresh.status,
+          ...(++reads > 3 && {
+            state: 'failed',
+            reason: 'start_failed',
+            message: 'The container exited with code 1. Its last lines:\nEROFS',
+            hint: { code: 'read_only_root', text: 'It wrote to /data.', cure: 'readOnly: false' },
+          }),
+        },
+      });
+    const { code, out, err } = await ephemeraWith({ create, get }, 'run', '--wait');
+    expect(code).not.toBe(0);
+    expect(out).toBe('');
+    expect(err).toMatch(
+      /^abc ended right after it became ready \(start_failed\): The container exited with code 1\. Its last lines:\nEROFS\nHint: It wrote to \/data\.\nIn the template:\n {4}readOnly: false\n$/,
+    );
+  });
+
+  test('prints the address of an instance that stays up', async () => {
+    let reads = 0;
+    const get = () => {
+      reads++;
+      return Promise.resolve(fresh);
+    };
+    const { code, out } = await ephemeraWith({ create, get }, 'run', '--wait');
+    expect({ code, out }).toEqual({ code: 0, out: 'abc  http://localhost:8080/demo/abc/\n' });
+    expect(reads).toBe(10);
+  });
+});
+
+test('get shows the hint of an instance that failed', async () => {
+  const hint = { code: 'permission_denied', text: 'Denied.', cure: 'user: image' } as const;
+  const get = () => Promise.resolve({ ...instance, status: { ...instance.status, hint } });
+  const { out } = await ephemeraWith({ get }, 'get', 'abc');
+  expect(out).toContain('\nHint: Denied.\nIn the template:\n    user: image\n');
 });

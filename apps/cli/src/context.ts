@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BootError } from '@ephemera/domain';
 import type { CommandContext, StricliProcess } from '@stricli/core';
 
@@ -16,6 +17,8 @@ export interface CliContext extends CommandContext {
   readonly environment: NodeJS.ProcessEnv;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Waits for a number of milliseconds. */
+  readonly sleep: (ms: number) => Promise<unknown>;
   /** Set by a command that ends with a code of its own, such as that of a program it ran. */
   exitCode?: number;
 }
@@ -35,5 +38,6 @@ export function createContext(process: StricliProcess): CliContext {
     },
     environment: inherited,
     now: () => Date.now(),
+    sleep,
   };
 }

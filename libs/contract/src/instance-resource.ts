@@ -1,5 +1,5 @@
 import type { Instance, InstanceWarning } from '@ephemera/domain';
-import { STATES, WARNING_KINDS } from '@ephemera/domain';
+import { HINT_CODES, STATES, WARNING_KINDS } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 
 const time = z.iso.datetime({ offset: true });
@@ -14,6 +14,16 @@ export const endReasonSchema = z.enum([
   'orphan',
 ]);
 
+export const hintSchema = z
+  .object({
+    code: z.enum(HINT_CODES).describe('The cause, for programs.'),
+    text: z.string().describe('The cause and what to do, for people.'),
+    cure: z.string().optional().openapi({
+      description: 'Lines of the template that probably help, as YAML. Absent: none does.',
+    }),
+  })
+  .openapi('Hint');
+
 const statusSchema = z
   .object({
     state: z.enum(STATES as [string, ...string[]]).describe('Current state.'),
@@ -22,6 +32,10 @@ const statusSchema = z
       .openapi({ description: 'Why the instance ended. Absent while it lives.' }),
     message: z.string().optional().openapi({
       description: 'Explanation for people: the start step, or why the instance ended.',
+    }),
+    hint: hintSchema.optional().openapi({
+      description:
+        'The probable cause of a failed start or an exit, from the log and the template. Absent if none is known.',
     }),
     lastTransitionAt: time.describe('When the state changed last.'),
   })
@@ -100,11 +114,12 @@ export type InstancePage = z.infer<typeof instancePageSchema>;
 
 /** Converts an instance for the control API. Omits its address and its env. */
 export function toResource(instance: Instance): InstanceResource {
-  const { id, template, state, reason, message, url, timeout, startedAt, metadata } = instance;
+  const { id, template, state, reason, message, hint, url, timeout, startedAt, metadata } =
+    instance;
   return {
     id,
     template: template.name,
-    status: { state, reason, message, lastTransitionAt: iso(instance.lastTransitionAt) },
+    status: { state, reason, message, hint, lastTransitionAt: iso(instance.lastTransitionAt) },
     url,
     timeout: timeout / 1000,
     createdAt: iso(instance.createdAt),

@@ -1,4 +1,4 @@
-import type { Failure, Issue, Limit } from '@ephemera/domain';
+import type { Failure, Hint, Issue, Limit } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 import { PROBLEM_KINDS } from './problem-kinds.ts';
 
@@ -20,6 +20,8 @@ export interface Problem {
   readonly reason?: string;
   readonly faults?: readonly Issue[];
   readonly limit?: Limit;
+  /** The probable cause of a failed start or an exit. */
+  readonly hint?: Hint;
   readonly challenge?: string;
   readonly bits?: number;
 }
@@ -136,7 +138,7 @@ export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer
         'The instance is not ready yet, so it has no lease to renew. Renew it when its state is ready.',
       );
     case 'start_failed':
-      return answer(failure, failure.message);
+      return answer(failure, failure.message, {}, failure.hint && { hint: failure.hint });
     case 'upstream_unreachable':
       return answer(
         failure,

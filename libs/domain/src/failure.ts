@@ -1,4 +1,5 @@
 import type { Limit } from './capacity.ts';
+import type { Hint } from './hint.ts';
 import type { Scope } from './principal.ts';
 import type { EndReason } from './state.ts';
 
@@ -25,7 +26,12 @@ export type Failure =
   | { readonly kind: 'starting'; readonly id: string }
   | { readonly kind: 'not_ready'; readonly id: string }
   | { readonly kind: 'paused'; readonly id: string }
-  | { readonly kind: 'start_failed'; readonly id: string; readonly message: string }
+  | {
+      readonly kind: 'start_failed';
+      readonly id: string;
+      readonly message: string;
+      readonly hint?: Hint | undefined;
+    }
   | { readonly kind: 'upstream_unreachable'; readonly id: string }
   | { readonly kind: 'upstream_timeout'; readonly id: string }
   /**

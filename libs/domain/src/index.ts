@@ -2,6 +2,7 @@ export * from './capacity.ts';
 export * from './duration.ts';
 export * from './event.ts';
 export * from './failure.ts';
+export * from './hint.ts';
 export * from './id.ts';
 export * from './image.ts';
 export * from './instance.ts';

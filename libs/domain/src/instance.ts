@@ -1,3 +1,4 @@
+import type { Hint } from './hint.ts';
 import type { Lease } from './lease.ts';
 import type { EndReason, State, StartStep } from './state.ts';
 import type { Activity, Template } from './template.ts';
@@ -20,6 +21,8 @@ export interface Instance extends Lease {
   readonly reason: EndReason | undefined;
   /** For people: why the start failed, or what it waits for. */
   readonly message: string | undefined;
+  /** The probable cause of a failed start or an exit. */
+  readonly hint?: Hint | undefined;
   readonly lastTransitionAt: number;
   /** The host it runs on. Set when a worker of that host takes the spawn job. */
   readonly host: string | undefined;

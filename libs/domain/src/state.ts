@@ -50,6 +50,9 @@ export function isServing(state: State): boolean {
 /** The steps of a start, in order. `pulling` occurs only if the host does not have the image. */
 export type Step = 'creating' | 'pulling' | 'starting' | 'probing';
 
+/** An exit within this time after the instance became ready is a failed start. Milliseconds. */
+export const EARLY_EXIT_MS = 5_000;
+
 /** Progress of a start, as shown to clients. */
 export interface StartStep {
   readonly step: Step;

@@ -1,5 +1,6 @@
 import type { InstanceDraft } from '@ephemera/domain';
 import {
+  manualClock,
   memoryContainers,
   memoryInstances,
   memoryKillJobs,
@@ -10,7 +11,9 @@ import { endExitedInstance } from './kill.ts';
 
 /** A store and the daemon of host `a`. `reported` handles an exit there. */
 function fixture() {
-  const [instances, containers] = [memoryInstances(), memoryContainers()];
+  const clock = manualClock();
+  const { now } = clock;
+  const [instances, containers] = [memoryInstances({ now }), memoryContainers({ now })];
   const start = async (instance: InstanceDraft, generation: number) => {
     const assigned = await instances.get(instance.id);
     if (!assigned) throw new Error('it is gone');
@@ -19,6 +22,7 @@ function fixture() {
     return started?.containerId ?? '';
   };
   return {
+    clock,
     instances,
     containers,
     start,
@@ -40,12 +44,41 @@ test.each([
   [{ exitCode: 3 }, 'exited', 'The container exited with code 3.'],
   [{ exitCode: 137, oomKilled: true }, 'oom', 'The container ran out of memory.'],
 ])('an instance ends with its container, with the reason: %o', async (how, reason, message) => {
-  const { instances, containers, ready, reported } = fixture();
+  const { clock, instances, containers, ready, reported } = fixture();
   const { exit } = await ready('a');
+  clock.advance(5_000);
   containers.exit(exit.id, how);
   expect(await reported(exit)).toMatchObject({ kind: 'killed' });
   expect(await instances.get(exit.id)).toMatchObject({ state: 'gone', reason, message });
   expect(containers.containers.size).toBe(0);
+});
+
+test('an exit within 5 s of ready is a failed start, with its log and a hint', async () => {
+  const { clock, instances, containers, ready, reported } = fixture();
+  const { exit } = await ready('a');
+  clock.advance(4_999);
+  const log = "up\nOSError: [Errno 30] Read-only file system: '/data/x'";
+  containers.exit(exit.id, { exitCode: 1, log });
+  expect(await reported(exit)).toMatchObject({ kind: 'killed' });
+  expect(await instances.get(exit.id)).toMatchObject({
+    state: 'failed',
+    reason: 'start_failed',
+    message: `The container exited with code 1. Its last lines:\n${log}`,
+    hint: { code: 'read_only_root', cure: 'tmpfs: { /data: 64m }' },
+  });
+});
+
+test('a later exit has the hint, but not the log, which not every reader may see', async () => {
+  const { clock, instances, containers, ready, reported } = fixture();
+  const { exit } = await ready('a');
+  clock.advance(60_000);
+  containers.exit(exit.id, { exitCode: 137, oomKilled: true, log: 'secret' });
+  await reported(exit);
+  expect(await instances.get(exit.id)).toMatchObject({
+    reason: 'oom',
+    message: 'The container ran out of memory.',
+    hint: { code: 'out_of_memory', cure: 'limits: { memory: 128m }' },
+  });
 });
 
 // After losing writes, the store assigned the instance to another host. This host removes its own

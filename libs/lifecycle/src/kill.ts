@@ -1,5 +1,6 @@
-import { dueAt, isServing } from '@ephemera/domain';
-import type { Instance } from '@ephemera/domain';
+import { dueAt, EARLY_EXIT_MS, isServing } from '@ephemera/domain';
+import type { Hint, Instance } from '@ephemera/domain';
+import { exitMessage, reportExit } from './exit-report.ts';
 import type {
   Containers,
   DrainOutcome,
@@ -37,8 +38,9 @@ export async function kill(
   id: string,
   reason: DrainReason,
   message?: string,
+  hint?: Hint,
 ): Promise<Killed> {
-  const outcome = await instances.startDraining(id, reason, message);
+  const outcome = await instances.startDraining(id, reason, message, hint);
   if (outcome.kind === 'leased') return outcome;
   if (outcome.kind === 'absent') return outcome;
   if (outcome.kind === 'paused') {
@@ -85,13 +87,15 @@ export async function requestKill(
 }
 
 export interface ExitPorts extends KillPorts {
-  readonly containers: KillPorts['containers'] & Pick<Containers, 'inspect' | 'running'>;
+  readonly containers: KillPorts['containers'] &
+    Pick<Containers, 'inspect' | 'running' | 'lastLines'>;
   /** The host whose daemon reported the exit. */
   readonly host: string;
 }
 
 /**
- * Handles the exit of a container: ends its instance with reason `exited` or `oom`. Does nothing if
+ * Handles the exit of a container: ends its instance with reason `exited` or `oom`, or as a failed
+ * start if it exits soon after it has become ready. Does nothing if
  * the instance is being killed, or if another container of the same id still runs (a store that
  * lost writes may have started a second one).
  */
@@ -107,14 +111,13 @@ export async function endExitedInstance(
   // The daemon reports an exit before its list shows it.
   const others = (await containers.running(id)).filter((other) => other !== containerId);
   if (others.length > 0) return { kind: 'absent' };
-  const reason = seen?.oomKilled ? 'oom' : 'exited';
-  return kill(ports, id, reason, exitMessage(seen));
-}
-
-/** The message for a container that exited. */
-export function exitMessage(
-  exit: { readonly oomKilled: boolean; readonly exitCode: number | undefined } | undefined,
-): string {
-  if (exit?.oomKilled) return 'The container ran out of memory.';
-  return `The container exited with code ${exit?.exitCode ?? '?'}.`;
+  const { startedAt, template } = instance;
+  const { message, hint } = await reportExit(containers, containerId, seen, template);
+  const isEarly =
+    startedAt !== undefined &&
+    seen !== undefined &&
+    (await instances.now()) - startedAt < EARLY_EXIT_MS;
+  if (isEarly) return kill(ports, id, 'early_exit', message, hint);
+  // Everybody who has the id receives the message of an ended instance; the log stays in the archive.
+  return kill(ports, id, seen?.oomKilled ? 'oom' : 'exited', exitMessage(seen), hint);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { plainText } from './spawn.ts';
+import { plainText } from './exit-report.ts';
 
 test.each([
   ['one\r\ntwo\tthree\n', 'one\ntwo\tthree\n'],

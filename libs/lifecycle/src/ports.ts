@@ -3,6 +3,7 @@
 
 import type {
   EndReason,
+  Hint,
   Instance,
   InstanceDraft,
   Lease,
@@ -28,9 +29,10 @@ export type DrainOutcome =
 
 /**
  * `due`: end it if its deadline has passed. `surplus`: end it if it is warm and unclaimed. The
- * store decides both atomically. Any other reason ends it unconditionally.
+ * store decides both atomically. `early_exit`: a failed start, although it has become ready. Any
+ * other reason ends it unconditionally.
  */
-export type DrainReason = 'due' | 'surplus' | EndReason;
+export type DrainReason = 'due' | 'surplus' | 'early_exit' | EndReason;
 
 /** The lease of an instance that has become ready. */
 export interface ReadyLease extends Lease {
@@ -64,7 +66,12 @@ export interface Instances {
     host?: string,
   ): Promise<ReadyLease | undefined>;
   /** Any live state `→ draining`, under a new generation; `start_failed` only before it is ready. */
-  startDraining(id: string, reason: DrainReason, message?: string): Promise<DrainOutcome>;
+  startDraining(
+    id: string,
+    reason: DrainReason,
+    message?: string,
+    hint?: Hint,
+  ): Promise<DrainOutcome>;
   /**
    * `draining → gone | failed`: leaves a tombstone that expires. With `left`, a container may still
    * exist. The tombstone then outlives the deadline on the container's labels, so that
@@ -124,6 +131,11 @@ export interface StartedContainer {
 /** A start that a retry cannot fix. The message is shown to users. */
 export class ContainerStartError extends Error {
   override readonly name = 'ContainerStartError';
+  readonly hint: Hint | undefined;
+  constructor(message: string, hint?: Hint) {
+    super(message);
+    this.hint = hint;
+  }
 }
 
 /** The calls on the Docker daemon that the use cases need. */
@@ -168,7 +180,12 @@ export type ProbeResult =
    * `finding`: one sentence for the failure message: what was asked and what came back. It has no
    * address of the container.
    */
-  | { readonly ready: false; readonly finding: string };
+  | {
+      readonly ready: false;
+      readonly finding: string;
+      /** Whether the port refused the connection. */
+      readonly refused?: boolean;
+    };
 
 /**
  * Checks once whether an instance is ready. An attempt takes at most the timeout of its template,

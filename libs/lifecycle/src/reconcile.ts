@@ -1,6 +1,7 @@
 import { isDead, killDelay, planRepairs } from '@ephemera/domain';
 import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
-import { exitMessage, kill } from './kill.ts';
+import { exitMessage } from './exit-report.ts';
+import { kill } from './kill.ts';
 import type { OnKilled } from './kill.ts';
 import {
   MAX_REPAIRS_IN_FLIGHT,

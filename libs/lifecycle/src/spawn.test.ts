@@ -118,6 +118,29 @@ describe('a start that fails', () => {
     expect(message.length).toBeLessThan(2_100);
   });
 
+  test('has a hint from the log and the template', async () => {
+    const host = oneHost();
+    const { id, generation } = await host.silent();
+    const log = 'chown: /data: Operation not permitted';
+    const onProbe = () => host.containers.exit(id, { exitCode: 1, log });
+    await host.spawn({ id, generation }, { onProbe });
+    expect(await host.instances.get(id)).toMatchObject({
+      hint: { code: 'missing_capability', cure: 'user: image\ncapAdd: [CHOWN]' },
+    });
+  });
+
+  // The daemon reports the exit while the instance is not serving yet, and nobody handles it.
+  test('by an exit right after the probe is a failed start', async () => {
+    const host = oneHost();
+    const { id, generation } = await host.pending();
+    const onProbe = () => host.containers.exit(id, { exitCode: 4, log: 'no database' });
+    const spawned = await host.spawn({ id, generation }, { onProbe });
+    const message = 'The container exited with code 4. Its last lines:\nno database';
+    expect(spawned).toEqual({ kind: 'failed', message });
+    expect(await host.instances.get(id)).toMatchObject({ state: 'failed', message });
+    expect(host.killJobs.scheduled()).toEqual([]);
+  });
+
   test('because of memory reports that reason', async () => {
     const host = oneHost();
     const { id, generation } = await host.silent();

@@ -1,6 +1,7 @@
 import { killDelay } from '@ephemera/domain';
 import type { Instance, Template } from '@ephemera/domain';
-import { exitMessage, kill } from './kill.ts';
+import { reportExit, reportFailure } from './exit-report.ts';
+import { kill } from './kill.ts';
 import type { OnKilled } from './kill.ts';
 import { FINAL_CHECK_MS, START_POLL_INTERVAL_MS } from './limits.ts';
 import { ContainerStartError } from './ports.ts';
@@ -40,12 +41,6 @@ export type Spawned =
 
 const INITIAL_PAUSE_MS = 2;
 const MAX_PAUSE_MS = 100;
-/**
- * Maximum length of the log in a failure message, characters. Each log entry may have 16 KB, and
- * every reader of the instance receives the message.
- */
-const MAX_LOG_BYTES = 2_000;
-
 /**
  * Starts a pending instance, in this order: intent, kill job, container, probe, route. A crash
  * after any step leads to a kill or to a second run of this job, never to a leak. Throws if a retry
@@ -94,7 +89,7 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
     return { kind: 'ready', instance: { ...instance, ...published, state, address } };
   } catch (error) {
     if (!(error instanceof ContainerStartError) || ports.wasRequeued?.() === true) throw error;
-    const killed = await kill(ports, id, 'start_failed', error.message);
+    const killed = await kill(ports, id, 'start_failed', error.message, error.hint);
     // A concurrent kill removes the container during the probe. That is not a failed start.
     const failed = killed.kind === 'killed' && killed.instance.reason === 'start_failed';
     return failed ? { kind: 'failed', message: error.message } : { kind: 'superseded' };
@@ -118,49 +113,43 @@ async function untilServing(
   let now = await instances.now();
   for (;;) {
     const result = await probe(instance, address, lastAt - now);
-    if (result.ready) return;
+    if (result.ready) {
+      // An exit that the daemon reports before `markReady` is ignored: the instance does not serve.
+      await requireRunning(containers, containerId, instance.template);
+      return;
+    }
     now = await instances.now();
     const isLast = lastAt <= now;
     if (wait < MAX_PAUSE_MS || isLast || now - lookedAt >= START_POLL_INTERVAL_MS) {
-      const seen = await containers.inspect(containerId);
-      if (!seen?.running) {
-        throw new ContainerStartError(await withLog(containers, containerId, exitMessage(seen)));
-      }
+      await requireRunning(containers, containerId, instance.template);
       lookedAt = now;
     }
     if (isLast) {
-      const text = unreadyMessage(instance.template, result.finding);
-      throw new ContainerStartError(await withLog(containers, containerId, text));
+      const { template } = instance;
+      const text = unreadyMessage(template, result.finding);
+      const run = { template, refused: result.refused };
+      const report = await reportFailure(containers, containerId, text, run);
+      throw new ContainerStartError(report.message, report.hint);
     }
     await pause(wait);
     wait = Math.min(wait * 2, MAX_PAUSE_MS);
   }
 }
 
+/** @throws ContainerStartError if the container has exited or was removed */
+async function requireRunning(
+  containers: Containers,
+  containerId: string,
+  template: Template,
+): Promise<void> {
+  const seen = await containers.inspect(containerId);
+  if (seen?.running) return;
+  const { message, hint } = await reportExit(containers, containerId, seen, template);
+  throw new ContainerStartError(message, hint);
+}
+
 /** The message for an application that never passed its readiness probe. */
 function unreadyMessage({ ready }: Template, finding: string): string {
   const seconds = Math.round(ready.within / 1000);
   return `It was not ready within ${seconds} s. ${finding} If it only needs more time, raise ready.within.`;
-}
-
-async function withLog(containers: Containers, containerId: string, text: string): Promise<string> {
-  const lines = plainText(await containers.lastLines(containerId, 10))
-    .slice(-MAX_LOG_BYTES)
-    .toWellFormed();
-  return lines === '' ? text : `${text} Its last lines:\n${lines}`;
-}
-
-/** Control characters except line feed and tab, and Unicode direction marks. */
-const UNSEEN = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
-
-/**
- * Makes container output safe to show anywhere. On a terminal it must not run escape sequences or
- * change the reading order.
- */
-export function plainText(text: string): string {
-  return text
-    .replaceAll('\r\n', '\n')
-    .replace(UNSEEN, (character) =>
-      character === '\n' || character === '\t' ? character : '\ufffd',
-    );
 }

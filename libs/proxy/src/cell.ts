@@ -154,8 +154,10 @@ export function portsById(cells: ReadonlyMap<string, IdPorts>) {
   };
   const instances: Pick<InstanceStore, 'get' | 'startDraining' | 'finalize'> = {
     get: (id) => storeOf(id)?.store.instances.get(id) ?? unknown,
-    startDraining: async (id, reason, message) =>
-      (await storeOf(id)?.store.instances.startDraining(id, reason, message)) ?? { kind: 'absent' },
+    startDraining: async (id, reason, message, hint) =>
+      (await storeOf(id)?.store.instances.startDraining(id, reason, message, hint)) ?? {
+        kind: 'absent',
+      },
     finalize: async (id, generation, left) =>
       (await storeOf(id)?.store.instances.finalize(id, generation, left)) ?? false,
   };

@@ -1,4 +1,4 @@
-import type { EndReason, Instance, State, Template } from '@ephemera/domain';
+import type { EndReason, Hint, Instance, State, Template } from '@ephemera/domain';
 
 /** Parses the hash of an instance as a script returns it: field names and values alternating. */
 export function readFields(flat: readonly string[]): Instance | undefined {
@@ -31,6 +31,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     url: fields['url'] ?? '',
     env: JSON.parse(fields['env'] ?? '{}') as Record<string, string>,
     metadata: JSON.parse(fields['metadata'] ?? '{}') as Record<string, string>,
+    ...(fields['hint'] !== undefined && { hint: JSON.parse(fields['hint']) as Hint }),
     ...(fields['token'] !== undefined && { token: fields['token'] }),
     ...(fields['accessHash'] !== undefined && { accessHash: fields['accessHash'] }),
     ...(fields['owner'] !== undefined && { owner: fields['owner'] }),

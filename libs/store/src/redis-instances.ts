@@ -103,7 +103,12 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
       return { expiresAt, maxExpiresAt, startedAt };
     },
 
-    async startDraining(id: string, reason: DrainReason, message = ''): Promise<DrainOutcome> {
+    async startDraining(
+      id: string,
+      reason: DrainReason,
+      message = '',
+      hint,
+    ): Promise<DrainOutcome> {
       const reply = (await runScript(
         redis,
         scripts.drain,
@@ -115,7 +120,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
           keys.events,
           keys.expiring,
         ],
-        [id, reason, message, QUEUED_TOO_LONG, STARTED_TOO_LONG],
+        [id, reason, message, QUEUED_TOO_LONG, STARTED_TOO_LONG, hint ? JSON.stringify(hint) : ''],
       )) as ['absent'] | ['leased' | 'paused', number] | ['draining', string[]];
       if (reply[0] === 'absent') return { kind: 'absent' };
       if (reply[0] !== 'draining') return { kind: reply[0], remaining: reply[1] };

@@ -35,7 +35,7 @@ async function answers(
 ): Promise<ProbeResult> {
   const answer = await ask(request, timeoutMs, timeoutMs);
   if (answer.kind === 'status' && isIn(status, answer.status)) return READY;
-  return unready(findingOf(answer, request, { status, timeoutMs }));
+  return unreadyAfter(answer, request, { status, timeoutMs });
 }
 
 /** A response with a status below 500, or a port that accepts twice without speaking HTTP. */
@@ -50,7 +50,13 @@ async function serves(request: ProbeRequest, timeoutMs: number): Promise<ProbeRe
     if (isSilent(answer)) return READY;
   }
   if (answer.kind === 'status' && isIn(BELOW_500, answer.status)) return READY;
-  return unready(findingOf(answer, request, { status: BELOW_500, timeoutMs }));
+  return unreadyAfter(answer, request, { status: BELOW_500, timeoutMs });
+}
+
+interface AttemptLimits {
+  /** The statuses that are accepted. */
+  readonly status: StatusRanges;
+  readonly timeoutMs: number;
 }
 
 type StatusRanges = Extract<Readiness, { kind: 'http' }>['status'];
@@ -61,8 +67,15 @@ function isIn(ranges: StatusRanges, status: number): boolean {
   return ranges.some(([from, to]) => status >= from && status <= to);
 }
 
-function unready(finding: string): ProbeResult {
-  return { ready: false, finding };
+function unready(finding: string, code?: string): ProbeResult {
+  return { ready: false, finding, ...(code === 'ECONNREFUSED' && { refused: true }) };
+}
+
+function unreadyAfter(answer: Answer, ...asked: [ProbeRequest, AttemptLimits]): ProbeResult {
+  return unready(
+    findingOf(answer, ...asked),
+    answer.kind === 'no_connection' ? answer.code : undefined,
+  );
 }
 
 function accepts(host: string, port: number, timeoutMs: number): Promise<ProbeResult> {
@@ -75,7 +88,7 @@ function accepts(host: string, port: number, timeoutMs: number): Promise<ProbeRe
     socket.once('connect', () => end(READY));
     socket.once('timeout', () => end(unready(noConnection(port, 'ETIMEDOUT'))));
     socket.once('error', (error: NodeJS.ErrnoException) =>
-      end(unready(noConnection(port, error.code))),
+      end(unready(noConnection(port, error.code), error.code)),
     );
   });
 }
@@ -177,7 +190,7 @@ function ask(
 function findingOf(
   answer: Answer,
   { port, path }: ProbeRequest,
-  { status, timeoutMs }: { readonly status: StatusRanges; readonly timeoutMs: number },
+  { status, timeoutMs }: AttemptLimits,
 ): string {
   const seconds = `${Math.round(timeoutMs / 100) / 10} s`;
   const asked = `GET ${path} on port ${port}`;

@@ -107,7 +107,7 @@ export function memoryInstances(
       if (instance.pool !== undefined) return readyLeaseFrom(move(instance, 'warm', change));
       return readyLeaseFrom(move(instance, 'ready', { ...change, activeAt: now() }));
     },
-    startDraining(id, reason, message) {
+    startDraining(id, reason, message, hint) {
       const instance = find(id);
       if (!instance || isDead(instance.state)) return { kind: 'absent' };
       if (instance.state === 'draining') return { kind: 'draining', instance };
@@ -126,12 +126,14 @@ export function memoryInstances(
       }
       const late = reason === 'due' && starting;
       const dueFor = instance.expiresAt > now() ? 'idle' : 'ttl';
-      const input = reason === 'surplus' ? 'request' : reason;
+      const asEnd = { surplus: 'request', early_exit: 'start_failed' } as const;
+      const input = reason === 'surplus' || reason === 'early_exit' ? asEnd[reason] : reason;
       const ended = move(instance, 'draining', {
         supersedes: instance.generation,
         generation: nextGeneration(),
         reason: late ? 'start_failed' : input === 'due' ? dueFor : input,
         message: late ? 'It was not ready before its start deadline.' : message,
+        ...(hint && { hint }),
       });
       return { kind: 'draining', instance: ended };
     },

@@ -1,15 +1,35 @@
-import { BootError } from '@ephemera/domain';
+import { BootError, EARLY_EXIT_MS } from '@ephemera/domain';
 import { buildCommand } from '@stricli/core';
 
+import { hintText } from '../admin-api.ts';
+import type { Created } from '../admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
 import { templateParameter, timeoutFlag } from '../parameters.ts';
 
 const WAIT_SECONDS = 60;
+const POLL_INTERVAL_MS = 500;
 
 interface RunFlags extends OutputFlags {
   readonly timeout?: number;
   readonly wait: boolean;
+}
+
+/**
+ * Waits until the time has passed in which an exit is a failed start.
+ * @throws BootError if the instance ends within this time
+ */
+async function staysUp({ api, now, sleep }: CliContext, { id, startedAt }: Created): Promise<void> {
+  const since = startedAt === undefined ? now() : Math.min(now(), Date.parse(startedAt));
+  while (now() - since < EARLY_EXIT_MS) {
+    await sleep(POLL_INTERVAL_MS);
+    const { status } = await api().get(id);
+    if (status.state !== 'draining' && status.state !== 'gone' && status.state !== 'failed')
+      continue;
+    const { state, reason = state, message = 'It has ended.', hint } = status;
+    const lines = [`${id} ended right after it became ready (${reason}): ${message}`];
+    throw new BootError([...lines, ...(hint ? [hintText(hint)] : [])].join('\n'));
+  }
 }
 
 export const run = buildCommand({
@@ -29,6 +49,7 @@ export const run = buildCommand({
         `${id} is ${status.state}, not ready${reason}.\nWatch it with: ephemera get ${id}`,
       );
     }
+    if (flags.wait) await staysUp(this, instance);
     print({ text: `${id}  ${link}`, json: instance, quiet: id });
   },
   parameters: {
@@ -36,7 +57,7 @@ export const run = buildCommand({
       timeout: { ...timeoutFlag, optional: true },
       wait: {
         kind: 'boolean',
-        brief: `Wait up to ${WAIT_SECONDS} s until the instance is ready`,
+        brief: `Wait up to ${WAIT_SECONDS} s until the instance is ready, and ${EARLY_EXIT_MS / 1000} s more to see that it stays up`,
         default: false,
         withNegated: false,
       },

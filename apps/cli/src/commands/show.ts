@@ -1,6 +1,7 @@
 import type { InstanceDetail, InstanceResource } from '@ephemera/contract';
 import { formatDuration } from '@ephemera/domain';
 import { buildCommand } from '@stricli/core';
+import { hintText } from '../admin-api.ts';
 import { UsageError } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { outputAliases, outputFlags, createPrinter } from '../output.ts';
@@ -42,9 +43,13 @@ export function showOne(instance: InstanceDetail, now: number): string {
   const warnings = (instance.warnings ?? []).map(
     ({ kind, detail, at }) => ['warning', `${kind} at ${at}: ${detail}`] as const,
   );
-  return [...Object.entries(lines), ...warnings]
-    .map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`)
-    .join('\n');
+  const { hint } = instance.status;
+  return [
+    ...[...Object.entries(lines), ...warnings].map(
+      ([name, value]) => `${`${name}:`.padEnd(10)}${value}`,
+    ),
+    ...(hint ? [hintText(hint)] : []),
+  ].join('\n');
 }
 
 /** Formats the remaining time; `-` unless the instance is ready. */

@@ -17,7 +17,7 @@ interface Exit {
 }
 
 /** Reasons of ends before the deadline: a request of a client, or an exit of the container. */
-const EARLY = ['request', 'exited', 'oom', 'start_failed'];
+const EARLY = ['request', 'exited', 'oom', 'start_failed', 'early_exit'];
 
 /**
  * Two hosts, one store and its queues in memory, and the deadlines that clients were promised.
@@ -74,16 +74,16 @@ export function openWorld() {
 
   // The exit of one container must not end an instance that another container serves.
   const { startDraining } = store;
-  store.startDraining = async (id, reason, message) => {
+  store.startDraining = async (id, reason, message, hint) => {
     const instance = await store.get(id);
     const serves =
-      instance && isServing(instance.state) && (reason === 'exited' || reason === 'oom');
+      instance && isServing(instance.state) && ['exited', 'oom', 'early_exit'].includes(reason);
     const mine = containersOf(id).some(
       ({ host, running, address }) =>
         host === instance?.host && running && address === instance.address,
     );
     if (serves && mine) faults.push('an instance was ended for the exit of another container');
-    return startDraining(id, reason, message);
+    return startDraining(id, reason, message, hint);
   };
 
   const containers = (host: Host): Containers => ({

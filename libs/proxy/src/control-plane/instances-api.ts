@@ -58,7 +58,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
     if (wait !== undefined) ctx.set('preference-applied', `wait=${wait}`);
     if (instance.reason === 'start_failed') {
       const message = instance.message ?? 'The instance could not be started.';
-      throw new ApiError({ kind: 'start_failed', id, message });
+      throw new ApiError({ kind: 'start_failed', id, message, hint: instance.hint });
     }
     ctx.status = instance.state === 'ready' ? 201 : 202;
     // Only this response contains the tokens.

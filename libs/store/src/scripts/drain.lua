@@ -1,8 +1,9 @@
 -- Any live state → draining, under a new generation. Only this script ends an instance. So a
 -- renewal and a kill at the same time never both succeed.
 -- KEYS: 1 instance  2 route  3 generation counter  4 pending  5 events  6 expiring
--- ARGV: 1 id  2 due, surplus, or an end reason  3 message (empty: none)
+-- ARGV: 1 id  2 due, surplus, early_exit, or an end reason  3 message (empty: none)
 --       4 message if the queue timeout passed  5 message if the start deadline passed
+--       6 hint JSON (empty: none)
 -- Returns {draining, fields} | {leased, remaining ms} | {paused, remaining ms} | {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
@@ -16,6 +17,7 @@ if reason == 'surplus' then reason = 'request' end
 -- Another run of the same spawn job may have succeeded. Then the instance serves.
 local serves = isServing(state)
 if reason == 'start_failed' and serves then return { 'leased', remaining } end
+if reason == 'early_exit' then reason = 'start_failed' end
 if reason == 'due' then
   local idle = redis.call('HMGET', KEYS[1], 'activeAt', 'idleTimeout')
   local untilIdle = math.huge
@@ -69,6 +71,7 @@ if message ~= '' then
   redis.call('HSET', KEYS[1], 'message', message)
   route.message = message
 end
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'hint', ARGV[6]) end
 if not pool then writeRoute(KEYS[2], KEYS[1], route) end
 emit(KEYS[5], KEYS[1], 'draining')
 return { 'draining', redis.call('HGETALL', KEYS[1]) }

@@ -33,10 +33,10 @@ export const GUARDS: Readonly<Record<string, Removal>> = {
   finishing: reconcileWith(({ instances }) => ({
     instances: {
       ...instances,
-      startDraining: (id, reason, message) =>
+      startDraining: (id, reason, message, hint) =>
         reason === 'due'
           ? Promise.resolve({ kind: 'absent' })
-          : instances.startDraining(id, reason, message),
+          : instances.startDraining(id, reason, message, hint),
     },
   })),
 
@@ -134,8 +134,8 @@ function removeJobAfterTombstone(base: StoreAndJobs): StoreAndJobs {
       };
     },
     ...withInstances((instances) => ({
-      async startDraining(id, reason, message) {
-        const outcome = await instances.startDraining(id, reason, message);
+      async startDraining(id, reason, message, hint) {
+        const outcome = await instances.startDraining(id, reason, message, hint);
         if (outcome.kind === 'draining') ended.add(outcome.instance);
         return outcome;
       },

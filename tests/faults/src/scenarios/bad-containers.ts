@@ -14,23 +14,27 @@ interface BadContainer {
 
 const BAD: Readonly<Record<string, BadContainer>> = {
   'exits-at-once': { command: 'exit 7', ends: ['start_failed'] },
-  'exits-later': { command: '/bin/serve & sleep 4; exit 5', ends: ['exited'] },
+  'exits-later': { command: '/bin/serve & sleep 12; exit 5', ends: ['exited'] },
+  'exits-soon': { command: '/bin/serve & sleep 2; exit 5', ends: ['start_failed'] },
   'never-ready': { command: 'sleep 600', ends: ['start_failed'] },
   'ignores-sigterm': {
     command: 'trap "" TERM; /bin/serve & while true; do sleep 1; done',
     ends: ['ttl'],
   },
-  'out-of-memory': { command: '/bin/serve & sleep 4; exec tail /dev/zero', ends: ['oom'] },
+  'out-of-memory': {
+    command: '/bin/serve & sleep 4; exec tail /dev/zero',
+    ends: ['oom', 'start_failed'],
+  },
   'fork-bomb': {
     command: '/bin/serve & sleep 2; bomb() { bomb | bomb & }; bomb; sleep 600',
-    ends: ['ttl', 'exited'],
+    ends: ['ttl', 'exited', 'start_failed'],
   },
   'answers-then-hangs': {
     command: '/bin/serve & served=$!; sleep 4; kill -STOP $served; sleep 600',
     ends: ['ttl'],
   },
   'paused-from-outside': { then: ['pause'], ends: ['ttl'] },
-  'killed-from-outside': { then: ['kill'], ends: ['exited'] },
+  'killed-from-outside': { then: ['kill'], ends: ['exited', 'start_failed'] },
   'removed-by-hand': { then: ['rm', '-f'], ends: ['exited'] },
 };
 

@@ -73,6 +73,21 @@ export function endingContract(open: OpenInstances): void {
       expect(await instances.get(id)).toMatchObject({ state: 'ready' });
     });
 
+    test('an early exit is a failed start although it was ready, with its hint', async () => {
+      const { instances, ready } = await open();
+      const { id } = await ready();
+      const hint = { code: 'out_of_memory', text: 'It needs more.', cure: 'limits: {}' } as const;
+      const outcome = await instances.startDraining(id, 'early_exit', 'code 1', hint);
+      if (outcome.kind !== 'draining') throw new Error(outcome.kind);
+      await instances.finalize(id, outcome.instance.generation);
+      expect(await instances.get(id)).toMatchObject({
+        state: 'failed',
+        reason: 'start_failed',
+        message: 'code 1',
+        hint,
+      });
+    });
+
     test('a second call returns the same, with the first reason', async () => {
       const { instances, second, ready } = await open();
       const { id } = await ready();
