@@ -23,8 +23,11 @@ export interface AdminApi {
   /** Every instance, from all pages. */
   list(): Promise<InstanceResource[]>;
   get(id: string): Promise<InstanceDetail>;
-  /** Moves the deadline to the given number of seconds from now. Returns the new lease. */
-  renew(id: string, seconds: number): Promise<InstanceResource>;
+  /**
+   * Moves the deadline to the given number of seconds from now, or leaves it if that is earlier and
+   * `shorten` is not set. Returns the new lease.
+   */
+  renew(id: string, seconds: number, shorten: boolean): Promise<InstanceResource>;
   /** Starts to end an instance. Succeeds for an instance that has already ended. */
   kill(id: string): Promise<void>;
   /**
@@ -92,8 +95,9 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     async get(id) {
       return (await call('GET', pathOf(id))) as InstanceDetail;
     },
-    async renew(id, timeout) {
-      return (await call('POST', `${pathOf(id)}/renew`, { body: { timeout } })) as InstanceResource;
+    async renew(id, timeout, shorten) {
+      const body = { timeout, ...(shorten && { shorten }) };
+      return (await call('POST', `${pathOf(id)}/renew`, { body })) as InstanceResource;
     },
     async kill(id) {
       await call('DELETE', pathOf(id), { accepted: [410] });

@@ -37,6 +37,9 @@ const link: Awaited<ReturnType<AdminApi['link']>> = {
   expiresAt: '2026-01-02T00:00:00.000Z',
 };
 
+/** The instance of `renew` has an hour more than it uses. */
+const maxExpiresAt = '2026-01-01T01:01:31.000Z';
+
 /** A control API in memory that records its calls as `[name, ...arguments]`. */
 function recordingApi(calls: unknown[][]): AdminApi {
   const record = <T>(result: T, ...call: unknown[]): Promise<T> => {
@@ -49,7 +52,12 @@ function recordingApi(calls: unknown[][]): AdminApi {
     list: () => record([instance, { ...instance, id: 'def' }], 'list'),
     get: (id) =>
       id === 'broken' ? Promise.reject(new BootError('Not found.')) : record(instance, 'get', id),
-    renew: (id, seconds) => record(instance, 'renew', id, seconds),
+    renew(id, seconds, shorten) {
+      const wanted = Math.min(now + seconds * 1000, Date.parse(maxExpiresAt));
+      const deadline = shorten ? wanted : Math.max(wanted, Date.parse(instance.expiresAt));
+      const renewed = { ...instance, maxExpiresAt, expiresAt: new Date(deadline).toISOString() };
+      return record(renewed, 'renew', id, seconds, shorten);
+    },
     kill: (id) => record(undefined, 'kill', id),
     killAll: () => record(2, 'killAll'),
     logs: (id, query, onChunk) => {
@@ -178,10 +186,6 @@ test.each([
     ['get', 'abc'],
     ['get', 'abc'],
   ],
-  [
-    ['renew', 'abc', '--timeout=30m'],
-    ['renew', 'abc', 1800],
-  ],
   [['kill', '--all'], ['killAll']],
   [
     ['logs', 'abc', '-f', '--tail', '5'],
@@ -225,6 +229,39 @@ describe('token', () => {
     for (let i = 0; i < 100; i++)
       values.push((await ephemera('token', 'a', '-q', '--scope=read')).out);
     expect(new Set(values).size).toBe(100);
+  });
+});
+
+describe('renew', () => {
+  const renew = (...inputs: string[]) => ephemera('renew', 'abc', ...inputs);
+
+  test('says what it did', async () => {
+    const later = await renew('--timeout', '30m');
+    expect(later.code).toBe(0);
+    expect(later.calls).toEqual([
+      ['get', 'abc'],
+      ['renew', 'abc', 1800, false],
+    ]);
+    expect(later.out).toMatch(
+      /^The deadline moved from 2026-01-01T00:01:31.000Z to 2026-01-01T00:30:30.000Z\.\n/,
+    );
+    const limited = await renew('--timeout', '2h');
+    expect(limited.code).toBe(0);
+    expect(limited.out).toMatch(
+      / to 2026-01-01T01:01:31.000Z, the latest that maxTimeout allows\.\n/,
+    );
+  });
+
+  test('a renewal that would shorten fails, except with --shorten', async () => {
+    const refused = await renew('--timeout', '10s');
+    expect([refused.code, refused.out]).toEqual([1, '']);
+    expect(refused.err).toBe(
+      'The deadline of abc stays at 2026-01-01T00:01:31.000Z, because 10s from now is earlier. Use --shorten to move it earlier.\n',
+    );
+    const done = await renew('--timeout', '10s', '--shorten');
+    expect(done.code).toBe(0);
+    expect(done.out).toContain('to 2026-01-01T00:00:40.000Z.');
+    expect(done.calls.at(-1)).toEqual(['renew', 'abc', 10, true]);
   });
 });
 

@@ -12,7 +12,8 @@ export const renewRequestSchema = z
       .optional()
       .openapi({ description: 'The new deadline.' }),
     shorten: z.boolean().optional().openapi({
-      description: 'Whether the deadline may move earlier. By default it only moves later.',
+      description:
+        'Whether the deadline may move earlier. Without it, an earlier deadline is not set: the answer has the present one in `expiresAt`.',
     }),
   })
   .refine(({ timeout, expiresAt }) => (timeout === undefined) !== (expiresAt === undefined), {

@@ -46,7 +46,8 @@ test.each([0, -1, 0.5, 1.5, 121, 1e300, Number.NaN, Infinity, -Infinity, 2 ** 53
   (seconds) => {
     expect(checkTimeout(seconds, 120_000)).toEqual({
       ok: false,
-      detail: 'timeout must be a whole number of seconds from 1 to 120',
+      detail:
+        'timeout must be a whole number of seconds from 1 to 120, the maxTimeout of the template',
     });
   },
 );

@@ -59,5 +59,6 @@ export function checkTimeout(
   if (Number.isSafeInteger(seconds) && seconds >= 1 && seconds <= max) {
     return { ok: true, timeout: seconds * 1000 };
   }
-  return { ok: false, detail: `timeout must be a whole number of seconds from 1 to ${max}` };
+  const detail = `timeout must be a whole number of seconds from 1 to ${max}, the maxTimeout of the template`;
+  return { ok: false, detail };
 }

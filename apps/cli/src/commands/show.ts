@@ -1,5 +1,5 @@
 import type { InstanceDetail, InstanceResource } from '@ephemera/contract';
-import { formatDuration } from '@ephemera/domain';
+import { BootError, formatDuration } from '@ephemera/domain';
 import { buildCommand } from '@stricli/core';
 import { hintText } from '../admin-api.ts';
 import { UsageError } from '../context.ts';
@@ -88,23 +88,50 @@ export const get = buildCommand({
 
 interface RenewFlags extends OutputFlags {
   readonly timeout: number;
+  readonly shorten: boolean;
 }
+
+/** The deadline may be this much later than asked for: the clock of Redis differs from the local one. */
+const CLOCK_TOLERANCE_MS = 5_000;
 
 export const renew = buildCommand({
   async func(this: CliContext, flags: RenewFlags, id: string) {
     const print = createPrinter(this, flags);
-    const instance = await this.api().renew(id, flags.timeout);
-    print({ text: showOne(instance, this.now()), json: instance, quiet: instance.id });
+    const before = await this.api().get(id);
+    const askedFor = this.now() + flags.timeout * 1000;
+    const instance = await this.api().renew(id, flags.timeout, flags.shorten);
+    const { expiresAt, maxExpiresAt } = instance;
+    const isUnchanged = expiresAt === before.expiresAt;
+    if (isUnchanged && !flags.shorten && Date.parse(expiresAt) > askedFor + CLOCK_TOLERANCE_MS) {
+      throw new BootError(
+        `The deadline of ${id} stays at ${expiresAt}, because ${formatDuration(flags.timeout * 1000)} from now is earlier. Use --shorten to move it earlier.`,
+      );
+    }
+    const limit = expiresAt === maxExpiresAt ? ', the latest that maxTimeout allows' : '';
+    const change = isUnchanged
+      ? `The deadline stays at ${expiresAt}${limit}.`
+      : `The deadline moved from ${before.expiresAt} to ${expiresAt}${limit}.`;
+    const text = `${change}\n${showOne(instance, this.now())}`;
+    print({ text, json: instance, quiet: instance.id });
   },
   parameters: {
-    flags: { timeout: timeoutFlag, ...outputFlags },
+    flags: {
+      timeout: timeoutFlag,
+      shorten: {
+        kind: 'boolean',
+        brief: 'Move the deadline also if the new one is earlier',
+        default: false,
+        withNegated: false,
+      },
+      ...outputFlags,
+    },
     aliases: outputAliases,
     positional: { kind: 'tuple', parameters: [idParameter] },
   },
   docs: {
     brief: 'Move the deadline of an instance',
     fullDescription: `Move the deadline of an instance to the given time from now. The maxTimeout of its
-template is the limit.`,
+template is the limit. An earlier deadline needs --shorten; without it, nothing changes and the exit code is 1.`,
   },
 });
 

@@ -174,7 +174,9 @@ async function renewalOf(
   const wanted = Date.parse(expiresAt);
   if (wanted <= (await now())) throw invalid('expiresAt', 'must be in the future');
   if (wanted > maxExpiresAt) {
-    throw invalid('expiresAt', `must not be after ${new Date(maxExpiresAt).toISOString()}`);
+    const latest = new Date(maxExpiresAt).toISOString();
+    const detail = `must not be after ${latest}, the maxTimeout of the template counted from creation`;
+    throw invalid('expiresAt', detail);
   }
   return { expiresAt: wanted, shorten };
 }
