@@ -4,6 +4,8 @@ import {
   COMMON,
   adminHost,
   adminTokenFile,
+  domain,
+  domainWithPort,
   port,
   readEnvironment,
   redisAddressOf,
@@ -23,6 +25,7 @@ export const schema = z.object({
   EPHEMERA_PREFIX: z.string().default('demo'),
   EPHEMERA_PUBLIC_PORT: port(8080),
   EPHEMERA_PUBLIC_URL: z.string().optional(),
+  EPHEMERA_DOMAIN: domain,
   EPHEMERA_ADMIN_PORT: port(8081),
   EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_DASHBOARD_PORT: port(8082),
@@ -56,6 +59,8 @@ export function readConfig(environment = inherited) {
     adminHost: input.EPHEMERA_ADMIN_HOST,
     /** The URL of the public port for visitors, without a trailing slash. */
     publicUrl: publicUrl.replace(/\/$/, ''),
+    /** The domain of the host form with the port that visitors use. */
+    domain: domainWithPort(input),
     configFile: resolve(workspace, input.EPHEMERA_CONFIG),
     prefix: input.EPHEMERA_PREFIX,
     publicPort: input.EPHEMERA_PUBLIC_PORT,

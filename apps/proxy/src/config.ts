@@ -5,6 +5,8 @@ import {
   adminTokenFile,
   checkAdminInterface,
   count,
+  domain,
+  domainWithPort,
   duration,
   port,
   readEnvironment,
@@ -57,13 +59,7 @@ export const schema = z.object({
     .describe(
       'URL under which visitors reach the public port. All replicas need the same value. A path in it, such as `/outer`, is what a load balancer removes before it forwards a request. Default: `http://localhost:` and the public port.',
     ),
-  EPHEMERA_DOMAIN: z
-    .string()
-    .regex(/^[a-z0-9.-]+(:\d+)?$/, 'must be a domain such as demos.example.org')
-    .optional()
-    .describe(
-      'Domain of the host form: each instance is served on its own origin, `{id}.DOMAIN`. If unset, only the path form exists.',
-    ),
+  EPHEMERA_DOMAIN: domain,
   EPHEMERA_TRUSTED_PROXIES: trustedProxies,
   EPHEMERA_CONNECTIONS_PER_ADDRESS: count(2_000, 1, 50_000).describe(
     'Maximum number of connections of one client (an IPv4 address or an IPv6 /64) to the public port of a replica, at most half of all. Further ones are closed at once. Addresses in `EPHEMERA_TRUSTED_PROXIES` are exempt. All clients together may have half of the descriptors that the process may open (`ulimit -n`), after a reserve of 512, and at most 50,000.',
@@ -132,7 +128,7 @@ export function readConfig(environment = process.env): ProxyConfig {
     templatesPath: input.EPHEMERA_CONFIG,
     prefix: input.EPHEMERA_PREFIX,
     publicUrl: (input.EPHEMERA_PUBLIC_URL ?? `http://localhost:${publicPort}`).replace(/\/$/, ''),
-    domain: input.EPHEMERA_DOMAIN,
+    domain: domainWithPort(input),
     trustedProxies: input.EPHEMERA_TRUSTED_PROXIES,
     connectionsPerAddress: input.EPHEMERA_CONNECTIONS_PER_ADDRESS,
     webSocketsPerInstance: input.EPHEMERA_WEBSOCKETS_PER_INSTANCE,

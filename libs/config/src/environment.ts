@@ -201,6 +201,28 @@ export const adminTokenFile = z
     'Path of a file that holds the value of `EPHEMERA_ADMIN_TOKEN`. Keeps the token out of the environment. Read once at start-up. Set only one of the two.',
   );
 
+/** `EPHEMERA_DOMAIN`, as an operator sets it. */
+export const domain = z
+  .string()
+  .regex(/^[a-z0-9.-]+(:\d+)?$/, 'must be a domain such as demos.example.org')
+  .optional()
+  .describe(
+    'Domain of the host form: each instance is served on its own origin, `{id}.DOMAIN`. Without a port, the port of `EPHEMERA_PUBLIC_URL` applies if that is set, otherwise `EPHEMERA_PUBLIC_PORT`. If unset, only the path form exists.',
+  );
+
+/** The domain with the port that visitors use. The default port of HTTP is left out. */
+export function domainWithPort(input: {
+  readonly EPHEMERA_DOMAIN?: string | undefined;
+  readonly EPHEMERA_PUBLIC_URL?: string | undefined;
+  readonly EPHEMERA_PUBLIC_PORT: number;
+}): string | undefined {
+  const { EPHEMERA_DOMAIN: name, EPHEMERA_PUBLIC_URL: url, EPHEMERA_PUBLIC_PORT: ownPort } = input;
+  if (name === undefined || name.includes(':')) return name;
+  // A URL leaves out the default port of its scheme.
+  const { port: urlPort } = new URL(url ?? `http://localhost:${ownPort}`);
+  return urlPort === '' ? name : `${name}:${urlPort}`;
+}
+
 /** The settings that all apps share. */
 export const COMMON = {
   ...REDIS,

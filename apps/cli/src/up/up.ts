@@ -204,10 +204,13 @@ export interface UpOptions {
 /** The message after a successful start. */
 function welcome(config: Config, made: { token: string; logs: string; tookMs: number }): string {
   const open = `${config.publicUrl}/${config.prefix}/new`;
+  const { protocol } = new URL(config.publicUrl);
+  const hostForm =
+    config.domain === undefined ? '' : `\n    Instances      ${protocol}//{id}.${config.domain}/`;
   return `
   Ephemera is up (${(made.tookMs / 1000).toFixed(1)} s).
 
-    Visitors       ${open}
+    Visitors       ${open}${hostForm}
     Control API    ${siteOf(config.adminHost, config.adminPort)}/v1/instances
     Dashboard      ${siteOf(config.adminHost, config.dashboardPort)}
     Admin token    ${made.token}
