@@ -7,6 +7,7 @@ import type { Store } from '@ephemera/store';
 import { hostCapacity, hostName, requireLimits, withinNetworks } from './docker/daemon-info.ts';
 import { daemonMessage, withDeadline } from './docker/docker-client.ts';
 import type { connectDocker } from './docker/docker-client.ts';
+import { answerNamesHere, answerNamesInHostNetwork } from './docker/gateway-names.ts';
 import { ensureNetwork } from './docker/instances-network.ts';
 import { instancesNetworks } from './docker/instances-networks.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
@@ -49,14 +50,19 @@ export async function connectHost(
   });
   await requireLimits(docker);
   const host = config.hostId ?? (await hostName(docker));
+  const { firewallImage } = config;
+  const names =
+    firewallImage === undefined
+      ? answerNamesHere()
+      : answerNamesInHostNetwork(docker, namespace, firewallImage);
+  shutdown.onShutdown('names', () => names.close());
   const firewall = await createFirewall({
     network: await ensureNetwork(docker, namespace, config.subnets),
     mode: config.firewall,
     egress: config.egress,
     runOnHost:
-      config.firewallImage === undefined
-        ? runHere
-        : runInHostNetwork(docker, namespace, config.firewallImage),
+      firewallImage === undefined ? runHere : runInHostNetwork(docker, namespace, firewallImage),
+    names,
     logger,
   });
   const networks = await instancesNetworks({

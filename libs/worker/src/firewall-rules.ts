@@ -26,17 +26,39 @@ const BLOCKED_RANGES: readonly string[] = [
 ];
 
 /**
+ * The resolver of instances without egress. It does not exist (TEST-NET-1, RFC 5737). The rules
+ * redirect its queries to the responder of the worker. Without an explicit resolver, Docker's DNS
+ * server at 127.0.0.11 could forward queries from the host's network namespace, where no rule
+ * applies, and DNS could be used to exfiltrate data.
+ */
+export const NO_RESOLVER = '192.0.2.1';
+
+/**
+ * The queries per second that the responder of one bridge gets. It shares a process with the worker,
+ * which answers one in about 20 µs.
+ */
+const MAX_QUERIES = '-m limit --limit 1000/s --limit-burst 1000';
+
+/**
  * Returns a shell script that sets the `iptables` rules of one bridge. It is idempotent. It first
  * checks that the rules would take effect, and fails if not. It prints `put first: TABLES CHAIN`
  * for each jump that was not at the top of its chain.
  *
  * Within the bridge: only traffic from and to the infrastructure's /24. From the bridge to the
- * host: replies only. From the bridge outwards: replies, and the ranges that egress allows. Towards
- * the bridge: connections to published ports, and replies. IPv6: nothing.
+ * host: replies, and names at port 53 of the gateway. From the bridge outwards: replies, and the
+ * ranges that egress allows. Towards the bridge: connections to published ports, and replies. IPv6:
+ * nothing. What an instance may not reach is rejected, so that it does not wait.
+ *
+ * @param namesPort the port of the responder at the gateway. It is not 53: another resolver of the
+ * host may listen there, which an instance must never reach.
  */
-export function firewallScript(network: InstancesNetwork, egress: EgressRules): string {
-  const { forward, input } = chainsOf(network);
-  const { bridge, infrastructure, open } = network;
+export function firewallScript(
+  network: InstancesNetwork,
+  egress: EgressRules,
+  namesPort?: number,
+): string {
+  const { forward, input, names } = chainsOf(network);
+  const { bridge, gateway, infrastructure, open } = network;
   const known = '-m conntrack --ctstate ESTABLISHED,RELATED';
   const resolvers = egress.resolvers.flatMap((address) =>
     ['udp', 'tcp'].map((text) => `-s ${open.subnet} -d ${address} -p ${text} --dport 53 -j RETURN`),
@@ -48,21 +70,33 @@ export function firewallScript(network: InstancesNetwork, egress: EgressRules): 
     ...fill('iptables', forward, [
       `-i ${bridge} -o ${bridge} -s ${infrastructure} -j ACCEPT`,
       `-i ${bridge} -o ${bridge} -d ${infrastructure} ${known} -j ACCEPT`,
-      `-i ${bridge} -o ${bridge} -j DROP`,
+      ...reject(`-i ${bridge} -o ${bridge}`),
       // Blocks a machine that routes through this host. Docker blocks it only if it set the FORWARD
       // policy.
       `! -i ${bridge} -o ${bridge} -m conntrack ! --ctstate ESTABLISHED,RELATED,DNAT -j DROP`,
       `! -i ${bridge} -j RETURN`,
       `${known} -j RETURN`,
       ...resolvers,
-      ...[...BLOCKED_RANGES, ...egress.blocked].map((range) => `-d ${range} -j DROP`),
-      `! -s ${open.subnet} -j DROP`,
+      ...[...BLOCKED_RANGES, ...egress.blocked].flatMap((range) => reject(`-d ${range}`)),
+      ...reject(`! -s ${open.subnet}`),
     ]),
-    ...fill('iptables', input, [`-i ${bridge} ${known} -j ACCEPT`, `-i ${bridge} -j DROP`]),
+    ...fill('iptables', input, [
+      ...(namesPort === undefined ? [] : acceptNames(bridge, namesPort)),
+      `-i ${bridge} ${known} -j ACCEPT`,
+      ...reject(`-i ${bridge}`),
+    ]),
+    ...fill(
+      'iptables',
+      names,
+      namesPort === undefined ? [] : redirectNames(bridge, gateway, namesPort),
+      'nat',
+    ),
     jump('iptables', 'DOCKER-USER', forward),
     // A rule before DOCKER-USER could accept traffic that these rules drop.
-    `is_first iptables$kind FORWARD DOCKER-USER || ${jump('iptables', 'FORWARD', forward)}`,
+    `is_first iptables$kind FORWARD DOCKER-USER filter || ${jump('iptables', 'FORWARD', forward)}`,
     jump('iptables', 'INPUT', input),
+    // Docker's rules would redirect a port 53 that a container publishes.
+    jump('iptables', 'PREROUTING', names, 'nat'),
     'if [ -e /proc/net/if_inet6 ]; then',
     ...fill('ip6tables', forward, [`-i ${bridge} -j DROP`, `-o ${bridge} -j DROP`]),
     ...fill('ip6tables', input, [`-i ${bridge} -j DROP`]),
@@ -72,42 +106,77 @@ export function firewallScript(network: InstancesNetwork, egress: EgressRules): 
   ].join('\n');
 }
 
+/** Sends the name queries of instances to the responder. */
+function redirectNames(bridge: string, gateway: string, port: number): string[] {
+  return [gateway, NO_RESOLVER].flatMap((address) =>
+    ['udp', 'tcp'].map(
+      (text) =>
+        `-i ${bridge} -d ${address} -p ${text} --dport 53 -j DNAT --to-destination ${gateway}:${port}`,
+    ),
+  );
+}
+
+/** Accepts redirected queries only. The limit comes before replies, because UDP has no connections. */
+function acceptNames(bridge: string, port: number): string[] {
+  const redirected = '-m conntrack --ctstate DNAT';
+  return [
+    `-i ${bridge} -p udp --dport ${port} ${redirected} ${MAX_QUERIES} -j ACCEPT`,
+    `-i ${bridge} -p udp --dport ${port} -j DROP`,
+    `-i ${bridge} -p tcp --dport ${port} ${redirected} -j ACCEPT`,
+  ];
+}
+
+/** Refuses at once: TCP with a reset, other protocols with an ICMP error. */
+function reject(match: string): string[] {
+  return [`${match} -p tcp -j REJECT --reject-with tcp-reset`, `${match} -j REJECT`];
+}
+
 /**
  * Returns a script that prints the names of all chains that {@link firewallScript} may have
  * created.
  */
 export function firewallListScript(): string {
-  return KINDS.map(
-    (name) =>
-      `! command -v ${name} >/dev/null || ${name} -w 5 -S 2>/dev/null | grep '^-N EPHEMERA-' || true`,
+  return KINDS.flatMap((name) =>
+    TABLES.map(
+      (table) =>
+        `! command -v ${name} >/dev/null || ${name} -w 5 -t ${table} -S 2>/dev/null | grep '^-N EPHEMERA-' || true`,
+    ),
   ).join('\n');
 }
 
-/** The bridges of the networks that have rules, from the output of {@link firewallListScript}. */
-export function bridgesWithRules(printed: string, networks: readonly InstancesNetwork[]): string[] {
-  const chains = new Set(Array.from(printed.matchAll(/^-N (EPHEMERA-\S+)$/gm), ([, name]) => name));
-  return networks
-    .filter((network) => Object.values(chainsOf(network)).some((chain) => chains.has(chain)))
-    .map(({ bridge }) => bridge);
+/** The bridges that have rules, from the output of {@link firewallListScript}, in lower case. */
+export function bridgesWithRules(printed: string): string[] {
+  const chains = Array.from(
+    printed.matchAll(/^-N EPHEMERA-(\S+)-[FIN]$/gm),
+    ([, name = '']) => name,
+  );
+  return [...new Set(chains.map((name) => name.toLowerCase()))];
 }
 
 const KINDS = ['iptables', 'ip6tables'].flatMap((name) =>
   ['', '-nft', '-legacy'].map((kind) => name + kind),
 );
 
+const TABLES = ['filter', 'nat'];
+
 /** Returns a script that removes the rules of one bridge. */
-export function firewallRemovalScript(network: InstancesNetwork): string {
-  const { forward, input } = chainsOf(network);
+export function firewallRemovalScript(network: Pick<InstancesNetwork, 'bridge'>): string {
+  const { forward, input, names } = chainsOf(network);
+  const jumps = [
+    ['filter', 'DOCKER-USER', forward],
+    ['filter', 'FORWARD', forward],
+    ['filter', 'INPUT', input],
+    ['nat', 'PREROUTING', names],
+  ] as const;
   return KINDS.flatMap((name) => [
     `if command -v ${name} >/dev/null; then`,
-    ...[
-      ['DOCKER-USER', forward],
-      ['FORWARD', forward],
-      ['INPUT', input],
-    ].map(([from, to]) => `while ${name} -w 5 -D ${from} -j ${to} 2>/dev/null; do :; done`),
-    ...[forward, input].flatMap((chain) => [
-      `${name} -w 5 -F ${chain} 2>/dev/null || true`,
-      `${name} -w 5 -X ${chain} 2>/dev/null || true`,
+    ...jumps.map(
+      ([table, from, to]) =>
+        `while ${name} -w 5 -t ${table} -D ${from} -j ${to} 2>/dev/null; do :; done`,
+    ),
+    ...jumps.flatMap(([table, , chain]) => [
+      `${name} -w 5 -t ${table} -F ${chain} 2>/dev/null || true`,
+      `${name} -w 5 -t ${table} -X ${chain} 2>/dev/null || true`,
     ]),
     'fi',
   ]).join('\n');
@@ -132,16 +201,16 @@ done
 }
 
 /** A chain name has at most 28 characters. The bridge name is unique and has at most 15. */
-function chainsOf({ bridge }: InstancesNetwork): { forward: string; input: string } {
+function chainsOf({ bridge }: Pick<InstancesNetwork, 'bridge'>) {
   const name = `EPHEMERA-${bridge.toUpperCase()}`;
-  return { forward: `${name}-F`, input: `${name}-I` };
+  return { forward: `${name}-F`, input: `${name}-I`, names: `${name}-N` };
 }
 
 /** Sets all rules of a chain in one transaction, so that it is never incomplete. */
-function fill(tables: string, chain: string, rules: readonly string[]): string[] {
+function fill(tables: string, chain: string, rules: readonly string[], table = 'filter'): string[] {
   return [
     `${tables}$kind-restore -w 5 --noflush <<RULES`,
-    '*filter',
+    `*${table}`,
     `:${chain} - [0:0]`,
     `-F ${chain}`,
     ...rules.map((rule) => `-A ${chain} ${rule}`),
@@ -151,8 +220,8 @@ function fill(tables: string, chain: string, rules: readonly string[]): string[]
 }
 
 /** Puts the jump first in the chain, before all other rules. */
-function jump(tables: string, from: string, to: string): string {
-  return `put_first ${tables}$kind ${from} ${to}`;
+function jump(tables: string, from: string, to: string, table = 'filter'): string {
+  return `put_first ${tables}$kind ${from} ${to} ${table}`;
 }
 
 /**
@@ -161,7 +230,7 @@ function jump(tables: string, from: string, to: string): string {
  */
 const PUT_FIRST_SCRIPT = `
 is_first() {
-  rules=$($1 -w 5 -S "$2") || exit 1
+  rules=$($1 -w 5 -t "$4" -S "$2") || exit 1
   while read -r _ _ rule; do
     case "$rule" in
       "-j $3") return 0 ;;
@@ -175,11 +244,11 @@ RULES
 }
 put_first() {
   ! is_first "$@" || return 0
-  if $1 -w 5 -C "$2" -j "$3" 2>/dev/null; then
+  if $1 -w 5 -t "$4" -C "$2" -j "$3" 2>/dev/null; then
     # In one transaction, so that the jump is never missing.
-    printf '%s\\n' '*filter' "-D $2 -j $3" "-I $2 -j $3" COMMIT | $1-restore -w 5 --noflush
+    printf '%s\\n' "*$4" "-D $2 -j $3" "-I $2 -j $3" COMMIT | $1-restore -w 5 --noflush
   else
-    $1 -w 5 -I "$2" -j "$3"
+    $1 -w 5 -t "$4" -I "$2" -j "$3"
   fi
   echo "put first: $1 $2"
 }

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { BootError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
+import type { GatewayNames } from './docker/gateway-names.ts';
 import type { InstancesNetwork } from './docker/instances-network.ts';
 import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
 import type { EgressRules } from './firewall-rules.ts';
@@ -42,11 +43,34 @@ export async function createFirewall(options: {
   mode: 'auto' | 'required' | 'off';
   egress: EgressRules;
   runOnHost: RunOnHost;
+  /** Without it, an instance without egress waits for each name until its resolver gives up. */
+  names?: Pick<GatewayNames, 'ensure'>;
   logger: Logger;
 }): Promise<Firewall> {
-  const { mode, egress, runOnHost, logger } = options;
+  const { mode, egress, runOnHost, names: responders, logger } = options;
   const networks = new Map<string, InstancesNetwork>();
   let lastFault: string | undefined;
+  let lastNamesFault: string | undefined;
+
+  /** The script of a network. Isolation does not depend on the responder. */
+  const scriptOf = async (network: InstancesNetwork) => {
+    try {
+      return { script: firewallScript(network, egress, await responders?.ensure(network)) };
+    } catch (error) {
+      return { script: firewallScript(network, egress), error };
+    }
+  };
+
+  const reportNames = (error: unknown): void => {
+    const fault = error === undefined ? undefined : (error as Error).message;
+    if (fault !== undefined && fault !== lastNamesFault) {
+      logger.warn(
+        { err: error },
+        'names are not answered: in instances without egress, each lookup takes 10 to 20 s',
+      );
+    }
+    lastNamesFault = fault;
+  };
 
   /** Returns the chains in which the jump was not first. At the start, these are all chains. */
   const set = async (): Promise<string[]> => {
@@ -54,9 +78,9 @@ export async function createFirewall(options: {
     if (mode === 'off' || networks.size === 0) return [];
     const chosen = [...networks.values()];
     try {
-      const output = await runOnHost(
-        chosen.map((instancesNetwork) => firewallScript(instancesNetwork, egress)).join('\n'),
-      );
+      const scripts = await Promise.all(chosen.map(scriptOf));
+      const output = await runOnHost(scripts.map(({ script }) => script).join('\n'));
+      reportNames(scripts.find(({ error }) => error !== undefined)?.error);
       if (lastFault !== undefined) logger.info('firewall rules could be set again');
       lastFault = undefined;
       return [

@@ -203,7 +203,13 @@ async function removeNetworks(
   const isUnneeded = (network: InstancesNetwork) =>
     !staying.has(network.name) ||
     (!used.has(network.name) && !before.rules.includes(network.bridge));
-  const rules = await removeRules(found.filter(isUnneeded));
+  const had = await readRules(docker, config, found);
+  const ofNetworks = new Set(found.map(({ bridge }) => bridge));
+  const withoutNetwork = had.filter(
+    (bridge) => !ofNetworks.has(bridge) && !before.rules.includes(bridge),
+  );
+  const unneeded = found.filter(isUnneeded).map(({ bridge }) => bridge);
+  const left = await removeRules([...unneeded, ...withoutNetwork]);
   const networks: string[] = [];
   for (const { name } of found) {
     if (staying.has(name)) continue;
@@ -216,13 +222,12 @@ async function removeNetworks(
     staying.set(name, OUTCOMES[outcome]);
     if (outcome === 'held') problems.push(`The network ${name} was not removed: ${OUTCOMES.held}.`);
   }
-  const left = found.filter(({ name }) => staying.has(name));
   return {
     networks,
-    rules,
+    rules: had.filter((bridge) => !left.includes(bridge)),
     remaining: {
       networks: [...staying].map(([name, reason]) => ({ name, reason })),
-      rules: await readRules(docker, config, left),
+      rules: left,
     },
   };
 
@@ -234,16 +239,16 @@ async function removeNetworks(
     return earlier && !earlier.used ? 'it existed before this start' : undefined;
   }
 
-  async function removeRules(of: readonly InstancesNetwork[]): Promise<string[]> {
-    if (firewall === 'off' || of.length === 0) return [];
-    const had = await readRules(docker, config, of);
+  /** Returns the bridges that still have rules. */
+  async function removeRules(of: readonly string[]): Promise<string[]> {
+    if (firewall === 'off' || of.length === 0) return had;
     try {
-      await runOnHostOf(docker, config)(of.map(firewallRemovalScript).join('\n'));
+      const script = of.map((bridge) => firewallRemovalScript({ bridge })).join('\n');
+      await runOnHostOf(docker, config)(script);
     } catch (error) {
       problems.push(`The firewall rules were not removed: ${(error as Error).message}`);
     }
-    const left = new Set(await readRules(docker, config, of));
-    return had.filter((bridge) => !left.has(bridge));
+    return readRules(docker, config, found);
   }
 }
 

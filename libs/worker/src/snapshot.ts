@@ -2,7 +2,12 @@ import type { PoolSpec } from '@ephemera/lifecycle';
 import type { DockerClient as Docker } from './docker/docker-client.ts';
 import { z } from 'zod';
 import type { WorkerConfig } from './create-worker.ts';
-import { findNetworks, type InstancesNetwork } from './docker/instances-network.ts';
+import {
+  findNetworks,
+  isBridgeOf,
+  listBridges,
+  type InstancesNetwork,
+} from './docker/instances-network.ts';
 import { listContainers, networksInUse } from './docker/namespace-containers.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import { runHere, type RunOnHost } from './firewall.ts';
@@ -59,17 +64,25 @@ export async function takeSnapshot(
 }
 
 /**
- * The bridges that have rules. Empty if this user cannot read the rules; it could not have set any.
+ * The bridges of a namespace that have rules: those of `networks`, and those whose network
+ * is gone, for example after `docker network rm`. Empty if this user cannot read the rules; it could not have
+ * set any.
  */
 export async function readRules(
   docker: Docker,
   config: Pick<WorkerConfig, 'namespace' | 'firewall' | 'firewallImage'>,
-  networks: readonly InstancesNetwork[],
+  networks: readonly Pick<InstancesNetwork, 'bridge'>[],
 ): Promise<string[]> {
-  if (config.firewall === 'off' || networks.length === 0) return [];
+  if (config.firewall === 'off') return [];
   try {
     const printed = await runOnHostOf(docker, config)(firewallListScript());
-    return bridgesWithRules(printed, networks);
+    const expected = new Set(networks.map(({ bridge }) => bridge));
+    const used = await listBridges(docker);
+    return bridgesWithRules(printed).flatMap((text) => {
+      const known = [...expected, ...used].find((bridge) => bridge.toLowerCase() === text);
+      if (known !== undefined) return expected.has(known) ? [known] : [];
+      return isBridgeOf(config.namespace, text) ? [text] : [];
+    });
   } catch {
     return [];
   }

@@ -1,7 +1,10 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import type { Template } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
-import { MACHINE, WORLD } from '@ephemera/test-support';
+import { MACHINE, waitFor, WORLD } from '@ephemera/test-support';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { namesProgram } from '../src/docker/gateway-names.ts';
 import { createFirewall } from '../src/firewall.ts';
 import type { Firewall } from '../src/firewall.ts';
 import { assignedInstance, openDocker } from './docker-fixture.ts';
@@ -16,6 +19,7 @@ import { answerIn, serveOnNetwork } from './serve-on-network.ts';
 // A machine of the test with its own Docker daemon, and a simulated outside network with all
 // addresses that an instance must not reach. No packet leaves the real machine.
 
+const run = promisify(execFile);
 const INTERNET = '203.0.113.9';
 const BLOCKED = {
   metadata: '169.254.169.254',
@@ -57,6 +61,7 @@ beforeAll(async () => {
     mode: 'required',
     egress: { resolvers: [INTERNET], blocked: ['203.0.113.128/25'] },
     runOnHost: engine.hostSays,
+    names: { ensure: ({ gateway }) => answerNames(gateway) },
     logger,
   });
   for (const place of ['host', 'world']) {
@@ -88,6 +93,19 @@ beforeAll(async () => {
 });
 
 afterAll(() => engine.stop());
+
+let namesPort: Promise<number> | undefined;
+
+/** Starts the responder of the worker on the host of the test, as a helper container runs it. */
+function answerNames(address: string): Promise<number> {
+  return (namesPort ??= namesProgram(address).then(async (program) => {
+    let output = '';
+    const child = engine.spawnIn('host', process.execPath, ...program);
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text));
+    await waitFor('the responder', () => output.includes('port '));
+    return Number(output.split(' ')[1]);
+  }));
+}
 
 /** Addresses of containers that an instance must not reach. They also answer UDP. */
 async function others(proxyAt?: string): Promise<Record<string, string>> {
@@ -145,6 +163,70 @@ const fromTheWorld = (address: string) =>
 // Docker does not change the FORWARD policy of a machine that already forwarded packets.
 test('a machine that routes through this host does not reach an instance', async () => {
   expect(await fromTheWorld(inside.address)).toBe('');
+});
+
+describe('what an instance without egress may not reach fails at once', () => {
+  /** How a TCP connection from the instance ends, and after how many milliseconds. */
+  const connectTo = async (address: string, port: number) => {
+    const program = `const socket = require('net').connect(${port}, '${address}');
+      const start = Date.now();
+      const end = (text) => { console.log(text, Date.now() - start); process.exit(); };
+      socket.on('connect', () => end('connected')).on('error', ({ code }) => end(code));`;
+    const { State } = await engine.docker.getContainer(inside.containerId).inspect();
+    const network = `--net=/proc/${State.Pid}/ns/net`;
+    const { stdout } = await run('nsenter', [network, process.execPath, '-e', program]);
+    const [outcome = '', ms] = stdout.trim().split(' ');
+    return { outcome, ms: Number(ms) };
+  };
+
+  test('TCP connections are reset', async () => {
+    const addresses = targets.filter(({ by }) => by === 'http' || by === 'redis');
+    expect(addresses.length).toBeGreaterThan(15);
+    for (const { address, port } of addresses) {
+      const { outcome, ms } = await connectTo(address, port);
+      expect([address, outcome]).toEqual([address, 'ECONNREFUSED']);
+      expect(ms).toBeLessThan(1_000);
+    }
+  });
+
+  test('names do not exist, for the resolvers of glibc and of the image', async () => {
+    const { State } = await engine.docker.getContainer(inside.containerId).inspect();
+    const program = `const start = Date.now();
+      require('dns').lookup('example.com', (error) => console.log(error.code, Date.now() - start));`;
+    // With the DNS server of the container in place of the machine's.
+    const line = `set -e; mount -t tmpfs none /mnt
+      echo 'nameserver 127.0.0.11' >/mnt/resolv.conf; mount --bind /mnt/resolv.conf /etc/resolv.conf
+      exec nsenter --net=/proc/${State.Pid}/ns/net ${process.execPath} -e "${program}"`;
+    const { stdout } = await run('unshare', ['--mount', '/bin/sh', '-c', line]);
+    const [code, ms] = stdout.trim().split(' ');
+    expect(code).toBe('ENOTFOUND');
+    expect(Number(ms)).toBeLessThan(1_000);
+    const start = performance.now();
+    const { text } = await execInside(
+      engine.docker,
+      inside.containerId,
+      'nslookup example.com; getent hosts example.com || wget http://example.com/; hostname -i',
+    );
+    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(text).toContain('NXDOMAIN');
+    expect(text).toContain(inside.address);
+  });
+
+  test('port 53 of the gateway is the only one that answers, and it is not the host’s', async () => {
+    const { gateway } = fixture.network;
+    // The responder’s own port answers no instance.
+    const port = (await namesPort) ?? 0;
+    expect((await connectTo(gateway, port)).outcome).toBe('ECONNREFUSED');
+    expect((await connectTo(gateway, 53)).outcome).toBe('connected');
+    const own = await execInside(
+      engine.docker,
+      inside.containerId,
+      `nslookup secret.tunnel.example ${gateway}; nslookup localhost ${gateway}`,
+    );
+    expect(own.text).toContain('NXDOMAIN');
+    expect(own.text).toContain('127.0.0.1');
+    expect(asked.filter((name) => name.includes('tunnel'))).toEqual([]);
+  });
 });
 
 describe('DNS', () => {

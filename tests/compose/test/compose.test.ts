@@ -164,6 +164,38 @@ test('an instance cannot connect to any service of the deployment', async () => 
   }
 });
 
+test('what an instance cannot reach fails at once, also after a restart of the workers', async () => {
+  const probe = `
+    for name in example.com ${site.project}.example; do nslookup $name; done
+    nc -w 5 192.0.2.9 443 </dev/null; nc -w 5 10.255.255.9 80 </dev/null; echo end`;
+  const failsAtOnce = async (container: string) => {
+    const begin = performance.now();
+    const lines = await docker('exec', container, 'sh', '-c', `{ ${probe}; } 2>&1`);
+    expect(performance.now() - begin).toBeLessThan(8_000);
+    expect(lines.filter((line) => line.includes('NXDOMAIN'))).not.toEqual([]);
+    expect(lines.at(-1)).toBe('end');
+  };
+  const { container: first } = await containerOf(await start());
+  await failsAtOnce(first);
+  const helper = () =>
+    docker('ps', '-q', '--filter', `name=^${site.project}-names$`, '--filter', 'status=running');
+  const before = await helper();
+  expect(before).toHaveLength(1);
+  await docker('restart', ...(await partsNamed('worker')).map(({ id }) => id));
+  await waitFor('healthy workers', async () =>
+    (await partsNamed('worker')).every(({ health }) => health === 'healthy'),
+  );
+  expect(await helper()).toEqual(before);
+  await failsAtOnce(first);
+  const { container: second } = await containerOf(await start());
+  await failsAtOnce(second);
+
+  // The workers start it again.
+  await docker('rm', '--force', ...before);
+  await waitFor('the responder', async () => (await helper()).length === 1, 30_000);
+  await waitFor('its answers', () => failsAtOnce(second).then(() => true), 60_000);
+}, 180_000);
+
 test('workers can connect to external addresses for webhooks, proxies cannot', async () => {
   const outside = await listenEverywhere();
   const target = `${addressOfMachine()}:${outside.port}`;

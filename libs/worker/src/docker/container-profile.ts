@@ -4,6 +4,7 @@ import type { Instance, Template, Tmpfs } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import type { ContainerCreateOptions, HostConfig } from 'dockerode';
+import { NO_RESOLVER } from '../firewall-rules.ts';
 import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
 import { withDeadline } from './docker-client.ts';
 import type { ImageFacts } from './read-image.ts';
@@ -35,14 +36,6 @@ const ENFORCED: HostConfig = {
   ],
   LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },
 };
-
-/**
- * Docker's DNS server at 127.0.0.11 forwards queries from the host's network namespace if the
- * upstream resolver is on the host's loopback. No firewall rule applies there, so DNS could be used
- * to exfiltrate data. Instances without egress therefore get an unreachable resolver (TEST-NET-1,
- * RFC 5737).
- */
-const UNREACHABLE_RESOLVER = ['192.0.2.1'];
 
 /**
  * CPU shares of an instance per CPU of its limit. The default of a container is 1,024, so under
@@ -90,7 +83,7 @@ export function containerProfile(
       Tmpfs: tmpfs(mounts, placement.image.owner),
       ...(template.shmSize !== undefined && { ShmSize: template.shmSize }),
       NetworkMode: placement.network,
-      Dns: template.egress ? [...placement.resolvers] : UNREACHABLE_RESOLVER,
+      Dns: template.egress ? [...placement.resolvers] : [NO_RESOLVER],
       DnsSearch: ['.'],
     },
     NetworkingConfig: {

@@ -18,6 +18,8 @@ export interface InstancesNetwork {
   readonly name: string;
   readonly bridge: string;
   readonly subnet: string;
+  /** The address of the bridge. */
+  readonly gateway: string;
   /** The first /24, for proxies and workers that run in containers. */
   readonly infrastructure: string;
   /** Addresses of instances without egress. */
@@ -157,10 +159,15 @@ export async function findNetwork(
   if (found.Driver !== 'bridge' || !subnet?.endsWith('/16')) {
     return refuse('is not a bridge with an IPv4 /16');
   }
-  const bridge = found.Options?.['com.docker.network.bridge.name'] ?? `br-${found.Id.slice(0, 12)}`;
-  const network = describeNetwork(name, bridge, subnet, found.Id);
+  const described = describeNetwork(name, bridgeOf(found), subnet, found.Id);
+  const [gateway = described.gateway] = found.IPAM?.Config?.[0]?.Gateway?.split('/') ?? [];
+  const network = { ...described, gateway };
   const faults = includeUnusable ? [] : networkIssues(found, network);
   return faults.length > 0 ? refuse(...faults) : network;
+}
+
+function bridgeOf({ Id, Options }: Docker.NetworkInspectInfo): string {
+  return Options?.['com.docker.network.bridge.name'] ?? `br-${Id.slice(0, 12)}`;
 }
 
 /** The options that differ from those of a network that a worker creates. */
@@ -223,6 +230,7 @@ export function describeNetwork(
     name,
     bridge,
     subnet,
+    gateway: `${a}.${b}.0.1`,
     infrastructure: `${a}.${b}.0.0/24`,
     range: { first: base + 256, count: 192 * 256 - 256 },
     open: {
@@ -245,6 +253,21 @@ function networkName(namespace: string, index: number): string {
 export function networkIndexOf(name: string): number {
   const dot = name.indexOf('.');
   return dot === -1 ? 0 : Number(name.slice(dot + 1)) - 1;
+}
+
+/** The bridges of all networks of a daemon, including foreign ones. */
+export async function listBridges(docker: Docker): Promise<string[]> {
+  const call = docker.listNetworks({ filters: { driver: ['bridge'] } });
+  return (await withDeadline('networks', DEFAULT_TIMEOUT_MS, call)).map(bridgeOf);
+}
+
+/**
+ * Whether a bridge has the name that a worker gives to the bridges of a namespace. A compose file
+ * or an operator may give others.
+ */
+export function isBridgeOf(namespace: string, bridge: string): boolean {
+  const [, index] = /(\d+)$/.exec(bridge) ?? [];
+  return [0, Number(index)].some((item) => bridgeName(namespace, item) === bridge);
 }
 
 /** An interface name has at most 15 characters and must be unique per deployment. */
