@@ -18,6 +18,23 @@ test.each([
   [`ghcr.io/acme/app:1@${DIGEST}`, 'ghcr.io/acme/app:*'],
   ['ghcr.io/acme/app:1', 'ghcr.io/acme/app:1'],
   [DIGEST, 'sha256:*'],
+  [DIGEST, '**'],
+  ['0123456789ab', '**'],
+  ['docker.io/redis', 'redis'],
+  ['docker.io/redis', 'docker.io/library/redis:latest'],
+  ['index.docker.io/redis', 'docker.io/library/*'],
+  ['docker.io/redis', 'docker.io/**'],
+  ['GHCR.io/acme/app', 'ghcr.io/acme/*'],
+  ['ghcr.io/acme/app', 'GHCR.IO/acme/*'],
+  ['Registry.Example:5000/app', 'registry.example:5000/app'],
+  ['ghcr.io/acme/app', 'ghcr.io/acme/app:latest'],
+  ['ghcr.io/acme/app:latest', 'ghcr.io/acme/app:latest'],
+  [`ghcr.io/acme/app:2@${DIGEST}`, `ghcr.io/acme/app@${DIGEST}`],
+  [`ghcr.io/acme/app@${DIGEST}`, `ghcr.io/acme/app:1@${DIGEST}`],
+  ['ghcr.io/acme/app:1', '**/app:1'],
+  ['cafe:latest', 'cafe:*'],
+  ['cafe:latest', 'cafe'],
+  ['library/cafe', 'docker.io/library/*'],
 ])('%s fits %s', (image, pattern) => {
   expect(matchesImage(image, pattern)).toBe(true);
 });
@@ -36,9 +53,40 @@ test.each([
   ['ghcr.io/acme/app', 'ghcr.io/acme/app:1'],
   ['acme/app', '*'],
   [DIGEST, 'ephemera/*'],
+  // Docker takes the rest for a path on Docker Hub.
+  ['index.docker.io/ghcr.io/acme/app', 'ghcr.io/acme/*'],
+  ['docker.io/ghcr.io/acme/app', 'ghcr.io/acme/*'],
+  // With a capital, the first segment is a registry.
+  ['Ephemera/demo', 'ephemera/*'],
+  ['LOCALHOST/app', 'docker.io/**'],
+  // Docker ignores the tag beside a digest.
+  [`ghcr.io/acme/app:1@${DIGEST}`, 'ghcr.io/acme/app:1'],
+  [`ghcr.io/acme/app:1@${DIGEST}`, 'ghcr.io/acme/app:1*'],
+  [`ghcr.io/acme/app:1@${DIGEST}`, 'ghcr.io/acme/app:latest'],
+  ['ghcr.io/acme/app', `ghcr.io/acme/app@${DIGEST}`],
+  ['GHCR.io/ACME/app', 'ghcr.io/acme/*'],
 ])('%s does not fit %s', (image, pattern) => {
   expect(matchesImage(image, pattern)).toBe(false);
 });
+
+// Docker tries these as ids of any image on the host.
+test.each(['0123456789ab', 'c', 'cafe', 'CAFE', '0'.repeat(64), 'sha256:01', 'sha256:', DIGEST])(
+  'the id %s fits no pattern of names',
+  (id) => {
+    for (const pattern of [
+      '*',
+      'c*',
+      'docker.io/library/*',
+      'docker.io/**',
+      '**/*',
+      'cafe',
+      'c',
+      'sha*',
+      '*:*',
+    ])
+      expect(matchesImage(id, pattern), pattern).toBe(false);
+  },
+);
 
 test.each([
   [`app@${DIGEST}`, true],

@@ -1,16 +1,33 @@
 const DOCKER_HUB = 'docker.io';
 
+/** The name of an image as Docker normalises it. */
+interface ImageName {
+  /** Registry in lower case, and path: `docker.io/library/redis`. */
+  readonly name: string;
+  /** `:tag`, or `@digest`. Docker ignores a tag beside a digest. */
+  readonly version: string;
+}
+
 /**
  * Whether an image name matches a pattern. `*` matches any text within one path segment, `**`
- * matches any text. A pattern without a tag and without a digest matches every version. Short names
- * belong to Docker Hub, as in the daemon: `redis` is `docker.io/library/redis`.
+ * matches any text. A pattern without a tag and without a digest, or with the tag `*`, matches every
+ * version. Both are normalised as Docker does: `redis` is `docker.io/library/redis:latest`, and
+ * capitals in the registry do not matter.
+ *
+ * An image id, whole or shortened, is no name: only the pattern `**` and patterns of ids
+ * (`sha256:*`) match it.
  */
 export function matchesImage(image: string, pattern: string): boolean {
-  const patternParts = parts(pattern);
-  const imageParts = parts(image);
-  const versioned = patternParts.version !== '' && !pattern.startsWith('**');
-  const fullPattern = pattern.startsWith('**') ? pattern : patternParts.name + patternParts.version;
-  return glob(fullPattern).test(imageParts.name + (versioned ? imageParts.version : ''));
+  if (pattern === '**') return true;
+  const isIdPattern = pattern.startsWith('sha256:');
+  if (isImageId(image) || isIdPattern) {
+    return image.startsWith('sha256:') && isIdPattern && glob(pattern).test(image);
+  }
+  const expected = normalize(pattern);
+  const actual = normalize(image);
+  if (!glob(expected.name).test(actual.name)) return false;
+  const isAnyVersion = !hasVersion(pattern) || expected.version === ':*';
+  return isAnyVersion || glob(expected.version).test(actual.version);
 }
 
 /** Whether the name contains a digest, so that its content cannot change. */
@@ -18,22 +35,51 @@ export function hasDigest(image: string): boolean {
   return /^(?:[^@]+@)?sha256:[0-9a-f]{64}$/.test(image);
 }
 
-function parts(image: string): { name: string; version: string } {
-  // An image ID, which has no registry.
-  if (image.startsWith('sha256:')) return { name: image, version: '' };
-  const digest = image.indexOf('@');
-  const named = digest < 0 ? image : image.slice(0, digest);
-  const colon = named.indexOf(':', named.lastIndexOf('/') + 1);
-  const path = colon < 0 ? named : named.slice(0, colon);
-  return { name: withRegistry(path), version: image.slice(path.length) };
+/**
+ * Whether Docker may take a text for the id of an image: it tries `sha256:…` and bare hexadecimal
+ * digits as the first digits of an id, if it has no image of that name.
+ */
+export function isImageId(image: string): boolean {
+  return /^(?:sha\d+:.*|[0-9a-f]+)$/is.test(image);
 }
 
+function hasVersion(image: string): boolean {
+  return image.includes('@') || tagAt(image) >= 0;
+}
+
+/** Position of the colon of a tag; -1 if there is none. */
+function tagAt(image: string): number {
+  return image.indexOf(':', image.lastIndexOf('/') + 1);
+}
+
+function normalize(image: string): ImageName {
+  const digest = image.indexOf('@');
+  const named = digest < 0 ? image : image.slice(0, digest);
+  const tag = tagAt(named);
+  const path = tag < 0 ? named : named.slice(0, tag);
+  const version = digest < 0 ? named.slice(path.length) || ':latest' : image.slice(digest);
+  return { name: withRegistry(path), version };
+}
+
+/**
+ * The first segment is a registry if it has a dot, a port or a capital, or is `localhost`. `**` at the
+ * start of a pattern includes the registry.
+ */
 function withRegistry(path: string): string {
-  const [first = '', ...rest] = path.split('/');
-  if (rest.length === 0) return `${DOCKER_HUB}/library/${first}`;
-  if (first === 'index.docker.io') return withRegistry(rest.join('/'));
-  if (first.includes('.') || first.includes(':') || first === 'localhost') return path;
-  return `${DOCKER_HUB}/${path}`;
+  if (path.startsWith('**')) return path;
+  const slash = path.indexOf('/');
+  const first = path.slice(0, Math.max(slash, 0));
+  const isRegistry =
+    first.includes('.') ||
+    first.includes(':') ||
+    first === 'localhost' ||
+    first !== first.toLowerCase();
+  const registry = isRegistry ? first.toLowerCase() : DOCKER_HUB;
+  const rest = isRegistry ? path.slice(slash + 1) : path;
+  if (registry !== DOCKER_HUB && registry !== 'index.docker.io') return `${registry}/${rest}`;
+  return rest.includes('/') || rest === '**'
+    ? `${DOCKER_HUB}/${rest}`
+    : `${DOCKER_HUB}/library/${rest}`;
 }
 
 function glob(pattern: string): RegExp {

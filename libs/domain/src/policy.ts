@@ -1,5 +1,5 @@
 import type { Issue } from './failure.ts';
-import { matchesImage, hasDigest } from './image.ts';
+import { matchesImage, hasDigest, isImageId } from './image.ts';
 import { PROFILE_CAPABILITIES } from './template.ts';
 import type { Template } from './template.ts';
 
@@ -62,7 +62,10 @@ export function policyViolations(policy: Policy, template: SecurityFields): Issu
 function imageViolations({ images, requireDigest }: Policy, image: string): Issue[] {
   const faults: Issue[] = [];
   if (images && !images.some((pattern) => matchesImage(image, pattern))) {
-    faults.push({ path: 'image', detail: `"${image}" matches no pattern of images.allow` });
+    const hint = isImageId(image)
+      ? `. Docker may take it for the id of any image; write a name with its tag, such as "app:latest"`
+      : '';
+    faults.push({ path: 'image', detail: `"${image}" matches no pattern of images.allow${hint}` });
   }
   if (requireDigest && !hasDigest(image)) {
     faults.push({ path: 'image', detail: `"${image}" has no digest` });
