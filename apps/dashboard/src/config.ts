@@ -4,7 +4,6 @@ import {
   adminToken,
   adminTokenFile,
   checkAdminInterface,
-  isLoopback,
   list,
   port,
   readEnvironment,
@@ -24,7 +23,7 @@ export const schema = z.object({
   EPHEMERA_ADMIN_TOKEN: adminToken,
   EPHEMERA_ADMIN_TOKEN_FILE: adminTokenFile,
   EPHEMERA_DASHBOARD_NAMES: list.describe(
-    'Host names that the dashboard answers to, besides IP addresses and `localhost`, separated by commas or spaces. If unset, it answers to every name, except when it is bound to loopback.',
+    'Host names that the dashboard answers to, besides IP addresses and `localhost`, separated by commas or spaces. Other names get 421, except for the health checks.',
   ),
   EPHEMERA_TRUSTED_PROXIES: trustedProxies,
   EPHEMERA_CONFIG: z
@@ -38,7 +37,6 @@ export const schema = z.object({
 /** @throws ConfigError with every issue at once */
 export function readConfig(environment = process.env): DashboardConfig {
   const input = readEnvironment(schema, environment);
-  const names = input.EPHEMERA_DASHBOARD_NAMES;
   checkAdminInterface({
     binds: { EPHEMERA_ADMIN_HOST: input.EPHEMERA_ADMIN_HOST },
     token: input.EPHEMERA_ADMIN_TOKEN,
@@ -48,10 +46,7 @@ export function readConfig(environment = process.env): DashboardConfig {
     namespace: input.EPHEMERA_NAMESPACE,
     logLevel: input.EPHEMERA_LOG_LEVEL,
     bind: input.EPHEMERA_ADMIN_HOST,
-    names:
-      names.length > 0 || isLoopback(input.EPHEMERA_ADMIN_HOST)
-        ? names.map((name) => name.toLowerCase())
-        : undefined,
+    names: input.EPHEMERA_DASHBOARD_NAMES,
     trustedProxies: input.EPHEMERA_TRUSTED_PROXIES,
     port: input.EPHEMERA_DASHBOARD_PORT,
     adminToken: input.EPHEMERA_ADMIN_TOKEN,

@@ -8,6 +8,7 @@ import {
   domain,
   domainWithPort,
   duration,
+  list,
   port,
   readEnvironment,
   redisAddressOf,
@@ -30,6 +31,9 @@ export const schema = z.object({
     'Port of the control API, the health checks and the metrics of the proxy.',
   ),
   EPHEMERA_ADMIN_HOST: adminHost,
+  EPHEMERA_ADMIN_NAMES: list.describe(
+    'Host names that the admin port answers to, besides IP addresses and `localhost`, separated by commas or spaces. Other names get 421, except for the health checks, `/metrics` and `/tls/ask`.',
+  ),
   EPHEMERA_ADMIN_TOKEN: adminToken,
   EPHEMERA_ADMIN_TOKEN_FILE: adminTokenFile,
   EPHEMERA_SIGNING_KEYS: z
@@ -122,6 +126,7 @@ export function readConfig(environment = process.env): ProxyConfig {
     publicPort,
     adminPort: input.EPHEMERA_ADMIN_PORT,
     adminBind: input.EPHEMERA_ADMIN_HOST,
+    adminNames: input.EPHEMERA_ADMIN_NAMES,
     adminToken: input.EPHEMERA_ADMIN_TOKEN,
     signingKeys: input.EPHEMERA_SIGNING_KEYS,
     signingKeysFile: input.EPHEMERA_SIGNING_KEYS_FILE,

@@ -87,7 +87,7 @@ export const imagesSchema = z
       .array(z.string().min(1, 'must be a pattern such as ghcr.io/acme/*'))
       .optional()
       .describe(
-        'Patterns; every image must match one of them. `*` matches within one segment of the name, `**` matches anything. Default: every image is allowed.',
+        'Patterns; every image must match one of them. `*` matches within one segment of the name, `**` matches anything. Names are compared as Docker normalises them: `redis` is `docker.io/library/redis:latest`. An image id, whole or shortened, matches only `**` and `sha256:*`. Default: every image is allowed.',
       ),
     requireDigest: z
       .boolean()

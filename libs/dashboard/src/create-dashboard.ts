@@ -16,7 +16,7 @@ export interface DashboardConfig {
   readonly namespace: string;
   readonly logLevel: string;
   readonly bind: string;
-  readonly names: readonly string[] | undefined;
+  readonly names: readonly string[];
   readonly trustedProxies: readonly string[];
   readonly port: number;
   readonly adminToken: string | undefined;

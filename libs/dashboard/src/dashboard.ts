@@ -1,4 +1,9 @@
-import { closeBehindLongBody, mountRoutes, useTargetAuthority } from '@ephemera/http';
+import {
+  closeBehindLongBody,
+  mountRoutes,
+  requireKnownName,
+  useTargetAuthority,
+} from '@ephemera/http';
 import type { KillRequests } from '@ephemera/lifecycle';
 import { createAuthThrottle, parseTrustedProxies } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
@@ -8,7 +13,7 @@ import type { Keys } from '@ephemera/store';
 import type { Redis } from 'ioredis';
 import Koa from 'koa';
 import type { Middleware } from 'koa';
-import { authenticate, requireKnownName } from './access/authenticate.ts';
+import { authenticate } from './access/authenticate.ts';
 import { auditActions, noteAddress } from './access/audit-actions.ts';
 import { createSessions } from './access/session.ts';
 import { signInRoutes } from './access/sign-in.ts';
@@ -32,8 +37,8 @@ export interface DashboardDependencies {
   /** Signs sessions. */
   readonly sessionKey: string;
   readonly stopping: () => boolean;
-  /** Accepted host names, in addition to addresses and `localhost`; undefined: any. */
-  readonly names: readonly string[] | undefined;
+  /** Accepted host names, in addition to addresses and `localhost`. */
+  readonly names: readonly string[];
   /** Load balancers whose X-Forwarded-For is trusted: addresses or CIDRs. */
   readonly trustedProxies: readonly string[];
   readonly logger: Logger;
@@ -62,7 +67,7 @@ export function dashboardApp(parts: DashboardDependencies): Koa {
   // Outside the error handler, so that it sees the final status.
   app.use(auditActions(logger));
   app.use(errorHandler(logger));
-  app.use(requireKnownName(parts.names));
+  app.use(requireKnownName(parts.names, 'EPHEMERA_DASHBOARD_NAMES'));
   const { checkResponses } = parts;
   const mounting = { unknown: 'refuse', exact: true, checkResponses } as const;
   const open = [

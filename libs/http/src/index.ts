@@ -4,6 +4,7 @@ export * from './authenticate.ts';
 export * from './client-address.ts';
 export * from './error-handler.ts';
 export * from './html.ts';
+export * from './known-names.ts';
 export * from './lingering.ts';
 export * from './own-responses.ts';
 export { mountRoutes, route, routesOf } from './routes.ts';

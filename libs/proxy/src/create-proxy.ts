@@ -60,6 +60,8 @@ export interface ProxyConfig extends CellConfig {
   readonly publicPort: number;
   readonly adminPort: number;
   readonly adminBind: string;
+  /** Host names that the admin port answers to, in addition to addresses and `localhost`. */
+  readonly adminNames: readonly string[];
   readonly adminToken: string | undefined;
   readonly signingKeys: string | undefined;
   readonly signingKeysFile: string | undefined;
@@ -163,6 +165,7 @@ async function startProxy(
   const administer = createAdminApi({
     ...shared,
     stopping,
+    names: config.adminNames,
     publicUrl: `${publicUrl}/${prefix}`,
     version,
     metrics,

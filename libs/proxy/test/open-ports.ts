@@ -122,6 +122,7 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
   const adminApp = createAdminApi({
     ...shared,
     stopping: stopping.signal,
+    names: ['a', 'b', 'b.example'],
     publicUrl: 'http://127.0.0.1/demo',
     version: '1.2.3',
     metrics: createMetrics('proxy'),

@@ -1,3 +1,4 @@
+import { get } from 'node:http';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
@@ -69,6 +70,29 @@ test('every service becomes healthy', async () => {
     });
     expect({ page, status: answer.status }).toEqual({ page, status: 200 });
   }
+});
+
+// DNS rebinding: an attacker's own name points to this machine.
+test('the dashboard and the admin port answer only to configured names', async () => {
+  const statusOf = (url: string, path: string, host: string) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const headers = { host, authorization: `Bearer ${site.token}` };
+      get(new URL(path, url), { headers, agent: false }, (answer) => {
+        answer.resume();
+        resolve(answer.statusCode);
+      }).once('error', reject);
+    });
+  for (const [url, path] of [
+    [site.adminUrl, '/v1/instances'],
+    [site.dashboardUrl, '/dashboard/instances'],
+  ] as const) {
+    expect(await statusOf(url, path, 'rebound.evil.example')).toBe(421);
+    expect(await statusOf(url, path, 'localhost')).toBe(200);
+    expect(await statusOf(url, path, '192.0.2.1:8081')).toBe(200);
+    expect(await statusOf(url, path, 'balancer')).toBe(200);
+    expect(await statusOf(url, '/readyz', 'rebound.evil.example')).toBe(200);
+  }
+  expect(await statusOf(site.adminUrl, '/metrics', 'rebound.evil.example')).toBe(200);
 });
 
 test('each of three proxies serves an instance created through the balancer', async () => {

@@ -1,12 +1,5 @@
-import { isIP } from 'node:net';
 import { ApiError, allows } from '@ephemera/domain';
-import {
-  bearerOf,
-  hostNameOf,
-  identifyThrottled,
-  isSameOrigin,
-  setPrincipal,
-} from '@ephemera/http';
+import { bearerOf, identifyThrottled, isSameOrigin, setPrincipal } from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
 import type { Middleware, Context } from 'koa';
 import { addressOf } from './audit-actions.ts';
@@ -55,30 +48,4 @@ export function requireSameOrigin(ctx: Context): void {
   if (same) return;
   const detail = 'browsers may send this request only from a page of the dashboard';
   throw new ApiError({ kind: 'invalid', status: 403, faults: [{ path: '', detail }] });
-}
-
-/**
- * Refuses requests for an unknown host name, against DNS rebinding. An attacker's page can point
- * its own name at this machine; it is then same-origin with the dashboard under that name. It has
- * no session, but it could guess tokens. Addresses and `localhost` cannot be rebound.
- * @param names undefined: any name, if the dashboard is not bound to loopback
- * @throws ApiError 421
- */
-export function requireKnownName(names: readonly string[] | undefined): Middleware {
-  const known = names?.map(hostNameOf);
-  return async (ctx, next) => {
-    const name = hostNameOf(ctx.get('host'));
-    const isKnown =
-      known === undefined ||
-      isIP(name) !== 0 ||
-      name === 'localhost' ||
-      name.endsWith('.localhost') ||
-      known.includes(name);
-    if (!isKnown) {
-      const detail =
-        'the dashboard does not answer to this host name; add it to EPHEMERA_DASHBOARD_NAMES';
-      throw new ApiError({ kind: 'invalid', status: 421, faults: [{ path: '', detail }] });
-    }
-    await next();
-  };
 }

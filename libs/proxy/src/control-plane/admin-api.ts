@@ -1,6 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { adminRoutes, openApiDocument } from '@ephemera/contract';
-import { closeBehindLongBody, mountRoutes, route, useTargetAuthority } from '@ephemera/http';
+import {
+  closeBehindLongBody,
+  mountRoutes,
+  requireKnownName,
+  route,
+  useTargetAuthority,
+} from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
 import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
@@ -31,6 +37,8 @@ export interface AdminApi
     Pick<InstanceOperations, 'stopping'> {
   /** Which host names may have a certificate. */
   readonly certificates: CertificateCheck;
+  /** Accepted host names, in addition to addresses and `localhost`. */
+  readonly names: readonly string[];
   readonly tokens: TokenSet;
   readonly authThrottle: AuthThrottle;
   readonly version: string;
@@ -61,6 +69,7 @@ export function createAdminApi(api: AdminApi): Koa {
   // Outside the error handler, so that it sees the final status.
   app.use(auditActions(api));
   app.use(errorHandler(api.logger));
+  app.use(requireKnownName(api.names, 'EPHEMERA_ADMIN_NAMES'));
 
   const mounting = { unknown: 'refuse', checkResponses: api.checkResponses } as const;
   const open = [...healthRoutes(api.parts, api.configFile), certificateRoute(api.certificates)];
