@@ -18,12 +18,16 @@ const cache = join(import.meta.dirname, '../../../../.ephemera/cache/debian');
  * Makes a Debian system of the suite, once per machine.
  * @returns its folder
  */
-export async function debianSystem(suite: Suite, print: (line: string) => void): Promise<string> {
+export async function debianSystem(
+  suite: Suite,
+  print: (line: string) => void,
+  signal: AbortSignal,
+): Promise<string> {
   const folder = join(cache, suite);
   if (existsSync(folder)) return folder;
   print(`Debian ${suite}: downloading its packages`);
   const run = async ([program = '', ...args]: string[]) =>
-    (await execute(program, args, { maxBuffer: 64 * 1024 ** 2 })).stdout;
+    (await execute(program, args, { maxBuffer: 64 * 1024 ** 2, signal })).stdout;
   // The mirror that apt uses for Debian. Without one, debootstrap uses its default.
   const format = '$(ORIGIN)|$(LABEL)|$(REPO_URI)';
   const targets = await run(['apt-get', 'indextargets', '--format', format]);

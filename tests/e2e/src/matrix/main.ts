@@ -50,9 +50,11 @@ if (process.getuid?.() !== 0)
   exitWithUsage('npm run matrix needs root, for namespaces and mounts.');
 
 let sandbox: Sandbox | undefined;
+const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
     print(`${signal}: removing what this run has started`);
+    interrupted.abort();
     void (sandbox?.stop() ?? removeLeftovers()).finally(() => process.exit(130));
   });
 }
@@ -89,8 +91,8 @@ async function test({ engine, store, parts: chosen }: Combination): Promise<Row>
   const name = `${engine}-${store}`;
   const [storeSuite, storeProgram] = STORES[store];
   const systems = {
-    engine: await debianSystem(engine, print),
-    store: await debianSystem(storeSuite, print),
+    engine: await debianSystem(engine, print, interrupted.signal),
+    store: await debianSystem(storeSuite, print, interrupted.signal),
   };
   const started: Sandbox = (sandbox = await startSandbox({ systems, storeProgram }));
   const { folder, controlGroup } = started;
@@ -106,6 +108,8 @@ async function test({ engine, store, parts: chosen }: Combination): Promise<Row>
       else row.results.push(finding);
       print(describe(name, finding));
     });
+    // The handler of the signal exits.
+    if (interrupted.signal.aborted) await new Promise(() => undefined);
     if (row.results.length < chosen.length) {
       const failed = `the sandbox ended with code ${code}`;
       const part = chosen[row.results.length] ?? 'main';

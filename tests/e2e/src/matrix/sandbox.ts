@@ -40,7 +40,7 @@ export interface Sandbox {
   readonly controlGroup: string;
   /** Runs a program inside; standard input, output and error are those of the child. */
   run(command: readonly string[], onLine: (line: string) => void): Promise<number>;
-  /** Ends its processes and removes it. */
+  /** Ends its processes and removes it, once: a second call waits for the first. */
   stop(): Promise<void>;
 }
 
@@ -101,6 +101,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   await add('redis-cli', systems.store, storeProgram.replace('server', 'cli'));
 
   const children: ChildProcess[] = [];
+  let stopped: Promise<unknown> | undefined;
   const network = await startNetwork();
   return {
     folder,
@@ -132,9 +133,9 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       return new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));
     },
     async stop() {
-      // The end of \`unshare\` kills the first process inside, and with it all others.
-      await Promise.all(children.map((child) => endProcess(child, 'SIGKILL')));
-      await removeLeftovers();
+      // The end of `unshare` kills the first process inside, and with it all others.
+      const end = () => Promise.all(children.map((child) => endProcess(child, 'SIGKILL')));
+      await (stopped ??= end().then(removeLeftovers));
     },
   };
 }
