@@ -1,7 +1,8 @@
 import { expect } from 'vitest';
 import { useExample } from './use-example.ts';
 
-// Light applications of examples/, each used in a browser in both address forms.
+// Light applications of examples/, each used in a browser in both address forms. The others are in
+// examples-full.test.ts.
 
 useExample('nginx', async ({ page, context, url, failed }) => {
   // Without credentials, a browser that asks nobody shows an error.
@@ -21,6 +22,20 @@ useExample('nginx', async ({ page, context, url, failed }) => {
   failed.length = 0;
 });
 
+useExample('flask', async ({ page, url }) => {
+  await page.goto(url);
+  await page.fill('[name=note]', 'buy milk');
+  await page.click('text=Add');
+  await page.waitForURL(url);
+  expect(await page.textContent('li')).toBe('buy milk');
+  await page.reload();
+  expect(await page.textContent('li')).toBe('buy milk');
+  await page.click('text=About');
+  await page.waitForURL(`${url}about`);
+  // The application knows the whole address of its visitor.
+  expect(await page.textContent('p')).toBe(`${url}about`);
+});
+
 useExample('php', async ({ page, url }) => {
   await page.goto(url);
   const text = `hello at ${Date.now()}`;
@@ -30,4 +45,11 @@ useExample('php', async ({ page, url }) => {
   await page.waitForURL(`${url}index.php`);
   await page.reload();
   expect(await page.textContent('ul')).toContain(`Ada: ${text}`);
+});
+
+useExample('terminal', async ({ page, url }) => {
+  await page.goto(url);
+  await page.click('.xterm-screen');
+  await page.keyboard.type('echo $((6 * 7)) by $(id -un)\n');
+  await page.waitForSelector('.xterm-rows >> text="42 by nobody"');
 });
