@@ -38,8 +38,8 @@ const LONG: Readonly<Record<string, readonly string[]>> = {
   ),
   'tests/compose': ['test/compose.test.ts', 'test/rights.test.ts'],
   'tests/e2e': [
-    ...['control-plane', 'dashboard', 'instance-operations', 'many-instances', 'origins'],
-    ...['real-application', 'redis-rights', 'shutdown', 'two-hosts'],
+    ...['control-plane', 'dashboard', 'examples-full', 'instance-operations', 'many-instances'],
+    ...['origins', 'real-application', 'redis-rights', 'shutdown', 'two-hosts'],
   ].map((name) => `test/${name}.test.ts`),
   'tests/faults': ['test/faults.test.ts'],
 };
