@@ -121,7 +121,7 @@ export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer
           .filter(Boolean)
           .join(' '),
         {},
-        { reason: failure.reason },
+        { reason: failure.reason, ...(failure.hint && { hint: failure.hint }) },
       );
     case 'starting':
       return answer(failure, 'The instance is still starting. Try again in a few seconds.', {

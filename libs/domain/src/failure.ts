@@ -22,6 +22,7 @@ export type Failure =
       readonly id: string;
       readonly reason: EndReason;
       readonly message?: string | undefined;
+      readonly hint?: Hint | undefined;
     }
   | { readonly kind: 'starting'; readonly id: string }
   | { readonly kind: 'not_ready'; readonly id: string }

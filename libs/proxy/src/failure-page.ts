@@ -4,12 +4,14 @@ import { problemOf } from '@ephemera/contract';
 import type { Problem } from '@ephemera/contract';
 import type { Failure } from '@ephemera/domain';
 import { escapeHtml, prefersHtml, errorHandler as createErrorHandler } from '@ephemera/http';
+import { plainText } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import { isRedisUnavailable } from '@ephemera/store';
-import type { InstanceStore } from '@ephemera/store';
+import type { InstanceStore, LogArchive } from '@ephemera/store';
 import type { Middleware } from 'koa';
 import type { UpstreamFailure } from './data-plane/upstream/explain-failure.ts';
 import { NEVER_A_PAGE, pageHeaders } from './security-headers.ts';
+import { isNavigation } from './waiting/waiting-page.ts';
 
 /**
  * Writes the response of a failure: a page if the client prefers HTML, else problem+json (RFC 9457).
@@ -19,7 +21,7 @@ function sendFailure(
   req: IncomingMessage,
   res: ServerResponse,
   failure: Failure,
-  { restartAction, cause }: FailureDetails = {},
+  { restartAction, cause, reloadAfter }: FailureDetails = {},
 ): void {
   if (res.headersSent) {
     res.destroy();
@@ -27,9 +29,11 @@ function sendFailure(
   }
   const { problem, headers } = problemOf(failure, cause);
   const html = prefersHtml(req.headers.accept);
-  const body = html ? failurePage(problem, restartAction) : JSON.stringify(problem);
+  const body = html ? failurePage(problem, restartAction, reloadAfter) : JSON.stringify(problem);
   res.writeHead(problem.status, {
     ...headers,
+    // Works without a script, and repeats only a GET.
+    ...(html && reloadAfter !== undefined && { refresh: String(reloadAfter) }),
     'content-type': html ? 'text/html; charset=utf-8' : 'application/problem+json',
     'content-length': Buffer.byteLength(body),
     vary: 'Accept',
@@ -42,6 +46,8 @@ interface FailureDetails {
   readonly restartAction?: RestartAction | undefined;
   /** Only for a client that may read the instance. */
   readonly cause?: UpstreamFailure | undefined;
+  /** Seconds until the page reloads itself. */
+  readonly reloadAfter?: number | undefined;
 }
 
 export interface RestartOptions {
@@ -49,6 +55,7 @@ export interface RestartOptions {
   /** How visitors reach the public port, without a slash at the end. */
   readonly publicUrl: string;
   readonly instances: Pick<InstanceStore, 'get'>;
+  readonly logArchive: Pick<LogArchive, 'read'>;
   readonly templates: { readonly current: TemplateSet };
   /** Whether a client may see why an instance failed its request. */
   readonly mayReadCause: (req: IncomingMessage, id: string) => Promise<boolean>;
@@ -57,10 +64,31 @@ export interface RestartOptions {
 
 /**
  * Writes failures of the data path. If the instance has ended or could not be started, the page
- * offers another instance of the same template. If the instance failed the request, its owner and
- * the operator see what it did.
+ * offers another instance of the same template, and its owner and the operator see the log and a
+ * hint. If the instance failed the request, they see what it did, and the page reloads itself a few
+ * times.
  */
 export function failurePageWithRestart(launch: RestartOptions) {
+  const { mayReadCause, logger, instances } = launch;
+  const reloads = reloadBudget();
+  const mayRead = (req: IncomingMessage, id: string): Promise<boolean> =>
+    mayReadCause(req, id).catch((error: unknown) => {
+      logger.warn({ err: error, id }, 'reader of a failure not identified');
+      return false;
+    });
+
+  /** What only the owner and the operator may read about an instance that has ended. */
+  const privateFailure = async (failure: EndFailure): Promise<Failure> => {
+    const hint = (await instances.get(failure.id).catch(() => undefined))?.hint;
+    if (failure.kind === 'start_failed') return { ...failure, hint };
+    if (failure.reason !== 'exited' && failure.reason !== 'oom') return failure;
+    const lines = (await launch.logArchive.read(failure.id).catch(() => undefined)) ?? [];
+    const log = plainText(lines.map(({ text }) => text).join('')).trimEnd();
+    const last = log.split('\n').slice(-LAST_LINES).join('\n').slice(-MAX_LOG_CHARACTERS);
+    const message = failure.message ?? '';
+    return { ...failure, hint, message: last === '' ? message : `${message}\n${last}` };
+  };
+
   return (
     req: IncomingMessage,
     res: ServerResponse,
@@ -68,23 +96,89 @@ export function failurePageWithRestart(launch: RestartOptions) {
     cause?: UpstreamFailure,
   ): void => {
     if (cause !== undefined && 'id' in failure) {
-      const { mayReadCause, logger } = launch;
-      void mayReadCause(req, failure.id)
-        .catch((error: unknown) => {
-          logger.warn({ err: error, id: failure.id }, 'reader of a failure not identified');
-          return false;
-        })
-        .then((mayRead) => sendFailure(req, res, failure, mayRead ? { cause } : {}));
+      const reloadAfter = TRANSIENT.has(cause.reason)
+        ? reloads.nextDelay(req, failure.id)
+        : undefined;
+      void mayRead(req, failure.id).then((isReader) =>
+        sendFailure(req, res, failure, { reloadAfter, ...(isReader && { cause }) }),
+      );
       return;
     }
-    const label = LABELS[failure.kind];
-    if (label === undefined || !('id' in failure) || !prefersHtml(req.headers.accept)) {
+    if (!isEndFailure(failure)) {
       sendFailure(req, res, failure);
       return;
     }
-    void restartActionUrl(launch, req, failure.id).then((action) => {
-      sendFailure(req, res, failure, { restartAction: { label, action } });
-    });
+    void (async () => {
+      const isReader = await mayRead(req, failure.id);
+      const shown = isReader ? await privateFailure(failure) : publicFailure(failure);
+      const label = LABELS[failure.kind];
+      const restartAction =
+        label !== undefined && prefersHtml(req.headers.accept)
+          ? { label, action: await restartActionUrl(launch, req, failure.id) }
+          : undefined;
+      sendFailure(req, res, shown, { restartAction });
+    })();
+  };
+}
+
+type EndFailure = Extract<Failure, { kind: 'gone' | 'start_failed' }>;
+
+function isEndFailure(failure: Failure): failure is EndFailure {
+  return failure.kind === 'gone' || failure.kind === 'start_failed';
+}
+
+/**
+ * What every visitor may read. The message of a failed start has lines of the log, or the message of
+ * the daemon with names of registries, addresses of resolvers and paths.
+ */
+function publicFailure(failure: EndFailure): EndFailure {
+  if (failure.kind === 'gone') return failure;
+  return {
+    kind: failure.kind,
+    id: failure.id,
+    message: `The instance could not be started. Its operator finds the reason with \`ephemera get ${failure.id}\`.`,
+  };
+}
+
+/** Lines of the log on the page of an instance that has exited. */
+const LAST_LINES = 10;
+const MAX_LOG_CHARACTERS = 2_000;
+
+/** Failures that a restarting application, or the end of the instance, soon cures. */
+const TRANSIENT: ReadonlySet<string> = new Set([
+  'connect_failed',
+  'connect_timeout',
+  'closed_before_request',
+  'connection_closed',
+  'connection_error',
+  'route_superseded',
+  'route_dropped',
+  'host_unregistered',
+]);
+
+/** Seconds before each automatic reload of a page. After the last one, the visitor reloads it. */
+const RELOAD_DELAYS = [1, 2, 3, 5, 10, 20, 30, 30];
+/** A client that has not seen the failure for this long starts again with the first delay. */
+const FORGET_RELOADS_AFTER_MS = 90_000;
+const MAX_RELOAD_ENTRIES = 10_000;
+
+/** Counts the failure pages of each client and instance, so that no page reloads without end. */
+function reloadBudget() {
+  const shown = new Map<string, { count: number; at: number }>();
+  return {
+    /** Seconds until the page reloads itself. Undefined: it does not, as after a POST. */
+    nextDelay(req: IncomingMessage, id: string): number | undefined {
+      if (!isNavigation(req)) return undefined;
+      const key = `${id} ${req.socket.remoteAddress ?? ''}`;
+      const now = performance.now();
+      const last = shown.get(key);
+      const count = last && now - last.at < FORGET_RELOADS_AFTER_MS ? last.count : 0;
+      shown.delete(key);
+      shown.set(key, { count: count + 1, at: now });
+      const [oldest] = shown.keys();
+      if (shown.size > MAX_RELOAD_ENTRIES && oldest !== undefined) shown.delete(oldest);
+      return RELOAD_DELAYS[count];
+    },
   };
 }
 
@@ -115,13 +209,20 @@ export interface RestartAction {
 }
 
 /** Renders a problem. The first line of `detail` is a sentence; further lines are a log. */
-function failurePage({ status, title, detail }: Problem, restartAction?: RestartAction): string {
+function failurePage(
+  { status, title, detail, hint }: Problem,
+  restartAction?: RestartAction,
+  reloadAfter?: number,
+): string {
   const [sentence = '', ...log] = detail.split('\n');
   const parts = [
     `<p class="status">${status}</p>`,
     `<h1>${escapeHtml(title)}</h1>`,
     `<p>${escapeHtml(sentence)}</p>`,
     log.length > 0 && `<pre>${escapeHtml(log.join('\n'))}</pre>`,
+    hint && `<p><strong>Hint:</strong> ${escapeHtml(hint.text)}</p>`,
+    hint?.cure !== undefined && `<p>In the template:</p><pre>${escapeHtml(hint.cure)}</pre>`,
+    reloadAfter !== undefined && '<p>This page reloads itself.</p>',
     restartAction && formOf(restartAction),
   ];
   return page(`${status} ${title}`, parts.filter(Boolean).join('\n'));

@@ -26,8 +26,14 @@ test('the text is a sentence, from the instance’s message or the default', () 
   expect(viewStart(pending, instance('queued at position 2 of 5')).text).toBe(
     'Queued at position 2 of 5.',
   );
-  expect(viewStart(starting, instance('Pulling the image app (34 %).'))).toMatchObject({
-    step: 'creating',
-    text: 'Pulling the image app (34 %).',
+});
+
+test('a visitor does not learn the name of the image or its registry', () => {
+  const pulling = { ...starting, step: 'pulling', done: 0.341 } as const;
+  const message = 'Pulling the image registry.example/app (34 %).';
+  expect(viewStart(pulling, instance(message))).toMatchObject({
+    step: 'pulling',
+    text: 'Pulling the image (34 %).',
   });
+  expect(viewStart(starting, instance(message)).text).toBe('Creating the container.');
 });

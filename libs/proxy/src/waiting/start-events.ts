@@ -94,8 +94,25 @@ export function isStarting(route: Route | undefined): route is StartingRoute {
 /** @param instance undefined where it could not be read */
 export function viewStart(route: StartingRoute, instance: Instance | undefined): StartView {
   const step = route.state === 'pending' ? 'pending' : (route.step ?? 'creating');
-  const usual = step === 'pending' ? 'Waiting for a host to start it.' : 'Creating the container.';
-  return { step, text: sentence(instance?.message ?? usual), percent: percentOf(route) };
+  if (step === 'pending') {
+    const text = instance?.message ?? 'Waiting for a host to start it.';
+    return { step, text: sentence(text), percent: percentOf(route) };
+  }
+  return { step, text: textOf(step, route.done), percent: percentOf(route) };
+}
+
+/** In general terms: the message of the instance may name a registry and an image. */
+function textOf(step: Exclude<StartView['step'], 'pending'>, done: number | undefined): string {
+  switch (step) {
+    case 'pulling':
+      return `Pulling the image${done === undefined ? '' : ` (${Math.floor(done * 100)} %)`}.`;
+    case 'creating':
+      return 'Creating the container.';
+    case 'starting':
+      return 'Starting the container.';
+    case 'probing':
+      return 'Waiting for the application to respond.';
+  }
 }
 
 function percentOf({ state, step, done = 0 }: StartingRoute): number {

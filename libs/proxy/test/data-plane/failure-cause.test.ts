@@ -1,10 +1,10 @@
-import type { Instance } from '@ephemera/domain';
+import type { EndReason, Instance } from '@ephemera/domain';
 import { createAuthThrottle, createTokens, hashToken, MAX_INVALID_TOKENS } from '@ephemera/http';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeAccessToken } from '../../src/access/access-token.ts';
 import { causeAccess } from '../../src/access/cause-access.ts';
 import { failurePageWithRestart } from '../../src/failure-page.ts';
-import { type Fixture, startFixture } from './fixture.ts';
+import { type Fixture, newGeneration, newId, startFixture } from './fixture.ts';
 import { handshake } from './handshake.ts';
 import { send, statusOf } from './raw.ts';
 import { answering, startUpstream, type Upstream } from './upstream.ts';
@@ -13,6 +13,7 @@ import { answering, startUpstream, type Upstream } from './upstream.ts';
 
 const BOTH = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n';
 const WHY = 'both Content-Length and Transfer-Encoding';
+const HINT = { code: 'out_of_memory', text: 'It needs more memory.', cure: 'limits: {}' } as const;
 const REASON = 'content_length_with_transfer_encoding';
 
 const entry = (token: string, scope: 'read' | 'create') => ({
@@ -29,7 +30,8 @@ beforeAll(async () => {
   const page: { send?: ReturnType<typeof failurePageWithRestart> } = {};
   fixture = await startFixture({ sendFailure: (...args) => page.send?.(...args) });
   const instances = {
-    get: (id: string) => Promise.resolve({ id, owner: 'token:maker' } as Instance),
+    get: (id: string) =>
+      Promise.resolve({ id, owner: 'token:maker', hint: HINT, template: { name: '' } } as Instance),
   };
   const mayReadCause = causeAccess({
     routes: fixture.routes,
@@ -46,6 +48,12 @@ beforeAll(async () => {
     prefix: 'demo',
     publicUrl: 'http://a.example',
     instances,
+    logArchive: {
+      read: () =>
+        Promise.resolve([
+          { time: '2026-01-01T00:00:00.000000000Z', stream: 'stderr', text: 'a <secret> line\n' },
+        ]),
+    },
     templates: { current: { templates: new Map() } } as never,
     mayReadCause,
     logger: { warn: () => undefined },
@@ -129,4 +137,81 @@ test('a failed handshake says it too', async () => {
   const response = await send(fixture.port, request);
   expect(statusOf(response)).toBe(502);
   expect(response).toContain('"reason":"invalid_response"');
+});
+
+describe('an instance that has ended', () => {
+  const { token, hash } = makeAccessToken();
+  const ended = async (route: {
+    state: 'gone' | 'failed';
+    reason: EndReason;
+    message: string;
+    access?: string;
+  }) => {
+    const id = newId();
+    await fixture.put(id, { ...route, generation: newGeneration() });
+    return id;
+  };
+  const PRIVATE = 'pulling it failed: dial tcp 10.0.0.2:53: no such host registry.example';
+  const OWNER = `Cookie: ephemera-token=${token}\r\n`;
+
+  test('shows its last lines and a hint to its owner, and to no other visitor', async () => {
+    const route = { state: 'gone', reason: 'exited', message: 'It exited with code 3.' } as const;
+    const page = 'Accept: text/html\r\n';
+    const visitor = await send(fixture.port, get(await ended(route), page));
+    expect(statusOf(visitor)).toBe(410);
+    expect(visitor).toContain('It exited with code 3.');
+    expect(visitor).not.toMatch(/secret|more memory/);
+    const id = await ended({ ...route, access: hash });
+    const owner = await send(fixture.port, get(id, `${page}${OWNER}`));
+    expect(statusOf(owner)).toBe(410);
+    expect(owner).toContain('<pre>a &lt;secret&gt; line</pre>');
+    expect(owner).toContain('It needs more memory.');
+    expect(owner).toContain('<pre>limits: {}</pre>');
+  });
+
+  test.each(['Accept: text/html\r\n', ''])(
+    'by a failed start has general words for visitors (%j)',
+    async (accept) => {
+      const route = { state: 'failed', reason: 'start_failed', message: PRIVATE } as const;
+      const id = await ended(route);
+      const visitor = await send(fixture.port, get(id, accept));
+      expect(statusOf(visitor)).toBe(502);
+      expect(visitor).toContain('could not be started');
+      expect(visitor).toContain(`ephemera get ${id}`);
+      expect(visitor).not.toMatch(/registry|10\.0\.0\.2|dial/);
+      const guarded = await ended({ ...route, access: hash });
+      const owner = await send(fixture.port, get(guarded, `${accept}${OWNER}`));
+      expect(owner).toContain(PRIVATE);
+      expect(owner).toContain('It needs more memory.');
+    },
+  );
+});
+
+describe('the page of an instance that accepts no connection', () => {
+  const page = 'Accept: text/html\r\n';
+  const refreshOf = (response: string) => /^refresh: (\d+)\r$/im.exec(response)?.[1];
+  const closing = async () => {
+    const dead = await startUpstream(({ socket }) => socket.destroy());
+    onTestFinished(() => dead.stop());
+    return fixture.ready(dead.port);
+  };
+
+  test('reloads itself a few times, with growing delays', async () => {
+    const id = await closing();
+    const delays: (string | undefined)[] = [];
+    for (let i = 0; i < 10; i++) delays.push(refreshOf(await send(fixture.port, get(id, page))));
+    expect(delays).toEqual(['1', '2', '3', '5', '10', '20', '30', '30', undefined, undefined]);
+  });
+
+  test('does not reload after a POST, for a script, or when the response is invalid', async () => {
+    const id = await closing();
+    const post = get(id, `${page}Content-Length: 0\r\n`).replace('GET', 'POST');
+    expect(refreshOf(await send(fixture.port, post))).toBeUndefined();
+    const script = `${page}Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n`;
+    expect(refreshOf(await send(fixture.port, get(id, script)))).toBeUndefined();
+    expect(refreshOf(await send(fixture.port, get(id)))).toBeUndefined();
+    const invalid = await send(fixture.port, get(await fixture.ready(upstream.port), page));
+    expect(statusOf(invalid)).toBe(502);
+    expect(refreshOf(invalid)).toBeUndefined();
+  });
 });
