@@ -168,6 +168,25 @@ describe('a start that fails', () => {
     expect(host.containersOf(id)).toEqual([]);
   });
 
+  test('by a daemon that refuses until the deadline reports its message and a hint', async () => {
+    const refusal = '(HTTP code 500) server error - exec: "serve": executable file not found; runc';
+    const host = oneHost({
+      beforeStart: () => {
+        throw new Error(refusal);
+      },
+    });
+    const instance = await host.pending();
+    await expect(host.spawn(instance)).rejects.toThrow(refusal);
+    host.clock.advance(instance.expiresAt - host.clock.now() - 1_600);
+    expect(await host.spawn(instance)).toMatchObject({ kind: 'failed' });
+    expect(await host.instances.get(instance.id)).toMatchObject({
+      state: 'failed',
+      message: `The container could not be started before its start deadline. The last error: ${refusal}`,
+      hint: { code: 'program_not_found' },
+    });
+    expect(host.containersOf(instance.id)).toEqual([]);
+  });
+
   test('temporarily is thrown, and the next run of the job starts it', async () => {
     let refused = 0;
     const host = oneHost({

@@ -1,4 +1,4 @@
-import { killDelay } from '@ephemera/domain';
+import { hintFor, killDelay } from '@ephemera/domain';
 import type { Instance, Template } from '@ephemera/domain';
 import { reportExit, reportFailure } from './exit-report.ts';
 import { kill } from './kill.ts';
@@ -64,8 +64,8 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
 
   await killJobs.schedule(instance, Math.max(0, killDelay(instance, await instances.now())));
 
+  let { expiresAt } = instance;
   try {
-    let { expiresAt } = instance;
     const reportProgress: ReportProgress = async (step, timeoutMs) => {
       const deadline = ports.progress
         ? await ports.progress.report(instance, step, timeoutMs)
@@ -88,12 +88,30 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
     const state = instance.pool === undefined ? 'ready' : 'warm';
     return { kind: 'ready', instance: { ...instance, ...published, state, address } };
   } catch (error) {
-    if (!(error instanceof ContainerStartError) || ports.wasRequeued?.() === true) throw error;
-    const killed = await kill(ports, id, 'start_failed', error.message, error.hint);
+    if (ports.wasRequeued?.() === true) throw error;
+    const { template } = instance;
+    const isLast = expiresAt - (await instances.now()) <= lastRetryMs(template);
+    if (!(error instanceof ContainerStartError) && !isLast) throw error;
+    const { message } = error as Error;
+    const text =
+      error instanceof ContainerStartError
+        ? message
+        : `The container could not be started before its start deadline. The last error: ${message}`;
+    const known = error instanceof ContainerStartError ? error.hint : undefined;
+    const hint = known ?? hintFor({ log: text.split('\n'), exitCode: -1, template });
+    const killed = await kill(ports, id, 'start_failed', text, hint);
     // A concurrent kill removes the container during the probe. That is not a failed start.
     const failed = killed.kind === 'killed' && killed.instance.reason === 'start_failed';
-    return failed ? { kind: 'failed', message: error.message } : { kind: 'superseded' };
+    return failed ? { kind: 'failed', message: text } : { kind: 'superseded' };
   }
+}
+
+/**
+ * A failed attempt this long before the start deadline is the last one. The next one follows after at
+ * most 1.5 s, and the kill job would end the instance without the error of the daemon.
+ */
+function lastRetryMs({ ready }: Template): number {
+  return Math.min(FINAL_CHECK_MS, ready.within / 2);
 }
 
 /**

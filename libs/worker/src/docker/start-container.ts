@@ -157,6 +157,9 @@ function createContainer(docker: Docker, { name, ...body }: ContainerCreateOptio
   return docker.createContainer(options);
 }
 
+/** An invalid option, or a proxy in front of the daemon that forbids the call. */
+const FINAL_STATUSES: ReadonlySet<number> = new Set([400, 401, 403, 405, 501]);
+
 const FINAL =
   /OCI runtime create failed|executable file not found|unable to find (user|group)|no space left/i;
 
@@ -166,7 +169,7 @@ const FINAL =
  */
 function refusal(error: unknown): unknown {
   const words = daemonMessage(error);
-  const final = statusOf(error) === 400 || FINAL.test(words);
+  const final = FINAL_STATUSES.has(statusOf(error) ?? 0) || FINAL.test(words);
   return final ? new ContainerStartError(`The container could not be started: ${words}`) : error;
 }
 
