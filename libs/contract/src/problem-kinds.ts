@@ -64,7 +64,8 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 400,
     title: 'Unknown template',
     meaning: '`ephemera.yml` has no template of this name.',
-    action: 'Use a name that the problem lists, or add the template to `ephemera.yml`.',
+    action:
+      'Use a name that the problem lists, or add the template to `ephemera.yml`. Only clients with a token see the list.',
   },
   gone: {
     status: 410,

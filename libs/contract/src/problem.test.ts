@@ -40,6 +40,7 @@ const TABLE: readonly (readonly [Failure, status: number, detail: string])[] = [
     400,
     'There is no template with this name. Available templates: demo, ide.',
   ],
+  [{ kind: 'unknown_template', name: 'x', known: [] }, 400, 'There is no template with this name.'],
   [
     { kind: 'missing_base_path', prefix: 'demo' },
     404,

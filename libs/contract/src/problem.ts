@@ -112,7 +112,9 @@ export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer
     case 'unknown_template':
       return answer(
         failure,
-        `There is no template with this name. Available templates: ${failure.known.join(', ')}.`,
+        ['There is no template with this name.', knownTemplates(failure.known)]
+          .filter(Boolean)
+          .join(' '),
       );
     case 'gone':
       return answer(
@@ -242,4 +244,9 @@ function answer(
     problem: { type: `urn:ephemera:problem:${kind}`, title, status, detail, ...more },
     headers,
   };
+}
+
+/** Visitors do not learn the names of templates. */
+function knownTemplates(known: readonly string[]): string | undefined {
+  return known.length === 0 ? undefined : `Available templates: ${known.join(', ')}.`;
 }

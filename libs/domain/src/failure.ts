@@ -16,6 +16,7 @@ export type Failure =
   | { readonly kind: 'method_not_allowed'; readonly allow: string }
   /** `status` is a 4xx status other than the default 400. */
   | { readonly kind: 'invalid'; readonly faults: readonly Issue[]; readonly status?: number }
+  /** `known` is empty for a client that may not learn the names. */
   | { readonly kind: 'unknown_template'; readonly name: string; readonly known: readonly string[] }
   | {
       readonly kind: 'gone';

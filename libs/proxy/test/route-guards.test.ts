@@ -65,6 +65,18 @@ describe('the public port', () => {
     for (const name of sent.names) expect(answer.detail).toContain(name);
   });
 
+  test('only a client with a token learns the names of templates', async () => {
+    const ask = async (headers: Record<string, string>) =>
+      (await fetch(`${ports.publicUrl}/demo/new?template=nowhere`, { headers })).text();
+    const json = { accept: 'application/json' };
+    expect(await ask({ ...json, ...BEARER })).toContain('Available templates: demo.');
+    for (const headers of [json, { accept: 'text/html', 'sec-fetch-mode': 'navigate' }]) {
+      const text = await ask(headers);
+      expect(text).toContain('There is no template with this name.');
+      expect(text).not.toContain('demo');
+    }
+  });
+
   test('unknown parameters of a link are ignored, known ones are checked', async () => {
     const ask = (query: string) =>
       fetch(`${ports.publicUrl}/demo/new${query}`, { redirect: 'manual' });

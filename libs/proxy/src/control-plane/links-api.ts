@@ -4,7 +4,7 @@ import { ApiError, principalKey, checkTimeout } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore } from '@ephemera/store';
-import { writeLink } from '../starting/signed-link.ts';
+import { MAKE_A_KEY, writeLink } from '../starting/signed-link.ts';
 import type { SigningKeys } from '../starting/signed-link.ts';
 import { type Starter, chosenTemplate } from '../starting/start-instance.ts';
 import { principalOf } from '@ephemera/http';
@@ -43,7 +43,8 @@ export function linkRoutes(api: LinksApi): BoundRoute[] {
       });
     }
     if (!keys.hasKeys) {
-      throw new ApiError({ kind: 'conflict', detail: 'EPHEMERA_SIGNING_KEYS is not set.' });
+      const detail = `A signed link needs EPHEMERA_SIGNING_KEYS, which is not set on the proxy. Set the same value on all replicas and restart them. ${MAKE_A_KEY}`;
+      throw new ApiError({ kind: 'conflict', detail });
     }
     const by = principalOf(ctx);
     const id = randomBytes(12).toString('base64url');

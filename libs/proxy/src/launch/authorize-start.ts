@@ -104,7 +104,7 @@ export async function requiredGrants(
   if (bits === 0) return [];
   if (!keys.hasKeys) {
     const detail =
-      'Visitors cannot start this template at present. Ask the operator to set EPHEMERA_SIGNING_KEYS.';
+      'Visitors cannot start this template at present. Ask its operator to complete the configuration.';
     throw new ApiError({ kind: 'conflict', detail });
   }
   const task = { template: template.name, bits, clientKey };

@@ -118,7 +118,8 @@ async function authorizeAndStart(
   const rules = { ...launch, quotas };
   const startAuthorization = await authenticateStart(rules, credentials);
   const { claims, countedBy, quotaOwner, by } = startAuthorization;
-  const template = chosenTemplate(starter.templates, query.template ?? claims?.template);
+  const name = query.template ?? claims?.template;
+  const template = chosenTemplate(starter.templates, name, principal !== undefined);
   if (claims && isNavigation(ctx.req)) {
     showLaunchPage(ctx, actionFor(prefix, ctx));
     return;

@@ -1,7 +1,8 @@
 import { ApiError } from '@ephemera/domain';
 import { ConfigError } from '@ephemera/config';
+import { parseTemplates } from '@ephemera/config';
 import { expect, test } from 'vitest';
-import { readLink, writeLink, createSigningKeys, parseKeys } from './signed-link.ts';
+import { readLink, requireKeys, writeLink, createSigningKeys, parseKeys } from './signed-link.ts';
 import type { SignedLinkClaims } from './signed-link.ts';
 
 const [OLD, NEW] = ['old-0123456789abcdef0123456789abcdef', 'new-0123456789abcdef0123456789abcdef'];
@@ -87,4 +88,18 @@ test('keys are parsed from text, and short keys are refused', () => {
     ),
   ).toBe('invalid');
   expect(() => parseKeys(`${NEW},short`, 'X')).toThrow(ConfigError);
+});
+
+test('a forgotten key is explained with the command that makes one', () => {
+  const set = parseTemplates('templates: {a: {image: a, port: 80, proofOfWork: 8}}');
+  const refused = () =>
+    requireKeys(
+      set,
+      createSigningKeys(() => []),
+    );
+  expect(refused).toThrow(ConfigError);
+  expect(refused).toThrow(
+    /EPHEMERA_SIGNING_KEYS: must be set.* template a has proofOfWork\. Make a key with: node -p/,
+  );
+  expect(() => parseKeys('short', 'EPHEMERA_SIGNING_KEYS')).toThrow(/32 characters\. Make a key/);
 });

@@ -53,6 +53,9 @@ export interface SigningKeys {
   hasSigned(purpose: KeyPurpose, text: string, signature: string): boolean;
 }
 
+/** What to do without a key. Node runs on every machine that runs a proxy. */
+export const MAKE_A_KEY = `Make a key with: node -p "crypto.randomBytes(32).toString('base64url')"`;
+
 /** Characters of a key. */
 const MIN_LENGTH = 32;
 /** How often a key file is checked for changes, ms. */
@@ -66,7 +69,7 @@ const POLL_INTERVAL_MS = 1_000;
 export function parseKeys(text: string, where: string): string[] {
   const keys = text.split(/[\s,]+/).filter(Boolean);
   if (keys.some((key) => key.length < MIN_LENGTH)) {
-    const detail = `each key must have at least ${MIN_LENGTH} characters`;
+    const detail = `each key must have at least ${MIN_LENGTH} characters. ${MAKE_A_KEY}`;
     throw new ConfigError('The environment', [{ path: where, detail }]);
   }
   return keys;
@@ -115,7 +118,7 @@ export function createSigningKeys(keys: () => readonly string[]): SigningKeys {
 export function requireKeys({ templates }: TemplateSet, keys: SigningKeys): void {
   const template = [...templates.values()].find(({ proofOfWork = 0 }) => proofOfWork > 0);
   if (!template || keys.hasKeys) return;
-  const detail = `must be set, because the template ${template.name} has proofOfWork`;
+  const detail = `must be set, because the template ${template.name} has proofOfWork. ${MAKE_A_KEY}`;
   throw new ConfigError('The environment', [{ path: 'EPHEMERA_SIGNING_KEYS', detail }]);
 }
 

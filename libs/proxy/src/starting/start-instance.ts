@@ -83,14 +83,19 @@ export async function startInstance(
   }
 }
 
-/** Returns the named template, or the default. @throws ApiError unknown_template */
+/**
+ * Returns the named template, or the default.
+ * @param mayList whether the client may learn the names of templates
+ * @throws ApiError unknown_template
+ */
 export function chosenTemplate(
   { defaultTemplate, templates }: TemplateSet,
   name: string | undefined,
+  mayList = true,
 ): Template {
   const template = name === undefined ? defaultTemplate : templates.get(name);
   if (template) return template;
-  const known = [...templates.keys()];
+  const known = mayList ? [...templates.keys()] : [];
   throw new ApiError({ kind: 'unknown_template', name: name ?? '', known });
 }
 
