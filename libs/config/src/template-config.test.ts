@@ -289,7 +289,7 @@ test.each([
   ['runtime: ../runc', 'runtime: is not a valid name'],
   ['apparmor: "a=b,c"', 'apparmor: is not a valid name'],
   ['userns: "container:x"', 'userns: Invalid option: expected one of "remapped"|"host"'],
-  ['user: ""', 'user: must name a user, or be image'],
+  ['user: ""', 'user: must be image, a user, or user:group, such as 1000:1000'],
 ])('%s is refused', (fields, fault) => {
   expect(issuesOf(demo(fields))).toContain(`templates.demo.${fault}`);
 });
@@ -409,4 +409,28 @@ test.each(['0 9 31 4 *', '0 9 31 4,6,9,11 *'])('%s is refused, because it never 
     expect.stringMatching(/^templates\.demo\.schedule\.1\.cron: (never occurs|must be a cron)/),
     'templates.demo.schedule.1.tz: is not a time zone such as Europe/Paris',
   ]);
+});
+
+test.each(['1000:', ':1000', ':', '1000:1000:1', '', 'a b', '1000\\n', 'a\\0'])(
+  'the user "%s" is refused',
+  (user) => {
+    expect(issuesOf(demo(`user: "${user}"`))).toEqual([
+      'templates.demo.user: must be image, a user, or user:group, such as 1000:1000',
+    ]);
+  },
+);
+
+test.each(['1000', '1000:1000', 'www-data', 'www-data:www-data', '0:0', 'image'])(
+  'the user %s is accepted',
+  (user) => {
+    expect(issuesOf(demo(`user: "${user}"`))).toEqual([]);
+  },
+);
+
+test.each([
+  ['ready: {http: "/a\\nb"}', 'ready.http'],
+  ['ready: {http: "/a\\r\\nHost: b"}', 'ready.http'],
+  ['labels: {a: "b\\0"}', 'labels.a'],
+])('%s is refused', (field, path) => {
+  expect(issuesOf(demo(field))).toEqual([expect.stringContaining(`templates.demo.${path}: must`)]);
 });

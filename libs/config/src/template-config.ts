@@ -146,7 +146,7 @@ export const templateSchema = z
   .strictObject({
     image: z
       .string()
-      .min(1, 'must name an image')
+      .regex(/^[^\s\0]+$/, 'must name an image, without spaces')
       .describe('Docker image. Pulled if the host does not have it.'),
     port: portNumber
       .optional()
@@ -206,12 +206,15 @@ export const templateSchema = z
       ),
     ...requestedEnvFields,
     labels: z
-      .record(label, z.string())
+      .record(label, withoutNul)
       .prefault({})
       .describe('Labels of the container. Keys that begin with `ephemera.` are reserved.'),
     user: z
       .string()
-      .min(1, 'must name a user, or be image')
+      .regex(
+        /^[^\s:\0]+(?::[^\s:\0]+)?$/,
+        'must be image, a user, or user:group, such as 1000:1000',
+      )
       .optional()
       .describe(
         'User and group of the process, as `user:group`, each a number or a name of the image. `image` uses the user of the image. Default: `65534:65534`, or what `profile` says.',

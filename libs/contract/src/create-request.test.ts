@@ -31,6 +31,9 @@ test.each([
   ['too many variables', { env: many(65) }],
   ['too much metadata', { metadata: many(33) }],
   ['an invalid metadata key', { metadata: { ' ': 'x' } }],
+  ...['a\nb', 'a\rb', 'a\0b'].map(
+    (text) => ['a control character', { metadata: { a: text } }] as const,
+  ),
   ['an array', []],
   ['null', null],
 ])('refuses %s', (_, body) => {

@@ -18,6 +18,12 @@ const key = z
     'is not a valid key; allowed: letters, digits, . _ / -',
   );
 
+/** A line break would forge a line where metadata is logged or listed. */
+const metadataValue = z
+  .string()
+  .max(1024)
+  .regex(/^[^\r\n\0]*$/, 'must not contain a line break or a NUL character');
+
 const atMost = (max: number) => (record: Record<string, string>) =>
   Object.keys(record).length <= max;
 
@@ -41,7 +47,7 @@ export const createRequestSchema = z
           'Environment variables, at most 64. `envAllow` of the template must list each. A variable that the template sets itself keeps the value of the template, unless it has `envOverride: true`.',
       }),
     metadata: z
-      .record(key, z.string().max(1024))
+      .record(key, metadataValue)
       .refine(atMost(32), 'at most 32 keys')
       .optional()
       .openapi({
