@@ -102,6 +102,11 @@ export const quotasSchema = z
     ratePerToken: rateText
       .optional()
       .describe('Maximum rate of starts per token, such as `100/1m`. Further starts get 429.'),
+    changesPerToken: rateText
+      .prefault('600/1m')
+      .describe(
+        'Maximum rate of renewals, pauses and resumes per token, such as `600/1m`. Further ones get 429.',
+      ),
   })
   .prefault({});
 

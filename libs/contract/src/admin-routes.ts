@@ -32,6 +32,7 @@ const item = {
 } as const;
 
 const FAILED_START = 'The start failed (only with `Prefer: wait`)';
+const TOO_MANY_CHANGES = 'The token has exceeded `changesPerToken`';
 const HOST_SILENT = 'Redis is unavailable, or no worker of the host answers';
 
 function suspension(op: 'pause' | 'resume', summary: string) {
@@ -48,6 +49,7 @@ function suspension(op: 'pause' | 'resume', summary: string) {
       ),
       409: problem('Not possible in the state of the instance'),
       410: problem('The instance has ended'),
+      429: problem(TOO_MANY_CHANGES),
       503: problem(HOST_SILENT),
     },
   });
@@ -207,6 +209,7 @@ export const adminRoutes = {
       404: problem('Unknown id, or the tombstone has expired'),
       409: problem('The instance is not ready yet'),
       410: problem('The instance has ended'),
+      429: problem(TOO_MANY_CHANGES),
     },
   }),
   readLog: defineRoute({

@@ -24,6 +24,9 @@ const metadataValue = z
   .max(1024)
   .regex(/^[^\r\n\0]*$/, 'must not contain a line break or a NUL character');
 
+/** Redis holds metadata for as long as the tombstone of an instance. */
+export const MAX_METADATA_BYTES = 2_048;
+
 const atMost = (max: number) => (record: Record<string, string>) =>
   Object.keys(record).length <= max;
 
@@ -49,9 +52,14 @@ export const createRequestSchema = z
     metadata: z
       .record(key, metadataValue)
       .refine(atMost(32), 'at most 32 keys')
+      .refine(
+        (record) => Buffer.byteLength(JSON.stringify(record)) <= MAX_METADATA_BYTES,
+        `at most ${MAX_METADATA_BYTES} bytes as JSON`,
+      )
       .optional()
       .openapi({
-        description: 'Your own key-value pairs, at most 32. Lists can be filtered by them.',
+        description:
+          'Your own key-value pairs, at most 32, and at most 2,048 bytes as JSON. Lists can be filtered by them.',
       }),
   })
   .openapi('CreateInstance');

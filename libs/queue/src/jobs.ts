@@ -71,11 +71,17 @@ export const KILL_OPTIONS: JobsOptions = UNTIL_DONE;
  * doubles. The jitter of a quarter spreads the retries of a receiver that recovers.
  */
 export const WEBHOOK_OPTIONS: JobsOptions = {
-  ...RETENTION,
-  removeOnFail: { age: 259_200, count: 5000 },
+  removeOnComplete: { age: 3600, count: 500 },
+  removeOnFail: { age: 259_200, count: 1000 },
   attempts: 15,
   backoff: { type: 'exponential', delay: 5_000, jitter: 0.25 },
 };
+
+/**
+ * How many deliveries may wait for a first attempt or a retry. A receiver that is down for a day would
+ * otherwise fill Redis. Once the queue is full, each webhook keeps an equal share.
+ */
+export const MAX_WAITING_DELIVERIES = 10_000;
 
 /**
  * Jobs of a dead worker are taken over within seconds, with no practical limit on the number of

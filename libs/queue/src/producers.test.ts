@@ -1,11 +1,12 @@
+import type { InstanceEvent } from '@ephemera/domain';
 import { startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Queue } from 'bullmq';
 import type { Job } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { createProducers } from './producers.ts';
-import { SPAWN_QUEUE, killQueue } from './jobs.ts';
+import { createDeliveries, createProducers } from './producers.ts';
+import { SPAWN_QUEUE, WEBHOOK_QUEUE, killQueue } from './jobs.ts';
 
 let server: StartedRedis;
 let opened = 0;
@@ -149,4 +150,32 @@ test('every key of the queues has the prefix of the deployment', async () => {
   const made = (await connection.keys('*')).filter((key) => !before.has(key));
   expect(made.length).toBeGreaterThan(0);
   for (const key of made) expect(key.startsWith(`${prefix}:`)).toBe(true);
+});
+
+test('the queue of deliveries is bounded, and each webhook keeps its share', async () => {
+  const { connection, prefix } = open();
+  const deliveries = createDeliveries(connection, prefix, 100);
+  onTestFinished(() => deliveries.close());
+  const event = (n: number) =>
+    ({
+      seq: `1767225600000-${n}`,
+      type: 'ready',
+      id: 'a',
+      metadata: {},
+    }) as unknown as InstanceEvent;
+  const jobs = (webhook: string, from: number, count: number) =>
+    Array.from({ length: count }, (_, i) => ({ webhook, event: event(from + i) }));
+  expect(await deliveries.add(jobs('down-1', 0, 60))).toEqual({ dropped: [], isNearlyFull: false });
+  expect((await deliveries.add(jobs('down-1', 60, 30))).isNearlyFull).toBe(true);
+  let dropped = 0;
+  for (let i = 0; i < 20; i++) {
+    dropped += (await deliveries.add(jobs('down-1', 100 + i * 50, 50))).dropped.length;
+  }
+  expect(dropped).toBe(1_000 - 10);
+  // Another webhook gets its own share.
+  const other = await deliveries.add(jobs('fine', 5_000, 60));
+  expect(other.dropped).toHaveLength(10);
+  const queue = new Queue(WEBHOOK_QUEUE, { connection, prefix });
+  onTestFinished(() => queue.close());
+  expect(await queue.getJobCountByTypes('wait', 'delayed')).toBe(150);
 });

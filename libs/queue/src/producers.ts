@@ -9,6 +9,7 @@ import {
   jobId,
   readJobId,
   SPAWN_QUEUE,
+  MAX_WAITING_DELIVERIES,
   killQueue,
   WEBHOOK_OPTIONS,
   WEBHOOK_QUEUE,
@@ -103,27 +104,70 @@ export interface WebhookJob {
   readonly event: InstanceEvent;
 }
 
+/** The result of `Deliveries.add`. */
+export interface Queued {
+  readonly dropped: readonly WebhookJob[];
+  /** Whether more than four fifths of the queue are in use. */
+  readonly isNearlyFull: boolean;
+}
+
 export interface Deliveries {
-  /** Adds deliveries. An existing job is unchanged. */
-  add(jobs: readonly WebhookJob[]): Promise<void>;
+  /**
+   * Adds deliveries. An existing job is unchanged. Once the queue is full, deliveries of a webhook that
+   * has its share of the queue are dropped.
+   */
+  add(jobs: readonly WebhookJob[]): Promise<Queued>;
   close(): Promise<void>;
 }
 
-export function createDeliveries(connection: Redis, prefix: string): Deliveries {
+/** The states of a delivery that has not ended. */
+const WAITING = ['wait', 'delayed', 'active', 'prioritized'] as const;
+
+/** @param max of waiting deliveries */
+export function createDeliveries(
+  connection: Redis,
+  prefix: string,
+  max = MAX_WAITING_DELIVERIES,
+): Deliveries {
   const queue = new Queue(WEBHOOK_QUEUE, { connection, prefix });
   // The connection already reports its errors; the queue only repeats them.
   queue.on('error', () => undefined);
+
+  /** Separates the jobs of webhooks that exceed their share of the queue. */
+  const withinShare = async (jobs: readonly WebhookJob[]) => {
+    const waiting = new Map<string, number>();
+    for (const id of await queue.getRanges([...WAITING], 0, -1)) {
+      const webhook = webhookOf(id);
+      waiting.set(webhook, (waiting.get(webhook) ?? 0) + 1);
+    }
+    const share = max / new Set([...waiting.keys(), ...jobs.map(({ webhook }) => webhook)]).size;
+    return Object.groupBy(jobs, ({ webhook }) => {
+      const count = waiting.get(webhook) ?? 0;
+      waiting.set(webhook, count + 1);
+      return count < share ? 'accepted' : 'dropped';
+    });
+  };
+
   return {
     async add(jobs) {
-      if (jobs.length === 0) return;
+      if (jobs.length === 0) return { dropped: [], isNearlyFull: false };
+      const waiting = (await queue.getJobCountByTypes(...WAITING)) + jobs.length;
+      const { accepted = [], dropped = [] } =
+        waiting <= max ? { accepted: jobs } : await withinShare(jobs);
       await queue.addBulk(
-        jobs.map((data) => ({
+        accepted.map((data) => ({
           name: 'deliver',
           data,
           opts: { ...WEBHOOK_OPTIONS, jobId: `${data.webhook}-${data.event.seq}` },
         })),
       );
+      return { dropped, isNearlyFull: waiting > 0.8 * max };
     },
     close: () => queue.close(),
   };
+}
+
+/** The webhook of a job id, which ends with the position of the event: `<webhook>-<ms>-<n>`. */
+function webhookOf(id: string): string {
+  return id.split('-').slice(0, -2).join('-');
 }

@@ -3,7 +3,7 @@ import { ApiError, isLater } from '@ephemera/domain';
 import type { InstanceEvent } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import { KeyedSignal } from './keyed-signal.ts';
-import { lastEvent, readEvent, readEvents } from './event-log.ts';
+import { lastEvent, readEntries, readEvents } from './event-log.ts';
 import type { EventSpan } from './event-log.ts';
 import type { Keys } from './keys.ts';
 
@@ -130,7 +130,7 @@ export class EventFeed {
       const reply = await this.#blocking.xread(...block, 'STREAMS', this.#keys.events, last);
       const entries = reply?.[0]?.[1] ?? [];
       if (entries.length === 0) continue;
-      const events = entries.map(readEvent);
+      const events = await readEntries(this.#redis, this.#keys, entries);
       last = events.at(-1)?.seq ?? last;
       this.#remember(events);
       this.#signals.notify(NEWS);

@@ -1,6 +1,6 @@
 import type { InstanceEvent } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
-import { readEvent } from './event-log.ts';
+import { readEntries } from './event-log.ts';
 import type { Entry } from './event-log.ts';
 import type { Keys } from './keys.ts';
 import { loadScript, runScript } from './run-script.ts';
@@ -50,12 +50,16 @@ export function redisEventGroup(
       const block = ['COUNT', BATCH, 'BLOCK', timeoutMs] as const;
       const asked = ['GROUP', group, reader, ...block, 'STREAMS', keys.events, '>'] as const;
       const reply = (await blocking.xreadgroup(...asked)) as [string, Entry[]][] | null;
-      return (reply?.[0]?.[1] ?? []).map(readEvent);
+      return await readEntries(redis, keys, reply?.[0]?.[1] ?? []);
     },
     async takeOver(idleMs) {
       const asked = [keys.events, group, reader, idleMs, '0', 'COUNT', BATCH] as const;
       const [, entries] = (await redis.xautoclaim(...asked)) as [string, (Entry | null)[]];
-      return entries.filter((entry) => entry !== null).map(readEvent);
+      return await readEntries(
+        redis,
+        keys,
+        entries.filter((entry) => entry !== null),
+      );
     },
     async done(events) {
       if (events.length > 0) await redis.xack(keys.events, group, ...events.map(({ seq }) => seq));

@@ -1,6 +1,7 @@
 import type { EndReason, EventType, InstanceEvent, State } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
+import { SCRIPT_CONSTANTS } from './limits.ts';
 import { loadScript, runScript } from './run-script.ts';
 
 /** Consecutive events in order. */
@@ -16,10 +17,41 @@ export const FIRST = '0-0';
 /** A stream entry as Redis returns it: its id, then field names and values alternating. */
 export type Entry = [seq: string, fields: string[]];
 
-/** Parses the event in a stream entry. */
-export function readEvent([seq, flat]: Entry): InstanceEvent {
+const { EVENT_REFERENCE } = SCRIPT_CONSTANTS;
+
+/**
+ * Parses the events in stream entries, and reads their long texts from the instances. The text of an
+ * instance whose tombstone has expired is missing.
+ */
+export async function readEntries(
+  redis: Redis,
+  keys: Keys,
+  entries: readonly Entry[],
+): Promise<InstanceEvent[]> {
+  const found = entries.map(([seq, flat]) => ({ seq, fields: fieldsOf(flat) }));
+  const ids = found
+    .filter(({ fields }) => [fields['message'], fields['metadata']].includes(EVENT_REFERENCE))
+    .map(({ fields }) => fields['id'] ?? '');
+  const texts = new Map<string, Record<string, string>>();
+  for (const id of new Set(ids)) {
+    const [message, metadata] = await redis.hmget(keys.instance(id), 'message', 'metadata');
+    texts.set(id, { message: message ?? '', metadata: metadata ?? '{}' });
+  }
+  return found.map(({ seq, fields }) => {
+    const of = texts.get(fields['id'] ?? '') ?? {};
+    for (const name of ['message', 'metadata'])
+      if (fields[name] === EVENT_REFERENCE) fields[name] = of[name] ?? '';
+    return readEvent(seq, fields);
+  });
+}
+
+function fieldsOf(flat: readonly string[]): Record<string, string> {
   const fields: Record<string, string> = {};
   for (let i = 0; i + 1 < flat.length; i += 2) fields[flat[i] ?? ''] = flat[i + 1] ?? '';
+  return fields;
+}
+
+function readEvent(seq: string, fields: Readonly<Record<string, string>>): InstanceEvent {
   const { type, id = '', template = '', state, reason = '', message = '' } = fields;
   return {
     seq,
@@ -56,7 +88,7 @@ export async function readEvents(
     return entries as Entry[];
   });
   return {
-    events: (found ?? []).map(readEvent),
+    events: await readEntries(redis, keys, found ?? []),
     gap: after !== FIRST && there?.length === 0,
   };
 }

@@ -22,6 +22,13 @@ export const SCRIPT_CONSTANTS = {
   POOL_BACKOFF_MS: 30_000,
   /** The `expiring` event precedes the deadline by at most this, unless the template says otherwise. */
   EXPIRY_NOTICE_MAX_MS: 60_000,
-  /** How many events the stream keeps, approximately. */
+  /**
+   * How many events the stream keeps, approximately: an hour at ten events per second and more. With
+   * at most 512 bytes each, the stream stays below 32 MiB.
+   */
   MAX_EVENTS: 50_000,
-} as const satisfies Readonly<Record<string, number>>;
+  /** The longest message and the longest metadata that an event contains itself, bytes. */
+  MAX_EVENT_TEXT_BYTES: 128,
+  /** Stands in an event for a text that readers take from the instance. */
+  EVENT_REFERENCE: '*',
+} as const satisfies Readonly<Record<string, number | string>>;

@@ -21,7 +21,9 @@ const SHARED = [
 ] as const;
 
 const prelude = [
-  ...Object.entries(SCRIPT_CONSTANTS).map(([name, value]) => `local ${name} = ${value}`),
+  ...Object.entries(SCRIPT_CONSTANTS).map(
+    ([name, value]) => `local ${name} = ${JSON.stringify(value)}`,
+  ),
   ...SHARED.map(read),
 ].join('\n');
 

@@ -249,6 +249,7 @@ async function startWorker(
       {
         ...{ webhooks, redis, keys, logger },
         blocking: connectRedis(config.redis, 'watch', onRedisError),
+        onDropped: (webhook) => metrics.webhookDrops.inc({ webhook }),
       },
       { ...dependencies.webhooks, startJobWorker: dependencies.startJobWorker },
     ),

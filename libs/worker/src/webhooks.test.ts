@@ -61,7 +61,8 @@ async function open(webhooks: readonly Omit<Webhook, 'secret'>[], fresh?: 'fresh
   const current = () => signed;
   const begin = () => {
     const blocking = connectRedis(server.url, 'watch', () => undefined);
-    return startWebhooks({ webhooks: current, redis, blocking, keys, logger });
+    const onDropped = () => undefined;
+    return startWebhooks({ webhooks: current, redis, blocking, keys, logger, onDropped });
   };
   const start = () => {
     const started = begin();

@@ -6,7 +6,7 @@ import { isSubscribed } from '@ephemera/domain';
 import type { Webhook, InstanceEvent } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import { createDeliveries, WEBHOOK_QUEUE } from '@ephemera/queue';
-import type { Deliveries, WebhookJob } from '@ephemera/queue';
+import type { Deliveries, Queued, WebhookJob } from '@ephemera/queue';
 import { redisEventGroup } from '@ephemera/store';
 import type { Keys, EventGroup } from '@ephemera/store';
 import type { Worker } from 'bullmq';
@@ -29,6 +29,8 @@ export interface WebhookParts {
   readonly blocking: Redis;
   readonly keys: Keys;
   readonly logger: Logger;
+  /** Called for each delivery that the full queue does not take. */
+  readonly onDropped: (webhook: string) => void;
 }
 
 const CONCURRENCY = 20;
@@ -56,13 +58,16 @@ export async function startWebhooks(
   parts: WebhookParts,
   dependencies: WebhookDependencies = webhookDependencies,
 ): Promise<() => Promise<void>> {
-  const { webhooks, redis, blocking, keys, logger } = parts;
+  const { webhooks, redis, blocking, keys, logger, onDropped } = parts;
   const deliveries = dependencies.createDeliveries(redis, keys.queuePrefix);
   const events = dependencies.createEventGroup({ redis, blocking }, keys, 'webhooks', randomUUID());
   await events.ensure();
   const stopping = new AbortController();
   const { signal } = stopping;
-  const feeding = queueDeliveries({ webhooks, events, deliveries }, { signal, logger });
+  const feeding = queueDeliveries(
+    { webhooks, events, deliveries, onDropped: logDrops(logger, onDropped) },
+    { signal, logger },
+  );
   const worker = startWebhookWorker(
     webhooks,
     { timeoutMs: DELIVERY_TIMEOUT_MS, now: Date.now, deliver: dependencies.deliver },
@@ -126,7 +131,12 @@ export function keepDelivery(
  * event is part of the job id, so that no delivery is queued twice.
  */
 async function queueDeliveries(
-  ports: { webhooks: () => readonly Webhook[]; events: EventGroup; deliveries: Deliveries },
+  ports: {
+    webhooks: () => readonly Webhook[];
+    events: EventGroup;
+    deliveries: Deliveries;
+    onDropped: (queued: Queued) => void;
+  },
   { signal, logger }: { signal: AbortSignal; logger: Logger },
 ): Promise<void> {
   const { events } = ports;
@@ -150,7 +160,7 @@ async function queueDeliveries(
 }
 
 async function queueAll(
-  { webhooks, events, deliveries }: Parameters<typeof queueDeliveries>[0],
+  { webhooks, events, deliveries, onDropped }: Parameters<typeof queueDeliveries>[0],
   taken: readonly InstanceEvent[],
 ): Promise<void> {
   const jobs = taken.flatMap((event) =>
@@ -158,8 +168,29 @@ async function queueAll(
       .filter((webhook) => isSubscribed(webhook, event))
       .map(({ name }) => ({ webhook: name, event })),
   );
-  await deliveries.add(jobs);
+  onDropped(await deliveries.add(jobs));
   await events.done(taken);
+}
+
+const DROP_LOG_INTERVAL_MS = 10_000;
+
+/** Logs at most once per interval that the queue is full or nearly full. */
+function logDrops(logger: Logger, onDropped: (webhook: string) => void) {
+  let loggedAt = -Infinity;
+  let dropped = 0;
+  return (queued: Queued): void => {
+    for (const { webhook } of queued.dropped) onDropped(webhook);
+    dropped += queued.dropped.length;
+    const isDue = performance.now() - loggedAt > DROP_LOG_INTERVAL_MS;
+    if (!isDue || (dropped === 0 && !queued.isNearlyFull)) return;
+    loggedAt = performance.now();
+    const webhooks = [...new Set(queued.dropped.map(({ webhook }) => webhook))];
+    logger.warn(
+      { dropped, webhooks },
+      'the queue of webhook deliveries is nearly full or full; check the receivers',
+    );
+    dropped = 0;
+  };
 }
 
 /**

@@ -12,6 +12,7 @@ export interface WorkerMetrics {
   readonly killLatenessSeconds: Histogram;
   readonly repairs: Counter<'kind'>;
   readonly reconcileSeconds: Histogram;
+  readonly webhookDrops: Counter<'webhook'>;
 }
 
 export function createWorkerMetrics(
@@ -72,6 +73,12 @@ export function createWorkerMetrics(
     reconcileSeconds: new Histogram({
       name: 'ephemera_reconcile_seconds',
       help: 'Duration of a reconciliation',
+      registers,
+    }),
+    webhookDrops: new Counter({
+      name: 'ephemera_webhook_deliveries_dropped_total',
+      help: 'Deliveries that the full queue did not take, by webhook',
+      labelNames: ['webhook'],
       registers,
     }),
   };

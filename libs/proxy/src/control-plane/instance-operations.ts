@@ -2,20 +2,24 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { adminRoutes, toResource } from '@ephemera/contract';
 import type { LogsQuery } from '@ephemera/contract';
-import { ApiError, isDead } from '@ephemera/domain';
+import { ApiError, isDead, principalKey } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { route } from '@ephemera/http';
+import { principalOf, route } from '@ephemera/http';
 import type { BoundRoute, TokenSet } from '@ephemera/http';
 import { linesAfter, positionAfter } from '@ephemera/lifecycle';
 import type { LogLine, HostRpc, LogPage, LogPosition } from '@ephemera/lifecycle';
-import type { InstanceStore, LogArchive } from '@ephemera/store';
+import type { InstanceStore, LogArchive, Rates } from '@ephemera/store';
 import { INITIAL_LOG_PAUSE_MS, MAX_LOG_PAUSE_MS } from '../limits.ts';
+import { countChange } from '../starting/count-request.ts';
+import type { Starter } from '../starting/start-instance.ts';
 import { abortWhenRevoked } from './authorize.ts';
 
 export interface InstanceOperations extends LogPorts {
   readonly tokens: Pick<TokenSet, 'named'>;
   /** Aborts when the replica stops. It ends followed logs. */
   readonly stopping: AbortSignal;
+  readonly starter: Pick<Starter, 'templates'>;
+  readonly rates: Rates;
 }
 
 /**
@@ -54,6 +58,8 @@ export function instanceOperationRoutes(ports: InstanceOperations): BoundRoute[]
 
   const suspensions = (['pause', 'resume'] as const).map((op) =>
     route(adminRoutes[`${op}Instance`], async (ctx, { params }) => {
+      const { quotas } = ports.starter.templates;
+      await countChange(ctx, ports.rates, quotas, principalKey(principalOf(ctx)));
       ctx.body = toResource(await suspendInstance(ports, await known(params.id), op));
     }),
   );

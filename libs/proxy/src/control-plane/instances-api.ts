@@ -12,7 +12,7 @@ import type { Logger } from '@ephemera/process';
 import type { InstanceStore, InstanceWarnings, Rates, RouteCache } from '@ephemera/store';
 import { accessLink } from '../access/access-token.ts';
 import { MAX_WAIT_SECONDS } from '../limits.ts';
-import { countRequest } from '../starting/count-request.ts';
+import { countChange, countRequest } from '../starting/count-request.ts';
 import { startInstance } from '../starting/start-instance.ts';
 import type { Starter } from '../starting/start-instance.ts';
 
@@ -77,6 +77,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
   });
 
   const renew = route(adminRoutes.renewInstance, async (ctx, { params, body }) => {
+    await countChange(ctx, api.rates, api.starter.templates.quotas, principalKey(principalOf(ctx)));
     const instance = await known(params.id);
     const renewed = await renewInstance(api.renewPorts, instance, body);
     const by = principalKey(principalOf(ctx));

@@ -15,7 +15,35 @@ export async function countRequest(
   by: 'address' | 'token',
   quotaSubject: string,
 ): Promise<void> {
-  const rate = by === 'token' ? quotas.ratePerToken : quotas.ratePerAddress;
+  await countAgainst(
+    ctx,
+    rates,
+    by === 'token' ? quotas.ratePerToken : quotas.ratePerAddress,
+    by,
+    quotaSubject,
+  );
+}
+
+/**
+ * Counts one renewal, pause or resume against the rate of its token.
+ * @throws ApiError rate_limited; the error of Redis while it is unavailable
+ */
+export async function countChange(
+  ctx: Pick<Context, 'res'>,
+  rates: Rates,
+  { changesPerToken }: Quotas,
+  quotaSubject: string,
+): Promise<void> {
+  await countAgainst(ctx, rates, changesPerToken, 'token', `changes:${quotaSubject}`);
+}
+
+async function countAgainst(
+  ctx: Pick<Context, 'res'>,
+  rates: Rates,
+  rate: Quotas['ratePerToken'],
+  by: 'address' | 'token',
+  quotaSubject: string,
+): Promise<void> {
   if (rate === undefined) return;
   const { allowed, remaining, resetsIn } = await rates.take(quotaSubject, rate);
   // On the raw response: Koa removes its own headers when a middleware throws.

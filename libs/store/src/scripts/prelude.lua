@@ -31,13 +31,18 @@ local function runId()
 end
 
 -- Appends an event with the present state of an instance. All events have the same fields, so that
--- Redis stores the field names once. The time is part of the entry's id.
+-- Redis stores the field names once. The time is part of the entry's id. A long message or long
+-- metadata is left out (EVENT_REFERENCE): readers take it from the instance, which keeps it as long as
+-- its tombstone. So an entry has at most 512 bytes, whatever a client sends.
 local function emit(events, instance, type)
   local has = redis.call('HMGET', instance, 'id', 'state', 'reason', 'message', 'generation',
     'expiresAt', 'metadata', 'template')
+  local message, metadata = has[4] or '', has[7] or '{}'
+  if #message > MAX_EVENT_TEXT_BYTES then message = EVENT_REFERENCE end
+  if #metadata > MAX_EVENT_TEXT_BYTES then metadata = EVENT_REFERENCE end
   redis.call('XADD', events, 'MAXLEN', '~', MAX_EVENTS, '*', 'type', type, 'id', has[1],
-    'state', has[2], 'reason', has[3] or '', 'message', has[4] or '', 'generation', has[5],
-    'expiresAt', has[6], 'metadata', has[7] or '{}', 'template', cjson.decode(has[8]).name)
+    'state', has[2], 'reason', has[3] or '', 'message', message, 'generation', has[5],
+    'expiresAt', has[6], 'metadata', metadata, 'template', cjson.decode(has[8]).name)
 end
 
 -- Schedules the `expiring` event: the template's `notice` before the deadline, else a tenth of the

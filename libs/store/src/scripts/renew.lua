@@ -1,5 +1,5 @@
 -- Moves the deadline of a ready or paused instance: later, or sooner only with `shorten`. Never
--- past the ceiling, and never once draining has started.
+-- past the ceiling, and never once draining has started. A renewal that moves nothing emits no event.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 timeout ms from now (empty: none)  2 expiresAt (empty: none)  3 shorten (1 or 0)  4 id
 -- Returns {renewed, shortened (1 or 0), fields} | {starting} | {ended, fields} | {absent}.
@@ -20,6 +20,6 @@ if deadline ~= held then
   route.expiresAt = deadline
   redis.call('SET', KEYS[2], cjson.encode(route))
   scheduleExpiryNotice(KEYS[4], KEYS[1], ARGV[4])
+  emit(KEYS[3], KEYS[1], 'renewed')
 end
-emit(KEYS[3], KEYS[1], 'renewed')
 return { 'renewed', deadline < held and 1 or 0, redis.call('HGETALL', KEYS[1]) }
