@@ -16,6 +16,6 @@ test('every script starts with the constants', () => {
   const { source } = loadScript('drain', 'frees');
   expect(source.startsWith('#!lua flags=allow-oom\n')).toBe(true);
   for (const [name, value] of Object.entries(SCRIPT_CONSTANTS)) {
-    expect(source).toContain(`local ${name} = ${value}\n`);
+    expect(source).toContain(`local ${name} = ${JSON.stringify(value)}\n`);
   }
 });
