@@ -25,7 +25,7 @@ const metadataValue = z
   .regex(/^[^\r\n\0]*$/, 'must not contain a line break or a NUL character');
 
 /** Redis holds metadata for as long as the tombstone of an instance. */
-export const MAX_METADATA_BYTES = 2_048;
+const MAX_METADATA_BYTES = 2_048;
 
 const atMost = (max: number) => (record: Record<string, string>) =>
   Object.keys(record).length <= max;
