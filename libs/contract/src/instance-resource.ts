@@ -14,7 +14,7 @@ export const endReasonSchema = z.enum([
   'orphan',
 ]);
 
-export const hintSchema = z
+const hintSchema = z
   .object({
     code: z.enum(HINT_CODES).describe('The cause, for programs.'),
     text: z.string().describe('The cause and what to do, for people.'),

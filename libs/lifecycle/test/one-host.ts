@@ -19,7 +19,7 @@ export interface Ports {
 }
 
 /** What the probe reports of an instance that does not serve. */
-export const FINDING = 'Port 8080 refused the connection.';
+const FINDING = 'Port 8080 refused the connection.';
 
 type DraftFields = Partial<InstanceDraft>;
 
