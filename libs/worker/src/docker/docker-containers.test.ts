@@ -284,6 +284,17 @@ describe('removal', () => {
     expect(await containers.recoverInstance(containerId)).toBeUndefined();
   });
 
+  // The daemon answers 409 to the second removal while the first is in progress.
+  test('returns only when the container is gone, also if another call removes it', async () => {
+    const { containers, start } = fixture;
+    const { containerId } = await start(assignedInstance());
+    const removed = Array.from({ length: 5 }, async () => {
+      await containers.remove(containerId);
+      return containers.inspect(containerId);
+    });
+    expect(await Promise.all(removed)).toEqual(removed.map(() => undefined));
+  });
+
   test('lets a container exit by itself within its grace', async () => {
     const { containers, start, docker } = fixture;
     const polite = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done";

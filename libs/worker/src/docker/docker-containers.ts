@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { SeenContainer } from '@ephemera/domain';
 import type { Containers } from '@ephemera/lifecycle';
 import { limitConcurrency } from '../concurrency-limit.ts';
@@ -10,10 +11,13 @@ import {
 } from '../limits.ts';
 import { containerName, LABEL, instanceOf, pooledOf } from './labels.ts';
 import { daemonClockSkew } from './daemon-info.ts';
-import { ignoreStatus, withDeadline } from './docker-client.ts';
+import { ignoreStatus, statusOf, withDeadline } from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';
 import { readLines } from './container-log.ts';
 import { addressOf, containerStarter } from './start-container.ts';
+
+/** Interval between checks of a removal that another call has started, ms. */
+const REMOVAL_POLL_MS = 100;
 
 /** The containers of one Docker daemon that belong to this deployment. Others are not listed. */
 export function dockerContainers(dockerHost: DockerHost): Containers {
@@ -47,8 +51,17 @@ export function dockerContainers(dockerHost: DockerHost): Containers {
 
   const remove = async (containerId: string): Promise<void> => {
     const call = docker.getContainer(containerId).remove({ force: true, v: true });
-    // 409: a removal is already in progress.
-    await ignoreStatus([404, 409], withDeadline('remove', START_TIMEOUT_MS, call));
+    try {
+      await ignoreStatus([404], withDeadline('remove', START_TIMEOUT_MS, call));
+    } catch (error) {
+      if (statusOf(error) !== 409) throw error;
+      // Another removal is in progress. Return when it is done, so that no end is reported before.
+      const end = performance.now() + START_TIMEOUT_MS;
+      while (await inspect(containerId)) {
+        if (performance.now() > end) throw error;
+        await sleep(REMOVAL_POLL_MS);
+      }
+    }
   };
 
   return {
