@@ -2,6 +2,7 @@ import {
   allowSchema,
   imagesSchema,
   quotasSchema,
+  registrySchema,
   templateSchema,
   tokenSchema,
   webhookSchema,
@@ -121,6 +122,7 @@ const FILE_SCHEMAS: readonly z.ZodType[] = [
   imagesSchema,
   tokenSchema,
   webhookSchema,
+  registrySchema,
 ];
 
 /** The settings and fields that have no description in their schema. */
@@ -175,6 +177,11 @@ every image.`,
     '### `webhooks`',
     'A list. Workers read it again when it changes. See [events and webhooks](../guides/control-api.md#webhooks).',
     fieldTable(webhookSchema),
+    '### `registries`',
+    `A map of logins by registry, such as \`ghcr.io\` or \`registry.example.com:5000\`; Docker Hub is
+\`docker.io\`. Workers check it at start-up and read it again for each pull. See
+[templates](../guides/templates.md#private-registries).`,
+    fieldTable(registrySchema),
 
     '## Fixed properties of every container',
     `No field changes these: all capabilities are dropped (except those in \`capAdd\` and those of the profile),

@@ -41,6 +41,11 @@ test.each([
   expect(() => readConfig({ ...nowhere, [name]: value })).toThrow(detail);
 });
 
+test('the logins of registries are checked at the start', () => {
+  const absent = { ...nowhere, EPHEMERA_DOCKER_CONFIG: '/nowhere/config.json' };
+  expect(() => readConfig(absent)).toThrow(/config.json.*\n.*cannot be read \(ENOENT\)/);
+});
+
 test('several subnets keep their order', () => {
   const input = { ...nowhere, EPHEMERA_SUBNET: '10.9.0.0/16,10.3.0.0/16' };
   expect(readConfig(input).subnets).toEqual(['10.9.0.0/16', '10.3.0.0/16']);

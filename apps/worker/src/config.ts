@@ -5,6 +5,7 @@ import {
   duration,
   port,
   readEnvironment,
+  readRegistryLogins,
   redisAddressOf,
   sizeText,
 } from '@ephemera/config';
@@ -54,7 +55,7 @@ export const schema = z.object({
     .string()
     .optional()
     .describe(
-      'Image with iptables for the helper container that sets the rules, if the worker itself runs in a container.',
+      'Image with iptables and Node 24 or later, if the worker itself runs in a container: for the helper container that sets the rules, and for the one that answers names in instances without egress.',
     ),
   EPHEMERA_EGRESS_DNS: z
     .string()
@@ -73,11 +74,17 @@ export const schema = z.object({
       'IPv4 ranges that no instance may reach, comma-separated: for example, public addresses of your own machines. Private ranges are always blocked.',
     ),
   EPHEMERA_PULL_TIMEOUT: duration('10m').describe('Time limit for pulling an image.'),
+  EPHEMERA_DOCKER_CONFIG: z
+    .string()
+    .optional()
+    .describe(
+      'Path of a `config.json` of Docker with logins of registries (`auths`). The worker reads it again for each pull. Credential helpers are not supported. Logins can also be in `registries` of the configuration file, which takes precedence.',
+    ),
   EPHEMERA_CONFIG: z
     .string()
     .default('ephemera.yml')
     .describe(
-      'Path of the configuration file. The worker reads `allow`, `images` and `webhooks` from it.',
+      'Path of the configuration file. The worker reads `allow`, `images`, `registries` and `webhooks` from it.',
     ),
   EPHEMERA_MAX_INSTANCES: count(1000, 1, 1_000_000).describe(
     'Maximum number of instances on this host, over all of its networks.',
@@ -112,6 +119,13 @@ export const schema = z.object({
 
 export function readConfig(environment = process.env): WorkerConfig {
   const input = readEnvironment(schema, environment);
+  const sources = {
+    configFile: input.EPHEMERA_CONFIG,
+    dockerConfig: input.EPHEMERA_DOCKER_CONFIG,
+  };
+  const readLogins = () => readRegistryLogins(sources, environment);
+  // Reports errors at the start.
+  readLogins();
   return {
     redis: redisAddressOf(input),
     namespace: input.EPHEMERA_NAMESPACE,
@@ -126,6 +140,7 @@ export function readConfig(environment = process.env): WorkerConfig {
     firewallImage: input.EPHEMERA_FIREWALL_IMAGE,
     egress: { resolvers: input.EPHEMERA_EGRESS_DNS, blocked: input.EPHEMERA_EGRESS_BLOCK },
     pullTimeout: input.EPHEMERA_PULL_TIMEOUT,
+    readLogins,
     capacity: {
       instances: input.EPHEMERA_MAX_INSTANCES,
       memory: input.EPHEMERA_MAX_MEMORY,

@@ -8,6 +8,7 @@ import type { Quotas } from './capacity-config.ts';
 import { isolationFields, policyOf, policySchema } from './isolation-config.ts';
 import { durationText as duration, positiveDuration, sizeText as size } from './config-values.ts';
 import { ConfigError } from './environment.ts';
+import { registriesSchema } from './registry-config.ts';
 import { requestedEnvFields } from './requested-env-config.ts';
 import { type TokenEntries, tokensSchema } from './tokens/token-config.ts';
 import { webhooksSchema } from './webhook-config.ts';
@@ -331,6 +332,7 @@ export const configFileSchema = z
     limits: quotasSchema,
     tokens: tokensSchema,
     webhooks: webhooksSchema,
+    registries: registriesSchema,
     ...policySchema,
   })
   .superRefine((input, context) => {

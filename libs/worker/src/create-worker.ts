@@ -9,6 +9,7 @@ import {
 import type { Probe } from '@ephemera/lifecycle';
 import { createProducers, createRefills } from '@ephemera/queue';
 import { resolveWebhooks, watchConfig } from '@ephemera/config';
+import type { RegistryLogins } from '@ephemera/config';
 import {
   createHealthServer,
   createShutdown,
@@ -70,6 +71,8 @@ export interface WorkerConfig extends HostConfig {
   readonly bind: string;
   readonly port: number;
   readonly pullTimeout: number;
+  /** Reads the logins of registries. They are secrets. */
+  readonly readLogins: () => RegistryLogins;
   readonly cpuPeriod: number;
   readonly spawnConcurrency: number;
   readonly killConcurrency: number;
@@ -151,8 +154,8 @@ async function startWorker(
   const { killJobs, spawns } = jobs;
   const refills = dependencies.createRefills(redis, keys.queuePrefix);
   shutdown.onShutdown('pool queue', () => refills.close());
-  const pulls = imagePulls(docker, config.pullTimeout);
-  const { configFile, environment } = config;
+  const { configFile, environment, readLogins } = config;
+  const pulls = imagePulls(docker, config.pullTimeout, { readLogins, logger });
   // Without the file, nothing that weakens the host is allowed.
   const file = watchConfig(configFile, logger, (set) => ({
     policy: set?.policy ?? STRICT_POLICY,

@@ -32,6 +32,10 @@ export const START_TIMEOUT_MS = 60_000;
 /** Interval at which a pull reports, and the least by which a report extends the start deadline. */
 export const PULL_REPORT_INTERVAL_MS = 1_000;
 export const PULL_EXTENSION_MS = 15_000;
+/** Time without progress after which a pull counts as stalled. */
+export const PULL_STALL_MS = 30_000;
+/** Pause before a failed pull is repeated. It doubles with each attempt. */
+export const PULL_RETRY_MS = 1_000;
 /** Timeout of a helper container, and the age at which one counts as abandoned. */
 export const HELPER_TIMEOUT_MS = 60_000;
 export const HELPER_ABANDONED_AFTER_MS = 180_000;

@@ -19,6 +19,7 @@ const DECIDED = new Set([
 /** Settings that the compose file does not pass on, or whose files would need a mount. */
 const LEFT = new Set([
   'EPHEMERA_CONFIG',
+  'EPHEMERA_DOCKER_CONFIG',
   'EPHEMERA_HOST',
   'EPHEMERA_ADMIN_HOST',
   'EPHEMERA_WORKER_PORT',

@@ -1,9 +1,18 @@
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { registryOf } from '@ephemera/config';
+import type { RegistryLogin, RegistryLogins } from '@ephemera/config';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type { ReportProgress } from '@ephemera/lifecycle';
+import type { Logger } from '@ephemera/process';
 import type Docker from 'dockerode';
-import { DEFAULT_TIMEOUT_MS, PULL_EXTENSION_MS, PULL_REPORT_INTERVAL_MS } from '../limits.ts';
+import {
+  DEFAULT_TIMEOUT_MS,
+  PULL_EXTENSION_MS,
+  PULL_REPORT_INTERVAL_MS,
+  PULL_RETRY_MS,
+  PULL_STALL_MS,
+} from '../limits.ts';
 import { ignoreStatus, withDeadline, daemonMessage } from './docker-client.ts';
 
 /** Pulls images that are not on the host. */
@@ -11,7 +20,7 @@ export interface ImagePulls {
   /**
    * Pulls an image, or joins a running pull of it. Reports progress, which also extends the start
    * deadline. The deadline therefore does not pass while this process is alive. After the pull, it
-   * is `timeoutMs` from now.
+   * is `timeoutMs` from now. Failures that may pass are repeated for `timeoutMs`.
    *
    * @returns false if the instance was superseded; other instances may still need the image
    * @throws ContainerStartError if the registry refuses or is unreachable, or the pull times out
@@ -21,36 +30,109 @@ export interface ImagePulls {
 
 interface Pull {
   readonly ended: Promise<void>;
-  readonly progress: { readonly done: number | undefined };
+  readonly progress: ReturnType<typeof pullProgress>;
+  /** How long failed attempts are repeated, ms: the longest start deadline of the waiting starts. */
+  retryFor: number;
+  /** Why the last attempt failed, as a sentence. Undefined while an attempt runs. */
+  problem: string | undefined;
 }
 
-/** @param timeout timeout of one pull, ms */
-export function imagePulls(docker: Docker, timeout: number): ImagePulls {
-  const inFlight = new Map<string, Pull>();
+export interface PullOptions {
+  /** The logins of registries, read for each pull, because tokens expire. */
+  readonly readLogins?: () => RegistryLogins;
+  readonly logger?: Pick<Logger, 'warn' | 'info'>;
+  /** Time without progress after which a pull counts as stalled, ms. */
+  readonly stallMs?: number;
+  /** Pause before the second attempt, ms. It doubles with each further one. */
+  readonly retryMs?: number;
+}
 
-  const join = (image: string): Pull => {
+/** @param timeout timeout of one pull with all its attempts, ms */
+export function imagePulls(
+  docker: Docker,
+  timeout: number,
+  {
+    readLogins = () => new Map(),
+    logger,
+    stallMs = PULL_STALL_MS,
+    retryMs = PULL_RETRY_MS,
+  }: PullOptions = {},
+): ImagePulls {
+  const inFlight = new Map<string, Pull>();
+  let lastLogins: RegistryLogins = new Map();
+
+  const loginOf = (registry: string): RegistryLogin | undefined => {
+    try {
+      lastLogins = readLogins();
+    } catch (error) {
+      logger?.warn(
+        { err: error },
+        'logins of registries cannot be read; the last ones stay in use',
+      );
+    }
+    return lastLogins.get(registry);
+  };
+
+  const join = (image: string, retryFor: number): Pull => {
     const known = inFlight.get(image);
-    if (known) return known;
-    const progress = pullProgress();
+    if (known) {
+      known.retryFor = Math.max(known.retryFor, retryFor);
+      return known;
+    }
+    const registry = registryOf(image);
+    const login = loginOf(registry);
     const stop = new AbortController();
-    const ended = withDeadline('the pull', timeout, pullNow(docker, image, progress, stop.signal))
+    const pull = { progress: pullProgress(), retryFor, problem: undefined as string | undefined };
+    const ended = withDeadline(
+      'the pull',
+      timeout,
+      pullWithRetries(image, login, pull, stop.signal),
+    )
       .catch((error: unknown) => {
-        throw new ContainerStartError(
-          `The image ${image} is not on this host, and pulling it failed: ${daemonMessage(error)}`,
-        );
+        throw new ContainerStartError(failureText(image, registry, login, daemonMessage(error)));
       })
       .finally(() => {
         stop.abort();
         inFlight.delete(image);
       });
-    const pull = { ended, progress };
-    inFlight.set(image, pull);
-    return pull;
+    const started = Object.assign(pull, { ended });
+    inFlight.set(image, started);
+    return started;
+  };
+
+  const pullWithRetries = async (
+    image: string,
+    login: RegistryLogin | undefined,
+    pull: Omit<Pull, 'ended'>,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    let failingSince: number | undefined;
+    for (let pause = retryMs; ; pause = Math.min(2 * pause, MAX_RETRY_MS)) {
+      const start = performance.now();
+      try {
+        await pullNow(docker, image, { login, progress: pull.progress, signal });
+        return;
+      } catch (error) {
+        const reason = daemonMessage(error);
+        const now = performance.now();
+        // An attempt that made progress is no part of a series of failures.
+        if (failingSince === undefined || pull.progress.changedAt > start) failingSince = start;
+        const isOver = now + pause - failingSince > pull.retryFor;
+        if (signal.aborted || !isPassing(reason) || isOver) throw error;
+        const seconds = Math.ceil(pause / 1000);
+        pull.problem = `The registry failed. The next attempt is in ${seconds} s.`;
+        logger?.warn({ image, reason, retryMs: pause }, 'pull failed; it is repeated');
+        await sleep(pause, undefined, { signal });
+        pull.problem = undefined;
+        pull.progress.touch();
+      }
+    }
   };
 
   return {
     async pull(image, timeoutMs, reportProgress) {
-      const { ended, progress } = join(image);
+      const pull = join(image, timeoutMs);
+      const { ended, progress } = pull;
       const extensionMs = Math.max(timeoutMs, PULL_EXTENSION_MS);
       const finished = ended.then(
         () => true,
@@ -59,22 +141,70 @@ export function imagePulls(docker: Docker, timeout: number): ImagePulls {
       do {
         const { done } = progress;
         const percent = done === undefined ? '' : ` (${Math.floor(done * 100)} %)`;
-        const message = `Pulling the image ${image}${percent}.`;
+        const sentences = [`Pulling the image ${image}${percent}.`, pull.problem ?? stallText()];
+        const message = sentences.filter((text) => text !== undefined).join(' ');
         if (!(await reportProgress({ step: 'pulling', done, message }, extensionMs))) return false;
       } while (!(await Promise.race([finished, sleep(PULL_REPORT_INTERVAL_MS, false)])));
       await ended;
       return reportProgress({ step: 'creating', message: 'Creating the container.' }, timeoutMs);
+
+      function stallText(): string | undefined {
+        const stalled = performance.now() - progress.changedAt;
+        if (stalled < stallMs) return undefined;
+        const seconds = Math.round(stalled / 1000);
+        const last = progress.last === '' ? 'no answer of the registry' : progress.last;
+        if (progress.isNewStall()) {
+          const fields = { image, seconds, last, done: progress.done };
+          logger?.warn(fields, 'pull stalled: the registry sends nothing');
+        }
+        return `No progress for ${seconds} s. Last: ${last}.`;
+      }
     },
   };
+}
+
+/** Pauses between attempts are at most this long, ms. */
+const MAX_RETRY_MS = 10_000;
+
+const DENIED =
+  /unauthorized|no basic auth credentials|denied|authentication required|authorization failed|incorrect username|forbidden|\bHTTP 40[13]\b|status[^\n]{0,200}\b40[13]\b|pull rate limit/i;
+const ABSENT = /manifest unknown|name unknown|not found|invalid reference|\blookup /i;
+const PASSING =
+  /connection reset|broken pipe|\bEOF\b|handshake timeout|i\/o timeout|client\.timeout|deadline exceeded|toomanyrequests|too many requests|internal server error|bad gateway|service unavailable|gateway time-?out|(?:HTTP|status|code)[^\n]{0,200}\b(?:429|5\d\d)\b|ended before the pull was complete/i;
+
+/** Whether the reason of a failed pull may pass: an overloaded registry, or a lost connection. */
+export function isPassing(reason: string): boolean {
+  return !DENIED.test(reason) && !ABSENT.test(reason) && PASSING.test(reason);
+}
+
+/** The message for the operator. It names the registry, and how to log in. */
+function failureText(
+  image: string,
+  registry: string,
+  login: RegistryLogin | undefined,
+  reason: string,
+): string {
+  const failed = `The image ${image} is not on this host, and pulling it failed: ${reason}`;
+  if (!DENIED.test(reason)) return failed;
+  const sources =
+    '"registries" in ephemera.yml, or a Docker config.json that EPHEMERA_DOCKER_CONFIG names';
+  const cure = login
+    ? `The registry ${registry} refused its login. Check it in ${sources}, and check that its user may pull this image.`
+    : `The registry ${registry} wants a login. Add it to ${sources}. If the image is public, check its name.`;
+  return `${failed.replace(/[^.]$/, '$&.')} ${cure}`;
 }
 
 async function pullNow(
   docker: Docker,
   image: string,
-  progress: ReturnType<typeof pullProgress>,
-  abortSignal: AbortSignal,
+  options: {
+    readonly login: RegistryLogin | undefined;
+    readonly progress: ReturnType<typeof pullProgress>;
+    readonly signal: AbortSignal;
+  },
 ): Promise<void> {
-  const answer = await docker.createImage({ fromImage: withTag(image), abortSignal });
+  const { login, progress, signal: abortSignal } = options;
+  const answer = await docker.createImage(login, { fromImage: withTag(image), abortSignal });
   for await (const line of createInterface({ input: answer })) {
     const pullLine = JSON.parse(line) as PullLine;
     if (pullLine.error !== undefined) throw new Error(pullLine.error);
@@ -106,11 +236,36 @@ const DOWNLOAD = 0.7;
 /** Computes the progress of a pull from the progress of its layers. */
 function pullProgress() {
   const layers = new Map<string, number>();
+  let changedAt = performance.now();
+  let last = '';
+  let isReported = false;
+  const touch = (): void => {
+    changedAt = performance.now();
+    isReported = false;
+  };
   return {
     update({ id, status = '', progressDetail: { current = 0, total = 0 } = {} }: PullLine): void {
+      // While the daemon waits for its own next attempt, it counts the seconds.
+      if (!status.startsWith('Retrying')) touch();
+      last = id === undefined ? status : `${status} ${id}`;
       const part = total > 0 ? Math.min(1, current / total) : 0;
       const done = doneOf(status, part);
       if (id !== undefined && done !== undefined) layers.set(id, done);
+    },
+    touch,
+    /** When the daemon last reported progress, as `performance.now()`. */
+    get changedAt() {
+      return changedAt;
+    },
+    /** The last status of the daemon, such as `Downloading 0123456789ab`. */
+    get last() {
+      return last;
+    },
+    /** Whether this stall is seen for the first time. */
+    isNewStall(): boolean {
+      const isNew = !isReported;
+      isReported = true;
+      return isNew;
     },
     /** 0 to 1, with equal weight for each layer. Undefined before the first layer is known. */
     get done(): number | undefined {
