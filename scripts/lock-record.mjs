@@ -58,7 +58,8 @@ export function fingerprint(files) {
 /** The fingerprint of the files as they are in the working tree. */
 export function currentFingerprint(root) {
   const patterns = ['package.json', 'package-lock.json'].flatMap((name) => [name, `*/${name}`]);
-  const args = ['ls-files', '-z', '--', ...patterns, ...SCRIPTS];
+  // The packages of examples are installed in their images only.
+  const args = ['ls-files', '-z', '--', ...patterns, ...SCRIPTS, ':!examples'];
   const listing = execFileSync('git', args, { cwd: root });
   const files = listing.toString().split('\0').filter(Boolean);
   return fingerprint(files.map((file) => [file, readFileSync(join(root, file), 'utf8')]));

@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { parse } from 'yaml';
 import { z } from 'zod';
+import { readYaml } from '../libs/config/src/yaml-text.ts';
 import { configurationPage, undescribedFields } from './reference/configuration.ts';
 import { errorsPage } from './reference/errors.ts';
 import { httpApiPage } from './reference/http-api.ts';
@@ -37,7 +37,7 @@ test('the JSON Schema accepts the file of the project and refuses unknown fields
   const text = readFileSync(join(root, 'ephemera.yml'), 'utf8');
   const [, path] = /^# yaml-language-server: \$schema=(\S+)\n/.exec(text) ?? [];
   const schema = z.fromJSONSchema(JSON.parse(readFileSync(join(root, path), 'utf8')));
-  const { templates } = parse(text);
+  const { templates } = readYaml(text, z.looseObject({ templates: z.json() }), 'ephemera.yml');
   const accepts = (value) => schema.safeParse(value).success;
   expect(accepts({ templates, 'x-base': { a: 1 } })).toBe(true);
   expect(accepts({ templates, hooks: [] })).toBe(false);

@@ -1,8 +1,18 @@
-import { sampleTemplate } from '@ephemera/test-support';
 import { describe, expect, test } from 'vitest';
 import { hintFor } from './hint.ts';
 import type { FailedRun, Hint } from './hint.ts';
 import type { Template } from './template.ts';
+
+const TEMPLATE: Template = {
+  ...{ name: 'demo', image: 'demo', port: 8080, ports: { web: 8080 }, user: '65534:65534' },
+  ...{ timeout: 60_000, maxTimeout: 3_600_000, idleTimeout: undefined, activity: 'connections' },
+  ...{ ready: { kind: 'tcp', within: 30_000 }, stopGrace: 0, command: undefined, env: {} },
+  limits: { memory: 64 * 1024 ** 2, cpus: 0.5, pids: 64 },
+  ...{ readOnly: true, tmpfs: { '/tmp': { size: 8 * 1024 ** 2, exec: false } }, capAdd: [] },
+  ...{ egress: false, stripPrefix: true, host: 'pass' },
+  ...{ whenFull: 'refuse', maxQueued: 10, queueTimeout: 60_000, pool: 0, poolMaxAge: 60_000 },
+  schedule: [],
+};
 
 const of = (
   log: string | readonly string[],
@@ -11,7 +21,7 @@ const of = (
 ): Hint | undefined =>
   hintFor({
     log: typeof log === 'string' ? log.split('\n') : log,
-    template: sampleTemplate({ user: '65534:65534', ...template }),
+    template: { ...TEMPLATE, ...template },
     ...run,
   });
 
