@@ -277,7 +277,7 @@ templates:
 test('a policy can restrict images to patterns and require digests', () => {
   const images = 'images: {allow: [ghcr.io/acme/*], requireDigest: true}';
   expect(issuesOf(`${demo()}\n${images}`)).toEqual([
-    'templates.demo.image: "a" matches no pattern of images.allow',
+    'templates.demo.image: "a" matches no pattern of images.allow. Docker may take it for the id of any image; write a name with its tag, such as "app:latest"',
     'templates.demo.image: "a" has no digest',
   ]);
   const image = `ghcr.io/acme/app@sha256:${'0a'.repeat(32)}`;
