@@ -126,6 +126,9 @@ describe('an end without a request', () => {
   ] as const) {
     test(`is reported within a second with its reason: ${reason}`, async () => {
       const id = await start(template);
+      const readyAt = Date.now();
+      // An earlier exit is a failed start.
+      await waitFor('5 s after the start', () => Date.now() - readyAt > 5_000);
       const stream = follow(`/v1/events?instance=${id}&type=draining,gone`);
       const target = await container(id);
       const hasExited = docker('wait', target).then(() => Date.now());

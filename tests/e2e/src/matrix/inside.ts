@@ -5,7 +5,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { promisify } from 'node:util';
@@ -55,13 +55,13 @@ async function runPart(part: Part): Promise<Finding> {
   const { project, files } = PARTS[part];
   const started = performance.now();
   const log = `${task.logs}-${part}.log`;
-  const outputFile = join(task.folder, `${part}.json`);
+  const outputFile = join(workspace, project, 'test-results/vitest.json');
+  await rm(outputFile, { force: true });
   const vitest = join(workspace, 'node_modules/vitest/vitest.mjs');
   const child = spawn(
     process.execPath,
     [
       ...[vitest, 'run', '--config', '../../vitest.config.ts', '--no-file-parallelism'],
-      ...['--reporter=default', '--reporter=json', `--outputFile.json=${outputFile}`],
       ...files.map((name) => `test/${name}.test.ts`),
     ],
     { cwd: join(workspace, project), stdio: ['ignore', 'pipe', 'pipe'] },
