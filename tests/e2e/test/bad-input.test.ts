@@ -85,19 +85,26 @@ describe('requests', () => {
   });
 
   // Hosts by every rule, and yet none that `new URL` takes.
-  test.each(['a:99999', '[1]'])('Host: %s starts an instance as any other does', async (host) => {
-    for (const query of ['', '?redirect=0']) {
-      const socket = connect(Number(new URL(site.publicUrls[0] ?? '').port), '127.0.0.1');
-      onTestFinished(() => void socket.destroy());
-      socket.write(`GET /demo/new${query} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
-      expect(await text(socket)).toMatch(query === '' ? /^HTTP\/1\.1 307 / : /^HTTP\/1\.1 200 /);
-    }
-    const list = connect(Number(new URL(site.adminUrls[0] ?? '').port), '127.0.0.1');
-    onTestFinished(() => void list.destroy());
-    const token = `Authorization: Bearer ${TOKEN}\r\n`;
-    list.write(`GET /v1/instances HTTP/1.1\r\nHost: ${host}\r\n${token}Connection: close\r\n\r\n`);
-    expect(await text(list)).toMatch(/^HTTP\/1\.1 200 /);
-  });
+  test.each(['a:99999', '[1]'])(
+    'Host: %s starts an instance, and is refused by the API',
+    async (host) => {
+      for (const query of ['', '?redirect=0']) {
+        const socket = connect(Number(new URL(site.publicUrls[0] ?? '').port), '127.0.0.1');
+        onTestFinished(() => void socket.destroy());
+        socket.write(
+          `GET /demo/new${query} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+        );
+        expect(await text(socket)).toMatch(query === '' ? /^HTTP\/1\.1 307 / : /^HTTP\/1\.1 200 /);
+      }
+      const list = connect(Number(new URL(site.adminUrls[0] ?? '').port), '127.0.0.1');
+      onTestFinished(() => void list.destroy());
+      const token = `Authorization: Bearer ${TOKEN}\r\n`;
+      list.write(
+        `GET /v1/instances HTTP/1.1\r\nHost: ${host}\r\n${token}Connection: close\r\n\r\n`,
+      );
+      expect(await text(list)).toMatch(/^HTTP\/1\.1 421 /);
+    },
+  );
 
   test('no token, a wrong token: 401; another method: 405', async () => {
     const url = `${site.adminUrls[0]}/v1/instances`;
