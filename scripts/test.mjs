@@ -61,13 +61,10 @@ const LONG = [[{ only: E2E }], [{ only: DEPLOYMENTS }], [{ only: ADVERSARY }]];
  */
 const ATTACKS = 'tests/adversary/src/main.ts';
 const FAULTS = 'tests/faults/src/main.ts';
-const MATRIX = 'tests/e2e/src/matrix/main.ts';
 const SUITES = [
   [ATTACKS, 'fuzz', '--count', '20000'],
   [FAULTS, 'worker-killed', '--runs', '1'],
   [FAULTS, 'proxy-killed', '--runs', '1'],
-  // The other versions of Docker and Redis; all tests above use those of this machine.
-  [MATRIX, '--engines', 'trixie', '--stores', 'redis-trixie', '--parts', 'main,firewall'],
 ];
 
 const LENGTHS = {
