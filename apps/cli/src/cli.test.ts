@@ -290,11 +290,13 @@ describe('check', () => {
 
   test('accepts a valid file, and says what this environment lacks', async () => {
     const file = written(`templates: {a: {image: a, port: 80, proofOfWork: 8}}
-webhooks: [{name: w, url: "http://w.example/", secretEnv: NOWHERE_SET}]`);
+webhooks: [{name: w, url: "http://w.example/", secretEnv: NOWHERE_SET}]
+registries: {ghcr.io: {username: me, passwordEnv: NO_PASSWORD}}`);
     const { code, out } = await ephemera('check', file);
     expect(code).toBe(0);
     expect(out).toContain(`${file} is valid. Templates: a.`);
     expect(out).toContain('webhooks.0.secretEnv: the environment variable NOWHERE_SET');
+    expect(out).toContain('registries.ghcr.io.passwordEnv: the environment variable NO_PASSWORD');
     expect(out).toContain('templates.a.proofOfWork: needs EPHEMERA_SIGNING_KEYS');
     expect(await ephemera('check', file, '--quiet')).toMatchObject({ code: 0, out: '' });
   });
@@ -376,6 +378,21 @@ describe('run --wait', () => {
       /^abc ended right after it became ready \(start_failed\): The container exited with code 1\. Its last lines:\nEROFS\nHint: It wrote to \/data\.\nIn the template:\n {4}readOnly: false\n$/,
     );
   });
+
+  test('prints the address of an instance that it could not read again', async () => {
+    const get = () => Promise.reject(new Error('503'));
+    const { code, out } = await ephemeraWith({ create, get }, 'run', '--wait');
+    expect({ code, out }).toEqual({ code: 0, out: 'abc  http://localhost:8080/demo/abc/\n' });
+  });
+
+  test.each(['ttl', 'idle', 'request'] as const)(
+    'a planned end is no failure: %s',
+    async (reason) => {
+      const status = { ...fresh.status, state: 'gone', reason } as const;
+      const get = () => Promise.resolve<InstanceResource>({ ...fresh, status });
+      expect((await ephemeraWith({ create, get }, 'run', '--wait')).code).toBe(0);
+    },
+  );
 
   test('prints the address of an instance that stays up', async () => {
     let reads = 0;

@@ -24,7 +24,9 @@ export const schema = z.object({
   EPHEMERA_CONFIG: z.string().default('ephemera.yml'),
   EPHEMERA_PREFIX: z.string().default('demo'),
   EPHEMERA_PUBLIC_PORT: port(8080),
-  EPHEMERA_PUBLIC_URL: z.string().optional(),
+  EPHEMERA_PUBLIC_URL: z
+    .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
+    .optional(),
   EPHEMERA_DOMAIN: domain,
   EPHEMERA_ADMIN_PORT: port(8081),
   EPHEMERA_ADMIN_HOST: adminHost,

@@ -49,10 +49,11 @@ function issuesIn(
   const path = at.map(String).join('.');
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => ({
-        path: path === '' ? key : `${path}.${key}`,
-        detail: ofUnknown(at),
-      }));
+      return issue.keys.map((key) => {
+        // `{secret:abc}` without a space is a key, and must not show its value.
+        const [name = ''] = key.split(/[:\s]/, 1);
+        return { path: path === '' ? name : `${path}.${name}`, detail: ofUnknown(at) };
+      });
     case 'invalid_key':
       return issue.issues.map(({ message }) => ({ path, detail: message }));
     case 'invalid_union': {

@@ -434,3 +434,22 @@ test.each([
 ])('%s is refused', (field, path) => {
   expect(issuesOf(demo(field))).toEqual([expect.stringContaining(`templates.demo.${path}: must`)]);
 });
+
+test.each([
+  ['an alias', 'env: {A: *hunter2}'],
+  ['the header of a block', 'env:\n      A: |hunter2'],
+  ['a key without a space', 'env: {A: b}, secret:hunter2: 1'],
+  ['a second scalar', 'description: "a" hunter2'],
+])('an error does not show a secret: %s', (_, fields) => {
+  const text = `templates:\n  demo:\n    image: a\n    port: 80\n    ${fields}\n`;
+  const issues = issuesOf(text);
+  expect(issues).not.toEqual([]);
+  expect(issues.join('\n')).not.toContain('hunter2');
+});
+
+test('an unknown field does not show the value that follows it without a space', () => {
+  const issues = issuesOf('templates: {demo: {image: a, port: 80, secret:hunter2}}');
+  expect(issues).toEqual([
+    'templates.demo.secret: unknown field; docs/reference/configuration.md lists the known ones',
+  ]);
+});

@@ -19,7 +19,7 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
     const faults = document.errors.map(({ message, pos }) => ({
       path: '',
       line: lines.linePos(pos[0]).line,
-      detail: message,
+      detail: withoutQuote(message),
     }));
     throw new ConfigError(what, faults);
   }
@@ -29,7 +29,7 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
     Alias(_, alias) {
       if (alias.resolve(document)) return;
       const { line } = lines.linePos(alias.range?.[0] ?? 0);
-      const detail = `Unresolved alias *${alias.source}; text that begins with * or & needs quotes`;
+      const detail = 'Unresolved alias; text that begins with * or & needs quotes';
       unresolved.push({ path: '', line, detail });
     },
   });
@@ -39,7 +39,7 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
     value = withoutExtensions(document.toJS());
   } catch (error) {
     // For example, the source of a merge key is no mapping.
-    const detail = error instanceof Error ? error.message : String(error);
+    const detail = withoutQuote(error instanceof Error ? error.message : String(error));
     throw new ConfigError(what, [{ path: '', detail }]);
   }
   const result = schema.safeParse(value ?? {});
@@ -49,6 +49,11 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
     return { ...issue, line: offset === undefined ? undefined : lines.linePos(offset).line };
   });
   throw new ConfigError(what, faults);
+}
+
+/** What follows the first colon of a message of the parser quotes the file. */
+function withoutQuote(message: string): string {
+  return message.split(': ', 1)[0] ?? '';
 }
 
 function withoutExtensions(value: unknown): unknown {

@@ -57,7 +57,7 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 400,
     title: 'Invalid request',
     meaning:
-      'The request has an unknown, repeated or invalid parameter, field or header. `faults` lists every error with its place. Some causes have another status: 403 (a request from another origin, a service worker in path form), 413 (body too large), 415 (media type), 417 (`Expect`), 421 (a host name that the dashboard does not know).',
+      'The request has an unknown, repeated or invalid parameter, field or header. `faults` lists every error with its place. Some causes have another status: 403 (a request from another origin, a service worker in path form), 413 (body too large), 415 (media type), 417 (`Expect`), 421 (a host name that the dashboard or the admin port does not know).',
     action: 'Correct every entry of `faults` and send the request again.',
   },
   unknown_template: {

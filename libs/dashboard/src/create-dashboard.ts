@@ -68,7 +68,7 @@ async function startDashboard(
     // Not derived from a token: a session's owner could then guess a weak token offline.
     sessionKey: randomBytes(32).toString('base64url'),
     stopping: () => shutdown.stopping,
-    names: config.names,
+    names: [...config.names, config.bind],
     trustedProxies: config.trustedProxies,
     logger,
   });

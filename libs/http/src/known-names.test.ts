@@ -60,6 +60,14 @@ test.each([
     '/x?/metrics',
   ])
     expect(await get(path, host), path).toMatch(/^HTTP\/1\.1 421 [^]*EPHEMERA_ADMIN_NAMES/);
-  for (const path of ['/healthz', '/readyz', '/readyz/running', '/metrics', '/tls/ask?domain=a'])
+  for (const path of [
+    '/healthz',
+    '/readyz',
+    '/readyz/running',
+    '/metrics',
+    '/tls/ask?domain=a',
+    '/healthz/',
+    '/Readyz',
+  ])
     expect(await get(path, host), path).toContain('reached');
 });

@@ -4,7 +4,7 @@ import type { Middleware } from 'koa';
 import { hostNameOf } from './request-target.ts';
 
 /** Health and metrics, which probes and scrapers request under names of their own network. */
-const ANY_NAME = /^\/(?:healthz|readyz|readyz\/[^/]*|metrics|tls\/ask)$/;
+const ANY_NAME = /^\/(?:healthz|readyz|readyz\/[^/]*|metrics|tls\/ask)\/?$/i;
 
 /**
  * Refuses requests for an unknown host name, against DNS rebinding: an attacker's page can point its

@@ -119,7 +119,14 @@ async function startProxy(
   { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
 ): Promise<void> {
   countExternalMemoryInHeapLimit();
-  const keysToSign = watchKeys({ keys: config.signingKeys, file: config.signingKeysFile }, logger);
+  const keysToSign = watchKeys(
+    { keys: config.signingKeys, file: config.signingKeysFile },
+    logger,
+    () => {
+      // Templates may have been refused because there was no key.
+      if (templates.issues.length > 0) templates.reload();
+    },
+  );
   const { templatesPath } = config;
   const templates = watchConfig(templatesPath, logger, (file) => {
     const set = requireFile(templatesPath, file);
@@ -165,7 +172,8 @@ async function startProxy(
   const administer = createAdminApi({
     ...shared,
     stopping,
-    names: config.adminNames,
+    // The command line tool uses the name that the port is bound to.
+    names: [...config.adminNames, config.adminBind],
     publicUrl: `${publicUrl}/${prefix}`,
     version,
     metrics,
@@ -243,6 +251,7 @@ async function startProxy(
       publicUrl,
       templates,
       mayReadCause,
+      addressOf: shared.addressOf,
       logger,
     }),
     waitingPage: (req, res, id) => sendWaitingPage(waiting, req, res, id),

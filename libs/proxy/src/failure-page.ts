@@ -3,7 +3,12 @@ import type { TemplateSet } from '@ephemera/config';
 import { problemOf } from '@ephemera/contract';
 import type { Problem } from '@ephemera/contract';
 import type { Failure } from '@ephemera/domain';
-import { escapeHtml, prefersHtml, errorHandler as createErrorHandler } from '@ephemera/http';
+import {
+  clientKeyOf,
+  escapeHtml,
+  prefersHtml,
+  errorHandler as createErrorHandler,
+} from '@ephemera/http';
 import { plainText } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import { isRedisUnavailable } from '@ephemera/store';
@@ -59,6 +64,8 @@ export interface RestartOptions {
   readonly templates: { readonly current: TemplateSet };
   /** Whether a client may see why an instance failed its request. */
   readonly mayReadCause: (req: IncomingMessage, id: string) => Promise<boolean>;
+  /** The address of the client, also behind a trusted load balancer. */
+  readonly addressOf: (req: IncomingMessage) => string;
   readonly logger: Pick<Logger, 'warn'>;
 }
 
@@ -70,7 +77,7 @@ export interface RestartOptions {
  */
 export function failurePageWithRestart(launch: RestartOptions) {
   const { mayReadCause, logger, instances } = launch;
-  const reloads = reloadBudget();
+  const reloads = reloadBudget(launch.addressOf);
   const mayRead = (req: IncomingMessage, id: string): Promise<boolean> =>
     mayReadCause(req, id).catch((error: unknown) => {
       logger.warn({ err: error, id }, 'reader of a failure not identified');
@@ -163,13 +170,13 @@ const FORGET_RELOADS_AFTER_MS = 90_000;
 const MAX_RELOAD_ENTRIES = 10_000;
 
 /** Counts the failure pages of each client and instance, so that no page reloads without end. */
-function reloadBudget() {
+function reloadBudget(addressOf: RestartOptions['addressOf']) {
   const shown = new Map<string, { count: number; at: number }>();
   return {
     /** Seconds until the page reloads itself. Undefined: it does not, as after a POST. */
     nextDelay(req: IncomingMessage, id: string): number | undefined {
       if (!isNavigation(req)) return undefined;
-      const key = `${id} ${req.socket.remoteAddress ?? ''}`;
+      const key = `${id} ${clientKeyOf(addressOf(req))}`;
       const now = performance.now();
       const last = shown.get(key);
       const count = last && now - last.at < FORGET_RELOADS_AFTER_MS ? last.count : 0;

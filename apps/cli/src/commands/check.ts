@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { ConfigError, loadTemplates, resolveWebhooks } from '@ephemera/config';
+import { ConfigError, loadTemplates, readRegistryLogins, resolveWebhooks } from '@ephemera/config';
 import type { TemplateSet } from '@ephemera/config';
 import { buildCommand } from '@stricli/core';
 import { EXIT_CODES } from '../exit-codes.ts';
@@ -8,13 +8,18 @@ import { outputAliases, outputFlags, createPrinter } from '../output.ts';
 import type { OutputFlags } from '../output.ts';
 
 /** What the processes need besides the file, and this environment does not have. */
-function missingHere(file: TemplateSet, environment: NodeJS.ProcessEnv): string[] {
+function missingHere(path: string, file: TemplateSet, environment: NodeJS.ProcessEnv): string[] {
   const notes: string[] = [];
-  try {
-    resolveWebhooks(file.webhooks, environment);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    notes.push(...error.faults.map(({ path, detail }) => `${path}: ${detail} (on the workers)`));
+  for (const read of [
+    () => resolveWebhooks(file.webhooks, environment),
+    () => readRegistryLogins({ configFile: path, dockerConfig: undefined }, environment),
+  ]) {
+    try {
+      read();
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      notes.push(...error.faults.map(({ path, detail }) => `${path}: ${detail} (on the workers)`));
+    }
   }
   const { EPHEMERA_SIGNING_KEYS: keys, EPHEMERA_SIGNING_KEYS_FILE: keyFile } = environment;
   for (const { name, proofOfWork = 0, create } of file.templates.values()) {
@@ -39,7 +44,7 @@ export const check = buildCommand({
       return;
     }
     const names = [...set.templates.keys()];
-    const notes = missingHere(set, this.environment);
+    const notes = missingHere(file, set, this.environment);
     const text = [
       `${file} is valid. Templates: ${names.join(', ')}.`,
       ...(notes.length > 0 ? ['Not set in this environment:'] : []),

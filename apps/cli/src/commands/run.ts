@@ -23,9 +23,17 @@ async function staysUp({ api, now, sleep }: CliContext, { id, startedAt }: Creat
   const since = startedAt === undefined ? now() : Math.min(now(), Date.parse(startedAt));
   while (now() - since < EARLY_EXIT_MS) {
     await sleep(POLL_INTERVAL_MS);
-    const { status } = await api().get(id);
-    if (status.state !== 'draining' && status.state !== 'gone' && status.state !== 'failed')
+    // The instance was created, and only its creation contains the link: a failed read is no reason
+    // not to print it.
+    const status = await api()
+      .get(id)
+      .then(
+        (instance) => instance.status,
+        () => undefined,
+      );
+    if (status?.state !== 'draining' && status?.state !== 'gone' && status?.state !== 'failed')
       continue;
+    if (status.reason === 'ttl' || status.reason === 'idle' || status.reason === 'request') return;
     const { state, reason = state, message = 'It has ended.', hint } = status;
     const lines = [`${id} ended right after it became ready (${reason}): ${message}`];
     throw new BootError([...lines, ...(hint ? [hintText(hint)] : [])].join('\n'));

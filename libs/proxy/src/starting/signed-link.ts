@@ -124,11 +124,13 @@ export function requireKeys({ templates }: TemplateSet, keys: SigningKeys): void
 
 /**
  * The signing keys of the environment, or of a file that is reloaded when it changes.
+ * @param onReload called after each change of the file
  * @throws ConfigError if they are invalid at start-up
  */
 export function watchKeys(
   { keys, file }: { readonly keys: string | undefined; readonly file: string | undefined },
   logger: Logger,
+  onReload: () => void = () => undefined,
 ): SigningKeys & { close(): void } {
   if (file === undefined) {
     const input = parseKeys(keys ?? '', 'EPHEMERA_SIGNING_KEYS');
@@ -142,6 +144,7 @@ export function watchKeys(
     try {
       current = readKeyFile(file);
       logger.info({ keys: current.length }, 'signing keys reloaded');
+      onReload();
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       logger.error({ faults: error.faults }, 'signing keys invalid, keeping the previous ones');

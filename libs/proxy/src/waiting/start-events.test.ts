@@ -2,7 +2,8 @@ import type { Instance } from '@ephemera/domain';
 import { expect, test } from 'vitest';
 import { viewStart } from './start-events.ts';
 
-const instance = (message: string) => ({ message }) as Instance;
+const instance = (message: string, state: Instance['state'] = 'pending') =>
+  ({ message, state }) as Instance;
 const starting = { state: 'starting', generation: 1 } as const;
 
 test('the bar never moves back, with or without a pull', () => {
@@ -36,4 +37,10 @@ test('a visitor does not learn the name of the image or its registry', () => {
     text: 'Pulling the image (34 %).',
   });
   expect(viewStart(starting, instance(message)).text).toBe('Creating the container.');
+  // The instance may have left the state that its route had a moment ago.
+  const pending = { state: 'pending', generation: 1 } as const;
+  for (const state of ['starting', 'failed', 'draining'] as const)
+    expect(viewStart(pending, instance(message, state)).text).toBe(
+      'Waiting for a host to start it.',
+    );
 });

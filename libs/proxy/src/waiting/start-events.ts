@@ -95,7 +95,9 @@ export function isStarting(route: Route | undefined): route is StartingRoute {
 export function viewStart(route: StartingRoute, instance: Instance | undefined): StartView {
   const step = route.state === 'pending' ? 'pending' : (route.step ?? 'creating');
   if (step === 'pending') {
-    const text = instance?.message ?? 'Waiting for a host to start it.';
+    // The message of an instance in any other state is not the position in the queue.
+    const queued = instance?.state === 'pending' ? instance.message : undefined;
+    const text = queued ?? 'Waiting for a host to start it.';
     return { step, text: sentence(text), percent: percentOf(route) };
   }
   return { step, text: textOf(step, route.done), percent: percentOf(route) };

@@ -56,6 +56,7 @@ beforeAll(async () => {
     },
     templates: { current: { templates: new Map() } } as never,
     mayReadCause,
+    addressOf: () => address,
     logger: { warn: () => undefined },
   });
   upstream = await startUpstream(answering(BOTH));
@@ -201,6 +202,9 @@ describe('the page of an instance that accepts no connection', () => {
     const delays: (string | undefined)[] = [];
     for (let i = 0; i < 10; i++) delays.push(refreshOf(await send(fixture.port, get(id, page))));
     expect(delays).toEqual(['1', '2', '3', '5', '10', '20', '30', '30', undefined, undefined]);
+    // Another visitor behind the same load balancer has reloads of their own.
+    address = '192.0.2.9';
+    expect(refreshOf(await send(fixture.port, get(id, page)))).toBe('1');
   });
 
   test('does not reload after a POST, for a script, or when the response is invalid', async () => {
