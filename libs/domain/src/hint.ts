@@ -220,7 +220,10 @@ const CAPABILITIES: readonly (readonly [calls: RegExp, capabilities: readonly st
   ],
   [/\bu?mount\b|unshare|pivot_root|namespace|nsenter|setns/i, ['SYS_ADMIN']],
   [/\bping6?\b|raw socket|SOCK_RAW|icmp|socket\(AF_PACKET/i, ['NET_RAW']],
-  [/iptables|nftables|\btun\b|\btap\b|RTNETLINK|ip route|ip link|tcsetattr.*net/i, ['NET_ADMIN']],
+  [
+    /iptables|nftables|\btun\b|\btap\b|RTNETLINK|ip route|ip link|tcsetattr.{0,80}net/i,
+    ['NET_ADMIN'],
+  ],
   [/chroot/i, ['SYS_CHROOT']],
   [/mknod/i, ['MKNOD']],
   [/setrlimit|ulimit|rlimit/i, ['SYS_RESOURCE']],

@@ -7,6 +7,11 @@ const MESSAGE_LINES = 10;
 /** Lines of the log in which the cause is looked for. */
 const HINT_LINES = 100;
 /**
+ * Patterns are matched against this much of a line, characters. The output of an instance may be one
+ * line of a megabyte, and must not occupy the worker.
+ */
+const MAX_HINT_LINE = 1_000;
+/**
  * Maximum length of the log in a failure message, characters. Each log entry may have 16 KB, and
  * every reader of the instance receives the message.
  */
@@ -43,11 +48,13 @@ export async function reportFailure(
   text: string,
   run: Omit<FailedRun, 'log'>,
 ): Promise<FailureReport> {
-  const all = plainText(await containers.lastLines(containerId, HINT_LINES)).split('\n');
+  // Without its log, the end of an instance is still an end.
+  const log = await containers.lastLines(containerId, HINT_LINES).catch(() => '');
+  const all = plainText(log).split('\n');
   const lines = all.slice(-MESSAGE_LINES).join('\n').slice(-MAX_LOG_BYTES).toWellFormed();
   return {
     message: lines === '' ? text : `${text} Its last lines:\n${lines}`,
-    hint: hintFor({ ...run, log: all }),
+    hint: hintFor({ ...run, log: all.map((line) => line.slice(0, MAX_HINT_LINE)) }),
   };
 }
 

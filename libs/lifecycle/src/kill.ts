@@ -112,11 +112,11 @@ export async function endExitedInstance(
   const others = (await containers.running(id)).filter((other) => other !== containerId);
   if (others.length > 0) return { kind: 'absent' };
   const { startedAt, template } = instance;
-  const { message, hint } = await reportExit(containers, containerId, seen, template);
   const isEarly =
     startedAt !== undefined &&
     seen !== undefined &&
     (await instances.now()) - startedAt < EARLY_EXIT_MS;
+  const { message, hint } = await reportExit(containers, containerId, seen, template);
   if (isEarly) return kill(ports, id, 'early_exit', message, hint);
   // Everybody who has the id receives the message of an ended instance; the log stays in the archive.
   return kill(ports, id, seen?.oomKilled ? 'oom' : 'exited', exitMessage(seen), hint);

@@ -332,6 +332,7 @@ async function startWorker(
     ...limitedContainers(),
     inspect: (id) => inspectLimit(() => containers.inspect(id)),
     running: (id) => inspectLimit(() => containers.running(id)),
+    lastLines: (id, count) => inspectLimit(() => containers.lastLines(id, count)),
   };
   const loops = [
     heartbeatLoop,

@@ -122,7 +122,8 @@ function acceptNames(bridge: string, port: number): string[] {
   return [
     `-i ${bridge} -p udp --dport ${port} ${redirected} ${MAX_QUERIES} -j ACCEPT`,
     `-i ${bridge} -p udp --dport ${port} -j DROP`,
-    `-i ${bridge} -p tcp --dport ${port} ${redirected} -j ACCEPT`,
+    // The other packets of a connection match as known.
+    `-i ${bridge} -p tcp --dport ${port} --syn ${redirected} ${MAX_QUERIES} -j ACCEPT`,
   ];
 }
 

@@ -2,11 +2,15 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { BootError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
+import pTimeout from 'p-timeout';
 import type { GatewayNames } from './docker/gateway-names.ts';
 import type { InstancesNetwork } from './docker/instances-network.ts';
 import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
 import type { EgressRules } from './firewall-rules.ts';
 import type { StartCheck } from './start-checks.ts';
+
+/** How long the rules wait for the responder to names. Without it, the next check adds its rules. */
+const NAMES_WAIT_MS = 5_000;
 
 /** Runs a shell script that may change the firewall of the Docker host. Returns its output. */
 export type RunOnHost = (script: string) => Promise<string>;
@@ -55,7 +59,9 @@ export async function createFirewall(options: {
   /** The script of a network. Isolation does not depend on the responder. */
   const scriptOf = async (network: InstancesNetwork) => {
     try {
-      return { script: firewallScript(network, egress, await responders?.ensure(network)) };
+      const port =
+        responders && (await pTimeout(responders.ensure(network), { milliseconds: NAMES_WAIT_MS }));
+      return { script: firewallScript(network, egress, port) };
     } catch (error) {
       return { script: firewallScript(network, egress), error };
     }

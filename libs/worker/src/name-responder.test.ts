@@ -79,3 +79,21 @@ test('messages that are no queries get no reply, and do no harm', async () => {
   expect(replies).toHaveLength(1);
   socket.close();
 });
+
+test('one connection gets a few replies, so that none wait unread', async () => {
+  const socket = connect(responder.port, '127.0.0.1');
+  let received = 0;
+  socket.on('data', (chunk: Buffer) => (received += chunk.length)).on('error', () => undefined);
+  const message = Buffer.concat([Buffer.from([0, QUERY.length]), QUERY]);
+  socket.write(Buffer.concat(Array<Buffer>(1_000).fill(message)));
+  await once(socket, 'close');
+  // A reply has 21 bytes, and its length two.
+  expect(received).toBeLessThanOrEqual(8 * 23);
+});
+
+test('an address that is not on this machine is an error, and leaves no socket open', async () => {
+  const open = () => process.getActiveResourcesInfo().filter((name) => name === 'UDPWRAP').length;
+  const before = open();
+  await expect(respondToNames('192.0.2.77')).rejects.toMatchObject({ code: 'EADDRNOTAVAIL' });
+  expect(open()).toBe(before);
+});

@@ -32,16 +32,23 @@ export async function respondToNames(address: string): Promise<NameResponder> {
 /** Clients share one port, so none may keep a connection for longer, in milliseconds. */
 const CONNECTION_MS = 2_000;
 const MAX_CONNECTIONS = 64;
+/** A resolver sends the queries for A and AAAA on one connection. A reply must not wait unread. */
+const MAX_QUERIES_PER_CONNECTION = 8;
 
 async function listen(address: string): Promise<NameResponder> {
   const socket = createSocket('udp4');
-  socket.bind(0, address);
-  await once(socket, 'listening');
+  try {
+    socket.bind(0, address);
+    await once(socket, 'listening');
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
   const { port } = socket.address();
   socket.on('message', (query, { port: to, address: client }) => {
     const reply = replyTo(query);
-    // The instance may be gone.
-    if (reply) socket.send(reply, to, client, () => undefined);
+    // A datagram may have the source port 0, to which nothing can be sent. The instance may be gone.
+    if (reply && to > 0) socket.send(reply, to, client, () => undefined);
   });
   socket.on('error', () => undefined);
 
@@ -49,10 +56,13 @@ async function listen(address: string): Promise<NameResponder> {
     const timer = setTimeout(() => connection.destroy(), CONNECTION_MS);
     connection.once('close', () => clearTimeout(timer)).on('error', () => undefined);
     let received = Buffer.alloc(0);
+    let left = MAX_QUERIES_PER_CONNECTION;
     connection.on('data', (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
       // Over TCP, a message follows its length (RFC 1035, section 4.2.2).
       while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+        if (left === 0) return void connection.destroy();
+        left -= 1;
         const end = 2 + received.readUInt16BE(0);
         const reply = replyTo(received.subarray(2, end));
         received = received.subarray(end);
@@ -67,6 +77,8 @@ async function listen(address: string): Promise<NameResponder> {
   try {
     server.listen(port, address);
     await once(server, 'listening');
+    // A failed accept, such as too many open files.
+    server.on('error', () => undefined);
   } catch (error) {
     socket.close();
     throw error;

@@ -45,6 +45,8 @@ export function answerNamesHere(): GatewayNames {
   };
 }
 
+/** The role in the labels of the helper. */
+const ROLE = 'names';
 /** Memory limit of the helper, bytes. */
 const MEMORY = 128 * 1024 ** 2;
 const LISTEN_TIMEOUT_MS = 10_000;
@@ -72,7 +74,7 @@ export function answerNamesInHostNetwork(
   namespace: string,
   image: string,
 ): GatewayNames {
-  /** The ports by container id. */
+  /** The ports by container id and time of its start. */
   const ports = new Map<string, number>();
   /** The helpers whose program this worker has checked. */
   const checked = new Set<string>();
@@ -94,7 +96,7 @@ export function answerNamesInHostNetwork(
       User: '65534:65534',
       Entrypoint: ['node', '--max-old-space-size=32'],
       Cmd: [...program],
-      Labels: { [LABEL.namespace]: namespace, [LABEL.role]: 'names' },
+      Labels: { [LABEL.namespace]: namespace, [LABEL.role]: ROLE },
       HostConfig: {
         NetworkMode: 'host',
         Init: true,
@@ -127,39 +129,54 @@ export function answerNamesInHostNetwork(
     return log.toString('utf8').replace(/[^\x20-\x7e\n]/g, '');
   };
 
-  return {
-    async ensure({ name: network, gateway }) {
-      const name = `${network}-names`;
-      const program = await namesProgram(gateway);
-      const end = performance.now() + LISTEN_TIMEOUT_MS;
-      for (let isOwn = false; performance.now() < end; await sleep(POLL_MS, true)) {
-        const found = await inspect(name);
-        // Checked once: workers of two versions would replace each other's helper for ever.
-        const isCurrent = checked.has(name) || found?.Config.Cmd.at(-1) === program.at(-1);
-        if (found && isCurrent && found.State.Running) {
-          const port = ports.get(found.Id) ?? portIn(await readLog(found.Id));
-          if (port === undefined) continue;
-          checked.add(name);
-          ports.set(found.Id, port);
-          return port;
-        }
-        // Another worker is about to start it.
-        if (isCurrent && found?.State.Status === 'created') continue;
-        if (found && isOwn) throw new Error(`it ended: ${(await readLog(found.Id)).trim()}`);
-        if (found) await remove(found.Id);
-        await start(name, program);
-        isOwn = true;
+  const ensureHelper = async ({ name: network, gateway }: InstancesNetwork): Promise<number> => {
+    const name = `${network}-names`;
+    const known = `${name} ${gateway}`;
+    const program = await namesProgram(gateway);
+    const end = performance.now() + LISTEN_TIMEOUT_MS;
+    for (let isOwn = false; performance.now() < end; await sleep(POLL_MS, true)) {
+      const found = await inspect(name);
+      // Checked once: workers of two versions would replace each other's helper for ever.
+      if (found && found.Config.Labels[LABEL.role] !== ROLE) {
+        throw new Error(`the container ${name} is not of Ephemera; rename or remove it`);
       }
-      // A container that its worker has never started would block the name. A running one may answer
-      // at the next call.
-      if ((await inspect(name))?.State.Status === 'created') await remove(name);
-      throw new Error(`the container ${name} does not answer names after ${LISTEN_TIMEOUT_MS} ms`);
+      const isCurrent = checked.has(known) || found?.Config.Cmd.at(-1) === program.at(-1);
+      if (found && isCurrent && found.State.Running) {
+        const run = `${found.Id} ${found.State.StartedAt}`;
+        const port = ports.get(run) ?? portIn(await readLog(found.Id));
+        if (port === undefined) continue;
+        checked.add(known);
+        ports.set(run, port);
+        return port;
+      }
+      // Another worker is about to start it.
+      if (isCurrent && found?.State.Status === 'created') continue;
+      if (found && isOwn) throw new Error(`it ended: ${(await readLog(found.Id)).trim()}`);
+      if (found) await remove(found.Id);
+      await start(name, program);
+      isOwn = true;
+    }
+    // A container that its worker has never started would block the name. A running one may answer
+    // at the next call.
+    if ((await inspect(name))?.State.Status === 'created') await remove(name);
+    throw new Error(`the container ${name} does not answer names after ${LISTEN_TIMEOUT_MS} ms`);
+  };
+
+  /** The calls that go on, by network: a caller that stops waiting must not start a second one. */
+  const pending = new Map<string, Promise<number>>();
+  return {
+    ensure(network) {
+      const { name } = network;
+      const call = pending.get(name) ?? ensureHelper(network).finally(() => pending.delete(name));
+      pending.set(name, call);
+      return call;
     },
     close: () => undefined,
   };
 }
 
 function portIn(log: string): number | undefined {
-  const [, port] = /^.*port (\d+)$/m.exec(log) ?? [];
+  // A restarted container continues its log.
+  const port = [...log.matchAll(/port (\d+)$/gm)].at(-1)?.[1];
   return port === undefined ? undefined : Number(port);
 }

@@ -109,14 +109,15 @@ export function imagePulls(
     let failingSince: number | undefined;
     for (let pause = retryMs; ; pause = Math.min(2 * pause, MAX_RETRY_MS)) {
       const start = performance.now();
+      const before = pull.progress.best;
       try {
         await pullNow(docker, image, { login, progress: pull.progress, signal });
         return;
       } catch (error) {
         const reason = daemonMessage(error);
         const now = performance.now();
-        // An attempt that made progress is no part of a series of failures.
-        if (failingSince === undefined || pull.progress.changedAt > start) failingSince = start;
+        // An attempt that got further than all before is no part of a series of failures.
+        if (failingSince === undefined || pull.progress.best > before) failingSince = start;
         const isOver = now + pause - failingSince > pull.retryFor;
         if (signal.aborted || !isPassing(reason) || isOver) throw error;
         const seconds = Math.ceil(pause / 1000);
@@ -205,7 +206,10 @@ async function pullNow(
 ): Promise<void> {
   const { login, progress, signal: abortSignal } = options;
   const answer = await docker.createImage(login, { fromImage: withTag(image), abortSignal });
-  for await (const line of createInterface({ input: answer })) {
+  const lines = createInterface({ input: answer });
+  // After a line with an error, the abort of the request is an error of the stream, which nobody reads.
+  lines.on('error', () => undefined);
+  for await (const line of lines) {
     const pullLine = JSON.parse(line) as PullLine;
     if (pullLine.error !== undefined) throw new Error(pullLine.error);
     progress.update(pullLine);
@@ -236,6 +240,7 @@ const DOWNLOAD = 0.7;
 /** Computes the progress of a pull from the progress of its layers. */
 function pullProgress() {
   const layers = new Map<string, number>();
+  let best = 0;
   let changedAt = performance.now();
   let last = '';
   let isReported = false;
@@ -251,8 +256,13 @@ function pullProgress() {
       const part = total > 0 ? Math.min(1, current / total) : 0;
       const done = doneOf(status, part);
       if (id !== undefined && done !== undefined) layers.set(id, done);
+      best = Math.max(best, this.done ?? 0);
     },
     touch,
+    /** The highest value of `done` so far. */
+    get best() {
+      return best;
+    },
     /** When the daemon last reported progress, as `performance.now()`. */
     get changedAt() {
       return changedAt;
