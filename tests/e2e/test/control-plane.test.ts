@@ -147,25 +147,17 @@ describe('input of the control API', () => {
     }
   });
 
-  test('line breaks in metadata do not affect headers or event streams', async () => {
-    const events = await site.api('GET', '/v1/events', undefined, { accept: 'text/event-stream' });
+  test('metadata with line breaks is refused', async () => {
     const metadata = { note: 'a\r\nSet-Cookie: forged=1\r\n\r\nevent: forged\ndata: forged\n\n' };
-    const made = await site.api('POST', '/v1/instances', { metadata }, { prefer: 'wait=30' });
-    expect(made.status).toBe(201);
-    const { id } = (await made.json()) as { id: string };
-    for (const answer of [made, await site.api('GET', `/v1/instances/${id}`)]) {
-      expect(answer.headers.get('set-cookie')).toBeNull();
-    }
-    await site.api('DELETE', `/v1/instances/${id}`);
-    let text = '';
-    for await (const chunk of events.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-      text += chunk;
-      if (text.includes('draining') || text.includes('gone')) break;
-    }
-    expect(text).not.toMatch(/^(?:event|data): forged/m);
+    const refused = await site.api('POST', '/v1/instances', { metadata });
+    expect(refused.status).toBe(400);
+    expect(refused.headers.get('set-cookie')).toBeNull();
+    expect(await refused.json()).toMatchObject({
+      faults: [{ path: 'metadata.note', detail: expect.stringContaining('line break') as string }],
+    });
   });
 
-  test('container output is escaped in pages and problem details', async () => {
+  test('container output is plain text in problem details, and not on pages of visitors', async () => {
     const made = await site.api(
       'POST',
       '/v1/instances',
@@ -179,9 +171,10 @@ describe('input of the control API', () => {
     const page = await fetch(`${site.publicUrls[0]}/demo/${lastFailed()}/`, {
       headers: { accept: 'text/html' },
     });
+    // The output is for the operator only.
     const html = await page.text();
-    expect(html).toContain('&lt;script&gt;alert(1)');
-    expect(html).not.toContain('<script>alert');
+    expect(html).toContain('could not be started');
+    expect(html).not.toContain('alert(1)');
     expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
   });
 

@@ -59,7 +59,8 @@ const SOURCE = new URL('../name-responder.ts', import.meta.url);
  */
 export async function namesProgram(gateway: string): Promise<string[]> {
   const source = await readFile(SOURCE, 'utf8');
-  const start = `console.log('port', (await respondToNames('${gateway}')).port);`;
+  // console.log would color the number where FORCE_COLOR is set.
+  const start = `process.stdout.write('port ' + (await respondToNames('${gateway}')).port + '\\n');`;
   return ['--input-type=module-typescript', '--eval', `${source}\n${start}`];
 }
 
