@@ -28,25 +28,25 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
 };
 
 /**
- * What `npm run test:full` adds to `npm test`: whole deployments, containers that use all their
- * resources, load balancers under load, faults.
+ * What `npm run test:full` adds to `npm test`: whole deployments, firewalls and registries, containers
+ * that use all their resources, load balancers under load, faults.
  */
 const LONG: Readonly<Record<string, readonly string[]>> = {
-  'apps/cli': ['test/ctrl-c.test.ts', 'test/own-dockerd.test.ts'],
-  'tests/adversary': ['balancers', 'churn', 'hogs', 'replicas', 'slow'].map(
-    (name) => `test/${name}.test.ts`,
-  ),
-  'tests/compose': ['test/compose.test.ts', 'test/rights.test.ts'],
+  'apps/cli': ['ctrl-c', 'own-dockerd', 'up'],
+  'libs/worker': ['firewall', 'firewall-reassert', 'pull-image'],
+  'tests/adversary': ['balancers', 'churn', 'fuzz', 'hogs', 'replicas', 'slow'],
+  'tests/compose': ['compose', 'rights'],
   'tests/e2e': [
-    ...['control-plane', 'dashboard', 'examples-full', 'instance-operations', 'many-instances'],
-    ...['origins', 'real-application', 'redis-rights', 'shutdown', 'two-hosts'],
-  ].map((name) => `test/${name}.test.ts`),
-  'tests/faults': ['test/faults.test.ts'],
+    ...['control-plane', 'dashboard', 'examples-command', 'examples-full', 'instance-operations'],
+    ...['many-instances', 'origins', 'real-application', 'redis-rights', 'shutdown', 'two-hosts'],
+    'waiting-page',
+  ],
+  'tests/faults': ['faults'],
 };
 
 /** The files of a project that a mode selects; without a mode all, so that any can be named. */
 function testFiles(project: string, mode: string): { include: string[]; exclude: string[] } {
-  const long = [...(LONG[project] ?? [])];
+  const long = (LONG[project] ?? []).map((name) => `test/${name}.test.ts`);
   if (mode === 'long') return { include: long, exclude: [] };
   const quick = mode === 'quick' ? QUICK[project] : undefined;
   const left = mode === 'quick' || mode === 'usual' ? long : [];

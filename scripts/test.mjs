@@ -15,11 +15,10 @@ import { forgetReports, sumReports } from './sum-reports.mjs';
 const E2E = ['@ephemera/test-e2e'];
 /** Its slow clients get only unused CPU time, so no other test runs beside it. */
 const ADVERSARY = ['@ephemera/test-adversary'];
-const DEPLOYMENTS = ['cli', 'test-compose', 'test-faults'].map((name) => `@ephemera/${name}`);
 /** Their tests have limits of a few hundred milliseconds, so few other tests run beside them. */
 const TIMED = ['@ephemera/store', '@ephemera/proxy'];
 /** They wait for containers and processes most of the time. */
-const WAITING = ['@ephemera/worker', ...DEPLOYMENTS];
+const WAITING = ['worker', 'cli', 'test-compose', 'test-faults'].map((name) => `@ephemera/${name}`);
 /** Runs two test files at a time, also where the test script of a project runs one. */
 const TWO_FILES = ['--fileParallelism', '--maxWorkers=2'];
 
@@ -53,7 +52,7 @@ const QUICK = [
 ];
 
 /** @type {Part[][]} */
-const LONG = [[{ only: E2E }], [{ only: DEPLOYMENTS }], [{ only: ADVERSARY }]];
+const LONG = [[{ only: E2E }], [{ only: WAITING }], [{ only: ADVERSARY }]];
 
 /**
  * Programs that `npm run test:full` starts after the tests, for a few minutes each. Their own commands
