@@ -20,7 +20,8 @@ beforeAll(async () => {
 afterAll(() => site.stop());
 
 test('each gets a separate container that both replicas serve, and all end', async () => {
-  const timeout = 15;
+  // The first must live until the last has started, on a slow machine too.
+  const timeout = 40;
   const created = await Promise.all(
     Array.from({ length: 20 }, (_, i) =>
       site.api('POST', '/v1/instances', { timeout }, { prefer: 'wait=60' }, i % 2),
@@ -60,7 +61,7 @@ test('each gets a separate container that both replicas serve, and all end', asy
   await waitFor(
     'the removal of all containers',
     async () => (await containersOf(site.namespace)).length === 0,
-    60_000,
+    90_000,
   );
   for (const base of site.publicUrls) {
     const statuses = await Promise.all(
@@ -84,7 +85,7 @@ test('each gets a separate container that both replicas serve, and all end', asy
   } finally {
     await redis.quit();
   }
-});
+}, 180_000);
 
 test('creations and kills through one replica take effect on the other at once', async () => {
   const [first, second] = site.publicUrls;
