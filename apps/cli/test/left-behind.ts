@@ -51,10 +51,17 @@ export function leftBehind(namespace: string) {
       return docker('network', 'inspect', '--format', format, namespace);
     },
 
-    /** Rules of the IPv4 filter table that name a bridge. */
+    /**
+     * Rules of IPv4 that name a bridge. The port of the responder to names is another one after each
+     * start of the worker, so it is left out.
+     */
     rules(bridge: string): string[] {
-      const all = execFileSync('iptables', ['-w', '5', '-S'], { encoding: 'utf8' }).split('\n');
-      return all.filter((rule) => rule.toLowerCase().includes(bridge.toLowerCase()));
+      const all = ['filter', 'nat'].flatMap((table) =>
+        execFileSync('iptables', ['-w', '5', '-t', table, '-S'], { encoding: 'utf8' }).split('\n'),
+      );
+      return all
+        .filter((rule) => rule.toLowerCase().includes(bridge.toLowerCase()))
+        .map((rule) => rule.replace(/(--dport |--to-destination [\d.]+:)\d{4,5}/, '$1PORT'));
     },
   };
 }
