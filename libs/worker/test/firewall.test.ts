@@ -170,7 +170,7 @@ describe('what an instance without egress may not reach fails at once', () => {
   const connectTo = async (address: string, port: number) => {
     const program = `const socket = require('net').connect(${port}, '${address}');
       const start = Date.now();
-      const end = (text) => { console.log(text, Date.now() - start); process.exit(); };
+      const end = (text) => { console.log(text + ' ' + (Date.now() - start)); process.exit(); };
       socket.on('connect', () => end('connected')).on('error', ({ code }) => end(code));`;
     const { State } = await engine.docker.getContainer(inside.containerId).inspect();
     const network = `--net=/proc/${State.Pid}/ns/net`;
@@ -192,7 +192,7 @@ describe('what an instance without egress may not reach fails at once', () => {
   test('names do not exist, for the resolvers of glibc and of the image', async () => {
     const { State } = await engine.docker.getContainer(inside.containerId).inspect();
     const program = `const start = Date.now();
-      require('dns').lookup('example.com', (error) => console.log(error.code, Date.now() - start));`;
+      require('dns').lookup('example.com', (error) => console.log(error.code + ' ' + (Date.now() - start)));`;
     // With the DNS server of the container in place of the machine's.
     const line = `set -e; mount -t tmpfs none /mnt
       echo 'nameserver 127.0.0.11' >/mnt/resolv.conf; mount --bind /mnt/resolv.conf /etc/resolv.conf
