@@ -50,12 +50,16 @@ function issuesIn(
   switch (issue.code) {
     case 'unrecognized_keys':
       return issue.keys.map((key) => {
-        // `{secret:abc}` without a space is a key, and must not show its value.
-        const [name = ''] = key.split(/[:\s]/, 1);
+        const name = nameOf(key);
         return { path: path === '' ? name : `${path}.${name}`, detail: ofUnknown(at) };
       });
     case 'invalid_key':
-      return issue.issues.map(({ message }) => ({ path, detail: message }));
+      return issue.issues.map(({ message }) => ({
+        path: at
+          .map((key, index) => (index === at.length - 1 ? nameOf(key) : String(key)))
+          .join('.'),
+        detail: message,
+      }));
     case 'invalid_union': {
       const meant = branchMeant(issue.errors);
       return (
@@ -65,6 +69,11 @@ function issuesIn(
     default:
       return [{ path, detail: issue.message }];
   }
+}
+
+/** The name in a key such as `secret:abc` or `A=abc`, which must not show what may be a secret. */
+function nameOf(key: PropertyKey): string {
+  return String(key).split(/[=:\s]/, 1)[0] ?? '';
 }
 
 /** The only branch of a union that knows all given fields, so that its errors concern values. */

@@ -439,6 +439,9 @@ test.each([
   ['an alias', 'env: {A: *hunter2}'],
   ['the header of a block', 'env:\n      A: |hunter2'],
   ['a key without a space', 'env: {A: b}, secret:hunter2: 1'],
+  ['a variable with its value', 'env: {"A=hunter2": b}'],
+  ['an anchor', 'env: {A: &hunter2}'],
+  ['a text without its end', 'env: {A: "hunter2'],
   ['a second scalar', 'description: "a" hunter2'],
 ])('an error does not show a secret: %s', (_, fields) => {
   const text = `templates:\n  demo:\n    image: a\n    port: 80\n    ${fields}\n`;
