@@ -17,7 +17,7 @@ const E2E = ['@ephemera/test-e2e'];
 const ADVERSARY = ['@ephemera/test-adversary'];
 /** Their tests have limits of a few hundred milliseconds, so few other tests run beside them. */
 const TIMED = ['@ephemera/store', '@ephemera/proxy'];
-/** They wait for containers and processes most of the time. */
+/** They start containers, processes and whole deployments. */
 const WAITING = ['worker', 'cli', 'test-compose', 'test-faults'].map((name) => `@ephemera/${name}`);
 /** Runs two test files at a time, also where the test script of a project runs one. */
 const TWO_FILES = ['--fileParallelism', '--maxWorkers=2'];
@@ -31,8 +31,8 @@ const TWO_FILES = ['--fileParallelism', '--maxWorkers=2'];
 
 /**
  * The parts of a phase run at the same time, the phases one after another. Libraries come first: a
- * broken one fails every suite, and its own tests give the cause. On two cores the end-to-end tests
- * miss their deadlines beside others.
+ * broken one fails every suite, and its own tests give the cause. On two cores the longer end-to-end
+ * tests miss their deadlines beside others.
  *
  * @type {Part[][]}
  */

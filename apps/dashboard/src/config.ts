@@ -23,7 +23,7 @@ export const schema = z.object({
   EPHEMERA_ADMIN_TOKEN: adminToken,
   EPHEMERA_ADMIN_TOKEN_FILE: adminTokenFile,
   EPHEMERA_DASHBOARD_NAMES: list.describe(
-    'Host names that the dashboard answers to, besides IP addresses and `localhost`, separated by commas or spaces. Other names get 421, except for the health checks.',
+    'Host names that the dashboard answers to, besides IP addresses, `localhost` and the name that it is bound to, separated by commas or spaces. Other names get 421, except for the health checks.',
   ),
   EPHEMERA_TRUSTED_PROXIES: trustedProxies,
   EPHEMERA_CONFIG: z

@@ -32,7 +32,7 @@ export const schema = z.object({
   ),
   EPHEMERA_ADMIN_HOST: adminHost,
   EPHEMERA_ADMIN_NAMES: list.describe(
-    'Host names that the admin port answers to, besides IP addresses and `localhost`, separated by commas or spaces. Other names get 421, except for the health checks, `/metrics` and `/tls/ask`.',
+    'Host names that the admin port answers to, besides IP addresses, `localhost` and the name that it is bound to, separated by commas or spaces. Other names get 421, except for the health checks, `/metrics` and `/tls/ask`.',
   ),
   EPHEMERA_ADMIN_TOKEN: adminToken,
   EPHEMERA_ADMIN_TOKEN_FILE: adminTokenFile,

@@ -73,7 +73,9 @@ function issuesIn(
 
 /** The name in a key such as `secret:abc` or `A=abc`, which must not show what may be a secret. */
 function nameOf(key: PropertyKey): string {
-  return String(key).split(/[=:\s]/, 1)[0] ?? '';
+  const text = String(key);
+  const [name = ''] = text.split(/[=:\s]/, 1);
+  return name === '' ? text : name;
 }
 
 /** The only branch of a union that knows all given fields, so that its errors concern values. */

@@ -32,7 +32,7 @@ export const registriesSchema = z
     z
       .string()
       .regex(
-        /^[A-Za-z0-9.[\]:-]+$/,
+        /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?$/,
         'must be a host such as ghcr.io or registry.example.com:5000, without a scheme and a path',
       ),
     registrySchema,

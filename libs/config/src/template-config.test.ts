@@ -440,6 +440,7 @@ test.each([
   ['the header of a block', 'env:\n      A: |hunter2'],
   ['a key without a space', 'env: {A: b}, secret:hunter2: 1'],
   ['a variable with its value', 'env: {"A=hunter2": b}'],
+  ['a tag', 'env: {A: !hunter2!}'],
   ['an anchor', 'env: {A: &hunter2}'],
   ['a text without its end', 'env: {A: "hunter2'],
   ['a second scalar', 'description: "a" hunter2'],

@@ -16,10 +16,10 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
   // Without `prettyErrors`: they quote the line.
   const document = parseDocument(text, { merge: true, prettyErrors: false, lineCounter: lines });
   if (document.errors.length > 0) {
-    const faults = document.errors.map(({ message, pos }) => ({
+    const faults = document.errors.map(({ code, message, pos }) => ({
       path: '',
       line: lines.linePos(pos[0]).line,
-      detail: withoutQuote(message),
+      detail: withoutQuote({ code, message }),
     }));
     throw new ConfigError(what, faults);
   }
@@ -39,7 +39,7 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
     value = withoutExtensions(document.toJS());
   } catch (error) {
     // For example, the source of a merge key is no mapping.
-    const detail = withoutQuote(error instanceof Error ? error.message : String(error));
+    const detail = (error as Error).message.split(': ', 1)[0] ?? '';
     throw new ConfigError(what, [{ path: '', detail }]);
   }
   const result = schema.safeParse(value ?? {});
@@ -51,9 +51,18 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
   throw new ConfigError(what, faults);
 }
 
-/** What follows the first colon of a message of the parser quotes the file. */
-function withoutQuote(message: string): string {
-  return message.split(': ', 1)[0] ?? '';
+/** Errors whose messages quote the file, by code. */
+const QUOTING: Readonly<Record<string, string>> = {
+  BAD_DIRECTIVE: 'Unknown directive; text that begins with % needs quotes',
+  BAD_DQ_ESCAPE: 'Invalid escape sequence in a text with double quotes',
+  TAG_RESOLVE_FAILED: 'Unresolved tag; text that begins with ! needs quotes',
+};
+
+/** The message of an error of the parser, without what it quotes of the file. */
+function withoutQuote({ code, message }: { code: string; message: string }): string {
+  // These end with the quote.
+  if (code === 'UNEXPECTED_TOKEN') return message.split(': ', 1)[0] ?? '';
+  return QUOTING[code] ?? message;
 }
 
 function withoutExtensions(value: unknown): unknown {

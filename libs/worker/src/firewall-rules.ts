@@ -34,8 +34,8 @@ const BLOCKED_RANGES: readonly string[] = [
 export const NO_RESOLVER = '192.0.2.1';
 
 /**
- * The queries per second that the responder of one bridge gets. It shares a process with the worker,
- * which answers one in about 20 µs.
+ * The datagrams, and the connections, per second that the responder of one bridge gets. On the host it
+ * runs in the process of the worker, and takes about 20 µs for a query.
  */
 const MAX_QUERIES = '-m limit --limit 1000/s --limit-burst 1000';
 

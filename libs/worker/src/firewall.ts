@@ -53,6 +53,8 @@ export async function createFirewall(options: {
 }): Promise<Firewall> {
   const { mode, egress, runOnHost, names: responders, logger } = options;
   const networks = new Map<string, InstancesNetwork>();
+  /** The last port of the responder of each network. */
+  const namesPorts = new Map<string, number>();
   let lastFault: string | undefined;
   let lastNamesFault: string | undefined;
 
@@ -61,9 +63,11 @@ export async function createFirewall(options: {
     try {
       const port =
         responders && (await pTimeout(responders.ensure(network), { milliseconds: NAMES_WAIT_MS }));
+      if (port !== undefined) namesPorts.set(network.name, port);
       return { script: firewallScript(network, egress, port) };
     } catch (error) {
-      return { script: firewallScript(network, egress), error };
+      // A daemon that is slow to answer does not stop a responder that runs.
+      return { script: firewallScript(network, egress, namesPorts.get(network.name)), error };
     }
   };
 

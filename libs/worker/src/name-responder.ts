@@ -32,7 +32,7 @@ export async function respondToNames(address: string): Promise<NameResponder> {
 /** Clients share one port, so none may keep a connection for longer, in milliseconds. */
 const CONNECTION_MS = 2_000;
 const MAX_CONNECTIONS = 64;
-/** A resolver sends the queries for A and AAAA on one connection. A reply must not wait unread. */
+/** A resolver sends the queries for A and AAAA on one connection. Unread replies fill the memory. */
 const MAX_QUERIES_PER_CONNECTION = 8;
 
 async function listen(address: string): Promise<NameResponder> {

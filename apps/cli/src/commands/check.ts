@@ -12,7 +12,11 @@ function missingHere(path: string, file: TemplateSet, environment: NodeJS.Proces
   const notes: string[] = [];
   for (const read of [
     () => resolveWebhooks(file.webhooks, environment),
-    () => readRegistryLogins({ configFile: path, dockerConfig: undefined }, environment),
+    () =>
+      readRegistryLogins(
+        { configFile: path, dockerConfig: environment['EPHEMERA_DOCKER_CONFIG'] },
+        environment,
+      ),
   ]) {
     try {
       read();

@@ -17,7 +17,7 @@ interface RunFlags extends OutputFlags {
 
 /**
  * Waits until the time has passed in which an exit is a failed start.
- * @throws BootError if the instance ends within this time
+ * @throws BootError if the instance exits or fails within this time. A planned end is no failure.
  */
 async function staysUp({ api, now, sleep }: CliContext, { id, startedAt }: Created): Promise<void> {
   const since = startedAt === undefined ? now() : Math.min(now(), Date.parse(startedAt));

@@ -124,7 +124,7 @@ export function requireKeys({ templates }: TemplateSet, keys: SigningKeys): void
 
 /**
  * The signing keys of the environment, or of a file that is reloaded when it changes.
- * @param onReload called after each change of the file
+ * @param onReload called after each valid change of the file
  * @throws ConfigError if they are invalid at start-up
  */
 export function watchKeys(

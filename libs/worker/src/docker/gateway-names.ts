@@ -137,10 +137,10 @@ export function answerNamesInHostNetwork(
     const end = performance.now() + LISTEN_TIMEOUT_MS;
     for (let isOwn = false; performance.now() < end; await sleep(POLL_MS, true)) {
       const found = await inspect(name);
-      // Checked once: workers of two versions would replace each other's helper for ever.
       if (found && found.Config.Labels[LABEL.role] !== ROLE) {
         throw new Error(`the container ${name} is not of Ephemera; rename or remove it`);
       }
+      // Checked once: workers of two versions would replace each other's helper for ever.
       const isCurrent = checked.has(known) || found?.Config.Cmd.at(-1) === program.at(-1);
       if (found && isCurrent && found.State.Running) {
         const run = `${found.Id} ${found.State.StartedAt}`;

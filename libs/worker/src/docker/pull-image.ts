@@ -117,7 +117,8 @@ export function imagePulls(
         const reason = daemonMessage(error);
         const now = performance.now();
         // An attempt that got further than all before is no part of a series of failures.
-        if (failingSince === undefined || pull.progress.best > before) failingSince = start;
+        if (pull.progress.best > before) failingSince = now;
+        failingSince ??= start;
         const isOver = now + pause - failingSince > pull.retryFor;
         if (signal.aborted || !isPassing(reason) || isOver) throw error;
         const seconds = Math.ceil(pause / 1000);
@@ -240,6 +241,8 @@ const DOWNLOAD = 0.7;
 /** Computes the progress of a pull from the progress of its layers. */
 function pullProgress() {
   const layers = new Map<string, number>();
+  /** Layers of other images. They are no progress of this pull. */
+  const present = new Set<string>();
   let best = 0;
   let changedAt = performance.now();
   let last = '';
@@ -256,10 +259,13 @@ function pullProgress() {
       const part = total > 0 ? Math.min(1, current / total) : 0;
       const done = doneOf(status, part);
       if (id !== undefined && done !== undefined) layers.set(id, done);
-      best = Math.max(best, this.done ?? 0);
+      if (id !== undefined && status === 'Already exists') present.add(id);
+      let pulled = 0;
+      for (const [layer, part] of layers) if (!present.has(layer)) pulled += part;
+      best = Math.max(best, pulled);
     },
     touch,
-    /** The highest value of `done` so far. */
+    /** The most that attempts have pulled so far, in layers. */
     get best() {
       return best;
     },
