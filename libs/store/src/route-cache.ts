@@ -75,6 +75,8 @@ export class RouteCache {
   readonly #reads = new Map<string, Set<Read>>();
   /** Stale routes are those read before the invalidation connection was lost. */
   readonly #known: KnownRoutes;
+  /** The last route that was dropped of each generation whose end is not known yet. */
+  readonly #unresolved = new Map<string, CachedRoute>();
   #tracked = false;
   /** When the invalidation connection was last lost. */
   #lostAt = Number.NEGATIVE_INFINITY;
@@ -300,6 +302,8 @@ export class RouteCache {
   async #notifyReplaced(id: string, before: CachedRoute): Promise<void> {
     // Leave time for one more pause and one more read before the lease ends.
     const until = this.#clock() + this.#lease - 2 * RELOAD_PAUSE;
+    const key = `${id}:${before.route.generation}`;
+    this.#unresolved.set(key, before);
     let now: CachedRoute | undefined;
     for (let isKnown = false; !isKnown;) {
       try {
@@ -311,6 +315,9 @@ export class RouteCache {
         await sleep((RELOAD_PAUSE * (1 + Math.random())) / 2);
       }
     }
+    // The same generation may have been read and dropped again meanwhile. It is reported once.
+    if (this.#unresolved.get(key) !== before) return;
+    this.#unresolved.delete(key);
     this.#known.replaced(id, before, now);
   }
 
