@@ -12,7 +12,18 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
     exclude: ['src/firewall-rules.test.ts'],
   },
   'libs/dashboard': { exclude: ['test/browser.test.ts', 'test/main.test.ts'] },
-  'libs/proxy': { exclude: ['test/themes.test.ts', 'test/data-plane/leaks.test.ts'] },
+  // Of the data plane over sockets, what its callers rely on first.
+  'libs/proxy': {
+    include: [
+      'src/**/*.test.ts',
+      ...['fences', 'guarded', 'routing', 'transparency', 'upgrades'].map(
+        (name) => `test/data-plane/${name}.test.ts`,
+      ),
+      ...['cells', 'end-instances', 'legal-requests', 'route-guards'].map(
+        (name) => `test/${name}.test.ts`,
+      ),
+    ],
+  },
   'apps/cli': { include: ['src/**/*.test.ts'] },
   'tests/adversary': { include: ['src/**/*.test.ts'] },
   'tests/faults': { exclude: ['test/faults.test.ts'] },
