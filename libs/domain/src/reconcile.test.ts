@@ -309,6 +309,31 @@ describe('an instance of a pool', () => {
     expect(plan([warm()], [container]).map(({ kind }) => kind)).toEqual(['ensure_kill_job']);
   });
 
+  test('whose image was rebuilt is replaced, at most half of its pool at once', () => {
+    const ids = ['a', 'b', 'c'];
+    const pool = ids.map((id) => warm({ id, pool: 'one' }));
+    const containers = (isOutdated: boolean) =>
+      ids.map((id, age) =>
+        containerOf({ id, pooled: 'unclaimed', isOutdated, createdAt: NOW - 10_000 + age }),
+      );
+    const other = [warm({ id: 'd', pool: 'two' })];
+    const lone = containerOf({ id: 'd', pooled: 'unclaimed', isOutdated: true });
+    const replaced = plan([...pool, ...other], [...containers(true), lone]).flatMap((repair) =>
+      repair.kind === 'replace_outdated' ? [repair.id] : [],
+    );
+    expect(replaced).toEqual(['a', 'b', 'd']);
+    expect(plan(pool, containers(false)).map(({ kind }) => kind)).toEqual(
+      ids.map(() => 'ensure_kill_job'),
+    );
+  });
+
+  test('that was claimed stays, whatever its image', () => {
+    const container = containerOf({ pooled: 'claimed', isOutdated: true });
+    expect(plan([instanceOf({})], [container]).map(({ kind }) => kind)).toEqual([
+      'ensure_kill_job',
+    ]);
+  });
+
   test('that was claimed is labelled once', () => {
     const claimed = instanceOf({ generation: 5 });
     const mark = { kind: 'label_claimed', id: 'a', containerId: 'c', generation: 5 };

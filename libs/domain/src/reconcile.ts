@@ -19,6 +19,8 @@ export interface SeenContainer {
   readonly paused: boolean;
   /** Pool label of the container. Absent if the container was not started for a pool. */
   readonly pooled?: 'unclaimed' | 'claimed' | undefined;
+  /** Unclaimed, and its image has been rebuilt or pulled again under the same name. */
+  readonly isOutdated?: boolean | undefined;
   readonly oomKilled: boolean;
   readonly exitCode: number | undefined;
 }
@@ -62,6 +64,8 @@ export type Repair =
     }
   /** A warm instance that a client may have claimed before the store lost the claim. */
   | { readonly kind: 'evict_unverified'; readonly id: string }
+  /** A warm instance of an image whose name means another image now. */
+  | { readonly kind: 'replace_outdated'; readonly id: string }
   /** The instance is healthy. Its kill job must exist. */
   | { readonly kind: 'ensure_kill_job'; readonly instance: Instance };
 
@@ -101,12 +105,41 @@ export function planRepairs(scan: Scan): Repair[] {
     if (repair.kind !== 'remove_orphan' && repair.kind !== 'label_claimed') settled.add(id);
     repairs.push(repair);
   }
+  for (const id of outdatedInstances(scan, settled)) {
+    settled.add(id);
+    repairs.push({ kind: 'replace_outdated', id });
+  }
   for (const instance of scan.instances.values()) {
     if (settled.has(instance.id) || isOnOtherHost(instance, scan.host)) continue;
     const repair = repairForInstance(instance, owned.has(instance.id), scan.startedAt);
     if (repair) repairs.push(repair);
   }
   return repairs;
+}
+
+/**
+ * The warm instances that are replaced because of their image, oldest first. At most half of each
+ * pool per scan, so that the rest can be claimed while the pool starts new ones.
+ */
+function outdatedInstances(
+  { containers, instances, startedAt }: Scan,
+  settled: ReadonlySet<string>,
+): string[] {
+  const unclaimed = containers.filter(
+    ({ id, pooled, createdAt }) =>
+      pooled === 'unclaimed' &&
+      createdAt < startedAt &&
+      !settled.has(id) &&
+      instances.get(id)?.state === 'warm',
+  );
+  const pools = Map.groupBy(unclaimed, ({ id }) => instances.get(id)?.pool);
+  return [...pools.values()].flatMap((pool) =>
+    pool
+      .filter(({ isOutdated }) => isOutdated === true)
+      .sort((a, b) => a.createdAt - b.createdAt)
+      .slice(0, Math.ceil(pool.length / 2))
+      .map(({ id }) => id),
+  );
 }
 
 function repairForContainer(

@@ -182,6 +182,11 @@ async function applyRepair(
         'The store lost its last writes; a client may already have claimed the instance.';
       return (await kill(ports, repair.id, 'orphan', message)).kind === 'killed';
     }
+    case 'replace_outdated': {
+      // `surplus` does not end an instance that was claimed meanwhile.
+      const message = 'The name of its image means another image now.';
+      return (await kill(ports, repair.id, 'surplus', message)).kind === 'killed';
+    }
     case 'finish_drain':
       return (await kill(ports, repair.id, 'due')).kind === 'killed';
     case 'unpause':

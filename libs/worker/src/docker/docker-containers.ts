@@ -9,7 +9,7 @@ import {
   LIST_TIMEOUT_MS,
   START_TIMEOUT_MS,
 } from '../limits.ts';
-import { containerName, LABEL, instanceOf, pooledOf } from './labels.ts';
+import { containerName, imageOf, LABEL, instanceOf, pooledOf } from './labels.ts';
 import { daemonClockSkew } from './daemon-info.ts';
 import { ignoreStatus, statusOf, withDeadline } from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';
@@ -47,6 +47,15 @@ export function dockerContainers(dockerHost: DockerHost): Containers {
     const left = Math.min(INSPECT_TIMEOUT_MS, end - performance.now());
     if (left <= 0) return undefined;
     return withDeadline('inspect', left, docker.getContainer(containerId).inspect());
+  };
+
+  /** The ids that names of images mean now. Undefined: the host has none, or does not answer. */
+  const imageIdsOf = async (names: Iterable<string>): Promise<Map<string, string | undefined>> => {
+    const ids = Array.from(new Set(names), async (name) => {
+      const call = withDeadline('inspect', INSPECT_TIMEOUT_MS, docker.getImage(name).inspect());
+      return [name, (await call.catch(() => undefined))?.Id] as const;
+    });
+    return new Map(await Promise.all(ids));
   };
 
   const remove = async (containerId: string): Promise<void> => {
@@ -126,6 +135,20 @@ export function dockerContainers(dockerHost: DockerHost): Containers {
     async list() {
       const [skewMs, found] = await Promise.all([measureSkew(), list()]);
       const end = performance.now() + LIST_TIMEOUT_MS;
+      // Only unclaimed instances are replaced. A few images serve all of them.
+      const images = new Map(
+        found.flatMap(({ Id, Names, Labels }) => {
+          const isUnclaimed = pooledOf({ labels: Labels, name: Names[0] ?? '' }) === 'unclaimed';
+          const image = isUnclaimed ? imageOf(Labels) : undefined;
+          return image ? [[Id, image] as const] : [];
+        }),
+      );
+      const ids = await imageIdsOf(Array.from(images.values(), ({ name }) => name));
+      const isOutdated = (containerId: string): boolean => {
+        const image = images.get(containerId);
+        const now = image && ids.get(image.name);
+        return now !== undefined && now !== image?.id;
+      };
       return Promise.all(
         found.map(async (containerInfo): Promise<SeenContainer> => {
           const { Id, Names, Labels, Created, State } = containerInfo;
@@ -144,6 +167,7 @@ export function dockerContainers(dockerHost: DockerHost): Containers {
             address: addressOf(containerInfo),
             paused: State === 'paused',
             pooled: pooledOf({ labels: Labels, name: Names[0] ?? '' }),
+            isOutdated: isOutdated(Id),
             oomKilled: ended?.OOMKilled ?? false,
             exitCode: ended?.ExitCode,
           };

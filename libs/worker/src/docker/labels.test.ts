@@ -1,7 +1,7 @@
 import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import type { Instance } from '@ephemera/domain';
 import { expect, test } from 'vitest';
-import { LABEL, instanceOf, labelsOf, pooledOf } from './labels.ts';
+import { LABEL, imageOf, instanceOf, labelsOf, pooledOf } from './labels.ts';
 
 const template = sampleTemplate({ env: { SECRET: 'hidden-in-the-template' } });
 const instance: Instance = {
@@ -24,7 +24,7 @@ const instance: Instance = {
 
 // Docker events and container metrics contain all labels.
 test('labels contain no secret, but enough to restore the instance', () => {
-  const labels = labelsOf('ephemera', 'host-a', instance);
+  const labels = labelsOf('ephemera', 'host-a', instance, 'sha256:1');
   expect(JSON.stringify(labels)).not.toContain('hidden');
   const seen = { address: '10.231.1.1', startedAt: 5, paused: false, now: 9 };
   const recalled = instanceOf({ labels, name: 'ephemera-x-7' }, seen);
@@ -32,12 +32,18 @@ test('labels contain no secret, but enough to restore the instance', () => {
   // The last use is lost. If the start counted as the last use, the instance could end immediately.
   expect(recalled).toMatchObject({ startedAt: 5, activeAt: 9 });
   expect(recalled?.template).toEqual({ ...template, env: {} });
+  expect(imageOf(labels)).toEqual({ name: template.image, id: 'sha256:1' });
 });
 
 // A container inherits the labels of its image, whose author may know the names of these labels.
 test('every label is set explicitly, so that an image cannot set it', () => {
   const own = { ...template, labels: { team: 'core', [LABEL.role]: 'firewall' } };
-  const { team, ...labels } = labelsOf('ephemera', 'host-a', { ...instance, template: own });
+  const { team, ...labels } = labelsOf(
+    'ephemera',
+    'host-a',
+    { ...instance, template: own },
+    'sha256:1',
+  );
   expect(team).toBe('core');
   expect(Object.keys(labels).sort()).toEqual(Object.values(LABEL).sort());
   expect(labels[LABEL.role]).toBe('instance');

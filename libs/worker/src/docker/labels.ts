@@ -17,6 +17,8 @@ export const LABEL = {
   role: 'ephemera.role',
   /** The pool that it was started for, or empty. */
   pool: 'ephemera.pool',
+  /** The id of the image that its name meant at the creation. */
+  imageId: 'ephemera.image-id',
   /** Data to restore the instance after a loss of Redis. */
   recovery: 'ephemera.recovery',
 } as const;
@@ -39,6 +41,7 @@ export function labelsOf(
   namespace: string,
   host: string,
   instance: Instance,
+  imageId: string,
 ): Record<string, string> {
   const { template, timeout, createdAt, maxExpiresAt, url, metadata, pool, accessHash } = instance;
   // The latest possible first deadline: ready at the last moment, then the whole TTL. Pausing
@@ -65,9 +68,19 @@ export function labelsOf(
     [LABEL.expiresAt]: new Date(latest).toISOString(),
     [LABEL.role]: 'instance',
     [LABEL.pool]: pool ?? '',
+    [LABEL.imageId]: imageId,
     // The environment is omitted: Docker events contain all labels.
     [LABEL.recovery]: JSON.stringify({ ...recovery, template: { ...template, env: {} } }),
   };
+}
+
+/** The image of an instance: its name, and the id that the name meant at the creation. */
+export function imageOf(
+  labels: Readonly<Record<string, string>>,
+): { readonly name: string; readonly id: string } | undefined {
+  const { [LABEL.imageId]: id, [LABEL.recovery]: text } = labels;
+  if (!id || text === undefined) return undefined;
+  return { name: (JSON.parse(text) as RecoveryMetadata).template.image, id };
 }
 
 /** The labels and the name of a container. */

@@ -38,11 +38,11 @@ export function containerStarter(
   ): Promise<string | undefined> => {
     const { range, open } = network;
     const name = containerName(namespace, instance);
-    const labels = labelsOf(namespace, host, instance);
     const address = addressIn(instance.template.egress ? open.range : range, index);
     const isolation = await isolationOptions(docker, instance.template);
     const image = await images.read(instance.template.image, instance.template.user);
     if (!image) return undefined;
+    const labels = labelsOf(namespace, host, instance, image.id);
     try {
       const networking = { name, network: network.name, address, resolvers };
       const placement = { ...networking, labels, image, isolation, cpuPeriod };
