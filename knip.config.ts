@@ -34,7 +34,7 @@ const config: KnipConfig = {
       ignoreDependencies: ['nx', 'typescript7'],
     },
     'apps/*': {
-      entry: ['src/{main,remove-all,build-image,prepare-tests}.ts'],
+      entry: ['src/{main,remove-all,build-image,try-image,prepare-tests}.ts'],
       project,
       vitest,
     },

@@ -50,7 +50,7 @@ const LONG: Readonly<Record<string, readonly string[]>> = {
   'tests/e2e': [
     ...['control-plane', 'dashboard', 'examples-command', 'examples-full', 'instance-operations'],
     ...['many-instances', 'origins', 'real-application', 'redis-rights', 'shutdown', 'two-hosts'],
-    'waiting-page',
+    ...['try', 'try-nginx', 'waiting-page'],
   ],
   'tests/faults': ['faults'],
 };

@@ -102,6 +102,7 @@ const COMMANDS = [
   'link',
   'token',
   'check',
+  'try',
   'clean',
   'completion',
 ];

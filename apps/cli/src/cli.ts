@@ -23,6 +23,7 @@ import { link } from './commands/link.ts';
 import { logs } from './commands/logs.ts';
 import { run } from './commands/run.ts';
 import { token } from './commands/token.ts';
+import { tryCommand } from './commands/try.ts';
 import { up } from './commands/up.ts';
 import { UsageError, type CliContext } from './context.ts';
 import { EXIT_CODES } from './exit-codes.ts';
@@ -37,7 +38,10 @@ const FORMATTING = {
 } as const;
 
 const root: RouteMap<CliContext> = buildRouteMap({
-  routes: { up, run, ls, get, renew, logs, kill, link, token, check, clean, completion },
+  routes: {
+    ...{ up, run, ls, get, renew, logs, kill, link, token, check, try: tryCommand, clean },
+    completion,
+  },
   docs: {
     brief: 'Ephemeral Docker containers behind a proxy',
     fullDescription: `Ephemeral Docker containers behind a proxy.

@@ -1,6 +1,7 @@
 /**
  * Removes a deployment from a Docker daemon: containers, networks, firewall rules. A network that
- * no worker created stays. A running worker would create what it needs again.
+ * no worker created stays. A running worker would create what it needs again. The namespaces of
+ * `ephemera try` belong to the deployment.
  *
  *     node apps/worker/src/remove-all.ts
  *
@@ -27,6 +28,7 @@ import {
   removeSince,
   snapshotSchema,
   takeSnapshot,
+  trialNamespaces,
 } from '@ephemera/worker';
 import type { RunStore } from '@ephemera/worker';
 import { readConfig } from './config.ts';
@@ -46,18 +48,9 @@ await runMain(async () => {
   const docker = connectDocker(config.dockerHost);
   const host = config.hostId ?? (await hostName(docker));
   if (!values.snapshot && !values.drain && !values.since) {
-    const options = { docker, config, host, store: undefined, before: NOTHING, keep: false };
-    const { remaining, problems, containers, networks, rules } = await removeSince(options, 0);
-    process.stdout.write(
-      `Removed: ${containers} containers, networks: ${networks.join(', ') || 'none'}, ` +
-        `firewall rules of: ${rules.join(', ') || 'none'}.\n`,
-    );
-    for (const { name, reason } of remaining.networks) {
-      process.stderr.write(`The network ${name} stays: ${reason}.\n`);
-    }
-    for (const problem of problems) process.stderr.write(`${problem}\n`);
-    if (problems.length > 0 || remaining.before.length + remaining.kept.length > 0) {
-      process.exitCode = 1;
+    const trials = await trialNamespaces(docker, config.namespace);
+    for (const namespace of [config.namespace, ...trials]) {
+      await removeAll({ docker, config: { ...config, namespace }, host });
     }
     return;
   }
@@ -91,6 +84,24 @@ await runMain(async () => {
     await store?.close();
   }
 });
+
+async function removeAll(
+  where: Pick<Parameters<typeof removeSince>[0], 'docker' | 'config' | 'host'>,
+): Promise<void> {
+  const options = { ...where, store: undefined, before: NOTHING, keep: false };
+  const { remaining, problems, containers, networks, rules } = await removeSince(options, 0);
+  process.stdout.write(
+    `Removed: ${containers} containers, networks: ${networks.join(', ') || 'none'}, ` +
+      `firewall rules of: ${rules.join(', ') || 'none'}.\n`,
+  );
+  for (const { name, reason } of remaining.networks) {
+    process.stderr.write(`The network ${name} stays: ${reason}.\n`);
+  }
+  for (const problem of problems) process.stderr.write(`${problem}\n`);
+  if (problems.length > 0 || remaining.before.length + remaining.kept.length > 0) {
+    process.exitCode = 1;
+  }
+}
 
 function print(value: object): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);

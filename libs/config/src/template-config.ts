@@ -409,6 +409,14 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
   return { defaultTemplate, templates, quotas, tokens, policy: policyOf(data), webhooks };
 }
 
+/**
+ * Reads lines of a template, such as the cure of a hint. Their values are not checked.
+ * @throws ConfigError if the text is no YAML mapping
+ */
+export function parseTemplateLines(text: string): Record<string, unknown> {
+  return readYaml(text, z.record(z.string(), z.unknown()), 'The lines of a template');
+}
+
 /** Reads the templates from a file. */
 export function loadTemplates(path: string): TemplateSet {
   let text: string;

@@ -12,7 +12,7 @@ import type {
 import { pauseContainer } from './suspend.ts';
 
 export interface KillPorts {
-  readonly instances: Instances;
+  readonly instances: Pick<Instances, 'startDraining' | 'finalize' | 'get' | 'now'>;
   readonly containers: Pick<Containers, 'removeInstance' | 'pauseContainer' | 'unpauseContainer'>;
   readonly killJobs: Pick<KillJobs, 'cancel'>;
   readonly onKilled?: OnKilled | undefined;

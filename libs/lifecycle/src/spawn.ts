@@ -17,8 +17,11 @@ import type {
 
 export interface SpawnPorts {
   readonly host: string;
-  readonly instances: Instances;
-  readonly killJobs: KillJobs;
+  readonly instances: Pick<
+    Instances,
+    'assignToHost' | 'markReady' | 'startDraining' | 'finalize' | 'get' | 'now'
+  >;
+  readonly killJobs: Pick<KillJobs, 'schedule' | 'cancel'>;
   readonly addresses: Addresses;
   readonly containers: Containers;
   readonly probe: Probe;

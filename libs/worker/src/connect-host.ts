@@ -6,8 +6,9 @@ import { HOST_ALIVE_TIMEOUT_MS } from '@ephemera/store';
 import type { Store } from '@ephemera/store';
 import { hostCapacity, hostName, requireLimits, withinNetworks } from './docker/daemon-info.ts';
 import { daemonMessage, withDeadline } from './docker/docker-client.ts';
-import type { connectDocker } from './docker/docker-client.ts';
+import type { connectDocker, DockerClient as Docker } from './docker/docker-client.ts';
 import { answerNamesHere, answerNamesInHostNetwork } from './docker/gateway-names.ts';
+import type { GatewayNames } from './docker/gateway-names.ts';
 import { ensureNetwork } from './docker/instances-network.ts';
 import { instancesNetworks } from './docker/instances-networks.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
@@ -31,6 +32,34 @@ export interface HostConfig {
 }
 
 /**
+ * The responders to names: in this process, if it runs on the Docker host, else in helper
+ * containers of the firewall image.
+ */
+export function answeringNames(
+  docker: Docker,
+  { namespace, firewallImage }: Pick<HostConfig, 'namespace' | 'firewallImage'>,
+): GatewayNames {
+  const here = answerNamesHere();
+  if (firewallImage === undefined) return here;
+  const helpers = answerNamesInHostNetwork(docker, namespace, firewallImage);
+  return {
+    async ensure(network) {
+      try {
+        return await here.ensure(network);
+      } catch (error) {
+        // The gateway is not an address of this network namespace.
+        if ((error as { code?: unknown }).code !== 'EADDRNOTAVAIL') throw error;
+        return helpers.ensure(network);
+      }
+    },
+    close() {
+      here.close();
+      helpers.close();
+    },
+  };
+}
+
+/**
  * Connects to the Docker daemon, prepares its networks and its firewall, and registers it as a host.
  * The registration ends at shutdown. If another daemon takes the host id, the process stops.
  * @throws BootError if the daemon cannot be used, or if another daemon uses the host id
@@ -51,10 +80,7 @@ export async function connectHost(
   await requireLimits(docker);
   const host = config.hostId ?? (await hostName(docker));
   const { firewallImage } = config;
-  const names =
-    firewallImage === undefined
-      ? answerNamesHere()
-      : answerNamesInHostNetwork(docker, namespace, firewallImage);
+  const names = answeringNames(docker, config);
   shutdown.onShutdown('names', () => names.close());
   const firewall = await createFirewall({
     network: await ensureNetwork(docker, namespace, config.subnets),
