@@ -16,10 +16,14 @@ const config: KnipConfig = {
     'apt-get',
     'docker-registry',
     'iptables',
+    'ldd',
     'nsenter',
     'redis-cli',
+    'setpriv',
     'setsid',
     'taskset',
+    'useradd',
+    'userdel',
   ],
   ignoreIssues: {
     // It loads what an install of the apps has put into node_modules.

@@ -43,7 +43,7 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
  * that use all their resources, load balancers under load, faults.
  */
 const LONG: Readonly<Record<string, readonly string[]>> = {
-  'apps/cli': ['ctrl-c', 'own-dockerd', 'up'],
+  'apps/cli': ['ctrl-c', 'docker-group', 'own-dockerd', 'up'],
   'libs/worker': ['firewall', 'firewall-reassert', 'pull-image'],
   'tests/adversary': ['balancers', 'churn', 'fuzz', 'hogs', 'replicas', 'slow'],
   'tests/compose': ['compose', 'rights'],

@@ -55,7 +55,7 @@ export const schema = z.object({
     .string()
     .optional()
     .describe(
-      'Image with iptables and Node 24 or later, if the worker itself runs in a container: for the helper container that sets the rules, and for the one that answers names in instances without egress.',
+      'Image with a shell and iptables, if the worker runs in a container or without root: for the helper container that sets the rules. In a container, the image needs Node 24 or later too, for the helper container that answers names in instances without egress. For a user without root, `npm start` builds one.',
     ),
   EPHEMERA_EGRESS_DNS: z
     .string()

@@ -117,3 +117,16 @@ test('fails if bridged packets bypass the rules', async () => {
   await there('sh', '-c', `echo 0 > ${NF_CALL}`);
   await refused(/bridge-nf-call-iptables is not 1/);
 });
+
+test.each([
+  ['a user without root', ['--reuid', '65534', '--clear-groups'], /user .* is not root/],
+  [
+    'root without the capability',
+    ['--bounding-set', '-net_admin'],
+    /needs the capability NET_ADMIN/,
+  ],
+])('%s is told the real cause', async (_, rights, cause) => {
+  await daemonUses('iptables-nft');
+  const refused = there('setpriv', ...rights, '--', 'sh', '-c', script);
+  await expect(refused).rejects.toThrow(cause);
+});

@@ -192,6 +192,13 @@ function checkHostScript(bridge: string): string {
 fail() { echo "$1" >&2; exit 1; }
 [ -e /proc/sys/net/ipv4/conf/${bridge} ] ||
   fail 'the bridge ${bridge} is not on this machine: the Docker daemon runs in another network namespace'
+said=$(iptables -w 5 -S FORWARD 2>&1 >/dev/null) || case "$(id -u) $said" in
+  '0 '*'not found'*) fail 'iptables is not installed' ;;
+  '0 '*[Pp]'ermission denied'* | '0 '*'not permitted'*)
+    fail 'this process may not change the firewall: it needs the capability NET_ADMIN, or EPHEMERA_FIREWALL_IMAGE' ;;
+  '0 '*) ;;
+  *) fail 'the user of this process is not root, and only root may change the firewall: run as root, or set EPHEMERA_FIREWALL_IMAGE to an image with iptables' ;;
+esac
 for kind in '' -nft -legacy none; do
   [ "$kind" != none ] || fail 'the Docker daemon sets no iptables rules here (no DOCKER-USER chain)'
   ! iptables$kind -w 5 -C FORWARD -j DOCKER-USER 2>/dev/null || break

@@ -34,7 +34,14 @@ const run = promisify(execFile);
 
 /** For a worker that runs as root on the Docker host. */
 export const runHere: RunOnHost = async (script) => {
-  return (await run('/bin/sh', ['-c', script], { timeout: 30_000 })).stdout;
+  try {
+    return (await run('/bin/sh', ['-c', script], { timeout: 30_000 })).stdout;
+  } catch (error) {
+    // The message of the error contains the whole script.
+    const { stderr = '' } = error as { stderr?: string };
+    if (stderr.trim() === '') throw error;
+    throw new Error(`the firewall script failed: ${stderr.trim()}`, { cause: error });
+  }
 };
 
 /**

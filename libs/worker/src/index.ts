@@ -7,4 +7,3 @@ export { openRunStore } from './run-store.ts';
 export type { RunStore } from './run-store.ts';
 export { NOTHING, snapshotSchema, takeSnapshot } from './snapshot.ts';
 export { trialNamespaces, tryImage } from './try/try-image.ts';
-export type { TryResult } from './try/try-image.ts';

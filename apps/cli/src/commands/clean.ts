@@ -3,8 +3,11 @@ import { buildCommand } from '@stricli/core';
 
 import type { Config } from '../config.ts';
 import type { CliContext } from '../context.ts';
+import { createReporter } from '../terminal/reporter.ts';
+import type { Screen } from '../terminal/reporter.ts';
 import { createTextWriter } from '../terminal/visible.ts';
 import { clean as removeAll } from '../up/clean-up.ts';
+import { firewallSettings } from '../up/firewall-image.ts';
 import { isPortFree } from '../up/plan-ports.ts';
 
 /**
@@ -13,7 +16,7 @@ import { isPortFree } from '../up/plan-ports.ts';
  *
  * @throws BootError while Ephemera runs, or if something could not be removed
  */
-async function removeDeployment(config: Config): Promise<string> {
+async function removeDeployment(config: Config, screen: Screen): Promise<string> {
   const { host, publicPort, environment, configFile } = config;
   if (!(await isPortFree(host, publicPort))) {
     throw new BootError(
@@ -21,13 +24,14 @@ async function removeDeployment(config: Config): Promise<string> {
         'Stop it with Ctrl-C first, or end its instances with: ephemera kill --all',
     );
   }
-  return removeAll({ ...environment, EPHEMERA_CONFIG: configFile });
+  const firewall = await firewallSettings(createReporter(screen), config, { environment });
+  return removeAll({ ...environment, ...firewall, EPHEMERA_CONFIG: configFile });
 }
 
 export const clean = buildCommand({
   async func(this: CliContext) {
     const { write, end } = createTextWriter(this.process.stdout, false);
-    write(`${await removeDeployment(this.config())}\n`);
+    write(`${await removeDeployment(this.config(), this.process.stderr)}\n`);
     end();
   },
   parameters: {},

@@ -10,7 +10,9 @@ import { EXIT_CODES } from '../exit-codes.ts';
 import { createPrinter, outputAliases, outputFlags } from '../output.ts';
 import type { OutputFlags } from '../output.ts';
 import { parseInteger, parseSeconds } from '../parameters.ts';
+import { createReporter } from '../terminal/reporter.ts';
 import { visible } from '../terminal/visible.ts';
+import { firewallSettings } from '../up/firewall-image.ts';
 import { runCommand } from '../up/run-command.ts';
 import { onStopSignals } from '../up/stop-signals.ts';
 
@@ -52,7 +54,8 @@ function failureText({ image, port, message = '', hint, attempts }: TryResult): 
 export const tryCommand = buildCommand({
   async func(this: CliContext, flags: TryFlags, image: string) {
     const print = createPrinter(this, flags);
-    const { configFile, environment } = this.config();
+    const config = this.config();
+    const { configFile, environment } = config;
     const { stderr } = this.process;
     const stop = onStopSignals(
       () => stderr.write('Stopping: the containers are being removed.\n'),
@@ -68,11 +71,14 @@ export const tryCommand = buildCommand({
       failure ??= printed.error;
     };
     const port = flags.port === undefined ? [] : ['--port', String(flags.port)];
-    await runCommand(
-      process.execPath,
-      [program, '--image', image, '--within', String(flags.timeout), ...port],
-      { env: { ...environment, EPHEMERA_CONFIG: configFile }, onLine, stop },
-    ).catch((error: unknown) => {
+    const run = async () => {
+      const report = createReporter(stderr);
+      const firewall = await firewallSettings(report, config, { environment, stop });
+      const args = ['--image', image, '--within', String(flags.timeout), ...port];
+      const env = { ...environment, ...firewall, EPHEMERA_CONFIG: configFile };
+      await runCommand(process.execPath, [program, ...args], { env, onLine, stop });
+    };
+    await run().catch((error: unknown) => {
       if (!stop.aborted) throw error;
       failure ??= 'Interrupted. Its containers are removed.';
     });

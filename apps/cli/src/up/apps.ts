@@ -8,6 +8,8 @@ export interface BackingServices {
   readonly dockerHost: string;
   readonly redisUrl: string;
   readonly token: string;
+  /** For a worker whose user is not root. */
+  readonly firewall: NodeJS.ProcessEnv;
 }
 
 /**
@@ -45,6 +47,7 @@ export function planApps(
     app('worker', numbered('worker', index), siteOf(config.adminHost, port), {
       EPHEMERA_WORKER_PORT: String(port),
       DOCKER_HOST: services.dockerHost,
+      ...services.firewall,
       EPHEMERA_ADMIN_TOKEN: undefined,
       EPHEMERA_ADMIN_TOKEN_FILE: undefined,
     }),

@@ -42,14 +42,14 @@ export async function buildDemoImage(report: Reporter, options: ImageOptions): P
       '--tag',
       demoImage,
     ];
-    await build([...images, '--build-arg', `BASE=${baseImage}`], options, onProgress);
+    await buildImages([...images, '--build-arg', `BASE=${baseImage}`], options, onProgress);
   });
 }
 
-/** Only the worker contains code that builds images, so it runs as a program. */
-async function build(
+/** Builds images. Only the worker contains code for it, so it runs as a program, with `args`. */
+export async function buildImages(
   args: readonly string[],
-  { environment: env, stop }: ImageOptions,
+  { environment: env, stop }: Pick<ImageOptions, 'environment' | 'stop'>,
   onProgress: OnProgress,
 ): Promise<void> {
   const program = join(workspace, 'apps/worker/src/build-image.ts');

@@ -11,6 +11,7 @@ import { buildDemoImage, demoImage } from './build-demo-image.ts';
 import { cleanCommand, createCleanUp, takeSnapshot } from './clean-up.ts';
 import type { CleanUp } from './clean-up.ts';
 import { findDocker } from './find-docker.ts';
+import { firewallSettings } from './firewall-image.ts';
 import { findRedis } from './find-redis.ts';
 import { planPorts } from './plan-ports.ts';
 import type { DockerDaemon } from './start-docker.ts';
@@ -104,12 +105,14 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
     stop,
   });
   stop.throwIfAborted();
-  const environment = {
+  const given = {
     ...config.environment,
     ...secret(config, 'EPHEMERA_REDIS_URL', redisUrl),
     DOCKER_HOST: dockerHost,
     EPHEMERA_CONFIG: config.configFile,
   };
+  const firewall = await firewallSettings(report, config, { environment: given, stop });
+  const environment = { ...given, ...firewall };
   const usesDemo = templates.some(({ image }) => image === demoImage);
   // Take the snapshot before a worker starts: workers fill pools before they are ready. Both
   // programs have ended when a failure of one of them is thrown.
@@ -124,7 +127,7 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
   running.cleanCommand = cleanCommand(environment);
 
   const token = config.adminToken ?? readStoredToken(stateFolder) ?? makeToken(stateFolder);
-  const plan = planApps(config, ports, { dockerHost, redisUrl, token });
+  const plan = planApps(config, ports, { dockerHost, redisUrl, token, firewall });
   running.workers = plan.workers.map((spec) => new SupervisedProcess(spec, report));
   running.front = plan.front.map((spec) => new SupervisedProcess(spec, report));
   const apps = [...running.workers, ...running.front];
