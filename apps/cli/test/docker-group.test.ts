@@ -58,6 +58,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await redis.stop();
   execFileSync('userdel', [user]);
+  // Root does not need it.
+  here.docker('rmi', 'ephemera/firewall:local');
   rmSync(folder, { recursive: true, force: true });
 });
 

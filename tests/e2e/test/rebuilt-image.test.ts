@@ -12,18 +12,20 @@ const TAG = 'ephemera-e2e/rebuilt';
 const POOL = 3;
 
 let context: string;
+let oldImage: string;
 let site: Deployment;
 
 beforeAll(async () => {
   context = await mkdtemp(join(tmpdir(), 'ephemera-rebuilt-'));
-  await build('old');
+  oldImage = await build('old');
   const ready = { http: '/version', within: '30s' };
   const pooled = demoTemplate({ image: TAG, ready, timeout: '60s', maxTimeout: '10m', pool: POOL });
   site = await deploy({ templates: `templates: { pooled: ${pooled} }` });
 });
 afterAll(async () => {
   await site.stop();
-  await docker('rmi', TAG);
+  // The build could not remove the old image, because containers used it.
+  await docker('rmi', TAG, oldImage);
   await rm(context, { recursive: true });
 });
 
