@@ -6,6 +6,7 @@ import type {
   LinkRequest,
   LinkResource,
   Problem,
+  RenewedResource,
   TemplateResource,
 } from '@ephemera/contract';
 import { BootError } from '@ephemera/domain';
@@ -24,10 +25,10 @@ export interface AdminApi {
   list(): Promise<InstanceResource[]>;
   get(id: string): Promise<InstanceDetail>;
   /**
-   * Moves the deadline to the given number of seconds from now, or leaves it if that is earlier and
-   * `shorten` is not set. Returns the new lease.
+   * Moves the deadline to the given number of seconds from now. Returns what was done. Fails if that is
+   * earlier and `shorten` is not set.
    */
-  renew(id: string, seconds: number, shorten: boolean): Promise<InstanceResource>;
+  renew(id: string, seconds: number, shorten: boolean): Promise<RenewedResource>;
   /** Starts to end an instance. Succeeds for an instance that has already ended. */
   kill(id: string): Promise<void>;
   /**
@@ -97,7 +98,7 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     },
     async renew(id, timeout, shorten) {
       const body = { timeout, ...(shorten && { shorten }) };
-      return (await call('POST', `${pathOf(id)}/renew`, { body })) as InstanceResource;
+      return (await call('POST', `${pathOf(id)}/renew`, { body })) as RenewedResource;
     },
     async kill(id) {
       await call('DELETE', pathOf(id), { accepted: [410] });

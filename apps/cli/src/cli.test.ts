@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { parseTemplates } from '@ephemera/config';
+import { problemOf } from '@ephemera/contract';
 import type { InstanceResource } from '@ephemera/contract';
 import { BootError } from '@ephemera/domain';
 import { createTokens } from '@ephemera/http';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
+import { explain } from './admin-api.ts';
 import type { AdminApi } from './admin-api.ts';
 import { runCli } from './cli.ts';
 import { createContext } from './context.ts';
@@ -21,6 +23,8 @@ const instance: InstanceResource = {
   template: 'demo',
   status: { state: 'ready', lastTransitionAt: '2026-01-01T00:00:01.000Z' },
   url: 'http://localhost:8080/demo/abc/',
+  baseUrl: 'http://localhost:8080/demo/abc/',
+  ports: { web: { port: 80, url: 'http://localhost:8080/demo/abc/' } },
   timeout: 90,
   createdAt: '2026-01-01T00:00:00.000Z',
   startedAt: '2026-01-01T00:00:01.000Z',
@@ -54,8 +58,12 @@ function recordingApi(calls: unknown[][]): AdminApi {
       id === 'broken' ? Promise.reject(new BootError('Not found.')) : record(instance, 'get', id),
     renew(id, seconds, shorten) {
       const wanted = Math.min(now + seconds * 1000, Date.parse(maxExpiresAt));
-      const deadline = shorten ? wanted : Math.max(wanted, Date.parse(instance.expiresAt));
-      const renewed = { ...instance, maxExpiresAt, expiresAt: new Date(deadline).toISOString() };
+      const expiresAt = new Date(wanted).toISOString();
+      const { expiresAt: previousExpiresAt } = instance;
+      const isAtMaximum = expiresAt === maxExpiresAt;
+      const outcome = expiresAt > previousExpiresAt ? 'extended' : 'shortened';
+      const renewal = { outcome, previousExpiresAt, isAtMaximum } as const;
+      const renewed = { ...instance, maxExpiresAt, expiresAt, renewal };
       return record(renewed, 'renew', id, seconds, shorten);
     },
     kill: (id) => record(undefined, 'kill', id),
@@ -239,10 +247,7 @@ describe('renew', () => {
   test('says what it did', async () => {
     const later = await renew('--timeout', '30m');
     expect(later.code).toBe(0);
-    expect(later.calls).toEqual([
-      ['get', 'abc'],
-      ['renew', 'abc', 1800, false],
-    ]);
+    expect(later.calls).toEqual([['renew', 'abc', 1800, false]]);
     expect(later.out).toMatch(
       /^The deadline moved from 2026-01-01T00:01:31.000Z to 2026-01-01T00:30:30.000Z\.\n/,
     );
@@ -253,12 +258,29 @@ describe('renew', () => {
     );
   });
 
-  test('a renewal that would shorten fails, except with --shorten', async () => {
-    const refused = await renew('--timeout', '10s');
-    expect([refused.code, refused.out]).toEqual([1, '']);
-    expect(refused.err).toBe(
-      'The deadline of abc stays at 2026-01-01T00:01:31.000Z, because 10s from now is earlier. Use --shorten to move it earlier.\n',
+  test('says that it moved nothing', async () => {
+    const renewal = {
+      outcome: 'unchanged',
+      previousExpiresAt: instance.expiresAt,
+      isAtMaximum: true,
+    } as const;
+    const api = { renew: () => Promise.resolve({ ...instance, renewal }) };
+    const { code, out } = await ephemeraWith(api, 'renew', 'abc', '--timeout', '1h');
+    expect(code).toBe(0);
+    expect(out).toContain(
+      `The deadline stays at ${instance.expiresAt}, the latest that maxTimeout allows.`,
     );
+  });
+
+  test('fails for a renewal that the API refuses, and passes --shorten on', async () => {
+    const refusal = explain(
+      409,
+      JSON.stringify(problemOf({ kind: 'renewal_earlier', id: 'abc', expiresAt: now }).problem),
+    );
+    const api = { renew: () => Promise.reject(new BootError(refusal)) };
+    const refused = await ephemeraWith(api, 'renew', 'abc', '--timeout', '10s');
+    expect([refused.code, refused.out]).toEqual([1, '']);
+    expect(refused.err).toMatch(/stays at 2026-01-01T00:00:30.000Z.*`ephemera renew --shorten`/);
     const done = await renew('--timeout', '10s', '--shorten');
     expect(done.code).toBe(0);
     expect(done.out).toContain('to 2026-01-01T00:00:40.000Z.');

@@ -1,4 +1,4 @@
-import { parseDuration } from '@ephemera/domain';
+import { landingPathIssue, parseDuration } from '@ephemera/domain';
 
 import type { CliContext } from './context.ts';
 
@@ -54,4 +54,16 @@ export const timeoutFlag = {
   parse: parseSeconds('--timeout'),
   brief: 'Time to live from now on, such as 30m',
   placeholder: 'duration',
+} as const;
+
+export const pathFlag = {
+  kind: 'parsed',
+  parse: (text: string): string => {
+    const issue = landingPathIssue(text);
+    if (issue === undefined) return text;
+    throw new Error(`--path is "${text}"; it ${issue}.`);
+  },
+  brief: 'Path at which the instance opens, such as /lab; default: `open` of the template',
+  placeholder: 'path',
+  optional: true,
 } as const;

@@ -1,6 +1,26 @@
 import { parseDuration } from '@ephemera/domain';
 import { z } from 'zod';
 
+const MAX_EMBED_ORIGINS = 20;
+
+/** An origin as browsers serialize it: `https`, or `http` on this machine. */
+const embedOrigin = z.string().transform((text, context) => {
+  const url = URL.parse(text);
+  const isPlain = /^https?:\/\/[^/?#@\\]+\/?$/i.test(text);
+  const isLocal = /^(?:(?:[a-z0-9-]+\.)*localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
+  const isAllowed =
+    url?.protocol === 'https:' || (url?.protocol === 'http:' && isLocal.test(url.hostname));
+  // Other characters would have a meaning in a Content-Security-Policy.
+  const isName = /^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])$/.test(url?.hostname ?? '');
+  if (url !== null && isPlain && isAllowed && isName) return url.origin;
+  context.addIssue({
+    code: 'custom',
+    message:
+      'must be an origin such as https://host.example, without a path or a pattern; http is allowed on localhost only',
+  });
+  return z.NEVER;
+});
+
 /** Template fields for access: who may start an instance, and who can reach it. */
 export const accessFields = {
   create: z
@@ -22,6 +42,14 @@ export const accessFields = {
     .prefault('public')
     .describe(
       'Who may open an instance. `public`: everyone who knows its id. `token`: clients with its access token, which the creation response contains. `owner`: only the browser or the API client that started it.',
+    ),
+  embed: z
+    .array(embedOrigin)
+    .min(1, 'must have at least one origin')
+    .max(MAX_EMBED_ORIGINS, `must have at most ${MAX_EMBED_ORIGINS} origins`)
+    .optional()
+    .describe(
+      'Origins of sites that may show an instance in a frame, such as `[https://host.example]`. Others may not: responses get `frame-ancestors`. With `access: token` or `owner`, the access cookie also works in such a frame (`SameSite=None; Secure; Partitioned`). See docs/SECURITY.md. Default: no such cookie, and the application decides who may frame it.',
     ),
 };
 

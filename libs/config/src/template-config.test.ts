@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ConfigError } from './environment.ts';
 import { loadTemplates, parseTemplates } from './template-config.ts';
 
@@ -456,4 +456,79 @@ test('an unknown field does not show the value that follows it without a space',
   expect(issues).toEqual([
     'templates.demo.secret: unknown field; docs/reference/configuration.md lists the known ones',
   ]);
+});
+
+describe('what visitors see', () => {
+  test('title, description and landing path', () => {
+    const text = demo("title: Data lab, description: 'Notebooks.', open: '/lab?path={basePath}'");
+    expect(parseTemplates(text).defaultTemplate).toMatchObject({
+      title: 'Data lab',
+      description: 'Notebooks.',
+      open: '/lab?path={basePath}',
+    });
+  });
+
+  test.each([
+    [`title: '${'a'.repeat(81)}'`, /title: must have at most 80 characters/],
+    ["title: ''", /title: must be one line of text/],
+    ["title: '  '", /title: must be one line of text/],
+    ['title: "a\\nb"', /title: must be one line of text/],
+    [`description: '${'a'.repeat(501)}'`, /description: must have at most 500 characters/],
+    ['open: lab', /open: must be a path below the address of the instance that begins with \//],
+    ["open: '{basePath}/lab'", /open: must be a path below/],
+    ["open: '//evil.example'", /open: must begin with exactly one \//],
+    ["open: '/{basePath}'", /open: must begin with exactly one \//],
+    ["open: '/%2fevil.example'", /open: must begin with exactly one \//],
+    ["open: '/a/../b'", /open: must not contain a segment/],
+    ["open: '/?token={token}'", /open: the application never learns \{token\}/],
+  ])('refuses %s', (fields, message) => {
+    expect(issuesOf(demo(fields))[0]).toMatch(message);
+  });
+
+  test('a visitor learns the secret from the landing path', () => {
+    const text = demo("env: {KEY: '{token}'}, open: '/?key={token}'");
+    expect(parseTemplates(text).defaultTemplate.open).toBe('/?key={token}');
+  });
+});
+
+describe('embed', () => {
+  test('lists origins as browsers serialize them', () => {
+    const origins = ['https://Host.example/', 'https://a.example:443', 'http://a.localhost:8080'];
+    const text = demo(`embed: ['${origins.join("', '")}', 'http://127.0.0.1:1', 'http://[::1]']`);
+    expect(parseTemplates(text).defaultTemplate.embed).toEqual([
+      'https://host.example',
+      'https://a.example',
+      'http://a.localhost:8080',
+      'http://127.0.0.1:1',
+      'http://[::1]',
+    ]);
+    expect(parseTemplates(demo('')).defaultTemplate.embed).toBeUndefined();
+  });
+
+  test('reports every origin that is refused', () => {
+    const refused = [
+      'http://host.example',
+      'http://localhost.example',
+      'https://host.example/path',
+      'https://host.example/?a',
+      'https://user@host.example',
+      'https://*.example',
+      '*',
+      "'self'",
+      'https:',
+      'https://a;script-src',
+      'https://a,b',
+      'host.example',
+      'data:text/html,x',
+      'null',
+    ];
+    const issues = issuesOf(demo(`embed: ${JSON.stringify(refused)}`));
+    expect(issues).toHaveLength(refused.length);
+    for (const [i, issue] of issues.entries()) {
+      expect(issue).toMatch(
+        new RegExp(`^templates\\.demo\\.embed\\.${i}: must be an origin such as`),
+      );
+    }
+    expect(issuesOf(demo('embed: []'))[0]).toMatch(/must have at least one origin/);
+  });
 });

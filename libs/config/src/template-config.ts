@@ -1,5 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { LIMIT_RANGES, policyViolations, usesTokenPlaceholder } from '@ephemera/domain';
+import {
+  LIMIT_RANGES,
+  openIssue,
+  policyViolations,
+  usesPlaceholder,
+  usesTokenPlaceholder,
+} from '@ephemera/domain';
 import type { Policy, Readiness, Template, Tmpfs } from '@ephemera/domain';
 import { z } from 'zod';
 import { accessFields } from './access-config.ts';
@@ -122,6 +128,18 @@ const containerPath = z
     'must be an absolute path without "..", such as /data',
   );
 
+/** One line of text that is shown to people. */
+const visibleText = (max: number) =>
+  z
+    .string()
+    .max(max, `must have at most ${max} characters`)
+    .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]*\S[^\p{Cc}\p{Zl}\p{Zp}]*$/u, 'must be one line of text');
+
+const landingPath = z.string().superRefine((text, context) => {
+  const message = openIssue(text);
+  if (message !== undefined) context.addIssue({ code: 'custom', message });
+});
+
 /** `32m`, or `{size: 32m, exec: true}`. */
 const tmpfs = z.union(
   [
@@ -149,6 +167,16 @@ export const templateSchema = z
       .string()
       .regex(/^[^\s\0]+$/, 'must name an image, without spaces')
       .describe('Docker image. Pulled if the host does not have it.'),
+    title: visibleText(80)
+      .optional()
+      .describe(
+        'What visitors see in place of the name, at most 80 characters. Default: they see no name.',
+      ),
+    description: visibleText(500)
+      .optional()
+      .describe(
+        'What the template is, in at most 500 characters, for the page with the start button and the list of templates in the API.',
+      ),
     port: portNumber
       .optional()
       .describe('Port that the container listens on. Set either `port` or `ports`.'),
@@ -261,6 +289,11 @@ export const templateSchema = z
       .describe(
         'Whether the proxy removes `/{prefix}/{id}` from the path before it forwards a request. `false`: for an application that knows its base path. It then also gets `/{prefix}/{id}` without a slash.',
       ),
+    open: landingPath
+      .optional()
+      .describe(
+        'The path at which people open an instance, below its address, such as `/lab?path={basePath}`. The placeholders are those of `command`. `path` of a start replaces it. Default: `/`.',
+      ),
     host: z
       .enum(['pass', 'mask'])
       .prefault('pass')
@@ -297,14 +330,17 @@ export const templateSchema = z
     if ((input.port === undefined) === (input.ports === undefined)) {
       context.addIssue({ code: 'custom', path: ['port'], message: 'give either port or ports' });
     }
-    const { command, entrypoint, env } = input;
-    if (
-      input.access === 'public' &&
-      input.create === 'open' &&
-      usesTokenPlaceholder({ command, entrypoint, env })
-    ) {
+    const { command, entrypoint, env, open = '' } = input;
+    const opensWithToken = usesPlaceholder([open], 'token');
+    const hasToken = usesTokenPlaceholder({ command, entrypoint, env });
+    if (opensWithToken && !hasToken) {
       const message =
-        'a visitor who starts an instance never learns {token}; use {{token}} to write the text, or set create: token, or access: token or owner';
+        'the application never learns {token}; use it in command or env too, or {{token}} to write the text';
+      context.addIssue({ code: 'custom', path: ['open'], message });
+    }
+    if (input.access === 'public' && input.create === 'open' && hasToken && !opensWithToken) {
+      const message =
+        'a visitor who starts an instance never learns {token}; use {{token}} to write the text, or set create: token, or access: token or owner, or pass it in open';
       const field = usesTokenPlaceholder({ command: undefined, env }) ? 'env' : 'command';
       context.addIssue({ code: 'custom', path: [field], message });
     }

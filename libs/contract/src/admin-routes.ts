@@ -12,6 +12,7 @@ import {
   instanceDetailSchema,
   instancePageSchema,
   instanceSchema,
+  renewedSchema,
 } from './instance-resource.ts';
 import { linkRequestSchema, linkSchema } from './link-request.ts';
 import { instanceFilterSchema, listQuerySchema } from './list-query.ts';
@@ -204,10 +205,12 @@ export const adminRoutes = {
     ...item,
     body: { type: 'json', schema: renewRequestSchema, limit: 262_144 },
     responses: {
-      200: json(instanceSchema, 'The instance with its new deadline'),
+      200: json(renewedSchema, 'The instance with its deadline; `renewal` says what was done'),
       400: problem('Invalid timeout or time'),
       404: problem('Unknown id, or the tombstone has expired'),
-      409: problem('The instance is not ready yet'),
+      409: problem(
+        'The instance is not ready yet, or the deadline would be earlier and `shorten` is not set',
+      ),
       410: problem('The instance has ended'),
       429: problem(TOO_MANY_CHANGES),
     },

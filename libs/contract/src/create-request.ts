@@ -1,3 +1,4 @@
+import { landingPathIssue } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 
 const variable = z
@@ -24,6 +25,12 @@ const metadataValue = z
   .max(1024)
   .regex(/^[^\r\n\0]*$/, 'must not contain a line break or a NUL character');
 
+/** A path below the address of an instance at which people open it. */
+export const landingPathSchema = z.string().superRefine((text, context) => {
+  const message = landingPathIssue(text);
+  if (message !== undefined) context.addIssue({ code: 'custom', message });
+});
+
 /** Redis holds metadata for as long as the tombstone of an instance. */
 const MAX_METADATA_BYTES = 2_048;
 
@@ -40,6 +47,10 @@ export const createRequestSchema = z
     timeout: z.number().optional().openapi({
       description:
         'Time to live in whole seconds, counted from ready, up to `maxTimeout` of the template. Default: `timeout` of the template.',
+    }),
+    path: landingPathSchema.optional().openapi({
+      description:
+        'Path at which people open the instance, such as `/lab?reset`, taken as it is. It begins with exactly one `/`. Default: `open` of the template.',
     }),
     env: z
       .record(variable, variableValue)

@@ -1,5 +1,5 @@
 import type { Instance, InstanceWarning } from '@ephemera/domain';
-import { HINT_CODES, STATES, WARNING_KINDS } from '@ephemera/domain';
+import { HINT_CODES, STATES, WARNING_KINDS, landingUrl, portAddresses } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 
 const time = z.iso.datetime({ offset: true });
@@ -47,7 +47,20 @@ export const instanceSchema = z
     id: z.string().describe('Id, which is part of the address.'),
     template: z.string().describe('Name of the template.'),
     status: statusSchema,
-    url: z.url().describe('Address for visitors.'),
+    url: z.url().openapi({
+      description:
+        'Where a person opens the instance: `baseUrl` with the `path` of the creation, or with `open` of the template.',
+    }),
+    baseUrl: z.url().openapi({ description: 'Address of the instance, with a trailing slash.' }),
+    ports: z
+      .record(
+        z.string(),
+        z.object({
+          port: z.int().describe('The port of the container.'),
+          url: z.url().describe('Address of this port for visitors, with a trailing slash.'),
+        }),
+      )
+      .openapi({ description: 'The ports by name, the main port first.' }),
     timeout: z.int().openapi({ description: 'Time to live in seconds, counted from ready.' }),
     createdAt: time.describe('When the instance was created.'),
     startedAt: time.optional().openapi({ description: 'When the instance became ready.' }),
@@ -96,10 +109,31 @@ export const createdSchema = instanceSchema
     }),
     link: z.url().optional().openapi({
       description:
-        'Link that opens the instance in a browser, if the template sets `access`. Only in this response.',
+        '`url` with the access token: opens the instance in a browser, if the template sets `access`. Only in this response.',
     }),
   })
   .openapi('CreatedInstance');
+
+/** The answer to a renewal: the instance, and what the renewal did. */
+export const renewedSchema = instanceSchema
+  .extend({
+    renewal: z
+      .object({
+        outcome: z
+          .enum(['extended', 'shortened', 'unchanged'])
+          .describe('Whether the deadline is later, earlier or where it was.'),
+        previousExpiresAt: time.describe('The deadline before the renewal.'),
+        isAtMaximum: z
+          .boolean()
+          .describe(
+            'Whether the deadline is at `maxExpiresAt`, so that no renewal moves it further.',
+          ),
+      })
+      .describe('What the renewal did.'),
+  })
+  .openapi('RenewedInstance');
+
+export type RenewedResource = z.infer<typeof renewedSchema>;
 
 export type InstanceResource = z.infer<typeof instanceSchema>;
 
@@ -112,21 +146,39 @@ export const instancePageSchema = z
 
 export type InstancePage = z.infer<typeof instancePageSchema>;
 
-/** Converts an instance for the control API. Omits its address and its env. */
-export function toResource(instance: Instance): InstanceResource {
-  const { id, template, state, reason, message, hint, url, timeout, startedAt, metadata } =
-    instance;
+/**
+ * Converts an instance for the control API. Omits its address and its env.
+ * @param token the value of `{token}`, for the client that started the instance
+ */
+export function toResource(instance: Instance, token?: string): InstanceResource {
+  const { id, template, state, reason, message, hint, timeout, startedAt, metadata } = instance;
   return {
     id,
     template: template.name,
     status: { state, reason, message, hint, lastTransitionAt: iso(instance.lastTransitionAt) },
-    url,
+    url: landingUrl(instance, token),
+    baseUrl: instance.url,
+    ports: portAddresses(instance),
     timeout: timeout / 1000,
     createdAt: iso(instance.createdAt),
     startedAt: startedAt === undefined ? undefined : iso(startedAt),
     expiresAt: iso(instance.expiresAt),
     maxExpiresAt: iso(instance.maxExpiresAt),
     metadata,
+  };
+}
+
+/** Converts a renewed instance for the control API. @param previousExpiresAt epoch ms */
+export function toRenewed(instance: Instance, previousExpiresAt: number): RenewedResource {
+  const { expiresAt, maxExpiresAt } = instance;
+  const moved = Math.sign(expiresAt - previousExpiresAt);
+  return {
+    ...toResource(instance),
+    renewal: {
+      outcome: moved > 0 ? 'extended' : moved < 0 ? 'shortened' : 'unchanged',
+      previousExpiresAt: iso(previousExpiresAt),
+      isAtMaximum: expiresAt === maxExpiresAt,
+    },
   };
 }
 

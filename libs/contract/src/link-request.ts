@@ -1,3 +1,4 @@
+import { landingPathSchema } from './create-request.ts';
 import { z } from './openapi-zod.ts';
 
 /** The body of `POST /v1/links`. Unknown fields are refused. */
@@ -9,6 +10,9 @@ export const linkRequestSchema = z
       .openapi({ description: 'Name of the template. Default: the default template.' }),
     timeout: z.number().optional().openapi({
       description: 'Time to live of each instance in seconds, up to `maxTimeout` of the template.',
+    }),
+    path: landingPathSchema.optional().openapi({
+      description: 'Path at which visitors open their instances. Default: `open` of the template.',
     }),
     uses: z.int().min(1).max(100_000).default(1).openapi({
       description: 'Number of instances that the link may start.',

@@ -85,6 +85,14 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     meaning: 'The instance has no lease yet, because it is still starting.',
     action: 'Wait for the state `ready`, then renew.',
   },
+  renewal_earlier: {
+    status: 409,
+    title: 'Deadline not moved',
+    meaning:
+      'The renewal would move the deadline earlier, and has no `shorten: true`. Nothing has changed. `expiresAt` is the present deadline.',
+    action:
+      'Renew with a later deadline. To move it earlier, send `shorten: true`, or use `ephemera renew --shorten`.',
+  },
   paused: {
     status: 503,
     title: 'Paused',
@@ -190,6 +198,13 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     title: 'Unavailable',
     meaning: 'Redis is unavailable, so the proxy cannot read a route or write an instance.',
     action: 'Repeat the request after `Retry-After`. The operator checks Redis.',
+  },
+  rebuilding: {
+    status: 503,
+    title: 'Unavailable',
+    meaning:
+      'Redis has lost all of its data. The id is unknown, but a host may still report its container. This lasts until every live host has reported, at most 30 s.',
+    action: 'Repeat the request after `Retry-After`.',
   },
   internal: {
     status: 500,

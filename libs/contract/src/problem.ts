@@ -23,6 +23,8 @@ export interface Problem {
   /** The probable cause of a failed start or an exit. */
   readonly hint?: Hint;
   readonly challenge?: string;
+  /** The deadline that a refused renewal has not changed. */
+  readonly expiresAt?: string;
   readonly bits?: number;
 }
 
@@ -139,6 +141,15 @@ export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer
         failure,
         'The instance is not ready yet, so it has no lease to renew. Renew it when its state is ready.',
       );
+    case 'renewal_earlier': {
+      const expiresAt = new Date(failure.expiresAt).toISOString();
+      return answer(
+        failure,
+        `The deadline stays at ${expiresAt}, because the requested one is earlier. To move it earlier, renew with \`shorten: true\` (\`ephemera renew --shorten\`).`,
+        {},
+        { expiresAt },
+      );
+    }
     case 'start_failed':
       return answer(failure, failure.message, {}, failure.hint && { hint: failure.hint });
     case 'upstream_unreachable':
@@ -218,6 +229,12 @@ export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer
       return answer(failure, 'Redis is unavailable. Try again in a few seconds.', {
         'retry-after': '1',
       });
+    case 'rebuilding':
+      return answer(
+        failure,
+        'Redis has lost its data, and the hosts are reporting their instances. Try again in a few seconds.',
+        { 'retry-after': '2' },
+      );
     case 'internal':
       return answer(failure, 'An internal error occurred. Details are in the log of the server.');
   }

@@ -13,7 +13,7 @@ export const renewRequestSchema = z
       .openapi({ description: 'The new deadline.' }),
     shorten: z.boolean().optional().openapi({
       description:
-        'Whether the deadline may move earlier. Without it, an earlier deadline is not set: the answer has the present one in `expiresAt`.',
+        'Whether the deadline may move earlier. Without it, a renewal to an earlier deadline gets 409 and changes nothing.',
     }),
   })
   .refine(({ timeout, expiresAt }) => (timeout === undefined) !== (expiresAt === undefined), {

@@ -5,6 +5,8 @@ import { z } from './openapi-zod.ts';
 const templateResourceSchema = z
   .object({
     name: z.string().describe('Name in `ephemera.yml`.'),
+    title: z.string().optional().describe('What visitors see in place of the name.'),
+    description: z.string().optional().describe('What the template is.'),
     isDefault: z.boolean().describe('Whether a start without a name uses this template.'),
     port: z.int().openapi({ description: 'The main port.' }),
     ports: z.record(z.string(), z.int()).describe('All ports by name.'),
@@ -69,11 +71,14 @@ interface Present {
 }
 
 export function toTemplateResource(template: Template, present: Present): TemplateResource {
-  const { name, port, ports, timeout, maxTimeout, idleTimeout, limits } = template;
+  const { name, title, description, port, ports, timeout, maxTimeout, idleTimeout, limits } =
+    template;
   const { maxInstances, whenFull } = template;
   const { isDefault, instances, queued, wanted, warm, available } = present;
   return {
     name,
+    title,
+    description,
     isDefault,
     port,
     ports,

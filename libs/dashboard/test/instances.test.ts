@@ -66,6 +66,47 @@ test('names and messages are escaped', async () => {
   expect(text).not.toMatch(/<img src=x|<b>host|javascript:/);
 });
 
+test('a failed start and an exit are listed with their reason and their hint', async () => {
+  const hint = {
+    code: 'read_only_root',
+    text: 'It wrote to /data, and its root file system is <read-only>.',
+    cure: 'tmpfs: { /data: 64m }',
+  } as const;
+  const failed = await fixture.draftInstance();
+  const exited = await fixture.startInstance('host-a');
+  const ended = await fixture.startInstance('host-a');
+  await fixture.instances.startDraining(failed.id, 'start_failed', 'EROFS\n<log>', hint);
+  expect(await page()).toContain('tmpfs: { /data: 64m }');
+  await fixture.instances.startDraining(exited.id, 'exited', 'It exited with 1.');
+  await fixture.instances.startDraining(ended.id, 'request');
+  for (const { id } of [failed, exited, ended]) {
+    const { generation = 0 } = (await fixture.instances.get(id)) ?? {};
+    expect(await fixture.instances.finalize(id, generation)).toBe(true);
+  }
+  const text = await page();
+  expect(text).toContain('No live instances.');
+  const [, failures = ''] = text.split('Recent failures');
+  expect(failures.indexOf(exited.id)).toBeGreaterThan(0);
+  expect(failures.indexOf(failed.id)).toBeGreaterThan(failures.indexOf(exited.id));
+  expect(failures).not.toContain(ended.id);
+  expect(failures).toContain('EROFS\n&lt;log&gt;');
+  expect(failures).toContain('It wrote to /data, and its root file system is &lt;read-only&gt;.');
+  expect(failures).toContain('<code>tmpfs: { /data: 64m }</code>');
+});
+
+test('only the last failures are listed', async () => {
+  for (let i = 0; i < 12; i++) {
+    const { id } = await fixture.draftInstance();
+    await fixture.instances.startDraining(id, 'start_failed', `failure ${i};`);
+    const { generation = 0 } = (await fixture.instances.get(id)) ?? {};
+    await fixture.instances.finalize(id, generation);
+  }
+  const text = await page();
+  expect(text).toContain('failure 11;');
+  expect(text).toContain('failure 2;');
+  expect(text).not.toContain('failure 1;');
+});
+
 test('paging lists every instance exactly once', async () => {
   const made = new Set<string>();
   for (let i = 0; i < 120; i++) made.add((await fixture.draftInstance()).id);

@@ -27,6 +27,8 @@ export type Failure =
     }
   | { readonly kind: 'starting'; readonly id: string }
   | { readonly kind: 'not_ready'; readonly id: string }
+  /** A renewal would move the deadline earlier, and does not ask for that. Epoch ms. */
+  | { readonly kind: 'renewal_earlier'; readonly id: string; readonly expiresAt: number }
   | { readonly kind: 'paused'; readonly id: string }
   | {
       readonly kind: 'start_failed';
@@ -70,6 +72,8 @@ export type Failure =
   /** No worker of the instance's host replies. */
   | { readonly kind: 'host_unavailable' }
   | { readonly kind: 'store_unavailable' }
+  /** Redis has lost its data, and not every host has reported its containers. */
+  | { readonly kind: 'rebuilding' }
   | { readonly kind: 'internal' };
 
 /** One error in a request or in a configuration, and its location. */

@@ -6,6 +6,7 @@ export * from './hint.ts';
 export * from './id.ts';
 export * from './image.ts';
 export * from './instance.ts';
+export { landingPathIssue, landingUrl, openIssue, portAddresses } from './landing.ts';
 export * from './lease.ts';
 export * from './principal.ts';
 export * from './policy.ts';

@@ -36,6 +36,8 @@ export interface Instance extends Lease {
   readonly activeAt?: number | undefined;
   /** Absolute URL for visitors, with a trailing slash. */
   readonly url: string;
+  /** The landing path that its creation asked for, below `url`. Undefined: that of the template. */
+  readonly path?: string | undefined;
   /** A secret that the container shares with its creator. Only if the template uses `{token}`. */
   readonly token?: string | undefined;
   /**
@@ -71,7 +73,7 @@ export function basePathOf({ url }: Pick<Instance, 'url'>): string {
 /** The part of an instance that the creator sets. The store adds generation, times and state. */
 export type InstanceDraft = Pick<
   Instance,
-  'id' | 'template' | 'timeout' | 'url' | 'token' | 'accessHash' | 'env' | 'metadata'
+  'id' | 'template' | 'timeout' | 'url' | 'path' | 'token' | 'accessHash' | 'env' | 'metadata'
 >;
 
 /** The part of an instance that a proxy needs. */
@@ -83,6 +85,8 @@ export interface Guard {
    * absent, the instance is open to everyone. An empty hash matches no token.
    */
   readonly access?: string | undefined;
+  /** Origins of sites that may frame the instance. Absent: the application decides. */
+  readonly embed?: readonly string[] | undefined;
 }
 
 type UnguardedRoute =

@@ -18,6 +18,12 @@ export interface Lease {
 export const ACTIVITY_PERIOD = 2_000;
 export const IDLE_SLACK = 2 * ACTIVITY_PERIOD;
 
+/**
+ * A renewal to a deadline that is earlier by at most this moves nothing, because clients round times to
+ * seconds. One that is earlier by more is refused without `shorten`.
+ */
+export const RENEWAL_TOLERANCE_MS = 1_000;
+
 /** When an instance is due to end, epoch ms: at its deadline, or earlier if it is idle. */
 export function dueAt(instance: {
   readonly expiresAt: number;

@@ -54,7 +54,7 @@ export interface Limits {
 /** Minimum and maximum values for a template. The maximum of memory depends on the host. */
 export const LIMIT_RANGES = { cpus: [0.01, 512], pids: [1, 1_000_000] } as const;
 
-/** Names that a template may write in braces in `entrypoint`, `command` and `env`. */
+/** Names that a template may write in braces in `entrypoint`, `command`, `env` and `open`. */
 export type Placeholder = 'id' | 'port' | 'basePath' | 'url' | 'token';
 
 /** `${id}` belongs to the shell of the container; `{{id}}` is the text `{id}`. */
@@ -82,8 +82,13 @@ export function usesTokenPlaceholder({
   command = [],
   env,
 }: Pick<Template, 'entrypoint' | 'command' | 'env'>): boolean {
-  return [...entrypoint, ...command, ...Object.values(env)].some((text) =>
-    Array.from(text.matchAll(PLACEHOLDER)).some(({ groups }) => groups?.['name'] === 'token'),
+  return usesPlaceholder([...entrypoint, ...command, ...Object.values(env)], 'token');
+}
+
+/** Whether any of the texts has this placeholder. */
+export function usesPlaceholder(texts: readonly string[], name: Placeholder): boolean {
+  return texts.some((text) =>
+    Array.from(text.matchAll(PLACEHOLDER)).some(({ groups }) => groups?.['name'] === name),
   );
 }
 
@@ -125,6 +130,12 @@ export interface Tmpfs {
 /** What an instance runs, and its limits. Durations are milliseconds, sizes bytes. */
 export interface Template {
   readonly name: string;
+  /** What visitors see in place of the name. Undefined: they see no name. */
+  readonly title?: string | undefined;
+  /** What it is, for visitors and for clients of the API. */
+  readonly description?: string | undefined;
+  /** The landing path of its instances, with placeholders. Undefined: `/`. */
+  readonly open?: string | undefined;
   readonly image: string;
   /** The container port of a URL that names no port. */
   readonly port: number;
@@ -203,6 +214,8 @@ export interface Template {
   readonly proofOfWork?: number | undefined;
   /** Who can reach an instance. Undefined: `public`. */
   readonly access?: Access | undefined;
+  /** Origins of sites that may frame its instances. Undefined: the application decides. */
+  readonly embed?: readonly string[] | undefined;
   /**
    * What happens at the deadline. A paused instance is killed at its maximum lifetime. Undefined:
    * `kill`.

@@ -270,9 +270,11 @@ export interface Intake {
   /** Claims a warm instance of a pool. Its lease starts now. */
   claimWarm(
     pool: string,
-    spec: Pick<InstanceDraft, 'timeout' | 'metadata' | 'accessHash'>,
+    spec: Pick<InstanceDraft, 'timeout' | 'metadata' | 'accessHash' | 'path'>,
     context: CreationContext,
   ): Promise<ClaimResult>;
+  /** How many instances a grant has started. */
+  redeemed(grant: string): Promise<number>;
   /** Writes the intent of one more pool instance if the pool has fewer than `desired`. */
   createWarm(draft: InstanceDraft, pool: string, desired: number): Promise<Instance | undefined>;
 }
@@ -305,7 +307,10 @@ export type Renewal = { readonly shorten: boolean } & (
 );
 
 export type Renewed =
-  | { readonly kind: 'renewed'; readonly instance: Instance; readonly shortened: boolean }
+  /** `previousExpiresAt`: the deadline before. It may be the present one. */
+  | { readonly kind: 'renewed'; readonly instance: Instance; readonly previousExpiresAt: number }
+  /** The new deadline would be earlier, and the renewal has no `shorten`. Nothing changed. */
+  | { readonly kind: 'earlier'; readonly instance: Instance }
   /** Not ready yet: it has no lease to renew. */
   | { readonly kind: 'starting' }
   /** It has ended, or its deadline has passed. */

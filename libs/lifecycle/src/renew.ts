@@ -15,8 +15,9 @@ export interface RenewPorts {
 export async function renew(ports: RenewPorts, id: string, renewal: Renewal): Promise<Renewed> {
   const { leases, killJobs, now } = ports;
   const renewed = await leases.renew(id, renewal);
-  if (renewed.kind === 'renewed' && renewed.shortened) {
-    const { instance } = renewed;
+  if (renewed.kind !== 'renewed') return renewed;
+  const { instance, previousExpiresAt } = renewed;
+  if (instance.expiresAt < previousExpiresAt) {
     await killJobs.cancel({ ...instance, supersedes: instance.generation });
     await killJobs.schedule(instance, Math.max(0, instance.expiresAt - (await now())));
   }

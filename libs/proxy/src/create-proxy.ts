@@ -249,7 +249,6 @@ async function startProxy(
       ...ids,
       prefix,
       publicUrl,
-      templates,
       mayReadCause,
       addressOf: shared.addressOf,
       logger,

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { TemplateSet } from '@ephemera/config';
 import { problemOf } from '@ephemera/contract';
 import type { Problem } from '@ephemera/contract';
 import type { Failure } from '@ephemera/domain';
@@ -26,7 +25,7 @@ function sendFailure(
   req: IncomingMessage,
   res: ServerResponse,
   failure: Failure,
-  { restartAction, cause, reloadAfter }: FailureDetails = {},
+  { restartAction, cause, reloadAfter, embed }: FailureDetails = {},
 ): void {
   if (res.headersSent) {
     res.destroy();
@@ -42,7 +41,7 @@ function sendFailure(
     'content-type': html ? 'text/html; charset=utf-8' : 'application/problem+json',
     'content-length': Buffer.byteLength(body),
     vary: 'Accept',
-    ...(html ? pageHeaders({ hasButton: restartAction !== undefined }) : NEVER_A_PAGE),
+    ...(html ? pageHeaders({ hasButton: restartAction !== undefined, embed }) : NEVER_A_PAGE),
   });
   res.end(req.method === 'HEAD' ? undefined : body);
 }
@@ -53,6 +52,8 @@ interface FailureDetails {
   readonly cause?: UpstreamFailure | undefined;
   /** Seconds until the page reloads itself. */
   readonly reloadAfter?: number | undefined;
+  /** Origins of sites that may frame the instance. */
+  readonly embed?: readonly string[] | undefined;
 }
 
 export interface RestartOptions {
@@ -61,7 +62,6 @@ export interface RestartOptions {
   readonly publicUrl: string;
   readonly instances: Pick<InstanceStore, 'get'>;
   readonly logArchive: Pick<LogArchive, 'read'>;
-  readonly templates: { readonly current: TemplateSet };
   /** Whether a client may see why an instance failed its request. */
   readonly mayReadCause: (req: IncomingMessage, id: string) => Promise<boolean>;
   /** The address of the client, also behind a trusted load balancer. */
@@ -112,7 +112,8 @@ export function failurePageWithRestart(launch: RestartOptions) {
       return;
     }
     if (!isEndFailure(failure)) {
-      sendFailure(req, res, failure);
+      const isPassing = failure.kind === 'rebuilding' && isNavigation(req);
+      sendFailure(req, res, failure, { reloadAfter: isPassing ? REBUILD_RELOAD : undefined });
       return;
     }
     void (async () => {
@@ -120,10 +121,11 @@ export function failurePageWithRestart(launch: RestartOptions) {
       const shown = isReader ? await privateFailure(failure) : publicFailure(failure);
       const label = LABELS[failure.kind];
       const restartAction =
-        label !== undefined && prefersHtml(req.headers.accept)
-          ? { label, action: await restartActionUrl(launch, req, failure.id) }
+        label !== undefined && prefersHtml(req.headers.accept) && !isFramed(req)
+          ? { label, action: restartActionUrl(launch, req, failure.id) }
           : undefined;
-      sendFailure(req, res, shown, { restartAction });
+      const { embed } = (await instances.get(failure.id).catch(() => undefined))?.template ?? {};
+      sendFailure(req, res, shown, { restartAction, embed });
     })();
   };
 }
@@ -163,6 +165,9 @@ const TRANSIENT: ReadonlySet<string> = new Set([
   'host_unregistered',
 ]);
 
+/** Seconds until the page reloads itself while hosts report their containers, at most 30 s. */
+const REBUILD_RELOAD = 2;
+
 /** Seconds before each automatic reload of a page. After the last one, the visitor reloads it. */
 const RELOAD_DELAYS = [1, 2, 3, 5, 10, 20, 30, 30];
 /** A client that has not seen the failure for this long starts again with the first delay. */
@@ -189,24 +194,25 @@ function reloadBudget(addressOf: RestartOptions['addressOf']) {
   };
 }
 
+/** A page in a frame has no button: a request from there starts no instance. */
+function isFramed({ headers }: IncomingMessage): boolean {
+  return headers['sec-fetch-dest'] === 'iframe' || headers['sec-fetch-dest'] === 'frame';
+}
+
 const LABELS: Partial<Record<Failure['kind'], RestartAction['label']>> = {
   gone: 'Start another',
   start_failed: 'Try again',
 };
 
-/** Falls back to the default template if the template or the instance cannot be read. */
-async function restartActionUrl(
-  launch: RestartOptions,
+/** Visitors do not learn the name of the template, so the address has the id of the ended instance. */
+function restartActionUrl(
+  { prefix, publicUrl }: RestartOptions,
   req: IncomingMessage,
   id: string,
-): Promise<string> {
-  const { prefix, publicUrl, instances, templates } = launch;
-  const dead = await instances.get(id).catch(() => undefined);
-  const name = dead?.template.name ?? '';
-  const query = templates.current.templates.has(name) ? `?template=${name}` : '';
+): string {
   // In host form every path of this origin belongs to the dead instance.
   const isPathForm = req.url?.startsWith(`/${prefix}/${id}`) === true;
-  return `${isPathForm ? '' : publicUrl}/${prefix}/new${query}`;
+  return `${isPathForm ? '' : publicUrl}/${prefix}/new?again=${id}`;
 }
 
 /** A form on the failure page that starts another instance. */

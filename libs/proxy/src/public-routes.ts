@@ -1,4 +1,10 @@
-import { type ResponseDeclaration, defineRoute, flagSchema, problem } from '@ephemera/contract';
+import {
+  type ResponseDeclaration,
+  defineRoute,
+  flagSchema,
+  landingPathSchema,
+  problem,
+} from '@ephemera/contract';
 import { z } from 'zod';
 
 const newQuerySchema = z.object({
@@ -8,6 +14,15 @@ const newQuerySchema = z.object({
     .string()
     .optional()
     .describe('Proof of work: the challenge, a colon and the number found.'),
+  path: landingPathSchema
+    .optional()
+    .describe(
+      'Path at which the instance opens, such as `/lab?reset`. It begins with exactly one `/`. Default: `open` of the template.',
+    ),
+  again: z
+    .string()
+    .optional()
+    .describe('Id of an ended instance: start its template again, at its path.'),
   redirect: flagSchema('1').describe('`0`: answer with the id as text instead of a redirect.'),
 });
 
@@ -20,7 +35,7 @@ const page = (description: string): ResponseDeclaration => ({
 });
 
 const refusals = {
-  400: problem('Unknown template, or an invalid parameter'),
+  400: problem('Unknown template, or an invalid parameter, such as `path`'),
   401: problem('The template requires a token, or the token is invalid'),
   403: problem('Not an intended request, or the link or the proof of work is missing or invalid'),
   409: problem('The template cannot be started by visitors'),

@@ -15,6 +15,13 @@ export interface PagePolicy {
   readonly nonce?: string;
   /** Whether it has a button. If so, pages of other origins must not frame it (clickjacking). */
   readonly hasButton: boolean;
+  /** Origins of sites that may frame the instance, and so a page in its place. */
+  readonly embed?: readonly string[] | undefined;
+}
+
+/** The policy of an instance with `embed`: only its own origin and these sites may frame it. */
+export function frameAncestors(embed: readonly string[]): string {
+  return `frame-ancestors 'self' ${embed.join(' ')}`;
 }
 
 /**
@@ -24,19 +31,19 @@ export interface PagePolicy {
  * No `form-action`, because it would also apply to the redirect to the instance's own origin. No
  * `no-referrer` on a page with a form, because browsers would then send `Origin: null`.
  */
-export function pageHeaders({ nonce, hasButton }: PagePolicy) {
+export function pageHeaders({ nonce, hasButton, embed }: PagePolicy) {
   const style = nonce === undefined ? "'unsafe-inline'" : `'nonce-${nonce}'`;
   const follows =
     nonce === undefined
       ? ''
       : ` script-src 'nonce-${nonce}'; connect-src 'self'; img-src data:; font-src data:;`;
-  const ancestors = hasButton ? "'self'" : '*';
+  const ancestors = embed ? frameAncestors(embed) : `frame-ancestors ${hasButton ? "'self'" : '*'}`;
   return {
     ...ALWAYS,
     // The first response of an origin decides for the whole origin, so it must match the instance's
     // own.
     'origin-agent-cluster': '?1',
     ...(hasButton && { 'referrer-policy': 'same-origin' }),
-    'content-security-policy': `default-src 'none'; style-src ${style};${follows} base-uri 'none'; ${hasButton ? '' : "form-action 'none'; "}frame-ancestors ${ancestors}`,
+    'content-security-policy': `default-src 'none'; style-src ${style};${follows} base-uri 'none'; ${hasButton ? '' : "form-action 'none'; "}${ancestors}`,
   };
 }

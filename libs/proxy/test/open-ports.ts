@@ -33,6 +33,7 @@ import { createLaunchApp } from '../src/launch/launch-app.ts';
 import { createSigningKeys } from '../src/starting/signed-link.ts';
 import { missingBasePath } from '../src/missing-base-path.ts';
 import { loadTheme } from '../src/waiting/theme.ts';
+import { sendWaitingPage } from '../src/waiting/waiting-page.ts';
 import { WarningReport } from '../src/warning-report.ts';
 
 const TOKEN = 'the-admin-of-all-of-this';
@@ -64,7 +65,8 @@ export interface OpenPorts {
   stop(): Promise<void>;
 }
 
-export async function openPorts(templatesText: string): Promise<OpenPorts> {
+/** @param domain serves the host form below it */
+export async function openPorts(templatesText: string, domain?: string): Promise<OpenPorts> {
   const server = await startRedis();
   const keys = keysOf('ports');
   const ignore = () => undefined;
@@ -103,7 +105,8 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     isReachable: () => Promise.resolve(true),
     onError: ignore,
     templates,
-    urlOf: (id: string) => `http://127.0.0.1/demo/${id}/`,
+    urlOf: (id: string) =>
+      domain === undefined ? `http://127.0.0.1/demo/${id}/` : `http://${id}.${domain}/`,
   };
   const warnings = redisInstanceWarnings(redis, keys);
   const report = new WarningReport({ warnings, logger, now: Date.now });
@@ -142,6 +145,13 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     killPorts: { instances, killRequests: jobs.killRequests },
     renewPorts: { leases, killJobs: jobs.killJobs, now: () => instances.now() },
   });
+  const waiting = {
+    routes,
+    instances,
+    prefix: 'demo',
+    theme: loadTheme('calm', undefined),
+    stopping: stopping.signal,
+  };
   const publicApp = createLaunchApp({
     ...shared,
     explainNotFound: missingBasePath({
@@ -159,20 +169,15 @@ export async function openPorts(templatesText: string): Promise<OpenPorts> {
     now: () => instances.now(),
     prefix: 'demo',
     publicUrl: 'http://127.0.0.1',
-    domain: undefined,
-    waiting: {
-      routes,
-      instances,
-      prefix: 'demo',
-      theme: loadTheme('calm', undefined),
-      stopping: stopping.signal,
-    },
+    domain,
+    waiting,
   });
   const dataPlane = createDataPlane({
     routes,
     prefix: 'demo',
-    domain: undefined,
+    domain,
     trustedProxies: [],
+    waitingPage: (req, res, id) => sendWaitingPage(waiting, req, res, id),
     sendFailure: (_req, res) => void res.writeHead(500).end(),
     logger,
   });

@@ -12,6 +12,8 @@ import type { Redis } from 'ioredis';
 import { countStates, readCapacity, readTemplateUsage } from './read-capacity.ts';
 import type { CapacitySnapshot, TemplateUsage } from './read-capacity.ts';
 import { emitExpiringEvents } from './event-log.ts';
+import { redisDatasets } from './datasets.ts';
+import type { Datasets } from './datasets.ts';
 import { withHostLock, redisHosts, redisAddresses } from './hosts.ts';
 import type { Hosts } from './hosts.ts';
 import { redisHostRegistry } from './host-registry.ts';
@@ -42,6 +44,7 @@ export interface Store {
   readonly logArchive: LogArchive;
   readonly warnings: InstanceWarnings;
   readonly hostRegistry: HostRegistry;
+  readonly datasets: Datasets;
   /** The address sequence of one host. */
   addresses(host: string): Addresses;
   /** Emits the `expiring` events that are due by the store's clock; returns how many. */
@@ -75,6 +78,7 @@ export function createStore(redis: Redis, keys: Keys, tombstone: number): Store 
     logArchive: redisLogArchive(redis, keys, tombstone),
     warnings: redisInstanceWarnings(redis, keys),
     hostRegistry: redisHostRegistry(redis, keys),
+    datasets: redisDatasets(redis, keys),
     addresses: (host) => redisAddresses(redis, keys, host),
     emitExpiringEvents: async () => emitExpiringEvents(redis, keys, await instances.now()),
     readCapacity: async () => readCapacity(redis, keys, await instances.now()),

@@ -32,6 +32,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     env: JSON.parse(fields['env'] ?? '{}') as Record<string, string>,
     metadata: JSON.parse(fields['metadata'] ?? '{}') as Record<string, string>,
     ...(fields['hint'] !== undefined && { hint: JSON.parse(fields['hint']) as Hint }),
+    ...(fields['path'] !== undefined && { path: fields['path'] }),
     ...(fields['token'] !== undefined && { token: fields['token'] }),
     ...(fields['accessHash'] !== undefined && { accessHash: fields['accessHash'] }),
     ...(fields['owner'] !== undefined && { owner: fields['owner'] }),

@@ -13,6 +13,10 @@ export interface Keys {
   readonly hosts: string;
   readonly events: string;
   readonly expiring: string;
+  /** Identifies the data of this Redis: a Redis that has lost its data has none, or another. */
+  readonly dataset: string;
+  /** Hosts that have compared their containers with this data since it exists. */
+  readonly reported: string;
   /** BullMQ's prefix: the braces keep all keys of a deployment in one hash slot. */
   readonly queuePrefix: string;
   /** Templates whose queue may not be empty. */
@@ -31,6 +35,8 @@ export interface Keys {
   log(id: string): string;
   /** The last warning of one kind about an instance. */
   warning(kind: string, id: string): string;
+  /** How many instances a signed link or a proof of work has started. */
+  grant(name: string): string;
   /** Prefix of the counters of a rate; the subject follows after a colon. */
   rate(rate: string): string;
   reconciler(host: string): string;
@@ -61,6 +67,8 @@ export function keysOf(namespace: string): Keys {
     hosts: `${base}:hosts`,
     events: `${base}:events`,
     expiring: `${base}:expiring`,
+    dataset: `${base}:dataset`,
+    reported: `${base}:reported`,
     queues: `${base}:queues`,
     pools: `${base}:pools`,
     poolFingerprints: `${base}:pool-fingerprints`,
@@ -71,6 +79,7 @@ export function keysOf(namespace: string): Keys {
     addresses: (host) => `${base}:host:${host}:addresses`,
     hostRpc: (host) => `${base}:host:${host}:rpc`,
     rpcReplies: (replica) => `${base}:rpc-replies:${replica}`,
+    grant: (name) => `${base}:used:${name}`,
     rate: (rate) => `${base}:rate:${rate}`,
     log: (id) => `${base}:log:${id}`,
     warning: (kind, id) => `${base}:warning:${kind}:${id}`,

@@ -1,7 +1,17 @@
-import { IDLE_SLACK } from '@ephemera/domain';
+import { IDLE_SLACK, RENEWAL_TOLERANCE_MS } from '@ephemera/domain';
 
 /** How long a host counts as alive after its last heartbeat, milliseconds. */
 export const HOST_ALIVE_TIMEOUT_MS = 15_000;
+
+/** How often a worker checks whether Redis has lost its data, milliseconds. */
+export const DATASET_CHECK_INTERVAL_MS = 2_000;
+/**
+ * How long after a loss of all data every living host has registered again: a check of its worker, and
+ * the time for a reconnection.
+ */
+export const DATASET_SETTLE_MS = 5_000;
+/** How long unknown ids wait for the report of a host at most. */
+export const DATASET_REPORT_TIMEOUT_MS = 30_000;
 
 /** How long the tombstone of a dead instance is kept by default, milliseconds. */
 export const TOMBSTONE = 3_600_000;
@@ -14,6 +24,7 @@ export const SCRIPT_CONSTANTS = {
   HOST_ALIVE_TIMEOUT_MS,
   /** Added to the idle timeout, because proxies report use with a delay. */
   IDLE_SLACK_MS: IDLE_SLACK,
+  RENEWAL_TOLERANCE_MS,
   /** How long an answer is stored under its idempotency key. */
   IDEMPOTENCY_TTL_MS: 24 * 3_600_000,
   /** How long a claim is stored, so that a client that lost its connection gets the same answer. */

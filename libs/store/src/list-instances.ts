@@ -68,6 +68,23 @@ function matches({ state, template, metadata = {} }: ListQuery, instance: Instan
   );
 }
 
+/** How many events are searched for failures, and how many failures are listed. */
+const SEARCHED_EVENTS = 500;
+const MAX_FAILURES = 10;
+
+/** The ids of the instances that failed to start or exited last, the latest first. */
+export async function recentFailures(redis: Redis, keys: Keys): Promise<string[]> {
+  const entries = await redis.xrevrange(keys.events, '+', '-', 'COUNT', SEARCHED_EVENTS);
+  const ids = entries.flatMap(([, flat]) => {
+    const fields = new Map<string, string>();
+    for (let i = 0; i + 1 < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '');
+    const isExit = fields.get('reason') === 'exited' || fields.get('reason') === 'oom';
+    const type = fields.get('type');
+    return type === 'failed' || (type === 'gone' && isExit) ? [fields.get('id') ?? ''] : [];
+  });
+  return ids.slice(0, MAX_FAILURES);
+}
+
 /** Sets the message of each queued instance to its present position in the queue. */
 export async function withQueuePositions(
   redis: Redis,

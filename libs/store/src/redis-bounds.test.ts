@@ -64,14 +64,19 @@ test('the event stream stays below 32 MiB, and below 512 bytes per event, whatev
   expect(bytes).toBeLessThan(32 * MIB);
 }, 120_000);
 
-test('a renewal that moves nothing emits no event', async () => {
+test('a renewal that is refused or moves nothing emits no event', async () => {
   const { keys, id, leases } = await startedInstance('bounds-renew');
-  await leases.renew(id, { timeout: 2 * HOUR_MS, shorten: false });
+  const moved = await leases.renew(id, { timeout: 2 * HOUR_MS, shorten: false });
+  if (moved.kind !== 'renewed') throw new Error(`the result was ${moved.kind}`);
+  const { expiresAt } = moved.instance;
   const before = await redis.xlen(keys.events);
   for (let i = 0; i < 100; i++) {
     expect(await leases.renew(id, { timeout: HOUR_MS, shorten: false })).toMatchObject({
+      kind: 'earlier',
+    });
+    expect(await leases.renew(id, { expiresAt, shorten: false })).toMatchObject({
       kind: 'renewed',
-      shortened: false,
+      previousExpiresAt: expiresAt,
     });
   }
   expect(await redis.xlen(keys.events)).toBe(before);

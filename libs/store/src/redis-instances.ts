@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
 import { TOMBSTONE } from './limits.ts';
-import { listInstances, withQueuePositions } from './list-instances.ts';
+import { listInstances, recentFailures, withQueuePositions } from './list-instances.ts';
 import type { ListQuery, Page } from './list-instances.ts';
 import { loadScript, runScript } from './run-script.ts';
 import { writeIntent } from './write-intent.ts';
@@ -31,6 +31,8 @@ export interface InstanceStore extends Instances {
    * Returns a page of live instances in the order of their creation. A filtered page may be short.
    */
   list(query: ListQuery): Promise<Page>;
+  /** Returns the instances that failed to start or exited last, the latest first, with a tombstone. */
+  recentFailures(): Promise<Instance[]>;
   /** How many instances are alive. */
   count(): Promise<number>;
 }
@@ -199,6 +201,10 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
     },
 
     list: (query) => listInstances(redis, keys, readAll, query),
+
+    async recentFailures() {
+      return readAll(await recentFailures(redis, keys));
+    },
 
     async count() {
       return redis.zcard(keys.instances);

@@ -34,7 +34,7 @@ export function redisIntake(redis: Redis, keys: Keys): Intake {
 
     async claimWarm(
       pool,
-      { timeout, metadata, accessHash },
+      { timeout, metadata, accessHash, path },
       context: CreationContext,
     ): Promise<ClaimResult> {
       const reply = (await runScript(
@@ -45,7 +45,7 @@ export function redisIntake(redis: Redis, keys: Keys): Intake {
           pool,
           timeout,
           JSON.stringify(metadata),
-          JSON.stringify({ ...context, accessHash }),
+          JSON.stringify({ ...context, accessHash, path }),
           randomUUID(),
         ],
       )) as ClaimReply;
@@ -53,6 +53,10 @@ export function redisIntake(redis: Redis, keys: Keys): Intake {
       if (reply[0] !== 'claimed') return refusal(reply);
       const instance = readFields(reply[1]);
       return instance ? { kind: 'claimed', instance } : { kind: 'none' };
+    },
+
+    async redeemed(grant) {
+      return Number((await redis.get(keys.grant(grant))) ?? 0);
     },
 
     async createWarm(draft, pool, desired) {

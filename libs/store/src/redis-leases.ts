@@ -14,7 +14,8 @@ const scripts = {
 /** How many instances one script call updates. */
 const BATCH = 500;
 
-type Reply = ['absent'] | ['starting'] | ['ended', string[]] | ['renewed', number, string[]];
+type Reply =
+  ['absent'] | ['starting'] | ['ended' | 'earlier', string[]] | ['renewed', number, string[]];
 
 /** The leases of ready instances. */
 export function redisLeases(redis: Redis, keys: Keys): Leases {
@@ -29,10 +30,10 @@ export function redisLeases(redis: Redis, keys: Keys): Leases {
         [timeout, expiresAt, renewal.shorten ? 1 : 0, id],
       )) as Reply;
       if (reply[0] === 'absent' || reply[0] === 'starting') return { kind: reply[0] };
-      const instance = readFields(reply[0] === 'ended' ? reply[1] : reply[2]);
+      const instance = readFields(reply[0] === 'renewed' ? reply[2] : reply[1]);
       if (!instance) return { kind: 'absent' };
-      if (reply[0] === 'ended') return { kind: 'ended', instance };
-      return { kind: 'renewed', instance, shortened: reply[1] === 1 };
+      if (reply[0] !== 'renewed') return { kind: reply[0], instance };
+      return { kind: 'renewed', instance, previousExpiresAt: reply[1] };
     },
 
     async touch(ids) {

@@ -3,9 +3,15 @@ import { ApiError } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import { KeyedSignal } from './keyed-signal.ts';
 import type { Keys } from './keys.ts';
+import { DatasetWatch } from './datasets.ts';
 import { HostNetworks } from './host-networks.ts';
 import { type DropListener, KnownRoutes } from './known-routes.ts';
-import { type CachedRoute, type RouteAnswers, RouteReader } from './route-reader.ts';
+import {
+  type CachedRoute,
+  type RouteAnswers,
+  RouteReader,
+  type StoreAnswer,
+} from './route-reader.ts';
 import { trackRoutes } from './route-tracking.ts';
 import type { RouteTracking } from './route-tracking.ts';
 
@@ -71,6 +77,7 @@ export class RouteCache {
   readonly #reader: RouteReader;
   readonly #tracking: RouteTracking;
   readonly #networks: HostNetworks;
+  readonly #dataset: DatasetWatch;
   readonly #signals = new KeyedSignal();
   readonly #reads = new Map<string, Set<Read>>();
   /** Stale routes are those read before the invalidation connection was lost. */
@@ -101,9 +108,10 @@ export class RouteCache {
       grace: this.#grace,
       clock: this.#clock,
     });
+    this.#dataset = new DatasetWatch(() => this.#reader.readReports(), this.#clock);
     this.#tracking = (options.trackRoutes ?? trackRoutes)(
       options.trackingRedis(),
-      [options.keys.routePrefix, options.keys.registrationPrefix],
+      [options.keys.routePrefix, options.keys.registrationPrefix, options.keys.dataset],
       {
         up: (since) => this.#trackingUp(since),
         proven: (since) => this.#proven(since),
@@ -150,7 +158,8 @@ export class RouteCache {
   /**
    * Returns the route from memory or from Redis; undefined for an unknown id. A ready route may be
    * past its `deadline`; the caller must then refuse it.
-   * @throws ApiError `store_unavailable` where Redis is unavailable and nothing usable is known
+   * @throws ApiError `store_unavailable` where Redis is unavailable and nothing usable is known;
+   * `rebuilding` where Redis has lost its data and a host may still restore the instance
    */
   async find(id: string): Promise<CachedRoute | undefined> {
     const fresh = this.peek(id);
@@ -244,10 +253,14 @@ export class RouteCache {
       const networks = this.#networks.beginRead();
       const answer = await this.#reader.read([id], host === undefined ? [] : [host]);
       if (answer === undefined) return this.#whileUnavailable(id);
-      const { routes, registrations, sentAt } = answer;
+      const { routes, registrations, dataset, sentAt } = answer;
+      this.#dataset.note(dataset);
       if (host !== undefined) {
         this.#networks.keep(host, registrations[0] ?? null, sentAt, networks);
       }
+      if (read.invalidated && this.#tracked) continue;
+      // Connections to a known route stay open meanwhile, as while Redis is slow.
+      if (!routes[0] && !(await this.#dataset.confirmsAbsence(dataset))) continue;
       // Without tracking, no change would be pushed: the answer serves this call, and is stored as
       // stale.
       if (!read.invalidated || !this.#tracked) {
@@ -276,7 +289,11 @@ export class RouteCache {
       this.#signals.notifyAll();
       return;
     }
-    const { registrationPrefix } = this.#keys;
+    const { registrationPrefix, dataset } = this.#keys;
+    if (key === dataset) {
+      void this.#noteDataset();
+      return;
+    }
     if (key.startsWith(registrationPrefix)) {
       this.#networks.invalidate(key.slice(registrationPrefix.length));
       return;
@@ -326,7 +343,13 @@ export class RouteCache {
     this.#provenAt = since;
     this.#networks.trackingUp(since);
     this.#signals.notifyAll();
+    void this.#noteDataset();
     void this.#reload(++this.#epoch);
+  }
+
+  /** The data set must be known before it is lost. */
+  async #noteDataset(): Promise<void> {
+    this.#dataset.note(await this.#reader.readDataset());
   }
 
   #proven(since: number): void {
@@ -350,9 +373,17 @@ export class RouteCache {
       const batch = this.#known.someStale(RELOAD_BATCH);
       const answer = await this.#reader.read(batch.map(([id]) => id));
       if (epoch !== this.#epoch) return;
-      if (answer === undefined) await sleep(RELOAD_PAUSE);
-      else this.#reloaded(batch, answer.routes);
+      const isKnown = answer && (await this.#isComplete(answer));
+      if (epoch !== this.#epoch) return;
+      if (isKnown === true) this.#reloaded(batch, answer.routes);
+      else await sleep(RELOAD_PAUSE);
     }
+  }
+
+  /** Whether every route that an answer lacks has ended. */
+  async #isComplete({ routes, dataset }: StoreAnswer): Promise<boolean> {
+    if (!routes.includes(undefined)) return true;
+    return this.#dataset.confirmsAbsence(dataset).catch(() => false);
   }
 
   #reloaded(batch: readonly (readonly [string, CachedRoute])[], answers: RouteAnswers): void {

@@ -1,5 +1,6 @@
 import type { Route } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
+import type { DatasetReports } from './datasets.ts';
 import type { Keys } from './keys.ts';
 
 /** A route in memory; times are monotonic milliseconds. */
@@ -19,6 +20,8 @@ export interface StoreAnswer {
   readonly routes: RouteAnswers;
   /** Registrations of the requested hosts, in their order; null: not registered. */
   readonly registrations: readonly (string | null)[];
+  /** The data set at the time of the read; null: Redis has none. */
+  readonly dataset: string | null;
   /** Monotonic milliseconds. */
   readonly sentAt: number;
 }
@@ -85,6 +88,7 @@ export class RouteReader {
       .mget([
         ...ids.map((id) => this.#keys.route(id)),
         ...hosts.map((host) => this.#keys.registration(host)),
+        this.#keys.dataset,
       ])
       .exec()
       .then((answer) => {
@@ -103,7 +107,43 @@ export class RouteReader {
       .map((text) =>
         text === null ? undefined : this.#leased(JSON.parse(text) as Route, sentAt, redisNow),
       );
-    return { routes, registrations: texts.slice(ids.length), sentAt };
+    return {
+      routes,
+      registrations: texts.slice(ids.length, -1),
+      dataset: texts.at(-1) ?? null,
+      sentAt,
+    };
+  }
+
+  /** Reads the data set; null where Redis has none or does not answer. */
+  async readDataset(): Promise<string | null> {
+    if (!this.available) return null;
+    return this.#redis.get(this.#keys.dataset).catch(() => null);
+  }
+
+  /** Reads which hosts are alive and have reported; undefined where Redis does not answer in time. */
+  async readReports(): Promise<DatasetReports | undefined> {
+    if (!this.available) return undefined;
+    const answer = this.#redis
+      .pipeline()
+      .time()
+      .get(this.#keys.dataset)
+      .zrange(this.#keys.hosts, '0', '-1', 'WITHSCORES')
+      .smembers(this.#keys.reported)
+      .exec()
+      .catch(() => undefined);
+    const replies = (await this.#orSilence(answer)) ?? [];
+    if (replies.length === 0 || replies.some(([error]) => error !== null)) return undefined;
+    const [time, dataset, flat, reported] = replies.map(([, value]) => value) as [
+      [string, string],
+      string | null,
+      string[],
+      string[],
+    ];
+    const seenAt = new Map<string, number>();
+    for (let i = 0; i + 1 < flat.length; i += 2) seenAt.set(flat[i] ?? '', Number(flat[i + 1]));
+    const now = Number(time[0]) * 1000 + Number(time[1]) / 1000;
+    return { now, dataset, seenAt, reported: new Set(reported) };
   }
 
   /** Deadlines count from when the read was sent. So each is slightly early, never late. */

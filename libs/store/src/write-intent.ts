@@ -47,7 +47,12 @@ export async function writeIntent(
       JSON.stringify(metadata),
       url,
       template.idleTimeout ?? '',
-      JSON.stringify({ ...context, secret: draft.token, accessHash: draft.accessHash }),
+      JSON.stringify({
+        ...context,
+        secret: draft.token,
+        accessHash: draft.accessHash,
+        path: draft.path,
+      }),
     ],
   )) as IntentReply;
   if (reply[0] !== 'created' && reply[0] !== 'queued') return { reply, instance: undefined };

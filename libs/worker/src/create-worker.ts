@@ -23,6 +23,7 @@ import {
 } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
 import {
+  DATASET_CHECK_INTERVAL_MS,
   connectRedis,
   createStore,
   keysOf,
@@ -218,7 +219,9 @@ async function startWorker(
 
   const inFlight = new Set<string>();
   const repaired = limitedContainers();
-  const reconcileNow = async (): Promise<void> => {
+  /** Whether every instance that Redis lacked was restored. */
+  const reconcileNow = async (): Promise<boolean> => {
+    let failedRebuilds = 0;
     // After a long loss of Redis, another daemon may have taken the host id. Its instances have no
     // container on this daemon, so reconciliation would end them.
     await connected.requireRegistration();
@@ -237,14 +240,37 @@ async function startWorker(
           logger.info({ id, generation, kind }, 'repaired');
         },
         onError(kind, id, error) {
+          if (kind === 'rebuild') failedRebuilds++;
           logger.warn({ err: error, id, kind }, 'repair failed');
         },
       });
     } finally {
       ended();
     }
+    return failedRebuilds === 0 && ![...inFlight].some((repair) => repair.startsWith('rebuild '));
   };
-  const reconcileOnce = () => store.withReconcilerLock(host, RECONCILER_LOCK_MS, reconcileNow);
+  const reconcileOnce = async (): Promise<void> => {
+    await store.withReconcilerLock(host, RECONCILER_LOCK_MS, reconcileNow);
+  };
+  /** The data set with which this worker has compared its containers. */
+  let compared: string | undefined;
+  /**
+   * After a loss of all data, proxies answer 503 for unknown ids until each living host has compared
+   * its containers. So the host registers and reconciles at once, without the lock.
+   */
+  const reportContainers = async (): Promise<void> => {
+    const dataset = await store.datasets.current(host, compared);
+    if (dataset === compared) return;
+    if (compared !== undefined) {
+      logger.warn(
+        { host },
+        'Redis has lost its data; instances are being restored from their containers',
+      );
+      await connected.sendHeartbeat();
+    }
+    if (!(await reconcileNow())) return;
+    if ((await store.datasets.report(host, dataset)) === dataset) compared = dataset;
+  };
 
   const webhooks = () => file.current.webhooks;
   const delivery = keepDelivery(webhooks, () =>
@@ -281,7 +307,7 @@ async function startWorker(
 
   // End overdue instances before new ones start. This run ignores the lock, because its holder may
   // have died.
-  await reconcileNow();
+  await reportContainers();
 
   const options = {
     connection: redis,
@@ -337,6 +363,7 @@ async function startWorker(
   const loops = [
     heartbeatLoop,
     runPeriodically('reconcile', RECONCILE_INTERVAL_MS, reconcileOnce, { signal, logger }),
+    runPeriodically('data set', DATASET_CHECK_INTERVAL_MS, reportContainers, { signal, logger }),
     // A separate loop, so that neither delays the other.
     runPeriodically('networks', RECONCILE_INTERVAL_MS, connected.keepNetworks, { signal, logger }),
     runPeriodically('start queue', DEQUEUE_INTERVAL_MS, startQueued, { signal, logger }),

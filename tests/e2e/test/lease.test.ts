@@ -81,9 +81,18 @@ describe('renewal', () => {
 
   test('a renewal makes the deadline earlier only with shorten, and the kill follows', async () => {
     const made = await start({});
-    expect((await renew(made.id, { timeout: 1 })).expiresAt).toBe(made.expiresAt);
+    const refused = await site.api('POST', `/v1/instances/${made.id}/renew`, { timeout: 1 });
+    expect(refused.status).toBe(409);
+    expect(await refused.json()).toMatchObject({
+      type: 'urn:ephemera:problem:renewal_earlier',
+      expiresAt: made.expiresAt,
+    });
+    expect((await read(made.id)).expiresAt).toBe(made.expiresAt);
     const sooner = await renew(made.id, { timeout: 1, shorten: true });
     expect(until(sooner.expiresAt)).toBeLessThan(until(made.expiresAt));
+    expect(sooner).toMatchObject({
+      renewal: { outcome: 'shortened', previousExpiresAt: made.expiresAt, isAtMaximum: false },
+    });
     await waitFor(
       'the end of the instance',
       async () => (await read(made.id)).status.state === 'gone',
@@ -95,7 +104,12 @@ describe('renewal', () => {
   test('no renewal exceeds the ceiling, and requests do not renew', async () => {
     const made = await start({});
     expect(until(made.maxExpiresAt) - until(made.createdAt)).toBe(60_000);
-    expect((await renew(made.id, { timeout: 60 })).expiresAt).toBe(made.maxExpiresAt);
+    for (const outcome of ['extended', 'unchanged']) {
+      expect(await renew(made.id, { timeout: 60 })).toMatchObject({
+        expiresAt: made.maxExpiresAt,
+        renewal: { outcome, isAtMaximum: true },
+      });
+    }
     const late = new Date(until(made.maxExpiresAt) + 1000).toISOString();
     const refused = await site.api('POST', `/v1/instances/${made.id}/renew`, { expiresAt: late });
     expect(refused.status).toBe(400);

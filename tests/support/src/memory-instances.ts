@@ -1,4 +1,11 @@
-import { dueAt, isDead, isServing, killDelay, TRANSITIONS } from '@ephemera/domain';
+import {
+  dueAt,
+  isDead,
+  isServing,
+  killDelay,
+  RENEWAL_TOLERANCE_MS,
+  TRANSITIONS,
+} from '@ephemera/domain';
 import type { Instance, InstanceDraft, State } from '@ephemera/domain';
 import { AssignedToOtherHostError } from '@ephemera/lifecycle';
 import type { Instances, Leases, Suspensions } from '@ephemera/lifecycle';
@@ -177,9 +184,12 @@ export function memoryInstances(
       if (!isServing(state) || held <= now()) return { kind: 'ended', instance };
       const wanted = 'timeout' in renewal ? now() + renewal.timeout : renewal.expiresAt;
       const below = Math.min(wanted, maxExpiresAt);
+      if (!renewal.shorten && below < held - RENEWAL_TOLERANCE_MS) {
+        return { kind: 'earlier', instance };
+      }
       const expiresAt = renewal.shorten ? below : Math.max(below, held);
       const renewed = put({ ...instance, expiresAt, activeAt: now() });
-      return { kind: 'renewed', instance: renewed, shortened: expiresAt < held };
+      return { kind: 'renewed', instance: renewed, previousExpiresAt: held };
     },
     touch(ids) {
       for (const id of ids) {

@@ -16,7 +16,7 @@ export function memoryPools(
       const there = all().filter((instance) => instance.pool === pool && !isDead(instance.state));
       return there.length < desired ? create(draft, pool) : undefined;
     },
-    claimWarm(pool, { timeout, metadata }) {
+    claimWarm(pool, { timeout, metadata, path }) {
       const [warm] = all()
         .filter((item) => item.pool === pool && item.state === 'warm' && item.expiresAt > now())
         .sort((a, b) => a.expiresAt - b.expiresAt);
@@ -29,6 +29,7 @@ export function memoryPools(
         generation: nextGeneration(),
         timeout,
         metadata,
+        path,
         createdAt: now(),
         startedAt: now(),
         activeAt: now(),

@@ -2,10 +2,17 @@ import { buildCommand } from '@stricli/core';
 
 import type { CliContext } from '../context.ts';
 import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
-import { parseInteger, parseSeconds, templateParameter, timeoutFlag } from '../parameters.ts';
+import {
+  parseInteger,
+  parseSeconds,
+  pathFlag,
+  templateParameter,
+  timeoutFlag,
+} from '../parameters.ts';
 
 interface LinkFlags extends OutputFlags {
   readonly timeout?: number;
+  readonly path?: string;
   readonly uses: number;
   readonly valid: number;
 }
@@ -16,6 +23,7 @@ export const link = buildCommand({
     const created = await this.api().link({
       ...(template !== undefined && { template }),
       ...(flags.timeout !== undefined && { timeout: flags.timeout }),
+      ...(flags.path !== undefined && { path: flags.path }),
       uses: flags.uses,
       validFor: flags.valid,
     });
@@ -24,6 +32,7 @@ export const link = buildCommand({
   parameters: {
     flags: {
       timeout: { ...timeoutFlag, optional: true },
+      path: pathFlag,
       uses: {
         kind: 'parsed',
         parse: parseInteger('--uses', 1, 999_999),

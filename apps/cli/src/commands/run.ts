@@ -5,13 +5,14 @@ import { hintText } from '../admin-api.ts';
 import type { Created } from '../admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
-import { templateParameter, timeoutFlag } from '../parameters.ts';
+import { pathFlag, templateParameter, timeoutFlag } from '../parameters.ts';
 
 const WAIT_SECONDS = 60;
 const POLL_INTERVAL_MS = 500;
 
 interface RunFlags extends OutputFlags {
   readonly timeout?: number;
+  readonly path?: string;
   readonly wait: boolean;
 }
 
@@ -47,6 +48,7 @@ export const run = buildCommand({
       {
         ...(template !== undefined && { template }),
         ...(flags.timeout !== undefined && { timeout: flags.timeout }),
+        ...(flags.path !== undefined && { path: flags.path }),
       },
       flags.wait ? WAIT_SECONDS : 0,
     );
@@ -63,6 +65,7 @@ export const run = buildCommand({
   parameters: {
     flags: {
       timeout: { ...timeoutFlag, optional: true },
+      path: pathFlag,
       wait: {
         kind: 'boolean',
         brief: `Wait up to ${WAIT_SECONDS} s until the instance is ready, and ${EARLY_EXIT_MS / 1000} s more to see that it stays up`,

@@ -8,6 +8,8 @@ const instance: InstanceResource = {
   template: 'demo',
   status: { state: 'ready', lastTransitionAt: '2026-01-01T00:00:01.000Z' },
   url: 'http://localhost:8080/demo/abc/',
+  baseUrl: 'http://localhost:8080/demo/abc/',
+  ports: { web: { port: 80, url: 'http://localhost:8080/demo/abc/' } },
   timeout: 90,
   createdAt: '2026-01-01T00:00:00.000Z',
   startedAt: '2026-01-01T00:00:01.000Z',
@@ -40,6 +42,18 @@ test('a warning says what happened and when', () => {
     /\nwarning: +upstream_failure at 2026-01-01T00:00:20\.000Z: Two lengths\.$/,
   );
   expect(showOne(instance, now)).not.toContain('warning');
+});
+
+test('a landing address and further ports are shown with the base address', () => {
+  expect(showOne(instance, now)).not.toMatch(/^(?:base|port):/m);
+  const ports = {
+    ...instance.ports,
+    api: { port: 8000, url: 'http://localhost:8080/demo/abc:api/' },
+  };
+  const text = showOne({ ...instance, ports, url: `${instance.baseUrl}lab` }, now);
+  expect(text).toMatch(/^url: +http:\/\/localhost:8080\/demo\/abc\/lab$/m);
+  expect(text).toMatch(/^base: +http:\/\/localhost:8080\/demo\/abc\/$/m);
+  expect(text).toMatch(/^port: +api http:\/\/localhost:8080\/demo\/abc:api\/$/m);
 });
 
 test('a dead instance shows its reason', () => {

@@ -1,5 +1,5 @@
 import type { InstanceDetail, InstanceResource } from '@ephemera/contract';
-import { BootError, formatDuration } from '@ephemera/domain';
+import { formatDuration } from '@ephemera/domain';
 import { buildCommand } from '@stricli/core';
 import { hintText } from '../admin-api.ts';
 import { UsageError } from '../context.ts';
@@ -37,15 +37,19 @@ export function showOne(instance: InstanceDetail, now: number): string {
     template: instance.template,
     state: [state, reason && `(${reason})`, message].filter(Boolean).join(' '),
     url: instance.url,
+    ...(instance.url !== instance.baseUrl && { base: instance.baseUrl }),
     created: instance.createdAt,
     left: left(instance, now),
   };
   const warnings = (instance.warnings ?? []).map(
     ({ kind, detail, at }) => ['warning', `${kind} at ${at}: ${detail}`] as const,
   );
+  const ports = Object.entries(instance.ports);
+  const addresses =
+    ports.length > 1 ? ports.map(([name, { url }]) => ['port', `${name} ${url}`] as const) : [];
   const { hint } = instance.status;
   return [
-    ...[...Object.entries(lines), ...warnings].map(
+    ...[...Object.entries(lines), ...addresses, ...warnings].map(
       ([name, value]) => `${`${name}:`.padEnd(10)}${value}`,
     ),
     ...(hint ? [hintText(hint)] : []),
@@ -91,26 +95,17 @@ interface RenewFlags extends OutputFlags {
   readonly shorten: boolean;
 }
 
-/** The deadline may be this much later than asked for: the clock of Redis differs from the local one. */
-const CLOCK_TOLERANCE_MS = 5_000;
-
 export const renew = buildCommand({
   async func(this: CliContext, flags: RenewFlags, id: string) {
     const print = createPrinter(this, flags);
-    const before = await this.api().get(id);
-    const askedFor = this.now() + flags.timeout * 1000;
     const instance = await this.api().renew(id, flags.timeout, flags.shorten);
-    const { expiresAt, maxExpiresAt } = instance;
-    const isUnchanged = expiresAt === before.expiresAt;
-    if (isUnchanged && !flags.shorten && Date.parse(expiresAt) > askedFor + CLOCK_TOLERANCE_MS) {
-      throw new BootError(
-        `The deadline of ${id} stays at ${expiresAt}, because ${formatDuration(flags.timeout * 1000)} from now is earlier. Use --shorten to move it earlier.`,
-      );
-    }
-    const limit = expiresAt === maxExpiresAt ? ', the latest that maxTimeout allows' : '';
-    const change = isUnchanged
-      ? `The deadline stays at ${expiresAt}${limit}.`
-      : `The deadline moved from ${before.expiresAt} to ${expiresAt}${limit}.`;
+    const { expiresAt } = instance;
+    const { outcome, previousExpiresAt, isAtMaximum } = instance.renewal;
+    const limit = isAtMaximum ? ', the latest that maxTimeout allows' : '';
+    const change =
+      outcome === 'unchanged'
+        ? `The deadline stays at ${expiresAt}${limit}.`
+        : `The deadline moved from ${previousExpiresAt} to ${expiresAt}${limit}.`;
     const text = `${change}\n${showOne(instance, this.now())}`;
     print({ text, json: instance, quiet: instance.id });
   },

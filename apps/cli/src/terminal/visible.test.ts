@@ -40,10 +40,13 @@ const instance = {
   id: EVIL,
   template: EVIL,
   url: EVIL,
+  baseUrl: EVIL,
+  ports: { [EVIL]: { port: 80, url: EVIL }, api: { port: 81, url: EVIL } },
   status: { state: 'failed', reason: EVIL, message: EVIL },
   createdAt: EVIL,
   expiresAt: EVIL,
   metadata: { [EVIL]: EVIL },
+  renewal: { outcome: EVIL, previousExpiresAt: EVIL, isAtMaximum: false },
   warnings: [{ kind: EVIL, detail: EVIL, at: EVIL }],
   link: EVIL,
 };

@@ -6,7 +6,7 @@ import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
 import type { HostStatus, Store } from '@ephemera/store';
 import { layout } from '../pages/layout.ts';
-import { instancesTable, ago } from './instances-table.ts';
+import { ago, hintText, instancesTable } from './instances-table.ts';
 
 export interface Notice {
   readonly kind: 'ending' | 'absent';
@@ -22,6 +22,8 @@ export interface Overview {
   readonly items: readonly Instance[];
   readonly cursor: number;
   readonly nextCursor: number | undefined;
+  /** The last failed starts and exits, the latest first. */
+  readonly failures: readonly Instance[];
   readonly hosts: readonly (HostStatus & { readonly networks: readonly string[] })[];
 }
 
@@ -33,14 +35,15 @@ export async function readOverview(
   cursor: number,
 ): Promise<Overview> {
   const now = await instances.now();
-  const [states, page, statuses] = await Promise.all([
+  const [states, page, failures, statuses] = await Promise.all([
     countStates(),
     instances.list({ cursor, limit: LIMIT }),
+    instances.recentFailures(),
     hosts.hostStatuses(now),
   ]);
   const networks = await hostRegistry.networksOf(statuses.map(({ host }) => host));
   const registered = statuses.map((status, i) => ({ ...status, networks: networks[i] ?? [] }));
-  return { now, states, ...page, cursor, hosts: registered };
+  return { now, states, ...page, failures, cursor, hosts: registered };
 }
 
 const LIVE = STATES.filter((state) => !isDead(state));
@@ -87,7 +90,7 @@ function configBanner(issues: readonly ConfigIssue[]): Html | undefined {
 }
 
 function live(overview: Overview): Html {
-  const { states, items, hosts, now } = overview;
+  const { states, items, failures, hosts, now } = overview;
   const total = LIVE.reduce((sum, state) => sum + (states[state] ?? 0), 0);
   return html` <dl class="tiles">
       ${tile('live', total)} ${LIVE.map((state) => tile(state, states[state] ?? 0))}
@@ -96,6 +99,7 @@ function live(overview: Overview): Html {
       <h2 id="instances-title" class="unseen">Live instances</h2>
       ${items.length > 0 ? instancesTable(items, now) : empty(overview)} ${pages(overview)}
     </section>
+    ${failures.length > 0 && failuresSection(failures, now)}
     <section aria-labelledby="hosts-title">
       <h2 id="hosts-title">Hosts</h2>
       ${
@@ -106,6 +110,24 @@ function live(overview: Overview): Html {
           : html`<p class="empty">No worker has reported a host yet.</p>`
       }
     </section>`;
+}
+
+function failuresSection(failures: readonly Instance[], now: number): Html {
+  return html`<section aria-labelledby="failures-title">
+    <h2 id="failures-title">Recent failures</h2>
+    <ul class="failures">
+      ${failures.map((instance) => failureItem(instance, now))}
+    </ul>
+  </section>`;
+}
+
+function failureItem(instance: Instance, now: number): Html {
+  const { id, template, state, reason, message, hint, lastTransitionAt } = instance;
+  return html`<li>
+    <span class="state failed">${reason ?? state}</span> <code>${id}</code> ${template.name}
+    <span class="soft">${ago(now - lastTransitionAt)}</span>
+    ${message && html`<p class="soft message">${message}</p>`} ${hint && hintText(hint)}
+  </li>`;
 }
 
 function tile(name: string, count: number): Html {

@@ -1,5 +1,5 @@
-import { dueAt, formatDuration } from '@ephemera/domain';
-import type { Instance } from '@ephemera/domain';
+import { dueAt, formatDuration, landingUrl } from '@ephemera/domain';
+import type { Hint, Instance } from '@ephemera/domain';
 import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
 
@@ -26,7 +26,7 @@ export function instancesTable(items: readonly Instance[], now: number): Html {
 }
 
 function row(instance: Instance, now: number): Html {
-  const { id, template, state, queued, reason, message, host, createdAt } = instance;
+  const { id, template, state, queued, reason, message, hint, host, createdAt } = instance;
   return html`<tr>
     <th scope="row">${name(instance)}</th>
     <td>${template.name}</td>
@@ -34,7 +34,7 @@ function row(instance: Instance, now: number): Html {
       <span class="state ${state}">${state}</span>
       ${queued === true && html`<span class="soft">queued</span>`}
       ${reason && html`<span class="soft">${reason}</span>`}
-      ${message && html`<span class="soft message">${message}</span>`}
+      ${message && html`<span class="soft message">${message}</span>`} ${hint && hintText(hint)}
     </td>
     <td>${host ?? html`<span class="soft">none yet</span>`}</td>
     <td>${moment(createdAt, ago(now - createdAt))}</td>
@@ -43,8 +43,17 @@ function row(instance: Instance, now: number): Html {
   </tr>`;
 }
 
+/** The probable cause of a failed start or an exit, and the lines of the template that cure it. */
+export function hintText({ text, cure }: Hint): Html {
+  return html`<span class="soft message"><strong>Hint:</strong> ${text}</span> ${
+      cure !== undefined && html`<pre class="cure"><code>${cure}</code></pre>`
+    }`;
+}
+
 /** Only a ready instance has a link, because only it can be opened. */
-function name({ id, state, url }: Instance): Html {
+function name(instance: Instance): Html {
+  const { id, state } = instance;
+  const url = landingUrl(instance);
   const code = html`<code>${id}</code>`;
   const open = state === 'ready' && /^https?:\/\//.test(url);
   return open ? html`<a href="${url}" target="_blank" rel="noreferrer">${code}</a>` : code;

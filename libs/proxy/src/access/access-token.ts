@@ -32,7 +32,10 @@ export function matchesToken(token: string, expected: string): boolean {
  * without it.
  */
 export function accessLink(url: string, token: string): string {
-  return `${url}?${ACCESS_PARAMETER}=${token}`;
+  const at = url.includes('#') ? url.indexOf('#') : url.length;
+  const address = url.slice(0, at);
+  const separator = address.includes('?') ? '&' : '?';
+  return `${address}${separator}${ACCESS_PARAMETER}=${token}${url.slice(at)}`;
 }
 
 /** What the access cookie of an instance applies to. */
@@ -46,19 +49,35 @@ export interface Bound {
   readonly form: 'host' | 'path';
   /** Whether the connection uses TLS. */
   readonly secure: boolean;
+  /** Whether the cookies also work in a frame of another site. Default: false. */
+  readonly isEmbedded?: boolean;
 }
 
 /**
  * Returns the `Set-Cookie` values for a token. In host form the cookie applies to the whole host;
  * in path form, to the instance's paths and its waiting page. They are session cookies; the token
  * is valid as long as the instance exists.
+ *
+ * Browsers send no `SameSite=Lax` cookie in a frame of another site. So an embedded instance gets a
+ * second one, which exists only below the site of the outer page (Cookies Having Independent
+ * Partitioned State). Outside of TLS, browsers keep it on localhost only.
  */
 export function accessCookies(token: string, bound: Bound): string[] {
   const { prefix, id, ports, form, secure } = bound;
-  const attributes = `HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`;
-  if (form === 'host') return [`${secure ? HOST_COOKIE : COOKIE}=${token}; Path=/; ${attributes}`];
-  const paths = [id, `-/${id}`, ...ports.map((port) => `${id}:${port}`)];
-  return paths.map((path) => `${COOKIE}=${token}; Path=/${prefix}/${path}; ${attributes}`);
+  const name = form === 'host' && secure ? HOST_COOKIE : COOKIE;
+  const paths =
+    form === 'host'
+      ? ['/']
+      : [id, `-/${id}`, ...ports.map((port) => `${id}:${port}`)].map(
+          (path) => `/${prefix}/${path}`,
+        );
+  const kinds = [
+    `HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`,
+    ...(bound.isEmbedded === true ? ['HttpOnly; SameSite=None; Secure; Partitioned'] : []),
+  ];
+  return kinds.flatMap((attributes) =>
+    paths.map((path) => `${name}=${token}; Path=${path}; ${attributes}`),
+  );
 }
 
 /** The header that carries an access token. `Authorization` is left to the application. */

@@ -1,13 +1,19 @@
 import { createHash } from 'node:crypto';
 import type { Quotas } from '@ephemera/config';
-import { adminRoutes, toDetail, toResource } from '@ephemera/contract';
+import { adminRoutes, toDetail, toRenewed, toResource } from '@ephemera/contract';
 import type { RenewRequest, CreateRequest } from '@ephemera/contract';
 import { ApiError, principalKey, checkTimeout } from '@ephemera/domain';
 import type { Instance, Principal } from '@ephemera/domain';
 import { route, principalOf } from '@ephemera/http';
 import type { BoundRoute } from '@ephemera/http';
 import { requestKill, renew } from '@ephemera/lifecycle';
-import type { RenewPorts, RequestKillPorts, Renewal, CreationContext } from '@ephemera/lifecycle';
+import type {
+  CreationContext,
+  Renewal,
+  Renewed,
+  RenewPorts,
+  RequestKillPorts,
+} from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore, InstanceWarnings, Rates, RouteCache } from '@ephemera/store';
 import { accessLink } from '../access/access-token.ts';
@@ -62,13 +68,14 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
     }
     ctx.status = instance.state === 'ready' ? 201 : 202;
     // Only this response contains the tokens.
-    const link = accessToken === undefined ? undefined : accessLink(instance.url, accessToken);
-    ctx.body = { ...toResource(instance), token: created.token, accessToken, link };
+    const resource = toResource(instance, created.token);
+    const link = accessToken === undefined ? undefined : accessLink(resource.url, accessToken);
+    ctx.body = { ...resource, token: created.token, accessToken, link };
   });
 
   const list = route(adminRoutes.listInstances, async (ctx, { query }) => {
     const { items, nextCursor } = await instances.list(query);
-    ctx.body = { items: items.map(toResource), nextCursor: nextCursor?.toString() };
+    ctx.body = { items: items.map((item) => toResource(item)), nextCursor: nextCursor?.toString() };
   });
 
   const read = route(adminRoutes.readInstance, async (ctx, { params }) => {
@@ -79,10 +86,15 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
   const renew = route(adminRoutes.renewInstance, async (ctx, { params, body }) => {
     await countChange(ctx, api.rates, api.starter.templates.quotas, principalKey(principalOf(ctx)));
     const instance = await known(params.id);
-    const renewed = await renewInstance(api.renewPorts, instance, body);
+    const { instance: renewed, previousExpiresAt } = await renewInstance(
+      api.renewPorts,
+      instance,
+      body,
+    );
     const by = principalKey(principalOf(ctx));
-    logger.info({ id: renewed.id, expiresAt: renewed.expiresAt, by }, 'lease renewed');
-    ctx.body = toResource(renewed);
+    const { id, expiresAt } = renewed;
+    logger.info({ id, expiresAt, previousExpiresAt, by }, 'lease renewed');
+    ctx.body = toRenewed(renewed, previousExpiresAt);
   });
 
   const end = route(adminRoutes.endInstance, async (ctx, { params }) => {
@@ -139,18 +151,20 @@ function readPreferredWait(prefer: string): number | undefined {
 
 /**
  * Renews the lease of an instance for the control API.
- * @throws ApiError invalid, not_found, not_ready, gone
+ * @throws ApiError invalid, not_found, not_ready, gone, renewal_earlier
  */
 async function renewInstance(
   ports: RenewPorts,
   instance: Instance,
   request: RenewRequest,
-): Promise<Instance> {
+): Promise<Extract<Renewed, { kind: 'renewed' }>> {
   const { id } = instance;
   const renewed = await renew(ports, id, await renewalOf(ports, instance, request));
   switch (renewed.kind) {
     case 'renewed':
-      return renewed.instance;
+      return renewed;
+    case 'earlier':
+      throw new ApiError({ kind: 'renewal_earlier', id, expiresAt: renewed.instance.expiresAt });
     case 'starting':
       throw new ApiError({ kind: 'not_ready', id });
     case 'absent':

@@ -25,7 +25,7 @@ export interface LinksApi {
 export function linkRoutes(api: LinksApi): BoundRoute[] {
   const { starter, instances, keys, publicUrl, logger } = api;
   const create = route(adminRoutes.createLink, async (ctx, { body: asked }) => {
-    const { timeout, uses, validFor } = asked;
+    const { timeout, uses, validFor, path } = asked;
     const {
       name: template,
       create: mayCreate,
@@ -51,10 +51,12 @@ export function linkRoutes(api: LinksApi): BoundRoute[] {
     const expiresAt = (await instances.now()) + validFor * 1000;
     const claims = { id, by: by.name, template, timeout, uses, expiresAt };
     logger.info({ link: id, template, uses, expiresAt, by: principalKey(by) }, 'link created');
+    const query = new URLSearchParams({ link: writeLink(keys, claims) });
+    if (path !== undefined) query.set('path', path);
     ctx.status = 201;
     ctx.body = {
       id,
-      url: `${publicUrl}/new?link=${writeLink(keys, claims)}`,
+      url: `${publicUrl}/new?${query.toString()}`,
       template,
       timeout,
       uses,

@@ -3,7 +3,7 @@ import type { Failure, Route } from '@ephemera/domain';
 import { accessCookies, withoutParameter, withoutLinks } from '../access/access-token.ts';
 import { checkAccess, isFromOwnPage } from '../access/check-access.ts';
 import { pageHeaders } from '../security-headers.ts';
-import { type InboundRequest, isSecure, outerPrefix, type Site } from './upstream-request.ts';
+import { type InboundRequest, isSecure, outerPrefix } from './upstream-request.ts';
 
 /** Whether a request may reach its instance. */
 export type AccessDecision =
@@ -35,36 +35,41 @@ export function authorizeAccess(
     case 'access_denied':
       return DENIED;
     case 'token_presented': {
-      if (decision.by === 'cookie' && !isFromInstance(req, request, request.site)) return DENIED;
+      if (decision.by === 'cookie' && !isFromInstance(req, request, route)) return DENIED;
       const head = { ...request.head, lines: withoutLinks(request.head.lines) };
       return { kind: 'allowed', request: { ...request, head } };
     }
     case 'token_in_url':
       if (!res || (request.method !== 'GET' && request.method !== 'HEAD')) return DENIED;
-      redirectWithCookies(res, request, route, prefix, decision.token);
+      redirectWithCookies(req, res, request, { route, prefix, token: decision.token });
       return { kind: 'answered' };
   }
 }
 
 /**
  * Whether a page of the instance itself sent the request. In path form all instances share one
- * origin, so the pages cannot be told apart.
+ * origin, so their pages cannot be told apart. Other sites need no check there, because browsers do not
+ * send them the cookie, except where the instance may be embedded.
  */
-function isFromInstance(req: IncomingMessage, request: InboundRequest, site: Site): boolean {
-  const { method, address, head } = request;
-  if (address.prefix !== '') return true;
+function isFromInstance(
+  req: IncomingMessage,
+  request: InboundRequest,
+  route: Route | undefined,
+): boolean {
+  const { method, address, head, site } = request;
+  if (address.prefix !== '' && route?.embed === undefined) return true;
   const scheme = isSecure(head.forwarded?.proto, site) ? 'https' : 'http';
   // A load balancer may have removed the port from the Host that visitors see.
-  const host = /:\d+$/.test(head.host) ? head.host : head.host + site.domainPort;
+  const isComplete = address.prefix !== '' || /:\d+$/.test(head.host);
+  const host = isComplete ? head.host : head.host + site.domainPort;
   return isFromOwnPage(method, req.headers, URL.parse(`${scheme}://${host}`)?.origin);
 }
 
 function redirectWithCookies(
+  { headers }: IncomingMessage,
   res: ServerResponse,
   request: InboundRequest,
-  route: Route | undefined,
-  prefix: string,
-  token: string,
+  { route, prefix, token }: { route: Route | undefined; prefix: string; token: string },
 ): void {
   const { address, head, target, site } = request;
   const { id, port } = address;
@@ -76,11 +81,13 @@ function redirectWithCookies(
     ports: [...new Set([...named, ...(port === undefined ? [] : [port])])],
     form: address.prefix === '' ? 'host' : 'path',
     secure: isSecure(head.forwarded?.proto, site),
+    // A window of its own needs no such cookie.
+    isEmbedded: route?.embed !== undefined && headers['sec-fetch-dest'] !== 'document',
   });
   res.writeHead(303, {
     location: outer + withoutParameter(target),
     'set-cookie': cookies,
-    ...pageHeaders({ hasButton: false }),
+    ...pageHeaders({ hasButton: false, embed: route?.embed }),
     'content-length': 0,
   });
   res.end();

@@ -216,7 +216,7 @@ class UpstreamAttempt implements ResponseListener {
       return;
     }
     clearTimeout(this.#continueTimer);
-    writer.begin(head, rewriteContext, this.#owner.closesAfterResponse);
+    writer.begin(head, rewriteContext, this.#owner.closesAfterResponse, route.embed);
   }
 
   onBody(data: Buffer, isLast: boolean): void {

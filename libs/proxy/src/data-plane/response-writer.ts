@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { frameAncestors } from '../security-headers.ts';
 import { allowedTrailers, dropContentLength, upgradeRequired } from './header-fields.ts';
 import { MAX_TEXT_BODY_BYTES } from './limits.ts';
 import { ORIGIN_KEYED, rewriteResponse } from './rewrite-response.ts';
@@ -43,11 +44,22 @@ export class ResponseWriter {
     this.#res.writeContinue();
   }
 
-  /** Starts the final response. @param closes whether the client connection closes after it */
-  begin(head: ResponseHead, context: RewriteContext, closes: boolean): void {
+  /**
+   * Starts the final response.
+   * @param closes whether the client connection closes after it
+   * @param embed the sites that may frame it; a policy of the instance itself applies in addition, and
+   * browsers ignore its `X-Frame-Options` (CSP Level 3, section 6.4.2)
+   */
+  begin(
+    head: ResponseHead,
+    context: RewriteContext,
+    closes: boolean,
+    embed: readonly string[] | undefined,
+  ): void {
     const { status, reason, fields, framing } = head;
     let headers = rewriteResponse(fields.endToEnd, context);
     if (!context.sharesOrigin) headers = [...headers, ...ORIGIN_KEYED];
+    if (embed) headers = [...headers, 'Content-Security-Policy', frameAncestors(embed)];
     if (status === 204) headers = dropContentLength(headers);
     this.#acceptsTrailers = framing === 'chunked' && this.#req.httpVersion !== '1.0';
     if (this.#acceptsTrailers && fields.trailer !== undefined) {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ApiError, type Failure } from '@ephemera/domain';
+import { ApiError, type Failure, isId } from '@ephemera/domain';
 import {
   authenticateBearer,
   clientKeyOf,
@@ -9,6 +9,7 @@ import {
   route,
 } from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
+import type { RedeemableGrant } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { Rates } from '@ephemera/store';
 import Koa from 'koa';
@@ -82,7 +83,10 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
     if (reason) throw new ApiError({ kind: 'unintended_request', reason });
     await authorizeAndStart(launch, ctx, query);
   };
-  const show = (ctx: Context) => showLaunchPage(ctx, `/${prefix}/new`);
+  const show = (ctx: Context) => {
+    const { defaultTemplate } = launch.starter.templates;
+    showLaunchPage(ctx, `/${prefix}/new`, defaultTemplate);
+  };
   const routes = [
     route(declared.startByLink, start),
     route(declared.startByForm, start),
@@ -118,10 +122,15 @@ async function authorizeAndStart(
   const rules = { ...launch, quotas };
   const startAuthorization = await authenticateStart(rules, credentials);
   const { claims, countedBy, quotaOwner, by } = startAuthorization;
-  const name = query.template ?? claims?.template;
+  const ended = await endedInstance(launch, query);
+  const name = query.template ?? claims?.template ?? ended?.template;
   const template = chosenTemplate(starter.templates, name, principal !== undefined);
   if (claims && isNavigation(ctx.req)) {
-    showLaunchPage(ctx, actionFor(prefix, ctx));
+    await requireUse(
+      starter,
+      await requiredGrants(rules, credentials, startAuthorization, template),
+    );
+    showLaunchPage(ctx, actionFor(prefix, ctx), template);
     return;
   }
   const quotaSubject = countedBy === 'token' ? quotaOwner.name : `address:${credentials.clientKey}`;
@@ -130,12 +139,13 @@ async function authorizeAndStart(
     (error: unknown) => {
       const failure = error instanceof ApiError ? error.failure : undefined;
       if (failure?.kind !== 'work_needed' || !prefersHtml(ctx.req.headers.accept)) throw error;
-      showLaunchPage(ctx, actionFor(prefix, ctx), failure);
+      showLaunchPage(ctx, actionFor(prefix, ctx), template, failure);
       return undefined;
     },
   );
   if (!grants) return;
-  const request = { template: template.name, timeout: claims?.timeout };
+  const path = query.path ?? ended?.path;
+  const request = { template: template.name, timeout: claims?.timeout, path };
   const started = await startInstance(starter, request, { quotaOwner, grants });
   const { id, generation } = started.instance;
   const how = started.kind;
@@ -143,6 +153,35 @@ async function authorizeAndStart(
   logger.info({ id, generation, template: template.name, by, how }, 'instance created');
   const secure = publicUrl.startsWith('https:');
   showInstance(ctx, started, { prefix, secure, isBare: !query.redirect });
+}
+
+/** The template and the path of the ended instance that a visitor replaces, if both still exist. */
+async function endedInstance(
+  { starter, waiting }: LaunchOptions,
+  { again }: NewQuery,
+): Promise<{ template: string; path: string | undefined } | undefined> {
+  if (again === undefined || !isId(again)) return undefined;
+  const instance = await waiting.instances.get(again);
+  const name = instance?.template.name ?? '';
+  return starter.templates.templates.has(name)
+    ? { template: name, path: instance?.path }
+    : undefined;
+}
+
+/**
+ * Checks, before a page with a button is shown, that the start would not be refused. Another visitor
+ * may still be faster.
+ * @throws ApiError link_refused
+ */
+async function requireUse(
+  { intake }: Pick<Starter, 'intake'>,
+  grants: readonly RedeemableGrant[],
+): Promise<void> {
+  for (const { name, max } of grants) {
+    if ((await intake.redeemed(name)) >= max) {
+      throw new ApiError({ kind: 'link_refused', reason: 'used' });
+    }
+  }
 }
 
 /** Returns the action of the page's form: the same request, without an invalid proof of work. */

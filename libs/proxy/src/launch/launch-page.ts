@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { landingUrl } from '@ephemera/domain';
+import type { Template } from '@ephemera/domain';
 import { escapeHtml } from '@ephemera/http';
 import type { Context } from 'koa';
 import { accessCookies, accessLink, ACCESS_HEADER } from '../access/access-token.ts';
@@ -20,8 +22,14 @@ interface WorkChallenge {
  * this page may contain a link token.
  *
  * @param action target of the form, as an absolute path
+ * @param template its title and its description are shown; its name is not for visitors
  */
-export function showLaunchPage(ctx: Context, action: string, work?: WorkChallenge): void {
+export function showLaunchPage(
+  ctx: Context,
+  action: string,
+  { title, description }: Pick<Template, 'title' | 'description'>,
+  work?: WorkChallenge,
+): void {
   const nonce = randomBytes(18).toString('base64');
   const scripts = work ? ` script-src 'nonce-${nonce}';` : '';
   ctx.type = 'html';
@@ -37,18 +45,20 @@ export function showLaunchPage(ctx: Context, action: string, work?: WorkChalleng
   const form = `<form method="post" action="${escapeHtml(action)}"${dataAttributes ?? ''}>`;
   const parts = work
     ? [
-        '<h1>One moment</h1>',
+        `<h1>${escapeHtml(title ?? 'One moment')}</h1>`,
         '<p role="status">Your browser solves a short computation first. This keeps bots away.</p>',
         `${form}</form>`,
         '<noscript><p>This needs JavaScript.</p></noscript>',
         `<script type="module" nonce="${nonce}">\n${script}</script>`,
       ]
     : [
-        '<h1>Your own instance</h1>',
+        `<h1>${escapeHtml(title ?? 'Your own instance')}</h1>`,
+        ...(description === undefined ? [] : [`<p>${escapeHtml(description)}</p>`]),
         '<p>It starts on request. Only you get its address. It is removed when its time to live ends.</p>',
         `${form}<button>Start an instance</button></form>`,
       ];
-  ctx.body = page('Start an instance', parts.join('\n'));
+  const heading = title === undefined ? 'Start an instance' : `Start ${title}`;
+  ctx.body = page(heading, parts.join('\n'));
 }
 
 /** How the response presents an instance. */
@@ -65,15 +75,18 @@ interface PresentOptions {
  * guarded instance the browser also gets its access cookie; for an instance on its own origin, the
  * redirect URL carries the token, and the proxy sets the cookie there. The token header is sent to
  * programs, and to browsers only where the template lets visitors share it.
+ *
+ * The redirect leads to the landing path: `path` of the request, else `open` of the template.
  */
 export function showInstance(
   ctx: Context,
   { instance, accessToken }: Pick<Started, 'instance' | 'accessToken'>,
   { prefix, secure, isBare }: PresentOptions,
 ): void {
-  const { id, url, template } = instance;
-  const { pathname } = new URL(url);
+  const { id, url: baseUrl, template } = instance;
+  const { origin, pathname } = new URL(baseUrl);
   const isOwnOrigin = pathname === '/';
+  const url = landingUrl(instance, instance.token);
   ctx.set('cache-control', 'no-store');
   ctx.set('referrer-policy', 'no-referrer');
   ctx.type = 'text/plain';
@@ -90,6 +103,6 @@ export function showInstance(
   ctx.status = ctx.method === 'POST' ? 303 : 307;
   // A path-only Location keeps the host and the scheme that the visitor used.
   const own = accessToken === undefined ? url : accessLink(url, accessToken);
-  ctx.set('location', isOwnOrigin ? own : pathname);
+  ctx.set('location', isOwnOrigin ? own : url.slice(origin.length));
   ctx.body = `${url}\n`;
 }

@@ -11,11 +11,12 @@ import {
 } from '@ephemera/domain';
 import type { Instance, InstanceDraft, Template } from '@ephemera/domain';
 import { acquireInstance, poolSpecFor } from '@ephemera/lifecycle';
-import type { AcquirePorts, AcquireResult, CreationContext } from '@ephemera/lifecycle';
+import type { AcquirePorts, AcquireResult, CreationContext, Intake } from '@ephemera/lifecycle';
 import type { TemplateSet } from '@ephemera/config';
 import { makeAccessToken } from '../access/access-token.ts';
 
 export interface Starter extends AcquirePorts {
+  readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm' | 'redeemed'>;
   readonly templates: TemplateSet;
   /** Returns the public URL of an id. */
   readonly urlOf: (id: string) => string;
@@ -56,6 +57,7 @@ export async function startInstance(
     template,
     timeout,
     url: starter.urlOf(id),
+    path: request.path,
     token,
     accessHash: access?.hash,
     env,

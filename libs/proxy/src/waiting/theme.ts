@@ -8,7 +8,7 @@ export type ThemeName = (typeof THEMES)[number];
 
 /** The values of a theme's placeholders. */
 export interface PageValues {
-  /** The template's name. */
+  /** The title of the template. Its name is not for visitors. */
   readonly template: string;
   readonly id: string;
   /** `pending`, `creating`, `pulling`, `starting` or `probing`. */

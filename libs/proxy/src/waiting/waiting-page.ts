@@ -48,7 +48,7 @@ function writePage(
   const nonce = randomBytes(18).toString('base64');
   const body = theme({
     ...view,
-    template: instance?.template.name ?? 'the instance',
+    template: instance?.template.title ?? 'the instance',
     id,
     nonce,
     events: eventsPath(prefix, id),
@@ -58,7 +58,7 @@ function writePage(
     'content-length': Buffer.byteLength(body),
     'ephemera-state': 'starting',
     vary: 'Accept, Sec-Fetch-Mode, Sec-Fetch-Dest',
-    ...pageHeaders({ nonce, hasButton: false }),
+    ...pageHeaders({ nonce, hasButton: false, embed: instance?.template.embed }),
   });
   res.end(body);
 }

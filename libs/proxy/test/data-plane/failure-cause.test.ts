@@ -54,7 +54,6 @@ beforeAll(async () => {
           { time: '2026-01-01T00:00:00.000000000Z', stream: 'stderr', text: 'a <secret> line\n' },
         ]),
     },
-    templates: { current: { templates: new Map() } } as never,
     mayReadCause,
     addressOf: () => address,
     logger: { warn: () => undefined },

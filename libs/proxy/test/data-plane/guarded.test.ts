@@ -1,6 +1,6 @@
 import type { Route } from '@ephemera/domain';
 import { waitFor } from '@ephemera/test-support';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { makeAccessToken } from '../../src/access/access-token.ts';
 import { open, send, statusOf } from './raw.ts';
 import { newGeneration, newId, type Fixture, startFixture } from './fixture.ts';
@@ -377,4 +377,75 @@ test('requests with and without the token on one connection are distinguished', 
     'HTTP/1.1 200',
   ]);
   raw.socket.destroy();
+});
+
+describe('an instance that another site may embed', () => {
+  const embed = ['https://host.example', 'https://b.example:8443'];
+  const ANCESTORS = `frame-ancestors 'self' ${embed.join(' ')}`;
+  const IFRAME =
+    'Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\n';
+
+  test('gets a second cookie for a frame, in both forms', async () => {
+    const { id, token } = await guarded({ embed });
+    const answer = await ask(`/demo/${id}/?ephemera-token=${token}`, IFRAME);
+    const paths = [id, `-/${id}`, `${id}:main`].map((path) => `Path=/demo/${path}`);
+    const cookies = (attributes: string) =>
+      paths.map((path) => `ephemera-token=${token}; ${path}; HttpOnly; ${attributes}`);
+    expect(header('set-cookie', answer)).toEqual([
+      ...cookies('SameSite=Lax'),
+      ...cookies('SameSite=None; Secure; Partitioned'),
+    ]);
+    expect(header('content-security-policy', answer).join()).toContain(ANCESTORS);
+    const own = await guarded({ embed }, hosted);
+    const inHost = await askHost(own.id, `/?ephemera-token=${own.token}`, IFRAME);
+    expect(header('set-cookie', inHost)[1]).toBe(
+      `ephemera-token=${own.token}; Path=/; HttpOnly; SameSite=None; Secure; Partitioned`,
+    );
+  });
+
+  test('gets no such cookie in a window of its own, nor without `embed`', async () => {
+    const { id, token } = await guarded({ embed });
+    const inWindow = IFRAME.replace('iframe', 'document');
+    for (const [answer] of [
+      [await ask(`/demo/${id}/?ephemera-token=${token}`, inWindow)],
+      [
+        await guarded().then((other) =>
+          ask(`/demo/${other.id}/?ephemera-token=${other.token}`, IFRAME),
+        ),
+      ],
+    ] as const) {
+      expect(statusOf(answer)).toBe(303);
+      expect(header('set-cookie', answer).join()).not.toContain('SameSite=None');
+    }
+  });
+
+  test('tells browsers who may frame each of its responses', async () => {
+    const { id, token } = await guarded({ embed });
+    const shown = await ask(`/demo/${id}/`, `Ephemera-Token: ${token}\r\n`);
+    expect(statusOf(shown)).toBe(200);
+    expect(header('content-security-policy', shown)).toEqual([ANCESTORS]);
+    const other = await guarded();
+    const plain = await ask(`/demo/${other.id}/`, `Ephemera-Token: ${other.token}\r\n`);
+    expect(header('content-security-policy', plain)).toEqual([]);
+  });
+
+  // Browsers without partitioned cookies send the second cookie with every request of every site.
+  test.each([
+    ['a subresource', 'Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n', 'GET', 403],
+    ['fetch', 'Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\n', 'GET', 403],
+    ['a form', `${IFRAME}Origin: https://host.example\r\n`, 'POST', 403],
+    ['a form over plain HTTP', 'Origin: http://evil.example\r\n', 'POST', 403],
+    ['the frame itself', IFRAME, 'GET', 200],
+    [
+      'a page of the instance',
+      'Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n',
+      'GET',
+      200,
+    ],
+    ['a form of the instance', 'Origin: http://a.example\r\n', 'POST', 200],
+  ])('in path form, the cookie of %s is checked', async (_what, lines, method, status) => {
+    const { id, token } = await guarded({ embed });
+    const cookie = `Cookie: ephemera-token=${token}\r\n`;
+    expect(statusOf(await ask(`/demo/${id}/`, cookie + lines, 'a.example', method))).toBe(status);
+  });
 });

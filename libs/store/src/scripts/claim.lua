@@ -39,6 +39,7 @@ redis.call('HSET', instance, 'state', 'ready', 'generation', generation, 'timeou
   'lastTransitionAt', now, 'expiresAt', math.min(now + tonumber(ARGV[2]), ceiling),
   'maxExpiresAt', ceiling)
 if context.accessHash then redis.call('HSET', instance, 'accessHash', context.accessHash) end
+if context.path then redis.call('HSET', instance, 'path', context.path) end
 recordQuotaOwner(base, context.quotaOwner, instance, id)
 storeAnswer(base, context, id)
 redis.call('SET', claim, id, 'PX', CLAIM_TTL_MS)

@@ -47,6 +47,7 @@ redis.call('HSET', KEYS[1],
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'idleTimeout', ARGV[9]) end
 if context.secret then redis.call('HSET', KEYS[1], 'token', context.secret) end
 if context.accessHash then redis.call('HSET', KEYS[1], 'accessHash', context.accessHash) end
+if context.path then redis.call('HSET', KEYS[1], 'path', context.path) end
 redis.call('ZADD', KEYS[3], generation, id)
 redis.call('ZADD', KEYS[5], deadline, id)
 recordQuotaOwner(base, context.quotaOwner, KEYS[1], id)

@@ -1,8 +1,11 @@
 -- Moves the deadline of a ready or paused instance: later, or sooner only with `shorten`. Never
--- past the ceiling, and never once draining has started. A renewal that moves nothing emits no event.
+-- past the ceiling, and never once draining has started. Without `shorten`, a sooner deadline is
+-- refused; less than RENEWAL_TOLERANCE_MS sooner moves nothing. A renewal that moves nothing emits no
+-- event.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 timeout ms from now (empty: none)  2 expiresAt (empty: none)  3 shorten (1 or 0)  4 id
--- Returns {renewed, shortened (1 or 0), fields} | {starting} | {ended, fields} | {absent}.
+-- Returns {renewed, previous deadline, fields} | {earlier, fields} | {starting} | {ended, fields} |
+--         {absent}.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return { 'absent' } end
 if state == 'pending' or state == 'starting' or state == 'warm' then return { 'starting' } end
@@ -13,7 +16,12 @@ if (state ~= 'ready' and state ~= 'paused') or held <= now then
 end
 local wanted = ARGV[1] ~= '' and now + tonumber(ARGV[1]) or tonumber(ARGV[2])
 local deadline = math.min(wanted, tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt')))
-if ARGV[3] ~= '1' then deadline = math.max(deadline, held) end
+if ARGV[3] ~= '1' then
+  if deadline < held - RENEWAL_TOLERANCE_MS then
+    return { 'earlier', redis.call('HGETALL', KEYS[1]) }
+  end
+  deadline = math.max(deadline, held)
+end
 redis.call('HSET', KEYS[1], 'expiresAt', deadline, 'activeAt', now)
 if deadline ~= held then
   local route = cjson.decode(redis.call('GET', KEYS[2]))
@@ -22,4 +30,4 @@ if deadline ~= held then
   scheduleExpiryNotice(KEYS[4], KEYS[1], ARGV[4])
   emit(KEYS[3], KEYS[1], 'renewed')
 end
-return { 'renewed', deadline < held and 1 or 0, redis.call('HGETALL', KEYS[1]) }
+return { 'renewed', held, redis.call('HGETALL', KEYS[1]) }

@@ -1,9 +1,14 @@
 -- Included before every script. Only these functions write routes. A route in any state carries the
--- access hash of its instance, because a proxy authorises by the route alone.
+-- access hash of its instance and who may frame it, because a proxy decides by the route alone.
 
 -- Writes a route with these fields; further arguments go to SET.
 local function writeRoute(route, instance, fields, ...)
-  fields.access = redis.call('HGET', instance, 'accessHash') or nil
+  local has = redis.call('HMGET', instance, 'accessHash', 'template')
+  fields.access = has[1] or nil
+  -- Most templates have no such field, so that theirs need not be decoded.
+  if has[2] and string.find(has[2], '"embed":', 1, true) then
+    fields.embed = cjson.decode(has[2]).embed
+  end
   redis.call('SET', route, cjson.encode(fields), ...)
 end
 

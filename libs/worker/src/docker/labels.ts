@@ -30,6 +30,7 @@ interface RecoveryMetadata {
   readonly createdAt: number;
   readonly maxExpiresAt: number;
   readonly url: string;
+  readonly path?: string | undefined;
   readonly metadata: Readonly<Record<string, string>>;
   /** The pool that it was started for. */
   readonly pool?: string | undefined;
@@ -43,7 +44,7 @@ export function labelsOf(
   instance: Instance,
   imageId: string,
 ): Record<string, string> {
-  const { template, timeout, createdAt, maxExpiresAt, url, metadata, pool, accessHash } = instance;
+  const { template, timeout, createdAt, maxExpiresAt, url, path, metadata, pool } = instance;
   // The latest possible first deadline: ready at the last moment, then the whole TTL. Pausing
   // templates and pool instances may live up to the maximum lifetime.
   const isLong = template.onTimeout === 'pause' || pool !== undefined;
@@ -54,9 +55,10 @@ export function labelsOf(
     createdAt,
     maxExpiresAt,
     url,
+    path,
     metadata,
     pool,
-    accessHash,
+    accessHash: instance.accessHash,
   };
   return {
     ...template.labels,

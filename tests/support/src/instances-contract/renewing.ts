@@ -13,8 +13,9 @@ export function renewingContract(open: OpenInstances): void {
       const { instances, leases, ready } = await open();
       const { id, generation } = await ready();
       const before = await instances.now();
-      const { instance, shortened } = renewed(await leases.renew(id, longer));
-      expect(shortened).toBe(false);
+      const held = (await instances.get(id))?.expiresAt;
+      const { instance, previousExpiresAt } = renewed(await leases.renew(id, longer));
+      expect(previousExpiresAt).toBe(held);
       expect(instance.expiresAt).toBeGreaterThanOrEqual(before + 120_000);
       expect(instance.expiresAt).toBeLessThan(before + 130_000);
       expect(instance).toMatchObject({ state: 'ready', generation });
@@ -31,14 +32,28 @@ export function renewingContract(open: OpenInstances): void {
       expect(renewed(await leases.renew(id, longer)).instance.expiresAt).toBe(maxExpiresAt);
     });
 
-    test('never shortens, except on request', async () => {
+    test('refuses an earlier deadline without a change, except on request', async () => {
+      const { instances, leases, ready } = await open();
+      const { id, expiresAt } = await ready();
+      const before = await instances.get(id);
+      const sooner = { expiresAt: expiresAt - 30_000 };
+      const refused = await leases.renew(id, { ...sooner, shorten: false });
+      expect(refused).toEqual({ kind: 'earlier', instance: before });
+      expect(await instances.get(id)).toEqual(before);
+      const shorter = renewed(await leases.renew(id, { ...sooner, shorten: true }));
+      expect(shorter).toMatchObject({ previousExpiresAt: expiresAt, instance: sooner });
+    });
+
+    test('leaves the deadline for a difference that comes from rounding', async () => {
       const { leases, ready } = await open();
       const { id, expiresAt } = await ready();
-      const sooner = { expiresAt: expiresAt - 30_000 };
-      const kept = renewed(await leases.renew(id, { ...sooner, shorten: false }));
-      expect(kept).toMatchObject({ shortened: false, instance: { expiresAt } });
-      const shorter = renewed(await leases.renew(id, { ...sooner, shorten: true }));
-      expect(shorter).toMatchObject({ shortened: true, instance: sooner });
+      for (const [earlier, kind] of [
+        [1_000, 'renewed'],
+        [1_001, 'earlier'],
+      ] as const) {
+        const answer = await leases.renew(id, { expiresAt: expiresAt - earlier, shorten: false });
+        expect(answer).toMatchObject({ kind, instance: { expiresAt } });
+      }
     });
 
     test('reports instances without a lease', async () => {

@@ -1,0 +1,231 @@
+import type { ApiError } from '@ephemera/domain';
+import { newId } from '@ephemera/domain';
+import { randomBytes } from 'node:crypto';
+import { sampleDraft, startRedis, waitFor } from '@ephemera/test-support';
+import { Redis } from 'ioredis';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { connectRedis } from './connect-redis.ts';
+import { DatasetWatch, redisDatasets } from './datasets.ts';
+import type { DatasetReports } from './datasets.ts';
+import { redisHosts } from './hosts.ts';
+import { keysOf } from './keys.ts';
+import { DATASET_REPORT_TIMEOUT_MS, DATASET_SETTLE_MS, HOST_ALIVE_TIMEOUT_MS } from './limits.ts';
+import { redisInstances } from './redis-instances.ts';
+import { RouteCache } from './route-cache.ts';
+import { connectTracking } from './route-tracking.ts';
+
+const keys = keysOf('datasets');
+const UNKNOWN = 'a'.repeat(26);
+
+async function open() {
+  const server = await startRedis();
+  const writer = new Redis(server.url);
+  const redis = connectRedis(server.url, 'request', () => undefined);
+  await waitFor('a connection', () => redis.status === 'ready');
+  const routes = new RouteCache({
+    redis,
+    trackingRedis: () => connectTracking(server.url, () => undefined),
+    keys,
+  });
+  await routes.start();
+  onTestFinished(async () => {
+    await routes.stop();
+    redis.disconnect();
+    writer.disconnect();
+    await server.stop();
+  });
+  const hosts = redisHosts(writer, keys);
+  const instances = redisInstances(writer, keys);
+  const datasets = redisDatasets(writer, keys);
+  const heartbeat = async (host: string) => hosts.heartbeat(host, await instances.now());
+  /** What a client gets for an id. */
+  const answer = async (id: string): Promise<string> => {
+    try {
+      return (await routes.find(id))?.route.state ?? 'unknown';
+    } catch (error) {
+      return (error as ApiError).failure.kind;
+    }
+  };
+  /** Makes the data set older, instead of waiting. */
+  const age = async (ms: number) => {
+    const dataset = (await writer.get(keys.dataset)) ?? '';
+    const [since, kind] = dataset.split(':');
+    const older = `${Number(since) - ms}:${kind}`;
+    await writer.set(keys.dataset, older);
+    return older;
+  };
+  return { writer, routes, instances, datasets, heartbeat, answer, age };
+}
+
+describe('an unknown id', () => {
+  test('is unknown in a new Redis, before and after its hosts have reported', async () => {
+    const { datasets, heartbeat, answer } = await open();
+    expect(await answer(UNKNOWN)).toBe('unknown');
+    await heartbeat('a');
+    const dataset = await datasets.current('a', undefined);
+    expect(dataset).toMatch(/^\d+:new$/);
+    expect(await datasets.report('a', dataset)).toBe(dataset);
+    await waitFor('an answer', async () => (await answer(UNKNOWN)) === 'unknown', 1_000);
+  });
+
+  test('may be an instance while a living host has not reported', async () => {
+    const { datasets, heartbeat, answer, writer } = await open();
+    await heartbeat('a');
+    const dataset = await datasets.current('a', undefined);
+    await waitFor('the data set to be known', async () => (await answer(UNKNOWN)) === 'rebuilding');
+    await datasets.report('a', dataset);
+    await waitFor('the report', async () => (await answer(UNKNOWN)) === 'unknown');
+    // A host that joins later has nothing that Redis has lost.
+    await heartbeat('b');
+    expect(await answer(UNKNOWN)).toBe('unknown');
+    expect(await writer.smembers(keys.reported)).toEqual(['a']);
+  });
+
+  test('after a loss is unknown again when every living host has reported', async () => {
+    const { writer, instances, datasets, heartbeat, answer, age } = await open();
+    const { id, generation } = await instances.create(sampleDraft({ id: newId(randomBytes) }));
+    await instances.assignToHost(id, generation, 'a');
+    await instances.markReady(id, generation, '10.0.0.9');
+    const ready = await instances.get(id);
+    await heartbeat('a');
+    const before = await datasets.current('a', undefined);
+    await datasets.report('a', before);
+    await waitFor('the report', async () => (await answer(UNKNOWN)) === 'unknown');
+    expect(await answer(id)).toBe('ready');
+
+    await writer.flushall();
+    expect(await answer(UNKNOWN)).toBe('rebuilding');
+    // A route in memory is used until Redis has reported the change.
+    await waitFor('the change', async () => (await answer(id)) === 'rebuilding');
+    const after = await datasets.current('a', before);
+    expect(after).toMatch(/:lost$/);
+    expect(await datasets.report('a', before)).toBe(after);
+    expect(await writer.smembers(keys.reported)).toEqual([]);
+    for (const host of ['a', 'b']) await heartbeat(host);
+    if (ready) await instances.restore(ready);
+    expect(await answer(id)).toBe('ready');
+    expect(await answer(UNKNOWN)).toBe('rebuilding');
+    await datasets.report('a', after);
+    const older = await age(DATASET_SETTLE_MS);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect(await answer(UNKNOWN)).toBe('rebuilding');
+    await datasets.report('b', older);
+    await waitFor('all reports', async () => (await answer(UNKNOWN)) === 'unknown');
+  });
+
+  test('waits 30 s for a report at most', async () => {
+    const { writer, datasets, heartbeat, answer, age } = await open();
+    await heartbeat('a');
+    const before = await datasets.current('a', undefined);
+    await waitFor('the data set to be known', async () => (await answer(UNKNOWN)) === 'rebuilding');
+    await writer.flushall();
+    await heartbeat('a');
+    await datasets.current('a', before);
+    expect(await answer(UNKNOWN)).toBe('rebuilding');
+    await age(DATASET_REPORT_TIMEOUT_MS);
+    await waitFor('the limit', async () => (await answer(UNKNOWN)) === 'unknown');
+  });
+
+  test('does not end the connections of an instance that is being restored', async () => {
+    const { writer, instances, datasets, heartbeat, answer, routes } = await open();
+    const drops: string[] = [];
+    routes.onDrop((id) => drops.push(id));
+    await heartbeat('a');
+    const before = await datasets.current('a', undefined);
+    await datasets.report('a', before);
+    const { id, generation } = await instances.create(sampleDraft({ id: newId(randomBytes) }));
+    await instances.assignToHost(id, generation, 'a');
+    await instances.markReady(id, generation, '10.0.0.9');
+    const ready = await instances.get(id);
+    await waitFor('the route', async () => (await answer(id)) === 'ready');
+    await writer.flushall();
+    await waitFor('the change', async () => (await answer(id)) === 'rebuilding');
+    if (ready) await instances.restore(ready);
+    await waitFor('the route again', async () => (await answer(id)) === 'ready');
+    expect(drops).toEqual([]);
+  });
+});
+
+describe('the decision', () => {
+  const NOW = 1_000_000_000;
+  const reports = (more: Partial<DatasetReports>): DatasetReports => ({
+    now: NOW,
+    dataset: null,
+    seenAt: new Map(),
+    reported: new Set(),
+    ...more,
+  });
+  function watch(initial: DatasetReports | undefined) {
+    const state = { clock: 0, reads: 0, reports: initial };
+    const watched = new DatasetWatch(
+      () => {
+        state.reads++;
+        return Promise.resolve(state.reports);
+      },
+      () => state.clock,
+    );
+    const isUnknown = (dataset: string | null) => {
+      state.clock += 1_000;
+      return watched.confirmsAbsence(dataset).catch(() => undefined);
+    };
+    return { state, watched, isUnknown };
+  }
+
+  test('without any worker, a loss ends after 30 s', async () => {
+    const { state, watched, isUnknown } = watch(reports({}));
+    watched.note(`${NOW}:new`);
+    expect(await isUnknown(null)).toBeUndefined();
+    state.clock += DATASET_REPORT_TIMEOUT_MS - 2_000;
+    expect(await isUnknown(null)).toBeUndefined();
+    expect(await isUnknown(null)).toBe(true);
+  });
+
+  test('after a loss, hosts get the time to register again', async () => {
+    const lost = `${NOW - DATASET_SETTLE_MS + 1}:lost`;
+    const seenAt = new Map([['a', NOW]]);
+    const { state, isUnknown } = watch(reports({ dataset: lost, seenAt, reported: new Set('a') }));
+    expect(await isUnknown(lost)).toBeUndefined();
+    state.reports = reports({ ...state.reports, now: NOW + 1 });
+    // The instance may have been restored since the read that did not find it.
+    expect(await isUnknown(lost)).toBe(false);
+    // Then it is known without a read of the reports.
+    const { reads } = state;
+    expect(await isUnknown(lost)).toBe(true);
+    expect(state.reads).toBe(reads);
+  });
+
+  test('a host without a live heartbeat is not waited for', async () => {
+    const dataset = `${NOW}:new`;
+    const seenAt = new Map([
+      ['a', NOW],
+      ['dead', NOW - HOST_ALIVE_TIMEOUT_MS - 1],
+    ]);
+    const { isUnknown } = watch(reports({ dataset, seenAt, reported: new Set('a') }));
+    expect(await isUnknown(dataset)).toBe(false);
+    expect(await isUnknown(dataset)).toBe(true);
+  });
+
+  test('while Redis does not answer, nothing is unknown', async () => {
+    const { isUnknown } = watch(undefined);
+    expect(await isUnknown(`${NOW}:new`)).toBeUndefined();
+  });
+
+  test('one read serves all requests of an interval', async () => {
+    const { state, watched } = watch(
+      reports({ dataset: `${NOW}:new`, seenAt: new Map([['a', NOW]]) }),
+    );
+    const asked = Array.from({ length: 50 }, () => watched.confirmsAbsence(`${NOW}:new`));
+    expect((await Promise.allSettled(asked)).every(({ status }) => status === 'rejected')).toBe(
+      true,
+    );
+    expect(state.reads).toBe(1);
+  });
+
+  test('a check of one data set does not serve another', async () => {
+    const dataset = `${NOW}:new`;
+    const seenAt = new Map([['a', NOW]]);
+    const { watched } = watch(reports({ dataset, seenAt, reported: new Set('a') }));
+    expect(await watched.confirmsAbsence(dataset)).toBe(false);
+    await expect(watched.confirmsAbsence(null)).rejects.toThrow('rebuilding');
+  });
+});
