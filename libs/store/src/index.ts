@@ -6,7 +6,6 @@ export * from './event-group.ts';
 export * from './event-log.ts';
 export * from './keys.ts';
 export { DATASET_CHECK_INTERVAL_MS, HOST_ALIVE_TIMEOUT_MS } from './limits.ts';
-export type { Datasets } from './datasets.ts';
 export * from './redis-instances.ts';
 export * from './hosts.ts';
 export * from './redis-intake.ts';

@@ -210,7 +210,7 @@ const creations = () =>
 test('every action is in the audit log with actor, action, instance, status and address', async () => {
   const made = await site.api('POST', '/v1/instances', {}, { prefer: 'wait=30' });
   const { id } = (await made.json()) as { id: string };
-  await site.api('POST', `/v1/instances/${id}/renew`, { timeout: 60 });
+  await site.api('POST', `/v1/instances/${id}/renew`, { timeout: 1_800 });
   await site.api('GET', `/v1/instances/${id}/logs`);
   await site.api('GET', `/v1/instances/${id}`);
   await site.api('DELETE', `/v1/instances/${id}`);

@@ -111,7 +111,9 @@ test('these permissions suffice for all functions of Ephemera, and Redis refused
   for (const path of ['/v1/instances?limit=2', '/v1/templates', '/v1/stats', '/metrics']) {
     expect((await site.api('GET', path)).status).toBe(200);
   }
-  expect((await site.api('POST', `/v1/instances/${id}/renew`, { timeout: 90 })).status).toBe(200);
+  expect((await site.api('POST', `/v1/instances/${id}/renew`, { timeout: 1_800 })).status).toBe(
+    200,
+  );
   for (const action of ['pause', 'resume']) {
     expect((await site.api('POST', `/v1/instances/${id}/${action}`)).status).toBe(200);
   }

@@ -88,7 +88,7 @@ test('who may create sees, renews and ends what is its own, and nothing else', a
     };
     return seen.status.state === 'ready';
   });
-  expect(await status(MAKER, 'POST', `/v1/instances/${own}/renew`, { timeout: 60 })).toBe(200);
+  expect(await status(MAKER, 'POST', `/v1/instances/${own}/renew`, { timeout: 1_800 })).toBe(200);
   expect(await status(MAKER, 'GET', `/v1/instances/${own}/logs`)).toBe(200);
   // The instance of another token and an unknown id get the same response.
   const answers = [];

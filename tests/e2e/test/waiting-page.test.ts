@@ -26,6 +26,7 @@ const templates = (registry: number) => `
 default: slow
 templates:
   slow:
+    title: A slow start
     image: ephemera/demo
     port: 8080
     ready: { http: /id, within: 60s }
@@ -141,8 +142,8 @@ test('the page shows the steps accessibly and forwards to the instance', async (
   const page = await openPage();
   const answer = await page.goto(`${base}/demo/new?template=slow`);
   expect(answer?.status()).toBe(200);
-  expect(await page.getByRole('heading').innerText()).toBe('Starting slow');
-  const bar = page.getByRole('progressbar', { name: 'Starting slow' });
+  expect(await page.getByRole('heading').innerText()).toBe('Starting A slow start');
+  const bar = page.getByRole('progressbar', { name: 'Starting A slow start' });
   const before = Number(await bar.getAttribute('value'));
   await page.getByRole('status').getByText('Waiting for the application to respond.').waitFor();
   // The start may have reached this step before the page was loaded.
@@ -166,7 +167,7 @@ test('the page shows the steps accessibly and forwards to the instance', async (
 test('the page forwards without JavaScript', async () => {
   const page = await openPage({ javaScriptEnabled: false });
   await page.goto(`${base}/demo/new?template=slow`);
-  expect(await page.getByRole('heading').innerText()).toBe('Starting slow');
+  expect(await page.getByRole('heading').innerText()).toBe('Starting A slow start');
   await page.locator('html[data-step=probing]').waitFor();
   const id = idOf(page);
   await endWait(id);
@@ -278,7 +279,7 @@ test('a failed start offers a retry, and its reason and its log are for the oper
   expect(await findings(page)).toEqual([]);
   const first = page.url();
   await page.getByRole('button', { name: 'Try again' }).click();
-  await page.getByRole('heading', { name: 'Starting exits' }).waitFor();
+  await page.getByRole('heading', { name: 'Starting the instance' }).waitFor();
   expect(page.url()).not.toBe(first);
   await page.context().close();
 });
@@ -361,10 +362,12 @@ test('a custom theme is filled in and forwards to the instance', async () => {
   try {
     const page = await openPage();
     await page.goto(`${own.publicUrls[0] ?? ''}/demo/new`);
-    expect(await page.getByRole('heading').innerText()).toBe('Own page of slow');
+    expect(await page.getByRole('heading').innerText()).toBe('Own page of A slow start');
     await page.getByText('Waiting for the application to respond.').waitFor();
     await endWait(idOf(page), own.namespace);
-    await page.getByRole('heading', { name: 'Own page of slow' }).waitFor({ state: 'detached' });
+    await page
+      .getByRole('heading', { name: 'Own page of A slow start' })
+      .waitFor({ state: 'detached' });
     await page.context().close();
   } finally {
     await own.stop();
