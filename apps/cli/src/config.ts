@@ -15,8 +15,8 @@ import { z } from 'zod';
 /** The root folder of the workspace. */
 export const workspace = resolve(import.meta.dirname, '../../..');
 
-/** The folder for logs, the generated token and Redis' files; it persists between starts. */
-const stateFolder = join(workspace, '.ephemera');
+/** The folder for logs, generated secrets and Redis' files; it persists between starts. */
+export const stateRoot = join(workspace, '.ephemera');
 
 export const schema = z.object({
   ...COMMON,
@@ -78,8 +78,8 @@ export function readConfig(environment = inherited) {
     /** Two deployments on one machine have different namespaces, and share no log or token. */
     stateFolder:
       input.EPHEMERA_NAMESPACE === 'ephemera'
-        ? stateFolder
-        : join(stateFolder, input.EPHEMERA_NAMESPACE),
+        ? stateRoot
+        : join(stateRoot, input.EPHEMERA_NAMESPACE),
     /** The whole environment, for child processes. */
     environment,
   };

@@ -3,8 +3,8 @@ import { BootError } from '@ephemera/domain';
 import type { CommandContext, StricliProcess } from '@stricli/core';
 
 import { createAdminApi, type AdminApi } from './admin-api.ts';
-import { readStoredToken } from './admin-token.ts';
 import { inherited, readConfig, type Config } from './config.ts';
+import { readSecret } from './state-folder.ts';
 
 /** What every command receives as `this`. Tests replace single parts. */
 export interface CliContext extends CommandContext {
@@ -34,7 +34,7 @@ export function createContext(process: StricliProcess): CliContext {
     config: () => readConfig(),
     api: () => {
       const { adminUrl, adminToken, stateFolder } = readConfig();
-      return createAdminApi(adminUrl, adminToken ?? readStoredToken(stateFolder));
+      return createAdminApi(adminUrl, adminToken ?? readSecret(stateFolder, 'admin-token'));
     },
     environment: inherited,
     now: () => Date.now(),

@@ -2,12 +2,12 @@
  * Installs what the tests need in addition to npm packages: Debian packages, a running Docker
  * Engine, and the demo image. The tests start their own Redis servers.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { runMain } from '@ephemera/process';
 
-import { readConfig } from './config.ts';
+import { readConfig, stateRoot } from './config.ts';
+import { prepareStateFolder } from './state-folder.ts';
 import { createReporter } from './terminal/reporter.ts';
 import { buildDemoImage } from './up/build-demo-image.ts';
 import { findDocker } from './up/find-docker.ts';
@@ -29,7 +29,7 @@ await runMain(async () => {
   const config = readConfig();
   const report = createReporter(process.stdout);
   const logs = join(config.stateFolder, 'logs');
-  mkdirSync(logs, { recursive: true });
+  prepareStateFolder(stateRoot, config.stateFolder);
   const missing = missingPackages(wanted);
   if (missing.length > 0) {
     await report.step('Install the packages for the tests', (onProgress) =>

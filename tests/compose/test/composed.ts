@@ -47,6 +47,7 @@ export async function composeUp(scale: Readonly<Record<string, number>>): Promis
     EPHEMERA_IMAGE: image,
     EPHEMERA_CONFIG: config,
     EPHEMERA_ADMIN_TOKEN: token,
+    EPHEMERA_REDIS_PASSWORD: randomBytes(24).toString('hex'),
     EPHEMERA_SUBNET: `${subnet}.0.0/16`,
     EPHEMERA_SUBNET_INFRASTRUCTURE: `${subnet}.0.0/24`,
     EPHEMERA_SUBNET_CONTROL: `10.229.${randomInt(256)}.0/24`,

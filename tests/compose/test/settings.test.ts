@@ -55,3 +55,23 @@ test.each(['proxy', 'worker', 'dashboard'])('passes every setting to the %s', as
     LEFT.has(text) || (text in input && (DECIDED.has(text) || isPassed(text)));
   expect(read.filter((text) => !isRight(text))).toEqual([]);
 });
+
+test.each(['EPHEMERA_REDIS_PASSWORD', 'EPHEMERA_ADMIN_TOKEN'])(
+  'refuses to start without %s, or with an empty one',
+  async (name) => {
+    const text = await readFile(join(root, 'docker-compose.yml'), 'utf8');
+    const uses = text.split('\n').filter((line) => line.includes(`\${${name}`));
+    expect(uses.length).toBeGreaterThan(1);
+    for (const use of uses) expect(use).toContain(`\${${name}:?`);
+  },
+);
+
+// Every user of the machine can read the command lines of its processes.
+test('no secret is part of a command', async () => {
+  const file = parse(await readFile(join(root, 'docker-compose.yml'), 'utf8'), {
+    merge: true,
+  }) as { services: Record<string, { command?: string[] }> };
+  for (const { command = [] } of Object.values(file.services)) {
+    expect(command.join(' ')).not.toMatch(/(?<!\$)\$\{?\w*(?:PASSWORD|TOKEN|KEY)/);
+  }
+});

@@ -10,6 +10,7 @@ function find(configuredUrl: string) {
     configuredUrl,
     tls: {},
     stateFolder: '/nowhere',
+    secrets: '/nowhere',
     supervise: () => expect.fail('a given Redis is never started'),
     stop: new AbortController().signal,
   });

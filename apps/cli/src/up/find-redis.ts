@@ -2,6 +2,7 @@ import { join, relative } from 'node:path';
 
 import { BootError } from '@ephemera/domain';
 import type { Reporter } from '../terminal/reporter.ts';
+import { keepSecret, readSecret } from '../state-folder.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';
 import { pingRedis, type RedisAnswer, type RedisTls } from './ping-redis.ts';
 import { hasServiceManager } from './service-manager.ts';
@@ -9,7 +10,7 @@ import { redisProcess, startRedisService } from './start-redis.ts';
 import type { Supervise } from './supervised-process.ts';
 
 const serverPackage: Package = { name: 'redis-server', program: 'redis-server' };
-const ownPort = 6379;
+const usualPort = 6379;
 
 export interface RedisOptions {
   /** EPHEMERA_REDIS_URL, if set. */
@@ -18,30 +19,45 @@ export interface RedisOptions {
   readonly tls: RedisTls;
   /** The folder for the data and the log of a Redis that is started here. */
   readonly stateFolder: string;
+  /** The folder that keeps the password of a Redis that is started here, for all namespaces. */
+  readonly secrets: string;
+  /** The port where a Redis is looked for, and started. Default: 6379. */
+  readonly port?: number;
   readonly supervise: Supervise;
   readonly stop: AbortSignal;
 }
 
 /**
  * Ensures that a Redis answers: the one at `EPHEMERA_REDIS_URL`, or the one on the usual port, or
- * one that is installed and started here.
+ * one that is installed and started here, with a generated password.
  *
- * @returns its URL
+ * @returns its URL, with the password
  */
 export async function findRedis(report: Reporter, options: RedisOptions): Promise<string> {
-  const { configuredUrl, tls, stateFolder, stop } = options;
-  const url = configuredUrl ?? `redis://127.0.0.1:${ownPort}/0`;
-  const answer = await pingRedis(url, { tls });
-  if (answer.kind === 'running') {
-    report.done(answer.product, `${answer.version} at ${withoutPassword(url)}`);
-    warnOfEviction(report, answer);
-    return url;
+  const { configuredUrl, tls, stateFolder, secrets, port = usualPort, stop } = options;
+  const plainUrl = configuredUrl ?? `redis://127.0.0.1:${port}/0`;
+  // Another start may have started it, with the password that is kept here.
+  const kept = configuredUrl === undefined ? readSecret(secrets, 'redis-password') : undefined;
+  const candidates = kept === undefined ? [plainUrl] : [plainUrl, withPassword(plainUrl, kept)];
+  let unusable: Exclude<RedisAnswer, { kind: 'running' }> | undefined;
+  for (const url of candidates) {
+    const answer = await pingRedis(url, { tls });
+    if (answer.kind === 'running') {
+      report.done(answer.product, `${answer.version} at ${withoutPassword(url)}`);
+      warnOfEviction(report, answer);
+      return url;
+    }
+    unusable ??= answer;
   }
-  if (configuredUrl !== undefined) throw new BootError(unusable(url, answer));
-  if (answer.kind === 'refused') {
+  const problem = unusable?.kind === 'refused' ? unusable.problem : 'no server answers';
+  if (configuredUrl !== undefined) {
+    const shown = withoutPassword(configuredUrl);
+    throw new BootError(`The Redis at EPHEMERA_REDIS_URL (${shown}) cannot be used: ${problem}.`);
+  }
+  if (unusable?.kind === 'refused') {
     throw new BootError(
-      `Port ${ownPort} is in use by a server that cannot be used as Redis: ${answer.problem}.\n` +
-        'Free the port, or set EPHEMERA_REDIS_URL to the Redis to use.',
+      `Port ${port} is in use by a server that cannot be used as Redis: ${problem}.\n` +
+        'Free the port, or set EPHEMERA_REDIS_URL to the Redis to use, with its password.',
     );
   }
   const missing = missingPackages([serverPackage]);
@@ -49,25 +65,27 @@ export async function findRedis(report: Reporter, options: RedisOptions): Promis
     await report.step('Install Redis', (onProgress) => installPackages(missing, onProgress, stop));
     stop.throwIfAborted();
   }
+  const securedUrl = withPassword(plainUrl, keepSecret(secrets, 'redis-password'));
   await report.step('Redis', async (onProgress) => {
     if (hasServiceManager()) {
       onProgress('systemctl start redis-server');
-      await startRedisService(url, stop);
-      onProgress(`service started at ${url}`);
+      await startRedisService(plainUrl, securedUrl, stop);
+      onProgress(`service started at ${plainUrl}`);
     } else {
       const folder = join(stateFolder, 'redis');
-      const spec = redisProcess(folder, ownPort, join(stateFolder, 'logs/redis.log'));
+      const spec = redisProcess(folder, securedUrl, join(stateFolder, 'logs/redis.log'));
       const [server] = options.supervise([spec]);
       await server?.ready(stop);
-      onProgress(`started at ${url}, its data in ${relative('.', folder)}`);
+      onProgress(`started at ${plainUrl}, its data in ${relative('.', folder)}`);
     }
   });
-  return url;
+  return securedUrl;
 }
 
-function unusable(url: string, answer: Exclude<RedisAnswer, { kind: 'running' }>): string {
-  const problem = answer.kind === 'absent' ? 'no server answers' : answer.problem;
-  return `The Redis at EPHEMERA_REDIS_URL (${withoutPassword(url)}) cannot be used: ${problem}.`;
+function withPassword(url: string, password: string): string {
+  const secured = new URL(url);
+  secured.password = password;
+  return secured.href;
 }
 
 function warnOfEviction(report: Reporter, { policy }: RedisAnswer & { kind: 'running' }): void {

@@ -76,7 +76,7 @@ export async function startDocker(
 
 /** Spawns dockerd in its own session, so that Ctrl-C does not reach it. */
 function startDaemon(logFile: string): { daemon: DockerDaemon; ended: () => boolean } {
-  const log = openSync(logFile, 'a');
+  const log = openSync(logFile, 'a', 0o600);
   const child = spawn(findProgram('dockerd') ?? 'dockerd', [], {
     detached: true,
     stdio: ['ignore', log, log],

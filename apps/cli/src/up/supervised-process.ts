@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { BootError } from '@ephemera/domain';
 
+import { withPrivateFiles } from '../state-folder.ts';
 import type { Reporter } from '../terminal/reporter.ts';
 import { lastLines, createErrorLineFilter } from './error-lines.ts';
 import type { ErrorLineFilter } from './error-lines.ts';
@@ -49,7 +50,7 @@ export class SupervisedProcess {
     this.#report = report;
     this.#errorLines = createErrorLineFilter();
     if (existsSync(spec.logFile)) renameSync(spec.logFile, `${spec.logFile}.1`);
-    this.#log = openSync(spec.logFile, 'w');
+    this.#log = openSync(spec.logFile, 'w', 0o600);
     this.#spawn();
   }
 
@@ -117,11 +118,13 @@ export class SupervisedProcess {
     const begun = performance.now();
     // In its own session: Ctrl-C reaches only this process, which stops all others in order.
     const [file, ...args] = this.#spec.command;
-    const child = spawn(file, args, {
-      env: this.#spec.environment,
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = withPrivateFiles(() =>
+      spawn(file, args, {
+        env: this.#spec.environment,
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      }),
+    );
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', (line) => this.#retainLine(line));

@@ -1,9 +1,8 @@
-import { mkdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { loadTemplates } from '@ephemera/config';
-import { readStoredToken, makeToken } from '../admin-token.ts';
-import { siteOf } from '../config.ts';
+import { siteOf, stateRoot } from '../config.ts';
 import type { Config } from '../config.ts';
+import { keepSecret, prepareStateFolder } from '../state-folder.ts';
 import { createReporter } from '../terminal/reporter.ts';
 import type { Reporter } from '../terminal/reporter.ts';
 import { planApps, secret } from './apps.ts';
@@ -87,7 +86,7 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
   const templates = [...loadTemplates(config.configFile).templates.values()];
   const ports = await planPorts(config, options);
   const logs = join(stateFolder, 'logs');
-  mkdirSync(logs, { recursive: true });
+  prepareStateFolder(stateRoot, stateFolder);
 
   const dockerHost = await findDocker(report, {
     dockerHost: config.dockerHost,
@@ -100,6 +99,7 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
     configuredUrl: config.redisUrl,
     tls: config.redisTls,
     stateFolder,
+    secrets: stateRoot,
     supervise: (specs) =>
       (running.redis = specs.map((spec) => new SupervisedProcess(spec, report))),
     stop,
@@ -126,7 +126,7 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
   running.cleanUp = createCleanUp({ before, environment, keep: options.keep, report });
   running.cleanCommand = cleanCommand(environment);
 
-  const token = config.adminToken ?? readStoredToken(stateFolder) ?? makeToken(stateFolder);
+  const token = config.adminToken ?? keepSecret(stateFolder, 'admin-token');
   const plan = planApps(config, ports, { dockerHost, redisUrl, token, firewall });
   running.workers = plan.workers.map((spec) => new SupervisedProcess(spec, report));
   running.front = plan.front.map((spec) => new SupervisedProcess(spec, report));
