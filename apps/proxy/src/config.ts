@@ -12,6 +12,8 @@ import {
   port,
   readEnvironment,
   redisAddressOf,
+  signingKeys,
+  signingKeysFile,
   size,
   trustedProxies,
 } from '@ephemera/config';
@@ -36,18 +38,8 @@ export const schema = z.object({
   ),
   EPHEMERA_ADMIN_TOKEN: adminToken,
   EPHEMERA_ADMIN_TOKEN_FILE: adminTokenFile,
-  EPHEMERA_SIGNING_KEYS: z
-    .string()
-    .optional()
-    .describe(
-      'Keys for signed links and proof-of-work challenges, comma-separated, each random and at least 32 characters. The first key signs; every key verifies, so that keys can be rotated. All replicas need the same keys.',
-    ),
-  EPHEMERA_SIGNING_KEYS_FILE: z
-    .string()
-    .optional()
-    .describe(
-      'Path of a file with the signing keys, one per line. Read again when it changes. Set only one of the two.',
-    ),
+  EPHEMERA_SIGNING_KEYS: signingKeys,
+  EPHEMERA_SIGNING_KEYS_FILE: signingKeysFile,
   EPHEMERA_CONFIG: z
     .string()
     .default('ephemera.yml')

@@ -7,6 +7,8 @@ import {
   readEnvironment,
   readRegistryLogins,
   redisAddressOf,
+  signingKeys,
+  signingKeysFile,
   sizeText,
 } from '@ephemera/config';
 import { z } from 'zod';
@@ -22,6 +24,8 @@ const SUBNET_LIST = /^(?:\d{1,3}\.\d{1,3}\.0\.0\/16)(?:,\d{1,3}\.\d{1,3}\.0\.0\/
 export const schema = z.object({
   ...COMMON,
   EPHEMERA_ADMIN_HOST: adminHost,
+  EPHEMERA_SIGNING_KEYS: signingKeys,
+  EPHEMERA_SIGNING_KEYS_FILE: signingKeysFile,
   EPHEMERA_WORKER_PORT: port(8083).describe(
     'Port of the health checks and the metrics of the worker.',
   ),
@@ -150,6 +154,8 @@ export function readConfig(environment = process.env): WorkerConfig {
     spawnConcurrency: input.EPHEMERA_SPAWN_CONCURRENCY,
     killConcurrency: input.EPHEMERA_KILL_CONCURRENCY,
     tombstone: input.EPHEMERA_TOMBSTONE * 1000,
+    signingKeys: input.EPHEMERA_SIGNING_KEYS,
+    signingKeysFile: input.EPHEMERA_SIGNING_KEYS_FILE,
     configFile: input.EPHEMERA_CONFIG,
     environment,
   };

@@ -4,6 +4,7 @@ export { sizeText } from './config-values.ts';
 export * from './admin-interface.ts';
 export * from './environment.ts';
 export { redisAddressOf } from './redis-config.ts';
+export * from './signing-keys.ts';
 export * from './template-config.ts';
 export * from './webhook-config.ts';
 export { allowSchema, imagesSchema } from './isolation-config.ts';

@@ -63,6 +63,11 @@ export interface Instance extends Lease {
    * yet.
    */
   readonly queued?: boolean | undefined;
+  /**
+   * Signature of the creator over what determines the container, with the end of its validity. Absent
+   * if the creator has no signing key.
+   */
+  readonly signature?: string | undefined;
 }
 
 /** The path of the instance's URL, without a slash at the end. Empty in host form. */

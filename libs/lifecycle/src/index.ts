@@ -10,3 +10,4 @@ export * from './reconcile.ts';
 export * from './renew.ts';
 export * from './spawn.ts';
 export * from './suspend.ts';
+export * from './start-signature.ts';

@@ -1,5 +1,5 @@
 import { cellOf } from '@ephemera/domain';
-import type { HostRpc, KillJobs, KillRequests, Leases } from '@ephemera/lifecycle';
+import type { HostRpc, KillJobs, KillRequests, Leases, StartSigner } from '@ephemera/lifecycle';
 import { logClockSkew } from '@ephemera/process';
 import type { Logger, Shutdown } from '@ephemera/process';
 import { createProducers, createRefills } from '@ephemera/queue';
@@ -59,7 +59,11 @@ export type Cell = Awaited<ReturnType<typeof connectCell>>;
 export async function connectCell(
   config: CellConfig,
   dependencies: CellDependencies,
-  { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
+  {
+    logger,
+    shutdown,
+    signer,
+  }: { readonly logger: Logger; readonly shutdown: Shutdown; readonly signer: StartSigner },
 ) {
   const keys = keysOf(config.namespace);
   const onError = (error: Error) =>
@@ -79,7 +83,7 @@ export async function connectCell(
   await routes.start();
   shutdown.onShutdown('routes', () => routes.stop());
 
-  const store = dependencies.createStore(redis, keys, config.tombstone);
+  const store = dependencies.createStore(redis, keys, config.tombstone, { signer });
   const clock = watchClock({
     redis,
     onSkew: (skewMs, isSkewed) => logClockSkew(logger, skewMs, isSkewed),

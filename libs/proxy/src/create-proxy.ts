@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
-import { requireFile, watchConfig } from '@ephemera/config';
+import { requireFile, watchConfig, watchKeys } from '@ephemera/config';
 import type { TemplateSet } from '@ephemera/config';
 import { DEFAULT_CELL } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
@@ -44,7 +44,7 @@ import {
 } from './proxy-metrics.ts';
 import { resumeOnRequest } from './resume-on-request.ts';
 import { clientAddress } from './starting/client-address.ts';
-import { requireKeys, watchKeys } from './starting/signed-link.ts';
+import { requireKeys } from './starting/signed-link.ts';
 import type { Starter } from './starting/start-instance.ts';
 import { WarningReport } from './warning-report.ts';
 import { loadTheme } from './waiting/theme.ts';
@@ -138,7 +138,10 @@ async function startProxy(
   shutdown.onShutdown('signing keys', () => keysToSign.close());
   shutdown.onShutdown('templates', () => templates.close());
 
-  const cell = await connectCell(config, dependencies, { logger, shutdown });
+  const cell = await connectCell(config, dependencies, {
+    ...{ logger, shutdown },
+    signer: keysToSign,
+  });
   const ids = portsById(new Map([[DEFAULT_CELL, cell]]));
   const { instances, hosts, rates, pools } = cell.store;
   const metrics = createMetrics('proxy');

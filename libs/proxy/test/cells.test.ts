@@ -1,3 +1,4 @@
+import { createSigningKeys } from '@ephemera/config';
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -26,7 +27,10 @@ async function connect(letter: string): Promise<Cell> {
   redises.push(redis);
   const config = { redis: { url: redis.url }, namespace: letter };
   const limits = { redisGrace: 0, routes: 100, tombstone: 60_000 };
-  const cell = await connectCell({ ...config, ...limits }, cellDependencies, { logger, shutdown });
+  const cell = await connectCell({ ...config, ...limits }, cellDependencies, {
+    ...{ logger, shutdown },
+    signer: createSigningKeys(() => []),
+  });
   await cell.redis.set(keysOf(letter).registration(letter), registration('127.0.1.1/32'));
   return cell;
 }

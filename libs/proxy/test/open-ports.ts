@@ -30,7 +30,7 @@ import { createDataPlane } from '../src/data-plane/data-plane.ts';
 import { createPublicServer } from '../src/data-plane/public-server.ts';
 import { clientAddress } from '../src/starting/client-address.ts';
 import { createLaunchApp } from '../src/launch/launch-app.ts';
-import { createSigningKeys } from '../src/starting/signed-link.ts';
+import { createSigningKeys } from '@ephemera/config';
 import { missingBasePath } from '../src/missing-base-path.ts';
 import { loadTheme } from '../src/waiting/theme.ts';
 import { sendWaitingPage } from '../src/waiting/waiting-page.ts';

@@ -4,6 +4,7 @@ import type {
   Intake,
   Leases,
   StartQueue,
+  StartSigner,
   Pools,
   Progress,
   Suspensions,
@@ -62,15 +63,27 @@ export interface Store {
   withReconcilerLock<T>(host: string, ttl: number, work: () => Promise<T>): Promise<T | undefined>;
 }
 
+/** How the store signs what it hands to workers. */
+export interface StoreSigning {
+  readonly signer: StartSigner;
+  /** Called with the template of each pool in Redis that no key has signed. */
+  readonly onRefusedPool?: (template: string) => void;
+}
+
 /** @param tombstone how long the record of a dead instance is kept, ms */
-export function createStore(redis: Redis, keys: Keys, tombstone: number): Store {
-  const instances = redisInstances(redis, keys, tombstone);
+export function createStore(
+  redis: Redis,
+  keys: Keys,
+  tombstone: number,
+  { signer, onRefusedPool }: Partial<StoreSigning> = {},
+): Store {
+  const instances = redisInstances(redis, keys, tombstone, signer);
   return {
     instances,
-    intake: redisIntake(redis, keys),
+    intake: redisIntake(redis, keys, signer),
     startQueue: redisStartQueue(redis, keys),
     leases: redisLeases(redis, keys),
-    pools: redisPools(redis, keys),
+    pools: redisPools(redis, keys, signer, onRefusedPool),
     hosts: redisHosts(redis, keys),
     rates: redisRates(redis, keys),
     suspensions: redisSuspensions(redis, keys),

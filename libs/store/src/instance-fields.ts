@@ -40,6 +40,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     ...(fields['verifiedRunId'] !== undefined && { verifiedRunId: fields['verifiedRunId'] }),
     ...(fields['pooledAs'] !== undefined && { pooledAs: Number(fields['pooledAs']) }),
     ...(fields['queued'] !== undefined && { queued: true }),
+    ...(fields['signature'] !== undefined && { signature: fields['signature'] }),
   };
 }
 

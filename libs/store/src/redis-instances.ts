@@ -1,7 +1,13 @@
 import { ApiError, isGuarded } from '@ephemera/domain';
 import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { AssignedToOtherHostError, HostCapacityError } from '@ephemera/lifecycle';
-import type { DrainOutcome, Instances, DrainReason, Progress } from '@ephemera/lifecycle';
+import type {
+  DrainOutcome,
+  Instances,
+  DrainReason,
+  Progress,
+  StartSigner,
+} from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
@@ -51,7 +57,12 @@ function withAccessRule(instance: Instance): Instance {
  * The instance store in Redis: one hash per instance, one string per route. Lua scripts change
  * them.
  */
-export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE): InstanceStore {
+export function redisInstances(
+  redis: Redis,
+  keys: Keys,
+  tombstone = TOMBSTONE,
+  signer?: StartSigner,
+): InstanceStore {
   const readAll = async (ids: readonly string[]): Promise<Instance[]> => {
     const found: Instance[] = [];
     for (let i = 0; i < ids.length; i += BATCH) {
@@ -68,7 +79,7 @@ export function redisInstances(redis: Redis, keys: Keys, tombstone = TOMBSTONE):
 
   return {
     async create(draft: InstanceDraft): Promise<Instance> {
-      const { reply, instance } = await writeIntent(redis, keys, draft, {});
+      const { reply, instance } = await writeIntent(redis, keys, draft, {}, signer);
       if (instance) return instance;
       if (reply[0] === 'full') throw new ApiError({ kind: 'full', limit: reply[1] });
       throw new Error(`the id ${draft.id} is taken`);

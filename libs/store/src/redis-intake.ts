@@ -6,6 +6,7 @@ import type {
   CreationContext,
   CreationRefusal,
   CreateResult,
+  StartSigner,
 } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields } from './instance-fields.ts';
@@ -19,11 +20,17 @@ const scripts = { claim: loadScript('claim'), admit: loadScript('dequeue') };
 type ClaimReply = ['claimed', string[]] | ['none'] | RefusalReply;
 
 /** Creates and claims instances within the limits. Lua scripts check and write in one step. */
-export function redisIntake(redis: Redis, keys: Keys): Intake {
+export function redisIntake(redis: Redis, keys: Keys, signer?: StartSigner): Intake {
   return {
     async createOrQueue(draft, context): Promise<CreateResult> {
       const queue = draft.template.whenFull === 'queue';
-      const { reply, instance } = await writeIntent(redis, keys, draft, { ...context, queue });
+      const { reply, instance } = await writeIntent(
+        redis,
+        keys,
+        draft,
+        { ...context, queue },
+        signer,
+      );
       if (reply[0] === 'created' || reply[0] === 'queued') {
         if (instance) return { kind: reply[0], instance };
       }
@@ -60,7 +67,7 @@ export function redisIntake(redis: Redis, keys: Keys): Intake {
     },
 
     async createWarm(draft, pool, desired) {
-      return (await writeIntent(redis, keys, draft, { pool, desired })).instance;
+      return (await writeIntent(redis, keys, draft, { pool, desired }, signer)).instance;
     },
   };
 }

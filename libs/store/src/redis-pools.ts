@@ -1,21 +1,38 @@
-import type { PoolSpec, Pools } from '@ephemera/lifecycle';
+import { mayFillPool, signPool } from '@ephemera/lifecycle';
+import type { PoolSpec, Pools, StartSigner } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
 /**
  * The pools of warm instances: specs by template, members and claimable instances by fingerprint.
+ *
+ * @param onRefused called with the template of each spec that `listPoolSpecs` leaves out, because no
+ * key has signed it
  */
-export function redisPools(redis: Redis, keys: Keys): Pools {
+export function redisPools(
+  redis: Redis,
+  keys: Keys,
+  signer?: StartSigner,
+  onRefused?: (template: string) => void,
+): Pools {
   return {
     async setPoolSpecs(specs) {
       const change = redis.multi().del(keys.pools);
-      for (const spec of specs) change.hset(keys.pools, spec.template.name, JSON.stringify(spec));
+      for (const spec of specs) {
+        const signature = signer?.hasKeys === true ? signPool(signer, spec) : undefined;
+        change.hset(keys.pools, spec.template.name, JSON.stringify({ ...spec, signature }));
+      }
       await change.exec();
     },
 
     async listPoolSpecs() {
       const texts = await redis.hvals(keys.pools);
-      return texts.map((text) => JSON.parse(text) as PoolSpec);
+      return texts.flatMap((text) => {
+        const { signature, ...spec } = JSON.parse(text) as PoolSpec & { signature?: string };
+        if (!signer || mayFillPool(signer, spec, signature)) return [spec];
+        onRefused?.(spec.template.name);
+        return [];
+      });
     },
 
     async setScheduledMinimum(template, entry, ready, ms) {

@@ -1,10 +1,12 @@
 import type { Instance, InstanceDraft } from '@ephemera/domain';
-import type { CreationContext } from '@ephemera/lifecycle';
+import { signStart } from '@ephemera/lifecycle';
+import type { CreationContext, StartSigner } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 import { loadScript, runScript } from './run-script.ts';
 
 const create = loadScript('create');
+const nextGeneration = loadScript('next-generation');
 
 /** What `create.lua` and `claim.lua` take in addition to the draft. */
 export interface ScriptContext extends CreationContext {
@@ -24,15 +26,20 @@ export type RefusalReply =
   | ['repeated', string, string[]]
   | ['reused'];
 
-/** Creates an instance if there is capacity and no limit, grant or idempotency key prevents it. */
+/**
+ * Creates an instance if there is capacity and no limit, grant or idempotency key prevents it. With
+ * keys, signs it first.
+ */
 export async function writeIntent(
   redis: Redis,
   keys: Keys,
   draft: InstanceDraft,
   context: ScriptContext,
+  signer?: StartSigner,
 ): Promise<{ readonly reply: IntentReply; readonly instance: Instance | undefined }> {
   const { id, template, timeout, url, env, metadata } = draft;
   const { instances, generation, pending, events } = keys;
+  const signed = signer?.hasKeys === true && (await sign(redis, keys, draft, signer));
   const reply = (await runScript(
     redis,
     create,
@@ -49,6 +56,7 @@ export async function writeIntent(
       template.idleTimeout ?? '',
       JSON.stringify({
         ...context,
+        ...signed,
         secret: draft.token,
         accessHash: draft.accessHash,
         path: draft.path,
@@ -57,6 +65,13 @@ export async function writeIntent(
   )) as IntentReply;
   if (reply[0] !== 'created' && reply[0] !== 'queued') return { reply, instance: undefined };
   return { reply, instance: pendingInstance(draft, context, reply) };
+}
+
+/** The signature covers the generation, so the store assigns that before it creates the instance. */
+async function sign(redis: Redis, keys: Keys, draft: InstanceDraft, signer: StartSigner) {
+  const reply = await runScript(redis, nextGeneration, [keys.generation], []);
+  const [generation, now] = reply as [number, number];
+  return { generation, signature: signStart(signer, draft, generation, now) };
 }
 
 function pendingInstance(

@@ -8,7 +8,7 @@ import {
 } from '@ephemera/lifecycle';
 import type { Probe } from '@ephemera/lifecycle';
 import { createProducers, createRefills } from '@ephemera/queue';
-import { resolveWebhooks, watchConfig } from '@ephemera/config';
+import { resolveWebhooks, watchConfig, watchKeys } from '@ephemera/config';
 import type { RegistryLogins } from '@ephemera/config';
 import {
   createHealthServer,
@@ -61,6 +61,7 @@ import { probe } from './probe.ts';
 import { runPeriodically } from './run-periodically.ts';
 import { startRefillWorker } from './refill-worker.ts';
 import { startSpawnWorker } from './spawn-worker.ts';
+import { withSignatureCheck } from './start-signature.ts';
 import { recordKill, createWorkerMetrics } from './worker-metrics.ts';
 import { keepDelivery, startWebhooks, webhookDependencies } from './webhooks.ts';
 import type { WebhookDependencies } from './webhooks.ts';
@@ -78,6 +79,8 @@ export interface WorkerConfig extends HostConfig {
   readonly spawnConcurrency: number;
   readonly killConcurrency: number;
   readonly tombstone: number;
+  readonly signingKeys: string | undefined;
+  readonly signingKeysFile: string | undefined;
   /** The file with the policy and the webhooks. It need not exist. */
   readonly configFile: string;
   /** The variables that `secretEnv` of a webhook may name. */
@@ -141,7 +144,20 @@ async function startWorker(
   shutdown.onShutdown('redis', () => redis.quit());
   await requireRedis(redis, config.redis);
 
-  const store = dependencies.createStore(redis, keys, config.tombstone);
+  const signer = watchKeys({ keys: config.signingKeys, file: config.signingKeysFile }, logger);
+  shutdown.onShutdown('signing keys', () => signer.close());
+  if (!signer.hasKeys) {
+    logger.info(
+      'EPHEMERA_SIGNING_KEYS is not set; starts that are read from Redis are not verified',
+    );
+  }
+  const store = dependencies.createStore(redis, keys, config.tombstone, {
+    signer,
+    onRefusedPool(template) {
+      metrics.startRefusals.inc({ reason: 'pool' });
+      logger.warn({ template }, 'pool refused: no signing key has signed it');
+    },
+  });
   // Before any change: another daemon may use the same host id.
   const connected = await connectHost(config, dependencies.connectDocker, store, {
     logger,
@@ -163,7 +179,7 @@ async function startWorker(
     webhooks: resolveWebhooks(set?.webhooks ?? [], environment, configFile),
   }));
   shutdown.onShutdown('configuration', () => file.close());
-  const containers = withStartChecks(
+  const checked = withStartChecks(
     dependencies.createContainers({
       docker,
       namespace,
@@ -178,6 +194,13 @@ async function startWorker(
     }),
     [limitsCheck(capacity.memory), policyCheck(() => file.current.policy), firewall.startCheck],
   );
+  const containers = withSignatureCheck(checked, signer, {
+    onRefused({ id, generation }, reason) {
+      metrics.startRefusals.inc({ reason });
+      logger.warn({ id, generation, reason }, 'start refused: the signature is not accepted');
+    },
+    now: () => clock.now(),
+  });
   // Many instances may expire, exit or fail at the same time. Each cause has its own concurrency
   // limit, so that none delays another. The route is removed before the removal waits for the
   // limit.

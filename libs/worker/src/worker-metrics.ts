@@ -8,6 +8,7 @@ import { CHECK_TIMEOUT_MS } from './limits.ts';
 export interface WorkerMetrics {
   readonly spawns: Counter<'outcome'>;
   readonly spawnSeconds: Histogram;
+  readonly startRefusals: Counter<'reason'>;
   readonly kills: Counter<'reason'>;
   readonly killLatenessSeconds: Histogram;
   readonly repairs: Counter<'kind'>;
@@ -50,6 +51,12 @@ export function createWorkerMetrics(
       name: 'ephemera_spawn_seconds',
       help: 'Time from the creation of an instance until it is ready',
       buckets: [0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30, 60],
+      registers,
+    }),
+    startRefusals: new Counter({
+      name: 'ephemera_start_refusals_total',
+      help: 'Starts and pools in Redis that this worker refused, because no signing key has signed them, by reason',
+      labelNames: ['reason'],
       registers,
     }),
     kills: new Counter({

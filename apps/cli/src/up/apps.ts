@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 
 import { siteOf, workspace, type Config } from '../config.ts';
+import { keepSecret } from '../state-folder.ts';
 import type { PortPlan } from './plan-ports.ts';
 import type { ProcessSpec } from './supervised-process.ts';
 
@@ -43,8 +44,10 @@ export function planApps(
   });
   const numbered = (name: string, index: number) => (index === 0 ? name : `${name} ${index + 1}`);
 
+  const keys = signingKeys(config);
   const workers = ports.workers.map((port, index) =>
     app('worker', numbered('worker', index), siteOf(config.adminHost, port), {
+      ...keys,
       EPHEMERA_WORKER_PORT: String(port),
       DOCKER_HOST: services.dockerHost,
       ...services.firewall,
@@ -54,6 +57,7 @@ export function planApps(
   );
   const proxies = ports.proxies.map((port, index) =>
     app('proxy', numbered('proxy', index), siteOf(config.adminHost, port), {
+      ...keys,
       EPHEMERA_ADMIN_PORT: String(port),
     }),
   );
@@ -72,6 +76,14 @@ export function secret(
 ): NodeJS.ProcessEnv {
   const file = environment[`${name}_FILE`];
   return file ? { [name]: undefined, [`${name}_FILE`]: resolve(file) } : { [name]: value };
+}
+
+/** The signing keys of proxies and workers, unless they are configured: generated, and kept in a file. */
+function signingKeys({ environment, stateFolder }: Config): NodeJS.ProcessEnv {
+  const { EPHEMERA_SIGNING_KEYS: keys, EPHEMERA_SIGNING_KEYS_FILE: file } = environment;
+  if (keys || file) return {};
+  keepSecret(stateFolder, 'signing-keys');
+  return { EPHEMERA_SIGNING_KEYS_FILE: join(stateFolder, 'signing-keys') };
 }
 
 async function answersOk(url: string): Promise<boolean> {

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import { MAKE_A_KEY } from '@ephemera/config';
+import type { SigningKeys } from '@ephemera/config';
 import { type LinkResource, adminRoutes } from '@ephemera/contract';
 import { ApiError, principalKey, checkTimeout } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore } from '@ephemera/store';
-import { MAKE_A_KEY, writeLink } from '../starting/signed-link.ts';
-import type { SigningKeys } from '../starting/signed-link.ts';
+import { writeLink } from '../starting/signed-link.ts';
 import { type Starter, chosenTemplate } from '../starting/start-instance.ts';
 import { principalOf } from '@ephemera/http';
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Quotas } from '@ephemera/config';
+import type { Quotas, SigningKeys } from '@ephemera/config';
 import { ApiError, principalKey, allows } from '@ephemera/domain';
 import type { Principal, Template } from '@ephemera/domain';
 import { auditRequests } from '@ephemera/http';
@@ -8,7 +8,7 @@ import type { CreationContext, RedeemableGrant } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { Context, Middleware } from 'koa';
 import { readLink } from '../starting/signed-link.ts';
-import type { SignedLinkClaims, SigningKeys } from '../starting/signed-link.ts';
+import type { SignedLinkClaims } from '../starting/signed-link.ts';
 import { makeChallenge, readWork } from './proof-of-work.ts';
 
 /** The credentials of a start request. */

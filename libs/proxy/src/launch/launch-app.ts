@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { SigningKeys } from '@ephemera/config';
 import { ApiError, type Failure, isId } from '@ephemera/domain';
 import {
   authenticateBearer,
@@ -23,7 +24,6 @@ import { type NewQuery, publicRoutes } from '../public-routes.ts';
 import { auditStarts, recordStart, authenticateStart, requiredGrants } from './authorize-start.ts';
 import { countRequest } from '../starting/count-request.ts';
 import { showLaunchPage, showInstance } from './launch-page.ts';
-import type { SigningKeys } from '../starting/signed-link.ts';
 import { chosenTemplate, startInstance } from '../starting/start-instance.ts';
 import type { Starter } from '../starting/start-instance.ts';
 import { unintendedReason } from './unintended-request.ts';

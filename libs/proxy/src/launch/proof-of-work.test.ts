@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { makeChallenge, readWork } from './proof-of-work.ts';
-import { createSigningKeys } from '../starting/signed-link.ts';
+import { createSigningKeys } from '@ephemera/config';
 
 const keys = createSigningKeys(() => ['0123456789abcdef0123456789abcdef']);
 const task = { template: 'demo', bits: 10, clientKey: '192.0.2.7' };

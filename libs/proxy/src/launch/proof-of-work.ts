@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto';
 import type { RedeemableGrant } from '@ephemera/lifecycle';
-import type { SigningKeys } from '../starting/signed-link.ts';
+import type { SigningKeys } from '@ephemera/config';
 
 /** How long a challenge is valid, ms. */
 const WORK_VALIDITY_MS = 10 * 60_000;

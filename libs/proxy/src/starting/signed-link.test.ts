@@ -1,8 +1,7 @@
 import { ApiError } from '@ephemera/domain';
-import { ConfigError } from '@ephemera/config';
-import { parseTemplates } from '@ephemera/config';
+import { ConfigError, createSigningKeys, parseKeys, parseTemplates } from '@ephemera/config';
 import { expect, test } from 'vitest';
-import { readLink, requireKeys, writeLink, createSigningKeys, parseKeys } from './signed-link.ts';
+import { readLink, requireKeys, writeLink } from './signed-link.ts';
 import type { SignedLinkClaims } from './signed-link.ts';
 
 const [OLD, NEW] = ['old-0123456789abcdef0123456789abcdef', 'new-0123456789abcdef0123456789abcdef'];

@@ -36,7 +36,7 @@ if full and not context.queue then return { 'full', full } end
 if full and waiting >= template.maxQueued then return { 'full', 'queue' } end
 
 local now = nowMs()
-local generation = nextGeneration(KEYS[4])
+local generation = context.generation or nextGeneration(KEYS[4])
 local timeoutMs = tonumber(full and template.queueTimeout or ARGV[3])
 local ceiling = now + tonumber(ARGV[4]) + (full and timeoutMs or 0)
 local deadline = math.min(now + timeoutMs, ceiling)
@@ -45,6 +45,7 @@ redis.call('HSET', KEYS[1],
   'timeout', ARGV[2], 'env', ARGV[6], 'metadata', ARGV[7], 'url', ARGV[8], 'createdAt', now,
   'lastTransitionAt', now, 'expiresAt', deadline, 'maxExpiresAt', ceiling)
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'idleTimeout', ARGV[9]) end
+if context.signature then redis.call('HSET', KEYS[1], 'signature', context.signature) end
 if context.secret then redis.call('HSET', KEYS[1], 'token', context.secret) end
 if context.accessHash then redis.call('HSET', KEYS[1], 'accessHash', context.accessHash) end
 if context.path then redis.call('HSET', KEYS[1], 'path', context.path) end

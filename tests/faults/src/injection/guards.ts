@@ -162,8 +162,8 @@ function withInstances(
   ) => Partial<InstanceStore>,
 ): (base: Pick<StoreAndJobs, 'createStore'>) => Pick<StoreAndJobs, 'createStore'> {
   return (base) => ({
-    createStore(redis, keys, tombstone) {
-      const store = base.createStore(redis, keys, tombstone);
+    createStore(redis, keys, ...rest) {
+      const store = base.createStore(redis, keys, ...rest);
       const { instances } = store;
       return { ...store, instances: { ...instances, ...change(instances, redis, keys) } };
     },
