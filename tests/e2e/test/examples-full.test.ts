@@ -3,6 +3,25 @@ import { useExample } from './use-example.ts';
 
 // The applications of examples/ with large images or long starts, each used in both address forms.
 
+useExample('django', async ({ page, url }) => {
+  await page.goto(url);
+  await page.waitForURL(({ href }) => href.startsWith(`${url}admin/login/?next=`));
+  await page.fill('#id_username', 'admin');
+  await page.fill('#id_password', 'admin');
+  await page.click('[type=submit]');
+  await page.waitForURL(`${url}admin/`);
+  // The style sheet arrived.
+  expect(await page.evaluate<number>('document.styleSheets.length')).toBeGreaterThan(0);
+  await page.click('text=Groups');
+  await page.waitForURL(`${url}admin/auth/group/`);
+  await page.click('text=Add group');
+  const name = `editors ${Date.now()}`;
+  await page.fill('#id_name', name);
+  await page.click('[name=_save]');
+  await page.waitForURL(`${url}admin/auth/group/`);
+  expect(await page.textContent('.messagelist')).toContain(name);
+});
+
 useExample('vite', async ({ page, url, exec }) => {
   const edit = (from: string, to: string) =>
     exec('sed', '-i', `s/Hello from ${from}/Hello from ${to}/`, '/app/src/App.jsx');

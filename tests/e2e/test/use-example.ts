@@ -62,10 +62,11 @@ export function useExample(
           const page = await context.newPage();
           const failed: string[] = [];
           const network = { hasChanged: false };
-          page.on('response', (answer) => {
+          // Also of other tabs that the application opens.
+          context.on('response', (answer) => {
             if (answer.status() >= 400) failed.push(`${answer.status()} ${answer.url()}`);
           });
-          page.on('requestfailed', (request) => {
+          context.on('requestfailed', (request) => {
             // A second after the start of any container, the host end of its veth pair gets an
             // IPv6 address. Chromium then aborts its requests in flight.
             if (request.failure()?.errorText !== 'net::ERR_NETWORK_CHANGED') return;
