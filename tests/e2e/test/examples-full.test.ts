@@ -22,6 +22,21 @@ useExample('django', async ({ page, url }) => {
   expect(await page.textContent('.messagelist')).toContain(name);
 });
 
+useExample('jupyter', async ({ page, context, url }) => {
+  await page.goto(url);
+  await page.waitForURL(({ href }) => href.startsWith(`${url}tree`));
+  const opened = context.waitForEvent('page');
+  await page.click('#new-dropdown-button');
+  await page.click('#kernel-python3 a');
+  const notebook = await opened;
+  await notebook.click('.CodeMirror');
+  await notebook.keyboard.type('print(6 * 7)');
+  await notebook.keyboard.press('Shift+Enter');
+  const output = notebook.locator('.output_text').first();
+  await output.waitFor({ timeout: 60_000 });
+  expect((await output.textContent())?.trim()).toBe('42');
+});
+
 useExample('vite', async ({ page, url, exec }) => {
   const edit = (from: string, to: string) =>
     exec('sed', '-i', `s/Hello from ${from}/Hello from ${to}/`, '/app/src/App.jsx');
