@@ -50,3 +50,30 @@ useExample('vite', async ({ page, url, exec }) => {
   await edit('the editor', 'Vite');
   await page.waitForSelector('text=Hello from Vite');
 });
+
+useExample('next', async ({ page, form, url, failed, exec }) => {
+  const edit = (from: string, to: string) =>
+    exec('sed', '-i', `s/Hello from ${from}/Hello from ${to}/`, '/app/app/page.jsx');
+  await page.goto(url, { timeout: 90_000 });
+  await page.waitForFunction(() => 'next' in globalThis);
+  // The tools of Next.js have buttons too.
+  const button = page.locator('button', { hasText: 'Count' });
+  await button.click();
+  await page.waitForSelector('text=Count 1');
+  await edit('Next.js', 'the editor');
+  await page.waitForSelector('text=Hello from the editor');
+  expect(await button.textContent()).toBe('Count 1');
+  await edit('the editor', 'Next.js');
+  await page.waitForSelector('text=Hello from Next.js');
+  await page.click('text=About');
+  await page.waitForURL(`${url}about`, { timeout: 90_000 });
+  await page.waitForSelector('h1:has-text("About")');
+  // Its error overlay asks at the root of the host, whatever the base path is.
+  const font = await page.evaluate(
+    async () => (await fetch('/__nextjs_font/geist-latin.woff2')).status,
+  );
+  expect(font).toBe(form === 'path' ? 404 : 200);
+  if (form === 'host') return;
+  expect(failed.filter((line) => !line.includes('/__nextjs_font/'))).toEqual([]);
+  failed.length = 0;
+});
