@@ -12,7 +12,7 @@ function plan(environment: NodeJS.ProcessEnv) {
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const config = { ...readConfig(environment), stateFolder: folder };
   const ports = { public: 1, dashboard: 2, proxies: [3, 4], workers: [5] };
-  const services = { dockerHost: 'unix:///x', redisUrl: 'redis://x', token: 'token' };
+  const services = { dockerHost: 'unix:///x', redisUrl: 'redis://x', token: 'token', firewall: {} };
   const make = () => {
     const { workers, front } = planApps(config, ports, services);
     return [...workers, ...front].map(({ name, environment: made }) => [
