@@ -7,6 +7,7 @@ const checks = [
   'format',
   'boundaries',
   'packages',
+  'licences',
   'reference',
   'unused',
   'vocabulary',
