@@ -20,7 +20,7 @@ const ALLOWED = new Set([
  * @param {string} expression such as `MIT` or `(MIT OR GPL-2.0-only)`
  */
 export function isAllowed(expression) {
-  const flat = expression.replace(/^\((.*)\)$/, '$1');
+  const flat = expression.replace(/^\(([^()]*)\)$/, '$1');
   return flat.split(' OR ').some((side) => side.split(' AND ').every((id) => ALLOWED.has(id)));
 }
 

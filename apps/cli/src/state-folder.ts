@@ -11,8 +11,14 @@ export type SecretName = 'admin-token' | 'redis-password' | 'signing-keys';
 export function readSecret(folder: string, name: SecretName): string | undefined {
   try {
     return readFileSync(join(folder, name), 'utf8').trim() || undefined;
-  } catch {
-    return undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    throw new BootError(
+      `${join(folder, name)} cannot be read (${code ?? 'unknown error'}). ` +
+        'It may belong to another user. Remove it, or start as its owner.',
+      { cause: error },
+    );
   }
 }
 
@@ -40,6 +46,20 @@ const PRIVATE_FOLDERS = ['logs', 'redis'];
  * @throws BootError if something in it belongs to another user
  */
 export function prepareStateFolder(root: string, folder: string): void {
+  try {
+    closeFolders(root, folder);
+  } catch (error) {
+    const { code, path } = error as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && code !== 'EPERM') throw error;
+    throw new BootError(
+      `${path ?? folder} cannot be used (${code}). It may belong to another user. ` +
+        `Remove ${root}, or start as its owner.`,
+      { cause: error },
+    );
+  }
+}
+
+function closeFolders(root: string, folder: string): void {
   for (const path of [root, folder]) {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     narrow(path);

@@ -41,7 +41,8 @@ await runMain(async () => {
     });
     print({ result });
   } catch (error) {
-    if (stop.signal.aborted) print({ error: 'Interrupted. Its containers are removed.' });
+    if (stop.signal.aborted)
+      print({ error: 'Interrupted. If containers remain, ephemera clean removes them.' });
     else if (error instanceof BootError) print({ error: error.message });
     else throw error;
   }

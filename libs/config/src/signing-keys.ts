@@ -45,12 +45,14 @@ const POLL_INTERVAL_MS = 1_000;
 /**
  * Parses keys that are separated by commas or white space. The first key signs; every key verifies,
  * so that keys can be rotated.
- * @throws ConfigError for a key of fewer than 32 characters
+ * @throws ConfigError for a key of fewer than 32 characters, and for a text without a key: an empty
+ * secret would otherwise disable the checks of signatures
  */
 export function parseKeys(text: string, where: string): string[] {
   const keys = text.split(/[\s,]+/).filter(Boolean);
-  if (keys.some((key) => key.length < MIN_LENGTH)) {
-    const detail = `each key must have at least ${MIN_LENGTH} characters. ${MAKE_A_KEY}`;
+  if (keys.length === 0 || keys.some((key) => key.length < MIN_LENGTH)) {
+    const problem = keys.length === 0 ? 'contains no key; ' : '';
+    const detail = problem + `each key must have at least ${MIN_LENGTH} characters. ${MAKE_A_KEY}`;
     throw new ConfigError('The environment', [{ path: where, detail }]);
   }
   return keys;
@@ -115,7 +117,7 @@ export function watchKeys(
   onReload: () => void = () => undefined,
 ): SigningKeys & { close(): void } {
   if (file === undefined) {
-    const input = parseKeys(keys ?? '', 'EPHEMERA_SIGNING_KEYS');
+    const input = keys ? parseKeys(keys, 'EPHEMERA_SIGNING_KEYS') : [];
     return Object.assign(
       createSigningKeys(() => input),
       { close: () => undefined },

@@ -327,6 +327,16 @@ describe('an instance of a pool', () => {
     );
   });
 
+  test.each([
+    ['while the pool starts another', [warm({ id: 'b', pool: 'one', state: 'starting' })], 0],
+    ['while the pool lacks instances', [], 2],
+  ])('whose image was rebuilt stays %s', (_, others, pool) => {
+    const outdated = warm({ pool: 'one', template: { ...warm().template, pool } });
+    const container = containerOf({ pooled: 'unclaimed', isOutdated: true });
+    const kinds = plan([outdated, ...others], [container]).map(({ kind }) => kind);
+    expect(kinds).not.toContain('replace_outdated');
+  });
+
   test('that was claimed stays, whatever its image', () => {
     const container = containerOf({ pooled: 'claimed', isOutdated: true });
     expect(plan([instanceOf({})], [container]).map(({ kind }) => kind)).toEqual([

@@ -118,8 +118,9 @@ export function planRepairs(scan: Scan): Repair[] {
 }
 
 /**
- * The warm instances that are replaced because of their image, oldest first. At most half of each
- * pool per scan, so that the rest can be claimed while the pool starts new ones.
+ * The warm instances that are replaced because of their image, oldest first: at most half of each
+ * pool, so that the rest can be claimed while the pool starts new ones. The next half follows when
+ * the pool is full again, so an image that does not start costs no more than the first half.
  */
 function outdatedInstances(
   { containers, instances, startedAt }: Scan,
@@ -133,13 +134,21 @@ function outdatedInstances(
       instances.get(id)?.state === 'warm',
   );
   const pools = Map.groupBy(unclaimed, ({ id }) => instances.get(id)?.pool);
-  return [...pools.values()].flatMap((pool) =>
-    pool
+  return [...pools].flatMap(([fingerprint, pool]) => {
+    const members = [...instances.values()].filter(
+      (instance) =>
+        instance.pool === fingerprint && ['pending', 'starting', 'warm'].includes(instance.state),
+    );
+    const isFull =
+      members.every(({ state }) => state === 'warm') &&
+      members.length >= (members[0]?.template.pool ?? 0);
+    if (!isFull) return [];
+    return pool
       .filter(({ isOutdated }) => isOutdated === true)
       .sort((a, b) => a.createdAt - b.createdAt)
       .slice(0, Math.ceil(pool.length / 2))
-      .map(({ id }) => id),
-  );
+      .map(({ id }) => id);
+  });
 }
 
 function repairForContainer(

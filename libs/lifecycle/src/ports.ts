@@ -363,6 +363,9 @@ export interface Pools {
    * Up to `max` claimable instances, oldest first. A client may claim one before the caller acts.
    */
   unclaimed(fingerprint: string, max: number): Promise<string[]>;
-  /** Every pool that has instances, including pools of earlier configurations. */
+  /**
+   * Every pool that has instances, including pools of earlier configurations, but without those whose
+   * spec is refused because no key has signed it.
+   */
   fingerprints(): Promise<string[]>;
 }

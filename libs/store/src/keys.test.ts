@@ -13,6 +13,7 @@ function allKeys(): string[] {
     warning: ['<kind>', '<id>'],
     rpcReplies: ['<replica>'],
     rate: ['<points>-<seconds>:<account>'],
+    grant: ['<grant>'],
     pool: ['<fingerprint>'],
     warm: ['<fingerprint>'],
     templateInstances: ['<template>'],

@@ -15,6 +15,13 @@ export function redisPools(
   signer?: StartSigner,
   onRefused?: (template: string) => void,
 ): Pools {
+  const readSpecs = async () => {
+    const texts = await redis.hvals(keys.pools);
+    return texts.map((text) => {
+      const { signature, ...spec } = JSON.parse(text) as PoolSpec & { signature?: string };
+      return { spec, isRefused: signer !== undefined && !mayFillPool(signer, spec, signature) };
+    });
+  };
   return {
     async setPoolSpecs(specs) {
       const change = redis.multi().del(keys.pools);
@@ -26,13 +33,9 @@ export function redisPools(
     },
 
     async listPoolSpecs() {
-      const texts = await redis.hvals(keys.pools);
-      return texts.flatMap((text) => {
-        const { signature, ...spec } = JSON.parse(text) as PoolSpec & { signature?: string };
-        if (!signer || mayFillPool(signer, spec, signature)) return [spec];
-        onRefused?.(spec.template.name);
-        return [];
-      });
+      const specs = await readSpecs();
+      for (const { spec, isRefused } of specs) if (isRefused) onRefused?.(spec.template.name);
+      return specs.filter(({ isRefused }) => !isRefused).map(({ spec }) => spec);
     },
 
     async setScheduledMinimum(template, entry, ready, ms) {
@@ -56,9 +59,15 @@ export function redisPools(
     },
 
     async fingerprints() {
+      // A pool whose spec is refused keeps its instances: the keys may be changing.
+      const specs = await readSpecs();
+      const refused = new Set(
+        specs.filter(({ isRefused }) => isRefused).map(({ spec }) => spec.fingerprint),
+      );
       const all = await redis.smembers(keys.poolFingerprints);
       const living: string[] = [];
       for (const text of all) {
+        if (refused.has(text)) continue;
         if ((await redis.exists(keys.pool(text))) === 1) living.push(text);
       }
       return living;

@@ -119,7 +119,7 @@ async function deploy({
     async refill() {
       const job = await refillQueue.add('refill', {}, { jobId: `written-${++written}` });
       const done: unknown = await job.waitUntilFinished(refillEvents);
-      return done as { started: number };
+      return done as { started: number; retired: number };
     },
     async end(id: string) {
       await workers.end(id);
@@ -313,6 +313,17 @@ test('a pool that a Redis client writes or changes is not filled', async () => {
   expect(await site.refusals()).toEqual({ pool: 4 });
   await site.redis.hset(site.keys.pools, 'demo', text);
   expect((await site.refill()).started).toBe(2);
+});
+
+test('a pool whose spec is refused keeps its warm instances, because keys may be changing', async () => {
+  const site = await deploy();
+  await site.proxy.pools.setPoolSpecs([specOf()]);
+  await site.refill();
+  await waitFor('two containers', () => site.containers().length === 2);
+  await site.redis.hset(site.keys.pools, 'demo', JSON.stringify(specOf()));
+  expect(await site.refill()).toEqual({ started: 0, retired: 0 });
+  await site.redis.del(site.keys.pools);
+  expect(await site.refill()).toEqual({ started: 0, retired: 2 });
 });
 
 test.each<[string, (string | undefined)[], (string | undefined)[], string]>([

@@ -115,7 +115,7 @@ test('the waiting page, the redirect and the page of an ended instance work on a
     const next = await (await fetch(`${base}/demo/new?redirect=0`)).text();
     const { port } = new URL(base);
     await page.goto(`http://${next}.${DOMAIN}:${port}/`);
-    expect(await page.getByRole('heading').innerText()).toBe('Starting two');
+    expect(await page.getByRole('heading').innerText()).toBe('Starting the instance');
     await page.getByRole('status').getByText('Waiting for the application to respond.').waitFor();
     await page.locator('html:not([data-step])').waitFor();
     await page.getByText(next).first().waitFor();

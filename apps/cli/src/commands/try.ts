@@ -80,7 +80,7 @@ export const tryCommand = buildCommand({
     };
     await run().catch((error: unknown) => {
       if (!stop.aborted) throw error;
-      failure ??= 'Interrupted. Its containers are removed.';
+      failure ??= 'Interrupted. If containers remain, ephemera clean removes them.';
     });
     if (result === undefined) throw new BootError(failure ?? 'The image could not be tried.');
     if (!result.works) {

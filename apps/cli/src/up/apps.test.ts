@@ -40,6 +40,12 @@ test('proxies and workers share a generated signing key, which later starts use 
   expect(readFileSync(file, 'utf8')).toBe(key);
 });
 
+test('no key is generated for a configured Redis, which other machines may use', () => {
+  const { folder, make } = plan({ EPHEMERA_REDIS_URL: 'redis://10.0.0.1' });
+  expect(new Set(make().map(([, keys]) => keys))).toEqual(new Set([undefined]));
+  expect(() => statSync(join(folder, 'signing-keys'))).toThrow('ENOENT');
+});
+
 test('configured signing keys are used as they are', () => {
   const { folder, make } = plan({ EPHEMERA_SIGNING_KEYS: 'k'.repeat(32) });
   expect(new Set(make().map(([, keys]) => keys))).toEqual(new Set(['k'.repeat(32)]));

@@ -78,10 +78,15 @@ export function secret(
   return file ? { [name]: undefined, [`${name}_FILE`]: resolve(file) } : { [name]: value };
 }
 
-/** The signing keys of proxies and workers, unless they are configured: generated, and kept in a file. */
+/**
+ * The signing keys of proxies and workers, unless they are configured: generated, and kept in a file.
+ * With a Redis that is configured there may be processes on other machines, which need the same keys.
+ */
 function signingKeys({ environment, stateFolder }: Config): NodeJS.ProcessEnv {
   const { EPHEMERA_SIGNING_KEYS: keys, EPHEMERA_SIGNING_KEYS_FILE: file } = environment;
-  if (keys || file) return {};
+  if (keys || file || environment['EPHEMERA_REDIS_URL'] || environment['EPHEMERA_REDIS_URL_FILE']) {
+    return {};
+  }
   keepSecret(stateFolder, 'signing-keys');
   return { EPHEMERA_SIGNING_KEYS_FILE: join(stateFolder, 'signing-keys') };
 }

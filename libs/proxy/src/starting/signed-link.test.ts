@@ -78,7 +78,9 @@ test('every key verifies, and the first signs', () => {
 
 test('keys are parsed from text, and short keys are refused', () => {
   expect(parseKeys(`${NEW},\n${OLD}\n`, 'X')).toEqual([NEW, OLD]);
-  expect(parseKeys('', 'X')).toEqual([]);
+  for (const text of ['', ' \n', ',']) {
+    expect(() => parseKeys(text, 'X')).toThrow(/contains no key.*Make a key/);
+  }
   expect(createSigningKeys(() => []).hasKeys).toBe(false);
   expect(
     refusalOf(
