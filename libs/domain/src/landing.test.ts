@@ -66,6 +66,7 @@ describe('a landing path', () => {
     '/?ephemera-token=abc',
     '/?a=1&ephemera-token',
     `/${'a'.repeat(2_048)}`,
+    `/${'€'.repeat(300)}`,
   ])('may not be %j', (path) => {
     expect(landingPathIssue(path)).toEqual(expect.any(String));
   });

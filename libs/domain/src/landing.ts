@@ -3,7 +3,7 @@ import type { Instance } from './instance.ts';
 import { fillPlaceholders, usesPlaceholder } from './template.ts';
 import type { Placeholder } from './template.ts';
 
-/** Longest landing path, characters. A `Location` with it fits into every usual header limit. */
+/** Longest landing path as it is sent, bytes. A `Location` with it fits into every usual header limit. */
 const MAX_LENGTH = 2_048;
 
 /**
@@ -16,11 +16,13 @@ const MAX_LENGTH = 2_048;
  * refused because servers decode them.
  */
 export function landingPathIssue(text: string): string | undefined {
-  if (text.length > MAX_LENGTH) return `must have at most ${MAX_LENGTH} characters`;
   if (!text.startsWith('/')) {
     return 'must be a path below the address of the instance that begins with /, such as /lab';
   }
   if (!text.isWellFormed() || /\p{Cc}/u.test(text)) return 'must not contain control characters';
+  if (encoded(text).length > MAX_LENGTH) {
+    return `must have at most ${MAX_LENGTH} characters, encoded as in a URL`;
+  }
   const [path = ''] = text.split(/[?#]/, 1);
   if (/^\/(?:[/\\]|%(?:25)*(?:2f|5c))/i.test(path)) {
     return 'must begin with exactly one /, also where it is encoded';

@@ -120,8 +120,12 @@ export function failurePageWithRestart(launch: RestartOptions) {
       const isReader = await mayRead(req, failure.id);
       const shown = isReader ? await privateFailure(failure) : publicFailure(failure);
       const label = LABELS[failure.kind];
+      if (!prefersHtml(req.headers.accept)) {
+        sendFailure(req, res, shown);
+        return;
+      }
       const restartAction =
-        label !== undefined && prefersHtml(req.headers.accept) && !isFramed(req)
+        label !== undefined && !isFramed(req)
           ? { label, action: restartActionUrl(launch, req, failure.id) }
           : undefined;
       const { embed } = (await instances.get(failure.id).catch(() => undefined))?.template ?? {};
@@ -196,7 +200,8 @@ function reloadBudget(addressOf: RestartOptions['addressOf']) {
 
 /** A page in a frame has no button: a request from there starts no instance. */
 function isFramed({ headers }: IncomingMessage): boolean {
-  return headers['sec-fetch-dest'] === 'iframe' || headers['sec-fetch-dest'] === 'frame';
+  const destination = headers['sec-fetch-dest'];
+  return destination !== undefined && destination !== 'document';
 }
 
 const LABELS: Partial<Record<Failure['kind'], RestartAction['label']>> = {

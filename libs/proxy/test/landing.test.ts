@@ -242,10 +242,22 @@ test('the page with a proof of work shows the title', async () => {
 });
 
 test('an ended instance can be started again without the name of its template', async () => {
-  const { body } = await api('POST', '/instances', { template: 'lab', path: '/tree' });
-  const id = String(body['id']);
-  const again = await start(`again=${id}`);
-  expect(again.headers.get('location')).toMatch(/^\/demo\/[a-z0-9]{26}\/tree$/);
-  for (const unknown of ['a'.repeat(26), '..', ''])
-    expect((await start(`again=${unknown}`)).headers.get('location')).toMatch(/[a-z0-9]{26}\/$/);
+  const created = async (template: string) => {
+    const { body } = await api('POST', '/instances', { template, path: '/tree' });
+    return String(body['id']);
+  };
+  const again = async (id: string, more = '') =>
+    (await start(`again=${id}${more}`)).headers.get('location') ?? '';
+  const BASE = /^\/demo\/[a-z0-9]{26}\/$/;
+  const id = await created('lab');
+  // It has not ended.
+  expect(await again(id)).toMatch(BASE);
+  await api('DELETE', `/instances/${id}`);
+  expect(await again(id)).toMatch(/^\/demo\/[a-z0-9]{26}\/tree$/);
+  expect(await again(id, '&template=plain')).toMatch(BASE);
+  for (const unknown of ['a'.repeat(26), '..', '']) expect(await again(unknown)).toMatch(BASE);
+  // The path of a guarded instance may contain a secret.
+  const guarded = await created('guarded');
+  await api('DELETE', `/instances/${guarded}`);
+  expect(await again(guarded)).not.toContain('/tree');
 });

@@ -82,7 +82,8 @@ export class DatasetWatch {
    * Whether an id does not exist, because Redis has lost nothing. False: all hosts have reported
    * since the read that did not find the id, so that it must be repeated.
    * @param dataset the data set of that read
-   * @throws ApiError `rebuilding` if a host may still restore the instance
+   * @throws ApiError `rebuilding` if a host may still restore the instance, `store_unavailable` if Redis
+   * does not answer in time
    */
   async confirmsAbsence(dataset: string | null): Promise<boolean> {
     this.note(dataset);
@@ -105,7 +106,8 @@ export class DatasetWatch {
 
   async #readAndDecide(dataset: string | null): Promise<boolean> {
     const reports = await this.#read();
-    if (reports?.dataset !== dataset) return false;
+    if (reports === undefined) throw new ApiError({ kind: 'store_unavailable' });
+    if (reports.dataset !== dataset) return false;
     const { now, seenAt, reported } = reports;
     if (dataset === null) {
       this.#lostAt ??= this.#clock();

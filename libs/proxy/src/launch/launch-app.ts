@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { SigningKeys } from '@ephemera/config';
-import { ApiError, type Failure, isId } from '@ephemera/domain';
+import { ApiError, type Failure, isDead, isId } from '@ephemera/domain';
 import {
   authenticateBearer,
   clientKeyOf,
@@ -144,7 +144,7 @@ async function authorizeAndStart(
     },
   );
   if (!grants) return;
-  const path = query.path ?? ended?.path;
+  const path = query.path ?? (ended?.template === template.name ? ended.path : undefined);
   const request = { template: template.name, timeout: claims?.timeout, path };
   const started = await startInstance(starter, request, { quotaOwner, grants });
   const { id, generation } = started.instance;
@@ -155,17 +155,20 @@ async function authorizeAndStart(
   showInstance(ctx, started, { prefix, secure, isBare: !query.redirect });
 }
 
-/** The template and the path of the ended instance that a visitor replaces, if both still exist. */
+/**
+ * The template of the ended instance that a visitor replaces, if it still exists, and the path. The
+ * path of a guarded instance may contain a secret, and everybody may name an id, so it is left out.
+ */
 async function endedInstance(
   { starter, waiting }: LaunchOptions,
   { again }: NewQuery,
 ): Promise<{ template: string; path: string | undefined } | undefined> {
   if (again === undefined || !isId(again)) return undefined;
   const instance = await waiting.instances.get(again);
-  const name = instance?.template.name ?? '';
-  return starter.templates.templates.has(name)
-    ? { template: name, path: instance?.path }
-    : undefined;
+  if (!instance || !(isDead(instance.state) || instance.state === 'draining')) return undefined;
+  const { name } = instance.template;
+  if (!starter.templates.templates.has(name)) return undefined;
+  return { template: name, path: instance.accessHash === undefined ? instance.path : undefined };
 }
 
 /**

@@ -84,8 +84,7 @@ export function showInstance(
   { prefix, secure, isBare }: PresentOptions,
 ): void {
   const { id, url: baseUrl, template } = instance;
-  const { origin, pathname } = new URL(baseUrl);
-  const isOwnOrigin = pathname === '/';
+  const isOwnOrigin = new URL(baseUrl).pathname === '/';
   const url = landingUrl(instance, instance.token);
   ctx.set('cache-control', 'no-store');
   ctx.set('referrer-policy', 'no-referrer');
@@ -103,6 +102,7 @@ export function showInstance(
   ctx.status = ctx.method === 'POST' ? 303 : 307;
   // A path-only Location keeps the host and the scheme that the visitor used.
   const own = accessToken === undefined ? url : accessLink(url, accessToken);
-  ctx.set('location', isOwnOrigin ? own : url.slice(origin.length));
+  const { pathname, search, hash } = new URL(url);
+  ctx.set('location', isOwnOrigin ? own : pathname + search + hash);
   ctx.body = `${url}\n`;
 }
