@@ -127,7 +127,7 @@ test('the waiting page, the redirect and the page of an ended instance work on a
     const asked = page.waitForRequest((request) => request.url().includes('/demo/new'));
     await page.getByRole('button', { name: 'Start another' }).click();
     expect((await asked).method()).toBe('GET');
-    expect((await asked).url()).toBe(`http://localhost:${port}/demo/new?template=two`);
+    expect((await asked).url()).toBe(`http://localhost:${port}/demo/new?again=${next}`);
     // The redirect leads to another origin, which a form-action policy would have blocked.
     await page.waitForRequest((request) => /^http:\/\/[a-z0-9]{26}\.demos/.test(request.url()));
   } finally {
