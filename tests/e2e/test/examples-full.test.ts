@@ -1,3 +1,4 @@
+import { chromium } from 'playwright-core';
 import { expect } from 'vitest';
 import { useExample } from './use-example.ts';
 
@@ -76,4 +77,28 @@ useExample('next', async ({ page, form, url, failed, exec }) => {
   if (form === 'host') return;
   expect(failed.filter((line) => !line.includes('/__nextjs_font/'))).toEqual([]);
   failed.length = 0;
+});
+
+useExample('chromium', async ({ page, url }) => {
+  await page.goto(`${url}json/version`);
+  const said = JSON.parse((await page.textContent('pre')) ?? '') as {
+    webSocketDebuggerUrl: string;
+  };
+  const { pathname, host: container } = new URL(said.webSocketDebuggerUrl);
+  // The address is the container's, so a program has to put its path after that of the instance.
+  expect(container).toMatch(/^[\d.]+:9222$/);
+  // Node does not resolve the names of instances, so the host goes into the field.
+  const { host, port, pathname: base } = new URL(url);
+  const address = `ws://127.0.0.1:${port}${base}${pathname.slice(1)}`;
+  const remote = await chromium.connectOverCDP(address, { headers: { host } });
+  try {
+    const tab = await (await remote.newContext()).newPage();
+    await tab.setContent('<title>remote</title><h1>Hello from inside</h1>');
+    expect(await tab.title()).toBe('remote');
+    expect(await tab.textContent('h1')).toBe('Hello from inside');
+    expect((await tab.screenshot()).length).toBeGreaterThan(1_000);
+    await tab.close();
+  } finally {
+    await remote.close();
+  }
 });
