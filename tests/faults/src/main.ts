@@ -19,7 +19,7 @@ import { workerKilled } from './scenarios/worker-killed.ts';
 
 interface Scenario {
   readonly help: string;
-  /** Resolves to whether every invariant held. */
+  /** Resolves to whether every fault was injected and every invariant held. */
   readonly run: (options: Options) => Promise<boolean>;
   /** The names that `--step` accepts. */
   readonly steps?: readonly string[];
@@ -63,7 +63,9 @@ const allSteps = new Set(Object.values(SCENARIOS).flatMap(({ steps = [] }) => st
 
 const { names, values } = readCommandLine({
   command: 'npm run test:faults --',
-  summary: 'Injects faults and checks every invariant. Exits with 1 if one is broken.',
+  summary:
+    'Injects faults and checks every invariant. Exits with 1 if one is broken, or if no process ' +
+    'reached a step.',
   scenarios: Object.fromEntries(Object.entries(SCENARIOS).map(([name, { help }]) => [name, help])),
   options: {
     seed: { kind: 'number', help: 'Seed of the random choices.', default: 1 },
@@ -83,7 +85,7 @@ stopOnSignals();
 for (const name of names) {
   print(`\n${name}, seed ${seed}`);
   const held = await SCENARIOS[name]?.run({ seed, runs, steps, without });
-  print(held ? `${name}: every invariant held` : `${name}: an invariant was broken`);
+  print(held ? `${name}: every invariant held` : `${name}: failed; the lines above say where`);
   if (!held) process.exitCode = 1;
 }
 // Handles that a scenario left open must not delay the exit.

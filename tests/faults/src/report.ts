@@ -7,7 +7,6 @@ const SHOWN = 12;
 interface Row {
   runs: number;
   deaths: number;
-  missed: number;
   broken: number;
   readonly recoveries: number[];
 }
@@ -22,7 +21,6 @@ export class Report {
     const row = this.#row(step);
     row.runs++;
     if (injected) row.deaths++;
-    else row.missed++;
   }
 
   /** Counts a recovery after runs of these steps. */
@@ -55,12 +53,14 @@ export class Report {
       `${seconds(median(row.recoveries) || 0)} / ${seconds(Math.max(0, ...row.recoveries))}`,
     ]);
     print(table(['step', 'runs', 'faults', 'broken', 'recovery, median / longest'], rows));
+    const without = [...this.#rows].filter(([, { deaths }]) => deaths === 0).map(([step]) => step);
+    if (without.length > 0) print(`NOT INJECTED, no process reached it: ${without.join(', ')}`);
   }
 
   #row(step: string): Row {
     let row = this.#rows.get(step);
     if (!row) {
-      row = { runs: 0, deaths: 0, missed: 0, broken: 0, recoveries: [] };
+      row = { runs: 0, deaths: 0, broken: 0, recoveries: [] };
       this.#rows.set(step, row);
     }
     return row;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '@ephemera/test-support';
-import { type ClientPorts, create, kill, renew, visit } from './clients.ts';
+import { type ClientPorts, create, hasEnded, kill, renew, visit } from './clients.ts';
 import type { Expectations } from './expectations.ts';
 
 /** Creations, renewals, claims, kills and requests that run while faults are injected. */
@@ -11,10 +11,15 @@ export interface Background {
 }
 
 /** The templates of new instances, in proportion to their frequency. */
-const TEMPLATES = ['plain', 'plain', 'plain', 'stubborn', 'stubborn', 'pooled', 'pooled', 'few'];
+const TEMPLATES = ['plain', 'plain', 'plain', 'stubborn', 'stubborn', 'pooled', 'pooled'];
 
 /** Number of live instances that the clients aim at; suits a machine with two cores. */
 const LIVE = 6;
+/**
+ * Number of instances of `few` beside them. It is one more than the `maxInstances` of `few`, so that
+ * one instance is in the start queue at any time. Each worker then has something to dequeue.
+ */
+const FEW = 2;
 /** How long an instance with an unknown deadline counts as live, ms. */
 const UNKNOWN = 120_000;
 
@@ -34,8 +39,13 @@ export function startBackground(ports: ClientPorts): Background {
   };
   const creating = async () => {
     if (liveIds(expectations).length >= LIVE) return;
-    const template = TEMPLATES[random(TEMPLATES.length)] ?? 'plain';
-    await create(ports, template, template === 'few' ? 1 : timeoutOf(random));
+    await create(ports, TEMPLATES[random(TEMPLATES.length)] ?? 'plain', timeoutOf(random));
+  };
+  const few = new Set<string>();
+  const queuing = async () => {
+    for (const id of few) if (await hasEnded(ports, id)) few.delete(id);
+    const id = few.size < FEW ? await create(ports, 'few', 1) : undefined;
+    if (id !== undefined) few.add(id);
   };
   const withSome = (work: (id: string) => Promise<void>) => async () => {
     const id = some();
@@ -48,6 +58,7 @@ export function startBackground(ports: ClientPorts): Background {
     Promise.all([
       loop(150, creating),
       loop(150, creating),
+      loop(300, queuing),
       loop(500, renewing),
       loop(900, killing),
       loop(100, visiting),

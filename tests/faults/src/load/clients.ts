@@ -91,6 +91,14 @@ export async function kill(ports: ClientPorts, id: string): Promise<void> {
   await send(ports, 'DELETE', `/v1/instances/${id}`);
 }
 
+/** Whether an instance has ended or is unknown. False if no proxy answers. */
+export async function hasEnded(ports: ClientPorts, id: string): Promise<boolean> {
+  const answer = await send(ports, 'GET', `/v1/instances/${id}`);
+  if (answer?.status !== 200) return answer !== undefined;
+  const { state } = (answer.body as Resource).status;
+  return state === 'gone' || state === 'failed';
+}
+
 /** Requests an instance and checks which instance responds. */
 export async function visit(
   { site, expectations, random }: ClientPorts,

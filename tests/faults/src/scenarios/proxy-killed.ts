@@ -12,7 +12,7 @@ import { hasExited } from './worker-killed.ts';
 const RUNS = 20;
 const ROUND = 12;
 /** How long a proxy may run without reaching its step, ms. */
-const MAX_LIFETIME_MS = 45_000;
+const MAX_LIFETIME_MS = 120_000;
 
 /**
  * Sends SIGKILL to one of two proxies during a request or during its drain. The clients repeat

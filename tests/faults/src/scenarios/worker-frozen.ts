@@ -15,7 +15,7 @@ const TURNS = 5;
 /** Number of workers in each round. */
 const WORKERS = [1, 4, 2, 4];
 /** How long a worker may run without reaching its next step, ms. */
-const MAX_LIFETIME_MS = 45_000;
+const MAX_LIFETIME_MS = 120_000;
 
 /**
  * Stops a worker with SIGSTOP at every step for longer than its job locks last, then continues it.
