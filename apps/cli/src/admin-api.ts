@@ -1,5 +1,6 @@
 import type {
   CreateRequest,
+  HostResource,
   InstancePage,
   InstanceDetail,
   InstanceResource,
@@ -41,6 +42,13 @@ export interface AdminApi {
   /** Starts to end all instances. Returns their number. */
   killAll(): Promise<number>;
   templates(): Promise<readonly TemplateResource[]>;
+  /** Every Docker host, by name. */
+  hosts(): Promise<readonly HostResource[]>;
+  host(name: string): Promise<HostResource>;
+  /** Cordons a host, or removes its cordon. */
+  setCordon(name: string, action: 'cordon' | 'uncordon'): Promise<HostResource>;
+  /** @param seconds from now until the instances that are left are ended; undefined: never */
+  drainHost(name: string, seconds: number | undefined): Promise<HostResource>;
 }
 
 const TIMEOUT_MS = 15_000;
@@ -73,6 +81,7 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     if (more.accepted?.includes(response.status)) return undefined;
     throw new BootError(explain(response.status, text));
   }
+  const hostPath = (name: string) => `/v1/hosts/${encodeURIComponent(name)}`;
   const pathOf = (id: string) => `/v1/instances/${encodeURIComponent(id)}`;
 
   return {
@@ -115,6 +124,19 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     async templates() {
       const list = (await call('GET', '/v1/templates')) as { items: TemplateResource[] };
       return list.items;
+    },
+    async hosts() {
+      return ((await call('GET', '/v1/hosts')) as { items: HostResource[] }).items;
+    },
+    async host(name) {
+      return (await call('GET', hostPath(name))) as HostResource;
+    },
+    async setCordon(name, action) {
+      return (await call('POST', `${hostPath(name)}/${action}`)) as HostResource;
+    },
+    async drainHost(name, timeout) {
+      const body = timeout === undefined ? {} : { timeout };
+      return (await call('POST', `${hostPath(name)}/drain`, { body })) as HostResource;
     },
     async killAll() {
       return ((await call('DELETE', '/v1/instances')) as { ended: number }).ended;

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 
 import { parseTemplates } from '@ephemera/config';
 import { problemOf } from '@ephemera/contract';
-import type { InstanceResource } from '@ephemera/contract';
+import type { HostResource, InstanceResource } from '@ephemera/contract';
 import { BootError } from '@ephemera/domain';
 import { createTokens } from '@ephemera/http';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -39,6 +39,16 @@ const link: Awaited<ReturnType<AdminApi['link']>> = {
   url: 'http://localhost:8080/demo/new?link=l',
   uses: 1,
   expiresAt: '2026-01-02T00:00:00.000Z',
+};
+
+const machine: HostResource = {
+  name: 'h1',
+  alive: true,
+  lastSeenAt: '2026-01-01T00:00:29.000Z',
+  networks: ['10.231.0.0/16'],
+  instances: 2,
+  capacity: { instances: 8, memory: 2 ** 30 },
+  used: { instances: 2, memory: 2 ** 29, cpus: 1 },
 };
 
 /** The instance of `renew` has an hour more than it uses. */
@@ -74,6 +84,10 @@ function recordingApi(calls: unknown[][]): AdminApi {
     },
     link: (request) => record(link, 'link', request),
     templates: () => record([template], 'templates'),
+    hosts: () => record([machine], 'hosts'),
+    host: (name) => record({ ...machine, name }, 'host', name),
+    setCordon: (name, action) => record({ ...machine, name }, action, name),
+    drainHost: (name, seconds) => record({ ...machine, name }, 'drainHost', name, seconds),
   };
 }
 
@@ -108,6 +122,7 @@ const COMMANDS = [
   'logs',
   'kill',
   'link',
+  'host',
   'token',
   'check',
   'try',
@@ -434,4 +449,88 @@ test('get shows the hint of an instance that failed', async () => {
   const get = () => Promise.resolve({ ...instance, status: { ...instance.status, hint } });
   const { out } = await ephemeraWith({ get }, 'get', 'abc');
   expect(out).toContain('\nHint: Denied.\nIn the template:\n    user: image\n');
+});
+
+describe('host', () => {
+  /** The host while it is drained, with this number of instances left. */
+  const draining = (instances: number, deadline?: string): HostResource => ({
+    ...machine,
+    instances,
+    cordon: {
+      since: '2026-01-01T00:00:00.000Z',
+      drain: { ...(deadline !== undefined && { deadline }), done: instances === 0 },
+    },
+  });
+
+  test('ls shows capacity and cordon', async () => {
+    const cordon = { since: '2026-01-01T00:00:00.000Z' };
+    const deadline = '2026-01-01T00:02:00.000Z';
+    const list: HostResource[] = [
+      machine,
+      { ...machine, name: 'h2', alive: false, networks: [], cordon },
+      { ...draining(2, deadline), name: 'h3' },
+      { ...draining(0), name: 'h4' },
+    ];
+    const { out } = await ephemeraWith({ hosts: () => Promise.resolve(list) }, 'host', 'ls');
+    expect(out.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
+      ['HOST', 'STATE', 'CORDON', 'INSTANCES', 'MEMORY', 'CPUS', 'NETWORKS'],
+      ['h1', 'alive', '-', '2/8', '512m/1024m', '1', '10.231.0.0/16'],
+      ['h2', 'unavailable', 'cordoned', '2/8', '512m/1024m', '1', '-'],
+      ['h3', 'alive', 'draining, 1m30s left', '2/8', '512m/1024m', '1', '10.231.0.0/16'],
+      ['h4', 'alive', 'drained', '0/8', '512m/1024m', '1', '10.231.0.0/16'],
+      [''],
+    ]);
+  });
+
+  test('cordon and uncordon name the host', async () => {
+    const cordon = await ephemera('host', 'cordon', 'h2');
+    expect(cordon.calls).toEqual([['cordon', 'h2']]);
+    expect(cordon.out).toContain('ephemera host uncordon h2');
+    expect((await ephemera('host', 'uncordon', 'h2')).calls).toEqual([['uncordon', 'h2']]);
+  });
+
+  test('drain waits until no instance is left, and says when the machine may go', async () => {
+    const left = [2, 2, 1, 0];
+    const { code, out, err } = await ephemeraWith(
+      {
+        drainHost: () => Promise.resolve(draining(3)),
+        host: () => Promise.resolve(draining(left.shift() ?? 0)),
+      },
+      ...['host', 'drain', 'h1'],
+    );
+    expect(code).toBe(0);
+    expect(err).toBe('h1: 3 instances left.\nh1: 2 instances left.\nh1: 1 instance left.\n');
+    expect(out).toContain('Its machine may be switched off.');
+  });
+
+  test('drain passes its deadline, and does not wait with --no-wait', async () => {
+    const { calls, out, err } = await ephemeraWith(
+      { host: () => Promise.reject(new Error('It waits.')) },
+      ...['host', 'drain', 'h1', '--deadline', '30m', '--no-wait', '--json'],
+    );
+    expect(calls).toEqual([['drainHost', 'h1', 1800]]);
+    expect(err).toBe('');
+    expect(JSON.parse(out)).toMatchObject({ name: 'h1' });
+  });
+
+  test('drain fails if another command ended it', async () => {
+    const { code, out } = await ephemeraWith(
+      { drainHost: () => Promise.resolve(draining(3)), host: () => Promise.resolve(machine) },
+      ...['host', 'drain', 'h1'],
+    );
+    expect(code).toBe(1);
+    expect(out).toContain('ended by another command');
+  });
+
+  test('drain says that nothing ends instances while no worker answers', async () => {
+    const hosts = [{ ...draining(2), alive: false }, draining(0)];
+    const { err } = await ephemeraWith(
+      {
+        drainHost: () => Promise.resolve(draining(3)),
+        host: () => Promise.resolve(hosts.shift() ?? machine),
+      },
+      ...['host', 'drain', 'h1'],
+    );
+    expect(err).toContain('No worker of the host answers.');
+  });
 });

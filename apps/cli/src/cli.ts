@@ -19,6 +19,7 @@ import { check } from './commands/check.ts';
 import { clean } from './commands/clean.ts';
 import { completion, PROPOSE, proposeWords } from './commands/completion.ts';
 import { get, kill, ls, renew } from './commands/show.ts';
+import { host } from './commands/host.ts';
 import { link } from './commands/link.ts';
 import { logs } from './commands/logs.ts';
 import { run } from './commands/run.ts';
@@ -39,7 +40,7 @@ const FORMATTING = {
 
 const root: RouteMap<CliContext> = buildRouteMap({
   routes: {
-    ...{ up, run, ls, get, renew, logs, kill, link, token, check, try: tryCommand, clean },
+    ...{ up, run, ls, get, renew, logs, kill, link, host, token, check, try: tryCommand, clean },
     completion,
   },
   docs: {

@@ -56,3 +56,14 @@ export function createPrinter(context: CliContext, flags: OutputFlags): (output:
     end();
   };
 }
+
+/** Formats rows as a table whose columns are separated by two spaces. */
+export function alignColumns(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  return rows
+    .map((row) => row.map((cell, column) => cell.padEnd(widths?.[column] ?? 0)).join('  '))
+    .map((line) => line.trimEnd())
+    .join('\n');
+}

@@ -7,6 +7,7 @@ import {
   partReadinessSchema,
   readinessSchema,
 } from './health-resource.ts';
+import { drainRequestSchema, hostListSchema, hostSchema } from './host-resource.ts';
 import {
   createdSchema,
   instanceDetailSchema,
@@ -55,6 +56,16 @@ function suspension(op: 'pause' | 'resume', summary: string) {
     },
   });
 }
+
+const host = {
+  params: z.object({
+    host: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'is not a valid host name')
+      .openapi({ description: 'Name of the host.' }),
+  }),
+  absent: 'host of this name',
+} as const;
 
 /** Every route of the admin port. */
 export const adminRoutes = {
@@ -277,6 +288,50 @@ export const adminRoutes = {
     summary: 'Read the number of instances and the free capacity of the hosts',
     token: true,
     responses: { 200: json(statsSchema, 'Sums over the live hosts') },
+  }),
+  listHosts: defineRoute({
+    method: 'GET',
+    path: '/v1/hosts',
+    summary: 'List every Docker host that was ever registered, by name',
+    token: true,
+    responses: { 200: json(hostListSchema, 'All hosts') },
+  }),
+  readHost: defineRoute({
+    method: 'GET',
+    path: '/v1/hosts/{host}',
+    summary: 'Read a Docker host',
+    token: true,
+    ...host,
+    responses: { 200: json(hostSchema, 'The host') },
+  }),
+  cordonHost: defineRoute({
+    method: 'POST',
+    path: '/v1/hosts/{host}/cordon',
+    summary: 'Start no further instances on a host',
+    description:
+      'Its instances keep running, and warm ones can still be claimed. A drain of the host is stopped.',
+    token: true,
+    ...host,
+    responses: { 200: json(hostSchema, 'The cordoned host') },
+  }),
+  uncordonHost: defineRoute({
+    method: 'POST',
+    path: '/v1/hosts/{host}/uncordon',
+    summary: 'Start instances on a host again',
+    token: true,
+    ...host,
+    responses: { 200: json(hostSchema, 'The host') },
+  }),
+  drainHost: defineRoute({
+    method: 'POST',
+    path: '/v1/hosts/{host}/drain',
+    summary: 'Empty a host, so that its machine may be switched off',
+    description:
+      'Cordons the host and ends its warm instances. All others end at their own deadlines, or after `timeout`. `cordon.drain.done` of the host says when none is left.',
+    token: true,
+    ...host,
+    body: { type: 'json', schema: drainRequestSchema, limit: 16_384 },
+    responses: { 200: json(hostSchema, 'The host that is being drained') },
   }),
   createLink: defineRoute({
     method: 'POST',

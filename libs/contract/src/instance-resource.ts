@@ -12,6 +12,7 @@ export const endReasonSchema = z.enum([
   'oom',
   'start_failed',
   'orphan',
+  'host_drained',
 ]);
 
 const hintSchema = z

@@ -41,6 +41,7 @@ const REASONS: Readonly<Record<string, string>> = {
   oom: 'Its container ran out of memory.',
   start_failed: 'It could not be started.',
   orphan: 'It was removed after Redis lost data.',
+  host_drained: 'Its host was taken out of service.',
 };
 
 const LIMITS: Readonly<Record<Limit, string>> = {

@@ -48,11 +48,26 @@ const page = (description: string): ResponseDeclaration => ({
 
 const id = z.string().refine(isId, 'is not an instance id');
 
+/** What an operator may do with a host. */
+export type HostAction = 'cordon' | 'drain' | 'uncordon';
+
+const hostName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'is not a host name');
+
 const guarded = {
   401: problem('No session and no valid token'),
   403: problem('The token lacks the required scope, or the request is cross-origin'),
   503: problem('Redis is unavailable'),
 } as const;
+
+const hostRoute = <const A extends HostAction>(action: A, summary: string) =>
+  defineRoute({
+    method: 'POST',
+    path: `/dashboard/hosts/{host}/${action}`,
+    summary,
+    params: z.object({ host: hostName }),
+    absent: 'host of this name',
+    responses: { ...guarded, 303: { description: 'Redirect to the instances' } },
+  });
 
 /** The static files of the pages. They are public. */
 export const ASSETS = {
@@ -138,6 +153,7 @@ export const dashboardRoutes = {
         .transform(Number),
       ending: id.optional(),
       absent: id.optional(),
+      host: hostName.optional(),
     }),
     responses: { ...guarded, 200: page('The page') },
   }),
@@ -149,6 +165,9 @@ export const dashboardRoutes = {
     absent: 'instance of this id',
     responses: { ...guarded, 303: { description: 'Redirect to the instances' } },
   }),
+  cordonHost: hostRoute('cordon', 'Start no further instances on a host'),
+  drainHost: hostRoute('drain', 'Empty a host'),
+  uncordonHost: hostRoute('uncordon', 'Start instances on a host again'),
 } as const;
 
 /** The route of one asset. */

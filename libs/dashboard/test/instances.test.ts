@@ -1,3 +1,4 @@
+import { keysOf, redisHosts } from '@ephemera/store';
 import { sampleTemplate, waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { BEARER, HTML, configIssues, postForm, openDashboard, signIn } from './fixture.ts';
@@ -181,4 +182,31 @@ test('the errors of the configuration file are shown, and in /readyz, while it s
       config: { isCurrent: false, issues: configIssues },
     },
   ]);
+});
+
+test('a host can be cordoned, drained and used again from the page', async () => {
+  const now = Date.now();
+  const hosts = redisHosts(fixture.redis, keysOf('dashboardtest'));
+  await hosts.heartbeat('h1', now);
+  const change = (action: string, host = 'h1') =>
+    postForm(`${fixture.url}/dashboard/hosts/${host}/${action}`, {}, { cookie });
+  const labels = async () =>
+    [...(await page()).matchAll(/<button id="(?:cordon|drain|uncordon)-h1">([\w ]+)</g)].map(
+      (m) => m[1],
+    );
+  expect(await labels()).toEqual(['Cordon', 'Drain']);
+
+  expect((await change('cordon')).status).toBe(303);
+  expect(await hosts.cordonOf('h1')).not.toHaveProperty('drain');
+  expect(await page('?host=h1')).toMatch(/The host <code>h1<\/code> was changed[^]*>cordoned</);
+  expect(await labels()).toEqual(['Use again']);
+
+  await change('drain');
+  expect(await hosts.cordonOf('h1')).toHaveProperty('drain', {});
+  expect(await page()).toContain('>drained<');
+  await change('uncordon');
+  expect(await hosts.cordonOf('h1')).toBeUndefined();
+
+  expect((await change('cordon', 'nobody')).status).toBe(404);
+  expect((await change('remove')).status).toBe(404);
 });

@@ -17,7 +17,9 @@ export type EndReason =
   /** The start failed. */
   | 'start_failed'
   /** A warm instance that Redis may have lost a claim of, so no client may get it. */
-  | 'orphan';
+  | 'orphan'
+  /** Its host was drained. */
+  | 'host_drained';
 
 /**
  * The state machine of an instance. `pending → draining` is a kill before a worker took the spawn job.

@@ -1,4 +1,5 @@
 export * from './acquire-instance.ts';
+export * from './drain-host.ts';
 export * from './exit-report.ts';
 export * from './expire-dead-hosts.ts';
 export * from './host-rpc.ts';

@@ -191,6 +191,8 @@ async function startProxy(
       hosts: () => cell.store.readCapacity(),
       of: (template) => cell.store.readTemplateUsage(template, urlOf('{id}')),
     },
+    hosts,
+    hostRegistry: cell.store.hostRegistry,
     instances: { get: ids.instances.get, list: (query) => instances.list(query), now },
     routes: ids.routes,
     events: cell.events,

@@ -38,3 +38,18 @@ test('lists every host with its last heartbeat', async () => {
   await hosts.heartbeat('a', NOW);
   expect(await hosts.hostStatuses(NOW)).toEqual([{ host: 'a', seenAt: NOW, alive: true }]);
 });
+
+test('the first cordon of a host keeps its time, and only a registered host gets one', async () => {
+  const hosts = redisHosts(redis, keysOf('cordons'));
+  expect(await hosts.cordon('a', NOW)).toBe(false);
+  expect(await hosts.cordons()).toEqual(new Map());
+  await hosts.heartbeat('a', NOW);
+  expect(await hosts.cordon('a', NOW, { deadline: NOW + 5 })).toBe(true);
+  expect(await hosts.cordon('a', NOW + 1, {})).toBe(true);
+  expect(await hosts.cordonOf('a')).toEqual({ since: NOW, drain: {} });
+  expect(await hosts.cordon('a', NOW + 2)).toBe(true);
+  expect(await hosts.cordons()).toEqual(new Map([['a', { since: NOW }]]));
+  await hosts.uncordon('a');
+  await hosts.uncordon('a');
+  expect(await hosts.cordonOf('a')).toBeUndefined();
+});

@@ -14,6 +14,26 @@ export interface HostStatus {
   readonly alive: boolean;
 }
 
+/** A host that starts no further instances. Times are epoch milliseconds. */
+export interface Cordon {
+  readonly since: number;
+  /** Present while the host is being drained. */
+  readonly drain?: Drain;
+}
+
+export interface Drain {
+  /** When the instances that are left are ended. Absent: each keeps its own deadline. */
+  readonly deadline?: number;
+}
+
+/** What a host offers and what is reserved. Absent: no limit is registered. */
+export interface HostCapacity {
+  readonly max: Capacity;
+  readonly used: Required<Capacity>;
+  /** Live instances that a worker of the host has started. */
+  readonly instances: number;
+}
+
 /** The hosts that workers have registered, with their last heartbeats. */
 export interface Hosts {
   /** Records that a worker of the host and its Docker daemon answer. */
@@ -26,9 +46,25 @@ export interface Hosts {
   all(): Promise<string[]>;
   /** Every host that was ever registered, with its last heartbeat. */
   hostStatuses(now: number): Promise<HostStatus[]>;
+  /** The capacities of hosts, in the order of `hosts`. */
+  capacitiesOf(hosts: readonly string[]): Promise<HostCapacity[]>;
+  /** Every cordon, by host. */
+  cordons(): Promise<ReadonlyMap<string, Cordon>>;
+  cordonOf(host: string): Promise<Cordon | undefined>;
+  /**
+   * Cordons a host, or replaces the drain of a cordoned one. The time of the first cordon is kept.
+   * False: no such host was ever registered.
+   */
+  cordon(host: string, now: number, drain?: Drain): Promise<boolean>;
+  /** Removes the cordon of a host, and ends its drain. Idempotent. */
+  uncordon(host: string): Promise<void>;
 }
 
 export function redisHosts(redis: Redis, keys: Keys): Hosts {
+  const cordonOf = async (host: string): Promise<Cordon | undefined> => {
+    const text = await redis.hget(keys.cordons, host);
+    return text === null ? undefined : (JSON.parse(text) as Cordon);
+  };
   return {
     async heartbeat(host, now) {
       await redis.zadd(keys.hosts, String(now), host);
@@ -63,6 +99,53 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
       }
       return statuses;
     },
+    async capacitiesOf(names) {
+      if (names.length === 0) return [];
+      const read = redis.pipeline();
+      for (const host of names) {
+        read.hgetall(keys.hostCapacity(host)).hgetall(keys.hostUsed(host));
+        read.scard(keys.hostInstances(host));
+      }
+      const replies = (await read.exec()) ?? [];
+      const failed = replies.find(([error]) => error !== null)?.[0];
+      if (failed) throw failed;
+      return names.map((_, i) => {
+        const [max, used, instances] = replies.slice(3 * i, 3 * i + 3).map(([, reply]) => reply);
+        return {
+          max: capacityIn(max as Fields),
+          used: { instances: 0, memory: 0, cpus: 0, ...capacityIn(used as Fields) },
+          instances: Number(instances),
+        };
+      });
+    },
+    async cordons() {
+      const texts = await redis.hgetall(keys.cordons);
+      return new Map(
+        Object.entries(texts).map(([host, text]) => [host, JSON.parse(text) as Cordon]),
+      );
+    },
+    cordonOf,
+    async cordon(host, now, drain) {
+      if ((await redis.zscore(keys.hosts, host)) === null) return false;
+      const since = (await cordonOf(host))?.since ?? now;
+      const cordon: Cordon = { since, ...(drain && { drain }) };
+      await redis.hset(keys.cordons, host, JSON.stringify(cordon));
+      return true;
+    },
+    async uncordon(host) {
+      await redis.hdel(keys.cordons, host);
+    },
+  };
+}
+
+type Fields = Readonly<Record<string, string>>;
+
+/** Parses the fields that `setCapacity` and the scripts write. */
+function capacityIn({ instances, memory, cpus }: Fields): Capacity {
+  return {
+    ...(instances !== undefined && { instances: Number(instances) }),
+    ...(memory !== undefined && { memory: Number(memory) }),
+    ...(cpus !== undefined && { cpus: Number(cpus) / 1000 }),
   };
 }
 

@@ -17,6 +17,8 @@ export interface Keys {
   readonly dataset: string;
   /** Hosts that have compared their containers with this data since it exists. */
   readonly reported: string;
+  /** The cordon of each cordoned host, as JSON. */
+  readonly cordons: string;
   /** BullMQ's prefix: the braces keep all keys of a deployment in one hash slot. */
   readonly queuePrefix: string;
   /** Templates whose queue may not be empty. */
@@ -69,6 +71,7 @@ export function keysOf(namespace: string): Keys {
     expiring: `${base}:expiring`,
     dataset: `${base}:dataset`,
     reported: `${base}:reported`,
+    cordons: `${base}:cordons`,
     queues: `${base}:queues`,
     pools: `${base}:pools`,
     poolFingerprints: `${base}:pool-fingerprints`,

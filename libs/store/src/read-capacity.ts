@@ -9,7 +9,7 @@ import { loadScript, runScript } from './run-script.ts';
 /** How many instances exist, and how many the hosts can hold. */
 export interface CapacitySnapshot {
   readonly instances: number;
-  /** Free instance slots of the alive hosts; undefined: one of them has no instance limit. */
+  /** Free instance slots of these hosts; undefined: one of them has no instance limit. */
   readonly available: number | undefined;
   readonly capacity: number | undefined;
 }
@@ -25,13 +25,15 @@ export interface TemplateUsage {
   readonly warm: number;
 }
 
-/** Reads the capacity of all hosts, with a few commands per host. */
+/** Reads the capacity of all hosts that are alive and not cordoned, with a few commands per host. */
 export async function readCapacity(
   redis: Redis,
   keys: Keys,
   now: number,
 ): Promise<CapacitySnapshot> {
-  const hosts = await redisHosts(redis, keys).alive(now);
+  const store = redisHosts(redis, keys);
+  const [alive, cordons] = await Promise.all([store.alive(now), store.cordons()]);
+  const hosts = alive.filter((host) => !cordons.has(host));
   const instances = await redis.zcard(keys.instances);
   let [available, capacity]: [number | undefined, number | undefined] = [0, 0];
   for (const host of hosts) {

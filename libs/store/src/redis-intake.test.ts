@@ -1,4 +1,5 @@
 import type { Instance, Template } from '@ephemera/domain';
+import { HostCapacityError } from '@ephemera/lifecycle';
 import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { redisHosts } from './hosts.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
+import { readCapacity } from './read-capacity.ts';
 import { redisIntake, redisStartQueue } from './redis-intake.ts';
 
 let server: StartedRedis;
@@ -284,5 +286,64 @@ describe('an idempotency key', () => {
     expect((await intake.createOrQueue(sampleDraft({ template }), context)).kind).toBe('full');
     await finalize(only.id);
     expect((await intake.createOrQueue(sampleDraft({ template }), context)).kind).toBe('created');
+  });
+});
+
+describe('a cordoned host', () => {
+  const created = async (result: ReturnType<ReturnType<typeof open>['take']>) => {
+    const reply = await result;
+    if (reply.kind !== 'created') throw new Error(`the result was ${reply.kind}`);
+    return reply.instance;
+  };
+  const twoHosts = async () => {
+    const store = open();
+    // Without a cordon, the larger host would get every instance.
+    await store.host('large', { instances: 9, memory: 2 ** 40 });
+    await store.host('small', { instances: 9, memory: 2 ** 38 });
+    const hosts = redisHosts(store.redis, store.keys);
+    const reservedOn = async (id: string) =>
+      store.redis.hget(store.keys.instance(id), 'reservedHost');
+    return { ...store, hosts, reservedOn };
+  };
+
+  test('gets no new instance, and its workers start none that another host may start', async () => {
+    const { hosts, take, instances, reservedOn } = await twoHosts();
+    const before = await created(take());
+    expect(await reservedOn(before.id)).toBe('large');
+    await hosts.cordon('large', 1);
+    const after = await created(take());
+    expect(await reservedOn(after.id)).toBe('small');
+    await expect(instances.assignToHost(after.id, after.generation, 'large')).rejects.toThrow(
+      HostCapacityError,
+    );
+    // It still starts what was promised before its cordon.
+    expect((await instances.assignToHost(before.id, before.generation, 'large'))?.host).toBe(
+      'large',
+    );
+    await hosts.uncordon('large');
+    expect(await reservedOn((await created(take())).id)).toBe('large');
+  });
+
+  test('that is being drained hands over what it has not started', async () => {
+    const { hosts, take, instances } = await twoHosts();
+    const { id, generation } = await created(take());
+    await hosts.cordon('large', 1, {});
+    await expect(instances.assignToHost(id, generation, 'large')).rejects.toThrow(
+      HostCapacityError,
+    );
+    expect((await instances.assignToHost(id, generation, 'small'))?.host).toBe('small');
+  });
+
+  test('has no capacity, so a start is refused where all hosts are cordoned', async () => {
+    const { hosts, take, redis, keys, instances } = await twoHosts();
+    for (const host of ['large', 'small']) await hosts.cordon(host, 1);
+    expect(await take({ whenFull: 'refuse' })).toEqual({ kind: 'full', limit: 'hosts' });
+    expect(await readCapacity(redis, keys, await instances.now())).toEqual({
+      instances: 0,
+      available: 0,
+      capacity: 0,
+    });
+    await hosts.uncordon('small');
+    expect(await readCapacity(redis, keys, await instances.now())).toMatchObject({ capacity: 9 });
   });
 });

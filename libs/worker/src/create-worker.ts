@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { STRICT_POLICY } from '@ephemera/domain';
 import {
+  drainHost,
   startQueuedInstances,
   expireInstancesOfDeadHosts,
   endExitedInstance,
@@ -48,6 +49,7 @@ import { startKillWorker } from './kill-worker.ts';
 import { checkReadiness } from './check-readiness.ts';
 import {
   DEQUEUE_INTERVAL_MS,
+  DRAIN_INTERVAL_MS,
   EXIT_CONCURRENCY,
   EXPIRE_DEAD_HOSTS_INTERVAL_MS,
   EXPIRING_INTERVAL_MS,
@@ -389,6 +391,7 @@ async function startWorker(
     runPeriodically('data set', DATASET_CHECK_INTERVAL_MS, reportContainers, { signal, logger }),
     // A separate loop, so that neither delays the other.
     runPeriodically('networks', RECONCILE_INTERVAL_MS, connected.keepNetworks, { signal, logger }),
+    runPeriodically('drain', DRAIN_INTERVAL_MS, drain, { signal, logger }),
     runPeriodically('start queue', DEQUEUE_INTERVAL_MS, startQueued, { signal, logger }),
     runPeriodically('dead hosts', EXPIRE_DEAD_HOSTS_INTERVAL_MS, expireDeadHosts, {
       signal,
@@ -432,6 +435,12 @@ async function startWorker(
   async function expireDeadHosts(): Promise<void> {
     const finalized = await expireInstancesOfDeadHosts({ instances, hosts, onKilled });
     if (finalized.length > 0) logger.warn({ ids: finalized }, 'instances of dead hosts expired');
+  }
+
+  async function drain(): Promise<void> {
+    const ports = { instances, killRequests: jobs.killRequests, hosts };
+    const ended = await drainHost(ports, host);
+    if (ended.length > 0) logger.info({ host, ids: ended }, 'instances ended: the host is drained');
   }
 
   async function startQueued(): Promise<void> {

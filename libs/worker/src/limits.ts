@@ -12,6 +12,8 @@ export const RECONCILER_LOCK_MS = 30_000;
 export const HEARTBEAT_INTERVAL_MS = 5_000;
 /** Freed capacity is used immediately. These two intervals only cover missed events. */
 export const DEQUEUE_INTERVAL_MS = 1_000;
+/** How often a worker reads whether its host is being drained. */
+export const DRAIN_INTERVAL_MS = 2_000;
 export const REFILL_INTERVAL_MS = 5_000;
 /** How often the job scheduler of the refills is written, because Redis may lose it. */
 export const SCHEDULE_REFILL_INTERVAL_MS = 60_000;

@@ -4,7 +4,7 @@ import { buildCommand } from '@stricli/core';
 import { hintText } from '../admin-api.ts';
 import { UsageError } from '../context.ts';
 import type { CliContext } from '../context.ts';
-import { outputAliases, outputFlags, createPrinter } from '../output.ts';
+import { alignColumns, outputAliases, outputFlags, createPrinter } from '../output.ts';
 import type { OutputFlags } from '../output.ts';
 import { idParameter, timeoutFlag } from '../parameters.ts';
 
@@ -19,14 +19,7 @@ export function showTable(instances: readonly InstanceResource[], now: number): 
       left(instance, now),
       instance.url,
     ]);
-  const table = [['ID', 'TEMPLATE', 'STATE', 'LEFT', 'URL'], ...rows];
-  const widths = table[0]?.map((_, column) =>
-    Math.max(...table.map((row) => row[column]?.length ?? 0)),
-  );
-  return table
-    .map((row) => row.map((cell, column) => cell.padEnd(widths?.[column] ?? 0)).join('  '))
-    .map((line) => line.trimEnd())
-    .join('\n');
+  return alignColumns([['ID', 'TEMPLATE', 'STATE', 'LEFT', 'URL'], ...rows]);
 }
 
 /** Formats an instance as lines of `name: value`, with its warnings. */

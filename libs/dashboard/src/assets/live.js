@@ -42,5 +42,6 @@ function withoutNotice(address) {
   const url = new URL(address);
   url.searchParams.delete('ending');
   url.searchParams.delete('absent');
+  url.searchParams.delete('host');
   return url.href;
 }

@@ -4,12 +4,14 @@ import { STATES, isDead } from '@ephemera/domain';
 import type { Instance, State } from '@ephemera/domain';
 import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
-import type { HostStatus, Store } from '@ephemera/store';
+import type { Cordon, HostStatus, Store } from '@ephemera/store';
+import type { HostAction } from '../dashboard-routes.ts';
 import { layout } from '../pages/layout.ts';
 import { ago, hintText, instancesTable } from './instances-table.ts';
 
 export interface Notice {
-  readonly kind: 'ending' | 'absent';
+  readonly kind: 'ending' | 'absent' | 'host';
+  /** Of the instance or the host. */
   readonly id: string;
 }
 
@@ -24,7 +26,12 @@ export interface Overview {
   readonly nextCursor: number | undefined;
   /** The last failed starts and exits, the latest first. */
   readonly failures: readonly Instance[];
-  readonly hosts: readonly (HostStatus & { readonly networks: readonly string[] })[];
+  readonly hosts: readonly (HostStatus & {
+    readonly networks: readonly string[];
+    /** Live instances on it. */
+    readonly instances: number;
+    readonly cordon: Cordon | undefined;
+  })[];
 }
 
 /** How many instances one page lists. */
@@ -41,8 +48,18 @@ export async function readOverview(
     instances.recentFailures(),
     hosts.hostStatuses(now),
   ]);
-  const networks = await hostRegistry.networksOf(statuses.map(({ host }) => host));
-  const registered = statuses.map((status, i) => ({ ...status, networks: networks[i] ?? [] }));
+  const names = statuses.map(({ host }) => host);
+  const [networks, capacities, cordons] = await Promise.all([
+    hostRegistry.networksOf(names),
+    hosts.capacitiesOf(names),
+    hosts.cordons(),
+  ]);
+  const registered = statuses.map((status, i) => ({
+    ...status,
+    networks: networks[i] ?? [],
+    instances: capacities[i]?.instances ?? 0,
+    cordon: cordons.get(status.host),
+  }));
   return { now, states, ...page, failures, cursor, hosts: registered };
 }
 
@@ -70,6 +87,7 @@ export function instancesPage(
 }
 
 function noticeText({ kind, id }: Notice): Html {
+  if (kind === 'host') return html`The host <code>${id}</code> was changed.`;
   return kind === 'ending'
     ? html`Instance <code>${id}</code> is being ended.`
     : html`Instance <code>${id}</code> does not exist, or had ended already.`;
@@ -153,15 +171,42 @@ function pages({ cursor, nextCursor }: Overview): Html | undefined {
   </nav>`;
 }
 
-function hostItem({ host, seenAt, alive, networks }: Overview['hosts'][number], now: number): Html {
+function hostItem(item: Overview['hosts'][number], now: number): Html {
+  const { host, seenAt, alive, networks, instances, cordon } = item;
   return html`<li>
     <span class="state ${alive ? 'ready' : 'failed'}">${alive ? 'alive' : 'unavailable'}</span>
     <strong>${host}</strong> <span class="soft">last heartbeat ${ago(now - seenAt)}</span>
     <span class="soft"
       >${networks.length > 0 ? networks.join(', ') : 'no networks registered'}</span
     >
+    ${cordon && html`<span class="state paused">${cordonText(cordon, instances)}</span>`}
     <a href="/dashboard/queues/queue/instance-kill-${host}"
       >kill jobs<span class="unseen"> of ${host}</span></a
     >
+    ${
+      cordon
+        ? hostForm(host, 'uncordon', 'Use again')
+        : [hostForm(host, 'cordon', 'Cordon'), hostForm(host, 'drain', 'Drain')]
+    }
   </li>`;
+}
+
+function cordonText({ drain }: Cordon, instances: number): string {
+  if (!drain) return 'cordoned';
+  return instances === 0 ? 'drained' : `draining, ${instances} left`;
+}
+
+function hostForm(host: string, action: HostAction, label: string): Html {
+  const question = {
+    cordon: `Start no further instances on ${host}?`,
+    drain: `Start no further instances on ${host}, and end its warm ones?`,
+    uncordon: `Start instances on ${host} again?`,
+  }[action];
+  return html`<form
+    method="post"
+    action="/dashboard/hosts/${host}/${action}"
+    data-confirm="${question}"
+  >
+    <button id="${action}-${host}">${label}<span class="unseen"> ${host}</span></button>
+  </form>`;
 }

@@ -1,11 +1,13 @@
 import type { ConfigIssue } from '@ephemera/config';
-import { principalKey } from '@ephemera/domain';
+import { ApiError, principalKey } from '@ephemera/domain';
 import { principalOf, route } from '@ephemera/http';
 import type { BoundRoute } from '@ephemera/http';
 import { requestKill } from '@ephemera/lifecycle';
 import type { KillRequests } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
+import type { Context } from 'koa';
 import { dashboardRoutes } from '../dashboard-routes.ts';
+import type { HostAction } from '../dashboard-routes.ts';
 import { instancesPage, readOverview } from './instances-page.ts';
 import type { Notice, OverviewPorts } from './instances-page.ts';
 
@@ -16,7 +18,7 @@ export interface InstancesDependencies {
   readonly logger: Logger;
 }
 
-/** `/dashboard/instances`: the live instances, and a form to end one. */
+/** `/dashboard/instances`: the live instances and the hosts, with forms to end and to change them. */
 export function instanceRoutes({
   store,
   killRequests,
@@ -35,12 +37,33 @@ export function instanceRoutes({
     ctx.status = 303;
     ctx.redirect(`/dashboard/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
   });
-  return [show, end];
+
+  const changeHost = async (ctx: Context, host: string, action: HostAction): Promise<void> => {
+    const now = await store.instances.now();
+    if (action === 'uncordon') await store.hosts.uncordon(host);
+    else if (!(await store.hosts.cordon(host, now, action === 'drain' ? {} : undefined))) {
+      throw new ApiError({ kind: 'not_found', what: 'host of this name' });
+    }
+    logger.info({ host, action, by: principalKey(principalOf(ctx)) }, 'host changed');
+    ctx.status = 303;
+    ctx.redirect(`/dashboard/instances?host=${host}`);
+  };
+  const hosts = (['cordon', 'drain', 'uncordon'] as const).map((action) =>
+    route(dashboardRoutes[`${action}Host`], (ctx, { params }) =>
+      changeHost(ctx, params.host, action),
+    ),
+  );
+  return [show, end, ...hosts];
 }
 
 /** Parses the result of the action that redirected here. */
-function parseNotice(query: { ending?: string | undefined; absent?: string | undefined }) {
-  const { ending, absent } = query;
+function parseNotice(query: {
+  ending?: string | undefined;
+  absent?: string | undefined;
+  host?: string | undefined;
+}) {
+  const { ending, absent, host } = query;
+  if (host !== undefined) return { kind: 'host', id: host } satisfies Notice;
   if (ending !== undefined) return { kind: 'ending', id: ending } satisfies Notice;
   if (absent !== undefined) return { kind: 'absent', id: absent } satisfies Notice;
   return undefined;

@@ -17,6 +17,8 @@ import type { CertificateCheck } from './certificate-check.ts';
 import { auditActions, requireScope, requireToken } from './authorize.ts';
 import { eventRoutes } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
+import { hostRoutes } from './hosts-api.ts';
+import type { HostsApi } from './hosts-api.ts';
 import { instanceOperationRoutes } from './instance-operations.ts';
 import type { LogPorts, InstanceOperations } from './instance-operations.ts';
 import { type ConfigFile, type ReadinessChecks, healthRoutes } from './health-routes.ts';
@@ -31,6 +33,7 @@ export interface AdminApi
   extends
     InstancesApi,
     TemplatesApi,
+    Pick<HostsApi, 'hosts' | 'hostRegistry'>,
     EventsApi,
     Omit<LinksApi, 'instances' | 'starter'>,
     Omit<LogPorts, 'instances'>,
@@ -89,6 +92,7 @@ export function createAdminApi(api: AdminApi): Koa {
     ...instanceOperationRoutes(api),
     ...eventRoutes(api),
     ...templateRoutes(api),
+    ...hostRoutes({ ...api, now: api.instances.now }),
     ...linkRoutes(api),
   ];
   app.use(mountRoutes(guarded, { ...mounting, exact: true }));

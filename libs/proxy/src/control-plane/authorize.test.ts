@@ -13,6 +13,8 @@ test.each([
   ['DELETE', '/v1/instances', 'admin'],
   ['DELETE', '/v1/instances/a', 'admin'],
   ['POST', '/v1/instances/a/pause', 'admin'],
+  ['GET', '/v1/hosts', 'read'],
+  ['POST', '/v1/hosts/h1/drain', 'admin'],
   // A path in another spelling needs the strictest scope, even if the router matched it.
   ['POST', '/V1/instances', 'admin'],
   ['POST', '/v1/instances/', 'admin'],

@@ -57,9 +57,19 @@ local function reserveOnHost(base, instance, host)
   count(usedKey(base, host), 1, resourcesOf(templateOf(instance)))
 end
 
--- Returns whether a host may start an instance: it has the reservation, or enough is free.
+-- Returns the cordon of a host: a table, with `drain` if the host is being drained; nil if there is none.
+local function cordonOf(base, host)
+  local text = redis.call('HGET', base .. 'cordons', host)
+  return text and cjson.decode(text) or nil
+end
+
+-- Returns whether a host may start an instance: it has the reservation, or enough is free. A cordoned
+-- host starts only what it has reserved, and a host that is being drained starts nothing.
 local function hostHasCapacity(base, instance, host)
+  local cordon = cordonOf(base, host)
+  if cordon and cordon.drain then return false end
   if redis.call('HGET', instance, 'reservedHost') == host then return true end
+  if cordon then return false end
   return hasCapacity(availableOn(base, host), resourcesOf(templateOf(instance)))
 end
 

@@ -6,9 +6,9 @@ local function queueKey(base, template) return base .. 'template:' .. template.n
 -- Returns whether a host with this last heartbeat is alive.
 local function isHostAlive(seenAt, now) return seenAt >= now - HOST_ALIVE_TIMEOUT_MS end
 
--- Returns the alive host with the most free memory among those with enough capacity; true where no
--- host has registered yet; nil where none has enough. If no host is alive, all registered hosts
--- count, because a host that restarts comes back.
+-- Returns the alive host with the most free memory among those with enough capacity that are not
+-- cordoned; true where no host has registered yet; nil where none has enough. If no host is alive, all
+-- registered hosts count, because a host that restarts comes back.
 local function pickHost(base, size)
   local now = nowMs()
   local hosts = redis.call('ZRANGE', base .. 'hosts', now - HOST_ALIVE_TIMEOUT_MS, '+inf', 'BYSCORE')
@@ -17,7 +17,9 @@ local function pickHost(base, size)
   local best, max
   for _, host in ipairs(hosts) do
     local free = availableOn(base, host)
-    if hasCapacity(free, size) and (not best or free[2] > max) then best, max = host, free[2] end
+    if hasCapacity(free, size) and (not best or free[2] > max) and not cordonOf(base, host) then
+      best, max = host, free[2]
+    end
   end
   return best
 end
