@@ -5,7 +5,13 @@ import type { AddressInfo } from 'node:net';
 import { newId } from '@ephemera/domain';
 import { createLogger, createShutdown } from '@ephemera/process';
 import { keysOf } from '@ephemera/store';
-import { type StartedRedis, sampleDraft, startRedis, waitFor } from '@ephemera/test-support';
+import {
+  SETTLED_DATASET,
+  type StartedRedis,
+  sampleDraft,
+  startRedis,
+  waitFor,
+} from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Cell, cellDependencies, connectCell, portsById } from '../src/cell.ts';
 import { type Fixture, registration, startFixture } from './data-plane/fixture.ts';
@@ -32,6 +38,7 @@ async function connect(letter: string): Promise<Cell> {
     signer: createSigningKeys(() => []),
   });
   await cell.redis.set(keysOf(letter).registration(letter), registration('127.0.1.1/32'));
+  await cell.redis.set(keysOf(letter).dataset, SETTLED_DATASET);
   return cell;
 }
 

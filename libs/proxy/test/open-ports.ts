@@ -25,7 +25,7 @@ import {
   redisRates,
 } from '@ephemera/store';
 import type { InstanceStore } from '@ephemera/store';
-import { sampleDraft, startRedis } from '@ephemera/test-support';
+import { SETTLED_DATASET, sampleDraft, startRedis } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import { createAdminApi } from '../src/control-plane/admin-api.ts';
 import { createDataPlane } from '../src/data-plane/data-plane.ts';
@@ -74,6 +74,7 @@ export async function openPorts(templatesText: string, domain?: string): Promise
   const ignore = () => undefined;
   const redis = connectRedis(server.url, 'request', ignore);
   await new Promise((resolve) => redis.once('ready', resolve));
+  await redis.set(keys.dataset, SETTLED_DATASET);
   const blocking = connectRedis(server.url, 'watch', ignore);
   const subscriber = connectRedis(server.url, 'job', ignore);
   const trackingRedis = () => connectTracking(server.url, ignore);
@@ -206,6 +207,7 @@ export async function openPorts(templatesText: string, domain?: string): Promise
     redis,
     async clear() {
       await redis.flushall();
+      await redis.set(keys.dataset, SETTLED_DATASET);
     },
     async startInstance(draft) {
       const { id, generation } = await instances.create(sampleDraft(draft));

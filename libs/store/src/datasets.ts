@@ -12,11 +12,8 @@ const script = loadScript('dataset');
 
 /** The data set of Redis, for the workers. */
 export interface Datasets {
-  /**
-   * Returns the identifier of the data set, and creates it where there is none.
-   * @param known the data set that this worker knew last
-   */
-  current(host: string, known: string | undefined): Promise<string>;
+  /** Returns the identifier of the data set, and creates it where there is none. */
+  current(): Promise<string>;
   /**
    * Records that a host has compared its containers with a data set, and restored all instances that
    * it lacked. Has no effect where Redis has lost that data set. Returns the present one.
@@ -25,12 +22,9 @@ export interface Datasets {
 }
 
 export function redisDatasets(redis: Redis, keys: Keys): Datasets {
-  const run = async (host: string, known: string, compared: string) =>
-    String(await runScript(redis, script, [keys.dataset, keys.reported], [host, known, compared]));
-  return {
-    current: (host, known = '') => run(host, known, ''),
-    report: (host, dataset) => run(host, dataset, dataset),
-  };
+  const run = async (...reported: string[]) =>
+    String(await runScript(redis, script, [keys.dataset, keys.reported], reported));
+  return { current: () => run(), report: (host, dataset) => run(host, dataset) };
 }
 
 /** Which hosts are alive, and which of them have reported, as one read of Redis. */
@@ -49,20 +43,20 @@ const CHECK_INTERVAL_MS = 100;
 /**
  * Decides whether an unknown id is an instance that does not exist, or one that Redis may have lost.
  *
- * A process that has seen a data set notices that it is gone. From then on an id counts as lost until
- * every host with a live heartbeat has reported, for `DATASET_REPORT_TIMEOUT_MS` at most. A process
- * that has never seen one starts beside a new Redis.
+ * A new data set may follow the loss of another one. Nothing in Redis tells: its first worker may
+ * have started after the loss. So an id counts as lost until the data set is `DATASET_SETTLE_MS` old
+ * and every host with a live heartbeat has reported, for `DATASET_REPORT_TIMEOUT_MS` at most.
  */
 export class DatasetWatch {
   readonly #read: () => Promise<DatasetReports | undefined>;
   /** Monotonic milliseconds. */
   readonly #clock: () => number;
-  /** The data set that this process has used. */
-  #used: string | undefined;
+  /** Whether this process has seen a data set. */
+  #hasSeen = false;
   /** The data set of which all hosts have reported. */
   #complete: string | undefined;
-  /** When the loss was noticed, while there is no data set. */
-  #lostAt: number | undefined;
+  /** Since when there is no data set. */
+  #absentSince: number | undefined;
   #check:
     | { readonly dataset: string | null; readonly at: number; readonly result: Promise<boolean> }
     | undefined;
@@ -73,9 +67,10 @@ export class DatasetWatch {
     this.#clock = clock;
   }
 
-  /** Records the data set that a read has seen. */
+  /** Records the data set that a read has seen; null: Redis has none. */
   note(dataset: string | null): void {
-    if (dataset !== null) this.#used ??= dataset;
+    this.#hasSeen ||= dataset !== null;
+    this.#absentSince = dataset === null ? (this.#absentSince ?? this.#clock()) : undefined;
   }
 
   /**
@@ -88,8 +83,6 @@ export class DatasetWatch {
   async confirmsAbsence(dataset: string | null): Promise<boolean> {
     this.note(dataset);
     if (dataset !== null && dataset === this.#complete) return true;
-    // Redis is new: no worker has ever registered in it.
-    if (this.#used === undefined) return true;
     if (!(await this.#isComplete(dataset))) throw new ApiError({ kind: 'rebuilding' });
     return dataset === null;
   }
@@ -110,18 +103,18 @@ export class DatasetWatch {
     if (reports.dataset !== dataset) return false;
     const { now, seenAt, reported } = reports;
     if (dataset === null) {
-      this.#lostAt ??= this.#clock();
-      return this.#clock() >= this.#lostAt + DATASET_REPORT_TIMEOUT_MS;
+      // A process that has never seen a data set may have started beside an empty Redis without
+      // workers. A worker that Redis has lost writes a data set within the settle time.
+      const limit = this.#hasSeen ? DATASET_REPORT_TIMEOUT_MS : DATASET_SETTLE_MS;
+      return this.#clock() >= (this.#absentSince ?? Infinity) + limit;
     }
-    this.#lostAt = undefined;
-    const isLost = dataset !== this.#used || dataset.endsWith(':lost');
-    const age = now - Number.parseInt(dataset, 10);
+    // Redis' clock may have been set back since: then the data set is not new either.
+    const age = Math.abs(now - Number(dataset));
     const alive = [...seenAt].filter(([, at]) => at >= now - HOST_ALIVE_TIMEOUT_MS);
-    const haveReported = alive.every(([host]) => reported.has(host));
-    // After a loss, Redis learns within this time which hosts are alive.
-    const isSettled = !isLost || (alive.length > 0 && age >= DATASET_SETTLE_MS);
+    const haveReported = alive.length > 0 && alive.every(([host]) => reported.has(host));
+    // Within the settle time Redis learns which hosts are alive.
+    const isSettled = age >= DATASET_SETTLE_MS;
     if (age < DATASET_REPORT_TIMEOUT_MS && !(haveReported && isSettled)) return false;
-    this.#used = dataset;
     this.#complete = dataset;
     return true;
   }

@@ -6,8 +6,8 @@ export const HOST_ALIVE_TIMEOUT_MS = 15_000;
 /** How often a worker checks whether Redis has lost its data, milliseconds. */
 export const DATASET_CHECK_INTERVAL_MS = 2_000;
 /**
- * How long after a loss of all data every living host has registered again: a check of its worker, and
- * the time for a reconnection.
+ * How long after the creation of a data set every living host has registered in it: a check of its
+ * worker, and the time for a reconnection.
  */
 export const DATASET_SETTLE_MS = 5_000;
 /** How long unknown ids wait for the report of a host at most. */

@@ -1,5 +1,11 @@
 import type { ApiError, ReadyRoute, Route } from '@ephemera/domain';
-import { freePort, type StartedRedis, startRedis, waitFor } from '@ephemera/test-support';
+import {
+  freePort,
+  SETTLED_DATASET,
+  type StartedRedis,
+  startRedis,
+  waitFor,
+} from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';
@@ -19,6 +25,7 @@ const cleanups: (() => unknown)[] = [];
 beforeEach(async () => {
   started = await startRedis();
   writer = connectRedis(started.url, 'job', () => undefined);
+  await writer.set(keys.dataset, SETTLED_DATASET);
 });
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();

@@ -349,7 +349,8 @@ export class RouteCache {
 
   /** The data set must be known before it is lost. */
   async #noteDataset(): Promise<void> {
-    this.#dataset.note(await this.#reader.readDataset());
+    const dataset = await this.#reader.readDataset();
+    if (dataset !== undefined) this.#dataset.note(dataset);
   }
 
   #proven(since: number): void {

@@ -115,10 +115,10 @@ export class RouteReader {
     };
   }
 
-  /** Reads the data set; null where Redis has none or does not answer. */
-  async readDataset(): Promise<string | null> {
-    if (!this.available) return null;
-    return this.#redis.get(this.#keys.dataset).catch(() => null);
+  /** Reads the data set; null where Redis has none, undefined where it does not answer. */
+  async readDataset(): Promise<string | null | undefined> {
+    if (!this.available) return undefined;
+    return this.#redis.get(this.#keys.dataset).catch(() => undefined);
   }
 
   /** Reads which hosts are alive and have reported; undefined where Redis does not answer in time. */

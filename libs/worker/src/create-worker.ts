@@ -284,7 +284,7 @@ async function startWorker(
    * its containers. So the host registers and reconciles at once, without the lock.
    */
   const reportContainers = async (): Promise<void> => {
-    const dataset = await store.datasets.current(host, compared);
+    const dataset = await store.datasets.current();
     if (dataset === compared) return;
     if (compared !== undefined) {
       logger.warn(

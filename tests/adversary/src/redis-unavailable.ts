@@ -1,6 +1,12 @@
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { print, type StartedRedis, startRedis, waitFor } from '@ephemera/test-support';
+import {
+  print,
+  SETTLED_DATASET,
+  type StartedRedis,
+  startRedis,
+  waitFor,
+} from '@ephemera/test-support';
 import { type Testbed, newId, type Replica, startTestbed } from './testbed.ts';
 import type { Options } from './options.ts';
 import { newEchoInstance } from './plain-instance.ts';
@@ -48,6 +54,7 @@ export async function redisUnavailable(outage: Outage, outageMs: number): Promis
     }
     const back = async () => {
       again = await startRedis({ port: testbed.redisPort });
+      await testbed.redis.set(testbed.keys.dataset, SETTLED_DATASET);
     };
     return await askWhile(outage, 'SIGKILL', back, { testbed, replica, ids, outageMs });
   } finally {

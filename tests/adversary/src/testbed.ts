@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId as makeId, type ReadyRoute, type Route } from '@ephemera/domain';
 import { connectRedis, type Keys, keysOf, redisHosts } from '@ephemera/store';
-import { type Child, freePort, startChild, startRedis, waitFor } from '@ephemera/test-support';
+import {
+  type Child,
+  freePort,
+  SETTLED_DATASET,
+  startChild,
+  startRedis,
+  waitFor,
+} from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 
 const proxyMain = new URL('../../../apps/proxy/src/main.ts', import.meta.url).pathname;
@@ -65,6 +72,7 @@ export async function startTestbed(templates = TEMPLATES): Promise<Testbed> {
   await hosts.heartbeat(HOST, Date.now());
   const registration = { boot: HOST, network: HOST, networks: ['127.0.0.0/8'] };
   await redis.set(keys.registration(HOST), JSON.stringify(registration));
+  await redis.set(keys.dataset, SETTLED_DATASET);
   const heartbeats = setInterval(() => {
     hosts.heartbeat(HOST, Date.now()).catch(() => undefined);
   }, 2_000);

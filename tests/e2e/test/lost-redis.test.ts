@@ -18,7 +18,7 @@ afterAll(() => site.stop());
 const get = (id: string, replica: number) =>
   fetch(`${site.publicUrls[replica]}/demo/${id}/id`, { headers: { accept: 'application/json' } });
 
-test('with a new Redis, an unknown id answers 404 as soon as the host has reported', async () => {
+test('before a loss, an unknown id answers 404', async () => {
   for (const replica of [0, 1]) expect((await get(UNKNOWN, replica)).status).toBe(404);
 });
 

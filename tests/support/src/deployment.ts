@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { adminRoutes, pathPattern, undeclaredIn } from '@ephemera/contract';
+import { Redis } from 'ioredis';
 import { freePort, startRedis } from './start-redis.ts';
 import type { StartedRedis } from './start-redis.ts';
 
@@ -72,12 +73,19 @@ export interface DeploymentOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Arguments of its Redis, such as an append-only file. */
   readonly redisArgs?: string[];
+  /** Writes to its Redis before the first process starts. */
+  readonly seed?: (redis: Redis, namespace: string) => Promise<unknown>;
 }
 
 /** Starts a whole deployment: real processes on free ports, with their own Redis. */
 export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   const namespace = `e2e-${randomBytes(4).toString('hex')}`;
   const redis = await startRedis({ args: options.redisArgs ?? [] });
+  if (options.seed) {
+    const client = new Redis(redis.url);
+    await options.seed(client, namespace);
+    client.disconnect();
+  }
   const dir = await mkdtemp(join(tmpdir(), 'ephemera-e2e-'));
   const config = join(dir, 'ephemera.yml');
   await writeFile(config, options.templates);

@@ -5,6 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 
+/**
+ * The value of the key `dataset` for a Redis that has served before: an unknown id is unknown at once,
+ * without a worker and without the settle time of a new data set.
+ */
+export const SETTLED_DATASET = '0';
+
 export interface StartedRedis {
   readonly url: string;
   readonly port: number;

@@ -3,7 +3,7 @@ import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Failure, newId as makeId, type ReadyRoute, type Route } from '@ephemera/domain';
 import { connectRedis, connectTracking, type Keys, keysOf, RouteCache } from '@ephemera/store';
-import { type StartedRedis, startRedis } from '@ephemera/test-support';
+import { SETTLED_DATASET, type StartedRedis, startRedis } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import {
   createDataPlane,
@@ -81,6 +81,7 @@ export async function startFixture(options: FixtureOptions = {}): Promise<Fixtur
     ...(options.grace !== undefined && { grace: options.grace }),
   });
   await redis.set(keys.registration(HOST), registration('127.0.0.0/8'));
+  await redis.set(keys.dataset, SETTLED_DATASET);
   await routes.start();
   const warnings: unknown[] = [];
   const refusals: unknown[] = [];
