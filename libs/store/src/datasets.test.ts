@@ -91,6 +91,14 @@ describe('an unknown id', () => {
     expect(await writer.smembers(keys.reported)).toEqual(['a']);
   });
 
+  test('needs the list of reports for as long as a report is waited for', async () => {
+    const { datasets, writer } = await open();
+    await datasets.report('a', await datasets.current());
+    const ttl = await writer.pttl(keys.reported);
+    expect(ttl).toBeGreaterThan(DATASET_REPORT_TIMEOUT_MS - 5_000);
+    expect(ttl).toBeLessThanOrEqual(DATASET_REPORT_TIMEOUT_MS);
+  });
+
   test('after a loss is unknown again when every living host has reported', async () => {
     const { writer, instances, datasets, heartbeat, answer, age } = await open();
     const { id, generation } = await instances.create(sampleDraft({ id: newId(randomBytes) }));

@@ -22,6 +22,7 @@ export const TOMBSTONE = 3_600_000;
  */
 export const SCRIPT_CONSTANTS = {
   HOST_ALIVE_TIMEOUT_MS,
+  DATASET_REPORT_TIMEOUT_MS,
   /** Added to the idle timeout, because proxies report use with a delay. */
   IDLE_SLACK_MS: IDLE_SLACK,
   RENEWAL_TOLERANCE_MS,

@@ -9,5 +9,9 @@ if not dataset then
   dataset = string.format('%.0f', nowMs())
   redis.call('SET', KEYS[1], dataset)
 end
-if ARGV[2] == dataset then redis.call('SADD', KEYS[2], ARGV[1]) end
+if ARGV[2] == dataset then
+  redis.call('SADD', KEYS[2], ARGV[1])
+  -- After this time no process waits for a report.
+  redis.call('PEXPIRE', KEYS[2], DATASET_REPORT_TIMEOUT_MS)
+end
 return dataset
