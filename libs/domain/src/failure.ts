@@ -95,6 +95,11 @@ export class ApiError extends Error {
   }
 }
 
+/** Whether an error is an `ApiError` with this failure. */
+export function isFailure(error: unknown, kind: Failure['kind']): boolean {
+  return error instanceof ApiError && error.failure.kind === kind;
+}
+
 /**
  * An external service that the app needs is missing. The message says what, where, and what to do.
  */

@@ -20,7 +20,8 @@ const UNKNOWN = 'a'.repeat(26);
 /** Longer than one check of the hosts serves further requests, ms. */
 const CHECK_MS = 150;
 
-async function open() {
+/** @param lease of the routes in memory, ms */
+async function open(lease = 5_000) {
   const server = await startRedis();
   const writer = new Redis(server.url);
   const redis = connectRedis(server.url, 'request', () => undefined);
@@ -29,6 +30,7 @@ async function open() {
     redis,
     trackingRedis: () => connectTracking(server.url, () => undefined),
     keys,
+    lease,
   });
   await routes.start();
   onTestFinished(async () => {
@@ -145,7 +147,8 @@ describe('an unknown id', () => {
   });
 
   test('does not end the connections of an instance that is being restored', async () => {
-    const { writer, instances, datasets, heartbeat, answer, routes } = await open();
+    const lease = 1_500;
+    const { writer, instances, datasets, heartbeat, answer, routes } = await open(lease);
     const drops: string[] = [];
     routes.onDrop((id) => drops.push(id));
     await heartbeat('a');
@@ -157,10 +160,37 @@ describe('an unknown id', () => {
     await waitFor('the route', async () => (await answer(id)) === 'ready');
     await writer.flushall();
     await waitFor('the change', async () => (await answer(id)) === 'rebuilding');
+    // The host needs longer than a lease.
+    await sleep(lease + 500);
+    expect(await answer(id)).toBe('rebuilding');
     if (ready) await instances.restore(ready);
     await waitFor('the route again', async () => (await answer(id)) === 'ready');
+    await sleep(2_000);
     expect(drops).toEqual([]);
   });
+
+  test.each(['no host restores', 'expires meanwhile'])(
+    'ends the connections of an instance that %s',
+    async (outcome) => {
+      const expires = outcome === 'expires meanwhile';
+      const { writer, instances, datasets, heartbeat, answer, age, routes } = await open();
+      const drops: string[] = [];
+      routes.onDrop((id) => drops.push(id));
+      await heartbeat('a');
+      await datasets.report('a', await datasets.current());
+      const draft = sampleDraft({ id: newId(randomBytes), ...(expires && { timeout: 3_000 }) });
+      const { id, generation } = await instances.create(draft);
+      await instances.assignToHost(id, generation, 'a');
+      await instances.markReady(id, generation, '10.0.0.9');
+      await waitFor('the route', async () => (await answer(id)) === 'ready');
+      await writer.flushall();
+      await waitFor('the change', async () => (await answer(id)) === 'rebuilding');
+      await datasets.current();
+      if (!expires) await age(DATASET_REPORT_TIMEOUT_MS);
+      await waitFor('the end', () => drops.length > 0, 20_000);
+      expect([drops, await answer(id)]).toEqual([[id], expires ? 'rebuilding' : 'unknown']);
+    },
+  );
 });
 
 describe('the decision', () => {

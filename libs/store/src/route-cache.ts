@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiError } from '@ephemera/domain';
+import { ApiError, isFailure } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import { KeyedSignal } from './keyed-signal.ts';
 import type { Keys } from './keys.ts';
@@ -315,10 +315,12 @@ export class RouteCache {
 
   /**
    * While Redis is slow, the generation is unknown. Its connections stay open for one more lease.
+   * While hosts restore their instances after a loss of all data, they stay open until the deadline.
    */
   async #notifyReplaced(id: string, before: CachedRoute): Promise<void> {
     // Leave time for one more pause and one more read before the lease ends.
-    const until = this.#clock() + this.#lease - 2 * RELOAD_PAUSE;
+    const retryUntil = () => this.#clock() + this.#lease - 2 * RELOAD_PAUSE;
+    let until = retryUntil();
     const key = `${id}:${before.route.generation}`;
     this.#unresolved.set(key, before);
     let now: CachedRoute | undefined;
@@ -326,10 +328,13 @@ export class RouteCache {
       try {
         now = await this.find(id);
         isKnown = true;
-      } catch {
-        if (this.#clock() >= until) break;
+      } catch (error) {
+        const isRebuilding = isFailure(error, 'rebuilding');
+        if (isRebuilding) until = retryUntil();
+        if (this.#clock() >= Math.min(until, before.deadline)) break;
         // Many routes may have changed together. The random delay spreads the reads.
-        await sleep((RELOAD_PAUSE * (1 + Math.random())) / 2);
+        const pause = isRebuilding ? RECHECK_INTERVAL_MS : RELOAD_PAUSE;
+        await sleep((pause * (1 + Math.random())) / 2);
       }
     }
     // The same generation may have been read and dropped again meanwhile. It is reported once.

@@ -1,8 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isFailure } from '@ephemera/domain';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { handshake, SWITCH } from './handshake.ts';
 import { open, type Raw, sendUntilBackpressure } from './raw.ts';
-import { type Fixture, startFixture } from './fixture.ts';
+import { type Fixture, HOST, startFixture } from './fixture.ts';
+import { ROUTE_RECHECK_MS } from '../../src/data-plane/limits.ts';
 import { answering, startUpstream, type Upstream } from './upstream.ts';
 
 // Fields and bytes of a handshake, in both directions: every byte arrives once and unchanged, and
@@ -146,4 +149,24 @@ describe('bytes of the client', () => {
     await waitFor('all of it', () => received === SIZE, 30_000);
     expect(sent()).toBe(SIZE);
   });
+});
+
+test('a tunnel stays open while its host restores the instance after a loss of all data', async () => {
+  const { redis, keys, routes } = fixture;
+  const id = await behind(answering(SWITCH));
+  const raw = shake(id);
+  await raw.until(/\r\n\r\n$/);
+  const names = [keys.route(id), keys.registration(HOST), keys.dataset];
+  const saved = await redis.mget(names);
+  await redis.flushall();
+  const isRebuilding = () =>
+    routes.find(id).catch((error: unknown) => isFailure(error, 'rebuilding'));
+  await waitFor('the loss', async () => (await isRebuilding()) === true);
+  // Longer than the lease of a route, and than the interval of the checks of an open connection.
+  await sleep(ROUTE_RECHECK_MS + 1_500);
+  expect([await isRebuilding(), raw.closed]).toEqual([true, false]);
+  await redis.mset(Object.fromEntries(names.map((name, index) => [name, saved[index] ?? ''])));
+  await waitFor('the route', async () => (await routes.find(id))?.route.state === 'ready');
+  upstream.connections[0]?.socket.write('still here');
+  await raw.until(/still here$/);
 });

@@ -1,6 +1,6 @@
 import { type Socket, connect } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ApiError, type ReadyRoute } from '@ephemera/domain';
+import { ApiError, isFailure, type ReadyRoute } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import type { CachedRoute, RouteCache } from '@ephemera/store';
 import { POOL_SWEEP_INTERVAL_MS, ROUTE_RECHECK_MS } from '../limits.ts';
@@ -281,15 +281,20 @@ export class UpstreamPools implements PoolContext {
   /** Destroys the pool at its deadline, without any other process. A renewal moves the deadline. */
   #watch(pool: UpstreamPool, deadline: number): void {
     const wait = Math.min(Math.max(deadline - performance.now(), 0), ROUTE_RECHECK_MS);
-    setTimeout(() => void this.#recheck(pool), wait).unref();
+    setTimeout(() => void this.#recheck(pool, deadline), wait).unref();
   }
 
-  async #recheck(pool: UpstreamPool): Promise<void> {
+  async #recheck(pool: UpstreamPool, deadline: number): Promise<void> {
     if (this.#pools.get(pool.id) !== pool) return;
     let found: CachedRoute | undefined;
     try {
       found = await this.#routes.find(pool.id);
     } catch (error) {
+      // The route returns when its host has restored it. `onDrop` reports if it does not.
+      if (isFailure(error, 'rebuilding') && performance.now() < deadline) {
+        this.#watch(pool, deadline);
+        return;
+      }
       this.#logger.warn({ err: error, id: pool.id }, 'route not readable; its connections close');
     }
     if (found && isCurrent(found, pool.generation)) this.#watch(pool, found.deadline);
