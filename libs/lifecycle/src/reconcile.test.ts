@@ -1,6 +1,7 @@
 import { IDLE_SLACK } from '@ephemera/domain';
 import { memoryInstances, sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { describe, expect, test } from 'vitest';
+import { MAX_REPAIRS_IN_FLIGHT } from './limits.ts';
 import { Crash, crashingAfter, oneHost, recording } from '../test/one-host.ts';
 import type { Through } from '../test/one-host.ts';
 
@@ -296,6 +297,18 @@ test('hanging repairs do not delay others, and are not started a second time', a
   host.clock.advance(6_000);
   await host.reconcile(never, more);
   expect(calls).toBe(hung.size);
+});
+
+test('a repair that does not start because too many are in progress is reported', async () => {
+  const host = oneHost();
+  const exited = await host.ready();
+  host.containers.exit(exited.id, { exitCode: 1 });
+  host.clock.advance(6_000);
+  const skipped: string[] = [];
+  const inFlight = new Set(Array.from({ length: MAX_REPAIRS_IN_FLIGHT }, (_, i) => `rebuild ${i}`));
+  const more = { inFlight, onSkip: (kind: string) => skipped.push(kind) };
+  expect(await host.reconcile(undefined, more)).toBe(0);
+  expect(skipped).toEqual(['end']);
 });
 
 test('after a crash at any call, the next run completes the repairs', async () => {

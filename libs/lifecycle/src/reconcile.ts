@@ -26,6 +26,8 @@ export interface ReconcilePorts {
   readonly onRepair: (repair: Repair['kind'], id: string, generation?: number) => void;
   /** Called when a repair fails. Other repairs continue, and the next run tries it again. */
   readonly onError: (repair: Repair['kind'] | 'spawn', id: string, error: unknown) => void;
+  /** Called for a repair that does not start, because too many are in progress. */
+  readonly onSkip?: (repair: Repair['kind']) => void;
 }
 
 /**
@@ -135,7 +137,11 @@ async function applyRepairs(
   const runRepairs = async (): Promise<void> => {
     for (let repair = queue.shift(); repair; repair = queue.shift()) {
       const name = `${repair.kind} ${idOf(repair)}`;
-      if (inFlight.has(name) || inFlight.size >= MAX_REPAIRS_IN_FLIGHT) continue;
+      if (inFlight.has(name)) continue;
+      if (inFlight.size >= MAX_REPAIRS_IN_FLIGHT) {
+        ports.onSkip?.(repair.kind);
+        continue;
+      }
       await withTimeout(repairTimeoutMs, attempt(repair, name));
     }
   };

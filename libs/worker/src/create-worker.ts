@@ -34,6 +34,7 @@ import {
 } from '@ephemera/store';
 import type { RedisAddress } from '@ephemera/store';
 import { connectHost } from './connect-host.ts';
+import { containerReport } from './container-report.ts';
 import type { HostConfig } from './connect-host.ts';
 import { policyCheck, withStartChecks, limitsCheck } from './start-checks.ts';
 import { handleHostRequest } from './host-requests.ts';
@@ -246,7 +247,7 @@ async function startWorker(
   const repaired = limitedContainers();
   /** Whether every instance that Redis lacked was restored. */
   const reconcileNow = async (): Promise<boolean> => {
-    let failedRebuilds = 0;
+    let missingRebuilds = 0;
     // After a long loss of Redis, another daemon may have taken the host id. Its instances have no
     // container on this daemon, so reconciliation would end them.
     await connected.requireRegistration();
@@ -265,37 +266,29 @@ async function startWorker(
           logger.info({ id, generation, kind }, 'repaired');
         },
         onError(kind, id, error) {
-          if (kind === 'rebuild') failedRebuilds++;
+          if (kind === 'rebuild') missingRebuilds++;
           logger.warn({ err: error, id, kind }, 'repair failed');
+        },
+        onSkip(kind) {
+          if (kind === 'rebuild') missingRebuilds++;
         },
       });
     } finally {
       ended();
     }
-    return failedRebuilds === 0 && ![...inFlight].some((repair) => repair.startsWith('rebuild '));
+    return missingRebuilds === 0 && ![...inFlight].some((repair) => repair.startsWith('rebuild '));
   };
   const reconcileOnce = async (): Promise<void> => {
     await store.withReconcilerLock(host, RECONCILER_LOCK_MS, reconcileNow);
   };
-  /** The data set with which this worker has compared its containers. */
-  let compared: string | undefined;
-  /**
-   * After a loss of all data, proxies answer 503 for unknown ids until each living host has compared
-   * its containers. So the host registers and reconciles at once, without the lock.
-   */
-  const reportContainers = async (): Promise<void> => {
-    const dataset = await store.datasets.current();
-    if (dataset === compared) return;
-    if (compared !== undefined) {
-      logger.warn(
-        { host },
-        'Redis has lost its data; instances are being restored from their containers',
-      );
-      await connected.sendHeartbeat();
-    }
-    if (!(await reconcileNow())) return;
-    if ((await store.datasets.report(host, dataset)) === dataset) compared = dataset;
-  };
+  const reportContainers = containerReport({
+    host,
+    datasets: store.datasets,
+    register: connected.sendHeartbeat,
+    restoreAll: reconcileNow,
+    logger,
+    clock: () => performance.now(),
+  });
 
   const webhooks = () => file.current.webhooks;
   const delivery = keepDelivery(webhooks, () =>

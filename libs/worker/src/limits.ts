@@ -10,6 +10,8 @@ export const RECONCILE_INTERVAL_MS = 10_000;
 /** A worker that dies during a reconciliation delays the next one by at most this. */
 export const RECONCILER_LOCK_MS = 30_000;
 export const HEARTBEAT_INTERVAL_MS = 5_000;
+/** The longest delay before a host tries again to restore the instances that Redis has lost. */
+export const MAX_RESTORE_DELAY_MS = 60_000;
 /** Freed capacity is used immediately. These two intervals only cover missed events. */
 export const DEQUEUE_INTERVAL_MS = 1_000;
 /** How often a worker reads whether its host is being drained. */

@@ -1,0 +1,89 @@
+import { manualClock } from '@ephemera/test-support';
+import { expect, test } from 'vitest';
+import { containerReport } from './container-report.ts';
+
+const HOUR_MS = 3_600_000;
+
+/** Runs the report every 2 s, as the worker does. */
+function fixture(restoreAll: () => Promise<boolean>) {
+  const { now, advance } = manualClock();
+  const state = { dataset: '1', restores: 0, registrations: 0, reports: [] as string[] };
+  const warnings: unknown[] = [];
+  const report = containerReport({
+    host: 'a',
+    datasets: {
+      current: () => Promise.resolve(state.dataset),
+      report: (_host, dataset) => {
+        state.reports.push(dataset);
+        return Promise.resolve(state.dataset);
+      },
+    },
+    register: () => {
+      state.registrations++;
+      return Promise.resolve();
+    },
+    restoreAll: () => {
+      state.restores++;
+      return restoreAll();
+    },
+    logger: { warn: (...line: unknown[]) => void warnings.push(line) },
+    clock: now,
+  });
+  return {
+    state,
+    warnings,
+    report,
+    async runFor(ms: number) {
+      for (let passed = 0; passed < ms; passed += 2_000) {
+        await report().catch(() => undefined);
+        advance(2_000);
+      }
+    },
+  };
+}
+
+test('reports each data set once', async () => {
+  const { state, warnings, runFor } = fixture(() => Promise.resolve(true));
+  await runFor(20_000);
+  expect(state).toMatchObject({ reports: ['1'], restores: 1, registrations: 0 });
+  state.dataset = '2';
+  await runFor(20_000);
+  expect(state).toMatchObject({ reports: ['1', '2'], restores: 2, registrations: 1 });
+  expect(warnings).toHaveLength(1);
+});
+
+test.each([
+  ['is not complete', () => Promise.resolve(false)],
+  ['fails', () => Promise.reject(new Error('the daemon does not answer'))],
+])('backs off while the restoration %s, until the next loss', async (_what, restoreAll) => {
+  const { state, runFor } = fixture(restoreAll);
+  await runFor(10_000);
+  expect(state.restores).toBe(3);
+  await runFor(HOUR_MS);
+  expect(state.restores).toBeGreaterThan(HOUR_MS / 60_000 - 2);
+  expect(state.restores).toBeLessThan(HOUR_MS / 60_000 + 10);
+  expect(state.reports).toEqual([]);
+  const before = state.restores;
+  state.dataset = '2';
+  await runFor(4_000);
+  expect(state.restores).toBe(before + 2);
+});
+
+test('reports as soon as a later attempt has restored everything', async () => {
+  let isPossible = false;
+  const { state, runFor } = fixture(() => Promise.resolve(isPossible));
+  await runFor(60_000);
+  isPossible = true;
+  await runFor(62_000);
+  expect(state.reports).toEqual(['1']);
+});
+
+test('compares again where Redis lost its data during the restoration', async () => {
+  const { state, report } = fixture(() => {
+    state.dataset = '2';
+    return Promise.resolve(true);
+  });
+  await report();
+  await report();
+  expect(state).toMatchObject({ reports: ['1', '2'], restores: 2 });
+});

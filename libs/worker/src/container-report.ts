@@ -1,0 +1,56 @@
+import type { Logger } from '@ephemera/process';
+import { DATASET_CHECK_INTERVAL_MS } from '@ephemera/store';
+import type { Store } from '@ephemera/store';
+import { MAX_RESTORE_DELAY_MS } from './limits.ts';
+
+/** What a report of the containers of a host needs. */
+export interface ContainerReportPorts {
+  readonly host: string;
+  readonly datasets: Store['datasets'];
+  /** Registers the host. */
+  readonly register: () => Promise<void>;
+  /** Compares the containers with the store. Resolves to whether every instance was restored. */
+  readonly restoreAll: () => Promise<boolean>;
+  readonly logger: Pick<Logger, 'warn'>;
+  /** Monotonic milliseconds. */
+  readonly clock: () => number;
+}
+
+/**
+ * Returns a function that is called every `DATASET_CHECK_INTERVAL_MS`. After a loss of all data,
+ * proxies answer 503 for unknown ids until each living host has compared its containers. So it
+ * registers the host and restores the instances at once, without the lock of the reconciliation.
+ *
+ * While an instance cannot be restored, each further attempt waits twice as long, up to
+ * `MAX_RESTORE_DELAY_MS`. A new data set starts anew.
+ */
+export function containerReport(ports: ContainerReportPorts): () => Promise<void> {
+  const { host, datasets, logger, clock } = ports;
+  /** The data set with which this worker has compared its containers. */
+  let compared: string | undefined;
+  let failed = { dataset: '', delay: 0, retryAt: 0 };
+
+  return async () => {
+    const dataset = await datasets.current();
+    if (dataset === compared) return;
+    const isRetry = dataset === failed.dataset;
+    if (isRetry && clock() < failed.retryAt) return;
+    let isRestored = false;
+    try {
+      if (compared !== undefined && !isRetry) {
+        const message =
+          'Redis has lost its data; instances are being restored from their containers';
+        logger.warn({ host }, message);
+        await ports.register();
+      }
+      isRestored = await ports.restoreAll();
+    } finally {
+      if (!isRestored) {
+        const delay = isRetry ? failed.delay * 2 : DATASET_CHECK_INTERVAL_MS;
+        const bounded = Math.min(delay, MAX_RESTORE_DELAY_MS);
+        failed = { dataset, delay: bounded, retryAt: clock() + bounded };
+      }
+    }
+    if (isRestored && (await datasets.report(host, dataset)) === dataset) compared = dataset;
+  };
+}
