@@ -22,7 +22,7 @@ export interface ContainerReportPorts {
  * registers the host and restores the instances at once, without the lock of the reconciliation.
  *
  * While an instance cannot be restored, each further attempt waits twice as long, up to
- * `MAX_RESTORE_DELAY_MS`. A new data set starts anew.
+ * `MAX_RESTORE_DELAY_MS`. The first attempt of a new data set does not wait.
  */
 export function containerReport(ports: ContainerReportPorts): () => Promise<void> {
   const { host, datasets, logger, clock } = ports;

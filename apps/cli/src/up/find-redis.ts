@@ -45,6 +45,7 @@ export async function findRedis(report: Reporter, options: RedisOptions): Promis
     if (answer.kind === 'running') {
       report.done(answer.product, `${answer.version} at ${withoutPassword(url)}`);
       warnOfEviction(report, answer);
+      warnOfOpenRedis(report, url);
       return url;
     }
     unusable ??= answer;
@@ -53,6 +54,16 @@ export async function findRedis(report: Reporter, options: RedisOptions): Promis
   if (configuredUrl !== undefined) {
     const shown = withoutPassword(configuredUrl);
     throw new BootError(`The Redis at EPHEMERA_REDIS_URL (${shown}) cannot be used: ${problem}.`);
+  }
+  if (unusable?.kind === 'refused' && /^(?:NOAUTH|WRONGPASS)\b/.test(problem)) {
+    throw new BootError(
+      `Port ${port} is in use by a server that cannot be used as Redis: ${problem}\n` +
+        'Set EPHEMERA_REDIS_URL to its address with the password: ' +
+        `redis://:PASSWORD@127.0.0.1:${port}/0.\n` +
+        `${join(secrets, 'redis-password')} ${kept === undefined ? 'does not exist' : 'has another password'}. ` +
+        "`npm start` gives Debian's Redis service a password, and keeps it in that file of its own checkout. " +
+        'If another checkout did that and is gone, `sudo grep requirepass /etc/redis/redis.conf` shows the password.',
+    );
   }
   if (unusable?.kind === 'refused') {
     throw new BootError(
@@ -93,6 +104,17 @@ function warnOfEviction(report: Reporter, { policy }: RedisAnswer & { kind: 'run
   report.warn(
     `This Redis may evict keys (maxmemory-policy ${policy}), so instances can be lost ` +
       'before their deadline. Set maxmemory-policy to noeviction.',
+  );
+}
+
+/** @param url that has been used */
+function warnOfOpenRedis(report: Reporter, url: string): void {
+  const { hostname, password } = new URL(url);
+  if (password !== '' || !/^(?:localhost|127\.[\d.]+|\[::1\])$/.test(hostname)) return;
+  report.warn(
+    'This Redis has no password. Every user and program of this machine can read the data of all ' +
+      'instances and end them. Set requirepass in its configuration, and EPHEMERA_REDIS_URL to its ' +
+      'address with the password.',
   );
 }
 
