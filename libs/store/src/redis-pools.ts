@@ -74,3 +74,19 @@ export function redisPools(
     },
   };
 }
+
+/** The specs of all pools as they are stored, with their signatures: spec by template, JSON. */
+export type StoredPoolSpecs = Readonly<Record<string, string>>;
+
+/** Saves and restores the specs of all pools without a signing key. */
+export function storedPoolSpecs(redis: Redis, keys: Keys) {
+  return {
+    read: (): Promise<StoredPoolSpecs> => redis.hgetall(keys.pools),
+    /** Replaces all specs. */
+    async replace(specs: StoredPoolSpecs): Promise<void> {
+      const change = redis.multi().del(keys.pools);
+      if (Object.keys(specs).length > 0) change.hset(keys.pools, specs);
+      await change.exec();
+    },
+  };
+}

@@ -169,7 +169,7 @@ export async function removeSince(options: RemovalOptions, quietMs: number): Pro
     }
     if (before.pools && !(await store.hasOtherHosts(options.host))) {
       // Otherwise the next worker would refill the pools of this start.
-      await store.pools.setPoolSpecs(before.pools);
+      await store.pools.replace(before.pools);
     }
     const remove = async (id: string) => {
       containers += await removeInstance(docker, namespace, id);

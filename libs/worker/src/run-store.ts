@@ -1,4 +1,4 @@
-import type { KillRequests, KillJobs, Pools } from '@ephemera/lifecycle';
+import type { KillRequests, KillJobs } from '@ephemera/lifecycle';
 import type { Instance } from '@ephemera/domain';
 import { createProducers } from '@ephemera/queue';
 import {
@@ -6,8 +6,8 @@ import {
   keysOf,
   redisHosts,
   redisInstances,
-  redisPools,
   requireRedis,
+  storedPoolSpecs,
   type InstanceStore,
 } from '@ephemera/store';
 import type { WorkerConfig } from './create-worker.ts';
@@ -19,7 +19,7 @@ export interface RunStore {
   /** Whether workers of another host share this Redis. They may take the spawn jobs. */
   hasOtherHosts(host: string): Promise<boolean>;
   readonly instances: InstanceStore;
-  readonly pools: Pools;
+  readonly pools: ReturnType<typeof storedPoolSpecs>;
   readonly killJobs: KillJobs;
   readonly killRequests: KillRequests;
   close(): Promise<void>;
@@ -52,7 +52,7 @@ export async function openRunStore(
       return (await hosts.alive(await instances.now())).some((other) => other !== host);
     },
     instances,
-    pools: redisPools(redis, keys),
+    pools: storedPoolSpecs(redis, keys),
     killJobs: jobs.killJobs,
     killRequests: jobs.killRequests,
     async close() {

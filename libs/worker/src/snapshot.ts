@@ -1,4 +1,3 @@
-import type { PoolSpec } from '@ephemera/lifecycle';
 import type { DockerClient as Docker } from './docker/docker-client.ts';
 import { z } from 'zod';
 import type { WorkerConfig } from './create-worker.ts';
@@ -31,8 +30,8 @@ export const snapshotSchema = z.object({
   ),
   /** The bridges that had firewall rules of Ephemera. */
   rules: z.array(z.string()),
-  /** The pool specs. Undefined if Redis did not answer. */
-  pools: z.array(z.custom<PoolSpec>()).optional(),
+  /** The pool specs as they are stored. Undefined if Redis did not answer. */
+  pools: z.record(z.string(), z.string()).optional(),
 });
 
 export type Snapshot = z.infer<typeof snapshotSchema>;
@@ -59,7 +58,7 @@ export async function takeSnapshot(
     instances: [...new Set(ids)].filter((id) => id !== undefined).filter(Boolean),
     networks: networks.map(({ name }) => ({ name, used: used.has(name) })),
     rules: await readRules(docker, config, networks),
-    pools: await store?.pools.listPoolSpecs(),
+    pools: await store?.pools.read(),
   };
 }
 
