@@ -185,7 +185,7 @@ export function memoryInstances(
       const wanted = 'timeout' in renewal ? now() + renewal.timeout : renewal.expiresAt;
       const below = Math.min(wanted, maxExpiresAt);
       if (!renewal.shorten && below < held - RENEWAL_TOLERANCE_MS) {
-        return { kind: 'earlier', instance };
+        return { kind: 'earlier', instance: put({ ...instance, activeAt: now() }) };
       }
       const expiresAt = renewal.shorten ? below : Math.max(below, held);
       const renewed = put({ ...instance, expiresAt, activeAt: now() });

@@ -1,7 +1,7 @@
 -- Moves the deadline of a ready or paused instance: later, or sooner only with `shorten`. Never
 -- past the ceiling, and never once draining has started. Without `shorten`, a sooner deadline is
 -- refused; less than RENEWAL_TOLERANCE_MS sooner moves nothing. A renewal that moves nothing emits no
--- event.
+-- event. A refused one still counts as use: its client expects the instance to live.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 timeout ms from now (empty: none)  2 expiresAt (empty: none)  3 shorten (1 or 0)  4 id
 -- Returns {renewed, previous deadline, fields} | {earlier, fields} | {starting} | {ended, fields} |
@@ -18,6 +18,7 @@ local wanted = ARGV[1] ~= '' and now + tonumber(ARGV[1]) or tonumber(ARGV[2])
 local deadline = math.min(wanted, tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt')))
 if ARGV[3] ~= '1' then
   if deadline < held - RENEWAL_TOLERANCE_MS then
+    redis.call('HSET', KEYS[1], 'activeAt', now)
     return { 'earlier', redis.call('HGETALL', KEYS[1]) }
   end
   deadline = math.max(deadline, held)

@@ -32,14 +32,18 @@ export function renewingContract(open: OpenInstances): void {
       expect(renewed(await leases.renew(id, longer)).instance.expiresAt).toBe(maxExpiresAt);
     });
 
-    test('refuses an earlier deadline without a change, except on request', async () => {
+    test('refuses an earlier deadline, which counts as use only, except on request', async () => {
       const { instances, leases, ready } = await open();
       const { id, expiresAt } = await ready();
       const before = await instances.get(id);
+      const usedAt = before?.activeAt ?? 0;
+      await waitFor('the clock to advance', async () => (await instances.now()) > usedAt);
       const sooner = { expiresAt: expiresAt - 30_000 };
       const refused = await leases.renew(id, { ...sooner, shorten: false });
-      expect(refused).toEqual({ kind: 'earlier', instance: before });
-      expect(await instances.get(id)).toEqual(before);
+      const after = await instances.get(id);
+      expect(after).toEqual({ ...before, activeAt: after?.activeAt });
+      expect(after?.activeAt).toBeGreaterThan(usedAt);
+      expect(refused).toEqual({ kind: 'earlier', instance: after });
       const shorter = renewed(await leases.renew(id, { ...sooner, shorten: true }));
       expect(shorter).toMatchObject({ previousExpiresAt: expiresAt, instance: sooner });
     });
