@@ -84,6 +84,12 @@ export function failurePageWithRestart(launch: RestartOptions) {
       return false;
     });
 
+  /** The sites that may frame the instance, and so a page in its place. */
+  const embedOf = async (req: IncomingMessage, id: string) =>
+    prefersHtml(req.headers.accept)
+      ? (await instances.get(id).catch(() => undefined))?.template.embed
+      : undefined;
+
   /** What only the owner and the operator may read about an instance that has ended. */
   const privateFailure = async (failure: EndFailure): Promise<Failure> => {
     const hint = (await instances.get(failure.id).catch(() => undefined))?.hint;
@@ -106,9 +112,14 @@ export function failurePageWithRestart(launch: RestartOptions) {
       const reloadAfter = TRANSIENT.has(cause.reason)
         ? reloads.nextDelay(req, failure.id)
         : undefined;
-      void mayRead(req, failure.id).then((isReader) =>
-        sendFailure(req, res, failure, { reloadAfter, ...(isReader && { cause }) }),
+      void Promise.all([mayRead(req, failure.id), embedOf(req, failure.id)]).then(
+        ([isReader, embed]) =>
+          sendFailure(req, res, failure, { reloadAfter, embed, ...(isReader && { cause }) }),
       );
+      return;
+    }
+    if (!isEndFailure(failure) && 'id' in failure) {
+      void embedOf(req, failure.id).then((embed) => sendFailure(req, res, failure, { embed }));
       return;
     }
     if (!isEndFailure(failure)) {
@@ -128,8 +139,7 @@ export function failurePageWithRestart(launch: RestartOptions) {
         label !== undefined && !isFramed(req)
           ? { label, action: restartActionUrl(launch, req, failure.id) }
           : undefined;
-      const { embed } = (await instances.get(failure.id).catch(() => undefined))?.template ?? {};
-      sendFailure(req, res, shown, { restartAction, embed });
+      sendFailure(req, res, shown, { restartAction, embed: await embedOf(req, failure.id) });
     })();
   };
 }

@@ -1,4 +1,4 @@
-import type { EndReason, Instance } from '@ephemera/domain';
+import type { EndReason, Instance, Route } from '@ephemera/domain';
 import { createAuthThrottle, createTokens, hashToken, MAX_INVALID_TOKENS } from '@ephemera/http';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeAccessToken } from '../../src/access/access-token.ts';
@@ -24,6 +24,9 @@ const entry = (token: string, scope: 'read' | 'create') => ({
 let fixture: Fixture;
 let upstream: Upstream;
 let address = '';
+const EMBED = ['https://host.example', 'https://b.example:8443'];
+/** The instances of a template with `embed`. */
+const embedded = new Set<string>();
 
 beforeAll(async () => {
   // The page needs the routes of the fixture.
@@ -31,7 +34,10 @@ beforeAll(async () => {
   fixture = await startFixture({ sendFailure: (...args) => page.send?.(...args) });
   const instances = {
     get: (id: string) =>
-      Promise.resolve({ id, owner: 'token:maker', hint: HINT, template: { name: '' } } as Instance),
+      Promise.resolve({
+        ...{ id, owner: 'token:maker', hint: HINT },
+        template: { name: '', embed: embedded.has(id) ? EMBED : undefined },
+      } as Partial<Instance> as Instance),
   };
   const mayReadCause = causeAccess({
     routes: fixture.routes,
@@ -217,4 +223,26 @@ describe('the page of an instance that accepts no connection', () => {
     expect(statusOf(invalid)).toBe(502);
     expect(refreshOf(invalid)).toBeUndefined();
   });
+});
+
+// Without `embed`, a page without a button may be framed like the page of the instance.
+test.each([
+  ['an upstream failure', {}],
+  ['a paused instance', { state: 'paused', resume: 'manual' }],
+  ['a failed start', { state: 'failed', message: 'x' }],
+  ['an ended instance', { state: 'gone', reason: 'exited' }],
+] as const)('the page of %s names who may frame it', async (_what, change) => {
+  for (const isEmbedded of [true, false]) {
+    const id = await fixture.ready(upstream.port);
+    if (isEmbedded) embedded.add(id);
+    if ('state' in change) {
+      await fixture.put(id, { generation: newGeneration(), ...change } as Route);
+    }
+    const inFrame = 'Accept: text/html\r\nSec-Fetch-Dest: iframe\r\n';
+    const response = await send(fixture.port, get(id, inFrame));
+    expect(statusOf(response)).toBeGreaterThan(399);
+    const ancestors = isEmbedded ? `'self' ${EMBED.join(' ')}` : '*';
+    expect(response).toMatch(/^content-security-policy: /im);
+    expect(response).toContain(`; frame-ancestors ${ancestors}\r\n`);
+  }
 });
