@@ -6,6 +6,7 @@ import {
   adminTokenFile,
   domain,
   domainWithPort,
+  publicUrlOf,
   port,
   readEnvironment,
   redisAddressOf,
@@ -55,12 +56,11 @@ export type Config = ReturnType<typeof readConfig>;
 export function readConfig(environment = inherited) {
   const input = readEnvironment(schema, environment);
   const host = input.EPHEMERA_HOST;
-  const publicUrl = input.EPHEMERA_PUBLIC_URL ?? `http://localhost:${input.EPHEMERA_PUBLIC_PORT}`;
   return {
     host,
     adminHost: input.EPHEMERA_ADMIN_HOST,
     /** The URL of the public port for visitors, without a trailing slash. */
-    publicUrl: publicUrl.replace(/\/$/, ''),
+    publicUrl: publicUrlOf(input),
     /** The domain of the host form with the port that visitors use. */
     domain: domainWithPort(input),
     configFile: resolve(workspace, input.EPHEMERA_CONFIG),

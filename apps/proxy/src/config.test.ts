@@ -22,3 +22,21 @@ test('without EPHEMERA_DOMAIN there is no host form, and an invalid one is refus
   expect(readConfig({}).domain).toBeUndefined();
   expect(() => readConfig({ EPHEMERA_DOMAIN: 'demos example' })).toThrow(ConfigError);
 });
+
+test.each([
+  ['http://example.org:80', 'http://example.org'],
+  ['http://localhost:80/', 'http://localhost'],
+  ['https://example.org:443/outer/', 'https://example.org/outer'],
+  ['https://example.org:80', 'https://example.org:80'],
+  ['HTTPS://Example.ORG/Outer', 'https://example.org/Outer'],
+  ['http://example.org//', 'http://example.org'],
+  ['http://bücher.example', 'http://xn--bcher-kva.example'],
+  ['http://[2001:DB8:0::1]:8080/', 'http://[2001:db8::1]:8080'],
+])('EPHEMERA_PUBLIC_URL=%s is %s, as browsers write it', (text, expected) => {
+  expect(readConfig(url(text)).publicUrl).toBe(expected);
+});
+
+test('without EPHEMERA_PUBLIC_URL, the address has the public port, except a default port', () => {
+  expect(readConfig({}).publicUrl).toBe('http://localhost:8080');
+  expect(readConfig({ EPHEMERA_PUBLIC_PORT: '80' }).publicUrl).toBe('http://localhost');
+});

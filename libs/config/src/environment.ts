@@ -222,6 +222,21 @@ export const domain = z
     'Domain of the host form: each instance is served on its own origin, `{id}.DOMAIN`. Without a port, the port of `EPHEMERA_PUBLIC_URL` applies if that is set, otherwise `EPHEMERA_PUBLIC_PORT`. If unset, only the path form exists.',
   );
 
+/**
+ * The URL of the public port for visitors, without a slash at its end, a query or a fragment.
+ *
+ * Browsers send origins in canonical form: scheme and host in lower case, an IDN as Punycode, no
+ * default port (RFC 6454 section 6). Redirects, links and comparisons of origins use the same form.
+ */
+export function publicUrlOf(input: {
+  readonly EPHEMERA_PUBLIC_URL?: string | undefined;
+  readonly EPHEMERA_PUBLIC_PORT: number;
+}): string {
+  const url = input.EPHEMERA_PUBLIC_URL ?? `http://localhost:${input.EPHEMERA_PUBLIC_PORT}`;
+  const { origin, pathname } = new URL(url);
+  return (origin + pathname).replace(/\/+$/, '');
+}
+
 /** The domain with the port that visitors use. The default port of HTTP is left out. */
 export function domainWithPort(input: {
   readonly EPHEMERA_DOMAIN?: string | undefined;
