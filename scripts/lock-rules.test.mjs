@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 import { expect, test } from 'vitest';
 
 import { addressesIn, registriesIn, scriptViolations, violations } from './lock-rules.mjs';
@@ -76,4 +79,9 @@ test('allowScripts denies each install script of the lock file, and names nothin
     'nx has an install script. Add "nx": false to allowScripts.',
     'allowScripts names koa, which has no install script here. Remove it.',
   ]);
+});
+
+test('no install script of this workspace runs', () => {
+  const read = (file) => JSON.parse(readFileSync(join(import.meta.dirname, '..', file), 'utf8'));
+  expect(scriptViolations(read('package.json'), read('package-lock.json'))).toEqual([]);
 });

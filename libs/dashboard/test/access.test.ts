@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import * as crypto from 'node:crypto';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createTokens, hashToken } from '@ephemera/http';
 import { SESSION, createSessions } from '../src/access/session.ts';
 import {
@@ -12,6 +13,11 @@ import {
   signIn,
 } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
+
+vi.mock('node:crypto', async (original) => {
+  const actual = await original<typeof crypto>();
+  return { ...actual, timingSafeEqual: vi.fn(actual.timingSafeEqual) };
+});
 
 const tokens = createTokens(TOKEN, () => ({}));
 
@@ -121,6 +127,17 @@ test('a changed or forged cookie, or one of another token, is refused', async ()
     other,
   ]) {
     expect((await get('/dashboard/instances', { cookie: `${name}=${bad}` })).status, bad).toBe(401);
+  }
+});
+
+test('the signature of a session is compared in constant time', () => {
+  const compare = vi.mocked(crypto.timingSafeEqual);
+  const sessions = createSessions('a-key', tokens, Date.now);
+  const value = sessions.create({ name: 'admin', fingerprint: '' });
+  for (const input of [value, `${value}x`, value.slice(0, -1), '', 'a.b.c.d.e']) {
+    compare.mockClear();
+    sessions.principal(input);
+    expect(compare, input).toHaveBeenCalledOnce();
   }
 });
 

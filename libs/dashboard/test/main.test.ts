@@ -3,8 +3,10 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { freePort, startRedis, waitFor } from '@ephemera/test-support';
-import { expect, test } from 'vitest';
-import { BEARER, TOKEN } from './fixture.ts';
+import { expect, onTestFinished, test } from 'vitest';
+import { createTokens, hashToken } from '@ephemera/http';
+import { createSessions } from '../src/access/session.ts';
+import { BEARER, TOKEN, signIn } from './fixture.ts';
 
 const MAIN = new URL('../../../apps/dashboard/src/main.ts', import.meta.url).pathname;
 
@@ -60,6 +62,42 @@ test('it starts, answers, and stops on SIGTERM', async () => {
     expect(code).toBe(0);
   } finally {
     child.kill('SIGKILL');
+    await store.stop();
+  }
+});
+
+test('sessions are signed with a key that only this process has', async () => {
+  const store = await startRedis();
+  const run = async () => {
+    const port = await freePort();
+    const child = start({
+      EPHEMERA_ADMIN_TOKEN: TOKEN,
+      EPHEMERA_REDIS_URL: store.url,
+      EPHEMERA_DASHBOARD_PORT: String(port),
+    });
+    const url = `http://127.0.0.1:${port}`;
+    const statusWith = async (cookie: string) => {
+      const page = `${url}/dashboard/instances`;
+      return (await fetch(page, { headers: { cookie }, redirect: 'manual' })).status;
+    };
+    onTestFinished(() => void child.kill('SIGKILL'));
+    await waitFor('the dashboard', () => fetch(`${url}/healthz`));
+    return { url, statusWith };
+  };
+  try {
+    const [first, second] = await Promise.all([run(), run()]);
+    const cookie = await signIn(first.url);
+    expect(await first.statusWith(cookie)).toBe(200);
+    expect(await second.statusWith(cookie)).toBe(401);
+    // The owner of a session could guess a weak token offline if the token were the key.
+    const tokens = createTokens(TOKEN, () => ({}));
+    const who = tokens.identify(TOKEN);
+    if (!who) throw new Error('the token is not known');
+    for (const key of [TOKEN, hashToken(TOKEN), hashToken(TOKEN).slice(7), who.fingerprint, '']) {
+      const forged = createSessions(key, tokens, Date.now).create(who);
+      expect(await first.statusWith(`ephemera-dashboard=${forged}`), key).toBe(401);
+    }
+  } finally {
     await store.stop();
   }
 });

@@ -94,6 +94,17 @@ test.each([
   [DIGEST, true],
   ['app:1', false],
   ['app@sha256:0123', false],
+  // More than a digest may follow only as a part of another name.
+  [`app@${DIGEST}0`, false],
+  [`app@${DIGEST}:latest`, false],
+  [`app@${DIGEST}/app`, false],
+  [`app@${DIGEST}@sha256:0123`, false],
+  [`app@${DIGEST}\n`, false],
+  [`x${DIGEST}`, false],
+  [`app@x${DIGEST}`, false],
+  [`@${DIGEST}`, false],
+  [`app@${DIGEST.slice(0, -1)}`, false],
+  [`app@${DIGEST.toUpperCase()}`, false],
   // Docker also accepts an ID prefix, but another image may later match it.
   ['0123456789ab', false],
 ])('whether %s says its content: %s', (image, expected) => {

@@ -1,12 +1,19 @@
+import * as crypto from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { ConfigError } from '@ephemera/config';
 import { createLogger } from '@ephemera/process';
 import { parseTemplates } from '@ephemera/config';
 import { bearerOf, createTokens, hashToken } from './token-set.ts';
 import { watchConfig } from '@ephemera/config';
+
+vi.mock('node:crypto', async (original) => {
+  const actual = await original<typeof crypto>();
+  return { ...actual, timingSafeEqual: vi.fn(actual.timingSafeEqual) };
+});
+const compare = vi.mocked(crypto.timingSafeEqual);
 
 const TOKEN = 'eph_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG';
 const OTHER = 'eph_another';
@@ -23,6 +30,15 @@ test('a token is identified by its hash, also one of several under one name', ()
     name: 'admin',
     scopes: ['admin'],
   });
+});
+
+test('every hash is compared in constant time, whether or not an earlier one matches', () => {
+  const tokens = createTokens('the-admin-of-all-of-this', () => ({ ...entries, ...ADMINS }));
+  for (const token of [TOKEN, OTHER, 'the-admin-of-all-of-this', 'wrong', '']) {
+    compare.mockClear();
+    tokens.identify(token);
+    expect(compare).toHaveBeenCalledTimes(4);
+  }
 });
 
 // Other lengths and cases, an empty token, and the public hash itself.

@@ -27,9 +27,21 @@ test('a line is JSON with the app, an ISO time and the fields', () => {
 test('secrets are hidden', () => {
   const { lines, logger } = recording();
   const secret = 'hunter2';
-  logger.info({ token: secret, config: { token: secret }, env: { A: secret } }, 'one');
-  logger.info({ instance: { env: { A: secret } } }, 'two');
-  logger.info({ headers: { authorization: secret, cookie: secret, accept: '*/*' } }, 'three');
-  expect(JSON.stringify(lines)).not.toContain(secret);
-  expect(lines).toHaveLength(3);
+  for (const name of ['token', 'password', 'secret', 'env']) {
+    for (const value of [secret, { A: secret }, [secret]]) {
+      logger.info({ [name]: value }, 'at the top');
+      logger.info({ config: { [name]: value } }, 'in an object');
+    }
+  }
+  for (const name of ['authorization', 'cookie', 'set-cookie']) {
+    for (const value of [secret, [secret, secret]]) {
+      logger.info({ headers: { [name]: value, accept: '*/*' } }, 'a header');
+    }
+  }
+  expect(lines).toHaveLength(4 * 6 + 6);
+  for (const line of lines) {
+    expect(JSON.stringify(line)).not.toContain(secret);
+    expect(JSON.stringify(line)).toContain('[hidden]');
+  }
+  expect(lines.at(-1)).toMatchObject({ headers: { accept: '*/*' } });
 });

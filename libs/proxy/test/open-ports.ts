@@ -3,7 +3,7 @@ import type { RouteDeclaration } from '@ephemera/contract';
 import type { InstanceDraft } from '@ephemera/domain';
 import { routesOf } from '@ephemera/http';
 import { createProducers, createRefills } from '@ephemera/queue';
-import { parseTemplates } from '@ephemera/config';
+import { parseTemplates, type TokenEntries } from '@ephemera/config';
 import { createAuthThrottle, createTokens, parseTrustedProxies } from '@ephemera/http';
 import { createLogger, createMetrics, listen } from '@ephemera/process';
 import {
@@ -67,8 +67,19 @@ export interface OpenPorts {
   stop(): Promise<void>;
 }
 
-/** @param domain serves the host form below it */
-export async function openPorts(templatesText: string, domain?: string): Promise<OpenPorts> {
+interface OpenPortsOptions {
+  /** Serves the host form below it. */
+  readonly domain?: string;
+  /** Load balancers that name the client in X-Forwarded-For. */
+  readonly trusted?: readonly string[];
+  /** Tokens in addition to the admin token. */
+  readonly entries?: TokenEntries;
+}
+
+export async function openPorts(
+  templatesText: string,
+  { domain, trusted: trustedProxies = [], entries = {} }: OpenPortsOptions = {},
+): Promise<OpenPorts> {
   const server = await startRedis();
   const keys = keysOf('ports');
   const ignore = () => undefined;
@@ -98,7 +109,7 @@ export async function openPorts(templatesText: string, domain?: string): Promise
       if (line.includes(BUG)) bugs.push(line);
     },
   });
-  const tokens = createTokens(TOKEN, () => ({}));
+  const tokens = createTokens(TOKEN, () => entries);
   const signingKeys = createSigningKeys(() => ['k'.repeat(32)]);
   const starter = {
     ...jobs,
@@ -114,7 +125,7 @@ export async function openPorts(templatesText: string, domain?: string): Promise
   const warnings = redisInstanceWarnings(redis, keys);
   const report = new WarningReport({ warnings, logger, now: Date.now });
   const stopping = new AbortController();
-  const trusted = parseTrustedProxies([]);
+  const trusted = parseTrustedProxies(trustedProxies);
   const shared = {
     starter,
     tokens,
@@ -181,7 +192,7 @@ export async function openPorts(templatesText: string, domain?: string): Promise
     routes,
     prefix: 'demo',
     domain,
-    trustedProxies: [],
+    trustedProxies,
     waitingPage: (req, res, id) => sendWaitingPage(waiting, req, res, id),
     sendFailure: (_req, res) => void res.writeHead(500).end(),
     logger,

@@ -52,6 +52,7 @@ test.each([
   ['set the clock', 'date -s 2030-01-01; [ "$(date +%Y)" = 2030 ]'],
   ['restart the host', 'reboot -f'],
   ['raise its limit of file descriptors', 'ulimit -n 1048576'],
+  ['outlive the host when memory runs out', '[ "$(cat /proc/1/oom_score_adj)" -lt 500 ]'],
 ])('cannot %s', async (_, line) => {
   expect(await succeeds(line)).toBe(false);
 });

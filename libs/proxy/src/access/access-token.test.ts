@@ -1,5 +1,12 @@
-import { expect, test } from 'vitest';
+import * as crypto from 'node:crypto';
+import { expect, test, vi } from 'vitest';
 import { makeAccessToken, matchesToken, presentedTokens } from './access-token.ts';
+
+vi.mock('node:crypto', async (original) => {
+  const actual = await original<typeof crypto>();
+  return { ...actual, timingSafeEqual: vi.fn(actual.timingSafeEqual) };
+});
+const compare = vi.mocked(crypto.timingSafeEqual);
 
 const inCookie = (cookie: string) => presentedTokens({ cookie }, '/');
 
@@ -40,4 +47,13 @@ test('a token matches its own hash only', () => {
     expect(matchesToken(other, hash), other).toBe(false);
   }
   expect(matchesToken(token, '')).toBe(false);
+});
+
+test('a token of the right length is compared in constant time', () => {
+  const { token, hash } = makeAccessToken();
+  for (const input of [token, makeAccessToken().token, `x${token.slice(1)}`]) {
+    compare.mockClear();
+    matchesToken(input, hash);
+    expect(compare).toHaveBeenCalledOnce();
+  }
 });

@@ -25,8 +25,8 @@ let fixture: Fixture;
 let upstream: Upstream;
 let address = '';
 const EMBED = ['https://host.example', 'https://b.example:8443'];
-/** The instances of a template with `embed`. */
-const embedded = new Set<string>();
+/** Sites that may frame an instance, by its id. */
+const embeds = new Map<string, string[]>();
 
 beforeAll(async () => {
   // The page needs the routes of the fixture.
@@ -36,7 +36,7 @@ beforeAll(async () => {
     get: (id: string) =>
       Promise.resolve({
         ...{ id, owner: 'token:maker', hint: HINT },
-        template: { name: '', embed: embedded.has(id) ? EMBED : undefined },
+        template: { name: '', embed: embeds.get(id) },
       } as Partial<Instance> as Instance),
   };
   const mayReadCause = causeAccess({
@@ -193,6 +193,51 @@ describe('an instance that has ended', () => {
   );
 });
 
+describe('the page of an ended instance', () => {
+  const page = 'Accept: text/html\r\n';
+  const policyOf = (response: string) =>
+    /^content-security-policy: (.*)\r$/im.exec(response)?.[1]?.split('; ') ?? [];
+  const endedBy = async (message: string, access?: string) => {
+    const id = newId();
+    const route = { state: 'failed', reason: 'start_failed', message, access } as const;
+    await fixture.put(id, { ...route, generation: newGeneration() });
+    return id;
+  };
+
+  test('may be framed by its own origin only while it has a button', async () => {
+    const id = await endedBy('');
+    const own = await send(fixture.port, get(id, page));
+    expect(own).toContain('<button>Try again</button>');
+    expect(policyOf(own)).toContain("frame-ancestors 'self'");
+    expect(own).toContain('referrer-policy: same-origin');
+    const framed = await send(fixture.port, get(id, `${page}Sec-Fetch-Dest: iframe\r\n`));
+    expect(framed).not.toMatch(/<button|<form/);
+    expect(policyOf(framed)).toContain('frame-ancestors *');
+    expect(policyOf(framed)).toContain("form-action 'none'");
+    expect(framed).toContain('referrer-policy: no-referrer');
+    embeds.set(id, ['https://host.example']);
+    for (const lines of [page, `${page}Sec-Fetch-Dest: iframe\r\n`]) {
+      const response = await send(fixture.port, get(id, lines));
+      expect(policyOf(response)).toContain("frame-ancestors 'self' https://host.example");
+    }
+  });
+
+  test('shows every line of its message as text', async () => {
+    const { token, hash } = makeAccessToken();
+    const hostile = `<b>"&'</b>`;
+    const id = await endedBy(`${hostile} first\n${hostile} second`, hash);
+    const owner = `${page}Cookie: ephemera-token=${token}\r\n`;
+    const response = await send(fixture.port, get(id, owner));
+    const escaped = '&lt;b&gt;&quot;&amp;&#39;&lt;/b&gt;';
+    expect(response).toContain(`${escaped} first</p>`);
+    expect(response).toContain(`<pre>${escaped} second</pre>`);
+    expect(response).not.toContain('<b>');
+    // Nothing on the page could run anyway.
+    expect(policyOf(response)).toContain("default-src 'none'");
+    expect(policyOf(response).join()).not.toMatch(/script-src/);
+  });
+});
+
 describe('the page of an instance that accepts no connection', () => {
   const page = 'Accept: text/html\r\n';
   const refreshOf = (response: string) => /^refresh: (\d+)\r$/im.exec(response)?.[1];
@@ -234,7 +279,7 @@ test.each([
 ] as const)('the page of %s names who may frame it', async (_what, change) => {
   for (const isEmbedded of [true, false]) {
     const id = await fixture.ready(upstream.port);
-    if (isEmbedded) embedded.add(id);
+    if (isEmbedded) embeds.set(id, EMBED);
     if ('state' in change) {
       await fixture.put(id, { generation: newGeneration(), ...change } as Route);
     }

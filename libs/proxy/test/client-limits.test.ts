@@ -1,0 +1,52 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { type OpenPorts, openPorts } from './open-ports.ts';
+
+// Limits per client hold for the whole /64 that an IPv6 subscriber controls, and for no other.
+
+const TEMPLATES = (limits: string) =>
+  `default: demo\nlimits: { ${limits} }\ntemplates: { demo: { image: ephemera/demo, port: 8080 } }`;
+
+let rated: OpenPorts;
+let counted: OpenPorts;
+beforeAll(async () => {
+  // Behind a trusted load balancer, the address of the client is in X-Forwarded-For.
+  const trusted = ['127.0.0.0/8'];
+  rated = await openPorts(TEMPLATES('ratePerAddress: 2/1h'), { trusted });
+  counted = await openPorts(TEMPLATES('perAddress: 2'), { trusted });
+});
+afterAll(async () => {
+  for (const ports of [rated, counted]) {
+    await ports.stop();
+    expect(ports.bugs).toEqual([]);
+  }
+});
+afterEach(() => counted.clear());
+
+async function startFrom(ports: OpenPorts, client: string): Promise<number> {
+  const { status } = await fetch(`${ports.publicUrl}/demo/new?redirect=0`, {
+    method: 'POST',
+    headers: { 'x-forwarded-for': client },
+  });
+  return status;
+}
+
+test.each([
+  ['the rate of starts', () => rated],
+  ['the number of live instances', () => counted],
+])('%s', async (_what, ports) => {
+  const start = (client: string) => startFrom(ports(), client);
+  expect(await start('2001:db8:1:2::1')).toBe(200);
+  expect(await start('2001:db8:1:2:ffff:ffff:ffff:ffff')).toBe(200);
+  // Another address, and other spellings of it, are the same client.
+  for (const same of [
+    '2001:db8:1:2::3',
+    '2001:DB8:1:2::3',
+    '2001:0db8:0001:0002::3',
+    '[2001:db8:1:2::3]:4001',
+  ]) {
+    expect(await start(same), same).toBe(429);
+  }
+  for (const other of ['2001:db8:1:3::1', '2001:db8:1::1', '192.0.2.1', '192.0.2.2']) {
+    expect(await start(other), other).toBe(200);
+  }
+});
