@@ -26,7 +26,7 @@ let hostForm: OpenPorts;
 
 beforeAll(async () => {
   pathForm = await openPorts(TEMPLATES);
-  hostForm = await openPorts(TEMPLATES, 'demos.example');
+  hostForm = await openPorts(TEMPLATES, { domain: 'demos.example' });
 });
 afterAll(async () => {
   for (const ports of [pathForm, hostForm]) {
@@ -49,15 +49,23 @@ async function api(method: string, path: string, body?: object, ports = pathForm
 
 /** Opens a page like a browser. `fetch` does not send such headers. */
 function open(target: string, host = '127.0.0.1', ports = pathForm) {
-  return new Promise<{ status: number | undefined; text: string }>((resolve, reject) => {
-    const { port } = new URL(ports.publicUrl);
-    const request = httpRequest({ port, path: target, headers: { ...PAGE, host } }, (response) => {
-      let text = '';
-      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      response.on('end', () => resolve({ status: response.statusCode, text }));
-    });
-    request.on('error', reject).end();
-  });
+  return new Promise<{ status: number | undefined; text: string; policy: string[] }>(
+    (resolve, reject) => {
+      const { port } = new URL(ports.publicUrl);
+      const request = httpRequest(
+        { port, path: target, headers: { ...PAGE, host } },
+        (response) => {
+          let text = '';
+          response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+          response.on('end', () => {
+            const policy = String(response.headers['content-security-policy']).split('; ');
+            resolve({ status: response.statusCode, text, policy });
+          });
+        },
+      );
+      request.on('error', reject).end();
+    },
+  );
 }
 
 describe('a start leads', () => {
@@ -205,8 +213,11 @@ describe('a signed link', () => {
 
   test('keeps its path on the page with the button and in the redirect', async () => {
     const query = await link({ path: '/week?n=2', uses: 2 });
-    const { text: page } = await open(`/demo/new?${query}`);
+    const { text: page, policy } = await open(`/demo/new?${query}`);
     expect(page).toContain('<h1>Course</h1>');
+    // A page with a button must not be framed (clickjacking).
+    expect(page).toContain('<button>');
+    expect(policy).toContain("frame-ancestors 'none'");
     expect(page).not.toContain('invited');
     const [, action = ''] = /action="([^"]+)"/.exec(page) ?? [];
     const posted = await fetch(pathForm.publicUrl + action.replaceAll('&amp;', '&'), {
@@ -236,7 +247,8 @@ describe('a signed link', () => {
 });
 
 test('the page with a proof of work shows the title', async () => {
-  const { text: page } = await open('/demo/new?template=worked&path=/x');
+  const { text: page, policy } = await open('/demo/new?template=worked&path=/x');
+  expect(policy).toContain("frame-ancestors 'none'");
   expect(page).toContain('<h1>Worked</h1>');
   expect(page).toContain('action="/demo/new?template=worked&amp;path=%2Fx"');
 });
