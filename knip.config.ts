@@ -31,7 +31,11 @@ const config: KnipConfig = {
   },
   workspaces: {
     '.': {
-      entry: ['scripts/*.{mjs,ts}', 'vitest.coverage.config.ts'],
+      entry: [
+        'scripts/*.{mjs,ts}',
+        'scripts/mutants/{main,ignore-mutants,score.test}.{ts,mjs}',
+        'vitest.coverage.config.ts',
+      ],
       project: ['scripts/**/*.{mjs,ts}', '*.{mjs,ts}'],
       // scripts/check.mjs and scripts/test.mjs start nx, and scripts/project.json the compiler of
       // TypeScript 7.

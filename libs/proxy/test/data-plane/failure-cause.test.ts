@@ -255,6 +255,15 @@ describe('the page of an instance that accepts no connection', () => {
     // Another visitor behind the same load balancer has reloads of their own.
     address = '192.0.2.9';
     expect(refreshOf(await send(fixture.port, get(id, page)))).toBe('1');
+    // All addresses of an IPv6 subscriber share theirs.
+    for (const [own, delay] of [
+      ['2001:db8:1:2::1', '1'],
+      ['2001:db8:1:2::2', '2'],
+      ['2001:db8:1:3::1', '1'],
+    ] as const) {
+      address = own;
+      expect(refreshOf(await send(fixture.port, get(id, page)))).toBe(delay);
+    }
   });
 
   test('does not reload after a POST, for a script, or when the response is invalid', async () => {
