@@ -100,7 +100,7 @@ export const quotasSchema = z
         'Maximum rate of starts per client address, such as `10/1m`. Further starts get 429.',
       ),
     ratePerToken: rateText
-      .optional()
+      .prefault('6000/1h')
       .describe('Maximum rate of starts per token, such as `100/1m`. Further starts get 429.'),
     changesPerToken: rateText
       .prefault('600/1m')

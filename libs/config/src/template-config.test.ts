@@ -532,3 +532,18 @@ describe('embed', () => {
     expect(issuesOf(demo('embed: []'))[0]).toMatch(/must have at least one origin/);
   });
 });
+
+// Each start leaves a tombstone for an hour. Without a rate, one token could fill Redis with them.
+test('a token has a rate of starts and of changes unless the file says otherwise', () => {
+  const templates = 'templates: { a: { image: a, port: 80 } }';
+  expect(parseTemplates(templates).quotas).toEqual({
+    ratePerToken: { points: 6_000, seconds: 3_600 },
+    changesPerToken: { points: 600, seconds: 60 },
+  });
+  expect(
+    parseTemplates(`${templates}\nlimits: { ratePerToken: 5/1m }`).quotas.ratePerToken,
+  ).toEqual({
+    points: 5,
+    seconds: 60,
+  });
+});

@@ -1,4 +1,4 @@
-import { createSigningKeys } from '@ephemera/config';
+import { createSigningKeys, parseTemplates } from '@ephemera/config';
 import type { TokenEntries } from '@ephemera/config';
 import { ApiError } from '@ephemera/domain';
 import type { Failure, Principal, Template } from '@ephemera/domain';
@@ -20,7 +20,11 @@ const own = (...scopes: TokenEntries[string]['scopes']) => ({ hash: [hashToken('
 const rules = {
   tokens: createTokens('the-admin-of-all-of-this', () => entries),
   keys,
-  quotas: { perToken: 7, perAddress: 3, changesPerToken: { points: 1, seconds: 1 } },
+  quotas: {
+    ...parseTemplates('templates: { a: { image: a, port: 80 } }').quotas,
+    perToken: 7,
+    perAddress: 3,
+  },
   now: () => Promise.resolve(NOW),
 };
 const VISITOR: StartCredentials = {

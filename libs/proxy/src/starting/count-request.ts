@@ -40,7 +40,7 @@ export async function countChange(
 async function countAgainst(
   ctx: Pick<Context, 'res'>,
   rates: Rates,
-  rate: Quotas['ratePerToken'],
+  rate: Quotas['ratePerAddress'],
   by: 'address' | 'token',
   quotaSubject: string,
 ): Promise<void> {

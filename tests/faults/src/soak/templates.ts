@@ -25,6 +25,7 @@ export function soakTemplates(receiverPort: number): string {
     ready: { http: /id, within: 5m }`;
   return `
 default: page
+limits: { ratePerToken: 1000000/1h }
 templates:
   page:
     ${page}
