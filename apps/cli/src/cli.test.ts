@@ -417,10 +417,19 @@ describe('run --wait', () => {
     );
   });
 
-  test('prints the address of an instance that it could not read again', async () => {
+  test('prints the address of an instance that it could not read again, and says so', async () => {
     const get = () => Promise.reject(new Error('503'));
-    const { code, out } = await ephemeraWith({ create, get }, 'run', '--wait');
+    const { code, out, err } = await ephemeraWith({ create, get }, 'run', '--wait');
     expect({ code, out }).toEqual({ code: 0, out: 'abc  http://localhost:8080/demo/abc/\n' });
+    expect(err).toMatch(/^abc became ready\. .*could not be read: 503\n.*ephemera get abc\n$/);
+  });
+
+  test('one read of the state is enough', async () => {
+    let reads = 0;
+    const get = () => (++reads === 4 ? Promise.resolve(fresh) : Promise.reject(new Error('503')));
+    const { code, err } = await ephemeraWith({ create, get }, 'run', '--wait');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(reads).toBe(10);
   });
 
   test.each(['ttl', 'idle', 'request'] as const)(

@@ -11,5 +11,5 @@ export { allowSchema, imagesSchema } from './isolation-config.ts';
 export * from './watch-config.ts';
 export { ADMIN_TOKEN_NAME, tokenSchema } from './tokens/token-config.ts';
 export type { TokenEntries } from './tokens/token-config.ts';
-export { readRegistryLogins, registryOf, registrySchema } from './registry-config.ts';
+export { readRegistryLogins, registrySchema } from './registry-config.ts';
 export type { RegistryLogin, RegistryLogins } from './registry-config.ts';

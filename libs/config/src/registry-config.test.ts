@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { readRegistryLogins, registryOf } from './registry-config.ts';
+import { readRegistryLogins } from './registry-config.ts';
 import { parseTemplates } from './template-config.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ephemera-registries-'));
@@ -25,23 +25,6 @@ const readDocker = (content: unknown) =>
 
 const readYaml = (content: string, environment = {}) =>
   readRegistryLogins({ configFile: file(content), dockerConfig: undefined }, environment);
-
-test.each([
-  ['redis', 'docker.io'],
-  ['redis:7', 'docker.io'],
-  ['acme/app', 'docker.io'],
-  ['docker.io/acme/app', 'docker.io'],
-  ['index.docker.io/acme/app', 'docker.io'],
-  ['localhost/app', 'localhost'],
-  ['localhost:5000/app:1', 'localhost:5000'],
-  ['host/app', 'docker.io'],
-  ['host:443/app', 'host:443'],
-  ['ghcr.io/acme/app@sha256:00', 'ghcr.io'],
-  ['Registry.Example.com/app', 'registry.example.com'],
-  ['[::1]:5000/app', '[::1]:5000'],
-])('the image %s comes from %s', (image, registry) => {
-  expect(registryOf(image)).toBe(registry);
-});
 
 test('a config.json gives logins in all the forms that Docker writes', () => {
   const logins = readDocker({

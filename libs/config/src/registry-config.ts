@@ -1,12 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { DOCKER_HUB, registryName } from '@ephemera/domain';
 import type { Issue } from '@ephemera/domain';
 import { z } from 'zod';
 import { ConfigError } from './environment.ts';
 import { readYaml } from './yaml-text.ts';
 
-/** Docker's name for its own registry, and the other names of it that logins use. */
-const DOCKER_HUB = 'docker.io';
-const DOCKER_HUB_NAMES = new Set([DOCKER_HUB, 'index.docker.io', 'registry-1.docker.io']);
 /** The key of Docker Hub in a login. */
 const DOCKER_HUB_ADDRESS = 'https://index.docker.io/v1/';
 
@@ -15,7 +13,7 @@ export type RegistryLogin = { readonly serveraddress: string } & (
   { readonly username: string; readonly password: string } | { readonly identitytoken: string }
 );
 
-/** The logins by registry, as {@link registryOf} names it. */
+/** The logins by registry, as `registryOf` names it. */
 export type RegistryLogins = ReadonlyMap<string, RegistryLogin>;
 
 /** One registry of the file. */
@@ -39,22 +37,10 @@ export const registriesSchema = z
   )
   .prefault({});
 
-/**
- * The registry of an image name, by the rules of Docker: the part before the first slash, if it has
- * a dot or a colon or is `localhost`, else Docker Hub.
- */
-export function registryOf(image: string): string {
-  const slash = image.indexOf('/');
-  const first = image.slice(0, Math.max(0, slash));
-  const isHost = /[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase();
-  return isHost ? registryName(first) : DOCKER_HUB;
-}
-
 /** The registry of a key in a Docker `config.json`, which may be an address with a path. */
-function registryName(key: string): string {
+function registryOfKey(key: string): string {
   const [host = ''] = key.replace(/^https?:\/\//i, '').split('/');
-  const name = host.toLowerCase();
-  return DOCKER_HUB_NAMES.has(name) ? DOCKER_HUB : name;
+  return registryName(host);
 }
 
 /** Where the logins are. Either file may be missing from the settings. */
@@ -92,7 +78,7 @@ function readConfigFile(
       const detail = `the environment variable ${passwordEnv} of the worker is not set`;
       issues.push({ path: `registries.${key}.passwordEnv`, detail });
     }
-    return loginFor(registryName(key), { username, password });
+    return loginFor(registryOfKey(key), { username, password });
   });
   if (issues.length > 0) throw new ConfigError(path, issues);
   return logins;
@@ -149,8 +135,8 @@ function readDockerConfig(path: string): [string, RegistryLogin][] {
     const username = auth === '' ? (plain.username ?? '') : decoded.slice(0, colon);
     const password = auth === '' ? (plain.password ?? '') : decoded.slice(colon + 1);
     // Docker leaves an empty entry after a logout.
-    if (identitytoken !== '') logins.push(loginFor(registryName(key), { identitytoken }));
-    else if (username !== '') logins.push(loginFor(registryName(key), { username, password }));
+    if (identitytoken !== '') logins.push(loginFor(registryOfKey(key), { identitytoken }));
+    else if (username !== '') logins.push(loginFor(registryOfKey(key), { username, password }));
   }
   if (issues.length > 0) throw new ConfigError(path, issues);
   return logins;

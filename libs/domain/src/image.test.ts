@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { matchesImage, hasDigest } from './image.ts';
+import { matchesImage, hasDigest, registryOf } from './image.ts';
 
 const DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`;
 
@@ -109,4 +109,24 @@ test.each([
   ['0123456789ab', false],
 ])('whether %s says its content: %s', (image, expected) => {
   expect(hasDigest(image)).toBe(expected);
+});
+
+test.each([
+  ['redis', 'docker.io'],
+  ['redis:7', 'docker.io'],
+  ['acme/app', 'docker.io'],
+  ['docker.io/acme/app', 'docker.io'],
+  ['index.docker.io/acme/app', 'docker.io'],
+  ['INDEX.docker.io/acme/app', 'docker.io'],
+  ['registry-1.docker.io/acme/app', 'registry-1.docker.io'],
+  ['HOST/app', 'host'],
+  ['localhost/app', 'localhost'],
+  ['localhost:5000/app:1', 'localhost:5000'],
+  ['host/app', 'docker.io'],
+  ['host:443/app', 'host:443'],
+  ['ghcr.io/acme/app@sha256:00', 'ghcr.io'],
+  ['Registry.Example.com/app', 'registry.example.com'],
+  ['[::1]:5000/app', '[::1]:5000'],
+])('the image %s comes from %s', (image, registry) => {
+  expect(registryOf(image)).toBe(registry);
 });

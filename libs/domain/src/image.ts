@@ -1,4 +1,5 @@
-const DOCKER_HUB = 'docker.io';
+/** Docker's name for its own registry. */
+export const DOCKER_HUB = 'docker.io';
 
 /** The name of an image as Docker normalises it. */
 interface ImageName {
@@ -61,25 +62,33 @@ function normalize(image: string): ImageName {
   return { name: withRegistry(path), version };
 }
 
-/**
- * The first segment is a registry if it has a dot, a port or a capital, or is `localhost`. `**` at the
- * start of a pattern includes the registry.
- */
+/** Adds the registry, and `library` of Docker Hub. `**` at the start of a pattern includes both. */
 function withRegistry(path: string): string {
   if (path.startsWith('**')) return path;
+  const first = registryPart(path);
+  const registry = registryOf(path);
+  const rest = first === undefined ? path : path.slice(first.length + 1);
+  const isOfficial = registry === DOCKER_HUB && !rest.includes('/') && rest !== '**';
+  return isOfficial ? `${registry}/library/${rest}` : `${registry}/${rest}`;
+}
+
+/** The registry of an image name as Docker normalises it: `docker.io` if the name has none. */
+export function registryOf(image: string): string {
+  return registryName(registryPart(image) ?? DOCKER_HUB);
+}
+
+/** The name of a registry as Docker normalises it. Docker Hub has an old second name. */
+export function registryName(host: string): string {
+  const name = host.toLowerCase();
+  return name === 'index.docker.io' ? DOCKER_HUB : name;
+}
+
+/** The first segment is a registry if it has a dot, a port or a capital, or is `localhost`. */
+function registryPart(path: string): string | undefined {
   const slash = path.indexOf('/');
   const first = path.slice(0, Math.max(slash, 0));
-  const isRegistry =
-    first.includes('.') ||
-    first.includes(':') ||
-    first === 'localhost' ||
-    first !== first.toLowerCase();
-  const registry = isRegistry ? first.toLowerCase() : DOCKER_HUB;
-  const rest = isRegistry ? path.slice(slash + 1) : path;
-  if (registry !== DOCKER_HUB && registry !== 'index.docker.io') return `${registry}/${rest}`;
-  return rest.includes('/') || rest === '**'
-    ? `${DOCKER_HUB}/${rest}`
-    : `${DOCKER_HUB}/library/${rest}`;
+  const isRegistry = /[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase();
+  return isRegistry ? first : undefined;
 }
 
 function glob(pattern: string): RegExp {

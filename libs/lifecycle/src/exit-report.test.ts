@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { sampleTemplate } from '@ephemera/test-support';
-import { plainText, reportExit } from './exit-report.ts';
+import { lastLines, plainText, reportExit } from './exit-report.ts';
 
 test.each([
   ['one\r\ntwo\tthree\n', 'one\ntwo\tthree\n'],
@@ -24,6 +24,16 @@ test.each([
   const { message } = await reportExit(containers, 'c', exit, sampleTemplate());
   expect(process.cpuUsage(started).user).toBeLessThan(1_000_000);
   expect(message).toContain('The container exited with code 1.');
+});
+
+test.each([
+  ['the last ten lines', `0\n${'1\n'.repeat(10)}\n`, '1\n'.repeat(10).trimEnd()],
+  ['at most 2,000 characters', `${'a'.repeat(3_000)}b`, `${'a'.repeat(1_999)}b`],
+  ['no half of a character', `${'🙂'.repeat(1_500)}b`, `\ufffd${'🙂'.repeat(999)}b`],
+  ['no escape sequence', 'a\u001b[2Jb\r\nc', 'a\ufffd[2Jb\nc'],
+  ['nothing of an empty log', '\n', ''],
+])('a failure shows %s', (_, log, shown) => {
+  expect(lastLines(log)).toBe(shown);
 });
 
 test('an exit is reported without its log if that cannot be read', async () => {

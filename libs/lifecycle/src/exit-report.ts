@@ -15,7 +15,7 @@ const MAX_HINT_LINE = 1_000;
  * Maximum length of the log in a failure message, characters. Each log entry may have 16 KB, and
  * every reader of the instance receives the message.
  */
-const MAX_LOG_BYTES = 2_000;
+const MAX_LOG_CHARACTERS = 2_000;
 
 export interface FailureReport {
   readonly message: string;
@@ -51,11 +51,17 @@ export async function reportFailure(
   // Without its log, the end of an instance is still an end.
   const log = await containers.lastLines(containerId, HINT_LINES).catch(() => '');
   const all = plainText(log).split('\n');
-  const lines = all.slice(-MESSAGE_LINES).join('\n').slice(-MAX_LOG_BYTES).toWellFormed();
+  const lines = lastLines(log);
   return {
     message: lines === '' ? text : `${text} Its last lines:\n${lines}`,
     hint: hintFor({ ...run, log: all.map((line) => line.slice(0, MAX_HINT_LINE)) }),
   };
+}
+
+/** The end of a log as it is shown in the message of a failure: safe to show, and short. */
+export function lastLines(log: string): string {
+  const lines = log.trimEnd().split('\n').slice(-MESSAGE_LINES).join('\n');
+  return plainText(lines).slice(-MAX_LOG_CHARACTERS).toWellFormed();
 }
 
 /** The message for a container that exited. */

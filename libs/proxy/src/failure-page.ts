@@ -8,7 +8,7 @@ import {
   prefersHtml,
   errorHandler as createErrorHandler,
 } from '@ephemera/http';
-import { plainText } from '@ephemera/lifecycle';
+import { lastLines } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import { isRedisUnavailable } from '@ephemera/store';
 import type { InstanceStore, LogArchive } from '@ephemera/store';
@@ -96,8 +96,7 @@ export function failurePageWithRestart(launch: RestartOptions) {
     if (failure.kind === 'start_failed') return { ...failure, hint };
     if (failure.reason !== 'exited' && failure.reason !== 'oom') return failure;
     const lines = (await launch.logArchive.read(failure.id).catch(() => undefined)) ?? [];
-    const log = plainText(lines.map(({ text }) => text).join('')).trimEnd();
-    const last = log.split('\n').slice(-LAST_LINES).join('\n').slice(-MAX_LOG_CHARACTERS);
+    const last = lastLines(lines.map(({ text }) => text).join(''));
     const message = failure.message ?? '';
     return { ...failure, hint, message: last === '' ? message : `${message}\n${last}` };
   };
@@ -162,10 +161,6 @@ function publicFailure(failure: EndFailure): EndFailure {
     message: `The instance could not be started. Its operator finds the reason with \`ephemera get ${failure.id}\`.`,
   };
 }
-
-/** Lines of the log on the page of an instance that has exited. */
-const LAST_LINES = 10;
-const MAX_LOG_CHARACTERS = 2_000;
 
 /** Failures that a restarting application, or the end of the instance, soon cures. */
 const TRANSIENT: ReadonlySet<string> = new Set([

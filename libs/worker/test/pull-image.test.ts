@@ -206,50 +206,58 @@ test('an absent image is no reason for another attempt', async () => {
   expect(new Set(paths).size).toBe(paths.length);
 });
 
-test('a registry that wants a login is named, with the way to log in', async () => {
-  const hash = '$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2';
-  const closed = await startRegistry({ images: registry.images, htpasswd: `cat:${hash}` });
+const PASSWORD = 'correct horse';
+const PASSWORD_HASH = '$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2';
+
+/** A registry that requires a login, with an image of the open one. */
+async function closedRegistry(name: string) {
+  const closed = await startRegistry({
+    images: registry.images,
+    htpasswd: `cat:${PASSWORD_HASH}`,
+  });
   onTestFinished(() => closed.stop());
-  await published('private:1');
-  const image = `${closed.address}/private:1`;
+  await published(name);
+  const { address } = closed;
+  const image = `${address}/${name}`;
   onTestFinished(async () => {
     await docker
       .getImage(image)
       .remove({ force: true })
       .catch(() => undefined);
   });
+  const login = (password: string) =>
+    new Map([[address, { username: 'cat', password, serveraddress: address }]]);
+  return { address, image, login, log: () => closed.log() };
+}
+
+test('a registry that wants a login is named, with the way to log in', async () => {
+  const { address, image, login, log } = await closedRegistry('private:1');
   const { lines, logger } = logRecorder();
   const { steps, report } = progressRecorder();
   let password: string | undefined;
-  const readLogins = () =>
-    new Map(
-      password === undefined
-        ? []
-        : [[closed.address, { username: 'cat', password, serveraddress: closed.address }] as const],
-    );
+  const readLogins = () => (password === undefined ? new Map() : login(password));
   const pulls = imagePulls(docker, 60_000, { readLogins, logger, retryMs: 10 });
   const refusal = () =>
     pulls.pull(image, 30_000, report).then(
       () => 'pulled',
       (error: unknown) => (error as Error).message,
     );
-  const before = closed.log().length;
+  const before = log().length;
   expect(await refusal()).toMatch(
     new RegExp(
-      `The registry ${closed.address} wants a login. Add it to "registries" in ephemera.yml, or a Docker config.json that EPHEMERA_DOCKER_CONFIG names`,
+      `The registry ${address} wants a login. Add it to "registries" in ephemera.yml, or a Docker config.json that EPHEMERA_DOCKER_CONFIG names`,
     ),
   );
   // One attempt of the daemon asks once.
   expect(
-    closed
-      .log()
+    log()
       .slice(before)
       .match(/"(GET|HEAD) \/v2\/private\/manifests/g),
   ).toBeNull();
   password = 'wrong battery';
   const wrong = await refusal();
-  expect(wrong).toMatch(`The registry ${closed.address} refused its login.`);
-  password = 'correct horse';
+  expect(wrong).toMatch(`The registry ${address} refused its login.`);
+  password = PASSWORD;
   expect(await refusal()).toBe('pulled');
   expect(await isHere(image)).toBe(true);
   const told = JSON.stringify([steps, lines, wrong]);
@@ -257,12 +265,16 @@ test('a registry that wants a login is named, with the way to log in', async () 
 });
 
 test('logins that cannot be read any more stay in use', async () => {
-  const image = await published('kept:1');
+  const { image, login } = await closedRegistry('kept:1');
   const { lines, logger } = logRecorder();
+  let isReadable = true;
   const readLogins = () => {
-    throw new Error('config.json is not JSON');
+    if (!isReadable) throw new Error('config.json is not JSON');
+    return login(PASSWORD);
   };
   const pulls = imagePulls(docker, 60_000, { readLogins, logger });
+  // The file breaks before the first pull.
+  isReadable = false;
   expect(await pulls.pull(image, 5_000, progressRecorder().report)).toBe(true);
   expect(lines[0]).toMatch(/^logins of registries cannot be read/);
 });

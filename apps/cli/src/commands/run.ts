@@ -6,6 +6,7 @@ import type { Created } from '../admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
 import { pathFlag, templateParameter, timeoutFlag } from '../parameters.ts';
+import { visible } from '../terminal/visible.ts';
 
 const WAIT_SECONDS = 60;
 const POLL_INTERVAL_MS = 500;
@@ -18,10 +19,16 @@ interface RunFlags extends OutputFlags {
 
 /**
  * Waits until the time has passed in which an exit is a failed start.
+ * @returns why its state is unknown, if every read of it failed
  * @throws BootError if the instance exits or fails within this time. A planned end is no failure.
  */
-async function staysUp({ api, now, sleep }: CliContext, { id, startedAt }: Created): Promise<void> {
+async function staysUp(
+  { api, now, sleep }: CliContext,
+  { id, startedAt }: Created,
+): Promise<string | undefined> {
   const since = startedAt === undefined ? now() : Math.min(now(), Date.parse(startedAt));
+  let isRead = false;
+  let problem: string | undefined;
   while (now() - since < EARLY_EXIT_MS) {
     await sleep(POLL_INTERVAL_MS);
     // The instance was created, and only its creation contains the link: a failed read is no reason
@@ -30,15 +37,20 @@ async function staysUp({ api, now, sleep }: CliContext, { id, startedAt }: Creat
       .get(id)
       .then(
         (instance) => instance.status,
-        () => undefined,
+        (error: unknown) => {
+          problem = (error as Error).message;
+          return undefined;
+        },
       );
+    isRead ||= status !== undefined;
     if (status?.state !== 'draining' && status?.state !== 'gone' && status?.state !== 'failed')
       continue;
-    if (status.reason === 'ttl' || status.reason === 'idle' || status.reason === 'request') return;
+    if (status.reason === 'ttl' || status.reason === 'idle' || status.reason === 'request') break;
     const { state, reason = state, message = 'It has ended.', hint } = status;
     const lines = [`${id} ended right after it became ready (${reason}): ${message}`];
     throw new BootError([...lines, ...(hint ? [hintText(hint)] : [])].join('\n'));
   }
+  return isRead ? undefined : problem;
 }
 
 export const run = buildCommand({
@@ -59,8 +71,13 @@ export const run = buildCommand({
         `${id} is ${status.state}, not ready${reason}.\nWatch it with: ephemera get ${id}`,
       );
     }
-    if (flags.wait) await staysUp(this, instance);
+    const problem = flags.wait ? await staysUp(this, instance) : undefined;
     print({ text: `${id}  ${link}`, json: instance, quiet: id });
+    if (problem !== undefined) {
+      this.process.stderr.write(
+        `${id} became ready. Whether it stayed up is unknown, because its state could not be read: ${visible(problem)}\nCheck it with: ephemera get ${id}\n`,
+      );
+    }
   },
   parameters: {
     flags: {

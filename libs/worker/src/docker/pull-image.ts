@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { registryOf } from '@ephemera/config';
 import type { RegistryLogin, RegistryLogins } from '@ephemera/config';
+import { registryOf } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type { ReportProgress } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
@@ -47,7 +47,10 @@ export interface PullOptions {
   readonly retryMs?: number;
 }
 
-/** @param timeout timeout of one pull with all its attempts, ms */
+/**
+ * @param timeout timeout of one pull with all its attempts, ms
+ * @throws ConfigError if the logins cannot be read at the start
+ */
 export function imagePulls(
   docker: Docker,
   timeout: number,
@@ -59,7 +62,7 @@ export function imagePulls(
   }: PullOptions = {},
 ): ImagePulls {
   const inFlight = new Map<string, Pull>();
-  let lastLogins: RegistryLogins = new Map();
+  let lastLogins = readLogins();
 
   const loginOf = (registry: string): RegistryLogin | undefined => {
     try {
