@@ -4,8 +4,8 @@
  *     node apps/worker/src/try-image.ts --image IMAGE --within SECONDS [--port N]
  *
  * Prints JSON lines: `{"progress": TEXT}`, and at the end `{"result": TryResult}`, or
- * `{"error": TEXT}` if the image cannot be tried. SIGTERM and SIGINT end it; it removes its
- * containers first.
+ * `{"error": TEXT}` if the image cannot be tried. SIGTERM, SIGINT and the end of the process that
+ * started it end it; it removes its containers first.
  */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -26,6 +26,12 @@ const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => stop.abort());
 }
+// If the command is killed, nobody reads the result.
+process.stdout.on('error', () => stop.abort());
+const command = process.ppid;
+setInterval(() => {
+  if (process.ppid !== command) stop.abort();
+}, 1_000).unref();
 
 await runMain(async () => {
   try {

@@ -6,4 +6,5 @@ export { drainSince, removeSince } from './remove-since.ts';
 export { openRunStore } from './run-store.ts';
 export type { RunStore } from './run-store.ts';
 export { NOTHING, snapshotSchema, takeSnapshot } from './snapshot.ts';
-export { trialNamespaces, tryImage } from './try/try-image.ts';
+export { trialNamespaces } from './try/trial-namespaces.ts';
+export { tryImage } from './try/try-image.ts';

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,7 +37,12 @@ interface Ended {
 }
 
 /** Starts `ephemera`. */
-function start(...args: string[]): {
+const start = (...args: string[]) => startWith({}, ...args);
+
+function startWith(
+  settings: Readonly<Record<string, string>>,
+  ...args: string[]
+): {
   readonly child: ChildProcess;
   readonly ended: Promise<Ended>;
 } {
@@ -46,6 +51,7 @@ function start(...args: string[]): {
       ...process.env,
       EPHEMERA_NAMESPACE: namespace,
       EPHEMERA_CONFIG: '/nowhere/ephemera.yml',
+      ...settings,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -153,6 +159,59 @@ test('an image that does not exist is reported', async () => {
   const { code, err } = await tried('127.0.0.1:1/no/such:image', '--timeout', '1s');
   expect(code).toBe(1);
   expect(err).toContain('127.0.0.1:1');
+});
+
+test('a range that another network uses is named, with the setting', async () => {
+  const range = `10.${randomInt(200, 229)}.0.0/16`;
+  const other = `${namespace}-other`;
+  await docker('network', 'create', '--subnet', range, other);
+  onTestFinished(() => docker('network', 'rm', other).then(() => undefined));
+  const { code, err } = await startWith({ EPHEMERA_SUBNET: range }, 'try', 'ephemera/demo').ended;
+  expect(code).toBe(1);
+  expect(err).toContain(`  ${range}: `);
+  expect(err).toContain('Set EPHEMERA_SUBNET to /16 ranges of which one is free');
+});
+
+/** Starts a trial that lasts. Returns the command, and the process id of its program. */
+async function startLongTrial() {
+  const image = await imageOf('lasts', 'CMD ["sleep", "600"]');
+  const { child } = start('try', image);
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  const container = await waitFor('a container', async () => {
+    return (await docker('ps', '-q', '--filter', `ancestor=${image}`))[0];
+  });
+  const [name = ''] = await left();
+  const [, pid] = /-(\d+)-\d+$/.exec(name) ?? [];
+  return { child, container, pid: Number(pid), ended };
+}
+
+test('what a killed trial has left is removed by the next one', async () => {
+  const { child, pid, ended } = await startLongTrial();
+  process.kill(pid, 'SIGKILL');
+  child.kill('SIGKILL');
+  await ended;
+  expect(await left()).not.toEqual([]);
+  const { code, err } = await tried('ephemera/demo');
+  expect(code).toBe(0);
+  expect(err).toContain('removing what the killed trial');
+  expect(await left()).toEqual([]);
+});
+
+test('the next trial does not disturb one that runs', async () => {
+  const { child, container, ended } = await startLongTrial();
+  const { code, err } = await tried('ephemera/demo');
+  expect(code).toBe(0);
+  expect(err).not.toContain('killed trial');
+  expect(await docker('ps', '-q', '--filter', `id=${container}`)).toEqual([container]);
+  child.kill('SIGINT');
+  await ended;
+});
+
+test('if only the command is killed, its program removes everything', async () => {
+  const { child, ended } = await startLongTrial();
+  child.kill('SIGKILL');
+  await ended;
+  await waitFor('the removal', async () => (await left()).length === 0);
 });
 
 test('a start has the labels, limits and rules of an instance; Ctrl-C removes everything', async () => {

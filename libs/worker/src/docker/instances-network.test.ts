@@ -74,6 +74,7 @@ test('reports why no network can be created if the configured subnet is in use',
   const refused = ensureNetwork(docker, namespaceOfItsOwn(), [subnet]);
   await expect(refused).rejects.toThrow(BootError);
   await expect(refused).rejects.toThrow(`${subnet}: `);
+  await expect(refused).rejects.toThrow('Set EPHEMERA_SUBNET to /16 ranges of which one is free');
 });
 
 test('refuses a network of this name with another driver', async () => {

@@ -72,7 +72,14 @@ export async function ensureNetwork(
     refusals.push(`${candidate}: ${refusal}`);
     await removeNetwork(docker, name);
   }
-  throw new BootError(`no network for the instances could be created:\n  ${refusals.join('\n  ')}`);
+  throw new BootError(
+    [
+      'No network for the instances could be created:',
+      ...refusals.map((refusal) => `  ${refusal}`),
+      'Set EPHEMERA_SUBNET to /16 ranges of which one is free, separated by commas. Each worker that ' +
+        'runs on its own, and each `ephemera try`, needs a range that no other network uses.',
+    ].join('\n'),
+  );
 }
 
 /**

@@ -21,18 +21,17 @@ import type { DockerClient as Docker } from '../docker/docker-client.ts';
 import { dockerContainers } from '../docker/docker-containers.ts';
 import { ensureNetwork } from '../docker/instances-network.ts';
 import { instancesNetworks } from '../docker/instances-networks.ts';
-import { LABEL } from '../docker/labels.ts';
 import { imagePulls } from '../docker/pull-image.ts';
 import { createFirewall } from '../firewall.ts';
 import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
 import { probe } from '../probe.ts';
-import { removeSince } from '../remove-since.ts';
-import { NOTHING, runOnHostOf } from '../snapshot.ts';
+import { runOnHostOf } from '../snapshot.ts';
 import { limitsCheck, policyCheck, withStartChecks } from '../start-checks.ts';
 import { fileText, ladder, linesOf } from './rights.ts';
 import type { CostlyLine } from './rights.ts';
 import { searchRights } from './search.ts';
 import type { Attempt, Outcome } from './search.ts';
+import { removeEndedTrials, removeTrial, TRIAL_HOST, trialNamespace } from './trial-namespaces.ts';
 
 export interface TryOptions {
   readonly config: Omit<WorkerConfig, 'redis' | 'bind' | 'port'>;
@@ -61,8 +60,6 @@ export interface TryResult {
   readonly hint?: Hint | undefined;
 }
 
-/** The id of this host in the labels of the containers. */
-const HOST = 'try';
 const POLL_MS = 250;
 
 /**
@@ -79,6 +76,7 @@ export async function tryImage(options: TryOptions): Promise<TryResult> {
     );
   });
   await requireLimits(docker);
+  await removeEndedTrials(docker, config, onProgress);
   const refused = policyViolations(policy, { image, capAdd: [] });
   if (refused.length > 0) {
     throw new BootError(
@@ -169,18 +167,13 @@ async function openTrial(
   memory: number | undefined,
 ): Promise<Trial> {
   const { policy, signal, onProgress } = options;
-  const namespace = `${options.config.namespace}${INFIX}${randomBytes(4).toString('hex')}`;
+  const namespace = await trialNamespace(options.config.namespace);
   const config = { ...options.config, namespace };
   const logger = createLogger('try', 'silent');
   const names = answeringNames(docker, config);
   const close = async (): Promise<void> => {
     names.close();
-    const removal = { docker, config, host: HOST, store: undefined, before: NOTHING, keep: false };
-    const { problems, remaining } = await removeSince(removal, 0);
-    for (const text of problems) onProgress(text);
-    if (remaining.before.length + remaining.kept.length > 0) {
-      onProgress('Containers remain. Remove them with: ephemera clean');
-    }
+    await removeTrial(docker, config, onProgress);
   };
   try {
     const firewall = await createFirewall({
@@ -200,7 +193,7 @@ async function openTrial(
     });
     const pulls = imagePulls(docker, config.pullTimeout, { readLogins: config.readLogins });
     const created = dockerContainers({
-      ...{ docker, namespace, host: HOST, networks, pulls },
+      ...{ docker, namespace, host: TRIAL_HOST, networks, pulls },
       resolvers: config.egress.resolvers,
       now: () => Promise.resolve(Date.now()),
       cpuPeriod: config.cpuPeriod,
@@ -229,20 +222,6 @@ async function openTrial(
   }
 }
 
-/** In the names of the namespaces of trials: `ephemera-try-1a2b3c4d`. */
-const INFIX = '-try-';
-
-/** The namespaces of trials that were killed before they could remove their containers. */
-export async function trialNamespaces(docker: Docker, namespace: string): Promise<string[]> {
-  const filters = { label: [LABEL.namespace] };
-  const found = await Promise.all([
-    withDeadline('list', DEFAULT_TIMEOUT_MS, docker.listContainers({ all: true, filters })),
-    withDeadline('networks', DEFAULT_TIMEOUT_MS, docker.listNetworks({ filters })),
-  ]);
-  const names = found.flat().map(({ Labels }) => Labels?.[LABEL.namespace] ?? '');
-  return [...new Set(names)].filter((name) => name.startsWith(`${namespace}${INFIX}`));
-}
-
 function instanceOf({ defaultTemplate }: TemplateSet, limitMs: number): Instance {
   const id = newId(randomBytes);
   const now = Date.now();
@@ -256,7 +235,7 @@ function instanceOf({ defaultTemplate }: TemplateSet, limitMs: number): Instance
     state: 'starting',
     ...{ reason: undefined, message: undefined, address: undefined, startedAt: undefined },
     lastTransitionAt: now,
-    host: HOST,
+    host: TRIAL_HOST,
     timeout: template.timeout,
     createdAt: now,
     expiresAt: now + limitMs,
@@ -284,7 +263,7 @@ async function attemptOnce({
   const store = onlyInstance(instance);
   let containerId = '';
   const ports: SpawnPorts = {
-    host: HOST,
+    host: TRIAL_HOST,
     instances: store.instances,
     killJobs: { schedule: () => Promise.resolve(), cancel: () => Promise.resolve() },
     addresses: { next: () => Promise.resolve(nextIndex()) },
