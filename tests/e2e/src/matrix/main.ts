@@ -1,19 +1,21 @@
 /** The command `npm run matrix`. */
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { exitWithUsage, prepareMachine, print, readCommandLine } from '@ephemera/test-support';
 import { debianSystem, type Suite } from './debian-system.ts';
 import { type Finding, PARTS, type Part, STORES, type Task } from './parts.ts';
 import { removeLeftovers, type Sandbox, startSandbox, workspace } from './sandbox.ts';
-import { type Row, table, withTable } from './table.ts';
+import { type Row, table, withResults, withTable } from './table.ts';
 
 const SUITES = ['bookworm', 'trixie', 'sid'] as const;
 const STORE_NAMES = Object.keys(STORES) as (keyof typeof STORES)[];
 const PART_NAMES = Object.keys(PARTS) as Part[];
 const PAGE = join(workspace, 'docs/guides/operating.md');
 const logs = join(workspace, '.ephemera/logs/matrix');
+/** The rows of all runs, one JSON text per line. */
+const history = join(logs, 'results.jsonl');
 
 const { values } = readCommandLine({
   command: 'npm run matrix --',
@@ -29,7 +31,10 @@ const { values } = readCommandLine({
     },
     stores: { kind: 'list', help: 'Each runs with every engine.', of: STORE_NAMES },
     parts: { kind: 'list', help: 'What to run.', of: PART_NAMES },
-    write: { kind: 'flag', help: `Writes the table to ${relative(workspace, PAGE)}.` },
+    write: {
+      kind: 'flag',
+      help: `Writes the table of the latest results, also of earlier runs, to ${relative(workspace, PAGE)}.`,
+    },
   },
 });
 
@@ -42,10 +47,6 @@ interface Combination {
 const engines = values.engines as readonly Suite[];
 const stores = values.stores as readonly (keyof typeof STORES)[];
 const parts = values.parts.length > 0 ? (values.parts as readonly Part[]) : PART_NAMES;
-const isWhole = [engines, stores, values.parts].every(({ length }) => length === 0);
-if (values.write && !isWhole) {
-  exitWithUsage('--write needs the results of all combinations. Omit the other options.');
-}
 if (process.getuid?.() !== 0)
   exitWithUsage('npm run matrix needs root, for namespaces and mounts.');
 
@@ -63,10 +64,16 @@ prepareMachine();
 for (const removed of await removeLeftovers()) print(`removed from an interrupted run: ${removed}`);
 await mkdir(logs, { recursive: true });
 const rows: Row[] = [];
-for (const combination of combinations()) rows.push(await test(combination));
-const lines = table(rows);
-print(`\n${lines.join('\n')}`);
-if (values.write) await writeFile(PAGE, withTable(await readFile(PAGE, 'utf8'), lines));
+for (const combination of combinations()) {
+  const row = await test(combination);
+  rows.push(row);
+  await appendFile(history, `${JSON.stringify(row)}\n`);
+}
+print(`\n${table(rows).join('\n')}`);
+if (values.write) {
+  const lines = table(withResults(whole(PART_NAMES).map(emptyRow), await readHistory()));
+  await writeFile(PAGE, withTable(await readFile(PAGE, 'utf8'), lines));
+}
 process.exit(
   rows.every(({ results }) => results.every(({ failed }) => failed === undefined)) ? 0 : 1,
 );
@@ -78,16 +85,32 @@ function combinations(): Combination[] {
       chosen.map((store) => ({ engine, store, parts })),
     );
   }
+  return whole(parts);
+}
+
+/** Every combination, with those of the given parts that depend on it. */
+function whole(chosen: readonly Part[]): Combination[] {
   // Firewall and compose file do not depend on the store: the compose file brings its own.
-  const withStore = parts.filter((part) => part === 'main' || part === 'faults');
+  const withStore = chosen.filter((part) => part === 'main' || part === 'faults');
   const others = STORE_NAMES.filter((store) => store !== 'redis-bookworm');
   return [
-    ...SUITES.map((engine) => ({ engine, store: 'redis-bookworm' as const, parts })),
+    ...SUITES.map((engine) => ({ engine, store: 'redis-bookworm' as const, parts: chosen })),
     ...others.map((store) => ({ engine: 'bookworm' as const, store, parts: withStore })),
   ];
 }
 
-async function test({ engine, store, parts: chosen }: Combination): Promise<Row> {
+function emptyRow({ engine, store, parts: chosen }: Combination): Row {
+  const name = `${engine}-${store}`;
+  return { name, parts: chosen, docker: engine, compose: engine, store, results: [] };
+}
+
+async function readHistory(): Promise<Row[]> {
+  const lines = (await readFile(history, 'utf8')).split('\n').filter(Boolean);
+  return lines.map((line) => JSON.parse(line) as Row);
+}
+
+async function test(combination: Combination): Promise<Row> {
+  const { engine, store, parts: chosen } = combination;
   const name = `${engine}-${store}`;
   const [storeSuite, storeProgram] = STORES[store];
   const systems = {
@@ -101,7 +124,7 @@ async function test({ engine, store, parts: chosen }: Combination): Promise<Row>
     await promisify(execFile)('docker', ['save', '-o', join(folder, 'images.tar'), ...images]);
     const task: Task = { parts: chosen, folder, controlGroup, logs: join(logs, name) };
     const inside = join(import.meta.dirname, 'inside.ts');
-    const row: Row = { name, docker: engine, compose: engine, store, results: [] };
+    const row = emptyRow(combination);
     const code = await started.run([process.execPath, inside, JSON.stringify(task)], (line) => {
       const finding = JSON.parse(line) as Finding;
       if (finding.kind === 'versions') Object.assign(row, versionsOf(finding));
@@ -126,7 +149,9 @@ async function test({ engine, store, parts: chosen }: Combination): Promise<Row>
 function versionsOf({ docker, compose, store }: Finding & { kind: 'versions' }) {
   // `Redis server v=7.0.15 sha=…`, `Valkey server v=8.1.1 sha=…`
   const [, product = '', version = ''] = /^(\S+) server v=(\S+)/.exec(store) ?? [];
-  return { docker, compose: compose.replace(/^v/, ''), store: `${product} ${version}` };
+  // Debian adds its own revision: `28.5.2+dfsg4`, `2.40.3-3`.
+  const upstream = (text: string) => text.replace(/^v/, '').replace(/[+-].*$/, '');
+  return { docker: upstream(docker), compose: upstream(compose), store: `${product} ${version}` };
 }
 
 function describe(name: string, finding: Finding): string {

@@ -17,7 +17,8 @@ const LABEL = 'ephemera.matrix';
 const NAME = 'ephemera-matrix';
 
 /** Programs that the tests run from a Debian system instead of from the machine. */
-const ENGINE_PROGRAMS = ['dockerd', 'containerd', 'docker-compose', 'iptables', 'ip6tables'];
+const DAEMONS = ['dockerd', 'containerd'];
+const ENGINE_PROGRAMS = ['docker-compose', 'iptables', 'ip6tables'];
 
 export interface SandboxOptions {
   /** The Debian system with the Docker Engine, and the one with the store. */
@@ -50,10 +51,13 @@ export interface Sandbox {
  *
  * /run is empty, so /run/docker.sock is that of the tested engine. Each Debian system is mounted
  * onto itself, because runc needs a mount as the root.
+ *
+ * The daemons have a mount namespace whose root is their Debian system. In a chroot, a program that
+ * `docker exec` starts gets the root of the machine instead of that of its container.
  */
 const FIRST_PROCESS = `
 set -e
-folder=$1 workspace=$2; shift 2
+folder=$1 workspace=$2 engine=$3; shift 3
 cat /run/systemd/resolve/resolv.conf >"$folder/resolv.conf" 2>/dev/null ||
   cat /etc/resolv.conf >"$folder/resolv.conf"
 mount -t tmpfs tmpfs /run
@@ -74,6 +78,18 @@ while [ "$1" != -- ]; do
   mount --bind "$workspace" "$system$workspace"
 done
 shift
+unshare --mount sh -c '
+set -e
+mount --bind /etc/resolv.conf "$1/etc/resolv.conf"
+cd "$1"
+pivot_root . mnt
+cd /
+umount -l /mnt
+echo $$ >"$2/engine.pid"
+exec sleep infinity
+' sh "$engine" "$folder" &
+holder=$!
+until [ -s "$folder/engine.pid" ]; do kill -0 $holder; sleep 0.1; done
 # The settings of the caller's shell must not reach the tests.
 unset $(env | sed -n 's/^\\(\\(EPHEMERA\\|DOCKER\\)_[A-Z_]*\\)=.*/\\1/p')
 export PATH="$folder/bin:$PATH" TMPDIR="$folder"
@@ -81,10 +97,9 @@ export PATH="$folder/bin:$PATH" TMPDIR="$folder"
 exit $?
 `;
 
-/** Runs a program of a Debian system. A daemon resolves names as the machine that it runs on. */
-const wrapper = (system: string, program: string) => `#!/bin/sh
-${program === 'dockerd' ? `mount --bind /etc/resolv.conf '${system}/etc/resolv.conf'` : ''}
-exec chroot '${system}' env -C "$PWD" PATH=/usr/sbin:/usr/bin:/sbin:/bin ${program} "$@"
+/** Runs a program of a Debian system. */
+const wrapper = (enter: string, program: string) => `#!/bin/sh
+exec ${enter} env -C "$PWD" PATH=/usr/sbin:/usr/bin:/sbin:/bin ${program} "$@"
 `;
 
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
@@ -92,13 +107,15 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const folder = await mkdtemp(join(tmpdir(), `${NAME}-${process.pid}-`));
   const bin = join(folder, 'bin');
   await mkdir(bin);
-  const add = async (name: string, system: string, program: string) => {
-    await writeFile(join(bin, name), wrapper(system, program));
+  const add = async (name: string, enter: string, program: string) => {
+    await writeFile(join(bin, name), wrapper(enter, program));
     await chmod(join(bin, name), 0o755);
   };
-  for (const program of ENGINE_PROGRAMS) await add(program, systems.engine, program);
-  await add('redis-server', systems.store, storeProgram);
-  await add('redis-cli', systems.store, storeProgram.replace('server', 'cli'));
+  const inEngine = `nsenter --mount --target "$(cat '${folder}/engine.pid')"`;
+  for (const program of DAEMONS) await add(program, inEngine, program);
+  for (const program of ENGINE_PROGRAMS) await add(program, `chroot '${systems.engine}'`, program);
+  await add('redis-server', `chroot '${systems.store}'`, storeProgram);
+  await add('redis-cli', `chroot '${systems.store}'`, storeProgram.replace('server', 'cli'));
 
   const children: ChildProcess[] = [];
   let stopped: Promise<unknown> | undefined;
@@ -112,7 +129,8 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
         'nsenter',
         [
           ...[`--net=${network}`, 'unshare', '--mount', '--uts', '--pid', '--fork', '--kill-child'],
-          ...['--mount-proc', 'sh', '-c', FIRST_PROCESS, 'sh', folder, workspace, ...mounted, '--'],
+          ...['--mount-proc', 'sh', '-c', FIRST_PROCESS, 'sh', folder, workspace],
+          ...[systems.engine, ...mounted, '--'],
           ...command,
         ],
         {

@@ -3,6 +3,8 @@ import { type Finding, PARTS, type Part } from './parts.ts';
 /** The results of one combination of versions. */
 export interface Row {
   readonly name: string;
+  /** What is to run with this combination. */
+  readonly parts: readonly Part[];
   /** The versions as the programs report them. */
   readonly docker: string;
   readonly compose: string;
@@ -27,7 +29,8 @@ export function table(rows: readonly Row[]): string[] {
   const cells = rows.map((row) => {
     const found = (part: Part) => row.results.find((result) => result.part === part);
     const compose = found('compose') ? row.compose : '–';
-    return [row.docker, row.store, compose, ...parts.map((part) => outcome(found(part)))];
+    const outcomes = parts.map((part) => (row.parts.includes(part) ? outcome(found(part)) : '–'));
+    return [row.docker, row.store, compose, ...outcomes];
   });
   const width = (column: number) =>
     Math.max(...[head, ...cells].map((row) => row[column]?.length ?? 0));
@@ -37,8 +40,30 @@ export function table(rows: readonly Row[]): string[] {
 }
 
 function outcome(result: Row['results'][number] | undefined): string {
-  if (!result) return '–';
+  if (!result) return 'not run';
   return result.failed === undefined ? 'ok' : result.failed.replaceAll('|', '\\|');
+}
+
+/**
+ * The rows of `whole` with the results of earlier runs and of this one, of which the later counts.
+ * A result with another version than the latest of its combination does not count.
+ */
+export function withResults(whole: readonly Row[], runs: readonly Row[]): Row[] {
+  return whole.map((row) => {
+    const own = runs.filter(({ name }) => name === row.name);
+    const last = own.at(-1);
+    if (!last) return row;
+    const { docker, compose, store } = last;
+    const results = new Map(
+      own
+        .filter(
+          (run) => [run.docker, run.compose, run.store].join() === [docker, compose, store].join(),
+        )
+        .flatMap((run) => run.results)
+        .map((result) => [result.part, result]),
+    );
+    return { ...row, docker, compose, store, results: [...results.values()] };
+  });
 }
 
 /**
