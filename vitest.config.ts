@@ -49,8 +49,8 @@ const LONG: Readonly<Record<string, readonly string[]>> = {
   'tests/compose': ['compose', 'rights'],
   'tests/e2e': [
     ...['control-plane', 'dashboard', 'examples-command', 'examples-full', 'instance-operations'],
-    ...['many-instances', 'origins', 'real-application', 'redis-rights', 'shutdown', 'two-hosts'],
-    ...['try', 'try-nginx', 'waiting-page'],
+    ...['many-instances', 'origins', 'readme-template', 'real-application', 'redis-rights'],
+    ...['shutdown', 'try', 'try-nginx', 'two-hosts', 'waiting-page'],
   ],
   'tests/faults': ['faults'],
 };
