@@ -1,5 +1,8 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { compare, isLaxer } from '../src/compare/compare.ts';
+import { startCountingUpstream } from '../src/fuzz/counting-upstream.ts';
 import { fuzz } from '../src/fuzz/fuzz.ts';
 import { readAnswer } from '../src/fuzz/strict-answers.ts';
 import { readStrictly } from '../src/fuzz/strict-requests.ts';
@@ -14,6 +17,26 @@ test.each(['client', 'container'] as const)(
     expect(result.requestsArrived).toBeGreaterThan(0);
   },
 );
+
+test('the oracle does not count what other processes send to its port', async () => {
+  const heads: string[] = [];
+  const upstream = await startCountingUpstream({
+    onHead: (head) => heads.push(head),
+    onRequest: () => 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    onAmbiguity: () => undefined,
+  });
+  try {
+    // The address of instances in other suites.
+    await fetch(`http://127.0.1.1:${upstream.port}/other`).catch(() => undefined);
+    const server = connect(upstream.port, upstream.address);
+    server.write('GET /own HTTP/1.1\r\nHost: a\r\n\r\n');
+    await once(server, 'data');
+    server.destroy();
+    expect(heads.map((head) => head.split(' ')[1])).toEqual(['/own']);
+  } finally {
+    upstream.stop();
+  }
+});
 
 test(
   'no request is forwarded that haproxy and nginx both refuse',

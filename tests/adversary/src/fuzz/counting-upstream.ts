@@ -1,7 +1,10 @@
+import { randomInt } from 'node:crypto';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { type Arrived, readCanonical } from './canonical.ts';
 
 export interface CountingUpstream {
+  /** A loopback address of its own, so that no other process of this machine sends it requests. */
+  readonly address: string;
   readonly port: number;
   /** Ends every connection in order, so that no further bytes of a response follow. */
   endAll(): void;
@@ -47,8 +50,10 @@ export async function startCountingUpstream(listener: UpstreamListener): Promise
       socket.destroy();
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.1.1', resolve));
+  const address = `127.${[0, 1, 2].map(() => randomInt(2, 255)).join('.')}`;
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
   return {
+    address,
     port: (server.address() as AddressInfo).port,
     endAll() {
       for (const socket of sockets) socket.end();

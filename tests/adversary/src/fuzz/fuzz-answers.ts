@@ -49,7 +49,8 @@ export class ResponseRunner {
       onRequest: () => this.#bytes,
       onAmbiguity: (what) => this.#found(`forwarded in a form that is not canonical: ${what}`, -1),
     });
-    this.#id = await testbed.ready({ port: this.#upstream.port });
+    const { address, port } = this.#upstream;
+    this.#id = await testbed.ready({ address, port });
   }
 
   async run(port: number, seed: number, number: number): Promise<void> {

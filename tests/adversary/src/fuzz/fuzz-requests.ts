@@ -66,7 +66,8 @@ export class RequestRunner {
       onAmbiguity: (what) =>
         this.#found(`forwarded in a form that is not canonical: ${what}`, this.#current),
     });
-    this.#id = await testbed.ready({ port: this.#upstream.port });
+    const { address, port } = this.#upstream;
+    this.#id = await testbed.ready({ address, port });
   }
 
   /**
@@ -130,7 +131,8 @@ export class RequestRunner {
     if (!item) return;
     item.arrived++;
     if (item.arrived > item.requests) {
-      this.#found(`${item.arrived} requests arrived, ${item.requests} were sent`, item);
+      const last = JSON.stringify(head.slice(0, 2_000));
+      this.#found(`${item.arrived} requests arrived, ${item.requests} were sent: ${last}`, item);
     }
   }
 
