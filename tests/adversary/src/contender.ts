@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -78,6 +78,8 @@ ${http(port, folder)}
 
 async function start(program: string, args: readonly string[], config: Config): Promise<Contender> {
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-contender-'));
+  // The workers of nginx run as another user, and buffer large uploads in a folder below.
+  await chmod(folder, 0o711);
   const port = await freePort();
   const file = join(folder, 'config');
   await writeFile(file, config(port, folder));

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { installed, startChild } from '@ephemera/test-support';
 import { startEchoUpstream } from './echo-upstream.ts';
+import { goProgram, startGoUpstream } from './go.ts';
 import { PEERS, type Peers, startPeers } from '../peers.ts';
 
 /** What a client reported for one request. */
@@ -22,7 +23,11 @@ export interface ClientProgram {
   readonly command: () => Promise<readonly string[]>;
   /** Whether it can reach the names of the host form. */
   readonly hasHostForm?: boolean;
+  /** The instance: the one that echoes if it is missing. */
+  readonly upstream?: Upstream;
 }
+const UPSTREAMS = ['echo', 'go'] as const;
+type Upstream = (typeof UPSTREAMS)[number];
 
 /** A client that hangs is killed after this time. It has reported its requests until then. */
 const CLIENT_TIMEOUT_MS = 100_000;
@@ -48,6 +53,8 @@ export const CLIENTS: readonly ClientProgram[] = [
       join(here, 'http_client.py'),
     ],
   },
+  { name: 'Go', command: async () => [await goProgram(), 'echo'] },
+  { name: 'Go to a Go server', command: async () => [await goProgram(), 'served'], upstream: 'go' },
   {
     name: 'Node.js',
     command: async () => await Promise.resolve([process.execPath, join(here, 'node-clients.ts')]),
@@ -99,16 +106,20 @@ export interface ClientTestbed {
 }
 
 export async function startClientTestbed(): Promise<ClientTestbed> {
-  const upstream = await startEchoUpstream();
+  const echo = await startEchoUpstream();
+  const go = await startGoUpstream(echo.port).catch((error: unknown) => {
+    echo.stop();
+    throw error;
+  });
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-clients-'));
   const file = join(folder, 'file');
   await writeFile(file, Buffer.alloc(1_500_000, 'abc'));
-  const ports = [upstream.port];
+  const ports = UPSTREAMS.map((name) => ({ echo, go })[name].port);
   const peers = await startPeers({ ephemera: ports, nginx: ports, haproxy: ports });
   return {
-    async run({ command, hasHostForm = false }) {
+    async run({ command, hasHostForm = false, upstream = 'echo' }) {
       const [program = '', ...args] = await command();
-      const targets = targetsOf(peers, hasHostForm);
+      const targets = targetsOf(peers, hasHostForm, upstream);
       const child = startChild(program, [...args, ...targets.map(({ base }) => base)]);
       const timer = setTimeout(() => child.signal('SIGKILL'), CLIENT_TIMEOUT_MS);
       const code = await child.exit();
@@ -148,11 +159,12 @@ export async function startClientTestbed(): Promise<ClientTestbed> {
         }
         return outcomes;
       };
-      return (await Promise.all(targetsOf(peers, true).map(runAt))).flat();
+      return (await Promise.all(targetsOf(peers, true, 'echo').map(runAt))).flat();
     },
     async stop() {
       await peers.stop();
-      upstream.stop();
+      go.stop();
+      echo.stop();
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -166,12 +178,13 @@ interface Target {
   readonly resolve: string;
 }
 
-function targetsOf(peers: Peers, hasHostForm: boolean): Target[] {
+function targetsOf(peers: Peers, hasHostForm: boolean, upstream: Upstream): Target[] {
+  const index = UPSTREAMS.indexOf(upstream);
   return PEERS.flatMap((peer) =>
     (hasHostForm && peer === 'ephemera' ? (['path', 'host'] as const) : (['path'] as const)).map(
       (form) => {
-        const port = peers.port(peer, form, 0);
-        const to = peers.to(form, 0);
+        const port = peers.port(peer, form, index);
+        const to = peers.to(form, index);
         const host = form === 'host' ? to.host : '127.0.0.1';
         return {
           target: peer === 'ephemera' ? `${peer}, ${form} form` : peer,
