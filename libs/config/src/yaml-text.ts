@@ -45,7 +45,7 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
   const result = schema.safeParse(value ?? {});
   if (result.success) return result.data;
   const faults = issuesOf(result.error).map((issue) => {
-    const offset = offsetOf(document, issue.path === '' ? [] : issue.path.split('.'));
+    const offset = offsetOf(document, issue.path);
     return { ...issue, line: offset === undefined ? undefined : lines.linePos(offset).line };
   });
   throw new ConfigError(what, faults);
@@ -70,21 +70,32 @@ function withoutExtensions(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).filter(([key]) => !key.startsWith('x-')));
 }
 
-/** The position of the last part of a path that the text contains. */
-function offsetOf(document: Document.Parsed, path: readonly string[]): number | undefined {
+/**
+ * The position of the last part of a dotted path that the text contains. Keys may contain dots, so the
+ * longest key that the rest of the path begins with counts.
+ */
+function offsetOf(document: Document.Parsed, path: string): number | undefined {
   let node: Node | null | undefined = document.contents;
   let offset: number | undefined;
-  for (const key of path) {
+  for (let rest = path; rest !== '';) {
     if (isAlias(node)) node = node.resolve(document);
+    let key: string;
     if (isMap(node)) {
-      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === key);
-      if (!pair) return offset;
-      offset = (pair.key as Node).range?.[0] ?? offset;
-      node = pair.value as Node | null;
+      const pairs = node.items
+        .map((pair) => ({ pair, text: isScalar(pair.key) ? String(pair.key.value) : '' }))
+        .filter(({ text }) => text !== '' && `${rest}.`.startsWith(`${text}.`))
+        .sort((a, b) => b.text.length - a.text.length);
+      const [found] = pairs;
+      if (!found) return offset;
+      key = found.text;
+      offset = (found.pair.key as Node).range?.[0] ?? offset;
+      node = found.pair.value as Node | null;
     } else if (isSeq(node)) {
+      key = rest.split('.', 1)[0] ?? '';
       node = node.items[Number(key)] as Node | undefined;
       offset = node?.range?.[0] ?? offset;
     } else return offset;
+    rest = rest.slice(key.length + 1);
   }
   return offset;
 }
