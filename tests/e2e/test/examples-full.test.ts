@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { chromium } from 'playwright-core';
 import { expect } from 'vitest';
 import { useExample } from './use-example.ts';
@@ -102,3 +103,43 @@ useExample('chromium', async ({ page, url }) => {
     await remote.close();
   }
 });
+
+useExample(
+  'code-server',
+  async ({ page, form, url, failed, exec }) => {
+    const sockets: string[] = [];
+    page.on('websocket', (socket) => sockets.push(socket.url()));
+    // The terminal is otherwise a canvas, from which no text can be read.
+    const settings = '{ "terminal.integrated.gpuAcceleration": "off" }';
+    const file = '/home/coder/.local/share/code-server/User/settings.json';
+    await exec(
+      'sh',
+      '-c',
+      `echo 'Hello' > hello.txt; mkdir -p ${dirname(file)}; echo '${settings}' > ${file}`,
+    );
+    page.setDefaultTimeout(90_000);
+    await page.goto(url);
+    expect(page.url()).toBe(`${url}?folder=/home/coder/project`);
+    await page.click('.explorer-folders-view >> text=hello.txt');
+    await page.click('.monaco-editor .view-lines >> text=Hello');
+    const text = `typed at ${Date.now()}`;
+    await page.keyboard.press('Control+A');
+    await page.keyboard.type(text);
+    await page.keyboard.press('Control+S');
+    await expect.poll(() => exec('cat', 'hello.txt'), { timeout: 60_000 }).toEqual([text]);
+    await page.keyboard.press('Control+Backquote');
+    await page.click('.terminal-wrapper .xterm-screen');
+    await page.keyboard.type('echo $((6 * 7)) | tee echo.txt\n');
+    await page.waitForSelector('.xterm-rows >> text="42"');
+    expect(await exec('cat', 'echo.txt')).toEqual(['42']);
+    // One for the files and the terminal, one for the extensions.
+    expect(sockets.length).toBeGreaterThan(1);
+    for (const address of sockets) expect(address).toContain(url.replace(/^http/, 'ws'));
+    // code-server does not contain vsda. Service workers are refused in path form.
+    const expected = form === 'path' ? /\/vsda|^403 .*\/serviceWorker\.js$/ : /\/vsda/;
+    expect(failed.filter((line) => !expected.test(line))).toEqual([]);
+    failed.length = 0;
+  },
+  // VS Code needs a secure context, which localhost is without TLS.
+  'localhost',
+);

@@ -44,6 +44,6 @@ test('each example is used in a browser', () => {
   const folder = join(root, 'tests/e2e/test');
   const files = readdirSync(folder).filter((file) => /^examples.*\.test\.ts$/.test(file));
   const text = files.map((file) => readFileSync(join(folder, file), 'utf8')).join('\n');
-  const used = Array.from(text.matchAll(/^useExample\('([\w-]+)'/gm), ([, name]) => name);
+  const used = Array.from(text.matchAll(/^useExample\(\s*'([\w-]+)'/gm), ([, name]) => name);
   expect(used.sort()).toEqual(exampleNames());
 });
