@@ -11,7 +11,7 @@ import { containersOf } from './docker-cli.ts';
 const TEMPLATES = `
 default: page
 templates:
-  page: ${demoTemplate({ timeout: '10m', maxTimeout: '10m' })}
+  page: ${demoTemplate({ timeout: '10m', maxTimeout: '10m', whenFull: 'refuse' })}
   pooled: ${demoTemplate({ timeout: '10m', maxTimeout: '10m', pool: 2 })}
 `;
 
