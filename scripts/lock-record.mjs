@@ -58,8 +58,10 @@ export function fingerprint(files) {
 /** The fingerprint of the files as they are in the working tree. */
 export function currentFingerprint(root) {
   const patterns = ['package.json', 'package-lock.json'].flatMap((name) => [name, `*/${name}`]);
-  // The packages of examples are installed in their images only.
-  const args = ['ls-files', '-z', '--', ...patterns, ...SCRIPTS, ':!examples'];
+  // The packages of examples are installed in their images only, and those of the mutation tests by
+  // `npm run mutants` only.
+  const others = [':!examples', ':!scripts/mutants'];
+  const args = ['ls-files', '-z', '--', ...patterns, ...SCRIPTS, ...others];
   const listing = execFileSync('git', args, { cwd: root });
   const files = listing.toString().split('\0').filter(Boolean);
   return fingerprint(files.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
