@@ -287,7 +287,12 @@ export const adminRoutes = {
     path: '/v1/stats',
     summary: 'Read the number of instances and the free capacity of the hosts',
     token: true,
-    responses: { 200: json(statsSchema, 'Sums over the live hosts') },
+    responses: {
+      200: json(
+        statsSchema,
+        'Capacity of the live hosts that are not cordoned, and the instances of all hosts',
+      ),
+    },
   }),
   listHosts: defineRoute({
     method: 'GET',

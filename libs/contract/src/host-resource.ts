@@ -29,7 +29,9 @@ export const hostSchema = z
             }),
             done: z
               .boolean()
-              .describe('Whether no instance is left, so that the machine may be switched off.'),
+              .describe(
+                'Whether a worker of the host has found no instance and no container left, so that the machine may be switched off.',
+              ),
           })
           .optional()
           .openapi({ description: 'Present while it is being drained.' }),
@@ -65,7 +67,8 @@ interface Host {
   readonly cordon:
     | {
         readonly since: number;
-        readonly drain?: { readonly deadline?: number | undefined } | undefined;
+        readonly drain?:
+          { readonly deadline?: number | undefined; readonly isEmpty: boolean } | undefined;
       }
     | undefined;
 }
@@ -87,7 +90,7 @@ export function toHostResource(host: Host): HostResource {
         ...(drain && {
           drain: {
             ...(drain.deadline !== undefined && { deadline: iso(drain.deadline) }),
-            done: instances === 0,
+            done: drain.isEmpty && instances === 0,
           },
         }),
       },

@@ -55,7 +55,9 @@ export const statsSchema = z
     capacity: z
       .int()
       .optional()
-      .describe('Number of instances that all hosts can hold. Absent: unlimited.'),
+      .describe(
+        'Number of instances that the live hosts without a cordon can hold. Absent: unlimited.',
+      ),
   })
   .openapi('Stats');
 

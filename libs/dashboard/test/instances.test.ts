@@ -199,11 +199,18 @@ test('a host can be cordoned, drained and used again from the page', async () =>
   expect((await change('cordon')).status).toBe(303);
   expect(await hosts.cordonOf('h1')).not.toHaveProperty('drain');
   expect(await page('?host=h1')).toMatch(/The host <code>h1<\/code> was changed[^]*>cordoned</);
-  expect(await labels()).toEqual(['Use again']);
+  expect(await labels()).toEqual(['Drain', 'Use again']);
 
   await change('drain');
-  expect(await hosts.cordonOf('h1')).toHaveProperty('drain', {});
+  expect(await hosts.cordonOf('h1')).toHaveProperty('drain', { isEmpty: false });
+  expect(await page()).toContain('>draining, 0 left<');
+  expect(await labels()).toEqual(['Use again']);
+  await hosts.reportEmpty('h1', true);
   expect(await page()).toContain('>drained<');
+  // A page that is older than another operator's drain must not end it.
+  await hosts.drain('h1', now + 60_000);
+  for (const action of ['cordon', 'drain']) expect((await change(action)).status).toBe(303);
+  expect(await hosts.cordonOf('h1')).toMatchObject({ drain: { deadline: now + 60_000 } });
   await change('uncordon');
   expect(await hosts.cordonOf('h1')).toBeUndefined();
 

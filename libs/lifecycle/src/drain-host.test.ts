@@ -1,4 +1,5 @@
 import { manualClock, memoryInstances, sampleDraft } from '@ephemera/test-support';
+import type { SeenContainer } from '@ephemera/domain';
 import { expect, test } from 'vitest';
 import { drainHost } from './drain-host.ts';
 
@@ -6,6 +7,8 @@ function fixture() {
   const clock = manualClock();
   const instances = memoryInstances({ now: () => clock.now() });
   const requested: string[] = [];
+  const reports: boolean[] = [];
+  const containers = new Set<string>();
   let cordon: Awaited<ReturnType<Parameters<typeof drainHost>[0]['hosts']['cordonOf']>>;
   const start = async (host: string, pool?: string) => {
     const draft = sampleDraft({ timeout: 600_000, ...(pool !== undefined && { pool }) });
@@ -16,9 +19,12 @@ function fixture() {
   };
   return {
     clock,
+    instances,
     requested,
     start,
     set: (next: typeof cordon) => void (cordon = next),
+    reports,
+    containers,
     reasonOf: async (id: string) => (await instances.get(id))?.reason,
     drain: () =>
       drainHost(
@@ -30,7 +36,16 @@ function fixture() {
               return Promise.resolve();
             },
           },
-          hosts: { cordonOf: () => Promise.resolve(cordon) },
+          containers: {
+            list: () => Promise.resolve([...containers].map((id) => ({ id }) as SeenContainer)),
+          },
+          hosts: {
+            cordonOf: () => Promise.resolve(cordon),
+            reportEmpty(_host, isEmpty) {
+              reports.push(isEmpty);
+              return Promise.resolve();
+            },
+          },
         },
         'h',
       ),
@@ -45,7 +60,7 @@ test('only a drain ends instances: first the warm ones of the host, the others a
   set({});
   expect(await drain()).toEqual([]);
 
-  set({ drain: { deadline: clock.now() + 60_000 } });
+  set({ drain: { deadline: clock.now() + 60_000, isEmpty: false } });
   expect(await drain()).toEqual([warm]);
   expect(await drain()).toEqual([]);
   clock.advance(59_999);
@@ -60,7 +75,28 @@ test('only a drain ends instances: first the warm ones of the host, the others a
 test('a drain without a deadline leaves instances their own', async () => {
   const { clock, start, set, drain } = fixture();
   await start('h');
-  set({ drain: {} });
+  set({ drain: { isEmpty: false } });
   clock.advance(300_000);
   expect(await drain()).toEqual([]);
+});
+
+// Redis may have lost an instance whose container still runs.
+test('a host is empty only if neither an instance nor a container is left', async () => {
+  const { start, set, drain, reports, containers, instances } = fixture();
+  const id = await start('h');
+  set({ drain: { isEmpty: false } });
+  await drain();
+  const outcome = await instances.startDraining(id, 'request');
+  if (outcome.kind !== 'draining') throw new Error(outcome.kind);
+  await instances.finalize(id, outcome.instance.generation);
+  containers.add('lost');
+  await drain();
+  expect(reports).toEqual([]);
+  containers.clear();
+  await drain();
+  expect(reports).toEqual([true]);
+  set({ drain: { isEmpty: true } });
+  containers.add('restored');
+  await drain();
+  expect(reports).toEqual([true, false]);
 });

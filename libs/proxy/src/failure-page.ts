@@ -87,7 +87,11 @@ export function failurePageWithRestart(launch: RestartOptions) {
   /** The sites that may frame the instance, and so a page in its place. */
   const embedOf = async (req: IncomingMessage, id: string) =>
     prefersHtml(req.headers.accept)
-      ? (await instances.get(id).catch(() => undefined))?.template.embed
+      ? // Without Redis the list is unknown, so no other site may frame the page.
+        await instances.get(id).then(
+          (instance) => instance?.template.embed,
+          () => [],
+        )
       : undefined;
 
   /** What only the owner and the operator may read about an instance that has ended. */

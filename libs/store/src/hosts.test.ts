@@ -41,15 +41,38 @@ test('lists every host with its last heartbeat', async () => {
 
 test('the first cordon of a host keeps its time, and only a registered host gets one', async () => {
   const hosts = redisHosts(redis, keysOf('cordons'));
-  expect(await hosts.cordon('a', NOW)).toBe(false);
+  expect([await hosts.cordon('a'), await hosts.drain('a', undefined)]).toEqual([false, false]);
   expect(await hosts.cordons()).toEqual(new Map());
   await hosts.heartbeat('a', NOW);
-  expect(await hosts.cordon('a', NOW, { deadline: NOW + 5 })).toBe(true);
-  expect(await hosts.cordon('a', NOW + 1, {})).toBe(true);
-  expect(await hosts.cordonOf('a')).toEqual({ since: NOW, drain: {} });
-  expect(await hosts.cordon('a', NOW + 2)).toBe(true);
-  expect(await hosts.cordons()).toEqual(new Map([['a', { since: NOW }]]));
+  expect(await hosts.cordon('a')).toBe(true);
+  const first = await hosts.cordonOf('a');
+  expect(first?.since).toBeGreaterThan(1_700_000_000_000);
+  expect(await hosts.drain('a', NOW + 5)).toBe(true);
+  expect(await hosts.cordonOf('a')).toEqual({
+    ...first,
+    drain: { deadline: NOW + 5, isEmpty: false },
+  });
+  expect(await hosts.drain('a', undefined)).toBe(true);
+  expect(await hosts.cordons()).toEqual(new Map([['a', { ...first, drain: { isEmpty: false } }]]));
   await hosts.uncordon('a');
   await hosts.uncordon('a');
   expect(await hosts.cordonOf('a')).toBeUndefined();
+});
+
+test('a report about containers counts only for the drain that runs', async () => {
+  const hosts = redisHosts(redis, keysOf('reports'));
+  await hosts.heartbeat('a', NOW);
+  await hosts.reportEmpty('a', true);
+  expect(await hosts.cordonOf('a')).toBeUndefined();
+  await hosts.cordon('a');
+  await hosts.reportEmpty('a', true);
+  expect(await hosts.cordonOf('a')).not.toHaveProperty('drain');
+  await hosts.drain('a', NOW);
+  await hosts.reportEmpty('a', true);
+  expect(await hosts.cordonOf('a')).toMatchObject({ drain: { deadline: NOW, isEmpty: true } });
+  await hosts.reportEmpty('a', false);
+  expect(await hosts.cordonOf('a')).toMatchObject({ drain: { isEmpty: false } });
+  await hosts.reportEmpty('a', true);
+  await hosts.drain('a', undefined);
+  expect(await hosts.cordonOf('a')).toMatchObject({ drain: { isEmpty: false } });
 });

@@ -24,6 +24,11 @@ export interface Cordon {
 export interface Drain {
   /** When the instances that are left are ended. Absent: each keeps its own deadline. */
   readonly deadline?: number;
+  /**
+   * Whether a worker of the host has found that no container is left. Redis alone cannot tell: it may
+   * have lost instances that still run.
+   */
+  readonly isEmpty: boolean;
 }
 
 /** What a host offers and what is reserved. Absent: no limit is registered. */
@@ -52,18 +57,28 @@ export interface Hosts {
   cordons(): Promise<ReadonlyMap<string, Cordon>>;
   cordonOf(host: string): Promise<Cordon | undefined>;
   /**
-   * Cordons a host, or replaces the drain of a cordoned one. The time of the first cordon is kept.
-   * False: no such host was ever registered.
+   * Cordons a host. A drain of it ends. The time of the first cordon is kept. False: no such host was
+   * ever registered.
    */
-  cordon(host: string, now: number, drain?: Drain): Promise<boolean>;
+  cordon(host: string): Promise<boolean>;
+  /** Cordons a host and starts its drain, or replaces the deadline of the drain. False: as `cordon`. */
+  drain(host: string, deadline: number | undefined): Promise<boolean>;
+  /** Reports for a host that is being drained whether a container is left on it. */
+  reportEmpty(host: string, isEmpty: boolean): Promise<void>;
   /** Removes the cordon of a host, and ends its drain. Idempotent. */
   uncordon(host: string): Promise<void>;
 }
+
+const cordonScript = loadScript('cordon');
 
 export function redisHosts(redis: Redis, keys: Keys): Hosts {
   const cordonOf = async (host: string): Promise<Cordon | undefined> => {
     const text = await redis.hget(keys.cordons, host);
     return text === null ? undefined : (JSON.parse(text) as Cordon);
+  };
+  const change = async (host: string, to: string, deadline: number | '' = '') => {
+    const args = [host, to, deadline];
+    return (await runScript(redis, cordonScript, [keys.cordons, keys.hosts], args)) === 1;
   };
   return {
     async heartbeat(host, now) {
@@ -125,12 +140,10 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
       );
     },
     cordonOf,
-    async cordon(host, now, drain) {
-      if ((await redis.zscore(keys.hosts, host)) === null) return false;
-      const since = (await cordonOf(host))?.since ?? now;
-      const cordon: Cordon = { since, ...(drain && { drain }) };
-      await redis.hset(keys.cordons, host, JSON.stringify(cordon));
-      return true;
+    cordon: (host) => change(host, 'cordon'),
+    drain: (host, deadline) => change(host, 'drain', deadline ?? ''),
+    async reportEmpty(host, isEmpty) {
+      await change(host, isEmpty ? 'empty' : 'occupied');
     },
     async uncordon(host) {
       await redis.hdel(keys.cordons, host);

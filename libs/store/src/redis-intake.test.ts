@@ -310,7 +310,7 @@ describe('a cordoned host', () => {
     const { hosts, take, instances, reservedOn } = await twoHosts();
     const before = await created(take());
     expect(await reservedOn(before.id)).toBe('large');
-    await hosts.cordon('large', 1);
+    await hosts.cordon('large');
     const after = await created(take());
     expect(await reservedOn(after.id)).toBe('small');
     await expect(instances.assignToHost(after.id, after.generation, 'large')).rejects.toThrow(
@@ -327,7 +327,7 @@ describe('a cordoned host', () => {
   test('that is being drained hands over what it has not started', async () => {
     const { hosts, take, instances } = await twoHosts();
     const { id, generation } = await created(take());
-    await hosts.cordon('large', 1, {});
+    await hosts.drain('large', undefined);
     await expect(instances.assignToHost(id, generation, 'large')).rejects.toThrow(
       HostCapacityError,
     );
@@ -336,7 +336,7 @@ describe('a cordoned host', () => {
 
   test('has no capacity, so a start is refused where all hosts are cordoned', async () => {
     const { hosts, take, redis, keys, instances } = await twoHosts();
-    for (const host of ['large', 'small']) await hosts.cordon(host, 1);
+    for (const host of ['large', 'small']) await hosts.cordon(host);
     expect(await take({ whenFull: 'refuse' })).toEqual({ kind: 'full', limit: 'hosts' });
     expect(await readCapacity(redis, keys, await instances.now())).toEqual({
       instances: 0,

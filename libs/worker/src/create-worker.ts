@@ -431,7 +431,7 @@ async function startWorker(
   }
 
   async function drain(): Promise<void> {
-    const ports = { instances, killRequests: jobs.killRequests, hosts };
+    const ports = { instances, containers, killRequests: jobs.killRequests, hosts };
     const ended = await drainHost(ports, host);
     if (ended.length > 0) logger.info({ host, ids: ended }, 'instances ended: the host is drained');
   }

@@ -7,6 +7,7 @@ import type { BlockList } from 'node:net';
 import type { Context, Middleware } from 'koa';
 
 /** bull-board matches its own paths case-insensitively. */
+const HOSTS = /^\/dashboard\/hosts\/([a-z0-9-]{1,63})\/(cordon|uncordon|drain)$/;
 const QUEUES = /^\/dashboard\/queues\/api\/queues\/(.+)$/i;
 
 /**
@@ -42,6 +43,8 @@ export function actionOf(method: string, path: string): NamedAction {
   if (path === LOGOUT) return { action: 'logout' };
   const id = /^\/dashboard\/instances\/([a-z0-9]+)\/end$/.exec(path)?.[1] ?? '';
   if (isId(id)) return { action: 'instance.end', id };
+  const [, host, change] = HOSTS.exec(path) ?? [];
+  if (host !== undefined) return { action: `host.${change}`, host };
   const queues = QUEUES.exec(path)?.[1];
   if (queues !== undefined) return queueAction(queues.split('/'));
   return { action: auditedText(`${method} ${path}`) };

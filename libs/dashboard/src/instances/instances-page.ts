@@ -183,17 +183,15 @@ function hostItem(item: Overview['hosts'][number], now: number): Html {
     <a href="/dashboard/queues/queue/instance-kill-${host}"
       >kill jobs<span class="unseen"> of ${host}</span></a
     >
-    ${
-      cordon
-        ? hostForm(host, 'uncordon', 'Use again')
-        : [hostForm(host, 'cordon', 'Cordon'), hostForm(host, 'drain', 'Drain')]
-    }
+    ${!cordon && hostForm(host, 'cordon', 'Cordon')}
+    ${!cordon?.drain && hostForm(host, 'drain', 'Drain')}
+    ${cordon && hostForm(host, 'uncordon', 'Use again')}
   </li>`;
 }
 
 function cordonText({ drain }: Cordon, instances: number): string {
   if (!drain) return 'cordoned';
-  return instances === 0 ? 'drained' : `draining, ${instances} left`;
+  return drain.isEmpty && instances === 0 ? 'drained' : `draining, ${instances} left`;
 }
 
 function hostForm(host: string, action: HostAction, label: string): Html {

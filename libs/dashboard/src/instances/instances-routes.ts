@@ -39,14 +39,19 @@ export function instanceRoutes({
   });
 
   const changeHost = async (ctx: Context, host: string, action: HostAction): Promise<void> => {
-    const now = await store.instances.now();
     if (action === 'uncordon') await store.hosts.uncordon(host);
-    else if (!(await store.hosts.cordon(host, now, action === 'drain' ? {} : undefined))) {
+    else if (!(await startCordon(host, action))) {
       throw new ApiError({ kind: 'not_found', what: 'host of this name' });
     }
     logger.info({ host, action, by: principalKey(principalOf(ctx)) }, 'host changed');
     ctx.status = 303;
     ctx.redirect(`/dashboard/instances?host=${host}`);
+  };
+  /** An old page never ends a drain, and never replaces its deadline. */
+  const startCordon = async (host: string, action: 'cordon' | 'drain'): Promise<boolean> => {
+    const cordon = await store.hosts.cordonOf(host);
+    if (cordon?.drain) return true;
+    return action === 'drain' ? store.hosts.drain(host, undefined) : store.hosts.cordon(host);
   };
   const hosts = (['cordon', 'drain', 'uncordon'] as const).map((action) =>
     route(dashboardRoutes[`${action}Host`], (ctx, { params }) =>

@@ -34,6 +34,7 @@ test.each([
   ['GET', `/v1/instances/${id}/logs`, 'instance.read-log'],
   ['GET', `/v1/instances/${id}`, undefined],
   ['GET', '/v1/events', undefined],
+  ['POST', '/v1/hosts/h1/drain', 'host.drain'],
   ['PUT', '/v1/else', 'PUT /v1/else'],
   ['POST', `/${'x'.repeat(500)}`, `POST /${'x'.repeat(94)}`],
 ])('%s %s is called %s', (method, path, action) => {

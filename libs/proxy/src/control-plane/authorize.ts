@@ -34,6 +34,7 @@ export function requireToken(
 /** Paths that every token may read. */
 const OPEN = ['/openapi.json', '/v1/templates'];
 const CREATING = ['/v1/instances', '/v1/links'];
+const HOST = /^\/v1\/hosts\/([^/]+)\/(cordon|uncordon|drain)$/;
 const ONE = /^\/v1\/instances\/([^/]+)(?:\/([a-z]+))?$/;
 
 /**
@@ -108,9 +109,11 @@ export function auditActions(options: {
       if (status === 429 && principal === undefined) return undefined;
       const made = /^\/v1\/instances\/([a-z0-9]+)$/.exec(ctx.response.get('location'))?.[1];
       const id = made ?? ONE.exec(path)?.[1] ?? '';
+      const host = HOST.exec(path)?.[1];
       return {
         action: action ?? auditedText(`${ctx.method} ${path}`),
         id: isId(id) ? id : undefined,
+        ...(host !== undefined && { host: auditedText(host) }),
       };
     },
   });
@@ -122,6 +125,8 @@ export function actionOf(method: string, path: string): string | undefined {
   if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') {
     return verb === 'logs' ? 'instance.read-log' : undefined;
   }
+  const onHost = HOST.exec(path)?.[2];
+  if (onHost !== undefined && method === 'POST') return `host.${onHost}`;
   if (path === '/v1/instances' && method === 'POST') return 'instance.create';
   if (path === '/v1/instances' && method === 'DELETE') return 'instance.end-all';
   if (path === '/v1/links' && method === 'POST') return 'link.create';

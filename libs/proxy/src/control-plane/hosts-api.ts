@@ -2,10 +2,13 @@ import { adminRoutes, toHostResource } from '@ephemera/contract';
 import type { HostResource } from '@ephemera/contract';
 import { ApiError } from '@ephemera/domain';
 import { type BoundRoute, route } from '@ephemera/http';
-import type { Drain, HostRegistry, Hosts } from '@ephemera/store';
+import type { HostRegistry, Hosts } from '@ephemera/store';
 
 export interface HostsApi {
-  readonly hosts: Pick<Hosts, 'hostStatuses' | 'capacitiesOf' | 'cordons' | 'cordon' | 'uncordon'>;
+  readonly hosts: Pick<
+    Hosts,
+    'hostStatuses' | 'capacitiesOf' | 'cordons' | 'cordon' | 'drain' | 'uncordon'
+  >;
   readonly hostRegistry: Pick<HostRegistry, 'networksOf'>;
   /** The store's clock, epoch milliseconds. */
   readonly now: () => Promise<number>;
@@ -20,7 +23,7 @@ export function hostRoutes(api: HostsApi): BoundRoute[] {
     ctx.body = await readHost(api, host);
   });
   const cordon = route(adminRoutes.cordonHost, async (ctx, { params: { host } }) => {
-    await cordonHost(host);
+    if (!(await api.hosts.cordon(host))) throw unknownHost();
     ctx.body = await readHost(api, host);
   });
   const uncordon = route(adminRoutes.uncordonHost, async (ctx, { params: { host } }) => {
@@ -30,14 +33,10 @@ export function hostRoutes(api: HostsApi): BoundRoute[] {
   const drain = route(adminRoutes.drainHost, async (ctx, { params: { host }, body }) => {
     const { timeout } = body;
     const deadline = timeout === undefined ? undefined : (await api.now()) + timeout * 1000;
-    await cordonHost(host, deadline === undefined ? {} : { deadline });
+    if (!(await api.hosts.drain(host, deadline))) throw unknownHost();
     ctx.body = await readHost(api, host);
   });
   return [list, read, cordon, uncordon, drain];
-
-  async function cordonHost(host: string, drained?: Drain): Promise<void> {
-    if (!(await api.hosts.cordon(host, await api.now(), drained))) throw unknownHost();
-  }
 }
 
 async function readHosts({ hosts, hostRegistry, now }: HostsApi): Promise<HostResource[]> {

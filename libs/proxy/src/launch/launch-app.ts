@@ -133,6 +133,8 @@ async function authorizeAndStart(
     showLaunchPage(ctx, actionFor(prefix, ctx), template);
     return;
   }
+  // A token could otherwise start without a limit, through links that it makes.
+  if (claims) await countRequest(ctx, rates, quotas, 'token', quotaOwner.name);
   const quotaSubject = countedBy === 'token' ? quotaOwner.name : `address:${credentials.clientKey}`;
   await countRequest(ctx, rates, quotas, countedBy, quotaSubject);
   const grants = await requiredGrants(rules, credentials, startAuthorization, template).catch(

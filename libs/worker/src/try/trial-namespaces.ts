@@ -77,7 +77,9 @@ async function processKey(pid: number): Promise<string> {
   const machine = createHash('sha256').update(`${hostname()} ${pids}`).digest('hex').slice(0, 8);
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   // The name of the program, in parentheses, may contain spaces. The start time is field 22.
-  const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  // A zombie has ended, although nobody has waited for it.
+  const startTime = fields[0] === 'Z' ? '' : (fields[19] ?? '');
   return `${machine}-${pid}-${startTime}`;
 }
 
