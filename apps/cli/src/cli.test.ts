@@ -528,7 +528,35 @@ describe('host', () => {
       ...['host', 'drain', 'h1'],
     );
     expect(code).toBe(1);
-    expect(out).toContain('ended by another command');
+    expect(out).toContain('h1 is no longer being drained');
+  });
+
+  test('drain waits while a proxy restarts, and gives up after a minute', async () => {
+    const silent = () => Promise.reject(new BootError('No control API answers.'));
+    const replies = [silent, silent, () => Promise.resolve(draining(0))];
+    const restarted = await ephemeraWith(
+      {
+        drainHost: () => Promise.resolve(draining(3)),
+        host: () => replies.shift()?.() ?? silent(),
+      },
+      ...['host', 'drain', 'h1'],
+    );
+    expect(restarted.code).toBe(0);
+    expect(restarted.err.match(/No control API answers\. Trying again\./g)).toHaveLength(1);
+    const gone = await ephemeraWith(
+      { drainHost: () => Promise.resolve(draining(3)), host: silent },
+      ...['host', 'drain', 'h1'],
+    );
+    expect(gone.code).toBe(1);
+  });
+
+  test('drain says that a container may be left that Redis does not know', async () => {
+    const unknown = { ...draining(0), cordon: { since: '', drain: { done: false } } };
+    const { err } = await ephemeraWith(
+      { drainHost: () => Promise.resolve(unknown), host: () => Promise.resolve(draining(0)) },
+      ...['host', 'drain', 'h1'],
+    );
+    expect(err).toContain('no instance is recorded');
   });
 
   test('drain says that nothing ends instances while no worker answers', async () => {

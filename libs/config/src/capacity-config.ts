@@ -101,7 +101,9 @@ export const quotasSchema = z
       ),
     ratePerToken: rateText
       .prefault('6000/1h')
-      .describe('Maximum rate of starts per token, such as `100/1m`. Further starts get 429.'),
+      .describe(
+        'Maximum rate of starts per token, such as `100/1m`, also of those by its links and of those that are refused for another reason. Further starts get 429.',
+      ),
     changesPerToken: rateText
       .prefault('600/1m')
       .describe(

@@ -50,7 +50,7 @@ export const drainRequestSchema = z
   .strictObject({
     timeout: z.int().min(0).max(2_592_000).optional().openapi({
       description:
-        'Seconds from now until the instances that are left are ended. Absent: each keeps its own deadline.',
+        'Seconds from now until the instances that are left are ended. Absent: a drain that runs keeps its deadline; else each instance keeps its own.',
     }),
   })
   .openapi('DrainHost');

@@ -203,7 +203,7 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 503,
     title: 'Unavailable',
     meaning:
-      'Redis has lost all of its data. The id is unknown, but a host may still report its container. This lasts until every live host has reported, at most 30 s.',
+      'Redis is new or has lost all of its data. The id is unknown, but a host may still report its container. This lasts until every live host has reported: 5 s at least, and 30 s at most.',
     action: 'Repeat the request after `Retry-After`.',
   },
   internal: {

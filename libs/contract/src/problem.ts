@@ -233,7 +233,7 @@ export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer
     case 'rebuilding':
       return answer(
         failure,
-        'Redis has lost its data, and the hosts are reporting their instances. Try again in a few seconds.',
+        'Redis is new or has lost its data, and the hosts are reporting their instances. Try again in a few seconds.',
         { 'retry-after': '2' },
       );
     case 'internal':

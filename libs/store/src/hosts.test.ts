@@ -52,6 +52,11 @@ test('the first cordon of a host keeps its time, and only a registered host gets
     ...first,
     drain: { deadline: NOW + 5, isEmpty: false },
   });
+  await hosts.drain('a', NOW + 6);
+  // Who only wants to wait for the drain again does not change it.
+  await hosts.drain('a', undefined);
+  expect(await hosts.cordonOf('a')).toMatchObject({ drain: { deadline: NOW + 6 } });
+  expect(await hosts.cordon('a')).toBe(true);
   expect(await hosts.drain('a', undefined)).toBe(true);
   expect(await hosts.cordons()).toEqual(new Map([['a', { ...first, drain: { isEmpty: false } }]]));
   await hosts.uncordon('a');

@@ -61,7 +61,10 @@ export interface Hosts {
    * ever registered.
    */
   cordon(host: string): Promise<boolean>;
-  /** Cordons a host and starts its drain, or replaces the deadline of the drain. False: as `cordon`. */
+  /**
+   * Cordons a host and starts its drain. Without a deadline, a drain that runs keeps its own. False: as
+   * `cordon`.
+   */
   drain(host: string, deadline: number | undefined): Promise<boolean>;
   /** Reports for a host that is being drained whether a container is left on it. */
   reportEmpty(host: string, isEmpty: boolean): Promise<void>;

@@ -325,12 +325,18 @@ describe('a cordoned host', () => {
   });
 
   test('that is being drained hands over what it has not started', async () => {
-    const { hosts, take, instances } = await twoHosts();
+    const { hosts, take, instances, reservedOn } = await twoHosts();
     const { id, generation } = await created(take());
     await hosts.drain('large', undefined);
     await expect(instances.assignToHost(id, generation, 'large')).rejects.toThrow(
       HostCapacityError,
     );
+    // Later instances cannot take the capacity of the other host from it.
+    expect(await reservedOn(id)).toBe('small');
+    expect(await hosts.capacitiesOf(['large', 'small'])).toMatchObject([
+      { used: { instances: 0 } },
+      { used: { instances: 1 } },
+    ]);
     expect((await instances.assignToHost(id, generation, 'small'))?.host).toBe('small');
   });
 

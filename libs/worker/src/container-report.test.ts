@@ -9,6 +9,7 @@ function fixture(restoreAll: () => Promise<boolean>) {
   const { now, advance } = manualClock();
   const state = { dataset: '1', restores: 0, registrations: 0, reports: [] as string[] };
   const warnings: unknown[] = [];
+  const register = { run: () => Promise.resolve() };
   const report = containerReport({
     host: 'a',
     datasets: {
@@ -20,7 +21,7 @@ function fixture(restoreAll: () => Promise<boolean>) {
     },
     register: () => {
       state.registrations++;
-      return Promise.resolve();
+      return register.run();
     },
     restoreAll: () => {
       state.restores++;
@@ -32,6 +33,7 @@ function fixture(restoreAll: () => Promise<boolean>) {
   return {
     state,
     warnings,
+    register,
     report,
     async runFor(ms: number) {
       for (let passed = 0; passed < ms; passed += 2_000) {
@@ -56,9 +58,9 @@ test.each([
   ['is not complete', () => Promise.resolve(false)],
   ['fails', () => Promise.reject(new Error('the daemon does not answer'))],
 ])('backs off while the restoration %s, until the next loss', async (_what, restoreAll) => {
-  const { state, runFor } = fixture(restoreAll);
+  const { state, warnings, runFor } = fixture(restoreAll);
   await runFor(10_000);
-  expect(state.restores).toBe(3);
+  expect(state).toMatchObject({ restores: 3, registrations: 0 });
   await runFor(HOUR_MS);
   expect(state.restores).toBeGreaterThan(HOUR_MS / 60_000 - 2);
   expect(state.restores).toBeLessThan(HOUR_MS / 60_000 + 10);
@@ -66,7 +68,23 @@ test.each([
   const before = state.restores;
   state.dataset = '2';
   await runFor(4_000);
-  expect(state.restores).toBe(before + 2);
+  expect(state).toMatchObject({ restores: before + 2, registrations: 1 });
+  expect(warnings).toHaveLength(1);
+});
+
+test('registers the host again until that has succeeded', async () => {
+  let isPossible = true;
+  const { state, warnings, runFor, register } = fixture(() => Promise.resolve(true));
+  await runFor(4_000);
+  register.run = () => (isPossible ? Promise.resolve() : Promise.reject(new Error('no daemon')));
+  isPossible = false;
+  state.dataset = '2';
+  await runFor(10_000);
+  expect(state.reports).toEqual(['1']);
+  isPossible = true;
+  await runFor(10_000);
+  expect(state.reports).toEqual(['1', '2']);
+  expect(warnings).toHaveLength(1);
 });
 
 test('reports as soon as a later attempt has restored everything', async () => {

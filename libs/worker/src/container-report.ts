@@ -28,6 +28,8 @@ export function containerReport(ports: ContainerReportPorts): () => Promise<void
   const { host, datasets, logger, clock } = ports;
   /** The data set with which this worker has compared its containers. */
   let compared: string | undefined;
+  /** The data set in which this worker has registered the host. The first one is the worker's start. */
+  let registered: string | undefined;
   let failed = { dataset: '', delay: 0, retryAt: 0 };
 
   return async () => {
@@ -37,12 +39,13 @@ export function containerReport(ports: ContainerReportPorts): () => Promise<void
     if (isRetry && clock() < failed.retryAt) return;
     let isRestored = false;
     try {
-      if (compared !== undefined && !isRetry) {
+      if (registered !== undefined && registered !== dataset) {
         const message =
           'Redis has lost its data; instances are being restored from their containers';
-        logger.warn({ host }, message);
+        if (!isRetry) logger.warn({ host }, message);
         await ports.register();
       }
+      registered = dataset;
       isRestored = await ports.restoreAll();
     } finally {
       if (!isRestored) {

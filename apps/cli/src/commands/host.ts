@@ -1,5 +1,5 @@
 import type { HostResource } from '@ephemera/contract';
-import { formatDuration } from '@ephemera/domain';
+import { BootError, formatDuration } from '@ephemera/domain';
 import { buildCommand, buildRouteMap } from '@stricli/core';
 import type { CliContext } from '../context.ts';
 import { alignColumns, createPrinter, outputAliases, outputFlags } from '../output.ts';
@@ -8,6 +8,8 @@ import { parseSeconds } from '../parameters.ts';
 
 /** How often a drain reads the number of instances that are left, ms. */
 const POLL_MS = 2_000;
+/** How long a drain goes on waiting while no control API answers, ms. */
+const MAX_SILENCE_MS = 60_000;
 
 /** The name of a host. Shells complete it from the control API. */
 const nameParameter = {
@@ -114,8 +116,7 @@ const drain = buildCommand({
     for (let shown = -1; flags.wait && host.cordon?.drain?.done === false;) {
       if (host.instances !== shown) this.process.stderr.write(`${name}: ${left(host)}\n`);
       shown = host.instances;
-      await this.sleep(POLL_MS);
-      host = await api.host(name);
+      host = await readLater(this, name);
     }
     print({ text: drainText(host), json: host, quiet: name });
     if (flags.wait && host.cordon?.drain?.done !== true) this.process.exitCode = 1;
@@ -142,10 +143,29 @@ the command is interrupted; "ephemera host uncordon" ends it.`,
   },
 });
 
+/**
+ * Reads a host after a pause, and again while no control API answers: a proxy may restart.
+ * @throws the last error, after a minute
+ */
+async function readLater(context: CliContext, name: string): Promise<HostResource> {
+  const giveUpAt = context.now() + MAX_SILENCE_MS;
+  for (let failures = 0; ; failures++) {
+    await context.sleep(POLL_MS);
+    try {
+      return await context.api().host(name);
+    } catch (error) {
+      if (!(error instanceof BootError) || context.now() >= giveUpAt) throw error;
+      if (failures === 0) context.process.stderr.write(`${error.message} Trying again.\n`);
+    }
+  }
+}
+
 function drainText(host: HostResource): string {
   const { name } = host;
   const { drain: state } = host.cordon ?? {};
-  if (!state) return `The drain of ${name} was ended by another command.`;
+  if (!state) {
+    return `${name} is no longer being drained: another command ended the drain, or Redis has lost its data. Repeat the drain.`;
+  }
   if (!state.done) return `${name} is being drained. ${left(host)}`;
   return `${name}: no instance is left. Its machine may be switched off. To use it again: ephemera host uncordon ${name}`;
 }
@@ -155,7 +175,10 @@ function left({
   alive,
   cordon: { drain: state } = { since: '' },
 }: HostResource): string {
-  const count = `${instances} instance${instances === 1 ? '' : 's'} left`;
+  const isUnknown = instances === 0 && state?.done === false;
+  const count = isUnknown
+    ? 'no instance is recorded; a worker of the host still has to find that no container is left'
+    : `${instances} instance${instances === 1 ? '' : 's'} left`;
   const until = state?.deadline === undefined ? '' : `, ended at ${state.deadline} at the latest`;
   // Only a worker of the host can end its instances.
   return `${count}${until}.${alive ? '' : ' No worker of the host answers.'}`;

@@ -45,7 +45,7 @@ export async function findRedis(report: Reporter, options: RedisOptions): Promis
     if (answer.kind === 'running') {
       report.done(answer.product, `${answer.version} at ${withoutPassword(url)}`);
       warnOfEviction(report, answer);
-      warnOfOpenRedis(report, url);
+      if (tls.cert === undefined) warnOfOpenRedis(report, url);
       return url;
     }
     unusable ??= answer;

@@ -47,7 +47,7 @@ export function instanceRoutes({
     ctx.status = 303;
     ctx.redirect(`/dashboard/instances?host=${host}`);
   };
-  /** An old page never ends a drain, and never replaces its deadline. */
+  /** An old page never ends a drain. */
   const startCordon = async (host: string, action: 'cordon' | 'drain'): Promise<boolean> => {
     const cordon = await store.hosts.cordonOf(host);
     if (cordon?.drain) return true;

@@ -12,7 +12,10 @@ if state == 'starting' then
 end
 if state ~= 'pending' or redis.call('HEXISTS', KEYS[1], 'queued') == 1 then return nil end
 local base = baseOf(KEYS[1])
-if not hostHasCapacity(base, KEYS[1], ARGV[3]) then return 'full' end
+if not hostHasCapacity(base, KEYS[1], ARGV[3]) then
+  handOverReservation(base, KEYS[1], ARGV[3])
+  return 'full'
+end
 local now = nowMs()
 redis.call('HSET', KEYS[1], 'state', 'starting', 'host', ARGV[3], 'lastTransitionAt', now)
 if redis.call('HEXISTS', KEYS[1], 'pool') == 0 then

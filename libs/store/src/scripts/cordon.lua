@@ -2,7 +2,7 @@
 -- KEYS: 1 cordons  2 hosts
 -- ARGV: 1 host  2 cordon: ends a drain | drain: starts one, or replaces its deadline |
 --         empty, occupied: a worker of the host reports whether a container is left
---       3 deadline of the drain, epoch ms (empty: none)
+--       3 deadline of the drain, epoch ms (empty: that of a drain that runs, else none)
 -- Returns 1, or 0: no such host was ever registered, or nothing is to be reported because the host is
 --         not being drained.
 local host, change = ARGV[1], ARGV[2]
@@ -13,8 +13,9 @@ if change == 'empty' or change == 'occupied' then
   cordon.drain.isEmpty = change == 'empty'
 else
   if not redis.call('ZSCORE', KEYS[2], host) then return 0 end
+  local deadline = tonumber(ARGV[3]) or (cordon and cordon.drain and cordon.drain.deadline)
   cordon = { since = cordon and cordon.since or nowMs() }
-  if change == 'drain' then cordon.drain = { isEmpty = false, deadline = tonumber(ARGV[3]) } end
+  if change == 'drain' then cordon.drain = { isEmpty = false, deadline = deadline or nil } end
 end
 local changed = cjson.encode(cordon)
 if changed ~= text then redis.call('HSET', KEYS[1], host, changed) end

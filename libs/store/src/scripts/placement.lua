@@ -40,6 +40,16 @@ local function reserveCapacity(base, instance, id, template)
   if reserved and reserved ~= true then reserveOnHost(base, instance, reserved) end
 end
 
+-- Moves the reservation of an instance from a host that is being drained to one with capacity, so that no
+-- later instance takes it first.
+local function handOverReservation(base, instance, host)
+  local cordon = cordonOf(base, host)
+  if not (cordon and cordon.drain) then return end
+  if redis.call('HGET', instance, 'reservedHost') ~= host then return end
+  local other = pickHost(base, resourcesOf(templateOf(instance)))
+  if other and other ~= true then reserveOnHost(base, instance, other) end
+end
+
 -- Removes an instance from the pending set and from the queue of its template.
 local function removePending(base, pending, instance, id)
   redis.call('ZREM', pending, id)

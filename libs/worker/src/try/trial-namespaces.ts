@@ -79,13 +79,24 @@ async function processKey(pid: number): Promise<string> {
   // The name of the program, in parentheses, may contain spaces. The start time is field 22.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   // A zombie has ended, although nobody has waited for it.
-  const startTime = fields[0] === 'Z' ? '' : (fields[19] ?? '');
+  const startTime = fields[0] === 'Z' ? 'ended' : (fields[19] ?? '');
   return `${machine}-${pid}-${startTime}`;
 }
 
 /** Whether a process of this machine has ended. Of another machine, nothing is known. */
 async function hasEnded(key: string): Promise<boolean> {
-  const [machine = '', pid = ''] = key.split('-');
+  const [machine = '', pid = '', startTime = ''] = key.split('-');
   const current = await processKey(Number(pid));
-  return current.startsWith(`${machine}-${pid}-`) && current !== key;
+  if (!current.startsWith(`${machine}-${pid}-`)) return false;
+  const isReadable = current !== `${machine}-${pid}-`;
+  // Where /proc hides the processes of other users, a signal still tells whether one exists.
+  return isReadable ? current !== `${machine}-${pid}-${startTime}` : !exists(Number(pid));
+}
+
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }

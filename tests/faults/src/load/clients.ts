@@ -91,10 +91,10 @@ export async function kill(ports: ClientPorts, id: string): Promise<void> {
   await send(ports, 'DELETE', `/v1/instances/${id}`);
 }
 
-/** Whether an instance has ended or is unknown. False if no proxy answers. */
+/** Whether an instance has ended or is unknown. False if no proxy knows. */
 export async function hasEnded(ports: ClientPorts, id: string): Promise<boolean> {
   const answer = await send(ports, 'GET', `/v1/instances/${id}`);
-  if (answer?.status !== 200) return answer !== undefined;
+  if (answer?.status !== 200) return answer?.status === 404;
   const { state } = (answer.body as Resource).status;
   return state === 'gone' || state === 'failed';
 }
