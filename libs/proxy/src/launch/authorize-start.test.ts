@@ -3,13 +3,15 @@ import type { TokenEntries } from '@ephemera/config';
 import { ApiError } from '@ephemera/domain';
 import type { Failure, Principal, Template } from '@ephemera/domain';
 import { createTokens, hashToken } from '@ephemera/http';
+import type { Logger } from '@ephemera/process';
 import { sampleTemplate } from '@ephemera/test-support';
-import { expect, test } from 'vitest';
+import type { Context } from 'koa';
+import { describe, expect, test } from 'vitest';
 import { writeLink } from '../starting/signed-link.ts';
 import type { SignedLinkClaims } from '../starting/signed-link.ts';
-import { authenticateStart, requiredGrants } from './authorize-start.ts';
+import { auditStarts, authenticateStart, recordStart, requiredGrants } from './authorize-start.ts';
 import type { StartCredentials } from './authorize-start.ts';
-import { makeChallenge } from './proof-of-work.ts';
+import { makeChallenge, readWork } from './proof-of-work.ts';
 
 const NOW = 1_800_000_000_000;
 const keys = createSigningKeys(() => ['k'.repeat(32)]);
@@ -145,4 +147,60 @@ test('without a signing key, a template with a proof of work starts for tokens o
     sampleTemplate({ proofOfWork: 8 }),
   );
   expect(await refusal(refused)).toMatchObject({ kind: 'conflict' });
+});
+
+test('a solved proof of work is redeemed once', async () => {
+  const task = { template: 'demo', bits: 8, clientKey: VISITOR.clientKey };
+  const challenge = makeChallenge(keys, task, NOW);
+  let work = '';
+  for (let i = 0; !readWork(keys, work, task, NOW); i++) work = `${challenge}:${i}`;
+  const nonce = challenge.split('.')[1];
+  expect(await grantsOf({ proofOfWork: 8 }, { work })).toEqual([
+    expect.objectContaining({ kind: 'work', name: `work:${nonce}`, max: 1 }),
+  ]);
+});
+
+describe('audit', () => {
+  /** The audit lines of one start that responds with `status`. */
+  async function auditedBy(status: number, start: (ctx: Context) => void): Promise<object[]> {
+    const lines: object[] = [];
+    const info = (line: object) => void lines.push(line);
+    const logger = { level: 'info', child: () => ({ info }) } as unknown as Logger;
+    const ctx = {
+      ...{ path: '/demo/new', state: {}, res: { statusCode: status } },
+      req: { headers: {}, socket: { remoteAddress: '192.0.2.7' } },
+    } as unknown as Context;
+    const audit = auditStarts({ logger, addressOf: (req) => req.socket.remoteAddress ?? '' });
+    await audit(ctx, () => {
+      start(ctx);
+      return Promise.resolve();
+    });
+    return lines;
+  }
+
+  test('a start with a token is audited with its name and its instance', async () => {
+    const lines = await auditedBy(200, (ctx) => {
+      recordStart(ctx, {});
+      recordStart(ctx, { by: 'course' });
+      recordStart(ctx, { id: 'an-id' });
+    });
+    expect(lines).toEqual([
+      {
+        ...{ by: 'course', action: 'instance.create', id: 'an-id', status: 200 },
+        ...{ address: '192.0.2.7', result: 'done' },
+      },
+    ]);
+  });
+
+  test('an invalid token is audited, unless it is beyond the limit', async () => {
+    const invalid = (ctx: Context) => recordStart(ctx, {});
+    expect(await auditedBy(401, invalid)).toMatchObject([{ by: 'nobody', result: 'refused' }]);
+    expect(await auditedBy(429, invalid)).toEqual([]);
+    const limited = (ctx: Context) => recordStart(ctx, { by: 'course' });
+    expect(await auditedBy(429, limited)).toMatchObject([{ by: 'course', result: 'failed' }]);
+  });
+
+  test('a start by a visitor is not audited', async () => {
+    expect(await auditedBy(200, () => undefined)).toEqual([]);
+  });
 });

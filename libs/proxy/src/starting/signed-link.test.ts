@@ -99,6 +99,18 @@ test('a forgotten key is explained with the command that makes one', () => {
       createSigningKeys(() => []),
     );
   expect(refused).toThrow(ConfigError);
+  const templateOnly = parseTemplates('templates: {a: {image: a, port: 80}}');
+  for (const [templates, of] of [
+    [set, [OLD]],
+    [templateOnly, []],
+  ] as const) {
+    expect(() =>
+      requireKeys(
+        templates,
+        createSigningKeys(() => [...of]),
+      ),
+    ).not.toThrow();
+  }
   expect(refused).toThrow(
     /EPHEMERA_SIGNING_KEYS: must be set.* template a has proofOfWork\. Make a key with: node -p/,
   );
