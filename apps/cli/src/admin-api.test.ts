@@ -50,3 +50,34 @@ test('distinguishes no server, a wrong token and another server on the port', as
   expect(explain(401, '{}')).toContain('EPHEMERA_ADMIN_TOKEN');
   expect(explain(502, '<html>')).toBe('The control API answered 502.');
 });
+
+test('a stream of events continues after its last event when it is cut', async () => {
+  const after: unknown[] = [];
+  const parts = [
+    'retry: 1\nid: 1-0\n:\n\nid: 2-0\nevent: ready\nda',
+    'ta: {"seq":"2-0"}\n\nid: 3-0\n:\n\n',
+    'event: gap\ndata: {"after":"3-0"}\n\nid: 4-0\nevent: gone\ndata: {"seq":"4-0"}\n\n',
+  ];
+  const url = await serve((request, response) => {
+    after.push(request.headers['last-event-id']);
+    expect(request.url).toBe('/v1/events?type=gone');
+    if (after.length === 1) {
+      response.write(parts[0]);
+      response.write(parts[1], () => response.destroy());
+    } else if (after.length === 2) {
+      response.end(parts[2]);
+    } else {
+      response.writeHead(403).end('{"title":"Forbidden"}');
+    }
+  });
+  const seen: string[] = [];
+  const query = new URLSearchParams({ type: 'gone' });
+  const events = createAdminApi(url, 'secret').events(
+    query,
+    ({ seq }) => seen.push(seq),
+    () => seen.push('gap'),
+  );
+  await expect(events).rejects.toThrow('Forbidden');
+  expect(after).toEqual([undefined, '3-0', '4-0']);
+  expect(seen).toEqual(['2-0', 'gap', '4-0']);
+});

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type {
   CreateRequest,
+  EventResource,
   HostResource,
   InstancePage,
   InstanceDetail,
@@ -8,7 +10,9 @@ import type {
   LinkResource,
   Problem,
   RenewedResource,
+  StatsResource,
   TemplateResource,
+  UsageResource,
 } from '@ephemera/contract';
 import { BootError } from '@ephemera/domain';
 import type { Hint } from '@ephemera/domain';
@@ -32,6 +36,21 @@ export interface AdminApi {
   renew(id: string, seconds: number, shorten: boolean): Promise<RenewedResource>;
   /** Starts to end an instance. Succeeds for an instance that has already ended. */
   kill(id: string): Promise<void>;
+  /** Pauses or resumes an instance. Repeating it succeeds. */
+  suspend(id: string, action: 'pause' | 'resume'): Promise<InstanceResource>;
+  usage(id: string): Promise<UsageResource>;
+  stats(): Promise<StatsResource>;
+  /**
+   * Passes on each event as it arrives, from now on. Reconnects after the last event, and ends only
+   * by an error.
+   * @param query filters of `GET /v1/events`
+   * @param onGap called where events are no longer stored
+   */
+  events(
+    query: URLSearchParams,
+    onEvent: (event: EventResource) => void,
+    onGap: () => void,
+  ): Promise<never>;
   /**
    * Forwards the log of an instance as it arrives. With `follow` in the query, until the instance
    * ends.
@@ -52,6 +71,8 @@ export interface AdminApi {
 }
 
 const TIMEOUT_MS = 15_000;
+/** The pause before a stream of events is continued, ms. */
+const RECONNECT_MS = 1_000;
 
 export function createAdminApi(baseUrl: string, token: string | undefined): AdminApi {
   async function send(path: string, init: RequestInit): Promise<Response> {
@@ -112,6 +133,35 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     async kill(id) {
       await call('DELETE', pathOf(id), { accepted: [410] });
     },
+    async suspend(id, action) {
+      return (await call('POST', `${pathOf(id)}/${action}`)) as InstanceResource;
+    },
+    async usage(id) {
+      return (await call('GET', `${pathOf(id)}/stats`)) as UsageResource;
+    },
+    async stats() {
+      return (await call('GET', '/v1/stats')) as StatsResource;
+    },
+    async events(query, onEvent, onGap) {
+      let last = '';
+      for (;;) {
+        const response = await send(`/v1/events?${query.toString()}`, {
+          headers: last === '' ? {} : { 'last-event-id': last },
+        });
+        if (!response.ok) throw new BootError(explain(response.status, await response.text()));
+        try {
+          for await (const { id, event, data } of serverSentEvents(response)) {
+            if (id !== undefined) last = id;
+            if (event === 'gap') onGap();
+            else if (data !== undefined) onEvent(JSON.parse(data) as EventResource);
+          }
+        } catch (error) {
+          // A replica that stops, or a balancer, may cut the stream. A wrong event is a bug.
+          if (!(error instanceof TypeError)) throw error;
+        }
+        await sleep(RECONNECT_MS);
+      }
+    },
     async logs(id, query, onChunk) {
       const response = await send(`${pathOf(id)}/logs?${query.toString()}`, {});
       if (!response.ok) throw new BootError(explain(response.status, await response.text()));
@@ -150,6 +200,23 @@ interface CallOptions {
   readonly waitSeconds: number;
   /** Additional statuses that count as success. */
   readonly accepted: readonly number[];
+}
+
+/** The fields of a stream of server-sent events (WHATWG HTML section 9.2). Comments have none. */
+async function* serverSentEvents(
+  response: Response,
+): AsyncGenerator<Readonly<Record<'id' | 'event' | 'data', string | undefined>>> {
+  let text = '';
+  for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    text += chunk;
+    for (let end = text.indexOf('\n\n'); end !== -1; end = text.indexOf('\n\n')) {
+      const lines = text.slice(0, end).split('\n');
+      text = text.slice(end + 2);
+      const field = (name: string) =>
+        lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+      yield { id: field('id'), event: field('event'), data: field('data') };
+    }
+  }
 }
 
 /** The message of fetch is only "fetch failed"; the reason is in its cause. */

@@ -6,7 +6,12 @@ import { promisify } from 'node:util';
 
 import { parseTemplates } from '@ephemera/config';
 import { problemOf } from '@ephemera/contract';
-import type { HostResource, InstanceResource } from '@ephemera/contract';
+import type {
+  EventResource,
+  HostResource,
+  InstanceResource,
+  UsageResource,
+} from '@ephemera/contract';
 import { BootError } from '@ephemera/domain';
 import { createTokens } from '@ephemera/http';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -51,6 +56,30 @@ const machine: HostResource = {
   used: { instances: 2, memory: 2 ** 29, cpus: 1 },
 };
 
+const usage: UsageResource = {
+  readAt: '2026-01-01T00:00:29.000Z',
+  cpuSeconds: 1.25,
+  memory: { used: 3 * 2 ** 20, limit: 2 ** 28 },
+  pids: 4,
+  network: { received: 900, sent: 2048 },
+};
+
+const event: EventResource = {
+  seq: '1-0',
+  type: 'gone',
+  time: '2026-01-01T00:00:29.000Z',
+  id: 'abc',
+  template: 'demo',
+  state: 'gone',
+  reason: 'ttl',
+  generation: 2,
+  expiresAt: '2026-01-01T00:00:28.000Z',
+  metadata: {},
+};
+
+/** The id of an instance that cannot be read. */
+const BROKEN = 'broken'.padEnd(26, 'x');
+
 /** The instance of `renew` has an hour more than it uses. */
 const maxExpiresAt = '2026-01-01T01:01:31.000Z';
 
@@ -60,12 +89,15 @@ function recordingApi(calls: unknown[][]): AdminApi {
     calls.push(call);
     return Promise.resolve(result);
   };
-  const template = { name: 'demo' } as Awaited<ReturnType<AdminApi['templates']>>[number];
+  const template = {
+    ...{ name: 'demo', timeout: 60, instances: 1, queued: 0 },
+    pool: { size: 0, warm: 0 },
+  } as Awaited<ReturnType<AdminApi['templates']>>[number];
   return {
     create: (request, wait) => record(instance, 'create', request, wait),
     list: () => record([instance, { ...instance, id: 'def' }], 'list'),
     get: (id) =>
-      id === 'broken' ? Promise.reject(new BootError('Not found.')) : record(instance, 'get', id),
+      id === BROKEN ? Promise.reject(new BootError('Not found.')) : record(instance, 'get', id),
     renew(id, seconds, shorten) {
       const wanted = Math.min(now + seconds * 1000, Date.parse(maxExpiresAt));
       const expiresAt = new Date(wanted).toISOString();
@@ -75,6 +107,15 @@ function recordingApi(calls: unknown[][]): AdminApi {
       const renewal = { outcome, previousExpiresAt, isAtMaximum } as const;
       const renewed = { ...instance, maxExpiresAt, expiresAt, renewal };
       return record(renewed, 'renew', id, seconds, shorten);
+    },
+    suspend: (id, action) => record(instance, action, id),
+    usage: (id) => record(usage, 'usage', id),
+    stats: () => record({ instances: 3, capacity: 9 }, 'stats'),
+    events(query, onEvent, onGap) {
+      calls.push(['events', query.toString()]);
+      onEvent(event);
+      onGap();
+      return Promise.reject(new BootError('The token was revoked.'));
     },
     kill: (id) => record(undefined, 'kill', id),
     killAll: () => record(2, 'killAll'),
@@ -110,7 +151,9 @@ async function ephemeraWith(api: Partial<AdminApi>, ...inputs: string[]) {
     sleep: (ms: number) => Promise.resolve((clock += ms)),
   };
   const code = await runCli(inputs, context);
-  return { code, out: out.join(''), err: err.join(''), calls };
+  // A short id is looked up in the list.
+  const changes = inputs[0] === 'ls' ? calls : calls.filter(([name]) => name !== 'list');
+  return { code, out: out.join(''), err: err.join(''), calls: changes };
 }
 
 const COMMANDS = [
@@ -119,9 +162,14 @@ const COMMANDS = [
   'ls',
   'get',
   'renew',
+  'pause',
+  'resume',
   'logs',
+  'stats',
   'kill',
   'link',
+  'templates',
+  'events',
   'host',
   'token',
   'check',
@@ -197,7 +245,7 @@ test.each([
 });
 
 test('a refusal by the control API exits with the failure code, without a stack', async () => {
-  expect(await ephemera('get', 'broken')).toMatchObject({ code: 1, out: '', err: 'Not found.\n' });
+  expect(await ephemera('get', BROKEN)).toMatchObject({ code: 1, out: '', err: 'Not found.\n' });
 });
 
 test.each([
@@ -570,4 +618,59 @@ describe('host', () => {
     );
     expect(err).toContain('No worker of the host answers.');
   });
+});
+
+describe('the first characters of an id', () => {
+  const ids = ['a1b2', 'a1c3', 'b4d5'].map((text) => text.padEnd(26, 'x'));
+  const list = () => Promise.resolve(ids.map((id) => ({ ...instance, id })));
+
+  test.each([
+    ['get b', ['get', ids[2]]],
+    ['get a1c', ['get', ids[1]]],
+    ['renew b --timeout 1h', ['renew', ids[2], 3600, false]],
+    ['pause b', ['pause', ids[2]]],
+    ['resume b', ['resume', ids[2]]],
+    ['logs b', ['logs', ids[2], 'follow=0&timestamps=0']],
+    ['stats b', ['usage', ids[2]]],
+    ['kill b', ['kill', ids[2]]],
+    [`get ${'z'.repeat(26)}`, ['get', 'z'.repeat(26)]],
+  ])('%s means one instance', async (line, call) => {
+    const { code, calls } = await ephemeraWith({ list }, ...line.split(' '));
+    expect([code, calls]).toEqual([0, [call]]);
+  });
+
+  test.each([
+    ['get a1', /^2 instances have an id that begins with "a1": a1b2x+, a1c3x+\./],
+    ['get z', /^No live instance has an id that begins with "z"/],
+    // Nothing is ended if one of the names is not clear.
+    ['kill b a1', /^2 instances have an id/],
+  ])('%s is refused', async (line, message) => {
+    const { code, err, calls } = await ephemeraWith({ list }, ...line.split(' '));
+    expect([code, calls]).toEqual([1, []]);
+    expect(err).toMatch(message);
+  });
+});
+
+test('templates, stats and events print tables and lines', async () => {
+  expect((await ephemera('templates', '--quiet')).out).toBe('demo\n');
+  expect((await ephemera('stats')).out).toBe(
+    'instances:  3\ncapacity:   9\navailable:  unlimited\n',
+  );
+  expect(
+    (await ephemera('stats', 'abc')).out.split('\n').map((line) => line.split(/ {2,}/)),
+  ).toEqual([
+    ['cpu:', '1.3 s'],
+    ['memory:', '3.0 MiB of 256.0 MiB'],
+    ['processes:', '4'],
+    ['received:', '900 B'],
+    ['sent:', '2.0 KiB'],
+    [''],
+  ]);
+  const { code, out, err, calls } = await ephemera('events', '--type', 'gone,failed');
+  expect(calls).toEqual([['events', 'type=gone%2Cfailed']]);
+  expect(out).toBe('2026-01-01T00:00:29.000Z  gone      abc  demo  (ttl)\n');
+  expect(err).toContain('no longer stored');
+  expect(err).toContain('The token was revoked.');
+  expect(code).toBe(1);
+  expect(JSON.parse((await ephemera('events', '--json')).out)).toEqual(event);
 });

@@ -18,7 +18,8 @@ import manifest from '../package.json' with { type: 'json' };
 import { check } from './commands/check.ts';
 import { clean } from './commands/clean.ts';
 import { completion, PROPOSE, proposeWords } from './commands/completion.ts';
-import { get, kill, ls, renew } from './commands/show.ts';
+import { events } from './commands/events.ts';
+import { get, kill, ls, pause, renew, resume } from './commands/show.ts';
 import { host } from './commands/host.ts';
 import { link } from './commands/link.ts';
 import { logs } from './commands/logs.ts';
@@ -26,6 +27,7 @@ import { run } from './commands/run.ts';
 import { token } from './commands/token.ts';
 import { tryCommand } from './commands/try.ts';
 import { up } from './commands/up.ts';
+import { stats, templates } from './commands/usage.ts';
 import { UsageError, type CliContext } from './context.ts';
 import { EXIT_CODES } from './exit-codes.ts';
 import { visible } from './terminal/visible.ts';
@@ -40,7 +42,8 @@ const FORMATTING = {
 
 const root: RouteMap<CliContext> = buildRouteMap({
   routes: {
-    ...{ up, run, ls, get, renew, logs, kill, link, host, token, check, try: tryCommand, clean },
+    ...{ up, run, ls, get, renew, pause, resume, logs, stats, kill, link },
+    ...{ templates, events, host, token, check, try: tryCommand, clean },
     completion,
   },
   docs: {

@@ -1,4 +1,4 @@
-import { landingPathIssue, parseDuration } from '@ephemera/domain';
+import { BootError, landingPathIssue, parseDuration } from '@ephemera/domain';
 
 import type { CliContext } from './context.ts';
 
@@ -26,9 +26,33 @@ export function parseInteger(option: string, min: number, max: number): (text: s
 
 const parseText = (text: string): string => text;
 
-/** The id of an instance. Shells complete it from the control API. */
+/** Length of the id of an instance. */
+const ID_LENGTH = 26;
+
+/**
+ * Returns the id of the instance that a user has named by the first characters of it.
+ * @throws BootError if no live instance, or more than one, has an id that begins so
+ */
+export async function fullId(context: CliContext, text: string): Promise<string> {
+  // An ended instance is not in the list, so its id must be complete.
+  if (text.length >= ID_LENGTH) return text;
+  const instances = await context.api().list();
+  const matches = instances.map(({ id }) => id).filter((id) => id.startsWith(text));
+  const [only, ...others] = matches;
+  if (only !== undefined && others.length === 0) return only;
+  throw new BootError(
+    only === undefined
+      ? `No live instance has an id that begins with "${text}". "ephemera ls" lists them. The id of an ended instance must be complete.`
+      : `${matches.length} instances have an id that begins with "${text}": ${matches.slice(0, SHOWN).join(', ')}${matches.length > SHOWN ? ', …' : ''}. Give more of it.`,
+  );
+}
+
+/** How many ids a message lists. */
+const SHOWN = 5;
+
+/** The id of an instance, or its first characters. Shells complete it from the control API. */
 export const idParameter = {
-  brief: 'Id of the instance',
+  brief: 'Id of the instance, or its first characters',
   placeholder: 'id',
   parse: parseText,
   async proposeCompletions(this: CliContext, partial: string): Promise<string[]> {

@@ -39,3 +39,5 @@ export const usageSchema = z
       .openapi({ description: 'Bytes since the start of the container.' }),
   })
   .openapi('Usage');
+
+export type UsageResource = z.infer<typeof usageSchema>;

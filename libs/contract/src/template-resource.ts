@@ -61,6 +61,8 @@ export const statsSchema = z
   })
   .openapi('Stats');
 
+export type StatsResource = z.infer<typeof statsSchema>;
+
 /** Current data of a template. */
 interface Present {
   readonly isDefault: boolean;

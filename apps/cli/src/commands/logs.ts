@@ -2,7 +2,7 @@ import { buildCommand } from '@stricli/core';
 
 import type { CliContext } from '../context.ts';
 import { rawFlag } from '../output.ts';
-import { idParameter, parseInteger } from '../parameters.ts';
+import { fullId, idParameter, parseInteger } from '../parameters.ts';
 import { createTextWriter } from '../terminal/visible.ts';
 
 interface LogsFlags {
@@ -19,8 +19,9 @@ export const logs = buildCommand({
       timestamps: flags.timestamps ? '1' : '0',
       ...(flags.tail !== undefined && { tail: String(flags.tail) }),
     });
+    const full = await fullId(this, id);
     const { write, end } = createTextWriter(this.process.stdout, flags.raw);
-    await this.api().logs(id, query, write).finally(end);
+    await this.api().logs(full, query, write).finally(end);
   },
   parameters: {
     flags: {

@@ -6,7 +6,7 @@ import { UsageError } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { alignColumns, outputAliases, outputFlags, createPrinter } from '../output.ts';
 import type { OutputFlags } from '../output.ts';
-import { idParameter, timeoutFlag } from '../parameters.ts';
+import { fullId, idParameter, timeoutFlag } from '../parameters.ts';
 
 /** Formats instances as a table, the oldest first. @param now for the remaining time */
 export function showTable(instances: readonly InstanceResource[], now: number): string {
@@ -72,7 +72,7 @@ export const ls = buildCommand({
 export const get = buildCommand({
   async func(this: CliContext, flags: OutputFlags, id: string) {
     const print = createPrinter(this, flags);
-    const instance = await this.api().get(id);
+    const instance = await this.api().get(await fullId(this, id));
     print({ text: showOne(instance, this.now()), json: instance, quiet: instance.id });
   },
   parameters: {
@@ -91,7 +91,7 @@ interface RenewFlags extends OutputFlags {
 export const renew = buildCommand({
   async func(this: CliContext, flags: RenewFlags, id: string) {
     const print = createPrinter(this, flags);
-    const instance = await this.api().renew(id, flags.timeout, flags.shorten);
+    const instance = await this.api().renew(await fullId(this, id), flags.timeout, flags.shorten);
     const { expiresAt } = instance;
     const { outcome, previousExpiresAt, isAtMaximum } = instance.renewal;
     const limit = isAtMaximum ? ', the latest that maxTimeout allows' : '';
@@ -138,9 +138,12 @@ export const kill = buildCommand({
       print({ text: `${ended} ending`, json: { ended }, quiet: '' });
       return;
     }
-    for (const id of ids) await this.api().kill(id);
+    // All are known before the first one ends.
+    const full: string[] = [];
+    for (const id of ids) full.push(await fullId(this, id));
+    for (const id of full) await this.api().kill(id);
     print({
-      text: ids.map((id) => `${id} is ending`).join('\n'),
+      text: full.map((id) => `${id} is ending`).join('\n'),
       json: { ended: ids.length },
       quiet: '',
     });
@@ -158,3 +161,31 @@ export const kill = buildCommand({
     customUsage: ['<id>...', '--all'],
   },
 });
+
+const suspension = (action: 'pause' | 'resume', brief: string, fullDescription: string) =>
+  buildCommand({
+    async func(this: CliContext, flags: OutputFlags, id: string) {
+      const print = createPrinter(this, flags);
+      const instance = await this.api().suspend(await fullId(this, id), action);
+      print({ text: showOne(instance, this.now()), json: instance, quiet: instance.id });
+    },
+    parameters: {
+      flags: outputFlags,
+      aliases: outputAliases,
+      positional: { kind: 'tuple', parameters: [idParameter] },
+    },
+    docs: { brief, fullDescription },
+  });
+
+export const pause = suspension(
+  'pause',
+  'Pause an instance',
+  `Pause a ready instance. Its processes stop and keep their memory. It ends at its maxTimeout, unless it is
+resumed.`,
+);
+
+export const resume = suspension(
+  'resume',
+  'Resume a paused instance',
+  'Resume a paused instance. It is ready again, with the deadline that the API reports.',
+);
