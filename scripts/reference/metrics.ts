@@ -50,7 +50,11 @@ function workerRegistry(): Registry {
   const registry = createMetrics('worker');
   registerClockSkewMetric(registry, () => 0);
   registerConfigMetric(registry, () => true);
-  createWorkerMetrics(registry, { instances: () => Promise.resolve(0), overlaps: () => 0 });
+  createWorkerMetrics(registry, {
+    instances: () => Promise.resolve(0),
+    overlaps: () => 0,
+    eventLog: () => Promise.resolve({ count: 0, max: 1, oldestAt: undefined }),
+  });
   return registry;
 }
 

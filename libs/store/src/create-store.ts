@@ -12,7 +12,8 @@ import type {
 import type { Redis } from 'ioredis';
 import { countStates, readCapacity, readTemplateUsage } from './read-capacity.ts';
 import type { CapacitySnapshot, TemplateUsage } from './read-capacity.ts';
-import { emitExpiringEvents } from './event-log.ts';
+import { emitExpiringEvents, readEventLogState } from './event-log.ts';
+import type { EventLogState } from './event-log.ts';
 import { redisDatasets } from './datasets.ts';
 import type { Datasets } from './datasets.ts';
 import { withHostLock, redisHosts, redisAddresses } from './hosts.ts';
@@ -50,6 +51,7 @@ export interface Store {
   addresses(host: string): Addresses;
   /** Emits the `expiring` events that are due by the store's clock; returns how many. */
   emitExpiringEvents(): Promise<number>;
+  readEventLogState(): Promise<EventLogState>;
   /** What the hosts hold now; a few commands per host. */
   readCapacity(): Promise<CapacitySnapshot>;
   readTemplateUsage(template: Template, urlPattern: string): Promise<TemplateUsage>;
@@ -94,6 +96,7 @@ export function createStore(
     datasets: redisDatasets(redis, keys),
     addresses: (host) => redisAddresses(redis, keys, host),
     emitExpiringEvents: async () => emitExpiringEvents(redis, keys, await instances.now()),
+    readEventLogState: () => readEventLogState(redis, keys),
     readCapacity: async () => readCapacity(redis, keys, await instances.now()),
     readTemplateUsage: (template, urlPattern) =>
       readTemplateUsage(redis, keys, template, urlPattern),

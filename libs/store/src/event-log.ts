@@ -11,6 +11,24 @@ export interface EventSpan {
   readonly gap: boolean;
 }
 
+/** How many events are stored, and since when. */
+export interface EventLogState {
+  readonly count: number;
+  /** How many are stored at most, about. */
+  readonly max: number;
+  /** Time of the oldest event, epoch ms; undefined: there is none. */
+  readonly oldestAt: number | undefined;
+}
+
+export async function readEventLogState(redis: Redis, keys: Keys): Promise<EventLogState> {
+  const [count, [oldest]] = await Promise.all([
+    redis.xlen(keys.events),
+    redis.xrange(keys.events, '-', '+', 'COUNT', 1),
+  ]);
+  const oldestAt = oldest === undefined ? undefined : Number(oldest[0].split('-')[0]);
+  return { count, max: SCRIPT_CONSTANTS.MAX_EVENTS, oldestAt };
+}
+
 /** The position before every event. */
 export const FIRST = '0-0';
 

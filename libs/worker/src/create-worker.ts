@@ -48,9 +48,11 @@ import { limitConcurrency, withRemovalLimit } from './concurrency-limit.ts';
 import { startJobWorker } from './job-worker.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { checkReadiness } from './check-readiness.ts';
+import { eventLogWatch } from './event-log-watch.ts';
 import {
   DEQUEUE_INTERVAL_MS,
   DRAIN_INTERVAL_MS,
+  EVENT_LOG_CHECK_INTERVAL_MS,
   EXIT_CONCURRENCY,
   EXPIRE_DEAD_HOSTS_INTERVAL_MS,
   EXPIRING_INTERVAL_MS,
@@ -218,6 +220,7 @@ async function startWorker(
   const metrics = createWorkerMetrics(registry, {
     instances: () => instances.count(),
     overlaps: () => registration.overlaps,
+    eventLog: () => store.readEventLogState(),
   });
   const onKilled = recordKill(logger, metrics);
   registerClockSkewMetric(registry, () => clock.skewMs);
@@ -378,12 +381,18 @@ async function startWorker(
     running: (id) => inspectLimit(() => containers.running(id)),
     lastLines: (id, count) => inspectLimit(() => containers.lastLines(id, count)),
   };
+  const watchEventLog = eventLogWatch({
+    read: () => store.readEventLogState(),
+    now: () => clock.now(),
+    logger,
+  });
   const loops = [
     heartbeatLoop,
     runPeriodically('reconcile', RECONCILE_INTERVAL_MS, reconcileOnce, { signal, logger }),
     runPeriodically('data set', DATASET_CHECK_INTERVAL_MS, reportContainers, { signal, logger }),
     // A separate loop, so that neither delays the other.
     runPeriodically('networks', RECONCILE_INTERVAL_MS, connected.keepNetworks, { signal, logger }),
+    runPeriodically('event log', EVENT_LOG_CHECK_INTERVAL_MS, watchEventLog, { signal, logger }),
     runPeriodically('drain', DRAIN_INTERVAL_MS, drain, { signal, logger }),
     runPeriodically('start queue', DEQUEUE_INTERVAL_MS, startQueued, { signal, logger }),
     runPeriodically('dead hosts', EXPIRE_DEAD_HOSTS_INTERVAL_MS, expireDeadHosts, {

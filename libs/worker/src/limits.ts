@@ -14,6 +14,11 @@ export const HEARTBEAT_INTERVAL_MS = 5_000;
 export const MAX_RESTORE_DELAY_MS = 60_000;
 /** Freed capacity is used immediately. These two intervals only cover missed events. */
 export const DEQUEUE_INTERVAL_MS = 1_000;
+/** How often a worker checks how far the log of events reaches back. */
+export const EVENT_LOG_CHECK_INTERVAL_MS = 60_000;
+/** How far the log of events should reach back. */
+export const MIN_EVENT_AGE_MS = 3_600_000;
+export const EVENT_LOG_WARNING_INTERVAL_MS = 3_600_000;
 /** How often a worker reads whether its host is being drained. */
 export const DRAIN_INTERVAL_MS = 2_000;
 export const REFILL_INTERVAL_MS = 5_000;

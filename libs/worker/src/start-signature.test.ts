@@ -48,6 +48,7 @@ async function deploy({
   const metrics = createWorkerMetrics(registry, {
     instances: () => proxy.instances.count(),
     overlaps: () => 0,
+    eventLog: () => Promise.resolve({ count: 0, max: 1, oldestAt: undefined }),
   });
   const logger = createLogger('worker', 'silent');
   const memory = memoryContainers();

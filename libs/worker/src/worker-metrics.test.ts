@@ -1,5 +1,5 @@
 import { createMetrics } from '@ephemera/process';
-import { connectRedis, keysOf, redisInstances } from '@ephemera/store';
+import { connectRedis, keysOf, readEventLogState, redisInstances } from '@ephemera/store';
 import { sampleDraft, startRedis } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import { createWorkerMetrics } from './worker-metrics.ts';
@@ -8,14 +8,21 @@ import { createWorkerMetrics } from './worker-metrics.ts';
 test('a scrape succeeds while Redis is unavailable, with the last value', async () => {
   const server = await startRedis();
   const redis = connectRedis(server.url, 'job', () => undefined);
-  const instances = redisInstances(redis, keysOf('worker-metrics'));
+  const keys = keysOf('worker-metrics');
+  const instances = redisInstances(redis, keys);
   const registry = createMetrics('worker');
   createWorkerMetrics(registry, {
     instances: () => instances.count(),
     overlaps: () => 0,
+    eventLog: () => readEventLogState(redis, keys),
   });
   await instances.create(sampleDraft());
   expect(await registry.metrics()).toContain('ephemera_instances{app="worker"} 1');
+  const text = await registry.metrics();
+  expect(text).toMatch(/^ephemera_stored_events{app="worker"} [1-9]/m);
+  const [, oldest] =
+    /^ephemera_oldest_event_timestamp_seconds{app="worker"} (.+)$/m.exec(text) ?? [];
+  expect(Math.abs(Number(oldest) - Date.now() / 1000)).toBeLessThan(60);
   await server.stop();
   const asked = Date.now();
   expect(await registry.metrics()).toContain('ephemera_instances{app="worker"} 1');

@@ -1,6 +1,7 @@
 import type { Instance } from '@ephemera/domain';
 import { Counter, Gauge, Histogram } from '@ephemera/process';
 import type { Registry, Logger } from '@ephemera/process';
+import type { EventLogState } from '@ephemera/store';
 import { withDeadline } from './docker/docker-client.ts';
 import { CHECK_TIMEOUT_MS } from './limits.ts';
 
@@ -18,7 +19,11 @@ export interface WorkerMetrics {
 
 export function createWorkerMetrics(
   registry: Registry,
-  read: { instances: () => Promise<number>; overlaps: () => number },
+  read: {
+    instances: () => Promise<number>;
+    overlaps: () => number;
+    eventLog: () => Promise<EventLogState>;
+  },
 ): WorkerMetrics {
   const registers = [registry];
   new Gauge({
@@ -30,6 +35,24 @@ export function createWorkerMetrics(
       // succeeds.
       const count = withDeadline('count', CHECK_TIMEOUT_MS, read.instances());
       await count.then((found) => this.set(found)).catch(() => undefined);
+    },
+  });
+  new Gauge({
+    name: 'ephemera_stored_events',
+    help: 'Events of the whole deployment that Redis stores, about 50,000 at most',
+    registers,
+    async collect() {
+      const state = withDeadline('events', CHECK_TIMEOUT_MS, read.eventLog());
+      await state.then(({ count }) => this.set(count)).catch(() => undefined);
+    },
+  });
+  new Gauge({
+    name: 'ephemera_oldest_event_timestamp_seconds',
+    help: 'Time of the oldest stored event, in seconds since the epoch. A reader that is further behind loses events',
+    registers,
+    async collect() {
+      const state = withDeadline('events', CHECK_TIMEOUT_MS, read.eventLog());
+      await state.then(({ oldestAt = 0 }) => this.set(oldestAt / 1000)).catch(() => undefined);
     },
   });
   new Gauge({

@@ -23,6 +23,7 @@ export async function openQueues() {
   const metrics = createWorkerMetrics(registry, {
     instances: () => instances.count(),
     overlaps: () => 0,
+    eventLog: () => Promise.resolve({ count: 0, max: 1, oldestAt: undefined }),
   });
   const options = { ...connection, logger, metrics };
   return {
