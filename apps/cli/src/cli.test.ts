@@ -251,6 +251,10 @@ test('a refusal by the control API exits with the failure code, without a stack'
 test.each([
   [['run'], ['create', {}, 0]],
   [
+    ['run', '--env', 'A=1', '--env', 'B=x=y', '--env', 'C=', '--metadata', 'who=me'],
+    ['create', { env: { A: '1', B: 'x=y', C: '' }, metadata: { who: 'me' } }, 0],
+  ],
+  [
     ['run', 'demo', '--timeout', '1m', '--wait'],
     ['create', { template: 'demo', timeout: 60 }, 60],
   ],
@@ -618,6 +622,17 @@ describe('host', () => {
     );
     expect(err).toContain('No worker of the host answers.');
   });
+});
+
+test.each([
+  ['--env', 'A'],
+  ['--env', '=1'],
+  ['--env', 'A=1', '--env', 'A=2'],
+  ['--metadata', 'a=1', '--metadata', 'a=1'],
+])('run %s %s … is refused, and starts nothing', async (...words) => {
+  const { code, calls, err } = await ephemera('run', ...words);
+  expect([code, calls]).toEqual([2, []]);
+  expect(err).toContain(words[0]);
 });
 
 describe('the first characters of an id', () => {

@@ -1,6 +1,6 @@
 import { BootError, landingPathIssue, parseDuration } from '@ephemera/domain';
 
-import type { CliContext } from './context.ts';
+import { UsageError, type CliContext } from './context.ts';
 
 /**
  * A parser of durations such as `90s` or `30m`. It returns whole seconds.
@@ -91,3 +91,29 @@ export const pathFlag = {
   placeholder: 'path',
   optional: true,
 } as const;
+
+/** A name and its value. */
+export type Pair = readonly [name: string, value: string];
+
+/** `NAME=VALUE`, any number of times. The value may be empty, and may contain further equals signs. */
+export const pairFlag = (option: string, brief: string) =>
+  ({
+    kind: 'parsed',
+    parse: (text: string): Pair => {
+      const at = text.indexOf('=');
+      if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+      throw new Error(`${option} is "${text}"; it must be NAME=VALUE.`);
+    },
+    brief,
+    placeholder: 'NAME=VALUE',
+    variadic: true,
+    optional: true,
+  }) as const;
+
+/** @throws UsageError if a name is given twice */
+export function recordOf(option: string, pairs: readonly Pair[]): Record<string, string> {
+  const names = pairs.map(([name]) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new UsageError(`${option} sets ${twice} twice.`);
+  return Object.fromEntries(pairs);
+}

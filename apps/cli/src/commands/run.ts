@@ -5,7 +5,8 @@ import { hintText } from '../admin-api.ts';
 import type { Created } from '../admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
-import { pathFlag, templateParameter, timeoutFlag } from '../parameters.ts';
+import { pairFlag, pathFlag, recordOf, templateParameter, timeoutFlag } from '../parameters.ts';
+import type { Pair } from '../parameters.ts';
 import { visible } from '../terminal/visible.ts';
 
 const WAIT_SECONDS = 60;
@@ -14,6 +15,8 @@ const POLL_INTERVAL_MS = 500;
 interface RunFlags extends OutputFlags {
   readonly timeout?: number;
   readonly path?: string;
+  readonly env?: readonly Pair[];
+  readonly metadata?: readonly Pair[];
   readonly wait: boolean;
 }
 
@@ -61,6 +64,8 @@ export const run = buildCommand({
         ...(template !== undefined && { template }),
         ...(flags.timeout !== undefined && { timeout: flags.timeout }),
         ...(flags.path !== undefined && { path: flags.path }),
+        ...(flags.env && { env: recordOf('--env', flags.env) }),
+        ...(flags.metadata && { metadata: recordOf('--metadata', flags.metadata) }),
       },
       flags.wait ? WAIT_SECONDS : 0,
     );
@@ -83,6 +88,8 @@ export const run = buildCommand({
     flags: {
       timeout: { ...timeoutFlag, optional: true },
       path: pathFlag,
+      env: pairFlag('--env', 'Environment variable that the template allows; may be repeated'),
+      metadata: pairFlag('--metadata', 'Text that the API and events return; may be repeated'),
       wait: {
         kind: 'boolean',
         brief: `Wait up to ${WAIT_SECONDS} s until the instance is ready, and ${EARLY_EXIT_MS / 1000} s more to see that it stays up`,
