@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { type OpenPorts, openPorts } from './open-ports.ts';
+import { BEARER, type OpenPorts, openPorts } from './open-ports.ts';
 
-// Limits per client hold for the whole /64 that an IPv6 subscriber controls, and for no other.
+// Limits per client hold for the whole /64 that an IPv6 subscriber controls, and for no other. Limits
+// per token also hold for the links that it makes.
 
 const TEMPLATES = (limits: string) =>
   `default: demo\nlimits: { ${limits} }\ntemplates: { demo: { image: ephemera/demo, port: 8080 } }`;
@@ -48,5 +49,34 @@ test.each([
   }
   for (const other of ['2001:db8:1:3::1', '2001:db8:1::1', '192.0.2.1', '192.0.2.2']) {
     expect(await start(other), other).toBe(200);
+  }
+});
+
+test('starts through the links of a token count against its rate', async () => {
+  const ports = await openPorts(TEMPLATES('ratePerToken: 3/1h'));
+  try {
+    const makeLink = async () => {
+      const made = await fetch(`${ports.adminUrl}/v1/links`, {
+        method: 'POST',
+        headers: { ...BEARER, 'content-type': 'application/json' },
+        body: JSON.stringify({ uses: 100 }),
+      });
+      expect(made.status).toBe(201);
+      return ((await made.json()) as { url: string }).url;
+    };
+    const links = [await makeLink(), await makeLink()];
+    const start = async (i: number) => {
+      const { search } = new URL(links[i % links.length] ?? '');
+      const response = await fetch(`${ports.publicUrl}/demo/new${search}&redirect=0`, {
+        method: 'POST',
+      });
+      return response.status;
+    };
+    expect([await start(0), await start(1), await start(2)]).toEqual([200, 200, 200]);
+    expect([await start(3), await start(4)]).toEqual([429, 429]);
+    // A visitor without a link has a rate of its own.
+    expect(await startFrom(ports, '192.0.2.9')).toBe(200);
+  } finally {
+    await ports.stop();
   }
 });
