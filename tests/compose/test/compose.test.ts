@@ -239,6 +239,8 @@ test('workers can connect to external addresses for webhooks, proxies cannot', a
 // serve cached routes.
 test('the balancer uses proxies that are not ready while Redis is unreachable', async () => {
   const url = `${site.publicUrl}/demo/${await start()}/id`;
+  // Each replica must know the route before Redis is unreachable.
+  await balancer.has(3);
   for (let i = 0; i < 12; i++) expect((await getOnNewConnections(url)).status).toBe(200);
   const [redis] = await partsNamed('redis');
   await docker('pause', redis?.id ?? '');
