@@ -15,7 +15,7 @@ export function templatesOf(receiverPort: number): string {
   const ignoresSigterm = 'trap "" TERM; /bin/serve & while true; do sleep 1; done';
   return `
 default: plain
-limits: { ratePerToken: 1000000/1h }
+limits: { ratePerToken: 10000/1m }
 templates:
   plain: ${template({ timeout: '5s', stopGrace: '1s' })}
   stubborn: ${template({

@@ -25,7 +25,7 @@ export function soakTemplates(receiverPort: number): string {
     ready: { http: /id, within: 5m }`;
   return `
 default: page
-limits: { ratePerToken: 1000000/1h }
+limits: { ratePerToken: 10000/1m }
 templates:
   page:
     ${page}
