@@ -65,6 +65,9 @@ test('a stream of events continues after its last event when it is cut', async (
       response.write(parts[0]);
       response.write(parts[1], () => response.destroy());
     } else if (after.length === 2) {
+      // The replica restarts.
+      response.writeHead(503).end('{"title":"Unavailable"}');
+    } else if (after.length === 3) {
       response.end(parts[2]);
     } else {
       response.writeHead(403).end('{"title":"Forbidden"}');
@@ -78,6 +81,18 @@ test('a stream of events continues after its last event when it is cut', async (
     () => seen.push('gap'),
   );
   await expect(events).rejects.toThrow('Forbidden');
-  expect(after).toEqual([undefined, '3-0', '4-0']);
+  expect(after).toEqual([undefined, '3-0', '3-0', '4-0']);
   expect(seen).toEqual(['2-0', 'gap', '4-0']);
+});
+
+test('a stream of events that never began fails at once', async () => {
+  const url = await serve((_request, response) => response.writeHead(503).end('{"title":"Away"}'));
+  const ignore = () => undefined;
+  for (const [base, message] of [
+    [url, 'Away'],
+    [`http://127.0.0.1:${await freePort()}`, 'No control API answers'],
+  ] as const) {
+    const events = createAdminApi(base, 'secret').events(new URLSearchParams(), ignore, ignore);
+    await expect(events).rejects.toThrow(message);
+  }
 });

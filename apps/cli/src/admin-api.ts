@@ -73,6 +73,8 @@ export interface AdminApi {
 const TIMEOUT_MS = 15_000;
 /** The pause before a stream of events is continued, ms. */
 const RECONNECT_MS = 1_000;
+/** How long a stream of events is retried while no control API answers, ms. */
+const MAX_DOWN_MS = 60_000;
 
 export function createAdminApi(baseUrl: string, token: string | undefined): AdminApi {
   async function send(path: string, init: RequestInit): Promise<Response> {
@@ -144,10 +146,19 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     },
     async events(query, onEvent, onGap) {
       let last = '';
+      let lostAt: number | undefined;
       for (;;) {
+        if (lostAt !== undefined) await sleep(RECONNECT_MS);
         const response = await send(`/v1/events?${query.toString()}`, {
           headers: last === '' ? {} : { 'last-event-id': last },
+        }).catch((error: unknown) => {
+          if (error instanceof BootError) return error;
+          throw error;
         });
+        const isDown = response instanceof Error || response.status >= 500;
+        // A replica that restarts is down for some seconds. The first connection must succeed.
+        if (isDown && lostAt !== undefined && performance.now() < lostAt + MAX_DOWN_MS) continue;
+        if (response instanceof Error) throw response;
         if (!response.ok) throw new BootError(explain(response.status, await response.text()));
         try {
           for await (const { id, event, data } of serverSentEvents(response)) {
@@ -159,7 +170,7 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
           // A replica that stops, or a balancer, may cut the stream. A wrong event is a bug.
           if (!(error instanceof TypeError)) throw error;
         }
-        await sleep(RECONNECT_MS);
+        lostAt = performance.now();
       }
     },
     async logs(id, query, onChunk) {

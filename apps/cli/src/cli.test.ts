@@ -654,6 +654,12 @@ describe('the first characters of an id', () => {
     expect([code, calls]).toEqual([0, [call]]);
   });
 
+  test('an empty text means none, even where one instance lives', async () => {
+    const one = () => Promise.resolve([instance]);
+    const { code, calls } = await ephemeraWith({ list: one }, 'kill', '');
+    expect([code, calls]).toEqual([2, []]);
+  });
+
   test.each([
     ['get a1', /^2 instances have an id that begins with "a1": a1b2x+, a1c3x+\./],
     ['get z', /^No live instance has an id that begins with "z"/],

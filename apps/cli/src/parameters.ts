@@ -36,6 +36,8 @@ const ID_LENGTH = 26;
 export async function fullId(context: CliContext, text: string): Promise<string> {
   // An ended instance is not in the list, so its id must be complete.
   if (text.length >= ID_LENGTH) return text;
+  // Every id begins with an empty text, such as that of a variable that is not set.
+  if (text === '') throw new UsageError('The id is empty.');
   const instances = await context.api().list();
   const matches = instances.map(({ id }) => id).filter((id) => id.startsWith(text));
   const [only, ...others] = matches;

@@ -11,6 +11,7 @@ import {
   signingKeysFile,
   sizeText,
 } from '@ephemera/config';
+import { HOST_ID } from '@ephemera/domain';
 import { z } from 'zod';
 import type { WorkerConfig } from '@ephemera/worker';
 
@@ -35,7 +36,7 @@ export const schema = z.object({
     .describe('Address of the Docker daemon: `unix:///path` or `tcp://host:port`.'),
   EPHEMERA_HOST_ID: z
     .string()
-    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lowercase letters, digits and hyphens, at most 63')
+    .regex(HOST_ID, 'must be lowercase letters, digits and hyphens, at most 63')
     .optional()
     .describe(
       'Id of this host, one per Docker daemon. Default: derived from the name and the id that the daemon reports.',

@@ -1,4 +1,4 @@
-import { isId } from '@ephemera/domain';
+import { HOST_ID, isId } from '@ephemera/domain';
 import { createRequestSchema } from './create-request.ts';
 import { eventSchema, eventsQuerySchema } from './event-resource.ts';
 import {
@@ -61,7 +61,7 @@ const host = {
   params: z.object({
     host: z
       .string()
-      .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'is not a valid host name')
+      .regex(HOST_ID, 'is not a valid host name')
       .openapi({ description: 'Name of the host.' }),
   }),
   absent: 'host of this name',

@@ -6,7 +6,7 @@ import {
   problem,
   readinessSchema,
 } from '@ephemera/contract';
-import { isId } from '@ephemera/domain';
+import { HOST_ID, isId } from '@ephemera/domain';
 import type { Context } from 'koa';
 import { z } from 'zod';
 
@@ -51,7 +51,7 @@ const id = z.string().refine(isId, 'is not an instance id');
 /** What an operator may do with a host. */
 export type HostAction = 'cordon' | 'drain' | 'uncordon';
 
-const hostName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'is not a host name');
+const hostName = z.string().regex(HOST_ID, 'is not a host name');
 
 const guarded = {
   401: problem('No session and no valid token'),

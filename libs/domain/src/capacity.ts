@@ -4,6 +4,9 @@
  */
 export type Limit = 'hosts' | 'template' | 'queue' | 'address' | 'token';
 
+/** The id of a host, `EPHEMERA_HOST_ID`. */
+export const HOST_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
 /** The capacity of one host. An undefined field sets no limit. */
 export interface Capacity {
   readonly instances?: number | undefined;

@@ -49,6 +49,7 @@ async function staysUp(
     if (status?.state !== 'draining' && status?.state !== 'gone' && status?.state !== 'failed')
       continue;
     if (status.reason === 'ttl' || status.reason === 'idle' || status.reason === 'request') break;
+    if (status.reason === 'host_drained') break;
     const { state, reason = state, message = 'It has ended.', hint } = status;
     const lines = [`${id} ended right after it became ready (${reason}): ${message}`];
     throw new BootError([...lines, ...(hint ? [hintText(hint)] : [])].join('\n'));

@@ -133,8 +133,6 @@ async function authorizeAndStart(
     showLaunchPage(ctx, actionFor(prefix, ctx), template);
     return;
   }
-  // A token could otherwise start without a limit, through links that it makes.
-  if (claims) await countRequest(ctx, rates, quotas, 'token', quotaOwner.name);
   const quotaSubject = countedBy === 'token' ? quotaOwner.name : `address:${credentials.clientKey}`;
   await countRequest(ctx, rates, quotas, countedBy, quotaSubject);
   const grants = await requiredGrants(rules, credentials, startAuthorization, template).catch(
@@ -146,6 +144,12 @@ async function authorizeAndStart(
     },
   );
   if (!grants) return;
+  if (claims) {
+    // A token could otherwise start without a limit, through links that it makes. A link that is used
+    // up takes nothing from the token's rate, because everybody may have it.
+    await requireUse(starter, grants);
+    await countRequest(ctx, rates, quotas, 'token', quotaOwner.name);
+  }
   const path = query.path ?? (ended?.template === template.name ? ended.path : undefined);
   const request = { template: template.name, timeout: claims?.timeout, path };
   const started = await startInstance(starter, request, { quotaOwner, grants });
