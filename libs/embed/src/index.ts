@@ -1,0 +1,1 @@
+export { EphemeraError } from './error.ts';
