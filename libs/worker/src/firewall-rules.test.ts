@@ -35,6 +35,8 @@ async function daemonUses(tables: string): Promise<void> {
 
 const all = async (tables: string) => [
   ...(await there(tables, '-S')).split('\n'),
+  ...(await there(tables, '-t', 'nat', '-S')).split('\n'),
+  ...(await there(tables, '-t', 'raw', '-S')).split('\n'),
   ...(await there(tables.replace('ip', 'ip6'), '-S')).split('\n'),
 ];
 
@@ -50,6 +52,7 @@ test.each([
   expect(await all(used)).toEqual(set);
   expect(set.filter((rule) => rule === '-A DOCKER-USER -j EPHEMERA-EPH0-F')).toHaveLength(1);
   expect(set.filter((rule) => rule === '-A INPUT -j EPHEMERA-EPH0-I')).toHaveLength(2);
+  expect(set).toContain('-A PREROUTING -j EPHEMERA-EPH0-R');
   expect(await all(other)).toEqual(beside);
   // Foreign rules are unchanged while the rules are set and after their removal.
   expect(set).toEqual(expect.arrayContaining(before));

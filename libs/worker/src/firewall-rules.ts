@@ -57,12 +57,13 @@ export function firewallScript(
   egress: EgressRules,
   namesPort?: number,
 ): string {
-  const { forward, input, names } = chainsOf(network);
+  const { forward, input, names, raw } = chainsOf(network);
   const { bridge, gateway, infrastructure, open } = network;
   const known = '-m conntrack --ctstate ESTABLISHED,RELATED';
   const resolvers = egress.resolvers.flatMap((address) =>
     ['udp', 'tcp'].map((text) => `-s ${open.subnet} -d ${address} -p ${text} --dport 53 -j RETURN`),
   );
+  const blocked = [...BLOCKED_RANGES, ...egress.blocked];
   return [
     'set -e',
     checkHostScript(bridge),
@@ -77,7 +78,7 @@ export function firewallScript(
       `! -i ${bridge} -j RETURN`,
       `${known} -j RETURN`,
       ...resolvers,
-      ...[...BLOCKED_RANGES, ...egress.blocked].flatMap((range) => reject(`-d ${range}`)),
+      ...blocked.flatMap((range) => reject(`-d ${range}`)),
       ...reject(`! -s ${open.subnet}`),
     ]),
     ...fill('iptables', input, [
@@ -97,6 +98,10 @@ export function firewallScript(
     jump('iptables', 'INPUT', input),
     // Docker's rules would redirect a port 53 that a container publishes.
     jump('iptables', 'PREROUTING', names, 'nat'),
+    'if iptables$kind -w 5 -t raw -S PREROUTING >/dev/null 2>&1; then',
+    ...fill('iptables', raw, leaveToForward(network, blocked), 'raw'),
+    jump('iptables', 'PREROUTING', raw, 'raw'),
+    'fi',
     'if [ -e /proc/net/if_inet6 ]; then',
     ...fill('ip6tables', forward, [`-i ${bridge} -j DROP`, `-o ${bridge} -j DROP`]),
     ...fill('ip6tables', input, [`-i ${bridge} -j DROP`]),
@@ -104,6 +109,20 @@ export function firewallScript(
     jump('ip6tables', 'INPUT', input),
     'fi',
   ].join('\n');
+}
+
+/**
+ * Docker 28 and later drops packets for the containers of other networks in the table `raw`, which
+ * cannot reject: a connection there would hang. These rules let pass what the chain of FORWARD
+ * rejects.
+ */
+function leaveToForward(
+  { bridge, open }: Pick<InstancesNetwork, 'bridge' | 'open'>,
+  blocked: readonly string[],
+): string[] {
+  return [`! -s ${open.subnet}`, ...blocked.map((range) => `-d ${range}`)].map(
+    (match) => `-i ${bridge} ${match} -j ACCEPT`,
+  );
 }
 
 /** Sends the name queries of instances to the responder. */
@@ -148,7 +167,7 @@ export function firewallListScript(): string {
 /** The bridges that have rules, from the output of {@link firewallListScript}, in lower case. */
 export function bridgesWithRules(printed: string): string[] {
   const chains = Array.from(
-    printed.matchAll(/^-N EPHEMERA-(\S+)-[FIN]$/gm),
+    printed.matchAll(/^-N EPHEMERA-(\S+)-[FINR]$/gm),
     ([, name = '']) => name,
   );
   return [...new Set(chains.map((name) => name.toLowerCase()))];
@@ -158,16 +177,17 @@ const KINDS = ['iptables', 'ip6tables'].flatMap((name) =>
   ['', '-nft', '-legacy'].map((kind) => name + kind),
 );
 
-const TABLES = ['filter', 'nat'];
+const TABLES = ['filter', 'nat', 'raw'];
 
 /** Returns a script that removes the rules of one bridge. */
 export function firewallRemovalScript(network: Pick<InstancesNetwork, 'bridge'>): string {
-  const { forward, input, names } = chainsOf(network);
+  const { forward, input, names, raw } = chainsOf(network);
   const jumps = [
     ['filter', 'DOCKER-USER', forward],
     ['filter', 'FORWARD', forward],
     ['filter', 'INPUT', input],
     ['nat', 'PREROUTING', names],
+    ['raw', 'PREROUTING', raw],
   ] as const;
   return KINDS.flatMap((name) => [
     `if command -v ${name} >/dev/null; then`,
@@ -211,7 +231,7 @@ done
 /** A chain name has at most 28 characters. The bridge name is unique and has at most 15. */
 function chainsOf({ bridge }: Pick<InstancesNetwork, 'bridge'>) {
   const name = `EPHEMERA-${bridge.toUpperCase()}`;
-  return { forward: `${name}-F`, input: `${name}-I`, names: `${name}-N` };
+  return { forward: `${name}-F`, input: `${name}-I`, names: `${name}-N`, raw: `${name}-R` };
 }
 
 /** Sets all rules of a chain in one transaction, so that it is never incomplete. */

@@ -102,20 +102,39 @@ const wrapper = (enter: string, program: string) => `#!/bin/sh
 exec ${enter} env -C "$PWD" PATH=/usr/sbin:/usr/bin:/sbin:/bin ${program} "$@"
 `;
 
+/**
+ * Runs a daemon in the mount namespace of its Debian system, with the /etc/resolv.conf of the caller:
+ * some tests start a daemon of their own with resolvers of their own.
+ */
+const daemonWrapper = (folder: string, program: string) => `#!/bin/sh
+set -e
+resolvers=$(mktemp '${folder}/resolv-XXXXXX')
+cat /etc/resolv.conf >"$resolvers"
+directory=$PWD
+cd /
+exec nsenter --mount --target "$(cat '${folder}/engine.pid')" unshare --mount sh -c '
+mount --bind "$1" /etc/resolv.conf
+directory=$2
+shift 2
+exec env -C "$directory" PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+' sh "$resolvers" "$directory" ${program} "$@"
+`;
+
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { systems, storeProgram } = options;
   const folder = await mkdtemp(join(tmpdir(), `${NAME}-${process.pid}-`));
   const bin = join(folder, 'bin');
   await mkdir(bin);
-  const add = async (name: string, enter: string, program: string) => {
-    await writeFile(join(bin, name), wrapper(enter, program));
+  const add = async (name: string, script: string) => {
+    await writeFile(join(bin, name), script);
     await chmod(join(bin, name), 0o755);
   };
-  const inEngine = `nsenter --mount --target "$(cat '${folder}/engine.pid')"`;
-  for (const program of DAEMONS) await add(program, inEngine, program);
-  for (const program of ENGINE_PROGRAMS) await add(program, `chroot '${systems.engine}'`, program);
-  await add('redis-server', `chroot '${systems.store}'`, storeProgram);
-  await add('redis-cli', `chroot '${systems.store}'`, storeProgram.replace('server', 'cli'));
+  const inEngine = `chroot '${systems.engine}'`;
+  const inStore = `chroot '${systems.store}'`;
+  for (const program of DAEMONS) await add(program, daemonWrapper(folder, program));
+  for (const program of ENGINE_PROGRAMS) await add(program, wrapper(inEngine, program));
+  await add('redis-server', wrapper(inStore, storeProgram));
+  await add('redis-cli', wrapper(inStore, storeProgram.replace('server', 'cli')));
 
   const children: ChildProcess[] = [];
   let stopped: Promise<unknown> | undefined;
