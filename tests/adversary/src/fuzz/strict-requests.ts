@@ -113,6 +113,8 @@ function endsConnection({ fields, minor }: Head): boolean {
         .map((option) => option.trim()),
     );
   if (options.includes('close')) return true;
-  if (options.includes('upgrade') && fields.some(([name]) => name === 'upgrade')) return true;
+  // An empty list of protocols offers nothing (RFC 9110 section 7.8), and llhttp reads on.
+  const isOffer = ([name, value]: readonly [string, string]) => name === 'upgrade' && value !== '';
+  if (options.includes('upgrade') && fields.some(isOffer)) return true;
   return minor === '0' && !options.includes('keep-alive');
 }
