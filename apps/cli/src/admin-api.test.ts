@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { freePort } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 
-import { createAdminApi, explain } from './admin-api.ts';
+import { ApiUnavailableError, createAdminApi, explain } from './admin-api.ts';
 
 async function serve(listener: RequestListener): Promise<string> {
   const server = createServer(listener);
@@ -95,4 +95,34 @@ test('a stream of events that never began fails at once', async () => {
     const events = createAdminApi(base, 'secret').events(new URLSearchParams(), ignore, ignore);
     await expect(events).rejects.toThrow(message);
   }
+});
+
+test('a failure may be temporary where no complete answer or a 5xx came', async () => {
+  const url = await serve((request, response) => {
+    const name = request.url?.split('/').at(-1);
+    if (name !== 'cut') response.writeHead(Number(name)).end('{"title":"Refused"}');
+    else response.writeHead(200, { 'content-length': 100 }).write('{', () => response.destroy());
+  });
+  const api = createAdminApi(url, 'secret');
+  await expect(api.host('cut')).rejects.toThrow('is incomplete');
+  for (const name of ['cut', '500', '503']) {
+    await expect(api.host(name), name).rejects.toBeInstanceOf(ApiUnavailableError);
+  }
+  for (const name of ['401', '403', '404']) {
+    await expect(api.host(name), name).rejects.not.toBeInstanceOf(ApiUnavailableError);
+  }
+});
+
+test('an error of whoever receives the events is not a cut stream', async () => {
+  let connections = 0;
+  const url = await serve((_request, response) => {
+    connections++;
+    response.write('id: 1-0\nevent: gone\ndata: {"seq":"1-0"}\n\n');
+  });
+  const fail = () => {
+    throw new TypeError('a bug');
+  };
+  const events = createAdminApi(url, 'secret').events(new URLSearchParams(), fail, fail);
+  await expect(events).rejects.toThrow('a bug');
+  expect(connections).toBe(1);
 });

@@ -17,6 +17,11 @@ import type {
 import { BootError } from '@ephemera/domain';
 import type { Hint } from '@ephemera/domain';
 
+/** No control API answers, or it answers with a 5xx status. The same call may succeed later. */
+export class ApiUnavailableError extends BootError {
+  override readonly name = 'ApiUnavailableError';
+}
+
 /** A new instance. `link` is its URL with the access token, if it is guarded. */
 export type Created = InstanceResource & { readonly link?: string };
 
@@ -81,11 +86,18 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     const headers = new Headers(init.headers);
     if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
     return await fetch(new URL(path, baseUrl), { ...init, headers }).catch((error: unknown) => {
-      throw new BootError(
+      throw new ApiUnavailableError(
         `No control API answers at ${baseUrl} (${reasonOf(error)}). Start Ephemera, or set EPHEMERA_ADMIN_URL.`,
       );
     });
   }
+  /** The complete body. A replica that stops, or a balancer, may cut it. */
+  const textOf = (response: Response): Promise<string> =>
+    response.text().catch((error: unknown) => {
+      throw new ApiUnavailableError(
+        `The response of the control API at ${baseUrl} is incomplete (${reasonOf(error)}).`,
+      );
+    });
   async function call(
     method: string,
     path: string,
@@ -99,10 +111,10 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
       body: more.body === undefined ? null : JSON.stringify(more.body),
       signal: AbortSignal.timeout(TIMEOUT_MS + (more.waitSeconds ?? 0) * 1000),
     });
-    const text = await response.text();
+    const text = await textOf(response);
     if (response.ok) return text === '' ? undefined : JSON.parse(text);
     if (more.accepted?.includes(response.status)) return undefined;
-    throw new BootError(explain(response.status, text));
+    throw failureOf(response.status, text);
   }
   const hostPath = (name: string) => `/v1/hosts/${encodeURIComponent(name)}`;
   const pathOf = (id: string) => `/v1/instances/${encodeURIComponent(id)}`;
@@ -152,30 +164,25 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
         const response = await send(`/v1/events?${query.toString()}`, {
           headers: last === '' ? {} : { 'last-event-id': last },
         }).catch((error: unknown) => {
-          if (error instanceof BootError) return error;
+          if (error instanceof ApiUnavailableError) return error;
           throw error;
         });
         const isDown = response instanceof Error || response.status >= 500;
         // A replica that restarts is down for some seconds. The first connection must succeed.
         if (isDown && lostAt !== undefined && performance.now() < lostAt + MAX_DOWN_MS) continue;
         if (response instanceof Error) throw response;
-        if (!response.ok) throw new BootError(explain(response.status, await response.text()));
-        try {
-          for await (const { id, event, data } of serverSentEvents(response)) {
-            if (id !== undefined) last = id;
-            if (event === 'gap') onGap();
-            else if (data !== undefined) onEvent(JSON.parse(data) as EventResource);
-          }
-        } catch (error) {
-          // A replica that stops, or a balancer, may cut the stream. A wrong event is a bug.
-          if (!(error instanceof TypeError)) throw error;
+        if (!response.ok) throw failureOf(response.status, await textOf(response));
+        for await (const { id, event, data } of serverSentEvents(response)) {
+          if (id !== undefined) last = id;
+          if (event === 'gap') onGap();
+          else if (data !== undefined) onEvent(JSON.parse(data) as EventResource);
         }
         lostAt = performance.now();
       }
     },
     async logs(id, query, onChunk) {
       const response = await send(`${pathOf(id)}/logs?${query.toString()}`, {});
-      if (!response.ok) throw new BootError(explain(response.status, await response.text()));
+      if (!response.ok) throw failureOf(response.status, await textOf(response));
       for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? [])
         onChunk(text);
     },
@@ -213,20 +220,28 @@ interface CallOptions {
   readonly accepted: readonly number[];
 }
 
-/** The fields of a stream of server-sent events (WHATWG HTML section 9.2). Comments have none. */
+/**
+ * The fields of a stream of server-sent events (WHATWG HTML section 9.2). Comments have none. Ends
+ * where the stream is cut: a replica that stops, or a balancer, may do that.
+ */
 async function* serverSentEvents(
   response: Response,
 ): AsyncGenerator<Readonly<Record<'id' | 'event' | 'data', string | undefined>>> {
   let text = '';
-  for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-    text += chunk;
-    for (let end = text.indexOf('\n\n'); end !== -1; end = text.indexOf('\n\n')) {
-      const lines = text.slice(0, end).split('\n');
-      text = text.slice(end + 2);
-      const field = (name: string) =>
-        lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
-      yield { id: field('id'), event: field('event'), data: field('data') };
+  try {
+    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      text += chunk;
+      for (let end = text.indexOf('\n\n'); end !== -1; end = text.indexOf('\n\n')) {
+        const lines = text.slice(0, end).split('\n');
+        text = text.slice(end + 2);
+        const field = (name: string) =>
+          lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+        yield { id: field('id'), event: field('event'), data: field('data') };
+      }
     }
+  } catch (error) {
+    // A failed read. An error of the consumer is not caught here: it ends the generator at its yield.
+    if (!(error instanceof TypeError)) throw error;
   }
 }
 
@@ -240,6 +255,11 @@ function reasonOf(error: unknown): string {
 export function hintText({ text, cure }: Hint): string {
   const lines = cure?.split('\n').map((line) => `    ${line}`) ?? [];
   return [`Hint: ${text}`, ...(lines.length > 0 ? ['In the template:', ...lines] : [])].join('\n');
+}
+
+function failureOf(status: number, body: string): BootError {
+  const message = explain(status, body);
+  return status >= 500 ? new ApiUnavailableError(message) : new BootError(message);
 }
 
 /** Returns the message for an error response. */

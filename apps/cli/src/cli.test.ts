@@ -16,7 +16,7 @@ import { BootError } from '@ephemera/domain';
 import { createTokens } from '@ephemera/http';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
-import { explain } from './admin-api.ts';
+import { ApiUnavailableError, explain } from './admin-api.ts';
 import type { AdminApi } from './admin-api.ts';
 import { runCli } from './cli.ts';
 import { createContext } from './context.ts';
@@ -255,8 +255,8 @@ test.each([
     ['create', { env: { A: '1', B: 'x=y', C: '' }, metadata: { who: 'me' } }, 0],
   ],
   [
-    ['run', 'demo', '--timeout', '1m', '--wait'],
-    ['create', { template: 'demo', timeout: 60 }, 60],
+    ['run', 'demo', '--timeout', '1m'],
+    ['create', { template: 'demo', timeout: 60 }, 0],
   ],
   [
     ['get', 'abc'],
@@ -476,15 +476,39 @@ describe('run --wait', () => {
     expect(err).toMatch(/^abc became ready\. .*could not be read: 503\n.*ephemera get abc\n$/);
   });
 
-  test('one read of the state is enough', async () => {
-    let reads = 0;
-    const get = () => (++reads === 4 ? Promise.resolve(fresh) : Promise.reject(new Error('503')));
-    const { code, err } = await ephemeraWith({ create, get }, 'run', '--wait');
-    expect({ code, err }).toEqual({ code: 0, err: '' });
-    expect(reads).toBe(10);
+  test('waits a minute for the start, and then reads the state', async () => {
+    const { calls } = await ephemera('run', 'demo', '--timeout', '1m', '--wait');
+    expect(calls).toEqual([
+      ['create', { template: 'demo', timeout: 60 }, 60],
+      ['get', 'abc'],
+    ]);
   });
 
-  test.each(['ttl', 'idle', 'request'] as const)(
+  test('the last read counts', async () => {
+    for (const [succeeds, isKnown] of [
+      [(read: number) => read === 1, false],
+      [(read: number) => read === 10, true],
+    ] as const) {
+      let reads = 0;
+      const get = () =>
+        succeeds(++reads) ? Promise.resolve(fresh) : Promise.reject(new Error('503'));
+      const { code, err } = await ephemeraWith({ create, get }, 'run', '--wait');
+      expect({ code, isKnown: err === '' }).toEqual({ code: 0, isKnown });
+      expect(reads).toBe(10);
+    }
+  });
+
+  test('reads the state once where the clock of the client is ahead', async () => {
+    const startedAt = new Date(now - 60_000).toISOString();
+    const early = () => Promise.resolve({ ...fresh, startedAt });
+    const status = { ...fresh.status, state: 'failed', reason: 'exited' } as const;
+    const get = () => Promise.resolve<InstanceResource>({ ...fresh, status });
+    const { code, err } = await ephemeraWith({ create: early, get }, 'run', '--wait');
+    expect(code).not.toBe(0);
+    expect(err).toContain('ended right after it became ready (exited)');
+  });
+
+  test.each(['ttl', 'idle', 'request', 'host_drained'] as const)(
     'a planned end is no failure: %s',
     async (reason) => {
       const status = { ...fresh.status, state: 'gone', reason } as const;
@@ -584,7 +608,7 @@ describe('host', () => {
   });
 
   test('drain waits while a proxy restarts, and gives up after a minute', async () => {
-    const silent = () => Promise.reject(new BootError('No control API answers.'));
+    const silent = () => Promise.reject(new ApiUnavailableError('No control API answers.'));
     const replies = [silent, silent, () => Promise.resolve(draining(0))];
     const restarted = await ephemeraWith(
       {
@@ -600,6 +624,23 @@ describe('host', () => {
       ...['host', 'drain', 'h1'],
     );
     expect(gone.code).toBe(1);
+  });
+
+  test('drain fails at once if the control API refuses the token or the host', async () => {
+    let reads = 0;
+    const { code, err } = await ephemeraWith(
+      {
+        drainHost: () => Promise.resolve(draining(3)),
+        host: () => {
+          reads++;
+          return Promise.reject(new BootError('Not found.'));
+        },
+      },
+      ...['host', 'drain', 'h1'],
+    );
+    expect({ code, reads }).toEqual({ code: 1, reads: 1 });
+    expect(err).toContain('Not found.');
+    expect(err).not.toContain('Trying again');
   });
 
   test('drain says that a container may be left that Redis does not know', async () => {
@@ -652,6 +693,20 @@ describe('the first characters of an id', () => {
   ])('%s means one instance', async (line, call) => {
     const { code, calls } = await ephemeraWith({ list }, ...line.split(' '));
     expect([code, calls]).toEqual([0, [call]]);
+  });
+
+  test('of several instances reads the list once', async () => {
+    let reads = 0;
+    const counted = () => {
+      reads++;
+      return list();
+    };
+    const [first, second, third] = ids;
+    const { calls } = await ephemeraWith({ list: counted }, ...['kill', 'b', 'a1c', first ?? '']);
+    expect(calls).toEqual([third, second, first].map((id) => ['kill', id]));
+    expect(reads).toBe(1);
+    await ephemeraWith({ list: counted }, 'kill', first ?? '', second ?? '');
+    expect(reads).toBe(1);
   });
 
   test('an empty text means none, even where one instance lives', async () => {

@@ -1,4 +1,4 @@
-import { BootError, landingPathIssue, parseDuration } from '@ephemera/domain';
+import { BootError, isId, landingPathIssue, parseDuration } from '@ephemera/domain';
 
 import { UsageError, type CliContext } from './context.ts';
 
@@ -26,20 +26,31 @@ export function parseInteger(option: string, min: number, max: number): (text: s
 
 const parseText = (text: string): string => text;
 
-/** Length of the id of an instance. */
-const ID_LENGTH = 26;
-
 /**
  * Returns the id of the instance that a user has named by the first characters of it.
  * @throws BootError if no live instance, or more than one, has an id that begins so
  */
 export async function fullId(context: CliContext, text: string): Promise<string> {
-  // An ended instance is not in the list, so its id must be complete.
-  if (text.length >= ID_LENGTH) return text;
+  const [id = text] = await fullIds(context, [text]);
+  return id;
+}
+
+/**
+ * `fullId` of several instances, in the same order. Reads the list at most once.
+ * @throws BootError as `fullId`
+ */
+export async function fullIds(context: CliContext, texts: readonly string[]): Promise<string[]> {
   // Every id begins with an empty text, such as that of a variable that is not set.
-  if (text === '') throw new UsageError('The id is empty.');
+  if (texts.includes('')) throw new UsageError('The id is empty.');
+  // An ended instance is not in the list, so its id must be complete.
+  if (texts.every(isId)) return [...texts];
   const instances = await context.api().list();
-  const matches = instances.map(({ id }) => id).filter((id) => id.startsWith(text));
+  const ids = instances.map(({ id }) => id);
+  return texts.map((text) => (isId(text) ? text : onlyMatch(ids, text)));
+}
+
+function onlyMatch(ids: readonly string[], text: string): string {
+  const matches = ids.filter((id) => id.startsWith(text));
   const [only, ...others] = matches;
   if (only !== undefined && others.length === 0) return only;
   throw new BootError(

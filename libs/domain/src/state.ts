@@ -21,6 +21,18 @@ export type EndReason =
   /** Its host was drained. */
   | 'host_drained';
 
+const PLANNED_ENDS: ReadonlySet<string> = new Set<EndReason>([
+  'ttl',
+  'idle',
+  'request',
+  'host_drained',
+]);
+
+/** Whether somebody or a deadline ended the instance. Any other end is a failure. */
+export function isPlannedEnd(reason: EndReason): boolean {
+  return PLANNED_ENDS.has(reason);
+}
+
 /**
  * The state machine of an instance. `pending → draining` is a kill before a worker took the spawn job.
  * `warm` is a pool instance that serves and is not claimed. `draining → failed` is a failed start;

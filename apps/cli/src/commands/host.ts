@@ -1,6 +1,7 @@
 import type { HostResource } from '@ephemera/contract';
-import { BootError, formatDuration } from '@ephemera/domain';
+import { formatDuration } from '@ephemera/domain';
 import { buildCommand, buildRouteMap } from '@stricli/core';
+import { ApiUnavailableError } from '../admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { alignColumns, createPrinter, outputAliases, outputFlags } from '../output.ts';
 import type { OutputFlags } from '../output.ts';
@@ -145,7 +146,7 @@ the command is interrupted; "ephemera host uncordon" ends it.`,
 
 /**
  * Reads a host after a pause, and again while no control API answers: a proxy may restart.
- * @throws the last error, after a minute
+ * @throws the last error, after a minute; at once if the control API refuses the request
  */
 async function readLater(context: CliContext, name: string): Promise<HostResource> {
   const giveUpAt = context.now() + MAX_SILENCE_MS;
@@ -154,7 +155,7 @@ async function readLater(context: CliContext, name: string): Promise<HostResourc
     try {
       return await context.api().host(name);
     } catch (error) {
-      if (!(error instanceof BootError) || context.now() >= giveUpAt) throw error;
+      if (!(error instanceof ApiUnavailableError) || context.now() >= giveUpAt) throw error;
       if (failures === 0) context.process.stderr.write(`${error.message} Trying again.\n`);
     }
   }

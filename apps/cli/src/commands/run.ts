@@ -1,4 +1,4 @@
-import { BootError, EARLY_EXIT_MS } from '@ephemera/domain';
+import { BootError, EARLY_EXIT_MS, isPlannedEnd } from '@ephemera/domain';
 import { buildCommand } from '@stricli/core';
 
 import { hintText } from '../admin-api.ts';
@@ -21,8 +21,9 @@ interface RunFlags extends OutputFlags {
 }
 
 /**
- * Waits until the time has passed in which an exit is a failed start.
- * @returns why its state is unknown, if every read of it failed
+ * Waits until the time has passed in which an exit is a failed start. Reads the state at least once,
+ * because the clock of the client may be ahead of `startedAt`.
+ * @returns why its state is unknown, if the last read of it failed
  * @throws BootError if the instance exits or fails within this time. A planned end is no failure.
  */
 async function staysUp(
@@ -30,31 +31,31 @@ async function staysUp(
   { id, startedAt }: Created,
 ): Promise<string | undefined> {
   const since = startedAt === undefined ? now() : Math.min(now(), Date.parse(startedAt));
-  let isRead = false;
   let problem: string | undefined;
-  while (now() - since < EARLY_EXIT_MS) {
+  do {
     await sleep(POLL_INTERVAL_MS);
     // The instance was created, and only its creation contains the link: a failed read is no reason
     // not to print it.
     const status = await api()
       .get(id)
       .then(
-        (instance) => instance.status,
+        (instance) => {
+          problem = undefined;
+          return instance.status;
+        },
         (error: unknown) => {
           problem = (error as Error).message;
           return undefined;
         },
       );
-    isRead ||= status !== undefined;
     if (status?.state !== 'draining' && status?.state !== 'gone' && status?.state !== 'failed')
       continue;
-    if (status.reason === 'ttl' || status.reason === 'idle' || status.reason === 'request') break;
-    if (status.reason === 'host_drained') break;
+    if (status.reason && isPlannedEnd(status.reason)) break;
     const { state, reason = state, message = 'It has ended.', hint } = status;
     const lines = [`${id} ended right after it became ready (${reason}): ${message}`];
     throw new BootError([...lines, ...(hint ? [hintText(hint)] : [])].join('\n'));
-  }
-  return isRead ? undefined : problem;
+  } while (now() - since < EARLY_EXIT_MS);
+  return problem;
 }
 
 export const run = buildCommand({

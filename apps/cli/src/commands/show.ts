@@ -6,7 +6,7 @@ import { UsageError } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { alignColumns, outputAliases, outputFlags, createPrinter } from '../output.ts';
 import type { OutputFlags } from '../output.ts';
-import { fullId, idParameter, timeoutFlag } from '../parameters.ts';
+import { fullId, fullIds, idParameter, timeoutFlag } from '../parameters.ts';
 
 /** Formats instances as a table, the oldest first. @param now for the remaining time */
 export function showTable(instances: readonly InstanceResource[], now: number): string {
@@ -139,8 +139,7 @@ export const kill = buildCommand({
       return;
     }
     // All are known before the first one ends.
-    const full: string[] = [];
-    for (const id of ids) full.push(await fullId(this, id));
+    const full = await fullIds(this, ids);
     for (const id of full) await this.api().kill(id);
     print({
       text: full.map((id) => `${id} is ending`).join('\n'),
