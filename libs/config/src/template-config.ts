@@ -206,7 +206,7 @@ export const templateSchema = z
         'What counts as use for `idleTimeout`. `connections`: open requests and WebSockets. `client-bytes`: bytes that clients send. `requests`: responses with a status below 300.',
       ),
     ready: ready.describe(
-      'Readiness probe of the main port. `auto`: GET answers with any status below 500, or the port accepts two connections without sending HTTP within 1 s. `tcp`: the port accepts a connection. `{http: /path, status: 200-399}`: GET on the path answers with one of these statuses; with `stripPrefix: false`, the path is below the base path of the instance, unless it begins with `{basePath}`. Each object may have `within` (the start fails after it, default `30s`) and `timeout` (of one attempt, default `2s`), those with GET also `host` (the `Host` header, default: that of a visitor). `{within: 2m}` and `{tcp: true, within: 2m}` change only the times.',
+      'Readiness probe of the main port. `auto`: GET answers with any status below 500, or the port accepts connections without sending HTTP within 1 s and does not close them at once. `tcp`: the port accepts a connection. `{http: /path, status: 200-399}`: GET on the path answers with one of these statuses; with `stripPrefix: false`, the path is below the base path of the instance, unless it begins with `{basePath}`. Each object may have `within` (the start fails after it, default `30s`) and `timeout` (of one attempt, default `2s`), those with GET also `host` (the `Host` header, default: that of a visitor). `{within: 2m}` and `{tcp: true, within: 2m}` change only the times.',
     ),
     stopGrace: duration
       .prefault('5s')

@@ -149,8 +149,6 @@ describe('the default probe', () => {
 
   test.each<[string, (socket: Socket) => void]>([
     ['sends nothing', () => undefined],
-    ['closes every connection', (socket) => socket.end()],
-    ['resets every connection', (socket) => socket.resetAndDestroy()],
     ['answers as Redis does', (socket) => socket.write("-ERR unknown command 'GET'\r\n")],
     ['answers with a TLS alert', (socket) => socket.end(Buffer.from('15030100020232', 'hex'))],
   ])('a server that %s is ready after its second connection', async (_, answer) => {
@@ -161,6 +159,30 @@ describe('the default probe', () => {
     });
     expect(await ask(port, AUTO)).toBe(true);
     expect(connections).toBe(2);
+  });
+
+  // A binary protocol may refuse a GET so.
+  test.each<[string, (socket: Socket) => void]>([
+    ['closes', (socket) => socket.end()],
+    ['resets', (socket) => socket.resetAndDestroy()],
+  ])('a server that %s a connection on which it receives a GET is ready', async (_, answer) => {
+    const port = await serve(answer);
+    expect(await ask(port, AUTO)).toBe(true);
+  });
+
+  // A relay such as socat, whose application does not listen yet.
+  test.each<[string, (socket: Socket) => void]>([
+    ['closes', (socket) => socket.end()],
+    ['resets', (socket) => socket.resetAndDestroy()],
+  ])('a server that %s every connection at once is not ready', async (_, close) => {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      close(socket);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    expect(await ask(port, AUTO)).toBe(false);
   });
 
   test('a server that greets the client first is ready', async () => {

@@ -38,7 +38,11 @@ async function answers(
   return unreadyAfter(answer, request, { status, timeoutMs });
 }
 
-/** A response with a status below 500, or a port that accepts twice without speaking HTTP. */
+/**
+ * A response with a status below 500, or a port that accepts twice without speaking HTTP. A port that
+ * closes each connection before it has received anything does not serve: it may be a relay whose
+ * application does not listen yet.
+ */
 async function serves(request: ProbeRequest, timeoutMs: number): Promise<ProbeResult> {
   const silenceMs = Math.min(SILENCE_MS, timeoutMs);
   let answer = await ask(request, timeoutMs, silenceMs);
@@ -47,7 +51,9 @@ async function serves(request: ProbeRequest, timeoutMs: number): Promise<ProbeRe
     // An application that is about to exit or restart may accept one connection and close it.
     await sleep(Math.max(0, silenceMs - first.tookMs));
     answer = await ask(request, timeoutMs, silenceMs);
-    if (isSilent(answer)) return READY;
+    const isServing =
+      answer.kind === 'closed' ? await keepsOpen(request, silenceMs) : isSilent(answer);
+    if (isServing) return READY;
   }
   if (answer.kind === 'status' && isIn(BELOW_500, answer.status)) return READY;
   return unreadyAfter(answer, request, { status: BELOW_500, timeoutMs });
@@ -90,6 +96,22 @@ function accepts(host: string, port: number, timeoutMs: number): Promise<ProbeRe
     socket.once('error', (error: NodeJS.ErrnoException) =>
       end(unready(noConnection(port, error.code), error.code)),
     );
+  });
+}
+
+/** Whether the port sends something, or leaves the connection open, although the client sends nothing. */
+function keepsOpen({ address, port }: ProbeRequest, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port });
+    const timer = setTimeout(() => end(!socket.connecting), ms);
+    const end = (isOpen: boolean) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(isOpen);
+    };
+    socket.once('data', () => end(true));
+    socket.once('end', () => end(false));
+    socket.once('error', () => end(false));
   });
 }
 
