@@ -10,13 +10,15 @@ function fixture(restoreAll: () => Promise<boolean>) {
   const state = { dataset: '1', restores: 0, registrations: 0, reports: [] as string[] };
   const warnings: unknown[] = [];
   const register = { run: () => Promise.resolve() };
+  const datasetReport = { run: () => Promise.resolve() };
   const report = containerReport({
     host: 'a',
     datasets: {
       current: () => Promise.resolve(state.dataset),
-      report: (_host, dataset) => {
+      report: async (_host, dataset) => {
         state.reports.push(dataset);
-        return Promise.resolve(state.dataset);
+        await datasetReport.run();
+        return state.dataset;
       },
     },
     register: () => {
@@ -34,6 +36,7 @@ function fixture(restoreAll: () => Promise<boolean>) {
     state,
     warnings,
     register,
+    datasetReport,
     report,
     async runFor(ms: number) {
       for (let passed = 0; passed < ms; passed += 2_000) {
@@ -70,6 +73,16 @@ test.each([
   await runFor(4_000);
   expect(state).toMatchObject({ restores: before + 2, registrations: 1 });
   expect(warnings).toHaveLength(1);
+});
+
+test('backs off while the report fails', async () => {
+  const { state, datasetReport, runFor } = fixture(() => Promise.resolve(true));
+  datasetReport.run = () => Promise.reject(new Error('Redis does not answer'));
+  await runFor(10_000);
+  expect(state).toMatchObject({ reports: ['1', '1', '1'], restores: 3 });
+  datasetReport.run = () => Promise.resolve();
+  await runFor(10_000);
+  expect(state).toMatchObject({ reports: ['1', '1', '1', '1'], restores: 4 });
 });
 
 test('registers the host again until that has succeeded', async () => {

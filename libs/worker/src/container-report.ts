@@ -21,8 +21,8 @@ export interface ContainerReportPorts {
  * proxies answer 503 for unknown ids until each living host has compared its containers. So it
  * registers the host and restores the instances at once, without the lock of the reconciliation.
  *
- * While an instance cannot be restored, each further attempt waits twice as long, up to
- * `MAX_RESTORE_DELAY_MS`. The first attempt of a new data set does not wait.
+ * While an instance cannot be restored, or the report fails, each further attempt waits twice as long,
+ * up to `MAX_RESTORE_DELAY_MS`. The first attempt of a new data set does not wait.
  */
 export function containerReport(ports: ContainerReportPorts): () => Promise<void> {
   const { host, datasets, logger, clock } = ports;
@@ -37,7 +37,7 @@ export function containerReport(ports: ContainerReportPorts): () => Promise<void
     if (dataset === compared) return;
     const isRetry = dataset === failed.dataset;
     if (isRetry && clock() < failed.retryAt) return;
-    let isRestored = false;
+    let isReported = false;
     try {
       if (registered !== undefined && registered !== dataset) {
         const message =
@@ -46,14 +46,16 @@ export function containerReport(ports: ContainerReportPorts): () => Promise<void
         await ports.register();
       }
       registered = dataset;
-      isRestored = await ports.restoreAll();
+      if (!(await ports.restoreAll())) return;
+      const present = await datasets.report(host, dataset);
+      isReported = true;
+      if (present === dataset) compared = dataset;
     } finally {
-      if (!isRestored) {
+      if (!isReported) {
         const delay = isRetry ? failed.delay * 2 : DATASET_CHECK_INTERVAL_MS;
         const bounded = Math.min(delay, MAX_RESTORE_DELAY_MS);
         failed = { dataset, delay: bounded, retryAt: clock() + bounded };
       }
     }
-    if (isRestored && (await datasets.report(host, dataset)) === dataset) compared = dataset;
   };
 }
