@@ -154,6 +154,7 @@ export const dashboardRoutes = {
       ending: id.optional(),
       absent: id.optional(),
       host: hostName.optional(),
+      unchanged: hostName.optional(),
     }),
     responses: { ...guarded, 200: page('The page') },
   }),

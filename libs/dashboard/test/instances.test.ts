@@ -209,10 +209,16 @@ test('a host can be cordoned, drained and used again from the page', async () =>
   expect(await page()).toContain('>drained<');
   // A page that is older than another operator's drain must not end it.
   await hosts.drain('h1', now + 60_000);
-  for (const action of ['cordon', 'drain']) expect((await change(action)).status).toBe(303);
+  for (const action of ['cordon', 'drain']) {
+    const { status, headers } = await change(action);
+    expect([status, headers.get('location')]).toEqual([303, '/dashboard/instances?unchanged=h1']);
+  }
+  expect(await page('?unchanged=h1')).toContain('The host <code>h1</code> was not changed');
   expect(await hosts.cordonOf('h1')).toMatchObject({ drain: { deadline: now + 60_000 } });
-  await change('uncordon');
+  const locationOf = async (action: string) => (await change(action)).headers.get('location');
+  expect(await locationOf('uncordon')).toBe('/dashboard/instances?host=h1');
   expect(await hosts.cordonOf('h1')).toBeUndefined();
+  expect(await locationOf('uncordon')).toBe('/dashboard/instances?unchanged=h1');
 
   expect((await change('cordon', 'nobody')).status).toBe(404);
   expect((await change('remove')).status).toBe(404);

@@ -10,7 +10,7 @@ import { layout } from '../pages/layout.ts';
 import { ago, hintText, instancesTable } from './instances-table.ts';
 
 export interface Notice {
-  readonly kind: 'ending' | 'absent' | 'host';
+  readonly kind: 'ending' | 'absent' | 'host' | 'unchanged';
   /** Of the instance or the host. */
   readonly id: string;
 }
@@ -88,6 +88,9 @@ export function instancesPage(
 
 function noticeText({ kind, id }: Notice): Html {
   if (kind === 'host') return html`The host <code>${id}</code> was changed.`;
+  if (kind === 'unchanged') {
+    return html`The host <code>${id}</code> was not changed: the page showed an earlier state of it.`;
+  }
   return kind === 'ending'
     ? html`Instance <code>${id}</code> is being ended.`
     : html`Instance <code>${id}</code> does not exist, or had ended already.`;

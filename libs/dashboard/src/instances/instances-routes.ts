@@ -39,20 +39,21 @@ export function instanceRoutes({
   });
 
   const changeHost = async (ctx: Context, host: string, action: HostAction): Promise<void> => {
-    if (action === 'uncordon') await store.hosts.uncordon(host);
-    else if (!(await startCordon(host, action))) {
-      throw new ApiError({ kind: 'not_found', what: 'host of this name' });
-    }
-    logger.info({ host, action, by: principalKey(principalOf(ctx)) }, 'host changed');
-    ctx.status = 303;
-    ctx.redirect(`/dashboard/instances?host=${host}`);
-  };
-  /** An old page never ends a drain. */
-  const startCordon = async (host: string, action: 'cordon' | 'drain'): Promise<boolean> => {
     const cordon = await store.hosts.cordonOf(host);
-    if (cordon?.drain) return true;
-    return action === 'drain' ? store.hosts.drain(host, undefined) : store.hosts.cordon(host);
+    // The page may be older than the change of another operator. It never ends a drain.
+    const isDone = { cordon: cordon !== undefined, drain: !!cordon?.drain, uncordon: !cordon };
+    if (!isDone[action]) {
+      if (action === 'uncordon') await store.hosts.uncordon(host);
+      else if (!(await startCordon(host, action))) {
+        throw new ApiError({ kind: 'not_found', what: 'host of this name' });
+      }
+      logger.info({ host, action, by: principalKey(principalOf(ctx)) }, 'host changed');
+    }
+    ctx.status = 303;
+    ctx.redirect(`/dashboard/instances?${isDone[action] ? 'unchanged' : 'host'}=${host}`);
   };
+  const startCordon = (host: string, action: 'cordon' | 'drain'): Promise<boolean> =>
+    action === 'drain' ? store.hosts.drain(host, undefined) : store.hosts.cordon(host);
   const hosts = (['cordon', 'drain', 'uncordon'] as const).map((action) =>
     route(dashboardRoutes[`${action}Host`], (ctx, { params }) =>
       changeHost(ctx, params.host, action),
@@ -66,9 +67,11 @@ function parseNotice(query: {
   ending?: string | undefined;
   absent?: string | undefined;
   host?: string | undefined;
+  unchanged?: string | undefined;
 }) {
-  const { ending, absent, host } = query;
+  const { ending, absent, host, unchanged } = query;
   if (host !== undefined) return { kind: 'host', id: host } satisfies Notice;
+  if (unchanged !== undefined) return { kind: 'unchanged', id: unchanged } satisfies Notice;
   if (ending !== undefined) return { kind: 'ending', id: ending } satisfies Notice;
   if (absent !== undefined) return { kind: 'absent', id: absent } satisfies Notice;
   return undefined;
