@@ -52,30 +52,48 @@ test.each([
   }
 });
 
+/** The address of a new link. */
+async function makeLink(ports: OpenPorts, uses: number): Promise<string> {
+  const made = await fetch(`${ports.adminUrl}/v1/links`, {
+    method: 'POST',
+    headers: { ...BEARER, 'content-type': 'application/json' },
+    body: JSON.stringify({ uses }),
+  });
+  expect(made.status).toBe(201);
+  return ((await made.json()) as { url: string }).url;
+}
+
+async function startBy(ports: OpenPorts, link = ''): Promise<number> {
+  const { search } = new URL(link);
+  const url = `${ports.publicUrl}/demo/new${search}&redirect=0`;
+  return (await fetch(url, { method: 'POST' })).status;
+}
+
 test('starts through the links of a token count against its rate', async () => {
   const ports = await openPorts(TEMPLATES('ratePerToken: 3/1h'));
   try {
-    const makeLink = async () => {
-      const made = await fetch(`${ports.adminUrl}/v1/links`, {
-        method: 'POST',
-        headers: { ...BEARER, 'content-type': 'application/json' },
-        body: JSON.stringify({ uses: 100 }),
-      });
-      expect(made.status).toBe(201);
-      return ((await made.json()) as { url: string }).url;
-    };
-    const links = [await makeLink(), await makeLink()];
-    const start = async (i: number) => {
-      const { search } = new URL(links[i % links.length] ?? '');
-      const response = await fetch(`${ports.publicUrl}/demo/new${search}&redirect=0`, {
-        method: 'POST',
-      });
-      return response.status;
-    };
+    const links = [await makeLink(ports, 100), await makeLink(ports, 100)];
+    const start = (i: number) => startBy(ports, links[i % links.length]);
     expect([await start(0), await start(1), await start(2)]).toEqual([200, 200, 200]);
     expect([await start(3), await start(4)]).toEqual([429, 429]);
     // A visitor without a link has a rate of its own.
     expect(await startFrom(ports, '192.0.2.9')).toBe(200);
+  } finally {
+    await ports.stop();
+  }
+});
+
+test('a link that is used up takes nothing from the rate of its token', async () => {
+  const ports = await openPorts(TEMPLATES('ratePerToken: 3/1h'));
+  try {
+    const used = await makeLink(ports, 1);
+    expect(await startBy(ports, used)).toBe(200);
+    // Everybody may have this link.
+    for (let i = 0; i < 5; i++) expect(await startBy(ports, used)).toBe(403);
+    const other = await makeLink(ports, 100);
+    const statuses = [];
+    for (let i = 0; i < 3; i++) statuses.push(await startBy(ports, other));
+    expect(statuses).toEqual([200, 200, 429]);
   } finally {
     await ports.stop();
   }
