@@ -54,6 +54,7 @@ function workerRegistry(): Registry {
     instances: () => Promise.resolve(0),
     overlaps: () => 0,
     eventLog: () => Promise.resolve({ count: 0, max: 1, oldestAt: undefined }),
+    deliveries: () => Promise.resolve(0),
   });
   return registry;
 }

@@ -117,6 +117,8 @@ export interface Deliveries {
    * has its share of the queue are dropped.
    */
   add(jobs: readonly WebhookJob[]): Promise<Queued>;
+  /** The number of deliveries that wait for a first attempt or a retry, of all webhooks. */
+  waiting(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -163,6 +165,7 @@ export function createDeliveries(
       );
       return { dropped, isNearlyFull: waiting > 0.8 * max };
     },
+    waiting: () => queue.getJobCountByTypes(...WAITING),
     close: () => queue.close(),
   };
 }

@@ -217,10 +217,13 @@ async function startWorker(
     onSkew: (skewMs, isSkewed) => logClockSkew(logger, skewMs, isSkewed),
   });
   shutdown.onShutdown('clock', () => clock.stop());
+  const deliveries = dependencies.webhooks.createDeliveries(redis, keys.queuePrefix);
+  shutdown.onShutdown('webhook queue', () => deliveries.close());
   const metrics = createWorkerMetrics(registry, {
     instances: () => instances.count(),
     overlaps: () => registration.overlaps,
     eventLog: () => store.readEventLogState(),
+    deliveries: () => deliveries.waiting(),
   });
   const onKilled = recordKill(logger, metrics);
   registerClockSkewMetric(registry, () => clock.skewMs);

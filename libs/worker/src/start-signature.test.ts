@@ -49,6 +49,7 @@ async function deploy({
     instances: () => proxy.instances.count(),
     overlaps: () => 0,
     eventLog: () => Promise.resolve({ count: 0, max: 1, oldestAt: undefined }),
+    deliveries: () => Promise.resolve(0),
   });
   const logger = createLogger('worker', 'silent');
   const memory = memoryContainers();

@@ -1,5 +1,13 @@
 import { createMetrics } from '@ephemera/process';
-import { connectRedis, keysOf, readEventLogState, redisInstances } from '@ephemera/store';
+import { createDeliveries } from '@ephemera/queue';
+import {
+  FIRST,
+  connectRedis,
+  keysOf,
+  readEventLogState,
+  readEvents,
+  redisInstances,
+} from '@ephemera/store';
 import { sampleDraft, startRedis } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import { createWorkerMetrics } from './worker-metrics.ts';
@@ -10,22 +18,28 @@ test('a scrape succeeds while Redis is unavailable, with the last value', async 
   const redis = connectRedis(server.url, 'job', () => undefined);
   const keys = keysOf('worker-metrics');
   const instances = redisInstances(redis, keys);
+  const deliveries = createDeliveries(redis, keys.queuePrefix);
   const registry = createMetrics('worker');
   createWorkerMetrics(registry, {
     instances: () => instances.count(),
     overlaps: () => 0,
     eventLog: () => readEventLogState(redis, keys),
+    deliveries: () => deliveries.waiting(),
   });
   await instances.create(sampleDraft());
+  const { events } = await readEvents(redis, keys, FIRST, 100);
+  await deliveries.add(events.map((event) => ({ webhook: 'down', event })));
   expect(await registry.metrics()).toContain('ephemera_instances{app="worker"} 1');
   const text = await registry.metrics();
   expect(text).toMatch(/^ephemera_stored_events{app="worker"} [1-9]/m);
   const [, oldest] =
     /^ephemera_oldest_event_timestamp_seconds{app="worker"} (.+)$/m.exec(text) ?? [];
   expect(Math.abs(Number(oldest) - Date.now() / 1000)).toBeLessThan(60);
+  expect(text).toMatch(/^ephemera_webhook_deliveries_waiting{app="worker"} 1$/m);
   await server.stop();
   const asked = Date.now();
   expect(await registry.metrics()).toContain('ephemera_instances{app="worker"} 1');
   expect(Date.now() - asked).toBeLessThan(3_000);
   redis.disconnect();
+  await deliveries.close();
 });

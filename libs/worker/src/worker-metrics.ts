@@ -23,6 +23,8 @@ export function createWorkerMetrics(
     instances: () => Promise<number>;
     overlaps: () => number;
     eventLog: () => Promise<EventLogState>;
+    /** Deliveries of webhooks that have not ended. */
+    deliveries: () => Promise<number>;
   },
 ): WorkerMetrics {
   const registers = [registry];
@@ -53,6 +55,15 @@ export function createWorkerMetrics(
     async collect() {
       const state = withDeadline('events', CHECK_TIMEOUT_MS, read.eventLog());
       await state.then(({ oldestAt = 0 }) => this.set(oldestAt / 1000)).catch(() => undefined);
+    },
+  });
+  new Gauge({
+    name: 'ephemera_webhook_deliveries_waiting',
+    help: 'Webhook deliveries of the whole deployment that wait for an attempt, 10,000 at most. Beyond that, webhooks lose events',
+    registers,
+    async collect() {
+      const count = withDeadline('deliveries', CHECK_TIMEOUT_MS, read.deliveries());
+      await count.then((found) => this.set(found)).catch(() => undefined);
     },
   });
   new Gauge({

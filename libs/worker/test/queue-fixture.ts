@@ -24,6 +24,7 @@ export async function openQueues() {
     instances: () => instances.count(),
     overlaps: () => 0,
     eventLog: () => Promise.resolve({ count: 0, max: 1, oldestAt: undefined }),
+    deliveries: () => Promise.resolve(0),
   });
   const options = { ...connection, logger, metrics };
   return {
