@@ -3,9 +3,14 @@ import { createMetrics, registerClockSkewMetric, registerConfigMetric } from '@e
 import type { Registry } from '@ephemera/process';
 import {
   countRefusedConnections,
+  countRetries,
+  countStarts,
   countUpstreamFailures,
   registerDataPlaneMetrics,
+  registerRouteMetrics,
+  registerUsageMetrics,
 } from '../../libs/proxy/src/proxy-metrics.ts';
+import { RequestMetrics } from '../../libs/proxy/src/request-metrics.ts';
 import { createWorkerMetrics } from '../../libs/worker/src/worker-metrics.ts';
 import { blocks, code, generatedFrom, sentence, table } from './markdown.ts';
 import { membersOf } from './type-members.ts';
@@ -40,7 +45,21 @@ function proxyRegistry(): Registry {
   const registry = createMetrics('proxy');
   registerClockSkewMetric(registry, () => 0);
   registerConfigMetric(registry, () => true);
-  registerDataPlaneMetrics(registry, { inFlight: () => 0, openTunnels: () => 0 });
+  registerDataPlaneMetrics(registry, {
+    inFlight: () => 0,
+    openTunnels: () => 0,
+    upstreamConnections: () => 0,
+    clientConnections: () => Promise.resolve(0),
+  });
+  new RequestMetrics(registry);
+  registerRouteMetrics(registry, {
+    counts: { hits: 0, misses: 0, invalidations: 0 },
+    size: 0,
+    connected: true,
+  });
+  registerUsageMetrics(registry, () => Promise.resolve([]));
+  countStarts(registry);
+  countRetries(registry);
   countUpstreamFailures(registry);
   countRefusedConnections(registry);
   return registry;
@@ -55,6 +74,8 @@ function workerRegistry(): Registry {
     overlaps: () => 0,
     eventLog: () => Promise.resolve({ count: 0, max: 1, oldestAt: undefined }),
     deliveries: () => Promise.resolve(0),
+    queues: () => Promise.resolve([]),
+    now: () => 0,
   });
   return registry;
 }

@@ -64,6 +64,12 @@ export const schema = z.object({
   EPHEMERA_WEBSOCKETS_PER_INSTANCE: count(1_000, 1, 50_000).describe(
     'Maximum number of open WebSockets of one instance in a replica, in use or idle. Further handshakes get 503. An idle WebSocket stays open.',
   ),
+  EPHEMERA_ACCESS_LOG: z
+    .enum(['off', 'on'])
+    .default('off')
+    .describe(
+      '`on`: each request for an instance is logged when it ends, and each WebSocket when it closes, whatever the log level: JSON with `log: access`, id, template, method, path without query, status, duration, time of the instance, bytes, client address.',
+    ),
   EPHEMERA_START_WAIT: duration('30s').describe(
     'How long a request waits for an instance that is still starting. After that it gets 503.',
   ),
@@ -130,6 +136,7 @@ export function readConfig(environment = process.env): ProxyConfig {
     trustedProxies: input.EPHEMERA_TRUSTED_PROXIES,
     connectionsPerAddress: input.EPHEMERA_CONNECTIONS_PER_ADDRESS,
     webSocketsPerInstance: input.EPHEMERA_WEBSOCKETS_PER_INSTANCE,
+    accessLog: input.EPHEMERA_ACCESS_LOG === 'on',
     startWait: input.EPHEMERA_START_WAIT,
     theme: input.EPHEMERA_THEME,
     themeFile: input.EPHEMERA_THEME_FILE,

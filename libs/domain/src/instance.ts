@@ -116,6 +116,8 @@ type UnguardedRoute =
 export interface ReadyRoute extends Guard {
   readonly state: 'ready';
   readonly generation: number;
+  /** The name of its template, for metrics and logs. A route of an earlier version has none. */
+  readonly template?: string | undefined;
   /** The host that it runs on. Its address is valid only there. */
   readonly host: string;
   readonly address: string;

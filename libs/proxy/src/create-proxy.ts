@@ -2,11 +2,12 @@ import { createServer } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { requireFile, watchConfig, watchKeys } from '@ephemera/config';
 import type { TemplateSet } from '@ephemera/config';
 import { DEFAULT_CELL } from '@ephemera/domain';
-import type { Instance } from '@ephemera/domain';
+import type { Instance, Template } from '@ephemera/domain';
 import {
   createAuthThrottle,
   createTokens,
@@ -21,13 +22,15 @@ import {
   registerClockSkewMetric,
   registerConfigMetric,
 } from '@ephemera/process';
-import type { App, Shutdown, Logger } from '@ephemera/process';
+import type { App, Registry, Shutdown, Logger } from '@ephemera/process';
+import { accessLog } from './access-log.ts';
 import { causeAccess } from './access/cause-access.ts';
 import { cellDependencies, connectCell, portsById } from './cell.ts';
 import type { Cell, CellConfig, CellDependencies } from './cell.ts';
 import { createAdminApi } from './control-plane/admin-api.ts';
 import { ActivityReport } from './data-plane/activity.ts';
 import { createDataPlane } from './data-plane/data-plane.ts';
+import type { RequestFacts } from './data-plane/routed-request.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
 import { createUpstreamPools } from './data-plane/upstream/pool.ts';
 import { failurePageWithRestart } from './failure-page.ts';
@@ -39,9 +42,14 @@ import { CLOSE_TIMEOUT_MS } from './limits.ts';
 import { missingBasePath } from './missing-base-path.ts';
 import {
   countRefusedConnections,
+  countRetries,
+  countStarts,
   countUpstreamFailures,
   registerDataPlaneMetrics,
+  registerRouteMetrics,
+  registerUsageMetrics,
 } from './proxy-metrics.ts';
+import { RequestMetrics } from './request-metrics.ts';
 import { resumeOnRequest } from './resume-on-request.ts';
 import { clientAddress } from './starting/client-address.ts';
 import { requireKeys } from './starting/signed-link.ts';
@@ -74,6 +82,8 @@ export interface ProxyConfig extends CellConfig {
   readonly connectionsPerAddress: number;
   /** Open WebSockets of one instance. */
   readonly webSocketsPerInstance: number;
+  /** Whether each request is logged. */
+  readonly accessLog: boolean;
   readonly startWait: number;
   readonly theme: ThemeName;
   readonly themeFile: string | undefined;
@@ -161,7 +171,12 @@ async function startProxy(
   const trusted = parseTrustedProxies(config.trustedProxies);
   /** What the control API and the start of instances by visitors have in common. */
   const shared = {
-    starter: createStarter(cell, () => templates.current, urlOf, logger),
+    starter: createStarter(cell, {
+      currentTemplates: () => templates.current,
+      urlOf,
+      onStarted: countStarts(metrics),
+      logger,
+    }),
     tokens,
     // Shared by all interfaces and replicas, so that each address has one count.
     authThrottle: createAuthThrottle(cell.redis, cell.keys.rate('auth')),
@@ -171,6 +186,15 @@ async function startProxy(
     logger,
   };
 
+  const usageOf = (template: Template) => cell.store.readTemplateUsage(template, urlOf('{id}'));
+  registerUsageMetrics(metrics, () =>
+    Promise.all(
+      [...templates.current.templates.values()].map(async (template) => ({
+        template: template.name,
+        ...(await usageOf(template)),
+      })),
+    ),
+  );
   const now = () => instances.now();
   const administer = createAdminApi({
     ...shared,
@@ -189,7 +213,7 @@ async function startProxy(
     configFile: templates,
     readUsage: {
       hosts: () => cell.store.readCapacity(),
-      of: (template) => cell.store.readTemplateUsage(template, urlOf('{id}')),
+      of: usageOf,
     },
     hosts,
     hostRegistry: cell.store.hostRegistry,
@@ -263,12 +287,13 @@ async function startProxy(
       countFailure(reason);
       if (isOfInstance) warningReport.save(id, { kind: 'upstream_failure', detail });
     },
+    onRetry: countRetries(metrics),
+    onRequestEnd: createRequestObserver(config, { metrics, logger, addressOf: shared.addressOf }),
     webSocketsPerInstance: config.webSocketsPerInstance,
     onWebSocketRefused: () => onRefused('instance'),
     createUpstreamPools: dependencies.createUpstreamPools,
     logger,
   });
-  registerDataPlaneMetrics(metrics, dataPlane);
   const launch = createLaunchApp({
     ...shared,
     now,
@@ -281,6 +306,13 @@ async function startProxy(
   const server = createPublicServer(dataPlane, inFlight.track(launch), {
     maxRequestHead: config.maxRequestHeader,
     connections: { perAddress: config.connectionsPerAddress, trusted, onRefused, logger },
+  });
+  registerRouteMetrics(metrics, cell.routes);
+  registerDataPlaneMetrics(metrics, {
+    inFlight: () => dataPlane.inFlight(),
+    openTunnels: () => dataPlane.openTunnels(),
+    upstreamConnections: () => dataPlane.upstreamConnections(),
+    clientConnections: promisify(server.getConnections.bind(server)),
   });
   await listen(server, { host: config.bind, port: config.publicPort, reusePort: true });
   const closePublicPort = async () => {
@@ -295,12 +327,40 @@ async function startProxy(
   logger.info({ publicPort: config.publicPort, adminPort: config.adminPort }, 'proxy ready');
 }
 
+/** Measures each request, and logs it if the configuration says so. */
+function createRequestObserver(
+  { accessLog: isLogged }: Pick<ProxyConfig, 'accessLog'>,
+  {
+    metrics,
+    logger,
+    addressOf,
+  }: {
+    readonly metrics: Registry;
+    readonly logger: Logger;
+    readonly addressOf: (req: IncomingMessage) => string;
+  },
+): (facts: RequestFacts) => void {
+  const requests = new RequestMetrics(metrics);
+  if (!isLogged) return (facts) => requests.add(facts);
+  const log = accessLog(logger, addressOf);
+  return (facts) => {
+    requests.add(facts);
+    log(facts);
+  };
+}
+
 /** Starts instances in a cell. */
 function createStarter(
   { spawns, killJobs, killRequests, refills, routes, store }: Cell,
-  currentTemplates: () => TemplateSet,
-  urlOf: (id: string) => string,
-  logger: Logger,
+  {
+    currentTemplates,
+    urlOf,
+    onStarted,
+    logger,
+  }: Pick<Starter, 'urlOf' | 'onStarted'> & {
+    readonly currentTemplates: () => TemplateSet;
+    readonly logger: Logger;
+  },
 ): Starter {
   return {
     ...{ spawns, killJobs, killRequests, refills },
@@ -316,6 +376,7 @@ function createStarter(
       return currentTemplates();
     },
     urlOf,
+    onStarted,
   };
 }
 

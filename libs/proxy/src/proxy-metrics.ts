@@ -1,12 +1,22 @@
 import { Counter, Gauge } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
+import type { RouteCache, TemplateUsage } from '@ephemera/store';
 import type { ConnectionRefusal } from './data-plane/connection-limits.ts';
 import type { UpstreamErrorReason } from './data-plane/upstream/connection.ts';
+import type { Started } from './starting/start-instance.ts';
+
+/** How long a scrape waits for Redis, ms. */
+const READ_TIMEOUT_MS = 1_000;
 
 /** Registers the gauges of a data plane. They are read when the metrics are collected. */
 export function registerDataPlaneMetrics(
   registry: Registry,
-  read: { inFlight: () => number; openTunnels: () => number },
+  read: {
+    inFlight: () => number;
+    openTunnels: () => number;
+    upstreamConnections: () => number;
+    clientConnections: () => Promise<number>;
+  },
 ): void {
   const registers = [registry];
   new Gauge({
@@ -25,6 +35,145 @@ export function registerDataPlaneMetrics(
       this.set(read.openTunnels());
     },
   });
+  new Gauge({
+    name: 'ephemera_upstream_connections_open',
+    help: 'Open connections to instances, in use or idle, without those of tunnels',
+    registers,
+    collect() {
+      this.set(read.upstreamConnections());
+    },
+  });
+  new Gauge({
+    name: 'ephemera_client_connections_open',
+    help: 'Open connections to the public port',
+    registers,
+    async collect() {
+      this.set(await read.clientConnections());
+    },
+  });
+}
+
+/** Registers the counters of the route cache and whether Redis answers. */
+export function registerRouteMetrics(
+  registry: Registry,
+  routes: Pick<RouteCache, 'counts' | 'size' | 'connected'>,
+): void {
+  const registers = [registry];
+  const counter = (name: string, help: string, read: () => number) =>
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  counter(
+    'ephemera_route_cache_hits_total',
+    'Look-ups of a route that memory answered',
+    () => routes.counts.hits,
+  );
+  counter(
+    'ephemera_route_cache_misses_total',
+    'Look-ups of a route that had to read Redis, or to wait for such a read',
+    () => routes.counts.misses,
+  );
+  counter(
+    'ephemera_route_cache_invalidations_total',
+    'Changes of routes that Redis has pushed',
+    () => routes.counts.invalidations,
+  );
+  new Gauge({
+    name: 'ephemera_route_cache_routes',
+    help: 'Routes in memory',
+    registers,
+    collect() {
+      this.set(routes.size);
+    },
+  });
+  new Gauge({
+    name: 'ephemera_redis_up',
+    help: 'Whether routes can be read from Redis and their changes arrive; 0: known routes are served for `EPHEMERA_REDIS_GRACE`',
+    registers,
+    collect() {
+      this.set(routes.connected ? 1 : 0);
+    },
+  });
+}
+
+/**
+ * Registers the instances and pools by template. They are the same in every replica. While Redis does
+ * not answer, the gauges keep their last values.
+ */
+export function registerUsageMetrics(
+  registry: Registry,
+  read: () => Promise<readonly (TemplateUsage & { readonly template: string })[]>,
+): void {
+  const registers = [registry];
+  const gauge = (name: string, help: string) =>
+    new Gauge({ name, help, labelNames: ['template'], registers });
+  const gauges = {
+    instances: gauge(
+      'ephemera_template_instances',
+      'Live instances of a template, with warm ones and without queued ones',
+    ),
+    queued: gauge(
+      'ephemera_template_queued_instances',
+      'Instances of a template that wait in the start queue',
+    ),
+    warm: gauge('ephemera_pool_warm_instances', 'Warm instances of a template that can be claimed'),
+    wanted: gauge('ephemera_pool_wanted_instances', 'Warm instances that a template should have'),
+  };
+  // One read for all four, by the gauge that is collected first.
+  Object.assign(gauges.instances, {
+    async collect() {
+      const timeout = new Promise<undefined>((resolve) => {
+        setTimeout(resolve, READ_TIMEOUT_MS, undefined).unref();
+      });
+      const usages = await Promise.race([read().catch(() => undefined), timeout]);
+      if (!usages) return;
+      // A template may have been removed from the configuration.
+      for (const each of Object.values(gauges)) each.reset();
+      for (const { template, instances, queued, warm, wanted } of usages) {
+        gauges.instances.set({ template }, instances);
+        gauges.queued.set({ template }, queued);
+        gauges.warm.set({ template }, warm);
+        gauges.wanted.set({ template }, wanted);
+      }
+    },
+  });
+}
+
+/**
+ * Registers the counter of started instances. The label `kind` is `created`, `queued` or, for a warm
+ * instance, `claimed`; a repeated request is not counted.
+ *
+ * @returns a function that counts one start
+ */
+export function countStarts(registry: Registry): (template: string, kind: Started['kind']) => void {
+  const starts = new Counter({
+    name: 'ephemera_starts_total',
+    help: 'Instances that clients have started, by template, and by whether each was created, queued, or claimed from a pool',
+    labelNames: ['template', 'kind'],
+    registers: [registry],
+  });
+  return (template, kind) => {
+    if (kind !== 'repeated') starts.inc({ template, kind });
+  };
+}
+
+/**
+ * Registers the counter of repeated upstream requests.
+ * @returns a function that counts one
+ */
+export function countRetries(registry: Registry): () => void {
+  const retries = new Counter({
+    name: 'ephemera_upstream_retries_total',
+    help: 'Requests that were sent again because the instance had closed the idle connection',
+    registers: [registry],
+  });
+  return () => retries.inc();
 }
 
 /**

@@ -16,10 +16,21 @@ import {
 } from './jobs.ts';
 import type { KillJob, SpawnJob } from './jobs.ts';
 
+/** The jobs of one queue that have not ended. */
+export interface QueueDepth {
+  readonly queue: string;
+  /** By state. A kill job is delayed until the deadline of its instance. */
+  readonly jobs: Readonly<Record<'waiting' | 'active' | 'delayed' | 'failed', number>>;
+  /** Epoch milliseconds when the oldest waiting job was added; undefined if none waits. */
+  readonly oldestAt: number | undefined;
+}
+
 export interface Producers {
   readonly spawns: Spawns;
   readonly killJobs: KillJobs;
   readonly killRequests: KillRequests;
+  /** The jobs of the spawn queue and of the kill queue of a host. */
+  depths(host: string): Promise<readonly QueueDepth[]>;
   close(): Promise<void>;
 }
 
@@ -90,10 +101,22 @@ export function createProducers(
         await cancelJob(id, supersedes, host);
       },
     },
+    depths: (host) =>
+      Promise.all([SPAWN_QUEUE, killQueue(host)].map((name) => depthOf(queue(name)))),
     async close() {
       await Promise.all([...queues.values()].map((item) => item.close()));
     },
   };
+}
+
+async function depthOf(queue: Queue): Promise<QueueDepth> {
+  const [counts, [oldest]] = await Promise.all([
+    queue.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
+    queue.getJobs(['wait', 'prioritized'], 0, 0, true),
+  ]);
+  const { wait = 0, prioritized = 0, active = 0, delayed = 0, failed = 0 } = counts;
+  const jobs = { waiting: wait + prioritized, active, delayed, failed };
+  return { queue: queue.name, jobs, oldestAt: oldest?.timestamp };
 }
 
 /**

@@ -79,6 +79,7 @@ describe('the route at its key', () => {
       port: 8080,
       ports: { web: 8080, debug: 9229 },
       expiresAt: published?.expiresAt,
+      template: template.name,
       stripPrefix: false,
       hostHeader: 'mask',
       forwardIdentity: true,

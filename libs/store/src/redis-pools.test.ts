@@ -138,6 +138,7 @@ describe('a claim', () => {
       port: 8080,
       ports: { web: 8080 },
       expiresAt: instance.expiresAt,
+      template: 'demo',
       stripPrefix: true,
       hostHeader: 'pass',
       activity: 'connections',

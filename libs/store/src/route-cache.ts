@@ -35,6 +35,16 @@ export interface RouteCacheOptions {
   readonly clock?: () => number;
 }
 
+/** What a cache has counted since its start. */
+export interface RouteCacheCounts {
+  /** Look-ups that a current route in memory answered. */
+  readonly hits: number;
+  /** Look-ups that had to read Redis, or to wait for such a read. */
+  readonly misses: number;
+  /** Changes of routes that Redis has pushed. */
+  readonly invalidations: number;
+}
+
 /**
  * A read in flight. `invalidated`: a change was pushed meanwhile, so the answer may be outdated.
  */
@@ -85,6 +95,9 @@ export class RouteCache {
   /** The last route that was dropped of each generation whose end is not known yet. */
   readonly #unresolved = new Map<string, CachedRoute>();
   #tracked = false;
+  #hits = 0;
+  #misses = 0;
+  #invalidations = 0;
   /** When the invalidation connection was last lost. */
   #lostAt = Number.NEGATIVE_INFINITY;
   /**
@@ -146,13 +159,20 @@ export class RouteCache {
     return this.#known.size;
   }
 
+  /** Counts since the start. */
+  get counts(): RouteCacheCounts {
+    return { hits: this.#hits, misses: this.#misses, invalidations: this.#invalidations };
+  }
+
   /** Returns the route if it is in memory, current, and before its deadline. */
   peek(id: string): CachedRoute | undefined {
     const entry = this.#known.fresh.get(id);
     if (entry === undefined) return undefined;
     const now = this.#clock();
     if (now >= entry.deadline) return undefined;
-    return now < entry.validUntil || now < this.#provenAt + this.#lease ? entry : undefined;
+    if (now >= entry.validUntil && now >= this.#provenAt + this.#lease) return undefined;
+    this.#hits++;
+    return entry;
   }
 
   /**
@@ -164,6 +184,7 @@ export class RouteCache {
   async find(id: string): Promise<CachedRoute | undefined> {
     const fresh = this.peek(id);
     if (fresh) return fresh;
+    this.#misses++;
     const [inFlight] = this.#reads.get(id) ?? [];
     return await (inFlight ?? this.#read(id)).promise;
   }

@@ -224,6 +224,8 @@ async function startWorker(
     overlaps: () => registration.overlaps,
     eventLog: () => store.readEventLogState(),
     deliveries: () => deliveries.waiting(),
+    queues: () => jobs.depths(host),
+    now: () => clock.now(),
   });
   const onKilled = recordKill(logger, metrics);
   registerClockSkewMetric(registry, () => clock.skewMs);

@@ -50,6 +50,8 @@ async function deploy({
     overlaps: () => 0,
     eventLog: () => Promise.resolve({ count: 0, max: 1, oldestAt: undefined }),
     deliveries: () => Promise.resolve(0),
+    queues: () => Promise.resolve([]),
+    now: Date.now,
   });
   const logger = createLogger('worker', 'silent');
   const memory = memoryContainers();

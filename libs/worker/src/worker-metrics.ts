@@ -1,6 +1,7 @@
 import type { Instance } from '@ephemera/domain';
 import { Counter, Gauge, Histogram } from '@ephemera/process';
 import type { Registry, Logger } from '@ephemera/process';
+import type { QueueDepth } from '@ephemera/queue';
 import type { EventLogState } from '@ephemera/store';
 import { withDeadline } from './docker/docker-client.ts';
 import { CHECK_TIMEOUT_MS } from './limits.ts';
@@ -25,6 +26,9 @@ export function createWorkerMetrics(
     eventLog: () => Promise<EventLogState>;
     /** Deliveries of webhooks that have not ended. */
     deliveries: () => Promise<number>;
+    queues: () => Promise<readonly QueueDepth[]>;
+    /** Epoch milliseconds. */
+    now: () => number;
   },
 ): WorkerMetrics {
   const registers = [registry];
@@ -64,6 +68,26 @@ export function createWorkerMetrics(
     async collect() {
       const count = withDeadline('deliveries', CHECK_TIMEOUT_MS, read.deliveries());
       await count.then((found) => this.set(found)).catch(() => undefined);
+    },
+  });
+  const oldest = new Gauge({
+    name: 'ephemera_queue_oldest_job_age_seconds',
+    help: 'Time that the oldest waiting job of a queue has waited, in seconds; 0 if none waits',
+    labelNames: ['queue'],
+    registers,
+  });
+  new Gauge({
+    name: 'ephemera_queue_jobs',
+    help: 'Jobs of the spawn queue and of the kill queue of this host, by state. A kill job is delayed until the deadline of its instance',
+    labelNames: ['queue', 'state'],
+    registers,
+    async collect() {
+      const depths = withDeadline('queues', CHECK_TIMEOUT_MS, read.queues());
+      const found = await depths.catch(() => []);
+      for (const { queue, jobs, oldestAt } of found) {
+        for (const [state, count] of Object.entries(jobs)) this.set({ queue, state }, count);
+        oldest.set({ queue }, oldestAt === undefined ? 0 : (read.now() - oldestAt) / 1000);
+      }
     },
   });
   new Gauge({

@@ -25,6 +25,8 @@ export async function openQueues() {
     overlaps: () => 0,
     eventLog: () => Promise.resolve({ count: 0, max: 1, oldestAt: undefined }),
     deliveries: () => Promise.resolve(0),
+    queues: () => Promise.resolve([]),
+    now: Date.now,
   });
   const options = { ...connection, logger, metrics };
   return {

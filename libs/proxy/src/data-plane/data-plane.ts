@@ -72,6 +72,8 @@ export interface DataPlaneOptions extends Pick<
   readonly waitingPage?: DataPlaneContext['waitingPage'];
   readonly activity?: DataPlaneContext['activity'];
   readonly onUpstreamFailure?: DataPlaneContext['onUpstreamFailure'];
+  readonly onRequestEnd?: DataPlaneContext['onRequestEnd'];
+  readonly onRetry?: DataPlaneContext['onRetry'];
   readonly createUpstreamPools?: typeof createUpstreamPools;
   /** Explains a handshake for no instance; undefined if there is no more to say than 404. */
   readonly explainNotFound?: (req: IncomingMessage) => Failure | undefined;
@@ -96,6 +98,8 @@ export interface DataPlane {
   drain(deadlineMs: number): Promise<void>;
   inFlight(): number;
   openTunnels(): number;
+  /** Open connections to instances. */
+  upstreamConnections(): number;
   /** The client connections that close behind their last response. A drain waits for them. */
   readonly lingering: LingeringConnections;
 }
@@ -133,6 +137,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     waitingPage: options.waitingPage,
     activity: options.activity,
     onUpstreamFailure: options.onUpstreamFailure,
+    onRequestEnd: options.onRequestEnd,
+    onRetry: options.onRetry,
     webSocketsPerInstance: options.webSocketsPerInstance ?? WEBSOCKETS_PER_INSTANCE,
     webSockets: new Map(),
     onWebSocketRefused: options.onWebSocketRefused,
@@ -252,6 +258,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     refusals,
     inFlight: () => context.inFlight,
     openTunnels: () => tunnelSockets.size,
+    upstreamConnections: () => pools.connections,
     lingering: context.lingering,
   };
 }

@@ -34,6 +34,10 @@ export class ProxiedRequest extends RoutedRequest {
   #attempt: UpstreamAttempt | undefined;
   #hasRetried = false;
   #isWatched = false;
+  /** Monotonic ms, as are the two below. */
+  readonly #startedAt = performance.now();
+  #sentAt = 0;
+  #respondedAt = 0;
 
   constructor(
     context: DataPlaneContext,
@@ -73,6 +77,7 @@ export class ProxiedRequest extends RoutedRequest {
   }
 
   #send(upstream: Upstream, connection: Connection): void {
+    this.#sentAt = performance.now();
     this.#attempt = new UpstreamAttempt(this, upstream, connection);
     this.#attempt.start();
     this.#watchActivity(upstream);
@@ -83,6 +88,11 @@ export class ProxiedRequest extends RoutedRequest {
     if (activity === undefined || route.activity === undefined || this.#isWatched) return;
     this.#isWatched = true;
     watchRequest(activity, pool.id, route, this.req, this.#res);
+  }
+
+  /** The head of the final response has arrived. */
+  onResponseHead(): void {
+    this.#respondedAt = performance.now();
   }
 
   /** The response was passed on in full. */
@@ -112,6 +122,7 @@ export class ProxiedRequest extends RoutedRequest {
     } else if (attempt && error.kind === 'broken' && !hasResponse && this.#mayRetry(attempt)) {
       const fields = { id: this.request.address.id, err: error };
       this.context.logger.debug(fields, 'idle connection was closed; trying again');
+      this.context.onRetry?.();
       // The stopped upload discards what arrives.
       this.req.pause();
       void this.#connectAnew(attempt.upstream);
@@ -148,6 +159,16 @@ export class ProxiedRequest extends RoutedRequest {
 
   #onClientClosed(): void {
     this.context.inFlight--;
+    this.context.onRequestEnd?.({
+      id: this.id,
+      req: this.req,
+      template: this.template,
+      method: this.request.method,
+      status: this.writer.hasBegun ? this.#res.statusCode : undefined,
+      duration: performance.now() - this.#startedAt,
+      upstreamDuration: this.#respondedAt > 0 ? this.#respondedAt - this.#sentAt : undefined,
+      bytes: this.writer.bytes,
+    });
     this.finish();
     this.#attempt?.abandon();
     this.#attempt = undefined;
@@ -216,6 +237,7 @@ class UpstreamAttempt implements ResponseListener {
       return;
     }
     clearTimeout(this.#continueTimer);
+    this.#owner.onResponseHead();
     writer.begin(head, rewriteContext, this.#owner.closesAfterResponse, route.embed);
   }
 

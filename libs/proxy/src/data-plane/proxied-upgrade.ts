@@ -16,6 +16,9 @@ export class ProxiedUpgrade extends RoutedRequest {
   #head: Buffer;
   #stopWatching: (() => void) | undefined;
   #isCounted = false;
+  readonly #startedAt = performance.now();
+  /** The status of the response; undefined until there is one. */
+  #status: number | undefined;
 
   constructor(context: DataPlaneContext, tunnels: WebSocketTunnels, handshake: Handshake) {
     super(context, handshake.req, handshake.request);
@@ -26,7 +29,7 @@ export class ProxiedUpgrade extends RoutedRequest {
 
   start(): void {
     this.#stopWatching = destroyOnEnd(this.#socket);
-    this.#socket.once('close', () => this.finish());
+    this.#socket.once('close', () => this.#onClosed());
     this.route();
   }
 
@@ -37,6 +40,7 @@ export class ProxiedUpgrade extends RoutedRequest {
   protected override connect(upstream: Upstream): void {
     if (!this.#isCounted && !this.#count()) {
       this.finish();
+      this.#status = REFUSALS.webSockets.status;
       refuseSocket(this.#socket, REFUSALS.webSockets);
       return;
     }
@@ -47,6 +51,7 @@ export class ProxiedUpgrade extends RoutedRequest {
     this.#tunnels.open(handshake, upstream, {
       onSwitch: () => this.#stopWatching?.(),
       onOpen: () => {
+        this.#status = 101;
         const { activity } = this.context;
         if (activity) watchTunnel(activity, this.id, upstream.route, this.#socket);
       },
@@ -78,7 +83,23 @@ export class ProxiedUpgrade extends RoutedRequest {
   }
 
   protected override respondWithFailure(failure: Failure, cause?: UpstreamFailure): void {
-    this.context.sendFailure(this.req, responseForSocket(this.#socket, this.req), failure, cause);
+    const res = responseForSocket(this.#socket, this.req);
+    res.once('finish', () => (this.#status = res.statusCode));
+    this.context.sendFailure(this.req, res, failure, cause);
+  }
+
+  #onClosed(): void {
+    this.finish();
+    this.context.onRequestEnd?.({
+      id: this.id,
+      req: this.req,
+      template: this.template,
+      method: this.request.method,
+      status: this.#status,
+      duration: performance.now() - this.#startedAt,
+      upstreamDuration: undefined,
+      bytes: this.#socket.bytesWritten,
+    });
   }
 }
 

@@ -15,6 +15,7 @@ export class ResponseWriter {
   #isEnded = false;
   #acceptsTrailers = false;
   #hasContinued = false;
+  #bytes = 0;
 
   constructor(req: IncomingMessage, res: ServerResponse) {
     this.#req = req;
@@ -23,6 +24,11 @@ export class ResponseWriter {
 
   get hasBegun(): boolean {
     return this.#res.headersSent;
+  }
+
+  /** Bytes of the instance's body so far. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Whether the client was sent `100 Continue`. */
@@ -78,6 +84,7 @@ export class ResponseWriter {
    * @param data valid until this returns; bytes that wait for the client are copied
    */
   write(data: Buffer, isLast: boolean): boolean {
+    this.#bytes += data.length;
     const isWhole = isLast && this.#isHeadPending;
     this.#isHeadPending = false;
     if (!isLast) return this.#res.write(Buffer.from(data));

@@ -3,6 +3,7 @@ import type { Failure, ReadyRoute, Route } from '@ephemera/domain';
 import type { LingeringConnections } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { RouteCache } from '@ephemera/store';
+import type { RequestMeasurement } from '../request-metrics.ts';
 import type { Activity } from './activity.ts';
 import { type AccessDecision, authorizeAccess } from './authorize-access.ts';
 import { MAX_SUPERSEDED_ROUTES } from './limits.ts';
@@ -23,6 +24,14 @@ export interface UpstreamFailureFacts {
   readonly detail: string;
   /** Whether the instance caused it, and not its route, Redis or the proxy. */
   readonly isOfInstance: boolean;
+}
+
+/** What is known of a request or a WebSocket at its end. */
+export interface RequestFacts extends RequestMeasurement {
+  readonly id: string;
+  readonly req: IncomingMessage;
+  /** Bytes of the instance's body; of a WebSocket, all bytes to the client. */
+  readonly bytes: number;
 }
 
 const OF_INSTANCE: ReadonlySet<UpstreamErrorKind> = new Set(['unreachable', 'broken', 'silent']);
@@ -65,6 +74,10 @@ export interface DataPlaneContext {
   /** Receives each failed request: its reason, to be counted, and the facts. */
   readonly onUpstreamFailure:
     ((reason: UpstreamFailure['reason'], failure: UpstreamFailureFacts) => void) | undefined;
+  /** Receives each request when its response has ended, and each WebSocket when it has closed. */
+  readonly onRequestEnd: ((facts: RequestFacts) => void) | undefined;
+  /** Called for each request that is sent again. */
+  readonly onRetry: (() => void) | undefined;
   readonly webSocketsPerInstance: number;
   /** Open WebSockets and accepted handshakes, by instance. */
   readonly webSockets: Map<string, number>;
@@ -111,6 +124,11 @@ export abstract class RoutedRequest {
     this.context = context;
     this.req = req;
     this.request = request;
+  }
+
+  /** The template of the instance; undefined before an upstream was chosen. */
+  protected get template(): string | undefined {
+    return this.#upstream?.route.template;
   }
 
   protected get id(): string {

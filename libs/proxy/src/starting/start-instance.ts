@@ -20,6 +20,8 @@ export interface Starter extends AcquirePorts {
   readonly templates: TemplateSet;
   /** Returns the public URL of an id. */
   readonly urlOf: (id: string) => string;
+  /** Called for each start that a request was granted. */
+  readonly onStarted: (template: string, kind: Started['kind']) => void;
 }
 
 const EXHAUSTED = {
@@ -81,6 +83,7 @@ export async function startInstance(
     case 'created':
     case 'queued':
     case 'claimed':
+      starter.onStarted(template.name, acquired.kind);
       return { ...acquired, accessToken: access?.token };
   }
 }

@@ -19,6 +19,7 @@ local function writeReadyRoute(route, instance)
   local template = cjson.decode(has[1])
   writeRoute(route, instance, {
     state = 'ready', generation = tonumber(has[2]), host = has[6] or nil, address = has[3],
+    template = template.name,
     port = template.port, ports = template.ports, expiresAt = tonumber(has[4]),
     stripPrefix = template.stripPrefix, hostHeader = template.host,
     forwardIdentity = template.forwardIdentity == true or nil,

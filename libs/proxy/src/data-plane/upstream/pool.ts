@@ -76,6 +76,11 @@ export class UpstreamPool implements ConnectionOwner {
     return this.#context.maxResponseHead;
   }
 
+  /** Open connections for requests. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
   /** Whether no socket is open. The pool can then be removed. */
   get isUnused(): boolean {
     return this.#connections.size === 0 && this.#sockets.size === 0;
@@ -270,6 +275,11 @@ export class UpstreamPools implements PoolContext {
   async requireRegistered({ host, address }: Pick<ReadyRoute, 'host' | 'address'>): Promise<void> {
     if (await this.#routes.isRegistered(host, address)) return;
     throw new UnregisteredHostError(host, address);
+  }
+
+  /** Open connections for requests, of all instances. */
+  get connections(): number {
+    return [...this.#pools.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
   /** Closes every connection and tunnel. */
