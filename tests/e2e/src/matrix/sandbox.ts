@@ -85,6 +85,7 @@ cd "$1"
 pivot_root . mnt
 cd /
 umount -l /mnt
+mount --make-shared "$2"
 echo $$ >"$2/engine.pid"
 exec sleep infinity
 ' sh "$engine" "$folder" &
@@ -104,7 +105,8 @@ exec ${enter} env -C "$PWD" PATH=/usr/sbin:/usr/bin:/sbin:/bin ${program} "$@"
 
 /**
  * Runs a daemon in the mount namespace of its Debian system, with the /etc/resolv.conf of the caller:
- * some tests start a daemon of their own with resolvers of their own.
+ * some tests start a daemon of their own with resolvers of their own. The mounts of the containers,
+ * which are below `folder`, appear in the namespaces of all daemons.
  */
 const daemonWrapper = (folder: string, program: string) => `#!/bin/sh
 set -e
@@ -112,7 +114,8 @@ resolvers=$(mktemp '${folder}/resolv-XXXXXX')
 cat /etc/resolv.conf >"$resolvers"
 directory=$PWD
 cd /
-exec nsenter --mount --target "$(cat '${folder}/engine.pid')" unshare --mount sh -c '
+exec nsenter --mount --target "$(cat '${folder}/engine.pid')" \\
+  unshare --mount --propagation unchanged sh -c '
 mount --bind "$1" /etc/resolv.conf
 directory=$2
 shift 2
