@@ -10,7 +10,7 @@ export interface LogArchive {
   read(id: string): Promise<readonly LogLine[] | undefined>;
 }
 
-/** How much text of each log is kept, characters. */
+/** How much of each log is kept, bytes of JSON: what an instance prints decides what Redis stores. */
 const MAX_LOG_BYTES = 16_384;
 
 export function redisLogArchive(redis: Redis, keys: Keys, tombstone: number): LogArchive {
@@ -29,14 +29,29 @@ export function redisLogArchive(redis: Redis, keys: Keys, tombstone: number): Lo
 /** Returns as many of the last lines as fit. If one line alone is too long, returns its end. */
 function lastOf(lines: readonly LogLine[], maxBytes: number): LogLine[] {
   const last: LogLine[] = [];
-  let left = maxBytes;
+  // The brackets of the array.
+  let left = maxBytes - 2;
   for (const line of lines.toReversed()) {
-    if (line.text.length > left) {
-      if (last.length === 0) last.push({ ...line, text: line.text.slice(-left) });
+    const size = bytesOf(line) + 1;
+    if (size > left) {
+      if (last.length === 0) last.push(endOf(line, left));
       break;
     }
-    left -= line.text.length;
+    left -= size;
     last.push(line);
   }
   return last.reverse();
+}
+
+function bytesOf(line: LogLine): number {
+  return Buffer.byteLength(JSON.stringify(line));
+}
+
+/** The line with as much of the end of its text as fits. A character has at most six bytes: `\u0001`. */
+function endOf(line: LogLine, maxBytes: number): LogLine {
+  const rest = { ...line, text: line.text.slice(-maxBytes) };
+  const excess = bytesOf(rest) - maxBytes;
+  return excess > 0
+    ? endOf({ ...rest, text: rest.text.slice(Math.ceil(excess / 6)) }, maxBytes)
+    : rest;
 }
