@@ -68,7 +68,21 @@ test('without a key nothing can be signed, and nothing is genuine', () => {
 
 test('a key has at least 32 characters', () => {
   expect(parseKeys('x'.repeat(32), 'X')).toEqual(['x'.repeat(32)]);
-  expect(() => parseKeys('x'.repeat(31), 'X')).toThrow(ConfigError);
+  const refused = (text: string) => {
+    try {
+      return parseKeys(text, 'X');
+    } catch (error) {
+      return error instanceof ConfigError ? error.faults.map(({ detail }) => detail) : error;
+    }
+  };
+  const short = /^each key must have at least 32 characters\. Make a key with: node -p /;
+  expect(refused('x'.repeat(31))).toEqual([expect.stringMatching(short)]);
+  // One short key among long ones would be as weak as no key.
+  expect(refused(`${NEW},short`)).toEqual([expect.stringMatching(short)]);
+  for (const none of ['', ' , \n']) {
+    expect(refused(none)).toEqual([expect.stringMatching(/^contains no key; each key must /)]);
+  }
+  expect(parseKeys(` ${NEW} ,\n\n${OLD},`, 'X')).toEqual([NEW, OLD]);
 });
 
 test('keys of the environment are fixed; without any, there is none', () => {
@@ -87,6 +101,7 @@ test('a key file is read again when it changes, and an invalid one changes nothi
   const file = join(folder, 'keys');
   const { logger, messages } = recording();
   expect(() => watchKeys({ keys: undefined, file }, logger)).toThrow('cannot be read (ENOENT)');
+  expect(() => watchKeys({ keys: undefined, file }, logger)).toThrow('EPHEMERA_SIGNING_KEYS_FILE');
   await writeFile(file, `${OLD}\n`);
   let reloads = 0;
   const watched = watchKeys({ keys: undefined, file }, logger, () => reloads++);
@@ -113,4 +128,15 @@ test('a key file is read again when it changes, and an invalid one changes nothi
   expect(messages.at(-1)).toEqual(['signing keys reloaded', { keys: 2 }]);
   expect(watched.sign('link', 'a')).not.toBe(before);
   expect(watched.hasSigned('link', 'a', before)).toBe(true);
+});
+
+// Workers and proxies of different versions share the keys, and instances outlive an update.
+test('signatures of one version are valid in the next', () => {
+  const keys = createSigningKeys(() => [OLD]);
+  const derived = crypto.hkdfSync('sha256', OLD, '', 'ephemera internal signatures', 32);
+  const expected = crypto
+    .createHmac('sha256', new Uint8Array(derived))
+    .update('ephemera start\ntext')
+    .digest('base64url');
+  expect(keys.sign('start', 'text')).toBe(expected);
 });

@@ -203,6 +203,20 @@ test('ended sessions stay ended, however many there are; a forged one ends none'
   expect(sessions.principal(sessions.create(who))?.name).toBe('admin');
 });
 
+// A full list of ended sessions ends all open ones, so expired ones must make room first.
+test('sessions that have expired make room for those that are ended', () => {
+  let now = 1_000;
+  const sessions = createSessions(TOKEN, tokens, () => now);
+  const who = tokens.identify(TOKEN);
+  if (!who) throw new Error('the token is not known');
+  for (let i = 0; i < 10_000; i++) sessions.end(sessions.create(who));
+  now += SESSION;
+  const kept = sessions.create(who);
+  const last = sessions.create(who);
+  sessions.end(last);
+  expect([sessions.principal(kept)?.name, sessions.principal(last)]).toEqual(['admin', undefined]);
+});
+
 test('a session ends after twelve hours', () => {
   let now = 1_000;
   const sessions = createSessions(TOKEN, tokens, () => now);
@@ -222,7 +236,11 @@ test('a logout removes the cookies, and ends every copy of the session and no ot
   for (const path of INSIDE) expect((await get(path, { cookie: own })).status, path).toBe(401);
   expect((await get('/dashboard/instances', { cookie })).status).toBe(200);
   expect(answer.status).toBe(303);
-  for (const text of answer.headers.getSetCookie()) expect(text).toContain('Max-Age=0');
+  expect(answer.headers.getSetCookie()).toEqual([
+    expect.stringMatching(
+      /^ephemera-dashboard=; Path=\/dashboard; Max-Age=0; HttpOnly; SameSite=Strict$/,
+    ),
+  ]);
 });
 
 // A page of an instance on another port of this machine is same-site, so the browser sends the
@@ -247,6 +265,38 @@ test.each([
   ]);
   expect(answers.map(({ status }) => status)).toEqual([403, 403, 403, 403]);
   expect(await fixture.instances.get(id)).toMatchObject({ state: 'pending' });
+});
+
+test('a change from a page of the dashboard is accepted, with the metadata of a browser too', async () => {
+  for (const headers of [
+    { origin: fixture.url },
+    { origin: '', 'sec-fetch-site': 'same-origin' },
+  ]) {
+    const { id } = await fixture.draftInstance();
+    const answer = await postForm(
+      `${fixture.url}/dashboard/instances/${id}/end`,
+      {},
+      { cookie, ...headers },
+    );
+    expect(answer.status).toBe(303);
+  }
+});
+
+test('HEAD reads: it needs scope read, and no origin', async () => {
+  const own = await signIn(fixture.url, READER);
+  const answer = await fetch(`${fixture.url}/dashboard/instances`, {
+    method: 'HEAD',
+    headers: { cookie: own },
+  });
+  expect(answer.status).toBe(200);
+});
+
+test('a cookie of another name is no session', async () => {
+  const value = cookie.split('=')[1] ?? '';
+  for (const name of ['dashboard', 'ephemera-dashboard2', 'xephemera-dashboard', '']) {
+    const headers = { cookie: `${name}=${value}` };
+    expect((await get('/dashboard/instances', headers)).status, name).toBe(401);
+  }
 });
 
 test('a program with the token needs no Origin', async () => {

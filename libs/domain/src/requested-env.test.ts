@@ -37,7 +37,30 @@ test.each([
   ...['PHP_INI_SCAN_DIR', 'GIT_SSH_COMMAND', 'GIT_EXTERNAL_DIFF', 'SSH_ASKPASS', 'EDITOR'],
   ...['PAGER', 'MANPAGER', 'LESSOPEN', 'OPENSSL_CONF', 'OPENSSL_MODULES', 'SSL_CERT_FILE'],
   ...['SSLKEYLOGFILE', 'http_proxy', 'HTTPS_PROXY', 'ALL_PROXY', 'CURL_CA_BUNDLE', 'HOSTALIASES'],
-  ...['ERL_FLAGS', 'R_PROFILE', 'XDG_CONFIG_HOME', 'Ld_Preload', 'EPHEMERA_ID'],
+  ...['LOCPATH', 'NLSPATH', 'GETCONF_DIR', 'LOCALDOMAIN', 'RES_OPTIONS', 'RESOLV_HOST_CONF'],
+  ...[
+    'TZDIR',
+    'TMPDIR',
+    'TERMINFO_DIRS',
+    'SHELL',
+    'SHELLOPTS',
+    'PROMPT_COMMAND',
+    'CDPATH',
+    'FPATH',
+  ],
+  ...['ZDOTDIR', 'VISUAL', 'LESSCLOSE', 'BROWSER', 'DOCKER_HOST', 'KUBECONFIG', 'MAKEFLAGS'],
+  ...['MAKEFILES', 'ELECTRON_RUN_AS_NODE', 'DENO_DIR', 'BUN_INSTALL', 'PIP_INDEX_URL'],
+  ...['VIRTUAL_ENV', 'TCLLIBPATH', 'ELIXIR_ERL_OPTIONS', 'JRE_HOME', 'CATALINA_OPTS'],
+  ...['MAVEN_OPTS', 'GRADLE_OPTS', 'COR_PROFILER', 'COMPLUS_VERSION', 'ASPNETCORE_URLS', 'GODEBUG'],
+  ...[
+    'GUILE_LOAD_PATH',
+    'REQUESTS_CA_BUNDLE',
+    'ERL_FLAGS',
+    'R_PROFILE',
+    'XDG_CONFIG_HOME',
+    'Ld_Preload',
+    'EPHEMERA_ID',
+  ],
 ])('%s passes by its exact name only', (name) => {
   expect(refusedOf([name])).toEqual([name]);
   expect(refusedOf([name], ['*', `${name.slice(0, 2)}*`, `${name}*`, 'X'])).toEqual([name]);
@@ -74,6 +97,9 @@ test.each([
   ['PYTHON*', true],
   ['L*', false],
   ['LD_PRELOAD', false],
+  // A name that ends as a loader variable does not begin as one.
+  ['MY_PROXY*', false],
+  ['X*', false],
   ['APP_*', false],
   ['*', false],
 ])('%s matches loader variables only: %s', (pattern, expected) => {

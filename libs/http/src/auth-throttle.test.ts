@@ -95,3 +95,22 @@ test('while Redis is unavailable each replica counts in its memory', async () =>
   expect(await throttle.isBlocked('192.0.2.4')).toBeGreaterThan(0);
   expect(await identifyThrottled(throttle, '192.0.2.5', () => 'admin')).toBe('admin');
 });
+
+test('a client below its limit is not blocked, and a refusal names the address and the seconds', async () => {
+  const throttle = createAuthThrottle(await connect(), 'auth-below');
+  await guess(throttle, '192.0.2.6');
+  expect(await throttle.isBlocked('192.0.2.6')).toBeUndefined();
+  expect(await identifyThrottled(throttle, '192.0.2.6', () => 'admin')).toBe('admin');
+  // Valid tokens do not count.
+  for (let i = 0; i < 2 * MAX_INVALID_TOKENS; i++) {
+    await identifyThrottled(throttle, '192.0.2.6', () => 'admin');
+  }
+  expect(await throttle.isBlocked('192.0.2.6')).toBeUndefined();
+  for (let i = 1; i < MAX_INVALID_TOKENS; i++) await guess(throttle, '192.0.2.6');
+  const refused = identifyThrottled(throttle, '192.0.2.6', () => undefined);
+  const { failure } = (await refused.catch((error: unknown) => error)) as ApiError;
+  expect(failure).toMatchObject({ kind: 'rate_limited', by: 'address' });
+  const { resetsIn } = failure as Extract<typeof failure, { kind: 'rate_limited' }>;
+  expect(resetsIn).toBeGreaterThan(AUTH_WINDOW_SECONDS / 2);
+  expect(resetsIn).toBeLessThanOrEqual(AUTH_WINDOW_SECONDS);
+});

@@ -68,6 +68,7 @@ test('a property of Object.prototype is not a token name', () => {
 
 test('a token of scope admin is required', () => {
   expect(() => createTokens(undefined, () => entries)).toThrow(ConfigError);
+  expect(() => createTokens(undefined, () => entries)).toThrow('EPHEMERA_ADMIN_TOKEN');
   expect(createTokens(undefined, () => ADMINS).named('ops')).toEqual({
     name: 'ops',
     scopes: ['admin'],
@@ -77,7 +78,16 @@ test('a token of scope admin is required', () => {
 test('the token is parsed from Authorization', () => {
   expect(bearerOf('Bearer abc')).toBe('abc');
   expect(bearerOf('bearer  abc')).toBe('abc');
-  for (const other of [undefined, '', 'Bearer', 'Bearer ', 'Bearer a b', 'Basic abc', 'abc']) {
+  for (const other of [
+    undefined,
+    '',
+    'Bearer',
+    'Bearer ',
+    'Bearer a b',
+    'Basic abc',
+    'abc',
+    'x Bearer abc',
+  ]) {
     expect(bearerOf(other)).toBe(undefined);
   }
 });
@@ -129,4 +139,19 @@ test('tokens are reloaded from their file, which may be absent or invalid', asyn
   expect(Object.keys(watched.current)).toEqual(['ci']);
   await writeFile(path, file('{}'));
   await expect.poll(() => Object.keys(watched.current), { timeout: 30_000 }).toEqual([]);
+});
+
+test('a name with a fingerprint is that of one token only, in whatever order', () => {
+  const tokens = createTokens('the-admin-of-all-of-this', () => entries);
+  for (const token of [TOKEN, OTHER]) {
+    const { fingerprint } = tokens.identify(token) ?? {};
+    expect(fingerprint).toMatch(/^[0-9a-f]{16}$/);
+    expect(tokens.named('ci', fingerprint)).toEqual({ name: 'ci', scopes: ['create'] });
+    // It is no fingerprint of another name.
+    expect(tokens.named('admin', fingerprint)).toBeUndefined();
+  }
+  expect(tokens.identify(TOKEN)?.fingerprint).not.toBe(tokens.identify(OTHER)?.fingerprint);
+  for (const none of ['', '0'.repeat(16), hashToken(TOKEN)]) {
+    expect(tokens.named('ci', none), none).toBeUndefined();
+  }
 });

@@ -1,7 +1,12 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PROFILE_CAPABILITIES, basePathOf } from '@ephemera/domain';
+import type { Template } from '@ephemera/domain';
 import { sampleTemplate } from '@ephemera/test-support';
 import type Docker from 'dockerode';
 import type { HostConfig } from 'dockerode';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { assignedInstance } from '../../test/docker-fixture.ts';
 import { containerProfile, isolationOptions } from './container-profile.ts';
 
@@ -139,4 +144,123 @@ test.each([
     cpuPeriod: 10,
   });
   expect(HostConfig).toMatchObject(expected);
+});
+
+const profileOf = (
+  spec: Parameters<typeof assignedInstance>[0],
+  image: Parameters<typeof containerProfile>[1]['image'] = placement.image,
+) => containerProfile(assignedInstance(spec), { ...placement, image });
+
+test('the process of the template replaces that of the image, field by field', () => {
+  const image = profileOf({ user: undefined });
+  for (const field of ['Entrypoint', 'Cmd', 'WorkingDir', 'Hostname', 'User']) {
+    expect(image).not.toHaveProperty(field);
+  }
+  const instance = assignedInstance({
+    entrypoint: ['/run', '{id}'],
+    command: ['--base={basePath}'],
+    workingDir: '/srv',
+    hostname: 'box',
+    user: '1000:1000',
+  });
+  expect(containerProfile(instance, placement)).toMatchObject({
+    Entrypoint: ['/run', instance.id],
+    Cmd: [`--base=${basePathOf(instance)}`],
+    WorkingDir: '/srv',
+    Hostname: 'box',
+    User: '1000:1000',
+  });
+});
+
+test('capabilities are those of the profile and the template, each once', () => {
+  const capabilitiesOf = (spec: Partial<Template>) => profileOf(spec).HostConfig?.CapAdd as unknown;
+  expect(capabilitiesOf({})).toEqual([]);
+  expect(capabilitiesOf({ capAdd: ['NET_RAW'] })).toEqual(['NET_RAW']);
+  const docker = PROFILE_CAPABILITIES.docker;
+  const [first = ''] = docker;
+  expect(capabilitiesOf({ profile: 'docker', capAdd: [first, 'NET_RAW'] })).toEqual([
+    ...docker,
+    'NET_RAW',
+  ]);
+});
+
+test('the container has the address of its reservation, and searches no domain', () => {
+  expect(profileOf({})).toMatchObject({
+    HostConfig: { NetworkMode: 'n', DnsSearch: ['.'] },
+    NetworkingConfig: { EndpointsConfig: { n: { IPAMConfig: { IPv4Address: '10.0.0.9' } } } },
+  });
+});
+
+test('only the template has placeholders, and nobody sets the variables of the product', () => {
+  const instance = {
+    ...assignedInstance({ env: { A: '{id}', B: 'template', EPHEMERA_ID: 'forged' } }),
+    env: { B: '{id}', EPHEMERA_PORT: '1' },
+  };
+  const { Env } = containerProfile(instance, placement);
+  expect(new Set(Env)).toEqual(
+    new Set([
+      `A=${instance.id}`,
+      'B={id}',
+      `EPHEMERA_ID=${instance.id}`,
+      `EPHEMERA_PORT=${instance.template.port}`,
+      `EPHEMERA_BASE_PATH=${basePathOf(instance)}`,
+      `EPHEMERA_URL=${instance.url}`,
+    ]),
+  );
+});
+
+test('empty volumes of the image are limited memory where the root is read-only', () => {
+  const image = {
+    owner: { uid: 7, gid: 8 },
+    volumes: { '/empty': { hasContent: false }, '/full': { hasContent: true } },
+  };
+  const limits = { memory: 32 * 1024 ** 2, cpus: 1, pids: 9 };
+  const mountsOf = (spec: Partial<Template>) =>
+    profileOf({ limits, tmpfs: {}, ...spec }, image).HostConfig?.Tmpfs;
+  const options = (size: number, exec = 'noexec') =>
+    `rw,${exec},nosuid,nodev,size=${size},mode=1777,uid=7,gid=8`;
+  expect(mountsOf({ readOnly: true })).toEqual({ '/empty': options(limits.memory) });
+  expect(mountsOf({ readOnly: true, limits: { ...limits, memory: 2 ** 30 } })).toEqual({
+    '/empty': options(64 * 1024 ** 2),
+  });
+  expect(mountsOf({ readOnly: false })).toEqual({});
+  // The template decides where both name a folder. Programs run only where it says so.
+  const tmpfs = { '/empty': { size: 9, exec: true }, '/tmp': { size: 5, exec: false } };
+  expect(mountsOf({ readOnly: true, tmpfs })).toEqual({
+    '/empty': options(9, 'exec'),
+    '/tmp': options(5),
+  });
+});
+
+test('without a known owner, a tmpfs belongs to root', () => {
+  const { HostConfig } = profileOf({ tmpfs: { '/tmp': { size: 5, exec: false } } });
+  expect(HostConfig?.Tmpfs).toEqual({ '/tmp': 'rw,noexec,nosuid,nodev,size=5,mode=1777' });
+});
+
+test.each([
+  [{ runtime: 'kata' }, 'has no runtime "kata"; available runtimes: runc'],
+  [{ runtime: 'toString' }, 'has no runtime "toString"'],
+  [{ seccomp: 'unconfined' }, 'has no seccomp'],
+  [{ apparmor: 'narrow' }, 'has no AppArmor'],
+  [{ userns: 'remapped' }, 'does not map users'],
+] as const)('a daemon that lacks what %j needs refuses the template', async (spec, problem) => {
+  const plain = {
+    info: () => Promise.resolve({ Runtimes: { runc: {} }, SecurityOptions: ['name=cgroupns'] }),
+  } as unknown as Docker;
+  await expect(isolationOptions(plain, sampleTemplate(spec))).rejects.toThrow(problem);
+});
+
+test('a seccomp profile is sent in one line, and one that is no JSON is refused', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ephemera-seccomp-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const [good, bad] = [join(folder, 'good.json'), join(folder, 'bad.json')];
+  writeFileSync(good, '{\n  "defaultAction": "SCMP_ACT_ERRNO"\n}\n');
+  writeFileSync(bad, '{');
+  const isolation = await isolationOptions(docker, sampleTemplate({ seccomp: good }));
+  const profile = 'seccomp={"defaultAction":"SCMP_ACT_ERRNO"}';
+  expect(isolation).toEqual({ SecurityOpt: [NO_NEW_PRIVILEGES, profile] });
+  for (const seccomp of [bad, join(folder, 'absent.json')]) {
+    const refused = isolationOptions(docker, sampleTemplate({ seccomp }));
+    await expect(refused).rejects.toThrow(`${seccomp} is not a readable seccomp profile`);
+  }
 });

@@ -193,7 +193,9 @@ export async function isolationOptions(docker: Docker, template: Template): Prom
     (info.SecurityOptions ?? []).some((text) => text.split(',')[0] === `name=${name}`);
   const profile = await readProfile(seccomp);
   const faults = [
-    runtime !== undefined && !(runtime in (info.Runtimes ?? {})) && noRuntime(runtime, info),
+    runtime !== undefined &&
+      !Object.hasOwn(info.Runtimes ?? {}, runtime) &&
+      noRuntime(runtime, info),
     seccomp !== undefined && !has('seccomp') && 'the daemon has no seccomp',
     seccomp !== undefined &&
       profile === undefined &&
