@@ -95,7 +95,7 @@ export const AREAS: Readonly<Record<string, readonly Part[]>> = {
     {
       project: 'libs/worker',
       mutate: ['src/firewall-rules.ts'],
-      tests: ['src/firewall-rules.test.ts'],
+      tests: ['src/firewall-rules.test.ts', 'src/firewall-script.test.ts'],
     },
   ],
 };
