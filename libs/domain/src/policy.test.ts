@@ -64,3 +64,10 @@ test('a profile must be allowed, and covers its own capabilities', () => {
     { path: 'capAdd.1', detail: '"NET_RAW" is not in allow.capabilities' },
   ]);
 });
+
+test('the strict policy permits nothing, and restricts no image', () => {
+  expect(STRICT_POLICY).toEqual({
+    ...{ profiles: [], capabilities: [], runtimes: [], seccomp: [], apparmor: [], userns: [] },
+    ...{ images: undefined, requireDigest: false },
+  });
+});
