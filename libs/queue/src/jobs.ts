@@ -74,6 +74,8 @@ export const WEBHOOK_OPTIONS: JobsOptions = {
   removeOnComplete: { age: 3600, count: 500 },
   removeOnFail: { age: 259_200, count: 1000 },
   attempts: 15,
+  // Fifteen of them would be larger than the event.
+  stackTraceLimit: 1,
   backoff: { type: 'exponential', delay: 5_000, jitter: 0.25 },
 };
 

@@ -1,12 +1,12 @@
 import type { InstanceEvent } from '@ephemera/domain';
 import { startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
-import { Queue } from 'bullmq';
+import { Queue, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createDeliveries, createProducers } from './producers.ts';
-import { SPAWN_QUEUE, killQueue } from './jobs.ts';
+import { SPAWN_QUEUE, WEBHOOK_OPTIONS, WEBHOOK_QUEUE, killQueue } from './jobs.ts';
 
 let server: StartedRedis;
 let opened = 0;
@@ -176,4 +176,43 @@ test('the queue of deliveries is bounded, and each webhook keeps its share', asy
   const other = await deliveries.add(jobs('fine', 5_000, 60));
   expect(other.dropped).toHaveLength(10);
   expect(await deliveries.waiting()).toBe(150);
+});
+
+// docs/SECURITY.md has the bound.
+test('a delivery of the largest event stays below 16 KiB, also after all of its attempts', async () => {
+  const { connection, prefix } = open();
+  const deliveries = createDeliveries(connection, prefix);
+  onTestFinished(() => deliveries.close());
+  const event = {
+    ...{ seq: '1767225600000-0', type: 'failed', time: 1_767_225_600_000, state: 'failed' },
+    ...{ id: 'a'.repeat(26), template: 't'.repeat(41), reason: 'start_failed', generation: 1 },
+    expiresAt: 1_767_225_600_000,
+    metadata: { owner: 'x'.repeat(1_024), course: 'y'.repeat(980) },
+    // The longest message of a failed start: 2,000 characters of three bytes.
+    message: '€'.repeat(2_000),
+  } as unknown as InstanceEvent;
+  await deliveries.add([{ webhook: 'w'.repeat(41), event }]);
+  let attempts = 0;
+  const worker = new Worker(
+    WEBHOOK_QUEUE,
+    () => {
+      attempts++;
+      return Promise.reject(new Error(`https://${'h'.repeat(200)} answered 500`));
+    },
+    { connection, prefix, settings: { backoffStrategy: () => 0 } },
+  );
+  onTestFinished(() => worker.close());
+  const [key = ''] = (await connection.keys(`${prefix}:webhook:w*`)).filter((name) =>
+    /-\d+-0$/.test(name),
+  );
+  await connection.hset(
+    key,
+    'opts',
+    JSON.stringify({ ...WEBHOOK_OPTIONS, backoff: { type: 'now' } }),
+  );
+  await expect.poll(() => attempts, { timeout: 30_000 }).toBe(WEBHOOK_OPTIONS.attempts);
+  await expect.poll(() => connection.hexists(key, 'finishedOn')).toBe(1);
+  const size = (await connection.memory('USAGE', key, 'SAMPLES', 0)) ?? 0;
+  process.stdout.write(`a delivery: ${size} bytes\n`);
+  expect(size).toBeLessThan(16 * 1_024);
 });
