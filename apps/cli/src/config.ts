@@ -72,8 +72,11 @@ export function readConfig(environment = inherited) {
     adminToken: input.EPHEMERA_ADMIN_TOKEN,
     adminUrl:
       input.EPHEMERA_ADMIN_URL ?? siteOf(input.EPHEMERA_ADMIN_HOST, input.EPHEMERA_ADMIN_PORT),
-    redisUrl: input.EPHEMERA_REDIS_URL,
-    redisTls: redisAddressOf({ ...input, EPHEMERA_REDIS_URL: '' }).tls,
+    /** Undefined where EPHEMERA_REDIS_URL is not set. */
+    redis:
+      input.EPHEMERA_REDIS_URL === undefined
+        ? undefined
+        : redisAddressOf({ ...input, EPHEMERA_REDIS_URL: input.EPHEMERA_REDIS_URL }),
     dockerHost: input.DOCKER_HOST,
     /** Two deployments on one machine have different namespaces, and share no log or token. */
     stateFolder:

@@ -76,7 +76,16 @@ test.each([
   ['SIZE', '7k', 'must be from 8k to 1m'],
   ['SIZE', '1025k', 'must be from 8k to 1m'],
   ['COUNT', '101', 'must be at most 100'],
-  ['EPHEMERA_REDIS_URL', 'http://x', 'must be a redis:// or rediss:// address'],
+  [
+    'EPHEMERA_REDIS_URL',
+    'http://x',
+    'must be a redis://, rediss://, redis-sentinel:// or rediss-sentinel:// address',
+  ],
+  [
+    'EPHEMERA_REDIS_URL',
+    'redis-sentinel://a,b',
+    'must name the master: redis-sentinel://HOST,HOST/MASTER/0',
+  ],
   ['EPHEMERA_NAMESPACE', 'No Spaces', 'must be lowercase letters, digits and hyphens, at most 31'],
 ])('%s=%s is refused: %s', (path, value, detail) => {
   expect(issuesOf({ [path]: value })).toEqual([{ path, detail }]);

@@ -87,7 +87,11 @@ function branchMeant(branches: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[
 }
 
 /** Secrets that may be in files, because `docker inspect` and /proc reveal the environment. */
-const SECRETS = ['EPHEMERA_ADMIN_TOKEN', 'EPHEMERA_REDIS_URL'] as const;
+const SECRETS = [
+  'EPHEMERA_ADMIN_TOKEN',
+  'EPHEMERA_REDIS_URL',
+  'EPHEMERA_REDIS_SENTINEL_PASSWORD',
+] as const;
 
 /** Reads secrets from the files that the environment names. Returns the errors. */
 function readSecrets(schema: z.ZodType, input: Record<string, string | undefined>): Issue[] {

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
+import type { RedisAddress } from '@ephemera/domain';
 import { createProducers } from '@ephemera/queue';
 import { watchConfig } from '@ephemera/config';
 import { createTokens, lingerOnClose } from '@ephemera/http';
 import { createShutdown, createLogger, listen } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
 import { connectRedis, createStore, keysOf, requireRedis } from '@ephemera/store';
-import type { RedisAddress } from '@ephemera/store';
 import { dashboardApp } from './dashboard.ts';
 import { createBoard } from './queues/board.ts';
 

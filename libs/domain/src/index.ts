@@ -11,6 +11,16 @@ export * from './lease.ts';
 export * from './principal.ts';
 export * from './policy.ts';
 export * from './reconcile.ts';
+export {
+  isSentinelUrl,
+  parseSentinelUrl,
+  redactRedisUrl,
+  redisUrlIssue,
+  sentinelNodeOptions,
+  sentinelOptions,
+  tlsOptions,
+} from './redis-address.ts';
+export type { RedisAddress, SentinelNode } from './redis-address.ts';
 export { matchesLoaderVariablesOnly, requestedEnv } from './requested-env.ts';
 export * from './size.ts';
 export * from './state.ts';

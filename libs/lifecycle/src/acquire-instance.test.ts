@@ -1,3 +1,4 @@
+import { ApiError } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { memoryInstances, sampleDraft } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
@@ -5,7 +6,7 @@ import type { ClaimResult, CreationContext } from './ports.ts';
 import { acquireInstance } from './acquire-instance.ts';
 
 /** A pool with these instances, some of which do not answer. `done` records all calls. */
-async function fixture(options: { warm: number; dead?: readonly number[] }) {
+async function fixture(options: { warm: number; dead?: readonly number[]; unconfirmed?: boolean }) {
   const done: string[] = [];
   const instances = memoryInstances();
   const warm: Instance[] = [];
@@ -51,6 +52,10 @@ async function fixture(options: { warm: number; dead?: readonly number[] }) {
           contexts.push(context);
           return { kind: 'created' as const, instance: await instances.create(draft) };
         },
+        confirm: async (id: string) => {
+          await record(`confirm ${nameOf(id)}`);
+          if (options.unconfirmed === true) throw new ApiError({ kind: 'store_unavailable' });
+        },
       },
       spawns: { add: ({ id }: { id: string }) => record(`spawn ${nameOf(id)}`) },
       killJobs: {
@@ -71,7 +76,31 @@ test('a warm instance gets its kill job before it is handed out, and the pool is
   const { ports, done, warm } = await fixture({ warm: 1 });
   const acquired = await acquireInstance(ports, sampleDraft(), {}, 'pool');
   expect(acquired).toEqual({ kind: 'claimed', instance: warm[0] });
-  expect(done).toEqual(['claim', 'schedule warm 0 in 60000', 'cancel warm 0', 'refill demo']);
+  expect(done).toEqual([
+    'claim',
+    'schedule warm 0 in 60000',
+    'cancel warm 0',
+    'refill demo',
+    'confirm warm 0',
+  ]);
+});
+
+test('a client learns of an instance only after its record and its job are confirmed', async () => {
+  const { ports, done } = await fixture({ warm: 0, unconfirmed: true });
+  await expect(acquireInstance(ports, sampleDraft(), {})).rejects.toThrow('store_unavailable');
+  expect(done).toEqual(['spawn new', 'confirm new']);
+});
+
+// The first request may have ended without a confirmation.
+test('the instance of a repeated request is confirmed too', async () => {
+  const { ports, done, warm } = await fixture({ warm: 1 });
+  const intake = {
+    ...ports.intake,
+    createOrQueue: () =>
+      Promise.resolve({ kind: 'repeated' as const, id: warm[0]?.id ?? '', instance: warm[0] }),
+  };
+  await acquireInstance({ ...ports, intake }, sampleDraft(), {});
+  expect(done).toEqual(['confirm warm 0']);
 });
 
 test('an unreachable instance is ended, and the next one replaces it under the same idempotency key', async () => {
@@ -91,14 +120,14 @@ test('if no warm instance answers, a new one is started', async () => {
   const acquired = await acquireInstance(ports, sampleDraft(), {}, 'pool');
   expect(acquired.kind).toBe('created');
   expect(done.filter((text) => text === 'claim')).toHaveLength(3);
-  expect(done.at(-1)).toBe('spawn new');
+  expect(done.slice(-2)).toEqual(['spawn new', 'confirm new']);
   expect(contexts.at(-1)?.replacing).toBe(warm[2]?.id);
 });
 
 test('without a pool, no claim is attempted', async () => {
   const { ports, done } = await fixture({ warm: 1 });
   expect((await acquireInstance(ports, sampleDraft(), {})).kind).toBe('created');
-  expect(done).toEqual(['spawn new']);
+  expect(done).toEqual(['spawn new', 'confirm new']);
 });
 
 test('an error after the claim is reported, and the client keeps its instance', async () => {

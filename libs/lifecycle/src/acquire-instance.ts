@@ -12,7 +12,7 @@ import type {
 } from './ports.ts';
 
 export interface AcquirePorts {
-  readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm'>;
+  readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm' | 'confirm'>;
   readonly instances: Pick<Instances, 'startDraining'>;
   readonly spawns: Spawns;
   readonly killJobs: Pick<KillJobs, 'schedule' | 'cancel'>;
@@ -33,6 +33,10 @@ const MAX_CLAIM_ATTEMPTS = 3;
 /**
  * Returns a warm instance of the pool if one answers, else creates one and adds its spawn job. A
  * warm instance has its kill job before it is handed out.
+ *
+ * Where the store cannot confirm an instance, the client gets an error, and the instance remains: a
+ * repetition under the same idempotency key returns it, and otherwise it ends at its deadline.
+ * @throws ApiError store_unavailable if the store may lose the instance
  */
 export async function acquireInstance(
   ports: AcquirePorts,
@@ -44,7 +48,7 @@ export async function acquireInstance(
   for (let i = 0; pool !== undefined && i < MAX_CLAIM_ATTEMPTS; i++) {
     const claimed = await ports.intake.claimWarm(pool, draft, { ...context, replacing });
     if (claimed.kind === 'none') break;
-    if (claimed.kind !== 'claimed') return claimed;
+    if (claimed.kind !== 'claimed') return confirmed(ports, claimed);
     const { instance } = claimed;
     const [answers] = await Promise.all([
       ports.isReachable(instance),
@@ -52,7 +56,7 @@ export async function acquireInstance(
     ]);
     if (answers) {
       releasePoolResources(ports, instance);
-      return claimed;
+      return confirmed(ports, claimed);
     }
     replacing = instance.id;
     await discardUnreachable(ports, instance);
@@ -60,7 +64,13 @@ export async function acquireInstance(
   const taken = await ports.intake.createOrQueue(draft, { ...context, replacing });
   // If adding the job fails, reconciliation adds it, or ends the instance at its start deadline.
   if (taken.kind === 'created') await ports.spawns.add(taken.instance);
-  return taken;
+  return confirmed(ports, taken);
+}
+
+/** A repetition is confirmed too: the first request may have got no confirmation. */
+async function confirmed<T extends AcquireResult>({ intake }: AcquirePorts, result: T): Promise<T> {
+  if ('instance' in result && result.instance) await intake.confirm(result.instance.id);
+  return result;
 }
 
 /** Cancels the kill job of the pool generation, and requests a replacement for the pool. */

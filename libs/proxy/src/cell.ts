@@ -1,4 +1,5 @@
-import { cellOf } from '@ephemera/domain';
+import { cellOf, isSentinelUrl } from '@ephemera/domain';
+import type { RedisAddress } from '@ephemera/domain';
 import type { HostRpc, KillJobs, KillRequests, Leases, StartSigner } from '@ephemera/lifecycle';
 import { logClockSkew } from '@ephemera/process';
 import type { Logger, Shutdown } from '@ephemera/process';
@@ -11,6 +12,7 @@ import {
   connectTracking,
   createStore,
   keysOf,
+  redisReplication,
   requireRedis,
   trackRoutes,
   watchClock,
@@ -19,7 +21,6 @@ import type {
   InstanceStore,
   InstanceWarnings,
   LogArchive,
-  RedisAddress,
   RouteCacheOptions,
 } from '@ephemera/store';
 
@@ -83,7 +84,8 @@ export async function connectCell(
   await routes.start();
   shutdown.onShutdown('routes', () => routes.stop());
 
-  const store = dependencies.createStore(redis, keys, config.tombstone, { signer });
+  const replication = connectReplication(config, keys, { onError, shutdown });
+  const store = dependencies.createStore(redis, keys, config.tombstone, { signer, replication });
   const clock = watchClock({
     redis,
     onSkew: (skewMs, isSkewed) => logClockSkew(logger, skewMs, isSkewed),
@@ -113,6 +115,18 @@ export async function connectCell(
     ...{ redis, keys, routes, store, clock, events, hostRpc },
     ...{ spawns, killJobs, killRequests, refills },
   };
+}
+
+/** Under Sentinel, a creation is confirmed by a replica, over a connection that waits for it. */
+function connectReplication(
+  { redis: address }: CellConfig,
+  keys: ReturnType<typeof keysOf>,
+  { onError, shutdown }: { readonly onError: (error: Error) => void; readonly shutdown: Shutdown },
+) {
+  if (!isSentinelUrl(address.url)) return undefined;
+  const redis = connectRedis(address, 'request', onError);
+  shutdown.onShutdown('replication', () => redis.disconnect());
+  return redisReplication(redis, keys);
 }
 
 /** The calls of a cell that act on one id. */

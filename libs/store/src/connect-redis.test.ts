@@ -1,8 +1,9 @@
 import { BootError } from '@ephemera/domain';
 import { freePort, startRedis, waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
-import { connectRedis, isRedisUnavailable, requireRedis } from './connect-redis.ts';
+import { connectRedis, isRedisUnavailable } from './connect-redis.ts';
 import type { ConnectionProfile } from './connect-redis.ts';
+import { requireRedis } from './require-redis.ts';
 
 function connect(url: string, profile: ConnectionProfile = 'request') {
   const redis = connectRedis(url, profile, () => undefined);

@@ -1,33 +1,9 @@
-import type { ConnectionOptions } from 'node:tls';
-import { BootError } from '@ephemera/domain';
+import { isSentinelUrl, sentinelOptions, tlsOptions } from '@ephemera/domain';
+import type { RedisAddress } from '@ephemera/domain';
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
-
-/** The address of a Redis server, and its TLS material. */
-export interface RedisAddress {
-  /** `redis://` or `rediss://`, with user, password and database number. */
-  readonly url: string;
-  /** For `rediss://`: the trusted CA, and the client certificate with its key; PEM. */
-  readonly tls?:
-    | {
-        readonly ca?: string | undefined;
-        readonly cert?: string | undefined;
-        readonly key?: string | undefined;
-      }
-    | undefined;
-}
-
-/** Splits an address into URL and TLS options. A bare URL trusts the system's certificates. */
-export function readAddress(address: string | RedisAddress): {
-  url: string;
-  tls: { tls?: ConnectionOptions };
-} {
-  if (typeof address === 'string') return { url: address, tls: {} };
-  const { url, tls = {} } = address;
-  if (!url.startsWith('rediss:')) return { url, tls: {} };
-  const input = Object.entries(tls).filter(([, pem]) => pem !== undefined);
-  return { url, tls: { tls: Object.fromEntries(input) } };
-}
+import { closeDeadConnections } from './dead-peer.ts';
+import { followFailovers } from './failover-watch.ts';
 
 /**
  * `request`: commands fail at once while Redis is unavailable; for code that serves a client.
@@ -37,32 +13,84 @@ export function readAddress(address: string | RedisAddress): {
  */
 export type ConnectionProfile = 'request' | 'job' | 'watch';
 
+/**
+ * The longest time without any data from Redis on a connection that always has a blocking read, ms.
+ * Longer than the longest of these reads.
+ */
+const WATCH_SILENCE_MS = 7_000;
+
 const PROFILES = {
   request: { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: 2_000 },
   job: { maxRetriesPerRequest: null },
-  watch: { enableOfflineQueue: false, maxRetriesPerRequest: 0 },
+  watch: {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    socketTimeout: WATCH_SILENCE_MS,
+  },
 } as const satisfies Readonly<Record<ConnectionProfile, RedisOptions>>;
 
+/** Timeouts of every connection. An attempt must not wait for a machine that is gone; ms. */
+const TIMEOUTS = {
+  connectTimeout: 2_000,
+  disconnectTimeout: 200,
+  sentinelCommandTimeout: 1_000,
+} as const satisfies RedisOptions;
+
 /**
- * Creates a connection that reconnects forever, at most 500 ms apart. Calls `onError` for each
- * failure.
+ * Creates a connection that reconnects forever, at most 500 ms apart, and notices a dead peer within
+ * 10 s. With Sentinel, it goes to the present master, and leaves it at a failover. Calls `onError` for
+ * each failure.
+ * @param address a bare URL trusts the system's certificates
  */
 export function connectRedis(
   address: string | RedisAddress,
   profile: ConnectionProfile,
   onError: (error: Error) => void,
 ): Redis {
-  const { url, tls } = readAddress(address);
-  const redis = new Redis(url, {
-    ...tls,
-    retryStrategy: (attempt) => Math.min(50 * attempt, 500),
+  const redis = openRedis(address, {
     enableReadyCheck: true,
     reconnectOnError,
-
     ...PROFILES[profile],
   });
   redis.on('error', onError);
+  if (profile !== 'watch') closeDeadConnections(redis);
+  followFailovers(redis, address);
   return redis;
+}
+
+/**
+ * Creates the connection for `RouteTracking`. ioredis drops RESP3 pushes silently, and its
+ * automatic resubscription does not restore the tracking. So it uses RESP2, and each `ready` sets
+ * up the tracking again. `RouteTracking` notices a dead peer itself.
+ */
+export function connectTracking(
+  address: string | RedisAddress,
+  onError: (error: Error) => void,
+): Redis {
+  const redis = openRedis(address, {
+    protocol: 2,
+    autoResubscribe: false,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+  });
+  redis.on('error', onError);
+  followFailovers(redis, address);
+  return redis;
+}
+
+type Options = RedisOptions & { readonly replyMapping?: 'legacy' };
+
+function openRedis(address: string | RedisAddress, options: Options): Redis {
+  const read = typeof address === 'string' ? { url: address } : address;
+  const retryStrategy = (attempt: number) => Math.min(50 * attempt, 500);
+  const common: Options = Object.assign(
+    { ...TIMEOUTS, retryStrategy, sentinelRetryStrategy: retryStrategy },
+    options,
+  );
+  return isSentinelUrl(read.url)
+    ? new Redis(Object.assign(common, sentinelOptions(read)))
+    : new Redis(read.url, Object.assign(common, tlsOptions(read)));
 }
 
 /**
@@ -72,50 +100,6 @@ export function connectRedis(
 function reconnectOnError({ message }: Error): boolean | 1 | 2 {
   if (message.startsWith('READONLY')) return 2;
   return message.startsWith('UNBLOCKED') && 1;
-}
-
-/** How long start-up waits for the first reply, milliseconds. */
-const FIRST_ANSWER = 5_000;
-
-/**
- * Checks that Redis answers before anything else starts.
- * @throws BootError that names the address, without its password
- */
-export async function requireRedis(redis: Redis, address: string | RedisAddress): Promise<void> {
-  const { url } = readAddress(address);
-  let last: Error | undefined;
-  const note = (error: Error) => (last = error);
-  redis.on('error', note);
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(last ?? new Error('no answer')), FIRST_ANSWER);
-  });
-  try {
-    await Promise.race([ready(redis), timeout]);
-  } catch (error) {
-    redis.disconnect();
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new BootError(
-      `Redis does not answer at ${withoutPassword(url)}: ${reason}. Start Redis, or set EPHEMERA_REDIS_URL.`,
-      { cause: error },
-    );
-  } finally {
-    clearTimeout(timer);
-    redis.off('error', note);
-  }
-}
-
-async function ready(redis: Redis): Promise<void> {
-  if (redis.status !== 'ready') {
-    await new Promise<void>((resolve) => redis.once('ready', () => resolve()));
-  }
-  await redis.ping();
-}
-
-function withoutPassword(url: string): string {
-  const parsed = new URL(url);
-  if (parsed.password) parsed.password = '***';
-  return parsed.href;
 }
 
 /**

@@ -29,6 +29,7 @@ import type { InstanceStore } from './redis-instances.ts';
 import { redisIntake, redisStartQueue } from './redis-intake.ts';
 import { redisLeases, redisSuspensions } from './redis-leases.ts';
 import { redisPools } from './redis-pools.ts';
+import type { Replication } from './replication.ts';
 import { redisRates } from './redis-rates.ts';
 import type { Rates } from './redis-rates.ts';
 
@@ -65,11 +66,13 @@ export interface Store {
   withReconcilerLock<T>(host: string, ttl: number, work: () => Promise<T>): Promise<T | undefined>;
 }
 
-/** How the store signs what it hands to workers. */
-export interface StoreSigning {
+export interface StoreOptions {
+  /** Signs what the store hands to workers. */
   readonly signer: StartSigner;
   /** Called with the template of each pool in Redis that no key has signed. */
   readonly onRefusedPool?: (template: string) => void;
+  /** Confirms creations. Absent: Redis has no replicas. */
+  readonly replication?: Replication | undefined;
 }
 
 /** @param tombstone how long the record of a dead instance is kept, ms */
@@ -77,12 +80,12 @@ export function createStore(
   redis: Redis,
   keys: Keys,
   tombstone: number,
-  { signer, onRefusedPool }: Partial<StoreSigning> = {},
+  { signer, onRefusedPool, replication }: Partial<StoreOptions> = {},
 ): Store {
   const instances = redisInstances(redis, keys, tombstone, signer);
   return {
     instances,
-    intake: redisIntake(redis, keys, signer),
+    intake: redisIntake(redis, keys, signer, replication),
     startQueue: redisStartQueue(redis, keys),
     leases: redisLeases(redis, keys),
     pools: redisPools(redis, keys, signer, onRefusedPool),

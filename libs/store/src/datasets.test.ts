@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sampleDraft, startRedis, waitFor } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { connectRedis } from './connect-redis.ts';
+import { connectRedis, connectTracking } from './connect-redis.ts';
 import { DatasetWatch, redisDatasets } from './datasets.ts';
 import type { DatasetReports } from './datasets.ts';
 import { redisHosts } from './hosts.ts';
@@ -13,7 +13,6 @@ import { keysOf } from './keys.ts';
 import { DATASET_REPORT_TIMEOUT_MS, DATASET_SETTLE_MS, HOST_ALIVE_TIMEOUT_MS } from './limits.ts';
 import { redisInstances } from './redis-instances.ts';
 import { RouteCache } from './route-cache.ts';
-import { connectTracking } from './route-tracking.ts';
 
 const keys = keysOf('datasets');
 const UNKNOWN = 'a'.repeat(26);

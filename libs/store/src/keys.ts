@@ -19,6 +19,8 @@ export interface Keys {
   readonly reported: string;
   /** The cordon of each cordoned host, as JSON. */
   readonly cordons: string;
+  /** The marker that is written before each WAIT. */
+  readonly confirmed: string;
   /** BullMQ's prefix: the braces keep all keys of a deployment in one hash slot. */
   readonly queuePrefix: string;
   /** Templates whose queue may not be empty. */
@@ -72,6 +74,7 @@ export function keysOf(namespace: string): Keys {
     dataset: `${base}:dataset`,
     reported: `${base}:reported`,
     cordons: `${base}:cordons`,
+    confirmed: `${base}:confirmed`,
     queues: `${base}:queues`,
     pools: `${base}:pools`,
     poolFingerprints: `${base}:pool-fingerprints`,

@@ -11,6 +11,8 @@ import type {
 import type { Redis } from 'ioredis';
 import { readFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
+import { noReplication } from './replication.ts';
+import type { Replication } from './replication.ts';
 import { loadScript, runScript } from './run-script.ts';
 import { writeIntent } from './write-intent.ts';
 import type { RefusalReply } from './write-intent.ts';
@@ -20,7 +22,12 @@ const scripts = { claim: loadScript('claim'), admit: loadScript('dequeue') };
 type ClaimReply = ['claimed', string[]] | ['none'] | RefusalReply;
 
 /** Creates and claims instances within the limits. Lua scripts check and write in one step. */
-export function redisIntake(redis: Redis, keys: Keys, signer?: StartSigner): Intake {
+export function redisIntake(
+  redis: Redis,
+  keys: Keys,
+  signer?: StartSigner,
+  replication: Replication = noReplication,
+): Intake {
   return {
     async createOrQueue(draft, context): Promise<CreateResult> {
       const queue = draft.template.whenFull === 'queue';
@@ -61,6 +68,8 @@ export function redisIntake(redis: Redis, keys: Keys, signer?: StartSigner): Int
       const instance = readFields(reply[1]);
       return instance ? { kind: 'claimed', instance } : { kind: 'none' };
     },
+
+    confirm: (id) => replication.confirm(id),
 
     async redeemed(grant) {
       return Number((await redis.get(keys.grant(grant))) ?? 0);

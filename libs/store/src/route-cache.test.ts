@@ -8,10 +8,9 @@ import {
 } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { connectRedis } from './connect-redis.ts';
+import { connectRedis, connectTracking } from './connect-redis.ts';
 import { keysOf } from './keys.ts';
 import { RouteCache, type RouteCacheOptions } from './route-cache.ts';
-import { connectTracking } from './route-tracking.ts';
 
 const ID = 'abcdefghijklmnopqrstuvwxyz';
 const OTHER = 'zbcdefghijklmnopqrstuvwxyz';

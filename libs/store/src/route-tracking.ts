@@ -1,6 +1,4 @@
-import { Redis } from 'ioredis';
-import { readAddress } from './connect-redis.ts';
-import type { RedisAddress } from './connect-redis.ts';
+import type { Redis } from 'ioredis';
 
 /** Events of the invalidation connection, in the order of the connection. */
 export interface TrackingEvents {
@@ -22,31 +20,6 @@ const HEARTBEAT = 1_000;
  * The connection is closed when it does not answer for this long: pushes would not arrive either.
  */
 const SILENCE = 2_000;
-
-/**
- * Creates the connection for `RouteTracking`. ioredis drops RESP3 pushes silently, and its
- * automatic resubscription does not restore the tracking. So it uses RESP2, and each `ready` sets
- * up the tracking again.
- */
-export function connectTracking(
-  address: string | RedisAddress,
-  onError: (error: Error) => void,
-): Redis {
-  const { url, tls } = readAddress(address);
-  const redis = new Redis(url, {
-    ...tls,
-    protocol: 2,
-    autoResubscribe: false,
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: 2_000,
-    disconnectTimeout: 200,
-    retryStrategy: (attempt) => Math.min(50 * attempt, 500),
-  });
-  redis.on('error', onError);
-  return redis;
-}
 
 /** Creates the invalidation subscription of a route cache; `start` connects it. */
 export function trackRoutes(

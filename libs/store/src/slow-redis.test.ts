@@ -1,10 +1,9 @@
 import type { Route } from '@ephemera/domain';
 import { startRedis, waitFor } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
-import { connectRedis } from './connect-redis.ts';
+import { connectRedis, connectTracking } from './connect-redis.ts';
 import { keysOf } from './keys.ts';
 import { RouteCache } from './route-cache.ts';
-import { connectTracking } from './route-tracking.ts';
 
 // Routes change, and Redis is slow to return their new values.
 

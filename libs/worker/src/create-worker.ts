@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { STRICT_POLICY } from '@ephemera/domain';
+import type { RedisAddress } from '@ephemera/domain';
 import {
   drainHost,
   startQueuedInstances,
@@ -32,7 +33,6 @@ import {
   serveHostRpc,
   watchClock,
 } from '@ephemera/store';
-import type { RedisAddress } from '@ephemera/store';
 import { connectHost } from './connect-host.ts';
 import { containerReport } from './container-report.ts';
 import type { HostConfig } from './connect-host.ts';

@@ -19,5 +19,6 @@ export * from './report.ts';
 export * from './route-guard-cases.ts';
 export * from './sample.ts';
 export * from './start-redis.ts';
+export * from './start-sentinel.ts';
 export * from './statistics.ts';
 export * from './wait-for.ts';

@@ -11,8 +11,7 @@ import { findRedis } from './find-redis.ts';
 function find(configuredUrl: string | undefined, more: { port?: number; secrets?: string } = {}) {
   const shown: string[] = [];
   const found = findRedis(createReporter({ write: (text) => shown.push(text) }), {
-    configuredUrl,
-    tls: {},
+    configured: configuredUrl === undefined ? undefined : { url: configuredUrl },
     stateFolder: '/nowhere',
     secrets: '/nowhere',
     supervise: () => expect.fail('a given Redis is never started'),

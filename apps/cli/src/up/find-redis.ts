@@ -1,10 +1,11 @@
 import { join, relative } from 'node:path';
 
-import { BootError } from '@ephemera/domain';
+import { BootError, isSentinelUrl, redactRedisUrl } from '@ephemera/domain';
+import type { RedisAddress } from '@ephemera/domain';
 import type { Reporter } from '../terminal/reporter.ts';
 import { keepSecret, readSecret } from '../state-folder.ts';
 import { installPackages, missingPackages, type Package } from './install-packages.ts';
-import { pingRedis, type RedisAnswer, type RedisTls } from './ping-redis.ts';
+import { pingRedis, type RedisAnswer } from './ping-redis.ts';
 import { hasServiceManager } from './service-manager.ts';
 import { redisProcess, startRedisService } from './start-redis.ts';
 import type { Supervise } from './supervised-process.ts';
@@ -13,10 +14,8 @@ const serverPackage: Package = { name: 'redis-server', program: 'redis-server' }
 const usualPort = 6379;
 
 export interface RedisOptions {
-  /** EPHEMERA_REDIS_URL, if set. */
-  readonly configuredUrl: string | undefined;
-  /** For `rediss://`: the trusted CA, and the client certificate with its key; PEM. */
-  readonly tls: RedisTls;
+  /** The address at EPHEMERA_REDIS_URL, if that is set. */
+  readonly configured: RedisAddress | undefined;
   /** The folder for the data and the log of a Redis that is started here. */
   readonly stateFolder: string;
   /** The folder that keeps the password of a Redis that is started here, for all namespaces. */
@@ -34,25 +33,25 @@ export interface RedisOptions {
  * @returns its URL, with the password
  */
 export async function findRedis(report: Reporter, options: RedisOptions): Promise<string> {
-  const { configuredUrl, tls, stateFolder, secrets, port = usualPort, stop } = options;
-  const plainUrl = configuredUrl ?? `redis://127.0.0.1:${port}/0`;
+  const { configured, stateFolder, secrets, port = usualPort, stop } = options;
+  const plainUrl = configured?.url ?? `redis://127.0.0.1:${port}/0`;
   // Another start may have started it, with the password that is kept here.
-  const kept = configuredUrl === undefined ? readSecret(secrets, 'redis-password') : undefined;
+  const kept = configured === undefined ? readSecret(secrets, 'redis-password') : undefined;
   const candidates = kept === undefined ? [plainUrl] : [plainUrl, withPassword(plainUrl, kept)];
   let unusable: Exclude<RedisAnswer, { kind: 'running' }> | undefined;
   for (const url of candidates) {
-    const answer = await pingRedis(url, { tls });
+    const answer = await pingRedis({ ...configured, url });
     if (answer.kind === 'running') {
-      report.done(answer.product, `${answer.version} at ${withoutPassword(url)}`);
+      report.done(answer.product, `${answer.version} at ${redactRedisUrl(url)}`);
       warnOfEviction(report, answer);
-      if (tls.cert === undefined) warnOfOpenRedis(report, url);
+      if (configured?.tls?.cert === undefined) warnOfOpenRedis(report, url);
       return url;
     }
     unusable ??= answer;
   }
   const problem = unusable?.kind === 'refused' ? unusable.problem : 'no server answers';
-  if (configuredUrl !== undefined) {
-    const shown = withoutPassword(configuredUrl);
+  if (configured !== undefined) {
+    const shown = redactRedisUrl(configured.url);
     throw new BootError(`The Redis at EPHEMERA_REDIS_URL (${shown}) cannot be used: ${problem}.`);
   }
   if (unusable?.kind === 'refused' && /^(?:NOAUTH|WRONGPASS)\b/.test(problem)) {
@@ -109,6 +108,7 @@ function warnOfEviction(report: Reporter, { policy }: RedisAnswer & { kind: 'run
 
 /** @param url that has been used */
 function warnOfOpenRedis(report: Reporter, url: string): void {
+  if (isSentinelUrl(url)) return;
   const { hostname, password } = new URL(url);
   if (password !== '' || !/^(?:localhost|127\.[\d.]+|\[::1\])$/.test(hostname)) return;
   report.warn(
@@ -116,10 +116,4 @@ function warnOfOpenRedis(report: Reporter, url: string): void {
       'instances and end them. Set requirepass in its configuration, and EPHEMERA_REDIS_URL to its ' +
       'address with the password.',
   );
-}
-
-function withoutPassword(url: string): string {
-  const shown = new URL(url);
-  if (shown.password) shown.password = '***';
-  return shown.href;
 }

@@ -1,11 +1,7 @@
+import { isSentinelUrl, sentinelOptions, tlsOptions } from '@ephemera/domain';
+import type { RedisAddress } from '@ephemera/domain';
 import { Redis } from 'ioredis';
-
-/** PEM. */
-export interface RedisTls {
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-}
+import type { RedisOptions } from 'ioredis';
 
 /** The result of pinging a Redis. */
 export type RedisAnswer =
@@ -21,12 +17,10 @@ export type RedisAnswer =
 
 /** Connects, pings and reads version and eviction policy, within `timeoutMs`. Never throws. */
 export async function pingRedis(
-  url: string,
-  { timeoutMs = 3_000, tls = {} }: { timeoutMs?: number; tls?: RedisTls } = {},
+  address: string | RedisAddress,
+  { timeoutMs = 3_000 }: { timeoutMs?: number } = {},
 ): Promise<RedisAnswer> {
-  const input = Object.entries(tls).filter(([, pem]) => pem !== undefined);
-  const redis = new Redis(url, {
-    ...(url.startsWith('rediss:') && { tls: Object.fromEntries(input) }),
+  const redis = connect(typeof address === 'string' ? { url: address } : address, {
     lazyConnect: true,
     connectTimeout: timeoutMs,
     commandTimeout: timeoutMs,
@@ -52,6 +46,19 @@ export async function pingRedis(
   } finally {
     redis.disconnect();
   }
+}
+
+type Options = RedisOptions & { readonly replyMapping?: 'legacy' };
+
+/** With Sentinel, the connection goes to the master. One round of questions to the sentinels is enough. */
+function connect(address: RedisAddress, options: Options): Redis {
+  const all: Options = Object.assign(
+    { sentinelRetryStrategy: () => null, sentinelCommandTimeout: 1_000 },
+    options,
+  );
+  return isSentinelUrl(address.url)
+    ? new Redis(Object.assign(all, sentinelOptions(address)))
+    : new Redis(address.url, Object.assign(all, tlsOptions(address)));
 }
 
 /**

@@ -27,8 +27,7 @@ async function start() {
   prepareStateFolder(folder, folder);
   const find = (secrets = folder) =>
     findRedis(report, {
-      configuredUrl: undefined,
-      tls: {},
+      configured: undefined,
       stateFolder: folder,
       secrets,
       port,

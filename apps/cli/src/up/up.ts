@@ -96,8 +96,7 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
   });
   stop.throwIfAborted();
   const redisUrl = await findRedis(report, {
-    configuredUrl: config.redisUrl,
-    tls: config.redisTls,
+    configured: config.redis,
     stateFolder,
     secrets: stateRoot,
     supervise: (specs) =>

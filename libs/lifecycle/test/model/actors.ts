@@ -136,6 +136,7 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
         const instances = through(store);
         const intake = {
           claimWarm: instances.claimWarm,
+          confirm: () => Promise.resolve(),
           createOrQueue: () => Promise.resolve({ kind: 'full' as const, limit: 'hosts' as const }),
         };
         const got = await verbs.acquireInstance(

@@ -16,7 +16,7 @@ import type { TemplateSet } from '@ephemera/config';
 import { makeAccessToken } from '../access/access-token.ts';
 
 export interface Starter extends AcquirePorts {
-  readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm' | 'redeemed'>;
+  readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm' | 'confirm' | 'redeemed'>;
   readonly templates: TemplateSet;
   /** Returns the public URL of an id. */
   readonly urlOf: (id: string) => string;
@@ -40,7 +40,7 @@ export interface Started {
  * Creates an instance, or claims a warm one. A running container accepts no new environment, so a
  * request with `env` always creates a new one.
  * @throws ApiError unknown_template; invalid for a timeout out of bounds or a refused variable; full; key_reused;
- * link_refused, work_used
+ * link_refused, work_used; store_unavailable if Redis may lose the instance
  */
 export async function startInstance(
   starter: Starter,
