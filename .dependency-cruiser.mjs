@@ -21,6 +21,7 @@ const mayImport = {
   http: ['domain', 'process', 'config', 'contract'],
   proxy: ['domain', 'lifecycle', 'store', 'queue', 'contract', 'process', 'config', 'http'],
   worker: ['domain', 'lifecycle', 'store', 'queue', 'contract', 'process', 'config'],
+  client: [],
   dashboard: ['domain', 'lifecycle', 'store', 'queue', 'contract', 'process', 'config', 'http'],
 };
 
@@ -56,6 +57,13 @@ export default {
       from: product(`^libs/${name}/`),
       to: { path: '^libs/', pathNot: `^libs/(${[name, ...others].join('|')})/` },
     })),
+    {
+      name: 'client-runs-everywhere',
+      comment: 'The client runs in browsers too, which have no node: modules.',
+      severity: 'error',
+      from: product('^libs/client/'),
+      to: { dependencyTypes: ['core'] },
+    },
     {
       name: 'no-library-to-app',
       severity: 'error',

@@ -18,6 +18,8 @@ export default tseslint.config(
       '**/test-results',
       '**/bench-results',
       'coverage',
+      // Generated.
+      'libs/client/src/api-types.ts',
     ],
   },
   {

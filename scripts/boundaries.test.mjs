@@ -33,6 +33,7 @@ const PLANTED = {
     'libs/store/src/index.ts': "import '@ephemera/queue';",
     'libs/queue/src/index.ts': 'export const queue = 1;',
   },
+  'client-runs-everywhere': { 'libs/client/src/index.ts': "import 'node:fs';" },
   'no-library-to-app': {
     'libs/store/src/index.ts': "import '../../../apps/worker/src/main.ts';",
   },

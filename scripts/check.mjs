@@ -9,6 +9,7 @@ const checks = [
   'packages',
   'licences',
   'reference',
+  'openapi',
   'unused',
   'vocabulary',
   'commits',

@@ -1,38 +1,41 @@
 /**
- * Writes docs/reference from the declarations in the code. `--check` fails if a file is out of
- * date.
+ * Writes docs/reference, docs/openapi.json and the types of the client from the declarations in the
+ * code. `--check` fails if a file is out of date.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { configSchema } from './reference/config-schema.ts';
 import { configurationPage } from './reference/configuration.ts';
 import { errorsPage } from './reference/errors.ts';
 import { httpApiPage } from './reference/http-api.ts';
 import { metricsPage } from './reference/metrics.ts';
+import { clientTypes, openApiPage } from './reference/openapi.ts';
 
-const folder = join(import.meta.dirname, '../docs/reference');
+const root = join(import.meta.dirname, '..');
 
-const PAGES: readonly (readonly [file: string, page: () => string])[] = [
-  ['configuration.md', configurationPage],
-  ['ephemera.schema.json', configSchema],
-  ['errors.md', errorsPage],
-  ['http-api.md', httpApiPage],
-  ['metrics.md', metricsPage],
+const PAGES: readonly (readonly [file: string, page: () => string | Promise<string>])[] = [
+  ['docs/openapi.json', openApiPage],
+  ['docs/reference/configuration.md', configurationPage],
+  ['docs/reference/ephemera.schema.json', configSchema],
+  ['docs/reference/errors.md', errorsPage],
+  ['docs/reference/http-api.md', httpApiPage],
+  ['docs/reference/metrics.md', metricsPage],
+  ['libs/client/src/api-types.ts', clientTypes],
 ];
+
+const PARSERS = { '.json': 'json', '.md': 'markdown', '.ts': 'typescript' } as const;
 
 const isCheck = process.argv.includes('--check');
 
 for (const [file, page] of PAGES) {
-  const path = join(folder, file);
+  const path = join(root, file);
   const options = (await resolveConfig(path)) ?? {};
-  const expected = await format(page(), {
-    ...options,
-    parser: file.endsWith('.json') ? 'json' : 'markdown',
-  });
+  const parser = PARSERS[extname(file) as keyof typeof PARSERS];
+  const expected = await format(await page(), { ...options, parser });
   if (!isCheck) writeFileSync(path, expected);
   else if (contentOf(path) !== expected) {
-    process.stderr.write(`docs/reference/${file} is out of date: run node scripts/reference.ts\n`);
+    process.stderr.write(`${file} is out of date: run node scripts/reference.ts\n`);
     process.exitCode = 1;
   }
 }

@@ -1,6 +1,5 @@
-import { adminRoutes, openApiDocument } from '@ephemera/contract';
-import { publicRoutes } from '../../libs/proxy/src/public-routes.ts';
 import { blocks, code, generatedFrom, sentence, table } from './markdown.ts';
+import { describedApi } from './openapi.ts';
 
 /** The parts of an OpenAPI 3.1 document that the page shows. */
 interface Schema {
@@ -21,6 +20,7 @@ interface Schema {
 }
 
 interface Operation {
+  readonly tags: readonly string[];
   readonly summary: string;
   readonly description?: string;
   readonly security: readonly unknown[];
@@ -43,18 +43,10 @@ interface Operation {
 type Route = readonly [method: string, path: string, operation: Operation];
 
 interface Document {
+  readonly tags: readonly { readonly name: string; readonly description: string }[];
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
 }
-
-/** Sections of the admin port, by the beginning of the path. The first match wins. */
-const SECTIONS: readonly (readonly [title: string, paths: RegExp])[] = [
-  ['Instances', /^\/v1\/instances/],
-  ['Events', /^\/v1\/events/],
-  ['Templates and capacity', /^\/v1\/(?:templates|stats)/],
-  ['Links', /^\/v1\/links/],
-  ['Health, metrics and description', /^\//],
-];
 
 const refName = (ref: string): string => ref.split('/').at(-1) ?? '';
 
@@ -148,9 +140,10 @@ function operationsOf(document: Document): Route[] {
 }
 
 export function httpApiPage(): string {
-  const admin = openApiDocument('', Object.values(adminRoutes)) as Document;
-  const visitors = openApiDocument('', Object.values(publicRoutes('{prefix}'))) as Document;
-  const sectionOf = (path: string) => SECTIONS.find(([, paths]) => paths.test(path))?.[0];
+  const document = describedApi('{prefix}') as Document;
+  const operations = operationsOf(document);
+  const taggedWith = (tag: string) => operations.filter(([, , { tags }]) => tags.includes(tag));
+  const adminTags = document.tags.filter(({ name }) => name !== 'Visitors' && name !== 'Webhooks');
   return blocks(
     '# HTTP API',
     generatedFrom('the route declarations in `libs/contract` and `libs/proxy`'),
@@ -159,25 +152,21 @@ listed in [errors.md](errors.md).`,
 
     '## Admin port',
     `\`EPHEMERA_ADMIN_PORT\` (8081). Send \`Authorization: Bearer TOKEN\`, except where a route says
-otherwise. \`GET /openapi.json\` returns this description as OpenAPI 3.1. Unknown parameters and fields are
-refused with 400.`,
-    ...SECTIONS.map(([title]) =>
-      blocks(
-        `### ${title}`,
-        ...operationsOf(admin)
-          .filter(([, path]) => sectionOf(path) === title)
-          .map((route) => operationText(route, true)),
-      ),
+otherwise. \`GET /openapi.json\` returns this description as OpenAPI 3.1;
+[openapi.json](../openapi.json) is the same for the default ports. Unknown parameters and fields are refused
+with 400.`,
+    ...adminTags.map(({ name }) =>
+      blocks(`### ${name}`, ...taggedWith(name).map((route) => operationText(route, true))),
     ),
 
     '## Public port',
     `\`EPHEMERA_PUBLIC_PORT\` (8080). \`{prefix}\` is \`EPHEMERA_PREFIX\` (\`demo\`). Every other path below
 \`/{prefix}/{id}/\`, and with \`EPHEMERA_DOMAIN\` every path of \`{id}.DOMAIN\`, belongs to the instance.
 Unknown query parameters are ignored.`,
-    ...operationsOf(visitors).map((route) => operationText(route, false)),
+    ...taggedWith('Visitors').map((route) => operationText(route, false)),
 
     '## Schemas',
-    ...Object.entries(admin.components.schemas).map(([name, schema]) => {
+    ...Object.entries(document.components.schemas).map(([name, schema]) => {
       // An extended schema is the base and an object with the further fields.
       const bases = schema.allOf?.filter(({ $ref }) => $ref !== undefined) ?? [];
       const own = [schema, ...(schema.allOf ?? [])].flatMap((part) => fieldRows(part));

@@ -18,6 +18,7 @@ import {
 import { linkRequestSchema, linkSchema } from './link-request.ts';
 import { instanceFilterSchema, listQuerySchema } from './list-query.ts';
 import { logsQuerySchema, usageSchema } from './logs-query.ts';
+import { EXAMPLE_ID } from './openapi-examples.ts';
 import { z } from './openapi-zod.ts';
 import { renewRequestSchema } from './renew-request.ts';
 import { defineRoute, json, problem } from './route.ts';
@@ -28,7 +29,7 @@ const item = {
     id: z
       .string()
       .refine(isId, 'is not a valid instance id')
-      .openapi({ description: 'Id of the instance.' }),
+      .openapi({ description: 'Id of the instance.', example: EXAMPLE_ID }),
   }),
   absent: 'instance of this id',
 } as const;
@@ -62,20 +63,20 @@ const host = {
     host: z
       .string()
       .regex(HOST_ID, 'is not a valid host name')
-      .openapi({ description: 'Name of the host.' }),
+      .openapi({ description: 'Name of the host.', example: 'host-1' }),
   }),
   absent: 'host of this name',
 } as const;
 
 /** Every route of the admin port. */
 export const adminRoutes = {
-  health: defineRoute({
+  checkHealth: defineRoute({
     method: 'GET',
     path: '/healthz',
     summary: 'Check that the process answers',
     responses: { 200: json(healthSchema, 'The process answers') },
   }),
-  readiness: defineRoute({
+  checkReadiness: defineRoute({
     method: 'GET',
     path: '/readyz',
     summary: 'Check that the replica can serve every kind of request',
@@ -84,7 +85,7 @@ export const adminRoutes = {
       503: json(readinessSchema, 'Not ready; `parts` shows what is missing'),
     },
   }),
-  partReadiness: defineRoute({
+  checkPartReadiness: defineRoute({
     method: 'GET',
     path: '/readyz/{part}',
     summary: 'Check one part of the readiness, such as `running`',
@@ -97,7 +98,7 @@ export const adminRoutes = {
       503: json(partReadinessSchema, 'Not ready'),
     },
   }),
-  askCertificate: defineRoute({
+  checkHostName: defineRoute({
     method: 'GET',
     path: '/tls/ask',
     summary:
@@ -111,14 +112,13 @@ export const adminRoutes = {
       503: problem('Redis is unavailable'),
     },
   }),
-  openApi: defineRoute({
+  readOpenApi: defineRoute({
     method: 'GET',
     path: '/openapi.json',
     summary: 'Read the OpenAPI document',
-    token: true,
     responses: { 200: json(z.looseObject({ openapi: z.string() }), 'OpenAPI 3.1') },
   }),
-  metrics: defineRoute({
+  readMetrics: defineRoute({
     method: 'GET',
     path: '/metrics',
     summary: 'Read the metrics of this replica',

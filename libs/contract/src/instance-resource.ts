@@ -15,7 +15,7 @@ export const endReasonSchema = z.enum([
   'host_drained',
 ]);
 
-const hintSchema = z
+export const hintSchema = z
   .object({
     code: z.enum(HINT_CODES).describe('The cause, for programs.'),
     text: z.string().describe('The cause and what to do, for people.'),

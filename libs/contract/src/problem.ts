@@ -1,16 +1,7 @@
 import type { Failure, Hint, Issue, Limit } from '@ephemera/domain';
+import { hintSchema } from './instance-resource.ts';
 import { z } from './openapi-zod.ts';
 import { PROBLEM_KINDS } from './problem-kinds.ts';
-
-/** An error as in RFC 9457. Each kind adds its own fields. */
-export const problemSchema = z
-  .looseObject({
-    type: z.string().describe('`urn:ephemera:problem:` and the kind.'),
-    title: z.string().describe('Title of the kind.'),
-    status: z.int().describe('The HTTP status.'),
-    detail: z.string().describe('What happened to this request, and what to do.'),
-  })
-  .openapi('Problem');
 
 export interface Problem {
   readonly type: string;
@@ -53,6 +44,48 @@ const LIMITS: Readonly<Record<Limit, string>> = {
   token:
     'This token has reached its maximum number of instances. End one of them, or try again later.',
 };
+
+/** The value of `type` in each problem: `urn:ephemera:problem:` and the kind. */
+const PROBLEM_TYPES = Object.keys(PROBLEM_KINDS).map((kind) => `urn:ephemera:problem:${kind}`);
+
+/** An error as in RFC 9457, with the fields that single kinds add. */
+export const problemSchema = z
+  .object({
+    type: z.enum(PROBLEM_TYPES).describe('`urn:ephemera:problem:` and the kind.'),
+    title: z.string().describe('Title of the kind.'),
+    status: z.int().describe('The HTTP status.'),
+    detail: z.string().describe('What happened to this request, and what to do.'),
+    faults: z
+      .array(
+        z.object({
+          path: z.string().describe('Dotted path of the field. Empty for the whole input.'),
+          detail: z.string().describe('What is wrong.'),
+          in: z.enum(['query', 'header', 'body']).optional().describe('The part of the request.'),
+        }),
+      )
+      .optional()
+      .openapi({ description: '`invalid`: every error in the request.' }),
+    reason: z.string().optional().openapi({
+      description: '`gone`: why the instance ended. `upstream_*`: what the instance did.',
+    }),
+    limit: z
+      .enum(Object.keys(LIMITS))
+      .optional()
+      .openapi({ description: '`full`: the limit that is exceeded.' }),
+    hint: hintSchema
+      .optional()
+      .openapi({ description: 'The probable cause of a failed start or an exit.' }),
+    expiresAt: z.iso
+      .datetime({ offset: true })
+      .optional()
+      .openapi({ description: '`renewal_earlier`: the deadline, which has not changed.' }),
+    challenge: z
+      .string()
+      .optional()
+      .openapi({ description: '`work_needed`: the text to find a number for.' }),
+    bits: z.int().optional().openapi({ description: '`work_needed`: the required zero bits.' }),
+  })
+  .openapi('Problem');
 
 const UNINTENDED = {
   prefetch: 'The browser sent this request as a prefetch. Open the page to start an instance.',

@@ -202,6 +202,7 @@ async function startProxy(
     // The command line tool uses the name that the port is bound to.
     names: [...config.adminNames, config.adminBind],
     publicUrl: `${publicUrl}/${prefix}`,
+    visitors: { url: publicUrl, prefix },
     version,
     metrics,
     // Ready only if a start would succeed: routes can be read and invalidated, and a host is alive.

@@ -72,19 +72,19 @@ export function publicRoutes(prefix: string) {
       query: newQuerySchema,
       responses: { ...startResponses, 303: { description: 'Redirect to the instance' } },
     }),
-    root: defineRoute({
+    showRootPage: defineRoute({
       method: 'GET',
       path: '/',
-      summary: 'The page with the button that starts an instance',
+      summary: 'Show the page with the button that starts an instance',
       responses: { 200: page('The page') },
     }),
-    launchPage: defineRoute({
+    showLaunchPage: defineRoute({
       method: 'GET',
       path: `/${prefix}`,
-      summary: 'The page with the button that starts an instance',
+      summary: 'Show the page with the button that starts an instance',
       responses: { 200: page('The page') },
     }),
-    startEvents: defineRoute({
+    followStart: defineRoute({
       method: 'GET',
       path: eventsPath(prefix, '{id}'),
       summary: 'Follow the start of an instance, as a server-sent event stream',

@@ -142,6 +142,7 @@ export async function openPorts(
     stopping: stopping.signal,
     names: ['a', 'b', 'b.example'],
     publicUrl: 'http://127.0.0.1/demo',
+    visitors: { url: 'http://127.0.0.1', prefix: 'demo' },
     version: '1.2.3',
     metrics: createMetrics('proxy'),
     parts: { running: () => true },

@@ -11,6 +11,7 @@ import type { AuthThrottle, TokenSet } from '@ephemera/http';
 import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
 import { errorHandler } from '../failure-page.ts';
+import { publicRoutes } from '../public-routes.ts';
 import { NEVER_A_PAGE } from '../security-headers.ts';
 import { certificateRoute } from './certificate-check.ts';
 import type { CertificateCheck } from './certificate-check.ts';
@@ -45,6 +46,12 @@ export interface AdminApi
   readonly tokens: TokenSet;
   readonly authThrottle: AuthThrottle;
   readonly version: string;
+  /** The public port, for the OpenAPI document. */
+  readonly visitors: {
+    /** Without the prefix, and without a trailing slash. */
+    readonly url: string;
+    readonly prefix: string;
+  };
   /** Returns the client address behind trusted proxies. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly metrics: Registry;
@@ -57,7 +64,8 @@ export interface AdminApi
 }
 
 /**
- * The control API. Health and the check of certificates need no token; all other routes need a token with the required scope.
+ * The control API. Health, the check of certificates and the description of the API need no token;
+ * all other routes need a token with the required scope.
  */
 export function createAdminApi(api: AdminApi): Koa {
   const app = new Koa();
@@ -75,16 +83,24 @@ export function createAdminApi(api: AdminApi): Koa {
   app.use(requireKnownName(api.names, 'EPHEMERA_ADMIN_NAMES'));
 
   const mounting = { unknown: 'refuse', checkResponses: api.checkResponses } as const;
-  const open = [...healthRoutes(api.parts, api.configFile), certificateRoute(api.certificates)];
+  const document = openApiDocument({
+    version: api.version,
+    admin: { url: '/', routes: adminRoutes },
+    visitors: { url: api.visitors.url, routes: publicRoutes(api.visitors.prefix) },
+  });
+  const open = [
+    ...healthRoutes(api.parts, api.configFile),
+    certificateRoute(api.certificates),
+    route(adminRoutes.readOpenApi, (ctx) => {
+      ctx.body = document;
+    }),
+  ];
   app.use(mountRoutes(open, { ...mounting, exact: false }));
 
   app.use(requireToken(api));
   app.use(requireScope(api.instances));
   const guarded = [
-    route(adminRoutes.openApi, (ctx) => {
-      ctx.body = document;
-    }),
-    route(adminRoutes.metrics, async (ctx) => {
+    route(adminRoutes.readMetrics, async (ctx) => {
       ctx.type = api.metrics.contentType;
       ctx.body = await api.metrics.metrics();
     }),
@@ -96,7 +112,5 @@ export function createAdminApi(api: AdminApi): Koa {
     ...linkRoutes(api),
   ];
   app.use(mountRoutes(guarded, { ...mounting, exact: true }));
-  const mounted = [...open, ...guarded].map(({ declaration }) => declaration);
-  const document = openApiDocument(api.version, mounted);
   return app;
 }

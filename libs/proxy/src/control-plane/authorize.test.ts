@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { scopeFor, actionOf } from './authorize.ts';
 
 test.each([
-  ['GET', '/openapi.json', undefined],
   ['GET', '/v1/templates', undefined],
   ['HEAD', '/v1/templates', undefined],
   ['GET', '/v1/instances', 'read'],

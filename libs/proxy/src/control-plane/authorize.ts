@@ -32,7 +32,7 @@ export function requireToken(
 }
 
 /** Paths that every token may read. */
-const OPEN = ['/openapi.json', '/v1/templates'];
+const OPEN = ['/v1/templates'];
 const CREATING = ['/v1/instances', '/v1/links'];
 const HOST = /^\/v1\/hosts\/([^/]+)\/(cordon|uncordon|drain)$/;
 const ONE = /^\/v1\/instances\/([^/]+)(?:\/([a-z]+))?$/;

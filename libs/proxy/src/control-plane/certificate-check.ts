@@ -20,7 +20,7 @@ export interface CertificateCheck {
  */
 export function certificateRoute({ routes, domain, prefix }: CertificateCheck): BoundRoute {
   const forms = { prefix, domain: domain && hostNameOf(domain) };
-  return route(adminRoutes.askCertificate, async (ctx, { query }) => {
+  return route(adminRoutes.checkHostName, async (ctx, { query }) => {
     const address = readAddress('/', query.domain, forms);
     const found = address && (await routes.find(address.id));
     if (!found || !isServed(found.route, address.port)) {

@@ -17,17 +17,17 @@ export type ConfigFile = Pick<ConfigStatus, 'issues'>;
  * routes. So a hanging check must not delay the others.
  */
 export function healthRoutes(parts: ReadinessChecks, file: ConfigFile): BoundRoute[] {
-  const health = route(adminRoutes.health, (ctx) => {
+  const health = route(adminRoutes.checkHealth, (ctx) => {
     ctx.body = { status: 'ok' };
   });
-  const readiness = route(adminRoutes.readiness, async (ctx) => {
+  const readiness = route(adminRoutes.checkReadiness, async (ctx) => {
     const asked = Object.entries(parts).map(async ([name, has]) => [name, await withTimeout(has)]);
     const reported = Object.fromEntries(await Promise.all(asked)) as Readiness['parts'];
     const ready = Object.values(reported).every(Boolean);
     ctx.status = ready ? 200 : 503;
     ctx.body = { ready, parts: reported, config: configStatus(file) } satisfies Readiness;
   });
-  const partReadiness = route(adminRoutes.partReadiness, async (ctx, { params }) => {
+  const partReadiness = route(adminRoutes.checkPartReadiness, async (ctx, { params }) => {
     const has = Object.hasOwn(parts, params.part) ? parts[params.part] : undefined;
     if (!has) throw new ApiError({ kind: 'not_found', what: 'part of this name' });
     const ready = await withTimeout(has);

@@ -90,8 +90,8 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
   const routes = [
     route(declared.startByLink, start),
     route(declared.startByForm, start),
-    route(declared.root, show),
-    route(declared.launchPage, show),
+    route(declared.showRootPage, show),
+    route(declared.showLaunchPage, show),
     ...waitingRoutes(waiting),
   ];
   const { checkResponses } = launch;

@@ -130,8 +130,8 @@ function sentence(text: string): string {
 
 /** The route by which the waiting page follows the start of its instance. */
 export function waitingRoutes(waiting: Waiting): BoundRoute[] {
-  const { startEvents } = publicRoutes(waiting.prefix);
-  const follow = route(startEvents, async (ctx, { params: { id } }) => {
+  const declared = publicRoutes(waiting.prefix);
+  const follow = route(declared.followStart, async (ctx, { params: { id } }) => {
     const end = abortOnClose(ctx.res, waiting.stopping);
     const decision = checkAccess(ctx.req, (await waiting.routes.find(id))?.route);
     if (!mayFollow(decision, ctx.req)) throw new ApiError({ kind: 'access_denied' });
