@@ -152,9 +152,9 @@ listed in [errors.md](errors.md).`,
 
     '## Admin port',
     `\`EPHEMERA_ADMIN_PORT\` (8081). Send \`Authorization: Bearer TOKEN\`, except where a route says
-otherwise. \`GET /openapi.json\` returns this description as OpenAPI 3.1;
-[openapi.json](../openapi.json) is the same for the default ports. Unknown parameters and fields are refused
-with 400.`,
+otherwise. \`GET /openapi.json\` returns this description as OpenAPI 3.1, and
+\`GET /docs\` shows it in a browser; [openapi.json](../openapi.json) is the same for the default ports. Unknown
+parameters and fields are refused with 400.`,
     ...adminTags.map(({ name }) =>
       blocks(`### ${name}`, ...taggedWith(name).map((route) => operationText(route, true))),
     ),

@@ -118,6 +118,12 @@ export const adminRoutes = {
     summary: 'Read the OpenAPI document',
     responses: { 200: json(z.looseObject({ openapi: z.string() }), 'OpenAPI 3.1') },
   }),
+  showReference: defineRoute({
+    method: 'GET',
+    path: '/docs',
+    summary: 'Show this description as a page',
+    responses: { 200: { description: 'The page', content: { 'text/html': z.string() } } },
+  }),
   readMetrics: defineRoute({
     method: 'GET',
     path: '/metrics',

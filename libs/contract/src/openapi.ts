@@ -20,7 +20,7 @@ const ADMIN_TAGS: readonly Tag[] = [
   [
     'Templates and capacity',
     /^\/v1\/(?:templates|stats)/,
-    'What can be started, and what has room.',
+    'What can be started, and the free capacity.',
   ],
   ['Hosts', /^\/v1\/hosts/, 'Docker hosts, and taking one out of service.'],
   ['Links', /^\/v1\/links/, 'Signed links by which visitors start instances.'],

@@ -27,6 +27,7 @@ import { instanceRoutes } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { linkRoutes } from './links-api.ts';
 import type { LinksApi } from './links-api.ts';
+import { referenceRoute } from './reference-page.ts';
 import { templateRoutes } from './templates-api.ts';
 import type { TemplatesApi } from './templates-api.ts';
 
@@ -94,6 +95,7 @@ export function createAdminApi(api: AdminApi): Koa {
     route(adminRoutes.readOpenApi, (ctx) => {
       ctx.body = document;
     }),
+    referenceRoute(document),
   ];
   app.use(mountRoutes(open, { ...mounting, exact: false }));
 
