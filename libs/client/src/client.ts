@@ -1,0 +1,248 @@
+import type { components } from './api-types.ts';
+import { createCall } from './call.ts';
+import type { Call, ConnectionOptions, Operations } from './call.ts';
+import { createAndWait } from './create.ts';
+import type { CreateOptions, CreateRequest } from './create.ts';
+import { isProblem } from './errors.ts';
+import { followEvents } from './events.ts';
+import type { EventOptions } from './events.ts';
+import { Instance } from './instance.ts';
+import type {
+  InstanceCalls,
+  InstanceData,
+  LogOptions,
+  RenewRequest,
+  Renewed,
+  Usage,
+} from './instance.ts';
+import { textOf } from './stream.ts';
+import type { InstanceEvent } from './webhook.ts';
+
+type Schemas = components['schemas'];
+export type Template = Schemas['TemplateList']['items'][number];
+export type Stats = Schemas['Stats'];
+export type Host = Schemas['Host'];
+export type LinkRequest = Partial<Schemas['CreateLink']>;
+export type Link = Schemas['Link'];
+
+/** An instance must match all of them. */
+export interface InstanceFilter {
+  readonly state?: readonly InstanceData['status']['state'][];
+  readonly template?: readonly string[];
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** An event must match all of them. */
+export interface EventFilter {
+  readonly instance?: readonly string[];
+  readonly template?: readonly string[];
+  readonly type?: readonly InstanceEvent['type'][];
+}
+
+/**
+ * The control API. Every method rejects with a `ProblemError`, a `ConnectionError` or an
+ * `UnexpectedResponseError`. Requests that may be repeated are repeated when Redis, a host or the
+ * connection is unavailable for a moment.
+ */
+export interface Client {
+  /**
+   * Starts an instance and waits until it is ready. A retry cannot start a second one. If it rejects
+   * after the creation, the instance is ended.
+   * @throws StartFailedError if the instance does not become ready; the reason of the signal
+   */
+  create(request?: CreateRequest, options?: CreateOptions): Promise<Instance>;
+  /** Live instances, oldest first, from all pages. */
+  list(filter?: InstanceFilter): AsyncGenerator<Instance, void>;
+  /** An instance, also for a while after its end. */
+  get(id: string): Promise<Instance>;
+  /** Moves the deadline. Fails if it would be earlier and `shorten` is not set. */
+  renew(id: string, request: RenewRequest): Promise<Renewed>;
+  /** Starts to end an instance. Succeeds for an instance that has already ended. */
+  kill(id: string): Promise<void>;
+  /** Starts to end the instances that match; without a filter, all. Returns their number. */
+  killAll(filter?: InstanceFilter): Promise<number>;
+  pause(id: string): Promise<InstanceData>;
+  resume(id: string): Promise<InstanceData>;
+  usage(id: string): Promise<Usage>;
+  /** The log, in pieces of text as they arrive. */
+  logs(id: string, options?: LogOptions): AsyncGenerator<string, void>;
+  /**
+   * Events as they arrive, from now on or after `lastEventId`. Reconnects after the last event, and
+   * ends only by an error or by `break`.
+   */
+  events(options?: EventFilter & EventOptions): AsyncGenerator<InstanceEvent, never>;
+  templates(): Promise<readonly Template[]>;
+  stats(): Promise<Stats>;
+  /** Every Docker host, by name. */
+  hosts(): Promise<readonly Host[]>;
+  host(name: string): Promise<Host>;
+  cordon(name: string): Promise<Host>;
+  uncordon(name: string): Promise<Host>;
+  /** @param timeout seconds until the instances that are left are ended; default: never */
+  drain(name: string, timeout?: number): Promise<Host>;
+  /** Creates a signed link by which visitors start instances. Not repeated by itself. */
+  createLink(request?: LinkRequest): Promise<Link>;
+  /** All operations of the OpenAPI document, without retries and typed errors. */
+  readonly operations: Operations;
+}
+
+/**
+ * A client of the control API. Works in Node, Bun and browsers.
+ * @throws TypeError if the URL is invalid
+ */
+export function createClient(options: ConnectionOptions): Client {
+  const { operations, call } = createCall(options);
+  const onInstance = (id: string) => ({ path: { id } });
+  const onHost = (name: string) => ({ path: { host: name } });
+  const read = (id: string) =>
+    call((api, init) => api.GET('/v1/instances/{id}', { ...init, params: onInstance(id) }));
+  const client: Client = {
+    operations,
+    create: (body = {}, createOptions = {}) =>
+      createAndWait(async (idempotencyKey) => {
+        const created = await call(
+          (api, init) =>
+            api.POST('/v1/instances', {
+              ...init,
+              params: { header: { 'idempotency-key': idempotencyKey } },
+              body,
+            }),
+          { signal: createOptions.signal },
+        );
+        return new Instance(calls, created);
+      }, createOptions),
+    async *list(filter) {
+      let cursor: string | undefined;
+      do {
+        const query = { ...queryOf(filter), ...(cursor !== undefined && { cursor }) };
+        const page = await call((api, init) =>
+          api.GET('/v1/instances', { ...init, params: { query } }),
+        );
+        for (const item of page.items) yield new Instance(calls, item);
+        cursor = page.nextCursor;
+      } while (cursor !== undefined);
+    },
+    get: async (id) => new Instance(calls, await read(id)),
+    // A repeated renewal moves the deadline to the same distance from now.
+    renew: (id, body) =>
+      call((api, init) =>
+        api.POST('/v1/instances/{id}/renew', { ...init, params: onInstance(id), body }),
+      ),
+    async kill(id) {
+      await call((api, init) =>
+        api.DELETE('/v1/instances/{id}', { ...init, params: onInstance(id) }),
+      ).catch((error: unknown) => {
+        if (!isProblem(error, 'gone')) throw error;
+      });
+    },
+    async killAll(filter) {
+      const { ended } = await call((api, init) =>
+        api.DELETE('/v1/instances', { ...init, params: { query: queryOf(filter) } }),
+      );
+      return ended;
+    },
+    pause: (id) =>
+      call((api, init) =>
+        api.POST('/v1/instances/{id}/pause', { ...init, params: onInstance(id) }),
+      ),
+    resume: (id) =>
+      call((api, init) =>
+        api.POST('/v1/instances/{id}/resume', { ...init, params: onInstance(id) }),
+      ),
+    usage: (id) =>
+      call((api, init) => api.GET('/v1/instances/{id}/stats', { ...init, params: onInstance(id) })),
+    logs: (id, logOptions = {}) => readLog(call, id, logOptions),
+    events({ instance, template, type, ...eventOptions } = {}) {
+      const query = {
+        ...(instance && { instance: instance.join(',') }),
+        ...(template && { template: template.join(',') }),
+        ...(type && { type: type.join(',') }),
+      };
+      return followEvents(
+        (lastEventId, signal) =>
+          call(
+            async (api, init) => {
+              const header = lastEventId === '' ? {} : { 'last-event-id': lastEventId };
+              const result = await api.GET('/v1/events', {
+                ...init,
+                params: { query, header },
+                parseAs: 'stream',
+              });
+              return { ...result, data: result.response };
+            },
+            { signal, isRepeatable: false },
+          ),
+        eventOptions,
+      );
+    },
+    async templates() {
+      return (await call((api, init) => api.GET('/v1/templates', init))).items;
+    },
+    stats: () => call((api, init) => api.GET('/v1/stats', init)),
+    async hosts() {
+      return (await call((api, init) => api.GET('/v1/hosts', init))).items;
+    },
+    host: (name) =>
+      call((api, init) => api.GET('/v1/hosts/{host}', { ...init, params: onHost(name) })),
+    cordon: (name) =>
+      call((api, init) => api.POST('/v1/hosts/{host}/cordon', { ...init, params: onHost(name) })),
+    uncordon: (name) =>
+      call((api, init) => api.POST('/v1/hosts/{host}/uncordon', { ...init, params: onHost(name) })),
+    drain: (name, timeout) =>
+      call((api, init) =>
+        api.POST('/v1/hosts/{host}/drain', {
+          ...init,
+          params: onHost(name),
+          body: timeout === undefined ? {} : { timeout },
+        }),
+      ),
+    // Each request makes another link.
+    createLink: (body = {}) =>
+      call((api, init) => api.POST('/v1/links', { ...init, body: body as Schemas['CreateLink'] }), {
+        isRepeatable: false,
+      }),
+  };
+  const calls: InstanceCalls = {
+    ...client,
+    read,
+    events: (id, eventOptions) => client.events({ ...eventOptions, instance: [id] }),
+  };
+  return client;
+}
+
+function queryOf({ state, template, metadata }: InstanceFilter = {}) {
+  const pairs = Object.entries(metadata ?? {}).map(([key, value]) => `${key}=${value}`);
+  return {
+    ...(state && { state: state.join(',') }),
+    ...(template && { template: template.join(',') }),
+    ...(pairs.length > 0 && { metadata: pairs }),
+  };
+}
+
+async function* readLog(
+  call: Call,
+  id: string,
+  { follow = false, tail, timestamps = false, signal }: LogOptions,
+): AsyncGenerator<string, void> {
+  const query = {
+    ...(follow && { follow: '1' as const }),
+    ...(tail !== undefined && { tail }),
+    ...(timestamps && { timestamps: '1' as const }),
+  };
+  const ending = new AbortController();
+  const both = signal ? AbortSignal.any([signal, ending.signal]) : ending.signal;
+  try {
+    const stream = await call(
+      (api, init) =>
+        api.GET('/v1/instances/{id}/logs', {
+          ...init,
+          params: { path: { id }, query },
+          parseAs: 'stream',
+        }),
+      { signal: both },
+    );
+    yield* textOf(stream);
+  } finally {
+    ending.abort();
+  }
+}

@@ -1,0 +1,35 @@
+export { createClient } from './client.ts';
+export type {
+  Client,
+  EventFilter,
+  Host,
+  InstanceFilter,
+  Link,
+  LinkRequest,
+  Stats,
+  Template,
+} from './client.ts';
+export type { ConnectionOptions, Operations } from './call.ts';
+export { StartFailedError } from './create.ts';
+export type { CreateOptions, CreateRequest, StartProgress } from './create.ts';
+export {
+  ConnectionError,
+  EphemeraError,
+  ProblemError,
+  UnexpectedResponseError,
+  isProblem,
+} from './errors.ts';
+export type { Problem, ProblemKind } from './errors.ts';
+export type { EventOptions } from './events.ts';
+export { Instance } from './instance.ts';
+export type {
+  CreatedData,
+  InstanceData,
+  LogOptions,
+  RenewRequest,
+  Renewed,
+  Usage,
+} from './instance.ts';
+export { WebhookError, verifyWebhook } from './webhook.ts';
+export type { InstanceEvent, WebhookRequest } from './webhook.ts';
+export type { components, paths } from './api-types.ts';

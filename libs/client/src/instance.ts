@@ -1,0 +1,132 @@
+import type { components } from './api-types.ts';
+import { isProblem } from './errors.ts';
+import type { EventOptions } from './events.ts';
+import type { InstanceEvent } from './webhook.ts';
+
+/** An instance as the control API returns it. Times are RFC 3339, durations in seconds. */
+export type InstanceData = components['schemas']['InstanceDetail'];
+
+export type RenewRequest = components['schemas']['RenewInstance'];
+/** The instance, and in `renewal` what was done. */
+export type Renewed = components['schemas']['RenewedInstance'];
+export type Usage = components['schemas']['Usage'];
+
+export interface LogOptions {
+  /** Whether to continue until the instance ends. */
+  readonly follow?: boolean;
+  /** Number of lines, counted from the end. Default: all stored lines. */
+  readonly tail?: number;
+  /** Whether each line begins with its time (RFC 3339). */
+  readonly timestamps?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** The operations on an instance by its id. */
+export interface InstanceCalls {
+  read(id: string): Promise<InstanceData>;
+  renew(id: string, request: RenewRequest): Promise<Renewed>;
+  kill(id: string): Promise<void>;
+  pause(id: string): Promise<InstanceData>;
+  resume(id: string): Promise<InstanceData>;
+  usage(id: string): Promise<Usage>;
+  logs(id: string, options?: LogOptions): AsyncGenerator<string, void>;
+  events(id: string, options?: EventOptions): AsyncGenerator<InstanceEvent, never>;
+}
+
+/** What only the response to a creation contains. */
+export type CreatedData = components['schemas']['CreatedInstance'];
+
+/**
+ * An instance, with the operations on it. `await using` ends it when its scope ends.
+ */
+export class Instance implements AsyncDisposable {
+  readonly id: string;
+  /** The access token and the link with it, if this object comes from `create()`. */
+  readonly accessToken: string | undefined;
+  /** The value of the placeholder `{token}` of the template, if this object comes from `create()`. */
+  readonly token: string | undefined;
+  readonly #link: string | undefined;
+  readonly #calls: InstanceCalls;
+  #data: InstanceData;
+
+  constructor(calls: InstanceCalls, data: InstanceData & Partial<CreatedData>) {
+    const { token, accessToken, link, ...rest } = data;
+    this.#calls = calls;
+    this.#data = rest;
+    this.id = data.id;
+    this.token = token;
+    this.accessToken = accessToken;
+    this.#link = link;
+  }
+
+  /** As it was last read. `refresh()` reads it again. */
+  get data(): InstanceData {
+    return this.#data;
+  }
+
+  /** Where a person opens the instance; with the access token, if there is one. */
+  get url(): string {
+    return this.#link ?? this.#data.url;
+  }
+
+  get state(): InstanceData['status']['state'] {
+    return this.#data.status.state;
+  }
+
+  /** When the instance ends, unless it is renewed. */
+  get expiresAt(): Date {
+    return new Date(this.#data.expiresAt);
+  }
+
+  /** Reads the instance again. @throws ProblemError `not_found` a while after its end */
+  async refresh(): Promise<InstanceData> {
+    this.#data = await this.#calls.read(this.id);
+    return this.#data;
+  }
+
+  /** Moves the deadline. @throws ProblemError `renewal_earlier` without `shorten`; `gone` */
+  async renew(request: RenewRequest): Promise<Renewed> {
+    const renewed = await this.#calls.renew(this.id, request);
+    const { renewal: _renewal, ...data } = renewed;
+    this.#data = data;
+    return renewed;
+  }
+
+  /** Starts to end the instance. Succeeds if it has already ended. */
+  async kill(): Promise<void> {
+    await this.#calls.kill(this.id).catch((error: unknown) => {
+      if (!isProblem(error, 'not_found')) throw error;
+    });
+  }
+
+  async pause(): Promise<void> {
+    this.#data = await this.#calls.pause(this.id);
+  }
+
+  async resume(): Promise<void> {
+    this.#data = await this.#calls.resume(this.id);
+  }
+
+  /** The current resource usage. */
+  usage(): Promise<Usage> {
+    return this.#calls.usage(this.id);
+  }
+
+  /** The log, in pieces of text as they arrive. */
+  logs(options?: LogOptions): AsyncGenerator<string, void> {
+    return this.#calls.logs(this.id, options);
+  }
+
+  /** The events of this instance. */
+  events(options?: EventOptions): AsyncGenerator<InstanceEvent, never> {
+    return this.#calls.events(this.id, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  toString(): string {
+    return this.id;
+  }
+}
