@@ -1,3 +1,4 @@
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createMetrics, registerClockSkewMetric, registerConfigMetric } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
@@ -6,6 +7,7 @@ import {
   countRetries,
   countStarts,
   countUpstreamFailures,
+  registerConnectionMetric,
   registerDataPlaneMetrics,
   registerRouteMetrics,
   registerUsageMetrics,
@@ -49,8 +51,8 @@ function proxyRegistry(): Registry {
     inFlight: () => 0,
     openTunnels: () => 0,
     upstreamConnections: () => 0,
-    clientConnections: () => Promise.resolve(0),
   });
+  registerConnectionMetric(registry, createServer());
   new RequestMetrics(registry);
   registerRouteMetrics(registry, {
     counts: { hits: 0, misses: 0, invalidations: 0 },

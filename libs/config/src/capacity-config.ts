@@ -94,6 +94,11 @@ export const quotasSchema = z
         'Maximum number of live instances per client address. IPv6 addresses count by their /64.',
       ),
     perToken: max.optional().describe('Maximum number of live instances per token.'),
+    perOwner: max
+      .optional()
+      .describe(
+        'Maximum number of live instances per owner. An application that embeds Ephemera names the owners; see docs/guides/embedding.md.',
+      ),
     ratePerAddress: rateText
       .optional()
       .describe(
@@ -103,6 +108,11 @@ export const quotasSchema = z
       .prefault('6000/1h')
       .describe(
         'Maximum rate of starts per token, such as `100/1m`, also of those by its links and of those that are refused for another reason. Further starts get 429.',
+      ),
+    ratePerOwner: rateText
+      .optional()
+      .describe(
+        'Maximum rate of starts per owner that an embedding application names, such as `20/1h`. Further starts get 429.',
       ),
     changesPerToken: rateText
       .prefault('600/1m')

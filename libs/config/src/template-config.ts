@@ -13,7 +13,7 @@ import { capacityFields, quotasSchema } from './capacity-config.ts';
 import type { Quotas } from './capacity-config.ts';
 import { isolationFields, policyOf, policySchema } from './isolation-config.ts';
 import { durationText as duration, positiveDuration, sizeText as size } from './config-values.ts';
-import { ConfigError } from './environment.ts';
+import { ConfigError, issuesOf } from './environment.ts';
 import { registriesSchema } from './registry-config.ts';
 import { requestedEnvFields } from './requested-env-config.ts';
 import { type TokenEntries, tokensSchema } from './tokens/token-config.ts';
@@ -408,7 +408,26 @@ export interface TemplateSet {
  * @throws ConfigError with every error and its dotted path
  */
 export function parseTemplates(text: string, what = 'The configuration'): TemplateSet {
-  const data = readYaml(text, configFileSchema, what);
+  return resolveTemplates(readYaml(text, configFileSchema, what));
+}
+
+/** The fields of the file that describe templates and what limits them, as a program gives them. */
+export type TemplatesInput = Pick<
+  z.input<typeof configFileSchema>,
+  'default' | 'templates' | 'limits' | 'allow' | 'images'
+>;
+
+/**
+ * Reads templates that a program gives as data, with the fields of the file.
+ * @throws ConfigError with every error and its dotted path
+ */
+export function readTemplates(input: TemplatesInput, what: string): TemplateSet {
+  const result = configFileSchema.safeParse(input);
+  if (!result.success) throw new ConfigError(what, issuesOf(result.error));
+  return resolveTemplates(result.data);
+}
+
+function resolveTemplates(data: z.output<typeof configFileSchema>): TemplateSet {
   const templates = new Map<string, Template>();
   for (const [key, input] of Object.entries(data.templates)) {
     const {
@@ -439,8 +458,7 @@ export function parseTemplates(text: string, what = 'The configuration'): Templa
     });
   }
   const defaultTemplate = templates.get(data.default ?? '') ?? [...templates.values()][0];
-  if (!defaultTemplate)
-    throw new ConfigError(what, [{ path: 'templates', detail: 'must have at least one' }]);
+  if (!defaultTemplate) throw new Error('the schema requires a template');
   const { limits: quotas, tokens, webhooks } = data;
   return { defaultTemplate, templates, quotas, tokens, policy: policyOf(data), webhooks };
 }

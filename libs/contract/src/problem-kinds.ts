@@ -133,14 +133,14 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 429,
     title: 'Full',
     meaning:
-      'A capacity limit is exceeded. `limit` is `hosts`, `template`, `queue`, `address` or `token`.',
+      'A capacity limit is exceeded. `limit` is `hosts`, `template`, `queue`, `address`, `token` or `owner`.',
     action:
       'Repeat the request after `Retry-After`, end an instance, or raise the limit that `limit` names.',
   },
   rate_limited: {
     status: 429,
     title: 'Too many requests',
-    meaning: 'The address or the token exceeded its rate limit.',
+    meaning: 'The address, the token or the owner exceeded its rate limit.',
     action: 'Repeat the request after `Retry-After`.',
   },
   unintended_request: {

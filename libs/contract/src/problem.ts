@@ -43,6 +43,8 @@ const LIMITS: Readonly<Record<Limit, string>> = {
     'This address has reached its maximum number of instances. End one of them, or try again later.',
   token:
     'This token has reached its maximum number of instances. End one of them, or try again later.',
+  owner:
+    'This user has reached the maximum number of instances. End one of them, or try again later.',
 };
 
 /** The value of `type` in each problem: `urn:ephemera:problem:` and the kind. */
@@ -218,7 +220,7 @@ export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer
     case 'rate_limited':
       return answer(
         failure,
-        `Too many requests from this ${failure.by}. Retry after ${failure.resetsIn} s.`,
+        `Too many requests from this ${failure.by === 'owner' ? 'user' : failure.by}. Retry after ${failure.resetsIn} s.`,
         {
           'retry-after': String(failure.resetsIn),
         },

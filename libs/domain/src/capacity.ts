@@ -1,8 +1,8 @@
 /**
- * The limit that a start exceeds: all hosts, the template, the queue, the client address or the
- * token.
+ * The limit that a start exceeds: all hosts, the template, the queue, the client address, the
+ * token, or the owner that an embedding application names.
  */
-export type Limit = 'hosts' | 'template' | 'queue' | 'address' | 'token';
+export type Limit = 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'owner';
 
 /** The id of a host, `EPHEMERA_HOST_ID`. */
 export const HOST_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;

@@ -52,7 +52,7 @@ export type Failure =
   /** Too many requests from one client. */
   | {
       readonly kind: 'rate_limited';
-      readonly by: 'address' | 'token';
+      readonly by: 'address' | 'token' | 'owner';
       /** Seconds until the next request is allowed. */
       readonly resetsIn: number;
     }

@@ -48,7 +48,7 @@ export interface Instance extends Lease {
   readonly metadata: Readonly<Record<string, string>>;
   /** The pool that it waits in. Unset once it is claimed. */
   readonly pool?: string | undefined;
-  /** The quota that it counts against: `token:ci`, `address:192.0.2.7`. */
+  /** The quota that it counts against: `token:ci`, `address:192.0.2.7`, `owner:42`. */
   readonly owner?: string | undefined;
   /**
    * The run ID of the Redis process in which it is known to be unclaimed. Only while it is warm.

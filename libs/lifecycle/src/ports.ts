@@ -207,10 +207,10 @@ export class AssignedToOtherHostError extends Error {
 
 /** The owner whose quota an instance counts against. */
 export interface QuotaOwner {
-  /** `address:192.0.2.7` or `token:ci`. */
+  /** `address:192.0.2.7`, `token:ci` or `owner:42`. */
   readonly name: string;
   /** The limit that is reported when the quota is reached. */
-  readonly limit: Extract<Limit, 'address' | 'token'>;
+  readonly limit: Extract<Limit, 'address' | 'token' | 'owner'>;
   /** Maximum of live instances; undefined: unlimited. */
   readonly max: number | undefined;
 }

@@ -1,2 +1,13 @@
+export { cellDependencies, connectCell } from './cell.ts';
+export type { Cell } from './cell.ts';
 export * from './create-proxy.ts';
+export { shareServer } from './data-plane/shared-server.ts';
+export { keepPoolSpecs } from './launch/sync-pool-specs.ts';
+export { ownerQuota } from './launch/authorize-start.ts';
+export { createPublicInterface, instanceUrls } from './public-interface.ts';
+export type { PublicInterfaceConfig } from './public-interface.ts';
+export { accessLink } from './access/access-token.ts';
+export { startInstance } from './starting/start-instance.ts';
+export { requireKeys } from './starting/signed-link.ts';
+export { loadTheme } from './waiting/theme.ts';
 export { THEMES } from './waiting/theme.ts';

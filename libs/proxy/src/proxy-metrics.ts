@@ -1,9 +1,10 @@
+import type { Server } from 'node:net';
+import { promisify } from 'node:util';
 import { Counter, Gauge } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
 import type { RouteCache, TemplateUsage } from '@ephemera/store';
 import type { ConnectionRefusal } from './data-plane/connection-limits.ts';
 import type { UpstreamErrorReason } from './data-plane/upstream/connection.ts';
-import type { Started } from './starting/start-instance.ts';
 
 /** How long a scrape waits for Redis, ms. */
 const READ_TIMEOUT_MS = 1_000;
@@ -15,7 +16,6 @@ export function registerDataPlaneMetrics(
     inFlight: () => number;
     openTunnels: () => number;
     upstreamConnections: () => number;
-    clientConnections: () => Promise<number>;
   },
 ): void {
   const registers = [registry];
@@ -43,12 +43,19 @@ export function registerDataPlaneMetrics(
       this.set(read.upstreamConnections());
     },
   });
+}
+
+/** Registers the number of connections of the public port. */
+export function registerConnectionMetric(
+  registry: Registry,
+  server: Pick<Server, 'getConnections'>,
+): void {
   new Gauge({
     name: 'ephemera_client_connections_open',
     help: 'Open connections to the public port',
-    registers,
+    registers: [registry],
     async collect() {
-      this.set(await read.clientConnections());
+      this.set(await promisify(server.getConnections.bind(server))());
     },
   });
 }
@@ -158,9 +165,7 @@ export function countStarts(registry: Registry): (template: string, kind: Starte
     labelNames: ['template', 'kind'],
     registers: [registry],
   });
-  return (template, kind) => {
-    if (kind !== 'repeated') starts.inc({ template, kind });
-  };
+  return (template, kind) => starts.inc({ template, kind });
 }
 
 /**

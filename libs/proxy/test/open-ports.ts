@@ -119,7 +119,6 @@ export async function openPorts(
     isReachable: () => Promise.resolve(true),
     onError: ignore,
     templates,
-    onStarted: ignore,
     urlOf: (id: string) =>
       domain === undefined ? `http://127.0.0.1/demo/${id}/` : `http://${id}.${domain}/`,
   };

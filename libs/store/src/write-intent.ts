@@ -21,7 +21,7 @@ export type IntentReply =
   ['created' | 'queued', number, number, number, number] | ['taken'] | ['stocked'] | RefusalReply;
 
 export type RefusalReply =
-  | ['full', 'hosts' | 'template' | 'queue' | 'address' | 'token']
+  | ['full', 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'owner']
   | ['exhausted', 'link' | 'work']
   | ['repeated', string, string[]]
   | ['reused'];

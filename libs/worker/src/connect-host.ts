@@ -59,14 +59,21 @@ export function answeringNames(
   };
 }
 
+/** How a host is reached, and what follows the loss of its id. */
+export interface HostDependencies {
+  readonly connectDocker: typeof connectDocker;
+  /** Called once the worker has stopped because another daemon uses its host id. */
+  readonly onHostIdTaken: () => void;
+}
+
 /**
  * Connects to the Docker daemon, prepares its networks and its firewall, and registers it as a host.
- * The registration ends at shutdown. If another daemon takes the host id, the process stops.
+ * The registration ends at shutdown. If another daemon takes the host id, the worker stops.
  * @throws BootError if the daemon cannot be used, or if another daemon uses the host id
  */
 export async function connectHost(
   config: HostConfig,
-  connect: typeof connectDocker,
+  { connectDocker: connect, onHostIdTaken }: HostDependencies,
   store: Pick<Store, 'hostRegistry' | 'hosts'>,
   { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
 ) {
@@ -173,6 +180,6 @@ export async function connectHost(
   function stopForOtherDaemon({ message }: HostIdTakenError): void {
     if (shutdown.stopping) return;
     logger.fatal({ host }, message);
-    void shutdown.stop().finally(() => process.exit(1));
+    void shutdown.stop().finally(onHostIdTaken);
   }
 }

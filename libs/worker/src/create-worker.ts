@@ -76,7 +76,8 @@ export interface WorkerConfig extends HostConfig {
   readonly redis: RedisAddress;
   readonly logLevel: string;
   readonly bind: string;
-  readonly port: number;
+  /** Port of the health checks; undefined: none are served. */
+  readonly port: number | undefined;
   readonly pullTimeout: number;
   /** Reads the logins of registries. They are secrets. */
   readonly readLogins: () => RegistryLogins;
@@ -102,6 +103,10 @@ export interface WorkerDependencies {
   readonly createContainers: typeof dockerContainers;
   readonly probe: Probe;
   readonly reconcile: typeof reconcile;
+  /** Reads and watches the configuration file. */
+  readonly watchConfig: typeof watchConfig;
+  /** Called once the worker has stopped because another daemon uses its host id. */
+  readonly onHostIdTaken: () => void;
   /** Starts the worker of each queue. */
   readonly startJobWorker: typeof startJobWorker;
 }
@@ -115,6 +120,8 @@ export const workerDependencies: WorkerDependencies = {
   createContainers: dockerContainers,
   probe,
   reconcile,
+  watchConfig,
+  onHostIdTaken: () => process.exit(1),
   startJobWorker,
 };
 
@@ -164,10 +171,7 @@ async function startWorker(
     },
   });
   // Before any change: another daemon may use the same host id.
-  const connected = await connectHost(config, dependencies.connectDocker, store, {
-    logger,
-    shutdown,
-  });
+  const connected = await connectHost(config, dependencies, store, { logger, shutdown });
   const { host, docker, capacity, networks, firewall, registration } = connected;
 
   const { hosts, instances, startQueue, pools, intake, progress, suspensions } = store;
@@ -179,7 +183,7 @@ async function startWorker(
   const { configFile, environment, readLogins } = config;
   const pulls = imagePulls(docker, config.pullTimeout, { readLogins, logger });
   // Without the file, nothing that weakens the host is allowed.
-  const file = watchConfig(configFile, logger, (set) => ({
+  const file = dependencies.watchConfig(configFile, logger, (set) => ({
     policy: set?.policy ?? STRICT_POLICY,
     webhooks: resolveWebhooks(set?.webhooks ?? [], environment, configFile),
   }));
@@ -248,8 +252,10 @@ async function startWorker(
     metrics: registry,
     onError: (error) => logger.warn({ err: error }, 'health or metrics not readable'),
   });
-  await listen(health, { host: config.bind, port: config.port });
-  shutdown.onShutdown('health', () => health.close());
+  if (config.port !== undefined) {
+    await listen(health, { host: config.bind, port: config.port });
+    shutdown.onShutdown('health', () => health.close());
+  }
 
   const inFlight = new Set<string>();
   const repaired = limitedContainers();

@@ -38,6 +38,23 @@ export function readAddress(
   return inPath(target, forms.prefix);
 }
 
+/**
+ * Whether a request is for the product: below the prefix of the path form, or on the origin of an
+ * instance. Undefined: neither.
+ */
+export function readForm(
+  target: string,
+  host: string,
+  { prefix, domain }: AddressForms,
+): 'path' | 'host' | undefined {
+  const label = domain === undefined ? undefined : hostLabel(host, domain);
+  if (label !== undefined && HOST_LABEL.test(label)) return 'host';
+  if (!target.startsWith(`/${prefix}`)) return undefined;
+  const next = target.charCodeAt(prefix.length + 1);
+  const isWhole = next === 0x2f || next === 0x3f || target.length === prefix.length + 1;
+  return isWhole ? 'path' : undefined;
+}
+
 function inPath(target: string, prefix: string): Address | undefined {
   const start = prefix.length + 2;
   if (target.charCodeAt(start - 1) !== 0x2f || !target.startsWith(prefix, 1)) return undefined;

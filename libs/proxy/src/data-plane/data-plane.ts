@@ -10,7 +10,7 @@ import {
   useTargetAuthority,
 } from '@ephemera/http';
 import { inPipelineOrder } from '../in-flight-requests.ts';
-import { type Address, readAddress } from './address.ts';
+import { type Address, readAddress, readForm } from './address.ts';
 import { connectionOf, isResponding } from './client-connection.ts';
 import { type Refusal, refuse, refuseSocket, responseForSocket } from './early-response.ts';
 import {
@@ -28,6 +28,7 @@ import { ProxiedRequest } from './proxied-request.ts';
 import { ProxiedUpgrade } from './proxied-upgrade.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { checkHandshake, offersWebSocket, readRequestHead } from './request-head.ts';
+import type { RequestHead } from './request-head.ts';
 import type { DataPlaneContext } from './routed-request.ts';
 import { readOuterPrefix } from './translate-address.ts';
 import { UploadScheduler } from './upload.ts';
@@ -85,6 +86,17 @@ export interface DataPlane {
    * Handles a request. Returns false if its address names no instance; the caller then handles it.
    */
   request(req: IncomingMessage, res: ServerResponse): boolean;
+  /**
+   * The checks of `request` alone, for a server that an application shares. Returns false if the
+   * request is refused or dropped; nobody may handle it then.
+   */
+  admit(req: IncomingMessage, res: ServerResponse): boolean;
+  /** As `request`, for a request that `admit` has checked. */
+  forwardAdmitted(req: IncomingMessage, res: ServerResponse): boolean;
+  /** Whether the address of a request is one of the path form, or the origin of an instance. */
+  isAddressed(req: IncomingMessage): 'path' | 'host' | undefined;
+  /** Handles a request whose offer of an upgrade is ignored as one without the offer. */
+  ignoreOffer(req: IncomingMessage): void;
   /**
    * Whether node:http hands a request that offers an upgrade to `upgrade`. If not, the offer is
    * ignored, and the request follows to `request`.
@@ -159,45 +171,75 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   /** Requests whose offer of an upgrade is ignored. */
   const ignoredOffers = new WeakSet<IncomingMessage>();
 
+  /** Runs the request checks. Returns undefined if the request is refused or dropped. */
+  const check = (req: IncomingMessage, res: ServerResponse): RequestHead | undefined => {
+    const connection = connectionOf(req.socket, trusted);
+    // The connection closes with the refusal, so this request gets no response.
+    if (connection.isRefused || connection.isLast) return undefined;
+    connection.lastResponse = res;
+    if (ignoredOffers.has(req)) {
+      // llhttp stops behind a message with an offer, and node:http then loses what it had read
+      // after it. What follows on the connection could be the middle of a request.
+      connection.isLast = true;
+      res.shouldKeepAlive = false;
+    }
+    useTargetAuthority(req);
+    const head = readRequestHead(req, connection.isTrusted, maxRequestFields);
+    if (head.kind === 'refusal') {
+      connection.isRefused = true;
+      logRefusal(head, req);
+      refuse(req, res, head);
+      return undefined;
+    }
+    return head;
+  };
+
+  const forward = (req: IncomingMessage, res: ServerResponse, head: RequestHead): boolean => {
+    const connection = connectionOf(req.socket, trusted);
+    const target = req.url ?? '';
+    const address = readAddress(target, head.host, forms);
+    if (address === undefined) return false;
+    const method = req.method ?? '';
+    if (address.prefix !== '' && options.domain !== undefined) {
+      context.lingering.discardRest(req, res);
+      redirectToHostForm(address, `${options.scheme ?? 'http'}:`, options.domain, res);
+      return true;
+    }
+    if (address.prefix !== '' && head.isServiceWorker) {
+      context.lingering.discardRest(req, res);
+      options.sendFailure(req, res, NO_SERVICE_WORKER);
+      return true;
+    }
+    const inbound = { method, target, head, address, connection, site };
+    const request = new ProxiedRequest(context, req, res, inbound);
+    inPipelineOrder(res, () => request.start());
+    return true;
+  };
+
   return {
     request(req, res) {
+      const head = check(req, res);
+      return head === undefined || forward(req, res, head);
+    },
+
+    admit: (req, res) => check(req, res) !== undefined,
+
+    forwardAdmitted(req, res) {
       const connection = connectionOf(req.socket, trusted);
-      // The connection closes with the refusal, so this request gets no response.
-      if (connection.isRefused || connection.isLast) return true;
-      connection.lastResponse = res;
-      if (ignoredOffers.has(req)) {
-        // llhttp stops behind a message with an offer, and node:http then loses what it had read
-        // after it. What follows on the connection could be the middle of a request.
-        connection.isLast = true;
-        res.shouldKeepAlive = false;
-      }
-      useTargetAuthority(req);
       const head = readRequestHead(req, connection.isTrusted, maxRequestFields);
-      if (head.kind === 'refusal') {
-        connection.isRefused = true;
-        logRefusal(head, req);
-        refuse(req, res, head);
-        return true;
-      }
-      const target = req.url ?? '';
-      const address = readAddress(target, head.host, forms);
-      if (address === undefined) return false;
-      const method = req.method ?? '';
-      if (address.prefix !== '' && options.domain !== undefined) {
-        context.lingering.discardRest(req, res);
-        redirectToHostForm(address, `${options.scheme ?? 'http'}:`, options.domain, res);
-        return true;
-      }
-      if (address.prefix !== '' && head.isServiceWorker) {
-        context.lingering.discardRest(req, res);
-        options.sendFailure(req, res, NO_SERVICE_WORKER);
-        return true;
-      }
-      const inbound = { method, target, head, address, connection, site };
-      const request = new ProxiedRequest(context, req, res, inbound);
-      inPipelineOrder(res, () => request.start());
+      if (head.kind === 'head') return forward(req, res, head);
+      // The application has changed the fields of the request.
+      connection.isRefused = true;
+      refuse(req, res, head);
       return true;
     },
+
+    isAddressed(req) {
+      useTargetAuthority(req);
+      return readForm(req.url ?? '', req.headers.host ?? '', forms);
+    },
+
+    ignoreOffer: (req) => void ignoredOffers.add(req),
 
     shouldUpgrade(req) {
       if (offersWebSocket(req)) return true;

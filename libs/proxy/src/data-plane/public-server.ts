@@ -77,35 +77,47 @@ export function createPublicServer(
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     dataPlane.upgrade(req, socket, head);
   });
-  server.on('connect', (_req: IncomingMessage, socket: Socket) => {
-    socket.on('error', () => socket.destroy());
-    const { remoteAddress: address } = socket;
-    dataPlane.refusals.add(REFUSALS.method, { address, method: 'CONNECT' });
-    const connection = knownConnection(socket);
-    // The client would take a refusal for the response that is still being sent.
-    if (connection !== undefined && isResponding(connection)) {
-      // A refusal that is being sent closes the connection itself.
-      if (!connection.isRefused) socket.destroy();
-    } else if (connection?.isRefused === true) socket.destroySoon();
-    else refuseSocket(socket, REFUSALS.method);
-  });
-  server.on('clientError', (error: ParserError, socket: Socket) => {
-    if (lingering.has(socket)) return;
-    const connection = knownConnection(socket);
-    const refusal = refusalOf(error);
-    // Errors of the socket, and a client that disconnects, refuse nothing.
-    if (REFUSED.test(error.code ?? '')) {
-      dataPlane.refusals.add(refusal, { address: socket.remoteAddress, cause: error });
-    }
-    if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
-    // If the client disconnects mid-header, llhttp reports this; there is no separate event.
-    else if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy();
-    else if (connection !== undefined && isServing(connection)) {
-      closeAfterResponse(socket, connection, refusal);
-    } else if (connection?.isRefused === true) socket.destroySoon();
-    else refuseSocket(socket, refusal);
-  });
+  server.on('connect', (_req: IncomingMessage, socket: Socket) => refuseConnect(dataPlane, socket));
+  server.on('clientError', (error: ParserError, socket: Socket) =>
+    handleClientError(dataPlane, error, socket),
+  );
   return server;
+}
+
+/** Refuses a CONNECT, which node:http hands over without a response object. */
+export function refuseConnect(dataPlane: Pick<DataPlane, 'refusals'>, socket: Socket): void {
+  socket.on('error', () => socket.destroy());
+  const { remoteAddress: address } = socket;
+  dataPlane.refusals.add(REFUSALS.method, { address, method: 'CONNECT' });
+  const connection = knownConnection(socket);
+  // The client would take a refusal for the response that is still being sent.
+  if (connection !== undefined && isResponding(connection)) {
+    // A refusal that is being sent closes the connection itself.
+    if (!connection.isRefused) socket.destroy();
+  } else if (connection?.isRefused === true) socket.destroySoon();
+  else refuseSocket(socket, REFUSALS.method);
+}
+
+/** Handles a connection on which node:http found an error. */
+export function handleClientError(
+  { lingering, refusals }: Pick<DataPlane, 'lingering' | 'refusals'>,
+  error: ParserError,
+  socket: Socket,
+): void {
+  if (lingering.has(socket)) return;
+  const connection = knownConnection(socket);
+  const refusal = refusalOf(error);
+  // Errors of the socket, and a client that disconnects, refuse nothing.
+  if (REFUSED.test(error.code ?? '')) {
+    refusals.add(refusal, { address: socket.remoteAddress, cause: error });
+  }
+  if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
+  // If the client disconnects mid-header, llhttp reports this; there is no separate event.
+  else if (error.code === 'HPE_INVALID_EOF_STATE') socket.destroy();
+  else if (connection !== undefined && isServing(connection)) {
+    closeAfterResponse(socket, connection, refusal);
+  } else if (connection?.isRefused === true) socket.destroySoon();
+  else refuseSocket(socket, refusal);
 }
 
 /** Whether a response is being sent, or was sent before its request body had arrived. */
@@ -136,7 +148,7 @@ function closeAfterResponse(socket: Socket, connection: ClientConnection, refusa
 }
 
 /** An error of the parser: where, in which bytes, and in the words of llhttp. */
-interface ParserError extends NodeJS.ErrnoException {
+export interface ParserError extends NodeJS.ErrnoException {
   readonly bytesParsed?: number;
   readonly rawPacket?: Buffer;
   readonly reason?: string;

@@ -7,6 +7,7 @@ import type { TokenSet } from '@ephemera/http';
 import type { CreationContext, RedeemableGrant } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { Context, Middleware } from 'koa';
+import type { RateSubject } from '../starting/count-request.ts';
 import { readLink } from '../starting/signed-link.ts';
 import type { SignedLinkClaims } from '../starting/signed-link.ts';
 import { makeChallenge, readWork } from './proof-of-work.ts';
@@ -15,6 +16,8 @@ import { makeChallenge, readWork } from './proof-of-work.ts';
 export interface StartCredentials {
   /** The owner of the token in the request. */
   readonly principal: Principal | undefined;
+  /** The owner that an embedding application has authenticated. */
+  readonly owner?: string | undefined;
   /** A signed link. */
   readonly link: string | undefined;
   /** A solved proof of work. */
@@ -34,16 +37,17 @@ export interface StartRules {
 /** The quota, rate and origin of an authorised start. */
 export interface StartAuthorization {
   readonly quotaOwner: NonNullable<CreationContext['quotaOwner']>;
-  /** Which rate counts the request: that of the address, or with a token that of the token. */
-  readonly countedBy: 'address' | 'token';
+  /** Which rate counts the request. That of the address, if no token or owner is known. */
+  readonly countedBy: RateSubject;
   readonly by: string;
   readonly claims?: SignedLinkClaims | undefined;
 }
 
 /**
  * Authorises a start. A token of scope `create` counts against its own quota. A signed link counts
- * against the quota of the token that created it. All other starts count against the client
- * address.
+ * against the quota of the token that created it. A start by an owner that an embedding application
+ * has authenticated counts against that owner, and needs no link and no proof of work. All other
+ * starts count against the client address.
  * @throws ApiError forbidden, link_refused
  */
 export async function authenticateStart(
@@ -75,9 +79,18 @@ export async function authenticateStart(
       claims,
     };
   }
+  if (credentials.owner !== undefined) {
+    const quotaOwner = ownerQuota(credentials.owner, quotas);
+    return { quotaOwner, countedBy: 'owner', by: quotaOwner.name };
+  }
   const name = `address:${credentials.clientKey}`;
   const quotaOwner = { name, limit: 'address', max: quotas.perAddress } as const;
   return { quotaOwner, countedBy: 'address', by: 'visitor' };
+}
+
+/** The quota of an owner that an embedding application names. */
+export function ownerQuota(owner: string, quotas: Quotas) {
+  return { name: `owner:${owner}`, limit: 'owner', max: quotas.perOwner } as const;
 }
 
 /**
@@ -90,7 +103,7 @@ export async function requiredGrants(
   { countedBy, claims }: StartAuthorization,
   template: Template,
 ): Promise<RedeemableGrant[]> {
-  if (countedBy === 'token') return [];
+  if (countedBy !== 'address') return [];
   if (claims) {
     const { id, uses, expiresAt } = claims;
     if (claims.template !== template.name || template.create === 'token') {

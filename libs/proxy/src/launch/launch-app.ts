@@ -47,6 +47,11 @@ export interface LaunchOptions {
   readonly waiting: Waiting;
   /** Explains a path that does not exist; undefined if there is no more to say than 404. */
   readonly explainNotFound?: (req: IncomingMessage) => Failure | undefined;
+  /**
+   * Returns the owner of a start, if an embedding application authenticates visitors.
+   * `Authorization` is then not read here.
+   */
+  readonly ownerOf?: (req: IncomingMessage) => string | undefined;
   readonly logger: Logger;
   /** Whether each response is checked against its declaration, for tests. */
   readonly checkResponses?: boolean;
@@ -109,12 +114,13 @@ async function authorizeAndStart(
   const { quotas } = starter.templates;
   const address = addressOf(ctx.req);
   const clientKey = clientKeyOf(address);
-  const { authorization } = ctx.req.headers;
+  const authorization = launch.ownerOf ? undefined : ctx.req.headers.authorization;
   if (authorization !== undefined) recordStart(ctx, {});
   const principal = await authenticateBearer(launch, authorization, address);
   if (principal) recordStart(ctx, { by: principal.name });
   const credentials = {
     principal,
+    owner: launch.ownerOf?.(ctx.req),
     link: query.link,
     work: query.work,
     clientKey,
@@ -133,7 +139,8 @@ async function authorizeAndStart(
     showLaunchPage(ctx, actionFor(prefix, ctx), template);
     return;
   }
-  const quotaSubject = countedBy === 'token' ? quotaOwner.name : `address:${credentials.clientKey}`;
+  const quotaSubject =
+    countedBy === 'address' ? `address:${credentials.clientKey}` : quotaOwner.name;
   await countRequest(ctx, rates, quotas, countedBy, quotaSubject);
   const grants = await requiredGrants(rules, credentials, startAuthorization, template).catch(
     (error: unknown) => {

@@ -3,6 +3,9 @@ import { ApiError } from '@ephemera/domain';
 import type { Rates } from '@ephemera/store';
 import type { Context } from 'koa';
 
+/** Whose rate counts a request. */
+export type RateSubject = 'address' | 'token' | 'owner';
+
 /**
  * Counts one start against the rate of its subject. Sets `RateLimit` and `RateLimit-Policy`
  * (draft-ietf-httpapi-ratelimit-headers).
@@ -12,16 +15,15 @@ export async function countRequest(
   ctx: Pick<Context, 'res'>,
   rates: Rates,
   quotas: Quotas,
-  by: 'address' | 'token',
+  by: RateSubject,
   quotaSubject: string,
 ): Promise<void> {
-  await countAgainst(
-    ctx,
-    rates,
-    by === 'token' ? quotas.ratePerToken : quotas.ratePerAddress,
-    by,
-    quotaSubject,
-  );
+  const rate = {
+    token: quotas.ratePerToken,
+    address: quotas.ratePerAddress,
+    owner: quotas.ratePerOwner,
+  }[by];
+  await countAgainst(ctx, rates, rate, by, quotaSubject);
 }
 
 /**
@@ -41,7 +43,7 @@ async function countAgainst(
   ctx: Pick<Context, 'res'>,
   rates: Rates,
   rate: Quotas['ratePerAddress'],
-  by: 'address' | 'token',
+  by: RateSubject,
   quotaSubject: string,
 ): Promise<void> {
   if (rate === undefined) return;

@@ -20,8 +20,6 @@ export interface Starter extends AcquirePorts {
   readonly templates: TemplateSet;
   /** Returns the public URL of an id. */
   readonly urlOf: (id: string) => string;
-  /** Called for each start that a request was granted. */
-  readonly onStarted: (template: string, kind: Started['kind']) => void;
 }
 
 const EXHAUSTED = {
@@ -83,7 +81,6 @@ export async function startInstance(
     case 'created':
     case 'queued':
     case 'claimed':
-      starter.onStarted(template.name, acquired.kind);
       return { ...acquired, accessToken: access?.token };
   }
 }
