@@ -5,7 +5,8 @@
 
 /** Tests, and the apps that consist of tests. */
 const TEST = '(\\.test\\.ts$|/test/|^tests/)';
-const ENTRY = '^apps/[^/]+/src/(main|remove-all|build-image|try-image|prepare-tests)\\.ts$';
+const ENTRY =
+  '^(apps/[^/]+/src/(main|remove-all|build-image|try-image|prepare-tests)|libs/embed/src/index)\\.ts$';
 
 /** Product code: neither tests nor code that only tests use. */
 const product = (path) => ({ path, pathNot: [TEST] });

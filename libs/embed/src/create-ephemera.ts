@@ -57,7 +57,7 @@ const REPLICA = {
 export interface CreateOptions {
   /** Time to live from ready, such as `5m`, in whole seconds. Default: that of the template. */
   readonly timeout?: string;
-  /** Whose quota it counts against: the id of a user of the application. Default: nobody's. */
+  /** Whose quota it counts against: the id of a user of the application. Default: no quota. */
   readonly owner?: string | undefined;
   /** Variables that the template allows with `envAllow`. */
   readonly env?: Readonly<Record<string, string>>;

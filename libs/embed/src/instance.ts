@@ -150,12 +150,12 @@ const RETRY_MS = 500;
 async function settled(
   { routes, instances, closed }: InstancePorts,
   id: string,
-  isWanted: (state: State) => boolean,
+  isReached: (state: State) => boolean,
   signal: AbortSignal | undefined,
 ): Promise<Instance | undefined> {
   const abort = signal ? AbortSignal.any([signal, closed]) : closed;
   const isOver = (found: { readonly route: { readonly state: State } } | undefined) =>
-    found === undefined || isWanted(found.route.state);
+    found === undefined || isReached(found.route.state);
   for (;;) {
     abort.throwIfAborted();
     try {

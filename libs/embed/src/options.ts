@@ -19,16 +19,17 @@ const WHAT = 'The options of createEphemera';
 
 const pem = z.string().optional();
 
+const redisUrl = z.string().regex(/^rediss?:\/\//, 'must be a redis:// or rediss:// address');
 const redis = z
   .union(
     [
-      z.string().regex(/^rediss?:\/\//),
+      redisUrl,
       z.strictObject({
-        url: z.string().regex(/^rediss?:\/\//),
+        url: redisUrl,
         tls: z.strictObject({ ca: pem, cert: pem, key: pem }).optional(),
       }),
     ],
-    'must be a redis:// or rediss:// address, or {url, tls}',
+    'must be an address, or {url, tls}',
   )
   .transform((input) => (typeof input === 'string' ? { url: input } : input));
 

@@ -5,7 +5,6 @@ export { shareServer } from './data-plane/shared-server.ts';
 export { keepPoolSpecs } from './launch/sync-pool-specs.ts';
 export { ownerQuota } from './launch/authorize-start.ts';
 export { createPublicInterface, instanceUrls } from './public-interface.ts';
-export type { PublicInterfaceConfig } from './public-interface.ts';
 export { accessLink } from './access/access-token.ts';
 export { startInstance } from './starting/start-instance.ts';
 export { requireKeys } from './starting/signed-link.ts';

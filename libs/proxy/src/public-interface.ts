@@ -239,8 +239,8 @@ function createStarter(
   return {
     ...{ spawns, killJobs, killRequests, refills, instances },
     intake: {
-      createOrQueue: async (...given) => report(await intake.createOrQueue(...given)),
-      claimWarm: async (...given) => report(await intake.claimWarm(...given)),
+      createOrQueue: async (...input) => report(await intake.createOrQueue(...input)),
+      claimWarm: async (...input) => report(await intake.claimWarm(...input)),
       redeemed: (grant) => intake.redeemed(grant),
     },
     // If the store cannot answer, the data path checks the registration later.

@@ -88,8 +88,8 @@ test.each([
   ['an expectation', 'Expect: 200-ok\r\n', '', 417],
   ['many fields', 'A: b\r\n'.repeat(2_100), '', 431],
   ['large fields', `A: ${'b'.repeat(40_000)}\r\n`, '', 431],
-])('%s: refused before the application, with a lenient parser too', async (...given) => {
-  const [, fields, body, status] = given;
+])('%s: refused before the application, with a lenient parser too', async (...columns) => {
+  const [, fields, body, status] = columns;
   const lenient = { insecureHTTPParser: true, maxHeaderSize: 1 << 20 };
   const { port, seen } = await share({}, lenient);
   const answer = await send(port, `POST /page HTTP/1.1\r\n${HOST}${fields}\r\n${body}`);

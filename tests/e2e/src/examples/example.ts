@@ -1,7 +1,7 @@
 /** The applications in examples/: one folder each, with a Dockerfile, a template and a README. */
 import { execFile } from 'node:child_process';
 import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { buildDebianImage, buildTestImage, deploy } from '@ephemera/test-support';
@@ -25,7 +25,11 @@ export interface RunningExample {
 
 export function exampleNames(): string[] {
   const entries = readdirSync(folder, { withFileTypes: true });
-  return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort();
+  // The other folders are programs that use Ephemera.
+  const isApplication = (name: string) => existsSync(join(folder, name, 'Dockerfile'));
+  return entries
+    .flatMap((entry) => (entry.isDirectory() && isApplication(entry.name) ? [entry.name] : []))
+    .sort();
 }
 
 /** The title in the README of an example. */
