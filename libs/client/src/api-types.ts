@@ -621,7 +621,7 @@ export interface components {
        * @description `full`: the limit that is exceeded.
        * @enum {string}
        */
-      limit?: 'hosts' | 'template' | 'queue' | 'address' | 'token';
+      limit?: 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'owner';
       hint?: components['schemas']['Hint'];
       /**
        * Format: date-time

@@ -43,6 +43,7 @@ const DRAIN_MS = 10_000;
 const KILL_ALL_MS = 60_000;
 /** As the defaults of a replica. Durations in milliseconds, sizes in bytes. */
 const REPLICA = {
+  accessLog: false,
   webSocketsPerInstance: 1_000,
   startWait: 30_000,
   responseTimeout: 60_000,

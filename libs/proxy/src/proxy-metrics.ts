@@ -153,12 +153,12 @@ export function registerUsageMetrics(
 }
 
 /**
- * Registers the counter of started instances. The label `kind` is `created`, `queued` or, for a warm
- * instance, `claimed`; a repeated request is not counted.
- *
+ * Registers the counter of started instances. A warm instance is `claimed`.
  * @returns a function that counts one start
  */
-export function countStarts(registry: Registry): (template: string, kind: Started['kind']) => void {
+export function countStarts(
+  registry: Registry,
+): (template: string, kind: 'created' | 'queued' | 'claimed') => void {
   const starts = new Counter({
     name: 'ephemera_starts_total',
     help: 'Instances that clients have started, by template, and by whether each was created, queued, or claimed from a pool',

@@ -103,7 +103,11 @@ export function createPublicInterface(config: PublicInterfaceConfig, parts: Publ
   const trusted = parseTrustedProxies(config.trustedProxies);
   /** What the control API and the start of instances by visitors have in common. */
   const shared = {
-    starter: createStarter(cell, { ...parts, onStarted: countStarts(metrics) }, instanceUrls(config)),
+    starter: createStarter(
+      cell,
+      { ...parts, onStarted: countStarts(metrics) },
+      instanceUrls(config),
+    ),
     tokens,
     // Shared by all interfaces and replicas, so that each address has one count.
     authThrottle: createAuthThrottle(cell.redis, cell.keys.rate('auth')),
@@ -242,6 +246,7 @@ function createStarter(
       createOrQueue: async (...input) => report(await intake.createOrQueue(...input)),
       claimWarm: async (...input) => report(await intake.claimWarm(...input)),
       redeemed: (grant) => intake.redeemed(grant),
+      confirm: (id) => intake.confirm(id),
     },
     // If the store cannot answer, the data path checks the registration later.
     isReachable: async (instance: Instance) => {
