@@ -1,14 +1,18 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ConnectionError,
+  EphemeraError,
+  ProblemError,
+  StartFailedError,
+  UnexpectedResponseError,
+  createClient,
+} from '@ephemera/client';
+import type { CreateRequest, EventFilter, LinkRequest, LogOptions } from '@ephemera/client';
 import type {
-  CreateRequest,
   EventResource,
   HostResource,
-  InstancePage,
   InstanceDetail,
   InstanceResource,
-  LinkRequest,
   LinkResource,
-  Problem,
   RenewedResource,
   StatsResource,
   TemplateResource,
@@ -23,7 +27,7 @@ export class ApiUnavailableError extends BootError {
 }
 
 /** A new instance. `link` is its URL with the access token, if it is guarded. */
-export type Created = InstanceResource & { readonly link?: string };
+export type Created = InstanceResource & { readonly link?: string | undefined };
 
 /**
  * The calls of the control API that the command line uses. Every failure is a one-line `BootError`.
@@ -48,19 +52,15 @@ export interface AdminApi {
   /**
    * Passes on each event as it arrives, from now on. Reconnects after the last event, and ends only
    * by an error.
-   * @param query filters of `GET /v1/events`
    * @param onGap called where events are no longer stored
    */
   events(
-    query: URLSearchParams,
+    filter: EventFilter,
     onEvent: (event: EventResource) => void,
     onGap: () => void,
   ): Promise<never>;
-  /**
-   * Forwards the log of an instance as it arrives. With `follow` in the query, until the instance
-   * ends.
-   */
-  logs(id: string, query: URLSearchParams, onChunk: (text: string) => void): Promise<void>;
+  /** Forwards the log of an instance as it arrives. With `follow`, until the instance ends. */
+  logs(id: string, options: LogOptions, onChunk: (text: string) => void): Promise<void>;
   /** Creates a signed link by which visitors start instances. */
   link(request: LinkRequest): Promise<LinkResource>;
   /** Starts to end all instances. Returns their number. */
@@ -75,180 +75,75 @@ export interface AdminApi {
   drainHost(name: string, seconds: number | undefined): Promise<HostResource>;
 }
 
-const TIMEOUT_MS = 15_000;
-/** The pause before a stream of events is continued, ms. */
-const RECONNECT_MS = 1_000;
-/** How long a stream of events is retried while no control API answers, ms. */
-const MAX_DOWN_MS = 60_000;
-
+/** @param token undefined: requests without one */
 export function createAdminApi(baseUrl: string, token: string | undefined): AdminApi {
-  async function send(path: string, init: RequestInit): Promise<Response> {
-    const headers = new Headers(init.headers);
-    if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
-    return await fetch(new URL(path, baseUrl), { ...init, headers }).catch((error: unknown) => {
-      throw new ApiUnavailableError(
-        `No control API answers at ${baseUrl} (${reasonOf(error)}). Start Ephemera, or set EPHEMERA_ADMIN_URL.`,
-      );
-    });
-  }
-  /** The complete body. A replica that stops, or a balancer, may cut it. */
-  const textOf = (response: Response): Promise<string> =>
-    response.text().catch((error: unknown) => {
-      throw new ApiUnavailableError(
-        `The response of the control API at ${baseUrl} is incomplete (${reasonOf(error)}).`,
-      );
-    });
-  async function call(
-    method: string,
-    path: string,
-    more: Partial<CallOptions> = {},
-  ): Promise<unknown> {
-    const headers = new Headers(more.headers);
-    if (more.body !== undefined) headers.set('content-type', 'application/json');
-    const response = await send(path, {
-      method,
-      headers,
-      body: more.body === undefined ? null : JSON.stringify(more.body),
-      signal: AbortSignal.timeout(TIMEOUT_MS + (more.waitSeconds ?? 0) * 1000),
-    });
-    const text = await textOf(response);
-    if (response.ok) return text === '' ? undefined : JSON.parse(text);
-    if (more.accepted?.includes(response.status)) return undefined;
-    throw failureOf(response.status, text);
-  }
-  const hostPath = (name: string) => `/v1/hosts/${encodeURIComponent(name)}`;
-  const pathOf = (id: string) => `/v1/instances/${encodeURIComponent(id)}`;
-
+  // A person sees a failure at once, and decides whether to repeat the command.
+  const client = createClient({ url: baseUrl, token, retries: 0 });
   return {
-    async create(body, waitSeconds) {
-      const headers: Record<string, string> =
-        waitSeconds > 0 ? { prefer: `wait=${waitSeconds}` } : {};
-      const made = await call('POST', '/v1/instances', { body, headers, waitSeconds });
-      return made as Created;
-    },
-    async list() {
-      const items: InstanceResource[] = [];
-      let cursor: string | undefined;
-      do {
-        const query = cursor ? `?${new URLSearchParams({ cursor }).toString()}` : '';
-        const page = (await call('GET', `/v1/instances${query}`)) as InstancePage;
-        items.push(...page.items);
-        cursor = page.nextCursor;
-      } while (cursor);
-      return items;
-    },
-    async get(id) {
-      return (await call('GET', pathOf(id))) as InstanceDetail;
-    },
-    async renew(id, timeout, shorten) {
-      const body = { timeout, ...(shorten && { shorten }) };
-      return (await call('POST', `${pathOf(id)}/renew`, { body })) as RenewedResource;
-    },
-    async kill(id) {
-      await call('DELETE', pathOf(id), { accepted: [410] });
-    },
-    async suspend(id, action) {
-      return (await call('POST', `${pathOf(id)}/${action}`)) as InstanceResource;
-    },
-    async usage(id) {
-      return (await call('GET', `${pathOf(id)}/stats`)) as UsageResource;
-    },
-    async stats() {
-      return (await call('GET', '/v1/stats')) as StatsResource;
-    },
-    async events(query, onEvent, onGap) {
-      let last = '';
-      let lostAt: number | undefined;
-      for (;;) {
-        if (lostAt !== undefined) await sleep(RECONNECT_MS);
-        const response = await send(`/v1/events?${query.toString()}`, {
-          headers: last === '' ? {} : { 'last-event-id': last },
-        }).catch((error: unknown) => {
-          if (error instanceof ApiUnavailableError) return error;
+    create: (body, waitSeconds) =>
+      explained(async () => {
+        try {
+          const options = { waitMs: waitSeconds * 1000, keep: true };
+          const { data, token: secret, accessToken, link } = await client.create(body, options);
+          return { ...data, token: secret, accessToken, link };
+        } catch (error) {
+          // The instance exists: the command says where to watch it.
+          const isLate = error instanceof StartFailedError && !hasFailed(error.instance);
+          if (isLate) return error.instance;
           throw error;
-        });
-        const isDown = response instanceof Error || response.status >= 500;
-        // A replica that restarts is down for some seconds. The first connection must succeed.
-        if (isDown && lostAt !== undefined && performance.now() < lostAt + MAX_DOWN_MS) continue;
-        if (response instanceof Error) throw response;
-        if (!response.ok) throw failureOf(response.status, await textOf(response));
-        for await (const { id, event, data } of serverSentEvents(response)) {
-          if (id !== undefined) last = id;
-          if (event === 'gap') onGap();
-          else if (data !== undefined) onEvent(JSON.parse(data) as EventResource);
         }
-        lostAt = performance.now();
-      }
-    },
-    async logs(id, query, onChunk) {
-      const response = await send(`${pathOf(id)}/logs?${query.toString()}`, {});
-      if (!response.ok) throw failureOf(response.status, await textOf(response));
-      for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? [])
-        onChunk(text);
-    },
-    async link(body) {
-      return (await call('POST', '/v1/links', { body })) as LinkResource;
-    },
-    async templates() {
-      const list = (await call('GET', '/v1/templates')) as { items: TemplateResource[] };
-      return list.items;
-    },
-    async hosts() {
-      return ((await call('GET', '/v1/hosts')) as { items: HostResource[] }).items;
-    },
-    async host(name) {
-      return (await call('GET', hostPath(name))) as HostResource;
-    },
-    async setCordon(name, action) {
-      return (await call('POST', `${hostPath(name)}/${action}`)) as HostResource;
-    },
-    async drainHost(name, timeout) {
-      const body = timeout === undefined ? {} : { timeout };
-      return (await call('POST', `${hostPath(name)}/drain`, { body })) as HostResource;
-    },
-    async killAll() {
-      return ((await call('DELETE', '/v1/instances')) as { ended: number }).ended;
-    },
+      }),
+    list: () =>
+      explained(async () => {
+        const items: InstanceResource[] = [];
+        for await (const { data } of client.list()) items.push(data);
+        return items;
+      }),
+    get: (id) => explained(async () => (await client.get(id)).data),
+    renew: (id, timeout, shorten) =>
+      explained(() => client.renew(id, { timeout, ...(shorten && { shorten }) })),
+    kill: (id) => explained(() => client.kill(id)),
+    suspend: (id, action) => explained(() => client[action](id)),
+    usage: (id) => explained(() => client.usage(id)),
+    stats: () => explained(() => client.stats()),
+    events: (filter, onEvent, onGap) =>
+      explained(async () => {
+        const stream = client.events({ ...filter, onGap });
+        for (;;) onEvent((await stream.next()).value);
+      }),
+    logs: (id, options, onChunk) =>
+      explained(async () => {
+        for await (const text of client.logs(id, options)) onChunk(text);
+      }),
+    link: (request) => explained(() => client.createLink(request)),
+    templates: () => explained(() => client.templates()),
+    hosts: () => explained(() => client.hosts()),
+    host: (name) => explained(() => client.host(name)),
+    setCordon: (name, action) => explained(() => client[action](name)),
+    drainHost: (name, timeout) => explained(() => client.drain(name, timeout)),
+    killAll: () => explained(() => client.killAll()),
   };
 }
 
-interface CallOptions {
-  readonly body: unknown;
-  readonly headers: Record<string, string>;
-  readonly waitSeconds: number;
-  /** Additional statuses that count as success. */
-  readonly accepted: readonly number[];
+function hasFailed({ status }: InstanceDetail): boolean {
+  return status.reason === 'start_failed';
 }
 
-/**
- * The fields of a stream of server-sent events (WHATWG HTML section 9.2). Comments have none. Ends
- * where the stream is cut: a replica that stops, or a balancer, may do that.
- */
-async function* serverSentEvents(
-  response: Response,
-): AsyncGenerator<Readonly<Record<'id' | 'event' | 'data', string | undefined>>> {
-  let text = '';
+/** @throws BootError in place of an error of the client */
+async function explained<T>(call: () => Promise<T>): Promise<T> {
   try {
-    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-      text += chunk;
-      for (let end = text.indexOf('\n\n'); end !== -1; end = text.indexOf('\n\n')) {
-        const lines = text.slice(0, end).split('\n');
-        text = text.slice(end + 2);
-        const field = (name: string) =>
-          lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
-        yield { id: field('id'), event: field('event'), data: field('data') };
-      }
-    }
+    return await call();
   } catch (error) {
-    // A failed read. An error of the consumer is not caught here: it ends the generator at its yield.
-    if (!(error instanceof TypeError)) throw error;
+    if (!(error instanceof EphemeraError)) throw error;
+    const BootErrorOf = mayBeTemporary(error) ? ApiUnavailableError : BootError;
+    throw new BootErrorOf(explain(error), { cause: error });
   }
 }
 
-/** The message of fetch is only "fetch failed"; the reason is in its cause. */
-function reasonOf(error: unknown): string {
-  const { cause, message } = error as Error & { cause?: NodeJS.ErrnoException };
-  return cause?.code ?? cause?.message ?? message;
+function mayBeTemporary(error: EphemeraError): boolean {
+  if (error instanceof ConnectionError) return true;
+  const hasStatus = error instanceof ProblemError || error instanceof UnexpectedResponseError;
+  return hasStatus && error.status >= 500;
 }
 
 /** `Hint: …`, with the lines of the template below it. */
@@ -257,22 +152,23 @@ export function hintText({ text, cure }: Hint): string {
   return [`Hint: ${text}`, ...(lines.length > 0 ? ['In the template:', ...lines] : [])].join('\n');
 }
 
-function failureOf(status: number, body: string): BootError {
-  const message = explain(status, body);
-  return status >= 500 ? new ApiUnavailableError(message) : new BootError(message);
-}
-
-/** Returns the message for an error response. */
-export function explain(status: number, body: string): string {
-  if (status === 401) {
+/** Returns the message for an error of the client. */
+export function explain(error: EphemeraError): string {
+  if (error instanceof ConnectionError) {
+    return `${error.message}. Start Ephemera, or set EPHEMERA_ADMIN_URL.`;
+  }
+  if (error instanceof UnexpectedResponseError) return `The control API answered ${error.status}.`;
+  if (error instanceof StartFailedError) {
+    const { message = 'The instance could not be started.', hint } = error.instance.status;
+    return withHint(`Start failed: ${message}`, hint);
+  }
+  if (!(error instanceof ProblemError)) return error.message;
+  if (error.status === 401) {
     return 'The control API refused the token. Set EPHEMERA_ADMIN_TOKEN to a token of this deployment.';
   }
-  try {
-    const { title, detail, hint } = JSON.parse(body) as Partial<Problem>;
-    const sentence = [title, detail].filter(Boolean).join(': ');
-    if (title !== undefined) return [sentence, hint && hintText(hint)].filter(Boolean).join('\n');
-  } catch {
-    // Not JSON: the server at this address is not the control API.
-  }
-  return `The control API answered ${status}.`;
+  return withHint(error.message, error.problem.hint);
+}
+
+function withHint(sentence: string, hint: Hint | undefined): string {
+  return [sentence, hint && hintText(hint)].filter(Boolean).join('\n');
 }

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { ProblemError } from '@ephemera/client';
+import type { Problem } from '@ephemera/client';
 import { parseTemplates } from '@ephemera/config';
 import { problemOf } from '@ephemera/contract';
 import type {
@@ -112,7 +114,7 @@ function recordingApi(calls: unknown[][]): AdminApi {
     usage: (id) => record(usage, 'usage', id),
     stats: () => record({ instances: 3, capacity: 9 }, 'stats'),
     events(query, onEvent, onGap) {
-      calls.push(['events', query.toString()]);
+      calls.push(['events', query]);
       onEvent(event);
       onGap();
       return Promise.reject(new BootError('The token was revoked.'));
@@ -121,7 +123,7 @@ function recordingApi(calls: unknown[][]): AdminApi {
     killAll: () => record(2, 'killAll'),
     logs: (id, query, onChunk) => {
       onChunk('a line\n');
-      return record(undefined, 'logs', id, query.toString());
+      return record(undefined, 'logs', id, query);
     },
     link: (request) => record(link, 'link', request),
     templates: () => record([template], 'templates'),
@@ -265,7 +267,7 @@ test.each([
   [['kill', '--all'], ['killAll']],
   [
     ['logs', 'abc', '-f', '--tail', '5'],
-    ['logs', 'abc', 'follow=1&timestamps=0&tail=5'],
+    ['logs', 'abc', { follow: true, timestamps: false, tail: 5 }],
   ],
   [['link'], ['link', { uses: 1, validFor: 86_400 }]],
   [
@@ -340,10 +342,8 @@ describe('renew', () => {
   });
 
   test('fails for a renewal that the API refuses, and passes --shorten on', async () => {
-    const refusal = explain(
-      409,
-      JSON.stringify(problemOf({ kind: 'renewal_earlier', id: 'abc', expiresAt: now }).problem),
-    );
+    const { problem } = problemOf({ kind: 'renewal_earlier', id: 'abc', expiresAt: now });
+    const refusal = explain(new ProblemError(problem as Problem));
     const api = { renew: () => Promise.reject(new BootError(refusal)) };
     const refused = await ephemeraWith(api, 'renew', 'abc', '--timeout', '10s');
     expect([refused.code, refused.out]).toEqual([1, '']);
@@ -686,7 +686,7 @@ describe('the first characters of an id', () => {
     ['renew b --timeout 1h', ['renew', ids[2], 3600, false]],
     ['pause b', ['pause', ids[2]]],
     ['resume b', ['resume', ids[2]]],
-    ['logs b', ['logs', ids[2], 'follow=0&timestamps=0']],
+    ['logs b', ['logs', ids[2], { follow: false, timestamps: false }]],
     ['stats b', ['usage', ids[2]]],
     ['kill b', ['kill', ids[2]]],
     [`get ${'z'.repeat(26)}`, ['get', 'z'.repeat(26)]],
@@ -743,7 +743,7 @@ test('templates, stats and events print tables and lines', async () => {
     [''],
   ]);
   const { code, out, err, calls } = await ephemera('events', '--type', 'gone,failed');
-  expect(calls).toEqual([['events', 'type=gone%2Cfailed']]);
+  expect(calls).toEqual([['events', { type: ['gone', 'failed'] }]]);
   expect(out).toBe('2026-01-01T00:00:29.000Z  gone      abc  demo  (ttl)\n');
   expect(err).toContain('no longer stored');
   expect(err).toContain('The token was revoked.');

@@ -130,6 +130,15 @@ test.each([
   expect(received.at(-1)).toMatchObject({ method: 'DELETE', url: '/v1/instances/a1' });
 });
 
+test('an instance that does not become ready stays if it is to be kept', async () => {
+  const { url, received } = await serve((_, response) =>
+    answer(response, 202, instance('pending')),
+  );
+  const creation = createClient({ url }).create({}, { waitMs: 1, keep: true });
+  await expect(creation).rejects.toThrow(StartFailedError);
+  expect(received.map(({ method }) => method)).not.toContain('DELETE');
+});
+
 test('an aborted creation ends the instance and rejects with the reason', async () => {
   const { url, received } = await serve((_, response) => {
     answer(response, 202, instance('pending'));

@@ -23,11 +23,15 @@ export interface CreateOptions {
    * key per call, so that retries start one instance.
    */
   readonly idempotencyKey?: string;
-  /** Aborts the wait, and ends the instance. */
+  /**
+   * Whether an instance that does not become ready is left to its lease. Default: it is ended.
+   */
+  readonly keep?: boolean;
+  /** Aborts the wait. */
   readonly signal?: AbortSignal;
 }
 
-/** An instance was created, and did not become ready. It is ended. */
+/** An instance was created, and did not become ready. */
 export class StartFailedError extends EphemeraError {
   override readonly name = 'StartFailedError';
   /** As it was last read: `status` has the reason, the message and the hint. */
@@ -49,7 +53,13 @@ const MAX_POLL_MS = 1_000;
  */
 export async function createAndWait(
   start: (idempotencyKey: string) => Promise<Instance>,
-  { waitMs = WAIT_MS, onProgress, idempotencyKey = randomKey(), signal }: CreateOptions,
+  {
+    waitMs = WAIT_MS,
+    onProgress,
+    idempotencyKey = randomKey(),
+    keep = false,
+    signal,
+  }: CreateOptions,
 ): Promise<Instance> {
   const deadline = performance.now() + waitMs;
   const instance = await start(idempotencyKey);
@@ -58,7 +68,7 @@ export async function createAndWait(
     return instance;
   } catch (error) {
     // The caller gets no object to end it with. Its lease ends it where this fails.
-    await instance.kill().catch(() => undefined);
+    if (!keep) await instance.kill().catch(() => undefined);
     throw error;
   }
 }

@@ -41,11 +41,12 @@ export type CreatedData = components['schemas']['CreatedInstance'];
  */
 export class Instance implements AsyncDisposable {
   readonly id: string;
-  /** The access token and the link with it, if this object comes from `create()`. */
+  /** For the header `Ephemera-Token`, if this object comes from `create()`. */
   readonly accessToken: string | undefined;
+  /** `url` with the access token, if this object comes from `create()`. */
+  readonly link: string | undefined;
   /** The value of the placeholder `{token}` of the template, if this object comes from `create()`. */
   readonly token: string | undefined;
-  readonly #link: string | undefined;
   readonly #calls: InstanceCalls;
   #data: InstanceData;
 
@@ -56,7 +57,7 @@ export class Instance implements AsyncDisposable {
     this.id = data.id;
     this.token = token;
     this.accessToken = accessToken;
-    this.#link = link;
+    this.link = link;
   }
 
   /** As it was last read. `refresh()` reads it again. */
@@ -66,7 +67,7 @@ export class Instance implements AsyncDisposable {
 
   /** Where a person opens the instance; with the access token, if there is one. */
   get url(): string {
-    return this.#link ?? this.#data.url;
+    return this.link ?? this.#data.url;
   }
 
   get state(): InstanceData['status']['state'] {

@@ -18,11 +18,12 @@ const filter = (brief: string, placeholder: string) =>
 export const events = buildCommand({
   async func(this: CliContext, flags: EventsFlags) {
     const { instance, template, type } = flags;
-    const query = new URLSearchParams({
-      ...(instance !== undefined && { instance }),
-      ...(template !== undefined && { template }),
-      ...(type !== undefined && { type }),
-    });
+    const filters = {
+      ...(instance !== undefined && { instance: instance.split(',') }),
+      ...(template !== undefined && { template: template.split(',') }),
+      // The API refuses an unknown type and lists the known ones.
+      ...(type !== undefined && { type: type.split(',') as EventResource['type'][] }),
+    };
     const { write, end } = createTextWriter(this.process.stdout, flags.raw);
     const show = (event: EventResource) =>
       write(`${flags.json ? JSON.stringify(event) : lineOf(event)}\n`);
@@ -30,7 +31,7 @@ export const events = buildCommand({
       this.process.stderr.write(
         'Some events are no longer stored. "ephemera ls" shows the present state.\n',
       );
-    await this.api().events(query, show, warn).finally(end);
+    await this.api().events(filters, show, warn).finally(end);
   },
   parameters: {
     flags: {

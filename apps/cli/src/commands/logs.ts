@@ -14,14 +14,11 @@ interface LogsFlags {
 
 export const logs = buildCommand({
   async func(this: CliContext, flags: LogsFlags, id: string) {
-    const query = new URLSearchParams({
-      follow: flags.follow ? '1' : '0',
-      timestamps: flags.timestamps ? '1' : '0',
-      ...(flags.tail !== undefined && { tail: String(flags.tail) }),
-    });
+    const { follow, timestamps, tail } = flags;
+    const options = { follow, timestamps, ...(tail !== undefined && { tail }) };
     const full = await fullId(this, id);
     const { write, end } = createTextWriter(this.process.stdout, flags.raw);
-    await this.api().logs(full, query, write).finally(end);
+    await this.api().logs(full, options, write).finally(end);
   },
   parameters: {
     flags: {

@@ -54,7 +54,14 @@ const server = createServer((req, res) => {
   const { pathname } = new URL(req.url ?? '', 'http://a');
   if (pathname.includes('/refused')) {
     res.writeHead(400, { 'content-type': 'application/problem+json' });
-    res.end(JSON.stringify({ title: EVIL, detail: EVIL }));
+    res.end(
+      JSON.stringify({
+        type: `urn:ephemera:problem:${EVIL}`,
+        title: EVIL,
+        status: 400,
+        detail: EVIL,
+      }),
+    );
   } else if (pathname.endsWith('/logs')) {
     res.end(`one\n${EVIL}\nlast\r\n`);
   } else if (req.method === 'GET' && pathname === '/v1/instances') {
