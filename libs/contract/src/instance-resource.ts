@@ -145,8 +145,6 @@ export const instancePageSchema = z
   })
   .openapi('InstancePage');
 
-export type InstancePage = z.infer<typeof instancePageSchema>;
-
 /**
  * Converts an instance for the control API. Omits its address and its env.
  * @param token the value of `{token}`, for the client that started the instance
