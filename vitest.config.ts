@@ -12,6 +12,7 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
     exclude: ['src/firewall-rules.test.ts'],
   },
   'libs/dashboard': { exclude: ['test/browser.test.ts', 'test/main.test.ts'] },
+  'libs/embed': { exclude: ['test/embed.test.ts', 'test/example.test.ts'] },
   // Of the data plane over sockets, what its callers rely on first.
   'libs/proxy': {
     include: [

@@ -149,9 +149,9 @@ test('a malformed request behind a response that is being sent is not answered i
 
 test('100 Continue comes from the application for its pages, and else from the instance', async () => {
   const { port } = await share();
-  const informed = async (host: string) => {
+  const informed = async (host: string, path = '/page') => {
     const headers = { host, expect: '100-continue', 'content-length': '2' };
-    const req = httpRequest({ port, host: '127.0.0.1', path: '/page', method: 'PUT', headers });
+    const req = httpRequest({ port, host: '127.0.0.1', path, method: 'PUT', headers });
     req.flushHeaders();
     const first = await Promise.race([
       once(req, 'continue').then(() => 'continue'),
@@ -161,7 +161,8 @@ test('100 Continue comes from the application for its pages, and else from the i
     return first;
   };
   expect(await informed('a.example')).toBe('continue');
-  // This instance answers at once.
+  // The path form redirects at once, and this instance answers at once.
+  expect(await informed('a.example', `/demo/${id}/`)).toBe('307');
   expect(await informed(`${id}.demos.example`)).toBe('200');
 });
 

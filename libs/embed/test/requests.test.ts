@@ -1,0 +1,131 @@
+import { createServer } from 'node:http';
+import type { RequestListener } from 'node:http';
+import { connect } from 'node:net';
+import { json } from 'node:stream/consumers';
+import { type StartedRedis, startRedis } from '@ephemera/test-support';
+import express from 'express';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { createEphemera } from '../src/index.ts';
+import type { Ephemera } from '../src/index.ts';
+import { listenOn } from './fixture.ts';
+
+// What an application may do wrong, and what visitors get then. No instance is needed for this.
+
+const ID = `a${'b'.repeat(25)}`;
+
+let redis: StartedRedis;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+interface Application {
+  readonly ephemera: Ephemera;
+  readonly url: string;
+  readonly port: number;
+}
+
+async function serve(
+  listen: (ephemera: Ephemera) => RequestListener,
+  { attach = true }: { attach?: boolean } = {},
+): Promise<Application> {
+  const ephemera = await createEphemera({
+    redis: redis.url,
+    publicUrl: 'http://127.0.0.1:3000',
+    templates: { demo: { image: 'ephemera/demo', port: 8080 } },
+    logLevel: 'silent',
+  });
+  onTestFinished(() => ephemera.close());
+  const server = createServer(listen(ephemera));
+  if (attach) ephemera.attach(server);
+  const port = await listenOn(server);
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { ephemera, port, url: `http://127.0.0.1:${port}` };
+}
+
+const plain = (ephemera: Ephemera): RequestListener => {
+  const handle = ephemera.handler();
+  return (req, res) => {
+    if (!handle(req, res)) res.end('own');
+  };
+};
+
+test('only paths below the prefix are not for the application', async () => {
+  const { url } = await serve(plain);
+  expect((await fetch(`${url}/demo/none`)).status).toBe(404);
+  expect(await (await fetch(`${url}/demos`)).text()).toBe('own');
+});
+
+test('a server that is not attached: 500 for instances, its own pages work', async () => {
+  const { url } = await serve(plain, { attach: false });
+  const answer = await fetch(`${url}/demo/${ID}/`);
+  expect([answer.status, await answer.json()]).toEqual([
+    500,
+    expect.objectContaining({ detail: expect.stringContaining('not set up') as unknown }),
+  ]);
+  expect(await (await fetch(`${url}/`)).text()).toBe('own');
+});
+
+test.each([
+  ['express.json()', (app: express.Express) => app.use(express.json())],
+  [
+    'a reader of its own',
+    (app: express.Express) => app.use((req, _res, next) => void json(req).then(() => next(), next)),
+  ],
+])('a body that %s has read: 500 instead of a request without it', async (_name, parse) => {
+  const { url } = await serve((ephemera) => {
+    const app = express();
+    parse(app);
+    app.use(ephemera.express());
+    return app;
+  });
+  const post = (body: string) =>
+    fetch(`${url}/demo/${ID}/`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
+  expect((await post('{"a":1}')).status).toBe(500);
+});
+
+test('after close(): 503 for instances, and the server is the application’s again', async () => {
+  const { ephemera, port, url } = await serve(plain);
+  const closing = ephemera.close();
+  const answer = await fetch(`${url}/demo/new`);
+  expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5']);
+  await closing;
+  expect((await fetch(`${url}/demo/${ID}/`)).status).toBe(503);
+  expect(await (await fetch(`${url}/`)).text()).toBe('own');
+  // The server belongs to the application again, which offers no WebSockets.
+  const socket = connect(port, '127.0.0.1');
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+  const text = await new Promise<string>((resolve) => {
+    let received = '';
+    socket.on('data', (data) => {
+      received += data.toString();
+      if (received.includes('own')) resolve(received);
+    });
+  });
+  expect(text).toMatch(/^HTTP\/1\.1 200 /);
+  socket.destroy();
+  await ephemera.close();
+});
+
+test('a client that leaves while the application authenticates it costs nothing', async () => {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const { promise: handled, resolve: onHandled } = Promise.withResolvers<boolean>();
+  const { port, ephemera } = await serve((library) => {
+    const handle = library.handler();
+    return (req, res) => {
+      res.once('close', () => resolve(undefined));
+      void promise.then(() => onHandled(handle(req, res)));
+    };
+  });
+  const socket = connect(port, '127.0.0.1');
+  socket.write(`GET /demo/${ID}/ HTTP/1.1\r\nHost: a\r\n\r\n`, () => socket.destroy());
+  expect(await handled).toBe(true);
+  expect(await ephemera.metrics.metrics()).toMatch(/^ephemera_requests_in_flight\{.*\} 0$/m);
+});
