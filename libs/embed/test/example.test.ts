@@ -104,7 +104,10 @@ test('a user logs in, starts an instance, and nobody else can open it', async ()
   const below = `http://127.0.0.1:${replicaPort}/demo/${id}/id`;
   expect(await textOf(below, {})).toMatch(/^403 /);
   const shown = await site.api('GET', `/v1/instances/${id}`);
-  expect(await shown.json()).toMatchObject({ state: 'ready', template: 'lesson' });
+  expect(await shown.json()).toMatchObject({
+    status: { state: 'ready' },
+    template: 'lesson',
+  });
 
   // It ends with the process that started it, and not with another one.
   expect(await second.stop()).toBe(0);

@@ -59,6 +59,12 @@ test('only paths below the prefix are not for the application', async () => {
   expect(await (await fetch(`${url}/demos`)).text()).toBe('own');
 });
 
+test('a mount of Express, which removes its path from the target', async () => {
+  const { url } = await serve((ephemera) => express().use('/demo', ephemera.express()));
+  const answer = await fetch(`${url}/demo/none`);
+  expect(answer.headers.get('content-type')).toBe('application/problem+json');
+});
+
 test('a server that is not attached: 500 for instances, its own pages work', async () => {
   const { url } = await serve(plain, { attach: false });
   const answer = await fetch(`${url}/demo/${ID}/`);
