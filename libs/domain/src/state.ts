@@ -28,7 +28,7 @@ const PLANNED_ENDS: ReadonlySet<string> = new Set<EndReason>([
   'host_drained',
 ]);
 
-/** Whether a request or a deadline ended the instance. Any other end is a failure. */
+/** Whether a client, an operator or a deadline ended the instance. Any other end is a failure. */
 export function isPlannedEnd(reason: EndReason): boolean {
   return PLANNED_ENDS.has(reason);
 }
