@@ -19,7 +19,8 @@ FROM node:26-bookworm-slim
 # For the container of a moment that sets the firewall rules of a host, made of this same image.
 RUN apt-get update \
   && apt-get install -y --no-install-recommends iptables \
-  && rm -rf /var/lib/apt/lists/*
+  # Logs and caches with the time of the build: two builds have equal files.
+  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/*.log /var/cache/apt/*.bin /var/cache/ldconfig
 WORKDIR /app
 # V8 would let the space for new objects grow under load, to no use; see docs/PERFORMANCE.md.
 ENV NODE_ENV=production EPHEMERA_HOST=0.0.0.0 NODE_OPTIONS=--max-semi-space-size=8
