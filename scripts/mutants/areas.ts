@@ -47,7 +47,7 @@ export const AREAS: Readonly<Record<string, readonly Part[]>> = {
           (name) => `test/data-plane/${name}.test.ts`,
         ),
       ],
-      share: 0.5,
+      share: 0.15,
     },
     {
       project: 'libs/proxy',

@@ -54,7 +54,7 @@ const send = (method: string, path: string, body?: object, headers = {}) =>
 
 /** Ends an instance as its worker does, with the longest message, so that its tombstone is left. */
 async function end(id: string): Promise<void> {
-  const outcome = await ports.instances.startDraining(id, 'exited', 'm'.repeat(2_000));
+  const outcome = await ports.instances.startDraining(id, 'exited', '€'.repeat(2_000));
   if (outcome.kind !== 'draining') throw new Error(outcome.kind);
   expect(await ports.instances.finalize(id, outcome.instance.generation)).toBe(true);
 }
