@@ -84,6 +84,7 @@ export const AREAS: Readonly<Record<string, readonly Part[]>> = {
           (name) => `${name}.test.ts`,
         ),
       ],
+      share: 0.4,
     },
     {
       project: 'libs/store',

@@ -99,6 +99,8 @@ test.each([
   ['LD_PRELOAD', false],
   // A name that ends as a loader variable does not begin as one.
   ['MY_PROXY*', false],
+  // `PATH` stands for itself only.
+  ['PATTERN_*', false],
   ['X*', false],
   ['APP_*', false],
   ['*', false],

@@ -264,3 +264,10 @@ test('a seccomp profile is sent in one line, and one that is no JSON is refused'
     await expect(refused).rejects.toThrow(`${seccomp} is not a readable seccomp profile`);
   }
 });
+
+test('a template without such options starts while the daemon does not tell what it has', async () => {
+  const silent = { info: () => Promise.reject(new Error('no answer')) } as unknown as Docker;
+  const isolation = await isolationOptions(silent, sampleTemplate());
+  expect(isolation).toEqual({ SecurityOpt: [NO_NEW_PRIVILEGES] });
+  await expect(isolationOptions(silent, sampleTemplate({ userns: 'remapped' }))).rejects.toThrow();
+});
