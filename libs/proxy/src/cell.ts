@@ -14,6 +14,7 @@ import {
   keysOf,
   redisReplication,
   requireRedis,
+  sentinelReplicas,
   trackRoutes,
   watchClock,
 } from '@ephemera/store';
@@ -117,7 +118,7 @@ export async function connectCell(
   };
 }
 
-/** Under Sentinel, a creation is confirmed by a replica, over a connection that waits for it. */
+/** Under Sentinel, the replicas confirm a creation, over a connection that waits for them. */
 function connectReplication(
   { redis: address }: CellConfig,
   keys: ReturnType<typeof keysOf>,
@@ -125,8 +126,12 @@ function connectReplication(
 ) {
   if (!isSentinelUrl(address.url)) return undefined;
   const redis = connectRedis(address, 'request', onError);
-  shutdown.onShutdown('replication', () => redis.disconnect());
-  return redisReplication(redis, keys);
+  const replicas = sentinelReplicas(address);
+  shutdown.onShutdown('replication', () => {
+    replicas.close();
+    redis.disconnect();
+  });
+  return redisReplication(redis, keys, replicas);
 }
 
 /** The calls of a cell that act on one id. */

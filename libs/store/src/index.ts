@@ -17,6 +17,7 @@ export type * from './host-registry.ts';
 export * from './connect-redis.ts';
 export { requireRedis } from './require-redis.ts';
 export { redisReplication } from './replication.ts';
+export { sentinelReplicas } from './required-replicas.ts';
 export * from './route-cache.ts';
 export type { CachedRoute } from './route-reader.ts';
 export { trackRoutes } from './route-tracking.ts';

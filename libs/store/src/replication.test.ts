@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';
 import { keysOf } from './keys.ts';
 import { redisReplication } from './replication.ts';
+import { sentinelReplicas } from './required-replicas.ts';
 
 let set: StartedSentinel;
 beforeAll(async () => {
@@ -14,16 +15,19 @@ afterAll(() => set.stop());
 async function open() {
   const address = { url: set.url };
   const ignore = () => undefined;
+  const replicas = sentinelReplicas(address);
   const [redis, dedicated] = [
     connectRedis(address, 'request', ignore),
     connectRedis(address, 'request', ignore),
   ];
   onTestFinished(() => {
     for (const item of [redis, dedicated]) item.disconnect();
+    replicas.close();
   });
   await waitFor('both', () => [redis, dedicated].every(({ status }) => status === 'ready'));
+  await waitFor('the sentinels', async () => (await replicas.read()) === 2);
   const keys = keysOf('ns');
-  return { redis, dedicated, keys, replication: redisReplication(dedicated, keys) };
+  return { redis, dedicated, keys, replication: redisReplication(dedicated, keys, replicas) };
 }
 
 const outcomeOf = (confirmed: Promise<void>) =>
@@ -56,6 +60,21 @@ test('a record that Redis does not have is not confirmed, and does not affect ot
   ]);
   expect(known).toBe('confirmed');
   expect(lost).toContain('store_unavailable');
+});
+
+// The sentinels may promote the replica that lags.
+test('the answer of one of two replicas is not enough', async () => {
+  const { redis, keys, replication } = await open();
+  await redis.hset(keys.instance('d'), 'id', 'd');
+  const master = await set.master();
+  const replica = set.nodes.find(({ port }) => port !== master.port);
+  process.kill(replica?.pid ?? 0, 'SIGSTOP');
+  try {
+    expect(await outcomeOf(replication.confirm('d'))).toContain('store_unavailable');
+  } finally {
+    process.kill(replica?.pid ?? 0, 'SIGCONT');
+  }
+  await waitFor('both', async () => (await outcomeOf(replication.confirm('d'))) === 'confirmed');
 });
 
 test('without an answer from a replica, nothing is confirmed, and other connections go on', async () => {

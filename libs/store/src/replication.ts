@@ -1,10 +1,10 @@
 import { ApiError } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
+import type { RequiredReplicas } from './required-replicas.ts';
 
-/** How long a creation waits for a replica, ms. */
+/** How long a creation waits for the replicas, ms. */
 const WAIT_MS = 1_000;
-const REPLICAS = 1;
 
 /** Reads which instances are known, and writes the marker. KEYS: 1 the marker, 2… instances. */
 const CONFIRM = `
@@ -13,12 +13,12 @@ for i = 2, #KEYS do known[i - 1] = redis.call('EXISTS', KEYS[i]) end
 redis.call('SET', KEYS[1], '1')
 return known`;
 
-/** Confirms that a replica has what a client is told. */
+/** Confirms that the replicas have what a client is told. */
 export interface Replication {
   /**
-   * Resolves when a replica has the record of an instance, and all that was written before this call.
-   * A failover then keeps it.
-   * @throws ApiError `store_unavailable` if no replica confirms in time, or if a failover has lost the
+   * Resolves when the replicas have the record of an instance, and all that was written before this
+   * call. A failover then keeps it.
+   * @throws ApiError `store_unavailable` if they do not confirm in time, or if a failover has lost the
    * record
    */
   confirm(id: string): Promise<void>;
@@ -38,10 +38,15 @@ const withResolvers = (): Confirmation => Promise.withResolvers();
  * the marker has every earlier write. The script that writes the marker also reads the record. After a
  * failover it finds none, whichever connection notices the failover first.
  *
- * Confirmations that arrive during a WAIT share the next one.
+ * Confirmations that arrive during a WAIT share the next one. How many replicas are required is read
+ * after it, because a failover may begin at any time.
  * @param redis a dedicated connection with the `request` profile
  */
-export function redisReplication(redis: Redis, keys: Keys): Replication {
+export function redisReplication(
+  redis: Redis,
+  keys: Keys,
+  replicas: Pick<RequiredReplicas, 'read' | 'last'>,
+): Replication {
   let waiting = new Map<string, Confirmation>();
   let running: Promise<void> | undefined;
 
@@ -51,14 +56,15 @@ export function redisReplication(redis: Redis, keys: Keys): Replication {
       const replies = await redis
         .pipeline()
         .eval(CONFIRM, ids.length + 1, keys.confirmed, ...ids.map((id) => keys.instance(id)))
-        .call('WAIT', REPLICAS, WAIT_MS)
+        .call('WAIT', replicas.last, WAIT_MS)
         .exec();
       const [known, acknowledged] = (replies ?? []).map(([error, value]) => {
         if (error) throw error;
         return value;
       }) as [number[], number];
+      const required = await replicas.read();
       for (const [i, id] of ids.entries()) {
-        if (known[i] === 1 && acknowledged >= REPLICAS) batch.get(id)?.resolve();
+        if (known[i] === 1 && acknowledged >= required) batch.get(id)?.resolve();
         else batch.get(id)?.reject(new ApiError({ kind: 'store_unavailable' }));
       }
     } catch (cause) {
