@@ -196,7 +196,8 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
   store_unavailable: {
     status: 503,
     title: 'Unavailable',
-    meaning: 'Redis is unavailable, so the proxy cannot read a route or write an instance.',
+    meaning:
+      'Redis is unavailable, so the proxy cannot read a route or write an instance. With Sentinel: no replica has confirmed the creation. The instance may exist; a repetition with the same `Idempotency-Key` returns it.',
     action: 'Repeat the request after `Retry-After`. The operator checks Redis.',
   },
   rebuilding: {

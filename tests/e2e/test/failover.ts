@@ -115,7 +115,8 @@ export async function loadDuring(
   site: SentinelSite,
   disturb: () => Promise<void>,
 ): Promise<FailoverReport> {
-  const running = { isOver: false };
+  const over = new AbortController();
+  const isRunning = () => !over.signal.aborted;
   const report = { visits: 0, failedVisits: [] as string[], misroutes: [] as string[] };
   const acknowledged = new Set<string>();
   const refusals: Record<string, number> = {};
@@ -123,7 +124,7 @@ export async function loadDuring(
   let lastAcknowledgedAt = 0;
 
   const visitAll = async (replica: number) => {
-    while (!running.isOver) {
+    while (isRunning()) {
       for (const id of site.ids) {
         const answer = await visit(site, replica, id).catch(String);
         report.visits++;
@@ -135,29 +136,28 @@ export async function loadDuring(
   };
   /** Repeats each creation under its key until it is acknowledged. */
   const createAll = async (replica: number) => {
-    while (!running.isOver) {
+    while (isRunning()) {
       const key = randomUUID();
       const headers = { 'idempotency-key': key };
-      for (let isDone = false; !isDone && !running.isOver;) {
+      while (isRunning()) {
         const answer = await site
           .api('POST', '/v1/instances', {}, headers, replica)
           .catch(() => undefined);
-        isDone = answer?.ok === true;
         if (answer?.ok) {
           acknowledged.add(((await answer.json()) as { id: string }).id);
           lastAcknowledgedAt = performance.now();
-        } else {
-          const kind = `${answer?.status ?? 'no answer'}, ${answer?.headers.has('retry-after') ? 'with' : 'without'} Retry-After`;
-          refusals[kind] = (refusals[kind] ?? 0) + 1;
-          await sleep(100);
+          break;
         }
+        const kind = `${answer?.status ?? 'no answer'}, ${answer?.headers.has('retry-after') ? 'with' : 'without'} Retry-After`;
+        refusals[kind] = (refusals[kind] ?? 0) + 1;
+        await sleep(100);
       }
       await sleep(5);
     }
   };
   const watchReadiness = async (replica: number) => {
     let since: number | undefined;
-    while (!running.isOver) {
+    while (isRunning()) {
       const answer = await fetch(`${site.adminUrls[replica]}/readyz`).catch(() => undefined);
       const now = performance.now();
       since = answer?.ok === true ? undefined : (since ?? now);
@@ -181,7 +181,7 @@ export async function loadDuring(
       return answers.every(({ ok }) => ok);
     });
   } finally {
-    running.isOver = true;
+    over.abort();
     await Promise.all(load);
   }
   return { ...report, acknowledged, refusals, notReadyMs };

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, test } from 'vitest';
 import { type SentinelSite, deployOnSentinel, elected } from './failover.ts';
 import { expectNothingLost, loadDuring } from './failover.ts';
 

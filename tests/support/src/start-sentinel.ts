@@ -36,8 +36,12 @@ export interface SentinelOptions {
   readonly sentinels?: number;
   /** After how long without an answer the sentinels replace the master, ms. */
   readonly downAfterMs?: number;
-  /** Further settings of the data nodes, as arguments. They override the defaults. */
-  readonly nodeArgs?: readonly string[];
+  /** Further lines for the configuration of the data nodes and of the sentinels. */
+  readonly nodeLines?: readonly string[];
+  readonly sentinelLines?: readonly string[];
+  /** `user:password` for the commands of the tests, on data nodes and on sentinels. */
+  readonly nodeUser?: string;
+  readonly sentinelUser?: string;
 }
 
 const NAME = 'main';
@@ -52,10 +56,15 @@ kill -CONT $! 2>/dev/null; kill -KILL $! 2>/dev/null; wait $!
 
 /** Starts the set, and returns when every sentinel knows the replicas and the other sentinels. */
 export async function startSentinel(options: SentinelOptions = {}): Promise<StartedSentinel> {
-  const { replicas = 2, sentinels: count = 3, downAfterMs = 1_000, nodeArgs = [] } = options;
+  const { replicas = 2, sentinels: count = 3, downAfterMs = 1_000 } = options;
+  const { nodeLines = [], sentinelLines = [], nodeUser, sentinelUser } = options;
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-sentinel-'));
   const keepers: ChildProcess[] = [];
-  const start = async (port: number, args: readonly string[]): Promise<DataNode> => {
+  const start = async (
+    port: number,
+    user: string | undefined,
+    args: readonly string[],
+  ): Promise<DataNode> => {
     const keeper = spawn('/bin/sh', ['-c', PARENT_WATCHDOG, 'sh', ...args], {
       stdio: ['pipe', 'pipe', 'ignore'],
       detached: true,
@@ -64,7 +73,8 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Star
     const pid = await new Promise<number>((resolve) =>
       keeper.stdout.once('data', (text: Buffer) => resolve(Number(text.toString()))),
     );
-    return { port, url: `redis://127.0.0.1:${port}/0`, pid };
+    const login = user === undefined ? '' : `${user}@`;
+    return { port, url: `redis://${login}127.0.0.1:${port}/0`, pid };
   };
   const startNode = async (master?: DataNode): Promise<DataNode> => {
     const port = await freePort();
@@ -79,8 +89,8 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Star
     const lines = Object.entries(settings).map(
       ([name, value]) => `${name} ${value === '' ? '""' : value}`,
     );
-    await writeFile(file, `${lines.join('\n')}\n`);
-    return start(port, [file, ...nodeArgs]);
+    await writeFile(file, `${[...lines, ...nodeLines].join('\n')}\n`);
+    return start(port, nodeUser, [file]);
   };
   const stop = async (): Promise<void> => {
     const ended = keepers.map((keeper) => new Promise((resolve) => keeper.once('exit', resolve)));
@@ -110,10 +120,11 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Star
           `sentinel monitor ${NAME} 127.0.0.1 ${master.port} ${Math.floor(count / 2) + 1}`,
           `sentinel down-after-milliseconds ${NAME} ${downAfterMs}`,
           `sentinel failover-timeout ${NAME} 10000`,
+          ...sentinelLines,
           '',
         ].join('\n'),
       );
-      sentinels.push(await start(port, [file, '--sentinel']));
+      sentinels.push(await start(port, sentinelUser, [file, '--sentinel']));
     }
     const known = async (sentinel: DataNode) => {
       const reply = await runCommand(sentinel, 'SENTINEL', 'MASTER', NAME).catch(() => []);
