@@ -188,10 +188,7 @@ export async function loadDuring(
 }
 
 /** The acknowledged creations that the deployment does not know. */
-export async function lostOf(
-  site: SentinelSite,
-  acknowledged: ReadonlySet<string>,
-): Promise<string[]> {
+async function lostOf(site: SentinelSite, acknowledged: ReadonlySet<string>): Promise<string[]> {
   const lost: string[] = [];
   for (const id of acknowledged) {
     const { status } = await site.api('GET', `/v1/instances/${id}`);
