@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import { describeNetwork } from './docker/instances-network.ts';
 import {
-  NO_RESOLVER,
   bridgesWithRules,
   firewallListScript,
   firewallRemovalScript,
@@ -76,7 +75,7 @@ test('with a responder, only limited queries for names reach it, and no other po
     ...refused('-i eph0'),
   ]);
   expect(chains['iptables *nat EPHEMERA-EPH0-N']).toEqual(
-    [gateway, NO_RESOLVER].flatMap((address) =>
+    [gateway, '192.0.2.1'].flatMap((address) =>
       ['udp', 'tcp'].map(
         (protocol) =>
           `-i eph0 -d ${address} -p ${protocol} --dport 53 -j DNAT --to-destination ${gateway}:5353`,
