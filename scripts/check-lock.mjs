@@ -126,9 +126,13 @@ async function installPair({ node, npm }, folder) {
   return join(folder, 'bin');
 }
 
-/** Folders below the root with a separate lock file. */
+/**
+ * Folders below the root with a separate lock file. That of `npm run mutants` is only for the npm of
+ * a contributor.
+ */
 function foldersWithLock() {
-  const listing = execFileSync('git', ['ls-files', '-z', '*/package-lock.json'], { cwd: root });
+  const paths = ['*/package-lock.json', ':!scripts/mutants'];
+  const listing = execFileSync('git', ['ls-files', '-z', ...paths], { cwd: root });
   return listing.toString().split('\0').filter(Boolean).map(dirname);
 }
 
