@@ -6,7 +6,13 @@ import {
   UnexpectedResponseError,
   createClient,
 } from '@ephemera/client';
-import type { CreateRequest, EventFilter, LinkRequest, LogOptions } from '@ephemera/client';
+import type {
+  CreateOptions,
+  CreateRequest,
+  EventFilter,
+  LinkRequest,
+  LogOptions,
+} from '@ephemera/client';
 import type {
   EventResource,
   HostResource,
@@ -26,6 +32,9 @@ export class ApiUnavailableError extends BootError {
   override readonly name = 'ApiUnavailableError';
 }
 
+/** Receives the steps of a start. */
+export type OnProgress = NonNullable<CreateOptions['onProgress']>;
+
 /** A new instance. `link` is its URL with the access token, if it is guarded. */
 export type Created = InstanceResource & { readonly link?: string | undefined };
 
@@ -33,8 +42,11 @@ export type Created = InstanceResource & { readonly link?: string | undefined };
  * The calls of the control API that the command line uses. Every failure is a one-line `BootError`.
  */
 export interface AdminApi {
-  /** @param waitSeconds how long to wait for the instance to be ready; 0: not at all */
-  create(request: CreateRequest, waitSeconds: number): Promise<Created>;
+  /**
+   * @param waitSeconds how long to wait for the instance to be ready; 0: not at all
+   * @param onProgress called at each step of the start
+   */
+  create(request: CreateRequest, waitSeconds: number, onProgress?: OnProgress): Promise<Created>;
   /** Every instance, from all pages. */
   list(): Promise<InstanceResource[]>;
   get(id: string): Promise<InstanceDetail>;
@@ -80,10 +92,14 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
   // A person sees a failure at once, and decides whether to repeat the command.
   const client = createClient({ url: baseUrl, token, retries: 0 });
   return {
-    create: (body, waitSeconds) =>
+    create: (body, waitSeconds, onProgress) =>
       explained(async () => {
         try {
-          const options = { waitMs: waitSeconds * 1000, keep: true };
+          const options = {
+            waitMs: waitSeconds * 1000,
+            keep: true,
+            ...(onProgress && { onProgress }),
+          };
           const { data, token: secret, accessToken, link } = await client.create(body, options);
           return { ...data, token: secret, accessToken, link };
         } catch (error) {

@@ -163,6 +163,7 @@ const COMMANDS = [
   'run',
   'ls',
   'get',
+  'open',
   'renew',
   'pause',
   'resume',
@@ -474,6 +475,25 @@ describe('run --wait', () => {
     const { code, out, err } = await ephemeraWith({ create, get }, 'run', '--wait');
     expect({ code, out }).toEqual({ code: 0, out: 'abc  http://localhost:8080/demo/abc/\n' });
     expect(err).toMatch(/^abc became ready\. .*could not be read: 503\n.*ephemera get abc\n$/);
+  });
+
+  test.each([true, false])('shows the steps of the start on a terminal only: %s', async (isTTY) => {
+    const err: string[] = [];
+    const api = {
+      ...recordingApi([]),
+      create: (_request, _wait, onProgress) => {
+        onProgress?.({ id: 'abc', state: 'starting', message: 'pulling the image\u001b[2J' });
+        return Promise.resolve(fresh);
+      },
+    } satisfies AdminApi;
+    const stderr = { write: (text: string) => err.push(text), isTTY };
+    const context = {
+      ...createContext({ stdout: { write: () => true }, stderr }),
+      api: () => api,
+      sleep: () => Promise.resolve(),
+    };
+    expect(await runCli(['run', '--wait'], context)).toBe(0);
+    expect(err).toEqual(isTTY ? ['abc is starting: pulling the image\\u001b[2J\n'] : []);
   });
 
   test('waits a minute for the start, and then reads the state', async () => {

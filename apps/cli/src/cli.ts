@@ -23,6 +23,7 @@ import { get, kill, ls, pause, renew, resume } from './commands/show.ts';
 import { host } from './commands/host.ts';
 import { link } from './commands/link.ts';
 import { logs } from './commands/logs.ts';
+import { open } from './commands/open.ts';
 import { run } from './commands/run.ts';
 import { token } from './commands/token.ts';
 import { tryCommand } from './commands/try.ts';
@@ -42,7 +43,7 @@ const FORMATTING = {
 
 const root: RouteMap<CliContext> = buildRouteMap({
   routes: {
-    ...{ up, run, ls, get, renew, pause, resume, logs, stats, kill, link },
+    ...{ up, run, ls, get, open, renew, pause, resume, logs, stats, kill, link },
     ...{ templates, events, host, token, check, try: tryCommand, clean },
     completion,
   },

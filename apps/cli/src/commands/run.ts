@@ -2,12 +2,12 @@ import { BootError, EARLY_EXIT_MS, isPlannedEnd } from '@ephemera/domain';
 import { buildCommand } from '@stricli/core';
 
 import { hintText } from '../admin-api.ts';
-import type { Created } from '../admin-api.ts';
+import type { Created, OnProgress } from '../admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
 import { pairFlag, pathFlag, recordOf, templateParameter, timeoutFlag } from '../parameters.ts';
 import type { Pair } from '../parameters.ts';
-import { visible } from '../terminal/visible.ts';
+import { isTerminal, visible } from '../terminal/visible.ts';
 
 const WAIT_SECONDS = 60;
 const POLL_INTERVAL_MS = 500;
@@ -58,6 +58,13 @@ async function staysUp(
   return problem;
 }
 
+/** Prints each step of a start to a terminal. */
+function showProgress({ process: { stderr } }: CliContext): OnProgress | undefined {
+  if (!isTerminal(stderr)) return undefined;
+  return ({ id, state, message }) =>
+    stderr.write(`${visible(`${id} is ${[state, message].filter(Boolean).join(': ')}`)}\n`);
+}
+
 export const run = buildCommand({
   async func(this: CliContext, flags: RunFlags, template?: string) {
     const print = createPrinter(this, flags);
@@ -70,6 +77,7 @@ export const run = buildCommand({
         ...(flags.metadata && { metadata: recordOf('--metadata', flags.metadata) }),
       },
       flags.wait ? WAIT_SECONDS : 0,
+      flags.wait && !flags.json && !flags.quiet ? showProgress(this) : undefined,
     );
     const { id, status, url, link = url } = instance;
     if (flags.wait && status.state !== 'ready') {

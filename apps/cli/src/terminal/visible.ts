@@ -22,7 +22,7 @@ interface TextStream {
  * Whether text from outside (logs, names, error details) has to be made visible: on a terminal. A
  * file or another program receives it unchanged.
  */
-function isTerminal(stream: TextStream): boolean {
+export function isTerminal(stream: TextStream): boolean {
   return 'isTTY' in stream && stream.isTTY === true;
 }
 
