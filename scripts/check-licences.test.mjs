@@ -89,7 +89,8 @@ test('the bill of materials lists every package of the lock file, and marks thos
   const production = external.filter(([, { dev, link }]) => !dev && !link).map(purlOf);
   expect(production.length).toBeGreaterThan(100);
   expect(production.filter((purl) => !listed.has(purl))).toEqual([]);
-  expect(production.filter((purl) => marked.has(purl))).toEqual([]);
   const development = external.filter(([, { dev }]) => dev).map(purlOf);
+  // npm lists a version once. If it is installed twice, only one copy decides about the mark.
+  expect(production.filter((purl) => marked.has(purl) && !development.includes(purl))).toEqual([]);
   expect(development.filter((purl) => !marked.has(purl) && !production.includes(purl))).toEqual([]);
 }, 60_000);

@@ -21,9 +21,7 @@ test('every metric that the libraries declare is in the reference', () => {
   const declared = files
     .split('\n')
     .filter((path) => path !== '' && !path.endsWith('.test.ts'))
-    .flatMap((path) => [
-      ...readFileSync(join(root, path), 'utf8').matchAll(/name: '(ephemera_\w+)'/g),
-    ])
+    .flatMap((path) => [...readFileSync(join(root, path), 'utf8').matchAll(/'(ephemera_\w+)'/g)])
     .map(([, name]) => name);
   expect(declared.length).toBeGreaterThan(5);
   expect([...new Set(documentedMetrics())].sort()).toEqual([...new Set(declared)].sort());

@@ -117,39 +117,57 @@ export function registerUsageMetrics(
   registry: Registry,
   read: () => Promise<readonly (TemplateUsage & { readonly template: string })[]>,
 ): void {
-  const registers = [registry];
-  const gauge = (name: string, help: string) =>
-    new Gauge({ name, help, labelNames: ['template'], registers });
-  const gauges = {
-    instances: gauge(
-      'ephemera_template_instances',
-      'Live instances of a template, with warm ones and without queued ones',
-    ),
-    queued: gauge(
-      'ephemera_template_queued_instances',
-      'Instances of a template that wait in the start queue',
-    ),
-    warm: gauge('ephemera_pool_warm_instances', 'Warm instances of a template that can be claimed'),
-    wanted: gauge('ephemera_pool_wanted_instances', 'Warm instances that a template should have'),
-  };
-  // One read for all four, by the gauge that is collected first.
-  Object.assign(gauges.instances, {
-    async collect() {
-      const timeout = new Promise<undefined>((resolve) => {
-        setTimeout(resolve, READ_TIMEOUT_MS, undefined).unref();
-      });
-      const usages = await Promise.race([read().catch(() => undefined), timeout]);
-      if (!usages) return;
-      // A template may have been removed from the configuration.
-      for (const each of Object.values(gauges)) each.reset();
-      for (const { template, instances, queued, warm, wanted } of usages) {
-        gauges.instances.set({ template }, instances);
-        gauges.queued.set({ template }, queued);
-        gauges.warm.set({ template }, warm);
-        gauges.wanted.set({ template }, wanted);
-      }
+  let usages: Promise<Awaited<ReturnType<typeof read>> | undefined>;
+  const gauges = [
+    {
+      name: 'ephemera_template_instances',
+      help: 'Live instances of a template, with warm ones and without queued ones',
+      value: ({ instances }: TemplateUsage) => instances,
     },
-  });
+    {
+      name: 'ephemera_template_queued_instances',
+      help: 'Instances of a template that wait in the start queue',
+      value: ({ queued }: TemplateUsage) => queued,
+    },
+    {
+      name: 'ephemera_pool_warm_instances',
+      help: 'Warm instances of a template that can be claimed',
+      value: ({ warm }: TemplateUsage) => warm,
+    },
+    {
+      name: 'ephemera_pool_wanted_instances',
+      help: 'Warm instances that a template should have',
+      value: ({ wanted }: TemplateUsage) => wanted,
+    },
+  ];
+  for (const [i, { name, help, value }] of gauges.entries()) {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['template'],
+      registers: [registry],
+      async collect() {
+        // The gauges are collected in this order. The first one reads for all.
+        if (i === 0) usages = withinTimeout(read());
+        const found = await usages;
+        if (!found) return;
+        // A template may have been removed from the configuration.
+        this.reset();
+        for (const usage of found) this.set({ template: usage.template }, value(usage));
+      },
+    });
+  }
+}
+
+/** Undefined where Redis does not answer in time. */
+async function withinTimeout<T>(answer: Promise<T>): Promise<T | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, READ_TIMEOUT_MS, undefined);
+  try {
+    return await Promise.race([answer.catch(() => undefined), promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /**

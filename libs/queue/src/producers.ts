@@ -110,13 +110,15 @@ export function createProducers(
 }
 
 async function depthOf(queue: Queue): Promise<QueueDepth> {
-  const [counts, [oldest]] = await Promise.all([
+  const [counts, ...first] = await Promise.all([
     queue.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
-    queue.getJobs(['wait', 'prioritized'], 0, 0, true),
+    queue.getJobs(['wait'], 0, 0, true),
+    queue.getJobs(['prioritized'], 0, 0, true),
   ]);
+  const added = first.flat().map(({ timestamp }) => timestamp);
   const { wait = 0, prioritized = 0, active = 0, delayed = 0, failed = 0 } = counts;
   const jobs = { waiting: wait + prioritized, active, delayed, failed };
-  return { queue: queue.name, jobs, oldestAt: oldest?.timestamp };
+  return { queue: queue.name, jobs, oldestAt: added.length > 0 ? Math.min(...added) : undefined };
 }
 
 /**

@@ -303,6 +303,7 @@ export class RouteCache {
   }
 
   #invalidate(key: string | null): void {
+    this.#invalidations++;
     if (key === null) {
       for (const reads of this.#reads.values()) invalidateReads(reads);
       for (const id of this.#known.ids) this.#forget(id);

@@ -59,6 +59,10 @@ test('the chains have exactly these rules, in this order', () => {
     ],
     'iptables *filter EPHEMERA-EPH0-I': [`-i eph0 ${KNOWN} -j ACCEPT`, ...refused('-i eph0')],
     'iptables *nat EPHEMERA-EPH0-N': [],
+    'iptables *raw EPHEMERA-EPH0-R': [
+      `-i eph0 ! -s ${open.subnet} -j ACCEPT`,
+      ...blocked.map((range) => `-i eph0 -d ${range} -j ACCEPT`),
+    ],
     'ip6tables *filter EPHEMERA-EPH0-F': ['-i eph0 -j DROP', '-o eph0 -j DROP'],
     'ip6tables *filter EPHEMERA-EPH0-I': ['-i eph0 -j DROP'],
   });
@@ -91,6 +95,7 @@ test('each chain is jumped to first, and IPv6 is left out where the kernel has n
     'put_first iptables$kind DOCKER-USER EPHEMERA-EPH0-F filter',
     'put_first iptables$kind INPUT EPHEMERA-EPH0-I filter',
     'put_first iptables$kind PREROUTING EPHEMERA-EPH0-N nat',
+    'put_first iptables$kind PREROUTING EPHEMERA-EPH0-R raw',
     'put_first ip6tables$kind FORWARD EPHEMERA-EPH0-F filter',
     'put_first ip6tables$kind INPUT EPHEMERA-EPH0-I filter',
   ]);
@@ -121,6 +126,7 @@ test('a removal takes away the jumps of every backend before their chains', () =
         ['filter', 'FORWARD', 'F'],
         ['filter', 'INPUT', 'I'],
         ['nat', 'PREROUTING', 'N'],
+        ['raw', 'PREROUTING', 'R'],
       ] as const;
       expect(own).toEqual([
         ...jumps.map(
@@ -140,10 +146,10 @@ test('a removal takes away the jumps of every backend before their chains', () =
 
 test('the bridges with rules are read from the chains of every backend and table', () => {
   const lines = firewallListScript().split('\n');
-  expect(lines).toHaveLength(12);
+  expect(lines).toHaveLength(18);
   for (const program of ['iptables', 'ip6tables']) {
     for (const kind of ['', '-nft', '-legacy']) {
-      for (const table of ['filter', 'nat']) {
+      for (const table of ['filter', 'nat', 'raw']) {
         const name = program + kind;
         expect(lines).toContain(
           `! command -v ${name} >/dev/null || ${name} -w 5 -t ${table} -S 2>/dev/null | grep '^-N EPHEMERA-' || true`,

@@ -70,23 +70,28 @@ export function createWorkerMetrics(
       await count.then((found) => this.set(found)).catch(() => undefined);
     },
   });
-  const oldest = new Gauge({
-    name: 'ephemera_queue_oldest_job_age_seconds',
-    help: 'Time that the oldest waiting job of a queue has waited, in seconds; 0 if none waits',
-    labelNames: ['queue'],
-    registers,
-  });
+  let depths: Promise<readonly QueueDepth[]> = Promise.resolve([]);
   new Gauge({
     name: 'ephemera_queue_jobs',
     help: 'Jobs of the spawn queue and of the kill queue of this host, by state. A kill job is delayed until the deadline of its instance',
     labelNames: ['queue', 'state'],
     registers,
     async collect() {
-      const depths = withDeadline('queues', CHECK_TIMEOUT_MS, read.queues());
-      const found = await depths.catch(() => []);
-      for (const { queue, jobs, oldestAt } of found) {
+      depths = withDeadline('queues', CHECK_TIMEOUT_MS, read.queues()).catch(() => []);
+      for (const { queue, jobs } of await depths) {
         for (const [state, count] of Object.entries(jobs)) this.set({ queue, state }, count);
-        oldest.set({ queue }, oldestAt === undefined ? 0 : (read.now() - oldestAt) / 1000);
+      }
+    },
+  });
+  new Gauge({
+    name: 'ephemera_queue_oldest_job_age_seconds',
+    help: 'Time that the oldest waiting job of a queue has waited, in seconds; 0 if none waits',
+    labelNames: ['queue'],
+    registers,
+    async collect() {
+      // Of the read for the gauge above, which was registered, and so is collected, before.
+      for (const { queue, oldestAt } of await depths) {
+        this.set({ queue }, oldestAt === undefined ? 0 : (read.now() - oldestAt) / 1000);
       }
     },
   });
