@@ -49,6 +49,8 @@ useExample('php', async ({ page, url }) => {
 
 useExample('terminal', async ({ page, url }) => {
   await page.goto(url);
+  // What is typed before the shell is connected is lost.
+  await page.waitForSelector('.xterm-rows >> text=/[$#]/');
   await page.click('.xterm-screen');
   await page.keyboard.type('echo $((6 * 7)) by $(id -un)\n');
   await page.waitForSelector('.xterm-rows >> text="42 by nobody"');
