@@ -17,6 +17,8 @@ export class ProxiedUpgrade extends RoutedRequest {
   #stopWatching: (() => void) | undefined;
   #isCounted = false;
   readonly #startedAt = performance.now();
+  /** Earlier responses may have been sent on the same connection. */
+  readonly #bytesBefore: number;
   /** The status of the response; undefined until there is one. */
   #status: number | undefined;
 
@@ -25,6 +27,7 @@ export class ProxiedUpgrade extends RoutedRequest {
     this.#tunnels = tunnels;
     this.#socket = handshake.socket;
     this.#head = handshake.head;
+    this.#bytesBefore = handshake.socket.bytesWritten;
   }
 
   start(): void {
@@ -55,6 +58,7 @@ export class ProxiedUpgrade extends RoutedRequest {
         const { activity } = this.context;
         if (activity) watchTunnel(activity, this.id, upstream.route, this.#socket);
       },
+      onRefusal: (status) => (this.#status = status),
       onError: (error) => this.onUpstreamError(error),
       onAbort: (error) => this.logUpstreamError(error),
     });
@@ -98,7 +102,7 @@ export class ProxiedUpgrade extends RoutedRequest {
       status: this.#status,
       duration: performance.now() - this.#startedAt,
       upstreamDuration: undefined,
-      bytes: this.#socket.bytesWritten,
+      bytes: this.#socket.bytesWritten - this.#bytesBefore,
     });
   }
 }

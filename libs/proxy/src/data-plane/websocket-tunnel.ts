@@ -47,6 +47,8 @@ export interface HandshakeListener {
   onSwitch(): void;
   /** Bytes flow both ways. */
   onOpen(): void;
+  /** The instance has refused the handshake with this status, and its response begins. */
+  onRefusal(status: number): void;
   /** Nothing was sent to the client. Not called if the client has disconnected. */
   onError(error: UpstreamError): void;
   /** The instance has refused the handshake, and its response was cut off. */
@@ -145,6 +147,7 @@ export class WebSocketTunnels {
       );
       if (fields === undefined) return;
       settle();
+      listener.onRefusal(response.statusCode ?? 0);
       forwardResponse(handshake, response, fields, { clientTimeout, listener });
     });
     request.once('upgrade', (response, upstreamSocket: Socket, head) => {

@@ -95,6 +95,17 @@ test('a WebSocket is counted once when it closes, and its duration is not', asyn
   ]);
 });
 
+test('a handshake that the instance refuses is measured with its status', async () => {
+  const { behind, fixture, ended } = await measured();
+  const id = await behind(answering('HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno'));
+  const raw = open(fixture.port);
+  raw.send(handshake(id));
+  await raw.until(/\r\n\r\nno$/);
+  await waitFor('the measurement', () => ended.length === 1);
+  expect(ended[0]).toMatchObject({ id, template: 'notes', status: 403 });
+  expect(ended[0]?.bytes).toBe(raw.received.length);
+});
+
 test('look-ups of routes are counted by whether memory answered, and their changes', async () => {
   const { behind, request, lines, fixture } = await measured();
   const id = await behind(answering(OK));
