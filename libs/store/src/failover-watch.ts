@@ -114,7 +114,8 @@ class FailoverWatch {
    */
   #leaveOthers(host: string, port: string): void {
     for (const redis of [...this.#connections].flatMap(withDuplicates)) {
-      const { remoteAddress, remotePort } = redis.stream;
+      // Before the first connect there is no stream, whatever the type says.
+      const { remoteAddress, remotePort } = (redis.stream as Redis['stream'] | undefined) ?? {};
       // Where the sentinels announce host names, the addresses never agree.
       if (remoteAddress !== host || String(remotePort) !== port) reconnect(redis);
     }

@@ -91,3 +91,33 @@ test('the master is cut off from the sentinels, but still answers', async () => 
   const next = await followed(connections);
   expect(next.port).not.toBe(master.port);
 });
+
+test('a failover before the first connect is no error', async () => {
+  const errors: Error[] = [];
+  const note = (error: Error) => errors.push(error);
+  process.on('uncaughtExceptionMonitor', note);
+  onTestFinished(() => void process.off('uncaughtExceptionMonitor', note));
+  const address = { url: set.url };
+  const ignore = () => undefined;
+  const tracking = connectTracking(address, ignore);
+  const job = connectRedis(address, 'job', ignore);
+  onTestFinished(() => {
+    for (const redis of [tracking, job]) redis.disconnect();
+  });
+  await waitFor('the connection', () => portOf(job) === master.port);
+  await waitForSubscriptions();
+  await set.failover();
+  await followed({ job });
+  await tracking.connect();
+  await followed({ tracking });
+  expect(errors).toEqual([]);
+});
+
+/** Waits until this process has subscribed to every sentinel. */
+async function waitForSubscriptions(): Promise<void> {
+  for (const sentinel of set.sentinels) {
+    await waitFor('the subscription', async () =>
+      String(await set.command(sentinel, 'CLIENT', 'LIST')).includes(' sub=1 '),
+    );
+  }
+}
