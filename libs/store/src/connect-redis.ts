@@ -3,6 +3,7 @@ import type { RedisAddress } from '@ephemera/domain';
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
 import { closeDeadConnections } from './dead-peer.ts';
+import { endOnDisconnect } from './end-on-disconnect.ts';
 import { followFailovers } from './failover-watch.ts';
 
 /**
@@ -88,9 +89,11 @@ function openRedis(address: string | RedisAddress, options: Options): Redis {
     { ...TIMEOUTS, retryStrategy, sentinelRetryStrategy: retryStrategy },
     options,
   );
-  return isSentinelUrl(read.url)
-    ? new Redis(Object.assign(common, sentinelOptions(read)))
-    : new Redis(read.url, Object.assign(common, tlsOptions(read)));
+  return endOnDisconnect(
+    isSentinelUrl(read.url)
+      ? new Redis(Object.assign(common, sentinelOptions(read)))
+      : new Redis(read.url, Object.assign(common, tlsOptions(read))),
+  );
 }
 
 /**

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import { endOnDisconnect } from './end-on-disconnect.ts';
 
 /** Interval between two checks, and the number of missed answers that close a connection. */
 const CHECK_INTERVAL_MS = 2_000;
@@ -70,7 +71,9 @@ function trackDuplicates(redis: Redis): void {
   const copies = new Set<Redis>();
   duplicates.set(redis, copies);
   redis.duplicate = (override) => {
-    const copy = new Redis({ ...redis.options, ...override, replyMapping: 'legacy' });
+    const copy = endOnDisconnect(
+      new Redis({ ...redis.options, ...override, replyMapping: 'legacy' }),
+    );
     copies.add(copy);
     copy.on('end', () => copies.delete(copy));
     copy.on('connect', () => copies.add(copy));

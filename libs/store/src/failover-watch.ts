@@ -2,6 +2,7 @@ import { isSentinelUrl, parseSentinelUrl, sentinelNodeOptions } from '@ephemera/
 import type { RedisAddress } from '@ephemera/domain';
 import { Redis } from 'ioredis';
 import { closeDeadConnections, reconnect, withDuplicates } from './dead-peer.ts';
+import { endOnDisconnect } from './end-on-disconnect.ts';
 
 const CHANNEL = '+switch-master';
 const RETRY_MS = 1_000;
@@ -41,17 +42,19 @@ class FailoverWatch {
     const { sentinels, master } = parseSentinelUrl(address.url);
     this.#master = master;
     this.#sentinels = sentinels.map((node) => {
-      const sentinel = new Redis({
-        ...sentinelNodeOptions(node, address),
-        protocol: 2,
-        autoResubscribe: false,
-        enableReadyCheck: false,
-        enableOfflineQueue: false,
-        maxRetriesPerRequest: 0,
-        connectTimeout: 2_000,
-        disconnectTimeout: 200,
-        retryStrategy: () => RETRY_MS,
-      });
+      const sentinel = endOnDisconnect(
+        new Redis({
+          ...sentinelNodeOptions(node, address),
+          protocol: 2,
+          autoResubscribe: false,
+          enableReadyCheck: false,
+          enableOfflineQueue: false,
+          maxRetriesPerRequest: 0,
+          connectTimeout: 2_000,
+          disconnectTimeout: 200,
+          retryStrategy: () => RETRY_MS,
+        }),
+      );
       // An unreachable sentinel is no failure while others answer. The connections to Redis report
       // when none does.
       sentinel.on('error', () => undefined);

@@ -2,6 +2,7 @@ import { parseSentinelUrl, sentinelNodeOptions } from '@ephemera/domain';
 import type { RedisAddress } from '@ephemera/domain';
 import { Redis } from 'ioredis';
 import { closeDeadConnections } from './dead-peer.ts';
+import { endOnDisconnect } from './end-on-disconnect.ts';
 
 /** How many replicas must have a write before a failover cannot lose it. */
 export interface RequiredReplicas {
@@ -27,17 +28,19 @@ export interface RequiredReplicas {
 export function sentinelReplicas(address: RedisAddress): RequiredReplicas {
   const { sentinels, master } = parseSentinelUrl(address.url);
   const connections = sentinels.map((node) => {
-    const sentinel = new Redis({
-      ...sentinelNodeOptions(node, address),
-      protocol: 2,
-      enableReadyCheck: false,
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      connectTimeout: 2_000,
-      disconnectTimeout: 200,
-      commandTimeout: 500,
-      retryStrategy: () => 1_000,
-    });
+    const sentinel = endOnDisconnect(
+      new Redis({
+        ...sentinelNodeOptions(node, address),
+        protocol: 2,
+        enableReadyCheck: false,
+        enableOfflineQueue: false,
+        maxRetriesPerRequest: 0,
+        connectTimeout: 2_000,
+        disconnectTimeout: 200,
+        commandTimeout: 500,
+        retryStrategy: () => 1_000,
+      }),
+    );
     // While another sentinel answers, this is no failure.
     sentinel.on('error', () => undefined);
     closeDeadConnections(sentinel);
