@@ -52,7 +52,7 @@ async function fixture(options: { warm: number; dead?: readonly number[]; unconf
           contexts.push(context);
           return { kind: 'created' as const, instance: await instances.create(draft) };
         },
-        confirm: async (id: string) => {
+        confirm: async ({ id }: Pick<Instance, 'id'>) => {
           await record(`confirm ${nameOf(id)}`);
           if (options.unconfirmed === true) throw new ApiError({ kind: 'store_unavailable' });
         },

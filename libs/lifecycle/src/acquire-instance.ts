@@ -69,7 +69,7 @@ export async function acquireInstance(
 
 /** A repetition is confirmed too: the first request may have got no confirmation. */
 async function confirmed<T extends AcquireResult>({ intake }: AcquirePorts, result: T): Promise<T> {
-  if ('instance' in result && result.instance) await intake.confirm(result.instance.id);
+  if ('instance' in result && result.instance) await intake.confirm(result.instance);
   return result;
 }
 

@@ -274,11 +274,11 @@ export interface Intake {
     context: CreationContext,
   ): Promise<ClaimResult>;
   /**
-   * Resolves when the store will not lose an instance, nor what was written before this call, by a
-   * failover. Called before a client learns of the instance.
+   * Resolves when the store will not lose this generation of an instance, nor what was written before
+   * this call, by a failover. Called before a client learns of the instance.
    * @throws ApiError store_unavailable if that is not certain
    */
-  confirm(id: string): Promise<void>;
+  confirm(instance: Pick<Instance, 'id' | 'generation'>): Promise<void>;
   /** How many instances a grant has started. */
   redeemed(grant: string): Promise<number>;
   /** Writes the intent of one more pool instance if the pool has fewer than `desired`. */

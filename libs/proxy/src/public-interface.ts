@@ -246,7 +246,7 @@ function createStarter(
       createOrQueue: async (...input) => report(await intake.createOrQueue(...input)),
       claimWarm: async (...input) => report(await intake.claimWarm(...input)),
       redeemed: (grant) => intake.redeemed(grant),
-      confirm: (id) => intake.confirm(id),
+      confirm: (instance) => intake.confirm(instance),
     },
     // If the store cannot answer, the data path checks the registration later.
     isReachable: async (instance: Instance) => {

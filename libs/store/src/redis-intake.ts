@@ -69,7 +69,7 @@ export function redisIntake(
       return instance ? { kind: 'claimed', instance } : { kind: 'none' };
     },
 
-    confirm: (id) => replication.confirm(id),
+    confirm: (instance) => replication.confirm(instance),
 
     async redeemed(grant) {
       return Number((await redis.get(keys.grant(grant))) ?? 0);

@@ -27,7 +27,13 @@ async function open() {
   await waitFor('both', () => [redis, dedicated].every(({ status }) => status === 'ready'));
   await waitFor('the sentinels', async () => (await replicas.read()) === 2);
   const keys = keysOf('ns');
-  return { redis, dedicated, keys, replication: redisReplication(dedicated, keys, replicas) };
+  return {
+    redis,
+    dedicated,
+    keys,
+    replicas,
+    replication: redisReplication(dedicated, keys, replicas),
+  };
 }
 
 const outcomeOf = (confirmed: Promise<void>) =>
@@ -43,8 +49,8 @@ test('a record that a replica has is confirmed, many at a time in few commands',
   await set.command(master, 'CONFIG', 'RESETSTAT');
   await Promise.all(
     ids.map(async (id) => {
-      await redis.hset(keys.instance(id), 'id', id);
-      await replication.confirm(id);
+      await redis.hset(keys.instance(id), 'generation', 5);
+      await replication.confirm({ id, generation: 5 });
     }),
   );
   const stats = String(await set.command(master, 'INFO', 'commandstats'));
@@ -53,48 +59,83 @@ test('a record that a replica has is confirmed, many at a time in few commands',
 
 test('a record that Redis does not have is not confirmed, and does not affect others', async () => {
   const { redis, keys, replication } = await open();
-  await redis.hset(keys.instance('b'), 'id', 'b');
+  await redis.hset(keys.instance('b'), 'generation', 5);
   const [known, lost] = await Promise.all([
-    outcomeOf(replication.confirm('b')),
-    outcomeOf(replication.confirm('lost')),
+    outcomeOf(replication.confirm({ id: 'b', generation: 5 })),
+    outcomeOf(replication.confirm({ id: 'lost', generation: 5 })),
   ]);
   expect(known).toBe('confirmed');
   expect(lost).toContain('store_unavailable');
 });
 
-// The sentinels may promote the replica that lags.
-test('the answer of one of two replicas is not enough', async () => {
+// An instance of a pool has a record before it is claimed.
+test('a claim that Redis does not have is not confirmed', async () => {
   const { redis, keys, replication } = await open();
-  await redis.hset(keys.instance('d'), 'id', 'd');
+  await redis.hset(keys.instance('w'), 'generation', 4);
+  const confirmation = replication.confirm({ id: 'w', generation: 5 });
+  expect(await outcomeOf(confirmation)).toContain('store_unavailable');
+  await redis.hset(keys.instance('w'), 'generation', 6);
+  await replication.confirm({ id: 'w', generation: 5 });
+});
+
+// The number of replicas is unknown until the first answer of the sentinels.
+test('the first confirmation waits for all replicas', async () => {
+  const { redis, dedicated, keys, replicas } = await open();
+  const replication = redisReplication(dedicated, keys, { read: () => replicas.read(), last: 1 });
+  await redis.hset(keys.instance('f'), 'generation', 5);
   const master = await set.master();
   const replica = set.nodes.find(({ port }) => port !== master.port);
   process.kill(replica?.pid ?? 0, 'SIGSTOP');
   try {
-    expect(await outcomeOf(replication.confirm('d'))).toContain('store_unavailable');
+    const outcome = outcomeOf(replication.confirm({ id: 'f', generation: 5 }));
+    await waitFor('WAIT', async () => (await redis.info('clients')).includes('blocked_clients:1'));
+    process.kill(replica?.pid ?? 0, 'SIGCONT');
+    expect(await outcome).toBe('confirmed');
   } finally {
     process.kill(replica?.pid ?? 0, 'SIGCONT');
   }
-  await waitFor('both', async () => (await outcomeOf(replication.confirm('d'))) === 'confirmed');
+});
+
+// The sentinels may promote the replica that lags.
+test('the answer of one of two replicas is not enough', async () => {
+  const { redis, keys, replication } = await open();
+  await redis.hset(keys.instance('d'), 'generation', 5);
+  const master = await set.master();
+  const replica = set.nodes.find(({ port }) => port !== master.port);
+  process.kill(replica?.pid ?? 0, 'SIGSTOP');
+  try {
+    expect(await outcomeOf(replication.confirm({ id: 'd', generation: 5 }))).toContain(
+      'store_unavailable',
+    );
+  } finally {
+    process.kill(replica?.pid ?? 0, 'SIGCONT');
+  }
+  await waitFor(
+    'both',
+    async () => (await outcomeOf(replication.confirm({ id: 'd', generation: 5 }))) === 'confirmed',
+  );
 });
 
 test('without an answer from a replica, nothing is confirmed, and other connections go on', async () => {
   const { redis, keys, replication } = await open();
-  await redis.hset(keys.instance('c'), 'id', 'c');
+  await redis.hset(keys.instance('c'), 'generation', 5);
   const master = await set.master();
   const replicas = set.nodes.filter(({ port }) => port !== master.port);
   for (const { pid } of replicas) process.kill(pid, 'SIGSTOP');
   try {
-    const confirmed = outcomeOf(replication.confirm('c'));
+    const confirmed = outcomeOf(replication.confirm({ id: 'c', generation: 5 }));
     const began = performance.now();
-    expect(await redis.hget(keys.instance('c'), 'id')).toBe('c');
+    expect(await redis.hget(keys.instance('c'), 'generation')).toBe('5');
     expect(performance.now() - began).toBeLessThan(500);
     expect(await confirmed).toContain('store_unavailable');
     // By now the master itself refuses writes.
-    expect(await outcomeOf(replication.confirm('c'))).toContain('store_unavailable');
+    expect(await outcomeOf(replication.confirm({ id: 'c', generation: 5 }))).toContain(
+      'store_unavailable',
+    );
   } finally {
     for (const { pid } of replicas) process.kill(pid, 'SIGCONT');
   }
   await waitFor('the replicas again', async () => {
-    return (await outcomeOf(replication.confirm('c'))) === 'confirmed';
+    return (await outcomeOf(replication.confirm({ id: 'c', generation: 5 }))) === 'confirmed';
   });
 });

@@ -1,4 +1,5 @@
 import { ApiError } from '@ephemera/domain';
+import type { Instance } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 import type { RequiredReplicas } from './required-replicas.ts';
@@ -6,29 +7,39 @@ import type { RequiredReplicas } from './required-replicas.ts';
 /** How long a creation waits for the replicas, ms. */
 const WAIT_MS = 1_000;
 
-/** Reads which instances are known, and writes the marker. KEYS: 1 the marker, 2… instances. */
+/**
+ * Reads the generations of instances, 0 for an unknown one, and writes the marker.
+ * KEYS: 1 the marker, 2… instances.
+ */
 const CONFIRM = `
-local known = {}
-for i = 2, #KEYS do known[i - 1] = redis.call('EXISTS', KEYS[i]) end
+local generations = {}
+for i = 2, #KEYS do generations[i - 1] = tonumber(redis.call('HGET', KEYS[i], 'generation') or 0) end
 redis.call('SET', KEYS[1], '1')
-return known`;
+return generations`;
+
+/** The instance, in the state that a client is told. */
+export type Confirmed = Pick<Instance, 'id' | 'generation'>;
 
 /** Confirms that the replicas have what a client is told. */
 export interface Replication {
   /**
-   * Resolves when the replicas have the record of an instance, and all that was written before this
-   * call. A failover then keeps it.
-   * @throws ApiError `store_unavailable` if they do not confirm in time, or if a failover has lost the
-   * record
+   * Resolves when the replicas have this generation of an instance or a later one, and all that was
+   * written before this call. A failover then keeps it. The record alone says nothing of a claim: it
+   * exists since the instance was started for its pool, under an earlier generation.
+   * @throws ApiError `store_unavailable` if they do not confirm in time, or if a failover has lost this
+   * generation
    */
-  confirm(id: string): Promise<void>;
+  confirm(instance: Confirmed): Promise<void>;
 }
 
 /** Where there are no replicas, every write is as safe as Redis itself. */
 export const noReplication: Replication = { confirm: () => Promise.resolve() };
 
-type Confirmation = PromiseWithResolvers<void>;
-const withResolvers = (): Confirmation => Promise.withResolvers();
+type Confirmation = Confirmed & PromiseWithResolvers<void>;
+function waitingFor({ id, generation }: Confirmed): Confirmation {
+  const resolvers: PromiseWithResolvers<void> = Promise.withResolvers();
+  return { id, generation, ...resolvers };
+}
 
 /**
  * Confirmation by WAIT.
@@ -39,7 +50,9 @@ const withResolvers = (): Confirmation => Promise.withResolvers();
  * failover it finds none, whichever connection notices the failover first.
  *
  * Confirmations that arrive during a WAIT share the next one. How many replicas are required is read
- * after it, because a failover may begin at any time.
+ * after it, because a failover may begin at any time. If that is more than WAIT waited for, it waited
+ * too short, and all is done once more. WAIT alone would not do: on a new connection it waits for
+ * nothing.
  * @param redis a dedicated connection with the `request` profile
  */
 export function redisReplication(
@@ -50,32 +63,43 @@ export function redisReplication(
   let waiting = new Map<string, Confirmation>();
   let running: Promise<void> | undefined;
 
-  const confirmAll = async (batch: typeof waiting): Promise<void> => {
-    const ids = [...batch.keys()];
+  /** The generations in the store, and how many replicas have them. */
+  const waitForReplicas = async (batch: readonly Confirmed[], count: number) => {
+    const instances = batch.map(({ id }) => keys.instance(id));
+    const replies = await redis
+      .pipeline()
+      .eval(CONFIRM, instances.length + 1, keys.confirmed, ...instances)
+      .call('WAIT', count, WAIT_MS)
+      .exec();
+    const [generations, acknowledged] = (replies ?? []).map(([error, value]) => {
+      if (error) throw error;
+      return value;
+    }) as [number[], number];
+    return { generations, acknowledged, required: await replicas.read() };
+  };
+
+  const confirmAll = async (batch: readonly Confirmation[]): Promise<void> => {
     try {
-      const replies = await redis
-        .pipeline()
-        .eval(CONFIRM, ids.length + 1, keys.confirmed, ...ids.map((id) => keys.instance(id)))
-        .call('WAIT', replicas.last, WAIT_MS)
-        .exec();
-      const [known, acknowledged] = (replies ?? []).map(([error, value]) => {
-        if (error) throw error;
-        return value;
-      }) as [number[], number];
-      const required = await replicas.read();
-      for (const [i, id] of ids.entries()) {
-        if (known[i] === 1 && acknowledged >= required) batch.get(id)?.resolve();
-        else batch.get(id)?.reject(new ApiError({ kind: 'store_unavailable' }));
+      const asked = replicas.last;
+      let answer = await waitForReplicas(batch, asked);
+      const { acknowledged, required } = answer;
+      if (acknowledged >= asked && acknowledged < required && Number.isFinite(required)) {
+        answer = await waitForReplicas(batch, required);
+      }
+      const isReplicated = answer.acknowledged >= answer.required;
+      for (const [i, { generation, resolve, reject }] of batch.entries()) {
+        if (isReplicated && (answer.generations[i] ?? 0) >= generation) resolve();
+        else reject(new ApiError({ kind: 'store_unavailable' }));
       }
     } catch (cause) {
       const error = new ApiError({ kind: 'store_unavailable' }, { cause });
-      for (const { reject } of batch.values()) reject(error);
+      for (const { reject } of batch) reject(error);
     }
   };
 
   const run = async (): Promise<void> => {
     while (waiting.size > 0) {
-      const batch = waiting;
+      const batch = [...waiting.values()];
       waiting = new Map();
       await confirmAll(batch);
     }
@@ -83,9 +107,10 @@ export function redisReplication(
   };
 
   return {
-    confirm(id) {
-      const confirmation = waiting.get(id) ?? withResolvers();
-      waiting.set(id, confirmation);
+    confirm(instance) {
+      const key = `${instance.id} ${instance.generation}`;
+      const confirmation = waiting.get(key) ?? waitingFor(instance);
+      waiting.set(key, confirmation);
       running ??= run();
       return confirmation.promise;
     },

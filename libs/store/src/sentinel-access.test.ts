@@ -67,15 +67,15 @@ test('the examples work, and the rights in them suffice for a failover', async (
   await waitFor('the sentinels', async () => (await replicas.read()) === 1);
   const keys = keysOf('ephemera');
   const replication = redisReplication(redis, keys, replicas);
-  await redis.hset(keys.instance('a'), 'id', 'a');
-  await replication.confirm('a');
+  await redis.hset(keys.instance('a'), 'generation', 5);
+  await replication.confirm({ id: 'a', generation: 5 });
 
   const { port } = await set.master();
   await set.failover();
   await waitFor('another master', async () => (await set.master()).port !== port);
   await waitFor('the record at the new master', async () => {
     const isThere = redis.status === 'ready' && redis.stream.remotePort !== port;
-    return isThere && (await redis.hget(keys.instance('a'), 'id')) === 'a';
+    return isThere && (await redis.hget(keys.instance('a'), 'generation')) === '5';
   });
 });
 
