@@ -6,7 +6,7 @@ import { endOnDisconnect } from './end-on-disconnect.ts';
 
 /** How many replicas must have a write before a failover cannot lose it. */
 export interface RequiredReplicas {
-  /** The number now; Infinity while no sentinel has ever answered. */
+  /** The number now; Infinity until a majority of the sentinels has answered at once. */
   read(): Promise<number>;
   /** The number at the last read; at least 1. */
   readonly last: number;
@@ -22,8 +22,9 @@ export interface RequiredReplicas {
  * safe only if all replicas that could be promoted have it.
  *
  * A replica that the sentinels cannot reach is not promoted, and does not count: its failure stops
- * creations only until the sentinels have noticed it. Of several answers the largest counts. While no
- * sentinel answers, the last number stays.
+ * creations only until the sentinels have noticed it. Of several answers the largest counts. A
+ * minority may be cut off from replicas that the others can promote, so it can raise the last number,
+ * but not lower it.
  */
 export function sentinelReplicas(address: RedisAddress): RequiredReplicas {
   const { sentinels, master } = parseSentinelUrl(address.url);
@@ -60,7 +61,9 @@ export function sentinelReplicas(address: RedisAddress): RequiredReplicas {
       const counts = (await Promise.all(connections.map(countAt))).filter(
         (count) => count !== undefined,
       );
-      if (counts.length > 0) last = Math.max(1, ...counts);
+      const isMajority = counts.length > connections.length / 2;
+      if (isMajority) last = Math.max(1, ...counts);
+      else if (last !== undefined) last = Math.max(last, ...counts);
       return last ?? Infinity;
     },
     get last() {
