@@ -98,8 +98,9 @@ test('a stream that never began fails at once', async () => {
 test('a stream that is silent for too long is opened again', async () => {
   const after: string[] = [];
   const url = await serve((_request, response) => {
-    response.write(`retry: 1\nid: ${after.length}-0\n:\n\n`);
-    if (after.length === 2) response.write('data: {"seq":"2-0"}\n\n');
+    response.write('retry: 1\nid: 1-0\n:\n\n');
+    // On a busy machine, a connection may count as silent before its first byte arrives.
+    if (after.at(-1) === '1-0') response.write('data: {"seq":"2-0"}\n\n');
   });
   const stream = followEvents(
     (last, signal) => {
@@ -110,7 +111,7 @@ test('a stream that is silent for too long is opened again', async () => {
     { silenceMs: 100, maxDownMs: 10_000 },
   );
   expect((await stream.next()).value).toEqual({ seq: '2-0' });
-  expect(after).toEqual(['', '1-0']);
+  expect([...new Set(after)]).toEqual(['', '1-0']);
 });
 
 test('a lost stream fails when no control API answers for too long', async () => {
