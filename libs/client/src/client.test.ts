@@ -12,7 +12,7 @@ import {
   createClient,
   isProblem,
 } from './index.ts';
-import type { StartProgress, ProblemError } from './index.ts';
+import type { Client, StartProgress, ProblemError } from './index.ts';
 
 interface Received {
   readonly method: string;
@@ -205,9 +205,12 @@ test('what cannot help or could act twice is not repeated', async () => {
   const client = createClient({ url });
   await expect(client.stats()).rejects.toMatchObject({ kind: 'store_unavailable' });
   expect(received).toHaveLength(1);
-  const links = await serve((_, response) => response.destroy());
-  await expect(createClient({ url: links.url }).createLink()).rejects.toThrow(ConnectionError);
-  expect(links.received).toHaveLength(1);
+  const actions = [(api: Client) => api.createLink(), (api: Client) => api.killAll()];
+  for (const act of actions) {
+    const cut = await serve((_, response) => response.destroy());
+    await expect(act(createClient({ url: cut.url }))).rejects.toThrow(ConnectionError);
+    expect(cut.received).toHaveLength(1);
+  }
 });
 
 test('distinguishes no server, a slow server and another server', async () => {

@@ -59,7 +59,10 @@ export interface Client {
   renew(id: string, request: RenewRequest): Promise<Renewed>;
   /** Starts to end an instance. Succeeds for an instance that has already ended. */
   kill(id: string): Promise<void>;
-  /** Starts to end the instances that match; without a filter, all. Returns their number. */
+  /**
+   * Starts to end the instances that match; without a filter, all. Returns their number. Not repeated
+   * by itself.
+   */
   killAll(filter?: InstanceFilter): Promise<number>;
   pause(id: string): Promise<InstanceData>;
   resume(id: string): Promise<InstanceData>;
@@ -136,8 +139,10 @@ export function createClient(options: ConnectionOptions): Client {
       });
     },
     async killAll(filter) {
-      const { ended } = await call((api, init) =>
-        api.DELETE('/v1/instances', { ...init, params: { query: queryOf(filter) } }),
+      // A repetition would also end the instances that were created since.
+      const { ended } = await call(
+        (api, init) => api.DELETE('/v1/instances', { ...init, params: { query: queryOf(filter) } }),
+        { isRepeatable: false },
       );
       return ended;
     },
