@@ -1,6 +1,6 @@
 import type { components } from './api-types.ts';
 import { createCall } from './call.ts';
-import type { Call, ConnectionOptions, Operations } from './call.ts';
+import type { Call, CallOptions, ConnectionOptions, Operations } from './call.ts';
 import { createAndWait } from './create.ts';
 import type { CreateOptions, CreateRequest } from './create.ts';
 import { isProblem } from './errors.ts';
@@ -97,8 +97,11 @@ export function createClient(options: ConnectionOptions): Client {
   const { operations, call } = createCall(options);
   const onInstance = (id: string) => ({ path: { id } });
   const onHost = (name: string) => ({ path: { host: name } });
-  const read = (id: string) =>
-    call((api, init) => api.GET('/v1/instances/{id}', { ...init, params: onInstance(id) }));
+  const read = (id: string, options?: CallOptions) =>
+    call(
+      (api, init) => api.GET('/v1/instances/{id}', { ...init, params: onInstance(id) }),
+      options,
+    );
   const client: Client = {
     operations,
     create: (body = {}, createOptions = {}) =>

@@ -54,6 +54,13 @@ export function isProblem(error: unknown, ...kinds: readonly ProblemKind[]): err
   return error instanceof ProblemError && kinds.includes(error.kind);
 }
 
+/** Whether the same request may succeed later: no connection, a 5xx status or a rate limit. */
+export function isPassing(error: unknown): error is EphemeraError {
+  if (error instanceof ConnectionError || isProblem(error, 'rate_limited')) return true;
+  const hasStatus = error instanceof ProblemError || error instanceof UnexpectedResponseError;
+  return hasStatus && error.status >= 500;
+}
+
 /**
  * The error for a response that is no success.
  * @param body the body, parsed if it is JSON

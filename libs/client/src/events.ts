@@ -1,5 +1,5 @@
 import { createParser } from 'eventsource-parser';
-import { ConnectionError, ProblemError, UnexpectedResponseError } from './errors.ts';
+import { isPassing } from './errors.ts';
 import { pause } from './retry.ts';
 import { textOf } from './stream.ts';
 import type { InstanceEvent } from './webhook.ts';
@@ -70,12 +70,6 @@ export async function* followEvents(
       ending.abort();
     }
   }
-}
-
-function isPassing(error: unknown): boolean {
-  if (error instanceof ConnectionError) return true;
-  const isAnswer = error instanceof ProblemError || error instanceof UnexpectedResponseError;
-  return isAnswer && error.status >= 500;
 }
 
 /** A replica that stops, or a load balancer, has cut the stream. */

@@ -10,8 +10,7 @@ export type {
   Template,
 } from './client.ts';
 export type { ConnectionOptions, Operations } from './call.ts';
-export { StartFailedError } from './create.ts';
-export type { CreateOptions, CreateRequest, StartProgress } from './create.ts';
+export type { CreateOptions, CreateRequest } from './create.ts';
 export {
   ConnectionError,
   EphemeraError,
@@ -30,6 +29,8 @@ export type {
   Renewed,
   Usage,
 } from './instance.ts';
+export { StartFailedError } from './wait.ts';
+export type { StartProgress, WaitOptions } from './wait.ts';
 export { WebhookError, verifyWebhook } from './webhook.ts';
 export type { InstanceEvent, WebhookRequest } from './webhook.ts';
 export type { components, paths } from './api-types.ts';

@@ -1,6 +1,9 @@
 import type { components } from './api-types.ts';
+import type { CallOptions } from './call.ts';
 import { isProblem } from './errors.ts';
 import type { EventOptions } from './events.ts';
+import { waitUntilReady } from './wait.ts';
+import type { WaitOptions } from './wait.ts';
 import type { InstanceEvent } from './webhook.ts';
 
 /** An instance as the control API returns it. Times are RFC 3339, durations in seconds. */
@@ -23,7 +26,7 @@ export interface LogOptions {
 
 /** The operations on an instance by its id. */
 export interface InstanceCalls {
-  read(id: string): Promise<InstanceData>;
+  read(id: string, options?: CallOptions): Promise<InstanceData>;
   renew(id: string, request: RenewRequest): Promise<Renewed>;
   kill(id: string): Promise<void>;
   pause(id: string): Promise<InstanceData>;
@@ -83,6 +86,18 @@ export class Instance implements AsyncDisposable {
   async refresh(): Promise<InstanceData> {
     this.#data = await this.#calls.read(this.id);
     return this.#data;
+  }
+
+  /**
+   * Waits until the instance is ready.  Reads that fail for a passing
+   * reason are repeated until the time is over. Does not end the instance if it rejects.
+   * @throws StartFailedError if it ends or is not ready in time; ProblemError; the reason of the
+   * signal
+   */
+  async waitUntilReady(options: WaitOptions = {}): Promise<void> {
+    await waitUntilReady(this, options, async (signal) => {
+      this.#data = await this.#calls.read(this.id, { signal, isRepeatable: false });
+    });
   }
 
   /** Moves the deadline. @throws ProblemError `renewal_earlier` without `shorten`; `gone` */

@@ -1,0 +1,90 @@
+import { EphemeraError, ProblemError, isPassing } from './errors.ts';
+import type { InstanceData } from './instance.ts';
+import { pause } from './retry.ts';
+
+/** A step of a start. */
+export interface StartProgress {
+  readonly id: string;
+  readonly state: InstanceData['status']['state'];
+  /** For people: `pulling the image`, or the position in the queue. */
+  readonly message: string | undefined;
+}
+
+export interface WaitOptions {
+  /** Milliseconds to wait until the instance is ready. 0: return at once. Default: 120,000. */
+  readonly waitMs?: number;
+  /** Called at each change of the state or the message, and at once with the state last read. */
+  readonly onProgress?: (progress: StartProgress) => void;
+  /** Aborts the wait. */
+  readonly signal?: AbortSignal;
+}
+
+/** An instance was created, and did not become ready. */
+export class StartFailedError extends EphemeraError {
+  override readonly name = 'StartFailedError';
+  /** As it was last read: `status` has the reason, the message and the hint. */
+  readonly instance: InstanceData;
+
+  /** @param options `cause`: why the last read of the instance failed, if it did */
+  constructor(message: string, instance: InstanceData, options?: ErrorOptions) {
+    super(message, options);
+    this.instance = instance;
+  }
+}
+
+export const WAIT_MS = 120_000;
+const FIRST_POLL_MS = 100;
+const MAX_POLL_MS = 1_000;
+
+/**
+ * Waits until an instance is ready.  A read that fails for a passing reason is repeated until the time is over.
+ * @param instance `data` is as it was last read
+ * @param poll reads it once, without retries
+ * @throws StartFailedError if the instance ends or the time is over; the error of a read that cannot
+ * succeed later; the reason of the signal
+ */
+export async function waitUntilReady(
+  instance: { readonly id: string; readonly data: InstanceData },
+  { waitMs = WAIT_MS, onProgress, signal }: WaitOptions,
+  poll: (signal: AbortSignal | undefined) => Promise<void>,
+): Promise<void> {
+  const deadline = performance.now() + waitMs;
+  let reported = '';
+  let failure: EphemeraError | undefined;
+  for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(MAX_POLL_MS, pollMs * 1.5)) {
+    const { id, data } = instance;
+    const { state, message, reason } = data.status;
+    if (reported !== `${state} ${message ?? ''}`) onProgress?.({ id, state, message });
+    reported = `${state} ${message ?? ''}`;
+    if (state === 'ready' || waitMs <= 0) return;
+    if (state === 'draining' || state === 'gone' || state === 'failed') {
+      const why = message ?? reason ?? state;
+      throw new StartFailedError(`Instance ${id} ended before it was ready: ${why}`, data);
+    }
+    const leftMs = deadline - performance.now();
+    if (leftMs < 0) {
+      const known = failure
+        ? `was ${state} when it was last read. The last attempt to read it failed: ${failure.message}`
+        : `is ${state}`;
+      throw new StartFailedError(`Instance ${id} was not ready in time; it ${known}`, data, {
+        cause: failure,
+      });
+    }
+    await pause(Math.max(pollMs, Math.min(leftMs, retryAfterMs(failure))), signal);
+    failure = await passingFailure(poll(signal));
+  }
+}
+
+async function passingFailure(reading: Promise<void>): Promise<EphemeraError | undefined> {
+  try {
+    await reading;
+    return undefined;
+  } catch (error) {
+    if (isPassing(error)) return error;
+    throw error;
+  }
+}
+
+function retryAfterMs(failure: EphemeraError | undefined): number {
+  return failure instanceof ProblemError ? (failure.retryAfterMs ?? 0) : 0;
+}
