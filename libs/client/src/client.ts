@@ -47,7 +47,8 @@ export interface EventFilter {
 export interface Client {
   /**
    * Starts an instance and waits until it is ready. A retry cannot start a second one. If it rejects
-   * after the creation, the instance is ended.
+   * after the creation, the instance is ended, unless an earlier request with `idempotencyKey` created
+   * it.
    * @throws StartFailedError if the instance does not become ready; the reason of the signal
    */
   create(request?: CreateRequest, options?: CreateOptions): Promise<Instance>;
@@ -106,16 +107,20 @@ export function createClient(options: ConnectionOptions): Client {
     operations,
     create: (body = {}, createOptions = {}) =>
       createAndWait(async (idempotencyKey) => {
+        let isReplayed = false;
         const created = await call(
-          (api, init) =>
-            api.POST('/v1/instances', {
+          async (api, init) => {
+            const result = await api.POST('/v1/instances', {
               ...init,
               params: { header: { 'idempotency-key': idempotencyKey } },
               body,
-            }),
+            });
+            isReplayed = result.response.headers.get('idempotency-replayed') === 'true';
+            return result;
+          },
           { signal: createOptions.signal },
         );
-        return new Instance(calls, created);
+        return { instance: new Instance(calls, created), isReplayed };
       }, createOptions),
     async *list(filter) {
       let cursor: string | undefined;

@@ -86,3 +86,29 @@ test('an abort ends a read that is in flight', async () => {
   const creation = createClient({ url, timeoutMs: 600_000 }).create({}, { signal: aborter.signal });
   await expect(creation).rejects.toBe(reason);
 });
+
+test('a paused instance is returned', async () => {
+  const { url, methods } = await serve((_, response) => answer(response, 'paused'));
+  const started = await createClient({ url }).create(
+    {},
+    { idempotencyKey: 'order-17', waitMs: 300 },
+  );
+  expect(started.state).toBe('paused');
+  expect(methods).toEqual(['POST']);
+});
+
+test.each([
+  ['created under its key by an earlier request stays', 'order-17', true, false],
+  ['created under its key by this request is ended', 'order-17', false, true],
+  // Only a retry of this call can have the same random key.
+  ['of a lost response is ended', undefined, true, true],
+])('an instance %s', async (_, idempotencyKey, isReplayed, isEnded) => {
+  const { url, methods } = await serve((method, response) =>
+    answer(response, 'starting', {
+      ...(method === 'POST' && isReplayed && { 'idempotency-replayed': 'true' }),
+    }),
+  );
+  const options = { waitMs: 1, ...(idempotencyKey !== undefined && { idempotencyKey }) };
+  await expect(createClient({ url }).create({}, options)).rejects.toThrow(StartFailedError);
+  expect(methods.includes('DELETE')).toBe(isEnded);
+});

@@ -12,9 +12,17 @@ export interface CreateOptions extends WaitOptions {
    */
   readonly idempotencyKey?: string;
   /**
-   * Whether an instance that does not become ready is left to its lease. Default: it is ended.
+   * Whether an instance that does not become ready is left to its lease. Default: it is ended,
+   * unless an earlier request with `idempotencyKey` created it.
    */
   readonly keep?: boolean;
+}
+
+/** The response to a creation. */
+interface Started {
+  readonly instance: Instance;
+  /** Whether an earlier request with the same key created it. */
+  readonly isReplayed: boolean;
 }
 
 /**
@@ -22,18 +30,20 @@ export interface CreateOptions extends WaitOptions {
  * @param start sends the creation with this key. It may be repeated
  */
 export async function createAndWait(
-  start: (idempotencyKey: string) => Promise<Instance>,
+  start: (idempotencyKey: string) => Promise<Started>,
   { waitMs = WAIT_MS, idempotencyKey, keep = false, ...options }: CreateOptions,
 ): Promise<Instance> {
   const startedAt = performance.now();
-  const instance = await start(idempotencyKey ?? randomKey());
+  const { instance, isReplayed } = await start(idempotencyKey ?? randomKey());
   try {
     const leftMs = waitMs - (performance.now() - startedAt);
     await instance.waitUntilReady({ ...options, waitMs: waitMs > 0 ? Math.max(1, leftMs) : 0 });
     return instance;
   } catch (error) {
-    // The caller gets no object to end it with. Its lease ends it where this fails.
-    if (!keep) await instance.kill().catch(() => undefined);
+    // The caller gets no object to end it with. Its lease ends it where this fails. Under a key of
+    // the caller, it may be in use; a random key is known to this call only.
+    const isOwn = idempotencyKey === undefined || !isReplayed;
+    if (!keep && isOwn) await instance.kill().catch(() => undefined);
     throw error;
   }
 }

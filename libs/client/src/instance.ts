@@ -89,7 +89,7 @@ export class Instance implements AsyncDisposable {
   }
 
   /**
-   * Waits until the instance is ready.  Reads that fail for a passing
+   * Waits until the instance is ready. Returns at once if it is paused. Reads that fail for a passing
    * reason are repeated until the time is over. Does not end the instance if it rejects.
    * @throws StartFailedError if it ends or is not ready in time; ProblemError; the reason of the
    * signal

@@ -37,7 +37,8 @@ const FIRST_POLL_MS = 100;
 const MAX_POLL_MS = 1_000;
 
 /**
- * Waits until an instance is ready.  A read that fails for a passing reason is repeated until the time is over.
+ * Waits until an instance is ready. A paused one counts as ready: it was, and a request resumes it.
+ * A read that fails for a passing reason is repeated until the time is over.
  * @param instance `data` is as it was last read
  * @param poll reads it once, without retries
  * @throws StartFailedError if the instance ends or the time is over; the error of a read that cannot
@@ -56,7 +57,7 @@ export async function waitUntilReady(
     const { state, message, reason } = data.status;
     if (reported !== `${state} ${message ?? ''}`) onProgress?.({ id, state, message });
     reported = `${state} ${message ?? ''}`;
-    if (state === 'ready' || waitMs <= 0) return;
+    if (state === 'ready' || state === 'paused' || waitMs <= 0) return;
     if (state === 'draining' || state === 'gone' || state === 'failed') {
       const why = message ?? reason ?? state;
       throw new StartFailedError(`Instance ${id} ended before it was ready: ${why}`, data);
