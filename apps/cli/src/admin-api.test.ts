@@ -124,6 +124,17 @@ test('a failure may be temporary where no complete answer or a 5xx came', async 
   }
 });
 
+test('a log that breaks off is a failure of one line', async () => {
+  const url = await serve((_, response) => {
+    response.writeHead(200).write('line\n', () => response.destroy());
+  });
+  const seen: string[] = [];
+  const reading = createAdminApi(url, 'x').logs('a1', { follow: true }, (text) => seen.push(text));
+  await expect(reading).rejects.toBeInstanceOf(ApiUnavailableError);
+  await expect(reading).rejects.toThrow(/^The response broke off .*\)\. Repeat the command\.$/);
+  expect(seen).toEqual(['line\n']);
+});
+
 test('an error of whoever receives the events is not a cut stream', async () => {
   let connections = 0;
   const url = await serve((_request, response) => {

@@ -3,6 +3,7 @@ import {
   EphemeraError,
   ProblemError,
   StartFailedError,
+  StreamCutError,
   UnexpectedResponseError,
   createClient,
 } from '@ephemera/client';
@@ -170,6 +171,7 @@ export function hintText({ text, cure }: Hint): string {
 
 /** Returns the message for an error of the client. */
 export function explain(error: EphemeraError): string {
+  if (error instanceof StreamCutError) return `${error.message}. Repeat the command.`;
   if (error instanceof ConnectionError) {
     return `${error.message}. Start Ephemera, or set EPHEMERA_ADMIN_URL.`;
   }

@@ -8,6 +8,7 @@ import {
   ConnectionError,
   Instance,
   StartFailedError,
+  StreamCutError,
   UnexpectedResponseError,
   createClient,
   isProblem,
@@ -230,6 +231,26 @@ test('distinguishes no server, a slow server and another server', async () => {
     );
   }
   expect(() => createClient({ url: 'localhost' })).toThrow(TypeError);
+});
+
+test('a log that breaks off is a lost connection; an abort has its own reason', async () => {
+  const { url } = await serve(({ url: path }, response) => {
+    response.writeHead(200, { 'content-type': 'text/plain' }).write('line\n', () => {
+      if (path.includes('cut')) response.destroy();
+    });
+  });
+  const aborter = new AbortController();
+  const read = async (id: string) => {
+    for await (const text of createClient({ url }).logs(id, { signal: aborter.signal })) {
+      expect(text).toBe('line\n');
+      if (id === 'a1') aborter.abort(new Error('enough'));
+    }
+  };
+  const cut = await read('cut').catch((error: unknown) => error);
+  expect(cut).toBeInstanceOf(ConnectionError);
+  expect(cut).toBeInstanceOf(StreamCutError);
+  expect((cut as Error).message).toMatch(/^The response broke off before its end \(.+\)$/);
+  await expect(read('a1')).rejects.toThrow('enough');
 });
 
 test('the log arrives in pieces, and leaving the loop ends the request', async () => {

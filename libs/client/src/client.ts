@@ -68,7 +68,7 @@ export interface Client {
   pause(id: string): Promise<InstanceData>;
   resume(id: string): Promise<InstanceData>;
   usage(id: string): Promise<Usage>;
-  /** The log, in pieces of text as they arrive. */
+  /** The log, in pieces of text as they arrive. @throws StreamCutError if it breaks off */
   logs(id: string, options?: LogOptions): AsyncGenerator<string, void>;
   /**
    * Events as they arrive, from now on or after `lastEventId`. Reconnects after the last event, and
@@ -255,6 +255,9 @@ async function* readLog(
       { signal: both },
     );
     yield* textOf(stream);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
   } finally {
     ending.abort();
   }

@@ -35,7 +35,12 @@ export class ProblemError extends EphemeraError {
 
 /** No complete response arrived: no server, no network, or a timeout. `cause` has the reason. */
 export class ConnectionError extends EphemeraError {
-  override readonly name = 'ConnectionError';
+  override readonly name: string = 'ConnectionError';
+}
+
+/** A stream broke off before its end, such as a log whose proxy restarts. */
+export class StreamCutError extends ConnectionError {
+  override readonly name = 'StreamCutError';
 }
 
 /** A response that the control API does not send, such as the error page of a load balancer. */

@@ -1,5 +1,5 @@
 import { createParser } from 'eventsource-parser';
-import { isPassing } from './errors.ts';
+import { StreamCutError, isPassing } from './errors.ts';
 import { pause } from './retry.ts';
 import { textOf } from './stream.ts';
 import type { InstanceEvent } from './webhook.ts';
@@ -72,9 +72,6 @@ export async function* followEvents(
   }
 }
 
-/** A replica that stops, or a load balancer, has cut the stream. */
-class StreamCutError extends Error {}
-
 interface Message {
   readonly id?: string | undefined;
   readonly event?: string | undefined;
@@ -95,15 +92,11 @@ async function* messagesOf(response: Response, silenceMs: number): AsyncGenerato
     onRetry: (retryMs) => queue.push({ retryMs }),
   });
   const chunks = textOf(response.body);
-  try {
-    for (;;) {
-      const { done, value } = await within(silenceMs, chunks.next());
-      if (done === true) return;
-      parser.feed(value);
-      yield* queue.splice(0);
-    }
-  } catch (error) {
-    throw error instanceof TypeError ? new StreamCutError('', { cause: error }) : error;
+  for (;;) {
+    const { done, value } = await within(silenceMs, chunks.next());
+    if (done === true) return;
+    parser.feed(value);
+    yield* queue.splice(0);
   }
 }
 

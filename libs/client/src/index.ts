@@ -15,6 +15,7 @@ export {
   ConnectionError,
   EphemeraError,
   ProblemError,
+  StreamCutError,
   UnexpectedResponseError,
   isProblem,
 } from './errors.ts';

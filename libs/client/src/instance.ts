@@ -128,7 +128,7 @@ export class Instance implements AsyncDisposable {
     return this.#calls.usage(this.id);
   }
 
-  /** The log, in pieces of text as they arrive. */
+  /** The log, in pieces of text as they arrive. @throws StreamCutError if it breaks off */
   logs(options?: LogOptions): AsyncGenerator<string, void> {
     return this.#calls.logs(this.id, options);
   }
