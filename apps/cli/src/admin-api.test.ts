@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { freePort } from '@ephemera/test-support';
 import { expect, onTestFinished, test } from 'vitest';
 
-import { ApiUnavailableError, createAdminApi } from './admin-api.ts';
+import { ApiUnavailableError, StartUnfinishedError, createAdminApi } from './admin-api.ts';
 
 async function serve(listener: RequestListener): Promise<string> {
   const server = createServer(listener);
@@ -54,7 +54,7 @@ test('a refusal is shown with its hint', async () => {
   );
 });
 
-test('a start that fails is an error, one that lasts longer returns the instance', async () => {
+test('a start that fails is an error, one that lasts longer has the instance', async () => {
   const created = (status: object) => JSON.stringify({ id: 'a1', link: 'http://l/', status });
   const methods: (string | undefined)[] = [];
   const serveStart = (status: object) =>
@@ -73,15 +73,51 @@ test('a start that fails is an error, one that lasts longer returns the instance
     'Start failed: No image.',
   );
   const slow = await serveStart({ state: 'starting' });
-  expect(await createAdminApi(slow, 'x').create({}, 0.001)).toMatchObject({
-    id: 'a1',
+  const late = await createAdminApi(slow, 'x')
+    .create({}, 0.001)
+    .catch((error: unknown) => error);
+  expect(late).toBeInstanceOf(StartUnfinishedError);
+  expect(late).toMatchObject({
+    message: 'Instance a1 was not ready in time; it is starting',
+    instance: { id: 'a1', link: 'http://l/', status: { state: 'starting' } },
   });
+  const ended = await serveStart({ state: 'draining', reason: 'request' });
+  await expect(createAdminApi(ended, 'x').create({}, 60)).rejects.toThrow(
+    /^Instance a1 ended before it was ready: request$/,
+  );
   expect(await createAdminApi(slow, 'x').create({}, 0)).toMatchObject({
     status: { state: 'pending' },
     link: 'http://l/',
   });
   // The command line says where to watch the instance, so it must stay.
   expect(methods).not.toContain('DELETE');
+});
+
+test('reads that fail for a moment do not end a start, and a refusal keeps the link', async () => {
+  const start = (refusal?: number) => {
+    let reads = 0;
+    return serve(({ method }, response) => {
+      const state = reads > 2 ? 'ready' : 'starting';
+      if (method === 'GET') reads++;
+      if (method === 'GET' && refusal !== undefined)
+        response.writeHead(refusal).end(problem('forbidden', refusal, 'Forbidden', 'No.'));
+      else if (reads === 1) response.destroy();
+      else if (reads === 2)
+        response.writeHead(503).end(problem('store_unavailable', 503, 'Unavailable', 'No.'));
+      else
+        response
+          .writeHead(202)
+          .end(JSON.stringify({ id: 'a1', link: 'http://l/', status: { state } }));
+    });
+  };
+  const started = await createAdminApi(await start(), 'x').create({}, 60);
+  expect(started).toMatchObject({ id: 'a1', link: 'http://l/', status: { state: 'ready' } });
+  const refused = createAdminApi(await start(403), 'x').create({}, 60);
+  await expect(refused).rejects.toMatchObject({
+    name: 'StartUnfinishedError',
+    message: 'Forbidden: No.',
+    instance: { id: 'a1', link: 'http://l/' },
+  });
 });
 
 test('a stream of events passes on events and gaps, and fails with a sentence', async () => {

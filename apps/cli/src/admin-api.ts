@@ -33,6 +33,18 @@ export class ApiUnavailableError extends BootError {
   override readonly name = 'ApiUnavailableError';
 }
 
+/** An instance was created, and is not known to be ready or to have ended. */
+export class StartUnfinishedError extends BootError {
+  override readonly name = 'StartUnfinishedError';
+  /** As it was last read, with what only the response to its creation contains. */
+  readonly instance: Created;
+
+  constructor(message: string, instance: Created, options: ErrorOptions) {
+    super(message, options);
+    this.instance = instance;
+  }
+}
+
 /** Receives the steps of a start. */
 export type OnProgress = NonNullable<CreateOptions['onProgress']>;
 
@@ -46,6 +58,7 @@ export interface AdminApi {
   /**
    * @param waitSeconds how long to wait for the instance to be ready; 0: not at all
    * @param onProgress called at each step of the start
+   * @throws StartUnfinishedError if the instance is not ready in time or cannot be read
    */
   create(request: CreateRequest, waitSeconds: number, onProgress?: OnProgress): Promise<Created>;
   /** Every instance, from all pages. */
@@ -95,20 +108,18 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
   return {
     create: (body, waitSeconds, onProgress) =>
       explained(async () => {
+        const instance = await client.create(body, { waitMs: 0, keep: true });
+        const { token: secret, accessToken, link } = instance;
+        const created = () => ({ ...instance.data, token: secret, accessToken, link });
+        if (waitSeconds === 0) return created();
+        const options = { waitMs: waitSeconds * 1000, ...(onProgress && { onProgress }) };
         try {
-          const options = {
-            waitMs: waitSeconds * 1000,
-            keep: true,
-            ...(onProgress && { onProgress }),
-          };
-          const { data, token: secret, accessToken, link } = await client.create(body, options);
-          return { ...data, token: secret, accessToken, link };
+          await instance.waitUntilReady(options);
         } catch (error) {
-          // The instance exists: the command says where to watch it.
-          const isLate = error instanceof StartFailedError && !hasFailed(error.instance);
-          if (isLate) return error.instance;
-          throw error;
+          if (!(error instanceof EphemeraError) || hasEnded(instance.data)) throw error;
+          throw new StartUnfinishedError(explain(error), created(), { cause: error });
         }
+        return created();
       }),
     list: () =>
       explained(async () => {
@@ -142,8 +153,8 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
   };
 }
 
-function hasFailed({ status }: InstanceDetail): boolean {
-  return status.reason === 'start_failed';
+function hasEnded({ status: { state } }: InstanceDetail): boolean {
+  return state === 'draining' || state === 'gone' || state === 'failed';
 }
 
 /** @throws BootError in place of an error of the client */
@@ -177,8 +188,8 @@ export function explain(error: EphemeraError): string {
   }
   if (error instanceof UnexpectedResponseError) return `The control API answered ${error.status}.`;
   if (error instanceof StartFailedError) {
-    const { message = 'The instance could not be started.', hint } = error.instance.status;
-    return withHint(`Start failed: ${message}`, hint);
+    const { reason, message = 'The instance could not be started.', hint } = error.instance.status;
+    return withHint(reason === 'start_failed' ? `Start failed: ${message}` : error.message, hint);
   }
   if (!(error instanceof ProblemError)) return error.message;
   if (error.status === 401) {

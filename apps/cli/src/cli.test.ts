@@ -18,7 +18,7 @@ import { BootError } from '@ephemera/domain';
 import { createTokens } from '@ephemera/http';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
-import { ApiUnavailableError, explain } from './admin-api.ts';
+import { ApiUnavailableError, StartUnfinishedError, explain } from './admin-api.ts';
 import type { AdminApi } from './admin-api.ts';
 import { runCli } from './cli.ts';
 import { createContext } from './context.ts';
@@ -494,6 +494,16 @@ describe('run --wait', () => {
     };
     expect(await runCli(['run', '--wait'], context)).toBe(0);
     expect(err).toEqual(isTTY ? ['abc is starting: pulling the image\\u001b[2J\n'] : []);
+  });
+
+  test('prints the address of an instance that is not known to be ready, and fails', async () => {
+    const created = { ...fresh, link: 'http://l/?t=secret' };
+    const late = () => Promise.reject(new StartUnfinishedError('It is starting', created, {}));
+    const { code, out, err } = await ephemeraWith({ create: late }, 'run', '--wait');
+    expect({ code, out }).toEqual({ code: 1, out: 'abc  http://l/?t=secret\n' });
+    expect(err).toBe('It is starting\nWatch it with: ephemera get abc\n');
+    const json = await ephemeraWith({ create: late }, 'run', '--wait', '--json');
+    expect(JSON.parse(json.out)).toMatchObject({ id: 'abc', link: 'http://l/?t=secret' });
   });
 
   test('waits a minute for the start, and then reads the state', async () => {

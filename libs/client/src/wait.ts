@@ -64,9 +64,10 @@ export async function waitUntilReady(
     }
     const leftMs = deadline - performance.now();
     if (leftMs < 0) {
+      const step = message === undefined ? state : `${state} (${message})`;
       const known = failure
-        ? `was ${state} when it was last read. The last attempt to read it failed: ${failure.message}`
-        : `is ${state}`;
+        ? `was ${step} when it was last read. The last attempt to read it failed: ${failure.message}`
+        : `is ${step}`;
       throw new StartFailedError(`Instance ${id} was not ready in time; it ${known}`, data, {
         cause: failure,
       });

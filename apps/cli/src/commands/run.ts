@@ -1,7 +1,7 @@
 import { BootError, EARLY_EXIT_MS, isPlannedEnd } from '@ephemera/domain';
 import { buildCommand } from '@stricli/core';
 
-import { hintText } from '../admin-api.ts';
+import { StartUnfinishedError, hintText } from '../admin-api.ts';
 import type { Created, OnProgress } from '../admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
@@ -68,7 +68,11 @@ function showProgress({ process: { stderr } }: CliContext): OnProgress | undefin
 export const run = buildCommand({
   async func(this: CliContext, flags: RunFlags, template?: string) {
     const print = createPrinter(this, flags);
-    const instance = await this.api().create(
+    const printInstance = (instance: Created) => {
+      const { id, url, link = url } = instance;
+      print({ text: `${id}  ${link}`, json: instance, quiet: id });
+    };
+    const creation = this.api().create(
       {
         ...(template !== undefined && { template }),
         ...(flags.timeout !== undefined && { timeout: flags.timeout }),
@@ -79,15 +83,16 @@ export const run = buildCommand({
       flags.wait ? WAIT_SECONDS : 0,
       flags.wait && !flags.json && !flags.quiet ? showProgress(this) : undefined,
     );
-    const { id, status, url, link = url } = instance;
-    if (flags.wait && status.state !== 'ready') {
-      const reason = status.message === undefined ? '' : `: ${status.message}`;
-      throw new BootError(
-        `${id} is ${status.state}, not ready${reason}.\nWatch it with: ephemera get ${id}`,
-      );
-    }
+    const instance = await creation.catch((error: unknown) => {
+      if (!(error instanceof StartUnfinishedError)) throw error;
+      // The instance exists, and only the response to its creation contains the link.
+      printInstance(error.instance);
+      const watch = `Watch it with: ephemera get ${error.instance.id}`;
+      throw new BootError(`${error.message}\n${watch}`, { cause: error });
+    });
+    const { id } = instance;
     const problem = flags.wait ? await staysUp(this, instance) : undefined;
-    print({ text: `${id}  ${link}`, json: instance, quiet: id });
+    printInstance(instance);
     if (problem !== undefined) {
       this.process.stderr.write(
         `${id} became ready. Whether it stayed up is unknown, because its state could not be read: ${visible(problem)}\nCheck it with: ephemera get ${id}\n`,
