@@ -3,6 +3,11 @@ import { join } from 'node:path';
 import { createMetrics, registerClockSkewMetric, registerConfigMetric } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
 import {
+  registerHostMetrics,
+  registerRedisMemoryMetrics,
+  registerUsageMetrics,
+} from '../../libs/proxy/src/deployment-metrics.ts';
+import {
   countRefusedConnections,
   countRetries,
   countStarts,
@@ -10,7 +15,6 @@ import {
   registerConnectionMetric,
   registerDataPlaneMetrics,
   registerRouteMetrics,
-  registerUsageMetrics,
 } from '../../libs/proxy/src/proxy-metrics.ts';
 import { RequestMetrics } from '../../libs/proxy/src/request-metrics.ts';
 import { createWorkerMetrics } from '../../libs/worker/src/worker-metrics.ts';
@@ -60,6 +64,8 @@ function proxyRegistry(): Registry {
     connected: true,
   });
   registerUsageMetrics(registry, () => Promise.resolve([]));
+  registerHostMetrics(registry, () => Promise.resolve([]));
+  registerRedisMemoryMetrics(registry, () => Promise.resolve({ used: 0, limit: 0 }));
   countStarts(registry);
   countRetries(registry);
   countUpstreamFailures(registry);

@@ -13,6 +13,21 @@ export function createMetrics(app: string): Registry {
 }
 
 /**
+ * Lets one read set several gauges. The registry collects all metrics at the same time, so a read by
+ * one of them would give the others the values of the previous scrape.
+ *
+ * @param collect sets the gauges. If it rejects, the scrape fails
+ */
+export function collectTogether(gauges: readonly Gauge[], collect: () => Promise<void>): void {
+  let running: Promise<void> | undefined;
+  const once = () =>
+    (running ??= collect().finally(() => {
+      running = undefined;
+    }));
+  for (const gauge of gauges) Object.assign(gauge, { collect: once });
+}
+
+/**
  * Logs a change of the clock skew: the local clock differs from the Redis clock, or agrees with it
  * again.
  */

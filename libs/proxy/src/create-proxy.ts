@@ -14,6 +14,7 @@ import {
   registerConfigMetric,
 } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
+import { readRedisMemory } from '@ephemera/store';
 import { cellDependencies, connectCell } from './cell.ts';
 import type { CellConfig, CellDependencies } from './cell.ts';
 import { createAdminApi } from './control-plane/admin-api.ts';
@@ -21,7 +22,12 @@ import { createPublicServer } from './data-plane/public-server.ts';
 import { createUpstreamPools } from './data-plane/upstream/pool.ts';
 import { keepPoolSpecs } from './launch/sync-pool-specs.ts';
 import { CLOSE_TIMEOUT_MS } from './limits.ts';
-import { registerConnectionMetric, registerUsageMetrics } from './proxy-metrics.ts';
+import {
+  registerHostMetrics,
+  registerRedisMemoryMetrics,
+  registerUsageMetrics,
+} from './deployment-metrics.ts';
+import { registerConnectionMetric } from './proxy-metrics.ts';
 import { createPublicInterface, instanceUrls } from './public-interface.ts';
 import type { PublicInterfaceConfig } from './public-interface.ts';
 import { requireKeys } from './starting/signed-link.ts';
@@ -138,6 +144,18 @@ async function startProxy(
     ),
   );
   const now = () => instances.now();
+  registerHostMetrics(metrics, async () => {
+    const [statuses, cordons] = await Promise.all([
+      hosts.hostStatuses(await now()),
+      hosts.cordons(),
+    ]);
+    const capacities = await hosts.capacitiesOf(statuses.map(({ host }) => host));
+    return statuses.flatMap(({ host, alive }, i) => {
+      const capacity = capacities[i];
+      return capacity ? [{ host, alive, ...capacity, isCordoned: cordons.has(host) }] : [];
+    });
+  });
+  registerRedisMemoryMetrics(metrics, () => readRedisMemory(cell.redis));
   const administer = createAdminApi({
     ...shared,
     stopping: inFlight.stopping,

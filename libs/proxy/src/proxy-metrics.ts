@@ -2,12 +2,9 @@ import type { Server } from 'node:net';
 import { promisify } from 'node:util';
 import { Counter, Gauge } from '@ephemera/process';
 import type { Registry } from '@ephemera/process';
-import type { RouteCache, TemplateUsage } from '@ephemera/store';
+import type { RouteCache } from '@ephemera/store';
 import type { ConnectionRefusal } from './data-plane/connection-limits.ts';
 import type { UpstreamErrorReason } from './data-plane/upstream/connection.ts';
-
-/** How long a scrape waits for Redis, ms. */
-const READ_TIMEOUT_MS = 1_000;
 
 /** Registers the gauges of a data plane. They are read when the metrics are collected. */
 export function registerDataPlaneMetrics(
@@ -107,67 +104,6 @@ export function registerRouteMetrics(
       this.set(routes.connected ? 1 : 0);
     },
   });
-}
-
-/**
- * Registers the instances and pools by template. They are the same in every replica. While Redis does
- * not answer, the gauges keep their last values.
- */
-export function registerUsageMetrics(
-  registry: Registry,
-  read: () => Promise<readonly (TemplateUsage & { readonly template: string })[]>,
-): void {
-  let usages: Promise<Awaited<ReturnType<typeof read>> | undefined>;
-  const gauges = [
-    {
-      name: 'ephemera_template_instances',
-      help: 'Live instances of a template, with warm ones and without queued ones',
-      value: ({ instances }: TemplateUsage) => instances,
-    },
-    {
-      name: 'ephemera_template_queued_instances',
-      help: 'Instances of a template that wait in the start queue',
-      value: ({ queued }: TemplateUsage) => queued,
-    },
-    {
-      name: 'ephemera_pool_warm_instances',
-      help: 'Warm instances of a template that can be claimed',
-      value: ({ warm }: TemplateUsage) => warm,
-    },
-    {
-      name: 'ephemera_pool_wanted_instances',
-      help: 'Warm instances that a template should have',
-      value: ({ wanted }: TemplateUsage) => wanted,
-    },
-  ];
-  for (const [i, { name, help, value }] of gauges.entries()) {
-    new Gauge({
-      name,
-      help,
-      labelNames: ['template'],
-      registers: [registry],
-      async collect() {
-        // The gauges are collected in this order. The first one reads for all.
-        if (i === 0) usages = withinTimeout(read());
-        const found = await usages;
-        if (!found) return;
-        // A template may have been removed from the configuration.
-        this.reset();
-        for (const usage of found) this.set({ template: usage.template }, value(usage));
-      },
-    });
-  }
-}
-
-/** Undefined where Redis does not answer in time. */
-async function withinTimeout<T>(answer: Promise<T>): Promise<T | undefined> {
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(resolve, READ_TIMEOUT_MS, undefined);
-  try {
-    return await Promise.race([answer.catch(() => undefined), promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { InstanceEvent } from '@ephemera/domain';
-import { startRedis } from '@ephemera/test-support';
+import { startRedis, waitFor } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Queue, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
@@ -215,4 +215,25 @@ test('a delivery of the largest event stays below 16 KiB, also after all of its 
   const size = (await connection.memory('USAGE', key, 'SAMPLES', 0)) ?? 0;
   process.stdout.write(`a delivery: ${size} bytes\n`);
   expect(size).toBeLessThan(16 * 1_024);
+});
+
+test('the age of a waiting job counts from its due time, not from its creation', async () => {
+  const now = Date.now();
+  // Added an hour ago, due now.
+  const { killJobs, depths, connection, prefix } = open(() => now - 3_600_000);
+  for (const id of ['a', 'b']) await killJobs.schedule({ ...instance, id }, 3_600_000);
+  // A worker that fetches a job makes all due jobs waiting ones. This one keeps the first job.
+  const { promise: held, resolve: release } = Promise.withResolvers<undefined>();
+  const blocking = connection.duplicate();
+  const worker = new Worker(killQueue('h'), () => held, { connection: blocking, prefix });
+  onTestFinished(async () => {
+    release(undefined);
+    await worker.close();
+    blocking.disconnect();
+  });
+  const { oldestAt } = await waitFor('a job that waits behind another one', async () => {
+    const found = (await depths('h')).find(({ queue }) => queue === killQueue('h'));
+    return found?.jobs.active === 1 && found.jobs.waiting === 1 && found;
+  });
+  expect(oldestAt).toBe(now);
 });

@@ -21,7 +21,10 @@ export interface QueueDepth {
   readonly queue: string;
   /** By state. A kill job is delayed until the deadline of its instance. */
   readonly jobs: Readonly<Record<'waiting' | 'active' | 'delayed' | 'failed', number>>;
-  /** Epoch milliseconds when the oldest waiting job was added; undefined if none waits. */
+  /**
+   * Epoch milliseconds since when the oldest waiting job could run: when it was added, plus its delay;
+   * undefined if none waits.
+   */
   readonly oldestAt: number | undefined;
 }
 
@@ -115,7 +118,7 @@ async function depthOf(queue: Queue): Promise<QueueDepth> {
     queue.getJobs(['wait'], 0, 0, true),
     queue.getJobs(['prioritized'], 0, 0, true),
   ]);
-  const added = first.flat().map(({ timestamp }) => timestamp);
+  const added = first.flat().map(({ timestamp, opts }) => timestamp + (opts.delay ?? 0));
   const { wait = 0, prioritized = 0, active = 0, delayed = 0, failed = 0 } = counts;
   const jobs = { waiting: wait + prioritized, active, delayed, failed };
   return { queue: queue.name, jobs, oldestAt: added.length > 0 ? Math.min(...added) : undefined };

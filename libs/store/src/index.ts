@@ -1,6 +1,7 @@
 export * from './create-store.ts';
 export * from './clock-watch.ts';
 export * from './read-capacity.ts';
+export * from './redis-memory.ts';
 export * from './event-feed.ts';
 export * from './event-group.ts';
 export * from './event-log.ts';

@@ -1,5 +1,5 @@
 import type { Instance } from '@ephemera/domain';
-import { Counter, Gauge, Histogram } from '@ephemera/process';
+import { Counter, Gauge, Histogram, collectTogether } from '@ephemera/process';
 import type { Registry, Logger } from '@ephemera/process';
 import type { QueueDepth } from '@ephemera/queue';
 import type { EventLogState } from '@ephemera/store';
@@ -70,30 +70,26 @@ export function createWorkerMetrics(
       await count.then((found) => this.set(found)).catch(() => undefined);
     },
   });
-  let depths: Promise<readonly QueueDepth[]> = Promise.resolve([]);
-  new Gauge({
-    name: 'ephemera_queue_jobs',
-    help: 'Jobs of the spawn queue and of the kill queue of this host, by state. A kill job is delayed until the deadline of its instance',
-    labelNames: ['queue', 'state'],
-    registers,
-    async collect() {
-      depths = withDeadline('queues', CHECK_TIMEOUT_MS, read.queues()).catch(() => []);
-      for (const { queue, jobs } of await depths) {
-        for (const [state, count] of Object.entries(jobs)) this.set({ queue, state }, count);
-      }
-    },
-  });
-  new Gauge({
+  const oldest = new Gauge({
     name: 'ephemera_queue_oldest_job_age_seconds',
     help: 'Time that the oldest waiting job of a queue has waited, in seconds; 0 if none waits',
     labelNames: ['queue'],
     registers,
-    async collect() {
-      // Of the read for the gauge above, which was registered, and so is collected, before.
-      for (const { queue, oldestAt } of await depths) {
-        this.set({ queue }, oldestAt === undefined ? 0 : (read.now() - oldestAt) / 1000);
-      }
-    },
+  });
+  const jobsByState = new Gauge({
+    name: 'ephemera_queue_jobs',
+    help: 'Jobs of the spawn queue and of the kill queue of this host, by state. A kill job is delayed until the deadline of its instance',
+    labelNames: ['queue', 'state'],
+    registers,
+  });
+  collectTogether([oldest, jobsByState], async () => {
+    const depths = withDeadline('queues', CHECK_TIMEOUT_MS, read.queues());
+    const found = await depths.catch(() => []);
+    for (const { queue, jobs, oldestAt } of found) {
+      for (const [state, count] of Object.entries(jobs)) jobsByState.set({ queue, state }, count);
+      const age = oldestAt === undefined ? 0 : Math.max(0, read.now() - oldestAt);
+      oldest.set({ queue }, age / 1000);
+    }
   });
   new Gauge({
     name: 'ephemera_host_network_overlaps',
