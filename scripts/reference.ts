@@ -1,10 +1,11 @@
 /**
- * Writes docs/reference, docs/openapi.json and the types of the client from the declarations in the
- * code. `--check` fails if a file is out of date.
+ * Writes docs/reference, docs/openapi.json, the boards for Grafana and the types of the client from
+ * the declarations in the code. `--check` fails if a file is out of date.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
+import { boardFiles } from './reference/boards.ts';
 import { configSchema } from './reference/config-schema.ts';
 import { configurationPage } from './reference/configuration.ts';
 import { errorsPage } from './reference/errors.ts';
@@ -15,6 +16,7 @@ import { clientTypes, openApiPage } from './reference/openapi.ts';
 const root = join(import.meta.dirname, '..');
 
 const PAGES: readonly (readonly [file: string, page: () => string | Promise<string>])[] = [
+  ...boardFiles,
   ['docs/openapi.json', openApiPage],
   ['docs/reference/configuration.md', configurationPage],
   ['docs/reference/ephemera.schema.json', configSchema],

@@ -135,44 +135,6 @@ export function documentedMetrics(): string[] {
     .map(({ name }) => name);
 }
 
-/** Rules for Prometheus. */
-const ALERTS = `groups:
-  - name: ephemera
-    rules:
-      - alert: EphemeraUpstreamFailures
-        # One instance that fails is its owner's business; a storm is the operator's.
-        expr: sum by (reason) (rate(ephemera_upstream_failures_total[5m])) > 1
-        for: 5m
-        annotations:
-          summary: 'More than one request per second fails with {{ $labels.reason }}'
-          description: >-
-            The proxies log each failure with the instance id and what the instance sent.
-            ephemera get ID shows the last failure of an instance.
-      - alert: EphemeraNoUpstreamReachable
-        expr: sum(rate(ephemera_upstream_failures_total{reason=~"connect_.*"}[5m])) > 5
-        for: 1m
-        annotations:
-          summary: 'Proxies cannot connect to instances: check the network between proxies and hosts'
-      - alert: EphemeraKillsLate
-        expr: histogram_quantile(0.99, sum by (le) (rate(ephemera_kill_lateness_seconds_bucket[10m]))) > 30
-        for: 10m
-        annotations:
-          summary: 'Instances outlive their deadline by more than 30 s'
-      - alert: EphemeraNetworksOverlap
-        expr: max(ephemera_host_network_overlaps) > 0
-        annotations:
-          summary: 'Two hosts use the same network, so one of them starts no instance'`;
-
-/** @throws Error for a rule with a metric that no process registers */
-function alertRules(): string {
-  const known = documentedMetrics();
-  const unknown = (ALERTS.match(/ephemera_\w+/g) ?? []).filter(
-    (name) => !known.includes(name.replace(/_bucket$/, '')),
-  );
-  if (unknown.length > 0) throw new Error(`alert rules: no metric ${unknown.join(', ')}`);
-  return ALERTS;
-}
-
 export function metricsPage(): string {
   const proxy = metricsOf(proxyRegistry());
   const worker = metricsOf(workerRegistry());
@@ -189,12 +151,16 @@ Durations are in seconds.`,
     '## Worker',
     table(HEAD, rowsOf(worker.filter(isOwn))),
     labelValuesText(worker.filter(isOwn)),
-    '## Example alert rules',
-    'The log line of a failed request has the same `reason`. To see which instances fail, and how:',
+    '## Alerts and boards',
+    `[deploy/prometheus/rules.yml](../../deploy/prometheus/rules.yml) has alert rules, each with a
+[runbook](../guides/operating.md#alerts), and \`deploy/grafana\` has boards for Grafana.
+[Monitoring](../guides/operating.md#monitoring) shows how to start both.
+
+The log line of a failed request has the same \`reason\` as \`ephemera_upstream_failures_total\`. To see which
+instances fail, and how:`,
     `\`\`\`sh
 … | jq -c 'select(.reason and .detail) | [.id, .reason, .method, .path, .detail]'
 \`\`\``,
-    `\`\`\`yaml\n${alertRules()}\n\`\`\``,
     '## Both: the process',
     'Default metrics of `prom-client` about Node and the process.',
     table(HEAD, rowsOf(proxy.filter((metric) => !isOwn(metric)))),

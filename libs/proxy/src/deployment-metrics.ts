@@ -38,7 +38,7 @@ export function registerUsageMetrics(
   );
   const gauges = [instances, queued, warm, wanted];
   collectTogether(gauges, async () => {
-    const usages = await inTime(read);
+    const usages = await withTimeout(read);
     if (!usages) return;
     // A template may have been removed from the configuration.
     for (const each of gauges) each.reset();
@@ -74,7 +74,7 @@ export function registerHostMetrics(
   );
   const gauges = [up, cordoned, instances, capacity, used];
   collectTogether(gauges, async () => {
-    const hosts = await inTime(read);
+    const hosts = await withTimeout(read);
     if (!hosts) return;
     for (const each of gauges) each.reset();
     for (const { host, ...usage } of hosts) {
@@ -102,7 +102,7 @@ export function registerRedisMemoryMetrics(
     'The `maxmemory` of Redis, or the memory of its machine if that is not set. At `maxmemory`, Redis refuses writes, so nothing starts',
   );
   collectTogether([used, limit], async () => {
-    const memory = await inTime(read);
+    const memory = await withTimeout(read);
     if (!memory) return;
     used.set(memory.used);
     limit.set(memory.limit);
@@ -115,7 +115,7 @@ const gaugesOf =
     new Gauge({ name, help, labelNames, registers: [registry] });
 
 /** Undefined: Redis did not answer in time, or with an error. */
-async function inTime<T>(read: () => Promise<T>): Promise<T | undefined> {
+async function withTimeout<T>(read: () => Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<undefined>((resolve) => {
     timer = setTimeout(resolve, READ_TIMEOUT_MS, undefined);

@@ -18,6 +18,7 @@ interface Service {
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
   readonly networks?: readonly string[];
+  readonly profiles?: readonly string[];
 }
 
 const file = parse(await readFile(join(root, 'docker-compose.yml'), 'utf8'), { merge: true }) as {
@@ -47,8 +48,14 @@ test('only the worker runs as root and mounts the Docker socket', async () => {
   expect(withSocket.map(nameOf)).toEqual(['worker']);
 });
 
-test('only the balancer publishes ports, by default on the loopback address', () => {
-  expect(parts.filter(([, { ports }]) => ports !== undefined).map(nameOf)).toEqual(['balancer']);
+test('only the balancer and Grafana publish ports, by default on the loopback address', () => {
+  expect(parts.filter(([, { ports }]) => ports !== undefined).map(nameOf)).toEqual([
+    'balancer',
+    'grafana',
+  ]);
+  expect(services['grafana']?.ports).toEqual([
+    '${EPHEMERA_ADMIN_HOST:-127.0.0.1}:${EPHEMERA_GRAFANA_PORT:-3000}:3000',
+  ]);
   expect(services['balancer']?.ports).toEqual([
     '${EPHEMERA_HOST:-127.0.0.1}:${EPHEMERA_PUBLIC_PORT:-8080}:8080',
     '${EPHEMERA_ADMIN_HOST:-127.0.0.1}:${EPHEMERA_ADMIN_PORT:-8081}:8081',
@@ -60,4 +67,14 @@ test('only proxies and workers are on the network of the instances', () => {
   const onIt = parts.filter(([, { networks }]) => networks?.includes('instances')).map(nameOf);
   expect(onIt).toEqual(['proxy', 'worker']);
   expect(built).toMatchObject({ network_mode: 'none' });
+});
+
+test('only the profile observability starts Prometheus and Grafana', () => {
+  const optional = parts.filter(([, { profiles }]) => profiles !== undefined);
+  expect(optional.map(nameOf)).toEqual(['prometheus', 'grafana']);
+  for (const [, { profiles }] of optional) expect(profiles).toEqual(['observability']);
+});
+
+test('Grafana is not on the network whose addresses the proxies trust', () => {
+  expect(services['grafana']?.networks).toEqual(['edge']);
 });

@@ -21,4 +21,5 @@ export * from './sample.ts';
 export * from './start-redis.ts';
 export * from './start-sentinel.ts';
 export * from './statistics.ts';
+export * from './unpacked.ts';
 export * from './wait-for.ts';
