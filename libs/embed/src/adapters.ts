@@ -31,11 +31,23 @@ export function koaRoutes({ handle }: RequestHandler, { owner }: AdapterOptions<
   const router = new Router();
   // A router runs middleware only for a route that matches, so this is a route.
   router.all('{/*path}', async (ctx, next) => {
+    if (!handle(ctx.req, ctx.res, owner?.(ctx))) {
+      await next();
+      return;
+    }
     // Koa writes no response of its own after this one.
-    if (handle(ctx.req, ctx.res, owner?.(ctx))) ctx.respond = false;
-    else await next();
+    ctx.respond = false;
+    // Until the response has begun, middleware in front would take this for a page that nobody has
+    // found, and answer it too.
+    await untilClosed(ctx.req, ctx.res);
   });
   return router.routes();
+}
+
+/** Resolves once the response was sent, or its client has left. */
+async function untilClosed({ socket }: IncomingMessage, res: ServerResponse): Promise<void> {
+  if (res.closed || res.destroyed || socket.destroyed) return;
+  await new Promise<void>((resolve) => void res.once('close', () => resolve()));
 }
 
 /** A request as Express hands it to middleware. */

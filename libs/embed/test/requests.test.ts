@@ -1,9 +1,11 @@
 import { createServer } from 'node:http';
 import type { RequestListener } from 'node:http';
 import { connect } from 'node:net';
-import { json } from 'node:stream/consumers';
+import { json, text } from 'node:stream/consumers';
 import { type StartedRedis, startRedis } from '@ephemera/test-support';
+import Router from '@koa/router';
 import express from 'express';
+import Koa from 'koa';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createEphemera } from '../src/index.ts';
 import type { Ephemera } from '../src/index.ts';
@@ -65,6 +67,90 @@ test('a mount of Express, which removes its path from the target', async () => {
   expect(answer.headers.get('content-type')).toBe('application/problem+json');
 });
 
+// Such middleware answers for pages that nobody has found, whatever comes after it.
+test.each<[string, Koa.Middleware]>([
+  [
+    'a body',
+    async (ctx, next) => {
+      await next();
+      if (ctx.status !== 404) return;
+      ctx.status = 404;
+      ctx.body = 'no such page';
+    },
+  ],
+  [
+    'an error',
+    async (ctx, next) => {
+      await next();
+      if (ctx.status === 404 && ctx.body === undefined) ctx.throw(404, 'no such page');
+    },
+  ],
+])('Koa middleware that answers 404 with %s does not answer for instances', async (_n, missing) => {
+  const after: number[] = [];
+  const { url } = await serve((ephemera) => {
+    const app = new Koa();
+    app.silent = true;
+    app.use(async (ctx, next) => {
+      await next();
+      after.push(ctx.status);
+    });
+    app.use(missing);
+    const router = new Router();
+    router.use('/demo', ephemera.routes());
+    app.use(router.routes());
+    const listener = app.callback();
+    return (req, res) => void listener(req, res);
+  });
+  expect(await (await fetch(`${url}/elsewhere`)).text()).toBe('no such page');
+  const answer = await fetch(`${url}/demo/new?template=none`, {
+    headers: { accept: 'text/plain' },
+  });
+  expect(answer.status).toBe(400);
+  const missingInstance = await fetch(`${url}/demo/none`);
+  expect(missingInstance.headers.get('content-type')).toBe('application/problem+json');
+  await expect.poll(() => after).toContain(400);
+});
+
+test('Koa middleware goes on if the client leaves a response that waits for another', async () => {
+  const left = Promise.withResolvers<undefined>();
+  const waiting = Promise.withResolvers<undefined>();
+  const { port } = await serve((ephemera) => {
+    const app = new Koa();
+    app.use(async (_ctx, next) => {
+      await next();
+      left.resolve(undefined);
+    });
+    app.use(ephemera.routes());
+    const listener = app.callback();
+    return (req, res) => {
+      // The first response never ends.
+      if (req.url === '/') return;
+      void listener(req, res);
+      waiting.resolve(undefined);
+    };
+  });
+  const socket = connect(port, '127.0.0.1');
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /demo/none HTTP/1.1\r\nHost: a\r\n\r\n');
+  await waiting.promise;
+  socket.destroy();
+  await left.promise;
+});
+
+test('framing that middleware has set is not sent with an answer of Ephemera', async () => {
+  const { port } = await serve((ephemera) => {
+    const handle = ephemera.handler();
+    return (req, res) => {
+      res.setHeader('Transfer-Encoding', 'chunked');
+      handle(req, res);
+    };
+  });
+  const client = connect(port, '127.0.0.1');
+  client.write('GET /demo/none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+  const answer = await text(client);
+  expect(answer).toMatch(/^content-length: \d+\r$/im);
+  expect(answer).not.toMatch(/^transfer-encoding:/im);
+});
+
 test('a server that is not attached: 500 for instances, its own pages work', async () => {
   const { url } = await serve(plain, { attach: false });
   const answer = await fetch(`${url}/demo/${ID}/`);
@@ -108,14 +194,14 @@ test('after close(): 503 for instances, and the server is the application’s ag
   // The server belongs to the application again, which offers no WebSockets.
   const socket = connect(port, '127.0.0.1');
   socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
-  const text = await new Promise<string>((resolve) => {
-    let received = '';
+  const received = await new Promise<string>((resolve) => {
+    let all = '';
     socket.on('data', (data) => {
-      received += data.toString();
-      if (received.includes('own')) resolve(received);
+      all += data.toString();
+      if (all.includes('own')) resolve(all);
     });
   });
-  expect(text).toMatch(/^HTTP\/1\.1 200 /);
+  expect(received).toMatch(/^HTTP\/1\.1 200 /);
   socket.destroy();
   await ephemera.close();
 });

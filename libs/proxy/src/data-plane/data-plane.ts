@@ -24,6 +24,7 @@ import {
   UPSTREAM_IDLE_TIMEOUT_MS,
   WEBSOCKETS_PER_INSTANCE,
 } from './limits.ts';
+import { removeFraming } from './header-fields.ts';
 import { ProxiedRequest } from './proxied-request.ts';
 import { ProxiedUpgrade } from './proxied-upgrade.ts';
 import { RefusalLog } from './refusal-log.ts';
@@ -225,6 +226,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     admit: (req, res) => check(req, res) !== undefined,
 
     forwardAdmitted(req, res) {
+      removeFraming(res);
       const connection = connectionOf(req.socket, trusted);
       const head = readRequestHead(req, connection.isTrusted, maxRequestFields);
       if (head.kind === 'head') return forward(req, res, head);

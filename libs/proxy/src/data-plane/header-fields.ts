@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { MAX_REMEMBERED_FIELD_NAMES, MAX_REMEMBERED_NAME_LENGTH } from './limits.ts';
 
 // Header fields as both directions use them: flat lists of name, value, name, value, … in the order
@@ -36,6 +37,17 @@ export function dropContentLength(fields: readonly string[]): readonly string[] 
     if (name.toLowerCase() !== 'content-length') kept.push(name, fields[i + 1] ?? '');
   }
   return kept;
+}
+
+const FRAMING = ['content-length', 'transfer-encoding', 'trailer'];
+
+/**
+ * Removes framing that the middleware of an application has set on a response. node:http would send
+ * it with the response of the instance, whose body may be framed otherwise: the client could then
+ * take a part of the body for the next response (RFC 9112 section 11.1).
+ */
+export function removeFraming(res: ServerResponse): void {
+  for (const name of FRAMING) if (res.hasHeader(name)) res.removeHeader(name);
 }
 
 const HOP_BY_HOP = new Set([

@@ -1,6 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { frameAncestors } from '../security-headers.ts';
-import { allowedTrailers, dropContentLength, upgradeRequired } from './header-fields.ts';
+import {
+  allowedTrailers,
+  dropContentLength,
+  removeFraming,
+  upgradeRequired,
+} from './header-fields.ts';
 import { MAX_TEXT_BODY_BYTES } from './limits.ts';
 import { ORIGIN_KEYED, rewriteResponse } from './rewrite-response.ts';
 import type { RewriteContext } from './translate-address.ts';
@@ -75,6 +80,7 @@ export class ResponseWriter {
     if (status === 426 && fields.upgrade !== undefined) {
       headers = [...headers, ...upgradeRequired(fields.upgrade, !this.#res.shouldKeepAlive)];
     }
+    removeFraming(this.#res);
     this.#res.writeHead(status, reason, headers as string[]);
     this.#isHeadPending = true;
   }

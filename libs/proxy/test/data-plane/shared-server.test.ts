@@ -166,6 +166,29 @@ test('100 Continue comes from the application for its pages, and else from the i
   expect(await informed(`${id}.demos.example`)).toBe('200');
 });
 
+// node:http sends fields that were set before with the response of the instance.
+test.each(['Content-Length: 3', 'Transfer-Encoding: chunked', 'Trailer: A'])(
+  'framing that middleware has set is not sent with a response of an instance: %s',
+  async (line) => {
+    const [name = '', value = ''] = line.split(': ');
+    for (const when of ['before', 'after']) {
+      const { port } = await share({
+        onOwnOrigin(req, res) {
+          if (when === 'before') res.setHeader(name, value);
+          void fixture.dataPlane.forwardAdmitted(req, res);
+          if (when === 'after') res.setHeader(name, value);
+        },
+      });
+      const answer = await send(port, `GET / HTTP/1.1\r\n${onOrigin()}\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+      expect(answer.match(/^(?:content-length|transfer-encoding|trailer): .*/gim)).toEqual([
+        'Content-Length: 2',
+      ]);
+      await upstream.stop();
+    }
+  },
+);
+
 test('CONNECT is refused', async () => {
   const { port, seen } = await share();
   expect(statusOf(await send(port, `CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n`))).toBe(405);
