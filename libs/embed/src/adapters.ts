@@ -1,14 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import Router from '@koa/router';
 import type { Context } from 'koa';
-import type { OwnerOf, RequestHandler } from './request-handler.ts';
+import type { OwnerOf } from './owner.ts';
+import type { RequestHandler } from './request-handler.ts';
 
 /** What a framework's adapter takes. `Request` is what its own handlers get. */
 export interface AdapterOptions<Request> {
   /**
    * The owner of an instance that this request starts. The start then counts against that owner's
    * quota (`limits.perOwner`, `limits.ratePerOwner`), and may use templates with `create: token` or
-   * `link`. Undefined: the start counts against the client address, as on a replica.
+   * `link`. Undefined or null: the start counts against the client address, as on a replica.
+   *
+   * It is called only for requests that start an instance, and must not be async. If it throws, or
+   * returns anything but an id of at most 256 characters, the visitor gets 500, and the log the reason.
    */
   readonly owner?: OwnerOf<Request>;
 }
@@ -20,7 +24,7 @@ export function nodeHandler(
   { handle }: RequestHandler,
   { owner }: AdapterOptions<IncomingMessage>,
 ): NodeHandler {
-  return (req, res) => handle(req, res, owner?.(req));
+  return (req, res) => handle(req, res, owner && (() => owner(req)));
 }
 
 /**
@@ -31,7 +35,7 @@ export function koaRoutes({ handle }: RequestHandler, { owner }: AdapterOptions<
   const router = new Router();
   // A router runs middleware only for a route that matches, so this is a route.
   router.all('{/*path}', async (ctx, next) => {
-    if (!handle(ctx.req, ctx.res, owner?.(ctx))) {
+    if (!handle(ctx.req, ctx.res, owner && (() => owner(ctx)))) {
       await next();
       return;
     }
@@ -69,7 +73,7 @@ export function expressHandler<Request extends ExpressRequest>(
     // Express removes the path of a mount. The instance is found by the whole target.
     const { url } = req;
     req.url = req.originalUrl;
-    if (handle(req, res, owner?.(req))) return;
+    if (handle(req, res, owner && (() => owner(req)))) return;
     if (url !== undefined) req.url = url;
     next();
   };
@@ -106,7 +110,8 @@ export function fastifyPlugin<Request extends FastifyRequest>(
         {
           // Before the body is parsed: it belongs to the instance.
           onRequest(request, reply, next) {
-            if (handle(request.raw, reply.raw, owner?.(request as Request))) reply.hijack();
+            if (handle(request.raw, reply.raw, owner && (() => owner(request as Request))))
+              reply.hijack();
             else next();
           },
         },

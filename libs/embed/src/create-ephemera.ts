@@ -32,6 +32,7 @@ import { EphemeralInstance } from './instance.ts';
 import type { InstancePorts, WaitOptions } from './instance.ts';
 import { readOptions } from './options.ts';
 import type { EphemeraOptions, TemplateOptions } from './options.ts';
+import { ownerIssue, readOwner } from './owner.ts';
 import { OwnInstances } from './own-instances.ts';
 import { createRequestHandler } from './request-handler.ts';
 import type { AttachOptions } from './request-handler.ts';
@@ -59,7 +60,7 @@ export interface CreateOptions {
   /** Time to live from ready, such as `5m`, in whole seconds. Default: that of the template. */
   readonly timeout?: string;
   /** Whose quota it counts against: the id of a user of the application. Default: no quota. */
-  readonly owner?: string | undefined;
+  readonly owner?: string | null | undefined;
   /** Variables that the template allows with `envAllow`. */
   readonly env?: Readonly<Record<string, string>>;
   /** Texts that the application keeps with the instance. */
@@ -181,7 +182,7 @@ async function start(
     await keepPoolSpecs(ports, templates, instanceUrls(config), { logger, shutdown });
   }
   const metrics = createMetrics('embed');
-  const owners = new WeakMap<IncomingMessage, string>();
+  const owners = new WeakMap<IncomingMessage, () => unknown>();
   const visitors = createPublicInterface(config, {
     cell,
     templates,
@@ -197,7 +198,10 @@ async function start(
     keys,
     theme: loadTheme(settings.theme, undefined),
     metrics,
-    ownerOf: (req) => owners.get(req),
+    ownerOf(req) {
+      const ownerOf = owners.get(req);
+      return ownerOf && readOwner(ownerOf);
+    },
     onCreated: (instance) => own.add(instance),
     logger,
   });
@@ -219,7 +223,12 @@ async function start(
 
   const begin = (set: TemplateSet, template: Template, creation: CreateOptions) => async () => {
     if (isClosing) throw new ApiError({ kind: 'conflict', detail: CLOSED });
-    const { owner, timeout, env, metadata, path } = creation;
+    const { timeout, env, metadata, path } = creation;
+    const owner = creation.owner ?? undefined;
+    const issue = owner === undefined ? undefined : ownerIssue(owner);
+    if (issue !== undefined) {
+      throw new ApiError({ kind: 'invalid', faults: [{ path: 'owner', detail: issue }] });
+    }
     const { quotas } = templates.current;
     const context: CreationContext =
       owner === undefined ? {} : { quotaOwner: ownerQuota(owner, quotas) };

@@ -12,4 +12,5 @@ export { EphemeraError } from './error.ts';
 export type { AdapterOptions, NodeHandler } from './adapters.ts';
 export type { EphemeralInstance, Ended, WaitOptions } from './instance.ts';
 export type { EphemeraOptions, TemplateOptions, WorkerOptions } from './options.ts';
-export type { AttachOptions, OwnerOf } from './request-handler.ts';
+export type { OwnerOf } from './owner.ts';
+export type { AttachOptions } from './request-handler.ts';

@@ -4,9 +4,6 @@ import type { Logger } from '@ephemera/process';
 import { shareServer } from '@ephemera/proxy';
 import type { createPublicInterface } from '@ephemera/proxy';
 
-/** Returns the owner of a start: the id of a user. Undefined: a visitor whom nobody knows. */
-export type OwnerOf<Request> = (request: Request) => string | undefined;
-
 export interface AttachOptions {
   /**
    * Whether a WebSocket handshake for an instance may proceed. Upgrades do not pass the middleware of
@@ -20,11 +17,12 @@ export interface RequestHandler {
   /**
    * Handles a request below the prefix, or on the origin of an instance. Returns false for every other
    * request: the application then handles it.
+   * @param ownerOf called if the request starts an instance
    */
   readonly handle: (
     req: IncomingMessage,
     res: ServerResponse,
-    owner: string | undefined,
+    ownerOf: (() => unknown) | undefined,
   ) => boolean;
   /** See `Ephemera.attach`. */
   attach(server: Server, options?: AttachOptions): void;
@@ -67,7 +65,7 @@ export function createRequestHandler(
     ReturnType<typeof createPublicInterface>,
     'dataPlane' | 'launch' | 'inFlight' | 'connections'
   >,
-  owners: WeakMap<IncomingMessage, string>,
+  owners: WeakMap<IncomingMessage, () => unknown>,
   logger: Logger,
 ): RequestHandler {
   const { dataPlane, inFlight, connections } = visitors;
@@ -95,7 +93,7 @@ export function createRequestHandler(
   };
 
   return {
-    handle(req, res, owner) {
+    handle(req, res, ownerOf) {
       if (!dataPlane.isAddressed(req)) return false;
       const misuse = misuseOf(req);
       if (misuse !== undefined) {
@@ -103,7 +101,7 @@ export function createRequestHandler(
         answer(req, res, MISUSED);
         return true;
       }
-      if (owner !== undefined) owners.set(req, owner);
+      if (ownerOf !== undefined) owners.set(req, ownerOf);
       serve(req, res);
       return true;
     },

@@ -34,7 +34,10 @@ async function serve(
   const ephemera = await createEphemera({
     redis: redis.url,
     publicUrl: 'http://127.0.0.1:3000',
-    templates: { demo: { image: 'ephemera/demo', port: 8080 } },
+    templates: {
+      demo: { image: 'ephemera/demo', port: 8080 },
+      members: { image: 'ephemera/demo', port: 8080, create: 'token' },
+    },
     logLevel: 'silent',
   });
   onTestFinished(() => ephemera.close());
@@ -181,6 +184,38 @@ test.each([
       body,
     });
   expect((await post('{"a":1}')).status).toBe(500);
+});
+
+const failing = () => {
+  throw new Error('no session store');
+};
+
+test.each<[string, () => unknown, number]>([
+  ['undefined', () => undefined, 401],
+  ['null', () => null, 401],
+  ['an empty text', () => '', 500],
+  ['false', () => false, 500],
+  ['a number', () => 7, 500],
+  ['a promise', () => Promise.resolve('ada'), 500],
+  ['a long text', () => 'a'.repeat(257), 500],
+  ['an error', failing, 500],
+])('an owner that is %s starts no instance of a user', async (_name, owner, status) => {
+  const { url } = await serve((ephemera) => {
+    const handle = ephemera.handler({ owner: owner as () => string });
+    return (req, res) => {
+      if (!handle(req, res)) res.end('own');
+    };
+  });
+  expect((await fetch(`${url}/demo/new?template=members`)).status).toBe(status);
+  // It is not asked about other requests.
+  expect(await (await fetch(`${url}/`)).text()).toBe('own');
+  expect((await fetch(`${url}/demo/none`)).status).toBe(404);
+});
+
+test('a program starts nothing for an owner that is no id', async () => {
+  const { ephemera } = await serve(plain);
+  const start = ephemera.create('demo', { owner: '' });
+  await expect(start).rejects.toThrow('owner: must be a text of 1 to 256 characters');
 });
 
 test('after close(): 503 for instances, and the server is the application’s again', async () => {
