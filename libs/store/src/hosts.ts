@@ -72,7 +72,11 @@ export interface Hosts {
   uncordon(host: string): Promise<void>;
 }
 
-const cordonScript = loadScript('cordon');
+const scripts = {
+  cordon: loadScript('cordon'),
+  heartbeat: loadScript('heartbeat'),
+  setCapacity: loadScript('set-capacity'),
+};
 
 export function redisHosts(redis: Redis, keys: Keys): Hosts {
   const cordonOf = async (host: string): Promise<Cordon | undefined> => {
@@ -81,22 +85,17 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
   };
   const change = async (host: string, to: string, deadline: number | '' = '') => {
     const args = [host, to, deadline];
-    return (await runScript(redis, cordonScript, [keys.cordons, keys.hosts], args)) === 1;
+    return (await runScript(redis, scripts.cordon, [keys.cordons, keys.hosts], args)) === 1;
   };
   return {
     async heartbeat(host, now) {
-      await redis.zadd(keys.hosts, String(now), host);
+      await runScript(redis, scripts.heartbeat, [keys.hosts], [host, now]);
     },
     async setCapacity(host, { instances, memory, cpus }) {
-      const fields: Record<string, number> = {
-        ...(instances !== undefined && { instances }),
-        ...(memory !== undefined && { memory }),
-        // In thousandths, so that sums are exact.
-        ...(cpus !== undefined && { cpus: Math.round(cpus * 1000) }),
-      };
-      const change = redis.multi().del(keys.hostCapacity(host));
-      if (Object.keys(fields).length > 0) change.hset(keys.hostCapacity(host), fields);
-      await change.exec();
+      // In thousandths, so that sums are exact.
+      const thousandths = cpus === undefined ? '' : Math.round(cpus * 1000);
+      const args = [host, instances ?? '', memory ?? '', thousandths];
+      await runScript(redis, scripts.setCapacity, [keys.hostCapacity(host)], args);
     },
     async alive(now) {
       return redis.zrange(keys.hosts, String(now - HOST_ALIVE_TIMEOUT_MS), '+inf', 'BYSCORE');
@@ -149,7 +148,7 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
       await change(host, isEmpty ? 'empty' : 'occupied');
     },
     async uncordon(host) {
-      await redis.hdel(keys.cordons, host);
+      await change(host, 'uncordon');
     },
   };
 }

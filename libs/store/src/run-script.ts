@@ -12,6 +12,7 @@ export interface Script {
 const SHARED = [
   'prelude',
   'route',
+  'hosts',
   'capacity',
   'placement',
   'pool',

@@ -1,9 +1,6 @@
--- Included before every script. The resources that hosts offer and instances reserve, and the limit
--- per template. A reservation is recorded on the instance (`reservedHost`, and its id in the set of
--- its template) in the same step as its state. So a repeated step neither counts nor releases it
--- twice.
-
-local RESOURCES = { 'instances', 'memory', 'cpus' }
+-- Included before every script. What instances reserve on hosts, and the limit per template. A
+-- reservation is recorded on the instance (`reservedHost`, and its id in the set of its template) in the
+-- same step as its state. So a repeated step neither counts nor releases it twice.
 
 local function templateOf(instance) return cjson.decode(redis.call('HGET', instance, 'template')) end
 
@@ -12,35 +9,11 @@ local function resourcesOf(template)
   return { 1, template.limits.memory, math.floor(template.limits.cpus * 1000 + 0.5) }
 end
 
-local function usedKey(base, host) return base .. 'host:' .. host .. ':used' end
-
 local function templateInstancesKey(base, template) return base .. 'template:' .. template.name .. ':instances' end
-
--- Adds `size` to the sums at a key; subtracts it where sign is -1. A key whose instances reach zero
--- is deleted.
-local function count(key, sign, size)
-  for i, resource in ipairs(RESOURCES) do
-    if redis.call('HINCRBY', key, resource, sign * size[i]) == 0 and i == 1 then
-      redis.call('DEL', key)
-      return
-    end
-  end
-end
 
 local function hasCapacity(free, size)
   for i in ipairs(RESOURCES) do if free[i] < size[i] then return false end end
   return true
-end
-
--- Returns the free resources of a host; infinite for a resource whose capacity it has not registered.
-local function availableOn(base, host)
-  local max = redis.call('HMGET', base .. 'host:' .. host .. ':capacity', unpack(RESOURCES))
-  local used = redis.call('HMGET', usedKey(base, host), unpack(RESOURCES))
-  local free = {}
-  for i in ipairs(RESOURCES) do
-    free[i] = max[i] and tonumber(max[i]) - tonumber(used[i] or 0) or math.huge
-  end
-  return free
 end
 
 -- Releases what an instance has reserved on a host.
@@ -48,19 +21,14 @@ local function releaseFromHost(base, instance)
   local reserved = redis.call('HGET', instance, 'reservedHost')
   if not reserved then return end
   redis.call('HDEL', instance, 'reservedHost')
-  count(usedKey(base, reserved), -1, resourcesOf(templateOf(instance)))
+  changeUsage(base, reserved, -1, resourcesOf(templateOf(instance)))
 end
 
 local function reserveOnHost(base, instance, host)
+  if redis.call('HGET', instance, 'reservedHost') == host then return end
   releaseFromHost(base, instance)
   redis.call('HSET', instance, 'reservedHost', host)
-  count(usedKey(base, host), 1, resourcesOf(templateOf(instance)))
-end
-
--- Returns the cordon of a host: a table, with `drain` if the host is being drained; nil if there is none.
-local function cordonOf(base, host)
-  local text = redis.call('HGET', base .. 'cordons', host)
-  return text and cjson.decode(text) or nil
+  changeUsage(base, host, 1, resourcesOf(templateOf(instance)))
 end
 
 -- Returns whether a host may start an instance: it has the reservation, or enough is free. A cordoned

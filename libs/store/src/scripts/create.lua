@@ -31,7 +31,8 @@ local limit = quotaExceeded(base, context.quotaOwner)
 if limit then return { 'full', limit } end
 local queue = queueKey(base, template)
 local waiting = redis.call('ZCARD', queue)
-local full = exceededLimit(base, template) or (waiting > 0 and 'template')
+local full, host = exceededLimit(base, template)
+full = full or (waiting > 0 and 'template')
 if full and not context.queue then return { 'full', full } end
 if full and waiting >= template.maxQueued then return { 'full', 'queue' } end
 
@@ -59,7 +60,7 @@ if full then
   redis.call('ZADD', queue, generation, id)
   redis.call('SADD', base .. 'queues', template.name)
 else
-  reserveCapacity(base, KEYS[1], id, template)
+  reserveCapacity(base, KEYS[1], id, template, host)
 end
 if pool then
   -- It gets its route when it is claimed. Until then no client knows its id.

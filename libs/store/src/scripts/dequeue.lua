@@ -11,7 +11,8 @@ if not id then
 end
 local instance = base .. 'instance:' .. id
 local template = templateOf(instance)
-if exceededLimit(base, template) then return nil end
+local full, host = exceededLimit(base, template)
+if full then return nil end
 redis.call('ZREM', KEYS[1], id)
 redis.call('HDEL', instance, 'queued')
 local now = nowMs()
@@ -20,5 +21,5 @@ local deadline = math.min(now + template.ready.within, ceiling)
 redis.call('HSET', instance, 'expiresAt', deadline, 'maxExpiresAt', ceiling,
   'lastTransitionAt', now)
 redis.call('ZADD', KEYS[2], deadline, id)
-reserveCapacity(base, instance, id, template)
+reserveCapacity(base, instance, id, template, host)
 return { id, tonumber(redis.call('HGET', instance, 'generation')) }

@@ -3,16 +3,41 @@
 
 local function queueKey(base, template) return base .. 'template:' .. template.name .. ':queue' end
 
--- Returns whether a host with this last heartbeat is alive.
-local function isHostAlive(seenAt, now) return seenAt >= now - HOST_ALIVE_TIMEOUT_MS end
+-- How many hosts one step of a search reads: few at first, because usually the first one has capacity.
+local FIRST_PAGE, PAGE = 10, 100
 
--- Returns the alive host with the most free memory among those with enough capacity that are not
--- cordoned; true where no host has registered yet; nil where none has enough. If no host is alive, all
--- registered hosts count, because a host that restarts comes back.
-local function pickHost(base, size)
-  local now = nowMs()
-  local hosts = redis.call('ZRANGE', base .. 'hosts', now - HOST_ALIVE_TIMEOUT_MS, '+inf', 'BYSCORE')
-  if #hosts == 0 then hosts = redis.call('ZRANGE', base .. 'hosts', 0, -1) end
+-- Returns the first of these hosts with enough capacity that is alive and not cordoned, and how many of
+-- them are still in the index. Removes dead hosts from it; their next heartbeat adds them again.
+local function firstWithCapacity(base, page, size, now)
+  if #page == 0 then return nil, 0 end
+  local seenAt = redis.call('ZMSCORE', base .. 'hosts', unpack(page))
+  local instances = redis.call('ZMSCORE', freeKey(base, 'instances'), unpack(page))
+  local cpus = redis.call('ZMSCORE', freeKey(base, 'cpus'), unpack(page))
+  local left = #page
+  for i, host in ipairs(page) do
+    if not isHostAlive(tonumber(seenAt[i] or 0), now) then
+      removeFromIndex(base, host)
+      left = left - 1
+    elseif tonumber(instances[i] or 0) >= size[1] and tonumber(cpus[i] or 0) >= size[3] then
+      if hasCapacity(availableOn(base, host), size) and not cordonOf(base, host) then
+        return host, left
+      end
+      indexHost(base, host)
+    end
+  end
+  return nil, left
+end
+
+-- Returns whether no host has enough of a resource.
+local function isExhausted(base, resource, amount)
+  return #redis.call('ZRANGE', freeKey(base, resource), '+inf', amount, 'BYSCORE', 'REV', 'LIMIT', 0, 1) == 0
+end
+
+-- Returns the host for an instance while no host is alive, because a host that restarts comes back: the
+-- one with the most free memory of those seen last; true where no host has registered yet; nil where
+-- none has enough capacity.
+local function pickDeadHost(base, size)
+  local hosts = redis.call('ZREVRANGE', base .. 'hosts', 0, PAGE - 1)
   if #hosts == 0 then return true end
   local best, max
   for _, host in ipairs(hosts) do
@@ -24,20 +49,42 @@ local function pickHost(base, size)
   return best
 end
 
--- Returns the limit that prevents one more instance of a template: 'template' or 'hosts'; else nil.
+-- Returns the alive host with the most free memory among those with enough capacity that are not
+-- cordoned; true where no host has registered yet; nil where none has enough. The number of commands
+-- does not depend on the number of hosts, except where many have enough memory but not enough of
+-- another resource: then it is 4 for each 100 of them.
+local function pickHost(base, size)
+  local now, offset, limit = nowMs(), 0, FIRST_PAGE
+  while true do
+    local page = redis.call('ZRANGE', freeKey(base, 'memory'), '+inf', size[2], 'BYSCORE', 'REV',
+      'LIMIT', offset, limit)
+    local host, left = firstWithCapacity(base, page, size, now)
+    if host then return host end
+    if #page < limit then break end
+    if isExhausted(base, 'instances', size[1]) or isExhausted(base, 'cpus', size[3]) then break end
+    offset, limit = offset + left, PAGE
+  end
+  local alive = redis.call('ZRANGE', base .. 'hosts', now - HOST_ALIVE_TIMEOUT_MS, '+inf', 'BYSCORE',
+    'LIMIT', 0, 1)
+  if #alive > 0 then return nil end
+  return pickDeadHost(base, size)
+end
+
+-- Returns the limit that prevents one more instance of a template, 'template' or 'hosts', else nil; and
+-- then the host for it, true where no host has registered yet.
 local function exceededLimit(base, template)
   local max = template.maxInstances
   if max and redis.call('SCARD', templateInstancesKey(base, template)) >= max then return 'template' end
-  if not pickHost(base, resourcesOf(template)) then return 'hosts' end
-  return nil
+  local host = pickHost(base, resourcesOf(template))
+  if not host then return 'hosts' end
+  return nil, host
 end
 
--- Reserves capacity for an instance that no host has started. Another host with capacity may start
--- it too; the host with the reservation always may.
-local function reserveCapacity(base, instance, id, template)
+-- Reserves capacity for an instance that no host has started, on the host that `exceededLimit` has
+-- returned. Another host with capacity may start it too; the host with the reservation always may.
+local function reserveCapacity(base, instance, id, template, host)
   redis.call('SADD', templateInstancesKey(base, template), id)
-  local reserved = pickHost(base, resourcesOf(template))
-  if reserved and reserved ~= true then reserveOnHost(base, instance, reserved) end
+  if host ~= true then reserveOnHost(base, instance, host) end
 end
 
 -- Moves the reservation of an instance from a host that is being drained to one with capacity, so that no

@@ -1,0 +1,158 @@
+import type { Capacity } from '@ephemera/domain';
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { redisHosts } from './hosts.ts';
+import { keysOf } from './keys.ts';
+import { redisInstances } from './redis-instances.ts';
+import { redisIntake } from './redis-intake.ts';
+
+let server: StartedRedis;
+let stores = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+
+const GB = 2 ** 30;
+/** What each instance of these tests needs. */
+const LIMITS = { memory: GB, cpus: 1, pids: 64 };
+const RESOURCES = ['instances', 'memory', 'cpus'] as const;
+
+function open() {
+  const keys = keysOf(`index-${++stores}`);
+  const redis = new Redis(server.url);
+  onTestFinished(async () => {
+    await redis.quit();
+  });
+  const hosts = redisHosts(redis, keys);
+  const instances = redisInstances(redis, keys);
+  const intake = redisIntake(redis, keys);
+  const freeKey = (resource: string) => `${keys.queuePrefix}:hosts-by-free:${resource}`;
+  return {
+    ...{ redis, hosts, instances, freeKey },
+    async host(host: string, capacity: Capacity, ageMs = 0) {
+      await hosts.heartbeat(host, (await instances.now()) - ageMs);
+      await hosts.setCapacity(host, capacity);
+    },
+    /** Creates an instance. Returns the host that it reserves, or why it was refused. */
+    async place(): Promise<string | null> {
+      const draft = sampleDraft({ template: sampleTemplate({ limits: LIMITS }) });
+      const taken = await intake.createOrQueue(draft, {});
+      if (taken.kind !== 'created') return taken.kind;
+      return redis.hget(keys.instance(draft.id), 'reservedHost');
+    },
+    /** The index: what is free on each host, in the order of RESOURCES. */
+    async index(): Promise<Record<string, number[]>> {
+      const entries: Record<string, number[]> = {};
+      for (const resource of RESOURCES) {
+        const flat = await redis.zrange(freeKey(resource), 0, -1, 'WITHSCORES');
+        for (let i = 0; i + 1 < flat.length; i += 2) {
+          const score = flat[i + 1] === 'inf' ? Infinity : Number(flat[i + 1]);
+          (entries[flat[i] ?? ''] ??= []).push(score);
+        }
+      }
+      return entries;
+    },
+  };
+}
+
+test('the index follows the capacity and the reservations of each host', async () => {
+  const { host, place, index, instances } = open();
+  await host('a', { instances: 5, memory: 8 * GB, cpus: 4 });
+  await host('b', { memory: 4 * GB });
+  expect(await index()).toEqual({
+    a: [5, 8 * GB, 4000],
+    b: [Infinity, 4 * GB, Infinity],
+  });
+  expect(await place()).toBe('a');
+  expect(await place()).toBe('a');
+  expect((await index())['a']).toEqual([3, 6 * GB, 2000]);
+  for (const { id } of (await instances.list({ cursor: 0, limit: 10 })).items) {
+    const outcome = await instances.startDraining(id, 'request');
+    if (outcome.kind === 'draining') await instances.finalize(id, outcome.instance.generation);
+  }
+  expect((await index())['a']).toEqual([5, 8 * GB, 4000]);
+  await host('a', { memory: 2 * GB });
+  expect((await index())['a']).toEqual([Infinity, 2 * GB, Infinity]);
+});
+
+test('the host with the most free memory is chosen, among those that have all resources', async () => {
+  const { host, place } = open();
+  await host('no-cpus', { memory: 32 * GB, cpus: 0.5 });
+  await host('no-instances', { memory: 16 * GB, instances: 0 });
+  await host('small', { memory: 3 * GB, cpus: 8 });
+  await host('large', { memory: 4 * GB, cpus: 8 });
+  expect([await place(), await place(), await place()]).toEqual(['large', 'small', 'large']);
+});
+
+test('capacity is found behind many hosts that lack another resource', async () => {
+  const { host, place } = open();
+  for (let i = 0; i < 250; i++) await host(`full-${i}`, { memory: 8 * GB, cpus: 0 });
+  expect(await place()).toBe('full');
+  await host('last', { memory: GB, cpus: 1 });
+  expect(await place()).toBe('last');
+  expect(await place()).toBe('full');
+});
+
+test('a dead host leaves the index, and its next heartbeat brings it back', async () => {
+  const { host, hosts, place, index, instances } = open();
+  for (let i = 0; i < 30; i++) await host(`dead-${i}`, { memory: 64 * GB }, 60_000);
+  await host('alive', { memory: 2 * GB });
+  expect(await place()).toBe('alive');
+  expect(Object.keys(await index())).toEqual(['alive']);
+  await hosts.heartbeat('dead-3', await instances.now());
+  expect(Object.keys(await index()).sort()).toEqual(['alive', 'dead-3']);
+  expect(await place()).toBe('dead-3');
+});
+
+test('while no host is alive, those that were registered last count', async () => {
+  const { host, place } = open();
+  await host('small', { memory: 2 * GB }, 60_000);
+  await host('large', { memory: 4 * GB }, 90_000);
+  expect(await place()).toBe('large');
+});
+
+test('a cordoned host is in the index again once it is uncordoned', async () => {
+  const { host, hosts, place, index, instances } = open();
+  await host('a', { memory: 8 * GB });
+  await host('b', { memory: 4 * GB });
+  await hosts.cordon('a');
+  expect(Object.keys(await index())).toEqual(['b']);
+  await hosts.heartbeat('a', await instances.now());
+  await hosts.setCapacity('a', { memory: 9 * GB });
+  expect(await place()).toBe('b');
+  await hosts.uncordon('a');
+  expect((await index())['a']).toEqual([Infinity, 9 * GB, Infinity]);
+  expect(await place()).toBe('a');
+});
+
+test('an entry that promises too much reserves nothing, and is repaired', async () => {
+  const { host, hosts, place, index, redis, freeKey } = open();
+  await host('full', { memory: GB / 2 });
+  await host('cordoned', { memory: 64 * GB });
+  await host('b', { memory: 4 * GB });
+  await hosts.cordon('cordoned');
+  for (const resource of RESOURCES) {
+    await redis.zadd(freeKey(resource), 99 * GB, 'full', 98 * GB, 'cordoned', 97 * GB, 'unknown');
+  }
+  expect(await place()).toBe('b');
+  expect(await index()).toEqual({
+    full: [Infinity, GB / 2, Infinity],
+    b: [Infinity, 3 * GB, Infinity],
+  });
+});
+
+test('an entry that promises too little, or is missing, is repaired by a heartbeat', async () => {
+  const { host, hosts, place, index, redis, freeKey, instances } = open();
+  await host('a', { memory: 4 * GB });
+  await redis.zadd(freeKey('memory'), 0, 'a');
+  expect(await place()).toBe('full');
+  await hosts.heartbeat('a', await instances.now());
+  expect(await place()).toBe('a');
+  for (const resource of RESOURCES) await redis.del(freeKey(resource));
+  await hosts.heartbeat('a', await instances.now());
+  expect((await index())['a']).toEqual([Infinity, 3 * GB, Infinity]);
+  expect(await place()).toBe('a');
+});
