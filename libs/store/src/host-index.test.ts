@@ -18,7 +18,7 @@ afterAll(() => server.stop());
 const GB = 2 ** 30;
 /** What each instance of these tests needs. */
 const LIMITS = { memory: GB, cpus: 1, pids: 64 };
-const RESOURCES = ['instances', 'memory', 'cpus'] as const;
+const RESOURCES = ['memory', 'cpus'] as const;
 
 function open() {
   const keys = keysOf(`index-${++stores}`);
@@ -63,19 +63,48 @@ test('the index follows the capacity and the reservations of each host', async (
   await host('a', { instances: 5, memory: 8 * GB, cpus: 4 });
   await host('b', { memory: 4 * GB });
   expect(await index()).toEqual({
-    a: [5, 8 * GB, 4000],
-    b: [Infinity, 4 * GB, Infinity],
+    a: [8 * GB, 4000],
+    b: [4 * GB, Infinity],
   });
   expect(await place()).toBe('a');
   expect(await place()).toBe('a');
-  expect((await index())['a']).toEqual([3, 6 * GB, 2000]);
+  expect((await index())['a']).toEqual([6 * GB, 2000]);
   for (const { id } of (await instances.list({ cursor: 0, limit: 10 })).items) {
     const outcome = await instances.startDraining(id, 'request');
     if (outcome.kind === 'draining') await instances.finalize(id, outcome.instance.generation);
   }
-  expect((await index())['a']).toEqual([5, 8 * GB, 4000]);
+  expect((await index())['a']).toEqual([8 * GB, 4000]);
   await host('a', { memory: 2 * GB });
-  expect((await index())['a']).toEqual([Infinity, 2 * GB, Infinity]);
+  expect((await index())['a']).toEqual([2 * GB, Infinity]);
+});
+
+test('a host without a free instance slot leaves the index until one is free', async () => {
+  const { host, hosts, place, index, instances } = open();
+  await host('a', { instances: 1, memory: 8 * GB });
+  expect(await place()).toBe('a');
+  expect(await index()).toEqual({});
+  await hosts.heartbeat('a', await instances.now());
+  expect(await index()).toEqual({});
+  expect(await place()).toBe('full');
+  const [first] = (await instances.list({ cursor: 0, limit: 1 })).items;
+  const outcome = await instances.startDraining(first?.id ?? '', 'request');
+  if (outcome.kind !== 'draining') throw new Error('it is not draining');
+  await instances.finalize(outcome.instance.id, outcome.instance.generation);
+  expect(await index()).toEqual({ a: [8 * GB, Infinity] });
+  expect(await place()).toBe('a');
+});
+
+test('a slot that becomes free on a cordoned host does not index it', async () => {
+  const { host, hosts, place, index, instances } = open();
+  await host('a', { instances: 1, memory: 8 * GB });
+  expect(await place()).toBe('a');
+  await hosts.cordon('a');
+  const [first] = (await instances.list({ cursor: 0, limit: 1 })).items;
+  const outcome = await instances.startDraining(first?.id ?? '', 'request');
+  if (outcome.kind !== 'draining') throw new Error('it is not draining');
+  await instances.finalize(outcome.instance.id, outcome.instance.generation);
+  expect(await index()).toEqual({});
+  expect(await place()).toBe('full');
 });
 
 test('the host with the most free memory is chosen, among those that have all resources', async () => {
@@ -124,7 +153,7 @@ test('a cordoned host is in the index again once it is uncordoned', async () => 
   await hosts.setCapacity('a', { memory: 9 * GB });
   expect(await place()).toBe('b');
   await hosts.uncordon('a');
-  expect((await index())['a']).toEqual([Infinity, 9 * GB, Infinity]);
+  expect((await index())['a']).toEqual([9 * GB, Infinity]);
   expect(await place()).toBe('a');
 });
 
@@ -139,8 +168,8 @@ test('an entry that promises too much reserves nothing, and is repaired', async 
   }
   expect(await place()).toBe('b');
   expect(await index()).toEqual({
-    full: [Infinity, GB / 2, Infinity],
-    b: [Infinity, 3 * GB, Infinity],
+    full: [GB / 2, Infinity],
+    b: [3 * GB, Infinity],
   });
 });
 
@@ -153,6 +182,6 @@ test('an entry that promises too little, or is missing, is repaired by a heartbe
   expect(await place()).toBe('a');
   for (const resource of RESOURCES) await redis.del(freeKey(resource));
   await hosts.heartbeat('a', await instances.now());
-  expect((await index())['a']).toEqual([Infinity, 3 * GB, Infinity]);
+  expect((await index())['a']).toEqual([3 * GB, Infinity]);
   expect(await place()).toBe('a');
 });

@@ -11,6 +11,7 @@ export interface Script {
 /** Lua files with shared functions. Each may use the files before it. */
 const SHARED = [
   'prelude',
+  'instance',
   'route',
   'hosts',
   'capacity',

@@ -2,8 +2,6 @@
 -- reservation is recorded on the instance (`reservedHost`, and its id in the set of its template) in the
 -- same step as its state. So a repeated step neither counts nor releases it twice.
 
-local function templateOf(instance) return cjson.decode(redis.call('HGET', instance, 'template')) end
-
 -- What one instance of a template needs: 1 instance, bytes of memory, thousandths of a CPU.
 local function resourcesOf(template)
   return { 1, template.limits.memory, math.floor(template.limits.cpus * 1000 + 0.5) }
@@ -11,40 +9,45 @@ end
 
 local function templateInstancesKey(base, template) return base .. 'template:' .. template.name .. ':instances' end
 
-local function hasCapacity(free, size)
-  for i in ipairs(RESOURCES) do if free[i] < size[i] then return false end end
-  return true
+-- Counts the reservation of an instance on a host, and no longer on the host that it had reserved. The
+-- caller writes `reservedHost`. `load`: as for `changeUsage`.
+local function moveReservation(base, instance, host, load)
+  local reserved = recordOf(instance).reservedHost
+  if reserved == host then return end
+  local size = resourcesOf(templateOf(instance))
+  if reserved then changeUsage(base, reserved, -1, size) end
+  changeUsage(base, host, 1, size, load)
+end
+
+local function reserveOnHost(base, instance, host, load)
+  moveReservation(base, instance, host, load)
+  setFields(instance, 'reservedHost', host)
 end
 
 -- Releases what an instance has reserved on a host.
 local function releaseFromHost(base, instance)
-  local reserved = redis.call('HGET', instance, 'reservedHost')
+  local reserved = recordOf(instance).reservedHost
   if not reserved then return end
-  redis.call('HDEL', instance, 'reservedHost')
+  removeFields(instance, 'reservedHost')
   changeUsage(base, reserved, -1, resourcesOf(templateOf(instance)))
 end
 
-local function reserveOnHost(base, instance, host)
-  if redis.call('HGET', instance, 'reservedHost') == host then return end
-  releaseFromHost(base, instance)
-  redis.call('HSET', instance, 'reservedHost', host)
-  changeUsage(base, host, 1, resourcesOf(templateOf(instance)))
-end
-
 -- Returns whether a host may start an instance: it has the reservation, or enough is free. A cordoned
--- host starts only what it has reserved, and a host that is being drained starts nothing.
+-- host starts only what it has reserved, and a host that is being drained starts nothing. Then returns
+-- the load of the host, where it was read.
 local function hostHasCapacity(base, instance, host)
   local cordon = cordonOf(base, host)
   if cordon and cordon.drain then return false end
-  if redis.call('HGET', instance, 'reservedHost') == host then return true end
+  if recordOf(instance).reservedHost == host then return true end
   if cordon then return false end
-  return hasCapacity(availableOn(base, host), resourcesOf(templateOf(instance)))
+  local load = loadOf(base, host)
+  return hasCapacity(load, resourcesOf(templateOf(instance))), load
 end
 
 -- Releases everything that an instance has reserved, and takes it off its owner's quota.
 local function releaseCapacity(base, instance, id)
   releaseFromHost(base, instance)
   redis.call('SREM', templateInstancesKey(base, templateOf(instance)), id)
-  local owner = redis.call('HGET', instance, 'owner')
+  local owner = recordOf(instance).owner
   if owner then redis.call('SREM', base .. 'owner:' .. owner, id) end
 end

@@ -10,7 +10,7 @@ local base, context = baseOf(KEYS[1]), cjson.decode(ARGV[4])
 -- reply.
 local claim = base .. 'claim:' .. ARGV[5]
 local had = redis.call('GET', claim)
-if had then return { 'claimed', redis.call('HGETALL', base .. 'instance:' .. had) } end
+if had then return { 'claimed', replyOf(base .. 'instance:' .. had) } end
 local kept = storedAnswer(base, context)
 if kept then return kept end
 local exhausted = exhaustedGrant(base, context)
@@ -31,20 +31,20 @@ if not id then return { 'none' } end
 local generation = nextGeneration(KEYS[2])
 local ceiling = now + templateOf(instance).maxTimeout
 removeFromPool(base, ARGV[1], id)
-redis.call('HDEL', instance, 'pool', 'verifiedRunId')
-local pooledAs = redis.call('HGET', instance, 'generation')
-redis.call('HSET', instance, 'supersedes', pooledAs, 'pooledAs', pooledAs)
-redis.call('HSET', instance, 'state', 'ready', 'generation', generation, 'timeout', ARGV[2],
+removeFields(instance, 'pool', 'verifiedRunId')
+local pooledAs = recordOf(instance).generation
+setFields(instance, 'supersedes', pooledAs, 'pooledAs', pooledAs, 'state', 'ready', 'generation', generation, 'timeout', ARGV[2],
   'metadata', ARGV[3], 'createdAt', now, 'startedAt', now, 'activeAt', now,
   'lastTransitionAt', now, 'expiresAt', math.min(now + tonumber(ARGV[2]), ceiling),
   'maxExpiresAt', ceiling)
-if context.accessHash then redis.call('HSET', instance, 'accessHash', context.accessHash) end
-if context.path then redis.call('HSET', instance, 'path', context.path) end
-recordQuotaOwner(base, context.quotaOwner, instance, id)
+if context.accessHash then setFields(instance, 'accessHash', context.accessHash) end
+if context.path then setFields(instance, 'path', context.path) end
+if context.quotaOwner then setFields(instance, 'owner', context.quotaOwner.name) end
+recordQuotaOwner(base, context.quotaOwner, id)
 storeAnswer(base, context, id)
 redis.call('SET', claim, id, 'PX', CLAIM_TTL_MS)
 redeem(base, context)
 writeReadyRoute(base .. 'route:' .. id, instance)
 scheduleExpiryNotice(KEYS[4], instance, id)
 emit(KEYS[3], instance, 'ready')
-return { 'claimed', redis.call('HGETALL', instance) }
+return { 'claimed', replyOf(instance) }

@@ -11,15 +11,16 @@ if not id then
 end
 local instance = base .. 'instance:' .. id
 local template = templateOf(instance)
-local full, host = exceededLimit(base, template)
+local full, host, load = exceededLimit(base, template)
 if full then return nil end
 redis.call('ZREM', KEYS[1], id)
-redis.call('HDEL', instance, 'queued')
+removeFields(instance, 'queued')
 local now = nowMs()
 local ceiling = now + template.maxTimeout
 local deadline = math.min(now + template.ready.within, ceiling)
-redis.call('HSET', instance, 'expiresAt', deadline, 'maxExpiresAt', ceiling,
+setFields(instance, 'expiresAt', deadline, 'maxExpiresAt', ceiling,
   'lastTransitionAt', now)
+local reserved = reserveCapacity(base, id, template, host, load)
+if reserved then setFields(instance, 'reservedHost', reserved) end
 redis.call('ZADD', KEYS[2], deadline, id)
-reserveCapacity(base, instance, id, template, host)
-return { id, tonumber(redis.call('HGET', instance, 'generation')) }
+return { id, tonumber(recordOf(instance).generation) }

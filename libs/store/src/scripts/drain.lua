@@ -5,38 +5,38 @@
 --       4 message if the queue timeout passed  5 message if the start deadline passed
 --       6 hint JSON (empty: none)
 -- Returns {draining, fields} | {leased, remaining ms} | {paused, remaining ms} | {absent}.
-local state = redis.call('HGET', KEYS[1], 'state')
+local record = recordOf(KEYS[1])
+local state = record.state
 if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
-if state == 'draining' then return { 'draining', redis.call('HGETALL', KEYS[1]) } end
+if state == 'draining' then return { 'draining', replyOf(KEYS[1]) } end
 -- A surplus instance of a pool is not ended if it was claimed meanwhile.
 if ARGV[2] == 'surplus' and state ~= 'warm' then return { 'absent' } end
 local now = nowMs()
 local reason, message = ARGV[2], ARGV[3]
-local remaining = tonumber(redis.call('HGET', KEYS[1], 'expiresAt')) - now
+local remaining = tonumber(record.expiresAt) - now
 if reason == 'surplus' then reason = 'request' end
 -- Another run of the same spawn job may have succeeded. Then the instance serves.
 local serves = isServing(state)
 if reason == 'start_failed' and serves then return { 'leased', remaining } end
 if reason == 'early_exit' then reason = 'start_failed' end
 if reason == 'due' then
-  local idle = redis.call('HMGET', KEYS[1], 'activeAt', 'idleTimeout')
   local untilIdle = math.huge
-  if idle[1] and idle[2] and state ~= 'paused' then
-    untilIdle = tonumber(idle[1]) + tonumber(idle[2]) + IDLE_SLACK_MS - now
+  if record.activeAt and record.idleTimeout and state ~= 'paused' then
+    untilIdle = tonumber(record.activeAt) + tonumber(record.idleTimeout) + IDLE_SLACK_MS - now
   end
   if remaining > 0 and not serves then
     -- It may become ready at any moment, and its TTL may then end before its start deadline.
-    local life = redis.call('HMGET', KEYS[1], 'timeout', 'idleTimeout')
-    local shortest = math.min(tonumber(life[1]), tonumber(life[2] or life[1]))
+    local timeout = tonumber(record.timeout)
+    local shortest = math.min(timeout, tonumber(record.idleTimeout or timeout))
     return { 'leased', math.min(remaining, shortest) }
   end
   if remaining > 0 and untilIdle > 0 then
     return { 'leased', math.min(remaining, untilIdle) }
   end
-  local ceiling = tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt'))
+  local ceiling = tonumber(record.maxExpiresAt)
   if remaining <= 0 and now < ceiling and (state == 'ready' or state == 'paused')
     and templateOf(KEYS[1]).onTimeout == 'pause' then
-    redis.call('HSET', KEYS[1], 'state', 'paused', 'expiresAt', ceiling, 'lastTransitionAt', now)
+    setFields(KEYS[1], 'state', 'paused', 'expiresAt', ceiling, 'lastTransitionAt', now)
     writePausedRoute(KEYS[2], KEYS[1])
     scheduleExpiryNotice(KEYS[6], KEYS[1], ARGV[1])
     if state == 'ready' then emit(KEYS[5], KEYS[1], 'paused') end
@@ -48,30 +48,28 @@ if reason == 'due' then
     reason = 'ttl'
   else
     reason = 'start_failed'
-    message = redis.call('HEXISTS', KEYS[1], 'queued') == 1
-      and ARGV[4] or ARGV[5]
+    message = record.queued and ARGV[4] or ARGV[5]
   end
 end
 local generation = nextGeneration(KEYS[3])
 local base = baseOf(KEYS[1])
 removePending(base, KEYS[4], KEYS[1], ARGV[1])
 -- No host reconciles an instance without a host: `pending` lists it until it is finalized.
-if redis.call('HEXISTS', KEYS[1], 'host') == 0 then redis.call('ZADD', KEYS[4], now, ARGV[1]) end
-local pool = redis.call('HGET', KEYS[1], 'pool')
+if not record.host then redis.call('ZADD', KEYS[4], now, ARGV[1]) end
+local pool = record.pool
 if pool then
   removeFromPool(base, pool, ARGV[1])
   if reason == 'start_failed' then backOffPool(base, pool) end
 end
 redis.call('ZREM', KEYS[6], ARGV[1])
-redis.call('HSET', KEYS[1], 'supersedes', redis.call('HGET', KEYS[1], 'generation'))
-redis.call('HSET', KEYS[1], 'state', 'draining', 'generation', generation, 'reason', reason,
+setFields(KEYS[1], 'supersedes', record.generation, 'state', 'draining', 'generation', generation, 'reason', reason,
   'lastTransitionAt', now)
 local route = { state = 'draining', generation = generation, reason = reason }
 if message ~= '' then
-  redis.call('HSET', KEYS[1], 'message', message)
+  setFields(KEYS[1], 'message', message)
   route.message = message
 end
-if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'hint', ARGV[6]) end
+if ARGV[6] ~= '' then setFields(KEYS[1], 'hint', ARGV[6]) end
 if not pool then writeRoute(KEYS[2], KEYS[1], route) end
 emit(KEYS[5], KEYS[1], 'draining')
-return { 'draining', redis.call('HGETALL', KEYS[1]) }
+return { 'draining', replyOf(KEYS[1]) }

@@ -5,7 +5,7 @@
 local at = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if not at or tonumber(at) > nowMs() then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])
-local state = redis.call('HGET', KEYS[1], 'state')
+local state = recordOf(KEYS[1]).state
 if state ~= 'ready' and state ~= 'paused' then return 0 end
 emit(KEYS[3], KEYS[1], 'expiring')
 return 1

@@ -1,16 +1,17 @@
 -- Included before every script. The hosts: their capacity, usage, cordons, and the index that finds one
 -- with free capacity.
 --
--- The index is a sorted set per resource: host by how much of it is free. Its members are the hosts
--- that are not cordoned and were alive when the index was written last. A script that changes the
--- capacity, the usage or the cordon of a host updates the index in the same step, and each heartbeat
--- writes the entries of its host again. The index only proposes hosts: the hashes decide.
+-- The index is a sorted set for memory and one for CPUs: host by how much is free. Its members are the
+-- hosts that can start an instance: not cordoned, with a free instance slot, and alive when the index was
+-- written last. A script that changes the capacity, the usage or the cordon of a host updates the index
+-- in the same step, and each heartbeat writes the entries of its host again. The index only proposes
+-- hosts: the hashes decide.
 
 local RESOURCES = { 'instances', 'memory', 'cpus' }
+local INSTANCES, MEMORY, CPUS = 1, 2, 3
+local INDEXED = { MEMORY, CPUS }
 
-local function usedKey(base, host) return base .. 'host:' .. host .. ':used' end
-
-local function freeKey(base, resource) return base .. 'hosts-by-free:' .. resource end
+local function freeKey(base, resource) return base .. 'hosts-by-free:' .. RESOURCES[resource] end
 
 -- Returns whether a host with this last heartbeat is alive.
 local function isHostAlive(seenAt, now) return seenAt >= now - HOST_ALIVE_TIMEOUT_MS end
@@ -21,49 +22,68 @@ local function cordonOf(base, host)
   return text and cjson.decode(text) or nil
 end
 
--- Returns the free resources of a host; infinite for a resource whose capacity it has not registered.
--- `used`: what is reserved on it, where the caller knows it.
-local function availableOn(base, host, used)
+-- Returns what a host offers (`max`, infinite for a resource whose capacity it has not registered), and
+-- what is reserved on it (`used`), in the order of RESOURCES.
+local function loadOf(base, host)
   local max = redis.call('HMGET', base .. 'host:' .. host .. ':capacity', unpack(RESOURCES))
-  used = used or redis.call('HMGET', usedKey(base, host), unpack(RESOURCES))
-  local free = {}
+  local used = redis.call('HMGET', base .. 'host:' .. host .. ':used', unpack(RESOURCES))
+  local load = { max = {}, used = {} }
   for i in ipairs(RESOURCES) do
-    free[i] = max[i] and tonumber(max[i]) - tonumber(used[i] or 0) or math.huge
+    load.max[i] = max[i] and tonumber(max[i]) or math.huge
+    load.used[i] = tonumber(used[i] or 0)
   end
-  return free
+  return load
 end
 
-local function writeIndex(base, host, free, ...)
-  local flags = { ... }
-  for i, resource in ipairs(RESOURCES) do
-    flags[#flags + 1] = free[i] == math.huge and '+inf' or free[i]
-    flags[#flags + 1] = host
-    redis.call('ZADD', freeKey(base, resource), unpack(flags))
-    flags = { ... }
-  end
+local function freeOf(load, resource) return load.max[resource] - load.used[resource] end
+
+local function hasCapacity(load, size)
+  for i in ipairs(RESOURCES) do if freeOf(load, i) < size[i] then return false end end
+  return true
 end
 
 local function removeFromIndex(base, host)
-  for _, resource in ipairs(RESOURCES) do redis.call('ZREM', freeKey(base, resource), host) end
+  for _, i in ipairs(INDEXED) do redis.call('ZREM', freeKey(base, i), host) end
 end
 
--- Writes the entries of a host, or removes them if it is cordoned.
+-- Writes the entries of a host, or removes them if it can start no instance.
 local function indexHost(base, host)
-  if cordonOf(base, host) then return removeFromIndex(base, host) end
-  writeIndex(base, host, availableOn(base, host))
+  local load = loadOf(base, host)
+  if freeOf(load, INSTANCES) < 1 or cordonOf(base, host) then return removeFromIndex(base, host) end
+  for _, i in ipairs(INDEXED) do
+    local free = freeOf(load, i)
+    redis.call('ZADD', freeKey(base, i), free == math.huge and '+inf' or free, host)
+  end
+end
+
+-- Updates the entries of a host after a change of its usage by `instances`.
+local function updateIndex(base, host, load, instances)
+  local slots = freeOf(load, INSTANCES)
+  if slots < 1 then return removeFromIndex(base, host) end
+  -- It had no free slot before, so it was not in the index.
+  if slots + instances < 1 then return indexHost(base, host) end
+  for _, i in ipairs(INDEXED) do
+    local free = freeOf(load, i)
+    -- XX: a cordoned or dead host stays out of the index. A resource without a limit never changes.
+    if free ~= math.huge then redis.call('ZADD', freeKey(base, i), 'XX', free, host) end
+  end
 end
 
 -- Adds `size` to what is reserved on a host; subtracts it where sign is -1. Where no instance is left,
--- the hash is deleted. A host that is not in the index stays out of it.
-local function changeUsage(base, host, sign, size)
-  local key, used = usedKey(base, host), {}
+-- the hash is deleted. `load`: the present load of the host, where the caller knows it.
+local function changeUsage(base, host, sign, size, load)
+  load = load or loadOf(base, host)
+  local key, fields = base .. 'host:' .. host .. ':used', {}
   for i, resource in ipairs(RESOURCES) do
-    used[i] = redis.call('HINCRBY', key, resource, sign * size[i])
-    if used[i] == 0 and i == 1 then
-      redis.call('DEL', key)
-      used = { 0, 0, 0 }
-      break
-    end
+    load.used[i] = load.used[i] + sign * size[i]
+    fields[#fields + 1] = resource
+    fields[#fields + 1] = load.used[i]
   end
-  writeIndex(base, host, availableOn(base, host, used), 'XX')
+  if load.used[INSTANCES] == 0 then
+    redis.call('DEL', key)
+    load.used = { 0, 0, 0 }
+  else
+    redis.call('HSET', key, unpack(fields))
+  end
+  updateIndex(base, host, load, sign * size[INSTANCES])
 end

@@ -1,11 +1,11 @@
 -- ready → paused. The route changes to paused; the lease continues. Idempotent.
 -- KEYS: 1 instance  2 route  3 events
 -- Returns {paused} | {refused} | {absent}.
-local state = redis.call('HGET', KEYS[1], 'state')
+local state = recordOf(KEYS[1]).state
 if not state then return { 'absent' } end
 if state == 'paused' then return { 'paused' } end
 if state ~= 'ready' then return { 'refused' } end
-redis.call('HSET', KEYS[1], 'state', 'paused', 'lastTransitionAt', nowMs())
+setFields(KEYS[1], 'state', 'paused', 'lastTransitionAt', nowMs())
 writePausedRoute(KEYS[2], KEYS[1])
 emit(KEYS[3], KEYS[1], 'paused')
 return { 'paused' }

@@ -7,8 +7,8 @@ local function quotaExceeded(base, owner)
   return owner.limit
 end
 
-local function recordQuotaOwner(base, owner, instance, id)
+-- Counts an instance for its owner. The caller writes the field `owner`.
+local function recordQuotaOwner(base, owner, id)
   if not owner then return end
   redis.call('SADD', base .. 'owner:' .. owner.name, id)
-  redis.call('HSET', instance, 'owner', owner.name)
 end

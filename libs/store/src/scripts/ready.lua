@@ -5,27 +5,22 @@
 -- ARGV: 1 generation  2 address  3 id  4 host (empty: any)
 -- Returns {expiresAt, maxExpiresAt, startedAt} | nil: the generation was superseded, or another host
 -- has started it.
-local state = redis.call('HGET', KEYS[1], 'state')
-if isServing(state) and redis.call('HGET', KEYS[1], 'address') == ARGV[2] then
-  local has = redis.call('HMGET', KEYS[1], 'expiresAt', 'maxExpiresAt', 'startedAt')
-  return { tonumber(has[1]), tonumber(has[2]), tonumber(has[3]) }
+local record = recordOf(KEYS[1])
+if isServing(record.state) and record.address == ARGV[2] then
+  return { tonumber(record.expiresAt), tonumber(record.maxExpiresAt), tonumber(record.startedAt) }
 end
-if state ~= 'starting' then return nil end
-if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return nil end
-if ARGV[4] ~= '' and redis.call('HGET', KEYS[1], 'host') ~= ARGV[4] then return nil end
-local now = nowMs()
-local timeout = tonumber(redis.call('HGET', KEYS[1], 'timeout'))
-local ceiling = tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt'))
-local deadline = math.min(now + timeout, ceiling)
-local pool = redis.call('HGET', KEYS[1], 'pool')
-redis.call('HSET', KEYS[1], 'state', pool and 'warm' or 'ready', 'address', ARGV[2],
-  'startedAt', now, 'expiresAt', deadline, 'lastTransitionAt', now)
+if record.state ~= 'starting' or record.generation ~= ARGV[1] then return nil end
+if ARGV[4] ~= '' and record.host ~= ARGV[4] then return nil end
+local now, ceiling, pool = nowMs(), tonumber(record.maxExpiresAt), record.pool
+local deadline = math.min(now + tonumber(record.timeout), ceiling)
+local fields = { 'state', pool and 'warm' or 'ready', 'address', ARGV[2], 'startedAt', now,
+  'expiresAt', deadline, 'lastTransitionAt', now }
 if pool then
-  redis.call('HSET', KEYS[1], 'verifiedRunId', runId())
+  setFields(KEYS[1], 'verifiedRunId', runId(), unpack(fields))
   redis.call('ZADD', baseOf(KEYS[1]) .. 'pool:' .. pool .. ':warm', deadline, ARGV[3])
   emit(KEYS[3], KEYS[1], 'warm')
 else
-  redis.call('HSET', KEYS[1], 'activeAt', now)
+  setFields(KEYS[1], 'activeAt', now, unpack(fields))
   writeReadyRoute(KEYS[2], KEYS[1])
   scheduleExpiryNotice(KEYS[4], KEYS[1], ARGV[3])
   emit(KEYS[3], KEYS[1], 'ready')

@@ -6,24 +6,25 @@
 -- ARGV: 1 timeout ms from now (empty: none)  2 expiresAt (empty: none)  3 shorten (1 or 0)  4 id
 -- Returns {renewed, previous deadline, fields} | {earlier, fields} | {starting} | {ended, fields} |
 --         {absent}.
-local state = redis.call('HGET', KEYS[1], 'state')
+local record = recordOf(KEYS[1])
+local state = record.state
 if not state then return { 'absent' } end
 if state == 'pending' or state == 'starting' or state == 'warm' then return { 'starting' } end
 local now = nowMs()
-local held = tonumber(redis.call('HGET', KEYS[1], 'expiresAt'))
+local held = tonumber(record.expiresAt)
 if (state ~= 'ready' and state ~= 'paused') or held <= now then
-  return { 'ended', redis.call('HGETALL', KEYS[1]) }
+  return { 'ended', replyOf(KEYS[1]) }
 end
 local wanted = ARGV[1] ~= '' and now + tonumber(ARGV[1]) or tonumber(ARGV[2])
-local deadline = math.min(wanted, tonumber(redis.call('HGET', KEYS[1], 'maxExpiresAt')))
+local deadline = math.min(wanted, tonumber(record.maxExpiresAt))
 if ARGV[3] ~= '1' then
   if deadline < held - RENEWAL_TOLERANCE_MS then
-    redis.call('HSET', KEYS[1], 'activeAt', now)
-    return { 'earlier', redis.call('HGETALL', KEYS[1]) }
+    setFields(KEYS[1], 'activeAt', now)
+    return { 'earlier', replyOf(KEYS[1]) }
   end
   deadline = math.max(deadline, held)
 end
-redis.call('HSET', KEYS[1], 'expiresAt', deadline, 'activeAt', now)
+setFields(KEYS[1], 'expiresAt', deadline, 'activeAt', now)
 if deadline ~= held then
   local route = cjson.decode(redis.call('GET', KEYS[2]))
   route.expiresAt = deadline
@@ -31,4 +32,4 @@ if deadline ~= held then
   scheduleExpiryNotice(KEYS[4], KEYS[1], ARGV[4])
   emit(KEYS[3], KEYS[1], 'renewed')
 end
-return { 'renewed', held, redis.call('HGETALL', KEYS[1]) }
+return { 'renewed', held, replyOf(KEYS[1]) }

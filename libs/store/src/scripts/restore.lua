@@ -5,26 +5,26 @@
 -- ARGV: 1 id  2 generation  3.. fields of the instance
 -- Returns 1: restored | 0: the id is known.
 local generation, base = tonumber(ARGV[2]), baseOf(KEYS[1])
-local has = redis.call('HMGET', KEYS[1], 'state', 'generation', 'pool')
-if has[1] == 'warm' and tonumber(has[2]) < generation then
-  removeFromPool(base, has[3], ARGV[1])
+local lost = recordOf(KEYS[1])
+if lost.state == 'warm' and tonumber(lost.generation) < generation then
+  removeFromPool(base, lost.pool, ARGV[1])
   releaseFromHost(base, KEYS[1])
-  redis.call('DEL', KEYS[1])
+  removeRecord(KEYS[1])
 end
-if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+if recordOf(KEYS[1]).id or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 local counter = tonumber(redis.call('GET', KEYS[5]) or '0')
 if counter < generation then redis.call('SET', KEYS[5], ARGV[2]) end
 local fields = {}
 for i = 3, #ARGV do fields[#fields + 1] = ARGV[i] end
-redis.call('HSET', KEYS[1], unpack(fields))
-local isPaused = redis.call('HGET', KEYS[1], 'state') == 'paused'
+setFields(KEYS[1], unpack(fields))
+local isPaused = recordOf(KEYS[1]).state == 'paused'
 if isPaused then writePausedRoute(KEYS[2], KEYS[1]) else writeReadyRoute(KEYS[2], KEYS[1]) end
 redis.call('ZADD', KEYS[3], generation, ARGV[1])
 local template = templateOf(KEYS[1])
 redis.call('SADD', templateInstancesKey(base, template), ARGV[1])
 redis.call('SADD', KEYS[4], ARGV[1])
-local host = redis.call('HGET', KEYS[1], 'host')
+local host = recordOf(KEYS[1]).host
 if host then reserveOnHost(base, KEYS[1], host) end
 scheduleExpiryNotice(KEYS[7], KEYS[1], ARGV[1])
-emit(KEYS[6], KEYS[1], redis.call('HGET', KEYS[1], 'state'))
+emit(KEYS[6], KEYS[1], recordOf(KEYS[1]).state)
 return 1

@@ -3,33 +3,31 @@
 
 -- Writes a route with these fields; further arguments go to SET.
 local function writeRoute(route, instance, fields, ...)
-  local has = redis.call('HMGET', instance, 'accessHash', 'template')
-  fields.access = has[1] or nil
+  local record = recordOf(instance)
+  fields.access = record.accessHash
   -- Most templates have no such field, so that theirs need not be decoded.
-  if has[2] and string.find(has[2], '"embed":', 1, true) then
-    fields.embed = cjson.decode(has[2]).embed
+  if record.template and string.find(record.template, '"embed":', 1, true) then
+    fields.embed = templateOf(instance).embed
   end
   redis.call('SET', route, cjson.encode(fields), ...)
 end
 
 -- Writes the route of a ready instance from its hash.
 local function writeReadyRoute(route, instance)
-  local has = redis.call('HMGET', instance, 'template', 'generation', 'address', 'expiresAt',
-    'idleTimeout', 'host')
-  local template = cjson.decode(has[1])
+  local record, template = recordOf(instance), templateOf(instance)
   writeRoute(route, instance, {
-    state = 'ready', generation = tonumber(has[2]), host = has[6] or nil, address = has[3],
-    template = template.name,
-    port = template.port, ports = template.ports, expiresAt = tonumber(has[4]),
+    state = 'ready', generation = tonumber(record.generation), host = record.host,
+    address = record.address, template = template.name,
+    port = template.port, ports = template.ports, expiresAt = tonumber(record.expiresAt),
     stripPrefix = template.stripPrefix, hostHeader = template.host,
     forwardIdentity = template.forwardIdentity == true or nil,
-    activity = has[5] and template.activity or nil })
+    activity = record.idleTimeout and template.activity or nil })
 end
 
 -- Writes the route of a paused instance from its hash.
 local function writePausedRoute(route, instance)
-  local has = redis.call('HMGET', instance, 'template', 'generation', 'expiresAt')
+  local record = recordOf(instance)
   writeRoute(route, instance, {
-    state = 'paused', generation = tonumber(has[2]), expiresAt = tonumber(has[3]),
-    resume = cjson.decode(has[1]).resume or 'manual' })
+    state = 'paused', generation = tonumber(record.generation), expiresAt = tonumber(record.expiresAt),
+    resume = templateOf(instance).resume or 'manual' })
 end

@@ -4,14 +4,14 @@
 -- ARGV: 1 generation  2 step  3 done, 0 to 1 (empty: unknown)  4 message
 --       5 timeout ms: the deadline is at least this far from now, up to the ceiling (0: unchanged)
 -- Returns the start deadline | nil: the generation was superseded.
-local has = redis.call('HMGET', KEYS[1], 'generation', 'state', 'expiresAt', 'maxExpiresAt')
-if has[1] ~= ARGV[1] then return nil end
-local deadline = tonumber(has[3])
-if has[2] ~= 'starting' then return deadline end
+local record = recordOf(KEYS[1])
+if record.generation ~= ARGV[1] then return nil end
+local deadline = tonumber(record.expiresAt)
+if record.state ~= 'starting' then return deadline end
 if ARGV[5] ~= '0' then
-  deadline = math.max(deadline, math.min(nowMs() + tonumber(ARGV[5]), tonumber(has[4])))
+  deadline = math.max(deadline, math.min(nowMs() + tonumber(ARGV[5]), tonumber(record.maxExpiresAt)))
 end
-redis.call('HSET', KEYS[1], 'progress', ARGV[4], 'expiresAt', deadline)
+setFields(KEYS[1], 'progress', ARGV[4], 'expiresAt', deadline)
 writeRoute(KEYS[2], KEYS[1], {
   state = 'starting', generation = tonumber(ARGV[1]), step = ARGV[2], done = tonumber(ARGV[3]) }, 'XX')
 return deadline
