@@ -3,6 +3,7 @@ export * from './drain-host.ts';
 export * from './exit-report.ts';
 export * from './expire-dead-hosts.ts';
 export * from './host-rpc.ts';
+export * from './host-scan.ts';
 export * from './kill.ts';
 export * from './limits.ts';
 export * from './pools.ts';

@@ -25,6 +25,9 @@ export const REPAIR_TIMEOUT_MS = 2_000;
 /** Maximum number of repairs in progress, including those of earlier runs. */
 export const MAX_REPAIRS_IN_FLIGHT = 64;
 
+/** An unchanged instance is read again in every so many reconciliations. */
+export const FULL_READ_RUNS = 10;
+
 // --- Dead hosts ---------------------------------------------------------------------------------
 
 /** A host without a heartbeat for this long is dead. */

@@ -78,8 +78,11 @@ export interface Instances {
    * reconciliation removes the container. False if another call has finalized it.
    */
   finalize(id: string, generation: number, left?: 'left'): Promise<boolean>;
-  /** Every live instance that a worker of this host has started. */
-  ofHost(host: string): Promise<Instance[]>;
+  /**
+   * Every live instance that a worker of this host has started. An instance of `known` may be returned
+   * as it is there if its generation, state, deadline and last transition are the same.
+   */
+  ofHost(host: string, known?: ReadonlyMap<string, Instance>): Promise<Instance[]>;
   /** Live instances without a host whose start deadline is before `time`, or that are draining. */
   unassignedOverdue(time: number): Promise<Instance[]>;
   /** Pending, unqueued instances older than `time`: their spawn job may be missing. */

@@ -1,6 +1,8 @@
-import { isDead, killDelay, planRepairs } from '@ephemera/domain';
+import { isDead, killDelay } from '@ephemera/domain';
 import type { Instance, Repair, SeenContainer } from '@ephemera/domain';
 import { exitMessage } from './exit-report.ts';
+import { newHostScan, scanHost } from './host-scan.ts';
+import type { HostScan } from './host-scan.ts';
 import { kill } from './kill.ts';
 import type { OnKilled } from './kill.ts';
 import {
@@ -16,6 +18,8 @@ export interface ReconcilePorts {
   readonly instances: Instances;
   readonly containers: Containers;
   readonly killJobs: KillJobs;
+  /** What the earlier runs have read. Absent: every instance is read. */
+  readonly scan?: HostScan;
   /** Repairs of earlier runs that are still in progress. They are not started a second time. */
   readonly inFlight?: Set<string>;
   /** How long a run waits for one repair before it continues without it, ms. */
@@ -40,20 +44,13 @@ export async function reconcile(ports: ReconcilePorts): Promise<number> {
   // Read the containers first. An instance is created before its container, so the store knows the
   // instance of every listed container.
   const seen = await containers.list();
-  const known = new Map<string, Instance>();
-  for (const instance of await instances.ofHost(host)) known.set(instance.id, instance);
-  for (const { id } of seen) {
-    if (known.has(id)) continue;
-    const instance = await instances.get(id);
-    if (instance) known.set(id, instance);
-  }
-  const repairs = planRepairs({ host, startedAt, containers: seen, instances: known });
+  const { known, repairs } = await scanHost(ports, seen, startedAt, ports.scan ?? newHostScan());
   for (const instance of await instances.unassignedOverdue(startedAt)) {
     repairs.push({ kind: 'finish_drain', id: instance.id });
   }
   const scheduled = new Set((await ports.killJobs.listDelayed(host)).map(jobOf));
   const changed = await applyRepairs(ports, repairs, { now: startedAt, scheduled });
-  await cancelStaleKillJobs(ports);
+  await cancelStaleKillJobs(ports, known);
   // Run this last: there may be very many of them, and overdue instances must not wait for them.
   await requeueSpawns(ports, startedAt - SPAWN_JOB_GRACE_MS);
   return changed;
@@ -63,17 +60,12 @@ export async function reconcile(ports: ReconcilePorts): Promise<number> {
  * Cancels the kill jobs of instances that have ended or were claimed. A process that stalls may
  * schedule the job after that change, and then die.
  */
-async function cancelStaleKillJobs({
-  instances,
-  killJobs,
-  host,
-  inFlight,
-}: ReconcilePorts): Promise<void> {
-  // Read the jobs first. An instance is created before its job, so the store knows the instance of
-  // every listed job.
+async function cancelStaleKillJobs(
+  { instances, killJobs, host, inFlight }: ReconcilePorts,
+  known: ReadonlyMap<string, Instance>,
+): Promise<void> {
   const waiting = await killJobs.listDelayed(host);
   const scheduled = new Set(waiting.map(jobOf));
-  const known = new Map((await instances.ofHost(host)).map((instance) => [instance.id, instance]));
   /** If the job of the current generation does not exist yet, an older job is kept. */
   const isNeeded = ({ generation }: Pick<Instance, 'generation'>, instance?: Instance) =>
     instance?.host === host &&
@@ -82,7 +74,8 @@ async function cancelStaleKillJobs({
   for (const job of waiting) {
     const { id, generation } = job;
     if (isNeeded(job, known.get(id)) || inFlight?.has(`rebuild ${id}`)) continue;
-    // Read it again: it may have been rebuilt since the list was read.
+    // Read it: it may be newer than the scan. An instance is created before its job, so the store knows
+    // the instance of every listed job.
     if (isNeeded(job, await instances.get(id))) continue;
     await killJobs.cancel({ id, supersedes: generation, host });
   }

@@ -47,7 +47,7 @@ function open() {
     async index(): Promise<Record<string, number[]>> {
       const entries: Record<string, number[]> = {};
       for (const resource of RESOURCES) {
-        const flat = await redis.zrange(freeKey(resource), 0, -1, 'WITHSCORES');
+        const flat = await redis.zrange(freeKey(resource), '0', '-1', 'WITHSCORES');
         for (let i = 0; i + 1 < flat.length; i += 2) {
           const score = flat[i + 1] === 'inf' ? Infinity : Number(flat[i + 1]);
           (entries[flat[i] ?? ''] ??= []).push(score);

@@ -121,7 +121,7 @@ export function redisHosts(redis: Redis, keys: Keys): Hosts {
       const read = redis.pipeline();
       for (const host of names) {
         read.hgetall(keys.hostCapacity(host)).hgetall(keys.hostUsed(host));
-        read.scard(keys.hostInstances(host));
+        read.hlen(keys.hostInstances(host));
       }
       const replies = (await read.exec()) ?? [];
       const failed = replies.find(([error]) => error !== null)?.[0];

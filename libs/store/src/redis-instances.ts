@@ -53,6 +53,11 @@ function withAccessRule(instance: Instance): Instance {
   return isGuarded(template) ? { ...instance, accessHash } : instance;
 }
 
+/** The version of an instance in the list of its host, as `listOnHost` of the scripts writes it. */
+function versionOf({ generation, state, expiresAt, lastTransitionAt }: Instance): string {
+  return [generation, state, expiresAt, lastTransitionAt].join(':');
+}
+
 /**
  * The instance store in Redis: one hash per instance, one string per route. Lua scripts change
  * them.
@@ -94,7 +99,7 @@ export function redisInstances(
       const reply = await runScript(
         redis,
         scripts.assign,
-        [keys.instance(id), keys.route(id), keys.hostInstances(host), keys.pending, keys.events],
+        [keys.instance(id), keys.route(id), keys.pending, keys.events],
         [id, generation, host],
       );
       if (reply === 'full')
@@ -142,18 +147,28 @@ export function redisInstances(
     },
 
     async finalize(id, generation, left) {
-      const host = (await redis.hget(keys.instance(id), 'host')) ?? '';
       const reply = await runScript(
         redis,
         scripts.finalize,
-        [keys.instance(id), keys.route(id), keys.instances, keys.hostInstances(host), keys.events],
+        [keys.instance(id), keys.route(id), keys.instances, keys.events],
         [id, generation, tombstone, left ?? ''],
       );
       return reply === 1;
     },
 
-    async ofHost(host) {
-      const found = await readAll(await redis.smembers(keys.hostInstances(host)));
+    async ofHost(host, known = new Map()) {
+      const versions = Object.entries(await redis.hgetall(keys.hostInstances(host)));
+      const isUnchanged = ([id, version]: [string, string]) => {
+        const instance = known.get(id);
+        return instance !== undefined && versionOf(instance) === version;
+      };
+      const { unchanged = [], changed = [] } = Object.groupBy(versions, (entry) =>
+        isUnchanged(entry) ? 'unchanged' : 'changed',
+      );
+      const found = [
+        ...unchanged.flatMap(([id]) => known.get(id) ?? []),
+        ...(await readAll(changed.map(([id]) => id))),
+      ];
       if (!found.some(({ state }) => state === 'warm')) return found;
       const [, run = ''] = /^run_id:(\w+)/m.exec(await redis.info('server')) ?? [];
       const isUnverified = ({ state, verifiedRunId }: Instance) =>
@@ -185,7 +200,7 @@ export function redisInstances(
 
     async restore(known) {
       const instance = withAccessRule(known);
-      const { id, generation, template, host = '' } = instance;
+      const { id, generation, template } = instance;
       // `create.lua` stores it outside the template, where `drain.lua` reads it.
       const idleTimeout =
         template.idleTimeout === undefined ? [] : ['idleTimeout', template.idleTimeout];
@@ -196,7 +211,6 @@ export function redisInstances(
           keys.instance(id),
           keys.route(id),
           keys.instances,
-          keys.hostInstances(host),
           keys.generation,
           keys.events,
           keys.expiring,

@@ -3,6 +3,7 @@ import { STRICT_POLICY } from '@ephemera/domain';
 import type { RedisAddress } from '@ephemera/domain';
 import {
   drainHost,
+  newHostScan,
   startQueuedInstances,
   expireInstancesOfDeadHosts,
   endExitedInstance,
@@ -258,6 +259,7 @@ async function startWorker(
   }
 
   const inFlight = new Set<string>();
+  const scan = newHostScan();
   const repaired = limitedContainers();
   /** Whether every instance that Redis lacked was restored. */
   const reconcileNow = async (): Promise<boolean> => {
@@ -273,6 +275,7 @@ async function startWorker(
         containers: repaired,
         killJobs,
         inFlight,
+        scan,
         spawns,
         onKilled,
         onRepair(kind, id, generation) {

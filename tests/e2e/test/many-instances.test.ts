@@ -78,7 +78,7 @@ test('each gets a separate container that both replicas serve, and all end', asy
     expect(await redis.zcard(keys.instances)).toBe(0);
     expect(await redis.zcard(keys.pending)).toBe(0);
     const hosts = await redis.zrange(keys.hosts, '0', '-1');
-    for (const host of hosts) expect(await redis.scard(keys.hostInstances(host))).toBe(0);
+    for (const host of hosts) expect(await redis.hlen(keys.hostInstances(host))).toBe(0);
   } finally {
     await redis.quit();
   }

@@ -1,6 +1,6 @@
 -- pending → starting on a host. Idempotent for the same host, which may have taken the job over from
 -- a dead worker.
--- KEYS: 1 instance  2 route  3 instances of the host  4 pending  5 events
+-- KEYS: 1 instance  2 route  3 pending  4 events
 -- ARGV: 1 id  2 generation  3 host
 -- Returns the fields of the instance | nil: killed, superseded, queued or serving already |
 --         'other_host': another host has started it | 'full': this host has no capacity for it.
@@ -23,7 +23,6 @@ setFields(KEYS[1], 'state', 'starting', 'host', ARGV[3], 'reservedHost', ARGV[3]
 if not record.pool then
   writeRoute(KEYS[2], KEYS[1], { state = 'starting', generation = tonumber(ARGV[2]) })
 end
-removePending(base, KEYS[4], KEYS[1], ARGV[1])
-redis.call('SADD', KEYS[3], ARGV[1])
-emit(KEYS[5], KEYS[1], 'starting')
+removePending(base, KEYS[3], KEYS[1], ARGV[1])
+emit(KEYS[4], KEYS[1], 'starting')
 return replyOf(KEYS[1])

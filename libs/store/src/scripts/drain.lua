@@ -39,7 +39,7 @@ if reason == 'due' then
     setFields(KEYS[1], 'state', 'paused', 'expiresAt', ceiling, 'lastTransitionAt', now)
     writePausedRoute(KEYS[2], KEYS[1])
     scheduleExpiryNotice(KEYS[6], KEYS[1], ARGV[1])
-    if state == 'ready' then emit(KEYS[5], KEYS[1], 'paused') end
+    if state == 'ready' then emit(KEYS[5], KEYS[1], 'paused') else listOnHost(baseOf(KEYS[1]), KEYS[1]) end
     return { 'paused', ceiling - now }
   end
   if remaining > 0 then

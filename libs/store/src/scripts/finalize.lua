@@ -1,5 +1,5 @@
 -- draining → gone, or failed where the start failed. Leaves a tombstone that expires.
--- KEYS: 1 instance  2 route  3 instances  4 instances of the host  5 events
+-- KEYS: 1 instance  2 route  3 instances  4 events
 -- ARGV: 1 id  2 generation  3 tombstone ms  4 left: its container may still exist, so the tombstone
 --       outlives every deadline that the labels of that container may carry
 -- Returns 1: finalized | 0: finalized before, not draining, or another generation.
@@ -27,8 +27,7 @@ if not record.pool then
 end
 redis.call('PEXPIRE', KEYS[1], tombstoneMs)
 redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('SREM', KEYS[4], ARGV[1])
 redis.call('ZREM', baseOf(KEYS[1]) .. 'pending', ARGV[1])
 releaseCapacity(baseOf(KEYS[1]), KEYS[1], ARGV[1])
-emit(KEYS[5], KEYS[1], state)
+emit(KEYS[4], KEYS[1], state)
 return 1

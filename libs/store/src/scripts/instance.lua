@@ -54,11 +54,26 @@ local function templateOf(instance)
   return templates[text]
 end
 
--- Appends an event with the present state of an instance. All events have the same fields, so that
+-- Writes a live instance with its version to the list of its host. A reader that knows this version need
+-- not read the instance. Every change of these fields must be followed by it; `emit` calls it.
+local function listOnHost(base, instance)
+  local record = recordOf(instance)
+  if not record.host then return end
+  local key = base .. 'host:' .. record.host .. ':instances'
+  if record.state == 'gone' or record.state == 'failed' then
+    redis.call('HDEL', key, record.id)
+  else
+    redis.call('HSET', key, record.id, table.concat(
+      { record.generation, record.state, record.expiresAt, record.lastTransitionAt }, ':'))
+  end
+end
+
+-- Appends an event with the present state of an instance, and updates the list of its host. All events have the same fields, so that
 -- Redis stores the field names once. The time is part of the entry's id. A long message or long
 -- metadata is left out (EVENT_REFERENCE): readers take it from the instance, which keeps it as long as
 -- its tombstone. So an entry has at most 512 bytes, whatever a client sends.
 local function emit(events, instance, type)
+  listOnHost(baseOf(events), instance)
   local record = recordOf(instance)
   local message, metadata = record.message or '', record.metadata or '{}'
   if #message > MAX_EVENT_TEXT_BYTES then message = EVENT_REFERENCE end

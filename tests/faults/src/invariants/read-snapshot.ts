@@ -18,7 +18,7 @@ export interface SnapshotPorts {
   readonly deliveries: ReadonlyMap<string, number>;
 }
 
-/** Names of the sets and sorted sets of ids, without the key prefix. */
+/** Names of the sets, sorted sets and hashes of ids, without the key prefix. */
 const ID_SETS =
   /^(instances|pending|expiring|host:[^:]+:instances|template:[^:]+:(instances|queue)|pool:[0-9a-f]+(:warm)?|owner:.+)$/;
 
@@ -108,6 +108,7 @@ async function scan(redis: Redis, match: string): Promise<string[]> {
 async function members(redis: Redis, key: string): Promise<string[]> {
   const type = await redis.type(key);
   if (type === 'set') return redis.smembers(key);
+  if (type === 'hash') return redis.hkeys(key);
   return type === 'zset' ? redis.zrange(key, '0', '-1') : [];
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { sampleTemplate } from '../sample.ts';
-import { byId, drained } from './open-instances.ts';
+import type { Instance } from '@ephemera/domain';
+import { sampleDraft, sampleTemplate } from '../sample.ts';
+import { byId, drained, present } from './open-instances.ts';
 import type { OpenInstances } from './open-instances.ts';
 
 /** Lists, and restoring after a loss. */
@@ -15,6 +16,40 @@ export function keepingContract(open: OpenInstances): void {
       const theirs = await create();
       await instances.assignToHost(theirs.id, theirs.generation, 'b');
       expect(byId(await instances.ofHost('a'))).toEqual(byId(mine));
+    });
+
+    test('of a host show each change to a caller that knows the instances from before', async () => {
+      const { instances, leases, suspensions, pools, assigned, ready } = await open();
+      const read = async (known: readonly Instance[]) =>
+        byId(await instances.ofHost('a', new Map(known.map((item) => [item.id, item]))));
+      let known: Instance[] = [];
+      const expectFresh = async () => {
+        const seen = await read(known);
+        expect(seen).toEqual(byId(await instances.ofHost('a')));
+        known = seen;
+      };
+      const starting = await assigned();
+      const { id, expiresAt } = await ready();
+      await expectFresh();
+      await instances.markReady(starting.id, starting.generation, '10.0.0.8');
+      await expectFresh();
+      await leases.renew(id, { expiresAt: expiresAt + 5_000, shorten: false });
+      await expectFresh();
+      await suspensions.pause(id);
+      await expectFresh();
+      await suspensions.resume(id);
+      await expectFresh();
+      const warm = present(await pools.createWarm(sampleDraft(), 'p', 1));
+      present(await instances.assignToHost(warm.id, warm.generation, 'a'));
+      present(await instances.markReady(warm.id, warm.generation, '10.0.0.7'));
+      await expectFresh();
+      expect((await pools.claimWarm('p', sampleDraft(), {})).kind).toBe('claimed');
+      await expectFresh();
+      const ended = drained(await instances.startDraining(id, 'request'));
+      await expectFresh();
+      await instances.finalize(id, ended.generation);
+      await expectFresh();
+      expect(known.map((item) => item.id).sort()).toEqual([starting.id, warm.id].sort());
     });
 
     test('of unassigned instances contain those that no host started by the start deadline', async () => {
