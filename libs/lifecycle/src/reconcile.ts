@@ -25,6 +25,11 @@ export interface ReconcilePorts {
   /** How long a run waits for one repair before it continues without it, ms. */
   readonly repairTimeoutMs?: number;
   readonly spawns: Spawns;
+  /**
+   * Whether this run also repairs the instances that have no host, which are those of all hosts. Absent:
+   * always.
+   */
+  readonly takesUnassigned?: () => Promise<boolean>;
   readonly onKilled?: OnKilled | undefined;
   /** Called after every repair that changed something. */
   readonly onRepair: (repair: Repair['kind'], id: string, generation?: number) => void;
@@ -45,14 +50,17 @@ export async function reconcile(ports: ReconcilePorts): Promise<number> {
   // instance of every listed container.
   const seen = await containers.list();
   const { known, repairs } = await scanHost(ports, seen, startedAt, ports.scan ?? newHostScan());
-  for (const instance of await instances.unassignedOverdue(startedAt)) {
-    repairs.push({ kind: 'finish_drain', id: instance.id });
+  const takesUnassigned = (await ports.takesUnassigned?.()) ?? true;
+  if (takesUnassigned) {
+    for (const instance of await instances.unassignedOverdue(startedAt)) {
+      repairs.push({ kind: 'finish_drain', id: instance.id });
+    }
   }
   const scheduled = new Set((await ports.killJobs.listDelayed(host)).map(jobOf));
   const changed = await applyRepairs(ports, repairs, { now: startedAt, scheduled });
   await cancelStaleKillJobs(ports, known);
   // Run this last: there may be very many of them, and overdue instances must not wait for them.
-  await requeueSpawns(ports, startedAt - SPAWN_JOB_GRACE_MS);
+  if (takesUnassigned) await requeueSpawns(ports, startedAt - SPAWN_JOB_GRACE_MS);
   return changed;
 }
 

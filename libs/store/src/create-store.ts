@@ -32,6 +32,8 @@ import { redisPools } from './redis-pools.ts';
 import type { Replication } from './replication.ts';
 import { redisRates } from './redis-rates.ts';
 import type { Rates } from './redis-rates.ts';
+import { takeTurn } from './turns.ts';
+import type { SharedTask } from './turns.ts';
 
 /** Every port that Redis implements over one shared connection. Blocking readers need their own. */
 export interface Store {
@@ -50,8 +52,13 @@ export interface Store {
   readonly datasets: Datasets;
   /** The address sequence of one host. */
   addresses(host: string): Addresses;
-  /** Emits the `expiring` events that are due by the store's clock; returns how many. */
-  emitExpiringEvents(): Promise<number>;
+  /**
+   * Emits the `expiring` events that are due by the store's clock; returns how many.
+   * @param now that clock, as far as the caller knows it
+   */
+  emitExpiringEvents(now: number): Promise<number>;
+  /** See `turns.ts`. */
+  takeTurn(task: SharedTask, ms: number): Promise<boolean>;
   readEventLogState(): Promise<EventLogState>;
   /** What the hosts hold now; a few commands per host. */
   readCapacity(): Promise<CapacitySnapshot>;
@@ -98,7 +105,8 @@ export function createStore(
     hostRegistry: redisHostRegistry(redis, keys),
     datasets: redisDatasets(redis, keys),
     addresses: (host) => redisAddresses(redis, keys, host),
-    emitExpiringEvents: async () => emitExpiringEvents(redis, keys, await instances.now()),
+    emitExpiringEvents: (now) => emitExpiringEvents(redis, keys, now),
+    takeTurn: (task, ms) => takeTurn(redis, keys, task, ms),
     readEventLogState: () => readEventLogState(redis, keys),
     readCapacity: async () => readCapacity(redis, keys, await instances.now()),
     readTemplateUsage: (template, urlPattern) =>

@@ -24,7 +24,8 @@ export interface Datasets {
 export function redisDatasets(redis: Redis, keys: Keys): Datasets {
   const run = async (...reported: string[]) =>
     String(await runScript(redis, script, [keys.dataset, keys.reported], reported));
-  return { current: () => run(), report: (host, dataset) => run(host, dataset) };
+  const current = async () => (await redis.get(keys.dataset)) ?? run();
+  return { current, report: (host, dataset) => run(host, dataset) };
 }
 
 /** Which hosts are alive, and which of them have reported, as one read of Redis. */

@@ -119,21 +119,25 @@ export async function lastEvent(redis: Redis, keys: Keys): Promise<string> {
 
 const expiringScript = loadScript('expiring');
 
-/** How many `expiring` events one call emits at most. */
-const BATCH = 500;
+/** How many `expiring` events one script emits. Redis is blocked for a few milliseconds meanwhile. */
+const BATCH = 100;
 
 /**
  * Emits the `expiring` event of every instance whose notice is due, once per deadline even if
  * several workers call this at the same time.
- * @param now on the store's clock
+ * @param now on the store's clock; only saves the script while nothing is due
  * @returns how many events were emitted
  */
 export async function emitExpiringEvents(redis: Redis, keys: Keys, now: number): Promise<number> {
-  const due = ['-inf', String(now), 'BYSCORE', 'LIMIT', 0, BATCH] as const;
+  const next = ['-inf', String(now), 'BYSCORE', 'LIMIT', 0, 1] as const;
+  if ((await redis.zrange(keys.expiring, ...next)).length === 0) return 0;
   let reported = 0;
-  for (const id of await redis.zrange(keys.expiring, ...due)) {
-    const warned = [keys.instance(id), keys.expiring, keys.events];
-    reported += Number(await runScript(redis, expiringScript, warned, [id]));
+  for (let isMore = true; isMore;) {
+    const scriptKeys = [keys.expiring, keys.events];
+    const reply = await runScript(redis, expiringScript, scriptKeys, [BATCH]);
+    const [due = 0, emitted = 0] = reply as number[];
+    reported += emitted;
+    isMore = due === BATCH;
   }
   return reported;
 }

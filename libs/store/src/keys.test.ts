@@ -14,6 +14,7 @@ function allKeys(): string[] {
     rpcReplies: ['<replica>'],
     rate: ['<points>-<seconds>:<account>'],
     grant: ['<grant>'],
+    turn: ['<task>'],
     pool: ['<fingerprint>'],
     warm: ['<fingerprint>'],
     templateInstances: ['<template>'],

@@ -44,6 +44,8 @@ export interface Keys {
   /** Prefix of the counters of a rate; the subject follows after a colon. */
   rate(rate: string): string;
   reconciler(host: string): string;
+  /** Whether a worker has run a task of the whole deployment lately. */
+  turn(task: string): string;
   hostCapacity(host: string): string;
   /** Fingerprint and networks of a host. */
   registration(host: string): string;
@@ -89,6 +91,7 @@ export function keysOf(namespace: string): Keys {
     rate: (rate) => `${base}:rate:${rate}`,
     log: (id) => `${base}:log:${id}`,
     warning: (kind, id) => `${base}:warning:${kind}:${id}`,
+    turn: (task) => `${base}:turn:${task}`,
     reconciler: (host) => `${base}:host:${host}:reconciler`,
     registration: (host) => `${base}:registration:${host}`,
     hostCapacity: (host) => `${base}:host:${host}:capacity`,

@@ -62,6 +62,7 @@ import {
   RECONCILE_INTERVAL_MS,
   REFILL_INTERVAL_MS,
   SCHEDULE_REFILL_INTERVAL_MS,
+  UNASSIGNED_INTERVAL_MS,
 } from './limits.ts';
 import { probe } from './probe.ts';
 import { runPeriodically } from './run-periodically.ts';
@@ -277,6 +278,7 @@ async function startWorker(
         inFlight,
         scan,
         spawns,
+        takesUnassigned: () => store.takeTurn('unassigned', UNASSIGNED_INTERVAL_MS),
         onKilled,
         onRepair(kind, id, generation) {
           metrics.repairs.inc({ kind });
@@ -408,7 +410,7 @@ async function startWorker(
     runPeriodically('networks', RECONCILE_INTERVAL_MS, connected.keepNetworks, { signal, logger }),
     runPeriodically('event log', EVENT_LOG_CHECK_INTERVAL_MS, watchEventLog, { signal, logger }),
     runPeriodically('drain', DRAIN_INTERVAL_MS, drain, { signal, logger }),
-    runPeriodically('start queue', DEQUEUE_INTERVAL_MS, startQueued, { signal, logger }),
+    runPeriodically('start queue', DEQUEUE_INTERVAL_MS, startQueuedInTurn, { signal, logger }),
     runPeriodically('dead hosts', EXPIRE_DEAD_HOSTS_INTERVAL_MS, expireDeadHosts, {
       signal,
       logger,
@@ -445,10 +447,11 @@ async function startWorker(
   logger.info({ host, networks: networks.all }, 'worker ready');
 
   async function emitExpiring(): Promise<void> {
-    await store.emitExpiringEvents();
+    await store.emitExpiringEvents(clock.now());
   }
 
   async function expireDeadHosts(): Promise<void> {
+    if (!(await store.takeTurn('dead-hosts', EXPIRE_DEAD_HOSTS_INTERVAL_MS / 2))) return;
     const finalized = await expireInstancesOfDeadHosts({ instances, hosts, onKilled });
     if (finalized.length > 0) logger.warn({ ids: finalized }, 'instances of dead hosts expired');
   }
@@ -457,6 +460,11 @@ async function startWorker(
     const ports = { instances, containers, killRequests: jobs.killRequests, hosts };
     const ended = await drainHost(ports, host);
     if (ended.length > 0) logger.info({ host, ids: ended }, 'instances ended: the host is drained');
+  }
+
+  async function startQueuedInTurn(): Promise<void> {
+    if ((await startQueue.templates()).length === 0) return;
+    if (await store.takeTurn('start-queue', DEQUEUE_INTERVAL_MS / 2)) await startQueued();
   }
 
   async function startQueued(): Promise<void> {

@@ -7,6 +7,8 @@
 // --- Periodic work ------------------------------------------------------------------------------
 
 export const RECONCILE_INTERVAL_MS = 10_000;
+/** One host at most in this interval repairs the instances that no host has started. */
+export const UNASSIGNED_INTERVAL_MS = RECONCILE_INTERVAL_MS / 2;
 /** A worker that dies during a reconciliation delays the next one by at most this. */
 export const RECONCILER_LOCK_MS = 30_000;
 export const HEARTBEAT_INTERVAL_MS = 5_000;

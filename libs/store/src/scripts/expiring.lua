@@ -1,11 +1,17 @@
--- Emits the `expiring` event of an instance, once for each deadline.
--- KEYS: 1 instance  2 expiring (by the time of the event)  3 events
--- ARGV: 1 id
--- Returns 1: emitted | 0: emitted by another worker, or no longer due.
-local at = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if not at or tonumber(at) > nowMs() then return 0 end
-redis.call('ZREM', KEYS[2], ARGV[1])
-local state = recordOf(KEYS[1]).state
-if state ~= 'ready' and state ~= 'paused' then return 0 end
-emit(KEYS[3], KEYS[1], 'expiring')
-return 1
+-- Emits the `expiring` events that are due, each once for each deadline, the earliest first.
+-- KEYS: 1 expiring (by the time of the event)  2 events
+-- ARGV: 1 maximum
+-- Returns how many were due, and how many were emitted: an instance that no longer serves has none.
+local base = baseOf(KEYS[1])
+local due = redis.call('ZRANGE', KEYS[1], '-inf', nowMs(), 'BYSCORE', 'LIMIT', 0, ARGV[1])
+local emitted = 0
+for _, id in ipairs(due) do
+  redis.call('ZREM', KEYS[1], id)
+  local instance = base .. 'instance:' .. id
+  local state = recordOf(instance).state
+  if state == 'ready' or state == 'paused' then
+    emit(KEYS[2], instance, 'expiring')
+    emitted = emitted + 1
+  end
+end
+return { #due, emitted }
