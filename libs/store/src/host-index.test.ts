@@ -173,12 +173,12 @@ test('an entry that promises too much reserves nothing, and is repaired', async 
   });
 });
 
-test('an entry that promises too little, or is missing, is repaired by a heartbeat', async () => {
+test('an entry that promises too little is repaired with the capacity, a missing one by a heartbeat', async () => {
   const { host, hosts, place, index, redis, freeKey, instances } = open();
   await host('a', { memory: 4 * GB });
   await redis.zadd(freeKey('memory'), 0, 'a');
   expect(await place()).toBe('full');
-  await hosts.heartbeat('a', await instances.now());
+  await hosts.setCapacity('a', { memory: 4 * GB });
   expect(await place()).toBe('a');
   for (const resource of RESOURCES) await redis.del(freeKey(resource));
   await hosts.heartbeat('a', await instances.now());

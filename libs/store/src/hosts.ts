@@ -43,7 +43,7 @@ export interface HostCapacity {
 export interface Hosts {
   /** Records that a worker of the host and its Docker daemon answer. */
   heartbeat(host: string, now: number): Promise<void>;
-  /** Sets the capacity of a host; the last call wins. */
+  /** Sets the capacity of a host; the last call wins. Repairs the index of hosts by free capacity. */
   setCapacity(host: string, capacity: Capacity): Promise<void>;
   /** Hosts whose last heartbeat is recent enough. */
   alive(now: number): Promise<string[]>;

@@ -16,7 +16,7 @@ import type { EgressRules } from './firewall-rules.ts';
 import { createFirewall, runHere } from './firewall.ts';
 import { HostIdTakenError, hostRegistration, readBootId } from './host-registration.ts';
 import type { HostRegistration } from './host-registration.ts';
-import { DEFAULT_TIMEOUT_MS } from './limits.ts';
+import { CAPACITY_INTERVAL_MS, DEFAULT_TIMEOUT_MS } from './limits.ts';
 
 /** Settings of a host: a Docker daemon with its networks and its firewall. */
 export interface HostConfig {
@@ -121,18 +121,41 @@ export async function connectHost(
   shutdown.onShutdown('registration', () => registration.release());
   let registeredAt = performance.now();
   const capacity = await hostCapacity(docker, config.capacity);
+  let [capacityText, capacityAt] = ['', 0];
   await store.hosts.setCapacity(host, capacity);
 
   return {
     ...{ host, docker, capacity, networks, firewall, registration },
-    ...{ sendHeartbeat, requireRegistration, reservePort, keepNetworks, assertFirewall },
+    ...{
+      sendHeartbeat,
+      registerAgain,
+      requireRegistration,
+      reservePort,
+      keepNetworks,
+      assertFirewall,
+    },
   };
 
   async function sendHeartbeat(): Promise<void> {
     await withDeadline('ping', DEFAULT_TIMEOUT_MS, docker.ping());
     await heartbeat();
+    await reportCapacity();
+  }
+
+  /** Registers the host in a Redis that has lost its data. */
+  async function registerAgain(): Promise<void> {
+    capacityText = '';
+    await sendHeartbeat();
+  }
+
+  /** Writes a changed capacity, and any capacity after a while, in case Redis has lost it. */
+  async function reportCapacity(): Promise<void> {
     const max = registration.conflict === undefined ? networks.max : 0;
-    await store.hosts.setCapacity(host, withinNetworks(capacity, max));
+    const current = withinNetworks(capacity, max);
+    const text = JSON.stringify(current);
+    if (text === capacityText && performance.now() < capacityAt + CAPACITY_INTERVAL_MS) return;
+    await store.hosts.setCapacity(host, current);
+    [capacityText, capacityAt] = [text, performance.now()];
   }
 
   /**

@@ -303,7 +303,7 @@ async function startWorker(
   const reportContainers = containerReport({
     host,
     datasets: store.datasets,
-    register: connected.sendHeartbeat,
+    register: connected.registerAgain,
     restoreAll: reconcileNow,
     logger,
     clock: () => performance.now(),

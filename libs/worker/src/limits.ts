@@ -12,10 +12,12 @@ export const UNASSIGNED_INTERVAL_MS = RECONCILE_INTERVAL_MS / 2;
 /** A worker that dies during a reconciliation delays the next one by at most this. */
 export const RECONCILER_LOCK_MS = 30_000;
 export const HEARTBEAT_INTERVAL_MS = 5_000;
+/** How often an unchanged capacity is written, which repairs the index of hosts by free capacity. */
+export const CAPACITY_INTERVAL_MS = 30_000;
 /** The longest delay before a host tries again to restore the instances that Redis has lost. */
 export const MAX_RESTORE_DELAY_MS = 60_000;
 /** Freed capacity is used immediately. These two intervals only cover missed events. */
-export const DEQUEUE_INTERVAL_MS = 1_000;
+export const DEQUEUE_INTERVAL_MS = 2_000;
 /** How often a worker checks how far the log of events reaches back. */
 export const EVENT_LOG_CHECK_INTERVAL_MS = 60_000;
 /** How far the log of events should reach back. */

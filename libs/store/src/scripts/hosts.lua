@@ -4,8 +4,8 @@
 -- The index is a sorted set for memory and one for CPUs: host by how much is free. Its members are the
 -- hosts that can start an instance: not cordoned, with a free instance slot, and alive when the index was
 -- written last. A script that changes the capacity, the usage or the cordon of a host updates the index
--- in the same step, and each heartbeat writes the entries of its host again. The index only proposes
--- hosts: the hashes decide.
+-- in the same step. A heartbeat adds a host that is missing, and a worker writes the entries of its host
+-- again with its capacity. The index only proposes hosts: the hashes decide.
 
 local RESOURCES = { 'instances', 'memory', 'cpus' }
 local INSTANCES, MEMORY, CPUS = 1, 2, 3
@@ -54,6 +54,11 @@ local function indexHost(base, host)
     local free = freeOf(load, i)
     redis.call('ZADD', freeKey(base, i), free == math.huge and '+inf' or free, host)
   end
+end
+
+-- Indexes a host that is not in the index, such as one that was dead.
+local function indexIfMissing(base, host)
+  if not redis.call('ZSCORE', freeKey(base, MEMORY), host) then indexHost(base, host) end
 end
 
 -- Updates the entries of a host after a change of its usage by `instances`.

@@ -107,5 +107,5 @@ end
 local registration = write(ARGV[2], ARGV[3], kept)
 if registration ~= text then redis.call('SET', KEYS[2], registration) end
 redis.call('ZADD', KEYS[1], now, host)
-indexHost(base, host)
+indexIfMissing(base, host)
 return #refused > 1 and refused or { 'registered' }
