@@ -3,11 +3,10 @@ import type { CallOptions } from './call.ts';
 import { isProblem } from './errors.ts';
 import type { EventOptions } from './events.ts';
 import { waitUntilReady } from './wait.ts';
-import type { WaitOptions } from './wait.ts';
+import type { InstanceData, WaitOptions } from './wait.ts';
 import type { InstanceEvent } from './webhook.ts';
 
-/** An instance as the control API returns it. Times are RFC 3339, durations in seconds. */
-export type InstanceData = components['schemas']['InstanceDetail'];
+export type { InstanceData } from './wait.ts';
 
 export type RenewRequest = components['schemas']['RenewInstance'];
 /** The instance, and in `renewal` what was done. */

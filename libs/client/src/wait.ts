@@ -1,6 +1,9 @@
+import type { components } from './api-types.ts';
 import { EphemeraError, ProblemError, isPassing } from './errors.ts';
-import type { InstanceData } from './instance.ts';
 import { pause } from './retry.ts';
+
+/** An instance as the control API returns it. Times are RFC 3339, durations in seconds. */
+export type InstanceData = components['schemas']['InstanceDetail'];
 
 /** A step of a start. */
 export interface StartProgress {
