@@ -59,12 +59,13 @@ export function redisPools(
     },
 
     async fingerprints() {
+      const all = await redis.smembers(keys.poolFingerprints);
+      if (all.length === 0) return [];
       // A pool whose spec is refused keeps its instances: the keys may be changing.
       const specs = await readSpecs();
       const refused = new Set(
         specs.filter(({ isRefused }) => isRefused).map(({ spec }) => spec.fingerprint),
       );
-      const all = await redis.smembers(keys.poolFingerprints);
       const living: string[] = [];
       for (const text of all) {
         if (refused.has(text)) continue;

@@ -28,7 +28,7 @@ export interface Overview {
   readonly failures: readonly Instance[];
   readonly hosts: readonly (HostStatus & {
     readonly networks: readonly string[];
-    /** Live instances on it. */
+    /** Live instances on it, if it is cordoned; else 0. */
     readonly instances: number;
     readonly cordon: Cordon | undefined;
   })[];
@@ -49,15 +49,15 @@ export async function readOverview(
     hosts.hostStatuses(now),
   ]);
   const names = statuses.map(({ host }) => host);
-  const [networks, capacities, cordons] = await Promise.all([
-    hostRegistry.networksOf(names),
-    hosts.capacitiesOf(names),
-    hosts.cordons(),
-  ]);
+  const [networks, cordons] = await Promise.all([hostRegistry.networksOf(names), hosts.cordons()]);
+  // Only of cordoned hosts, because this needs a few commands per host.
+  const cordoned = names.filter((host) => cordons.has(host));
+  const capacities = await hosts.capacitiesOf(cordoned);
+  const left = new Map(cordoned.map((host, i) => [host, capacities[i]?.instances ?? 0]));
   const registered = statuses.map((status, i) => ({
     ...status,
     networks: networks[i] ?? [],
-    instances: capacities[i]?.instances ?? 0,
+    instances: left.get(status.host) ?? 0,
     cordon: cordons.get(status.host),
   }));
   return { now, states, ...page, failures, cursor, hosts: registered };
