@@ -108,7 +108,7 @@ export interface Ephemera extends AsyncDisposable {
    * Prepares the server of the application, before it listens: WebSockets, limits of headers and
    * connections, timeouts, a strict parser. Requests for instances on a server that is not attached
    * are answered with 500.
-   * @throws TypeError if it is no `http.Server`, or listens already
+   * @throws TypeError if it is no `http.Server`, listens already, or is attached already
    */
   attach(server: Server, options?: AttachOptions): void;
   /**
@@ -272,7 +272,6 @@ async function start(
     await dataPlane.drain(keep ? DRAIN_MS : 0);
     closed.abort(new Error(CLOSED));
     await shutdown.stop();
-    requests.detach();
   };
 
   return {

@@ -1,13 +1,15 @@
+import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '@ephemera/process';
 import { shareServer } from '@ephemera/proxy';
-import type { createPublicInterface } from '@ephemera/proxy';
+import type { createPublicInterface, Refusal } from '@ephemera/proxy';
 
 export interface AttachOptions {
   /**
-   * Whether a WebSocket handshake for an instance may proceed. Upgrades do not pass the middleware of
-   * the application, so a login that protects the routes must be checked here too. Default: yes.
+   * Whether a WebSocket handshake below the prefix may proceed. Upgrades do not pass the middleware of
+   * the application, so a login that protects the routes must be checked here too. Default: yes. It is
+   * not called for handshakes on the origins of instances, where cookies of the application are absent.
    */
   readonly mayUpgrade?: (req: IncomingMessage) => boolean | Promise<boolean>;
 }
@@ -28,30 +30,22 @@ export interface RequestHandler {
   attach(server: Server, options?: AttachOptions): void;
   /** Answers 503 from now on. */
   close(): void;
-  /** Gives the servers back to the application. */
-  detach(): void;
 }
 
-/** A response that the library writes itself, before anything is looked up. */
-interface Answer {
-  readonly status: number;
-  readonly title: string;
-  readonly detail: string;
-}
-
-const CLOSED: Answer = {
+const CLOSED: Refusal = {
+  kind: 'refusal',
   status: 503,
-  title: 'Service unavailable',
   detail: 'This server is stopping. Try again in a few seconds.',
+  headers: { 'retry-after': '5' },
 };
-const MISUSED: Answer = {
+const MISUSED: Refusal = {
+  kind: 'refusal',
   status: 500,
-  title: 'Internal error',
   detail: 'The server is not set up correctly. Its log has the reason.',
 };
-const NOT_ALLOWED: Answer = {
+const NOT_ALLOWED: Refusal = {
+  kind: 'refusal',
   status: 403,
-  title: 'Forbidden',
   detail: 'The application does not allow this WebSocket.',
 };
 
@@ -72,7 +66,6 @@ export function createRequestHandler(
   const launch = inFlight.track(visitors.launch);
   /** The connections whose parser has the settings of the public port. */
   const attached = new WeakSet<Socket>();
-  const detachers: (() => void)[] = [];
   let isClosed = false;
 
   const serve = (req: IncomingMessage, res: ServerResponse): void => {
@@ -86,7 +79,8 @@ export function createRequestHandler(
     // it (RFC 9112 section 6.1).
     if (req.httpVersion === '1.0') res.useChunkedEncodingByDefault = false;
     if (dataPlane.forwardAdmitted(req, res)) return;
-    if (req.headers.expect !== undefined) res.writeContinue();
+    // HTTP/1.0 has no informational responses.
+    if (req.headers.expect !== undefined && req.httpVersion !== '1.0') res.writeContinue();
     // Only behind the response: `launch` may read the body.
     res.once('finish', () => dataPlane.lingering.discardRest(req, res));
     launch(req, res);
@@ -107,26 +101,30 @@ export function createRequestHandler(
     },
 
     attach(server, { mayUpgrade = () => true } = {}) {
-      const detach = shareServer(server, dataPlane, {
+      shareServer(server, dataPlane, {
         connections,
         onOwnOrigin: serve,
-        mayUpgrade: (req) => !isClosed && mayUpgrade(req),
-        refuseUpgrade(_req, socket, error) {
-          if (error !== undefined) logger.error({ err: error }, 'mayUpgrade failed');
-          if (socket.destroyed) return;
-          const refusal = error !== undefined ? MISUSED : isClosed ? CLOSED : NOT_ALLOWED;
-          socket.end(textOf(refusal));
+        async refusalOfUpgrade(req) {
+          if (!isClosed && !attached.has(req.socket)) {
+            logger.error(NOT_ATTACHED);
+            return MISUSED;
+          }
+          try {
+            const may = dataPlane.isAddressed(req) === 'host' || (await mayUpgrade(req));
+            // It may have been closed meanwhile.
+            if (isClosed) return CLOSED;
+            return may ? undefined : NOT_ALLOWED;
+          } catch (error) {
+            logger.error({ err: error }, 'mayUpgrade failed');
+            return isClosed ? CLOSED : MISUSED;
+          }
         },
       });
       server.prependListener('connection', (socket) => attached.add(socket));
-      detachers.push(detach);
     },
 
     close() {
       isClosed = true;
-    },
-    detach() {
-      for (const detach of detachers.splice(0)) detach();
     },
   };
 
@@ -138,24 +136,21 @@ export function createRequestHandler(
   }
 }
 
-function answer(req: IncomingMessage, res: ServerResponse, { status, ...problem }: Answer): void {
-  const body = JSON.stringify({ type: 'about:blank', status, ...problem });
+function answer(req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {
+  const { status, detail, headers } = refusal;
+  const body = JSON.stringify({
+    type: 'about:blank',
+    title: STATUS_CODES[status],
+    status,
+    detail,
+  });
   // What follows of the body must not be taken for a request.
   res.shouldKeepAlive = false;
   res.writeHead(status, {
+    ...headers,
     'content-type': 'application/problem+json',
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
-    ...(status === 503 && { 'retry-after': '5' }),
   });
   res.end(req.method === 'HEAD' ? undefined : body);
-}
-
-/** The same answer where node:http has handed over the connection for an upgrade. */
-function textOf({ status, ...problem }: Answer): string {
-  const body = JSON.stringify({ type: 'about:blank', status, ...problem });
-  return (
-    `HTTP/1.1 ${status} ${problem.title}\r\ncontent-type: application/problem+json\r\n` +
-    `content-length: ${Buffer.byteLength(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`
-  );
 }

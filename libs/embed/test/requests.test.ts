@@ -1,15 +1,16 @@
 import { createServer } from 'node:http';
-import type { RequestListener } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import { connect } from 'node:net';
 import { json, text } from 'node:stream/consumers';
 import { type StartedRedis, startRedis } from '@ephemera/test-support';
 import Router from '@koa/router';
 import express from 'express';
+import Fastify from 'fastify';
 import Koa from 'koa';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createEphemera } from '../src/index.ts';
-import type { Ephemera } from '../src/index.ts';
-import { listenOn } from './fixture.ts';
+import type { AttachOptions, Ephemera, EphemeraOptions } from '../src/index.ts';
+import { listenOn, WEBSOCKET_KEY } from './fixture.ts';
 
 // What an application may do wrong, and what visitors get then. No instance is needed for this.
 
@@ -23,14 +24,13 @@ afterAll(() => redis.stop());
 
 interface Application {
   readonly ephemera: Ephemera;
+  readonly server: Server;
   readonly url: string;
   readonly port: number;
 }
 
-async function serve(
-  listen: (ephemera: Ephemera) => RequestListener,
-  { attach = true }: { attach?: boolean } = {},
-): Promise<Application> {
+/** Joins the deployment until the end of the test. */
+async function join(more: Partial<EphemeraOptions> = {}): Promise<Ephemera> {
   const ephemera = await createEphemera({
     redis: redis.url,
     publicUrl: 'http://127.0.0.1:3000',
@@ -39,16 +39,29 @@ async function serve(
       members: { image: 'ephemera/demo', port: 8080, create: 'token' },
     },
     logLevel: 'silent',
+    ...more,
   });
   onTestFinished(() => ephemera.close());
+  return ephemera;
+}
+
+async function serve(
+  listen: (ephemera: Ephemera) => RequestListener,
+  {
+    attach = true,
+    more = {},
+    ...attachOptions
+  }: AttachOptions & { attach?: boolean; more?: Partial<EphemeraOptions> } = {},
+): Promise<Application> {
+  const ephemera = await join(more);
   const server = createServer(listen(ephemera));
-  if (attach) ephemera.attach(server);
+  if (attach) ephemera.attach(server, attachOptions);
   const port = await listenOn(server);
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();
   });
-  return { ephemera, port, url: `http://127.0.0.1:${port}` };
+  return { ephemera, server, port, url: `http://127.0.0.1:${port}` };
 }
 
 const plain = (ephemera: Ephemera): RequestListener => {
@@ -218,27 +231,101 @@ test('a program starts nothing for an owner that is no id', async () => {
   await expect(start).rejects.toThrow('owner: must be a text of 1 to 256 characters');
 });
 
-test('after close(): 503 for instances, and the server is the application’s again', async () => {
-  const { ephemera, port, url } = await serve(plain);
+/** Sends a request on a connection of its own, and returns everything that comes back. */
+async function sendTo(port: number, ...lines: string[]): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+  return await text(socket);
+}
+
+const handshakeAt = (path: string, host = 'a') => [
+  `GET ${path} HTTP/1.1`,
+  ...[`Host: ${host}`, 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'],
+  `Sec-WebSocket-Key: ${WEBSOCKET_KEY}`,
+];
+const DOMAIN = { domain: 'demos.example' };
+
+test('after close(): 503 for instances, never a page of the application', async () => {
+  const { ephemera, port, url } = await serve(plain, { more: DOMAIN });
   const closing = ephemera.close();
   const answer = await fetch(`${url}/demo/new`);
   expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5']);
   await closing;
   expect((await fetch(`${url}/demo/${ID}/`)).status).toBe(503);
   expect(await (await fetch(`${url}/`)).text()).toBe('own');
-  // The server belongs to the application again, which offers no WebSockets.
-  const socket = connect(port, '127.0.0.1');
-  socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
-  const received = await new Promise<string>((resolve) => {
-    let all = '';
-    socket.on('data', (data) => {
-      all += data.toString();
-      if (all.includes('own')) resolve(all);
-    });
-  });
-  expect(received).toMatch(/^HTTP\/1\.1 200 /);
-  socket.destroy();
+  const onOrigin = await sendTo(port, 'GET / HTTP/1.1', `Host: ${ID}.demos.example`);
+  expect(onOrigin).toMatch(/^HTTP\/1\.1 503 /);
+  for (const [path, host] of [[`/demo/${ID}/`], ['/', `${ID}.demos.example`]] as const) {
+    expect(await sendTo(port, ...handshakeAt(path, host))).toMatch(/^HTTP\/1\.1 503 .*stopping/s);
+  }
+  // The application offers no WebSockets.
+  const offer = await sendTo(port, ...handshakeAt('/'));
+  expect(offer).toMatch(/^HTTP\/1\.1 200 [^]*own$/);
   await ephemera.close();
+});
+
+test('a handshake that the application allows after close() opens no tunnel', async () => {
+  const asked = Promise.withResolvers<undefined>();
+  const allowed = Promise.withResolvers<boolean>();
+  const { ephemera, port } = await serve(plain, {
+    mayUpgrade() {
+      asked.resolve(undefined);
+      return allowed.promise;
+    },
+  });
+  const answer = sendTo(port, ...handshakeAt(`/demo/${ID}/`));
+  await asked.promise;
+  await ephemera.close();
+  allowed.resolve(true);
+  expect(await answer).toMatch(/^HTTP\/1\.1 503 .*stopping/s);
+});
+
+test('the application decides about WebSockets below the prefix only', async () => {
+  const seen: unknown[] = [];
+  const { port } = await serve(plain, {
+    more: DOMAIN,
+    mayUpgrade({ url }) {
+      seen.push(url);
+      if (url?.endsWith('x') === true) throw new Error('no session store');
+      return false;
+    },
+  });
+  expect(await sendTo(port, ...handshakeAt(`/demo/${ID}/`))).toMatch(/^HTTP\/1\.1 403 /);
+  expect(await sendTo(port, ...handshakeAt(`/demo/${ID}/x`))).toMatch(/^HTTP\/1\.1 500 /);
+  // The login of the application has no cookie there.
+  const onOrigin = await sendTo(port, ...handshakeAt('/live', `${ID}.demos.example`));
+  expect(onOrigin).toContain('urn:ephemera:problem:rebuilding');
+  expect(seen).toEqual([`/demo/${ID}/`, `/demo/${ID}/x`]);
+});
+
+test('a handshake from a server that is not attached is refused', async () => {
+  const { server } = await serve(plain);
+  // Fastify opens such servers for the other addresses of `localhost`.
+  const other = createServer();
+  other.on('upgrade', (...args) => server.emit('upgrade', ...args));
+  onTestFinished(() => void other.close());
+  const port = await listenOn(other);
+  expect(await sendTo(port, ...handshakeAt(`/demo/${ID}/`))).toMatch(/^HTTP\/1\.1 500 /);
+});
+
+test('Fastify listens on a host that is named', async () => {
+  const ephemera = await join();
+  const app = Fastify();
+  onTestFinished(() => app.close());
+  await app.register(ephemera.fastify());
+  app.get('/own', () => 'own');
+  await app.ready();
+  ephemera.attach(app.server);
+  const url = await app.listen({ port: 0, host: '127.0.0.1' });
+  expect(app.addresses()).toHaveLength(1);
+  expect((await fetch(`${url}/demo/none`)).status).toBe(404);
+  expect(await (await fetch(`${url}/own`)).text()).toBe('own');
+});
+
+test('HTTP/1.0 gets no informational response', async () => {
+  const { port } = await serve(plain);
+  const fields = ['Host: a', 'Expect: 100-continue', 'Content-Length: 0'];
+  expect(await sendTo(port, 'POST /demo/none HTTP/1.0', ...fields)).toMatch(/^HTTP\/1\.1 404 /);
 });
 
 test('a client that leaves while the application authenticates it costs nothing', async () => {

@@ -105,6 +105,8 @@ export interface DataPlane {
   shouldUpgrade(req: IncomingMessage): boolean;
   /** Handles WebSocket handshakes, and responds to those that it refuses. */
   upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void;
+  /** Refuses a handshake, unless the client would take that for another response. */
+  refuseUpgrade(req: IncomingMessage, reason: Refusal): void;
   /** Why requests were refused, by the data plane or by the parser of the public port. */
   readonly refusals: RefusalLog;
   /** Waits until requests and tunnels have ended, and cuts the rest after `deadlineMs`. */
@@ -217,6 +219,19 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     return true;
   };
 
+  /** Whether a handshake can be answered. If not, its connection closes. */
+  const mayAnswer = ({ socket }: IncomingMessage): boolean => {
+    const connection = connectionOf(socket, trusted);
+    // The client would take an answer for the response that is still being sent.
+    if (isResponding(connection)) {
+      // A refusal that is being sent closes the connection itself.
+      if (!connection.isRefused) socket.destroy();
+      return false;
+    }
+    if (connection.isRefused) socket.destroySoon();
+    return !connection.isRefused;
+  };
+
   return {
     request(req, res) {
       const head = check(req, res);
@@ -253,16 +268,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       socket.on('error', () => socket.destroy());
       // For a handshake with a body, `socket` differs from `req.socket`.
       const connection = connectionOf(req.socket, trusted);
-      // The client would take a 101 for the response that is still being sent.
-      if (isResponding(connection)) {
-        // A refusal that is being sent closes the connection itself.
-        if (!connection.isRefused) req.socket.destroy();
-        return;
-      }
-      if (connection.isRefused) {
-        req.socket.destroySoon();
-        return;
-      }
+      if (!mayAnswer(req)) return;
       useTargetAuthority(req);
       const head = readRequestHead(req, connection.isTrusted, maxRequestFields);
       if (head.kind === 'refusal') {
@@ -288,6 +294,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       tunnelSockets.add(socket);
       socket.once('close', () => tunnelSockets.delete(socket));
       new ProxiedUpgrade(context, tunnels, { req, socket, head: rest, request }).start();
+    },
+
+    refuseUpgrade(req, reason) {
+      if (!mayAnswer(req)) return;
+      logRefusal(reason, req);
+      refuseSocket(req.socket, reason);
     },
 
     async drain(deadlineMs) {

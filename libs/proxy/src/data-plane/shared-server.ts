@@ -5,6 +5,7 @@ import { knownConnection } from './client-connection.ts';
 import { type ConnectionLimits, limitConnections } from './connection-limits.ts';
 import type { DataPlane } from './data-plane.ts';
 import { CLIENT_KEEP_ALIVE_MS, HEADERS_TIMEOUT_MS, MAX_REQUEST_HEAD_BYTES } from './limits.ts';
+import type { Refusal } from './early-response.ts';
 import { type ParserError, handleClientError, refuseConnect } from './public-server.ts';
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
@@ -16,12 +17,10 @@ export interface SharedServerOptions {
   /** Handles requests on the origins of instances, which the application never sees. */
   readonly onOwnOrigin: Handler;
   /**
-   * Whether a WebSocket handshake for an instance may proceed: upgrades do not pass the middleware of
-   * the application. A refusal is 403.
+   * Returns why a WebSocket handshake for an instance is refused; undefined if it may proceed. Upgrades
+   * do not pass the middleware of the application. Never rejects.
    */
-  readonly mayUpgrade: (req: IncomingMessage) => boolean | Promise<boolean>;
-  /** Refuses a handshake that `mayUpgrade` has refused, or where it threw `error`. */
-  readonly refuseUpgrade: (req: IncomingMessage, socket: Socket, error?: unknown) => void;
+  readonly refusalOfUpgrade: (req: IncomingMessage) => Promise<Refusal | undefined>;
 }
 
 /** The fields of a server that are settings, as `createServer` takes them. */
@@ -32,6 +31,9 @@ interface ServerSettings {
   shouldUpgradeCallback: (req: IncomingMessage) => boolean;
 }
 
+/** Servers that are shared already: an override of another would see what this one must not see. */
+const shared = new WeakSet<Server>();
+
 /**
  * Prepares the server of an application that serves instances too. The parser settings are those of
  * the public port, and the request checks apply to every request of the server: requests of the
@@ -39,16 +41,16 @@ interface ServerSettings {
  *
  * A request in path form reaches the application, which hands it to `forwardAdmitted`. WebSocket
  * handshakes for instances, requests on the origins of instances, CONNECT and errors of the parser
- * are handled here, before the listeners of the application.
+ * are handled here, before the listeners of the application. That stays so: on the origin of an
+ * instance no page of the application may ever be served.
  *
- * @returns removes the handlers; the settings stay
- * @throws TypeError if it is not a server of node:http, or listens already
+ * @throws TypeError if it is not a server of node:http, listens already, or is shared already
  */
 export function shareServer(
   server: Server,
   dataPlane: DataPlane,
   options: SharedServerOptions,
-): () => void {
+): void {
   if (!(server instanceof Server)) {
     throw new TypeError(
       'attach() needs the http.Server of the application; end TLS in a load balancer in front of it',
@@ -56,6 +58,8 @@ export function shareServer(
   }
   // Connections that are open would escape the limits.
   if (server.listening) throw new TypeError('attach() must be called before the server listens');
+  if (shared.has(server)) throw new TypeError('attach() was called for this server before');
+  shared.add(server);
   const settings = server as unknown as ServerSettings;
   settings.insecureHTTPParser = false;
   settings.maxHeaderSize = options.maxRequestHead ?? MAX_REQUEST_HEAD_BYTES;
@@ -104,14 +108,11 @@ export function shareServer(
       return true;
     }
     socket.on('error', () => socket.destroy());
-    void (async () => options.mayUpgrade(req))().then(
-      (may) => {
-        if (socket.destroyed) return;
-        if (may) dataPlane.upgrade(req, socket, head);
-        else options.refuseUpgrade(req, socket);
-      },
-      (error: unknown) => options.refuseUpgrade(req, socket, error),
-    );
+    void options.refusalOfUpgrade(req).then((refusal) => {
+      if (socket.destroyed) return;
+      if (refusal) dataPlane.refuseUpgrade(req, refusal);
+      else dataPlane.upgrade(req, socket, head);
+    });
     return true;
   };
 
@@ -150,10 +151,5 @@ export function shareServer(
       default:
         return emit(event, ...args);
     }
-  };
-  return () => {
-    server.emit = emit;
-    settings.shouldUpgradeCallback = shouldUpgradeCallback;
-    for (const event of events) server.off(event, own);
   };
 }

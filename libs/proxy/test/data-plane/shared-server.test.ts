@@ -4,7 +4,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { type SharedServerOptions, shareServer } from '../../src/data-plane/shared-server.ts';
 import { type Fixture, startFixture } from './fixture.ts';
@@ -29,7 +29,6 @@ interface Shared {
   readonly server: Server;
   /** The targets of the requests that the application got. */
   readonly seen: string[];
-  readonly detach: () => void;
 }
 
 /** An application that answers `own`, and hands everything below /demo to the data plane. */
@@ -54,11 +53,10 @@ async function share(
     });
   });
   beforeListen(server);
-  const detach = shareServer(server, dataPlane, {
+  shareServer(server, dataPlane, {
     connections: {},
     onOwnOrigin: (req, res) => void dataPlane.forwardAdmitted(req, res),
-    mayUpgrade: () => true,
-    refuseUpgrade: (_req, socket) => void socket.end('HTTP/1.1 403 Forbidden\r\n\r\n'),
+    refusalOfUpgrade: () => Promise.resolve(undefined),
     ...more,
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -66,7 +64,7 @@ async function share(
     server.closeAllConnections();
     server.close();
   });
-  return { port: (server.address() as AddressInfo).port, server, seen, detach };
+  return { port: (server.address() as AddressInfo).port, server, seen };
 }
 
 const HOST = 'Host: a.example\r\n';
@@ -113,15 +111,34 @@ test('an instance gets the WebSockets of its address, the application all others
   raw.socket.destroy();
 });
 
-test.each([
-  ['refuses', () => false],
-  ['rejects', () => Promise.reject(new Error('no session store'))],
-])('a handshake that the application %s does not reach the instance', async (_name, mayUpgrade) => {
-  const { port } = await share({ mayUpgrade });
+const FORBIDDEN = { kind: 'refusal', status: 403, detail: 'not for you' } as const;
+
+test('a handshake that the application refuses does not reach the instance', async () => {
+  const { port, server } = await share({ refusalOfUpgrade: () => Promise.resolve(FORBIDDEN) });
+  // A client that keeps its side open keeps no connection.
   const raw = open(port);
+  raw.socket.removeAllListeners('end');
   raw.send(handshake(id, 'x'));
-  expect(await raw.untilClosed()).toMatch(/^HTTP\/1\.1 403 /);
+  expect(await raw.until(/not for you/)).toMatch(/^HTTP\/1\.1 403 /);
+  const connections = () =>
+    new Promise<number>((resolve) =>
+      server.getConnections((_error, count) => {
+        resolve(count);
+      }),
+    );
+  await expect.poll(connections, { timeout: 20_000 }).toBe(0);
+  raw.socket.destroy();
   expect(upstream.requests).toEqual([]);
+});
+
+test('a handshake behind a response that is being sent is not refused inside it', async () => {
+  const begun: RequestListener = (_req, res) => void res.write('half');
+  const { port } = await share({ refusalOfUpgrade: () => Promise.resolve(FORBIDDEN) }, {}, begun);
+  const raw = open(port);
+  raw.send(`GET /page HTTP/1.1\r\n${HOST}\r\n`);
+  await raw.until(/half/);
+  raw.send(handshake(id, 'x'));
+  expect(await raw.untilClosed()).not.toContain('403');
 });
 
 test('an offer that nobody takes is a plain request, and the last of its connection', async () => {
@@ -134,10 +151,15 @@ test('an offer that nobody takes is a plain request, and the last of its connect
 });
 
 test('a malformed request behind a response that is being sent is not answered inside it', async () => {
+  const reported = Promise.withResolvers<undefined>();
+  const add = vi.spyOn(fixture.dataPlane.refusals, 'add').mockImplementation(() => {
+    reported.resolve(undefined);
+  });
+  onTestFinished(() => add.mockRestore());
   const respond: RequestListener = (_req, res) => {
     res.writeHead(200, { 'content-length': 8 });
     res.write('half');
-    setTimeout(() => res.end('rest'), 100);
+    void reported.promise.then(() => res.end('rest'));
   };
   const { port } = await share({}, {}, respond);
   const raw = open(port);
@@ -195,12 +217,11 @@ test('CONNECT is refused', async () => {
   expect(seen).toEqual([]);
 });
 
-test('a server that ends TLS, or that listens already, is refused', async () => {
+test('a server that ends TLS, that listens already, or that is shared already, is refused', async () => {
   const options = {
     connections: {},
     onOwnOrigin: () => undefined,
-    mayUpgrade: () => true,
-    refuseUpgrade: () => undefined,
+    refusalOfUpgrade: () => Promise.resolve(undefined),
   };
   expect(() =>
     shareServer(createTlsServer() as unknown as Server, fixture.dataPlane, options),
@@ -209,12 +230,9 @@ test('a server that ends TLS, or that listens already, is refused', async () => 
   expect(() => shareServer(server, fixture.dataPlane, options)).toThrow(
     'before the server listens',
   );
-});
-
-test('a server that is given back keeps its pages', async () => {
-  const { port, seen, detach } = await share();
-  detach();
-  expect(statusOf(await send(port, `GET /page HTTP/1.1\r\n${onOrigin()}\r\n`))).toBe(200);
-  // Attached, the server would not have asked the application.
-  expect(seen).toEqual(['/page']);
+  const twice = createServer();
+  shareServer(twice, fixture.dataPlane, options);
+  expect(() => shareServer(twice, fixture.dataPlane, options)).toThrow(
+    'was called for this server',
+  );
 });
