@@ -126,12 +126,13 @@ export interface Ephemera extends AsyncDisposable {
   /**
    * Ends all instances that this object has started, by calls and by visitors, and resolves with
    * their number once their containers are removed.
-   * @throws EphemeraError if Redis is unavailable; TimeoutError (DOMException) if it takes too long
+   * @throws EphemeraError if `timeout` is no duration or Redis is unavailable; TimeoutError (DOMException) if it takes too long
    */
   killAll(options?: KillAllOptions): Promise<number>;
   /**
    * Ends the instances of this object, unless `keep` is set, and releases everything. The servers
    * stay open, and answer 503 for instances. Safe to call twice.
+   * @throws EphemeraError if `timeout` is no duration; nothing is released then
    */
   close(options?: CloseOptions): Promise<void>;
   /** Prometheus metrics of this object. */
@@ -253,19 +254,16 @@ async function start(
     }
   };
 
-  const killAll = async ({ timeout }: KillAllOptions = {}): Promise<number> => {
-    const ms = timeout === undefined ? KILL_ALL_MS : 1000 * seconds(timeout);
-    return await orEphemeraError(() => own.killAll(AbortSignal.timeout(ms)));
-  };
+  const endAll = (ms: number) => own.killAll(AbortSignal.timeout(ms));
 
   let closing: Promise<void> | undefined;
-  const release = async ({ keep = false, ...timeouts }: CloseOptions): Promise<void> => {
+  const release = async (keep: boolean, killMs: number): Promise<void> => {
     isClosing = true;
     requests.close();
     await inFlight.drain(DRAIN_MS);
     await Promise.allSettled(pending);
     if (!keep) {
-      await killAll(timeouts).catch((error: unknown) =>
+      await endAll(killMs).catch((error: unknown) =>
         logger.error({ err: error }, 'not all instances ended; they end at their deadlines'),
       );
     }
@@ -321,14 +319,16 @@ async function start(
         begin(set, set.defaultTemplate, creation),
       );
     },
-    killAll,
-    close(how = {}) {
-      closing ??= release(how);
-      return closing;
+    killAll: ({ timeout } = {}) => orEphemeraError(() => endAll(killMsOf(timeout))),
+    async close({ keep = false, timeout } = {}) {
+      // Before anything is released: a call that is refused has done nothing.
+      const killMs = await orEphemeraError(() => killMsOf(timeout));
+      closing ??= release(keep, killMs);
+      await closing;
     },
     metrics,
     async [Symbol.asyncDispose]() {
-      closing ??= release({});
+      closing ??= release(false, KILL_ALL_MS);
       await closing;
     },
   };
@@ -342,6 +342,11 @@ function seconds(text: string): number {
   if (ms !== undefined && ms % 1000 === 0 && ms > 0) return ms / 1000;
   const detail = 'must be a duration of whole seconds such as 90s, 30m or 2h';
   throw new ApiError({ kind: 'invalid', faults: [{ path: 'timeout', detail }] });
+}
+
+/** How long a call waits for the end of instances, ms. @throws ApiError */
+function killMsOf(timeout: string | undefined): number {
+  return timeout === undefined ? KILL_ALL_MS : 1000 * seconds(timeout);
 }
 
 /** A name for the template of an image: `ghcr.io/acme/app:1` is `app`. */

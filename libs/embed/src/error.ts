@@ -17,7 +17,7 @@ export class EphemeraError extends Error {
 }
 
 /** Runs a call, and throws its failure as an `EphemeraError`. Other errors are bugs or broken I/O. */
-export async function orEphemeraError<T>(call: () => Promise<T>): Promise<T> {
+export async function orEphemeraError<T>(call: () => T | Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {

@@ -8,7 +8,7 @@ import express from 'express';
 import Fastify from 'fastify';
 import Koa from 'koa';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { createEphemera } from '../src/index.ts';
+import { createEphemera, EphemeraError } from '../src/index.ts';
 import type { AttachOptions, Ephemera, EphemeraOptions } from '../src/index.ts';
 import { listenOn, WEBSOCKET_KEY } from './fixture.ts';
 
@@ -262,6 +262,15 @@ test('after close(): 503 for instances, never a page of the application', async 
   const offer = await sendTo(port, ...handshakeAt('/'));
   expect(offer).toMatch(/^HTTP\/1\.1 200 [^]*own$/);
   await ephemera.close();
+});
+
+test('a timeout that is no duration is refused, and nothing is closed', async () => {
+  const { ephemera, url } = await serve(plain);
+  await expect(ephemera.killAll({ timeout: 'soon' })).rejects.toThrow(EphemeraError);
+  await expect(ephemera.close({ timeout: 'soon' })).rejects.toThrow(EphemeraError);
+  expect((await fetch(`${url}/demo/none`)).status).toBe(404);
+  await ephemera.close({ timeout: '1m' });
+  expect((await fetch(`${url}/demo/none`)).status).toBe(503);
 });
 
 test('a handshake that the application allows after close() opens no tunnel', async () => {
