@@ -7,7 +7,7 @@ export { redisAddressOf } from './redis-config.ts';
 export * from './signing-keys.ts';
 export * from './template-config.ts';
 export * from './webhook-config.ts';
-export { allowSchema, imagesSchema } from './isolation-config.ts';
+export { allowSchema, imagesSchema, policyFields } from './isolation-config.ts';
 export * from './watch-config.ts';
 export { ADMIN_TOKEN_NAME, tokenSchema } from './tokens/token-config.ts';
 export type { TokenEntries } from './tokens/token-config.ts';

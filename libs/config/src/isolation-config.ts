@@ -106,3 +106,11 @@ export function policyOf(input: {
   const { allow, images } = input;
   return { ...allow, images: images.allow, requireDigest: images.requireDigest };
 }
+
+/** The fields of the file that give this policy. */
+export function policyFields({ images, requireDigest, ...allow }: Policy) {
+  return {
+    allow: allow as z.input<typeof allowSchema>,
+    images: { ...(images && { allow: [...images] }), requireDigest },
+  };
+}

@@ -1,5 +1,5 @@
 import type { IncomingMessage, Server } from 'node:http';
-import { createSigningKeys, readTemplates } from '@ephemera/config';
+import { createSigningKeys, policyFields, readTemplates } from '@ephemera/config';
 import type { SigningKeys, TemplateSet } from '@ephemera/config';
 import { ApiError, parseDuration } from '@ephemera/domain';
 import type { Template } from '@ephemera/domain';
@@ -149,7 +149,7 @@ export async function createEphemera(options: EphemeraOptions): Promise<Ephemera
   const logger = createLogger('embed', settings.logLevel);
   const shutdown = createShutdown(logger);
   try {
-    return await start(options, settings, { openTemplates, logger, shutdown });
+    return await start(settings, { openTemplates, logger, shutdown });
   } catch (error) {
     await shutdown.stop();
     throw error;
@@ -164,7 +164,6 @@ interface Process {
 }
 
 async function start(
-  options: EphemeraOptions,
   settings: Read['settings'],
   { openTemplates, logger, shutdown }: Process,
 ): Promise<Ephemera> {
@@ -292,7 +291,6 @@ async function start(
     },
     newContainer(image, ttl, { owner, metadata, path, ...fields } = {}) {
       const name = nameOf(image);
-      const { allow, images } = options;
       const set = readTemplates(
         {
           templates: {
@@ -303,8 +301,7 @@ async function start(
               timeout: ttl,
             },
           },
-          ...(allow && { allow }),
-          ...(images && { images }),
+          ...policyFields(templates.current.policy),
         },
         `The container of ${image}`,
       );

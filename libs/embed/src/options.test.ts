@@ -48,6 +48,17 @@ test.each([
   expect(readOptions({ ...VALID, ...more }).settings.worker !== undefined).toBe(has);
 });
 
+test('Redis behind sentinels, which have a user of their own', () => {
+  const url = 'redis-sentinel://app:secret@10.0.0.1,10.0.0.2:5000/main/0';
+  const sentinel = { username: 'watcher', password: 'other', tls: { ca: 'PEM' } };
+  const { settings } = readOptions({ ...VALID, redis: { url, sentinel } });
+  expect(settings.redis).toEqual({ url, sentinel });
+  expect(readOptions({ ...VALID, redis: url }).settings.redis).toEqual({ url });
+  expect(issuesOf({ ...VALID, redis: 'redis-sentinel://10.0.0.1' })).toEqual([
+    'redis: must name the master: redis-sentinel://HOST,HOST/MASTER/0',
+  ]);
+});
+
 test('all errors are reported together', () => {
   expect(
     issuesOf({
@@ -62,7 +73,7 @@ test('all errors are reported together', () => {
       colour: 'red',
     }),
   ).toEqual([
-    'redis: must be a redis:// or rediss:// address',
+    'redis: must be a redis://, rediss://, redis-sentinel:// or rediss-sentinel:// address',
     'worker.hostId: must be lowercase letters, digits and hyphens, at most 63',
     'worker.maxMemory: must be a size such as 24g',
     'publicUrl: must be the http:// or https:// address of the application',

@@ -9,7 +9,7 @@ import {
   type TemplatesInput,
   type WatchedConfig,
 } from '@ephemera/config';
-import { HOST_ID, parseSize } from '@ephemera/domain';
+import { HOST_ID, parseSize, redisUrlIssue } from '@ephemera/domain';
 import { parseTrustedProxies } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import { THEMES } from '@ephemera/proxy';
@@ -19,17 +19,30 @@ const WHAT = 'The options of createEphemera';
 
 const pem = z.string().optional();
 
-const redisUrl = z.string().regex(/^rediss?:\/\//, 'must be a redis:// or rediss:// address');
+const tls = z.strictObject({ ca: pem, cert: pem, key: pem });
+
+const redisUrl = z.string().superRefine((url, context) => {
+  const issue = redisUrlIssue(url);
+  if (issue !== undefined) context.addIssue({ code: 'custom', message: issue });
+});
 const redis = z
   .union(
     [
       redisUrl,
       z.strictObject({
         url: redisUrl,
-        tls: z.strictObject({ ca: pem, cert: pem, key: pem }).optional(),
+        tls: tls.optional(),
+        /** The user of the sentinels, and `tls` if they use TLS. */
+        sentinel: z
+          .strictObject({
+            username: z.string().optional(),
+            password: z.string().optional(),
+            tls: tls.optional(),
+          })
+          .optional(),
       }),
     ],
-    'must be an address, or {url, tls}',
+    'must be an address, or {url, tls, sentinel}',
   )
   .transform((input) => (typeof input === 'string' ? { url: input } : input));
 
@@ -126,7 +139,10 @@ export interface EphemeraOptions extends TemplateOptions {
    * the same instances need the same value.
    */
   readonly publicUrl: string;
-  /** The Redis of the deployment. Default: `redis://127.0.0.1:6379/0`. */
+  /**
+   * The Redis of the deployment, such as `redis://127.0.0.1:6379/0`, the default. With Sentinel:
+   * `redis-sentinel://HOST,HOST/MASTER/0`. TLS material is PEM text.
+   */
   readonly redis?: string | z.input<typeof redis>;
   /** Address of the Docker daemon. Default: `unix:///var/run/docker.sock`. */
   readonly docker?: string;

@@ -1,6 +1,9 @@
 import { createServer } from 'node:http';
 import type { RequestListener, Server } from 'node:http';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { json, text } from 'node:stream/consumers';
 import { type StartedRedis, startRedis } from '@ephemera/test-support';
 import Router from '@koa/router';
@@ -30,7 +33,7 @@ interface Application {
 }
 
 /** Joins the deployment until the end of the test. */
-async function join(more: Partial<EphemeraOptions> = {}): Promise<Ephemera> {
+async function start(more: Partial<EphemeraOptions> = {}): Promise<Ephemera> {
   const ephemera = await createEphemera({
     redis: redis.url,
     publicUrl: 'http://127.0.0.1:3000',
@@ -53,7 +56,7 @@ async function serve(
     ...attachOptions
   }: AttachOptions & { attach?: boolean; more?: Partial<EphemeraOptions> } = {},
 ): Promise<Application> {
-  const ephemera = await join(more);
+  const ephemera = await start(more);
   const server = createServer(listen(ephemera));
   if (attach) ephemera.attach(server, attachOptions);
   const port = await listenOn(server);
@@ -225,10 +228,35 @@ test.each<[string, () => unknown, number]>([
   expect((await fetch(`${url}/demo/none`)).status).toBe(404);
 });
 
+test.each<[string, Partial<EphemeraOptions> | undefined]>([
+  ['the options', { allow: { capabilities: ['NET_RAW'] }, images: { allow: ['acme/**'] } }],
+  ['the file', undefined],
+])('the policy of %s applies to a container of a program', async (_from, given) => {
+  const folder = await mkdtemp(join(tmpdir(), 'ephemera-embed-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const path = join(folder, 'ephemera.yml');
+  await writeFile(
+    path,
+    JSON.stringify({
+      templates: { demo: { image: 'acme/demo', port: 8080 } },
+      allow: { capabilities: ['NET_RAW'] },
+      images: { allow: ['acme/**'] },
+    }),
+  );
+  const templates = { demo: { image: 'acme/demo', port: 8080 } };
+  const ephemera = await start(given ? { ...given, templates } : { templates: path });
+  const { template } = ephemera.newContainer('acme/lab', '5m', { capAdd: ['NET_RAW'] });
+  expect(template.capAdd).toEqual(['NET_RAW']);
+  expect(() => ephemera.newContainer('acme/lab', '5m', { capAdd: ['NET_ADMIN'] })).toThrow(
+    'capAdd',
+  );
+  expect(() => ephemera.newContainer('other/lab', '5m')).toThrow('image');
+});
+
 test('a program starts nothing for an owner that is no id', async () => {
   const { ephemera } = await serve(plain);
-  const start = ephemera.create('demo', { owner: '' });
-  await expect(start).rejects.toThrow('owner: must be a text of 1 to 256 characters');
+  const refused = ephemera.create('demo', { owner: '' });
+  await expect(refused).rejects.toThrow('owner: must be a text of 1 to 256 characters');
 });
 
 /** Sends a request on a connection of its own, and returns everything that comes back. */
@@ -318,7 +346,7 @@ test('a handshake from a server that is not attached is refused', async () => {
 });
 
 test('Fastify listens on a host that is named', async () => {
-  const ephemera = await join();
+  const ephemera = await start();
   const app = Fastify();
   onTestFinished(() => app.close());
   await app.register(ephemera.fastify());
