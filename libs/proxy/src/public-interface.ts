@@ -70,7 +70,8 @@ export interface PublicInterfaceParts {
   readonly createUpstreamPools?: typeof createUpstreamPools;
   /**
    * Returns the owner of a start, if another application authenticates visitors. `Authorization` is
-   * then for that application, and no token of the control API is accepted.
+   * then for that application: no token of the control API is accepted, and no instance in path form
+   * gets it.
    */
   readonly ownerOf?: (req: IncomingMessage) => string | undefined;
   /** Called with each instance that is started or claimed here. */
@@ -148,6 +149,7 @@ export function createPublicInterface(config: PublicInterfaceConfig, parts: Publ
     domain,
     scheme: publicUrl.startsWith('https:') ? 'https' : 'http',
     publicPath: new URL(publicUrl).pathname,
+    ownsAuthorization: parts.ownerOf !== undefined,
     trustedProxies: config.trustedProxies,
     startWait: config.startWait,
     responseTimeout: config.responseTimeout,

@@ -24,7 +24,7 @@ import {
   UPSTREAM_IDLE_TIMEOUT_MS,
   WEBSOCKETS_PER_INSTANCE,
 } from './limits.ts';
-import { removeFraming } from './header-fields.ts';
+import { dropNominated, removeFraming } from './header-fields.ts';
 import { ProxiedRequest } from './proxied-request.ts';
 import { ProxiedUpgrade } from './proxied-upgrade.ts';
 import { RefusalLog } from './refusal-log.ts';
@@ -50,6 +50,11 @@ export interface DataPlaneOptions extends Pick<
   readonly scheme?: 'http' | 'https';
   /** What the visitors' paths of the path form begin with, as in `/outer`; nothing by default. */
   readonly publicPath?: string;
+  /**
+   * Whether an application that shares the server authenticates by `Authorization`. Browsers send it
+   * to all paths of its origin, so instances in path form do not get it. Default: no.
+   */
+  readonly ownsAuthorization?: boolean;
   /** Addresses or CIDRs whose forwarded headers are accepted. */
   readonly trustedProxies: readonly string[];
   /** How long a request waits for an instance that is starting. */
@@ -197,6 +202,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     return head;
   };
 
+  /** The head without what an instance at this address must not see. */
+  const headFor = ({ prefix }: Address, head: RequestHead): RequestHead => {
+    if (prefix === '' || options.ownsAuthorization !== true) return head;
+    return { ...head, lines: dropNominated(head.lines, AUTHORIZATION) };
+  };
+
   const forward = (req: IncomingMessage, res: ServerResponse, head: RequestHead): boolean => {
     const connection = connectionOf(req.socket, trusted);
     const target = req.url ?? '';
@@ -213,7 +224,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       options.sendFailure(req, res, NO_SERVICE_WORKER);
       return true;
     }
-    const inbound = { method, target, head, address, connection, site };
+    const inbound = { method, target, head: headFor(address, head), address, connection, site };
     const request = new ProxiedRequest(context, req, res, inbound);
     inPipelineOrder(res, () => request.start());
     return true;
@@ -290,7 +301,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
         options.sendFailure(req, responseForSocket(socket, req), failure);
         return;
       }
-      const request = { method: 'GET', target, head, address, connection, site };
+      const request = {
+        method: 'GET',
+        target,
+        head: headFor(address, head),
+        ...{ address, connection, site },
+      };
       tunnelSockets.add(socket);
       socket.once('close', () => tunnelSockets.delete(socket));
       new ProxiedUpgrade(context, tunnels, { req, socket, head: rest, request }).start();
@@ -318,6 +334,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     lingering: context.lingering,
   };
 }
+
+const AUTHORIZATION: ReadonlySet<string> = new Set(['authorization']);
 
 /** A service worker of one instance would control the pages of all that share its origin. */
 const NO_SERVICE_WORKER = {
