@@ -691,7 +691,7 @@ export interface components {
     CreatedInstance: components['schemas']['Instance'] & {
       /** @description Value of the placeholder `{token}`. Only in this response. */
       token?: string;
-      /** @description Access token for the header `Ephemera-Token`, if the template sets `access`. Only in this response. */
+      /** @description Access token for the header `Ephemera-Token`, if the template sets `access`. Only in this response. A repetition with the same `Idempotency-Key` contains it if signing keys were set at the creation. */
       accessToken?: string;
       /**
        * Format: uri
@@ -1721,7 +1721,7 @@ export interface operations {
       header?: {
         /** @description `wait=N`: wait up to N seconds until the instance is ready. */
         prefer?: string;
-        /** @description The same key with the same body returns the same instance, for 24 hours. */
+        /** @description The same key with the same body returns the same instance, for 24 hours. With signing keys, also its access token. */
         'idempotency-key'?: string;
       };
       path?: never;

@@ -16,7 +16,7 @@ const compare = vi.mocked(crypto.timingSafeEqual);
 beforeEach(() => void compare.mockClear());
 
 const [OLD, NEW] = ['old', 'new'].map((name) => name.padEnd(32, '-')) as [string, string];
-const PURPOSES: readonly KeyPurpose[] = ['link', 'work', 'start', 'pool'];
+const PURPOSES: readonly KeyPurpose[] = ['link', 'work', 'start', 'pool', 'access'];
 
 /** A logger that records its messages. */
 function recording() {
@@ -47,7 +47,17 @@ test('what workers accept is signed with another key than what clients get', () 
   expect(key.hasSigned('work', 'text', plain('work'))).toBe(true);
   expect(key.hasSigned('start', 'text', plain('start'))).toBe(false);
   expect(key.hasSigned('pool', 'text', plain('pool'))).toBe(false);
+  expect(key.hasSigned('access', 'text', plain('access'))).toBe(false);
   expect(other.sign('start', 'text')).not.toBe(key.sign('start', 'text'));
+});
+
+test('each key signs, the first one first', () => {
+  const [old, both] = [createSigningKeys(() => [OLD]), createSigningKeys(() => [NEW, OLD])];
+  expect(both.signByEach('access', 'a')).toEqual([
+    both.sign('access', 'a'),
+    old.sign('access', 'a'),
+  ]);
+  expect(createSigningKeys(() => []).signByEach('access', 'a')).toEqual([]);
 });
 
 test('every key is compared in constant time, whether or not an earlier one matches', () => {

@@ -8,7 +8,7 @@ export const signingKeys = z
   .string()
   .optional()
   .describe(
-    'Keys for signed links, proof-of-work challenges and the instances that proxies hand to workers, comma-separated, each random and at least 32 characters. The first key signs; every key verifies, so that keys can be rotated. All proxies and workers need the same keys. A worker with keys starts only what a proxy or worker with one of them has signed; without keys it starts what it finds in Redis.',
+    'Keys for signed links, proof-of-work challenges, access tokens of creations with an `Idempotency-Key` and the instances that proxies hand to workers, comma-separated, each random and at least 32 characters. The first key signs; every key verifies, so that keys can be rotated. All proxies and workers need the same keys. A worker with keys starts only what a proxy or worker with one of them has signed; without keys it starts what it finds in Redis.',
   );
 
 export const signingKeysFile = z
@@ -20,9 +20,9 @@ export const signingKeysFile = z
 
 /**
  * The purpose of a signature. A signature for one purpose is invalid for another. `start` and `pool`
- * are what workers accept from Redis.
+ * are what workers accept from Redis. `access` makes the access token of a guarded instance.
  */
-export type KeyPurpose = 'link' | 'work' | 'start' | 'pool';
+export type KeyPurpose = 'link' | 'work' | 'start' | 'pool' | 'access';
 
 /** The keys that all replicas share to sign and to verify. */
 export interface SigningKeys {
@@ -30,6 +30,8 @@ export interface SigningKeys {
   readonly hasKeys: boolean;
   /** HMAC-SHA256 under the first key, base64url. */
   sign(purpose: KeyPurpose, text: string): string;
+  /** The signature by each key, the first key's first. */
+  signByEach(purpose: KeyPurpose, text: string): string[];
   /** Whether any of the keys made this signature. */
   hasSigned(purpose: KeyPurpose, text: string, signature: string): boolean;
 }
@@ -71,9 +73,9 @@ function readKeyFile(path: string): string[] {
   return parseKeys(text, 'EPHEMERA_SIGNING_KEYS_FILE');
 }
 
-const isInternal = (purpose: KeyPurpose) => purpose === 'start' || purpose === 'pool';
+const isInternal = (purpose: KeyPurpose) => purpose !== 'link' && purpose !== 'work';
 
-/** The key for signatures that only processes of the deployment read (HKDF, RFC 5869). */
+/** The key for signatures of texts that no client chooses (HKDF, RFC 5869). */
 function deriveKey(key: string): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', key, '', 'ephemera internal signatures', 32));
 }
@@ -93,6 +95,7 @@ export function createSigningKeys(keys: () => readonly string[]): SigningKeys {
       if (first === undefined) throw new Error('there is no key to sign with');
       return signBy(first, purpose, text);
     },
+    signByEach: (purpose, text) => keys().map((key) => signBy(key, purpose, text)),
     hasSigned(purpose, text, signature) {
       // Hashes have one length, which timingSafeEqual requires.
       const input = hash('sha256', signature, 'buffer');
@@ -141,6 +144,7 @@ export function watchKeys(
       return signing.hasKeys;
     },
     sign: (purpose, text) => signing.sign(purpose, text),
+    signByEach: (purpose, text) => signing.signByEach(purpose, text),
     hasSigned: (purpose, text, signature) => signing.hasSigned(purpose, text, signature),
     close: () => unwatchFile(file, reload),
   };

@@ -151,7 +151,8 @@ export const adminRoutes = {
         .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters, given once')
         .optional()
         .openapi({
-          description: 'The same key with the same body returns the same instance, for 24 hours.',
+          description:
+            'The same key with the same body returns the same instance, for 24 hours. With signing keys, also its access token.',
         }),
     }),
     body: { type: 'json', schema: createRequestSchema, limit: 262_144 },

@@ -106,7 +106,7 @@ export const createdSchema = instanceSchema
       .openapi({ description: 'Value of the placeholder `{token}`. Only in this response.' }),
     accessToken: z.string().optional().openapi({
       description:
-        'Access token for the header `Ephemera-Token`, if the template sets `access`. Only in this response.',
+        'Access token for the header `Ephemera-Token`, if the template sets `access`. Only in this response. A repetition with the same `Idempotency-Key` contains it if signing keys were set at the creation.',
     }),
     link: z.url().optional().openapi({
       description:

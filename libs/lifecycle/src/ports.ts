@@ -224,6 +224,8 @@ export interface Idempotency {
   readonly key: string;
   /** Hash of the payload. */
   readonly digest: string;
+  /** Random text of the first request, which its repeats get. Undefined: they get none. */
+  readonly salt?: string | undefined;
 }
 
 /** A signed link or a proof of work, valid for `max` instances. */
@@ -251,7 +253,13 @@ export type CreationRefusal =
   /** A grant has no uses left. */
   | { readonly kind: 'exhausted'; readonly what: RedeemableGrant['kind'] }
   /** The idempotency key was used before: the instance of the first request, if it is still known. */
-  | { readonly kind: 'repeated'; readonly id: string; readonly instance: Instance | undefined }
+  | {
+      readonly kind: 'repeated';
+      readonly id: string;
+      readonly instance: Instance | undefined;
+      /** The salt of the first request. */
+      readonly salt?: string | undefined;
+    }
   /** The idempotency key was used before with another payload. */
   | { readonly kind: 'reused' };
 

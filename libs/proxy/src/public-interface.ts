@@ -225,10 +225,11 @@ function createStarter(
   { spawns, killJobs, killRequests, refills, routes, store }: Cell,
   {
     templates,
+    keys,
     onCreated,
     onStarted,
     logger,
-  }: Pick<PublicInterfaceParts, 'templates' | 'onCreated' | 'logger'> & {
+  }: Pick<PublicInterfaceParts, 'templates' | 'keys' | 'onCreated' | 'logger'> & {
     readonly onStarted: ReturnType<typeof countStarts>;
   },
   urlOf: (id: string) => string,
@@ -260,6 +261,7 @@ function createStarter(
     get templates() {
       return templates.current;
     },
+    keys,
     urlOf,
   };
 }

@@ -74,11 +74,17 @@ interface OpenPortsOptions {
   readonly trusted?: readonly string[];
   /** Tokens in addition to the admin token. */
   readonly entries?: TokenEntries;
+  readonly signingKeys?: () => readonly string[];
 }
 
 export async function openPorts(
   templatesText: string,
-  { domain, trusted: trustedProxies = [], entries = {} }: OpenPortsOptions = {},
+  {
+    domain,
+    trusted: trustedProxies = [],
+    entries = {},
+    signingKeys: readKeys = () => ['k'.repeat(32)],
+  }: OpenPortsOptions = {},
 ): Promise<OpenPorts> {
   const server = await startRedis();
   const keys = keysOf('ports');
@@ -110,7 +116,7 @@ export async function openPorts(
     },
   });
   const tokens = createTokens(TOKEN, () => entries);
-  const signingKeys = createSigningKeys(() => ['k'.repeat(32)]);
+  const signingKeys = createSigningKeys(readKeys);
   const starter = {
     ...jobs,
     intake: redisIntake(redis, keys),
@@ -119,6 +125,7 @@ export async function openPorts(
     isReachable: () => Promise.resolve(true),
     onError: ignore,
     templates,
+    keys: signingKeys,
     urlOf: (id: string) =>
       domain === undefined ? `http://127.0.0.1/demo/${id}/` : `http://${id}.${domain}/`,
   };

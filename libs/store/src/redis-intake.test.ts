@@ -278,6 +278,16 @@ describe('an idempotency key', () => {
     expect(ttl).toBeLessThanOrEqual(24 * 3_600_000);
   });
 
+  test('returns the salt of the first request to its repeats', async () => {
+    const { intake } = open();
+    const askWith = (key: string, salt?: string) =>
+      intake.createOrQueue(sampleDraft(), { idempotency: { key, digest: 'd', salt } });
+    const { id } = created(await askWith('k', 'first'));
+    expect(await askWith('k', 'second')).toMatchObject({ kind: 'repeated', id, salt: 'first' });
+    await askWith('plain');
+    expect(await askWith('plain', 'second')).toMatchObject({ kind: 'repeated', salt: undefined });
+  });
+
   test('is usable again after a refused request', async () => {
     const { intake, take, finalize } = open();
     const template = sampleTemplate({ maxInstances: 1 });

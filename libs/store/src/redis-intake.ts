@@ -105,8 +105,10 @@ function refusal(reply: RefusalReply): CreationRefusal {
       return { kind: 'full', limit: reply[1] };
     case 'exhausted':
       return { kind: 'exhausted', what: reply[1] };
-    case 'repeated':
-      return { kind: 'repeated', id: reply[1], instance: readFields(reply[2]) };
+    case 'repeated': {
+      const [kind, id, fields, salt] = reply;
+      return { kind, id, instance: readFields(fields), salt: salt ?? undefined };
+    }
     case 'reused':
       return { kind: 'reused' };
   }

@@ -217,10 +217,14 @@ describe('a claim', () => {
     const { warm, claim } = open();
     await Promise.all([warm(), warm()]);
     const quotaOwner = { name: 'address:192.0.2.1', limit: 'address', max: 1 } as const;
-    const context = { quotaOwner, idempotency: { key: 'k', digest: 'd' } };
+    const context = { quotaOwner, idempotency: { key: 'k', digest: 'd', salt: 's' } };
     const first = await claim({}, context);
     if (first.kind !== 'claimed') throw new Error(`the result was ${first.kind}`);
-    expect(await claim({}, context)).toMatchObject({ kind: 'repeated', id: first.instance.id });
+    expect(await claim({}, context)).toMatchObject({
+      kind: 'repeated',
+      id: first.instance.id,
+      salt: 's',
+    });
     expect(await claim({}, { quotaOwner })).toEqual({ kind: 'full', limit: 'address' });
     // An instance that turned out to be dead is replaced under the same key.
     const again = await claim(

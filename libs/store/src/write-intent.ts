@@ -23,7 +23,7 @@ export type IntentReply =
 export type RefusalReply =
   | ['full', 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'owner']
   | ['exhausted', 'link' | 'work']
-  | ['repeated', string, string[]]
+  | ['repeated', string, string[], string | null]
   | ['reused'];
 
 /**

@@ -1,18 +1,47 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { SigningKeys } from '@ephemera/config';
 
 /** The access token of one guarded instance. */
 export interface AccessToken {
-  /** Returned once to the client that started the instance. It is not stored. */
+  /** Returned to the client that started the instance. It is not stored. */
   readonly token: string;
   /** Stored with the instance and its route: SHA-256 in base64url. */
   readonly hash: string;
 }
 
-/** 256 random bits: a plain hash is enough, because the token cannot be guessed. */
-export function makeAccessToken(): AccessToken {
-  const token = randomBytes(32).toString('base64url');
+/** 256 bits: a plain hash is enough, because the token cannot be guessed. */
+export function makeAccessToken(token = randomBytes(32).toString('base64url')): AccessToken {
   return { token, hash: hash('sha256', token, 'base64url') };
+}
+
+/** What the token of a creation with an idempotency key is derived from. Neither is a secret. */
+export interface AccessTokenSeed {
+  /** Hash of the idempotency key and the client. */
+  readonly key: string;
+  /** Random per creation, because a client may use its key again after a day. */
+  readonly salt: string;
+}
+
+/** Makes the token of a creation that may be repeated. @throws Error without a key */
+export function deriveAccessToken(keys: SigningKeys, seed: AccessTokenSeed): AccessToken {
+  return makeAccessToken(keys.sign('access', seedText(seed)));
+}
+
+/**
+ * Returns the token that was derived for the first request, also after a rotation of the keys.
+ * Undefined if no key made the token of this hash.
+ */
+export function repeatAccessToken(
+  keys: SigningKeys,
+  seed: AccessTokenSeed,
+  expected: string,
+): string | undefined {
+  return keys.signByEach('access', seedText(seed)).find((token) => matchesToken(token, expected));
+}
+
+function seedText({ key, salt }: AccessTokenSeed): string {
+  return `${key}\n${salt}`;
 }
 
 /** Length of a token: 32 bytes in base64url. */

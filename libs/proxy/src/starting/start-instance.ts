@@ -12,12 +12,15 @@ import {
 import type { Instance, InstanceDraft, Template } from '@ephemera/domain';
 import { acquireInstance, poolSpecFor } from '@ephemera/lifecycle';
 import type { AcquirePorts, AcquireResult, CreationContext, Intake } from '@ephemera/lifecycle';
-import type { TemplateSet } from '@ephemera/config';
-import { makeAccessToken } from '../access/access-token.ts';
+import type { SigningKeys, TemplateSet } from '@ephemera/config';
+import type { AccessToken, AccessTokenSeed } from '../access/access-token.ts';
+import { deriveAccessToken, makeAccessToken, repeatAccessToken } from '../access/access-token.ts';
 
 export interface Starter extends AcquirePorts {
   readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm' | 'confirm' | 'redeemed'>;
   readonly templates: TemplateSet;
+  /** The access token of a creation with an idempotency key is derived from them. */
+  readonly keys: SigningKeys;
   /** Returns the public URL of an id. */
   readonly urlOf: (id: string) => string;
 }
@@ -30,7 +33,10 @@ const EXHAUSTED = {
 export interface Started {
   readonly kind: Exclude<AcquireResult['kind'], 'full' | 'exhausted' | 'reused'>;
   readonly instance: Instance;
-  /** The access token of a guarded instance. It is not stored, so it must be returned now. */
+  /**
+   * The access token of a guarded instance. It is not stored, so it must be returned now. A repetition
+   * has it if there were signing keys at the creation.
+   */
   readonly accessToken?: string | undefined;
 }
 
@@ -51,7 +57,11 @@ export async function startInstance(
   const { metadata = {} } = request;
   const timeout = chosenTimeout(request.timeout, template);
   const token = usesTokenPlaceholder(template) ? makeToken(randomBytes) : undefined;
-  const access = isGuarded(template) ? makeAccessToken() : undefined;
+  const idempotency = context.idempotency && {
+    ...context.idempotency,
+    salt: randomBytes(16).toString('base64url'),
+  };
+  const access = isGuarded(template) ? newAccessToken(starter.keys, idempotency) : undefined;
   const draft = {
     id,
     template,
@@ -65,7 +75,12 @@ export async function startInstance(
   };
   const bare = Object.keys(env).length === 0;
   const spec = bare ? poolSpecFor(template, starter.urlOf('{id}')) : undefined;
-  const acquired = await acquireInstance(starter, draft, context, spec?.fingerprint);
+  const acquired = await acquireInstance(
+    starter,
+    draft,
+    { ...context, idempotency },
+    spec?.fingerprint,
+  );
   switch (acquired.kind) {
     case 'full':
       throw new ApiError({ kind: 'full', limit: acquired.limit });
@@ -74,8 +89,11 @@ export async function startInstance(
     case 'reused':
       throw new ApiError({ kind: 'key_reused' });
     case 'repeated': {
-      const { instance } = acquired;
-      if (instance) return { kind: 'repeated', instance };
+      const { instance, salt } = acquired;
+      if (instance) {
+        const accessToken = repeatedToken(starter.keys, instance, context.idempotency?.key, salt);
+        return { kind: 'repeated', instance, accessToken };
+      }
       throw new ApiError({ kind: 'not_found', what: 'instance for this idempotency key any more' });
     }
     case 'created':
@@ -83,6 +101,20 @@ export async function startInstance(
     case 'claimed':
       return { ...acquired, accessToken: access?.token };
   }
+}
+
+function newAccessToken(keys: SigningKeys, seed: AccessTokenSeed | undefined): AccessToken {
+  return seed && keys.hasKeys ? deriveAccessToken(keys, seed) : makeAccessToken();
+}
+
+function repeatedToken(
+  keys: SigningKeys,
+  { accessHash }: Instance,
+  key: string | undefined,
+  salt: string | undefined,
+): string | undefined {
+  if (accessHash === undefined || key === undefined || salt === undefined) return undefined;
+  return repeatAccessToken(keys, { key, salt }, accessHash);
 }
 
 /**

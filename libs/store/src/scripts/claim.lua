@@ -3,7 +3,7 @@
 -- KEYS: 1 warm instances of the pool (by deadline)  2 generation counter  3 events  4 expiring
 -- ARGV: 1 fingerprint of the pool  2 timeout ms  3 metadata JSON  4 context JSON (ScriptContext)
 --       5 id of this claim
--- Returns {claimed, fields} | {none} | {full, limit} | {exhausted, kind} | {repeated, id, fields} |
+-- Returns {claimed, fields} | {none} | {full, limit} | {exhausted, kind} | {repeated, id, fields, salt | nil} |
 --         {reused}.
 local base, context = baseOf(KEYS[1]), cjson.decode(ARGV[4])
 -- ioredis repeats a command whose connection broke before the reply. The repetition gets the same

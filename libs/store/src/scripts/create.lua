@@ -5,7 +5,7 @@
 -- ARGV: 1 id  2 timeout ms  3 startWithin ms  4 maxTimeout ms  5 template JSON  6 env JSON
 --       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)  10 context JSON (ScriptContext)
 -- Returns {created | queued, generation, now, expiresAt, maxExpiresAt} | {taken} |
---         {full, limit} | {exhausted, kind} | {stocked} | {repeated, id, fields} | {reused}.
+--         {full, limit} | {exhausted, kind} | {stocked} | {repeated, id, fields, salt | nil} | {reused}.
 local base, id = baseOf(KEYS[1]), ARGV[1]
 -- ioredis repeats a command whose connection broke before the reply. The repetition gets the same
 -- reply.

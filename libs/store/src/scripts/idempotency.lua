@@ -5,10 +5,10 @@
 local function storedAnswer(base, context)
   local kept = context.idempotency
   if not kept then return nil end
-  local has = redis.call('HMGET', base .. 'idempotency:' .. kept.key, 'digest', 'id')
+  local has = redis.call('HMGET', base .. 'idempotency:' .. kept.key, 'digest', 'id', 'salt')
   if not has[2] or has[2] == context.replacing then return nil end
   if has[1] ~= kept.digest then return { 'reused' } end
-  return { 'repeated', has[2], redis.call('HGETALL', base .. 'instance:' .. has[2]) }
+  return { 'repeated', has[2], redis.call('HGETALL', base .. 'instance:' .. has[2]), has[3] }
 end
 
 local function storeAnswer(base, context, id)
@@ -16,5 +16,6 @@ local function storeAnswer(base, context, id)
   if not kept then return end
   local key = base .. 'idempotency:' .. kept.key
   redis.call('HSET', key, 'digest', kept.digest, 'id', id)
+  if kept.salt then redis.call('HSET', key, 'salt', kept.salt) else redis.call('HDEL', key, 'salt') end
   redis.call('PEXPIRE', key, IDEMPOTENCY_TTL_MS)
 end
