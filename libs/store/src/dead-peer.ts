@@ -63,7 +63,7 @@ export function reconnect(redis: Redis): void {
 }
 
 /** A connection and its open duplicates. */
-export function withDuplicates(redis: Redis): Redis[] {
+function withDuplicates(redis: Redis): Redis[] {
   return [redis, ...(duplicates.get(redis) ?? [])];
 }
 

@@ -1,3 +1,4 @@
+import type { RedisAddress } from '@ephemera/domain';
 import { startSentinel, waitFor } from '@ephemera/test-support';
 import type { DataNode, StartedSentinel } from '@ephemera/test-support';
 import type { Redis } from 'ioredis';
@@ -16,8 +17,9 @@ afterEach(() => set.stop());
 
 const portOf = (redis: Redis) => (redis.status === 'ready' ? redis.stream.remotePort : undefined);
 
-async function connectAll(): Promise<Record<string, Redis>> {
-  const address = { url: set.url };
+async function connectAll(
+  address: RedisAddress = { url: set.url },
+): Promise<Record<string, Redis>> {
   const ignore = () => undefined;
   const job = connectRedis(address, 'job', ignore);
   const connections = {
@@ -113,9 +115,39 @@ test('a failover before the first connect is no error', async () => {
   expect(errors).toEqual([]);
 });
 
-/** Waits until this process has subscribed to every sentinel. */
-async function waitForSubscriptions(): Promise<void> {
+// Another deployment stands for the side of a sentinel that is cut off together with the old master:
+// both answer, and the sentinel knows no newer epoch.
+test('a connection that a sentinel leads to an old master leaves it', async () => {
+  const old = await startSentinel({ replicas: 1, sentinels: 1 });
+  onTestFinished(() => old.stop());
+  await set.failover();
+  master = await waitFor('another master', async () => {
+    const found = await set.master();
+    return found.port !== master.port && found;
+  });
+  // No later message of the failover may lead the connections.
   for (const sentinel of set.sentinels) {
+    await waitFor('the sentinel to know it', async () => {
+      const found = await set.command(sentinel, 'SENTINEL', 'MASTER', set.name);
+      return (found as string[]).includes(String(master.port));
+    });
+  }
+  const [oldSentinel] = old.url.split('/main/');
+  const address = { url: set.url.replace('redis-sentinel://', `${oldSentinel},`) };
+  const job = connectRedis(address, 'job', () => undefined);
+  onTestFinished(() => job.disconnect());
+  await waitForSubscriptions([...old.sentinels, ...set.sentinels]);
+  await waitFor('the first connection', () => portOf(job) === master.port);
+  const connections = await connectAll(address);
+  for (const redis of Object.values(connections)) redis.disconnect(true);
+  for (const [name, redis] of Object.entries(connections)) {
+    await waitFor(`${name} to return`, () => portOf(redis) === master.port);
+  }
+});
+
+/** Waits until this process has subscribed to every sentinel. */
+async function waitForSubscriptions(sentinels = set.sentinels): Promise<void> {
+  for (const sentinel of sentinels) {
     await waitFor('the subscription', async () =>
       String(await set.command(sentinel, 'CLIENT', 'LIST')).includes(' sub=1 '),
     );
