@@ -197,7 +197,7 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 503,
     title: 'Unavailable',
     meaning:
-      'Redis is unavailable, so the proxy cannot read a route or write an instance. With Sentinel: no replica has confirmed the creation. The instance may exist; a repetition with the same `Idempotency-Key` returns it.',
+      'Redis is unavailable, so the proxy cannot read a route or write an instance. With Sentinel: no replica has confirmed the creation. The instance may exist; a repetition with the same `Idempotency-Key` returns it. Without a key it is ended, and its signed link or proof of work can be used again.',
     action: 'Repeat the request after `Retry-After`. The operator checks Redis.',
   },
   rebuilding: {

@@ -1,12 +1,17 @@
 import { ApiError } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { memoryInstances, sampleDraft } from '@ephemera/test-support';
+import { memoryInstances, sampleDraft, waitFor } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
-import type { ClaimResult, CreationContext } from './ports.ts';
+import type { ClaimResult, CreationContext, RedeemableGrant } from './ports.ts';
 import { acquireInstance } from './acquire-instance.ts';
 
 /** A pool with these instances, some of which do not answer. `done` records all calls. */
-async function fixture(options: { warm: number; dead?: readonly number[]; unconfirmed?: boolean }) {
+async function fixture(options: {
+  warm: number;
+  dead?: readonly number[];
+  unconfirmed?: boolean;
+  failedWithdrawals?: number;
+}) {
   const done: string[] = [];
   const instances = memoryInstances();
   const warm: Instance[] = [];
@@ -23,6 +28,7 @@ async function fixture(options: { warm: number; dead?: readonly number[]; unconf
   };
   const contexts: CreationContext[] = [];
   let claims = 0;
+  let failures = options.failedWithdrawals ?? 0;
   const record = (what: string) => {
     done.push(what);
     return Promise.resolve();
@@ -56,6 +62,14 @@ async function fixture(options: { warm: number; dead?: readonly number[]; unconf
           await record(`confirm ${nameOf(id)}`);
           if (options.unconfirmed === true) throw new ApiError({ kind: 'store_unavailable' });
         },
+        withdraw: async (
+          instance: Pick<Instance, 'id' | 'generation'>,
+          grants: readonly RedeemableGrant[],
+        ) => {
+          await record(`withdraw ${nameOf(instance.id)}: ${grants.map(({ name }) => name).join()}`);
+          if (failures-- > 0) throw new Error('Redis is unavailable');
+          return instances.startDraining(instance.id, 'request');
+        },
       },
       spawns: { add: ({ id }: { id: string }) => record(`spawn ${nameOf(id)}`) },
       killJobs: {
@@ -87,8 +101,45 @@ test('a warm instance gets its kill job before it is handed out, and the pool is
 
 test('a client learns of an instance only after its record and its job are confirmed', async () => {
   const { ports, done } = await fixture({ warm: 0, unconfirmed: true });
-  await expect(acquireInstance(ports, sampleDraft(), {})).rejects.toThrow('store_unavailable');
+  const idempotency = { key: 'k', digest: 'd' };
+  const acquired = acquireInstance(ports, sampleDraft(), { idempotency });
+  await expect(acquired).rejects.toThrow('store_unavailable');
   expect(done).toEqual(['spawn new', 'confirm new']);
+});
+
+const grants = [{ kind: 'link' as const, name: 'link:a', max: 1, expiresAt: 1 }];
+
+test('without an idempotency key, what is not confirmed ends, and its grants get their use back', async () => {
+  const created = await fixture({ warm: 0, unconfirmed: true });
+  await expect(acquireInstance(created.ports, sampleDraft(), { grants })).rejects.toThrow(
+    'store_unavailable',
+  );
+  expect(created.done).toEqual([
+    ...['spawn new', 'confirm new'],
+    ...['withdraw new: link:a', 'enqueue new'],
+  ]);
+  const claimed = await fixture({ warm: 1, unconfirmed: true });
+  await expect(acquireInstance(claimed.ports, sampleDraft(), { grants }, 'pool')).rejects.toThrow(
+    'store_unavailable',
+  );
+  expect(claimed.done.slice(-2)).toEqual(['withdraw warm 0: link:a', 'enqueue warm 0']);
+});
+
+test('what has no job is withdrawn too', async () => {
+  const { ports, done } = await fixture({ warm: 0 });
+  const spawns = { add: () => Promise.reject(new Error('Redis is unavailable')) };
+  const acquired = acquireInstance({ ...ports, spawns }, sampleDraft(), { grants });
+  await expect(acquired).rejects.toThrow('unavailable');
+  expect(done).toEqual(['withdraw new: link:a', 'enqueue new']);
+});
+
+test('a withdrawal is repeated until the store is available', async () => {
+  const { ports, done } = await fixture({ warm: 0, unconfirmed: true, failedWithdrawals: 2 });
+  await expect(acquireInstance(ports, sampleDraft(), { grants })).rejects.toThrow(
+    'store_unavailable',
+  );
+  await waitFor('the withdrawal', () => done.includes('enqueue new'));
+  expect(done.filter((text) => text.startsWith('withdraw'))).toHaveLength(3);
 });
 
 // The first request may have ended without a confirmation.

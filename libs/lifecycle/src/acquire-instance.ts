@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Instance, InstanceDraft } from '@ephemera/domain';
 import type {
   ClaimResult,
@@ -7,12 +8,13 @@ import type {
   Intake,
   KillJobs,
   KillRequests,
+  RedeemableGrant,
   Spawns,
   StartQueue,
 } from './ports.ts';
 
 export interface AcquirePorts {
-  readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm' | 'confirm'>;
+  readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm' | 'confirm' | 'withdraw'>;
   readonly instances: Pick<Instances, 'startDraining'>;
   readonly spawns: Spawns;
   readonly killJobs: Pick<KillJobs, 'schedule' | 'cancel'>;
@@ -27,6 +29,10 @@ export interface AcquirePorts {
 
 export type AcquireResult = CreateResult | Extract<ClaimResult, { kind: 'claimed' }>;
 
+/** Attempts to withdraw an instance, and the time between them, ms: longer than a failover takes. */
+const WITHDRAW_ATTEMPTS = 30;
+const WITHDRAW_INTERVAL_MS = 1_000;
+
 /** Number of unreachable warm instances after which a new one is started. */
 const MAX_CLAIM_ATTEMPTS = 3;
 
@@ -34,8 +40,9 @@ const MAX_CLAIM_ATTEMPTS = 3;
  * Returns a warm instance of the pool if one answers, else creates one and adds its spawn job. A
  * warm instance has its kill job before it is handed out.
  *
- * Where the store cannot confirm an instance, the client gets an error, and the instance remains: a
- * repetition under the same idempotency key returns it, and otherwise it ends at its deadline.
+ * Where the store cannot confirm an instance, the client gets an error. With an idempotency key the
+ * instance remains, and a repetition returns it. Without one nobody can learn its id: it is withdrawn,
+ * so that the same link or proof of work starts another one.
  * @throws ApiError store_unavailable if the store may lose the instance
  */
 export async function acquireInstance(
@@ -44,12 +51,39 @@ export async function acquireInstance(
   context: CreationContext,
   pool?: string,
 ): Promise<AcquireResult> {
+  const unconfirmed: Unconfirmed = { instance: undefined };
+  try {
+    return await acquire(ports, draft, { context, pool, unconfirmed });
+  } catch (error) {
+    const { instance } = unconfirmed;
+    if (instance && !context.idempotency) await withdraw(ports, instance, context.grants);
+    throw error;
+  }
+}
+
+/** The instance that this request has got, but that no client has learned of. */
+interface Unconfirmed {
+  instance: Instance | undefined;
+}
+
+interface Acquisition {
+  readonly context: CreationContext;
+  readonly pool: string | undefined;
+  readonly unconfirmed: Unconfirmed;
+}
+
+async function acquire(
+  ports: AcquirePorts,
+  draft: InstanceDraft,
+  { context, pool, unconfirmed }: Acquisition,
+): Promise<AcquireResult> {
   let replacing: string | undefined;
   for (let i = 0; pool !== undefined && i < MAX_CLAIM_ATTEMPTS; i++) {
     const claimed = await ports.intake.claimWarm(pool, draft, { ...context, replacing });
     if (claimed.kind === 'none') break;
     if (claimed.kind !== 'claimed') return confirmed(ports, claimed);
     const { instance } = claimed;
+    unconfirmed.instance = instance;
     const [answers] = await Promise.all([
       ports.isReachable(instance),
       ports.killJobs.schedule(instance, earliestExpiryMs(instance)),
@@ -59,9 +93,11 @@ export async function acquireInstance(
       return confirmed(ports, claimed);
     }
     replacing = instance.id;
+    unconfirmed.instance = undefined;
     await discardUnreachable(ports, instance);
   }
   const taken = await ports.intake.createOrQueue(draft, { ...context, replacing });
+  if (taken.kind === 'created' || taken.kind === 'queued') unconfirmed.instance = taken.instance;
   // If adding the job fails, reconciliation adds it, or ends the instance at its start deadline.
   if (taken.kind === 'created') await ports.spawns.add(taken.instance);
   return confirmed(ports, taken);
@@ -71,6 +107,31 @@ export async function acquireInstance(
 async function confirmed<T extends AcquireResult>({ intake }: AcquirePorts, result: T): Promise<T> {
   if ('instance' in result && result.instance) await intake.confirm(result.instance);
   return result;
+}
+
+/** Attempts once, and goes on in the background while the store is unavailable. */
+async function withdraw(
+  { intake, killRequests, onError }: AcquirePorts,
+  instance: Instance,
+  grants: readonly RedeemableGrant[] = [],
+): Promise<void> {
+  const attempt = async (): Promise<void> => {
+    const outcome = await intake.withdraw(instance, grants);
+    if (outcome.kind !== 'draining') return;
+    await killRequests.enqueueNow(outcome.instance).catch(onError);
+  };
+  const repeat = async (): Promise<void> => {
+    for (let i = 1; ; i++) {
+      await delay(WITHDRAW_INTERVAL_MS, undefined, { ref: false });
+      try {
+        await attempt();
+        return;
+      } catch (error) {
+        if (i === WITHDRAW_ATTEMPTS) throw error;
+      }
+    }
+  };
+  await attempt().catch(() => void repeat().catch(onError));
 }
 
 /** Cancels the kill job of the pool generation, and requests a replacement for the pool. */

@@ -290,6 +290,14 @@ export interface Intake {
    * @throws ApiError store_unavailable if that is not certain
    */
   confirm(instance: Pick<Instance, 'id' | 'generation'>): Promise<void>;
+  /**
+   * Ends an instance that no client learned of, `→ draining`, and gives back one use of each grant, in
+   * one step. `absent` if it has another generation by now: then nothing changes.
+   */
+  withdraw(
+    instance: Pick<Instance, 'id' | 'generation' | 'createdAt'>,
+    grants: readonly RedeemableGrant[],
+  ): Promise<DrainOutcome>;
   /** How many instances a grant has started. */
   redeemed(grant: string): Promise<number>;
   /** Writes the intent of one more pool instance if the pool has fewer than `desired`. */

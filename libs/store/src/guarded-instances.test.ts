@@ -140,3 +140,33 @@ test('concurrent creations use a grant at most its maximum; refused ones use non
   const again = await intake.createOrQueue(sampleDraft(), { grants, replacing: 'a-dead-one' });
   expect(again.kind).toBe('created');
 });
+
+test('a withdrawn instance ends once and gives back one use; another generation keeps both', async () => {
+  const { intake, instances, redis } = open();
+  const expiresAt = Date.now() + 60_000;
+  const grants = [{ kind: 'link' as const, name: 'link:w', max: 1, expiresAt }];
+  const first = await intake.createOrQueue(sampleDraft(), { grants });
+  if (first.kind !== 'created') throw new Error(`the result was ${first.kind}`);
+  const { instance } = first;
+  const { generation, createdAt } = instance;
+  for (const other of [
+    { ...instance, generation: generation - 1 },
+    { ...instance, createdAt: createdAt - 1 },
+  ]) {
+    expect(await intake.withdraw(other, grants)).toEqual({ kind: 'absent' });
+  }
+  expect(await intake.redeemed('link:w')).toBe(1);
+  expect((await intake.withdraw(instance, grants)).kind).toBe('draining');
+  expect(await intake.redeemed('link:w')).toBe(0);
+  expect(await instances.get(instance.id)).toMatchObject({ state: 'draining', reason: 'request' });
+  const second = await intake.createOrQueue(sampleDraft(), { grants });
+  expect(second.kind).toBe('created');
+  // A repetition, because its first reply was lost, gives nothing back.
+  expect(await intake.withdraw(instance, grants)).toEqual({ kind: 'absent' });
+  expect(await intake.redeemed('link:w')).toBe(1);
+  // A grant that has expired gets no count that would stay for ever.
+  const [key = ''] = await redis.keys('*:used:link:w');
+  await redis.del(key);
+  if (second.kind === 'created') await intake.withdraw(second.instance, grants);
+  expect(await redis.exists(key)).toBe(0);
+});

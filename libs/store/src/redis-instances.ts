@@ -1,13 +1,7 @@
 import { ApiError, isGuarded } from '@ephemera/domain';
 import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { AssignedToOtherHostError, HostCapacityError } from '@ephemera/lifecycle';
-import type {
-  DrainOutcome,
-  Instances,
-  DrainReason,
-  Progress,
-  StartSigner,
-} from '@ephemera/lifecycle';
+import type { Instances, Progress, StartSigner } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
@@ -15,19 +9,15 @@ import { TOMBSTONE } from './limits.ts';
 import { listInstances, recentFailures, withQueuePositions } from './list-instances.ts';
 import type { ListQuery, Page } from './list-instances.ts';
 import { loadScript, runScript } from './run-script.ts';
+import { startDraining } from './start-draining.ts';
 import { writeIntent } from './write-intent.ts';
 
 const scripts = {
   assign: loadScript('assign'),
   ready: loadScript('ready'),
-  drain: loadScript('drain', 'frees'),
   finalize: loadScript('finalize', 'frees'),
   restore: loadScript('restore'),
 };
-
-/** Messages of an instance whose start deadline has passed. */
-const QUEUED_TOO_LONG = 'No capacity became free before its queue timeout.';
-const STARTED_TOO_LONG = 'It was not ready before its start deadline.';
 
 /** How many instances one round trip reads. */
 const BATCH = 500;
@@ -121,30 +111,8 @@ export function redisInstances(
       return { expiresAt, maxExpiresAt, startedAt };
     },
 
-    async startDraining(
-      id: string,
-      reason: DrainReason,
-      message = '',
-      hint,
-    ): Promise<DrainOutcome> {
-      const reply = (await runScript(
-        redis,
-        scripts.drain,
-        [
-          keys.instance(id),
-          keys.route(id),
-          keys.generation,
-          keys.pending,
-          keys.events,
-          keys.expiring,
-        ],
-        [id, reason, message, QUEUED_TOO_LONG, STARTED_TOO_LONG, hint ? JSON.stringify(hint) : ''],
-      )) as ['absent'] | ['leased' | 'paused', number] | ['draining', string[]];
-      if (reply[0] === 'absent') return { kind: 'absent' };
-      if (reply[0] !== 'draining') return { kind: reply[0], remaining: reply[1] };
-      const instance = readFields(reply[1]);
-      return instance ? { kind: 'draining', instance } : { kind: 'absent' };
-    },
+    startDraining: (id, reason, message, hint) =>
+      startDraining(redis, keys, { id, reason, message, hint }),
 
     async finalize(id, generation, left) {
       const reply = await runScript(

@@ -14,10 +14,13 @@ import type { Keys } from './keys.ts';
 import { noReplication } from './replication.ts';
 import type { Replication } from './replication.ts';
 import { loadScript, runScript } from './run-script.ts';
+import { startDraining } from './start-draining.ts';
 import { writeIntent } from './write-intent.ts';
 import type { RefusalReply } from './write-intent.ts';
 
 const scripts = { claim: loadScript('claim'), admit: loadScript('dequeue') };
+
+const UNCONFIRMED = 'The store could not confirm it, so no client has its id.';
 
 type ClaimReply = ['claimed', string[]] | ['none'] | RefusalReply;
 
@@ -70,6 +73,12 @@ export function redisIntake(
     },
 
     confirm: (instance) => replication.confirm(instance),
+
+    withdraw: ({ id, generation, createdAt }, grants) =>
+      startDraining(redis, keys, {
+        ...{ id, reason: 'request', message: UNCONFIRMED },
+        withdrawal: { generation, createdAt, grants },
+      }),
 
     async redeemed(grant) {
       return Number((await redis.get(keys.grant(grant))) ?? 0);

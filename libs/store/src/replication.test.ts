@@ -1,8 +1,11 @@
-import { startSentinel, waitFor } from '@ephemera/test-support';
+import { acquireInstance } from '@ephemera/lifecycle';
+import { sampleDraft, startSentinel, waitFor } from '@ephemera/test-support';
 import type { StartedSentinel } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';
 import { keysOf } from './keys.ts';
+import { redisInstances } from './redis-instances.ts';
+import { redisIntake } from './redis-intake.ts';
 import { redisReplication } from './replication.ts';
 import { sentinelReplicas } from './required-replicas.ts';
 
@@ -138,4 +141,37 @@ test('without an answer from a replica, nothing is confirmed, and other connecti
   await waitFor('the replicas again', async () => {
     return (await outcomeOf(replication.confirm({ id: 'c', generation: 5 }))) === 'confirmed';
   });
+});
+
+test('the grant of a start that is not confirmed starts another instance', async () => {
+  const { redis, keys, replication } = await open();
+  const instances = redisInstances(redis, keys);
+  const nothing = () => Promise.resolve();
+  const ports = {
+    ...{ instances, intake: redisIntake(redis, keys, undefined, replication) },
+    spawns: { add: nothing },
+    killJobs: { schedule: nothing, cancel: nothing },
+    killRequests: { enqueueNow: nothing },
+    refills: { request: nothing },
+    isReachable: () => Promise.resolve(true),
+    onError: (error: unknown) => expect.unreachable(String(error)),
+  };
+  const grants = [
+    { kind: 'link' as const, name: 'link:a', max: 1, expiresAt: Date.now() + 60_000 },
+  ];
+  const draft = sampleDraft();
+  const master = await set.master();
+  const replica = set.nodes.find(({ port }) => port !== master.port);
+  process.kill(replica?.pid ?? 0, 'SIGSTOP');
+  try {
+    await expect(acquireInstance(ports, draft, { grants })).rejects.toThrow('store_unavailable');
+  } finally {
+    process.kill(replica?.pid ?? 0, 'SIGCONT');
+  }
+  expect(await instances.get(draft.id)).toMatchObject({ state: 'draining' });
+  await waitFor('a confirmed start', async () => {
+    const repeated = acquireInstance(ports, sampleDraft(), { grants });
+    return (await repeated.catch(() => undefined))?.kind === 'created';
+  });
+  expect((await acquireInstance(ports, sampleDraft(), { grants })).kind).toBe('exhausted');
 });

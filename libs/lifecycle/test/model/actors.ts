@@ -137,6 +137,7 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
         const intake = {
           claimWarm: instances.claimWarm,
           confirm: () => Promise.resolve(),
+          withdraw: ({ id }: { id: string }) => instances.startDraining(id, 'request'),
           createOrQueue: () => Promise.resolve({ kind: 'full' as const, limit: 'hosts' as const }),
         };
         const got = await verbs.acquireInstance(

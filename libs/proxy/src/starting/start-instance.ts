@@ -17,7 +17,7 @@ import type { AccessToken, AccessTokenSeed } from '../access/access-token.ts';
 import { deriveAccessToken, makeAccessToken, repeatAccessToken } from '../access/access-token.ts';
 
 export interface Starter extends AcquirePorts {
-  readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm' | 'confirm' | 'redeemed'>;
+  readonly intake: AcquirePorts['intake'] & Pick<Intake, 'redeemed'>;
   readonly templates: TemplateSet;
   /** The access token of a creation with an idempotency key is derived from them. */
   readonly keys: SigningKeys;

@@ -3,11 +3,18 @@
 -- KEYS: 1 instance  2 route  3 generation counter  4 pending  5 events  6 expiring
 -- ARGV: 1 id  2 due, surplus, early_exit, or an end reason  3 message (empty: none)
 --       4 message if the queue timeout passed  5 message if the start deadline passed
---       6 hint JSON (empty: none)
+--       6 hint JSON (empty: none)  7 JSON of a withdrawal (empty: none): only this `generation` is
+--       ended, if it is of this `createdAt` (a store that lost writes may assign a generation twice),
+--       and one use of each of its `grants` is given back
 -- Returns {draining, fields} | {leased, remaining ms} | {paused, remaining ms} | {absent}.
 local record = recordOf(KEYS[1])
 local state = record.state
 if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
+local withdrawal = ARGV[7] ~= '' and cjson.decode(ARGV[7])
+if withdrawal and (tonumber(record.generation) ~= withdrawal.generation
+  or tonumber(record.createdAt) ~= withdrawal.createdAt) then
+  return { 'absent' }
+end
 if state == 'draining' then return { 'draining', replyOf(KEYS[1]) } end
 -- A surplus instance of a pool is not ended if it was claimed meanwhile.
 if ARGV[2] == 'surplus' and state ~= 'warm' then return { 'absent' } end
@@ -53,6 +60,7 @@ if reason == 'due' then
 end
 local generation = nextGeneration(KEYS[3])
 local base = baseOf(KEYS[1])
+if withdrawal then giveBack(base, withdrawal.grants) end
 removePending(base, KEYS[4], KEYS[1], ARGV[1])
 -- No host reconciles an instance without a host: `pending` lists it until it is finalized.
 if not record.host then redis.call('ZADD', KEYS[4], now, ARGV[1]) end
