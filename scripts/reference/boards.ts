@@ -391,6 +391,15 @@ const HOSTS: Board = {
           queries: [[`sum by (kind) (rate(ephemera_repairs_total[${RATE}]))`, '{{kind}}']],
         },
         {
+          title: 'Errors of Docker',
+          description: 'Calls that failed because of the daemon or the connection, by reason.',
+          unit: 'ops',
+          stacked: true,
+          queries: [
+            [`sum by (reason) (rate(ephemera_docker_errors_total[${RATE}]))`, '{{reason}}'],
+          ],
+        },
+        {
           title: 'Webhooks',
           description: 'Deliveries that wait, and those that the full queue did not take.',
           unit: 'short',

@@ -42,6 +42,7 @@ const LABEL_VALUES: Readonly<Record<string, readonly [path: string, type: string
     'libs/proxy/src/data-plane/connection-limits.ts',
     'ConnectionRefusal',
   ],
+  ephemera_docker_errors_total: ['libs/worker/src/docker/docker-errors.ts', 'DockerErrorReason'],
   ephemera_kills_total: ['libs/domain/src/state.ts', 'EndReason'],
   ephemera_spawns_total: ['libs/lifecycle/src/spawn.ts', 'Spawned'],
   ephemera_repairs_total: ['libs/domain/src/reconcile.ts', 'Repair'],

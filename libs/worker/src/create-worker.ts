@@ -41,6 +41,7 @@ import { policyCheck, withStartChecks, limitsCheck } from './start-checks.ts';
 import { handleHostRequest } from './host-requests.ts';
 import { connectDocker } from './docker/docker-client.ts';
 import { dockerContainers } from './docker/docker-containers.ts';
+import { onDockerError } from './docker/docker-errors.ts';
 import { imagePulls } from './docker/pull-image.ts';
 import { archiveLog } from './docker/container-log.ts';
 import { watchExits } from './docker/watch-exits.ts';
@@ -233,6 +234,7 @@ async function startWorker(
     queues: () => jobs.depths(host),
     now: () => clock.now(),
   });
+  onDockerError(docker, (reason) => metrics.dockerErrors.inc({ reason }));
   const onKilled = recordKill(logger, metrics);
   registerClockSkewMetric(registry, () => clock.skewMs);
   registerConfigMetric(registry, () => file.issues.length === 0);

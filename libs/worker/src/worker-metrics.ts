@@ -16,6 +16,7 @@ export interface WorkerMetrics {
   readonly repairs: Counter<'kind'>;
   readonly reconcileSeconds: Histogram;
   readonly webhookDrops: Counter<'webhook'>;
+  readonly dockerErrors: Counter<'reason'>;
 }
 
 export function createWorkerMetrics(
@@ -145,6 +146,12 @@ export function createWorkerMetrics(
       name: 'ephemera_webhook_deliveries_dropped_total',
       help: 'Deliveries that the full queue did not take, by webhook',
       labelNames: ['webhook'],
+      registers,
+    }),
+    dockerErrors: new Counter({
+      name: 'ephemera_docker_errors_total',
+      help: 'Calls to the Docker daemon that failed because of the daemon or the connection, by reason',
+      labelNames: ['reason'],
       registers,
     }),
   };

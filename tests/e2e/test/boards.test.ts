@@ -27,7 +27,7 @@ const CONNECTIONS_PER_ADDRESS = 40;
 const INTERVALS = { scrape: '200ms', rate: '5s' };
 
 /** The metrics that only workers serve. */
-const OF_WORKERS = /ephemera_(spawn|kill|repairs|queue|webhook)/;
+const OF_WORKERS = /ephemera_(spawn|kill|repairs|queue|webhook|docker)/;
 
 const READY = sampleDraft().id;
 const UNREACHABLE = sampleDraft().id;
