@@ -231,7 +231,7 @@ test.each<[string, () => unknown, number]>([
 test.each<[string, Partial<EphemeraOptions> | undefined]>([
   ['the options', { allow: { capabilities: ['NET_RAW'] }, images: { allow: ['acme/**'] } }],
   ['the file', undefined],
-])('the policy of %s applies to a container of a program', async (_from, given) => {
+])('the policy of %s applies to a container of a program', async (_from, policy) => {
   const folder = await mkdtemp(join(tmpdir(), 'ephemera-embed-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const path = join(folder, 'ephemera.yml');
@@ -244,7 +244,7 @@ test.each<[string, Partial<EphemeraOptions> | undefined]>([
     }),
   );
   const templates = { demo: { image: 'acme/demo', port: 8080 } };
-  const ephemera = await start(given ? { ...given, templates } : { templates: path });
+  const ephemera = await start(policy ? { ...policy, templates } : { templates: path });
   const { template } = ephemera.newContainer('acme/lab', '5m', { capAdd: ['NET_RAW'] });
   expect(template.capAdd).toEqual(['NET_RAW']);
   expect(() => ephemera.newContainer('acme/lab', '5m', { capAdd: ['NET_ADMIN'] })).toThrow(
