@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Instance, InstanceDraft } from '@ephemera/domain';
 import type {
   ClaimResult,
@@ -122,7 +121,7 @@ async function withdraw(
   };
   const repeat = async (): Promise<void> => {
     for (let i = 1; ; i++) {
-      await delay(WITHDRAW_INTERVAL_MS, undefined, { ref: false });
+      await new Promise((resolve) => setTimeout(resolve, WITHDRAW_INTERVAL_MS).unref());
       try {
         await attempt();
         return;

@@ -291,7 +291,7 @@ export interface Intake {
    */
   confirm(instance: Pick<Instance, 'id' | 'generation'>): Promise<void>;
   /**
-   * Ends an instance that no client learned of, `→ draining`, and gives back one use of each grant, in
+   * Ends an instance that no client learned of, `→ draining`, and releases one use of each grant, in
    * one step. `absent` if it has another generation by now: then nothing changes.
    */
   withdraw(

@@ -12,7 +12,7 @@ const QUEUED_TOO_LONG = 'No capacity became free before its queue timeout.';
 const STARTED_TOO_LONG = 'It was not ready before its start deadline.';
 
 /**
- * Only this generation ends, and one use of each grant is given back in the same step. A store that
+ * Only this generation ends, and one use of each grant is released in the same step. A store that
  * lost writes may assign a generation twice, so the time tells two apart.
  */
 interface Withdrawal extends Pick<Instance, 'generation' | 'createdAt'> {

@@ -5,7 +5,7 @@
 --       4 message if the queue timeout passed  5 message if the start deadline passed
 --       6 hint JSON (empty: none)  7 JSON of a withdrawal (empty: none): only this `generation` is
 --       ended, if it is of this `createdAt` (a store that lost writes may assign a generation twice),
---       and one use of each of its `grants` is given back
+--       and one use of each of its `grants` is released
 -- Returns {draining, fields} | {leased, remaining ms} | {paused, remaining ms} | {absent}.
 local record = recordOf(KEYS[1])
 local state = record.state
@@ -60,7 +60,7 @@ if reason == 'due' then
 end
 local generation = nextGeneration(KEYS[3])
 local base = baseOf(KEYS[1])
-if withdrawal then giveBack(base, withdrawal.grants) end
+if withdrawal then releaseUses(base, withdrawal.grants) end
 removePending(base, KEYS[4], KEYS[1], ARGV[1])
 -- No host reconciles an instance without a host: `pending` lists it until it is finalized.
 if not record.host then redis.call('ZADD', KEYS[4], now, ARGV[1]) end

@@ -12,8 +12,8 @@ local function exhaustedGrant(base, context)
   return nil
 end
 
--- Gives back one use of each grant. The key is absent after the grant has expired.
-local function giveBack(base, grants)
+-- Releases one use of each grant. The key is absent after the grant has expired.
+local function releaseUses(base, grants)
   for _, grant in ipairs(grants) do
     local key = base .. 'used:' .. grant.name
     if tonumber(redis.call('GET', key) or '0') > 0 then redis.call('INCRBY', key, -1) end
