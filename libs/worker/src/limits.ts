@@ -24,7 +24,7 @@ export const EVENT_LOG_CHECK_INTERVAL_MS = 60_000;
 export const MIN_EVENT_AGE_MS = 3_600_000;
 export const EVENT_LOG_WARNING_INTERVAL_MS = 3_600_000;
 /** How often a worker reads whether its host is being drained. */
-export const DRAIN_INTERVAL_MS = 2_000;
+export const DRAIN_INTERVAL_MS = 4_000;
 export const REFILL_INTERVAL_MS = 5_000;
 /** How often the job scheduler of the refills is written, because Redis may lose it. */
 export const SCHEDULE_REFILL_INTERVAL_MS = 60_000;

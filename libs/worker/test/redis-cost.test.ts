@@ -7,8 +7,7 @@ import type { Instance } from '@ephemera/domain';
 import type { HostScan } from '@ephemera/lifecycle';
 import { acquireInstance, FULL_READ_RUNS, newHostScan, reconcile } from '@ephemera/lifecycle';
 import { createLogger, createMetrics } from '@ephemera/process';
-import { createProducers, SPAWN_QUEUE } from '@ephemera/queue';
-import type { SpawnJob } from '@ephemera/queue';
+import { createProducers } from '@ephemera/queue';
 import { createStore, keysOf } from '@ephemera/store';
 import { memoryContainers, sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
@@ -16,15 +15,14 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createWorker } from '../src/create-worker.ts';
 import type { WorkerConfig } from '../src/create-worker.ts';
-import { startJobWorker } from '../src/job-worker.ts';
-import { RECONCILE_INTERVAL_MS, SPAWN_CONCURRENCY } from '../src/limits.ts';
+import { RECONCILE_INTERVAL_MS } from '../src/limits.ts';
 import { startSpawnWorker } from '../src/spawn-worker.ts';
 import { createWorkerMetrics } from '../src/worker-metrics.ts';
 import { DOCKER_HOST, HOST, removeAll } from './docker-fixture.ts';
 
 /**
  * Counts the commands that Redis executes, including those of scripts, in a deployment of 1,000 hosts
- * and 100,000 instances. The commands of BullMQ alone are subtracted. The figures are printed:
+ * and 100,000 instances. The commands of BullMQ are counted apart. The figures are printed:
  *
  *     cd libs/worker && npx vitest run --config ../../vitest.config.ts test/redis-cost.test.ts
  */
@@ -76,6 +74,41 @@ function sum(commands: Commands): number {
   return [...commands.values()].reduce((total, calls) => total + calls, 0);
 }
 
+const BULLMQ_KEY = /^\{[^}]+\}:(?:instance-spawn|instance-kill-[^:]+|pool-refill|webhook):/;
+
+/**
+ * Counts the commands during `work`, those of BullMQ apart, by their keys. A command without a key inside
+ * a script counts for the script. BullMQ polls at its own rhythm, so the commands of a run of BullMQ
+ * alone cannot be subtracted exactly.
+ */
+async function monitored<T>(work: () => Promise<T>) {
+  const monitor = await new Redis(server.url).monitor();
+  const [own, ofBullMq] = [new Map<string, number>(), new Map<string, number>()];
+  const end = randomBytes(8).toString('hex');
+  let [scriptOf, hasEnded] = [own, false];
+  monitor.on('monitor', (_: string, [name = '', ...args]: string[], source: string) => {
+    hasEnded ||= args[0] === end;
+    if (hasEnded) return;
+    const command = name.toLowerCase();
+    const key = args.find((arg) => /^\{[^}]+\}:/.test(arg));
+    const byKey = key !== undefined && BULLMQ_KEY.test(key) ? ofBullMq : own;
+    const counts = key === undefined && source === 'lua' ? scriptOf : byKey;
+    if (source !== 'lua') scriptOf = counts;
+    counts.set(command, (counts.get(command) ?? 0) + 1);
+  });
+  const result = await work();
+  await observer.echo(end);
+  await vi.waitUntil(() => hasEnded, 10_000);
+  monitor.disconnect();
+  return { own, ofBullMq, result };
+}
+
+/** Without `MONITOR`, which sends each command to the test. */
+const unmonitored: typeof monitored = async (work) => ({
+  ...{ own: new Map(), ofBullMq: new Map() },
+  result: await work(),
+});
+
 /** The commands of `used` without those of BullMQ alone. */
 function without(used: Commands, ofBullMq: Commands): Map<string, number> {
   const left = new Map<string, number>();
@@ -98,6 +131,31 @@ function print(what: string, own: Commands, ofBullMq: Commands, units: number): 
   return ours;
 }
 
+/** What the server has used since its start: CPU seconds, bytes of clients, bytes of memory. */
+async function resources() {
+  const text = await observer.info();
+  const read = (name: string) => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(text)?.[1] ?? 0);
+  return {
+    cpu: read('used_cpu_user') + read('used_cpu_sys'),
+    received: read('total_net_input_bytes'),
+    sent: read('total_net_output_bytes'),
+    memory: read('used_memory'),
+  };
+}
+
+/** Runs `work`, and prints what the server has used for it per unit. */
+async function printResources<T>(what: string, units: number, work: () => Promise<T>): Promise<T> {
+  const before = await resources();
+  const result = await work();
+  const after = await resources();
+  const per = (name: keyof typeof before) => (after[name] - before[name]) / units;
+  process.stdout.write(
+    `${what}: ${(per('cpu') * 1000).toFixed(2)} ms of CPU of Redis, received ${Math.round(per('received'))} B, ` +
+      `sent ${Math.round(per('sent'))} B, memory ${Math.round(per('memory'))} B\n`,
+  );
+  return result;
+}
+
 function openDeployment(namespace: string) {
   const redis = new Redis(server.url, { maxRetriesPerRequest: null });
   const keys = keysOf(namespace);
@@ -117,12 +175,15 @@ type Deployment = ReturnType<typeof openDeployment>;
 
 const hostName = (i: number) => `host-${String(i).padStart(4, '0')}`;
 
-/** Registers hosts, or records a heartbeat of each. `HOST` is the first. */
+/** Registers hosts. `HOST` is the first. */
 async function registerHosts({ store }: Deployment, count: number): Promise<void> {
+  const now = await store.instances.now();
   const register = async (host: string, i: number) => {
     const fingerprint = { bootId: host, networkId: host };
     const networks = [`10.${(i >> 8) + 1}.${i & 255}.0/24`];
     await store.hostRegistry.register({ host, fingerprint, networks }, 'refresh');
+    // Alive for the whole test, however slow the machine is.
+    await store.hosts.heartbeat(host, now + 600_000);
     // The limits that a worker registers by default.
     // `HOST` has less free memory than the others: each of its starts moves a reservation.
     const memory = (host === HOST ? 30 : 60) * GB;
@@ -149,7 +210,7 @@ async function fill({ store }: Deployment): Promise<void> {
 }
 
 /** Creates instances, and waits until they are ready. Returns the containers. */
-async function createInstances(deployment: Deployment, count: number) {
+async function createInstances(deployment: Deployment, count: number, run: typeof monitored) {
   const { store, producers, options } = deployment;
   const { instances, intake, progress } = store;
   const memory = memoryContainers();
@@ -190,7 +251,7 @@ async function createInstances(deployment: Deployment, count: number) {
       throw error;
     },
   };
-  const used = await commandsOf(async () => {
+  const { own, ofBullMq } = await run(async () => {
     for (let i = 0; i < count; i++) {
       const quotaOwner = { name: 'address:192.0.2.7', limit: 'address', max: 1_000 } as const;
       const taken = await acquireInstance(ports, sampleDraft({ template }), { quotaOwner });
@@ -199,57 +260,7 @@ async function createInstances(deployment: Deployment, count: number) {
     }
   });
   await stop();
-  return { used, containers: memory };
-}
-
-/** The jobs of the same creations, without any other command. */
-async function jobsAlone(count: number): Promise<Map<string, number>> {
-  const deployment = openDeployment('jobs-alone');
-  const { producers, options } = deployment;
-  const worker = startJobWorker<SpawnJob, unknown>(
-    SPAWN_QUEUE,
-    async (job) => {
-      await producers.killJobs.schedule({ ...job.data, host: HOST }, 60_000);
-      return { kind: 'ready' };
-    },
-    { ...options, concurrency: SPAWN_CONCURRENCY },
-  );
-  await worker.waitUntilReady();
-  let done = 0;
-  worker.on('completed', () => done++);
-  const used = await commandsOf(async () => {
-    for (let i = 0; i < count; i++) {
-      await producers.spawns.add({ id: newId(randomBytes), generation: 1 });
-      await vi.waitUntil(() => done > i, 10_000);
-    }
-  });
-  await worker.close();
-  await deployment.close();
-  return used;
-}
-
-const BULLMQ_KEY = /^\{[^}]+\}:(?:instance-spawn|instance-kill-[^:]+|pool-refill|webhook):/;
-
-/**
- * Counts the commands of a time, those of BullMQ apart: an idle worker executes them at its own rhythm, so
- * that those of another run cannot be subtracted. A command without a key inside a script counts for
- * the script.
- */
-async function monitorFor(ms: number) {
-  const monitor = await new Redis(server.url).monitor();
-  const [own, ofBullMq] = [new Map<string, number>(), new Map<string, number>()];
-  let scriptOf = own;
-  monitor.on('monitor', (_: string, [name = '', ...args]: string[], source: string) => {
-    const command = name.toLowerCase();
-    const key = args.find((arg) => /^\{[^}]+\}:/.test(arg));
-    const byKey = key !== undefined && BULLMQ_KEY.test(key) ? ofBullMq : own;
-    const counts = key === undefined && source === 'lua' ? scriptOf : byKey;
-    if (source !== 'lua') scriptOf = counts;
-    counts.set(command, (counts.get(command) ?? 0) + 1);
-  });
-  await sleep(ms);
-  monitor.disconnect();
-  return { own, ofBullMq };
+  return { own, ofBullMq, containers: memory };
 }
 
 /** A worker of this machine's Docker daemon without instances. */
@@ -265,7 +276,7 @@ async function idleWorker(namespace: string) {
       return more('bzpopmin') >= 3 && more('blpop') >= 1;
     };
     await vi.waitUntil(waits, 20_000);
-    return await monitorFor(IDLE_MS);
+    return await monitored(() => sleep(IDLE_MS));
   } finally {
     await worker.stop();
     await removeAll(namespace);
@@ -274,7 +285,7 @@ async function idleWorker(namespace: string) {
 
 function workerConfig(namespace: string): WorkerConfig {
   return {
-    ...{ namespace, redis: { url: server.url }, dockerHost: DOCKER_HOST, hostId: HOST },
+    ...{ namespace, redis: { url: server.url }, dockerHost: DOCKER_HOST, hostId: 'idle-host' },
     ...{ logLevel: 'silent', bind: '127.0.0.1', port: undefined },
     ...{ subnets: undefined, networkInstances: 1_000 },
     ...{ firewall: 'off', firewallImage: undefined, egress: { resolvers: [], blocked: [] } },
@@ -292,23 +303,53 @@ test('the commands of Redis per creation, idle host and idle instance are bounde
   const deployment = openDeployment(namespace);
   const small = openDeployment('small');
   try {
-    const alone = await jobsAlone(CREATIONS);
     const measure = async (hosts: number, from: Deployment) => {
-      const { used, containers } = await createInstances(from, CREATIONS);
-      const own = without(used, alone);
-      return { cost: print(`creation, ${hosts} hosts`, own, alone, CREATIONS), containers };
+      const { own, ofBullMq, containers } = await createInstances(from, CREATIONS, monitored);
+      return { cost: print(`creation, ${hosts} hosts`, own, ofBullMq, CREATIONS), containers };
     };
     await registerHosts(small, 2);
     const few = await measure(2, small);
+    await printResources('creation', CREATIONS, () =>
+      createInstances(small, CREATIONS, unmonitored),
+    );
 
-    await registerHosts(deployment, HOSTS);
-    await fill(deployment);
+    await printResources('host', HOSTS, () => registerHosts(deployment, HOSTS + 1));
+    await printResources('instance', HOSTS * INSTANCES_PER_HOST, () => fill(deployment));
     expect(await deployment.store.instances.count()).toBe(HOSTS * INSTANCES_PER_HOST);
-    // Filling has taken longer than a heartbeat lasts.
-    await registerHosts(deployment, HOSTS);
     const many = await measure(HOSTS, deployment);
     expect(many.cost).toBeLessThanOrEqual(60);
     expect(many.cost).toBeLessThanOrEqual(few.cost + 2);
+
+    const { intake, startQueue } = deployment.store;
+    const limits = { ...template.limits, memory: 1_000 * GB };
+    const tooLarge = sampleTemplate({ name: 'large', limits, whenFull: 'queue' });
+    const refused = await commandsOf(async () => {
+      const large = { ...tooLarge, whenFull: 'refuse' as const };
+      const taken = await intake.createOrQueue(sampleDraft({ template: large }), {});
+      expect(taken).toEqual({ kind: 'full', limit: 'hosts' });
+    });
+    expect(print('creation without capacity', refused, new Map(), 1)).toBeLessThanOrEqual(15);
+    const queued = await intake.createOrQueue(sampleDraft({ template: tooLarge }), {});
+    expect(queued.kind).toBe('queued');
+    const waiting = await commandsOf(async () => {
+      expect(await startQueue.dequeue(tooLarge.name)).toBeUndefined();
+    });
+    expect(print('attempt to start from the queue', waiting, new Map(), 1)).toBeLessThanOrEqual(15);
+
+    const states = await commandsOf(async () => {
+      const counts = await deployment.store.countStates();
+      expect(counts.ready).toBe(HOSTS * INSTANCES_PER_HOST + CREATIONS);
+      expect(counts.pending).toBe(1);
+    });
+    expect(
+      print('states in the dashboard, per host', states, new Map(), HOSTS),
+    ).toBeLessThanOrEqual(2);
+
+    // An idle host has no queue.
+    const { instances } = deployment.store;
+    const id = queued.kind === 'queued' ? queued.instance.id : '';
+    const ended = await instances.startDraining(id, 'request');
+    if (ended.kind === 'draining') await instances.finalize(id, ended.instance.generation);
 
     const reconcileOnce = async (
       host: string,
@@ -336,11 +377,12 @@ test('the commands of Redis per creation, idle host and idle instance are bounde
     };
     const ofHost = await cycle('empty', memoryContainers());
     const runs = without(await cycle(HOST, many.containers), ofHost);
+    const perRun = print('reconciliation of an empty host', ofHost, new Map(), FULL_READ_RUNS);
+    expect(perRun).toBeLessThanOrEqual(25);
     const seconds = (FULL_READ_RUNS * RECONCILE_INTERVAL_MS) / 1000;
     const perInstance = print('idle instance, per second', runs, new Map(), CREATIONS * seconds);
     expect(perInstance).toBeLessThanOrEqual(0.02);
 
-    await registerHosts(deployment, HOSTS);
     const { own, ofBullMq } = await idleWorker(namespace);
     const perHost = print('idle host, per second', own, ofBullMq, IDLE_MS / 1000);
     expect(perHost).toBeLessThanOrEqual(6);
