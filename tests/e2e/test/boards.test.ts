@@ -135,7 +135,10 @@ function sendTraffic(adminUrl: string, publicUrl: string): void {
     const headers = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' };
     const body = JSON.stringify({ template: 'notes' });
     const url = `${adminUrl}/v1/instances`;
-    expect((await fetch(url, { method: 'POST', headers, body, signal })).status).toBe(202);
+    const started = await fetch(url, { method: 'POST', headers, body, signal });
+    await started.text();
+    // No worker takes the starts, so their queue is full after a while.
+    expect([202, 429]).toContain(started.status);
   };
   const rounds = (async () => {
     while (!signal.aborted) await round();
