@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
 import { waitFor } from '@ephemera/test-support';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 
+import { readSecret } from '../src/state-folder.ts';
 import { leftBehind } from './left-behind.ts';
 import { makePlace, workspace } from './started-up.ts';
 
@@ -28,6 +29,9 @@ test('up, an instance, Ctrl-C: nothing remains', async () => {
   const page = await fetch(`${started.publicUrl}/demo/${id}/`);
   expect(await page.text()).toContain(id);
   expect((await started.ephemera('ls')).out).toMatch(new RegExp(`${id} +demo +ready +\\d`));
+
+  const scraped = await Promise.all(['proxies', 'workers'].flatMap(scrapeTargets).map(scrape));
+  expect(scraped).toEqual(['proxy', 'proxy', 'worker']);
 
   const longer = await started.ephemera('renew', id, '--timeout', '20m');
   expect(longer.out).toMatch(/left: +(20m|19m59s)/);
@@ -164,6 +168,20 @@ test('every issue of a configuration is reported before anything starts', async 
   expect(out).not.toContain('Docker');
   for (const path of ['image', 'port', 'colour']) expect(err).toContain(`templates.a.${path}: `);
 });
+
+/** The addresses in a file that deploy/prometheus/local.yml names. */
+function scrapeTargets(kind: string): string[] {
+  const file = readFileSync(join(place.stateFolder, `${kind}.json`), 'utf8');
+  return (JSON.parse(file) as { targets: string[] }[]).flatMap(({ targets }) => targets);
+}
+
+/** Reads the metrics of a process, and returns which app it is. */
+async function scrape(target: string): Promise<string | undefined> {
+  const token = readSecret(place.stateFolder, 'admin-token') ?? '';
+  const headers = { authorization: `Bearer ${token}` };
+  const text = await (await fetch(`http://${target}/metrics`, { headers })).text();
+  return /^process_start_time_seconds\{app="(\w+)"\}/m.exec(text)?.[1];
+}
 
 function containers(...more: string[]): string {
   const filters = [`name=^${place.namespace}-`, ...more].flatMap((text) => ['--filter', text]);

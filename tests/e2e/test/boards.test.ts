@@ -97,11 +97,15 @@ async function startPrometheus(adminUrl: string): Promise<void> {
   const text = await readFile(join(deployFolder, 'prometheus/local.yml'), 'utf8');
   const replaced = text
     .replaceAll('_interval: 15s', `_interval: ${INTERVALS.scrape}`)
-    .replace('127.0.0.1:8081', new URL(adminUrl).host)
-    .replace('127.0.0.1:8083', `127.0.0.1:${await freePort()}`)
-    .replace('../../.ephemera/admin-token', 'token');
+    .replaceAll('../../.ephemera/', '');
   await writeFile(join(folder, 'prometheus.yml'), replaced);
-  await writeFile(join(folder, 'token'), `${TOKEN}\n`);
+  for (const [file, target] of [
+    ['proxies.json', new URL(adminUrl).host],
+    ['workers.json', `127.0.0.1:${await freePort()}`],
+  ] as const) {
+    await writeFile(join(folder, file), JSON.stringify([{ targets: [target] }]));
+  }
+  await writeFile(join(folder, 'admin-token'), `${TOKEN}\n`);
   await copyFile(join(deployFolder, 'prometheus/rules.yml'), join(folder, 'rules.yml'));
   const address = `127.0.0.1:${await freePort()}`;
   const child = startChild(program, [

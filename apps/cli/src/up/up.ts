@@ -15,6 +15,7 @@ import { findRedis } from './find-redis.ts';
 import { planPorts } from './plan-ports.ts';
 import type { DockerDaemon } from './start-docker.ts';
 import { onStopSignals, Stopped } from './stop-signals.ts';
+import { writeScrapeTargets } from './scrape-targets.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 
 /** The daemon may still create containers for a worker that died within this time, ms. */
@@ -126,6 +127,7 @@ async function start(config: Config, options: UpOptions, around: UpContext): Pro
   running.cleanCommand = cleanCommand(environment);
 
   const token = config.adminToken ?? keepSecret(stateFolder, 'admin-token');
+  writeScrapeTargets(config, ports);
   const plan = planApps(config, ports, { dockerHost, redisUrl, token, firewall });
   running.workers = plan.workers.map((spec) => new SupervisedProcess(spec, report));
   running.front = plan.front.map((spec) => new SupervisedProcess(spec, report));
