@@ -7,6 +7,7 @@ export * from './html.ts';
 export * from './known-names.ts';
 export * from './lingering.ts';
 export * from './own-responses.ts';
+export * from './page-style.ts';
 export { mountRoutes, route, routesOf } from './routes.ts';
 export type { BoundRoute } from './routes.ts';
 export { hostNameOf, isAuthority, isSameOrigin, useTargetAuthority } from './request-target.ts';

@@ -14,6 +14,7 @@ import { isRedisUnavailable } from '@ephemera/store';
 import type { InstanceStore, LogArchive } from '@ephemera/store';
 import type { Middleware } from 'koa';
 import type { UpstreamFailure } from './data-plane/upstream/explain-failure.ts';
+import { page } from './page.ts';
 import { NEVER_A_PAGE, pageHeaders } from './security-headers.ts';
 import { isNavigation } from './waiting/waiting-page.ts';
 
@@ -271,41 +272,6 @@ function formOf({ label, action }: RestartAction): string {
     ? `method="post" action="${escapeHtml(action)}"`
     : `action="${escapeHtml(address)}"`;
   return `<form ${target}>${fields}<button>${label}</button></form>`;
-}
-
-/** A small page without external assets, in the visitor's colour scheme. */
-export function page(title: string, body: string): string {
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeHtml(title)} · Ephemera</title>
-<style>
-:root { color-scheme: light dark; --ink: #1c2430; --paper: #f6f7f9; --card: #fff; --soft: #566172; --accent: #0b6bcb }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8ecf2; --paper: #12161c; --card: #1b212a; --soft: #a3adbb; --accent: #6cb2ff }
-}
-* { box-sizing: border-box }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem;
-  font: 1rem/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper) }
-main { width: min(34rem, 100%); padding: 2rem; border-radius: .9rem; background: var(--card);
-  box-shadow: 0 1px 3px #0003 }
-h1 { margin: 0 0 .6rem; font-size: 1.5rem; line-height: 1.25 }
-p { margin: .4rem 0; overflow-wrap: anywhere }
-pre { margin: 1rem 0 0; padding: .8rem 1rem; border-radius: .5rem; background: var(--paper);
-  white-space: pre-wrap; overflow-wrap: anywhere;
-  font: .8125rem/1.5 ui-monospace, monospace }
-.status { color: var(--soft); font-variant-numeric: tabular-nums }
-button { font: inherit; margin-top: 1rem; padding: .55rem 1.1rem; border: 0; border-radius: .5rem;
-  color: var(--card); background: var(--accent); cursor: pointer }
-</style>
-</head>
-<body><main>
-${body}
-</main></body>
-</html>
-`;
 }
 
 /** The error funnel of both ports. */

@@ -34,9 +34,7 @@ export function frameAncestors(embed: readonly string[]): string {
 export function pageHeaders({ nonce, hasButton, embed }: PagePolicy) {
   const style = nonce === undefined ? "'unsafe-inline'" : `'nonce-${nonce}'`;
   const follows =
-    nonce === undefined
-      ? ''
-      : ` script-src 'nonce-${nonce}'; connect-src 'self'; img-src data:; font-src data:;`;
+    nonce === undefined ? '' : ` script-src 'nonce-${nonce}'; connect-src 'self'; font-src data:;`;
   const ancestors = embed ? frameAncestors(embed) : `frame-ancestors ${hasButton ? "'self'" : '*'}`;
   return {
     ...ALWAYS,
@@ -44,6 +42,6 @@ export function pageHeaders({ nonce, hasButton, embed }: PagePolicy) {
     // own.
     'origin-agent-cluster': '?1',
     ...(hasButton && { 'referrer-policy': 'same-origin' }),
-    'content-security-policy': `default-src 'none'; style-src ${style};${follows} base-uri 'none'; ${hasButton ? '' : "form-action 'none'; "}${ancestors}`,
+    'content-security-policy': `default-src 'none'; style-src ${style};${follows} img-src data:; base-uri 'none'; ${hasButton ? '' : "form-action 'none'; "}${ancestors}`,
   };
 }

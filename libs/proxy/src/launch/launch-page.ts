@@ -5,7 +5,7 @@ import type { Template } from '@ephemera/domain';
 import { escapeHtml } from '@ephemera/http';
 import type { Context } from 'koa';
 import { accessCookies, accessLink, ACCESS_HEADER } from '../access/access-token.ts';
-import { page } from '../failure-page.ts';
+import { page } from '../page.ts';
 import type { Started } from '../starting/start-instance.ts';
 
 const script = readFileSync(new URL('./solve.js', import.meta.url), 'utf8');
@@ -36,7 +36,7 @@ export function showLaunchPage(
   // No form-action: it would also apply to the redirect to the instance's own origin.
   ctx.set(
     'content-security-policy',
-    `default-src 'none';${scripts} style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'`,
+    `default-src 'none';${scripts} style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none'`,
   );
   ctx.set('referrer-policy', 'strict-origin');
   ctx.set('cache-control', 'no-store');

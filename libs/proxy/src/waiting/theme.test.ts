@@ -35,3 +35,10 @@ test('a theme without {{follow}} or with an unknown placeholder is refused', () 
   );
   expect(() => loadTheme('calm', '/no/such/file.html')).toThrow(/cannot be read \(ENOENT\)/);
 });
+
+test('{{style}} and {{logo}} insert the style and the logo of the product', () => {
+  const theme = parseTheme('{{follow}}{{style}}{{logo}}');
+  expect(theme({ ...values, nonce: '"n' })).toMatch(
+    /<link rel="icon" href="data:.*<style nonce="&quot;n">\n:root \{.*<\/style><svg /s,
+  );
+});

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '@ephemera/config';
-import { escapeHtml } from '@ephemera/http';
+import { escapeHtml, inlineLogo, LOGO_ICON } from '@ephemera/http';
+import { VISITOR_STYLE } from '../page.ts';
 
 /** The built-in themes, by their files in `themes/`. */
 export const THEMES = ['calm', 'terminal'] as const;
@@ -26,7 +27,7 @@ export interface PageValues {
 export type Theme = (values: PageValues) => string;
 
 const PLACEHOLDER = /\{\{(\w+)\}\}/g;
-const NAMES = ['template', 'id', 'step', 'text', 'percent', 'nonce', 'follow'];
+const NAMES = ['template', 'id', 'step', 'text', 'percent', 'nonce', 'follow', 'style', 'logo'];
 /** Refresh interval of a browser without JavaScript, seconds. */
 const REFRESH = 2;
 
@@ -51,7 +52,8 @@ export function loadTheme(name: ThemeName, file: string | undefined): Theme {
  * Creates a theme from an HTML page. `{{template}}`, `{{id}}`, `{{step}}`, `{{text}}`,
  * `{{percent}}` and `{{nonce}}` are filled in, escaped. `{{follow}}` must occur once, in the head;
  * it inserts the script that follows the start. The script updates elements with `data-show="text"`
- * and `data-show="percent"`.
+ * and `data-show="percent"`. `{{style}}` inserts the icon and the style of the product's pages,
+ * `{{logo}}` its logo.
  *
  * @throws ConfigError for an unknown placeholder, or if `{{follow}}` does not occur exactly once
  */
@@ -75,10 +77,19 @@ export function parseTheme(html: string): Theme {
   }
   return (values) => {
     const known: Readonly<Record<string, string | number>> = { ...values };
-    return html.replace(PLACEHOLDER, (_, name: string) =>
-      name === 'follow' ? follow(values) : escapeHtml(String(known[name] ?? '')),
-    );
+    return html.replace(PLACEHOLDER, (_, name: string) => {
+      if (name === 'follow') return follow(values);
+      if (name === 'style') return style(values);
+      if (name === 'logo') return inlineLogo(40).markup;
+      return escapeHtml(String(known[name] ?? ''));
+    });
   };
+}
+
+function style({ nonce }: PageValues): string {
+  return `${LOGO_ICON.markup}
+<style nonce="${escapeHtml(nonce)}">
+${VISITOR_STYLE}</style>`;
 }
 
 function follow({ nonce, events }: PageValues): string {
