@@ -46,7 +46,7 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
 const LONG: Readonly<Record<string, readonly string[]>> = {
   'apps/cli': ['ctrl-c', 'docker-group', 'own-dockerd', 'up'],
   'libs/worker': ['firewall', 'firewall-reassert', 'pull-image'],
-  'tests/adversary': ['balancers', 'churn', 'fuzz', 'hogs', 'replicas', 'slow'],
+  'tests/adversary': ['balancers', 'churn', 'early', 'fuzz', 'hogs', 'replicas', 'slow'],
   'tests/compose': ['compose', 'reproducible-image', 'rights'],
   'tests/e2e': [
     ...['control-plane', 'dashboard', 'examples-command', 'examples-full', 'instance-operations'],

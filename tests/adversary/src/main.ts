@@ -3,6 +3,7 @@ import { exitWithUsage, prepareMachine, print, readCommandLine } from '@ephemera
 import { runChurn, runContainers, runFences } from './churn/run-churn.ts';
 import { runCompare } from './compare/run-compare.ts';
 import { runFuzz } from './fuzz/run-fuzz.ts';
+import { runEarly } from './early/run-early.ts';
 import { HOGS } from './hogs/hogs.ts';
 import { runHogs } from './hogs/run-hogs.ts';
 import type { Options } from './options.ts';
@@ -31,6 +32,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   slow: { help: 'Slow clients beside other clients.', run: runSlow, cases: attacks },
   aborts: { help: 'Clients that disconnect at various points.', run: runAborts },
   connections: { help: 'One address opens idle connections.', run: runConnections },
+  early: { help: 'Responses to uploads that are still being sent.', run: runEarly },
   restart: { help: 'Rolling restarts behind a load balancer.', run: runRestart },
   idle: { help: 'Requests on connections that were idle.', run: runIdle },
 };
@@ -40,7 +42,10 @@ const { names, values } = readCommandLine({
   summary: 'Attacks running proxies and workers. Exits with 1 where a suite fails.',
   scenarios: Object.fromEntries(Object.entries(SUITES).map(([name, { help }]) => [name, help])),
   options: {
-    count: { kind: 'number', help: 'Responses, cases, connections or restarts of a suite.' },
+    count: {
+      kind: 'number',
+      help: 'Responses, cases, connections, uploads or restarts of a suite.',
+    },
     seed: { kind: 'number', help: 'Seed of the random choices.', default: 1 },
     minutes: { kind: 'number', help: 'The longest time of a churn.', default: 40 },
     case: { kind: 'text', help: 'The only case to run, of fuzz, hogs or slow.' },
