@@ -6,7 +6,7 @@ import { respondToNames } from '../name-responder.ts';
 import type { NameResponder } from '../name-responder.ts';
 import { ignoreStatus, withDeadline } from './docker-client.ts';
 import type { InstancesNetwork } from './instances-network.ts';
-import { LABEL } from './labels.ts';
+import { helperLabels, LABEL } from './labels.ts';
 
 /** Responders to DNS queries, one at the gateway address of each network. */
 export interface GatewayNames {
@@ -97,7 +97,7 @@ export function answerNamesInHostNetwork(
       User: '65534:65534',
       Entrypoint: ['node', '--max-old-space-size=32'],
       Cmd: [...program],
-      Labels: { [LABEL.namespace]: namespace, [LABEL.role]: ROLE },
+      Labels: helperLabels(namespace, ROLE),
       HostConfig: {
         NetworkMode: 'host',
         Init: true,

@@ -1,7 +1,15 @@
 import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import type { Instance } from '@ephemera/domain';
 import { expect, test } from 'vitest';
-import { LABEL, imageOf, instanceOf, labelsOf, pooledOf } from './labels.ts';
+import {
+  helperLabels,
+  imageOf,
+  instanceOf,
+  LABEL,
+  labelsOf,
+  NO_COMPOSE_LABELS,
+  pooledOf,
+} from './labels.ts';
 
 const template = sampleTemplate({ env: { SECRET: 'hidden-in-the-template' } });
 const instance: Instance = {
@@ -45,7 +53,9 @@ test('every label is set explicitly, so that an image cannot set it', () => {
     'sha256:1',
   );
   expect(team).toBe('core');
-  expect(Object.keys(labels).sort()).toEqual(Object.values(LABEL).sort());
+  const all = [...Object.values(LABEL), ...Object.keys(NO_COMPOSE_LABELS)].sort();
+  expect(Object.keys(labels).sort()).toEqual(all);
+  expect(Object.keys(helperLabels('ephemera', 'firewall')).sort()).toEqual(all);
   expect(labels[LABEL.role]).toBe('instance');
   expect(pooledOf({ labels, name: 'ephemera-x-7' })).toBeUndefined();
 });

@@ -3,7 +3,7 @@ import type { Instance, Template } from '@ephemera/domain';
 
 /**
  * Labels identify a container. They cannot change, so the current lease is not among them. A
- * container inherits the labels of its image, so every label is set explicitly on every instance;
+ * container inherits the labels of its image, so every label is set explicitly on every container;
  * otherwise an image could set it.
  */
 export const LABEL = {
@@ -22,6 +22,27 @@ export const LABEL = {
   /** Data to restore the instance after a loss of Redis. */
   recovery: 'ephemera.recovery',
 } as const;
+
+/**
+ * Compose labels the images that it builds with their project and service. Compose and other tools
+ * would count a container that inherits these labels among the containers of that service.
+ */
+export const NO_COMPOSE_LABELS: Readonly<Record<string, string>> = {
+  'com.docker.compose.project': '',
+  'com.docker.compose.service': '',
+};
+
+const NO_LABELS = Object.fromEntries(Object.values(LABEL).map((name) => [name, '']));
+
+/** The labels of a container that a worker makes for itself. @param role not `instance` */
+export function helperLabels(namespace: string, role: string): Record<string, string> {
+  return {
+    ...NO_COMPOSE_LABELS,
+    ...NO_LABELS,
+    [LABEL.namespace]: namespace,
+    [LABEL.role]: role,
+  };
+}
 
 /** The immutable, non-secret data of an instance. */
 interface RecoveryMetadata {
@@ -61,6 +82,7 @@ export function labelsOf(
     accessHash: instance.accessHash,
   };
   return {
+    ...NO_COMPOSE_LABELS,
     ...template.labels,
     [LABEL.namespace]: namespace,
     [LABEL.instance]: instance.id,

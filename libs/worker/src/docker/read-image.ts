@@ -7,7 +7,7 @@ import { extract } from 'tar-stream';
 import { DEFAULT_TIMEOUT_MS, START_TIMEOUT_MS } from '../limits.ts';
 import { daemonMessage, ignoreStatus, statusOf, withDeadline } from './docker-client.ts';
 import { removeAbandoned } from './helper-containers.ts';
-import { LABEL } from './labels.ts';
+import { helperLabels } from './labels.ts';
 
 /** Numeric ids of the process of a container. */
 export interface Owner {
@@ -137,12 +137,6 @@ const MAX_LINKS = 5;
 /** How long the archive of a path may take, ms. */
 const ARCHIVE_TIMEOUT_MS = 30_000;
 
-/**
- * Every label of the deployment is set, because an image could otherwise set it: a container
- * inherits the labels of its image.
- */
-const NO_LABELS = Object.fromEntries(Object.values(LABEL).map((name) => [name, '']));
-
 async function withFiles<T>(
   docker: Docker,
   namespace: string,
@@ -153,7 +147,7 @@ async function withFiles<T>(
     Image: id,
     // An image without a command needs one for a container, which is never started.
     Entrypoint: ['/'],
-    Labels: { ...NO_LABELS, [LABEL.namespace]: namespace, [LABEL.role]: 'image-reader' },
+    Labels: helperLabels(namespace, 'image-reader'),
     NetworkDisabled: true,
     // Otherwise Docker copies the content of each volume to the disk.
     HostConfig: { Tmpfs: Object.fromEntries(volumes.map((path) => [path, 'size=4k'])) },

@@ -54,7 +54,9 @@ test('a helper has only the rights and resources that it needs', async () => {
   const id = await waitFor('it', async () => (await there()).find((text) => text !== left));
   const helper = docker.getContainer(id);
   await waitFor('its start', async () => (await helper.inspect()).State.Running);
-  const { HostConfig } = await helper.inspect();
+  const { Config, HostConfig } = await helper.inspect();
+  // It would be listed as a replica of the service that its image was built for.
+  expect(Config.Labels).toMatchObject({ 'com.docker.compose.service': '' });
   expect(HostConfig).toMatchObject({
     ReadonlyRootfs: true,
     Memory: 64 * 1024 ** 2,

@@ -3,7 +3,7 @@ import type { RunOnHost } from '../firewall.ts';
 import { DEFAULT_TIMEOUT_MS, HELPER_TIMEOUT_MS } from '../limits.ts';
 import { withDeadline } from './docker-client.ts';
 import { removeAbandoned } from './helper-containers.ts';
-import { LABEL } from './labels.ts';
+import { helperLabels } from './labels.ts';
 
 /** Memory limit of the helper, bytes. A shell and iptables need a few MiB. */
 const MEMORY = 64 * 1024 ** 2;
@@ -26,7 +26,7 @@ export function runInHostNetwork(
       User: '0',
       Entrypoint: ['/bin/sh', '-c'],
       Cmd: [script],
-      Labels: { [LABEL.namespace]: namespace, [LABEL.role]: 'firewall' },
+      Labels: helperLabels(namespace, 'firewall'),
       HostConfig: {
         NetworkMode: 'host',
         CapDrop: ['ALL'],

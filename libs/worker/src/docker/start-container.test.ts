@@ -258,3 +258,19 @@ test('labels of the image do not change the identity of an instance', async () =
   await runInHostNetwork(docker, namespace, 'ephemera/demo', 0)('true');
   expect(await containers.inspect(containerId)).toMatchObject({ running: true });
 });
+
+// Compose labels the images that it builds, also those of other deployments on this machine.
+test('an instance of an image that Compose has built belongs to no project of Compose', async () => {
+  const { docker, start, namespace } = fixture;
+  const image = await imageWith('composed', [
+    `LABEL com.docker.compose.project=${namespace} com.docker.compose.service=web`,
+  ]);
+  const { containerId } = await start(assignedInstance({ image }));
+  const label = [`com.docker.compose.project=${namespace}`];
+  expect(await docker.listContainers({ all: true, filters: { label } })).toEqual([]);
+  const labels = { 'com.docker.compose.project': 'own' };
+  const { containerId: chosen } = await start(assignedInstance({ image, labels }));
+  const { Config } = await docker.getContainer(chosen).inspect();
+  expect(Config.Labels).toMatchObject(labels);
+  expect((await docker.getContainer(containerId).inspect()).State.Running).toBe(true);
+});
