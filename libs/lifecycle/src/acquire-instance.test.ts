@@ -1,8 +1,9 @@
 import { ApiError } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { memoryInstances, sampleDraft, waitFor } from '@ephemera/test-support';
-import { expect, test } from 'vitest';
-import type { ClaimResult, CreationContext, RedeemableGrant } from './ports.ts';
+import { describe, expect, test } from 'vitest';
+import type { ClaimResult, CreationContext, Withdrawable, WithdrawalReason } from './ports.ts';
+import { NotSentError } from './ports.ts';
 import { acquireInstance } from './acquire-instance.ts';
 
 /** A pool with these instances, some of which do not answer. `done` records all calls. */
@@ -38,8 +39,14 @@ async function fixture(options: {
     warm,
     contexts,
     nameOf,
+    instances,
     ports: {
-      instances,
+      instances: {
+        finalize: async (id: string, generation: number) => {
+          await record(`finalize ${nameOf(id)}`);
+          return instances.finalize(id, generation);
+        },
+      },
       intake: {
         claimWarm: async (
           _pool: string,
@@ -63,12 +70,17 @@ async function fixture(options: {
           if (options.unconfirmed === true) throw new ApiError({ kind: 'store_unavailable' });
         },
         withdraw: async (
-          instance: Pick<Instance, 'id' | 'generation'>,
-          grants: readonly RedeemableGrant[],
+          withdrawn: Withdrawable,
+          { grants = [], idempotency }: Pick<CreationContext, 'grants' | 'idempotency'>,
+          reason: WithdrawalReason,
         ) => {
-          await record(`withdraw ${nameOf(instance.id)}: ${grants.map(({ name }) => name).join()}`);
+          const used = [...grants.map(({ name }) => name), idempotency?.key ?? []].flat().join();
+          const id = 'id' in withdrawn ? withdrawn.id : undefined;
+          const name = id === undefined ? 'attempt' : nameOf(id);
+          await record(`withdraw ${reason} ${name}: ${used}`);
           if (failures-- > 0) throw new Error('Redis is unavailable');
-          return instances.startDraining(instance.id, 'request');
+          if (id === undefined) return { kind: 'absent' as const };
+          return instances.startDraining(id, reason === 'unreachable' ? 'exited' : 'request');
         },
       },
       spawns: { add: ({ id }: { id: string }) => record(`spawn ${nameOf(id)}`) },
@@ -116,13 +128,13 @@ test('without an idempotency key, what is not confirmed ends, and its grants get
   );
   expect(created.done).toEqual([
     ...['spawn new', 'confirm new'],
-    ...['withdraw new: link:a', 'enqueue new'],
+    ...['withdraw unconfirmed new: link:a', 'finalize new'],
   ]);
   const claimed = await fixture({ warm: 1, unconfirmed: true });
   await expect(acquireInstance(claimed.ports, sampleDraft(), { grants }, 'pool')).rejects.toThrow(
     'store_unavailable',
   );
-  expect(claimed.done.slice(-2)).toEqual(['withdraw warm 0: link:a', 'enqueue warm 0']);
+  expect(claimed.done.slice(-2)).toEqual(['withdraw unconfirmed warm 0: link:a', 'enqueue warm 0']);
 });
 
 test('what has no job is withdrawn too', async () => {
@@ -130,7 +142,7 @@ test('what has no job is withdrawn too', async () => {
   const spawns = { add: () => Promise.reject(new Error('Redis is unavailable')) };
   const acquired = acquireInstance({ ...ports, spawns }, sampleDraft(), { grants });
   await expect(acquired).rejects.toThrow('unavailable');
-  expect(done).toEqual(['withdraw new: link:a', 'enqueue new']);
+  expect(done).toEqual(['withdraw unconfirmed new: link:a', 'finalize new']);
 });
 
 test('a withdrawal is repeated until the store is available', async () => {
@@ -138,7 +150,7 @@ test('a withdrawal is repeated until the store is available', async () => {
   await expect(acquireInstance(ports, sampleDraft(), { grants })).rejects.toThrow(
     'store_unavailable',
   );
-  await waitFor('the withdrawal', () => done.includes('enqueue new'));
+  await waitFor('the withdrawal', () => done.includes('finalize new'));
   expect(done.filter((text) => text.startsWith('withdraw'))).toHaveLength(3);
 });
 
@@ -154,25 +166,75 @@ test('the instance of a repeated request is confirmed too', async () => {
   expect(done).toEqual(['confirm warm 0']);
 });
 
-test('an unreachable instance is ended, and the next one replaces it under the same idempotency key', async () => {
-  const { ports, warm, contexts } = await fixture({ warm: 2, dead: [0] });
+test('an unreachable instance is withdrawn with all that it used, before the next one is claimed', async () => {
+  const { ports, done, warm, instances } = await fixture({ warm: 2, dead: [0] });
   const idempotency = { key: 'k', digest: 'd' };
-  const acquired = await acquireInstance(ports, sampleDraft(), { idempotency }, 'pool');
+  const acquired = await acquireInstance(ports, sampleDraft(), { idempotency, grants }, 'pool');
   expect(acquired).toEqual({ kind: 'claimed', instance: warm[1] });
-  expect(await ports.instances.get(warm[0]?.id ?? '')).toMatchObject({
+  expect(await instances.get(warm[0]?.id ?? '')).toMatchObject({
     state: 'draining',
     reason: 'exited',
   });
-  expect(contexts.map(({ replacing }) => replacing)).toEqual([undefined, warm[0]?.id]);
+  const withdrawn = done.indexOf('withdraw unreachable warm 0: link:a,k');
+  expect(done.slice(withdrawn + 1, done.lastIndexOf('claim') + 1)).toEqual([
+    ...['enqueue warm 0', 'cancel warm 0', 'refill demo', 'claim'],
+  ]);
+});
+
+test('an unreachable instance that cannot be withdrawn now is withdrawn later, with its key', async () => {
+  const { ports, done } = await fixture({ warm: 1, dead: [0], failedWithdrawals: 1 });
+  const idempotency = { key: 'k', digest: 'd' };
+  const acquired = acquireInstance(ports, sampleDraft(), { idempotency }, 'pool');
+  await expect(acquired).rejects.toThrow('unavailable');
+  await waitFor('the withdrawal', () => done.includes('enqueue warm 0'));
+  const withdrawals = done.filter((text) => text.startsWith('withdraw'));
+  expect(withdrawals).toEqual(Array(2).fill('withdraw unreachable warm 0: k'));
+});
+
+describe('a call whose reply is lost', () => {
+  const lost = () => Promise.reject(new Error('Command timed out'));
+
+  test('is withdrawn by its attempt, unless a repetition gets the same instance', async () => {
+    for (const call of ['createOrQueue', 'claimWarm'] as const) {
+      const { ports, done } = await fixture({ warm: 0 });
+      const intake = { ...ports.intake, [call]: lost };
+      const acquired = acquireInstance({ ...ports, intake }, sampleDraft(), { grants }, 'pool');
+      await expect(acquired).rejects.toThrow('timed out');
+      expect(done.at(-1)).toBe('withdraw unconfirmed attempt: link:a');
+      const idempotency = { key: 'k', digest: 'd' };
+      const repeatable = { ...ports, intake };
+      await expect(
+        acquireInstance(repeatable, sampleDraft(), { idempotency }, 'pool'),
+      ).rejects.toThrow('timed out');
+      expect(done.filter((text) => text.startsWith('withdraw'))).toHaveLength(1);
+    }
+  });
+
+  test('is not withdrawn if it was never sent', async () => {
+    const { ports, done } = await fixture({ warm: 0 });
+    const createOrQueue = () => Promise.reject(new NotSentError('no connection'));
+    const intake = { ...ports.intake, createOrQueue };
+    const acquired = acquireInstance({ ...ports, intake }, sampleDraft(), { grants });
+    await expect(acquired).rejects.toThrow('no connection');
+    expect(done).toEqual([]);
+  });
+
+  test('has an attempt of its own, also after a claim of the same request', async () => {
+    const { ports, contexts } = await fixture({ warm: 1, dead: [0] });
+    await acquireInstance(ports, sampleDraft(), {}, 'pool');
+    const attempts = contexts.map(({ attempt }) => attempt);
+    expect(attempts).toHaveLength(3);
+    expect(new Set(attempts).size).toBe(3);
+    expect(attempts).not.toContain(undefined);
+  });
 });
 
 test('if no warm instance answers, a new one is started', async () => {
-  const { ports, done, contexts, warm } = await fixture({ warm: 5, dead: [0, 1, 2, 3, 4] });
+  const { ports, done } = await fixture({ warm: 5, dead: [0, 1, 2, 3, 4] });
   const acquired = await acquireInstance(ports, sampleDraft(), {}, 'pool');
   expect(acquired.kind).toBe('created');
   expect(done.filter((text) => text === 'claim')).toHaveLength(3);
   expect(done.slice(-2)).toEqual(['spawn new', 'confirm new']);
-  expect(contexts.at(-1)?.replacing).toBe(warm[2]?.id);
 });
 
 test('without a pool, no claim is attempted', async () => {

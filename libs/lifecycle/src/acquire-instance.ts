@@ -1,20 +1,24 @@
+import { randomUUID } from 'node:crypto';
 import type { Instance, InstanceDraft } from '@ephemera/domain';
+import { NotSentError } from './ports.ts';
 import type {
   ClaimResult,
   CreateResult,
   CreationContext,
+  DrainOutcome,
   Instances,
   Intake,
   KillJobs,
   KillRequests,
-  RedeemableGrant,
   Spawns,
   StartQueue,
+  Withdrawable,
+  WithdrawalReason,
 } from './ports.ts';
 
 export interface AcquirePorts {
   readonly intake: Pick<Intake, 'createOrQueue' | 'claimWarm' | 'confirm' | 'withdraw'>;
-  readonly instances: Pick<Instances, 'startDraining'>;
+  readonly instances: Pick<Instances, 'finalize'>;
   readonly spawns: Spawns;
   readonly killJobs: Pick<KillJobs, 'schedule' | 'cancel'>;
   readonly killRequests: KillRequests;
@@ -28,7 +32,10 @@ export interface AcquirePorts {
 
 export type AcquireResult = CreateResult | Extract<ClaimResult, { kind: 'claimed' }>;
 
-/** Attempts to withdraw an instance, and the time between them, ms: longer than a failover takes. */
+/**
+ * Attempts to withdraw an instance, and the time between them, ms: longer than a failover takes, and
+ * shorter than the store keeps the result of a call.
+ */
 const WITHDRAW_ATTEMPTS = 30;
 const WITHDRAW_INTERVAL_MS = 1_000;
 
@@ -39,9 +46,12 @@ const MAX_CLAIM_ATTEMPTS = 3;
  * Returns a warm instance of the pool if one answers, else creates one and adds its spawn job. A
  * warm instance has its kill job before it is handed out.
  *
- * Where the store cannot confirm an instance, the client gets an error. With an idempotency key the
- * instance remains, and a repetition returns it. Without one nobody can learn its id: it is withdrawn,
- * so that the same link or proof of work starts another one.
+ * A warm instance that does not answer is withdrawn before another one is claimed or created, so it
+ * uses up no quota, grant or idempotency key.
+ *
+ * Where the store cannot confirm an instance or its reply is lost, the client gets an error. With an
+ * idempotency key the instance remains, and a repetition returns it. Without one nobody can learn its
+ * id: it is withdrawn, so that the same link or proof of work starts another one.
  * @throws ApiError store_unavailable if the store may lose the instance
  */
 export async function acquireInstance(
@@ -50,19 +60,22 @@ export async function acquireInstance(
   context: CreationContext,
   pool?: string,
 ): Promise<AcquireResult> {
-  const unconfirmed: Unconfirmed = { instance: undefined };
+  const unconfirmed: Unconfirmed = { result: undefined };
   try {
     return await acquire(ports, draft, { context, pool, unconfirmed });
   } catch (error) {
-    const { instance } = unconfirmed;
-    if (instance && !context.idempotency) await withdraw(ports, instance, context.grants);
+    const { result } = unconfirmed;
+    // The client gets the error of the acquisition, and the withdrawal is repeated if it fails.
+    if (result && !context.idempotency) {
+      await withdraw(ports, result, context, 'unconfirmed').catch(() => undefined);
+    }
     throw error;
   }
 }
 
-/** The instance that this request has got, but that no client has learned of. */
+/** What this request has got or may have got, and no client has learned of. */
 interface Unconfirmed {
-  instance: Instance | undefined;
+  result: Withdrawable | undefined;
 }
 
 interface Acquisition {
@@ -71,18 +84,37 @@ interface Acquisition {
   readonly unconfirmed: Unconfirmed;
 }
 
+/** Makes a call that creates or claims an instance, and records what it may have got. */
+async function track<T extends CreateResult | ClaimResult>(
+  unconfirmed: Unconfirmed,
+  call: (attempt: string) => Promise<T>,
+): Promise<T> {
+  const attempt = randomUUID();
+  unconfirmed.result = { attempt };
+  try {
+    const result = await call(attempt);
+    const { kind } = result;
+    const isNew = kind === 'created' || kind === 'queued' || kind === 'claimed';
+    unconfirmed.result = isNew ? result.instance : undefined;
+    return result;
+  } catch (error) {
+    if (error instanceof NotSentError) unconfirmed.result = undefined;
+    throw error;
+  }
+}
+
 async function acquire(
   ports: AcquirePorts,
   draft: InstanceDraft,
   { context, pool, unconfirmed }: Acquisition,
 ): Promise<AcquireResult> {
-  let replacing: string | undefined;
   for (let i = 0; pool !== undefined && i < MAX_CLAIM_ATTEMPTS; i++) {
-    const claimed = await ports.intake.claimWarm(pool, draft, { ...context, replacing });
+    const claimed = await track(unconfirmed, (attempt) =>
+      ports.intake.claimWarm(pool, draft, { ...context, attempt }),
+    );
     if (claimed.kind === 'none') break;
     if (claimed.kind !== 'claimed') return confirmed(ports, claimed);
     const { instance } = claimed;
-    unconfirmed.instance = instance;
     const [answers] = await Promise.all([
       ports.isReachable(instance),
       ports.killJobs.schedule(instance, earliestExpiryMs(instance)),
@@ -91,12 +123,12 @@ async function acquire(
       releasePoolResources(ports, instance);
       return confirmed(ports, claimed);
     }
-    replacing = instance.id;
-    unconfirmed.instance = undefined;
-    await discardUnreachable(ports, instance);
+    unconfirmed.result = undefined;
+    await discardUnreachable(ports, instance, context);
   }
-  const taken = await ports.intake.createOrQueue(draft, { ...context, replacing });
-  if (taken.kind === 'created' || taken.kind === 'queued') unconfirmed.instance = taken.instance;
+  const taken = await track(unconfirmed, (attempt) =>
+    ports.intake.createOrQueue(draft, { ...context, attempt }),
+  );
   // If adding the job fails, reconciliation adds it, or ends the instance at its start deadline.
   if (taken.kind === 'created') await ports.spawns.add(taken.instance);
   return confirmed(ports, taken);
@@ -108,16 +140,26 @@ async function confirmed<T extends AcquireResult>({ intake }: AcquirePorts, resu
   return result;
 }
 
-/** Attempts once, and goes on in the background while the store is unavailable. */
+/**
+ * Attempts once, and goes on in the background while the store is unavailable.
+ * @throws the error of the first attempt
+ */
 async function withdraw(
-  { intake, killRequests, onError }: AcquirePorts,
-  instance: Instance,
-  grants: readonly RedeemableGrant[] = [],
-): Promise<void> {
-  const attempt = async (): Promise<void> => {
-    const outcome = await intake.withdraw(instance, grants);
-    if (outcome.kind !== 'draining') return;
-    await killRequests.enqueueNow(outcome.instance).catch(onError);
+  { intake, instances, killRequests, onError }: AcquirePorts,
+  withdrawn: Withdrawable,
+  context: CreationContext,
+  reason: WithdrawalReason,
+): Promise<DrainOutcome> {
+  const attempt = async (): Promise<DrainOutcome> => {
+    const outcome = await intake.withdraw(withdrawn, context, reason);
+    if (outcome.kind !== 'draining') return outcome;
+    const { instance } = outcome;
+    const end =
+      instance.host === undefined
+        ? instances.finalize(instance.id, instance.generation)
+        : killRequests.enqueueNow(instance);
+    await end.catch(onError);
+    return outcome;
   };
   const repeat = async (): Promise<void> => {
     for (let i = 1; ; i++) {
@@ -130,7 +172,10 @@ async function withdraw(
       }
     }
   };
-  await attempt().catch(() => void repeat().catch(onError));
+  return attempt().catch((error: unknown) => {
+    repeat().catch(onError);
+    throw error;
+  });
 }
 
 /** Cancels the kill job of the pool generation, and requests a replacement for the pool. */
@@ -142,20 +187,18 @@ function releasePoolResources(
 }
 
 async function discardUnreachable(
-  { instances, killRequests, killJobs, refills }: AcquirePorts,
+  ports: AcquirePorts,
   dead: Instance,
+  context: CreationContext,
 ): Promise<void> {
-  const outcome = await instances.startDraining(
-    dead.id,
-    'exited',
-    'It did not answer when it was claimed.',
-  );
-  if (outcome.kind === 'draining') await killRequests.enqueueNow(outcome.instance);
+  const { killJobs, refills, onError } = ports;
+  const outcome = await withdraw(ports, dead, context, 'unreachable');
   // Another process ended it, perhaps before the kill job of the claim was scheduled.
-  else await killJobs.cancel({ ...dead, supersedes: dead.generation });
+  if (outcome.kind !== 'draining') {
+    await killJobs.cancel({ ...dead, supersedes: dead.generation }).catch(onError);
+  }
   // The kill job of the pool generation; draining has cancelled that of the claim.
-  await killJobs.cancel(dead);
-  await refills.request(dead.template.name);
+  await Promise.all([killJobs.cancel(dead), refills.request(dead.template.name)]).catch(onError);
 }
 
 /** A kill job can only re-delay itself, so it is scheduled for the earliest possible end. */

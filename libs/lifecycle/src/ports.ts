@@ -243,8 +243,20 @@ export interface CreationContext {
   readonly idempotency?: Idempotency | undefined;
   /** Redeemed in the same step that creates or claims the instance. */
   readonly grants?: readonly RedeemableGrant[] | undefined;
-  /** An instance that was handed out for this request and did not answer. */
-  readonly replacing?: string | undefined;
+  /** A UUID of this one call, so that the call can be withdrawn if its reply is lost. Default: random. */
+  readonly attempt?: string | undefined;
+}
+
+/** What is withdrawn: an instance, or what the call with this UUID has got, where the reply was lost. */
+export type Withdrawable =
+  Pick<Instance, 'id' | 'generation' | 'createdAt'> | { readonly attempt: string };
+
+/** Why: the store cannot confirm the instance, or it was claimed and does not answer. */
+export type WithdrawalReason = 'unconfirmed' | 'unreachable';
+
+/** The store was unavailable before the call was sent to it: the call changed nothing. */
+export class NotSentError extends Error {
+  override readonly name = 'NotSentError';
 }
 
 /** Why a creation was refused. `repeated` returns the instance of an earlier request. */
@@ -276,9 +288,15 @@ export type ClaimResult =
 
 /** Creates and claims instances within the limits. Each call is one atomic step. */
 export interface Intake {
-  /** Writes the intent of an instance if template, hosts and quota have capacity. */
+  /**
+   * Writes the intent of an instance if template, hosts and quota have capacity.
+   * @throws NotSentError if the store is unavailable; after another error the instance may exist
+   */
   createOrQueue(draft: InstanceDraft, context: CreationContext): Promise<CreateResult>;
-  /** Claims a warm instance of a pool. Its lease starts now. */
+  /**
+   * Claims a warm instance of a pool. Its lease starts now.
+   * @throws NotSentError if the store is unavailable; after another error it may be claimed
+   */
   claimWarm(
     pool: string,
     spec: Pick<InstanceDraft, 'timeout' | 'metadata' | 'accessHash' | 'path'>,
@@ -291,12 +309,15 @@ export interface Intake {
    */
   confirm(instance: Pick<Instance, 'id' | 'generation'>): Promise<void>;
   /**
-   * Ends an instance that no client learned of, `→ draining`, and releases one use of each grant, in
-   * one step. `absent` if it has another generation by now: then nothing changes.
+   * Ends an instance that is not handed out, `→ draining`. Releases in the same step, once, what its
+   * creation or claim has used: one use of each grant, the idempotency key, and its place in the quota;
+   * also if another call has ended the instance. `absent` if it has ended, or is not of this generation:
+   * then nothing changes. An attempt that is withdrawn before it runs gets nothing any more.
    */
   withdraw(
-    instance: Pick<Instance, 'id' | 'generation' | 'createdAt'>,
-    grants: readonly RedeemableGrant[],
+    withdrawn: Withdrawable,
+    used: Pick<CreationContext, 'grants' | 'idempotency'>,
+    reason: WithdrawalReason,
   ): Promise<DrainOutcome>;
   /** How many instances a grant has started. */
   redeemed(grant: string): Promise<number>;

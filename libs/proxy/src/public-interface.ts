@@ -249,7 +249,7 @@ function createStarter(
       createOrQueue: async (...input) => report(await intake.createOrQueue(...input)),
       claimWarm: async (...input) => report(await intake.claimWarm(...input)),
       redeemed: (grant) => intake.redeemed(grant),
-      withdraw: (instance, grants) => intake.withdraw(instance, grants),
+      withdraw: (...input) => intake.withdraw(...input),
       confirm: (instance) => intake.confirm(instance),
     },
     // If the store cannot answer, the data path checks the registration later.

@@ -1,6 +1,6 @@
 /**
  * The Redis keys that TypeScript names. Scripts build further ones from the same prefix: owners,
- * idempotency keys, grants, claims, back-offs. `SCHEMA.md` lists all keys with shape, TTL, writer and
+ * idempotency keys, grants, back-offs. `SCHEMA.md` lists all keys with shape, TTL, writer and
  * reader.
  */
 export interface Keys {
@@ -39,6 +39,8 @@ export interface Keys {
   log(id: string): string;
   /** The last warning of one kind about an instance. */
   warning(kind: string, id: string): string;
+  /** The result of one call that creates or claims an instance. */
+  attempt(uuid: string): string;
   /** How many instances a signed link or a proof of work has started. */
   grant(name: string): string;
   /** Prefix of the counters of a rate; the subject follows after a colon. */
@@ -87,6 +89,7 @@ export function keysOf(namespace: string): Keys {
     addresses: (host) => `${base}:host:${host}:addresses`,
     hostRpc: (host) => `${base}:host:${host}:rpc`,
     rpcReplies: (replica) => `${base}:rpc-replies:${replica}`,
+    attempt: (uuid) => `${base}:attempt:${uuid}`,
     grant: (name) => `${base}:used:${name}`,
     rate: (rate) => `${base}:rate:${rate}`,
     log: (id) => `${base}:log:${id}`,

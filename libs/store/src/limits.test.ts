@@ -3,8 +3,8 @@ import { expect, test } from 'vitest';
 import { SCRIPT_CONSTANTS, TOMBSTONE } from './limits.ts';
 import { loadScript } from './run-script.ts';
 
-test('an idempotency key outlives a claim and the tombstone of its instance', () => {
-  expect(SCRIPT_CONSTANTS.IDEMPOTENCY_TTL_MS).toBeGreaterThan(SCRIPT_CONSTANTS.CLAIM_TTL_MS);
+test('an idempotency key outlives an attempt and the tombstone of its instance', () => {
+  expect(SCRIPT_CONSTANTS.IDEMPOTENCY_TTL_MS).toBeGreaterThan(SCRIPT_CONSTANTS.ATTEMPT_TTL_MS);
   expect(SCRIPT_CONSTANTS.IDEMPOTENCY_TTL_MS).toBeGreaterThan(TOMBSTONE);
 });
 

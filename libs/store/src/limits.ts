@@ -28,8 +28,11 @@ export const SCRIPT_CONSTANTS = {
   RENEWAL_TOLERANCE_MS,
   /** How long an answer is stored under its idempotency key. */
   IDEMPOTENCY_TTL_MS: 24 * 3_600_000,
-  /** How long a claim is stored, so that a client that lost its connection gets the same answer. */
-  CLAIM_TTL_MS: 10_000,
+  /**
+   * How long the result of an attempt is stored: longer than a client that lost its connection repeats
+   * or withdraws it.
+   */
+  ATTEMPT_TTL_MS: 120_000,
   /** How long a pool starts nothing after a failed start. */
   POOL_BACKOFF_MS: 30_000,
   /** The `expiring` event precedes the deadline by at most this, unless the template says otherwise. */

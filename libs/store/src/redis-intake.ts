@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto';
+import { NotSentError } from '@ephemera/lifecycle';
 import type {
   ClaimResult,
+  DrainReason,
   Intake,
   StartQueue,
   CreationContext,
   CreationRefusal,
   CreateResult,
   StartSigner,
+  WithdrawalReason,
 } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields } from './instance-fields.ts';
@@ -18,9 +21,20 @@ import { startDraining } from './start-draining.ts';
 import { writeIntent } from './write-intent.ts';
 import type { RefusalReply } from './write-intent.ts';
 
-const scripts = { claim: loadScript('claim'), admit: loadScript('dequeue') };
+const scripts = {
+  claim: loadScript('claim'),
+  admit: loadScript('dequeue'),
+  withdrawAttempt: loadScript('withdraw-attempt', 'frees'),
+};
 
-const UNCONFIRMED = 'The store could not confirm it, so no client has its id.';
+/** How a withdrawn instance ends. */
+const WITHDRAWN = {
+  unconfirmed: {
+    reason: 'request',
+    message: 'The store could not confirm it, so no client has its id.',
+  },
+  unreachable: { reason: 'exited', message: 'It did not answer when it was claimed.' },
+} as const satisfies Readonly<Record<WithdrawalReason, { reason: DrainReason; message: string }>>;
 
 type ClaimReply = ['claimed', string[]] | ['none'] | RefusalReply;
 
@@ -34,19 +48,21 @@ export function redisIntake(
   return {
     async createOrQueue(draft, context): Promise<CreateResult> {
       const queue = draft.template.whenFull === 'queue';
-      const { reply, instance } = await writeIntent(
-        redis,
-        keys,
-        draft,
-        { ...context, queue },
-        signer,
+      const { reply, instance } = await orNotSent(
+        writeIntent(redis, keys, draft, { ...context, queue }, signer),
       );
-      if (reply[0] === 'created' || reply[0] === 'queued') {
-        if (instance) return { kind: reply[0], instance };
+      switch (reply[0]) {
+        case 'created':
+        case 'queued':
+          if (instance) return { kind: reply[0], instance };
+          throw new Error(`the creation of ${draft.id} returned no instance`);
+        case 'taken':
+          throw new Error(`the id ${draft.id} is taken`);
+        case 'stocked':
+          throw new Error('a creation for a client was refused as one for a full pool');
+        default:
+          return refusal(reply);
       }
-      if (reply[0] === 'full' || reply[0] === 'exhausted') return refusal(reply);
-      if (reply[0] === 'repeated' || reply[0] === 'reused') return refusal(reply);
-      throw new Error(`the id ${draft.id} is taken`);
     },
 
     async claimWarm(
@@ -54,17 +70,19 @@ export function redisIntake(
       { timeout, metadata, accessHash, path },
       context: CreationContext,
     ): Promise<ClaimResult> {
-      const reply = (await runScript(
-        redis,
-        scripts.claim,
-        [keys.warm(pool), keys.generation, keys.events, keys.expiring],
-        [
-          pool,
-          timeout,
-          JSON.stringify(metadata),
-          JSON.stringify({ ...context, accessHash, path }),
-          randomUUID(),
-        ],
+      const attempt = context.attempt ?? randomUUID();
+      const reply = (await orNotSent(
+        runScript(
+          redis,
+          scripts.claim,
+          [keys.warm(pool), keys.generation, keys.events, keys.expiring],
+          [
+            pool,
+            timeout,
+            JSON.stringify(metadata),
+            JSON.stringify({ ...context, attempt, accessHash, path }),
+          ],
+        ),
       )) as ClaimReply;
       if (reply[0] === 'none') return { kind: 'none' };
       if (reply[0] !== 'claimed') return refusal(reply);
@@ -74,11 +92,18 @@ export function redisIntake(
 
     confirm: (instance) => replication.confirm(instance),
 
-    withdraw: ({ id, generation, createdAt }, grants) =>
-      startDraining(redis, keys, {
-        ...{ id, reason: 'request', message: UNCONFIRMED },
-        withdrawal: { generation, createdAt, grants },
-      }),
+    async withdraw(withdrawn, { grants, idempotency }, reason) {
+      const used = { grants, idempotency };
+      if ('id' in withdrawn) {
+        const { id, generation, createdAt } = withdrawn;
+        const withdrawal = { generation, createdAt, ...used };
+        return startDraining(redis, keys, { id, ...WITHDRAWN[reason], withdrawal });
+      }
+      const key = keys.attempt(withdrawn.attempt);
+      const id = (await runScript(redis, scripts.withdrawAttempt, [key], [])) as string | null;
+      if (id === null) return { kind: 'absent' };
+      return startDraining(redis, keys, { id, ...WITHDRAWN[reason], withdrawal: used });
+    },
 
     async redeemed(grant) {
       return Number((await redis.get(keys.grant(grant))) ?? 0);
@@ -108,6 +133,16 @@ export function redisStartQueue(redis: Redis, keys: Keys): StartQueue {
   };
 }
 
+/** ioredis refuses a command at once while there is no connection, without a class for the error. */
+async function orNotSent<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    const isUnsent = error instanceof Error && error.message.includes("isn't writeable");
+    throw isUnsent ? new NotSentError(error.message, { cause: error }) : error;
+  }
+}
+
 function refusal(reply: RefusalReply): CreationRefusal {
   switch (reply[0]) {
     case 'full':
@@ -120,5 +155,7 @@ function refusal(reply: RefusalReply): CreationRefusal {
     }
     case 'reused':
       return { kind: 'reused' };
+    case 'withdrawn':
+      throw new Error('the request was withdrawn, because its reply was lost');
   }
 }

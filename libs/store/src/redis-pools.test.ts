@@ -214,7 +214,7 @@ describe('a claim', () => {
   });
 
   test('counts against the owner’s quota and uses its idempotency key', async () => {
-    const { warm, claim } = open();
+    const { warm, claim, intake } = open();
     await Promise.all([warm(), warm()]);
     const quotaOwner = { name: 'address:192.0.2.1', limit: 'address', max: 1 } as const;
     const context = { quotaOwner, idempotency: { key: 'k', digest: 'd', salt: 's' } };
@@ -226,12 +226,13 @@ describe('a claim', () => {
       salt: 's',
     });
     expect(await claim({}, { quotaOwner })).toEqual({ kind: 'full', limit: 'address' });
-    // An instance that turned out to be dead is replaced under the same key.
-    const again = await claim(
-      {},
-      { ...context, quotaOwner: undefined, replacing: first.instance.id },
-    );
+    // An instance that turned out to be dead uses up neither the quota nor the key.
+    const withdrawn = await intake.withdraw(first.instance, context, 'unreachable');
+    expect(withdrawn).toMatchObject({ kind: 'draining', instance: { reason: 'exited' } });
+    const again = await claim({}, context);
     expect(again.kind).toBe('claimed');
+    // A repeated withdrawal leaves the key to the instance that has it now.
+    await intake.withdraw(first.instance, context, 'unreachable');
     expect(await claim({}, context)).toMatchObject({
       kind: 'repeated',
       id: again.kind === 'claimed' ? again.instance.id : '',

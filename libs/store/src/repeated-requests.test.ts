@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -85,15 +86,17 @@ test('a repeated creation creates one instance and gets the same reply', async (
   expect(await direct.zcard(keys.instances)).toBe(2);
 });
 
-test('another creation with a used id is refused; so is the same one once it serves', async () => {
+test('another creation with a used id is refused, and a late repetition of the same one is not', async () => {
   const { intake, instances } = await open();
   const draft = sampleDraft();
-  await intake.createOrQueue(draft, {});
-  await expect(intake.createOrQueue({ ...draft, timeout: 1 }, {})).rejects.toThrow(/taken/);
+  const attempt = randomUUID();
+  await intake.createOrQueue(draft, { attempt });
   const { generation = 0 } = (await instances.get(draft.id)) ?? {};
   await instances.assignToHost(draft.id, generation, 'a');
-  expect(await intake.createOrQueue(draft, {})).toMatchObject({ instance: { generation } });
   await instances.markReady(draft.id, generation, '10.0.0.9');
+  expect(await intake.createOrQueue(draft, { attempt })).toMatchObject({
+    ...{ kind: 'created', instance: { generation } },
+  });
   await expect(intake.createOrQueue(draft, {})).rejects.toThrow(/taken/);
 });
 

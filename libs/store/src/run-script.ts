@@ -14,10 +14,11 @@ const SHARED = [
   'instance',
   'route',
   'hosts',
+  'quota',
   'capacity',
   'placement',
   'pool',
-  'quota',
+  'attempts',
   'idempotency',
   'grants',
 ] as const;

@@ -1,5 +1,5 @@
 import type { Hint, Instance } from '@ephemera/domain';
-import type { DrainOutcome, DrainReason, RedeemableGrant } from '@ephemera/lifecycle';
+import type { CreationContext, DrainOutcome, DrainReason } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import { readFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
@@ -12,12 +12,13 @@ const QUEUED_TOO_LONG = 'No capacity became free before its queue timeout.';
 const STARTED_TOO_LONG = 'It was not ready before its start deadline.';
 
 /**
- * Only this generation ends, and one use of each grant is released in the same step. A store that
- * lost writes may assign a generation twice, so the time tells two apart.
+ * What is released in the same step. With `generation` and `createdAt`, only that generation ends. A
+ * store that lost writes may assign a generation twice, so the time tells two apart.
  */
-interface Withdrawal extends Pick<Instance, 'generation' | 'createdAt'> {
-  readonly grants: readonly RedeemableGrant[];
-}
+interface Withdrawal
+  extends
+    Partial<Pick<Instance, 'generation' | 'createdAt'>>,
+    Pick<CreationContext, 'grants' | 'idempotency'> {}
 
 interface DrainRequest {
   readonly id: string;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Instance, InstanceDraft } from '@ephemera/domain';
 import { signStart } from '@ephemera/lifecycle';
 import type { CreationContext, StartSigner } from '@ephemera/lifecycle';
@@ -24,7 +25,8 @@ export type RefusalReply =
   | ['full', 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'owner']
   | ['exhausted', 'link' | 'work']
   | ['repeated', string, string[], string | null]
-  | ['reused'];
+  | ['reused']
+  | ['withdrawn'];
 
 /**
  * Creates an instance if there is capacity and no limit, grant or idempotency key prevents it. With
@@ -55,6 +57,7 @@ export async function writeIntent(
       url,
       template.idleTimeout ?? '',
       JSON.stringify({
+        attempt: randomUUID(),
         ...context,
         ...signed,
         secret: draft.token,

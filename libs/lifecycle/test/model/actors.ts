@@ -6,6 +6,7 @@ import { renew } from '../../src/renew.ts';
 import { spawn } from '../../src/spawn.ts';
 import { pause, resume } from '../../src/suspend.ts';
 import type { Actor, Turns } from './turns.ts';
+import type { Withdrawable, WithdrawalReason } from '../../src/ports.ts';
 import type { Host, World } from './world.ts';
 
 /** The use cases. A test may replace one of them by a version without one rule. */
@@ -137,7 +138,13 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
         const intake = {
           claimWarm: instances.claimWarm,
           confirm: () => Promise.resolve(),
-          withdraw: ({ id }: { id: string }) => instances.startDraining(id, 'request'),
+          withdraw: (withdrawn: Withdrawable, _: unknown, reason: WithdrawalReason) =>
+            'id' in withdrawn
+              ? instances.startDraining(
+                  withdrawn.id,
+                  reason === 'unreachable' ? 'exited' : 'request',
+                )
+              : Promise.resolve({ kind: 'absent' as const }),
           createOrQueue: () => Promise.resolve({ kind: 'full' as const, limit: 'hosts' as const }),
         };
         const got = await verbs.acquireInstance(

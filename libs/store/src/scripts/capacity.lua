@@ -48,6 +48,5 @@ end
 local function releaseCapacity(base, instance, id)
   releaseFromHost(base, instance)
   redis.call('SREM', templateInstancesKey(base, templateOf(instance)), id)
-  local owner = recordOf(instance).owner
-  if owner then redis.call('SREM', base .. 'owner:' .. owner, id) end
+  releaseQuota(base, instance, id)
 end

@@ -2,14 +2,11 @@
 -- from now, the route appears under a new generation, and the instance leaves its pool.
 -- KEYS: 1 warm instances of the pool (by deadline)  2 generation counter  3 events  4 expiring
 -- ARGV: 1 fingerprint of the pool  2 timeout ms  3 metadata JSON  4 context JSON (ScriptContext)
---       5 id of this claim
 -- Returns {claimed, fields} | {none} | {full, limit} | {exhausted, kind} | {repeated, id, fields, salt | nil} |
---         {reused}.
+--         {reused} | {withdrawn}.
 local base, context = baseOf(KEYS[1]), cjson.decode(ARGV[4])
--- ioredis repeats a command whose connection broke before the reply. The repetition gets the same
--- reply.
-local claim = base .. 'claim:' .. ARGV[5]
-local had = redis.call('GET', claim)
+local had = storedAttempt(base, context)
+if had == '' then return { 'withdrawn' } end
 if had then return { 'claimed', replyOf(base .. 'instance:' .. had) } end
 local kept = storedAnswer(base, context)
 if kept then return kept end
@@ -42,7 +39,7 @@ if context.path then setFields(instance, 'path', context.path) end
 if context.quotaOwner then setFields(instance, 'owner', context.quotaOwner.name) end
 recordQuotaOwner(base, context.quotaOwner, id)
 storeAnswer(base, context, id)
-redis.call('SET', claim, id, 'PX', CLAIM_TTL_MS)
+storeAttempt(base, context, id)
 redeem(base, context)
 writeReadyRoute(base .. 'route:' .. id, instance)
 scheduleExpiryNotice(KEYS[4], instance, id)

@@ -5,20 +5,18 @@
 -- ARGV: 1 id  2 timeout ms  3 startWithin ms  4 maxTimeout ms  5 template JSON  6 env JSON
 --       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)  10 context JSON (ScriptContext)
 -- Returns {created | queued, generation, now, expiresAt, maxExpiresAt} | {taken} |
---         {full, limit} | {exhausted, kind} | {stocked} | {repeated, id, fields, salt | nil} | {reused}.
+--         {full, limit} | {exhausted, kind} | {stocked} | {repeated, id, fields, salt | nil} | {reused} |
+--         {withdrawn}.
 local base, id = baseOf(KEYS[1]), ARGV[1]
--- ioredis repeats a command whose connection broke before the reply. The repetition gets the same
--- reply.
+local template, context = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
+local had = storedAttempt(base, context)
+if had == '' then return { 'withdrawn' } end
 local known = recordOf(KEYS[1])
 if known.state then
-  local same = (known.state == 'pending' or known.state == 'starting') and known.timeout == ARGV[2]
-    and known.template == ARGV[5] and known.env == ARGV[6] and known.metadata == ARGV[7]
-    and known.url == ARGV[8]
-  if not same then return { 'taken' } end
+  if had ~= id then return { 'taken' } end
   return { known.queued and 'queued' or 'created', tonumber(known.generation),
     tonumber(known.createdAt), tonumber(known.expiresAt), tonumber(known.maxExpiresAt) }
 end
-local template, context = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
 local kept = storedAnswer(base, context)
 if kept then return kept end
 local pool = context.pool and base .. 'pool:' .. context.pool
@@ -63,6 +61,7 @@ setFields(KEYS[1], unpack(fields))
 redis.call('ZADD', KEYS[3], generation, id)
 redis.call('ZADD', KEYS[5], deadline, id)
 recordQuotaOwner(base, context.quotaOwner, id)
+storeAttempt(base, context, id)
 storeAnswer(base, context, id)
 redeem(base, context)
 if full then

@@ -3,18 +3,33 @@
 -- KEYS: 1 instance  2 route  3 generation counter  4 pending  5 events  6 expiring
 -- ARGV: 1 id  2 due, surplus, early_exit, or an end reason  3 message (empty: none)
 --       4 message if the queue timeout passed  5 message if the start deadline passed
---       6 hint JSON (empty: none)  7 JSON of a withdrawal (empty: none): only this `generation` is
---       ended, if it is of this `createdAt` (a store that lost writes may assign a generation twice),
---       and one use of each of its `grants` is released
+--       6 hint JSON (empty: none)  7 JSON of a withdrawal (empty: none), see `releaseWithdrawn`
 -- Returns {draining, fields} | {leased, remaining ms} | {paused, remaining ms} | {absent}.
 local record = recordOf(KEYS[1])
-local state = record.state
-if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
-local withdrawal = ARGV[7] ~= '' and cjson.decode(ARGV[7])
-if withdrawal and (tonumber(record.generation) ~= withdrawal.generation
-  or tonumber(record.createdAt) ~= withdrawal.createdAt) then
-  return { 'absent' }
+local state, base = record.state, baseOf(KEYS[1])
+
+-- Releases what the creation or claim of an instance has used, once: a use of each of its `grants`, its
+-- key for `idempotency`, and its place in the quota. Another script or process may have ended the
+-- instance meanwhile; then its generation is the one that was superseded. Returns false if the instance
+-- is not of this `generation` and `createdAt` (a store that lost writes may assign a generation twice);
+-- a withdrawal without them is of an instance whose id no other call can have.
+local function releaseWithdrawn(withdrawal)
+  local generation = withdrawal.generation
+  if generation and (tonumber(record.createdAt) ~= withdrawal.createdAt
+    or (tonumber(record.generation) ~= generation and tonumber(record.supersedes) ~= generation)) then
+    return false
+  end
+  if record.withdrawn then return true end
+  setFields(KEYS[1], 'withdrawn', 'true')
+  releaseUses(base, withdrawal.grants)
+  forgetAnswer(base, withdrawal.idempotency, ARGV[1])
+  releaseQuota(base, KEYS[1], ARGV[1])
+  return true
 end
+
+if not state then return { 'absent' } end
+if ARGV[7] ~= '' and not releaseWithdrawn(cjson.decode(ARGV[7])) then return { 'absent' } end
+if state == 'gone' or state == 'failed' then return { 'absent' } end
 if state == 'draining' then return { 'draining', replyOf(KEYS[1]) } end
 -- A surplus instance of a pool is not ended if it was claimed meanwhile.
 if ARGV[2] == 'surplus' and state ~= 'warm' then return { 'absent' } end
@@ -59,8 +74,6 @@ if reason == 'due' then
   end
 end
 local generation = nextGeneration(KEYS[3])
-local base = baseOf(KEYS[1])
-if withdrawal then releaseUses(base, withdrawal.grants) end
 removePending(base, KEYS[4], KEYS[1], ARGV[1])
 -- No host reconciles an instance without a host: `pending` lists it until it is finalized.
 if not record.host then redis.call('ZADD', KEYS[4], now, ARGV[1]) end

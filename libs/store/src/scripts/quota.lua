@@ -12,3 +12,9 @@ local function recordQuotaOwner(base, owner, id)
   if not owner then return end
   redis.call('SADD', base .. 'owner:' .. owner.name, id)
 end
+
+-- Counts an instance no longer for its owner. Idempotent.
+local function releaseQuota(base, instance, id)
+  local owner = recordOf(instance).owner
+  if owner then redis.call('SREM', base .. 'owner:' .. owner, id) end
+end
