@@ -67,6 +67,22 @@ test('an outage until the end of the wait is a start that failed, and is its cau
   expect(methods.at(-1)).toBe('DELETE');
 });
 
+test('a control API that answers nothing more does not extend the wait', async () => {
+  const { url, methods } = await serve((method, response) => {
+    if (method === 'POST') answer(response, 'starting');
+  });
+  const began = performance.now();
+  // Without limits of the wait, the read and the end would take ten minutes each.
+  const error = await createClient({ url, retries: 0, timeoutMs: 600_000 })
+    .create({}, { waitMs: 300 })
+    .catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(StartFailedError);
+  expect((error as StartFailedError).message).toMatch(/was starting when .* did not answer/);
+  expect((error as StartFailedError).cause).toBeInstanceOf(ConnectionError);
+  expect(methods).toEqual(['POST', 'GET', 'DELETE']);
+  expect(performance.now() - began).toBeLessThan(60_000);
+});
+
 test('a read that cannot succeed later ends the wait', async () => {
   const { url, methods } = await serve((method, response) => {
     if (method === 'GET') refuse(response, 403, 'forbidden');

@@ -1,5 +1,6 @@
 import type { components } from './api-types.ts';
 import type { Instance } from './instance.ts';
+import { pause } from './retry.ts';
 import { WAIT_MS } from './wait.ts';
 import type { WaitOptions } from './wait.ts';
 
@@ -17,6 +18,9 @@ export interface CreateOptions extends WaitOptions {
    */
   readonly keep?: boolean;
 }
+
+/** How long a failed creation waits for the end of its instance, ms. */
+const END_MS = 2_000;
 
 /** The response to a creation. */
 interface Started {
@@ -43,9 +47,17 @@ export async function createAndWait(
     // The caller gets no object to end it with. Its lease ends it where this fails. Under a key of
     // the caller, it may be in use; a random key is known to this call only.
     const isOwn = idempotencyKey === undefined || !isReplayed;
-    if (!keep && isOwn) await instance.kill().catch(() => undefined);
+    if (!keep && isOwn) await killWithin(END_MS, instance);
     throw error;
   }
+}
+
+/** Ends an instance. A control API that does not answer does not delay the caller for longer. */
+async function killWithin(timeoutMs: number, instance: Instance): Promise<void> {
+  const ended = new AbortController();
+  const killed = instance.kill().finally(() => ended.abort());
+  await Promise.race([killed, pause(timeoutMs, ended.signal)]).catch(() => undefined);
+  killed.catch(() => undefined);
 }
 
 /** `crypto.randomUUID` exists only in secure contexts of a browser. */

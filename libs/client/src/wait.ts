@@ -1,5 +1,5 @@
 import type { components } from './api-types.ts';
-import { EphemeraError, ProblemError, isPassing } from './errors.ts';
+import { ConnectionError, EphemeraError, ProblemError, isPassing } from './errors.ts';
 import { pause } from './retry.ts';
 
 /** An instance as the control API returns it. Times are RFC 3339, durations in seconds. */
@@ -14,7 +14,10 @@ export interface StartProgress {
 }
 
 export interface WaitOptions {
-  /** Milliseconds to wait until the instance is ready. 0: return at once. Default: 120,000. */
+  /**
+   * Milliseconds to wait until the instance is ready. 0: return at once. Default: 120,000. The last
+   * read of the instance may take two seconds more.
+   */
   readonly waitMs?: number;
   /** Called at each change of the state or the message, and at once with the state last read. */
   readonly onProgress?: (progress: StartProgress) => void;
@@ -38,10 +41,13 @@ export class StartFailedError extends EphemeraError {
 export const WAIT_MS = 120_000;
 const FIRST_POLL_MS = 100;
 const MAX_POLL_MS = 1_000;
+/** The least time that a read has, so that the last one can succeed; ms. */
+const MIN_READ_MS = 2_000;
 
 /**
  * Waits until an instance is ready. A paused one counts as ready: it was, and a request resumes it.
- * A read that fails for a passing reason is repeated until the time is over.
+ * A read that fails for a passing reason is repeated until the time is over, and one without a
+ * response ends with it.
  * @param instance `data` is as it was last read
  * @param poll reads it once, without retries
  * @throws StartFailedError if the instance ends or the time is over; the error of a read that cannot
@@ -50,7 +56,7 @@ const MAX_POLL_MS = 1_000;
 export async function waitUntilReady(
   instance: { readonly id: string; readonly data: InstanceData },
   { waitMs = WAIT_MS, onProgress, signal }: WaitOptions,
-  poll: (signal: AbortSignal | undefined) => Promise<void>,
+  poll: (signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const deadline = performance.now() + waitMs;
   let reported = '';
@@ -66,7 +72,7 @@ export async function waitUntilReady(
       throw new StartFailedError(`Instance ${id} ended before it was ready: ${why}`, data);
     }
     const leftMs = deadline - performance.now();
-    if (leftMs < 0) {
+    if (leftMs <= 0) {
       const step = message === undefined ? state : `${state} (${message})`;
       const known = failure
         ? `was ${step} when it was last read. The last attempt to read it failed: ${failure.message}`
@@ -75,18 +81,28 @@ export async function waitUntilReady(
         cause: failure,
       });
     }
-    await pause(Math.max(pollMs, Math.min(leftMs, retryAfterMs(failure))), signal);
-    failure = await passingFailure(poll(signal));
+    await pause(Math.min(leftMs, Math.max(pollMs, retryAfterMs(failure))), signal);
+    failure = await readOnce(poll, Math.max(MIN_READ_MS, deadline - performance.now()), signal);
   }
 }
 
-async function passingFailure(reading: Promise<void>): Promise<EphemeraError | undefined> {
+/** Returns the failure of a read, if a later one may succeed. */
+async function readOnce(
+  poll: (signal: AbortSignal) => Promise<void>,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<EphemeraError | undefined> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), timeoutMs);
   try {
-    await reading;
+    await poll(signal ? AbortSignal.any([signal, limit.signal]) : limit.signal);
     return undefined;
   } catch (error) {
     if (isPassing(error)) return error;
-    throw error;
+    if (!limit.signal.aborted || signal?.aborted) throw error;
+    return new ConnectionError('The control API did not answer in this time', { cause: error });
+  } finally {
+    clearTimeout(timer);
   }
 }
 
