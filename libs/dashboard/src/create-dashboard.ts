@@ -6,7 +6,7 @@ import { watchConfig } from '@ephemera/config';
 import { createTokens, lingerOnClose } from '@ephemera/http';
 import { createShutdown, createLogger, listen } from '@ephemera/process';
 import type { App, Shutdown, Logger } from '@ephemera/process';
-import { connectRedis, createStore, keysOf, requireRedis } from '@ephemera/store';
+import { RedisHostRpc, connectRedis, createStore, keysOf, requireRedis } from '@ephemera/store';
 import { dashboardApp } from './dashboard.ts';
 import { createBoard } from './queues/board.ts';
 
@@ -25,7 +25,7 @@ export interface DashboardConfig {
   readonly tombstone: number;
 }
 
-/** The dashboard: job queues and instances. Every page requires a token or a session. */
+/** The dashboard: instances, hosts and job queues. Every page requires a token or a session. */
 export function createDashboard(config: DashboardConfig): App {
   const logger = createLogger('dashboard', config.logLevel);
   const shutdown = createShutdown(logger);
@@ -54,6 +54,15 @@ async function startDashboard(
   const store = createStore(redis, keys, config.tombstone);
   const producers = createProducers(redis, keys.queuePrefix);
   shutdown.onShutdown('producers', () => producers.close());
+  const hostRpc = new RedisHostRpc({
+    redis,
+    subscriber: connectRedis(config.redis, 'job', (error) =>
+      logger.warn({ err: error }, 'Redis connection error; reconnecting'),
+    ),
+    keys,
+  });
+  await hostRpc.start();
+  shutdown.onShutdown('host rpc', () => hostRpc.stop());
   const board = createBoard({ connection: redis, prefix: keys.queuePrefix, hosts: store.hosts });
   shutdown.onShutdown('queues', () => board.close());
 
@@ -61,7 +70,8 @@ async function startDashboard(
     redis,
     keys,
     store,
-    killRequests: producers.killRequests,
+    hostRpc,
+    jobs: producers,
     board: board.middleware,
     tokens,
     configFile: watched,

@@ -5,6 +5,7 @@ import {
   json,
   problem,
   readinessSchema,
+  usageSchema,
 } from '@ephemera/contract';
 import { HOST_ID, isId } from '@ephemera/domain';
 import type { Context } from 'koa';
@@ -48,6 +49,24 @@ const page = (description: string): ResponseDeclaration => ({
 
 const id = z.string().refine(isId, 'is not an instance id');
 
+/** What an action on an instance led to, as the page that follows shows it. */
+export const INSTANCE_NOTICES = ['extended', 'maximum', 'paused', 'resumed', 'ending'] as const;
+
+/** By how much a lease is extended; `max`: to its maximum. Milliseconds. */
+export const EXTENSIONS = { '15m': 900_000, '1h': 3_600_000, max: Infinity } as const;
+
+const time = z.iso.datetime({ precision: 9, error: 'is not a position in a log' });
+
+/** A page of a log, with the position at which the next one starts. */
+const logPageSchema = z.object({
+  lines: z.array(
+    z.object({ time: z.string(), stream: z.enum(['stdout', 'stderr']), text: z.string() }),
+  ),
+  more: z.boolean(),
+  next: z.object({ time: z.string(), count: z.int() }).optional(),
+  isOver: z.boolean(),
+});
+
 /** What an operator may do with a host. */
 export type HostAction = 'cordon' | 'drain' | 'uncordon';
 
@@ -69,10 +88,24 @@ const hostRoute = <const A extends HostAction>(action: A, summary: string) =>
     responses: { ...guarded, 303: { description: 'Redirect to the instances' } },
   });
 
+const changed = (description: string) => ({
+  ...guarded,
+  303: { description },
+  409: problem('The instance is in a state in which this is not possible'),
+  410: problem('The instance has ended'),
+});
+
 /** The static files of the pages. They are public. */
 export const ASSETS = {
   'style.css': 'text/css',
+  'console.css': 'text/css',
   'live.js': 'text/javascript',
+  'instance.js': 'text/javascript',
+  'log.js': 'text/javascript',
+  'poll.js': 'text/javascript',
+  'charts.js': 'text/javascript',
+  'uplot.js': 'text/javascript',
+  'uplot.css': 'text/css',
   'ring.svg': 'image/svg+xml',
 } as const;
 
@@ -158,13 +191,90 @@ export const dashboardRoutes = {
     }),
     responses: { ...guarded, 200: page('The page') },
   }),
+  instance: defineRoute({
+    method: 'GET',
+    path: '/dashboard/instances/{id}',
+    summary: 'The page of one instance',
+    params: z.object({ id }),
+    absent: 'instance of this id',
+    query: z.object({ notice: z.enum(INSTANCE_NOTICES).optional() }),
+    responses: { ...guarded, 200: page('The page') },
+  }),
+  instanceLog: defineRoute({
+    method: 'GET',
+    path: '/dashboard/instances/{id}/log',
+    summary: 'Read the next lines of a log',
+    params: z.object({ id }),
+    absent: 'instance of this id',
+    query: z.object({
+      after: time.optional(),
+      count: z.coerce.number({ error: 'is not a number' }).int().min(1).max(1e9).default(1),
+    }),
+    responses: { ...guarded, 200: json(logPageSchema, 'The lines') },
+  }),
+  instanceLogFile: defineRoute({
+    method: 'GET',
+    path: '/dashboard/instances/{id}/log.txt',
+    summary: 'Download a log',
+    params: z.object({ id }),
+    absent: 'instance of this id',
+    responses: {
+      ...guarded,
+      200: { description: 'The log', content: { 'text/plain': z.string() } },
+    },
+  }),
+  instanceUsage: defineRoute({
+    method: 'GET',
+    path: '/dashboard/instances/{id}/usage',
+    summary: 'Read what an instance uses',
+    params: z.object({ id }),
+    absent: 'instance of this id',
+    responses: {
+      ...guarded,
+      200: json(usageSchema, 'The usage'),
+      409: problem('It has no running container'),
+      410: problem('The instance has ended'),
+    },
+  }),
+  extendInstance: defineRoute({
+    method: 'POST',
+    path: '/dashboard/instances/{id}/extend',
+    summary: 'Extend the lease of an instance',
+    params: z.object({ id }),
+    absent: 'instance of this id',
+    body: {
+      type: 'form',
+      schema: z.strictObject({
+        by: z.enum(Object.keys(EXTENSIONS) as (keyof typeof EXTENSIONS)[]),
+      }),
+      limit: 256,
+    },
+    responses: changed('Redirect to the instance'),
+  }),
+  pauseInstance: defineRoute({
+    method: 'POST',
+    path: '/dashboard/instances/{id}/pause',
+    summary: 'Pause an instance',
+    params: z.object({ id }),
+    absent: 'instance of this id',
+    responses: changed('Redirect to the instance'),
+  }),
+  resumeInstance: defineRoute({
+    method: 'POST',
+    path: '/dashboard/instances/{id}/resume',
+    summary: 'Resume an instance',
+    params: z.object({ id }),
+    absent: 'instance of this id',
+    responses: changed('Redirect to the instance'),
+  }),
   endInstance: defineRoute({
     method: 'POST',
     path: '/dashboard/instances/{id}/end',
     summary: 'End an instance',
     params: z.object({ id }),
     absent: 'instance of this id',
-    responses: { ...guarded, 303: { description: 'Redirect to the instances' } },
+    query: z.object({ from: z.literal('instance').optional() }),
+    responses: { ...guarded, 303: { description: 'Redirect to the page that sent the form' } },
   }),
   cordonHost: hostRoute('cordon', 'Start no further instances on a host'),
   drainHost: hostRoute('drain', 'Empty a host'),

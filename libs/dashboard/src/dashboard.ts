@@ -4,7 +4,8 @@ import {
   requireKnownName,
   useTargetAuthority,
 } from '@ephemera/http';
-import type { KillRequests } from '@ephemera/lifecycle';
+import type { HostRpc } from '@ephemera/lifecycle';
+import type { Producers } from '@ephemera/queue';
 import { createAuthThrottle, parseTrustedProxies } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { ConfigIssue } from '@ephemera/config';
@@ -22,13 +23,17 @@ import { assetRoutes } from './assets.ts';
 import { healthRoutes } from './health.ts';
 import type { OverviewPorts } from './instances/instances-page.ts';
 import { instanceRoutes } from './instances/instances-routes.ts';
+import { instancePageRoutes } from './instance/instance-page-routes.ts';
+import type { InstancePageStore } from './instance/instance-page-routes.ts';
 import { securityHeaders } from './security-headers.ts';
 
 export interface DashboardDependencies {
   readonly redis: Redis;
   readonly keys: Keys;
-  readonly store: OverviewPorts;
-  readonly killRequests: KillRequests;
+  readonly store: OverviewPorts & InstancePageStore;
+  /** Asks the workers of a host for logs and usage. */
+  readonly hostRpc: HostRpc;
+  readonly jobs: Pick<Producers, 'killRequests' | 'killJobs' | 'killJobOf'>;
   /** bull-board below `/dashboard/queues`. */
   readonly board: Middleware;
   readonly tokens: TokenSet;
@@ -76,8 +81,8 @@ export function dashboardApp(parts: DashboardDependencies): Koa {
     ...signInRoutes({ tokens, sessions, authThrottle }),
   ];
   app.use(mountRoutes(open, mounting));
-  app.use(authenticate({ tokens, sessions, authThrottle }));
+  app.use(authenticate({ tokens, sessions, authThrottle, instances: parts.store.instances }));
   app.use(parts.board);
-  app.use(mountRoutes(instanceRoutes(parts), mounting));
+  app.use(mountRoutes([...instanceRoutes(parts), ...instancePageRoutes(parts)], mounting));
   return app;
 }

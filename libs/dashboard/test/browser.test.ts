@@ -1,60 +1,29 @@
 import { createServer } from 'node:http';
 import { listen } from '@ephemera/process';
-import { CHROMIUM, waitFor } from '@ephemera/test-support';
-import axe from 'axe-core';
-import type { AxeResults } from 'axe-core';
-import { chromium } from 'playwright-core';
-import type { Browser, Page } from 'playwright-core';
+import { waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { findings, openBrowser } from './browser-fixture.ts';
+import type { BrowserFixture } from './browser-fixture.ts';
 import { TOKEN, openDashboard } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
 
 let fixture: Fixture;
-let browser: Browser;
+let browser: BrowserFixture;
 
 beforeAll(async () => {
   fixture = await openDashboard();
-  browser = await chromium.launch(CHROMIUM);
+  browser = await openBrowser(fixture.url);
 });
 afterEach(() => {
-  expect(complaints.splice(0)).toEqual([]);
+  expect(browser.complaints()).toEqual([]);
 });
 afterAll(async () => {
   await browser.close();
   await fixture.stop();
 });
 
-/** Script errors and violations of the content policy, without the refused web font. */
-const complaints: string[] = [];
-
-async function openPage(): Promise<Page> {
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('console', (line) => {
-    const text = line.text();
-    const isFont = text.includes('https://fonts.googleapis.com');
-    if (text.includes('Content Security Policy') && !isFont) complaints.push(text);
-  });
-  return page;
-}
-
-async function logIn(at = '/'): Promise<Page> {
-  const page = await openPage();
-  await page.goto(`${fixture.url}${at}`);
-  await page.getByLabel('Token').fill(TOKEN);
-  await page.getByRole('button', { name: 'Log in' }).click();
-  await page.waitForURL((url) => url.pathname !== '/dashboard/login');
-  return page;
-}
-
-/** Returns the axe violations of a page. */
-async function findings(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  const { passes, violations } = await page.evaluate<AxeResults>('axe.run()');
-  expect(passes.length).toBeGreaterThan(5);
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`);
-}
+const openPage = () => browser.openPage();
+const logIn = (at?: string) => browser.logIn(at);
 
 test('a login leads to the requested page', async () => {
   const page = await openPage();
@@ -96,7 +65,7 @@ test('an instance is shown with its time left, and its button ends it', async ()
   const page = await logIn();
   const row = page.getByRole('row', { name: doomed.id });
   await row.getByText('1h29m').waitFor();
-  expect(await row.getByRole('link').getAttribute('href')).toBe(doomed.url);
+  expect(await row.getByRole('link', { name: 'Open' }).getAttribute('href')).toBe(doomed.url);
   expect(await findings(page)).toEqual([]);
   await page.emulateMedia({ colorScheme: 'dark' });
   expect(await findings(page)).toEqual([]);

@@ -4,6 +4,7 @@ import type { Instance, InstanceDraft } from '@ephemera/domain';
 import type { RouteDeclaration } from '@ephemera/contract';
 import { routesOf } from '@ephemera/http';
 import { kill } from '@ephemera/lifecycle';
+import type { HostReply, HostRequest } from '@ephemera/lifecycle';
 import { createProducers, killQueue } from '@ephemera/queue';
 import type { KillJob, Producers } from '@ephemera/queue';
 import { createTokens, hashToken } from '@ephemera/http';
@@ -20,6 +21,8 @@ import { createBoard } from '../src/queues/board.ts';
 
 export const TOKEN = 'correct-horse-battery-staple';
 export const READER = 'a-read-only-token-of-a-test';
+/** A token that starts instances: it reads everything, and changes its own ones. */
+export const CREATOR = 'a-token-that-starts-instances';
 export const BEARER = { authorization: `Bearer ${TOKEN}` };
 
 /** Lives long enough for a test, and has secrets that no page may show. */
@@ -50,8 +53,14 @@ export interface Fixture {
   workKills(host: string): void;
   /** The log lines of the dashboard. */
   readonly log: readonly string[];
+  clearLog(): void;
   stop(): Promise<void>;
 }
+
+/** What the workers of every host reply. Tests may change it. Undefined: none replies. */
+export const host: { reply(request: HostRequest): HostReply<unknown> | undefined } = {
+  reply: () => undefined,
+};
 
 /** The present errors of the configuration file. Tests may change them. */
 export const configIssues: ConfigIssue[] = [];
@@ -59,6 +68,7 @@ export const configIssues: ConfigIssue[] = [];
 /** Tokens in addition to the admin token, as in the configuration. Tests may change them. */
 export const entries: Record<string, TokenEntries[string]> = {
   looker: { hash: [hashToken(READER)], scopes: ['read'] },
+  ci: { hash: [hashToken(CREATOR)], scopes: ['read', 'create'] },
 };
 
 /**
@@ -81,7 +91,8 @@ export async function openDashboard(names: readonly string[] = []): Promise<Fixt
     redis,
     keys,
     store: ports,
-    killRequests: producers.killRequests,
+    hostRpc: { request: (_, request) => Promise.resolve(host.reply(request) as never) },
+    jobs: producers,
     board: board.middleware,
     tokens: createTokens(TOKEN, () => entries),
     configFile: { issues: configIssues },
@@ -94,6 +105,8 @@ export async function openDashboard(names: readonly string[] = []): Promise<Fixt
   });
   const handle = app.callback();
   const server = createServer((req, res) => void handle(req, res));
+  // fetch may reuse a connection at the moment in which the server closes it.
+  server.keepAliveTimeout = 600_000;
   const port = await listen(server, { host: '127.0.0.1', port: 0 });
 
   const draftInstance = (draft: Partial<InstanceDraft> = {}): Promise<Instance> =>
@@ -110,6 +123,7 @@ export async function openDashboard(names: readonly string[] = []): Promise<Fixt
     hosts,
     producers,
     log,
+    clearLog: () => void log.splice(0),
     queuePrefix: keys.queuePrefix,
     draftInstance,
     async startInstance(host, draft) {

@@ -20,3 +20,11 @@ export function allows({ scopes }: Principal, required: Scope): boolean {
 export function principalKey({ name }: Pick<Principal, 'name'>): string {
   return `token:${name}`;
 }
+
+/** Whether a token of scope `create` started an instance, so that it may read, renew and end it. */
+export function isOwner(
+  principal: Principal,
+  { owner }: { readonly owner?: string | undefined },
+): boolean {
+  return allows(principal, 'create') && owner === principalKey(principal);
+}

@@ -14,7 +14,6 @@ const BELOW: readonly [keyof typeof limits, keyof typeof limits, string][] = [
   ['EVENT_HEARTBEAT_INTERVAL_MS', 'CLIENT_TIMEOUT_MS', 'a quiet stream would be cut'],
   ['EVENT_RETRY_MS', 'EVENT_HEARTBEAT_INTERVAL_MS', 'a lost stream would look like a quiet one'],
   ['TOKEN_CHECK_INTERVAL_MS', 'EVENT_HEARTBEAT_INTERVAL_MS', 'a revoked token would read events'],
-  ['INITIAL_LOG_PAUSE_MS', 'MAX_LOG_PAUSE_MS', 'the pause would not grow'],
   ['READINESS_TIMEOUT_MS', 'START_WAIT_MS', 'a readiness check would outlive requests'],
   ['DRAIN_POLL_MS', 'CLOSE_TIMEOUT_MS', 'the public port would not close in time'],
 ];

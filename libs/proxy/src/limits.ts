@@ -28,9 +28,6 @@ export const EVENT_HEARTBEAT_INTERVAL_MS = 15_000;
 export const EVENT_RETRY_MS = 1_000;
 /** How often a stream checks that its token is still valid. Tokens are reloaded as often. */
 export const TOKEN_CHECK_INTERVAL_MS = 1_000;
-/** The pause between two reads of a log that is followed. It grows while there are no new lines. */
-export const INITIAL_LOG_PAUSE_MS = 100;
-export const MAX_LOG_PAUSE_MS = 1_000;
 
 // --- Health and shutdown ------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 import type { InstanceEvent } from '@ephemera/domain';
 import { startRedis, waitFor } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
-import { Queue, Worker } from 'bullmq';
+import { DelayedError, Queue, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -236,4 +236,35 @@ test('the age of a waiting job counts from its due time, not from its creation',
     return found?.jobs.active === 1 && found.jobs.waiting === 1 && found;
   });
   expect(oldestAt).toBe(now);
+});
+
+test('the kill job of an instance has the time at which it runs, also after it delayed itself', async () => {
+  const { killJobs, killJobOf, killsOf, connection, prefix } = open();
+  expect(await killJobOf(instance)).toBeUndefined();
+  expect(await killJobOf({ ...instance, host: undefined })).toBeUndefined();
+  const before = Date.now();
+  await killJobs.schedule(instance, 60_000);
+  const found = await killJobOf(instance);
+  expect(found).toMatchObject({
+    ...{ queue: 'instance-kill-h', jobId: 'a-3', state: 'delayed', attempts: 0 },
+    error: undefined,
+  });
+  expect(found?.runsAt).toBeGreaterThanOrEqual(before + 60_000);
+  expect(found?.runsAt).toBeLessThanOrEqual(Date.now() + 60_000);
+  // A later generation has no job of its own until its end: the job of the one before counts.
+  expect(await killJobOf({ ...instance, generation: 4, supersedes: 3 })).toEqual(found);
+
+  // A renewed lease: the job runs, and delays itself to the new deadline.
+  const due = Date.now() + 7_200_000;
+  const worker = new Worker(
+    'instance-kill-h',
+    async (job, token) => {
+      await job.moveToDelayed(due, token);
+      throw new DelayedError();
+    },
+    { connection: connection.duplicate({ maxRetriesPerRequest: null }), prefix },
+  );
+  await (await killsOf('h').getJob('a-3'))?.promote();
+  await waitFor('the new delay', async () => (await killJobOf(instance))?.runsAt === due);
+  await worker.close();
 });

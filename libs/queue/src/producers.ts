@@ -1,4 +1,4 @@
-import type { InstanceEvent } from '@ephemera/domain';
+import type { Instance, InstanceEvent } from '@ephemera/domain';
 import type { KillRequests, KillJobs, Spawns } from '@ephemera/lifecycle';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -28,10 +28,31 @@ export interface QueueDepth {
   readonly oldestAt: number | undefined;
 }
 
+/** The kill job of an instance in the queue of its host. */
+export interface KillJobStatus {
+  readonly queue: string;
+  readonly jobId: string;
+  /** BullMQ's state: `delayed`, `waiting`, `active`, `completed`, `failed`, … */
+  readonly state: string;
+  /** When it runs next, epoch ms; undefined: it is not delayed. */
+  readonly runsAt: number | undefined;
+  /** Attempts that have ended. */
+  readonly attempts: number;
+  /** The error of the last attempt. */
+  readonly error: string | undefined;
+}
+
 export interface Producers {
   readonly spawns: Spawns;
   readonly killJobs: KillJobs;
   readonly killRequests: KillRequests;
+  /**
+   * The kill job of an instance: of its generation, or else of the one that this generation supersedes.
+   * Undefined where there is none, or where it was removed after its end.
+   */
+  killJobOf(
+    instance: Pick<Instance, 'id' | 'generation' | 'supersedes' | 'host'>,
+  ): Promise<KillJobStatus | undefined>;
   /** The jobs of the spawn queue and of the kill queue of a host. */
   depths(host: string): Promise<readonly QueueDepth[]>;
   close(): Promise<void>;
@@ -104,12 +125,45 @@ export function createProducers(
         await cancelJob(id, supersedes, host);
       },
     },
+    async killJobOf({ id, generation, supersedes, host }) {
+      if (host === undefined) return undefined;
+      const name = killQueue(host);
+      for (const candidate of [generation, supersedes]) {
+        if (candidate === undefined) continue;
+        const job = await queue(name).getJob(jobId({ id, generation: candidate }));
+        if (!job) continue;
+        const { attemptsMade: attempts, failedReason } = job;
+        const state = await job.getState();
+        return {
+          ...{ queue: name, jobId: job.id ?? '', state, attempts },
+          runsAt:
+            state === 'delayed'
+              ? await delayedUntil(connection, queue(name), job.id ?? '')
+              : undefined,
+          error: failedReason === '' ? undefined : failedReason,
+        };
+      }
+      return undefined;
+    },
     depths: (host) =>
       Promise.all([SPAWN_QUEUE, killQueue(host)].map((name) => depthOf(queue(name)))),
     async close() {
       await Promise.all([...queues.values()].map((item) => item.close()));
     },
   };
+}
+
+/**
+ * When a delayed job runs, epoch ms. BullMQ's sorted set of delayed jobs has it in the upper bits of the
+ * score; `delay` of the job counts from the last `moveToDelayed`, not from `timestamp`.
+ */
+async function delayedUntil(
+  connection: Redis,
+  queue: Queue,
+  id: string,
+): Promise<number | undefined> {
+  const score = await connection.zscore(queue.toKey('delayed'), id);
+  return score === null ? undefined : Math.floor(Number(score) / 0x1000);
 }
 
 async function depthOf(queue: Queue): Promise<QueueDepth> {

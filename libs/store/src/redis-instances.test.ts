@@ -213,3 +213,25 @@ describe('list', () => {
     }
   });
 });
+
+test('the timeline has the last event of each type, and outlives the instance', async () => {
+  const { instances, suspensions, ready } = openForTest();
+  const { routeOf } = instances;
+  const { id, generation } = await ready();
+  const typesOf = async () => (await instances.timeline(id)).map(({ type }) => type);
+  expect(await typesOf()).toEqual(['pending', 'starting', 'ready']);
+  expect(await routeOf(id)).toMatchObject({ state: 'ready', generation });
+  await suspensions.pause(id);
+  await suspensions.resume(id);
+  const outcome = await instances.startDraining(id, 'request');
+  if (outcome.kind !== 'draining') throw new Error(outcome.kind);
+  await instances.finalize(id, outcome.instance.generation);
+  const timeline = await instances.timeline(id);
+  const rest = ['paused', 'resumed', 'draining', 'gone'];
+  expect(timeline.map(({ type }) => type)).toEqual(['pending', 'starting', 'ready', ...rest]);
+  const { createdAt = 0, lastTransitionAt = 0 } = (await instances.get(id)) ?? {};
+  expect(timeline[0]?.at).toBe(createdAt);
+  expect(timeline.at(-1)?.at).toBe(lastTransitionAt);
+  expect(await instances.timeline('unknown')).toEqual([]);
+  expect(await routeOf('unknown')).toBeUndefined();
+});

@@ -1,5 +1,5 @@
-import { ApiError, isGuarded } from '@ephemera/domain';
-import type { Instance, InstanceDraft } from '@ephemera/domain';
+import { ApiError, EVENT_TYPES, isGuarded } from '@ephemera/domain';
+import type { EventType, Instance, InstanceDraft, Route } from '@ephemera/domain';
 import { AssignedToOtherHostError, HostCapacityError } from '@ephemera/lifecycle';
 import type { Instances, Progress, StartSigner } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
@@ -31,6 +31,17 @@ export interface InstanceStore extends Instances {
   recentFailures(): Promise<Instance[]>;
   /** How many instances are alive. */
   count(): Promise<number>;
+  /** When each event of an instance happened last, the earliest first. Empty where it is unknown. */
+  timeline(id: string): Promise<TimelineEntry[]>;
+  /** The route of an instance as the proxies read it. Undefined: it has none. */
+  routeOf(id: string): Promise<Route | undefined>;
+}
+
+/** The last event of a type of one instance. */
+export interface TimelineEntry {
+  readonly type: EventType;
+  /** Epoch milliseconds of the store's clock. */
+  readonly at: number;
 }
 
 /**
@@ -201,6 +212,22 @@ export function redisInstances(
 
     async count() {
       return redis.zcard(keys.instances);
+    },
+
+    async timeline(id) {
+      const fields = EVENT_TYPES.map((type) => `at:${type}`);
+      const times = await redis.hmget(keys.instance(id), ...fields);
+      const entries = EVENT_TYPES.flatMap((type, i) => {
+        const at = times[i] ?? null;
+        return at === null ? [] : [{ type, at: Number(at) }];
+      });
+      // Events of the same millisecond stay in the order of EVENT_TYPES, which is that of a life.
+      return entries.sort((a, b) => a.at - b.at);
+    },
+
+    async routeOf(id) {
+      const text = await redis.get(keys.route(id));
+      return text === null ? undefined : (JSON.parse(text) as Route);
     },
   };
 }

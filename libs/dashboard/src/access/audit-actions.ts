@@ -7,11 +7,14 @@ import type { BlockList } from 'node:net';
 import type { Context, Middleware } from 'koa';
 
 /** bull-board matches its own paths case-insensitively. */
+const INSTANCE = /^\/dashboard\/instances\/([a-z0-9]+)\/(end|extend|pause|resume)$/;
+const LOG = /^\/dashboard\/instances\/([a-z0-9]+)\/log(?:\.txt)?$/;
 const HOSTS = /^\/dashboard\/hosts\/([a-z0-9-]{1,63})\/(cordon|uncordon|drain)$/;
 const QUEUES = /^\/dashboard\/queues\/api\/queues\/(.+)$/i;
 
 /**
- * Audits every login and every change, including those to jobs and queues. An entry has the
+ * Audits every login, every change, including those to jobs and queues, and the reading of a log, once
+ * however long it is followed. An entry has the
  * principal, the action, the instance, the status and the client address.
  */
 export function auditActions(logger: Logger): Middleware {
@@ -19,8 +22,16 @@ export function auditActions(logger: Logger): Middleware {
   return auditRequests({
     logger,
     addressOf,
-    nameOf: ({ method }, path) => (isRead(method) ? undefined : actionOf(method, path)),
+    nameOf: (ctx, path) =>
+      isRead(ctx.method) ? logRead(path, ctx.query) : actionOf(ctx.method, path),
   });
+}
+
+/** Returns the audit name of the first request for a log. Following pages have a position. */
+function logRead(path: string, query: Context['query']): NamedAction | undefined {
+  const id = LOG.exec(path)?.[1];
+  if (id === undefined || !isId(id) || query['after'] !== undefined) return undefined;
+  return { action: 'instance.read-log', id };
 }
 
 /** Stores the client address of each request, behind trusted proxies. */
@@ -41,8 +52,8 @@ export function addressOf(ctx: Pick<Context, 'state'>): string {
 export function actionOf(method: string, path: string): NamedAction {
   if (path === '/dashboard/login') return { action: 'login' };
   if (path === LOGOUT) return { action: 'logout' };
-  const id = /^\/dashboard\/instances\/([a-z0-9]+)\/end$/.exec(path)?.[1] ?? '';
-  if (isId(id)) return { action: 'instance.end', id };
+  const [, id = '', verb = ''] = INSTANCE.exec(path) ?? [];
+  if (isId(id)) return { action: `instance.${verb === 'extend' ? 'renew' : verb}`, id };
   const [, host, change] = HOSTS.exec(path) ?? [];
   if (host !== undefined) return { action: `host.${change}`, host };
   const queues = QUEUES.exec(path)?.[1];

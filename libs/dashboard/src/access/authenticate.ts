@@ -1,6 +1,8 @@
-import { ApiError, allows } from '@ephemera/domain';
+import { ApiError, allows, isId, isOwner } from '@ephemera/domain';
+import type { Principal } from '@ephemera/domain';
 import { bearerOf, identifyThrottled, isSameOrigin, setPrincipal } from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
+import type { Instances } from '@ephemera/lifecycle';
 import type { Middleware, Context } from 'koa';
 import { addressOf } from './audit-actions.ts';
 import { sessionPrincipal } from './session.ts';
@@ -11,13 +13,23 @@ export interface AuthenticationPorts {
   readonly sessions: Sessions;
   /** Shared with the login. */
   readonly authThrottle: AuthThrottle;
+  readonly instances: Pick<Instances, 'get'>;
 }
 
+/** Changes that a token of scope `create` may make to the instances that it started. */
+const OWN = /^\/dashboard\/instances\/([a-z0-9]+)\/(?:end|extend|pause|resume)$/;
+
 /**
- * Requires a bearer token or a session: scope `read` to read, `admin` to change something.
+ * Requires a bearer token or a session: scope `read` to read, `admin` to change something, `create` to
+ * change an instance that the token started.
  * @throws ApiError unauthorized, forbidden, rate_limited; 403 for a cross-origin request
  */
-export function authenticate({ tokens, sessions, authThrottle }: AuthenticationPorts): Middleware {
+export function authenticate({
+  tokens,
+  sessions,
+  authThrottle,
+  instances,
+}: AuthenticationPorts): Middleware {
   return async (ctx, next) => {
     const bearer = bearerOf(ctx.get('authorization'));
     const principal =
@@ -29,9 +41,18 @@ export function authenticate({ tokens, sessions, authThrottle }: AuthenticationP
     setPrincipal(ctx, principal);
     if (bearer === undefined) requireSameOrigin(ctx);
     const needs = ctx.method === 'GET' || ctx.method === 'HEAD' ? 'read' : 'admin';
-    if (!allows(principal, needs)) throw new ApiError({ kind: 'forbidden', needs });
+    if (!allows(principal, needs) && !(await ownsTarget(ctx, principal))) {
+      throw new ApiError({ kind: 'forbidden', needs });
+    }
     await next();
   };
+
+  async function ownsTarget(ctx: Context, principal: Principal): Promise<boolean> {
+    const id = OWN.exec(ctx.path)?.[1] ?? '';
+    if (ctx.method !== 'POST' || !isId(id) || !allows(principal, 'create')) return false;
+    const instance = await instances.get(id);
+    return instance !== undefined && isOwner(principal, instance);
+  }
 }
 
 /**

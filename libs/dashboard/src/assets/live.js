@@ -40,6 +40,7 @@ async function refresh() {
 
 function withoutNotice(address) {
   const url = new URL(address);
+  url.searchParams.delete('notice');
   url.searchParams.delete('ending');
   url.searchParams.delete('absent');
   url.searchParams.delete('host');

@@ -1,4 +1,3 @@
-import { issueText } from '@ephemera/config';
 import type { ConfigIssue } from '@ephemera/config';
 import { STATES, isDead } from '@ephemera/domain';
 import type { Instance, State } from '@ephemera/domain';
@@ -7,7 +6,9 @@ import type { Html } from '@ephemera/http';
 import type { Cordon, HostStatus, Store } from '@ephemera/store';
 import type { HostAction } from '../dashboard-routes.ts';
 import { layout } from '../pages/layout.ts';
-import { ago, hintText, instancesTable } from './instances-table.ts';
+import { configBanner } from '../pages/config-banner.ts';
+import { ago } from '../pages/times.ts';
+import { hintText, instancesTable } from './instances-table.ts';
 
 export interface Notice {
   readonly kind: 'ending' | 'absent' | 'host' | 'unchanged';
@@ -96,20 +97,6 @@ function noticeText({ kind, id }: Notice): Html {
     : html`Instance <code>${id}</code> does not exist, or had ended already.`;
 }
 
-/** Says that the configuration file has errors, so that an earlier version is in force. */
-function configBanner(issues: readonly ConfigIssue[]): Html | undefined {
-  if (issues.length === 0) return undefined;
-  return html`<div class="notice warning" role="alert">
-    <p>
-      The configuration file has errors. Its previous version stays in force. Correct the file; it
-      is read again when it changes.
-    </p>
-    <ul>
-      ${issues.map((issue) => html`<li><code>${issueText(issue)}</code></li>`)}
-    </ul>
-  </div>`;
-}
-
 function live(overview: Overview): Html {
   const { states, items, failures, hosts, now } = overview;
   const total = LIVE.reduce((sum, state) => sum + (states[state] ?? 0), 0);
@@ -145,7 +132,8 @@ function failuresSection(failures: readonly Instance[], now: number): Html {
 function failureItem(instance: Instance, now: number): Html {
   const { id, template, state, reason, message, hint, lastTransitionAt } = instance;
   return html`<li>
-    <span class="state failed">${reason ?? state}</span> <code>${id}</code> ${template.name}
+    <span class="state failed">${reason ?? state}</span>
+    <a href="/dashboard/instances/${id}"><code>${id}</code></a> ${template.name}
     <span class="soft">${ago(now - lastTransitionAt)}</span>
     ${message && html`<p class="soft message">${message}</p>`} ${hint && hintText(hint)}
   </li>`;

@@ -13,7 +13,7 @@ import type { Notice, OverviewPorts } from './instances-page.ts';
 
 export interface InstancesDependencies {
   readonly store: OverviewPorts;
-  readonly killRequests: KillRequests;
+  readonly jobs: { readonly killRequests: KillRequests };
   readonly configFile: { readonly issues: readonly ConfigIssue[] };
   readonly logger: Logger;
 }
@@ -21,7 +21,7 @@ export interface InstancesDependencies {
 /** `/dashboard/instances`: the live instances and the hosts, with forms to end and to change them. */
 export function instanceRoutes({
   store,
-  killRequests,
+  jobs: { killRequests },
   configFile,
   logger,
 }: InstancesDependencies): BoundRoute[] {
@@ -31,12 +31,19 @@ export function instanceRoutes({
     ctx.body = instancesPage(overview, configFile.issues, parseNotice(query));
   });
 
-  const end = route(dashboardRoutes.endInstance, async (ctx, { params: { id } }) => {
-    const { kind } = await requestKill({ instances: store.instances, killRequests }, id);
-    logger.info({ id, kind, by: principalKey(principalOf(ctx)) }, 'kill requested');
-    ctx.status = 303;
-    ctx.redirect(`/dashboard/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
-  });
+  const end = route(
+    dashboardRoutes.endInstance,
+    async (ctx, { params: { id }, query: { from } }) => {
+      const { kind } = await requestKill({ instances: store.instances, killRequests }, id);
+      logger.info({ id, kind, by: principalKey(principalOf(ctx)) }, 'kill requested');
+      ctx.status = 303;
+      if (from === 'instance' && kind !== 'absent') {
+        ctx.redirect(`/dashboard/instances/${id}?notice=ending`);
+        return;
+      }
+      ctx.redirect(`/dashboard/instances?${kind === 'absent' ? 'absent' : 'ending'}=${id}`);
+    },
+  );
 
   const changeHost = async (ctx: Context, host: string, action: HostAction): Promise<void> => {
     const cordon = await store.hosts.cordonOf(host);

@@ -1,7 +1,8 @@
-import { dueAt, formatDuration, landingUrl } from '@ephemera/domain';
+import { dueAt, landingUrl } from '@ephemera/domain';
 import type { Hint, Instance } from '@ephemera/domain';
 import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
+import { ago, left, moment } from '../pages/times.ts';
 
 /** Renders the table of live instances. @param now on the store's clock */
 export function instancesTable(items: readonly Instance[], now: number): Html {
@@ -28,7 +29,9 @@ export function instancesTable(items: readonly Instance[], now: number): Html {
 function row(instance: Instance, now: number): Html {
   const { id, template, state, queued, reason, message, hint, host, createdAt } = instance;
   return html`<tr>
-    <th scope="row">${name(instance)}</th>
+    <th scope="row">
+      <a href="/dashboard/instances/${id}"><code>${id}</code></a>
+    </th>
     <td>${template.name}</td>
     <td>
       <span class="state ${state}">${state}</span>
@@ -39,7 +42,7 @@ function row(instance: Instance, now: number): Html {
     <td>${host ?? html`<span class="soft">none yet</span>`}</td>
     <td>${moment(createdAt, ago(now - createdAt))}</td>
     <td>${timeLeft(instance, now)}</td>
-    <td class="act">${state !== 'draining' && endForm(id)}</td>
+    <td class="act">${openLink(instance)} ${state !== 'draining' && endForm(id)}</td>
   </tr>`;
 }
 
@@ -50,13 +53,14 @@ export function hintText({ text, cure }: Hint): Html {
     }`;
 }
 
-/** Only a ready instance has a link, because only it can be opened. */
-function name(instance: Instance): Html {
+/** Only a ready instance can be opened. */
+function openLink(instance: Instance): Html | undefined {
   const { id, state } = instance;
   const url = landingUrl(instance);
-  const code = html`<code>${id}</code>`;
-  const open = state === 'ready' && /^https?:\/\//.test(url);
-  return open ? html`<a href="${url}" target="_blank" rel="noreferrer">${code}</a>` : code;
+  if (state !== 'ready' || !/^https?:\/\//.test(url)) return undefined;
+  return html`<a href="${url}" target="_blank" rel="noreferrer"
+    >Open<span class="unseen"> instance ${id}</span></a
+  >`;
 }
 
 function timeLeft(instance: Instance, now: number): Html {
@@ -69,11 +73,6 @@ function timeLeft(instance: Instance, now: number): Html {
   return due < expiresAt ? html`${rest} <span class="soft">unless used</span>` : rest;
 }
 
-function moment(at: number, text: string): Html {
-  const iso = new Date(at).toISOString();
-  return html`<time datetime="${iso}" title="${iso}">${text}</time>`;
-}
-
 function endForm(id: string): Html {
   return html`<form
     method="post"
@@ -82,20 +81,4 @@ function endForm(id: string): Html {
   >
     <button id="end-${id}" class="end">End<span class="unseen"> instance ${id}</span></button>
   </form>`;
-}
-
-/** Formats how long ago something was. @param ms the age */
-export function ago(ms: number): string {
-  return ms < 1000 ? 'just now' : `${coarse(ms)} ago`;
-}
-
-/** Formats the remaining time of a lease, or how long it is overdue. */
-export function left(ms: number): string {
-  return ms > 0 ? coarse(Math.max(ms, 1000)) : `overdue by ${coarse(Math.max(-ms, 1000))}`;
-}
-
-/** Rounds to whole seconds below an hour, and to whole minutes above. */
-function coarse(ms: number): string {
-  const unit = ms < 3_600_000 ? 1000 : 60_000;
-  return formatDuration(Math.floor(ms / unit) * unit);
 }

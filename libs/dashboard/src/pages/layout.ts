@@ -25,6 +25,7 @@ export function layout({ title, here, script, body }: Page): string {
         <title>${title} · Ephemera</title>
         <link rel="icon" href="/dashboard/assets/ring.svg" type="image/svg+xml" />
         <link rel="stylesheet" href="/dashboard/assets/style.css" />
+        <link rel="stylesheet" href="/dashboard/assets/console.css" />
         ${script && html`<script type="module" src="/dashboard/assets/${script}"></script>`}
       </head>
       <body>

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ApiError, allows, principalKey } from '@ephemera/domain';
+import { ApiError, allows, isOwner } from '@ephemera/domain';
 import type { Principal } from '@ephemera/domain';
 import { identifyThrottled } from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
@@ -53,5 +53,6 @@ export async function ownsInstance(
   id: string,
 ): Promise<boolean> {
   if (!allows(principal, 'create')) return false;
-  return (await instances.get(id))?.owner === principalKey(principal);
+  const instance = await instances.get(id);
+  return instance !== undefined && isOwner(principal, instance);
 }

@@ -8,6 +8,7 @@ import {
   useTargetAuthority,
 } from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
+import type { LogPorts } from '@ephemera/lifecycle';
 import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
 import { errorHandler } from '../failure-page.ts';
@@ -21,7 +22,7 @@ import type { EventsApi } from './events-api.ts';
 import { hostRoutes } from './hosts-api.ts';
 import type { HostsApi } from './hosts-api.ts';
 import { instanceOperationRoutes } from './instance-operations.ts';
-import type { LogPorts, InstanceOperations } from './instance-operations.ts';
+import type { InstanceOperations } from './instance-operations.ts';
 import { type ConfigFile, type ReadinessChecks, healthRoutes } from './health-routes.ts';
 import { instanceRoutes } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';

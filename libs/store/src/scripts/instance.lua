@@ -68,12 +68,14 @@ local function listOnHost(base, instance)
   end
 end
 
--- Appends an event with the present state of an instance, and updates the list of its host. All events have the same fields, so that
--- Redis stores the field names once. The time is part of the entry's id. A long message or long
+-- Appends an event with the present state of an instance, updates the list of its host, and notes the time
+-- in the field `at:<type>` of the instance. All events have the same fields, so that Redis stores the
+-- field names once. The time is part of the entry's id. A long message or long
 -- metadata is left out (EVENT_REFERENCE): readers take it from the instance, which keeps it as long as
 -- its tombstone. So an entry has at most 512 bytes, whatever a client sends.
 local function emit(events, instance, type)
   listOnHost(baseOf(events), instance)
+  setFields(instance, 'at:' .. type, string.format('%.0f', nowMs()))
   local record = recordOf(instance)
   local message, metadata = record.message or '', record.metadata or '{}'
   if #message > MAX_EVENT_TEXT_BYTES then message = EVENT_REFERENCE end

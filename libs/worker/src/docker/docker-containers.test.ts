@@ -2,14 +2,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Instance, Template } from '@ephemera/domain';
-import { ContainerStartError } from '@ephemera/lifecycle';
+import { containerName, ContainerStartError } from '@ephemera/lifecycle';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { HOST, assignedInstance, numbered, openDocker } from '../../test/docker-fixture.ts';
 import type { DockerFixture } from '../../test/docker-fixture.ts';
 import { execInside } from '../../test/exec-inside.ts';
 import { limitConcurrency } from '../concurrency-limit.ts';
-import { containerName, LABEL } from './labels.ts';
+import { LABEL } from './labels.ts';
 import { dockerContainers } from './docker-containers.ts';
 
 let fixture: DockerFixture;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SeenContainer } from '@ephemera/domain';
+import { containerName } from '@ephemera/lifecycle';
 import type { Containers } from '@ephemera/lifecycle';
 import { limitConcurrency } from '../concurrency-limit.ts';
 import {
@@ -9,7 +10,7 @@ import {
   LIST_TIMEOUT_MS,
   START_TIMEOUT_MS,
 } from '../limits.ts';
-import { containerName, imageOf, LABEL, instanceOf, pooledOf } from './labels.ts';
+import { imageOf, LABEL, instanceOf, pooledOf } from './labels.ts';
 import { daemonClockSkew } from './daemon-info.ts';
 import { ignoreStatus, statusOf, withDeadline } from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';

@@ -1,10 +1,10 @@
 import type { Instance } from '@ephemera/domain';
-import { ContainerStartError } from '@ephemera/lifecycle';
+import { containerName, ContainerStartError } from '@ephemera/lifecycle';
 import type { Containers, StartedContainer, ReportProgress } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import type { ContainerCreateOptions } from 'dockerode';
 import { START_TIMEOUT_MS } from '../limits.ts';
-import { containerName, LABEL, labelsOf } from './labels.ts';
+import { LABEL, labelsOf } from './labels.ts';
 import { containerProfile, isolationOptions } from './container-profile.ts';
 import { statusOf, ignoreStatus, withDeadline, daemonMessage } from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ago, left } from './instances-table.ts';
+import { ago, left } from './times.ts';
 
 test('times are rounded', () => {
   expect(ago(-40)).toBe('just now');
