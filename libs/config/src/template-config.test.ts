@@ -547,3 +547,13 @@ test('a token has a rate of starts and of changes unless the file says otherwise
     seconds: 60,
   });
 });
+
+test('only a template that visitors can start is in the gallery', () => {
+  const parse = (fields: string) =>
+    parseTemplates(`templates: {a: {image: a, port: 80, ${fields}}}`);
+  expect(parse('gallery: true').defaultTemplate.gallery).toBe(true);
+  expect(() => parse('gallery: true, create: link')).toThrow(/gallery: needs create: open/);
+  const { visitor } = parse('visitor: {renew: 15m}').defaultTemplate;
+  expect(visitor).toEqual({ renew: 900_000, end: false, expiresHeader: false });
+  expect(() => parse('visitor: {renew: 0s}')).toThrow(/visitor\.renew/);
+});

@@ -17,6 +17,7 @@ import { ConfigError, issuesOf } from './environment.ts';
 import { registriesSchema } from './registry-config.ts';
 import { requestedEnvFields } from './requested-env-config.ts';
 import { type TokenEntries, tokensSchema } from './tokens/token-config.ts';
+import { galleryIssue, visitorFields } from './visitor-config.ts';
 import { webhooksSchema } from './webhook-config.ts';
 import type { WebhookEntries } from './webhook-config.ts';
 import { readYaml } from './yaml-text.ts';
@@ -324,6 +325,7 @@ export const templateSchema = z
         'What resumes a paused instance. `request`: the next request. `manual`: only `POST /v1/instances/{id}/resume`.',
       ),
     ...accessFields,
+    ...visitorFields,
     ...capacityFields,
   })
   .superRefine((input, context) => {
@@ -343,6 +345,10 @@ export const templateSchema = z
         'a visitor who starts an instance never learns {token}; use {{token}} to write the text, or set create: token, or access: token or owner, or pass it in open';
       const field = usesTokenPlaceholder({ command: undefined, env }) ? 'env' : 'command';
       context.addIssue({ code: 'custom', path: [field], message });
+    }
+    const gallery = galleryIssue(input);
+    if (gallery !== undefined) {
+      context.addIssue({ code: 'custom', path: ['gallery'], message: gallery });
     }
     if (input.ports && Object.keys(input.ports).length === 0) {
       context.addIssue({ code: 'custom', path: ['ports'], message: 'must name at least one port' });

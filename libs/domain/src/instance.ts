@@ -134,4 +134,6 @@ export interface ReadyRoute extends Guard {
   readonly hostHeader: 'pass' | 'mask';
   /** Whether the instance receives what a login proxy says about the visitor. Absent: false. */
   readonly forwardIdentity?: boolean | undefined;
+  /** Whether responses have `Ephemera-Expires-At`. Absent: false. */
+  readonly expiresHeader?: boolean | undefined;
 }

@@ -37,6 +37,17 @@ export function dueAt(instance: {
   return Math.min(expiresAt, activeAt + template.idleTimeout + IDLE_SLACK);
 }
 
+/** The longest default notice, ms. */
+const MAX_NOTICE_MS = 60_000;
+
+/** How long before its deadline an instance is expiring, ms. The scripts compute the same. */
+export function expiryNoticeMs(instance: {
+  readonly timeout: number;
+  readonly template: { readonly notice?: number | undefined };
+}): number {
+  return instance.template.notice ?? Math.min(MAX_NOTICE_MS, instance.timeout / 10);
+}
+
 /**
  * How long the kill job of an instance may wait before it reads the lease again, ms: until the
  * earliest possible end. A starting instance gets its TTL when it becomes ready, and that TTL may end

@@ -127,6 +127,15 @@ export interface Tmpfs {
   readonly exec: boolean;
 }
 
+/** What visitors may do with the instances that they started. */
+export interface VisitorRights {
+  /** A renewal moves the deadline to this long from now, ms. Undefined: they may not renew. */
+  readonly renew?: number | undefined;
+  readonly end: boolean;
+  /** Whether responses of an instance have `Ephemera-Expires-At`. */
+  readonly expiresHeader: boolean;
+}
+
 /** What an instance runs, and its limits. Durations are milliseconds, sizes bytes. */
 export interface Template {
   readonly name: string;
@@ -214,6 +223,10 @@ export interface Template {
   readonly proofOfWork?: number | undefined;
   /** Who can reach an instance. Undefined: `public`. */
   readonly access?: Access | undefined;
+  /** Whether the gallery lists it, so that visitors learn its name. Undefined: false. */
+  readonly gallery?: boolean | undefined;
+  /** Undefined: nothing. */
+  readonly visitor?: VisitorRights | undefined;
   /** Origins of sites that may frame its instances. Undefined: the application decides. */
   readonly embed?: readonly string[] | undefined;
   /**
@@ -237,6 +250,19 @@ export interface Template {
   readonly poolMaxAge: number;
   /** Times at which the pool is larger. */
   readonly schedule: readonly PoolSchedule[];
+}
+
+/** The field of a template that requires signing keys; undefined if it has none. */
+export function fieldThatNeedsKeys({
+  proofOfWork = 0,
+  access = 'public',
+  visitor,
+}: Pick<Template, 'proofOfWork' | 'access' | 'visitor'>): string | undefined {
+  if (proofOfWork > 0) return 'proofOfWork';
+  // The visitor of a guarded instance has its access token.
+  const isPublic = access === 'public';
+  if (isPublic && visitor?.renew !== undefined) return 'visitor.renew';
+  return isPublic && visitor?.end === true ? 'visitor.end' : undefined;
 }
 
 /** A larger pool for a limited time. */

@@ -22,6 +22,7 @@ const NON_CONTAINER_FIELDS = new Set<string>([
   'create',
   'proofOfWork',
   'schedule',
+  'gallery',
 ] satisfies (keyof Template)[]);
 
 function fingerprintOf(template: Template, urlPattern: string): string {

@@ -188,6 +188,8 @@ export function createPublicInterface(config: PublicInterfaceConfig, parts: Publ
     publicUrl,
     domain,
     waiting,
+    killPorts: ids,
+    renewPorts: { ...ids, now: () => instances.now() },
     explainNotFound,
     ...(parts.ownerOf && { ownerOf: parts.ownerOf }),
   }).callback();

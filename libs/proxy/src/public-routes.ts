@@ -6,6 +6,7 @@ import {
   problem,
 } from '@ephemera/contract';
 import { z } from 'zod';
+import { instanceViewSchema } from './visitors/instance-view.ts';
 
 const newQuerySchema = z.object({
   template: z.string().optional().describe('Name of the template. Default: the default template.'),
@@ -53,6 +54,32 @@ const startResponses = {
   ...refusals,
 } as const;
 
+const ofInstance = {
+  params: z.object({ id: z.string().describe('Id of the instance.') }),
+  absent: 'instance',
+} as const;
+
+const instanceRefusals = {
+  403: problem('The instance requires its access token, or was started by another client'),
+  404: problem('There is no such instance'),
+  503: problem('Redis is unavailable'),
+} as const;
+
+const CHANGE =
+  'The browser that started the instance sends it with the form of the page; other clients send the access token of a guarded instance in `Ephemera-Token`.';
+
+const changeResponses = {
+  ...instanceRefusals,
+  200: {
+    description: 'The state afterwards',
+    content: { 'application/json': instanceViewSchema },
+  },
+  303: { description: 'A browser: redirect to the page of the instance' },
+  409: problem('The instance is not ready yet'),
+  410: problem('The instance has ended'),
+  429: problem('Too many changes of this instance'),
+} as const;
+
 /** The product's own routes on the public port. All other paths are for instances. */
 export function publicRoutes(prefix: string) {
   return {
@@ -75,21 +102,60 @@ export function publicRoutes(prefix: string) {
     showRootPage: defineRoute({
       method: 'GET',
       path: '/',
-      summary: 'Show the page with the button that starts an instance',
+      summary: 'Show the gallery',
       responses: { 200: page('The page') },
     }),
-    showLaunchPage: defineRoute({
+    showGallery: defineRoute({
       method: 'GET',
       path: `/${prefix}`,
-      summary: 'Show the page with the button that starts an instance',
+      summary: 'Show the gallery',
+      description:
+        'The templates with `gallery: true`, or the default template without its name, each with a button that starts an instance. A browser also sees the instances that it has started.',
       responses: { 200: page('The page') },
+    }),
+    showInstance: defineRoute({
+      method: 'GET',
+      path: instancePath(prefix, '{id}'),
+      summary: 'Show the state and the deadline of an instance',
+      ...ofInstance,
+      responses: {
+        200: {
+          description: 'The state. A browser gets a page',
+          content: { 'application/json': instanceViewSchema, 'text/html': z.string() },
+        },
+        ...instanceRefusals,
+      },
+    }),
+    renewOwnInstance: defineRoute({
+      method: 'POST',
+      path: `${instancePath(prefix, '{id}')}/renew`,
+      summary: 'Renew the lease of an instance that this visitor started',
+      description: `The template must have \`visitor.renew\`. ${CHANGE}`,
+      ...ofInstance,
+      responses: changeResponses,
+    }),
+    endOwnInstance: defineRoute({
+      method: 'POST',
+      path: `${instancePath(prefix, '{id}')}/end`,
+      summary: 'End an instance that this visitor started',
+      description: `The template must have \`visitor.end\`. ${CHANGE}`,
+      ...ofInstance,
+      responses: changeResponses,
+    }),
+    readCountdown: defineRoute({
+      method: 'GET',
+      path: `${instancePath(prefix, '{id}')}/countdown.js`,
+      summary: 'A script that shows the time left in a page of the instance',
+      ...ofInstance,
+      responses: {
+        200: { description: 'The script', content: { 'text/javascript': z.string() } },
+      },
     }),
     followStart: defineRoute({
       method: 'GET',
       path: eventsPath(prefix, '{id}'),
       summary: 'Follow the start of an instance, as a server-sent event stream',
-      params: z.object({ id: z.string().describe('Id of the instance.') }),
-      absent: 'instance',
+      ...ofInstance,
       responses: {
         200: { description: 'The event stream', content: { 'text/event-stream': z.string() } },
         403: problem('The instance requires its access token'),
@@ -101,10 +167,15 @@ export function publicRoutes(prefix: string) {
 }
 
 /**
- * The path of a start's progress events, on the origin of the instance's pages in both address
+ * The path of the product's pages about an instance, on the origin of the instance in both address
  * forms. No id starts with `-`, and in host form the path contains the id. So it hides no path of
  * an application.
  */
+export function instancePath(prefix: string, id: string): string {
+  return `/${prefix}/-/${id}`;
+}
+
+/** The path of a start's progress events. */
 export function eventsPath(prefix: string, id: string): string {
-  return `/${prefix}/-/${id}/events`;
+  return `${instancePath(prefix, id)}/events`;
 }

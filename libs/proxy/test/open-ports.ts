@@ -195,6 +195,8 @@ export async function openPorts(
     publicUrl: 'http://127.0.0.1',
     domain,
     waiting,
+    killPorts: { instances, killRequests: jobs.killRequests },
+    renewPorts: { leases, killJobs: jobs.killJobs, now: () => instances.now() },
   });
   const dataPlane = createDataPlane({
     routes,

@@ -63,6 +63,7 @@ describe('the route at its key', () => {
       stripPrefix: false,
       host: 'mask',
       forwardIdentity: true,
+      visitor: { renew: 1_000, end: false, expiresHeader: true },
     });
     const { id, generation } = await instances.create(sampleDraft({ template }));
     expect(await route(id)).toEqual({ state: 'pending', generation });
@@ -83,6 +84,7 @@ describe('the route at its key', () => {
       stripPrefix: false,
       hostHeader: 'mask',
       forwardIdentity: true,
+      expiresHeader: true,
     });
 
     const outcome = await instances.startDraining(id, 'exited', 'code 3: "ä/€"\n');

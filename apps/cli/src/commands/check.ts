@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { ConfigError, loadTemplates, readRegistryLogins, resolveWebhooks } from '@ephemera/config';
 import type { TemplateSet } from '@ephemera/config';
+import { fieldThatNeedsKeys } from '@ephemera/domain';
 import { buildCommand } from '@stricli/core';
 import { EXIT_CODES } from '../exit-codes.ts';
 import type { CliContext } from '../context.ts';
@@ -26,9 +27,10 @@ function missingHere(path: string, file: TemplateSet, environment: NodeJS.Proces
     }
   }
   const { EPHEMERA_SIGNING_KEYS: keys, EPHEMERA_SIGNING_KEYS_FILE: keyFile } = environment;
-  for (const { name, proofOfWork = 0, create } of file.templates.values()) {
-    if (keys || keyFile || (proofOfWork === 0 && create !== 'link')) continue;
-    const field = proofOfWork > 0 ? 'proofOfWork' : 'create';
+  for (const template of file.templates.values()) {
+    const { name, create } = template;
+    const field = fieldThatNeedsKeys(template) ?? (create === 'link' ? 'create' : undefined);
+    if (keys || keyFile || field === undefined) continue;
     notes.push(`templates.${name}.${field}: needs EPHEMERA_SIGNING_KEYS (on the proxies)`);
   }
   return notes;

@@ -81,12 +81,18 @@ function segmentEnd(target: string, from: number): number {
   return target.length;
 }
 
-/** All paths belong to the instance but one: the product's own page and events about its start. */
+/** All paths belong to the instance but those of `instancePath`: the product's pages about it. */
 function inHost(label: string, target: string, prefix: string): Address | undefined {
   const match = HOST_LABEL.exec(label);
   const id = match?.[2];
-  if (target.startsWith(`/${prefix}/-/${id}/`)) return undefined;
+  if (id !== undefined && isBelow(target, `/${prefix}/-/${id}`)) return undefined;
   return id === undefined ? undefined : { id, port: match?.[1], prefix: '', path: target };
+}
+
+function isBelow(target: string, path: string): boolean {
+  if (!target.startsWith(path)) return false;
+  const next = target.charCodeAt(path.length);
+  return target.length === path.length || next === 0x2f || next === 0x3f;
 }
 
 /**

@@ -238,7 +238,7 @@ class UpstreamAttempt implements ResponseListener {
     }
     clearTimeout(this.#continueTimer);
     this.#owner.onResponseHead();
-    writer.begin(head, rewriteContext, this.#owner.closesAfterResponse, route.embed);
+    writer.begin(head, rewriteContext, this.#owner.closesAfterResponse, route);
   }
 
   onBody(data: Buffer, isLast: boolean): void {

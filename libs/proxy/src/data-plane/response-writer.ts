@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ReadyRoute } from '@ephemera/domain';
 import { frameAncestors } from '../security-headers.ts';
 import {
   allowedTrailers,
@@ -58,19 +59,21 @@ export class ResponseWriter {
   /**
    * Starts the final response.
    * @param closes whether the client connection closes after it
-   * @param embed the sites that may frame it; a policy of the instance itself applies in addition, and
-   * browsers ignore its `X-Frame-Options` (CSP Level 3, section 6.4.2)
+   * @param route adds fields. `embed`: the sites that may frame it; a policy of the instance itself
+   * applies in addition, and browsers ignore its `X-Frame-Options` (CSP Level 3, section 6.4.2).
+   * `expiresHeader`: the deadline, in place of what the instance says
    */
   begin(
     head: ResponseHead,
     context: RewriteContext,
     closes: boolean,
-    embed: readonly string[] | undefined,
+    { embed, expiresHeader, expiresAt }: Pick<ReadyRoute, 'embed' | 'expiresHeader' | 'expiresAt'>,
   ): void {
     const { status, reason, fields, framing } = head;
     let headers = rewriteResponse(fields.endToEnd, context);
     if (!context.sharesOrigin) headers = [...headers, ...ORIGIN_KEYED];
     if (embed) headers = [...headers, 'Content-Security-Policy', frameAncestors(embed)];
+    if (expiresHeader === true) headers = withDeadline(headers, expiresAt);
     if (status === 204) headers = dropContentLength(headers);
     this.#acceptsTrailers = framing === 'chunked' && this.#req.httpVersion !== '1.0';
     if (this.#acceptsTrailers && fields.trailer !== undefined) {
@@ -146,4 +149,13 @@ export class ResponseWriter {
     };
     this.#res.on(unless, cancel).on('close', cancel);
   }
+}
+
+const DEADLINE = 'Ephemera-Expires-At';
+
+/** @param expiresAt epoch ms */
+function withDeadline(fields: readonly string[], expiresAt: number): readonly string[] {
+  const name = DEADLINE.toLowerCase();
+  const kept = fields.filter((_, i) => fields[i - (i % 2)]?.toLowerCase() !== name);
+  return [...kept, DEADLINE, new Date(expiresAt).toISOString()];
 }

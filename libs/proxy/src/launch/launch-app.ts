@@ -10,7 +10,7 @@ import {
   route,
 } from '@ephemera/http';
 import type { AuthThrottle, TokenSet } from '@ephemera/http';
-import type { RedeemableGrant } from '@ephemera/lifecycle';
+import type { RedeemableGrant, RenewPorts, RequestKillPorts } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type { Rates } from '@ephemera/store';
 import Koa from 'koa';
@@ -27,6 +27,8 @@ import { showLaunchPage, showInstance } from './launch-page.ts';
 import { chosenTemplate, startInstance } from '../starting/start-instance.ts';
 import type { Starter } from '../starting/start-instance.ts';
 import { unintendedReason } from './unintended-request.ts';
+import { ownInstances, ownInstancesCookie } from '../visitors/own-instances.ts';
+import { publicPathOf, visitorRoutes } from '../visitors/visitor-routes.ts';
 
 export interface LaunchOptions {
   readonly starter: Starter;
@@ -45,6 +47,9 @@ export interface LaunchOptions {
   /** Returns the client address behind trusted proxies. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly waiting: Waiting;
+  /** What visitors may do with their instances. */
+  readonly killPorts: RequestKillPorts;
+  readonly renewPorts: RenewPorts;
   /** Explains a path that does not exist; undefined if there is no more to say than 404. */
   readonly explainNotFound?: (req: IncomingMessage) => Failure | undefined;
   /**
@@ -88,15 +93,10 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
     if (reason) throw new ApiError({ kind: 'unintended_request', reason });
     await authorizeAndStart(launch, ctx, query);
   };
-  const show = (ctx: Context) => {
-    const { defaultTemplate } = launch.starter.templates;
-    showLaunchPage(ctx, `/${prefix}/new`, defaultTemplate);
-  };
   const routes = [
     route(declared.startByLink, start),
     route(declared.startByForm, start),
-    route(declared.showRootPage, show),
-    route(declared.showLaunchPage, show),
+    ...visitorRoutes({ ...launch, ...waiting, templates: () => launch.starter.templates }),
     ...waitingRoutes(waiting),
   ];
   const { checkResponses } = launch;
@@ -166,6 +166,16 @@ async function authorizeAndStart(
   logger.info({ id, generation, template: template.name, by, how }, 'instance created');
   const secure = publicUrl.startsWith('https:');
   showInstance(ctx, started, { prefix, secure, isBare: !query.redirect });
+  if (query.redirect && !principal) rememberStart(launch, ctx, id);
+}
+
+/** Adds an instance to those that its browser has started. Without signing keys there is no list. */
+function rememberStart({ keys, prefix, publicUrl }: LaunchOptions, ctx: Context, id: string): void {
+  if (!keys.hasKeys) return;
+  const ids = [id, ...ownInstances(ctx.req.headers.cookie, keys)];
+  const path = `${publicPathOf(publicUrl)}/${prefix}`;
+  const secure = publicUrl.startsWith('https:');
+  ctx.append('set-cookie', ownInstancesCookie(ids, keys, { path, secure }));
 }
 
 /**

@@ -116,3 +116,15 @@ test('a forgotten key is explained with the command that makes one', () => {
   );
   expect(() => parseKeys('short', 'EPHEMERA_SIGNING_KEYS')).toThrow(/32 characters\. Make a key/);
 });
+
+test('what visitors may do with a public instance needs a key too', () => {
+  const check = (fields: string) => () =>
+    requireKeys(
+      parseTemplates(`templates: {a: {image: a, port: 80, ${fields}}}`),
+      createSigningKeys(() => []),
+    );
+  expect(check('visitor: {renew: 5m}')).toThrow(/template a has visitor\.renew\./);
+  expect(check('visitor: {end: true}')).toThrow(/template a has visitor\.end\./);
+  expect(check('visitor: {expiresHeader: true}')).not.toThrow();
+  expect(check('access: token, visitor: {end: true}')).not.toThrow();
+});

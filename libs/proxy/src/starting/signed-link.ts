@@ -1,6 +1,6 @@
 import { ConfigError, MAKE_A_KEY } from '@ephemera/config';
 import type { SigningKeys, TemplateSet } from '@ephemera/config';
-import { ApiError } from '@ephemera/domain';
+import { ApiError, fieldThatNeedsKeys } from '@ephemera/domain';
 
 /** What a signed link grants its holder. */
 export interface SignedLinkClaims {
@@ -37,10 +37,13 @@ export function readLink(keys: SigningKeys, link: string, now: number): SignedLi
   return claims;
 }
 
-/** @throws ConfigError if a template has proofOfWork and there is no key to sign challenges */
+/** @throws ConfigError if a template requires signatures and there is no key */
 export function requireKeys({ templates }: TemplateSet, keys: SigningKeys): void {
-  const template = [...templates.values()].find(({ proofOfWork = 0 }) => proofOfWork > 0);
-  if (!template || keys.hasKeys) return;
-  const detail = `must be set, because the template ${template.name} has proofOfWork. ${MAKE_A_KEY}`;
-  throw new ConfigError('The environment', [{ path: 'EPHEMERA_SIGNING_KEYS', detail }]);
+  if (keys.hasKeys) return;
+  for (const template of templates.values()) {
+    const field = fieldThatNeedsKeys(template);
+    if (field === undefined) continue;
+    const detail = `must be set, because the template ${template.name} has ${field}. ${MAKE_A_KEY}`;
+    throw new ConfigError('The environment', [{ path: 'EPHEMERA_SIGNING_KEYS', detail }]);
+  }
 }

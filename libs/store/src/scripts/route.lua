@@ -21,6 +21,7 @@ local function writeReadyRoute(route, instance)
     port = template.port, ports = template.ports, expiresAt = tonumber(record.expiresAt),
     stripPrefix = template.stripPrefix, hostHeader = template.host,
     forwardIdentity = template.forwardIdentity == true or nil,
+    expiresHeader = template.visitor and template.visitor.expiresHeader == true or nil,
     activity = record.idleTimeout and template.activity or nil })
 end
 
