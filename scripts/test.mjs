@@ -60,10 +60,13 @@ const LONG = [[{ only: E2E }], [{ only: WAITING }], [{ only: ADVERSARY }]];
  */
 const ATTACKS = 'tests/adversary/src/main.ts';
 const FAULTS = 'tests/faults/src/main.ts';
+const MATRIX = 'tests/e2e/src/matrix/main.ts';
 const SUITES = [
   [ATTACKS, 'fuzz', '--count', '20000'],
   [FAULTS, 'worker-killed', '--runs', '1'],
   [FAULTS, 'proxy-killed', '--runs', '1'],
+  // The Docker Engines of Debian 12 and 13.
+  [MATRIX, '--engines', 'bookworm,trixie', '--parts', 'main'],
 ];
 
 const LENGTHS = {
