@@ -1,5 +1,6 @@
 import {
   COMMON,
+  TRACING,
   adminHost,
   adminToken,
   adminTokenFile,
@@ -15,6 +16,7 @@ import {
   redisAddressOf,
   signingKeys,
   signingKeysFile,
+  tracingOf,
   size,
   trustedProxies,
 } from '@ephemera/config';
@@ -104,6 +106,7 @@ export const schema = z.object({
   EPHEMERA_ROUTES: count(200_000, 1, 10_000_000).describe(
     'Maximum number of routes in the memory of a replica.',
   ),
+  ...TRACING,
 });
 
 export function readConfig(environment = process.env): ProxyConfig {
@@ -121,6 +124,7 @@ export function readConfig(environment = process.env): ProxyConfig {
     redis: redisAddressOf(input),
     namespace: input.EPHEMERA_NAMESPACE,
     logLevel: input.EPHEMERA_LOG_LEVEL,
+    tracing: tracingOf(input),
     bind: input.EPHEMERA_HOST,
     publicPort,
     adminPort: input.EPHEMERA_ADMIN_PORT,

@@ -1,5 +1,6 @@
 import {
   COMMON,
+  TRACING,
   adminHost,
   count,
   duration,
@@ -9,6 +10,7 @@ import {
   redisAddressOf,
   signingKeys,
   signingKeysFile,
+  tracingOf,
   sizeText,
 } from '@ephemera/config';
 import { HOST_ID } from '@ephemera/domain';
@@ -120,6 +122,7 @@ export const schema = z.object({
   EPHEMERA_KILL_CONCURRENCY: count(32, 1, 1000).describe(
     'Maximum number of removals at the same time. The limit applies separately to kill jobs, failed starts, container exits and repairs.',
   ),
+  ...TRACING,
 });
 
 export function readConfig(environment = process.env): WorkerConfig {
@@ -135,6 +138,7 @@ export function readConfig(environment = process.env): WorkerConfig {
     redis: redisAddressOf(input),
     namespace: input.EPHEMERA_NAMESPACE,
     logLevel: input.EPHEMERA_LOG_LEVEL,
+    tracing: tracingOf(input),
     bind: input.EPHEMERA_ADMIN_HOST,
     port: input.EPHEMERA_WORKER_PORT,
     dockerHost: input.DOCKER_HOST,

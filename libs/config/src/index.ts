@@ -5,6 +5,7 @@ export * from './admin-interface.ts';
 export * from './environment.ts';
 export { redisAddressOf } from './redis-config.ts';
 export * from './signing-keys.ts';
+export { TRACING, tracingOf } from './tracing-config.ts';
 export * from './template-config.ts';
 export * from './webhook-config.ts';
 export { allowSchema, imagesSchema, policyFields } from './isolation-config.ts';

@@ -1,7 +1,7 @@
 import { cellOf, isSentinelUrl } from '@ephemera/domain';
 import type { RedisAddress } from '@ephemera/domain';
 import type { HostRpc, KillJobs, KillRequests, Leases, StartSigner } from '@ephemera/lifecycle';
-import { logClockSkew } from '@ephemera/process';
+import { currentTraceparent, logClockSkew } from '@ephemera/process';
 import type { Logger, Shutdown } from '@ephemera/process';
 import { createProducers, createRefills } from '@ephemera/queue';
 import {
@@ -92,7 +92,7 @@ export async function connectCell(
     onSkew: (skewMs, isSkewed) => logClockSkew(logger, skewMs, isSkewed),
   });
   shutdown.onShutdown('clock', () => clock.stop());
-  const jobs = dependencies.createProducers(redis, keys.queuePrefix, clock.now);
+  const jobs = dependencies.createProducers(redis, keys.queuePrefix, clock.now, currentTraceparent);
   shutdown.onShutdown('queues', () => jobs.close());
   const events = new EventFeed({
     redis,

@@ -10,10 +10,11 @@ import {
   createLogger,
   createMetrics,
   listen,
+  startTracing,
   registerClockSkewMetric,
   registerConfigMetric,
 } from '@ephemera/process';
-import type { App, Shutdown, Logger } from '@ephemera/process';
+import type { App, Shutdown, Logger, TracingConfig } from '@ephemera/process';
 import { readRedisMemory } from '@ephemera/store';
 import { cellDependencies, connectCell } from './cell.ts';
 import type { CellConfig, CellDependencies } from './cell.ts';
@@ -31,6 +32,7 @@ import { registerConnectionMetric } from './proxy-metrics.ts';
 import { createPublicInterface, instanceUrls } from './public-interface.ts';
 import type { PublicInterfaceConfig } from './public-interface.ts';
 import { requireKeys } from './starting/signed-link.ts';
+import { continueTrace } from './trace-context.ts';
 import { loadTheme } from './waiting/theme.ts';
 import type { ThemeName } from './waiting/theme.ts';
 
@@ -39,6 +41,8 @@ const { version } = createRequire(import.meta.url)('../package.json') as { versi
 /** Settings of a proxy replica; durations in milliseconds. */
 export interface ProxyConfig extends CellConfig, PublicInterfaceConfig {
   readonly logLevel: string;
+  /** Undefined: no traces are recorded. */
+  readonly tracing?: TracingConfig | undefined;
   readonly bind: string;
   readonly publicPort: number;
   readonly adminPort: number;
@@ -88,6 +92,8 @@ async function startProxy(
   { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
 ): Promise<void> {
   countExternalMemoryInHeapLimit();
+  const service = { name: 'ephemera-proxy', version, namespace: config.namespace };
+  const tracing = await startTracing(config.tracing, service, { logger, shutdown });
   const keysToSign = watchKeys(
     { keys: config.signingKeys, file: config.signingKeysFile },
     logger,
@@ -130,6 +136,7 @@ async function startProxy(
       theme,
       metrics,
       createUpstreamPools: dependencies.createUpstreamPools,
+      tracing,
       logger,
     },
   );
@@ -165,6 +172,8 @@ async function startProxy(
     visitors: { url: config.publicUrl, prefix: config.prefix },
     version,
     metrics,
+    // A client with a token may decide which traces are recorded.
+    ...(tracing && { continueTrace: continueTrace() }),
     // Ready only if a start would succeed: routes can be read and invalidated, and a host is alive.
     parts: {
       routes: () => cell.routes.connected,

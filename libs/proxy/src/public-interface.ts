@@ -2,10 +2,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { SigningKeys, TemplateSet } from '@ephemera/config';
 import { DEFAULT_CELL } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { createAuthThrottle, parseTrustedProxies } from '@ephemera/http';
+import { createAuthThrottle, isTrusted, parseTrustedProxies, peerAddress } from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { ClaimResult, CreateResult } from '@ephemera/lifecycle';
-import type { Logger, Registry } from '@ephemera/process';
+import type { Logger, Registry, Tracing } from '@ephemera/process';
 import { accessLog } from './access-log.ts';
 import { causeAccess } from './access/cause-access.ts';
 import { portsById } from './cell.ts';
@@ -32,6 +32,7 @@ import { RequestMetrics } from './request-metrics.ts';
 import { resumeOnRequest } from './resume-on-request.ts';
 import { clientAddress } from './starting/client-address.ts';
 import type { Starter } from './starting/start-instance.ts';
+import { continueTrace, requestTracer } from './trace-context.ts';
 import { WarningReport } from './warning-report.ts';
 import type { Theme } from './waiting/theme.ts';
 import { sendWaitingPage } from './waiting/waiting-page.ts';
@@ -76,6 +77,8 @@ export interface PublicInterfaceParts {
   readonly ownerOf?: (req: IncomingMessage) => string | undefined;
   /** Called with each instance that is started or claimed here. */
   readonly onCreated?: (instance: Instance) => void;
+  /** Undefined where no traces are recorded. */
+  readonly tracing?: Tracing | undefined;
   readonly logger: Logger;
 }
 
@@ -96,7 +99,7 @@ export function instanceUrls({
  */
 export function createPublicInterface(config: PublicInterfaceConfig, parts: PublicInterfaceParts) {
   const { domain, prefix, publicUrl } = config;
-  const { cell, tokens, keys, theme, metrics, logger } = parts;
+  const { cell, tokens, keys, theme, metrics, tracing, logger } = parts;
   const ids = portsById(new Map([[DEFAULT_CELL, cell]]));
   const { instances, rates } = cell.store;
   const inFlight = new InFlightRequests();
@@ -169,6 +172,7 @@ export function createPublicInterface(config: PublicInterfaceConfig, parts: Publ
       if (isOfInstance) warningReport.save(id, { kind: 'upstream_failure', detail });
     },
     onRetry: countRetries(metrics),
+    ...(tracing && { traceRequest: requestTracer(tracing, prefix) }),
     onRequestEnd: requestObserver(config.accessLog, {
       metrics,
       logger,
@@ -191,6 +195,11 @@ export function createPublicInterface(config: PublicInterfaceConfig, parts: Publ
     killPorts: ids,
     renewPorts: { ...ids, now: () => instances.now() },
     explainNotFound,
+    ...(tracing && {
+      continueTrace: continueTrace((req) =>
+        isTrusted(peerAddress(req.socket.remoteAddress), trusted),
+      ),
+    }),
     ...(parts.ownerOf && { ownerOf: parts.ownerOf }),
   }).callback();
   /** Handles the requests that name no instance. */
@@ -230,8 +239,9 @@ function createStarter(
     keys,
     onCreated,
     onStarted,
+    tracing,
     logger,
-  }: Pick<PublicInterfaceParts, 'templates' | 'keys' | 'onCreated' | 'logger'> & {
+  }: Pick<PublicInterfaceParts, 'templates' | 'keys' | 'onCreated' | 'tracing' | 'logger'> & {
     readonly onStarted: ReturnType<typeof countStarts>;
   },
   urlOf: (id: string) => string,
@@ -266,5 +276,6 @@ function createStarter(
     },
     keys,
     urlOf,
+    tracing,
   };
 }

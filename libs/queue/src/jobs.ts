@@ -3,6 +3,8 @@ import type { JobsOptions } from 'bullmq';
 export interface SpawnJob {
   readonly id: string;
   readonly generation: number;
+  /** The span that added the job, as in W3C Trace Context, where traces are recorded. */
+  readonly traceparent?: string;
 }
 
 export interface KillJob {
@@ -10,6 +12,8 @@ export interface KillJob {
   readonly generation: number;
   /** Planned run time, RFC 3339. For people who inspect the queue. */
   readonly dueAt: string;
+  /** As that of a spawn job. */
+  readonly traceparent?: string;
 }
 
 /** Refills the pool of one template, or all pools if no template is named. */

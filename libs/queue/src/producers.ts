@@ -62,11 +62,14 @@ export interface Producers {
  * Adds jobs to the queues. `prefix` is the store's `queuePrefix`. `now` is the clock that delays
  * count from. A worker compares a delayed job with its own clock, so workers pass their own clock
  * and all other processes pass the Redis clock.
+ *
+ * @param traceparent returns the span in which a job is added, where traces are recorded
  */
 export function createProducers(
   connection: Redis,
   prefix: string,
   now: () => number = Date.now,
+  traceparent: () => string | undefined = () => undefined,
 ): Producers {
   const queues = new Map<string, Queue>();
   const queue = (name: string): Queue => {
@@ -78,6 +81,10 @@ export function createProducers(
       queues.set(name, found);
     }
     return found;
+  };
+  const traced = (): { readonly traceparent?: string } => {
+    const value = traceparent();
+    return value === undefined ? {} : { traceparent: value };
   };
   const kill = (host: string, job: KillJob, options: { jobId: string; delay: number }) =>
     queue(killQueue(host)).add('kill', job, { ...KILL_OPTIONS, timestamp: now(), ...options });
@@ -96,7 +103,7 @@ export function createProducers(
   return {
     spawns: {
       async add({ id, generation }, origin) {
-        const job: SpawnJob = { id, generation };
+        const job: SpawnJob = { id, generation, ...traced() };
         await queue(SPAWN_QUEUE).add('spawn', job, {
           ...SPAWN_OPTIONS,
           ...(origin !== undefined && POOL_SPAWN_PRIORITY),
@@ -108,7 +115,7 @@ export function createProducers(
       async schedule({ id, generation, host }, delay) {
         if (host === undefined) throw new Error(`instance ${id} has no host yet`);
         const dueAt = new Date(now() + delay).toISOString();
-        const job: KillJob = { id, generation, dueAt };
+        const job: KillJob = { id, generation, dueAt, ...traced() };
         await kill(host, job, { jobId: jobId(job), delay });
       },
       async listDelayed(host) {
@@ -120,7 +127,8 @@ export function createProducers(
     killRequests: {
       async enqueueNow({ id, generation, supersedes, host }) {
         if (host === undefined) throw new Error(`instance ${id} has no host`);
-        const job: KillJob = { id, generation, dueAt: new Date(now()).toISOString() };
+        const dueAt = new Date(now()).toISOString();
+        const job: KillJob = { id, generation, dueAt, ...traced() };
         await kill(host, job, { jobId: jobId(job), delay: 0 });
         await cancelJob(id, supersedes, host);
       },

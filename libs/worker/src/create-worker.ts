@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { STRICT_POLICY } from '@ephemera/domain';
 import type { RedisAddress } from '@ephemera/domain';
@@ -19,12 +20,14 @@ import {
   createLogger,
   createMetrics,
   listen,
+  currentTraceparent,
+  startTracing,
   configStatus,
   registerClockSkewMetric,
   registerConfigMetric,
   logClockSkew,
 } from '@ephemera/process';
-import type { App, Shutdown, Logger } from '@ephemera/process';
+import type { App, Shutdown, Logger, TracingConfig } from '@ephemera/process';
 import {
   DATASET_CHECK_INTERVAL_MS,
   connectRedis,
@@ -42,11 +45,13 @@ import { handleHostRequest } from './host-requests.ts';
 import { connectDocker } from './docker/docker-client.ts';
 import { dockerContainers } from './docker/docker-containers.ts';
 import { onDockerError } from './docker/docker-errors.ts';
+import { traceDockerCalls } from './docker/docker-spans.ts';
 import { imagePulls } from './docker/pull-image.ts';
 import { archiveLog } from './docker/container-log.ts';
 import { watchExits } from './docker/watch-exits.ts';
 import type { Exit } from './docker/watch-exits.ts';
 import { limitConcurrency, withRemovalLimit } from './concurrency-limit.ts';
+import { withJobSpans } from './job-spans.ts';
 import { startJobWorker } from './job-worker.ts';
 import { startKillWorker } from './kill-worker.ts';
 import { checkReadiness } from './check-readiness.ts';
@@ -74,10 +79,14 @@ import { recordKill, createWorkerMetrics } from './worker-metrics.ts';
 import { keepDelivery, startWebhooks, webhookDependencies } from './webhooks.ts';
 import type { WebhookDependencies } from './webhooks.ts';
 
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+
 /** Settings of the worker; durations in milliseconds. */
 export interface WorkerConfig extends HostConfig {
   readonly redis: RedisAddress;
   readonly logLevel: string;
+  /** Undefined: no traces are recorded. */
+  readonly tracing?: TracingConfig | undefined;
   readonly bind: string;
   /** Port of the health checks; undefined: none are served. */
   readonly port: number | undefined;
@@ -152,6 +161,9 @@ async function startWorker(
 ): Promise<void> {
   const { namespace } = config;
   const keys = keysOf(namespace);
+  const service = { name: 'ephemera-worker', version, namespace };
+  const tracing = await startTracing(config.tracing, service, { logger, shutdown });
+  const start = withJobSpans(dependencies.startJobWorker, tracing);
 
   const onRedisError = (error: Error) =>
     logger.warn({ err: error }, 'Redis connection error; reconnecting');
@@ -176,9 +188,10 @@ async function startWorker(
   // Before any change: another daemon may use the same host id.
   const connected = await connectHost(config, dependencies, store, { logger, shutdown });
   const { host, docker, capacity, networks, firewall, registration } = connected;
+  if (tracing) traceDockerCalls(docker, tracing);
 
   const { hosts, instances, startQueue, pools, intake, progress, suspensions } = store;
-  const jobs = dependencies.createProducers(redis, keys.queuePrefix);
+  const jobs = dependencies.createProducers(redis, keys.queuePrefix, Date.now, currentTraceparent);
   shutdown.onShutdown('queues', () => jobs.close());
   const { killJobs, spawns } = jobs;
   const refills = dependencies.createRefills(redis, keys.queuePrefix);
@@ -319,7 +332,7 @@ async function startWorker(
         blocking: connectRedis(config.redis, 'watch', onRedisError),
         onDropped: (webhook) => metrics.webhookDrops.inc({ webhook }),
       },
-      { ...dependencies.webhooks, startJobWorker: dependencies.startJobWorker },
+      { ...dependencies.webhooks, startJobWorker: start },
     ),
   );
   shutdown.onShutdown('webhooks', () => delivery.stop());
@@ -353,7 +366,7 @@ async function startWorker(
     prefix: keys.queuePrefix,
     logger,
     metrics,
-    startJobWorker: dependencies.startJobWorker,
+    startJobWorker: start,
   };
   const killPorts = { instances, containers, killJobs, onKilled };
   const killWorker = startKillWorker(

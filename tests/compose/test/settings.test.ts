@@ -35,9 +35,16 @@ const LEFT = new Set([
   'EPHEMERA_REDIS_KEY',
 ]);
 
-test.each(['proxy', 'worker', 'dashboard'])('passes every setting to the %s', async (name) => {
-  const source = await readFile(join(root, 'apps', name, 'src/config.ts'), 'utf8');
-  const read = [...source.matchAll(/^ {2}(EPHEMERA_[A-Z_]+)[:,]/gm)].map(
+const TRACING = ['libs/config/src/tracing-config.ts'];
+
+test.each([
+  ['proxy', TRACING],
+  ['worker', TRACING],
+  ['dashboard', []],
+] as const)('passes every setting to the %s', async (name, more) => {
+  const files = [`apps/${name}/src/config.ts`, ...more];
+  const sources = await Promise.all(files.map((file) => readFile(join(root, file), 'utf8')));
+  const read = [...sources.join('\n').matchAll(/^ {2}((?:EPHEMERA|OTEL)_[A-Z_]+)[:,]/gm)].map(
     ([, found]) => found ?? '',
   );
   expect(read.length).toBeGreaterThan(5);

@@ -11,6 +11,7 @@ import type { AuthThrottle, TokenSet } from '@ephemera/http';
 import type { LogPorts } from '@ephemera/lifecycle';
 import type { Registry } from '@ephemera/process';
 import Koa from 'koa';
+import type { Middleware } from 'koa';
 import { errorHandler } from '../failure-page.ts';
 import { publicRoutes } from '../public-routes.ts';
 import { NEVER_A_PAGE } from '../security-headers.ts';
@@ -57,6 +58,8 @@ export interface AdminApi
   /** Returns the client address behind trusted proxies. */
   readonly addressOf: (req: IncomingMessage) => string;
   readonly metrics: Registry;
+  /** Continues the traces of clients, where traces are recorded. */
+  readonly continueTrace?: Middleware;
   /** The configuration file and its present errors. */
   readonly configFile: ConfigFile;
   /** The checks that make up readiness. */
@@ -102,6 +105,7 @@ export function createAdminApi(api: AdminApi): Koa {
 
   app.use(requireToken(api));
   app.use(requireScope(api.instances));
+  if (api.continueTrace) app.use(api.continueTrace);
   const guarded = [
     route(adminRoutes.readMetrics, async (ctx) => {
       ctx.type = api.metrics.contentType;

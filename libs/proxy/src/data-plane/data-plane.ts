@@ -80,6 +80,7 @@ export interface DataPlaneOptions extends Pick<
   readonly activity?: DataPlaneContext['activity'];
   readonly onUpstreamFailure?: DataPlaneContext['onUpstreamFailure'];
   readonly onRequestEnd?: DataPlaneContext['onRequestEnd'];
+  readonly traceRequest?: DataPlaneContext['traceRequest'];
   readonly onRetry?: DataPlaneContext['onRetry'];
   readonly createUpstreamPools?: typeof createUpstreamPools;
   /** Explains a handshake for no instance; undefined if there is no more to say than 404. */
@@ -158,6 +159,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     activity: options.activity,
     onUpstreamFailure: options.onUpstreamFailure,
     onRequestEnd: options.onRequestEnd,
+    traceRequest: options.traceRequest,
     onRetry: options.onRetry,
     webSocketsPerInstance: options.webSocketsPerInstance ?? WEBSOCKETS_PER_INSTANCE,
     webSockets: new Map(),

@@ -159,7 +159,7 @@ export class ProxiedRequest extends RoutedRequest {
 
   #onClientClosed(): void {
     this.context.inFlight--;
-    this.context.onRequestEnd?.({
+    this.report({
       id: this.id,
       req: this.req,
       template: this.template,

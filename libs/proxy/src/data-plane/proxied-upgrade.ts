@@ -94,7 +94,7 @@ export class ProxiedUpgrade extends RoutedRequest {
 
   #onClosed(): void {
     this.finish();
-    this.context.onRequestEnd?.({
+    this.report({
       id: this.id,
       req: this.req,
       template: this.template,

@@ -34,6 +34,13 @@ export interface RequestFacts extends RequestMeasurement {
   readonly bytes: number;
 }
 
+/** A span of a request. */
+export interface RequestTrace {
+  /** The request that the instance gets: its parent is the span. */
+  readonly request: InboundRequest;
+  end(facts: RequestFacts): void;
+}
+
 const OF_INSTANCE: ReadonlySet<UpstreamErrorKind> = new Set(['unreachable', 'broken', 'silent']);
 
 /** What all requests of a data plane share; durations are milliseconds. */
@@ -76,6 +83,9 @@ export interface DataPlaneContext {
     ((reason: UpstreamFailure['reason'], failure: UpstreamFailureFacts) => void) | undefined;
   /** Receives each request when its response has ended, and each WebSocket when it has closed. */
   readonly onRequestEnd: ((facts: RequestFacts) => void) | undefined;
+  /** Starts a span for each request; undefined where no traces are recorded. */
+  readonly traceRequest:
+    ((req: IncomingMessage, request: InboundRequest) => RequestTrace) | undefined;
   /** Called for each request that is sent again. */
   readonly onRetry: (() => void) | undefined;
   readonly webSocketsPerInstance: number;
@@ -119,11 +129,13 @@ export abstract class RoutedRequest {
   #upstream: Upstream | undefined;
   #superseded = 0;
   #disconnected: AbortController | undefined;
+  readonly #trace: RequestTrace | undefined;
 
   constructor(context: DataPlaneContext, req: IncomingMessage, request: InboundRequest) {
     this.context = context;
     this.req = req;
-    this.request = request;
+    this.#trace = context.traceRequest?.(req, request);
+    this.request = this.#trace?.request ?? request;
   }
 
   /** The template of the instance; undefined before an upstream was chosen. */
@@ -155,6 +167,12 @@ export abstract class RoutedRequest {
     } catch (error) {
       this.onUpstreamError(error);
     }
+  }
+
+  /** The response has ended, or the WebSocket has closed. */
+  protected report(facts: RequestFacts): void {
+    this.context.onRequestEnd?.(facts);
+    this.#trace?.end(facts);
   }
 
   /** The client has disconnected, or has its response. */

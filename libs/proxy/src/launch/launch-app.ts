@@ -14,7 +14,7 @@ import type { RedeemableGrant, RenewPorts, RequestKillPorts } from '@ephemera/li
 import type { Logger } from '@ephemera/process';
 import type { Rates } from '@ephemera/store';
 import Koa from 'koa';
-import type { Context } from 'koa';
+import type { Context, Middleware } from 'koa';
 import { errorHandler } from '../failure-page.ts';
 import { isNavigation } from '../waiting/waiting-page.ts';
 import type { Waiting } from '../waiting/start-events.ts';
@@ -57,6 +57,8 @@ export interface LaunchOptions {
    * `Authorization` is then not read here.
    */
   readonly ownerOf?: (req: IncomingMessage) => string | undefined;
+  /** Continues the traces of clients, where traces are recorded. */
+  readonly continueTrace?: Middleware;
   readonly logger: Logger;
   /** Whether each response is checked against its declaration, for tests. */
   readonly checkResponses?: boolean;
@@ -71,6 +73,7 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
   const { prefix, waiting, logger } = launch;
   const app = new Koa();
   // Outside the error handler, so that it sees the final status.
+  if (launch.continueTrace) app.use(launch.continueTrace);
   app.use(auditStarts(launch));
   app.use(errorHandler(logger));
   app.use(async (ctx, next) => {

@@ -13,6 +13,8 @@ import type { Instance, InstanceDraft, Template } from '@ephemera/domain';
 import { acquireInstance, poolSpecFor } from '@ephemera/lifecycle';
 import type { AcquirePorts, AcquireResult, CreationContext, Intake } from '@ephemera/lifecycle';
 import type { SigningKeys, TemplateSet } from '@ephemera/config';
+import { currentContext, inSpan } from '@ephemera/process';
+import type { Tracing } from '@ephemera/process';
 import type { AccessToken, AccessTokenSeed } from '../access/access-token.ts';
 import { deriveAccessToken, makeAccessToken, repeatAccessToken } from '../access/access-token.ts';
 
@@ -23,6 +25,8 @@ export interface Starter extends AcquirePorts {
   readonly keys: SigningKeys;
   /** Returns the public URL of an id. */
   readonly urlOf: (id: string) => string;
+  /** Undefined where no traces are recorded. */
+  readonly tracing?: Tracing | undefined;
 }
 
 const EXHAUSTED = {
@@ -47,6 +51,24 @@ export interface Started {
  * link_refused, work_used; store_unavailable if Redis may lose the instance
  */
 export async function startInstance(
+  starter: Starter,
+  request: CreateRequest,
+  context: CreationContext,
+): Promise<Started> {
+  const options = { kind: 'internal', parent: currentContext() } as const;
+  return inSpan(starter.tracing, 'create instance', options, async (span) => {
+    const started = await createOrClaim(starter, request, context);
+    const { id, template } = started.instance;
+    span?.setAttributes({
+      'ephemera.instance.id': id,
+      'ephemera.template': template.name,
+      'ephemera.creation.outcome': started.kind,
+    });
+    return started;
+  });
+}
+
+async function createOrClaim(
   starter: Starter,
   request: CreateRequest,
   context: CreationContext,
