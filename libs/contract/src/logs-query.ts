@@ -20,8 +20,6 @@ export const logsQuerySchema = z.strictObject({
   timestamps: flagSchema('0').openapi({ description: 'Begin each line with its time (RFC 3339).' }),
 });
 
-export type LogsQuery = z.infer<typeof logsQuerySchema>;
-
 /** Current resource usage of an instance. */
 export const usageSchema = z
   .object({

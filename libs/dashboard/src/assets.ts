@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { type BoundRoute, CARD_STYLE, LOGO_SVG, PAGE_STYLE, route } from '@ephemera/http';
 import { ASSETS, assetRoute } from './dashboard-routes.ts';
 
-/** Files of packages. All others are in `assets`. */
+/** The URLs of files of packages. All others are in `assets`. */
 const PACKAGED: Partial<Record<keyof typeof ASSETS, string>> = {
-  'uplot.js': 'uplot/dist/uPlot.esm.js',
-  'uplot.css': 'uplot/dist/uPlot.min.css',
+  'uplot.js': import.meta.resolve('uplot/dist/uPlot.esm.js'),
+  'uplot.css': import.meta.resolve('uplot/dist/uPlot.min.css'),
 };
 
 /** The static files of the pages, each as a route. */
@@ -22,8 +22,7 @@ export function assetRoutes(): BoundRoute[] {
 /** The colours, the typeface and the logo are those of every page of the product. */
 function contentOf(name: keyof typeof ASSETS): string {
   if (name === 'ring.svg') return LOGO_SVG;
-  const path = PACKAGED[name];
-  const file = path === undefined ? `./assets/${name}` : import.meta.resolve(path);
+  const file = PACKAGED[name] ?? `./assets/${name}`;
   const text = readFileSync(new URL(file, import.meta.url), 'utf8');
   return name === 'style.css' ? PAGE_STYLE + CARD_STYLE + text : text;
 }

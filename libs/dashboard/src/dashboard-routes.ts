@@ -1,14 +1,17 @@
 import {
   type ResponseDeclaration,
   defineRoute,
+  endReasonSchema,
   healthSchema,
   json,
   problem,
   readinessSchema,
   usageSchema,
 } from '@ephemera/contract';
-import { HOST_ID, isId } from '@ephemera/domain';
+import { EVENT_TYPES, HOST_ID, isId } from '@ephemera/domain';
 import type { Context } from 'koa';
+import { BULK_ACTIONS, MAX_BULK } from './instances/bulk.ts';
+import { filterFields, optionalField } from './instances/instances-filter.ts';
 import { z } from 'zod';
 
 /**
@@ -18,7 +21,12 @@ import { z } from 'zod';
 export const SESSION_PATH = '/dashboard';
 
 /** The pages that a login may lead to. */
-const PAGES = ['/dashboard/instances', '/dashboard/queues'];
+const PAGES = [
+  '/dashboard/instances',
+  '/dashboard/ended',
+  '/dashboard/events',
+  '/dashboard/queues',
+];
 
 export const HOME = '/dashboard/instances';
 
@@ -66,6 +74,12 @@ const logPageSchema = z.object({
   next: z.object({ time: z.string(), count: z.int() }).optional(),
   isOver: z.boolean(),
 });
+
+/** A position in the stream of events. */
+const eventPosition = z
+  .string()
+  .regex(/^\d{1,15}-\d{1,10}$/, 'is not a cursor of this page')
+  .optional();
 
 /** What an operator may do with a host. */
 export type HostAction = 'cordon' | 'drain' | 'uncordon';
@@ -179,6 +193,12 @@ export const dashboardRoutes = {
     path: '/dashboard/instances',
     summary: 'The page of live instances',
     query: z.object({
+      ...filterFields,
+      offset: z
+        .string()
+        .regex(/^\d{1,6}$/, 'is not a position in this list')
+        .default('0')
+        .transform(Number),
       cursor: z
         .string()
         .regex(/^\d{1,15}$/, 'is not a cursor of this page')
@@ -186,8 +206,49 @@ export const dashboardRoutes = {
         .transform(Number),
       ending: id.optional(),
       absent: id.optional(),
-      host: hostName.optional(),
+      changedHost: hostName.optional(),
       unchanged: hostName.optional(),
+      changed: z.coerce.number().int().min(0).max(MAX_BULK).optional(),
+      skipped: z.coerce.number().int().min(0).max(MAX_BULK).optional(),
+    }),
+    responses: { ...guarded, 200: page('The page') },
+  }),
+  changeInstances: defineRoute({
+    method: 'POST',
+    path: '/dashboard/instances',
+    summary: 'End or extend the selected instances',
+    body: {
+      type: 'form',
+      schema: z.strictObject({
+        action: z.enum(BULK_ACTIONS),
+        // A form with one selected instance has a text, and with more a list.
+        id: z
+          .union([id, z.array(id).max(MAX_BULK)], { error: 'select at most 50 instances' })
+          .default([]),
+      }),
+      limit: 8_192,
+    },
+    responses: { ...guarded, 303: { description: 'Redirect to the instances' } },
+  }),
+  events: defineRoute({
+    method: 'GET',
+    path: '/dashboard/events',
+    summary: 'The page of the latest events',
+    query: z.object({
+      before: eventPosition,
+      template: optionalField(z.string().max(100)),
+      type: optionalField(z.enum(EVENT_TYPES)),
+    }),
+    responses: { ...guarded, 200: page('The page') },
+  }),
+  ended: defineRoute({
+    method: 'GET',
+    path: '/dashboard/ended',
+    summary: 'The page of ended instances',
+    query: z.object({
+      before: eventPosition,
+      template: optionalField(z.string().max(100)),
+      reason: optionalField(endReasonSchema),
     }),
     responses: { ...guarded, 200: page('The page') },
   }),

@@ -74,6 +74,12 @@ test('the page of an instance follows its log and its usage, and can search the 
     return data.some((value) => value > 0);
   })()`);
   expect(drawn).toBe(true);
+  // The canvas lies inside its frame.
+  const [plot, canvas] = await Promise.all(
+    ['#chart-memory .plot', '#chart-memory canvas'].map((name) => page.locator(name).boundingBox()),
+  );
+  expect(canvas?.y).toBe(plot?.y);
+  expect(canvas?.height).toBe(plot?.height);
 
   const link = page.getByRole('link', { name: 'Download' });
   const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);

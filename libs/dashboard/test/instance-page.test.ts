@@ -50,8 +50,8 @@ test('the page shows lease, timeline, container, route, kill job and metadata of
 test('variables are listed by name and origin, never with their values', async () => {
   const { id } = await fixture.startInstance('host-a');
   const text = await page(id);
-  expect(text).toMatch(/<code>SECRET<\/code> <span class="soft">by its creation/);
-  expect(text).toMatch(/<code>TEMPLATE_SECRET<\/code> <span class="soft">by the template/);
+  expect(text).toMatch(/<code>SECRET<\/code> <span class="soft" ?>by its creation/);
+  expect(text).toMatch(/<code>TEMPLATE_SECRET<\/code> <span class="soft" ?>by the template/);
   expect(text).not.toContain('hidden-in');
 });
 

@@ -191,14 +191,16 @@ test('a host can be cordoned, drained and used again from the page', async () =>
   const change = (action: string, host = 'h1') =>
     postForm(`${fixture.url}/dashboard/hosts/${host}/${action}`, {}, { cookie });
   const labels = async () =>
-    [...(await page()).matchAll(/<button id="(?:cordon|drain|uncordon)-h1">([\w ]+)</g)].map(
+    [...(await page()).matchAll(/id="(?:cordon|drain|uncordon)-h1">\s*([\w ]+)</g)].map(
       (m) => m[1],
     );
   expect(await labels()).toEqual(['Cordon', 'Drain']);
 
   expect((await change('cordon')).status).toBe(303);
   expect(await hosts.cordonOf('h1')).not.toHaveProperty('drain');
-  expect(await page('?host=h1')).toMatch(/The host <code>h1<\/code> was changed[^]*>cordoned</);
+  expect(await page('?changedHost=h1')).toMatch(
+    /The host <code>h1<\/code> was changed[^]*>cordoned</,
+  );
   expect(await labels()).toEqual(['Drain', 'Use again']);
 
   await change('drain');
@@ -216,7 +218,7 @@ test('a host can be cordoned, drained and used again from the page', async () =>
   expect(await page('?unchanged=h1')).toContain('The host <code>h1</code> was not changed');
   expect(await hosts.cordonOf('h1')).toMatchObject({ drain: { deadline: now + 60_000 } });
   const locationOf = async (action: string) => (await change(action)).headers.get('location');
-  expect(await locationOf('uncordon')).toBe('/dashboard/instances?host=h1');
+  expect(await locationOf('uncordon')).toBe('/dashboard/instances?changedHost=h1');
   expect(await hosts.cordonOf('h1')).toBeUndefined();
   expect(await locationOf('uncordon')).toBe('/dashboard/instances?unchanged=h1');
 

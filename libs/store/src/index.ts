@@ -7,6 +7,7 @@ export * from './event-group.ts';
 export * from './event-log.ts';
 export * from './keys.ts';
 export { DATASET_CHECK_INTERVAL_MS, HOST_ALIVE_TIMEOUT_MS } from './limits.ts';
+export type { LatestPage } from './latest-events.ts';
 export * from './redis-instances.ts';
 export * from './hosts.ts';
 export * from './redis-intake.ts';

@@ -8,6 +8,7 @@ export interface ListQuery {
   readonly limit: number;
   readonly state?: readonly State[] | undefined;
   readonly template?: readonly string[] | undefined;
+  readonly host?: string | undefined;
   /** An instance must match every entry. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
@@ -34,7 +35,7 @@ export async function listInstances(
 ): Promise<Page> {
   const { limit } = query;
   const items: Instance[] = [];
-  const isFiltered = query.state ?? query.template ?? query.metadata;
+  const isFiltered = query.state ?? query.template ?? query.host ?? query.metadata;
   let cursor = query.cursor;
   for (let inspected = 0; inspected < SCAN_LIMIT;) {
     const wanted = isFiltered ? BATCH : Math.min(BATCH, limit - items.length);
@@ -60,10 +61,11 @@ export async function listInstances(
   return { items, nextCursor: cursor };
 }
 
-function matches({ state, template, metadata = {} }: ListQuery, instance: Instance): boolean {
+function matches({ state, template, host, metadata = {} }: ListQuery, instance: Instance): boolean {
   return (
     (state?.includes(instance.state) ?? true) &&
     (template?.includes(instance.template.name) ?? true) &&
+    (host === undefined || instance.host === host) &&
     Object.entries(metadata).every(([key, value]) => instance.metadata[key] === value)
   );
 }

@@ -1,8 +1,12 @@
 import { ApiError, EVENT_TYPES, isGuarded } from '@ephemera/domain';
-import type { EventType, Instance, InstanceDraft, Route } from '@ephemera/domain';
+import type { EventType, Instance, InstanceDraft, InstanceEvent, Route } from '@ephemera/domain';
 import { AssignedToOtherHostError, HostCapacityError } from '@ephemera/lifecycle';
 import type { Instances, Progress, StartSigner } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
+import { findInstances } from './find-instances.ts';
+import type { InstanceSearch, SearchResult } from './find-instances.ts';
+import { latestEvents, listEnded } from './latest-events.ts';
+import type { LatestPage, LatestQuery } from './latest-events.ts';
 import { readFields, readInstance, writeFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
 import { TOMBSTONE } from './limits.ts';
@@ -27,17 +31,23 @@ export interface InstanceStore extends Instances {
    * Returns a page of live instances in the order of their creation. A filtered page may be short.
    */
   list(query: ListQuery): Promise<Page>;
+  /** Searches live instances by what the lists of the hosts have. */
+  find(search: InstanceSearch): Promise<SearchResult>;
+  /** Returns a page of the instances that have ended, the latest end first. */
+  listEnded(query: Omit<LatestQuery, 'types'>): Promise<LatestPage<Instance>>;
+  /** Returns a page of the events of all instances, the latest first. */
+  latestEvents(query: LatestQuery): Promise<LatestPage<InstanceEvent>>;
   /** Returns the instances that failed to start or exited last, the latest first, with a tombstone. */
   recentFailures(): Promise<Instance[]>;
   /** How many instances are alive. */
   count(): Promise<number>;
-  /** When each event of an instance happened last, the earliest first. Empty where it is unknown. */
+  /** When each kind of change of an instance happened last, the earliest first. Empty where it is unknown. */
   timeline(id: string): Promise<TimelineEntry[]>;
   /** The route of an instance as the proxies read it. Undefined: it has none. */
   routeOf(id: string): Promise<Route | undefined>;
 }
 
-/** The last event of a type of one instance. */
+/** The last change of a type of one instance. An `expiring` notice is none. */
 export interface TimelineEntry {
   readonly type: EventType;
   /** Epoch milliseconds of the store's clock. */
@@ -205,6 +215,9 @@ export function redisInstances(
     },
 
     list: (query) => listInstances(redis, keys, readAll, query),
+    find: (search) => findInstances(redis, keys, readAll, search),
+    listEnded: (query) => listEnded(redis, keys, readAll, query),
+    latestEvents: (query) => latestEvents(redis, keys, query),
 
     async recentFailures() {
       return readAll(await recentFailures(redis, keys));

@@ -54,6 +54,7 @@ export function actionOf(method: string, path: string): NamedAction {
   if (path === LOGOUT) return { action: 'logout' };
   const [, id = '', verb = ''] = INSTANCE.exec(path) ?? [];
   if (isId(id)) return { action: `instance.${verb === 'extend' ? 'renew' : verb}`, id };
+  if (path === '/dashboard/instances') return { action: 'instance.change-selected' };
   const [, host, change] = HOSTS.exec(path) ?? [];
   if (host !== undefined) return { action: `host.${change}`, host };
   const queues = QUEUES.exec(path)?.[1];

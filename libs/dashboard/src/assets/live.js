@@ -11,7 +11,7 @@ history.replaceState(null, '', withoutNotice(location.href));
 
 // Each refresh replaces the forms, so the listener is on the document.
 document.addEventListener('submit', (event) => {
-  const question = event.target.dataset.confirm;
+  const question = event.submitter?.dataset.confirm ?? event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
 });
 
@@ -29,7 +29,14 @@ async function refresh() {
     const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
     const focused = document.activeElement?.id;
     const scrolled = document.querySelector('.scroll')?.scrollLeft ?? 0;
+    // What the reader has selected or opened stays so.
+    const kept = [...document.querySelectorAll('#live :is(:checked, [open])[id]')];
     document.querySelector('#live').replaceWith(page.querySelector('#live'));
+    for (const { id, checked } of kept) {
+      const element = document.getElementById(id);
+      if (checked) element?.setAttribute('checked', '');
+      else element?.setAttribute('open', '');
+    }
     document.querySelector('.scroll')?.scrollTo({ left: scrolled });
     if (focused) document.getElementById(focused)?.focus();
     if (notice.textContent === OLD) notice.textContent = '';
@@ -40,9 +47,9 @@ async function refresh() {
 
 function withoutNotice(address) {
   const url = new URL(address);
-  url.searchParams.delete('notice');
+  for (const name of ['notice', 'changedHost', 'unchanged', 'changed', 'skipped'])
+    url.searchParams.delete(name);
   url.searchParams.delete('ending');
   url.searchParams.delete('absent');
-  url.searchParams.delete('host');
   return url.href;
 }

@@ -47,6 +47,7 @@ export function instancePage(
     title: `${template.title ?? template.name} ${id}`,
     here: 'instances',
     script: 'instance.js',
+    style: 'uplot.css',
     body: html` <p class="trail"><a href="/dashboard/instances">Instances</a></p>
       <div class="head">
         <h1>${template.title ?? template.name} <code class="id">${id}</code></h1>

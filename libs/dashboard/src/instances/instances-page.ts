@@ -1,6 +1,6 @@
 import type { ConfigIssue } from '@ephemera/config';
-import { STATES, isDead } from '@ephemera/domain';
-import type { Instance, State } from '@ephemera/domain';
+import { STATES, allows, isDead, isOwner } from '@ephemera/domain';
+import type { Instance, Principal, State } from '@ephemera/domain';
 import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
 import type { Cordon, HostStatus, Store } from '@ephemera/store';
@@ -8,13 +8,16 @@ import type { HostAction } from '../dashboard-routes.ts';
 import { layout } from '../pages/layout.ts';
 import { configBanner } from '../pages/config-banner.ts';
 import { ago } from '../pages/times.ts';
+import { bulkForm } from './bulk.ts';
+import { filterForm, queryOf, readListed } from './instances-filter.ts';
+import type { Filter, Listed } from './instances-filter.ts';
 import { hintText, instancesTable } from './instances-table.ts';
 
-export interface Notice {
-  readonly kind: 'ending' | 'absent' | 'host' | 'unchanged';
-  /** Of the instance or the host. */
-  readonly id: string;
-}
+export type Notice =
+  /** `id` of the instance or the host. */
+  | { readonly kind: 'ending' | 'absent' | 'host' | 'unchanged'; readonly id: string }
+  /** Of several instances. */
+  | { readonly kind: 'changed'; readonly changed: number; readonly skipped: number };
 
 export type OverviewPorts = Pick<Store, 'instances' | 'hosts' | 'hostRegistry' | 'countStates'>;
 
@@ -22,9 +25,10 @@ export type OverviewPorts = Pick<Store, 'instances' | 'hosts' | 'hostRegistry' |
 export interface Overview {
   readonly now: number;
   readonly states: Readonly<Partial<Record<State, number>>>;
-  readonly items: readonly Instance[];
-  readonly cursor: number;
-  readonly nextCursor: number | undefined;
+  readonly listed: Listed;
+  readonly filter: Filter;
+  readonly isFirst: boolean;
+  readonly principal: Principal;
   /** The last failed starts and exits, the latest first. */
   readonly failures: readonly Instance[];
   readonly hosts: readonly (HostStatus & {
@@ -38,14 +42,21 @@ export interface Overview {
 /** How many instances one page lists. */
 const LIMIT = 50;
 
+export interface OverviewQuery {
+  readonly cursor: number;
+  readonly offset: number;
+  readonly filter: Filter;
+  readonly principal: Principal;
+}
+
 export async function readOverview(
   { instances, hosts, hostRegistry, countStates }: OverviewPorts,
-  cursor: number,
+  { cursor, offset, filter, principal }: OverviewQuery,
 ): Promise<Overview> {
   const now = await instances.now();
-  const [states, page, failures, statuses] = await Promise.all([
+  const [states, listed, failures, statuses] = await Promise.all([
     countStates(),
-    instances.list({ cursor, limit: LIMIT }),
+    readListed(instances, filter, { cursor, offset, limit: LIMIT }),
     instances.recentFailures(),
     hosts.hostStatuses(now),
   ]);
@@ -61,7 +72,8 @@ export async function readOverview(
     instances: left.get(status.host) ?? 0,
     cordon: cordons.get(status.host),
   }));
-  return { now, states, ...page, failures, cursor, hosts: registered };
+  const isFirst = cursor === 0 && offset === 0;
+  return { now, states, listed, filter, isFirst, principal, failures, hosts: registered };
 }
 
 const LIVE = STATES.filter((state) => !isDead(state));
@@ -83,11 +95,21 @@ export function instancesPage(
         >
       </div>
       <p id="notice" class="notice" role="status">${notice && noticeText(notice)}</p>
+      ${filterForm(
+        overview.filter,
+        overview.hosts.map(({ host }) => host),
+      )}
       <div id="live">${configBanner(issues)}${live(overview)}</div>`,
   });
 }
 
-function noticeText({ kind, id }: Notice): Html {
+function noticeText(notice: Notice): Html {
+  if (notice.kind === 'changed') {
+    const { changed, skipped } = notice;
+    return html`${changed} ${changed === 1 ? 'instance was' : 'instances were'}
+    changed${skipped > 0 && `, ${skipped} not: they had ended, cannot be extended, or are not yours`}.`;
+  }
+  const { kind, id } = notice;
   if (kind === 'host') return html`The host <code>${id}</code> was changed.`;
   if (kind === 'unchanged') {
     return html`The host <code>${id}</code> was not changed: the page showed an earlier state of it.`;
@@ -98,14 +120,20 @@ function noticeText({ kind, id }: Notice): Html {
 }
 
 function live(overview: Overview): Html {
-  const { states, items, failures, hosts, now } = overview;
+  const { states, listed, failures, hosts, now, principal } = overview;
+  const { items } = listed;
+  const mayChange = (instance: Instance) =>
+    allows(principal, 'admin') || isOwner(principal, instance);
+  const isAdmin = allows(principal, 'admin');
   const total = LIVE.reduce((sum, state) => sum + (states[state] ?? 0), 0);
   return html` <dl class="tiles">
       ${tile('live', total)} ${LIVE.map((state) => tile(state, states[state] ?? 0))}
     </dl>
     <section aria-labelledby="instances-title">
       <h2 id="instances-title" class="unseen">Live instances</h2>
-      ${items.length > 0 ? instancesTable(items, now) : empty(overview)} ${pages(overview)}
+      ${resultText(listed)} ${items.some(mayChange) && bulkForm()}
+      ${items.length > 0 ? instancesTable(items, now, mayChange) : empty(overview)}
+      ${pages(overview)}
     </section>
     ${failures.length > 0 && failuresSection(failures, now)}
     <section aria-labelledby="hosts-title">
@@ -113,7 +141,7 @@ function live(overview: Overview): Html {
       ${
         hosts.length > 0
           ? html`<ul class="hosts">
-              ${hosts.map((host) => hostItem(host, now))}
+              ${hosts.map((host) => hostItem(host, now, isAdmin))}
             </ul>`
           : html`<p class="empty">No worker has reported a host yet.</p>`
       }
@@ -146,23 +174,36 @@ function tile(name: string, count: number): Html {
   </div>`;
 }
 
-function empty({ cursor }: Overview): Html {
-  return cursor > 0
-    ? html`<p class="empty">No instance is left on this page.</p>`
-    : html`<p class="empty">
+function empty({ isFirst, filter }: Overview): Html {
+  if (Object.values(filter).some(Boolean)) {
+    return html`<p class="empty">No live instance on this page matches.</p>`;
+  }
+  return isFirst
+    ? html`<p class="empty">
         No live instances. An instance is listed from its creation until its container is removed.
-      </p>`;
+      </p>`
+    : html`<p class="empty">No instance is left on this page.</p>`;
 }
 
-function pages({ cursor, nextCursor }: Overview): Html | undefined {
-  if (cursor === 0 && nextCursor === undefined) return undefined;
+function resultText({ total, isPartial }: Listed): Html | undefined {
+  if (total === undefined) return undefined;
+  return html`<p class="soft">
+    ${total} ${total === 1 ? 'instance matches' : 'instances match'}.
+    ${isPartial && 'There are too many instances to search all hosts. Name a host to search it.'}
+  </p>`;
+}
+
+function pages({ isFirst, listed, filter }: Overview): Html | undefined {
+  const { next } = listed;
+  if (isFirst && next === undefined) return undefined;
+  const label = filter.order === undefined || filter.order === 'oldest' ? 'Newer' : 'Next';
   return html`<nav class="pages" aria-label="Pages">
-    ${cursor > 0 && html`<a href="/dashboard/instances">Oldest</a>`}
-    ${nextCursor !== undefined && html`<a href="/dashboard/instances?cursor=${nextCursor}" rel="next">Newer</a>`}
+    ${!isFirst && html`<a href="/dashboard/instances${queryOf(filter)}">First page</a>`}
+    ${next && html`<a href="/dashboard/instances${queryOf(filter, next)}" rel="next">${label}</a>`}
   </nav>`;
 }
 
-function hostItem(item: Overview['hosts'][number], now: number): Html {
+function hostItem(item: Overview['hosts'][number], now: number, isAdmin: boolean): Html {
   const { host, seenAt, alive, networks, instances, cordon } = item;
   return html`<li>
     <span class="state ${alive ? 'ready' : 'failed'}">${alive ? 'alive' : 'unavailable'}</span>
@@ -174,9 +215,9 @@ function hostItem(item: Overview['hosts'][number], now: number): Html {
     <a href="/dashboard/queues/queue/instance-kill-${host}"
       >kill jobs<span class="unseen"> of ${host}</span></a
     >
-    ${!cordon && hostForm(host, 'cordon', 'Cordon')}
-    ${!cordon?.drain && hostForm(host, 'drain', 'Drain')}
-    ${cordon && hostForm(host, 'uncordon', 'Use again')}
+    ${isAdmin && !cordon && hostForm(host, 'cordon', 'Cordon')}
+    ${isAdmin && !cordon?.drain && hostForm(host, 'drain', 'Drain')}
+    ${isAdmin && cordon && hostForm(host, 'uncordon', 'Use again')}
   </li>`;
 }
 
@@ -196,6 +237,8 @@ function hostForm(host: string, action: HostAction, label: string): Html {
     action="/dashboard/hosts/${host}/${action}"
     data-confirm="${question}"
   >
-    <button id="${action}-${host}">${label}<span class="unseen"> ${host}</span></button>
+    <button class="quiet" id="${action}-${host}">
+      ${label}<span class="unseen"> ${host}</span>
+    </button>
   </form>`;
 }

@@ -3,17 +3,22 @@ import { ApiError, principalKey } from '@ephemera/domain';
 import { principalOf, route } from '@ephemera/http';
 import type { BoundRoute } from '@ephemera/http';
 import { requestKill } from '@ephemera/lifecycle';
-import type { KillRequests } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
+import type { Producers } from '@ephemera/queue';
+import type { Store } from '@ephemera/store';
 import type { Context } from 'koa';
 import { dashboardRoutes } from '../dashboard-routes.ts';
 import type { HostAction } from '../dashboard-routes.ts';
+import { MAX_EVENTS_SHOWN, eventsPage } from '../events/events-page.ts';
+import { endedPage, readEnded } from '../ended/ended-page.ts';
+import { changeAll } from './bulk.ts';
+import { filterOf } from './instances-filter.ts';
 import { instancesPage, readOverview } from './instances-page.ts';
 import type { Notice, OverviewPorts } from './instances-page.ts';
 
 export interface InstancesDependencies {
-  readonly store: OverviewPorts;
-  readonly jobs: { readonly killRequests: KillRequests };
+  readonly store: OverviewPorts & Pick<Store, 'leases' | 'logArchive'>;
+  readonly jobs: Pick<Producers, 'killRequests' | 'killJobs'>;
   readonly configFile: { readonly issues: readonly ConfigIssue[] };
   readonly logger: Logger;
 }
@@ -21,12 +26,15 @@ export interface InstancesDependencies {
 /** `/dashboard/instances`: the live instances and the hosts, with forms to end and to change them. */
 export function instanceRoutes({
   store,
-  jobs: { killRequests },
+  jobs: { killRequests, killJobs },
   configFile,
   logger,
 }: InstancesDependencies): BoundRoute[] {
   const show = route(dashboardRoutes.instances, async (ctx, { query }) => {
-    const overview = await readOverview(store, query.cursor);
+    const { cursor, offset } = query;
+    const filter = filterOf(query);
+    const principal = principalOf(ctx);
+    const overview = await readOverview(store, { cursor, offset, filter, principal });
     ctx.type = 'html';
     ctx.body = instancesPage(overview, configFile.issues, parseNotice(query));
   });
@@ -57,7 +65,7 @@ export function instanceRoutes({
       logger.info({ host, action, by: principalKey(principalOf(ctx)) }, 'host changed');
     }
     ctx.status = 303;
-    ctx.redirect(`/dashboard/instances?${isDone[action] ? 'unchanged' : 'host'}=${host}`);
+    ctx.redirect(`/dashboard/instances?${isDone[action] ? 'unchanged' : 'changedHost'}=${host}`);
   };
   const startCordon = (host: string, action: 'cordon' | 'drain'): Promise<boolean> =>
     action === 'drain' ? store.hosts.drain(host, undefined) : store.hosts.cordon(host);
@@ -66,20 +74,57 @@ export function instanceRoutes({
       changeHost(ctx, params.host, action),
     ),
   );
-  return [show, end, ...hosts];
+  const changeSelected = route(dashboardRoutes.changeInstances, async (ctx, { body }) => {
+    const { action, id: ids } = body;
+    const { instances, leases } = store;
+    const ports = {
+      instances,
+      kill: { instances, killRequests },
+      renew: { leases, killJobs, now: () => instances.now() },
+    };
+    const selected = [ids].flat();
+    const { changed, unchanged } = await changeAll(ports, principalOf(ctx), selected, action);
+    const by = principalKey(principalOf(ctx));
+    logger.info({ ids: selected, action, changed, by }, 'selected instances changed');
+    ctx.status = 303;
+    ctx.redirect(`/dashboard/instances?changed=${changed}&skipped=${unchanged}`);
+  });
+
+  const ended = route(dashboardRoutes.ended, async (ctx, { query }) => {
+    ctx.type = 'html';
+    ctx.body = endedPage(await readEnded(store, query), query, configFile.issues);
+  });
+
+  const events = route(
+    dashboardRoutes.events,
+    async (ctx, { query: { before, template, type } }) => {
+      const types = type && [type];
+      const [now, latest] = await Promise.all([
+        store.instances.now(),
+        store.instances.latestEvents({ before, template, types, limit: MAX_EVENTS_SHOWN }),
+      ]);
+      ctx.type = 'html';
+      ctx.body = eventsPage(latest, now, { before, template, type }, configFile.issues);
+    },
+  );
+
+  return [show, end, changeSelected, ended, events, ...hosts];
 }
 
 /** Parses the result of the action that redirected here. */
 function parseNotice(query: {
   ending?: string | undefined;
   absent?: string | undefined;
-  host?: string | undefined;
+  changedHost?: string | undefined;
   unchanged?: string | undefined;
-}) {
-  const { ending, absent, host, unchanged } = query;
-  if (host !== undefined) return { kind: 'host', id: host } satisfies Notice;
-  if (unchanged !== undefined) return { kind: 'unchanged', id: unchanged } satisfies Notice;
-  if (ending !== undefined) return { kind: 'ending', id: ending } satisfies Notice;
-  if (absent !== undefined) return { kind: 'absent', id: absent } satisfies Notice;
+  changed?: number | undefined;
+  skipped?: number | undefined;
+}): Notice | undefined {
+  const { ending, absent, changedHost, unchanged, changed, skipped = 0 } = query;
+  if (changed !== undefined) return { kind: 'changed', changed, skipped };
+  if (changedHost !== undefined) return { kind: 'host', id: changedHost };
+  if (unchanged !== undefined) return { kind: 'unchanged', id: unchanged };
+  if (ending !== undefined) return { kind: 'ending', id: ending };
+  if (absent !== undefined) return { kind: 'absent', id: absent };
   return undefined;
 }

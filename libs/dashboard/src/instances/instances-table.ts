@@ -5,11 +5,16 @@ import type { Html } from '@ephemera/http';
 import { ago, left, moment } from '../pages/times.ts';
 
 /** Renders the table of live instances. @param now on the store's clock */
-export function instancesTable(items: readonly Instance[], now: number): Html {
+export function instancesTable(
+  items: readonly Instance[],
+  now: number,
+  mayChange: (instance: Instance) => boolean,
+): Html {
   return html`<div class="scroll" role="region" aria-label="Table of live instances" tabindex="0">
     <table>
       <thead>
         <tr>
+          <th scope="col"><span class="unseen">Selected</span></th>
           <th scope="col">Id</th>
           <th scope="col">Template</th>
           <th scope="col">State</th>
@@ -20,15 +25,18 @@ export function instancesTable(items: readonly Instance[], now: number): Html {
         </tr>
       </thead>
       <tbody>
-        ${items.map((instance) => row(instance, now))}
+        ${items.map((instance) => row(instance, now, mayChange(instance)))}
       </tbody>
     </table>
   </div>`;
 }
 
-function row(instance: Instance, now: number): Html {
+function row(instance: Instance, now: number, isChangeable: boolean): Html {
   const { id, template, state, queued, reason, message, hint, host, createdAt } = instance;
   return html`<tr>
+    <td class="select">
+      ${isChangeable && html`<input type="checkbox" form="bulk" name="id" value="${id}" id="select-${id}" aria-label="Select instance ${id}" />`}
+    </td>
     <th scope="row">
       <a href="/dashboard/instances/${id}"><code>${id}</code></a>
     </th>
@@ -42,7 +50,9 @@ function row(instance: Instance, now: number): Html {
     <td>${host ?? html`<span class="soft">none yet</span>`}</td>
     <td>${moment(createdAt, ago(now - createdAt))}</td>
     <td>${timeLeft(instance, now)}</td>
-    <td class="act">${openLink(instance)} ${state !== 'draining' && endForm(id)}</td>
+    <td class="act">
+      ${openLink(instance)} ${isChangeable && state !== 'draining' && endForm(id)}
+    </td>
   </tr>`;
 }
 

@@ -6,8 +6,10 @@ import { LOGOUT } from '../dashboard-routes.ts';
 export interface Page {
   readonly title: string;
   /** The open part of the navigation; absent on pages without a session. */
-  readonly here?: 'instances';
+  readonly here?: 'instances' | 'ended' | 'events';
   readonly script?: string;
+  /** A further style sheet. */
+  readonly style?: string;
   readonly body: Html;
 }
 
@@ -15,7 +17,7 @@ export interface Page {
  * Renders a whole page. Style and script are separate files, because the content policy allows no
  * inline ones.
  */
-export function layout({ title, here, script, body }: Page): string {
+export function layout({ title, here, script, style, body }: Page): string {
   return html`<!doctype html>
     <html lang="en">
       <head>
@@ -26,6 +28,7 @@ export function layout({ title, here, script, body }: Page): string {
         <link rel="icon" href="/dashboard/assets/ring.svg" type="image/svg+xml" />
         <link rel="stylesheet" href="/dashboard/assets/style.css" />
         <link rel="stylesheet" href="/dashboard/assets/console.css" />
+        ${style && html`<link rel="stylesheet" href="/dashboard/assets/${style}" />`}
         ${script && html`<script type="module" src="/dashboard/assets/${script}"></script>`}
       </head>
       <body>
@@ -44,6 +47,8 @@ function banner(here: Page['here']): Html {
       <a href="/dashboard/instances" ${here === 'instances' && html`aria-current="page"`}
         >Instances</a
       >
+      <a href="/dashboard/ended" ${here === 'ended' && html`aria-current="page"`}>Ended</a>
+      <a href="/dashboard/events" ${here === 'events' && html`aria-current="page"`}>Events</a>
       <a href="/dashboard/queues">Queues</a>
     </nav>
     <form method="post" action="${LOGOUT}"><button class="quiet">Log out</button></form>

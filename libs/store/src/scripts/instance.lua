@@ -15,10 +15,20 @@ local function recordOf(instance)
   return record
 end
 
--- Writes fields: names and values alternating.
+-- Writes fields: names and values alternating. A change of the state also writes its time to
+-- `at:<state>`; `at:ready` keeps the first time.
 local function setFields(instance, ...)
   local pairsOf, record = { ... }, recordOf(instance)
-  redis.call('HSET', instance, ...)
+  local state, at
+  for i = 1, #pairsOf, 2 do
+    if pairsOf[i] == 'state' then state = pairsOf[i + 1] end
+    if pairsOf[i] == 'lastTransitionAt' then at = pairsOf[i + 1] end
+  end
+  if state and at and not (state == 'ready' and record['at:ready']) then
+    pairsOf[#pairsOf + 1] = 'at:' .. state
+    pairsOf[#pairsOf + 1] = at
+  end
+  redis.call('HSET', instance, unpack(pairsOf))
   for i = 1, #pairsOf, 2 do
     local value = pairsOf[i + 1]
     record[pairsOf[i]] = type(value) == 'number' and string.format('%.17g', value) or value
@@ -68,14 +78,12 @@ local function listOnHost(base, instance)
   end
 end
 
--- Appends an event with the present state of an instance, updates the list of its host, and notes the time
--- in the field `at:<type>` of the instance. All events have the same fields, so that Redis stores the
+-- Appends an event with the present state of an instance, and updates the list of its host. All events have the same fields, so that Redis stores the
 -- field names once. The time is part of the entry's id. A long message or long
 -- metadata is left out (EVENT_REFERENCE): readers take it from the instance, which keeps it as long as
 -- its tombstone. So an entry has at most 512 bytes, whatever a client sends.
 local function emit(events, instance, type)
   listOnHost(baseOf(events), instance)
-  setFields(instance, 'at:' .. type, string.format('%.0f', nowMs()))
   local record = recordOf(instance)
   local message, metadata = record.message or '', record.metadata or '{}'
   if #message > MAX_EVENT_TEXT_BYTES then message = EVENT_REFERENCE end

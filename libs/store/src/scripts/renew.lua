@@ -24,7 +24,7 @@ if ARGV[3] ~= '1' then
   end
   deadline = math.max(deadline, held)
 end
-setFields(KEYS[1], 'expiresAt', deadline, 'activeAt', now)
+setFields(KEYS[1], 'expiresAt', deadline, 'activeAt', now, 'at:renewed', now)
 if deadline ~= held then
   local route = cjson.decode(redis.call('GET', KEYS[2]))
   route.expiresAt = deadline

@@ -15,7 +15,7 @@ local deadline = held
 if templateOf(KEYS[1]).onTimeout == 'pause' then
   deadline = math.min(now + tonumber(record.timeout), tonumber(record.maxExpiresAt))
 end
-setFields(KEYS[1], 'state', 'ready', 'expiresAt', deadline, 'activeAt', now,
+setFields(KEYS[1], 'state', 'ready', 'at:resumed', now, 'expiresAt', deadline, 'activeAt', now,
   'lastTransitionAt', now)
 writeReadyRoute(KEYS[2], KEYS[1])
 if deadline ~= held then scheduleExpiryNotice(KEYS[4], KEYS[1], ARGV[1]) end

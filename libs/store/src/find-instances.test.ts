@@ -1,0 +1,111 @@
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { redisHosts } from './hosts.ts';
+import { keysOf } from './keys.ts';
+import type { InstanceSearch } from './find-instances.ts';
+import { redisInstances } from './redis-instances.ts';
+
+let server: StartedRedis;
+let redis: Redis;
+let stores = 0;
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.url);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+async function open() {
+  const keys = keysOf(`find-${++stores}`);
+  const instances = redisInstances(redis, keys);
+  const hosts = redisHosts(redis, keys);
+  for (const host of ['h1', 'h2']) await hosts.heartbeat(host, await instances.now());
+  const create = async (host: string | undefined, name = 'demo', timeout = 60_000) => {
+    const template = sampleTemplate({ name, timeout });
+    const { id, generation } = await instances.create(sampleDraft({ template, timeout }));
+    if (host !== undefined) {
+      await instances.assignToHost(id, generation, host);
+      await instances.markReady(id, generation, '10.231.1.1', host);
+    }
+    return id;
+  };
+  const find = async (search: Partial<InstanceSearch> = {}) => {
+    const { items, total } = await instances.find({
+      ...{ order: 'oldest', offset: 0, limit: 50 },
+      ...search,
+    });
+    return { ids: items.map(({ id }) => id), total };
+  };
+  return { instances, create, find };
+}
+
+test('finds instances by state, host, template and the beginning of the id', async () => {
+  const { create, find, instances } = await open();
+  const a = await create('h1');
+  const b = await create('h2', 'shop');
+  const waiting = await create(undefined, 'shop');
+  const ending = await create('h1');
+  await instances.startDraining(ending, 'request');
+  expect(await find()).toEqual({ ids: [a, b, ending, waiting], total: 4 });
+  expect(await find({ state: 'ready' })).toEqual({ ids: [a, b], total: 2 });
+  expect(await find({ state: 'draining' })).toEqual({ ids: [ending], total: 1 });
+  expect(await find({ state: 'pending' })).toEqual({ ids: [waiting], total: 1 });
+  expect(await find({ host: 'h1' })).toEqual({ ids: [a, ending], total: 2 });
+  expect(await find({ host: 'h1', state: 'ready' })).toEqual({ ids: [a], total: 1 });
+  expect(await find({ template: 'shop' })).toEqual({ ids: [b, waiting], total: 2 });
+  expect(await find({ template: 'demo', host: 'h2' })).toEqual({ ids: [], total: 0 });
+  expect(await find({ id: b.slice(0, 8) })).toEqual({ ids: [b], total: 1 });
+  expect(await find({ id: b })).toEqual({ ids: [b], total: 1 });
+  expect(await find({ host: 'unknown' })).toEqual({ ids: [], total: 0 });
+});
+
+test('sorts by age and by deadline, and pages by offset', async () => {
+  const { create, find } = await open();
+  const late = await create('h1', 'demo', 900_000);
+  const soon = await create('h2', 'demo', 30_000);
+  const middle = await create('h1', 'demo', 300_000);
+  expect((await find({ order: 'newest' })).ids).toEqual([middle, soon, late]);
+  expect((await find({ order: 'deadline' })).ids).toEqual([soon, middle, late]);
+  expect(await find({ offset: 1, limit: 1 })).toEqual({ ids: [soon], total: 3 });
+  expect(await find({ offset: 5 })).toEqual({ ids: [], total: 3 });
+});
+
+test('a search that would read too much leaves hosts out, and says so', async () => {
+  const { create, instances } = await open();
+  const id = await create('h1');
+  const keys = keysOf(`find-${stores}`);
+  const flat = Array.from({ length: 20_000 }, (_, i) => [`filler${i}`, `1:ready:${i}:1`]).flat();
+  await redis.hset(keys.hostInstances('h2'), ...flat);
+  const order = 'deadline' as const;
+  const found = await instances.find({ id, order, offset: 0, limit: 50 });
+  expect(found).toMatchObject({ items: [{ id }], total: 1, isPartial: true });
+  expect(await instances.find({ host: 'h1', order, offset: 0, limit: 50 })).toMatchObject({
+    total: 1,
+    isPartial: false,
+  });
+});
+
+test('ended instances are listed by their end, the latest first, with cursors', async () => {
+  const { create, instances } = await open();
+  const ended: string[] = [];
+  for (let i = 0; i < 5; i++) {
+    const id = await create('h1', i % 2 === 0 ? 'demo' : 'shop');
+    await instances.startDraining(id, i === 4 ? 'exited' : 'request', `end ${i}`);
+    await instances.finalize(id, (await instances.get(id))?.generation ?? 0);
+    ended.unshift(id);
+  }
+  await create('h1');
+  const first = await instances.listEnded({ limit: 3 });
+  expect(first.items.map(({ id }) => id)).toEqual(ended.slice(0, 3));
+  const second = await instances.listEnded({ limit: 3, before: first.nextBefore });
+  expect(second.items.map(({ id }) => id)).toEqual(ended.slice(3));
+  expect(second.nextBefore).toBeUndefined();
+  const shops = await instances.listEnded({ limit: 3, template: 'shop' });
+  expect(shops.items.map(({ id }) => id)).toEqual([ended[1], ended[3]]);
+  const exited = await instances.listEnded({ limit: 3, reason: 'exited' });
+  expect(exited.items).toMatchObject([{ id: ended[0], reason: 'exited', message: 'end 4' }]);
+});
