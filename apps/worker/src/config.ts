@@ -14,10 +14,13 @@ import {
   sizeText,
 } from '@ephemera/config';
 import { HOST_ID } from '@ephemera/domain';
+import { DEFAULT_HOST_LISTEN, parseHostListen } from '@ephemera/worker';
 import { z } from 'zod';
 import type { WorkerConfig } from '@ephemera/worker';
 
 const SUBNETS = 'must be IPv4 /16 ranges such as 10.231.0.0/16, comma-separated';
+const LISTEN =
+  'an IPv4 address or network with an optional port, such as 10.0.0.7:8084 or 10.0.0.0/24';
 /** One or more `a.b.0.0/16`. */
 const SUBNET_LIST = /^(?:\d{1,3}\.\d{1,3}\.0\.0\/16)(?:,\d{1,3}\.\d{1,3}\.0\.0\/16)*$/;
 
@@ -42,6 +45,25 @@ export const schema = z.object({
     .optional()
     .describe(
       'Id of this host, one per Docker daemon. Default: derived from the name and the id that the daemon reports.',
+    ),
+  EPHEMERA_HOST_LISTEN: z
+    .string()
+    .default(DEFAULT_HOST_LISTEN.on)
+    .transform((text, context) => {
+      const parsed = parseHostListen(text);
+      if (parsed) return parsed;
+      context.addIssue({ code: 'custom', message: `"${text}" is not ${LISTEN}` });
+      return z.NEVER;
+    })
+    .describe(
+      'Address on which this worker listens for proxies, which need it for logs and resource usage, to pause and to resume: an IPv4 address, or an IPv4 network such as `10.0.0.0/24` in which this machine has an address; with `:port`, or a free port. The default serves proxies of the same machine. Connections use TLS with a certificate that the worker makes at its start. Needs `EPHEMERA_SIGNING_KEYS`; without them the worker does not listen.',
+    ),
+  EPHEMERA_HOST_ADVERTISE: z
+    .string()
+    .regex(/^[\w.-]+:\d{1,5}$/, 'must be an address or a name with a port, such as 192.0.2.7:8084')
+    .optional()
+    .describe(
+      'Address or name, with the port, under which proxies reach this worker, if it differs from what `EPHEMERA_HOST_LISTEN` says: behind a port mapping, or if it listens on `0.0.0.0`.',
     ),
   EPHEMERA_SUBNET: z
     .string()
@@ -159,6 +181,7 @@ export function readConfig(environment = process.env): WorkerConfig {
     spawnConcurrency: input.EPHEMERA_SPAWN_CONCURRENCY,
     killConcurrency: input.EPHEMERA_KILL_CONCURRENCY,
     tombstone: input.EPHEMERA_TOMBSTONE * 1000,
+    hostListen: { ...input.EPHEMERA_HOST_LISTEN, advertise: input.EPHEMERA_HOST_ADVERTISE },
     signingKeys: input.EPHEMERA_SIGNING_KEYS,
     signingKeysFile: input.EPHEMERA_SIGNING_KEYS_FILE,
     configFile: input.EPHEMERA_CONFIG,

@@ -8,7 +8,7 @@ export const signingKeys = z
   .string()
   .optional()
   .describe(
-    'Keys for signed links, proof-of-work challenges, access tokens of creations with an `Idempotency-Key`, the instances of a browser and the instances that proxies hand to workers, comma-separated, each random and at least 32 characters. The first key signs; every key verifies, so that keys can be rotated. All proxies and workers need the same keys. A worker with keys starts only what a proxy or worker with one of them has signed; without keys it starts what it finds in Redis.',
+    'Keys for signed links, proof-of-work challenges, access tokens of creations with an `Idempotency-Key`, the instances of a browser, the instances that proxies hand to workers and the requests that proxies send to workers, comma-separated, each random and at least 32 characters. The first key signs; every key verifies, so that keys can be rotated. All proxies and workers need the same keys. A worker with keys starts only what a proxy or worker with one of them has signed; without keys it starts what it finds in Redis.',
   );
 
 export const signingKeysFile = z
@@ -21,9 +21,11 @@ export const signingKeysFile = z
 /**
  * The purpose of a signature. A signature for one purpose is invalid for another. `start` and `pool`
  * are what workers accept from Redis. `access` makes the access token of a guarded instance. `visitor`
- * proves that a browser started an instance.
+ * proves that a browser started an instance. `host-request` and `host-address` are for the connection
+ * between proxies and workers.
  */
-export type KeyPurpose = 'link' | 'work' | 'start' | 'pool' | 'access' | 'visitor';
+export type KeyPurpose =
+  'link' | 'work' | 'start' | 'pool' | 'access' | 'visitor' | 'host-request' | 'host-address';
 
 /** The keys that all replicas share to sign and to verify. */
 export interface SigningKeys {

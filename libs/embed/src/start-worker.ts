@@ -1,5 +1,5 @@
 import type { TemplateSet } from '@ephemera/config';
-import { createWorker, workerDependencies } from '@ephemera/worker';
+import { DEFAULT_HOST_LISTEN, createWorker, workerDependencies } from '@ephemera/worker';
 import type { WorkerDependencies } from '@ephemera/worker';
 import type { Settings, Templates } from './options.ts';
 
@@ -10,6 +10,7 @@ const WORKER = {
   cpuPeriod: 10,
   spawnConcurrency: 8,
   killConcurrency: 32,
+  hostListen: DEFAULT_HOST_LISTEN,
   tombstone: 3_600_000,
   /** It shares the process, and so the health checks of the application. */
   port: undefined,

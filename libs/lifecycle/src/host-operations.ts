@@ -1,7 +1,15 @@
 import { ApiError, isDead } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { linesAfter, positionAfter } from './host-rpc.ts';
-import type { HostRpc, LogLine, LogPage, LogPosition, Usage } from './host-rpc.ts';
+import type {
+  HostReplyTo,
+  HostRequestInput,
+  HostRpc,
+  LogLine,
+  LogPage,
+  LogPosition,
+  Usage,
+} from './host-rpc.ts';
 import type { Instances } from './ports.ts';
 
 /** What a worker of an instance's host does for a client: its log, its usage, pause and resume. */
@@ -15,6 +23,30 @@ export interface LogPorts extends HostOperationPorts {
     /** The last lines of an ended instance. Undefined: none are stored. */
     read(id: string): Promise<readonly LogLine[] | undefined>;
   };
+}
+
+/** How often a request is repeated for an instance whose generation changes meanwhile. */
+const MAX_REPEATS = 3;
+
+/**
+ * Sends a request to the host of an instance, for its current generation. Returns the instance of the
+ * last attempt, and no reply if it has no host, or is dead.
+ */
+async function requestOf<T extends HostRequestInput>(
+  { hostRpc, instances }: HostOperationPorts,
+  asked: Instance,
+  request: T,
+): Promise<{ instance: Instance; reply: HostReplyTo<T> | undefined }> {
+  let instance = asked;
+  for (let repeats = 0; ; repeats++) {
+    const { id, generation, host, state } = instance;
+    if (host === undefined || isDead(state)) return { instance, reply: undefined };
+    const reply = await hostRpc.request<T>(host, { ...request, id, generation });
+    if (reply?.kind !== 'superseded' || repeats >= MAX_REPEATS) return { instance, reply };
+    const current = await instances.get(id);
+    if (!current) throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
+    instance = current;
+  }
 }
 
 /** The pauses between two reads of a followed log without new lines, ms. */
@@ -56,19 +88,19 @@ export async function* followLog(
  * @throws ApiError host_unavailable
  */
 export async function readLogPage(
-  { hostRpc, logArchive }: Pick<LogPorts, 'hostRpc' | 'logArchive'>,
-  { id, host, state }: Pick<Instance, 'id' | 'host' | 'state'>,
+  ports: LogPorts,
+  asked: Instance,
   after: LogPosition | undefined,
   tail: number | undefined,
 ): Promise<LogPage> {
-  if (host !== undefined && !isDead(state)) {
-    const wanted = after ? { after } : { tail };
-    const reply = await hostRpc.request(host, { op: 'logs', id, ...wanted });
+  const wanted = after ? { after } : { tail };
+  const { instance, reply } = await requestOf(ports, asked, { op: 'logs', ...wanted });
+  if (instance.host !== undefined && !isDead(instance.state)) {
     if (!reply || reply.kind === 'failed') throw new ApiError({ kind: 'host_unavailable' });
     if (reply.kind === 'done') return reply.value;
   }
   // The container does not exist yet or any more. Its last lines were archived before its removal.
-  const kept = (await logArchive.read(id)) ?? [];
+  const kept = (await ports.logArchive.read(asked.id)) ?? [];
   const last = tail === undefined ? kept : kept.slice(Math.max(0, kept.length - tail));
   return { lines: after ? linesAfter(after, kept) : last, more: false };
 }
@@ -100,12 +132,10 @@ export async function* logText(
  * Reads what the container of an instance uses now.
  * @throws ApiError gone, conflict without a running container, host_unavailable
  */
-export async function readUsageOf(
-  { hostRpc }: Pick<HostOperationPorts, 'hostRpc'>,
-  { id, host, state, reason = 'request', message }: Instance,
-): Promise<Usage> {
+export async function readUsageOf(ports: HostOperationPorts, asked: Instance): Promise<Usage> {
+  const { instance, reply } = await requestOf(ports, asked, { op: 'stats' });
+  const { id, host, state, reason = 'request', message } = instance;
   if (isDead(state)) throw new ApiError({ kind: 'gone', id, reason, message });
-  const reply = host === undefined ? undefined : await hostRpc.request(host, { op: 'stats', id });
   if (host === undefined || reply?.kind === 'absent') {
     throw new ApiError({
       kind: 'conflict',
@@ -121,12 +151,13 @@ export async function readUsageOf(
  * @throws ApiError not_found, gone, conflict, host_unavailable
  */
 export async function suspendInstance(
-  { hostRpc, instances }: HostOperationPorts,
-  { id, host }: Pick<Instance, 'id' | 'host'>,
+  ports: HostOperationPorts,
+  asked: Instance,
   op: 'pause' | 'resume',
 ): Promise<Instance> {
-  const reply = host === undefined ? undefined : await hostRpc.request(host, { op, id });
-  const instance = await instances.get(id);
+  const { id, host } = asked;
+  const { reply } = await requestOf(ports, asked, { op });
+  const instance = await ports.instances.get(id);
   if (!instance) throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
   const { state, reason = 'request', message } = instance;
   if (isDead(state) || state === 'draining') {

@@ -31,21 +31,33 @@ export interface Usage {
   readonly network: { readonly received: number; readonly sent: number };
 }
 
-/** A request from a proxy to the workers of a host. Only they can reach its Docker daemon. */
-export type HostRequest =
+/** What a proxy requests of the workers of a host. Only they can reach its Docker daemon. */
+export type HostRequestInput =
   | {
       readonly op: 'logs';
-      readonly id: string;
       readonly after?: LogPosition | undefined;
       /** Maximum number of lines, counted from the end. Absent: all lines. */
       readonly tail?: number | undefined;
     }
-  | { readonly op: 'stats' | 'pause' | 'resume'; readonly id: string };
+  | { readonly op: 'stats' | 'pause' | 'resume' };
 
-/** The result of a request. `absent`: the host has no such container. */
+/** The instance of a request. */
+export interface HostTarget {
+  readonly id: string;
+  /** The generation that the proxy has read. */
+  readonly generation: number;
+}
+
+export type HostRequest = HostRequestInput & HostTarget;
+
+/**
+ * The result of a request. `absent`: the host has no such container. `superseded`: the instance has
+ * another generation by now, so read it again.
+ */
 export type HostReply<T> =
   | { readonly kind: 'done'; readonly value: T }
   | { readonly kind: 'absent' }
+  | { readonly kind: 'superseded' }
   | { readonly kind: 'failed'; readonly message: string };
 
 interface Values {
@@ -55,7 +67,7 @@ interface Values {
   readonly resume: null;
 }
 
-export type HostReplyTo<A extends HostRequest> = HostReply<Values[A['op']]>;
+export type HostReplyTo<A extends HostRequestInput> = HostReply<Values[A['op']]>;
 
 export interface HostRpc {
   /**
@@ -63,7 +75,10 @@ export interface HostRpc {
    * although its reply times out, so a caller may repeat every operation.
    * @returns undefined if no worker replies in time
    */
-  request<A extends HostRequest>(host: string, request: A): Promise<HostReplyTo<A> | undefined>;
+  request<A extends HostRequestInput>(
+    host: string,
+    request: A & HostTarget,
+  ): Promise<HostReplyTo<A> | undefined>;
 }
 
 /** The position after `lines`, which were read starting at `after`. */

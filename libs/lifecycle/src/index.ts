@@ -3,6 +3,7 @@ export * from './container-name.ts';
 export * from './drain-host.ts';
 export * from './exit-report.ts';
 export * from './expire-dead-hosts.ts';
+export * from './host-credentials.ts';
 export * from './host-operations.ts';
 export * from './host-rpc.ts';
 export * from './host-scan.ts';

@@ -1,6 +1,13 @@
 import { cellOf, isSentinelUrl } from '@ephemera/domain';
 import type { RedisAddress } from '@ephemera/domain';
-import type { HostRpc, KillJobs, KillRequests, Leases, StartSigner } from '@ephemera/lifecycle';
+import type {
+  HostRpc,
+  HostSigner,
+  KillJobs,
+  KillRequests,
+  Leases,
+  StartSigner,
+} from '@ephemera/lifecycle';
 import { currentTraceparent, logClockSkew } from '@ephemera/process';
 import type { Logger, Shutdown } from '@ephemera/process';
 import { createProducers, createRefills } from '@ephemera/queue';
@@ -24,6 +31,9 @@ import type {
   LogArchive,
   RouteCacheOptions,
 } from '@ephemera/store';
+
+import { createHostConnections } from './host-connection/host-connections.ts';
+import { connectedHostRpc } from './host-connection/host-rpc.ts';
 
 // A deployment is divided into cells: each has its own namespace, Redis and hosts. The first
 // character of an id is the letter of its cell.
@@ -65,7 +75,11 @@ export async function connectCell(
     logger,
     shutdown,
     signer,
-  }: { readonly logger: Logger; readonly shutdown: Shutdown; readonly signer: StartSigner },
+  }: {
+    readonly logger: Logger;
+    readonly shutdown: Shutdown;
+    readonly signer: StartSigner & HostSigner;
+  },
 ) {
   const keys = keysOf(config.namespace);
   const onError = (error: Error) =>
@@ -101,19 +115,26 @@ export async function connectCell(
   });
   events.start();
   shutdown.onShutdown('events', () => events.stop());
-  const hostRpc = new RedisHostRpc({
+  const redisHostRpc = new RedisHostRpc({
     redis,
     subscriber: connectRedis(config.redis, 'job', onError),
     keys,
   });
-  await hostRpc.start();
-  shutdown.onShutdown('host rpc', () => hostRpc.stop());
+  await redisHostRpc.start();
+  shutdown.onShutdown('host rpc', () => redisHostRpc.stop());
+  const hostConnections = createHostConnections({
+    signer,
+    addressesOf: (host) => store.hostAddresses.of(host, clock.now()),
+    now: () => clock.now(),
+  });
+  shutdown.onShutdown('host connections', () => hostConnections.close());
+  const hostRpc = connectedHostRpc(hostConnections, redisHostRpc, logger);
   const refills = dependencies.createRefills(redis, keys.queuePrefix, clock.now);
   shutdown.onShutdown('pool queue', () => refills.close());
 
   const { spawns, killJobs, killRequests } = jobs;
   return {
-    ...{ redis, keys, routes, store, clock, events, hostRpc },
+    ...{ redis, keys, routes, store, clock, events, hostRpc, hostConnections },
     ...{ spawns, killJobs, killRequests, refills },
   };
 }

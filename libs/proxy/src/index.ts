@@ -2,6 +2,7 @@ export { cellDependencies, connectCell } from './cell.ts';
 export type { Cell } from './cell.ts';
 export * from './create-proxy.ts';
 export type { Refusal } from './data-plane/early-response.ts';
+export { createHostConnections } from './host-connection/host-connections.ts';
 export { shareServer } from './data-plane/shared-server.ts';
 export { keepPoolSpecs } from './launch/sync-pool-specs.ts';
 export { ownerQuota } from './launch/authorize-start.ts';

@@ -22,9 +22,9 @@ export function resumeOnRequest(ports: ResumePorts): ResumePorts['routes'] {
   const resume = async (id: string): Promise<void> => {
     const route = (await routes.find(id))?.route;
     if (route?.state !== 'paused' || route.resume !== 'request') return;
-    const host = (await instances.get(id))?.host;
-    if (host === undefined) return;
-    const reply = await hostRpc.request(host, { op: 'resume', id });
+    const { host, generation } = (await instances.get(id)) ?? {};
+    if (host === undefined || generation === undefined) return;
+    const reply = await hostRpc.request(host, { op: 'resume', id, generation });
     if (reply?.kind === 'done') logger.info({ id, by: 'request' }, 'instance resumed');
     else logger.warn({ id, reply }, 'instance not resumed');
   };

@@ -135,6 +135,6 @@ test('an id of another letter is unknown, without a read in Redis', async () => 
   await ids.killJobs.schedule(instance, 0);
   await ids.killJobs.cancel(instance);
   await ids.killRequests.enqueueNow(instance);
-  expect(await ids.hostRpc.request('a', { op: 'stats', id: c })).toBeUndefined();
+  expect(await ids.hostRpc.request('a', { op: 'stats', generation: 1, id: c })).toBeUndefined();
   expect(await ids.logArchive.read(c)).toBeUndefined();
 });

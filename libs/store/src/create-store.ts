@@ -18,6 +18,8 @@ import { redisDatasets } from './datasets.ts';
 import type { Datasets } from './datasets.ts';
 import { withHostLock, redisHosts, redisAddresses } from './hosts.ts';
 import type { Hosts } from './hosts.ts';
+import { redisHostAddresses } from './host-addresses.ts';
+import type { HostAddresses } from './host-addresses.ts';
 import { redisHostRegistry } from './host-registry.ts';
 import type { HostRegistry } from './host-registry.ts';
 import { type InstanceWarnings, redisInstanceWarnings } from './instance-warnings.ts';
@@ -49,6 +51,7 @@ export interface Store {
   readonly logArchive: LogArchive;
   readonly warnings: InstanceWarnings;
   readonly hostRegistry: HostRegistry;
+  readonly hostAddresses: HostAddresses;
   readonly datasets: Datasets;
   /** The address sequence of one host. */
   addresses(host: string): Addresses;
@@ -103,6 +106,7 @@ export function createStore(
     logArchive: redisLogArchive(redis, keys, tombstone),
     warnings: redisInstanceWarnings(redis, keys),
     hostRegistry: redisHostRegistry(redis, keys),
+    hostAddresses: redisHostAddresses(redis, keys),
     datasets: redisDatasets(redis, keys),
     addresses: (host) => redisAddresses(redis, keys, host),
     emitExpiringEvents: (now) => emitExpiringEvents(redis, keys, now),

@@ -14,6 +14,7 @@ export * from './redis-intake.ts';
 export * from './redis-leases.ts';
 export * from './redis-pools.ts';
 export * from './redis-rates.ts';
+export type * from './host-addresses.ts';
 export { redisHostRegistry } from './host-registry.ts';
 export type * from './host-registry.ts';
 export * from './connect-redis.ts';

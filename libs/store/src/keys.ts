@@ -34,6 +34,8 @@ export interface Keys {
   hostInstances(host: string): string;
   addresses(host: string): string;
   hostRpc(host: string): string;
+  /** Where the workers of a host accept requests of proxies. */
+  hostAddresses(host: string): string;
   /** A pub/sub channel, not a key. */
   rpcReplies(replica: string): string;
   log(id: string): string;
@@ -88,6 +90,7 @@ export function keysOf(namespace: string): Keys {
     hostInstances: (host) => `${base}:host:${host}:instances`,
     addresses: (host) => `${base}:host:${host}:addresses`,
     hostRpc: (host) => `${base}:host:${host}:rpc`,
+    hostAddresses: (host) => `${base}:host:${host}:worker-addresses`,
     rpcReplies: (replica) => `${base}:rpc-replies:${replica}`,
     attempt: (uuid) => `${base}:attempt:${uuid}`,
     grant: (name) => `${base}:used:${name}`,

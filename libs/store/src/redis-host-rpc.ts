@@ -1,5 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { HostRequest, HostRpc, HostReplyTo } from '@ephemera/lifecycle';
+import type {
+  HostRequest,
+  HostRequestInput,
+  HostRpc,
+  HostReplyTo,
+  HostTarget,
+} from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
@@ -47,9 +53,9 @@ export class RedisHostRpc implements HostRpc {
     for (const answer of this.#waiting.values()) answer(undefined);
   }
 
-  async request<A extends HostRequest>(
+  async request<A extends HostRequestInput>(
     host: string,
-    request: A,
+    request: A & HostTarget,
   ): Promise<HostReplyTo<A> | undefined> {
     const number = randomUUID();
     const { promise, resolve } = Promise.withResolvers<unknown>();

@@ -41,6 +41,9 @@ import { connectHost } from './connect-host.ts';
 import { containerReport } from './container-report.ts';
 import type { HostConfig } from './connect-host.ts';
 import { policyCheck, withStartChecks, limitsCheck } from './start-checks.ts';
+import { hostOperations } from './host-interface/host-operations.ts';
+import type { HostListen } from './host-interface/listen-address.ts';
+import { startHostInterface } from './host-interface/start-host-interface.ts';
 import { handleHostRequest } from './host-requests.ts';
 import { connectDocker } from './docker/docker-client.ts';
 import { dockerContainers } from './docker/docker-containers.ts';
@@ -95,6 +98,8 @@ export interface WorkerConfig extends HostConfig {
   readonly readLogins: () => RegistryLogins;
   readonly cpuPeriod: number;
   readonly spawnConcurrency: number;
+  /** Where proxies connect to this worker. */
+  readonly hostListen: HostListen;
   readonly killConcurrency: number;
   readonly tombstone: number;
   readonly signingKeys: string | undefined;
@@ -405,6 +410,14 @@ async function startWorker(
 
   const rpcRedis = connectRedis(config.redis, 'watch', onRedisError);
   const rpcPorts = { docker, namespace, host, suspensions, instances, containers, killJobs };
+  const registerAddress = await startHostInterface({
+    ...{ signer, host, logger, shutdown },
+    listen: config.hostListen,
+    addresses: store.hostAddresses,
+    operations: hostOperations(rpcPorts),
+    now: () => clock.now(),
+    generationOf: async (id) => (await instances.get(id))?.generation,
+  });
   const inspectLimit = limitConcurrency(EXIT_CONCURRENCY);
   const exited: typeof containers = {
     ...limitedContainers(),
@@ -419,6 +432,7 @@ async function startWorker(
   });
   const loops = [
     heartbeatLoop,
+    runPeriodically('host address', HEARTBEAT_INTERVAL_MS, registerAddress, { signal, logger }),
     runPeriodically('reconcile', RECONCILE_INTERVAL_MS, reconcileOnce, { signal, logger }),
     runPeriodically('data set', DATASET_CHECK_INTERVAL_MS, reportContainers, { signal, logger }),
     // A separate loop, so that neither delays the other.

@@ -1,5 +1,9 @@
 export * from './create-worker.ts';
 export { buildImage } from './docker/build-image.ts';
+export { makeCertificate } from './host-interface/certificate.ts';
+export { createHostInterface } from './host-interface/host-interface.ts';
+export type { HostOperation } from './host-interface/host-interface.ts';
+export { DEFAULT_HOST_LISTEN, parseHostListen } from './host-interface/listen-address.ts';
 export { connectDocker } from './docker/docker-client.ts';
 export { hostName } from './docker/daemon-info.ts';
 export { drainSince, removeSince } from './remove-since.ts';

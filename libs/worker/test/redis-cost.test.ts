@@ -14,6 +14,7 @@ import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createWorker } from '../src/create-worker.ts';
+import { DEFAULT_HOST_LISTEN } from '../src/host-interface/listen-address.ts';
 import type { WorkerConfig } from '../src/create-worker.ts';
 import { RECONCILE_INTERVAL_MS } from '../src/limits.ts';
 import { startSpawnWorker } from '../src/spawn-worker.ts';
@@ -292,7 +293,8 @@ function workerConfig(namespace: string): WorkerConfig {
     ...{ capacity: { instances: 1_000 }, cpuPeriod: 10, pullTimeout: 60_000 },
     readLogins: () => new Map(),
     ...{ spawnConcurrency: 8, killConcurrency: 32, tombstone: 3_600_000 },
-    ...{ signingKeys: undefined, signingKeysFile: undefined, environment: {} },
+    hostListen: DEFAULT_HOST_LISTEN,
+    ...{ signingKeys: 'k'.repeat(32), signingKeysFile: undefined, environment: {} },
     configFile: join(tmpdir(), `${namespace}-absent.yml`),
   };
 }

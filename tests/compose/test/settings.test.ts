@@ -14,6 +14,7 @@ const DECIDED = new Set([
   'EPHEMERA_UNREADY',
   'EPHEMERA_FIREWALL',
   'EPHEMERA_FIREWALL_IMAGE',
+  'EPHEMERA_HOST_LISTEN',
 ]);
 
 /** Settings that the compose file does not pass on, or whose files would need a mount. */
@@ -21,6 +22,7 @@ const LEFT = new Set([
   'EPHEMERA_CONFIG',
   'EPHEMERA_DOCKER_CONFIG',
   'EPHEMERA_HOST',
+  'EPHEMERA_HOST_ADVERTISE',
   'EPHEMERA_ADMIN_HOST',
   'EPHEMERA_WORKER_PORT',
   'EPHEMERA_DASHBOARD_PORT',

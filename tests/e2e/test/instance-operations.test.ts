@@ -39,7 +39,11 @@ templates:
 
 let site: Deployment;
 beforeAll(async () => {
-  site = await deploy({ templates: TEMPLATES, proxies: 2 });
+  site = await deploy({
+    ...{ templates: TEMPLATES, proxies: 2 },
+    // With keys, proxies connect to the workers.
+    env: { EPHEMERA_SIGNING_KEYS: 'e2e-0123456789abcdef0123456789abcdef' },
+  });
 });
 afterAll(() => site.stop());
 

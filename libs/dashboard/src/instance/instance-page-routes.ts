@@ -104,7 +104,7 @@ export function instancePageRoutes(parts: InstancePageDependencies): BoundRoute[
   });
 
   const readUsage = route(dashboardRoutes.instanceUsage, async (ctx, { params: { id } }) => {
-    ctx.body = await readUsageOf({ hostRpc }, await known(id));
+    ctx.body = await readUsageOf({ instances, hostRpc }, await known(id));
   });
 
   const extend = route(dashboardRoutes.extendInstance, async (ctx, { params: { id }, body }) => {
