@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { request } from 'node:https';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -488,5 +488,76 @@ describe('no connection is left', () => {
     resolve('last');
     expect(await text(response.body)).toBe('first last');
     await stopping;
+  });
+});
+
+describe('a peer that no longer answers', () => {
+  /** Forwards connections to a worker until it is cut: then both sides hear nothing more. */
+  async function startLink(worker: Worker) {
+    const sockets: Socket[] = [];
+    let isCut = false;
+    const link = createServer((near) => {
+      sockets.push(near.on('error', () => undefined));
+      if (isCut) return;
+      const far = connect(Number(new URL(worker.address.url).port), '127.0.0.1');
+      sockets.push(far.on('error', () => undefined));
+      near.on('data', (chunk) => isCut || far.write(chunk));
+      far.on('data', (chunk) => isCut || near.write(chunk));
+    }).listen(0, '127.0.0.1');
+    await once(link, 'listening');
+    cleanups.push(() => {
+      for (const socket of sockets) socket.destroy();
+      link.close();
+    });
+    const url = `https://127.0.0.1:${(link.address() as AddressInfo).port}`;
+    const { fingerprint } = worker.address;
+    registered = [signHostAddress(signer, HOST, { url, fingerprint })];
+    return {
+      cut: () => {
+        isCut = true;
+      },
+    };
+  }
+
+  test('loses its streams and responses, on both sides', { timeout: 60_000 }, async () => {
+    const worker = await startWorker();
+    const link = await startLink(worker);
+    const proxy = connectProxy();
+    const query = { begin: 'yes' };
+    const opened = await proxy.open({ ...CALL, operation: 'held' });
+    const response = await proxy.request({ ...CALL, operation: 'held', query });
+    const waiting = proxy.request({ ...CALL, operation: 'held', timeoutMs: 60_000 });
+    if (opened.kind !== 'stream') throw new Error(opened.detail);
+    if (response.kind !== 'response') throw new Error(response.detail);
+    await waitFor('the calls', () => worker.executed.length === 3);
+
+    link.cut();
+    opened.stream.resume();
+    const broken = await Promise.all([
+      once(opened.stream, 'end').catch((error: unknown) => String(error)),
+      text(response.body).catch((error: unknown) => String(error)),
+    ]);
+    expect(broken).toEqual([
+      'Error: the worker no longer answers',
+      'Error: the worker no longer answers',
+    ]);
+    expect(await waiting).toMatchObject({ kind: 'unreachable' });
+    await waitFor('the end of the calls', () => worker.aborted.length === 3, 30_000);
+    await noConnection(worker);
+  });
+
+  test('is told from a quiet one', { timeout: 60_000 }, async () => {
+    const worker = await startWorker();
+    await startLink(worker);
+    const opened = await connectProxy().open({ ...CALL, operation: 'held' });
+    if (opened.kind !== 'stream') throw new Error(opened.detail);
+    let hasClosed = false;
+    opened.stream.resume().once('close', () => {
+      hasClosed = true;
+    });
+    const openedAt = performance.now();
+    await waitFor('12 s', () => performance.now() > openedAt + 12_000, 30_000);
+    expect([hasClosed, worker.aborted]).toEqual([false, []]);
+    opened.stream.destroy();
   });
 });

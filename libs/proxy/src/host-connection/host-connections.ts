@@ -10,6 +10,7 @@ import {
 } from '@ephemera/lifecycle';
 import type { HostFailureKind, HostSigner, SignedHostAddress } from '@ephemera/lifecycle';
 import { WorkerAgent } from './worker-agent.ts';
+import { createWorkerWatch } from './worker-watch.ts';
 
 /** A request to the worker of a host about one instance. */
 export interface HostCall {
@@ -87,6 +88,7 @@ export function createHostConnections(options: HostConnectionsOptions): HostConn
   const { signer, addressesOf, now } = options;
   const agents = new Map<string, WorkerAgent>();
   const closing = new AbortController();
+  const workers = createWorkerWatch();
 
   return {
     request: (call) => send(call, false) as Promise<HostResponse | HostFailure>,
@@ -149,13 +151,21 @@ export function createHostConnections(options: HostConnectionsOptions): HostConn
     const { promise, resolve } = Promise.withResolvers<Attempt>();
     let isBegun = false;
     /** What an abort destroys: the request, then its response or stream. */
-    let active: { destroy(): unknown } = req;
+    let active: { destroy(error?: Error): unknown } = req;
     const abort = () => {
       resolve({ kind: 'aborted', detail: 'aborted' });
       active.destroy();
     };
     ended.addEventListener('abort', abort, { once: true });
-    const forget = () => ended.removeEventListener('abort', abort);
+    const unwatch = workers.watch(address, () => {
+      const detail = 'the worker no longer answers';
+      resolve({ kind: 'unreachable', detail, isBegun });
+      active.destroy(new Error(detail));
+    });
+    const forget = () => {
+      ended.removeEventListener('abort', abort);
+      unwatch();
+    };
     const timer = setTimeout(() => {
       resolve({ kind: 'timeout', detail: 'no response in time' });
       req.destroy();

@@ -32,38 +32,46 @@ export class WorkerAgent extends Agent {
     _options: unknown,
     callback: (error: Error | null, socket?: Duplex) => void,
   ): undefined {
-    const { url, fingerprint } = this.#address;
-    const { hostname, port } = new URL(url);
-    const socket = connect({
-      host: hostname.replace(/^\[|\]$/g, ''),
-      port: Number(port),
-      minVersion: 'TLSv1.3',
-      // No authority has signed the certificate. Its fingerprint is compared instead.
-      rejectUnauthorized: false,
-    });
-    socket.setNoDelay(true);
-    const fail = (error: Error) => {
-      clearTimeout(timer);
-      socket.destroy();
-      callback(error);
-    };
-    const timer = setTimeout(
-      () => fail(new Error(`no connection within ${CONNECT_TIMEOUT_MS} ms`)),
-      CONNECT_TIMEOUT_MS,
-    );
-    // A request that takes the connection over reports its errors.
-    socket.on('error', () => undefined);
-    socket.once('error', fail);
-    socket.once('secureConnect', () => {
-      const certificate = socket.getPeerX509Certificate();
-      const actual = certificate && createHash('sha256').update(certificate.raw).digest('hex');
-      if (actual !== fingerprint) {
-        fail(new Error('it has another certificate than the worker has registered'));
-        return;
-      }
-      clearTimeout(timer);
-      socket.off('error', fail);
-      callback(null, socket);
-    });
+    connectToWorker(this.#address, callback);
+    return undefined;
   }
+}
+
+/** Connects to a worker. The socket is passed on once the worker has proved its certificate. */
+export function connectToWorker(
+  { url, fingerprint }: HostAddress,
+  callback: (error: Error | null, socket?: Duplex) => void,
+): void {
+  const { hostname, port } = new URL(url);
+  const socket = connect({
+    host: hostname,
+    port: Number(port),
+    minVersion: 'TLSv1.3',
+    // No authority has signed the certificate. Its fingerprint is compared instead.
+    rejectUnauthorized: false,
+  });
+  socket.setNoDelay(true);
+  const fail = (error: Error) => {
+    clearTimeout(timer);
+    socket.destroy();
+    callback(error);
+  };
+  const timer = setTimeout(
+    () => fail(new Error(`no connection within ${CONNECT_TIMEOUT_MS} ms`)),
+    CONNECT_TIMEOUT_MS,
+  );
+  // A request that takes the connection over reports its errors.
+  socket.on('error', () => undefined);
+  socket.once('error', fail);
+  socket.once('secureConnect', () => {
+    socket.off('error', fail);
+    const certificate = socket.getPeerX509Certificate();
+    const actual = certificate && createHash('sha256').update(certificate.raw).digest('hex');
+    if (actual !== fingerprint) {
+      fail(new Error('it has another certificate than the worker has registered'));
+      return;
+    }
+    clearTimeout(timer);
+    callback(null, socket);
+  });
 }

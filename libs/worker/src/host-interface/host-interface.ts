@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HOST_FAILURE_HEADER, HOST_STREAM_PROTOCOL, verifyHostRequest } from '@ephemera/lifecycle';
 import type { HostFailureKind, HostSigner } from '@ephemera/lifecycle';
 import type { Certificate } from './certificate.ts';
+import { watchProxies } from './proxy-watch.ts';
 
 /** An authenticated request of a proxy. The instance has this generation. */
 export interface HostCall {
@@ -58,6 +59,7 @@ export function createHostInterface(options: HostInterfaceOptions): {
 } {
   const { certificate, operations, onError } = options;
   const calls = new Map<Promise<void>, AbortController>();
+  const proxies = watchProxies();
   const streams = new Set<Duplex>();
   const server = createServer({
     ...{ cert: certificate.cert, key: certificate.key, minVersion: 'TLSv1.3' },
@@ -70,6 +72,7 @@ export function createHostInterface(options: HostInterfaceOptions): {
   });
   server.maxConnections = MAX_CONNECTIONS;
   // A client that fails the handshake learns nothing more.
+  server.on('secureConnection', (socket) => proxies.seen(socket.remoteAddress));
   server.on('tlsClientError', () => undefined);
   server.on('clientError', (_error, socket) => socket.destroy());
 
@@ -80,6 +83,7 @@ export function createHostInterface(options: HostInterfaceOptions): {
     };
     void track(async (controller) => {
       res.once('close', () => controller.abort());
+      res.once('close', proxies.watch(req.socket));
       res.on('error', () => undefined);
       const call = await admit(req, controller.signal);
       if ('status' in call) {
@@ -113,6 +117,7 @@ export function createHostInterface(options: HostInterfaceOptions): {
     };
     void track(async (controller) => {
       socket.once('close', () => controller.abort());
+      socket.once('close', proxies.watch(req.socket));
       const call = await admit(req, controller.signal);
       if ('status' in call) {
         refuse(call);
@@ -140,6 +145,7 @@ export function createHostInterface(options: HostInterfaceOptions): {
   return {
     server,
     async close() {
+      proxies.close();
       const closed = new Promise((resolve) => server.close(resolve));
       for (const stream of streams) stream.destroy();
       server.closeIdleConnections();
