@@ -13,6 +13,8 @@ import type {
   EventFilter,
   LinkRequest,
   LogOptions,
+  RunningCommand,
+  SpawnOptions,
 } from '@ephemera/client';
 import type {
   EventResource,
@@ -87,6 +89,10 @@ export interface AdminApi {
   ): Promise<never>;
   /** Forwards the log of an instance as it arrives. With `follow`, until the instance ends. */
   logs(id: string, options: LogOptions, onChunk: (text: string) => void): Promise<void>;
+  /**
+   * Starts a command in an instance. Every call on it fails with a `BootError` too.
+   */
+  spawn(id: string, cmd: readonly string[], options: SpawnOptions): Promise<RunningCommand>;
   /** Creates a signed link by which visitors start instances. */
   link(request: LinkRequest): Promise<LinkResource>;
   /** Starts to end all instances. Returns their number. */
@@ -142,6 +148,25 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     logs: (id, options, onChunk) =>
       explained(async () => {
         for await (const text of client.logs(id, options)) onChunk(text);
+      }),
+    spawn: (id, cmd, options) =>
+      explained(async () => {
+        const command = await client.spawn(id, cmd, options);
+        return {
+          execId: command.execId,
+          async *output() {
+            const output = command.output();
+            for (;;) {
+              const next = await explained(() => output.next());
+              if (next.done === true) return next.value;
+              yield next.value;
+            }
+          },
+          write: (data) => explained(() => command.write(data)),
+          end: () => explained(() => command.end()),
+          kill: (signal) => explained(() => command.kill(signal)),
+          resize: (columns, rows) => explained(() => command.resize(columns, rows)),
+        };
       }),
     link: (request) => explained(() => client.createLink(request)),
     templates: () => explained(() => client.templates()),

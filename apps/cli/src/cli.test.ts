@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { ProblemError } from '@ephemera/client';
-import type { Problem } from '@ephemera/client';
+import type { Problem, RunningCommand } from '@ephemera/client';
 import { parseTemplates } from '@ephemera/config';
 import { problemOf } from '@ephemera/contract';
 import type {
@@ -91,6 +91,21 @@ function recordingApi(calls: unknown[][]): AdminApi {
     calls.push(call);
     return Promise.resolve(result);
   };
+  const command: RunningCommand = {
+    execId: 'command',
+    async *output() {
+      yield await record(
+        { stream: 'stdout', data: Buffer.from('out\x1b[1m\n') } as const,
+        'output',
+      );
+      yield { stream: 'stderr', data: Buffer.from('err\n') };
+      return { state: 'exited', exitCode: 42 };
+    },
+    write: (data) => record(undefined, 'write', String(data)),
+    end: () => record(undefined, 'end'),
+    kill: (signal) => record(undefined, 'kill', signal),
+    resize: () => record(undefined, 'resize'),
+  };
   const template = {
     ...{ name: 'demo', timeout: 60, instances: 1, queued: 0 },
     pool: { size: 0, warm: 0 },
@@ -125,6 +140,7 @@ function recordingApi(calls: unknown[][]): AdminApi {
       onChunk('a line\n');
       return record(undefined, 'logs', id, query);
     },
+    spawn: (id, cmd, options) => record(command, 'spawn', id, cmd, options),
     link: (request) => record(link, 'link', request),
     templates: () => record([template], 'templates'),
     hosts: () => record([machine], 'hosts'),
@@ -145,8 +161,8 @@ async function ephemeraWith(api: Partial<AdminApi>, ...inputs: string[]) {
   let clock = now;
   const context = {
     ...createContext({
-      stdout: { write: (text) => out.push(text) },
-      stderr: { write: (text) => err.push(text) },
+      stdout: { write: (text) => out.push(text) > 0 },
+      stderr: { write: (text) => err.push(text) > 0 },
     }),
     api: () => ({ ...recordingApi(calls), ...api }),
     now: () => clock,
@@ -168,6 +184,7 @@ const COMMANDS = [
   'pause',
   'resume',
   'logs',
+  'exec',
   'stats',
   'kill',
   'link',
@@ -238,7 +255,10 @@ test.each([
   [['token', 'admin', '--scope', 'read'], 'reserved'],
   [['token', 'a', 'b', '--scope', 'read'], 'The argument "b" is one too many.'],
   [['token', 'a'], '--scope is missing'],
-  [['token', 'a', '--scope', 'root'], '--scope is "root"; it must be one of read, create, admin.'],
+  [
+    ['token', 'a', '--scope', 'root'],
+    '--scope is "root"; it must be one of read, create, exec, admin.',
+  ],
   [['completion', 'csh'], 'The shell is "csh"; it must be one of bash, zsh, fish.'],
 ])('%j exits with the usage code', async (inputs, message) => {
   const { code, out, err, calls } = await ephemera(...inputs);
@@ -289,6 +309,36 @@ test('results are text, JSON, or ids alone', async () => {
   expect((await ephemera('kill', 'abc', 'def')).out).toBe('abc is ending\ndef is ending\n');
   expect((await ephemera('kill', 'abc', '--quiet')).out).toBe('');
   expect((await ephemera('logs', 'abc')).out).toBe('a line\n');
+});
+
+test('exec passes on options and output, and ends with the code of the command', async () => {
+  const { code, out, err, calls } = await ephemera(
+    ...['exec', '--cwd', '/work', '--env', 'A=b', '--timeout', '30s', '--user', '1', 'abc', '--'],
+    ...['sh', '-c', 'echo "$1"', '--timeout'],
+  );
+  expect(code).toBe(42);
+  // Unchanged, also where it would control a terminal.
+  expect(out).toBe('out\x1b[1m\n');
+  expect(err).toBe('err\n');
+  const options = { cwd: '/work', env: { A: 'b' }, timeout: 30, user: '1', keepStdin: false };
+  const cmd = ['sh', '-c', 'echo "$1"', '--timeout'];
+  expect(calls[0]).toEqual(['spawn', 'abc', cmd, options]);
+});
+
+test.each([
+  [{ state: 'killed', reason: 'timeout' }, 124],
+  [{ state: 'killed', reason: 'ttl' }, 137],
+  [{ state: 'lost' }, 137],
+] as const)('exec of a command that is %o ends with %i', async (end, expected) => {
+  const spawn: AdminApi['spawn'] = () =>
+    Promise.resolve({
+      async *output() {
+        return await Promise.resolve(end);
+      },
+    } as Partial<RunningCommand> as RunningCommand);
+  const { code, err } = await ephemeraWith({ spawn }, 'exec', 'abc', 'true');
+  expect(code).toBe(expected);
+  expect(err).toContain('The command was killed');
 });
 
 describe('token', () => {
@@ -405,7 +455,7 @@ describe('completion', () => {
     expect(await propose('')).toEqual(COMMANDS);
     expect(await propose('l')).toEqual(['ls', 'logs', 'link']);
     expect(await propose('kill', '--')).toEqual(['--all', '--json', '--quiet', '--raw']);
-    expect(await propose('token', 'a', '--scope', '')).toEqual(['read', 'create', 'admin']);
+    expect(await propose('token', 'a', '--scope', '')).toEqual(['read', 'create', 'exec', 'admin']);
     expect(await propose('token', 'a', '--scope=r')).toEqual(['--scope=read']);
     expect(await propose('get', '')).toEqual(['abc', 'def']);
     expect(await propose('kill', 'abc', 'd')).toEqual(['def']);

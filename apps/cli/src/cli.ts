@@ -19,6 +19,7 @@ import { check } from './commands/check.ts';
 import { clean } from './commands/clean.ts';
 import { completion, PROPOSE, proposeWords } from './commands/completion.ts';
 import { events } from './commands/events.ts';
+import { exec } from './commands/exec.ts';
 import { get, kill, ls, pause, renew, resume } from './commands/show.ts';
 import { host } from './commands/host.ts';
 import { link } from './commands/link.ts';
@@ -43,7 +44,7 @@ const FORMATTING = {
 
 const root: RouteMap<CliContext> = buildRouteMap({
   routes: {
-    ...{ up, run, ls, get, open, renew, pause, resume, logs, stats, kill, link },
+    ...{ up, run, ls, get, open, renew, pause, resume, logs, exec, stats, kill, link },
     ...{ templates, events, host, token, check, try: tryCommand, clean },
     completion,
   },

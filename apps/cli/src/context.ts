@@ -1,4 +1,6 @@
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isatty } from 'node:tty';
 import { BootError } from '@ephemera/domain';
 import type { CommandContext, StricliProcess } from '@stricli/core';
 
@@ -15,6 +17,8 @@ export interface CliContext extends CommandContext {
   readonly api: () => AdminApi;
   /** The environment of the command. */
   readonly environment: NodeJS.ProcessEnv;
+  /** The standard input, unless it is a terminal: then no command reads it. */
+  readonly stdin?: () => Readable | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Waits for a number of milliseconds. */
@@ -28,7 +32,7 @@ export class UsageError extends BootError {
   override readonly name = 'UsageError';
 }
 
-export function createContext(process: StricliProcess): CliContext {
+export function createContext(process: StricliProcess, stdin?: () => Readable): CliContext {
   return {
     process,
     config: () => readConfig(),
@@ -37,6 +41,7 @@ export function createContext(process: StricliProcess): CliContext {
       return createAdminApi(adminUrl, adminToken ?? readSecret(stateFolder, 'admin-token'));
     },
     environment: inherited,
+    stdin: () => (isatty(0) ? undefined : stdin?.()),
     now: () => Date.now(),
     sleep,
   };

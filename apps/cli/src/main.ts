@@ -6,5 +6,6 @@ import { createContext } from './context.ts';
 
 await runMain(async () => {
   const { stdout, stderr, env } = process;
-  process.exitCode = await runCli(process.argv.slice(2), createContext({ stdout, stderr, env }));
+  const context = createContext({ stdout, stderr, env }, () => process.stdin);
+  process.exitCode = await runCli(process.argv.slice(2), context);
 });

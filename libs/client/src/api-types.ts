@@ -245,6 +245,97 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/v1/instances/{id}/exec': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Run a command in a ready instance
+     * @description The template must allow it (`exec`). With `Accept: text/event-stream` the response is a stream of server-sent events: `started`, `stdout` and `stderr`, and `end`. The command continues if the client disconnects.
+     */
+    post: operations['runCommand'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/v1/instances/{id}/exec/{execId}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Read the state and the stored output of a command
+     * @description Also for ten minutes after its end, while the instance lives. With `Accept: text/event-stream`, the output follows from the given positions on.
+     */
+    get: operations['readCommand'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/v1/instances/{id}/exec/{execId}/stdin': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /** Write to the standard input of a running command */
+    post: operations['writeCommandInput'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/v1/instances/{id}/exec/{execId}/kill': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /** Signal all processes of a running command */
+    post: operations['killCommand'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/v1/instances/{id}/exec/{execId}/resize': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /** Change the size of the terminal of a command */
+    post: operations['resizeCommand'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/v1/events': {
     parameters: {
       query?: never;
@@ -594,6 +685,7 @@ export interface components {
         | 'resumed'
         | 'renewed'
         | 'expiring'
+        | 'exec'
         | 'draining'
         | 'gone'
         | 'failed';
@@ -698,7 +790,7 @@ export interface components {
        * @description `full`: the limit that is exceeded.
        * @enum {string}
        */
-      limit?: 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'owner';
+      limit?: 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'commands' | 'owner';
       hint?: components['schemas']['Hint'];
       /**
        * Format: date-time
@@ -944,6 +1036,95 @@ export interface components {
         /** @description Sent bytes. */
         sent: number;
       };
+    };
+    Command: {
+      /** @description Id of the command. */
+      execId: string;
+      /**
+       * @description `lost`: the worker has restarted, and the processes of the command are killed.
+       * @enum {string}
+       */
+      state: 'running' | 'exited' | 'killed' | 'lost';
+      /** @description `exited`: the exit code; for a signal, 128 and its number. */
+      exitCode?: number;
+      /** @description `killed`: `timeout`, `request` (a request for it), `worker_stopped`, or why the instance ended. */
+      reason?: string;
+      /** @description Standard output. */
+      stdout: {
+        /** @description Position of the first byte of `data`. If it is later than requested, the bytes before it are no longer stored. */
+        offset: number;
+        /** @description The stored output, at most 256 KiB of bytes. */
+        data: string;
+        /** @description Bytes that the command has written so far. */
+        total: number;
+      };
+      /** @description Standard error. */
+      stderr: {
+        /** @description Position of the first byte of `data`. If it is later than requested, the bytes before it are no longer stored. */
+        offset: number;
+        /** @description The stored output, at most 256 KiB of bytes. */
+        data: string;
+        /** @description Bytes that the command has written so far. */
+        total: number;
+      };
+    };
+    CommandEvent: {
+      /** @description `started`: the id of the command. */
+      execId?: string;
+      /** @description `stdout`, `stderr`: position of the first byte. */
+      offset?: number;
+      /** @description `stdout`, `stderr`: bytes, as base64. */
+      data?: string;
+      /**
+       * @description `end`: how it ended.
+       * @enum {string}
+       */
+      state?: 'exited' | 'killed' | 'lost';
+      /** @description `end`: the exit code. */
+      exitCode?: number;
+      /** @description `end`: why it was killed. */
+      reason?: string;
+    };
+    RunCommand: {
+      /** @description The program and its arguments. No shell is involved. */
+      cmd: string[];
+      /** @description Working directory. Default: that of the container. */
+      cwd?: string;
+      /** @description Variables in addition to those of the container. */
+      env?: {
+        [key: string]: string;
+      };
+      /** @description User and group, as `user:group`. Default: those of the container. */
+      user?: string;
+      /** @description Seconds after which the command is killed. Default: only the end of the instance ends it. */
+      timeout?: number;
+      /** @description Standard input, as text. */
+      stdin?: string;
+      /** @description Standard input, as base64. */
+      stdinBase64?: string;
+      /** @description Whether the standard input stays open for `POST …/stdin`. Default: it ends after `stdin`. */
+      keepStdin?: boolean;
+      /** @description Whether the command gets a terminal. All output is then in `stdout`. */
+      tty?: boolean;
+    };
+    CommandInput: {
+      /** @description Bytes, as base64. */
+      dataBase64?: string;
+      /** @description Whether the standard input ends after them. */
+      end?: boolean;
+    };
+    KillCommand: {
+      /**
+       * @description Signal for all processes of the command. Default: `KILL`, which is repeated until none is left.
+       * @enum {string}
+       */
+      signal?: 'HUP' | 'INT' | 'QUIT' | 'KILL' | 'USR1' | 'USR2' | 'TERM';
+    };
+    ResizeCommand: {
+      /** @description Width in characters. */
+      columns: number;
+      /** @description Height in characters. */
+      rows: number;
     };
     TemplateList: {
       items: components['schemas']['Template'][];
@@ -3735,6 +3916,1348 @@ export interface operations {
       };
     };
   };
+  runCommand: {
+    parameters: {
+      query?: {
+        /** @description How the bytes of the output are written in JSON. `utf8`: bytes that are no UTF-8 are replaced. */
+        encoding?: 'utf8' | 'base64';
+      };
+      header?: {
+        /** @description `wait=N`: wait up to N seconds, at most 300, until the command ends. Default: return at once. */
+        prefer?: string;
+      };
+      path: {
+        /** @description Id of the instance. */
+        id: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        /**
+         * @example {
+         *       "cmd": [
+         *         "python3",
+         *         "-c",
+         *         "print(6 * 7)"
+         *       ],
+         *       "timeout": 30
+         *     }
+         */
+        'application/json': components['schemas']['RunCommand'];
+      };
+    };
+    responses: {
+      /** @description The command has ended, or its events follow */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "execId": "0f3a5c7e9b1d2f4a6c8e0b2d4fak3v9q0x7m2c5t8w1z4b6n0s2d",
+           *       "state": "exited",
+           *       "exitCode": 0,
+           *       "stdout": {
+           *         "offset": 0,
+           *         "data": "42\n",
+           *         "total": 3
+           *       },
+           *       "stderr": {
+           *         "offset": 0,
+           *         "data": "",
+           *         "total": 0
+           *       }
+           *     }
+           */
+          'application/json': components['schemas']['Command'];
+          'text/event-stream': components['schemas']['CommandEvent'];
+        };
+      };
+      /** @description The command is running; `Location` is its address in this API */
+      202: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "execId": "0f3a5c7e9b1d2f4a6c8e0b2d4fak3v9q0x7m2c5t8w1z4b6n0s2d",
+           *       "state": "exited",
+           *       "exitCode": 0,
+           *       "stdout": {
+           *         "offset": 0,
+           *         "data": "42\n",
+           *         "total": 3
+           *       },
+           *       "stderr": {
+           *         "offset": 0,
+           *         "data": "",
+           *         "total": 0
+           *       }
+           *     }
+           */
+          'application/json': components['schemas']['Command'];
+        };
+      };
+      /** @description Unknown or invalid field, or Docker refuses a field */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token may not run commands in this instance; the response is the same if there is no such instance */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no instance of this id */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The template does not allow commands, or the instance is paused or not ready yet */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The instance has ended */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body exceeds its limit */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body has another media type */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Too many commands run, or the token has exceeded `changesPerToken` */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable, or no worker of the host answers */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  readCommand: {
+    parameters: {
+      query?: {
+        /** @description Position in `stdout` from which it is returned, bytes. */
+        stdout?: number | null;
+        /** @description Position in `stderr` from which it is returned, bytes. */
+        stderr?: number | null;
+        /** @description How the bytes of the output are written in JSON. `utf8`: bytes that are no UTF-8 are replaced. */
+        encoding?: 'utf8' | 'base64';
+      };
+      header?: {
+        /** @description `wait=N`: wait up to N seconds, at most 300, until the command ends. */
+        prefer?: string;
+      };
+      path: {
+        /** @description Id of the instance. */
+        id: string;
+        /** @description Id of the command. */
+        execId: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The command, or its events */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "execId": "0f3a5c7e9b1d2f4a6c8e0b2d4fak3v9q0x7m2c5t8w1z4b6n0s2d",
+           *       "state": "exited",
+           *       "exitCode": 0,
+           *       "stdout": {
+           *         "offset": 0,
+           *         "data": "42\n",
+           *         "total": 3
+           *       },
+           *       "stderr": {
+           *         "offset": 0,
+           *         "data": "",
+           *         "total": 0
+           *       }
+           *     }
+           */
+          'application/json': components['schemas']['Command'];
+          'text/event-stream': components['schemas']['CommandEvent'];
+        };
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token may not run commands in this instance; the response is the same if there is no such instance */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no command of this id in this instance */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The instance has ended */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable, or no worker of the host answers */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  writeCommandInput: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description Id of the instance. */
+        id: string;
+        /** @description Id of the command. */
+        execId: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        /**
+         * @example {
+         *       "dataBase64": "NDIK",
+         *       "end": true
+         *     }
+         */
+        'application/json': components['schemas']['CommandInput'];
+      };
+    };
+    responses: {
+      /** @description Done */
+      204: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token may not run commands in this instance; the response is the same if there is no such instance */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no command of this id in this instance */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Not possible in the state of the command or of the instance */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The instance has ended */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body exceeds its limit */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body has another media type */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token has exceeded `changesPerToken` */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable, or no worker of the host answers */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  killCommand: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description Id of the instance. */
+        id: string;
+        /** @description Id of the command. */
+        execId: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        /**
+         * @example {
+         *       "signal": "TERM"
+         *     }
+         */
+        'application/json': components['schemas']['KillCommand'];
+      };
+    };
+    responses: {
+      /** @description Done */
+      204: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token may not run commands in this instance; the response is the same if there is no such instance */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no command of this id in this instance */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Not possible in the state of the command or of the instance */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The instance has ended */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body exceeds its limit */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body has another media type */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token has exceeded `changesPerToken` */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable, or no worker of the host answers */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  resizeCommand: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description Id of the instance. */
+        id: string;
+        /** @description Id of the command. */
+        execId: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        /**
+         * @example {
+         *       "columns": 120,
+         *       "rows": 40
+         *     }
+         */
+        'application/json': components['schemas']['ResizeCommand'];
+      };
+    };
+    responses: {
+      /** @description Done */
+      204: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token may not run commands in this instance; the response is the same if there is no such instance */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no command of this id in this instance */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Not possible in the state of the command or of the instance */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The instance has ended */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body exceeds its limit */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body has another media type */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token has exceeded `changesPerToken` */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable, or no worker of the host answers */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
   followEvents: {
     parameters: {
       query?: {
@@ -3742,7 +5265,7 @@ export interface operations {
         instance?: string;
         /** @description Names of templates, comma-separated. */
         template?: string;
-        /** @description Event types, comma-separated: pending, starting, warm, ready, paused, resumed, renewed, expiring, draining, gone, failed. */
+        /** @description Event types, comma-separated: pending, starting, warm, ready, paused, resumed, renewed, expiring, exec, draining, gone, failed. */
         type?: string;
       };
       header?: {

@@ -4,6 +4,8 @@ import type { Call, CallOptions, ConnectionOptions, Operations } from './call.ts
 import { createAndWait } from './create.ts';
 import type { CreateOptions, CreateRequest } from './create.ts';
 import { isProblem } from './errors.ts';
+import { execCommand, spawnCommand } from './exec.ts';
+import type { CommandResult, ExecOptions, RunningCommand, SpawnOptions } from './exec.ts';
 import { followEvents } from './events.ts';
 import type { EventOptions } from './events.ts';
 import { Instance } from './instance.ts';
@@ -70,6 +72,13 @@ export interface Client {
   usage(id: string): Promise<Usage>;
   /** The log, in pieces of text as they arrive. @throws StreamCutError if it breaks off */
   logs(id: string, options?: LogOptions): AsyncGenerator<string, void>;
+  /**
+   * Runs a command in a ready instance to its end. No shell is involved. Not repeated by itself.
+   * @throws ProblemError `conflict` if the template does not allow commands; `full`; `gone`
+   */
+  exec(id: string, cmd: readonly string[], options?: ExecOptions): Promise<CommandResult>;
+  /** Starts a command, as `exec`, and returns it while it runs. */
+  spawn(id: string, cmd: readonly string[], options?: SpawnOptions): Promise<RunningCommand>;
   /**
    * Events as they arrive, from now on or after `lastEventId`. Reconnects after the last event, and
    * ends only by an error or by `break`.
@@ -188,6 +197,8 @@ export function createClient(options: ConnectionOptions): Client {
         eventOptions,
       );
     },
+    exec: (id, cmd, options = {}) => execCommand(call, id, cmd, options),
+    spawn: (id, cmd, options = {}) => spawnCommand(call, id, cmd, options),
     async templates() {
       return (await call((api, init) => api.GET('/v1/templates', init))).items;
     },

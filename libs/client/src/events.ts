@@ -53,7 +53,7 @@ export async function* followEvents(
     const both = signal ? AbortSignal.any([signal, ending.signal]) : ending.signal;
     try {
       const response = await open(last, both);
-      for await (const message of messagesOf(response, silenceMs)) {
+      for await (const message of messagesOf(response.body, silenceMs)) {
         if (message.id !== undefined) last = message.id;
         if (message.retryMs !== undefined) reconnectMs = message.retryMs;
         if (message.event === 'gap') onGap?.();
@@ -84,14 +84,17 @@ interface Message {
  * position moves past events that the filters of the stream skip.
  * @throws StreamCutError if the stream breaks off or is silent for too long
  */
-async function* messagesOf(response: Response, silenceMs: number): AsyncGenerator<Message> {
+export async function* messagesOf(
+  body: ReadableStream<Uint8Array> | null,
+  silenceMs: number,
+): AsyncGenerator<Message> {
   const queue: Message[] = [];
   const parser = createParser({
     onId: (id) => queue.push({ id }),
     onEvent: ({ event, data }) => queue.push({ event, data }),
     onRetry: (retryMs) => queue.push({ retryMs }),
   });
-  const chunks = textOf(response.body);
+  const chunks = textOf(body);
   for (;;) {
     const { done, value } = await within(silenceMs, chunks.next());
     if (done === true) return;

@@ -21,6 +21,15 @@ export {
 } from './errors.ts';
 export type { Problem, ProblemKind } from './errors.ts';
 export type { EventOptions } from './events.ts';
+export type {
+  CommandEnd,
+  CommandOutput,
+  CommandResult,
+  ExecOptions,
+  ExecSignal,
+  RunningCommand,
+  SpawnOptions,
+} from './exec.ts';
 export { Instance } from './instance.ts';
 export type {
   CreatedData,

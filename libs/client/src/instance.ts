@@ -2,6 +2,7 @@ import type { components } from './api-types.ts';
 import type { CallOptions } from './call.ts';
 import { isProblem } from './errors.ts';
 import type { EventOptions } from './events.ts';
+import type { CommandResult, ExecOptions, RunningCommand, SpawnOptions } from './exec.ts';
 import { waitUntilReady } from './wait.ts';
 import type { InstanceData, WaitOptions } from './wait.ts';
 import type { InstanceEvent } from './webhook.ts';
@@ -32,6 +33,8 @@ export interface InstanceCalls {
   resume(id: string): Promise<InstanceData>;
   usage(id: string): Promise<Usage>;
   logs(id: string, options?: LogOptions): AsyncGenerator<string, void>;
+  exec(id: string, cmd: readonly string[], options?: ExecOptions): Promise<CommandResult>;
+  spawn(id: string, cmd: readonly string[], options?: SpawnOptions): Promise<RunningCommand>;
   events(id: string, options?: EventOptions): AsyncGenerator<InstanceEvent, never>;
 }
 
@@ -130,6 +133,20 @@ export class Instance implements AsyncDisposable {
   /** The log, in pieces of text as they arrive. @throws StreamCutError if it breaks off */
   logs(options?: LogOptions): AsyncGenerator<string, void> {
     return this.#calls.logs(this.id, options);
+  }
+
+  /**
+   * Runs a command in the instance to its end. No shell is involved. The template must allow it
+   * (`exec`).
+   * @throws ProblemError `conflict`, `full`, `gone`; StreamCutError if output is lost
+   */
+  exec(cmd: readonly string[], options?: ExecOptions): Promise<CommandResult> {
+    return this.#calls.exec(this.id, cmd, options);
+  }
+
+  /** Starts a command, as `exec`, and returns it while it runs. */
+  spawn(cmd: readonly string[], options?: SpawnOptions): Promise<RunningCommand> {
+    return this.#calls.spawn(this.id, cmd, options);
   }
 
   /** The events of this instance. */

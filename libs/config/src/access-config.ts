@@ -43,6 +43,12 @@ export const accessFields = {
     .describe(
       'Who may open an instance. `public`: everyone who knows its id. `token`: clients with its access token, which the creation response contains. `owner`: only the browser or the API client that started it.',
     ),
+  exec: z
+    .enum(['off', 'admin', 'owner'])
+    .prefault('off')
+    .describe(
+      'Who may run commands in an instance, through the control API. `off`: nobody. `admin`: tokens with the scope `admin`. `owner`: those, and the token with the scopes `create` and `exec` that started the instance. Requires `EPHEMERA_SIGNING_KEYS`. See docs/guides/run-code.md.',
+    ),
   embed: z
     .array(embedOrigin)
     .min(1, 'must have at least one origin')

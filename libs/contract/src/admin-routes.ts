@@ -2,6 +2,18 @@ import { HOST_ID, isId } from '@ephemera/domain';
 import { createRequestSchema } from './create-request.ts';
 import { eventSchema, eventsQuerySchema } from './event-resource.ts';
 import {
+  EXEC_BODY_BYTES,
+  execEventSchema,
+  execInputSchema,
+  execKillSchema,
+  execParamsSchema,
+  execQuerySchema,
+  execReadQuerySchema,
+  execRequestSchema,
+  execResizeSchema,
+  execSchema,
+} from './exec-resource.ts';
+import {
   certificateSchema,
   healthSchema,
   partReadinessSchema,
@@ -22,6 +34,7 @@ import { EXAMPLE_ID } from './openapi-examples.ts';
 import { z } from './openapi-zod.ts';
 import { renewRequestSchema } from './renew-request.ts';
 import { defineRoute, json, problem } from './route.ts';
+import type { BodyDeclaration } from './route.ts';
 import { statsSchema, templateListSchema } from './template-resource.ts';
 
 const item = {
@@ -52,6 +65,44 @@ function suspension(op: 'pause' | 'resume', summary: string) {
       ),
       409: problem('Not possible in the state of the instance'),
       410: problem('The instance has ended'),
+      429: problem(TOO_MANY_CHANGES),
+      503: problem(HOST_SILENT),
+    },
+  });
+}
+
+const command = {
+  params: item.params.extend({ execId: execParamsSchema }),
+  absent: 'command of this id in this instance',
+} as const;
+
+const EXEC_REFUSED =
+  'The token may not run commands in this instance; the response is the same if there is no such instance';
+const EXEC_ENDED = 'The instance has ended';
+
+/** A running command in JSON, or its events. */
+const followed = (description: string) => ({
+  description,
+  content: { 'application/json': execSchema, 'text/event-stream': execEventSchema },
+});
+
+function commandChange<const B extends BodyDeclaration>(
+  op: 'stdin' | 'kill' | 'resize',
+  summary: string,
+  body: B,
+) {
+  return defineRoute({
+    method: 'POST',
+    path: `/v1/instances/{id}/exec/{execId}/${op}`,
+    summary,
+    token: true,
+    ...command,
+    body,
+    responses: {
+      204: { description: 'Done' },
+      403: problem(EXEC_REFUSED),
+      409: problem('Not possible in the state of the command or of the instance'),
+      410: problem(EXEC_ENDED),
       429: problem(TOO_MANY_CHANGES),
       503: problem(HOST_SILENT),
     },
@@ -260,6 +311,72 @@ export const adminRoutes = {
   }),
   pauseInstance: suspension('pause', 'Pause a ready instance'),
   resumeInstance: suspension('resume', 'Resume a paused instance'),
+  runCommand: defineRoute({
+    method: 'POST',
+    path: '/v1/instances/{id}/exec',
+    summary: 'Run a command in a ready instance',
+    description:
+      'The template must allow it (`exec`). With `Accept: text/event-stream` the response is a stream of server-sent events: `started`, `stdout` and `stderr`, and `end`. The command continues if the client disconnects.',
+    token: true,
+    ...item,
+    query: execQuerySchema,
+    headers: z.object({
+      prefer: z.string().optional().openapi({
+        description:
+          '`wait=N`: wait up to N seconds, at most 300, until the command ends. Default: return at once.',
+      }),
+    }),
+    body: { type: 'json', schema: execRequestSchema, limit: EXEC_BODY_BYTES },
+    responses: {
+      200: followed('The command has ended, or its events follow'),
+      202: json(execSchema, 'The command is running; `Location` is its address in this API'),
+      400: problem('Unknown or invalid field, or Docker refuses a field'),
+      403: problem(EXEC_REFUSED),
+      409: problem(
+        'The template does not allow commands, or the instance is paused or not ready yet',
+      ),
+      410: problem(EXEC_ENDED),
+      429: problem('Too many commands run, or the token has exceeded `changesPerToken`'),
+      503: problem(HOST_SILENT),
+    },
+  }),
+  readCommand: defineRoute({
+    method: 'GET',
+    path: '/v1/instances/{id}/exec/{execId}',
+    summary: 'Read the state and the stored output of a command',
+    description:
+      'Also for ten minutes after its end, while the instance lives. With `Accept: text/event-stream`, the output follows from the given positions on.',
+    token: true,
+    ...command,
+    query: execReadQuerySchema,
+    headers: z.object({
+      prefer: z.string().optional().openapi({
+        description: '`wait=N`: wait up to N seconds, at most 300, until the command ends.',
+      }),
+    }),
+    refusesHead: true,
+    responses: {
+      200: followed('The command, or its events'),
+      403: problem(EXEC_REFUSED),
+      410: problem(EXEC_ENDED),
+      503: problem(HOST_SILENT),
+    },
+  }),
+  writeCommandInput: commandChange('stdin', 'Write to the standard input of a running command', {
+    type: 'json',
+    schema: execInputSchema,
+    limit: EXEC_BODY_BYTES,
+  }),
+  killCommand: commandChange('kill', 'Signal all processes of a running command', {
+    type: 'json',
+    schema: execKillSchema,
+    limit: 16_384,
+  }),
+  resizeCommand: commandChange('resize', 'Change the size of the terminal of a command', {
+    type: 'json',
+    schema: execResizeSchema,
+    limit: 16_384,
+  }),
   followEvents: defineRoute({
     method: 'GET',
     path: '/v1/events',

@@ -1,5 +1,6 @@
 import type { CreateRequest } from './create-request.ts';
 import type { EventResource } from './event-resource.ts';
+import type { ExecRequestBody, ExecResource } from './exec-resource.ts';
 import type { HostResource } from './host-resource.ts';
 import type { InstanceResource, RenewedResource } from './instance-resource.ts';
 import type { LinkRequest, LinkResource } from './link-request.ts';
@@ -10,6 +11,9 @@ import type { StatsResource, TemplateResource } from './template-resource.ts';
 
 /** An id of the form of `newId`. */
 export const EXAMPLE_ID = 'ak3v9q0x7m2c5t8w1z4b6n0s2d';
+
+/** An id of a command. */
+const EXAMPLE_EXEC_ID = `0f3a5c7e9b1d2f4a6c8e0b2d4f${EXAMPLE_ID}`;
 
 const instance = {
   id: EXAMPLE_ID,
@@ -82,6 +86,21 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
     pids: 4,
     network: { received: 12_480, sent: 98_304 },
   } satisfies UsageResource,
+  RunCommand: {
+    cmd: ['python3', '-c', 'print(6 * 7)'],
+    timeout: 30,
+  } satisfies ExecRequestBody,
+  Command: {
+    execId: EXAMPLE_EXEC_ID,
+    state: 'exited',
+    exitCode: 0,
+    stdout: { offset: 0, data: '42\n', total: 3 },
+    stderr: { offset: 0, data: '', total: 0 },
+  } satisfies ExecResource,
+  CommandEvent: { offset: 0, data: 'NDIK' },
+  CommandInput: { dataBase64: 'NDIK', end: true },
+  KillCommand: { signal: 'TERM' },
+  ResizeCommand: { columns: 120, rows: 40 },
   Event: {
     seq: '1767225602000-0',
     type: 'ready',

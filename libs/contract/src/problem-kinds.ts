@@ -133,7 +133,7 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 429,
     title: 'Full',
     meaning:
-      'A capacity limit is exceeded. `limit` is `hosts`, `template`, `queue`, `address`, `token` or `owner`.',
+      'A capacity limit is exceeded. `limit` is `hosts`, `template`, `queue`, `address`, `token`, `owner` or `commands`.',
     action:
       'Repeat the request after `Retry-After`, end an instance, or raise the limit that `limit` names.',
   },

@@ -1,6 +1,9 @@
 import type { EndReason, State } from './state.ts';
 
-/** The event types: a state that an instance has entered, or a change of its lease. */
+/**
+ * The event types: a state that an instance has entered, a change of its lease, or a command that a
+ * client runs in it.
+ */
 export const EVENT_TYPES = [
   'pending',
   'starting',
@@ -10,6 +13,7 @@ export const EVENT_TYPES = [
   'resumed',
   'renewed',
   'expiring',
+  'exec',
   'draining',
   'gone',
   'failed',

@@ -1,6 +1,7 @@
 export * from './capacity.ts';
 export * from './duration.ts';
 export * from './event.ts';
+export * from './exec.ts';
 export * from './failure.ts';
 export * from './hint.ts';
 export * from './id.ts';

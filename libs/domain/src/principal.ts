@@ -1,8 +1,9 @@
 /**
  * The rights of a token. `read` allows read access. `create` allows to start instances, and to
- * read, renew and end its own. `admin` allows everything.
+ * read, renew and end its own. `exec` allows to run commands in its own, where the template says so.
+ * `admin` allows everything.
  */
-export const SCOPES = ['read', 'create', 'admin'] as const;
+export const SCOPES = ['read', 'create', 'exec', 'admin'] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** The authenticated owner of a token. */

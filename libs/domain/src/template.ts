@@ -36,6 +36,12 @@ export type Activity = 'connections' | 'client-bytes' | 'requests';
  */
 export type Access = 'public' | 'token' | 'owner';
 
+/**
+ * Who can run commands in an instance: nobody, tokens of scope `admin`, or also the token of scope
+ * `exec` that started it.
+ */
+export type ExecPermission = 'off' | 'admin' | 'owner';
+
 /** Whether clients need an access token to reach instances of this template. */
 export function isGuarded({ access }: Pick<Template, 'access'>): boolean {
   return access === 'token' || access === 'owner';
@@ -227,6 +233,8 @@ export interface Template {
   readonly gallery?: boolean | undefined;
   /** Undefined: nothing. */
   readonly visitor?: VisitorRights | undefined;
+  /** Who can run commands in an instance. Undefined: `off`. */
+  readonly exec?: ExecPermission | undefined;
   /** Origins of sites that may frame its instances. Undefined: the application decides. */
   readonly embed?: readonly string[] | undefined;
   /**

@@ -33,6 +33,7 @@ import type {
 } from '@ephemera/store';
 
 import { createHostConnections } from './host-connection/host-connections.ts';
+import type { HostConnections } from './host-connection/host-connections.ts';
 import { connectedHostRpc } from './host-connection/host-rpc.ts';
 
 // A deployment is divided into cells: each has its own namespace, Redis and hosts. The first
@@ -170,6 +171,7 @@ export interface IdPorts {
   readonly killJobs: Pick<KillJobs, 'schedule' | 'cancel'>;
   readonly killRequests: KillRequests;
   readonly hostRpc: HostRpc;
+  readonly hostConnections: Pick<HostConnections, 'request'>;
 }
 
 /**
@@ -220,6 +222,13 @@ export function portsById(cells: ReadonlyMap<string, IdPorts>) {
   const killRequests: KillRequests = {
     enqueueNow: async (instance) => storeOf(instance.id)?.killRequests.enqueueNow(instance),
   };
+  const hostConnections: IdPorts['hostConnections'] = {
+    request: async (call) =>
+      (await storeOf(call.id)?.hostConnections.request(call)) ?? {
+        kind: 'unregistered',
+        detail: 'no cell has this id',
+      },
+  };
   const hostRpc: HostRpc = {
     request: async (host, request) => storeOf(request.id)?.hostRpc.request(host, request),
   };
@@ -232,6 +241,7 @@ export function portsById(cells: ReadonlyMap<string, IdPorts>) {
   };
   return {
     ...{ storeOf, routes, instances, leases, killJobs, killRequests, hostRpc, logArchive },
+    hostConnections,
     warnings,
   };
 }

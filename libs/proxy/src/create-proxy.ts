@@ -191,6 +191,7 @@ async function startProxy(
     routes: ids.routes,
     events: cell.events,
     hostRpc: ids.hostRpc,
+    hostConnections: ids.hostConnections,
     logArchive: ids.logArchive,
     warnings: ids.warnings,
     certificates: { routes: ids.routes, domain: config.domain, prefix: config.prefix },

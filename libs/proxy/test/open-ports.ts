@@ -158,6 +158,9 @@ export async function openPorts(
       of: (template) => readTemplateUsage(redis, keys, template, starter.urlOf('{id}')),
     },
     hosts: redisHosts(redis, keys),
+    hostConnections: {
+      request: () => Promise.resolve({ kind: 'unregistered', detail: 'no host here' }),
+    },
     hostRegistry: redisHostRegistry(redis, keys),
     instances,
     routes,

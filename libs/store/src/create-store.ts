@@ -1,4 +1,4 @@
-import type { State, Template } from '@ephemera/domain';
+import type { Instance, State, Template } from '@ephemera/domain';
 import type {
   Addresses,
   Intake,
@@ -12,7 +12,7 @@ import type {
 import type { Redis } from 'ioredis';
 import { countStates, readCapacity, readTemplateUsage } from './read-capacity.ts';
 import type { CapacitySnapshot, TemplateUsage } from './read-capacity.ts';
-import { emitExpiringEvents, readEventLogState } from './event-log.ts';
+import { emitExpiringEvents, readEventLogState, recordExec } from './event-log.ts';
 import type { EventLogState } from './event-log.ts';
 import { redisDatasets } from './datasets.ts';
 import type { Datasets } from './datasets.ts';
@@ -60,6 +60,11 @@ export interface Store {
    * @param now that clock, as far as the caller knows it
    */
   emitExpiringEvents(now: number): Promise<number>;
+  /**
+   * Emits the event of a command that is about to run, which counts as use. False: the instance is
+   * not ready under this generation, so the command must not run.
+   */
+  recordExec(instance: Pick<Instance, 'id' | 'generation'>): Promise<boolean>;
   /** See `turns.ts`. */
   takeTurn(task: SharedTask, ms: number): Promise<boolean>;
   readEventLogState(): Promise<EventLogState>;
@@ -110,6 +115,7 @@ export function createStore(
     datasets: redisDatasets(redis, keys),
     addresses: (host) => redisAddresses(redis, keys, host),
     emitExpiringEvents: (now) => emitExpiringEvents(redis, keys, now),
+    recordExec: (instance) => recordExec(redis, keys, instance),
     takeTurn: (task, ms) => takeTurn(redis, keys, task, ms),
     readEventLogState: () => readEventLogState(redis, keys),
     readCapacity: async () => readCapacity(redis, keys, await instances.now()),

@@ -7,10 +7,10 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { connectRedis } from './connect-redis.ts';
 import { EventFeed } from './event-feed.ts';
-import { FIRST, readEvents, emitExpiringEvents } from './event-log.ts';
+import { FIRST, readEvents, emitExpiringEvents, recordExec } from './event-log.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
-import { redisLeases } from './redis-leases.ts';
+import { redisLeases, redisSuspensions } from './redis-leases.ts';
 
 let server: StartedRedis;
 let stores = 0;
@@ -55,6 +55,29 @@ function open(remembered?: number) {
 }
 
 const types = (events: readonly InstanceEvent[]) => events.map(({ type }) => type);
+
+test('a command is recorded only for a ready instance of the same generation', async () => {
+  const { redis, keys, instances, ready, kill, all } = open();
+  const instance = await ready();
+  const { id, generation } = instance;
+  const before = (await instances.get(id))?.activeAt ?? 0;
+  expect(await recordExec(redis, keys, instance)).toBe(true);
+  expect((await all()).at(-1)).toMatchObject({ type: 'exec', id, generation, state: 'ready' });
+  expect((await instances.get(id))?.activeAt).toBeGreaterThanOrEqual(before);
+  const count = (await all()).length;
+  expect(await recordExec(redis, keys, { id, generation: generation - 1 })).toBe(false);
+  expect(await recordExec(redis, keys, { id: 'unknown', generation })).toBe(false);
+  expect(await all()).toHaveLength(count);
+  // Its deadline has passed, and no worker has ended it yet.
+  await redis.hset(keys.instance(id), 'expiresAt', 1);
+  expect(await recordExec(redis, keys, instance)).toBe(false);
+  const paused = await ready();
+  await redisSuspensions(redis, keys).pause(paused.id);
+  expect(await recordExec(redis, keys, paused)).toBe(false);
+  const ended = await ready();
+  await kill(ended.id);
+  expect(await recordExec(redis, keys, ended)).toBe(false);
+});
 
 describe('the stream', () => {
   test('contains every event of an instance in order, with its state at that moment', async () => {

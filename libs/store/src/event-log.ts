@@ -141,3 +141,18 @@ export async function emitExpiringEvents(redis: Redis, keys: Keys, now: number):
   }
   return reported;
 }
+
+const execScript = loadScript('exec');
+
+/**
+ * Emits `exec`, the event of a command that is about to run in an instance.
+ * @returns false if the instance is not ready under this generation, so the command must not run
+ */
+export async function recordExec(
+  redis: Redis,
+  keys: Keys,
+  { id, generation }: Pick<InstanceEvent, 'id' | 'generation'>,
+): Promise<boolean> {
+  const touched = [keys.instance(id), keys.events];
+  return (await runScript(redis, execScript, touched, [generation])) === 1;
+}

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { STRICT_POLICY } from '@ephemera/domain';
-import type { RedisAddress } from '@ephemera/domain';
+import type { Instance, RedisAddress } from '@ephemera/domain';
 import {
   drainHost,
   newHostScan,
@@ -41,6 +41,7 @@ import { connectHost } from './connect-host.ts';
 import { containerReport } from './container-report.ts';
 import type { HostConfig } from './connect-host.ts';
 import { policyCheck, withStartChecks, limitsCheck } from './start-checks.ts';
+import { startExec } from './exec/start-exec.ts';
 import { hostOperations } from './host-interface/host-operations.ts';
 import type { HostListen } from './host-interface/listen-address.ts';
 import { startHostInterface } from './host-interface/start-host-interface.ts';
@@ -410,14 +411,27 @@ async function startWorker(
 
   const rpcRedis = connectRedis(config.redis, 'watch', onRedisError);
   const rpcPorts = { docker, namespace, host, suspensions, instances, containers, killJobs };
+  const execPorts = {
+    ...{ docker, namespace, host, containers, instances, logger },
+    helperImage: config.firewallImage,
+    recordExec: (target: Pick<Instance, 'id' | 'generation'>) => store.recordExec(target),
+    addresses: store.hostAddresses,
+    now: () => clock.now(),
+  };
+  // Undefined: without signing keys, no proxy can send a command.
+  let exec: ReturnType<typeof startExec> | undefined;
   const registerAddress = await startHostInterface({
     ...{ signer, host, logger, shutdown },
     listen: config.hostListen,
     addresses: store.hostAddresses,
-    operations: hostOperations(rpcPorts),
+    operations(fingerprint) {
+      exec = startExec(execPorts, fingerprint);
+      return new Map([...hostOperations(rpcPorts), ...exec.operations]);
+    },
     now: () => clock.now(),
     generationOf: async (id) => (await instances.get(id))?.generation,
   });
+  shutdown.onShutdown('commands', async () => exec?.stop());
   const inspectLimit = limitConcurrency(EXIT_CONCURRENCY);
   const exited: typeof containers = {
     ...limitedContainers(),
@@ -432,6 +446,10 @@ async function startWorker(
   });
   const loops = [
     heartbeatLoop,
+    runPeriodically('lost commands', HEARTBEAT_INTERVAL_MS, async () => exec?.killLost(), {
+      signal,
+      logger,
+    }),
     runPeriodically('host address', HEARTBEAT_INTERVAL_MS, registerAddress, { signal, logger }),
     runPeriodically('reconcile', RECONCILE_INTERVAL_MS, reconcileOnce, { signal, logger }),
     runPeriodically('data set', DATASET_CHECK_INTERVAL_MS, reportContainers, { signal, logger }),

@@ -20,7 +20,7 @@ export const tokenSchema = z.strictObject({
     .array(z.enum(SCOPES, `must be one of ${SCOPES.join(', ')}`))
     .min(1, 'must have at least one scope')
     .describe(
-      '`read`: read everything. `create`: start instances, and read, renew, pause, resume and end the instances of this token. `admin`: everything.',
+      '`read`: read everything. `create`: start instances, and read, renew, pause, resume and end the instances of this token. `exec`: with `create`, run commands in the instances of this token, where the template has `exec: owner`. `admin`: everything.',
     ),
 });
 

@@ -169,6 +169,7 @@ const STEPS: Readonly<Record<EventType, string>> = {
   resumed: 'resumed',
   renewed: 'lease renewed',
   expiring: 'expiry notice sent',
+  exec: 'command started',
   draining: 'end started',
   gone: 'container removed',
   failed: 'start failed',

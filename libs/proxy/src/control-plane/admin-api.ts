@@ -20,6 +20,8 @@ import type { CertificateCheck } from './certificate-check.ts';
 import { auditActions, requireScope, requireToken } from './authorize.ts';
 import { eventRoutes } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
+import { execRoutes } from './exec-api.ts';
+import type { ExecApi } from './exec-api.ts';
 import { hostRoutes } from './hosts-api.ts';
 import type { HostsApi } from './hosts-api.ts';
 import { instanceOperationRoutes } from './instance-operations.ts';
@@ -41,6 +43,7 @@ export interface AdminApi
     EventsApi,
     Omit<LinksApi, 'instances' | 'starter'>,
     Omit<LogPorts, 'instances'>,
+    Pick<ExecApi, 'hostConnections'>,
     Pick<InstanceOperations, 'stopping'> {
   /** Which host names may have a certificate. */
   readonly certificates: CertificateCheck;
@@ -113,6 +116,7 @@ export function createAdminApi(api: AdminApi): Koa {
     }),
     ...instanceRoutes(api),
     ...instanceOperationRoutes(api),
+    ...execRoutes(api),
     ...eventRoutes(api),
     ...templateRoutes(api),
     ...hostRoutes({ ...api, now: api.instances.now }),

@@ -36,21 +36,26 @@ const OPEN = ['/v1/templates'];
 const CREATING = ['/v1/instances', '/v1/links'];
 const HOST = /^\/v1\/hosts\/([^/]+)\/(cordon|uncordon|drain)$/;
 const ONE = /^\/v1\/instances\/([^/]+)(?:\/([a-z]+))?$/;
+const EXEC = /^\/v1\/instances\/([^/]+)\/exec(?:\/[^/]+(?:\/([^/]+))?)?$/;
 
 /**
  * Requires the scope that a request needs: `read` to read, `create` to start instances, `admin` for
- * other changes. A token of scope `create` may also use the instances that it started. Paths are
- * compared exactly, like the routes.
+ * other changes. A token of scope `create` may also use the instances that it started. Commands, and
+ * their output, need `admin`, or `exec` for an instance that the token started. Paths are compared
+ * exactly, like the routes.
  * @throws ApiError forbidden; the same for another token's instance as for an unknown id
  */
 export function requireScope(instances: Pick<InstanceStore, 'get'>): Middleware {
   return async (ctx, next) => {
     const principal = principalOf(ctx);
     const needs = scopeFor(ctx.method, ctx.path);
-    if (needs !== undefined && !allows(principal, needs)) {
-      const id = ONE.exec(ctx.path)?.[1] ?? '';
+    // The scope `exec` alone is not enough: the token must have started the instance.
+    const isForOwn = needs === 'exec';
+    if (isForOwn && !allows(principal, needs)) throw new ApiError({ kind: 'forbidden', needs });
+    if (needs !== undefined && !allows(principal, isForOwn ? 'admin' : needs)) {
+      const id = (EXEC.exec(ctx.path) ?? ONE.exec(ctx.path))?.[1] ?? '';
       const isOwn = isId(id) && (await ownsInstance(instances, principal, id));
-      if (!isOwn) throw new ApiError({ kind: 'forbidden', needs });
+      if (!isOwn) throw new ApiError({ kind: 'forbidden', needs: isForOwn ? 'admin' : needs });
     }
     await next();
   };
@@ -58,6 +63,7 @@ export function requireScope(instances: Pick<InstanceStore, 'get'>): Middleware 
 
 /** The scope that a request needs; undefined if any token is enough. */
 export function scopeFor(method: string, path: string): Scope | undefined {
+  if (EXEC.test(path) && method !== 'OPTIONS') return 'exec';
   const isRead = method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
   if (isRead) return OPEN.includes(path) ? undefined : 'read';
   return method === 'POST' && CREATING.includes(path) ? 'create' : 'admin';
@@ -108,7 +114,7 @@ export function auditActions(options: {
       // Without a limit, guessed tokens would fill the log.
       if (status === 429 && principal === undefined) return undefined;
       const made = /^\/v1\/instances\/([a-z0-9]+)$/.exec(ctx.response.get('location'))?.[1];
-      const id = made ?? ONE.exec(path)?.[1] ?? '';
+      const id = made ?? (EXEC.exec(path) ?? ONE.exec(path))?.[1] ?? '';
       const host = HOST.exec(path)?.[1];
       return {
         action: action ?? auditedText(`${ctx.method} ${path}`),
@@ -122,6 +128,13 @@ export function auditActions(options: {
 /** Returns the audit name of a request; undefined for a request that only reads. */
 export function actionOf(method: string, path: string): string | undefined {
   const [, id, verb] = ONE.exec(path) ?? [];
+  const onCommand = EXEC.exec(path);
+  if (onCommand && method === 'GET') return 'instance.read-exec';
+  if (onCommand && method === 'POST') {
+    return onCommand[2] === undefined
+      ? 'instance.exec'
+      : `instance.exec-${auditedText(onCommand[2])}`;
+  }
   if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') {
     return verb === 'logs' ? 'instance.read-log' : undefined;
   }

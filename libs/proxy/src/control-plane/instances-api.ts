@@ -144,7 +144,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
 /**
  * Seconds of a `Prefer: wait=N` (RFC 7240 section 4.3), limited; undefined without this preference.
  */
-function readPreferredWait(prefer: string): number | undefined {
+export function readPreferredWait(prefer: string): number | undefined {
   const match = /(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:;|,|$)/i.exec(prefer);
   return match ? Math.min(Number(match[1]), MAX_WAIT_SECONDS) : undefined;
 }

@@ -19,6 +19,8 @@ export interface HostCall {
   /** The generation that the caller has read. The worker refuses any other: `gone`. */
   readonly generation: number;
   readonly operation: string;
+  /** Begin of the fingerprint of the worker that is asked first. Default: the last heartbeat. */
+  readonly worker?: string;
   readonly query?: Readonly<Record<string, string>>;
   /** Sent with back-pressure. Its error ends the request. */
   readonly body?: Readable | string;
@@ -114,6 +116,11 @@ export function createHostConnections(options: HostConnectionsOptions): HostConn
       return { kind: 'unregistered', detail: whyUnregistered(signer, registered) };
     }
     const failures: string[] = [];
+    const { worker } = call;
+    if (worker !== undefined) {
+      const rank = ({ fingerprint }: SignedHostAddress) => (fingerprint.startsWith(worker) ? 0 : 1);
+      addresses.sort((a, b) => rank(a) - rank(b));
+    }
     for (const address of addresses) {
       const attempt = await sendTo(address, call, isStream);
       if (attempt.kind !== 'unreachable') return attempt;

@@ -13,7 +13,8 @@ interface StartOptions extends Pick<HostInterfaceOptions, 'now' | 'generationOf'
   readonly signer: HostSigner;
   readonly listen: HostListen;
   readonly host: string;
-  readonly operations: ReadonlyMap<string, HostOperation>;
+  /** @param fingerprint SHA-256 of the certificate of this worker */
+  readonly operations: (fingerprint: string) => ReadonlyMap<string, HostOperation>;
   readonly addresses: HostAddresses;
   readonly logger: Logger;
   readonly shutdown: Shutdown;
@@ -36,7 +37,8 @@ export async function startHostInterface(options: StartOptions): Promise<() => P
   }
   const certificate = makeCertificate();
   const { server, close } = createHostInterface({
-    ...{ signer, certificate, operations },
+    ...{ signer, certificate },
+    operations: operations(certificate.fingerprint),
     now: options.now,
     generationOf: options.generationOf,
     onError: (error, { id, operation }) =>

@@ -1,0 +1,327 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type {
+  ExecInput,
+  ExecKillReason,
+  ExecOffsets,
+  ExecOutput,
+  ExecRequest,
+  ExecResult,
+  ExecState,
+  ExecStatus,
+} from '@ephemera/lifecycle';
+import type { ExecProcesses } from '../docker/exec-processes.ts';
+import { demultiplex } from '../docker/run-command.ts';
+import type { StartedCommand } from '../docker/run-command.ts';
+import {
+  INPUT_WAIT_MS,
+  INSPECT_INTERVAL_MS,
+  KILL_PAUSE_MS,
+  KILL_TIMEOUT_MS,
+  LAST_OUTPUT_MS,
+  MAX_LAG_BYTES,
+  MAX_WAITING_INPUT_BYTES,
+  OUTPUT_BYTES,
+  PART_BYTES,
+} from './limits.ts';
+import { OutputRing } from './output-ring.ts';
+
+type StreamName = 'stdout' | 'stderr';
+
+/** The instance and generation that an operation is for. */
+export interface ExecTarget {
+  readonly id: string;
+  readonly generation: number;
+}
+
+/** What a reader of a running command gets. */
+export type ExecPart =
+  | { readonly kind: StreamName; readonly offset: number; readonly data: Buffer }
+  | { readonly kind: 'end'; readonly state: ExecState };
+
+interface Exit {
+  readonly exitCode: number;
+}
+
+/** One command in a container: its output, its input and its end. */
+export class Command {
+  readonly execId: string;
+  readonly target: ExecTarget;
+  readonly containerId: string;
+  readonly request: ExecRequest;
+  readonly #started: StartedCommand;
+  readonly #processes: ExecProcesses;
+  readonly #output = { stdout: new OutputRing(OUTPUT_BYTES), stderr: new OutputRing(OUTPUT_BYTES) };
+  readonly #readers = new Set<{ stdout: number; stderr: number }>();
+  readonly #timeout: NodeJS.Timeout | undefined;
+  #changed = Promise.withResolvers<undefined>();
+  #state: ExecState = { state: 'running' };
+  #endedAt: number | undefined;
+  #killedBecause: ExecKillReason | undefined;
+  #hasOpenInput = true;
+  #hasClosed = false;
+  #exitPause = 10;
+  #lastOutputAt = performance.now();
+
+  constructor(options: {
+    readonly execId: string;
+    readonly target: ExecTarget;
+    readonly containerId: string;
+    readonly request: ExecRequest;
+    readonly started: StartedCommand;
+    readonly processes: ExecProcesses;
+  }) {
+    const { execId, target, containerId, request, started, processes } = options;
+    this.execId = execId;
+    this.target = target;
+    this.containerId = containerId;
+    this.request = { ...request, stdin: '' };
+    this.#started = started;
+    this.#processes = processes;
+    const { stream } = started;
+    const onChunk = demultiplex(request.tty, (name, bytes) => {
+      this.#output[name].append(bytes);
+    });
+    stream.on('data', (chunk: Buffer) => {
+      this.#lastOutputAt = performance.now();
+      onChunk(chunk);
+      if (this.#isTooFarAhead()) stream.pause();
+      this.#notify();
+    });
+    // The end of the command is read from Docker. A failed connection ends only the output.
+    const onClose = (): void => {
+      this.#hasClosed = true;
+      this.#notify();
+    };
+    stream.once('end', onClose).once('close', onClose).on('error', onClose);
+    this.#write({ data: request.stdin, end: !request.keepStdin });
+    if (request.timeout !== undefined) {
+      this.#timeout = setTimeout(() => {
+        // `waitForExit` repeats a kill that failed.
+        this.kill('timeout').catch(() => undefined);
+      }, request.timeout);
+    }
+  }
+
+  get state(): ExecState {
+    return this.#state;
+  }
+
+  get isRunning(): boolean {
+    return this.#state.state === 'running';
+  }
+
+  /** By `performance.now()`. Undefined while it runs. */
+  get endedAt(): number | undefined {
+    return this.#endedAt;
+  }
+
+  get storedBytes(): number {
+    return this.#output.stdout.capacity + this.#output.stderr.capacity;
+  }
+
+  /** The state, and the stored output from the offsets on. */
+  status({ stdout, stderr }: ExecOffsets): ExecStatus {
+    return {
+      ...this.#state,
+      execId: this.execId,
+      stdout: this.#outputFrom('stdout', stdout),
+      stderr: this.#outputFrom('stderr', stderr),
+    };
+  }
+
+  /**
+   * Writes to the standard input, and waits a while for the command to read it. What it has not read
+   * then is still written.
+   */
+  async write(input: ExecInput): Promise<ExecResult<null>> {
+    const written = this.#write(input);
+    const { stream } = this.#started;
+    if (written.kind === 'done' && stream.writableNeedDrain && !this.#hasClosed) {
+      const done = Promise.withResolvers<undefined>();
+      stream.once('drain', done.resolve).once('close', done.resolve);
+      await Promise.race([done.promise, sleep(INPUT_WAIT_MS, undefined, { ref: false })]);
+      stream.off('drain', done.resolve).off('close', done.resolve);
+    }
+    return written;
+  }
+
+  #write({ data, end }: ExecInput): ExecResult<null> {
+    const { stream } = this.#started;
+    if (!this.isRunning || !this.#hasOpenInput || this.#hasClosed) {
+      return { kind: 'refused', why: 'ended' };
+    }
+    if (stream.writableLength > MAX_WAITING_INPUT_BYTES) return { kind: 'refused', why: 'busy' };
+    if (data !== '') stream.write(Buffer.from(data, 'base64'));
+    if (end) {
+      this.#hasOpenInput = false;
+      stream.end();
+    }
+    return { kind: 'done', value: null };
+  }
+
+  resize(columns: number, rows: number): Promise<void> {
+    return this.#started.resize(columns, rows);
+  }
+
+  /**
+   * Kills all processes of the command. The first reason is reported.
+   * @throws Error if the kill failed; `waitForExit` repeats it
+   */
+  async kill(reason: ExecKillReason): Promise<void> {
+    this.#killedBecause ??= reason;
+    const deadline = performance.now() + KILL_TIMEOUT_MS;
+    for (;;) {
+      await this.#processes.signal(this.containerId, this.execId, 'KILL');
+      // A command that has just been started has no mark yet.
+      if ((await this.#started.inspect())?.running !== true) break;
+      if (performance.now() > deadline) throw new Error('the command still runs after SIGKILL');
+      await sleep(KILL_PAUSE_MS);
+    }
+    this.#notify();
+  }
+
+  /** Waits until the state changes, at most `ms`, or until the signal aborts. */
+  async waitForEnd(ms: number, signal: AbortSignal): Promise<void> {
+    const limit = AbortSignal.any([AbortSignal.timeout(ms), signal]);
+    const aborted = new Promise<void>((resolve) => {
+      if (limit.aborted) resolve();
+      limit.addEventListener('abort', () => resolve(), { once: true });
+    });
+    while (this.isRunning && !limit.aborted) {
+      await Promise.race([this.#changed.promise, aborted]);
+    }
+  }
+
+  /**
+   * The output from the offsets on, as it arrives, and then the end. While a client reads, the
+   * command waits for the reader instead of losing output.
+   */
+  async *read(from: ExecOffsets, signal: AbortSignal): AsyncGenerator<ExecPart, void> {
+    const reader = { ...from };
+    this.#readers.add(reader);
+    const onAbort = (): void => this.#notify();
+    signal.addEventListener('abort', onAbort);
+    try {
+      while (!signal.aborted) {
+        const changed = this.#changed.promise;
+        let isEmpty = true;
+        for (const kind of ['stdout', 'stderr'] as const) {
+          const { offset, data } = this.#output[kind].read(reader[kind], PART_BYTES);
+          if (data.length === 0) continue;
+          isEmpty = false;
+          reader[kind] = offset + data.length;
+          this.#resumeOutput();
+          yield { kind, offset, data };
+        }
+        if (!isEmpty) continue;
+        if (!this.isRunning) {
+          yield { kind: 'end', state: this.#state };
+          return;
+        }
+        await changed;
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.#readers.delete(reader);
+      this.#resumeOutput();
+    }
+  }
+
+  /**
+   * Waits until the first process of the command has exited and its output has arrived, and kills
+   * the processes that it has left.
+   * @param onError a call failed; it is repeated
+   * @returns undefined if the container is gone
+   */
+  async waitForExit(onError: (error: unknown) => void): Promise<Exit | undefined> {
+    for (;;) {
+      try {
+        const seen = await this.#started.inspect();
+        if (!seen) return undefined;
+        if (!seen.running) {
+          await this.#lastOutput();
+          await this.#killRest(seen.pid);
+          return seen;
+        }
+        // The process may have left the search of a first attempt.
+        if (this.#killedBecause !== undefined) await this.kill(this.#killedBecause);
+      } catch (error) {
+        onError(error);
+      }
+      await this.#untilCloseOr(INSPECT_INTERVAL_MS);
+    }
+  }
+
+  /** Records the end. `ended`: why the instance ended, if that killed the command. */
+  finish(exit: Exit | undefined, ended: ExecKillReason | undefined): void {
+    const reason = ended ?? this.#killedBecause;
+    if (reason !== undefined) this.#state = { state: 'killed', reason };
+    else if (exit) this.#state = { state: 'exited', exitCode: exit.exitCode };
+    else this.#state = { state: 'killed', reason: 'exited' };
+    this.#endedAt = performance.now();
+    this.close();
+    this.#notify();
+  }
+
+  /** Releases the connection to Docker. */
+  close(): void {
+    clearTimeout(this.#timeout);
+    this.#started.stream.destroy();
+  }
+
+  async #killRest(leader: number): Promise<void> {
+    const { containerId, execId } = this;
+    if (await this.#processes.mayBeLeft(containerId, execId, leader)) {
+      await this.#processes.signal(containerId, execId, 'KILL');
+    }
+  }
+
+  /** Waits for the rest of the output. A process that was left behind may keep the stream open. */
+  async #lastOutput(): Promise<void> {
+    const exitedAt = performance.now();
+    const isSilent = () =>
+      !this.#started.stream.isPaused() &&
+      performance.now() - Math.max(exitedAt, this.#lastOutputAt) > LAST_OUTPUT_MS;
+    while (!this.#hasClosed && !isSilent()) await this.#untilCloseOr(LAST_OUTPUT_MS / 4);
+  }
+
+  async #untilCloseOr(ms: number): Promise<void> {
+    if (this.#hasClosed) {
+      // Docker reports the exit shortly after it has closed the stream. But a command may also close
+      // its output and go on.
+      await sleep(Math.min(ms, this.#exitPause));
+      this.#exitPause = Math.min(this.#exitPause * 2, INSPECT_INTERVAL_MS);
+      return;
+    }
+    const closed = Promise.withResolvers<undefined>();
+    const { stream } = this.#started;
+    stream.once('end', closed.resolve).once('close', closed.resolve);
+    await Promise.race([closed.promise, sleep(ms)]);
+    stream.off('end', closed.resolve).off('close', closed.resolve);
+  }
+
+  #outputFrom(name: StreamName, from: number): ExecOutput {
+    const ring = this.#output[name];
+    const { offset, data } = ring.read(from);
+    return { offset, data: data.toString('base64'), total: ring.total };
+  }
+
+  #isTooFarAhead(): boolean {
+    const { stdout, stderr } = this.#output;
+    return [...this.#readers].some(
+      (reader) =>
+        stdout.total - reader.stdout > MAX_LAG_BYTES ||
+        stderr.total - reader.stderr > MAX_LAG_BYTES,
+    );
+  }
+
+  #resumeOutput(): void {
+    if (this.#started.stream.isPaused() && !this.#isTooFarAhead()) this.#started.stream.resume();
+  }
+
+  #notify(): void {
+    const { resolve } = this.#changed;
+    this.#changed = Promise.withResolvers();
+    resolve(undefined);
+  }
+}

@@ -1,0 +1,237 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EXEC_WORKER_LENGTH, isDead, newId } from '@ephemera/domain';
+import type { ExecSignal, Instance } from '@ephemera/domain';
+import { execPermissionOf } from '@ephemera/lifecycle';
+import type {
+  ExecOffsets,
+  ExecRefusal,
+  ExecRequest,
+  ExecResult,
+  ExecStatus,
+  Instances,
+} from '@ephemera/lifecycle';
+import type { Logger } from '@ephemera/process';
+import { daemonMessage, statusOf } from '../docker/docker-client.ts';
+import type { ExecProcesses } from '../docker/exec-processes.ts';
+import type { StartedCommand } from '../docker/run-command.ts';
+import { Command } from './command.ts';
+import type { ExecTarget } from './command.ts';
+import {
+  END_REASON_MS,
+  KEPT_MS,
+  MAX_KEPT_BYTES,
+  MAX_KEPT_PER_INSTANCE,
+  MAX_RUNNING_PER_HOST,
+  MAX_RUNNING_PER_INSTANCE,
+} from './limits.ts';
+
+export interface ExecPorts {
+  /** The id of the running container of an instance on this host. */
+  readonly containerOf: (target: ExecTarget) => Promise<string | undefined>;
+  readonly run: (
+    containerId: string,
+    execId: string,
+    request: ExecRequest,
+  ) => Promise<StartedCommand>;
+  readonly processes: ExecProcesses;
+  readonly instances: Pick<Instances, 'get'>;
+  /** Emits the event `exec` if the instance is ready under this generation; else false. */
+  readonly recordExec: (target: ExecTarget) => Promise<boolean>;
+  /** SHA-256 of the certificate of this worker, by which proxies find the worker of a command. */
+  readonly fingerprint: string;
+  readonly logger: Logger;
+}
+
+/** Runs commands in the instances of a host. */
+export interface ExecEngine {
+  /** Starts a command. Its first processes exist when the promise resolves. */
+  start(target: ExecTarget, request: ExecRequest): Promise<ExecResult<Command>>;
+  find(target: ExecTarget, execId: string): ExecResult<Command | 'lost'>;
+  status(command: Command | 'lost', execId: string, offsets: ExecOffsets): ExecStatus;
+  resize(command: Command, columns: number, rows: number): Promise<ExecResult<null>>;
+  /** Signals every process of a command. `KILL` returns once none is left. */
+  kill(command: Command, signal: ExecSignal): Promise<ExecResult<null>>;
+  /** Kills all running commands of this process. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The commands live in this process. Their ids begin with the fingerprint of its certificate, which
+ * is new at every start. So a command of an earlier process is recognized. Nothing can attach to it
+ * again: it is lost.
+ */
+export function createExecEngine(ports: ExecPorts): ExecEngine {
+  const { containerOf, run, processes, instances, recordExec, logger } = ports;
+  const workerId = ports.fingerprint.slice(0, EXEC_WORKER_LENGTH);
+  const commands = new Map<string, Command>();
+  /** Starts that Docker has not answered, by instance. They count as running. */
+  const starting = new Map<string, number>();
+
+  const runningOf = (id?: string): number => {
+    let count = 0;
+    for (const [of, starts] of starting) if (id === undefined || of === id) count += starts;
+    for (const command of commands.values()) {
+      if (command.isRunning && (id === undefined || command.target.id === id)) count++;
+    }
+    return count;
+  };
+
+  /** Drops ended commands, the oldest ones first. */
+  const prune = (): void => {
+    const kept = new Map<string, number>();
+    let bytes = 0;
+    const ended = [...commands].filter(([, command]) => !command.isRunning);
+    ended.sort(([, a], [, b]) => (b.endedAt ?? 0) - (a.endedAt ?? 0));
+    for (const [execId, command] of ended) {
+      const count = (kept.get(command.target.id) ?? 0) + 1;
+      kept.set(command.target.id, count);
+      bytes += command.storedBytes;
+      const isOld = performance.now() - (command.endedAt ?? 0) > KEPT_MS;
+      if (isOld || count > MAX_KEPT_PER_INSTANCE || bytes > MAX_KEPT_BYTES) commands.delete(execId);
+    }
+  };
+
+  return {
+    async start(target, request) {
+      const { id, generation } = target;
+      const instance = await instances.get(id);
+      const refusal = whyRefused(instance, generation);
+      if (refusal) return refused(refusal);
+      if (!processes.isSupported) {
+        return refused(
+          'unsupported',
+          'The worker can end no commands: run it as root, or set EPHEMERA_FIREWALL_IMAGE.',
+        );
+      }
+      const isFull =
+        runningOf(id) >= MAX_RUNNING_PER_INSTANCE || runningOf() >= MAX_RUNNING_PER_HOST;
+      if (isFull) return refused('full');
+      starting.set(id, (starting.get(id) ?? 0) + 1);
+      try {
+        const containerId = await containerOf(target);
+        if (containerId === undefined) return refused('gone');
+        // The last check, in one step with the event: the instance may have ended meanwhile.
+        if (!(await recordExec(target))) {
+          return refused(whyRefused(await instances.get(id), generation) ?? 'gone');
+        }
+        const execId = `${workerId}${newId(randomBytes)}`;
+        const started = await run(containerId, execId, request);
+        const command = new Command({ execId, target, containerId, request, started, processes });
+        commands.set(execId, command);
+        prune();
+        watch(command);
+        return { kind: 'done', value: command };
+      } catch (error) {
+        const status = statusOf(error);
+        if (status === 404) return refused('gone');
+        if (status === 409) {
+          return refused(whyRefused(await instances.get(id), generation) ?? 'gone');
+        }
+        if (status === 400 || /OCI runtime|unable to find/i.test(daemonMessage(error))) {
+          return refused('invalid', daemonMessage(error));
+        }
+        throw error;
+      } finally {
+        const left = (starting.get(id) ?? 1) - 1;
+        if (left === 0) starting.delete(id);
+        else starting.set(id, left);
+      }
+    },
+
+    find({ id, generation }, execId) {
+      const command = commands.get(execId);
+      if (command?.target.id === id && command.target.generation === generation) {
+        return { kind: 'done', value: command };
+      }
+      return execId.startsWith(workerId) ? refused('unknown') : { kind: 'done', value: 'lost' };
+    },
+
+    status(command, execId, offsets) {
+      if (command !== 'lost') return command.status(offsets);
+      const nothing = { offset: 0, data: '', total: 0 };
+      return { state: 'lost', execId, stdout: nothing, stderr: nothing };
+    },
+
+    async resize(command, columns, rows) {
+      if (!command.isRunning) return refused('ended');
+      if (!command.request.tty) return refused('no_tty');
+      await command.resize(columns, rows);
+      return { kind: 'done', value: null };
+    },
+
+    async kill(command, signal) {
+      if (!command.isRunning) return refused('ended');
+      // A frozen process does not end.
+      if ((await instances.get(command.target.id))?.state === 'paused') return refused('paused');
+      if (signal === 'KILL') await command.kill('request');
+      else await processes.signal(command.containerId, command.execId, signal);
+      return { kind: 'done', value: null };
+    },
+
+    async stop() {
+      const running = [...commands.values()].filter(({ isRunning }) => isRunning);
+      const kills = running.map((command) => command.kill('worker_stopped'));
+      for (const kill of await Promise.allSettled(kills)) {
+        if (kill.status === 'rejected') {
+          logger.warn({ err: kill.reason as Error }, 'processes of a command not killed');
+        }
+      }
+      for (const command of running) command.close();
+    },
+  };
+
+  /** Waits for the end of a command, and kills what it leaves behind. */
+  function watch(command: Command): void {
+    const { execId, target } = command;
+    const fields = { id: target.id, generation: target.generation, execId };
+    let hasFailed = false;
+    const onError = (error: unknown): void => {
+      // It is tried every second, perhaps for as long as the instance is paused.
+      if (!hasFailed) logger.warn({ err: error, ...fields }, 'command not ended; trying again');
+      hasFailed = true;
+    };
+    command
+      .waitForExit(onError)
+      .then(async (exit) => {
+        const reason = isDeath(exit) ? await endOf(target) : undefined;
+        command.finish(exit, reason);
+        logger.info({ ...fields, ...command.state }, 'command ended');
+      })
+      .catch((error: unknown) => logger.error({ err: error, ...fields }, 'command not watched'));
+  }
+
+  /** Why the instance ended, if it did: then its end has killed the command. */
+  async function endOf({ id, generation }: ExecTarget) {
+    const deadline = performance.now() + END_REASON_MS;
+    for (;;) {
+      const instance = await instances.get(id).catch(() => undefined);
+      const isOver = instance && (isDead(instance.state) || instance.state === 'draining');
+      if (isOver) return instance.reason ?? 'request';
+      const containerId = await containerOf({ id, generation }).catch(() => undefined);
+      // The container runs: the command was killed alone. Else its exit is about to be recorded.
+      if (containerId !== undefined || performance.now() > deadline) return undefined;
+      await sleep(100);
+    }
+  }
+}
+
+/**
+ * Whether the end of the container may have ended the command: by a signal, before it was started
+ * (126), or with the container.
+ */
+function isDeath(exit: { readonly exitCode: number } | undefined): boolean {
+  return exit === undefined || exit.exitCode >= 126 || exit.exitCode < 0;
+}
+
+function whyRefused(instance: Instance | undefined, generation: number): ExecRefusal | undefined {
+  if (!instance || isDead(instance.state) || instance.state === 'draining') return 'gone';
+  if (execPermissionOf(instance.template) === 'off') return 'off';
+  if (instance.state === 'paused') return 'paused';
+  if (instance.state !== 'ready') return 'not_ready';
+  return instance.generation === generation ? undefined : 'gone';
+}
+
+function refused(why: ExecRefusal, detail?: string) {
+  return { kind: 'refused', why, detail } as const;
+}
