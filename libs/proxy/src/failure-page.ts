@@ -14,6 +14,7 @@ import { isRedisUnavailable } from '@ephemera/store';
 import type { InstanceStore, LogArchive } from '@ephemera/store';
 import type { Middleware } from 'koa';
 import type { UpstreamFailure } from './data-plane/upstream/explain-failure.ts';
+import { detailBelowHeading, headingOf } from './page-headings.ts';
 import { page } from './page.ts';
 import { NEVER_A_PAGE, pageHeaders } from './security-headers.ts';
 import { isNavigation } from './waiting/waiting-page.ts';
@@ -26,7 +27,7 @@ function sendFailure(
   req: IncomingMessage,
   res: ServerResponse,
   failure: Failure,
-  { restartAction, cause, reloadAfter, embed }: FailureDetails = {},
+  { restartAction, cause, reloadAfter, embed, name }: FailureDetails = {},
 ): void {
   if (res.headersSent) {
     res.destroy();
@@ -34,7 +35,9 @@ function sendFailure(
   }
   const { problem, headers } = problemOf(failure, cause);
   const html = prefersHtml(req.headers.accept);
-  const body = html ? failurePage(problem, restartAction, reloadAfter) : JSON.stringify(problem);
+  const body = html
+    ? failurePage(problem, { restartAction, reloadAfter, name })
+    : JSON.stringify(problem);
   res.writeHead(problem.status, {
     ...headers,
     // Works without a script, and repeats only a GET.
@@ -55,6 +58,8 @@ interface FailureDetails {
   readonly reloadAfter?: number | undefined;
   /** Origins of sites that may frame the instance. */
   readonly embed?: readonly string[] | undefined;
+  /** The title of the template. */
+  readonly name?: string | undefined;
 }
 
 export interface RestartOptions {
@@ -85,15 +90,19 @@ export function failurePageWithRestart(launch: RestartOptions) {
       return false;
     });
 
-  /** The sites that may frame the instance, and so a page in its place. */
-  const embedOf = async (req: IncomingMessage, id: string) =>
-    prefersHtml(req.headers.accept)
-      ? // Without Redis the list is unknown, so no other site may frame the page.
-        await instances.get(id).then(
-          (instance) => instance?.template.embed,
-          () => [],
-        )
-      : undefined;
+  /** What a page in place of the instance's page needs. */
+  const aboutInstance = async (
+    req: IncomingMessage,
+    id: string,
+  ): Promise<Pick<FailureDetails, 'embed' | 'name'>> => {
+    if (!prefersHtml(req.headers.accept)) return {};
+    // Without Redis the list is unknown, so no other site may frame the page.
+    const unknown = { embed: [] };
+    return instances.get(id).then(
+      (instance) => ({ embed: instance?.template.embed, name: instance?.template.title }),
+      () => unknown,
+    );
+  };
 
   /** What only the owner and the operator may read about an instance that has ended. */
   const privateFailure = async (failure: EndFailure): Promise<Failure> => {
@@ -116,14 +125,14 @@ export function failurePageWithRestart(launch: RestartOptions) {
       const reloadAfter = TRANSIENT.has(cause.reason)
         ? reloads.nextDelay(req, failure.id)
         : undefined;
-      void Promise.all([mayRead(req, failure.id), embedOf(req, failure.id)]).then(
-        ([isReader, embed]) =>
-          sendFailure(req, res, failure, { reloadAfter, embed, ...(isReader && { cause }) }),
+      void Promise.all([mayRead(req, failure.id), aboutInstance(req, failure.id)]).then(
+        ([isReader, about]) =>
+          sendFailure(req, res, failure, { reloadAfter, ...about, ...(isReader && { cause }) }),
       );
       return;
     }
     if (!isEndFailure(failure) && 'id' in failure) {
-      void embedOf(req, failure.id).then((embed) => sendFailure(req, res, failure, { embed }));
+      void aboutInstance(req, failure.id).then((about) => sendFailure(req, res, failure, about));
       return;
     }
     if (!isEndFailure(failure)) {
@@ -143,7 +152,7 @@ export function failurePageWithRestart(launch: RestartOptions) {
         label !== undefined && !isFramed(req)
           ? { label, action: restartActionUrl(launch, req, failure.id) }
           : undefined;
-      sendFailure(req, res, shown, { restartAction, embed: await embedOf(req, failure.id) });
+      sendFailure(req, res, shown, { restartAction, ...(await aboutInstance(req, failure.id)) });
     })();
   };
 }
@@ -238,22 +247,23 @@ export interface RestartAction {
 
 /** Renders a problem. The first line of `detail` is a sentence; further lines are a log. */
 function failurePage(
-  { status, title, detail, hint }: Problem,
-  restartAction?: RestartAction,
-  reloadAfter?: number,
+  problem: Problem,
+  { restartAction, reloadAfter, name }: FailureDetails,
 ): string {
-  const [sentence = '', ...log] = detail.split('\n');
+  const { status, title, detail, hint } = problem;
+  const heading = headingOf(problem, name);
+  const [sentence = '', ...log] = detailBelowHeading(detail).split('\n');
   const parts = [
-    `<p class="status">${status}</p>`,
-    `<h1>${escapeHtml(title)}</h1>`,
+    `<h1>${escapeHtml(heading)}</h1>`,
     `<p>${escapeHtml(sentence)}</p>`,
     log.length > 0 && `<pre>${escapeHtml(log.join('\n'))}</pre>`,
     hint && `<p><strong>Hint:</strong> ${escapeHtml(hint.text)}</p>`,
     hint?.cure !== undefined && `<p>In the template:</p><pre>${escapeHtml(hint.cure)}</pre>`,
     reloadAfter !== undefined && '<p>This page reloads itself.</p>',
     restartAction && formOf(restartAction),
+    `<p class="soft small">${status} ${escapeHtml(title)}</p>`,
   ];
-  return page(`${status} ${title}`, parts.filter(Boolean).join('\n'));
+  return page(heading, parts.filter(Boolean).join('\n'));
 }
 
 /**

@@ -256,7 +256,7 @@ test('an image pull extends the start deadline and is shown on the page', async 
       message: expect.stringMatching(/^Pulling the image 127\.0\.0\.1:\d+\/far\.$/) as string,
     },
   });
-  await page.getByRole('heading', { name: 'Start failed' }).waitFor();
+  await page.getByRole('heading', { name: 'This instance could not be started' }).waitFor();
   // The name of the registry is for the operator.
   expect(await page.locator('main').innerText()).not.toContain('127.0.0.1');
   expect(await messageOf(id)).toMatch(
@@ -270,7 +270,7 @@ test('a failed start offers a retry, and its reason and its log are for the oper
   await page.goto(`${base}/demo/new?template=exits`);
   await page.getByRole('status').getByText('Waiting for the application to respond.').waitFor();
   await endWait(idOf(page));
-  await page.getByRole('heading', { name: 'Start failed' }).waitFor();
+  await page.getByRole('heading', { name: 'This instance could not be started' }).waitFor();
   expect(await page.locator('main').innerText()).toContain('could not be started');
   expect(await page.locator('pre').count()).toBe(0);
   expect(await messageOf(idOf(page))).toMatch(/exited with code 7.*<b>the disk<\/b> is missing/s);
@@ -287,7 +287,7 @@ test('a failed start offers a retry, and its reason and its log are for the oper
 test('a start without a response fails at its deadline, also without JavaScript', async () => {
   const page = await openPage({ javaScriptEnabled: false });
   await page.goto(`${base}/demo/new?template=never-ready`);
-  await page.getByRole('heading', { name: 'Start failed' }).waitFor();
+  await page.getByRole('heading', { name: 'This instance could not be started' }).waitFor();
   expect(await messageOf(idOf(page))).toMatch(
     /not ready within 8 s. Port 8080 refused.*waiting for nothing/s,
   );
@@ -305,7 +305,7 @@ test('the page of an ended instance offers another instance of its template', as
     async () => (await fetch(`${base}/demo/${id}/`)).status === 410,
   );
   await page.reload();
-  await page.getByRole('heading', { name: 'Gone' }).waitFor();
+  await page.getByRole('heading', { name: 'This instance has ended' }).waitFor();
   expect(await page.locator('main').innerText()).toContain('It was stopped on request.');
   expect(await findings(page)).toEqual([]);
   await page.getByRole('button', { name: 'Start another' }).click();

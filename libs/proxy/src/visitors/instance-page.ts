@@ -1,5 +1,6 @@
 import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
+import { detailBelowHeading } from '../page-headings.ts';
 import type { InstanceView } from './instance-view.ts';
 
 /** Where a page of an instance leads. */
@@ -37,7 +38,7 @@ export function instancePage(view: InstanceView, links: InstanceLinks): Html {
   const name = title ?? 'This instance';
   if (state === 'ended') {
     return html`<h1>${name} has ended</h1>
-      <p>${text}</p>
+      <p>${detailBelowHeading(text)}</p>
       ${againForm(links.again)}
       <p class="small"><a href="${links.gallery}">Start page</a></p>`;
   }

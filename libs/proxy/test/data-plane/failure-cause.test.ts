@@ -208,6 +208,8 @@ describe('the page of an ended instance', () => {
     const id = await endedBy('');
     const own = await send(fixture.port, get(id, page));
     expect(own).toContain('<button>Try again</button>');
+    expect(own).toContain('<h1>This instance could not be started</h1>');
+    expect(own).toContain('<p class="soft small">502 Start failed</p>');
     expect(policyOf(own)).toContain("frame-ancestors 'self'");
     expect(own).toContain('referrer-policy: same-origin');
     const framed = await send(fixture.port, get(id, `${page}Sec-Fetch-Dest: iframe\r\n`));
