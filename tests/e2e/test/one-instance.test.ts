@@ -64,8 +64,13 @@ test('after the deadline the URL returns 410 with the reason, and the container 
     const label = `label=ephemera.instance=${id}`;
     return (await docker('ps', '-a', '--filter', label, '--format', '{{.Names}}')).length === 0;
   });
-  // The control API returns the same reason from the tombstone.
-  const left = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;
+  // The control API returns the same reason from the tombstone, which the worker writes last.
+  const read = async () =>
+    (await (await site.api('GET', `/v1/instances/${id}`)).json()) as { status: { state: string } };
+  const left = await waitFor('the tombstone', async () => {
+    const instance = await read();
+    return instance.status.state !== 'draining' && instance;
+  });
   expect(left).toMatchObject({ id, status: { state: 'gone', reason: 'ttl' } });
 });
 
