@@ -75,7 +75,7 @@ async function fixture(options: {
           reason: WithdrawalReason,
         ) => {
           const used = [...grants.map(({ name }) => name), idempotency?.key ?? []].flat().join();
-          const id = 'id' in withdrawn ? withdrawn.id : undefined;
+          const id = 'generation' in withdrawn ? withdrawn.id : undefined;
           const name = id === undefined ? 'attempt' : nameOf(id);
           await record(`withdraw ${reason} ${name}: ${used}`);
           if (failures-- > 0) throw new Error('Redis is unavailable');

@@ -84,13 +84,17 @@ interface Acquisition {
   readonly unconfirmed: Unconfirmed;
 }
 
-/** Makes a call that creates or claims an instance, and records what it may have got. */
+/**
+ * Makes a call that creates or claims an instance, and records what it may have got.
+ * @param id of the instance that it creates; undefined for a claim
+ */
 async function track<T extends CreateResult | ClaimResult>(
   unconfirmed: Unconfirmed,
+  id: string | undefined,
   call: (attempt: string) => Promise<T>,
 ): Promise<T> {
   const attempt = randomUUID();
-  unconfirmed.result = { attempt };
+  unconfirmed.result = { attempt, id };
   try {
     const result = await call(attempt);
     const { kind } = result;
@@ -109,7 +113,7 @@ async function acquire(
   { context, pool, unconfirmed }: Acquisition,
 ): Promise<AcquireResult> {
   for (let i = 0; pool !== undefined && i < MAX_CLAIM_ATTEMPTS; i++) {
-    const claimed = await track(unconfirmed, (attempt) =>
+    const claimed = await track(unconfirmed, undefined, (attempt) =>
       ports.intake.claimWarm(pool, draft, { ...context, attempt }),
     );
     if (claimed.kind === 'none') break;
@@ -126,7 +130,7 @@ async function acquire(
     unconfirmed.result = undefined;
     await discardUnreachable(ports, instance, context);
   }
-  const taken = await track(unconfirmed, (attempt) =>
+  const taken = await track(unconfirmed, draft.id, (attempt) =>
     ports.intake.createOrQueue(draft, { ...context, attempt }),
   );
   // If adding the job fails, reconciliation adds it, or ends the instance at its start deadline.

@@ -247,9 +247,13 @@ export interface CreationContext {
   readonly attempt?: string | undefined;
 }
 
-/** What is withdrawn: an instance, or what the call with this UUID has got, where the reply was lost. */
+/**
+ * What is withdrawn: an instance, or what the call with this UUID has got, where the reply was lost.
+ * `id`: of the draft, for a creation; undefined for a claim.
+ */
 export type Withdrawable =
-  Pick<Instance, 'id' | 'generation' | 'createdAt'> | { readonly attempt: string };
+  | Pick<Instance, 'id' | 'generation' | 'createdAt'>
+  | { readonly attempt: string; readonly id: string | undefined };
 
 /** Why: the store cannot confirm the instance, or it was claimed and does not answer. */
 export type WithdrawalReason = 'unconfirmed' | 'unreachable';

@@ -41,8 +41,8 @@ export interface Keys {
   log(id: string): string;
   /** The last warning of one kind about an instance. */
   warning(kind: string, id: string): string;
-  /** The result of one call that creates or claims an instance. */
-  attempt(uuid: string): string;
+  /** The instance that one call of `claimWarm` has got. */
+  claim(attempt: string): string;
   /** How many instances a signed link or a proof of work has started. */
   grant(name: string): string;
   /** Prefix of the counters of a rate; the subject follows after a colon. */
@@ -92,7 +92,7 @@ export function keysOf(namespace: string): Keys {
     hostRpc: (host) => `${base}:host:${host}:rpc`,
     hostAddresses: (host) => `${base}:host:${host}:worker-addresses`,
     rpcReplies: (replica) => `${base}:rpc-replies:${replica}`,
-    attempt: (uuid) => `${base}:attempt:${uuid}`,
+    claim: (attempt) => `${base}:claim:${attempt}`,
     grant: (name) => `${base}:used:${name}`,
     rate: (rate) => `${base}:rate:${rate}`,
     log: (id) => `${base}:log:${id}`,

@@ -29,8 +29,8 @@ export const SCRIPT_CONSTANTS = {
   /** How long an answer is stored under its idempotency key. */
   IDEMPOTENCY_TTL_MS: 24 * 3_600_000,
   /**
-   * How long the result of an attempt is stored: longer than a client that lost its connection repeats
-   * or withdraws it.
+   * How long the result of a claim and the withdrawal of a call are stored: longer than a client that
+   * lost its connection repeats or withdraws it.
    */
   ATTEMPT_TTL_MS: 120_000,
   /** How long a pool starts nothing after a failed start. */

@@ -18,13 +18,14 @@ import { noReplication } from './replication.ts';
 import type { Replication } from './replication.ts';
 import { loadScript, runScript } from './run-script.ts';
 import { startDraining } from './start-draining.ts';
+import type { Withdrawal } from './start-draining.ts';
 import { writeIntent } from './write-intent.ts';
 import type { RefusalReply } from './write-intent.ts';
 
 const scripts = {
   claim: loadScript('claim'),
   admit: loadScript('dequeue'),
-  withdrawAttempt: loadScript('withdraw-attempt', 'frees'),
+  withdrawClaim: loadScript('withdraw-claim', 'frees'),
 };
 
 /** How a withdrawn instance ends. */
@@ -94,15 +95,17 @@ export function redisIntake(
 
     async withdraw(withdrawn, { grants, idempotency }, reason) {
       const used = { grants, idempotency };
-      if ('id' in withdrawn) {
+      const end = (id: string, of: Withdrawal) =>
+        startDraining(redis, keys, { id, ...WITHDRAWN[reason], withdrawal: { ...of, ...used } });
+      if ('generation' in withdrawn) {
         const { id, generation, createdAt } = withdrawn;
-        const withdrawal = { generation, createdAt, ...used };
-        return startDraining(redis, keys, { id, ...WITHDRAWN[reason], withdrawal });
+        return end(id, { generation, createdAt });
       }
-      const key = keys.attempt(withdrawn.attempt);
-      const id = (await runScript(redis, scripts.withdrawAttempt, [key], [])) as string | null;
-      if (id === null) return { kind: 'absent' };
-      return startDraining(redis, keys, { id, ...WITHDRAWN[reason], withdrawal: used });
+      const { id, attempt } = withdrawn;
+      if (id !== undefined) return end(id, { attempt });
+      const key = keys.claim(attempt);
+      const claimed = (await runScript(redis, scripts.withdrawClaim, [key], [])) as string | null;
+      return claimed === null ? { kind: 'absent' } : end(claimed, {});
     },
 
     async redeemed(grant) {

@@ -18,7 +18,6 @@ const SHARED = [
   'capacity',
   'placement',
   'pool',
-  'attempts',
   'idempotency',
   'grants',
 ] as const;

@@ -12,13 +12,14 @@ const QUEUED_TOO_LONG = 'No capacity became free before its queue timeout.';
 const STARTED_TOO_LONG = 'It was not ready before its start deadline.';
 
 /**
- * What is released in the same step. With `generation` and `createdAt`, only that generation ends. A
- * store that lost writes may assign a generation twice, so the time tells two apart.
+ * What is released in the same step. With `generation` and `createdAt`, only that generation ends; a
+ * store that lost writes may assign a generation twice, so the time tells two apart. With `attempt`,
+ * only an instance that this attempt has created.
  */
-interface Withdrawal
+export interface Withdrawal
   extends
     Partial<Pick<Instance, 'generation' | 'createdAt'>>,
-    Pick<CreationContext, 'grants' | 'idempotency'> {}
+    Pick<CreationContext, 'grants' | 'idempotency' | 'attempt'> {}
 
 interface DrainRequest {
   readonly id: string;

@@ -141,16 +141,24 @@ describe('a call whose reply is lost', () => {
   // The command may still be in the buffer of the connection that broke.
   test('gets nothing if it runs after its withdrawal', async () => {
     const { intake, instances, warm, redis, keys, grants } = open();
-    const { id } = await warm();
+    const warmed = await warm();
     const attempt = randomUUID();
-    const withdrawn = await intake.withdraw({ attempt }, { grants }, 'unconfirmed');
-    expect(withdrawn).toEqual({ kind: 'absent' });
     const draft = sampleDraft();
+    for (const id of [draft.id, undefined]) {
+      const withdrawn = await intake.withdraw({ attempt, id }, { grants }, 'unconfirmed');
+      expect(withdrawn).toEqual({ kind: 'absent' });
+    }
     await expect(intake.createOrQueue(draft, { attempt })).rejects.toThrow('withdrawn');
     await expect(intake.claimWarm(POOL, draft, { attempt })).rejects.toThrow('withdrawn');
     expect(await instances.get(draft.id)).toBeUndefined();
-    expect((await instances.get(id))?.state).toBe('warm');
-    expect(await redis.pttl(keys.attempt(attempt))).toBeGreaterThan(0);
+    expect((await instances.get(warmed.id))?.state).toBe('warm');
+    for (const key of [keys.claim(attempt), keys.instance(draft.id)]) {
+      expect(await redis.pttl(key)).toBeGreaterThan(0);
+    }
+    // An instance with this id that Redis has lost can still be restored, without the expiry.
+    const lost = { ...warmed, id: draft.id, state: 'ready' } as const;
+    expect(await instances.restore(lost)).toBe(true);
+    expect(await redis.pttl(keys.instance(draft.id))).toBe(-1);
   });
 
   test('never ends an instance that has the same id', async () => {

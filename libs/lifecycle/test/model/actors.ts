@@ -139,7 +139,7 @@ export function createActors(world: World, turns: Turns, verbs: Verbs = VERBS) {
           claimWarm: instances.claimWarm,
           confirm: () => Promise.resolve(),
           withdraw: (withdrawn: Withdrawable, _: unknown, reason: WithdrawalReason) =>
-            'id' in withdrawn
+            'generation' in withdrawn
               ? instances.startDraining(
                   withdrawn.id,
                   reason === 'unreachable' ? 'exited' : 'request',

@@ -5,7 +5,10 @@
 -- Returns {claimed, fields} | {none} | {full, limit} | {exhausted, kind} | {repeated, id, fields, salt | nil} |
 --         {reused} | {withdrawn}.
 local base, context = baseOf(KEYS[1]), cjson.decode(ARGV[4])
-local had = storedAttempt(base, context)
+-- ioredis repeats a command whose connection broke before the reply. The repetition gets the same
+-- reply.
+local claim = base .. 'claim:' .. context.attempt
+local had = redis.call('GET', claim)
 if had == '' then return { 'withdrawn' } end
 if had then return { 'claimed', replyOf(base .. 'instance:' .. had) } end
 local kept = storedAnswer(base, context)
@@ -39,7 +42,7 @@ if context.path then setFields(instance, 'path', context.path) end
 if context.quotaOwner then setFields(instance, 'owner', context.quotaOwner.name) end
 recordQuotaOwner(base, context.quotaOwner, id)
 storeAnswer(base, context, id)
-storeAttempt(base, context, id)
+redis.call('SET', claim, id, 'PX', ATTEMPT_TTL_MS)
 redeem(base, context)
 writeReadyRoute(base .. 'route:' .. id, instance)
 scheduleExpiryNotice(KEYS[4], instance, id)

@@ -9,14 +9,15 @@
 --         {withdrawn}.
 local base, id = baseOf(KEYS[1]), ARGV[1]
 local template, context = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
-local had = storedAttempt(base, context)
-if had == '' then return { 'withdrawn' } end
+-- ioredis repeats a command whose connection broke before the reply. The repetition gets the same
+-- reply.
 local known = recordOf(KEYS[1])
 if known.state then
-  if had ~= id then return { 'taken' } end
+  if known.attempt ~= context.attempt then return { 'taken' } end
   return { known.queued and 'queued' or 'created', tonumber(known.generation),
     tonumber(known.createdAt), tonumber(known.expiresAt), tonumber(known.maxExpiresAt) }
 end
+if known.withdrawn then return { 'withdrawn' } end
 local kept = storedAnswer(base, context)
 if kept then return kept end
 local pool = context.pool and base .. 'pool:' .. context.pool
@@ -49,6 +50,7 @@ local function with(name, value)
   fields[#fields + 1] = value
 end
 with('idleTimeout', ARGV[9] ~= '' and ARGV[9])
+with('attempt', context.attempt)
 with('signature', context.signature)
 with('token', context.secret)
 with('accessHash', context.accessHash)
@@ -61,7 +63,6 @@ setFields(KEYS[1], unpack(fields))
 redis.call('ZADD', KEYS[3], generation, id)
 redis.call('ZADD', KEYS[5], deadline, id)
 recordQuotaOwner(base, context.quotaOwner, id)
-storeAttempt(base, context, id)
 storeAnswer(base, context, id)
 redeem(base, context)
 if full then

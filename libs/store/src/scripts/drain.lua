@@ -11,10 +11,17 @@ local state, base = record.state, baseOf(KEYS[1])
 -- Releases what the creation or claim of an instance has used, once: a use of each of its `grants`, its
 -- key for `idempotency`, and its place in the quota. Another script or process may have ended the
 -- instance meanwhile; then its generation is the one that was superseded. Returns false if the instance
--- is not of this `generation` and `createdAt` (a store that lost writes may assign a generation twice);
--- a withdrawal without them is of an instance whose id no other call can have.
+-- is not of this `attempt` to create it, or of this `generation` and `createdAt` (a store that lost writes
+-- may assign a generation twice). A withdrawal without them is of the instance of a claim. Where the
+-- attempt has not run, it creates nothing any more: its command may still arrive on the earlier
+-- connection.
 local function releaseWithdrawn(withdrawal)
-  local generation = withdrawal.generation
+  local generation, attempt = withdrawal.generation, withdrawal.attempt
+  if attempt and not state then
+    redis.call('HSET', KEYS[1], 'withdrawn', 'true')
+    redis.call('PEXPIRE', KEYS[1], ATTEMPT_TTL_MS)
+  end
+  if not state or (attempt and record.attempt ~= attempt) then return false end
   if generation and (tonumber(record.createdAt) ~= withdrawal.createdAt
     or (tonumber(record.generation) ~= generation and tonumber(record.supersedes) ~= generation)) then
     return false
@@ -27,9 +34,8 @@ local function releaseWithdrawn(withdrawal)
   return true
 end
 
-if not state then return { 'absent' } end
 if ARGV[7] ~= '' and not releaseWithdrawn(cjson.decode(ARGV[7])) then return { 'absent' } end
-if state == 'gone' or state == 'failed' then return { 'absent' } end
+if not state or state == 'gone' or state == 'failed' then return { 'absent' } end
 if state == 'draining' then return { 'draining', replyOf(KEYS[1]) } end
 -- A surplus instance of a pool is not ended if it was claimed meanwhile.
 if ARGV[2] == 'surplus' and state ~= 'warm' then return { 'absent' } end

@@ -10,6 +10,7 @@ if lost.state == 'warm' and tonumber(lost.generation) < generation then
   releaseFromHost(base, KEYS[1])
   removeRecord(KEYS[1])
 end
+if lost.withdrawn and not lost.state then removeRecord(KEYS[1]) end
 if recordOf(KEYS[1]).id or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 local counter = tonumber(redis.call('GET', KEYS[4]) or '0')
 if counter < generation then redis.call('SET', KEYS[4], ARGV[2]) end

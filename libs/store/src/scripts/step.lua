@@ -11,7 +11,9 @@ if record.state ~= 'starting' then return deadline end
 if ARGV[5] ~= '0' then
   deadline = math.max(deadline, math.min(nowMs() + tonumber(ARGV[5]), tonumber(record.maxExpiresAt)))
 end
+local isExtended = deadline ~= tonumber(record.expiresAt)
 setFields(KEYS[1], 'progress', ARGV[4], 'expiresAt', deadline)
+if isExtended then listOnHost(baseOf(KEYS[1]), KEYS[1]) end
 writeRoute(KEYS[2], KEYS[1], {
   state = 'starting', generation = tonumber(ARGV[1]), step = ARGV[2], done = tonumber(ARGV[3]) }, 'XX')
 return deadline
