@@ -6,7 +6,7 @@ import {
   problem,
 } from '@ephemera/contract';
 import { z } from 'zod';
-import { instanceViewSchema } from './visitors/instance-view.ts';
+import { instanceViewSchema } from './visitors/instance-view-schema.ts';
 
 const newQuerySchema = z.object({
   template: z.string().optional().describe('Name of the template. Default: the default template.'),
@@ -171,7 +171,7 @@ export function publicRoutes(prefix: string) {
  * forms. No id starts with `-`, and in host form the path contains the id. So it hides no path of
  * an application.
  */
-export function instancePath(prefix: string, id: string): string {
+function instancePath(prefix: string, id: string): string {
   return `/${prefix}/-/${id}`;
 }
 

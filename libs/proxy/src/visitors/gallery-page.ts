@@ -1,7 +1,7 @@
 import type { Template } from '@ephemera/domain';
 import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
-import type { InstanceView } from './instance-view.ts';
+import type { InstanceView } from './instance-view-schema.ts';
 import { EXPIRING_NOTICE, timeLeft } from './instance-page.ts';
 
 /** An instance of the browser, with its addresses. */

@@ -1,7 +1,7 @@
 import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
 import { detailBelowHeading } from '../page-headings.ts';
-import type { InstanceView } from './instance-view.ts';
+import type { InstanceView } from './instance-view-schema.ts';
 
 /** Where a page of an instance leads. */
 interface InstanceLinks {

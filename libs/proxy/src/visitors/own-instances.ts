@@ -9,7 +9,7 @@ import { isId } from '@ephemera/domain';
 const COOKIE = 'ephemera-instances';
 
 /** The newest instances that the cookie lists. It is sent with each request of the path form. */
-export const MAX_OWN_INSTANCES = 8;
+const MAX_OWN_INSTANCES = 8;
 
 /**
  * A page of an instance can set cookies of the same name, by another path or for the parent domain.
