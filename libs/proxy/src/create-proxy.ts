@@ -29,7 +29,7 @@ import {
   registerUsageMetrics,
 } from './deployment-metrics.ts';
 import { registerConnectionMetric } from './proxy-metrics.ts';
-import { createPublicInterface, instanceUrls } from './public-interface.ts';
+import { createPublicInterface, instanceUrls, observeRequests } from './public-interface.ts';
 import type { PublicInterfaceConfig } from './public-interface.ts';
 import { requireKeys } from './starting/signed-link.ts';
 import { continueTrace } from './trace-context.ts';
@@ -65,11 +65,14 @@ export interface ProxyConfig extends CellConfig, PublicInterfaceConfig {
 export interface ProxyDependencies extends CellDependencies {
   /** The connections to instances. */
   readonly createUpstreamPools: typeof createUpstreamPools;
+  /** Measures each request. A benchmark leaves it out, to learn what it costs. */
+  readonly observeRequests: typeof observeRequests;
 }
 
 export const proxyDependencies: ProxyDependencies = {
   ...cellDependencies,
   createUpstreamPools,
+  observeRequests,
 };
 
 /** A stateless replica: forwards traffic to instances, starts them, and serves the control API. */
@@ -136,6 +139,7 @@ async function startProxy(
       theme,
       metrics,
       createUpstreamPools: dependencies.createUpstreamPools,
+      observeRequests: dependencies.observeRequests,
       tracing,
       logger,
     },

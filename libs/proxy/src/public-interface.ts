@@ -69,6 +69,7 @@ export interface PublicInterfaceParts {
   readonly theme: Theme;
   readonly metrics: Registry;
   readonly createUpstreamPools?: typeof createUpstreamPools;
+  readonly observeRequests?: typeof observeRequests | undefined;
   /**
    * Returns the owner of a start, if another application authenticates visitors. `Authorization` is
    * then for that application: no token of the control API is accepted, and no instance in path form
@@ -173,7 +174,7 @@ export function createPublicInterface(config: PublicInterfaceConfig, parts: Publ
     },
     onRetry: countRetries(metrics),
     ...(tracing && { traceRequest: requestTracer(tracing, prefix) }),
-    onRequestEnd: requestObserver(config.accessLog, {
+    onRequestEnd: (parts.observeRequests ?? observeRequests)(config.accessLog, {
       metrics,
       logger,
       addressOf: shared.addressOf,
@@ -214,14 +215,14 @@ export function createPublicInterface(config: PublicInterfaceConfig, parts: Publ
 }
 
 /** Measures each request, and logs it if the configuration says so. */
-function requestObserver(
+export function observeRequests(
   isLogged: boolean,
   parts: {
     readonly metrics: Registry;
     readonly logger: Logger;
     readonly addressOf: (req: IncomingMessage) => string;
   },
-): (facts: RequestFacts) => void {
+): ((facts: RequestFacts) => void) | undefined {
   const requests = new RequestMetrics(parts.metrics);
   if (!isLogged) return (facts) => requests.add(facts);
   const log = accessLog(parts.logger, parts.addressOf);

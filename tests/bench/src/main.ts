@@ -22,6 +22,7 @@ import { echo } from './scenarios/echo.ts';
 import { fleet } from './scenarios/fleet.ts';
 import { growth } from './scenarios/growth.ts';
 import { latency } from './scenarios/latency.ts';
+import { metrics } from './scenarios/metrics.ts';
 import { profile } from './scenarios/profile.ts';
 import { rate } from './scenarios/rate.ts';
 import { replicas } from './scenarios/replicas.ts';
@@ -40,6 +41,7 @@ const SCENARIOS: readonly Scenario[] = [
   echo,
   growth,
   replicas,
+  metrics,
   profile,
 ];
 /** No round starts later than this after the start, ms. The last table follows within a minute. */

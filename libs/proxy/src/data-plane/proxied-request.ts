@@ -159,16 +159,18 @@ export class ProxiedRequest extends RoutedRequest {
 
   #onClientClosed(): void {
     this.context.inFlight--;
-    this.report({
-      id: this.id,
-      req: this.req,
-      template: this.template,
-      method: this.request.method,
-      status: this.writer.hasBegun ? this.#res.statusCode : undefined,
-      duration: performance.now() - this.#startedAt,
-      upstreamDuration: this.#respondedAt > 0 ? this.#respondedAt - this.#sentAt : undefined,
-      bytes: this.writer.bytes,
-    });
+    if (this.isObserved) {
+      this.report({
+        id: this.id,
+        req: this.req,
+        template: this.template,
+        method: this.request.method,
+        status: this.writer.hasBegun ? this.#res.statusCode : undefined,
+        duration: performance.now() - this.#startedAt,
+        upstreamDuration: this.#respondedAt > 0 ? this.#respondedAt - this.#sentAt : undefined,
+        bytes: this.writer.bytes,
+      });
+    }
     this.finish();
     this.#attempt?.abandon();
     this.#attempt = undefined;

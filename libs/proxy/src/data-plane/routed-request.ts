@@ -169,6 +169,11 @@ export abstract class RoutedRequest {
     }
   }
 
+  /** Whether `report` has a receiver. */
+  protected get isObserved(): boolean {
+    return this.context.onRequestEnd !== undefined || this.#trace !== undefined;
+  }
+
   /** The response has ended, or the WebSocket has closed. */
   protected report(facts: RequestFacts): void {
     this.context.onRequestEnd?.(facts);

@@ -20,27 +20,35 @@ export interface Replica {
   /** Public port of another replica, to share it. */
   readonly port?: number;
   readonly nodeArguments?: readonly string[];
+  /** Instead of the production process. */
+  readonly main?: string;
 }
 
 /** The production process with its default settings, and a real Redis. */
-export const ephemera: Contender = {
-  name: 'Ephemera',
-  async start(testbed) {
-    const namespace = `bench-${randomBytes(4).toString('hex')}`;
-    const redis = new Redis(testbed.redisUrl);
-    try {
-      await publishRoutes(redis, namespace, testbed.instances);
-    } finally {
-      redis.disconnect();
-    }
-    return startReplica(testbed, { namespace });
-  },
+export const ephemera: Contender = { name: 'Ephemera', start: (testbed) => startOn(testbed) };
+
+/** The same without the metrics of requests. */
+export const unmeasured: Contender = {
+  name: 'without metrics',
+  start: (testbed) =>
+    startOn(testbed, join(import.meta.dirname, '../servers/unmeasured-server.ts')),
 };
+
+async function startOn(testbed: Testbed, main = MAIN): Promise<Running> {
+  const namespace = `bench-${randomBytes(4).toString('hex')}`;
+  const redis = new Redis(testbed.redisUrl);
+  try {
+    await publishRoutes(redis, namespace, testbed.instances);
+  } finally {
+    redis.disconnect();
+  }
+  return startReplica(testbed, { namespace, main });
+}
 
 /** Starts a proxy for a namespace whose routes already exist in Redis. */
 export async function startReplica(
   { dir, redisUrl }: Pick<Testbed, 'dir' | 'redisUrl'>,
-  { namespace, core = CORES.contender, port, nodeArguments = [] }: Replica,
+  { namespace, core = CORES.contender, port, nodeArguments = [], main = MAIN }: Replica,
 ): Promise<Running> {
   const publicPort = port ?? (await freePort());
   const templates = join(dir, 'ephemera.yml');
@@ -51,7 +59,7 @@ export async function startReplica(
   const adminPort = await freePort();
   const process = await startProcess({
     core,
-    command: [globalThis.process.execPath, NEW_SPACE, ...nodeArguments, MAIN],
+    command: [globalThis.process.execPath, NEW_SPACE, ...nodeArguments, main],
     env: {
       ...surroundings,
       EPHEMERA_REDIS_URL: redisUrl,
