@@ -481,6 +481,45 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/v1/names/{name}': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /** Read a stable name with its instance */
+    get: operations['readName'];
+    /**
+     * Start an instance under a stable name, or replace the one that has it
+     * @description The name leads to the new instance as soon as that one is ready. Until then the instance before it serves, and afterwards for `drain` seconds more. If the start fails, the name stays where it is. A warm instance is never used.
+     */
+    put: operations['putName'];
+    post?: never;
+    /** Forget a stable name and end its instances */
+    delete: operations['deleteName'];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/v1/names': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /** List the stable names, in alphabetical order */
+    get: operations['listNames'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/v1/links': {
     parameters: {
       query?: never;
@@ -708,7 +747,15 @@ export interface components {
        * @enum {string}
        */
       reason?:
-        'ttl' | 'idle' | 'request' | 'exited' | 'oom' | 'start_failed' | 'orphan' | 'host_drained';
+        | 'ttl'
+        | 'idle'
+        | 'request'
+        | 'exited'
+        | 'oom'
+        | 'start_failed'
+        | 'orphan'
+        | 'host_drained'
+        | 'replaced';
       /** @description Explanation for people. */
       message?: string;
       /** @description Generation of the instance. */
@@ -761,6 +808,7 @@ export interface components {
         | 'urn:ephemera:problem:work_needed'
         | 'urn:ephemera:problem:work_used'
         | 'urn:ephemera:problem:key_reused'
+        | 'urn:ephemera:problem:precondition_failed'
         | 'urn:ephemera:problem:conflict'
         | 'urn:ephemera:problem:host_unavailable'
         | 'urn:ephemera:problem:store_unavailable'
@@ -790,7 +838,7 @@ export interface components {
        * @description `full`: the limit that is exceeded.
        * @enum {string}
        */
-      limit?: 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'commands' | 'owner';
+      limit?: 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'commands' | 'owner' | 'names';
       hint?: components['schemas']['Hint'];
       /**
        * Format: date-time
@@ -879,7 +927,15 @@ export interface components {
        * @enum {string}
        */
       reason?:
-        'ttl' | 'idle' | 'request' | 'exited' | 'oom' | 'start_failed' | 'orphan' | 'host_drained';
+        | 'ttl'
+        | 'idle'
+        | 'request'
+        | 'exited'
+        | 'oom'
+        | 'start_failed'
+        | 'orphan'
+        | 'host_drained'
+        | 'replaced';
       /** @description Explanation for people: the start step, or why the instance ended. */
       message?: string;
       hint?: components['schemas']['Hint'] & unknown;
@@ -1243,6 +1299,55 @@ export interface components {
     DrainHost: {
       /** @description Seconds from now until the instances that are left are ended. Absent: a drain that runs keeps its deadline; else each instance keeps its own. */
       timeout?: number;
+    };
+    NamedInstance: components['schemas']['CreatedInstance'] & {
+      /** @description The name. */
+      name: string;
+      /** @description The generation of the name now, as in `ETag`. */
+      generation: number;
+      /** @description Whether the name leads to this instance. If not, it does once this is ready. */
+      isCurrent: boolean;
+    };
+    PutName: components['schemas']['CreateInstance'] & {
+      /**
+       * @description How long the instance that the name leads to still serves once the new one is ready, in seconds: the requests that it has got can end.
+       * @default 30
+       */
+      drain: number;
+      /**
+       * @description How long the name is remembered, in seconds from this request, whether or not its instance lives.
+       * @default 2592000
+       */
+      ttl: number;
+    };
+    NamePage: {
+      /** @description Names in alphabetical order. */
+      items: components['schemas']['Name'][];
+      /** @description Absent on the last page. */
+      nextCursor?: string;
+    };
+    Name: {
+      /** @description The name. */
+      name: string;
+      /** @description Generation of the instance that was started last for it, as in `ETag`. */
+      generation: number;
+      instance?: components['schemas']['Instance'] & unknown;
+      next?: components['schemas']['Instance'] & unknown;
+      /**
+       * Format: date-time
+       * @description When the name was created.
+       */
+      createdAt: string;
+      /**
+       * Format: date-time
+       * @description When an instance was last started for it.
+       */
+      updatedAt: string;
+      /**
+       * Format: date-time
+       * @description When the name is forgotten.
+       */
+      expiresAt: string;
     };
     Link: {
       /** @description Id of the link. */
@@ -6448,6 +6553,882 @@ export interface operations {
       };
       /** @description The body has another media type */
       415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  readName: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description The name: at most 40 lowercase letters, digits and single hyphens, beginning with a letter. It is no id and does not end in a hyphen and one. */
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The name */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "name": "pr-42",
+           *       "generation": 17672256000000,
+           *       "instance": {
+           *         "id": "ak3v9q0x7m2c5t8w1z4b6n0s2d",
+           *         "template": "demo",
+           *         "status": {
+           *           "state": "ready",
+           *           "lastTransitionAt": "2026-01-01T00:00:02.000Z"
+           *         },
+           *         "url": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/",
+           *         "baseUrl": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/",
+           *         "ports": {
+           *           "http": {
+           *             "port": 80,
+           *             "url": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/"
+           *           }
+           *         },
+           *         "timeout": 600,
+           *         "createdAt": "2026-01-01T00:00:00.000Z",
+           *         "startedAt": "2026-01-01T00:00:02.000Z",
+           *         "expiresAt": "2026-01-01T00:10:02.000Z",
+           *         "maxExpiresAt": "2026-01-01T01:00:00.000Z",
+           *         "metadata": {
+           *           "owner": "ada"
+           *         }
+           *       },
+           *       "createdAt": "2026-01-01T00:00:00.000Z",
+           *       "updatedAt": "2026-01-01T00:00:00.000Z",
+           *       "expiresAt": "2026-01-31T00:00:00.000Z"
+           *     }
+           */
+          'application/json': components['schemas']['Name'];
+        };
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token lacks the required scope */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no name like this */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  putName: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description `wait=N`: wait up to N seconds until the instance is ready. */
+        prefer?: string;
+        /** @description The same key with the same body starts one instance, and returns it for 24 hours. With signing keys, also its access token. */
+        'idempotency-key'?: string;
+        /** @description Only if the name has this `ETag`; `*`: only if it exists. */
+        'if-match'?: string;
+        /** @description `*`: only if the name does not exist. */
+        'if-none-match'?: '*';
+      };
+      path: {
+        /** @description The name: at most 40 lowercase letters, digits and single hyphens, beginning with a letter. It is no id and does not end in a hyphen and one. */
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        /**
+         * @example {
+         *       "template": "demo",
+         *       "timeout": 86400,
+         *       "drain": 30
+         *     }
+         */
+        'application/json': components['schemas']['PutName'];
+      };
+    };
+    responses: {
+      /** @description The name leads to the new instance, which is ready */
+      201: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "id": "ak3v9q0x7m2c5t8w1z4b6n0s2d",
+           *       "template": "demo",
+           *       "status": {
+           *         "state": "ready",
+           *         "lastTransitionAt": "2026-01-01T00:00:02.000Z"
+           *       },
+           *       "url": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/",
+           *       "baseUrl": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/",
+           *       "ports": {
+           *         "http": {
+           *           "port": 80,
+           *           "url": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/"
+           *         }
+           *       },
+           *       "timeout": 600,
+           *       "createdAt": "2026-01-01T00:00:00.000Z",
+           *       "startedAt": "2026-01-01T00:00:02.000Z",
+           *       "expiresAt": "2026-01-01T00:10:02.000Z",
+           *       "maxExpiresAt": "2026-01-01T01:00:00.000Z",
+           *       "metadata": {
+           *         "owner": "ada"
+           *       },
+           *       "name": "pr-42",
+           *       "generation": 17672256000000,
+           *       "isCurrent": true
+           *     }
+           */
+          'application/json': components['schemas']['NamedInstance'];
+        };
+      };
+      /** @description The new instance is starting or queued */
+      202: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "id": "ak3v9q0x7m2c5t8w1z4b6n0s2d",
+           *       "template": "demo",
+           *       "status": {
+           *         "state": "ready",
+           *         "lastTransitionAt": "2026-01-01T00:00:02.000Z"
+           *       },
+           *       "url": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/",
+           *       "baseUrl": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/",
+           *       "ports": {
+           *         "http": {
+           *           "port": 80,
+           *           "url": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/"
+           *         }
+           *       },
+           *       "timeout": 600,
+           *       "createdAt": "2026-01-01T00:00:00.000Z",
+           *       "startedAt": "2026-01-01T00:00:02.000Z",
+           *       "expiresAt": "2026-01-01T00:10:02.000Z",
+           *       "maxExpiresAt": "2026-01-01T01:00:00.000Z",
+           *       "metadata": {
+           *         "owner": "ada"
+           *       },
+           *       "name": "pr-42",
+           *       "generation": 17672256000000,
+           *       "isCurrent": true
+           *     }
+           */
+          'application/json': components['schemas']['NamedInstance'];
+        };
+      };
+      /** @description Unknown template, invalid timeout, unknown field, broken JSON */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token lacks the required scope */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no name like this */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The name is not as `If-Match` or `If-None-Match` requires */
+      412: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body exceeds its limit */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body has another media type */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The `Idempotency-Key` was used with another body */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description A capacity limit (named in `limit`) or a rate limit is exceeded; `Retry-After` says when to try again */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The start failed (only with `Prefer: wait`) */
+      502: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  deleteName: {
+    parameters: {
+      query?: never;
+      header?: {
+        /** @description Only if the name has this `ETag`; `*`: only if it exists. */
+        'if-match'?: string;
+      };
+      path: {
+        /** @description The name: at most 40 lowercase letters, digits and single hyphens, beginning with a letter. It is no id and does not end in a hyphen and one. */
+        name: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The name is forgotten, and its instances are ending */
+      204: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token lacks the required scope */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no name like this */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The name is not as `If-Match` or `If-None-Match` requires */
+      412: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  listNames: {
+    parameters: {
+      query?: {
+        /** @description Maximum number of names per page. */
+        limit?: number;
+        /** @description `nextCursor` of the previous page. */
+        cursor?: string;
+      };
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description One page of names */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "items": [
+           *         {
+           *           "name": "pr-42",
+           *           "generation": 17672256000000,
+           *           "instance": {
+           *             "id": "ak3v9q0x7m2c5t8w1z4b6n0s2d",
+           *             "template": "demo",
+           *             "status": {
+           *               "state": "ready",
+           *               "lastTransitionAt": "2026-01-01T00:00:02.000Z"
+           *             },
+           *             "url": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/",
+           *             "baseUrl": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/",
+           *             "ports": {
+           *               "http": {
+           *                 "port": 80,
+           *                 "url": "http://localhost:8080/demo/ak3v9q0x7m2c5t8w1z4b6n0s2d/"
+           *               }
+           *             },
+           *             "timeout": 600,
+           *             "createdAt": "2026-01-01T00:00:00.000Z",
+           *             "startedAt": "2026-01-01T00:00:02.000Z",
+           *             "expiresAt": "2026-01-01T00:10:02.000Z",
+           *             "maxExpiresAt": "2026-01-01T01:00:00.000Z",
+           *             "metadata": {
+           *               "owner": "ada"
+           *             }
+           *           },
+           *           "createdAt": "2026-01-01T00:00:00.000Z",
+           *           "updatedAt": "2026-01-01T00:00:00.000Z",
+           *           "expiresAt": "2026-01-31T00:00:00.000Z"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/json': components['schemas']['NamePage'];
+        };
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token lacks the required scope */
+      403: {
         headers: {
           [name: string]: unknown;
         };

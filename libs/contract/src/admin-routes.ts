@@ -30,6 +30,7 @@ import {
 import { linkRequestSchema, linkSchema } from './link-request.ts';
 import { instanceFilterSchema, listQuerySchema } from './list-query.ts';
 import { logsQuerySchema, usageSchema } from './logs-query.ts';
+import { nameRoutes } from './name-routes.ts';
 import { EXAMPLE_ID } from './openapi-examples.ts';
 import { z } from './openapi-zod.ts';
 import { renewRequestSchema } from './renew-request.ts';
@@ -462,6 +463,7 @@ export const adminRoutes = {
     body: { type: 'json', schema: drainRequestSchema, limit: 16_384 },
     responses: { 200: json(hostSchema, 'The host that is being drained') },
   }),
+  ...nameRoutes,
   createLink: defineRoute({
     method: 'POST',
     path: '/v1/links',

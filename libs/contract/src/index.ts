@@ -8,6 +8,7 @@ export * from './instance-resource.ts';
 export * from './link-request.ts';
 export * from './list-query.ts';
 export * from './logs-query.ts';
+export * from './name-resource.ts';
 export * from './openapi.ts';
 export { PROBLEM_KINDS } from './problem-kinds.ts';
 export * from './problem.ts';

@@ -13,6 +13,7 @@ export const endReasonSchema = z.enum([
   'start_failed',
   'orphan',
   'host_drained',
+  'replaced',
 ]);
 
 export const hintSchema = z
@@ -114,6 +115,8 @@ export const createdSchema = instanceSchema
     }),
   })
   .openapi('CreatedInstance');
+
+export type CreatedResource = z.infer<typeof createdSchema>;
 
 /** The answer to a renewal: the instance, and what the renewal did. */
 export const renewedSchema = instanceSchema

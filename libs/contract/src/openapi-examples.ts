@@ -5,6 +5,7 @@ import type { HostResource } from './host-resource.ts';
 import type { InstanceResource, RenewedResource } from './instance-resource.ts';
 import type { LinkRequest, LinkResource } from './link-request.ts';
 import type { UsageResource } from './logs-query.ts';
+import type { NameResource, PutNameRequest } from './name-resource.ts';
 import type { Problem } from './problem.ts';
 import type { RenewRequest } from './renew-request.ts';
 import type { StatsResource, TemplateResource } from './template-resource.ts';
@@ -29,6 +30,15 @@ const instance = {
   maxExpiresAt: '2026-01-01T01:00:00.000Z',
   metadata: { owner: 'ada' },
 } satisfies InstanceResource;
+
+const name = {
+  name: 'pr-42',
+  generation: 17_672_256_000_000,
+  instance,
+  createdAt: '2026-01-01T00:00:00.000Z',
+  updatedAt: '2026-01-01T00:00:00.000Z',
+  expiresAt: '2026-01-31T00:00:00.000Z',
+} satisfies NameResource;
 
 const host = {
   name: 'host-1',
@@ -68,6 +78,10 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   Instance: instance,
   InstanceDetail: instance,
   CreatedInstance: instance,
+  PutName: { template: 'demo', timeout: 86_400, drain: 30 } satisfies PutNameRequest,
+  NamedInstance: { ...instance, name: 'pr-42', generation: 17_672_256_000_000, isCurrent: true },
+  Name: name,
+  NamePage: { items: [name] },
   InstancePage: { items: [instance] },
   RenewInstance: { timeout: 900 } satisfies RenewRequest,
   RenewedInstance: {

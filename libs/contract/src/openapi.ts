@@ -16,6 +16,7 @@ export interface DescribedPort {
 /** The tags of the operations, by the beginning of the path. The first match wins. */
 const ADMIN_TAGS: readonly Tag[] = [
   ['Instances', /^\/v1\/instances/, 'Start, read, renew, pause and end instances.'],
+  ['Names', /^\/v1\/names/, 'Stable names, which lead to one instance after another.'],
   ['Events', /^\/v1\/events/, 'Changes of instances, as a stream.'],
   [
     'Templates and capacity',

@@ -133,7 +133,7 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 429,
     title: 'Full',
     meaning:
-      'A capacity limit is exceeded. `limit` is `hosts`, `template`, `queue`, `address`, `token`, `owner` or `commands`.',
+      'A capacity limit is exceeded. `limit` is `hosts`, `template`, `queue`, `address`, `token`, `owner`, `commands` or `names`.',
     action:
       'Repeat the request after `Retry-After`, end an instance, or raise the limit that `limit` names.',
   },
@@ -180,6 +180,13 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     title: 'Idempotency key reused',
     meaning: 'The `Idempotency-Key` was used with another body within 24 hours.',
     action: 'Use a new key for each different request.',
+  },
+  precondition_failed: {
+    status: 412,
+    title: 'Precondition failed',
+    meaning:
+      'The name has changed since the client has read it, or exists although it must not, or the reverse: `If-Match` or `If-None-Match` does not hold. Nothing has changed.',
+    action: 'Read the name again, and repeat the request with its present `ETag`.',
   },
   conflict: {
     status: 409,

@@ -33,6 +33,7 @@ const REASONS: Readonly<Record<string, string>> = {
   start_failed: 'It could not be started.',
   orphan: 'It was removed after Redis lost data.',
   host_drained: 'Its host was taken out of service.',
+  replaced: 'A newer instance has its name.',
 };
 
 const LIMITS: Readonly<Record<Limit, string>> = {
@@ -47,6 +48,7 @@ const LIMITS: Readonly<Record<Limit, string>> = {
     'Too many commands run in this instance or on its host. Wait until one ends, or kill one.',
   owner:
     'This user has reached the maximum number of instances. End one of them, or try again later.',
+  names: 'There are too many names. Delete one that is not used any more.',
 };
 
 /** The value of `type` in each problem: `urn:ephemera:problem:` and the kind. */
@@ -252,6 +254,13 @@ export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer
       return answer(
         failure,
         'This Idempotency-Key was used before with another request. Use a new key.',
+      );
+    case 'precondition_failed':
+      return answer(
+        failure,
+        failure.generation === undefined
+          ? 'There is no such name, and the request requires that it exists.'
+          : `The name has generation ${failure.generation}, which the condition of the request excludes. Read the name again.`,
       );
     case 'conflict':
       return answer(failure, failure.detail);

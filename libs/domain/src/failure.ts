@@ -67,6 +67,8 @@ export type Failure =
   | { readonly kind: 'work_used' }
   /** The idempotency key was used with another payload. */
   | { readonly kind: 'key_reused' }
+  /** A name has another generation than the request requires. Undefined: there is no such name. */
+  | { readonly kind: 'precondition_failed'; readonly generation: number | undefined }
   /** The state of the instance does not allow the operation. */
   | { readonly kind: 'conflict'; readonly detail: string }
   /** No worker of the instance's host replies. */

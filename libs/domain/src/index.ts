@@ -9,6 +9,7 @@ export * from './image.ts';
 export * from './instance.ts';
 export { landingPathIssue, landingUrl, openIssue, portAddresses } from './landing.ts';
 export * from './lease.ts';
+export * from './name.ts';
 export * from './principal.ts';
 export * from './policy.ts';
 export * from './reconcile.ts';

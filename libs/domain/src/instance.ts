@@ -50,6 +50,8 @@ export interface Instance extends Lease {
   readonly pool?: string | undefined;
   /** The quota that it counts against: `token:ci`, `address:192.0.2.7`, `owner:42`. */
   readonly owner?: string | undefined;
+  /** The stable name that it was started for. */
+  readonly name?: string | undefined;
   /**
    * The run ID of the Redis process in which it is known to be unclaimed. Only while it is warm.
    */
@@ -112,6 +114,15 @@ type UnguardedRoute =
       readonly reason: EndReason;
       readonly message?: string | undefined;
     };
+
+/** The route of a stable name, under `@NAME`: it leads to the route of an id. */
+export interface NameRoute {
+  readonly state: 'name';
+  readonly generation: number;
+  readonly id: string;
+  /** Why that instance ended: its own route is forgotten before the name. */
+  readonly ended?: EndReason | undefined;
+}
 
 export interface ReadyRoute extends Guard {
   readonly state: 'ready';

@@ -93,17 +93,21 @@ export interface PortAddress {
 
 /**
  * The addresses of all ports of an instance, by name: `/demo/{id}:api/`, or `api-{id}.DOMAIN` in host
- * form. The first port is the main port, which has the address of the instance.
+ * form; for a name `/demo/@NAME:api/` or `api--NAME.DOMAIN`. The first port is the main port, which has the address of the instance.
  */
 export function portAddresses({
   url,
+  name: stableName,
   template: { ports },
-}: Pick<Instance, 'url' | 'template'>): Record<string, PortAddress> {
+}: Pick<Instance, 'url' | 'template' | 'name'>): Record<string, PortAddress> {
   const isHostForm = basePathOf({ url }) === '';
   const [main] = Object.keys(ports);
+  const separator = stableName === undefined ? '-' : '--';
   const addressOf = (name: string) => {
     if (name === main) return url;
-    return isHostForm ? url.replace('://', `://${name}-`) : `${url.replace(/\/$/, '')}:${name}/`;
+    return isHostForm
+      ? url.replace('://', `://${name}${separator}`)
+      : `${url.replace(/\/$/, '')}:${name}/`;
   };
   return Object.fromEntries(
     Object.entries(ports).map(([name, port]) => [name, { port, url: addressOf(name) }]),

@@ -19,13 +19,16 @@ export type EndReason =
   /** A warm instance that Redis may have lost a claim of, so no client may get it. */
   | 'orphan'
   /** Its host was drained. */
-  | 'host_drained';
+  | 'host_drained'
+  /** Its name leads to a newer instance. */
+  | 'replaced';
 
 const PLANNED_ENDS: ReadonlySet<string> = new Set<EndReason>([
   'ttl',
   'idle',
   'request',
   'host_drained',
+  'replaced',
 ]);
 
 /** Whether a client, an operator or a deadline ended the instance. Any other end is a failure. */

@@ -76,7 +76,7 @@ export interface RequestKillPorts {
 export async function requestKill(
   { instances, killRequests }: RequestKillPorts,
   id: string,
-  reason: 'request' | 'surplus' | 'host_drained' = 'request',
+  reason: 'request' | 'surplus' | 'host_drained' | 'replaced' = 'request',
 ): Promise<DrainOutcome> {
   const outcome = await instances.startDraining(id, reason);
   if (outcome.kind !== 'draining') return outcome;

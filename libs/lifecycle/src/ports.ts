@@ -37,6 +37,13 @@ export type DrainReason = 'due' | 'surplus' | 'early_exit' | EndReason;
 /** The lease of an instance that has become ready. */
 export interface ReadyLease extends Lease {
   readonly startedAt: number;
+  /** The instance that its name led to before. It ends in `remaining` ms. */
+  readonly replaced?:
+    | (Pick<Instance, 'id' | 'generation'> & {
+        readonly host: string;
+        readonly remaining: number;
+      })
+    | undefined;
 }
 
 /** The store of instances. Every change is one atomic step by the store's clock. */
@@ -55,7 +62,7 @@ export interface Instances {
   assignToHost(id: string, generation: number, host: string): Promise<Instance | undefined>;
   /**
    * `starting → ready`: the route appears and the TTL starts. A pool instance becomes `warm` and
-   * gets no route until it is claimed. Idempotent for the same address. Undefined if the generation
+   * gets no route until it is claimed. The name that it was started for leads to it. Idempotent for the same address. Undefined if the generation
    * was superseded, or if a host other than `host` has started it (a store that lost writes may
    * assign a generation twice). The caller then removes its container.
    */
@@ -237,6 +244,23 @@ export interface RedeemableGrant {
   readonly expiresAt: number;
 }
 
+/** The stable name that an instance is started for, and the condition of the start. */
+export interface NameRequest {
+  readonly name: string;
+  /** The generation that the name must have, or `*` for any. Undefined: no condition. */
+  readonly match?: string | undefined;
+  /** Whether the name must not exist. */
+  readonly isNew?: boolean | undefined;
+  /** The owner that the name must have if it exists. Undefined: no condition. */
+  readonly owner?: string | undefined;
+  /** The owner of the name if it does not exist. */
+  readonly newOwner: string;
+  /** How long the instance that the name leads to still serves once the new one is ready. */
+  readonly drain: number;
+  /** How long the name is remembered. */
+  readonly ttl: number;
+}
+
 /** The data of a creation that is not part of the draft. */
 export interface CreationContext {
   readonly quotaOwner?: QuotaOwner | undefined;
@@ -245,6 +269,8 @@ export interface CreationContext {
   readonly grants?: readonly RedeemableGrant[] | undefined;
   /** A UUID of this one call, so that the call can be withdrawn if its reply is lost. Default: random. */
   readonly attempt?: string | undefined;
+  /** Only for `createOrQueue`. */
+  readonly name?: NameRequest | undefined;
 }
 
 /**
@@ -277,12 +303,22 @@ export type CreationRefusal =
       readonly salt?: string | undefined;
     }
   /** The idempotency key was used before with another payload. */
-  | { readonly kind: 'reused' };
+  | { readonly kind: 'reused' }
+  /** Another token owns the name. */
+  | { readonly kind: 'foreign' }
+  /** The name has this generation, which the condition does not allow. Undefined: no such name. */
+  | { readonly kind: 'unmatched'; readonly generation: number | undefined };
+
+interface Created {
+  readonly instance: Instance;
+  /** An instance that was starting for the same name, and does not get it any more. */
+  readonly superseded?: string | undefined;
+}
 
 export type CreateResult =
-  | { readonly kind: 'created'; readonly instance: Instance }
+  | ({ readonly kind: 'created' } & Created)
   /** There is no capacity: it waits in the start queue, and has no spawn job yet. */
-  | { readonly kind: 'queued'; readonly instance: Instance }
+  | ({ readonly kind: 'queued' } & Created)
   | CreationRefusal;
 
 export type ClaimResult =

@@ -12,6 +12,7 @@ import type {
   KillJobs,
   Probe,
   Progress,
+  ReadyLease,
   ReportProgress,
 } from './ports.ts';
 
@@ -88,8 +89,11 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
       await containers.remove(containerId);
       return { kind: 'superseded' };
     }
+    const { replaced, ...lease } = published;
+    // If this fails, reconciliation ends the replaced instance, and the proxies refuse it.
+    if (replaced) await endAtDeadline(killJobs, replaced).catch(() => undefined);
     const state = instance.pool === undefined ? 'ready' : 'warm';
-    return { kind: 'ready', instance: { ...instance, ...published, state, address } };
+    return { kind: 'ready', instance: { ...instance, ...lease, state, address } };
   } catch (error) {
     if (ports.wasRequeued?.() === true) throw error;
     const { template } = instance;
@@ -107,6 +111,15 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
     const failed = killed.kind === 'killed' && killed.instance.reason === 'start_failed';
     return failed ? { kind: 'failed', message: text } : { kind: 'superseded' };
   }
+}
+
+/** Replaces the kill job of an instance whose deadline is earlier than before. */
+async function endAtDeadline(
+  killJobs: SpawnPorts['killJobs'],
+  replaced: NonNullable<ReadyLease['replaced']>,
+): Promise<void> {
+  await killJobs.cancel({ ...replaced, supersedes: replaced.generation });
+  await killJobs.schedule(replaced, Math.max(0, replaced.remaining));
 }
 
 /**

@@ -1,4 +1,4 @@
-import { cellOf, isSentinelUrl } from '@ephemera/domain';
+import { DEFAULT_CELL, cellOf, isSentinelUrl } from '@ephemera/domain';
 import type { RedisAddress } from '@ephemera/domain';
 import type {
   HostRpc,
@@ -160,7 +160,15 @@ function connectReplication(
 export interface IdPorts {
   readonly routes: Pick<
     RouteCache,
-    'peek' | 'find' | 'confirm' | 'waitFor' | 'isRegistered' | 'onDrop'
+    | 'peek'
+    | 'find'
+    | 'confirm'
+    | 'waitFor'
+    | 'isRegistered'
+    | 'onDrop'
+    | 'peekName'
+    | 'findName'
+    | 'confirmName'
   >;
   readonly store: {
     readonly instances: Pick<InstanceStore, 'get' | 'startDraining' | 'finalize'>;
@@ -189,6 +197,10 @@ export function portsById(cells: ReadonlyMap<string, IdPorts>) {
     confirm: (id, host) => storeOf(id)?.routes.confirm(id, host) ?? unknown,
     waitFor: (id, until, timeoutMs, signal) =>
       storeOf(id)?.routes.waitFor(id, until, timeoutMs, signal) ?? unknown,
+    // Names are in the default cell.
+    peekName: (name) => cells.get(DEFAULT_CELL)?.routes.peekName(name),
+    findName: (name) => cells.get(DEFAULT_CELL)?.routes.findName(name) ?? unknown,
+    confirmName: (name) => cells.get(DEFAULT_CELL)?.routes.confirmName(name) ?? unknown,
     // A host belongs to one cell.
     async isRegistered(host, address) {
       const found = await Promise.all(all.map((cell) => cell.routes.isRegistered(host, address)));

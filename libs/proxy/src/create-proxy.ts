@@ -192,6 +192,7 @@ async function startProxy(
     hosts,
     hostRegistry: cell.store.hostRegistry,
     instances: { get: ids.instances.get, list: (query) => instances.list(query), now },
+    stableNames: cell.store.names,
     routes: ids.routes,
     events: cell.events,
     hostRpc: ids.hostRpc,

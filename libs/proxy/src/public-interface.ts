@@ -2,7 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { SigningKeys, TemplateSet } from '@ephemera/config';
 import { DEFAULT_CELL } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
-import { createAuthThrottle, isTrusted, parseTrustedProxies, peerAddress } from '@ephemera/http';
+import {
+  createAuthThrottle,
+  hostNameOf,
+  isTrusted,
+  parseTrustedProxies,
+  peerAddress,
+} from '@ephemera/http';
 import type { TokenSet } from '@ephemera/http';
 import type { ClaimResult, CreateResult } from '@ephemera/lifecycle';
 import type { Logger, Registry, Tracing } from '@ephemera/process';
@@ -83,7 +89,7 @@ export interface PublicInterfaceParts {
   readonly logger: Logger;
 }
 
-/** Returns the public URL of an id, with a slash at the end. */
+/** Returns the public URL of an id, or of a name as `@NAME`, with a slash at the end. */
 export function instanceUrls({
   domain,
   prefix,
@@ -91,7 +97,7 @@ export function instanceUrls({
 }: Pick<PublicInterfaceConfig, 'domain' | 'prefix' | 'publicUrl'>): (id: string) => string {
   if (domain === undefined) return (id) => `${publicUrl}/${prefix}/${id}/`;
   const { protocol } = new URL(publicUrl);
-  return (id) => `${protocol}//${id}.${domain}/`;
+  return (id) => `${protocol}//${id.replace(/^@/, '')}.${domain}/`;
 }
 
 /**
@@ -151,6 +157,10 @@ export function createPublicInterface(config: PublicInterfaceConfig, parts: Publ
     routes: resumeOnRequest({ ...ids, logger }),
     prefix,
     domain,
+    // An application that shares the server has host names of its own.
+    ...(parts.ownerOf === undefined && {
+      hostNames: { except: hostNameOf(new URL(publicUrl).host) },
+    }),
     scheme: publicUrl.startsWith('https:') ? 'https' : 'http',
     publicPath: new URL(publicUrl).pathname,
     ownsAuthorization: parts.ownerOf !== undefined,

@@ -5,7 +5,15 @@ import type { InstanceStore, RouteCache } from '@ephemera/store';
 export interface ResumePorts {
   readonly routes: Pick<
     RouteCache,
-    'peek' | 'find' | 'confirm' | 'isRegistered' | 'waitFor' | 'onDrop'
+    | 'peek'
+    | 'find'
+    | 'confirm'
+    | 'isRegistered'
+    | 'waitFor'
+    | 'onDrop'
+    | 'peekName'
+    | 'findName'
+    | 'confirmName'
   >;
   readonly instances: Pick<InstanceStore, 'get'>;
   readonly hostRpc: HostRpc;
@@ -33,6 +41,9 @@ export function resumeOnRequest(ports: ResumePorts): ResumePorts['routes'] {
     find: (id) => routes.find(id),
     confirm: (id, host) => routes.confirm(id, host),
     isRegistered: (host, address) => routes.isRegistered(host, address),
+    peekName: (name) => routes.peekName(name),
+    findName: (name) => routes.findName(name),
+    confirmName: (name) => routes.confirmName(name),
     onDrop: (listener) => routes.onDrop(listener),
     waitFor(id, until, timeoutMs, signal) {
       if (!resuming.has(id)) {

@@ -22,6 +22,7 @@ import {
   redisIntake,
   redisLogArchive,
   redisLeases,
+  redisNames,
   redisRates,
 } from '@ephemera/store';
 import type { InstanceStore } from '@ephemera/store';
@@ -127,7 +128,9 @@ export async function openPorts(
     templates,
     keys: signingKeys,
     urlOf: (id: string) =>
-      domain === undefined ? `http://127.0.0.1/demo/${id}/` : `http://${id}.${domain}/`,
+      domain === undefined
+        ? `http://127.0.0.1/demo/${id}/`
+        : `http://${id.replace('@', '')}.${domain}/`,
   };
   const warnings = redisInstanceWarnings(redis, keys);
   const report = new WarningReport({ warnings, logger, now: Date.now });
@@ -163,6 +166,7 @@ export async function openPorts(
     },
     hostRegistry: redisHostRegistry(redis, keys),
     instances,
+    stableNames: redisNames(redis, keys),
     routes,
     events,
     hostRpc,

@@ -30,6 +30,8 @@ import { redisInstances, redisProgress } from './redis-instances.ts';
 import type { InstanceStore } from './redis-instances.ts';
 import { redisIntake, redisStartQueue } from './redis-intake.ts';
 import { redisLeases, redisSuspensions } from './redis-leases.ts';
+import { redisNames } from './redis-names.ts';
+import type { Names } from './redis-names.ts';
 import { redisPools } from './redis-pools.ts';
 import type { Replication } from './replication.ts';
 import { redisRates } from './redis-rates.ts';
@@ -43,6 +45,7 @@ export interface Store {
   readonly intake: Intake;
   readonly startQueue: StartQueue;
   readonly leases: Leases;
+  readonly names: Names;
   readonly pools: Pools;
   readonly hosts: Hosts;
   readonly rates: Rates;
@@ -103,6 +106,7 @@ export function createStore(
     intake: redisIntake(redis, keys, signer, replication),
     startQueue: redisStartQueue(redis, keys),
     leases: redisLeases(redis, keys),
+    names: redisNames(redis, keys),
     pools: redisPools(redis, keys, signer, onRefusedPool),
     hosts: redisHosts(redis, keys),
     rates: redisRates(redis, keys),

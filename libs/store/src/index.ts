@@ -12,6 +12,8 @@ export * from './redis-instances.ts';
 export * from './hosts.ts';
 export * from './redis-intake.ts';
 export * from './redis-leases.ts';
+export { redisNames } from './redis-names.ts';
+export type * from './redis-names.ts';
 export * from './redis-pools.ts';
 export * from './redis-rates.ts';
 export type * from './host-addresses.ts';

@@ -36,6 +36,7 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     ...(fields['token'] !== undefined && { token: fields['token'] }),
     ...(fields['accessHash'] !== undefined && { accessHash: fields['accessHash'] }),
     ...(fields['owner'] !== undefined && { owner: fields['owner'] }),
+    ...(fields['name'] !== undefined && { name: fields['name'] }),
     ...(fields['pool'] !== undefined && { pool: fields['pool'] }),
     ...(fields['verifiedRunId'] !== undefined && { verifiedRunId: fields['verifiedRunId'] }),
     ...(fields['pooledAs'] !== undefined && { pooledAs: Number(fields['pooledAs']) }),

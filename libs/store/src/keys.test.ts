@@ -9,6 +9,7 @@ function allKeys(): string[] {
   const names: Record<string, string[]> = {
     route: ['<id>'],
     instance: ['<id>'],
+    name: ['<name>'],
     log: ['<id>'],
     warning: ['<kind>', '<id>'],
     rpcReplies: ['<replica>'],

@@ -31,6 +31,10 @@ export interface Keys {
   readonly poolFingerprints: string;
   route(id: string): string;
   instance(id: string): string;
+  /** A stable name. */
+  name(name: string): string;
+  /** Every stable name, by the time when it is forgotten. */
+  readonly names: string;
   hostInstances(host: string): string;
   addresses(host: string): string;
   hostRpc(host: string): string;
@@ -87,6 +91,8 @@ export function keysOf(namespace: string): Keys {
     queuePrefix: base,
     route: (id) => `${base}:route:${id}`,
     instance: (id) => `${base}:instance:${id}`,
+    name: (name) => `${base}:name:${name}`,
+    names: `${base}:names`,
     hostInstances: (host) => `${base}:host:${host}:instances`,
     addresses: (host) => `${base}:host:${host}:addresses`,
     hostRpc: (host) => `${base}:host:${host}:rpc`,

@@ -35,6 +35,9 @@ export const SCRIPT_CONSTANTS = {
   ATTEMPT_TTL_MS: 120_000,
   /** How long a pool starts nothing after a failed start. */
   POOL_BACKOFF_MS: 30_000,
+  /** How many stable names a deployment has, and one token. */
+  MAX_NAMES: 10_000,
+  MAX_NAMES_PER_OWNER: 1_000,
   /** The `expiring` event precedes the deadline by at most this, unless the template says otherwise. */
   EXPIRY_NOTICE_MAX_MS: 60_000,
   /**

@@ -126,10 +126,14 @@ export function redisInstances(
         scripts.ready,
         [keys.instance(id), keys.route(id), keys.events, keys.expiring],
         [generation, address, id, host],
-      )) as [number, number, number] | null;
+      )) as [number, number, number, [string, number, string, number]?] | null;
       if (!reply) return undefined;
-      const [expiresAt, maxExpiresAt, startedAt] = reply;
-      return { expiresAt, maxExpiresAt, startedAt };
+      const [expiresAt, maxExpiresAt, startedAt, moved] = reply;
+      const lease = { expiresAt, maxExpiresAt, startedAt };
+      if (!moved) return lease;
+      const [replacedId, replacedGeneration, replacedHost, remaining] = moved;
+      const replaced = { id: replacedId, generation: replacedGeneration, host: replacedHost };
+      return { ...lease, replaced: { ...replaced, remaining } };
     },
 
     startDraining: (id, reason, message, hint) =>

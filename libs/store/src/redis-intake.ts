@@ -14,6 +14,7 @@ import type {
 import type { Redis } from 'ioredis';
 import { readFields } from './instance-fields.ts';
 import type { Keys } from './keys.ts';
+import { readGeneration } from './redis-names.ts';
 import { noReplication } from './replication.ts';
 import type { Replication } from './replication.ts';
 import { loadScript, runScript } from './run-script.ts';
@@ -55,7 +56,10 @@ export function redisIntake(
       switch (reply[0]) {
         case 'created':
         case 'queued':
-          if (instance) return { kind: reply[0], instance };
+          if (instance) {
+            const superseded = reply[5];
+            return { kind: reply[0], instance, ...(superseded && { superseded }) };
+          }
           throw new Error(`the creation of ${draft.id} returned no instance`);
         case 'taken':
           throw new Error(`the id ${draft.id} is taken`);
@@ -150,6 +154,10 @@ function refusal(reply: RefusalReply): CreationRefusal {
   switch (reply[0]) {
     case 'full':
       return { kind: 'full', limit: reply[1] };
+    case 'foreign':
+      return { kind: 'foreign' };
+    case 'unmatched':
+      return { kind: 'unmatched', generation: readGeneration(reply[1]) };
     case 'exhausted':
       return { kind: 'exhausted', what: reply[1] };
     case 'repeated': {

@@ -513,3 +513,22 @@ test('many routes are read again in batches after a lost connection', async () =
   await waitFor('all of them', () => ids.every((id) => cache.peek(id) !== undefined));
   expect(reads() - before).toBeLessThanOrEqual(4);
 });
+
+test('a name is read once, kept in memory, and read again when it has moved', async () => {
+  const { cache, reads } = await startCache();
+  const move = (id: string, generation: number) =>
+    writer.set(keys.route('@pr-1'), JSON.stringify({ state: 'name', id, generation }));
+  await move(ID, 1);
+  const before = reads();
+  expect(cache.peekName('pr-1')).toBeUndefined();
+  expect(await cache.findName('pr-1')).toMatchObject({ id: ID });
+  for (let i = 0; i < 10; i++) {
+    expect(cache.peekName('pr-1')?.id).toBe(ID);
+    expect((await cache.findName('pr-1'))?.id).toBe(ID);
+  }
+  expect(reads() - before).toBe(1);
+  await move(OTHER, 2);
+  await waitFor('the push', () => cache.peekName('pr-1') === undefined);
+  expect((await cache.findName('pr-1'))?.id).toBe(OTHER);
+  expect(await cache.findName('pr-2')).toBeUndefined();
+});

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiError, isFailure } from '@ephemera/domain';
+import { ApiError, isFailure, nameReference } from '@ephemera/domain';
+import type { NameRoute } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import { KeyedSignal } from './keyed-signal.ts';
 import type { Keys } from './keys.ts';
@@ -206,6 +207,21 @@ export class RouteCache {
       await sleep(CONFIRM_INTERVAL_MS);
     }
     throw new ApiError({ kind: 'store_unavailable' });
+  }
+
+  /** As `peek`, for a stable name. Its route is cached and invalidated like that of an id. */
+  peekName(name: string): NameRoute | undefined {
+    return asNameRoute(this.peek(nameReference(name)));
+  }
+
+  /** As `find`, for a stable name. */
+  async findName(name: string): Promise<NameRoute | undefined> {
+    return asNameRoute(await this.find(nameReference(name)));
+  }
+
+  /** As `confirm`, for a stable name. */
+  async confirmName(name: string): Promise<NameRoute | undefined> {
+    return asNameRoute(await this.confirm(nameReference(name)));
   }
 
   /**
@@ -420,6 +436,11 @@ export class RouteCache {
       if (this.#known.stale.get(id) === before) this.#known.keep(id, answers[index], true);
     }
   }
+}
+
+/** Under the key of a name, the scripts write a `NameRoute` and nothing else. */
+function asNameRoute(found: CachedRoute | undefined): NameRoute | undefined {
+  return found?.route as unknown as NameRoute | undefined;
 }
 
 function invalidateReads(reads: Iterable<Read>): void {

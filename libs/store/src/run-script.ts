@@ -20,6 +20,7 @@ const SHARED = [
   'pool',
   'idempotency',
   'grants',
+  'names',
 ] as const;
 
 const prelude = [

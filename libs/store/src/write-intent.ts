@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Instance, InstanceDraft } from '@ephemera/domain';
+import type { Instance, InstanceDraft, Limit } from '@ephemera/domain';
 import { signStart } from '@ephemera/lifecycle';
 import type { CreationContext, StartSigner } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
@@ -19,10 +19,15 @@ export interface ScriptContext extends CreationContext {
 }
 
 export type IntentReply =
-  ['created' | 'queued', number, number, number, number] | ['taken'] | ['stocked'] | RefusalReply;
+  | ['created' | 'queued', number, number, number, number, string?]
+  | ['taken']
+  | ['stocked']
+  | RefusalReply;
 
 export type RefusalReply =
-  | ['full', 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'owner']
+  | ['full', Limit]
+  | ['foreign']
+  | ['unmatched', string]
   | ['exhausted', 'link' | 'work']
   | ['repeated', string, string[], string | null]
   | ['reused']
@@ -79,7 +84,7 @@ async function sign(redis: Redis, keys: Keys, draft: InstanceDraft, signer: Star
 
 function pendingInstance(
   draft: InstanceDraft,
-  { pool, quotaOwner }: ScriptContext,
+  { pool, quotaOwner, name }: ScriptContext,
   [kind, generation, createdAt, expiresAt, maxExpiresAt]: Extract<
     IntentReply,
     ['created' | 'queued', ...unknown[]]
@@ -101,6 +106,7 @@ function pendingInstance(
     maxExpiresAt,
     ...(quotaOwner !== undefined && { owner: quotaOwner.name }),
     ...(pool !== undefined && { pool }),
+    ...(name !== undefined && { name: name.name }),
     ...(kind === 'queued' && { queued: true }),
   };
 }

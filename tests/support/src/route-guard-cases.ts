@@ -25,6 +25,13 @@ export interface GuardCase {
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 const MEDIA = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
 
+/** A valid path parameter: an id, or a text that is too short for one. */
+function parameterOf(params: z.ZodObject | undefined, name: string): string {
+  const schema = fieldsOf(params).find(([field]) => field === name)?.[1];
+  const id = 'a'.repeat(26);
+  return schema?.safeParse(id).success === false ? 'a' : id;
+}
+
 /** Texts and values that a schema may refuse. The first one that it refuses is sent. */
 const TEXTS = ['~', '-1', '!=', '', 'x'.repeat(300)];
 const VALUES: readonly unknown[] = [true, { '~': [] }, '~', -1, 0.5, []];
@@ -42,7 +49,7 @@ export function guardCases(
 ): GuardCase[] {
   return routes.flatMap((route) => {
     const { method, query, headers, params, body, refusesHead = false } = route;
-    const path = route.path.replace(/\{\w+\}/g, 'a'.repeat(26));
+    const path = route.path.replace(/\{(\w+)\}/g, (_, name: string) => parameterOf(params, name));
     const plain = { method, path };
     const base = { method, path, headers: {}, body: '', status: 400, names: [], plain } as const;
     const refusal = unknown === 'refuse' ? 400 : undefined;
@@ -81,7 +88,9 @@ export function guardCases(
     }
     for (const [name, schema] of fieldsOf(params)) {
       if (schema.safeParse('~').success) continue;
-      const other = route.path.replace(`{${name}}`, '~').replace(/\{\w+\}/g, 'a'.repeat(26));
+      const other = route.path
+        .replace(`{${name}}`, '~')
+        .replace(/\{(\w+)\}/g, (_, rest: string) => parameterOf(params, rest));
       add(`path parameter ${name} of another form`, { path: other, status: 404 });
     }
 

@@ -91,6 +91,7 @@ const REASONS: Readonly<Record<NonNullable<Instance['reason']>, string>> = {
   start_failed: 'Its start failed.',
   orphan: 'It waited in a pool, and Redis may have lost a claim of it.',
   host_drained: 'Its host was drained.',
+  replaced: 'A newer instance has its name.',
 };
 
 function actions(instance: Instance): Html | undefined {

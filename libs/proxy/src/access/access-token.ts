@@ -1,6 +1,7 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { SigningKeys } from '@ephemera/config';
+import { nameReference } from '@ephemera/domain';
 
 /** The access token of one guarded instance. */
 export interface AccessToken {
@@ -72,6 +73,8 @@ export interface Bound {
   /** First segment of the path form. */
   readonly prefix: string;
   readonly id: string;
+  /** The stable name by which the visitor opened the instance; undefined: by its id. */
+  readonly name?: string | undefined;
   /** Names of ports that have their own address in path form. */
   readonly ports: readonly string[];
   /** Whether the visitor uses the instance's own host or a path under a shared host. */
@@ -93,11 +96,12 @@ export interface Bound {
  */
 export function accessCookies(token: string, bound: Bound): string[] {
   const { prefix, id, ports, form, secure } = bound;
+  const own = bound.name === undefined ? id : nameReference(bound.name);
   const name = form === 'host' && secure ? HOST_COOKIE : COOKIE;
   const paths =
     form === 'host'
       ? ['/']
-      : [id, `-/${id}`, ...ports.map((port) => `${id}:${port}`)].map(
+      : [own, `-/${id}`, ...ports.map((port) => `${own}:${port}`)].map(
           (path) => `/${prefix}/${path}`,
         );
   const kinds = [

@@ -31,6 +31,8 @@ import { instanceRoutes } from './instances-api.ts';
 import type { InstancesApi } from './instances-api.ts';
 import { linkRoutes } from './links-api.ts';
 import type { LinksApi } from './links-api.ts';
+import { nameApiRoutes } from './names-api.ts';
+import type { NamesApi } from './names-api.ts';
 import { referenceRoute } from './reference-page.ts';
 import { templateRoutes } from './templates-api.ts';
 import type { TemplatesApi } from './templates-api.ts';
@@ -39,6 +41,7 @@ export interface AdminApi
   extends
     InstancesApi,
     TemplatesApi,
+    Pick<NamesApi, 'stableNames'>,
     Pick<HostsApi, 'hosts' | 'hostRegistry'>,
     EventsApi,
     Omit<LinksApi, 'instances' | 'starter'>,
@@ -107,7 +110,7 @@ export function createAdminApi(api: AdminApi): Koa {
   app.use(mountRoutes(open, { ...mounting, exact: false }));
 
   app.use(requireToken(api));
-  app.use(requireScope(api.instances));
+  app.use(requireScope(api.instances, api.stableNames));
   if (api.continueTrace) app.use(api.continueTrace);
   const guarded = [
     route(adminRoutes.readMetrics, async (ctx) => {
@@ -119,6 +122,7 @@ export function createAdminApi(api: AdminApi): Koa {
     ...execRoutes(api),
     ...eventRoutes(api),
     ...templateRoutes(api),
+    ...nameApiRoutes(api),
     ...hostRoutes({ ...api, now: api.instances.now }),
     ...linkRoutes(api),
   ];

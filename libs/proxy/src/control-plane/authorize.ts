@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ApiError, allows, isId } from '@ephemera/domain';
+import { ApiError, allows, isId, isName, principalKey } from '@ephemera/domain';
 import type { Scope, Principal } from '@ephemera/domain';
 import {
   authenticateBearer,
@@ -10,7 +10,7 @@ import {
 } from '@ephemera/http';
 import type { Authentication, TokenSet } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
-import type { InstanceStore } from '@ephemera/store';
+import type { InstanceStore, Names } from '@ephemera/store';
 import type { Context, Middleware } from 'koa';
 import { ownsInstance } from '../access/cause-access.ts';
 import { TOKEN_CHECK_INTERVAL_MS } from '../limits.ts';
@@ -34,18 +34,23 @@ export function requireToken(
 /** Paths that every token may read. */
 const OPEN = ['/v1/templates'];
 const CREATING = ['/v1/instances', '/v1/links'];
+/** The owner of a name is checked in the step that changes it. */
+const NAME = /^\/v1\/names\/([^/]+)$/;
 const HOST = /^\/v1\/hosts\/([^/]+)\/(cordon|uncordon|drain)$/;
 const ONE = /^\/v1\/instances\/([^/]+)(?:\/([a-z]+))?$/;
 const EXEC = /^\/v1\/instances\/([^/]+)\/exec(?:\/[^/]+(?:\/([^/]+))?)?$/;
 
 /**
  * Requires the scope that a request needs: `read` to read, `create` to start instances, `admin` for
- * other changes. A token of scope `create` may also use the instances that it started. Commands, and
+ * other changes. A token of scope `create` may also use the instances and names that it created. Commands, and
  * their output, need `admin`, or `exec` for an instance that the token started. Paths are compared
  * exactly, like the routes.
- * @throws ApiError forbidden; the same for another token's instance as for an unknown id
+ * @throws ApiError forbidden; the same for what another token created as for an unknown id
  */
-export function requireScope(instances: Pick<InstanceStore, 'get'>): Middleware {
+export function requireScope(
+  instances: Pick<InstanceStore, 'get'>,
+  names: Pick<Names, 'get'>,
+): Middleware {
   return async (ctx, next) => {
     const principal = principalOf(ctx);
     const needs = scopeFor(ctx.method, ctx.path);
@@ -54,11 +59,23 @@ export function requireScope(instances: Pick<InstanceStore, 'get'>): Middleware 
     if (isForOwn && !allows(principal, needs)) throw new ApiError({ kind: 'forbidden', needs });
     if (needs !== undefined && !allows(principal, isForOwn ? 'admin' : needs)) {
       const id = (EXEC.exec(ctx.path) ?? ONE.exec(ctx.path))?.[1] ?? '';
-      const isOwn = isId(id) && (await ownsInstance(instances, principal, id));
+      const name = NAME.exec(ctx.path)?.[1] ?? '';
+      const isOwn =
+        (isId(id) && (await ownsInstance(instances, principal, id))) ||
+        (isName(name) && (await ownsName(names, principal, name)));
       if (!isOwn) throw new ApiError({ kind: 'forbidden', needs: isForOwn ? 'admin' : needs });
     }
     await next();
   };
+}
+
+async function ownsName(
+  names: Pick<Names, 'get'>,
+  principal: Principal,
+  name: string,
+): Promise<boolean> {
+  if (!allows(principal, 'create')) return false;
+  return (await names.get(name))?.owner === principalKey(principal);
 }
 
 /** The scope that a request needs; undefined if any token is enough. */
@@ -66,6 +83,7 @@ export function scopeFor(method: string, path: string): Scope | undefined {
   if (EXEC.test(path) && method !== 'OPTIONS') return 'exec';
   const isRead = method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
   if (isRead) return OPEN.includes(path) ? undefined : 'read';
+  if (NAME.test(path) && (method === 'PUT' || method === 'DELETE')) return 'create';
   return method === 'POST' && CREATING.includes(path) ? 'create' : 'admin';
 }
 
@@ -116,10 +134,12 @@ export function auditActions(options: {
       const made = /^\/v1\/instances\/([a-z0-9]+)$/.exec(ctx.response.get('location'))?.[1];
       const id = made ?? (EXEC.exec(path) ?? ONE.exec(path))?.[1] ?? '';
       const host = HOST.exec(path)?.[1];
+      const name = NAME.exec(path)?.[1];
       return {
         action: action ?? auditedText(`${ctx.method} ${path}`),
         id: isId(id) ? id : undefined,
         ...(host !== undefined && { host: auditedText(host) }),
+        ...(name !== undefined && { name: auditedText(name) }),
       };
     },
   });
@@ -143,6 +163,8 @@ export function actionOf(method: string, path: string): string | undefined {
   if (path === '/v1/instances' && method === 'POST') return 'instance.create';
   if (path === '/v1/instances' && method === 'DELETE') return 'instance.end-all';
   if (path === '/v1/links' && method === 'POST') return 'link.create';
+  if (NAME.test(path) && method === 'PUT') return 'name.put';
+  if (NAME.test(path) && method === 'DELETE') return 'name.delete';
   if (id !== undefined && verb === undefined && method === 'DELETE') return 'instance.end';
   if (verb !== undefined && method === 'POST') return `instance.${verb}`;
   return auditedText(`${method} ${path}`);

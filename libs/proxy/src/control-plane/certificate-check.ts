@@ -6,7 +6,7 @@ import type { RouteCache } from '@ephemera/store';
 import { readAddress } from '../data-plane/address.ts';
 
 export interface CertificateCheck {
-  readonly routes: Pick<RouteCache, 'find'>;
+  readonly routes: Pick<RouteCache, 'find' | 'findName'>;
   /** Domain of the host form, with or without a port; undefined: there is no host form. */
   readonly domain: string | undefined;
   readonly prefix: string;
@@ -19,11 +19,14 @@ export interface CertificateCheck {
  * nothing to a client that does not know the id.
  */
 export function certificateRoute({ routes, domain, prefix }: CertificateCheck): BoundRoute {
-  const forms = { prefix, domain: domain && hostNameOf(domain) };
+  // A name of the public URL needs its certificate elsewhere: it is not of an instance.
+  const forms = { prefix, domain: domain && hostNameOf(domain), hostNames: { except: '' } };
   return route(adminRoutes.checkHostName, async (ctx, { query }) => {
     const address = readAddress('/', query.domain, forms);
-    const found = address && (await routes.find(address.id));
-    if (!found || !isServed(found.route, address.port)) {
+    const id =
+      address?.name === undefined ? address?.id : (await routes.findName(address.name))?.id;
+    const found = id === undefined ? undefined : await routes.find(id);
+    if (!found || !isServed(found.route, address?.port)) {
       throw new ApiError({ kind: 'not_found', what: 'living instance with this host name' });
     }
     ctx.body = { domain: query.domain };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Quotas } from '@ephemera/config';
 import { adminRoutes, toDetail, toRenewed, toResource } from '@ephemera/contract';
-import type { RenewRequest, CreateRequest } from '@ephemera/contract';
+import type { CreatedResource, RenewRequest, CreateRequest } from '@ephemera/contract';
 import { ApiError, principalKey, checkTimeout } from '@ephemera/domain';
 import type { Instance, Principal } from '@ephemera/domain';
 import { route, principalOf } from '@ephemera/http';
@@ -20,7 +20,7 @@ import { accessLink } from '../access/access-token.ts';
 import { MAX_WAIT_SECONDS } from '../limits.ts';
 import { countChange, countRequest } from '../starting/count-request.ts';
 import { startInstance } from '../starting/start-instance.ts';
-import type { Starter } from '../starting/start-instance.ts';
+import type { Started, Starter } from '../starting/start-instance.ts';
 
 export interface InstancesApi {
   readonly starter: Starter;
@@ -35,7 +35,7 @@ export interface InstancesApi {
 
 /** `/v1/instances`: create, list, get, renew, end. */
 export function instanceRoutes(api: InstancesApi): BoundRoute[] {
-  const { instances, killPorts, routes, logger } = api;
+  const { instances, killPorts, logger } = api;
 
   const create = route(adminRoutes.createInstance, async (ctx, { headers, body: request }) => {
     const wait = readPreferredWait(headers.prefer ?? '');
@@ -45,7 +45,7 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
     await countRequest(ctx, api.rates, quotas, 'token', quotaSubject);
     const context = parseCreationContext(key, request, quotas, principalOf(ctx));
     const started = await startInstance(api.starter, request, context);
-    const { kind, instance: created, accessToken } = started;
+    const { kind, instance: created } = started;
     const { id, generation } = created;
     logger.info(
       {
@@ -59,18 +59,10 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
     );
     ctx.set('location', `/v1/instances/${id}`);
     if (kind === 'repeated') ctx.set('idempotency-replayed', 'true');
-    const isWaitedFor = wait !== undefined && created.state !== 'ready';
-    const instance = isWaitedFor ? await settled(id, wait * 1000, created) : created;
+    const instance = wait === undefined ? created : await untilSettled(api, created, wait * 1000);
     if (wait !== undefined) ctx.set('preference-applied', `wait=${wait}`);
-    if (instance.reason === 'start_failed') {
-      const message = instance.message ?? 'The instance could not be started.';
-      throw new ApiError({ kind: 'start_failed', id, message, hint: instance.hint });
-    }
+    ctx.body = createdResource(instance, started);
     ctx.status = instance.state === 'ready' ? 201 : 202;
-    // Only this response contains the tokens.
-    const resource = toResource(instance, created.token);
-    const link = accessToken === undefined ? undefined : accessLink(resource.url, accessToken);
-    ctx.body = { ...resource, token: created.token, accessToken, link };
   });
 
   const list = route(adminRoutes.listInstances, async (ctx, { query }) => {
@@ -132,13 +124,35 @@ export function instanceRoutes(api: InstancesApi): BoundRoute[] {
     if (!instance) throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
     return instance;
   }
+}
 
-  /** Returns the instance once it is ready or dead. Returns its current state after the timeout. */
-  async function settled(id: string, timeoutMs: number, created: Instance): Promise<Instance> {
-    const isSettled = (state: string | undefined) => state !== 'pending' && state !== 'starting';
-    await routes.waitFor(id, (found) => isSettled(found?.route.state), timeoutMs);
-    return (await instances.get(id)) ?? created;
-  }
+/** Returns an instance once it is ready or dead. Returns its current state after the timeout. */
+export async function untilSettled(
+  { routes, instances }: Pick<InstancesApi, 'routes' | 'instances'>,
+  created: Instance,
+  timeoutMs: number,
+): Promise<Instance> {
+  const { id } = created;
+  if (created.state === 'ready') return created;
+  const isSettled = (state: string | undefined) => state !== 'pending' && state !== 'starting';
+  await routes.waitFor(id, (found) => isSettled(found?.route.state), timeoutMs);
+  return (await instances.get(id)) ?? created;
+}
+
+/**
+ * The answer to a creation. Only this answer contains the tokens.
+ * @param instance its present state
+ * @throws ApiError start_failed
+ */
+export function createdResource(
+  instance: Instance,
+  { instance: { token }, accessToken }: Started,
+): CreatedResource {
+  const { id, reason, hint, message = 'The instance could not be started.' } = instance;
+  if (reason === 'start_failed') throw new ApiError({ kind: 'start_failed', id, message, hint });
+  const resource = toResource(instance, token);
+  const link = accessToken === undefined ? undefined : accessLink(resource.url, accessToken);
+  return { ...resource, token, accessToken, link };
 }
 
 /**
@@ -204,9 +218,9 @@ function invalid(path: string, detail: string): ApiError {
  * Returns the quota owner of a creation through the control API, and its idempotency key.
  * @param key the Idempotency-Key header
  */
-function parseCreationContext(
+export function parseCreationContext(
   key: string | undefined,
-  request: CreateRequest,
+  request: CreateRequest & { readonly name?: string },
   quotas: Quotas,
   principal: Principal,
 ): CreationContext {

@@ -72,12 +72,13 @@ function redirectWithCookies(
   { route, prefix, token }: { route: Route | undefined; prefix: string; token: string },
 ): void {
   const { address, head, target, site } = request;
-  const { id, port } = address;
+  const { id, name, port } = address;
   const outer = outerPrefix(request);
   const named = route?.state === 'ready' ? Object.keys(route.ports) : [];
   const cookies = accessCookies(token, {
     prefix: `${outer}/${prefix}`.slice(1),
     id,
+    name,
     ports: [...new Set([...named, ...(port === undefined ? [] : [port])])],
     form: address.prefix === '' ? 'host' : 'path',
     secure: isSecure(head.forwarded?.proto, site),

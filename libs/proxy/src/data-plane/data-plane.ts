@@ -10,7 +10,7 @@ import {
   useTargetAuthority,
 } from '@ephemera/http';
 import { inPipelineOrder } from '../in-flight-requests.ts';
-import { type Address, readAddress, readForm } from './address.ts';
+import { type Address, type AddressForms, readAddress, readForm } from './address.ts';
 import { connectionOf, isResponding } from './client-connection.ts';
 import { type Refusal, refuse, refuseSocket, responseForSocket } from './early-response.ts';
 import {
@@ -46,6 +46,8 @@ export interface DataPlaneOptions extends Pick<
   readonly prefix: string;
   /** Domain of the host form, with a port or without; undefined: path form only. */
   readonly domain: string | undefined;
+  /** Whether stable names have an address in host form, and which host has none. Default: no. */
+  readonly hostNames?: AddressForms['hostNames'];
   /** How visitors reach the host form; `http` by default. */
   readonly scheme?: 'http' | 'https';
   /** What the visitors' paths of the path form begin with, as in `/outer`; nothing by default. */
@@ -129,6 +131,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const forms = {
     prefix: options.prefix,
     domain: options.domain && hostNameOf(options.domain),
+    ...(options.hostNames && { hostNames: options.hostNames }),
   };
   const trusted = parseTrustedProxies(options.trustedProxies);
   const responseTimeout =
@@ -358,12 +361,14 @@ const NO_SERVICE_WORKER = {
  * permanent one longer than the configuration lasts.
  */
 function redirectToHostForm(
-  { id, port, path }: Address,
+  { id, name, port, path }: Address,
   scheme: string,
   domain: string,
   res: ServerResponse,
 ): void {
-  const label = port === undefined ? id : `${port.toLowerCase()}-${id}`;
+  const separator = name === undefined ? '-' : '--';
+  const own = name ?? id;
+  const label = port === undefined ? own : `${port.toLowerCase()}${separator}${own}`;
   const below = path.startsWith('/') ? path : `/${path}`;
   res.writeHead(307, {
     location: `${scheme}//${label}.${domain}${below}`,

@@ -12,7 +12,7 @@ interface RouteLookup {
 }
 
 /** Where a request for an id has to go. */
-type RouteResolution =
+export type RouteResolution =
   | { readonly kind: 'open'; readonly route: ReadyRoute; readonly deadline: number }
   | { readonly kind: 'failed'; readonly failure: Failure }
   /** The client has its response already: a redirect after a link, or the waiting page. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Failure, ReadyRoute, Route } from '@ephemera/domain';
+import type { Failure, NameRoute, ReadyRoute, Route } from '@ephemera/domain';
 import type { LingeringConnections } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import type { RouteCache } from '@ephemera/store';
@@ -7,7 +7,8 @@ import type { RequestMeasurement } from '../request-metrics.ts';
 import type { Activity } from './activity.ts';
 import { type AccessDecision, authorizeAccess } from './authorize-access.ts';
 import { MAX_SUPERSEDED_ROUTES } from './limits.ts';
-import { lookUpRoute, resolveRoute } from './resolve-route.ts';
+import { endOfName, isOver, mayHaveMoved, resolveName } from './resolve-name.ts';
+import { lookUpRoute, resolveRoute, type RouteResolution } from './resolve-route.ts';
 import type { UploadScheduler } from './upload.ts';
 import { type InboundRequest, outerPrefix } from './upstream-request.ts';
 import {
@@ -47,7 +48,15 @@ const OF_INSTANCE: ReadonlySet<UpstreamErrorKind> = new Set(['unreachable', 'bro
 export interface DataPlaneContext {
   readonly routes: Pick<
     RouteCache,
-    'peek' | 'find' | 'waitFor' | 'confirm' | 'isRegistered' | 'onDrop'
+    | 'peek'
+    | 'find'
+    | 'waitFor'
+    | 'confirm'
+    | 'isRegistered'
+    | 'onDrop'
+    | 'peekName'
+    | 'findName'
+    | 'confirmName'
   >;
   /** First segment of the path form. */
   readonly prefix: string;
@@ -157,6 +166,15 @@ export abstract class RoutedRequest {
   /** Starts the request. A ready, open route in memory is used without an async hop. */
   protected route(): void {
     try {
+      const { name } = this.request.address;
+      if (name !== undefined) {
+        const named = this.context.routes.peekName(name);
+        if (named === undefined) {
+          void this.#resolve();
+          return;
+        }
+        this.#follow(named);
+      }
       const cached = this.context.routes.peek(this.id);
       if (cached?.route.state === 'ready' && cached.route.access === undefined) {
         if (this.#redirectsToSlash(cached.route)) return;
@@ -263,13 +281,16 @@ export abstract class RoutedRequest {
   async #resolve(): Promise<void> {
     try {
       this.#disconnected ??= new AbortController();
-      const resolution = await resolveRoute(this.id, {
-        context: this.context,
-        isSuperseded: this.#superseded > 0,
-        signal: this.#disconnected.signal,
-        authorize: (route) => this.#authorize(route),
-        sendWaitingPage: () => this.#sendWaitingPage(),
-      });
+      const { signal } = this.#disconnected;
+      const resolution = await this.#resolveNamed((isSuperseded) =>
+        resolveRoute(this.id, {
+          context: this.context,
+          isSuperseded,
+          signal,
+          authorize: (route) => this.#authorize(route),
+          sendWaitingPage: () => this.#sendWaitingPage(),
+        }),
+      );
       if (this.isDone) return;
       if (resolution.kind === 'open') this.#toUpstream(resolution.route, resolution.deadline);
       else if (resolution.kind === 'failed') this.fail(resolution.failure);
@@ -280,6 +301,48 @@ export abstract class RoutedRequest {
     } catch (error) {
       this.onUpstreamError(error);
     }
+  }
+
+  /**
+   * Resolves the route of the id. For a name, that of the id which it leads to: if that instance does
+   * not serve, the name may have moved, so it is read again.
+   */
+  async #resolveNamed(
+    resolve: (isSuperseded: boolean) => Promise<RouteResolution>,
+  ): Promise<RouteResolution> {
+    const { name } = this.request.address;
+    const isSuperseded = this.#superseded > 0;
+    if (name === undefined) return resolve(isSuperseded);
+    const { routes } = this.context;
+    let named = await resolveName(this.context, name, () => routes.findName(name));
+    for (let i = 0; ; i++) {
+      if (named.kind === 'failed') return named;
+      if (named.kind === 'absent') return this.#refuseUnknownName();
+      this.#follow(named.route);
+      const { id } = named.route;
+      const wasDead = isOver(routes.peek(id)?.route);
+      const resolution = await resolve(isSuperseded);
+      if (resolution.kind !== 'failed' || this.isDone) return resolution;
+      if (i === MAX_SUPERSEDED_ROUTES || !mayHaveMoved(resolution.failure, wasDead, this.req)) {
+        return endOfName(resolution, named.route);
+      }
+      named = await resolveName(this.context, name, () => routes.confirmName(name));
+      if (named.kind === 'found' && named.route.id === id)
+        return endOfName(resolution, named.route);
+    }
+  }
+
+  /** As for an unknown id. */
+  #refuseUnknownName(): RouteResolution {
+    const decision = this.#authorize(undefined);
+    if (decision.kind === 'answered') return decision;
+    if (decision.kind === 'denied') return { kind: 'failed', failure: decision.failure };
+    return { kind: 'failed', failure: { kind: 'not_found', what: 'instance of this name' } };
+  }
+
+  /** From now on the request is for the instance that its name leads to. */
+  #follow({ id }: NameRoute): void {
+    this.request = { ...this.request, address: { ...this.request.address, id } };
   }
 
   /**

@@ -5,6 +5,7 @@ import {
   usesTokenPlaceholder,
   checkTimeout,
   isGuarded,
+  nameReference,
   newId,
   makeToken,
   requestedEnv,
@@ -35,20 +36,25 @@ const EXHAUSTED = {
 } as const;
 
 export interface Started {
-  readonly kind: Exclude<AcquireResult['kind'], 'full' | 'exhausted' | 'reused'>;
+  readonly kind: Exclude<
+    AcquireResult['kind'],
+    'full' | 'exhausted' | 'reused' | 'foreign' | 'unmatched'
+  >;
   readonly instance: Instance;
   /**
    * The access token of a guarded instance. It is not stored, so it must be returned now. A repetition
    * has it if there were signing keys at the creation.
    */
   readonly accessToken?: string | undefined;
+  /** An instance that was starting for the same name. The caller ends it. */
+  readonly superseded?: string | undefined;
 }
 
 /**
  * Creates an instance, or claims a warm one. A running container accepts no new environment, so a
- * request with `env` always creates a new one.
+ * request with `env` or a name always creates a new one: its URL is part of the container.
  * @throws ApiError unknown_template; invalid for a timeout out of bounds or a refused variable; full; key_reused;
- * link_refused, work_used; store_unavailable if Redis may lose the instance
+ * link_refused, work_used; forbidden, precondition_failed for a name; store_unavailable if Redis may lose the instance
  */
 export async function startInstance(
   starter: Starter,
@@ -88,15 +94,15 @@ async function createOrClaim(
     id,
     template,
     timeout,
-    url: starter.urlOf(id),
+    url: starter.urlOf(context.name ? nameReference(context.name.name) : id),
     path: request.path,
     token,
     accessHash: access?.hash,
     env,
     metadata,
   };
-  const bare = Object.keys(env).length === 0;
-  const spec = bare ? poolSpecFor(template, starter.urlOf('{id}')) : undefined;
+  const mayBeWarm = Object.keys(env).length === 0 && context.name === undefined;
+  const spec = mayBeWarm ? poolSpecFor(template, starter.urlOf('{id}')) : undefined;
   const acquired = await acquireInstance(
     starter,
     draft,
@@ -110,6 +116,10 @@ async function createOrClaim(
       throw new ApiError(EXHAUSTED[acquired.what]);
     case 'reused':
       throw new ApiError({ kind: 'key_reused' });
+    case 'foreign':
+      throw new ApiError({ kind: 'forbidden', needs: 'admin' });
+    case 'unmatched':
+      throw new ApiError({ kind: 'precondition_failed', generation: acquired.generation });
     case 'repeated': {
       const { instance, salt } = acquired;
       if (instance) {

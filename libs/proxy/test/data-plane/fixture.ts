@@ -53,6 +53,13 @@ export const registration = (...networks: string[]): string =>
 export const newId = (): string => makeId(randomBytes);
 export const newGeneration = (): number => ++lastGeneration;
 
+/** For routes of a test that asks for ids only. */
+export const NO_NAMES = {
+  peekName: () => undefined,
+  findName: () => Promise.resolve(undefined),
+  confirmName: () => Promise.resolve(undefined),
+};
+
 /** A route to a port of 127.0.1.1, for an hour. */
 export function readyRoute(port: number): ReadyRoute {
   return {

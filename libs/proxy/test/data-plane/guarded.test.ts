@@ -3,7 +3,7 @@ import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { makeAccessToken } from '../../src/access/access-token.ts';
 import { open, send, statusOf } from './raw.ts';
-import { newGeneration, newId, type Fixture, startFixture } from './fixture.ts';
+import { NO_NAMES, newGeneration, newId, type Fixture, startFixture } from './fixture.ts';
 import { answering, OK, startUpstream, type Upstream } from './upstream.ts';
 
 // A guarded instance requires its token, and the proxy removes the token from forwarded requests.
@@ -311,6 +311,7 @@ test('a request without the token does not resume a paused instance', async () =
     confirm: (id: string, host?: string) => fixture.routes.confirm(id, host),
     isRegistered: (host: string | undefined, address: string) =>
       fixture.routes.isRegistered(host, address),
+    ...NO_NAMES,
     onDrop: () => undefined,
     waitFor: (...args: Parameters<typeof fixture.routes.waitFor>) => {
       waits.push(args[0]);

@@ -10,6 +10,7 @@ import {
   readyRoute,
   registration,
   startFixture,
+  NO_NAMES,
 } from './fixture.ts';
 
 // A proxy sends nothing to an address that the host of the route has not registered, because the
@@ -74,6 +75,7 @@ test('with the check disabled the forged route is served, so no other check refu
     find: (id: string) => routes.find(id),
     confirm: (id: string, host?: string) => routes.confirm(id, host),
     waitFor: (...args: Parameters<RouteCache['waitFor']>) => routes.waitFor(...args),
+    ...NO_NAMES,
     onDrop: () => undefined,
     isRegistered: () => Promise.resolve(true),
   };
@@ -177,6 +179,7 @@ test('the confirmation after the connect finds a change that was not pushed yet'
     find: (id: string) => routes.find(id),
     confirm: (id: string, host?: string) => routes.confirm(id, host),
     waitFor: (...args: Parameters<RouteCache['waitFor']>) => routes.waitFor(...args),
+    ...NO_NAMES,
     onDrop: () => undefined,
     isRegistered: (host: string | undefined, address: string) =>
       checks++ % 2 === 0 ? Promise.resolve(true) : routes.isRegistered(host, address),

@@ -4,9 +4,9 @@
 --       5 pending (by start deadline)  6 events
 -- ARGV: 1 id  2 timeout ms  3 startWithin ms  4 maxTimeout ms  5 template JSON  6 env JSON
 --       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)  10 context JSON (ScriptContext)
--- Returns {created | queued, generation, now, expiresAt, maxExpiresAt} | {taken} |
---         {full, limit} | {exhausted, kind} | {stocked} | {repeated, id, fields, salt | nil} | {reused} |
---         {withdrawn}.
+-- Returns {created | queued, generation, now, expiresAt, maxExpiresAt, superseded id | nil} | {taken} |
+--         {full, limit} | {foreign} | {unmatched, generation} | {exhausted, kind} | {stocked} |
+--         {repeated, id, fields, salt | nil} | {reused} | {withdrawn}.
 local base, id = baseOf(KEYS[1]), ARGV[1]
 local template, context = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
 -- ioredis repeats a command whose connection broke before the reply. The repetition gets the same
@@ -23,6 +23,13 @@ if kept then return kept end
 local pool = context.pool and base .. 'pool:' .. context.pool
 if pool and (isBackingOff(base, context.pool) or redis.call('SCARD', pool) >= context.desired) then
   return { 'stocked' }
+end
+local named = context.name
+if named then
+  local refused = refusedName(base, named)
+  if refused then return refused end
+  local tooMany = namesExceeded(base, named.name, named.newOwner)
+  if tooMany then return { 'full', tooMany } end
 end
 local exhausted = exhaustedGrant(base, context)
 if exhausted then return { 'exhausted', exhausted } end
@@ -58,6 +65,7 @@ with('path', context.path)
 with('owner', context.quotaOwner and context.quotaOwner.name)
 with('queued', full and 'true')
 with('pool', context.pool)
+with('name', named and named.name)
 if not full then with('reservedHost', reserveCapacity(base, id, template, host, load)) end
 setFields(KEYS[1], unpack(fields))
 redis.call('ZADD', KEYS[3], generation, id)
@@ -77,4 +85,5 @@ else
   writeRoute(KEYS[2], KEYS[1], { state = 'pending', generation = generation })
 end
 emit(KEYS[6], KEYS[1], 'pending')
-return { full and 'queued' or 'created', generation, now, deadline, ceiling }
+local superseded = named and assignName(base, named, recordOf(KEYS[1]))
+return { full and 'queued' or 'created', generation, now, deadline, ceiling, superseded }

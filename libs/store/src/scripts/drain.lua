@@ -62,7 +62,7 @@ if reason == 'due' then
     return { 'leased', math.min(remaining, untilIdle) }
   end
   local ceiling = tonumber(record.maxExpiresAt)
-  if remaining <= 0 and now < ceiling and (state == 'ready' or state == 'paused')
+  if remaining <= 0 and now < ceiling and not record.replacedBy and (state == 'ready' or state == 'paused')
     and templateOf(KEYS[1]).onTimeout == 'pause' then
     setFields(KEYS[1], 'state', 'paused', 'expiresAt', ceiling, 'lastTransitionAt', now)
     writePausedRoute(KEYS[2], KEYS[1])
@@ -73,7 +73,7 @@ if reason == 'due' then
   if remaining > 0 then
     reason = 'idle'
   elseif serves then
-    reason = 'ttl'
+    reason = record.replacedBy and 'replaced' or 'ttl'
   else
     reason = 'start_failed'
     message = record.queued and ARGV[4] or ARGV[5]
@@ -98,5 +98,6 @@ if message ~= '' then
 end
 if ARGV[6] ~= '' then setFields(KEYS[1], 'hint', ARGV[6]) end
 if not pool then writeRoute(KEYS[2], KEYS[1], route) end
+endName(base, record, reason)
 emit(KEYS[5], KEYS[1], 'draining')
 return { 'draining', replyOf(KEYS[1]) }

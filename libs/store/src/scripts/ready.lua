@@ -3,7 +3,7 @@
 -- also after a claim, because two runs of one job may overlap.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 generation  2 address  3 id  4 host (empty: any)
--- Returns {expiresAt, maxExpiresAt, startedAt} | nil: the generation was superseded, or another host
+-- Returns {expiresAt, maxExpiresAt, startedAt, replaced | nil} (see moveName) | nil: the generation was superseded, or another host
 -- has started it.
 local record = recordOf(KEYS[1])
 if isServing(record.state) and record.address == ARGV[2] then
@@ -25,4 +25,4 @@ else
   scheduleExpiryNotice(KEYS[4], KEYS[1], ARGV[3])
   emit(KEYS[3], KEYS[1], 'ready')
 end
-return { deadline, ceiling, now }
+return { deadline, ceiling, now, moveName(baseOf(KEYS[1]), record, KEYS[3], KEYS[4]) }

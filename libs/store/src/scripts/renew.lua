@@ -1,5 +1,5 @@
 -- Moves the deadline of a ready or paused instance: later, or sooner only with `shorten`. Never
--- past the ceiling, and never once draining has started. Without `shorten`, a sooner deadline is
+-- past the ceiling, never once draining has started, and never later once another instance has its name. Without `shorten`, a sooner deadline is
 -- refused; less than RENEWAL_TOLERANCE_MS sooner moves nothing. A renewal that moves nothing emits no
 -- event. A refused one still counts as use: its client expects the instance to live.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
@@ -16,7 +16,7 @@ if (state ~= 'ready' and state ~= 'paused') or held <= now then
   return { 'ended', replyOf(KEYS[1]) }
 end
 local wanted = ARGV[1] ~= '' and now + tonumber(ARGV[1]) or tonumber(ARGV[2])
-local deadline = math.min(wanted, tonumber(record.maxExpiresAt))
+local deadline = math.min(wanted, record.replacedBy and held or tonumber(record.maxExpiresAt))
 if ARGV[3] ~= '1' then
   if deadline < held - RENEWAL_TOLERANCE_MS then
     setFields(KEYS[1], 'activeAt', now)

@@ -66,7 +66,7 @@ function capacityReserved({ used }: Snapshot, live: readonly Instance[]): string
 
 /** Keys that exist as long as the deployment, or whose size the live instances limit. */
 const LASTING =
-  /^(generation|dataset|reported|events|hosts|hosts-by-free:(memory|cpus)|cordons|confirmed|pools|pool-fingerprints|queues|instances|pending|expiring|host:[^:]+:(instances|addresses|capacity|used)|registration:[^:]+|template:[^:]+:(instances|queue)|pool:[0-9a-f]+(:warm)?|owner:.+)$/;
+  /^(generation|dataset|reported|events|hosts|hosts-by-free:(memory|cpus)|cordons|confirmed|pools|names|pool-fingerprints|queues|instances|pending|expiring|host:[^:]+:(instances|addresses|capacity|used)|registration:[^:]+|template:[^:]+:(instances|queue)|pool:[0-9a-f]+(:warm)?|owner:.+)$/;
 /** Keys of BullMQ, which removes them itself. The snapshot reads the jobs separately. */
 const QUEUES = /^(instance-spawn|instance-kill-[^:]+|pool-refill|webhook):/;
 

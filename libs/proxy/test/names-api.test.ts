@@ -1,0 +1,126 @@
+import { hashToken } from '@ephemera/http';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { BEARER, DOMAIN, type OpenPorts, openPorts } from './open-ports.ts';
+
+// The control API of stable names: who may change them, and what a repeated request does. There is no
+// worker, so every instance stays pending.
+
+const [MAKER, OTHER, READER] = ['m', 'o', 'r'].map((letter) => letter.repeat(32)) as [
+  string,
+  string,
+  string,
+];
+const TEMPLATES = `
+default: demo
+templates:
+  demo: { image: ephemera/demo, port: 8080, access: token }
+`;
+
+let ports: OpenPorts;
+beforeAll(async () => {
+  ports = await openPorts(TEMPLATES, {
+    entries: {
+      maker: { hash: [hashToken(MAKER)], scopes: ['create'] },
+      other: { hash: [hashToken(OTHER)], scopes: ['create'] },
+      reader: { hash: [hashToken(READER)], scopes: ['read'] },
+    },
+  });
+});
+afterAll(async () => {
+  await ports.stop();
+  expect(ports.bugs).toEqual([]);
+});
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Record<string, unknown>;
+}
+
+async function send(
+  method: string,
+  path: string,
+  { token, headers = {} }: { token?: string; headers?: Record<string, string> } = {},
+): Promise<Answer> {
+  const response = await fetch(`${ports.adminUrl}/v1/names${path}`, {
+    method,
+    headers: {
+      ...(token === undefined ? BEARER : { authorization: `Bearer ${token}` }),
+      ...(method === 'PUT' && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(method === 'PUT' && { body: '{}' }),
+  });
+  const text = await response.text();
+  const body = (text === '' ? {} : JSON.parse(text)) as Record<string, unknown>;
+  return { status: response.status, headers: response.headers, body };
+}
+
+test('only its owner and an administrator may change a name', async () => {
+  expect((await send('PUT', '/pr-1', { token: MAKER })).status).toBe(202);
+  for (const method of ['PUT', 'DELETE', 'GET']) {
+    const refused = await send(method, '/pr-1', { token: OTHER });
+    expect([method, refused.status]).toEqual([method, 403]);
+  }
+  for (const method of ['PUT', 'DELETE']) {
+    expect((await send(method, '/pr-1', { token: READER })).status).toBe(403);
+  }
+  expect((await send('GET', '/pr-1', { token: READER })).status).toBe(200);
+  expect((await send('GET', '/pr-1', { token: MAKER })).status).toBe(200);
+  expect((await send('GET', '', { token: MAKER })).status).toBe(403);
+  expect((await send('PUT', '/pr-1')).status).toBe(202);
+  // The administrator has not taken it over.
+  expect((await send('DELETE', '/pr-1', { token: MAKER })).status).toBe(204);
+  expect((await send('DELETE', '/pr-1', { token: MAKER })).status).toBe(404);
+});
+
+test('a repeated request with its key starts no second instance', async () => {
+  const headers = { 'idempotency-key': 'build-1' };
+  const first = await send('PUT', '/pr-2', { headers });
+  const again = await send('PUT', '/pr-2', { headers });
+  expect(again.headers.get('idempotency-replayed')).toBe('true');
+  expect(again.body).toMatchObject({
+    id: first.body['id'],
+    generation: first.body['generation'],
+    accessToken: first.body['accessToken'],
+  });
+  expect((await send('PUT', '/pr-3', { headers })).status).toBe(422);
+});
+
+test('the link of a guarded instance opens it under its name', async () => {
+  const { body } = await send('PUT', '/pr-4');
+  const url = 'http://127.0.0.1/demo/@pr-4/';
+  expect(body).toMatchObject({ url, baseUrl: url, name: 'pr-4', isCurrent: true });
+  expect(body['link']).toBe(`${url}?ephemera-token=${String(body['accessToken'])}`);
+});
+
+test('an instance that is superseded while it starts is ended', async () => {
+  const first = await send('PUT', '/pr-5');
+  await send('PUT', '/pr-5');
+  const instance = await ports.instances.get(String(first.body['id']));
+  expect(instance).toMatchObject({ state: 'gone', reason: 'replaced' });
+});
+
+test('a list has pages', async () => {
+  for (const name of ['list-a', 'list-b', 'list-c']) await send('PUT', `/${name}`);
+  const first = await send('GET', '?limit=2&cursor=list');
+  expect(first.body).toMatchObject({
+    items: [{ name: 'list-a' }, { name: 'list-b' }],
+    nextCursor: 'list-b',
+  });
+  const rest = await send('GET', '?cursor=list-b');
+  expect((rest.body['items'] as { name: string }[])[0]).toMatchObject({ name: 'list-c' });
+});
+
+test('a certificate may be obtained for a name that leads to a living instance', async () => {
+  await send('PUT', '/pr-6');
+  const ask = async (label: string) => {
+    const domain = `${label}.${DOMAIN.replace(/:\d+$/, '')}`;
+    return (await fetch(`${ports.adminUrl}/tls/ask?domain=${domain}`)).status;
+  };
+  expect(await ask('pr-6')).toBe(200);
+  // Its ports are known only when it is ready.
+  for (const label of ['pr-7', 'other--pr-6', 'a.pr-6']) expect(await ask(label)).toBe(404);
+  await send('DELETE', '/pr-6');
+  await expect.poll(() => ask('pr-6')).toBe(404);
+});

@@ -1,0 +1,232 @@
+import type { Instance, NameRoute, Route } from '@ephemera/domain';
+import type { NameRequest } from '@ephemera/lifecycle';
+import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
+import type { StartedRedis } from '@ephemera/test-support';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { keysOf } from './keys.ts';
+import { SCRIPT_CONSTANTS } from './limits.ts';
+import { redisInstances } from './redis-instances.ts';
+import { redisIntake } from './redis-intake.ts';
+import { redisLeases } from './redis-leases.ts';
+import { redisNames } from './redis-names.ts';
+
+let server: StartedRedis;
+let stores = 0;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+
+/** A store under a namespace of its own. */
+function open() {
+  const keys = keysOf(`names-${++stores}`);
+  const redis = new Redis(server.url);
+  onTestFinished(async () => {
+    await redis.quit();
+  });
+  const instances = redisInstances(redis, keys);
+  const intake = redisIntake(redis, keys);
+  const names = redisNames(redis, keys);
+  const request = (name: string, more: Partial<NameRequest> = {}, template = {}) =>
+    intake.createOrQueue(
+      sampleDraft({
+        template: sampleTemplate(template),
+        url: 'http://127.0.0.1/demo/@name/',
+        ...('access' in template && { accessHash: 'hash' }),
+      }),
+      { name: { name, newOwner: 'token:ci', drain: 30_000, ttl: 60_000, ...more } },
+    );
+  const create = async (...input: Parameters<typeof request>) => {
+    const result = await request(...input);
+    if (result.kind !== 'created') throw new Error(`the result was ${result.kind}`);
+    return result;
+  };
+  const markReady = async ({ id, generation }: Instance) => {
+    await instances.assignToHost(id, generation, 'a');
+    return instances.markReady(id, generation, `10.0.0.${stores}`);
+  };
+  return {
+    ...{ keys, redis, instances, names, request, create, markReady },
+    leases: redisLeases(redis, keys),
+    /** Creates an instance for a name and makes it ready. */
+    async ready(...input: Parameters<typeof request>) {
+      const { instance } = await create(...input);
+      const lease = await markReady(instance);
+      return { ...instance, replaced: lease?.replaced };
+    },
+    async route<T = NameRoute>(id: string): Promise<T> {
+      return JSON.parse((await redis.get(keys.route(id))) ?? 'null') as T;
+    },
+  };
+}
+
+test('a new name leads to its first instance at once, so that visitors can wait for it', async () => {
+  const { create, names, route } = open();
+  const { instance } = await create('pr-1');
+  expect(instance).toMatchObject({ name: 'pr-1', state: 'pending' });
+  expect(await route('@pr-1')).toEqual({
+    state: 'name',
+    id: instance.id,
+    generation: instance.generation,
+  });
+  const { id, generation } = instance;
+  expect(await names.get('pr-1')).toMatchObject({
+    name: 'pr-1',
+    id,
+    generation,
+    owner: 'token:ci',
+  });
+  expect(await names.get('pr-2')).toBeUndefined();
+});
+
+test('a name moves when the new instance is ready, and the one before it ends after `drain`', async () => {
+  const { create, ready, markReady, instances, names, route } = open();
+  const before = await ready('pr-1');
+  const { instance } = await create('pr-1');
+  expect(await names.get('pr-1')).toMatchObject({ id: before.id, next: instance.id });
+  expect(await route('@pr-1')).toMatchObject({ id: before.id });
+
+  const lease = await markReady(instance);
+  expect(lease?.replaced).toMatchObject({
+    ...{ id: before.id, generation: before.generation, host: 'a' },
+    remaining: 30_000,
+  });
+  expect(await names.get('pr-1')).not.toHaveProperty('next');
+  expect(await route('@pr-1')).toMatchObject({ id: instance.id });
+  const old = await instances.get(before.id);
+  expect(old?.state).toBe('ready');
+  const left = (old?.expiresAt ?? 0) - (await instances.now());
+  expect(left).toBeGreaterThan(0);
+  expect(left).toBeLessThanOrEqual(30_000);
+  expect((await route<Route & { expiresAt: number }>(before.id)).expiresAt).toBe(old?.expiresAt);
+});
+
+test('a replaced instance ends as replaced, whatever its template does at the deadline', async () => {
+  const { ready, instances } = open();
+  const before = await ready('pr-1', {}, { onTimeout: 'pause' });
+  await ready('pr-1', { drain: 0 });
+  await expect
+    .poll(async () => instances.startDraining(before.id, 'due'), { timeout: 10_000 })
+    .toMatchObject({ kind: 'draining', instance: { reason: 'replaced' } });
+});
+
+test('no renewal keeps a replaced instance', async () => {
+  const { ready, instances, leases } = open();
+  const before = await ready('pr-1');
+  await ready('pr-1');
+  const held = await instances.get(before.id);
+  const renewed = await leases.renew(before.id, { timeout: 60_000, shorten: true });
+  expect(renewed).toMatchObject({ kind: 'renewed', instance: { expiresAt: held?.expiresAt } });
+});
+
+test('an older creation that becomes ready later does not get the name', async () => {
+  const { create, ready, markReady, names } = open();
+  const before = await ready('pr-1');
+  const older = await create('pr-1');
+  const newer = await create('pr-1');
+  expect(newer.superseded).toBe(older.instance.id);
+  expect((await markReady(newer.instance))?.replaced?.id).toBe(before.id);
+  expect((await markReady(older.instance))?.replaced).toBeUndefined();
+  expect(await names.get('pr-1')).toMatchObject({ id: newer.instance.id });
+});
+
+test('a creation while the first one starts takes the name over', async () => {
+  const { create, route } = open();
+  const first = await create('pr-1');
+  const second = await create('pr-1');
+  expect(second.superseded).toBe(first.instance.id);
+  expect(await route('@pr-1')).toMatchObject({ id: second.instance.id });
+});
+
+test('of concurrent creations, the one with the highest generation has the name', async () => {
+  const { ready, create, markReady, names } = open();
+  await ready('pr-1');
+  const created = await Promise.all(Array.from({ length: 20 }, () => create('pr-1')));
+  await Promise.all(created.map(({ instance }) => markReady(instance)));
+  const last = created.map(({ instance }) => instance).sort((a, b) => b.generation - a.generation);
+  expect(await names.get('pr-1')).toMatchObject({
+    id: last[0]?.id,
+    generation: last[0]?.generation,
+  });
+});
+
+test('the conditions are checked in the step that creates the instance', async () => {
+  const { request, create, names, redis, keys } = open();
+  expect(await request('pr-1', { match: '*' })).toEqual({ kind: 'unmatched' });
+  const { instance } = await create('pr-1', { isNew: true, owner: 'token:ci' });
+  const { generation } = instance;
+  expect(await request('pr-1', { isNew: true })).toEqual({ kind: 'unmatched', generation });
+  expect(await request('pr-1', { match: '7' })).toEqual({ kind: 'unmatched', generation });
+  expect(await request('pr-1', { owner: 'token:other' })).toEqual({ kind: 'foreign' });
+  expect(await redis.zcard(keys.instances)).toBe(1);
+  await create('pr-1', { match: String(generation), owner: 'token:ci' });
+
+  expect(await names.remove('pr-1', { owner: 'token:other' })).toEqual({ kind: 'foreign' });
+  expect(await names.remove('pr-1', { match: '7' })).toMatchObject({ kind: 'unmatched' });
+  expect(await names.remove('pr-9', {})).toEqual({ kind: 'absent' });
+});
+
+test('a name that is removed leaves nothing behind, and its instances are returned', async () => {
+  const { ready, create, names, redis, keys } = open();
+  const before = await ready('pr-1');
+  const { instance } = await create('pr-1');
+  expect(await names.remove('pr-1', {})).toEqual({
+    kind: 'removed',
+    ids: [before.id, instance.id],
+  });
+  const left = await redis.keys(`*${keys.namespace}}:*`);
+  expect(left.filter((key) => /name|@/.test(key.slice(keys.queuePrefix.length)))).toEqual([]);
+  expect(await names.list({ after: '', limit: 10 })).toEqual([]);
+});
+
+test('the route of a name says why its instance ended, unless that instance is guarded', async () => {
+  const { ready, create, instances, route } = open();
+  const { id } = await ready('pr-1');
+  await instances.startDraining(id, 'request');
+  expect(await route('@pr-1')).toMatchObject({ id, ended: 'request' });
+  // The next creation leads to its instance at once, because nothing serves.
+  const { instance } = await create('pr-1');
+  expect(await route('@pr-1')).toEqual({
+    state: 'name',
+    id: instance.id,
+    generation: instance.generation,
+  });
+  const guarded = await ready('pr-2', {}, { access: 'token' });
+  await instances.startDraining(guarded.id, 'request');
+  expect(await route('@pr-2')).not.toHaveProperty('ended');
+});
+
+test('names are forgotten after their time, and bounded for one token and for all', async () => {
+  const { create, request, names, redis, keys } = open();
+  await create('pr-0');
+  const owned = `${keys.queuePrefix}:owner-names:token:ci`;
+  expect(await redis.zcard(owned)).toBe(1);
+  await create('pr-1', { ttl: 100 });
+  await expect.poll(() => names.get('pr-1'), { timeout: 10_000 }).toBeUndefined();
+  expect(await redis.exists(keys.route('@pr-1'))).toBe(0);
+
+  const fill = (key: string, count: number, score: number) =>
+    redis.zadd(key, ...Array.from({ length: count }, (_, i) => [score, `n-${i}`]).flat());
+  await fill(owned, SCRIPT_CONSTANTS.MAX_NAMES_PER_OWNER, Date.now() + 3_600_000);
+  expect(await request('pr-2')).toEqual({ kind: 'full', limit: 'names' });
+  await create('pr-2', { newOwner: 'token:other' });
+  await fill(keys.names, SCRIPT_CONSTANTS.MAX_NAMES, Date.now() + 3_600_000);
+  expect(await request('pr-3', { newOwner: 'token:other' })).toEqual({
+    kind: 'full',
+    limit: 'names',
+  });
+  // A name that exists can still move.
+  await create('pr-2', { newOwner: 'token:other' });
+  // Names whose time has passed do not count.
+  await fill(keys.names, SCRIPT_CONSTANTS.MAX_NAMES, 1);
+  await create('pr-3', { newOwner: 'token:other' });
+});
+
+test('a list is in alphabetical order and has pages', async () => {
+  const { create, names } = open();
+  for (const name of ['c', 'a', 'd', 'b']) await create(name);
+  const page = async (after: string) =>
+    (await names.list({ after, limit: 3 })).map(({ name }) => name);
+  expect([await page(''), await page('c')]).toEqual([['a', 'b', 'c'], ['d']]);
+});

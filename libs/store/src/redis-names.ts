@@ -1,0 +1,86 @@
+import type { Name } from '@ephemera/domain';
+import type { Redis } from 'ioredis';
+import type { Keys } from './keys.ts';
+import { loadScript, runScript } from './run-script.ts';
+
+const remove = loadScript('remove-name', 'frees');
+
+/** The condition of a change of a name. */
+export interface NameCondition {
+  /** The generation that it must have, or `*` for any. Undefined: no condition. */
+  readonly match?: string | undefined;
+  /** The owner that it must have. Undefined: no condition. */
+  readonly owner?: string | undefined;
+}
+
+export type RemovedName =
+  /** `ids`: the instance that it led to, and the one that was starting for it. */
+  | { readonly kind: 'removed'; readonly ids: readonly string[] }
+  | { readonly kind: 'absent' }
+  /** Another token owns it. */
+  | { readonly kind: 'foreign' }
+  | { readonly kind: 'unmatched'; readonly generation: number | undefined };
+
+/** The stable names. `create.lua` assigns them, and `ready.lua` moves them. */
+export interface Names {
+  get(name: string): Promise<Name | undefined>;
+  /** Names in alphabetical order: at most `limit`, those after `after`. */
+  list(query: { readonly after: string; readonly limit: number }): Promise<readonly Name[]>;
+  /** Forgets a name in one step. The caller ends its instances. */
+  remove(name: string, condition: NameCondition): Promise<RemovedName>;
+}
+
+type Reply = ['removed', string, string] | ['absent'] | ['foreign'] | ['unmatched', string];
+
+export function redisNames(redis: Redis, keys: Keys): Names {
+  return {
+    async get(name) {
+      return readName(await redis.hgetall(keys.name(name)));
+    },
+
+    async list({ after, limit }) {
+      // MAX_NAMES bounds the set. Its order is by time, so that a creation forgets expired names.
+      const names = (await redis.zrange(keys.names, '0', '-1')).filter((name) => name > after);
+      const pipeline = redis.pipeline();
+      for (const name of names.sort().slice(0, limit)) pipeline.hgetall(keys.name(name));
+      const found = (await pipeline.exec()) ?? [];
+      return found.flatMap(([error, fields]) => {
+        if (error) throw error;
+        return readName(fields as Record<string, string>) ?? [];
+      });
+    },
+
+    async remove(name, condition) {
+      const argument = JSON.stringify({ ...condition, name });
+      const reply = (await runScript(redis, remove, [keys.name(name)], [argument])) as Reply;
+      switch (reply[0]) {
+        case 'removed':
+          return { kind: 'removed', ids: reply.slice(1).filter((id) => id !== '') };
+        case 'unmatched':
+          return { kind: 'unmatched', generation: readGeneration(reply[1]) };
+        default:
+          return { kind: reply[0] };
+      }
+    },
+  };
+}
+
+/** @param text empty: there is no such name */
+export function readGeneration(text: string): number | undefined {
+  return text === '' ? undefined : Number(text);
+}
+
+function readName(fields: Readonly<Record<string, string>>): Name | undefined {
+  const { name, id, next, owner = '' } = fields;
+  if (name === undefined || id === undefined) return undefined;
+  return {
+    name,
+    id,
+    ...(next !== undefined && { next }),
+    generation: Number(fields['generation']),
+    owner,
+    createdAt: Number(fields['createdAt']),
+    updatedAt: Number(fields['updatedAt']),
+    expiresAt: Number(fields['expiresAt']),
+  };
+}
