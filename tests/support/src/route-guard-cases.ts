@@ -25,11 +25,15 @@ export interface GuardCase {
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 const MEDIA = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
 
-/** A valid path parameter: an id, or a text that is too short for one. */
+/** An instance id, the id of a command, a text that is too short for either. */
+const PARAMETERS = ['a'.repeat(26), `${'0'.repeat(26)}${'a'.repeat(26)}`, 'a'];
+
+/** The first of `PARAMETERS` that the schema of the path parameter allows. */
 function parameterOf(params: z.ZodObject | undefined, name: string): string {
   const schema = fieldsOf(params).find(([field]) => field === name)?.[1];
-  const id = 'a'.repeat(26);
-  return schema?.safeParse(id).success === false ? 'a' : id;
+  const valid = PARAMETERS.find((text) => schema?.safeParse(text).success !== false);
+  if (valid === undefined) throw new Error(`none of the example values is a valid ${name}`);
+  return valid;
 }
 
 /** Texts and values that a schema may refuse. The first one that it refuses is sent. */
