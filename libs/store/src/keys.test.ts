@@ -10,6 +10,7 @@ function allKeys(): string[] {
     route: ['<id>'],
     instance: ['<id>'],
     name: ['<name>'],
+    claim: ['<uuid>'],
     log: ['<id>'],
     warning: ['<kind>', '<id>'],
     rpcReplies: ['<replica>'],
