@@ -99,9 +99,10 @@ test('a log is read page by page, from the host and later from the archive', asy
   });
   const second = await get(`${id}/log?after=${first.next.time}&count=2`);
   expect(await second.json()).toMatchObject({ lines: [lineAt(2, 'three')], more: false });
+  const { generation = 0 } = (await fixture.instances.get(id)) ?? {};
   expect(asked).toEqual([
-    { op: 'logs', id, tail: 500 },
-    { op: 'logs', id, after: { time: first.next.time, count: 2 } },
+    { op: 'logs', id, generation, tail: 500 },
+    { op: 'logs', id, generation, after: { time: first.next.time, count: 2 } },
   ]);
 
   const file = await get(`${id}/log.txt`);
@@ -116,7 +117,6 @@ test('a log is read page by page, from the host and later from the archive', asy
   const archive = redisLogArchive(fixture.redis, keysOf('dashboardtest'), 60_000);
   await archive.save(id, [lineAt(3, 'last words')]);
   await fixture.instances.startDraining(id, 'request');
-  const { generation = 0 } = (await fixture.instances.get(id)) ?? {};
   await fixture.instances.finalize(id, generation);
   host.reply = () => undefined;
   expect(await (await get(`${id}/log`)).json()).toMatchObject({
