@@ -1308,7 +1308,21 @@ export interface components {
       /** @description Whether the name leads to this instance. If not, it does once this is ready. */
       isCurrent: boolean;
     };
-    PutName: components['schemas']['CreateInstance'] & {
+    PutName: {
+      /** @description Name of the template. Default: the default template. */
+      template?: string;
+      /** @description Time to live in whole seconds, counted from ready, up to `maxTimeout` of the template. Default: `timeout` of the template. */
+      timeout?: number;
+      /** @description Path at which people open the instance, such as `/lab?reset`, taken as it is. It begins with exactly one `/`. Default: `open` of the template. */
+      path?: string;
+      /** @description Environment variables, at most 64. `envAllow` of the template must list each. A variable that the template sets itself keeps the value of the template, unless it has `envOverride: true`. */
+      env?: {
+        [key: string]: string;
+      };
+      /** @description Your own key-value pairs, at most 32, and at most 2,048 bytes as JSON. Lists can be filtered by them. */
+      metadata?: {
+        [key: string]: string;
+      };
       /**
        * @description How long the instance that the name leads to still serves once the new one is ready, in seconds: the requests that it has got can end.
        * @default 30

@@ -20,8 +20,10 @@ export const nameParameter = z.string().refine(isName, 'is not a valid name').op
 });
 
 /** The body of `PUT /v1/names/{name}`. Unknown fields are refused. */
-export const putNameSchema = createRequestSchema
-  .extend({
+export const putNameSchema = z
+  .strictObject({
+    // Not by `extend`: OpenAPI's `allOf` of two closed objects would allow no field of either.
+    ...createRequestSchema.shape,
     drain: z.int().min(0).max(MAX_DRAIN).default(DEFAULT_DRAIN).openapi({
       description:
         'How long the instance that the name leads to still serves once the new one is ready, in seconds: the requests that it has got can end.',

@@ -117,7 +117,8 @@ test('a log is read page by page, from the host and later from the archive', asy
   const archive = redisLogArchive(fixture.redis, keysOf('dashboardtest'), 60_000);
   await archive.save(id, [lineAt(3, 'last words')]);
   await fixture.instances.startDraining(id, 'request');
-  await fixture.instances.finalize(id, generation);
+  const draining = await fixture.instances.get(id);
+  await fixture.instances.finalize(id, draining?.generation ?? 0);
   host.reply = () => undefined;
   expect(await (await get(`${id}/log`)).json()).toMatchObject({
     lines: [lineAt(3, 'last words')],
