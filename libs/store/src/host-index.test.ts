@@ -185,3 +185,28 @@ test('an entry that promises too little is repaired with the capacity, a missing
   expect((await index())['a']).toEqual([3 * GB, Infinity]);
   expect(await place()).toBe('a');
 });
+
+test('hosts without free CPUs cost 3 commands for each 100', async () => {
+  const { redis, host, place } = open();
+  const register = async (from: number, to: number): Promise<void> => {
+    for (let i = from; i < to; i++) {
+      await host(`busy-${i}`, { instances: 100, memory: 64 * GB, cpus: 0.4 });
+    }
+  };
+  await host('free', { instances: 1_000, memory: 32 * GB, cpus: 100 });
+  const commandsOf = async (call: () => Promise<unknown>): Promise<number> => {
+    await redis.config('RESETSTAT');
+    await call();
+    const stats = await redis.info('commandstats');
+    return [...stats.matchAll(/calls=(\d+)/g)].reduce((sum, [, calls]) => sum + Number(calls), 0);
+  };
+  const placed = async (): Promise<void> => expect(await place()).toBe('free');
+
+  await register(0, 100);
+  await placed();
+  const ofHundred = await commandsOf(placed);
+  await register(100, 500);
+  await placed();
+  const ofFiveHundred = await commandsOf(placed);
+  expect(ofFiveHundred - ofHundred).toBeLessThanOrEqual(4 * 3);
+});

@@ -16,17 +16,19 @@ local function checkProposed(base, host, size, seenAt, now)
 end
 
 -- Returns the first host of a page of the index that may start an instance of this size, with its load;
--- else nil, nil and how many hosts of the page were checked and may have left it.
-local function firstWithCapacity(base, page, size, now)
-  local seenAt, cpus, checked = {}, {}, 0
+-- else nil, nil and how many hosts of the page were checked and may have left it. The very first host of
+-- a search usually has capacity, so it alone is checked before the entries of the others are read.
+local function firstWithCapacity(base, page, offset, size, now)
+  local seenAt, cpus, checked = {}, nil, 0
   for i, host in ipairs(page) do
-    if i == 1 then
+    local isVeryFirst = i == 1 and offset == 0
+    if isVeryFirst then
       seenAt[i] = redis.call('ZSCORE', base .. 'hosts', host)
-    elseif i == 2 then
+    elseif not cpus then
       seenAt = redis.call('ZMSCORE', base .. 'hosts', unpack(page))
       cpus = redis.call('ZMSCORE', freeKey(base, CPUS), unpack(page))
     end
-    if i == 1 or tonumber(cpus[i] or 0) >= size[CPUS] then
+    if isVeryFirst or tonumber(cpus[i] or 0) >= size[CPUS] then
       local load = checkProposed(base, host, size, seenAt[i], now)
       if load then return host, load end
       checked = checked + 1
@@ -66,9 +68,9 @@ local function pickHost(base, size)
   while true do
     local page = redis.call('ZRANGE', freeKey(base, MEMORY), '+inf', size[MEMORY], 'BYSCORE', 'REV',
       'LIMIT', offset, limit)
-    local host, load, checked = firstWithCapacity(base, page, size, now)
+    local host, load, checked = firstWithCapacity(base, page, offset, size, now)
     if host then return host, load end
-    if #page < limit or lacksCpus(base, size) then break end
+    if #page < limit or (offset == 0 and lacksCpus(base, size)) then break end
     offset, limit = offset + #page - checked, PAGE
   end
   local alive = redis.call('ZRANGE', base .. 'hosts', now - HOST_ALIVE_TIMEOUT_MS, '+inf', 'BYSCORE',
