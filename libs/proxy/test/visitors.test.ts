@@ -86,10 +86,10 @@ async function start(name: string, cookie = '', to = ports) {
   return { id, own, cookie: own.split(';')[0] ?? '' };
 }
 
-async function ready(id: string): Promise<void> {
-  const { generation } = (await ports.instances.get(id)) ?? { generation: 0 };
-  await ports.instances.assignToHost(id, generation, 'host');
-  await ports.instances.markReady(id, generation, '10.231.1.1');
+async function ready(id: string, { instances }: OpenPorts = ports): Promise<void> {
+  const { generation } = (await instances.get(id)) ?? { generation: 0 };
+  await instances.assignToHost(id, generation, 'host');
+  await instances.markReady(id, generation, '10.231.1.1');
 }
 
 const view = async (id: string, headers: Record<string, string> = {}) =>
@@ -219,6 +219,28 @@ describe('the state of an instance', () => {
   });
 });
 
+// The landing path may contain a secret, such as the token of a notebook.
+test('a guest gets no landing path of an instance', async () => {
+  const path = '/lab?token=SECRET';
+  for (const to of [ports, hostForm]) {
+    const id = await to.startInstance({ template: template('notebook'), path });
+    for (const headers of [NAVIGATION, JSON_CLIENT, FORM]) {
+      const seen = await ask(`/demo/-/${id}/`, headers, { to });
+      expect(seen.status).toBe(200);
+      expect(seen.body).toContain(id);
+      expect(seen.body).not.toContain('SECRET');
+    }
+  }
+  const started = await ask(
+    `/demo/new?template=notebook&path=${encodeURIComponent(path)}`,
+    NAVIGATION,
+  );
+  const cookie = /ephemera-instances=[^;]+/.exec(started.headers['set-cookie']?.join() ?? '')?.[0];
+  const id = /[a-z][a-z0-9]{25}/.exec(started.headers['location']?.[0] ?? '')?.[0] ?? '';
+  const own = await ask(`/demo/-/${id}/`, { ...NAVIGATION, cookie: cookie ?? '' });
+  expect(own.body).toContain('SECRET');
+});
+
 describe('a change', () => {
   const change = (id: string, what: string, headers: Record<string, string>) =>
     ask(`/demo/-/${id}/${what}`, headers, { method: 'POST' });
@@ -248,23 +270,55 @@ describe('a change', () => {
     ['a script of the same origin', { 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }],
     ['a script that claims a page', { 'sec-fetch-mode': 'cors' }],
     ['a frame', { 'sec-fetch-dest': 'iframe' }],
-    ['another origin over plain HTTP', { 'sec-fetch-site': '', origin: 'http://evil.example' }],
-    ['a sandbox over plain HTTP', { 'sec-fetch-site': '', origin: 'null' }],
-    ['no page over plain HTTP', { 'sec-fetch-site': '' }],
   ])('by a request of %s is refused', async (_name, differs: Record<string, string>) => {
     const { id, cookie } = await start('notebook');
     await ready(id);
-    const headers: Record<string, string> = { ...FORM, cookie, ...differs };
-    if (headers['sec-fetch-site'] === '') delete headers['sec-fetch-site'];
-    expect((await change(id, 'end', headers)).status).toBe(403);
+    expect((await change(id, 'end', { ...FORM, cookie, ...differs })).status).toBe(403);
     expect(await ports.instances.get(id)).toMatchObject({ state: 'ready' });
   });
 
-  test('over plain HTTP needs the origin of the page', async () => {
+  // Over plain HTTP a script of an instance of the same origin sends the same headers as a form.
+  test('of the path form by cookie is impossible over plain HTTP, and the page says why', async () => {
     const { id, cookie } = await start('notebook');
     await ready(id);
-    const headers = { accept: 'text/html', cookie, origin: 'http://127.0.0.1' };
-    expect((await change(id, 'end', headers)).status).toBe(303);
+    const sender = { cookie, origin: 'http://127.0.0.1' };
+    for (const headers of [
+      { ...sender, accept: 'text/html' },
+      { ...sender, accept: '*/*' },
+    ]) {
+      const refused = await change(id, 'end', headers);
+      expect(refused.status).toBe(403);
+      expect(refused.body).toContain('use HTTPS and a current browser');
+    }
+    expect(await ports.instances.get(id)).toMatchObject({ state: 'ready' });
+    const { body } = await ask(`/demo/-/${id}/`, { accept: 'text/html', cookie });
+    expect(body).not.toContain('method="post"');
+    expect(body).toContain('open this page over HTTPS');
+    expect(await view(id, { cookie })).toMatchObject({ mayRenew: false, mayEnd: false });
+    const proven = (await ask(`/demo/-/${id}/`, { ...NAVIGATION, cookie })).body;
+    expect(proven).not.toContain('open this page over HTTPS');
+  });
+
+  test('of the host form needs the origin of the page over plain HTTP', async () => {
+    const to = hostForm;
+    const { id, cookie } = await start('notebook', '', to);
+    await ready(id, to);
+    const page = await ask(`/demo/-/${id}/`, { accept: 'text/html', cookie }, { to });
+    expect(page.body).toContain('<form method="post" action="end"');
+    const end = async (headers: Record<string, string>) =>
+      (
+        await ask(
+          `/demo/-/${id}/end`,
+          { accept: 'text/html', cookie, ...headers },
+          { to, method: 'POST' },
+        )
+      ).status;
+    expect(await end({})).toBe(403);
+    for (const origin of [`http://${id}.demos.example`, 'http://evil.example', 'null']) {
+      expect(await end({ origin })).toBe(403);
+    }
+    expect(await to.instances.get(id)).toMatchObject({ state: 'ready' });
+    expect(await end({ origin: 'http://127.0.0.1' })).toBe(303);
   });
 
   test('of an instance of another browser is refused', async () => {

@@ -32,8 +32,21 @@ export function timeLeft({ title, secondsLeft, noticeSeconds }: InstanceView): H
 /** Announces to people, also by screen readers, that an instance is about to end. */
 export const EXPIRING_NOTICE = html`<p id="expiring" class="expiring" role="status"></p>`;
 
-/** The page of one instance: its state, its time left, and what its visitor may do. */
-export function instancePage(view: InstanceView, links: InstanceLinks): Html {
+const UNPROVEN_NOTICE = html`<p class="soft small">
+  To extend or end it, open this page over HTTPS in a current browser. Otherwise the browser does
+  not say whether this page or a script of an instance sends a request.
+</p>`;
+
+/**
+ * The page of one instance: its state, its time left, and what its visitor may do.
+ *
+ * @param isUnproven whether the template allows its visitor changes that this browser cannot prove
+ */
+export function instancePage(
+  view: InstanceView,
+  links: InstanceLinks,
+  { isUnproven }: { readonly isUnproven: boolean },
+): Html {
   const { title, state, text, mayRenew, mayEnd, renewSeconds } = view;
   const name = title ?? 'This instance';
   if (state === 'ended') {
@@ -62,9 +75,11 @@ export function instancePage(view: InstanceView, links: InstanceLinks): Html {
         </form>`
       }
     </div>
+    ${isUnproven && UNPROVEN_NOTICE}
     ${
       renewSeconds !== undefined &&
       !mayRenew &&
+      !isUnproven &&
       html`<p class="soft small">It cannot be extended now: it already lasts as long as it may.</p>`
     }
     <p class="small"><a href="${links.gallery}">Start page</a></p>`;

@@ -12,7 +12,7 @@ const MIN_RENEWAL_MS = 1_000;
 export function viewInstance(
   instance: Instance,
   route: Route | undefined,
-  { role }: Pick<Visitor, 'role'>,
+  { role, mayChange }: Pick<Visitor, 'role' | 'mayChange'>,
   now: number,
 ): InstanceView {
   const { id, template, state, url, expiresAt, maxExpiresAt } = instance;
@@ -35,9 +35,9 @@ export function viewInstance(
       isExpiring: left <= expiryNoticeMs(instance),
       noticeSeconds: seconds(expiryNoticeMs(instance)),
     }),
-    mayRenew: leased && renewed > expiresAt + MIN_RENEWAL_MS,
+    mayRenew: mayChange && leased && renewed > expiresAt + MIN_RENEWAL_MS,
     renewSeconds: renewal === undefined ? undefined : seconds(renewal),
-    mayEnd: isOwner && !isOver && visitor?.end === true,
+    mayEnd: mayChange && isOwner && !isOver && visitor?.end === true,
   };
 }
 

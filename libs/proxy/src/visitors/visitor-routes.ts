@@ -16,7 +16,7 @@ import { galleryPage } from './gallery-page.ts';
 import { instancePage } from './instance-page.ts';
 import { viewInstance } from './instance-view.ts';
 import { ownInstances } from './own-instances.ts';
-import { requireOwnForm, visitorOf } from './visitor-access.ts';
+import { refusal, requireOwnForm, visitorOf } from './visitor-access.ts';
 import type { Visitor } from './visitor-access.ts';
 
 export interface VisitorOptions {
@@ -54,7 +54,10 @@ export function visitorRoutes(options: VisitorOptions): BoundRoute[] {
   const home = `${publicPathOf(publicUrl)}/${prefix}/`;
 
   /** A load balancer may have removed the port from the Host that visitors see. */
-  const hostsOf = (ctx: Context) => [ctx.get('host'), new URL(publicUrl).host];
+  const ownPages = (ctx: Context) => ({
+    hosts: [ctx.get('host'), new URL(publicUrl).host],
+    isShared: domain === undefined,
+  });
 
   const showGallery = async (ctx: Context): Promise<void> => {
     const { templates, defaultTemplate } = options.templates();
@@ -80,14 +83,14 @@ export function visitorRoutes(options: VisitorOptions): BoundRoute[] {
     );
     return found.flatMap(({ instance, routed }) => {
       if (instance === undefined) return [];
-      const view = viewInstance(instance, routed, { role: 'owner' }, now);
-      return [{ view, open: openUrl(instance, true), details: `${home}-/${instance.id}/` }];
+      const view = viewInstance(instance, routed, { role: 'owner', mayChange: false }, now);
+      return [{ view, open: openUrl(instance, 'owner'), details: `${home}-/${instance.id}/` }];
     });
   };
 
   const known = async (ctx: Context, id: string) => {
     const routed = (await options.routes.find(id))?.route;
-    const visitor = visitorOf(ctx.req, id, routed, { keys, hosts: hostsOf(ctx) });
+    const visitor = visitorOf(ctx.req, id, routed, { keys, ...ownPages(ctx) });
     const instance = routed && (await instances.get(id));
     if (!instance) throw new ApiError({ kind: 'not_found', what: 'instance' });
     return { instance, visitor, routed };
@@ -102,12 +105,16 @@ export function visitorRoutes(options: VisitorOptions): BoundRoute[] {
       return;
     }
     const gallery = domain === undefined ? home : `${publicUrl}/${prefix}/`;
-    const body = instancePage(view, {
-      open: openUrl(instance, visitor.role === 'owner'),
+    const { renew: renewal, end } = instance.template.visitor ?? {};
+    const links = {
+      open: openUrl(instance, visitor.role),
       own: ctx.path.endsWith('/') ? '' : `${id}/`,
       gallery,
       again: `${gallery}new?again=${id}`,
-    });
+    };
+    const isUnproven =
+      visitor.role === 'owner' && !visitor.mayChange && (renewal !== undefined || end === true);
+    const body = instancePage(view, links, { isUnproven });
     sendPage(ctx, view.title ?? 'Your instance', body);
   });
 
@@ -117,7 +124,7 @@ export function visitorRoutes(options: VisitorOptions): BoundRoute[] {
       throw refusal('only the browser that started this instance may do this');
     }
     if (visitor.by === 'cookie') {
-      requireOwnForm(ctx.req.headers, hostsOf(ctx));
+      requireOwnForm(ctx.req.headers, ownPages(ctx));
     }
     const { renew: renewal, end } = instance.template.visitor ?? {};
     if (what === 'renew' ? renewal === undefined : end !== true) {
@@ -167,10 +174,13 @@ export function visitorRoutes(options: VisitorOptions): BoundRoute[] {
   ];
 }
 
-/** In path form only the path, so that the visitor keeps the host and the scheme. */
-function openUrl(instance: Instance, isOwner: boolean): string {
+/**
+ * Where an instance opens. A guest gets its address, because the landing path may contain a secret.
+ * In path form only the path, so that the visitor keeps the host and the scheme.
+ */
+function openUrl(instance: Instance, role: Visitor['role']): string {
   const { url, token } = instance;
-  const open = new URL(landingUrl(instance, isOwner ? token : undefined));
+  const open = new URL(role === 'owner' ? landingUrl(instance, token) : url);
   const isOwnOrigin = new URL(url).pathname === '/';
   return isOwnOrigin ? open.href : open.pathname + open.search + open.hash;
 }
@@ -207,10 +217,6 @@ function sendPage(
   ctx.set('referrer-policy', sandboxed ? 'no-referrer' : 'same-origin');
   ctx.vary('Sec-Fetch-Mode');
   ctx.body = page(title, body.markup, { layout, script: { text: clock, nonce } });
-}
-
-function refusal(detail: string): ApiError {
-  return new ApiError({ kind: 'invalid', status: 403, faults: [{ path: '', detail }] });
 }
 
 /** A renewal never moves the deadline earlier: then it changes nothing. */
