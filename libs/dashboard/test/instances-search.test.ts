@@ -67,6 +67,28 @@ test('the list is searched by id, state, template, host and metadata, and sorted
   }
 });
 
+test('a search by metadata says that it lists the oldest first, whatever the order asked for', async () => {
+  const first = await fixture.draftInstance({ metadata: { branch: 'main' } });
+  const last = await fixture.draftInstance({ metadata: { branch: 'main' } });
+  for (const order of ['newest', 'deadline']) {
+    const text = await page(`instances?meta=branch%3Dmain&order=${order}`);
+    expect(idsOn(text)).toEqual([first.id, last.id]);
+    expect(text).toContain('A search by metadata lists the oldest instances first.');
+    expect(text).not.toMatch(/<option value="\w+" selected/);
+  }
+  expect(await page('instances?order=newest')).not.toContain('A search by metadata');
+});
+
+test('a page that searches refreshes itself less often', async () => {
+  const refreshes = async (query: string) =>
+    Number(/id="live" data-refresh="(\d+)"/.exec(await page(`instances${query}`))?.[1]);
+  for (const query of ['', '?order=oldest', '?order=newest&state=&id=']) {
+    expect([query, await refreshes(query)]).toEqual([query, 5]);
+  }
+  const searches = ['id=a', 'state=ready', 'template=a', 'host=a', 'meta=a%3Db', 'order=deadline'];
+  for (const query of searches) expect([query, await refreshes(`?${query}`)]).toEqual([query, 30]);
+});
+
 test('the pages of a search list every match once, and keep its filter', async () => {
   const made = new Set<string>();
   for (let i = 0; i < 60; i++) made.add((await fixture.draftInstance()).id);
@@ -210,7 +232,11 @@ test('a page needs about as many commands of Redis with 10,000 instances as with
     const many = await commandsOf(path);
     expect([path, many <= 1.5 * (few.get(path) ?? 0)]).toEqual([path, true]);
   }
-  expect(await page('instances?state=ready')).toContain('10000 instances match.');
+  expect(await page('instances?order=newest')).toContain('10000 instances match.');
+  expect(await page('instances?state=ready')).toMatch(
+    /20\d\d instances match. There are too many instances to search all./,
+  );
+  expect(await page('instances?host=host-a')).toContain('The host has too many instances');
 });
 
 test('events are listed with the latest first, by type and template', async () => {

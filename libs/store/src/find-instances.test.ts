@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { redisHosts } from './hosts.ts';
 import { keysOf } from './keys.ts';
+import { MAX_SEARCHED } from './find-instances.ts';
 import type { InstanceSearch } from './find-instances.ts';
 import { redisInstances } from './redis-instances.ts';
 
@@ -50,7 +51,7 @@ test('finds instances by state, host, template and the beginning of the id', asy
   const waiting = await create(undefined, 'shop');
   const ending = await create('h1');
   await instances.startDraining(ending, 'request');
-  expect(await find()).toEqual({ ids: [a, b, ending, waiting], total: 4 });
+  expect(await find()).toEqual({ ids: [a, b, waiting, ending], total: 4 });
   expect(await find({ state: 'ready' })).toEqual({ ids: [a, b], total: 2 });
   expect(await find({ state: 'draining' })).toEqual({ ids: [ending], total: 1 });
   expect(await find({ state: 'pending' })).toEqual({ ids: [waiting], total: 1 });
@@ -74,19 +75,86 @@ test('sorts by age and by deadline, and pages by offset', async () => {
   expect(await find({ offset: 5 })).toEqual({ ids: [], total: 3 });
 });
 
-test('a search that would read too much leaves hosts out, and says so', async () => {
+/** Adds entries to the list of a host and to a template, without instances. */
+async function fill(host: string, count: number, template = 'other') {
+  const keys = keysOf(`find-${stores}`);
+  const ids = Array.from({ length: count }, (_, i) => `filler${i}`);
+  await redis.hset(keys.hostInstances(host), ...ids.flatMap((id, i) => [id, `1:ready:${i}:1`]));
+  await redis.sadd(keys.templateInstances(template), ...ids);
+}
+
+test('a search that would read too much leaves instances out, and says so', async () => {
   const { create, instances } = await open();
   const id = await create('h1');
-  const keys = keysOf(`find-${stores}`);
-  const flat = Array.from({ length: 20_000 }, (_, i) => [`filler${i}`, `1:ready:${i}:1`]).flat();
-  await redis.hset(keys.hostInstances('h2'), ...flat);
-  const order = 'deadline' as const;
-  const found = await instances.find({ id, order, offset: 0, limit: 50 });
-  expect(found).toMatchObject({ items: [{ id }], total: 1, isPartial: true });
-  expect(await instances.find({ host: 'h1', order, offset: 0, limit: 50 })).toMatchObject({
-    total: 1,
-    isPartial: false,
+  await fill('h2', 20_000);
+  const page = { order: 'deadline', offset: 0, limit: 50 } as const;
+  expect(await instances.find({ ...page, id })).toMatchObject({
+    ...{ items: [{ id }], total: 1, isPartial: true },
   });
+  expect(await instances.find({ ...page, host: 'h1' })).toMatchObject({
+    ...{ total: 1, isPartial: false },
+  });
+});
+
+test('the number of instances read is limited on the first host and for each filter', async () => {
+  const { find, instances } = await open();
+  await fill('h1', 20_000, 'demo');
+  // HSCAN ends behind a whole bucket of the hash.
+  const most = MAX_SEARCHED + 100;
+  for (const search of [{ host: 'h1' }, { order: 'deadline' as const }, { template: 'demo' }]) {
+    await redis.config('RESETSTAT');
+    const { total } = await find(search);
+    expect(total).toBeGreaterThanOrEqual(MAX_SEARCHED);
+    expect(total).toBeLessThan(most);
+    expect(await redis.info('commandstats')).not.toContain('cmdstat_smembers');
+  }
+  const beyond = await instances.find({
+    ...{ host: 'h1', order: 'newest', offset: 999_999, limit: 50 },
+  });
+  expect(beyond).toMatchObject({ items: [], isPartial: true });
+});
+
+test('instances that wait are searched up to the limit', async () => {
+  const { create, instances } = await open();
+  const waiting = await create(undefined);
+  const keys = keysOf(`find-${stores}`);
+  const others = Array.from({ length: MAX_SEARCHED }, (_, i) => [String(1e15 + i), `filler${i}`]);
+  await redis.zadd(keys.pending, ...others.flat());
+  const page = { order: 'oldest', offset: 0, limit: 50 } as const;
+  expect(await instances.find({ ...page, id: waiting })).toMatchObject({
+    ...{ items: [{ id: waiting }], total: 1, isPartial: true },
+  });
+  expect(await instances.find({ ...page, state: 'pending' })).toMatchObject({
+    ...{ total: MAX_SEARCHED, isPartial: true },
+  });
+});
+
+test('without a filter, all instances are paged by age, however many there are', async () => {
+  const { create, find, instances } = await open();
+  const first = await create('h1');
+  const last = await create('h2');
+  await fill('h1', MAX_SEARCHED + 1);
+  expect(await find({ order: 'newest' })).toEqual({ ids: [last, first], total: 2 });
+  expect(await instances.find({ order: 'oldest', offset: 1, limit: 1 })).toMatchObject({
+    ...{ items: [{ id: last }], total: 2, isPartial: false },
+  });
+});
+
+test('each page of a long search has the next matches in order', async () => {
+  const { create, find } = await open();
+  const made: string[] = [];
+  for (let i = 0; i < 40; i++) {
+    made.push(await create(i % 2 === 0 ? 'h1' : 'h2', 'demo', 60_000 + ((i * 17) % 40) * 1_000));
+  }
+  for (const order of ['oldest', 'newest', 'deadline'] as const) {
+    const all = await find({ order, state: 'ready' });
+    const paged: string[] = [];
+    for (let offset = 0; offset < 40; offset += 4) {
+      paged.push(...(await find({ order, state: 'ready', offset, limit: 4 })).ids);
+    }
+    expect(paged).toEqual(all.ids);
+    if (order !== 'deadline') expect(paged).toEqual(order === 'oldest' ? made : made.toReversed());
+  }
 });
 
 test('ended instances are listed by their end, the latest first, with cursors', async () => {

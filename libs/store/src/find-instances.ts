@@ -20,18 +20,21 @@ export interface SearchResult {
   readonly items: Instance[];
   /** Number of matches, of all pages. */
   readonly total: number;
-  /** Whether the search left out hosts, because there are too many instances. */
+  /** Whether the search left out instances, because there are too many. `total` is then that of those searched. */
   readonly isPartial: boolean;
 }
 
 const script = loadScript('find-instances');
 
-/** How many instances one search reads from the lists of the hosts. It blocks Redis for about 1 µs each. */
-const MAX_SEARCHED = 20_000;
+/**
+ * About how many instances one search reads from the lists of the hosts. Redis 7.0 needs 3 to 4 µs of CPU
+ * for each, and executes no other command meanwhile: 6 to 8 ms for this number.
+ */
+export const MAX_SEARCHED = 2_000;
 
 /**
  * Searches the lists of the hosts. The number of commands depends on the number of hosts, not on that of
- * the instances.
+ * the instances, and neither does the time that it blocks Redis.
  */
 export async function findInstances(
   redis: Redis,

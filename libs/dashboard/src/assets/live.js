@@ -1,5 +1,4 @@
-/** Refreshes `#live` every few seconds while the page is visible. */
-const EVERY = 5_000;
+/** Refreshes `#live` while the page is visible, every `data-refresh` seconds, or 5. */
 const OLD = 'The dashboard does not answer. The page shows old data.';
 
 const follow = document.querySelector('#follow');
@@ -15,7 +14,7 @@ document.addEventListener('submit', (event) => {
   if (question && !confirm(question)) event.preventDefault();
 });
 
-setInterval(refresh, EVERY);
+setInterval(refresh, 1_000 * (document.querySelector('#live').dataset.refresh ?? 5));
 document.addEventListener('visibilitychange', refresh);
 
 async function refresh() {

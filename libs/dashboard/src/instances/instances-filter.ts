@@ -30,9 +30,15 @@ export type Filter = {
   readonly [Name in keyof typeof filterFields]?: z.output<(typeof filterFields)[Name]>;
 };
 
-/** The filter of a query. */
+/** The filter of a query. A search by metadata has no other order than the oldest first. */
 export function filterOf({ id, state, template, host, meta, order }: Filter): Filter {
-  return { id, state, template, host, meta, order };
+  return { id, state, template, host, meta, order: meta === undefined ? order : undefined };
+}
+
+/** Whether Redis or the dashboard reads more instances for the filter than the page lists. */
+export function isCostly({ id, state, template, host, meta, order }: Filter): boolean {
+  const filtered = [id, state, template, host, meta].some((value) => value !== undefined);
+  return filtered || order === 'deadline';
 }
 
 /** One page of the list. */

@@ -9,7 +9,7 @@ import { layout } from '../pages/layout.ts';
 import { configBanner } from '../pages/config-banner.ts';
 import { ago } from '../pages/times.ts';
 import { bulkForm } from './bulk.ts';
-import { filterForm, queryOf, readListed } from './instances-filter.ts';
+import { filterForm, isCostly, queryOf, readListed } from './instances-filter.ts';
 import type { Filter, Listed } from './instances-filter.ts';
 import { hintText, instancesTable } from './instances-table.ts';
 
@@ -41,6 +41,10 @@ export interface Overview {
 
 /** How many instances one page lists. */
 const LIMIT = 50;
+
+/** How often an open page refreshes itself, in seconds: a list, and a search that reads many instances. */
+const REFRESH = 5;
+const REFRESH_SEARCH = 30;
 
 export interface OverviewQuery {
   readonly cursor: number;
@@ -99,7 +103,9 @@ export function instancesPage(
         overview.filter,
         overview.hosts.map(({ host }) => host),
       )}
-      <div id="live">${configBanner(issues)}${live(overview)}</div>`,
+      <div id="live" data-refresh="${isCostly(overview.filter) ? REFRESH_SEARCH : REFRESH}">
+        ${configBanner(issues)}${live(overview)}
+      </div>`,
   });
 }
 
@@ -131,7 +137,7 @@ function live(overview: Overview): Html {
     </dl>
     <section aria-labelledby="instances-title">
       <h2 id="instances-title" class="unseen">Live instances</h2>
-      ${resultText(listed)} ${items.some(mayChange) && bulkForm()}
+      ${resultText(listed, overview.filter)} ${items.some(mayChange) && bulkForm()}
       ${items.length > 0 ? instancesTable(items, now, mayChange) : empty(overview)}
       ${pages(overview)}
     </section>
@@ -185,12 +191,20 @@ function empty({ isFirst, filter }: Overview): Html {
     : html`<p class="empty">No instance is left on this page.</p>`;
 }
 
-function resultText({ total, isPartial }: Listed): Html | undefined {
+function resultText({ total, isPartial }: Listed, { host, meta }: Filter): Html | undefined {
+  if (meta !== undefined) {
+    return html`<p class="soft">A search by metadata lists the oldest instances first.</p>`;
+  }
   if (total === undefined) return undefined;
   return html`<p class="soft">
-    ${total} ${total === 1 ? 'instance matches' : 'instances match'}.
-    ${isPartial && 'There are too many instances to search all hosts. Name a host to search it.'}
+    ${total} ${total === 1 ? 'instance matches' : 'instances match'}. ${isPartial && partial(host)}
   </p>`;
+}
+
+function partial(host: string | undefined): string {
+  return host === undefined
+    ? 'There are too many instances to search all. Name a host to search only that one.'
+    : 'The host has too many instances to search all of them, so some matches are missing.';
 }
 
 function pages({ isFirst, listed, filter }: Overview): Html | undefined {

@@ -1,5 +1,6 @@
 -- Finds live instances by what the lists of the hosts have: id, state, host, template and deadline. Reads
--- at most ARGV[7] entries of these lists, so that Redis is blocked for a bounded time.
+-- about ARGV[7] entries of these lists at most, so that Redis is blocked for a bounded time. Without a filter,
+-- the order by generation needs none of them.
 -- KEYS: 1 instances  2 pending
 -- ARGV: 1 beginning of the id  2 state or ''  3 host or ''  4 template or ''
 --       5 order: oldest, newest or deadline  6 offset  7 maximum of entries  8 limit, at most
@@ -8,57 +9,105 @@
 local prefix, state, host, template = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local order, offset, max, limit = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local base = baseOf(KEYS[1])
-local found, read, isPartial = {}, 0, 0
 
-local members
-if template ~= '' then
-  members = {}
-  for _, set in ipairs({ 'SMEMBERS', 'ZRANGE' }) do
-    local ids = set == 'SMEMBERS' and redis.call(set, base .. 'template:' .. template .. ':instances')
-      or redis.call(set, base .. 'template:' .. template .. ':queue', 0, -1)
-    for _, id in ipairs(ids) do members[id] = true end
-  end
+if order ~= 'deadline' and prefix .. state .. host .. template == '' then
+  local range = order == 'newest' and 'ZREVRANGE' or 'ZRANGE'
+  local ids = redis.call(range, KEYS[1], offset, offset + limit - 1)
+  return { ids, redis.call('ZCARD', KEYS[1]), 0 }
 end
 
-local function consider(id, itsState, generation, deadline)
-  if string.sub(id, 1, #prefix) ~= prefix then return end
-  if state ~= '' and itsState ~= state then return end
-  if members and not members[id] then return end
-  found[#found + 1] = { id, generation, deadline }
+-- The first of the matches in the requested order. Each is {id, number to sort by}.
+local wanted, best, worst = offset + limit, {}, nil
+local total, unread, isPartial = 0, max, 0
+
+local function before(a, b)
+  if a[2] ~= b[2] then return a[2] < b[2] end
+  if order == 'newest' then return a[1] > b[1] end
+  return a[1] < b[1]
 end
 
-for _, name in ipairs(host ~= '' and { host } or cjson.decode(ARGV[9])) do
-  local list = base .. 'host:' .. name .. ':instances'
-  local size = redis.call('HLEN', list)
-  if read > 0 and read + size > max then
-    isPartial = 1
-  elseif size > 0 then
-    read = read + size
-    local flat = redis.call('HGETALL', list)
-    for i = 1, #flat, 2 do
-      local generation, itsState, deadline = string.match(flat[i + 1], '^(%d+):(%a+):(%d+)')
-      consider(flat[i], itsState, tonumber(generation), tonumber(deadline))
+local function trim()
+  table.sort(best, before)
+  for i = #best, wanted + 1, -1 do best[i] = nil end
+  worst = best[wanted]
+end
+
+local function add(match)
+  total = total + 1
+  if worst and not before(match, worst) then return end
+  best[#best + 1] = match
+  if #best >= 2 * wanted then trim() end
+end
+
+-- Adds those that belong to the template. Lua limits the arguments of one call.
+local function addOfTemplate(matches, isQueued)
+  for first = 1, #matches, 1000 do
+    local last = math.min(first + 999, #matches)
+    local ids = {}
+    for i = first, last do ids[#ids + 1] = matches[i][1] end
+    local started = redis.call('SMISMEMBER', base .. 'template:' .. template .. ':instances', unpack(ids))
+    local queued = isQueued
+      and redis.call('ZMSCORE', base .. 'template:' .. template .. ':queue', unpack(ids))
+    for i = first, last do
+      local at = i - first + 1
+      if started[at] == 1 or (queued and queued[at]) then add(matches[i]) end
     end
   end
 end
-if host == '' then
-  local waiting = redis.call('ZRANGE', KEYS[2], 0, max - 1, 'WITHSCORES')
-  for i = 1, #waiting, 2 do
-    local deadline = tonumber(waiting[i + 1])
-    -- Their generation is not listed here. They are later than all others.
-    consider(waiting[i], 'pending', 1 / 0, deadline)
-  end
+
+local function addAll(matches, isQueued)
+  if template ~= '' then return addOfTemplate(matches, isQueued) end
+  for _, match in ipairs(matches) do add(match) end
 end
 
-local function before(a, b, at)
-  if a[at] == b[at] then return a[1] < b[1] end
-  return a[at] < b[at]
+-- Returns at most as many entries of a hash as may still be read. HSCAN returns all of a small hash.
+local function readList(list)
+  local size = redis.call('HLEN', list)
+  if size <= unread then
+    unread = unread - size
+    return redis.call('HGETALL', list)
+  end
+  isPartial = 1
+  if unread == 0 then return {} end
+  local flat = redis.call('HSCAN', list, 0, 'COUNT', unread)[2]
+  unread = 0
+  return flat
 end
-table.sort(found, function(a, b)
-  if order == 'deadline' then return before(a, b, 3) end
-  if order == 'newest' then return before(b, a, 2) end
-  return before(a, b, 2)
-end)
+
+local function hostMatches(flat)
+  local matches = {}
+  for i = 1, #flat, 2 do
+    local id = flat[i]
+    if string.sub(id, 1, #prefix) == prefix then
+      local generation, itsState, deadline = string.match(flat[i + 1], '^(%d+):(%a+):(%d+)')
+      if state == '' or itsState == state then
+        local by = tonumber(order == 'deadline' and deadline or generation)
+        matches[#matches + 1] = { id, order == 'newest' and -by or by }
+      end
+    end
+  end
+  return matches
+end
+
+for _, name in ipairs(host ~= '' and { host } or cjson.decode(ARGV[9])) do
+  addAll(hostMatches(readList(base .. 'host:' .. name .. ':instances')), false)
+end
+if host == '' and (state == '' or state == 'pending') then
+  local size = redis.call('ZCARD', KEYS[2])
+  if size > unread then isPartial = 1 end
+  local waiting = unread > 0 and redis.call('ZRANGE', KEYS[2], 0, unread - 1, 'WITHSCORES') or {}
+  local matches = {}
+  for i = 1, #waiting, 2 do
+    if string.sub(waiting[i], 1, #prefix) == prefix then
+      -- Their generation is not listed here. They are later than all others.
+      local by = order == 'deadline' and tonumber(waiting[i + 1]) or 1 / 0
+      matches[#matches + 1] = { waiting[i], order == 'newest' and -by or by }
+    end
+  end
+  addAll(matches, true)
+end
+
+trim()
 local page = {}
-for i = offset + 1, math.min(offset + limit, #found) do page[#page + 1] = found[i][1] end
-return { page, #found, isPartial }
+for i = offset + 1, math.min(offset + limit, #best) do page[#page + 1] = best[i][1] end
+return { page, total, isPartial }
