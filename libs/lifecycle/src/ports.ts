@@ -37,7 +37,10 @@ export type DrainReason = 'due' | 'surplus' | 'early_exit' | EndReason;
 /** The lease of an instance that has become ready. */
 export interface ReadyLease extends Lease {
   readonly startedAt: number;
-  /** The instance that its name led to before. It ends in `remaining` ms. */
+  /**
+   * The instance that its name led to before; or itself, if the name was removed or is that of a later
+   * creation. It ends in `remaining` ms.
+   */
   readonly replaced?:
     | (Pick<Instance, 'id' | 'generation'> & {
         readonly host: string;

@@ -3,12 +3,12 @@ import type { NameRequest } from '@ephemera/lifecycle';
 import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { keysOf } from './keys.ts';
 import { SCRIPT_CONSTANTS } from './limits.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
-import { redisLeases } from './redis-leases.ts';
+import { redisLeases, redisSuspensions } from './redis-leases.ts';
 import { redisNames } from './redis-names.ts';
 
 let server: StartedRedis;
@@ -49,6 +49,9 @@ function open() {
   return {
     ...{ keys, redis, instances, names, request, create, markReady },
     leases: redisLeases(redis, keys),
+    suspensions: redisSuspensions(redis, keys),
+    withdraw: ({ id, generation, createdAt }: Instance) =>
+      intake.withdraw({ id, generation, createdAt }, {}, 'unconfirmed'),
     /** Creates an instance for a name and makes it ready. */
     async ready(...input: Parameters<typeof request>) {
       const { instance } = await create(...input);
@@ -120,14 +123,32 @@ test('no renewal keeps a replaced instance', async () => {
   expect(renewed).toMatchObject({ kind: 'renewed', instance: { expiresAt: held?.expiresAt } });
 });
 
+test('no resume keeps a replaced instance', async () => {
+  const { ready, instances, suspensions } = open();
+  const before = await ready('pr-1', {}, { onTimeout: 'pause', timeout: 600_000 });
+  await suspensions.pause(before.id);
+  await ready('pr-1');
+  const held = await instances.get(before.id);
+  expect(await suspensions.resume(before.id)).toMatchObject({
+    ...{ kind: 'resumed', sooner: false },
+    instance: { state: 'ready', expiresAt: held?.expiresAt },
+  });
+});
+
 test('an older creation that becomes ready later does not get the name', async () => {
-  const { create, ready, markReady, names } = open();
+  const { create, ready, markReady, names, instances } = open();
   const before = await ready('pr-1');
   const older = await create('pr-1');
   const newer = await create('pr-1');
   expect(newer.superseded).toBe(older.instance.id);
   expect((await markReady(newer.instance))?.replaced?.id).toBe(before.id);
-  expect((await markReady(older.instance))?.replaced).toBeUndefined();
+  // Nobody may have ended it: its own lease ends, because no visitor finds it.
+  const lease = await markReady(older.instance);
+  expect(lease?.replaced).toMatchObject({ id: older.instance.id, host: 'a', remaining: 0 });
+  expect(lease?.expiresAt).toBeLessThanOrEqual(lease?.startedAt ?? 0);
+  expect(await instances.startDraining(older.instance.id, 'due')).toMatchObject({
+    ...{ kind: 'draining', instance: { reason: 'replaced' } },
+  });
   expect(await names.get('pr-1')).toMatchObject({ id: newer.instance.id });
 });
 
@@ -177,7 +198,105 @@ test('a name that is removed leaves nothing behind, and its instances are return
   });
   const left = await redis.keys(`*${keys.namespace}}:*`);
   expect(left.filter((key) => /name|@/.test(key.slice(keys.queuePrefix.length)))).toEqual([]);
-  expect(await names.list({ after: '', limit: 10 })).toEqual([]);
+  expect((await names.list({ after: '', limit: 10 })).names).toEqual([]);
+});
+
+test('the instances of a removed name end, even if nothing ends them after the removal', async () => {
+  const { ready, create, markReady, names, instances, leases } = open();
+  const before = await ready('pr-1', {}, { onTimeout: 'pause' });
+  const { instance } = await create('pr-1');
+  await names.remove('pr-1', {});
+  expect(await leases.renew(before.id, { timeout: 60_000, shorten: false })).toMatchObject({
+    kind: 'ended',
+  });
+  expect((await markReady(instance))?.replaced).toMatchObject({ id: instance.id, remaining: 0 });
+  for (const { id } of [before, instance]) {
+    expect(await instances.startDraining(id, 'due')).toMatchObject({
+      ...{ kind: 'draining', instance: { reason: 'request' } },
+    });
+  }
+});
+
+describe('a withdrawn creation', () => {
+  test('leaves no new name behind', async () => {
+    const { create, withdraw, request, names, route } = open();
+    const { instance } = await create('pr-1', { isNew: true });
+    await withdraw(instance);
+    expect(await names.get('pr-1')).toBeUndefined();
+    expect(await route('@pr-1')).toBeNull();
+    expect((await names.list({ after: '', limit: 10 })).names).toEqual([]);
+    expect((await request('pr-1', { isNew: true })).kind).toBe('created');
+  });
+
+  test('gives the name back to the instance that was starting for it', async () => {
+    const { create, withdraw, markReady, names, route } = open();
+    const first = await create('pr-1', { drain: 7_000 });
+    const second = await create('pr-1');
+    await withdraw(second.instance);
+    const { id, generation } = first.instance;
+    expect(await names.get('pr-1')).toMatchObject({ id, generation });
+    expect(await route('@pr-1')).toEqual({ state: 'name', id, generation });
+    expect((await markReady(first.instance))?.replaced).toBeUndefined();
+    const third = await create('pr-1');
+    expect((await markReady(third.instance))?.replaced).toMatchObject({ id });
+  });
+
+  test('gives the name back to the one that serves and the one that follows it', async () => {
+    const { create, ready, withdraw, markReady, names } = open();
+    const current = await ready('pr-1');
+    const next = await create('pr-1', { drain: 7_000 });
+    const withdrawn = [await create('pr-1'), await create('pr-1')];
+    for (const { instance } of withdrawn) await withdraw(instance);
+    const { id, generation } = next.instance;
+    expect(await names.get('pr-1')).toMatchObject({ id: current.id, next: id, generation });
+    const { replaced } = (await markReady(next.instance)) ?? {};
+    expect(replaced).toMatchObject({ id: current.id, remaining: 7_000 });
+  });
+
+  test('gives the name to the one that follows, if the one that served has ended', async () => {
+    const { create, ready, withdraw, instances, names } = open();
+    const before = await ready('pr-1');
+    const next = await create('pr-1');
+    const withdrawn = await create('pr-1');
+    await instances.startDraining(before.id, 'oom');
+    await withdraw(withdrawn.instance);
+    const { id, generation } = next.instance;
+    expect(await names.get('pr-1')).toMatchObject({ id, generation });
+    expect(await names.get('pr-1')).not.toHaveProperty('next');
+  });
+
+  test('keeps the reason for which the instance before it has ended', async () => {
+    const { create, ready, withdraw, instances, route } = open();
+    const { id } = await ready('pr-1');
+    await instances.startDraining(id, 'idle');
+    const { instance } = await create('pr-1');
+    await withdraw(instance);
+    expect(await route('@pr-1')).toMatchObject({ id, ended: 'idle' });
+  });
+
+  test('changes nothing for a later creation', async () => {
+    const { create, withdraw, names } = open();
+    const first = await create('pr-1');
+    const second = await create('pr-1');
+    await withdraw(first.instance);
+    expect(await names.get('pr-1')).toMatchObject({ id: second.instance.id });
+  });
+});
+
+test('if the instance ends while its successor starts, visitors wait for the successor', async () => {
+  const { create, ready, markReady, instances, names, route } = open();
+  for (const access of ['public', 'token']) {
+    const template = access === 'token' ? { access } : {};
+    const name = `pr-${access}`;
+    const before = await ready(name, {}, template);
+    const { instance } = await create(name, {}, template);
+    await instances.startDraining(before.id, 'oom');
+    const { id, generation } = instance;
+    expect(await route(`@${name}`)).toEqual({ state: 'name', id, generation });
+    expect(await names.get(name)).toMatchObject({ id, generation });
+    expect(await names.get(name)).not.toHaveProperty('next');
+    expect((await markReady(instance))?.replaced).toBeUndefined();
+  }
 });
 
 test('the route of a name says why its instance ended, unless that instance is guarded', async () => {
@@ -224,9 +343,20 @@ test('names are forgotten after their time, and bounded for one token and for al
 });
 
 test('a list is in alphabetical order and has pages', async () => {
-  const { create, names } = open();
+  const { create, names, redis, keys } = open();
   for (const name of ['c', 'a', 'd', 'b']) await create(name);
-  const page = async (after: string) =>
-    (await names.list({ after, limit: 3 })).map(({ name }) => name);
-  expect([await page(''), await page('c')]).toEqual([['a', 'b', 'c'], ['d']]);
+  const page = async (after: string) => {
+    const found = await names.list({ after, limit: 2 });
+    return [found.names.map(({ name }) => name), found.next];
+  };
+  expect([await page(''), await page('b')]).toEqual([
+    [['a', 'b'], 'b'],
+    [['c', 'd'], undefined],
+  ]);
+  // An expired name, which no creation has removed yet, is on no page.
+  await redis.zadd(keys.names, 1, 'aa');
+  expect(await page('')).toEqual([['a', 'b'], 'b']);
+  // A name that expires while the list is read does not end it.
+  await redis.del(keys.name('b'));
+  expect(await page('')).toEqual([['a'], 'b']);
 });

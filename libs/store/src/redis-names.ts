@@ -21,12 +21,18 @@ export type RemovedName =
   | { readonly kind: 'foreign' }
   | { readonly kind: 'unmatched'; readonly generation: number | undefined };
 
+export interface NamePage {
+  readonly names: readonly Name[];
+  /** The `after` of the next page. Undefined: this is the last one. */
+  readonly next: string | undefined;
+}
+
 /** The stable names. `create.lua` assigns them, and `ready.lua` moves them. */
 export interface Names {
   get(name: string): Promise<Name | undefined>;
   /** Names in alphabetical order: at most `limit`, those after `after`. */
-  list(query: { readonly after: string; readonly limit: number }): Promise<readonly Name[]>;
-  /** Forgets a name in one step. The caller ends its instances. */
+  list(query: { readonly after: string; readonly limit: number }): Promise<NamePage>;
+  /** Forgets a name and ends the leases of its instances in one step. The caller hastens their end. */
   remove(name: string, condition: NameCondition): Promise<RemovedName>;
 }
 
@@ -39,15 +45,20 @@ export function redisNames(redis: Redis, keys: Keys): Names {
     },
 
     async list({ after, limit }) {
-      // MAX_NAMES bounds the set. Its order is by time, so that a creation forgets expired names.
-      const names = (await redis.zrange(keys.names, '0', '-1')).filter((name) => name > after);
+      // MAX_NAMES bounds the set. It may contain expired names: only creations remove them.
+      const now = readClock(await redis.time());
+      const live = await redis.zrange(keys.names, `(${now}`, '+inf', 'BYSCORE');
+      const following = live.filter((name) => name > after).sort();
+      const page = following.slice(0, limit);
       const pipeline = redis.pipeline();
-      for (const name of names.sort().slice(0, limit)) pipeline.hgetall(keys.name(name));
+      for (const name of page) pipeline.hgetall(keys.name(name));
       const found = (await pipeline.exec()) ?? [];
-      return found.flatMap(([error, fields]) => {
+      const names = found.flatMap(([error, fields]) => {
         if (error) throw error;
         return readName(fields as Record<string, string>) ?? [];
       });
+      // A name may expire between the two reads, so the last one that was found is no cursor.
+      return { names, next: following.length > limit ? page.at(-1) : undefined };
     },
 
     async remove(name, condition) {
@@ -68,6 +79,11 @@ export function redisNames(redis: Redis, keys: Keys): Names {
 /** @param text empty: there is no such name */
 export function readGeneration(text: string): number | undefined {
   return text === '' ? undefined : Number(text);
+}
+
+/** Epoch milliseconds of Redis' clock. */
+function readClock([seconds, micros]: readonly (number | string)[]): number {
+  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
 }
 
 function readName(fields: Readonly<Record<string, string>>): Name | undefined {

@@ -69,9 +69,7 @@ export function nameApiRoutes(api: NamesApi): BoundRoute[] {
 
   const list = route(adminRoutes.listNames, async (ctx, { query: { limit, cursor = '' } }) => {
     const found = await names.list({ after: cursor, limit });
-    const items = await Promise.all(found.map(resourceOf));
-    const last = found.length === limit ? found.at(-1)?.name : undefined;
-    ctx.body = { items, nextCursor: last };
+    ctx.body = { items: await Promise.all(found.names.map(resourceOf)), nextCursor: found.next };
   });
 
   const read = route(adminRoutes.readName, async (ctx, { params }) => {

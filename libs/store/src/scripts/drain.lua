@@ -9,7 +9,7 @@ local record = recordOf(KEYS[1])
 local state, base = record.state, baseOf(KEYS[1])
 
 -- Releases what the creation or claim of an instance has used, once: a use of each of its `grants`, its
--- key for `idempotency`, and its place in the quota. Another script or process may have ended the
+-- key for `idempotency`, its place in the quota, and its stable name. Another script or process may have ended the
 -- instance meanwhile; then its generation is the one that was superseded. Returns false if the instance
 -- is not of this `attempt` to create it, or of this `generation` and `createdAt` (a store that lost writes
 -- may assign a generation twice). A withdrawal without them is of the instance of a claim. Where the
@@ -31,6 +31,7 @@ local function releaseWithdrawn(withdrawal)
   releaseUses(base, withdrawal.grants)
   forgetAnswer(base, withdrawal.idempotency, ARGV[1])
   releaseQuota(base, KEYS[1], ARGV[1])
+  withdrawName(base, record)
   return true
 end
 
@@ -73,7 +74,7 @@ if reason == 'due' then
   if remaining > 0 then
     reason = 'idle'
   elseif serves then
-    reason = record.replacedBy and 'replaced' or 'ttl'
+    reason = record.replacedBy == '' and 'request' or record.replacedBy and 'replaced' or 'ttl'
   else
     reason = 'start_failed'
     message = record.queued and ARGV[4] or ARGV[5]

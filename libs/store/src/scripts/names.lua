@@ -34,12 +34,40 @@ local function writeNameRoute(base, name, ended)
     'PX', math.max(1, tonumber(known[3]) - nowMs()))
 end
 
+-- Ends the lease of an instance at `deadline` at the latest, permanently: nothing prolongs a lease with
+-- `replacedBy`. That is the id of the instance that has its name now, or empty if its name was removed.
+-- Returns {id, generation, host, ms until its deadline}.
+local function cutLease(base, id, deadline, replacedBy)
+  local instance, route = base .. 'instance:' .. id, base .. 'route:' .. id
+  local record = recordOf(instance)
+  deadline = math.min(tonumber(record.expiresAt), deadline)
+  setFields(instance, 'expiresAt', deadline, 'replacedBy', replacedBy)
+  local fields = cjson.decode(redis.call('GET', route))
+  fields.expiresAt = deadline
+  redis.call('SET', route, cjson.encode(fields))
+  scheduleExpiryNotice(base .. 'expiring', instance, id)
+  emit(base .. 'events', instance, 'renewed')
+  return { id, tonumber(record.generation), record.host, math.max(0, deadline - nowMs()) }
+end
+
+-- Forgets a name.
+local function deleteName(base, name, owner)
+  redis.call('DEL', nameKey(base, name), base .. 'route:@' .. name)
+  redis.call('ZREM', base .. 'names', name)
+  redis.call('ZREM', base .. 'owner-names:' .. owner, name)
+end
+
 -- Gives a name to an instance that was just created. If the name leads to an instance that serves, it
--- moves later. Returns the instance that was starting for the name, which does not get it any more; or nil.
+-- moves later. The instance keeps in `nameBefore` what a withdrawal restores: the generation that it
+-- gives to the name, and what the name had before. Returns the instance that was starting for the name,
+-- which does not get it any more; or nil.
 local function assignName(base, wanted, record)
   local key, now = nameKey(base, wanted.name), nowMs()
-  local known = redis.call('HMGET', key, 'id', 'next', 'owner')
+  local known = redis.call('HMGET', key, 'id', 'next', 'owner', 'generation', 'drain')
   local current, superseded = known[1], known[2] or nil
+  setFields(base .. 'instance:' .. record.id, 'nameBefore', cjson.encode({
+    own = record.generation, id = current or nil, next = superseded,
+    generation = known[4] or nil, drain = known[5] or nil }))
   local state = current and recordOf(base .. 'instance:' .. current).state
   local owner = known[3] or wanted.newOwner
   if state == 'ready' or state == 'paused' then
@@ -61,36 +89,61 @@ local function assignName(base, wanted, record)
   return superseded
 end
 
+-- Takes the name back from a creation that is withdrawn: the name leads to the instances of the last
+-- creation that was not. Does nothing if a later creation has the name.
+local function withdrawName(base, record)
+  if not record.name or not record.nameBefore then return end
+  local key, before = nameKey(base, record.name), cjson.decode(record.nameBefore)
+  local known = redis.call('HMGET', key, 'generation', 'owner')
+  if known[1] ~= before.own then return end
+  while before.id do
+    local holder = recordOf(base .. 'instance:' .. (before.next or before.id))
+    if not (holder.withdrawn and holder.nameBefore) then break end
+    before = cjson.decode(holder.nameBefore)
+  end
+  if not before.id then return deleteName(base, record.name, known[2]) end
+  local current = recordOf(base .. 'instance:' .. before.id)
+  if before.next and not isServing(current.state) then
+    before.id, before.next = before.next, nil
+    current = recordOf(base .. 'instance:' .. before.id)
+  end
+  redis.call('HSET', key, 'id', before.id, 'generation', before.generation, 'drain', before.drain)
+  if before.next then redis.call('HSET', key, 'next', before.next) else redis.call('HDEL', key, 'next') end
+  writeNameRoute(base, record.name, not current.accessHash and current.reason or nil)
+end
+
 -- Moves the name of an instance that has become ready. The instance before it gets a deadline in `drain`
--- ms, so that the requests that it serves can end. Returns {id, generation, host, ms until its deadline}
--- of that instance, or nil.
-local function moveName(base, record, events, expiring)
+-- ms, so that the requests that it serves can end. If the name was removed or given to a later creation
+-- meanwhile, the lease of the ready instance itself ends now: no visitor would find it. Returns what
+-- `cutLease` returns, or nil if no lease changes.
+local function moveName(base, record)
   if not record.name then return nil end
   local key = nameKey(base, record.name)
   local known = redis.call('HMGET', key, 'id', 'generation', 'drain')
-  if known[2] ~= record.generation or known[1] == record.id then return nil end
+  if known[2] ~= record.generation then return cutLease(base, record.id, nowMs(), known[1] or '') end
+  if known[1] == record.id then return nil end
   redis.call('HSET', key, 'id', record.id)
   redis.call('HDEL', key, 'next')
   writeNameRoute(base, record.name)
-  local id = known[1]
-  local instance, route = base .. 'instance:' .. id, base .. 'route:' .. id
-  local before = recordOf(instance)
+  local before = recordOf(base .. 'instance:' .. known[1])
   if before.state ~= 'ready' and before.state ~= 'paused' then return nil end
-  local now = nowMs()
-  local deadline = math.min(tonumber(before.expiresAt), now + tonumber(known[3]))
-  setFields(instance, 'expiresAt', deadline, 'replacedBy', record.id)
-  local fields = cjson.decode(redis.call('GET', route))
-  fields.expiresAt = deadline
-  redis.call('SET', route, cjson.encode(fields))
-  scheduleExpiryNotice(expiring, instance, id)
-  emit(events, instance, 'renewed')
-  return { id, tonumber(before.generation), before.host, deadline - now }
+  return cutLease(base, known[1], nowMs() + tonumber(known[3]), record.id)
 end
 
 -- Records in the route of a name why its instance ended, because the tombstone expires before the name.
--- Not for a guarded instance: without its tombstone, nobody could tell who may learn the reason.
+-- Not for a guarded instance: without its tombstone, nobody could tell who may learn the reason. If
+-- another instance is starting for the name, the name leads to that one, so that visitors wait for it.
 local function endName(base, record, reason)
-  if not record.name or record.accessHash then return end
-  local id = redis.call('HGET', nameKey(base, record.name), 'id')
-  if id == record.id then writeNameRoute(base, record.name, reason) end
+  if not record.name then return end
+  local key = nameKey(base, record.name)
+  local known = redis.call('HMGET', key, 'id', 'next')
+  if known[1] ~= record.id then return end
+  local state = known[2] and recordOf(base .. 'instance:' .. known[2]).state
+  if state == 'pending' or state == 'starting' then
+    redis.call('HSET', key, 'id', known[2])
+    redis.call('HDEL', key, 'next')
+    writeNameRoute(base, record.name)
+  elseif not record.accessHash then
+    writeNameRoute(base, record.name, reason)
+  end
 end

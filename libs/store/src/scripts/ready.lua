@@ -3,8 +3,9 @@
 -- also after a claim, because two runs of one job may overlap.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 generation  2 address  3 id  4 host (empty: any)
--- Returns {expiresAt, maxExpiresAt, startedAt, replaced | nil} (see moveName) | nil: the generation was superseded, or another host
--- has started it.
+-- Returns {expiresAt, maxExpiresAt, startedAt, replaced | nil} | nil: the generation was superseded, or
+-- another host has started it. `replaced` is the instance whose lease ends sooner, see moveName: the one
+-- before it, or itself.
 local record = recordOf(KEYS[1])
 if isServing(record.state) and record.address == ARGV[2] then
   return { tonumber(record.expiresAt), tonumber(record.maxExpiresAt), tonumber(record.startedAt) }
@@ -25,4 +26,5 @@ else
   scheduleExpiryNotice(KEYS[4], KEYS[1], ARGV[3])
   emit(KEYS[3], KEYS[1], 'ready')
 end
-return { deadline, ceiling, now, moveName(baseOf(KEYS[1]), record, KEYS[3], KEYS[4]) }
+local replaced = moveName(baseOf(KEYS[1]), record)
+return { tonumber(record.expiresAt), ceiling, now, replaced }

@@ -1,5 +1,6 @@
 -- paused → ready. The route appears again. Where the template pauses at the deadline, the TTL counts
--- from now, up to the ceiling; otherwise the lease has run on. Idempotent.
+-- from now, up to the ceiling; otherwise, and once another instance has its name, the lease has run on.
+-- Idempotent.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
 -- ARGV: 1 id
 -- Returns {resumed, sooner (1 or 0), fields} | {refused} | {absent}.
@@ -12,7 +13,7 @@ local now = nowMs()
 local held = tonumber(record.expiresAt)
 if held <= now then return { 'refused' } end
 local deadline = held
-if templateOf(KEYS[1]).onTimeout == 'pause' then
+if templateOf(KEYS[1]).onTimeout == 'pause' and not record.replacedBy then
   deadline = math.min(now + tonumber(record.timeout), tonumber(record.maxExpiresAt))
 end
 setFields(KEYS[1], 'state', 'ready', 'at:resumed', now, 'expiresAt', deadline, 'activeAt', now,
