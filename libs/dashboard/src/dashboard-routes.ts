@@ -210,6 +210,7 @@ export const dashboardRoutes = {
       unchanged: hostName.optional(),
       changed: z.coerce.number().int().min(0).max(MAX_BULK).optional(),
       skipped: z.coerce.number().int().min(0).max(MAX_BULK).optional(),
+      failed: z.array(id).max(MAX_BULK).optional(),
     }),
     responses: { ...guarded, 200: page('The page') },
   }),

@@ -1,6 +1,7 @@
 import { get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { keysOf, redisLogArchive } from '@ephemera/store';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { BEARER, HTML, READER, TOKEN, postForm, openDashboard, signIn } from './fixture.ts';
 import type { Fixture } from './fixture.ts';
@@ -93,6 +94,59 @@ test('audits every spelling of a path with its object', async () => {
   expect(acts().slice(2)).toEqual([
     { ...by, action: 'instance.end', id, status: 303, result: 'done' },
     { ...by, action: 'queue.pause', queue: 'instance-kill-host-a', status: 200, result: 'done' },
+  ]);
+});
+
+test('audits the change of selected instances with their ids', async () => {
+  const first = await fixture.startInstance('host-a');
+  const second = await fixture.startInstance('host-a');
+  const change = (headers: Record<string, string>, action: string) =>
+    fetch(`${fixture.url}/dashboard/instances`, {
+      method: 'POST',
+      redirect: 'manual',
+      headers: { ...HTML, ...headers },
+      body: new URLSearchParams([
+        ...[
+          ['action', action],
+          ['id', first.id],
+          ['id', second.id],
+        ],
+      ]),
+    });
+  await change(BEARER, 'extend');
+  await change(BEARER, 'end');
+  await change({ authorization: `Bearer ${READER}` }, 'end');
+  const ids = [first.id, second.id];
+  const rest = { unchangedIds: [], failedIds: [], status: 303, result: 'done' };
+  expect(acts()).toEqual([
+    { ...common, by: 'admin', action: 'instance.renew', ids, ...rest },
+    { ...common, by: 'admin', action: 'instance.end', ids, ...rest },
+    {
+      ...{ ...common, by: 'looker', action: 'instance.change-selected' },
+      ...{ status: 403, result: 'refused' },
+    },
+  ]);
+});
+
+test('audits the page of ended instances with the ids of the logs that it shows', async () => {
+  const archive = redisLogArchive(fixture.redis, keysOf('dashboardtest'), 60_000);
+  const silent = await fixture.startInstance('host-a');
+  const logged = await fixture.startInstance('host-a');
+  for (const { id } of [silent, logged]) {
+    await fixture.instances.startDraining(id, 'request');
+    await fixture.instances.finalize(id, (await fixture.instances.get(id))?.generation ?? 0);
+  }
+  const get = () => fetch(`${fixture.url}/dashboard/ended`, { headers: BEARER });
+  await get();
+  expect(acts()).toEqual([]);
+  const time = '2030-01-01T00:00:00.000000000Z';
+  await archive.save(logged.id, [{ time, stream: 'stdout', text: 'line\n' }]);
+  await get();
+  expect(acts()).toEqual([
+    {
+      ...{ ...common, by: 'admin', action: 'instance.read-log', ids: [logged.id] },
+      ...{ status: 200, result: 'done' },
+    },
   ]);
 });
 

@@ -142,6 +142,45 @@ test('selected instances are extended and ended, those of others are left', asyn
   );
 });
 
+test('where the change of one selected instance fails, the others are changed and the page names it', async () => {
+  const keys = keysOf('dashboardtest');
+  const broken = await fixture.startInstance('host-a');
+  const intact = await fixture.startInstance('host-a');
+  const ended = 'a'.repeat(26);
+  const change = (ids: readonly string[]) =>
+    fetch(`${fixture.url}/dashboard/instances`, {
+      method: 'POST',
+      redirect: 'manual',
+      headers: { ...HTML, origin: fixture.url, cookie },
+      body: new URLSearchParams([['action', 'end'], ...ids.map((id) => ['id', id])]),
+    });
+  // Redis answers WRONGTYPE to each command for this instance.
+  await fixture.redis.set(keys.instance(broken.id), 'no hash');
+  fixture.clearLog();
+  const answer = await change([broken.id, intact.id, ended]);
+  const query = `?changed=1&skipped=1&failed=${broken.id}`;
+  expect([answer.status, answer.headers.get('location')]).toEqual([
+    ...[303, `/dashboard/instances${query}`],
+  ]);
+  expect(await fixture.instances.get(intact.id)).toMatchObject({ state: 'draining' });
+  expect((await change([broken.id])).status).toBe(500);
+  const lines = fixture.log.map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(lines.filter(({ msg }) => msg === 'administrative act')).toMatchObject([
+    {
+      ...{ action: 'instance.end', by: 'admin', result: 'done' },
+      ...{ ids: [intact.id], unchangedIds: [ended], failedIds: [broken.id] },
+    },
+    { action: 'instance.end', ids: [], failedIds: [broken.id], status: 500, result: 'failed' },
+  ]);
+  expect(lines.filter(({ err }) => err !== undefined)).toContainEqual(
+    expect.objectContaining({ id: broken.id, msg: 'change of a selected instance failed' }),
+  );
+  await fixture.redis.del(keys.instance(broken.id));
+  expect(await page(`instances${query}`)).toMatch(
+    new RegExp(`1 instance was changed, 1 not: .* These failed .*<code>${broken.id}</code>`),
+  );
+});
+
 test('only what a token may change has forms', async () => {
   await fixture.startInstance('host-a');
   const reader = await page('instances', await signIn(fixture.url, READER));

@@ -13,8 +13,8 @@ interface AuditedAction {
   readonly status: number;
   /** The client address, behind trusted proxies. */
   readonly address: string;
-  /** Further fields, such as a queue or a job. */
-  readonly [more: string]: string | number | undefined;
+  /** Further fields, such as a queue, a job, or the ids of several instances. */
+  readonly [more: string]: string | number | readonly string[] | undefined;
 }
 
 /** The constant message of audit lines. Log filters rely on it. */
@@ -55,7 +55,7 @@ function createAudit(logger: Logger): (action: AuditedAction) => void {
 export interface NamedAction {
   readonly action: string;
   readonly id?: string | undefined;
-  readonly [more: string]: string | undefined;
+  readonly [more: string]: string | readonly string[] | undefined;
 }
 
 /** An unauthenticated client may send a long path. */

@@ -3,35 +3,51 @@ import { auditRequests, auditedText, clientAddressBehind, peerAddress } from '@e
 import type { NamedAction } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import { LOGOUT } from '../dashboard-routes.ts';
+import type { Principal } from '@ephemera/domain';
 import type { BlockList } from 'node:net';
 import type { Context, Middleware } from 'koa';
+import { createLogReads } from './log-reads.ts';
 
 /** bull-board matches its own paths case-insensitively. */
 const INSTANCE = /^\/dashboard\/instances\/([a-z0-9]+)\/(end|extend|pause|resume)$/;
-const LOG = /^\/dashboard\/instances\/([a-z0-9]+)\/log(?:\.txt)?$/;
+const LOG = /^\/dashboard\/instances\/([a-z0-9]+)\/log(\.txt)?$/;
 const HOSTS = /^\/dashboard\/hosts\/([a-z0-9-]{1,63})\/(cordon|uncordon|drain)$/;
 const QUEUES = /^\/dashboard\/queues\/api\/queues\/(.+)$/i;
 
 /**
- * Audits every login, every change, including those to jobs and queues, and the reading of a log, once
- * however long it is followed. An entry has the
- * principal, the action, the instance, the status and the client address.
+ * Audits every login, every change, including those to jobs and queues, and the reading of logs: every
+ * download, and of a log that is followed one request in ten minutes. An entry has the principal, the
+ * action, the instance, the status and the client address.
  */
 export function auditActions(logger: Logger): Middleware {
   const isRead = (method: string) => method === 'GET' || method === 'HEAD';
+  const logReads = createLogReads(() => performance.now());
+
+  const logRead = (ctx: Context, path: string): NamedAction | undefined => {
+    const [, id = '', isDownload] = LOG.exec(path) ?? [];
+    if (!isId(id)) return undefined;
+    const { principal } = ctx.state as { principal?: Principal };
+    const by = principal?.name;
+    const read = { by, address: addressOf(ctx), id, status: ctx.res.statusCode };
+    if (isDownload === undefined && !logReads.isFirst(read)) return undefined;
+    return { action: 'instance.read-log', id };
+  };
+
   return auditRequests({
     logger,
     addressOf,
     nameOf: (ctx, path) =>
-      isRead(ctx.method) ? logRead(path, ctx.query) : actionOf(ctx.method, path),
+      notedAction(ctx) ?? (isRead(ctx.method) ? logRead(ctx, path) : actionOf(ctx.method, path)),
   });
 }
 
-/** Returns the audit name of the first request for a log. Following pages have a position. */
-function logRead(path: string, query: Context['query']): NamedAction | undefined {
-  const id = LOG.exec(path)?.[1];
-  if (id === undefined || !isId(id) || query['after'] !== undefined) return undefined;
-  return { action: 'instance.read-log', id };
+/** Names the action of a request where its path does not have the affected instances. */
+export function noteAction(ctx: Pick<Context, 'state'>, action: NamedAction): void {
+  ctx.state['auditedAction'] = action;
+}
+
+function notedAction(ctx: Pick<Context, 'state'>): NamedAction | undefined {
+  return (ctx.state as { readonly auditedAction?: NamedAction }).auditedAction;
 }
 
 /** Stores the client address of each request, behind trusted proxies. */

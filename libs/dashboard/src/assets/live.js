@@ -46,7 +46,7 @@ async function refresh() {
 
 function withoutNotice(address) {
   const url = new URL(address);
-  for (const name of ['notice', 'changedHost', 'unchanged', 'changed', 'skipped'])
+  for (const name of ['notice', 'changedHost', 'unchanged', 'changed', 'skipped', 'failed'])
     url.searchParams.delete(name);
   url.searchParams.delete('ending');
   url.searchParams.delete('absent');

@@ -20,15 +20,27 @@ export interface BulkPorts {
   readonly instances: { get(id: string): Promise<Instance | undefined> };
 }
 
-/** Ends or extends instances. Returns how many were changed, and how many were not. */
+/** The ids of the selected instances, by what happened to them. */
+export interface BulkOutcome {
+  readonly changed: readonly string[];
+  /** Ended already, not extensible, or of another owner. */
+  readonly unchanged: readonly string[];
+  /** It is unknown whether they were changed. */
+  readonly failed: readonly string[];
+  /** Why they failed, in the order of `failed`. */
+  readonly errors: readonly unknown[];
+}
+
+/** Ends or extends instances. A failure leaves the others unaffected. */
 export async function changeAll(
   ports: BulkPorts,
   principal: Principal,
   ids: readonly string[],
   action: BulkAction,
-): Promise<{ readonly changed: number; readonly unchanged: number }> {
-  const outcomes = await Promise.all(
-    [...new Set(ids)].map(async (id) => {
+): Promise<BulkOutcome> {
+  const distinct = [...new Set(ids)];
+  const outcomes = await Promise.allSettled(
+    distinct.map(async (id) => {
       const instance = await ports.instances.get(id);
       if (!instance) return false;
       if (!allows(principal, 'admin') && !isOwner(principal, instance)) return false;
@@ -40,8 +52,16 @@ export async function changeAll(
       return renewed.kind === 'renewed';
     }),
   );
-  const changed = outcomes.filter(Boolean).length;
-  return { changed, unchanged: outcomes.length - changed };
+  const idsOf = (matches: (outcome: PromiseSettledResult<boolean> | undefined) => boolean) =>
+    distinct.filter((_, i) => matches(outcomes[i]));
+  return {
+    changed: idsOf((outcome) => outcome?.status === 'fulfilled' && outcome.value),
+    unchanged: idsOf((outcome) => outcome?.status === 'fulfilled' && !outcome.value),
+    failed: idsOf((outcome) => outcome?.status === 'rejected'),
+    errors: outcomes.flatMap((outcome) =>
+      outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
+    ),
+  };
 }
 
 /** The form of the checkboxes in the table, which name it by its id. */

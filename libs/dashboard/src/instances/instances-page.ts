@@ -17,7 +17,13 @@ export type Notice =
   /** `id` of the instance or the host. */
   | { readonly kind: 'ending' | 'absent' | 'host' | 'unchanged'; readonly id: string }
   /** Of several instances. */
-  | { readonly kind: 'changed'; readonly changed: number; readonly skipped: number };
+  | {
+      readonly kind: 'changed';
+      readonly changed: number;
+      readonly skipped: number;
+      /** Ids of those whose change failed. */
+      readonly failed: readonly string[];
+    };
 
 export type OverviewPorts = Pick<Store, 'instances' | 'hosts' | 'hostRegistry' | 'countStates'>;
 
@@ -111,9 +117,10 @@ export function instancesPage(
 
 function noticeText(notice: Notice): Html {
   if (notice.kind === 'changed') {
-    const { changed, skipped } = notice;
+    const { changed, skipped, failed } = notice;
     return html`${changed} ${changed === 1 ? 'instance was' : 'instances were'}
-    changed${skipped > 0 && `, ${skipped} not: they had ended, cannot be extended, or are not yours`}.`;
+    changed${skipped > 0 && `, ${skipped} not: they had ended, cannot be extended, or are not yours`}.
+    ${failed.length > 0 && failedText(failed)}`;
   }
   const { kind, id } = notice;
   if (kind === 'host') return html`The host <code>${id}</code> was changed.`;
@@ -123,6 +130,12 @@ function noticeText(notice: Notice): Html {
   return kind === 'ending'
     ? html`Instance <code>${id}</code> is being ended.`
     : html`Instance <code>${id}</code> does not exist, or had ended already.`;
+}
+
+function failedText(ids: readonly string[]): Html {
+  return html`These failed because of an error, which the log of the dashboard names. Check them,
+  and try again:
+  ${ids.map((id) => html`<a href="/dashboard/instances/${id}"><code>${id}</code></a> `)}`;
 }
 
 function live(overview: Overview): Html {

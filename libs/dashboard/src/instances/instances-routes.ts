@@ -7,6 +7,7 @@ import type { Logger } from '@ephemera/process';
 import type { Producers } from '@ephemera/queue';
 import type { Store } from '@ephemera/store';
 import type { Context } from 'koa';
+import { noteAction } from '../access/audit-actions.ts';
 import { dashboardRoutes } from '../dashboard-routes.ts';
 import type { HostAction } from '../dashboard-routes.ts';
 import { MAX_EVENTS_SHOWN, eventsPage } from '../events/events-page.ts';
@@ -83,16 +84,29 @@ export function instanceRoutes({
       renew: { leases, killJobs, now: () => instances.now() },
     };
     const selected = [ids].flat();
-    const { changed, unchanged } = await changeAll(ports, principalOf(ctx), selected, action);
-    const by = principalKey(principalOf(ctx));
-    logger.info({ ids: selected, action, changed, by }, 'selected instances changed');
+    const outcome = await changeAll(ports, principalOf(ctx), selected, action);
+    const { changed, unchanged, failed, errors } = outcome;
+    const name = action === 'extend' ? 'instance.renew' : 'instance.end';
+    noteAction(ctx, { action: name, ids: changed, unchangedIds: unchanged, failedIds: failed });
+    for (const [i, err] of errors.entries()) {
+      logger.error({ id: failed[i], action, err }, 'change of a selected instance failed');
+    }
+    // Nothing else happened, so that the response can be that of the failure.
+    if (errors.length > 0 && changed.length + unchanged.length === 0) throw errors[0];
+    const query = new URLSearchParams();
+    query.set('changed', String(changed.length));
+    query.set('skipped', String(unchanged.length));
+    for (const id of failed) query.append('failed', id);
     ctx.status = 303;
-    ctx.redirect(`/dashboard/instances?changed=${changed}&skipped=${unchanged}`);
+    ctx.redirect(`/dashboard/instances?${query.toString()}`);
   });
 
   const ended = route(dashboardRoutes.ended, async (ctx, { query }) => {
     ctx.type = 'html';
-    ctx.body = endedPage(await readEnded(store, query), query, configFile.issues);
+    const view = await readEnded(store, query);
+    const ids = view.items.filter(({ lines }) => lines.length > 0).map((item) => item.id);
+    if (ids.length > 0) noteAction(ctx, { action: 'instance.read-log', ids });
+    ctx.body = endedPage(view, query, configFile.issues);
   });
 
   const events = route(
@@ -119,9 +133,10 @@ function parseNotice(query: {
   unchanged?: string | undefined;
   changed?: number | undefined;
   skipped?: number | undefined;
+  failed?: readonly string[] | undefined;
 }): Notice | undefined {
-  const { ending, absent, changedHost, unchanged, changed, skipped = 0 } = query;
-  if (changed !== undefined) return { kind: 'changed', changed, skipped };
+  const { ending, absent, changedHost, unchanged, changed, skipped = 0, failed = [] } = query;
+  if (changed !== undefined) return { kind: 'changed', changed, skipped, failed };
   if (changedHost !== undefined) return { kind: 'host', id: changedHost };
   if (unchanged !== undefined) return { kind: 'unchanged', id: unchanged };
   if (ending !== undefined) return { kind: 'ending', id: ending };
